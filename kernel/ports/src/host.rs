@@ -1,0 +1,102 @@
+//! Who runs vats: workers that take deliveries, make syscalls and are metered.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult};
+
+use crate::{Computrons, Hash, VatId};
+
+/// The host failed: a fault of this node (memory, disk, an engine it lacks), never of a vat.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("vat host: {0}")]
+pub struct HostFault(pub String);
+
+/// What a worker is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerSource {
+    /// A vat in JavaScript: an Endo bundle on a JavaScript engine.
+    JavaScript {
+        /// The engine's booted base image, as [`VatHost::engine`] named it when the incarnation
+        /// began.
+        engine: Hash,
+        /// The bundle's id (`b1-…`), the key under which anything derived from it may be cached.
+        bundle_id: String,
+        /// The bundle: the bytes of the Endo zip archive.
+        zip: Vec<u8>,
+    },
+    /// A vat whose bundle is a wasm module.
+    Wasm {
+        /// The module.
+        module: Vec<u8>,
+    },
+}
+
+/// What a worker is told beside its source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct WorkerOptions {
+    /// Give vat code `vatPowers.disavow` (liveslots' `enableDisavow`).
+    pub enable_disavow: bool,
+    /// Let durable kinds hold what is not durable (liveslots' `relaxDurabilityRules`).
+    pub relax_durability_rules: bool,
+}
+
+/// A delivery that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// How it ended. Running out of computrons, memory or stack is an error with the text of
+    /// [`capstan_abi::Fault`].
+    pub result: DeliveryResult,
+    /// What it spent; none if it ended in a fault or trap.
+    pub computrons: Option<Computrons>,
+    /// Lines that the vat wrote for tests (`vatPowers.testLog`), outside consensus.
+    pub test_log: Vec<String>,
+}
+
+/// Answers a worker's syscalls.
+pub trait Syscalls {
+    /// Does one syscall. An error of this node is remembered by the implementation and ends the
+    /// delivery: the result is then none, and the host must unwind the worker at once.
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult>;
+
+    /// The answer to a syscall that could not be decoded: the text says what was wrong.
+    fn malformed(&mut self, problem: &str) -> Option<SyscallResult>;
+}
+
+/// Runs vats.
+///
+/// Everything observable is a function of the source, the options and the deliveries and syscall
+/// results so far: not of the machine, the compiler, caches or time.
+pub trait VatHost {
+    /// The hash of the JavaScript engine's base image on which new incarnations start.
+    fn engine(&self) -> Hash;
+
+    /// Checks, before a wasm bundle is installed, that it can be a worker. The error says why not
+    /// and what would be allowed.
+    fn validate(&self, module: &[u8]) -> Result<(), String>;
+
+    /// Starts a worker for `vat`, replacing one that runs. `Ok(Err(text))` if the source itself
+    /// cannot be started: the same on every node.
+    fn start(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        options: &WorkerOptions,
+    ) -> Result<Result<(), String>, HostFault>;
+
+    /// Hands `delivery` to the worker of `vat` and runs it until it rests or has spent `limit`.
+    fn deliver(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Result<Delivered, HostFault>;
+
+    /// Whether a worker of `vat` is in memory.
+    fn is_running(&self, vat: VatId) -> bool;
+
+    /// Drops the worker of `vat`, if there is one.
+    fn stop(&mut self, vat: VatId);
+
+    /// The hash of the worker's heap image, and its size in bytes.
+    fn heap(&self, vat: VatId) -> Option<(Hash, u64)>;
+}
