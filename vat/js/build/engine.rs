@@ -1,0 +1,221 @@
+//! Compiles QuickJS-ng and our worker around it to one wasm module, the same bytes on every machine.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::{out_dir, package_dir, sha256_hex, write_output};
+
+/// The compiler's major version. The exact version that gave `worker.sha256` stands in that file.
+const LLVM_MAJOR: &str = "22";
+
+/// Our sources, below `worker/`. The first is compiled like the rest.
+const WORKER_SOURCES: [&str; 3] = ["worker.c", "globals.c", "codec.c"];
+const WORKER_HEADERS: [&str; 4] = ["codec.h", "globals.h", "host.h", "stack_limit.h"];
+
+/// QuickJS-ng's sources, below the folder of the crate rquickjs-sys.
+const QUICKJS_SOURCES: [&str; 5] = [
+    "quickjs/quickjs.c",
+    "quickjs/libregexp.c",
+    "quickjs/libunicode.c",
+    "quickjs/dtoa.c",
+    "wasm-shim/shim.c",
+];
+
+/// The wasm features and language options of every source.
+const COMMON_FLAGS: [&str; 11] = [
+    "--target=wasm32-unknown-unknown",
+    "-std=gnu11",
+    "-O2",
+    "-nostdlibinc",
+    "-funsigned-char",
+    "-fno-strict-aliasing",
+    "-mno-reference-types",
+    "-mno-multivalue",
+    "-mbulk-memory",
+    "-msign-ext",
+    "-mnontrapping-fptoint",
+];
+
+/// What QuickJS-ng needs to compile without an operating system: the macros of its own wasm build.
+const QUICKJS_FLAGS: [&str; 5] =
+    ["-D_GNU_SOURCE", "-DEMSCRIPTEN=1", "-DFE_DOWNWARD=0", "-DFE_UPWARD=0", "-w"];
+
+/// The stack lies below everything else, so that its overflow can touch nothing.
+const STACK_BYTES: u32 = 1024 * 1024;
+
+/// The vat's memory limit: 2,048 pages. The booted engine takes 11 MB.
+const MAX_MEMORY_BYTES: u32 = 128 * 1024 * 1024;
+
+const INSTALL: &str = "\
+The JavaScript engine is compiled to wasm by clang and lld of LLVM 22, with LLVM's compiler-rt for \
+wasm32.
+  Debian, Ubuntu: make setup, or apt-get install clang-22 lld-22 libclang-rt-22-dev-wasm32
+  elsewhere: install LLVM 22 with its wasm32 target; if the programs have other names than
+             clang-22 and wasm-ld-22, set CAPSTAN_CLANG and CAPSTAN_WASM_LD; if clang does not find
+             libclang_rt.builtins for wasm32, set CAPSTAN_WASM_BUILTINS to that file.";
+
+/// Writes `worker.wasm` and checks it against the committed hash.
+pub(crate) fn build() -> Result<(), String> {
+    let worker = package_dir().join("worker");
+    for file in WORKER_SOURCES.iter().chain(&WORKER_HEADERS) {
+        println!("cargo::rerun-if-changed={}", worker.join(file).display());
+    }
+    println!("cargo::rerun-if-changed=build");
+    for variable in ["CAPSTAN_CLANG", "CAPSTAN_WASM_LD", "CAPSTAN_WASM_BUILTINS", "CAPSTAN_BLESS"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    let toolchain = Toolchain::find()?;
+    let quickjs = quickjs_dir()?;
+    let objects = compile_all(&toolchain, &quickjs, &worker)?;
+    let module = link(&toolchain, &quickjs, &objects)?;
+    check_hash(&module, &toolchain)?;
+    write_output("worker.sha256", sha256_hex(&module).as_bytes())
+}
+
+/// The programs that make the module.
+struct Toolchain {
+    clang: String,
+    linker: String,
+    builtins: PathBuf,
+    /// What they say of their versions.
+    versions: String,
+}
+
+impl Toolchain {
+    fn find() -> Result<Self, String> {
+        let clang = env::var("CAPSTAN_CLANG").unwrap_or(format!("clang-{LLVM_MAJOR}"));
+        let linker = env::var("CAPSTAN_WASM_LD").unwrap_or(format!("wasm-ld-{LLVM_MAJOR}"));
+        let versions = format!("{} / {}", version(&clang)?, version(&linker)?);
+        let builtins = match env::var_os("CAPSTAN_WASM_BUILTINS") {
+            Some(path) => PathBuf::from(path),
+            None => {
+                let target = ["--target=wasm32-unknown-wasi", "-print-libgcc-file-name"];
+                PathBuf::from(run(Command::new(&clang).args(target))?.trim())
+            }
+        };
+        if !builtins.is_file() {
+            let path = builtins.display();
+            return Err(format!("there is no wasm32 compiler-rt at {path}.\n{INSTALL}"));
+        }
+        Ok(Self { clang, linker, builtins, versions })
+    }
+}
+
+/// The first line of `program --version`, which must name LLVM's expected major version.
+fn version(program: &str) -> Result<String, String> {
+    let text = run(Command::new(program).arg("--version"))
+        .map_err(|e| format!("{e}.\n{INSTALL}"))?;
+    let line = text.lines().next().unwrap_or_default().to_string();
+    let is_expected = |word: &str| word.split('.').next() == Some(LLVM_MAJOR);
+    match line.split_whitespace().any(is_expected) {
+        true => Ok(line),
+        false => Err(format!("{program} is `{line}`, expected version {LLVM_MAJOR}.\n{INSTALL}")),
+    }
+}
+
+/// The folder of the crate rquickjs-sys, in the version that Cargo.lock names. Cargo downloads it if
+/// it has to.
+fn quickjs_dir() -> Result<PathBuf, String> {
+    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+    let manifest = package_dir().join("Cargo.toml");
+    let metadata = run(Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--locked", "--manifest-path"])
+        .arg(manifest))
+    .map_err(|e| format!("cannot find the sources of QuickJS-ng: {e}.\nRun `cargo fetch --locked`."))?;
+    let metadata: Value =
+        serde_json::from_str(&metadata).map_err(|e| format!("cargo metadata: {e}"))?;
+    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    let package = packages.iter().find(|package| package["name"] == "rquickjs-sys");
+    let manifest = package.and_then(|package| package["manifest_path"].as_str());
+    let folder = manifest.and_then(|path| Path::new(path).parent());
+    folder.map(Path::to_path_buf).ok_or("Cargo.lock does not name rquickjs-sys".to_string())
+}
+
+/// Compiles every source to an object file.
+fn compile_all(
+    toolchain: &Toolchain,
+    quickjs: &Path,
+    worker: &Path,
+) -> Result<Vec<PathBuf>, String> {
+    let quickjs_sources = QUICKJS_SOURCES.iter().map(|name| (quickjs.join(name), true));
+    let worker_sources = WORKER_SOURCES.iter().map(|name| (worker.join(name), false));
+    let mut objects = Vec::new();
+    for (source, is_quickjs) in quickjs_sources.chain(worker_sources) {
+        let stem = source.file_stem().unwrap_or(OsStr::new("object"));
+        let object = out_dir().join(stem).with_extension("o");
+        let mut command = Command::new(&toolchain.clang);
+        command.args(COMMON_FLAGS);
+        command.arg("-isystem").arg(quickjs.join("vendor/wasi-libc/include"));
+        command.arg("-I").arg(quickjs.join("quickjs"));
+        command.arg(prefix_map(quickjs)).arg(prefix_map(worker));
+        match is_quickjs {
+            true => {
+                let limit = worker.join("stack_limit.h");
+                command.args(QUICKJS_FLAGS).arg("-include").arg(limit);
+            }
+            false => _ = command.args(["-Wall", "-Werror"]),
+        }
+        run(command.arg("-c").arg(&source).arg("-o").arg(&object))?;
+        objects.push(object);
+    }
+    Ok(objects)
+}
+
+/// Keeps the checkout's path out of the module.
+fn prefix_map(folder: &Path) -> String {
+    format!("-ffile-prefix-map={}=.", folder.display())
+}
+
+fn link(toolchain: &Toolchain, quickjs: &Path, objects: &[PathBuf]) -> Result<Vec<u8>, String> {
+    let module = out_dir().join("worker.wasm");
+    let mut command = Command::new(&toolchain.linker);
+    command.args(["--no-entry", "--stack-first", "--gc-sections", "--strip-all"]);
+    command.args(["-z", &format!("stack-size={STACK_BYTES}")]);
+    command.arg(format!("--max-memory={MAX_MEMORY_BYTES}"));
+    command.args(objects);
+    command.arg(quickjs.join("vendor/wasi-libc/lib/libc.a"));
+    command.arg(&toolchain.builtins).arg("-o").arg(&module);
+    run(&mut command)?;
+    fs::read(&module).map_err(|e| format!("cannot read {}: {e}", module.display()))
+}
+
+/// Compares the module's hash with the committed one: all nodes must run the same engine.
+fn check_hash(module: &[u8], toolchain: &Toolchain) -> Result<(), String> {
+    let committed = package_dir().join("worker.sha256");
+    println!("cargo::rerun-if-changed={}", committed.display());
+    let found = format!("{}\n{}\n", sha256_hex(module), toolchain.versions);
+    if env::var_os("CAPSTAN_BLESS").is_some() {
+        return fs::write(&committed, found)
+            .map_err(|e| format!("cannot write {}: {e}", committed.display()));
+    }
+    let text = fs::read_to_string(&committed)
+        .map_err(|e| format!("cannot read {}: {e}", committed.display()))?;
+    if text.lines().next() == found.lines().next() {
+        return Ok(());
+    }
+    Err(format!(
+        "the JavaScript engine was compiled to another module than every other node runs.\n\
+         expected (SHA-256, compiler / linker):\n{text}found:\n{found}\
+         If the versions differ, install the expected ones. If the sources were changed on purpose, \
+         build once with CAPSTAN_BLESS=1 and commit {}.",
+        committed.display()
+    ))
+}
+
+/// Runs a program to its end and returns what it printed.
+fn run(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|e| format!("cannot run {name}: {e}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{name} failed: {}", errors.trim_end()))
+}

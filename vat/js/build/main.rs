@@ -1,0 +1,39 @@
+//! Builds what the crate embeds: the JavaScript engine as a wasm module, and the scripts that boot
+//! it. Stops with a message that says what to install if something is missing.
+
+mod engine;
+mod scripts;
+
+use std::{env, fs, path::PathBuf, process::ExitCode};
+
+use sha2::{Digest, Sha256};
+
+fn main() -> ExitCode {
+    let built = engine::build().and_then(|()| scripts::build());
+    match built {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("\ncapstan-vat-js: {message}\n");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// This package's folder.
+fn package_dir() -> PathBuf {
+    PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default())
+}
+
+/// Where the crate's `include_bytes!` finds what is built here.
+fn out_dir() -> PathBuf {
+    PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default())
+}
+
+fn write_output(name: &str, bytes: &[u8]) -> Result<(), String> {
+    let path = out_dir().join(name);
+    fs::write(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}

@@ -1,0 +1,10 @@
+// The functions that JavaScript finds in the worker's start compartment.
+#pragma once
+#include "quickjs.h"
+
+// Defines what an xsnap worker has (`print`, `issueCommand`, `setImmediate`, `gc`,
+// `currentMeterLimit`, `resetMeter`), and for src/shims.js the object `capstanNatives`.
+void globals_define(JSContext *ctx);
+
+// Takes the function that was given to `setImmediate` first; false if none is left.
+bool globals_next_immediate(JSValue *function);
