@@ -1,0 +1,105 @@
+use std::{fmt, str::FromStr};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use cosmrs::{AccountId, crypto::PublicKey};
+use serde::{Deserialize, Serialize};
+
+/// The human-readable part of every address.
+pub const ADDRESS_PREFIX: &str = "capstan";
+
+/// An account's address: RIPEMD-160 of SHA-256 of its compressed secp256k1 public key, as in the
+/// Cosmos SDK. Its text form is bech32 with the prefix `capstan`.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize,
+    Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
+pub struct Address(pub [u8; 20]);
+
+/// A text that is not an address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a Capstan address: {problem}")]
+pub struct NotAnAddress {
+    text: String,
+    problem: String,
+}
+
+impl Address {
+    /// The address that belongs to a public key; none unless it is a secp256k1 key.
+    pub fn of(key: &PublicKey) -> Option<Self> {
+        let id = key.account_id(ADDRESS_PREFIX).ok()?;
+        id.to_bytes().try_into().ok().map(Self)
+    }
+}
+
+impl FromStr for Address {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        let refuse = |problem: &str| NotAnAddress { text: text.to_owned(), problem: problem.to_owned() };
+        let expected = "expected bech32 text that starts with \"capstan1\"";
+        let id: AccountId = text.parse().map_err(|_| refuse(expected))?;
+        if id.prefix() != ADDRESS_PREFIX || id.as_ref() != text {
+            return Err(refuse(expected));
+        }
+        let bytes = id.to_bytes().try_into();
+        bytes.map(Self).map_err(|_| refuse("expected 20 bytes in it"))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The prefix is lower-case letters and the length is in range: `new` cannot refuse.
+        match AccountId::new(ADDRESS_PREFIX, &self.0) {
+            Ok(id) => f.write_str(id.as_ref()),
+            Err(_) => f.write_str(&hex::encode(self.0)),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = NotAnAddress;
+
+    fn try_from(text: String) -> Result<Self, NotAnAddress> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_form_round_trips_and_is_unique() {
+        let address = Address([7; 20]);
+        let text = address.to_string();
+        assert!(text.starts_with("capstan1"), "{text}");
+        assert_eq!(text.parse(), Ok(address));
+        // bech32 allows upper case; one address must have one text.
+        assert!(text.to_uppercase().parse::<Address>().is_err());
+    }
+
+    #[test]
+    fn other_prefixes_lengths_and_checksums_are_refused() {
+        let cosmos = AccountId::new("cosmos", &[7; 20]).unwrap();
+        let long = AccountId::new(ADDRESS_PREFIX, &[7; 32]).unwrap();
+        let mut damaged = Address([7; 20]).to_string();
+        damaged.pop();
+        damaged.push('q');
+        for bad in [cosmos.as_ref(), long.as_ref(), damaged.as_str(), "", "capstan1", "v7"] {
+            assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+}

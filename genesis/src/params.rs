@@ -1,0 +1,250 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Amount, GenesisError, invalid};
+
+/// The chain's parameters: set in the genesis document, readable by query, the same on every node.
+///
+/// In JSON a parameter that is left out has its default. Sizes are in bytes, work in computrons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Params {
+    /// A block starts no further crank when its cranks have spent so many computrons. A block overruns
+    /// it by at most one crank.
+    pub block_computrons: u64,
+    /// The most that one crank of any vat may spend; a vat that needs more is ended.
+    pub crank_computrons: u64,
+    /// What a new vat's meter holds if its creator does not say.
+    pub default_vat_computrons: u64,
+    /// How much of dead vats one block cleans up at most.
+    pub cleanup: CleanupBudget,
+    /// A vat's first snapshot is due at this many transcript entries.
+    pub snapshot_initial: u64,
+    /// Further snapshots are due each so many transcript entries.
+    pub snapshot_interval: u64,
+    /// A snapshot is due too when the deliveries since the last have spent so many computrons: this
+    /// bounds the time to bring a vat back.
+    pub snapshot_debt: u64,
+    /// The longest transaction.
+    pub max_tx_bytes: u64,
+    /// The most bytes of transactions in one block. Not above the consensus parameter
+    /// `block.max_bytes`.
+    pub max_block_bytes: u64,
+    /// The most messages in one transaction.
+    pub max_messages_per_tx: u32,
+    /// The longest memo of a transaction.
+    pub max_memo_bytes: u32,
+    /// The most that a message's method, arguments and references may take together.
+    pub max_message_bytes: u32,
+    /// The most references that one message may carry.
+    pub max_slots: u32,
+    /// The longest name of a vat.
+    pub max_name_bytes: u32,
+    /// The largest bundle, uncompressed.
+    pub max_bundle_bytes: u64,
+    /// The largest piece of an upload.
+    pub max_chunk_bytes: u64,
+    /// The most pieces of an upload.
+    pub max_chunks: u32,
+    /// An upload that is not complete after so many blocks is forgotten.
+    pub upload_deadline_blocks: u64,
+    /// The most uploads that one account may have under way.
+    pub max_uploads_per_account: u32,
+    /// The most bytes, compressed, that one account's uploads under way may announce together.
+    pub max_upload_bytes_per_account: u64,
+    /// A message of a transaction is refused while the kernel's queues hold so many events.
+    pub max_queue_length: u64,
+    /// A message of a transaction is refused while its account's outbox holds so many entries: read
+    /// and acknowledge them first.
+    pub max_outbox_length: u64,
+    /// The result of a message can be asked for during so many blocks.
+    pub result_retention_blocks: u64,
+    /// What transactions cost.
+    pub fees: Fees,
+}
+
+/// How much of dead vats one block cleans up at most, by SwingSet's phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CleanupBudget {
+    /// Exports that are orphaned.
+    pub exports: u32,
+    /// Imports that are dropped.
+    pub imports: u32,
+    /// Promises that are let go.
+    pub promises: u32,
+    /// Keys of the vat's own store.
+    pub kv: u32,
+    /// Snapshots.
+    pub snapshots: u32,
+    /// Transcript spans.
+    pub transcripts: u32,
+}
+
+/// What transactions cost, in the chain's coin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fees {
+    /// Each transaction.
+    pub per_tx: Amount,
+    /// Each byte that is stored: of the transaction, and of the bundles that it declares
+    /// (uncompressed).
+    pub per_byte: Amount,
+    /// Each message.
+    pub per_message: Amount,
+    /// Each million computrons that are bought into a meter, rounded up.
+    pub per_mega_computron: Amount,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            block_computrons: 200_000_000,
+            crank_computrons: 400_000_000,
+            default_vat_computrons: 100_000_000_000,
+            cleanup: CleanupBudget::default(),
+            snapshot_initial: 3,
+            snapshot_interval: 200,
+            snapshot_debt: 400_000_000,
+            max_tx_bytes: 4 * MIB,
+            max_block_bytes: 20 * MIB,
+            max_messages_per_tx: 64,
+            max_memo_bytes: 256,
+            max_message_bytes: 256 * 1024,
+            max_slots: 1024,
+            max_name_bytes: 128,
+            max_bundle_bytes: 16 * MIB,
+            max_chunk_bytes: 512 * 1024,
+            max_chunks: 256,
+            upload_deadline_blocks: 1000,
+            max_uploads_per_account: 4,
+            max_upload_bytes_per_account: 32 * MIB,
+            max_queue_length: 10_000,
+            max_outbox_length: 10_000,
+            result_retention_blocks: 100_000,
+            fees: Fees::default(),
+        }
+    }
+}
+
+impl Default for CleanupBudget {
+    fn default() -> Self {
+        Self { exports: 50, imports: 50, promises: 50, kv: 200, snapshots: 5, transcripts: 5 }
+    }
+}
+
+impl Default for Fees {
+    fn default() -> Self {
+        Self {
+            per_tx: Amount(1_000),
+            per_byte: Amount(1),
+            per_message: Amount(500),
+            per_mega_computron: Amount(10),
+        }
+    }
+}
+
+impl Params {
+    /// Checks that the parameters make a chain that can run.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        let positive: &[(&str, u64)] = &[
+            ("block_computrons", self.block_computrons),
+            ("crank_computrons", self.crank_computrons),
+            ("default_vat_computrons", self.default_vat_computrons),
+            ("snapshot_initial", self.snapshot_initial),
+            ("snapshot_interval", self.snapshot_interval),
+            ("snapshot_debt", self.snapshot_debt),
+            ("max_messages_per_tx", self.max_messages_per_tx.into()),
+            ("max_message_bytes", self.max_message_bytes.into()),
+            ("max_bundle_bytes", self.max_bundle_bytes),
+            ("max_chunk_bytes", self.max_chunk_bytes),
+            ("max_chunks", self.max_chunks.into()),
+            ("upload_deadline_blocks", self.upload_deadline_blocks),
+            ("max_queue_length", self.max_queue_length),
+            ("max_outbox_length", self.max_outbox_length),
+            ("result_retention_blocks", self.result_retention_blocks),
+            ("cleanup.exports", self.cleanup.exports.into()),
+            ("cleanup.imports", self.cleanup.imports.into()),
+            ("cleanup.promises", self.cleanup.promises.into()),
+            ("cleanup.kv", self.cleanup.kv.into()),
+            ("cleanup.snapshots", self.cleanup.snapshots.into()),
+            ("cleanup.transcripts", self.cleanup.transcripts.into()),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(invalid(path(name), "must be at least 1"));
+        }
+        self.validate_sizes()
+    }
+
+    fn validate_sizes(&self) -> Result<(), GenesisError> {
+        if self.max_tx_bytes < MIN_TX_BYTES || self.max_tx_bytes > self.max_block_bytes {
+            let problem = format!("must be from {MIN_TX_BYTES} to max_block_bytes ({})", self.max_block_bytes);
+            return Err(invalid(path("max_tx_bytes"), problem));
+        }
+        if self.max_block_bytes > MAX_BLOCK_BYTES {
+            let problem = format!("must be at most {MAX_BLOCK_BYTES}, CometBFT's own limit");
+            return Err(invalid(path("max_block_bytes"), problem));
+        }
+        // A piece must fit a transaction with room for what surrounds it.
+        if self.max_chunk_bytes + MIN_TX_BYTES > self.max_tx_bytes {
+            let problem = format!("must be at least {MIN_TX_BYTES} below max_tx_bytes ({})", self.max_tx_bytes);
+            return Err(invalid(path("max_chunk_bytes"), problem));
+        }
+        if self.max_bundle_bytes > MAX_BUNDLE_BYTES {
+            let problem = format!("must be at most {MAX_BUNDLE_BYTES}");
+            return Err(invalid(path("max_bundle_bytes"), problem));
+        }
+        Ok(())
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("app_state.params.{name}")
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// What surrounds a message in a transaction takes less than this.
+const MIN_TX_BYTES: u64 = 2048;
+
+/// CometBFT's limit of a block's size (`types.MaxBlockSizeBytes`).
+const MAX_BLOCK_BYTES: u64 = 100 * MIB;
+
+/// A bundle is one value of the store and is read as a whole.
+const MAX_BUNDLE_BYTES: u64 = 256 * MIB;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        Params::default().validate().unwrap();
+    }
+
+    #[test]
+    fn a_parameter_left_out_has_its_default_and_a_misspelt_one_is_refused() {
+        let params: Params = serde_json::from_str(r#"{"block_computrons":7}"#).unwrap();
+        assert_eq!(params, Params { block_computrons: 7, ..Params::default() });
+        let error = serde_json::from_str::<Params>(r#"{"block_computron":7}"#).unwrap_err();
+        assert!(error.to_string().contains("block_computron"), "{error}");
+    }
+
+    #[test]
+    fn refusals_name_the_parameter() {
+        let cases: &[(fn(&mut Params), &str)] = &[
+            (|p| p.block_computrons = 0, "params.block_computrons"),
+            (|p| p.cleanup.kv = 0, "params.cleanup.kv"),
+            (|p| p.max_tx_bytes = 10, "params.max_tx_bytes"),
+            (|p| p.max_tx_bytes = p.max_block_bytes + 1, "params.max_tx_bytes"),
+            (|p| p.max_block_bytes = 101 * MIB, "params.max_block_bytes"),
+            (|p| p.max_chunk_bytes = p.max_tx_bytes, "params.max_chunk_bytes"),
+            (|p| p.max_bundle_bytes = 1 << 40, "params.max_bundle_bytes"),
+        ];
+        for (spoil, name) in cases {
+            let mut params = Params::default();
+            spoil(&mut params);
+            let error = params.validate().unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

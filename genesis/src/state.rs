@@ -1,0 +1,243 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Address, Amount, BundleId, GenesisError, Params, invalid};
+
+/// The `app_state` of a genesis document: everything that the app itself starts from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppState {
+    /// Accounts that exist from the start. Their numbers follow the order of this list.
+    pub accounts: Vec<GenesisAccount>,
+    /// The chain's parameters.
+    #[serde(default)]
+    pub params: Params,
+    /// Bundles that are installed from the start.
+    #[serde(default)]
+    pub bundles: Vec<GenesisBundle>,
+    /// The kernel's options and static vats.
+    #[serde(default)]
+    pub kernel: GenesisKernel,
+}
+
+/// An account that exists from the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisAccount {
+    /// Its address.
+    pub address: Address,
+    /// What it owns.
+    pub balance: Amount,
+    /// A name for people, not used by the chain.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+}
+
+/// A bundle that is installed from the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisBundle {
+    /// The id that it must turn out to have.
+    pub id: BundleId,
+    /// A name under which vats can ask for it (`getNamedBundleCap`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its bytes (an Endo zip or a wasm module) in base64.
+    pub base64: String,
+}
+
+/// The kernel's options and static vats.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GenesisKernel {
+    /// Static vats by name, beside the system vats that every chain has (`vatAdmin`, `provisioner`). A
+    /// vat named like a system vat takes its place.
+    pub vats: BTreeMap<String, GenesisVat>,
+    /// The static vat that gets the message `bootstrap(vats, devices)`. None: the system's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<String>,
+    /// A vat is told to bring out its dead each so many deliveries (SwingSet's
+    /// `defaultReapInterval`). None: the kernel's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_reap_interval: Option<u64>,
+    /// Let durable kinds hold what is not durable, in all vats. For experiments.
+    pub relax_durability_rules: bool,
+}
+
+/// A static vat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisVat {
+    /// Its bundle, one of the genesis document's.
+    pub bundle: BundleId,
+    /// Its vatParameters, plain JSON.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub parameters: Value,
+    /// Whether its death stops the chain.
+    #[serde(default)]
+    pub critical: bool,
+    /// Whether it gets `vatPowers.disavow`.
+    #[serde(default)]
+    pub enable_disavow: bool,
+    /// Its own reap interval in deliveries; 0: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reap_interval: Option<u64>,
+}
+
+impl GenesisBundle {
+    /// A bundle of these bytes. Whether the id is right is checked when the chain starts.
+    pub fn new(id: BundleId, name: Option<String>, bytes: &[u8]) -> Self {
+        Self { id, name, base64: STANDARD.encode(bytes) }
+    }
+
+    /// The bundle's bytes.
+    pub fn bytes(&self) -> Result<Vec<u8>, GenesisError> {
+        let problem = |e| invalid(format!("app_state.bundles[{}].base64", self.id), format!("{e}"));
+        STANDARD.decode(&self.base64).map_err(problem)
+    }
+}
+
+impl AppState {
+    /// Reads and validates an `app_state`, as the engine hands it to `InitChain`.
+    pub fn from_json(json: &[u8]) -> Result<Self, GenesisError> {
+        let state: Self = serde_json::from_slice(json)?;
+        state.validate()?;
+        Ok(state)
+    }
+
+    /// Checks everything that can be checked without running the chain.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        self.params.validate()?;
+        self.validate_accounts()?;
+        self.validate_bundles()?;
+        self.validate_kernel()
+    }
+
+    /// The sum of all balances. Validation makes sure that it fits.
+    pub fn supply(&self) -> Amount {
+        Amount(self.accounts.iter().fold(0u128, |sum, a| sum.saturating_add(a.balance.0)))
+    }
+
+    fn validate_accounts(&self) -> Result<(), GenesisError> {
+        let mut seen = BTreeSet::new();
+        let mut supply = Amount(0);
+        for (i, account) in self.accounts.iter().enumerate() {
+            let field = |name: &str| format!("app_state.accounts[{i}].{name}");
+            if !seen.insert(account.address) {
+                return Err(invalid(field("address"), format!("{} stands twice", account.address)));
+            }
+            supply = supply
+                .checked_add(account.balance)
+                .ok_or_else(|| invalid(field("balance"), "the sum of all balances exceeds 2^128"))?;
+        }
+        Ok(())
+    }
+
+    fn validate_bundles(&self) -> Result<(), GenesisError> {
+        let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for (i, bundle) in self.bundles.iter().enumerate() {
+            let field = |name: &str| format!("app_state.bundles[{i}].{name}");
+            if !ids.insert(&bundle.id) {
+                return Err(invalid(field("id"), format!("{} stands twice", bundle.id)));
+            }
+            if let Some(name) = &bundle.name
+                && !names.insert(name)
+            {
+                return Err(invalid(field("name"), format!("{name:?} stands twice")));
+            }
+            let size = bundle.bytes()?.len() as u64;
+            if size > self.params.max_bundle_bytes {
+                let problem = format!("{size} bytes, more than max_bundle_bytes");
+                return Err(invalid(field("base64"), problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_kernel(&self) -> Result<(), GenesisError> {
+        for (name, vat) in &self.kernel.vats {
+            let field = format!("app_state.kernel.vats.{name}");
+            if !is_vat_name(name) {
+                let problem = "a vat's name is 1 to 64 letters, digits, _ or -";
+                return Err(invalid(field, problem));
+            }
+            if !self.bundles.iter().any(|bundle| bundle.id == vat.bundle) {
+                let problem = format!("{} is not one of app_state.bundles", vat.bundle);
+                return Err(invalid(format!("{field}.bundle"), problem));
+            }
+        }
+        match &self.kernel.bootstrap {
+            Some(name) if !self.kernel.vats.contains_key(name) => {
+                let problem = format!("{name:?} is not one of app_state.kernel.vats");
+                Err(invalid("app_state.kernel.bootstrap", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_vat_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> AppState {
+        let account = |n: u8| GenesisAccount {
+            address: Address([n; 20]),
+            balance: Amount(5),
+            name: String::new(),
+        };
+        AppState { accounts: vec![account(1), account(2)], ..AppState::default() }
+    }
+
+    fn bundle_id() -> BundleId {
+        format!("w1-{}", "00".repeat(32)).parse().unwrap()
+    }
+
+    fn vat() -> GenesisVat {
+        GenesisVat {
+            bundle: bundle_id(),
+            parameters: Value::Null,
+            critical: false,
+            enable_disavow: false,
+            reap_interval: None,
+        }
+    }
+
+    #[test]
+    fn json_form_round_trips() {
+        let mut state = state();
+        state.bundles.push(GenesisBundle::new(bundle_id(), Some("one".into()), b"bytes"));
+        state.kernel.vats.insert("one".into(), vat());
+        state.kernel.bootstrap = Some("one".into());
+        let json = serde_json::to_vec(&state).unwrap();
+        assert_eq!(AppState::from_json(&json).unwrap(), state);
+        assert_eq!(state.supply(), Amount(10));
+    }
+
+    #[test]
+    fn refusals_name_the_field() {
+        let cases: &[(fn(&mut AppState), &str)] = &[
+            (|s| s.accounts[1].address = s.accounts[0].address, "accounts[1].address"),
+            (|s| s.accounts[1].balance = Amount(u128::MAX), "accounts[1].balance"),
+            (|s| s.bundles = vec![GenesisBundle::new(bundle_id(), None, b""); 2], "bundles[1].id"),
+            (|s| s.bundles = vec![GenesisBundle { id: bundle_id(), name: None, base64: "*".into() }], "base64"),
+            (|s| drop(s.kernel.vats.insert("a".into(), vat())), "kernel.vats.a.bundle"),
+            (|s| drop(s.kernel.vats.insert("a b".into(), vat())), "kernel.vats.a b"),
+            (|s| s.kernel.bootstrap = Some("nobody".into()), "kernel.bootstrap"),
+        ];
+        for (spoil, name) in cases {
+            let mut state = state();
+            spoil(&mut state);
+            let error = state.validate().unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}
