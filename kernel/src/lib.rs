@@ -1,1 +1,45 @@
-//! Empty yet.
+//! The SwingSet kernel: c-lists, promises, queues, garbage collection, vats and their end.
+//!
+//! It is a pure state machine. It never reads a clock, a file, an environment variable, a socket or
+//! a random number, and iterates over nothing that is not ordered: all it knows comes in through the
+//! overlay of the block in progress ([`capstan_kernel_ports::store`]), the vat host
+//! ([`capstan_kernel_ports::host`]) and its arguments.
+//!
+//! Start at [`Kernel`]; the state's layout is drawn in `keys.rs`; reading it is in [`view`].
+
+pub mod capdata;
+pub mod clist;
+mod crank;
+mod deliver;
+mod device;
+mod error;
+mod gc;
+mod genesis;
+pub mod ids;
+mod keys;
+pub mod meter;
+pub mod object;
+pub mod policy;
+pub mod promise;
+pub mod queue;
+pub mod remote;
+mod route;
+pub mod slog;
+mod state;
+pub mod stats;
+mod syscall;
+mod terminate;
+pub mod transcript;
+mod translate;
+mod upgrade;
+pub mod vat;
+pub mod view;
+mod worker;
+
+pub use crank::{Kernel, NodeOptions, RunReport};
+pub use device::VAT_ADMIN;
+pub use error::KernelPanic;
+pub use genesis::{KernelConfig, StaticVat};
+pub use state::{KernelOptions, SCHEMA_VERSION};
+pub use syscall::{MAX_BODY_BYTES, MAX_SLOTS, MAX_VATSTORE_KEY_BYTES};
+pub use terminate::CleanupWork;

@@ -1,0 +1,492 @@
+//! What the kernel knows of encoded data: enough smallcaps to make its own messages, to see whether a
+//! value is one reference, and to take device arguments apart.
+//!
+//! Bodies are canonical JSON written by JavaScript, and whatever leaves here must be that too, so
+//! numbers and strings are kept as the text they came in and never parsed. The encoding is that of
+//! `@endo/marshal` (smallcaps), the kernel-side conventions those of SwingSet's kmarshal.
+
+use std::collections::BTreeMap;
+
+use capstan_abi::CapData;
+
+use crate::ids::KRef;
+
+/// Data with krefs.
+pub type KernelData = CapData<KRef>;
+
+/// Deepest nesting that the kernel will take apart. Messages between vats may nest deeper: they are
+/// passed on unread.
+const MAX_DEPTH: usize = 200;
+
+/// A JSON value whose scalars are still text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Json {
+    /// The text between the quotes, escapes and all.
+    Text(String),
+    /// A number, `true`, `false` or `null`.
+    Scalar(String),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object: raw keys in their order.
+    Object(Vec<(String, Json)>),
+}
+
+/// `Error(message)`, as the kernel rejects with it.
+pub fn error(message: &str) -> KernelData {
+    CapData {
+        body: format!("#{{\"#error\":{},\"name\":\"Error\"}}", quote(&escape(message))),
+        slots: vec![],
+    }
+}
+
+/// What promises of an upgraded vat are rejected with; `incarnation` is the one that ended.
+pub fn disconnection(upgrade_message: &str, incarnation: u64) -> KernelData {
+    let message = quote(&escape(upgrade_message));
+    CapData {
+        body: format!(
+            "#{{\"incarnationNumber\":{incarnation},\"name\":\"vatUpgraded\",\"upgradeMessage\":{message}}}"
+        ),
+        slots: vec![],
+    }
+}
+
+/// Builds kernel-made capdata: pieces of body that share one list of slots.
+#[derive(Default)]
+pub(crate) struct Builder {
+    slots: Vec<KRef>,
+}
+
+impl Builder {
+    /// A string.
+    pub(crate) fn text(&mut self, text: &str) -> Json {
+        Json::Text(raw_escape(&escape(text)))
+    }
+
+    /// A reference, with its interface on first mention.
+    pub(crate) fn slot(&mut self, kref: KRef, iface: &str) -> Json {
+        let sigil = if matches!(kref, KRef::Promise(_)) { '&' } else { '$' };
+        if let Some(index) = self.slots.iter().position(|slot| *slot == kref) {
+            return Json::Text(format!("{sigil}{index}"));
+        }
+        self.slots.push(kref);
+        let index = self.slots.len() - 1;
+        match kref {
+            KRef::Promise(_) => Json::Text(format!("{sigil}{index}")),
+            _ => Json::Text(format!("{sigil}{index}.Alleged: {iface}")),
+        }
+    }
+
+    /// A value taken out of other capdata, its slots renumbered and error ids dropped, as
+    /// kmarshal's unserialize and serialize would leave it.
+    pub(crate) fn splice(&mut self, value: &Json, from: &Parsed) -> Option<Json> {
+        Some(match value {
+            Json::Text(text) => match text.as_bytes().first() {
+                Some(b'$' | b'&') => {
+                    let kref = from.slots.get(slot_index(text)?)?;
+                    let iface = from.ifaces.get(kref).map_or("undefined", String::as_str);
+                    self.slot(*kref, iface)
+                }
+                _ => value.clone(),
+            },
+            Json::Scalar(_) => value.clone(),
+            Json::Array(items) => {
+                Json::Array(items.iter().map(|item| self.splice(item, from)).collect::<Option<_>>()?)
+            }
+            Json::Object(fields) => {
+                let is_error = fields.iter().any(|(key, _)| key == "#error");
+                let kept = fields.iter().filter(|(key, _)| !is_error || key == "#error" || key == "name");
+                let splice_field =
+                    |(key, value): &(String, Json)| Some((key.clone(), self.splice(value, from)?));
+                Json::Object(kept.map(splice_field).collect::<Option<_>>()?)
+            }
+        })
+    }
+
+    /// The finished capdata.
+    pub(crate) fn finish(self, value: &Json) -> KernelData {
+        let mut body = String::from("#");
+        value.write(&mut body);
+        CapData { body, slots: self.slots }
+    }
+}
+
+/// `["method",[args…]]`.
+pub(crate) fn methargs(mut builder: Builder, method: &str, args: Vec<Json>) -> KernelData {
+    let method = builder.text(method);
+    builder.finish(&Json::Array(vec![method, Json::Array(args)]))
+}
+
+/// Capdata taken apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Parsed {
+    /// The value.
+    pub(crate) value: Json,
+    slots: Vec<KRef>,
+    /// The interface of each reference, without `Alleged: `.
+    ifaces: BTreeMap<KRef, String>,
+}
+
+impl Parsed {
+    /// Takes smallcaps apart. None if the body is not smallcaps, is nested too deep, or mentions a
+    /// slot that is not there.
+    pub(crate) fn new(data: &KernelData) -> Option<Self> {
+        let value = Json::parse(data.body.strip_prefix('#')?)?;
+        let mut parsed = Self { value, slots: data.slots.clone(), ifaces: BTreeMap::new() };
+        let mut ifaces = BTreeMap::new();
+        collect_ifaces(&parsed.value, &parsed.slots, &mut ifaces)?;
+        parsed.ifaces = ifaces;
+        Some(parsed)
+    }
+
+    /// The elements, if the value is an array.
+    pub(crate) fn elements(&self) -> Option<&[Json]> {
+        match &self.value {
+            Json::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// `value` as capdata of its own.
+    pub(crate) fn reserialize(&self, value: &Json) -> Option<KernelData> {
+        let mut builder = Builder::default();
+        let spliced = builder.splice(value, self)?;
+        Some(builder.finish(&spliced))
+    }
+}
+
+/// The reference that the data consists of, if it is one object or promise and nothing else.
+pub(crate) fn single_slot(data: &KernelData) -> Option<KRef> {
+    single_slot_index(&data.body).and_then(|index| data.slots.get(index).copied())
+}
+
+/// The same for data that was not translated yet: an index into its slots.
+pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
+    match body.strip_prefix('#') {
+        Some(smallcaps) => match Json::parse(smallcaps)? {
+            Json::Text(text) if matches!(text.as_bytes().first(), Some(b'$' | b'&')) => slot_index(&text),
+            _ => None,
+        },
+        None => {
+            let old: serde_json::Value = serde_json::from_str(body).ok()?;
+            let is_slot = old.get("@qclass")?.as_str()? == "slot";
+            is_slot.then(|| old.get("index")?.as_u64()?.try_into().ok()).flatten()
+        }
+    }
+}
+
+/// The method's name for the error that SwingSet makes of a call on data.
+pub(crate) fn method_name(methargs: &KernelData) -> String {
+    let Some(body) = methargs.body.strip_prefix('#') else { return "<unknown>".to_owned() };
+    let Some(Json::Array(items)) = Json::parse(body) else { return "<unknown>".to_owned() };
+    let unintelligible = || "<unintelligible method>".to_owned();
+    let Some(Json::Text(raw)) = items.first() else { return unintelligible() };
+    let Some(text) = unescape(raw) else { return unintelligible() };
+    match text.as_bytes().first() {
+        Some(b'%') => format!("[{}]", &text[1..]),
+        Some(b'#') if text == "#undefined" => "<funcall>".to_owned(),
+        Some(b'!') => text[1..].to_owned(),
+        Some(b'#' | b'+' | b'-' | b'$' | b'&') => unintelligible(),
+        _ => text,
+    }
+}
+
+impl Json {
+    /// Reads one JSON value with nothing after it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut reader = Reader { bytes: text.as_bytes(), at: 0, text };
+        let value = reader.value(0)?;
+        reader.blank();
+        (reader.at == reader.bytes.len()).then_some(value)
+    }
+
+    /// The string, with its smallcaps escape undone; none if it is not an ordinary string.
+    pub(crate) fn as_text(&self) -> Option<String> {
+        let Self::Text(raw) = self else { return None };
+        let text = unescape(raw)?;
+        match text.as_bytes().first() {
+            Some(b'!') => Some(text[1..].to_owned()),
+            Some(0x22..=0x2d) => None,
+            _ => Some(text),
+        }
+    }
+
+    /// The bigint, if it is one and not negative.
+    pub(crate) fn as_nat(&self) -> Option<u128> {
+        let Self::Text(raw) = self else { return None };
+        raw.strip_prefix('+')?.parse().ok()
+    }
+
+    /// The value of a field, if it is an object and the field is there and not undefined.
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
+        let Self::Object(fields) = self else { return None };
+        let value = &fields.iter().find(|(key, _)| key == name)?.1;
+        (*value != Self::undefined()).then_some(value)
+    }
+
+    /// The value that stands for JavaScript's `undefined`.
+    pub(crate) fn undefined() -> Self {
+        Self::Text("#undefined".to_owned())
+    }
+
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Text(raw) => {
+                out.push('"');
+                out.push_str(raw);
+                out.push('"');
+            }
+            Self::Scalar(text) => out.push_str(text),
+            Self::Array(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    item.write(out);
+                }
+                out.push(']');
+            }
+            Self::Object(fields) => {
+                out.push('{');
+                for (index, (key, value)) in fields.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    out.push('"');
+                    out.push_str(key);
+                    out.push_str("\":");
+                    value.write(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+/// Records the interface that each reference is first mentioned with; none if a slot is missing.
+fn collect_ifaces(value: &Json, slots: &[KRef], ifaces: &mut BTreeMap<KRef, String>) -> Option<()> {
+    match value {
+        Json::Text(text) if matches!(text.as_bytes().first(), Some(b'$' | b'&')) => {
+            let kref = slots.get(slot_index(text)?)?;
+            if let Some((_, iface)) = text.split_once('.') {
+                let iface = iface.strip_prefix("Alleged: ").unwrap_or(iface);
+                ifaces.entry(*kref).or_insert_with(|| iface.to_owned());
+            }
+        }
+        Json::Text(_) | Json::Scalar(_) => {}
+        Json::Array(items) => {
+            items.iter().try_for_each(|item| collect_ifaces(item, slots, ifaces))?;
+        }
+        Json::Object(fields) => {
+            fields.iter().try_for_each(|(_, item)| collect_ifaces(item, slots, ifaces))?;
+        }
+    }
+    Some(())
+}
+
+/// The index in `$3.Alleged: x` or `&3`.
+fn slot_index(text: &str) -> Option<usize> {
+    let digits = text.get(1..)?.split('.').next()?;
+    crate::ids::canonical_decimal(digits)?.try_into().ok()
+}
+
+/// Escapes a string for smallcaps: those that begin with `!` to `-` get a `!`.
+fn escape(text: &str) -> String {
+    match text.as_bytes().first() {
+        Some(0x21..=0x2d) => format!("!{text}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// A JSON string, as JavaScript's `JSON.stringify` writes it.
+fn quote(text: &str) -> String {
+    format!("\"{}\"", raw_escape(text))
+}
+
+/// What stands between the quotes.
+fn raw_escape(text: &str) -> String {
+    let quoted = serde_json::Value::String(text.to_owned()).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// The string that a raw text stands for; none if it holds a lone surrogate.
+fn unescape(raw: &str) -> Option<String> {
+    serde_json::from_str(&format!("\"{raw}\"")).ok()
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    text: &'a str,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, depth: usize) -> Option<Json> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        self.blank();
+        match self.bytes.get(self.at)? {
+            b'"' => self.string().map(Json::Text),
+            b'[' => self.array(depth),
+            b'{' => self.object(depth),
+            _ => self.scalar(),
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Option<Json> {
+        self.at += 1;
+        let mut items = Vec::new();
+        if self.eat(b']') {
+            return Some(Json::Array(items));
+        }
+        loop {
+            items.push(self.value(depth + 1)?);
+            if self.eat(b']') {
+                return Some(Json::Array(items));
+            }
+            if !self.eat(b',') {
+                return None;
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Option<Json> {
+        self.at += 1;
+        let mut fields = Vec::new();
+        if self.eat(b'}') {
+            return Some(Json::Object(fields));
+        }
+        loop {
+            self.blank();
+            let key = self.string()?;
+            if !self.eat(b':') {
+                return None;
+            }
+            fields.push((key, self.value(depth + 1)?));
+            if self.eat(b'}') {
+                return Some(Json::Object(fields));
+            }
+            if !self.eat(b',') {
+                return None;
+            }
+        }
+    }
+
+    fn string(&mut self) -> Option<String> {
+        if self.bytes.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let start = self.at + 1;
+        let mut end = start;
+        loop {
+            match self.bytes.get(end)? {
+                b'"' => break,
+                b'\\' => end += 2,
+                0..=0x1f => return None,
+                _ => end += 1,
+            }
+        }
+        self.at = end + 1;
+        self.text.get(start..end).map(str::to_owned)
+    }
+
+    fn scalar(&mut self) -> Option<Json> {
+        let start = self.at;
+        let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
+        while self.bytes.get(self.at).is_some_and(|byte| !ends(byte)) {
+            self.at += 1;
+        }
+        let text = self.text.get(start..self.at)?;
+        // serde_json is the judge of what a number is.
+        serde_json::from_str::<serde_json::Value>(text).ok()?;
+        Some(Json::Scalar(text.to_owned()))
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        self.blank();
+        let found = self.bytes.get(self.at) == Some(&byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn blank(&mut self) {
+        while matches!(self.bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(body: &str, slots: &[KRef]) -> KernelData {
+        CapData { body: body.to_owned(), slots: slots.to_vec() }
+    }
+
+    #[test]
+    fn kernel_errors_have_swingsets_form() {
+        assert_eq!(error("vat terminated").body, r##"#{"#error":"vat terminated","name":"Error"}"##);
+        assert_eq!(
+            disconnection("vat upgraded", 0).body,
+            r##"#{"incarnationNumber":0,"name":"vatUpgraded","upgradeMessage":"vat upgraded"}"##
+        );
+        assert_eq!(error("!x \"y\"\n").body, r##"#{"#error":"!!x \"y\"\n","name":"Error"}"##);
+    }
+
+    #[test]
+    fn a_part_keeps_its_text_and_gets_its_own_slots() {
+        let whole = data(
+            r##"#["$0.Alleged: a",{"vatParameters":{"n":1e21,"p":"&1","q":["$2.Alleged: b","$2","$0"],"s":"\ud800"}}]"##,
+            &[KRef::Object(20), KRef::Promise(40), KRef::Object(21)],
+        );
+        let parsed = Parsed::new(&whole).unwrap();
+        let part = parsed.elements().unwrap()[1].field("vatParameters").unwrap().clone();
+        let own = parsed.reserialize(&part).unwrap();
+        assert_eq!(
+            own.body,
+            r##"#{"n":1e21,"p":"&0","q":["$1.Alleged: b","$1","$2.Alleged: a"],"s":"\ud800"}"##
+        );
+        assert_eq!(own.slots, [KRef::Promise(40), KRef::Object(21), KRef::Object(20)]);
+    }
+
+    #[test]
+    fn errors_lose_their_ids() {
+        let whole = data(r##"#{"#error":"enough","errorId":"error:liveSlots:v2#70001","name":"Error"}"##, &[]);
+        let parsed = Parsed::new(&whole).unwrap();
+        assert_eq!(
+            parsed.reserialize(&parsed.value).unwrap().body,
+            r##"#{"#error":"enough","name":"Error"}"##
+        );
+    }
+
+    #[test]
+    fn single_slots_are_told_from_other_values() {
+        let slots = [KRef::Object(20), KRef::Promise(40)];
+        assert_eq!(single_slot(&data(r##"#"$0.Alleged: x""##, &slots)), Some(KRef::Object(20)));
+        assert_eq!(single_slot(&data(r##"#"&1""##, &slots)), Some(KRef::Promise(40)));
+        assert_eq!(single_slot(&data(r#"{"@qclass":"slot","index":0}"#, &slots)), Some(KRef::Object(20)));
+        for body in [r##"#["$0"]"##, r##"#"!$0""##, r##"#"$7""##, "#12", "#", "", "#\"$00\"", "#\"$0\"x"] {
+            assert_eq!(single_slot(&data(body, &slots)), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn malformed_bodies_are_refused_not_guessed() {
+        for text in ["", "[", "[1,]", "{\"a\"}", "\"a", "[1 2]", "nul", "\"\u{1}\"", "01", "1 1"] {
+            assert_eq!(Json::parse(text), None, "{text}");
+        }
+        assert_eq!(Json::parse(&"[".repeat(100_000)), None);
+    }
+
+    #[test]
+    fn method_names_are_legible() {
+        let name = |body: &str| method_name(&data(body, &[]));
+        assert_eq!(name(r##"#["foo",[]]"##), "foo");
+        assert_eq!(name(r##"#["%@@asyncIterator",[]]"##), "[@@asyncIterator]");
+        assert_eq!(name(r##"#["#undefined",[]]"##), "<funcall>");
+        assert_eq!(name(r##"#["!-x",[]]"##), "-x");
+        assert_eq!(name("#{}"), "<unknown>");
+    }
+}

@@ -1,0 +1,495 @@
+//! The kernel: cranks, one after the other, each whole or not at all.
+
+use capstan_abi::{CapData, Resolution};
+use capstan_kernel_ports::{
+    Computrons, Hash, VatId,
+    host::VatHost,
+    store::{Overlay, Read},
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    capdata::{self, Builder, Json, KernelData},
+    deliver::{Crank, CrankResults},
+    error::{KernelPanic, Result},
+    genesis::KernelConfig,
+    ids::{KRef, MeterId, RemoteId},
+    keys,
+    policy::{CrankOutcome, RunPolicy},
+    promise::ResultPolicy,
+    queue::RunQueueEvent,
+    remote::{RemoteError, Sent},
+    slog::{CrankType, Event, Slog},
+    state::{State, get_record},
+    stats::Stats,
+    worker::Online,
+};
+
+/// Choices of this node alone; none is visible in the state.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeOptions {
+    /// How many vats may be in memory at once, at least 1.
+    pub max_vats_online: usize,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { max_vats_online: 50 }
+    }
+}
+
+/// A kernel: a vat host, and what this node keeps in memory. All else is in the store, which every
+/// call is handed as the overlay of the block in progress.
+///
+/// After an error of type [`KernelPanic`] the block must be discarded; the kernel repeats the same
+/// error from then on.
+pub struct Kernel<H> {
+    host: H,
+    online: Online,
+    slog: Option<Box<dyn Slog + Send>>,
+    panic: Option<KernelPanic>,
+}
+
+impl<H: std::fmt::Debug> std::fmt::Debug for Kernel<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("host", &self.host).field("panic", &self.panic).finish()
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunReport {
+    /// Cranks that were executed.
+    pub cranks: u64,
+    /// Computrons that they spent.
+    pub computrons: u64,
+    /// True if nothing was left to do.
+    pub idle: bool,
+}
+
+impl<H: VatHost> Kernel<H> {
+    /// A kernel over an empty host. Vats are brought back from the store when they are needed.
+    pub fn new(host: H, options: NodeOptions) -> Self {
+        Self { host, online: Online::new(options.max_vats_online), slog: None, panic: None }
+    }
+
+    /// Sends events to `slog` from now on.
+    pub fn set_slog(&mut self, slog: Box<dyn Slog + Send>) {
+        self.slog = Some(slog);
+    }
+
+    /// The vat host.
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// Writes the state of a new kernel: static vats to be started, devices, the bootstrap message.
+    /// Returns the promise for what bootstrap answers.
+    pub fn initialize(&mut self, over: &mut dyn Overlay, config: &KernelConfig) -> Result<Option<KRef>> {
+        let engine = self.host.engine();
+        over.push();
+        let outcome = crate::genesis::initialize(over, config, engine);
+        if outcome.is_ok() { over.merge() } else { over.rollback() }
+        outcome
+    }
+
+    /// Executes cranks until `policy` says stop or nothing is left to do.
+    pub fn run(&mut self, over: &mut dyn Overlay, policy: &mut dyn RunPolicy) -> Result<RunReport> {
+        self.insist_sound()?;
+        let mut stats = load_stats(over)?;
+        let mut report = RunReport::default();
+        loop {
+            let Some(outcome) = self.crank(over, &mut stats, policy)? else {
+                report.idle = true;
+                break;
+            };
+            report.cranks += 1;
+            if let CrankOutcome::Delivery { computrons } | CrankOutcome::VatCreated { computrons } =
+                &outcome
+            {
+                report.computrons += computrons.map_or(0, |c| c.0);
+            }
+            if !policy.crank_done(&outcome) {
+                break;
+            }
+        }
+        if report.cranks > 0 {
+            save_stats(over, &stats)?;
+        }
+        Ok(report)
+    }
+
+    /// Drops every vat from memory, as a restart of the node would.
+    pub fn evict_all(&mut self) {
+        while let Some(vat) = self.online.pop() {
+            self.host.stop(vat);
+        }
+    }
+
+    /// Installs a bundle whose bytes were verified, and tells the vatAdmin vat. False if it was
+    /// there already.
+    pub fn install_bundle(&mut self, over: &mut dyn Overlay, id: &str, bytes: Vec<u8>) -> Result<bool> {
+        let key = keys::bundle(id);
+        if over.get(&key)?.is_some() {
+            return Ok(false);
+        }
+        self.between_cranks(over, |state| {
+            let hash = state.over.put_blob(bytes);
+            state.put(&key, &hash)?;
+            let mut builder = Builder::default();
+            let id = builder.text(id);
+            state.tell_vat_admin(capdata::methargs(builder, "bundleInstalled", vec![id]))?;
+            Ok(true)
+        })
+    }
+
+    /// Sends a message to the root of a static vat. Returns the promise for its result, held for the
+    /// caller.
+    pub fn queue_to_vat_root(
+        &mut self,
+        over: &mut dyn Overlay,
+        name: &str,
+        methargs: KernelData,
+        policy: ResultPolicy,
+    ) -> Result<Option<KRef>> {
+        self.between_cranks(over, |state| {
+            let Some(vat) = state.get::<VatId>(&keys::static_name(name))? else { return Ok(None) };
+            let root = state.export_root(vat)?;
+            let result = state.send_from_kernel(root, methargs, policy)?;
+            state.increment(result)?;
+            Ok(Some(result))
+        })
+    }
+
+    /// Sends a message to an object or promise. Returns the promise for its result, held for the
+    /// caller.
+    pub fn queue_to_object(
+        &mut self,
+        over: &mut dyn Overlay,
+        target: KRef,
+        methargs: KernelData,
+        policy: ResultPolicy,
+    ) -> Result<KRef> {
+        self.between_cranks(over, |state| {
+            let result = state.send_from_kernel(target, methargs, policy)?;
+            state.increment(result)?;
+            Ok(result)
+        })
+    }
+
+    /// Releases the caller's hold on a settled promise, and holds what its data refers to instead.
+    pub fn take_resolution(&mut self, over: &mut dyn Overlay, promise: KRef) -> Result<()> {
+        self.between_cranks(over, |state| {
+            let data = state.promise(promise)?.data().cloned();
+            if let Some(data) = data {
+                state.decrement(promise)?;
+                state.increment_all(&data.slots)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Holds the root of a static vat for good. None if there is no such vat.
+    pub fn pin_vat_root(&mut self, over: &mut dyn Overlay, name: &str) -> Result<Option<KRef>> {
+        self.between_cranks(over, |state| {
+            let Some(vat) = state.get::<VatId>(&keys::static_name(name))? else { return Ok(None) };
+            let root = state.export_root(vat)?;
+            state.pin(root)?;
+            Ok(Some(root))
+        })
+    }
+
+    /// Ends a vat from outside. `reason` must be smallcaps without slots.
+    pub fn terminate_vat(&mut self, over: &mut dyn Overlay, vat: VatId, reason: &KernelData) -> Result<()> {
+        self.between_cranks(over, |state| state.terminate(vat, true, reason))
+    }
+
+    /// Schedules bringOutYourDead for every live vat that had a delivery after the positions given,
+    /// and returns the positions for the next call.
+    pub fn reap_all_vats(
+        &mut self,
+        over: &mut dyn Overlay,
+        previous: &std::collections::BTreeMap<VatId, u64>,
+    ) -> Result<std::collections::BTreeMap<VatId, u64>> {
+        self.between_cranks(over, |state| {
+            let mut positions = std::collections::BTreeMap::new();
+            for vat in crate::view::live_vats(state.over)? {
+                let end = state.vat(vat)?.span.end;
+                let due = end > 0 && previous.get(&vat).copied().unwrap_or(0) < end;
+                if due {
+                    state.schedule_reap(vat)?;
+                }
+                if end > 0 {
+                    positions.insert(vat, end + u64::from(due));
+                }
+            }
+            Ok(positions)
+        })
+    }
+
+    /// The remote of an account; see [`crate::remote`]. Provisions it at the first call.
+    pub fn provision(&mut self, over: &mut dyn Overlay, address: &str) -> Result<RemoteId> {
+        self.between_cranks(over, |state| state.provision(address))
+    }
+
+    /// Sends a message as a remote.
+    pub fn remote_send(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+        target: &str,
+        methargs: CapData,
+    ) -> std::result::Result<Sent, RemoteError> {
+        self.between_cranks(over, |state| state.remote_send(remote, target, methargs))
+    }
+
+    /// A remote's name for its factory object or for the promise of it.
+    pub fn factory(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+    ) -> std::result::Result<String, RemoteError> {
+        self.between_cranks(over, |state| state.factory(remote))
+    }
+
+    /// Settles promises as a remote.
+    pub fn remote_resolve(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+        resolutions: Vec<Resolution>,
+    ) -> std::result::Result<(), RemoteError> {
+        self.between_cranks(over, |state| state.remote_resolve(remote, resolutions))
+    }
+
+    /// Lets go of imports as a remote.
+    pub fn remote_drop(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+        rrefs: &[String],
+    ) -> std::result::Result<(), RemoteError> {
+        self.between_cranks(over, |state| state.remote_drop(remote, rrefs))
+    }
+
+    /// Acknowledges a remote's outbox up to and including `sequence`.
+    pub fn remote_acknowledge(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+        sequence: u64,
+    ) -> std::result::Result<(), RemoteError> {
+        self.between_cranks(over, |state| state.acknowledge(remote, sequence))
+    }
+
+    fn insist_sound(&self) -> Result<()> {
+        match &self.panic {
+            Some(panic) => Err(panic.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Changes the state outside of cranks, whole or not at all.
+    fn between_cranks<T, E: From<KernelPanic>>(
+        &mut self,
+        over: &mut dyn Overlay,
+        change: impl FnOnce(&mut State<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.insist_sound()?;
+        let mut stats = load_stats(over)?;
+        over.push();
+        let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
+        let mut state = State::open(over, &mut stats, slog)?;
+        let outcome = change(&mut state);
+        match outcome {
+            Ok(value) => {
+                let stopped = std::mem::take(&mut state.stopped);
+                state.postpone_refcounts();
+                finish_level(&mut state)?;
+                for vat in stopped {
+                    self.stop(vat);
+                }
+                save_stats(over, &stats)?;
+                over.merge();
+                Ok(value)
+            }
+            Err(error) => {
+                over.rollback();
+                Err(error)
+            }
+        }
+    }
+
+    /// One crank; none if there is nothing to do.
+    fn crank(
+        &mut self,
+        over: &mut dyn Overlay,
+        stats: &mut Stats,
+        policy: &mut dyn RunPolicy,
+    ) -> Result<Option<CrankOutcome>> {
+        over.push();
+        let outcome = self.crank_in_level(over, stats, policy);
+        match &outcome {
+            Ok(Some(_)) => over.merge(),
+            Ok(None) => over.rollback(),
+            Err(panic) => self.panic = Some(panic.clone()),
+        }
+        outcome
+    }
+
+    fn crank_in_level(
+        &mut self,
+        over: &mut dyn Overlay,
+        stats: &mut Stats,
+        policy: &mut dyn RunPolicy,
+    ) -> Result<Option<CrankOutcome>> {
+        let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
+        let mut state = State::open(over, stats, slog)?;
+        let Some((crank_type, event)) = select(&mut state, policy)? else { return Ok(None) };
+        let crank = state.globals().crank;
+        state.log(Event::CrankStart { crank, crank_type, message: &event });
+        let outcome = match crank_type {
+            CrankType::Routing => {
+                state.route_accepted(event)?;
+                CrankOutcome::Empty
+            }
+            CrankType::Delivery => {
+                deliver_event(&mut state, &mut self.host, &mut self.online, event)?
+            }
+        };
+        state.process_refcounts()?;
+        state.postpone_refcounts();
+        state.globals_mut().crank += 1;
+        let stopped = std::mem::take(&mut state.stopped);
+        finish_level(&mut state)?;
+        state.log(Event::CrankFinish { crank });
+        for vat in stopped {
+            self.stop(vat);
+        }
+        Ok(Some(outcome))
+    }
+
+    fn stop(&mut self, vat: VatId) {
+        self.host.stop(vat);
+        self.online.forget(vat);
+    }
+}
+
+/// Takes the next thing to do: accepted events first, then cleanup of dead vats if the policy
+/// allows it, garbage collection, reaping, and the run queue.
+fn select(state: &mut State<'_>, policy: &mut dyn RunPolicy) -> Result<Option<(CrankType, RunQueueEvent)>> {
+    if let Some(event) = state.next_accepted()? {
+        return Ok(Some((CrankType::Routing, event)));
+    }
+    let dead = match policy.allow_cleanup() {
+        Some(budget) => state.next_dead()?.map(|vat| (vat, budget)),
+        None => None,
+    };
+    let event = if let Some((vat, budget)) = dead {
+        Some(RunQueueEvent::CleanupTerminatedVat { vat, budget })
+    } else if let Some(event) = state.next_gc()? {
+        Some(event)
+    } else if let Some(vat) = state.next_reap()? {
+        Some(RunQueueEvent::BringOutYourDead { vat })
+    } else {
+        state.next_scheduled()?
+    };
+    Ok(event.map(|event| (CrankType::Delivery, event)))
+}
+
+/// Delivers an event, undoes what has to be undone, and applies what survives that.
+fn deliver_event<H: VatHost>(
+    state: &mut State<'_>,
+    host: &mut H,
+    online: &mut Online,
+    event: RunQueueEvent,
+) -> Result<CrankOutcome> {
+    state.save()?;
+    let stats = state.stats.clone();
+    state.over.push();
+    let results = Crank { state, host, online }.process(event)?;
+    if results.abort {
+        undo(state, &results, stats)?;
+    } else {
+        state.save()?;
+        state.over.merge();
+    }
+    let CrankResults { delivered, computrons, meter, dirt, terminate, tell_vat_admin, .. } = results;
+    if let Some(vat) = delivered
+        && state.find_vat(vat)?.is_some()
+    {
+        state.note_spending(vat, computrons)?;
+    }
+    if let (Some(meter), Some(spent)) = (meter, computrons) {
+        deduct(state, meter, spent)?;
+    }
+    if let (Some(vat), Some(dirt)) = (delivered, dirt) {
+        state.add_dirt(vat, dirt)?;
+    }
+    if let Some((vat, failure, info)) = terminate {
+        state.terminate(vat, failure, &info)?;
+    }
+    if let Some(methargs) = tell_vat_admin {
+        state.tell_vat_admin(methargs)?;
+    }
+    Ok(match (results.outcome, delivered, results.created) {
+        (Some(outcome), ..) => outcome,
+        (None, Some(_), true) => CrankOutcome::VatCreated { computrons },
+        (None, Some(_), false) => CrankOutcome::Delivery { computrons },
+        (None, None, _) => CrankOutcome::Empty,
+    })
+}
+
+/// Rolls the delivery back: to before it, or, if the event is to be tried again, to before it was
+/// taken off its queue. The worker has seen what never happened and is dropped.
+fn undo(state: &mut State<'_>, results: &CrankResults, stats: Stats) -> Result<()> {
+    state.over.rollback();
+    *state.stats = stats;
+    if !results.consume {
+        state.over.rollback();
+        state.over.push();
+    }
+    state.reload()?;
+    if let Some(vat) = results.delivered {
+        state.stopped.push(vat);
+    }
+    Ok(())
+}
+
+fn deduct(state: &mut State<'_>, meter: MeterId, spent: Computrons) -> Result<()> {
+    let Some(remaining) = state.deduct_meter(meter, spent)? else { return Ok(()) };
+    let mut builder = Builder::default();
+    let id = builder.text(&meter.to_string());
+    let args = vec![id, Json::Text(format!("+{remaining}"))];
+    state.tell_vat_admin(capdata::methargs(builder, "meterCrossedThreshold", args))
+}
+
+/// Completes the top level and chains its writes into the crank chain.
+fn finish_level(state: &mut State<'_>) -> Result<()> {
+    state.save()?;
+    let mut hasher = Sha256::new();
+    hasher.update(state.globals().crank_chain.0);
+    state.over.top_writes(&mut |key, value| {
+        hasher.update((key.len() as u64).to_be_bytes());
+        hasher.update(key);
+        match value {
+            Some(value) => {
+                hasher.update([1]);
+                hasher.update((value.len() as u64).to_be_bytes());
+                hasher.update(value);
+            }
+            None => hasher.update([0]),
+        }
+    });
+    state.globals_mut().crank_chain = Hash(hasher.finalize().into());
+    state.save()
+}
+
+fn load_stats(from: &(impl Read + ?Sized)) -> Result<Stats> {
+    Ok(get_record(from, keys::STATS)?.unwrap_or_default())
+}
+
+fn save_stats(over: &mut dyn Overlay, stats: &Stats) -> Result<()> {
+    over.set(keys::STATS, crate::state::encode(stats)?);
+    Ok(())
+}

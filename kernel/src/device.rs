@@ -1,0 +1,411 @@
+//! Devices: synchronous services of the kernel. Today there is one, `vatAdmin`: bundles, meters, and
+//! the making, upgrading and ending of vats.
+
+use capstan_abi::CapData;
+use capstan_kernel_ports::VatId;
+
+use crate::{
+    capdata::{Builder, Json, KernelData, Parsed},
+    clist::ClistEntry,
+    error::{Result, inconsistent},
+    ids::{DeviceId, Endpoint, KRef, MeterId},
+    keys,
+    queue::RunQueueEvent,
+    state::State,
+    vat::{DynamicOptions, Threshold},
+    view,
+};
+
+/// The name of the device that administers vats.
+pub const VAT_ADMIN: &str = "vatAdmin";
+
+/// What a vat sees of a device call that went wrong in the device.
+const FAILED: &str = "device.invoke failed, see logs for details";
+
+/// Why a device call went wrong: for the node's log.
+struct Thrown(String);
+
+type Called = std::result::Result<Answer, Oops>;
+
+enum Oops {
+    Thrown(Thrown),
+    Panic(crate::error::KernelPanic),
+}
+
+impl<E: Into<crate::error::KernelPanic>> From<E> for Oops {
+    fn from(error: E) -> Self {
+        Self::Panic(error.into())
+    }
+}
+
+fn thrown<T>(why: impl Into<String>) -> std::result::Result<T, Oops> {
+    Err(Oops::Thrown(Thrown(why.into())))
+}
+
+/// What a device call returns.
+enum Answer {
+    Undefined,
+    Text(String),
+    /// A device node of this device's own.
+    Node(KRef),
+    Value(Json),
+}
+
+impl State<'_> {
+    /// Calls a device. The inner error is the caller's to catch.
+    pub(crate) fn invoke_device(
+        &mut self,
+        node: KRef,
+        method: &str,
+        args: &KernelData,
+    ) -> Result<std::result::Result<KernelData, String>> {
+        let device = self.device_of(node)?;
+        let node_ref = self.to_device(device, node)?;
+        for kref in &args.slots {
+            self.to_device(device, *kref)?;
+        }
+        let answer = match self.call_vat_admin(device, &node_ref, method, args) {
+            Ok(answer) => answer,
+            Err(Oops::Panic(panic)) => return Err(panic),
+            Err(Oops::Thrown(Thrown(_why))) => return Ok(Err(FAILED.to_owned())),
+        };
+        Ok(Ok(encode(answer)))
+    }
+
+    /// The device's reference for one of the kernel's. Devices hold their imports for good.
+    pub(crate) fn to_device(&mut self, device: DeviceId, kref: KRef) -> Result<String> {
+        let endpoint = Endpoint::Device(device);
+        if let Some(entry) = self.clist_entry(endpoint, kref)? {
+            return Ok(entry.vref);
+        }
+        let mut ids = self.import_ids(endpoint)?;
+        let vref = ids.take(kref);
+        self.put_import_ids(endpoint, ids)?;
+        self.increment(kref)?;
+        self.write_entry(endpoint, kref, ClistEntry { reachable: true, vref: vref.clone() })?;
+        self.put(&keys::clist_reverse(endpoint, &vref), &kref)?;
+        Ok(vref)
+    }
+
+    /// The kernel's reference for a node of the device's own.
+    pub(crate) fn device_export(&mut self, device: DeviceId, number: u64) -> Result<KRef> {
+        let endpoint = Endpoint::Device(device);
+        let vref = format!("d+{number}");
+        if let Some(kref) = self.clist_kref(endpoint, &vref)? {
+            return Ok(kref);
+        }
+        let kref = self.add_device_node(device)?;
+        self.write_entry(endpoint, kref, ClistEntry { reachable: true, vref: vref.clone() })?;
+        self.put(&keys::clist_reverse(endpoint, &vref), &kref)?;
+        Ok(kref)
+    }
+
+    fn call_vat_admin(
+        &mut self,
+        device: DeviceId,
+        node_ref: &str,
+        method: &str,
+        args: &KernelData,
+    ) -> Called {
+        let Some(parsed) = Parsed::new(args) else { return thrown("arguments are not smallcaps") };
+        let Some(elements) = parsed.elements() else { return thrown("arguments are not an array") };
+        if node_ref != "d+0" {
+            return self.call_bundlecap(device, node_ref, method);
+        }
+        let text = |index: usize, what: &str| match elements.get(index).and_then(Json::as_text) {
+            Some(text) => Ok(text),
+            None => thrown(format!("{method}() {what} must be a string")),
+        };
+        let nat = |index: usize, what: &str| match elements.get(index).and_then(Json::as_nat) {
+            Some(number) => Ok(number),
+            None => thrown(format!("{method}() {what} must be a bigint from 0 to 2^128-1")),
+        };
+        let arity = |count: usize| match elements.len() == count {
+            true => Ok(()),
+            false => thrown(format!("{method}() takes {count} arguments")),
+        };
+        match method {
+            "createMeter" => {
+                let (remaining, threshold) = (nat(0, "remaining")?, nat(1, "threshold")?);
+                Ok(Answer::Text(self.add_meter(Some(remaining), threshold)?.to_string()))
+            }
+            "createUnlimitedMeter" => Ok(Answer::Text(self.add_meter(None, 0)?.to_string())),
+            "addMeterRemaining" => {
+                let (id, delta) = (text(0, "meterID")?, nat(1, "delta")?);
+                self.change_meter(&id, |meter| {
+                    meter.remaining = meter.remaining.map(|old| old.saturating_add(delta));
+                })
+            }
+            "setMeterThreshold" => {
+                let (id, threshold) = (text(0, "meterID")?, nat(1, "threshold")?);
+                self.change_meter(&id, |meter| meter.threshold = threshold)
+            }
+            "getMeter" => self.get_meter(&text(0, "meterID")?),
+            "createByBundleID" => self.create_by_id(&text(0, "bundleID")?, elements.get(1), &parsed),
+            "upgradeVat" => {
+                arity(4)?;
+                let (vat, bundle_id) = (text(0, "vatID")?, text(1, "bundleID")?);
+                self.upgrade(&vat, bundle_id, &elements[2], &parsed, text(3, "upgradeMessage")?)
+            }
+            "terminateWithFailure" => {
+                arity(2)?;
+                let vat = parse_vat(&text(0, "vatID")?)?;
+                let Some(reason) = parsed.reserialize(&elements[1]) else {
+                    return thrown("terminateWithFailure() reason cannot be read");
+                };
+                self.terminate(vat, true, &reason)?;
+                Ok(Answer::Undefined)
+            }
+            "changeOptions" => {
+                arity(2)?;
+                let vat = parse_vat(&text(0, "vatID")?)?;
+                let options_json = options_json(&elements[1])?;
+                self.accept(RunQueueEvent::ChangeVatOptions { vat, options_json })?;
+                Ok(Answer::Undefined)
+            }
+            "getBundleCap" => {
+                let id = text(0, "bundleID")?;
+                if !view::is_bundle_id(&id) {
+                    return thrown("getBundleCap() not a bundleID");
+                }
+                self.bundlecap(device, &id)
+            }
+            "getNamedBundleCap" => {
+                let id = self.named_bundle(&text(0, "name")?)?;
+                self.bundlecap(device, &id)
+            }
+            "getBundleIDByName" => Ok(Answer::Text(self.named_bundle(&text(0, "name")?)?)),
+            "getVatStats" => self.vat_stats(&text(0, "vatID")?),
+            _ => thrown(format!("target[{method}] does not exist")),
+        }
+    }
+
+    fn call_bundlecap(&mut self, device: DeviceId, node_ref: &str, method: &str) -> Called {
+        let endpoint = Endpoint::Device(device);
+        let slot = keys::vatstore(endpoint, &format!("slot.{node_ref}"));
+        let Some(id) = self.over.get(&slot)? else {
+            return thrown(format!("unknown device node {node_ref}"));
+        };
+        let id = String::from_utf8_lossy(&id).into_owned();
+        match method {
+            "getBundleID" => Ok(Answer::Text(id)),
+            "getBundle" => self.bundle_record(&id),
+            _ => thrown(format!("bundlecap[{method}] does not exist")),
+        }
+    }
+
+    /// The bundle as JavaScript knows it.
+    fn bundle_record(&mut self, id: &str) -> Called {
+        use base64::Engine as _;
+        let Some(hash) = self.get(&keys::bundle(id))? else {
+            return thrown(format!("bundle {id} is missing"));
+        };
+        let Some(bytes) = self.over.blob(&hash)? else {
+            return thrown(format!("bundle {id} is missing"));
+        };
+        let Some(sha512) = id.strip_prefix("b1-") else {
+            return thrown("a wasm bundle has no JavaScript form");
+        };
+        let mut builder = Builder::default();
+        let base64 = base64::engine::general_purpose::STANDARD.encode(bytes);
+        Ok(Answer::Value(Json::Object(vec![
+            ("endoZipBase64".to_owned(), builder.text(&base64)),
+            ("endoZipBase64Sha512".to_owned(), builder.text(sha512)),
+            ("moduleFormat".to_owned(), builder.text("endoZipBase64")),
+        ])))
+    }
+
+    fn change_meter(&mut self, id: &str, change: impl FnOnce(&mut crate::meter::Meter)) -> Called {
+        let Some(id) = MeterId::parse(id) else { return thrown(format!("{id} is not a meter id")) };
+        match self.update_meter(id, change)? {
+            true => Ok(Answer::Undefined),
+            false => thrown(format!("there is no meter {id}")),
+        }
+    }
+
+    fn get_meter(&mut self, id: &str) -> Called {
+        let Some(id) = MeterId::parse(id) else { return thrown(format!("{id} is not a meter id")) };
+        let Some(meter) = self.meter(id)? else { return thrown(format!("there is no meter {id}")) };
+        let bigint = |n: u128| Json::Text(format!("+{n}"));
+        let remaining = meter.remaining.map_or(Json::Text("unlimited".to_owned()), bigint);
+        Ok(Answer::Value(Json::Object(vec![
+            ("remaining".to_owned(), remaining),
+            ("threshold".to_owned(), bigint(meter.threshold)),
+        ])))
+    }
+
+    fn create_by_id(&mut self, bundle_id: &str, options: Option<&Json>, args: &Parsed) -> Called {
+        if self.over.get(&keys::bundle(bundle_id))?.is_none() {
+            return thrown(format!("bundle {bundle_id} is not installed"));
+        }
+        let Some(record @ Json::Object(_)) = options else { return thrown("options must be a record") };
+        let undefined = Json::undefined();
+        let parameters = record.field("vatParameters").unwrap_or(&undefined);
+        let Some(parameters) = args.reserialize(parameters) else {
+            return thrown("vatParameters cannot be read");
+        };
+        let options = dynamic_options(record)?;
+        self.increment_all(&parameters.slots)?;
+        let vat = self.allocate_vat();
+        self.accept(RunQueueEvent::CreateVat {
+            vat,
+            bundle_id: bundle_id.to_owned(),
+            parameters,
+            options,
+        })?;
+        Ok(Answer::Text(vat.to_string()))
+    }
+
+    fn upgrade(
+        &mut self,
+        vat: &str,
+        bundle_id: String,
+        parameters: &Json,
+        args: &Parsed,
+        upgrade_message: String,
+    ) -> Called {
+        let vat = parse_vat(vat)?;
+        let Some(parameters) = args.reserialize(parameters) else {
+            return thrown("vatParameters cannot be read");
+        };
+        self.increment_all(&parameters.slots)?;
+        let upgrade = self.globals().next_upgrade;
+        self.globals_mut().next_upgrade += 1;
+        let event =
+            RunQueueEvent::UpgradeVat { vat, upgrade, bundle_id, parameters, upgrade_message };
+        self.accept(event)?;
+        Ok(Answer::Text(format!("up{upgrade}")))
+    }
+
+    fn named_bundle(&mut self, name: &str) -> std::result::Result<String, Oops> {
+        match self.get(&keys::bundle_name(name))? {
+            Some(id) => Ok(id),
+            None => thrown(format!("unregistered bundle name '{name}'")),
+        }
+    }
+
+    /// The device node that stands for an installed bundle; undefined if it is not installed.
+    fn bundlecap(&mut self, device: DeviceId, id: &str) -> Called {
+        let endpoint = Endpoint::Device(device);
+        let by_id = keys::vatstore(endpoint, &format!("id.{id}"));
+        if let Some(number) = self.get::<u64>(&by_id)? {
+            return Ok(Answer::Node(self.device_export(device, number)?));
+        }
+        if self.over.get(&keys::bundle(id))?.is_none() {
+            return Ok(Answer::Undefined);
+        }
+        let next = keys::vatstore(endpoint, "nextDev");
+        let number = self.get::<u64>(&next)?.unwrap_or(1);
+        self.put(&next, &(number + 1))?;
+        self.put(&by_id, &number)?;
+        let slot = keys::vatstore(endpoint, &format!("slot.d+{number}"));
+        self.over.set(&slot, id.as_bytes().to_vec());
+        Ok(Answer::Node(self.device_export(device, number)?))
+    }
+
+    fn vat_stats(&mut self, vat: &str) -> Called {
+        let vat = parse_vat(vat)?;
+        let Some(stats) = view::vat_counts(self.over, vat)? else {
+            return thrown(format!("there is no vat {vat}"));
+        };
+        let count = |name: &str, n: u64| (name.to_owned(), Json::Scalar(n.to_string()));
+        Ok(Answer::Value(Json::Object(vec![
+            count("deviceCount", stats.device_count),
+            count("objectCount", stats.object_count),
+            count("promiseCount", stats.promise_count),
+            count("transcriptCount", stats.transcript_count),
+        ])))
+    }
+}
+
+fn encode(answer: Answer) -> KernelData {
+    let mut builder = Builder::default();
+    let value = match answer {
+        Answer::Undefined => Json::undefined(),
+        Answer::Text(text) => builder.text(&text),
+        Answer::Node(node) => builder.slot(node, "device node"),
+        Answer::Value(value) => value,
+    };
+    let CapData { body, slots } = builder.finish(&value);
+    CapData { body, slots }
+}
+
+fn parse_vat(text: &str) -> std::result::Result<VatId, Oops> {
+    text.parse().or_else(|error: capstan_kernel_ports::NotAVatId| thrown(error.to_string()))
+}
+
+/// The options of a new vat, beside its parameters. Fields that are undefined were not given.
+fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, Oops> {
+    let Json::Object(fields) = record else { return thrown("options must be a record") };
+    let mut options = DynamicOptions::default();
+    for (name, _) in fields {
+        let Some(value) = record.field(name) else { continue };
+        let bad = || format!("option {name} has an unusable value");
+        match name.as_str() {
+            "vatParameters" => {}
+            "name" => options.name = Some(value.as_text().map_or_else(|| thrown(bad()), Ok)?),
+            "critical" => options.critical = boolean(value).map_or_else(|| thrown(bad()), Ok)?,
+            "meterID" => {
+                let id = value.as_text().and_then(|text| MeterId::parse(&text));
+                options.meter = Some(id.map_or_else(|| thrown(bad()), Ok)?);
+            }
+            "managerType" => {
+                options.manager_type = Some(value.as_text().map_or_else(|| thrown(bad()), Ok)?);
+            }
+            "enableSetup" => options.enable_setup = boolean(value),
+            "enablePipelining" => options.enable_pipelining = boolean(value),
+            "useTranscript" => options.use_transcript = boolean(value),
+            "reapInterval" => {
+                options.reap_interval = threshold(value).map_or_else(|| thrown(bad()), Ok)?;
+            }
+            _ => return thrown(format!("unknown option {name}")),
+        }
+    }
+    Ok(options)
+}
+
+fn boolean(value: &Json) -> Option<bool> {
+    match value {
+        Json::Scalar(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn threshold(value: &Json) -> Option<Threshold> {
+    match value {
+        Json::Text(text) if text == "never" => Some(Threshold::Never),
+        Json::Text(_) => value.as_nat()?.try_into().ok().map(Threshold::At),
+        Json::Scalar(text) => crate::ids::canonical_decimal(text).map(Threshold::At),
+        _ => None,
+    }
+}
+
+/// Options that change, as the JSON that the vat will be told.
+fn options_json(value: &Json) -> std::result::Result<String, Oops> {
+    let Json::Object(fields) = value else { return thrown("options must be a record") };
+    let mut options = serde_json::Map::new();
+    for (name, value) in fields {
+        let plain = match value {
+            Json::Scalar(text) => serde_json::from_str(text).ok(),
+            Json::Text(_) => match value.as_nat() {
+                Some(n) => u64::try_from(n).ok().map(serde_json::Value::from),
+                None => value.as_text().map(serde_json::Value::from),
+            },
+            _ => None,
+        };
+        let Some(plain) = plain else { return thrown(format!("option {name} has an unusable value")) };
+        options.insert(name.clone(), plain);
+    }
+    Ok(serde_json::Value::Object(options).to_string())
+}
+
+impl State<'_> {
+    /// The kernel's reference for a vat's root object.
+    pub(crate) fn export_root(&mut self, vat: VatId) -> Result<KRef> {
+        use crate::{clist::Use, error::Refusal};
+        self.to_kernel(Endpoint::Vat(vat), "o+0", Use::Mention).map_err(|refusal| match refusal {
+            Refusal::Panic(panic) => panic,
+            Refusal::VatFatal(why) => inconsistent(format!("root of {vat}: {why}")),
+        })
+    }
+}

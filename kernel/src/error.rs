@@ -1,0 +1,97 @@
+//! What can go wrong, by whose fault it is.
+
+use capstan_kernel_ports::{VatId, host::HostFault, store::StoreFault};
+
+use crate::ids::KRef;
+
+/// The kernel stops: nothing of the current block may be committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KernelPanic {
+    /// A critical vat ended, of itself or by a fault. Every node stops at this crank.
+    #[error("critical vat {vat} failed: {info}")]
+    CriticalVat {
+        /// The vat.
+        vat: VatId,
+        /// The body of what it ended with.
+        info: String,
+    },
+    /// A promise whose rejection is not to be survived was rejected: a static vat's `bootstrap`.
+    #[error("kernel panic {promise}.policy panic: rejected {data_json}")]
+    PromisePolicy {
+        /// The promise.
+        promise: KRef,
+        /// The rejection, as `{body, slots}`.
+        data_json: String,
+    },
+    /// A vat, replayed from its transcript, did something else than it had done.
+    #[error("anachrophobia in {vat} delivery d{position}: {problem}")]
+    Anachrophobia {
+        /// The vat.
+        vat: VatId,
+        /// The position in its transcript.
+        position: u64,
+        /// The first difference.
+        problem: String,
+    },
+    /// A vat that had been started could not be started again.
+    #[error("unable to re-create vat {vat}: {problem}")]
+    Recreate {
+        /// The vat.
+        vat: VatId,
+        /// What the host said.
+        problem: String,
+    },
+    /// This node's store failed.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// This node's vat host failed.
+    #[error(transparent)]
+    Host(#[from] HostFault),
+    /// The state contradicts itself: a bug in the kernel, or damage to the store.
+    #[error("kernel state is inconsistent: {0}")]
+    Inconsistent(String),
+}
+
+impl KernelPanic {
+    /// True if every node panics at the same crank; false for a fault of this node alone.
+    pub fn is_consensus(&self) -> bool {
+        matches!(self, Self::CriticalVat { .. } | Self::PromisePolicy { .. })
+    }
+}
+
+/// What every kernel function that touches state returns.
+pub(crate) type Result<T> = std::result::Result<T, KernelPanic>;
+
+/// Why a syscall could not be translated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The vat's fault: it dies. The text goes to the node's log.
+    VatFatal(String),
+    /// Not the vat's fault.
+    Panic(KernelPanic),
+}
+
+impl From<KernelPanic> for Refusal {
+    fn from(panic: KernelPanic) -> Self {
+        Self::Panic(panic)
+    }
+}
+
+impl From<StoreFault> for Refusal {
+    fn from(fault: StoreFault) -> Self {
+        Self::Panic(fault.into())
+    }
+}
+
+/// Translation of what a vat asks for.
+pub(crate) type Translated<T> = std::result::Result<T, Refusal>;
+
+/// Ends a translation by the vat's fault.
+pub(crate) fn vat_fatal<T>(why: impl Into<String>) -> Translated<T> {
+    Err(Refusal::VatFatal(why.into()))
+}
+
+/// Something that cannot be unless the state is damaged.
+pub(crate) fn inconsistent(what: impl Into<String>) -> KernelPanic {
+    KernelPanic::Inconsistent(what.into())
+}

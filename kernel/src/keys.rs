@@ -1,0 +1,171 @@
+//! The layout of the kernel's keys, all of it.
+//!
+//! Numbers in keys are decimal where the order does not matter (or must be SwingSet's, which sorts
+//! ids as strings) and 16 hex digits where it does. `E` is an endpoint (`v3`, `d7`, `r1`), `K` a
+//! kref. Values are borsh of the types named. Keys under `local.` lie outside the root hash: each is
+//! bound by a hash in a hashed key or can be rebuilt from hashed keys.
+//!
+//! ```text
+//! k.globals                Globals: next ids, crank number, kernel options, vatAdmin root, crank chain
+//! k.q.a.HEX  k.q.r.HEX     RunQueueEvent: acceptance queue and run queue (heads and tails in k.queues)
+//! k.queues                 Queues
+//! k.reap                   Vec<VatId>: vats due for bringOutYourDead
+//! k.dead                   Vec<VatId>: terminated vats not yet cleaned up, oldest first
+//! k.g.E.TYPE.K             GC action: TYPE is dropExport, retireExport or retireImport; no value
+//! k.o.N                    Object: owner and reference counts
+//! k.p.N                    Promise
+//! k.pq.N.HEX               Message: queued on promise N
+//! k.d.N                    DeviceId: owner of a device node
+//! k.c.E.K                  ClistEntry: reachable flag and vref (rref)
+//! k.v.N                    VatConfig: what the vat is
+//! k.w.N                    VatState: what the vat has come to
+//! k.s.vN.KEY               the vat's own store (or a device's: k.s.dN.KEY)
+//! k.n.NAME                 VatId of a live static vat
+//! k.dn.NAME                DeviceId
+//! k.di.N                   ImportIds of a device
+//! k.m.N                    Meter
+//! k.pin.K                  pinned objects; no value
+//! k.b.ID                   Hash: the blob of a bundle
+//! k.bn.NAME                String: id of a named bundle
+//! k.r.N                    Remote
+//! k.ra.ADDRESS             RemoteId
+//! k.ro.rN.HEX              Delivery<rref>: an outbox entry
+//!
+//! local.k.c.E.VREF         KRef: the other direction of k.c
+//! local.k.i.K.E            who imports object K; no value
+//! local.k.t.vN.HEX         Entry: transcript, bound by VatState's span hash
+//! local.k.rr.rN.RREF       u64: outbox entry that settled a promise of a remote
+//! local.k.stats            Stats
+//! ```
+
+use crate::ids::{Endpoint, KRef, MeterId, RemoteId, VatId};
+
+pub(crate) const GLOBALS: &[u8] = b"k.globals";
+pub(crate) const QUEUES: &[u8] = b"k.queues";
+pub(crate) const REAP: &[u8] = b"k.reap";
+pub(crate) const DEAD: &[u8] = b"k.dead";
+pub(crate) const STATS: &[u8] = b"local.k.stats";
+pub(crate) const GC_ACTIONS: &[u8] = b"k.g.";
+pub(crate) const OBJECTS: &[u8] = b"k.o.";
+pub(crate) const PROMISES: &[u8] = b"k.p.";
+pub(crate) const VATS: &[u8] = b"k.v.";
+pub(crate) const STATIC_NAMES: &[u8] = b"k.n.";
+pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
+pub(crate) const BUNDLES: &[u8] = b"k.b.";
+pub(crate) const CLISTS: &[u8] = b"k.c.";
+
+pub(crate) fn acceptance(position: u64) -> Vec<u8> {
+    format!("k.q.a.{position:016x}").into_bytes()
+}
+
+pub(crate) fn run(position: u64) -> Vec<u8> {
+    format!("k.q.r.{position:016x}").into_bytes()
+}
+
+pub(crate) fn gc_action(endpoint: Endpoint, kind: &str, kref: KRef) -> Vec<u8> {
+    format!("k.g.{endpoint}.{kind}.{kref}").into_bytes()
+}
+
+pub(crate) fn object(number: u64) -> Vec<u8> {
+    format!("k.o.{number}").into_bytes()
+}
+
+pub(crate) fn promise(number: u64) -> Vec<u8> {
+    format!("k.p.{number}").into_bytes()
+}
+
+pub(crate) fn promise_message(number: u64, position: u64) -> Vec<u8> {
+    format!("k.pq.{number}.{position:016x}").into_bytes()
+}
+
+pub(crate) fn device_node(number: u64) -> Vec<u8> {
+    format!("k.d.{number}").into_bytes()
+}
+
+pub(crate) fn clist(endpoint: Endpoint, kref: KRef) -> Vec<u8> {
+    format!("k.c.{endpoint}.{kref}").into_bytes()
+}
+
+pub(crate) fn clist_of(endpoint: Endpoint) -> Vec<u8> {
+    format!("k.c.{endpoint}.").into_bytes()
+}
+
+pub(crate) fn clist_reverse(endpoint: Endpoint, vref: &str) -> Vec<u8> {
+    format!("local.k.c.{endpoint}.{vref}").into_bytes()
+}
+
+pub(crate) fn importer(kref: KRef, endpoint: Endpoint) -> Vec<u8> {
+    format!("local.k.i.{kref}.{endpoint}").into_bytes()
+}
+
+pub(crate) fn importers_of(kref: KRef) -> Vec<u8> {
+    format!("local.k.i.{kref}.").into_bytes()
+}
+
+pub(crate) fn vat_config(vat: VatId) -> Vec<u8> {
+    format!("k.v.{}", vat.0).into_bytes()
+}
+
+pub(crate) fn vat_state(vat: VatId) -> Vec<u8> {
+    format!("k.w.{}", vat.0).into_bytes()
+}
+
+pub(crate) fn vatstore(endpoint: Endpoint, key: &str) -> Vec<u8> {
+    format!("k.s.{endpoint}.{key}").into_bytes()
+}
+
+pub(crate) fn static_name(name: &str) -> Vec<u8> {
+    format!("k.n.{name}").into_bytes()
+}
+
+pub(crate) fn device_name(name: &str) -> Vec<u8> {
+    format!("k.dn.{name}").into_bytes()
+}
+
+pub(crate) fn meter(meter: MeterId) -> Vec<u8> {
+    format!("k.m.{}", meter.0).into_bytes()
+}
+
+pub(crate) fn pin(kref: KRef) -> Vec<u8> {
+    format!("k.pin.{kref}").into_bytes()
+}
+
+pub(crate) fn bundle(id: &str) -> Vec<u8> {
+    format!("k.b.{id}").into_bytes()
+}
+
+pub(crate) fn bundle_name(name: &str) -> Vec<u8> {
+    format!("k.bn.{name}").into_bytes()
+}
+
+pub(crate) fn remote(remote: RemoteId) -> Vec<u8> {
+    format!("k.r.{}", remote.0).into_bytes()
+}
+
+pub(crate) fn remote_address(address: &str) -> Vec<u8> {
+    format!("k.ra.{address}").into_bytes()
+}
+
+pub(crate) fn outbox(remote: RemoteId, sequence: u64) -> Vec<u8> {
+    format!("k.ro.{remote}.{sequence:016x}").into_bytes()
+}
+
+pub(crate) fn outbox_of(remote: RemoteId) -> Vec<u8> {
+    format!("k.ro.{remote}.").into_bytes()
+}
+
+pub(crate) fn settled(remote: RemoteId, rref: &str) -> Vec<u8> {
+    format!("local.k.rr.{remote}.{rref}").into_bytes()
+}
+
+pub(crate) fn transcript(vat: VatId, position: u64) -> Vec<u8> {
+    format!("local.k.t.{vat}.{position:016x}").into_bytes()
+}
+
+pub(crate) fn transcript_of(vat: VatId) -> Vec<u8> {
+    format!("local.k.t.{vat}.").into_bytes()
+}
+
+pub(crate) fn device_imports(device: crate::ids::DeviceId) -> Vec<u8> {
+    format!("k.di.{}", device.0).into_bytes()
+}

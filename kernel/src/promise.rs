@@ -1,0 +1,279 @@
+//! Promises: who decides them, who waits for them, what they came to.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::{Message, Resolution};
+
+use crate::{
+    capdata::KernelData,
+    error::{KernelPanic, Result, inconsistent},
+    ids::{Endpoint, KRef},
+    keys,
+    queue::RunQueueEvent,
+    slog::Event,
+    state::State,
+};
+
+/// A kernel promise.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Promise {
+    /// Who holds it: c-lists, queued messages and notifications, other promises' data, the host.
+    pub ref_count: u64,
+    /// Settled or not.
+    pub state: PromiseState,
+}
+
+/// Whether a promise is settled.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum PromiseState {
+    /// Not yet.
+    Unresolved(Unresolved),
+    /// To a value.
+    Fulfilled(KernelData),
+    /// To a reason.
+    Rejected(KernelData),
+}
+
+/// A promise that is not settled.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Unresolved {
+    /// Who may settle it; none while the authority travels with a queued message.
+    pub decider: Option<Endpoint>,
+    /// Who is told, in string order of their ids.
+    pub subscribers: Vec<Endpoint>,
+    /// What the kernel does when it is settled.
+    pub policy: ResultPolicy,
+    /// The first message waiting on it.
+    pub queue_head: u64,
+    /// One past the last message waiting on it.
+    pub queue_tail: u64,
+}
+
+/// What the kernel does when a promise is settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum ResultPolicy {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// Logs it.
+    LogAlways,
+    /// Logs it if it is rejected.
+    LogFailure,
+    /// Panics if it is rejected.
+    Panic,
+}
+
+impl Promise {
+    /// What it was settled to; none while it is not.
+    pub fn data(&self) -> Option<&KernelData> {
+        match &self.state {
+            PromiseState::Unresolved(_) => None,
+            PromiseState::Fulfilled(data) | PromiseState::Rejected(data) => Some(data),
+        }
+    }
+}
+
+impl State<'_> {
+    /// A new promise, decided by `decider` or by whoever gets the message whose result it is.
+    pub(crate) fn add_promise(
+        &mut self,
+        decider: Option<Endpoint>,
+        policy: ResultPolicy,
+    ) -> Result<KRef> {
+        let number = self.globals().next_promise;
+        self.globals_mut().next_promise += 1;
+        let unresolved =
+            Unresolved { decider, subscribers: vec![], policy, queue_head: 0, queue_tail: 0 };
+        let promise = Promise { ref_count: 0, state: PromiseState::Unresolved(unresolved) };
+        self.put(&keys::promise(number), &promise)?;
+        self.stats.kernel_promises.inc();
+        Ok(KRef::Promise(number))
+    }
+
+    pub(crate) fn find_promise(&self, kref: KRef) -> Result<Option<Promise>> {
+        match kref {
+            KRef::Promise(number) => self.get(&keys::promise(number)),
+            _ => Err(inconsistent(format!("{kref} is not a promise"))),
+        }
+    }
+
+    pub(crate) fn promise(&self, kref: KRef) -> Result<Promise> {
+        self.find_promise(kref)?.ok_or_else(|| inconsistent(format!("{kref} does not exist")))
+    }
+
+    pub(crate) fn put_promise(&mut self, kref: KRef, promise: &Promise) -> Result<()> {
+        match kref {
+            KRef::Promise(number) => self.put(&keys::promise(number), promise),
+            _ => Err(inconsistent(format!("{kref} is not a promise"))),
+        }
+    }
+
+    /// The unresolved part of a promise, if it is unresolved.
+    pub(crate) fn unresolved(&self, kref: KRef) -> Result<Option<Unresolved>> {
+        match self.promise(kref)?.state {
+            PromiseState::Unresolved(unresolved) => Ok(Some(unresolved)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Changes an unresolved promise.
+    pub(crate) fn update_unresolved(
+        &mut self,
+        kref: KRef,
+        change: impl FnOnce(&mut Unresolved),
+    ) -> Result<()> {
+        let mut promise = self.promise(kref)?;
+        let PromiseState::Unresolved(unresolved) = &mut promise.state else {
+            return Err(inconsistent(format!("{kref} is already resolved")));
+        };
+        change(unresolved);
+        self.put_promise(kref, &promise)
+    }
+
+    pub(crate) fn set_decider(&mut self, kref: KRef, decider: Option<Endpoint>) -> Result<()> {
+        self.update_unresolved(kref, |unresolved| unresolved.decider = decider)
+    }
+
+    /// Puts a message on an unresolved promise's queue. The counts that the message holds stay.
+    pub(crate) fn queue_on_promise(&mut self, kref: KRef, message: &Message<KRef>) -> Result<()> {
+        let KRef::Promise(number) = kref else {
+            return Err(inconsistent(format!("{kref} is not a promise")));
+        };
+        let mut position = 0;
+        self.update_unresolved(kref, |unresolved| {
+            position = unresolved.queue_tail;
+            unresolved.queue_tail += 1;
+        })?;
+        self.stats.promise_queues_length.inc();
+        self.put(&keys::promise_message(number, position), message)
+    }
+
+    /// Moves all messages that wait on a promise to the acceptance queue, in order and still
+    /// addressed to the promise.
+    pub(crate) fn requeue_promise(&mut self, kref: KRef) -> Result<()> {
+        let KRef::Promise(number) = kref else {
+            return Err(inconsistent(format!("{kref} is not a promise")));
+        };
+        let Some(unresolved) = self.unresolved(kref)? else {
+            return Err(inconsistent(format!("{kref} is already resolved")));
+        };
+        if unresolved.queue_head == unresolved.queue_tail {
+            return Ok(());
+        }
+        for position in unresolved.queue_head..unresolved.queue_tail {
+            let key = keys::promise_message(number, position);
+            let message = self.need(&key)?;
+            self.over.delete(&key);
+            self.stats.promise_queues_length.dec();
+            self.accept(RunQueueEvent::Send { target: kref, message })?;
+        }
+        self.update_unresolved(kref, |unresolved| {
+            unresolved.queue_head = 0;
+            unresolved.queue_tail = 0;
+        })
+    }
+
+    /// Adds a subscriber, or notifies it at once if the promise is settled.
+    pub(crate) fn subscribe(&mut self, kref: KRef, endpoint: Endpoint) -> Result<()> {
+        let Some(unresolved) = self.unresolved(kref)? else { return self.notify(endpoint, kref) };
+        if unresolved.subscribers.contains(&endpoint) {
+            return Ok(());
+        }
+        self.update_unresolved(kref, |unresolved| {
+            unresolved.subscribers.push(endpoint);
+            unresolved.subscribers.sort_by_key(ToString::to_string);
+        })
+    }
+
+    /// Settles promises in order. The caller has made sure that each is unresolved and that the
+    /// authority is there.
+    pub(crate) fn resolve(&mut self, resolutions: Vec<Resolution<KRef>>) -> Result<()> {
+        for resolution in resolutions {
+            self.resolve_one(resolution)?;
+        }
+        Ok(())
+    }
+
+    /// Rejects a promise.
+    pub(crate) fn reject(&mut self, promise: KRef, data: KernelData) -> Result<()> {
+        self.resolve_one(Resolution { promise, rejected: true, data })
+    }
+
+    fn resolve_one(&mut self, resolution: Resolution<KRef>) -> Result<()> {
+        let Resolution { promise: kref, rejected, data } = resolution;
+        let Some(unresolved) = self.unresolved(kref)? else {
+            return Err(inconsistent(format!("{kref} was already resolved")));
+        };
+        for subscriber in &unresolved.subscribers {
+            self.notify(*subscriber, kref)?;
+        }
+        for slot in &data.slots {
+            self.increment(*slot)?;
+        }
+        self.requeue_promise(kref)?;
+        let mut promise = self.promise(kref)?;
+        promise.state = match rejected {
+            true => PromiseState::Rejected(data.clone()),
+            false => PromiseState::Fulfilled(data.clone()),
+        };
+        self.put_promise(kref, &promise)?;
+        self.apply_policy(unresolved.policy, kref, rejected, &data)
+    }
+
+    fn apply_policy(
+        &mut self,
+        policy: ResultPolicy,
+        promise: KRef,
+        rejected: bool,
+        data: &KernelData,
+    ) -> Result<()> {
+        match (policy, rejected) {
+            (ResultPolicy::LogAlways, _) | (ResultPolicy::LogFailure, true) => {
+                self.log(Event::PromisePolicy { promise, rejected, data });
+            }
+            (ResultPolicy::Panic, true) => {
+                let data_json = capstan_abi::json::capdata_to_json(data).to_string();
+                return Err(KernelPanic::PromisePolicy { promise, data_json });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The settled promises that a notification of `root` carries: `root` first, then those that
+    /// its data leads to, depth first.
+    pub(crate) fn notification(&self, root: KRef) -> Result<Vec<Resolution<KRef>>> {
+        let mut found: Vec<Resolution<KRef>> = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut stack = vec![root];
+        while let Some(kref) = stack.pop() {
+            if !seen.insert(kref) {
+                continue;
+            }
+            let promise = self.promise(kref)?;
+            let rejected = matches!(promise.state, PromiseState::Rejected(_));
+            let Some(data) = promise.data() else {
+                // Only mentioned, unless it is the root: then nothing is to be told yet.
+                continue;
+            };
+            let promises = data.slots.iter().rev().filter(|slot| matches!(slot, KRef::Promise(_)));
+            stack.extend(promises);
+            found.push(Resolution { promise: kref, rejected, data: data.clone() });
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn delete_promise(&mut self, kref: KRef) -> Result<()> {
+        let KRef::Promise(number) = kref else {
+            return Err(inconsistent(format!("{kref} is not a promise")));
+        };
+        if let PromiseState::Unresolved(unresolved) = self.promise(kref)?.state {
+            for position in unresolved.queue_head..unresolved.queue_tail {
+                self.over.delete(&keys::promise_message(number, position));
+                self.stats.promise_queues_length.dec();
+            }
+        }
+        self.over.delete(&keys::promise(number));
+        self.stats.kernel_promises.dec();
+        Ok(())
+    }
+}

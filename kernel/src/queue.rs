@@ -1,0 +1,264 @@
+//! The acceptance queue and the run queue, and what lies on them.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::{Message, json::capdata_to_json};
+use capstan_kernel_ports::VatId;
+use serde_json::{Value, json};
+
+use crate::{
+    capdata::KernelData,
+    error::Result,
+    ids::{Endpoint, KRef},
+    keys,
+    policy::CleanupBudget,
+    state::State,
+    vat::DynamicOptions,
+};
+
+/// Something for the kernel to do in a crank.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum RunQueueEvent {
+    /// A message is on its way.
+    Send {
+        /// An object or promise.
+        target: KRef,
+        /// The message.
+        message: Message<KRef>,
+    },
+    /// An endpoint is to be told that a promise is settled.
+    Notify {
+        /// The subscriber.
+        endpoint: Endpoint,
+        /// The promise.
+        promise: KRef,
+    },
+    /// A dynamic vat is to be made and started.
+    CreateVat {
+        /// Its id, allocated when the event was queued.
+        vat: VatId,
+        /// Its bundle.
+        bundle_id: String,
+        /// Its parameters.
+        parameters: KernelData,
+        /// Its options.
+        options: DynamicOptions,
+    },
+    /// A static vat is to be started.
+    StartVat {
+        /// The vat.
+        vat: VatId,
+        /// Its parameters.
+        parameters: KernelData,
+    },
+    /// A vat is to get a new incarnation.
+    UpgradeVat {
+        /// The vat.
+        vat: VatId,
+        /// The number by which the vatAdmin vat knows this upgrade, as in `up1`.
+        upgrade: u64,
+        /// The new bundle.
+        bundle_id: String,
+        /// The new parameters.
+        parameters: KernelData,
+        /// What the old incarnation's promises are rejected with.
+        upgrade_message: String,
+    },
+    /// A vat's options change.
+    ChangeVatOptions {
+        /// The vat.
+        vat: VatId,
+        /// The changed options, a JSON object.
+        options_json: String,
+    },
+    /// The kernel can no longer reach, or nobody can recognize, objects.
+    CollectGarbage {
+        /// Which of the three deliveries.
+        kind: GcKind,
+        /// Who is told.
+        endpoint: Endpoint,
+        /// In string order.
+        krefs: Vec<KRef>,
+    },
+    /// Collections that were pending turned out not to be needed any more.
+    NegatedGcAction,
+    /// A vat is to bring out its dead.
+    BringOutYourDead {
+        /// The vat.
+        vat: VatId,
+    },
+    /// Part of a dead vat is to be removed.
+    CleanupTerminatedVat {
+        /// The vat.
+        vat: VatId,
+        /// How much of it at most.
+        budget: CleanupBudget,
+    },
+}
+
+/// The deliveries of garbage collection.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize,
+)]
+pub enum GcKind {
+    /// `dropExports`.
+    DropExports,
+    /// `retireExports`.
+    RetireExports,
+    /// `retireImports`.
+    RetireImports,
+}
+
+impl GcKind {
+    /// The delivery's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DropExports => "dropExports",
+            Self::RetireExports => "retireExports",
+            Self::RetireImports => "retireImports",
+        }
+    }
+}
+
+/// Heads and tails of the two queues: positions of the first item and one past the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Queues {
+    pub(crate) acceptance: (u64, u64),
+    pub(crate) run: (u64, u64),
+}
+
+impl Queues {
+    pub(crate) const EMPTY: Self = Self { acceptance: (1, 1), run: (1, 1) };
+}
+
+impl State<'_> {
+    /// Puts an event on the acceptance queue. It takes over the references that it was given.
+    pub(crate) fn accept(&mut self, event: RunQueueEvent) -> Result<()> {
+        let mut queues = self.queues()?;
+        self.put(&keys::acceptance(queues.acceptance.1), &event)?;
+        queues.acceptance.1 += 1;
+        self.stats.acceptance_queue_length.inc();
+        self.put(keys::QUEUES, &queues)
+    }
+
+    pub(crate) fn next_accepted(&mut self) -> Result<Option<RunQueueEvent>> {
+        let mut queues = self.queues()?;
+        if queues.acceptance.0 == queues.acceptance.1 {
+            return Ok(None);
+        }
+        let key = keys::acceptance(queues.acceptance.0);
+        let event = self.need(&key)?;
+        self.over.delete(&key);
+        queues.acceptance.0 += 1;
+        self.stats.acceptance_queue_length.dec();
+        self.put(keys::QUEUES, &queues)?;
+        Ok(Some(event))
+    }
+
+    pub(crate) fn schedule(&mut self, event: RunQueueEvent) -> Result<()> {
+        let mut queues = self.queues()?;
+        self.put(&keys::run(queues.run.1), &event)?;
+        queues.run.1 += 1;
+        self.stats.run_queue_length.inc();
+        self.put(keys::QUEUES, &queues)
+    }
+
+    pub(crate) fn next_scheduled(&mut self) -> Result<Option<RunQueueEvent>> {
+        let mut queues = self.queues()?;
+        if queues.run.0 == queues.run.1 {
+            return Ok(None);
+        }
+        let key = keys::run(queues.run.0);
+        let event = self.need(&key)?;
+        self.over.delete(&key);
+        queues.run.0 += 1;
+        self.stats.run_queue_length.dec();
+        self.put(keys::QUEUES, &queues)?;
+        Ok(Some(event))
+    }
+
+    pub(crate) fn queues(&self) -> Result<Queues> {
+        self.need(keys::QUEUES)
+    }
+
+    /// Queues a message, which then holds its target, its result and its arguments.
+    pub(crate) fn send(&mut self, target: KRef, message: Message<KRef>) -> Result<()> {
+        self.increment(target)?;
+        if let Some(result) = message.result {
+            self.increment(result)?;
+        }
+        self.increment_all(&message.methargs.slots)?;
+        self.accept(RunQueueEvent::Send { target, message })
+    }
+
+    /// Queues a notification, which then holds the promise.
+    pub(crate) fn notify(&mut self, endpoint: Endpoint, promise: KRef) -> Result<()> {
+        self.increment(promise)?;
+        self.accept(RunQueueEvent::Notify { endpoint, promise })
+    }
+
+    /// Releases what a queued message held.
+    pub(crate) fn release_send(&mut self, target: KRef, message: &Message<KRef>) -> Result<()> {
+        self.decrement(target)?;
+        if let Some(result) = message.result {
+            self.decrement(result)?;
+        }
+        self.decrement_all(&message.methargs.slots)
+    }
+}
+
+/// An event as SwingSet's slog writes it.
+pub fn event_to_json(event: &RunQueueEvent) -> Value {
+    match event {
+        RunQueueEvent::Send { target, message } => {
+            let mut msg = json!({"methargs": capdata_to_json(&message.methargs)});
+            if let Some(result) = message.result {
+                msg["result"] = Value::String(result.to_string());
+            }
+            json!({"type": "send", "target": target.to_string(), "msg": msg})
+        }
+        RunQueueEvent::Notify { endpoint, promise } => {
+            json!({"type": "notify", "vatID": endpoint.to_string(), "kpid": promise.to_string()})
+        }
+        RunQueueEvent::CreateVat { vat, bundle_id, parameters, options } => json!({
+            "type": "create-vat",
+            "vatID": vat.to_string(),
+            "source": {"bundleID": bundle_id},
+            "vatParameters": capdata_to_json(parameters),
+            "dynamicOptions": options.to_json(),
+        }),
+        RunQueueEvent::StartVat { vat, parameters } => json!({
+            "type": "startVat",
+            "vatID": vat.to_string(),
+            "vatParameters": capdata_to_json(parameters),
+        }),
+        RunQueueEvent::UpgradeVat { vat, upgrade, bundle_id, parameters, upgrade_message } => {
+            json!({
+                "type": "upgrade-vat",
+                "vatID": vat.to_string(),
+                "upgradeID": format!("up{upgrade}"),
+                "bundleID": bundle_id,
+                "vatParameters": capdata_to_json(parameters),
+                "upgradeMessage": upgrade_message,
+            })
+        }
+        RunQueueEvent::ChangeVatOptions { vat, options_json } => json!({
+            "type": "changeVatOptions",
+            "vatID": vat.to_string(),
+            "options": serde_json::from_str::<Value>(options_json).unwrap_or(Value::Null),
+        }),
+        RunQueueEvent::CollectGarbage { kind, endpoint, krefs } => json!({
+            "type": kind.name(),
+            "vatID": endpoint.to_string(),
+            "krefs": krefs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+        RunQueueEvent::NegatedGcAction => json!({"type": "negated-gc-action"}),
+        RunQueueEvent::BringOutYourDead { vat } => {
+            json!({"type": "bringOutYourDead", "vatID": vat.to_string()})
+        }
+        RunQueueEvent::CleanupTerminatedVat { vat, budget } => json!({
+            "type": "cleanup-terminated-vat",
+            "vatID": vat.to_string(),
+            "budget": budget.to_json(),
+        }),
+    }
+}

@@ -1,0 +1,125 @@
+//! What the kernel tells about its work, outside consensus: for logs, tools and tests.
+//!
+//! The events and their fields follow SwingSet's slog; [`Slog`] receives them as they happen, those
+//! of cranks that are later undone included.
+
+use capstan_abi::{CapData, Delivery, DeliveryResult, Syscall, SyscallResult};
+use capstan_kernel_ports::{Computrons, VatId};
+
+use crate::{
+    ids::{Endpoint, KRef},
+    queue::RunQueueEvent,
+    terminate::CleanupWork,
+};
+
+/// Receives events.
+pub trait Slog {
+    /// One event.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// Which half of the kernel works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrankType {
+    /// An event moves from the acceptance queue to where it belongs.
+    Routing,
+    /// An event is delivered.
+    Delivery,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// A crank begins.
+    CrankStart {
+        /// Its number.
+        crank: u64,
+        /// Its type.
+        crank_type: CrankType,
+        /// What it works on.
+        message: &'a RunQueueEvent,
+    },
+    /// A crank is over.
+    CrankFinish {
+        /// Its number.
+        crank: u64,
+    },
+    /// A vat is handed a delivery.
+    Deliver {
+        /// The vat.
+        vat: VatId,
+        /// The position in its transcript.
+        delivery_number: u64,
+        /// With krefs.
+        kernel: &'a Delivery<KRef>,
+        /// As the vat sees it.
+        vat_delivery: &'a Delivery,
+    },
+    /// The delivery is over.
+    DeliverResult {
+        /// The vat.
+        vat: VatId,
+        /// How it ended.
+        result: &'a DeliveryResult,
+        /// What it spent.
+        computrons: Option<Computrons>,
+        /// What the vat wrote for tests.
+        test_log: &'a [String],
+    },
+    /// A syscall and its result.
+    Syscall {
+        /// The vat.
+        vat: VatId,
+        /// As the vat made it.
+        syscall: &'a Syscall,
+        /// As the vat got it.
+        result: &'a SyscallResult,
+        /// Why it was refused, if it was.
+        refusal: Option<&'a str>,
+    },
+    /// A c-list entry came or went.
+    Clist {
+        /// Whose.
+        endpoint: Endpoint,
+        /// `import`, `export` or `drop`.
+        change: &'static str,
+        /// The kernel's side.
+        kref: KRef,
+        /// The endpoint's side.
+        vref: &'a str,
+    },
+    /// A vat ended.
+    Terminate {
+        /// The vat.
+        vat: VatId,
+        /// Whether by failure.
+        failure: bool,
+        /// What it ended with.
+        info: &'a CapData<KRef>,
+    },
+    /// Part of a dead vat was cleaned up.
+    VatCleanup {
+        /// The vat.
+        vat: VatId,
+        /// How much.
+        work: &'a CleanupWork,
+        /// True if nothing is left of it.
+        complete: bool,
+    },
+    /// A vat was started from its transcript.
+    Replay {
+        /// The vat.
+        vat: VatId,
+        /// How many deliveries were replayed.
+        deliveries: u64,
+    },
+    /// A promise with a logging policy was settled.
+    PromisePolicy {
+        /// The promise.
+        promise: KRef,
+        /// True if it was rejected.
+        rejected: bool,
+        /// To what.
+        data: &'a CapData<KRef>,
+    },
+}

@@ -1,0 +1,203 @@
+//! Workers: bringing vats back into memory, and handing them deliveries.
+
+use std::collections::VecDeque;
+
+use capstan_abi::{Delivery, DeliveryResult};
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    host::{VatHost, WorkerOptions, WorkerSource},
+};
+
+use crate::{
+    capdata::KernelData,
+    error::{KernelPanic, Result, inconsistent},
+    ids::KRef,
+    keys,
+    slog::Event,
+    state::State,
+    syscall::VatSyscalls,
+    transcript::{Entry, Replay},
+    vat::VatConfig,
+};
+
+/// The vats in memory, in the order of their last use.
+#[derive(Debug)]
+pub(crate) struct Online {
+    order: VecDeque<VatId>,
+    max: usize,
+}
+
+impl Online {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { order: VecDeque::new(), max: max.max(1) }
+    }
+
+    /// Notes a use; returns the vat that has to leave memory for it.
+    fn touch(&mut self, vat: VatId) -> Option<VatId> {
+        if self.order.back() == Some(&vat) {
+            return None;
+        }
+        self.forget(vat);
+        self.order.push_back(vat);
+        if self.order.len() > self.max { self.order.pop_front() } else { None }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<VatId> {
+        self.order.pop_front()
+    }
+
+    pub(crate) fn forget(&mut self, vat: VatId) {
+        self.order.retain(|other| *other != vat);
+    }
+}
+
+/// How a delivery went.
+pub(crate) struct Status {
+    pub(crate) computrons: Option<Computrons>,
+    /// A syscall was illegal.
+    pub(crate) illegal: Option<KernelData>,
+    /// The worker reported an error, trapped or ran out of something.
+    pub(crate) error: Option<String>,
+    /// The vat asked to end.
+    pub(crate) exit: Option<(bool, KernelData)>,
+}
+
+/// Why a worker could not be started.
+pub(crate) enum StartError {
+    /// The source is at fault.
+    Source(String),
+    /// Something else is.
+    Panic(KernelPanic),
+}
+
+impl<E: Into<KernelPanic>> From<E> for StartError {
+    fn from(error: E) -> Self {
+        Self::Panic(error.into())
+    }
+}
+
+/// Brings the vat into memory if it is not there: starts its worker and replays its transcript.
+pub(crate) fn bring_online<H: VatHost>(
+    state: &mut State<'_>,
+    host: &mut H,
+    online: &mut Online,
+    vat: VatId,
+) -> std::result::Result<(), StartError> {
+    if host.is_running(vat) {
+        if let Some(idle) = online.touch(vat) {
+            host.stop(idle);
+        }
+        return Ok(());
+    }
+    let config = state.vat_config(vat)?;
+    if config.use_transcript && state.vat(vat)?.span.entries() == 0 {
+        let entry =
+            Entry::InitializeWorker { bundle_id: config.bundle_id.clone(), engine: config.engine };
+        state.append_entry(vat, &entry)?;
+    }
+    let source = worker_source(state, &config)?;
+    let options = WorkerOptions {
+        enable_disavow: config.enable_disavow,
+        relax_durability_rules: state.globals().options.relax_durability_rules,
+    };
+    if let Some(idle) = online.touch(vat) {
+        host.stop(idle);
+    }
+    host.start(vat, &source, &options)?.map_err(StartError::Source)?;
+    if config.use_transcript {
+        replay(state, host, vat)?;
+    }
+    Ok(())
+}
+
+fn worker_source(state: &State<'_>, config: &VatConfig) -> Result<WorkerSource> {
+    let id = &config.bundle_id;
+    let missing = || inconsistent(format!("bundle {id} is missing"));
+    let hash = state.get(&keys::bundle(id))?.ok_or_else(missing)?;
+    let bytes = state.over.blob(&hash)?.ok_or_else(missing)?;
+    Ok(match id.starts_with("w1-") {
+        true => WorkerSource::Wasm { module: bytes },
+        false => WorkerSource::JavaScript {
+            engine: config.engine,
+            bundle_id: id.clone(),
+            zip: bytes,
+        },
+    })
+}
+
+/// Hands the worker every delivery of the current span again, answers its syscalls from the
+/// transcript, and compares all that it does.
+fn replay<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result<()> {
+    let span = state.vat(vat)?.span;
+    let limit = Computrons(state.globals().options.crank_limit);
+    let mut deliveries = 0;
+    for position in span.start..span.end {
+        let entry: Entry = state.need(&keys::transcript(vat, position))?;
+        let Entry::Delivery { delivery, syscalls, result, computrons } = entry else { continue };
+        let mut answers = Replay::new(&syscalls);
+        let delivered = host.deliver(vat, &delivery, limit, &mut answers);
+        let differs = |problem: String| KernelPanic::Anachrophobia { vat, position, problem };
+        if let Some(problem) = answers.finish() {
+            return Err(differs(problem));
+        }
+        let delivered = delivered?;
+        if delivered.result != result {
+            return Err(differs(format!("got {:?}, expected {result:?}", delivered.result)));
+        }
+        if delivered.computrons != computrons {
+            let (got, expected) = (delivered.computrons, computrons);
+            return Err(differs(format!("spent {got:?}, expected {expected:?}")));
+        }
+        deliveries += 1;
+    }
+    if deliveries > 0 {
+        state.log(Event::Replay { vat, deliveries });
+    }
+    Ok(())
+}
+
+/// Hands the vat a translated delivery, and records it in the transcript.
+pub(crate) fn deliver<H: VatHost>(
+    state: &mut State<'_>,
+    host: &mut H,
+    online: &mut Online,
+    vat: VatId,
+    kernel: &Delivery<KRef>,
+    delivery: Delivery,
+) -> Result<Status> {
+    bring_online(state, host, online, vat).map_err(|error| match error {
+        StartError::Source(problem) => KernelPanic::Recreate { vat, problem },
+        StartError::Panic(panic) => panic,
+    })?;
+    let config = state.vat_config(vat)?;
+    let delivery_number = state.vat(vat)?.span.end;
+    state.log(Event::Deliver { vat, delivery_number, kernel, vat_delivery: &delivery });
+    let limit = Computrons(state.globals().options.crank_limit);
+    let mut syscalls = VatSyscalls::new(state, vat, config.enable_pipelining);
+    let delivered = host.deliver(vat, &delivery, limit, &mut syscalls);
+    let VatSyscalls { illegal, exit, panic, record, .. } = syscalls;
+    if let Some(panic) = panic {
+        return Err(panic);
+    }
+    let delivered = delivered?;
+    let (result, computrons) = (delivered.result, delivered.computrons);
+    state.log(Event::DeliverResult {
+        vat,
+        result: &result,
+        computrons,
+        test_log: &delivered.test_log,
+    });
+    let error = match &result {
+        DeliveryResult::Ok => None,
+        DeliveryResult::Error(text) => Some(text.clone()),
+    };
+    let was_reap = delivery == Delivery::BringOutYourDead;
+    if config.use_transcript {
+        let entry = Entry::Delivery { delivery, syscalls: record, result, computrons };
+        state.append_entry(vat, &entry)?;
+    }
+    if was_reap {
+        state.update_vat(vat, |state| state.dirt = Default::default())?;
+    }
+    Ok(Status { computrons, illegal, error, exit })
+}
