@@ -1,0 +1,60 @@
+//! The validator's votes: the commit of a block, signed as CometBFT signs precommits.
+
+use prost::Message;
+use tendermint_proto::google::protobuf::Timestamp;
+use tendermint_proto::v0_38::abci::{CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo, Validator, VoteInfo};
+use tendermint_proto::v0_38::types::{
+    BlockId, BlockIdFlag, CanonicalBlockId, CanonicalPartSetHeader, CanonicalVote, Commit, CommitSig, SignedMsgType,
+};
+
+use super::ValidatorKey;
+
+/// The commit of block `block_id`: the validator's precommit at `time`, in round 0.
+pub(crate) fn signed(key: &ValidatorKey, chain_id: &str, height: i64, block_id: &BlockId, time: Timestamp) -> Commit {
+    let vote = CanonicalVote {
+        r#type: SignedMsgType::Precommit.into(),
+        height,
+        round: 0,
+        block_id: Some(canonical(block_id)),
+        timestamp: Some(time),
+        chain_id: chain_id.to_owned(),
+    };
+    let signature = CommitSig {
+        block_id_flag: BlockIdFlag::Commit.into(),
+        validator_address: key.address().as_bytes().to_vec(),
+        timestamp: Some(time),
+        signature: key.sign(&vote.encode_length_delimited_to_vec()),
+    };
+    Commit { height, round: 0, block_id: Some(block_id.clone()), signatures: vec![signature] }
+}
+
+/// What the application is told of `commit` in `ProcessProposal` and `FinalizeBlock`. The first block's commit is empty.
+pub(crate) fn info(commit: &Commit, power: i64) -> CommitInfo {
+    let votes = commit.signatures.iter().map(|signature| VoteInfo {
+        validator: Some(voter(signature, power)),
+        block_id_flag: signature.block_id_flag,
+    });
+    CommitInfo { round: commit.round, votes: votes.collect() }
+}
+
+/// What the application is told of `commit` in `PrepareProposal`: the same, with empty vote extensions.
+pub(crate) fn extended_info(commit: &Commit, power: i64) -> ExtendedCommitInfo {
+    let votes = commit.signatures.iter().map(|signature| ExtendedVoteInfo {
+        validator: Some(voter(signature, power)),
+        block_id_flag: signature.block_id_flag,
+        ..ExtendedVoteInfo::default()
+    });
+    ExtendedCommitInfo { round: commit.round, votes: votes.collect() }
+}
+
+fn voter(signature: &CommitSig, power: i64) -> Validator {
+    Validator { address: signature.validator_address.clone().into(), power }
+}
+
+fn canonical(block_id: &BlockId) -> CanonicalBlockId {
+    let parts = block_id.part_set_header.clone().unwrap_or_default();
+    CanonicalBlockId {
+        hash: block_id.hash.clone(),
+        part_set_header: Some(CanonicalPartSetHeader { total: parts.total, hash: parts.hash }),
+    }
+}

@@ -1,0 +1,112 @@
+//! What can be chosen about the engine.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Clock, Genesis, SystemClock};
+
+/// The engine's configuration.
+#[derive(Clone)]
+pub struct SoloConfig {
+    /// Where blocks and the validator key are kept, in a subdirectory `solo`. Made if it is not there.
+    pub home: PathBuf,
+    /// Where the JSON-RPC listens. Port 0 takes a free one: ask [`super::Solo::rpc_addr`].
+    pub rpc_addr: SocketAddr,
+    /// The chain's genesis document. It must not change while the home lives.
+    pub genesis: Genesis,
+    /// When blocks are made.
+    pub policy: BlockPolicy,
+    /// What the mempool takes.
+    pub mempool: MempoolLimits,
+    /// What the JSON-RPC takes.
+    pub rpc: RpcLimits,
+    /// Where block times come from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl SoloConfig {
+    /// A configuration with defaults for everything that has one.
+    pub fn new(home: impl Into<PathBuf>, rpc_addr: SocketAddr, genesis: Genesis) -> Self {
+        Self {
+            home: home.into(),
+            rpc_addr,
+            genesis,
+            policy: BlockPolicy::default(),
+            mempool: MempoolLimits::default(),
+            rpc: RpcLimits::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl std::fmt::Debug for SoloConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SoloConfig")
+            .field("home", &self.home)
+            .field("rpc_addr", &self.rpc_addr)
+            .field("chain_id", &self.genesis.chain_id())
+            .field("policy", &self.policy)
+            .field("mempool", &self.mempool)
+            .field("rpc", &self.rpc)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When blocks are made, besides "as soon as there is work".
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockPolicy {
+    /// The least time from one block to the next. Zero (the default): none.
+    pub min_interval: Duration,
+    /// If set, an idle chain makes an empty block after this time (CometBFT's `create_empty_blocks_interval`).
+    pub empty_interval: Option<Duration>,
+}
+
+/// What the mempool takes. The defaults are CometBFT's, except that transactions may have 8 MiB, for bundles.
+#[derive(Clone, Copy, Debug)]
+pub struct MempoolLimits {
+    /// How many transactions wait at most.
+    pub max_txs: usize,
+    /// How many bytes a transaction has at most.
+    pub max_tx_bytes: usize,
+    /// How many bytes all waiting transactions have together at most.
+    pub max_total_bytes: usize,
+    /// How many hashes of past transactions are remembered to refuse duplicates.
+    pub cache_size: usize,
+}
+
+impl Default for MempoolLimits {
+    fn default() -> Self {
+        Self { max_txs: 5_000, max_tx_bytes: 8 << 20, max_total_bytes: 1 << 30, cache_size: 10_000 }
+    }
+}
+
+/// What the JSON-RPC takes.
+#[derive(Clone, Copy, Debug)]
+pub struct RpcLimits {
+    /// How many bytes the body of a request, or a WebSocket message, has at most.
+    pub max_body_bytes: usize,
+    /// How many calls a batch has at most.
+    pub max_batch: usize,
+    /// How many WebSocket connections are open at most.
+    pub max_websockets: usize,
+    /// How many subscriptions a WebSocket connection has at most.
+    pub max_subscriptions: usize,
+    /// How long `broadcast_tx_commit` waits for its block.
+    pub commit_timeout: Duration,
+}
+
+impl Default for RpcLimits {
+    /// CometBFT's, except for the body's size, which has room for the largest transaction in base64, and for the
+    /// subscriptions, 100 a connection.
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 12 << 20,
+            max_batch: 100,
+            max_websockets: 100,
+            max_subscriptions: 100,
+            commit_timeout: Duration::from_secs(10),
+        }
+    }
+}

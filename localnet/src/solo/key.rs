@@ -1,0 +1,140 @@
+//! The validator's key, kept in CometBFT's `priv_validator_key.json` format.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ed25519_consensus::{SigningKey, VerificationKey};
+use serde_json::{Value, json};
+use tendermint::PublicKey;
+use tendermint::account::Id;
+
+use super::SoloError;
+
+/// The Ed25519 key that signs blocks.
+#[derive(Clone)]
+pub struct ValidatorKey {
+    signing: SigningKey,
+    public: VerificationKey,
+}
+
+impl ValidatorKey {
+    /// The key with this 32-byte secret seed. The same seed makes the same key.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        let signing = SigningKey::from(seed);
+        Self { public: signing.verification_key(), signing }
+    }
+
+    /// Reads the key at `path`, or makes one from the operating system's randomness and writes it there (readable by its
+    /// owner only).
+    ///
+    /// # Errors
+    /// [`SoloError::Key`] if the file cannot be read or written or holds no such key.
+    pub fn load_or_create(path: &Path) -> Result<Self, SoloError> {
+        let fault = |why: String| SoloError::Key { path: path.to_owned(), why };
+        match fs::read(path) {
+            Ok(json) => Self::from_json(&json).map_err(fault),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut seed = [0; 32];
+                getrandom::fill(&mut seed).map_err(|error| fault(format!("no randomness: {error}")))?;
+                let key = Self::from_seed(seed);
+                key.save(path).map_err(|error| fault(error.to_string()))?;
+                Ok(key)
+            }
+            Err(error) => Err(fault(error.to_string())),
+        }
+    }
+
+    /// The public key's 32 bytes.
+    pub fn public_bytes(&self) -> [u8; 32] {
+        self.public.to_bytes()
+    }
+
+    /// The validator's address: the first 20 bytes of the SHA-256 of its public key.
+    pub fn address(&self) -> Id {
+        Id::from(self.public_key())
+    }
+
+    pub(crate) fn public_key(&self) -> PublicKey {
+        PublicKey::from_ed25519_consensus(self.public)
+    }
+
+    /// Signs `bytes`; the signature has 64 bytes.
+    pub(crate) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.signing.sign(bytes).to_bytes().to_vec()
+    }
+
+    fn from_json(json: &[u8]) -> Result<Self, String> {
+        let value: Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let text = value["priv_key"]["value"].as_str().ok_or("it has no priv_key.value")?;
+        let bytes = BASE64.decode(text).map_err(|error| format!("priv_key.value is not base64: {error}"))?;
+        // Go's form of an Ed25519 private key: seed and public key.
+        let (seed, public) = bytes.split_at_checked(32).ok_or("priv_key.value is shorter than 64 bytes")?;
+        let seed: [u8; 32] = seed.try_into().map_err(|_| "the seed is not 32 bytes")?;
+        let key = Self::from_seed(seed);
+        if public != key.public_bytes() {
+            return Err("the public half of priv_key.value does not belong to its secret half".to_owned());
+        }
+        Ok(key)
+    }
+
+    /// Written beside and renamed, so that a crash leaves no half of a key.
+    fn save(&self, path: &Path) -> io::Result<()> {
+        let public = BASE64.encode(self.public_bytes());
+        let private = BASE64.encode([self.signing.to_bytes(), self.public_bytes()].concat());
+        let document = json!({
+            "address": self.address().to_string(),
+            "pub_key": {"type": "tendermint/PubKeyEd25519", "value": public},
+            "priv_key": {"type": "tendermint/PrivKeyEd25519", "value": private},
+        });
+        let temporary = path.with_extension("tmp");
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(format!("{document:#}\n").as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    }
+}
+
+impl std::fmt::Debug for ValidatorKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ValidatorKey({})", self.address())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.json");
+        let made = ValidatorKey::load_or_create(&path).unwrap();
+        let found = ValidatorKey::load_or_create(&path).unwrap();
+        assert_eq!(made.public_bytes(), found.public_bytes());
+        assert_ne!(made.public_bytes(), ValidatorKey::from_seed([1; 32]).public_bytes());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_damaged_key_file_is_refused_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.json");
+        let mixed = BASE64.encode([[1_u8; 32], [2; 32]].concat());
+        for content in ["", "{}", r#"{"priv_key":{"value":"!"}}"#, &format!(r#"{{"priv_key":{{"value":"{mixed}"}}}}"#)] {
+            fs::write(&path, content).unwrap();
+            let error = ValidatorKey::load_or_create(&path).unwrap_err().to_string();
+            assert!(error.contains("key.json"), "{error}");
+        }
+    }
+}

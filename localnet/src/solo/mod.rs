@@ -1,0 +1,51 @@
+//! `solo`: the in-process consensus engine with one validator.
+//!
+//! ```no_run
+//! use capstan_localnet::solo::{Genesis, Solo, SoloConfig};
+//! # fn run(app: impl tendermint_abci::Application) -> Result<(), capstan_localnet::solo::SoloError> {
+//! let genesis = Genesis::from_json(br#"{"chain_id":"dev-1","genesis_time":"2025-01-01T00:00:00Z","app_state":{}}"#)?;
+//! let solo = Solo::start(app, SoloConfig::new("home", "127.0.0.1:26657".parse().expect("an address"), genesis))?;
+//! println!("RPC at http://{}", solo.rpc_addr());
+//! solo.wait()
+//! # }
+//! ```
+//!
+//! * **Blocks** are CometBFT 0.38 blocks, hashed and signed as CometBFT does it, so light clients can verify them.
+//! * **When**: a block is made at once when a transaction waits, or when the block before changed the app hash
+//!   (CometBFT's proof block; this is how a queue that is not empty goes on by itself). Otherwise the chain idles: it
+//!   makes no blocks. The first block is made at once, like CometBFT's.
+//! * **Durability**: a block is on disk before the application sees it, its results before the application is told to
+//!   commit. So a crash at any instruction is repaired at the next start by running the last block again.
+//! * **Panics**: a panic of the application ends the process with exit code 101 after its message was printed. Nothing
+//!   of the running block is committed. A node that goes on without its application would be worse.
+//! * **Reads**: queries and `CheckTx` run on threads of their own with a clone of the application; the engine never makes
+//!   them wait for `FinalizeBlock`.
+//!
+//! All functions here block; none may be called from asynchronous code other than through `spawn_blocking`.
+
+mod abci;
+mod chain;
+mod clock;
+mod commit;
+mod config;
+mod engine;
+mod error;
+mod genesis;
+mod handshake;
+mod key;
+mod mempool;
+mod merkle;
+mod node;
+mod params;
+mod query;
+mod rpc;
+mod store;
+mod tx_index;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{BlockPolicy, MempoolLimits, RpcLimits, SoloConfig};
+pub use engine::{Solo, Stopper};
+pub use error::SoloError;
+pub use genesis::{Genesis, GenesisError};
+pub use key::ValidatorKey;
+pub use store::StoreError;

@@ -1,0 +1,299 @@
+//! The block store: blocks, results and indexes in one redb file.
+//!
+//! A database and not append-only files, because what is looked up is not only the newest: blocks by hash, transactions
+//! by hash, transactions by event. redb is in the workspace anyway, and its transactions make "the block is stored" and
+//! "its results and indexes are stored" each one durable step.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | name | `format`: version; `genesis`: the document; `initial`: what `InitChain` gave ([`InitialState`]) |
+//! | `blocks` | height | the block, protobuf `tendermint.types.Block` |
+//! | `block_metas` | height | `tendermint.types.BlockMeta`: id, header, size, number of transactions |
+//! | `seen_commits` | height | `tendermint.types.Commit`: the validator's votes when the block was made |
+//! | `block_hashes` | hash | height |
+//! | `results` | height | `tendermint.abci.ResponseFinalizeBlock` |
+//! | `params` | height from which they hold | `tendermint.types.ConsensusParams` |
+//! | `txs` | hash of the transaction | height, index in the block |
+//! | `tx_events` | see [`super::tx_index`] | nothing |
+//!
+//! A block without results is one that was being run when the process ended.
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
+use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams};
+
+use super::merkle::sha256;
+use super::tx_index;
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const BLOCKS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("blocks");
+const BLOCK_METAS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("block_metas");
+const SEEN_COMMITS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("seen_commits");
+const BLOCK_HASHES: TableDefinition<'_, &[u8], i64> = TableDefinition::new("block_hashes");
+const RESULTS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("results");
+const PARAMS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("params");
+const TXS: TableDefinition<'_, &[u8], (i64, u32)> = TableDefinition::new("txs");
+const TX_EVENTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("tx_events");
+
+/// The version of the layout above.
+const FORMAT: &[u8] = b"1";
+
+/// Where a transaction is: height and index in its block.
+pub(crate) type TxPosition = (i64, u32);
+
+/// Why the block store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the file open.
+    #[error("{} is in use by another process; is a node running on this home already?", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by another version of this engine.
+    #[error("{} has block store format {found:?}, this version reads \"1\"; use another home", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: String,
+    },
+    /// The database fails: a full or broken disk, missing permissions, a file that is no database.
+    #[error("the block store fails: {0}")]
+    Database(Box<redb::Error>),
+    /// A record cannot be decoded or is missing.
+    #[error("the block store is damaged: {0}")]
+    Damaged(String),
+}
+
+impl<E: Into<redb::Error>> From<E> for StoreError {
+    fn from(error: E) -> Self {
+        Self::Database(Box::new(error.into()))
+    }
+}
+
+/// What `InitChain` gave: the state before the first block.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct InitialState {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) app_hash: Vec<u8>,
+    #[prost(message, required, tag = "2")]
+    pub(crate) params: ConsensusParams,
+}
+
+/// The block store. Reads see the last finished write.
+#[derive(Debug)]
+pub(crate) struct Store {
+    database: Database,
+}
+
+impl Store {
+    /// Opens the store at `path`, or makes an empty one.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let database = Database::create(path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
+            other => other.into(),
+        })?;
+        let write = database.begin_write()?;
+        {
+            let mut meta = write.open_table(META)?;
+            let found = meta.get("format")?.map(|value| value.value().to_vec());
+            match found.as_deref() {
+                None => drop(meta.insert("format", FORMAT)?),
+                Some(FORMAT) => {}
+                Some(other) => {
+                    let found = String::from_utf8_lossy(other).into_owned();
+                    return Err(StoreError::Format { path: path.to_owned(), found });
+                }
+            }
+            // Tables exist from here on, so that readers need not tell a missing table from an empty one.
+            for table in [BLOCKS, BLOCK_METAS, SEEN_COMMITS, RESULTS, PARAMS] {
+                write.open_table(table)?;
+            }
+            write.open_table(BLOCK_HASHES)?;
+            write.open_table(TXS)?;
+            write.open_table(TX_EVENTS)?;
+        }
+        write.commit()?;
+        Ok(Self { database })
+    }
+
+    /// The genesis document that the store was made with.
+    pub(crate) fn genesis(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_meta("genesis")
+    }
+
+    /// Stores the genesis document.
+    pub(crate) fn set_genesis(&self, document: &[u8]) -> Result<(), StoreError> {
+        self.write_meta("genesis", document)
+    }
+
+    /// What `InitChain` gave.
+    pub(crate) fn initial(&self) -> Result<Option<InitialState>, StoreError> {
+        self.read_meta("initial")?.map(|bytes| decode("initial state", &bytes)).transpose()
+    }
+
+    /// Stores what `InitChain` gave, with the parameters for the first block.
+    pub(crate) fn set_initial(&self, state: &InitialState, first_height: i64) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        write.open_table(META)?.insert("initial", state.encode_to_vec().as_slice())?;
+        write.open_table(PARAMS)?.insert(first_height, state.params.encode_to_vec().as_slice())?;
+        Ok(write.commit()?)
+    }
+
+    /// Stores a block that is about to be run.
+    pub(crate) fn save_block(&self, block: &Block, meta: &BlockMeta, seen: &Commit) -> Result<(), StoreError> {
+        let height = block.header.as_ref().map_or(0, |header| header.height);
+        let hash = meta.block_id.clone().unwrap_or_default().hash;
+        let write = self.database.begin_write()?;
+        write.open_table(BLOCKS)?.insert(height, block.encode_to_vec().as_slice())?;
+        write.open_table(BLOCK_METAS)?.insert(height, meta.encode_to_vec().as_slice())?;
+        write.open_table(SEEN_COMMITS)?.insert(height, seen.encode_to_vec().as_slice())?;
+        write.open_table(BLOCK_HASHES)?.insert(hash.as_slice(), height)?;
+        Ok(write.commit()?)
+    }
+
+    /// Stores what running the block gave, the parameters for the next one if they changed, and the indexes.
+    pub(crate) fn save_results(
+        &self,
+        block: &Block,
+        results: &ResponseFinalizeBlock,
+        new_params: Option<&ConsensusParams>,
+    ) -> Result<(), StoreError> {
+        let height = block.header.as_ref().map_or(0, |header| header.height);
+        let write = self.database.begin_write()?;
+        {
+            let mut stored = write.open_table(RESULTS)?;
+            let mut txs = write.open_table(TXS)?;
+            let mut events = write.open_table(TX_EVENTS)?;
+            let data = block.data.iter().flat_map(|data| &data.txs);
+            for (index, (tx, result)) in (0_u32..).zip(data.zip(&results.tx_results)) {
+                let hash = sha256(tx);
+                let known = txs.get(hash.as_slice())?.map(|position| position.value());
+                // As in CometBFT, a failed repetition does not hide a success.
+                if result.code != 0 && succeeded(&stored, known)? {
+                    continue;
+                }
+                txs.insert(hash.as_slice(), (height, index))?;
+                for key in tx_index::keys((height, index), &result.events) {
+                    events.insert(key.as_slice(), ())?;
+                }
+            }
+            stored.insert(height, results.encode_to_vec().as_slice())?;
+            if let Some(params) = new_params {
+                write.open_table(PARAMS)?.insert(height + 1, params.encode_to_vec().as_slice())?;
+            }
+        }
+        Ok(write.commit()?)
+    }
+
+    /// The lowest and the highest stored height.
+    pub(crate) fn heights(&self) -> Result<Option<(i64, i64)>, StoreError> {
+        let table = self.database.begin_read()?.open_table(BLOCKS)?;
+        let first = table.first()?.map(|(height, _)| height.value());
+        let last = table.last()?.map(|(height, _)| height.value());
+        Ok(first.zip(last))
+    }
+
+    /// The highest height with results.
+    pub(crate) fn last_results_height(&self) -> Result<Option<i64>, StoreError> {
+        let table = self.database.begin_read()?.open_table(RESULTS)?;
+        Ok(table.last()?.map(|(height, _)| height.value()))
+    }
+
+    /// The block at `height`.
+    pub(crate) fn block(&self, height: i64) -> Result<Option<Block>, StoreError> {
+        self.read(BLOCKS, height)
+    }
+
+    /// What is known of the block at `height` without its contents.
+    pub(crate) fn block_meta(&self, height: i64) -> Result<Option<BlockMeta>, StoreError> {
+        self.read(BLOCK_METAS, height)
+    }
+
+    /// The id of the block at `height`.
+    pub(crate) fn block_id(&self, height: i64) -> Result<Option<BlockId>, StoreError> {
+        Ok(self.block_meta(height)?.and_then(|meta| meta.block_id))
+    }
+
+    /// The votes with which the block at `height` was made.
+    pub(crate) fn seen_commit(&self, height: i64) -> Result<Option<Commit>, StoreError> {
+        self.read(SEEN_COMMITS, height)
+    }
+
+    /// What running the block at `height` gave.
+    pub(crate) fn results(&self, height: i64) -> Result<Option<ResponseFinalizeBlock>, StoreError> {
+        self.read(RESULTS, height)
+    }
+
+    /// The consensus parameters that hold for the block at `height`.
+    pub(crate) fn params(&self, height: i64) -> Result<Option<ConsensusParams>, StoreError> {
+        let table = self.database.begin_read()?.open_table(PARAMS)?;
+        let last = table.range(..=height)?.next_back().transpose()?;
+        last.map(|(_, bytes)| decode("consensus parameters", bytes.value())).transpose()
+    }
+
+    /// The height of the block with this hash.
+    pub(crate) fn height_of(&self, hash: &[u8]) -> Result<Option<i64>, StoreError> {
+        let table = self.database.begin_read()?.open_table(BLOCK_HASHES)?;
+        Ok(table.get(hash)?.map(|height| height.value()))
+    }
+
+    /// Where the transaction with this hash is.
+    pub(crate) fn tx_position(&self, hash: &[u8]) -> Result<Option<TxPosition>, StoreError> {
+        let table = self.database.begin_read()?.open_table(TXS)?;
+        Ok(table.get(hash)?.map(|position| position.value()))
+    }
+
+    /// Calls `visit` with every key of the event index that starts with `prefix`, in order.
+    pub(crate) fn scan_tx_events(&self, prefix: &[u8], mut visit: impl FnMut(&[u8])) -> Result<(), StoreError> {
+        let table = self.database.begin_read()?.open_table(TX_EVENTS)?;
+        for entry in table.range(prefix..)? {
+            let (key, _) = entry?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            visit(key.value());
+        }
+        Ok(())
+    }
+
+    fn read<T: Message + Default>(
+        &self,
+        table: TableDefinition<'static, i64, &'static [u8]>,
+        height: i64,
+    ) -> Result<Option<T>, StoreError> {
+        let open = self.database.begin_read()?.open_table(table)?;
+        let Some(bytes) = open.get(height)? else { return Ok(None) };
+        decode(&format!("{} of height {height}", redb::TableHandle::name(&table)), bytes.value()).map(Some)
+    }
+
+    fn read_meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let table = self.database.begin_read()?.open_table(META)?;
+        Ok(table.get(name)?.map(|value| value.value().to_vec()))
+    }
+
+    fn write_meta(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        write.open_table(META)?.insert(name, value)?;
+        Ok(write.commit()?)
+    }
+}
+
+/// Whether the transaction at `position` is there and succeeded.
+fn succeeded(
+    results: &impl ReadableTable<i64, &'static [u8]>,
+    position: Option<TxPosition>,
+) -> Result<bool, StoreError> {
+    let Some((height, index)) = position else { return Ok(false) };
+    let Some(bytes) = results.get(height)? else { return Ok(false) };
+    let stored: ResponseFinalizeBlock = decode("results", bytes.value())?;
+    Ok(stored.tx_results.get(index as usize).is_some_and(|result| result.code == 0))
+}
+
+fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    T::decode(bytes).map_err(|error| StoreError::Damaged(format!("{what}: {error}")))
+}
