@@ -12,6 +12,18 @@
 //! A worker module exports `memory`, `capstan_abi() -> i32` (one of the [`Encoding`] numbers),
 //! `capstan_alloc(len: i32) -> i32` and `capstan_deliver(ptr: i32, len: i32)`. It may import, from
 //! module `capstan`, nothing but [`imports`].
+//!
+//! The host asks `capstan_alloc` for room, writes the encoded delivery there (the buffer is the
+//! worker's from then on) and calls `capstan_deliver`, which works until the vat rests, calls
+//! [`DONE`](imports::DONE) once with the encoded [`DeliveryResult`], and returns. A delivery that
+//! returns without it, or calls it twice, ends the vat.
+//!
+//! A JavaScript engine ([`Encoding::Json`]) also exports `capstan_boot(ptr: i32, len: i32) -> i32`,
+//! which evaluates one boot script (NUL-terminated at `ptr + len`) and returns 0, or another number
+//! if it failed. Its deliveries and replies are the commands of Agoric's supervisor
+//! (`["deliver", vdo]` and `["setBundle", …]` in; `["ok", …]`, `["error", text, …]` and
+//! `["dispatchReady"]` out, through `done`); what it issues itself (`["syscall", vso]`,
+//! `["testLog", …]`, `["sourcedConsole", …]`) goes through `syscall`.
 #![no_std]
 
 extern crate alloc;
@@ -90,6 +102,8 @@ pub mod imports {
     pub const SYSCALL: &str = "syscall";
     /// `take_result(ptr: i32)`: copies the last syscall's result to `ptr`.
     pub const TAKE_RESULT: &str = "take_result";
+    /// `done(ptr: i32, len: i32)`: reports how the delivery ended, once, before it returns.
+    pub const DONE: &str = "done";
     /// `log(level: i32, ptr: i32, len: i32)`: a line of text for the node's log, outside consensus.
     pub const LOG: &str = "log";
     /// `fault(kind: i32)`: ends the vat; never returns. The kinds are [`Fault`](super::Fault).

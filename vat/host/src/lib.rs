@@ -1,1 +1,38 @@
-//! Empty yet.
+//! Runs vats as WebAssembly under [wasmer](https://wasmer.io): validates, instruments, compiles,
+//! meters, snapshots and restores them.
+//!
+//! [`WasmHost`] implements the kernel's port [`VatHost`](capstan_kernel_ports::host::VatHost). What a
+//! vat can observe is a function of its module, its deliveries and its syscalls' results: the same
+//! under both compilers, on every machine, from a fresh start and from an image. How that is had:
+//!
+//! * The gate (`validate`) lets pass only what is deterministic and whose state is its memory
+//!   and its mutable globals.
+//! * Work is metered in points ([`cost`]) by inserted code, the stack by an inserted counter; host
+//!   calls are charged too. NaNs are canonical.
+//! * The worker of a JavaScript vat starts as a copy-on-write mapping of the engine's base image.
+//! * Compiled artifacts and base images are cached by a key that holds all they depend on, and
+//!   are hash-checked before use ([`HostOptions::cache_dir`]).
+
+mod cache;
+mod compile;
+pub mod cost;
+mod engine;
+mod error;
+mod host;
+mod image;
+mod imports;
+mod instrument;
+mod limits;
+mod memory;
+mod options;
+mod supervisor;
+mod validate;
+mod worker;
+
+pub use engine::JsEngine;
+pub use error::HostError;
+pub use host::WasmHost;
+pub use image::{Image, PAGE_BYTES};
+pub use limits::ModuleLimits;
+pub use options::{Compiler, Compilers, HostOptions};
+pub use validate::Refusal;

@@ -1,0 +1,32 @@
+use std::path::PathBuf;
+
+/// Why a [`WasmHost`](crate::WasmHost) could not be opened: a fault of this node or of the engine
+/// it was given, never of a vat.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The processor lacks instructions that all artifacts use.
+    #[error("this processor lacks {0}: Capstan needs x86-64-v2 (any x86 processor since 2009)")]
+    Processor(String),
+    /// The directory for cached artifacts cannot be made.
+    #[error("cannot create the cache directory {path}: {source}")]
+    CacheDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The JavaScript engine's module is not a worker.
+    #[error("the JavaScript engine's module is not usable: {0}")]
+    Engine(String),
+    /// A boot script of the JavaScript engine failed.
+    #[error("boot script {name} of the JavaScript engine failed: {reason}")]
+    Boot {
+        /// The script.
+        name: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Memory or another resource of this node ran out.
+    #[error("vat host: {0}")]
+    Node(String),
+}

@@ -1,0 +1,275 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use capstan_abi::{Delivery, DeliveryResult, Encoding};
+use capstan_kernel_ports::{
+    Computrons, Hash, VatId,
+    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+};
+
+use crate::{
+    HostError, HostOptions, Image, JsEngine,
+    cache::Cache,
+    compile::Modules,
+    cost,
+    engine::BootedEngine,
+    supervisor, validate,
+    worker::{End, StartError, Worker},
+};
+
+/// What a worker may spend before its first delivery: to say which ABI it speaks, to take its
+/// bundle.
+const START_POINTS: u64 = 100_000_000 * cost::POINTS_PER_COMPUTRON;
+
+/// Runs vats as wasm instances under wasmer.
+///
+/// Each vat has a store of its own. Modules from users get a stack counter; the JavaScript engine is
+/// bounded by the stack in its own linear memory. When that goes below zero, or the engine asks for
+/// it by the import `fault`, the vat ends with `Stack meter exceeded`. The native stack is larger
+/// than either can use; if it overflows all the same, that is a [`HostFault`].
+///
+/// A worker that ended in a fault or trap is gone: [`VatHost::is_running`] is false afterwards.
+#[derive(Debug)]
+pub struct WasmHost {
+    options: HostOptions,
+    cache: Arc<Cache>,
+    modules: Modules,
+    /// By hash; the current one's hash apart.
+    engines: BTreeMap<Hash, BootedEngine>,
+    current: Hash,
+    /// Behind a mutex since even looking at a worker's heap takes a mutable store.
+    workers: Mutex<BTreeMap<VatId, Worker>>,
+}
+
+impl WasmHost {
+    /// Opens a host whose new JavaScript vats run on `engine`. Compiling and booting it takes some
+    /// seconds if the cache does not have it; `progress` is told what is going on.
+    pub fn open(
+        engine: JsEngine,
+        options: HostOptions,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, HostError> {
+        let cache = Cache::open(options.cache_dir.clone())
+            .map_err(|(path, source)| HostError::CacheDirectory { path, source })?;
+        let cache = Arc::new(cache);
+        let modules = Modules::new(Arc::clone(&cache))?;
+        let compiler = options.compilers.engine;
+        let booted = BootedEngine::open(&engine, &modules, &cache, compiler, progress)?;
+        let current = booted.hash;
+        let engines = BTreeMap::from([(current, booted)]);
+        Ok(Self {
+            options,
+            cache,
+            modules,
+            engines,
+            current,
+            workers: Mutex::default(),
+        })
+    }
+
+    /// Makes an older engine available to the vats whose incarnation began on it; returns the hash
+    /// by which [`WorkerSource::JavaScript`] names it.
+    pub fn add_engine(
+        &mut self,
+        engine: &JsEngine,
+        progress: &dyn Fn(&str),
+    ) -> Result<Hash, HostError> {
+        let compiler = self.options.compilers.engine;
+        let booted = BootedEngine::open(engine, &self.modules, &self.cache, compiler, progress)?;
+        let hash = booted.hash;
+        self.engines.insert(hash, booted);
+        Ok(hash)
+    }
+
+    /// The heap of the worker of `vat`, if it is in memory.
+    pub fn image(&self, vat: VatId) -> Option<Image> {
+        self.workers().get_mut(&vat).map(Worker::image)
+    }
+
+    /// Starts a worker for `vat` with the heap of `image`, which a worker of the same source once
+    /// had; replaces one that runs. It goes on as that worker would have.
+    pub fn restore(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        image: &Image,
+    ) -> Result<(), HostFault> {
+        self.stop(vat);
+        let worker = match source {
+            WorkerSource::JavaScript { engine, .. } => {
+                let engine = self.booted(engine)?;
+                Worker::restore(&engine.module, image, Some((&engine.memory, &engine.image)))
+            }
+            WorkerSource::Wasm { module } => {
+                let compiler = self.options.compilers.modules;
+                let module = self
+                    .modules
+                    .get(module, compiler, &self.options.limits, false)
+                    .map_err(|e| HostFault(format!("cannot restore {vat}: {e}")))?;
+                Worker::restore(&module, image, None)
+            }
+        };
+        let worker = worker.map_err(|e| HostFault(format!("cannot restore {vat}: {e}")))?;
+        self.workers().insert(vat, worker);
+        Ok(())
+    }
+
+    fn workers(&self) -> std::sync::MutexGuard<'_, BTreeMap<VatId, Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn booted(&self, hash: &Hash) -> Result<&BootedEngine, HostFault> {
+        self.engines.get(hash).ok_or_else(|| {
+            HostFault(format!(
+                "JavaScript engine {hash} is not on this node; it has {}",
+                self.engines
+                    .keys()
+                    .map(Hash::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ))
+        })
+    }
+
+    /// A JavaScript worker that has been given its bundle.
+    fn start_javascript(
+        &self,
+        vat: VatId,
+        engine: &Hash,
+        bundle_id: &str,
+        zip: &[u8],
+        options: &WorkerOptions,
+    ) -> Result<Result<Worker, String>, HostFault> {
+        let command = match supervisor::write_set_bundle(vat, bundle_id, zip, options) {
+            Ok(command) => command,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let started = self.booted(engine)?.worker();
+        let mut worker = match started {
+            Ok(worker) => worker,
+            Err(error) => return refused(error),
+        };
+        let run = worker.run(&command, START_POINTS, None)?;
+        Ok(match run.end {
+            End::Done(reply) => supervisor::read_set_bundle_reply(&reply).map(|()| worker),
+            End::Fault(fault) => Err(fault.text().to_owned()),
+            End::Broken(text) => Err(text),
+        })
+    }
+
+    fn start_wasm(&self, module: &[u8]) -> Result<Result<Worker, String>, HostFault> {
+        let HostOptions {
+            compilers, limits, ..
+        } = &self.options;
+        let module = match self.modules.get(module, compilers.modules, limits, false) {
+            Ok(module) => module,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        match Worker::start(&module, START_POINTS) {
+            Ok(worker) => Ok(Ok(worker)),
+            Err(error) => refused(error),
+        }
+    }
+}
+
+impl VatHost for WasmHost {
+    fn engine(&self) -> Hash {
+        self.current
+    }
+
+    fn validate(&self, module: &[u8]) -> Result<(), String> {
+        let checked = validate::check(module, &self.options.limits, false);
+        checked.map(|_| ()).map_err(|refusal| refusal.to_string())
+    }
+
+    fn start(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        options: &WorkerOptions,
+    ) -> Result<Result<(), String>, HostFault> {
+        self.stop(vat);
+        let started = match source {
+            WorkerSource::JavaScript {
+                engine,
+                bundle_id,
+                zip,
+            } => self.start_javascript(vat, engine, bundle_id, zip, options)?,
+            WorkerSource::Wasm { module } => self.start_wasm(module)?,
+        };
+        Ok(started.map(|worker| {
+            self.workers().insert(vat, worker);
+        }))
+    }
+
+    fn deliver(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Result<Delivered, HostFault> {
+        let mut worker = self
+            .workers()
+            .remove(&vat)
+            .ok_or_else(|| HostFault(format!("there is no worker for {vat}: start it first")))?;
+        let input = encode(worker.encoding(), delivery)?;
+        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON);
+        let run = worker.run(&input, limit, Some(syscalls))?;
+        let (result, rests) = match run.end {
+            End::Done(reply) => match decode(worker.encoding(), &reply) {
+                Ok(result) => (result, true),
+                Err(problem) => {
+                    let text = format!("the worker's result could not be read: {problem}");
+                    (DeliveryResult::Error(text), false)
+                }
+            },
+            End::Fault(fault) => (DeliveryResult::Error(fault.text().to_owned()), false),
+            End::Broken(text) => (DeliveryResult::Error(text), false),
+        };
+        if rests {
+            self.workers().insert(vat, worker);
+        }
+        let computrons = rests.then(|| Computrons(cost::computrons(run.points)));
+        Ok(Delivered {
+            result,
+            computrons,
+            test_log: run.test_log,
+        })
+    }
+
+    fn is_running(&self, vat: VatId) -> bool {
+        self.workers().contains_key(&vat)
+    }
+
+    fn stop(&mut self, vat: VatId) {
+        self.workers().remove(&vat);
+    }
+
+    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
+        self.workers().get_mut(&vat).map(Worker::heap)
+    }
+}
+
+fn refused(error: StartError) -> Result<Result<Worker, String>, HostFault> {
+    match error {
+        StartError::Module(text) => Ok(Err(text)),
+        StartError::Host(text) => Err(HostFault(text)),
+    }
+}
+
+fn encode(encoding: Encoding, delivery: &Delivery) -> Result<Vec<u8>, HostFault> {
+    match encoding {
+        Encoding::Borsh => borsh::to_vec(delivery).map_err(|e| HostFault(e.to_string())),
+        Encoding::Json => Ok(supervisor::write_delivery(delivery)),
+    }
+}
+
+fn decode(encoding: Encoding, reply: &[u8]) -> Result<DeliveryResult, String> {
+    match encoding {
+        Encoding::Borsh => borsh::from_slice(reply).map_err(|e| e.to_string()),
+        Encoding::Json => supervisor::read_delivery_result(reply),
+    }
+}

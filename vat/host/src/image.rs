@@ -1,0 +1,129 @@
+//! A vat's heap as data: the linear memory and the mutable globals, which are all of its state.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::Encoding;
+use capstan_kernel_ports::Hash;
+use sha2::{Digest, Sha256};
+
+/// Bytes in a page of an image: the unit of hashing, of copy-on-write and of what a snapshot stores.
+pub const PAGE_BYTES: usize = 4_096;
+
+/// A vat's heap between two deliveries.
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Image {
+    /// What the worker's `capstan_abi()` returned.
+    encoding: u8,
+    /// The mutable globals: index in the module and value, floats as their bits, in index order.
+    globals: Vec<(u32, u64)>,
+    /// The linear memory, whole wasm pages.
+    memory: Vec<u8>,
+}
+
+impl Image {
+    pub(crate) fn new(encoding: Encoding, globals: Vec<(u32, u64)>, memory: Vec<u8>) -> Self {
+        Self {
+            encoding: encoding as u8,
+            globals,
+            memory,
+        }
+    }
+
+    /// The image's hash: the worker's identity beside its module.
+    ///
+    /// `sha256("capstan.heap.1" ‖ encoding ‖ memory length (u64 LE) ‖ number of globals (u32 LE) ‖
+    /// (index u32 LE ‖ bits u64 LE)… ‖ root)`, where `root` is the Merkle root over the memory's
+    /// pages of 4 KiB: a leaf is `sha256(0 ‖ page)`, a node `sha256(1 ‖ left ‖ right)`, and a level's
+    /// odd last node goes up unchanged.
+    pub fn hash(&self) -> Hash {
+        let leaves = self.memory.chunks(PAGE_BYTES).map(leaf).collect();
+        heap_hash(
+            self.encoding,
+            &self.globals,
+            self.memory.len() as u64,
+            leaves,
+        )
+    }
+
+    /// The memory's size in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.memory.len() as u64
+    }
+
+    /// The memory in pages of [`PAGE_BYTES`] bytes, first to last.
+    pub fn pages(&self) -> impl Iterator<Item = &[u8]> {
+        self.memory.chunks(PAGE_BYTES)
+    }
+
+    /// How the worker's deliveries are encoded; none if the image is damaged.
+    pub(crate) fn encoding(&self) -> Option<Encoding> {
+        Encoding::from_number(i32::from(self.encoding))
+    }
+
+    pub(crate) fn globals(&self) -> &[(u32, u64)] {
+        &self.globals
+    }
+
+    pub(crate) fn memory(&self) -> &[u8] {
+        &self.memory
+    }
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Image")
+            .field("size_bytes", &self.memory.len())
+            .field("globals", &self.globals)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The hash of one page.
+pub(crate) type Leaf = [u8; 32];
+
+pub(crate) fn leaf(page: &[u8]) -> Leaf {
+    Sha256::new()
+        .chain_update([0])
+        .chain_update(page)
+        .finalize()
+        .into()
+}
+
+/// See [`Image::hash`].
+pub(crate) fn heap_hash(
+    encoding: u8,
+    globals: &[(u32, u64)],
+    memory_bytes: u64,
+    leaves: Vec<Leaf>,
+) -> Hash {
+    let mut hash = Sha256::new()
+        .chain_update("capstan.heap.1")
+        .chain_update([encoding])
+        .chain_update(memory_bytes.to_le_bytes())
+        // A module has far fewer globals than 2^32.
+        .chain_update((globals.len() as u32).to_le_bytes());
+    for (index, bits) in globals {
+        hash.update(index.to_le_bytes());
+        hash.update(bits.to_le_bytes());
+    }
+    Hash(hash.chain_update(merkle_root(leaves)).finalize().into())
+}
+
+fn merkle_root(mut level: Vec<Leaf>) -> Leaf {
+    if level.is_empty() {
+        return Sha256::digest([]).into();
+    }
+    while level.len() > 1 {
+        let node = |pair: &[Leaf]| match pair {
+            [left, right] => Sha256::new()
+                .chain_update([1])
+                .chain_update(left)
+                .chain_update(right)
+                .finalize()
+                .into(),
+            // `chunks(2)` gives one or two.
+            odd => odd[0],
+        };
+        level = level.chunks(2).map(node).collect();
+    }
+    level[0]
+}

@@ -1,0 +1,510 @@
+//! One running worker: a wasmer store with one instance of a compiled module.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use capstan_abi::{Encoding, Fault};
+use capstan_kernel_ports::{
+    Hash,
+    host::{HostFault, Syscalls},
+};
+use wasmer::{
+    FunctionEnv, Global, Instance, InstantiationError, Memory, RuntimeError, Store, TypedFunction,
+    Value, sys::NativeEngineExt,
+};
+use wasmer_types::TrapCode;
+
+use crate::{
+    Image,
+    compile::CompiledModule,
+    image::{PAGE_BYTES, heap_hash, leaf},
+    imports::{Env, Links, Stop, imports},
+    instrument,
+    memory::{BaseMemory, MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
+};
+
+/// A worker in memory.
+pub(crate) struct Worker {
+    store: Store,
+    instance: Instance,
+    env: FunctionEnv<Env>,
+    exports: Exports,
+    /// The mutable globals by index.
+    globals: Vec<(u32, Global)>,
+    memory_state: Arc<MemoryState>,
+    encoding: Encoding,
+    /// Keeps the code alive, and in the list of compiled modules.
+    module: Arc<CompiledModule>,
+}
+
+/// What the host uses of a worker's exports.
+struct Exports {
+    memory: Memory,
+    alloc: TypedFunction<i32, i32>,
+    deliver: TypedFunction<(i32, i32), ()>,
+    points: Global,
+    exhausted: Global,
+    depth: Global,
+    /// Where the module's own stack pointer is, if it exports it (clang's `__stack_pointer`).
+    stack_pointer: Option<Global>,
+}
+
+/// How a run ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The worker came to rest; what it reported as done.
+    Done(Vec<u8>),
+    /// It ran out of something.
+    Fault(Fault),
+    /// It trapped or broke the ABI.
+    Broken(String),
+}
+
+/// A run of a worker.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) end: End,
+    /// The points that were spent, if the worker came to rest.
+    pub(crate) points: u64,
+    pub(crate) test_log: Vec<String>,
+}
+
+/// Why there is no worker.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The node failed.
+    #[error("{0}")]
+    Host(String),
+    /// The module did: the same on every node.
+    #[error("{0}")]
+    Module(String),
+}
+
+impl Worker {
+    /// A new worker, with at most `limit` points to say which ABI it speaks.
+    pub(crate) fn start(module: &Arc<CompiledModule>, limit: u64) -> Result<Self, StartError> {
+        let mut worker = Self::instantiate(module, None, true)?;
+        worker.set_points(limit)?;
+        let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
+        let result = abi.call(&mut worker.store);
+        let number = match worker.conclude(result).map_err(|e| StartError::Host(e.0))? {
+            Ok(number) => number,
+            Err(End::Fault(fault)) => return Err(StartError::Module(fault.text().to_owned())),
+            Err(End::Broken(text)) => return Err(StartError::Module(text)),
+            Err(End::Done(_)) => {
+                return Err(StartError::Module("done outside of a delivery".to_owned()));
+            }
+        };
+        let encoding = Encoding::from_number(number).ok_or_else(|| {
+            StartError::Module(format!(
+                "capstan_abi() is {number}; known are 1 (borsh) and 2 (JSON)"
+            ))
+        })?;
+        worker.set_encoding(encoding);
+        Ok(worker)
+    }
+
+    /// A worker with the heap of `image`; `base`, if given, is mapped and only the pages that differ
+    /// from it are copied.
+    pub(crate) fn restore(
+        module: &Arc<CompiledModule>,
+        image: &Image,
+        base: Option<(&Arc<BaseMemory>, &Image)>,
+    ) -> Result<Self, StartError> {
+        let damaged = |what: &str| StartError::Host(format!("damaged heap image: {what}"));
+        let mut worker = Self::instantiate(module, base.map(|(memory, _)| memory), false)?;
+        worker.set_encoding(
+            image
+                .encoding()
+                .ok_or_else(|| damaged("unknown encoding"))?,
+        );
+        worker
+            .set_globals(image.globals())
+            .map_err(|what| damaged(&what))?;
+        let size = image.memory().len();
+        let have = worker.memory_bytes();
+        let missing = size.checked_sub(have).ok_or_else(|| damaged("too small"))?;
+        if !missing.is_multiple_of(WASM_PAGE) {
+            return Err(damaged("not whole pages"));
+        }
+        // The difference is less than a wasm memory's 65,536 pages, or growing fails.
+        let pages = u32::try_from(missing / WASM_PAGE).map_err(|_| damaged("too large"))?;
+        let memory = worker.exports.memory.clone();
+        let grown = memory.grow(&mut worker.store, pages);
+        grown.map_err(|e| StartError::Host(format!("cannot give a vat its memory: {e}")))?;
+        let base = base.map_or(&[][..], |(_, image)| image.memory());
+        worker.write_pages(image.memory(), base);
+        Ok(worker)
+    }
+
+    fn instantiate(
+        module: &Arc<CompiledModule>,
+        base: Option<&Arc<BaseMemory>>,
+        fresh: bool,
+    ) -> Result<Self, StartError> {
+        let memory_state = Arc::new(MemoryState::default());
+        let write_segments = Arc::new(AtomicBool::new(fresh));
+        let plan = MemoryPlan {
+            base: base.cloned(),
+            write_segments: Arc::clone(&write_segments),
+            state: Arc::clone(&memory_state),
+        };
+        let mut engine = module.engine.clone();
+        engine.set_tunables(WorkerTunables::new(plan));
+        let mut store = Store::new(engine);
+        let env = FunctionEnv::new(&mut store, Env::default());
+        let imports = imports(&mut store, &env);
+        let instance =
+            Instance::new(&mut store, &module.module, &imports).map_err(instantiation)?;
+        // From here on the only writes of segments are the worker's own `memory.init`.
+        write_segments.store(true, Ordering::Relaxed);
+        let exports = Exports::find(&instance, &store)?;
+        env.as_mut(&mut store).link(Links {
+            memory: exports.memory.clone(),
+            points: exports.points.clone(),
+            exhausted: exports.exhausted.clone(),
+        });
+        let globals = mutable_globals(&instance);
+        let (encoding, module) = (Encoding::Borsh, Arc::clone(module));
+        Ok(Self {
+            store,
+            instance,
+            env,
+            exports,
+            globals,
+            memory_state,
+            encoding,
+            module,
+        })
+    }
+
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    fn set_encoding(&mut self, encoding: Encoding) {
+        self.encoding = encoding;
+        self.env.as_mut(&mut self.store).set_encoding(encoding);
+    }
+
+    /// Evaluates a boot script; the error says how it failed.
+    pub(crate) fn boot(&mut self, script: &[u8]) -> Result<(), String> {
+        self.set_points(i64::MAX as u64)
+            .map_err(|e| e.to_string())?;
+        let boot: TypedFunction<(i32, i32), i32> =
+            self.function("capstan_boot").map_err(|e| e.to_string())?;
+        let mut source = script.to_vec();
+        source.push(0);
+        let result = self.put(&source).and_then(|ptr| {
+            // `put` has checked that the length is one of this memory's.
+            boot.call(&mut self.store, ptr, script.len() as i32)
+        });
+        match self.conclude(result).map_err(|e| e.0)? {
+            Ok(0) => Ok(()),
+            Ok(code) => Err(format!(
+                "capstan_boot returned {code}; the node's log has the reason"
+            )),
+            Err(end) => Err(format!("{end:?}")),
+        }
+    }
+
+    /// Delivers `input` and runs the worker until it rests or has spent `limit` points. After any
+    /// end but [`End::Done`] the worker must not be used again.
+    pub(crate) fn run(
+        &mut self,
+        input: &[u8],
+        limit: u64,
+        syscalls: Option<&mut dyn Syscalls>,
+    ) -> Result<Run, HostFault> {
+        self.set_points(limit)
+            .map_err(|e| HostFault(e.to_string()))?;
+        // SAFETY: `finish` is called below, before `syscalls` ends; a panic in between leaves a pointer
+        // that only another `run` would use, which sets it anew.
+        unsafe { self.env.as_mut(&mut self.store).begin(syscalls) };
+        let result = self.put(input).and_then(|ptr| {
+            let deliver = self.exports.deliver.clone();
+            deliver.call(&mut self.store, ptr, input.len() as i32)
+        });
+        let (done, test_log) = self.env.as_mut(&mut self.store).finish();
+        let end = match self.conclude(result)? {
+            Ok(()) => match done {
+                Some(reply) => End::Done(reply),
+                None => End::Broken("the delivery ended without a result".to_owned()),
+            },
+            Err(end) => end,
+        };
+        let points = limit - self.points_left().min(limit);
+        Ok(Run {
+            end,
+            points,
+            test_log,
+        })
+    }
+
+    /// The heap: everything that makes this worker differ from a new one.
+    pub(crate) fn image(&mut self) -> Image {
+        let globals = self.global_bits();
+        Image::new(self.encoding, globals, self.memory().to_vec())
+    }
+
+    /// The hash of [`Worker::image`], and the memory's size in bytes.
+    pub(crate) fn heap(&mut self) -> (Hash, u64) {
+        let globals = self.global_bits();
+        let memory = self.memory();
+        let leaves = memory.chunks(PAGE_BYTES).map(leaf).collect();
+        let size = memory.len() as u64;
+        (heap_hash(self.encoding as u8, &globals, size, leaves), size)
+    }
+
+    /// Asks the worker for room and puts `bytes` there.
+    fn put(&mut self, bytes: &[u8]) -> Result<i32, RuntimeError> {
+        let too_large = |_| Stop::Broken("a delivery is too large for the vat's memory".to_owned());
+        let length = i32::try_from(bytes.len()).map_err(too_large)?;
+        let alloc = self.exports.alloc.clone();
+        let ptr = alloc.call(&mut self.store, length)?;
+        let outside = |_| Stop::Broken("capstan_alloc gave room outside the memory".to_owned());
+        let view = self.exports.memory.view(&self.store);
+        view.write(u64::from(ptr as u32), bytes).map_err(outside)?;
+        Ok(ptr)
+    }
+
+    /// What a call into the worker came to. The outer error is a fault of this node.
+    fn conclude<T>(
+        &mut self,
+        result: Result<T, RuntimeError>,
+    ) -> Result<Result<T, End>, HostFault> {
+        if let Some(fault) = self.memory_state.fault() {
+            return Err(HostFault(fault));
+        }
+        let error = match result {
+            Ok(_) if self.memory_state.is_refused() => return Ok(Err(End::Fault(Fault::Allocate))),
+            Ok(value) => return Ok(Ok(value)),
+            Err(error) => error,
+        };
+        let stop = error.downcast_ref::<Stop>().cloned();
+        match stop {
+            Some(Stop::Host(text)) => Err(HostFault(text)),
+            Some(Stop::Fault(fault)) => Ok(Err(End::Fault(fault))),
+            Some(Stop::Broken(text)) => Ok(Err(End::Broken(text))),
+            None => self.trap(error).map(Err),
+        }
+    }
+
+    /// Why the worker trapped.
+    fn trap(&mut self, error: RuntimeError) -> Result<End, HostFault> {
+        if self.memory_state.is_refused() {
+            return Ok(End::Fault(Fault::Allocate));
+        }
+        if self.get(&self.exports.exhausted.clone()) == Value::I32(1) {
+            return Ok(End::Fault(Fault::Compute));
+        }
+        if self.is_stack_spent() {
+            return Ok(End::Fault(Fault::Stack));
+        }
+        let message = error.message();
+        match error.to_trap().and_then(trap_text) {
+            Some(text) => Ok(End::Broken(format!("wasm trap: {text}"))),
+            None => Err(HostFault(format!(
+                "a worker stopped for a reason of this node: {message}"
+            ))),
+        }
+    }
+
+    /// Whether the stack counter went over its limit, or, in a module that has none, the stack in
+    /// its linear memory went below zero.
+    fn is_stack_spent(&mut self) -> bool {
+        match (self.module.stack_bytes, self.exports.stack_pointer.clone()) {
+            (Some(limit), _) => {
+                let depth = self.get(&self.exports.depth.clone());
+                matches!(depth, Value::I32(depth) if depth as u32 > limit)
+            }
+            (None, Some(pointer)) => {
+                matches!(self.get(&pointer), Value::I32(pointer) if pointer < 0)
+            }
+            (None, None) => false,
+        }
+    }
+
+    fn set_points(&mut self, points: u64) -> Result<(), StartError> {
+        let Exports {
+            points: left,
+            exhausted,
+            depth,
+            ..
+        } = &self.exports;
+        // More than fits an i64 is more than a machine can spend.
+        let points = points.min(i64::MAX as u64) as i64;
+        left.set(&mut self.store, Value::I64(points))
+            .and_then(|()| exhausted.set(&mut self.store, Value::I32(0)))
+            .and_then(|()| depth.set(&mut self.store, Value::I32(0)))
+            .map_err(|e| StartError::Host(e.to_string()))
+    }
+
+    fn points_left(&mut self) -> u64 {
+        match self.get(&self.exports.points.clone()) {
+            Value::I64(points) => points as u64,
+            _ => 0,
+        }
+    }
+
+    fn get(&mut self, global: &Global) -> Value {
+        global.get(&mut self.store)
+    }
+
+    fn function<A, R>(&self, name: &str) -> Result<TypedFunction<A, R>, StartError>
+    where
+        A: wasmer::WasmTypeList,
+        R: wasmer::WasmTypeList,
+    {
+        find_function(&self.instance, &self.store, name)
+    }
+
+    fn global_bits(&mut self) -> Vec<(u32, u64)> {
+        let mut bits = Vec::with_capacity(self.globals.len());
+        for (index, global) in &self.globals {
+            let value = match global.get(&mut self.store) {
+                Value::I32(value) => u64::from(value as u32),
+                Value::I64(value) => value as u64,
+                Value::F32(value) => u64::from(value.to_bits()),
+                Value::F64(value) => value.to_bits(),
+                // The gate lets no other types pass.
+                _ => 0,
+            };
+            bits.push((*index, value));
+        }
+        bits
+    }
+
+    fn set_globals(&mut self, bits: &[(u32, u64)]) -> Result<(), String> {
+        if bits.len() != self.globals.len() {
+            return Err("another number of globals".to_owned());
+        }
+        for ((index, global), (wanted, bits)) in self.globals.iter().zip(bits) {
+            let value = match global.get(&mut self.store) {
+                _ if index != wanted => return Err("other globals".to_owned()),
+                Value::I32(_) => Value::I32(*bits as u32 as i32),
+                Value::I64(_) => Value::I64(*bits as i64),
+                Value::F32(_) => Value::F32(f32::from_bits(*bits as u32)),
+                Value::F64(_) => Value::F64(f64::from_bits(*bits)),
+                _ => return Err("a global of another type".to_owned()),
+            };
+            global
+                .set(&mut self.store, value)
+                .map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.exports.memory.view(&self.store).data_size() as usize
+    }
+
+    /// The linear memory.
+    fn memory(&self) -> &[u8] {
+        let view = self.exports.memory.view(&self.store);
+        // SAFETY: the memory belongs to this worker's store, which nobody can run or grow while it is
+        // borrowed here.
+        unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) }
+    }
+
+    /// Makes the memory equal to `wanted`, given that it starts as `base` and goes on with zeros.
+    /// Pages that are right already are not touched, so they stay shared.
+    fn write_pages(&mut self, wanted: &[u8], base: &[u8]) {
+        const ZERO: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+        let view = self.exports.memory.view(&self.store);
+        debug_assert_eq!(view.data_size() as usize, wanted.len());
+        // SAFETY: as in `memory`; the store is borrowed mutably.
+        let memory = unsafe { std::slice::from_raw_parts_mut(view.data_ptr(), wanted.len()) };
+        for (at, page) in wanted.chunks(PAGE_BYTES).enumerate() {
+            let start = at * PAGE_BYTES;
+            let before = base.get(start..start + PAGE_BYTES).unwrap_or(&ZERO);
+            if page != before {
+                memory[start..start + page.len()].copy_from_slice(page);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("memory_bytes", &self.memory_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Exports {
+    fn find(instance: &Instance, store: &Store) -> Result<Self, StartError> {
+        let missing = |e: wasmer::ExportError| StartError::Host(e.to_string());
+        let global = |name| instance.exports.get_global(name).cloned().map_err(missing);
+        Ok(Self {
+            memory: instance
+                .exports
+                .get_memory("memory")
+                .map_err(missing)?
+                .clone(),
+            alloc: find_function(instance, store, "capstan_alloc")?,
+            deliver: find_function(instance, store, "capstan_deliver")?,
+            points: global(instrument::POINTS)?,
+            exhausted: global(instrument::EXHAUSTED)?,
+            depth: global(instrument::DEPTH)?,
+            stack_pointer: global("__stack_pointer").ok(),
+        })
+    }
+}
+
+/// The gate has checked that a worker's functions are there.
+fn find_function<A, R>(
+    instance: &Instance,
+    store: &Store,
+    name: &str,
+) -> Result<TypedFunction<A, R>, StartError>
+where
+    A: wasmer::WasmTypeList,
+    R: wasmer::WasmTypeList,
+{
+    let function = instance.exports.get_typed_function(store, name);
+    function.map_err(|e| StartError::Host(format!("{name}: {e}")))
+}
+
+fn mutable_globals(instance: &Instance) -> Vec<(u32, Global)> {
+    let mut globals: Vec<(u32, Global)> = instance
+        .exports
+        .iter()
+        .globals()
+        .filter_map(|(name, global)| {
+            let index = name.strip_prefix(instrument::GLOBAL_PREFIX)?.parse().ok()?;
+            Some((index, global.clone()))
+        })
+        .collect();
+    globals.sort_by_key(|(index, _)| *index);
+    globals
+}
+
+fn instantiation(error: InstantiationError) -> StartError {
+    match error {
+        // There is no start function: what can trap is a segment that does not fit.
+        InstantiationError::Start(_) => {
+            StartError::Module("a data or element segment does not fit".to_owned())
+        }
+        other => StartError::Host(other.to_string()),
+    }
+}
+
+/// What a trap is called: coarse enough to be the same under every compiler. None for those that
+/// are no doing of the worker's.
+fn trap_text(trap: TrapCode) -> Option<&'static str> {
+    Some(match trap {
+        TrapCode::HeapAccessOutOfBounds => "memory access out of bounds",
+        TrapCode::TableAccessOutOfBounds
+        | TrapCode::IndirectCallToNull
+        | TrapCode::BadSignature => "indirect call without a matching function",
+        TrapCode::IntegerOverflow
+        | TrapCode::IntegerDivisionByZero
+        | TrapCode::BadConversionToInteger => "integer operation without a result",
+        TrapCode::UnreachableCodeReached => "unreachable code reached",
+        _ => return None,
+    })
+}

@@ -1,0 +1,141 @@
+//! What the tests share: hosts, small workers in WAT, and somebody who answers syscalls.
+#![allow(dead_code)] // Each test binary uses a part of this.
+
+use capstan_abi::{CapData, Delivery, Message, Syscall, SyscallData, SyscallResult};
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+};
+use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, WasmHost};
+
+pub(crate) const V1: VatId = VatId(1);
+pub(crate) const LIMIT: Computrons = Computrons(1_000_000);
+
+/// An engine in a few lines: takes every bundle and answers every delivery with `["ok",null]`. Its
+/// memory holds a counter of its commands at 64.
+pub(crate) const TOY_ENGINE: &str = r#"
+(module
+  (import "capstan" "done" (func $done (param i32 i32)))
+  (memory (export "memory") 2 4)
+  (global $sp (export "__stack_pointer") (mut i32) (i32.const 65536))
+  (data (i32.const 0) "[\"dispatchReady\"]")
+  (data (i32.const 32) "[\"ok\",null]")
+  (func (export "capstan_abi") (result i32) i32.const 2)
+  (func (export "capstan_alloc") (param i32) (result i32) i32.const 4096)
+  (func (export "capstan_boot") (param i32 i32) (result i32)
+    (i32.store (i32.const 68) (i32.add (i32.load (i32.const 68)) (local.get 1)))
+    i32.const 0)
+  (func (export "capstan_deliver") (param i32 i32)
+    (i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1)))
+    (if (i32.eq (i32.load8_u (i32.add (local.get 0) (i32.const 2))) (i32.const 115))
+      (then (call $done (i32.const 0) (i32.const 17)))
+      (else (call $done (i32.const 32) (i32.const 11))))))
+"#;
+
+/// A borsh worker whose delivery runs `body` and then reports success. `$len` is the delivery's
+/// length, `$i` and `$j` are free i32 locals, `$x` an i64, `$f` an f64; bytes 0 to 1023 of the memory
+/// are zero, the delivery lies at 1024.
+pub(crate) fn worker(items: &str, body: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+  (import "capstan" "syscall" (func $syscall (param i32 i32) (result i32)))
+  (import "capstan" "take_result" (func $take_result (param i32)))
+  (import "capstan" "done" (func $done (param i32 i32)))
+  (import "capstan" "log" (func $log (param i32 i32 i32)))
+  (import "capstan" "fault" (func $fault (param i32)))
+  (memory (export "memory") 1 8)
+  {items}
+  (func (export "capstan_abi") (result i32) i32.const 1)
+  (func (export "capstan_alloc") (param i32) (result i32) i32.const 1024)
+  (func (export "capstan_deliver") (param $ptr i32) (param $len i32)
+    (local $i i32) (local $j i32) (local $x i64) (local $f f64)
+    {body}
+    (call $done (i32.const 1016) (i32.const 1))))"#
+    );
+    wat::parse_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+pub(crate) fn toy_engine() -> JsEngine {
+    JsEngine {
+        worker_wasm: wat::parse_str(TOY_ENGINE).unwrap(),
+        boot_scripts: vec![("toy".to_owned(), b"boot".to_vec())],
+    }
+}
+
+/// A host that uses one compiler for everything and keeps nothing.
+pub(crate) fn host(compiler: Compiler) -> WasmHost {
+    let compilers = Compilers {
+        engine: compiler,
+        modules: compiler,
+    };
+    open(HostOptions {
+        compilers,
+        ..HostOptions::default()
+    })
+}
+
+pub(crate) fn open(options: HostOptions) -> WasmHost {
+    WasmHost::open(toy_engine(), options, &|_| ()).unwrap()
+}
+
+pub(crate) const BOTH: [Compiler; 2] = [Compiler::Singlepass, Compiler::Cranelift];
+
+pub(crate) fn wasm(module: &[u8]) -> WorkerSource {
+    WorkerSource::Wasm {
+        module: module.to_vec(),
+    }
+}
+
+pub(crate) fn start(host: &mut WasmHost, vat: VatId, module: &[u8]) {
+    host.start(vat, &wasm(module), &WorkerOptions::default())
+        .unwrap()
+        .unwrap();
+}
+
+/// Starts `module` as v1 of a new host and makes one delivery.
+pub(crate) fn once(compiler: Compiler, module: &[u8]) -> Delivered {
+    let mut host = host(compiler);
+    start(&mut host, V1, module);
+    deliver(&mut host, V1).unwrap()
+}
+
+pub(crate) fn deliver(host: &mut WasmHost, vat: VatId) -> Result<Delivered, HostFault> {
+    host.deliver(vat, &message("poke"), LIMIT, &mut Answers::default())
+}
+
+pub(crate) fn message(method: &str) -> Delivery {
+    Delivery::Message {
+        target: "o+0".to_owned(),
+        message: Message {
+            methargs: CapData {
+                body: format!("#[\"{method}\",[]]"),
+                slots: vec![],
+            },
+            result: Some("p-60".to_owned()),
+        },
+    }
+}
+
+/// Answers every syscall with null, or with nothing at all, and remembers them.
+#[derive(Default)]
+pub(crate) struct Answers {
+    pub(crate) syscalls: Vec<Syscall>,
+    pub(crate) malformed: Vec<String>,
+    pub(crate) fail: bool,
+}
+
+impl Syscalls for Answers {
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+        let answer = match &syscall {
+            Syscall::VatstoreGet { key } => SyscallData::Text(format!("value of {key}")),
+            _ => SyscallData::Null,
+        };
+        self.syscalls.push(syscall);
+        (!self.fail).then_some(SyscallResult::Ok(answer))
+    }
+
+    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
+        self.malformed.push(problem.to_owned());
+        Some(SyscallResult::Error("malformed".to_owned()))
+    }
+}

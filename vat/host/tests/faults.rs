@@ -1,0 +1,287 @@
+//! Every way in which a vat can run out of something or break: the same text under both compilers,
+//! the vat gone, the host unharmed.
+
+mod common;
+
+use capstan_abi::DeliveryResult;
+use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
+use common::*;
+
+/// What a delivery to `module` ends with, under both compilers; the worker must be gone after an
+/// error, and the host still work.
+fn ends_with(module: &[u8], expected: &str) {
+    for compiler in BOTH {
+        let mut host = host(compiler);
+        start(&mut host, V1, module);
+        let delivered = deliver(&mut host, V1).unwrap();
+        assert_eq!(
+            delivered.result,
+            DeliveryResult::Error(expected.to_owned()),
+            "{compiler:?}"
+        );
+        assert_eq!(delivered.computrons, None);
+        assert!(!host.is_running(V1));
+        start(&mut host, VatId(2), &worker("", ""));
+        assert_eq!(
+            deliver(&mut host, VatId(2)).unwrap().result,
+            DeliveryResult::Ok
+        );
+    }
+}
+
+#[test]
+fn a_delivery_that_does_nothing_costs_the_same_under_both_compilers() {
+    let spent = BOTH.map(|compiler| once(compiler, &worker("", "")));
+    assert_eq!(spent[0], spent[1]);
+    assert_eq!(spent[0].result, DeliveryResult::Ok);
+    // One host call of one byte, a handful of operators.
+    assert_eq!(spent[0].computrons, Some(Computrons(101)));
+}
+
+#[test]
+fn an_endless_loop_exceeds_the_compute_meter() {
+    ends_with(&worker("", "(loop $l (br $l))"), "Compute meter exceeded");
+}
+
+#[test]
+fn endless_recursion_exceeds_the_stack_meter() {
+    let recursive =
+        "(func $f (param i32) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1)))";
+    ends_with(
+        &worker(recursive, "(drop (call $f (i32.const 1)))"),
+        "Stack meter exceeded",
+    );
+}
+
+#[test]
+fn endless_indirect_recursion_exceeds_the_stack_meter() {
+    let recursive = "(type $t (func)) (table 1 funcref) (elem (i32.const 0) $f)
+        (func $f (type $t) (call_indirect (type $t) (i32.const 0)))";
+    ends_with(&worker(recursive, "(call $f)"), "Stack meter exceeded");
+}
+
+#[test]
+fn growing_memory_beyond_its_maximum_exceeds_the_allocate_meter() {
+    ends_with(
+        &worker("", "(loop $l (drop (memory.grow (i32.const 1))) (br $l))"),
+        "Allocate meter exceeded",
+    );
+    ends_with(
+        &worker("", "(drop (memory.grow (i32.const -1)))"),
+        "Allocate meter exceeded",
+    );
+    ends_with(
+        &worker("", "(drop (memory.grow (i32.const 8)))"),
+        "Allocate meter exceeded",
+    );
+}
+
+#[test]
+fn growing_memory_up_to_its_maximum_is_allowed() {
+    for compiler in BOTH {
+        let grow = worker(
+            "",
+            "(drop (memory.grow (i32.const 7))) (i32.store (i32.const 524284) (i32.const 1))",
+        );
+        assert_eq!(once(compiler, &grow).result, DeliveryResult::Ok);
+    }
+}
+
+#[test]
+fn a_giant_fill_is_charged_before_it_is_done() {
+    // Out of bounds, so it does nothing; but asking for 4 GiB again and again must end soon.
+    let fill = "(loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) (br $l))";
+    ends_with(&worker("", fill), "Compute meter exceeded");
+    let giant = "(memory.fill (i32.const 0) (i32.const 1) (i32.const -1))";
+    ends_with(&worker("", giant), "Compute meter exceeded");
+}
+
+#[test]
+fn bulk_operations_are_charged_by_length() {
+    let cost = |body: &str| {
+        once(BOTH[0], &worker("(data $d \"0123456789\")", body))
+            .computrons
+            .unwrap()
+            .0
+    };
+    let empty = cost("");
+    // 64 KiB at 8 bytes a point are 81.92 computrons.
+    assert_eq!(
+        cost("(memory.fill (i32.const 0) (i32.const 0) (i32.const 65536))") - empty,
+        82
+    );
+    assert_eq!(
+        cost("(memory.copy (i32.const 0) (i32.const 0) (i32.const 65536))") - empty,
+        82
+    );
+    assert_eq!(
+        cost("(memory.init $d (i32.const 0) (i32.const 0) (i32.const 8))") - empty,
+        0
+    );
+    assert_eq!(cost("(drop (memory.grow (i32.const 2)))") - empty, 164);
+}
+
+#[test]
+fn the_worker_can_report_a_fault_itself() {
+    ends_with(
+        &worker("", "(call $fault (i32.const 0))"),
+        "Compute meter exceeded",
+    );
+    ends_with(
+        &worker("", "(call $fault (i32.const 1))"),
+        "Allocate meter exceeded",
+    );
+    ends_with(
+        &worker("", "(call $fault (i32.const 2))"),
+        "Stack meter exceeded",
+    );
+    ends_with(
+        &worker("", "(call $fault (i32.const 9))"),
+        "the worker faulted with the unknown kind 9",
+    );
+}
+
+#[test]
+fn traps_have_texts_that_no_compiler_decides() {
+    ends_with(
+        &worker("", "unreachable"),
+        "wasm trap: unreachable code reached",
+    );
+    ends_with(
+        &worker("", "(drop (i32.load (i32.const 65533)))"),
+        "wasm trap: memory access out of bounds",
+    );
+    ends_with(
+        &worker("", "(drop (i32.load offset=0xffffffff (i32.const -1)))"),
+        "wasm trap: memory access out of bounds",
+    );
+    ends_with(
+        &worker(
+            "",
+            "(memory.copy (i32.const 65535) (i32.const 0) (i32.const 2))",
+        ),
+        "wasm trap: memory access out of bounds",
+    );
+    let arithmetic = "wasm trap: integer operation without a result";
+    ends_with(
+        &worker("", "(drop (i32.div_s (i32.const 1) (i32.const 0)))"),
+        arithmetic,
+    );
+    ends_with(
+        &worker("", "(drop (i64.rem_u (i64.const 1) (i64.const 0)))"),
+        arithmetic,
+    );
+    ends_with(
+        &worker(
+            "",
+            "(drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))",
+        ),
+        arithmetic,
+    );
+    ends_with(
+        &worker("", "(drop (i32.trunc_f64_s (f64.const nan)))"),
+        arithmetic,
+    );
+    ends_with(
+        &worker("", "(drop (i64.trunc_f64_u (f64.const 1e300)))"),
+        arithmetic,
+    );
+    let indirect = "wasm trap: indirect call without a matching function";
+    let table = "(type $t (func)) (type $u (func (result i32))) (table 3 funcref)
+        (func $f (type $u) (i32.const 1)) (elem (i32.const 0) $f)";
+    for index in [0, 1, 7] {
+        let call = format!("(call_indirect (type $t) (i32.const {index}))");
+        ends_with(&worker(table, &call), indirect);
+    }
+}
+
+#[test]
+fn a_delivery_ends_with_exactly_one_result() {
+    ends_with(
+        &worker("", "(call $done (i32.const 1016) (i32.const 1))"),
+        "the worker reported two results",
+    );
+    ends_with(&worker("", "return"), "the delivery ended without a result");
+    ends_with(
+        &worker("", "(call $done (i32.const 1016) (i32.const 0)) return"),
+        "the worker's result could not be read: Unexpected length of input",
+    );
+    ends_with(
+        &worker("", "(call $done (i32.const 1016) (i32.const 2)) return"),
+        "the worker's result could not be read: Not all bytes read",
+    );
+}
+
+#[test]
+fn pointers_outside_of_memory_end_the_vat() {
+    let outside = "the worker passed an address outside its memory";
+    ends_with(
+        &worker("", "(call $done (i32.const -1) (i32.const 2))"),
+        outside,
+    );
+    ends_with(
+        &worker("", "(drop (call $syscall (i32.const 0) (i32.const -1)))"),
+        outside,
+    );
+    ends_with(
+        &worker(
+            "",
+            "(call $log (i32.const 0) (i32.const 65536) (i32.const 1))",
+        ),
+        outside,
+    );
+    ends_with(
+        &worker(
+            "",
+            "(drop (call $syscall (i32.const 0) (i32.const 0))) (call $take_result (i32.const -1))",
+        ),
+        "take_result: the address is outside the memory",
+    );
+}
+
+#[test]
+fn a_worker_can_report_an_error_and_live_on() {
+    for compiler in BOTH {
+        // DeliveryResult::Error("no")
+        let data = "(data (i32.const 0) \"\\01\\02\\00\\00\\00no\")";
+        let mut host = host(compiler);
+        start(
+            &mut host,
+            V1,
+            &worker(data, "(call $done (i32.const 0) (i32.const 7)) return"),
+        );
+        let delivered = deliver(&mut host, V1).unwrap();
+        assert_eq!(delivered.result, DeliveryResult::Error("no".to_owned()));
+        assert!(delivered.computrons.is_some());
+        assert!(host.is_running(V1));
+    }
+}
+
+#[test]
+fn a_syscall_that_the_node_cannot_answer_unwinds_the_worker_as_a_host_fault() {
+    for compiler in BOTH {
+        let mut host = host(compiler);
+        // Syscall::VatstoreGet { key: "" }; what comes after it must not run.
+        let get = worker(
+            "(data (i32.const 0) \"\\05\\00\\00\\00\\00\")",
+            "(drop (call $syscall (i32.const 0) (i32.const 5)))
+             (drop (call $syscall (i32.const 0) (i32.const 5)))",
+        );
+        start(&mut host, V1, &get);
+        let mut answers = Answers {
+            fail: true,
+            ..Answers::default()
+        };
+        let result = host.deliver(V1, &message("m"), LIMIT, &mut answers);
+        assert!(result.is_err(), "{result:?}");
+        assert_eq!(answers.syscalls.len(), 1);
+        assert!(!host.is_running(V1));
+    }
+}
+
+#[test]
+fn no_worker_is_a_host_fault() {
+    let mut host = host(BOTH[0]);
+    let error = deliver(&mut host, V1).unwrap_err();
+    assert_eq!(error.0, "there is no worker for v1: start it first");
+}
