@@ -1,0 +1,156 @@
+//! The committed state as one block reads it: with a cache of point reads and a cursor.
+//!
+//! The state does not change while the block lives, so neither can go stale.
+
+use std::{collections::HashMap, ops::Bound};
+
+use redb::{AccessGuard, Range};
+
+use crate::{Error, Snapshot};
+
+/// A snapshot and what a block has read of it.
+pub(crate) struct Committed {
+    // Before the snapshot, which keeps open what it reads from.
+    cursor: Option<Cursor>,
+    /// Point reads. Only looked up, never iterated.
+    values: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
+    /// The bytes in `values`.
+    size_bytes: usize,
+    snapshot: Snapshot,
+}
+
+impl Committed {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Self {
+            cursor: None,
+            values: HashMap::new(),
+            size_bytes: 0,
+            snapshot,
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The committed value of `key`.
+    pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(value) = self.values.get(key) {
+            return Ok(value.as_deref().map(<[u8]>::to_vec));
+        }
+        let guard = self.snapshot.lend(key)?;
+        let value = guard.as_ref().map(AccessGuard::value);
+        let size_bytes = key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES;
+        if size_bytes <= MAX_ENTRY_BYTES {
+            if self.size_bytes + size_bytes > MAX_CACHE_BYTES {
+                self.values.clear();
+                self.size_bytes = 0;
+            }
+            self.size_bytes += size_bytes;
+            self.values.insert(key.into(), value.map(Box::from));
+        }
+        Ok(value.map(<[u8]>::to_vec))
+    }
+
+    /// Whether `value` is what is committed under `key`.
+    pub(crate) fn has(&self, key: &[u8], value: Option<&[u8]>) -> Result<bool, Error> {
+        if let Some(known) = self.values.get(key) {
+            return Ok(known.as_deref() == value);
+        }
+        let guard = self.snapshot.lend(key)?;
+        Ok(guard.as_ref().map(AccessGuard::value) == value)
+    }
+
+    /// The first committed entry from `from` on.
+    pub(crate) fn first_from(
+        &mut self,
+        from: Bound<&[u8]>,
+    ) -> Result<Option<(&[u8], &[u8])>, Error> {
+        let advanced = match &mut self.cursor {
+            Some(cursor) => cursor.advance_to(from)?,
+            None => false,
+        };
+        if !advanced {
+            self.cursor = Some(Cursor::seek(&self.snapshot, from)?);
+        }
+        Ok(self.cursor.as_ref().and_then(Cursor::entry))
+    }
+}
+
+/// What an entry costs beside its bytes, roughly.
+const ENTRY_BYTES: usize = 64;
+/// Larger entries are not worth copying twice.
+const MAX_ENTRY_BYTES: usize = 16 << 10;
+/// The cache is emptied when it would grow beyond this.
+const MAX_CACHE_BYTES: usize = 64 << 20;
+
+/// A place in the committed entries: it knows one entry and that no other lies between it and the
+/// place where the search for it began. So iteration, with whatever the levels above put between or
+/// took away, descends the database's tree once.
+struct Cursor {
+    range: Range<'static, &'static [u8], &'static [u8]>,
+    /// Where the search began.
+    from: Bound<Vec<u8>>,
+    /// The first entry from there on.
+    head: Option<Guards>,
+}
+
+type Guards = (
+    AccessGuard<'static, &'static [u8]>,
+    AccessGuard<'static, &'static [u8]>,
+);
+
+impl Cursor {
+    fn seek(snapshot: &Snapshot, from: Bound<&[u8]>) -> Result<Self, Error> {
+        let mut range = snapshot.range(from)?;
+        let head = range.next().transpose()?;
+        Ok(Self {
+            range,
+            from: from.map(<[u8]>::to_vec),
+            head,
+        })
+    }
+
+    /// Makes this a cursor from `from` on, if that is here or one step ahead.
+    fn advance_to(&mut self, from: Bound<&[u8]>) -> Result<bool, Error> {
+        let began = self.from.as_ref().map(Vec::as_slice);
+        let head = self.head.as_ref().map(|(key, _)| key.value());
+        let (at_or_after_start, key) = match (began, from) {
+            (Bound::Excluded(began), Bound::Included(key)) => (key > began, key),
+            (Bound::Included(began) | Bound::Excluded(began), Bound::Excluded(key))
+            | (Bound::Included(began), Bound::Included(key)) => (key >= began, key),
+            (_, Bound::Unbounded) | (Bound::Unbounded, _) => (false, &[][..]),
+        };
+        if !at_or_after_start {
+            return Ok(false);
+        }
+        match head {
+            None => Ok(true),
+            Some(head) if key < head || (key == head && matches!(from, Bound::Included(_))) => {
+                Ok(true)
+            }
+            Some(head) if key == head => {
+                replace(&mut self.from, head);
+                self.head = self.range.next().transpose()?;
+                Ok(true)
+            }
+            Some(_) => Ok(false),
+        }
+    }
+
+    fn entry(&self) -> Option<(&[u8], &[u8])> {
+        let (key, value) = self.head.as_ref()?;
+        Some((key.value(), value.value()))
+    }
+}
+
+/// Sets `bound` to "after `key`", reusing its buffer.
+fn replace(bound: &mut Bound<Vec<u8>>, key: &[u8]) {
+    let mut buffer = match std::mem::replace(bound, Bound::Unbounded) {
+        Bound::Included(buffer) | Bound::Excluded(buffer) => buffer,
+        Bound::Unbounded => Vec::new(),
+    };
+    buffer.clear();
+    buffer.extend_from_slice(key);
+    *bound = Bound::Excluded(buffer);
+}

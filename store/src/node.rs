@@ -1,0 +1,155 @@
+//! The bytes of a tree node.
+//!
+//! `grovedb-merk` writes and reads them; this is a second, stricter reader for what may come from
+//! outside (a damaged file, an import) and for proofs. It borrows and never panics. The form:
+//!
+//! ```text
+//! node: link?, link?, feature (1 byte, 0), kv hash (32), value hash (32), value (the rest)
+//! link?: 0, or 1 and: key length (1), key, hash (32), left height (1), right height (1), 0
+//! ```
+//!
+//! The heights are those of the child's own children. The hashes are BLAKE3:
+//!
+//! ```text
+//! value hash = H(varint(length of value), value)
+//! kv hash    = H(varint(length of key), key, value hash)
+//! node hash  = H(kv hash, node hash of left child, node hash of right child); 32 zeros if absent
+//! ```
+
+use grovedb_merk::tree::{kv_digest_to_kv_hash, node_hash, value_hash};
+
+use crate::{Error, merk::printable, tree::Leaf};
+
+/// A node as stored.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Node<'a> {
+    pub(crate) left: Option<NodeLink<'a>>,
+    pub(crate) right: Option<NodeLink<'a>>,
+    pub(crate) kv_hash: [u8; 32],
+    pub(crate) value_hash: [u8; 32],
+    pub(crate) value: Leaf,
+}
+
+/// A node's knowledge of a child.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NodeLink<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) hash: [u8; 32],
+    /// The heights of the child's own children, left and right.
+    pub(crate) heights: (u8, u8),
+}
+
+/// Why bytes are no node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotANode(pub(crate) &'static str);
+
+impl<'a> Node<'a> {
+    /// Reads a node of a tree of ours.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, NotANode> {
+        let mut rest = bytes;
+        let left = NodeLink::parse(&mut rest)?;
+        let right = NodeLink::parse(&mut rest)?;
+        if byte(&mut rest)? != 0 {
+            return Err(NotANode("a feature that is not in use"));
+        }
+        Ok(Self {
+            left,
+            right,
+            kv_hash: array(&mut rest)?,
+            value_hash: array(&mut rest)?,
+            value: rest
+                .try_into()
+                .map_err(|_| NotANode("a value that is not a tag and a hash"))?,
+        })
+    }
+
+    /// The child on one side.
+    pub(crate) fn child(&self, left: bool) -> Option<&NodeLink<'a>> {
+        match left {
+            true => self.left.as_ref(),
+            false => self.right.as_ref(),
+        }
+    }
+
+    /// The hash of the child on one side: zeros if there is none.
+    pub(crate) fn child_hash(&self, left: bool) -> [u8; 32] {
+        self.child(left).map_or(NO_CHILD, |link| link.hash)
+    }
+}
+
+impl NodeLink<'_> {
+    /// The height of the child: 1 for a node without children.
+    pub(crate) fn height(&self) -> u8 {
+        1 + self.heights.0.max(self.heights.1) // at most MAX_HEIGHT, by `parse`
+    }
+}
+
+impl NotANode {
+    /// The error for the node at `key`.
+    pub(crate) fn at(self, key: &[u8]) -> Error {
+        Error::Damaged(format!("the tree node {:?} has {}", printable(key), self.0))
+    }
+}
+
+/// What stands for the hash of a child that is not there, and for the root of the empty tree.
+pub(crate) const NO_CHILD: [u8; 32] = [0; 32];
+
+/// The greatest height a tree can have: an AVL tree this high has more than 2^64 nodes.
+pub(crate) const MAX_HEIGHT: u8 = 96;
+
+/// The hash of a node with this key, leaf and children.
+pub(crate) fn hash_node(key: &[u8], value: &[u8], left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    let value_hash = value_hash(value).value;
+    hash_children(&hash_kv(key, &value_hash), left, right)
+}
+
+/// The hash of a key and the hash of its leaf.
+pub(crate) fn hash_kv(key: &[u8], value_hash: &[u8; 32]) -> [u8; 32] {
+    kv_digest_to_kv_hash(key, value_hash).value
+}
+
+/// The hash of a node with this kv hash and these children.
+pub(crate) fn hash_children(kv: &[u8; 32], left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    node_hash(kv, left, right).value
+}
+
+impl<'a> NodeLink<'a> {
+    fn parse(rest: &mut &'a [u8]) -> Result<Option<Self>, NotANode> {
+        match byte(rest)? {
+            0 => return Ok(None),
+            1 => {}
+            _ => return Err(NotANode("a malformed link")),
+        }
+        let length = byte(rest)?.into();
+        let link = Self {
+            key: take(rest, length)?,
+            hash: array(rest)?,
+            heights: (byte(rest)?, byte(rest)?),
+        };
+        if link.heights.0 >= MAX_HEIGHT || link.heights.1 >= MAX_HEIGHT {
+            return Err(NotANode("a child higher than any tree"));
+        }
+        match byte(rest)? {
+            0 => Ok(Some(link)),
+            _ => Err(NotANode("a link with a sum that is not in use")),
+        }
+    }
+}
+
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], NotANode> {
+    let (taken, after) = rest
+        .split_at_checked(length)
+        .ok_or(NotANode("an early end"))?;
+    *rest = after;
+    Ok(taken)
+}
+
+fn byte(rest: &mut &[u8]) -> Result<u8, NotANode> {
+    Ok(take(rest, 1)?[0])
+}
+
+fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], NotANode> {
+    take(rest, N)?
+        .try_into()
+        .map_err(|_| NotANode("an early end"))
+}
