@@ -13,6 +13,10 @@ pub struct Params {
     pub block_computrons: u64,
     /// The most that one crank of any vat may spend; a vat that needs more is ended.
     pub crank_computrons: u64,
+    /// What the making of a vat counts towards the block, beside what its start spends.
+    pub vat_creation_computrons: u64,
+    /// What a crank counts at least towards the block, so that cranks that spend nothing end too.
+    pub empty_crank_computrons: u64,
     /// What a new vat's meter holds if its creator does not say.
     pub default_vat_computrons: u64,
     /// How much of dead vats one block cleans up at most.
@@ -67,17 +71,17 @@ pub struct Params {
 #[serde(default, deny_unknown_fields)]
 pub struct CleanupBudget {
     /// Exports that are orphaned.
-    pub exports: u32,
+    pub exports: u64,
     /// Imports that are dropped.
-    pub imports: u32,
+    pub imports: u64,
     /// Promises that are let go.
-    pub promises: u32,
+    pub promises: u64,
     /// Keys of the vat's own store.
-    pub kv: u32,
+    pub kv: u64,
     /// Snapshots.
-    pub snapshots: u32,
-    /// Transcript spans.
-    pub transcripts: u32,
+    pub snapshots: u64,
+    /// Transcript entries.
+    pub transcripts: u64,
 }
 
 /// What transactions cost, in the chain's coin.
@@ -100,6 +104,8 @@ impl Default for Params {
         Self {
             block_computrons: 200_000_000,
             crank_computrons: 400_000_000,
+            vat_creation_computrons: 1_000_000,
+            empty_crank_computrons: 1_000,
             default_vat_computrons: 100_000_000_000,
             cleanup: CleanupBudget::default(),
             snapshot_initial: 3,
@@ -128,7 +134,7 @@ impl Default for Params {
 
 impl Default for CleanupBudget {
     fn default() -> Self {
-        Self { exports: 50, imports: 50, promises: 50, kv: 200, snapshots: 5, transcripts: 5 }
+        Self { exports: 50, imports: 50, promises: 50, kv: 200, snapshots: 5, transcripts: 50 }
     }
 }
 
@@ -149,6 +155,7 @@ impl Params {
         let positive: &[(&str, u64)] = &[
             ("block_computrons", self.block_computrons),
             ("crank_computrons", self.crank_computrons),
+            ("empty_crank_computrons", self.empty_crank_computrons),
             ("default_vat_computrons", self.default_vat_computrons),
             ("snapshot_initial", self.snapshot_initial),
             ("snapshot_interval", self.snapshot_interval),
@@ -162,12 +169,12 @@ impl Params {
             ("max_queue_length", self.max_queue_length),
             ("max_outbox_length", self.max_outbox_length),
             ("result_retention_blocks", self.result_retention_blocks),
-            ("cleanup.exports", self.cleanup.exports.into()),
-            ("cleanup.imports", self.cleanup.imports.into()),
-            ("cleanup.promises", self.cleanup.promises.into()),
-            ("cleanup.kv", self.cleanup.kv.into()),
-            ("cleanup.snapshots", self.cleanup.snapshots.into()),
-            ("cleanup.transcripts", self.cleanup.transcripts.into()),
+            ("cleanup.exports", self.cleanup.exports),
+            ("cleanup.imports", self.cleanup.imports),
+            ("cleanup.promises", self.cleanup.promises),
+            ("cleanup.kv", self.cleanup.kv),
+            ("cleanup.snapshots", self.cleanup.snapshots),
+            ("cleanup.transcripts", self.cleanup.transcripts),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(invalid(path(name), "must be at least 1"));

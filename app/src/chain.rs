@@ -1,0 +1,49 @@
+//! What there is one of on a chain: its id, its parameters, and what is forgotten at which height.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_genesis::Params;
+use capstan_kernel_ports::store::{Overlay, Read};
+
+use crate::{fault::NodeFault, keys, record};
+
+/// What a chain is born with and never changes.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct ChainRecord {
+    /// Its id, which every signature covers.
+    pub(crate) chain_id: String,
+    /// The height of its first block.
+    pub(crate) initial_height: u64,
+}
+
+/// The chain's record and parameters, as every check needs them.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    pub(crate) id: String,
+    pub(crate) params: Params,
+}
+
+impl Chain {
+    /// Reads both; none if there was no InitChain.
+    pub(crate) fn load(state: &(impl Read + ?Sized)) -> Result<Option<Self>, NodeFault> {
+        let Some(chain) = record::get::<ChainRecord>(state, keys::CHAIN)? else {
+            return Ok(None);
+        };
+        let damaged = |what: String| NodeFault::Damaged(format!("parameters: {what}"));
+        let json = state.get(keys::PARAMS)?.ok_or_else(|| damaged("missing".to_owned()))?;
+        let params = serde_json::from_slice(&json).map_err(|e| damaged(e.to_string()))?;
+        Ok(Some(Self { id: chain.chain_id, params }))
+    }
+}
+
+/// Writes the chain's record and parameters.
+pub(crate) fn write(
+    state: &mut dyn Overlay,
+    chain: &ChainRecord,
+    params: &Params,
+) -> Result<(), NodeFault> {
+    record::set(state, keys::CHAIN, chain)?;
+    let json = serde_json::to_vec(params);
+    let json = json.map_err(|e| NodeFault::Damaged(format!("parameters: {e}")))?;
+    state.set(keys::PARAMS, json);
+    Ok(())
+}

@@ -1,0 +1,360 @@
+//! Executing transactions: no vat code runs here; messages put work on the kernel's queue.
+
+use capstan_genesis::{Address, Amount, DENOM};
+use capstan_abi::CapData;
+use capstan_kernel::{Kernel, ids::RemoteId, remote::RemoteError, view};
+use capstan_kernel_ports::{host::VatHost, store::Overlay};
+use cosmrs::{
+    Any,
+    proto::cosmos::{bank::v1beta1::MsgSendResponse as BankSent, base::abci::v1beta1::TxMsgData},
+};
+use prost::{Message, Name};
+use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
+
+use crate::{
+    account, bundles,
+    chain::Chain,
+    events::event,
+    fault::{Failure, NodeFault},
+    proto, results, smallcaps,
+    tx::{
+        Action, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId, check, computron_price,
+    },
+    uploads::{self, Progress, Upload},
+};
+
+/// Executes the transactions of one block.
+pub(crate) struct Executor<'a, H> {
+    pub(crate) kernel: &'a mut Kernel<H>,
+    pub(crate) over: &'a mut dyn Overlay,
+    pub(crate) chain: &'a Chain,
+    pub(crate) height: u64,
+}
+
+impl<H: VatHost> Executor<'_, H> {
+    /// Executes one transaction. The error is this node's; a user's error is in the result.
+    ///
+    /// A transaction that is refused leaves no trace. One of which a message fails has paid its fee and
+    /// used its sequence, and has made the signer's account an endpoint if it was none.
+    pub(crate) fn deliver(&mut self, bytes: &[u8]) -> Result<ExecTxResult, NodeFault> {
+        let tx = match Tx::decode(bytes, &self.chain.params) {
+            Ok(tx) => tx,
+            Err(error) => return Ok(failed(&error, 0, Vec::new())),
+        };
+        let gas_wanted = i64::try_from(tx.gas_limit).unwrap_or(i64::MAX);
+        let account = account::get(self.over, tx.signer)?;
+        let context = ChainContext {
+            chain_id: &self.chain.id,
+            height: self.height,
+            params: &self.chain.params,
+        };
+        let account = match check(&tx, account, context) {
+            Ok(account) => account,
+            Err(error) => return Ok(failed(&error, gas_wanted, Vec::new())),
+        };
+        account::set(self.over, tx.signer, &account)?;
+        let remote = self.provision(&tx)?;
+        let mut events = vec![fee_paid(tx.signer, tx.fee)];
+        self.over.push();
+        match self.messages(&tx, remote, &mut events) {
+            Ok(msg_responses) => {
+                self.over.merge();
+                let data = TxMsgData { msg_responses, ..TxMsgData::default() }.encode_to_vec();
+                Ok(ExecTxResult { data: data.into(), gas_wanted, events, ..ExecTxResult::default() })
+            }
+            Err(Failure::Tx(error)) => {
+                self.over.rollback();
+                Ok(failed(&error, gas_wanted, vec![fee_paid(tx.signer, tx.fee)]))
+            }
+            Err(Failure::Node(fault)) => Err(fault),
+        }
+    }
+
+    /// Makes the signer an endpoint of the kernel, unless it is one or does nothing that needs it.
+    fn provision(&mut self, tx: &Tx) -> Result<Option<RemoteId>, NodeFault> {
+        if tx.actions.iter().all(|action| matches!(action, Action::BankSend { .. })) {
+            return Ok(None);
+        }
+        Ok(Some(self.kernel.provision(self.over, &tx.signer.to_string())?))
+    }
+
+    fn messages(
+        &mut self,
+        tx: &Tx,
+        remote: Option<RemoteId>,
+        events: &mut Vec<Event>,
+    ) -> Result<Vec<Any>, Failure> {
+        let mut responses = Vec::with_capacity(tx.actions.len());
+        for (index, action) in tx.actions.iter().enumerate() {
+            let mut message = Msg { run: self, tx, index: index as u32, remote, events };
+            responses.push(message.execute(action)?);
+        }
+        Ok(responses)
+    }
+}
+
+/// One message in execution.
+struct Msg<'a, 'b, H> {
+    run: &'a mut Executor<'b, H>,
+    tx: &'a Tx,
+    index: u32,
+    remote: Option<RemoteId>,
+    events: &'a mut Vec<Event>,
+}
+
+impl<H: VatHost> Msg<'_, '_, H> {
+    fn execute(&mut self, action: &Action) -> Result<Any, Failure> {
+        match action {
+            Action::BankSend { to, amount } => self.bank_send(*to, *amount),
+            Action::InstallBundle { id, packed } => {
+                self.install(id, packed.clone())?;
+                Ok(any(&proto::MsgInstallBundleResponse { bundle_id: id.to_string() }))
+            }
+            Action::BeginUpload { .. } => self.begin_upload(action),
+            Action::UploadChunk { upload, index, data } => self.upload_chunk(upload, *index, data),
+            Action::CreateVat { bundle, name, parameters, computrons } => {
+                if view::bundle(self.run.over, bundle.as_str()).map_err(NodeFault::from)?.is_none() {
+                    return Err(TxError::UnknownBundle(bundle.to_string()).into());
+                }
+                let computrons = computrons.unwrap_or(self.run.chain.params.default_vat_computrons);
+                self.buy_computrons(computrons)?;
+                let methargs = create_vat(bundle.as_str(), name, parameters, computrons);
+                let result = self.send(FACTORY, "createVat", methargs, action)?;
+                Ok(any(&proto::MsgCreateVatResponse { result }))
+            }
+            Action::Send { target, method, methargs } => {
+                let result = self.send(target, method, methargs.clone(), action)?;
+                Ok(any(&proto::MsgSendResponse { result }))
+            }
+            Action::TerminateVat { admin, methargs } => {
+                let result = self.send(admin, "terminateWithFailure", methargs.clone(), action)?;
+                Ok(any(&proto::MsgTerminateVatResponse { result }))
+            }
+            Action::Resolve { .. } | Action::Drop { .. } | Action::Ack { .. } => self.settle(action),
+        }
+    }
+
+    fn bank_send(&mut self, to: Address, amount: Amount) -> Result<Any, Failure> {
+        let from = self.tx.signer;
+        account::debit(self.run.over, from, amount)?;
+        let created = account::credit(self.run.over, to, amount)?;
+        if created {
+            self.event("account.created", &[("address", to.to_string())]);
+        }
+        self.event(
+            "transfer",
+            &[
+                ("sender", from.to_string()),
+                ("recipient", to.to_string()),
+                ("amount", format!("{amount}{DENOM}")),
+            ],
+        );
+        Ok(any(&BankSent {}))
+    }
+
+    fn install(&mut self, id: &capstan_genesis::BundleId, packed: Packed) -> Result<(), Failure> {
+        let bytes = bundles::unpack(packed)?;
+        bundles::verify(&bytes, id, self.run.kernel.host())?;
+        let size = bytes.len();
+        let kernel = &mut self.run.kernel;
+        let installed = kernel.install_bundle(self.run.over, id.as_str(), bytes).map_err(NodeFault::from)?;
+        if installed {
+            let submitter = self.tx.signer.to_string();
+            self.event(
+                "bundle.installed",
+                &[("bundle_id", id.to_string()), ("submitter", submitter), ("size", size.to_string())],
+            );
+        }
+        Ok(())
+    }
+
+    fn begin_upload(&mut self, action: &Action) -> Result<Any, Failure> {
+        let Action::BeginUpload { upload: id, id: bundle, compression, uncompressed_size, chunks } = action
+        else {
+            return Err(NodeFault::Damaged("not an upload".to_owned()).into());
+        };
+        let params = &self.run.chain.params;
+        let deadline = self.run.height.saturating_add(params.upload_deadline_blocks);
+        let upload = Upload {
+            submitter: self.tx.signer,
+            bundle: bundle.clone(),
+            compression: *compression,
+            uncompressed_size: *uncompressed_size,
+            chunks: chunks.clone(),
+            received: vec![false; chunks.len()],
+            deadline,
+        };
+        uploads::begin(self.run.over, id, &upload, params)?;
+        self.event(
+            "upload.begun",
+            &[
+                ("upload_id", id.to_string()),
+                ("submitter", self.tx.signer.to_string()),
+                ("bundle_id", bundle.to_string()),
+                ("deadline_height", deadline.to_string()),
+            ],
+        );
+        let upload_id = id.to_string();
+        Ok(any(&proto::MsgBeginUploadResponse { upload_id, deadline_height: deadline }))
+    }
+
+    fn upload_chunk(&mut self, id: &UploadId, index: u32, data: &[u8]) -> Result<Any, Failure> {
+        let (missing, bundle_id) = match uploads::add_chunk(self.run.over, id, index, data)? {
+            Progress::Missing(missing) => (missing, String::new()),
+            Progress::Complete(upload, packed) => {
+                self.install(&upload.bundle, packed)?;
+                (0, upload.bundle.to_string())
+            }
+        };
+        self.event(
+            "upload.chunk",
+            &[
+                ("upload_id", id.to_string()),
+                ("index", index.to_string()),
+                ("missing", missing.to_string()),
+            ],
+        );
+        Ok(any(&proto::MsgUploadChunkResponse { missing, bundle_id }))
+    }
+
+    fn buy_computrons(&mut self, computrons: u64) -> Result<(), Failure> {
+        let price = computron_price(&self.run.chain.params.fees, computrons);
+        account::debit(self.run.over, self.tx.signer, price)
+    }
+
+    /// Sends a message as the signer, and remembers its result promise.
+    fn send(
+        &mut self,
+        target: &str,
+        method: &str,
+        methargs: CapData,
+        action: &Action,
+    ) -> Result<String, Failure> {
+        let remote = self.remote()?;
+        self.check_room(remote)?;
+        let Executor { kernel, over, chain, height } = &mut *self.run;
+        let target = match target {
+            FACTORY => kernel.factory(*over, remote).map_err(remote_failure)?,
+            held => held.to_owned(),
+        };
+        let sent = kernel.remote_send(*over, remote, &target, methargs).map_err(remote_failure)?;
+        let record = results::MessageRecord {
+            type_url: action.type_url(),
+            height: *height,
+            account: self.tx.signer,
+            remote,
+            promise: sent.result.clone(),
+            settled: None,
+        };
+        results::add(*over, &self.tx.hash, self.index, &record, &chain.params)?;
+        self.event(
+            "message.sent",
+            &[
+                ("sender", self.tx.signer.to_string()),
+                ("target", target),
+                ("method", method.to_owned()),
+                ("promise", sent.result.clone()),
+                ("message_index", self.index.to_string()),
+            ],
+        );
+        Ok(sent.result)
+    }
+
+    fn settle(&mut self, action: &Action) -> Result<Any, Failure> {
+        let (remote, account) = (self.remote()?, self.tx.signer.to_string());
+        let Executor { kernel, over, .. } = &mut *self.run;
+        match action {
+            Action::Resolve { resolutions } => {
+                let list = resolutions.clone();
+                kernel.remote_resolve(*over, remote, list).map_err(remote_failure)?;
+                for resolution in resolutions {
+                    let promise = resolution.promise.clone();
+                    self.event("promise.resolved", &[("account", account.clone()), ("promise", promise)]);
+                }
+                Ok(any(&proto::MsgResolveResponse {}))
+            }
+            Action::Drop { refs } => {
+                kernel.remote_drop(*over, remote, refs).map_err(remote_failure)?;
+                for reference in refs {
+                    let attributes = [("account", account.clone()), ("reference", reference.clone())];
+                    self.event("reference.dropped", &attributes);
+                }
+                Ok(any(&proto::MsgDropResponse {}))
+            }
+            Action::Ack { through } => {
+                kernel.remote_acknowledge(*over, remote, *through).map_err(remote_failure)?;
+                let attributes = [("account", account), ("through", through.to_string())];
+                self.event("outbox.acknowledged", &attributes);
+                Ok(any(&proto::MsgAckResponse {}))
+            }
+            _ => Err(NodeFault::Damaged("a message without an executor".to_owned()).into()),
+        }
+    }
+
+    /// Refuses a message while the kernel, or the account, has too much to read already.
+    fn check_room(&self, remote: RemoteId) -> Result<(), Failure> {
+        let params = &self.run.chain.params;
+        let status = view::kernel_status(self.run.over).map_err(NodeFault::from)?;
+        let length = status.acceptance_queue + status.run_queue;
+        if length >= params.max_queue_length {
+            return Err(TxError::QueueFull { length, limit: params.max_queue_length }.into());
+        }
+        let record = view::remote(self.run.over, remote).map_err(NodeFault::from)?;
+        let length = record.map_or(0, |r| r.next_outbox - 1 - r.acknowledged);
+        if length >= params.max_outbox_length {
+            return Err(TxError::OutboxFull { length, limit: params.max_outbox_length }.into());
+        }
+        Ok(())
+    }
+
+    fn remote(&self) -> Result<RemoteId, Failure> {
+        let missing = || NodeFault::Damaged("a message of no endpoint".to_owned());
+        self.remote.ok_or_else(|| missing().into())
+    }
+
+    fn event(&mut self, kind: &str, attributes: &[(&str, String)]) {
+        self.events.push(event(kind, attributes));
+    }
+}
+
+/// `createVat(bundleID, { name, vatParameters, computrons })`.
+fn create_vat(bundle: &str, name: &str, parameters: &CapData, computrons: u64) -> CapData {
+    let name = match name {
+        "" => String::new(),
+        name => format!("\"name\":{},", smallcaps::string(name)),
+    };
+    let options =
+        format!("{{\"computrons\":\"+{computrons}\",{name}\"vatParameters\":{}}}", parameters.body);
+    let args = format!("[{},{options}]", smallcaps::string(bundle));
+    CapData { body: smallcaps::call("createVat", &args), slots: parameters.slots.clone() }
+}
+
+fn remote_failure(error: RemoteError) -> Failure {
+    match error {
+        RemoteError::Panic(panic) => NodeFault::from(panic).into(),
+        RemoteError::NoFactory => TxError::NoFactory(error.to_string()).into(),
+        RemoteError::Unknown(_)
+        | RemoteError::Reference(_)
+        | RemoteError::NotSent { .. }
+        | RemoteError::TooLarge => TxError::Reference(error.to_string()).into(),
+    }
+}
+
+fn fee_paid(payer: Address, fee: Amount) -> Event {
+    event("fee.paid", &[("payer", payer.to_string()), ("amount", format!("{fee}{DENOM}"))])
+}
+
+fn failed(error: &TxError, gas_wanted: i64, events: Vec<Event>) -> ExecTxResult {
+    ExecTxResult {
+        code: error.code(),
+        log: error.to_string(),
+        codespace: CODESPACE.to_owned(),
+        gas_wanted,
+        events,
+        ..ExecTxResult::default()
+    }
+}
+
+fn any<M: Message + Name>(message: &M) -> Any {
+    Any { type_url: format!("/{}.{}", M::PACKAGE, M::NAME), value: message.encode_to_vec() }
+}

@@ -1,0 +1,48 @@
+//! Faults of this node, as opposed to a user's errors.
+
+use capstan_kernel::KernelPanic;
+use capstan_kernel_ports::store::StoreFault;
+
+use crate::tx::TxError;
+
+/// This node cannot go on: nothing of the current block may be committed. Never a user's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeFault {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    /// The kernel stopped: a critical vat died, or something of this node failed in it.
+    #[error(transparent)]
+    Kernel(#[from] KernelPanic),
+    /// The state contradicts itself: a bug, or damage to the store.
+    #[error("the app's state is damaged: {0}")]
+    Damaged(String),
+}
+
+/// Why a message was not executed: the sender's error or the node's fault. The two must never be
+/// confused: the first is part of the chain's history, the second stops the node.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The sender's error.
+    Tx(TxError),
+    /// The node's fault.
+    Node(NodeFault),
+}
+
+impl From<TxError> for Failure {
+    fn from(error: TxError) -> Self {
+        Self::Tx(error)
+    }
+}
+
+impl From<NodeFault> for Failure {
+    fn from(fault: NodeFault) -> Self {
+        Self::Node(fault)
+    }
+}
+
+impl From<StoreFault> for Failure {
+    fn from(fault: StoreFault) -> Self {
+        Self::Node(fault.into())
+    }
+}

@@ -1,0 +1,59 @@
+//! The layout of the app's keys, all of it. The kernel's lie under `k.`.
+//!
+//! Numbers in keys are 16 hex digits, so that their order is the numbers'. Values are borsh of the types
+//! named, unless something else is said.
+//!
+//! ```text
+//! a.chain                  ChainRecord: chain id and first height
+//! a.acct.ADDRESS           Account
+//! a.next_account           u64: the next account's number
+//! a.up.UPLOAD              Upload: an upload under way
+//! a.upc.UPLOAD.INDEX       a piece of it: its bytes
+//! a.upo.ADDRESS            Quota: what an account has under way
+//! a.res.TXHASH.INDEX       MessageRecord: a message with a result promise
+//! a.rp.REMOTE.PROMISE      (tx hash, message index): whose result a promise of an account is
+//! a.exp.HEIGHT.KIND.ID     what is forgotten at a height: KIND u an upload, r a message's result; no value
+//! p.params                 Params, as JSON
+//! ```
+
+use capstan_genesis::Address;
+use capstan_kernel::ids::RemoteId;
+
+use crate::tx::{TxHash, UploadId};
+
+pub(crate) const CHAIN: &[u8] = b"a.chain";
+pub(crate) const NEXT_ACCOUNT: &[u8] = b"a.next_account";
+pub(crate) const PARAMS: &[u8] = b"p.params";
+pub(crate) const EXPIRY: &[u8] = b"a.exp.";
+
+pub(crate) fn account(address: Address) -> Vec<u8> {
+    format!("a.acct.{address}").into_bytes()
+}
+
+pub(crate) fn upload(id: &UploadId) -> Vec<u8> {
+    format!("a.up.{id}").into_bytes()
+}
+
+pub(crate) fn upload_chunk(id: &UploadId, index: u32) -> Vec<u8> {
+    format!("a.upc.{id}.{index:08x}").into_bytes()
+}
+
+pub(crate) fn upload_quota(address: Address) -> Vec<u8> {
+    format!("a.upo.{address}").into_bytes()
+}
+
+pub(crate) fn result(tx: &TxHash, index: u32) -> Vec<u8> {
+    format!("a.res.{tx}.{index:08x}").into_bytes()
+}
+
+pub(crate) fn result_of_promise(remote: RemoteId, promise: &str) -> Vec<u8> {
+    format!("a.rp.{remote}.{promise}").into_bytes()
+}
+
+pub(crate) fn upload_expiry(height: u64, id: &UploadId) -> Vec<u8> {
+    format!("a.exp.{height:016x}.u.{id}").into_bytes()
+}
+
+pub(crate) fn result_expiry(height: u64, tx: &TxHash, index: u32) -> Vec<u8> {
+    format!("a.exp.{height:016x}.r.{tx}.{index:08x}").into_bytes()
+}

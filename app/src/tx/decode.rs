@@ -1,0 +1,216 @@
+use capstan_genesis::{Address, Amount, DENOM, Params};
+use cosmrs::{
+    Any,
+    crypto::PublicKey,
+    proto::cosmos::{
+        base::v1beta1::Coin,
+        crypto::secp256k1::PubKey,
+        tx::v1beta1::{AuthInfo, Fee, ModeInfo, SignDoc, SignerInfo, TxBody, TxRaw, mode_info},
+    },
+};
+use prost::{Message, Name};
+use sha2::{Digest, Sha256};
+
+use super::{Action, TxError, TxHash};
+use cosmrs::crypto::secp256k1 as ecdsa;
+
+/// A transaction as far as it can be understood without state: decoded, canonical, within the limits,
+/// with every message read.
+#[derive(Clone, Debug)]
+pub struct Tx {
+    /// Its hash.
+    pub hash: TxHash,
+    /// Its length in bytes.
+    pub size: usize,
+    /// Whom its messages act for: the signer. That the signature is by that account is for
+    /// [`super::check`] to see.
+    pub signer: Address,
+    /// The compressed secp256k1 key that it carries, if it carries one; it belongs to `signer`.
+    pub public_key: Option<[u8; 33]>,
+    /// Its sequence.
+    pub sequence: u64,
+    /// The fee that it pays.
+    pub fee: Amount,
+    /// The gas limit that it states. It buys nothing here, but engines and explorers show it.
+    pub gas_limit: u64,
+    /// It must not be in a later block; 0: no limit.
+    pub timeout_height: u64,
+    /// Its messages.
+    pub actions: Vec<Action>,
+    /// What was signed and how.
+    pub signature: Signature,
+}
+
+/// What was signed, but for the chain id and account number, and the signature.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    body_bytes: Vec<u8>,
+    auth_info_bytes: Vec<u8>,
+    /// `r` and `s`, 32 bytes each.
+    signature: Vec<u8>,
+}
+
+impl Tx {
+    /// Reads a transaction and checks all that needs no state.
+    pub fn decode(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
+        if bytes.len() as u64 > params.max_tx_bytes {
+            return Err(TxError::TooLarge { size: bytes.len(), limit: params.max_tx_bytes });
+        }
+        let raw: TxRaw = decode_canonical("TxRaw", bytes)?;
+        let body: TxBody = decode_canonical("TxBody", &raw.body_bytes)?;
+        let auth: AuthInfo = decode_canonical("AuthInfo", &raw.auth_info_bytes)?;
+        check_body(&body, params)?;
+        let (signer_info, signature) = single_signer(&auth, &raw.signatures)?;
+        let public_key = signer_info.public_key.as_ref().map(read_key).transpose()?;
+        let signer = signer_of(&body, public_key.as_ref())?;
+        let (fee, gas_limit) = read_fee(auth.fee.as_ref(), signer)?;
+        let read = |(index, any): (usize, &Any)| Action::read(index, any, signer, params);
+        let actions = body.messages.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        Ok(Self {
+            hash: TxHash::of(bytes),
+            size: bytes.len(),
+            signer,
+            public_key,
+            sequence: signer_info.sequence,
+            fee,
+            gas_limit,
+            timeout_height: body.timeout_height,
+            actions,
+            signature: Signature {
+                body_bytes: raw.body_bytes,
+                auth_info_bytes: raw.auth_info_bytes,
+                signature,
+            },
+        })
+    }
+}
+
+impl Signature {
+    /// Checks the signature by `key` for a chain and account number. `Err` says only that it does not
+    /// fit, or that it is not in low-s form.
+    pub(super) fn verify(&self, key: &[u8; 33], chain_id: &str, account_number: u64) -> Result<(), Unverified> {
+        let key = ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| Unverified::Wrong)?;
+        let signature = ecdsa::Signature::from_slice(&self.signature).map_err(|_| Unverified::Wrong)?;
+        if signature.normalize_s().is_some() {
+            return Err(Unverified::HighS);
+        }
+        let document = SignDoc {
+            body_bytes: self.body_bytes.clone(),
+            auth_info_bytes: self.auth_info_bytes.clone(),
+            chain_id: chain_id.to_owned(),
+            account_number,
+        };
+        let hash = Sha256::digest(document.encode_to_vec());
+        use k256::ecdsa::signature::hazmat::PrehashVerifier;
+        key.verify_prehash(&hash, &signature).map_err(|_| Unverified::Wrong)
+    }
+}
+
+/// Why a signature is refused.
+pub(super) enum Unverified {
+    HighS,
+    Wrong,
+}
+
+/// Decodes `bytes`, which must be the one canonical encoding of what they say: re-encoding gives the
+/// same bytes, so there are no unknown fields, no trailing bytes and no second form of a transaction.
+pub(super) fn decode_canonical<M: Message + Default>(part: &str, bytes: &[u8]) -> Result<M, TxError> {
+    let message = M::decode(bytes)
+        .map_err(|e| TxError::Undecodable { part: part.to_owned(), problem: e.to_string() })?;
+    match message.encode_to_vec() == bytes {
+        true => Ok(message),
+        false => Err(TxError::NotCanonical(part.to_owned())),
+    }
+}
+
+fn check_body(body: &TxBody, params: &Params) -> Result<(), TxError> {
+    if body.memo.len() > params.max_memo_bytes as usize {
+        return Err(TxError::Memo { size: body.memo.len(), limit: params.max_memo_bytes });
+    }
+    if !body.extension_options.is_empty() || !body.non_critical_extension_options.is_empty() {
+        return Err(TxError::Unsupported("an extension option"));
+    }
+    let (count, limit) = (body.messages.len(), params.max_messages_per_tx);
+    if count == 0 || count > limit as usize {
+        return Err(TxError::MessageCount { count, limit });
+    }
+    Ok(())
+}
+
+fn single_signer<'a>(
+    auth: &'a AuthInfo,
+    signatures: &[Vec<u8>],
+) -> Result<(&'a SignerInfo, Vec<u8>), TxError> {
+    #[allow(deprecated)] // the field must be looked at to refuse it
+    if auth.tip.is_some() {
+        return Err(TxError::Unsupported("a tip"));
+    }
+    let ([info], [signature]) = (auth.signer_infos.as_slice(), signatures) else {
+        let (signers, signatures) = (auth.signer_infos.len(), signatures.len());
+        return Err(TxError::SignerCount { signers, signatures });
+    };
+    match &info.mode_info {
+        Some(ModeInfo { sum: Some(mode_info::Sum::Single(single)) }) if single.mode == DIRECT => {
+            Ok((info, signature.clone()))
+        }
+        _ => Err(TxError::SignMode),
+    }
+}
+
+fn read_key(any: &Any) -> Result<[u8; 33], TxError> {
+    if any.type_url != PublicKey::SECP256K1_TYPE_URL {
+        let problem = format!("{:?} is not supported, use {}", any.type_url, PublicKey::SECP256K1_TYPE_URL);
+        return Err(TxError::PublicKey(problem));
+    }
+    let key: PubKey = decode_canonical("public key", &any.value)?;
+    let refuse = || TxError::PublicKey("expected 33 bytes, a compressed point of secp256k1".to_owned());
+    let bytes: [u8; 33] = key.key.try_into().map_err(|_| refuse())?;
+    ecdsa::VerifyingKey::from_sec1_bytes(&bytes).map_err(|_| refuse())?;
+    Ok(bytes)
+}
+
+/// The address that a key of [`read_key`] belongs to.
+pub(super) fn address_of(key: &[u8; 33]) -> Option<Address> {
+    let key = ecdsa::VerifyingKey::from_sec1_bytes(key).ok()?;
+    Address::of(&PublicKey::from(key))
+}
+
+/// Who signs: the owner of the key, or, if there is none, whom the first message acts for.
+fn signer_of(body: &TxBody, key: Option<&[u8; 33]>) -> Result<Address, TxError> {
+    if let Some(key) = key {
+        return address_of(key).ok_or_else(|| TxError::PublicKey("it has no address".to_owned()));
+    }
+    match body.messages.first() {
+        Some(first) => Action::actor(0, first),
+        None => Err(TxError::MessageCount { count: 0, limit: 0 }),
+    }
+}
+
+fn read_fee(fee: Option<&Fee>, signer: Address) -> Result<(Amount, u64), TxError> {
+    let Some(fee) = fee else {
+        return Ok((Amount(0), 0));
+    };
+    if !fee.granter.is_empty() {
+        return Err(TxError::Unsupported("a fee granter"));
+    }
+    if !fee.payer.is_empty() && fee.payer != signer.to_string() {
+        return Err(TxError::Unsupported("a fee payer other than the signer"));
+    }
+    let amount = match fee.amount.as_slice() {
+        [] => Amount(0),
+        [Coin { denom, amount }] if denom == DENOM => {
+            amount.parse().map_err(|e| TxError::FeeDenom(format!("{e}")))?
+        }
+        [Coin { denom, .. }] => return Err(TxError::FeeDenom(format!("{denom:?} is not accepted"))),
+        coins => return Err(TxError::FeeDenom(format!("there are {} coins", coins.len()))),
+    };
+    Ok((amount, fee.gas_limit))
+}
+
+/// `cosmos.tx.signing.v1beta1.SignMode.SIGN_MODE_DIRECT`.
+const DIRECT: i32 = 1;
+
+/// A type's URL, without making a string of it twice.
+pub(super) fn type_url<M: Name>() -> String {
+    format!("/{}.{}", M::PACKAGE, M::NAME)
+}

@@ -1,0 +1,249 @@
+use capstan_genesis::Address;
+
+/// The codespace of every error code of the app.
+pub const CODESPACE: &str = "capstan";
+
+/// Why a transaction is refused, or one of its messages fails.
+///
+/// The number that [`TxError::code`] gives each cause is part of the public interface and never
+/// changes its meaning. Codes below 40 are refusals of the whole transaction: it pays no fee. From 40 on
+/// a message failed: the fee is taken, the sequence moves on, and nothing else of the transaction
+/// happens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TxError {
+    /// The transaction is longer than `max_tx_bytes`.
+    #[error("the transaction has {size} bytes, more than the {limit} that the chain allows (max_tx_bytes); upload large bundles in pieces with MsgBeginUpload")]
+    TooLarge {
+        /// Its length.
+        size: usize,
+        /// The limit.
+        limit: u64,
+    },
+    /// A part is not protobuf of the right shape.
+    #[error("{part} cannot be decoded: {problem}")]
+    Undecodable {
+        /// Which part: `TxRaw`, `TxBody`, `AuthInfo` or a message's type.
+        part: String,
+        /// What the decoder said.
+        problem: String,
+    },
+    /// A part is protobuf, but not in its one canonical form.
+    #[error("{0} is not in canonical protobuf form: it has unknown fields, trailing bytes or fields out of order; encode it with the chain's own .proto files")]
+    NotCanonical(String),
+    /// There is no message, or there are too many.
+    #[error("the transaction has {count} messages; it must have 1 to {limit}")]
+    MessageCount {
+        /// How many it has.
+        count: usize,
+        /// The limit.
+        limit: u32,
+    },
+    /// A message has a type that the chain does not know.
+    #[error("unknown message type {0}; this chain knows capstan.v1.Msg… and cosmos.bank.v1beta1.MsgSend")]
+    UnknownMessage(String),
+    /// Not exactly one signer and one signature.
+    #[error("the transaction has {signers} signers and {signatures} signatures; it must have one of each")]
+    SignerCount {
+        /// The number of signer infos.
+        signers: usize,
+        /// The number of signatures.
+        signatures: usize,
+    },
+    /// Another sign mode than direct.
+    #[error("the signer's mode is not SIGN_MODE_DIRECT with a single key; sign with that mode")]
+    SignMode,
+    /// The public key is missing, of another kind, or not the account's.
+    #[error("public key: {0}")]
+    PublicKey(String),
+    /// The signature's s lies in the upper half: a second form of a valid signature.
+    #[error("the signature is not in low-s form; normalise s to the lower half of the group order")]
+    HighS,
+    /// The signature does not fit.
+    #[error("the signature does not verify; sign for chain id {chain_id:?} with account number {account_number} and sequence {sequence}")]
+    BadSignature {
+        /// The chain's id.
+        chain_id: String,
+        /// The signer's account number.
+        account_number: u64,
+        /// The signer's next sequence.
+        sequence: u64,
+    },
+    /// The sequence is not the account's next: replayed, or sent out of order.
+    #[error("account sequence mismatch, expected {expected}, got {got}; ask for the account and sign again")]
+    Sequence {
+        /// The account's next.
+        expected: u64,
+        /// The transaction's.
+        got: u64,
+    },
+    /// A message acts for someone else than the signer.
+    #[error("message {index} acts for {actor:?}, but the transaction is signed by {signer}")]
+    ActorMismatch {
+        /// Which message, from 0.
+        index: usize,
+        /// Whom it names.
+        actor: String,
+        /// Who signed.
+        signer: Address,
+    },
+    /// The fee is not one amount of the chain's coin.
+    #[error("the fee must be one amount of ucap: {0}")]
+    FeeDenom(String),
+    /// The fee is too low.
+    #[error("the fee is {got}ucap, but this transaction costs at least {required}ucap")]
+    FeeTooLow {
+        /// What the transaction pays.
+        got: u128,
+        /// What it must pay.
+        required: u128,
+    },
+    /// The signer has no account yet.
+    #[error("{0} has no account on this chain; send it some ucap first")]
+    NoAccount(Address),
+    /// The signer cannot pay the fee.
+    #[error("{account} owns {balance}ucap and cannot pay the fee of {fee}ucap")]
+    CannotPayFee {
+        /// The signer.
+        account: Address,
+        /// What it owns.
+        balance: u128,
+        /// The fee.
+        fee: u128,
+    },
+    /// The memo is too long.
+    #[error("the memo has {size} bytes, more than the {limit} that the chain allows (max_memo_bytes)")]
+    Memo {
+        /// Its length.
+        size: usize,
+        /// The limit.
+        limit: u32,
+    },
+    /// The transaction's timeout height has passed.
+    #[error("the transaction was good until height {timeout}, and this is height {height}; sign it again")]
+    TimedOut {
+        /// Its timeout height.
+        timeout: u64,
+        /// The block's height.
+        height: u64,
+    },
+    /// A feature of Cosmos transactions that the chain does not have.
+    #[error("{0} is not supported by this chain; leave it empty")]
+    Unsupported(&'static str),
+    /// A message type that is defined but that this version of the chain does not execute.
+    #[error("{0} is not supported by this version of the chain")]
+    UnsupportedMessage(&'static str),
+    /// A message has a field that cannot be.
+    #[error("message {index}: {field}: {problem}")]
+    Field {
+        /// Which message, from 0.
+        index: usize,
+        /// The field.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+
+    /// The account cannot pay what a message costs or moves.
+    #[error("{account} owns {balance}ucap, less than {needed}ucap")]
+    InsufficientFunds {
+        /// The account.
+        account: Address,
+        /// What it owns after the fee.
+        balance: u128,
+        /// What it needs.
+        needed: u128,
+    },
+    /// The receiver's balance would not fit.
+    #[error("the balance of {0} would exceed 2^128")]
+    BalanceOverflow(Address),
+    /// The bytes do not decompress to what was declared.
+    #[error("the compressed bundle is refused: {0}")]
+    Decompression(String),
+    /// The bundle is not what it should be.
+    #[error("the bundle is refused: {0}")]
+    Bundle(String),
+    /// No such bundle.
+    #[error("no bundle {0} is installed; install it first with MsgInstallBundle")]
+    UnknownBundle(String),
+    /// No such upload.
+    #[error("no upload {0} is under way; it is complete, expired or was never begun")]
+    UnknownUpload(String),
+    /// The same upload is under way already.
+    #[error("upload {0} is under way already; send its missing pieces")]
+    UploadExists(String),
+    /// The account has too much under way.
+    #[error("upload quota: {0}")]
+    UploadQuota(String),
+    /// A piece is not of the upload.
+    #[error("piece {index} is refused: {problem}")]
+    Chunk {
+        /// Which piece.
+        index: u32,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A reference is not in the account's c-list, or not of the right kind.
+    #[error("{0}")]
+    Reference(String),
+    /// The kernel has too much to do already.
+    #[error("the kernel's queues hold {length} events, the limit is {limit} (max_queue_length); try again later")]
+    QueueFull {
+        /// The events.
+        length: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The account's outbox is full.
+    #[error("the outbox holds {length} entries, the limit is {limit} (max_outbox_length); acknowledge them with MsgAck")]
+    OutboxFull {
+        /// The entries.
+        length: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The account was given no factory object.
+    #[error("the account has no factory object: {0}")]
+    NoFactory(String),
+}
+
+impl TxError {
+    /// The error's number in codespace [`CODESPACE`].
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::TooLarge { .. } => 2,
+            Self::Undecodable { .. } => 3,
+            Self::NotCanonical(_) => 4,
+            Self::MessageCount { .. } => 5,
+            Self::UnknownMessage(_) => 6,
+            Self::SignerCount { .. } => 7,
+            Self::SignMode => 8,
+            Self::PublicKey(_) => 9,
+            Self::HighS => 10,
+            Self::BadSignature { .. } => 11,
+            Self::Sequence { .. } => 12,
+            Self::ActorMismatch { .. } => 13,
+            Self::FeeDenom(_) => 14,
+            Self::FeeTooLow { .. } => 15,
+            Self::NoAccount(_) => 16,
+            Self::CannotPayFee { .. } => 17,
+            Self::Memo { .. } => 18,
+            Self::TimedOut { .. } => 19,
+            Self::Unsupported(_) => 20,
+            Self::UnsupportedMessage(_) => 21,
+            Self::Field { .. } => 22,
+            Self::InsufficientFunds { .. } => 40,
+            Self::BalanceOverflow(_) => 41,
+            Self::Decompression(_) => 42,
+            Self::Bundle(_) => 43,
+            Self::UnknownBundle(_) => 44,
+            Self::UnknownUpload(_) => 45,
+            Self::UploadExists(_) => 46,
+            Self::UploadQuota(_) => 47,
+            Self::Chunk { .. } => 48,
+            Self::Reference(_) => 49,
+            Self::QueueFull { .. } => 50,
+            Self::OutboxFull { .. } => 51,
+            Self::NoFactory(_) => 52,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Transactions: Cosmos SDK `TxRaw` with SIGN_MODE_DIRECT, one signer, secp256k1.
+//!
+//! [`Tx::decode`] is what can be checked without state; [`check`] is what needs the signer's account.
+//! Both are the same in CheckTx and in FinalizeBlock, so that what enters the mempool can fail in a
+//! block only because the state has moved.
+
+mod action;
+mod ante;
+mod decode;
+mod error;
+mod fees;
+
+pub use action::{Action, Chunk, Compression, FACTORY, Packed, UploadId};
+pub use ante::{ChainContext, check};
+pub use decode::{Signature, Tx};
+pub use error::{CODESPACE, TxError};
+pub use fees::{computron_price, required_fee};
+
+use sha2::{Digest, Sha256};
+
+/// A transaction's hash: SHA-256 of its bytes, as CometBFT computes it. Shown in upper-case hex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TxHash(pub [u8; 32]);
+
+impl TxHash {
+    /// The hash of a transaction's bytes.
+    pub fn of(tx: &[u8]) -> Self {
+        Self(Sha256::digest(tx).into())
+    }
+}
+
+impl std::fmt::Display for TxHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode_upper(self.0))
+    }
+}
+
+impl std::str::FromStr for TxHash {
+    type Err = NotATxHash;
+
+    fn from_str(text: &str) -> Result<Self, NotATxHash> {
+        let mut bytes = [0; 32];
+        let decoded = hex::decode_to_slice(text, &mut bytes);
+        decoded.map(|()| Self(bytes)).map_err(|_| NotATxHash(text.to_owned()))
+    }
+}
+
+/// A text that is not a transaction's hash.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a transaction hash: expected 64 hex digits")]
+pub struct NotATxHash(String);
