@@ -306,11 +306,14 @@ impl<H: VatHost> Kernel<H> {
                 let stopped = std::mem::take(&mut state.stopped);
                 state.postpone_refcounts();
                 finish_level(&mut state)?;
+                let doom = state.doom.take();
                 for vat in stopped {
                     self.stop(vat);
                 }
                 save_stats(over, &stats)?;
                 over.merge();
+                self.panic = doom;
+                self.insist_sound()?;
                 Ok(value)
             }
             Err(error) => {
@@ -334,7 +337,10 @@ impl<H: VatHost> Kernel<H> {
             Ok(None) => over.rollback(),
             Err(panic) => self.panic = Some(panic.clone()),
         }
-        outcome
+        if self.panic.is_some() {
+            save_stats(over, stats)?;
+        }
+        outcome.and_then(|outcome| self.insist_sound().map(|()| outcome))
     }
 
     fn crank_in_level(
@@ -363,6 +369,8 @@ impl<H: VatHost> Kernel<H> {
         let stopped = std::mem::take(&mut state.stopped);
         finish_level(&mut state)?;
         state.log(Event::CrankFinish { crank });
+        let doom = state.doom.take();
+        self.panic = doom;
         for vat in stopped {
             self.stop(vat);
         }

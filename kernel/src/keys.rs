@@ -50,7 +50,6 @@ pub(crate) const OBJECTS: &[u8] = b"k.o.";
 pub(crate) const PROMISES: &[u8] = b"k.p.";
 pub(crate) const VATS: &[u8] = b"k.v.";
 pub(crate) const STATIC_NAMES: &[u8] = b"k.n.";
-pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
 pub(crate) const BUNDLES: &[u8] = b"k.b.";
 pub(crate) const CLISTS: &[u8] = b"k.c.";
 

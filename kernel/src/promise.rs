@@ -216,7 +216,8 @@ impl State<'_> {
             false => PromiseState::Fulfilled(data.clone()),
         };
         self.put_promise(kref, &promise)?;
-        self.apply_policy(unresolved.policy, kref, rejected, &data)
+        self.apply_policy(unresolved.policy, kref, rejected, &data);
+        Ok(())
     }
 
     fn apply_policy(
@@ -225,18 +226,17 @@ impl State<'_> {
         promise: KRef,
         rejected: bool,
         data: &KernelData,
-    ) -> Result<()> {
+    ) {
         match (policy, rejected) {
             (ResultPolicy::LogAlways, _) | (ResultPolicy::LogFailure, true) => {
                 self.log(Event::PromisePolicy { promise, rejected, data });
             }
             (ResultPolicy::Panic, true) => {
                 let data_json = capstan_abi::json::capdata_to_json(data).to_string();
-                return Err(KernelPanic::PromisePolicy { promise, data_json });
+                self.doom = Some(KernelPanic::PromisePolicy { promise, data_json });
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// The settled promises that a notification of `root` carries: `root` first, then those that

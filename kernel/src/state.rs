@@ -12,7 +12,7 @@ use capstan_kernel_ports::{
 };
 
 use crate::{
-    error::{Result, inconsistent},
+    error::{KernelPanic, Result, inconsistent},
     ids::{KRef, VatId},
     keys,
     slog::{Event, Slog},
@@ -71,6 +71,9 @@ pub(crate) struct State<'a> {
     pub(crate) maybe_free: MaybeFree,
     /// Vats whose worker is to be stopped when the crank is over.
     pub(crate) stopped: Vec<VatId>,
+    /// Why the kernel stops once this crank is complete. The crank is completed so that the state
+    /// shows what led to it; the block is never committed.
+    pub(crate) doom: Option<KernelPanic>,
     /// Lives as long as the crank; written back by [`State::save`].
     globals: Globals,
     saved_globals: Globals,
@@ -127,6 +130,7 @@ impl<'a> State<'a> {
             slog,
             maybe_free: MaybeFree::of(&globals.waiting),
             stopped: vec![],
+            doom: None,
             globals,
             saved_globals,
         }

@@ -33,7 +33,7 @@ pub struct CleanupWork {
 
 impl State<'_> {
     /// Ends a vat: it gets no more deliveries, its promises are rejected, the vatAdmin vat is told.
-    /// If it is critical the kernel panics.
+    /// If it is critical the kernel panics when the crank is complete.
     pub(crate) fn terminate(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
         self.log(Event::Terminate { vat, failure, info });
         self.stopped.push(vat);
@@ -47,7 +47,8 @@ impl State<'_> {
                 self.reject(promise, capdata::error("vat terminated"))?;
             }
             if config.critical {
-                return Err(KernelPanic::CriticalVat { vat, info: info.body.clone() });
+                self.doom = Some(KernelPanic::CriticalVat { vat, info: info.body.clone() });
+                return Ok(());
             }
         }
         self.report_termination(vat, failure, info)
