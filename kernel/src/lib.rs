@@ -8,6 +8,7 @@
 //! Start at [`Kernel`]; the state's layout is drawn in `keys.rs`; reading it is in [`view`].
 
 pub mod capdata;
+pub mod changes;
 pub mod clist;
 mod crank;
 mod deliver;
