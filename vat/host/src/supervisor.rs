@@ -65,9 +65,13 @@ pub(crate) fn write_delivery(delivery: &Delivery) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Reads what a delivery was answered with.
+/// Reads what a delivery was answered with. `["err", name, message]` is the supervisor's own failure,
+/// for which the vat must die as for an error that it reports.
 pub(crate) fn read_delivery_result(reply: &[u8]) -> Result<DeliveryResult, String> {
     let value: Value = serde_json::from_slice(reply).map_err(|e| e.to_string())?;
+    if let Some(text) = supervisor_failure(&value) {
+        return Ok(DeliveryResult::Error(text));
+    }
     abi_json::delivery_result_from_json(&value).map_err(|e| e.to_string())
 }
 
@@ -101,11 +105,19 @@ pub(crate) fn write_set_bundle(
 /// Reads what `setBundle` was answered with: `["dispatchReady"]`, or why not.
 pub(crate) fn read_set_bundle_reply(reply: &[u8]) -> Result<(), String> {
     let value: Value = serde_json::from_slice(reply).unwrap_or(Value::Null);
+    if let Some(text) = supervisor_failure(&value) {
+        return Err(text);
+    }
     match value.get(0).and_then(Value::as_str) {
         Some("dispatchReady") => Ok(()),
         Some("error") => Err(value.get(1).map(plain).unwrap_or_default()),
         _ => Err("the JavaScript engine did not take the bundle".to_owned()),
     }
+}
+
+fn supervisor_failure(reply: &Value) -> Option<String> {
+    let part = |i| reply.get(i).map(plain).unwrap_or_default();
+    (reply.get(0)?.as_str()? == "err").then(|| format!("{}: {}", part(1), part(2)))
 }
 
 /// A value as JavaScript's `String` would show it in a log: strings without quotes.

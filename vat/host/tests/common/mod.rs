@@ -1,6 +1,8 @@
 //! What the tests share: hosts, small workers in WAT, and somebody who answers syscalls.
 #![allow(dead_code)] // Each test binary uses a part of this.
 
+pub(crate) mod javascript;
+
 use capstan_abi::{CapData, Delivery, Message, Syscall, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, VatId,
