@@ -1,0 +1,126 @@
+//! Comparing what happened with what was recorded.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// The first difference between two sequences of cranks; none if they are equal in all that counts.
+pub fn cranks(expected: &[Value], got: &[Value]) -> Option<String> {
+    for (index, (expected, got)) in expected.iter().zip(got).enumerate() {
+        if let Some(difference) = crank(expected, got) {
+            return Some(format!("crank {index}: {difference}"));
+        }
+    }
+    let (wanted, made) = (expected.len(), got.len());
+    let next = expected.get(made).or(got.get(wanted)).map(|crank| crank["message"].to_string());
+    next.map(|next| format!("{wanted} cranks expected, {made} made; the first without a pair: {next}"))
+}
+
+fn crank(expected: &Value, got: &Value) -> Option<String> {
+    let fields = ["crankNum", "crankType", "message"];
+    if let Some(difference) = fields.iter().find_map(|name| field(name, &expected[*name], &got[*name])) {
+        return Some(difference);
+    }
+    let empty = Vec::new();
+    let wanted = expected["deliveries"].as_array().unwrap_or(&empty);
+    let made = got["deliveries"].as_array().unwrap_or(&empty);
+    if wanted.len() != made.len() {
+        return Some(format!("{} deliveries expected, {} made", wanted.len(), made.len()));
+    }
+    wanted.iter().zip(made).find_map(|(wanted, made)| delivery(wanted, made))
+}
+
+fn delivery(expected: &Value, got: &Value) -> Option<String> {
+    let vat = expected["vatID"].as_str().unwrap_or_default();
+    let number = &expected["deliveryNum"];
+    let place = |difference: String| format!("{vat} delivery {number}: {difference}");
+    for name in ["vatID", "deliveryNum", "kd", "vd"] {
+        if let Some(difference) = field(name, &expected[name], &got[name]) {
+            return Some(place(difference));
+        }
+    }
+    let (wanted, made) = (syscalls(expected, vat), syscalls(got, vat));
+    for (index, (wanted, made)) in wanted.iter().zip(&made).enumerate() {
+        for name in ["vsc", "vsr"] {
+            if let Some(difference) = field(name, &wanted[name], &made[name]) {
+                return Some(place(format!("syscall {index}: {difference}")));
+            }
+        }
+    }
+    if wanted.len() != made.len() {
+        let next = wanted.get(made.len()).or(made.get(wanted.len())).map(|s| s["vsc"].to_string());
+        let (wanted, made) = (wanted.len(), made.len());
+        let next = next.unwrap_or_default();
+        return Some(place(format!("{wanted} syscalls expected, {made} made; the first without a pair: {next}")));
+    }
+    let result = field("dr", &expected["dr"][0], &got["dr"][0]);
+    result.or_else(|| field("log", &expected["log"], &got["log"])).map(place)
+}
+
+/// The syscalls that count: the vatAdmin vat's own store is its own business.
+fn syscalls(delivery: &Value, vat: &str) -> Vec<Value> {
+    let all = delivery["syscalls"].as_array().into_iter().flatten();
+    let counts = |row: &&Value| {
+        let name = row["vsc"][0].as_str().unwrap_or_default();
+        vat != "v2" || !name.starts_with("vatstore")
+    };
+    all.filter(counts).cloned().collect()
+}
+
+/// The first difference between two dumps.
+pub fn dump(expected: &Value, got: &Value) -> Option<String> {
+    let tables = [
+        "kernelTable", "promises", "objects", "gcActions", "reapQueue", "runQueue",
+        "acceptanceQueue", "vatTables",
+    ];
+    tables.iter().find_map(|name| {
+        let (wanted, made) = (&expected[*name], &got[*name]);
+        let empty = Vec::new();
+        let (wanted_rows, made_rows) =
+            (wanted.as_array().unwrap_or(&empty), made.as_array().unwrap_or(&empty));
+        let rows = wanted_rows.iter().zip(made_rows).find_map(|(w, m)| field(name, w, m));
+        rows.or_else(|| {
+            let (w, m) = (wanted_rows.len(), made_rows.len());
+            let next = wanted_rows.get(m).or(made_rows.get(w)).map(ToString::to_string);
+            next.map(|next| format!("{name}: {w} rows expected, {m} there: {next}"))
+        })
+    })
+}
+
+/// A difference in one field.
+pub fn field(name: &str, expected: &Value, got: &Value) -> Option<String> {
+    if same(expected, got) {
+        return None;
+    }
+    Some(format!("{name}: expected {}, got {}", short(expected), short(got)))
+}
+
+/// Whether two values are equal, where null fields count as absent and a recorded long string is
+/// given by its length and hash.
+pub fn same(expected: &Value, got: &Value) -> bool {
+    match (expected, got) {
+        (Value::String(expected), Value::String(got)) => expected == got || is_digest(expected, got),
+        (Value::Object(_), Value::String(got)) => is_digest(&expected.to_string(), got),
+        (Value::Array(expected), Value::Array(got)) => {
+            expected.len() == got.len() && expected.iter().zip(got).all(|(e, g)| same(e, g))
+        }
+        (Value::Object(expected), Value::Object(got)) => {
+            let keys = expected.keys().chain(got.keys());
+            let at = |map: &Map<String, Value>, key: &str| map.get(key).cloned().unwrap_or_default();
+            keys.into_iter().all(|key| same(&at(expected, key), &at(got, key)))
+        }
+        _ => expected == got,
+    }
+}
+
+/// Whether a recorded text stands for a longer one by naming its SHA-256.
+fn is_digest(recorded: &str, text: &str) -> bool {
+    text.len() > 3_000 && recorded.contains(&hex::encode(Sha256::digest(text)))
+}
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(600) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}

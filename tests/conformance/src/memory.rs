@@ -1,0 +1,105 @@
+//! A store in memory, as plain as can be: a map, and a stack of changes over it.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use capstan_kernel_ports::{
+    Hash,
+    store::{Entry, LOCAL, Overlay, Read, StoreFault},
+};
+use sha2::{Digest, Sha256};
+
+/// One level of changes; none means deleted.
+type Level = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// State in memory. The bottom level holds everything; blobs are never dropped.
+#[derive(Debug)]
+pub struct MemoryState {
+    levels: Vec<Level>,
+    blobs: BTreeMap<Hash, Vec<u8>>,
+}
+
+impl Default for MemoryState {
+    fn default() -> Self {
+        Self { levels: vec![Level::new()], blobs: BTreeMap::new() }
+    }
+}
+
+impl MemoryState {
+    fn top(&mut self) -> &mut Level {
+        let last = self.levels.len() - 1;
+        &mut self.levels[last]
+    }
+
+    /// Drops all levels but the bottom one, as discarding what a panic left would.
+    pub fn settle(&mut self) {
+        while self.levels.len() > 1 {
+            self.merge();
+        }
+    }
+}
+
+impl Read for MemoryState {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        Ok(self.levels.iter().rev().find_map(|level| level.get(key)).cloned().flatten())
+    }
+
+    fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault> {
+        let mut after = after.to_vec();
+        loop {
+            let range = (Bound::Excluded(after.as_slice()), Bound::Unbounded);
+            let firsts = self.levels.iter().filter_map(|level| level.range::<[u8], _>(range).next());
+            let Some(key) = firsts.map(|(key, _)| key).min() else { return Ok(None) };
+            if !key.starts_with(prefix) {
+                return Ok(None);
+            }
+            if let Some(value) = self.get(key)? {
+                return Ok(Some((key.clone(), value)));
+            }
+            after.clone_from(key);
+        }
+    }
+
+    fn blob(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
+        Ok(self.blobs.get(hash).cloned())
+    }
+}
+
+impl Overlay for MemoryState {
+    fn set(&mut self, key: &[u8], value: Vec<u8>) {
+        self.top().insert(key.to_vec(), Some(value));
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        self.top().insert(key.to_vec(), None);
+    }
+
+    fn put_blob(&mut self, bytes: Vec<u8>) -> Hash {
+        let hash = Hash(Sha256::digest(&bytes).into());
+        self.blobs.insert(hash, bytes);
+        hash
+    }
+
+    fn push(&mut self) -> usize {
+        self.levels.push(Level::new());
+        self.levels.len()
+    }
+
+    fn rollback(&mut self) {
+        assert!(self.levels.len() > 1, "the bottom level cannot be rolled back");
+        self.levels.pop();
+    }
+
+    fn merge(&mut self) {
+        assert!(self.levels.len() > 1, "the bottom level cannot be merged");
+        let top = self.levels.pop().unwrap_or_default();
+        self.top().extend(top);
+    }
+
+    fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        let top = self.levels.last().into_iter().flatten();
+        for (key, value) in top.filter(|(key, _)| !key.starts_with(LOCAL)) {
+            visit(key, value.as_deref());
+        }
+    }
+}

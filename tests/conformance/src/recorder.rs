@@ -1,0 +1,109 @@
+//! Writes down what the kernel does, in the shape of the recordings.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use capstan_abi::{Delivery, DeliveryResult, json::{capdata_to_json, delivery_to_json, syscall_result_to_json, syscall_to_json}};
+use capstan_kernel::{ids::KRef, queue::event_to_json, slog::{CrankType, Event, Slog}};
+use serde_json::{Value, json};
+
+/// What was written down so far; shared with the kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Recording(Arc<Mutex<Vec<Value>>>);
+
+impl Recording {
+    /// The cranks so far.
+    pub fn cranks(&self) -> Vec<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn with_last(&self, change: impl FnOnce(&mut Value)) {
+        let mut cranks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = cranks.last_mut() {
+            change(last);
+        }
+    }
+
+    fn with_delivery(&self, change: impl FnOnce(&mut Value)) {
+        self.with_last(|crank| {
+            if let Some(delivery) = crank["deliveries"].as_array_mut().and_then(|d| d.last_mut()) {
+                change(delivery);
+            }
+        });
+    }
+}
+
+fn push(list: &mut Value, item: Value) {
+    if !list.is_array() {
+        *list = json!([]);
+    }
+    if let Some(items) = list.as_array_mut() {
+        items.push(item);
+    }
+}
+
+impl Slog for Recording {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::CrankStart { crank, crank_type, message } => {
+                let kind = match crank_type {
+                    CrankType::Routing => "routing",
+                    CrankType::Delivery => "delivery",
+                };
+                let crank = json!({"crankNum": crank, "crankType": kind, "message": event_to_json(message)});
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).push(crank);
+            }
+            Event::Deliver { vat, delivery_number, kernel, vat_delivery } => {
+                let delivery = json!({
+                    "vatID": vat.to_string(),
+                    "deliveryNum": delivery_number,
+                    "kd": kernel_delivery_to_json(kernel),
+                    "vd": delivery_to_json(vat_delivery),
+                    "syscalls": [],
+                });
+                self.with_last(|crank| push(&mut crank["deliveries"], delivery));
+            }
+            Event::DeliverResult { result, test_log, .. } => {
+                let result = match result {
+                    DeliveryResult::Ok => json!(["ok"]),
+                    DeliveryResult::Error(text) => json!(["error", text]),
+                };
+                self.with_delivery(|delivery| {
+                    delivery["dr"] = result;
+                    if !test_log.is_empty() {
+                        delivery["log"] = json!(test_log);
+                    }
+                });
+            }
+            Event::Syscall { syscall, result, refusal, .. } => {
+                let mut row = json!({
+                    "vsc": syscall_to_json(syscall),
+                    "vsr": syscall_result_to_json(result),
+                });
+                if let Some(refusal) = refusal {
+                    row["refusal"] = json!(refusal);
+                }
+                self.with_delivery(|delivery| push(&mut delivery["syscalls"], row));
+            }
+            Event::Clist { endpoint, change, kref, vref } => {
+                let row = json!([change, endpoint.to_string(), kref.to_string(), vref]);
+                self.with_last(|crank| push(&mut crank["clist"], row));
+            }
+            Event::CrankFinish { .. }
+            | Event::Terminate { .. }
+            | Event::VatCleanup { .. }
+            | Event::Replay { .. }
+            | Event::PromisePolicy { .. } => {}
+        }
+    }
+}
+
+/// SwingSet's kernel form of a delivery, which differs from the vat's in notifications.
+fn kernel_delivery_to_json(delivery: &Delivery<KRef>) -> Value {
+    let Delivery::Notify { resolutions } = delivery else { return delivery_to_json(delivery) };
+    let rows = resolutions.iter().map(|resolution| {
+        let state = if resolution.rejected { "rejected" } else { "fulfilled" };
+        let data = capdata_to_json(&resolution.data);
+        json!([resolution.promise.to_string(), {"state": state, "data": data}])
+    });
+    json!(["notify", rows.collect::<Vec<_>>()])
+}
