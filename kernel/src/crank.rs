@@ -22,7 +22,7 @@ use crate::{
     slog::{CrankType, Event, Slog},
     state::{State, get_record},
     stats::Stats,
-    worker::Online,
+    worker::{Online, snapshot_if_due},
 };
 
 /// Choices of this node alone; none is visible in the state.
@@ -178,7 +178,16 @@ impl<H: VatHost> Kernel<H> {
     }
 
     /// Releases the caller's hold on a settled promise, and holds what its data refers to instead.
+    ///
+    /// Works on a kernel that panicked, too: what it came to may be looked at.
     pub fn take_resolution(&mut self, over: &mut dyn Overlay, promise: KRef) -> Result<()> {
+        let panic = self.panic.take();
+        let taken = self.release_resolution(over, promise);
+        self.panic = self.panic.take().or(panic);
+        taken
+    }
+
+    fn release_resolution(&mut self, over: &mut dyn Overlay, promise: KRef) -> Result<()> {
         self.between_cranks(over, |state| {
             let data = state.promise(promise)?.data().cloned();
             if let Some(data) = data {
@@ -225,6 +234,27 @@ impl<H: VatHost> Kernel<H> {
             }
             Ok(positions)
         })
+    }
+
+    /// Takes a heap snapshot of every live vat whose transcript span has at least two entries.
+    /// Returns the vats.
+    pub fn snapshot_all_vats(&mut self, over: &mut dyn Overlay) -> Result<Vec<VatId>> {
+        self.insist_sound()?;
+        let mut stats = load_stats(over)?;
+        over.push();
+        let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
+        let mut state = State::open(over, &mut stats, slog)?;
+        let mut taken = Vec::new();
+        for vat in crate::view::live_vats(state.over)? {
+            if snapshot_if_due(&mut state, &mut self.host, &mut self.online, vat, 2)? {
+                taken.push(vat);
+            }
+        }
+        state.postpone_refcounts();
+        finish_level(&mut state)?;
+        save_stats(over, &stats)?;
+        over.merge();
+        Ok(taken)
     }
 
     /// The remote of an account; see [`crate::remote`]. Provisions it at the first call.
@@ -421,6 +451,10 @@ fn deliver_event<H: VatHost>(
     } else {
         state.save()?;
         state.over.merge();
+        if let (Some(vat), false) = (results.delivered, results.upgraded) {
+            let interval = state.globals().options.snapshot_interval;
+            snapshot_if_due(state, host, online, vat, interval)?;
+        }
     }
     let CrankResults { delivered, computrons, meter, dirt, terminate, tell_vat_admin, .. } = results;
     if let Some(vat) = delivered

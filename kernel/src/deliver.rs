@@ -27,6 +27,8 @@ pub(crate) struct CrankResults {
     pub(crate) delivered: Option<VatId>,
     /// Whether the vat was made in this crank.
     pub(crate) created: bool,
+    /// Whether the vat was upgraded in this crank.
+    pub(crate) upgraded: bool,
     pub(crate) computrons: Option<Computrons>,
     /// Who pays for the computrons.
     pub(crate) meter: Option<MeterId>,

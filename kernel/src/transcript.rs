@@ -22,6 +22,16 @@ pub enum Entry {
         /// The JavaScript engine's image.
         engine: Hash,
     },
+    /// A span begins with the heap that the one before ended with.
+    LoadSnapshot {
+        /// The heap's hash.
+        heap: Hash,
+    },
+    /// A span ends: nodes agree on the heap.
+    SaveSnapshot {
+        /// The heap's hash.
+        heap: Hash,
+    },
     /// The worker was stopped for an upgrade.
     ShutdownWorker,
     /// A delivery.
@@ -69,14 +79,22 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Ends the span; the next entry begins a new one. The old entries are pruned.
+    /// Ends the span; the next entry begins a new one.
     pub(crate) fn roll_span(&mut self, vat: VatId) -> Result<()> {
-        let span = self.vat(vat)?.span;
-        for position in span.start..span.end {
+        self.update_vat(vat, |state| {
+            let at = state.span.end;
+            state.span = Span { start: at, end: at, hash: Span::first_hash() };
+        })
+    }
+
+    /// Ends the incarnation's transcript: nothing before is ever replayed.
+    pub(crate) fn prune_transcript(&mut self, vat: VatId) -> Result<()> {
+        let state = self.vat(vat)?;
+        for position in state.kept_from..state.span.end {
             self.over.delete(&keys::transcript(vat, position));
         }
         self.update_vat(vat, |state| {
-            state.span = Span { start: span.end, end: span.end, hash: Span::first_hash() };
+            state.kept_from = state.span.end;
             state.replay_debt = 0;
         })
     }

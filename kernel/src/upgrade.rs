@@ -51,8 +51,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             return Ok(failure(vat, upgrade, computrons, meter));
         }
         let tell_vat_admin = Some(callback(upgrade, Ok(old + 1)));
-        let delivered = Some(vat);
-        Ok(CrankResults { computrons, meter, delivered, tell_vat_admin, ..CrankResults::default() })
+        let (delivered, upgraded) = (Some(vat), true);
+        let results = CrankResults { computrons, meter, delivered, upgraded, ..Default::default() };
+        Ok(CrankResults { tell_vat_admin, ..results })
     }
 
     /// Cuts what only the old heap upheld: promises that the vat decides, and exports that are not
@@ -93,8 +94,12 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if config.use_transcript {
             self.state.append_entry(vat, &Entry::ShutdownWorker)?;
         }
+        self.state.prune_transcript(vat)?;
         self.state.roll_span(vat)?;
-        self.state.update_vat(vat, |state| state.incarnation += 1)?;
+        self.state.update_vat(vat, |state| {
+            state.incarnation += 1;
+            state.snapshot = None;
+        })?;
         config.bundle_id = bundle_id;
         config.engine = self.host.engine();
         self.state.put_vat_config(vat, &config)?;

@@ -143,8 +143,12 @@ pub struct VatState {
     pub dirt: Dirt,
     /// Its transcript since the last snapshot, or since the incarnation began.
     pub span: Span,
-    /// Computrons of the deliveries in the span: what bringing the vat back costs.
+    /// The position of the first entry that is kept: where a replay begins.
+    pub kept_from: u64,
+    /// Computrons of the deliveries that are kept: what bringing the vat back costs.
     pub replay_debt: u64,
+    /// The heap at the last snapshot of this incarnation: its hash and position.
+    pub snapshot: Option<(Hash, u64)>,
     /// Deliveries in all.
     pub deliveries: u64,
     /// Computrons in all, aborted deliveries included.
@@ -239,7 +243,9 @@ impl State<'_> {
             imports: ImportIds::VAT,
             dirt: Dirt::default(),
             span: Span { start: 0, end: 0, hash: Span::first_hash() },
+            kept_from: 0,
             replay_debt: 0,
+            snapshot: None,
             deliveries: 0,
             computrons: 0,
             last_crank: self.globals().crank,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use capstan_abi::{Delivery, DeliveryResult};
 use capstan_kernel_ports::{
-    Computrons, VatId,
+    Computrons, Hash, VatId,
     host::{VatHost, WorkerOptions, WorkerSource},
 };
 
@@ -128,12 +128,21 @@ fn worker_source(state: &State<'_>, config: &VatConfig) -> Result<WorkerSource> 
 /// Hands the worker every delivery of the current span again, answers its syscalls from the
 /// transcript, and compares all that it does.
 fn replay<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result<()> {
-    let span = state.vat(vat)?.span;
+    let record = state.vat(vat)?;
     let limit = Computrons(state.globals().options.crank_limit);
     let mut deliveries = 0;
-    for position in span.start..span.end {
-        let entry: Entry = state.need(&keys::transcript(vat, position))?;
-        let Entry::Delivery { delivery, syscalls, result, computrons } = entry else { continue };
+    for position in record.kept_from..record.span.end {
+        let (delivery, syscalls, result, computrons) =
+            match state.need(&keys::transcript(vat, position))? {
+                Entry::Delivery { delivery, syscalls, result, computrons } => {
+                    (delivery, syscalls, result, computrons)
+                }
+                Entry::SaveSnapshot { heap } => {
+                    check_heap(host, vat, position, heap)?;
+                    continue;
+                }
+                _ => continue,
+            };
         let mut answers = Replay::new(&syscalls);
         let delivered = host.deliver(vat, &delivery, limit, &mut answers);
         let differs = |problem: String| KernelPanic::Anachrophobia { vat, position, problem };
@@ -154,6 +163,42 @@ fn replay<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result
         state.log(Event::Replay { vat, deliveries });
     }
     Ok(())
+}
+
+fn check_heap<H: VatHost>(host: &H, vat: VatId, position: u64, expected: Hash) -> Result<()> {
+    match host.heap(vat) {
+        Some((heap, _)) if heap != expected => {
+            let problem = format!("the heap is {heap}, expected {expected}");
+            Err(KernelPanic::Anachrophobia { vat, position, problem })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes a snapshot of the vat's heap if one is due: at the first when its span has `initial`
+/// entries, at later ones when it has `interval`. The vat brings out its dead first, for nothing.
+pub(crate) fn snapshot_if_due<H: VatHost>(
+    state: &mut State<'_>,
+    host: &mut H,
+    online: &mut Online,
+    vat: VatId,
+    interval: u64,
+) -> Result<bool> {
+    let record = state.vat(vat)?;
+    let entries = record.span.entries();
+    let initial = state.globals().options.snapshot_initial;
+    let due = entries >= interval || (record.snapshot.is_none() && entries >= initial);
+    if !due || !state.vat_config(vat)?.use_transcript {
+        return Ok(false);
+    }
+    let reap = Delivery::BringOutYourDead;
+    deliver(state, host, online, vat, &Delivery::BringOutYourDead, reap)?;
+    let heap = host.heap(vat).map_or(Hash::default(), |(hash, _)| hash);
+    state.append_entry(vat, &Entry::SaveSnapshot { heap })?;
+    state.roll_span(vat)?;
+    state.append_entry(vat, &Entry::LoadSnapshot { heap })?;
+    state.update_vat(vat, |state| state.snapshot = Some((heap, state.span.start)))?;
+    Ok(true)
 }
 
 /// Hands the vat a translated delivery, and records it in the transcript.

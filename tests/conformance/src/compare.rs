@@ -1,7 +1,15 @@
 //! Comparing what happened with what was recorded.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+
+/// SwingSet remembers only in memory what has to be collected after a call from the host, so that a
+/// promise released just before a restart stays for ever. Capstan's restart changes nothing.
+pub const FORGOTTEN_PROMISE: &str = "a promise that SwingSet forgets to collect at a restart is collected";
+/// SwingSet's dump fails while a terminated vat awaits its cleanup.
+pub const DUMP_OF_DEAD_VAT: &str = "a dump that SwingSet refuses while a terminated vat awaits cleanup is given";
 
 /// The first difference between two sequences of cranks; none if they are equal in all that counts.
 pub fn cranks(expected: &[Value], got: &[Value]) -> Option<String> {
@@ -66,8 +74,22 @@ fn syscalls(delivery: &Value, vat: &str) -> Vec<Value> {
     all.filter(counts).cloned().collect()
 }
 
-/// The first difference between two dumps.
-pub fn dump(expected: &Value, got: &Value) -> Option<String> {
+/// The first difference between two dumps. A deviation on purpose is noted instead.
+pub fn dump(expected: &Value, got: &Value, deviations: &mut BTreeSet<&'static str>) -> Option<String> {
+    let mut expected = expected.clone();
+    if let Some(promises) = expected["promises"].as_array_mut() {
+        let forgotten = |row: &Value| {
+            let there = |other: &Value| other["id"] == row["id"];
+            row["refCount"] == 0 && !got["promises"].as_array().into_iter().flatten().any(there)
+        };
+        if promises.iter().any(forgotten) {
+            deviations.insert(FORGOTTEN_PROMISE);
+            promises.retain(|row| !forgotten(row));
+        }
+    }
+    for row in expected["vatTables"].as_array_mut().into_iter().flatten() {
+        *row = json!({"vatID": row["vatID"], "transcriptEntries": row["transcriptEntries"]});
+    }
     let tables = [
         "kernelTable", "promises", "objects", "gcActions", "reapQueue", "runQueue",
         "acceptanceQueue", "vatTables",

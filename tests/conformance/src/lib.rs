@@ -13,8 +13,8 @@ use std::{fs, path::{Path, PathBuf}};
 use anyhow::{Context, Result};
 
 use recorded_host::RecordedHost;
-use runner::Run;
-use scenario::{Bundles, Scenario, stand_in_id};
+use runner::{Outcome, Run};
+use scenario::{Scenario, stand_in};
 
 /// The scenario folders in a directory, in the order of their names.
 pub fn scenario_folders(directory: &Path) -> Result<Vec<PathBuf>> {
@@ -31,12 +31,8 @@ pub fn scenario_folders(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Runs a scenario on the kernel alone: its vats do what the recording says they did. The first
-/// difference, if there is one.
-pub fn run_recorded(folder: &Path) -> Result<Option<String>> {
-    let scenario = Scenario::load(folder, &|name| Some(stand_in_id(name)))?;
-    let names = scenario.sources().into_keys().chain(["vatAdmin".to_owned()]);
-    let bundles: Bundles =
-        names.map(|name| (name.clone(), (stand_in_id(&name), name.into_bytes()))).collect();
+/// Runs a scenario on the kernel alone: its vats do what the recording says they did.
+pub fn run_recorded(folder: &Path) -> Result<Outcome> {
+    let (scenario, bundles) = Scenario::load(folder, &mut |source| Ok(stand_in(source)))?;
     Run::scenario(RecordedHost::new(&scenario.expected), &scenario, bundles)
 }

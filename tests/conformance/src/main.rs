@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
+use capstan_conformance::runner::Outcome;
 
 fn main() -> Result<ExitCode> {
     let own = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
@@ -11,7 +12,14 @@ fn main() -> Result<ExitCode> {
     for folder in capstan_conformance::scenario_folders(&directory)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let outcome = capstan_conformance::run_recorded(&folder);
-        match outcome.unwrap_or_else(|error| Some(format!("{error:#}"))) {
+        let outcome = outcome.unwrap_or_else(|error| Outcome {
+            difference: Some(format!("{error:#}")),
+            ..Outcome::default()
+        });
+        for deviation in &outcome.deviations {
+            println!("deviation {name}: {deviation}");
+        }
+        match outcome.difference {
             None => println!("ok {name}"),
             Some(difference) => {
                 failed = true;

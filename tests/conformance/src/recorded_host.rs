@@ -36,11 +36,15 @@ impl RecordedHost {
     /// The parts of all vats in a recording.
     pub fn new(expected: &Value) -> Self {
         let mut host = Self::default();
-        let cranks = expected["cranks"].as_array().into_iter().flatten();
-        for delivery in cranks.flat_map(|crank| crank["deliveries"].as_array().into_iter().flatten()) {
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let in_cranks = list(&expected["cranks"]).into_iter().flat_map(|crank| list(&crank["deliveries"]));
+        for delivery in in_cranks.chain(list(&expected["other"])) {
             if let Some(vat) = delivery["vatID"].as_str().and_then(|id| id.parse().ok()) {
-                host.vats.entry(vat).or_default().script.push_back(delivery.clone());
+                host.vats.entry(vat).or_default().script.push_back(delivery);
             }
+        }
+        for part in host.vats.values_mut() {
+            part.script.make_contiguous().sort_by_key(|delivery| delivery["deliveryNum"].as_u64());
         }
         host
     }

@@ -1,6 +1,6 @@
 //! Writes down what the kernel does, in the shape of the recordings.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use capstan_abi::{Delivery, DeliveryResult, json::{capdata_to_json, delivery_to_json, syscall_result_to_json, syscall_to_json}};
 use capstan_kernel::{ids::KRef, queue::event_to_json, slog::{CrankType, Event, Slog}};
@@ -8,17 +8,31 @@ use serde_json::{Value, json};
 
 /// What was written down so far; shared with the kernel.
 #[derive(Clone, Debug, Default)]
-pub struct Recording(Arc<Mutex<Vec<Value>>>);
+pub struct Recording(Arc<Mutex<Written>>);
+
+#[derive(Debug, Default)]
+struct Written {
+    cranks: Vec<Value>,
+    /// A crank is going on. Deliveries outside of one (for a snapshot) are not written down.
+    open: bool,
+}
 
 impl Recording {
     /// The cranks so far.
     pub fn cranks(&self) -> Vec<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.written().cranks.clone()
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with_last(&self, change: impl FnOnce(&mut Value)) {
-        let mut cranks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = cranks.last_mut() {
+        let mut written = self.written();
+        if !written.open {
+            return;
+        }
+        if let Some(last) = written.cranks.last_mut() {
             change(last);
         }
     }
@@ -50,7 +64,9 @@ impl Slog for Recording {
                     CrankType::Delivery => "delivery",
                 };
                 let crank = json!({"crankNum": crank, "crankType": kind, "message": event_to_json(message)});
-                self.0.lock().unwrap_or_else(PoisonError::into_inner).push(crank);
+                let mut written = self.written();
+                written.cranks.push(crank);
+                written.open = true;
             }
             Event::Deliver { vat, delivery_number, kernel, vat_delivery } => {
                 let delivery = json!({
@@ -88,8 +104,8 @@ impl Slog for Recording {
                 let row = json!([change, endpoint.to_string(), kref.to_string(), vref]);
                 self.with_last(|crank| push(&mut crank["clist"], row));
             }
-            Event::CrankFinish { .. }
-            | Event::Terminate { .. }
+            Event::CrankFinish { .. } => self.written().open = false,
+            Event::Terminate { .. }
             | Event::VatCleanup { .. }
             | Event::Replay { .. }
             | Event::PromisePolicy { .. } => {}

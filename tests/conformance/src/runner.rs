@@ -1,6 +1,6 @@
 //! Runs a scenario's steps on a kernel and compares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, bail};
 use capstan_abi::CapData;
@@ -26,6 +26,15 @@ use crate::{
 /// Computrons of a crank: more than any scenario needs.
 const CRANK_LIMIT: u64 = 100_000_000_000;
 
+/// What came of a scenario.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The first difference; none if all is equal.
+    pub difference: Option<String>,
+    /// Where Capstan does otherwise on purpose.
+    pub deviations: BTreeSet<&'static str>,
+}
+
 /// A scenario in progress.
 pub struct Run<H> {
     kernel: Kernel<H>,
@@ -34,12 +43,28 @@ pub struct Run<H> {
     bundles: Bundles,
     results: BTreeMap<String, KRef>,
     slots: BTreeMap<String, Vec<String>>,
-    reaped: BTreeMap<VatId, u64>,
+}
+
+impl<H> std::fmt::Debug for Run<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("results", &self.results).finish_non_exhaustive()
+    }
 }
 
 impl<H: VatHost> Run<H> {
-    /// Runs all steps; the first difference, if there is one.
-    pub fn scenario(host: H, scenario: &Scenario, bundles: Bundles) -> Result<Option<String>> {
+    /// Runs all steps and compares.
+    pub fn scenario(host: H, scenario: &Scenario, bundles: Bundles) -> Result<Outcome> {
+        let mut deviations = BTreeSet::new();
+        let difference = Self::compare(host, scenario, bundles, &mut deviations)?;
+        Ok(Outcome { difference, deviations })
+    }
+
+    fn compare(
+        host: H,
+        scenario: &Scenario,
+        bundles: Bundles,
+        deviations: &mut BTreeSet<&'static str>,
+    ) -> Result<Option<String>> {
         let mut run = Self::start(host, scenario, bundles)?;
         let expected = scenario.expected["steps"].as_array().cloned().unwrap_or_default();
         let cranks = scenario.expected["cranks"].as_array().cloned().unwrap_or_default();
@@ -50,7 +75,7 @@ impl<H: VatHost> Run<H> {
                 return Ok(Some(difference));
             }
             let place = |difference| Some(format!("step {index} ({}): {difference}", step["op"]));
-            if let Some(difference) = expected.get(index).and_then(|want| compare_step(want, &got)) {
+            if let Some(difference) = expected.get(index).and_then(|want| compare_step(want, &got, deviations)) {
                 return Ok(place(difference));
             }
         }
@@ -58,7 +83,8 @@ impl<H: VatHost> Run<H> {
             return Ok(Some(difference));
         }
         let dump = view::dump(&run.state)?;
-        Ok(compare::dump(&scenario.expected["final"]["dump"], &dump).map(|d| format!("final dump: {d}")))
+        let expected = &scenario.expected["final"]["dump"];
+        Ok(compare::dump(expected, &dump, deviations).map(|d| format!("final dump: {d}")))
     }
 
     fn start(host: H, scenario: &Scenario, bundles: Bundles) -> Result<Self> {
@@ -69,8 +95,7 @@ impl<H: VatHost> Run<H> {
         let config = kernel_config(scenario, &bundles)?;
         let boot = kernel.initialize(&mut state, &config)?;
         let results = boot.map(|boot| ("boot".to_owned(), boot)).into_iter().collect();
-        let (slots, reaped) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { kernel, state, recording, bundles, results, slots, reaped })
+        Ok(Self { kernel, state, recording, bundles, results, slots: BTreeMap::new() })
     }
 
     fn step(&mut self, step: &Value) -> Result<Value> {
@@ -110,9 +135,13 @@ impl<H: VatHost> Run<H> {
                 json!({})
             }
             Some("reapAll") => {
-                self.reaped = self.kernel.reap_all_vats(&mut self.state, &self.reaped)?;
+                let positions = self.kernel.reap_all_vats(&mut self.state, &BTreeMap::new())?;
                 let row = |(vat, position): (&VatId, &u64)| (vat.to_string(), json!(position));
-                json!({"pos": self.reaped.iter().map(row).collect::<serde_json::Map<_, _>>()})
+                json!({"pos": positions.iter().map(row).collect::<serde_json::Map<_, _>>()})
+            }
+            Some("snapshotAll") => {
+                let vats = self.kernel.snapshot_all_vats(&mut self.state)?;
+                json!({"vats": vats.iter().map(ToString::to_string).collect::<Vec<_>>()})
             }
             Some("commit" | "status") => json!({}),
             other => bail!("step {other:?} is not known to this runner"),
@@ -215,14 +244,22 @@ impl<H: VatHost> Run<H> {
 }
 
 /// Compares what the recorded step returned, as far as it is meant to be compared.
-fn compare_step(expected: &Value, got: &Value) -> Option<String> {
-    let fields = ["cranks", "threw", "kpid", "kref", "status", "data", "pos"];
+fn compare_step(
+    expected: &Value,
+    got: &Value,
+    deviations: &mut BTreeSet<&'static str>,
+) -> Option<String> {
+    if expected["threw"].is_string() && !got["dump"].is_null() {
+        deviations.insert(compare::DUMP_OF_DEAD_VAT);
+        return None;
+    }
+    let fields = ["cranks", "threw", "kpid", "kref", "status", "data", "pos", "vats"];
     let known = fields.iter().filter(|name| !expected[**name].is_null());
     let differs = |name: &&str| compare::field(name, &expected[*name], &got[*name]);
     let difference = known.into_iter().find_map(differs);
     difference.or_else(|| match expected["dump"].is_null() {
         true => None,
-        false => compare::dump(&expected["dump"], &got["dump"]),
+        false => compare::dump(&expected["dump"], &got["dump"], deviations),
     })
 }
 
@@ -255,6 +292,7 @@ fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelConfig>
     let installed_later = |name: &str| {
         scenario.steps.iter().any(|step| step["op"] == "installBundle" && step["as"] == name)
     };
+    let snapshots = scenario.worker != "local";
     let at_genesis = bundles.iter().filter(|(name, _)| !installed_later(name));
     Ok(KernelConfig {
         bootstrap: Some(config.bootstrap.clone()),
@@ -271,8 +309,9 @@ fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelConfig>
                 never: false,
             },
             relax_durability_rules: config.relax_durability_rules,
-            snapshot_initial: config.snapshot_initial.unwrap_or(3),
-            snapshot_interval: config.snapshot_interval.unwrap_or(200),
+            // SwingSet's local worker cannot take snapshots.
+            snapshot_initial: if snapshots { config.snapshot_initial.unwrap_or(3) } else { u64::MAX },
+            snapshot_interval: if snapshots { config.snapshot_interval.unwrap_or(200) } else { u64::MAX },
             crank_limit: CRANK_LIMIT,
         },
     })

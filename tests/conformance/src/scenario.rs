@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, path::{Path, PathBuf}};
 
 use anyhow::{Context, Result};
+use capstan_kernel::VAT_ADMIN;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha512};
@@ -79,25 +80,40 @@ pub struct BundleSetup {
 pub type Bundles = BTreeMap<String, (String, Vec<u8>)>;
 
 impl Scenario {
-    /// Reads a scenario's folder. `bundles` gives the id that stands for each `b1-<name>`.
-    pub fn load(folder: &Path, bundle_id: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+    /// Reads a scenario's folder, and bundles each source once: `make` gives a bundle's id and bytes.
+    /// In the recording each `b1-<name>` becomes the id.
+    pub fn load(
+        folder: &Path,
+        make: &mut dyn FnMut(&Path) -> Result<(String, Vec<u8>)>,
+    ) -> Result<(Self, Bundles)> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let read = |file: &str| {
-            let path = folder.join(file);
-            let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
-            serde_json::from_str::<Value>(&name_bundles(&text, bundle_id))
-                .with_context(|| format!("{} is not JSON", path.display()))
+        let scenario = parse(&read(folder, "scenario.json")?, "scenario.json")?;
+        let mut loaded = Self {
+            name,
+            folder: folder.to_owned(),
+            config: serde_json::from_value(scenario["config"].clone()).context("config")?,
+            worker: scenario["worker"].as_str().unwrap_or("local").to_owned(),
+            steps: scenario["steps"].as_array().cloned().unwrap_or_default(),
+            expected: Value::Null,
         };
-        let scenario = read("scenario.json")?;
-        let config = serde_json::from_value(scenario["config"].clone()).context("config")?;
-        let expected = read("expected.json")?;
-        let worker = scenario["worker"].as_str().unwrap_or("local").to_owned();
-        let steps = scenario["steps"].as_array().cloned().unwrap_or_default();
-        Ok(Self { name, folder: folder.to_owned(), config, worker, steps, expected })
+        let mut made: BTreeMap<PathBuf, (String, Vec<u8>)> = BTreeMap::new();
+        let mut bundles = Bundles::new();
+        for (name, source) in loaded.sources() {
+            let bundle = match made.get(&source) {
+                Some(bundle) => bundle.clone(),
+                None => make(&source)?,
+            };
+            made.insert(source, bundle.clone());
+            bundles.insert(name, bundle);
+        }
+        bundles.insert(VAT_ADMIN.to_owned(), make(Path::new(VAT_ADMIN))?);
+        let recorded = name_bundles(&read(folder, "expected.json")?, &bundles);
+        loaded.expected = parse(&recorded, "expected.json")?;
+        Ok((loaded, bundles))
     }
 
     /// The source files of its bundles, by the name that stands in the recording.
-    pub fn sources(&self) -> BTreeMap<String, PathBuf> {
+    fn sources(&self) -> BTreeMap<String, PathBuf> {
         let mut sources = BTreeMap::new();
         for (name, vat) in &self.config.vats {
             if let Some(source) = &vat.source_spec {
@@ -116,13 +132,28 @@ impl Scenario {
     }
 }
 
-/// A made-up id for a bundle that is known by name alone.
-pub fn stand_in_id(name: &str) -> String {
-    format!("b1-{}", hex::encode(Sha512::digest(name)))
+/// A made-up bundle for a source that is not going to be run.
+pub fn stand_in(source: &Path) -> (String, Vec<u8>) {
+    let name = source.to_string_lossy().into_owned().into_bytes();
+    (format!("b1-{}", hex::encode(Sha512::digest(&name))), name)
+}
+
+fn read(folder: &Path, file: &str) -> Result<String> {
+    let path = folder.join(file);
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn parse(text: &str, file: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("{file} is not JSON"))
+}
+
+/// The id that the recordings call `b1-<?>`: no bundle has it.
+fn no_bundle_id() -> String {
+    format!("b1-{}", "0".repeat(128))
 }
 
 /// Replaces each `b1-<name>` by the bundle's id.
-fn name_bundles(text: &str, bundle_id: &dyn Fn(&str) -> Option<String>) -> String {
+fn name_bundles(text: &str, bundles: &Bundles) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("b1-<") {
@@ -130,7 +161,8 @@ fn name_bundles(text: &str, bundle_id: &dyn Fn(&str) -> Option<String>) -> Strin
         out.push_str(before);
         let Some(end) = from.find('>') else { break };
         let name = &from[4..end];
-        match bundle_id(name) {
+        let known = bundles.get(name).map(|(id, _)| id.clone());
+        match (name == "?").then(no_bundle_id).or(known) {
             Some(id) => out.push_str(&id),
             None => out.push_str(&from[..=end]),
         }
