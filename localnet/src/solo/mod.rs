@@ -49,3 +49,11 @@ pub use error::SoloError;
 pub use genesis::{Genesis, GenesisError};
 pub use key::ValidatorKey;
 pub use store::StoreError;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod mempool_tests;
+#[cfg(test)]
+#[path = "../../tests/support/app.rs"]
+mod test_app;
