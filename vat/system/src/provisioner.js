@@ -1,0 +1,145 @@
+// The chain's bootstrap vat: gives every new account its first object, an account factory, with
+// which the account creates vats and shares objects by name.
+//
+// Vat parameters: `defaultComputrons` and `maxComputrons`, naturals as bigints: what the meter of a
+// new vat is filled with, and the most that may be asked for.
+import { makeScalarBigMapStore, prepareExoClass, provide } from '@agoric/vat-data';
+import { Fail, q } from '@endo/errors';
+import { E, Far, passStyleOf } from '@endo/far';
+import { isNat } from '@endo/nat';
+
+const BUNDLE_ID = /^(?:b1-[0-9a-f]{128}|w1-[0-9a-f]{64})$/;
+const NAME = /^[A-Za-z0-9._-]{1,100}$/;
+
+const DEFAULT_COMPUTRONS = 100_000_000_000n;
+const MAX_COMPUTRONS = 10_000_000_000_000n;
+
+const insistRecord = (value, what) => {
+  passStyleOf(value) === 'copyRecord' || Fail`${q(what)}: options must be a record`;
+};
+
+const insistName = (name, what) => {
+  (typeof name === 'string' && NAME.test(name)) ||
+    Fail`${q(what)}: a name is 1 to 100 letters, digits, dots, dashes or underscores, not ${q(name)}`;
+};
+
+export const buildRootObject = (_vatPowers, vatParameters, baggage) => {
+  const { defaultComputrons = DEFAULT_COMPUTRONS, maxComputrons = MAX_COMPUTRONS } = vatParameters;
+  isNat(defaultComputrons) || Fail`defaultComputrons must be a natural, not ${q(defaultComputrons)}`;
+  isNat(maxComputrons) || Fail`maxComputrons must be a natural, not ${q(maxComputrons)}`;
+
+  const accounts = provide(baggage, 'accounts', () =>
+    makeScalarBigMapStore('accounts', { durable: true }),
+  );
+  // `ADDRESS/NAME` -> object
+  const published = provide(baggage, 'published', () =>
+    makeScalarBigMapStore('published', { durable: true }),
+  );
+
+  const vatAdminService = () => {
+    baggage.has('vatAdminService') || Fail`the chain has not been bootstrapped`;
+    return baggage.get('vatAdminService');
+  };
+
+  const bundleCap = async (bundleID, what) => {
+    (typeof bundleID === 'string' && BUNDLE_ID.test(bundleID)) ||
+      Fail`${q(what)}: ${q(bundleID)} is not a bundle id`;
+    return E.when(E(vatAdminService()).getBundleCap(bundleID), undefined, () => {
+      throw Fail`${q(what)}: bundle ${q(bundleID)} is not installed`;
+    });
+  };
+
+  const checkComputrons = computrons => {
+    (isNat(computrons) && computrons <= maxComputrons) ||
+      Fail`createVat: computrons must be a natural of at most ${q(maxComputrons)}, not ${q(computrons)}`;
+    return BigInt(computrons);
+  };
+
+  // What an account may know of a vat's meter. To fill it up is for those who have paid for it.
+  const makeMeterView = prepareExoClass(
+    baggage,
+    'meterView',
+    undefined,
+    meter => ({ meter }),
+    {
+      // {remaining, threshold}, in computrons
+      get() {
+        return E(this.state.meter).get();
+      },
+    },
+  );
+
+  const makeAccountFactory = prepareExoClass(
+    baggage,
+    'accountFactory',
+    undefined,
+    address => ({ address }),
+    {
+      // Creates a metered vat. Options: name, vatParameters, reapInterval, computrons. Gives
+      // {root, adminNode, meter}.
+      async createVat(bundleID, options = {}) {
+        insistRecord(options, 'createVat');
+        const { computrons = defaultComputrons, name, vatParameters, reapInterval, ...unknown } =
+          options;
+        const unknownNames = Object.keys(unknown).join(', ');
+        !unknownNames || Fail`createVat: unknown options ${q(unknownNames)}`;
+        const remaining = checkComputrons(computrons);
+        const bundlecap = await bundleCap(bundleID, 'createVat');
+        const service = vatAdminService();
+        const meter = await E(service).createMeter(remaining, 0n);
+        const vatOptions = harden({ name, vatParameters, reapInterval, meter });
+        const { root, adminNode } = await E(service).createVat(bundlecap, vatOptions);
+        return harden({ root, adminNode, meter: makeMeterView(meter) });
+      },
+
+      // Upgrades a vat that this or any other account created. Options: vatParameters,
+      // upgradeMessage. Gives {incarnationNumber}.
+      async upgradeVat(adminNode, bundleID, options = {}) {
+        insistRecord(options, 'upgradeVat');
+        const bundlecap = await bundleCap(bundleID, 'upgradeVat');
+        return E(adminNode).upgrade(bundlecap, options);
+      },
+
+      // Shares an object under a name of the account's own. Gives the full name, `ADDRESS/NAME`.
+      publish(name, object) {
+        insistName(name, 'publish');
+        passStyleOf(object) === 'remotable' || Fail`publish: only an object can be published`;
+        const fullName = `${this.state.address}/${name}`;
+        !published.has(fullName) || Fail`publish: the name ${q(fullName)} is taken`;
+        published.init(fullName, object);
+        return fullName;
+      },
+
+      // Takes back a name of the account's own.
+      unpublish(name) {
+        const fullName = `${this.state.address}/${name}`;
+        published.has(fullName) || Fail`unpublish: nothing is published as ${q(fullName)}`;
+        published.delete(fullName);
+      },
+
+      // The object published under a full name, or under a name of the account's own.
+      lookup(name) {
+        typeof name === 'string' || Fail`lookup: a name is a string, not ${q(name)}`;
+        const fullName = name.includes('/') ? name : `${this.state.address}/${name}`;
+        published.has(fullName) || Fail`lookup: nothing is published as ${q(fullName)}`;
+        return published.get(fullName);
+      },
+    },
+  );
+
+  return Far('provisioner', {
+    async bootstrap({ vatAdmin }, devices) {
+      const service = await E(vatAdmin).createVatAdminService(devices.vatAdmin);
+      baggage.init('vatAdminService', service);
+    },
+
+    // The kernel asks once an account, at its first transaction.
+    provision(address) {
+      typeof address === 'string' || Fail`provision: an address is a string, not ${q(address)}`;
+      if (!accounts.has(address)) {
+        accounts.init(address, makeAccountFactory(address));
+      }
+      return accounts.get(address);
+    },
+  });
+};

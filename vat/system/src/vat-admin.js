@@ -1,0 +1,368 @@
+// The vatAdmin vat: turns the vatAdmin device into objects that other vats can hold. It alone holds
+// the device, and only data goes into it.
+//
+// Its behaviour, messages and object ids are those of SwingSet's vat of that name: kinds are defined
+// in the same order, and what is exported has the same names. Beyond it, an adminNode has
+// `adminData`.
+import {
+  makeScalarBigMapStore,
+  makeScalarBigSetStore,
+  prepareExo,
+  prepareExoClass,
+  provide,
+} from '@agoric/vat-data';
+import { Fail, q } from '@endo/errors';
+import { E, Far, passStyleOf } from '@endo/far';
+import { Nat, isNat } from '@endo/nat';
+import { makePromiseKit } from '@endo/promise-kit';
+
+import { convertOptions } from './create-vat-options.js';
+
+const UPGRADE_MESSAGE = 'vat upgraded';
+
+export const buildRootObject = ({ D }, _vatParameters, baggage) => {
+  let device = baggage.has('vatAdminDev') ? baggage.get('vatAdminDev') : undefined;
+
+  // Requests that the kernel has not answered yet. All three are lost when this vat is upgraded.
+  const pendingVats = new Map(); // vatID -> promise kit for the root
+  const pendingUpgrades = new Map(); // upgradeID -> promise kit for {incarnationNumber}
+  const pendingBundles = new Map(); // bundleID -> promise kit for the bundlecap
+
+  const runningVats = new Map(); // vatID -> promise kit for what the vat ends with
+  const exitingVats = new Set(); // vatIDs whose end was asked for and not reported yet
+
+  const noteRunningVat = vatID => {
+    const done = makePromiseKit();
+    done.promise.catch(() => {}); // not every adminNode is asked for done()
+    runningVats.set(vatID, done);
+  };
+
+  // While the service is paused, a promise kit that is fulfilled when nothing is pending.
+  let quiescence;
+  let isQuiescent = false;
+
+  const insistNotPaused = () => {
+    assert(!quiescence, 'service not available, try again later');
+  };
+
+  const checkQuiescence = () => {
+    const pending = [pendingBundles, pendingVats, pendingUpgrades, exitingVats];
+    if (quiescence && pending.every(({ size }) => size === 0)) {
+      isQuiescent = true;
+      quiescence.resolve(true);
+    }
+  };
+
+  const insistRunning = (vatID, operation, isExitingFine = false) => {
+    (runningVats.has(vatID) && (isExitingFine || !exitingVats.has(vatID))) ||
+      Fail`vatAdminService rejecting attempt to perform ${q(operation)}() on non-running vat ${q(vatID)}`;
+  };
+
+  const upgradeVat = (vatID, bundleID, options = {}) => {
+    assert(device, 'vatAdmin device not configured');
+    const { vatParameters, upgradeMessage = UPGRADE_MESSAGE, ...unknown } = options;
+    const unknownNames = Object.keys(unknown).join(',');
+    !unknownNames || Fail`upgrade() received unknown options: ${q(unknownNames)}`;
+    assert.typeof(upgradeMessage, 'string', 'upgradeMessage not a string');
+    const upgradeID = D(device).upgradeVat(vatID, bundleID, vatParameters, upgradeMessage);
+    const upgraded = makePromiseKit();
+    pendingUpgrades.set(upgradeID, upgraded);
+    return upgraded.promise;
+  };
+
+  // Kinds and exported objects, in the order that gives them SwingSet's ids: o+d10 and so on.
+
+  const criticalVatKey = prepareExo(baggage, 'criticalVatKey', undefined, {});
+
+  const managedVats = provide(baggage, 'managedVats', () =>
+    makeScalarBigSetStore('managedVats', { durable: true }),
+  );
+  for (const vatID of managedVats.keys()) {
+    noteRunningVat(vatID);
+  }
+
+  const meterByID = provide(baggage, 'meterByID', () =>
+    makeScalarBigMapStore('meterByID', { durable: true }),
+  );
+  const meterIDs = new WeakMap();
+  for (const [meterID, { meter }] of meterByID.entries()) {
+    meterIDs.set(meter, meterID);
+  }
+  const noteMeter = ({ state: { meterID }, self }) => {
+    meterByID.init(meterID, harden({ meter: self }));
+    meterIDs.set(self, meterID);
+  };
+
+  const makeMeter = prepareExoClass(
+    baggage,
+    'meter',
+    undefined,
+    (remaining, threshold) => {
+      const meterID = D(device).createMeter(Nat(remaining), Nat(threshold));
+      return { meterID };
+    },
+    {
+      addRemaining(delta) {
+        D(device).addMeterRemaining(this.state.meterID, Nat(delta));
+      },
+      setThreshold(threshold) {
+        D(device).setMeterThreshold(this.state.meterID, Nat(threshold));
+      },
+      get() {
+        return D(device).getMeter(this.state.meterID);
+      },
+      getNotifier() {
+        throw Fail`not implemented, see #7234`;
+      },
+    },
+    { finish: noteMeter },
+  );
+
+  const makeUnlimitedMeter = prepareExoClass(
+    baggage,
+    'unlimitedMeter',
+    undefined,
+    () => ({ meterID: D(device).createUnlimitedMeter() }),
+    {
+      addRemaining(_delta) {},
+      setThreshold(_threshold) {},
+      get() {
+        return harden({ remaining: 'unlimited', threshold: 0 });
+      },
+      getNotifier() {
+        throw Fail`not implemented, see #7234`;
+      },
+    },
+    { finish: noteMeter },
+  );
+
+  const makeAdminNode = prepareExoClass(baggage, 'adminNode', undefined, vatID => ({ vatID }), {
+    terminateWithFailure(reason) {
+      const { vatID } = this.state;
+      insistNotPaused();
+      insistRunning(vatID, 'terminateWithFailure');
+      exitingVats.add(vatID);
+      D(device).terminateWithFailure(vatID, reason);
+    },
+    // What a vat ended with is told only to those who ask before it is reported.
+    done() {
+      const { vatID } = this.state;
+      insistRunning(vatID, 'done', true);
+      return runningVats.get(vatID).promise;
+    },
+    upgrade(bundlecap, options) {
+      const { vatID } = this.state;
+      insistNotPaused();
+      insistRunning(vatID, 'upgrade');
+      let bundleID;
+      try {
+        bundleID = D(bundlecap).getBundleID();
+      } catch (error) {
+        throw Fail`vatAdmin.upgrade() requires a bundlecap: ${error}`;
+      }
+      return upgradeVat(vatID, bundleID, options);
+    },
+    changeOptions(options) {
+      const { vatID } = this.state;
+      insistNotPaused();
+      insistRunning(vatID, 'changeOptions');
+      for (const [name, value] of Object.entries(options)) {
+        name === 'reapInterval' || Fail`invalid option ${q(name)}`;
+        assert(value === 'never' || isNat(value), 'invalid reapInterval value');
+      }
+      D(device).changeOptions(vatID, options);
+    },
+    // {objectCount, promiseCount, deviceCount, transcriptCount}
+    adminData() {
+      const { vatID } = this.state;
+      insistRunning(vatID, 'adminData');
+      return D(device).getVatStats(vatID);
+    },
+  });
+
+  // The answer to createVat: {adminNode, root}, when the kernel has reported the new vat.
+  const finishVatCreation = vatID => {
+    const root = makePromiseKit();
+    pendingVats.set(vatID, root);
+    managedVats.add(vatID);
+    noteRunningVat(vatID);
+    const adminNode = makeAdminNode(vatID);
+    return E.when(root.promise, presence => harden({ adminNode, root: presence }));
+  };
+
+  const deviceOptions = options =>
+    convertOptions(options, { criticalVatKey, meterIDOf: meter => meterIDs.get(meter) });
+
+  const createByCap = (bundlecap, options) => {
+    let bundleID;
+    try {
+      bundleID = D(bundlecap).getBundleID();
+    } catch (error) {
+      throw Error('Vat Creation Error: createVat() requires a bundlecap');
+    }
+    typeof bundleID === 'string' || Fail`createVat() no bundleID`;
+    return D(device).createByBundleID(bundleID, options);
+  };
+
+  const createByBundle = (bundle, options) => {
+    assert(bundle.moduleFormat, 'createVat(bundle) does not look like a bundle');
+    return D(device).createByBundle(bundle, options);
+  };
+
+  const vatAdminService = prepareExo(baggage, 'vatAdminService', undefined, {
+    waitForBundleCap(bundleID) {
+      insistNotPaused();
+      const bundlecap = D(device).getBundleCap(bundleID);
+      if (bundlecap) {
+        return bundlecap;
+      }
+      if (!pendingBundles.has(bundleID)) {
+        pendingBundles.set(bundleID, makePromiseKit());
+      }
+      return pendingBundles.get(bundleID).promise;
+    },
+    getBundleCap(bundleID) {
+      const bundlecap = D(device).getBundleCap(bundleID);
+      if (bundlecap) {
+        return bundlecap;
+      }
+      throw Error(`bundleID not yet installed: ${bundleID}`);
+    },
+    getNamedBundleCap(name) {
+      return D(device).getNamedBundleCap(name);
+    },
+    getBundleIDByName(name) {
+      return D(device).getBundleIDByName(name);
+    },
+    createMeter(remaining, threshold) {
+      return makeMeter(remaining, threshold);
+    },
+    createUnlimitedMeter() {
+      return makeUnlimitedMeter();
+    },
+    createVat(bundlecapOrBundle, options = {}) {
+      insistNotPaused();
+      const converted = deviceOptions(options);
+      const isCap = passStyleOf(bundlecapOrBundle) === 'remotable';
+      const create = isCap ? createByCap : createByBundle;
+      return finishVatCreation(create(bundlecapOrBundle, converted));
+    },
+    createVatByName(bundleName, options = {}) {
+      insistNotPaused();
+      typeof bundleName === 'string' || Fail`createVatByName() requires bundleName to be a string`;
+      const converted = deviceOptions(options);
+      const bundlecap = D(device).getNamedBundleCap(bundleName);
+      return finishVatCreation(createByCap(bundlecap, converted));
+    },
+  });
+
+  const settleNewVat = (vatID, { rootObject, error }) => {
+    const { resolve, reject } = pendingVats.get(vatID);
+    pendingVats.delete(vatID);
+    checkQuiescence();
+    if (rootObject) {
+      resolve(rootObject);
+    } else {
+      reject(Error(`Vat Creation Error: ${error}`));
+    }
+  };
+
+  return Far('root', {
+    createVatAdminService(vatAdminDevice) {
+      if (baggage.has('vatAdminDev')) {
+        baggage.set('vatAdminDev', vatAdminDevice);
+      } else {
+        baggage.init('vatAdminDev', vatAdminDevice);
+      }
+      device = vatAdminDevice;
+      return vatAdminService;
+    },
+
+    getCriticalVatKey() {
+      return criticalVatKey;
+    },
+
+    pauseService() {
+      quiescence ||= makePromiseKit();
+      checkQuiescence();
+      return quiescence.promise;
+    },
+
+    resumeService() {
+      if (quiescence && !isQuiescent) {
+        quiescence.reject(Error('shutdown cancelled'));
+      }
+      quiescence = undefined;
+      isQuiescent = false;
+    },
+
+    async upgradeStaticVat(vatID, pauseTarget, bundleID, options) {
+      await null;
+      if (pauseTarget) {
+        await E.when(E(pauseTarget).pauseService(), undefined, () => {});
+      }
+      try {
+        return await upgradeVat(vatID, bundleID, options);
+      } catch (error) {
+        if (pauseTarget) {
+          await E.when(E(pauseTarget).resumeService(), undefined, () => {});
+        }
+        throw error;
+      }
+    },
+
+    // The rest is sent by the kernel alone.
+
+    bundleInstalled(bundleID) {
+      const bundlecap =
+        device && pendingBundles.has(bundleID) && D(device).getBundleCap(bundleID);
+      if (bundlecap) {
+        pendingBundles.get(bundleID).resolve(bundlecap);
+        pendingBundles.delete(bundleID);
+        checkQuiescence();
+      }
+    },
+
+    newVatCallback(vatID, results) {
+      settleNewVat(vatID, results);
+    },
+
+    vatUpgradeCallback(upgradeID, success, error, incarnationNumber) {
+      const upgraded = pendingUpgrades.get(upgradeID);
+      if (!upgraded) {
+        console.log(`no pending upgrade ${upgradeID}: was vatAdmin itself upgraded?`);
+        return;
+      }
+      pendingUpgrades.delete(upgradeID);
+      checkQuiescence();
+      if (success) {
+        upgraded.resolve({ incarnationNumber });
+      } else {
+        upgraded.reject(error);
+      }
+    },
+
+    vatTerminated(vatID, shouldReject, info) {
+      // A vat that fails to start is reported here, not by newVatCallback.
+      if (pendingVats.has(vatID)) {
+        settleNewVat(vatID, { error: info });
+      }
+      if (!runningVats.has(vatID)) {
+        console.log(`static or unknown vat ${vatID} terminated`);
+        return;
+      }
+      const { resolve, reject } = runningVats.get(vatID);
+      runningVats.delete(vatID);
+      exitingVats.delete(vatID);
+      managedVats.delete(vatID);
+      checkQuiescence();
+      if (shouldReject) {
+        reject(info);
+      } else {
+        resolve(info);
+      }
+    },
+
+    meterCrossedThreshold(_meterID, _remaining) {},
+  });
+};
