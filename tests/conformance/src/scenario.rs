@@ -103,7 +103,11 @@ impl Scenario {
                 Some(bundle) => bundle.clone(),
                 None => make(&source)?,
             };
+            // A recording may name a bundle after its file, vat-NAME.js.
+            let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let alias = stem.strip_prefix("vat-").unwrap_or(&stem).to_owned();
             made.insert(source, bundle.clone());
+            bundles.entry(alias).or_insert_with(|| bundle.clone());
             bundles.insert(name, bundle);
         }
         bundles.insert(VAT_ADMIN.to_owned(), make(Path::new(VAT_ADMIN))?);
