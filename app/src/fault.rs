@@ -14,9 +14,18 @@ pub enum NodeFault {
     /// The kernel stopped: a critical vat died, or something of this node failed in it.
     #[error(transparent)]
     Kernel(#[from] KernelPanic),
+    /// The genesis document cannot start a chain.
+    #[error("the genesis document is refused: {0}")]
+    Genesis(String),
     /// The state contradicts itself: a bug, or damage to the store.
     #[error("the app's state is damaged: {0}")]
     Damaged(String),
+}
+
+impl From<capstan_store::Error> for NodeFault {
+    fn from(error: capstan_store::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 /// Why a message was not executed: the sender's error or the node's fault. The two must never be

@@ -1,21 +1,37 @@
-//! The ABCI application.
+//! The ABCI application: transactions, accounts, fees, the execution of blocks, queries.
+//!
+//! Start at [`App`], which answers `tendermint-abci`'s `Application`; then follow a transaction:
+//! [`tx`] (what is accepted, and why not), `execute.rs` (what its messages do), `block.rs` (the order of a
+//! block), [`query`] (what can be asked afterwards). The state's layout is drawn in `keys.rs`, the events
+//! in [`events`].
 
+mod abci;
 pub mod account;
+mod app;
+mod block;
 mod bundles;
 mod chain;
-mod events;
+mod check;
+pub mod events;
 mod execute;
 mod expiry;
+mod fatal;
 mod fault;
+mod genesis;
 mod keys;
 pub mod proto;
+pub mod query;
 mod record;
 pub mod results;
 pub mod smallcaps;
-mod store_seam;
+mod spending;
 #[cfg(test)]
 mod testing;
 pub mod tx;
 pub mod uploads;
 
+pub use abci::APP_VERSION;
+pub use app::{App, AppOptions};
+pub use check::UNAVAILABLE;
+pub use fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport};
 pub use fault::NodeFault;

@@ -50,19 +50,22 @@ pub struct GenesisBundle {
 }
 
 /// The kernel's options and static vats.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenesisKernel {
-    /// Static vats by name, beside the system vats that every chain has (`vatAdmin`, `provisioner`). A
-    /// vat named like a system vat takes its place.
+    /// Static vats by name. `vatAdmin` must be among them.
     pub vats: BTreeMap<String, GenesisVat>,
-    /// The static vat that gets the message `bootstrap(vats, devices)`. None: the system's own.
+    /// The static vat that gets the message `bootstrap(vats, devices)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<String>,
-    /// A vat is told to bring out its dead each so many deliveries (SwingSet's
-    /// `defaultReapInterval`). None: the kernel's default.
+    /// The static vat whose root provisions new accounts: it gets `provision(address)` and answers
+    /// with the account's factory object. None: accounts are given nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_reap_interval: Option<u64>,
+    pub provisioner: Option<String>,
+    /// A vat is told to bring out its dead each so many deliveries; 0: this counts for nothing.
+    pub reap_interval: u64,
+    /// It is told so too when so many references were collected; 0: this counts for nothing.
+    pub reap_gc_krefs: u64,
     /// Let durable kinds hold what is not durable, in all vats. For experiments.
     pub relax_durability_rules: bool,
 }
@@ -82,9 +85,25 @@ pub struct GenesisVat {
     /// Whether it gets `vatPowers.disavow`.
     #[serde(default)]
     pub enable_disavow: bool,
-    /// Its own reap interval in deliveries; 0: never.
+    /// Whether messages to promises that it decides go to it at once.
+    #[serde(default)]
+    pub enable_pipelining: bool,
+    /// Its own reap interval in deliveries; 0: it is never told to bring out its dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reap_interval: Option<u64>,
+}
+
+impl Default for GenesisKernel {
+    fn default() -> Self {
+        Self {
+            vats: BTreeMap::new(),
+            bootstrap: None,
+            provisioner: None,
+            reap_interval: 100,
+            reap_gc_krefs: 20,
+            relax_durability_rules: false,
+        }
+    }
 }
 
 impl GenesisBundle {
@@ -169,13 +188,16 @@ impl AppState {
                 return Err(invalid(format!("{field}.bundle"), problem));
             }
         }
-        match &self.kernel.bootstrap {
-            Some(name) if !self.kernel.vats.contains_key(name) => {
+        let named = [("bootstrap", &self.kernel.bootstrap), ("provisioner", &self.kernel.provisioner)];
+        for (field, name) in named {
+            if let Some(name) = name
+                && !self.kernel.vats.contains_key(name)
+            {
                 let problem = format!("{name:?} is not one of app_state.kernel.vats");
-                Err(invalid("app_state.kernel.bootstrap", problem))
+                return Err(invalid(format!("app_state.kernel.{field}"), problem));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }
 
@@ -207,6 +229,7 @@ mod tests {
             parameters: Value::Null,
             critical: false,
             enable_disavow: false,
+            enable_pipelining: false,
             reap_interval: None,
         }
     }

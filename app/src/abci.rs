@@ -1,0 +1,193 @@
+//! ABCI 2.0: every method answered on purpose.
+
+use capstan_genesis::AppState;
+use capstan_kernel_ports::host::VatHost;
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::{
+    RequestApplySnapshotChunk, RequestCheckTx, RequestEcho, RequestExtendVote, RequestFinalizeBlock,
+    RequestInfo, RequestInitChain, RequestLoadSnapshotChunk, RequestOfferSnapshot,
+    RequestPrepareProposal, RequestProcessProposal, RequestQuery, RequestVerifyVoteExtension,
+    ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseEcho, ResponseExtendVote,
+    ResponseFinalizeBlock, ResponseFlush, ResponseInfo, ResponseInitChain, ResponseListSnapshots,
+    ResponseLoadSnapshotChunk, ResponseOfferSnapshot, ResponsePrepareProposal,
+    ResponseProcessProposal, ResponseQuery, ResponseVerifyVoteExtension,
+    response_apply_snapshot_chunk, response_offer_snapshot, response_process_proposal::ProposalStatus,
+    response_verify_vote_extension::VerifyStatus,
+};
+
+use crate::{
+    app::{App, Committed},
+    chain::ChainRecord,
+    check,
+    fault::NodeFault,
+    query,
+    tx::Tx,
+};
+
+/// Counts incompatible versions of the app: of what it writes, and of what it accepts.
+pub const APP_VERSION: u64 = 1;
+
+impl<H: VatHost + Send + 'static> Application for App<H> {
+    fn echo(&self, request: RequestEcho) -> ResponseEcho {
+        ResponseEcho { message: request.message }
+    }
+
+    fn flush(&self) -> ResponseFlush {
+        // Every answer is given at once; nothing is held back.
+        ResponseFlush {}
+    }
+
+    /// Where the app stands. From this the engine knows which blocks to execute again.
+    fn info(&self, _request: RequestInfo) -> ResponseInfo {
+        let committed = self.committed();
+        let height = committed.state.height();
+        let hash = if height == 0 { Vec::new() } else { committed.state.root().0.to_vec() };
+        ResponseInfo {
+            data: "capstan".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            app_version: APP_VERSION,
+            last_block_height: i64::try_from(height).unwrap_or(i64::MAX),
+            last_block_app_hash: hash.into(),
+        }
+    }
+
+    /// Writes the chain's first state. Validators and consensus parameters stay as in the genesis
+    /// document. A wrong document stops the node: ABCI has no other way to say so.
+    fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
+        let root = self.with_consensus("InitChain", |consensus| {
+            let chain = ChainRecord {
+                chain_id: request.chain_id.clone(),
+                initial_height: u64::try_from(request.initial_height).unwrap_or(1).max(1),
+            };
+            let genesis = AppState::from_json(&request.app_state_bytes)
+                .map_err(|e| NodeFault::Genesis(e.to_string()))?;
+            consensus.init_chain(&chain, &genesis)?.map_err(NodeFault::Genesis)
+        });
+        ResponseInitChain { consensus_params: None, validators: Vec::new(), app_hash: root.0.to_vec().into() }
+    }
+
+    fn query(&self, request: RequestQuery) -> ResponseQuery {
+        query::answer(&self.committed().state, &request)
+    }
+
+    fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
+        let committed = self.check_state().committed();
+        let Some(chain) = &committed.chain else {
+            return check::unavailable("the chain has no block yet; try again after the first one");
+        };
+        // Decoding needs no lock: only the check against the accounts does.
+        let tx = match Tx::decode(&request.tx, &chain.params) {
+            Ok(tx) => tx,
+            Err(error) => return check::refused(&error),
+        };
+        let outcome = self.check_state().check(&tx);
+        match outcome {
+            Ok(Ok(())) => check::accepted(&tx),
+            Ok(Err(error)) => check::refused(&error),
+            Err(fault) => check::unavailable(&fault.to_string()),
+        }
+    }
+
+    /// Takes the transactions in the mempool's order as long as they fit. Those that cannot be decoded
+    /// are left out: other validators would refuse the block.
+    fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
+        let committed = self.committed();
+        let engine_limit = usize::try_from(request.max_tx_bytes).unwrap_or(0);
+        let own_limit = committed.chain.as_ref().map(|c| c.params.max_block_bytes as usize);
+        let limit = engine_limit.min(own_limit.unwrap_or(usize::MAX));
+        let mut size = 0;
+        let mut txs = Vec::with_capacity(request.txs.len());
+        for tx in request.txs {
+            if !is_decodable(&committed, &tx) {
+                continue;
+            }
+            // What follows a transaction that does not fit may be of its sender: the order matters.
+            if size + tx.len() > limit {
+                break;
+            }
+            size += tx.len();
+            txs.push(tx);
+        }
+        ResponsePrepareProposal { txs }
+    }
+
+    /// Refuses a block that no honest proposer makes: over the limit, or with a transaction that
+    /// cannot be decoded.
+    fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
+        let committed = self.committed();
+        let limit = committed.chain.as_ref().map_or(u64::MAX, |c| c.params.max_block_bytes);
+        let size: u64 = request.txs.iter().map(|tx| tx.len() as u64).sum();
+        let sound = size <= limit && request.txs.iter().all(|tx| is_decodable(&committed, tx));
+        let status = if sound { ProposalStatus::Accept } else { ProposalStatus::Reject };
+        ResponseProcessProposal { status: status.into() }
+    }
+
+    /// Capstan's votes carry nothing.
+    fn extend_vote(&self, _request: RequestExtendVote) -> ResponseExtendVote {
+        ResponseExtendVote::default()
+    }
+
+    /// Since our votes carry nothing, a vote that carries something is not of this chain.
+    fn verify_vote_extension(&self, request: RequestVerifyVoteExtension) -> ResponseVerifyVoteExtension {
+        let status = match request.vote_extension.is_empty() {
+            true => VerifyStatus::Accept,
+            false => VerifyStatus::Reject,
+        };
+        ResponseVerifyVoteExtension { status: status.into() }
+    }
+
+    fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
+        let executed = self.with_consensus("FinalizeBlock", |consensus| {
+            let wrong = || NodeFault::Damaged(format!("block height {}", request.height));
+            let height = u64::try_from(request.height).map_err(|_| wrong())?;
+            consensus.finalize(height, &request.txs)
+        });
+        ResponseFinalizeBlock {
+            events: executed.events,
+            tx_results: executed.results,
+            validator_updates: Vec::new(),
+            consensus_param_updates: None,
+            app_hash: executed.root.0.to_vec().into(),
+        }
+    }
+
+    fn commit(&self) -> ResponseCommit {
+        self.with_consensus("Commit", |consensus| {
+            let snapshot = consensus.commit()?;
+            // While consensus is held, so that heights become visible in order.
+            self.publish(snapshot)
+        });
+        // The engine may keep all blocks: transactions are found in them.
+        ResponseCommit { retain_height: 0 }
+    }
+
+    /// There are no snapshots: a new node executes the blocks.
+    fn list_snapshots(&self) -> ResponseListSnapshots {
+        ResponseListSnapshots { snapshots: Vec::new() }
+    }
+
+    /// None is accepted, whatever its format.
+    fn offer_snapshot(&self, _request: RequestOfferSnapshot) -> ResponseOfferSnapshot {
+        ResponseOfferSnapshot { result: response_offer_snapshot::Result::Reject.into() }
+    }
+
+    /// An empty chunk: there are no snapshots.
+    fn load_snapshot_chunk(&self, _request: RequestLoadSnapshotChunk) -> ResponseLoadSnapshotChunk {
+        ResponseLoadSnapshotChunk::default()
+    }
+
+    /// No snapshot was accepted, so there is nothing that a chunk could belong to.
+    fn apply_snapshot_chunk(&self, _request: RequestApplySnapshotChunk) -> ResponseApplySnapshotChunk {
+        ResponseApplySnapshotChunk {
+            result: response_apply_snapshot_chunk::Result::Abort.into(),
+            refetch_chunks: Vec::new(),
+            reject_senders: Vec::new(),
+        }
+    }
+}
+
+/// Whether a transaction is of the right form. Before the first commit the limits are not known here
+/// and execution alone decides.
+fn is_decodable(committed: &Committed, tx: &[u8]) -> bool {
+    committed.chain.as_ref().is_none_or(|chain| Tx::decode(tx, &chain.params).is_ok())
+}

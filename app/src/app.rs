@@ -1,0 +1,161 @@
+//! The application: what its clones share, and who may touch which part.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
+use capstan_kernel_ports::host::VatHost;
+use capstan_store::{Block, Prepared, Snapshot, Store};
+
+use crate::{
+    chain::Chain,
+    check::CheckState,
+    fatal::{FatalHandler, FatalReport},
+    fault::NodeFault,
+};
+
+/// Choices of this node alone; none is visible in the state.
+pub struct AppOptions {
+    /// The kernel's part of them.
+    pub kernel: NodeOptions,
+    /// Receives the kernel's events.
+    pub slog: Option<Box<dyn Slog + Send>>,
+    /// Called when the node cannot go on. It is not expected to return; if it does, the method that
+    /// was called panics.
+    pub on_fatal: FatalHandler,
+}
+
+impl Default for AppOptions {
+    fn default() -> Self {
+        Self { kernel: NodeOptions::default(), slog: None, on_fatal: FatalHandler::exit(None) }
+    }
+}
+
+impl std::fmt::Debug for AppOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppOptions").field("kernel", &self.kernel).finish_non_exhaustive()
+    }
+}
+
+/// The ABCI application over a vat host.
+///
+/// Clones are handles of the same application: an engine makes one for each of its connections. The
+/// methods of consensus exclude each other; CheckTx and Query never wait for them, since they work on
+/// the last committed state.
+pub struct App<H>(Arc<Shared<H>>);
+
+impl<H> Clone for App<H> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<H> std::fmt::Debug for App<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("committed", &self.committed()).finish_non_exhaustive()
+    }
+}
+
+struct Shared<H> {
+    consensus: Mutex<Consensus<H>>,
+    committed: RwLock<Arc<Committed>>,
+    check: Mutex<CheckState>,
+    on_fatal: FatalHandler,
+}
+
+/// The committed state, as CheckTx and Query see it.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) state: Snapshot,
+    /// None before the first commit.
+    pub(crate) chain: Option<Chain>,
+}
+
+/// What only one method of consensus at a time may touch.
+pub(crate) struct Consensus<H> {
+    pub(crate) store: Store,
+    pub(crate) kernel: Kernel<H>,
+    pub(crate) stage: Stage,
+}
+
+/// Where between two commits the application is.
+pub(crate) enum Stage {
+    /// Nothing is in progress.
+    Committed,
+    /// InitChain has written the chain's first state; the first block goes on from there.
+    Genesis(Box<Block>),
+    /// A block was executed and waits for Commit.
+    Finalized {
+        height: u64,
+        prepared: Box<Prepared>,
+    },
+}
+
+impl<H: VatHost> App<H> {
+    /// The application over the state in `store`, running vats by `host`.
+    pub fn new(store: Store, host: H, options: AppOptions) -> Result<Self, NodeFault> {
+        let committed = Arc::new(Committed::load(store.reader())?);
+        let mut kernel = Kernel::new(host, options.kernel);
+        if let Some(slog) = options.slog {
+            kernel.set_slog(slog);
+        }
+        Ok(Self(Arc::new(Shared {
+            consensus: Mutex::new(Consensus { store, kernel, stage: Stage::Committed }),
+            check: Mutex::new(CheckState::new(committed.clone())),
+            committed: RwLock::new(committed),
+            on_fatal: options.on_fatal,
+        })))
+    }
+
+    /// Runs `work` on what consensus owns. A fault ends the node: this returns only without one.
+    pub(crate) fn with_consensus<T>(
+        &self,
+        during: &'static str,
+        work: impl FnOnce(&mut Consensus<H>) -> Result<T, NodeFault>,
+    ) -> T {
+        let mut consensus = match self.0.consensus.lock() {
+            Ok(consensus) => consensus,
+            // A method panicked half-way: what is in memory may be wrong. What is on disk is not.
+            Err(_) => self.stop(during, 0, &NodeFault::Damaged("an earlier call panicked".to_owned())),
+        };
+        match work(&mut consensus) {
+            Ok(value) => value,
+            Err(fault) => {
+                let height = consensus.store.height();
+                self.stop(during, height, &fault)
+            }
+        }
+    }
+
+    /// Makes what was committed visible to CheckTx and Query.
+    pub(crate) fn publish(&self, snapshot: Snapshot) -> Result<(), NodeFault> {
+        let committed = Arc::new(Committed::load(snapshot)?);
+        *self.0.committed.write().unwrap_or_else(PoisonError::into_inner) = committed.clone();
+        *self.check_state() = CheckState::new(committed);
+        Ok(())
+    }
+
+    fn stop(&self, during: &'static str, height: u64, fault: &NodeFault) -> ! {
+        self.0.on_fatal.call(&FatalReport::new(during, height, fault))
+    }
+}
+
+impl<H> App<H> {
+    /// The committed state.
+    pub(crate) fn committed(&self) -> Arc<Committed> {
+        // It is replaced whole, so a panic elsewhere cannot have left half of it.
+        self.0.committed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The state of the mempool's checks.
+    pub(crate) fn check_state(&self) -> MutexGuard<'_, CheckState> {
+        // Each check leaves it whole, whatever the next one does.
+        self.0.check.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Committed {
+    fn load(state: Snapshot) -> Result<Self, NodeFault> {
+        let chain = Chain::load(&state)?;
+        Ok(Self { state, chain })
+    }
+}

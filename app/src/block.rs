@@ -1,0 +1,253 @@
+//! Executing blocks: genesis, FinalizeBlock, Commit.
+
+use capstan_abi::Delivery;
+use capstan_genesis::{AppState, Params};
+use capstan_kernel::{
+    RunReport, changes,
+    ids::RemoteId,
+    policy::{BlockPolicy, CleanupBudget},
+    vat::VatStatus,
+    view,
+};
+use capstan_kernel_ports::{Hash, VatId, host::VatHost, store::Overlay};
+use capstan_store::{Block, Snapshot};
+use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
+
+use crate::{
+    account,
+    app::{Consensus, Stage},
+    chain::{self, Chain, ChainRecord},
+    events::event,
+    execute::Executor,
+    expiry,
+    fault::{Failure, NodeFault},
+    genesis, record,
+    results::{self, Settled},
+    spending,
+};
+
+/// What a block came to.
+pub(crate) struct Executed {
+    pub(crate) events: Vec<Event>,
+    pub(crate) results: Vec<ExecTxResult>,
+    pub(crate) root: Hash,
+}
+
+impl<H: VatHost> Consensus<H> {
+    /// Writes the chain's first state, without committing it. Returns its root. The inner error: the
+    /// genesis document is wrong.
+    pub(crate) fn init_chain(
+        &mut self,
+        chain: &ChainRecord,
+        app_state: &AppState,
+    ) -> Result<Result<Hash, String>, NodeFault> {
+        self.reset();
+        let mut block = self.store.begin_block();
+        if let Err(problem) = self.write_genesis(&mut block, chain, app_state)? {
+            return Ok(Err(problem));
+        }
+        // The root is needed before the first block, whose writes come on top: so it is computed from
+        // one copy and the block goes on from another.
+        let prepared = self.store.prepare(block)?;
+        let root = prepared.root();
+        self.store.discard(prepared);
+        let mut block = self.store.begin_block();
+        if let Err(problem) = self.write_genesis(&mut block, chain, app_state)? {
+            return Ok(Err(problem));
+        }
+        self.stage = Stage::Genesis(Box::new(block));
+        Ok(Ok(root))
+    }
+
+    /// Executes a block on top of what is committed (or of genesis). Nothing is written.
+    pub(crate) fn finalize(&mut self, height: u64, txs: &[impl AsRef<[u8]>]) -> Result<Executed, NodeFault> {
+        let mut block = match std::mem::replace(&mut self.stage, Stage::Committed) {
+            Stage::Genesis(block) => *block,
+            Stage::Committed => self.store.begin_block(),
+            Stage::Finalized { prepared, .. } => {
+                // The engine executes the block again: what the vats in memory have seen never was.
+                self.store.discard(*prepared);
+                self.kernel.evict_all();
+                self.store.begin_block()
+            }
+        };
+        let over: &mut dyn Overlay = &mut block;
+        let missing = || NodeFault::Damaged("there is no chain: InitChain was never called".to_owned());
+        let chain = Chain::load(over)?.ok_or_else(missing)?;
+        let mut events = expiry::expire(over, height)?;
+        let mut policy = block_policy(&chain.params);
+        let mut report = self.run(over, &mut policy)?;
+        let mut results = Vec::with_capacity(txs.len());
+        for tx in txs {
+            let kernel = &mut self.kernel;
+            let mut executor = Executor { kernel, over, chain: &chain, height };
+            results.push(executor.deliver(tx.as_ref())?);
+        }
+        let more = self.run(over, &mut policy)?;
+        report.cranks += more.cranks;
+        report.computrons += more.computrons;
+        report.idle = more.idle;
+        events.extend(self.note_changes(over, height)?);
+        if report.cranks > 0 {
+            events.push(run_event(&report));
+        }
+        let prepared = self.store.prepare(block)?;
+        let root = prepared.root();
+        self.stage = Stage::Finalized { height, prepared: Box::new(prepared) };
+        Ok(Executed { events, results, root })
+    }
+
+    /// Commits the block that was executed. Returns the state to show from now on.
+    pub(crate) fn commit(&mut self) -> Result<Snapshot, NodeFault> {
+        match std::mem::replace(&mut self.stage, Stage::Committed) {
+            Stage::Finalized { height, prepared } => {
+                self.store.commit(*prepared, height)?;
+                Ok(self.store.reader())
+            }
+            stage => {
+                self.stage = stage;
+                Err(NodeFault::Damaged("Commit without FinalizeBlock".to_owned()))
+            }
+        }
+    }
+
+    /// Forgets what is not committed.
+    fn reset(&mut self) {
+        if let Stage::Finalized { prepared, .. } = std::mem::replace(&mut self.stage, Stage::Committed) {
+            self.store.discard(*prepared);
+        }
+        self.kernel.evict_all();
+    }
+
+    fn write_genesis(
+        &mut self,
+        block: &mut Block,
+        chain: &ChainRecord,
+        app_state: &AppState,
+    ) -> Result<Result<(), String>, NodeFault> {
+        chain::write(block, chain, &app_state.params)?;
+        for entry in &app_state.accounts {
+            match account::credit(block, entry.address, entry.balance) {
+                Ok(_) => {}
+                Err(Failure::Tx(error)) => return Ok(Err(error.to_string())),
+                Err(Failure::Node(fault)) => return Err(fault),
+            }
+        }
+        match genesis::kernel_config(app_state, self.kernel.host()) {
+            Ok(config) => {
+                self.kernel.initialize(block, &config)?;
+                Ok(Ok(()))
+            }
+            Err(problem) => Ok(Err(problem)),
+        }
+    }
+
+    /// Runs the kernel if there is work and the block's budget is not used up.
+    fn run(&mut self, over: &mut dyn Overlay, policy: &mut BlockPolicy) -> Result<RunReport, NodeFault> {
+        let busy = view::is_busy(over)?;
+        if !busy || policy.computrons_left == 0 {
+            return Ok(RunReport { idle: !busy, ..RunReport::default() });
+        }
+        Ok(self.kernel.run(over, policy)?)
+    }
+
+    /// Notes what the block did to vats and outboxes. Returns the events.
+    fn note_changes(&self, over: &mut dyn Overlay, height: u64) -> Result<Vec<Event>, NodeFault> {
+        let changes = changes::of(over);
+        let before = self.store.reader();
+        let mut events = Vec::new();
+        for vat in changes.vats {
+            events.extend(vat_events(&before, over, vat)?);
+            spending::note(&before, over, vat, height)?;
+        }
+        for (remote, number) in changes.posted {
+            events.extend(outbox_events(over, remote, number, height)?);
+        }
+        Ok(events)
+    }
+}
+
+fn block_policy(params: &Params) -> BlockPolicy {
+    let budget = params.cleanup;
+    BlockPolicy {
+        computrons_left: params.block_computrons,
+        computrons_spent: 0,
+        vat_creation: params.vat_creation_computrons,
+        empty_crank: params.empty_crank_computrons,
+        fault: params.crank_computrons,
+        cleanup: Some(CleanupBudget {
+            exports: budget.exports,
+            imports: budget.imports,
+            promises: budget.promises,
+            kv: budget.kv,
+            snapshots: budget.snapshots,
+            transcripts: budget.transcripts,
+        }),
+    }
+}
+
+fn run_event(report: &RunReport) -> Event {
+    let attributes = [
+        ("cranks", report.cranks.to_string()),
+        ("computrons", report.computrons.to_string()),
+        ("idle", report.idle.to_string()),
+    ];
+    event("block.run", &attributes)
+}
+
+/// What became of a vat between two states.
+fn vat_events(before: &Snapshot, after: &dyn Overlay, vat: VatId) -> Result<Vec<Event>, NodeFault> {
+    let (Some(config), Some(state)) = (view::vat_config(after, vat)?, view::vat_state(after, vat)?) else {
+        return Ok(Vec::new());
+    };
+    let old = view::vat_state(before, vat)?;
+    let id = ("vat_id", vat.to_string());
+    let bundle = ("bundle_id", config.bundle_id);
+    let mut events = Vec::new();
+    match &old {
+        None => {
+            let name = ("name", config.name.unwrap_or_default());
+            events.push(event("vat.created", &[id.clone(), name, bundle]));
+        }
+        Some(old) if old.incarnation != state.incarnation => {
+            let incarnation = ("incarnation", state.incarnation.to_string());
+            events.push(event("vat.upgraded", &[id.clone(), incarnation, bundle]));
+        }
+        Some(_) => {}
+    }
+    let ran = old.is_none_or(|old| old.status == VatStatus::Running);
+    if ran && state.status != VatStatus::Running {
+        events.push(event("vat.terminated", &[id]));
+    }
+    Ok(events)
+}
+
+/// What an outbox entry tells: that promises were settled, or that something came.
+fn outbox_events(
+    over: &mut dyn Overlay,
+    remote: RemoteId,
+    number: u64,
+    height: u64,
+) -> Result<Vec<Event>, NodeFault> {
+    let Some(endpoint) = view::remote(over, remote)? else { return Ok(Vec::new()) };
+    let account = ("account", endpoint.address);
+    let mut events = vec![event("outbox.posted", &[account.clone(), ("number", number.to_string())])];
+    let entry = record::get::<Delivery>(over, &view::outbox_key(remote, number))?;
+    let Some(Delivery::Notify { resolutions }) = entry else { return Ok(events) };
+    for resolution in resolutions {
+        let settled = Settled { height, rejected: resolution.rejected };
+        let Some((tx, index)) = results::settle(over, remote, &resolution.promise, settled)? else {
+            continue;
+        };
+        let status = if resolution.rejected { "rejected" } else { "fulfilled" };
+        let attributes = [
+            account.clone(),
+            ("promise", resolution.promise),
+            ("status", status.to_owned()),
+            ("tx_hash", tx.to_string()),
+            ("message_index", index.to_string()),
+        ];
+        events.push(event("message.resolved", &attributes));
+    }
+    Ok(events)
+}

@@ -1,0 +1,80 @@
+//! From the genesis document to the kernel's configuration.
+
+use capstan_genesis::{AppState, GenesisVat};
+use capstan_kernel::{
+    KernelConfig, KernelOptions, StaticVat, VAT_ADMIN,
+    capdata::KernelData,
+    vat::{ReapThreshold, Threshold},
+};
+use capstan_kernel_ports::host::VatHost;
+use serde_json::Value;
+
+use crate::{bundles, smallcaps};
+
+/// What the kernel starts with. The error says what is wrong with the document.
+pub(crate) fn kernel_config(genesis: &AppState, host: &impl VatHost) -> Result<KernelConfig, String> {
+    if !genesis.kernel.vats.contains_key(VAT_ADMIN) {
+        return Err(format!("app_state.kernel.vats: a vat named {VAT_ADMIN} is required"));
+    }
+    let mut config = KernelConfig {
+        bootstrap: genesis.kernel.bootstrap.clone(),
+        pin_bootstrap_root: false,
+        provisioner: genesis.kernel.provisioner.clone(),
+        vats: Default::default(),
+        bundles: Default::default(),
+        named_bundles: Default::default(),
+        options: kernel_options(genesis),
+    };
+    for bundle in &genesis.bundles {
+        let bytes = bundle.bytes().map_err(|e| e.to_string())?;
+        let sound = bundles::verify(&bytes, &bundle.id, host);
+        sound.map_err(|e| format!("app_state.bundles[{}]: {e}", bundle.id))?;
+        config.bundles.insert(bundle.id.to_string(), bytes);
+        if let Some(name) = &bundle.name {
+            config.named_bundles.insert(name.clone(), bundle.id.to_string());
+        }
+    }
+    for (name, vat) in &genesis.kernel.vats {
+        let vat = static_vat(vat).map_err(|e| format!("app_state.kernel.vats.{name}: {e}"))?;
+        config.vats.insert(name.clone(), vat);
+    }
+    Ok(config)
+}
+
+fn kernel_options(genesis: &AppState) -> KernelOptions {
+    let counter = |n: u64| if n == 0 { Threshold::Never } else { Threshold::At(n) };
+    KernelOptions {
+        reap: ReapThreshold {
+            deliveries: counter(genesis.kernel.reap_interval),
+            gc_krefs: counter(genesis.kernel.reap_gc_krefs),
+            computrons: Threshold::Never,
+            never: false,
+        },
+        relax_durability_rules: genesis.kernel.relax_durability_rules,
+        snapshot_initial: genesis.params.snapshot_initial,
+        snapshot_interval: genesis.params.snapshot_interval,
+        crank_limit: genesis.params.crank_computrons,
+    }
+}
+
+fn static_vat(vat: &GenesisVat) -> Result<StaticVat, String> {
+    let mut reap = ReapThreshold::default();
+    match vat.reap_interval {
+        None => {}
+        Some(0) => reap.never = true,
+        Some(interval) => reap.deliveries = Threshold::At(interval),
+    }
+    let parameters = match &vat.parameters {
+        Value::Null => "{}".to_owned(),
+        parameters => smallcaps::to_smallcaps_json(&parameters.to_string(), &[])
+            .map_err(|e| format!("parameters: {e}"))?,
+    };
+    Ok(StaticVat {
+        parameters: KernelData { body: format!("#{parameters}"), slots: vec![] },
+        critical: vat.critical,
+        enable_pipelining: vat.enable_pipelining,
+        enable_disavow: vat.enable_disavow,
+        reap,
+        ..StaticVat::new(vat.bundle.as_str())
+    })
+}

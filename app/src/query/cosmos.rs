@@ -1,0 +1,56 @@
+//! Answers for Cosmos clients.
+
+use capstan_genesis::{Address, Amount, DENOM};
+use capstan_store::Snapshot;
+use cosmrs::{
+    Any,
+    crypto::PublicKey,
+    proto::cosmos::{
+        auth::v1beta1::{BaseAccount, QueryAccountResponse},
+        bank::v1beta1::{QueryAllBalancesResponse, QueryBalanceResponse},
+        base::v1beta1::Coin,
+        crypto::secp256k1::PubKey,
+    },
+};
+use prost::{Message, Name};
+
+use super::{QueryError, Reply};
+use crate::{account, keys};
+
+pub(super) fn account(state: &Snapshot, address: Address) -> Result<Reply, QueryError> {
+    let account = account::get(state, address)?;
+    let account = account.ok_or_else(|| QueryError::not_found("account", address))?;
+    let key = account.public_key.map(|key| Any {
+        type_url: PublicKey::SECP256K1_TYPE_URL.to_owned(),
+        value: PubKey { key: key.to_vec() }.encode_to_vec(),
+    });
+    let base = BaseAccount {
+        address: address.to_string(),
+        pub_key: key,
+        account_number: account.number,
+        sequence: account.sequence,
+    };
+    let account = Any { type_url: BaseAccount::type_url(), value: base.encode_to_vec() };
+    let value = QueryAccountResponse { account: Some(account) }.encode_to_vec();
+    Ok(Reply { value, key: Some(keys::account(address)) })
+}
+
+pub(super) fn balance(state: &Snapshot, address: Address, denom: &str) -> Result<Reply, QueryError> {
+    let amount = if denom == DENOM { owned(state, address)? } else { Amount(0) };
+    let balance = Coin { denom: denom.to_owned(), amount: amount.to_string() };
+    let value = QueryBalanceResponse { balance: Some(balance) }.encode_to_vec();
+    Ok(Reply { value, key: Some(keys::account(address)) })
+}
+
+pub(super) fn all_balances(state: &Snapshot, address: Address) -> Result<Reply, QueryError> {
+    let amount = owned(state, address)?;
+    let coin = Coin { denom: DENOM.to_owned(), amount: amount.to_string() };
+    let balances = if amount == Amount(0) { Vec::new() } else { vec![coin] };
+    let value = QueryAllBalancesResponse { balances, pagination: None }.encode_to_vec();
+    Ok(Reply { value, key: Some(keys::account(address)) })
+}
+
+/// An address without an account owns nothing: that is no error, as in the Cosmos SDK.
+fn owned(state: &Snapshot, address: Address) -> Result<Amount, QueryError> {
+    Ok(account::get(state, address)?.map_or(Amount(0), |account| account.balance))
+}

@@ -1,0 +1,73 @@
+use capstan_kernel::KernelPanic;
+use capstan_kernel_ports::store::StoreFault;
+
+use crate::fault::NodeFault;
+
+/// Why a query has no answer. The numbers of [`QueryError::code`] are part of the public interface.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// No such path.
+    #[error("unknown query path {0:?}; try params, accounts/ADDRESS, vats, vats/v1, vats/v1/stats, kernel/stats, bundles/ID, promises/kp40, txs/HASH/0, or /capstan.v1.Query/NAME with a protobuf request")]
+    UnknownPath(String),
+    /// The path is known, but what it names or its data is not of the right form.
+    #[error("malformed query: {0}")]
+    Malformed(String),
+    /// What the query names does not exist.
+    #[error("there is no {what} {name}")]
+    NotFound {
+        /// The kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Only the last committed height can be asked.
+    #[error("height {asked} is not available, only the last one: {height}; ask without a height")]
+    Height {
+        /// What was asked for.
+        asked: i64,
+        /// What there is.
+        height: i64,
+    },
+    /// The answer is not about one key, so there is no proof of it.
+    #[error("this query has no proof: its answer is not about one key; ask for the keys that it is made of, by the path store")]
+    NoProof,
+    /// This node failed.
+    #[error("this node cannot answer: {0}")]
+    Node(String),
+}
+
+impl QueryError {
+    /// The error's number in codespace `capstan`.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::UnknownPath(_) => 101,
+            Self::Malformed(_) => 102,
+            Self::NotFound { .. } => 103,
+            Self::Height { .. } => 104,
+            Self::NoProof => 105,
+            Self::Node(_) => 106,
+        }
+    }
+
+    pub(super) fn not_found(what: &'static str, name: impl ToString) -> Self {
+        Self::NotFound { what, name: name.to_string() }
+    }
+}
+
+impl From<NodeFault> for QueryError {
+    fn from(fault: NodeFault) -> Self {
+        Self::Node(fault.to_string())
+    }
+}
+
+impl From<KernelPanic> for QueryError {
+    fn from(panic: KernelPanic) -> Self {
+        Self::Node(panic.to_string())
+    }
+}
+
+impl From<StoreFault> for QueryError {
+    fn from(fault: StoreFault) -> Self {
+        Self::Node(fault.to_string())
+    }
+}

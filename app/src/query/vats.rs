@@ -1,0 +1,137 @@
+//! Answers about vats.
+
+use capstan_kernel::{
+    ids::{Endpoint, KRef},
+    promise::PromiseState,
+    queue::RunQueueEvent,
+    vat::{VatConfig, VatState, VatStatus},
+    view::{self, Queue},
+};
+use capstan_kernel_ports::VatId;
+use capstan_store::Snapshot;
+
+use super::{
+    QueryError, Reply,
+    kernel::remaining,
+    page::{Page, page_size},
+    route::Form,
+};
+use crate::{proto, spending};
+
+pub(super) fn list(state: &Snapshot, form: Form, page: &Page) -> Result<Reply, QueryError> {
+    let after = match page.after.as_str() {
+        "" => 0,
+        text => text.parse::<VatId>().map_err(|e| QueryError::Malformed(format!("after: {e}")))?.0,
+    };
+    let ids = view::vats(state)?.into_iter().filter(|vat| vat.0 > after).collect::<Vec<_>>();
+    let size = page_size(page.limit);
+    let vats = ids.iter().take(size).map(|vat| describe(state, *vat)).collect::<Result<Vec<_>, _>>()?;
+    let next = match vats.last() {
+        Some(last) if ids.len() > size => last.vat_id.clone(),
+        _ => String::new(),
+    };
+    Reply::new(form, &proto::QueryVatsResponse { vats, next })
+}
+
+pub(super) fn vat(state: &Snapshot, form: Form, vat: VatId) -> Result<Reply, QueryError> {
+    Reply::new(form, &describe(state, vat)?)
+}
+
+pub(super) fn stats(state: &Snapshot, form: Form, vat: VatId) -> Result<Reply, QueryError> {
+    let (config, record) = load(state, vat)?;
+    let holdings = view::holdings(state, Endpoint::Vat(vat))?;
+    let counts = view::vat_counts(state, vat)?.ok_or_else(|| QueryError::not_found("vat", vat))?;
+    let meter = match config.meter {
+        Some(id) => view::meter(state, id)?.map(|meter| meter.remaining),
+        None => None,
+    };
+    let answer = proto::QueryVatStatsResponse {
+        vat_id: vat.to_string(),
+        status: status(&record).to_owned(),
+        critical: config.critical,
+        incarnation: record.incarnation,
+        bundle_id: config.bundle_id,
+        object_count: counts.object_count,
+        promise_count: counts.promise_count,
+        device_count: counts.device_count,
+        transcript_count: counts.transcript_count,
+        exports: holdings.exports,
+        imports: holdings.imports,
+        deliveries: record.deliveries,
+        computrons_total: record.computrons,
+        computrons_last_block: spending::get(state, vat)?.map_or(0, |spent| spent.computrons),
+        meter_remaining: remaining(meter.flatten()),
+        heap_bytes: 0,
+        heap_pages: 0,
+        snapshot_position: record.span.start,
+        snapshot_hash: String::new(),
+        replay_debt: record.replay_debt,
+        queue_depth: queue_depth(state, vat)?,
+    };
+    Reply::new(form, &answer)
+}
+
+fn describe(state: &Snapshot, vat: VatId) -> Result<proto::QueryVatResponse, QueryError> {
+    let (config, record) = load(state, vat)?;
+    Ok(proto::QueryVatResponse {
+        vat_id: vat.to_string(),
+        status: status(&record).to_owned(),
+        name: config.name.unwrap_or_default(),
+        bundle_id: config.bundle_id,
+        incarnation: record.incarnation,
+        critical: config.critical,
+        dynamic: !config.is_static,
+        meter_id: config.meter.map(|meter| meter.to_string()).unwrap_or_default(),
+    })
+}
+
+fn load(state: &Snapshot, vat: VatId) -> Result<(VatConfig, VatState), QueryError> {
+    let none = || QueryError::not_found("vat", vat);
+    let config = view::vat_config(state, vat)?.ok_or_else(none)?;
+    Ok((config, view::vat_state(state, vat)?.ok_or_else(none)?))
+}
+
+fn status(record: &VatState) -> &'static str {
+    match record.status {
+        VatStatus::Running => "running",
+        VatStatus::Terminated(_) => "terminated",
+        VatStatus::Cleaned(_) => "cleaned",
+    }
+}
+
+/// How many of the events at the head of the queues are for the vat.
+fn queue_depth(state: &Snapshot, vat: VatId) -> Result<u64, QueryError> {
+    let mut depth = 0;
+    for queue in [Queue::Acceptance, Queue::Run] {
+        for event in view::queue(state, queue, MAX_EVENTS)? {
+            depth += u64::from(is_for(state, &event, vat)?);
+        }
+    }
+    Ok(depth)
+}
+
+fn is_for(state: &Snapshot, event: &RunQueueEvent, vat: VatId) -> Result<bool, QueryError> {
+    let endpoint = Endpoint::Vat(vat);
+    Ok(match event {
+        RunQueueEvent::Send { target: KRef::Object(number), .. } => {
+            view::object(state, *number)?.and_then(|object| object.owner) == Some(endpoint)
+        }
+        RunQueueEvent::Send { target: KRef::Promise(number), .. } => {
+            let promise = view::promise(state, *number)?;
+            matches!(promise.map(|p| p.state), Some(PromiseState::Unresolved(u)) if u.decider == Some(endpoint))
+        }
+        RunQueueEvent::Send { target: KRef::Device(_), .. } | RunQueueEvent::NegatedGcAction => false,
+        RunQueueEvent::Notify { endpoint: to, .. } | RunQueueEvent::CollectGarbage { endpoint: to, .. } => {
+            *to == endpoint
+        }
+        RunQueueEvent::CreateVat { vat: to, .. }
+        | RunQueueEvent::StartVat { vat: to, .. }
+        | RunQueueEvent::UpgradeVat { vat: to, .. }
+        | RunQueueEvent::ChangeVatOptions { vat: to, .. }
+        | RunQueueEvent::BringOutYourDead { vat: to }
+        | RunQueueEvent::CleanupTerminatedVat { vat: to, .. } => *to == vat,
+    })
+}
+
+/// How far into each queue a vat's events are counted.
+const MAX_EVENTS: u64 = 1000;
