@@ -4,7 +4,7 @@
 // Vat parameters: `defaultComputrons` and `maxComputrons`, naturals as bigints: what the meter of a
 // new vat is filled with, and the most that may be asked for.
 import { makeScalarBigMapStore, prepareExoClass, provide } from '@agoric/vat-data';
-import { Fail, q } from '@endo/errors';
+import { b, Fail, q } from '@endo/errors';
 import { E, Far, passStyleOf } from '@endo/far';
 import { isNat } from '@endo/nat';
 
@@ -15,12 +15,12 @@ const DEFAULT_COMPUTRONS = 100_000_000_000n;
 const MAX_COMPUTRONS = 10_000_000_000_000n;
 
 const insistRecord = (value, what) => {
-  passStyleOf(value) === 'copyRecord' || Fail`${q(what)}: options must be a record`;
+  passStyleOf(value) === 'copyRecord' || Fail`${b(what)}: options must be a record`;
 };
 
 const insistName = (name, what) => {
   (typeof name === 'string' && NAME.test(name)) ||
-    Fail`${q(what)}: a name is 1 to 100 letters, digits, dots, dashes or underscores, not ${q(name)}`;
+    Fail`${b(what)}: a name is 1 to 100 letters, digits, dots, dashes or underscores, not ${q(name)}`;
 };
 
 export const buildRootObject = (_vatPowers, vatParameters, baggage) => {
@@ -43,9 +43,9 @@ export const buildRootObject = (_vatPowers, vatParameters, baggage) => {
 
   const bundleCap = async (bundleID, what) => {
     (typeof bundleID === 'string' && BUNDLE_ID.test(bundleID)) ||
-      Fail`${q(what)}: ${q(bundleID)} is not a bundle id`;
+      Fail`${b(what)}: ${q(bundleID)} is not a bundle id`;
     return E.when(E(vatAdminService()).getBundleCap(bundleID), undefined, () => {
-      throw Fail`${q(what)}: bundle ${q(bundleID)} is not installed`;
+      throw Fail`${b(what)}: bundle ${q(bundleID)} is not installed`;
     });
   };
 

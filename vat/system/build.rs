@@ -1,0 +1,81 @@
+//! Bundles the system vats with the project's own bundler (`vat/js/tools/bundle.mjs`) and checks that
+//! each has the id that every other node has.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+const VATS: [&str; 2] = ["vat-admin", "provisioner"];
+
+/// The committed ids, a line each: name, space, id.
+const IDS: &str = "bundle-ids.txt";
+
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("\ncapstan-vat-system: {message}\n");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<(), String> {
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    let bundler = package.join("../js/tools/bundle.mjs");
+    for input in ["src", "package.json", IDS, "../js/tools/bundle.mjs", "../js/package-lock.json"] {
+        println!("cargo::rerun-if-changed={}", package.join(input).display());
+    }
+    // Appears and disappears as npm installs; its contents are pinned by the lock file.
+    println!("cargo::rerun-if-changed={}", package.join("../js/node_modules/.package-lock.json").display());
+    println!("cargo::rerun-if-env-changed=CAPSTAN_BLESS");
+    let mut ids = String::new();
+    for name in VATS {
+        let source = package.join("src").join(name).with_extension("js");
+        let id = bundle(&bundler, &source, &out.join(name).with_extension("json"))?;
+        ids.push_str(&format!("{name} {id}\n"));
+    }
+    check_ids(&package.join(IDS), &ids)?;
+    fs::write(out.join(IDS), &ids).map_err(|e| format!("cannot write {IDS}: {e}"))
+}
+
+/// Bundles `source` to `target` and returns the bundle's id.
+fn bundle(bundler: &Path, source: &Path, target: &Path) -> Result<String, String> {
+    let output = Command::new("node").arg(bundler).arg(source).arg(target).output();
+    let output = output.map_err(|e| {
+        format!(
+            "cannot run node: {e}.\nInstall Node 20 or newer (Debian, Ubuntu: apt-get install nodejs \
+             npm), then run `make setup`."
+        )
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_string());
+    }
+    Err(format!(
+        "bundling {} failed.\n{}\nIf npm packages are missing, run `make setup`, or `npm ci \
+         --ignore-scripts` in vat/js.",
+        source.display(),
+        String::from_utf8_lossy(&output.stderr).trim_end()
+    ))
+}
+
+/// Compares the ids with the committed ones: every chain starts with the same vats.
+fn check_ids(committed: &Path, found: &str) -> Result<(), String> {
+    let shown = committed.display();
+    if env::var_os("CAPSTAN_BLESS").is_some() {
+        return fs::write(committed, found).map_err(|e| format!("cannot write {shown}: {e}"));
+    }
+    let expected = fs::read_to_string(committed).map_err(|e| format!("cannot read {shown}: {e}"))?;
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!(
+        "the system vats' bundles are not those of other nodes.\nexpected:\n{expected}found:\n{found}\
+         If the installed npm packages are not the locked ones, run `npm ci --ignore-scripts` in \
+         vat/js. If the sources were changed on purpose, build once with CAPSTAN_BLESS=1 and commit \
+         {shown}."
+    ))
+}
