@@ -41,6 +41,17 @@ fn a_transaction_makes_a_block_and_a_changed_app_hash_the_next() {
 }
 
 #[test]
+fn transactions_that_the_application_leaves_out_do_not_keep_the_chain_busy() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    node.idle();
+    assert_eq!(node.rpc.call("broadcast_tx_sync", json!({"tx": base64("leave=1")}))["code"], 0);
+    assert_eq!(node.idle(), 2, "one block that it is not in");
+    assert_eq!(node.rpc.call("broadcast_tx_sync", json!({"tx": base64("leave=1")}))["code"], 0, "it may come again");
+    node.idle();
+}
+
+#[test]
 fn blocks_wait_for_the_least_interval_and_come_after_the_empty_interval() {
     let home = tempfile::tempdir().unwrap();
     let mut slow = config(home.path());

@@ -209,7 +209,12 @@ impl Maker {
 
     fn make_block(&mut self) -> Result<(), SoloError> {
         let started = Instant::now();
-        let proposal = self.chain.propose(self.mempool.reap(), self.clock.now())?;
+        let candidates = self.mempool.reap();
+        let proposal = self.chain.propose(candidates.clone(), self.clock.now())?;
+        if txs_of(&proposal.block).is_empty() {
+            // The application took none into an empty block; it never will.
+            self.mempool.reject(&candidates);
+        }
         self.chain.save(&proposal)?;
         let block_id = proposal.block_id();
         let block = proposal.block;

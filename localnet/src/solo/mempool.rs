@@ -140,6 +140,13 @@ impl Mempool {
         fitting.map(|waiting| waiting.tx.clone()).collect()
     }
 
+    /// Removes transactions that the application left out of a block that has room for them, so that an idle chain does
+    /// not make block after block for them.
+    pub(crate) fn reject(&self, txs: &[Bytes]) {
+        let hashes: HashSet<Hash> = txs.iter().map(|tx| sha256(tx)).collect();
+        self.pool().forget(&hashes);
+    }
+
     /// Keeps new transactions out until the answer is dropped.
     pub(crate) fn close(&self) -> Closed<'_> {
         Closed(self.lock_gate())
@@ -167,9 +174,7 @@ impl Mempool {
         // The application is asked without holding the pool, so that reads of the mempool do not wait.
         let dropped: HashSet<Hash> = waiting.into_iter().filter(|(_, tx)| !self.still_good(tx, params)).map(|w| w.0).collect();
         if !dropped.is_empty() {
-            let mut pool = self.pool();
-            pool.retain(|waiting| !dropped.contains(&waiting.hash));
-            dropped.iter().for_each(|hash| pool.cache.forget(hash));
+            self.pool().forget(&dropped);
         }
     }
 
@@ -238,6 +243,12 @@ impl Pool {
             });
         }
         if self.cache.remember(hash) { Ok(()) } else { Err(MempoolError::Known) }
+    }
+
+    /// Removes transactions, which may come again.
+    fn forget(&mut self, hashes: &HashSet<Hash>) {
+        self.retain(|waiting| !hashes.contains(&waiting.hash));
+        hashes.iter().for_each(|hash| self.cache.forget(hash));
     }
 
     fn retain(&mut self, keep: impl Fn(&Waiting) -> bool) {

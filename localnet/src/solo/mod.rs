@@ -14,6 +14,8 @@
 //! * **When**: a block is made at once when a transaction waits, or when the block before changed the app hash
 //!   (CometBFT's proof block; this is how a queue that is not empty goes on by itself). Otherwise the chain idles: it
 //!   makes no blocks. The first block is made at once, like CometBFT's.
+//! * **Left out**: transactions that `PrepareProposal` leaves out stay in the mempool for the next block; if it takes none
+//!   into a block, those it was offered are dropped, since waiting for them would make blocks without end.
 //! * **Durability**: a block is on disk before the application sees it, its results before the application is told to
 //!   commit. So a crash at any instruction is repaired at the next start by running the last block again.
 //! * **Panics**: a panic of the application ends the process with exit code 101 after its message was printed. Nothing

@@ -2,7 +2,8 @@
 //!
 //! A transaction is `KEY=VALUE`. Some keys mean something: `queue` puts VALUE items on a queue, of which every block
 //! takes one, so that the app hash changes without transactions; `fail` fails in the block; `bad` is refused by `CheckTx`;
-//! `once.X` is refused once `once.X` is set; `gas` wants VALUE gas; `maxgas` sets the block's gas limit; `panic` panics;
+//! `once.X` is refused once `once.X` is set; `leave` is left out
+//! of every block; `gas` wants VALUE gas; `maxgas` sets the block's gas limit; `panic` panics;
 //! `slow` makes the block wait until [`TestApp::release`].
 
 #![allow(dead_code, unreachable_pub)] // shared by several test binaries, each of which uses a part
@@ -18,8 +19,8 @@ use sha2::{Digest, Sha256};
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
     Event, EventAttribute, ExecTxResult, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain,
-    RequestQuery, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo, ResponseInitChain,
-    ResponseQuery,
+    RequestPrepareProposal, RequestQuery, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo, ResponseInitChain,
+    ResponsePrepareProposal, ResponseQuery,
 };
 use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
 use tendermint_proto::v0_38::types::{BlockParams, ConsensusParams};
@@ -152,6 +153,10 @@ impl Application for TestApp {
         }
         let gas_wanted = if key == "gas" { value.parse().unwrap() } else { 1 };
         ResponseCheckTx { gas_wanted, ..Default::default() }
+    }
+
+    fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
+        ResponsePrepareProposal { txs: request.txs.into_iter().filter(|tx| parse(tx).0 != "leave").collect() }
     }
 
     fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {

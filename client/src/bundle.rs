@@ -1,0 +1,95 @@
+//! Bundles as they are installed: bytes and the id that they must have.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// The first bytes of every wasm module.
+const WASM_MAGIC: &[u8] = b"\0asm";
+
+/// A bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// Its id: `b1-` and the SHA-512 of the Endo archive's compartment map, or `w1-` and the SHA-256 of the wasm module.
+    pub id: String,
+    /// The zip archive, or the module.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a bundle cannot be read. That its id is right is for the chain to check.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BundleError {
+    /// It is neither a bundle of `@endo/bundle-source` nor a wasm module.
+    #[error("not a bundle: {0}; expected the JSON of @endo/bundle-source with moduleFormat endoZipBase64, or a wasm module")]
+    Unknown(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EndoBundle {
+    module_format: String,
+    #[serde(rename = "endoZipBase64")]
+    zip: String,
+    #[serde(rename = "endoZipBase64Sha512")]
+    sha512: String,
+}
+
+impl Bundle {
+    /// The bundle in a file of either kind.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn from_file_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
+        if bytes.starts_with(WASM_MAGIC) { Ok(Self::from_wasm(bytes.to_vec())) } else { Self::from_endo_json(bytes) }
+    }
+
+    /// The bundle in the JSON that `@endo/bundle-source` writes, format `endoZipBase64`.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn from_endo_json(json: &[u8]) -> Result<Self, BundleError> {
+        let bundle: EndoBundle = serde_json::from_slice(json).map_err(|error| BundleError::Unknown(error.to_string()))?;
+        if bundle.module_format != "endoZipBase64" {
+            return Err(BundleError::Unknown(format!("its moduleFormat is {:?}", bundle.module_format)));
+        }
+        let bytes = BASE64
+            .decode(&bundle.zip)
+            .map_err(|error| BundleError::Unknown(format!("endoZipBase64 is not base64: {error}")))?;
+        Ok(Self { id: format!("b1-{}", bundle.sha512), bytes })
+    }
+
+    /// The bundle of a wasm module.
+    pub fn from_wasm(bytes: Vec<u8>) -> Self {
+        Self { id: format!("w1-{}", hex::encode(Sha256::digest(&bytes))), bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_are_read_from_files() {
+        let hash = "ab".repeat(64);
+        let json = format!(r#"{{"moduleFormat":"endoZipBase64","endoZipBase64":"UEsDBA==","endoZipBase64Sha512":"{hash}"}}"#);
+        let bundle = Bundle::from_file_bytes(json.as_bytes()).unwrap();
+        assert_eq!((bundle.id, bundle.bytes), (format!("b1-{hash}"), b"PK\x03\x04".to_vec()));
+        let module = Bundle::from_file_bytes(b"\0asm\x01\0\0\0").unwrap();
+        let empty_module = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476";
+        assert_eq!(module.id, format!("w1-{empty_module}"));
+    }
+
+    #[test]
+    fn other_files_are_named() {
+        for (text, why) in [
+            ("export {}", "not a bundle"),
+            (r#"{"moduleFormat":"getExport"}"#, "missing field"),
+            (r#"{"moduleFormat":"x","endoZipBase64":"","endoZipBase64Sha512":""}"#, "moduleFormat is \"x\""),
+            (r#"{"moduleFormat":"endoZipBase64","endoZipBase64":"!","endoZipBase64Sha512":""}"#, "not base64"),
+        ] {
+            let error = Bundle::from_file_bytes(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The calls of the JSON-RPC.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tendermint::Hash;
+use tendermint::abci::Event as AbciEvent;
+use tendermint::abci::types::ExecTxResult;
+use tendermint::merkle::proof::ProofOps;
+use tendermint_rpc::dialect::v0_38::Dialect;
+use tendermint_rpc::endpoint::{abci_query, block, block_results, broadcast, tx, validators};
+use tendermint_rpc::{Order, SimpleRequest, endpoint};
+
+use crate::transport::Transport;
+use crate::{ClientError, Deadline, SignedTx, Subscription};
+
+/// JSON-RPC's code for errors of a method, which also says that a transaction is not found.
+const INTERNAL_ERROR: i64 = -32603;
+
+/// A connection to a node. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    transport: Transport,
+}
+
+/// The application's answer to a query.
+#[derive(Clone, Debug)]
+pub struct AbciQuery {
+    /// The key that the value belongs to, if the query is about one.
+    pub key: Vec<u8>,
+    /// The answer.
+    pub value: Vec<u8>,
+    /// The proof that the key has the value, if it was asked for.
+    pub proof: Option<ProofOps>,
+    /// The height of the state that was asked.
+    pub height: u64,
+}
+
+/// A transaction in a block.
+#[derive(Clone, Debug)]
+pub struct TxInfo {
+    /// Its hash.
+    pub hash: Hash,
+    /// The height of its block.
+    pub height: u64,
+    /// Its index in the block.
+    pub index: u32,
+    /// The application's code: 0 if it succeeded.
+    pub code: u32,
+    /// Who gives the code its meaning.
+    pub codespace: String,
+    /// What the application says of a failure.
+    pub log: String,
+    /// The encoded `TxMsgData` with each message's response.
+    pub data: Vec<u8>,
+    /// The application's events.
+    pub events: Vec<AbciEvent>,
+}
+
+impl Client {
+    /// A client of the node at `url`: `http://HOST:PORT`, `tcp://HOST:PORT` or `HOST:PORT`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`].
+    pub fn new(url: &str) -> Result<Self, ClientError> {
+        Ok(Self { transport: Transport::new(url)? })
+    }
+
+    /// `HOST:PORT` of the node.
+    pub fn addr(&self) -> &str {
+        self.transport.addr()
+    }
+
+    /// Makes any call that `tendermint-rpc` has a type for.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`], [`ClientError::Malformed`], [`ClientError::Rpc`] or [`ClientError::Timeout`], as for
+    /// every method here.
+    pub fn call<R: SimpleRequest<Dialect>>(&self, request: R) -> Result<R::Output, ClientError> {
+        self.transport.call(request)
+    }
+
+    /// Asks the application. `height` 0 is the last committed state.
+    ///
+    /// # Errors
+    /// [`ClientError::Query`] if the application answers with a code other than 0, or as [`Client::call`].
+    pub fn abci_query(&self, path: &str, data: &[u8], height: u32, prove: bool) -> Result<AbciQuery, ClientError> {
+        let height = (height > 0).then(|| height.into());
+        let request = abci_query::Request::new(Some(path.to_owned()), data, height, prove);
+        let answer = self.call(request)?.response;
+        if answer.code.is_err() {
+            let code = answer.code.value();
+            return Err(ClientError::Query { path: path.to_owned(), codespace: answer.codespace, code, log: answer.log });
+        }
+        Ok(AbciQuery { key: answer.key, value: answer.value, proof: answer.proof, height: answer.height.value() })
+    }
+
+    /// Hands in a transaction and waits for the application's check.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the check fails, or as [`Client::call`].
+    pub fn broadcast_sync(&self, tx: &SignedTx) -> Result<Hash, ClientError> {
+        let answer = self.call(broadcast::tx_sync::Request::new(tx.bytes()))?;
+        if answer.code.is_err() {
+            let code = answer.code.value();
+            return Err(ClientError::Refused { codespace: answer.codespace, code, log: answer.log });
+        }
+        Ok(answer.hash)
+    }
+
+    /// Hands in a transaction and waits for its block, as long as the node waits. Prefer [`Client::wait_tx`] where blocks
+    /// may take long.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the check fails, [`ClientError::Failed`] if the transaction does, or as
+    /// [`Client::call`].
+    pub fn broadcast_commit(&self, tx: &SignedTx) -> Result<TxInfo, ClientError> {
+        let answer = self.call(broadcast::tx_commit::Request::new(tx.bytes()))?;
+        let check = answer.check_tx;
+        if check.code.is_err() {
+            return Err(ClientError::Refused { codespace: check.codespace, code: check.code.value(), log: check.log });
+        }
+        self.tx_info(answer.hash, answer.height.value(), 0, answer.tx_result)?.succeeded()
+    }
+
+    /// The transaction with this hash; `None` while it is in no block.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn tx(&self, hash: Hash) -> Result<Option<TxInfo>, ClientError> {
+        match self.call(tx::Request::new(hash, false)) {
+            Ok(answer) => {
+                self.tx_info(answer.hash, answer.height.value(), answer.index, answer.tx_result).map(Some)
+            }
+            Err(ClientError::Rpc { code: INTERNAL_ERROR, data, .. }) if data.contains("not found") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until the transaction is in a block.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] if it failed there, [`ClientError::Timeout`], or as [`Client::call`].
+    pub fn wait_tx(&self, hash: Hash, deadline: Deadline) -> Result<TxInfo, ClientError> {
+        deadline.poll(&format!("the block of transaction {hash}"), || self.tx(hash))?.succeeded()
+    }
+
+    /// Transactions whose events fulfil `query`, in the chain's order; page `page` (from 1) of `per_page` (at most 100).
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn tx_search(&self, query: &str, page: u32, per_page: u8) -> Result<Vec<TxInfo>, ClientError> {
+        let found = self.call(endpoint::tx_search::Request::new(query, false, page, per_page, Order::Ascending))?;
+        let info = |tx: tx::Response| self.tx_info(tx.hash, tx.height.value(), tx.index, tx.tx_result);
+        found.txs.into_iter().map(info).collect()
+    }
+
+    /// The block at `height`; the last one for 0.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn block(&self, height: u32) -> Result<block::Response, ClientError> {
+        self.call(block::Request { height: (height > 0).then(|| height.into()) })
+    }
+
+    /// What running the block at `height` gave; the last one for 0.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn block_results(&self, height: u32) -> Result<block_results::Response, ClientError> {
+        self.call(block_results::Request { height: (height > 0).then(|| height.into()) })
+    }
+
+    /// The validators of the block at `height`; of the last one for 0.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn validators(&self, height: u32) -> Result<validators::Response, ClientError> {
+        self.call(validators::Request::new((height > 0).then(|| height.into()), None, None))
+    }
+
+    /// Opens a connection of its own on which the events come that fulfil `query`, such as `tm.event='NewBlock'`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`], or [`ClientError::Rpc`] if the query is malformed.
+    pub fn subscribe(&self, query: &str) -> Result<Subscription, ClientError> {
+        Subscription::open(self.addr(), query)
+    }
+
+    fn tx_info(&self, hash: Hash, height: u64, index: u32, result: ExecTxResult) -> Result<TxInfo, ClientError> {
+        // tendermint-rpc 0.40 leaves the base64 of `data` undecoded.
+        let data = BASE64.decode(&result.data).map_err(|error| ClientError::Malformed {
+            addr: self.addr().to_owned(),
+            method: "tx".to_owned(),
+            why: format!("the result's data is not base64: {error}"),
+        })?;
+        Ok(TxInfo {
+            hash,
+            height,
+            index,
+            code: result.code.value(),
+            codespace: result.codespace,
+            log: result.log,
+            data,
+            events: result.events,
+        })
+    }
+}
+
+impl TxInfo {
+    /// The transaction, if it succeeded.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] if it did not.
+    pub fn succeeded(self) -> Result<Self, ClientError> {
+        if self.code == 0 {
+            return Ok(self);
+        }
+        let Self { hash, height, codespace, code, log, .. } = self;
+        Err(ClientError::Failed { hash, height, codespace, code, log })
+    }
+}

@@ -1,0 +1,56 @@
+//! Waiting with an end.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::ClientError;
+
+/// The shortest and the longest pause between two questions.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+
+/// The moment at which waiting ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    start: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// A deadline `limit` from now.
+    pub fn after(limit: Duration) -> Self {
+        Self { start: Instant::now(), limit }
+    }
+
+    /// What is left; zero if it has passed.
+    pub fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.start.elapsed())
+    }
+
+    /// How long it was in all.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Asks until there is an answer. The pauses grow, since most answers come soon.
+    ///
+    /// # Errors
+    /// [`ClientError::Timeout`] naming `what` was waited for, or the error of a question.
+    pub fn poll<T>(
+        &self,
+        what: &str,
+        mut ask: impl FnMut() -> Result<Option<T>, ClientError>,
+    ) -> Result<T, ClientError> {
+        let mut pause = PAUSES.0;
+        loop {
+            if let Some(answer) = ask()? {
+                return Ok(answer);
+            }
+            let left = self.left();
+            if left.is_zero() {
+                return Err(ClientError::Timeout { what: what.to_owned(), waited: self.limit });
+            }
+            sleep(pause.min(left));
+            pause = (pause * 3 / 2).min(PAUSES.1);
+        }
+    }
+}

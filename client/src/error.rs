@@ -1,0 +1,125 @@
+//! What goes wrong between a client and its node.
+
+use std::time::Duration;
+
+use crate::{BundleError, KeyError};
+
+/// Why a call failed. Each cause says whose move it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The URL is not one of a node.
+    #[error("{url:?} is not a node's URL: {why}; write http://HOST:PORT")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Nothing answers at the node's address.
+    #[error("no node answers at {addr}: {why}; is `capstan dev` running?")]
+    Unreachable {
+        /// `HOST:PORT`.
+        addr: String,
+        /// What the operating system says.
+        why: String,
+    },
+    /// Something answers, but not as a node does.
+    #[error("the answer of {addr} to {method} is not that of a node: {why}")]
+    Malformed {
+        /// `HOST:PORT`.
+        addr: String,
+        /// The method that was called.
+        method: String,
+        /// What is wrong with the answer.
+        why: String,
+    },
+    /// The node answered with a JSON-RPC error.
+    #[error("{method} failed: {message}: {data}")]
+    Rpc {
+        /// The method that was called.
+        method: String,
+        /// JSON-RPC's code, such as -32603.
+        code: i64,
+        /// JSON-RPC's name for the code.
+        message: String,
+        /// What the node says of the cause.
+        data: String,
+    },
+    /// The application answered a query with an error.
+    #[error("query {path}: {log} ({codespace} code {code})")]
+    Query {
+        /// The query's path.
+        path: String,
+        /// Who gives the code its meaning.
+        codespace: String,
+        /// The application's code, not 0.
+        code: u32,
+        /// What the application says of the cause.
+        log: String,
+    },
+    /// The application refused the transaction: it is in no block and cost nothing.
+    #[error("the transaction is refused: {log} ({codespace} code {code})")]
+    Refused {
+        /// Who gives the code its meaning.
+        codespace: String,
+        /// The application's code, not 0.
+        code: u32,
+        /// What the application says of the cause.
+        log: String,
+    },
+    /// The transaction failed in its block.
+    #[error("transaction {hash} failed in block {height}: {log} ({codespace} code {code})")]
+    Failed {
+        /// The transaction's hash.
+        hash: tendermint::Hash,
+        /// The block's height.
+        height: u64,
+        /// Who gives the code its meaning.
+        codespace: String,
+        /// The application's code, not 0.
+        code: u32,
+        /// What the application says of the cause.
+        log: String,
+    },
+    /// What was waited for did not come in time. It may still come.
+    #[error("{what} did not come within {waited:?}")]
+    Timeout {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// The connection for events was closed by the node.
+    #[error("the event connection to {addr} ended: {why}")]
+    Closed {
+        /// `HOST:PORT`.
+        addr: String,
+        /// Why.
+        why: String,
+    },
+    /// A transaction cannot be built or signed from what was given, or its responses cannot be read.
+    #[error("{0}")]
+    Tx(String),
+    /// A key cannot be read or made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A bundle cannot be read.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The chain does not allow a bundle of this size.
+    #[error("the bundle has {size} bytes; the chain allows {limit} (max_bundle_bytes)")]
+    BundleTooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The chain's limit in bytes.
+        limit: u64,
+    },
+    /// The vat was not created, or the answer is not that of the chain's factory.
+    #[error("creating the vat gave {status}: {value}")]
+    NotCreated {
+        /// The promise's status.
+        status: String,
+        /// What it was settled to.
+        value: String,
+    },
+}

@@ -1,0 +1,228 @@
+//! The chain's state: accounts, parameters, and Capstan's own queries.
+
+use capstan_app::proto;
+use capstan_genesis::{Address, Amount, Params};
+use prost::{Message, Name};
+use tendermint::Hash;
+use tendermint_rpc::endpoint::status;
+
+use crate::{Client, ClientError, Deadline, SignerData};
+
+/// The path under which the application answers a query, but for the query's name.
+const QUERY_SERVICE: &str = "/capstan.v1.Query/";
+
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The chain's id.
+    pub chain_id: String,
+    /// The last block's height; 0 before the first.
+    pub height: u64,
+    /// The last block's time, RFC 3339.
+    pub time: String,
+    /// The application's hash in the last block's header: the state before that block. Upper-case hexadecimal.
+    pub app_hash: String,
+    /// Whether the node still reads old blocks.
+    pub catching_up: bool,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its address.
+    pub address: Address,
+    /// Its number, which signatures cover.
+    pub number: u64,
+    /// The sequence of its next transaction.
+    pub sequence: u64,
+    /// What it owns, in [`crate::DENOM`].
+    pub balance: Amount,
+    /// Its endpoint in the kernel, `rN`; empty until its first message.
+    pub remote: String,
+}
+
+/// What became of a message to a vat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageResult {
+    /// The transaction.
+    pub hash: Hash,
+    /// The height of the transaction's block.
+    pub height: u64,
+    /// The height of the block in which the message was answered; 0 while it is pending.
+    pub settled_height: u64,
+    /// The result promise in the account's channel.
+    pub promise: String,
+    /// `pending`, `fulfilled` or `rejected`.
+    pub status: String,
+    /// The answer, or the reason of the rejection: smallcaps, with references of the account's channel. Empty while it
+    /// is pending.
+    pub value: proto::CapData,
+}
+
+impl Client {
+    /// What the node says of itself.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn status(&self) -> Result<Status, ClientError> {
+        let status::Response { node_info, sync_info, .. } = self.call(status::Request)?;
+        Ok(Status {
+            chain_id: node_info.network.to_string(),
+            height: sync_info.latest_block_height.value(),
+            time: sync_info.latest_block_time.to_rfc3339(),
+            app_hash: sync_info.latest_app_hash.to_string(),
+            catching_up: sync_info.catching_up,
+        })
+    }
+
+    /// Waits until the node answers and has a block.
+    ///
+    /// # Errors
+    /// [`ClientError::Timeout`], or what the node answers with instead.
+    pub fn wait_ready(&self, deadline: Deadline) -> Result<Status, ClientError> {
+        deadline.poll(&format!("the first block of the node at {}", self.addr()), || match self.status() {
+            Ok(status) if status.height > 0 => Ok(Some(status)),
+            Ok(_) | Err(ClientError::Unreachable { .. }) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// The account of `address`.
+    ///
+    /// # Errors
+    /// [`ClientError::Query`] if there is none, or as [`Client::call`].
+    pub fn account(&self, address: &Address) -> Result<Account, ClientError> {
+        let request = proto::QueryAccountRequest { address: address.to_string() };
+        let answer: proto::QueryAccountResponse = self.query("Account", &request)?;
+        let parsed = answer.address.parse().ok().zip(answer.balance.parse().ok());
+        let (address, balance) = parsed.ok_or_else(|| self.bad_answer("Account", "address or balance"))?;
+        let (number, sequence) = (answer.account_number, answer.sequence);
+        Ok(Account { address, number, sequence, balance, remote: answer.remote })
+    }
+
+    /// What a signature of the account of `address` must cover for its next transaction.
+    ///
+    /// # Errors
+    /// As [`Client::account`].
+    pub fn signer_data(&self, address: &Address) -> Result<SignerData, ClientError> {
+        let account = self.account(address)?;
+        let chain_id = self.status()?.chain_id;
+        Ok(SignerData { chain_id, account_number: account.number, sequence: account.sequence })
+    }
+
+    /// The chain's parameters.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn params(&self) -> Result<Params, ClientError> {
+        let answer: proto::QueryParamsResponse = self.query("Params", &proto::QueryParamsRequest {})?;
+        serde_json::from_str(&answer.params_json).map_err(|error| self.bad_answer("Params", error))
+    }
+
+    /// What became of message `index` of the transaction `hash`.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn message_result(&self, hash: Hash, index: u32) -> Result<MessageResult, ClientError> {
+        let request = proto::QueryMessageResultRequest { tx_hash: hash.to_string(), index };
+        let answer: proto::QueryMessageResultResponse = self.query("MessageResult", &request)?;
+        Ok(MessageResult {
+            hash,
+            height: answer.height,
+            settled_height: answer.settled_height,
+            promise: answer.promise,
+            status: answer.status,
+            value: answer.value.unwrap_or_default(),
+        })
+    }
+
+    /// Waits until message `index` of the transaction `hash` is answered.
+    ///
+    /// # Errors
+    /// [`ClientError::Timeout`], or as [`Client::query`].
+    pub fn wait_result(&self, hash: Hash, index: u32, deadline: Deadline) -> Result<MessageResult, ClientError> {
+        deadline.poll(&format!("the answer to message {index} of transaction {hash}"), || {
+            let result = self.message_result(hash, index)?;
+            Ok((result.status != "pending").then_some(result))
+        })
+    }
+
+    /// An installed bundle.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn bundle(&self, bundle_id: &str) -> Result<proto::QueryBundleResponse, ClientError> {
+        self.query("Bundle", &proto::QueryBundleRequest { bundle_id: bundle_id.to_owned() })
+    }
+
+    /// All vats, in the order of their numbers.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn vats(&self) -> Result<Vec<proto::QueryVatResponse>, ClientError> {
+        let mut vats = Vec::new();
+        let mut after = String::new();
+        loop {
+            let answer: proto::QueryVatsResponse = self.query("Vats", &proto::QueryVatsRequest { after, limit: 0 })?;
+            vats.extend(answer.vats);
+            after = answer.next;
+            if after.is_empty() {
+                return Ok(vats);
+            }
+        }
+    }
+
+    /// A vat.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn vat(&self, vat_id: &str) -> Result<proto::QueryVatResponse, ClientError> {
+        self.query("Vat", &proto::QueryVatRequest { vat_id: vat_id.to_owned() })
+    }
+
+    /// What a vat holds and has cost.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn vat_stats(&self, vat_id: &str) -> Result<proto::QueryVatStatsResponse, ClientError> {
+        self.query("VatStats", &proto::QueryVatStatsRequest { vat_id: vat_id.to_owned() })
+    }
+
+    /// What the kernel holds.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn kernel_stats(&self) -> Result<proto::QueryKernelStatsResponse, ClientError> {
+        self.query("KernelStats", &proto::QueryKernelStatsRequest {})
+    }
+
+    /// A kernel promise, `kpN`.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn promise(&self, kref: &str) -> Result<proto::QueryPromiseResponse, ClientError> {
+        self.query("Promise", &proto::QueryPromiseRequest { kref: kref.to_owned() })
+    }
+
+    /// Entries of an account's outbox with greater numbers than `after`, at most `limit` (0: 100).
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn outbox(&self, address: &Address, after: u64, limit: u32) -> Result<proto::QueryOutboxResponse, ClientError> {
+        self.query("Outbox", &proto::QueryOutboxRequest { address: address.to_string(), after, limit })
+    }
+
+    /// Asks query `name` of the service `capstan.v1.Query` at the last committed state.
+    ///
+    /// # Errors
+    /// [`ClientError::Query`] if the application refuses, or as [`Client::call`].
+    pub fn query<Q: Message + Name, A: Message + Default>(&self, name: &str, request: &Q) -> Result<A, ClientError> {
+        let answer = self.abci_query(&format!("{QUERY_SERVICE}{name}"), &request.encode_to_vec(), 0, false)?;
+        A::decode(answer.value.as_slice()).map_err(|error| self.bad_answer(name, error))
+    }
+
+    fn bad_answer(&self, name: &str, why: impl std::fmt::Display) -> ClientError {
+        let method = format!("{QUERY_SERVICE}{name}");
+        ClientError::Malformed { addr: self.addr().to_owned(), method, why: why.to_string() }
+    }
+}

@@ -1,0 +1,197 @@
+//! Building and signing transactions.
+
+use cosmrs::tx::{Body, Fee, SignDoc, SignerInfo};
+use cosmrs::{Any, Coin, Denom};
+use prost::{Message, Name};
+use sha2::{Digest, Sha256};
+use tendermint::Hash;
+
+use crate::{Amount, ClientError, DENOM, Key};
+
+/// A transaction in the making: messages, memo, fee, gas limit, last height.
+#[derive(Clone, Debug, Default)]
+pub struct TxBuilder {
+    messages: Vec<Any>,
+    memo: String,
+    fee: Amount,
+    gas_limit: u64,
+    timeout_height: u32,
+}
+
+/// What a signature covers besides the transaction itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignerData {
+    /// The chain's id.
+    pub chain_id: String,
+    /// The account's number, as [`crate::Client::account`] gives it.
+    pub account_number: u64,
+    /// The sequence that the account's next transaction must have.
+    pub sequence: u64,
+}
+
+/// A signed transaction, ready to be broadcast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTx {
+    bytes: Vec<u8>,
+}
+
+impl TxBuilder {
+    /// No message, no fee.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a message.
+    #[must_use]
+    pub fn message<M: Message + Name>(self, message: &M) -> Self {
+        self.any(Any { type_url: format!("/{}", M::full_name()), value: message.encode_to_vec() })
+    }
+
+    /// Adds a message that is packed already.
+    #[must_use]
+    pub fn any(mut self, message: Any) -> Self {
+        self.messages.push(message);
+        self
+    }
+
+    /// Sets the memo.
+    #[must_use]
+    pub fn memo(mut self, memo: impl Into<String>) -> Self {
+        self.memo = memo.into();
+        self
+    }
+
+    /// Sets the fee, in [`DENOM`].
+    #[must_use]
+    pub fn fee(mut self, fee: Amount) -> Self {
+        self.fee = fee;
+        self
+    }
+
+    /// Sets the gas limit. Capstan ignores it; explorers show it.
+    #[must_use]
+    pub fn gas_limit(mut self, gas_limit: u64) -> Self {
+        self.gas_limit = gas_limit;
+        self
+    }
+
+    /// The transaction must not be in a later block than this. 0: no limit.
+    #[must_use]
+    pub fn timeout_height(mut self, height: u32) -> Self {
+        self.timeout_height = height;
+        self
+    }
+
+    /// How many messages there are.
+    pub fn message_count(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether a fee was set.
+    pub fn has_fee(&self) -> bool {
+        self.fee != Amount(0)
+    }
+
+    /// Signs in SIGN_MODE_DIRECT.
+    ///
+    /// # Errors
+    /// [`ClientError::Tx`] if the chain id is none.
+    pub fn sign(&self, key: &Key, signer: &SignerData) -> Result<SignedTx, ClientError> {
+        let fault = |error: String| ClientError::Tx(error);
+        let body = Body::new(self.messages.clone(), self.memo.clone(), self.timeout_height);
+        let auth = SignerInfo::single_direct(Some(key.public_key()), signer.sequence).auth_info(self.coins()?);
+        let chain_id = signer.chain_id.parse().map_err(|_| fault(format!("{:?} is no chain id", signer.chain_id)))?;
+        let document = SignDoc::new(&body, &auth, &chain_id, signer.account_number).map_err(|e| fault(e.to_string()))?;
+        let signing_key = key.signing_key().ok_or_else(|| fault("the key cannot sign".to_owned()))?;
+        let raw = document.sign(&signing_key).map_err(|error| fault(error.to_string()))?;
+        raw.to_bytes().map(|bytes| SignedTx { bytes }).map_err(|error| fault(error.to_string()))
+    }
+
+    fn coins(&self) -> Result<Fee, ClientError> {
+        let denom: Denom = DENOM.parse().map_err(|error: cosmrs::ErrorReport| ClientError::Tx(error.to_string()))?;
+        let mut fee = Fee::from_amount_and_gas(Coin { denom, amount: self.fee.0 }, self.gas_limit);
+        // In the SDK's encoding no fee is no coin, not a coin of zero.
+        if self.fee == Amount(0) {
+            fee.amount.clear();
+        }
+        Ok(fee)
+    }
+}
+
+impl SignedTx {
+    /// The encoded `TxRaw`.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The transaction's hash: SHA-256 of its bytes.
+    pub fn hash(&self) -> Hash {
+        Hash::Sha256(Sha256::digest(&self.bytes).into())
+    }
+
+    /// A transaction from its bytes, which are not looked at.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cosmrs::crypto::secp256k1::{Signature, VerifyingKey};
+    use cosmrs::proto::cosmos::bank::v1beta1::MsgSend;
+    use cosmrs::proto::cosmos::tx::v1beta1::{SignDoc as RawSignDoc, TxRaw};
+    use cosmrs::tx::Tx;
+    use k256::ecdsa::signature::Verifier as _;
+
+    use super::*;
+
+    fn signer() -> SignerData {
+        SignerData { chain_id: "capstan-dev".into(), account_number: 3, sequence: 9 }
+    }
+
+    fn builder() -> TxBuilder {
+        let message = MsgSend { from_address: "a".into(), to_address: "b".into(), amount: vec![] };
+        TxBuilder::new().message(&message).memo("hello").fee(Amount(1500)).gas_limit(7).timeout_height(40)
+    }
+
+    #[test]
+    fn what_was_built_is_what_is_read() {
+        let tx = Tx::from_bytes(builder().sign(&Key::dev(0), &signer()).unwrap().bytes()).unwrap();
+        assert_eq!(tx.body.messages[0].type_url, "/cosmos.bank.v1beta1.MsgSend");
+        assert_eq!((tx.body.memo.as_str(), tx.body.timeout_height.value()), ("hello", 40));
+        assert_eq!((tx.auth_info.fee.gas_limit, tx.auth_info.signer_infos[0].sequence), (7, 9));
+        assert_eq!(tx.auth_info.fee.amount[0].to_string(), "1500ucap");
+        let free = builder().fee(Amount(0)).sign(&Key::dev(0), &signer()).unwrap();
+        assert!(Tx::from_bytes(free.bytes()).unwrap().auth_info.fee.amount.is_empty());
+    }
+
+    #[test]
+    fn the_signature_is_low_s_and_covers_chain_account_and_sequence() {
+        let key = Key::dev(0);
+        let verifies = |bytes: &[u8], chain_id: &str, account_number| {
+            let raw = TxRaw::decode(bytes).unwrap();
+            let signature = Signature::from_slice(&raw.signatures[0]).unwrap();
+            assert!(signature.normalize_s().is_none(), "low s");
+            let document = RawSignDoc {
+                body_bytes: raw.body_bytes,
+                auth_info_bytes: raw.auth_info_bytes,
+                chain_id: chain_id.to_owned(),
+                account_number,
+            };
+            let public = VerifyingKey::from_sec1_bytes(&key.public_key().to_bytes()).unwrap();
+            public.verify(&document.encode_to_vec(), &signature).is_ok()
+        };
+        let signed = builder().sign(&key, &signer()).unwrap();
+        assert!(verifies(signed.bytes(), "capstan-dev", 3));
+        assert!(!verifies(signed.bytes(), "capstan-dev", 4));
+        assert!(!verifies(signed.bytes(), "other", 3));
+        let next = SignerData { sequence: 10, ..signer() };
+        assert_ne!(builder().sign(&key, &next).unwrap().hash(), signed.hash());
+    }
+
+    #[test]
+    fn a_bad_chain_id_is_named() {
+        let bad = SignerData { chain_id: "no spaces".into(), ..signer() };
+        assert!(builder().sign(&Key::dev(0), &bad).unwrap_err().to_string().contains("no spaces"));
+    }
+}

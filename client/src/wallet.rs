@@ -1,0 +1,383 @@
+//! A client with a key: transactions that are signed, paid for, sent and waited for.
+
+use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use capstan_app::proto;
+use capstan_genesis::{Address, Amount, Params};
+use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
+use cosmrs::proto::cosmos::base::abci::v1beta1::TxMsgData;
+use cosmrs::proto::cosmos::base::v1beta1::Coin;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use prost::{Message, Name};
+use sha2::{Digest, Sha256};
+use tendermint::Hash;
+
+use crate::{Bundle, Client, ClientError, DENOM, Deadline, Key, MessageResult, SignerData, TxBuilder, smallcaps};
+
+/// How long blocks and answers are waited for unless [`Wallet::with_timeout`] says otherwise.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The application's code for a wrong sequence.
+const CODE_SEQUENCE: u32 = 12;
+
+/// What a transaction may need besides a bundle's bytes: body, signer, fee, signature, ids.
+const TX_OVERHEAD_BYTES: u64 = 4_096;
+
+/// A client and a key. It signs with the sequences that it counts itself, so several transactions can wait for one
+/// block; a wallet per key and process is enough, and more than one get in each other's way.
+#[derive(Debug)]
+pub struct Wallet {
+    client: Client,
+    key: Key,
+    timeout: Duration,
+    signer: Mutex<Option<SignerData>>,
+}
+
+/// A transaction that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxOutcome {
+    /// Its hash.
+    pub hash: Hash,
+    /// The height of its block.
+    pub height: u64,
+    /// Each message's encoded response.
+    pub responses: Vec<Vec<u8>>,
+}
+
+/// The arguments of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Args {
+    body: String,
+    slots: Vec<String>,
+}
+
+/// What a vat is to be made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreateVat {
+    /// An installed bundle.
+    pub bundle_id: String,
+    /// A name for people; may be empty.
+    pub name: String,
+    /// The vat's `vatParameters`; `None` is an empty record.
+    pub parameters: Option<Args>,
+    /// The computrons bought into its meter; 0 is the chain's default.
+    pub computrons: u64,
+}
+
+/// A vat that was created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatedVat {
+    /// Its id, `vN`.
+    pub vat_id: String,
+    /// Its root object in the account's channel.
+    pub root: String,
+    /// Its admin object in the account's channel.
+    pub admin: String,
+    /// The transaction that asked for it.
+    pub hash: Hash,
+}
+
+impl TxOutcome {
+    /// The response to message `index`.
+    ///
+    /// # Errors
+    /// [`ClientError::Tx`] if there is none of this type.
+    pub fn response<M: Message + Default>(&self, index: usize) -> Result<M, ClientError> {
+        let fault = |why: String| ClientError::Tx(format!("transaction {}: response {index}: {why}", self.hash));
+        let bytes = self.responses.get(index).ok_or_else(|| fault("there is none".to_owned()))?;
+        M::decode(bytes.as_slice()).map_err(|error| fault(error.to_string()))
+    }
+}
+
+impl Args {
+    /// Plain JSON without references: an array of arguments, or a record of parameters.
+    pub fn json(json: impl Into<String>) -> Self {
+        Self { body: json.into(), slots: Vec::new() }
+    }
+
+    /// Smallcaps (without the `#`) over references of the account's channel: `$0` is the first slot.
+    pub fn smallcaps(json: &str, slots: Vec<String>) -> Self {
+        Self { body: format!("#{json}"), slots }
+    }
+
+    fn capdata(&self) -> proto::CapData {
+        proto::CapData { body: self.body.clone(), slots: self.slots.clone() }
+    }
+}
+
+impl CreateVat {
+    /// A vat of this bundle, without name and parameters, with the chain's default computrons.
+    pub fn of(bundle_id: &str) -> Self {
+        Self { bundle_id: bundle_id.to_owned(), ..Self::default() }
+    }
+}
+
+impl Wallet {
+    /// A wallet for `key`.
+    pub fn new(client: &Client, key: Key) -> Self {
+        Self { client: client.clone(), key, timeout: DEFAULT_TIMEOUT, signer: Mutex::new(None) }
+    }
+
+    /// Sets how long blocks and answers are waited for.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The account's address.
+    pub fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Installs a bundle: in one transaction if it fits, in pieces otherwise. Compresses it if that helps.
+    ///
+    /// # Errors
+    /// [`ClientError::BundleTooLarge`], or as [`Wallet::submit`].
+    pub fn install_bundle(&self, bundle: &Bundle) -> Result<TxOutcome, ClientError> {
+        let params = self.client.params()?;
+        let size = bundle.bytes.len() as u64;
+        if size > params.max_bundle_bytes {
+            return Err(ClientError::BundleTooLarge { size, limit: params.max_bundle_bytes });
+        }
+        let packed = Packed::of(&bundle.bytes);
+        if packed.bytes.len() as u64 + TX_OVERHEAD_BYTES > params.max_tx_bytes {
+            return self.upload(bundle, &packed, &params);
+        }
+        let message = proto::MsgInstallBundle {
+            submitter: self.address().to_string(),
+            bundle: packed.bytes,
+            compression: packed.compression.into(),
+            uncompressed_size: size,
+            bundle_id: bundle.id.clone(),
+        };
+        self.submit(TxBuilder::new().message(&message), size)
+    }
+
+    /// Creates a vat and waits until it runs.
+    ///
+    /// # Errors
+    /// [`ClientError::NotCreated`] if the factory refuses or the vat fails, or as [`Wallet::submit`].
+    pub fn create_vat(&self, vat: &CreateVat) -> Result<CreatedVat, ClientError> {
+        let message = proto::MsgCreateVat {
+            owner: self.address().to_string(),
+            bundle_id: vat.bundle_id.clone(),
+            name: vat.name.clone(),
+            parameters: vat.parameters.as_ref().map(Args::capdata),
+            computrons: vat.computrons,
+        };
+        let result = self.submit_and_wait(&message)?;
+        let not_created =
+            || ClientError::NotCreated { status: result.status.clone(), value: result.value.body.clone() };
+        if result.status != "fulfilled" {
+            return Err(not_created());
+        }
+        CreatedVat::read(&result).ok_or_else(not_created)
+    }
+
+    /// Sends `method(args)` to `target`, an object or promise of the account's channel, and waits for the answer. That
+    /// the answer is a rejection is no error here.
+    ///
+    /// # Errors
+    /// [`ClientError::Timeout`] if there is no answer in time, or as [`Wallet::submit`].
+    pub fn send(&self, target: &str, method: &str, args: &Args) -> Result<MessageResult, ClientError> {
+        self.submit_and_wait(&self.send_message(target, method, args))
+    }
+
+    /// Sends `method(args)` to `target` and does not wait for the answer: [`Client::wait_result`] does.
+    ///
+    /// # Errors
+    /// As [`Wallet::submit`].
+    pub fn send_only(&self, target: &str, method: &str, args: &Args) -> Result<TxOutcome, ClientError> {
+        self.submit(TxBuilder::new().message(&self.send_message(target, method, args)), 0)
+    }
+
+    /// Ends a vat by its admin object; `reason` as in [`Args`].
+    ///
+    /// # Errors
+    /// As [`Wallet::send`].
+    pub fn terminate_vat(&self, admin: &str, reason: Option<&Args>) -> Result<MessageResult, ClientError> {
+        self.submit_and_wait(&proto::MsgTerminateVat {
+            sender: self.address().to_string(),
+            admin: admin.to_owned(),
+            reason: reason.map(Args::capdata),
+        })
+    }
+
+    /// Gives up imported objects.
+    ///
+    /// # Errors
+    /// As [`Wallet::submit`].
+    pub fn drop_refs(&self, refs: &[String]) -> Result<TxOutcome, ClientError> {
+        let message = proto::MsgDrop { sender: self.address().to_string(), refs: refs.to_vec() };
+        self.submit(TxBuilder::new().message(&message), 0)
+    }
+
+    /// Acknowledges the outbox up to and with entry `through`.
+    ///
+    /// # Errors
+    /// As [`Wallet::submit`].
+    pub fn acknowledge(&self, through: u64) -> Result<TxOutcome, ClientError> {
+        let message = proto::MsgAck { sender: self.address().to_string(), through };
+        self.submit(TxBuilder::new().message(&message), 0)
+    }
+
+    /// Moves coins.
+    ///
+    /// # Errors
+    /// As [`Wallet::submit`].
+    pub fn transfer(&self, to: &Address, amount: Amount) -> Result<TxOutcome, ClientError> {
+        let message = MsgBankSend {
+            from_address: self.address().to_string(),
+            to_address: to.to_string(),
+            amount: vec![Coin { denom: DENOM.to_owned(), amount: amount.0.to_string() }],
+        };
+        self.submit(TxBuilder::new().message(&message), 0)
+    }
+
+    /// Signs the transaction with the next sequence and the least fee, sends it, and waits for its block.
+    /// `declared_bytes` are stored beside the transaction's own: those of a bundle, uncompressed. A fee that is set is
+    /// kept.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Timeout`], [`ClientError::Tx`], or as
+    /// [`Client::call`].
+    pub fn submit(&self, tx: TxBuilder, declared_bytes: u64) -> Result<TxOutcome, ClientError> {
+        let hash = match self.broadcast(&tx, declared_bytes) {
+            // Another process has used the account: its sequence is asked for again, once.
+            Err(ClientError::Refused { code: CODE_SEQUENCE, .. }) => {
+                *self.signer() = None;
+                self.broadcast(&tx, declared_bytes)?
+            }
+            other => other?,
+        };
+        let info = self.client.wait_tx(hash, Deadline::after(self.timeout))?;
+        let data = TxMsgData::decode(info.data.as_slice()).map_err(|error| ClientError::Malformed {
+            addr: self.client.addr().to_owned(),
+            method: "tx".to_owned(),
+            why: format!("the result's data is no TxMsgData: {error}"),
+        })?;
+        let responses = data.msg_responses.into_iter().map(|response| response.value).collect();
+        Ok(TxOutcome { hash, height: info.height, responses })
+    }
+
+    fn send_message(&self, target: &str, method: &str, args: &Args) -> proto::MsgSend {
+        // Without arguments a body is left out; an empty one would be malformed.
+        let args = Some(args.capdata()).filter(|args| !args.body.is_empty());
+        let (target, method) = (target.to_owned(), method.to_owned());
+        proto::MsgSend { sender: self.address().to_string(), target, method, args }
+    }
+
+    fn submit_and_wait<M: Message + Name>(&self, message: &M) -> Result<MessageResult, ClientError> {
+        let outcome = self.submit(TxBuilder::new().message(message), 0)?;
+        self.client.wait_result(outcome.hash, 0, Deadline::after(self.timeout))
+    }
+
+    fn upload(&self, bundle: &Bundle, packed: &Packed, params: &Params) -> Result<TxOutcome, ClientError> {
+        let room = params.max_tx_bytes.saturating_sub(TX_OVERHEAD_BYTES).max(1);
+        let chunk_bytes = usize::try_from(params.max_chunk_bytes.min(room)).unwrap_or(usize::MAX).max(1);
+        let pieces: Vec<&[u8]> = packed.bytes.chunks(chunk_bytes).collect();
+        let info = |piece: &&[u8]| proto::ChunkInfo {
+            sha256: Sha256::digest(piece).to_vec(),
+            size: piece.len() as u64,
+        };
+        let submitter = self.address().to_string();
+        let begin = proto::MsgBeginUpload {
+            submitter: submitter.clone(),
+            bundle_id: bundle.id.clone(),
+            compression: packed.compression.into(),
+            uncompressed_size: bundle.bytes.len() as u64,
+            chunks: pieces.iter().map(info).collect(),
+        };
+        let mut outcome = self.submit(TxBuilder::new().message(&begin), bundle.bytes.len() as u64)?;
+        let upload_id = outcome.response::<proto::MsgBeginUploadResponse>(0)?.upload_id;
+        for (index, piece) in (0_u32..).zip(pieces) {
+            let data = piece.to_vec();
+            let chunk = proto::MsgUploadChunk { submitter: submitter.clone(), upload_id: upload_id.clone(), index, data };
+            outcome = self.submit(TxBuilder::new().message(&chunk), 0)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Signs and sends; the lock is held so that transactions arrive in the order of their sequences.
+    fn broadcast(&self, tx: &TxBuilder, declared_bytes: u64) -> Result<Hash, ClientError> {
+        let mut signer = self.signer();
+        let current = match signer.take() {
+            Some(known) => known,
+            None => self.client.signer_data(&self.address())?,
+        };
+        let signed = self.with_fee(tx, declared_bytes, &current)?.sign(&self.key, &current)?;
+        let sent = self.client.broadcast_sync(&signed);
+        let used = match &sent {
+            Ok(_) => 1,
+            Err(ClientError::Refused { code, .. }) if *code != CODE_SEQUENCE => 0,
+            // Whether the sequence was used is not known: it is asked for next time.
+            Err(_) => return sent,
+        };
+        *signer = Some(SignerData { sequence: current.sequence + used, ..current });
+        sent
+    }
+
+    /// The transaction with the least fee that the chain takes, unless it has one.
+    fn with_fee(&self, tx: &TxBuilder, declared_bytes: u64, signer: &SignerData) -> Result<TxBuilder, ClientError> {
+        if tx.has_fee() {
+            return Ok(tx.clone());
+        }
+        let fees = self.client.params()?.fees;
+        // Measured with the largest fee, so that the real one makes the transaction no longer.
+        let measured = tx.clone().fee(Amount(u128::MAX)).sign(&self.key, signer)?;
+        let bytes = measured.bytes().len() as u128 + u128::from(declared_bytes);
+        let messages = fees.per_message.0.saturating_mul(tx.message_count() as u128);
+        let fee = fees.per_tx.0.saturating_add(fees.per_byte.0.saturating_mul(bytes)).saturating_add(messages);
+        Ok(tx.clone().fee(Amount(fee)))
+    }
+
+    fn signer(&self) -> std::sync::MutexGuard<'_, Option<SignerData>> {
+        // A panic while it was held leaves at worst no sequence, which is then asked for.
+        self.signer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CreatedVat {
+    /// `{vatID, root, adminNode}`, the answer of the account's factory.
+    fn read(result: &MessageResult) -> Option<Self> {
+        let fields = smallcaps::record(&result.value)?;
+        let slots = &result.value.slots;
+        Some(Self {
+            vat_id: smallcaps::text(fields.get("vatID")?)?,
+            root: smallcaps::reference(fields.get("root")?, slots)?,
+            admin: smallcaps::reference(fields.get("adminNode")?, slots)?,
+            hash: result.hash,
+        })
+    }
+}
+
+/// A bundle as it travels.
+struct Packed {
+    bytes: Vec<u8>,
+    compression: proto::Compression,
+}
+
+impl Packed {
+    fn of(bytes: &[u8]) -> Self {
+        let gzip = || -> std::io::Result<Vec<u8>> {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(bytes)?;
+            encoder.finish()
+        };
+        match gzip() {
+            Ok(smaller) if smaller.len() < bytes.len() => {
+                Self { bytes: smaller, compression: proto::Compression::Gzip }
+            }
+            _ => Self { bytes: bytes.to_vec(), compression: proto::Compression::None },
+        }
+    }
+}
