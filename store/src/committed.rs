@@ -4,9 +4,12 @@
 
 use std::{collections::HashMap, ops::Bound};
 
-use redb::{AccessGuard, Range};
+use redb::AccessGuard;
 
-use crate::{Error, Snapshot};
+use crate::{
+    Error, Snapshot,
+    snapshot::{Entries, Lent},
+};
 
 /// A snapshot and what a block has read of it.
 pub(crate) struct Committed {
@@ -65,7 +68,7 @@ impl Committed {
     pub(crate) fn first_from(
         &mut self,
         from: Bound<&[u8]>,
-    ) -> Result<Option<(&[u8], &[u8])>, Error> {
+    ) -> Result<Option<BorrowedEntry<'_>>, Error> {
         let advanced = match &mut self.cursor {
             Some(cursor) => cursor.advance_to(from)?,
             None => false,
@@ -76,6 +79,9 @@ impl Committed {
         Ok(self.cursor.as_ref().and_then(Cursor::entry))
     }
 }
+
+/// A key and its value.
+type BorrowedEntry<'a> = (&'a [u8], &'a [u8]);
 
 /// What an entry costs beside its bytes, roughly.
 const ENTRY_BYTES: usize = 64;
@@ -88,17 +94,12 @@ const MAX_CACHE_BYTES: usize = 64 << 20;
 /// place where the search for it began. So iteration, with whatever the levels above put between or
 /// took away, descends the database's tree once.
 struct Cursor {
-    range: Range<'static, &'static [u8], &'static [u8]>,
+    range: Entries,
     /// Where the search began.
     from: Bound<Vec<u8>>,
     /// The first entry from there on.
-    head: Option<Guards>,
+    head: Option<(Lent, Lent)>,
 }
-
-type Guards = (
-    AccessGuard<'static, &'static [u8]>,
-    AccessGuard<'static, &'static [u8]>,
-);
 
 impl Cursor {
     fn seek(snapshot: &Snapshot, from: Bound<&[u8]>) -> Result<Self, Error> {
@@ -138,7 +139,7 @@ impl Cursor {
         }
     }
 
-    fn entry(&self) -> Option<(&[u8], &[u8])> {
+    fn entry(&self) -> Option<BorrowedEntry<'_>> {
         let (key, value) = self.head.as_ref()?;
         Some((key.value(), value.value()))
     }

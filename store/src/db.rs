@@ -126,6 +126,18 @@ pub(crate) fn create_file(file: &Path, options: &Options) -> Result<Database, Er
     Ok(db)
 }
 
+/// Makes an empty store in `file`; one that is there and not in use is thrown away.
+pub(crate) fn replace_file(file: &Path, options: &Options) -> Result<Database, Error> {
+    let exists = file.try_exists().map_err(|source| io_error(file, source))?;
+    if exists {
+        if let Err(DatabaseError::DatabaseAlreadyOpen) = builder(options).open(file) {
+            return Err(locked(file));
+        }
+        fs::remove_file(file).map_err(|source| io_error(file, source))?;
+    }
+    create_file(file, options)
+}
+
 /// Renames a closed database file and makes the new name durable.
 pub(crate) fn move_into_place(from: &Path, to: &Path) -> Result<(), Error> {
     fs::rename(from, to).map_err(|source| io_error(from, source))?;

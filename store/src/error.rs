@@ -6,9 +6,10 @@ use capstan_kernel_ports::{Hash, store::StoreFault};
 
 /// A failure of the store.
 ///
-/// [`Error::OpenLevels`], [`Error::Stale`], [`Error::Height`], [`Error::EmptyKey`] and
-/// [`Error::TooLong`] are mistakes of the caller and leave the store as it was; all others are
-/// faults of this node.
+/// [`Error::OpenLevels`], [`Error::Stale`], [`Error::Height`], [`Error::EmptyKey`],
+/// [`Error::TooLong`] and [`Error::Local`] are mistakes of the caller, [`Error::Import`] and
+/// [`Error::ImportedRoot`] of whoever sent the stream; all others are faults of this node. None but
+/// a failing disk changes the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another process (or another `Store` of this one) has the file open.
@@ -107,6 +108,10 @@ pub enum Error {
         /// The greatest length in bytes.
         limit: usize,
     },
+
+    /// A proof was asked for a key that begins with `local.`.
+    #[error("a key that begins with `local.` is outside the root hash: nothing can be proven")]
+    Local,
 
     /// An imported stream is malformed or does not give the state it was announced to give.
     #[error("import refused: {0}")]

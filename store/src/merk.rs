@@ -173,4 +173,5 @@ impl Commit for Collector<'_> {
 }
 
 /// No value of ours has a cost of its own.
-const NO_COST: Option<&fn(&[u8], &GroveVersion) -> Option<ValueDefinedCostType>> = None;
+const NO_COST: Option<&CostOf> = None;
+type CostOf = fn(&[u8], &GroveVersion) -> Option<ValueDefinedCostType>;

@@ -15,6 +15,10 @@ use crate::{
 
 /// The nodes of a committed Merkle tree.
 pub(crate) type NodeTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+/// Bytes lent by the database.
+pub(crate) type Lent = AccessGuard<'static, &'static [u8]>;
+/// Keys and values lent by the database, in key order.
+pub(crate) type Entries = Range<'static, &'static [u8], &'static [u8]>;
 
 /// The state as it was committed at one height, whatever is committed later.
 ///
@@ -57,11 +61,6 @@ impl Snapshot {
         &self.0.tree
     }
 
-    /// All keys and values.
-    pub(crate) fn flat(&self) -> &ReadOnlyTable<&'static [u8], &'static [u8]> {
-        &self.0.flat
-    }
-
     /// All blobs.
     pub(crate) fn blobs(&self) -> &ReadOnlyTable<[u8; 32], &'static [u8]> {
         &self.0.blob
@@ -73,18 +72,12 @@ impl Snapshot {
     }
 
     /// Lends the value of `key`.
-    pub(crate) fn lend(
-        &self,
-        key: &[u8],
-    ) -> Result<Option<AccessGuard<'static, &'static [u8]>>, Error> {
+    pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>, Error> {
         Ok(self.0.flat.get(key)?)
     }
 
     /// All entries from `from` on, in key order.
-    pub(crate) fn range(
-        &self,
-        from: Bound<&[u8]>,
-    ) -> Result<Range<'static, &'static [u8], &'static [u8]>, Error> {
+    pub(crate) fn range(&self, from: Bound<&[u8]>) -> Result<Entries, Error> {
         Ok(self.0.flat.range::<&[u8]>((from, Bound::Unbounded))?)
     }
 

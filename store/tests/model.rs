@@ -203,7 +203,7 @@ fn assert_same(random: &mut Random, state: &impl Read, model: &Map, round: u64) 
     for _ in 0..10 {
         probe(random, state, model);
     }
-    if round % 20 == 0 {
+    if round.is_multiple_of(20) {
         let expected: Vec<Entry> = model.clone().into_iter().collect();
         assert_eq!(common::all(state), expected, "round {round}");
     }

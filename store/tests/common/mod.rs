@@ -82,3 +82,65 @@ pub fn commit_entries(store: &Store, entries: &[(&[u8], &[u8])]) -> Hash {
 pub fn all(state: &impl Read) -> Vec<Entry> {
     state.scan(b"").expect("scan")
 }
+
+/// The writes of the block at `height` in tests that must know the state at every height: sets and
+/// removals of shared keys, and local ones.
+pub fn script(height: u64) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let mut random = Random::from(height);
+    let mut writes: Vec<_> = (0..60)
+        .map(|_| {
+            let key = format!("v{}.c.ko{}", random.below(9), random.below(40)).into_bytes();
+            let length = random.below(200);
+            let value = (!random.one_in(4)).then(|| random.bytes(length));
+            (key, value)
+        })
+        .collect();
+    writes.push((b"height".to_vec(), Some(height.to_be_bytes().to_vec())));
+    writes.push((
+        b"local.height".to_vec(),
+        Some(height.to_be_bytes().to_vec()),
+    ));
+    writes
+}
+
+/// The blob of the block at `height`.
+pub fn script_blob(height: u64) -> Vec<u8> {
+    Random::from(!height).bytes(5000)
+}
+
+/// A block with the script of `height`.
+pub fn scripted_block(store: &Store, height: u64) -> Block {
+    let mut block = store.begin_block();
+    for (key, value) in script(height) {
+        match value {
+            Some(value) => block.set(&key, value),
+            None => block.delete(&key),
+        }
+    }
+    block.put_blob(script_blob(height));
+    block
+}
+
+/// Checks that the store is, whole, what the scripts up to its height make of it.
+pub fn assert_scripted(store: &Store) {
+    let mut expected = std::collections::BTreeMap::new();
+    for height in 1..=store.height() {
+        for (key, value) in script(height) {
+            match value {
+                Some(value) => expected.insert(key, value),
+                None => expected.remove(&key),
+            };
+        }
+        let blob = script_blob(height);
+        let hash = Hash(<sha2::Sha256 as sha2::Digest>::digest(&blob).into());
+        assert_eq!(store.reader().blob(&hash).unwrap(), Some(blob));
+    }
+    let expected: Vec<Entry> = expected.into_iter().collect();
+    assert_eq!(
+        all(&store.reader()),
+        expected,
+        "at height {}",
+        store.height()
+    );
+    store.reader().deep_check().expect("deep check");
+}

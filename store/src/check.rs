@@ -1,0 +1,201 @@
+//! The deep check: everything that is stored agrees with itself and with the root.
+
+use capstan_kernel_ports::{Hash, store::LOCAL};
+use redb::ReadableTableMetadata as _;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Error, Snapshot,
+    merk::printable,
+    node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv},
+    tree::{TAG, leaf, tree_key},
+};
+
+/// What a deep check went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Keys inside the root hash; the tree has as many nodes.
+    pub keys: u64,
+    /// Keys that begin with `local.`. Nothing says what their values should be.
+    pub local_keys: u64,
+    /// Blobs.
+    pub blobs: u64,
+}
+
+impl Snapshot {
+    /// Computes every hash of this state anew: each tree node from its key, value and children up to
+    /// the root; the value of each key against its node; each blob against its name. Also checks
+    /// the order of keys, the heights in the nodes (which no hash binds, but which decide how the
+    /// tree will grow), and that no node or key is left over.
+    ///
+    /// Takes memory for one path of the tree, and time in proportion to the whole state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] with the first thing found wrong.
+    pub fn deep_check(&self) -> Result<Checked, Error> {
+        let mut nodes = 0;
+        let root = match &self.meta().root_key {
+            Some(key) => {
+                let range = Keys::default();
+                check_subtree(self, key, range, MAX_HEIGHT, &mut nodes)?.hash
+            }
+            None => NO_CHILD,
+        };
+        if Hash(root) != self.root() {
+            return Err(damaged(format!(
+                "the tree's root is {}, the recorded one {}",
+                Hash(root),
+                self.root()
+            )));
+        }
+        let (keys, local_keys) = check_entries(self)?;
+        let stored = self.nodes().len()?;
+        if nodes != keys || stored != keys {
+            return Err(damaged(format!(
+                "{keys} keys, but {nodes} nodes in the tree and {stored} in its table"
+            )));
+        }
+        Ok(Checked {
+            keys,
+            local_keys,
+            blobs: check_blobs(self)?,
+        })
+    }
+}
+
+/// What a checked subtree comes to.
+struct Subtree {
+    hash: [u8; 32],
+    /// The heights of its root's children.
+    heights: (u8, u8),
+}
+
+impl Subtree {
+    fn height(&self) -> u8 {
+        1 + self.heights.0.max(self.heights.1) // at most MAX_HEIGHT, see `check_subtree`
+    }
+}
+
+/// The open interval in which the keys of a subtree must lie.
+#[derive(Clone, Copy, Default)]
+struct Keys<'a> {
+    above: Option<&'a [u8]>,
+    below: Option<&'a [u8]>,
+}
+
+/// Checks the subtree whose root is at `key`; it must be at most `limit` high. Counts its nodes.
+fn check_subtree(
+    state: &Snapshot,
+    key: &[u8],
+    range: Keys<'_>,
+    limit: u8,
+    nodes: &mut u64,
+) -> Result<Subtree, Error> {
+    let wrong = |what: &str| damaged(format!("the tree node {:?} has {what}", printable(key)));
+    if range.above.is_some_and(|above| key <= above)
+        || range.below.is_some_and(|below| key >= below)
+    {
+        return Err(wrong("a place out of the order of keys"));
+    }
+    let guard = state.node(key)?;
+    let node = Node::parse(guard.value()).map_err(|problem| problem.at(key))?;
+    if node.value[0] != TAG {
+        return Err(wrong("a value with another tag than 0"));
+    }
+    let value_hash = grovedb_merk::tree::value_hash(&node.value).value;
+    if value_hash != node.value_hash || hash_kv(key, &value_hash) != node.kv_hash {
+        return Err(wrong("a value that does not give its hash"));
+    }
+    *nodes += 1;
+    let below_here = Keys {
+        below: Some(key),
+        ..range
+    };
+    let above_here = Keys {
+        above: Some(key),
+        ..range
+    };
+    let mut check = |link: Option<&NodeLink<'_>>, range| match link {
+        Some(link) => check_child(state, key, link, range, limit, nodes),
+        None => Ok((NO_CHILD, 0)),
+    };
+    let left = check(node.left.as_ref(), below_here)?;
+    let right = check(node.right.as_ref(), above_here)?;
+    Ok(Subtree {
+        hash: hash_children(&node.kv_hash, &left.0, &right.0),
+        heights: (left.1, right.1),
+    })
+}
+
+/// Checks a child of the node at `parent` and what the node knows of it; returns its hash and height.
+fn check_child(
+    state: &Snapshot,
+    parent: &[u8],
+    link: &NodeLink<'_>,
+    range: Keys<'_>,
+    limit: u8,
+    nodes: &mut u64,
+) -> Result<([u8; 32], u8), Error> {
+    // Heights fall towards the leaves, so however the nodes are linked, this comes to an end.
+    if link.height() >= limit {
+        return Err(damaged(format!(
+            "the tree node {:?} has a child that is too high",
+            printable(parent)
+        )));
+    }
+    let child = check_subtree(state, link.key, range, link.height(), nodes)?;
+    if child.hash != link.hash || child.heights != link.heights {
+        return Err(damaged(format!(
+            "the tree node {:?} has another hash or height than its parent {:?} says",
+            printable(link.key),
+            printable(parent)
+        )));
+    }
+    Ok((child.hash, child.height()))
+}
+
+/// Checks every key outside `local.` against its tree node; returns how many are inside and outside
+/// of the root hash.
+fn check_entries(state: &Snapshot) -> Result<(u64, u64), Error> {
+    let (mut keys, mut local_keys) = (0, 0);
+    for entry in state.range(std::ops::Bound::Unbounded)? {
+        let (key, value) = entry?;
+        let (key, value) = (key.value(), value.value());
+        if key.starts_with(LOCAL) {
+            local_keys += 1;
+            continue;
+        }
+        keys += 1;
+        let tree_key = tree_key(key);
+        let guard = state.node(&tree_key)?;
+        let node = Node::parse(guard.value()).map_err(|problem| problem.at(&tree_key))?;
+        if node.value != leaf(value) {
+            return Err(damaged(format!(
+                "the value of {:?} is not the one in the tree",
+                printable(key)
+            )));
+        }
+    }
+    Ok((keys, local_keys))
+}
+
+fn check_blobs(state: &Snapshot) -> Result<u64, Error> {
+    let mut blobs = 0;
+    for entry in state.blobs().range::<[u8; 32]>(..)? {
+        let (name, bytes) = entry?;
+        let hash: [u8; 32] = Sha256::digest(bytes.value()).into();
+        if hash != name.value() {
+            return Err(damaged(format!(
+                "the blob {} has other content",
+                Hash(name.value())
+            )));
+        }
+        blobs += 1;
+    }
+    Ok(blobs)
+}
+
+fn damaged(what: String) -> Error {
+    Error::Damaged(what)
+}

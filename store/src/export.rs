@@ -1,0 +1,147 @@
+//! A whole state, cut into chunks.
+
+use capstan_kernel_ports::store::LOCAL;
+use redb::{AccessGuard, Key, Range};
+
+use crate::{
+    Error, Snapshot,
+    snapshot::{Entries, Lent},
+    stream::{Header, Kind, MARK, append},
+};
+
+/// The chunks of a whole state, in order: an iterator that ends after the last, or after an error.
+///
+/// It holds a snapshot, so the chain goes on meanwhile, and in memory one chunk and the longest
+/// record. Without local keys two stores with the same state and blobs give the same chunks.
+pub struct Export {
+    snapshot: Snapshot,
+    chunk_bytes: usize,
+    with_local: bool,
+    stage: Stage,
+    /// What is encoded, of which the first `sent` bytes are out.
+    buffer: Vec<u8>,
+    sent: usize,
+    records: u64,
+}
+
+impl Snapshot {
+    /// Exports this state in chunks of `chunk_bytes` (the last one may be shorter). `with_local`
+    /// includes the keys that begin with `local.`, for a copy of this very node: no other node could
+    /// check them.
+    pub fn export(&self, chunk_bytes: usize, with_local: bool) -> Export {
+        Export {
+            snapshot: self.clone(),
+            chunk_bytes: chunk_bytes.max(1),
+            with_local,
+            stage: Stage::Header,
+            buffer: Vec::new(),
+            sent: 0,
+            records: 0,
+        }
+    }
+}
+
+impl Iterator for Export {
+    type Item = Result<Vec<u8>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.buffer.len() - self.sent < self.chunk_bytes && !matches!(self.stage, Stage::Done)
+        {
+            if let Err(error) = self.encode_more() {
+                self.stage = Stage::Done;
+                self.buffer.clear();
+                self.sent = 0;
+                return Some(Err(error));
+            }
+        }
+        let end = self.buffer.len().min(self.sent + self.chunk_bytes);
+        let chunk = self.buffer[self.sent..end].to_vec();
+        self.sent = end;
+        if self.sent == self.buffer.len() {
+            self.buffer.clear();
+            self.sent = 0;
+        }
+        (!chunk.is_empty()).then_some(Ok(chunk))
+    }
+}
+
+impl std::fmt::Debug for Export {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Export")
+            .field("snapshot", &self.snapshot)
+            .field("records", &self.records)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What comes next.
+enum Stage {
+    Header,
+    Nodes(Entries),
+    Entries(Entries),
+    Blobs(Range<'static, [u8; 32], &'static [u8]>),
+    End,
+    Done,
+}
+
+impl Export {
+    /// Encodes one record, or goes on to the next stage.
+    fn encode_more(&mut self) -> Result<(), Error> {
+        self.stage = match &mut self.stage {
+            Stage::Header => {
+                let header = encode_header(&self.snapshot);
+                append(&mut self.buffer, Kind::Header, MARK, &header);
+                Stage::Nodes(self.snapshot.nodes().range::<&[u8]>(..)?)
+            }
+            Stage::Nodes(nodes) => match next(nodes)? {
+                Some((key, node)) => {
+                    append(&mut self.buffer, Kind::Node, key.value(), node.value());
+                    self.records += 1;
+                    return Ok(());
+                }
+                None => Stage::Entries(self.snapshot.range(std::ops::Bound::Unbounded)?),
+            },
+            Stage::Entries(entries) => match next(entries)? {
+                Some((key, value)) => {
+                    if self.with_local || !key.value().starts_with(LOCAL) {
+                        append(&mut self.buffer, Kind::Entry, key.value(), value.value());
+                        self.records += 1;
+                    }
+                    return Ok(());
+                }
+                None => Stage::Blobs(self.snapshot.blobs().range::<[u8; 32]>(..)?),
+            },
+            Stage::Blobs(blobs) => match next(blobs)? {
+                Some((hash, bytes)) => {
+                    append(&mut self.buffer, Kind::Blob, &hash.value(), bytes.value());
+                    self.records += 1;
+                    return Ok(());
+                }
+                None => Stage::End,
+            },
+            Stage::End => {
+                let records = self.records.to_be_bytes();
+                append(&mut self.buffer, Kind::End, b"", &records);
+                Stage::Done
+            }
+            Stage::Done => return Ok(()),
+        };
+        Ok(())
+    }
+}
+
+fn encode_header(snapshot: &Snapshot) -> Vec<u8> {
+    let meta = snapshot.meta();
+    let header = Header {
+        height: meta.height,
+        root: meta.root.0,
+        root_key: meta.root_key.clone(),
+    };
+    header.encode()
+}
+
+fn next<K: Key + 'static>(
+    range: &mut Range<'static, K, &'static [u8]>,
+) -> Result<Option<(AccessGuard<'static, K>, Lent)>, Error> {
+    Ok(range.next().transpose()?)
+}

@@ -1,0 +1,271 @@
+//! Making a store of an exported state.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use capstan_kernel_ports::{Hash, store::LOCAL};
+use redb::{Database, Durability, WriteTransaction};
+
+use crate::{
+    Error, Options, Snapshot, Store,
+    db::{self, BLOB, FLAT, Meta, TREE},
+    stream::{Header, Kind, Record},
+};
+
+/// What an imported state must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The height at which it was committed.
+    pub height: u64,
+    /// Its root hash, from a source that is trusted.
+    pub root: Hash,
+    /// Take keys that begin with `local.` too. Nothing can check them: only for an export that this
+    /// node, or one as trusted, has made.
+    pub local: bool,
+}
+
+/// A state that is being imported, in a file of its own beside where the store will be. Dropping it
+/// unfinished leaves nothing behind.
+///
+/// Whatever the stream holds, it costs at most the memory of one record and one batch; and no
+/// store appears before [`Import::finish`] has checked all of it against the expected root.
+pub struct Import {
+    /// None only while it is being finished or dropped.
+    db: Option<Database>,
+    directory: PathBuf,
+    file: PathBuf,
+    options: Options,
+    expected: Expected,
+    /// The part of a record that has come.
+    partial: Vec<u8>,
+    /// The header, once it has come.
+    header: Option<Header>,
+    /// The last record, which must be less than the next one.
+    last: Option<(Kind, Vec<u8>)>,
+    records: u64,
+    /// The bytes written since the last sync.
+    unsynced_bytes: usize,
+}
+
+impl Import {
+    /// Begins an import into `directory`, which must have no store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`]; [`Error::Locked`] if another import goes on there; [`Error::Io`].
+    pub fn begin(
+        directory: impl AsRef<Path>,
+        options: Options,
+        expected: Expected,
+    ) -> Result<Self, Error> {
+        let directory = directory.as_ref().to_owned();
+        fs::create_dir_all(&directory).map_err(|error| db::io_error(&directory, error))?;
+        check_vacant(&directory)?;
+        let file = directory.join(format!("{}.import", db::FILE));
+        Ok(Self {
+            db: Some(db::replace_file(&file, &options)?),
+            directory,
+            file,
+            options,
+            expected,
+            partial: Vec::new(),
+            header: None,
+            last: None,
+            records: 0,
+            unsynced_bytes: 0,
+        })
+    }
+
+    /// Takes the next chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Import`] and [`Error::ImportedRoot`] if the stream is not one of the expected state
+    /// as far as can be seen yet; the import is then to be dropped.
+    pub fn chunk(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.partial.extend_from_slice(bytes);
+        let mut stream = std::mem::take(&mut self.partial);
+        let mut rest = stream.as_slice();
+        let transaction = self.begin_write()?;
+        while let Some(record) = Record::take(&mut rest)? {
+            self.record(&record, &transaction)?;
+        }
+        transaction.commit()?;
+        let taken = stream.len() - rest.len();
+        stream.drain(..taken);
+        self.partial = stream;
+        Ok(())
+    }
+
+    /// Ends the import: checks the whole state and opens it as a store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Import`], [`Error::ImportedRoot`] and [`Error::Damaged`] if what came is not the
+    /// expected state, whole; nothing is left of it then.
+    pub fn finish(mut self) -> Result<Store, Error> {
+        if !matches!(self.last, Some((Kind::End, _))) || !self.partial.is_empty() {
+            return Err(Error::Import("it ends early".into()));
+        }
+        let db = self.take_db()?;
+        self.write_meta(&db)?;
+        let store = Store::over(db, self.file.clone(), self.options.clone())?;
+        check(&store.reader(), &self.expected)?;
+        drop(store);
+        check_vacant(&self.directory)?;
+        db::move_into_place(&self.file, &self.directory.join(db::FILE))?;
+        Store::open(&self.directory, self.options.clone())
+    }
+
+    fn take_db(&mut self) -> Result<Database, Error> {
+        self.db
+            .take()
+            .ok_or_else(|| Error::Import("it was given up".into()))
+    }
+
+    fn begin_write(&mut self) -> Result<WriteTransaction, Error> {
+        let db = self
+            .db
+            .as_ref()
+            .ok_or_else(|| Error::Import("it was given up".into()))?;
+        let mut transaction = db.begin_write()?;
+        match self.unsynced_bytes >= SYNC_BYTES {
+            true => self.unsynced_bytes = 0,
+            false => transaction.set_durability(Durability::None)?,
+        }
+        Ok(transaction)
+    }
+
+    fn record(&mut self, record: &Record<'_>, transaction: &WriteTransaction) -> Result<(), Error> {
+        self.check_order(record)?;
+        let Record { kind, key, value } = *record;
+        match kind {
+            Kind::Header => return self.take_header(record),
+            Kind::Node => {
+                transaction.open_table(TREE)?.insert(key, value)?;
+            }
+            Kind::Entry if key.starts_with(LOCAL) && !self.expected.local => {
+                return Err(Error::Import(
+                    "it has local keys, which are not asked for".into(),
+                ));
+            }
+            Kind::Entry => {
+                transaction.open_table(FLAT)?.insert(key, value)?;
+            }
+            Kind::Blob => {
+                let name: [u8; 32] = key
+                    .try_into()
+                    .map_err(|_| Error::Import("a blob whose name is no hash".into()))?;
+                transaction.open_table(BLOB)?.insert(name, value)?;
+            }
+            Kind::End if value == self.records.to_be_bytes() => return Ok(()),
+            Kind::End => return Err(Error::Import("records are missing".into())),
+        }
+        self.records += 1;
+        self.unsynced_bytes += key.len() + value.len();
+        Ok(())
+    }
+
+    /// The header first, then each section in key order, nothing after the end.
+    fn check_order(&mut self, record: &Record<'_>) -> Result<(), Error> {
+        let in_order = match &self.last {
+            None => record.kind == Kind::Header,
+            Some((kind, key)) => {
+                *kind != Kind::End && (*kind, key.as_slice()) < (record.kind, record.key)
+            }
+        };
+        if !in_order || (record.kind != Kind::End && record.key.is_empty()) {
+            return Err(Error::Import(format!(
+                "record {} is out of order",
+                self.records
+            )));
+        }
+        match &mut self.last {
+            Some((kind, key)) => {
+                *kind = record.kind;
+                key.clear();
+                key.extend_from_slice(record.key);
+            }
+            None => self.last = Some((record.kind, record.key.to_vec())),
+        }
+        Ok(())
+    }
+
+    fn take_header(&mut self, record: &Record<'_>) -> Result<(), Error> {
+        if self.header.is_some() {
+            return Err(Error::Import("it has two headers".into()));
+        }
+        let header = Header::decode(record)?;
+        if header.height != self.expected.height {
+            return Err(Error::Import(format!(
+                "it is of height {}, expected {}",
+                header.height, self.expected.height
+            )));
+        }
+        check_root(Hash(header.root), &self.expected)?;
+        self.header = Some(header);
+        Ok(())
+    }
+
+    fn write_meta(&mut self, db: &Database) -> Result<(), Error> {
+        let header = self
+            .header
+            .take()
+            .ok_or_else(|| Error::Import("it has no header".into()))?;
+        let meta = Meta {
+            height: header.height,
+            root: Hash(header.root),
+            root_key: header.root_key,
+        };
+        let transaction = db.begin_write()?;
+        meta.write(&transaction)?;
+        Ok(transaction.commit()?)
+    }
+}
+
+impl Drop for Import {
+    fn drop(&mut self) {
+        drop(self.db.take());
+        // Gone already after a success; and if it cannot be removed, the next import will try.
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+impl std::fmt::Debug for Import {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Import")
+            .field("file", &self.file)
+            .field("expected", &self.expected)
+            .field("records", &self.records)
+            .finish_non_exhaustive()
+    }
+}
+
+/// After so many bytes a write is synced: unsynced ones keep every page they have replaced.
+const SYNC_BYTES: usize = 64 << 20;
+
+fn check(state: &Snapshot, expected: &Expected) -> Result<(), Error> {
+    check_root(state.root(), expected)?;
+    state.deep_check().map(|_| ())
+}
+
+fn check_root(found: Hash, expected: &Expected) -> Result<(), Error> {
+    match found == expected.root {
+        true => Ok(()),
+        false => Err(Error::ImportedRoot {
+            found,
+            expected: expected.root,
+        }),
+    }
+}
+
+fn check_vacant(directory: &Path) -> Result<(), Error> {
+    let path = directory.join(db::FILE);
+    match path.try_exists() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::Exists { path }),
+        Err(error) => Err(db::io_error(&path, error)),
+    }
+}
