@@ -31,6 +31,9 @@ pub struct Options {
     /// How many levels of the Merkle tree stay in memory, from the root: each node there takes some
     /// 400 bytes, so 14 levels are about 6 MB and 16 are 25 MB.
     pub tree_levels: u8,
+    /// Check the whole store when it is opened: the checksums of the file and all that
+    /// [`Snapshot::deep_check`] checks. Reads everything; for a file that is under suspicion.
+    pub check: bool,
 }
 
 impl Default for Options {
@@ -38,6 +41,7 @@ impl Default for Options {
         Self {
             cache_bytes: 256 << 20,
             tree_levels: 16,
+            check: false,
         }
     }
 }
@@ -62,7 +66,7 @@ impl Store {
     /// Opens the store in the directory `path`, or makes an empty one there.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let db = db::open_directory(path.as_ref(), &options)?;
-        Self::over(db, path.as_ref().join(db::FILE), options)
+        Self::checked_over(db, path.as_ref().join(db::FILE), options)
     }
 
     /// An empty store in memory, for tests: all else is the same.
@@ -73,7 +77,7 @@ impl Store {
     /// A store on any medium that redb can use: opens what lies there or makes an empty one.
     pub fn on_backend(backend: impl StorageBackend, options: Options) -> Result<Self, Error> {
         let db = db::open_backend(backend, &options)?;
-        Self::over(db, PathBuf::from("the given medium"), options)
+        Self::checked_over(db, PathBuf::from("the given medium"), options)
     }
 
     /// The committed height; 0 before the first commit.
@@ -149,6 +153,15 @@ impl Store {
         if prepared.applied.is_none() && self.check_current(&prepared.base).is_ok() {
             *kept = prepared.tree;
         }
+    }
+
+    fn checked_over(db: Database, path: PathBuf, options: Options) -> Result<Self, Error> {
+        let check = options.check;
+        let store = Self::over(db, path, options)?;
+        if check {
+            store.reader().deep_check()?;
+        }
+        Ok(store)
     }
 
     pub(crate) fn over(db: Database, path: PathBuf, options: Options) -> Result<Self, Error> {
