@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Address, Amount, AppState, GenesisAccount, GenesisError, invalid};
+use crate::{
+    Address, Amount, AppState, GenesisAccount, GenesisBundle, GenesisError, GenesisVat, invalid,
+};
 
 /// A genesis document in CometBFT's format (`genesis.json` of v0.38).
 ///
@@ -169,6 +171,23 @@ impl Genesis {
     /// What each account of [`Genesis::dev`] owns: ten million times a million `ucap`.
     pub const DEV_BALANCE: Amount = Amount(10_000_000_000_000);
 
+    /// Adds the system's own vats: `vatAdmin`, without which no chain runs, and `provisioner`, which is
+    /// bootstrapped and gives accounts their factory objects. Call it when the parameters are set.
+    pub fn add_system_vats(&mut self, vat_admin: GenesisBundle, provisioner: GenesisBundle) {
+        let AppState { kernel, params, bundles, .. } = &mut self.app_state;
+        let vat = |bundle: &GenesisBundle| GenesisVat::new(bundle.id.clone());
+        let admin = GenesisVat { critical: true, ..vat(&vat_admin) };
+        let parameters = serde_json::json!({
+            "defaultComputrons": params.default_vat_computrons,
+            "maxComputrons": params.max_vat_computrons,
+        });
+        kernel.vats.insert("vatAdmin".to_owned(), admin);
+        kernel.vats.insert(PROVISIONER.to_owned(), GenesisVat { parameters, ..vat(&provisioner) });
+        kernel.bootstrap = Some(PROVISIONER.to_owned());
+        kernel.provisioner = Some(PROVISIONER.to_owned());
+        bundles.extend([vat_admin, provisioner]);
+    }
+
     /// Adds a validator with an Ed25519 key. Its address follows from the key.
     pub fn add_validator(&mut self, name: &str, ed25519_key: &[u8; 32], power: i64) {
         use base64::{Engine, engine::general_purpose::STANDARD};
@@ -255,6 +274,9 @@ fn is_utc_time(text: &str) -> bool {
 /// What a block holds beside transactions: header, commit and evidence of a large validator set.
 const BLOCK_OVERHEAD_BYTES: u64 = 1024 * 1024;
 
+/// The name of the vat that provisions accounts.
+const PROVISIONER: &str = "provisioner";
+
 /// CometBFT's name of an Ed25519 key in JSON.
 const ED25519_KEY: &str = "tendermint/PubKeyEd25519";
 
@@ -327,6 +349,21 @@ mod tests {
             assert!(error.contains(name), "{error}");
         }
         assert!(dev().validate().is_ok());
+    }
+
+    #[test]
+    fn system_vats_are_bootstrapped_and_told_the_parameters() {
+        let bundle = |n: u8| {
+            let id = format!("w1-{}", hex::encode([n; 32])).parse().unwrap();
+            GenesisBundle::new(id, None, &[n])
+        };
+        let mut genesis = dev();
+        genesis.add_system_vats(bundle(1), bundle(2));
+        genesis.validate().unwrap();
+        let kernel = &genesis.app_state.kernel;
+        assert_eq!(kernel.bootstrap.as_deref(), Some("provisioner"));
+        assert_eq!(kernel.vats["provisioner"].parameters["maxComputrons"], 10_000_000_000_000_u64);
+        assert!(kernel.vats["vatAdmin"].critical);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Params {
     pub empty_crank_computrons: u64,
     /// What a new vat's meter holds if its creator does not say.
     pub default_vat_computrons: u64,
+    /// The most that can be bought into a new vat's meter.
+    pub max_vat_computrons: u64,
     /// How much of dead vats one block cleans up at most.
     pub cleanup: CleanupBudget,
     /// A vat's first snapshot is due at this many transcript entries.
@@ -41,7 +43,7 @@ pub struct Params {
     pub max_message_bytes: u32,
     /// The most references that one message may carry.
     pub max_slots: u32,
-    /// The longest name of a vat.
+    /// The longest name of a vat, at most 199.
     pub max_name_bytes: u32,
     /// The largest bundle, uncompressed.
     pub max_bundle_bytes: u64,
@@ -107,6 +109,7 @@ impl Default for Params {
             vat_creation_computrons: 1_000_000,
             empty_crank_computrons: 1_000,
             default_vat_computrons: 100_000_000_000,
+            max_vat_computrons: 10_000_000_000_000,
             cleanup: CleanupBudget::default(),
             snapshot_initial: 3,
             snapshot_interval: 200,
@@ -179,6 +182,10 @@ impl Params {
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(invalid(path(name), "must be at least 1"));
         }
+        if !(self.default_vat_computrons..=MAX_SAFE_INTEGER).contains(&self.max_vat_computrons) {
+            let problem = format!("must be from default_vat_computrons to {MAX_SAFE_INTEGER}");
+            return Err(invalid(path("max_vat_computrons"), problem));
+        }
         self.validate_sizes()
     }
 
@@ -207,6 +214,9 @@ impl Params {
 fn path(name: &str) -> String {
     format!("app_state.params.{name}")
 }
+
+/// The largest integer that JavaScript's numbers hold exactly: vats are told the limit as one.
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -240,6 +250,7 @@ mod tests {
     fn refusals_name_the_parameter() {
         let cases: &[(fn(&mut Params), &str)] = &[
             (|p| p.block_computrons = 0, "params.block_computrons"),
+            (|p| p.max_vat_computrons = 1, "params.max_vat_computrons"),
             (|p| p.cleanup.kv = 0, "params.cleanup.kv"),
             (|p| p.max_tx_bytes = 10, "params.max_tx_bytes"),
             (|p| p.max_tx_bytes = p.max_block_bytes + 1, "params.max_tx_bytes"),

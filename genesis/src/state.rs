@@ -106,6 +106,20 @@ impl Default for GenesisKernel {
     }
 }
 
+impl GenesisVat {
+    /// A vat of this bundle with the usual options and no parameters.
+    pub fn new(bundle: BundleId) -> Self {
+        Self {
+            bundle,
+            parameters: Value::Null,
+            critical: false,
+            enable_disavow: false,
+            enable_pipelining: false,
+            reap_interval: None,
+        }
+    }
+}
+
 impl GenesisBundle {
     /// A bundle of these bytes. Whether the id is right is checked when the chain starts.
     pub fn new(id: BundleId, name: Option<String>, bytes: &[u8]) -> Self {
@@ -224,14 +238,7 @@ mod tests {
     }
 
     fn vat() -> GenesisVat {
-        GenesisVat {
-            bundle: bundle_id(),
-            parameters: Value::Null,
-            critical: false,
-            enable_disavow: false,
-            enable_pipelining: false,
-            reap_interval: None,
-        }
+        GenesisVat::new(bundle_id())
     }
 
     #[test]

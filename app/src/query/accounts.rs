@@ -1,10 +1,15 @@
 //! Answers about the app's own state: parameters, accounts, uploads, results of messages.
 
-use capstan_abi::{Delivery, json::delivery_to_json};
+use capstan_abi::{CapData, Delivery, json::delivery_to_json};
 use capstan_genesis::{Address, DENOM};
-use capstan_kernel::view;
+use capstan_kernel::{
+    ids::{Endpoint, KRef, RemoteId},
+    view,
+};
 use capstan_kernel_ports::store::Read;
 use capstan_store::Snapshot;
+use prost::Name;
+use serde_json::Value;
 
 use super::{
     QueryError, Reply,
@@ -99,6 +104,12 @@ pub(super) fn message_result(
         Some(_) => "fulfilled",
     };
     let value = view::settled(state, message.remote, &message.promise)?;
+    let created_vat = match &value {
+        Some(value) if !value.rejected && message.type_url == proto::MsgCreateVat::type_url() => {
+            created_vat(state, message.remote, &value.data)?
+        }
+        _ => None,
+    };
     let answer = proto::QueryMessageResultResponse {
         tx_hash: tx.to_string(),
         index,
@@ -109,6 +120,33 @@ pub(super) fn message_result(
         status: status.to_owned(),
         value: value.map(|v| proto::CapData { body: v.data.body, slots: v.data.slots }),
         settled_height: message.settled.map_or(0, |settled| settled.height),
+        created_vat,
     };
     Ok(Reply::new(form, &answer)?.about(keys::result(tx, index)))
+}
+
+/// Reads `{root, adminNode, meter}`, as factories answer createVat. The vat is the one that exports
+/// the root.
+fn created_vat(
+    state: &Snapshot,
+    remote: RemoteId,
+    data: &CapData,
+) -> Result<Option<proto::CreatedVat>, QueryError> {
+    let fields = data.body.strip_prefix('#').and_then(|json| serde_json::from_str::<Value>(json).ok());
+    let slot = |name: &str| {
+        let text = fields.as_ref()?.get(name)?.as_str()?.strip_prefix('$')?;
+        let index = text.split_once('.').map_or(text, |(index, _)| index);
+        data.slots.get(index.parse::<usize>().ok()?).cloned()
+    };
+    let Some(root) = slot("root") else { return Ok(None) };
+    let owner = match view::kref_of(state, Endpoint::Remote(remote), &root)? {
+        Some(KRef::Object(number)) => view::object(state, number)?.and_then(|object| object.owner),
+        _ => None,
+    };
+    Ok(owner.map(|vat| proto::CreatedVat {
+        vat_id: vat.to_string(),
+        root,
+        admin: slot("adminNode").unwrap_or_default(),
+        meter: slot("meter").unwrap_or_default(),
+    }))
 }

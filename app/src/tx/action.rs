@@ -308,9 +308,14 @@ fn create_vat(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgCreateVat = r.decode(bytes)?;
     r.actor(&msg.owner)?;
     let bundle = r.parse("bundle_id", &msg.bundle_id)?;
-    if msg.name.len() > r.params.max_name_bytes as usize {
-        let problem = format!("longer than {} bytes (max_name_bytes)", r.params.max_name_bytes);
+    let limit = r.params.max_name_bytes as usize;
+    if msg.name.len() > limit || !msg.name.bytes().all(is_name_byte) {
+        let problem = format!("at most {limit} letters, digits, dots, dashes or underscores (max_name_bytes)");
         return Err(r.refuse("name", problem));
+    }
+    if msg.computrons > r.params.max_vat_computrons {
+        let problem = format!("at most {} (max_vat_computrons)", r.params.max_vat_computrons);
+        return Err(r.refuse("computrons", problem));
     }
     Ok(Action::CreateVat {
         bundle,
@@ -500,6 +505,11 @@ impl Reader<'_> {
             false => Err(self.refuse(field, format!("{size} bytes, more than {limit} (max_message_bytes)"))),
         }
     }
+}
+
+/// What the vatAdmin vat allows in a vat's name.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
 /// Whether `text` is `form` and a canonical decimal of 64 bits.

@@ -1,0 +1,169 @@
+//! A vat host without wasm: every vat does what its messages say. Whatever it knows follows from its
+//! deliveries, so replay brings it back.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use capstan_abi::{
+    CapData, Delivery, DeliveryResult, Message, Resolution, Syscall, SyscallData, SyscallResult,
+};
+use capstan_kernel_ports::{
+    Computrons, Hash, VatId,
+    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+};
+use serde_json::Value;
+
+/// Computrons of every delivery.
+pub const DELIVERY: u64 = 10_000;
+/// Computrons of a `work` message.
+pub const WORK: u64 = 60_000_000;
+
+/// Vats by id, with the number of the next export of each.
+#[derive(Debug, Default)]
+pub struct FakeHost {
+    running: BTreeMap<VatId, u64>,
+    /// Deliveries so far, replays included.
+    pub deliveries: Arc<Mutex<u64>>,
+}
+
+impl VatHost for FakeHost {
+    fn engine(&self) -> Hash {
+        Hash([7; 32])
+    }
+
+    fn validate(&self, module: &[u8]) -> Result<(), String> {
+        match module.starts_with(b"bad") {
+            true => Err("import env.clock is not allowed: only capstan.* are".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    fn start(
+        &mut self,
+        vat: VatId,
+        _source: &WorkerSource,
+        _options: &WorkerOptions,
+    ) -> Result<Result<(), String>, HostFault> {
+        self.running.insert(vat, 1);
+        Ok(Ok(()))
+    }
+
+    fn deliver(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        _limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Result<Delivered, HostFault> {
+        *self.deliveries.lock().unwrap() += 1;
+        let next = self.running.get_mut(&vat).ok_or_else(|| HostFault(format!("{vat} is not started")))?;
+        let mut computrons = DELIVERY;
+        let mut result = DeliveryResult::Ok;
+        if let Delivery::Message { message, .. } = delivery {
+            let mut worker = Worker { next, syscalls };
+            match worker.message(message) {
+                Outcome::Done => {}
+                Outcome::Worked => computrons = WORK,
+                Outcome::Died => {
+                    result = DeliveryResult::Error("Compute meter exceeded".to_owned());
+                    return Ok(Delivered { result, computrons: None, test_log: vec![] });
+                }
+            }
+        }
+        Ok(Delivered { result, computrons: Some(Computrons(computrons)), test_log: vec![] })
+    }
+
+    fn is_running(&self, vat: VatId) -> bool {
+        self.running.contains_key(&vat)
+    }
+
+    fn stop(&mut self, vat: VatId) {
+        self.running.remove(&vat);
+    }
+
+    fn heap(&self, _vat: VatId) -> Option<(Hash, u64)> {
+        None
+    }
+}
+
+enum Outcome {
+    Done,
+    Worked,
+    Died,
+}
+
+struct Worker<'a> {
+    next: &'a mut u64,
+    syscalls: &'a mut dyn Syscalls,
+}
+
+impl Worker<'_> {
+    fn message(&mut self, message: &Message) -> Outcome {
+        let methargs: Value = serde_json::from_str(&message.methargs.body[1..]).unwrap();
+        let args = methargs[1].to_string();
+        let slots = message.methargs.slots.clone();
+        match methargs[0].as_str().unwrap() {
+            "provision" => {
+                let factory = self.export();
+                self.answer(message, false, "\"$0.Alleged: factory\"", vec![factory]);
+            }
+            "createVat" => {
+                let (admin, root) = (self.export(), self.export());
+                let body = "{\"adminNode\":\"$0.Alleged: admin\",\"root\":\"$1.Alleged: root\"}";
+                self.answer(message, false, body, vec![admin, root]);
+            }
+            // [target]: sends it `hello` with a promise of its own for the answer.
+            "call" => {
+                let methargs = CapData { body: "#[\"hello\",[]]".to_owned(), slots: vec![] };
+                let result = format!("p+{}", self.number());
+                let send = Message { methargs, result: Some(result.clone()) };
+                self.syscall(Syscall::Send { target: slots[0].clone(), message: send });
+                self.syscall(Syscall::Subscribe { promise: result.clone() });
+                self.answer(message, false, "\"called\"", vec![]);
+            }
+            "set" => {
+                let value = args.clone();
+                self.syscall(Syscall::VatstoreSet { key: "value".to_owned(), value });
+                self.answer(message, false, &args, vec![]);
+            }
+            "get" => {
+                let got = self.syscall(Syscall::VatstoreGet { key: "value".to_owned() });
+                let text = match got {
+                    Some(SyscallResult::Ok(SyscallData::Text(text))) => text,
+                    _ => "null".to_owned(),
+                };
+                self.answer(message, false, &text, vec![]);
+            }
+            "fail" => self.answer(message, true, "{\"#error\":\"no\",\"name\":\"Error\"}", vec![]),
+            "never" => {}
+            "work" => {
+                self.answer(message, false, "\"worked\"", vec![]);
+                return Outcome::Worked;
+            }
+            "die" => return Outcome::Died,
+            _ => self.answer(message, false, &args, slots),
+        }
+        Outcome::Done
+    }
+
+    fn answer(&mut self, message: &Message, rejected: bool, body: &str, slots: Vec<String>) {
+        let Some(promise) = message.result.clone() else { return };
+        let data = CapData { body: format!("#{body}"), slots };
+        self.syscall(Syscall::Resolve { resolutions: vec![Resolution { promise, rejected, data }] });
+    }
+
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+        self.syscalls.syscall(syscall)
+    }
+
+    fn export(&mut self) -> String {
+        format!("o+{}", self.number())
+    }
+
+    fn number(&mut self) -> u64 {
+        *self.next += 1;
+        *self.next
+    }
+}
