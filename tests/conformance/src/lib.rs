@@ -2,16 +2,19 @@
 //! by syscall.
 
 pub mod compare;
+pub mod javascript;
 pub mod memory;
 pub mod recorded_host;
 pub mod recorder;
 pub mod runner;
 pub mod scenario;
+pub mod script;
 
 use std::{fs, path::{Path, PathBuf}};
 
 use anyhow::{Context, Result};
 
+use javascript::{SpendingAsRecorded, Workshop};
 use recorded_host::RecordedHost;
 use runner::{Outcome, Run};
 use scenario::{Scenario, stand_in};
@@ -35,4 +38,15 @@ pub fn scenario_folders(directory: &Path) -> Result<Vec<PathBuf>> {
 pub fn run_recorded(folder: &Path) -> Result<Outcome> {
     let (scenario, bundles) = Scenario::load(folder, &mut |source| Ok(stand_in(source)))?;
     Run::scenario(RecordedHost::new(&scenario.expected), &scenario, bundles)
+}
+
+/// Runs a scenario on the real JavaScript engine.
+pub fn run_javascript(folder: &Path, workshop: &Workshop) -> Result<Outcome> {
+    let (scenario, bundles) = Scenario::load(folder, &mut |source| workshop.bundle(source))?;
+    let host = SpendingAsRecorded::new(workshop.host()?, &scenario);
+    let mut outcome = Run::scenario(host, &scenario, bundles)?;
+    if scenario.reaps_in_vain() {
+        outcome.deviations.insert(compare::LOCAL_GC);
+    }
+    Ok(outcome)
 }

@@ -1,7 +1,7 @@
 //! A vat host without an engine: its vats do what the recording says they did. It tests the kernel
 //! alone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeSet;
 
 use capstan_abi::{Delivery, DeliveryResult, json::{delivery_to_json, syscall_from_json, syscall_result_to_json}};
 use capstan_kernel_ports::{
@@ -10,43 +10,22 @@ use capstan_kernel_ports::{
 };
 use serde_json::Value;
 
-use crate::compare;
+use crate::{
+    compare,
+    script::{self, Script},
+};
 
 /// Plays recorded vats.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RecordedHost {
-    vats: BTreeMap<VatId, Part>,
-}
-
-/// One vat's part.
-#[derive(Debug, Default)]
-struct Part {
-    running: bool,
-    /// Deliveries to come.
-    script: VecDeque<Value>,
-    /// Deliveries of this incarnation that were played.
-    played: Vec<Value>,
-    /// Deliveries of this incarnation still to be replayed.
-    replay: VecDeque<Value>,
-    /// No delivery was played since the worker was started.
-    fresh: bool,
+    script: Script,
+    running: BTreeSet<VatId>,
 }
 
 impl RecordedHost {
-    /// The parts of all vats in a recording.
+    /// A host for all vats of a recording.
     pub fn new(expected: &Value) -> Self {
-        let mut host = Self::default();
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let in_cranks = list(&expected["cranks"]).into_iter().flat_map(|crank| list(&crank["deliveries"]));
-        for delivery in in_cranks.chain(list(&expected["other"])) {
-            if let Some(vat) = delivery["vatID"].as_str().and_then(|id| id.parse().ok()) {
-                host.vats.entry(vat).or_default().script.push_back(delivery);
-            }
-        }
-        for part in host.vats.values_mut() {
-            part.script.make_contiguous().sort_by_key(|delivery| delivery["deliveryNum"].as_u64());
-        }
-        host
+        Self { script: Script::new(expected), running: BTreeSet::new() }
     }
 }
 
@@ -65,10 +44,8 @@ impl VatHost for RecordedHost {
         _source: &WorkerSource,
         _options: &WorkerOptions,
     ) -> Result<Result<(), String>, HostFault> {
-        let part = self.vats.entry(vat).or_default();
-        part.running = true;
-        part.fresh = true;
-        part.replay = part.played.iter().cloned().collect();
+        self.script.started(vat);
+        self.running.insert(vat);
         Ok(Ok(()))
     }
 
@@ -79,28 +56,9 @@ impl VatHost for RecordedHost {
         _limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
-        let part = self.vats.entry(vat).or_default();
         let got = delivery_to_json(delivery);
-        let starts_over = |next: Option<&Value>| {
-            matches!(delivery, Delivery::StartVat { .. })
-                && next.is_some_and(|next| compare::same(&next["vd"], &got))
-        };
-        if part.fresh && starts_over(part.script.front()) {
-            part.played.clear();
-            part.replay.clear();
-        }
-        part.fresh = false;
-        let (scripted, replayed) = match part.replay.pop_front() {
-            Some(scripted) => (scripted, true),
-            None => {
-                let next = part.script.pop_front();
-                let extra = || HostFault(format!("{vat} has no part in delivery {got}"));
-                (next.ok_or_else(extra)?, false)
-            }
-        };
-        if !replayed {
-            part.played.push(scripted.clone());
-        }
+        let scripted = self.script.next(vat, delivery);
+        let scripted = scripted.ok_or_else(|| HostFault(format!("{vat} has no part in delivery {got}")))?;
         if !compare::same(&scripted["vd"], &got) {
             return Err(HostFault(format!("{vat}: expected {}, got {got}", scripted["vd"])));
         }
@@ -108,13 +66,11 @@ impl VatHost for RecordedHost {
     }
 
     fn is_running(&self, vat: VatId) -> bool {
-        self.vats.get(&vat).is_some_and(|part| part.running)
+        self.running.contains(&vat)
     }
 
     fn stop(&mut self, vat: VatId) {
-        if let Some(part) = self.vats.get_mut(&vat) {
-            part.running = false;
-        }
+        self.running.remove(&vat);
     }
 
     fn heap(&self, _vat: VatId) -> Option<(Hash, u64)> {
@@ -139,7 +95,7 @@ fn play(vat: VatId, scripted: &Value, syscalls: &mut dyn Syscalls) -> Result<Del
     let log = scripted["log"].as_array().into_iter().flatten();
     Ok(Delivered {
         result,
-        computrons: scripted["dr"][2]["compute"].as_u64().map(Computrons),
+        computrons: script::computrons(scripted),
         test_log: log.filter_map(|line| line.as_str().map(str::to_owned)).collect(),
     })
 }

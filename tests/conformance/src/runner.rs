@@ -56,6 +56,9 @@ impl<H: VatHost> Run<H> {
     pub fn scenario(host: H, scenario: &Scenario, bundles: Bundles) -> Result<Outcome> {
         let mut deviations = BTreeSet::new();
         let difference = Self::compare(host, scenario, bundles, &mut deviations)?;
+        if compare::lacks_admin_data(&scenario.expected.to_string()) {
+            deviations.insert(compare::ADMIN_DATA);
+        }
         Ok(Outcome { difference, deviations })
     }
 

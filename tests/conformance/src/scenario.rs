@@ -116,6 +116,18 @@ impl Scenario {
         Ok((loaded, bundles))
     }
 
+    /// Whether it was recorded with SwingSet's local worker, which forces no garbage collection.
+    pub fn is_local(&self) -> bool {
+        self.worker == "local"
+    }
+
+    /// Whether a local worker was told to bring out its dead and found nothing.
+    pub fn reaps_in_vain(&self) -> bool {
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let deliveries = list(&self.expected["cranks"]).into_iter().flat_map(|c| list(&c["deliveries"]));
+        self.is_local() && deliveries.into_iter().any(|d| crate::script::reaps_in_vain(&d))
+    }
+
     /// The source files of its bundles, by the name that stands in the recording.
     fn sources(&self) -> BTreeMap<String, PathBuf> {
         let mut sources = BTreeMap::new();

@@ -34,7 +34,7 @@ pub(crate) fn read_command(bytes: &[u8]) -> Command {
     let text = |i: usize| fields.get(i).map(plain).unwrap_or_default();
     let rest = |from: usize| {
         let words: Vec<String> = fields.iter().skip(from).map(plain).collect();
-        words.join(" ")
+        words.concat()
     };
     match fields.first().and_then(Value::as_str) {
         Some("syscall") => {

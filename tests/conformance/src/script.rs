@@ -1,0 +1,83 @@
+//! A recorded vat's part, delivery by delivery, also when it is brought back by replay.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use capstan_abi::{Delivery, json::delivery_to_json};
+use capstan_kernel_ports::VatId;
+use serde_json::Value;
+
+use crate::compare;
+
+/// The parts of all vats of a recording.
+#[derive(Debug, Default)]
+pub struct Script {
+    vats: BTreeMap<VatId, Part>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    /// Deliveries to come.
+    coming: VecDeque<Value>,
+    /// Deliveries of this incarnation that were made.
+    made: Vec<Value>,
+    /// Deliveries of this incarnation still to be replayed.
+    replay: VecDeque<Value>,
+    /// No delivery was made since the worker was started.
+    fresh: bool,
+}
+
+impl Script {
+    /// The parts that a recording's deliveries make up, each in the order of its delivery numbers.
+    pub fn new(expected: &Value) -> Self {
+        let mut script = Self::default();
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let cranks = list(&expected["cranks"]).into_iter();
+        let in_cranks = cranks.flat_map(|crank| list(&crank["deliveries"]));
+        for delivery in in_cranks.chain(list(&expected["other"])) {
+            if let Some(vat) = delivery["vatID"].as_str().and_then(|id| id.parse().ok()) {
+                script.vats.entry(vat).or_default().coming.push_back(delivery);
+            }
+        }
+        for part in script.vats.values_mut() {
+            part.coming.make_contiguous().sort_by_key(|delivery| delivery["deliveryNum"].as_u64());
+        }
+        script
+    }
+
+    /// The vat's worker was started, for a new incarnation or to be brought back.
+    pub fn started(&mut self, vat: VatId) {
+        let part = self.vats.entry(vat).or_default();
+        part.fresh = true;
+        part.replay = part.made.iter().cloned().collect();
+    }
+
+    /// The recorded delivery that this one is; none if the vat has no part left.
+    pub fn next(&mut self, vat: VatId, delivery: &Delivery) -> Option<Value> {
+        let part = self.vats.entry(vat).or_default();
+        let got = delivery_to_json(delivery);
+        let starts_over = matches!(delivery, Delivery::StartVat { .. })
+            && part.coming.front().is_some_and(|next| compare::same(&next["vd"], &got));
+        if part.fresh && starts_over {
+            part.made.clear();
+            part.replay.clear();
+        }
+        part.fresh = false;
+        if let Some(again) = part.replay.pop_front() {
+            return Some(again);
+        }
+        let next = part.coming.pop_front()?;
+        part.made.push(next.clone());
+        Some(next)
+    }
+}
+
+/// What the vat spent in a recorded delivery.
+pub fn computrons(recorded: &Value) -> Option<capstan_kernel_ports::Computrons> {
+    recorded["dr"][2]["compute"].as_u64().map(capstan_kernel_ports::Computrons)
+}
+
+/// Whether a recorded delivery is a bringOutYourDead that found nothing.
+pub fn reaps_in_vain(recorded: &Value) -> bool {
+    recorded["vd"][0] == "bringOutYourDead"
+        && recorded["syscalls"].as_array().is_none_or(Vec::is_empty)
+}
