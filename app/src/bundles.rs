@@ -2,10 +2,10 @@
 
 use std::io::Read as _;
 
+use capstan_bundle::BundleError;
 use capstan_genesis::{BundleId, BundleKind};
 use capstan_kernel_ports::host::VatHost;
 use flate2::read::MultiGzDecoder;
-use sha2::{Digest, Sha256};
 
 use crate::tx::{Compression, Packed, TxError};
 
@@ -17,22 +17,22 @@ pub(crate) fn unpack(packed: Packed) -> Result<Vec<u8>, TxError> {
     }
 }
 
-/// Checks that `bytes` are a sound bundle with the id `id`. Every fault of a bundle is the sender's.
-pub(crate) fn verify(bytes: &[u8], id: &BundleId, host: &impl VatHost) -> Result<(), TxError> {
+/// Checks that `bytes` are a sound bundle with the id `id`. Returns the bytes to keep: for an Endo
+/// archive its canonical form, so that they are a function of the id. Every fault is the sender's.
+pub(crate) fn verify(bytes: Vec<u8>, id: &BundleId, host: &impl VatHost) -> Result<Vec<u8>, TxError> {
+    let refuse = |error: BundleError| TxError::Bundle(error.to_string());
     match id.kind() {
         BundleKind::Wasm => {
-            let actual = format!("w1-{}", hex::encode(Sha256::digest(bytes)));
-            if actual != id.as_str() {
-                return Err(mismatch(id, &actual));
-            }
-            host.validate(bytes).map_err(TxError::Bundle)
+            capstan_bundle::check_wasm_id(&bytes, id.as_str()).map_err(refuse)?;
+            host.validate(&bytes).map_err(TxError::Bundle)?;
+            Ok(bytes)
         }
-        BundleKind::EndoZip => Ok(()),
+        BundleKind::EndoZip => {
+            let bundle = capstan_bundle::verify(&bytes).map_err(refuse)?;
+            bundle.check_id(id.as_str()).map_err(refuse)?;
+            Ok(bundle.into_zip())
+        }
     }
-}
-
-fn mismatch(alleged: &BundleId, actual: &str) -> TxError {
-    TxError::Bundle(format!("alleged bundleID {alleged} does not match actual {actual}"))
 }
 
 fn gunzip(bytes: &[u8], declared: u64) -> Result<Vec<u8>, TxError> {

@@ -154,7 +154,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
 
     fn install(&mut self, id: &capstan_genesis::BundleId, packed: Packed) -> Result<(), Failure> {
         let bytes = bundles::unpack(packed)?;
-        bundles::verify(&bytes, id, self.run.kernel.host())?;
+        let bytes = bundles::verify(bytes, id, self.run.kernel.host())?;
         let size = bytes.len();
         let kernel = &mut self.run.kernel;
         let installed = kernel.install_bundle(self.run.over, id.as_str(), bytes).map_err(NodeFault::from)?;

@@ -27,8 +27,8 @@ pub(crate) fn kernel_config(genesis: &AppState, host: &impl VatHost) -> Result<K
     };
     for bundle in &genesis.bundles {
         let bytes = bundle.bytes().map_err(|e| e.to_string())?;
-        let sound = bundles::verify(&bytes, &bundle.id, host);
-        sound.map_err(|e| format!("app_state.bundles[{}]: {e}", bundle.id))?;
+        let sound = bundles::verify(bytes, &bundle.id, host);
+        let bytes = sound.map_err(|e| format!("app_state.bundles[{}]: {e}", bundle.id))?;
         config.bundles.insert(bundle.id.to_string(), bytes);
         if let Some(name) = &bundle.name {
             config.named_bundles.insert(name.clone(), bundle.id.to_string());

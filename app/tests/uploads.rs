@@ -93,7 +93,7 @@ fn unsound_bundles_are_refused_and_the_fee_is_taken() {
         (gzip(&vec![0; 20_000_000]), wasm_id(MODULE), zipped, 1000, 42, "more than the 1000"),
         (gzip(MODULE), wasm_id(MODULE), zipped, size + 1, 42, "were declared"),
         (MODULE.to_vec(), wasm_id(MODULE), zipped, size, 42, "not gzip"),
-        (b"PK no zip".to_vec(), format!("b1-{}", "00".repeat(64)), none, 0, 43, "bundle"),
+        (b"PK no zip".to_vec(), format!("b1-{}", "00".repeat(64)), none, 0, 43, "zip archive"),
     ];
     let count = cases.len() as u128;
     for (bytes, id, compression, size, code, part) in cases {

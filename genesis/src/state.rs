@@ -45,7 +45,8 @@ pub struct GenesisBundle {
     /// A name under which vats can ask for it (`getNamedBundleCap`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its bytes (an Endo zip or a wasm module) in base64.
+    /// Its bytes in base64: an Endo zip archive, the JSON record that Agoric's tools wrap one in, or a
+    /// wasm module.
     pub base64: String,
 }
 

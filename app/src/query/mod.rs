@@ -27,13 +27,15 @@
 //! | `meters/METER` | `Meter` |
 //! | `store` with a key as data | none: the raw value at that key |
 //!
-//! With `prove`, a query that is about one key answers with a proof of that key's value.
+//! With `prove`, a query that is about one key answers with that key, its raw value and a proof of it
+//! under the app hash, as two proof operations: see [`PROOF_VALUE`] and [`PROOF_PATH`].
 
 mod accounts;
 mod cosmos;
 mod error;
 mod kernel;
 mod page;
+mod proof;
 mod route;
 mod vats;
 
@@ -43,6 +45,7 @@ use serde::Serialize;
 use tendermint_proto::v0_38::{abci::RequestQuery, abci::ResponseQuery};
 
 pub use error::QueryError;
+pub use proof::{PROOF_PATH, PROOF_VALUE};
 use route::{Form, Question};
 
 /// Answers a query.
@@ -66,8 +69,14 @@ fn try_answer(state: &Snapshot, height: i64, request: &RequestQuery) -> Result<R
     }
     let (form, question) = route::parse(&request.path, &request.data)?;
     let reply = ask(state, &question, form)?;
-    let key = reply.key.clone().unwrap_or_default();
-    Ok(ResponseQuery { value: reply.value.into(), key: key.into(), ..ResponseQuery::default() })
+    let proof_ops = match (request.prove, &reply.key) {
+        (false, _) => None,
+        (true, Some(key)) => Some(proof::of(state, key)?),
+        (true, None) => return Err(QueryError::NoProof),
+    };
+    let key = reply.key.unwrap_or_default();
+    let value = reply.value.into();
+    Ok(ResponseQuery { value, key: key.into(), proof_ops, ..ResponseQuery::default() })
 }
 
 fn ask(state: &Snapshot, question: &Question, form: Form) -> Result<Reply, QueryError> {
@@ -118,7 +127,9 @@ impl Reply {
 
     fn raw(state: &Snapshot, key: &[u8]) -> Result<Self, QueryError> {
         use capstan_kernel_ports::store::Read;
-        let value = state.get(key)?.ok_or_else(|| QueryError::not_found("key", hex::encode(key)))?;
+        let value = state.get(key)?.ok_or_else(|| {
+            QueryError::not_found("key", String::from_utf8_lossy(key).into_owned())
+        })?;
         Ok(Self { value, key: Some(key.to_vec()) })
     }
 }

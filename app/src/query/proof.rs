@@ -1,0 +1,23 @@
+//! Proofs of single keys.
+
+use capstan_kernel_ports::store::Read;
+use capstan_store::Snapshot;
+use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
+
+use super::QueryError;
+
+/// The type of the proof operation whose data is the raw value at the key, as the state holds it.
+pub const PROOF_VALUE: &str = "capstan:value";
+
+/// The type of the proof operation whose data is the path from the key to the app hash: the bytes of
+/// `capstan_store`'s `Proof`. Verifying it gives the SHA-256 of the value, which is then compared with
+/// that of the other operation's data.
+pub const PROOF_PATH: &str = "capstan:path";
+
+/// The value at `key` and its proof.
+pub(super) fn of(state: &Snapshot, key: &[u8]) -> Result<ProofOps, QueryError> {
+    let value = state.get(key)?.unwrap_or_default();
+    let path = state.prove(key).map_err(|e| QueryError::Node(e.to_string()))?.to_bytes();
+    let op = |kind: &str, data| ProofOp { r#type: kind.to_owned(), key: key.to_vec(), data };
+    Ok(ProofOps { ops: vec![op(PROOF_VALUE, value), op(PROOF_PATH, path)] })
+}

@@ -1,0 +1,204 @@
+//! Queries over the application: both forms, proofs, Cosmos clients, and what is wrong with bad ones.
+
+mod common;
+
+use capstan_app::{
+    proto,
+    query::{PROOF_PATH, PROOF_VALUE},
+};
+use capstan_kernel_ports::Hash;
+use capstan_store::{Proof, verify};
+use common::{Chain, Client, alice, bob, wasm_id};
+use cosmrs::proto::cosmos::{
+    auth::v1beta1::{BaseAccount, QueryAccountRequest, QueryAccountResponse},
+    bank::v1beta1::{
+        QueryAllBalancesRequest, QueryAllBalancesResponse, QueryBalanceRequest, QueryBalanceResponse,
+    },
+};
+use prost::Message;
+use sha2::{Digest, Sha256};
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
+
+const MODULE: &[u8] = b"some module";
+
+/// A chain on which something has happened.
+fn chain() -> (Chain, Client, Vec<u8>) {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let tx = alice.tx(vec![
+        alice.install(MODULE),
+        alice.send("factory", "echo", "[1]", &[]),
+        alice.send("factory", "never", "[]", &[]),
+    ]);
+    chain.ok(tx.clone());
+    chain.block(&[]);
+    (chain, alice, tx)
+}
+
+fn protobuf<M: Message + Default>(chain: &Chain, method: &str, request: &impl Message) -> M {
+    let response = chain.query(&format!("/capstan.v1.Query/{method}"), &request.encode_to_vec());
+    assert_eq!(response.code, 0, "{method}: {}", response.log);
+    M::decode(response.value.as_ref()).unwrap()
+}
+
+fn proven(chain: &Chain, path: &str, data: &[u8]) -> ResponseQuery {
+    let data = data.to_vec().into();
+    chain.app.query(RequestQuery { path: path.to_owned(), data, height: 0, prove: true })
+}
+
+#[test]
+fn both_forms_say_the_same() {
+    let (chain, alice, _) = chain();
+    let address = alice.address().to_string();
+    let request = proto::QueryAccountRequest { address: address.clone() };
+    let account: proto::QueryAccountResponse = protobuf(&chain, "Account", &request);
+    let json = chain.json(&format!("accounts/{address}"));
+    assert_eq!(serde_json::to_value(&account).unwrap(), json);
+    assert_eq!((account.sequence, account.remote.as_str()), (1, "r1"));
+    assert_eq!(account.pubkey, hex::encode(alice.public_key().to_bytes()));
+
+    let request = proto::QueryVatStatsRequest { vat_id: "v1".into() };
+    let stats: proto::QueryVatStatsResponse = protobuf(&chain, "VatStats", &request);
+    assert_eq!(serde_json::to_value(&stats).unwrap(), chain.json("vats/v1/stats"));
+    let params: proto::QueryParamsResponse =
+        protobuf(&chain, "Params", &proto::QueryParamsRequest::default());
+    let params: serde_json::Value = serde_json::from_str(&params.params_json).unwrap();
+    assert_eq!(params, chain.json("params"));
+    assert_eq!(params["snapshot_interval"], 200);
+}
+
+#[test]
+fn vats_are_listed_in_pages() {
+    let (chain, ..) = chain();
+    let all = chain.json("vats");
+    let ids: Vec<_> = all["vats"].as_array().unwrap().iter().map(|vat| vat["vatId"].clone()).collect();
+    assert_eq!(ids, ["v1", "v2"]);
+    assert_eq!(all["next"], "");
+    let first = chain.json("vats?limit=1");
+    assert_eq!((&first["vats"][0]["name"], &first["next"]), (&"provisioner".into(), &"v1".into()));
+    let second = chain.json("vats?limit=1&after=v1");
+    assert_eq!((&second["vats"][0]["name"], &second["next"]), (&"vatAdmin".into(), &"".into()));
+    assert_eq!(second["vats"][0]["critical"], true);
+    assert_eq!(chain.json("vats/v2")["bundleId"], wasm_id(b"admin"));
+}
+
+#[test]
+fn the_kernels_tables_are_shown() {
+    let (chain, alice, tx) = chain();
+    let stats = chain.json("kernel/stats");
+    assert_eq!(stats["vats"], 2);
+    assert!(stats["cranks"].as_u64().unwrap() > 0);
+    let address = alice.address();
+    let clist = chain.json(&format!("clists/{address}?limit=1"));
+    assert_eq!(clist["entries"].as_array().unwrap().len(), 1);
+    let next = clist["next"].as_str().unwrap();
+    let rest = chain.json(&format!("clists/r1?after={next}"));
+    let entries = [&clist["entries"], &rest["entries"]];
+    let entries: Vec<_> = entries.iter().flat_map(|e| e.as_array().unwrap()).collect();
+    let object = entries.iter().find(|e| e["kref"].as_str().unwrap().starts_with("ko")).unwrap();
+    let promise = entries.iter().find(|e| e["kref"].as_str().unwrap().starts_with("kp")).unwrap();
+    let shown = chain.json(&format!("objects/{}", object["kref"].as_str().unwrap()));
+    assert_eq!(shown["owner"], "v1");
+    // The result of `never`: its decider is the vat, and the account waits for it.
+    let shown = chain.json(&format!("promises/{}", promise["kref"].as_str().unwrap()));
+    assert_eq!((&shown["state"], &shown["decider"]), (&"unresolved".into(), &"v1".into()));
+    assert_eq!(shown["subscribers"], serde_json::json!(["r1"]));
+    let hash = hex::encode_upper(Sha256::digest(&tx));
+    assert_eq!(chain.json(&format!("txs/{hash}/2"))["promise"], promise["eref"]);
+    assert_eq!(chain.json("kernel/run-queue")["runQueue"], serde_json::json!([]));
+}
+
+#[test]
+fn outboxes_come_in_pages() {
+    let (chain, alice, _) = chain();
+    let path = format!("accounts/{}/outbox", alice.address());
+    let all = chain.json(&path);
+    let numbers: Vec<_> = all["entries"].as_array().unwrap().iter().map(|e| e["number"].clone()).collect();
+    assert_eq!(numbers, [1, 2]);
+    let first = chain.json(&format!("{path}?limit=1"));
+    assert_eq!((&first["entries"][0]["number"], &first["next"]), (&1.into(), &1.into()));
+    let second = chain.json(&format!("{path}?limit=1&after=1"));
+    assert_eq!((&second["entries"][0]["number"], &second["next"]), (&2.into(), &0.into()));
+}
+
+#[test]
+fn cosmos_clients_find_their_accounts() {
+    let (chain, alice, _) = chain();
+    let address = alice.address().to_string();
+    let ask = |path: &str, request: Vec<u8>| {
+        let response = chain.query(path, &request);
+        assert_eq!(response.code, 0, "{}", response.log);
+        response.value
+    };
+    let request = QueryAccountRequest { address: address.clone() }.encode_to_vec();
+    let answer = ask("/cosmos.auth.v1beta1.Query/Account", request);
+    let account = QueryAccountResponse::decode(answer.as_ref()).unwrap().account.unwrap();
+    assert_eq!(account.type_url, "/cosmos.auth.v1beta1.BaseAccount");
+    let account = BaseAccount::decode(account.value.as_slice()).unwrap();
+    assert_eq!((account.address.as_str(), account.sequence), (address.as_str(), 1));
+    assert_eq!(account.pub_key.unwrap(), alice.public_key().to_any().unwrap());
+    let request = QueryBalanceRequest { address: address.clone(), denom: "ucap".into() };
+    let answer = ask("/cosmos.bank.v1beta1.Query/Balance", request.encode_to_vec());
+    let coin = QueryBalanceResponse::decode(answer.as_ref()).unwrap().balance.unwrap();
+    assert_eq!(coin.amount, chain.balance(alice.address()).to_string());
+    let request = QueryAllBalancesRequest { address, ..Default::default() };
+    let answer = ask("/cosmos.bank.v1beta1.Query/AllBalances", request.encode_to_vec());
+    assert_eq!(QueryAllBalancesResponse::decode(answer.as_ref()).unwrap().balances, [coin]);
+    // Nobody owns nothing, which is no error.
+    let request = QueryAllBalancesRequest {
+        address: Client::new(9, 0).address().to_string(),
+        ..Default::default()
+    };
+    let answer = ask("/cosmos.bank.v1beta1.Query/AllBalances", request.encode_to_vec());
+    assert!(QueryAllBalancesResponse::decode(answer.as_ref()).unwrap().balances.is_empty());
+}
+
+#[test]
+fn answers_about_one_key_are_proven() {
+    let (chain, alice, tx) = chain();
+    let root = Hash(chain.hash().try_into().unwrap());
+    let hash = hex::encode_upper(Sha256::digest(&tx));
+    for path in ["params".to_owned(), format!("accounts/{}", alice.address()), format!("txs/{hash}/1")] {
+        let response = proven(&chain, &path, &[]);
+        assert_eq!(response.code, 0, "{path}: {}", response.log);
+        let ops = response.proof_ops.unwrap().ops;
+        assert_eq!((ops[0].r#type.as_str(), ops[1].r#type.as_str()), (PROOF_VALUE, PROOF_PATH));
+        let proof = Proof::from_bytes(&ops[1].data).unwrap();
+        let expected = Hash(Sha256::digest(&ops[0].data).into());
+        assert_eq!(verify(&proof, &root, &response.key), Ok(Some(expected)));
+        assert!(verify(&proof, &root, b"a.another").is_err());
+        // The raw value is what the path `store` gives.
+        let raw = proven(&chain, "store", &response.key);
+        assert_eq!(raw.value, ops[0].data);
+    }
+    let response = proven(&chain, "vats", &[]);
+    assert_eq!(response.code, 105, "{}", response.log);
+}
+
+#[test]
+fn questions_without_an_answer_say_why() {
+    let (chain, ..) = chain();
+    for (path, code, part) in [
+        ("vats/v99", 103, "no vat v99"),
+        ("vats/v99/stats", 103, "no vat v99"),
+        ("promises/kp9999", 103, "no promise kp9999"),
+        ("objects/ko9999", 103, "no object ko9999"),
+        ("meters/m9", 103, "no meter m9"),
+        ("vats/nonsense", 102, "not a vat id"),
+        ("nonsense", 101, "unknown query path"),
+        ("store", 103, "no key"),
+    ] {
+        let response = chain.query(path, &[]);
+        assert_eq!((response.code, response.codespace.as_str()), (code, "capstan"), "{path}");
+        assert!(response.log.contains(part), "{path}: {}", response.log);
+        assert_eq!(response.height, chain.height);
+    }
+    let path = format!("accounts/{}/outbox", bob().address());
+    assert_eq!(chain.query(&path, &[]).code, 103);
+    let old = RequestQuery { path: "params".into(), height: chain.height - 1, ..Default::default() };
+    let response = chain.app.query(old);
+    assert_eq!(response.code, 104, "{}", response.log);
+    let now = RequestQuery { path: "params".into(), height: chain.height, ..Default::default() };
+    assert_eq!(chain.app.query(now).code, 0);
+}
