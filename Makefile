@@ -1,0 +1,47 @@
+# Everything a person types. Each target does its own set-up.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Outside the checkout, so that a fresh clone builds only what changed.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/capstan/target
+CARGO := cargo
+BIN := $(CARGO_TARGET_DIR)/debug
+# Where `make conformance` reads scenario folders.
+CONFORMANCE_DIR ?= $(CURDIR)/tests/conformance/scenarios
+
+.PHONY: help setup build demo dev test conformance bench fmt lint clean
+
+help: ## Shows this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Installs what is missing: clang with the wasm target, npm packages
+	@scripts/setup.sh
+
+build: setup ## Builds the capstan binary
+	$(CARGO) build -p capstan
+
+demo: build ## Runs the whole story on a fresh chain: bundle, vat, messages, statistics
+	@scripts/demo.sh $(BIN)/capstan
+
+dev: build ## Starts a development chain and keeps it running
+	$(BIN)/capstan dev
+
+test: setup ## Runs every test
+	@scripts/test.sh
+
+conformance: setup ## Runs SwingSet's recorded scenarios (CONFORMANCE_DIR=... for others)
+	$(CARGO) build -p capstan-conformance
+	@$(BIN)/capstan-conformance "$(CONFORMANCE_DIR)"
+
+bench: setup ## Measures, and prints tables
+	@scripts/bench.sh
+
+fmt: ## Formats the sources
+	$(CARGO) fmt --all
+
+lint: setup ## Lints everything
+	$(CARGO) clippy --workspace --all-targets
+
+clean: ## Removes what was built
+	$(CARGO) clean

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Installs what the build needs and is missing. Says what to install where it cannot do so itself.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+LLVM=22
+PACKAGES=("clang-$LLVM" "lld-$LLVM" "libclang-rt-$LLVM-dev-wasm32")
+
+missing_tool() { ! command -v "$1" >/dev/null 2>&1; }
+
+fail() {
+    echo "setup: $1" >&2
+    exit 1
+}
+
+missing_tool cargo && fail "Rust is missing: install rustup from your system's packages or rust-lang.org, then run this again"
+missing_tool node && fail "Node.js 20 or newer is missing (Debian and Ubuntu: apt-get install nodejs npm)"
+missing_tool npm && fail "npm is missing (Debian and Ubuntu: apt-get install npm)"
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "Node.js $(node --version) is too old: 20 or newer is needed"
+
+wasm_builtins() {
+    local path
+    path=$("clang-$LLVM" --target=wasm32-unknown-unknown -print-libgcc-file-name 2>/dev/null) && [ -f "$path" ] && return
+    path=$("clang-$LLVM" --target=wasm32-unknown-wasi -print-libgcc-file-name 2>/dev/null) && [ -f "$path" ]
+}
+
+if missing_tool "clang-$LLVM" || missing_tool "wasm-ld-$LLVM" || ! wasm_builtins; then
+    if command -v apt-get >/dev/null 2>&1; then
+        as_root=()
+        [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+        echo "setup: installing ${PACKAGES[*]}"
+        "${as_root[@]}" apt-get update -qq || fail "apt-get update failed: see above"
+        DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${PACKAGES[@]}" >/dev/null ||
+            fail "could not install ${PACKAGES[*]}: add your distribution's LLVM $LLVM packages and run this again"
+    else
+        fail "clang $LLVM with the wasm32 target, wasm-ld $LLVM and compiler-rt for wasm32 are missing.
+Install them (Fedora: clang lld compiler-rt; Arch: clang lld wasm-compiler-rt; macOS: brew install llvm@$LLVM lld),
+with the commands clang-$LLVM and wasm-ld-$LLVM on the path, and run this again"
+    fi
+fi
+
+# The libraries that vats import, the bundler, and Agoric's worker bundles: exactly the locked ones.
+if [ ! -f vat/js/node_modules/.package-lock.json ] || [ vat/js/package-lock.json -nt vat/js/node_modules/.package-lock.json ]; then
+    echo "setup: installing npm packages"
+    (cd vat/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || fail "npm ci failed: see above"
+    touch vat/js/node_modules/.package-lock.json
+fi

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Every test. Prints the hash of the JavaScript worker that was built and checked.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+section() { printf '\n== %s\n' "$1"; }
+
+section "format"
+cargo fmt --all --check
+
+section "build"
+cargo build --workspace --all-targets
+echo "JavaScript worker: sha256 $(cat vat/js/worker.sha256)"
+
+section "tests"
+cargo test --workspace -- --test-threads=2
