@@ -1,6 +1,8 @@
 //! What is a bundle and what is not, tried on one that Endo's own tools made
 //! (`vat/js/tools/bundle.mjs`, from three small modules).
 
+#![allow(clippy::unwrap_used)] // tests
+
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use capstan_bundle::{
     ArchiveError, BundleError, check_wasm_id, verify, verify_json, verify_zip, wasm_id,
