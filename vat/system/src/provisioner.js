@@ -23,7 +23,7 @@ const insistName = (name, what) => {
     Fail`${b(what)}: a name is 1 to 100 letters, digits, dots, dashes or underscores, not ${q(name)}`;
 };
 
-export const buildRootObject = (_vatPowers, vatParameters, baggage) => {
+export const buildRootObject = (_vatPowers, vatParameters = {}, baggage) => {
   const { defaultComputrons = DEFAULT_COMPUTRONS, maxComputrons = MAX_COMPUTRONS } = vatParameters;
   isNat(defaultComputrons) || Fail`defaultComputrons must be a natural, not ${q(defaultComputrons)}`;
   isNat(maxComputrons) || Fail`maxComputrons must be a natural, not ${q(maxComputrons)}`;
