@@ -3,7 +3,6 @@
 
 pub mod compare;
 pub mod javascript;
-pub mod memory;
 pub mod recorded_host;
 pub mod recorder;
 pub mod runner;

@@ -13,12 +13,11 @@ use capstan_kernel::{
     vat::{ReapThreshold, Threshold},
     view,
 };
-use capstan_kernel_ports::{VatId, host::VatHost};
+use capstan_kernel_ports::{VatId, host::VatHost, memory::MemoryState};
 use serde_json::{Value, json};
 
 use crate::{
     compare,
-    memory::MemoryState,
     recorder::Recording,
     scenario::{Bundles, Scenario, VatSetup},
 };

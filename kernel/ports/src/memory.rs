@@ -1,13 +1,15 @@
-//! A store in memory, as plain as can be: a map, and a stack of changes over it.
+//! A store in memory, as plain as can be: a map, and a stack of changes over it. For tests and tools.
+//! Misusing its levels is a bug of the caller and panics.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use capstan_kernel_ports::{
+use sha2::{Digest, Sha256};
+
+use crate::{
     Hash,
     store::{Entry, LOCAL, Overlay, Read, StoreFault},
 };
-use sha2::{Digest, Sha256};
 
 /// One level of changes; none means deleted.
 type Level = BTreeMap<Vec<u8>, Option<Vec<u8>>>;

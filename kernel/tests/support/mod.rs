@@ -1,0 +1,177 @@
+//! Vats written as Rust closures, and a kernel over a store in memory.
+#![allow(dead_code)] // Each test file uses what it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use capstan_abi::{CapData, Delivery, DeliveryResult, Message, Syscall, SyscallResult};
+use capstan_kernel::{
+    Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN,
+    policy::Forever,
+    vat::{ReapThreshold, Threshold},
+};
+use capstan_kernel_ports::{
+    Computrons, Hash, VatId,
+    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    memory::MemoryState,
+};
+
+/// A vat: called once a delivery. Returning an error is a failed delivery.
+pub(crate) type Behaviour = Box<dyn FnMut(&Delivery, &mut Caller<'_>) -> Result<(), String>>;
+/// Makes a vat afresh, from the id of its bundle.
+pub(crate) type Factory = Box<dyn Fn(VatId, &str) -> Behaviour>;
+
+/// How a closure makes syscalls.
+pub(crate) struct Caller<'a> {
+    syscalls: &'a mut dyn Syscalls,
+    unwound: bool,
+}
+
+impl Caller<'_> {
+    /// Makes a syscall.
+    pub(crate) fn call(&mut self, syscall: Syscall) -> Result<SyscallResult, String> {
+        match self.syscalls.syscall(syscall) {
+            Some(result) => Ok(result),
+            None => {
+                self.unwound = true;
+                Err("unwound".to_owned())
+            }
+        }
+    }
+
+    /// Sends a message.
+    pub(crate) fn send(&mut self, target: &str, method: &str, slots: &[&str], result: Option<&str>) {
+        let _ = self.call(Syscall::Send { target: target.to_owned(), message: message(method, slots, result) });
+    }
+}
+
+/// `method` with its slots as arguments.
+pub(crate) fn message(method: &str, slots: &[&str], result: Option<&str>) -> Message {
+    let args: Vec<String> = (0..slots.len()).map(|i| reference(slots[i], i)).collect();
+    Message {
+        methargs: CapData {
+            body: format!("#[\"{method}\",[{}]]", args.join(",")),
+            slots: slots.iter().map(|slot| (*slot).to_owned()).collect(),
+        },
+        result: result.map(str::to_owned),
+    }
+}
+
+fn reference(slot: &str, index: usize) -> String {
+    let sigil = if slot.trim_start_matches('r').starts_with('p') { '&' } else { '$' };
+    format!("\"{sigil}{index}\"")
+}
+
+/// The name of the method that a message calls.
+pub(crate) fn method(message: &Message) -> String {
+    let body: serde_json::Value =
+        serde_json::from_str(message.methargs.body.trim_start_matches('#')).unwrap();
+    body[0].as_str().unwrap_or_default().to_owned()
+}
+
+/// Runs closures as vats. Every delivery costs what it is told to.
+pub(crate) struct ClosureHost {
+    factory: Factory,
+    running: BTreeMap<VatId, Behaviour>,
+    /// What every delivery spends.
+    pub(crate) cost: Computrons,
+}
+
+impl ClosureHost {
+    /// A host whose vats are made by `factory`.
+    pub(crate) fn new(factory: Factory) -> Self {
+        Self { factory, running: BTreeMap::new(), cost: Computrons(1_000) }
+    }
+}
+
+impl VatHost for ClosureHost {
+    fn engine(&self) -> Hash {
+        Hash([7; 32])
+    }
+
+    fn validate(&self, _module: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        _options: &WorkerOptions,
+    ) -> Result<Result<(), String>, HostFault> {
+        let WorkerSource::JavaScript { bundle_id, .. } = source else { unreachable!() };
+        self.running.insert(vat, (self.factory)(vat, bundle_id));
+        Ok(Ok(()))
+    }
+
+    fn deliver(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        _limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Result<Delivered, HostFault> {
+        let behaviour = self.running.get_mut(&vat).expect("the worker was started");
+        let mut caller = Caller { syscalls, unwound: false };
+        let outcome = behaviour(delivery, &mut caller);
+        if caller.unwound {
+            return Err(HostFault("unwound".to_owned()));
+        }
+        let result = match outcome {
+            Ok(()) => DeliveryResult::Ok,
+            Err(text) => DeliveryResult::Error(text),
+        };
+        Ok(Delivered { result, computrons: Some(self.cost), test_log: vec![] })
+    }
+
+    fn is_running(&self, vat: VatId) -> bool {
+        self.running.contains_key(&vat)
+    }
+
+    fn stop(&mut self, vat: VatId) {
+        self.running.remove(&vat);
+    }
+
+    fn heap(&self, _vat: VatId) -> Option<(Hash, u64)> {
+        None
+    }
+}
+
+/// A configuration with static vats of these names; each one's bundle is named after it. The
+/// vatAdmin vat comes of itself.
+pub(crate) fn config(bootstrap: &str, names: &[&str]) -> KernelConfig {
+    let all: BTreeSet<&str> = names.iter().copied().chain([VAT_ADMIN]).collect();
+    let bundle = |name: &str| format!("b1-{name}");
+    KernelConfig {
+        bootstrap: Some(bootstrap.to_owned()),
+        pin_bootstrap_root: true,
+        provisioner: None,
+        vats: all.iter().map(|name| ((*name).to_owned(), StaticVat::new(bundle(name)))).collect(),
+        bundles: all.iter().map(|name| (bundle(name), name.as_bytes().to_vec())).collect(),
+        named_bundles: BTreeMap::new(),
+        options: KernelOptions {
+            reap: ReapThreshold { deliveries: Threshold::At(7), ..ReapThreshold::default() },
+            relax_durability_rules: false,
+            snapshot_initial: 3,
+            snapshot_interval: 20,
+            crank_limit: 1_000_000,
+        },
+    }
+}
+
+/// An initialized kernel and its state.
+pub(crate) fn kernel(config: &KernelConfig, factory: Factory) -> (Kernel<ClosureHost>, MemoryState) {
+    let mut kernel = Kernel::new(ClosureHost::new(factory), NodeOptions::default());
+    let mut state = MemoryState::default();
+    kernel.initialize(&mut state, config).unwrap();
+    (kernel, state)
+}
+
+/// Runs until nothing is left.
+pub(crate) fn run(kernel: &mut Kernel<ClosureHost>, state: &mut MemoryState) {
+    kernel.run(state, &mut Forever).unwrap();
+}
+
+/// A vat that does nothing.
+pub(crate) fn idle() -> Behaviour {
+    Box::new(|_, _| Ok(()))
+}
