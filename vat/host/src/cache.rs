@@ -64,18 +64,12 @@ impl Cache {
     }
 
     fn path(&self, kind: &str, key: &Key) -> Option<PathBuf> {
-        self.dir
-            .as_ref()
-            .map(|dir| dir.join(format!("{}.{kind}", hex::encode(key))))
+        self.dir.as_ref().map(|dir| dir.join(format!("{}.{kind}", hex::encode(key))))
     }
 }
 
 fn seal(key: &Key, contents: &[u8]) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(key)
-        .chain_update(contents)
-        .finalize()
-        .into()
+    Sha256::new().chain_update(key).chain_update(contents).finalize().into()
 }
 
 /// Writes beside the target and renames, so that a reader sees all or nothing.

@@ -56,11 +56,7 @@ pub(crate) struct Modules {
 
 impl Modules {
     pub(crate) fn new(cache: Arc<Cache>) -> Result<Self, HostError> {
-        Ok(Self {
-            cache,
-            target: target()?,
-            recent: Mutex::default(),
-        })
+        Ok(Self { cache, target: target()?, recent: Mutex::default() })
     }
 
     /// The compiled form of `module`: from memory, from the cache, or new.
@@ -86,12 +82,7 @@ impl Modules {
             }
         };
         let stack_bytes = limits.stack_bytes;
-        let compiled = Arc::new(CompiledModule {
-            engine,
-            module,
-            stack_bytes,
-            key,
-        });
+        let compiled = Arc::new(CompiledModule { engine, module, stack_bytes, key });
         self.remember(&compiled);
         Ok(compiled)
     }
@@ -106,11 +97,7 @@ impl Modules {
             cost::VERSION,
             instrument::VERSION,
         );
-        Sha256::new()
-            .chain_update(about)
-            .chain_update(module)
-            .finalize()
-            .into()
+        Sha256::new().chain_update(about).chain_update(module).finalize().into()
     }
 
     fn recall(&self, key: &Key) -> Option<Arc<CompiledModule>> {
@@ -207,7 +194,8 @@ impl Modules {
 }
 
 /// The target of all artifacts: on x86-64 a fixed set of instructions, so that an artifact runs
-/// wherever it is loaded.
+/// wherever it is loaded. Without AVX, singlepass (7.4.2) takes another path for floating point,
+/// which miscompiles: QuickJS fails to boot on it.
 fn target() -> Result<Target, HostError> {
     if cfg!(not(target_arch = "x86_64")) {
         return Ok(Target::default());
@@ -217,7 +205,12 @@ fn target() -> Result<Target, HostError> {
         | CpuFeature::SSSE3
         | CpuFeature::SSE41
         | CpuFeature::SSE42
-        | CpuFeature::POPCNT;
+        | CpuFeature::POPCNT
+        | CpuFeature::AVX
+        | CpuFeature::AVX2
+        | CpuFeature::BMI1
+        | CpuFeature::BMI2
+        | CpuFeature::LZCNT;
     let missing = features.difference(CpuFeature::for_host());
     match missing.is_empty() {
         true => Ok(Target::new(Triple::host(), features)),

@@ -33,7 +33,7 @@ pub const STACK_BYTES: u32 = 1 << 20;
 
 /// The native stack on which workers run, in bytes. Far more than any worker can use before its
 /// stack counter, or the JavaScript engine's own limit, ends it: it must never decide anything.
-pub const NATIVE_STACK_BYTES: usize = 64 << 20;
+pub const NATIVE_STACK_BYTES: usize = 96 << 20;
 
 /// The points of one execution of `operator`, beside what its operands cost.
 pub(crate) fn operator_points(operator: &Operator<'_>) -> u64 {

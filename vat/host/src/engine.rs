@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Compiler, HostError, Image, ModuleLimits,
+    base::BaseMemory,
     cache::{Cache, Key},
     compile::{CompiledModule, Modules},
     cost, instrument,
-    memory::BaseMemory,
     worker::Worker,
 };
 
@@ -26,11 +26,7 @@ pub struct JsEngine {
 
 impl std::fmt::Debug for JsEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self
-            .boot_scripts
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let names: Vec<&str> = self.boot_scripts.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("JsEngine")
             .field("worker_wasm_bytes", &self.worker_wasm.len())
             .field("boot_scripts", &names)
@@ -43,8 +39,8 @@ impl std::fmt::Debug for JsEngine {
 pub(crate) struct BootedEngine {
     pub(crate) hash: Hash,
     pub(crate) module: Arc<CompiledModule>,
-    pub(crate) image: Image,
     pub(crate) memory: Arc<BaseMemory>,
+    globals: Vec<(u32, u64)>,
 }
 
 impl BootedEngine {
@@ -61,9 +57,7 @@ impl BootedEngine {
             .get(&engine.worker_wasm, compiler, &ModuleLimits::engine(), true)
             .map_err(|e| HostError::Engine(e.to_string()))?;
         let key = boot_key(engine);
-        let cached = cache
-            .read("image", &key)
-            .and_then(|bytes| borsh::from_slice(&bytes).ok());
+        let cached = cache.read("image", &key).and_then(|bytes| borsh::from_slice(&bytes).ok());
         let image: Image = match cached {
             Some(image) => image,
             None => {
@@ -76,22 +70,15 @@ impl BootedEngine {
             }
         };
         let memory = BaseMemory::new(image.memory()).map_err(|e| {
-            HostError::Node(format!(
-                "cannot keep the JavaScript engine's image in memory: {e}"
-            ))
+            HostError::Node(format!("cannot keep the JavaScript engine's image in memory: {e}"))
         })?;
         let hash = engine_hash(&engine.worker_wasm, &image);
-        Ok(Self {
-            hash,
-            module,
-            image,
-            memory: Arc::new(memory),
-        })
+        Ok(Self { hash, module, memory: Arc::new(memory), globals: image.globals().to_vec() })
     }
 
     /// A worker with the base image, of which it shares every page until it writes to it.
     pub(crate) fn worker(&self) -> Result<Worker, crate::worker::StartError> {
-        Worker::restore(&self.module, &self.image, Some((&self.memory, &self.image)))
+        Worker::fork(&self.module, Encoding::Json, &self.globals, &self.memory)
     }
 }
 
@@ -106,14 +93,10 @@ fn engine_hash(module: &[u8], image: &Image) -> Hash {
 
 /// Everything on which the base image depends: not the compiler.
 fn boot_key(engine: &JsEngine) -> Key {
-    let about = format!(
-        "capstan image\ncost {}\ninstrument {}\n",
-        cost::VERSION,
-        instrument::VERSION
-    );
-    let mut hash = Sha256::new()
-        .chain_update(about)
-        .chain_update(Sha256::digest(&engine.worker_wasm));
+    let about =
+        format!("capstan image\ncost {}\ninstrument {}\n", cost::VERSION, instrument::VERSION);
+    let mut hash =
+        Sha256::new().chain_update(about).chain_update(Sha256::digest(&engine.worker_wasm));
     for (_, source) in &engine.boot_scripts {
         hash.update(Sha256::digest(source));
     }
@@ -124,15 +107,10 @@ fn boot(module: &Arc<CompiledModule>, engine: &JsEngine) -> Result<Image, HostEr
     let unusable = |e: crate::worker::StartError| HostError::Engine(e.to_string());
     let mut worker = Worker::start(module, i64::MAX as u64).map_err(unusable)?;
     if worker.encoding() != Encoding::Json {
-        return Err(HostError::Engine(
-            "capstan_abi() must be 2 (JSON)".to_owned(),
-        ));
+        return Err(HostError::Engine("capstan_abi() must be 2 (JSON)".to_owned()));
     }
     for (name, source) in &engine.boot_scripts {
-        worker.boot(source).map_err(|reason| HostError::Boot {
-            name: name.clone(),
-            reason,
-        })?;
+        worker.boot(source).map_err(|reason| HostError::Boot { name: name.clone(), reason })?;
     }
     Ok(worker.image())
 }

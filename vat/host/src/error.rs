@@ -5,7 +5,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// The processor lacks instructions that all artifacts use.
-    #[error("this processor lacks {0}: Capstan needs x86-64-v2 (any x86 processor since 2009)")]
+    #[error("this processor lacks {0}: Capstan needs x86-64-v3 (Intel since 2013, AMD since 2015)")]
     Processor(String),
     /// The directory for cached artifacts cannot be made.
     #[error("cannot create the cache directory {path}: {source}")]

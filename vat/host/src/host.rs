@@ -15,6 +15,7 @@ use crate::{
     compile::Modules,
     cost,
     engine::BootedEngine,
+    share::{Running, Shared},
     supervisor, validate,
     worker::{End, StartError, Worker},
 };
@@ -30,6 +31,9 @@ const START_POINTS: u64 = 100_000_000 * cost::POINTS_PER_COMPUTRON;
 /// it by the import `fault`, the vat ends with `Stack meter exceeded`. The native stack is larger
 /// than either can use; if it overflows all the same, that is a [`HostFault`].
 ///
+/// The memory of a JavaScript vat is a copy-on-write view of its engine's base image and, once there
+/// are two vats of one bundle, of what they have in common.
+///
 /// A worker that ended in a fault or trap is gone: [`VatHost::is_running`] is false afterwards.
 #[derive(Debug)]
 pub struct WasmHost {
@@ -39,8 +43,9 @@ pub struct WasmHost {
     /// By hash; the current one's hash apart.
     engines: BTreeMap<Hash, BootedEngine>,
     current: Hash,
+    shared: Shared,
     /// Behind a mutex since even looking at a worker's heap takes a mutable store.
-    workers: Mutex<BTreeMap<VatId, Worker>>,
+    workers: Mutex<BTreeMap<VatId, Running>>,
 }
 
 impl WasmHost {
@@ -65,6 +70,7 @@ impl WasmHost {
             modules,
             engines,
             current,
+            shared: Shared::default(),
             workers: Mutex::default(),
         })
     }
@@ -85,7 +91,7 @@ impl WasmHost {
 
     /// The heap of the worker of `vat`, if it is in memory.
     pub fn image(&self, vat: VatId) -> Option<Image> {
-        self.workers().get_mut(&vat).map(Worker::image)
+        self.workers().get_mut(&vat).map(|running| running.worker.image())
     }
 
     /// Starts a worker for `vat` with the heap of `image`, which a worker of the same source once
@@ -100,7 +106,9 @@ impl WasmHost {
         let worker = match source {
             WorkerSource::JavaScript { engine, .. } => {
                 let engine = self.booted(engine)?;
-                Worker::restore(&engine.module, image, Some((&engine.memory, &engine.image)))
+                let base = self.shared.base_of(source);
+                let base = base.unwrap_or_else(|| Arc::clone(&engine.memory));
+                Worker::restore(&engine.module, image, Some(&base))
             }
             WorkerSource::Wasm { module } => {
                 let compiler = self.options.compilers.modules;
@@ -112,11 +120,11 @@ impl WasmHost {
             }
         };
         let worker = worker.map_err(|e| HostFault(format!("cannot restore {vat}: {e}")))?;
-        self.workers().insert(vat, worker);
+        self.workers().insert(vat, Running::new(worker, source));
         Ok(())
     }
 
-    fn workers(&self) -> std::sync::MutexGuard<'_, BTreeMap<VatId, Worker>> {
+    fn workers(&self) -> std::sync::MutexGuard<'_, BTreeMap<VatId, Running>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,11 +132,7 @@ impl WasmHost {
         self.engines.get(hash).ok_or_else(|| {
             HostFault(format!(
                 "JavaScript engine {hash} is not on this node; it has {}",
-                self.engines
-                    .keys()
-                    .map(Hash::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                self.engines.keys().map(Hash::to_string).collect::<Vec<_>>().join(", "),
             ))
         })
     }
@@ -160,9 +164,7 @@ impl WasmHost {
     }
 
     fn start_wasm(&self, module: &[u8]) -> Result<Result<Worker, String>, HostFault> {
-        let HostOptions {
-            compilers, limits, ..
-        } = &self.options;
+        let HostOptions { compilers, limits, .. } = &self.options;
         let module = match self.modules.get(module, compilers.modules, limits, false) {
             Ok(module) => module,
             Err(error) => return Ok(Err(error.to_string())),
@@ -192,15 +194,13 @@ impl VatHost for WasmHost {
     ) -> Result<Result<(), String>, HostFault> {
         self.stop(vat);
         let started = match source {
-            WorkerSource::JavaScript {
-                engine,
-                bundle_id,
-                zip,
-            } => self.start_javascript(vat, engine, bundle_id, zip, options)?,
+            WorkerSource::JavaScript { engine, bundle_id, zip } => {
+                self.start_javascript(vat, engine, bundle_id, zip, options)?
+            }
             WorkerSource::Wasm { module } => self.start_wasm(module)?,
         };
         Ok(started.map(|worker| {
-            self.workers().insert(vat, worker);
+            self.workers().insert(vat, Running::new(worker, source));
         }))
     }
 
@@ -211,10 +211,11 @@ impl VatHost for WasmHost {
         limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
-        let mut worker = self
+        let mut running = self
             .workers()
             .remove(&vat)
             .ok_or_else(|| HostFault(format!("there is no worker for {vat}: start it first")))?;
+        let worker = &mut running.worker;
         let input = encode(worker.encoding(), delivery)?;
         let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON);
         let run = worker.run(&input, limit, Some(syscalls))?;
@@ -230,14 +231,12 @@ impl VatHost for WasmHost {
             End::Broken(text) => (DeliveryResult::Error(text), false),
         };
         if rests {
-            self.workers().insert(vat, worker);
+            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            self.shared.after(&mut running, delivery, workers.values());
+            workers.insert(vat, running);
         }
         let computrons = rests.then(|| Computrons(cost::computrons(run.points)));
-        Ok(Delivered {
-            result,
-            computrons,
-            test_log: run.test_log,
-        })
+        Ok(Delivered { result, computrons, test_log: run.test_log })
     }
 
     fn is_running(&self, vat: VatId) -> bool {
@@ -249,7 +248,7 @@ impl VatHost for WasmHost {
     }
 
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
-        self.workers().get_mut(&vat).map(Worker::heap)
+        self.workers().get_mut(&vat).map(|running| running.worker.heap())
     }
 }
 

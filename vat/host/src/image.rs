@@ -21,11 +21,7 @@ pub struct Image {
 
 impl Image {
     pub(crate) fn new(encoding: Encoding, globals: Vec<(u32, u64)>, memory: Vec<u8>) -> Self {
-        Self {
-            encoding: encoding as u8,
-            globals,
-            memory,
-        }
+        Self { encoding: encoding as u8, globals, memory }
     }
 
     /// The image's hash: the worker's identity beside its module.
@@ -36,12 +32,7 @@ impl Image {
     /// odd last node goes up unchanged.
     pub fn hash(&self) -> Hash {
         let leaves = self.memory.chunks(PAGE_BYTES).map(leaf).collect();
-        heap_hash(
-            self.encoding,
-            &self.globals,
-            self.memory.len() as u64,
-            leaves,
-        )
+        heap_hash(self.encoding, &self.globals, self.memory.len() as u64, leaves)
     }
 
     /// The memory's size in bytes.
@@ -81,11 +72,7 @@ impl std::fmt::Debug for Image {
 pub(crate) type Leaf = [u8; 32];
 
 pub(crate) fn leaf(page: &[u8]) -> Leaf {
-    Sha256::new()
-        .chain_update([0])
-        .chain_update(page)
-        .finalize()
-        .into()
+    Sha256::new().chain_update([0]).chain_update(page).finalize().into()
 }
 
 /// See [`Image::hash`].

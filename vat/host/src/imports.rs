@@ -123,20 +123,11 @@ impl Env {
 pub(crate) fn imports(store: &mut impl AsStoreMut, env: &FunctionEnv<Env>) -> Imports {
     let mut imports = Imports::new();
     let mut define = |name, function: Function| imports.define(names::MODULE, name, function);
-    define(
-        names::SYSCALL,
-        Function::new_typed_with_env(store, env, syscall),
-    );
-    define(
-        names::TAKE_RESULT,
-        Function::new_typed_with_env(store, env, take_result),
-    );
+    define(names::SYSCALL, Function::new_typed_with_env(store, env, syscall));
+    define(names::TAKE_RESULT, Function::new_typed_with_env(store, env, take_result));
     define(names::DONE, Function::new_typed_with_env(store, env, done));
     define(names::LOG, Function::new_typed_with_env(store, env, log));
-    define(
-        names::FAULT,
-        Function::new_typed_with_env(store, env, fault),
-    );
+    define(names::FAULT, Function::new_typed_with_env(store, env, fault));
     imports
 }
 
@@ -173,11 +164,7 @@ fn command(env: &mut Env, request: &[u8]) -> Result<Vec<u8>, Stop> {
             env.test_log(line);
             Vec::new()
         }
-        supervisor::Command::Console {
-            source,
-            level,
-            line,
-        } => {
+        supervisor::Command::Console { source, level, line } => {
             write_log(&level, &format!("{source}: {line}"));
             Vec::new()
         }
@@ -193,11 +180,7 @@ fn take_result(mut env: FunctionEnvMut<'_, Env>, ptr: i32) -> Result<(), Runtime
     let result = std::mem::take(&mut env.data_mut().result);
     let links = env.data().links()?;
     let outside = |_| Stop::Broken("take_result: the address is outside the memory".to_owned());
-    links
-        .memory
-        .view(&env)
-        .write(u64::from(ptr as u32), &result)
-        .map_err(outside)?;
+    links.memory.view(&env).write(u64::from(ptr as u32), &result).map_err(outside)?;
     Ok(())
 }
 
@@ -252,9 +235,7 @@ fn receive(env: &mut FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<Vec<
     let links = env.data().links()?;
     // The bounds come first: the charge for a length beyond all memory says nothing.
     if start + length as u64 > links.memory.view(env).data_size() {
-        return Err(Stop::Broken(
-            "the worker passed an address outside its memory".to_owned(),
-        ));
+        return Err(Stop::Broken("the worker passed an address outside its memory".to_owned()));
     }
     charge(env, cost::HOST_CALL_POINTS + byte_points(length))?;
     let mut bytes = vec![0; length];
@@ -275,15 +256,9 @@ fn charge(env: &mut FunctionEnvMut<'_, Env>, points: u64) -> Result<(), Stop> {
         return Err(Stop::Host("the points global is not an i64".to_owned()));
     };
     match (left as u64).checked_sub(points) {
-        Some(rest) => links
-            .points
-            .set(env, Value::I64(rest as i64))
-            .map_err(global_error),
+        Some(rest) => links.points.set(env, Value::I64(rest as i64)).map_err(global_error),
         None => {
-            links
-                .exhausted
-                .set(env, Value::I32(1))
-                .map_err(global_error)?;
+            links.exhausted.set(env, Value::I32(1)).map_err(global_error)?;
             Err(Stop::Fault(Fault::Compute))
         }
     }

@@ -70,10 +70,8 @@ impl ModuleMiddleware for Instrument {
     }
 
     fn transform_module_info(&self, info: &mut ModuleInfo) -> Result<(), MiddlewareError> {
-        let (points, exhausted) = (
-            metering_global(info, POINTS)?,
-            metering_global(info, EXHAUSTED)?,
-        );
+        let (points, exhausted) =
+            (metering_global(info, POINTS)?, metering_global(info, EXHAUSTED)?);
         // Metering appended its globals after the module's own.
         let mutable: Vec<GlobalIndex> = info
             .globals
@@ -87,8 +85,7 @@ impl ModuleMiddleware for Instrument {
         }
         let scratch = push_i32(info);
         let depth = push_i32(info);
-        info.exports
-            .insert(DEPTH.to_owned(), ExportIndex::Global(depth));
+        info.exports.insert(DEPTH.to_owned(), ExportIndex::Global(depth));
         *self.globals.lock().unwrap_or_else(PoisonError::into_inner) = Some(Globals {
             points: points.as_u32(),
             exhausted: exhausted.as_u32(),
@@ -102,17 +99,13 @@ impl ModuleMiddleware for Instrument {
 fn metering_global(info: &ModuleInfo, name: &str) -> Result<GlobalIndex, MiddlewareError> {
     match info.exports.get(name) {
         Some(ExportIndex::Global(index)) => Ok(*index),
-        _ => Err(MiddlewareError::new(
-            "capstan",
-            "metering must come first in the chain",
-        )),
+        _ => Err(MiddlewareError::new("capstan", "metering must come first in the chain")),
     }
 }
 
 fn push_i32(info: &mut ModuleInfo) -> GlobalIndex {
     info.global_initializers.push(GlobalInit::I32Const(0));
-    info.globals
-        .push(GlobalType::new(Type::I32, Mutability::Var))
+    info.globals.push(GlobalType::new(Type::I32, Mutability::Var))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -177,45 +170,30 @@ impl<'a> FunctionMiddleware<'a> for InstrumentFunction {
 
 impl Globals {
     fn set_scratch<'a>(self) -> Operator<'a> {
-        Operator::GlobalSet {
-            global_index: self.scratch,
-        }
+        Operator::GlobalSet { global_index: self.scratch }
     }
 
     fn get_scratch<'a>(self) -> Operator<'a> {
-        Operator::GlobalGet {
-            global_index: self.scratch,
-        }
+        Operator::GlobalGet { global_index: self.scratch }
     }
 
     /// Takes the points that `price` leaves on the stack (as i64), or ends the vat if there are not
     /// enough. `price` is evaluated twice.
     fn charge<'a>(self, price: &[Operator<'a>]) -> Vec<Operator<'a>> {
-        let get = Operator::GlobalGet {
-            global_index: self.points,
-        };
+        let get = Operator::GlobalGet { global_index: self.points };
         let mut code = vec![get.clone()];
         code.extend_from_slice(price);
         code.extend([
             Operator::I64LtU,
-            Operator::If {
-                blockty: BlockType::Empty,
-            },
+            Operator::If { blockty: BlockType::Empty },
             i32_const(1),
-            Operator::GlobalSet {
-                global_index: self.exhausted,
-            },
+            Operator::GlobalSet { global_index: self.exhausted },
             Operator::Unreachable,
             Operator::End,
             get,
         ]);
         code.extend_from_slice(price);
-        code.extend([
-            Operator::I64Sub,
-            Operator::GlobalSet {
-                global_index: self.points,
-            },
-        ]);
+        code.extend([Operator::I64Sub, Operator::GlobalSet { global_index: self.points }]);
         code
     }
 
@@ -252,9 +230,7 @@ impl Globals {
             self.get_scratch(),
             i32_const(-1),
             Operator::I32Eq,
-            Operator::If {
-                blockty: BlockType::Empty,
-            },
+            Operator::If { blockty: BlockType::Empty },
             Operator::Unreachable,
             Operator::End,
         ]
@@ -263,22 +239,16 @@ impl Globals {
     /// Counts the caller's frame before a call. Counting at the call, not at the entry, spares leaf
     /// functions the counter, and needs no care for the many ways out of a function.
     fn enter<'a>(self, stack: Stack) -> [Operator<'a>; 10] {
-        let depth = Operator::GlobalGet {
-            global_index: self.depth,
-        };
+        let depth = Operator::GlobalGet { global_index: self.depth };
         [
             depth.clone(),
             i32_const(stack.frame as i32),
             Operator::I32Add,
-            Operator::GlobalSet {
-                global_index: self.depth,
-            },
+            Operator::GlobalSet { global_index: self.depth },
             depth,
             i32_const(stack.limit as i32),
             Operator::I32GtU,
-            Operator::If {
-                blockty: BlockType::Empty,
-            },
+            Operator::If { blockty: BlockType::Empty },
             Operator::Unreachable,
             Operator::End,
         ]
@@ -286,14 +256,10 @@ impl Globals {
 
     fn leave<'a>(self, stack: Stack) -> [Operator<'a>; 4] {
         [
-            Operator::GlobalGet {
-                global_index: self.depth,
-            },
+            Operator::GlobalGet { global_index: self.depth },
             i32_const(stack.frame as i32),
             Operator::I32Sub,
-            Operator::GlobalSet {
-                global_index: self.depth,
-            },
+            Operator::GlobalSet { global_index: self.depth },
         ]
     }
 }

@@ -13,6 +13,7 @@
 //! * Compiled artifacts and base images are cached by a key that holds all they depend on, and
 //!   are hash-checked before use ([`HostOptions::cache_dir`]).
 
+mod base;
 mod cache;
 mod compile;
 pub mod cost;
@@ -25,6 +26,7 @@ mod instrument;
 mod limits;
 mod memory;
 mod options;
+mod share;
 mod supervisor;
 mod validate;
 mod worker;

@@ -2,9 +2,6 @@
 //! is written to, or of nothing.
 
 use std::{
-    fs::File,
-    io::Write,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     ptr::NonNull,
     sync::{
         Arc, Mutex, PoisonError,
@@ -23,38 +20,13 @@ use wasmer::{
     },
 };
 
-use crate::cost;
+use crate::{
+    base::{BaseMemory, check},
+    cost,
+};
 
 /// Bytes in a wasm page.
 pub(crate) const WASM_PAGE: usize = 65_536;
-
-/// A memory image that any number of workers map copy-on-write: one copy in the page cache.
-#[derive(Debug)]
-pub(crate) struct BaseMemory {
-    file: OwnedFd,
-    length: usize,
-}
-
-impl BaseMemory {
-    /// Keeps `bytes` (whole wasm pages) in an anonymous file that can no longer be changed.
-    pub(crate) fn new(bytes: &[u8]) -> std::io::Result<Self> {
-        debug_assert!(bytes.len().is_multiple_of(WASM_PAGE));
-        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-        // SAFETY: the name is a NUL-terminated string; the call has no other requirement.
-        let fd = check(unsafe { libc::memfd_create(c"capstan-image".as_ptr(), flags) })?;
-        // SAFETY: the descriptor was just made and has no other owner.
-        let mut file = unsafe { File::from_raw_fd(fd) };
-        file.write_all(bytes)?;
-        let seals =
-            libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
-        // SAFETY: a plain call on a descriptor that is owned here.
-        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
-        Ok(Self {
-            file: file.into(),
-            length: bytes.len(),
-        })
-    }
-}
 
 /// What a worker's memory and its host tell each other.
 #[derive(Debug, Default)]
@@ -73,10 +45,7 @@ impl MemoryState {
 
     /// Why this node could not provide memory, if it could not.
     pub(crate) fn fault(&self) -> Option<String> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -99,14 +68,8 @@ pub(crate) struct WorkerTunables {
 
 impl WorkerTunables {
     pub(crate) fn new(plan: MemoryPlan) -> Self {
-        let config = VMConfig {
-            wasm_stack_size: Some(cost::NATIVE_STACK_BYTES),
-        };
-        Self {
-            base: BaseTunables::new(),
-            config,
-            plan,
-        }
+        let config = VMConfig { wasm_stack_size: Some(cost::NATIVE_STACK_BYTES) };
+        Self { base: BaseTunables::new(), config, plan }
     }
 }
 
@@ -194,10 +157,9 @@ impl WorkerMemory {
         let region = Region::reserve(bound + guard).map_err(|e| region_error(&e))?;
         let length = match &plan.base {
             Some(base) => {
-                region
-                    .map_private(base.file.as_raw_fd(), base.length)
-                    .map_err(|e| region_error(&e))?;
-                base.length
+                // SAFETY: the reservation is new, and larger than any wasm memory.
+                unsafe { base.map_private(region.start.as_ptr()) }.map_err(|e| region_error(&e))?;
+                base.bytes().len()
             }
             None => {
                 let length = ty.minimum.bytes().0;
@@ -206,14 +168,7 @@ impl WorkerMemory {
             }
         };
         let size = Pages(u32::try_from(length / WASM_PAGE).map_err(|e| region_error(&e))?);
-        let mut memory = Self {
-            region,
-            ty,
-            style,
-            size,
-            definition,
-            plan: plan.clone(),
-        };
+        let mut memory = Self { region, ty, style, size, definition, plan: plan.clone() };
         memory.publish();
         Ok(memory)
     }
@@ -228,19 +183,13 @@ impl WorkerMemory {
 
     fn refuse(&self, delta: Pages) -> MemoryError {
         self.plan.state.refused.store(true, Ordering::Relaxed);
-        MemoryError::CouldNotGrow {
-            current: self.size,
-            attempted_delta: delta,
-        }
+        MemoryError::CouldNotGrow { current: self.size, attempted_delta: delta }
     }
 }
 
 impl LinearMemory for WorkerMemory {
     fn ty(&self) -> MemoryType {
-        MemoryType {
-            minimum: self.size,
-            ..self.ty
-        }
+        MemoryType { minimum: self.size, ..self.ty }
     }
 
     fn size(&self) -> Pages {
@@ -259,16 +208,8 @@ impl LinearMemory for WorkerMemory {
             _ => return Err(self.refuse(delta)),
         };
         if let Err(error) = self.region.open(before.bytes().0, delta.bytes().0) {
-            let text = format!(
-                "cannot give a vat {} more pages of memory: {error}",
-                delta.0
-            );
-            let mut fault = self
-                .plan
-                .state
-                .fault
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let text = format!("cannot give a vat {} more pages of memory: {error}", delta.0);
+            let mut fault = self.plan.state.fault.lock().unwrap_or_else(PoisonError::into_inner);
             *fault = Some(text);
             return Err(region_error(&error));
         }
@@ -320,22 +261,6 @@ impl Region {
         }
     }
 
-    /// Puts a private, writable mapping of the first `length` bytes of a file at the start.
-    fn map_private(&self, file: RawFd, length: usize) -> std::io::Result<()> {
-        debug_assert!(length <= self.length);
-        let (protection, flags) = (
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_FIXED,
-        );
-        let start = self.start.as_ptr().cast();
-        // SAFETY: replaces a part of this region, which nothing refers to yet.
-        let mapped = unsafe { libc::mmap(start, length, protection, flags, file, 0) };
-        match mapped == libc::MAP_FAILED {
-            true => Err(std::io::Error::last_os_error()),
-            false => Ok(()),
-        }
-    }
-
     /// Makes `length` bytes from `offset` readable and writable; they are zero.
     fn open(&self, offset: usize, length: usize) -> std::io::Result<()> {
         debug_assert!(offset + length <= self.length);
@@ -354,13 +279,6 @@ impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: the region was mapped by `reserve` and is no longer referred to.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
-    }
-}
-
-fn check(result: libc::c_int) -> std::io::Result<libc::c_int> {
-    match result < 0 {
-        true => Err(std::io::Error::last_os_error()),
-        false => Ok(result),
     }
 }
 

@@ -17,11 +17,7 @@ pub struct HostOptions {
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self {
-            cache_dir: None,
-            compilers: Compilers::default(),
-            limits: ModuleLimits::user(),
-        }
+        Self { cache_dir: None, compilers: Compilers::default(), limits: ModuleLimits::user() }
     }
 }
 
@@ -36,10 +32,7 @@ pub struct Compilers {
 
 impl Default for Compilers {
     fn default() -> Self {
-        Self {
-            engine: Compiler::Cranelift,
-            modules: Compiler::Singlepass,
-        }
+        Self { engine: Compiler::Cranelift, modules: Compiler::Singlepass }
     }
 }
 

@@ -42,27 +42,21 @@ pub(crate) fn read_command(bytes: &[u8]) -> Command {
             Command::Syscall(abi_json::syscall_from_json(vso).map_err(|e| e.to_string()))
         }
         Some("testLog") => Command::TestLog(rest(1)),
-        Some("sourcedConsole") => Command::Console {
-            source: text(1),
-            level: text(2),
-            line: rest(3),
-        },
+        Some("sourcedConsole") => {
+            Command::Console { source: text(1), level: text(2), line: rest(3) }
+        }
         _ => Command::Unknown(text(0)),
     }
 }
 
 /// The reply to `["syscall", vso]`.
 pub(crate) fn write_result(result: &SyscallResult) -> Vec<u8> {
-    abi_json::syscall_result_to_json(result)
-        .to_string()
-        .into_bytes()
+    abi_json::syscall_result_to_json(result).to_string().into_bytes()
 }
 
 /// `["deliver", vdo]`.
 pub(crate) fn write_delivery(delivery: &Delivery) -> Vec<u8> {
-    json!(["deliver", abi_json::delivery_to_json(delivery)])
-        .to_string()
-        .into_bytes()
+    json!(["deliver", abi_json::delivery_to_json(delivery)]).to_string().into_bytes()
 }
 
 /// Reads what a delivery was answered with. `["err", name, message]` is the supervisor's own failure,
@@ -97,9 +91,7 @@ pub(crate) fn write_set_bundle(
         "enableDisavow": options.enable_disavow,
         "relaxDurabilityRules": options.relax_durability_rules,
     });
-    Ok(json!(["setBundle", vat.to_string(), bundle, options])
-        .to_string()
-        .into_bytes())
+    Ok(json!(["setBundle", vat.to_string(), bundle, options]).to_string().into_bytes())
 }
 
 /// Reads what `setBundle` was answered with: `["dispatchReady"]`, or why not.

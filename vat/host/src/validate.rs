@@ -97,11 +97,7 @@ pub(crate) fn check(
     limits: &ModuleLimits,
     engine: bool,
 ) -> Result<Checked, Refusal> {
-    at_most(
-        "the module's size in bytes",
-        module.len(),
-        limits.module_bytes,
-    )?;
+    at_most("the module's size in bytes", module.len(), limits.module_bytes)?;
     let mut gate = Gate {
         limits,
         validator: Validator::new_with_features(features()),
@@ -121,13 +117,8 @@ pub(crate) fn check(
     let types = types.ok_or_else(|| invalid("the module has no end", 0))?;
     check_imports(&types)?;
     check_exports(&types, engine)?;
-    let memory_max_pages = gate
-        .memory_max_pages
-        .ok_or(Refusal::MissingExport("memory"))?;
-    Ok(Checked {
-        memory_max_pages,
-        frame_bytes: gate.frame_bytes,
-    })
+    let memory_max_pages = gate.memory_max_pages.ok_or(Refusal::MissingExport("memory"))?;
+    Ok(Checked { memory_max_pages, frame_bytes: gate.frame_bytes })
 }
 
 /// WebAssembly 1.0 and the four proposals that compilers take for granted. The overlong table index
@@ -186,34 +177,24 @@ impl Gate<'_> {
             }
             Payload::MemorySection(s) => {
                 count("the number of memories", s.count(), 1)?;
-                s.clone()
-                    .into_iter()
-                    .try_for_each(|memory| self.check_memory(memory?))
+                s.clone().into_iter().try_for_each(|memory| self.check_memory(memory?))
             }
             Payload::GlobalSection(s) => count("the number of globals", s.count(), limits.globals),
             Payload::ExportSection(s) => count("the number of exports", s.count(), limits.exports),
             Payload::StartSection { .. } => Err(Refusal::StartFunction),
-            Payload::ElementSection(s) => count(
-                "the number of element segments",
-                s.count(),
-                limits.element_segments,
-            ),
-            Payload::DataSection(s) => count(
-                "the number of data segments",
-                s.count(),
-                limits.data_segments,
-            ),
+            Payload::ElementSection(s) => {
+                count("the number of element segments", s.count(), limits.element_segments)
+            }
+            Payload::DataSection(s) => {
+                count("the number of data segments", s.count(), limits.data_segments)
+            }
             _ => Ok(()),
         }
     }
 
     fn check_memory(&mut self, memory: MemoryType) -> Result<(), Refusal> {
         let limit = self.limits.memory_pages;
-        at_most_u64(
-            "the memory's initial size in pages",
-            memory.initial,
-            u64::from(limit),
-        )?;
+        at_most_u64("the memory's initial size in pages", memory.initial, u64::from(limit))?;
         let maximum = memory.maximum.ok_or(Refusal::UnboundedMemory { limit })?;
         at_most_u64("the memory's maximum in pages", maximum, u64::from(limit))?;
         self.memory_max_pages = u32::try_from(maximum).ok();
@@ -226,19 +207,11 @@ impl Gate<'_> {
         body: &FunctionBody<'_>,
     ) -> Result<(), Refusal> {
         let limits = self.limits;
-        at_most(
-            "a function's size in bytes",
-            body.as_bytes().len(),
-            limits.body_bytes,
-        )?;
+        at_most("a function's size in bytes", body.as_bytes().len(), limits.body_bytes)?;
         let allocations = std::mem::take(&mut self.allocations);
         let mut validator = function.into_validator(allocations);
         validator.read_locals(&mut body.get_binary_reader())?;
-        at_most_u32(
-            "a function's number of locals",
-            validator.len_locals(),
-            limits.locals,
-        )?;
+        at_most_u32("a function's number of locals", validator.len_locals(), limits.locals)?;
         let mut operators = body.get_operators_reader()?;
         let mut operands = 0;
         while !operators.eof() {
@@ -251,8 +224,7 @@ impl Gate<'_> {
             at_most_u32("the nesting of blocks", nesting, limits.nesting)?;
         }
         operators.finish()?;
-        self.frame_bytes
-            .push(cost::frame_bytes(validator.len_locals(), operands));
+        self.frame_bytes.push(cost::frame_bytes(validator.len_locals(), operands));
         self.allocations = validator.into_allocations();
         Ok(())
     }
@@ -317,11 +289,7 @@ fn check_imports(types: &Types) -> Result<(), Refusal> {
 
 fn forbidden_import(module: &str, name: &str, detail: &str) -> Refusal {
     let (module, name) = (shorten(module), shorten(name));
-    Refusal::Import {
-        module,
-        name,
-        detail: detail.to_owned(),
-    }
+    Refusal::Import { module, name, detail: detail.to_owned() }
 }
 
 /// Names in messages are cut to a readable length.
@@ -348,18 +316,8 @@ fn check_exports(types: &Types, engine: bool) -> Result<(), Refusal> {
     let required: [(&str, &[ValType], &[ValType], &'static str); 4] = [
         ("capstan_abi", &[], &[I32], "capstan_abi() -> i32"),
         ("capstan_alloc", &[I32], &[I32], "capstan_alloc(i32) -> i32"),
-        (
-            "capstan_deliver",
-            &[I32, I32],
-            &[],
-            "capstan_deliver(i32, i32)",
-        ),
-        (
-            "capstan_boot",
-            &[I32, I32],
-            &[I32],
-            "capstan_boot(i32, i32) -> i32",
-        ),
+        ("capstan_deliver", &[I32, I32], &[], "capstan_deliver(i32, i32)"),
+        ("capstan_boot", &[I32, I32], &[I32], "capstan_boot(i32, i32) -> i32"),
     ];
     let count = if engine { 4 } else { 3 };
     for (name, params, results, text) in &required[..count] {
@@ -377,9 +335,7 @@ fn check_exports(types: &Types, engine: bool) -> Result<(), Refusal> {
 }
 
 fn is_reserved(name: &str) -> bool {
-    RESERVED_PREFIXES
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Refusal> {
@@ -398,10 +354,7 @@ fn at_most_u64(what: &'static str, found: u64, limit: u64) -> Result<(), Refusal
 }
 
 fn invalid(problem: &str, offset: u64) -> Refusal {
-    Refusal::Invalid {
-        problem: problem.to_owned(),
-        offset,
-    }
+    Refusal::Invalid { problem: problem.to_owned(), offset }
 }
 
 impl From<BinaryReaderError> for Refusal {

@@ -1,8 +1,11 @@
 //! One running worker: a wasmer store with one instance of a compiled module.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use capstan_abi::{Encoding, Fault};
@@ -18,11 +21,12 @@ use wasmer_types::TrapCode;
 
 use crate::{
     Image,
+    base::{BaseMemory, page, write_pages},
     compile::CompiledModule,
     image::{PAGE_BYTES, heap_hash, leaf},
     imports::{Env, Links, Stop, imports},
     instrument,
-    memory::{BaseMemory, MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
+    memory::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
 };
 
 /// How far below its stack pointer a function compiled by clang writes without moving it.
@@ -38,6 +42,8 @@ pub(crate) struct Worker {
     globals: Vec<(u32, Global)>,
     memory_state: Arc<MemoryState>,
     encoding: Encoding,
+    /// What the memory is a view of, if of anything.
+    base: Option<Arc<BaseMemory>>,
     /// Keeps the code alive, and in the list of compiled modules.
     module: Arc<CompiledModule>,
 }
@@ -107,36 +113,43 @@ impl Worker {
         Ok(worker)
     }
 
-    /// A worker with the heap of `image`; `base`, if given, is mapped and only the pages that differ
-    /// from it are copied.
+    /// A worker whose memory is a private view of `base`, with the mutable globals as given.
+    pub(crate) fn fork(
+        module: &Arc<CompiledModule>,
+        encoding: Encoding,
+        globals: &[(u32, u64)],
+        base: &Arc<BaseMemory>,
+    ) -> Result<Self, StartError> {
+        let mut worker = Self::instantiate(module, Some(base), false)?;
+        worker.set_encoding(encoding);
+        worker.set_globals(globals).map_err(StartError::Host)?;
+        Ok(worker)
+    }
+
+    /// A worker with the heap of `image`. Where that is as in `base`, the memory is shared with it.
     pub(crate) fn restore(
         module: &Arc<CompiledModule>,
         image: &Image,
-        base: Option<(&Arc<BaseMemory>, &Image)>,
+        base: Option<&Arc<BaseMemory>>,
     ) -> Result<Self, StartError> {
         let damaged = |what: &str| StartError::Host(format!("damaged heap image: {what}"));
-        let mut worker = Self::instantiate(module, base.map(|(memory, _)| memory), false)?;
-        worker.set_encoding(
-            image
-                .encoding()
-                .ok_or_else(|| damaged("unknown encoding"))?,
-        );
-        worker
-            .set_globals(image.globals())
-            .map_err(|what| damaged(&what))?;
         let size = image.memory().len();
-        let have = worker.memory_bytes();
-        let missing = size.checked_sub(have).ok_or_else(|| damaged("too small"))?;
+        let base = base.filter(|base| base.bytes().len() <= size);
+        let mut worker = Self::instantiate(module, base, false)?;
+        worker.set_encoding(image.encoding().ok_or_else(|| damaged("unknown encoding"))?);
+        worker.set_globals(image.globals()).map_err(|what| damaged(&what))?;
+        let missing =
+            size.checked_sub(worker.memory().len()).ok_or_else(|| damaged("too small"))?;
         if !missing.is_multiple_of(WASM_PAGE) {
             return Err(damaged("not whole pages"));
         }
-        // The difference is less than a wasm memory's 65,536 pages, or growing fails.
+        // A wasm memory has at most 65,536 pages, or growing fails.
         let pages = u32::try_from(missing / WASM_PAGE).map_err(|_| damaged("too large"))?;
         let memory = worker.exports.memory.clone();
         let grown = memory.grow(&mut worker.store, pages);
         grown.map_err(|e| StartError::Host(format!("cannot give a vat its memory: {e}")))?;
-        let base = base.map_or(&[][..], |(_, image)| image.memory());
-        worker.write_pages(image.memory(), base);
+        let base = base.map_or(&[][..], |base| base.bytes());
+        write_pages(worker.memory_mut(), base, image.memory());
         Ok(worker)
     }
 
@@ -168,17 +181,9 @@ impl Worker {
             exhausted: exports.exhausted.clone(),
         });
         let globals = mutable_globals(&instance);
-        let (encoding, module) = (Encoding::Borsh, Arc::clone(module));
-        Ok(Self {
-            store,
-            instance,
-            env,
-            exports,
-            globals,
-            memory_state,
-            encoding,
-            module,
-        })
+        let (base, module) = (base.cloned(), Arc::clone(module));
+        let encoding = Encoding::Borsh;
+        Ok(Self { store, instance, env, exports, globals, memory_state, encoding, base, module })
     }
 
     pub(crate) fn encoding(&self) -> Encoding {
@@ -192,8 +197,7 @@ impl Worker {
 
     /// Evaluates a boot script; the error says how it failed.
     pub(crate) fn boot(&mut self, script: &[u8]) -> Result<(), String> {
-        self.set_points(i64::MAX as u64)
-            .map_err(|e| e.to_string())?;
+        self.set_points(i64::MAX as u64).map_err(|e| e.to_string())?;
         let boot: TypedFunction<(i32, i32), i32> =
             self.function("capstan_boot").map_err(|e| e.to_string())?;
         let mut source = script.to_vec();
@@ -204,9 +208,7 @@ impl Worker {
         });
         match self.conclude(result).map_err(|e| e.0)? {
             Ok(0) => Ok(()),
-            Ok(code) => Err(format!(
-                "capstan_boot returned {code}; the node's log has the reason"
-            )),
+            Ok(code) => Err(format!("capstan_boot returned {code}; the node's log has the reason")),
             Err(end) => Err(format!("{end:?}")),
         }
     }
@@ -219,8 +221,7 @@ impl Worker {
         limit: u64,
         syscalls: Option<&mut dyn Syscalls>,
     ) -> Result<Run, HostFault> {
-        self.set_points(limit)
-            .map_err(|e| HostFault(e.to_string()))?;
+        self.set_points(limit).map_err(|e| HostFault(e.to_string()))?;
         // SAFETY: `finish` is called below, before `syscalls` ends; a panic in between leaves a pointer
         // that only another `run` would use, which sets it anew.
         unsafe { self.env.as_mut(&mut self.store).begin(syscalls) };
@@ -237,11 +238,7 @@ impl Worker {
             Err(end) => end,
         };
         let points = limit - self.points_left().min(limit);
-        Ok(Run {
-            end,
-            points,
-            test_log,
-        })
+        Ok(Run { end, points, test_log })
     }
 
     /// The heap: everything that makes this worker differ from a new one.
@@ -250,13 +247,50 @@ impl Worker {
         Image::new(self.encoding, globals, self.memory().to_vec())
     }
 
-    /// The hash of [`Worker::image`], and the memory's size in bytes.
+    /// The hash of [`Worker::image`], and the memory's size in bytes. Only pages that differ from the
+    /// base are hashed.
     pub(crate) fn heap(&mut self) -> (Hash, u64) {
         let globals = self.global_bits();
         let memory = self.memory();
-        let leaves = memory.chunks(PAGE_BYTES).map(leaf).collect();
+        let (base, known) = match &self.base {
+            Some(base) => (base.bytes(), base.leaves()),
+            None => (&[][..], &[][..]),
+        };
+        let of = |(at, bytes): (usize, &[u8])| match page(base, at) {
+            Some(same) if same == bytes => known[at],
+            _ => leaf(bytes),
+        };
+        let leaves = memory.chunks(PAGE_BYTES).enumerate().map(of).collect();
         let size = memory.len() as u64;
         (heap_hash(self.encoding as u8, &globals, size, leaves), size)
+    }
+
+    /// Keeps the memory as it is now as the base of this worker and of others.
+    pub(crate) fn new_base(&mut self) -> io::Result<Arc<BaseMemory>> {
+        let base = Arc::new(BaseMemory::new(self.memory())?);
+        self.rebase(&base)?;
+        Ok(base)
+    }
+
+    /// Gives back the worker's own copies of pages that are again as in its base: a garbage
+    /// collection writes to every object, mostly what was there before.
+    pub(crate) fn trim(&mut self) -> io::Result<()> {
+        match self.base.clone() {
+            // SAFETY: an instance's memory lies as it was mapped; it is borrowed by nobody else.
+            Some(base) => unsafe { base.trim(self.memory_mut()) },
+            None => Ok(()),
+        }
+    }
+
+    /// Shares every page that is as in `base` with it, and gives back what was its own copy.
+    pub(crate) fn rebase(&mut self, base: &Arc<BaseMemory>) -> io::Result<()> {
+        let memory = self.memory_mut();
+        if memory.len() >= base.bytes().len() {
+            // SAFETY: a worker's memory is a mapping of its own; it is borrowed by nobody else.
+            unsafe { base.put_under(memory) }?;
+            self.base = Some(Arc::clone(base));
+        }
+        Ok(())
     }
 
     /// Asks the worker for room and puts `bytes` there.
@@ -307,9 +341,9 @@ impl Worker {
         let message = error.message();
         match error.to_trap().and_then(trap_text) {
             Some(text) => Ok(End::Broken(format!("wasm trap: {text}"))),
-            None => Err(HostFault(format!(
-                "a worker stopped for a reason of this node: {message}"
-            ))),
+            None => {
+                Err(HostFault(format!("a worker stopped for a reason of this node: {message}")))
+            }
         }
     }
 
@@ -332,12 +366,7 @@ impl Worker {
     }
 
     fn set_points(&mut self, points: u64) -> Result<(), StartError> {
-        let Exports {
-            points: left,
-            exhausted,
-            depth,
-            ..
-        } = &self.exports;
+        let Exports { points: left, exhausted, depth, .. } = &self.exports;
         // More than fits an i64 is more than a machine can spend.
         let points = points.min(i64::MAX as u64) as i64;
         left.set(&mut self.store, Value::I64(points))
@@ -394,15 +423,9 @@ impl Worker {
                 Value::F64(_) => Value::F64(f64::from_bits(*bits)),
                 _ => return Err("a global of another type".to_owned()),
             };
-            global
-                .set(&mut self.store, value)
-                .map_err(|e| e.to_string())?;
+            global.set(&mut self.store, value).map_err(|e| e.to_string())?;
         }
         Ok(())
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.exports.memory.view(&self.store).data_size() as usize
     }
 
     /// The linear memory.
@@ -413,29 +436,16 @@ impl Worker {
         unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) }
     }
 
-    /// Makes the memory equal to `wanted`, given that it starts as `base` and goes on with zeros.
-    /// Pages that are right already are not touched, so they stay shared.
-    fn write_pages(&mut self, wanted: &[u8], base: &[u8]) {
-        const ZERO: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+    fn memory_mut(&mut self) -> &mut [u8] {
         let view = self.exports.memory.view(&self.store);
-        debug_assert_eq!(view.data_size() as usize, wanted.len());
         // SAFETY: as in `memory`; the store is borrowed mutably.
-        let memory = unsafe { std::slice::from_raw_parts_mut(view.data_ptr(), wanted.len()) };
-        for (at, page) in wanted.chunks(PAGE_BYTES).enumerate() {
-            let start = at * PAGE_BYTES;
-            let before = base.get(start..start + PAGE_BYTES).unwrap_or(&ZERO);
-            if page != before {
-                memory[start..start + page.len()].copy_from_slice(page);
-            }
-        }
+        unsafe { std::slice::from_raw_parts_mut(view.data_ptr(), view.data_size() as usize) }
     }
 }
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker")
-            .field("memory_bytes", &self.memory_bytes())
-            .finish_non_exhaustive()
+        f.debug_struct("Worker").field("memory_bytes", &self.memory().len()).finish_non_exhaustive()
     }
 }
 
@@ -444,11 +454,7 @@ impl Exports {
         let missing = |e: wasmer::ExportError| StartError::Host(e.to_string());
         let global = |name| instance.exports.get_global(name).cloned().map_err(missing);
         Ok(Self {
-            memory: instance
-                .exports
-                .get_memory("memory")
-                .map_err(missing)?
-                .clone(),
+            memory: instance.exports.get_memory("memory").map_err(missing)?.clone(),
             alloc: find_function(instance, store, "capstan_alloc")?,
             deliver: find_function(instance, store, "capstan_deliver")?,
             points: global(instrument::POINTS)?,

@@ -14,18 +14,11 @@ fn ends_with(module: &[u8], expected: &str) {
         let mut host = host(compiler);
         start(&mut host, V1, module);
         let delivered = deliver(&mut host, V1).unwrap();
-        assert_eq!(
-            delivered.result,
-            DeliveryResult::Error(expected.to_owned()),
-            "{compiler:?}"
-        );
+        assert_eq!(delivered.result, DeliveryResult::Error(expected.to_owned()), "{compiler:?}");
         assert_eq!(delivered.computrons, None);
         assert!(!host.is_running(V1));
         start(&mut host, VatId(2), &worker("", ""));
-        assert_eq!(
-            deliver(&mut host, VatId(2)).unwrap().result,
-            DeliveryResult::Ok
-        );
+        assert_eq!(deliver(&mut host, VatId(2)).unwrap().result, DeliveryResult::Ok);
     }
 }
 
@@ -47,10 +40,7 @@ fn an_endless_loop_exceeds_the_compute_meter() {
 fn endless_recursion_exceeds_the_stack_meter() {
     let recursive =
         "(func $f (param i32) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1)))";
-    ends_with(
-        &worker(recursive, "(drop (call $f (i32.const 1)))"),
-        "Stack meter exceeded",
-    );
+    ends_with(&worker(recursive, "(drop (call $f (i32.const 1)))"), "Stack meter exceeded");
 }
 
 #[test]
@@ -66,14 +56,8 @@ fn growing_memory_beyond_its_maximum_exceeds_the_allocate_meter() {
         &worker("", "(loop $l (drop (memory.grow (i32.const 1))) (br $l))"),
         "Allocate meter exceeded",
     );
-    ends_with(
-        &worker("", "(drop (memory.grow (i32.const -1)))"),
-        "Allocate meter exceeded",
-    );
-    ends_with(
-        &worker("", "(drop (memory.grow (i32.const 8)))"),
-        "Allocate meter exceeded",
-    );
+    ends_with(&worker("", "(drop (memory.grow (i32.const -1)))"), "Allocate meter exceeded");
+    ends_with(&worker("", "(drop (memory.grow (i32.const 8)))"), "Allocate meter exceeded");
 }
 
 #[test]
@@ -98,43 +82,21 @@ fn a_giant_fill_is_charged_before_it_is_done() {
 
 #[test]
 fn bulk_operations_are_charged_by_length() {
-    let cost = |body: &str| {
-        once(BOTH[0], &worker("(data $d \"0123456789\")", body))
-            .computrons
-            .unwrap()
-            .0
-    };
+    let cost =
+        |body: &str| once(BOTH[0], &worker("(data $d \"0123456789\")", body)).computrons.unwrap().0;
     let empty = cost("");
     // 64 KiB at 8 bytes a point are 81.92 computrons.
-    assert_eq!(
-        cost("(memory.fill (i32.const 0) (i32.const 0) (i32.const 65536))") - empty,
-        82
-    );
-    assert_eq!(
-        cost("(memory.copy (i32.const 0) (i32.const 0) (i32.const 65536))") - empty,
-        82
-    );
-    assert_eq!(
-        cost("(memory.init $d (i32.const 0) (i32.const 0) (i32.const 8))") - empty,
-        0
-    );
+    assert_eq!(cost("(memory.fill (i32.const 0) (i32.const 0) (i32.const 65536))") - empty, 82);
+    assert_eq!(cost("(memory.copy (i32.const 0) (i32.const 0) (i32.const 65536))") - empty, 82);
+    assert_eq!(cost("(memory.init $d (i32.const 0) (i32.const 0) (i32.const 8))") - empty, 0);
     assert_eq!(cost("(drop (memory.grow (i32.const 2)))") - empty, 164);
 }
 
 #[test]
 fn the_worker_can_report_a_fault_itself() {
-    ends_with(
-        &worker("", "(call $fault (i32.const 0))"),
-        "Compute meter exceeded",
-    );
-    ends_with(
-        &worker("", "(call $fault (i32.const 1))"),
-        "Allocate meter exceeded",
-    );
-    ends_with(
-        &worker("", "(call $fault (i32.const 2))"),
-        "Stack meter exceeded",
-    );
+    ends_with(&worker("", "(call $fault (i32.const 0))"), "Compute meter exceeded");
+    ends_with(&worker("", "(call $fault (i32.const 1))"), "Allocate meter exceeded");
+    ends_with(&worker("", "(call $fault (i32.const 2))"), "Stack meter exceeded");
     ends_with(
         &worker("", "(call $fault (i32.const 9))"),
         "the worker faulted with the unknown kind 9",
@@ -143,10 +105,7 @@ fn the_worker_can_report_a_fault_itself() {
 
 #[test]
 fn traps_have_texts_that_no_compiler_decides() {
-    ends_with(
-        &worker("", "unreachable"),
-        "wasm trap: unreachable code reached",
-    );
+    ends_with(&worker("", "unreachable"), "wasm trap: unreachable code reached");
     ends_with(
         &worker("", "(drop (i32.load (i32.const 65533)))"),
         "wasm trap: memory access out of bounds",
@@ -156,36 +115,15 @@ fn traps_have_texts_that_no_compiler_decides() {
         "wasm trap: memory access out of bounds",
     );
     ends_with(
-        &worker(
-            "",
-            "(memory.copy (i32.const 65535) (i32.const 0) (i32.const 2))",
-        ),
+        &worker("", "(memory.copy (i32.const 65535) (i32.const 0) (i32.const 2))"),
         "wasm trap: memory access out of bounds",
     );
     let arithmetic = "wasm trap: integer operation without a result";
-    ends_with(
-        &worker("", "(drop (i32.div_s (i32.const 1) (i32.const 0)))"),
-        arithmetic,
-    );
-    ends_with(
-        &worker("", "(drop (i64.rem_u (i64.const 1) (i64.const 0)))"),
-        arithmetic,
-    );
-    ends_with(
-        &worker(
-            "",
-            "(drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))",
-        ),
-        arithmetic,
-    );
-    ends_with(
-        &worker("", "(drop (i32.trunc_f64_s (f64.const nan)))"),
-        arithmetic,
-    );
-    ends_with(
-        &worker("", "(drop (i64.trunc_f64_u (f64.const 1e300)))"),
-        arithmetic,
-    );
+    ends_with(&worker("", "(drop (i32.div_s (i32.const 1) (i32.const 0)))"), arithmetic);
+    ends_with(&worker("", "(drop (i64.rem_u (i64.const 1) (i64.const 0)))"), arithmetic);
+    ends_with(&worker("", "(drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))"), arithmetic);
+    ends_with(&worker("", "(drop (i32.trunc_f64_s (f64.const nan)))"), arithmetic);
+    ends_with(&worker("", "(drop (i64.trunc_f64_u (f64.const 1e300)))"), arithmetic);
     let indirect = "wasm trap: indirect call without a matching function";
     let table = "(type $t (func)) (type $u (func (result i32))) (table 3 funcref)
         (func $f (type $u) (i32.const 1)) (elem (i32.const 0) $f)";
@@ -215,21 +153,9 @@ fn a_delivery_ends_with_exactly_one_result() {
 #[test]
 fn pointers_outside_of_memory_end_the_vat() {
     let outside = "the worker passed an address outside its memory";
-    ends_with(
-        &worker("", "(call $done (i32.const -1) (i32.const 2))"),
-        outside,
-    );
-    ends_with(
-        &worker("", "(drop (call $syscall (i32.const 0) (i32.const -1)))"),
-        outside,
-    );
-    ends_with(
-        &worker(
-            "",
-            "(call $log (i32.const 0) (i32.const 65536) (i32.const 1))",
-        ),
-        outside,
-    );
+    ends_with(&worker("", "(call $done (i32.const -1) (i32.const 2))"), outside);
+    ends_with(&worker("", "(drop (call $syscall (i32.const 0) (i32.const -1)))"), outside);
+    ends_with(&worker("", "(call $log (i32.const 0) (i32.const 65536) (i32.const 1))"), outside);
     ends_with(
         &worker(
             "",
@@ -245,11 +171,7 @@ fn a_worker_can_report_an_error_and_live_on() {
         // DeliveryResult::Error("no")
         let data = "(data (i32.const 0) \"\\01\\02\\00\\00\\00no\")";
         let mut host = host(compiler);
-        start(
-            &mut host,
-            V1,
-            &worker(data, "(call $done (i32.const 0) (i32.const 7)) return"),
-        );
+        start(&mut host, V1, &worker(data, "(call $done (i32.const 0) (i32.const 7)) return"));
         let delivered = deliver(&mut host, V1).unwrap();
         assert_eq!(delivered.result, DeliveryResult::Error("no".to_owned()));
         assert!(delivered.computrons.is_some());
@@ -268,10 +190,7 @@ fn a_syscall_that_the_node_cannot_answer_unwinds_the_worker_as_a_host_fault() {
              (drop (call $syscall (i32.const 0) (i32.const 5)))",
         );
         start(&mut host, V1, &get);
-        let mut answers = Answers {
-            fail: true,
-            ..Answers::default()
-        };
+        let mut answers = Answers { fail: true, ..Answers::default() };
         let result = host.deliver(V1, &message("m"), LIMIT, &mut answers);
         assert!(result.is_err(), "{result:?}");
         assert_eq!(answers.syscalls.len(), 1);

@@ -1,15 +1,14 @@
-//! JavaScript vats on the project's own engine.
+//! JavaScript vats on the project's own engine: equal under both compilers and across restores, ended
+//! by what they exceed, cheap to create.
 
 mod common;
 
-use std::time::Instant;
-
-use capstan_abi::{Delivery, DeliveryResult};
+use capstan_abi::{Delivery, DeliveryResult, Syscall};
 use capstan_kernel_ports::{
-    Computrons, VatId,
-    host::{Delivered, VatHost, WorkerOptions},
+    Computrons, Hash, VatId,
+    host::{Delivered, VatHost, WorkerOptions, WorkerSource},
 };
-use capstan_vat_host::{Compiler, WasmHost};
+use capstan_vat_host::{Compiler, Image, WasmHost, cost};
 use common::{
     BOTH, V1,
     javascript::{Bundle, Kernel, host, send, start_vat},
@@ -25,42 +24,330 @@ export const buildRootObject = (vatPowers, params, baggage) => {
   return Far('root', {
     increment: () => (count += 1),
     make: name => Far(name, { name: () => name }),
-    hold: n => { for (let i = 0; i < n; i += 1) held.push({ i, text: `item ${i}` }); return held.length; },
-    floats: x => [x / 3, Math.sqrt(x), Math.sin(x), x ** 0.1, 0 / 0].map(String).join(' '),
+    hold: n => {
+      for (let i = 0; i < n; i += 1) held.push({ i, text: `item ${i}` });
+      return held.length;
+    },
+    floats: x => [x / 3, Math.sqrt(x), Math.sin(x), x ** 0.1, Math.hypot(x, 1), 0 / 0].join(' '),
+    regexp: text => text.replace(/(\w)(\w*)/g, (_, a, b) => a.toUpperCase() + b),
     log: (...args) => vatPowers.testLog(...args),
     fail: () => { throw Error('no'); },
   });
 };
 "#;
 
-/// A vat with a bundle, started.
-fn started(host: &mut WasmHost, vat: VatId, bundle: &Bundle, kernel: &mut Kernel) -> Delivered {
-    let source = bundle.on(host);
-    host.start(vat, &source, &WorkerOptions::default()).unwrap().unwrap();
+/// Starts a vat with a bundle and lets it build its root.
+fn started(host: &mut WasmHost, vat: VatId, source: &WorkerSource, kernel: &mut Kernel) {
+    host.start(vat, source, &WorkerOptions::default()).unwrap().unwrap();
     let delivered = host.deliver(vat, &start_vat(), LIMIT, kernel).unwrap();
     assert_eq!(delivered.result, DeliveryResult::Ok);
-    delivered
 }
 
 #[test]
 fn a_vat_answers_messages() {
     let mut host = host(Compiler::Cranelift);
     let mut kernel = Kernel::default();
-    started(&mut host, V1, &Bundle::of(COUNTER), &mut kernel);
+    let source = Bundle::of(COUNTER).on(&host);
+    started(&mut host, V1, &source, &mut kernel);
     for (method, args, rejected, body) in [
-        ("increment", "[]", false, "#\"+1\""),
-        ("increment", "[]", false, "#\"+2\""),
-        ("hold", "[\"+10\"]", false, "#\"+10\""),
+        ("increment", "[]", false, "#1"),
+        ("increment", "[]", false, "#2"),
+        ("hold", "[10]", false, "#10"),
+        ("regexp", "[\"ab cd\"]", false, "#\"Ab Cd\""),
+        ("fail", "[]", true, "#{\"#error\":\"no\",\"name\":\"Error\"}"),
     ] {
         let delivered = host.deliver(V1, &send(method, args, 60), LIMIT, &mut kernel).unwrap();
         assert_eq!(delivered.result, DeliveryResult::Ok);
+        assert!(delivered.computrons.is_some_and(|spent| spent > Computrons(1_000)));
         let (was_rejected, found) = kernel.last_resolution();
-        println!("{method}: {found} {:?}", delivered.computrons);
-        let _ = (rejected, was_rejected, body);
+        assert_eq!(was_rejected, rejected, "{method}");
+        if !rejected {
+            assert_eq!(found, body, "{method}");
+        }
     }
-    let delivered = host.deliver(V1, &send("log", "[\"a\",{\"b\":1}]", 61), LIMIT, &mut kernel).unwrap();
-    println!("{:?}", delivered);
-    let delivered = host.deliver(V1, &Delivery::BringOutYourDead, LIMIT, &mut kernel).unwrap();
-    println!("{:?}", delivered);
-    let _ = (Instant::now(), BOTH);
+    let log = send("log", "[\"a\",{\"b\":1}]", 61);
+    let delivered = host.deliver(V1, &log, LIMIT, &mut kernel).unwrap();
+    assert_eq!(delivered.test_log, ["a {\"b\":1}"]);
+}
+
+/// All that can be observed of a vat's life.
+#[derive(Debug, PartialEq)]
+struct Life {
+    engine: Hash,
+    deliveries: Vec<Delivered>,
+    syscalls: Vec<Syscall>,
+    heap: Option<(Hash, u64)>,
+}
+
+/// The same life on a host with `compiler`, its worker replaced by a restored image before the
+/// `restore_at`th delivery.
+fn live(compiler: Compiler, bundle: &Bundle, restore_at: Option<u64>) -> Life {
+    let mut host = host(compiler);
+    let mut kernel = Kernel::default();
+    let source = bundle.on(&host);
+    host.start(V1, &source, &WorkerOptions::default()).unwrap().unwrap();
+    let mut deliveries = Vec::new();
+    for i in 0..60 {
+        if restore_at == Some(i) {
+            let image = host.image(V1).unwrap();
+            assert_eq!(Some((image.hash(), image.size_bytes())), host.heap(V1));
+            host.stop(V1);
+            host.restore(V1, &source, &image).unwrap();
+            assert_eq!(Some((image.hash(), image.size_bytes())), host.heap(V1));
+        }
+        let delivery = match i {
+            0 => start_vat(),
+            _ if i % 20 == 19 => Delivery::BringOutYourDead,
+            _ => match i % 5 {
+                0 => send("make", &format!("[\"n{i}\"]"), 60 + i),
+                1 => send("hold", &format!("[{}]", i * 20), 60 + i),
+                2 => send("floats", &format!("[{}]", i * 7919), 60 + i),
+                3 => send("regexp", "[\"the quick brown fox\"]", 60 + i),
+                _ => send("increment", "[]", 60 + i),
+            },
+        };
+        deliveries.push(host.deliver(V1, &delivery, LIMIT, &mut kernel).unwrap());
+    }
+    Life { engine: host.engine(), deliveries, syscalls: kernel.syscalls, heap: host.heap(V1) }
+}
+
+#[test]
+fn compilers_and_restores_cannot_be_observed() {
+    let bundle = Bundle::of(COUNTER);
+    let expected = live(Compiler::Cranelift, &bundle, None);
+    assert!(expected.deliveries.iter().all(|d| d.result == DeliveryResult::Ok));
+    for (compiler, restore_at) in [
+        (Compiler::Singlepass, None),
+        (Compiler::Singlepass, Some(21)),
+        (Compiler::Cranelift, Some(0)),
+        (Compiler::Cranelift, Some(38)),
+    ] {
+        let other = live(compiler, &bundle, restore_at);
+        assert_eq!(other.engine, expected.engine, "{compiler:?}");
+        for (i, (one, other)) in expected.deliveries.iter().zip(&other.deliveries).enumerate() {
+            assert_eq!(other, one, "delivery {i}, {compiler:?} {restore_at:?}");
+        }
+        for (one, other) in expected.syscalls.iter().zip(&other.syscalls) {
+            assert_eq!(other, one, "{compiler:?} {restore_at:?}");
+        }
+        assert_eq!(other.heap, expected.heap, "{compiler:?} {restore_at:?}");
+    }
+}
+
+const PIT: &str = r#"
+import { Far } from '@endo/far';
+const nest = (n, wrap) => { let x = wrap(0); for (let i = 0; i < n; i += 1) x = wrap(x); return x; };
+const run = source => new Compartment().evaluate(source);
+const tests = {
+  loop: () => { for (;;); },
+  promiseLoop: async () => { for (;;) await null; },
+  backtrack: () => /^(a+)+$/.test('a'.repeat(40) + 'b'),
+  bigSquare: () => { let x = 3n; for (;;) x *= x; },
+  bigPower: () => String(7n ** 400000n).length,
+  hoard: () => { const a = []; for (;;) a.push(new Uint8Array(1 << 20).fill(1)); },
+  hoardObjects: () => { let a = {}; for (;;) a = { a, b: [1, 2, 3] }; },
+  hoardCaught: () => { const a = []; for (;;) { try { a.push(new ArrayBuffer(1 << 24)); } catch (e) {} } },
+  repeat: () => { const s = 'xy'.repeat(1 << 28); return s.length; },
+  doubling: () => { let s = 'x'; const a = []; for (;;) { s += s; a.push(s + 'y', s.charCodeAt(3)); } },
+  recurse: () => { const f = n => f(n + 1) + 1; return f(0); },
+  recurseCaught: () => { const f = n => { try { return f(n + 1) + 1; } catch (e) { return 0; } }; return f(0); },
+  recurseMutual: () => { const f = a => g(...a, 1).length; const g = (...a) => [f(a)]; return f([]); },
+  recurseMethod: () => { const o = { get x() { return this.x; } }; return o.x; },
+  recurseNew: () => { class A { constructor() { this.a = new A(); } } return new A(); },
+  recurseProxy: () => { const p = new Proxy({}, { get: (t, k) => p[k] }); return p.x; },
+  recurseApply: () => { const f = () => Reflect.apply(f, null, []) + f.call(null) + f.bind(null)(); return f(); },
+  recurseSort: () => { const f = () => [2, 1, 3].sort(f).length; return f(); },
+  recurseMap: () => { const f = x => [x].map(f).reduce(f); return f(1); },
+  recurseReplace: () => { const f = () => 'aaa'.replace(/a/g, f); return f(); },
+  recurseGenerator: () => { function* g() { yield* g(); } return [...g()]; },
+  recurseString: () => { const o = { toString: () => `${o}` }; return `${o}`; },
+  recurseToJson: () => { const o = { toJSON: () => JSON.stringify(o) }; return JSON.stringify(o); },
+  deepStringify: () => JSON.stringify(nest(200000, x => [x])).length,
+  deepParse: () => JSON.parse('['.repeat(200000) + ']'.repeat(200000)).length,
+  deepFlat: () => nest(200000, x => [x]).flat(Infinity).length,
+  deepToString: () => String(nest(200000, x => [x])).length,
+  deepHarden: () => Object.isFrozen(harden(nest(20000, x => ({ x })))),
+  deepSend: () => harden(nest(20000, x => [x])),
+  deepProxy: () => { const p = nest(100000, x => new Proxy(Object(x), {})); return p.x; },
+  deepBound: () => nest(100000, x => (typeof x === 'function' ? x : () => 1).bind(null))(),
+  deepRegexp: () => new RegExp('('.repeat(50000) + ')'.repeat(50000)).test('x'),
+  deepClass: () => new RegExp('(?=a'.repeat(20000) + ')'.repeat(20000)).test('aaaa'),
+  deepInherit: () => nest(300000, x => Object.create(Object(x))).missing,
+  deepRope: () => { let s = ''; for (let i = 0; i < 300000; i += 1) s = `${i}` + s; return s.charCodeAt(5); },
+  deepPromise: () => nest(100000, x => Promise.resolve(x).then(y => y)),
+  deepFunction: () => run('('.repeat(50000) + '1' + ')'.repeat(50000)),
+  deepBlocks: () => run('{'.repeat(50000) + '1' + '}'.repeat(50000)),
+  deepArrows: () => run('a=>'.repeat(20000) + '1'),
+  deepTernary: () => run('1?'.repeat(20000) + '1' + ':1'.repeat(20000)),
+  deepArrayLiteral: () => run('['.repeat(30000) + ']'.repeat(30000)),
+  deepObjectLiteral: () => run('({a:'.repeat(20000) + '1' + '})'.repeat(20000)),
+  deepCalls: () => run('f('.repeat(30000) + ')'.repeat(30000)),
+  deepTemplate: () => run('`${'.repeat(20000) + '1' + '}`'.repeat(20000)),
+  deepDestructuring: () => run('var ' + '['.repeat(20000) + 'a' + ']'.repeat(20000) + '=1'),
+  deepFunctions: () => run('(function(){'.repeat(5000) + '})'.repeat(5000)),
+  deepClasses: () => run('(class{m(){'.repeat(3000) + '}})'.repeat(3000)),
+  deepIf: () => run('if(1)'.repeat(20000) + '1'),
+  deepNew: () => run('new '.repeat(30000) + 'f'),
+  deepAssign: () => run('a='.repeat(20000) + '1'),
+  deepPower: () => run('2**'.repeat(20000) + '1'),
+  deepGroups: () => new RegExp('(?:'.repeat(20000) + 'a' + ')'.repeat(20000)).test('a'),
+  deepSets: () => new RegExp('['.repeat(20000) + 'a' + ']'.repeat(20000), 'v').test('a'),
+  deepInstanceOf: () => ({}) instanceof nest(100000, f => (f || (() => 1)).bind(null)),
+  deepIsArray: () => Array.isArray(nest(100000, x => new Proxy(x || [], {}))),
+  deepHas: () => 'x' in nest(100000, x => new Proxy(x || {}, {})),
+  deepOwnKeys: () => Reflect.ownKeys(nest(100000, x => new Proxy(x || {}, {}))),
+  deepProxyCall: () => nest(100000, f => new Proxy(f || (() => 1), {}))(),
+  deepProxyNew: () => new (nest(100000, f => new Proxy(f || class {}, {})))(),
+  deepPrototype: () => Reflect.getPrototypeOf(nest(100000, x => new Proxy(x || {}, {}))),
+  deepYield: () => [...nest(20000, g => (function* () { yield* g || []; })())],
+  deepAwait: async () => { const f = async n => n && (await f(n - 1)); return f(100000); },
+  deepReviver: () => JSON.parse('['.repeat(5000) + ']'.repeat(5000), (k, v) => v),
+  deepReplacer: () => JSON.stringify(nest(5000, x => [x]), (k, v) => v).length,
+  deepError: () => String(nest(50000, cause => Error('x', { cause })).stack),
+  deepIterator: () => { const i = () => ({ [Symbol.iterator]: i, next: () => [...i()] }); return [...i()]; },
+  deepPrimitive: () => { const o = { [Symbol.toPrimitive]: () => +o }; return +o; },
+  deepSetter: () => { const o = { set x(v) { this.x = v; } }; o.x = 1; },
+  deepSpecies: () => { class A extends Array { static get [Symbol.species]() { return new A(1).map(x => x); } } return new A(1).map(x => x); },
+  deepThen: () => { const t = { then: f => f(t) }; return Promise.resolve(t); },
+  deepTag: () => { const f = () => f`x`; return f(); },
+  deepFrom: () => { const f = x => Array.from([x], f); return f(1); },
+  deepFind: () => { const f = () => [1].find(f); return f(); },
+  deepTyped: () => { const f = () => new Uint8Array(2).sort(f); return f(); },
+  deepMatchAll: () => { const f = () => [...'a'.matchAll({ [Symbol.matchAll]: f })]; return f(); },
+  deepSplit: () => { const o = { [Symbol.split]: () => 'a'.split(o) }; return 'a'.split(o); },
+  bigString: () => (3n ** 1000000n).toString().length,
+  bigParse: () => BigInt('7'.repeat(300000)) % 10n,
+  bigShift: () => (1n << 30000000n) % 3n,
+  deepUnary: () => run('!'.repeat(50000) + '1'),
+};
+export const buildRootObject = () => Far('root', { run: name => tests[name](), names: () => Object.keys(tests).join() });
+"#;
+
+/// The pit's vat with its root built, and what its tests are called.
+fn pit(compiler: Compiler) -> (WasmHost, WorkerSource, Image, Vec<String>) {
+    let mut host = host(compiler);
+    let mut kernel = Kernel::default();
+    let source = Bundle::of(PIT).on(&host);
+    started(&mut host, V1, &source, &mut kernel);
+    let image = host.image(V1).unwrap();
+    host.deliver(V1, &send("names", "[]", 60), LIMIT, &mut kernel).unwrap();
+    let (_, names) = kernel.last_resolution();
+    let names = names.trim_start_matches("#\"").trim_end_matches('"');
+    (host, source, image, names.split(',').map(str::to_owned).collect())
+}
+
+/// Falls into every pit, each from the same image.
+fn fall(compiler: Compiler, limit: Computrons) -> Vec<(String, Delivered, Vec<Syscall>)> {
+    let (mut host, source, image, names) = pit(compiler);
+    let one = |name: String| {
+        let mut kernel = Kernel::default();
+        host.restore(V1, &source, &image).unwrap();
+        let delivery = send("run", &format!("[\"{name}\"]"), 61);
+        let began = std::time::Instant::now();
+        let delivered = host.deliver(V1, &delivery, limit, &mut kernel).unwrap();
+        println!("{name}: {:?} {:?} {:?}", delivered.result, delivered.computrons, began.elapsed());
+        (name, delivered, kernel.syscalls)
+    };
+    names.into_iter().map(one).collect()
+}
+
+#[test]
+fn what_a_vat_exceeds_ends_it_the_same_under_both_compilers() {
+    // On threads of their own, hence on native stacks of their own.
+    let fallen = BOTH.map(|compiler| {
+        let run = move || (fall(compiler, Computrons(20_000_000)), native_stack_high_water());
+        std::thread::spawn(run).join().unwrap()
+    });
+    let [(singlepass, _), (cranelift, _)] = &fallen;
+    for (one, other) in singlepass.iter().zip(cranelift) {
+        assert_eq!(one, other);
+    }
+    let text = |name: &str| {
+        let (_, delivered, _) = cranelift.iter().find(|(n, _, _)| n == name).unwrap();
+        match &delivered.result {
+            DeliveryResult::Error(text) => text.clone(),
+            DeliveryResult::Ok => "ok".to_owned(),
+        }
+    };
+    for name in ["loop", "promiseLoop", "backtrack", "bigSquare"] {
+        assert_eq!(text(name), "Compute meter exceeded", "{name}");
+    }
+    for name in ["hoard", "hoardCaught", "repeat", "doubling"] {
+        assert_eq!(text(name), "Allocate meter exceeded", "{name}");
+    }
+    for (name, _, _) in cranelift.iter().filter(|(name, _, _)| name.starts_with("recurse")) {
+        assert_eq!(text(name), "Stack meter exceeded", "{name}");
+    }
+    // The margin of four that the native stack must have over all of these.
+    for (compiler, (_, used)) in BOTH.iter().zip(&fallen) {
+        println!("{compiler:?}: {used} bytes of native stack, of {}", cost::NATIVE_STACK_BYTES);
+        assert!(*used > 0 && used * 4 <= cost::NATIVE_STACK_BYTES, "{compiler:?} used {used}");
+    }
+}
+
+/// The most that any native stack of this process has ever held: the resident pages of mappings
+/// that have the size of one.
+fn native_stack_high_water() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let kilobytes = |line: &str| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap();
+    let (mut size, mut most) = (0, 0);
+    for line in maps.lines() {
+        if line.starts_with("Size:") {
+            size = kilobytes(line) * 1024;
+        } else if line.starts_with("Rss:") && size.abs_diff(cost::NATIVE_STACK_BYTES) <= 1 << 16 {
+            most = most.max(kilobytes(line) * 1024);
+        }
+    }
+    most
+}
+
+/// Anonymous memory of this process in bytes: what no file and no other mapping shares.
+fn anonymous_memory() -> usize {
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn a_vat_costs_only_the_pages_that_it_wrote_to() {
+    const VATS: u64 = 40;
+    let mut host = host(Compiler::Cranelift);
+    let source = Bundle::of(COUNTER).on(&host);
+    let mut kernel = Kernel::default();
+    started(&mut host, VatId(1_000), &source, &mut kernel);
+    let before = anonymous_memory();
+    for vat in 0..VATS {
+        host.start(VatId(vat), &source, &WorkerOptions::default()).unwrap().unwrap();
+    }
+    let with_bundle = anonymous_memory();
+    for vat in 0..VATS {
+        host.deliver(VatId(vat), &start_vat(), LIMIT, &mut kernel).unwrap();
+    }
+    let after_start = anonymous_memory();
+    for vat in 0..VATS {
+        host.deliver(VatId(vat), &send("increment", "[]", 60), LIMIT, &mut kernel).unwrap();
+        host.deliver(VatId(vat), &Delivery::BringOutYourDead, LIMIT, &mut kernel).unwrap();
+    }
+    let after_collection = anonymous_memory();
+    for round in 0..16 {
+        for vat in 0..VATS {
+            host.deliver(VatId(vat), &send("increment", "[]", 61 + round), LIMIT, &mut kernel)
+                .unwrap();
+            host.deliver(VatId(vat), &Delivery::BringOutYourDead, LIMIT, &mut kernel).unwrap();
+        }
+    }
+    let after_many = anonymous_memory();
+    let (_, image_bytes) = host.heap(VatId(1)).unwrap();
+    let each = |to: usize, from: usize| to.saturating_sub(from) / VATS as usize;
+    println!(
+        "of {image_bytes} bytes, a vat owns: with its bundle {}, started {}, after a collection {}, \
+         after sixteen more {}",
+        each(with_bundle, before),
+        each(after_start, before),
+        each(after_collection, before),
+        each(after_many, before),
+    );
+    // What a vat may cost above the pages that it shares.
+    assert!(each(after_start, before) <= 2 << 20);
+    assert!(each(after_collection, before) <= 2 << 20);
 }

@@ -28,7 +28,8 @@ pub(crate) fn host(compiler: Compiler) -> WasmHost {
     static OPENING: Mutex<()> = Mutex::new(());
     let _guard = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     let options = HostOptions {
-        cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("engine-cache")),
+        // Each compiler boots an image of its own.
+        cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join(compiler.name())),
         compilers: Compilers { engine: compiler, modules: Compiler::Singlepass },
         ..HostOptions::default()
     };

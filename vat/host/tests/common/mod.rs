@@ -66,14 +66,8 @@ pub(crate) fn toy_engine() -> JsEngine {
 
 /// A host that uses one compiler for everything and keeps nothing.
 pub(crate) fn host(compiler: Compiler) -> WasmHost {
-    let compilers = Compilers {
-        engine: compiler,
-        modules: compiler,
-    };
-    open(HostOptions {
-        compilers,
-        ..HostOptions::default()
-    })
+    let compilers = Compilers { engine: compiler, modules: compiler };
+    open(HostOptions { compilers, ..HostOptions::default() })
 }
 
 pub(crate) fn open(options: HostOptions) -> WasmHost {
@@ -83,15 +77,11 @@ pub(crate) fn open(options: HostOptions) -> WasmHost {
 pub(crate) const BOTH: [Compiler; 2] = [Compiler::Singlepass, Compiler::Cranelift];
 
 pub(crate) fn wasm(module: &[u8]) -> WorkerSource {
-    WorkerSource::Wasm {
-        module: module.to_vec(),
-    }
+    WorkerSource::Wasm { module: module.to_vec() }
 }
 
 pub(crate) fn start(host: &mut WasmHost, vat: VatId, module: &[u8]) {
-    host.start(vat, &wasm(module), &WorkerOptions::default())
-        .unwrap()
-        .unwrap();
+    host.start(vat, &wasm(module), &WorkerOptions::default()).unwrap().unwrap();
 }
 
 /// Starts `module` as v1 of a new host and makes one delivery.
@@ -109,10 +99,7 @@ pub(crate) fn message(method: &str) -> Delivery {
     Delivery::Message {
         target: "o+0".to_owned(),
         message: Message {
-            methargs: CapData {
-                body: format!("#[\"{method}\",[]]"),
-                slots: vec![],
-            },
+            methargs: CapData { body: format!("#[\"{method}\",[]]"), slots: vec![] },
             result: Some("p-60".to_owned()),
         },
     }

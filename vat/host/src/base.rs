@@ -1,0 +1,169 @@
+//! Memory images that many workers map copy-on-write: one copy in memory, whoever uses it.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    ptr::NonNull,
+    sync::OnceLock,
+};
+
+use crate::{
+    PAGE_BYTES,
+    image::{Leaf, leaf},
+};
+
+/// A linear memory, in an anonymous file that nobody can change any more.
+#[derive(Debug)]
+pub(crate) struct BaseMemory {
+    file: OwnedFd,
+    bytes: Mapping,
+    leaves: OnceLock<Vec<Leaf>>,
+}
+
+impl BaseMemory {
+    /// Keeps a copy of `bytes`, which are whole wasm pages and not empty.
+    pub(crate) fn new(bytes: &[u8]) -> io::Result<Self> {
+        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+        // SAFETY: the name is a NUL-terminated string; the call has no other requirement.
+        let fd = check(unsafe { libc::memfd_create(c"capstan-image".as_ptr(), flags) })?;
+        // SAFETY: the descriptor was just made and has no other owner.
+        let mut file = unsafe { File::from_raw_fd(fd) };
+        file.write_all(bytes)?;
+        let seals =
+            libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+        // SAFETY: a plain call on a descriptor that is owned here.
+        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
+        let mapping = Mapping::new(&file, bytes.len())?;
+        Ok(Self { file: file.into(), bytes: mapping, leaves: OnceLock::new() })
+    }
+
+    /// The memory.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is readable for its whole length as long as `self` lives, and the file's
+        // seals say that nobody writes to it.
+        unsafe { std::slice::from_raw_parts(self.bytes.start.as_ptr(), self.bytes.length) }
+    }
+
+    /// The hashes of the memory's pages.
+    pub(crate) fn leaves(&self) -> &[Leaf] {
+        self.leaves.get_or_init(|| self.bytes().chunks(PAGE_BYTES).map(leaf).collect())
+    }
+
+    /// Puts a private, writable view of the memory at `start`, in place of what is mapped there.
+    ///
+    /// # Safety
+    /// As many bytes from `start`, a multiple of the system's page size, as the memory has must belong
+    /// to a mapping of the caller's to which nothing refers but as raw memory.
+    pub(crate) unsafe fn map_private(&self, start: *mut u8) -> io::Result<()> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
+        let (length, file) = (self.bytes.length, self.file.as_raw_fd());
+        // SAFETY: the caller gives up what is mapped there.
+        let mapped = unsafe { libc::mmap(start.cast(), length, protection, flags, file, 0) };
+        match mapped == libc::MAP_FAILED {
+            true => Err(io::Error::last_os_error()),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes `memory`, at least as long as this, a private view of this without changing it: pages that
+    /// are the same are shared from then on.
+    ///
+    /// # Safety
+    /// As for [`BaseMemory::map_private`] at the start of `memory`.
+    pub(crate) unsafe fn put_under(&self, memory: &mut [u8]) -> io::Result<()> {
+        let lower = &mut memory[..self.bytes.length];
+        let own: Vec<(usize, Vec<u8>)> = lower
+            .chunks(PAGE_BYTES)
+            .enumerate()
+            .filter(|(at, bytes)| page(self.bytes(), *at) != Some(*bytes))
+            .map(|(at, bytes)| (at, bytes.to_vec()))
+            .collect();
+        // SAFETY: the caller's promise; what differs is written again below.
+        unsafe { self.map_private(lower.as_mut_ptr()) }?;
+        for (at, bytes) in own {
+            lower[at * PAGE_BYTES..][..PAGE_BYTES].copy_from_slice(&bytes);
+        }
+        Ok(())
+    }
+
+    /// Drops the private copies of pages that are the same as here from `memory`.
+    ///
+    /// # Safety
+    /// The start of `memory` must be a view made by [`BaseMemory::map_private`] of this very memory.
+    pub(crate) unsafe fn trim(&self, memory: &mut [u8]) -> io::Result<()> {
+        let pages = self.bytes.length / PAGE_BYTES;
+        let mut from = 0;
+        while from < pages {
+            let same = |at: &usize| page(memory, *at) == page(self.bytes(), *at);
+            let length = (from..pages).take_while(same).count();
+            if length > 0 {
+                let start = memory[from * PAGE_BYTES..].as_mut_ptr().cast();
+                // SAFETY: whole pages of the view; what shows through from the file is the same.
+                let advice =
+                    unsafe { libc::madvise(start, length * PAGE_BYTES, libc::MADV_DONTNEED) };
+                check(advice)?;
+            }
+            from += length + 1;
+        }
+        Ok(())
+    }
+}
+
+/// Makes `memory` equal to `wanted`, given that it starts as `base` and goes on with zeros. Pages that
+/// are right already are not touched, so they stay shared.
+pub(crate) fn write_pages(memory: &mut [u8], base: &[u8], wanted: &[u8]) {
+    const ZERO: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+    for (at, bytes) in wanted.chunks(PAGE_BYTES).enumerate() {
+        if bytes != page(base, at).unwrap_or(&ZERO) {
+            memory[at * PAGE_BYTES..][..bytes.len()].copy_from_slice(bytes);
+        }
+    }
+}
+
+/// The page number `at` of `memory`, if it has one.
+pub(crate) fn page(memory: &[u8], at: usize) -> Option<&[u8]> {
+    memory.get(at * PAGE_BYTES..)?.get(..PAGE_BYTES)
+}
+
+/// A read-only view of a whole file.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the view is owned and read-only.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(file: &File, length: usize) -> io::Result<Self> {
+        let fd = file.as_raw_fd();
+        // SAFETY: a new mapping at an address of the system's choice.
+        let start = unsafe {
+            libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, fd, 0)
+        };
+        match NonNull::new(start.cast::<u8>()) {
+            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, length }),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the view was mapped by `new` and is no longer referred to.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+/// A system call's result.
+pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    match result < 0 {
+        true => Err(io::Error::last_os_error()),
+        false => Ok(result),
+    }
+}
