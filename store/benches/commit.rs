@@ -1,5 +1,5 @@
 //! What a block costs the store: commits of 1,000 and 10,000 keys over 500,000 and more, with fsync,
-//! and reads. `cargo bench -p capstan-store --profile dev [-- --json] [--keys N] [--dir DIR]`
+//! and reads. `cargo bench -p capstan-store --profile dev [-- --json] [--keys N] [--levels N] [--dir DIR]`
 //!
 //! Three kinds of keys, as in the store's design: random ones spread over the whole tree, clustered ones
 //! next to each other, and kernel-like ones in 200 vats. The store lies in DIR, by default a
@@ -23,26 +23,20 @@ fn main() {
     for base in [Keys::Random, Keys::Kernel] {
         let dir = dir.join(base.name());
         let mut random = Random(7);
-        let store = build(&dir, base, arguments.keys, &mut random, &mut report);
+        let store = build(&dir, base, &arguments, &mut random, &mut report);
         let kinds: &[Keys] = match base {
             Keys::Kernel => &[Keys::Kernel],
             _ => &[Keys::Random, Keys::Clustered],
         };
         for keys in kinds {
             for (count, rounds) in [(1_000, 100), (10_000, 10)] {
-                commits(
-                    &store,
-                    *keys,
-                    count,
-                    rounds,
-                    arguments.keys,
-                    &mut random,
-                    &mut report,
-                );
+                commits(&store, *keys, count, rounds, arguments.keys, &mut random, &mut report);
             }
         }
+        report.figure(&format!("{}: resident memory", base.name()), "MB", resident_mb());
         if base == Keys::Kernel {
             reads(&store, arguments.keys, &mut random, &mut report);
+            cranks(&store, arguments.keys, &mut random, &mut report);
         }
         drop(store);
         std::fs::remove_dir_all(&dir).unwrap();
@@ -53,24 +47,27 @@ fn main() {
 struct Arguments {
     json: bool,
     keys: u64,
+    options: Options,
     dir: Option<PathBuf>,
 }
 
 impl Arguments {
     fn parse() -> Self {
-        let mut parsed = Self {
-            json: false,
-            keys: 500_000,
-            dir: None,
-        };
+        let mut parsed =
+            Self { json: false, keys: 500_000, options: Options::default(), dir: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--json" => parsed.json = true,
                 "--bench" => {} // cargo passes it
                 "--keys" => parsed.keys = arguments.next().unwrap().parse().unwrap(),
+                "--levels" => {
+                    parsed.options.tree_levels = arguments.next().unwrap().parse().unwrap();
+                }
                 "--dir" => parsed.dir = Some(arguments.next().unwrap().into()),
-                other => panic!("unknown argument {other}: expected --json, --keys N, --dir DIR"),
+                other => panic!(
+                    "unknown argument {other}: expected --json, --keys N, --levels N, --dir DIR"
+                ),
             }
         }
         parsed
@@ -145,14 +142,18 @@ fn kernel_key(vat: u64, n: u64) -> Vec<u8> {
 /// The same bytes for the same key and salt.
 fn value(salt: u64) -> Vec<u8> {
     let mut random = Random(salt);
-    (0..13)
-        .flat_map(|_| random.next().to_be_bytes())
-        .take(100)
-        .collect()
+    (0..13).flat_map(|_| random.next().to_be_bytes()).take(100).collect()
 }
 
-fn build(dir: &Path, keys: Keys, count: u64, random: &mut Random, report: &mut Report) -> Store {
-    let store = Store::open(dir, Options::default()).unwrap();
+fn build(
+    dir: &Path,
+    keys: Keys,
+    arguments: &Arguments,
+    random: &mut Random,
+    report: &mut Report,
+) -> Store {
+    let count = arguments.keys;
+    let store = Store::open(dir, arguments.options.clone()).unwrap();
     let began = Instant::now();
     let batch = 50_000;
     for first in (0..count).step_by(batch as usize) {
@@ -165,14 +166,8 @@ fn build(dir: &Path, keys: Keys, count: u64, random: &mut Random, report: &mut R
     }
     let prepared = store.prepare(store.begin_block()).unwrap();
     store.commit(prepared, store.height() + 1).unwrap();
-    let size = std::fs::metadata(dir.join(capstan_store::FILE))
-        .unwrap()
-        .len();
-    report.figure(
-        &format!("{}: build {count} keys", keys.name()),
-        "s",
-        seconds(began),
-    );
+    let size = std::fs::metadata(dir.join(capstan_store::FILE)).unwrap().len();
+    report.figure(&format!("{}: build {count} keys", keys.name()), "s", seconds(began));
     report.figure(&format!("{}: file", keys.name()), "MB", size as f64 / 1e6);
     store
 }
@@ -219,9 +214,8 @@ fn reads(store: &Store, existing: u64, random: &mut Random, report: &mut Report)
         block.set(&kernel_key(i % VATS, 2 * existing + i), value(i));
     }
     block.push();
-    let wanted: Vec<_> = (0..TIMES)
-        .map(|_| Keys::Kernel.existing(random.next() % existing))
-        .collect();
+    let wanted: Vec<_> =
+        (0..TIMES).map(|_| Keys::Kernel.existing(random.next() % existing)).collect();
     report.figure(
         "get, committed state",
         "µs",
@@ -240,9 +234,7 @@ fn reads(store: &Store, existing: u64, random: &mut Random, report: &mut Report)
     report.figure(
         "next after, committed state",
         "µs",
-        each(&wanted, |key| {
-            snapshot.next_after(b"", key).unwrap().is_some()
-        }),
+        each(&wanted, |key| snapshot.next_after(b"", key).unwrap().is_some()),
     );
     report.figure(
         "next after, block",
@@ -256,11 +248,46 @@ fn reads(store: &Store, existing: u64, random: &mut Random, report: &mut Report)
         after = key;
         entries += 1;
     }
-    report.figure(
-        "next after, block, in order",
-        "µs",
-        seconds(began) * 1e6 / f64::from(entries),
-    );
+    report.figure("next after, block, in order", "µs", seconds(began) * 1e6 / f64::from(entries));
+}
+
+/// What the store costs a crank of the kernel: a level of its own, 40 reads of which half were read
+/// before in the block, 12 writes, 2 steps of an iteration, the visit of its writes, the merge.
+fn cranks(store: &Store, existing: u64, random: &mut Random, report: &mut Report) {
+    const CRANKS: u64 = 20_000;
+    let mut block = store.begin_block();
+    let began = Instant::now();
+    let mut bytes = 0;
+    for crank in 0..CRANKS {
+        let vat = crank % 20;
+        block.push();
+        for i in 0..40 {
+            let n = match i % 2 {
+                0 => i,
+                _ => random.next() % (existing / VATS),
+            };
+            bytes += block.get(&kernel_key(vat, n)).unwrap().map_or(0, |value| value.len());
+        }
+        for i in 0..12 {
+            let n = match i % 3 {
+                0 => i,
+                1 => random.next() % (existing / VATS),
+                _ => existing + crank,
+            };
+            block.set(&kernel_key(vat, n), vec![7; 100]);
+        }
+        let mut after = kernel_key(vat, random.next() % (existing / VATS));
+        for _ in 0..2 {
+            match block.next_after(b"v", &after).unwrap() {
+                Some((key, _)) => after = key,
+                None => break,
+            }
+        }
+        block.top_writes(&mut |key, _| bytes += key.len());
+        block.merge();
+    }
+    assert!(bytes > 0, "the cranks found nothing");
+    report.figure("a crank's worth of overlay work", "µs", seconds(began) * 1e6 / CRANKS as f64);
 }
 
 /// Microseconds that `call` takes for each of `items`.
@@ -286,6 +313,14 @@ fn fsyncs(dir: &Path) -> Vec<f64> {
     }
     std::fs::remove_file(path).unwrap();
     times
+}
+
+/// The memory of this process, in megabytes; zero where there is no procfs.
+fn resident_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kilobytes.unwrap_or(0.0) / 1e3
 }
 
 fn seconds(since: Instant) -> f64 {

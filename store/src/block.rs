@@ -28,10 +28,7 @@ pub struct Block {
 
 impl Block {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self {
-            levels: vec![Level::default()],
-            committed: RefCell::new(Committed::new(snapshot)),
-        }
+        Self { levels: vec![Level::default()], committed: RefCell::new(Committed::new(snapshot)) }
     }
 
     /// The number of levels open, the block's own included.
@@ -41,10 +38,7 @@ impl Block {
 
     /// The block's own writes and the state they lie over. Call it with one level open.
     pub(crate) fn into_parts(mut self) -> (Level, Committed) {
-        (
-            std::mem::take(&mut self.levels[0]),
-            self.committed.into_inner(),
-        )
+        (std::mem::take(&mut self.levels[0]), self.committed.into_inner())
     }
 
     fn top(&mut self) -> &mut Level {
@@ -85,9 +79,7 @@ impl Read for Block {
                     continue;
                 }
             };
-            return Ok(key
-                .starts_with(prefix)
-                .then(|| (key.to_vec(), value.to_vec())));
+            return Ok(key.starts_with(prefix).then(|| (key.to_vec(), value.to_vec())));
         }
     }
 

@@ -56,11 +56,7 @@ impl Snapshot {
                 "{keys} keys, but {nodes} nodes in the tree and {stored} in its table"
             )));
         }
-        Ok(Checked {
-            keys,
-            local_keys,
-            blobs: check_blobs(self)?,
-        })
+        Ok(Checked { keys, local_keys, blobs: check_blobs(self)? })
     }
 }
 
@@ -108,14 +104,8 @@ fn check_subtree(
         return Err(wrong("a value that does not give its hash"));
     }
     *nodes += 1;
-    let below_here = Keys {
-        below: Some(key),
-        ..range
-    };
-    let above_here = Keys {
-        above: Some(key),
-        ..range
-    };
+    let below_here = Keys { below: Some(key), ..range };
+    let above_here = Keys { above: Some(key), ..range };
     let mut check = |link: Option<&NodeLink<'_>>, range| match link {
         Some(link) => check_child(state, key, link, range, limit, nodes),
         None => Ok((NO_CHILD, 0)),
@@ -186,10 +176,7 @@ fn check_blobs(state: &Snapshot) -> Result<u64, Error> {
         let (name, bytes) = entry?;
         let hash: [u8; 32] = Sha256::digest(bytes.value()).into();
         if hash != name.value() {
-            return Err(damaged(format!(
-                "the blob {} has other content",
-                Hash(name.value())
-            )));
+            return Err(damaged(format!("the blob {} has other content", Hash(name.value()))));
         }
         blobs += 1;
     }

@@ -24,12 +24,7 @@ pub(crate) struct Committed {
 
 impl Committed {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self {
-            cursor: None,
-            values: HashMap::new(),
-            size_bytes: 0,
-            snapshot,
-        }
+        Self { cursor: None, values: HashMap::new(), size_bytes: 0, snapshot }
     }
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
@@ -105,11 +100,7 @@ impl Cursor {
     fn seek(snapshot: &Snapshot, from: Bound<&[u8]>) -> Result<Self, Error> {
         let mut range = snapshot.range(from)?;
         let head = range.next().transpose()?;
-        Ok(Self {
-            range,
-            from: from.map(<[u8]>::to_vec),
-            head,
-        })
+        Ok(Self { range, from: from.map(<[u8]>::to_vec), head })
     }
 
     /// Makes this a cursor from `from` on, if that is here or one step ahead.

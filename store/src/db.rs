@@ -40,10 +40,8 @@ pub(crate) struct Meta {
 impl Meta {
     /// Reads the records, after checking that the database is a store of our format.
     pub(crate) fn read(db: &impl redb::ReadableDatabase, path: &Path) -> Result<Self, Error> {
-        let not_ours = |reason: &str| Error::NotAStore {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let not_ours =
+            |reason: &str| Error::NotAStore { path: path.to_owned(), reason: reason.to_owned() };
         let table = match db.begin_read()?.open_table(META) {
             Ok(table) => table,
             Err(redb::TableError::Storage(error)) => return Err(error.into()),
@@ -57,11 +55,7 @@ impl Meta {
         }
         let found = u32::from_be_bytes(fixed(read(FORMAT_KEY)?, FORMAT_KEY)?);
         if found != FORMAT {
-            return Err(Error::Format {
-                path: path.to_owned(),
-                found,
-                expected: FORMAT,
-            });
+            return Err(Error::Format { path: path.to_owned(), found, expected: FORMAT });
         }
         Ok(Self {
             height: u64::from_be_bytes(fixed(read(HEIGHT_KEY)?, HEIGHT_KEY)?),
@@ -87,9 +81,7 @@ impl Meta {
 pub(crate) fn open_directory(dir: &Path, options: &Options) -> Result<Database, Error> {
     let file = dir.join(FILE);
     fs::create_dir_all(dir).map_err(|source| io_error(dir, source))?;
-    let exists = file
-        .try_exists()
-        .map_err(|source| io_error(&file, source))?;
+    let exists = file.try_exists().map_err(|source| io_error(&file, source))?;
     if !exists {
         // Made beside and moved into place, so that a crash leaves a whole store or none.
         let fresh = dir.join(format!("{FILE}.new"));
@@ -117,9 +109,7 @@ pub(crate) fn create_file(file: &Path, options: &Options) -> Result<Database, Er
         Err(DatabaseError::DatabaseAlreadyOpen) => return Err(locked(file)),
         Err(_) => {
             fs::remove_file(file).map_err(|source| io_error(file, source))?;
-            builder(options)
-                .create(file)
-                .map_err(|error| opening_error(file, error))?
+            builder(options).create(file).map_err(|error| opening_error(file, error))?
         }
     };
     initialise_if_empty(&db)?;
@@ -142,9 +132,7 @@ pub(crate) fn replace_file(file: &Path, options: &Options) -> Result<Database, E
 pub(crate) fn move_into_place(from: &Path, to: &Path) -> Result<(), Error> {
     fs::rename(from, to).map_err(|source| io_error(from, source))?;
     let dir = to.parent().unwrap_or(Path::new("."));
-    fs::File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|source| io_error(dir, source))
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(|source| io_error(dir, source))
 }
 
 /// Opens an existing file. Whether it is ours is for [`Meta::read`] to say.
@@ -165,9 +153,7 @@ pub(crate) fn open_file(file: &Path, options: &Options) -> Result<Database, Erro
             });
         }
     }
-    builder(options)
-        .open(file)
-        .map_err(|error| opening_error(file, error))
+    builder(options).open(file).map_err(|error| opening_error(file, error))
 }
 
 const MAGIC_KEY: &str = "magic";
@@ -222,14 +208,9 @@ fn opening_error(file: &Path, error: DatabaseError) -> Error {
 }
 
 fn locked(path: &Path) -> Error {
-    Error::Locked {
-        path: path.to_owned(),
-    }
+    Error::Locked { path: path.to_owned() }
 }
 
 pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Io {
-        path: PathBuf::from(path),
-        source,
-    }
+    Error::Io { path: PathBuf::from(path), source }
 }

@@ -132,11 +132,7 @@ impl Export {
 
 fn encode_header(snapshot: &Snapshot) -> Vec<u8> {
     let meta = snapshot.meta();
-    let header = Header {
-        height: meta.height,
-        root: meta.root.0,
-        root_key: meta.root_key.clone(),
-    };
+    let header = Header { height: meta.height, root: meta.root.0, root_key: meta.root_key.clone() };
     header.encode()
 }
 

@@ -120,16 +120,11 @@ impl Import {
     }
 
     fn take_db(&mut self) -> Result<Database, Error> {
-        self.db
-            .take()
-            .ok_or_else(|| Error::Import("it was given up".into()))
+        self.db.take().ok_or_else(|| Error::Import("it was given up".into()))
     }
 
     fn begin_write(&mut self) -> Result<WriteTransaction, Error> {
-        let db = self
-            .db
-            .as_ref()
-            .ok_or_else(|| Error::Import("it was given up".into()))?;
+        let db = self.db.as_ref().ok_or_else(|| Error::Import("it was given up".into()))?;
         let mut transaction = db.begin_write()?;
         match self.unsynced_bytes >= SYNC_BYTES {
             true => self.unsynced_bytes = 0,
@@ -147,9 +142,7 @@ impl Import {
                 transaction.open_table(TREE)?.insert(key, value)?;
             }
             Kind::Entry if key.starts_with(LOCAL) && !self.expected.local => {
-                return Err(Error::Import(
-                    "it has local keys, which are not asked for".into(),
-                ));
+                return Err(Error::Import("it has local keys, which are not asked for".into()));
             }
             Kind::Entry => {
                 transaction.open_table(FLAT)?.insert(key, value)?;
@@ -177,10 +170,7 @@ impl Import {
             }
         };
         if !in_order || (record.kind != Kind::End && record.key.is_empty()) {
-            return Err(Error::Import(format!(
-                "record {} is out of order",
-                self.records
-            )));
+            return Err(Error::Import(format!("record {} is out of order", self.records)));
         }
         match &mut self.last {
             Some((kind, key)) => {
@@ -210,15 +200,9 @@ impl Import {
     }
 
     fn write_meta(&mut self, db: &Database) -> Result<(), Error> {
-        let header = self
-            .header
-            .take()
-            .ok_or_else(|| Error::Import("it has no header".into()))?;
-        let meta = Meta {
-            height: header.height,
-            root: Hash(header.root),
-            root_key: header.root_key,
-        };
+        let header = self.header.take().ok_or_else(|| Error::Import("it has no header".into()))?;
+        let meta =
+            Meta { height: header.height, root: Hash(header.root), root_key: header.root_key };
         let transaction = db.begin_write()?;
         meta.write(&transaction)?;
         Ok(transaction.commit()?)
@@ -254,10 +238,7 @@ fn check(state: &Snapshot, expected: &Expected) -> Result<(), Error> {
 fn check_root(found: Hash, expected: &Expected) -> Result<(), Error> {
     match found == expected.root {
         true => Ok(()),
-        false => Err(Error::ImportedRoot {
-            found,
-            expected: expected.root,
-        }),
+        false => Err(Error::ImportedRoot { found, expected: expected.root }),
     }
 }
 

@@ -1,4 +1,82 @@
 //! The state of a Capstan chain: an ordered map under one Merkle root, in one database file.
+//!
+//! # A block's life
+//!
+//! ```
+//! use capstan_kernel_ports::store::{Overlay, Read};
+//! use capstan_store::{Store, verify};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Store::in_memory()?; // or Store::open(directory, Options::default())
+//! let mut block = store.begin_block();
+//! block.push(); // a crank
+//! block.set(b"v1.status", b"running".to_vec());
+//! block.merge(); // or rollback()
+//! let prepared = store.prepare(block)?; // FinalizeBlock: the root, nothing written
+//! let root = prepared.root();
+//! store.commit(prepared, 1)?; // Commit: one durable transaction
+//!
+//! let state = store.reader(); // stays as it is, whatever is committed later
+//! assert_eq!(state.get(b"v1.status")?.as_deref(), Some(&b"running"[..]));
+//! let proof = state.prove(b"v1.status")?;
+//! assert!(verify(&proof, &root, b"v1.status")?.is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! One redb file, `state.redb`, with four tables. A commit writes all of them in one transaction, so
+//! there is nothing to reconcile after a crash.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `flat` | key | value: every committed entry, node-local ones too; all reads and iteration |
+//! | `tree` | tree key | node of the Merkle tree |
+//! | `blob` | SHA-256 | the bytes with this hash |
+//! | `meta` | `magic` | `capstan state` |
+//! | | `format` | [`FORMAT`], 4 bytes |
+//! | | `height` | 8 bytes |
+//! | | `root` | 32 bytes |
+//! | | `root node` | the tree key of the root; absent if the tree is empty |
+//!
+//! Numbers are big endian.
+//!
+//! # The tree
+//!
+//! For each key that does not begin with `local.` the tree has one node, at a *tree key*: the key
+//! itself up to 254 bytes, else its first 223 bytes and its SHA-256. (Not from 256 bytes on, as one
+//! might think from the 255 the tree takes: a key of 255 bytes could be made to look like the tree
+//! key of a longer one.) The node's value is a byte 0 and the SHA-256 of the value. The tree is an
+//! AVL tree with BLAKE3 hashes in every node, that of `grovedb-merk`; its shape depends on the order
+//! of the blocks, not on the order of writes within one. A block's *net* writes reach it: what is
+//! written and removed within a block, or set to what it was, does not.
+//!
+//! # Why redb
+//!
+//! Two databases were measured with this tree above them: redb, a copy-on-write B-tree, and fjall, a
+//! log-structured merge tree. Milliseconds for a batch of 1,000 keys over 500,000 with fsync, p50 and
+//! p99, on two cores:
+//!
+//! | keys | redb | fjall |
+//! |---|---|---|
+//! | random, new | 257 / 306 | 159 / 693 |
+//! | clustered | 17 / 29 | 18 / 373 |
+//! | kernel-like | | 74 / 930 |
+//!
+//! The criteria are crash safety first, p99 second, p50 third. redb has one file, checksums, two-phase
+//! commits and readers at a fixed state; it was killed and starved of its medium in tests, here and in
+//! its own project, without a loss. Its p99 lies close to its p50, where fjall's compaction stalls
+//! a block for most of a second. Durable commits here use redb's quick repair: two syncs instead of
+//! one, for an opening after a crash that does not have to read the whole file.
+//! `cargo bench -p capstan-store --profile dev` measures this crate.
+//!
+//! # What must never come back
+//!
+//! Two ways to forge state were found in `grovedb-merk` 6.1.1, in parts that are not used here. Its
+//! proof verifier believes values that begin with 1 or 2 without hashing them: see [`Proof`], which is
+//! of another make. Its restorer accepts a forged value under a right root: an [`Import`] ends with
+//! [`Snapshot::deep_check`]. Both have tests.
 
 mod block;
 mod check;

@@ -94,14 +94,8 @@ fn walk(
 
 /// Hashes what changed, puts the encoded nodes into `collected` and prunes `root`.
 fn collect(root: &mut TreeNode, collected: &mut Collected, keep_levels: u8) -> Result<(), Error> {
-    let mut collector = Collector {
-        collected,
-        height: root.height(),
-        keep_levels,
-    };
-    root.commit(&mut collector, &|_, _| Ok(0))
-        .value
-        .map_err(tree_error)
+    let mut collector = Collector { collected, height: root.height(), keep_levels };
+    root.commit(&mut collector, &|_, _| Ok(0)).value.map_err(tree_error)
 }
 
 /// Reads the node at `key`.
@@ -111,10 +105,7 @@ fn load(nodes: &NodeTable, key: &[u8]) -> Result<TreeNode, Error> {
     // The crate's decoder takes heights that make it overflow later; ours does not.
     Node::parse(guard.value()).map_err(|problem| problem.at(key))?;
     TreeNode::decode(key.to_vec(), guard.value(), NO_COST, RULES).map_err(|error| {
-        Error::Damaged(format!(
-            "the tree node {:?} is malformed: {error}",
-            printable(key)
-        ))
+        Error::Damaged(format!("the tree node {:?} is malformed: {error}", printable(key)))
     })
 }
 
@@ -160,8 +151,7 @@ impl Commit for Collector<'_> {
         node: &mut TreeNode,
         _: &impl Fn(&Vec<u8>, &Vec<u8>) -> Result<u32, MerkError>,
     ) -> Result<(), MerkError> {
-        self.collected
-            .insert(node.key().to_vec(), Some(node.encode()));
+        self.collected.insert(node.key().to_vec(), Some(node.encode()));
         Ok(())
     }
 

@@ -57,9 +57,7 @@ impl<'a> Node<'a> {
             right,
             kv_hash: array(&mut rest)?,
             value_hash: array(&mut rest)?,
-            value: rest
-                .try_into()
-                .map_err(|_| NotANode("a value that is not a tag and a hash"))?,
+            value: rest.try_into().map_err(|_| NotANode("a value that is not a tag and a hash"))?,
         })
     }
 
@@ -137,9 +135,7 @@ impl<'a> NodeLink<'a> {
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], NotANode> {
-    let (taken, after) = rest
-        .split_at_checked(length)
-        .ok_or(NotANode("an early end"))?;
+    let (taken, after) = rest.split_at_checked(length).ok_or(NotANode("an early end"))?;
     *rest = after;
     Ok(taken)
 }
@@ -149,7 +145,5 @@ fn byte(rest: &mut &[u8]) -> Result<u8, NotANode> {
 }
 
 fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], NotANode> {
-    take(rest, N)?
-        .try_into()
-        .map_err(|_| NotANode("an early end"))
+    take(rest, N)?.try_into().map_err(|_| NotANode("an early end"))
 }

@@ -44,9 +44,7 @@ impl Proof {
             .map_err(|error| ProofError::Malformed(error.to_string()))?;
         match proof.steps.len() <= MAX_HEIGHT.into() {
             true => Ok(proof),
-            false => Err(ProofError::Malformed(
-                "more steps than any tree has levels".into(),
-            )),
+            false => Err(ProofError::Malformed("more steps than any tree has levels".into())),
         }
     }
 }
@@ -95,18 +93,10 @@ pub fn verify(proof: &Proof, root: &Hash, key: &[u8]) -> Result<Option<Hash>, Pr
             (Some(value), hash_node(&key, leaf, left, right))
         }
     };
-    let found = Hash(
-        proof
-            .steps
-            .iter()
-            .fold(hash, |below, step| step.hash(&below)),
-    );
+    let found = Hash(proof.steps.iter().fold(hash, |below, step| step.hash(&below)));
     match found == *root {
         true => Ok(value),
-        false => Err(ProofError::Root {
-            found,
-            expected: *root,
-        }),
+        false => Err(ProofError::Root { found, expected: *root }),
     }
 }
 
@@ -137,16 +127,11 @@ impl Snapshot {
             }
             let left = *key < *at;
             steps.push(Step {
-                node: Revealed::Open {
-                    key: at,
-                    value_hash: node.value_hash,
-                },
+                node: Revealed::Open { key: at, value_hash: node.value_hash },
                 went_right: !left,
                 sibling: node.child_hash(!left),
             });
-            next = node
-                .child(left)
-                .map(|link: &NodeLink<'_>| link.key.to_vec());
+            next = node.child(left).map(|link: &NodeLink<'_>| link.key.to_vec());
             if steps.len() > MAX_HEIGHT.into() {
                 return Err(Error::Damaged("the tree is higher than it can be".into()));
             }
@@ -295,15 +280,10 @@ mod tests {
         for tag in 0..=255 {
             for length in [0, 31, 32, 33] {
                 let mut forged = honest.clone();
-                let End::Found { leaf, .. } = &mut forged.end else {
-                    panic!("an existence proof")
-                };
+                let End::Found { leaf, .. } = &mut forged.end else { panic!("an existence proof") };
                 *leaf = vec![0xEE; length];
                 leaf.insert(0, tag);
-                assert!(
-                    verify(&forged, &root, b"key 077").is_err(),
-                    "{tag} {length}"
-                );
+                assert!(verify(&forged, &root, b"key 077").is_err(), "{tag} {length}");
             }
         }
     }
@@ -315,11 +295,7 @@ mod tests {
             forged[0] = tag;
             let root = Hash(hash_node(b"key", &forged, &NO_CHILD, &NO_CHILD));
             let proof = Proof {
-                end: End::Found {
-                    leaf: forged.to_vec(),
-                    left: NO_CHILD,
-                    right: NO_CHILD,
-                },
+                end: End::Found { leaf: forged.to_vec(), left: NO_CHILD, right: NO_CHILD },
                 steps: Vec::new(),
             };
             assert_eq!(verify(&proof, &root, b"key"), Err(ProofError::Tag));
@@ -351,9 +327,6 @@ mod tests {
                 step.node = Revealed::Hidden(hash_kv(key, value_hash));
             }
         }
-        assert_eq!(
-            verify(&proof, &root, b"key 077"),
-            Err(ProofError::NotBetween)
-        );
+        assert_eq!(verify(&proof, &root, b"key 077"), Err(ProofError::NotBetween));
     }
 }

@@ -86,10 +86,7 @@ impl Snapshot {
             return Ok(None);
         };
         let (key, value) = found?;
-        Ok(key
-            .value()
-            .starts_with(prefix)
-            .then(|| (key.value().to_vec(), value.value().to_vec())))
+        Ok(key.value().starts_with(prefix).then(|| (key.value().to_vec(), value.value().to_vec())))
     }
 }
 

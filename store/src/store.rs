@@ -28,8 +28,8 @@ pub const MAX_VALUE_BYTES: usize = 1 << 30;
 pub struct Options {
     /// The memory that the database may use as cache, in bytes.
     pub cache_bytes: usize,
-    /// How many levels of the Merkle tree stay in memory, from the root: each node there takes some
-    /// 400 bytes, so 14 levels are about 6 MB and 16 are 25 MB.
+    /// How many levels of the Merkle tree stay in memory, from the root: 14 are some 16,000 nodes.
+    /// The levels below are read anew in each block that changes them.
     pub tree_levels: u8,
     /// Check the whole store when it is opened: the checksums of the file and all that
     /// [`Snapshot::deep_check`] checks. Reads everything; for a file that is under suspicion.
@@ -38,11 +38,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            cache_bytes: 256 << 20,
-            tree_levels: 16,
-            check: false,
-        }
+        Self { cache_bytes: 256 << 20, tree_levels: 14, check: false }
     }
 }
 
@@ -93,10 +89,7 @@ impl Store {
     /// The committed state, to be read while blocks go on.
     pub fn reader(&self) -> Snapshot {
         // A snapshot is replaced whole, so a panic elsewhere cannot have left half of one.
-        self.current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Begins a block over the committed state.
@@ -124,13 +117,7 @@ impl Store {
         }
         let changes = tree_changes(&flat);
         let (tree, applied) = self.apply(kept.take(), changes, &base)?;
-        Ok(Prepared {
-            base,
-            flat,
-            blobs: level.blobs,
-            tree,
-            applied,
-        })
+        Ok(Prepared { base, flat, blobs: level.blobs, tree, applied })
     }
 
     /// Commits a prepared block as the state at `height`, in one transaction that is on disk when this
@@ -179,10 +166,7 @@ impl Store {
         let current = self.reader();
         match current.is(base) {
             true => Ok(()),
-            false => Err(Error::Stale {
-                began: base.height(),
-                committed: current.height(),
-            }),
+            false => Err(Error::Stale { began: base.height(), committed: current.height() }),
         }
     }
 
@@ -213,10 +197,7 @@ impl Store {
         self.check_current(&prepared.base)?;
         let committed = prepared.base.height();
         if height < committed || (height == committed && committed > 0) {
-            return Err(Error::Height {
-                wanted: height,
-                committed,
-            });
+            return Err(Error::Height { wanted: height, committed });
         }
         let mut transaction = self.db.begin_write()?;
         transaction.set_durability(durability)?;
@@ -333,10 +314,7 @@ fn write_all(
             blobs.insert(hash.0, bytes.as_slice())?;
         }
     }
-    let mut meta = Meta {
-        height,
-        ..prepared.base.meta().clone()
-    };
+    let mut meta = Meta { height, ..prepared.base.meta().clone() };
     if let Some(applied) = &prepared.applied {
         let mut tree = transaction.open_table(TREE)?;
         for (key, node) in &applied.nodes {

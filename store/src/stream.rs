@@ -68,9 +68,7 @@ impl<'a> Record<'a> {
             let length = u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
             match length as usize <= limit {
                 true => Ok(length as usize),
-                false => Err(Error::Import(format!(
-                    "a record with {length} bytes in one part"
-                ))),
+                false => Err(Error::Import(format!("a record with {length} bytes in one part"))),
             }
         };
         let (key, value) = (length(1, MAX_KEY_BYTES)?, length(5, MAX_VALUE_BYTES)?);
@@ -105,9 +103,7 @@ impl Header {
         let mut rest = record.value;
         let parts = (take(&mut rest), take(&mut rest), take(&mut rest));
         let (true, (Some(format), Some(height), Some(root))) = (record.key == MARK, parts) else {
-            return Err(Error::Import(
-                "it does not begin like an exported state".into(),
-            ));
+            return Err(Error::Import("it does not begin like an exported state".into()));
         };
         match u32::from_be_bytes(format) {
             FORMAT => {}

@@ -1,5 +1,5 @@
 //! After a crash at any instruction the state is the old or the new one, whole.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
@@ -33,10 +33,7 @@ fn kill_in_the_middle_of_commits() {
         let mut wanted = 1 + random.below(12);
         let mut said = last;
         while wanted > 0 {
-            let line = lines
-                .next()
-                .expect("the writer writes until it is killed")
-                .unwrap();
+            let line = lines.next().expect("the writer writes until it is killed").unwrap();
             if let Some((_, height)) = line.split_once(COMMITTED) {
                 said = height.parse().unwrap();
                 wanted -= 1;
@@ -49,10 +46,7 @@ fn kill_in_the_middle_of_commits() {
         child.kill().unwrap();
         child.wait().unwrap();
         let store = Store::open(dir.path(), Options::default()).unwrap();
-        assert!(
-            store.height() >= said,
-            "round {round}: height {said} was lost"
-        );
+        assert!(store.height() >= said, "round {round}: height {said} was lost");
         common::assert_scripted(&store);
         last = store.height();
     }
@@ -68,9 +62,7 @@ fn writer() {
     let store = Store::open(dir, Options::default()).unwrap();
     loop {
         let height = store.height() + 1;
-        let prepared = store
-            .prepare(common::scripted_block(&store, height))
-            .unwrap();
+        let prepared = store.prepare(common::scripted_block(&store, height)).unwrap();
         store.commit(prepared, height).unwrap();
         println!("{COMMITTED}{height}");
     }
@@ -83,9 +75,7 @@ fn a_medium_that_fails_after_any_number_of_operations() {
     {
         let store = Store::on_backend(base.clone(), Options::default()).unwrap();
         for height in 1..=3 {
-            let prepared = store
-                .prepare(common::scripted_block(&store, height))
-                .unwrap();
+            let prepared = store.prepare(common::scripted_block(&store, height)).unwrap();
             store.commit(prepared, height).unwrap();
         }
     }
@@ -113,10 +103,7 @@ fn a_medium_that_fails_after_any_number_of_operations() {
             }
         }
     }
-    assert!(
-        old > 30 && new > 3,
-        "{old} old and {new} new: the failures missed the commit"
-    );
+    assert!(old > 30 && new > 3, "{old} old and {new} new: the failures missed the commit");
 }
 
 /// Opens the store on `medium` and commits one block; whether the commit was reported as done.

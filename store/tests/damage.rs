@@ -30,10 +30,7 @@ fn filled(dir: &Path) -> Store {
 }
 
 fn checked() -> Options {
-    Options {
-        check: true,
-        ..Options::default()
-    }
+    Options { check: true, ..Options::default() }
 }
 
 #[test]
@@ -42,10 +39,7 @@ fn an_undamaged_store_passes() {
     let store = filled(dir.path());
     let checked_store = store.reader().deep_check().unwrap();
     assert_eq!((checked_store.local_keys, checked_store.blobs), (1, 8));
-    assert_eq!(
-        checked_store.keys + 1,
-        common::all(&store.reader()).len() as u64
-    );
+    assert_eq!(checked_store.keys + 1, common::all(&store.reader()).len() as u64);
     drop(store);
     Store::open(dir.path(), checked()).unwrap();
 }
@@ -62,10 +56,7 @@ fn a_bit_flipped_in_any_record_is_found_by_the_deep_check() {
         let what = flip_in_record(&file, &mut random);
         let result = Store::open(dir.path(), Options::default())
             .and_then(|store| store.reader().deep_check());
-        assert!(
-            result.is_err(),
-            "round {round}: a flip in {what} was not found"
-        );
+        assert!(result.is_err(), "round {round}: a flip in {what} was not found");
     }
 }
 
@@ -74,23 +65,12 @@ fn flip_in_record(file: &Path, random: &mut Random) -> String {
     let db = Database::open(file).unwrap();
     let transaction = db.begin_write().unwrap();
     let what = match random.below(4) {
-        0 => flip(
-            &mut transaction.open_table(FLAT).unwrap(),
-            random,
-            b"local.",
-        ),
-        1 => flip(
-            &mut transaction.open_table(TREE).unwrap(),
-            random,
-            b"no such key",
-        ),
+        0 => flip(&mut transaction.open_table(FLAT).unwrap(), random, b"local."),
+        1 => flip(&mut transaction.open_table(TREE).unwrap(), random, b"no such key"),
         2 => {
             let mut table = transaction.open_table(BLOB).unwrap();
-            let names: Vec<_> = table
-                .iter()
-                .unwrap()
-                .map(|entry| entry.unwrap().0.value())
-                .collect();
+            let names: Vec<_> =
+                table.iter().unwrap().map(|entry| entry.unwrap().0.value()).collect();
             let name = *random.pick(&names);
             let mut bytes = table.get(name).unwrap().unwrap().value().to_vec();
             let at = random.below(bytes.len() as u64) as usize;
@@ -188,10 +168,7 @@ fn a_bit_flipped_anywhere_in_the_file_is_found_by_a_checked_opening() {
         }
     }
     println!("{found} of 200 flips were in use");
-    assert!(
-        found > 10,
-        "only {found} flips hit anything: the file is too sparse for this test"
-    );
+    assert!(found > 10, "only {found} flips hit anything: the file is too sparse for this test");
 }
 
 /// Without it the file's tables would have to be trusted to be what this test takes them for.

@@ -47,11 +47,7 @@ fn agrees_with_an_ordered_map() {
             height += 1 + random.below(3);
             store.commit(prepared, height).unwrap();
             committed = levels.remove(0);
-            assert_eq!(
-                (store.height(), store.root()),
-                (height, root),
-                "round {round}"
-            );
+            assert_eq!((store.height(), store.root()), (height, root), "round {round}");
             for (hash, bytes) in &blobs[0] {
                 assert_eq!(store.reader().blob(hash).unwrap().as_ref(), Some(bytes));
             }
@@ -61,24 +57,17 @@ fn agrees_with_an_ordered_map() {
             let before = (store.height(), store.root());
             drop(store);
             store = Store::open(dir.path(), options(&mut random)).unwrap();
-            assert_eq!(
-                (store.height(), store.root()),
-                before,
-                "reopened, round {round}"
-            );
+            assert_eq!((store.height(), store.root()), before, "reopened, round {round}");
         }
     }
-    assert!(
-        committed.len() > 300,
-        "only {} keys: the test has become too small",
-        committed.len()
-    );
+    assert!(committed.len() > 300, "only {} keys: the test has become too small", committed.len());
 }
 
 fn options(random: &mut Random) -> Options {
     Options {
         cache_bytes: 1 << 20,
         tree_levels: *random.pick(&[0, 1, 3, 8, 16]),
+        check: random.one_in(5),
     }
 }
 
@@ -105,11 +94,8 @@ fn step(
         11 if random.one_in(12) => {
             // A run of removals, so that iteration meets many tombstones.
             let from = key(random);
-            let doomed: Vec<_> = levels[top]
-                .range(from..)
-                .take(30)
-                .map(|(k, _)| k.clone())
-                .collect();
+            let doomed: Vec<_> =
+                levels[top].range(from..).take(30).map(|(k, _)| k.clone()).collect();
             for key in doomed {
                 block.delete(&key);
                 levels[top].remove(&key);
@@ -144,11 +130,7 @@ fn close_level(
         block.rollback();
         for (hash, _) in put {
             let kept = blobs.iter().flatten().any(|(known, _)| *known == hash);
-            assert_eq!(
-                block.blob(&hash).unwrap().is_some(),
-                kept,
-                "a blob after rollback"
-            );
+            assert_eq!(block.blob(&hash).unwrap().is_some(), kept, "a blob after rollback");
         }
     } else {
         block.merge();
@@ -180,11 +162,7 @@ fn probe(random: &mut Random, state: &impl Read, model: &Map) {
     };
     for _ in 0..random.below(6) {
         let found = state.next_after(prefix, &after).unwrap();
-        assert_eq!(
-            found,
-            model_next(model, prefix, &after),
-            "next after {after:?}"
-        );
+        assert_eq!(found, model_next(model, prefix, &after), "next after {after:?}");
         match found {
             Some((key, _)) => after = key,
             None => break,

@@ -18,17 +18,7 @@ fn a_store_of_another_format_is_refused() {
     drop(open(&dir).unwrap());
     set_meta(&dir, "format", &7u32.to_be_bytes());
     let error = open(&dir).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Format {
-                found: 7,
-                expected: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Format { found: 7, expected: 1, .. }), "{error}");
     assert!(error.to_string().contains("has store format 7"), "{error}");
 }
 
@@ -46,10 +36,7 @@ fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     fs::remove_file(&file).unwrap();
     drop(redb::Database::create(&file).unwrap());
     let error = open(&dir).unwrap_err();
-    assert!(
-        matches!(error, Error::NotAStore { .. }),
-        "another redb database: {error}"
-    );
+    assert!(matches!(error, Error::NotAStore { .. }), "another redb database: {error}");
     fs::remove_file(&file).unwrap();
     drop(open(&dir).unwrap());
     set_meta(&dir, "magic", b"something else");
@@ -148,35 +135,13 @@ fn misuse_is_an_error_and_changes_nothing() {
     let mut block = store.begin_block();
     block.set(&vec![1; 70_000], vec![1]);
     let error = store.prepare(block).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::TooLong {
-                what: "key",
-                size: 70_000,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::TooLong { what: "key", size: 70_000, .. }), "{error}");
 
     let prepared = store.prepare(store.begin_block()).unwrap();
     let error = store.commit(prepared, 1).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Height {
-                wanted: 1,
-                committed: 1
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Height { wanted: 1, committed: 1 }), "{error}");
 
-    assert!(matches!(
-        store.reader().prove(b"local.x"),
-        Err(Error::Local)
-    ));
+    assert!(matches!(store.reader().prove(b"local.x"), Err(Error::Local)));
     assert_eq!((store.height(), store.root()), (1, root));
 }
 
@@ -187,16 +152,9 @@ fn a_block_over_an_older_state_is_refused() {
     old_writes.set(b"b", b"old".to_vec());
     let old_prepared = store.prepare(old_writes).unwrap();
     let root = common::commit_entries(&store, &[(b"a", b"1")]);
-    let stale = Error::Stale {
-        began: 0,
-        committed: 1,
-    }
-    .to_string();
+    let stale = Error::Stale { began: 0, committed: 1 }.to_string();
     assert_eq!(store.prepare(old_block).unwrap_err().to_string(), stale);
-    assert_eq!(
-        store.commit(old_prepared, 2).unwrap_err().to_string(),
-        stale
-    );
+    assert_eq!(store.commit(old_prepared, 2).unwrap_err().to_string(), stale);
     assert_eq!((store.height(), store.root()), (1, root));
     let _: StoreFault = Error::EmptyKey.into();
 }
@@ -229,10 +187,6 @@ fn set_meta(dir: &tempfile::TempDir, name: &str, value: &[u8]) {
     let db = redb::Database::open(dir.path().join(FILE)).unwrap();
     let transaction = db.begin_write().unwrap();
     let table = redb::TableDefinition::<&str, &[u8]>::new("meta");
-    transaction
-        .open_table(table)
-        .unwrap()
-        .insert(name, value)
-        .unwrap();
+    transaction.open_table(table).unwrap().insert(name, value).unwrap();
     transaction.commit().unwrap();
 }

@@ -46,11 +46,7 @@ fn show_the_value_or_the_absence_of_every_key() {
         let (snapshot, entries) = state(&mut random, keys);
         let root = snapshot.root();
         let others: Vec<_> = (0..200).map(|_| key(&mut random)).collect();
-        for key in entries
-            .keys()
-            .chain(&others)
-            .chain([&vec![0], &vec![255; 9]])
-        {
+        for key in entries.keys().chain(&others).chain([&vec![0], &vec![255; 9]]) {
             let bytes = snapshot.prove(key).unwrap().to_bytes();
             let proof = Proof::from_bytes(&bytes).unwrap();
             assert_eq!(verify(&proof, &root, key), Ok(entries.get(key).copied()));
@@ -63,11 +59,7 @@ fn show_the_value_or_the_absence_of_every_key() {
 fn are_for_one_key_alone() {
     let mut random = Random::seeded(6);
     let (snapshot, entries) = state(&mut random, 100);
-    let keys: Vec<_> = entries
-        .keys()
-        .cloned()
-        .chain((0..50).map(|_| key(&mut random)))
-        .collect();
+    let keys: Vec<_> = entries.keys().cloned().chain((0..50).map(|_| key(&mut random))).collect();
     for key in &keys {
         let proof = snapshot.prove(key).unwrap();
         for other in &keys {
@@ -84,15 +76,8 @@ fn do_not_verify_wrongly_when_mutated() {
     let mut random = Random::seeded(7);
     let (snapshot, entries) = state(&mut random, 300);
     let root = snapshot.root();
-    let keys: Vec<_> = entries
-        .keys()
-        .cloned()
-        .chain((0..100).map(|_| key(&mut random)))
-        .collect();
-    let proofs: Vec<_> = keys
-        .iter()
-        .map(|key| snapshot.prove(key).unwrap().to_bytes())
-        .collect();
+    let keys: Vec<_> = entries.keys().cloned().chain((0..100).map(|_| key(&mut random))).collect();
+    let proofs: Vec<_> = keys.iter().map(|key| snapshot.prove(key).unwrap().to_bytes()).collect();
     let mut parsed = 0;
     for _ in 0..200_000 {
         let index = random.below(keys.len() as u64) as usize;
@@ -104,12 +89,7 @@ fn do_not_verify_wrongly_when_mutated() {
         parsed += 1;
         for key in [&keys[index], random.pick(&keys)] {
             if let Ok(value) = verify(&proof, &root, key) {
-                assert_eq!(
-                    value,
-                    entries.get(key).copied(),
-                    "key {}",
-                    key.escape_ascii()
-                );
+                assert_eq!(value, entries.get(key).copied(), "key {}", key.escape_ascii());
             }
         }
     }
@@ -152,13 +132,7 @@ fn that_are_no_proofs_are_refused() {
     let (snapshot, _) = state(&mut random, 50);
     let proof = snapshot.prove(b"k1").unwrap();
     let with_more = [proof.to_bytes(), vec![0]].concat();
-    for bytes in [
-        &b""[..],
-        b"x",
-        &with_more,
-        &[0xFF; 64],
-        &[1, 0xFF, 0xFF, 0xFF, 0xFF],
-    ] {
+    for bytes in [&b""[..], b"x", &with_more, &[0xFF; 64], &[1, 0xFF, 0xFF, 0xFF, 0xFF]] {
         let error = Proof::from_bytes(bytes).unwrap_err();
         assert!(matches!(error, ProofError::Malformed(_)), "{error}");
     }
@@ -169,8 +143,5 @@ fn that_are_no_proofs_are_refused() {
             assert!(verify(&proof, &snapshot.root(), b"k1").is_err());
         }
     }
-    assert_eq!(
-        verify(&proof, &snapshot.root(), b"local.x"),
-        Err(ProofError::Local)
-    );
+    assert_eq!(verify(&proof, &snapshot.root(), b"local.x"), Err(ProofError::Local));
 }

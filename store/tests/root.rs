@@ -15,9 +15,7 @@ fn is_pinned_for_a_fixed_history() {
     // Consensus depends on it: if this changes, every chain forks.
     let store = Store::in_memory().unwrap();
     for height in 1..=20 {
-        let prepared = store
-            .prepare(common::scripted_block(&store, height))
-            .unwrap();
+        let prepared = store.prepare(common::scripted_block(&store, height)).unwrap();
         store.commit(prepared, height).unwrap();
     }
     assert_eq!(store.root().to_string(), PINNED);
@@ -30,13 +28,9 @@ fn of_the_empty_state_is_zero_again_after_everything_is_removed() {
     let store = Store::in_memory().unwrap();
     assert_eq!(store.root(), Hash::default());
     let keys: Vec<_> = (0..300u32).map(|i| i.to_be_bytes()).collect();
-    let full = commit(&store, |block| {
-        keys.iter().for_each(|key| block.set(key, vec![1]))
-    });
+    let full = commit(&store, |block| keys.iter().for_each(|key| block.set(key, vec![1])));
     assert_ne!(full, Hash::default());
-    let empty = commit(&store, |block| {
-        keys.iter().for_each(|key| block.delete(key))
-    });
+    let empty = commit(&store, |block| keys.iter().for_each(|key| block.delete(key)));
     assert_eq!(empty, Hash::default());
     store.reader().deep_check().unwrap();
     assert_ne!(commit_entries(&store, &[(b"a", b"b")]), Hash::default());
@@ -69,12 +63,7 @@ fn does_not_depend_on_the_order_of_writes_within_a_block() {
     let mut random = Random::seeded(3);
     for _ in 0..20 {
         let mut entries: Vec<_> = (0..500u32)
-            .map(|i| {
-                (
-                    format!("k{}", i * 7919 % 1000).into_bytes(),
-                    random.bytes(9),
-                )
-            })
+            .map(|i| (format!("k{}", i * 7919 % 1000).into_bytes(), random.bytes(9)))
             .collect();
         let roots: Vec<_> = (0..3)
             .map(|_| {
@@ -97,10 +86,7 @@ fn does_not_depend_on_the_order_of_writes_within_a_block() {
 fn does_not_depend_on_what_is_in_memory_nor_on_reopening() {
     let run = |levels: u8, discard: bool, reopen: bool| {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options {
-            tree_levels: levels,
-            ..Options::default()
-        };
+        let options = Options { tree_levels: levels, ..Options::default() };
         let mut store = Store::open(dir.path(), options.clone()).unwrap();
         let mut roots = Vec::new();
         for height in 1..=30 {
@@ -108,9 +94,7 @@ fn does_not_depend_on_what_is_in_memory_nor_on_reopening() {
                 let other = common::scripted_block(&store, height + 1000);
                 store.discard(store.prepare(other).unwrap());
             }
-            let prepared = store
-                .prepare(common::scripted_block(&store, height))
-                .unwrap();
+            let prepared = store.prepare(common::scripted_block(&store, height)).unwrap();
             store.commit(prepared, height).unwrap();
             roots.push(store.root());
             if reopen && height % 2 == 0 {
@@ -140,10 +124,7 @@ fn covers_the_difference_between_empty_and_absent() {
     assert_eq!(block.get(b"e").unwrap(), Some(Vec::new()));
     block.set(b"f", Vec::new());
     assert_eq!(block.get(b"f").unwrap(), Some(Vec::new()));
-    assert_eq!(
-        block.next_after(b"f", b"e").unwrap(),
-        Some((b"f".to_vec(), Vec::new()))
-    );
+    assert_eq!(block.next_after(b"f", b"e").unwrap(), Some((b"f".to_vec(), Vec::new())));
 }
 
 #[test]
@@ -153,16 +134,9 @@ fn covers_keys_of_any_length_each_on_its_own() {
     // Long keys with one beginning of 223 bytes and more, in one block and in several.
     let long: Vec<Vec<u8>> = (0..40)
         .map(|i| [vec![b'k'; 240 + i % 20], vec![i as u8]].concat())
-        .chain([
-            vec![b'z'; 255],
-            vec![b'z'; 256],
-            vec![b'z'; 1000],
-            vec![b'z'; 60_000],
-        ])
+        .chain([vec![b'z'; 255], vec![b'z'; 256], vec![b'z'; 1000], vec![b'z'; 60_000]])
         .collect();
-    commit(&store, |block| {
-        long.iter().for_each(|key| block.set(key, key.clone()))
-    });
+    commit(&store, |block| long.iter().for_each(|key| block.set(key, key.clone())));
     for key in &long {
         assert_eq!(store.reader().get(key).unwrap().as_ref(), Some(key));
         roots.push(commit_entries(&store, &[(key, b"changed")]));
@@ -171,11 +145,7 @@ fn covers_keys_of_any_length_each_on_its_own() {
         roots.push(commit(&store, |block| block.delete(key)));
         store.reader().deep_check().unwrap();
     }
-    assert_eq!(
-        roots.pop(),
-        Some(Hash::default()),
-        "the last removal empties the tree"
-    );
+    assert_eq!(roots.pop(), Some(Hash::default()), "the last removal empties the tree");
     let distinct: std::collections::BTreeSet<_> = roots.iter().collect();
     assert_eq!(distinct.len(), roots.len(), "every change is a new root");
 }
@@ -184,15 +154,9 @@ fn covers_keys_of_any_length_each_on_its_own() {
 fn leaves_local_keys_out_but_they_are_committed_with_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Options::default()).unwrap();
-    let root = commit_entries(
-        &store,
-        &[(b"a", b"1"), (b"local.a", b"1"), (b"localx", b"1")],
-    );
+    let root = commit_entries(&store, &[(b"a", b"1"), (b"local.a", b"1"), (b"localx", b"1")]);
     let plain = Store::in_memory().unwrap();
-    assert_eq!(
-        root,
-        commit_entries(&plain, &[(b"a", b"1"), (b"localx", b"1")])
-    );
+    assert_eq!(root, commit_entries(&plain, &[(b"a", b"1"), (b"localx", b"1")]));
     let blob = b"a blob".to_vec();
     let mut block = store.begin_block();
     block.set(b"local.a", b"2".to_vec());
@@ -202,11 +166,7 @@ fn leaves_local_keys_out_but_they_are_committed_with_the_rest() {
     block.set(b"b", b"x".to_vec());
     block.delete(b"b");
     block.top_writes(&mut |key, value| seen.push((key.to_vec(), value.map(<[u8]>::to_vec))));
-    assert_eq!(
-        seen,
-        [(b"b".to_vec(), None)],
-        "local keys are not among the writes that count"
-    );
+    assert_eq!(seen, [(b"b".to_vec(), None)], "local keys are not among the writes that count");
     let prepared = store.prepare(block).unwrap();
     assert_eq!(prepared.root(), root);
     assert_eq!(store.reader().get(b"local.a").unwrap(), Some(b"1".to_vec()));
@@ -230,10 +190,7 @@ fn is_computed_without_writing_anything() {
     block.set(b"a", b"2".to_vec());
     let prepared = store.prepare(block).unwrap();
     assert_ne!(prepared.root(), root);
-    assert!(
-        std::fs::read(&file).unwrap() == before,
-        "prepare wrote to the file"
-    );
+    assert!(std::fs::read(&file).unwrap() == before, "prepare wrote to the file");
     drop(prepared);
     drop(store);
     let store = Store::open(dir.path(), Options::default()).unwrap();

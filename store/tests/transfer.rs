@@ -1,5 +1,5 @@
 //! A state that is exported and imported is the same state, or it is refused.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
@@ -28,19 +28,11 @@ fn source() -> Store {
 }
 
 fn expected(store: &Store, local: bool) -> Expected {
-    Expected {
-        height: store.height(),
-        root: store.root(),
-        local,
-    }
+    Expected { height: store.height(), root: store.root(), local }
 }
 
 fn chunks(store: &Store, size: usize, local: bool) -> Vec<Vec<u8>> {
-    store
-        .reader()
-        .export(size, local)
-        .map(Result::unwrap)
-        .collect()
+    store.reader().export(size, local).map(Result::unwrap).collect()
 }
 
 fn import(dir: &Path, expected: Expected, chunks: &[Vec<u8>]) -> Result<Store, Error> {
@@ -59,10 +51,7 @@ fn gives_the_same_state_whatever_the_chunk_size() {
         let chunks = chunks(&source, size, local);
         assert!(chunks.iter().all(|chunk| chunk.len() <= size));
         let copy = import(dir.path(), expected(&source, local), &chunks).unwrap();
-        assert_eq!(
-            (copy.height(), copy.root()),
-            (source.height(), source.root())
-        );
+        assert_eq!((copy.height(), copy.root()), (source.height(), source.root()));
         let mut entries = common::all(&source.reader());
         entries.retain(|(key, _)| local || !key.starts_with(b"local."));
         assert_eq!(common::all(&copy.reader()), entries);
@@ -79,17 +68,10 @@ fn the_copy_goes_on_like_the_original() {
     // The roots depend on the shape of the tree, which depends on its history: so it must travel.
     let source = source();
     let dir = tempfile::tempdir().unwrap();
-    let copy = import(
-        dir.path(),
-        expected(&source, true),
-        &chunks(&source, 4096, true),
-    )
-    .unwrap();
+    let copy = import(dir.path(), expected(&source, true), &chunks(&source, 4096, true)).unwrap();
     for height in 14..60 {
         for store in [&source, &copy] {
-            let prepared = store
-                .prepare(common::scripted_block(store, height))
-                .unwrap();
+            let prepared = store.prepare(common::scripted_block(store, height)).unwrap();
             store.commit(prepared, height).unwrap();
         }
         assert_eq!(source.root(), copy.root(), "at height {height}");
@@ -106,12 +88,7 @@ fn the_copy_goes_on_like_the_original() {
 fn the_empty_state_can_travel_too() {
     let source = Store::in_memory().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let copy = import(
-        dir.path(),
-        expected(&source, false),
-        &chunks(&source, 100, false),
-    )
-    .unwrap();
+    let copy = import(dir.path(), expected(&source, false), &chunks(&source, 100, false)).unwrap();
     assert_eq!((copy.height(), copy.root()), (0, Hash::default()));
 }
 
@@ -149,9 +126,7 @@ fn a_forged_value_is_found_under_the_right_root() {
 /// `stream` with `from`, where it follows `after`, replaced by `to`.
 fn replace(stream: &[u8], from: &[u8], to: &[u8], after: &[u8]) -> Vec<u8> {
     let wanted = [after, from].concat();
-    let at = stream
-        .windows(wanted.len())
-        .position(|window| window == wanted);
+    let at = stream.windows(wanted.len()).position(|window| window == wanted);
     let at = at.expect("the bytes to replace are in the stream") + after.len();
     [&stream[..at], to, &stream[at + from.len()..]].concat()
 }
@@ -178,10 +153,7 @@ fn any_change_to_the_stream_is_found() {
         }
         let dir = tempfile::tempdir().unwrap();
         let result = import(dir.path(), expected, &[bytes]);
-        assert!(
-            result.is_err(),
-            "round {round}: a change at {at} was not found"
-        );
+        assert!(result.is_err(), "round {round}: a change at {at} was not found");
         drop(result);
         assert_nothing_left(dir.path());
     }
@@ -206,10 +178,7 @@ fn more_or_other_chunks_are_refused() {
     assert!(refused(ask, &extra).contains("ends early"));
     let height = Expected { height: 3, ..ask };
     assert!(refused(height, &chunks).contains("of height 13, expected 3"));
-    let root = Expected {
-        root: Hash([9; 32]),
-        ..ask
-    };
+    let root = Expected { root: Hash([9; 32]), ..ask };
     assert!(refused(root, &chunks).contains("its root is"));
     let local = self::chunks(&source, 1000, true);
     assert!(refused(ask, &local).contains("local keys"));
@@ -226,20 +195,13 @@ fn a_directory_that_is_in_use_is_refused() {
     assert!(matches!(begin(), Err(Error::Locked { .. })));
     drop(first);
     assert_nothing_left(dir.path());
-    fs::write(
-        dir.path().join(format!("{FILE}.import")),
-        b"left by a crash",
-    )
-    .unwrap();
+    fs::write(dir.path().join(format!("{FILE}.import")), b"left by a crash").unwrap();
     drop(begin().unwrap());
     drop(Store::open(dir.path(), Options::default()).unwrap());
     assert!(matches!(begin(), Err(Error::Exists { .. })));
 }
 
 fn assert_nothing_left(dir: &Path) {
-    let left: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let left: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "left behind: {left:?}");
 }

@@ -96,10 +96,7 @@ pub fn script(height: u64) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         })
         .collect();
     writes.push((b"height".to_vec(), Some(height.to_be_bytes().to_vec())));
-    writes.push((
-        b"local.height".to_vec(),
-        Some(height.to_be_bytes().to_vec()),
-    ));
+    writes.push((b"local.height".to_vec(), Some(height.to_be_bytes().to_vec())));
     writes
 }
 
@@ -136,11 +133,6 @@ pub fn assert_scripted(store: &Store) {
         assert_eq!(store.reader().blob(&hash).unwrap(), Some(blob));
     }
     let expected: Vec<Entry> = expected.into_iter().collect();
-    assert_eq!(
-        all(&store.reader()),
-        expected,
-        "at height {}",
-        store.height()
-    );
+    assert_eq!(all(&store.reader()), expected, "at height {}", store.height());
     store.reader().deep_check().expect("deep check");
 }
