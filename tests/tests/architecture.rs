@@ -39,7 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Packages at the top: they may use everything.
-const TOP: &[&str] = &["capstan", "capstan-tests", "capstan-conformance"];
+const TOP: &[&str] = &["capstan", "capstan-tests", "capstan-conformance", "capstan-bench"];
 
 /// What would make the kernel's result depend on the node it runs on.
 const IMPURE: &[&str] = &[

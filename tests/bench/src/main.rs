@@ -1,0 +1,226 @@
+//! `capstan-bench [--json]`: what the kernel does in a CPU second, on a store on disk, with real vats.
+//!
+//! CPU time is that of this process, user and system; counts are exact. Figures of one run may be
+//! compared with each other, those of different machines or runs only roughly.
+
+use std::{collections::BTreeMap, path::{Path, PathBuf}, time::{Duration, Instant}};
+
+use anyhow::{Context, Result, bail};
+use capstan_abi::CapData;
+use capstan_conformance::javascript::Workshop;
+use capstan_kernel::{
+    Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN,
+    ids::KRef,
+    policy::{CleanupBudget, CrankOutcome, RunPolicy},
+    promise::{PromiseState, ResultPolicy},
+    vat::{ReapThreshold, Threshold},
+    view,
+};
+use capstan_store::{Block, Options, Store};
+use capstan_vat_host::WasmHost;
+use serde_json::{Value, json};
+
+/// Hits of a game of ping-pong; each is two cranks, one routing and one delivery.
+const HITS: u64 = 2_000;
+/// Vats that are created one after the other from one bundle.
+const VATS: u64 = 100;
+/// Cranks between two commits.
+const CRANKS_A_COMMIT: u64 = 100;
+
+fn main() -> Result<()> {
+    let as_json = match std::env::args().nth(1).as_deref() {
+        None => false,
+        Some("--json") => true,
+        Some(other) => bail!("unknown argument {other}: capstan-bench [--json]"),
+    };
+    let mut bench = Bench::start()?;
+    let rows = vec![bench.ping_pong()?, bench.create_vats()?];
+    if as_json {
+        println!("{}", Value::Array(rows));
+        return Ok(());
+    }
+    println!("{:<44} {:>10} {:>12} {:>12} {:>14}", "", "count", "CPU s", "wall s", "per CPU s");
+    for row in rows {
+        let number = |name: &str| row[name].as_f64().unwrap_or_default();
+        println!(
+            "{:<44} {:>10} {:>12.2} {:>12.2} {:>14.1}",
+            row["name"].as_str().unwrap_or_default(),
+            row["count"],
+            number("cpu_s"),
+            number("wall_s"),
+            number("per_cpu_s"),
+        );
+        if row["cpu_ms_each"].is_number() {
+            println!("{:<44} {:>10.2} ms of CPU each", "", number("cpu_ms_each"));
+        }
+    }
+    Ok(())
+}
+
+/// A kernel on a store on disk.
+struct Bench {
+    kernel: Kernel<WasmHost>,
+    store: Store,
+    block: Option<Block>,
+    height: u64,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn start() -> Result<Self> {
+        let home = std::env::var_os("HOME").context("HOME is not set")?;
+        let workshop = Workshop::new(PathBuf::from(home).join(".cache/capstan/conformance"))?;
+        let folder = tempfile::tempdir()?;
+        let store = Store::open(folder.path().join("store"), Options::default())?;
+        let kernel = Kernel::new(workshop.host()?, NodeOptions { max_vats_online: 200 });
+        let block = Some(store.begin_block());
+        let mut bench = Self { kernel, store, block, height: 0, _folder: folder };
+        let config = config(&workshop)?;
+        let mut block = bench.block.take().context("no block")?;
+        bench.kernel.initialize(&mut block, &config)?;
+        bench.kernel.pin_vat_root(&mut block, "bootstrap")?;
+        bench.block = Some(block);
+        bench.run()?;
+        Ok(bench)
+    }
+
+    /// Runs until nothing is left, with a durable commit every [`CRANKS_A_COMMIT`] cranks. Returns
+    /// the number of cranks.
+    fn run(&mut self) -> Result<u64> {
+        let mut cranks = 0;
+        loop {
+            let mut block = self.block.take().context("no block")?;
+            let report = self.kernel.run(&mut block, &mut Batch { left: CRANKS_A_COMMIT })?;
+            cranks += report.cranks;
+            let prepared = self.store.prepare(block)?;
+            self.height += 1;
+            self.store.commit(prepared, self.height)?;
+            self.block = Some(self.store.begin_block());
+            if report.idle {
+                return Ok(cranks);
+            }
+        }
+    }
+
+    fn call(&mut self, method: &str, args: &Value) -> Result<u64> {
+        let body = format!("#{}", json!([method, args]));
+        let methargs = CapData { body, slots: vec![] };
+        let mut block = self.block.take().context("no block")?;
+        let policy = ResultPolicy::Ignore;
+        let sent = self.kernel.queue_to_vat_root(&mut block, "bootstrap", methargs, policy)?;
+        self.block = Some(block);
+        let cranks = self.run()?;
+        let Some(KRef::Promise(number)) = sent else { bail!("there is no bootstrap vat") };
+        let block = self.block.as_ref().context("no block")?;
+        match view::promise(block, number)?.context("the result is gone")?.state {
+            PromiseState::Fulfilled(_) => Ok(cranks),
+            PromiseState::Rejected(reason) => bail!("{method} was rejected: {}", reason.body),
+            PromiseState::Unresolved(_) => bail!("{method} was not answered"),
+        }
+    }
+
+    fn ping_pong(&mut self) -> Result<Value> {
+        self.call("play", &json!([100]))?;
+        let clock = Clock::start();
+        let cranks = self.call("play", &json!([HITS]))?;
+        let (cpu, wall) = clock.read();
+        Ok(row("ping-pong of two JavaScript vats, cranks", cranks, cpu, wall))
+    }
+
+    fn create_vats(&mut self) -> Result<Value> {
+        self.call("create", &json!([]))?;
+        let clock = Clock::start();
+        for _ in 0..VATS {
+            self.call("create", &json!([]))?;
+        }
+        let (cpu, wall) = clock.read();
+        let mut row = row("vats created from one bundle, and one message", VATS, cpu, wall);
+        row["cpu_ms_each"] = json!(cpu.as_secs_f64() * 1e3 / VATS as f64);
+        Ok(row)
+    }
+}
+
+fn row(name: &str, count: u64, cpu: Duration, wall: Duration) -> Value {
+    json!({
+        "name": name,
+        "count": count,
+        "cpu_s": cpu.as_secs_f64(),
+        "wall_s": wall.as_secs_f64(),
+        "per_cpu_s": count as f64 / cpu.as_secs_f64(),
+    })
+}
+
+/// Stops after a number of cranks.
+struct Batch {
+    left: u64,
+}
+
+impl RunPolicy for Batch {
+    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
+        Some(CleanupBudget::uniform(100))
+    }
+
+    fn crank_done(&mut self, _outcome: &CrankOutcome) -> bool {
+        self.left -= 1;
+        self.left > 0
+    }
+}
+
+fn config(workshop: &Workshop) -> Result<KernelConfig> {
+    let vats = Path::new(env!("CARGO_MANIFEST_DIR")).join("vats");
+    let boot = workshop.bundle(&vats.join("vat-bootstrap.js"))?;
+    let player = workshop.bundle(&vats.join("vat-player.js"))?;
+    let admin = workshop.bundle(Path::new(VAT_ADMIN))?;
+    let static_vats = [
+        ("bootstrap", &boot.0),
+        ("left", &player.0),
+        ("right", &player.0),
+        (VAT_ADMIN, &admin.0),
+    ];
+    Ok(KernelConfig {
+        bootstrap: Some("bootstrap".to_owned()),
+        pin_bootstrap_root: true,
+        provisioner: None,
+        vats: static_vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
+        named_bundles: BTreeMap::from([("player".to_owned(), player.0.clone())]),
+        bundles: BTreeMap::from([boot, player, admin]),
+        options: KernelOptions {
+            // As Agoric's chain: each thousand deliveries.
+            reap: ReapThreshold { deliveries: Threshold::At(1_000), ..ReapThreshold::default() },
+            relax_durability_rules: false,
+            snapshot_initial: 3,
+            snapshot_interval: 200,
+            crank_limit: 1_000_000_000,
+        },
+    })
+}
+
+/// Measures CPU and wall time.
+struct Clock {
+    cpu: Duration,
+    wall: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { cpu: cpu_time(), wall: Instant::now() }
+    }
+
+    fn read(&self) -> (Duration, Duration) {
+        (cpu_time().saturating_sub(self.cpu), self.wall.elapsed())
+    }
+}
+
+/// The CPU time of this process so far, user and system.
+fn cpu_time() -> Duration {
+    // SAFETY: `usage` is a plain record that the call fills in.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    let time = |t: libc::timeval| {
+        Duration::from_secs(t.tv_sec.unsigned_abs()) + Duration::from_micros(t.tv_usec.unsigned_abs())
+    };
+    time(usage.ru_utime) + time(usage.ru_stime)
+}
