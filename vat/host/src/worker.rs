@@ -23,6 +23,7 @@ use crate::{
     Image,
     base::{BaseMemory, page, write_pages},
     compile::CompiledModule,
+    exports::{Exports, MovableStore, find_function, mutable_globals},
     image::{PAGE_BYTES, heap_hash, leaf},
     imports::{Env, Links, Stop, imports},
     instrument,
@@ -34,7 +35,7 @@ const RED_ZONE_BYTES: i32 = 128;
 
 /// A worker in memory.
 pub(crate) struct Worker {
-    store: Store,
+    store: MovableStore,
     instance: Instance,
     env: FunctionEnv<Env>,
     exports: Exports,
@@ -48,15 +49,11 @@ pub(crate) struct Worker {
     module: Arc<CompiledModule>,
 }
 
-/// What the host uses of a worker's exports.
-struct Exports {
-    memory: Memory,
-    alloc: TypedFunction<i32, i32>,
-    deliver: TypedFunction<(i32, i32), ()>,
-    points: Global,
-    exhausted: Global,
-    depth: Global,
-}
+// SAFETY: wasmer's store, which everything else here belongs to, is not `Send` because of two things: a callback that
+// users may set, which we never do, and pointers to instances, tables, globals and code, all of which the store
+// (or the module, which is `Send` itself) owns and which move with it. Only a running call leaves traces in its
+// thread (trap handlers, the installed store); `run` has returned before a worker can be moved, since it borrows it.
+unsafe impl Send for Worker {}
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,7 +92,7 @@ impl Worker {
         let mut worker = Self::instantiate(module, None, true)?;
         worker.set_points(limit)?;
         let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
-        let result = abi.call(&mut worker.store);
+        let result = abi.call(&mut worker.store.0);
         let number = match worker.conclude(result).map_err(|e| StartError::Host(e.0))? {
             Ok(number) => number,
             Err(End::Fault(fault)) => return Err(StartError::Module(fault.text().to_owned())),
@@ -146,7 +143,7 @@ impl Worker {
         // A wasm memory has at most 65,536 pages, or growing fails.
         let pages = u32::try_from(missing / WASM_PAGE).map_err(|_| damaged("too large"))?;
         let memory = worker.exports.memory.clone();
-        let grown = memory.grow(&mut worker.store, pages);
+        let grown = memory.grow(&mut worker.store.0, pages);
         grown.map_err(|e| StartError::Host(format!("cannot give a vat its memory: {e}")))?;
         let base = base.map_or(&[][..], |base| base.bytes());
         write_pages(worker.memory_mut(), base, image.memory());
@@ -183,6 +180,7 @@ impl Worker {
         let globals = mutable_globals(&instance);
         let (base, module) = (base.cloned(), Arc::clone(module));
         let encoding = Encoding::Borsh;
+        let store = MovableStore(store);
         Ok(Self { store, instance, env, exports, globals, memory_state, encoding, base, module })
     }
 
@@ -192,7 +190,7 @@ impl Worker {
 
     fn set_encoding(&mut self, encoding: Encoding) {
         self.encoding = encoding;
-        self.env.as_mut(&mut self.store).set_encoding(encoding);
+        self.env.as_mut(&mut self.store.0).set_encoding(encoding);
     }
 
     /// Evaluates a boot script; the error says how it failed.
@@ -204,7 +202,7 @@ impl Worker {
         source.push(0);
         let result = self.put(&source).and_then(|ptr| {
             // `put` has checked that the length is one of this memory's.
-            boot.call(&mut self.store, ptr, script.len() as i32)
+            boot.call(&mut self.store.0, ptr, script.len() as i32)
         });
         match self.conclude(result).map_err(|e| e.0)? {
             Ok(0) => Ok(()),
@@ -224,12 +222,12 @@ impl Worker {
         self.set_points(limit).map_err(|e| HostFault(e.to_string()))?;
         // SAFETY: `finish` is called below, before `syscalls` ends; a panic in between leaves a pointer
         // that only another `run` would use, which sets it anew.
-        unsafe { self.env.as_mut(&mut self.store).begin(syscalls) };
+        unsafe { self.env.as_mut(&mut self.store.0).begin(syscalls) };
         let result = self.put(input).and_then(|ptr| {
             let deliver = self.exports.deliver.clone();
-            deliver.call(&mut self.store, ptr, input.len() as i32)
+            deliver.call(&mut self.store.0, ptr, input.len() as i32)
         });
-        let (done, test_log) = self.env.as_mut(&mut self.store).finish();
+        let (done, test_log) = self.env.as_mut(&mut self.store.0).finish();
         let end = match self.conclude(result)? {
             Ok(()) => match done {
                 Some(reply) => End::Done(reply),
@@ -298,9 +296,9 @@ impl Worker {
         let too_large = |_| Stop::Broken("a delivery is too large for the vat's memory".to_owned());
         let length = i32::try_from(bytes.len()).map_err(too_large)?;
         let alloc = self.exports.alloc.clone();
-        let ptr = alloc.call(&mut self.store, length)?;
+        let ptr = alloc.call(&mut self.store.0, length)?;
         let outside = |_| Stop::Broken("capstan_alloc gave room outside the memory".to_owned());
-        let view = self.exports.memory.view(&self.store);
+        let view = self.exports.memory.view(&self.store.0);
         view.write(u64::from(ptr as u32), bytes).map_err(outside)?;
         Ok(ptr)
     }
@@ -369,9 +367,9 @@ impl Worker {
         let Exports { points: left, exhausted, depth, .. } = &self.exports;
         // More than fits an i64 is more than a machine can spend.
         let points = points.min(i64::MAX as u64) as i64;
-        left.set(&mut self.store, Value::I64(points))
-            .and_then(|()| exhausted.set(&mut self.store, Value::I32(0)))
-            .and_then(|()| depth.set(&mut self.store, Value::I32(0)))
+        left.set(&mut self.store.0, Value::I64(points))
+            .and_then(|()| exhausted.set(&mut self.store.0, Value::I32(0)))
+            .and_then(|()| depth.set(&mut self.store.0, Value::I32(0)))
             .map_err(|e| StartError::Host(e.to_string()))
     }
 
@@ -383,7 +381,7 @@ impl Worker {
     }
 
     fn get(&mut self, global: &Global) -> Value {
-        global.get(&mut self.store)
+        global.get(&mut self.store.0)
     }
 
     fn function<A, R>(&self, name: &str) -> Result<TypedFunction<A, R>, StartError>
@@ -391,13 +389,13 @@ impl Worker {
         A: wasmer::WasmTypeList,
         R: wasmer::WasmTypeList,
     {
-        find_function(&self.instance, &self.store, name)
+        find_function(&self.instance, &self.store.0, name)
     }
 
     fn global_bits(&mut self) -> Vec<(u32, u64)> {
         let mut bits = Vec::with_capacity(self.globals.len());
         for (index, global) in &self.globals {
-            let value = match global.get(&mut self.store) {
+            let value = match global.get(&mut self.store.0) {
                 Value::I32(value) => u64::from(value as u32),
                 Value::I64(value) => value as u64,
                 Value::F32(value) => u64::from(value.to_bits()),
@@ -415,7 +413,7 @@ impl Worker {
             return Err("another number of globals".to_owned());
         }
         for ((index, global), (wanted, bits)) in self.globals.iter().zip(bits) {
-            let value = match global.get(&mut self.store) {
+            let value = match global.get(&mut self.store.0) {
                 _ if index != wanted => return Err("other globals".to_owned()),
                 Value::I32(_) => Value::I32(*bits as u32 as i32),
                 Value::I64(_) => Value::I64(*bits as i64),
@@ -423,21 +421,21 @@ impl Worker {
                 Value::F64(_) => Value::F64(f64::from_bits(*bits)),
                 _ => return Err("a global of another type".to_owned()),
             };
-            global.set(&mut self.store, value).map_err(|e| e.to_string())?;
+            global.set(&mut self.store.0, value).map_err(|e| e.to_string())?;
         }
         Ok(())
     }
 
     /// The linear memory.
     fn memory(&self) -> &[u8] {
-        let view = self.exports.memory.view(&self.store);
+        let view = self.exports.memory.view(&self.store.0);
         // SAFETY: the memory belongs to this worker's store, which nobody can run or grow while it is
         // borrowed here.
         unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) }
     }
 
     fn memory_mut(&mut self) -> &mut [u8] {
-        let view = self.exports.memory.view(&self.store);
+        let view = self.exports.memory.view(&self.store.0);
         // SAFETY: as in `memory`; the store is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(view.data_ptr(), view.data_size() as usize) }
     }
@@ -447,49 +445,6 @@ impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Worker").field("memory_bytes", &self.memory().len()).finish_non_exhaustive()
     }
-}
-
-impl Exports {
-    fn find(instance: &Instance, store: &Store) -> Result<Self, StartError> {
-        let missing = |e: wasmer::ExportError| StartError::Host(e.to_string());
-        let global = |name| instance.exports.get_global(name).cloned().map_err(missing);
-        Ok(Self {
-            memory: instance.exports.get_memory("memory").map_err(missing)?.clone(),
-            alloc: find_function(instance, store, "capstan_alloc")?,
-            deliver: find_function(instance, store, "capstan_deliver")?,
-            points: global(instrument::POINTS)?,
-            exhausted: global(instrument::EXHAUSTED)?,
-            depth: global(instrument::DEPTH)?,
-        })
-    }
-}
-
-/// The gate has checked that a worker's functions are there.
-fn find_function<A, R>(
-    instance: &Instance,
-    store: &Store,
-    name: &str,
-) -> Result<TypedFunction<A, R>, StartError>
-where
-    A: wasmer::WasmTypeList,
-    R: wasmer::WasmTypeList,
-{
-    let function = instance.exports.get_typed_function(store, name);
-    function.map_err(|e| StartError::Host(format!("{name}: {e}")))
-}
-
-fn mutable_globals(instance: &Instance) -> Vec<(u32, Global)> {
-    let mut globals: Vec<(u32, Global)> = instance
-        .exports
-        .iter()
-        .globals()
-        .filter_map(|(name, global)| {
-            let index = name.strip_prefix(instrument::GLOBAL_PREFIX)?.parse().ok()?;
-            Some((index, global.clone()))
-        })
-        .collect();
-    globals.sort_by_key(|(index, _)| *index);
-    globals
 }
 
 fn instantiation(error: InstantiationError) -> StartError {
