@@ -1,1 +1,98 @@
-fn main() {}
+//! `capstan`: one program to run a chain, to use it and to look into it.
+//!
+//! Each module is a command or what several commands share: [`node`] puts store, vat host, application and engine
+//! together, [`home`] is what lies on disk, [`passable`] how values are written on the command line, [`output`] and
+//! [`failure`] what a command prints and with which code it ends.
+
+mod bundle;
+mod dev;
+mod failure;
+mod home;
+mod keys;
+mod node;
+mod output;
+mod passable;
+mod progress;
+mod query;
+mod tx;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::Output;
+
+/// Capstan: a chain whose vats are object-capability JavaScript and wasm.
+#[derive(Parser, Debug)]
+#[command(name = "capstan", version, after_help = AFTER_HELP, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command takes.
+#[derive(clap::Args, Clone, Debug)]
+struct Common {
+    /// Print JSON instead of text: one value a line, on standard output.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Where chain state and keys lie [default: $CAPSTAN_HOME, or ~/.capstan].
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run a chain of one validator for development; makes its home if there is none.
+    Dev(dev::Dev),
+    /// Make a home with a genesis document, without running it.
+    Init(home::Init),
+    /// Make and show signing keys.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Bundle a vat's JavaScript source into a file that can be installed.
+    Bundle(bundle::BundleSource),
+    /// Send a transaction and wait for what comes of it.
+    Tx(tx::Tx),
+    /// Ask a node about the chain.
+    Query(query::Query),
+}
+
+fn main() -> ExitCode {
+    let Cli { command, common } = Cli::parse();
+    let output = Output::new(common.json);
+    let done = match command {
+        Command::Dev(dev) => dev.run(&common, output),
+        Command::Init(init) => init.run(&common, output),
+        Command::Keys(keys) => keys.run(&common, output),
+        Command::Bundle(bundle) => bundle.run(output),
+        Command::Tx(tx) => tx.run(&common, output),
+        Command::Query(query) => query.run(&common, output),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error, common.json),
+    }
+}
+
+const AFTER_HELP: &str = "\
+Example, in two terminals:
+  capstan dev
+  capstan bundle counter.js -o counter.json
+  capstan tx install-bundle counter.json --from alice
+  capstan tx create-vat b1-… --name counter --params '{\"start\":5}' --from alice
+  capstan tx send ro-52 increment 2 --from alice
+  capstan query vats
+
+Exit codes:
+  0   done
+  1   failed; also: the vat refused to be made, or answered a message by a rejection
+  2   wrong usage
+  3   the chain refused the transaction or the query; its code is in the message
+  4   no node answers, or not in time
+  70  (dev) a critical vat died: every node of the chain stops at this block
+  74  (dev) this node's disk or memory failed, or its state is damaged
+  101 (dev) a bug in the program";

@@ -1,0 +1,106 @@
+//! `capstan bundle`: from a vat's source to a file that can be installed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output as ProcessOutput};
+
+use anyhow::{Context as _, bail};
+use capstan_client::Bundle;
+use serde_json::json;
+
+use crate::failure::usage;
+use crate::output::Output;
+use crate::progress;
+
+/// `capstan bundle`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: capstan bundle counter.js -o counter.json\n\n\
+    SRC is an ES module that exports buildRootObject. It may import its package's dependencies, and the vats' libraries\n\
+    (@endo/far, @agoric/vat-data, @agoric/vow, …) without installing them. The id is the one that Agoric's tools give.\n\
+    A wasm module needs no bundling: install it as it is.\n\
+    Needs Node and this project's npm packages (make setup); CAPSTAN_JS_TOOLS names the directory of bundle.mjs.")]
+pub(crate) struct BundleSource {
+    /// The vat's source.
+    #[arg(value_name = "SRC.js")]
+    source: PathBuf,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// The directory with bundle.mjs [default: $CAPSTAN_JS_TOOLS, or the one of the checkout that capstan was built in].
+    #[arg(long, value_name = "DIR")]
+    tools: Option<PathBuf>,
+}
+
+impl BundleSource {
+    pub(crate) fn run(self, output: Output) -> anyhow::Result<()> {
+        if !self.source.is_file() {
+            bail!("there is no file {}", self.source.display());
+        }
+        if self.source.extension().is_some_and(|extension| extension == "wasm") {
+            return Err(usage("a wasm module needs no bundling; install it as it is: capstan tx install-bundle FILE.wasm"));
+        }
+        let script = find_script(self.tools.as_deref())?;
+        let source = self.source.display().to_string();
+        let done = progress::during(format!("bundling {source}"), || run_node(&script, &self.source, &self.output))?;
+        if !done.status.success() {
+            let said = String::from_utf8_lossy(&done.stderr);
+            bail!("{source} cannot be bundled:\n{}", said.trim_end());
+        }
+        let file = self.output.display().to_string();
+        let bytes = std::fs::read(&self.output).with_context(|| format!("cannot read {file}"))?;
+        let bundle = Bundle::from_endo_json(&bytes).with_context(|| file.clone())?;
+        let record = json!({"bundle_id": bundle.id, "file": file, "bytes": bundle.bytes.len()});
+        output.either(&record, &format!("{}\n{file}: {} bytes", bundle.id, bundle.bytes.len()));
+        Ok(())
+    }
+}
+
+fn run_node(script: &Path, source: &Path, target: &Path) -> anyhow::Result<ProcessOutput> {
+    match Command::new("node").arg(script).arg(source).arg(target).output() {
+        Ok(done) => Ok(done),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+            "node is not installed; bundling needs Node 20 or newer (Debian, Ubuntu: apt-get install nodejs npm)"
+        ),
+        Err(error) => Err(error).context("cannot run node"),
+    }
+}
+
+/// The bundler, with its npm packages beside it.
+fn find_script(tools: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let named = tools.map(Path::to_owned).or_else(|| std::env::var_os("CAPSTAN_JS_TOOLS").map(PathBuf::from));
+    let dir = named.unwrap_or_else(|| PathBuf::from(CHECKOUT_TOOLS));
+    let script = dir.join("bundle.mjs");
+    if !script.is_file() {
+        bail!(
+            "the bundler {} is not there; name the directory vat/js/tools of a checkout with --tools or CAPSTAN_JS_TOOLS",
+            script.display()
+        );
+    }
+    if !dir.join("../node_modules/@endo/bundle-source").is_dir() {
+        bail!(
+            "the bundler's npm packages are missing; run `make setup`, or `npm ci --ignore-scripts` in {}",
+            dir.join("..").canonicalize().unwrap_or_else(|_| dir.clone()).display()
+        );
+    }
+    Ok(script)
+}
+
+/// Where the tools stand in the checkout that this program was built in.
+const CHECKOUT_TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vat/js/tools");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_tools_and_packages_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let tools = dir.path().join("tools");
+        std::fs::create_dir(&tools).unwrap();
+        let error = find_script(Some(&tools)).unwrap_err().to_string();
+        assert!(error.contains("CAPSTAN_JS_TOOLS"), "{error}");
+        std::fs::write(tools.join("bundle.mjs"), "").unwrap();
+        let error = find_script(Some(&tools)).unwrap_err().to_string();
+        assert!(error.contains("npm ci"), "{error}");
+    }
+}

@@ -1,0 +1,293 @@
+//! A home: the directory in which a chain and its keys lie.
+//!
+//! ```text
+//! home.json      the format's version and the chain's id; written last, so a home that has it is whole
+//! genesis.json   the genesis document
+//! LOCK           locked while a node runs on the home
+//! keys/          one file a key, readable by the owner alone
+//! state/         the chain's state: the Merkle store
+//! solo/          blocks and the validator's key, of the development engine
+//! fatal.txt      why the node stopped, if it had to
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, bail};
+use capstan_client::{Bundle, DEV_NAMES, Key};
+use capstan_genesis::{Genesis, GenesisBundle};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tendermint::Time;
+
+use crate::Common;
+use crate::failure::usage;
+use crate::output::Output;
+
+/// The version of a home's layout that this program reads and writes.
+const FORMAT: u32 = 1;
+
+/// The chain id of a new home.
+pub(crate) const DEFAULT_CHAIN_ID: &str = "capstan-dev";
+
+const MARKER: &str = "home.json";
+const GENESIS: &str = "genesis.json";
+const LOCK: &str = "LOCK";
+const KEYS: &str = "keys";
+
+/// `capstan init`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: capstan init --home ./mychain --chain-id my-chain-1\n\n\
+    Edit genesis.json in the home before the first start to change parameters and balances.")]
+pub(crate) struct Init {
+    /// The chain's id: 1 to 50 letters, digits, '-', '_' or '.'.
+    #[arg(long, value_name = "ID", default_value = DEFAULT_CHAIN_ID)]
+    chain_id: String,
+}
+
+/// A home, whole and in this program's format.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) path: PathBuf,
+    /// Locked as long as this lives.
+    _lock: File,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Marker {
+    format: u32,
+    chain_id: String,
+}
+
+impl Init {
+    pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        let path = path(common)?;
+        if path.join(MARKER).exists() {
+            bail!("{} is a home already; remove it or choose another directory with --home", path.display());
+        }
+        let home = Home::open_or_make(path, &self.chain_id)?;
+        let genesis = home.path.join(GENESIS);
+        let record = json!({"home": home.path, "chain_id": self.chain_id, "genesis": genesis});
+        let next = format!("Start the chain: capstan dev --home {}", home.path.display());
+        let text = format!("Made {} for chain {}.\n{next}", home.path.display(), self.chain_id);
+        output.either(&record, &text);
+        Ok(())
+    }
+}
+
+/// The home that the command line, the environment or the user's directory names, in this order.
+pub(crate) fn path(common: &Common) -> anyhow::Result<PathBuf> {
+    let named = common.home.clone().or_else(|| std::env::var_os("CAPSTAN_HOME").map(PathBuf::from));
+    let user = || std::env::home_dir().map(|dir| dir.join(".capstan"));
+    let path = named.filter(|path| !path.as_os_str().is_empty()).or_else(user);
+    path.ok_or_else(|| usage("there is no home directory; name one with --home DIR or CAPSTAN_HOME"))
+}
+
+/// Where a home keeps its keys. The home need not be there.
+pub(crate) fn keys_dir(common: &Common) -> anyhow::Result<PathBuf> {
+    Ok(path(common)?.join(KEYS))
+}
+
+/// Where compiled engines are kept. It belongs to the user, not to a home, so that a new home starts fast too; losing it
+/// costs only time.
+pub(crate) fn cache_dir(home: &Path) -> PathBuf {
+    let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let user = || Some(named("XDG_CACHE_HOME").or_else(|| Some(std::env::home_dir()?.join(".cache")))?.join("capstan"));
+    named("CAPSTAN_CACHE").or_else(user).unwrap_or_else(|| home.join("cache"))
+}
+
+impl Home {
+    /// Opens the home at `path`, or makes one for a new chain with the development accounts.
+    ///
+    /// # Errors
+    /// Text for people: the directory cannot be used, holds something else or another version's home, or a node runs on
+    /// it.
+    pub(crate) fn open_or_make(path: PathBuf, chain_id: &str) -> anyhow::Result<Self> {
+        let unusable = || format!("cannot use {} as a home; choose another with --home DIR", path.display());
+        fs::create_dir_all(&path).with_context(unusable)?;
+        let path = path.canonicalize().with_context(unusable)?;
+        refuse_foreign(&path)?;
+        let lock = lock(&path)?;
+        match read_marker(&path)? {
+            Some(marker) if marker.format == FORMAT => {}
+            Some(Marker { format, .. }) => bail!(
+                "{} is a home of another version of capstan (format {format}, this one reads {FORMAT}); use that \
+                 version, or another directory with --home",
+                path.display()
+            ),
+            None => make(&path, chain_id)?,
+        }
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The genesis document as it stands in the file, checked.
+    pub(crate) fn genesis(&self) -> anyhow::Result<(Genesis, Vec<u8>)> {
+        let file = self.path.join(GENESIS);
+        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let genesis = Genesis::from_json(&bytes).with_context(|| file.display().to_string())?;
+        Ok((genesis, bytes))
+    }
+
+    /// Where the chain's state lies.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path.join("state")
+    }
+
+    /// Where the report of a node that had to stop is written.
+    pub(crate) fn fatal_report(&self) -> PathBuf {
+        self.path.join("fatal.txt")
+    }
+}
+
+/// Writes `bytes` so that the file is either not there or whole.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let partial = path.with_extension("partial");
+    // A partial file of an earlier run may have another mode: the mode counts only where a file is made.
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::options().write(true).create_new(true).mode(mode).open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&partial, path)
+}
+
+/// Refuses a directory that holds other things than a home does.
+fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
+    if path.join(MARKER).exists() {
+        return Ok(());
+    }
+    // What an interrupted start leaves, and what `capstan keys` makes.
+    let ours = [GENESIS, LOCK, KEYS, "genesis.partial", "home.partial"];
+    for entry in fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))? {
+        let name = entry?.file_name();
+        if !ours.iter().any(|known| name == *known) {
+            bail!(
+                "{} is no home of a Capstan chain but has {} in it; choose an empty directory with --home",
+                path.display(),
+                name.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let file = path.join(LOCK);
+    let unusable = || format!("cannot write in {}; choose another home with --home DIR", path.display());
+    let lock = File::options().create(true).truncate(false).write(true).open(&file).with_context(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another capstan runs on the home {}; stop it, or choose another home with --home DIR",
+            path.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", file.display())),
+    }
+}
+
+fn read_marker(path: &Path) -> anyhow::Result<Option<Marker>> {
+    let file = path.join(MARKER);
+    match fs::read(&file) {
+        Ok(bytes) => {
+            let damaged = || format!("{} is damaged; choose another home with --home DIR", file.display());
+            serde_json::from_slice(&bytes).map(Some).with_context(damaged)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+fn make(path: &Path, chain_id: &str) -> anyhow::Result<()> {
+    let genesis = dev_genesis(chain_id)?;
+    write_whole(&path.join(GENESIS), genesis.to_json()?.as_bytes(), 0o644)?;
+    let marker = serde_json::to_vec(&Marker { format: FORMAT, chain_id: chain_id.to_owned() })?;
+    write_whole(&path.join(MARKER), &marker, 0o644)?;
+    Ok(())
+}
+
+/// A chain with the development accounts and the system's vats, beginning now.
+fn dev_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
+    let now = now()?;
+    let accounts: Vec<_> = DEV_NAMES.iter().zip(0_u32..).map(|(name, index)| (*name, Key::dev(index).address())).collect();
+    let mut genesis = Genesis::dev(chain_id, &now, &accounts);
+    let vat_admin = system_bundle(capstan_vat_system::vat_admin_bundle())?;
+    let provisioner = system_bundle(capstan_vat_system::provisioner_bundle())?;
+    genesis.add_system_vats(vat_admin, provisioner);
+    genesis.validate().map_err(|error| usage(error.to_string()))?;
+    Ok(genesis)
+}
+
+/// The time of day, RFC 3339.
+fn now() -> anyhow::Result<String> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
+    let seconds = i64::try_from(since.as_secs()).context("the clock is out of range")?;
+    Ok(Time::from_unix_timestamp(seconds, since.subsec_nanos()).context("the clock is out of range")?.to_rfc3339())
+}
+
+fn system_bundle(json: &[u8]) -> anyhow::Result<GenesisBundle> {
+    let bundle = Bundle::from_endo_json(json)?;
+    Ok(GenesisBundle::new(bundle.id.parse()?, None, &bundle.bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_home_is_found_again_and_keeps_its_genesis() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("home");
+        let made = Home::open_or_make(path.clone(), "one").unwrap().genesis().unwrap().1;
+        let (genesis, found) = Home::open_or_make(path, "two").unwrap().genesis().unwrap();
+        assert_eq!((genesis.chain_id.as_str(), found), ("one", made));
+        assert_eq!(genesis.app_state.accounts.len(), 3);
+    }
+
+    #[test]
+    fn a_home_is_used_by_one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open_or_make(dir.path().to_owned(), "c").unwrap();
+        let error = Home::open_or_make(dir.path().to_owned(), "c").unwrap_err().to_string();
+        assert!(error.contains("another capstan runs"), "{error}");
+        drop(home);
+        Home::open_or_make(dir.path().to_owned(), "c").unwrap();
+    }
+
+    #[test]
+    fn what_is_no_home_of_this_version_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.txt"), "precious").unwrap();
+        let error = Home::open_or_make(dir.path().to_owned(), "c").unwrap_err().to_string();
+        assert!(error.contains("thesis.txt"), "{error}");
+        fs::remove_file(dir.path().join("thesis.txt")).unwrap();
+        fs::write(dir.path().join(MARKER), r#"{"format":99,"chain_id":"c"}"#).unwrap();
+        let error = Home::open_or_make(dir.path().to_owned(), "c").unwrap_err().to_string();
+        assert!(error.contains("format 99"), "{error}");
+        fs::write(dir.path().join(MARKER), "{").unwrap();
+        let error = Home::open_or_make(dir.path().to_owned(), "c").unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_place_where_nothing_can_be_made_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = format!("{:#}", Home::open_or_make(file.join("home"), "c").unwrap_err());
+        assert!(error.contains("file/home") && error.contains("--home"), "{error}");
+    }
+
+    #[test]
+    fn an_interrupted_start_is_completed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("genesis.partial"), "{").unwrap();
+        fs::write(dir.path().join(GENESIS), "{").unwrap();
+        let home = Home::open_or_make(dir.path().to_owned(), "c").unwrap();
+        assert_eq!(home.genesis().unwrap().0.chain_id, "c");
+    }
+}

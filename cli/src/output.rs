@@ -1,0 +1,183 @@
+//! What commands print: JSON for programs, tables for people.
+
+use std::io::Write as _;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use serde_json::{Map, Value};
+
+use crate::passable;
+
+/// Where a command's result goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// JSON, or text for people.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether JSON is printed.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// A result: the JSON itself, or its fields and values in a table.
+    pub(crate) fn record(self, value: &Value) {
+        match value {
+            Value::Object(fields) if !self.json => say(&fields_table(fields).to_string()),
+            _ => self.json_line(value),
+        }
+    }
+
+    /// A result that is a list of records: the JSON itself, or a line a record with these columns.
+    pub(crate) fn list(self, value: &Value, rows: &[Value], columns: &[&str]) {
+        if self.json {
+            return self.json_line(value);
+        }
+        if rows.is_empty() {
+            return say("(none)");
+        }
+        let mut table = new_table();
+        table.set_header(columns.iter().map(|name| words(name)));
+        for row in rows {
+            table.add_row(columns.iter().map(|name| short(&text(name, &row[*name]))));
+        }
+        say(&table.to_string());
+    }
+
+    /// A result that has a text of its own for people.
+    pub(crate) fn either(self, value: &Value, text: &str) {
+        if self.json { self.json_line(value) } else { say(text) }
+    }
+
+    fn json_line(self, value: &Value) {
+        say(&value.to_string());
+    }
+}
+
+/// Prints a line. A reader that has gone away is no failure of the command.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED);
+    table
+}
+
+fn fields_table(fields: &Map<String, Value>) -> Table {
+    let mut table = new_table();
+    for (name, value) in fields {
+        // An empty text says that there is none.
+        if value.as_str() != Some("") {
+            table.add_row([words(name), text(name, value)]);
+        }
+    }
+    if let Some(column) = table.column_mut(1)
+        && fields.values().all(|value| value.is_number() || value.is_string())
+    {
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    table
+}
+
+/// `computronsLastBlock` and `vat_id` as words.
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        match letter {
+            '_' => words.push(' '),
+            upper if upper.is_ascii_uppercase() => {
+                words.push(' ');
+                words.push(upper.to_ascii_lowercase());
+            }
+            other => words.push(other),
+        }
+    }
+    words
+}
+
+/// A value for people: data of vats in the form of [`passable`], large numbers in groups of three digits.
+fn text(name: &str, value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if is_count(name) => grouped(text),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => grouped(&number.to_string()),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Object(fields) if fields.contains_key("body") && fields.contains_key("slots") => {
+            let slots = fields["slots"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            passable::decode(fields["body"].as_str().unwrap_or_default(), &slots.collect::<Vec<_>>()).to_string()
+        }
+        Value::Array(items) => items.iter().map(|item| text(name, item)).collect::<Vec<_>>().join("\n"),
+        other => other.to_string(),
+    }
+}
+
+/// Whether a text in this field may be a number that JSON's own numbers could not hold.
+fn is_count(name: &str) -> bool {
+    matches!(name, "meterRemaining" | "remaining" | "threshold" | "balance")
+}
+
+/// `1234567` as `1,234,567`; what is no whole number stays as it is.
+fn grouped(digits: &str) -> String {
+    let (sign, plain) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
+    if plain.len() < 5 || !plain.bytes().all(|b| b.is_ascii_digit()) {
+        return digits.to_owned();
+    }
+    let mut grouped = sign.to_owned();
+    for (index, digit) in plain.char_indices() {
+        if index > 0 && (plain.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A bundle's id in a list, cut short: the whole one is 131 characters.
+fn short(text: &str) -> String {
+    match text.split_at_checked(15) {
+        Some((head, rest)) if rest.len() > 40 && (head.starts_with("b1-") || head.starts_with("w1-")) => {
+            format!("{head}…")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_become_words_and_numbers_are_grouped() {
+        assert_eq!(words("computronsLastBlock"), "computrons last block");
+        assert_eq!(words("vat_id"), "vat id");
+        assert_eq!(grouped("1234567"), "1,234,567");
+        assert_eq!(grouped("-123456"), "-123,456");
+        assert_eq!((grouped("1234").as_str(), grouped("unlimited").as_str()), ("1234", "unlimited"));
+    }
+
+    #[test]
+    fn data_of_vats_is_shown_decoded() {
+        let value = json!({"body": "#[\"$0.Alleged: counter\",\"+7\"]", "slots": ["ko20"]});
+        assert_eq!(text("data", &value), r#"["@ko20",{"@bigint":"7"}]"#);
+        assert_eq!(text("data", &Value::Null), "-");
+    }
+
+    #[test]
+    fn long_ids_are_cut_in_lists_only() {
+        let id = format!("b1-{}", "0123456789abcdef".repeat(8));
+        assert_eq!(short(&id), "b1-0123456789ab…");
+        assert_eq!(text("bundleId", &Value::String(id.clone())), id);
+        assert_eq!(short("b1-short"), "b1-short");
+    }
+}

@@ -1,0 +1,72 @@
+//! Tells on standard error what takes long. What is done within a second is not mentioned.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a step goes on before it is mentioned.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// How long until it is mentioned again.
+const REPEAT: Duration = Duration::from_secs(5);
+
+/// Watches over a piece of work until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    steps: Option<Sender<String>>,
+    watcher: Option<JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Begins with a first step.
+    pub(crate) fn new(step: impl Into<String>) -> Self {
+        let (steps, received) = channel();
+        let first = step.into();
+        // Without the thread nothing is told: no reason to fail.
+        let watcher = std::thread::Builder::new().spawn(move || watch(first, &received)).ok();
+        Self { steps: Some(steps), watcher }
+    }
+
+    /// Goes on to the next step.
+    pub(crate) fn step(&self, step: impl Into<String>) {
+        if let Some(steps) = &self.steps {
+            // If nobody receives, nothing is told.
+            let _ = steps.send(step.into());
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.steps = None;
+        if let Some(watcher) = self.watcher.take() {
+            // It cannot fail in a way that matters here.
+            let _ = watcher.join();
+        }
+    }
+}
+
+/// Does `work`, mentioning it if it takes long.
+pub(crate) fn during<T>(step: impl Into<String>, work: impl FnOnce() -> T) -> T {
+    let _progress = Progress::new(step);
+    work()
+}
+
+fn watch(mut step: String, steps: &Receiver<String>) {
+    let mut began = Instant::now();
+    let mut wait = PATIENCE;
+    loop {
+        match steps.recv_timeout(wait) {
+            Ok(next) => {
+                step = next;
+                began = Instant::now();
+                wait = PATIENCE;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                eprintln!("{step} … ({} s)", began.elapsed().as_secs().max(1));
+                wait = REPEAT;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}

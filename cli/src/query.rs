@@ -1,0 +1,359 @@
+//! `capstan query`: questions to a node. What `--json` prints is the node's own JSON.
+
+use capstan_client::{Client, ClientError};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::failure::usage;
+use crate::output::Output;
+use crate::tx::NodeArgs;
+use crate::{Common, keys};
+
+/// `capstan query`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: capstan query vat-stats v3 --json\n\n\
+    The same questions can be asked with curl:\n  \
+    curl -s 'http://127.0.0.1:26657/abci_query?path=\"vats/v3/stats\"' (the value is base64 of the JSON)")]
+pub(crate) struct Query {
+    #[command(subcommand)]
+    question: Question,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+#[derive(Subcommand, Debug)]
+enum Question {
+    /// The node: chain id, height, time.
+    #[command(after_help = "Example: capstan query status")]
+    Status,
+    /// The chain's parameters.
+    #[command(after_help = "Example: capstan query params --json")]
+    Params,
+    /// An account: balance, sequence, endpoint.
+    #[command(after_help = "Example: capstan query account alice")]
+    Account {
+        /// An address, or a key's name.
+        account: String,
+    },
+    /// The messages and settled promises that wait for an account.
+    #[command(after_help = "Example: capstan query outbox alice --limit 10")]
+    Outbox {
+        /// An address, or a key's name.
+        account: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// An installed bundle.
+    #[command(after_help = "Example: capstan query bundle b1-…")]
+    Bundle {
+        /// The bundle's id.
+        id: String,
+    },
+    /// An upload under way: which pieces are missing.
+    #[command(after_help = "Example: capstan query upload 3f…")]
+    Upload {
+        /// The upload's id.
+        id: String,
+    },
+    /// All vats.
+    #[command(after_help = "Example: capstan query vats")]
+    Vats {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// One vat.
+    #[command(after_help = "Example: capstan query vat v3")]
+    Vat {
+        /// The vat's id.
+        vat: String,
+    },
+    /// What a vat holds and has cost.
+    #[command(after_help = "Example: capstan query vat-stats v3")]
+    VatStats {
+        /// The vat's id.
+        vat: String,
+    },
+    /// What the kernel holds.
+    #[command(after_help = "Example: capstan query kernel")]
+    Kernel,
+    /// The kernel's queues.
+    #[command(after_help = "Example: capstan query queue --limit 10")]
+    Queue {
+        /// At most so many events of each queue.
+        #[arg(long, default_value_t = 0)]
+        limit: u32,
+    },
+    /// A promise, by the kernel's name or an account's.
+    #[command(after_help = "Examples:\n  capstan query promise kp40\n  capstan query promise rp+1 --account alice")]
+    Promise {
+        /// kpN; or the account's own reference, with --account.
+        #[arg(value_name = "REF")]
+        reference: String,
+        #[command(flatten)]
+        holder: HolderArgs,
+    },
+    /// An object, by the kernel's name or an account's.
+    #[command(after_help = "Examples:\n  capstan query object ko20\n  capstan query object ro-51 --account alice")]
+    Object {
+        /// koN; or the account's own reference, with --account.
+        #[arg(value_name = "REF")]
+        reference: String,
+        #[command(flatten)]
+        holder: HolderArgs,
+    },
+    /// What an endpoint holds: the kernel's names against its own.
+    #[command(after_help = "Examples:\n  capstan query clist v3\n  capstan query clist alice")]
+    Clist {
+        /// A vat (vN), device (dN), remote (rN), account address or key's name.
+        endpoint: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// A meter.
+    #[command(after_help = "Example: capstan query meter m1")]
+    Meter {
+        /// The meter's id.
+        meter: String,
+    },
+    /// What became of a message to a vat.
+    #[command(after_help = "Example: capstan query result 9A…")]
+    Result {
+        /// The transaction's hash.
+        hash: String,
+        /// Which of its messages.
+        #[arg(default_value_t = 0)]
+        index: u32,
+    },
+    /// A transaction in a block: its code, log and events.
+    #[command(after_help = "Example: capstan query tx 9A… --json")]
+    Tx {
+        /// The transaction's hash.
+        hash: String,
+    },
+    /// A block's header and transactions.
+    #[command(after_help = "Example: capstan query block 7 --json")]
+    Block {
+        /// The height; 0: the last one.
+        #[arg(default_value_t = 0)]
+        height: u32,
+    },
+}
+
+/// Which part of a long list.
+#[derive(clap::Args, Debug)]
+struct Page {
+    /// List what comes after this one.
+    #[arg(long, default_value = "")]
+    after: String,
+    /// At most so many; 0: 100.
+    #[arg(long, default_value_t = 0)]
+    limit: u32,
+}
+
+/// Whose reference it is.
+#[derive(clap::Args, Debug)]
+struct HolderArgs {
+    /// The account whose reference it is: an address, or a key's name.
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+}
+
+impl Query {
+    pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        let asker = Asker { client: self.node.client()?, output };
+        let account = |text: &str| keys::find_address(common, text);
+        match self.question {
+            Question::Status => asker.status(),
+            Question::Params => asker.params(),
+            Question::Account { account: text } => asker.record(&format!("accounts/{}", account(&text)?)),
+            Question::Outbox { account: text, page } => {
+                let path = page.of(&format!("accounts/{}/outbox", account(&text)?));
+                asker.list(&path, "entries", &["number", "deliveryJson"])
+            }
+            Question::Bundle { id } => asker.record(&format!("bundles/{id}")),
+            Question::Upload { id } => asker.record(&format!("uploads/{id}")),
+            Question::Vats { page } => asker.list(
+                &page.of("vats"),
+                "vats",
+                &["vatId", "name", "status", "bundleId", "incarnation", "critical", "dynamic", "meterId"],
+            ),
+            Question::Vat { vat } => asker.record(&format!("vats/{vat}")),
+            Question::VatStats { vat } => asker.record(&format!("vats/{vat}/stats")),
+            Question::Kernel => asker.record("kernel/stats"),
+            Question::Queue { limit } => asker.record(&with_options("kernel/run-queue", "", limit)),
+            Question::Promise { reference, holder } => {
+                asker.record(&format!("promises/{}", asker.kref(common, &reference, &holder)?))
+            }
+            Question::Object { reference, holder } => {
+                asker.record(&format!("objects/{}", asker.kref(common, &reference, &holder)?))
+            }
+            Question::Clist { endpoint, page } => {
+                let known = ["v", "d", "r"].iter().any(|kind| is_numbered(&endpoint, kind));
+                let endpoint = if known { endpoint } else { account(&endpoint)?.to_string() };
+                asker.list(&page.of(&format!("clists/{endpoint}")), "entries", &["kref", "eref", "reachable"])
+            }
+            Question::Meter { meter } => asker.record(&format!("meters/{meter}")),
+            Question::Result { hash, index } => asker.record(&format!("txs/{hash}/{index}")),
+            Question::Tx { hash } => asker.tx(&hash),
+            Question::Block { height } => asker.block(height),
+        }
+    }
+}
+
+struct Asker {
+    client: Client,
+    output: Output,
+}
+
+impl Asker {
+    fn record(&self, path: &str) -> anyhow::Result<()> {
+        self.output.record(&self.ask(path)?);
+        Ok(())
+    }
+
+    /// A page of a list; people are told how to see the rest.
+    fn list(&self, path: &str, field: &str, columns: &[&str]) -> anyhow::Result<()> {
+        let answer = self.ask(path)?;
+        let rows = answer[field].as_array().cloned().unwrap_or_default();
+        self.output.list(&answer, &rows, columns);
+        let next = match &answer["next"] {
+            Value::String(text) => text.clone(),
+            Value::Number(number) if number.as_u64() != Some(0) => number.to_string(),
+            _ => String::new(),
+        };
+        if !next.is_empty() && !self.output.is_json() {
+            eprintln!("There is more: --after {next}");
+        }
+        Ok(())
+    }
+
+    fn params(&self) -> anyhow::Result<()> {
+        let answer = self.ask("params")?;
+        let json = answer["paramsJson"].as_str().unwrap_or_default();
+        self.output.record(&serde_json::from_str(json).unwrap_or(answer.clone()));
+        Ok(())
+    }
+
+    fn status(&self) -> anyhow::Result<()> {
+        let status = self.client.status()?;
+        self.output.record(&json!({
+            "chain_id": status.chain_id,
+            "height": status.height,
+            "time": status.time,
+            "app_hash": status.app_hash,
+            "catching_up": status.catching_up,
+        }));
+        Ok(())
+    }
+
+    fn tx(&self, hash: &str) -> anyhow::Result<()> {
+        let parsed = hash.parse().map_err(|_| usage(format!("{hash:?} is not a transaction's hash: 64 hex digits")))?;
+        let Some(tx) = self.client.tx(parsed)? else {
+            anyhow::bail!("no block has the transaction {hash}; it may still wait, or it was refused");
+        };
+        self.output.record(&json!({
+            "tx_hash": tx.hash,
+            "height": tx.height,
+            "index": tx.index,
+            "code": tx.code,
+            "codespace": tx.codespace,
+            "log": tx.log,
+            "events": serde_json::to_value(&tx.events)?,
+        }));
+        Ok(())
+    }
+
+    fn block(&self, height: u32) -> anyhow::Result<()> {
+        let block = self.client.block(height)?;
+        if self.output.is_json() {
+            self.output.record(&serde_json::to_value(&block)?);
+            return Ok(());
+        }
+        let header = &block.block.header;
+        self.output.record(&json!({
+            "height": header.height.value(),
+            "time": header.time.to_rfc3339(),
+            "hash": block.block_id.hash,
+            "app_hash": header.app_hash.to_string(),
+            "transactions": block.block.data.len(),
+        }));
+        Ok(())
+    }
+
+    /// The kernel's name of what an account calls `reference`.
+    fn kref(&self, common: &Common, reference: &str, holder: &HolderArgs) -> anyhow::Result<String> {
+        let reference = reference.strip_prefix('@').unwrap_or(reference);
+        if !reference.starts_with('r') {
+            return Ok(reference.to_owned());
+        }
+        let Some(account) = &holder.account else {
+            return Err(usage(format!("{reference} is an account's own reference: say whose, as in --account alice")));
+        };
+        let address = keys::find_address(common, account)?;
+        let mut after = String::new();
+        loop {
+            let page = self.ask(&with_options(&format!("clists/{address}"), &after, MAX_PAGE))?;
+            for entry in page["entries"].as_array().into_iter().flatten() {
+                if entry["eref"] == reference {
+                    return Ok(entry["kref"].as_str().unwrap_or_default().to_owned());
+                }
+            }
+            after = page["next"].as_str().unwrap_or_default().to_owned();
+            if after.is_empty() {
+                anyhow::bail!("{account} does not hold {reference} (any more); `capstan query clist {account}` lists what it holds");
+            }
+        }
+    }
+
+    fn ask(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = self.client.abci_query(path, &[], 0, false)?;
+        serde_json::from_slice(&answer.value).map_err(|error| {
+            let (addr, method) = (self.client.addr().to_owned(), path.to_owned());
+            ClientError::Malformed { addr, method, why: error.to_string() }.into()
+        })
+    }
+}
+
+impl Page {
+    fn of(&self, path: &str) -> String {
+        with_options(path, &self.after, self.limit)
+    }
+}
+
+fn with_options(path: &str, after: &str, limit: u32) -> String {
+    let mut options = Vec::new();
+    if !after.is_empty() {
+        options.push(format!("after={after}"));
+    }
+    if limit > 0 {
+        options.push(format!("limit={limit}"));
+    }
+    if options.is_empty() { path.to_owned() } else { format!("{path}?{}", options.join("&")) }
+}
+
+/// `v7` for `v`.
+fn is_numbered(text: &str, kind: &str) -> bool {
+    let digits = text.strip_prefix(kind).unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The longest page that a node gives.
+const MAX_PAGE: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_follow_the_path() {
+        assert_eq!(with_options("vats", "", 0), "vats");
+        assert_eq!(with_options("vats", "v3", 0), "vats?after=v3");
+        assert_eq!(with_options("vats", "v3", 7), "vats?after=v3&limit=7");
+    }
+
+    #[test]
+    fn endpoints_are_told_from_names() {
+        assert!(is_numbered("v7", "v") && is_numbered("r12", "r"));
+        assert!(!is_numbered("v", "v") && !is_numbered("victor", "v") && !is_numbered("d7", "v"));
+    }
+}

@@ -1,0 +1,274 @@
+//! `capstan tx`: transactions, and what comes of them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use capstan_client::{Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, MessageResult, TxOutcome, Wallet};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::failure::{Rejected, usage};
+use crate::output::Output;
+use crate::passable::{self, Encoded};
+use crate::progress::during;
+use crate::{Common, keys};
+
+/// `capstan tx`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: capstan tx send ro-51 increment 2 --from alice --json\n\n\
+    Every transaction is waited for, messages to vats until they are answered. If --timeout ends the waiting, the\n\
+    transaction may still come through: `capstan query result HASH` tells.")]
+pub(crate) struct Tx {
+    #[command(subcommand)]
+    action: Action,
+    /// The key that signs: alice, bob, carol, or one of `capstan keys`.
+    #[arg(long, global = true, value_name = "KEY")]
+    from: Option<String>,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// How long blocks and answers are waited for, in seconds.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+}
+
+/// Which node is talked to.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct NodeArgs {
+    /// The node's RPC [default: $CAPSTAN_NODE, or http://127.0.0.1:26657].
+    #[arg(long, global = true, value_name = "URL")]
+    node: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Install a bundle: the file of `capstan bundle`, or a wasm module. Large ones go in pieces.
+    #[command(after_help = "Example: capstan tx install-bundle counter.json --from alice")]
+    InstallBundle {
+        /// The bundle's file.
+        file: PathBuf,
+    },
+    /// Create a vat from an installed bundle; prints its id, root object and admin object.
+    #[command(after_help = "Example: capstan tx create-vat b1-… --name counter --params '{\"start\":5}' --from alice")]
+    CreateVat {
+        /// The bundle's id.
+        bundle_id: String,
+        /// A name for people; it need not be unique.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// The vat's parameters: a JSON record; references stand in it as "@ro-51".
+        #[arg(long, value_name = "JSON")]
+        params: Option<String>,
+        /// The computrons bought into the vat's meter; 0: the chain's default.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        computrons: u64,
+    },
+    /// Send a message to an object or promise, and wait for the answer.
+    #[command(after_help = SEND_HELP)]
+    Send {
+        /// The target in the account's own references, such as ro-51 or rp+3; or `factory`.
+        #[arg(value_name = "REF")]
+        target: String,
+        /// The method's name.
+        method: String,
+        /// The arguments: each is JSON, 7n for a bigint, @ro-51 for a reference, else a string.
+        #[arg(allow_negative_numbers = true)]
+        args: Vec<String>,
+        /// Do not wait for the answer.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// End a vat by its admin object.
+    #[command(after_help = "Example: capstan tx terminate-vat ro-53 --reason '\"not needed any more\"' --from alice")]
+    TerminateVat {
+        /// The vat's admin object, as create-vat printed it.
+        #[arg(value_name = "REF")]
+        admin: String,
+        /// Why, as JSON: whoever waits for the vat is told.
+        #[arg(long, value_name = "JSON")]
+        reason: Option<String>,
+    },
+    /// Give up references, so that what they name can be collected.
+    #[command(after_help = "Example: capstan tx drop ro-51 ro-52 --from alice")]
+    Drop {
+        /// Imported objects of the account.
+        #[arg(required = true, value_name = "REF")]
+        refs: Vec<String>,
+    },
+    /// Acknowledge entries of the account's outbox, which are then removed.
+    #[command(after_help = "Example: capstan tx ack 12 --from alice")]
+    Ack {
+        /// The number of the last entry that was read.
+        through: u64,
+    },
+    /// Move coins to another account.
+    #[command(after_help = "Example: capstan tx transfer bob 1000ucap --from alice")]
+    Transfer {
+        /// The receiver: an address, or a key's name.
+        to: String,
+        /// How much, in ucap.
+        amount: String,
+    },
+}
+
+impl NodeArgs {
+    /// A client of the node.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        let named = self.node.clone().or_else(|| std::env::var("CAPSTAN_NODE").ok().filter(|url| !url.is_empty()));
+        Ok(Client::new(named.as_deref().unwrap_or("http://127.0.0.1:26657"))?)
+    }
+}
+
+impl Tx {
+    pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        let name = self.from.ok_or_else(|| usage("who signs? Give a key with --from, as in --from alice"))?;
+        let key = keys::find(common, &name)?;
+        let client = self.node.client()?;
+        let sender = Sender {
+            wallet: Wallet::new(&client, key).with_timeout(Duration::from_secs(self.timeout)),
+            output,
+        };
+        match self.action {
+            Action::InstallBundle { file } => sender.install_bundle(&file),
+            Action::CreateVat { bundle_id, name, params, computrons } => {
+                let parameters = params.map(|text| encode_json("--params", &text)).transpose()?;
+                sender.create_vat(&CreateVat { bundle_id, name, parameters, computrons })
+            }
+            Action::Send { target, method, args, no_wait } => sender.send(&target, &method, &args, no_wait),
+            Action::TerminateVat { admin, reason } => {
+                let reason = reason.map(|text| encode_json("--reason", &text)).transpose()?;
+                let wait = format!("waiting for the end of the vat of {admin}");
+                sender.answered(&during(wait, || sender.wallet.terminate_vat(reference(&admin), reason.as_ref()))?)
+            }
+            Action::Drop { refs } => {
+                let refs: Vec<String> = refs.iter().map(|text| reference(text).to_owned()).collect();
+                sender.done(&during(BLOCK, || sender.wallet.drop_refs(&refs))?)
+            }
+            Action::Ack { through } => sender.done(&during(BLOCK, || sender.wallet.acknowledge(through))?),
+            Action::Transfer { to, amount } => {
+                let to = keys::find_address(common, &to)?;
+                let amount = coins(&amount)?;
+                sender.done(&during(BLOCK, || sender.wallet.transfer(&to, amount))?)
+            }
+        }
+    }
+}
+
+struct Sender {
+    wallet: Wallet,
+    output: Output,
+}
+
+impl Sender {
+    fn install_bundle(&self, file: &PathBuf) -> anyhow::Result<()> {
+        let shown = file.display().to_string();
+        let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
+        let bundle = Bundle::from_file_bytes(&bytes).with_context(|| shown.clone())?;
+        let size = bundle.bytes.len();
+        let wait = format!("installing {shown} ({size} bytes)");
+        let outcome = during(wait, || self.wallet.install_bundle(&bundle))?;
+        self.output.record(&json!({
+            "bundle_id": bundle.id,
+            "bytes": size,
+            "tx_hash": outcome.hash,
+            "height": outcome.height,
+        }));
+        Ok(())
+    }
+
+    fn create_vat(&self, vat: &CreateVat) -> anyhow::Result<()> {
+        let wait = "waiting for the vat to be created";
+        let created = during(wait, || self.wallet.create_vat(vat)).map_err(|error| match error {
+            ClientError::NotCreated { status, value } => {
+                let none: [&str; 0] = [];
+                anyhow!("the vat was not created; the factory's answer was {status}: {}", passable::decode(&value, &none))
+            }
+            other => other.into(),
+        })?;
+        self.output.record(&json!({
+            "vat_id": created.vat_id,
+            "root": created.root,
+            "admin": created.admin,
+            "meter": created.meter,
+        }));
+        Ok(())
+    }
+
+    fn send(&self, target: &str, method: &str, args: &[String], no_wait: bool) -> anyhow::Result<()> {
+        let (target, args) = (reference(target), arguments(passable::encode_arguments(args)?));
+        if no_wait {
+            return self.done(&during(BLOCK, || self.wallet.send_only(target, method, &args))?);
+        }
+        let wait = format!("waiting for the answer to {method}");
+        self.answered(&during(wait, || self.wallet.send(target, method, &args))?)
+    }
+
+    /// Prints what a message was answered with.
+    fn answered(&self, result: &MessageResult) -> anyhow::Result<()> {
+        let value = passable::decode(&result.value.body, &result.value.slots);
+        let text = format!("{}: {value}", result.status);
+        let record = json!({
+            "status": result.status,
+            "value": value,
+            "slots": result.value.slots,
+            "body": result.value.body,
+            "promise": result.promise,
+            "tx_hash": result.hash,
+            "height": result.height,
+            "settled_height": result.settled_height,
+        });
+        self.output.either(&record, &text);
+        if result.status == "rejected" { Err(Rejected.into()) } else { Ok(()) }
+    }
+
+    /// Prints that a transaction is in a block.
+    fn done(&self, outcome: &TxOutcome) -> anyhow::Result<()> {
+        self.output.record(&json!({"tx_hash": outcome.hash, "height": outcome.height}));
+        Ok(())
+    }
+}
+
+/// A reference with or without the `@` that it has inside arguments.
+fn reference(text: &str) -> &str {
+    text.strip_prefix('@').unwrap_or(text)
+}
+
+fn arguments(Encoded { body, slots }: Encoded) -> Args {
+    Args::smallcaps(&body, slots)
+}
+
+fn encode_json(what: &str, text: &str) -> anyhow::Result<Args> {
+    let value: Value = serde_json::from_str(text).map_err(|error| usage(format!("{what} is not JSON: {error}")))?;
+    Ok(arguments(passable::encode(&value)?))
+}
+
+/// `1000ucap` or `1000`.
+fn coins(text: &str) -> anyhow::Result<Amount> {
+    let digits = text.strip_suffix(DENOM).unwrap_or(text);
+    digits.parse().map_err(|error| usage(format!("{error}; write it as in 1000{DENOM}")))
+}
+
+const BLOCK: &str = "waiting for the transaction's block";
+
+const SEND_HELP: &str = "\
+Examples:
+  capstan tx send ro-51 increment 2 --from alice
+  capstan tx send ro-51 introduce @ro-54 '{\"greeting\":\"hi\",\"friend\":\"@ro-57\"}' --from alice
+
+The value of the answer is printed in the same form: @ro-51 is a reference that the account holds, {\"@bigint\":\"7\"} a
+bigint, {\"@error\":\"text\",\"name\":\"Error\"} an error, null also undefined. With --json: status (fulfilled or rejected),
+value, slots (the references in it), body (the value as it is on the chain). A rejection ends with exit code 1.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_may_name_the_coin() {
+        assert_eq!(coins("1000ucap").unwrap(), Amount(1000));
+        assert_eq!(coins("7").unwrap(), Amount(7));
+        for bad in ["", "ucap", "1.5ucap", "-1", "7uatom"] {
+            assert!(coins(bad).unwrap_err().to_string().contains("1000ucap"), "{bad}");
+        }
+    }
+}
