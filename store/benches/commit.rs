@@ -19,7 +19,7 @@ fn main() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = arguments.dir.as_deref().unwrap_or(temporary.path());
     let mut report = Report::default();
-    report.line("fsync of 4 KiB", fsyncs(dir));
+    report.line("fsync of 4 KiB", &fsyncs(dir));
     for base in [Keys::Random, Keys::Kernel] {
         let dir = dir.join(base.name());
         let mut random = Random(7);
@@ -188,18 +188,19 @@ fn commits(
             let key = keys.in_block(round, i, count, existing, random);
             block.set(&key, value(random.next()));
         }
-        let began = Instant::now();
+        let began = Clock::now();
         let prepared = store.prepare(block).unwrap();
-        prepare.push(seconds(began) * 1e3);
-        let middle = Instant::now();
+        let middle = Clock::now();
         store.commit(prepared, store.height() + 1).unwrap();
-        commit.push(seconds(middle) * 1e3);
-        whole.push(seconds(began) * 1e3);
+        let end = Clock::now();
+        prepare.push(middle.since(&began));
+        commit.push(end.since(&middle));
+        whole.push(end.since(&began));
     }
     let name = format!("{count} {} keys", keys.name());
-    report.line(&format!("{name}: prepare"), prepare);
-    report.line(&format!("{name}: commit"), commit);
-    report.line(&format!("{name}: both"), whole);
+    report.line(&format!("{name}: prepare"), &prepare);
+    report.line(&format!("{name}: commit"), &commit);
+    report.line(&format!("{name}: both"), &whole);
 }
 
 fn reads(store: &Store, existing: u64, random: &mut Random, report: &mut Report) {
@@ -217,38 +218,43 @@ fn reads(store: &Store, existing: u64, random: &mut Random, report: &mut Report)
     let wanted: Vec<_> =
         (0..TIMES).map(|_| Keys::Kernel.existing(random.next() % existing)).collect();
     report.figure(
-        "get, committed state",
+        "get, committed state, CPU",
         "µs",
         each(&wanted, |key| snapshot.get(key).unwrap().is_some()),
     );
     report.figure(
-        "get, block, first time",
+        "get, block, first time, CPU",
         "µs",
         each(&wanted, |key| block.get(key).unwrap().is_some()),
     );
     report.figure(
-        "get, block, again",
+        "get, block, again, CPU",
         "µs",
         each(&wanted, |key| block.get(key).unwrap().is_some()),
     );
     report.figure(
-        "next after, committed state",
+        "next after, committed state, CPU",
         "µs",
         each(&wanted, |key| snapshot.next_after(b"", key).unwrap().is_some()),
     );
     report.figure(
-        "next after, block",
+        "next after, block, CPU",
         "µs",
         each(&wanted, |key| block.next_after(b"", key).unwrap().is_some()),
     );
-    let began = Instant::now();
+    let began = Clock::now();
     let mut entries = 0;
     let mut after = b"v1".to_vec();
     while let Some((key, _)) = block.next_after(b"v1", &after).unwrap() {
         after = key;
         entries += 1;
     }
-    report.figure("next after, block, in order", "µs", seconds(began) * 1e6 / f64::from(entries));
+    let spent = Clock::now().since(&began);
+    report.figure(
+        "next after, block, in order, CPU",
+        "µs",
+        spent.cpu_ms * 1e3 / f64::from(entries),
+    );
 }
 
 /// What the store costs a crank of the kernel: a level of its own, 40 reads of which half were read
@@ -256,7 +262,7 @@ fn reads(store: &Store, existing: u64, random: &mut Random, report: &mut Report)
 fn cranks(store: &Store, existing: u64, random: &mut Random, report: &mut Report) {
     const CRANKS: u64 = 20_000;
     let mut block = store.begin_block();
-    let began = Instant::now();
+    let began = Clock::now();
     let mut bytes = 0;
     for crank in 0..CRANKS {
         let vat = crank % 20;
@@ -287,19 +293,20 @@ fn cranks(store: &Store, existing: u64, random: &mut Random, report: &mut Report
         block.merge();
     }
     assert!(bytes > 0, "the cranks found nothing");
-    report.figure("a crank's worth of overlay work", "µs", seconds(began) * 1e6 / CRANKS as f64);
+    let spent = Clock::now().since(&began);
+    report.figure("a crank's overlay work, CPU", "µs", spent.cpu_ms * 1e3 / CRANKS as f64);
 }
 
-/// Microseconds that `call` takes for each of `items`.
+/// CPU microseconds that `call` takes for each of `items`.
 fn each<T>(items: &[T], mut call: impl FnMut(&T) -> bool) -> f64 {
-    let began = Instant::now();
+    let began = Clock::now();
     let hits = items.iter().filter(|item| call(item)).count();
     assert!(hits > items.len() / 2, "the benchmark misses its keys");
-    seconds(began) * 1e6 / items.len() as f64
+    Clock::now().since(&began).cpu_ms * 1e3 / items.len() as f64
 }
 
 /// Milliseconds that each of some small durable writes takes: what the disk adds to every commit.
-fn fsyncs(dir: &Path) -> Vec<f64> {
+fn fsyncs(dir: &Path) -> Vec<Spent> {
     use std::io::Write;
     std::fs::create_dir_all(dir).unwrap();
     let path = dir.join("fsync");
@@ -307,9 +314,9 @@ fn fsyncs(dir: &Path) -> Vec<f64> {
     let mut times = Vec::new();
     for _ in 0..50 {
         file.write_all(&[7; 4096]).unwrap();
-        let began = Instant::now();
+        let began = Clock::now();
         file.sync_data().unwrap();
-        times.push(seconds(began) * 1e3);
+        times.push(Clock::now().since(&began));
     }
     std::fs::remove_file(path).unwrap();
     times
@@ -321,6 +328,37 @@ fn resident_mb() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     kilobytes.unwrap_or(0.0) / 1e3
+}
+
+/// A point in time, and what this thread had computed by then.
+struct Clock {
+    wall: Instant,
+    cpu_ms: f64,
+}
+
+/// Milliseconds that passed, and those that this thread was running: the rest is the disk, or other
+/// programs on the machine.
+#[derive(Clone, Copy)]
+struct Spent {
+    wall_ms: f64,
+    cpu_ms: f64,
+}
+
+impl Clock {
+    fn now() -> Self {
+        // Zero where there is no procfs.
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let nanoseconds =
+            text.split_whitespace().next().and_then(|first| first.parse::<f64>().ok());
+        Self { wall: Instant::now(), cpu_ms: nanoseconds.unwrap_or(0.0) / 1e6 }
+    }
+
+    fn since(&self, earlier: &Self) -> Spent {
+        Spent {
+            wall_ms: (self.wall - earlier.wall).as_secs_f64() * 1e3,
+            cpu_ms: self.cpu_ms - earlier.cpu_ms,
+        }
+    }
 }
 
 fn seconds(since: Instant) -> f64 {
@@ -342,17 +380,31 @@ impl Random {
 
 #[derive(Default)]
 struct Report {
-    /// Name, p50 and p99 in milliseconds.
-    distributions: Vec<(String, f64, f64)>,
+    distributions: Vec<Distribution>,
     /// Name, unit, figure.
     figures: Vec<(String, &'static str, f64)>,
 }
 
+struct Distribution {
+    name: String,
+    p50_ms: f64,
+    p99_ms: f64,
+    cpu_p50_ms: f64,
+}
+
 impl Report {
-    fn line(&mut self, name: &str, mut times_ms: Vec<f64>) {
-        times_ms.sort_by(f64::total_cmp);
-        let at = |share: usize| times_ms[(times_ms.len() * share / 100).min(times_ms.len() - 1)];
-        self.distributions.push((name.to_owned(), at(50), at(99)));
+    fn line(&mut self, name: &str, times: &[Spent]) {
+        let at = |part: fn(&Spent) -> f64, share: usize| {
+            let mut sorted: Vec<f64> = times.iter().map(part).collect();
+            sorted.sort_by(f64::total_cmp);
+            sorted[(sorted.len() * share / 100).min(sorted.len() - 1)]
+        };
+        self.distributions.push(Distribution {
+            name: name.to_owned(),
+            p50_ms: at(|spent| spent.wall_ms, 50),
+            p99_ms: at(|spent| spent.wall_ms, 99),
+            cpu_p50_ms: at(|spent| spent.cpu_ms, 50),
+        });
     }
 
     fn figure(&mut self, name: &str, unit: &'static str, figure: f64) {
@@ -363,9 +415,9 @@ impl Report {
         if json {
             return self.print_json();
         }
-        println!("{:<40} {:>10} {:>10}", "milliseconds", "p50", "p99");
-        for (name, p50, p99) in &self.distributions {
-            println!("{name:<40} {p50:>10.2} {p99:>10.2}");
+        println!("{:<40} {:>10} {:>10} {:>10}", "milliseconds", "p50", "p99", "CPU p50");
+        for Distribution { name, p50_ms, p99_ms, cpu_p50_ms } in &self.distributions {
+            println!("{name:<40} {p50_ms:>10.2} {p99_ms:>10.2} {cpu_p50_ms:>10.2}");
         }
         println!();
         for (name, unit, figure) in &self.figures {
@@ -375,8 +427,11 @@ impl Report {
 
     /// The names hold nothing that JSON would escape.
     fn print_json(&self) {
-        let distributions = self.distributions.iter().map(|(name, p50, p99)| {
-            format!(r#"{{"name":"{name}","unit":"ms","p50":{p50:.3},"p99":{p99:.3}}}"#)
+        let distributions = self.distributions.iter().map(|line| {
+            let Distribution { name, p50_ms, p99_ms, cpu_p50_ms } = line;
+            format!(
+                r#"{{"name":"{name}","unit":"ms","p50":{p50_ms:.3},"p99":{p99_ms:.3},"cpu_p50":{cpu_p50_ms:.3}}}"#
+            )
         });
         let figures = self.figures.iter().map(|(name, unit, figure)| {
             format!(r#"{{"name":"{name}","unit":"{unit}","value":{figure:.3}}}"#)

@@ -1,6 +1,6 @@
 //! A block in the making: a stack of levels over a snapshot, all in memory.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, ops::Bound};
 
 use capstan_kernel_ports::{
     Hash,
@@ -9,8 +9,9 @@ use capstan_kernel_ports::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Snapshot,
+    Error, Snapshot,
     committed::Committed,
+    gap::Gap,
     merge::{Head, Merge},
     snapshot::start,
 };
@@ -24,11 +25,17 @@ pub struct Block {
     levels: Vec<Level>,
     /// What the levels lie over, with the reads of this block cached.
     committed: RefCell<Committed>,
+    /// The last long run of removals that an iteration went through.
+    gap: RefCell<Option<Gap>>,
 }
 
 impl Block {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { levels: vec![Level::default()], committed: RefCell::new(Committed::new(snapshot)) }
+        Self {
+            levels: vec![Level::default()],
+            committed: RefCell::new(Committed::new(snapshot)),
+            gap: RefCell::new(None),
+        }
     }
 
     /// The number of levels open, the block's own included.
@@ -58,29 +65,29 @@ impl Read for Block {
     }
 
     fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault> {
-        let mut committed = self.committed.borrow_mut();
         let from = start(prefix, after);
-        let mut merge = Merge::new(self.levels.iter().rev().map(|level| &level.writes), from);
-        let mut below = committed.first_from(from)?;
-        loop {
-            let (key, value) = match merge.least(below.map(|(key, _)| key)) {
-                Head::End => return Ok(None),
-                Head::Below => match below {
-                    Some((key, value)) => (key, value),
-                    None => return Ok(None),
-                },
-                Head::Written(key, Some(value)) => (key, value.as_slice()),
-                Head::Written(key, None) => {
-                    if !key.starts_with(prefix) {
-                        return Ok(None);
-                    }
-                    merge.skip(key);
-                    below = committed.first_from(std::ops::Bound::Excluded(key))?;
-                    continue;
-                }
-            };
-            return Ok(key.starts_with(prefix).then(|| (key.to_vec(), value.to_vec())));
-        }
+        let mut gap = self.gap.borrow_mut();
+        // Taken out, since the search borrows its end; and gone if the search fails.
+        let known = gap.take_if(|gap| gap.covers(from));
+        let first = match known.as_ref().map(Gap::to) {
+            None => from,
+            Some(Some(to)) => Bound::Included(to),
+            Some(None) => {
+                *gap = known;
+                return Ok(None);
+            }
+        };
+        let found = self.search(prefix, first)?;
+        let end = found.end.as_deref();
+        *gap = match known {
+            Some(mut known) => {
+                known.extend(end);
+                Some(known)
+            }
+            None if found.long => Some(Gap::new(from, end)),
+            None => gap.take(),
+        };
+        Ok(found.entry)
     }
 
     fn blob(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
@@ -95,6 +102,7 @@ impl Read for Block {
 
 impl Overlay for Block {
     fn set(&mut self, key: &[u8], value: Vec<u8>) {
+        self.gap.get_mut().take_if(|gap| gap.contains(key));
         self.top().write(key, Some(value));
     }
 
@@ -118,6 +126,7 @@ impl Overlay for Block {
     /// If only the block's own level is open: a bug of the caller.
     fn rollback(&mut self) {
         assert!(self.levels.len() > 1, "rollback of the block's own level");
+        *self.gap.get_mut() = None; // what the level removed is back
         self.levels.pop();
     }
 
@@ -147,6 +156,49 @@ impl std::fmt::Debug for Block {
             .field("over", self.committed.borrow().snapshot())
             .field("levels", &self.levels.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// So many removals in a row are worth a note.
+const LONG_RUN: u32 = 4;
+
+/// What a search came to.
+struct Found {
+    entry: Option<Entry>,
+    /// The key at which the search ended: every one before is absent. None: all are.
+    end: Option<Vec<u8>>,
+    /// Whether it passed so many removals that the end is worth a note.
+    long: bool,
+}
+
+impl Block {
+    /// Searches the first entry from `from` on, if it starts with `prefix`.
+    fn search(&self, prefix: &[u8], from: Bound<&[u8]>) -> Result<Found, Error> {
+        let mut committed = self.committed.borrow_mut();
+        let mut merge = Merge::new(self.levels.iter().rev().map(|level| &level.writes), from);
+        let mut below = committed.first_from(from)?;
+        let mut removed = 0;
+        loop {
+            let (key, value) = match (merge.least(below.map(|(key, _)| key)), below) {
+                (Head::Written(key, None), _) if key.starts_with(prefix) => {
+                    removed += 1;
+                    merge.skip(key);
+                    below = committed.first_from(Bound::Excluded(key))?;
+                    continue;
+                }
+                (Head::Written(key, value), _) => (key, value.map(Vec::as_slice)),
+                (Head::Below, Some((key, value))) => (key, Some(value)),
+                (Head::End | Head::Below, _) => {
+                    return Ok(Found { entry: None, end: None, long: removed >= LONG_RUN });
+                }
+            };
+            let entry = value.filter(|_| key.starts_with(prefix));
+            return Ok(Found {
+                entry: entry.map(|value| (key.to_vec(), value.to_vec())),
+                end: Some(key.to_vec()),
+                long: removed >= LONG_RUN,
+            });
+        }
     }
 }
 

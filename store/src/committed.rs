@@ -8,6 +8,7 @@ use redb::AccessGuard;
 
 use crate::{
     Error, Snapshot,
+    gap::begins_within,
     snapshot::{Entries, Lent},
 };
 
@@ -107,13 +108,10 @@ impl Cursor {
     fn advance_to(&mut self, from: Bound<&[u8]>) -> Result<bool, Error> {
         let began = self.from.as_ref().map(Vec::as_slice);
         let head = self.head.as_ref().map(|(key, _)| key.value());
-        let (at_or_after_start, key) = match (began, from) {
-            (Bound::Excluded(began), Bound::Included(key)) => (key > began, key),
-            (Bound::Included(began) | Bound::Excluded(began), Bound::Excluded(key))
-            | (Bound::Included(began), Bound::Included(key)) => (key >= began, key),
-            (_, Bound::Unbounded) | (Bound::Unbounded, _) => (false, &[][..]),
+        let (Bound::Included(key) | Bound::Excluded(key)) = from else {
+            return Ok(false);
         };
-        if !at_or_after_start {
+        if !begins_within(began, from) {
             return Ok(false);
         }
         match head {

@@ -84,6 +84,7 @@ mod committed;
 mod db;
 mod error;
 mod export;
+mod gap;
 mod import;
 mod merge;
 mod merk;

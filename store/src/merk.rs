@@ -109,10 +109,15 @@ fn load(nodes: &NodeTable, key: &[u8]) -> Result<TreeNode, Error> {
     })
 }
 
-/// Keys in messages: text as it is, other bytes escaped.
+/// Keys in messages: text as it is, other bytes escaped, long keys cut.
 pub(crate) fn printable(key: &[u8]) -> String {
-    key.escape_ascii().to_string()
+    match key.split_at_checked(MAX_PRINTED) {
+        Some((head, rest)) if !rest.is_empty() => format!("{}...", head.escape_ascii()),
+        _ => key.escape_ascii().to_string(),
+    }
 }
+
+const MAX_PRINTED: usize = 100;
 
 fn tree_error(error: MerkError) -> Error {
     Error::Tree(error.to_string())

@@ -215,3 +215,57 @@ fn readers_keep_their_state_while_blocks_are_committed() {
         reader.deep_check().unwrap();
     }
 }
+
+#[test]
+fn readers_on_other_threads_see_whole_states_only() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let store = Store::in_memory().unwrap();
+    common::commit_entries(&store, &[(b"a", &1u64.to_be_bytes()), (b"z", &1u64.to_be_bytes())]);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut seen = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        let state = store.reader();
+                        let height = state.height().to_be_bytes().to_vec();
+                        assert_eq!(state.get(b"a").unwrap(), Some(height.clone()));
+                        assert_eq!(state.get(b"z").unwrap(), Some(height));
+                        seen = seen.max(state.height());
+                    }
+                    seen
+                })
+            })
+            .collect();
+        for height in 2..300u64 {
+            let mut block = store.begin_block();
+            block.set(b"a", height.to_be_bytes().to_vec());
+            block.set(b"z", height.to_be_bytes().to_vec());
+            store.commit(store.prepare(block).unwrap(), height).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        for reader in readers {
+            assert!(reader.join().unwrap() >= 1);
+        }
+    });
+}
+
+#[test]
+fn unsynced_commits_are_kept_by_the_next_synced_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Options::default()).unwrap();
+    for height in 1..=5 {
+        let prepared = store.prepare(common::scripted_block(&store, height)).unwrap();
+        match height {
+            5 => store.commit(prepared, height).unwrap(),
+            _ => store.commit_unsynced(prepared, height).unwrap(),
+        }
+    }
+    let root = store.root();
+    drop(store);
+    let store = Store::open(dir.path(), Options::default()).unwrap();
+    assert_eq!((store.height(), store.root()), (5, root));
+    common::assert_scripted(&store);
+}
