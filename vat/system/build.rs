@@ -30,7 +30,10 @@ fn build() -> Result<(), String> {
         println!("cargo::rerun-if-changed={}", package.join(input).display());
     }
     // Appears and disappears as npm installs; its contents are pinned by the lock file.
-    println!("cargo::rerun-if-changed={}", package.join("../js/node_modules/.package-lock.json").display());
+    println!(
+        "cargo::rerun-if-changed={}",
+        package.join("../js/node_modules/.package-lock.json").display()
+    );
     println!("cargo::rerun-if-env-changed=CAPSTAN_BLESS");
     let mut ids = String::new();
     for name in VATS {
@@ -68,7 +71,8 @@ fn check_ids(committed: &Path, found: &str) -> Result<(), String> {
     if env::var_os("CAPSTAN_BLESS").is_some() {
         return fs::write(committed, found).map_err(|e| format!("cannot write {shown}: {e}"));
     }
-    let expected = fs::read_to_string(committed).map_err(|e| format!("cannot read {shown}: {e}"))?;
+    let expected =
+        fs::read_to_string(committed).map_err(|e| format!("cannot read {shown}: {e}"))?;
     if expected == found {
         return Ok(());
     }

@@ -132,7 +132,8 @@ fn canonical_headers(name: &str, bytes: &[u8]) -> Vec<u8> {
 fn read_end(zip: &[u8], position: usize) -> Result<(u16, usize), ArchiveError> {
     let mut end = Cursor { bytes: zip, position };
     end.signature(END_SIGNATURE).map_err(|_| ArchiveError::End)?;
-    let [disk, directory_disk, count_here, count] = [end.u16()?, end.u16()?, end.u16()?, end.u16()?];
+    let [disk, directory_disk, count_here, count] =
+        [end.u16()?, end.u16()?, end.u16()?, end.u16()?];
     let [length, start] = [end.u32()? as usize, end.u32()? as usize];
     if end.u16()? != 0 {
         return Err(ArchiveError::End);

@@ -99,7 +99,10 @@ struct Descriptor {
 }
 
 enum Kind {
-    File { location: String, sha512: String },
+    File {
+        location: String,
+        sha512: String,
+    },
     Link(Target),
     /// Nothing in the archive: the host's, or an error that is thrown when it is imported.
     Elsewhere,

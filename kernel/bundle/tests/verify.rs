@@ -47,7 +47,9 @@ fn zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         let offset = zip.len() as u32;
         let mut headers = [20u16, 0, 0].map(u16::to_le_bytes).concat();
         let length = bytes.len() as u32;
-        headers.extend([0x5A21_3C7A, crc32fast::hash(bytes), length, length].map(u32::to_le_bytes).concat());
+        headers.extend(
+            [0x5A21_3C7A, crc32fast::hash(bytes), length, length].map(u32::to_le_bytes).concat(),
+        );
         headers.extend([name.len() as u16, 0].map(u16::to_le_bytes).concat());
         zip.extend([&b"PK\x03\x04"[..], &headers, name.as_bytes(), bytes].concat());
         directory.extend([&b"PK\x01\x02\x14\x00"[..], &headers, &[0; 6], &[0; 4]].concat());
@@ -78,7 +80,10 @@ fn an_endo_bundle_passes_and_has_the_id_that_endo_gives() {
     let map = &files(&endo_zip())[0];
     assert_eq!(map.0, "compartment-map.json");
     assert_eq!(bundle.id(), format!("b1-{}", hex::encode(Sha512::digest(&map.1))));
-    assert_eq!(bundle.id(), format!("b1-{}", endo_record()["endoZipBase64Sha512"].as_str().unwrap()));
+    assert_eq!(
+        bundle.id(),
+        format!("b1-{}", endo_record()["endoZipBase64Sha512"].as_str().unwrap())
+    );
     assert_eq!(verify_zip(&endo_zip()).unwrap(), bundle);
     assert_eq!(verify(ENDO_BUNDLE).unwrap(), verify(&endo_zip()).unwrap());
     assert_eq!(serde_json::from_str::<Value>(&bundle.to_json()).unwrap(), endo_record());
@@ -102,7 +107,10 @@ fn a_changed_module_is_refused_by_name() {
     bytes[10] ^= 1;
     let path = path.clone();
     let error = verify_zip(&zip(&files)).unwrap_err();
-    assert!(matches!(&error, BundleError::ModuleHash { path: named, .. } if *named == path), "{error}");
+    assert!(
+        matches!(&error, BundleError::ModuleHash { path: named, .. } if *named == path),
+        "{error}"
+    );
 }
 
 #[test]
@@ -205,7 +213,8 @@ fn a_compartment_map_must_make_sense() {
     let module = |map: &mut Value, to: Value| {
         map["compartments"][name]["modules"]["./text.js"] = to;
     };
-    let kind = refused(&|map| module(map, json!({"location": "text.js", "parser": "pre-mjs-json"})));
+    let kind =
+        refused(&|map| module(map, json!({"location": "text.js", "parser": "pre-mjs-json"})));
     assert!(kind.contains("of no known kind"), "{kind}");
     let link = refused(&|map| module(map, json!({"compartment": "gone-v1", "module": "."})));
     assert!(link.contains("\"gone-v1\", which is not there"), "{link}");

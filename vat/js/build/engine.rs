@@ -110,8 +110,8 @@ impl Toolchain {
 
 /// The first line of `program --version`, which must name LLVM's expected major version.
 fn version(program: &str) -> Result<String, String> {
-    let text = run(Command::new(program).arg("--version"))
-        .map_err(|e| format!("{e}.\n{INSTALL}"))?;
+    let text =
+        run(Command::new(program).arg("--version")).map_err(|e| format!("{e}.\n{INSTALL}"))?;
     let line = text.lines().next().unwrap_or_default().to_string();
     let is_expected = |word: &str| word.split('.').next() == Some(LLVM_MAJOR);
     match line.split_whitespace().any(is_expected) {
@@ -128,7 +128,9 @@ fn quickjs_dir() -> Result<PathBuf, String> {
     let metadata = run(Command::new(cargo)
         .args(["metadata", "--format-version=1", "--locked", "--manifest-path"])
         .arg(manifest))
-    .map_err(|e| format!("cannot find the sources of QuickJS-ng: {e}.\nRun `cargo fetch --locked`."))?;
+    .map_err(|e| {
+        format!("cannot find the sources of QuickJS-ng: {e}.\nRun `cargo fetch --locked`.")
+    })?;
     let metadata: Value =
         serde_json::from_str(&metadata).map_err(|e| format!("cargo metadata: {e}"))?;
     let packages = metadata["packages"].as_array().cloned().unwrap_or_default();

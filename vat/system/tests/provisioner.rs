@@ -1,0 +1,280 @@
+//! The provisioner vat, on the engine, with the test as its kernel.
+
+#![allow(clippy::unwrap_used)] // tests
+
+#[path = "../../js/tests/common/mod.rs"]
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Arc, Mutex},
+};
+
+use common::Engine;
+use serde_json::{Value, json};
+
+const PARAMETERS: &str = "{\"defaultComputrons\":500,\"maxComputrons\":\"+1000\"}";
+const UNKNOWN: &str = "b1-00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+
+type Vatstore = Arc<Mutex<BTreeMap<String, String>>>;
+
+/// A provisioner that has been started.
+struct Provisioner {
+    engine: Engine,
+    vatstore: Vatstore,
+    /// Syscalls but those of the vatstore, since they were last asked for.
+    syscalls: Arc<Mutex<Vec<Value>>>,
+    next_promise: u32,
+}
+
+impl Provisioner {
+    fn start(vatstore: Vatstore) -> Self {
+        let syscalls: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let (store, log) = (Arc::clone(&vatstore), Arc::clone(&syscalls));
+        let mut engine = Engine::answering(Box::new(move |command| answer(command, &store, &log)));
+        for (_, script) in capstan_vat_js::boot_scripts() {
+            assert_eq!(engine.boot(std::str::from_utf8(script).unwrap()), Ok(0));
+        }
+        let bundle: Value =
+            serde_json::from_slice(capstan_vat_system::provisioner_bundle()).unwrap();
+        let mut provisioner = Self { engine, vatstore, syscalls, next_promise: 100 };
+        let ready = provisioner.command(&json!(["setBundle", "v1", bundle, {}]));
+        assert_eq!(ready, json!(["dispatchReady"]));
+        let body = format!("#{PARAMETERS}");
+        provisioner.deliver(json!(["startVat", { "body": body, "slots": [] }]));
+        provisioner
+    }
+
+    fn bootstrapped() -> Self {
+        let mut provisioner = Self::start(Vatstore::default());
+        let args = r#"[{"vatAdmin":"$0"},{"vatAdmin":"$1"}]"#;
+        let sent = provisioner.send("o+0", "bootstrap", args, &["o-50", "d-70"]);
+        assert_eq!(sent[0][1], "o-50");
+        assert_eq!(
+            sent[0][2]["methargs"]["body"],
+            r##"#["createVatAdminService",["$0.Alleged: device node"]]"##
+        );
+        provisioner.fulfil(&sent[0], r#""$0""#, &["o-51"]);
+        provisioner
+    }
+
+    /// The first object of a new account.
+    fn account(&mut self, address: &str) -> String {
+        let (body, slots) = self.ask("o+0", "provision", &format!("[{address:?}]"), &[]);
+        assert_eq!(body, r#""$0.Alleged: accountFactory""#);
+        slots[0].as_str().unwrap().to_string()
+    }
+
+    fn command(&mut self, command: &Value) -> Value {
+        let replies = self.engine.deliver(&command.to_string()).unwrap();
+        assert_eq!(replies.len(), 1);
+        serde_json::from_str(&replies[0]).unwrap()
+    }
+
+    /// Delivers, and gives the syscalls that were made, subscriptions left out.
+    fn deliver(&mut self, delivery: Value) -> Vec<Value> {
+        let result = self.command(&json!(["deliver", delivery]));
+        assert_eq!(result[0], "ok", "{result}");
+        let mut syscalls = std::mem::take(&mut *self.syscalls.lock().unwrap());
+        syscalls.retain(|syscall| syscall[0] != "subscribe");
+        syscalls
+    }
+
+    fn send(&mut self, target: &str, method: &str, args: &str, slots: &[&str]) -> Vec<Value> {
+        self.next_promise += 1;
+        let body = format!("#[{method:?},{args}]");
+        let methargs = json!({ "body": body, "slots": slots });
+        let result = format!("p-{}", self.next_promise);
+        self.deliver(json!(["message", target, { "methargs": methargs, "result": result }]))
+    }
+
+    /// Sends a message that is answered at once: body and slots of the answer.
+    fn ask(
+        &mut self,
+        target: &str,
+        method: &str,
+        args: &str,
+        slots: &[&str],
+    ) -> (String, Vec<Value>) {
+        let syscalls = self.send(target, method, args, slots);
+        assert_eq!(syscalls.len(), 1, "{syscalls:?}");
+        resolution(&syscalls[0], false)
+    }
+
+    /// Sends a message that is refused at once: the error's text.
+    fn refused(&mut self, target: &str, method: &str, args: &str) -> String {
+        let syscalls = self.send(target, method, args, &[]);
+        assert_eq!(syscalls.len(), 1, "{syscalls:?}");
+        error_text(&syscalls[0])
+    }
+
+    /// Fulfils the result of a message that the vat sent: the syscalls that follow.
+    fn fulfil(&mut self, send: &Value, body: &str, slots: &[&str]) -> Vec<Value> {
+        let data = json!({ "body": format!("#{body}"), "slots": slots });
+        self.deliver(json!(["notify", [[send[2]["result"], false, data]]]))
+    }
+}
+
+/// Answers one command of the supervisor; devices are never called.
+fn answer(command: &str, vatstore: &Vatstore, log: &Mutex<Vec<Value>>) -> String {
+    let command: Value = serde_json::from_str(command).unwrap();
+    let syscall = &command[1];
+    let text = |index: usize| syscall[index].as_str().unwrap().to_string();
+    let mut vatstore = vatstore.lock().unwrap();
+    let data: Value = match syscall[0].as_str().unwrap() {
+        "vatstoreGet" => json!(vatstore.get(&text(1))),
+        "vatstoreSet" => {
+            vatstore.insert(text(1), text(2));
+            Value::Null
+        }
+        "vatstoreDelete" => {
+            vatstore.remove(&text(1));
+            Value::Null
+        }
+        "vatstoreGetNextKey" => {
+            let range = (Bound::Excluded(text(1)), Bound::Unbounded);
+            json!(vatstore.range::<String, _>(range).next().map(|(key, _)| key))
+        }
+        _ => {
+            log.lock().unwrap().push(syscall.clone());
+            Value::Null
+        }
+    };
+    json!(["ok", data]).to_string()
+}
+
+/// Body (without `#`) and slots of the one promise that a `resolve` settles.
+fn resolution(syscall: &Value, is_rejection: bool) -> (String, Vec<Value>) {
+    assert_eq!(syscall[0], "resolve", "{syscall}");
+    let settled = &syscall[1][0];
+    assert_eq!(settled[1], is_rejection, "{syscall}");
+    let body = settled[2]["body"].as_str().unwrap().trim_start_matches('#').to_string();
+    (body, settled[2]["slots"].as_array().unwrap().clone())
+}
+
+fn error_text(syscall: &Value) -> String {
+    let (body, _) = resolution(syscall, true);
+    let error: Value = serde_json::from_str(&body).unwrap();
+    error["#error"].as_str().unwrap().to_string()
+}
+
+#[test]
+fn an_account_gets_one_factory_for_good() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let alice = provisioner.account("alice");
+    assert_ne!(alice, provisioner.account("bob"));
+    assert_eq!(alice, provisioner.account("alice"));
+    let mut upgraded = Provisioner::start(Arc::clone(&provisioner.vatstore));
+    assert_eq!(alice, upgraded.account("alice"));
+}
+
+#[test]
+fn a_vat_is_created_with_a_meter() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let alice = provisioner.account("alice");
+    for (options, computrons) in [("{\"name\":\"n\"}", "+500"), ("{\"computrons\":\"+9\"}", "+9")] {
+        let sent =
+            provisioner.send(&alice, "createVat", &format!("[\"{UNKNOWN}\",{options}]"), &[]);
+        let body = |send: &Value| send[2]["methargs"]["body"].as_str().unwrap().to_string();
+        assert_eq!(body(&sent[0]), format!("#[\"getBundleCap\",[\"{UNKNOWN}\"]]"));
+        let sent = provisioner.fulfil(&sent[0], r#""$0""#, &["d-71"]);
+        assert_eq!(body(&sent[0]), format!("#[\"createMeter\",[\"{computrons}\",\"+0\"]]"));
+        let sent = provisioner.fulfil(&sent[0], r#""$0.Alleged: meter""#, &["o-60"]);
+        assert!(
+            body(&sent[0]).starts_with(
+                "#[\"createVat\",[\"$0.Alleged: device node\",{\"meter\":\"$1.Alleged: meter\""
+            ),
+            "{}",
+            body(&sent[0])
+        );
+        assert_eq!(sent[0][2]["methargs"]["slots"], json!(["d-71", "o-60"]));
+        let created = r#"{"adminNode":"$0.Alleged: adminNode","root":"$1.Alleged: root"}"#;
+        let settled = provisioner.fulfil(&sent[0], created, &["o-61", "o-62"]);
+        let (body, slots) = resolution(settled.last().unwrap(), false);
+        assert_eq!(
+            body,
+            r#"{"adminNode":"$0.Alleged: adminNode","meter":"$1.Alleged: meterView","root":"$2.Alleged: root"}"#
+        );
+        assert_eq!([&slots[0], &slots[2]], ["o-61", "o-62"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_created_is_refused_with_the_reason() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let alice = provisioner.account("alice");
+    for (args, reason) in [
+        ("[\"b1-00\"]".to_string(), "createVat: \"b1-00\" is not a bundle id"),
+        ("[7]".to_string(), "createVat: 7 is not a bundle id"),
+        (format!("[\"{UNKNOWN}\",3]"), "createVat: options must be a record"),
+        (
+            format!("[\"{UNKNOWN}\",{{\"critical\":true}}]"),
+            "createVat: unknown options \"critical\"",
+        ),
+        (
+            format!("[\"{UNKNOWN}\",{{\"computrons\":\"+1001\"}}]"),
+            "createVat: computrons must be a natural of at most \"[1000n]\", not \"[1001n]\"",
+        ),
+        (
+            format!("[\"{UNKNOWN}\",{{\"computrons\":-1}}]"),
+            "createVat: computrons must be a natural of at most \"[1000n]\", not -1",
+        ),
+    ] {
+        assert_eq!(provisioner.refused(&alice, "createVat", &args), reason);
+    }
+    let sent = provisioner.send(&alice, "createVat", &format!("[\"{UNKNOWN}\"]"), &[]);
+    let error = json!({ "body": "#{\"#error\":\"no\",\"name\":\"Error\"}", "slots": [] });
+    let settled = provisioner.deliver(json!(["notify", [[sent[0][2]["result"], true, error]]]));
+    let reason = error_text(settled.last().unwrap());
+    assert_eq!(reason, format!("createVat: bundle \"{UNKNOWN}\" is not installed"));
+}
+
+#[test]
+fn before_bootstrap_nothing_can_be_created() {
+    let mut provisioner = Provisioner::start(Vatstore::default());
+    let alice = provisioner.account("alice");
+    let reason = provisioner.refused(&alice, "createVat", &format!("[\"{UNKNOWN}\"]"));
+    assert_eq!(reason, "the chain has not been bootstrapped");
+}
+
+#[test]
+fn names_belong_to_the_account_that_publishes_them() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let alice = provisioner.account("alice");
+    let bob = provisioner.account("bob");
+    let (name, _) = provisioner.ask(&alice, "publish", "[\"counter\",\"$0\"]", &["o-77"]);
+    assert_eq!(name, "\"alice/counter\"");
+    let again = provisioner.send(&alice, "publish", "[\"counter\",\"$0\"]", &["o-78"]);
+    assert_eq!(error_text(&again[0]), "publish: the name \"alice/counter\" is taken");
+    provisioner.ask(&bob, "publish", "[\"counter\",\"$0\"]", &["o-79"]);
+
+    let mut provisioner = Provisioner::start(Arc::clone(&provisioner.vatstore));
+    for (account, name, object) in
+        [(&alice, "counter", "o-77"), (&bob, "counter", "o-79"), (&bob, "alice/counter", "o-77")]
+    {
+        let (_, slots) = provisioner.ask(account, "lookup", &format!("[{name:?}]"), &[]);
+        assert_eq!(slots, [object]);
+    }
+    provisioner.ask(&alice, "unpublish", "[\"counter\"]", &[]);
+    for (account, method, args, reason) in [
+        (
+            &bob,
+            "lookup",
+            "[\"alice/counter\"]",
+            "lookup: nothing is published as \"alice/counter\"",
+        ),
+        (
+            &alice,
+            "unpublish",
+            "[\"counter\"]",
+            "unpublish: nothing is published as \"alice/counter\"",
+        ),
+        (&bob, "lookup", "[null]", "lookup: a name is a string, not null"),
+        (&bob, "publish", "[\"x\",\"y\"]", "publish: only an object can be published"),
+    ] {
+        assert_eq!(provisioner.refused(account, method, args), reason);
+    }
+    let reason = provisioner.refused(&bob, "publish", "[\"a/b\",1]");
+    assert!(reason.starts_with("publish: a name is 1 to 100 letters"), "{reason}");
+}
