@@ -22,7 +22,7 @@ use crate::{
     slog::{CrankType, Event, Slog},
     state::{State, get_record},
     stats::Stats,
-    worker::{Online, snapshot_if_due},
+    worker::{Online, Snapshot, snapshot_if_due},
 };
 
 /// Choices of this node alone; none is visible in the state.
@@ -246,14 +246,20 @@ impl<H: VatHost> Kernel<H> {
         let mut state = State::open(over, &mut stats, slog)?;
         let mut taken = Vec::new();
         for vat in crate::view::live_vats(state.over)? {
-            if snapshot_if_due(&mut state, &mut self.host, &mut self.online, vat, 2)? {
-                taken.push(vat);
+            match snapshot_if_due(&mut state, &mut self.host, &mut self.online, vat, 2)? {
+                Snapshot::NotDue => {}
+                Snapshot::Taken => taken.push(vat),
+                Snapshot::Failed(info) => state.terminate(vat, true, &info)?,
             }
         }
         state.postpone_refcounts();
+        let (stopped, doom) = (std::mem::take(&mut state.stopped), state.doom.take());
         finish_level(&mut state)?;
         save_stats(over, &stats)?;
         over.merge();
+        stopped.into_iter().for_each(|vat| self.stop(vat));
+        self.panic = doom;
+        self.insist_sound()?;
         Ok(taken)
     }
 
@@ -445,7 +451,7 @@ fn deliver_event<H: VatHost>(
     state.save()?;
     let stats = state.stats.clone();
     state.over.push();
-    let results = Crank { state, host, online }.process(event)?;
+    let mut results = Crank { state, host, online }.process(event)?;
     if results.abort {
         undo(state, &results, stats)?;
     } else {
@@ -453,7 +459,9 @@ fn deliver_event<H: VatHost>(
         state.over.merge();
         if let (Some(vat), false) = (results.delivered, results.upgraded) {
             let interval = state.globals().options.snapshot_interval;
-            snapshot_if_due(state, host, online, vat, interval)?;
+            if let Snapshot::Failed(info) = snapshot_if_due(state, host, online, vat, interval)? {
+                results.terminate.get_or_insert((vat, true, info));
+            }
         }
     }
     let CrankResults { delivered, computrons, meter, dirt, terminate, tell_vat_admin, .. } = results;

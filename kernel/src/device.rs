@@ -141,6 +141,10 @@ impl State<'_> {
                 self.change_meter(&id, |meter| meter.threshold = threshold)
             }
             "getMeter" => self.get_meter(&text(0, "meterID")?),
+            "createByBundle" => {
+                let id = self.install_inline(elements.first())?;
+                self.create_by_id(&id, elements.get(1), &parsed)
+            }
             "createByBundleID" => self.create_by_id(&text(0, "bundleID")?, elements.get(1), &parsed),
             "upgradeVat" => {
                 arity(4)?;
@@ -232,6 +236,25 @@ impl State<'_> {
             ("remaining".to_owned(), remaining),
             ("threshold".to_owned(), bigint(meter.threshold)),
         ])))
+    }
+
+    /// Installs the bundle that a vat hands over as a record, without telling anyone. Returns its id.
+    fn install_inline(&mut self, record: Option<&Json>) -> std::result::Result<String, Oops> {
+        let field = |name: &str| record.and_then(|record| record.field(name)?.as_text());
+        let json = serde_json::json!({
+            "moduleFormat": field("moduleFormat"),
+            "endoZipBase64": field("endoZipBase64"),
+            "endoZipBase64Sha512": field("endoZipBase64Sha512"),
+        });
+        let bundle = capstan_bundle::verify_json(json.to_string().as_bytes());
+        let bundle = bundle.map_or_else(|error| thrown(error.to_string()), Ok)?;
+        let key = keys::bundle(bundle.id());
+        let id = bundle.id().to_owned();
+        if self.over.get(&key)?.is_none() {
+            let hash = self.over.put_blob(bundle.into_zip());
+            self.put(&key, &hash)?;
+        }
+        Ok(id)
     }
 
     fn create_by_id(&mut self, bundle_id: &str, options: Option<&Json>, args: &Parsed) -> Called {

@@ -80,7 +80,7 @@ pub(crate) struct State<'a> {
 }
 
 /// A queue of krefs without duplicates.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct MaybeFree {
     order: VecDeque<KRef>,
     waiting: std::collections::BTreeSet<KRef>,

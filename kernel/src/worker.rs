@@ -9,7 +9,7 @@ use capstan_kernel_ports::{
 };
 
 use crate::{
-    capdata::KernelData,
+    capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
     ids::KRef,
     keys,
@@ -175,30 +175,51 @@ fn check_heap<H: VatHost>(host: &H, vat: VatId, position: u64, expected: Hash) -
     }
 }
 
-/// Takes a snapshot of the vat's heap if one is due: at the first when its span has `initial`
-/// entries, at later ones when it has `interval`. The vat brings out its dead first, for nothing.
+/// What came of looking whether a snapshot is due.
+pub(crate) enum Snapshot {
+    /// It was not.
+    NotDue,
+    /// It was taken.
+    Taken,
+    /// The vat failed to bring out its dead: it has to end, with this.
+    Failed(KernelData),
+}
+
+/// Takes a snapshot of the vat's heap if one is due: the first when its span has `snapshot_initial`
+/// entries, later ones when it has `interval`. The vat brings out its dead first, for nothing.
 pub(crate) fn snapshot_if_due<H: VatHost>(
     state: &mut State<'_>,
     host: &mut H,
     online: &mut Online,
     vat: VatId,
     interval: u64,
-) -> Result<bool> {
+) -> Result<Snapshot> {
     let record = state.vat(vat)?;
     let entries = record.span.entries();
     let initial = state.globals().options.snapshot_initial;
     let due = entries >= interval || (record.snapshot.is_none() && entries >= initial);
     if !due || !state.vat_config(vat)?.use_transcript {
-        return Ok(false);
+        return Ok(Snapshot::NotDue);
     }
+    state.save()?;
+    state.over.push();
+    let maybe_free = state.maybe_free.clone();
     let reap = Delivery::BringOutYourDead;
-    deliver(state, host, online, vat, &Delivery::BringOutYourDead, reap)?;
+    let status = deliver(state, host, online, vat, &Delivery::BringOutYourDead, reap)?;
+    if let Some(info) = status.illegal.or(status.error.map(|text| capdata::error(&text))) {
+        state.over.rollback();
+        state.reload()?;
+        state.maybe_free = maybe_free;
+        return Ok(Snapshot::Failed(info));
+    }
     let heap = host.heap(vat).map_or(Hash::default(), |(hash, _)| hash);
     state.append_entry(vat, &Entry::SaveSnapshot { heap })?;
     state.roll_span(vat)?;
     state.append_entry(vat, &Entry::LoadSnapshot { heap })?;
     state.update_vat(vat, |state| state.snapshot = Some((heap, state.span.start)))?;
-    Ok(true)
+    state.save()?;
+    state.over.merge();
+    Ok(Snapshot::Taken)
 }
 
 /// Hands the vat a translated delivery, and records it in the transcript.

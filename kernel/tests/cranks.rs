@@ -248,3 +248,20 @@ fn queries_see_what_the_kernel_did_not_change() {
     assert_eq!(view::kernel_status(&state).unwrap().crank_chain, chain, "an idle run left a trace");
     assert!(!view::is_busy(&state).unwrap());
 }
+
+#[test]
+fn a_vat_that_cannot_bring_out_its_dead_for_a_snapshot_ends() {
+    // The first snapshot is due at three entries: the worker's start, startVat and one message.
+    let factory = Box::new(|_, bundle: &str| match bundle {
+        "b1-undead" => Box::new(|delivery: &Delivery, _: &mut Caller<'_>| match delivery {
+            Delivery::BringOutYourDead => Err("they stay".to_owned()),
+            _ => Ok(()),
+        }) as Behaviour,
+        _ => idle(),
+    });
+    let (mut kernel, mut state) = kernel(&config("boot", &["boot", "undead"]), factory);
+    kernel.queue_to_vat_root(&mut state, "undead", go(), ResultPolicy::Ignore).unwrap();
+    run(&mut kernel, &mut state);
+    let VatStatus::Cleaned(ending) = status(&state, 3) else { panic!("the vat lives on") };
+    assert!(ending.info.contains("they stay"), "{}", ending.info);
+}
