@@ -30,6 +30,7 @@
 //! `reqwest` 0.11 with a second `hyper`, `rustls` and `ring`, its `websocket-client` a second `tungstenite` with TLS. A node's RPC
 //! is plain HTTP on the same machine or behind a proxy that does TLS. So requests go over `ureq` without TLS, and
 //! events over the `tungstenite` that the node uses for its own side.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bundle;
 mod client;
@@ -38,7 +39,6 @@ mod error;
 mod events;
 mod key;
 mod query;
-mod smallcaps;
 mod transport;
 mod tx;
 mod wallet;
@@ -54,4 +54,4 @@ pub use key::{DEV_MNEMONIC, DEV_NAMES, Key, KeyError};
 pub use query::{Account, MessageResult, Status};
 pub use tendermint::Hash;
 pub use tx::{SignedTx, SignerData, TxBuilder};
-pub use wallet::{Args, CreateVat, CreatedVat, TxOutcome, Wallet};
+pub use wallet::{Args, CreateVat, TxOutcome, Wallet};

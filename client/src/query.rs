@@ -57,6 +57,8 @@ pub struct MessageResult {
     /// The answer, or the reason of the rejection: smallcaps, with references of the account's channel. Empty while it
     /// is pending.
     pub value: proto::CapData,
+    /// The vat that a fulfilled `MsgCreateVat` made.
+    pub created_vat: Option<proto::CreatedVat>,
 }
 
 impl Client {
@@ -133,6 +135,7 @@ impl Client {
             promise: answer.promise,
             status: answer.status,
             value: answer.value.unwrap_or_default(),
+            created_vat: answer.created_vat,
         })
     }
 

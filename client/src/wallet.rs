@@ -15,13 +15,16 @@ use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 use tendermint::Hash;
 
-use crate::{Bundle, Client, ClientError, DENOM, Deadline, Key, MessageResult, SignerData, TxBuilder, smallcaps};
+use crate::{Bundle, Client, ClientError, DENOM, Deadline, Key, MessageResult, SignerData, TxBuilder};
 
 /// How long blocks and answers are waited for unless [`Wallet::with_timeout`] says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The application's code for a wrong sequence.
 const CODE_SEQUENCE: u32 = 12;
+
+/// What nodes say to a transaction that they have had.
+const KNOWN_TX: &str = "tx already exists in cache";
 
 /// What a transaction may need besides a bundle's bytes: body, signer, fee, signature, ids.
 const TX_OVERHEAD_BYTES: u64 = 4_096;
@@ -65,19 +68,6 @@ pub struct CreateVat {
     pub parameters: Option<Args>,
     /// The computrons bought into its meter; 0 is the chain's default.
     pub computrons: u64,
-}
-
-/// A vat that was created.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CreatedVat {
-    /// Its id, `vN`.
-    pub vat_id: String,
-    /// Its root object in the account's channel.
-    pub root: String,
-    /// Its admin object in the account's channel.
-    pub admin: String,
-    /// The transaction that asked for it.
-    pub hash: Hash,
 }
 
 impl TxOutcome {
@@ -166,7 +156,7 @@ impl Wallet {
     ///
     /// # Errors
     /// [`ClientError::NotCreated`] if the factory refuses or the vat fails, or as [`Wallet::submit`].
-    pub fn create_vat(&self, vat: &CreateVat) -> Result<CreatedVat, ClientError> {
+    pub fn create_vat(&self, vat: &CreateVat) -> Result<proto::CreatedVat, ClientError> {
         let message = proto::MsgCreateVat {
             owner: self.address().to_string(),
             bundle_id: vat.bundle_id.clone(),
@@ -175,12 +165,8 @@ impl Wallet {
             computrons: vat.computrons,
         };
         let result = self.submit_and_wait(&message)?;
-        let not_created =
-            || ClientError::NotCreated { status: result.status.clone(), value: result.value.body.clone() };
-        if result.status != "fulfilled" {
-            return Err(not_created());
-        }
-        CreatedVat::read(&result).ok_or_else(not_created)
+        let MessageResult { status, value, created_vat, .. } = result;
+        created_vat.ok_or(ClientError::NotCreated { status, value: value.body })
     }
 
     /// Sends `method(args)` to `target`, an object or promise of the account's channel, and waits for the answer. That
@@ -253,10 +239,7 @@ impl Wallet {
     pub fn submit(&self, tx: TxBuilder, declared_bytes: u64) -> Result<TxOutcome, ClientError> {
         let hash = match self.broadcast(&tx, declared_bytes) {
             // Another process has used the account: its sequence is asked for again, once.
-            Err(ClientError::Refused { code: CODE_SEQUENCE, .. }) => {
-                *self.signer() = None;
-                self.broadcast(&tx, declared_bytes)?
-            }
+            Err(error) if is_stale(&error) => self.broadcast(&tx, declared_bytes)?,
             other => other?,
         };
         let info = self.client.wait_tx(hash, Deadline::after(self.timeout))?;
@@ -318,7 +301,7 @@ impl Wallet {
         let sent = self.client.broadcast_sync(&signed);
         let used = match &sent {
             Ok(_) => 1,
-            Err(ClientError::Refused { code, .. }) if *code != CODE_SEQUENCE => 0,
+            Err(error @ ClientError::Refused { .. }) if !is_stale(error) => 0,
             // Whether the sequence was used is not known: it is asked for next time.
             Err(_) => return sent,
         };
@@ -346,17 +329,13 @@ impl Wallet {
     }
 }
 
-impl CreatedVat {
-    /// `{vatID, root, adminNode}`, the answer of the account's factory.
-    fn read(result: &MessageResult) -> Option<Self> {
-        let fields = smallcaps::record(&result.value)?;
-        let slots = &result.value.slots;
-        Some(Self {
-            vat_id: smallcaps::text(fields.get("vatID")?)?,
-            root: smallcaps::reference(fields.get("root")?, slots)?,
-            admin: smallcaps::reference(fields.get("adminNode")?, slots)?,
-            hash: result.hash,
-        })
+/// Whether the error says that the sequence was used already: by another transaction, or by one with the very same
+/// bytes.
+fn is_stale(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused { code, .. } => *code == CODE_SEQUENCE,
+        ClientError::Rpc { data, .. } => data == KNOWN_TX,
+        _ => false,
     }
 }
 

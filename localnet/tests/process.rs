@@ -1,4 +1,5 @@
 //! What happens to whole processes: a panic of the application ends the node, and a killed node goes on where it was.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

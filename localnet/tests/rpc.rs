@@ -1,4 +1,5 @@
 //! Every method of the JSON-RPC: its answer as `tendermint-rpc` reads it and as CometBFT writes it, and its errors.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

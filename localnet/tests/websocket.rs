@@ -1,4 +1,5 @@
 //! Calls and subscriptions over a WebSocket.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

@@ -6,7 +6,7 @@
 //! of every block; `gas` wants VALUE gas; `maxgas` sets the block's gas limit; `panic` panics;
 //! `slow` makes the block wait until [`TestApp::release`].
 
-#![allow(dead_code, unreachable_pub)] // shared by several test binaries, each of which uses a part
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)] // shared by several test binaries, each of which uses a part
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

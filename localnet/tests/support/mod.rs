@@ -1,6 +1,6 @@
 //! A running node and the clients that tests talk to it with.
 
-#![allow(dead_code, unreachable_pub)] // each test binary uses a part
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)] // each test binary uses a part
 
 pub mod app;
 
