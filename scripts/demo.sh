@@ -37,9 +37,9 @@ cat "$work/ready"
 CAPSTAN_NODE=$(field rpc <"$work/ready")
 export CAPSTAN_NODE
 
-run bundle examples/counter/vat-counter.js -o "$work/counter.json"
-run tx install-bundle "$work/counter.json" --from alice
-bundle=$("$capstan" bundle examples/counter/vat-counter.js -o "$work/counter.json" --json | field bundle_id)
+run bundle examples/counter/vat-counter.js -o "$work/counter.json" --json | tee "$work/bundle"
+bundle=$(tail -1 "$work/bundle" | field bundle_id)
+run tx install-bundle "$work/counter.json" --from alice --json
 
 printf '\n$ capstan tx create-vat %s --name counter --params '\''{"start":5}'\'' --from alice --json\n' "$bundle"
 "$capstan" tx create-vat "$bundle" --name counter --params '{"start":5}' --from alice --json | tee "$work/vat"
