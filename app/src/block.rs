@@ -14,7 +14,7 @@ use capstan_store::{Block, Snapshot};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::{
-    account,
+    account, activity,
     app::{Consensus, Stage},
     chain::{self, Chain, ChainRecord},
     events::event,
@@ -23,7 +23,6 @@ use crate::{
     fault::{Failure, NodeFault},
     genesis, record,
     results::{self, Settled},
-    spending,
 };
 
 /// What a block came to.
@@ -74,6 +73,14 @@ impl<H: VatHost> Consensus<H> {
         let over: &mut dyn Overlay = &mut block;
         let missing = || NodeFault::Damaged("there is no chain: InitChain was never called".to_owned());
         let chain = Chain::load(over)?.ok_or_else(missing)?;
+        let expected = match self.store.height() {
+            0 => chain.initial_height,
+            committed => committed + 1,
+        };
+        if height != expected {
+            let problem = format!("the engine asks for block {height}, the next one is {expected}");
+            return Err(NodeFault::Damaged(problem));
+        }
         let mut events = expiry::expire(over, height)?;
         let mut policy = block_policy(&chain.params);
         let mut report = self.run(over, &mut policy)?;
@@ -158,7 +165,7 @@ impl<H: VatHost> Consensus<H> {
         let mut events = Vec::new();
         for vat in changes.vats {
             events.extend(vat_events(&before, over, vat)?);
-            spending::note(&before, over, vat, height)?;
+            activity::note(&before, over, self.kernel.host(), vat, height)?;
         }
         for (remote, number) in changes.posted {
             events.extend(outbox_events(over, remote, number, height)?);

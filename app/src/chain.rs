@@ -19,6 +19,7 @@ pub(crate) struct ChainRecord {
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
     pub(crate) id: String,
+    pub(crate) initial_height: u64,
     pub(crate) params: Params,
 }
 
@@ -31,7 +32,8 @@ impl Chain {
         let damaged = |what: String| NodeFault::Damaged(format!("parameters: {what}"));
         let json = state.get(keys::PARAMS)?.ok_or_else(|| damaged("missing".to_owned()))?;
         let params = serde_json::from_slice(&json).map_err(|e| damaged(e.to_string()))?;
-        Ok(Some(Self { id: chain.chain_id, params }))
+        let ChainRecord { chain_id: id, initial_height } = chain;
+        Ok(Some(Self { id, initial_height, params }))
     }
 }
 

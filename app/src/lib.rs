@@ -7,6 +7,7 @@
 
 mod abci;
 pub mod account;
+mod activity;
 mod app;
 mod block;
 mod bundles;
@@ -24,7 +25,6 @@ pub mod query;
 mod record;
 pub mod results;
 pub mod smallcaps;
-mod spending;
 #[cfg(test)]
 mod testing;
 pub mod tx;

@@ -16,7 +16,7 @@ use super::{
     page::{Page, page_size},
     route::Form,
 };
-use crate::{proto, spending};
+use crate::{activity, proto};
 
 pub(super) fn list(state: &Snapshot, form: Form, page: &Page) -> Result<Reply, QueryError> {
     let after = match page.after.as_str() {
@@ -45,6 +45,11 @@ pub(super) fn stats(state: &Snapshot, form: Form, vat: VatId) -> Result<Reply, Q
         Some(id) => view::meter(state, id)?.map(|meter| meter.remaining),
         None => None,
     };
+    let activity = activity::get(state, vat)?.unwrap_or_default();
+    let (snapshot_hash, snapshot_position) = match record.snapshot {
+        Some((hash, position)) => (hash.to_string(), position),
+        None => (String::new(), 0),
+    };
     let answer = proto::QueryVatStatsResponse {
         vat_id: vat.to_string(),
         status: status(&record).to_owned(),
@@ -59,12 +64,12 @@ pub(super) fn stats(state: &Snapshot, form: Form, vat: VatId) -> Result<Reply, Q
         imports: holdings.imports,
         deliveries: record.deliveries,
         computrons_total: record.computrons,
-        computrons_last_block: spending::get(state, vat)?.map_or(0, |spent| spent.computrons),
+        computrons_last_block: activity.computrons,
         meter_remaining: remaining(meter.flatten()),
-        heap_bytes: 0,
-        heap_pages: 0,
-        snapshot_position: record.span.start,
-        snapshot_hash: String::new(),
+        heap_bytes: activity.heap_bytes,
+        heap_pages: activity.heap_bytes.div_ceil(PAGE_BYTES),
+        snapshot_position,
+        snapshot_hash,
         replay_debt: record.replay_debt,
         queue_depth: queue_depth(state, vat)?,
     };
@@ -132,6 +137,9 @@ fn is_for(state: &Snapshot, event: &RunQueueEvent, vat: VatId) -> Result<bool, Q
         | RunQueueEvent::CleanupTerminatedVat { vat: to, .. } => *to == vat,
     })
 }
+
+/// The size of the pages in which heaps are counted.
+const PAGE_BYTES: u64 = 4096;
 
 /// How far into each queue a vat's events are counted.
 const MAX_EVENTS: u64 = 1000;

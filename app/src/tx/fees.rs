@@ -3,7 +3,8 @@ use capstan_genesis::{Amount, Fees};
 use super::Action;
 
 /// What a transaction must pay at least: a price for itself, one for each byte that is stored (its own
-/// bytes, and those of the bundles that it declares, uncompressed) and one for each message.
+/// bytes, and those of the bundles that it declares, uncompressed) and one for each message. What is
+/// paid is burnt: it leaves the supply.
 pub fn required_fee(fees: &Fees, tx_bytes: usize, actions: &[Action]) -> Amount {
     let declared: u128 = actions.iter().map(|a| u128::from(a.declared_bytes())).sum();
     let stored = tx_bytes as u128 + declared;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use capstan_app::{App, AppOptions, FatalHandler, FatalReport, proto};
 use capstan_genesis::{Address, Genesis, GenesisBundle, Params};
 use capstan_kernel::NodeOptions;
+use capstan_kernel_ports::host::VatHost;
 use capstan_store::Store;
 use cosmrs::{
     Any,
@@ -148,8 +149,8 @@ pub fn wasm_id(module: &[u8]) -> String {
 }
 
 /// The application with a store in memory, and the reports of its end.
-pub struct Chain {
-    pub app: App<FakeHost>,
+pub struct Chain<H = FakeHost> {
+    pub app: App<H>,
     pub height: i64,
     pub fatal: Arc<Mutex<Vec<FatalReport>>>,
     pub deliveries: Arc<Mutex<u64>>,
@@ -206,6 +207,13 @@ impl Chain {
         let deliveries = host.deliveries.clone();
         let app = App::new(store, host, AppOptions { on_fatal, kernel, ..AppOptions::default() }).unwrap();
         Self { app, height, fatal, deliveries }
+    }
+}
+
+impl<H: VatHost + Send + 'static> Chain<H> {
+    /// A new application, whatever its host.
+    pub fn of(app: App<H>) -> Self {
+        Self { app, height: 0, fatal: Arc::default(), deliveries: Arc::default() }
     }
 
     pub fn init(&self, genesis: &Genesis) -> Vec<u8> {
