@@ -19,6 +19,7 @@ mod compile;
 pub mod cost;
 mod engine;
 mod error;
+mod exports;
 mod host;
 mod image;
 mod imports;

@@ -14,8 +14,8 @@ use capstan_kernel_ports::{
     host::{HostFault, Syscalls},
 };
 use wasmer::{
-    FunctionEnv, Global, Instance, InstantiationError, Memory, RuntimeError, Store, TypedFunction,
-    Value, sys::NativeEngineExt,
+    FunctionEnv, Global, Instance, InstantiationError, RuntimeError, Store, TypedFunction, Value,
+    sys::NativeEngineExt,
 };
 use wasmer_types::TrapCode;
 
@@ -26,7 +26,6 @@ use crate::{
     exports::{Exports, MovableStore, find_function, mutable_globals},
     image::{PAGE_BYTES, heap_hash, leaf},
     imports::{Env, Links, Stop, imports},
-    instrument,
     memory::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
 };
 

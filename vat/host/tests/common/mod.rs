@@ -1,6 +1,7 @@
 //! What the tests share: hosts, small workers in WAT, and somebody who answers syscalls.
 #![allow(dead_code)] // Each test binary uses a part of this.
 
+pub(crate) mod generate;
 pub(crate) mod javascript;
 
 use capstan_abi::{CapData, Delivery, Message, Syscall, SyscallData, SyscallResult};
