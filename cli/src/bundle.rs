@@ -37,11 +37,15 @@ impl BundleSource {
             bail!("there is no file {}", self.source.display());
         }
         if self.source.extension().is_some_and(|extension| extension == "wasm") {
-            return Err(usage("a wasm module needs no bundling; install it as it is: capstan tx install-bundle FILE.wasm"));
+            return Err(usage(
+                "a wasm module needs no bundling; install it as it is: capstan tx install-bundle FILE.wasm",
+            ));
         }
         let script = find_script(self.tools.as_deref())?;
         let source = self.source.display().to_string();
-        let done = progress::during(format!("bundling {source}"), || run_node(&script, &self.source, &self.output))?;
+        let done = progress::during(format!("bundling {source}"), || {
+            run_node(&script, &self.source, &self.output)
+        })?;
         if !done.status.success() {
             let said = String::from_utf8_lossy(&done.stderr);
             bail!("{source} cannot be bundled:\n{}", said.trim_end());
@@ -67,7 +71,9 @@ fn run_node(script: &Path, source: &Path, target: &Path) -> anyhow::Result<Proce
 
 /// The bundler, with its npm packages beside it.
 fn find_script(tools: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let named = tools.map(Path::to_owned).or_else(|| std::env::var_os("CAPSTAN_JS_TOOLS").map(PathBuf::from));
+    let named = tools
+        .map(Path::to_owned)
+        .or_else(|| std::env::var_os("CAPSTAN_JS_TOOLS").map(PathBuf::from));
     let dir = named.unwrap_or_else(|| PathBuf::from(CHECKOUT_TOOLS));
     let script = dir.join("bundle.mjs");
     if !script.is_file() {

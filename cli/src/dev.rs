@@ -57,7 +57,9 @@ impl Dev {
         let ready = ready(&genesis, &home, &url);
         output.either(&ready, &banner(&ready));
         if !rpc.ip().is_loopback() {
-            eprintln!("warning: {rpc} can be reached from other machines, and everybody knows the development keys");
+            eprintln!(
+                "warning: {rpc} can be reached from other machines, and everybody knows the development keys"
+            );
         }
         solo.wait()?;
         Ok(())
@@ -65,19 +67,30 @@ impl Dev {
 }
 
 fn init_logs(level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level)
-        .map_err(|error| failure::usage(format!("--log {level}: {error}; try warn, info or debug")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let filter = EnvFilter::try_new(level).map_err(|error| {
+        failure::usage(format!("--log {level}: {error}; try warn, info or debug"))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     Ok(())
 }
 
 fn listen_addr(text: &str) -> anyhow::Result<SocketAddr> {
     let text = text.trim_start_matches("tcp://").trim_start_matches("http://");
-    text.parse().map_err(|_| failure::usage(format!("--rpc {text:?} is no address; write IP:PORT, as in 127.0.0.1:26657")))
+    text.parse().map_err(|_| {
+        failure::usage(format!(
+            "--rpc {text:?} is no address; write IP:PORT, as in 127.0.0.1:26657"
+        ))
+    })
 }
 
 fn port_taken(rpc: SocketAddr) -> String {
-    format!("cannot listen on {rpc}; is another node running there? Choose another with --rpc IP:PORT (port 0: any)")
+    format!(
+        "cannot listen on {rpc}; is another node running there? Choose another with --rpc IP:PORT (port 0: any)"
+    )
 }
 
 /// Waits until the state can be queried.
@@ -98,7 +111,11 @@ fn stop_on_signals(stopper: Stopper) -> anyhow::Result<()> {
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut next = || runtime.block_on(async { tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} } });
+        let mut next = || {
+            runtime.block_on(async {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            })
+        };
         next();
         stopper.stop();
         next();
@@ -137,7 +154,13 @@ fn banner(ready: &Value) -> String {
             Key::dev_named(name).is_some_and(|key| key.address().to_string() == text("address"))
         });
         let whose = if known { "" } else { "  (no key built in)" };
-        lines.push(format!("{:<8} {}  {} {}{whose}", text("name"), text("address"), text("balance"), DENOM));
+        lines.push(format!(
+            "{:<8} {}  {} {}{whose}",
+            text("name"),
+            text("address"),
+            text("balance"),
+            DENOM
+        ));
     }
     lines.push("Anybody can sign for alice, bob and carol: this chain is for development. Ctrl-C stops it.".to_owned());
     lines.join("\n")

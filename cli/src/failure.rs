@@ -55,9 +55,15 @@ fn exit_code(error: &Error) -> u8 {
         return USAGE;
     }
     match client_error(error) {
-        Some(ClientError::Query { .. } | ClientError::Refused { .. } | ClientError::Failed { .. }) => REFUSED,
+        Some(
+            ClientError::Query { .. } | ClientError::Refused { .. } | ClientError::Failed { .. },
+        ) => REFUSED,
         Some(ClientError::BundleTooLarge { .. }) => REFUSED,
-        Some(ClientError::Unreachable { .. } | ClientError::Timeout { .. } | ClientError::Closed { .. }) => UNREACHABLE,
+        Some(
+            ClientError::Unreachable { .. }
+            | ClientError::Timeout { .. }
+            | ClientError::Closed { .. },
+        ) => UNREACHABLE,
         Some(ClientError::Url { .. }) => USAGE,
         _ => FAILED,
     }
@@ -89,7 +95,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_has_its_code() {
-        let refused = ClientError::Refused { codespace: "capstan".into(), code: 12, log: "why".into() };
+        let refused =
+            ClientError::Refused { codespace: "capstan".into(), code: 12, log: "why".into() };
         let unreachable = ClientError::Unreachable { addr: "a".into(), why: "b".into() };
         for (error, expected) in [
             (anyhow::anyhow!("anything"), FAILED),
@@ -107,6 +114,9 @@ mod tests {
         let io = std::io::Error::other("disk on fire");
         let error = Err::<(), _>(io).context("cannot write").unwrap_err();
         assert_eq!(chain(&error), "cannot write: disk on fire");
-        assert_eq!(chain(&error.context("cannot write: disk on fire")), "cannot write: disk on fire");
+        assert_eq!(
+            chain(&error.context("cannot write: disk on fire")),
+            "cannot write: disk on fire"
+        );
     }
 }

@@ -65,7 +65,10 @@ impl Init {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let path = path(common)?;
         if path.join(MARKER).exists() {
-            bail!("{} is a home already; remove it or choose another directory with --home", path.display());
+            bail!(
+                "{} is a home already; remove it or choose another directory with --home",
+                path.display()
+            );
         }
         let home = Home::open_or_make(path, &self.chain_id)?;
         let genesis = home.path.join(GENESIS);
@@ -82,7 +85,9 @@ pub(crate) fn path(common: &Common) -> anyhow::Result<PathBuf> {
     let named = common.home.clone().or_else(|| std::env::var_os("CAPSTAN_HOME").map(PathBuf::from));
     let user = || std::env::home_dir().map(|dir| dir.join(".capstan"));
     let path = named.filter(|path| !path.as_os_str().is_empty()).or_else(user);
-    path.ok_or_else(|| usage("there is no home directory; name one with --home DIR or CAPSTAN_HOME"))
+    path.ok_or_else(|| {
+        usage("there is no home directory; name one with --home DIR or CAPSTAN_HOME")
+    })
 }
 
 /// Where a home keeps its keys. The home need not be there.
@@ -94,7 +99,13 @@ pub(crate) fn keys_dir(common: &Common) -> anyhow::Result<PathBuf> {
 /// costs only time.
 pub(crate) fn cache_dir(home: &Path) -> PathBuf {
     let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let user = || Some(named("XDG_CACHE_HOME").or_else(|| Some(std::env::home_dir()?.join(".cache")))?.join("capstan"));
+    let user = || {
+        Some(
+            named("XDG_CACHE_HOME")
+                .or_else(|| Some(std::env::home_dir()?.join(".cache")))?
+                .join("capstan"),
+        )
+    };
     named("CAPSTAN_CACHE").or_else(user).unwrap_or_else(|| home.join("cache"))
 }
 
@@ -105,7 +116,8 @@ impl Home {
     /// Text for people: the directory cannot be used, holds something else or another version's home, or a node runs on
     /// it.
     pub(crate) fn open_or_make(path: PathBuf, chain_id: &str) -> anyhow::Result<Self> {
-        let unusable = || format!("cannot use {} as a home; choose another with --home DIR", path.display());
+        let unusable =
+            || format!("cannot use {} as a home; choose another with --home DIR", path.display());
         fs::create_dir_all(&path).with_context(unusable)?;
         let path = path.canonicalize().with_context(unusable)?;
         refuse_foreign(&path)?;
@@ -178,15 +190,23 @@ fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
 
 fn lock(path: &Path) -> anyhow::Result<File> {
     let file = path.join(LOCK);
-    let unusable = || format!("cannot write in {}; choose another home with --home DIR", path.display());
-    let lock = File::options().create(true).truncate(false).write(true).open(&file).with_context(unusable)?;
+    let unusable =
+        || format!("cannot write in {}; choose another home with --home DIR", path.display());
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&file)
+        .with_context(unusable)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => bail!(
             "another capstan runs on the home {}; stop it, or choose another home with --home DIR",
             path.display()
         ),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", file.display())),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", file.display()))
+        }
     }
 }
 
@@ -194,7 +214,8 @@ fn read_marker(path: &Path) -> anyhow::Result<Option<Marker>> {
     let file = path.join(MARKER);
     match fs::read(&file) {
         Ok(bytes) => {
-            let damaged = || format!("{} is damaged; choose another home with --home DIR", file.display());
+            let damaged =
+                || format!("{} is damaged; choose another home with --home DIR", file.display());
             serde_json::from_slice(&bytes).map(Some).with_context(damaged)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -213,7 +234,11 @@ fn make(path: &Path, chain_id: &str) -> anyhow::Result<()> {
 /// A chain with the development accounts and the system's vats, beginning now.
 fn dev_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
     let now = now()?;
-    let accounts: Vec<_> = DEV_NAMES.iter().zip(0_u32..).map(|(name, index)| (*name, Key::dev(index).address())).collect();
+    let accounts: Vec<_> = DEV_NAMES
+        .iter()
+        .zip(0_u32..)
+        .map(|(name, index)| (*name, Key::dev(index).address()))
+        .collect();
     let mut genesis = Genesis::dev(chain_id, &now, &accounts);
     let vat_admin = system_bundle(capstan_vat_system::vat_admin_bundle())?;
     let provisioner = system_bundle(capstan_vat_system::provisioner_bundle())?;
@@ -224,9 +249,13 @@ fn dev_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
 
 /// The time of day, RFC 3339.
 fn now() -> anyhow::Result<String> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .context("the clock is before 1970")?;
     let seconds = i64::try_from(since.as_secs()).context("the clock is out of range")?;
-    Ok(Time::from_unix_timestamp(seconds, since.subsec_nanos()).context("the clock is out of range")?.to_rfc3339())
+    Ok(Time::from_unix_timestamp(seconds, since.subsec_nanos())
+        .context("the clock is out of range")?
+        .to_rfc3339())
 }
 
 fn system_bundle(json: &[u8]) -> anyhow::Result<GenesisBundle> {

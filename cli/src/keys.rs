@@ -10,15 +10,17 @@ use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::Common;
 use crate::failure::usage;
 use crate::home::{keys_dir, write_whole};
 use crate::output::Output;
-use crate::Common;
 
 /// `capstan keys`.
 #[derive(Subcommand, Debug)]
-#[command(after_help = "The keys alice, bob and carol are built in: they come from a mnemonic that everybody knows.\n\
-    Files in HOME/keys are not encrypted. This keyring is for development and tests.")]
+#[command(
+    after_help = "The keys alice, bob and carol are built in: they come from a mnemonic that everybody knows.\n\
+    Files in HOME/keys are not encrypted. This keyring is for development and tests."
+)]
 pub(crate) enum Keys {
     /// Make a new key and print its mnemonic, once.
     #[command(after_help = "Example: capstan keys add dave")]
@@ -75,7 +77,9 @@ impl Keys {
                 let rows = list(&dir)?;
                 output.list(&Value::Array(rows.clone()), &rows, &["name", "address", "kind"]);
             }
-            Self::Show { name } => output.record(&shown(&name, &load(&dir, &name)?.address(), kind(&name))),
+            Self::Show { name } => {
+                output.record(&shown(&name, &load(&dir, &name)?.address(), kind(&name)))
+            }
             Self::Import { name, index } => {
                 let file = free_file(&dir, &name)?;
                 let key = read_secret(index)?;
@@ -137,7 +141,8 @@ fn load(dir: &Path, name: &str) -> anyhow::Result<Key> {
 }
 
 fn store(file: &Path, name: &str, key: &Key) -> anyhow::Result<()> {
-    let record = KeyFile { name: name.to_owned(), address: key.address(), secret: key.secret_hex() };
+    let record =
+        KeyFile { name: name.to_owned(), address: key.address(), secret: key.secret_hex() };
     let write = || -> io::Result<()> {
         if let Some(dir) = file.parent() {
             make_private_dir(dir)?;
@@ -175,7 +180,11 @@ fn read_secret(index: u32) -> anyhow::Result<Key> {
     io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
     let text = text.trim();
     let key = match text.split_whitespace().count() {
-        0 => return Err(usage("standard input is empty; give a mnemonic or a secret, as in: … import dave < FILE")),
+        0 => {
+            return Err(usage(
+                "standard input is empty; give a mnemonic or a secret, as in: … import dave < FILE",
+            ));
+        }
         1 => Key::from_hex(text)?,
         _ => Key::from_mnemonic(text, index)?,
     };
@@ -186,7 +195,9 @@ fn read_secret(index: u32) -> anyhow::Result<Key> {
 fn free_file(dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
     check_name(name)?;
     if DEV_NAMES.contains(&name) {
-        return Err(usage(format!("{name} is a development key (of the mnemonic {DEV_MNEMONIC:?}); choose another name")));
+        return Err(usage(format!(
+            "{name} is a development key (of the mnemonic {DEV_MNEMONIC:?}); choose another name"
+        )));
     }
     let file = file_of(dir, name);
     if file.exists() {
@@ -201,7 +212,9 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     if (1..=32).contains(&name.len()) && name.bytes().all(allowed) {
         return Ok(());
     }
-    Err(usage(format!("{name:?} cannot be a key's name: 1 to 32 lower-case letters, digits, '-' and '_'")))
+    Err(usage(format!(
+        "{name:?} cannot be a key's name: 1 to 32 lower-case letters, digits, '-' and '_'"
+    )))
 }
 
 fn file_of(dir: &Path, name: &str) -> PathBuf {
@@ -242,7 +255,8 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&keys), mode(&file_of(&keys, "dave"))), (0o700, 0o600));
         assert_eq!(load(&keys, "dave").unwrap().secret_hex(), key.secret_hex());
-        let names: Vec<Value> = list(&keys).unwrap().iter().map(|row| row["name"].clone()).collect();
+        let names: Vec<Value> =
+            list(&keys).unwrap().iter().map(|row| row["name"].clone()).collect();
         assert_eq!(names, ["alice", "bob", "carol", "dave"]);
         assert!(free_file(&keys, "dave").is_err());
     }
@@ -254,8 +268,12 @@ mod tests {
             let error = load(dir.path(), name).unwrap_err().to_string();
             assert!(error.contains("cannot be a key's name"), "{error}");
         }
-        assert!(free_file(dir.path(), "alice").unwrap_err().to_string().contains("development key"));
-        assert!(load(dir.path(), "dave").unwrap_err().to_string().contains("capstan keys add dave"));
+        assert!(
+            free_file(dir.path(), "alice").unwrap_err().to_string().contains("development key")
+        );
+        assert!(
+            load(dir.path(), "dave").unwrap_err().to_string().contains("capstan keys add dave")
+        );
         let other = Key::dev(1).address();
         let swapped = json!({"name": "dave", "address": other, "secret": Key::dev(0).secret_hex()});
         fs::write(file_of(dir.path(), "dave"), swapped.to_string()).unwrap();

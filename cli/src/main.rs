@@ -83,8 +83,8 @@ Example, in two terminals:
   capstan dev
   capstan bundle counter.js -o counter.json
   capstan tx install-bundle counter.json --from alice
-  capstan tx create-vat b1-… --name counter --params '{\"start\":5}' --from alice
-  capstan tx send ro-52 increment 2 --from alice
+  capstan tx create-vat counter.json --name counter --params '{\"start\":5}' --from alice
+  capstan tx send ro-53 increment 2 --from alice
   capstan query vats
 
 Exit codes:

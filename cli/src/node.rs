@@ -31,7 +31,9 @@ pub(crate) fn start(home: &Home, rpc: SocketAddr, progress: &Progress) -> anyhow
 fn open_host(home: &Home, progress: &Progress) -> anyhow::Result<WasmHost> {
     let engine = JsEngine {
         worker_wasm: capstan_vat_js::worker().to_vec(),
-        boot_scripts: capstan_vat_js::boot_scripts().map(|(name, source)| (name.to_owned(), source.to_vec())).into(),
+        boot_scripts: capstan_vat_js::boot_scripts()
+            .map(|(name, source)| (name.to_owned(), source.to_vec()))
+            .into(),
     };
     let options = HostOptions { cache_dir: Some(cache_dir(&home.path)), ..HostOptions::default() };
     Ok(WasmHost::open(engine, options, &|step| progress.step(step))?)

@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
+use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use serde_json::{Map, Value};
 
 use crate::passable;
@@ -25,12 +25,14 @@ impl Output {
         self.json
     }
 
-    /// A result: the JSON itself, or its fields and values in a table.
+    /// A result: the JSON itself, or its fields and values in a table. There, bundles' ids are cut short.
     pub(crate) fn record(self, value: &Value) {
-        match value {
-            Value::Object(fields) if !self.json => say(&fields_table(fields).to_string()),
-            _ => self.json_line(value),
-        }
+        self.fields(value, short);
+    }
+
+    /// The same with bundles' ids in full length.
+    pub(crate) fn whole_record(self, value: &Value) {
+        self.fields(value, str::to_owned);
     }
 
     /// A result that is a list of records: the JSON itself, or a line a record with these columns.
@@ -44,7 +46,7 @@ impl Output {
         let mut table = new_table();
         table.set_header(columns.iter().map(|name| words(name)));
         for row in rows {
-            table.add_row(columns.iter().map(|name| short(&text(name, &row[*name]))));
+            table.add_row(columns.iter().map(|name| cut(&short(&text(name, &row[*name])))));
         }
         say(&table.to_string());
     }
@@ -52,6 +54,13 @@ impl Output {
     /// A result that has a text of its own for people.
     pub(crate) fn either(self, value: &Value, text: &str) {
         if self.json { self.json_line(value) } else { say(text) }
+    }
+
+    fn fields(self, value: &Value, shape: fn(&str) -> String) {
+        match value {
+            Value::Object(fields) if !self.json => say(&fields_table(fields, shape).to_string()),
+            _ => self.json_line(value),
+        }
     }
 
     fn json_line(self, value: &Value) {
@@ -70,18 +79,13 @@ fn new_table() -> Table {
     table
 }
 
-fn fields_table(fields: &Map<String, Value>) -> Table {
+fn fields_table(fields: &Map<String, Value>, shape: fn(&str) -> String) -> Table {
     let mut table = new_table();
     for (name, value) in fields {
         // An empty text says that there is none.
         if value.as_str() != Some("") {
-            table.add_row([words(name), text(name, value)]);
+            table.add_row([words(name), shape(&text(name, value))]);
         }
-    }
-    if let Some(column) = table.column_mut(1)
-        && fields.values().all(|value| value.is_number() || value.is_string())
-    {
-        column.set_cell_alignment(CellAlignment::Left);
     }
     table
 }
@@ -113,10 +117,21 @@ fn text(name: &str, value: &Value) -> String {
         Value::Bool(false) => "no".to_owned(),
         Value::Object(fields) if fields.contains_key("body") && fields.contains_key("slots") => {
             let slots = fields["slots"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            passable::decode(fields["body"].as_str().unwrap_or_default(), &slots.collect::<Vec<_>>()).to_string()
+            passable::decode(
+                fields["body"].as_str().unwrap_or_default(),
+                &slots.collect::<Vec<_>>(),
+            )
+            .to_string()
         }
-        Value::Array(items) => items.iter().map(|item| text(name, item)).collect::<Vec<_>>().join("\n"),
-        other => other.to_string(),
+        Value::Array(items) => {
+            items.iter().map(|item| text(name, item)).collect::<Vec<_>>().join("\n")
+        }
+        Value::Object(fields) => {
+            let line = |(name, value): (&String, &Value)| {
+                format!("{}: {}", words(name), text(name, value))
+            };
+            fields.iter().map(line).collect::<Vec<_>>().join("\n")
+        }
     }
 }
 
@@ -144,12 +159,25 @@ fn grouped(digits: &str) -> String {
 /// A bundle's id in a list, cut short: the whole one is 131 characters.
 fn short(text: &str) -> String {
     match text.split_at_checked(15) {
-        Some((head, rest)) if rest.len() > 40 && (head.starts_with("b1-") || head.starts_with("w1-")) => {
+        Some((head, rest))
+            if rest.len() > 40 && (head.starts_with("b1-") || head.starts_with("w1-")) =>
+        {
             format!("{head}…")
         }
         _ => text.to_owned(),
     }
 }
+
+/// A cell of a list, cut to what a terminal shows.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(CELL_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// How many characters a cell of a list has at most.
+const CELL_CHARS: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -163,7 +191,10 @@ mod tests {
         assert_eq!(words("vat_id"), "vat id");
         assert_eq!(grouped("1234567"), "1,234,567");
         assert_eq!(grouped("-123456"), "-123,456");
-        assert_eq!((grouped("1234").as_str(), grouped("unlimited").as_str()), ("1234", "unlimited"));
+        assert_eq!(
+            (grouped("1234").as_str(), grouped("unlimited").as_str()),
+            ("1234", "unlimited")
+        );
     }
 
     #[test]

@@ -77,9 +77,9 @@ fn to_smallcaps(value: &Value, slots: &mut Vec<String>) -> anyhow::Result<Value>
             }
             value.clone()
         }
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| to_smallcaps(item, slots)).collect::<Result<_, _>>()?)
-        }
+        Value::Array(items) => Value::Array(
+            items.iter().map(|item| to_smallcaps(item, slots)).collect::<Result<_, _>>()?,
+        ),
         Value::Object(fields) => match marked(fields, slots)? {
             Some(special) => special,
             None => record_to_smallcaps(fields, slots)?,
@@ -88,14 +88,19 @@ fn to_smallcaps(value: &Value, slots: &mut Vec<String>) -> anyhow::Result<Value>
     })
 }
 
-fn record_to_smallcaps(fields: &Map<String, Value>, slots: &mut Vec<String>) -> anyhow::Result<Value> {
+fn record_to_smallcaps(
+    fields: &Map<String, Value>,
+    slots: &mut Vec<String>,
+) -> anyhow::Result<Value> {
     let mut record = Map::new();
     for (name, value) in fields {
         let name = match name.strip_prefix('@') {
             Some(rest) if rest.starts_with('@') => escaped(rest),
             Some(_) => {
                 let known = "@bigint, @symbol, @number, @error, @tag and @undefined";
-                return Err(usage(format!("{name:?} is not one of {known}; for such a name write \"@{name}\"")));
+                return Err(usage(format!(
+                    "{name:?} is not one of {known}; for such a name write \"@{name}\""
+                )));
             }
             None => escaped(name),
         };
@@ -116,7 +121,9 @@ fn marked(fields: &Map<String, Value>, slots: &mut Vec<String>) -> anyhow::Resul
         let payload = to_smallcaps(fields.get("payload").unwrap_or(&Value::Null), slots)?;
         return Ok(Some(json!({"#tag": escaped(tag), "payload": payload})));
     }
-    let Some((name, value)) = fields.iter().next().filter(|_| fields.len() == 1) else { return Ok(None) };
+    let Some((name, value)) = fields.iter().next().filter(|_| fields.len() == 1) else {
+        return Ok(None);
+    };
     let text = value.as_str().unwrap_or_default();
     Ok(Some(Value::String(match name.as_str() {
         "@bigint" if is_integer(text) => match text.strip_prefix('-') {
@@ -208,7 +215,9 @@ fn at_escaped(text: &str) -> String {
 
 fn is_integer(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'))
+    !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && (digits == "0" || !digits.starts_with('0'))
 }
 
 #[cfg(test)]
@@ -221,8 +230,22 @@ mod tests {
 
     #[test]
     fn arguments_are_json_or_strings_or_bigints_or_references() {
-        let encoded = arguments(&["1", "true", "null", "two words", "-7n", "7n", r#"{"a":[1.5]}"#, "@ro-51", "#x", "@@x"]);
-        assert_eq!(encoded.body, r##"[1,true,null,"two words","-7","+7",{"a":[1.5]},"$0","!#x","@x"]"##);
+        let encoded = arguments(&[
+            "1",
+            "true",
+            "null",
+            "two words",
+            "-7n",
+            "7n",
+            r#"{"a":[1.5]}"#,
+            "@ro-51",
+            "#x",
+            "@@x",
+        ]);
+        assert_eq!(
+            encoded.body,
+            r##"[1,true,null,"two words","-7","+7",{"a":[1.5]},"$0","!#x","@x"]"##
+        );
         assert_eq!(encoded.slots, ["ro-51"]);
         assert_eq!(arguments(&[]).body, "[]");
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::failure::usage;
 use crate::output::Output;
-use crate::tx::NodeArgs;
+use crate::tx::{NodeArgs, bundle_id};
 use crate::{Common, keys};
 
 /// `capstan query`.
@@ -44,10 +44,13 @@ enum Question {
         page: Page,
     },
     /// An installed bundle.
-    #[command(after_help = "Example: capstan query bundle b1-…")]
+    #[command(
+        after_help = "Examples:\n  capstan query bundle b1-…\n  capstan query bundle counter.json"
+    )]
     Bundle {
-        /// The bundle's id.
-        id: String,
+        /// The bundle's id, or its file.
+        #[arg(value_name = "BUNDLE")]
+        bundle: String,
     },
     /// An upload under way: which pieces are missing.
     #[command(after_help = "Example: capstan query upload 3f…")]
@@ -84,7 +87,9 @@ enum Question {
         limit: u32,
     },
     /// A promise, by the kernel's name or an account's.
-    #[command(after_help = "Examples:\n  capstan query promise kp40\n  capstan query promise rp+1 --account alice")]
+    #[command(
+        after_help = "Examples:\n  capstan query promise kp40\n  capstan query promise rp+1 --account alice"
+    )]
     Promise {
         /// kpN; or the account's own reference, with --account.
         #[arg(value_name = "REF")]
@@ -93,7 +98,9 @@ enum Question {
         holder: HolderArgs,
     },
     /// An object, by the kernel's name or an account's.
-    #[command(after_help = "Examples:\n  capstan query object ko20\n  capstan query object ro-51 --account alice")]
+    #[command(
+        after_help = "Examples:\n  capstan query object ko20\n  capstan query object ro-51 --account alice"
+    )]
     Object {
         /// koN; or the account's own reference, with --account.
         #[arg(value_name = "REF")]
@@ -165,17 +172,32 @@ impl Query {
         match self.question {
             Question::Status => asker.status(),
             Question::Params => asker.params(),
-            Question::Account { account: text } => asker.record(&format!("accounts/{}", account(&text)?)),
+            Question::Account { account: text } => {
+                asker.record(&format!("accounts/{}", account(&text)?))
+            }
             Question::Outbox { account: text, page } => {
                 let path = page.of(&format!("accounts/{}/outbox", account(&text)?));
                 asker.list(&path, "entries", &["number", "deliveryJson"])
             }
-            Question::Bundle { id } => asker.record(&format!("bundles/{id}")),
+            Question::Bundle { bundle } => {
+                let answer = asker.ask(&format!("bundles/{}", bundle_id(&bundle)?))?;
+                output.whole_record(&answer);
+                Ok(())
+            }
             Question::Upload { id } => asker.record(&format!("uploads/{id}")),
             Question::Vats { page } => asker.list(
                 &page.of("vats"),
                 "vats",
-                &["vatId", "name", "status", "bundleId", "incarnation", "critical", "dynamic", "meterId"],
+                &[
+                    "vatId",
+                    "name",
+                    "status",
+                    "bundleId",
+                    "incarnation",
+                    "critical",
+                    "dynamic",
+                    "meterId",
+                ],
             ),
             Question::Vat { vat } => asker.record(&format!("vats/{vat}")),
             Question::VatStats { vat } => asker.record(&format!("vats/{vat}/stats")),
@@ -190,7 +212,11 @@ impl Query {
             Question::Clist { endpoint, page } => {
                 let known = ["v", "d", "r"].iter().any(|kind| is_numbered(&endpoint, kind));
                 let endpoint = if known { endpoint } else { account(&endpoint)?.to_string() };
-                asker.list(&page.of(&format!("clists/{endpoint}")), "entries", &["kref", "eref", "reachable"])
+                asker.list(
+                    &page.of(&format!("clists/{endpoint}")),
+                    "entries",
+                    &["kref", "eref", "reachable"],
+                )
             }
             Question::Meter { meter } => asker.record(&format!("meters/{meter}")),
             Question::Result { hash, index } => asker.record(&format!("txs/{hash}/{index}")),
@@ -247,9 +273,13 @@ impl Asker {
     }
 
     fn tx(&self, hash: &str) -> anyhow::Result<()> {
-        let parsed = hash.parse().map_err(|_| usage(format!("{hash:?} is not a transaction's hash: 64 hex digits")))?;
+        let parsed = hash
+            .parse()
+            .map_err(|_| usage(format!("{hash:?} is not a transaction's hash: 64 hex digits")))?;
         let Some(tx) = self.client.tx(parsed)? else {
-            anyhow::bail!("no block has the transaction {hash}; it may still wait, or it was refused");
+            anyhow::bail!(
+                "no block has the transaction {hash}; it may still wait, or it was refused"
+            );
         };
         self.output.record(&json!({
             "tx_hash": tx.hash,
@@ -281,13 +311,20 @@ impl Asker {
     }
 
     /// The kernel's name of what an account calls `reference`.
-    fn kref(&self, common: &Common, reference: &str, holder: &HolderArgs) -> anyhow::Result<String> {
+    fn kref(
+        &self,
+        common: &Common,
+        reference: &str,
+        holder: &HolderArgs,
+    ) -> anyhow::Result<String> {
         let reference = reference.strip_prefix('@').unwrap_or(reference);
         if !reference.starts_with('r') {
             return Ok(reference.to_owned());
         }
         let Some(account) = &holder.account else {
-            return Err(usage(format!("{reference} is an account's own reference: say whose, as in --account alice")));
+            return Err(usage(format!(
+                "{reference} is an account's own reference: say whose, as in --account alice"
+            )));
         };
         let address = keys::find_address(common, account)?;
         let mut after = String::new();
@@ -300,7 +337,9 @@ impl Asker {
             }
             after = page["next"].as_str().unwrap_or_default().to_owned();
             if after.is_empty() {
-                anyhow::bail!("{account} does not hold {reference} (any more); `capstan query clist {account}` lists what it holds");
+                anyhow::bail!(
+                    "{account} does not hold {reference} (any more); `capstan query clist {account}` lists what it holds"
+                );
             }
         }
     }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use capstan_client::{Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, MessageResult, TxOutcome, Wallet};
+use capstan_client::{
+    Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, MessageResult, TxOutcome, Wallet,
+};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -49,10 +51,13 @@ enum Action {
         file: PathBuf,
     },
     /// Create a vat from an installed bundle; prints its id, root object and admin object.
-    #[command(after_help = "Example: capstan tx create-vat b1-… --name counter --params '{\"start\":5}' --from alice")]
+    #[command(
+        after_help = "Example: capstan tx create-vat counter.json --name counter --params '{\"start\":5}' --from alice"
+    )]
     CreateVat {
-        /// The bundle's id.
-        bundle_id: String,
+        /// The bundle: its id, or its file (which must be installed too).
+        #[arg(value_name = "BUNDLE")]
+        bundle: String,
         /// A name for people; it need not be unique.
         #[arg(long, default_value = "")]
         name: String,
@@ -79,7 +84,9 @@ enum Action {
         no_wait: bool,
     },
     /// End a vat by its admin object.
-    #[command(after_help = "Example: capstan tx terminate-vat ro-53 --reason '\"not needed any more\"' --from alice")]
+    #[command(
+        after_help = "Example: capstan tx terminate-vat ro-53 --reason '\"not needed any more\"' --from alice"
+    )]
     TerminateVat {
         /// The vat's admin object, as create-vat printed it.
         #[arg(value_name = "REF")]
@@ -114,14 +121,19 @@ enum Action {
 impl NodeArgs {
     /// A client of the node.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        let named = self.node.clone().or_else(|| std::env::var("CAPSTAN_NODE").ok().filter(|url| !url.is_empty()));
+        let named = self
+            .node
+            .clone()
+            .or_else(|| std::env::var("CAPSTAN_NODE").ok().filter(|url| !url.is_empty()));
         Ok(Client::new(named.as_deref().unwrap_or("http://127.0.0.1:26657"))?)
     }
 }
 
 impl Tx {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
-        let name = self.from.ok_or_else(|| usage("who signs? Give a key with --from, as in --from alice"))?;
+        let name = self
+            .from
+            .ok_or_else(|| usage("who signs? Give a key with --from, as in --from alice"))?;
         let key = keys::find(common, &name)?;
         let client = self.node.client()?;
         let sender = Sender {
@@ -130,21 +142,29 @@ impl Tx {
         };
         match self.action {
             Action::InstallBundle { file } => sender.install_bundle(&file),
-            Action::CreateVat { bundle_id, name, params, computrons } => {
+            Action::CreateVat { bundle, name, params, computrons } => {
+                let bundle_id = bundle_id(&bundle)?;
                 let parameters = params.map(|text| encode_json("--params", &text)).transpose()?;
                 sender.create_vat(&CreateVat { bundle_id, name, parameters, computrons })
             }
-            Action::Send { target, method, args, no_wait } => sender.send(&target, &method, &args, no_wait),
+            Action::Send { target, method, args, no_wait } => {
+                sender.send(&target, &method, &args, no_wait)
+            }
             Action::TerminateVat { admin, reason } => {
                 let reason = reason.map(|text| encode_json("--reason", &text)).transpose()?;
                 let wait = format!("waiting for the end of the vat of {admin}");
-                sender.answered(&during(wait, || sender.wallet.terminate_vat(reference(&admin), reason.as_ref()))?)
+                sender.answered(&during(wait, || {
+                    sender.wallet.terminate_vat(reference(&admin), reason.as_ref())
+                })?)
             }
             Action::Drop { refs } => {
-                let refs: Vec<String> = refs.iter().map(|text| reference(text).to_owned()).collect();
+                let refs: Vec<String> =
+                    refs.iter().map(|text| reference(text).to_owned()).collect();
                 sender.done(&during(BLOCK, || sender.wallet.drop_refs(&refs))?)
             }
-            Action::Ack { through } => sender.done(&during(BLOCK, || sender.wallet.acknowledge(through))?),
+            Action::Ack { through } => {
+                sender.done(&during(BLOCK, || sender.wallet.acknowledge(through))?)
+            }
             Action::Transfer { to, amount } => {
                 let to = keys::find_address(common, &to)?;
                 let amount = coins(&amount)?;
@@ -167,7 +187,7 @@ impl Sender {
         let size = bundle.bytes.len();
         let wait = format!("installing {shown} ({size} bytes)");
         let outcome = during(wait, || self.wallet.install_bundle(&bundle))?;
-        self.output.record(&json!({
+        self.output.whole_record(&json!({
             "bundle_id": bundle.id,
             "bytes": size,
             "tx_hash": outcome.hash,
@@ -178,13 +198,17 @@ impl Sender {
 
     fn create_vat(&self, vat: &CreateVat) -> anyhow::Result<()> {
         let wait = "waiting for the vat to be created";
-        let created = during(wait, || self.wallet.create_vat(vat)).map_err(|error| match error {
-            ClientError::NotCreated { status, value } => {
-                let none: [&str; 0] = [];
-                anyhow!("the vat was not created; the factory's answer was {status}: {}", passable::decode(&value, &none))
-            }
-            other => other.into(),
-        })?;
+        let created =
+            during(wait, || self.wallet.create_vat(vat)).map_err(|error| match error {
+                ClientError::NotCreated { status, value } => {
+                    let none: [&str; 0] = [];
+                    anyhow!(
+                        "the vat was not created; the factory's answer was {status}: {}",
+                        passable::decode(&value, &none)
+                    )
+                }
+                other => other.into(),
+            })?;
         self.output.record(&json!({
             "vat_id": created.vat_id,
             "root": created.root,
@@ -194,7 +218,13 @@ impl Sender {
         Ok(())
     }
 
-    fn send(&self, target: &str, method: &str, args: &[String], no_wait: bool) -> anyhow::Result<()> {
+    fn send(
+        &self,
+        target: &str,
+        method: &str,
+        args: &[String],
+        no_wait: bool,
+    ) -> anyhow::Result<()> {
         let (target, args) = (reference(target), arguments(passable::encode_arguments(args)?));
         if no_wait {
             return self.done(&during(BLOCK, || self.wallet.send_only(target, method, &args))?);
@@ -228,6 +258,22 @@ impl Sender {
     }
 }
 
+/// The id of a bundle that is named by it or by a file.
+///
+/// # Errors
+/// The text is neither.
+pub(crate) fn bundle_id(text: &str) -> anyhow::Result<String> {
+    if text.starts_with("b1-") || text.starts_with("w1-") {
+        return Ok(text.to_owned());
+    }
+    match std::fs::read(text) {
+        Ok(bytes) => Ok(Bundle::from_file_bytes(&bytes).with_context(|| text.to_owned())?.id),
+        Err(error) => Err(usage(format!(
+            "{text:?} is neither a bundle's id (b1-…, w1-…) nor a file: {error}"
+        ))),
+    }
+}
+
 /// A reference with or without the `@` that it has inside arguments.
 fn reference(text: &str) -> &str {
     text.strip_prefix('@').unwrap_or(text)
@@ -238,7 +284,8 @@ fn arguments(Encoded { body, slots }: Encoded) -> Args {
 }
 
 fn encode_json(what: &str, text: &str) -> anyhow::Result<Args> {
-    let value: Value = serde_json::from_str(text).map_err(|error| usage(format!("{what} is not JSON: {error}")))?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| usage(format!("{what} is not JSON: {error}")))?;
     Ok(arguments(passable::encode(&value)?))
 }
 
