@@ -60,27 +60,9 @@ impl<H: VatHost> Consensus<H> {
 
     /// Executes a block on top of what is committed (or of genesis). Nothing is written.
     pub(crate) fn finalize(&mut self, height: u64, txs: &[impl AsRef<[u8]>]) -> Result<Executed, NodeFault> {
-        let mut block = match std::mem::replace(&mut self.stage, Stage::Committed) {
-            Stage::Genesis(block) => *block,
-            Stage::Committed => self.store.begin_block(),
-            Stage::Finalized { prepared, .. } => {
-                // The engine executes the block again: what the vats in memory have seen never was.
-                self.store.discard(*prepared);
-                self.kernel.evict_all();
-                self.store.begin_block()
-            }
-        };
+        let mut block = self.open_block();
         let over: &mut dyn Overlay = &mut block;
-        let missing = || NodeFault::Damaged("there is no chain: InitChain was never called".to_owned());
-        let chain = Chain::load(over)?.ok_or_else(missing)?;
-        let expected = match self.store.height() {
-            0 => chain.initial_height,
-            committed => committed + 1,
-        };
-        if height != expected {
-            let problem = format!("the engine asks for block {height}, the next one is {expected}");
-            return Err(NodeFault::Damaged(problem));
-        }
+        let chain = self.next_chain(over, height)?;
         let mut events = expiry::expire(over, height)?;
         let mut policy = block_policy(&chain.params);
         let mut report = self.run(over, &mut policy)?;
@@ -102,6 +84,35 @@ impl<H: VatHost> Consensus<H> {
         let root = prepared.root();
         self.stage = Stage::Finalized { height, prepared: Box::new(prepared) };
         Ok(Executed { events, results, root })
+    }
+
+    /// The block to execute next, over what is committed or on top of genesis.
+    fn open_block(&mut self) -> Block {
+        match std::mem::replace(&mut self.stage, Stage::Committed) {
+            Stage::Genesis(block) => *block,
+            Stage::Committed => self.store.begin_block(),
+            Stage::Finalized { prepared, .. } => {
+                // The engine executes the block again: what the vats in memory have seen never was.
+                self.store.discard(*prepared);
+                self.kernel.evict_all();
+                self.store.begin_block()
+            }
+        }
+    }
+
+    /// The chain, of which the next block must be the one at `height`.
+    fn next_chain(&self, over: &dyn Overlay, height: u64) -> Result<Chain, NodeFault> {
+        let missing = || NodeFault::Damaged("there is no chain: InitChain was never called".to_owned());
+        let chain = Chain::load(over)?.ok_or_else(missing)?;
+        let expected = match self.store.height() {
+            0 => chain.initial_height,
+            committed => committed + 1,
+        };
+        if height != expected {
+            let problem = format!("the engine asks for block {height}, the next one is {expected}");
+            return Err(NodeFault::Damaged(problem));
+        }
+        Ok(chain)
     }
 
     /// Commits the block that was executed. Returns the state to show from now on.

@@ -1,7 +1,7 @@
 //! Executing transactions: no vat code runs here; messages put work on the kernel's queue.
 
+use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, DENOM};
-use capstan_abi::CapData;
 use capstan_kernel::{Kernel, ids::RemoteId, remote::RemoteError, view};
 use capstan_kernel_ports::{host::VatHost, store::Overlay};
 use cosmrs::{
@@ -18,7 +18,7 @@ use crate::{
     fault::{Failure, NodeFault},
     proto, results, smallcaps,
     tx::{
-        Action, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId, check, computron_price,
+        Action, Announcement, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId, check, computron_price,
     },
     uploads::{self, Progress, Upload},
 };
@@ -110,7 +110,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 self.install(id, packed.clone())?;
                 Ok(any(&proto::MsgInstallBundleResponse { bundle_id: id.to_string() }))
             }
-            Action::BeginUpload { .. } => self.begin_upload(action),
+            Action::BeginUpload(announced) => self.begin_upload(announced),
             Action::UploadChunk { upload, index, data } => self.upload_chunk(upload, *index, data),
             Action::CreateVat { bundle, name, parameters, computrons } => {
                 if view::bundle(self.run.over, bundle.as_str()).map_err(NodeFault::from)?.is_none() {
@@ -130,7 +130,9 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 let result = self.send(admin, "terminateWithFailure", methargs.clone(), action)?;
                 Ok(any(&proto::MsgTerminateVatResponse { result }))
             }
-            Action::Resolve { .. } | Action::Drop { .. } | Action::Ack { .. } => self.settle(action),
+            Action::Resolve { resolutions } => self.resolve(resolutions),
+            Action::Drop { refs } => self.drop_refs(refs),
+            Action::Ack { through } => self.acknowledge(*through),
         }
     }
 
@@ -168,11 +170,8 @@ impl<H: VatHost> Msg<'_, '_, H> {
         Ok(())
     }
 
-    fn begin_upload(&mut self, action: &Action) -> Result<Any, Failure> {
-        let Action::BeginUpload { upload: id, id: bundle, compression, uncompressed_size, chunks } = action
-        else {
-            return Err(NodeFault::Damaged("not an upload".to_owned()).into());
-        };
+    fn begin_upload(&mut self, announced: &Announcement) -> Result<Any, Failure> {
+        let Announcement { upload: id, bundle, compression, uncompressed_size, chunks } = announced;
         let params = &self.run.chain.params;
         let deadline = self.run.height.saturating_add(params.upload_deadline_blocks);
         let upload = Upload {
@@ -260,35 +259,32 @@ impl<H: VatHost> Msg<'_, '_, H> {
         Ok(sent.result)
     }
 
-    fn settle(&mut self, action: &Action) -> Result<Any, Failure> {
-        let (remote, account) = (self.remote()?, self.tx.signer.to_string());
+    fn resolve(&mut self, resolutions: &[Resolution]) -> Result<Any, Failure> {
+        let remote = self.remote()?;
         let Executor { kernel, over, .. } = &mut *self.run;
-        match action {
-            Action::Resolve { resolutions } => {
-                let list = resolutions.clone();
-                kernel.remote_resolve(*over, remote, list).map_err(remote_failure)?;
-                for resolution in resolutions {
-                    let promise = resolution.promise.clone();
-                    self.event("promise.resolved", &[("account", account.clone()), ("promise", promise)]);
-                }
-                Ok(any(&proto::MsgResolveResponse {}))
-            }
-            Action::Drop { refs } => {
-                kernel.remote_drop(*over, remote, refs).map_err(remote_failure)?;
-                for reference in refs {
-                    let attributes = [("account", account.clone()), ("reference", reference.clone())];
-                    self.event("reference.dropped", &attributes);
-                }
-                Ok(any(&proto::MsgDropResponse {}))
-            }
-            Action::Ack { through } => {
-                kernel.remote_acknowledge(*over, remote, *through).map_err(remote_failure)?;
-                let attributes = [("account", account), ("through", through.to_string())];
-                self.event("outbox.acknowledged", &attributes);
-                Ok(any(&proto::MsgAckResponse {}))
-            }
-            _ => Err(NodeFault::Damaged("a message without an executor".to_owned()).into()),
+        kernel.remote_resolve(*over, remote, resolutions.to_vec()).map_err(remote_failure)?;
+        for resolution in resolutions {
+            self.account_event("promise.resolved", "promise", resolution.promise.clone());
         }
+        Ok(any(&proto::MsgResolveResponse {}))
+    }
+
+    fn drop_refs(&mut self, refs: &[String]) -> Result<Any, Failure> {
+        let remote = self.remote()?;
+        let Executor { kernel, over, .. } = &mut *self.run;
+        kernel.remote_drop(*over, remote, refs).map_err(remote_failure)?;
+        for reference in refs {
+            self.account_event("reference.dropped", "reference", reference.clone());
+        }
+        Ok(any(&proto::MsgDropResponse {}))
+    }
+
+    fn acknowledge(&mut self, through: u64) -> Result<Any, Failure> {
+        let remote = self.remote()?;
+        let Executor { kernel, over, .. } = &mut *self.run;
+        kernel.remote_acknowledge(*over, remote, through).map_err(remote_failure)?;
+        self.account_event("outbox.acknowledged", "through", through.to_string());
+        Ok(any(&proto::MsgAckResponse {}))
     }
 
     /// Refuses a message while the kernel, or the account, has too much to read already.
@@ -310,6 +306,11 @@ impl<H: VatHost> Msg<'_, '_, H> {
     fn remote(&self) -> Result<RemoteId, Failure> {
         let missing = || NodeFault::Damaged("a message of no endpoint".to_owned());
         self.remote.ok_or_else(|| missing().into())
+    }
+
+    /// An event of the signer's account with one more attribute.
+    fn account_event(&mut self, kind: &str, name: &str, value: String) {
+        self.event(kind, &[("account", self.tx.signer.to_string()), (name, value)]);
     }
 
     fn event(&mut self, kind: &str, attributes: &[(&str, String)]) {

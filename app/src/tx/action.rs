@@ -31,18 +31,7 @@ pub enum Action {
         packed: Packed,
     },
     /// Announce a bundle in pieces.
-    BeginUpload {
-        /// Names the upload.
-        upload: UploadId,
-        /// The id that the bundle must have.
-        id: BundleId,
-        /// How the pieces together are compressed.
-        compression: Compression,
-        /// The bundle's length, uncompressed.
-        uncompressed_size: u64,
-        /// The pieces.
-        chunks: Vec<Chunk>,
-    },
+    BeginUpload(Announcement),
     /// Deliver a piece.
     UploadChunk {
         /// The upload.
@@ -108,6 +97,21 @@ pub struct Packed {
     pub compression: Compression,
     /// Their length in bytes when they are not.
     pub uncompressed_size: u64,
+}
+
+/// A bundle that will come in pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Names the upload.
+    pub upload: UploadId,
+    /// The id that the bundle must have.
+    pub bundle: BundleId,
+    /// How the pieces together are compressed.
+    pub compression: Compression,
+    /// The bundle's length in bytes, uncompressed.
+    pub uncompressed_size: u64,
+    /// The pieces.
+    pub chunks: Vec<Chunk>,
 }
 
 /// How bytes are compressed.
@@ -195,7 +199,7 @@ impl Action {
     pub fn declared_bytes(&self) -> u64 {
         match self {
             Self::InstallBundle { packed, .. } => packed.uncompressed_size,
-            Self::BeginUpload { uncompressed_size, .. } => *uncompressed_size,
+            Self::BeginUpload(announced) => announced.uncompressed_size,
             _ => 0,
         }
     }
@@ -205,7 +209,7 @@ impl Action {
         match self {
             Self::BankSend { .. } => type_url::<MsgBankSend>(),
             Self::InstallBundle { .. } => type_url::<proto::MsgInstallBundle>(),
-            Self::BeginUpload { .. } => type_url::<proto::MsgBeginUpload>(),
+            Self::BeginUpload(_) => type_url::<proto::MsgBeginUpload>(),
             Self::UploadChunk { .. } => type_url::<proto::MsgUploadChunk>(),
             Self::CreateVat { .. } => type_url::<proto::MsgCreateVat>(),
             Self::Send { .. } => type_url::<proto::MsgSend>(),
@@ -274,7 +278,7 @@ fn install_bundle(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
 fn begin_upload(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgBeginUpload = r.decode(bytes)?;
     r.actor(&msg.submitter)?;
-    let id = r.parse("bundle_id", &msg.bundle_id)?;
+    let bundle = r.parse("bundle_id", &msg.bundle_id)?;
     let compression = r.compression(msg.compression)?;
     r.bundle_size(msg.uncompressed_size)?;
     let count = msg.chunks.len();
@@ -288,13 +292,14 @@ fn begin_upload(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
         let problem = format!("is {}, but the pieces have {total} bytes", msg.uncompressed_size);
         return Err(r.refuse("uncompressed_size", problem));
     }
-    Ok(Action::BeginUpload {
+    Ok(Action::BeginUpload(Announcement {
+        // The message names its submitter, so no one else's upload has this id.
         upload: UploadId(Sha256::digest(bytes).into()),
-        id,
+        bundle,
         compression,
         uncompressed_size: msg.uncompressed_size,
         chunks,
-    })
+    }))
 }
 
 fn upload_chunk(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {

@@ -10,7 +10,7 @@ mod decode;
 mod error;
 mod fees;
 
-pub use action::{Action, Chunk, Compression, FACTORY, Packed, UploadId};
+pub use action::{Action, Announcement, Chunk, Compression, FACTORY, Packed, UploadId};
 pub use ante::{ChainContext, check};
 pub use decode::{Signature, Tx};
 pub use error::{CODESPACE, TxError};
