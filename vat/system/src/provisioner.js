@@ -14,6 +14,8 @@ const NAME = /^[A-Za-z0-9._-]{1,100}$/;
 const DEFAULT_COMPUTRONS = 100_000_000_000n;
 const MAX_COMPUTRONS = 10_000_000_000_000n;
 
+const NO_OPTIONS = harden({});
+
 const insistRecord = (value, what) => {
   passStyleOf(value) === 'copyRecord' || Fail`${b(what)}: options must be a record`;
 };
@@ -77,7 +79,7 @@ export const buildRootObject = (_vatPowers, vatParameters = {}, baggage) => {
     {
       // Creates a metered vat. Options: name, vatParameters, reapInterval, computrons. Gives
       // {root, adminNode, meter}.
-      async createVat(bundleID, options = {}) {
+      async createVat(bundleID, options = NO_OPTIONS) {
         insistRecord(options, 'createVat');
         const { computrons = defaultComputrons, name, vatParameters, reapInterval, ...unknown } =
           options;
@@ -94,7 +96,7 @@ export const buildRootObject = (_vatPowers, vatParameters = {}, baggage) => {
 
       // Upgrades a vat that this or any other account created. Options: vatParameters,
       // upgradeMessage. Gives {incarnationNumber}.
-      async upgradeVat(adminNode, bundleID, options = {}) {
+      async upgradeVat(adminNode, bundleID, options = NO_OPTIONS) {
         insistRecord(options, 'upgradeVat');
         const bundlecap = await bundleCap(bundleID, 'upgradeVat');
         return E(adminNode).upgrade(bundlecap, options);

@@ -32,7 +32,7 @@ pub(crate) struct Engine {
 struct Record {
     log: Vec<String>,
     replies: Vec<String>,
-    syscall: Answers,
+    answers: Answers,
     answer: Vec<u8>,
     fault: Option<i32>,
 }
@@ -74,12 +74,17 @@ impl Engine {
         Self::answering(Box::new(|command| format!("answer to {command}")))
     }
 
-    /// An instance on which nothing has run, with a host that answers commands by `syscall`.
-    pub(crate) fn answering(syscall: Answers) -> Self {
+    /// An instance on which nothing has run, with a host that answers commands by `answers`.
+    pub(crate) fn answering(answers: Answers) -> Self {
         let (engine, module) = &*COMPILED;
         let mut store = Store::new(engine.clone());
-        let (log, replies, answer) = Default::default();
-        let record = Record { log, replies, syscall, answer, fault: None };
+        let record = Record {
+            log: Vec::new(),
+            replies: Vec::new(),
+            answers,
+            answer: Vec::new(),
+            fault: None,
+        };
         let record = Arc::new(Mutex::new(record));
         let env = Env { memory: None, record: Arc::clone(&record) };
         let env = FunctionEnv::new(&mut store, env);
@@ -177,7 +182,7 @@ fn text(env: &FunctionEnvMut<'_, Env>, pointer: i32, length: i32) -> String {
 fn syscall(env: FunctionEnvMut<'_, Env>, pointer: i32, length: i32) -> i32 {
     let command = text(&env, pointer, length);
     let mut record = env.data().record.lock().unwrap();
-    let answer = (record.syscall)(&command).into_bytes();
+    let answer = (record.answers)(&command).into_bytes();
     let answer_length = answer.len() as i32;
     record.answer = answer;
     answer_length
