@@ -4,15 +4,15 @@ use capstan_genesis::AppState;
 use capstan_kernel_ports::host::VatHost;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
-    RequestApplySnapshotChunk, RequestCheckTx, RequestEcho, RequestExtendVote, RequestFinalizeBlock,
-    RequestInfo, RequestInitChain, RequestLoadSnapshotChunk, RequestOfferSnapshot,
-    RequestPrepareProposal, RequestProcessProposal, RequestQuery, RequestVerifyVoteExtension,
-    ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit, ResponseEcho, ResponseExtendVote,
-    ResponseFinalizeBlock, ResponseFlush, ResponseInfo, ResponseInitChain, ResponseListSnapshots,
-    ResponseLoadSnapshotChunk, ResponseOfferSnapshot, ResponsePrepareProposal,
-    ResponseProcessProposal, ResponseQuery, ResponseVerifyVoteExtension,
-    response_apply_snapshot_chunk, response_offer_snapshot, response_process_proposal::ProposalStatus,
-    response_verify_vote_extension::VerifyStatus,
+    RequestApplySnapshotChunk, RequestCheckTx, RequestEcho, RequestExtendVote,
+    RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestLoadSnapshotChunk,
+    RequestOfferSnapshot, RequestPrepareProposal, RequestProcessProposal, RequestQuery,
+    RequestVerifyVoteExtension, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit,
+    ResponseEcho, ResponseExtendVote, ResponseFinalizeBlock, ResponseFlush, ResponseInfo,
+    ResponseInitChain, ResponseListSnapshots, ResponseLoadSnapshotChunk, ResponseOfferSnapshot,
+    ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, ResponseVerifyVoteExtension,
+    response_apply_snapshot_chunk, response_offer_snapshot,
+    response_process_proposal::ProposalStatus, response_verify_vote_extension::VerifyStatus,
 };
 
 use crate::{
@@ -63,7 +63,11 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
                 .map_err(|e| NodeFault::Genesis(e.to_string()))?;
             consensus.init_chain(&chain, &genesis)?.map_err(NodeFault::Genesis)
         });
-        ResponseInitChain { consensus_params: None, validators: Vec::new(), app_hash: root.0.to_vec().into() }
+        ResponseInitChain {
+            consensus_params: None,
+            validators: Vec::new(),
+            app_hash: root.0.to_vec().into(),
+        }
     }
 
     fn query(&self, request: RequestQuery) -> ResponseQuery {
@@ -128,7 +132,10 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     /// Since our votes carry nothing, a vote that carries something is not of this chain.
-    fn verify_vote_extension(&self, request: RequestVerifyVoteExtension) -> ResponseVerifyVoteExtension {
+    fn verify_vote_extension(
+        &self,
+        request: RequestVerifyVoteExtension,
+    ) -> ResponseVerifyVoteExtension {
         let status = match request.vote_extension.is_empty() {
             true => VerifyStatus::Accept,
             false => VerifyStatus::Reject,
@@ -177,7 +184,10 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     /// No snapshot was accepted, so there is nothing that a chunk could belong to.
-    fn apply_snapshot_chunk(&self, _request: RequestApplySnapshotChunk) -> ResponseApplySnapshotChunk {
+    fn apply_snapshot_chunk(
+        &self,
+        _request: RequestApplySnapshotChunk,
+    ) -> ResponseApplySnapshotChunk {
         ResponseApplySnapshotChunk {
             result: response_apply_snapshot_chunk::Result::Abort.into(),
             refetch_chunks: Vec::new(),

@@ -29,7 +29,11 @@ pub fn get(state: &(impl Read + ?Sized), address: Address) -> Result<Option<Acco
 }
 
 /// Writes the account of `address`.
-pub(crate) fn set(state: &mut dyn Overlay, address: Address, account: &Account) -> Result<(), NodeFault> {
+pub(crate) fn set(
+    state: &mut dyn Overlay,
+    address: Address,
+    account: &Account,
+) -> Result<(), NodeFault> {
     record::set(state, &keys::account(address), account)
 }
 

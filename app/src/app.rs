@@ -84,10 +84,7 @@ pub(crate) enum Stage {
     /// InitChain has written the chain's first state; the first block goes on from there.
     Genesis(Box<Block>),
     /// A block was executed and waits for Commit.
-    Finalized {
-        height: u64,
-        prepared: Box<Prepared>,
-    },
+    Finalized { height: u64, prepared: Box<Prepared> },
 }
 
 impl<H: VatHost> App<H> {
@@ -115,7 +112,9 @@ impl<H: VatHost> App<H> {
         let mut consensus = match self.0.consensus.lock() {
             Ok(consensus) => consensus,
             // A method panicked half-way: what is in memory may be wrong. What is on disk is not.
-            Err(_) => self.stop(during, 0, &NodeFault::Damaged("an earlier call panicked".to_owned())),
+            Err(_) => {
+                self.stop(during, 0, &NodeFault::Damaged("an earlier call panicked".to_owned()))
+            }
         };
         match work(&mut consensus) {
             Ok(value) => value,

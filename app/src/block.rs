@@ -59,7 +59,11 @@ impl<H: VatHost> Consensus<H> {
     }
 
     /// Executes a block on top of what is committed (or of genesis). Nothing is written.
-    pub(crate) fn finalize(&mut self, height: u64, txs: &[impl AsRef<[u8]>]) -> Result<Executed, NodeFault> {
+    pub(crate) fn finalize(
+        &mut self,
+        height: u64,
+        txs: &[impl AsRef<[u8]>],
+    ) -> Result<Executed, NodeFault> {
         let mut block = self.open_block();
         let over: &mut dyn Overlay = &mut block;
         let chain = self.next_chain(over, height)?;
@@ -102,7 +106,8 @@ impl<H: VatHost> Consensus<H> {
 
     /// The chain, of which the next block must be the one at `height`.
     fn next_chain(&self, over: &dyn Overlay, height: u64) -> Result<Chain, NodeFault> {
-        let missing = || NodeFault::Damaged("there is no chain: InitChain was never called".to_owned());
+        let missing =
+            || NodeFault::Damaged("there is no chain: InitChain was never called".to_owned());
         let chain = Chain::load(over)?.ok_or_else(missing)?;
         let expected = match self.store.height() {
             0 => chain.initial_height,
@@ -131,7 +136,9 @@ impl<H: VatHost> Consensus<H> {
 
     /// Forgets what is not committed.
     fn reset(&mut self) {
-        if let Stage::Finalized { prepared, .. } = std::mem::replace(&mut self.stage, Stage::Committed) {
+        if let Stage::Finalized { prepared, .. } =
+            std::mem::replace(&mut self.stage, Stage::Committed)
+        {
             self.store.discard(*prepared);
         }
         self.kernel.evict_all();
@@ -161,7 +168,11 @@ impl<H: VatHost> Consensus<H> {
     }
 
     /// Runs the kernel if there is work and the block's budget is not used up.
-    fn run(&mut self, over: &mut dyn Overlay, policy: &mut BlockPolicy) -> Result<RunReport, NodeFault> {
+    fn run(
+        &mut self,
+        over: &mut dyn Overlay,
+        policy: &mut BlockPolicy,
+    ) -> Result<RunReport, NodeFault> {
         let busy = view::is_busy(over)?;
         if !busy || policy.computrons_left == 0 {
             return Ok(RunReport { idle: !busy, ..RunReport::default() });
@@ -215,7 +226,8 @@ fn run_event(report: &RunReport) -> Event {
 
 /// What became of a vat between two states.
 fn vat_events(before: &Snapshot, after: &dyn Overlay, vat: VatId) -> Result<Vec<Event>, NodeFault> {
-    let (Some(config), Some(state)) = (view::vat_config(after, vat)?, view::vat_state(after, vat)?) else {
+    let (Some(config), Some(state)) = (view::vat_config(after, vat)?, view::vat_state(after, vat)?)
+    else {
         return Ok(Vec::new());
     };
     let old = view::vat_state(before, vat)?;
@@ -249,7 +261,8 @@ fn outbox_events(
 ) -> Result<Vec<Event>, NodeFault> {
     let Some(endpoint) = view::remote(over, remote)? else { return Ok(Vec::new()) };
     let account = ("account", endpoint.address);
-    let mut events = vec![event("outbox.posted", &[account.clone(), ("number", number.to_string())])];
+    let mut events =
+        vec![event("outbox.posted", &[account.clone(), ("number", number.to_string())])];
     let entry = record::get::<Delivery>(over, &view::outbox_key(remote, number))?;
     let Some(Delivery::Notify { resolutions }) = entry else { return Ok(events) };
     for resolution in resolutions {

@@ -19,7 +19,11 @@ pub(crate) fn unpack(packed: Packed) -> Result<Vec<u8>, TxError> {
 
 /// Checks that `bytes` are a sound bundle with the id `id`. Returns the bytes to keep: for an Endo
 /// archive its canonical form, so that they are a function of the id. Every fault is the sender's.
-pub(crate) fn verify(bytes: Vec<u8>, id: &BundleId, host: &impl VatHost) -> Result<Vec<u8>, TxError> {
+pub(crate) fn verify(
+    bytes: Vec<u8>,
+    id: &BundleId,
+    host: &impl VatHost,
+) -> Result<Vec<u8>, TxError> {
     let refuse = |error: BundleError| TxError::Bundle(error.to_string());
     match id.kind() {
         BundleKind::Wasm => {

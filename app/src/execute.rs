@@ -18,7 +18,8 @@ use crate::{
     fault::{Failure, NodeFault},
     proto, results, smallcaps,
     tx::{
-        Action, Announcement, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId, check, computron_price,
+        Action, Announcement, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId,
+        check, computron_price,
     },
     uploads::{self, Progress, Upload},
 };
@@ -60,7 +61,12 @@ impl<H: VatHost> Executor<'_, H> {
             Ok(msg_responses) => {
                 self.over.merge();
                 let data = TxMsgData { msg_responses, ..TxMsgData::default() }.encode_to_vec();
-                Ok(ExecTxResult { data: data.into(), gas_wanted, events, ..ExecTxResult::default() })
+                Ok(ExecTxResult {
+                    data: data.into(),
+                    gas_wanted,
+                    events,
+                    ..ExecTxResult::default()
+                })
             }
             Err(Failure::Tx(error)) => {
                 self.over.rollback();
@@ -113,7 +119,8 @@ impl<H: VatHost> Msg<'_, '_, H> {
             Action::BeginUpload(announced) => self.begin_upload(announced),
             Action::UploadChunk { upload, index, data } => self.upload_chunk(upload, *index, data),
             Action::CreateVat { bundle, name, parameters, computrons } => {
-                if view::bundle(self.run.over, bundle.as_str()).map_err(NodeFault::from)?.is_none() {
+                if view::bundle(self.run.over, bundle.as_str()).map_err(NodeFault::from)?.is_none()
+                {
                     return Err(TxError::UnknownBundle(bundle.to_string()).into());
                 }
                 let computrons = computrons.unwrap_or(self.run.chain.params.default_vat_computrons);
@@ -159,12 +166,17 @@ impl<H: VatHost> Msg<'_, '_, H> {
         let bytes = bundles::verify(bytes, id, self.run.kernel.host())?;
         let size = bytes.len();
         let kernel = &mut self.run.kernel;
-        let installed = kernel.install_bundle(self.run.over, id.as_str(), bytes).map_err(NodeFault::from)?;
+        let installed =
+            kernel.install_bundle(self.run.over, id.as_str(), bytes).map_err(NodeFault::from)?;
         if installed {
             let submitter = self.tx.signer.to_string();
             self.event(
                 "bundle.installed",
-                &[("bundle_id", id.to_string()), ("submitter", submitter), ("size", size.to_string())],
+                &[
+                    ("bundle_id", id.to_string()),
+                    ("submitter", submitter),
+                    ("size", size.to_string()),
+                ],
             );
         }
         Ok(())

@@ -45,10 +45,9 @@ fn parse(key: &[u8]) -> Option<Due> {
     let height = u64::from_str_radix(parts.next()?, 16).ok()?;
     let what = match parts.next()? {
         "u" => What::Upload(parts.next()?.parse().ok()?),
-        "r" => What::Result(
-            parts.next()?.parse().ok()?,
-            u32::from_str_radix(parts.next()?, 16).ok()?,
-        ),
+        "r" => {
+            What::Result(parts.next()?.parse().ok()?, u32::from_str_radix(parts.next()?, 16).ok()?)
+        }
         _ => return None,
     };
     parts.next().is_none().then_some(Due { height, what })

@@ -37,7 +37,9 @@ impl FatalReport {
 impl fmt::Display for FatalReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scope = match self.everywhere {
-            true => "Every node stops at this block; the chain needs a new version or a new genesis.",
+            true => {
+                "Every node stops at this block; the chain needs a new version or a new genesis."
+            }
             false => "This node alone stops; mend its disk or memory and start it again.",
         };
         write!(

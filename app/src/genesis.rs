@@ -12,7 +12,10 @@ use serde_json::Value;
 use crate::{bundles, smallcaps};
 
 /// What the kernel starts with. The error says what is wrong with the document.
-pub(crate) fn kernel_config(genesis: &AppState, host: &impl VatHost) -> Result<KernelConfig, String> {
+pub(crate) fn kernel_config(
+    genesis: &AppState,
+    host: &impl VatHost,
+) -> Result<KernelConfig, String> {
     if !genesis.kernel.vats.contains_key(VAT_ADMIN) {
         return Err(format!("app_state.kernel.vats: a vat named {VAT_ADMIN} is required"));
     }

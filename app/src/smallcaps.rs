@@ -33,7 +33,8 @@ pub fn to_smallcaps_json(body: &str, slots: &[String]) -> Result<String, Malform
         }
         None if !slots.is_empty() => Err(Malformed {
             offset: 0,
-            problem: "plain JSON cannot mention slots; write the body in smallcaps, as #[\"$0\"]".into(),
+            problem: "plain JSON cannot mention slots; write the body in smallcaps, as #[\"$0\"]"
+                .into(),
         }),
         None => Scanner::new(body, Dialect::Plain).run(),
     }
@@ -88,11 +89,25 @@ mod tests {
     fn good_bodies_pass_unchanged() {
         let two = slots(&["ro-1", "rp+2"]);
         for good in [
-            "#[]", "#null", "# [ 1 , -0.5e+3 , true ] ", "#\"plain\"", "#\"!$5\"", "#\"+0\"", "#\"-5\"",
-            "#\"#undefined\"", "#\"#-Infinity\"", "#\"%@@asyncIterator\"", "#\"%foo\"", "#[\"$0.Alleged: a\",\"$0\"]",
-            "#\"&1\"", "#{\"a\":{\"b\":[]},\"!#x\":1}", "#{\"#tag\":\"copySet\",\"payload\":[\"$0\"]}",
-            "#{\"#error\":\"no\",\"name\":\"Error\"}", "#{\"#error\":\"no\",\"errorId\":\"e#1\",\"name\":\"Error\"}",
-            "#\"\\ud83d\\ude00 \u{1F600}\"", "#\"\\u0021$\"",
+            "#[]",
+            "#null",
+            "# [ 1 , -0.5e+3 , true ] ",
+            "#\"plain\"",
+            "#\"!$5\"",
+            "#\"+0\"",
+            "#\"-5\"",
+            "#\"#undefined\"",
+            "#\"#-Infinity\"",
+            "#\"%@@asyncIterator\"",
+            "#\"%foo\"",
+            "#[\"$0.Alleged: a\",\"$0\"]",
+            "#\"&1\"",
+            "#{\"a\":{\"b\":[]},\"!#x\":1}",
+            "#{\"#tag\":\"copySet\",\"payload\":[\"$0\"]}",
+            "#{\"#error\":\"no\",\"name\":\"Error\"}",
+            "#{\"#error\":\"no\",\"errorId\":\"e#1\",\"name\":\"Error\"}",
+            "#\"\\ud83d\\ude00 \u{1F600}\"",
+            "#\"\\u0021$\"",
         ] {
             assert_eq!(to_smallcaps_json(good, &two).as_deref(), Ok(&good[1..]), "{good}");
         }
@@ -102,12 +117,49 @@ mod tests {
     fn bad_bodies_are_refused() {
         let two = slots(&["ro-1", "rp+2"]);
         for bad in [
-            "#", "#[", "#[1,]", "#{\"a\":1,}", "#{\"a\" 1}", "#01", "#+1", "#.5", "#1.", "#1e", "#nul", "#[] []",
-            "#\"\\x\"", "#\"\t\"", "#\"open", "#\"\\ud83d\"", "#\"\\ude00\"", "#\"$2\"", "#\"$\"", "#\"$00\"", "#\"$1\"",
-            "#\"&0\"", "#\"&1x\"", "#\"+\"", "#\"+-1\"", "#\"-\"", "#\"+1.5\"", "#\"#foo\"", "#\"%\"", "#\"%@@match\"",
-            "#\"'x\"", "#\"(\"", "#{\"#x\":1}", "#{\"$0\":1}", "#{\"#tag\":\"a\"}", "#{\"#tag\":1,\"payload\":1}",
-            "#{\"#tag\":\"a\",\"payload\":1,\"b\":2}", "#{\"#error\":1,\"name\":\"E\"}", "#{\"#error\":\"m\"}",
-            "#{\"a\":1,\"a\":2}", "#{\"__proto__\":1}", "#\"\\u0024\\u0037\"", "",
+            "#",
+            "#[",
+            "#[1,]",
+            "#{\"a\":1,}",
+            "#{\"a\" 1}",
+            "#01",
+            "#+1",
+            "#.5",
+            "#1.",
+            "#1e",
+            "#nul",
+            "#[] []",
+            "#\"\\x\"",
+            "#\"\t\"",
+            "#\"open",
+            "#\"\\ud83d\"",
+            "#\"\\ude00\"",
+            "#\"$2\"",
+            "#\"$\"",
+            "#\"$00\"",
+            "#\"$1\"",
+            "#\"&0\"",
+            "#\"&1x\"",
+            "#\"+\"",
+            "#\"+-1\"",
+            "#\"-\"",
+            "#\"+1.5\"",
+            "#\"#foo\"",
+            "#\"%\"",
+            "#\"%@@match\"",
+            "#\"'x\"",
+            "#\"(\"",
+            "#{\"#x\":1}",
+            "#{\"$0\":1}",
+            "#{\"#tag\":\"a\"}",
+            "#{\"#tag\":1,\"payload\":1}",
+            "#{\"#tag\":\"a\",\"payload\":1,\"b\":2}",
+            "#{\"#error\":1,\"name\":\"E\"}",
+            "#{\"#error\":\"m\"}",
+            "#{\"a\":1,\"a\":2}",
+            "#{\"__proto__\":1}",
+            "#\"\\u0024\\u0037\"",
+            "",
         ] {
             assert!(to_smallcaps_json(bad, &two).is_err(), "{bad}");
         }
@@ -153,7 +205,8 @@ mod tests {
     /// plain JSON but for what is refused on purpose.
     #[test]
     fn plain_json_agrees_with_serde_json_on_mutations() {
-        let seeds = [r#"{"a":[1,-2.5e3,"x\n\u00e9",null,true],"b":{"c":"d"}}"#, r#"["$0",{"k":"v"},0.1]"#];
+        let seeds =
+            [r#"{"a":[1,-2.5e3,"x\n\u00e9",null,true],"b":{"c":"d"}}"#, r#"["$0",{"k":"v"},0.1]"#];
         let mut random = crate::testing::Random::from_env();
         for round in 0..20_000 {
             let text = random.mutate(seeds[round % seeds.len()].as_bytes());

@@ -110,7 +110,10 @@ fn messages_are_answered_and_their_results_found() {
     let block = chain.block(std::slice::from_ref(&tx));
     assert_eq!(block.tx_results[0].code, 0, "{}", block.tx_results[0].log);
     let sent: proto::MsgSendResponse = response(&block.tx_results[0]);
-    assert_eq!(attributes(&block.tx_results[0].events, "message.sent", "method"), ["echo", "echo", "fail"]);
+    assert_eq!(
+        attributes(&block.tx_results[0].events, "message.sent", "method"),
+        ["echo", "echo", "fail"]
+    );
     assert_eq!(attributes(&block.events, "message.resolved", "message_index"), ["0", "1", "2"]);
     let first = chain.settled(&tx, 0);
     assert_eq!(first["status"], "fulfilled");
@@ -138,7 +141,10 @@ fn vats_call_accounts_and_accounts_answer() {
     let deliveries = entries.iter().map(|e| e["deliveryJson"].as_str().unwrap());
     let call = deliveries.filter(|d| d.starts_with("[\"message\"")).last().unwrap();
     let call: serde_json::Value = serde_json::from_str(call).unwrap();
-    assert_eq!((&call[1], &call[2]["methargs"]["body"]), (&"ro+7".into(), &"#[\"hello\",[]]".into()));
+    assert_eq!(
+        (&call[1], &call[2]["methargs"]["body"]),
+        (&"ro+7".into(), &"#[\"hello\",[]]".into())
+    );
     let promise = call[2]["result"].as_str().unwrap().to_owned();
     let resolve = any(&proto::MsgResolve {
         sender: alice.address().to_string(),
@@ -281,7 +287,10 @@ fn results_are_forgotten_after_a_while() {
     let mut chain = Chain::with_params(|p| p.result_retention_blocks = 3);
     let mut alice = alice();
     let factory = provisioned(&mut chain, &mut alice);
-    let tx = alice.tx(vec![alice.send(&factory, "never", "[]", &[]), alice.send(&factory, "echo", "[]", &[])]);
+    let tx = alice.tx(vec![
+        alice.send(&factory, "never", "[]", &[]),
+        alice.send(&factory, "echo", "[]", &[]),
+    ]);
     chain.ok(tx.clone());
     let path = |index| format!("txs/{}/{index}", hex_hash(&tx));
     assert_eq!(chain.json(&path(0))["status"], "pending");
@@ -306,7 +315,15 @@ fn story() -> Vec<Vec<Vec<u8>>> {
     let die = alice.tx(vec![alice.send("factory", "echo", "#[\"$0\"]", &["ro+1"])]);
     let get = bob.tx(vec![bob.send("factory", "get", "[]", &[])]);
     let none = Vec::new;
-    vec![vec![install, bobs], vec![create, bad], vec![work, set], none(), vec![die, get], none(), none()]
+    vec![
+        vec![install, bobs],
+        vec![create, bad],
+        vec![work, set],
+        none(),
+        vec![die, get],
+        none(),
+        none(),
+    ]
 }
 
 #[test]
@@ -346,7 +363,11 @@ fn a_restart_between_any_two_blocks_changes_nothing() {
                 assert_eq!(chain.hash(), hashes[height]);
             }
             chain.block(&txs);
-            assert_eq!(chain.hash(), hashes[height + 1], "stopped before block {stop}, at {height}");
+            assert_eq!(
+                chain.hash(),
+                hashes[height + 1],
+                "stopped before block {stop}, at {height}"
+            );
         }
     }
 }
@@ -481,7 +502,8 @@ fn proposals_keep_to_the_limits() {
     let size = txs[0].len();
     let prepare = |txs: Vec<Vec<u8>>, max: usize| {
         let txs = txs.into_iter().map(Into::into).collect();
-        let request = RequestPrepareProposal { txs, max_tx_bytes: max as i64, ..Default::default() };
+        let request =
+            RequestPrepareProposal { txs, max_tx_bytes: max as i64, ..Default::default() };
         chain.app.prepare_proposal(request).txs
     };
     let accepts = |txs: Vec<Vec<u8>>| {

@@ -12,7 +12,8 @@ use common::{Chain, Client, alice, bob, wasm_id};
 use cosmrs::proto::cosmos::{
     auth::v1beta1::{BaseAccount, QueryAccountRequest, QueryAccountResponse},
     bank::v1beta1::{
-        QueryAllBalancesRequest, QueryAllBalancesResponse, QueryBalanceRequest, QueryBalanceResponse,
+        QueryAllBalancesRequest, QueryAllBalancesResponse, QueryBalanceRequest,
+        QueryBalanceResponse,
     },
 };
 use prost::Message;
@@ -72,7 +73,8 @@ fn both_forms_say_the_same() {
 fn vats_are_listed_in_pages() {
     let (chain, ..) = chain();
     let all = chain.json("vats");
-    let ids: Vec<_> = all["vats"].as_array().unwrap().iter().map(|vat| vat["vatId"].clone()).collect();
+    let ids: Vec<_> =
+        all["vats"].as_array().unwrap().iter().map(|vat| vat["vatId"].clone()).collect();
     assert_eq!(ids, ["v1", "v2"]);
     assert_eq!(all["next"], "");
     let first = chain.json("vats?limit=1");
@@ -114,7 +116,8 @@ fn outboxes_come_in_pages() {
     let (chain, alice, _) = chain();
     let path = format!("accounts/{}/outbox", alice.address());
     let all = chain.json(&path);
-    let numbers: Vec<_> = all["entries"].as_array().unwrap().iter().map(|e| e["number"].clone()).collect();
+    let numbers: Vec<_> =
+        all["entries"].as_array().unwrap().iter().map(|e| e["number"].clone()).collect();
     assert_eq!(numbers, [1, 2]);
     let first = chain.json(&format!("{path}?limit=1"));
     assert_eq!((&first["entries"][0]["number"], &first["next"]), (&1.into(), &1.into()));
@@ -159,7 +162,9 @@ fn answers_about_one_key_are_proven() {
     let (chain, alice, tx) = chain();
     let root = Hash(chain.hash().try_into().unwrap());
     let hash = hex::encode_upper(Sha256::digest(&tx));
-    for path in ["params".to_owned(), format!("accounts/{}", alice.address()), format!("txs/{hash}/1")] {
+    for path in
+        ["params".to_owned(), format!("accounts/{}", alice.address()), format!("txs/{hash}/1")]
+    {
         let response = proven(&chain, &path, &[]);
         assert_eq!(response.code, 0, "{path}: {}", response.log);
         let ops = response.proof_ops.unwrap().ops;
@@ -196,7 +201,8 @@ fn questions_without_an_answer_say_why() {
     }
     let path = format!("accounts/{}/outbox", bob().address());
     assert_eq!(chain.query(&path, &[]).code, 103);
-    let old = RequestQuery { path: "params".into(), height: chain.height - 1, ..Default::default() };
+    let old =
+        RequestQuery { path: "params".into(), height: chain.height - 1, ..Default::default() };
     let response = chain.app.query(old);
     assert_eq!(response.code, 104, "{}", response.log);
     let now = RequestQuery { path: "params".into(), height: chain.height, ..Default::default() };

@@ -38,12 +38,20 @@ fn each_fault_of_form_has_its_code() {
     chain.refused(&[good.as_slice(), &[0x50, 1]].concat(), 4, "TxRaw");
     let raw = TxRaw::decode(good.as_slice()).unwrap();
     let body = [raw.body_bytes.as_slice(), &[0x50, 1]].concat();
-    chain.refused(&alice().sign_raw(body, raw.auth_info_bytes.clone()).encode_to_vec(), 4, "TxBody");
+    chain.refused(
+        &alice().sign_raw(body, raw.auth_info_bytes.clone()).encode_to_vec(),
+        4,
+        "TxBody",
+    );
     let auth = [raw.auth_info_bytes.as_slice(), &[0x50, 1]].concat();
     chain.refused(&alice().sign_raw(raw.body_bytes, auth).encode_to_vec(), 4, "AuthInfo");
     chain.refused(&spoilt(|d| d.body.messages[0].value.extend([0x50, 1])), 4, "MsgSend");
     chain.refused(&spoilt(|d| d.body.messages.clear()), 5, "0 messages");
-    chain.refused(&spoilt(|d| d.body.messages = vec![d.body.messages[0].clone(); 65]), 5, "65 messages");
+    chain.refused(
+        &spoilt(|d| d.body.messages = vec![d.body.messages[0].clone(); 65]),
+        5,
+        "65 messages",
+    );
     let url = "/cosmos.gov.v1.MsgVote";
     chain.refused(&spoilt(|d| d.body.messages[0].type_url = url.to_owned()), 6, url);
     chain.refused(&spoilt(|d| d.auth.signer_infos.clear()), 7, "0 signers");
@@ -87,8 +95,12 @@ fn each_fault_of_signature_has_its_code() {
 
 /// `(r, n - s)`: verifies wherever high s is not refused.
 fn high_s(signature: &[u8]) -> Vec<u8> {
-    const ORDER: [u64; 4] =
-        [0xBFD2_5E8C_D036_4141, 0xBAAE_DCE6_AF48_A03B, 0xFFFF_FFFF_FFFF_FFFE, 0xFFFF_FFFF_FFFF_FFFF];
+    const ORDER: [u64; 4] = [
+        0xBFD2_5E8C_D036_4141,
+        0xBAAE_DCE6_AF48_A03B,
+        0xFFFF_FFFF_FFFF_FFFE,
+        0xFFFF_FFFF_FFFF_FFFF,
+    ];
     let mut out = signature[..32].to_vec();
     let mut limbs = Vec::new();
     let mut borrow = false;
@@ -209,7 +221,9 @@ fn fields_of_messages_are_checked_before_they_enter_the_mempool() {
     let mut chain = Chain::new();
     let alice = alice();
     let me = alice.address().to_string();
-    let send = |target: &str, method: &str, body: &str, slots: &[&str]| alice.send(target, method, body, slots);
+    let send = |target: &str, method: &str, body: &str, slots: &[&str]| {
+        alice.send(target, method, body, slots)
+    };
     let install = |bundle: &[u8], id: &str, compression: i32, size: u64| {
         any(&proto::MsgInstallBundle {
             submitter: me.clone(),
@@ -261,7 +275,8 @@ fn fields_of_messages_are_checked_before_they_enter_the_mempool() {
 fn mutated_transactions_never_pass_or_panic() {
     let mut chain = Chain::new();
     let good = spoilt(|_| {});
-    let seed = std::env::var("CAPSTAN_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed_u64);
+    let seed =
+        std::env::var("CAPSTAN_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed_u64);
     let mut state = seed | 1;
     let mut next = || {
         state ^= state << 13;

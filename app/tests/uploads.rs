@@ -15,7 +15,12 @@ fn pieces(bytes: &[u8], size: usize) -> Vec<Vec<u8>> {
     bytes.chunks(size).map(<[u8]>::to_vec).collect()
 }
 
-fn begin(client: &Client, module: &[u8], pieces: &[Vec<u8>], compression: proto::Compression) -> Any {
+fn begin(
+    client: &Client,
+    module: &[u8],
+    pieces: &[Vec<u8>],
+    compression: proto::Compression,
+) -> Any {
     let info = |piece: &Vec<u8>| proto::ChunkInfo {
         sha256: Sha256::digest(piece).to_vec(),
         size: piece.len() as u64,
@@ -64,7 +69,10 @@ fn a_bundle_is_installed_once() {
     let result = chain.ok(tx);
     assert_eq!(attributes(&result.events, "bundle.installed", "bundle_id"), [wasm_id(MODULE)]);
     let bundle = chain.json(&format!("bundles/{}", wasm_id(MODULE)));
-    assert_eq!((bundle["kind"].as_str(), bundle["size"].as_u64()), (Some("wasm"), Some(MODULE.len() as u64)));
+    assert_eq!(
+        (bundle["kind"].as_str(), bundle["size"].as_u64()),
+        (Some("wasm"), Some(MODULE.len() as u64))
+    );
     // Again is no error, and no event.
     let tx = alice.tx(vec![alice.install(MODULE)]);
     assert!(attributes(&chain.ok(tx).events, "bundle.installed", "bundle_id").is_empty());
@@ -75,15 +83,16 @@ fn unsound_bundles_are_refused_and_the_fee_is_taken() {
     let mut chain = Chain::new();
     let mut alice = alice();
     let before = chain.balance(alice.address());
-    let install = |alice: &Client, bundle: &[u8], id: String, compression: proto::Compression, size| {
-        any(&proto::MsgInstallBundle {
-            submitter: alice.address().to_string(),
-            bundle: bundle.to_vec(),
-            compression: compression.into(),
-            uncompressed_size: size,
-            bundle_id: id,
-        })
-    };
+    let install =
+        |alice: &Client, bundle: &[u8], id: String, compression: proto::Compression, size| {
+            any(&proto::MsgInstallBundle {
+                submitter: alice.address().to_string(),
+                bundle: bundle.to_vec(),
+                compression: compression.into(),
+                uncompressed_size: size,
+                bundle_id: id,
+            })
+        };
     let size = MODULE.len() as u64;
     let (none, zipped) = (proto::Compression::None, proto::Compression::Gzip);
     let tampered = [MODULE, b"!"].concat();
@@ -133,7 +142,8 @@ fn compressed_uploads_are_unpacked() {
     let pieces = pieces(&gzip(MODULE), 30);
     let tx = alice.tx(vec![begin(&alice, MODULE, &pieces, proto::Compression::Gzip)]);
     let id = response::<proto::MsgBeginUploadResponse>(&chain.ok(tx)).upload_id;
-    let messages = pieces.iter().enumerate().map(|(i, p)| piece(&alice, &id, i as u32, p)).collect();
+    let messages =
+        pieces.iter().enumerate().map(|(i, p)| piece(&alice, &id, i as u32, p)).collect();
     let tx = alice.tx(messages);
     chain.ok(tx);
     assert_eq!(chain.json(&format!("bundles/{}", wasm_id(MODULE)))["size"], MODULE.len());
@@ -184,7 +194,8 @@ fn a_bundle_that_turns_out_wrong_is_not_installed() {
             .collect(),
     })]);
     let id = response::<proto::MsgBeginUploadResponse>(&chain.ok(tx)).upload_id;
-    let messages = pieces.iter().enumerate().map(|(i, p)| piece(&alice, &id, i as u32, p)).collect();
+    let messages =
+        pieces.iter().enumerate().map(|(i, p)| piece(&alice, &id, i as u32, p)).collect();
     let tx = alice.tx(messages);
     fails(&mut chain, tx, 43, "does not match actual");
     assert_eq!(chain.query(&format!("bundles/{}", wasm_id(MODULE)), &[]).code, 103);

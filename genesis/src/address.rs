@@ -10,7 +10,16 @@ pub const ADDRESS_PREFIX: &str = "capstan";
 /// An account's address: RIPEMD-160 of SHA-256 of its compressed secp256k1 public key, as in the
 /// Cosmos SDK. Its text form is bech32 with the prefix `capstan`.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
     Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
@@ -36,7 +45,8 @@ impl FromStr for Address {
     type Err = NotAnAddress;
 
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        let refuse = |problem: &str| NotAnAddress { text: text.to_owned(), problem: problem.to_owned() };
+        let refuse =
+            |problem: &str| NotAnAddress { text: text.to_owned(), problem: problem.to_owned() };
         let expected = "expected bech32 text that starts with \"capstan1\"";
         let id: AccountId = text.parse().map_err(|_| refuse(expected))?;
         if id.prefix() != ADDRESS_PREFIX || id.as_ref() != text {

@@ -8,15 +8,27 @@ pub const DENOM: &str = "ucap";
 
 /// An amount of the chain's coin, in [`DENOM`]. In JSON it is a string of decimal digits.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize,
-    Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]
 pub struct Amount(pub u128);
 
 /// A text that is not an amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an amount: expected a decimal number below 2^128, without sign or leading zeros")]
+#[error(
+    "{0:?} is not an amount: expected a decimal number below 2^128, without sign or leading zeros"
+)]
 pub struct NotAnAmount(String);
 
 impl Amount {
@@ -70,7 +82,9 @@ mod tests {
     fn only_canonical_decimals_are_amounts() {
         assert_eq!("0".parse(), Ok(Amount(0)));
         assert_eq!(u128::MAX.to_string().parse(), Ok(Amount(u128::MAX)));
-        for bad in ["", "00", "+1", "-1", "1.0", "1e3", " 1", "340282366920938463463374607431768211456"] {
+        for bad in
+            ["", "00", "+1", "-1", "1.0", "1e3", " 1", "340282366920938463463374607431768211456"]
+        {
             assert!(bad.parse::<Amount>().is_err(), "{bad}");
         }
     }

@@ -6,7 +6,16 @@ use serde::{Deserialize, Serialize};
 /// A bundle's id: `b1-` and the SHA-512 of an Endo zip's compartment map in 128 hex digits, or `w1-`
 /// and the SHA-256 of a wasm module in 64.
 #[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize,
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
     Deserialize,
 )]
 #[serde(try_from = "String", into = "String")]

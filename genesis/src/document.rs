@@ -225,7 +225,10 @@ impl Genesis {
             return Err(invalid("chain_id", "must be 1 to 50 letters, digits, '-', '_' or '.'"));
         }
         if !is_utc_time(&self.genesis_time) {
-            return Err(invalid("genesis_time", "must be RFC 3339 in UTC, as in 2026-01-01T00:00:00Z"));
+            return Err(invalid(
+                "genesis_time",
+                "must be RFC 3339 in UTC, as in 2026-01-01T00:00:00Z",
+            ));
         }
         if self.initial_height < 1 {
             return Err(invalid("initial_height", "must be at least \"1\""));
@@ -286,7 +289,10 @@ mod as_text {
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, out: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
         out.collect_str(value)
     }
 
@@ -314,7 +320,8 @@ mod tests {
         let mut genesis = dev();
         genesis.add_validator("v", &[3; 32], 10);
         let text = genesis.to_json().unwrap();
-        let compact = serde_json::to_string(&serde_json::from_str::<serde_json::Value>(&text).unwrap());
+        let compact =
+            serde_json::to_string(&serde_json::from_str::<serde_json::Value>(&text).unwrap());
         let again = Genesis::from_json(compact.unwrap().as_bytes()).unwrap();
         assert_eq!(again, genesis);
         assert_eq!(again.hash().unwrap(), genesis.hash().unwrap());
@@ -324,7 +331,9 @@ mod tests {
     #[test]
     fn numbers_stand_as_cometbft_writes_them() {
         let text = dev().to_json().unwrap();
-        for part in ["\"initial_height\": \"1\"", "\"max_gas\": \"-1\"", "\"balance\": \"10000000000000\""] {
+        for part in
+            ["\"initial_height\": \"1\"", "\"max_gas\": \"-1\"", "\"balance\": \"10000000000000\""]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

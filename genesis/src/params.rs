@@ -191,7 +191,10 @@ impl Params {
 
     fn validate_sizes(&self) -> Result<(), GenesisError> {
         if self.max_tx_bytes < MIN_TX_BYTES || self.max_tx_bytes > self.max_block_bytes {
-            let problem = format!("must be from {MIN_TX_BYTES} to max_block_bytes ({})", self.max_block_bytes);
+            let problem = format!(
+                "must be from {MIN_TX_BYTES} to max_block_bytes ({})",
+                self.max_block_bytes
+            );
             return Err(invalid(path("max_tx_bytes"), problem));
         }
         if self.max_block_bytes > MAX_BLOCK_BYTES {
@@ -200,7 +203,10 @@ impl Params {
         }
         // A piece must fit a transaction with room for what surrounds it.
         if self.max_chunk_bytes + MIN_TX_BYTES > self.max_tx_bytes {
-            let problem = format!("must be at least {MIN_TX_BYTES} below max_tx_bytes ({})", self.max_tx_bytes);
+            let problem = format!(
+                "must be at least {MIN_TX_BYTES} below max_tx_bytes ({})",
+                self.max_tx_bytes
+            );
             return Err(invalid(path("max_chunk_bytes"), problem));
         }
         if self.max_bundle_bytes > MAX_BUNDLE_BYTES {

@@ -163,9 +163,9 @@ impl AppState {
             if !seen.insert(account.address) {
                 return Err(invalid(field("address"), format!("{} stands twice", account.address)));
             }
-            supply = supply
-                .checked_add(account.balance)
-                .ok_or_else(|| invalid(field("balance"), "the sum of all balances exceeds 2^128"))?;
+            supply = supply.checked_add(account.balance).ok_or_else(|| {
+                invalid(field("balance"), "the sum of all balances exceeds 2^128")
+            })?;
         }
         Ok(())
     }
@@ -203,7 +203,8 @@ impl AppState {
                 return Err(invalid(format!("{field}.bundle"), problem));
             }
         }
-        let named = [("bootstrap", &self.kernel.bootstrap), ("provisioner", &self.kernel.provisioner)];
+        let named =
+            [("bootstrap", &self.kernel.bootstrap), ("provisioner", &self.kernel.provisioner)];
         for (field, name) in named {
             if let Some(name) = name
                 && !self.kernel.vats.contains_key(name)
@@ -259,7 +260,13 @@ mod tests {
             (|s| s.accounts[1].address = s.accounts[0].address, "accounts[1].address"),
             (|s| s.accounts[1].balance = Amount(u128::MAX), "accounts[1].balance"),
             (|s| s.bundles = vec![GenesisBundle::new(bundle_id(), None, b""); 2], "bundles[1].id"),
-            (|s| s.bundles = vec![GenesisBundle { id: bundle_id(), name: None, base64: "*".into() }], "base64"),
+            (
+                |s| {
+                    s.bundles =
+                        vec![GenesisBundle { id: bundle_id(), name: None, base64: "*".into() }]
+                },
+                "base64",
+            ),
             (|s| drop(s.kernel.vats.insert("a".into(), vat())), "kernel.vats.a.bundle"),
             (|s| drop(s.kernel.vats.insert("a b".into(), vat())), "kernel.vats.a b"),
             (|s| s.kernel.bootstrap = Some("nobody".into()), "kernel.bootstrap"),

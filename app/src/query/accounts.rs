@@ -61,13 +61,16 @@ pub(super) fn outbox(
     let endpoint = view::remote(state, remote)?.ok_or_else(none)?;
     let after: u64 = match page.after.as_str() {
         "" => 0,
-        text => text.parse().map_err(|_| QueryError::Malformed(format!("after: {text:?} is not a number")))?,
+        text => text
+            .parse()
+            .map_err(|_| QueryError::Malformed(format!("after: {text:?} is not a number")))?,
     };
     let first = after.max(endpoint.acknowledged).saturating_add(1);
     let end = endpoint.next_outbox.min(first.saturating_add(page_size(page.limit) as u64));
     let mut entries = Vec::new();
     for number in first..end {
-        let Some(delivery) = record::get::<Delivery>(state, &view::outbox_key(remote, number))? else {
+        let Some(delivery) = record::get::<Delivery>(state, &view::outbox_key(remote, number))?
+        else {
             continue;
         };
         let delivery_json = delivery_to_json(&delivery).to_string();
@@ -97,7 +100,8 @@ pub(super) fn message_result(
     index: u32,
 ) -> Result<Reply, QueryError> {
     let message = results::get(state, tx, index)?;
-    let message = message.ok_or_else(|| QueryError::not_found("message result", format!("{tx}/{index}")))?;
+    let message =
+        message.ok_or_else(|| QueryError::not_found("message result", format!("{tx}/{index}")))?;
     let status = match message.settled {
         None => "pending",
         Some(settled) if settled.rejected => "rejected",
@@ -132,7 +136,8 @@ fn created_vat(
     remote: RemoteId,
     data: &CapData,
 ) -> Result<Option<proto::CreatedVat>, QueryError> {
-    let fields = data.body.strip_prefix('#').and_then(|json| serde_json::from_str::<Value>(json).ok());
+    let fields =
+        data.body.strip_prefix('#').and_then(|json| serde_json::from_str::<Value>(json).ok());
     let slot = |name: &str| {
         let text = fields.as_ref()?.get(name)?.as_str()?.strip_prefix('$')?;
         let index = text.split_once('.').map_or(text, |(index, _)| index);

@@ -35,7 +35,11 @@ pub(super) fn account(state: &Snapshot, address: Address) -> Result<Reply, Query
     Ok(Reply { value, key: Some(keys::account(address)) })
 }
 
-pub(super) fn balance(state: &Snapshot, address: Address, denom: &str) -> Result<Reply, QueryError> {
+pub(super) fn balance(
+    state: &Snapshot,
+    address: Address,
+    denom: &str,
+) -> Result<Reply, QueryError> {
     let amount = if denom == DENOM { owned(state, address)? } else { Amount(0) };
     let balance = Coin { denom: denom.to_owned(), amount: amount.to_string() };
     let value = QueryBalanceResponse { balance: Some(balance) }.encode_to_vec();

@@ -7,7 +7,9 @@ use crate::fault::NodeFault;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// No such path.
-    #[error("unknown query path {0:?}; try params, accounts/ADDRESS, vats, vats/v1, vats/v1/stats, kernel/stats, bundles/ID, promises/kp40, txs/HASH/0, or /capstan.v1.Query/NAME with a protobuf request")]
+    #[error(
+        "unknown query path {0:?}; try params, accounts/ADDRESS, vats, vats/v1, vats/v1/stats, kernel/stats, bundles/ID, promises/kp40, txs/HASH/0, or /capstan.v1.Query/NAME with a protobuf request"
+    )]
     UnknownPath(String),
     /// The path is known, but what it names or its data is not of the right form.
     #[error("malformed query: {0}")]
@@ -29,7 +31,9 @@ pub enum QueryError {
         height: i64,
     },
     /// The answer is not about one key, so there is no proof of it.
-    #[error("this query has no proof: its answer is not about one key; ask for the keys that it is made of, by the path store")]
+    #[error(
+        "this query has no proof: its answer is not about one key; ask for the keys that it is made of, by the path store"
+    )]
     NoProof,
     /// This node failed.
     #[error("this node cannot answer: {0}")]

@@ -65,18 +65,25 @@ pub(super) fn run_queue(state: &Snapshot, form: Form, limit: u32) -> Result<Repl
 
 pub(super) fn promise(state: &Snapshot, form: Form, number: u64) -> Result<Reply, QueryError> {
     let kref = KRef::Promise(number).to_string();
-    let promise = view::promise(state, number)?.ok_or_else(|| QueryError::not_found("promise", &kref))?;
+    let promise =
+        view::promise(state, number)?.ok_or_else(|| QueryError::not_found("promise", &kref))?;
     let data = promise.data().map(|data| proto::CapData {
         body: data.body.clone(),
         slots: data.slots.iter().map(ToString::to_string).collect(),
     });
-    let mut answer = proto::QueryPromiseResponse { kref, ref_count: promise.ref_count, data, ..Default::default() };
+    let mut answer = proto::QueryPromiseResponse {
+        kref,
+        ref_count: promise.ref_count,
+        data,
+        ..Default::default()
+    };
     match &promise.state {
         PromiseState::Fulfilled(_) => "fulfilled".clone_into(&mut answer.state),
         PromiseState::Rejected(_) => "rejected".clone_into(&mut answer.state),
         PromiseState::Unresolved(unresolved) => {
             "unresolved".clone_into(&mut answer.state);
-            answer.decider = unresolved.decider.map(|decider| decider.to_string()).unwrap_or_default();
+            answer.decider =
+                unresolved.decider.map(|decider| decider.to_string()).unwrap_or_default();
             answer.subscribers = unresolved.subscribers.iter().map(ToString::to_string).collect();
             answer.queue_length = unresolved.queue_tail - unresolved.queue_head;
         }
@@ -86,7 +93,8 @@ pub(super) fn promise(state: &Snapshot, form: Form, number: u64) -> Result<Reply
 
 pub(super) fn object(state: &Snapshot, form: Form, number: u64) -> Result<Reply, QueryError> {
     let kref = KRef::Object(number).to_string();
-    let object = view::object(state, number)?.ok_or_else(|| QueryError::not_found("object", &kref))?;
+    let object =
+        view::object(state, number)?.ok_or_else(|| QueryError::not_found("object", &kref))?;
     let answer = proto::QueryObjectResponse {
         kref,
         owner: object.owner.map(|owner| owner.to_string()).unwrap_or_default(),

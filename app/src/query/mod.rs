@@ -63,7 +63,11 @@ pub(crate) fn answer(state: &Snapshot, request: &RequestQuery) -> ResponseQuery 
     }
 }
 
-fn try_answer(state: &Snapshot, height: i64, request: &RequestQuery) -> Result<ResponseQuery, QueryError> {
+fn try_answer(
+    state: &Snapshot,
+    height: i64,
+    request: &RequestQuery,
+) -> Result<ResponseQuery, QueryError> {
     if request.height != 0 && request.height != height {
         return Err(QueryError::Height { asked: request.height, height });
     }

@@ -94,9 +94,15 @@ fn protobuf(path: &str, method: &str, data: &[u8]) -> Parsed {
             Question::Vats(Page { after: request.after, limit: request.limit })
         }
         "Vat" => Question::Vat(read(&decode::<proto::QueryVatRequest>(data)?.vat_id)?),
-        "VatStats" => Question::VatStats(read(&decode::<proto::QueryVatStatsRequest>(data)?.vat_id)?),
-        "KernelStats" => decode::<proto::QueryKernelStatsRequest>(data).map(|_| Question::KernelStats)?,
-        "RunQueue" => Question::RunQueue { limit: decode::<proto::QueryRunQueueRequest>(data)?.limit },
+        "VatStats" => {
+            Question::VatStats(read(&decode::<proto::QueryVatStatsRequest>(data)?.vat_id)?)
+        }
+        "KernelStats" => {
+            decode::<proto::QueryKernelStatsRequest>(data).map(|_| Question::KernelStats)?
+        }
+        "RunQueue" => {
+            Question::RunQueue { limit: decode::<proto::QueryRunQueueRequest>(data)?.limit }
+        }
         "Promise" => promise(&decode::<proto::QueryPromiseRequest>(data)?.kref)?,
         "Object" => object(&decode::<proto::QueryObjectRequest>(data)?.kref)?,
         "CList" => {
@@ -118,9 +124,9 @@ fn cosmos(path: &str, data: &[u8]) -> Parsed {
             let request: bank::QueryBalanceRequest = decode(data)?;
             Question::CosmosBalance { address: read(&request.address)?, denom: request.denom }
         }
-        "/cosmos.bank.v1beta1.Query/AllBalances" => {
-            Question::CosmosAllBalances(read(&decode::<bank::QueryAllBalancesRequest>(data)?.address)?)
-        }
+        "/cosmos.bank.v1beta1.Query/AllBalances" => Question::CosmosAllBalances(read(
+            &decode::<bank::QueryAllBalancesRequest>(data)?.address,
+        )?),
         _ => return Err(QueryError::UnknownPath(path.to_owned())),
     })
 }
@@ -142,7 +148,9 @@ fn plain(path: &str, words: &[&str], options: &mut Options) -> Parsed {
         ["kernel", "run-queue"] => Question::RunQueue { limit: options.page()?.limit },
         ["promises", kref] => promise(kref)?,
         ["objects", kref] => object(kref)?,
-        ["clists", endpoint] => Question::CList { endpoint: holder(endpoint)?, page: options.page()? },
+        ["clists", endpoint] => {
+            Question::CList { endpoint: holder(endpoint)?, page: options.page()? }
+        }
         ["meters", id] => meter(id)?,
         _ => return Err(QueryError::UnknownPath(path.to_owned())),
     })
@@ -151,19 +159,24 @@ fn plain(path: &str, words: &[&str], options: &mut Options) -> Parsed {
 fn promise(text: &str) -> Parsed {
     match KRef::parse(text) {
         Some(KRef::Promise(number)) => Ok(Question::Promise(number)),
-        _ => Err(malformed(format!("{text:?} is not a kernel promise: expected kp and a number, as in kp40"))),
+        _ => Err(malformed(format!(
+            "{text:?} is not a kernel promise: expected kp and a number, as in kp40"
+        ))),
     }
 }
 
 fn object(text: &str) -> Parsed {
     match KRef::parse(text) {
         Some(KRef::Object(number)) => Ok(Question::Object(number)),
-        _ => Err(malformed(format!("{text:?} is not a kernel object: expected ko and a number, as in ko20"))),
+        _ => Err(malformed(format!(
+            "{text:?} is not a kernel object: expected ko and a number, as in ko20"
+        ))),
     }
 }
 
 fn meter(text: &str) -> Parsed {
-    let refuse = || malformed(format!("{text:?} is not a meter: expected m and a number, as in m1"));
+    let refuse =
+        || malformed(format!("{text:?} is not a meter: expected m and a number, as in m1"));
     MeterId::parse(text).map(Question::Meter).ok_or_else(refuse)
 }
 
@@ -177,7 +190,8 @@ fn holder(text: &str) -> Result<Holder, QueryError> {
 }
 
 fn decode<M: Message + Default>(data: &[u8]) -> Result<M, QueryError> {
-    M::decode(data).map_err(|e| malformed(format!("the request is not protobuf of the right type: {e}")))
+    M::decode(data)
+        .map_err(|e| malformed(format!("the request is not protobuf of the right type: {e}")))
 }
 
 fn read<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, QueryError> {
@@ -197,7 +211,9 @@ fn split(path: &str) -> Result<(Vec<&str>, Options), QueryError> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut options = Options::default();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').ok_or_else(|| malformed(format!("option {pair:?} has no value: expected name=value")))?;
+        let (name, value) = pair.split_once('=').ok_or_else(|| {
+            malformed(format!("option {pair:?} has no value: expected name=value"))
+        })?;
         options.add(name, value.to_owned())?;
     }
     Ok((path.trim_end_matches('/').split('/').collect(), options))
@@ -228,7 +244,9 @@ impl Options {
             match value {
                 Value::String(text) => self.add(&name, text)?,
                 Value::Number(number) => self.add(&name, number.to_string())?,
-                _ => return Err(malformed(format!("option {name:?} must be a string or a number"))),
+                _ => {
+                    return Err(malformed(format!("option {name:?} must be a string or a number")));
+                }
             }
         }
         Ok(())
@@ -285,7 +303,11 @@ mod tests {
             ("accounts/cosmos1xyz", "", "not a Capstan address"),
             ("bundles/b1-00", "", "not a bundle id"),
             ("txs/00/0", "", "not a transaction hash"),
-            ("txs/0000000000000000000000000000000000000000000000000000000000000000/x", "", "not a number"),
+            (
+                "txs/0000000000000000000000000000000000000000000000000000000000000000/x",
+                "",
+                "not a number",
+            ),
             ("vats?limit", "", "has no value"),
             ("vats?limit=x", "", "not a number"),
             ("vats?limit=1&limit=2", "", "given twice"),

@@ -25,7 +25,8 @@ pub(super) fn list(state: &Snapshot, form: Form, page: &Page) -> Result<Reply, Q
     };
     let ids = view::vats(state)?.into_iter().filter(|vat| vat.0 > after).collect::<Vec<_>>();
     let size = page_size(page.limit);
-    let vats = ids.iter().take(size).map(|vat| describe(state, *vat)).collect::<Result<Vec<_>, _>>()?;
+    let vats =
+        ids.iter().take(size).map(|vat| describe(state, *vat)).collect::<Result<Vec<_>, _>>()?;
     let next = match vats.last() {
         Some(last) if ids.len() > size => last.vat_id.clone(),
         _ => String::new(),
@@ -125,10 +126,11 @@ fn is_for(state: &Snapshot, event: &RunQueueEvent, vat: VatId) -> Result<bool, Q
             let promise = view::promise(state, *number)?;
             matches!(promise.map(|p| p.state), Some(PromiseState::Unresolved(u)) if u.decider == Some(endpoint))
         }
-        RunQueueEvent::Send { target: KRef::Device(_), .. } | RunQueueEvent::NegatedGcAction => false,
-        RunQueueEvent::Notify { endpoint: to, .. } | RunQueueEvent::CollectGarbage { endpoint: to, .. } => {
-            *to == endpoint
+        RunQueueEvent::Send { target: KRef::Device(_), .. } | RunQueueEvent::NegatedGcAction => {
+            false
         }
+        RunQueueEvent::Notify { endpoint: to, .. }
+        | RunQueueEvent::CollectGarbage { endpoint: to, .. } => *to == endpoint,
         RunQueueEvent::CreateVat { vat: to, .. }
         | RunQueueEvent::StartVat { vat: to, .. }
         | RunQueueEvent::UpgradeVat { vat: to, .. }

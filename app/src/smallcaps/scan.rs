@@ -10,9 +10,7 @@ pub(super) enum Dialect<'a> {
     /// Plain JSON: strings that would be escapes get a `!`.
     Plain,
     /// Smallcaps over these slots.
-    Smallcaps {
-        slots: &'a [String],
-    },
+    Smallcaps { slots: &'a [String] },
 }
 
 /// A recursive-descent scanner of at most [`MAX_DEPTH`] levels.
@@ -109,9 +107,9 @@ impl<'a> Scanner<'a> {
         }
         match self.dialect {
             Dialect::Plain => Ok(()),
-            Dialect::Smallcaps { .. } => {
-                members.check().map_err(|problem| Malformed { offset: start, problem: problem.into() })
-            }
+            Dialect::Smallcaps { .. } => members
+                .check()
+                .map_err(|problem| Malformed { offset: start, problem: problem.into() }),
         }
     }
 
@@ -132,7 +130,10 @@ impl<'a> Scanner<'a> {
                 Dialect::Smallcaps { .. } if name.starts_with('!') => {}
                 Dialect::Smallcaps { .. } if name == TAG || name == ERROR => {}
                 Dialect::Smallcaps { .. } => {
-                    return refuse(format!("the property name {name:?} must be escaped: {:?}", format!("!{name}")));
+                    return refuse(format!(
+                        "the property name {name:?} must be escaped: {:?}",
+                        format!("!{name}")
+                    ));
                 }
             }
         }
@@ -178,7 +179,9 @@ impl<'a> Scanner<'a> {
                     return Ok(out);
                 }
                 '\\' => out.push(self.escape()?),
-                c if c < ' ' => return self.refuse("a control character in a string must be escaped"),
+                c if c < ' ' => {
+                    return self.refuse("a control character in a string must be escaped");
+                }
                 c => {
                     out.push(c);
                     self.position += c.len_utf8();
@@ -324,14 +327,21 @@ impl Members {
         let is_string = |name: &str| self.strings.contains(name);
         if has(TAG) {
             let exact = is_string(TAG) && has("payload") && self.names.len() == 2;
-            return if exact { Ok(()) } else { Err("a tagged value is {\"#tag\": string, \"payload\": value}") };
+            return if exact {
+                Ok(())
+            } else {
+                Err("a tagged value is {\"#tag\": string, \"payload\": value}")
+            };
         }
         if has(ERROR) {
-            let whole = is_string(ERROR) && is_string("name") && (!has("errorId") || is_string("errorId"));
+            let whole =
+                is_string(ERROR) && is_string("name") && (!has("errorId") || is_string("errorId"));
             return if whole {
                 Ok(())
             } else {
-                Err("an error is {\"#error\": string, \"name\": string} and perhaps \"errorId\": string")
+                Err(
+                    "an error is {\"#error\": string, \"name\": string} and perhaps \"errorId\": string",
+                )
             };
         }
         Ok(())
@@ -355,11 +365,20 @@ fn check_special(text: &str, slots: &[String]) -> Result<Shape, String> {
     if fits {
         return Ok(Shape::Other);
     }
-    Err(format!("{text:?} is no smallcaps value; a plain string with this text is {:?}", format!("!{text}")))
+    Err(format!(
+        "{text:?} is no smallcaps value; a plain string with this text is {:?}",
+        format!("!{text}")
+    ))
 }
 
 /// `rest` is a slot's index, perhaps with `.` and an interface name.
-fn check_slot(text: &str, rest: &str, slots: &[String], kind: &str, what: &str) -> Result<(), String> {
+fn check_slot(
+    text: &str,
+    rest: &str,
+    slots: &[String],
+    kind: &str,
+    what: &str,
+) -> Result<(), String> {
     let digits = rest.split_once('.').map_or(rest, |(digits, _)| digits);
     let index = digits.parse::<usize>().ok().filter(|index| index.to_string() == digits);
     let Some(index) = index else {

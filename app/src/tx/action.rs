@@ -7,7 +7,10 @@ use cosmrs::{Any, proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend};
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 
-use super::{TxError, decode::{decode_canonical, type_url}};
+use super::{
+    TxError,
+    decode::{decode_canonical, type_url},
+};
 use crate::{proto, smallcaps};
 
 /// One message of a transaction, with every field read and checked as far as that needs no state.
@@ -161,7 +164,12 @@ impl FromStr for UploadId {
 
 impl Action {
     /// Reads the message at `index`, which must act for `signer`.
-    pub fn read(index: usize, any: &Any, signer: Address, params: &Params) -> Result<Self, TxError> {
+    pub fn read(
+        index: usize,
+        any: &Any,
+        signer: Address,
+        params: &Params,
+    ) -> Result<Self, TxError> {
         let reader = Reader { index, signer, params };
         let url = any.type_url.as_str();
         let known: &[(String, Read)] = &[
@@ -186,8 +194,9 @@ impl Action {
 
     /// Whom the message at `index` acts for: in every message that the chain knows, the text in field 1.
     pub fn actor(index: usize, any: &Any) -> Result<Address, TxError> {
-        let decoded = FirstField::decode(any.value.as_slice())
-            .map_err(|e| TxError::Undecodable { part: any.type_url.clone(), problem: e.to_string() })?;
+        let decoded = FirstField::decode(any.value.as_slice()).map_err(|e| {
+            TxError::Undecodable { part: any.type_url.clone(), problem: e.to_string() }
+        })?;
         decoded.actor.parse().map_err(|e| TxError::Field {
             index,
             field: "field 1 (who acts)",
@@ -245,7 +254,10 @@ fn bank_send(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
         return Err(r.refuse("amount", format!("expected one coin, got {}", msg.amount.len())));
     };
     if coin.denom != DENOM {
-        return Err(r.refuse("amount", format!("{:?} is not a coin of this chain, use {DENOM}", coin.denom)));
+        return Err(r.refuse(
+            "amount",
+            format!("{:?} is not a coin of this chain, use {DENOM}", coin.denom),
+        ));
     }
     let amount: Amount = r.parse("amount", &coin.amount)?;
     if amount == Amount(0) {
@@ -268,7 +280,8 @@ fn install_bundle(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
         return Err(r.refuse("bundle", "is empty".to_owned()));
     }
     if compression == Compression::None && msg.bundle.len() as u64 != uncompressed_size {
-        let problem = format!("is {uncompressed_size}, but the bundle has {} bytes", msg.bundle.len());
+        let problem =
+            format!("is {uncompressed_size}, but the bundle has {} bytes", msg.bundle.len());
         return Err(r.refuse("uncompressed_size", problem));
     }
     let packed = Packed { bytes: msg.bundle, compression, uncompressed_size };
@@ -315,7 +328,9 @@ fn create_vat(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let bundle = r.parse("bundle_id", &msg.bundle_id)?;
     let limit = r.params.max_name_bytes as usize;
     if msg.name.len() > limit || !msg.name.bytes().all(is_name_byte) {
-        let problem = format!("at most {limit} letters, digits, dots, dashes or underscores (max_name_bytes)");
+        let problem = format!(
+            "at most {limit} letters, digits, dots, dashes or underscores (max_name_bytes)"
+        );
         return Err(r.refuse("name", problem));
     }
     if msg.computrons > r.params.max_vat_computrons {
@@ -419,7 +434,11 @@ impl Reader<'_> {
         TxError::Field { index: self.index, field, problem }
     }
 
-    fn parse<T: FromStr<Err: fmt::Display>>(&self, field: &'static str, text: &str) -> Result<T, TxError> {
+    fn parse<T: FromStr<Err: fmt::Display>>(
+        &self,
+        field: &'static str,
+        text: &str,
+    ) -> Result<T, TxError> {
         text.parse().map_err(|e| self.refuse(field, format!("{e}")))
     }
 
@@ -438,7 +457,8 @@ impl Reader<'_> {
         match proto::Compression::try_from(number) {
             Ok(proto::Compression::None) => Ok(Compression::None),
             Ok(proto::Compression::Gzip) => Ok(Compression::Gzip),
-            Err(_) => Err(self.refuse("compression", format!("{number} is unknown; use 0 (none) or 1 (gzip)"))),
+            Err(_) => Err(self
+                .refuse("compression", format!("{number} is unknown; use 0 (none) or 1 (gzip)"))),
         }
     }
 
@@ -446,13 +466,17 @@ impl Reader<'_> {
         let limit = self.params.max_bundle_bytes;
         match (1..=limit).contains(&size) {
             true => Ok(()),
-            false => Err(self.refuse("uncompressed_size", format!("{size}, expected 1 to {limit} (max_bundle_bytes)"))),
+            false => Err(self.refuse(
+                "uncompressed_size",
+                format!("{size}, expected 1 to {limit} (max_bundle_bytes)"),
+            )),
         }
     }
 
     fn chunk(&self, chunk: &proto::ChunkInfo) -> Result<Chunk, TxError> {
         let sha256 = chunk.sha256.as_slice().try_into();
-        let sha256 = sha256.map_err(|_| self.refuse("chunks.sha256", "must have 32 bytes".to_owned()))?;
+        let sha256 =
+            sha256.map_err(|_| self.refuse("chunks.sha256", "must have 32 bytes".to_owned()))?;
         let limit = self.params.max_chunk_bytes;
         if !(1..=limit).contains(&chunk.size) {
             let problem = format!("{}, expected 1 to {limit} (max_chunk_bytes)", chunk.size);
@@ -462,12 +486,18 @@ impl Reader<'_> {
     }
 
     /// A reference that starts with one of `forms`.
-    fn reference(&self, field: &'static str, text: &str, forms: &[&str]) -> Result<String, TxError> {
+    fn reference(
+        &self,
+        field: &'static str,
+        text: &str,
+        forms: &[&str],
+    ) -> Result<String, TxError> {
         if forms.iter().any(|form| is_numbered(text, form)) {
             return Ok(text.to_owned());
         }
         let forms: Vec<String> = forms.iter().map(|form| format!("{form}N")).collect();
-        let problem = format!("{text:?} is not a reference that fits here: expected {}", forms.join(" or "));
+        let problem =
+            format!("{text:?} is not a reference that fits here: expected {}", forms.join(" or "));
         Err(self.refuse(field, problem))
     }
 
@@ -498,7 +528,9 @@ impl Reader<'_> {
         let args = self.capdata("args", data, "[]")?;
         match args.body.trim_start().starts_with('[') {
             true => Ok(args),
-            false => Err(self.refuse("args", "must be an array: the arguments in order".to_owned())),
+            false => {
+                Err(self.refuse("args", "must be an array: the arguments in order".to_owned()))
+            }
         }
     }
 
@@ -507,7 +539,10 @@ impl Reader<'_> {
         let limit = self.params.max_message_bytes;
         match size <= limit as usize {
             true => Ok(data),
-            false => Err(self.refuse(field, format!("{size} bytes, more than {limit} (max_message_bytes)"))),
+            false => {
+                Err(self
+                    .refuse(field, format!("{size} bytes, more than {limit} (max_message_bytes)")))
+            }
         }
     }
 }

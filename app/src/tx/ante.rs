@@ -21,7 +21,11 @@ pub struct ChainContext<'a> {
 /// Checks `tx` against its signer's account and takes the fee: returns the account as it is when the
 /// transaction's messages begin. All of it in the same order in CheckTx and in FinalizeBlock; the
 /// signature last, since it costs most.
-pub fn check(tx: &Tx, account: Option<Account>, chain: ChainContext<'_>) -> Result<Account, TxError> {
+pub fn check(
+    tx: &Tx,
+    account: Option<Account>,
+    chain: ChainContext<'_>,
+) -> Result<Account, TxError> {
     if tx.timeout_height != 0 && tx.timeout_height < chain.height {
         return Err(TxError::TimedOut { timeout: tx.timeout_height, height: chain.height });
     }

@@ -88,9 +88,15 @@ impl Tx {
 impl Signature {
     /// Checks the signature by `key` for a chain and account number. `Err` says only that it does not
     /// fit, or that it is not in low-s form.
-    pub(super) fn verify(&self, key: &[u8; 33], chain_id: &str, account_number: u64) -> Result<(), Unverified> {
+    pub(super) fn verify(
+        &self,
+        key: &[u8; 33],
+        chain_id: &str,
+        account_number: u64,
+    ) -> Result<(), Unverified> {
         let key = ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| Unverified::Wrong)?;
-        let signature = ecdsa::Signature::from_slice(&self.signature).map_err(|_| Unverified::Wrong)?;
+        let signature =
+            ecdsa::Signature::from_slice(&self.signature).map_err(|_| Unverified::Wrong)?;
         if signature.normalize_s().is_some() {
             return Err(Unverified::HighS);
         }
@@ -114,7 +120,10 @@ pub(super) enum Unverified {
 
 /// Decodes `bytes`, which must be the one canonical encoding of what they say: re-encoding gives the
 /// same bytes, so there are no unknown fields, no trailing bytes and no second form of a transaction.
-pub(super) fn decode_canonical<M: Message + Default>(part: &str, bytes: &[u8]) -> Result<M, TxError> {
+pub(super) fn decode_canonical<M: Message + Default>(
+    part: &str,
+    bytes: &[u8],
+) -> Result<M, TxError> {
     let message = M::decode(bytes)
         .map_err(|e| TxError::Undecodable { part: part.to_owned(), problem: e.to_string() })?;
     match message.encode_to_vec() == bytes {
@@ -159,11 +168,13 @@ fn single_signer<'a>(
 
 fn read_key(any: &Any) -> Result<[u8; 33], TxError> {
     if any.type_url != PublicKey::SECP256K1_TYPE_URL {
-        let problem = format!("{:?} is not supported, use {}", any.type_url, PublicKey::SECP256K1_TYPE_URL);
+        let problem =
+            format!("{:?} is not supported, use {}", any.type_url, PublicKey::SECP256K1_TYPE_URL);
         return Err(TxError::PublicKey(problem));
     }
     let key: PubKey = decode_canonical("public key", &any.value)?;
-    let refuse = || TxError::PublicKey("expected 33 bytes, a compressed point of secp256k1".to_owned());
+    let refuse =
+        || TxError::PublicKey("expected 33 bytes, a compressed point of secp256k1".to_owned());
     let bytes: [u8; 33] = key.key.try_into().map_err(|_| refuse())?;
     ecdsa::VerifyingKey::from_sec1_bytes(&bytes).map_err(|_| refuse())?;
     Ok(bytes)
@@ -201,7 +212,9 @@ fn read_fee(fee: Option<&Fee>, signer: Address) -> Result<(Amount, u64), TxError
         [Coin { denom, amount }] if denom == DENOM => {
             amount.parse().map_err(|e| TxError::FeeDenom(format!("{e}")))?
         }
-        [Coin { denom, .. }] => return Err(TxError::FeeDenom(format!("{denom:?} is not accepted"))),
+        [Coin { denom, .. }] => {
+            return Err(TxError::FeeDenom(format!("{denom:?} is not accepted")));
+        }
         coins => return Err(TxError::FeeDenom(format!("there are {} coins", coins.len()))),
     };
     Ok((amount, fee.gas_limit))

@@ -12,7 +12,9 @@ pub const CODESPACE: &str = "capstan";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TxError {
     /// The transaction is longer than `max_tx_bytes`.
-    #[error("the transaction has {size} bytes, more than the {limit} that the chain allows (max_tx_bytes); upload large bundles in pieces with MsgBeginUpload")]
+    #[error(
+        "the transaction has {size} bytes, more than the {limit} that the chain allows (max_tx_bytes); upload large bundles in pieces with MsgBeginUpload"
+    )]
     TooLarge {
         /// Its length.
         size: usize,
@@ -28,7 +30,9 @@ pub enum TxError {
         problem: String,
     },
     /// A part is protobuf, but not in its one canonical form.
-    #[error("{0} is not in canonical protobuf form: it has unknown fields, trailing bytes or fields out of order; encode it with the chain's own .proto files")]
+    #[error(
+        "{0} is not in canonical protobuf form: it has unknown fields, trailing bytes or fields out of order; encode it with the chain's own .proto files"
+    )]
     NotCanonical(String),
     /// There is no message, or there are too many.
     #[error("the transaction has {count} messages; it must have 1 to {limit}")]
@@ -39,10 +43,14 @@ pub enum TxError {
         limit: u32,
     },
     /// A message has a type that the chain does not know.
-    #[error("unknown message type {0}; this chain knows capstan.v1.Msg… and cosmos.bank.v1beta1.MsgSend")]
+    #[error(
+        "unknown message type {0}; this chain knows capstan.v1.Msg… and cosmos.bank.v1beta1.MsgSend"
+    )]
     UnknownMessage(String),
     /// Not exactly one signer and one signature.
-    #[error("the transaction has {signers} signers and {signatures} signatures; it must have one of each")]
+    #[error(
+        "the transaction has {signers} signers and {signatures} signatures; it must have one of each"
+    )]
     SignerCount {
         /// The number of signer infos.
         signers: usize,
@@ -59,7 +67,9 @@ pub enum TxError {
     #[error("the signature is not in low-s form; normalise s to the lower half of the group order")]
     HighS,
     /// The signature does not fit.
-    #[error("the signature does not verify; sign for chain id {chain_id:?} with account number {account_number} and sequence {sequence}")]
+    #[error(
+        "the signature does not verify; sign for chain id {chain_id:?} with account number {account_number} and sequence {sequence}"
+    )]
     BadSignature {
         /// The chain's id.
         chain_id: String,
@@ -69,7 +79,9 @@ pub enum TxError {
         sequence: u64,
     },
     /// The sequence is not the account's next: replayed, or sent out of order.
-    #[error("account sequence mismatch, expected {expected}, got {got}; ask for the account and sign again")]
+    #[error(
+        "account sequence mismatch, expected {expected}, got {got}; ask for the account and sign again"
+    )]
     Sequence {
         /// The account's next.
         expected: u64,
@@ -111,7 +123,9 @@ pub enum TxError {
         fee: u128,
     },
     /// The memo is too long.
-    #[error("the memo has {size} bytes, more than the {limit} that the chain allows (max_memo_bytes)")]
+    #[error(
+        "the memo has {size} bytes, more than the {limit} that the chain allows (max_memo_bytes)"
+    )]
     Memo {
         /// Its length.
         size: usize,
@@ -119,7 +133,9 @@ pub enum TxError {
         limit: u32,
     },
     /// The transaction's timeout height has passed.
-    #[error("the transaction was good until height {timeout}, and this is height {height}; sign it again")]
+    #[error(
+        "the transaction was good until height {timeout}, and this is height {height}; sign it again"
+    )]
     TimedOut {
         /// Its timeout height.
         timeout: u64,
@@ -186,7 +202,9 @@ pub enum TxError {
     #[error("{0}")]
     Reference(String),
     /// The kernel has too much to do already.
-    #[error("the kernel's queues hold {length} events, the limit is {limit} (max_queue_length); try again later")]
+    #[error(
+        "the kernel's queues hold {length} events, the limit is {limit} (max_queue_length); try again later"
+    )]
     QueueFull {
         /// The events.
         length: u64,
@@ -194,7 +212,9 @@ pub enum TxError {
         limit: u64,
     },
     /// The account's outbox is full.
-    #[error("the outbox holds {length} entries, the limit is {limit} (max_outbox_length); acknowledge them with MsgAck")]
+    #[error(
+        "the outbox holds {length} entries, the limit is {limit} (max_outbox_length); acknowledge them with MsgAck"
+    )]
     OutboxFull {
         /// The entries.
         length: u64,

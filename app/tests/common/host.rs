@@ -58,7 +58,8 @@ impl VatHost for FakeHost {
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
         *self.deliveries.lock().unwrap() += 1;
-        let next = self.running.get_mut(&vat).ok_or_else(|| HostFault(format!("{vat} is not started")))?;
+        let next =
+            self.running.get_mut(&vat).ok_or_else(|| HostFault(format!("{vat} is not started")))?;
         let mut computrons = DELIVERY;
         let mut result = DeliveryResult::Ok;
         if let Delivery::Message { message, .. } = delivery {
@@ -151,7 +152,9 @@ impl Worker<'_> {
     fn answer(&mut self, message: &Message, rejected: bool, body: &str, slots: Vec<String>) {
         let Some(promise) = message.result.clone() else { return };
         let data = CapData { body: format!("#{body}"), slots };
-        self.syscall(Syscall::Resolve { resolutions: vec![Resolution { promise, rejected, data }] });
+        self.syscall(Syscall::Resolve {
+            resolutions: vec![Resolution { promise, rejected, data }],
+        });
     }
 
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {

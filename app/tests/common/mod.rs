@@ -74,7 +74,10 @@ impl Client {
         let amount = vec![Coin { denom: "ucap".into(), amount: "10000000".into() }];
         let fee = Fee { amount, gas_limit: 1, payer: String::new(), granter: String::new() };
         let body = TxBody { messages, ..TxBody::default() };
-        Draft { body, auth: AuthInfo { signer_infos: vec![signer], fee: Some(fee), ..AuthInfo::default() } }
+        Draft {
+            body,
+            auth: AuthInfo { signer_infos: vec![signer], fee: Some(fee), ..AuthInfo::default() },
+        }
     }
 
     pub fn sign(&self, draft: &Draft) -> Vec<u8> {
@@ -201,11 +204,13 @@ impl Chain {
     pub fn open_with(store: Store, kernel: NodeOptions) -> Self {
         let fatal = Arc::new(Mutex::new(Vec::new()));
         let reports = fatal.clone();
-        let on_fatal = FatalHandler::call_back(move |report| reports.lock().unwrap().push(report.clone()));
+        let on_fatal =
+            FatalHandler::call_back(move |report| reports.lock().unwrap().push(report.clone()));
         let height = store.height() as i64;
         let host = FakeHost::default();
         let deliveries = host.deliveries.clone();
-        let app = App::new(store, host, AppOptions { on_fatal, kernel, ..AppOptions::default() }).unwrap();
+        let app = App::new(store, host, AppOptions { on_fatal, kernel, ..AppOptions::default() })
+            .unwrap();
         Self { app, height, fatal, deliveries }
     }
 }
@@ -252,7 +257,12 @@ impl<H: VatHost + Send + 'static> Chain<H> {
     /// CheckTx and a block with this transaction: both must refuse it with this code.
     pub fn refused(&mut self, tx: &[u8], code: u32, part: &str) {
         let checked = self.check(tx);
-        assert_eq!((checked.code, checked.codespace.as_str()), (code, "capstan"), "{}", checked.log);
+        assert_eq!(
+            (checked.code, checked.codespace.as_str()),
+            (code, "capstan"),
+            "{}",
+            checked.log
+        );
         assert!(checked.log.contains(part), "{}", checked.log);
         let before = self.hash();
         let result = self.block(&[tx.to_vec()]).tx_results.remove(0);
@@ -270,8 +280,12 @@ impl<H: VatHost + Send + 'static> Chain<H> {
     }
 
     pub fn query(&self, path: &str, data: &[u8]) -> ResponseQuery {
-        let request =
-            RequestQuery { path: path.to_owned(), data: data.to_vec().into(), height: 0, prove: false };
+        let request = RequestQuery {
+            path: path.to_owned(),
+            data: data.to_vec().into(),
+            height: 0,
+            prove: false,
+        };
         self.app.query(request)
     }
 
@@ -308,7 +322,11 @@ pub fn response<M: Message + Default>(result: &ExecTxResult) -> M {
 }
 
 /// The attributes `name` of all events of that type.
-pub fn attributes(events: &[tendermint_proto::v0_38::abci::Event], kind: &str, name: &str) -> Vec<String> {
+pub fn attributes(
+    events: &[tendermint_proto::v0_38::abci::Event],
+    kind: &str,
+    name: &str,
+) -> Vec<String> {
     let of_kind = events.iter().filter(|event| event.r#type == kind);
     let all = of_kind.flat_map(|event| &event.attributes).filter(|attribute| attribute.key == name);
     all.map(|attribute| attribute.value.clone()).collect()
