@@ -1,5 +1,6 @@
 //! What the host adds to a module before it is compiled: charges by length, the stack counter, the
-//! end at a refused `memory.grow`, and exports of what a snapshot must hold.
+//! end at a refused `memory.grow`, canonical NaNs where a compiler forgets them, and exports of what a
+//! snapshot must hold.
 //!
 //! Works on top of the [`Metering`](wasmer_middlewares::Metering) middleware, which must come before
 //! it in the chain: the operators that metering inserts pass through here, none that are inserted
@@ -19,7 +20,7 @@ use wasmer_types::GlobalIndex;
 use crate::cost;
 
 /// Changes whenever the inserted code changes; part of every cache key.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The metering middleware's global with the points that are left.
 pub(crate) const POINTS: &str = "wasmer_metering_remaining_points";
@@ -162,6 +163,16 @@ impl<'a> FunctionMiddleware<'a> for InstrumentFunction {
                 }
                 None => state.push_operator(operator),
             },
+            // Singlepass (7.4.2) does not make the NaN that these yield canonical. A product is made so
+            // by every compiler, and multiplying by one changes nothing else.
+            Operator::F64PromoteF32 => {
+                let one = Operator::F64Const { value: 1.0.into() };
+                state.extend(&[operator, one, Operator::F64Mul]);
+            }
+            Operator::F32DemoteF64 => {
+                let one = Operator::F32Const { value: 1.0.into() };
+                state.extend(&[operator, one, Operator::F32Mul]);
+            }
             other => state.push_operator(other),
         }
         Ok(())

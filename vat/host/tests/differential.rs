@@ -61,3 +61,26 @@ fn generated_modules_behave_the_same_under_both_compilers() {
     // The generator must reach what it is for.
     assert!(rested >= 20 && ended.len() >= 3, "{rested} {ended:?}");
 }
+
+#[test]
+#[ignore]
+fn dbg() {
+    let seed: u64 = std::env::var("CAPSTAN_SEED").unwrap().parse().unwrap();
+    let (items, body) = parts(seed);
+    let module = worker(&items, &body);
+    let mut hosts = BOTH.map(host);
+    let [one, other] = hosts.each_mut().map(|host| life(host, &module));
+    for (a, b) in one.iter().zip(&other) {
+        println!("{:?} {:?}", a.0, b.0);
+        if let (Some(a), Some(b)) = (&a.1, &b.1) {
+            println!("{a:x?}\n{b:x?}");
+            for (i, (p, q)) in a.pages().zip(b.pages()).enumerate() {
+                for k in 0..4096 {
+                    if p[k] != q[k] {
+                        println!("{:x}: {:02x} {:02x}", i * 4096 + k, p[k], q[k]);
+                    }
+                }
+            }
+        }
+    }
+}
