@@ -481,6 +481,43 @@ mod tests {
     }
 
     #[test]
+    fn mutated_bodies_are_read_or_refused_and_what_is_read_is_stable() {
+        let seed = 0x5eed_cafe_u64;
+        let mut dice = seed;
+        let mut roll = |sides: usize| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) as usize % sides
+        };
+        let good: &[&str] = &[
+            r##"#["m",[{"a":"$0.Alleged: x","b":[1,-2.5e3,null,true],"c":"&1"},"+12","#undefined"]]"##,
+            r##"#{"#error":"no","errorId":"error:v1#1","name":"TypeError"}"##,
+            r##"#"!$escaped\u00e9\n""##,
+            r##"{"@qclass":"slot","index":1}"##,
+        ];
+        let bytes: &[u8] = b"#\"$&!+-[]{},:.0123456789\\ue aZ";
+        let slots = [KRef::Object(20), KRef::Promise(40)];
+        for round in 0..60_000 {
+            let mut body = good[roll(good.len())].as_bytes().to_vec();
+            for _ in 0..=roll(4) {
+                let at = roll(body.len());
+                match roll(3) {
+                    0 => body[at] = bytes[roll(bytes.len())],
+                    1 => body.insert(at, bytes[roll(bytes.len())]),
+                    _ if body.len() > 1 => drop(body.remove(at)),
+                    _ => {}
+                }
+            }
+            let Ok(body) = String::from_utf8(body) else { continue };
+            let whole = data(&body, &slots);
+            let (_, _) = (single_slot(&whole), method_name(&whole));
+            let Some(parsed) = Parsed::new(&whole) else { continue };
+            let Some(once) = parsed.reserialize(&parsed.value) else { continue };
+            let again = Parsed::new(&once).and_then(|parsed| parsed.reserialize(&parsed.value));
+            assert_eq!(again.as_ref(), Some(&once), "seed {seed} round {round}: {body}");
+        }
+    }
+
+    #[test]
     fn method_names_are_legible() {
         let name = |body: &str| method_name(&data(body, &[]));
         assert_eq!(name(r##"#["foo",[]]"##), "foo");

@@ -17,7 +17,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capstan-store", &["capstan-kernel-ports", "grovedb-storage"]),
     ("capstan-vat-js", &[]),
     ("capstan-vat-host", &["capstan-abi", "capstan-kernel-ports"]),
-    ("capstan-vat-sdk", &["capstan-abi"]),
     ("capstan-vat-system", &[]),
     ("capstan-genesis", &["capstan-kernel", "capstan-vat-system", "capstan-bundle"]),
     (
@@ -43,9 +42,26 @@ const TOP: &[&str] = &["capstan", "capstan-tests", "capstan-conformance", "capst
 
 /// What would make the kernel's result depend on the node it runs on.
 const IMPURE: &[&str] = &[
-    "std::time", "std::fs", "std::env", "std::net", "std::thread", "std::process", "std::io",
-    "SystemTime", "Instant", "HashMap", "HashSet", "RandomState", "rand::", "getrandom", "f32", "f64",
-    "thread_local", "static mut", "println!", "eprintln!",
+    "std::time",
+    "std::fs",
+    "std::env",
+    "std::net",
+    "std::thread",
+    "std::process",
+    "std::io",
+    "SystemTime",
+    "Instant",
+    "HashMap",
+    "HashSet",
+    "RandomState",
+    "rand::",
+    "getrandom",
+    "f32",
+    "f64",
+    "thread_local",
+    "static mut",
+    "println!",
+    "eprintln!",
 ];
 
 #[test]
@@ -89,7 +105,8 @@ fn the_kernel_is_pure() {
 #[test]
 fn what_touches_consensus_is_pinned() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    for name in ["wasmer", "wasmer-middlewares", "grovedb-merk", "grovedb-version", "borsh", "redb"] {
+    for name in ["wasmer", "wasmer-middlewares", "grovedb-merk", "grovedb-version", "borsh", "redb"]
+    {
         let line = manifest.lines().find(|line| line.starts_with(&format!("{name} =")));
         let line = line.unwrap_or_else(|| panic!("{name} is not in the workspace's dependencies"));
         assert!(line.contains("\"="), "{name} is not pinned to an exact version: {line}");
@@ -118,7 +135,9 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() && path.file_name().is_some_and(|name| name != "tests" && name != "benches") {
+        if path.is_dir()
+            && path.file_name().is_some_and(|name| name != "tests" && name != "benches")
+        {
             files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
