@@ -40,7 +40,8 @@ bench: setup ## Measures, and prints tables
 fmt: ## Formats the sources
 	$(CARGO) fmt --all
 
-lint: setup ## Lints everything
+lint: setup ## Checks the format and lints everything
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets
 
 clean: ## Removes what was built

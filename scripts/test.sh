@@ -5,9 +5,6 @@ cd "$(dirname "$0")/.."
 
 section() { printf '\n== %s\n' "$1"; }
 
-section "format"
-cargo fmt --all --check
-
 section "build"
 cargo build --workspace --all-targets
 echo "JavaScript worker: sha256 $(cat vat/js/worker.sha256)"
