@@ -11,9 +11,6 @@ import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-import '@endo/init';
-import bundleSource from '@endo/bundle-source';
-
 const OUR_PACKAGE = new URL('../package.json', import.meta.url);
 const OUR_MODULES = new URL('../node_modules/', import.meta.url);
 
@@ -112,8 +109,23 @@ const views = source => {
   return [{ canonical, maybeRead }, powersWith(file, { ...descriptor, dependencies })];
 };
 
+/** Endo's bundler, or an error that says how to install it. */
+const loadBundler = async () => {
+  try {
+    await import('@endo/init');
+    const { default: bundleSource } = await import('@endo/bundle-source');
+    return bundleSource;
+  } catch (error) {
+    if (error.code !== 'ERR_MODULE_NOT_FOUND') {
+      throw error;
+    }
+    const folder = fileURLToPath(new URL('..', import.meta.url));
+    throw Error(`the bundler is not installed: run npm ci --ignore-scripts in ${folder}`);
+  }
+};
+
 const bundle = async source => {
-  await null;
+  const bundleSource = await loadBundler();
   let lastError;
   for (const powers of views(source)) {
     try {

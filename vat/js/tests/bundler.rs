@@ -1,0 +1,118 @@
+//! The bundler, `tools/bundle.mjs`: the ids it gives, what it finds, and how it refuses.
+
+#![allow(clippy::unwrap_used)] // tests
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const VAT: &str = "import { Far } from '@endo/far';\nimport { greet } from './greet.js';\n\
+                   export const buildRootObject = () => Far('root', { greet });\n";
+const PACKAGE: &str =
+    r#"{"name":"p","version":"1.2.3","type":"module","dependencies":{"@endo/far":"1"}}"#;
+
+fn package() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder with `vat.js`, a module that it imports, and these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("vat.js"), VAT).unwrap();
+    fs::write(folder.path().join("greet.js"), "export const greet = () => 'hello';\n").unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn run(source: &Path) -> Output {
+    let tool = package().join("tools/bundle.mjs");
+    let out = source.with_extension("json");
+    Command::new("node").arg(tool).arg(source).arg(out).output().unwrap()
+}
+
+/// The id that the tool prints, which must be the one in the bundle.
+fn id(folder: &TempDir) -> String {
+    let source = folder.path().join("vat.js");
+    let output = run(&source);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bundle = fs::read(source.with_extension("json")).unwrap();
+    let bundle: Value = serde_json::from_slice(&bundle).unwrap();
+    let id = String::from_utf8(output.stdout).unwrap().trim().to_string();
+    assert_eq!(id, format!("b1-{}", bundle["endoZipBase64Sha512"].as_str().unwrap()));
+    id
+}
+
+/// The id that Endo's bundler gives by itself.
+fn endo_id(folder: &TempDir) -> String {
+    let script = "import '@endo/init'; import bundleSource from '@endo/bundle-source'; \
+                  const bundle = await bundleSource(process.argv[1], { format: 'endoZipBase64' }); \
+                  console.log(`b1-${bundle.endoZipBase64Sha512}`);";
+    let mut node = Command::new("node");
+    node.current_dir(package()).args(["--input-type=module", "-e", script]);
+    let output = node.arg(folder.path().join("vat.js")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_string()
+}
+
+fn install(folder: &TempDir) {
+    std::os::unix::fs::symlink(package().join("node_modules"), folder.path().join("node_modules"))
+        .unwrap();
+}
+
+#[test]
+fn ids_are_those_of_endo_installed_or_not() {
+    let installed = folder(&[("package.json", PACKAGE)]);
+    install(&installed);
+    let expected = endo_id(&installed);
+    assert_eq!(id(&installed), expected);
+    assert_eq!(id(&folder(&[("package.json", PACKAGE)])), expected, "our libraries are lent");
+}
+
+#[test]
+fn a_source_needs_no_package() {
+    let lone = id(&folder(&[]));
+    assert_eq!(lone, id(&folder(&[])), "wherever it is");
+    let bare = folder(&[("package.json", r#"{"name":"p","version":"1.2.3","type":"module"}"#)]);
+    assert_ne!(id(&bare), lone, "but a package's name is part of the id");
+}
+
+#[test]
+fn a_package_of_ones_own_comes_first() {
+    let own = folder(&[("package.json", PACKAGE)]);
+    let far = own.path().join("node_modules/@endo/far");
+    fs::create_dir_all(&far).unwrap();
+    let manifest = r#"{"name":"@endo/far","version":"9.9.9","type":"module","main":"far.js"}"#;
+    fs::write(far.join("package.json"), manifest).unwrap();
+    fs::write(far.join("far.js"), "export const Far = 'mine';\n").unwrap();
+    assert_eq!(id(&own), endo_id(&own));
+}
+
+#[test]
+fn what_cannot_be_bundled_is_refused_with_the_reason() {
+    for (file, text, reason) in [
+        ("vat.js", "export const x = {;", "Unexpected token (1:18)"),
+        ("vat.js", "import './gone.js';", "Cannot find file for internal module \"./gone.js\""),
+        ("vat.js", "import 'leftpad';", "Cannot find external module \"leftpad\""),
+        ("vat.js", "import 'fs';", "Cannot find external module \"fs\""),
+        ("package.json", "{bad", "package.json: "),
+        ("package.json", r#"{"name":"p","version":"1.0.0"}"#, "set \"type\": \"module\""),
+    ] {
+        let folder = folder(&[(file, text)]);
+        let output = run(&folder.path().join("vat.js"));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(error.starts_with("bundle: ") && error.contains(reason), "{text}: {error}");
+        assert!(!error.contains("    at "), "no stack: {error}");
+        assert!(!folder.path().join("vat.json").exists());
+    }
+    let output = run(Path::new("/nonexistent/vat.js"));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error.trim(), "bundle: there is no file /nonexistent/vat.js");
+}
