@@ -11,7 +11,8 @@ const WASM_MAGIC: &[u8] = b"\0asm";
 /// A bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
-    /// Its id: `b1-` and the SHA-512 of the Endo archive's compartment map, or `w1-` and the SHA-256 of the wasm module.
+    /// Its id: `b1-` and the SHA-512 of the Endo archive's compartment map, or `w1-` and the
+    /// SHA-256 of the wasm module.
     pub id: String,
     /// The zip archive, or the module.
     pub bytes: Vec<u8>,
@@ -21,7 +22,9 @@ pub struct Bundle {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
     /// It is neither a bundle of `@endo/bundle-source` nor a wasm module.
-    #[error("not a bundle: {0}; expected the JSON of @endo/bundle-source with moduleFormat endoZipBase64, or a wasm module")]
+    #[error(
+        "not a bundle: {0}; expected the JSON of @endo/bundle-source with moduleFormat endoZipBase64, or a wasm module"
+    )]
     Unknown(String),
 }
 
@@ -41,7 +44,11 @@ impl Bundle {
     /// # Errors
     /// [`BundleError`].
     pub fn from_file_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
-        if bytes.starts_with(WASM_MAGIC) { Ok(Self::from_wasm(bytes.to_vec())) } else { Self::from_endo_json(bytes) }
+        if bytes.starts_with(WASM_MAGIC) {
+            Ok(Self::from_wasm(bytes.to_vec()))
+        } else {
+            Self::from_endo_json(bytes)
+        }
     }
 
     /// The bundle in the JSON that `@endo/bundle-source` writes, format `endoZipBase64`.
@@ -49,13 +56,17 @@ impl Bundle {
     /// # Errors
     /// [`BundleError`].
     pub fn from_endo_json(json: &[u8]) -> Result<Self, BundleError> {
-        let bundle: EndoBundle = serde_json::from_slice(json).map_err(|error| BundleError::Unknown(error.to_string()))?;
+        let bundle: EndoBundle = serde_json::from_slice(json)
+            .map_err(|error| BundleError::Unknown(error.to_string()))?;
         if bundle.module_format != "endoZipBase64" {
-            return Err(BundleError::Unknown(format!("its moduleFormat is {:?}", bundle.module_format)));
+            return Err(BundleError::Unknown(format!(
+                "its moduleFormat is {:?}",
+                bundle.module_format
+            )));
         }
-        let bytes = BASE64
-            .decode(&bundle.zip)
-            .map_err(|error| BundleError::Unknown(format!("endoZipBase64 is not base64: {error}")))?;
+        let bytes = BASE64.decode(&bundle.zip).map_err(|error| {
+            BundleError::Unknown(format!("endoZipBase64 is not base64: {error}"))
+        })?;
         Ok(Self { id: format!("b1-{}", bundle.sha512), bytes })
     }
 
@@ -72,7 +83,9 @@ mod tests {
     #[test]
     fn both_kinds_are_read_from_files() {
         let hash = "ab".repeat(64);
-        let json = format!(r#"{{"moduleFormat":"endoZipBase64","endoZipBase64":"UEsDBA==","endoZipBase64Sha512":"{hash}"}}"#);
+        let json = format!(
+            r#"{{"moduleFormat":"endoZipBase64","endoZipBase64":"UEsDBA==","endoZipBase64Sha512":"{hash}"}}"#
+        );
         let bundle = Bundle::from_file_bytes(json.as_bytes()).unwrap();
         assert_eq!((bundle.id, bundle.bytes), (format!("b1-{hash}"), b"PK\x03\x04".to_vec()));
         let module = Bundle::from_file_bytes(b"\0asm\x01\0\0\0").unwrap();
@@ -85,8 +98,14 @@ mod tests {
         for (text, why) in [
             ("export {}", "not a bundle"),
             (r#"{"moduleFormat":"getExport"}"#, "missing field"),
-            (r#"{"moduleFormat":"x","endoZipBase64":"","endoZipBase64Sha512":""}"#, "moduleFormat is \"x\""),
-            (r#"{"moduleFormat":"endoZipBase64","endoZipBase64":"!","endoZipBase64Sha512":""}"#, "not base64"),
+            (
+                r#"{"moduleFormat":"x","endoZipBase64":"","endoZipBase64Sha512":""}"#,
+                "moduleFormat is \"x\"",
+            ),
+            (
+                r#"{"moduleFormat":"endoZipBase64","endoZipBase64":"!","endoZipBase64Sha512":""}"#,
+                "not base64",
+            ),
         ] {
             let error = Bundle::from_file_bytes(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");

@@ -57,7 +57,8 @@ pub struct TxInfo {
 }
 
 impl Client {
-    /// A client of the node at `url`: `http://HOST:PORT`, `tcp://HOST:PORT` or `HOST:PORT`. Nothing is connected yet.
+    /// A client of the node at `url`: `http://HOST:PORT`, `tcp://HOST:PORT` or `HOST:PORT`. Nothing
+    /// is connected yet.
     ///
     /// # Errors
     /// [`ClientError::Url`].
@@ -73,8 +74,8 @@ impl Client {
     /// Makes any call that `tendermint-rpc` has a type for.
     ///
     /// # Errors
-    /// [`ClientError::Unreachable`], [`ClientError::Malformed`], [`ClientError::Rpc`] or [`ClientError::Timeout`], as for
-    /// every method here.
+    /// [`ClientError::Unreachable`], [`ClientError::Malformed`], [`ClientError::Rpc`] or
+    /// [`ClientError::Timeout`], as for every method here.
     pub fn call<R: SimpleRequest<Dialect>>(&self, request: R) -> Result<R::Output, ClientError> {
         self.transport.call(request)
     }
@@ -82,16 +83,33 @@ impl Client {
     /// Asks the application. `height` 0 is the last committed state.
     ///
     /// # Errors
-    /// [`ClientError::Query`] if the application answers with a code other than 0, or as [`Client::call`].
-    pub fn abci_query(&self, path: &str, data: &[u8], height: u32, prove: bool) -> Result<AbciQuery, ClientError> {
+    /// [`ClientError::Query`] if the application answers with a code other than 0, or as
+    /// [`Client::call`].
+    pub fn abci_query(
+        &self,
+        path: &str,
+        data: &[u8],
+        height: u32,
+        prove: bool,
+    ) -> Result<AbciQuery, ClientError> {
         let height = (height > 0).then(|| height.into());
         let request = abci_query::Request::new(Some(path.to_owned()), data, height, prove);
         let answer = self.call(request)?.response;
         if answer.code.is_err() {
             let code = answer.code.value();
-            return Err(ClientError::Query { path: path.to_owned(), codespace: answer.codespace, code, log: answer.log });
+            return Err(ClientError::Query {
+                path: path.to_owned(),
+                codespace: answer.codespace,
+                code,
+                log: answer.log,
+            });
         }
-        Ok(AbciQuery { key: answer.key, value: answer.value, proof: answer.proof, height: answer.height.value() })
+        Ok(AbciQuery {
+            key: answer.key,
+            value: answer.value,
+            proof: answer.proof,
+            height: answer.height.value(),
+        })
     }
 
     /// Hands in a transaction and waits for the application's check.
@@ -102,22 +120,30 @@ impl Client {
         let answer = self.call(broadcast::tx_sync::Request::new(tx.bytes()))?;
         if answer.code.is_err() {
             let code = answer.code.value();
-            return Err(ClientError::Refused { codespace: answer.codespace, code, log: answer.log });
+            return Err(ClientError::Refused {
+                codespace: answer.codespace,
+                code,
+                log: answer.log,
+            });
         }
         Ok(answer.hash)
     }
 
-    /// Hands in a transaction and waits for its block, as long as the node waits. Prefer [`Client::wait_tx`] where blocks
-    /// may take long.
+    /// Hands in a transaction and waits for its block, as long as the node waits. Prefer
+    /// [`Client::wait_tx`] where blocks may take long.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the check fails, [`ClientError::Failed`] if the transaction does, or as
-    /// [`Client::call`].
+    /// [`ClientError::Refused`] if the check fails, [`ClientError::Failed`] if the transaction
+    /// does, or as [`Client::call`].
     pub fn broadcast_commit(&self, tx: &SignedTx) -> Result<TxInfo, ClientError> {
         let answer = self.call(broadcast::tx_commit::Request::new(tx.bytes()))?;
         let check = answer.check_tx;
         if check.code.is_err() {
-            return Err(ClientError::Refused { codespace: check.codespace, code: check.code.value(), log: check.log });
+            return Err(ClientError::Refused {
+                codespace: check.codespace,
+                code: check.code.value(),
+                log: check.log,
+            });
         }
         self.tx_info(answer.hash, answer.height.value(), 0, answer.tx_result)?.succeeded()
     }
@@ -128,10 +154,14 @@ impl Client {
     /// As [`Client::call`].
     pub fn tx(&self, hash: Hash) -> Result<Option<TxInfo>, ClientError> {
         match self.call(tx::Request::new(hash, false)) {
-            Ok(answer) => {
-                self.tx_info(answer.hash, answer.height.value(), answer.index, answer.tx_result).map(Some)
+            Ok(answer) => self
+                .tx_info(answer.hash, answer.height.value(), answer.index, answer.tx_result)
+                .map(Some),
+            Err(ClientError::Rpc { code: INTERNAL_ERROR, data, .. })
+                if data.contains("not found") =>
+            {
+                Ok(None)
             }
-            Err(ClientError::Rpc { code: INTERNAL_ERROR, data, .. }) if data.contains("not found") => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -139,18 +169,32 @@ impl Client {
     /// Waits until the transaction is in a block.
     ///
     /// # Errors
-    /// [`ClientError::Failed`] if it failed there, [`ClientError::Timeout`], or as [`Client::call`].
+    /// [`ClientError::Failed`] if it failed there, [`ClientError::Timeout`], or as
+    /// [`Client::call`].
     pub fn wait_tx(&self, hash: Hash, deadline: Deadline) -> Result<TxInfo, ClientError> {
         deadline.poll(&format!("the block of transaction {hash}"), || self.tx(hash))?.succeeded()
     }
 
-    /// Transactions whose events fulfil `query`, in the chain's order; page `page` (from 1) of `per_page` (at most 100).
+    /// Transactions whose events fulfil `query`, in the chain's order; page `page` (from 1) of
+    /// `per_page` (at most 100).
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub fn tx_search(&self, query: &str, page: u32, per_page: u8) -> Result<Vec<TxInfo>, ClientError> {
-        let found = self.call(endpoint::tx_search::Request::new(query, false, page, per_page, Order::Ascending))?;
-        let info = |tx: tx::Response| self.tx_info(tx.hash, tx.height.value(), tx.index, tx.tx_result);
+    pub fn tx_search(
+        &self,
+        query: &str,
+        page: u32,
+        per_page: u8,
+    ) -> Result<Vec<TxInfo>, ClientError> {
+        let found = self.call(endpoint::tx_search::Request::new(
+            query,
+            false,
+            page,
+            per_page,
+            Order::Ascending,
+        ))?;
+        let info =
+            |tx: tx::Response| self.tx_info(tx.hash, tx.height.value(), tx.index, tx.tx_result);
         found.txs.into_iter().map(info).collect()
     }
 
@@ -178,7 +222,8 @@ impl Client {
         self.call(validators::Request::new((height > 0).then(|| height.into()), None, None))
     }
 
-    /// Opens a connection of its own on which the events come that fulfil `query`, such as `tm.event='NewBlock'`.
+    /// Opens a connection of its own on which the events come that fulfil `query`, such as
+    /// `tm.event='NewBlock'`.
     ///
     /// # Errors
     /// [`ClientError::Unreachable`], or [`ClientError::Rpc`] if the query is malformed.
@@ -186,7 +231,13 @@ impl Client {
         Subscription::open(self.addr(), query)
     }
 
-    fn tx_info(&self, hash: Hash, height: u64, index: u32, result: ExecTxResult) -> Result<TxInfo, ClientError> {
+    fn tx_info(
+        &self,
+        hash: Hash,
+        height: u64,
+        index: u32,
+        result: ExecTxResult,
+    ) -> Result<TxInfo, ClientError> {
         // tendermint-rpc 0.40 leaves the base64 of `data` undecoded.
         let data = BASE64.decode(&result.data).map_err(|error| ClientError::Malformed {
             addr: self.addr().to_owned(),

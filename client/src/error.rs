@@ -97,7 +97,8 @@ pub enum ClientError {
         /// Why.
         why: String,
     },
-    /// A transaction cannot be built or signed from what was given, or its responses cannot be read.
+    /// A transaction cannot be built or signed from what was given, or its responses cannot be
+    /// read.
     #[error("{0}")]
     Tx(String),
     /// A key cannot be read or made.

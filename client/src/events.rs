@@ -87,7 +87,10 @@ impl Subscription {
         let mut subscription = Self { addr: addr.to_owned(), socket };
         let request =
             json!({"jsonrpc": "2.0", "id": REQUEST_ID, "method": "subscribe", "params": {"query": query}}).to_string();
-        subscription.socket.send(Message::text(request)).map_err(|error| closed(addr, &error.to_string()))?;
+        subscription
+            .socket
+            .send(Message::text(request))
+            .map_err(|error| closed(addr, &error.to_string()))?;
         // The first answer is to the request and has no event in it.
         subscription.receive(Deadline::after(OPEN_TIMEOUT))?;
         Ok(subscription)
@@ -96,13 +99,18 @@ impl Subscription {
     /// Waits for the next event.
     ///
     /// # Errors
-    /// [`ClientError::Timeout`] if none comes in time (later ones still can be had), [`ClientError::Closed`] if the node
-    /// ended the connection, [`ClientError::Rpc`] if it cancelled the subscription.
+    /// [`ClientError::Timeout`] if none comes in time (later ones still can be had),
+    /// [`ClientError::Closed`] if the node ended the connection, [`ClientError::Rpc`] if it
+    /// cancelled the subscription.
     pub fn next(&mut self, deadline: Deadline) -> Result<Event, ClientError> {
         loop {
             if let Payload { data: Some(data), events } = self.receive(deadline)? {
                 let kind = EventKind::named(&data.r#type);
-                return Ok(Event { kind, value: data.value, attributes: events.unwrap_or_default() });
+                return Ok(Event {
+                    kind,
+                    value: data.value,
+                    attributes: events.unwrap_or_default(),
+                });
             }
         }
     }
@@ -119,13 +127,17 @@ impl Subscription {
     }
 
     fn read(&mut self, deadline: Deadline) -> Result<Message, ClientError> {
-        let timeout = || ClientError::Timeout { what: "the next event".to_owned(), waited: deadline.limit() };
+        let timeout =
+            || ClientError::Timeout { what: "the next event".to_owned(), waited: deadline.limit() };
         let left = deadline.left();
         if left.is_zero() {
             return Err(timeout());
         }
         let failed = |error: &dyn std::fmt::Display, addr: &str| closed(addr, &error.to_string());
-        self.socket.get_ref().set_read_timeout(Some(left)).map_err(|error| failed(&error, &self.addr))?;
+        self.socket
+            .get_ref()
+            .set_read_timeout(Some(left))
+            .map_err(|error| failed(&error, &self.addr))?;
         match self.socket.read() {
             Ok(message) => Ok(message),
             Err(tungstenite::Error::Io(error))
@@ -152,7 +164,10 @@ impl EventKind {
 }
 
 fn connect(addr: &str) -> Result<TcpStream, ClientError> {
-    let unreachable = |error: io::Error| ClientError::Unreachable { addr: addr.to_owned(), why: error.to_string() };
+    let unreachable = |error: io::Error| ClientError::Unreachable {
+        addr: addr.to_owned(),
+        why: error.to_string(),
+    };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for resolved in addr.to_socket_addrs().map_err(unreachable)? {
         match TcpStream::connect_timeout(&resolved, OPEN_TIMEOUT) {
@@ -167,13 +182,22 @@ fn connect(addr: &str) -> Result<TcpStream, ClientError> {
 }
 
 fn parse(addr: &str, json: &[u8]) -> Result<Payload, ClientError> {
-    let malformed =
-        |why: String| ClientError::Malformed { addr: addr.to_owned(), method: "subscribe".to_owned(), why };
-    let incoming: Incoming = serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))?;
+    let malformed = |why: String| ClientError::Malformed {
+        addr: addr.to_owned(),
+        method: "subscribe".to_owned(),
+        why,
+    };
+    let incoming: Incoming =
+        serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))?;
     match incoming {
         Incoming { error: Some(fault), .. } => {
             let data = fault.data.as_str().map_or_else(|| fault.data.to_string(), str::to_owned);
-            Err(ClientError::Rpc { method: "subscribe".to_owned(), code: fault.code, message: fault.message, data })
+            Err(ClientError::Rpc {
+                method: "subscribe".to_owned(),
+                code: fault.code,
+                message: fault.message,
+                data,
+            })
         }
         Incoming { result: Some(payload), .. } => Ok(payload),
         Incoming { .. } => Err(malformed("a message has neither result nor error".to_owned())),

@@ -30,7 +30,9 @@ pub enum KeyError {
     #[error("not a BIP-39 mnemonic of 12 to 24 English words: {0}")]
     Mnemonic(String),
     /// The text is no secret key.
-    #[error("not a secret key: expected 64 hexadecimal digits of a number below the order of secp256k1")]
+    #[error(
+        "not a secret key: expected 64 hexadecimal digits of a number below the order of secp256k1"
+    )]
     Hex,
     /// The operating system gives no randomness.
     #[error("the operating system gives no randomness: {0}")]
@@ -41,7 +43,8 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// Key `index` of a mnemonic, at the path `m/44'/118'/0'/0/INDEX` that Cosmos wallets use, without passphrase.
+    /// Key `index` of a mnemonic, at the path `m/44'/118'/0'/0/INDEX` that Cosmos wallets use,
+    /// without passphrase.
     ///
     /// # Errors
     /// [`KeyError::Mnemonic`] if a word or the checksum is wrong.
@@ -52,7 +55,8 @@ impl Key {
         let path = format!("m/44'/118'/0'/0/{index}");
         let underivable = || KeyError::Derivation(path.clone());
         let parsed: DerivationPath = path.parse().map_err(|_| underivable())?;
-        let derived = XPrv::derive_from_path(mnemonic.to_seed_normalized(""), &parsed).map_err(|_| underivable())?;
+        let derived = XPrv::derive_from_path(mnemonic.to_seed_normalized(""), &parsed)
+            .map_err(|_| underivable())?;
         Self::from_secret(derived.to_bytes()).ok_or_else(underivable)
     }
 
@@ -91,7 +95,10 @@ impl Key {
 
     /// The development key with this name, one of [`DEV_NAMES`].
     pub fn dev_named(name: &str) -> Option<Self> {
-        (0_u32..).zip(DEV_NAMES).find(|(_, known)| *known == name).map(|(index, _)| Self::dev(index))
+        (0_u32..)
+            .zip(DEV_NAMES)
+            .find(|(_, known)| *known == name)
+            .map(|(index, _)| Self::dev(index))
     }
 
     /// The account's address.
@@ -165,7 +172,12 @@ mod tests {
 
     #[test]
     fn wrong_words_and_digits_are_refused() {
-        for words in ["", "test", &DEV_MNEMONIC.replace("junk", "test"), &DEV_MNEMONIC.replace("junk", "capstan")] {
+        for words in [
+            "",
+            "test",
+            &DEV_MNEMONIC.replace("junk", "test"),
+            &DEV_MNEMONIC.replace("junk", "capstan"),
+        ] {
             assert!(matches!(Key::from_mnemonic(words, 0), Err(KeyError::Mnemonic(_))), "{words}");
         }
         let above_the_order = "f".repeat(64);

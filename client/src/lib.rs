@@ -17,19 +17,22 @@
 //! # }
 //! ```
 //!
-//! * [`Key`]: secp256k1 keys from a mnemonic, from hexadecimal, or new; [`Key::dev`] are the well-known
-//!   accounts of development chains.
+//! * [`Key`]: secp256k1 keys from a mnemonic, from hexadecimal, or new; [`Key::dev`] are the
+//!   well-known accounts of development chains.
 //! * [`TxBuilder`]: Cosmos SDK transactions, SIGN_MODE_DIRECT.
-//! * [`Client`]: the calls of the JSON-RPC with their types, Capstan's queries, [`Client::subscribe`].
-//! * [`Wallet`]: a client and a key; signs with the right sequence and fee, waits for blocks and results.
+//! * [`Client`]: the calls of the JSON-RPC with their types, Capstan's queries,
+//!   [`Client::subscribe`].
+//! * [`Wallet`]: a client and a key; signs with the right sequence and fee, waits for blocks and
+//!   results.
 //!
 //! The API blocks, and everything that waits has a deadline.
 //!
 //! # Transport
-//! `tendermint-rpc` gives the types of requests and responses, not the transport: its `http-client` feature brings
-//! `reqwest` 0.11 with a second `hyper`, `rustls` and `ring`, its `websocket-client` a second `tungstenite` with TLS. A node's RPC
-//! is plain HTTP on the same machine or behind a proxy that does TLS. So requests go over `ureq` without TLS, and
-//! events over the `tungstenite` that the node uses for its own side.
+//! `tendermint-rpc` gives the types of requests and responses, not the transport: its `http-client`
+//! feature brings `reqwest` 0.11 with a second `hyper`, `rustls` and `ring`, its `websocket-client`
+//! a second `tungstenite` with TLS. A node's RPC is plain HTTP on the same machine or behind a
+//! proxy that does TLS. So requests go over `ureq` without TLS, and events over the `tungstenite`
+//! that the node uses for its own side.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bundle;

@@ -20,7 +20,8 @@ pub struct Status {
     pub height: u64,
     /// The last block's time, RFC 3339.
     pub time: String,
-    /// The application's hash in the last block's header: the state before that block. Upper-case hexadecimal.
+    /// The application's hash in the last block's header: the state before that block. Upper-case
+    /// hexadecimal.
     pub app_hash: String,
     /// Whether the node still reads old blocks.
     pub catching_up: bool,
@@ -54,8 +55,8 @@ pub struct MessageResult {
     pub promise: String,
     /// `pending`, `fulfilled` or `rejected`.
     pub status: String,
-    /// The answer, or the reason of the rejection: smallcaps, with references of the account's channel. Empty while it
-    /// is pending.
+    /// The answer, or the reason of the rejection: smallcaps, with references of the account's
+    /// channel. Empty while it is pending.
     pub value: proto::CapData,
     /// The vat that a fulfilled `MsgCreateVat` made.
     pub created_vat: Option<proto::CreatedVat>,
@@ -82,10 +83,12 @@ impl Client {
     /// # Errors
     /// [`ClientError::Timeout`], or what the node answers with instead.
     pub fn wait_ready(&self, deadline: Deadline) -> Result<Status, ClientError> {
-        deadline.poll(&format!("the first block of the node at {}", self.addr()), || match self.status() {
-            Ok(status) if status.height > 0 => Ok(Some(status)),
-            Ok(_) | Err(ClientError::Unreachable { .. }) => Ok(None),
-            Err(error) => Err(error),
+        deadline.poll(&format!("the first block of the node at {}", self.addr()), || {
+            match self.status() {
+                Ok(status) if status.height > 0 => Ok(Some(status)),
+                Ok(_) | Err(ClientError::Unreachable { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
         })
     }
 
@@ -97,7 +100,8 @@ impl Client {
         let request = proto::QueryAccountRequest { address: address.to_string() };
         let answer: proto::QueryAccountResponse = self.query("Account", &request)?;
         let parsed = answer.address.parse().ok().zip(answer.balance.parse().ok());
-        let (address, balance) = parsed.ok_or_else(|| self.bad_answer("Account", "address or balance"))?;
+        let (address, balance) =
+            parsed.ok_or_else(|| self.bad_answer("Account", "address or balance"))?;
         let (number, sequence) = (answer.account_number, answer.sequence);
         Ok(Account { address, number, sequence, balance, remote: answer.remote })
     }
@@ -117,7 +121,8 @@ impl Client {
     /// # Errors
     /// As [`Client::query`].
     pub fn params(&self) -> Result<Params, ClientError> {
-        let answer: proto::QueryParamsResponse = self.query("Params", &proto::QueryParamsRequest {})?;
+        let answer: proto::QueryParamsResponse =
+            self.query("Params", &proto::QueryParamsRequest {})?;
         serde_json::from_str(&answer.params_json).map_err(|error| self.bad_answer("Params", error))
     }
 
@@ -143,7 +148,12 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Timeout`], or as [`Client::query`].
-    pub fn wait_result(&self, hash: Hash, index: u32, deadline: Deadline) -> Result<MessageResult, ClientError> {
+    pub fn wait_result(
+        &self,
+        hash: Hash,
+        index: u32,
+        deadline: Deadline,
+    ) -> Result<MessageResult, ClientError> {
         deadline.poll(&format!("the answer to message {index} of transaction {hash}"), || {
             let result = self.message_result(hash, index)?;
             Ok((result.status != "pending").then_some(result))
@@ -166,7 +176,8 @@ impl Client {
         let mut vats = Vec::new();
         let mut after = String::new();
         loop {
-            let answer: proto::QueryVatsResponse = self.query("Vats", &proto::QueryVatsRequest { after, limit: 0 })?;
+            let answer: proto::QueryVatsResponse =
+                self.query("Vats", &proto::QueryVatsRequest { after, limit: 0 })?;
             vats.extend(answer.vats);
             after = answer.next;
             if after.is_empty() {
@@ -211,16 +222,29 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::query`].
-    pub fn outbox(&self, address: &Address, after: u64, limit: u32) -> Result<proto::QueryOutboxResponse, ClientError> {
-        self.query("Outbox", &proto::QueryOutboxRequest { address: address.to_string(), after, limit })
+    pub fn outbox(
+        &self,
+        address: &Address,
+        after: u64,
+        limit: u32,
+    ) -> Result<proto::QueryOutboxResponse, ClientError> {
+        self.query(
+            "Outbox",
+            &proto::QueryOutboxRequest { address: address.to_string(), after, limit },
+        )
     }
 
     /// Asks query `name` of the service `capstan.v1.Query` at the last committed state.
     ///
     /// # Errors
     /// [`ClientError::Query`] if the application refuses, or as [`Client::call`].
-    pub fn query<Q: Message + Name, A: Message + Default>(&self, name: &str, request: &Q) -> Result<A, ClientError> {
-        let answer = self.abci_query(&format!("{QUERY_SERVICE}{name}"), &request.encode_to_vec(), 0, false)?;
+    pub fn query<Q: Message + Name, A: Message + Default>(
+        &self,
+        name: &str,
+        request: &Q,
+    ) -> Result<A, ClientError> {
+        let answer =
+            self.abci_query(&format!("{QUERY_SERVICE}{name}"), &request.encode_to_vec(), 0, false)?;
         A::decode(answer.value.as_slice()).map_err(|error| self.bad_answer(name, error))
     }
 

@@ -14,7 +14,8 @@ use crate::ClientError;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a call may take. `broadcast_tx_commit` waits for a block, so this is longer than nodes wait.
+/// How long a call may take. `broadcast_tx_commit` waits for a block, so this is longer than nodes
+/// wait.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The largest answer that is read, in bytes. Blocks have at most 100 MiB, in base64 a third more.
@@ -63,7 +64,10 @@ impl Transport {
     }
 
     /// Makes a call with `tendermint-rpc`'s types.
-    pub(crate) fn call<R: SimpleRequest<Dialect>>(&self, request: R) -> Result<R::Output, ClientError> {
+    pub(crate) fn call<R: SimpleRequest<Dialect>>(
+        &self,
+        request: R,
+    ) -> Result<R::Output, ClientError> {
         let method = request.method().to_string();
         let body = request.into_json();
         let result = self.post(&method, &body)?;
@@ -74,21 +78,29 @@ impl Transport {
     /// Posts `body`, a call of `method`, and gives its result.
     fn post(&self, method: &str, body: &str) -> Result<Value, ClientError> {
         let unreachable = |error: ureq::Error| self.transport_fault(method, &error);
-        let request = self.agent.post(format!("http://{}/", self.addr)).header("content-type", "application/json");
+        let request = self
+            .agent
+            .post(format!("http://{}/", self.addr))
+            .header("content-type", "application/json");
         let mut response = request.send(body).map_err(unreachable)?;
         let status = response.status();
         let mut text = Vec::new();
         let mut reader = response.body_mut().as_reader().take(MAX_ANSWER_BYTES + 1);
         reader.read_to_end(&mut text).map_err(|error| self.malformed(method, error.to_string()))?;
         if text.len() as u64 > MAX_ANSWER_BYTES {
-            return Err(self.malformed(method, format!("it has more than {MAX_ANSWER_BYTES} bytes")));
+            return Err(
+                self.malformed(method, format!("it has more than {MAX_ANSWER_BYTES} bytes"))
+            );
         }
-        let envelope: Envelope = serde_json::from_slice(&text)
-            .map_err(|error| self.malformed(method, format!("HTTP status {status}, body is no JSON-RPC: {error}")))?;
+        let envelope: Envelope = serde_json::from_slice(&text).map_err(|error| {
+            self.malformed(method, format!("HTTP status {status}, body is no JSON-RPC: {error}"))
+        })?;
         match envelope {
             Envelope { error: Some(fault), .. } => Err(fault.of(method)),
             Envelope { result: Some(result), .. } => Ok(result),
-            Envelope { .. } => Err(self.malformed(method, "it has neither result nor error".to_owned())),
+            Envelope { .. } => {
+                Err(self.malformed(method, "it has neither result nor error".to_owned()))
+            }
         }
     }
 
@@ -98,7 +110,10 @@ impl Transport {
             Timeout(ureq::Timeout::Connect) | ConnectionFailed | HostNotFound | Io(_) => {
                 ClientError::Unreachable { addr: self.addr.clone(), why: error.to_string() }
             }
-            Timeout(_) => ClientError::Timeout { what: format!("the answer to {method}"), waited: CALL_TIMEOUT },
+            Timeout(_) => ClientError::Timeout {
+                what: format!("the answer to {method}"),
+                waited: CALL_TIMEOUT,
+            },
             other => self.malformed(method, other.to_string()),
         }
     }
@@ -169,7 +184,10 @@ mod tests {
         let error = transport.call(tendermint_rpc::endpoint::status::Request).unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, ClientError::Unreachable { .. }), "{text}");
-        assert!(text.contains(&port.to_string()) && text.contains("is `capstan dev` running?"), "{text}");
+        assert!(
+            text.contains(&port.to_string()) && text.contains("is `capstan dev` running?"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -183,9 +201,15 @@ mod tests {
             let _ = stream.read(&mut request).unwrap();
             stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\nconnection: close\r\n\r\nnope!").unwrap();
         });
-        let error = Transport::new(&addr.to_string()).unwrap().call(tendermint_rpc::endpoint::status::Request).unwrap_err();
+        let error = Transport::new(&addr.to_string())
+            .unwrap()
+            .call(tendermint_rpc::endpoint::status::Request)
+            .unwrap_err();
         server.join().unwrap();
-        assert!(matches!(&error, ClientError::Malformed { method, .. } if method == "status"), "{error}");
+        assert!(
+            matches!(&error, ClientError::Malformed { method, .. } if method == "status"),
+            "{error}"
+        );
         assert!(error.to_string().contains("404"), "{error}");
     }
 }

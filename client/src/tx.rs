@@ -99,16 +99,24 @@ impl TxBuilder {
     pub fn sign(&self, key: &Key, signer: &SignerData) -> Result<SignedTx, ClientError> {
         let fault = |error: String| ClientError::Tx(error);
         let body = Body::new(self.messages.clone(), self.memo.clone(), self.timeout_height);
-        let auth = SignerInfo::single_direct(Some(key.public_key()), signer.sequence).auth_info(self.coins()?);
-        let chain_id = signer.chain_id.parse().map_err(|_| fault(format!("{:?} is no chain id", signer.chain_id)))?;
-        let document = SignDoc::new(&body, &auth, &chain_id, signer.account_number).map_err(|e| fault(e.to_string()))?;
-        let signing_key = key.signing_key().ok_or_else(|| fault("the key cannot sign".to_owned()))?;
+        let auth = SignerInfo::single_direct(Some(key.public_key()), signer.sequence)
+            .auth_info(self.coins()?);
+        let chain_id = signer
+            .chain_id
+            .parse()
+            .map_err(|_| fault(format!("{:?} is no chain id", signer.chain_id)))?;
+        let document = SignDoc::new(&body, &auth, &chain_id, signer.account_number)
+            .map_err(|e| fault(e.to_string()))?;
+        let signing_key =
+            key.signing_key().ok_or_else(|| fault("the key cannot sign".to_owned()))?;
         let raw = document.sign(&signing_key).map_err(|error| fault(error.to_string()))?;
         raw.to_bytes().map(|bytes| SignedTx { bytes }).map_err(|error| fault(error.to_string()))
     }
 
     fn coins(&self) -> Result<Fee, ClientError> {
-        let denom: Denom = DENOM.parse().map_err(|error: cosmrs::ErrorReport| ClientError::Tx(error.to_string()))?;
+        let denom: Denom = DENOM
+            .parse()
+            .map_err(|error: cosmrs::ErrorReport| ClientError::Tx(error.to_string()))?;
         let mut fee = Fee::from_amount_and_gas(Coin { denom, amount: self.fee.0 }, self.gas_limit);
         // In the SDK's encoding no fee is no coin, not a coin of zero.
         if self.fee == Amount(0) {
@@ -151,7 +159,12 @@ mod tests {
 
     fn builder() -> TxBuilder {
         let message = MsgSend { from_address: "a".into(), to_address: "b".into(), amount: vec![] };
-        TxBuilder::new().message(&message).memo("hello").fee(Amount(1500)).gas_limit(7).timeout_height(40)
+        TxBuilder::new()
+            .message(&message)
+            .memo("hello")
+            .fee(Amount(1500))
+            .gas_limit(7)
+            .timeout_height(40)
     }
 
     #[test]

@@ -15,7 +15,9 @@ use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 use tendermint::Hash;
 
-use crate::{Bundle, Client, ClientError, DENOM, Deadline, Key, MessageResult, SignerData, TxBuilder};
+use crate::{
+    Bundle, Client, ClientError, DENOM, Deadline, Key, MessageResult, SignerData, TxBuilder,
+};
 
 /// How long blocks and answers are waited for unless [`Wallet::with_timeout`] says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,8 +31,9 @@ const KNOWN_TX: &str = "tx already exists in cache";
 /// What a transaction may need besides a bundle's bytes: body, signer, fee, signature, ids.
 const TX_OVERHEAD_BYTES: u64 = 4_096;
 
-/// A client and a key. It signs with the sequences that it counts itself, so several transactions can wait for one
-/// block; a wallet per key and process is enough, and more than one get in each other's way.
+/// A client and a key. It signs with the sequences that it counts itself, so several transactions
+/// can wait for one block; a wallet per key and process is enough, and more than one get in each
+/// other's way.
 #[derive(Debug)]
 pub struct Wallet {
     client: Client,
@@ -76,7 +79,9 @@ impl TxOutcome {
     /// # Errors
     /// [`ClientError::Tx`] if there is none of this type.
     pub fn response<M: Message + Default>(&self, index: usize) -> Result<M, ClientError> {
-        let fault = |why: String| ClientError::Tx(format!("transaction {}: response {index}: {why}", self.hash));
+        let fault = |why: String| {
+            ClientError::Tx(format!("transaction {}: response {index}: {why}", self.hash))
+        };
         let bytes = self.responses.get(index).ok_or_else(|| fault("there is none".to_owned()))?;
         M::decode(bytes.as_slice()).map_err(|error| fault(error.to_string()))
     }
@@ -88,7 +93,8 @@ impl Args {
         Self { body: json.into(), slots: Vec::new() }
     }
 
-    /// Smallcaps (without the `#`) over references of the account's channel: `$0` is the first slot.
+    /// Smallcaps (without the `#`) over references of the account's channel: `$0` is the first
+    /// slot.
     pub fn smallcaps(json: &str, slots: Vec<String>) -> Self {
         Self { body: format!("#{json}"), slots }
     }
@@ -128,7 +134,8 @@ impl Wallet {
         &self.client
     }
 
-    /// Installs a bundle: in one transaction if it fits, in pieces otherwise. Compresses it if that helps.
+    /// Installs a bundle: in one transaction if it fits, in pieces otherwise. Compresses it if that
+    /// helps.
     ///
     /// # Errors
     /// [`ClientError::BundleTooLarge`], or as [`Wallet::submit`].
@@ -155,7 +162,8 @@ impl Wallet {
     /// Creates a vat and waits until it runs.
     ///
     /// # Errors
-    /// [`ClientError::NotCreated`] if the factory refuses or the vat fails, or as [`Wallet::submit`].
+    /// [`ClientError::NotCreated`] if the factory refuses or the vat fails, or as
+    /// [`Wallet::submit`].
     pub fn create_vat(&self, vat: &CreateVat) -> Result<proto::CreatedVat, ClientError> {
         let message = proto::MsgCreateVat {
             owner: self.address().to_string(),
@@ -169,20 +177,31 @@ impl Wallet {
         created_vat.ok_or(ClientError::NotCreated { status, value: value.body })
     }
 
-    /// Sends `method(args)` to `target`, an object or promise of the account's channel, and waits for the answer. That
-    /// the answer is a rejection is no error here.
+    /// Sends `method(args)` to `target`, an object or promise of the account's channel, and waits
+    /// for the answer. That the answer is a rejection is no error here.
     ///
     /// # Errors
     /// [`ClientError::Timeout`] if there is no answer in time, or as [`Wallet::submit`].
-    pub fn send(&self, target: &str, method: &str, args: &Args) -> Result<MessageResult, ClientError> {
+    pub fn send(
+        &self,
+        target: &str,
+        method: &str,
+        args: &Args,
+    ) -> Result<MessageResult, ClientError> {
         self.submit_and_wait(&self.send_message(target, method, args))
     }
 
-    /// Sends `method(args)` to `target` and does not wait for the answer: [`Client::wait_result`] does.
+    /// Sends `method(args)` to `target` and does not wait for the answer: [`Client::wait_result`]
+    /// does.
     ///
     /// # Errors
     /// As [`Wallet::submit`].
-    pub fn send_only(&self, target: &str, method: &str, args: &Args) -> Result<TxOutcome, ClientError> {
+    pub fn send_only(
+        &self,
+        target: &str,
+        method: &str,
+        args: &Args,
+    ) -> Result<TxOutcome, ClientError> {
         self.submit(TxBuilder::new().message(&self.send_message(target, method, args)), 0)
     }
 
@@ -190,7 +209,11 @@ impl Wallet {
     ///
     /// # Errors
     /// As [`Wallet::send`].
-    pub fn terminate_vat(&self, admin: &str, reason: Option<&Args>) -> Result<MessageResult, ClientError> {
+    pub fn terminate_vat(
+        &self,
+        admin: &str,
+        reason: Option<&Args>,
+    ) -> Result<MessageResult, ClientError> {
         self.submit_and_wait(&proto::MsgTerminateVat {
             sender: self.address().to_string(),
             admin: admin.to_owned(),
@@ -229,13 +252,13 @@ impl Wallet {
         self.submit(TxBuilder::new().message(&message), 0)
     }
 
-    /// Signs the transaction with the next sequence and the least fee, sends it, and waits for its block.
-    /// `declared_bytes` are stored beside the transaction's own: those of a bundle, uncompressed. A fee that is set is
-    /// kept.
+    /// Signs the transaction with the next sequence and the least fee, sends it, and waits for its
+    /// block. `declared_bytes` are stored beside the transaction's own: those of a bundle,
+    /// uncompressed. A fee that is set is kept.
     ///
     /// # Errors
-    /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Timeout`], [`ClientError::Tx`], or as
-    /// [`Client::call`].
+    /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Timeout`],
+    /// [`ClientError::Tx`], or as [`Client::call`].
     pub fn submit(&self, tx: TxBuilder, declared_bytes: u64) -> Result<TxOutcome, ClientError> {
         let hash = match self.broadcast(&tx, declared_bytes) {
             // Another process has used the account: its sequence is asked for again, once.
@@ -243,11 +266,12 @@ impl Wallet {
             other => other?,
         };
         let info = self.client.wait_tx(hash, Deadline::after(self.timeout))?;
-        let data = TxMsgData::decode(info.data.as_slice()).map_err(|error| ClientError::Malformed {
-            addr: self.client.addr().to_owned(),
-            method: "tx".to_owned(),
-            why: format!("the result's data is no TxMsgData: {error}"),
-        })?;
+        let data =
+            TxMsgData::decode(info.data.as_slice()).map_err(|error| ClientError::Malformed {
+                addr: self.client.addr().to_owned(),
+                method: "tx".to_owned(),
+                why: format!("the result's data is no TxMsgData: {error}"),
+            })?;
         let responses = data.msg_responses.into_iter().map(|response| response.value).collect();
         Ok(TxOutcome { hash, height: info.height, responses })
     }
@@ -259,14 +283,23 @@ impl Wallet {
         proto::MsgSend { sender: self.address().to_string(), target, method, args }
     }
 
-    fn submit_and_wait<M: Message + Name>(&self, message: &M) -> Result<MessageResult, ClientError> {
+    fn submit_and_wait<M: Message + Name>(
+        &self,
+        message: &M,
+    ) -> Result<MessageResult, ClientError> {
         let outcome = self.submit(TxBuilder::new().message(message), 0)?;
         self.client.wait_result(outcome.hash, 0, Deadline::after(self.timeout))
     }
 
-    fn upload(&self, bundle: &Bundle, packed: &Packed, params: &Params) -> Result<TxOutcome, ClientError> {
+    fn upload(
+        &self,
+        bundle: &Bundle,
+        packed: &Packed,
+        params: &Params,
+    ) -> Result<TxOutcome, ClientError> {
         let room = params.max_tx_bytes.saturating_sub(TX_OVERHEAD_BYTES).max(1);
-        let chunk_bytes = usize::try_from(params.max_chunk_bytes.min(room)).unwrap_or(usize::MAX).max(1);
+        let chunk_bytes =
+            usize::try_from(params.max_chunk_bytes.min(room)).unwrap_or(usize::MAX).max(1);
         let pieces: Vec<&[u8]> = packed.bytes.chunks(chunk_bytes).collect();
         let info = |piece: &&[u8]| proto::ChunkInfo {
             sha256: Sha256::digest(piece).to_vec(),
@@ -280,17 +313,24 @@ impl Wallet {
             uncompressed_size: bundle.bytes.len() as u64,
             chunks: pieces.iter().map(info).collect(),
         };
-        let mut outcome = self.submit(TxBuilder::new().message(&begin), bundle.bytes.len() as u64)?;
+        let mut outcome =
+            self.submit(TxBuilder::new().message(&begin), bundle.bytes.len() as u64)?;
         let upload_id = outcome.response::<proto::MsgBeginUploadResponse>(0)?.upload_id;
         for (index, piece) in (0_u32..).zip(pieces) {
             let data = piece.to_vec();
-            let chunk = proto::MsgUploadChunk { submitter: submitter.clone(), upload_id: upload_id.clone(), index, data };
+            let chunk = proto::MsgUploadChunk {
+                submitter: submitter.clone(),
+                upload_id: upload_id.clone(),
+                index,
+                data,
+            };
             outcome = self.submit(TxBuilder::new().message(&chunk), 0)?;
         }
         Ok(outcome)
     }
 
-    /// Signs and sends; the lock is held so that transactions arrive in the order of their sequences.
+    /// Signs and sends; the lock is held so that transactions arrive in the order of their
+    /// sequences.
     fn broadcast(&self, tx: &TxBuilder, declared_bytes: u64) -> Result<Hash, ClientError> {
         let mut signer = self.signer();
         let current = match signer.take() {
@@ -310,7 +350,12 @@ impl Wallet {
     }
 
     /// The transaction with the least fee that the chain takes, unless it has one.
-    fn with_fee(&self, tx: &TxBuilder, declared_bytes: u64, signer: &SignerData) -> Result<TxBuilder, ClientError> {
+    fn with_fee(
+        &self,
+        tx: &TxBuilder,
+        declared_bytes: u64,
+        signer: &SignerData,
+    ) -> Result<TxBuilder, ClientError> {
         if tx.has_fee() {
             return Ok(tx.clone());
         }
@@ -319,7 +364,11 @@ impl Wallet {
         let measured = tx.clone().fee(Amount(u128::MAX)).sign(&self.key, signer)?;
         let bytes = measured.bytes().len() as u128 + u128::from(declared_bytes);
         let messages = fees.per_message.0.saturating_mul(tx.message_count() as u128);
-        let fee = fees.per_tx.0.saturating_add(fees.per_byte.0.saturating_mul(bytes)).saturating_add(messages);
+        let fee = fees
+            .per_tx
+            .0
+            .saturating_add(fees.per_byte.0.saturating_mul(bytes))
+            .saturating_add(messages);
         Ok(tx.clone().fee(Amount(fee)))
     }
 
@@ -329,8 +378,8 @@ impl Wallet {
     }
 }
 
-/// Whether the error says that the sequence was used already: by another transaction, or by one with the very same
-/// bytes.
+/// Whether the error says that the sequence was used already: by another transaction, or by one
+/// with the very same bytes.
 fn is_stale(error: &ClientError) -> bool {
     match error {
         ClientError::Refused { code, .. } => *code == CODE_SEQUENCE,

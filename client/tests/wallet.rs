@@ -1,4 +1,5 @@
-//! The client against a real node: the solo engine and the application, with vats that do what their messages say.
+//! The client against a real node: the solo engine and the application, with vats that do what
+//! their messages say.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 #[path = "../../app/tests/common/host.rs"]
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use capstan_app::{App, AppOptions};
 use capstan_client::{
-    Amount, Args, Bundle, Client, ClientError, CreateVat, DEV_NAMES, Deadline, EventKind, Key, Params, TxBuilder, Wallet,
+    Amount, Args, Bundle, Client, ClientError, CreateVat, DEV_NAMES, Deadline, EventKind, Key,
+    Params, TxBuilder, Wallet,
 };
 use capstan_genesis::{Genesis, GenesisBundle};
 use capstan_localnet::solo::{self, Solo, SoloConfig};
@@ -31,7 +33,10 @@ impl Node {
     }
 
     fn with_params(change: impl FnOnce(&mut Params)) -> Self {
-        let keys: Vec<_> = (0_u32..).zip(DEV_NAMES).map(|(index, name)| (name, Key::dev(index).address())).collect();
+        let keys: Vec<_> = (0_u32..)
+            .zip(DEV_NAMES)
+            .map(|(index, name)| (name, Key::dev(index).address()))
+            .collect();
         let mut genesis = Genesis::dev(CHAIN_ID, "2026-01-01T00:00:00Z", &keys);
         change(&mut genesis.app_state.params);
         let system = |bytes: &[u8]| {
@@ -39,7 +44,8 @@ impl Node {
             GenesisBundle::new(id.parse().unwrap(), None, bytes)
         };
         genesis.add_system_vats(system(b"admin"), system(b"provisioner"));
-        let app = App::new(Store::in_memory().unwrap(), FakeHost::default(), AppOptions::default()).unwrap();
+        let app = App::new(Store::in_memory().unwrap(), FakeHost::default(), AppOptions::default())
+            .unwrap();
         let home = tempfile::tempdir().unwrap();
         let genesis = solo::Genesis::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
         let config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
@@ -73,15 +79,22 @@ fn a_bundle_is_installed_a_vat_created_and_asked() {
     assert_eq!(node.client.bundle(&bundle.id).unwrap().size, bundle.bytes.len() as u64);
 
     let parameters = Some(Args::json(r#"{"start":5}"#));
-    let vat = alice.create_vat(&CreateVat { name: "v".into(), parameters, ..CreateVat::of(&bundle.id) }).unwrap();
-    assert!(vat.vat_id.starts_with('v') && vat.root.starts_with("ro-") && vat.admin.starts_with("ro-"), "{vat:?}");
+    let vat = alice
+        .create_vat(&CreateVat { name: "v".into(), parameters, ..CreateVat::of(&bundle.id) })
+        .unwrap();
+    assert!(
+        vat.vat_id.starts_with('v') && vat.root.starts_with("ro-") && vat.admin.starts_with("ro-"),
+        "{vat:?}"
+    );
 
     let echo = alice.send(&vat.root, "echo", &Args::json("[1,\"two\"]")).unwrap();
     assert_eq!((echo.status.as_str(), echo.value.body.as_str()), ("fulfilled", "#[1,\"two\"]"));
     assert!(echo.settled_height >= echo.height);
     let none = alice.send(&vat.root, "echo", &Args::default()).unwrap();
     assert_eq!(none.value.body, "#[]");
-    let object = alice.send(&vat.root, "echo", &Args::smallcaps("[\"$0\"]", vec![vat.root.clone()])).unwrap();
+    let object = alice
+        .send(&vat.root, "echo", &Args::smallcaps("[\"$0\"]", vec![vat.root.clone()]))
+        .unwrap();
     assert_eq!(object.value.slots, std::slice::from_ref(&vat.root));
     let failed = alice.send(&vat.root, "fail", &Args::default()).unwrap();
     assert_eq!(failed.status, "rejected");
@@ -108,12 +121,19 @@ fn coins_move_and_fees_are_the_least_that_the_chain_takes() {
     assert_eq!(after.balance.0 - before.balance.0, 1234);
     let paid = own.balance.0 - 1234 - node.client.account(&alice.address()).unwrap().balance.0;
     let fees = node.client.params().unwrap().fees;
-    assert!(paid > fees.per_tx.0 + fees.per_message.0 && paid < fees.per_tx.0 + fees.per_message.0 + 1000, "{paid}");
+    assert!(
+        paid > fees.per_tx.0 + fees.per_message.0
+            && paid < fees.per_tx.0 + fees.per_message.0 + 1000,
+        "{paid}"
+    );
     assert_eq!(node.client.account(&alice.address()).unwrap().sequence, own.sequence + 1);
     // A stranger has no account until somebody pays them.
     let (_, stranger) = Key::generate().unwrap();
     let error = node.client.account(&stranger.address()).unwrap_err();
-    assert!(matches!(&error, ClientError::Query { .. }) && error.to_string().contains("account"), "{error}");
+    assert!(
+        matches!(&error, ClientError::Query { .. }) && error.to_string().contains("account"),
+        "{error}"
+    );
     alice.transfer(&stranger.address(), Amount(10_000_000)).unwrap();
     Wallet::new(&node.client, stranger).transfer(&alice.address(), Amount(1)).unwrap();
 }
@@ -127,7 +147,8 @@ fn a_large_bundle_travels_in_pieces() {
     // Bytes that do not compress, from a fixed seed.
     let mut state = 7_u64;
     let bytes = (0..20_000).map(|_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state.to_be_bytes()[0]
     });
     let bundle = Bundle::from_wasm(bytes.collect());
@@ -148,16 +169,26 @@ fn what_the_chain_refuses_is_said_as_the_chain_says_it() {
     let alice = node.wallet(0);
     let unknown = format!("w1-{}", "0".repeat(64));
     let error = alice.create_vat(&CreateVat::of(&unknown)).unwrap_err();
-    assert!(matches!(&error, ClientError::Failed { .. }) && error.to_string().contains("install it first"), "{error}");
+    assert!(
+        matches!(&error, ClientError::Failed { .. })
+            && error.to_string().contains("install it first"),
+        "{error}"
+    );
     let error = alice.send("ro-77", "x", &Args::default()).unwrap_err();
     assert!(matches!(&error, ClientError::Failed { .. }), "{error}");
     let error = alice.send("nonsense", "x", &Args::default()).unwrap_err();
-    assert!(matches!(&error, ClientError::Refused { .. }) && error.to_string().contains("target"), "{error}");
+    assert!(
+        matches!(&error, ClientError::Refused { .. }) && error.to_string().contains("target"),
+        "{error}"
+    );
     let forged = Bundle { id: unknown, ..module() };
     let error = alice.install_bundle(&forged).unwrap_err();
     assert!(error.to_string().contains("does not match"), "{error}");
     let error = node.client.vat_stats("v999").unwrap_err();
-    assert!(matches!(&error, ClientError::Query { path, .. } if path.ends_with("VatStats")), "{error}");
+    assert!(
+        matches!(&error, ClientError::Query { path, .. } if path.ends_with("VatStats")),
+        "{error}"
+    );
     let error = node.client.abci_query("no/such/path", b"", 0, false).unwrap_err();
     assert!(matches!(&error, ClientError::Query { code, .. } if *code != 0), "{error}");
     // After all of this the wallet still knows its sequence.
@@ -197,7 +228,10 @@ fn replays_and_other_chains_are_refused() {
     let message = cosmrs::proto::cosmos::bank::v1beta1::MsgSend {
         from_address: alice.address().to_string(),
         to_address: node.wallet(1).address().to_string(),
-        amount: vec![cosmrs::proto::cosmos::base::v1beta1::Coin { denom: "ucap".into(), amount: "5".into() }],
+        amount: vec![cosmrs::proto::cosmos::base::v1beta1::Coin {
+            denom: "ucap".into(),
+            amount: "5".into(),
+        }],
     };
     let builder = TxBuilder::new().message(&message).fee(Amount(10_000));
     let signed = builder.sign(&Key::dev(0), &data).unwrap();
@@ -206,12 +240,20 @@ fn replays_and_other_chains_are_refused() {
     assert_eq!(node.client.tx(signed.hash()).unwrap().unwrap().height, info.height);
     assert!(node.client.tx(capstan_client::Hash::Sha256([3; 32])).unwrap().is_none());
     let again = node.client.broadcast_sync(&signed).unwrap_err();
-    assert!(matches!(&again, ClientError::Rpc { data, .. } if data == "tx already exists in cache"), "{again}");
+    assert!(
+        matches!(&again, ClientError::Rpc { data, .. } if data == "tx already exists in cache"),
+        "{again}"
+    );
     let replay = builder.clone().memo("again").sign(&Key::dev(0), &data).unwrap();
     let error = node.client.broadcast_sync(&replay).unwrap_err();
     assert!(matches!(&error, ClientError::Refused { code: 12, .. }), "{error}");
-    let elsewhere = capstan_client::SignerData { chain_id: "other-1".into(), sequence: data.sequence + 1, ..data };
-    let error = node.client.broadcast_commit(&builder.sign(&Key::dev(0), &elsewhere).unwrap()).unwrap_err();
+    let elsewhere = capstan_client::SignerData {
+        chain_id: "other-1".into(),
+        sequence: data.sequence + 1,
+        ..data
+    };
+    let error =
+        node.client.broadcast_commit(&builder.sign(&Key::dev(0), &elsewhere).unwrap()).unwrap_err();
     assert!(matches!(&error, ClientError::Refused { code: 11, .. }), "{error}");
 }
 
@@ -224,7 +266,10 @@ fn an_answer_that_never_comes_is_given_up() {
     let start = Instant::now();
     let impatient = node.wallet(0).with_timeout(Duration::from_millis(300));
     let error = impatient.send(&vat.root, "never", &Args::default()).unwrap_err();
-    assert!(matches!(&error, ClientError::Timeout { .. }) && error.to_string().contains("300ms"), "{error}");
+    assert!(
+        matches!(&error, ClientError::Timeout { .. }) && error.to_string().contains("300ms"),
+        "{error}"
+    );
     assert!(start.elapsed() < Duration::from_secs(20));
     let sent = impatient.send_only(&vat.root, "never", &Args::default()).unwrap();
     assert_eq!(node.client.message_result(sent.hash, 0).unwrap().status, "pending");
@@ -234,7 +279,8 @@ fn an_answer_that_never_comes_is_given_up() {
 fn events_come_over_a_subscription() {
     let node = Node::start();
     let alice = node.wallet(0);
-    let mut txs = node.client.subscribe("tm.event='Tx' AND bundle.installed.bundle_id EXISTS").unwrap();
+    let mut txs =
+        node.client.subscribe("tm.event='Tx' AND bundle.installed.bundle_id EXISTS").unwrap();
     let mut blocks = node.client.subscribe("tm.event='NewBlock'").unwrap();
     alice.transfer(&node.wallet(1).address(), Amount(1)).unwrap();
     let installed = alice.install_bundle(&module()).unwrap();
@@ -246,14 +292,20 @@ fn events_come_over_a_subscription() {
     let quiet = txs.next(Deadline::after(Duration::from_millis(50))).unwrap_err();
     assert!(matches!(quiet, ClientError::Timeout { .. }), "{quiet}");
     let error = node.client.subscribe("malformed query").unwrap_err();
-    assert!(matches!(&error, ClientError::Rpc { .. }) && error.to_string().contains("byte 10"), "{error}");
+    assert!(
+        matches!(&error, ClientError::Rpc { .. }) && error.to_string().contains("byte 10"),
+        "{error}"
+    );
     // A node that goes away ends its subscriptions, and then is not there.
     let client = node.client.clone();
     node.solo.shutdown().unwrap();
     let gone = std::iter::from_fn(|| Some(blocks.next(soon()))).find_map(Result::err).unwrap();
     assert!(matches!(gone, ClientError::Closed { .. }), "{gone}");
     assert!(matches!(client.status().unwrap_err(), ClientError::Unreachable { .. }));
-    assert!(matches!(client.subscribe("tm.event='Tx'").unwrap_err(), ClientError::Unreachable { .. }));
+    assert!(matches!(
+        client.subscribe("tm.event='Tx'").unwrap_err(),
+        ClientError::Unreachable { .. }
+    ));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! When the engine makes blocks, what it keeps over a restart, and that light clients can verify it.
+//! When the engine makes blocks, what it keeps over a restart, and that light clients can verify
+//! it.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
@@ -10,7 +11,9 @@ use serde_json::{Value, json};
 use support::app::TestApp;
 use support::{Node, Rpc, base64, config, poll, text_i64, tx_hash};
 use tendermint_light_client_verifier::options::Options;
-use tendermint_light_client_verifier::types::{TrustThreshold, TrustedBlockState, UntrustedBlockState, ValidatorSet};
+use tendermint_light_client_verifier::types::{
+    TrustThreshold, TrustedBlockState, UntrustedBlockState, ValidatorSet,
+};
 use tendermint_light_client_verifier::{ProdVerifier, Verdict, Verifier as _};
 use tendermint_rpc::endpoint::{block, commit, validators};
 
@@ -32,10 +35,15 @@ fn a_transaction_makes_a_block_and_a_changed_app_hash_the_next() {
     node.idle();
     assert_eq!(node.rpc.commit("a=1")["height"], "2");
     assert_eq!(node.idle(), 3, "one more block holds the new app hash");
-    // A queue of three changes the hash in its own block and in the three after it; then comes the proof.
+    // A queue of three changes the hash in its own block and in the three after it; then comes the
+    // proof.
     assert_eq!(node.rpc.commit("queue=3")["height"], "4");
     assert_eq!(node.idle(), 8);
-    assert_eq!(node.rpc.call("block_results", json!({"height": "7"}))["finalize_block_events"][0]["attributes"][0]["value"], "0");
+    assert_eq!(
+        node.rpc.call("block_results", json!({"height": "7"}))["finalize_block_events"][0]["attributes"]
+            [0]["value"],
+        "0"
+    );
     // The same value again changes nothing: a block for the transaction, none after it.
     assert_eq!(node.rpc.commit("fail=x")["height"], "9");
     assert_eq!(node.idle(), 9);
@@ -50,7 +58,11 @@ fn transactions_that_the_application_leaves_out_do_not_keep_the_chain_busy() {
     // It is in no block, so nothing else shows that the one for it was made.
     poll(|| (node.rpc.height() == 2).then_some(()));
     assert_eq!(node.idle(), 2);
-    assert_eq!(node.rpc.call("broadcast_tx_sync", json!({"tx": base64("leave=1")}))["code"], 0, "it may come again");
+    assert_eq!(
+        node.rpc.call("broadcast_tx_sync", json!({"tx": base64("leave=1")}))["code"],
+        0,
+        "it may come again"
+    );
     poll(|| (node.rpc.height() == 3).then_some(()));
     assert_eq!(node.idle(), 3);
 }
@@ -90,7 +102,11 @@ fn header_times_follow_the_engines_clock() {
     assert_eq!(time_of("fail=1"), "2030-01-01T00:00:00Z");
     clock.advance(Duration::from_secs(3600));
     assert_eq!(time_of("fail=2"), "2030-01-01T01:00:00Z");
-    assert_eq!(time_of("fail=3"), "2030-01-01T01:00:00.001Z", "the clock stands, header times do not");
+    assert_eq!(
+        time_of("fail=3"),
+        "2030-01-01T01:00:00.001Z",
+        "the clock stands, header times do not"
+    );
 }
 
 /// What the RPC says of every block, and of a transaction.
@@ -143,7 +159,10 @@ fn a_second_engine_on_the_same_home_or_address_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start(home.path());
     let error = Solo::start(TestApp::open(home.path()), config(home.path())).err().unwrap();
-    assert!(matches!(error, SoloError::Store(_)) && error.to_string().contains("in use"), "{error}");
+    assert!(
+        matches!(error, SoloError::Store(_)) && error.to_string().contains("in use"),
+        "{error}"
+    );
     let other = tempfile::tempdir().unwrap();
     let mut taken = config(other.path());
     taken.rpc_addr = node.solo.rpc_addr();
@@ -161,7 +180,11 @@ fn light_clients_can_verify_every_block() {
     }
     let last = u32::try_from(node.idle()).unwrap();
     let set_at = |height: u32| {
-        let request = validators::Request::new(Some(height.into()), Some(1_usize.into()), Some(100_u8.into()));
+        let request = validators::Request::new(
+            Some(height.into()),
+            Some(1_usize.into()),
+            Some(100_u8.into()),
+        );
         ValidatorSet::without_proposer(node.rpc.typed(request).validators)
     };
     let options = Options {
@@ -182,15 +205,22 @@ fn light_clients_can_verify_every_block() {
             next_validators: &set,
             next_validators_hash: trusted.header.next_validators_hash,
         };
-        let untrusted_state =
-            UntrustedBlockState { signed_header: &untrusted, validators: &set, next_validators: Some(&next) };
+        let untrusted_state = UntrustedBlockState {
+            signed_header: &untrusted,
+            validators: &set,
+            next_validators: Some(&next),
+        };
         let verdict = verifier.verify_update_header(untrusted_state, trusted_state, &options, now);
         assert_eq!(verdict, Verdict::Success, "height {height}");
 
         // A header that was tampered with is refused: the check above can fail.
         let mut forged = untrusted.clone();
         forged.header.app_hash = vec![1; 32].try_into().unwrap();
-        let forged_state = UntrustedBlockState { signed_header: &forged, validators: &set, next_validators: Some(&next) };
+        let forged_state = UntrustedBlockState {
+            signed_header: &forged,
+            validators: &set,
+            next_validators: Some(&next),
+        };
         let trusted_state = TrustedBlockState {
             chain_id: &trusted.header.chain_id,
             header_time: trusted.header.time,
@@ -198,7 +228,10 @@ fn light_clients_can_verify_every_block() {
             next_validators: &set,
             next_validators_hash: trusted.header.next_validators_hash,
         };
-        assert_ne!(verifier.verify_update_header(forged_state, trusted_state, &options, now), Verdict::Success);
+        assert_ne!(
+            verifier.verify_update_header(forged_state, trusted_state, &options, now),
+            Verdict::Success
+        );
     }
 }
 
@@ -215,8 +248,13 @@ fn headers_link_and_hash_as_tendermint_says() {
         assert_eq!(before.block.header.hash(), before.block_id.hash);
         assert_eq!(after.block.header.last_block_id, Some(before.block_id));
         assert!(after.block.header.time > before.block.header.time);
-        let results = node.rpc.call("block_results", json!({"height": before.block.header.height.to_string()}));
-        assert_eq!(results["app_hash"], json!(base64_bytes(after.block.header.app_hash.as_bytes())));
+        let results = node
+            .rpc
+            .call("block_results", json!({"height": before.block.header.height.to_string()}));
+        assert_eq!(
+            results["app_hash"],
+            json!(base64_bytes(after.block.header.app_hash.as_bytes()))
+        );
     }
     assert_eq!(blocks[0].block.header.time, "2025-01-01T00:00:00Z".parse().unwrap());
     assert_eq!(blocks[0].block.header.version.app, 3, "the application's version from Info");
@@ -242,7 +280,10 @@ fn reads_do_not_wait_for_a_running_block() {
     assert_eq!(node.rpc.height(), height);
     node.app.release();
     poll(|| (node.rpc.height() > height).then_some(()));
-    poll(|| (node.rpc.call("tx_search", json!({"query": "app.key = 'b'"}))["total_count"] == "1").then_some(()));
+    poll(|| {
+        (node.rpc.call("tx_search", json!({"query": "app.key = 'b'"}))["total_count"] == "1")
+            .then_some(())
+    });
 }
 
 #[test]
@@ -250,7 +291,10 @@ fn the_application_that_breaks_abci_ends_the_engine_with_an_error() {
     #[derive(Clone)]
     struct Broken(TestApp);
     impl tendermint_abci::Application for Broken {
-        fn info(&self, request: tendermint_proto::v0_38::abci::RequestInfo) -> tendermint_proto::v0_38::abci::ResponseInfo {
+        fn info(
+            &self,
+            request: tendermint_proto::v0_38::abci::RequestInfo,
+        ) -> tendermint_proto::v0_38::abci::ResponseInfo {
             self.0.info(request)
         }
         fn process_proposal(
@@ -279,5 +323,8 @@ fn a_stopper_ends_the_engine_from_another_thread() {
     // The home and the address are free again.
     let node = Node::start(home.path());
     assert_eq!(node.idle(), 1);
-    assert_eq!(text_i64(&node.rpc.call("status", json!({}))["sync_info"]["earliest_block_height"]), 1);
+    assert_eq!(
+        text_i64(&node.rpc.call("status", json!({}))["sync_info"]["earliest_block_height"]),
+        1
+    );
 }

@@ -1,4 +1,5 @@
-//! What happens to whole processes: a panic of the application ends the node, and a killed node goes on where it was.
+//! What happens to whole processes: a panic of the application ends the node, and a killed node
+//! goes on where it was.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
@@ -31,7 +32,8 @@ fn spawn(home: &Path) -> (Child, Rpc) {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let addr = lines.find_map(|line| line.unwrap().split_once("RPC ").map(|(_, addr)| addr.parse().unwrap()));
+    let addr = lines
+        .find_map(|line| line.unwrap().split_once("RPC ").map(|(_, addr)| addr.parse().unwrap()));
     (child, Rpc(addr.expect("the child prints its address")))
 }
 
@@ -45,7 +47,10 @@ fn a_panic_of_the_application_ends_the_process_and_commits_nothing() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(101));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("told to panic") && stderr.contains("panicked in FinalizeBlock"), "{stderr}");
+    assert!(
+        stderr.contains("told to panic") && stderr.contains("panicked in FinalizeBlock"),
+        "{stderr}"
+    );
     // The block is in the store, so the node dies at it again; nothing of it was committed.
     let state = std::fs::read_to_string(home.path().join("app.json")).unwrap();
     let state: serde_json::Value = serde_json::from_str(&state).unwrap();
@@ -66,7 +71,11 @@ fn a_killed_node_goes_on_with_the_same_history() {
         let (mut child, rpc) = spawn(home.path());
         poll(|| (rpc.height() > 0).then_some(()));
         for (height, block) in &known {
-            assert_eq!(rpc.call("block", json!({"height": height.to_string()})), *block, "round {round}");
+            assert_eq!(
+                rpc.call("block", json!({"height": height.to_string()})),
+                *block,
+                "round {round}"
+            );
         }
         // The queue keeps blocks coming, so the kill hits one at work.
         rpc.commit(&format!("queue={}", 1000 + round));

@@ -1,4 +1,5 @@
-//! Every method of the JSON-RPC: its answer as `tendermint-rpc` reads it and as CometBFT writes it, and its errors.
+//! Every method of the JSON-RPC: its answer as `tendermint-rpc` reads it and as CometBFT writes it,
+//! and its errors.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
@@ -6,8 +7,9 @@ mod support;
 use serde_json::{Value, json};
 use support::{Node, Rpc, base64, config, poll, text_i64, tx_hash};
 use tendermint_rpc::endpoint::{
-    abci_info, abci_query, block, block_by_hash, block_results, blockchain, broadcast, commit, consensus_params, genesis,
-    genesis_chunked, header, health, net_info, status, tx, tx_search, validators,
+    abci_info, abci_query, block, block_by_hash, block_results, blockchain, broadcast, commit,
+    consensus_params, genesis, genesis_chunked, header, health, net_info, status, tx, tx_search,
+    validators,
 };
 use tendermint_rpc::{Order, client::CompatMode};
 
@@ -27,11 +29,14 @@ fn node() -> (tempfile::TempDir, Node) {
     (home, node)
 }
 
-/// All paths in a JSON value, with the kind of what is there. Lists are shown by their first element.
+/// All paths in a JSON value, with the kind of what is there. Lists are shown by their first
+/// element.
 fn shape(value: &Value) -> Vec<String> {
     fn walk(value: &Value, path: &str, out: &mut Vec<String>) {
         match value {
-            Value::Object(map) => map.iter().for_each(|(key, value)| walk(value, &format!("{path}.{key}"), out)),
+            Value::Object(map) => {
+                map.iter().for_each(|(key, value)| walk(value, &format!("{path}.{key}"), out))
+            }
             Value::Array(list) if !list.is_empty() => walk(&list[0], &format!("{path}[]"), out),
             Value::Array(_) => out.push(format!("{path} empty")),
             Value::String(_) => out.push(format!("{path} text")),
@@ -48,9 +53,22 @@ fn shape(value: &Value) -> Vec<String> {
 
 fn header_shape(at: &str) -> Vec<String> {
     let texts = [
-        "app_hash", "chain_id", "consensus_hash", "data_hash", "evidence_hash", "height", "last_block_id.hash",
-        "last_block_id.parts.hash", "last_commit_hash", "last_results_hash", "next_validators_hash", "proposer_address",
-        "time", "validators_hash", "version.app", "version.block",
+        "app_hash",
+        "chain_id",
+        "consensus_hash",
+        "data_hash",
+        "evidence_hash",
+        "height",
+        "last_block_id.hash",
+        "last_block_id.parts.hash",
+        "last_commit_hash",
+        "last_results_hash",
+        "next_validators_hash",
+        "proposer_address",
+        "time",
+        "validators_hash",
+        "version.app",
+        "version.block",
     ];
     let mut shape: Vec<String> = texts.iter().map(|name| format!("{at}.{name} text")).collect();
     shape.push(format!("{at}.last_block_id.parts.total number"));
@@ -59,8 +77,14 @@ fn header_shape(at: &str) -> Vec<String> {
 
 fn commit_shape(at: &str) -> Vec<String> {
     let fields = [
-        "block_id.hash text", "block_id.parts.hash text", "block_id.parts.total number", "height text", "round number",
-        "signatures[].block_id_flag number", "signatures[].signature text", "signatures[].timestamp text",
+        "block_id.hash text",
+        "block_id.parts.hash text",
+        "block_id.parts.total number",
+        "height text",
+        "round number",
+        "signatures[].block_id_flag number",
+        "signatures[].signature text",
+        "signatures[].timestamp text",
         "signatures[].validator_address text",
     ];
     fields.iter().map(|field| format!("{at}.{field}")).collect()
@@ -119,15 +143,24 @@ fn consensus_params_and_validators() {
     node.rpc.commit("maxgas=55");
     let last = node.idle();
     let now = node.rpc.typed(consensus_params::Request::new(None));
-    assert_eq!((now.consensus_params.block.max_gas, now.block_height.value()), (55, u64::try_from(last).unwrap()));
+    assert_eq!(
+        (now.consensus_params.block.max_gas, now.block_height.value()),
+        (55, u64::try_from(last).unwrap())
+    );
     let before = node.rpc.typed(consensus_params::Request::new(Some(2_u32.into())));
     assert_eq!(before.consensus_params.block.max_gas, -1);
     let set = node.rpc.typed(validators::Request::new(None, None, None));
     assert_eq!((set.total, set.validators.len()), (1, 1));
     let next = node.rpc.call("validators", json!({"height": (last + 1).to_string()}));
     assert_eq!(next["block_height"], (last + 1).to_string());
-    assert_eq!(node.rpc.error("validators", json!({"height": (last + 2).to_string()})).0, INTERNAL_ERROR);
-    assert_eq!(node.rpc.error("validators", json!({"page": "2"})).1, "page should be within [1, 1] range, given 2");
+    assert_eq!(
+        node.rpc.error("validators", json!({"height": (last + 2).to_string()})).0,
+        INTERNAL_ERROR
+    );
+    assert_eq!(
+        node.rpc.error("validators", json!({"page": "2"})).1,
+        "page should be within [1, 1] range, given 2"
+    );
 }
 
 #[test]
@@ -147,8 +180,11 @@ fn block_and_header_by_height_and_by_hash() {
         header_shape(".block.header"),
         commit_shape(".block.last_commit"),
         strings(&[
-            ".block.data.txs[] text", ".block.evidence.evidence empty", ".block_id.hash text",
-            ".block_id.parts.hash text", ".block_id.parts.total number",
+            ".block.data.txs[] text",
+            ".block.evidence.evidence empty",
+            ".block_id.hash text",
+            ".block_id.parts.hash text",
+            ".block_id.parts.total number",
         ]),
     ]);
     assert_eq!(shape(&raw), expected);
@@ -170,9 +206,13 @@ fn heights_that_there_are_not() {
     let last = node.solo.height();
     for method in ["block", "block_results", "commit", "header", "validators", "consensus_params"] {
         let error = |height: Value| node.rpc.error(method, json!({"height": height}));
-        assert_eq!(error(json!("0")), (INTERNAL_ERROR, "height must be greater than 0, but got 0".to_owned()));
+        assert_eq!(
+            error(json!("0")),
+            (INTERNAL_ERROR, "height must be greater than 0, but got 0".to_owned())
+        );
         assert_eq!(error(json!(-3)).1, "height must be greater than 0, but got -3");
-        let beyond = format!("height 99 must be less than or equal to the current blockchain height {last}");
+        let beyond =
+            format!("height 99 must be less than or equal to the current blockchain height {last}");
         assert_eq!(error(json!("99")), (INTERNAL_ERROR, beyond));
         assert_eq!(error(json!("x")).0, INVALID_PARAMS);
         assert_eq!(error(json!({})).0, INVALID_PARAMS);
@@ -195,19 +235,28 @@ fn block_results_commit_and_blockchain() {
     assert_eq!(i64::from(last.signed_header.header.height), node.solo.height());
     let raw = node.rpc.call("commit", json!({"height": "2"}));
     let expected = sorted(&[
-        header_shape(".signed_header.header"), commit_shape(".signed_header.commit"), strings(&[".canonical bool"]),
+        header_shape(".signed_header.header"),
+        commit_shape(".signed_header.commit"),
+        strings(&[".canonical bool"]),
     ]);
     assert_eq!(shape(&raw), expected);
 
     let chain = node.rpc.typed(blockchain::Request::new(1_u32.into(), 3_u32.into()));
-    let heights: Vec<u64> = chain.block_metas.iter().map(|meta| meta.header.height.value()).collect();
+    let heights: Vec<u64> =
+        chain.block_metas.iter().map(|meta| meta.header.height.value()).collect();
     assert_eq!(heights, [3, 2, 1]);
     assert_eq!(i64::from(chain.last_height), node.solo.height());
     assert_eq!(chain.block_metas[1].num_txs, 1);
     let all = node.rpc.call("blockchain", json!({}));
-    assert_eq!(all["block_metas"].as_array().unwrap().len(), usize::try_from(node.solo.height()).unwrap());
+    assert_eq!(
+        all["block_metas"].as_array().unwrap().len(),
+        usize::try_from(node.solo.height()).unwrap()
+    );
     let backwards = json!({"minHeight": "3", "maxHeight": "2"});
-    assert_eq!(node.rpc.error("blockchain", backwards).1, "min height 3 can't be greater than max height 2");
+    assert_eq!(
+        node.rpc.error("blockchain", backwards).1,
+        "min height 3 can't be greater than max height 2"
+    );
     assert_eq!(node.rpc.error("blockchain", json!({"minHeight": "-1"})).0, INTERNAL_ERROR);
 }
 
@@ -228,7 +277,10 @@ fn abci_info_and_abci_query() {
     let raw = node.rpc.call("abci_query", json!({"path": "/key", "data": "61"}));
     assert_eq!(raw["response"]["proofOps"], Value::Null);
     assert_eq!(raw["response"]["index"], "0");
-    assert_eq!(node.rpc.error("abci_query", json!({"path": "/key", "data": "6"})).0, INVALID_PARAMS);
+    assert_eq!(
+        node.rpc.error("abci_query", json!({"path": "/key", "data": "6"})).0,
+        INVALID_PARAMS
+    );
     assert_eq!(node.rpc.error("abci_query", json!({"path": 5})).0, INVALID_PARAMS);
     assert_eq!(node.rpc.error("abci_query", json!({"prove": "yes"})).0, INVALID_PARAMS);
 }
@@ -240,28 +292,39 @@ fn broadcasts_wait_for_nothing_for_the_check_or_for_the_block() {
     assert!(sync.code.is_ok());
     let hash = sync.hash;
     let found = poll(|| {
-        let response = node.rpc.post(&json!({"id": 1, "method": "tx", "params": {"hash": tx_hash("c=3")}}).to_string()).1;
+        let response = node
+            .rpc
+            .post(&json!({"id": 1, "method": "tx", "params": {"hash": tx_hash("c=3")}}).to_string())
+            .1;
         let value: Value = serde_json::from_str(&response).unwrap();
         value.get("result").cloned()
     });
     assert_eq!(found["hash"], hash.to_string());
     let asynchronous = node.rpc.typed(broadcast::tx_async::Request::new(*b"d=4"));
     assert!(asynchronous.code.is_ok());
-    poll(|| (node.rpc.call("tx_search", json!({"query": "app.key='d'"}))["total_count"] == "1").then_some(()));
+    poll(|| {
+        (node.rpc.call("tx_search", json!({"query": "app.key='d'"}))["total_count"] == "1")
+            .then_some(())
+    });
     let committed = node.rpc.typed(broadcast::tx_commit::Request::new(*b"e=5"));
     assert!(committed.check_tx.code.is_ok() && committed.tx_result.code.is_ok());
     // tendermint-rpc 0.40 leaves the base64 of `data` undecoded.
     assert_eq!(committed.tx_result.data.as_ref(), base64("5").as_bytes());
-    assert_eq!(i64::from(committed.height), i64::from(node.rpc.typed(tx::Request::new(committed.hash, false)).height));
+    assert_eq!(
+        i64::from(committed.height),
+        i64::from(node.rpc.typed(tx::Request::new(committed.hash, false)).height)
+    );
 
     let refused = node.rpc.call("broadcast_tx_sync", json!({"tx": base64("bad=1")}));
-    let expected =
-        json!({"code": 7, "data": "", "log": "refused", "codespace": "test", "hash": refused["hash"].clone()});
+    let expected = json!({"code": 7, "data": "", "log": "refused", "codespace": "test", "hash": refused["hash"].clone()});
     assert_eq!(refused, expected);
     let refused = node.rpc.commit("bad=2");
     assert_eq!((&refused["check_tx"]["code"], &refused["height"]), (&json!(7), &json!("0")));
     let failed = node.rpc.commit("fail=1");
-    assert_eq!((&failed["tx_result"]["code"], &failed["tx_result"]["log"]), (&json!(5), &json!("it fails")));
+    assert_eq!(
+        (&failed["tx_result"]["code"], &failed["tx_result"]["log"]),
+        (&json!(5), &json!("it fails"))
+    );
 }
 
 #[test]
@@ -271,10 +334,17 @@ fn broadcast_tx_commit_gives_up_after_its_time() {
     config.rpc.commit_timeout = std::time::Duration::from_millis(50);
     let node = Node::start_with(config);
     let (code, data) = node.rpc.error("broadcast_tx_commit", json!({"tx": base64("slow=1")}));
-    assert_eq!((code, data.as_str()), (INTERNAL_ERROR, "timed out waiting for tx to be included in a block"));
+    assert_eq!(
+        (code, data.as_str()),
+        (INTERNAL_ERROR, "timed out waiting for tx to be included in a block")
+    );
     node.app.release();
     node.idle();
-    assert_eq!(node.rpc.call("tx", json!({"hash": tx_hash("slow=1")}))["height"], "2", "it came all the same");
+    assert_eq!(
+        node.rpc.call("tx", json!({"hash": tx_hash("slow=1")}))["height"],
+        "2",
+        "it came all the same"
+    );
 }
 
 #[test]
@@ -288,7 +358,10 @@ fn duplicates_and_impossible_transactions_are_refused() {
     }
     let big = base64(&"x".repeat((8 << 20) + 1));
     let (code, data) = node.rpc.error("broadcast_tx_sync", json!({"tx": big}));
-    assert_eq!((code, data.as_str()), (INTERNAL_ERROR, "Tx too large. Max size is 8388608, but got 8388609"));
+    assert_eq!(
+        (code, data.as_str()),
+        (INTERNAL_ERROR, "Tx too large. Max size is 8388608, but got 8388609")
+    );
 }
 
 #[test]
@@ -299,7 +372,8 @@ fn a_flood_of_invalid_transactions_leaves_the_chain_alone() {
         let requests: Vec<Value> = (0..100)
             .map(|n| json!({"jsonrpc": "2.0", "id": n, "method": "broadcast_tx_sync", "params": {"tx": base64(&format!("bad={batch}.{n}"))}}))
             .collect();
-        let answers: Value = serde_json::from_str(&node.rpc.post(&Value::from(requests).to_string()).1).unwrap();
+        let answers: Value =
+            serde_json::from_str(&node.rpc.post(&Value::from(requests).to_string()).1).unwrap();
         assert!(answers.as_array().unwrap().iter().all(|answer| answer["result"]["code"] == 7));
     }
     assert_eq!(node.idle(), height);
@@ -366,19 +440,26 @@ fn tx_search_by_events_heights_and_hashes() {
     assert_eq!(search("tx.height = 2"), ["a=1"]);
     assert_eq!(search("tm.event = 'Tx' AND tx.height < 5"), ["a=1", "b=2"]);
     assert_eq!(search("app.hidden EXISTS"), Vec::<String>::new());
-    let hash = node.rpc.call("tx", json!({"hash": tx_hash("b=2")}))["hash"].as_str().unwrap().to_owned();
+    let hash =
+        node.rpc.call("tx", json!({"hash": tx_hash("b=2")}))["hash"].as_str().unwrap().to_owned();
     assert_eq!(search(&format!("tx.hash='{hash}'")), ["b=2"]);
     assert_eq!(search("tx.hash='00'"), Vec::<String>::new());
 
-    let typed = node.rpc.typed(tx_search::Request::new("app.key EXISTS", true, 2, 3, Order::Descending));
+    let typed =
+        node.rpc.typed(tx_search::Request::new("app.key EXISTS", true, 2, 3, Order::Descending));
     assert_eq!((typed.total_count, typed.txs.len()), (7, 3));
     assert_eq!(typed.txs[0].tx, b"n1=10");
     assert!(typed.txs[0].proof.is_some());
 
     let error = |params: Value| node.rpc.error("tx_search", params).1;
-    assert!(error(json!({"query": "malformed query"})).starts_with("failed to parse query at byte 10"));
+    assert!(
+        error(json!({"query": "malformed query"})).starts_with("failed to parse query at byte 10")
+    );
     assert!(error(json!({})).starts_with("failed to parse query"));
-    assert_eq!(error(json!({"query": "a=1", "page": "9"})), "page should be within [1, 1] range, given 9");
+    assert_eq!(
+        error(json!({"query": "a=1", "page": "9"})),
+        "page should be within [1, 1] range, given 9"
+    );
     assert!(error(json!({"query": "a=1", "order_by": "up"})).contains("asc"));
 }
 
@@ -394,11 +475,20 @@ fn uris_have_cometbfts_quoting() {
     assert_eq!(get("/block?height=2"), node.rpc.call("block", json!({"height": "2"})));
     assert_eq!(get("/block?height=%222%22"), node.rpc.call("block", json!({"height": "2"})));
     assert_eq!(get("/abci_query?path=%22/key%22&data=0x61")["response"]["value"], base64("1"));
-    assert_eq!(get("/abci_query?path=%22/key%22&data=%22a%22&prove=false")["response"]["value"], base64("1"));
-    assert_eq!(get("/broadcast_tx_commit?tx=%22uri=1%22")["height"], (node.rpc.idle() - 1).to_string());
+    assert_eq!(
+        get("/abci_query?path=%22/key%22&data=%22a%22&prove=false")["response"]["value"],
+        base64("1")
+    );
+    assert_eq!(
+        get("/broadcast_tx_commit?tx=%22uri=1%22")["height"],
+        (node.rpc.idle() - 1).to_string()
+    );
     let hash = hex::encode(decode(&tx_hash("uri=1")));
     assert_eq!(get(&format!("/tx?hash=0x{hash}&prove=true"))["tx"], base64("uri=1"));
-    assert_eq!(get("/tx_search?query=%22app.key='uri'%22&per_page=10&page=1&order_by=%22asc%22")["total_count"], "1");
+    assert_eq!(
+        get("/tx_search?query=%22app.key='uri'%22&per_page=10&page=1&order_by=%22asc%22")["total_count"],
+        "1"
+    );
     assert_eq!(get("/health"), json!({}));
 
     let (status, body) = node.rpc.get("/block?height=x");
@@ -427,13 +517,29 @@ fn malformed_requests_have_the_right_error_codes() {
     }
     let deep = "[".repeat(100_000);
     assert_eq!(code(node.rpc, &deep), (500, PARSE_ERROR));
-    for body in ["5", "\"status\"", "[]", "{\"id\": 1}", "{\"id\": 1, \"method\": 7}", "{\"id\": [1], \"method\": \"status\"}"] {
+    for body in [
+        "5",
+        "\"status\"",
+        "[]",
+        "{\"id\": 1}",
+        "{\"id\": 1, \"method\": 7}",
+        "{\"id\": [1], \"method\": \"status\"}",
+    ] {
         assert_eq!(code(node.rpc, body), (200, INVALID_REQUEST), "{body}");
     }
     assert_eq!(code(node.rpc, r#"{"id": 1, "method": "no_such"}"#), (200, METHOD_NOT_FOUND));
-    assert_eq!(code(node.rpc, r#"{"id": 1, "method": "subscribe", "params": {"query": "a=1"}}"#), (200, METHOD_NOT_FOUND));
-    assert_eq!(code(node.rpc, r#"{"id": 1, "method": "block", "params": "x"}"#), (200, INVALID_PARAMS));
-    assert_eq!(code(node.rpc, r#"{"id": 1, "method": "block", "params": ["1", "2"]}"#), (200, INVALID_PARAMS));
+    assert_eq!(
+        code(node.rpc, r#"{"id": 1, "method": "subscribe", "params": {"query": "a=1"}}"#),
+        (200, METHOD_NOT_FOUND)
+    );
+    assert_eq!(
+        code(node.rpc, r#"{"id": 1, "method": "block", "params": "x"}"#),
+        (200, INVALID_PARAMS)
+    );
+    assert_eq!(
+        code(node.rpc, r#"{"id": 1, "method": "block", "params": ["1", "2"]}"#),
+        (200, INVALID_PARAMS)
+    );
     let (status, text) = node.rpc.post(&"x".repeat((12 << 20) + 1));
     assert_eq!(status, 413, "{text}");
     assert!(text.contains("more than 12582912 bytes"));

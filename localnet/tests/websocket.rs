@@ -27,7 +27,10 @@ fn calls_work_as_over_http() {
     let mut socket = node.rpc.websocket();
     send(&mut socket, 5, "block", json!({"height": "1"}));
     let answer = receive(&mut socket);
-    assert_eq!((&answer["id"], &answer["result"]), (&json!(5), &node.rpc.call("block", json!({"height": "1"}))));
+    assert_eq!(
+        (&answer["id"], &answer["result"]),
+        (&json!(5), &node.rpc.call("block", json!({"height": "1"})))
+    );
     socket.send(Message::text("{")).unwrap();
     assert_eq!(receive(&mut socket)["error"]["code"], -32700);
     socket.send(Message::text("7")).unwrap();
@@ -59,7 +62,9 @@ fn a_subscriber_sees_transactions_and_blocks() {
             _ => panic!("{message}"),
         }
     };
-    let EventData::NewBlock { block, block_id, result_finalize_block } = typed(&blocks[0]) else { panic!() };
+    let EventData::NewBlock { block, block_id, result_finalize_block } = typed(&blocks[0]) else {
+        panic!()
+    };
     let block = block.unwrap();
     assert_eq!((block.header.height.value(), block.data.len()), (2, 1));
     assert_eq!(block.header.hash(), block_id.hash);
@@ -81,7 +86,12 @@ fn headers_and_block_events_can_be_subscribed_to() {
     let mut socket = node.rpc.websocket();
     send(&mut socket, 1, "subscribe", json!({"query": "tm.event='NewBlockHeader'"}));
     receive(&mut socket);
-    send(&mut socket, 2, "subscribe", json!({"query": "tm.event='NewBlockEvents' AND queue.left = 1"}));
+    send(
+        &mut socket,
+        2,
+        "subscribe",
+        json!({"query": "tm.event='NewBlockEvents' AND queue.left = 1"}),
+    );
     receive(&mut socket);
     node.rpc.commit("queue=2");
     let first = receive(&mut socket);
@@ -112,7 +122,10 @@ fn subscriptions_end_when_they_are_cancelled() {
     send(&mut socket, 2, "subscribe", query.clone());
     receive(&mut socket);
     assert_eq!(error(&mut socket, 3, "subscribe", &query), "already subscribed");
-    assert!(error(&mut socket, 4, "subscribe", &json!({"query": "malformed query"})).starts_with("failed to parse query"));
+    assert!(
+        error(&mut socket, 4, "subscribe", &json!({"query": "malformed query"}))
+            .starts_with("failed to parse query")
+    );
     send(&mut socket, 5, "unsubscribe", query.clone());
     assert_eq!(receive(&mut socket)["result"], json!({}));
     send(&mut socket, 6, "subscribe", query.clone());

@@ -5,11 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
     RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestPrepareProposal,
-    RequestProcessProposal, RequestQuery, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo,
-    ResponseInitChain, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
+    RequestProcessProposal, RequestQuery, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock,
+    ResponseInfo, ResponseInitChain, ResponsePrepareProposal, ResponseProcessProposal,
+    ResponseQuery,
 };
 
-/// The exit code of a process whose application panicked: the one that Rust uses for a panic in `main`.
+/// The exit code of a process whose application panicked: the one that Rust uses for a panic in
+/// `main`.
 const EXIT_CODE_PANIC: i32 = 101;
 
 /// The methods of an application that the engine calls, without the application's type.
@@ -81,12 +83,16 @@ impl<A: Application> Abci for Shared<A> {
     }
 }
 
-/// Ends the process when it is dropped, which happens only while a panic unwinds. The panic's message is out by then.
+/// Ends the process when it is dropped, which happens only while a panic unwinds. The panic's
+/// message is out by then.
 struct ExitOnPanic(&'static str);
 
 impl Drop for ExitOnPanic {
     fn drop(&mut self) {
-        eprintln!("the application panicked in {}: the node stops; nothing of the running block is committed", self.0);
+        eprintln!(
+            "the application panicked in {}: the node stops; nothing of the running block is committed",
+            self.0
+        );
         std::process::exit(EXIT_CODE_PANIC);
     }
 }

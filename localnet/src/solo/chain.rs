@@ -1,5 +1,6 @@
-//! The chain as a state machine: propose, save, finalize, record, commit. One block is these five steps in this order;
-//! after a crash between any two of them [`super::handshake`] goes on where they stopped.
+//! The chain as a state machine: propose, save, finalize, record, commit. One block is these five
+//! steps in this order; after a crash between any two of them [`super::handshake`] goes on where
+//! they stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use tendermint::validator::{Info, Set};
 use tendermint_proto::google::protobuf::Timestamp;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{
-    RequestFinalizeBlock, RequestPrepareProposal, RequestProcessProposal, ResponseFinalizeBlock, ValidatorUpdate,
+    RequestFinalizeBlock, RequestPrepareProposal, RequestProcessProposal, ResponseFinalizeBlock,
+    ValidatorUpdate,
 };
 use tendermint_proto::v0_38::crypto::{PublicKey, public_key};
 use tendermint_proto::v0_38::types::{
@@ -104,10 +106,11 @@ impl Proposal {
 }
 
 impl Chain {
-    /// Whether the next block must be made even without transactions: the first one, and one after a change of the app
-    /// hash, so that a header holds every state (CometBFT's `needProofBlock`).
+    /// Whether the next block must be made even without transactions: the first one, and one after
+    /// a change of the app hash, so that a header holds every state (CometBFT's `needProofBlock`).
     pub(crate) fn needs_proof_block(&self) -> bool {
-        self.next_height() == self.genesis.initial_height || self.tip.header_app_hash != self.tip.app_hash
+        self.next_height() == self.genesis.initial_height
+            || self.tip.header_app_hash != self.tip.app_hash
     }
 
     /// The end of the chain.
@@ -115,7 +118,8 @@ impl Chain {
         &self.tip
     }
 
-    /// Builds the next block from `candidates`, which the application may reorder, drop from and add to.
+    /// Builds the next block from `candidates`, which the application may reorder, drop from and
+    /// add to.
     pub(crate) fn propose(&self, candidates: Vec<Bytes>, now: Time) -> Result<Proposal, SoloError> {
         let time = self.next_time(now);
         let last_commit = self.last_commit(time);
@@ -131,7 +135,11 @@ impl Chain {
     }
 
     /// Runs a block and checks that the answer keeps ABCI's rules.
-    pub(crate) fn finalize(&self, block: &Block, block_id: &BlockId) -> Result<ResponseFinalizeBlock, SoloError> {
+    pub(crate) fn finalize(
+        &self,
+        block: &Block,
+        block_id: &BlockId,
+    ) -> Result<ResponseFinalizeBlock, SoloError> {
         let header = header_of(block)?;
         let txs = shared_txs(block);
         let tx_count = txs.len();
@@ -150,7 +158,11 @@ impl Chain {
     }
 
     /// Stores what running a block gave, before the application is told to commit.
-    pub(crate) fn record(&self, block: &Block, results: &ResponseFinalizeBlock) -> Result<(), SoloError> {
+    pub(crate) fn record(
+        &self,
+        block: &Block,
+        results: &ResponseFinalizeBlock,
+    ) -> Result<(), SoloError> {
         let changed = results.consensus_param_updates.is_some();
         let params = params::merged(&self.tip.params, results.consensus_param_updates.as_ref());
         Ok(self.store.save_results(block, results, changed.then_some(&params))?)
@@ -182,11 +194,12 @@ impl Chain {
         if now.after(earliest) { now } else { earliest }
     }
 
-    /// The commit of the last block as the next one includes it. A header's time is by CometBFT's rules the median time
-    /// of this commit, so the vote is signed with the new block's time.
+    /// The commit of the last block as the next one includes it. A header's time is by CometBFT's
+    /// rules the median time of this commit, so the vote is signed with the new block's time.
     fn last_commit(&self, time: Time) -> Commit {
         if self.next_height() == self.genesis.initial_height {
-            let block_id = Some(BlockId { hash: Vec::new(), part_set_header: Some(PartSetHeader::default()) });
+            let block_id =
+                Some(BlockId { hash: Vec::new(), part_set_header: Some(PartSetHeader::default()) });
             return Commit { block_id, ..Commit::default() };
         }
         self.signed(self.tip.height, &self.tip.block_id, time.into())
@@ -196,7 +209,12 @@ impl Chain {
         commit::signed(&self.validator.key, self.genesis.chain_id(), height, block_id, time)
     }
 
-    fn prepared(&self, txs: Vec<Bytes>, time: Time, last_commit: &Commit) -> Result<Vec<Bytes>, SoloError> {
+    fn prepared(
+        &self,
+        txs: Vec<Bytes>,
+        time: Time,
+        last_commit: &Commit,
+    ) -> Result<Vec<Bytes>, SoloError> {
         let max_tx_bytes = params::max_data_bytes(&self.tip.params);
         let response = self.app.prepare_proposal(RequestPrepareProposal {
             max_tx_bytes,
@@ -210,15 +228,25 @@ impl Chain {
         });
         let bytes: i64 = response.txs.iter().map(|tx| params::tx_size_in_block(tx.len())).sum();
         if bytes > max_tx_bytes {
-            let why = format!("PrepareProposal returned {bytes} bytes of transactions; {max_tx_bytes} are allowed");
+            let why = format!(
+                "PrepareProposal returned {bytes} bytes of transactions; {max_tx_bytes} are allowed"
+            );
             return Err(SoloError::Abci { height: self.next_height(), why });
         }
         Ok(response.txs)
     }
 
-    fn assemble(&self, txs: Vec<Bytes>, time: Time, last_commit: Commit) -> Result<Proposal, SoloError> {
+    fn assemble(
+        &self,
+        txs: Vec<Bytes>,
+        time: Time,
+        last_commit: Commit,
+    ) -> Result<Proposal, SoloError> {
         let header = Header {
-            version: Some(Consensus { block: BLOCK_PROTOCOL, app: self.tip.params.version.unwrap_or_default().app }),
+            version: Some(Consensus {
+                block: BLOCK_PROTOCOL,
+                app: self.tip.params.version.unwrap_or_default().app,
+            }),
             chain_id: self.genesis.chain_id().to_owned(),
             height: self.next_height(),
             time: Some(time.into()),
@@ -245,7 +273,8 @@ impl Chain {
         let block_id = BlockId { hash, part_set_header: Some(parts) };
         let seen = self.signed(header.height, &block_id, time.into());
         let block_size = i64::try_from(size).unwrap_or(i64::MAX);
-        let meta = BlockMeta { block_id: Some(block_id), block_size, header: Some(header), num_txs };
+        let meta =
+            BlockMeta { block_id: Some(block_id), block_size, header: Some(header), num_txs };
         Ok(Proposal { block, meta, seen })
     }
 
@@ -253,7 +282,10 @@ impl Chain {
         let header = header_of(&proposal.block)?;
         let response = self.app.process_proposal(RequestProcessProposal {
             txs: shared_txs(&proposal.block),
-            proposed_last_commit: Some(commit::info(&last_commit_of(&proposal.block), self.validator.power)),
+            proposed_last_commit: Some(commit::info(
+                &last_commit_of(&proposal.block),
+                self.validator.power,
+            )),
             misbehavior: Vec::new(),
             hash: proposal.block_id().hash.into(),
             height: header.height,
@@ -268,16 +300,28 @@ impl Chain {
         Err(SoloError::Abci { height: header.height, why })
     }
 
-    fn check_results(&self, height: i64, txs: usize, results: &ResponseFinalizeBlock) -> Result<(), SoloError> {
+    fn check_results(
+        &self,
+        height: i64,
+        txs: usize,
+        results: &ResponseFinalizeBlock,
+    ) -> Result<(), SoloError> {
         let broken = |why: String| Err(SoloError::Abci { height, why });
         if results.tx_results.len() != txs {
-            return broken(format!("FinalizeBlock gave {} results for {txs} transactions", results.tx_results.len()));
+            return broken(format!(
+                "FinalizeBlock gave {} results for {txs} transactions",
+                results.tx_results.len()
+            ));
         }
         if results.validator_updates.iter().any(|update| *update != self.validator.update()) {
-            return broken("FinalizeBlock changes the validators; the solo engine has one, for good".to_owned());
+            return broken(
+                "FinalizeBlock changes the validators; the solo engine has one, for good"
+                    .to_owned(),
+            );
         }
         let params = params::merged(&self.tip.params, results.consensus_param_updates.as_ref());
-        params::fault(&params).map_or(Ok(()), |why| broken(format!("FinalizeBlock's consensus parameters: {why}")))
+        params::fault(&params)
+            .map_or(Ok(()), |why| broken(format!("FinalizeBlock's consensus parameters: {why}")))
     }
 
     fn address(&self) -> Vec<u8> {
@@ -325,13 +369,16 @@ fn last_commit_of(block: &Block) -> Commit {
 }
 
 fn header_time(header: &Header) -> Result<Time, StoreError> {
-    let damaged = || StoreError::Damaged(format!("the header of height {} has no valid time", header.height));
+    let damaged =
+        || StoreError::Damaged(format!("the header of height {} has no valid time", header.height));
     header.time.ok_or_else(damaged)?.try_into().map_err(|_| damaged())
 }
 
 /// The hash of a header: CometBFT's block hash.
 pub(crate) fn header_hash(header: &Header) -> Result<Vec<u8>, SoloError> {
-    let domain = DomainHeader::try_from(header.clone())
-        .map_err(|error| SoloError::Abci { height: header.height, why: format!("the header is invalid: {error}") })?;
+    let domain = DomainHeader::try_from(header.clone()).map_err(|error| SoloError::Abci {
+        height: header.height,
+        why: format!("the header is invalid: {error}"),
+    })?;
     Ok(domain.hash().as_bytes().to_vec())
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tendermint::Time;
 
-/// A source of time for the engine. Header times are the clock's, moved forward where needed so that every block is at
-/// least a millisecond later than the one before.
+/// A source of time for the engine. Header times are the clock's, moved forward where needed so
+/// that every block is at least a millisecond later than the one before.
 pub trait Clock: Send + Sync + 'static {
     /// The time now, in UTC.
     fn now(&self) -> Time;
@@ -32,7 +32,8 @@ impl ManualClock {
         Self(Arc::new(Mutex::new(start)))
     }
 
-    /// Moves the clock forward. A time that cannot be represented (after the year 9999) leaves it where it is.
+    /// Moves the clock forward. A time that cannot be represented (after the year 9999) leaves it
+    /// where it is.
     pub fn advance(&self, by: Duration) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(later) = *now + by {

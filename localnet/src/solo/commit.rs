@@ -2,15 +2,24 @@
 
 use prost::Message;
 use tendermint_proto::google::protobuf::Timestamp;
-use tendermint_proto::v0_38::abci::{CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo, Validator, VoteInfo};
+use tendermint_proto::v0_38::abci::{
+    CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo, Validator, VoteInfo,
+};
 use tendermint_proto::v0_38::types::{
-    BlockId, BlockIdFlag, CanonicalBlockId, CanonicalPartSetHeader, CanonicalVote, Commit, CommitSig, SignedMsgType,
+    BlockId, BlockIdFlag, CanonicalBlockId, CanonicalPartSetHeader, CanonicalVote, Commit,
+    CommitSig, SignedMsgType,
 };
 
 use super::ValidatorKey;
 
 /// The commit of block `block_id`: the validator's precommit at `time`, in round 0.
-pub(crate) fn signed(key: &ValidatorKey, chain_id: &str, height: i64, block_id: &BlockId, time: Timestamp) -> Commit {
+pub(crate) fn signed(
+    key: &ValidatorKey,
+    chain_id: &str,
+    height: i64,
+    block_id: &BlockId,
+    time: Timestamp,
+) -> Commit {
     let vote = CanonicalVote {
         r#type: SignedMsgType::Precommit.into(),
         height,
@@ -28,7 +37,8 @@ pub(crate) fn signed(key: &ValidatorKey, chain_id: &str, height: i64, block_id: 
     Commit { height, round: 0, block_id: Some(block_id.clone()), signatures: vec![signature] }
 }
 
-/// What the application is told of `commit` in `ProcessProposal` and `FinalizeBlock`. The first block's commit is empty.
+/// What the application is told of `commit` in `ProcessProposal` and `FinalizeBlock`. The first
+/// block's commit is empty.
 pub(crate) fn info(commit: &Commit, power: i64) -> CommitInfo {
     let votes = commit.signatures.iter().map(|signature| VoteInfo {
         validator: Some(voter(signature, power)),
@@ -37,7 +47,8 @@ pub(crate) fn info(commit: &Commit, power: i64) -> CommitInfo {
     CommitInfo { round: commit.round, votes: votes.collect() }
 }
 
-/// What the application is told of `commit` in `PrepareProposal`: the same, with empty vote extensions.
+/// What the application is told of `commit` in `PrepareProposal`: the same, with empty vote
+/// extensions.
 pub(crate) fn extended_info(commit: &Commit, power: i64) -> ExtendedCommitInfo {
     let votes = commit.signatures.iter().map(|signature| ExtendedVoteInfo {
         validator: Some(voter(signature, power)),

@@ -10,7 +10,8 @@ use super::{Clock, Genesis, SystemClock};
 /// The engine's configuration.
 #[derive(Clone)]
 pub struct SoloConfig {
-    /// Where blocks and the validator key are kept, in a subdirectory `solo`. Made if it is not there.
+    /// Where blocks and the validator key are kept, in a subdirectory `solo`. Made if it is not
+    /// there.
     pub home: PathBuf,
     /// Where the JSON-RPC listens. Port 0 takes a free one: ask [`super::Solo::rpc_addr`].
     pub rpc_addr: SocketAddr,
@@ -59,11 +60,13 @@ impl std::fmt::Debug for SoloConfig {
 pub struct BlockPolicy {
     /// The least time from one block to the next. Zero (the default): none.
     pub min_interval: Duration,
-    /// If set, an idle chain makes an empty block after this time (CometBFT's `create_empty_blocks_interval`).
+    /// If set, an idle chain makes an empty block after this time (CometBFT's
+    /// `create_empty_blocks_interval`).
     pub empty_interval: Option<Duration>,
 }
 
-/// What the mempool takes. The defaults are CometBFT's, except that transactions may have 8 MiB, for bundles.
+/// What the mempool takes. The defaults are CometBFT's, except that transactions may have 8 MiB,
+/// for bundles.
 #[derive(Clone, Copy, Debug)]
 pub struct MempoolLimits {
     /// How many transactions wait at most.
@@ -98,8 +101,8 @@ pub struct RpcLimits {
 }
 
 impl Default for RpcLimits {
-    /// CometBFT's, except for the body's size, which has room for the largest transaction in base64, and for the
-    /// subscriptions, 100 a connection.
+    /// CometBFT's, except for the body's size, which has room for the largest transaction in
+    /// base64, and for the subscriptions, 100 a connection.
     fn default() -> Self {
         Self {
             max_body_bytes: 12 << 20,

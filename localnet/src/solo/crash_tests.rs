@@ -1,4 +1,5 @@
-//! A crash between any two steps of any block is repaired at the next start; what cannot be repaired is named.
+//! A crash between any two steps of any block is repaired at the next start; what cannot be
+//! repaired is named.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,11 +26,16 @@ enum Step {
 
 const STEPS: [Step; 5] = [Step::Propose, Step::Save, Step::Finalize, Step::Record, Step::Commit];
 
-/// What the blocks of the story hold. The queue changes the state of blocks without transactions too.
-const STORY: [&[&str]; 6] = [&[], &["a=1", "fail=x"], &["queue=2"], &[], &["maxgas=50", "b=2"], &[]];
+/// What the blocks of the story hold. The queue changes the state of blocks without transactions
+/// too.
+const STORY: [&[&str]; 6] =
+    [&[], &["a=1", "fail=x"], &["queue=2"], &[], &["maxgas=50", "b=2"], &[]];
 
 fn genesis() -> Genesis {
-    Genesis::from_value(json!({"chain_id": "crash", "genesis_time": "2025-01-01T00:00:00Z", "app_state": {"x": 1}})).unwrap()
+    Genesis::from_value(
+        json!({"chain_id": "crash", "genesis_time": "2025-01-01T00:00:00Z", "app_state": {"x": 1}}),
+    )
+    .unwrap()
 }
 
 fn try_open(dir: &Path) -> Result<Chain, SoloError> {
@@ -77,7 +83,10 @@ fn undisturbed() -> Vec<(Vec<u8>, Vec<u8>)> {
 #[test]
 fn a_crash_after_any_step_of_any_block_changes_no_hash() {
     let expected = undisturbed();
-    assert!(expected.windows(2).filter(|pair| pair[0].0 != pair[1].0).count() >= 4, "the story changes the state");
+    assert!(
+        expected.windows(2).filter(|pair| pair[0].0 != pair[1].0).count() >= 4,
+        "the story changes the state"
+    );
     for crash_at in 0..STORY.len() {
         for step in STEPS {
             let dir = tempfile::tempdir().unwrap();
@@ -89,7 +98,10 @@ fn a_crash_after_any_step_of_any_block_changes_no_hash() {
                     drop(chain);
                     chain = open(dir.path());
                     if step >= Step::Save {
-                        hashes.push((chain.tip().app_hash.clone(), chain.tip().block_id.hash.clone()));
+                        hashes.push((
+                            chain.tip().app_hash.clone(),
+                            chain.tip().block_id.hash.clone(),
+                        ));
                         continue;
                     }
                 }
@@ -154,7 +166,10 @@ fn another_genesis_document_or_validator_is_refused() {
     };
     let mut document = genesis().document().clone();
     document["app_state"]["x"] = json!(2);
-    assert!(matches!(reopen(Genesis::from_value(document).unwrap()), SoloError::GenesisChanged { .. }));
+    assert!(matches!(
+        reopen(Genesis::from_value(document).unwrap()),
+        SoloError::GenesisChanged { .. }
+    ));
 
     let key = json!({"type": "tendermint/PubKeyEd25519", "value": "bNNlGls5R25wC3Sd8720F/3+7IZBhXcD22MNFtPk/v0="});
     let mut document = genesis().document().clone();
@@ -188,7 +203,12 @@ fn block_times_are_the_clocks_and_never_go_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut chain = open(dir.path());
     let mut times = Vec::new();
-    for now in ["2025-06-01T00:00:00Z", "2025-06-01T00:00:01Z", "2025-05-01T00:00:00Z", "2025-06-01T00:00:02Z"] {
+    for now in [
+        "2025-06-01T00:00:00Z",
+        "2025-06-01T00:00:01Z",
+        "2025-05-01T00:00:00Z",
+        "2025-06-01T00:00:02Z",
+    ] {
         let proposal = chain.propose(vec![], now.parse().unwrap()).unwrap();
         chain.save(&proposal).unwrap();
         let results = chain.finalize(&proposal.block, &proposal.block_id()).unwrap();
@@ -197,7 +217,11 @@ fn block_times_are_the_clocks_and_never_go_back() {
         times.push(chain.tip().time.to_rfc3339());
     }
     // The first block has genesis time, as in CometBFT.
-    let expected =
-        ["2025-01-01T00:00:00Z", "2025-06-01T00:00:01Z", "2025-06-01T00:00:01.001Z", "2025-06-01T00:00:02Z"];
+    let expected = [
+        "2025-01-01T00:00:00Z",
+        "2025-06-01T00:00:01Z",
+        "2025-06-01T00:00:01.001Z",
+        "2025-06-01T00:00:02Z",
+    ];
     assert_eq!(times, expected);
 }

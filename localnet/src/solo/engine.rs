@@ -16,7 +16,8 @@ use super::rpc::Server;
 use super::store::Store;
 use super::{BlockPolicy, Clock, SoloConfig, SoloError, ValidatorKey};
 
-/// A message to the thread that makes blocks. Commands of development (stepping, snapshots, moving time) belong here.
+/// A message to the thread that makes blocks. Commands of development (stepping, snapshots, moving
+/// time) belong here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// There may be work.
@@ -48,7 +49,8 @@ impl Stopper {
 }
 
 impl Solo {
-    /// Opens the home, brings application and block store to the same height, and starts making blocks and answering RPC.
+    /// Opens the home, brings application and block store to the same height, and starts making
+    /// blocks and answering RPC.
     ///
     /// # Errors
     /// Any [`SoloError`]; nothing runs then.
@@ -61,7 +63,8 @@ impl Solo {
         let tip = chain.tip();
         let feed = Arc::new(Feed::new(Head { height: tip.height, app_hash: tip.app_hash.clone() }));
         let (commands, received) = channel();
-        let mempool = Mempool::new(Arc::clone(&app), config.mempool, tip.params.clone(), commands.clone());
+        let mempool =
+            Mempool::new(Arc::clone(&app), config.mempool, tip.params.clone(), commands.clone());
         let mempool = Arc::new(mempool);
         let (submitter, mempool_thread) = mempool.start().map_err(SoloError::Runtime)?;
         let node = Node {
@@ -153,7 +156,10 @@ impl Drop for Solo {
 
 impl std::fmt::Debug for Solo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Solo").field("rpc_addr", &self.rpc_addr).field("height", &self.height()).finish_non_exhaustive()
+        f.debug_struct("Solo")
+            .field("rpc_addr", &self.rpc_addr)
+            .field("height", &self.height())
+            .finish_non_exhaustive()
     }
 }
 
@@ -202,7 +208,8 @@ impl Maker {
     /// How long until the next block is due, as far as is known now.
     fn due_in(&self) -> Option<Duration> {
         let work = self.chain.needs_proof_block() || !self.mempool.is_empty();
-        let interval = if work { Some(self.policy.min_interval) } else { self.policy.empty_interval };
+        let interval =
+            if work { Some(self.policy.min_interval) } else { self.policy.empty_interval };
         let passed = self.last_block.map_or(Duration::MAX, |last| last.elapsed());
         interval.map(|interval| interval.saturating_sub(passed))
     }
@@ -240,7 +247,8 @@ impl Maker {
 /// Opens the block store and the validator's key in the home.
 fn open_home(config: &SoloConfig) -> Result<(Arc<Store>, ValidatorKey), SoloError> {
     let path = config.home.join("solo");
-    std::fs::create_dir_all(&path).map_err(|source| SoloError::Home { path: path.clone(), source })?;
+    std::fs::create_dir_all(&path)
+        .map_err(|source| SoloError::Home { path: path.clone(), source })?;
     let store = Store::open(&path.join("blocks.redb"))?;
     let key = ValidatorKey::load_or_create(&path.join("priv_validator_key.json"))?;
     Ok((Arc::new(store), key))

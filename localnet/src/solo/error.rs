@@ -32,7 +32,9 @@ pub enum SoloError {
         why: String,
     },
     /// The RPC address cannot be listened on.
-    #[error("cannot listen on {addr}: {source}; is another node running there? Choose another RPC address")]
+    #[error(
+        "cannot listen on {addr}: {source}; is another node running there? Choose another RPC address"
+    )]
     Listen {
         /// The address asked for.
         addr: SocketAddr,
@@ -43,13 +45,17 @@ pub enum SoloError {
     #[error("cannot start the engine's threads: {0}")]
     Runtime(io::Error),
     /// The home belongs to a chain with another genesis document.
-    #[error("the home holds chain {stored:?}, started from another genesis document; use another home or remove it")]
+    #[error(
+        "the home holds chain {stored:?}, started from another genesis document; use another home or remove it"
+    )]
     GenesisChanged {
         /// The chain id in the home.
         stored: String,
     },
     /// The genesis document names validators other than this engine's key.
-    #[error("the genesis document names {count} validator(s); the solo engine needs none, or only its own key {own}")]
+    #[error(
+        "the genesis document names {count} validator(s); the solo engine needs none, or only its own key {own}"
+    )]
     GenesisValidators {
         /// How many it names.
         count: usize,
@@ -67,9 +73,11 @@ pub enum SoloError {
         /// The block store's height.
         store: i64,
     },
-    /// The application answers with another app hash than the one stored: its state or its code has changed, or it is not
-    /// deterministic.
-    #[error("at height {height} the application's hash is {got}, but {expected} was recorded; its state or code changed")]
+    /// The application answers with another app hash than the one stored: its state or its code has
+    /// changed, or it is not deterministic.
+    #[error(
+        "at height {height} the application's hash is {got}, but {expected} was recorded; its state or code changed"
+    )]
     AppHash {
         /// The height; 0 is `InitChain`.
         height: i64,
@@ -79,7 +87,9 @@ pub enum SoloError {
         got: String,
     },
     /// Running a stored block again gave other transaction results than the recorded ones.
-    #[error("running block {height} again gave other transaction results than recorded; the application changed")]
+    #[error(
+        "running block {height} again gave other transaction results than recorded; the application changed"
+    )]
     Results {
         /// The block's height.
         height: i64,

@@ -12,10 +12,10 @@ use super::params;
 
 /// A checked genesis document.
 ///
-/// Required: `chain_id` and `genesis_time` (RFC 3339). As in CometBFT, missing consensus parameters are its defaults,
-/// 64-bit integers are strings (plain numbers are taken too), and `app_hash` is hexadecimal. With no validators the
-/// engine's own key is the validator, with power 10. The application gets `app_state` as compact JSON with the keys in
-/// the document's order.
+/// Required: `chain_id` and `genesis_time` (RFC 3339). As in CometBFT, missing consensus parameters
+/// are its defaults, 64-bit integers are strings (plain numbers are taken too), and `app_hash` is
+/// hexadecimal. With no validators the engine's own key is the validator, with power 10. The
+/// application gets `app_state` as compact JSON with the keys in the document's order.
 #[derive(Clone, Debug)]
 pub struct Genesis {
     pub(crate) document: Value,
@@ -68,11 +68,13 @@ impl Genesis {
     pub fn from_value(document: Value) -> Result<Self, GenesisError> {
         let raw = RawGenesis::deserialize(&document)?;
         let chain_id = raw.chain_id.parse().map_err(|_| {
-            let why = format!("{:?} is not 1 to 50 of a-z, A-Z, 0-9, '-', '_' and '.'", raw.chain_id);
+            let why =
+                format!("{:?} is not 1 to 50 of a-z, A-Z, 0-9, '-', '_' and '.'", raw.chain_id);
             GenesisError::Field { field: "chain_id", why }
         })?;
-        let time = Time::parse_from_rfc3339(&raw.genesis_time)
-            .map_err(|error| GenesisError::Field { field: "genesis_time", why: error.to_string() })?;
+        let time = Time::parse_from_rfc3339(&raw.genesis_time).map_err(|error| {
+            GenesisError::Field { field: "genesis_time", why: error.to_string() }
+        })?;
         let params = consensus_params(raw.consensus_params.unwrap_or_default());
         if let Some(why) = params::fault(&params) {
             return Err(GenesisError::Field { field: "consensus_params", why });
@@ -80,9 +82,24 @@ impl Genesis {
         let initial_height = raw.initial_height.map_or(1, |height| height.0).max(1);
         let app_hash = hex::decode(&raw.app_hash)
             .map_err(|error| GenesisError::Field { field: "app_hash", why: error.to_string() })?;
-        let validators = raw.validators.unwrap_or_default().into_iter().map(validator).collect::<Result<_, _>>()?;
-        let app_state = if raw.app_state.is_null() { Vec::new() } else { serde_json::to_vec(&raw.app_state)? };
-        Ok(Self { document, chain_id, time, initial_height, params, validators, app_hash, app_state })
+        let validators = raw
+            .validators
+            .unwrap_or_default()
+            .into_iter()
+            .map(validator)
+            .collect::<Result<_, _>>()?;
+        let app_state =
+            if raw.app_state.is_null() { Vec::new() } else { serde_json::to_vec(&raw.app_state)? };
+        Ok(Self {
+            document,
+            chain_id,
+            time,
+            initial_height,
+            params,
+            validators,
+            app_hash,
+            app_state,
+        })
     }
 
     /// The chain's id.
@@ -165,25 +182,32 @@ impl<'de> Deserialize<'de> for Int {
             Value::Number(number) => number.as_i64(),
             _ => None,
         };
-        parsed.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{value} is not a 64-bit integer")))
+        parsed
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom(format!("{value} is not a 64-bit integer")))
     }
 }
 
 fn consensus_params(raw: RawParams) -> ConsensusParams {
     let given = ConsensusParams {
-        block: raw.block.map(|block| BlockParams { max_bytes: block.max_bytes.0, max_gas: block.max_gas.0 }),
+        block: raw
+            .block
+            .map(|block| BlockParams { max_bytes: block.max_bytes.0, max_gas: block.max_gas.0 }),
         evidence: raw.evidence.map(|evidence| EvidenceParams {
             max_age_num_blocks: evidence.max_age_num_blocks.0,
             max_age_duration: Some(duration(evidence.max_age_duration.0)),
             max_bytes: evidence.max_bytes.0,
         }),
         validator: raw.validator,
-        // The application's version is unsigned on the wire; a negative one in JSON is read as none.
+        // The application's version is unsigned on the wire; a negative one in JSON is read as
+        // none.
         version: raw.version.map(|version| VersionParams {
             app: version.app.and_then(|app| u64::try_from(app.0).ok()).unwrap_or_default(),
         }),
         abci: raw.abci.map(|abci| AbciParams {
-            vote_extensions_enable_height: abci.vote_extensions_enable_height.map_or(0, |height| height.0),
+            vote_extensions_enable_height: abci
+                .vote_extensions_enable_height
+                .map_or(0, |height| height.0),
         }),
     };
     params::merged(&params::defaults(), Some(&given))
@@ -199,7 +223,10 @@ fn validator(raw: RawValidator) -> Result<GenesisValidator, GenesisError> {
     use base64::Engine as _;
     let fault = |why: String| GenesisError::Field { field: "validators", why };
     if raw.pub_key.r#type != "tendermint/PubKeyEd25519" {
-        return Err(fault(format!("key type {:?}; only tendermint/PubKeyEd25519 is known", raw.pub_key.r#type)));
+        return Err(fault(format!(
+            "key type {:?}; only tendermint/PubKeyEd25519 is known",
+            raw.pub_key.r#type
+        )));
     }
     let public_key = base64::engine::general_purpose::STANDARD
         .decode(&raw.pub_key.value)
@@ -236,7 +263,8 @@ mod tests {
     fn integers_are_read_from_strings_and_numbers() {
         let mut doc = document();
         doc["initial_height"] = json!("7");
-        doc["consensus_params"] = json!({"block": {"max_bytes": "1000", "max_gas": -1}, "version": {"app": "3"}});
+        doc["consensus_params"] =
+            json!({"block": {"max_bytes": "1000", "max_gas": -1}, "version": {"app": "3"}});
         let genesis = Genesis::from_value(doc).unwrap();
         assert_eq!(genesis.initial_height, 7);
         assert_eq!(genesis.params.block.unwrap().max_bytes, 1000);
@@ -251,8 +279,16 @@ mod tests {
             ("genesis_time", json!("yesterday"), "genesis_time"),
             ("app_hash", json!("xyz"), "app_hash"),
             ("initial_height", json!("1.5"), "64-bit integer"),
-            ("consensus_params", json!({"block": {"max_bytes": "0", "max_gas": "-1"}}), "max_bytes"),
-            ("validators", json!([{"pub_key": {"type": "x", "value": ""}, "power": "1"}]), "key type"),
+            (
+                "consensus_params",
+                json!({"block": {"max_bytes": "0", "max_gas": "-1"}}),
+                "max_bytes",
+            ),
+            (
+                "validators",
+                json!([{"pub_key": {"type": "x", "value": ""}, "power": "1"}]),
+                "key type",
+            ),
         ];
         for (field, value, expected) in cases {
             let mut doc = document();

@@ -11,8 +11,8 @@ use super::store::{InitialState, Store, StoreError};
 use super::{Genesis, SoloError, ValidatorKey, merkle, params};
 
 impl Chain {
-    /// Opens the chain: `Info`; `InitChain` if the application is at height 0; then every stored block that the
-    /// application does not have is run again, and must give what was recorded.
+    /// Opens the chain: `Info`; `InitChain` if the application is at height 0; then every stored
+    /// block that the application does not have is run again, and must give what was recorded.
     pub(crate) fn open(
         app: Arc<dyn Abci>,
         store: Arc<Store>,
@@ -33,9 +33,15 @@ impl Chain {
         let initial = if info.last_block_height == 0 {
             init_chain(app.as_ref(), &store, &genesis, &validator, &info)?
         } else {
-            store.initial()?.ok_or_else(|| StoreError::Damaged("no record of InitChain".to_owned()))?
+            store
+                .initial()?
+                .ok_or_else(|| StoreError::Damaged("no record of InitChain".to_owned()))?
         };
-        let tip = if app_height == base { Tip::initial(&genesis, initial) } else { Tip::stored(&store, app_height)? };
+        let tip = if app_height == base {
+            Tip::initial(&genesis, initial)
+        } else {
+            Tip::stored(&store, app_height)?
+        };
         let mut chain = Self { app, store, genesis, validator, tip };
         if info.last_block_height > 0 {
             check_app_hash(app_height, &chain.tip.app_hash, &info.last_block_app_hash)?;
@@ -89,7 +95,8 @@ impl Tip {
         let (block, block_id) = stored_block(store, height)?;
         let results = stored_results(store, height)?;
         let params = store.params(height + 1)?;
-        let params = params.ok_or_else(|| StoreError::Damaged("no consensus parameters".to_owned()))?;
+        let params =
+            params.ok_or_else(|| StoreError::Damaged("no consensus parameters".to_owned()))?;
         Ok(Self::after(&block, block_id, &results, params)?)
     }
 }
@@ -99,12 +106,14 @@ fn check_genesis(store: &Store, genesis: &Genesis) -> Result<(), SoloError> {
     let Some(stored) = store.genesis()? else {
         return Ok(store.set_genesis(genesis.document().to_string().as_bytes())?);
     };
-    let before: serde_json::Value =
-        serde_json::from_slice(&stored).map_err(|error| StoreError::Damaged(format!("genesis document: {error}")))?;
+    let before: serde_json::Value = serde_json::from_slice(&stored)
+        .map_err(|error| StoreError::Damaged(format!("genesis document: {error}")))?;
     if before == *genesis.document() {
         return Ok(());
     }
-    Err(SoloError::GenesisChanged { stored: before["chain_id"].as_str().unwrap_or_default().to_owned() })
+    Err(SoloError::GenesisChanged {
+        stored: before["chain_id"].as_str().unwrap_or_default().to_owned(),
+    })
 }
 
 fn init_chain(
@@ -126,16 +135,23 @@ fn init_chain(
     });
     let broken = |why: String| SoloError::Abci { height: 0, why };
     if response.validators.iter().any(|update| *update != validator.update()) {
-        return Err(broken("InitChain names other validators; the solo engine has only its own".to_owned()));
+        return Err(broken(
+            "InitChain names other validators; the solo engine has only its own".to_owned(),
+        ));
     }
     let params = params::merged(&before, response.consensus_params.as_ref());
     if let Some(why) = params::fault(&params) {
         return Err(broken(format!("InitChain's consensus parameters: {why}")));
     }
-    let app_hash = if response.app_hash.is_empty() { genesis.app_hash.clone() } else { response.app_hash.to_vec() };
+    let app_hash = if response.app_hash.is_empty() {
+        genesis.app_hash.clone()
+    } else {
+        response.app_hash.to_vec()
+    };
     let state = InitialState { app_hash, params };
     match store.initial()? {
-        // The application lost its state, or never committed any; what it starts from must not have changed.
+        // The application lost its state, or never committed any; what it starts from must not have
+        // changed.
         Some(recorded) => check_app_hash(0, &recorded.app_hash, &state.app_hash)?,
         None => store.set_initial(&state, genesis.initial_height)?,
     }
@@ -156,5 +172,7 @@ fn stored_block(store: &Store, height: i64) -> Result<(Block, BlockId), StoreErr
 }
 
 fn stored_results(store: &Store, height: i64) -> Result<ResponseFinalizeBlock, StoreError> {
-    store.results(height)?.ok_or_else(|| StoreError::Damaged(format!("the results of block {height} are missing")))
+    store
+        .results(height)?
+        .ok_or_else(|| StoreError::Damaged(format!("the results of block {height} are missing")))
 }

@@ -27,8 +27,8 @@ impl ValidatorKey {
         Self { public: signing.verification_key(), signing }
     }
 
-    /// Reads the key at `path`, or makes one from the operating system's randomness and writes it there (readable by its
-    /// owner only).
+    /// Reads the key at `path`, or makes one from the operating system's randomness and writes it
+    /// there (readable by its owner only).
     ///
     /// # Errors
     /// [`SoloError::Key`] if the file cannot be read or written or holds no such key.
@@ -38,7 +38,8 @@ impl ValidatorKey {
             Ok(json) => Self::from_json(&json).map_err(fault),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut seed = [0; 32];
-                getrandom::fill(&mut seed).map_err(|error| fault(format!("no randomness: {error}")))?;
+                getrandom::fill(&mut seed)
+                    .map_err(|error| fault(format!("no randomness: {error}")))?;
                 let key = Self::from_seed(seed);
                 key.save(path).map_err(|error| fault(error.to_string()))?;
                 Ok(key)
@@ -69,13 +70,18 @@ impl ValidatorKey {
     fn from_json(json: &[u8]) -> Result<Self, String> {
         let value: Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let text = value["priv_key"]["value"].as_str().ok_or("it has no priv_key.value")?;
-        let bytes = BASE64.decode(text).map_err(|error| format!("priv_key.value is not base64: {error}"))?;
+        let bytes = BASE64
+            .decode(text)
+            .map_err(|error| format!("priv_key.value is not base64: {error}"))?;
         // Go's form of an Ed25519 private key: seed and public key.
-        let (seed, public) = bytes.split_at_checked(32).ok_or("priv_key.value is shorter than 64 bytes")?;
+        let (seed, public) =
+            bytes.split_at_checked(32).ok_or("priv_key.value is shorter than 64 bytes")?;
         let seed: [u8; 32] = seed.try_into().map_err(|_| "the seed is not 32 bytes")?;
         let key = Self::from_seed(seed);
         if public != key.public_bytes() {
-            return Err("the public half of priv_key.value does not belong to its secret half".to_owned());
+            return Err(
+                "the public half of priv_key.value does not belong to its secret half".to_owned()
+            );
         }
         Ok(key)
     }
@@ -131,7 +137,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key.json");
         let mixed = BASE64.encode([[1_u8; 32], [2; 32]].concat());
-        for content in ["", "{}", r#"{"priv_key":{"value":"!"}}"#, &format!(r#"{{"priv_key":{{"value":"{mixed}"}}}}"#)] {
+        for content in [
+            "",
+            "{}",
+            r#"{"priv_key":{"value":"!"}}"#,
+            &format!(r#"{{"priv_key":{{"value":"{mixed}"}}}}"#),
+        ] {
             fs::write(&path, content).unwrap();
             let error = ValidatorKey::load_or_create(&path).unwrap_err().to_string();
             assert!(error.contains("key.json"), "{error}");

@@ -17,14 +17,17 @@ use super::{MempoolLimits, params};
 /// How many transactions wait for `CheckTx` at most.
 const SUBMISSIONS: usize = 1_024;
 
-/// Why a transaction is not taken, besides that `CheckTx` refuses it. The texts are CometBFT's where it has one.
+/// Why a transaction is not taken, besides that `CheckTx` refuses it. The texts are CometBFT's
+/// where it has one.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum MempoolError {
     #[error("tx already exists in cache")]
     Known,
     #[error("Tx too large. Max size is {max}, but got {bytes}")]
     TooLarge { max: usize, bytes: usize },
-    #[error("mempool is full: number of txs {txs} (max: {max_txs}), total txs bytes {bytes} (max: {max_bytes})")]
+    #[error(
+        "mempool is full: number of txs {txs} (max: {max_txs}), total txs bytes {bytes} (max: {max_bytes})"
+    )]
     Full { txs: usize, max_txs: usize, bytes: usize, max_bytes: usize },
     #[error("gas wanted {wanted} is greater than max gas {max}")]
     TooMuchGas { wanted: i64, max: i64 },
@@ -38,8 +41,8 @@ pub(crate) enum MempoolError {
 pub(crate) struct Mempool {
     app: Arc<dyn Abci>,
     limits: MempoolLimits,
-    /// Held while a transaction is checked and added, so that the order of `CheckTx` is the mempool's order; and during
-    /// `Commit` and the check after it, when ABCI forbids other checks.
+    /// Held while a transaction is checked and added, so that the order of `CheckTx` is the
+    /// mempool's order; and during `Commit` and the check after it, when ABCI forbids other checks.
     gate: Mutex<()>,
     pool: Mutex<Pool>,
     engine: Sender<Command>,
@@ -79,22 +82,26 @@ impl Mempool {
         params: ConsensusParams,
         engine: Sender<Command>,
     ) -> Self {
-        let cache = Cache { size: limits.cache_size, known: HashSet::new(), order: VecDeque::new() };
+        let cache =
+            Cache { size: limits.cache_size, known: HashSet::new(), order: VecDeque::new() };
         let pool = Mutex::new(Pool { waiting: VecDeque::new(), bytes: 0, cache, params });
         Self { app, limits, gate: Mutex::new(()), pool, engine }
     }
 
-    /// Starts the thread that checks transactions in the order they are handed in. It ends when the last [`Submitter`] is
-    /// dropped.
-    pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<(Submitter, std::thread::JoinHandle<()>)> {
+    /// Starts the thread that checks transactions in the order they are handed in. It ends when the
+    /// last [`Submitter`] is dropped.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+    ) -> std::io::Result<(Submitter, std::thread::JoinHandle<()>)> {
         let (sender, mut receiver) = mpsc::channel::<Submission>(SUBMISSIONS);
         let mempool = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("solo-mempool".to_owned()).spawn(move || {
-            while let Some(Submission { tx, reply }) = receiver.blocking_recv() {
-                // Whoever asked may have gone away; the transaction stays.
-                let _ = reply.send(mempool.add(tx));
-            }
-        })?;
+        let thread =
+            std::thread::Builder::new().name("solo-mempool".to_owned()).spawn(move || {
+                while let Some(Submission { tx, reply }) = receiver.blocking_recv() {
+                    // Whoever asked may have gone away; the transaction stays.
+                    let _ = reply.send(mempool.add(tx));
+                }
+            })?;
         Ok((Submitter(sender), thread))
     }
 
@@ -103,7 +110,8 @@ impl Mempool {
         let _gate = self.lock_gate();
         let hash = sha256(&tx);
         self.pool().accept(&self.limits, &tx, hash)?;
-        let response = self.app.check_tx(RequestCheckTx { tx: tx.clone(), r#type: CheckTxType::New.into() });
+        let response =
+            self.app.check_tx(RequestCheckTx { tx: tx.clone(), r#type: CheckTxType::New.into() });
         let mut pool = self.pool();
         let too_much = params::max_gas(&pool.params).filter(|max| response.gas_wanted > *max);
         if response.code != 0 || too_much.is_some() {
@@ -140,8 +148,8 @@ impl Mempool {
         fitting.map(|waiting| waiting.tx.clone()).collect()
     }
 
-    /// Removes transactions that the application left out of a block that has room for them, so that an idle chain does
-    /// not make block after block for them.
+    /// Removes transactions that the application left out of a block that has room for them, so
+    /// that an idle chain does not make block after block for them.
     pub(crate) fn reject(&self, txs: &[Bytes]) {
         let hashes: HashSet<Hash> = txs.iter().map(|tx| sha256(tx)).collect();
         self.pool().forget(&hashes);
@@ -153,7 +161,13 @@ impl Mempool {
     }
 
     /// Removes what a block committed and checks the rest again.
-    pub(crate) fn update(&self, _: &Closed<'_>, txs: &[Vec<u8>], results: &[ExecTxResult], params: &ConsensusParams) {
+    pub(crate) fn update(
+        &self,
+        _: &Closed<'_>,
+        txs: &[Vec<u8>],
+        results: &[ExecTxResult],
+        params: &ConsensusParams,
+    ) {
         let waiting = {
             let mut pool = self.pool();
             pool.params = params.clone();
@@ -169,10 +183,18 @@ impl Mempool {
                 }
             }
             pool.retain(|waiting| !committed.contains(&waiting.hash));
-            pool.waiting.iter().map(|waiting| (waiting.hash, waiting.tx.clone())).collect::<Vec<_>>()
+            pool.waiting
+                .iter()
+                .map(|waiting| (waiting.hash, waiting.tx.clone()))
+                .collect::<Vec<_>>()
         };
-        // The application is asked without holding the pool, so that reads of the mempool do not wait.
-        let dropped: HashSet<Hash> = waiting.into_iter().filter(|(_, tx)| !self.still_good(tx, params)).map(|w| w.0).collect();
+        // The application is asked without holding the pool, so that reads of the mempool do not
+        // wait.
+        let dropped: HashSet<Hash> = waiting
+            .into_iter()
+            .filter(|(_, tx)| !self.still_good(tx, params))
+            .map(|w| w.0)
+            .collect();
         if !dropped.is_empty() {
             self.pool().forget(&dropped);
         }
@@ -194,11 +216,14 @@ impl Mempool {
         if params::tx_size_in_block(tx.len()) > params::max_data_bytes(params) {
             return false;
         }
-        let response = self.app.check_tx(RequestCheckTx { tx: tx.clone(), r#type: CheckTxType::Recheck.into() });
+        let response = self
+            .app
+            .check_tx(RequestCheckTx { tx: tx.clone(), r#type: CheckTxType::Recheck.into() });
         response.code == 0 && params::max_gas(params).is_none_or(|max| response.gas_wanted <= max)
     }
 
-    // A lock is poisoned only by a panic while it is held, and what it guards is whole at every such point.
+    // A lock is poisoned only by a panic while it is held, and what it guards is whole at every
+    // such point.
     fn lock_gate(&self) -> MutexGuard<'_, ()> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -228,7 +253,12 @@ impl Submitter {
 
 impl Pool {
     /// Refuses what does not fit or is known; remembers the rest.
-    fn accept(&mut self, limits: &MempoolLimits, tx: &Bytes, hash: Hash) -> Result<(), MempoolError> {
+    fn accept(
+        &mut self,
+        limits: &MempoolLimits,
+        tx: &Bytes,
+        hash: Hash,
+    ) -> Result<(), MempoolError> {
         let block_bytes = params::max_data_bytes(&self.params);
         let max = limits.max_tx_bytes.min(usize::try_from(block_bytes).unwrap_or(usize::MAX));
         if tx.len() > limits.max_tx_bytes || params::tx_size_in_block(tx.len()) > block_bytes {

@@ -66,13 +66,17 @@ fn a_duplicate_is_refused_until_it_failed() {
 
 #[test]
 fn every_limit_holds() {
-    let limits = MempoolLimits { max_txs: 3, max_tx_bytes: 100, max_total_bytes: 150, cache_size: 100 };
+    let limits =
+        MempoolLimits { max_txs: 3, max_tx_bytes: 100, max_total_bytes: 150, cache_size: 100 };
     let (mempool, _wakes) = mempool(limits, BlockParams { max_bytes: 22_020_096, max_gas: 10 });
     let long = "x".repeat(101);
     assert_eq!(mempool.add(tx(&long)), Err(MempoolError::TooLarge { max: 100, bytes: 101 }));
     assert_eq!(mempool.add(tx("gas=11")), Err(MempoolError::TooMuchGas { wanted: 11, max: 10 }));
     mempool.add(tx(&long[..100])).unwrap();
-    assert!(matches!(mempool.add(tx(&long[..99])), Err(MempoolError::Full { txs: 1, bytes: 100, .. })));
+    assert!(matches!(
+        mempool.add(tx(&long[..99])),
+        Err(MempoolError::Full { txs: 1, bytes: 100, .. })
+    ));
     mempool.add(tx("a=1")).unwrap();
     mempool.add(tx("b=1")).unwrap();
     assert!(matches!(mempool.add(tx("c=1")), Err(MempoolError::Full { txs: 3, .. })));
@@ -81,13 +85,15 @@ fn every_limit_holds() {
 #[test]
 fn a_block_takes_what_its_bytes_and_gas_allow() {
     let overhead = 11 + 626 + 94 + 109;
-    let (bytes, _wakes) = mempool(MempoolLimits::default(), BlockParams { max_bytes: overhead + 25, max_gas: -1 });
+    let (bytes, _wakes) =
+        mempool(MempoolLimits::default(), BlockParams { max_bytes: overhead + 25, max_gas: -1 });
     for n in 0..5 {
         bytes.add(tx(&format!("key{n}=value"))).unwrap();
     }
     assert_eq!(bytes.reap().len(), 2, "two of 12 bytes each fit into 25");
     assert!(matches!(bytes.add(tx(&"x".repeat(24))), Err(MempoolError::TooLarge { .. })));
-    let (gas, _wakes) = mempool(MempoolLimits::default(), BlockParams { max_bytes: -1, max_gas: 10 });
+    let (gas, _wakes) =
+        mempool(MempoolLimits::default(), BlockParams { max_bytes: -1, max_gas: 10 });
     for wanted in ["gas=4", "gas=6", "gas=1"] {
         gas.add(tx(wanted)).unwrap();
     }
@@ -99,7 +105,10 @@ fn what_a_block_made_impossible_is_dropped_and_may_come_again() {
     let (mempool, _wakes) = usual();
     mempool.add(tx("gas=40")).unwrap();
     mempool.add(tx("a=1")).unwrap();
-    let tight = ConsensusParams { block: Some(BlockParams { max_bytes: -1, max_gas: 30 }), ..params::defaults() };
+    let tight = ConsensusParams {
+        block: Some(BlockParams { max_bytes: -1, max_gas: 30 }),
+        ..params::defaults()
+    };
     let closed = mempool.close();
     mempool.update(&closed, &[], &[], &tight);
     drop(closed);

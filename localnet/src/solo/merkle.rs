@@ -1,4 +1,5 @@
-//! CometBFT's hashes over lists: RFC 6962 Merkle trees of SHA-256, as in `crypto/merkle` of CometBFT.
+//! CometBFT's hashes over lists: RFC 6962 Merkle trees of SHA-256, as in `crypto/merkle` of
+//! CometBFT.
 
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -34,7 +35,8 @@ pub(crate) fn commit_hash(commit: &Commit) -> Hash {
     root(&leaves)
 }
 
-/// `last_results_hash`: the root over the results with only what is deterministic left in them: code, data and gas.
+/// `last_results_hash`: the root over the results with only what is deterministic left in them:
+/// code, data and gas.
 pub(crate) fn results_hash(results: &[ExecTxResult]) -> Hash {
     let leaves: Vec<Vec<u8>> = results
         .iter()
@@ -52,7 +54,8 @@ pub(crate) fn results_hash(results: &[ExecTxResult]) -> Hash {
     root(&leaves)
 }
 
-/// `consensus_hash`: the hash of the parameters that CometBFT 0.38 hashes, which are the block's limits only.
+/// `consensus_hash`: the hash of the parameters that CometBFT 0.38 hashes, which are the block's
+/// limits only.
 pub(crate) fn consensus_hash(params: &ConsensusParams) -> Hash {
     let block = params.block.unwrap_or_default();
     let hashed = HashedParams { block_max_bytes: block.max_bytes, block_max_gas: block.max_gas };
@@ -68,7 +71,8 @@ pub(crate) fn part_set(block: &Block) -> (PartSetHeader, usize) {
     (PartSetHeader { total, hash: root(&parts).to_vec() }, bytes.len())
 }
 
-/// The proof that transaction `index` is in a block with `txs`. `None` if there is no such transaction.
+/// The proof that transaction `index` is in a block with `txs`. `None` if there is no such
+/// transaction.
 pub(crate) fn tx_proof(txs: &[impl AsRef<[u8]>], index: usize) -> Option<Proof> {
     let leaves = tx_hashes(txs);
     let leaf = leaves.get(index)?;
@@ -86,7 +90,8 @@ fn tx_hashes(txs: &[impl AsRef<[u8]>]) -> Vec<Hash> {
     txs.iter().map(|tx| sha256(tx.as_ref())).collect()
 }
 
-/// Appends the roots of the sibling subtrees on the way from leaf `index` up, the leaf's sibling first.
+/// Appends the roots of the sibling subtrees on the way from leaf `index` up, the leaf's sibling
+/// first.
 fn collect_aunts(leaves: &[Hash], index: usize, aunts: &mut Vec<Vec<u8>>) {
     if leaves.len() < 2 {
         return;
@@ -117,7 +122,8 @@ mod tests {
     #[test]
     fn every_transaction_of_a_block_has_a_proof_that_verifies() {
         for count in 1..20_usize {
-            let txs: Vec<Vec<u8>> = (0..count).map(|n| vec![u8::try_from(n).unwrap(); n + 1]).collect();
+            let txs: Vec<Vec<u8>> =
+                (0..count).map(|n| vec![u8::try_from(n).unwrap(); n + 1]).collect();
             let root = data_hash(&txs);
             for (index, tx) in txs.iter().enumerate() {
                 let proof = tx_proof(&txs, index).unwrap();
@@ -127,7 +133,8 @@ mod tests {
         }
     }
 
-    /// Recomputes the root as a verifier does, written apart from the code above: top down by index and total.
+    /// Recomputes the root as a verifier does, written apart from the code above: top down by index
+    /// and total.
     fn computed_root(proof: &Proof, leaf: Hash) -> Hash {
         fn inner(left: &[u8], right: &[u8]) -> Hash {
             sha256(&[&[1], left, right].concat())
@@ -137,7 +144,8 @@ mod tests {
                 assert!(aunts.is_empty());
                 return leaf;
             }
-            let split = i64::try_from(u64::try_from(total).unwrap().next_power_of_two() / 2).unwrap();
+            let split =
+                i64::try_from(u64::try_from(total).unwrap().next_power_of_two() / 2).unwrap();
             let (last, rest) = aunts.split_last().unwrap();
             if index < split {
                 inner(&walk(index, split, leaf, rest), last)

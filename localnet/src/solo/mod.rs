@@ -10,20 +10,26 @@
 //! # }
 //! ```
 //!
-//! * **Blocks** are CometBFT 0.38 blocks, hashed and signed as CometBFT does it, so light clients can verify them.
-//! * **When**: a block is made at once when a transaction waits, or when the block before changed the app hash
-//!   (CometBFT's proof block; this is how a queue that is not empty goes on by itself). Otherwise the chain idles: it
-//!   makes no blocks. The first block is made at once, like CometBFT's.
-//! * **Left out**: transactions that `PrepareProposal` leaves out stay in the mempool for the next block; if it takes none
-//!   into a block, those it was offered are dropped, since waiting for them would make blocks without end.
-//! * **Durability**: a block is on disk before the application sees it, its results before the application is told to
-//!   commit. So a crash at any instruction is repaired at the next start by running the last block again.
-//! * **Panics**: a panic of the application ends the process with exit code 101 after its message was printed. Nothing
-//!   of the running block is committed. A node that goes on without its application would be worse.
-//! * **Reads**: queries and `CheckTx` run on threads of their own with a clone of the application; the engine never makes
-//!   them wait for `FinalizeBlock`.
+//! * **Blocks** are CometBFT 0.38 blocks, hashed and signed as CometBFT does it, so light clients
+//!   can verify them.
+//! * **When**: a block is made at once when a transaction waits, or when the block before changed
+//!   the app hash (CometBFT's proof block; this is how a queue that is not empty goes on by
+//!   itself). Otherwise the chain idles: it makes no blocks. The first block is made at once, like
+//!   CometBFT's.
+//! * **Left out**: transactions that `PrepareProposal` leaves out stay in the mempool for the next
+//!   block; if it takes none into a block, those it was offered are dropped, since waiting for them
+//!   would make blocks without end.
+//! * **Durability**: a block is on disk before the application sees it, its results before the
+//!   application is told to commit. So a crash at any instruction is repaired at the next start by
+//!   running the last block again.
+//! * **Panics**: a panic of the application ends the process with exit code 101 after its message
+//!   was printed. Nothing of the running block is committed. A node that goes on without its
+//!   application would be worse.
+//! * **Reads**: queries and `CheckTx` run on threads of their own with a clone of the application;
+//!   the engine never makes them wait for `FinalizeBlock`.
 //!
-//! All functions here block; none may be called from asynchronous code other than through `spawn_blocking`.
+//! All functions here block; none may be called from asynchronous code other than through
+//! `spawn_blocking`.
 
 mod abci;
 mod chain;
@@ -56,6 +62,8 @@ pub use store::StoreError;
 mod crash_tests;
 #[cfg(test)]
 mod mempool_tests;
+#[cfg(test)]
+mod recorded_tests;
 #[cfg(test)]
 #[path = "../../tests/support/app.rs"]
 mod test_app;

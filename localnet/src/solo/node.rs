@@ -1,5 +1,5 @@
-//! What the JSON-RPC sees of the engine: the application for reads, the store, the mempool, the head of the chain and
-//! the stream of committed blocks.
+//! What the JSON-RPC sees of the engine: the application for reads, the store, the mempool, the
+//! head of the chain and the stream of committed blocks.
 
 use std::sync::{Arc, OnceLock};
 

@@ -8,8 +8,8 @@ use tendermint_proto::v0_38::types::{
 /// The largest block that CometBFT allows, in bytes; also what `max_bytes = -1` means.
 pub(crate) const MAX_BLOCK_BYTES: i64 = 104_857_600;
 
-/// What a block with one validator may need besides its transactions, in bytes: CometBFT's `MaxOverheadForBlock` (11),
-/// `MaxHeaderBytes` (626) and `MaxCommitBytes(1)` (94 + 109).
+/// What a block with one validator may need besides its transactions, in bytes: CometBFT's
+/// `MaxOverheadForBlock` (11), `MaxHeaderBytes` (626) and `MaxCommitBytes(1)` (94 + 109).
 const BLOCK_OVERHEAD_BYTES: i64 = 11 + 626 + 94 + 109;
 
 /// CometBFT 0.38's default parameters.
@@ -28,7 +28,10 @@ pub(crate) fn defaults() -> ConsensusParams {
 }
 
 /// `current` with every section that `update` names put in its place.
-pub(crate) fn merged(current: &ConsensusParams, update: Option<&ConsensusParams>) -> ConsensusParams {
+pub(crate) fn merged(
+    current: &ConsensusParams,
+    update: Option<&ConsensusParams>,
+) -> ConsensusParams {
     let Some(update) = update else { return current.clone() };
     ConsensusParams {
         block: update.block.or(current.block),
@@ -43,13 +46,18 @@ pub(crate) fn merged(current: &ConsensusParams, update: Option<&ConsensusParams>
 pub(crate) fn fault(params: &ConsensusParams) -> Option<String> {
     let block = params.block.unwrap_or_default();
     if block.max_bytes != -1 && !(1..=MAX_BLOCK_BYTES).contains(&block.max_bytes) {
-        return Some(format!("block.max_bytes is {}; it must be -1 or from 1 to {MAX_BLOCK_BYTES}", block.max_bytes));
+        return Some(format!(
+            "block.max_bytes is {}; it must be -1 or from 1 to {MAX_BLOCK_BYTES}",
+            block.max_bytes
+        ));
     }
     if block.max_gas < -1 {
         return Some(format!("block.max_gas is {}; it must be -1 or more", block.max_gas));
     }
     if params.abci.unwrap_or_default().vote_extensions_enable_height != 0 {
-        return Some("vote extensions are enabled, which the solo engine does not offer".to_owned());
+        return Some(
+            "vote extensions are enabled, which the solo engine does not offer".to_owned(),
+        );
     }
     None
 }
@@ -93,10 +101,20 @@ mod tests {
     fn impossible_parameters_are_named() {
         assert_eq!(fault(&defaults()), None);
         let with = |block| ConsensusParams { block: Some(block), ..defaults() };
-        assert!(fault(&with(BlockParams { max_bytes: 0, max_gas: -1 })).unwrap().contains("block.max_bytes"));
-        assert!(fault(&with(BlockParams { max_bytes: 1, max_gas: -2 })).unwrap().contains("block.max_gas"));
+        assert!(
+            fault(&with(BlockParams { max_bytes: 0, max_gas: -1 }))
+                .unwrap()
+                .contains("block.max_bytes")
+        );
+        assert!(
+            fault(&with(BlockParams { max_bytes: 1, max_gas: -2 }))
+                .unwrap()
+                .contains("block.max_gas")
+        );
         let abci = Some(AbciParams { vote_extensions_enable_height: 5 });
-        assert!(fault(&ConsensusParams { abci, ..defaults() }).unwrap().contains("vote extensions"));
+        assert!(
+            fault(&ConsensusParams { abci, ..defaults() }).unwrap().contains("vote extensions")
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! CometBFT's event query language: `tm.event = 'Tx' AND transfer.amount > 5 AND vat.name EXISTS`.
 //!
-//! Conditions are joined by `AND`. Operators: `=`, `<`, `<=`, `>`, `>=` with a number, `TIME rfc3339` or `DATE yyyy-mm-dd`;
-//! `=` and `CONTAINS` with a text in single quotes; `EXISTS`. An attribute fulfils a condition if any of its values does.
+//! Conditions are joined by `AND`. Operators: `=`, `<`, `<=`, `>`, `>=` with a number, `TIME
+//! rfc3339` or `DATE yyyy-mm-dd`; `=` and `CONTAINS` with a text in single quotes; `EXISTS`. An
+//! attribute fulfils a condition if any of its values does.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -59,7 +60,10 @@ impl Query {
     /// A text that says what was expected, and at which byte.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_QUERY_BYTES {
-            return Err(format!("the query has {} bytes; the limit is {MAX_QUERY_BYTES}", text.len()));
+            return Err(format!(
+                "the query has {} bytes; the limit is {MAX_QUERY_BYTES}",
+                text.len()
+            ));
         }
         let mut parser = Parser { text, at: 0 };
         let mut conditions = vec![parser.condition()?];
@@ -82,7 +86,9 @@ impl Query {
     /// Whether `events` fulfil every condition.
     pub(crate) fn matches(&self, events: &EventMap) -> bool {
         self.conditions.iter().all(|condition| {
-            events.get(&condition.key).is_some_and(|values| values.iter().any(|value| condition.accepts(value)))
+            events
+                .get(&condition.key)
+                .is_some_and(|values| values.iter().any(|value| condition.accepts(value)))
         })
     }
 }
@@ -99,9 +105,9 @@ impl Condition {
             Test::Exists => true,
             Test::Contains(part) => value.contains(part),
             Test::Equals(text) => value == text,
-            Test::Number(comparison, number) => {
-                leading_number(value).and_then(|value| value.compare(*number)).is_some_and(|o| comparison.holds(o))
-            }
+            Test::Number(comparison, number) => leading_number(value)
+                .and_then(|value| value.compare(*number))
+                .is_some_and(|o| comparison.holds(o)),
             Test::Time(comparison, time) => {
                 Time::parse_from_rfc3339(value).is_ok_and(|value| comparison.holds(value.cmp(time)))
             }
@@ -214,21 +220,30 @@ impl<'a> Parser<'a> {
             "DATE" => format!("{}T00:00:00Z", self.word(|c| c.is_ascii_digit() || c == '-')),
             _ => {
                 // Words such as "inf" are decimals to Rust, but not here.
-                let number = word.contains(|c: char| c.is_ascii_digit()).then(|| Number::parse(word)).flatten();
+                let number = word
+                    .contains(|c: char| c.is_ascii_digit())
+                    .then(|| Number::parse(word))
+                    .flatten();
                 return number.map(|number| Test::Number(comparison, number)).ok_or_else(|| {
                     self.at -= word.len();
                     self.expected("a number, TIME, DATE, or with = a text in single quotes")
                 });
             }
         };
-        let time = Time::parse_from_rfc3339(&time).map_err(|_| self.expected("a time such as 2025-01-31T12:00:00Z"))?;
+        let time = Time::parse_from_rfc3339(&time)
+            .map_err(|_| self.expected("a time such as 2025-01-31T12:00:00Z"))?;
         Ok(Test::Time(comparison, time))
     }
 
     fn quoted(&mut self) -> Result<String, String> {
         self.skip_spaces();
-        let inner = self.rest().strip_prefix('\'').ok_or_else(|| self.expected("a text in single quotes"))?;
-        let end = inner.find('\'').ok_or_else(|| self.expected("a text that ends with a single quote"))?;
+        let inner = self
+            .rest()
+            .strip_prefix('\'')
+            .ok_or_else(|| self.expected("a text in single quotes"))?;
+        let end = inner
+            .find('\'')
+            .ok_or_else(|| self.expected("a text that ends with a single quote"))?;
         self.at += end + 2;
         Ok(inner[..end].to_owned())
     }
@@ -283,7 +298,9 @@ mod tests {
             ("vat.born", vec!["2025-05-01T10:00:00Z"]),
             ("x.rate", vec!["-1.5"]),
         ];
-        pairs.map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect())).into()
+        pairs
+            .map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect()))
+            .into()
     }
 
     #[test]

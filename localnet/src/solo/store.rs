@@ -1,8 +1,9 @@
 //! The block store: blocks, results and indexes in one redb file.
 //!
-//! A database and not append-only files, because what is looked up is not only the newest: blocks by hash, transactions
-//! by hash, transactions by event. redb is in the workspace anyway, and its transactions make "the block is stored" and
-//! "its results and indexes are stored" each one durable step.
+//! A database and not append-only files, because what is looked up is not only the newest: blocks
+//! by hash, transactions by hash, transactions by event. redb is in the workspace anyway, and its
+//! transactions make "the block is stored" and "its results and indexes are stored" each one
+//! durable step.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -109,7 +110,8 @@ impl Store {
                     return Err(StoreError::Format { path: path.to_owned(), found });
                 }
             }
-            // Tables exist from here on, so that readers need not tell a missing table from an empty one.
+            // Tables exist from here on, so that readers need not tell a missing table from an
+            // empty one.
             for table in [BLOCKS, BLOCK_METAS, SEEN_COMMITS, RESULTS, PARAMS] {
                 write.open_table(table)?;
             }
@@ -137,7 +139,11 @@ impl Store {
     }
 
     /// Stores what `InitChain` gave, with the parameters for the first block.
-    pub(crate) fn set_initial(&self, state: &InitialState, first_height: i64) -> Result<(), StoreError> {
+    pub(crate) fn set_initial(
+        &self,
+        state: &InitialState,
+        first_height: i64,
+    ) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         write.open_table(META)?.insert("initial", state.encode_to_vec().as_slice())?;
         write.open_table(PARAMS)?.insert(first_height, state.params.encode_to_vec().as_slice())?;
@@ -145,7 +151,12 @@ impl Store {
     }
 
     /// Stores a block that is about to be run.
-    pub(crate) fn save_block(&self, block: &Block, meta: &BlockMeta, seen: &Commit) -> Result<(), StoreError> {
+    pub(crate) fn save_block(
+        &self,
+        block: &Block,
+        meta: &BlockMeta,
+        seen: &Commit,
+    ) -> Result<(), StoreError> {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let hash = meta.block_id.clone().unwrap_or_default().hash;
         let write = self.database.begin_write()?;
@@ -156,7 +167,8 @@ impl Store {
         Ok(write.commit()?)
     }
 
-    /// Stores what running the block gave, the parameters for the next one if they changed, and the indexes.
+    /// Stores what running the block gave, the parameters for the next one if they changed, and the
+    /// indexes.
     pub(crate) fn save_results(
         &self,
         block: &Block,
@@ -249,7 +261,11 @@ impl Store {
     }
 
     /// Calls `visit` with every key of the event index that starts with `prefix`, in order.
-    pub(crate) fn scan_tx_events(&self, prefix: &[u8], mut visit: impl FnMut(&[u8])) -> Result<(), StoreError> {
+    pub(crate) fn scan_tx_events(
+        &self,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<(), StoreError> {
         let table = self.database.begin_read()?.open_table(TX_EVENTS)?;
         for entry in table.range(prefix..)? {
             let (key, _) = entry?;
@@ -268,7 +284,8 @@ impl Store {
     ) -> Result<Option<T>, StoreError> {
         let open = self.database.begin_read()?.open_table(table)?;
         let Some(bytes) = open.get(height)? else { return Ok(None) };
-        decode(&format!("{} of height {height}", redb::TableHandle::name(&table)), bytes.value()).map(Some)
+        decode(&format!("{} of height {height}", redb::TableHandle::name(&table)), bytes.value())
+            .map(Some)
     }
 
     fn read_meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

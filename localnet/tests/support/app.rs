@@ -1,10 +1,10 @@
 //! A small application to run the engine with: a key-value store with a queue, kept in a file.
 //!
-//! A transaction is `KEY=VALUE`. Some keys mean something: `queue` puts VALUE items on a queue, of which every block
-//! takes one, so that the app hash changes without transactions; `fail` fails in the block; `bad` is refused by `CheckTx`;
-//! `once.X` is refused once `once.X` is set; `leave` is left out
-//! of every block; `gas` wants VALUE gas; `maxgas` sets the block's gas limit; `panic` panics;
-//! `slow` makes the block wait until [`TestApp::release`].
+//! A transaction is `KEY=VALUE`. Some keys mean something: `queue` puts VALUE items on a queue, of
+//! which every block takes one, so that the app hash changes without transactions; `fail` fails in
+//! the block; `bad` is refused by `CheckTx`; `once.X` is refused once `once.X` is set; `leave` is
+//! left out of every block; `gas` wants VALUE gas; `maxgas` sets the block's gas limit; `panic`
+//! panics; `slow` makes the block wait until [`TestApp::release`].
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)] // shared by several test binaries, each of which uses a part
 
@@ -18,9 +18,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
-    Event, EventAttribute, ExecTxResult, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain,
-    RequestPrepareProposal, RequestQuery, ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo, ResponseInitChain,
-    ResponsePrepareProposal, ResponseQuery,
+    Event, EventAttribute, ExecTxResult, RequestCheckTx, RequestFinalizeBlock, RequestInfo,
+    RequestInitChain, RequestPrepareProposal, RequestQuery, ResponseCheckTx, ResponseCommit,
+    ResponseFinalizeBlock, ResponseInfo, ResponseInitChain, ResponsePrepareProposal, ResponseQuery,
 };
 use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
 use tendermint_proto::v0_38::types::{BlockParams, ConsensusParams};
@@ -57,7 +57,9 @@ impl TestApp {
     /// Opens the application in `dir`.
     pub fn open(dir: &Path) -> Self {
         let path = dir.join("app.json");
-        let committed = std::fs::read(&path).map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default();
+        let committed = std::fs::read(&path)
+            .map(|bytes| serde_json::from_slice(&bytes).unwrap())
+            .unwrap_or_default();
         let inner = Arc::new(Mutex::new(Inner { committed, finalized: None }));
         Self { path, inner, released: Arc::default(), slow: Arc::default() }
     }
@@ -78,7 +80,12 @@ impl TestApp {
         let (key, value) = parse(tx);
         let mut params = None;
         match key.as_str() {
-            "fail" => return (ExecTxResult { code: 5, log: "it fails".into(), ..Default::default() }, None),
+            "fail" => {
+                return (
+                    ExecTxResult { code: 5, log: "it fails".into(), ..Default::default() },
+                    None,
+                );
+            }
             "panic" => panic!("told to panic"),
             "slow" => {
                 self.slow.store(true, Ordering::SeqCst);
@@ -86,11 +93,18 @@ impl TestApp {
                 drop(self.released.1.wait_while(released, |released| !*released).unwrap());
             }
             "queue" => state.queue += value.parse::<u64>().unwrap(),
-            "maxgas" => params = Some(BlockParams { max_bytes: 22_020_096, max_gas: value.parse().unwrap() }),
+            "maxgas" => {
+                params =
+                    Some(BlockParams { max_bytes: 22_020_096, max_gas: value.parse().unwrap() })
+            }
             _ => {}
         }
         state.data.insert(key.clone(), value.clone());
-        let attribute = |key: &str, value: &str, index| EventAttribute { key: key.into(), value: value.into(), index };
+        let attribute = |key: &str, value: &str, index| EventAttribute {
+            key: key.into(),
+            value: value.into(),
+            index,
+        };
         let attributes = vec![
             attribute("key", &key, true),
             attribute("value", &value, true),
@@ -112,13 +126,21 @@ impl Application for TestApp {
     fn info(&self, _: RequestInfo) -> ResponseInfo {
         let inner = self.inner.lock().unwrap();
         let last_block_height = inner.committed.height;
-        let last_block_app_hash = if last_block_height == 0 { Bytes::new() } else { inner.committed.hash() };
-        ResponseInfo { data: "test".into(), version: "1".into(), app_version: 3, last_block_height, last_block_app_hash }
+        let last_block_app_hash =
+            if last_block_height == 0 { Bytes::new() } else { inner.committed.hash() };
+        ResponseInfo {
+            data: "test".into(),
+            version: "1".into(),
+            app_version: 3,
+            last_block_height,
+            last_block_app_hash,
+        }
     }
 
     fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
         let mut inner = self.inner.lock().unwrap();
-        let app_state: serde_json::Value = serde_json::from_slice(&request.app_state_bytes).unwrap();
+        let app_state: serde_json::Value =
+            serde_json::from_slice(&request.app_state_bytes).unwrap();
         let mut state = State::default();
         state.data.insert("genesis".into(), app_state.to_string());
         let app_hash = state.hash();
@@ -132,10 +154,19 @@ impl Application for TestApp {
         let key = String::from_utf8_lossy(&request.data).into_owned();
         let height = inner.committed.height;
         match inner.committed.data.get(&key) {
-            _ if request.path != "/key" => {
-                ResponseQuery { code: 9, log: format!("no path {:?}", request.path), height, ..Default::default() }
-            }
-            None => ResponseQuery { code: 1, log: "not there".into(), height, key: request.data, ..Default::default() },
+            _ if request.path != "/key" => ResponseQuery {
+                code: 9,
+                log: format!("no path {:?}", request.path),
+                height,
+                ..Default::default()
+            },
+            None => ResponseQuery {
+                code: 1,
+                log: "not there".into(),
+                height,
+                key: request.data,
+                ..Default::default()
+            },
             Some(value) => {
                 let op = ProofOp { r#type: "test".into(), key: key.into_bytes(), data: vec![1, 2] };
                 let proof_ops = request.prove.then(|| ProofOps { ops: vec![op] });
@@ -149,14 +180,21 @@ impl Application for TestApp {
         let (key, value) = parse(&request.tx);
         let inner = self.inner.lock().unwrap();
         if key == "bad" || (key.starts_with("once") && inner.committed.data.contains_key(&key)) {
-            return ResponseCheckTx { code: 7, log: "refused".into(), codespace: "test".into(), ..Default::default() };
+            return ResponseCheckTx {
+                code: 7,
+                log: "refused".into(),
+                codespace: "test".into(),
+                ..Default::default()
+            };
         }
         let gas_wanted = if key == "gas" { value.parse().unwrap() } else { 1 };
         ResponseCheckTx { gas_wanted, ..Default::default() }
     }
 
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
-        ResponsePrepareProposal { txs: request.txs.into_iter().filter(|tx| parse(tx).0 != "leave").collect() }
+        ResponsePrepareProposal {
+            txs: request.txs.into_iter().filter(|tx| parse(tx).0 != "leave").collect(),
+        }
     }
 
     fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
@@ -164,13 +202,16 @@ impl Application for TestApp {
         assert_eq!(request.height, state.height.max(0) + 1, "blocks come in order");
         state.height = request.height;
         state.queue = state.queue.saturating_sub(1);
-        let (tx_results, params): (Vec<_>, Vec<_>) = request.txs.iter().map(|tx| self.deliver(&mut state, tx)).unzip();
-        let consensus_param_updates = params.into_iter().flatten().last().map(|block| ConsensusParams {
-            block: Some(block),
-            ..ConsensusParams::default()
-        });
+        let (tx_results, params): (Vec<_>, Vec<_>) =
+            request.txs.iter().map(|tx| self.deliver(&mut state, tx)).unzip();
+        let consensus_param_updates = params
+            .into_iter()
+            .flatten()
+            .last()
+            .map(|block| ConsensusParams { block: Some(block), ..ConsensusParams::default() });
         let app_hash = state.hash();
-        let attribute = EventAttribute { key: "left".into(), value: state.queue.to_string(), index: true };
+        let attribute =
+            EventAttribute { key: "left".into(), value: state.queue.to_string(), index: true };
         self.inner.lock().unwrap().finalized = Some(state);
         ResponseFinalizeBlock {
             events: vec![Event { r#type: "queue".into(), attributes: vec![attribute] }],

@@ -33,7 +33,8 @@ pub struct Rpc(pub SocketAddr);
 pub fn genesis() -> Genesis {
     let app_state = json!({"accounts": []});
     let time = "2025-01-01T00:00:00Z";
-    Genesis::from_value(json!({"chain_id": "test-1", "genesis_time": time, "app_state": app_state})).unwrap()
+    Genesis::from_value(json!({"chain_id": "test-1", "genesis_time": time, "app_state": app_state}))
+        .unwrap()
 }
 
 pub fn config(home: &Path) -> SoloConfig {
@@ -52,7 +53,8 @@ impl Node {
         Self { solo, app, rpc }
     }
 
-    /// Waits until the chain has nothing to do: no transactions wait and the last block changed nothing.
+    /// Waits until the chain has nothing to do: no transactions wait and the last block changed
+    /// nothing.
     pub fn idle(&self) -> i64 {
         self.rpc.idle()
     }
@@ -61,14 +63,16 @@ impl Node {
 impl Rpc {
     /// The whole response to a POST of `body`, with its status.
     pub fn post(self, body: &str) -> (u16, String) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut response = agent.post(format!("http://{}/", self.0)).send(body).unwrap();
         (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     }
 
     /// The response to a GET, with its status.
     pub fn get(self, path: &str) -> (u16, Value) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut response = agent.get(format!("http://{}{path}", self.0)).call().unwrap();
         let text = response.body_mut().read_to_string().unwrap();
         (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -91,7 +95,8 @@ impl Rpc {
     /// Code and data of the error of a call that fails.
     pub fn error(self, method: &str, params: Value) -> (i64, String) {
         let response = self.response(method, &params);
-        let error = response.get("error").unwrap_or_else(|| panic!("{method}({params}): {response}"));
+        let error =
+            response.get("error").unwrap_or_else(|| panic!("{method}({params}): {response}"));
         (error["code"].as_i64().unwrap(), error["data"].as_str().unwrap().to_owned())
     }
 
@@ -119,8 +124,11 @@ impl Rpc {
             }
             let block = self.call("block", json!({"height": height.to_string()}));
             let results = self.call("block_results", json!({"height": height.to_string()}));
-            let after = base64::engine::general_purpose::STANDARD.decode(results["app_hash"].as_str().unwrap()).unwrap();
-            let before = hex::decode(block["block"]["header"]["app_hash"].as_str().unwrap()).unwrap();
+            let after = base64::engine::general_purpose::STANDARD
+                .decode(results["app_hash"].as_str().unwrap())
+                .unwrap();
+            let before =
+                hex::decode(block["block"]["header"]["app_hash"].as_str().unwrap()).unwrap();
             (before == after && self.height() == height).then_some(height)
         })
     }
@@ -144,7 +152,12 @@ pub fn receive(socket: &mut WebSocket<MaybeTlsStream<TcpStream>>) -> Value {
 }
 
 /// Sends a request over a WebSocket.
-pub fn send(socket: &mut WebSocket<MaybeTlsStream<TcpStream>>, id: i64, method: &str, params: Value) {
+pub fn send(
+    socket: &mut WebSocket<MaybeTlsStream<TcpStream>>,
+    id: i64,
+    method: &str,
+    params: Value,
+) {
     let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
     socket.send(Message::text(body.to_string())).unwrap();
 }

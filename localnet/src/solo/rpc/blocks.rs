@@ -27,7 +27,8 @@ pub(crate) fn header(node: &Node, params: &Params) -> Answer {
 }
 
 pub(crate) fn header_by_hash(node: &Node, params: &Params) -> Answer {
-    height_by_hash(node, params)?.map_or_else(|| Ok(json!({"header": null})), |height| header_at(node, height))
+    height_by_hash(node, params)?
+        .map_or_else(|| Ok(json!({"header": null})), |height| header_at(node, height))
 }
 
 pub(crate) fn block_results(node: &Node, params: &Params) -> Answer {
@@ -49,15 +50,20 @@ pub(crate) fn block_results(node: &Node, params: &Params) -> Answer {
 pub(crate) fn blockchain(node: &Node, params: &Params) -> Answer {
     let head = node.feed.head().height;
     let first = node.store.heights()?.map_or(1, |(first, _)| first);
-    let (low, high) = (params.integer("minHeight")?.unwrap_or(0), params.integer("maxHeight")?.unwrap_or(0));
+    let (low, high) =
+        (params.integer("minHeight")?.unwrap_or(0), params.integer("maxHeight")?.unwrap_or(0));
     if low < 0 || high < 0 {
-        return Err(RpcError::internal(format!("heights must be non-negative, but got {low} and {high}")));
+        return Err(RpcError::internal(format!(
+            "heights must be non-negative, but got {low} and {high}"
+        )));
     }
     // Zero stands for "the first" and "the last".
     let high = if high == 0 { head } else { high.min(head) };
     let low = low.max(first).max(high - BLOCKCHAIN_LIMIT + 1);
     if low > high {
-        return Err(RpcError::internal(format!("min height {low} can't be greater than max height {high}")));
+        return Err(RpcError::internal(format!(
+            "min height {low} can't be greater than max height {high}"
+        )));
     }
     let mut metas = Vec::new();
     for height in (low..=high).rev() {
@@ -96,7 +102,9 @@ pub(crate) fn validators(node: &Node, params: &Params) -> Answer {
     });
     let list = &[one][page.range()];
     let count = list.len().to_string();
-    Ok(json!({"block_height": height.to_string(), "validators": list, "count": count, "total": "1"}))
+    Ok(
+        json!({"block_height": height.to_string(), "validators": list, "count": count, "total": "1"}),
+    )
 }
 
 /// The height that is asked for, by default the last.
@@ -108,7 +116,8 @@ pub(crate) fn height(node: &Node, params: &Params) -> Result<i64, RpcError> {
     height_up_to(node, params, head, head)
 }
 
-/// The height that is asked for, by default the last; the next block's is allowed, its rules being known.
+/// The height that is asked for, by default the last; the next block's is allowed, its rules being
+/// known.
 pub(crate) fn height_or_next(node: &Node, params: &Params) -> Result<i64, RpcError> {
     let head = node.feed.head().height;
     height_up_to(node, params, head, head + 1)
@@ -118,18 +127,24 @@ fn height_up_to(node: &Node, params: &Params, default: i64, most: i64) -> Result
     let first = node.genesis.initial_height;
     let height = match params.integer("height")? {
         Some(height) if height <= 0 => {
-            return Err(RpcError::internal(format!("height must be greater than 0, but got {height}")));
+            return Err(RpcError::internal(format!(
+                "height must be greater than 0, but got {height}"
+            )));
         }
         Some(height) => height,
         None if default < first => return Err(RpcError::internal("the chain has no blocks yet")),
         None => default,
     };
     if height > most {
-        let text = format!("height {height} must be less than or equal to the current blockchain height {default}");
+        let text = format!(
+            "height {height} must be less than or equal to the current blockchain height {default}"
+        );
         return Err(RpcError::internal(text));
     }
     if height < first {
-        return Err(RpcError::internal(format!("height {height} is not available, lowest height is {first}")));
+        return Err(RpcError::internal(format!(
+            "height {height} is not available, lowest height is {first}"
+        )));
     }
     Ok(height)
 }
@@ -174,9 +189,14 @@ impl Page {
         };
         let pages = total.div_ceil(per_page).max(1);
         let given = params.integer("page")?.unwrap_or(1);
-        let page = usize::try_from(given).ok().filter(|page| (1..=pages).contains(page)).ok_or_else(|| {
-            RpcError::internal(format!("page should be within [1, {pages}] range, given {given}"))
-        })?;
+        let page = usize::try_from(given)
+            .ok()
+            .filter(|page| (1..=pages).contains(page))
+            .ok_or_else(|| {
+                RpcError::internal(format!(
+                    "page should be within [1, {pages}] range, given {given}"
+                ))
+            })?;
         let start = (page - 1) * per_page;
         Ok(Self { start, end: total.min(start + per_page) })
     }

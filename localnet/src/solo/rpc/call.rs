@@ -71,7 +71,11 @@ impl RpcError {
     }
 
     pub(crate) fn method_not_found(method: &str) -> Self {
-        Self { code: -32601, message: "Method not found", data: format!("there is no method {method:?}") }
+        Self {
+            code: -32601,
+            message: "Method not found",
+            data: format!("there is no method {method:?}"),
+        }
     }
 
     pub(crate) fn invalid_params(data: impl Into<String>) -> Self {
@@ -106,7 +110,10 @@ impl Request {
     /// The response to send instead.
     pub(crate) fn parse(value: &Value) -> Result<Self, Value> {
         let Value::Object(object) = value else {
-            return Err(response(&Value::Null, Err(RpcError::invalid_request("a request is an object"))));
+            return Err(response(
+                &Value::Null,
+                Err(RpcError::invalid_request("a request is an object")),
+            ));
         };
         let id = match object.get("id") {
             None | Some(Value::Null) => None,
@@ -136,7 +143,10 @@ pub(crate) fn response(id: &Value, answer: Answer) -> Value {
 }
 
 /// The names of a method's arguments.
-pub(crate) fn arguments_of(methods: &[(&str, &'static [&'static str])], method: &str) -> Option<&'static [&'static str]> {
+pub(crate) fn arguments_of(
+    methods: &[(&str, &'static [&'static str])],
+    method: &str,
+) -> Option<&'static [&'static str]> {
     methods.iter().find(|(name, _)| *name == method).map(|(_, arguments)| *arguments)
 }
 

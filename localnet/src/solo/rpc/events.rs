@@ -1,5 +1,5 @@
-//! The events of a block as subscribers get them: `NewBlock`, `NewBlockHeader`, `NewBlockEvents`, and a `Tx` for each
-//! transaction.
+//! The events of a block as subscribers get them: `NewBlock`, `NewBlockHeader`, `NewBlockEvents`,
+//! and a `Tx` for each transaction.
 
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::Event;
@@ -13,8 +13,8 @@ use super::json;
 /// One event: what queries are matched against, and what is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct BusEvent {
-    /// All attributes by composite key, with `tm.event` and, as CometBFT adds them, `tx.hash`, `tx.height`,
-    /// `block.height`.
+    /// All attributes by composite key, with `tm.event` and, as CometBFT adds them, `tx.hash`,
+    /// `tx.height`, `block.height`.
     pub(crate) map: EventMap,
     /// `{"type": "tendermint/event/...", "value": ...}`.
     pub(crate) data: Value,
@@ -40,7 +40,9 @@ pub(crate) fn of(committed: &Committed) -> Vec<BusEvent> {
         event("NewBlockHeader", &results.events, &[], json!({"header": json::header(header)})),
         event("NewBlockEvents", &results.events, &[("block.height", height.clone())], block_events),
     ];
-    for (index, (tx, result)) in txs_of(&committed.block).iter().zip(&results.tx_results).enumerate() {
+    for (index, (tx, result)) in
+        txs_of(&committed.block).iter().zip(&results.tx_results).enumerate()
+    {
         let value = json!({
             "TxResult": {"height": height, "index": index, "tx": json::base64(tx), "result": json::tx_result(result)},
         });

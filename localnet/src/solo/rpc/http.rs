@@ -1,5 +1,6 @@
-//! JSON-RPC over HTTP: POST with JSON, GET with URIs. Status codes are CometBFT's: 500 for what cannot be parsed or
-//! for a failed GET, 200 for everything else; and 413 for bodies over the limit.
+//! JSON-RPC over HTTP: POST with JSON, GET with URIs. Status codes are CometBFT's: 500 for what
+//! cannot be parsed or for a failed GET, 200 for everything else; and 413 for bodies over the
+//! limit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,7 +45,10 @@ pub(crate) async fn answer_json(node: &Arc<Node>, value: Value) -> Option<Value>
     let Value::Array(batch) = value else { return answer_one(node, &value).await };
     if batch.is_empty() || batch.len() > node.limits.max_batch {
         let most = node.limits.max_batch;
-        let error = RpcError::invalid_request(format!("a batch has 1 to {most} requests, not {}", batch.len()));
+        let error = RpcError::invalid_request(format!(
+            "a batch has 1 to {most} requests, not {}",
+            batch.len()
+        ));
         return Some(call::response(&Value::Null, Err(error)));
     }
     let mut answers = Vec::new();
@@ -68,7 +72,10 @@ async fn answer_one(node: &Arc<Node>, value: &Value) -> Option<Value> {
 
 async fn index() -> String {
     let names = |methods: &[(&str, &[&str])]| -> String {
-        methods.iter().map(|(name, arguments)| format!("  /{name}  {}\n", arguments.join(" "))).collect()
+        methods
+            .iter()
+            .map(|(name, arguments)| format!("  /{name}  {}\n", arguments.join(" ")))
+            .collect()
     };
     format!(
         "JSON-RPC 2.0, CometBFT 0.38 compatible.\nPOST / with JSON, or GET:\n{}WebSocket at /websocket also has:\n{}",
@@ -86,7 +93,10 @@ async fn post(State(shared): State<Shared>, body: Result<Bytes, BytesRejection>)
         Ok(value) => value,
         Err(error) => {
             let error = RpcError::parse(format!("error unmarshaling request: {error}"));
-            return json_response(StatusCode::INTERNAL_SERVER_ERROR, &call::response(&json!(-1), Err(error)));
+            return json_response(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &call::response(&json!(-1), Err(error)),
+            );
         }
     };
     match answer_json(&shared.node, value).await {
@@ -96,7 +106,10 @@ async fn post(State(shared): State<Shared>, body: Result<Bytes, BytesRejection>)
 }
 
 fn unreadable(node: &Node, rejection: &BytesRejection) -> Response {
-    let too_large = matches!(rejection, BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)));
+    let too_large = matches!(
+        rejection,
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_))
+    );
     let (status, why) = if too_large {
         let why = format!("the request has more than {} bytes", node.limits.max_body_bytes);
         (StatusCode::PAYLOAD_TOO_LARGE, why)

@@ -28,7 +28,8 @@ pub(crate) fn status(node: &Node, _: &Params) -> Answer {
     let mut sync = sync_info(node, "earliest", if head < first { 0 } else { first })?;
     sync.extend(latest);
     sync.insert("catching_up".to_owned(), false.into());
-    let app_version = node.store.params(head + 1)?.and_then(|params| params.version).unwrap_or_default().app;
+    let app_version =
+        node.store.params(head + 1)?.and_then(|params| params.version).unwrap_or_default().app;
     let validator = &node.validator;
     Ok(json!({
         "node_info": {
@@ -65,15 +66,24 @@ pub(crate) fn genesis_chunked(node: &Node, params: &Params) -> Answer {
     let wanted = params.integer("chunk")?.unwrap_or(0);
     let chunk = usize::try_from(wanted).ok().and_then(|index| chunks.get(index));
     let chunk = chunk.ok_or_else(|| {
-        RpcError::internal(format!("there are {} chunks, 0 to {}, but got {wanted}", chunks.len(), chunks.len() - 1))
+        RpcError::internal(format!(
+            "there are {} chunks, 0 to {}, but got {wanted}",
+            chunks.len(),
+            chunks.len() - 1
+        ))
     })?;
-    Ok(json!({"chunk": wanted.to_string(), "total": chunks.len().to_string(), "data": json::base64(chunk)}))
+    Ok(
+        json!({"chunk": wanted.to_string(), "total": chunks.len().to_string(), "data": json::base64(chunk)}),
+    )
 }
 
 pub(crate) fn consensus_params(node: &Node, params: &Params) -> Answer {
     let height = blocks::height_or_next(node, params)?;
-    let found = node.store.params(height)?.ok_or_else(|| RpcError::internal("no consensus parameters"))?;
-    Ok(json!({"block_height": height.to_string(), "consensus_params": json::consensus_params(&found)}))
+    let found =
+        node.store.params(height)?.ok_or_else(|| RpcError::internal("no consensus parameters"))?;
+    Ok(
+        json!({"block_height": height.to_string(), "consensus_params": json::consensus_params(&found)}),
+    )
 }
 
 pub(crate) fn abci_info(node: &Node, _: &Params) -> Answer {
@@ -98,11 +108,16 @@ pub(crate) fn abci_query(node: &Node, params: &Params) -> Answer {
 }
 
 /// The four fields of `sync_info` about one block, or about none with height 0.
-fn sync_info(node: &Node, which: &str, height: i64) -> Result<serde_json::Map<String, Value>, RpcError> {
+fn sync_info(
+    node: &Node,
+    which: &str,
+    height: i64,
+) -> Result<serde_json::Map<String, Value>, RpcError> {
     let meta = node.store.block_meta(height)?.unwrap_or_default();
     let header = meta.header.unwrap_or_default();
     let mut fields = serde_json::Map::new();
-    let mut put = |name: &str, value: String| fields.insert(format!("{which}_{name}"), value.into());
+    let mut put =
+        |name: &str, value: String| fields.insert(format!("{which}_{name}"), value.into());
     put("block_hash", json::hash(&meta.block_id.unwrap_or_default().hash));
     put("app_hash", json::hash(&header.app_hash));
     put("block_height", header.height.to_string());

@@ -1,5 +1,5 @@
-//! CometBFT 0.38's JSON: 64-bit integers as texts, hashes and addresses as upper-case hexadecimal, other bytes as
-//! base64 (null if there are none), times as RFC 3339.
+//! CometBFT 0.38's JSON: 64-bit integers as texts, hashes and addresses as upper-case hexadecimal,
+//! other bytes as base64 (null if there are none), times as RFC 3339.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,7 +9,7 @@ use tendermint_proto::google::protobuf::Timestamp;
 use tendermint_proto::v0_38::abci::{
     Event, ExecTxResult, ResponseCheckTx, ResponseFinalizeBlock, ResponseQuery, ValidatorUpdate,
 };
-use tendermint_proto::v0_38::crypto::{Proof, ProofOps, PublicKey, public_key};
+use tendermint_proto::v0_38::crypto::{Proof, ProofOp, ProofOps, PublicKey, public_key};
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams, Header};
 
 use super::super::chain::txs_of;
@@ -147,7 +147,9 @@ pub(crate) fn validator_update(update: &ValidatorUpdate) -> Value {
 /// A key in the form `{"type": ..., "value": ...}`.
 pub(crate) fn tagged_key(key: &PublicKey) -> Value {
     match &key.sum {
-        Some(public_key::Sum::Ed25519(bytes)) => json!({"type": "tendermint/PubKeyEd25519", "value": base64(bytes)}),
+        Some(public_key::Sum::Ed25519(bytes)) => {
+            json!({"type": "tendermint/PubKeyEd25519", "value": base64(bytes)})
+        }
         Some(public_key::Sum::Secp256k1(bytes)) => {
             json!({"type": "tendermint/PubKeySecp256k1", "value": base64(bytes)})
         }
@@ -159,7 +161,10 @@ pub(crate) fn consensus_params(params: &ConsensusParams) -> Value {
     let mut sections = serde_json::Map::new();
     let mut put = |name: &str, section: Value| sections.insert(name.to_owned(), section);
     if let Some(block) = params.block {
-        put("block", json!({"max_bytes": block.max_bytes.to_string(), "max_gas": block.max_gas.to_string()}));
+        put(
+            "block",
+            json!({"max_bytes": block.max_bytes.to_string(), "max_gas": block.max_gas.to_string()}),
+        );
     }
     if let Some(evidence) = params.evidence {
         let age = evidence.max_age_duration.unwrap_or_default();
@@ -180,7 +185,10 @@ pub(crate) fn consensus_params(params: &ConsensusParams) -> Value {
         put("version", json!({"app": version.app.to_string()}));
     }
     if let Some(abci) = params.abci {
-        put("abci", json!({"vote_extensions_enable_height": abci.vote_extensions_enable_height.to_string()}));
+        put(
+            "abci",
+            json!({"vote_extensions_enable_height": abci.vote_extensions_enable_height.to_string()}),
+        );
     }
     Value::Object(sections)
 }
@@ -209,8 +217,9 @@ pub(crate) fn proof(proof: &Proof) -> Value {
 }
 
 fn proof_ops(ops: &ProofOps) -> Value {
-    let op = |op: &tendermint_proto::v0_38::crypto::ProofOp| {
-        json!({"type": op.r#type, "key": base64(&op.key), "data": base64(&op.data)})
+    let op = |op: &ProofOp| {
+        let (key, data) = (base64(&op.key), base64(&op.data));
+        json!({"type": op.r#type, "key": key, "data": data})
     };
     json!({"ops": ops.ops.iter().map(op).collect::<Value>()})
 }

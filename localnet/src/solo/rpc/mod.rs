@@ -1,12 +1,12 @@
-//! The JSON-RPC, compatible with CometBFT 0.38: JSON over POST (single and batch), URIs over GET, WebSocket at
-//! `/websocket`. Field names, encodings and error codes are CometBFT's.
+//! The JSON-RPC, compatible with CometBFT 0.38: JSON over POST (single and batch), URIs over GET,
+//! WebSocket at `/websocket`. Field names, encodings and error codes are CometBFT's.
 
 mod blocks;
 mod call;
 pub(crate) mod events;
 mod http;
 mod info;
-mod json;
+pub(crate) mod json;
 mod params;
 mod txs;
 mod websocket;
@@ -40,7 +40,11 @@ pub(crate) struct Server {
 impl Server {
     /// Serves `node` on `listener`, on threads of its own.
     pub(crate) fn start(listener: TcpListener, node: Node) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("solo-rpc").enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("solo-rpc")
+            .enable_all()
+            .build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("solo-rpc".to_owned())

@@ -1,8 +1,8 @@
 //! A method's arguments, from JSON or from a URI.
 //!
-//! In JSON: 64-bit integers as texts or numbers, bytes as base64, hash-like bytes as hexadecimal. In a URI, by
-//! CometBFT's rules: integers plain or in double quotes, texts in double quotes, bytes as `0x` and hexadecimal or as a text
-//! in double quotes, whose characters are the bytes.
+//! In JSON: 64-bit integers as texts or numbers, bytes as base64, hash-like bytes as hexadecimal.
+//! In a URI, by CometBFT's rules: integers plain or in double quotes, texts in double quotes, bytes
+//! as `0x` and hexadecimal or as a text in double quotes, whose characters are the bytes.
 
 use std::collections::HashMap;
 
@@ -37,7 +37,9 @@ impl Params {
             }
             Value::Array(list) => {
                 let (most, given) = (names.len(), list.len());
-                Err(RpcError::invalid_params(format!("expected at most {most} parameters ({names:?}), got {given}")))
+                Err(RpcError::invalid_params(format!(
+                    "expected at most {most} parameters ({names:?}), got {given}"
+                )))
             }
             _ => Err(RpcError::invalid_params("params must be an object or a list")),
         }
@@ -45,7 +47,9 @@ impl Params {
 
     /// A 64-bit integer.
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, RpcError> {
-        let fault = |given: &dyn std::fmt::Display| invalid(name, &format!("{given} is not a 64-bit integer"));
+        let fault = |given: &dyn std::fmt::Display| {
+            invalid(name, &format!("{given} is not a 64-bit integer"))
+        };
         match self {
             Self::Json(map) => match map.get(name) {
                 None | Some(Value::Null) => Ok(None),
@@ -53,7 +57,8 @@ impl Params {
                 Some(value) => value.as_i64().map(Some).ok_or_else(|| fault(value)),
             },
             Self::Uri(map) => {
-                let parse = |text: &String| unquoted(text).unwrap_or(text).parse().map_err(|_| fault(text));
+                let parse =
+                    |text: &String| unquoted(text).unwrap_or(text).parse().map_err(|_| fault(text));
                 map.get(name).map(parse).transpose()
             }
         }
@@ -80,7 +85,8 @@ impl Params {
                 Some(Value::String(text)) => Ok(text.clone()),
                 Some(other) => Err(invalid(name, &format!("{other} is not a text"))),
             },
-            Self::Uri(_) => String::from_utf8(self.bytes(name)?).map_err(|_| invalid(name, "the text is not UTF-8")),
+            Self::Uri(_) => String::from_utf8(self.bytes(name)?)
+                .map_err(|_| invalid(name, "the text is not UTF-8")),
         }
     }
 
@@ -99,11 +105,15 @@ impl Params {
             Self::Json(_) => {
                 let text = self.text(name)?;
                 match form {
-                    BytesAs::Base64 => BASE64.decode(&text).map_err(|error| invalid(name, &format!("not base64: {error}"))),
+                    BytesAs::Base64 => BASE64
+                        .decode(&text)
+                        .map_err(|error| invalid(name, &format!("not base64: {error}"))),
                     BytesAs::Hex => decode_hex(name, &text),
                 }
             }
-            Self::Uri(map) => map.get(name).map_or_else(|| Ok(Vec::new()), |text| uri_bytes(name, text)),
+            Self::Uri(map) => {
+                map.get(name).map_or_else(|| Ok(Vec::new()), |text| uri_bytes(name, text))
+            }
         }
     }
 }
@@ -113,7 +123,9 @@ fn uri_bytes(name: &str, text: &str) -> Result<Vec<u8>, RpcError> {
         return decode_hex(name, digits);
     }
     let quoted = unquoted(text).and_then(|_| serde_json::from_str::<String>(text).ok());
-    quoted.map(String::into_bytes).ok_or_else(|| invalid(name, "must be a text in double quotes or 0x and hexadecimal digits"))
+    quoted.map(String::into_bytes).ok_or_else(|| {
+        invalid(name, "must be a text in double quotes or 0x and hexadecimal digits")
+    })
 }
 
 fn decode_hex(name: &str, digits: &str) -> Result<Vec<u8>, RpcError> {
@@ -139,7 +151,9 @@ mod tests {
     }
 
     fn uri(pairs: &[(&str, &str)]) -> Params {
-        Params::Uri(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        Params::Uri(
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        )
     }
 
     #[test]
@@ -157,7 +171,13 @@ mod tests {
 
     #[test]
     fn uri_arguments_follow_cometbfts_quoting() {
-        let params = uri(&[("n", "5"), ("q", "\"6\""), ("hex", "0x00ff"), ("text", "\"a\\\"b\""), ("yes", "true")]);
+        let params = uri(&[
+            ("n", "5"),
+            ("q", "\"6\""),
+            ("hex", "0x00ff"),
+            ("text", "\"a\\\"b\""),
+            ("yes", "true"),
+        ]);
         assert_eq!(params.integer("n"), Ok(Some(5)));
         assert_eq!(params.integer("q"), Ok(Some(6)));
         assert_eq!(params.bytes("hex"), Ok(vec![0, 255]));

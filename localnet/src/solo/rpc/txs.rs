@@ -81,14 +81,17 @@ pub(crate) fn unconfirmed(node: &Node, params: &Params) -> Answer {
 
 pub(crate) fn num_unconfirmed(node: &Node, _: &Params) -> Answer {
     let (_, total, bytes) = node.mempool.peek(0);
-    Ok(json!({"n_txs": total.to_string(), "total": total.to_string(), "total_bytes": bytes.to_string(), "txs": null}))
+    Ok(
+        json!({"n_txs": total.to_string(), "total": total.to_string(), "total_bytes": bytes.to_string(), "txs": null}),
+    )
 }
 
 pub(crate) fn tx(node: &Node, params: &Params) -> Answer {
     let hash = params.bytes("hash")?;
     let head = node.feed.head().height;
     let position = node.store.tx_position(&hash)?.filter(|(height, _)| *height <= head);
-    let position = position.ok_or_else(|| RpcError::internal(format!("tx ({}) not found", json::hash(&hash))))?;
+    let position = position
+        .ok_or_else(|| RpcError::internal(format!("tx ({}) not found", json::hash(&hash))))?;
     tx_at(node, position, params.flag("prove")?)
 }
 
@@ -98,7 +101,11 @@ pub(crate) fn search(node: &Node, params: &Params) -> Answer {
     let descending = match params.text("order_by")?.as_str() {
         "" | "asc" => false,
         "desc" => true,
-        _ => return Err(RpcError::internal("expected order_by to be either `asc` or `desc` or empty")),
+        _ => {
+            return Err(RpcError::internal(
+                "expected order_by to be either `asc` or `desc` or empty",
+            ));
+        }
     };
     let head = node.feed.head().height;
     let mut found = tx_index::search(&node.store, &query)?;
@@ -107,17 +114,23 @@ pub(crate) fn search(node: &Node, params: &Params) -> Answer {
         found.reverse();
     }
     let page = Page::of(params, found.len())?;
-    let txs: Vec<Value> = found[page.range()].iter().map(|at| tx_at(node, *at, prove)).collect::<Result<_, _>>()?;
+    let txs: Vec<Value> =
+        found[page.range()].iter().map(|at| tx_at(node, *at, prove)).collect::<Result<_, _>>()?;
     Ok(json!({"txs": txs, "total_count": found.len().to_string()}))
 }
 
 fn tx_argument(params: &Params) -> Result<Bytes, RpcError> {
     let tx = params.bytes("tx")?;
-    if tx.is_empty() { Err(RpcError::invalid_params("tx: there is no transaction")) } else { Ok(tx.into()) }
+    if tx.is_empty() {
+        Err(RpcError::invalid_params("tx: there is no transaction"))
+    } else {
+        Ok(tx.into())
+    }
 }
 
 fn tx_at(node: &Node, (height, index): TxPosition, prove: bool) -> Answer {
-    let damaged = || RpcError::internal(format!("transaction {index} of block {height} is missing"));
+    let damaged =
+        || RpcError::internal(format!("transaction {index} of block {height} is missing"));
     let block = node.store.block(height)?.ok_or_else(damaged)?;
     let results = node.store.results(height)?.ok_or_else(damaged)?;
     let tx = txs_of(&block).get(index as usize).ok_or_else(damaged)?;
@@ -139,16 +152,27 @@ fn proof(block: &Block, index: usize) -> Option<Value> {
     let txs = txs_of(block);
     let proof = merkle::tx_proof(txs, index)?;
     let root = merkle::data_hash(txs);
-    Some(json!({"root_hash": json::hash(&root), "data": json::base64(txs.get(index)?), "proof": json::proof(&proof)}))
+    Some(
+        json!({"root_hash": json::hash(&root), "data": json::base64(txs.get(index)?), "proof": json::proof(&proof)}),
+    )
 }
 
 /// The result of `tx` if the block at `height` has it.
-async fn result_in_block(node: &Arc<Node>, height: i64, tx: &Bytes) -> Result<Option<ExecTxResult>, RpcError> {
+async fn result_in_block(
+    node: &Arc<Node>,
+    height: i64,
+    tx: &Bytes,
+) -> Result<Option<ExecTxResult>, RpcError> {
     let (node, tx) = (Arc::clone(node), tx.clone());
     let found = tokio::task::spawn_blocking(move || {
         let Some(block) = node.store.block(height)? else { return Ok(None) };
-        let Some(index) = txs_of(&block).iter().position(|other| *other == tx) else { return Ok(None) };
-        Ok(node.store.results(height)?.and_then(|results| results.tx_results.into_iter().nth(index)))
+        let Some(index) = txs_of(&block).iter().position(|other| *other == tx) else {
+            return Ok(None);
+        };
+        Ok(node
+            .store
+            .results(height)?
+            .and_then(|results| results.tx_results.into_iter().nth(index)))
     });
     found.await.map_err(|_| RpcError::internal("the node is shutting down"))?
 }
@@ -163,7 +187,12 @@ fn broadcast_answer(check: &ResponseCheckTx, hash: &[u8]) -> Value {
     })
 }
 
-fn commit_answer(check: &ResponseCheckTx, result: &ExecTxResult, hash: &[u8], height: i64) -> Value {
+fn commit_answer(
+    check: &ResponseCheckTx,
+    result: &ExecTxResult,
+    hash: &[u8],
+    height: i64,
+) -> Value {
     json!({
         "check_tx": json::check_tx(check),
         "tx_result": json::tx_result(result),

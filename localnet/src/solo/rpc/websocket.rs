@@ -23,8 +23,13 @@ const CALLS_IN_FLIGHT: usize = 16;
 pub(crate) async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
     let Ok(permit) = Arc::clone(&shared.websockets).try_acquire_owned() else {
         let most = shared.node.limits.max_websockets;
-        let error = RpcError::server(format!("there are {most} WebSocket connections already; try again later"));
-        return json_response(StatusCode::SERVICE_UNAVAILABLE, &call::response(&json!(-1), Err(error)));
+        let error = RpcError::server(format!(
+            "there are {most} WebSocket connections already; try again later"
+        ));
+        return json_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &call::response(&json!(-1), Err(error)),
+        );
     };
     let limit = shared.node.limits.max_body_bytes;
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
@@ -130,7 +135,11 @@ impl Session {
         }
         let mut messages = Vec::new();
         for event in block.events() {
-            for subscription in self.subscriptions.iter().filter(|subscription| subscription.query.matches(&event.map)) {
+            for subscription in self
+                .subscriptions
+                .iter()
+                .filter(|subscription| subscription.query.matches(&event.map))
+            {
                 let result = json!({"query": subscription.query.text(), "data": event.data, "events": event.map});
                 messages.push(call::response(&subscription.id, Ok(result)));
             }
@@ -140,8 +149,12 @@ impl Session {
 
     /// Ends the subscriptions of a client that reads too slowly.
     fn cancel_all(&mut self) -> Vec<Value> {
-        let reason = "subscription was canceled (reason: client is not pulling messages fast enough)";
+        let reason =
+            "subscription was canceled (reason: client is not pulling messages fast enough)";
         let cancelled = std::mem::take(&mut self.subscriptions);
-        cancelled.iter().map(|subscription| call::response(&subscription.id, Err(RpcError::server(reason)))).collect()
+        cancelled
+            .iter()
+            .map(|subscription| call::response(&subscription.id, Err(RpcError::server(reason))))
+            .collect()
     }
 }

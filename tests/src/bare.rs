@@ -1,0 +1,63 @@
+use std::path::PathBuf;
+
+use capstan_app::App;
+use capstan_genesis::Genesis;
+use capstan_vat_host::WasmHost;
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInfo, RequestInitChain};
+
+use crate::Options;
+
+/// The application over a store on disk, without an engine: blocks are handed to it, its hashes come back.
+#[derive(Debug)]
+pub struct BareApp {
+    state: PathBuf,
+    _dir: tempfile::TempDir,
+    app: Option<App<WasmHost>>,
+}
+
+impl BareApp {
+    /// A new chain.
+    pub fn start(genesis: &Genesis, options: &Options) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let app = options.app(&state);
+        app.init_chain(RequestInitChain {
+            chain_id: genesis.chain_id.clone(),
+            initial_height: genesis.initial_height,
+            app_state_bytes: serde_json::to_vec(&genesis.app_state).unwrap().into(),
+            ..RequestInitChain::default()
+        });
+        Self { state, _dir: dir, app: Some(app) }
+    }
+
+    /// Closes everything and opens it again from disk.
+    pub fn restart(&mut self, options: &Options) {
+        // The store can be open once only.
+        self.app = None;
+        self.app = Some(options.app(&self.state));
+    }
+
+    /// Executes a block without committing it, as before a crash.
+    pub fn finalize(&self, height: i64, txs: &[Vec<u8>]) -> Vec<u8> {
+        let txs = txs.iter().map(|tx| tx.clone().into()).collect();
+        let request = RequestFinalizeBlock { height, txs, ..RequestFinalizeBlock::default() };
+        self.app().finalize_block(request).app_hash.to_vec()
+    }
+
+    /// Executes and commits a block; gives the app hash after it.
+    pub fn block(&self, height: i64, txs: &[Vec<u8>]) -> Vec<u8> {
+        let hash = self.finalize(height, txs);
+        self.app().commit();
+        let info = self.app().info(RequestInfo::default());
+        assert_eq!(
+            (info.last_block_height, info.last_block_app_hash.to_vec()),
+            (height, hash.clone())
+        );
+        hash
+    }
+
+    fn app(&self) -> &App<WasmHost> {
+        self.app.as_ref().expect("it is only gone within `restart`")
+    }
+}

@@ -1,0 +1,141 @@
+use std::path::{Path, PathBuf};
+
+use capstan_app::{App, AppOptions, FatalHandler};
+use capstan_client::{Bundle, Client, DEV_NAMES, Key, Params, Wallet};
+use capstan_genesis::{Genesis, GenesisBundle};
+use capstan_localnet::solo::{self, Solo, SoloConfig};
+use capstan_store::Store;
+use capstan_vat_host::{Compilers, HostOptions, JsEngine, WasmHost};
+
+use crate::soon;
+
+/// The chain id of all chains here.
+const CHAIN_ID: &str = "capstan-test-1";
+
+/// Choices of a node that no other node may notice.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where compiled engines are kept; none: nowhere.
+    pub cache_dir: Option<PathBuf>,
+    /// Which compilers translate vats.
+    pub compilers: Compilers,
+    /// How many vats stay in memory; none: the default.
+    pub max_vats_online: Option<usize>,
+}
+
+/// A chain of one validator in this process.
+#[derive(Debug)]
+pub struct Node {
+    home: tempfile::TempDir,
+    solo: Option<Solo>,
+    client: Client,
+    genesis: Genesis,
+}
+
+impl Options {
+    /// The usual choices: the engine comes from the tests' own cache.
+    pub fn usual() -> Self {
+        Self { cache_dir: Some(crate::cache_dir()), ..Self::default() }
+    }
+
+    pub(crate) fn app(&self, state: &Path) -> App<WasmHost> {
+        let store = Store::open(state, capstan_store::Options::default()).unwrap();
+        // A node that stops must fail its test, not end the process.
+        let mut options =
+            AppOptions { on_fatal: FatalHandler::call_back(|_| {}), ..AppOptions::default() };
+        if let Some(limit) = self.max_vats_online {
+            options.kernel.max_vats_online = limit;
+        }
+        App::new(store, host(self), options).unwrap()
+    }
+}
+
+impl Node {
+    /// A new chain with these parameters; ready when this returns.
+    pub fn start(change: impl FnOnce(&mut Params)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let genesis = genesis(change);
+        let solo = run(&home, &genesis);
+        let client = connect(&solo);
+        Self { home, solo: Some(solo), client, genesis }
+    }
+
+    /// Stops the node and starts it again on the same home.
+    pub fn restart(&mut self) {
+        if let Some(solo) = self.solo.take() {
+            solo.shutdown().unwrap();
+        }
+        let solo = run(&self.home, &self.genesis);
+        self.client = connect(&solo);
+        self.solo = Some(solo);
+    }
+
+    /// A client of the node. After [`Node::restart`] it is another one.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A wallet for development account `index`.
+    pub fn wallet(&self, index: u32) -> Wallet {
+        Wallet::new(&self.client, Key::dev(index))
+    }
+
+    /// The chain's genesis document.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// Waits until the kernel has nothing left to do and no block is due.
+    pub fn wait_idle(&self) {
+        let mut last = 0;
+        let settled = || {
+            let kernel = self.client.kernel_stats()?;
+            let height = self.client.status()?.height;
+            let idle = kernel.run_queue_length == 0
+                && kernel.acceptance_queue_length == 0
+                && height == last;
+            last = height;
+            Ok(idle.then_some(()))
+        };
+        soon().poll("the end of all work", settled).unwrap();
+    }
+}
+
+/// A genesis document with the development accounts and the system's vats.
+pub fn genesis(change: impl FnOnce(&mut Params)) -> Genesis {
+    let keys: Vec<_> =
+        (0..).zip(DEV_NAMES).map(|(index, name)| (name, Key::dev(index).address())).collect();
+    let mut genesis = Genesis::dev(CHAIN_ID, "2026-01-01T00:00:00Z", &keys);
+    change(&mut genesis.app_state.params);
+    let system = |json: &[u8]| {
+        let bundle = Bundle::from_endo_json(json).unwrap();
+        GenesisBundle::new(bundle.id.parse().unwrap(), None, &bundle.bytes)
+    };
+    let vat_admin = system(capstan_vat_system::vat_admin_bundle());
+    genesis.add_system_vats(vat_admin, system(capstan_vat_system::provisioner_bundle()));
+    genesis
+}
+
+/// A vat host with the project's JavaScript engine.
+pub fn host(options: &Options) -> WasmHost {
+    let boot_scripts = capstan_vat_js::boot_scripts();
+    let engine = JsEngine {
+        worker_wasm: capstan_vat_js::worker().to_vec(),
+        boot_scripts: boot_scripts.map(|(name, source)| (name.to_owned(), source.to_vec())).into(),
+    };
+    let Options { cache_dir, compilers, .. } = options.clone();
+    let options = HostOptions { cache_dir, compilers, ..HostOptions::default() };
+    WasmHost::open(engine, options, &|_| {}).unwrap()
+}
+
+fn run(home: &tempfile::TempDir, genesis: &Genesis) -> Solo {
+    let app = Options::usual().app(&home.path().join("state"));
+    let genesis = solo::Genesis::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
+    Solo::start(app, SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis)).unwrap()
+}
+
+fn connect(solo: &Solo) -> Client {
+    let client = Client::new(&format!("http://{}", solo.rpc_addr())).unwrap();
+    client.wait_ready(soon()).unwrap();
+    client
+}
