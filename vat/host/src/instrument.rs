@@ -20,7 +20,7 @@ use wasmer_types::GlobalIndex;
 use crate::cost;
 
 /// Changes whenever the inserted code changes; part of every cache key.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 4;
 
 /// The metering middleware's global with the points that are left.
 pub(crate) const POINTS: &str = "wasmer_metering_remaining_points";
@@ -172,6 +172,14 @@ impl<'a> FunctionMiddleware<'a> for InstrumentFunction {
             Operator::F32DemoteF64 => {
                 let one = Operator::F32Const { value: 1.0.into() };
                 state.extend(&[operator, one, Operator::F32Mul]);
+            }
+            // Singlepass delays making a NaN canonical until it is stored, and forgets to after these.
+            // Looking at a value's bits makes it canonical at once.
+            Operator::F32Neg | Operator::F32Abs => {
+                state.extend(&[Operator::I32ReinterpretF32, Operator::F32ReinterpretI32, operator]);
+            }
+            Operator::F64Neg | Operator::F64Abs => {
+                state.extend(&[Operator::I64ReinterpretF64, Operator::F64ReinterpretI64, operator]);
             }
             other => state.push_operator(other),
         }

@@ -62,25 +62,62 @@ fn generated_modules_behave_the_same_under_both_compilers() {
     assert!(rested >= 20 && ended.len() >= 3, "{rested} {ended:?}");
 }
 
+/// Stores the bits of what every operator makes of the operands to where the image shows them.
+fn store_all(results: &[(&str, String)]) -> Vec<u8> {
+    let store = |(i, (ty, expression)): (usize, &(&str, String))| {
+        format!("({ty}.store offset={} (i32.const 2048) {expression})\n", i * 8)
+    };
+    let body: String = results.iter().enumerate().map(store).collect();
+    // Operands come from memory, where no compiler knows them.
+    let operands = "(func $f32 (param i32) (result f32) (f32.load (local.get 0)))
+        (func $f64 (param i32) (result f64) (f64.load (local.get 0)))
+        (data (i32.const 1200) \"\\01\\00\\a0\\7f\\23\\01\\c0\\ff\\00\\00\\80\\7f\\00\\00\\80\\bf\")
+        (data (i32.const 1232) \"\\01\\00\\00\\00\\00\\00\\f4\\7f\\45\\23\\01\\00\\00\\00\\f8\\ff\\00\\00\\00\\00\\00\\00\\f0\\ff\\00\\00\\00\\00\\00\\00\\00\\80\")";
+    worker(operands, &body)
+}
+
 #[test]
-#[ignore]
-fn dbg() {
-    let seed: u64 = std::env::var("CAPSTAN_SEED").unwrap().parse().unwrap();
-    let (items, body) = parts(seed);
-    let module = worker(&items, &body);
-    let mut hosts = BOTH.map(host);
-    let [one, other] = hosts.each_mut().map(|host| life(host, &module));
-    for (a, b) in one.iter().zip(&other) {
-        println!("{:?} {:?}", a.0, b.0);
-        if let (Some(a), Some(b)) = (&a.1, &b.1) {
-            println!("{a:x?}\n{b:x?}");
-            for (i, (p, q)) in a.pages().zip(b.pages()).enumerate() {
-                for k in 0..4096 {
-                    if p[k] != q[k] {
-                        println!("{:x}: {:02x} {:02x}", i * 4096 + k, p[k], q[k]);
-                    }
+fn the_bits_of_every_nan_are_the_same_under_both_compilers() {
+    let mut results = Vec::new();
+    for (ty, base, size) in [("f32", 1200, 4), ("f64", 1232, 8)] {
+        let operand = |i: u32| format!("(call ${ty} (i32.const {}))", base + i * size);
+        for i in 0..4 {
+            let a = operand(i);
+            let unary = ["abs", "neg", "sqrt", "ceil", "floor", "trunc", "nearest"];
+            for operator in unary {
+                results.push((ty, format!("({ty}.{operator} {a})")));
+                // Of a value that arithmetic has just made.
+                results.push((ty, format!("({ty}.{operator} ({ty}.add {a} {a}))")));
+            }
+            for operator in ["add", "sub", "mul", "div", "min", "max", "copysign"] {
+                for j in 0..4 {
+                    let b = operand(j);
+                    results.push((ty, format!("({ty}.{operator} {a} {b})")));
+                    results
+                        .push(format!("({ty}.copysign {a} ({ty}.neg ({ty}.{operator} {a} {b})))"));
+                    results.push((
+                        ty,
+                        format!("(select ({ty}.{operator} {a} {b}) {a} (i32.const 1))"),
+                    ));
                 }
             }
+            let (other, convert) = match ty {
+                "f32" => ("f64", "f64.promote_f32"),
+                _ => ("f32", "f32.demote_f64"),
+            };
+            results.push((other, format!("({convert} {a})")));
+            results.push((other, format!("({convert} ({ty}.mul {a} {a}))")));
+            results.push((other, format!("({other}.neg ({convert} {a}))")));
         }
+    }
+    for part in results.chunks(250) {
+        let module = store_all(part);
+        let images = BOTH.map(|compiler| life(&mut host(compiler), &module).remove(0).1.unwrap());
+        let [one, other] = images.each_ref().map(|image| image.pages().next().unwrap());
+        for (i, (_, expression)) in part.iter().enumerate() {
+            let at = 2048 + i * 8;
+            assert_eq!(one[at..at + 8], other[at..at + 8], "{expression}");
+        }
+        assert_eq!(images[0], images[1]);
     }
 }

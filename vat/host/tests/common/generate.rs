@@ -427,11 +427,11 @@ impl<'r> Generator<'r> {
                 &[Ty::F32],
             ),
             6 => (self.random.pick(&["i32.trunc_sat_f64_s", "i32.trunc_sat_f64_u"]), &[Ty::F64]),
-            7 if self.random.one_in(40) => (
+            7 if self.random.one_in(300) => (
                 self.random.pick(&["i32.div_s", "i32.div_u", "i32.rem_s", "i32.rem_u"]),
                 &[Ty::I32, Ty::I32],
             ),
-            7 if self.random.one_in(10) => {
+            7 if self.random.one_in(300) => {
                 (self.random.pick(&["i32.trunc_f64_s", "i32.trunc_f64_u"]), &[Ty::F64])
             }
             8 => (
@@ -484,11 +484,11 @@ impl<'r> Generator<'r> {
                 ]),
                 &[Ty::F64],
             ),
-            4 if self.random.one_in(40) => (
+            4 if self.random.one_in(300) => (
                 self.random.pick(&["i64.div_s", "i64.div_u", "i64.rem_s", "i64.rem_u"]),
                 &[Ty::I64, Ty::I64],
             ),
-            4 if self.random.one_in(10) => {
+            4 if self.random.one_in(300) => {
                 (self.random.pick(&["i64.trunc_f32_s", "i64.trunc_f32_u"]), &[Ty::F32])
             }
             _ => (

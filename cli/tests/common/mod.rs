@@ -1,0 +1,162 @@
+//! What the tests of the binary share: running it, and a chain that it runs.
+#![allow(dead_code)] // each test program uses a part
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take: the first start compiles the JavaScript engine.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Done {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A directory of a test, with a home that no other test uses.
+pub struct Place {
+    dir: tempfile::TempDir,
+}
+
+/// A running `capstan dev`.
+pub struct Dev {
+    child: Child,
+    lines: Receiver<String>,
+    /// The first line that it printed.
+    pub ready: Value,
+    /// From the start to that line.
+    pub start_time: Duration,
+}
+
+impl Done {
+    /// The standard output, which must be one line of JSON, of a command that succeeded.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        assert_eq!(self.stdout.trim_end().lines().count(), 1, "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// That the command failed with this code and said this.
+    pub fn assert_failed(&self, code: i32, part: &str) {
+        assert!(
+            self.code == code && self.stderr.contains(part),
+            "expected {code} and {part:?}: {self:?}"
+        );
+    }
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.path().join("home")
+    }
+
+    /// The command, not yet run; it works in this place, with its home, and knows no other.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_capstan"));
+        command.args(args).current_dir(self.path());
+        command
+            .env("CAPSTAN_HOME", self.home())
+            .env("CAPSTAN_CACHE", cache())
+            .env_remove("CAPSTAN_NODE");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Done {
+        done(self.command(args).output().unwrap())
+    }
+
+    /// Runs a command against `dev`.
+    pub fn ask(&self, dev: &Dev, args: &[&str]) -> Done {
+        done(self.command(args).env("CAPSTAN_NODE", dev.url()).output().unwrap())
+    }
+
+    /// Starts `capstan dev` on a free port and waits until it is ready.
+    pub fn dev(&self) -> Dev {
+        let began = Instant::now();
+        let mut child = self
+            .command(&["dev", "--rpc", "127.0.0.1:0", "--json", "--log", "error"])
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let stdout = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            BufReader::new(stdout)
+                .lines()
+                .map_while(Result::ok)
+                .for_each(|line| drop(sender.send(line)))
+        });
+        let first = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let mut said = String::new();
+            child.kill().unwrap();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            panic!("capstan dev did not become ready: {said}")
+        });
+        let start_time = began.elapsed();
+        Dev { child, lines, ready: serde_json::from_str(&first).unwrap(), start_time }
+    }
+}
+
+impl Dev {
+    pub fn url(&self) -> &str {
+        self.ready["rpc"].as_str().unwrap()
+    }
+
+    /// Sends a signal, such as `TERM`, and waits for the end. Nothing may have been printed since it was ready.
+    pub fn stop(mut self, signal: &str) -> ExitStatus {
+        let killed = Command::new("sh")
+            .args(["-c", &format!("kill -{signal} {}", self.child.id())])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let deadline = Instant::now() + PATIENCE;
+        // Its standard output ends when it does.
+        if let Ok(line) =
+            self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            panic!("printed after it was ready: {line}");
+        }
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn done(output: std::process::Output) -> Done {
+    Done {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Where the tests keep the compiled engine.
+pub fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("capstan-engine")
+}
+
+/// The checkout.
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}

@@ -1,0 +1,183 @@
+//! What the binary says when something is wrong, and with which code it ends.
+#![allow(clippy::unwrap_used)] // tests
+
+mod common;
+
+use std::fs;
+use std::net::TcpListener;
+
+use common::Place;
+use serde_json::Value;
+
+/// An address at which nothing listens.
+fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
+    let place = Place::new();
+    let node = nowhere();
+    for (args, part) in [
+        (&["dance"][..], "unrecognized subcommand"),
+        (&["tx", "send", "ro-51", "read"], "--from"),
+        (&["tx", "send", "ro-51", "read", "@ko20", "--from", "alice"], "not a reference"),
+        (
+            &["tx", "send", "ro-51", "read", "12345678901234567890", "--from", "alice"],
+            "12345678901234567890n",
+        ),
+        (&["tx", "create-vat", "nowhere.json", "--from", "alice"], "neither a bundle's id"),
+        (
+            &["tx", "create-vat", "b1-00", "--params", "{", "--from", "alice"],
+            "--params is not JSON",
+        ),
+        (&["tx", "transfer", "capstan1nonsense", "5", "--from", "alice"], "not a Capstan address"),
+        (&["tx", "transfer", "bob", "5 coins", "--from", "alice"], "1000ucap"),
+        (&["query", "promise", "rp+1"], "--account"),
+        (&["query", "tx", "xyz"], "64 hex digits"),
+        (&["query", "status", "--node", "ftp://x"], "http://HOST:PORT"),
+        (&["keys", "add", "Not Good"], "lower-case"),
+        (&["keys", "add", "alice"], "development key"),
+        (&["dev", "--rpc", "localhost"], "IP:PORT"),
+        (&["init", "--chain-id", "no spaces"], "chain_id"),
+    ] {
+        let done = common::done(place.command(args).env("CAPSTAN_NODE", &node).output().unwrap());
+        done.assert_failed(2, part);
+    }
+}
+
+#[test]
+fn a_node_that_does_not_answer_ends_with_4() {
+    let place = Place::new();
+    for args in [&["query", "status"][..], &["tx", "send", "ro-51", "read", "--from", "alice"]] {
+        let done =
+            common::done(place.command(args).env("CAPSTAN_NODE", nowhere()).output().unwrap());
+        done.assert_failed(4, "capstan dev");
+    }
+    let failed = place.run(&["query", "status", "--json", "--node", &nowhere()]);
+    let record: Value = serde_json::from_str(&failed.stderr).unwrap();
+    assert_eq!(
+        (failed.code, &record["exit_code"], failed.stdout.as_str()),
+        (4, &4.into(), ""),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn what_the_chain_refuses_ends_with_3_and_its_code() {
+    let place = Place::new();
+    let dev = place.dev();
+    let id = format!("b1-{}", "0".repeat(128));
+    for (args, part) in [
+        (&["query", "vat", "v99"][..], "no vat v99"),
+        (&["query", "vat-stats", "99"], "not a vat id"),
+        (&["query", "bundle", &id], "no bundle"),
+        (&["query", "promise", "kp9999"], "no promise"),
+        (&["tx", "create-vat", &id, "--from", "alice"], "install it first"),
+        (&["tx", "send", "ro-77", "read", "--from", "alice"], "not held by this account"),
+        (&["tx", "terminate-vat", "ro-77", "--from", "alice"], "not held by this account"),
+    ] {
+        place.ask(&dev, args).assert_failed(3, part);
+    }
+    let refused = place.ask(&dev, &["query", "vat", "v99", "--json"]);
+    let record: Value = serde_json::from_str(&refused.stderr).unwrap();
+    assert_eq!(
+        (&record["code"], &record["codespace"]),
+        (&103.into(), &"capstan".into()),
+        "{record}"
+    );
+
+    fs::write(place.path().join("tampered.json"), format!(
+        r#"{{"moduleFormat":"endoZipBase64","endoZipBase64":"UEsDBA==","endoZipBase64Sha512":"{}"}}"#,
+        "0".repeat(128)
+    ))
+    .unwrap();
+    place
+        .ask(&dev, &["tx", "install-bundle", "tampered.json", "--from", "alice"])
+        .assert_failed(3, "bundle is refused");
+    place.ask(&dev, &["query", "status"]).assert_failed(0, "");
+}
+
+#[test]
+fn homes_and_ports_that_cannot_be_used() {
+    let place = Place::new();
+    let dev = place.dev();
+    let home = place.home();
+    place
+        .run(&["dev", "--rpc", "127.0.0.1:0"])
+        .assert_failed(1, "another capstan runs on the home");
+    let port = dev.url().trim_start_matches("http://");
+    place
+        .run(&["dev", "--rpc", port, "--home", "other"])
+        .assert_failed(1, "Choose another with --rpc");
+    place.run(&["init"]).assert_failed(1, "is a home already");
+    assert!(dev.stop("TERM").success());
+
+    fs::write(home.join("home.json"), r#"{"format":99,"chain_id":"x"}"#).unwrap();
+    place.run(&["dev", "--rpc", "127.0.0.1:0"]).assert_failed(1, "another version");
+    fs::write(place.path().join("file"), "").unwrap();
+    place.run(&["dev", "--home", "file/home"]).assert_failed(1, "cannot use file/home as a home");
+    fs::create_dir(place.path().join("photos")).unwrap();
+    fs::write(place.path().join("photos/cat.jpg"), "").unwrap();
+    place.run(&["dev", "--home", "photos"]).assert_failed(1, "cat.jpg");
+    let made = place.run(&["init", "--home", "made", "--chain-id", "made-1", "--json"]).json();
+    assert_eq!(made["chain_id"], "made-1");
+    let genesis = place.path().join("made/genesis.json");
+    fs::write(
+        &genesis,
+        fs::read_to_string(&genesis).unwrap().replace("\"max_slots\"", "\"max_slits\""),
+    )
+    .unwrap();
+    place.run(&["dev", "--home", "made", "--rpc", "127.0.0.1:0"]).assert_failed(1, "max_slits");
+}
+
+#[test]
+fn sources_that_cannot_be_bundled() {
+    let place = Place::new();
+    place
+        .run(&["bundle", "nowhere.js", "-o", "x.json"])
+        .assert_failed(1, "there is no file nowhere.js");
+    fs::write(place.path().join("broken.js"), "export const = 1;").unwrap();
+    place
+        .run(&["bundle", "broken.js", "-o", "x.json"])
+        .assert_failed(1, "broken.js cannot be bundled");
+    fs::write(place.path().join("lost.js"), "import 'no-such-library';").unwrap();
+    place.run(&["bundle", "lost.js", "-o", "x.json"]).assert_failed(1, "no-such-library");
+    fs::write(place.path().join("m.wasm"), "").unwrap();
+    place.run(&["bundle", "m.wasm", "-o", "x.json"]).assert_failed(2, "needs no bundling");
+    place
+        .run(&["bundle", "broken.js", "-o", "x.json", "--tools", "."])
+        .assert_failed(1, "CAPSTAN_JS_TOOLS");
+    let done = common::done(
+        place.command(&["bundle", "broken.js", "-o", "x.json"]).env("PATH", "").output().unwrap(),
+    );
+    done.assert_failed(1, "node is not installed");
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let place = Place::new();
+    let mut waiting: Vec<Vec<String>> = vec![vec![]];
+    let mut seen = 0;
+    while let Some(command) = waiting.pop() {
+        let mut args: Vec<&str> = command.iter().map(String::as_str).collect();
+        args.push("--help");
+        let help = place.run(&args);
+        assert_eq!(help.code, 0, "{args:?}");
+        assert!(
+            help.stdout.contains("Example") || command == ["help"],
+            "{args:?}: {}",
+            help.stdout
+        );
+        seen += 1;
+        let listed = help.stdout.split("Commands:\n").nth(1).unwrap_or_default();
+        for line in listed.lines().take_while(|line| line.starts_with("  ")) {
+            let name = line.split_whitespace().next().unwrap();
+            if name != "help" {
+                waiting.push([&command[..], &[name.to_owned()]].concat());
+            }
+        }
+    }
+    assert!(seen > 30, "only {seen} commands were found");
+}

@@ -1,0 +1,198 @@
+//! The binary's whole story: a chain, a bundle, a vat, messages, questions, a restart.
+#![allow(clippy::unwrap_used)] // tests
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Place, checkout};
+use serde_json::{Value, json};
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
+}
+
+#[test]
+fn from_a_source_file_to_the_vats_statistics_and_on_after_a_restart() {
+    let place = Place::new();
+    let dev = place.dev();
+    assert_eq!(
+        (&dev.ready["ready"], &dev.ready["chain_id"]),
+        (&json!(true), &json!("capstan-dev"))
+    );
+    let names: Vec<&str> =
+        dev.ready["accounts"].as_array().unwrap().iter().map(|a| text(&a["name"])).collect();
+    assert_eq!(names, ["alice", "bob", "carol"]);
+
+    let source = checkout().join("examples/counter/vat-counter.js");
+    let bundled =
+        place.run(&["bundle", source.to_str().unwrap(), "-o", "counter.json", "--json"]).json();
+    let id = text(&bundled["bundle_id"]);
+    let installed = place
+        .ask(&dev, &["tx", "install-bundle", "counter.json", "--from", "alice", "--json"])
+        .json();
+    assert_eq!(installed["bundle_id"], id);
+    let create = [
+        "tx",
+        "create-vat",
+        id,
+        "--name",
+        "counter",
+        "--params",
+        r#"{"start":5}"#,
+        "--from",
+        "alice",
+        "--json",
+    ];
+    let vat = place.ask(&dev, &create).json();
+    let (vat_id, root) = (text(&vat["vat_id"]), text(&vat["root"]));
+    assert!(
+        vat_id.starts_with('v')
+            && root.starts_with("ro-")
+            && text(&vat["admin"]).starts_with("ro-"),
+        "{vat}"
+    );
+
+    let answer = place
+        .ask(&dev, &["tx", "send", root, "increment", "37", "--from", "alice", "--json"])
+        .json();
+    assert_eq!(
+        (&answer["status"], &answer["value"], &answer["slots"]),
+        (&json!("fulfilled"), &json!(42), &json!([]))
+    );
+    let plain = place.ask(&dev, &["tx", "send", root, "read", "--from", "alice"]);
+    assert_eq!((plain.code, plain.stdout.as_str()), (0, "fulfilled: 42\n"));
+    let refused = place.ask(&dev, &["tx", "send", root, "nonsense", "--from", "alice", "--json"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let refused: Value = serde_json::from_str(&refused.stdout).unwrap();
+    assert_eq!(refused["status"], "rejected");
+    assert!(text(&refused["value"]["@error"]).contains("target has no method"), "{refused}");
+
+    let stats = place.ask(&dev, &["query", "vat-stats", vat_id, "--json"]).json();
+    for count in [
+        "objectCount",
+        "promiseCount",
+        "deviceCount",
+        "transcriptCount",
+        "deliveries",
+        "computronsTotal",
+    ] {
+        assert!(stats[count].is_u64(), "{count}: {stats}");
+    }
+    let table = place.ask(&dev, &["query", "vat-stats", vat_id]).stdout;
+    assert!(table.contains("computrons total") && table.contains("running"), "{table}");
+    let vats = place.ask(&dev, &["query", "vats", "--json"]).json();
+    assert!(
+        vats["vats"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|v| v["vatId"] == vat_id && v["name"] == "counter"),
+        "{vats}"
+    );
+    for bundle in [id, "counter.json"] {
+        assert_eq!(place.ask(&dev, &["query", "bundle", bundle, "--json"]).json()["bundleId"], id);
+    }
+    let result = place.ask(&dev, &["query", "result", text(&answer["tx_hash"]), "--json"]).json();
+    assert_eq!(result["status"], "fulfilled");
+    let object = place.ask(&dev, &["query", "object", root, "--account", "alice", "--json"]).json();
+    assert_eq!(object["owner"], vat_id);
+
+    assert!(dev.stop("TERM").success());
+    let dev = place.dev();
+    assert!(dev.start_time < Duration::from_secs(10), "a second start takes {:?}", dev.start_time);
+    let answer =
+        place.ask(&dev, &["tx", "send", root, "increment", "--from", "alice", "--json"]).json();
+    assert_eq!(answer["value"], 43);
+    assert!(dev.stop("INT").success());
+}
+
+#[test]
+fn references_and_other_values_go_in_and_out_of_vats() {
+    let place = Place::new();
+    let dev = place.dev();
+    std::fs::write(
+        place.path().join("echo.js"),
+        "import { Far } from '@endo/far';\n\
+         export const buildRootObject = (_, { friend }) => {\n\
+           const own = Far('own', {});\n\
+           return Far('echo', { echo: (...args) => args, own: () => own, friend: () => friend });\n\
+         };\n",
+    )
+    .unwrap();
+    place.run(&["bundle", "echo.js", "-o", "echo.json"]).assert_failed(0, "");
+    place.ask(&dev, &["tx", "install-bundle", "echo.json", "--from", "alice"]).assert_failed(0, "");
+    let create = |params: &str| {
+        place
+            .ask(
+                &dev,
+                &["tx", "create-vat", "echo.json", "--params", params, "--from", "alice", "--json"],
+            )
+            .json()
+    };
+    let send = |arguments: &[&str]| {
+        let command = [&["tx", "send"], arguments, &["--from", "alice", "--json"]].concat();
+        place.ask(&dev, &command).json()
+    };
+    let echo = create("{}");
+    let root = text(&echo["root"]);
+    let own = send(&[root, "own"]);
+    let reference = text(&own["value"]);
+    assert_eq!(own["slots"], json!([reference.trim_start_matches('@')]));
+    let arguments = [
+        "1",
+        "two",
+        "3n",
+        "-4",
+        "[null,true]",
+        reference,
+        r#"{"deep":{"!odd":"@@x"}}"#,
+        "{\"@tag\":\"copySet\",\"payload\":[]}",
+    ];
+    let answer = send(&[&[root, "echo"][..], &arguments].concat());
+    let expected = json!([
+        1, "two", {"@bigint": "3"}, -4, [null, true], reference, {"deep": {"!odd": "@@x"}}, {"@tag": "copySet", "payload": []},
+    ]);
+    assert_eq!(answer["value"], expected, "{answer}");
+    // What came out goes in again, also as a parameter of another vat.
+    let other = create(&json!({"friend": reference}).to_string());
+    assert_eq!(send(&[text(&other["root"]), "friend"])["value"], reference);
+    // Dropped references are gone.
+    let dropped = reference.trim_start_matches('@');
+    place.ask(&dev, &["tx", "drop", dropped, "--from", "alice"]).assert_failed(0, "");
+    place.ask(&dev, &["tx", "send", dropped, "x", "--from", "alice"]).assert_failed(3, "not held");
+}
+
+#[test]
+fn keys_are_made_and_their_accounts_used() {
+    let place = Place::new();
+    let dev = place.dev();
+    let made = place.run(&["keys", "add", "dave", "--json"]).json();
+    place.ask(&dev, &["query", "account", "dave"]).assert_failed(3, "account");
+    place
+        .ask(&dev, &["tx", "transfer", "dave", "5000000ucap", "--from", "alice"])
+        .assert_failed(0, "");
+    let account = place.ask(&dev, &["query", "account", text(&made["address"]), "--json"]).json();
+    assert_eq!(account["balance"], "5000000");
+    place.ask(&dev, &["tx", "transfer", "alice", "1", "--from", "dave"]).assert_failed(0, "");
+    place
+        .ask(&dev, &["tx", "transfer", "alice", "9000000", "--from", "dave"])
+        .assert_failed(3, "owns");
+
+    let secret = place.run(&["keys", "export", "dave"]).stdout;
+    let import = |name: &str, secret: &str| {
+        let mut child = place
+            .command(&["keys", "import", name, "--json"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), secret.as_bytes()).unwrap();
+        common::done(child.wait_with_output().unwrap())
+    };
+    assert_eq!(import("twin", &secret).json()["address"], made["address"]);
+    assert_eq!(import("triplet", text(&made["mnemonic"])).json()["address"], made["address"]);
+    import("none", "").assert_failed(2, "empty");
+    import("wrong", "abandon abandon ability").assert_failed(1, "mnemonic");
+    let listed = place.run(&["keys", "list", "--json"]).json();
+    assert_eq!(listed.as_array().unwrap().len(), 6, "{listed}");
+}

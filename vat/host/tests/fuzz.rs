@@ -1,0 +1,222 @@
+//! Mutated modules and mutated messages: refused, or run to an end that is the vat's own; never a
+//! panic, never a fault of the node.
+//!
+//! `CAPSTAN_SECONDS` says how long to look (5 for each), `CAPSTAN_SEED` with which case to begin (0).
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use borsh::BorshDeserialize;
+use capstan_abi::{
+    CapData, Delivery, DeliveryResult, Message, Resolution, Syscall, SyscallData, SyscallResult,
+};
+use capstan_kernel_ports::{
+    Computrons,
+    host::{VatHost, WorkerOptions},
+};
+use common::{
+    generate::{Random, parts},
+    *,
+};
+
+/// Calls `case` with one seed after the other until the time is over.
+fn for_some_time(mut case: impl FnMut(u64)) -> u64 {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("CAPSTAN_SEED").unwrap_or(0);
+    let until = Instant::now() + Duration::from_secs(number("CAPSTAN_SECONDS").unwrap_or(5));
+    let mut seed = first;
+    while Instant::now() < until {
+        // Shown only if the test fails.
+        println!("CAPSTAN_SEED={seed}");
+        case(seed);
+        seed += 1;
+    }
+    seed - first
+}
+
+/// Changes some bytes: flips, overwrites, removes, repeats, moves.
+fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
+    for _ in 0..=random.below(6) {
+        if bytes.is_empty() {
+            bytes.push(random.next() as u8);
+        }
+        let n = bytes.len() as u64;
+        let (at, to) = (random.below(n) as usize, random.below(n) as usize);
+        let some = (random.below(16) as usize).min(bytes.len() - at);
+        match random.below(6) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5) as usize],
+            2 => drop(bytes.drain(at..at + some)),
+            3 => {
+                let copy = bytes[at..at + some].to_vec();
+                bytes.splice(to..to, copy);
+            }
+            4 => bytes.truncate(bytes.len() - some.min(bytes.len())),
+            _ => bytes[at] = random.next() as u8,
+        }
+    }
+}
+
+#[test]
+fn mutated_modules_are_refused_or_run() {
+    let mut originals: Vec<Vec<u8>> = (0..20)
+        .map(|seed| {
+            let (items, body) = parts(seed);
+            worker(&items, &body)
+        })
+        .collect();
+    originals.push(worker("", ""));
+    originals.push(wat::parse_str(TOY_ENGINE).unwrap());
+    let mut host = host(BOTH[0]);
+    let (mut passed, mut ran) = (0, 0);
+    let cases = for_some_time(|seed| {
+        let mut random = Random::new(seed);
+        let mut module = originals[random.below(originals.len() as u64) as usize].clone();
+        mutate(&mut random, &mut module);
+        let valid = host.validate(&module).is_ok();
+        let started = host.start(V1, &wasm(&module), &WorkerOptions::default()).unwrap();
+        assert!(valid || started.is_err());
+        passed += u64::from(valid);
+        if started.is_ok() {
+            let result =
+                host.deliver(V1, &message("m"), Computrons(5_000), &mut Answers::default());
+            ran += u64::from(result.unwrap().result == DeliveryResult::Ok);
+        }
+    });
+    println!("{cases} modules, {passed} valid, {ran} came to rest");
+    assert!(passed > 0 && ran > 0 && passed < cases);
+}
+
+#[test]
+fn random_bytes_are_no_module() {
+    let host = host(BOTH[0]);
+    let cases = for_some_time(|seed| {
+        let mut random = Random::new(seed);
+        let mut bytes = b"\0asm\x01\0\0\0".to_vec();
+        for _ in 0..random.below(200) {
+            bytes.push(random.next() as u8);
+        }
+        assert!(host.validate(&bytes).is_err());
+    });
+    assert!(cases > 100);
+}
+
+/// A worker that sends `request` as a syscall, takes the answer, and reports `reply` as its result.
+fn messenger(encoding: u8, request: &[u8], reply: &[u8]) -> Vec<u8> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("\\{b:02x}")).collect::<String>();
+    let (asked, answered) = (request.len(), reply.len());
+    let text = format!(
+        r#"(module
+  (import "capstan" "syscall" (func $syscall (param i32 i32) (result i32)))
+  (import "capstan" "take_result" (func $take_result (param i32)))
+  (import "capstan" "done" (func $done (param i32 i32)))
+  (memory (export "memory") 4 4)
+  (data (i32.const 65536) "{}") (data (i32.const 131072) "{}")
+  (func (export "capstan_abi") (result i32) i32.const {encoding})
+  (func (export "capstan_alloc") (param i32) (result i32) i32.const 0)
+  (func (export "capstan_deliver") (param i32 i32)
+    (drop (call $syscall (i32.const 65536) (i32.const {asked})))
+    (call $take_result (i32.const 196608))
+    (call $done (i32.const 131072) (i32.const {answered}))))"#,
+        hex(request),
+        hex(reply),
+    );
+    wat::parse_str(&text).unwrap()
+}
+
+fn syscalls() -> Vec<Syscall> {
+    let data =
+        || CapData { body: "#[\"m\",[\"$0\",\"+7\"]]".to_owned(), slots: vec!["o+1".to_owned()] };
+    let text = || "p-60".to_owned();
+    vec![
+        Syscall::Send {
+            target: text(),
+            message: Message { methargs: data(), result: Some(text()) },
+        },
+        Syscall::CallNow { target: text(), method: text(), args: data() },
+        Syscall::Subscribe { promise: text() },
+        Syscall::Resolve {
+            resolutions: vec![Resolution { promise: text(), rejected: true, data: data() }],
+        },
+        Syscall::Exit { is_failure: false, info: data() },
+        Syscall::VatstoreGet { key: text() },
+        Syscall::VatstoreGetNextKey { prior: String::new() },
+        Syscall::VatstoreSet { key: text(), value: "ü".to_owned() },
+        Syscall::VatstoreDelete { key: text() },
+        Syscall::DropImports { refs: vec![text(), text()] },
+        Syscall::RetireExports { refs: vec![] },
+    ]
+}
+
+#[test]
+fn mutated_messages_are_read_or_reported() {
+    let mut host = host(BOTH[0]);
+    let (mut read, mut refused) = (0, 0);
+    let cases = for_some_time(|seed| {
+        let mut random = Random::new(seed);
+        let syscall = syscalls().remove(random.below(syscalls().len() as u64) as usize);
+        let is_json = random.below(2) == 1;
+        let (mut request, mut reply) = match is_json {
+            true => {
+                let vso = capstan_abi::json::syscall_to_json(&syscall);
+                let request = format!("[\"syscall\",{vso}]").into_bytes();
+                (request, b"[\"error\",\"why not\",null]".to_vec())
+            }
+            false => (
+                borsh::to_vec(&syscall).unwrap(),
+                borsh::to_vec(&DeliveryResult::Error("why not".to_owned())).unwrap(),
+            ),
+        };
+        let intact = random.below(4) == 0;
+        if !intact {
+            mutate(&mut random, &mut request);
+            mutate(&mut random, &mut reply);
+        }
+        let module = messenger(1 + u8::from(is_json), &request, &reply);
+        start(&mut host, V1, &module);
+        let mut answers = Answers::default();
+        let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
+        if intact {
+            assert_eq!(answers.syscalls, [syscall]);
+            assert_eq!(delivered.result, DeliveryResult::Error("why not".to_owned()));
+        }
+        read += answers.syscalls.len();
+        refused += answers.malformed.len();
+        assert!(answers.syscalls.len() + answers.malformed.len() <= 1);
+    });
+    println!("{cases} messages, {read} read, {refused} refused");
+    assert!(read > 0 && refused > 0);
+}
+
+/// Decodes mutated encodings of `values`; whatever decodes must encode to the same bytes.
+fn decode_mutated<T: BorshDeserialize + borsh::BorshSerialize>(random: &mut Random, value: &T) {
+    let mut bytes = borsh::to_vec(value).unwrap();
+    mutate(random, &mut bytes);
+    if let Ok(value) = borsh::from_slice::<T>(&bytes) {
+        assert_eq!(borsh::to_vec(&value).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn every_decodable_encoding_is_the_only_one() {
+    let deliveries = [
+        message("m"),
+        Delivery::StartVat { parameters: CapData { body: "#{}".to_owned(), slots: vec![] } },
+        Delivery::Notify { resolutions: vec![] },
+        Delivery::DropExports { refs: vec!["o+1".to_owned()] },
+        Delivery::BringOutYourDead,
+        Delivery::ChangeVatOptions { options_json: "{}".to_owned() },
+    ];
+    let results: [SyscallResult; 3] = [
+        SyscallResult::Ok(SyscallData::Null),
+        SyscallResult::Ok(SyscallData::Text("x".to_owned())),
+        SyscallResult::Error("no".to_owned()),
+    ];
+    for_some_time(|seed| {
+        let mut random = Random::new(seed);
+        deliveries.iter().for_each(|delivery| decode_mutated(&mut random, delivery));
+        results.iter().for_each(|result| decode_mutated(&mut random, result));
+        syscalls().iter().for_each(|syscall| decode_mutated(&mut random, syscall));
+    });
+}
