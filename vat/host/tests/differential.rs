@@ -93,8 +93,10 @@ fn the_bits_of_every_nan_are_the_same_under_both_compilers() {
                 for j in 0..4 {
                     let b = operand(j);
                     results.push((ty, format!("({ty}.{operator} {a} {b})")));
-                    results
-                        .push(format!("({ty}.copysign {a} ({ty}.neg ({ty}.{operator} {a} {b})))"));
+                    results.push((
+                        ty,
+                        format!("({ty}.copysign {a} ({ty}.neg ({ty}.{operator} {a} {b})))"),
+                    ));
                     results.push((
                         ty,
                         format!("(select ({ty}.{operator} {a} {b}) {a} (i32.const 1))"),
