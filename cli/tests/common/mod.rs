@@ -1,5 +1,6 @@
 //! What the tests of the binary share: running it, and a chain that it runs.
-#![allow(dead_code)] // each test program uses a part
+#![allow(dead_code, unreachable_pub)] // each test program uses a part
+#![allow(clippy::unwrap_used)] // tests
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
