@@ -17,10 +17,9 @@ use crate::output::Output;
 
 /// `capstan keys`.
 #[derive(Subcommand, Debug)]
-#[command(
-    after_help = "The keys alice, bob and carol are built in: they come from a mnemonic that everybody knows.\n\
-    Files in HOME/keys are not encrypted. This keyring is for development and tests."
-)]
+#[command(after_help = "Example: capstan keys add dave\n\n\
+    The keys alice, bob and carol are built in: they come from a mnemonic that everybody knows.\n\
+    Files in HOME/keys are not encrypted. This keyring is for development and tests.")]
 pub(crate) enum Keys {
     /// Make a new key and print its mnemonic, once.
     #[command(after_help = "Example: capstan keys add dave")]
