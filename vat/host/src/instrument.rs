@@ -15,6 +15,7 @@ use wasmer::{
         wasmparser::{BlockType, Operator, ValType},
     },
 };
+use wasmer_middlewares::metering::is_accounting;
 use wasmer_types::GlobalIndex;
 
 use crate::cost;
@@ -30,6 +31,21 @@ pub(crate) const EXHAUSTED: &str = "wasmer_metering_points_exhausted";
 pub(crate) const DEPTH: &str = "capstan.depth";
 /// The module's mutable globals are exported under this prefix and their index.
 pub(crate) const GLOBAL_PREFIX: &str = "capstan.global.";
+
+/// How many operators `operator` becomes, with what is added for metering (12 at the end of each basic
+/// block) and here, roughly.
+pub(crate) fn weight(operator: &Operator<'_>) -> u64 {
+    let metering = if is_accounting(operator) { 12 } else { 0 };
+    let added = match operator {
+        Operator::Call { .. } | Operator::CallIndirect { .. } => 14,
+        Operator::MemoryGrow { .. } => 38,
+        Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => {
+            20
+        }
+        _ => 0,
+    };
+    1 + metering + added
+}
 
 /// The middleware of one module.
 #[derive(Debug)]

@@ -22,6 +22,9 @@ pub struct ModuleLimits {
     pub element_segments: u32,
     /// Data segments.
     pub data_segments: u32,
+    /// Operators in all functions together, those counted that metering and the stack counter add: what
+    /// compile time and the size of machine code go by. Singlepass does some five million a second.
+    pub operators: u64,
     /// One function's body in bytes.
     pub body_bytes: usize,
     /// One function's parameters.
@@ -52,6 +55,7 @@ impl ModuleLimits {
             table_entries: 16_384,
             element_segments: 1_024,
             data_segments: 4_096,
+            operators: 4_000_000,
             body_bytes: 256 << 10,
             params: 64,
             locals: 2_048,
@@ -68,6 +72,7 @@ impl ModuleLimits {
     pub fn engine() -> Self {
         Self {
             module_bytes: 16 << 20,
+            operators: 64_000_000,
             body_bytes: 4 << 20,
             locals: 16_384,
             operands: 16_384,

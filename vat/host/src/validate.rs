@@ -8,7 +8,7 @@ use wasmer::sys::wasmparser::{
     types::{EntityType, Types},
 };
 
-use crate::{ModuleLimits, cost};
+use crate::{ModuleLimits, cost, instrument};
 
 /// Names that the host's instrumentation exports; a module may not export any that start so.
 pub(crate) const RESERVED_PREFIXES: [&str; 2] = ["capstan.", "wasmer_metering_"];
@@ -103,6 +103,7 @@ pub(crate) fn check(
         validator: Validator::new_with_features(features()),
         allocations: FuncValidatorAllocations::default(),
         memory_max_pages: None,
+        operators: 0,
         frame_bytes: Vec::new(),
     };
     let mut types = None;
@@ -137,6 +138,7 @@ struct Gate<'l> {
     validator: Validator,
     allocations: FuncValidatorAllocations,
     memory_max_pages: Option<u32>,
+    operators: u64,
     frame_bytes: Vec<u32>,
 }
 
@@ -218,12 +220,18 @@ impl Gate<'_> {
             let (operator, offset) = operators.read_with_offset()?;
             refuse_stateful(&operator, validator.index())?;
             validator.op(offset, &operator)?;
+            self.operators += instrument::weight(&operator);
             operands = operands.max(validator.operand_stack_height());
             at_most_u32("a function's operand stack", operands, limits.operands)?;
             let nesting = validator.control_stack_height();
             at_most_u32("the nesting of blocks", nesting, limits.nesting)?;
         }
         operators.finish()?;
+        at_most_u64(
+            "the number of operators, metering included,",
+            self.operators,
+            limits.operators,
+        )?;
         self.frame_bytes.push(cost::frame_bytes(validator.len_locals(), operands));
         self.allocations = validator.into_allocations();
         Ok(())

@@ -5,6 +5,7 @@ mod common;
 
 use capstan_abi::DeliveryResult;
 use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
+use capstan_vat_host::cost;
 use common::*;
 
 /// What a delivery to `module` ends with, under both compilers; the worker must be gone after an
@@ -48,6 +49,76 @@ fn endless_indirect_recursion_exceeds_the_stack_meter() {
     let recursive = "(type $t (func)) (table 1 funcref) (elem (i32.const 0) $f)
         (func $f (type $t) (call_indirect (type $t) (i32.const 0)))";
     ends_with(&worker(recursive, "(call $f)"), "Stack meter exceeded");
+}
+
+/// Functions that recurse without end, with frames of all shapes.
+fn recursions() -> Vec<Vec<u8>> {
+    let mut modules = Vec::new();
+    for (params, locals, operands) in [
+        (0, 0, 0),
+        (1, 0, 1),
+        (64, 0, 0),
+        (0, 1_000, 0),
+        (0, 2_000, 0),
+        (4, 10, 900),
+        (8, 500, 500),
+    ] {
+        let arguments: String = (0..params).map(|i| format!("(i64.const {i}) ")).collect();
+        // Live across the call: every local is read afterwards, the operands wait on the stack.
+        let before: String = (0..locals)
+            .map(|i| format!("(local.set {} (i64.load (i32.const {})))", params + i, i % 1_000))
+            .collect();
+        let waiting = "(i64.load (i32.const 8)) ".repeat(operands);
+        let after = "i64.add ".repeat(operands);
+        let read: String =
+            (0..locals).map(|i| format!("(i64.add (local.get {}))", params + i)).collect();
+        let function = format!(
+            "(func $f (param {}) (result i64) (local {}) {before} {waiting} (call $f {arguments}) \
+             {after} {read})",
+            "i64 ".repeat(params),
+            "i64 ".repeat(locals),
+        );
+        let read_stack =
+            read.replace("(i64.add (local.get", "(local.get").replace("))", ") i64.add ");
+        let function = function.replace(&read, &read_stack);
+        modules.push(worker(&function, &format!("(drop (call $f {arguments}))")));
+    }
+    modules
+}
+
+#[test]
+fn the_stack_counter_trips_long_before_the_native_stack_is_full() {
+    for compiler in BOTH {
+        // On a thread of its own, hence a native stack of its own.
+        let run = move || {
+            for module in recursions() {
+                let delivered = once(compiler, &module);
+                assert_eq!(
+                    delivered.result,
+                    DeliveryResult::Error("Stack meter exceeded".to_owned())
+                );
+            }
+            native_stack_high_water()
+        };
+        let used = std::thread::spawn(run).join().unwrap();
+        println!("{compiler:?}: {used} bytes of native stack");
+        assert!(used > 0 && used * 4 <= cost::NATIVE_STACK_BYTES, "{compiler:?} used {used}");
+    }
+}
+
+#[test]
+fn an_engine_whose_own_stack_is_spent_exceeds_the_stack_meter() {
+    let error = |text: &str| DeliveryResult::Error(text.to_owned());
+    for compiler in BOTH {
+        // Below zero, addresses wrap to where no memory is.
+        let below = "(global.set $sp (i32.const -32)) (i32.store (global.get $sp) (i32.const 1))";
+        let delivered = on_engine(compiler, engine(below)).unwrap();
+        assert_eq!(delivered.result, error("Stack meter exceeded"));
+        // The same trap with a stack that is not spent is another matter.
+        let elsewhere = "(i32.store (i32.const -32) (i32.const 1))";
+        let delivered = on_engine(compiler, engine(elsewhere)).unwrap();
+        assert_eq!(delivered.result, error("wasm trap: memory access out of bounds"));
+    }
 }
 
 #[test]

@@ -220,6 +220,11 @@ fn what_is_too_large_is_refused() {
         ),
         "a function's size in bytes is",
     );
+    let calls = format!("(func {})", "(call $leaf)".repeat(100_000));
+    refuses_with(
+        &format!("(func $leaf) {}", calls.repeat(2)),
+        "the number of operators, metering included, is 5400",
+    );
     let padding = "x".repeat(limits.module_bytes);
     refuses_with(&format!("(data \"{padding}\")"), "the module's size in bytes is");
 }

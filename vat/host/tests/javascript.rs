@@ -12,6 +12,7 @@ use capstan_vat_host::{Compiler, Image, WasmHost, cost};
 use common::{
     BOTH, V1,
     javascript::{Bundle, Kernel, host, send, start_vat},
+    native_stack_high_water,
 };
 
 const LIMIT: Computrons = Computrons(100_000_000);
@@ -283,22 +284,6 @@ fn what_a_vat_exceeds_ends_it_the_same_under_both_compilers() {
         println!("{compiler:?}: {used} bytes of native stack, of {}", cost::NATIVE_STACK_BYTES);
         assert!(*used > 0 && used * 4 <= cost::NATIVE_STACK_BYTES, "{compiler:?} used {used}");
     }
-}
-
-/// The most that any native stack of this process has ever held: the resident pages of mappings
-/// that have the size of one.
-fn native_stack_high_water() -> usize {
-    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-    let kilobytes = |line: &str| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap();
-    let (mut size, mut most) = (0, 0);
-    for line in maps.lines() {
-        if line.starts_with("Size:") {
-            size = kilobytes(line) * 1024;
-        } else if line.starts_with("Rss:") && size.abs_diff(cost::NATIVE_STACK_BYTES) <= 1 << 16 {
-            most = most.max(kilobytes(line) * 1024);
-        }
-    }
-    most
 }
 
 /// Anonymous memory of this process in bytes: what no file and no other mapping shares.

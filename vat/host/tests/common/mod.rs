@@ -129,3 +129,57 @@ impl Syscalls for Answers {
         Some(SyscallResult::Error("malformed".to_owned()))
     }
 }
+
+/// The most that any native stack of this process has ever held: the resident pages of mappings
+/// that have the size of one.
+pub(crate) fn native_stack_high_water() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let kilobytes = |line: &str| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap();
+    let (mut size, mut most) = (0, 0);
+    for line in maps.lines() {
+        if line.starts_with("Size:") {
+            size = kilobytes(line) * 1024;
+        } else if line.starts_with("Rss:")
+            && size.abs_diff(capstan_vat_host::cost::NATIVE_STACK_BYTES) <= 1 << 16
+        {
+            most = most.max(kilobytes(line) * 1024);
+        }
+    }
+    most
+}
+
+/// A JavaScript engine whose deliveries run `body`; its stack pointer is `$sp`.
+pub(crate) fn engine(body: &str) -> JsEngine {
+    let text = format!(
+        r#"(module
+  (import "capstan" "done" (func $done (param i32 i32)))
+  (memory (export "memory") 2 4)
+  (global $sp (mut i32) (i32.const 65536))
+  (data (i32.const 0) "[\"dispatchReady\"]")
+  (func $f (param i32) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1)))
+  (func (export "capstan_abi") (result i32) i32.const 2)
+  (func (export "capstan_alloc") (param i32) (result i32) i32.const 4096)
+  (func (export "capstan_boot") (param i32 i32) (result i32) i32.const 0)
+  (func (export "capstan_deliver") (param i32 i32)
+    (if (i32.eq (i32.load8_u (i32.add (local.get 0) (i32.const 2))) (i32.const 100))
+      (then {body}))
+    (call $done (i32.const 0) (i32.const 17))))"#
+    );
+    JsEngine { worker_wasm: wat::parse_str(text).unwrap(), boot_scripts: vec![] }
+}
+
+/// One delivery to a vat on `engine`.
+pub(crate) fn on_engine(compiler: Compiler, engine: JsEngine) -> Result<Delivered, HostFault> {
+    let compilers = Compilers { engine: compiler, modules: compiler };
+    let options = HostOptions { compilers, ..HostOptions::default() };
+    let mut host = WasmHost::open(engine, options, &|_| ()).unwrap();
+    let source = WorkerSource::JavaScript {
+        engine: host.engine(),
+        bundle_id: format!("b1-{}", "0".repeat(128)),
+        zip: vec![],
+    };
+    host.start(V1, &source, &WorkerOptions::default()).unwrap().unwrap();
+    let result = host.deliver(V1, &message("m"), Computrons(100_000_000), &mut Answers::default());
+    assert!(!host.is_running(V1));
+    result
+}
