@@ -108,6 +108,31 @@ fn from_a_source_file_to_the_vats_statistics_and_on_after_a_restart() {
 }
 
 #[test]
+fn a_chain_that_is_killed_goes_on_where_it_was() {
+    let place = Place::new();
+    let mut dev = place.dev();
+    let source = checkout().join("examples/counter/vat-counter.js");
+    place.run(&["bundle", source.to_str().unwrap(), "-o", "counter.json"]).assert_failed(0, "");
+    place
+        .ask(&dev, &["tx", "install-bundle", "counter.json", "--from", "alice"])
+        .assert_failed(0, "");
+    let vat =
+        place.ask(&dev, &["tx", "create-vat", "counter.json", "--from", "alice", "--json"]).json();
+    let root = text(&vat["root"]);
+    for count in 1..=3 {
+        // The answer is in a committed block: a crash at any instant after it cannot undo it.
+        let answer =
+            place.ask(&dev, &["tx", "send", root, "increment", "--from", "alice", "--json"]).json();
+        assert_eq!(answer["value"], count);
+        assert!(!dev.stop("KILL").success());
+        dev = place.dev();
+        let height =
+            place.ask(&dev, &["query", "status", "--json"]).json()["height"].as_u64().unwrap();
+        assert!(height >= answer["settled_height"].as_u64().unwrap());
+    }
+}
+
+#[test]
 fn references_and_other_values_go_in_and_out_of_vats() {
     let place = Place::new();
     let dev = place.dev();

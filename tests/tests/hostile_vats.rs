@@ -28,8 +28,6 @@ fn each_excess_ends_the_vat_with_its_cause_and_nothing_else() {
         ("recurseInJson", &["Stack meter exceeded", "Compute meter exceeded"]),
         ("allocate", &["Allocate meter exceeded"]),
         ("backtrack", &["Compute meter exceeded"]),
-        ("growBigInt", &["Compute meter exceeded", "Allocate meter exceeded"]),
-        ("growString", &["Compute meter exceeded", "Allocate meter exceeded"]),
         ("spinPromises", &["Compute meter exceeded"]),
     ] {
         let vat = create(&alice, &hostile.id);
@@ -53,4 +51,22 @@ fn each_excess_ends_the_vat_with_its_cause_and_nothing_else() {
         assert_eq!(alive.value.body, format!("#{count}"), "{method}");
     }
     assert_eq!(node.client().vat(&witness.vat_id).unwrap().status, "running");
+}
+
+#[test]
+fn what_the_engine_bounds_itself_is_an_error_that_the_vat_survives() {
+    let node = chain();
+    let alice = node.wallet(0);
+    let hostile = bundle("tests/vats/hostile.js");
+    alice.install_bundle(&hostile).unwrap();
+    let vat = create(&alice, &hostile.id);
+    for (method, error) in
+        [("growBigInt", "BigInt is too large"), ("growString", "string too long")]
+    {
+        let answer = alice.send(&vat.root, method, &Args::default()).unwrap();
+        let body = &answer.value.body;
+        assert!(answer.status == "rejected" && body.contains(error), "{method}: {body}");
+        let alive = alice.send(&vat.root, "ping", &Args::default()).unwrap();
+        assert_eq!(alive.value.body, "#\"pong\"", "{method}");
+    }
 }
