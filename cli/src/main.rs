@@ -4,6 +4,8 @@
 //! together, [`home`] is what lies on disk, [`passable`] how values are written on the command line, [`output`] and
 //! [`failure`] what a command prints and with which code it ends.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 mod bundle;
 mod dev;
 mod failure;

@@ -1,5 +1,5 @@
 //! Every command of the README's tour does what the README says.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 
