@@ -10,8 +10,12 @@
 //! * Work is metered in points ([`cost`]) by inserted code, the stack by an inserted counter; host
 //!   calls are charged too. NaNs are canonical.
 //! * The worker of a JavaScript vat starts as a copy-on-write mapping of the engine's base image.
+//! * Where singlepass and cranelift differ, inserted code makes them agree (module `instrument`); tests
+//!   compare them over generated modules and over the JavaScript engine.
 //! * Compiled artifacts and base images are cached by a key that holds all they depend on, and
 //!   are hash-checked before use ([`HostOptions::cache_dir`]).
+//!
+//! Runs on Linux: copy-on-write images are sealed memory files (`memfd_create`).
 
 mod base;
 mod cache;

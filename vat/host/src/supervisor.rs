@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 pub(crate) enum Command {
     /// `["syscall", vso]`; the error says why it is not one.
     Syscall(Result<Syscall, String>),
-    /// `["testLog", …args]`, joined.
+    /// `["testLog", …args]`, one after the other with nothing between, as SwingSet joins them.
     TestLog(String),
-    /// `["sourcedConsole", source, level, …args]`, the arguments joined.
+    /// `["sourcedConsole", source, level, …args]`, the arguments joined by spaces.
     Console {
         /// `vat`, `liveSlots` and so on.
         source: String,
@@ -32,18 +32,15 @@ pub(crate) fn read_command(bytes: &[u8]) -> Command {
         Err(error) => return Command::Syscall(Err(format!("not a JSON array: {error}"))),
     };
     let text = |i: usize| fields.get(i).map(plain).unwrap_or_default();
-    let rest = |from: usize| {
-        let words: Vec<String> = fields.iter().skip(from).map(plain).collect();
-        words.concat()
-    };
+    let rest = |from: usize| fields.iter().skip(from).map(plain).collect::<Vec<String>>();
     match fields.first().and_then(Value::as_str) {
         Some("syscall") => {
             let vso = fields.get(1).unwrap_or(&Value::Null);
             Command::Syscall(abi_json::syscall_from_json(vso).map_err(|e| e.to_string()))
         }
-        Some("testLog") => Command::TestLog(rest(1)),
+        Some("testLog") => Command::TestLog(rest(1).concat()),
         Some("sourcedConsole") => {
-            Command::Console { source: text(1), level: text(2), line: rest(3) }
+            Command::Console { source: text(1), level: text(2), line: rest(3).join(" ") }
         }
         _ => Command::Unknown(text(0)),
     }

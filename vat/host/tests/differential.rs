@@ -1,6 +1,7 @@
 //! Singlepass and cranelift give the same points, results, memory and globals for any module.
 //!
 //! `CAPSTAN_SECONDS` says how long to look (20), `CAPSTAN_SEED` with which module to begin (0).
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Every way in which a vat can run out of something or break: the same text under both compilers,
 //! the vat gone, the host unharmed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -2,6 +2,7 @@
 //! panic, never a fault of the node.
 //!
 //! `CAPSTAN_SECONDS` says how long to look (5 for each), `CAPSTAN_SEED` with which case to begin (0).
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What the gate refuses, each with its reason, and that nothing gets past it in other ways.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

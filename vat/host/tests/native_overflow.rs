@@ -1,5 +1,6 @@
 //! The native stack running over: in a process of its own, since it fills the stack that others would
 //! measure.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

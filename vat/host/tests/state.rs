@@ -1,4 +1,5 @@
 //! Images, caches and many workers at once.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
