@@ -246,8 +246,9 @@ fn vat_events(before: &Snapshot, after: &dyn Overlay, vat: VatId) -> Result<Vec<
         Some(_) => {}
     }
     let ran = old.is_none_or(|old| old.status == VatStatus::Running);
-    if ran && state.status != VatStatus::Running {
-        events.push(event("vat.terminated", &[id]));
+    if let Some(ending) = state.status.ending().filter(|_| ran) {
+        let attributes = [id, ("failure", ending.failure.to_string()), ("reason", ending.reason())];
+        events.push(event("vat.terminated", &attributes));
     }
     Ok(events)
 }

@@ -18,7 +18,7 @@
 //! | `outbox.posted` | `account`, `number` | block |
 //! | `vat.created` | `vat_id`, `name`, `bundle_id` | block |
 //! | `vat.upgraded` | `vat_id`, `incarnation`, `bundle_id` | block |
-//! | `vat.terminated` | `vat_id` | block |
+//! | `vat.terminated` | `vat_id`, `failure` (`true`, `false`), `reason` | block |
 //! | `block.run` | `cranks`, `computrons`, `idle` | block, if there was work |
 
 use tendermint_proto::v0_38::abci::{Event, EventAttribute};

@@ -469,8 +469,17 @@ fn the_death_of_another_vat_is_an_event() {
     let tx = alice.tx(vec![alice.send("factory", "die", "[]", &[])]);
     let block = chain.block(std::slice::from_ref(&tx));
     assert_eq!(attributes(&block.events, "vat.terminated", "vat_id"), ["v1"]);
+    let reasons = attributes(&block.events, "vat.terminated", "reason");
+    assert_eq!(reasons, ["Compute meter exceeded"]);
     assert_eq!(chain.settled(&tx, 0)["status"], "rejected");
-    assert_ne!(chain.json("vats/v1")["status"], "running");
+    let vat = chain.json("vats/v1");
+    assert_ne!(vat["status"], "running");
+    let ending = &vat["ending"];
+    assert_eq!(
+        (ending["failure"].as_bool(), ending["reason"].as_str()),
+        (Some(true), Some(reasons[0].as_str()))
+    );
+    assert_eq!(chain.json("vats/v2")["ending"], serde_json::Value::Null);
 }
 
 #[test]

@@ -79,6 +79,29 @@ fn a_bundle_is_installed_once() {
 }
 
 #[test]
+fn bundles_are_listed_in_pages() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let tx = alice.tx(vec![alice.install(MODULE)]);
+    chain.ok(tx);
+    let whole = chain.json("bundles");
+    let ids = |page: &serde_json::Value| -> Vec<String> {
+        let bundles = page["bundles"].as_array().unwrap();
+        bundles.iter().map(|b| b["bundleId"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = ids(&whole);
+    assert!(all.len() >= 2 && all.is_sorted() && all.contains(&wasm_id(MODULE)), "{all:?}");
+    assert_eq!(whole["next"], "");
+    let (mut after, mut listed) = (String::new(), Vec::new());
+    while listed.len() < all.len() {
+        let page = chain.json(&format!("bundles?limit=1&after={after}"));
+        listed.extend(ids(&page));
+        after = page["next"].as_str().unwrap().to_owned();
+    }
+    assert_eq!((listed, after), (all, String::new()));
+}
+
+#[test]
 fn unsound_bundles_are_refused_and_the_fee_is_taken() {
     let mut chain = Chain::new();
     let mut alice = alice();

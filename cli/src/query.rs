@@ -53,6 +53,12 @@ enum Question {
         #[arg(value_name = "BUNDLE")]
         bundle: String,
     },
+    /// All installed bundles.
+    #[command(after_help = "Example: capstan query bundles --limit 10")]
+    Bundles {
+        #[command(flatten)]
+        page: Page,
+    },
     /// An upload under way: which pieces are missing.
     #[command(after_help = "Example: capstan query upload 3f…")]
     Upload {
@@ -184,6 +190,9 @@ impl Query {
                 let answer = asker.ask(&format!("bundles/{}", bundle_id(&bundle)?))?;
                 output.whole_record(&answer);
                 Ok(())
+            }
+            Question::Bundles { page } => {
+                asker.list(&page.of("bundles"), "bundles", &["bundleId", "kind", "size", "sha256"])
             }
             Question::Upload { id } => asker.record(&format!("uploads/{id}")),
             Question::Vats { page } => asker.list(

@@ -168,6 +168,24 @@ impl Client {
         self.query("Bundle", &proto::QueryBundleRequest { bundle_id: bundle_id.to_owned() })
     }
 
+    /// All installed bundles, in the order of their ids.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn bundles(&self) -> Result<Vec<proto::QueryBundleResponse>, ClientError> {
+        let mut bundles = Vec::new();
+        let mut after = String::new();
+        loop {
+            let answer: proto::QueryBundlesResponse =
+                self.query("Bundles", &proto::QueryBundlesRequest { after, limit: 0 })?;
+            bundles.extend(answer.bundles);
+            after = answer.next;
+            if after.is_empty() {
+                return Ok(bundles);
+            }
+        }
+    }
+
     /// All vats, in the order of their numbers.
     ///
     /// # Errors

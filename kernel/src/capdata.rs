@@ -89,12 +89,13 @@ impl Builder {
                 _ => value.clone(),
             },
             Json::Scalar(_) => value.clone(),
-            Json::Array(items) => {
-                Json::Array(items.iter().map(|item| self.splice(item, from)).collect::<Option<_>>()?)
-            }
+            Json::Array(items) => Json::Array(
+                items.iter().map(|item| self.splice(item, from)).collect::<Option<_>>()?,
+            ),
             Json::Object(fields) => {
                 let is_error = fields.iter().any(|(key, _)| key == "#error");
-                let kept = fields.iter().filter(|(key, _)| !is_error || key == "#error" || key == "name");
+                let kept =
+                    fields.iter().filter(|(key, _)| !is_error || key == "#error" || key == "name");
                 let splice_field =
                     |(key, value): &(String, Json)| Some((key.clone(), self.splice(value, from)?));
                 Json::Object(kept.map(splice_field).collect::<Option<_>>()?)
@@ -163,7 +164,9 @@ pub(crate) fn single_slot(data: &KernelData) -> Option<KRef> {
 pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
     match body.strip_prefix('#') {
         Some(smallcaps) => match Json::parse(smallcaps)? {
-            Json::Text(text) if matches!(text.as_bytes().first(), Some(b'$' | b'&')) => slot_index(&text),
+            Json::Text(text) if matches!(text.as_bytes().first(), Some(b'$' | b'&')) => {
+                slot_index(&text)
+            }
             _ => None,
         },
         None => {
@@ -172,6 +175,16 @@ pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
             is_slot.then(|| old.get("index")?.as_u64()?.try_into().ok()).flatten()
         }
     }
+}
+
+/// What a body says to people: an error's message or a string, else the body itself.
+pub(crate) fn message(body: &str) -> String {
+    let value = body.strip_prefix('#').and_then(Json::parse);
+    let text = value.and_then(|value| match value.field("#error") {
+        Some(message) => message.as_text(),
+        None => value.as_text(),
+    });
+    text.unwrap_or_else(|| body.to_owned())
 }
 
 /// The method's name for the error that SwingSet makes of a call on data.
@@ -427,7 +440,10 @@ mod tests {
 
     #[test]
     fn kernel_errors_have_swingsets_form() {
-        assert_eq!(error("vat terminated").body, r##"#{"#error":"vat terminated","name":"Error"}"##);
+        assert_eq!(
+            error("vat terminated").body,
+            r##"#{"#error":"vat terminated","name":"Error"}"##
+        );
         assert_eq!(
             disconnection("vat upgraded", 0).body,
             r##"#{"incarnationNumber":0,"name":"vatUpgraded","upgradeMessage":"vat upgraded"}"##
@@ -453,7 +469,10 @@ mod tests {
 
     #[test]
     fn errors_lose_their_ids() {
-        let whole = data(r##"#{"#error":"enough","errorId":"error:liveSlots:v2#70001","name":"Error"}"##, &[]);
+        let whole = data(
+            r##"#{"#error":"enough","errorId":"error:liveSlots:v2#70001","name":"Error"}"##,
+            &[],
+        );
         let parsed = Parsed::new(&whole).unwrap();
         assert_eq!(
             parsed.reserialize(&parsed.value).unwrap().body,
@@ -466,8 +485,13 @@ mod tests {
         let slots = [KRef::Object(20), KRef::Promise(40)];
         assert_eq!(single_slot(&data(r##"#"$0.Alleged: x""##, &slots)), Some(KRef::Object(20)));
         assert_eq!(single_slot(&data(r##"#"&1""##, &slots)), Some(KRef::Promise(40)));
-        assert_eq!(single_slot(&data(r#"{"@qclass":"slot","index":0}"#, &slots)), Some(KRef::Object(20)));
-        for body in [r##"#["$0"]"##, r##"#"!$0""##, r##"#"$7""##, "#12", "#", "", "#\"$00\"", "#\"$0\"x"] {
+        assert_eq!(
+            single_slot(&data(r#"{"@qclass":"slot","index":0}"#, &slots)),
+            Some(KRef::Object(20))
+        );
+        for body in
+            [r##"#["$0"]"##, r##"#"!$0""##, r##"#"$7""##, "#12", "#", "", "#\"$00\"", "#\"$0\"x"]
+        {
             assert_eq!(single_slot(&data(body, &slots)), None, "{body}");
         }
     }
@@ -485,7 +509,9 @@ mod tests {
         let seed = 0x5eed_cafe_u64;
         let mut dice = seed;
         let mut roll = |sides: usize| {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (dice >> 33) as usize % sides
         };
         let good: &[&str] = &[

@@ -44,7 +44,12 @@ impl State<'_> {
     }
 
     /// The kernel's reference for one of the endpoint's.
-    pub(crate) fn to_kernel(&mut self, endpoint: Endpoint, vref: &str, usage: Use) -> Translated<KRef> {
+    pub(crate) fn to_kernel(
+        &mut self,
+        endpoint: Endpoint,
+        vref: &str,
+        usage: Use,
+    ) -> Translated<KRef> {
         let Some(parts) = parse_ref(endpoint, vref) else {
             return vat_fatal(format!("invalid reference {vref:?}"));
         };
@@ -102,7 +107,9 @@ impl State<'_> {
         parts: RefParts,
     ) -> Translated<()> {
         let Some(mut entry) = self.clist_entry(endpoint, kref)? else {
-            return Err(Refusal::Panic(inconsistent(format!("{endpoint} lacks an entry for {kref}"))));
+            return Err(Refusal::Panic(inconsistent(format!(
+                "{endpoint} lacks an entry for {kref}"
+            ))));
         };
         if entry.reachable {
             return Ok(());
@@ -124,7 +131,9 @@ impl State<'_> {
             None => self.add_import(endpoint, kref)?,
         };
         if is_export(&entry.vref) {
-            return Err(inconsistent(format!("kernel sent unreachable export {kref} to {endpoint}")));
+            return Err(inconsistent(format!(
+                "kernel sent unreachable export {kref} to {endpoint}"
+            )));
         }
         entry.reachable = true;
         if let KRef::Object(_) = kref {

@@ -85,11 +85,19 @@ impl<H: VatHost> Kernel<H> {
 
     /// Writes the state of a new kernel: static vats to be started, devices, the bootstrap message.
     /// Returns the promise for what bootstrap answers.
-    pub fn initialize(&mut self, over: &mut dyn Overlay, config: &KernelConfig) -> Result<Option<KRef>> {
+    pub fn initialize(
+        &mut self,
+        over: &mut dyn Overlay,
+        config: &KernelConfig,
+    ) -> Result<Option<KRef>> {
         let engine = self.host.engine();
         over.push();
         let outcome = crate::genesis::initialize(over, config, engine);
-        if outcome.is_ok() { over.merge() } else { over.rollback() }
+        if outcome.is_ok() {
+            over.merge()
+        } else {
+            over.rollback()
+        }
         outcome
     }
 
@@ -128,7 +136,12 @@ impl<H: VatHost> Kernel<H> {
 
     /// Installs a bundle whose bytes were verified, and tells the vatAdmin vat. False if it was
     /// there already.
-    pub fn install_bundle(&mut self, over: &mut dyn Overlay, id: &str, bytes: Vec<u8>) -> Result<bool> {
+    pub fn install_bundle(
+        &mut self,
+        over: &mut dyn Overlay,
+        id: &str,
+        bytes: Vec<u8>,
+    ) -> Result<bool> {
         let key = keys::bundle(id);
         if over.get(&key)?.is_some() {
             return Ok(false);
@@ -209,7 +222,12 @@ impl<H: VatHost> Kernel<H> {
     }
 
     /// Ends a vat from outside. `reason` must be smallcaps without slots.
-    pub fn terminate_vat(&mut self, over: &mut dyn Overlay, vat: VatId, reason: &KernelData) -> Result<()> {
+    pub fn terminate_vat(
+        &mut self,
+        over: &mut dyn Overlay,
+        vat: VatId,
+        reason: &KernelData,
+    ) -> Result<()> {
         self.between_cranks(over, |state| state.terminate(vat, true, reason))
     }
 
@@ -421,7 +439,10 @@ impl<H: VatHost> Kernel<H> {
 
 /// Takes the next thing to do: accepted events first, then cleanup of dead vats if the policy
 /// allows it, garbage collection, reaping, and the run queue.
-fn select(state: &mut State<'_>, policy: &mut dyn RunPolicy) -> Result<Option<(CrankType, RunQueueEvent)>> {
+fn select(
+    state: &mut State<'_>,
+    policy: &mut dyn RunPolicy,
+) -> Result<Option<(CrankType, RunQueueEvent)>> {
     if let Some(event) = state.next_accepted()? {
         return Ok(Some((CrankType::Routing, event)));
     }
@@ -464,7 +485,8 @@ fn deliver_event<H: VatHost>(
             }
         }
     }
-    let CrankResults { delivered, computrons, meter, dirt, terminate, tell_vat_admin, .. } = results;
+    let CrankResults { delivered, computrons, meter, dirt, terminate, tell_vat_admin, .. } =
+        results;
     if let Some(vat) = delivered
         && state.find_vat(vat)?.is_some()
     {

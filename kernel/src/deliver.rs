@@ -300,7 +300,8 @@ impl<H: VatHost> Crank<'_, '_, H> {
             _ => None,
         };
         let delivered = Some(vat);
-        let results = CrankResults { abort, delivered, computrons, meter, dirt, ..Default::default() };
+        let results =
+            CrankResults { abort, delivered, computrons, meter, dirt, ..Default::default() };
         Ok(CrankResults { terminate, ..results })
     }
 }

@@ -145,7 +145,9 @@ impl State<'_> {
                 let id = self.install_inline(elements.first())?;
                 self.create_by_id(&id, elements.get(1), &parsed)
             }
-            "createByBundleID" => self.create_by_id(&text(0, "bundleID")?, elements.get(1), &parsed),
+            "createByBundleID" => {
+                self.create_by_id(&text(0, "bundleID")?, elements.get(1), &parsed)
+            }
             "upgradeVat" => {
                 arity(4)?;
                 let (vat, bundle_id) = (text(0, "vatID")?, text(1, "bundleID")?);
@@ -261,7 +263,9 @@ impl State<'_> {
         if self.over.get(&keys::bundle(bundle_id))?.is_none() {
             return thrown(format!("bundle {bundle_id} is not installed"));
         }
-        let Some(record @ Json::Object(_)) = options else { return thrown("options must be a record") };
+        let Some(record @ Json::Object(_)) = options else {
+            return thrown("options must be a record");
+        };
         let undefined = Json::undefined();
         let parameters = record.field("vatParameters").unwrap_or(&undefined);
         let Some(parameters) = args.reserialize(parameters) else {
@@ -416,7 +420,9 @@ fn options_json(value: &Json) -> std::result::Result<String, Oops> {
             },
             _ => None,
         };
-        let Some(plain) = plain else { return thrown(format!("option {name} has an unusable value")) };
+        let Some(plain) = plain else {
+            return thrown(format!("option {name} has an unusable value"));
+        };
         options.insert(name.clone(), plain);
     }
     Ok(serde_json::Value::Object(options).to_string())

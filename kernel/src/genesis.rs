@@ -150,7 +150,12 @@ fn vat_order(config: &KernelConfig) -> Vec<&str> {
     order
 }
 
-fn add_static_vat(state: &mut State<'_>, name: &str, setup: &StaticVat, engine: Hash) -> Result<()> {
+fn add_static_vat(
+    state: &mut State<'_>,
+    name: &str,
+    setup: &StaticVat,
+    engine: Hash,
+) -> Result<()> {
     if state.over.get(&keys::bundle(&setup.bundle_id))?.is_none() {
         return Err(inconsistent(format!("vat {name}: bundle {} is not given", setup.bundle_id)));
     }

@@ -15,7 +15,11 @@ pub struct Meter {
 }
 
 impl State<'_> {
-    pub(crate) fn add_meter(&mut self, remaining: Option<u128>, threshold: u128) -> Result<MeterId> {
+    pub(crate) fn add_meter(
+        &mut self,
+        remaining: Option<u128>,
+        threshold: u128,
+    ) -> Result<MeterId> {
         let id = MeterId(self.globals().next_meter);
         self.globals_mut().next_meter += 1;
         self.put(&keys::meter(id), &Meter { remaining, threshold })?;
@@ -27,7 +31,11 @@ impl State<'_> {
     }
 
     /// Changes a meter; false if there is no such meter.
-    pub(crate) fn update_meter(&mut self, id: MeterId, change: impl FnOnce(&mut Meter)) -> Result<bool> {
+    pub(crate) fn update_meter(
+        &mut self,
+        id: MeterId,
+        change: impl FnOnce(&mut Meter),
+    ) -> Result<bool> {
         let Some(mut meter) = self.meter(id)? else { return Ok(false) };
         change(&mut meter);
         self.put(&keys::meter(id), &meter)?;

@@ -124,7 +124,8 @@ impl State<'_> {
         let Some(mut object) = self.object(kref)? else { return Ok(()) };
         let below = || inconsistent(format!("{kref} has fewer references than zero"));
         object.reachable = object.reachable.checked_add_signed(reach).ok_or_else(below)?;
-        object.recognizable = object.recognizable.checked_add_signed(recognize).ok_or_else(below)?;
+        object.recognizable =
+            object.recognizable.checked_add_signed(recognize).ok_or_else(below)?;
         if object.reachable > object.recognizable {
             return Err(inconsistent(format!("{kref} is reachable by more than recognize it")));
         }

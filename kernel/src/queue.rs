@@ -96,9 +96,7 @@ pub enum RunQueueEvent {
 }
 
 /// The deliveries of garbage collection.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum GcKind {
     /// `dropExports`.
     DropExports,

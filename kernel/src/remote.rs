@@ -95,7 +95,11 @@ impl State<'_> {
         self.need(&keys::remote(id))
     }
 
-    pub(crate) fn update_remote(&mut self, id: RemoteId, change: impl FnOnce(&mut Remote)) -> Result<()> {
+    pub(crate) fn update_remote(
+        &mut self,
+        id: RemoteId,
+        change: impl FnOnce(&mut Remote),
+    ) -> Result<()> {
         let mut remote = self.remote(id)?;
         change(&mut remote);
         self.put(&keys::remote(id), &remote)
@@ -246,7 +250,8 @@ impl State<'_> {
             }
         }
         self.put(&keys::outbox(remote, number), &delivery)?;
-        let next = number.checked_add(1).ok_or_else(|| inconsistent("outbox numbers are used up"))?;
+        let next =
+            number.checked_add(1).ok_or_else(|| inconsistent("outbox numbers are used up"))?;
         self.update_remote(remote, |remote| remote.next_outbox = next)
     }
 

@@ -214,8 +214,9 @@ pub(crate) fn encode<T: BorshSerialize>(value: &T) -> Result<Vec<u8>> {
 }
 
 pub(crate) fn read_globals(from: &(impl Read + ?Sized)) -> Result<Globals> {
-    let globals: Globals = get_record(from, keys::GLOBALS)?
-        .ok_or_else(|| inconsistent("there is no kernel in this state: it was never initialized"))?;
+    let globals: Globals = get_record(from, keys::GLOBALS)?.ok_or_else(|| {
+        inconsistent("there is no kernel in this state: it was never initialized")
+    })?;
     if globals.schema != SCHEMA_VERSION {
         return Err(inconsistent(format!(
             "the state has kernel schema {}, this kernel knows {SCHEMA_VERSION}",

@@ -5,9 +5,9 @@ use capstan_kernel_ports::{VatId, host::Syscalls};
 
 use crate::{
     capdata::{self, KernelData, Parsed},
+    clist::Use,
     error::{KernelPanic, Refusal, Translated, vat_fatal},
     ids::{Endpoint, KRef, Kind, parse_vref},
-    clist::Use,
     keys,
     slog::Event,
     state::State,
@@ -63,7 +63,12 @@ impl Syscalls for VatSyscalls<'_, '_> {
             }
         };
         let refusal = refusal.as_deref();
-        self.state.log(Event::Syscall { vat: self.vat, syscall: &syscall, result: &result, refusal });
+        self.state.log(Event::Syscall {
+            vat: self.vat,
+            syscall: &syscall,
+            result: &result,
+            refusal,
+        });
         self.record.push((syscall, result.clone()));
         Some(result)
     }
@@ -92,7 +97,9 @@ impl VatSyscalls<'_, '_> {
         self.state.stats.syscalls += 1;
         match syscall {
             Syscall::Send { target, message } => self.send(target, message)?,
-            Syscall::CallNow { target, method, args } => return self.call_now(target, method, args),
+            Syscall::CallNow { target, method, args } => {
+                return self.call_now(target, method, args);
+            }
             Syscall::Subscribe { promise } => self.subscribe(promise)?,
             Syscall::Resolve { resolutions } => self.resolve(resolutions)?,
             Syscall::Exit { is_failure, info } => self.exit(*is_failure, info)?,
@@ -147,7 +154,12 @@ impl VatSyscalls<'_, '_> {
         Ok(())
     }
 
-    fn call_now(&mut self, target: &str, method: &str, args: &CapData) -> Translated<SyscallResult> {
+    fn call_now(
+        &mut self,
+        target: &str,
+        method: &str,
+        args: &CapData,
+    ) -> Translated<SyscallResult> {
         check_size(args)?;
         let me = self.me();
         let node = self.state.to_kernel(me, target, Use::Mention)?;

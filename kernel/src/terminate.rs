@@ -80,7 +80,9 @@ impl State<'_> {
     /// Sends a message of the kernel's own to the vatAdmin vat, if there is one.
     pub(crate) fn tell_vat_admin(&mut self, methargs: KernelData) -> Result<()> {
         match self.globals().vat_admin_root {
-            Some(root) => self.send_from_kernel(root, methargs, ResultPolicy::LogFailure).map(|_| ()),
+            Some(root) => {
+                self.send_from_kernel(root, methargs, ResultPolicy::LogFailure).map(|_| ())
+            }
             None => Ok(()),
         }
     }
@@ -174,7 +176,8 @@ impl State<'_> {
         }
         // Device nodes hold no counts: their entries go with the keys.
         let clist = self.delete_device_entries(endpoint, budget.kv)?;
-        work.kv = clist + self.delete_keys(&keys::vatstore(endpoint, ""), budget.kv.max(1) - clist)?;
+        work.kv =
+            clist + self.delete_keys(&keys::vatstore(endpoint, ""), budget.kv.max(1) - clist)?;
         if work.kv >= budget.kv.max(1) {
             return Ok(false);
         }

@@ -137,13 +137,17 @@ fn failure(
 /// `vatUpgradeCallback(upgradeID, success, error, incarnationNumber)`.
 fn callback(upgrade: u64, outcome: std::result::Result<u64, ()>) -> KernelData {
     let mut builder = Builder::default();
-    let mut args = vec![builder.text(&format!("up{upgrade}")), Json::Scalar(outcome.is_ok().to_string())];
+    let mut args =
+        vec![builder.text(&format!("up{upgrade}")), Json::Scalar(outcome.is_ok().to_string())];
     match outcome {
         Ok(incarnation) => args.extend([Json::undefined(), Json::Scalar(incarnation.to_string())]),
         Err(()) => {
             let message = builder.text("vat-upgrade failure");
             let name = builder.text("Error");
-            args.push(Json::Object(vec![("#error".to_owned(), message), ("name".to_owned(), name)]));
+            args.push(Json::Object(vec![
+                ("#error".to_owned(), message),
+                ("name".to_owned(), name),
+            ]));
         }
     }
     capdata::methargs(builder, "vatUpgradeCallback", args)

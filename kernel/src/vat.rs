@@ -5,7 +5,7 @@ use capstan_kernel_ports::{Computrons, Hash, VatId};
 use serde_json::{Value, json};
 
 use crate::{
-    capdata::KernelData,
+    capdata::{self, KernelData},
     clist::ImportIds,
     error::{Result, inconsistent},
     ids::{DeviceId, Endpoint, MeterId},
@@ -179,6 +179,23 @@ pub struct Ending {
     pub crank: u64,
 }
 
+impl Ending {
+    /// What the vat ended with, for people: an error's message or a string, else the body.
+    pub fn reason(&self) -> String {
+        capdata::message(&self.info)
+    }
+}
+
+impl VatStatus {
+    /// How the vat ended, if it did.
+    pub fn ending(&self) -> Option<&Ending> {
+        match self {
+            Self::Running => None,
+            Self::Terminated(ending) | Self::Cleaned(ending) => Some(ending),
+        }
+    }
+}
+
 /// Counters since the last bringOutYourDead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Dirt {
@@ -218,7 +235,11 @@ impl State<'_> {
         self.find_vat(vat)?.ok_or_else(|| inconsistent(format!("{vat} does not exist")))
     }
 
-    pub(crate) fn update_vat(&mut self, vat: VatId, change: impl FnOnce(&mut VatState)) -> Result<()> {
+    pub(crate) fn update_vat(
+        &mut self,
+        vat: VatId,
+        change: impl FnOnce(&mut VatState),
+    ) -> Result<()> {
         let mut state = self.vat(vat)?;
         change(&mut state);
         self.put(&keys::vat_state(vat), &state)
@@ -308,7 +329,11 @@ impl State<'_> {
     }
 
     /// Notes a delivery that was made, aborted or not.
-    pub(crate) fn note_spending(&mut self, vat: VatId, computrons: Option<Computrons>) -> Result<()> {
+    pub(crate) fn note_spending(
+        &mut self,
+        vat: VatId,
+        computrons: Option<Computrons>,
+    ) -> Result<()> {
         let crank = self.globals().crank;
         self.update_vat(vat, |state| {
             state.deliveries += 1;

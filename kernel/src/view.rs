@@ -194,7 +194,11 @@ pub fn holdings(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Hold
 }
 
 /// The kernel's reference for an endpoint's.
-pub fn kref_of(state: &(impl Read + ?Sized), endpoint: Endpoint, vref: &str) -> Result<Option<KRef>> {
+pub fn kref_of(
+    state: &(impl Read + ?Sized),
+    endpoint: Endpoint,
+    vref: &str,
+) -> Result<Option<KRef>> {
     get_record(state, &keys::clist_reverse(endpoint, vref))
 }
 
@@ -224,6 +228,19 @@ pub fn bundles(state: &(impl Read + ?Sized)) -> Result<Vec<String>> {
         String::from_utf8_lossy(&key[keys::BUNDLES.len()..]).into_owned()
     };
     Ok(state.scan(keys::BUNDLES)?.into_iter().map(id).collect())
+}
+
+/// The ids of up to `limit` installed bundles after that one, in order; all come after none.
+pub fn bundles_after(state: &(impl Read + ?Sized), id: &str, limit: usize) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    let mut after = keys::bundle(id);
+    while ids.len() < limit
+        && let Some((key, _)) = state.next_after(keys::BUNDLES, &after)?
+    {
+        ids.push(String::from_utf8_lossy(&key[keys::BUNDLES.len()..]).into_owned());
+        after = key;
+    }
+    Ok(ids)
 }
 
 /// A remote.
@@ -295,19 +312,24 @@ pub fn dump(state: &(impl Read + ?Sized)) -> Result<Value> {
         let (endpoint, kref) = parsed.ok_or_else(|| inconsistent(format!("odd key {text}")))?;
         kernel_table.push((kref, endpoint, decode::<ClistEntry>(&key, &value)?.vref));
     }
-    kernel_table.sort_by_key(|(kref, endpoint, _)| (natural(&kref.to_string()), natural(&endpoint.to_string())));
-    let rows = kernel_table.iter().map(|(kref, endpoint, vref)| {
-        json!([kref.to_string(), endpoint.to_string(), vref])
+    kernel_table.sort_by_key(|(kref, endpoint, _)| {
+        (natural(&kref.to_string()), natural(&endpoint.to_string()))
     });
+    let rows = kernel_table
+        .iter()
+        .map(|(kref, endpoint, vref)| json!([kref.to_string(), endpoint.to_string(), vref]));
     let events = |which| -> Result<Vec<Value>> {
         Ok(queue(state, which, u64::MAX)?.iter().map(event_to_json).collect())
     };
     let reap: Vec<VatId> = get_record(state, keys::REAP)?.unwrap_or_default();
     let mut tables = Vec::new();
     for vat in vats(state)? {
-        let record = vat_state(state, vat)?.ok_or_else(|| inconsistent(format!("{vat} is half there")))?;
+        let record =
+            vat_state(state, vat)?.ok_or_else(|| inconsistent(format!("{vat} is half there")))?;
         if !matches!(record.status, VatStatus::Cleaned(_)) {
-            tables.push(json!({"vatID": vat.to_string(), "transcriptEntries": record.span.entries()}));
+            tables.push(
+                json!({"vatID": vat.to_string(), "transcriptEntries": record.span.entries()}),
+            );
         }
     }
     Ok(json!({

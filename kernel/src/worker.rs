@@ -117,11 +117,9 @@ fn worker_source(state: &State<'_>, config: &VatConfig) -> Result<WorkerSource> 
     let bytes = state.over.blob(&hash)?.ok_or_else(missing)?;
     Ok(match id.starts_with("w1-") {
         true => WorkerSource::Wasm { module: bytes },
-        false => WorkerSource::JavaScript {
-            engine: config.engine,
-            bundle_id: id.clone(),
-            zip: bytes,
-        },
+        false => {
+            WorkerSource::JavaScript { engine: config.engine, bundle_id: id.clone(), zip: bytes }
+        }
     })
 }
 

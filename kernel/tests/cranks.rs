@@ -62,7 +62,10 @@ fn illegal_syscalls_kill_the_vat_and_nothing_else() {
         ("an unknown import", vec![send_with_result("o-999", "p+5")]),
         ("a malformed reference", vec![send_with_result("o+00", "p+5")]),
         ("an exported device node", vec![send_with_result("d+3", "p+5")]),
-        ("a result used twice", vec![send_with_result("o+0", "p+5"), send_with_result("o+0", "p+5")]),
+        (
+            "a result used twice",
+            vec![send_with_result("o+0", "p+5"), send_with_result("o+0", "p+5")],
+        ),
         (
             "a promise that it does not decide",
             vec![
@@ -80,16 +83,29 @@ fn illegal_syscalls_kill_the_vat_and_nothing_else() {
             "a promise settled to a promise",
             vec![Syscall::Resolve { resolutions: vec![resolution("p+6", "#\"&0\"", &["p+7"])] }],
         ),
-        ("an object settled", vec![Syscall::Resolve { resolutions: vec![resolution("o+0", "#1", &[])] }]),
+        (
+            "an object settled",
+            vec![Syscall::Resolve { resolutions: vec![resolution("o+0", "#1", &[])] }],
+        ),
         ("a subscription to an object", vec![Syscall::Subscribe { promise: root() }]),
         (
             "a call to an object as if it were a device",
-            vec![Syscall::CallNow { target: root(), method: "m".to_owned(), args: data("#[]", &[]) }],
+            vec![Syscall::CallNow {
+                target: root(),
+                method: "m".to_owned(),
+                args: data("#[]", &[]),
+            }],
         ),
         ("an export dropped as an import", vec![Syscall::DropImports { refs: vec![root()] }]),
         ("a reachable export retired", vec![Syscall::RetireExports { refs: vec![root()] }]),
-        ("an export that is not there abandoned", vec![Syscall::AbandonExports { refs: vec!["o+9".to_owned()] }]),
-        ("unreadable exit data", vec![Syscall::Exit { is_failure: false, info: data("nonsense", &[]) }]),
+        (
+            "an export that is not there abandoned",
+            vec![Syscall::AbandonExports { refs: vec!["o+9".to_owned()] }],
+        ),
+        (
+            "unreadable exit data",
+            vec![Syscall::Exit { is_failure: false, info: data("nonsense", &[]) }],
+        ),
         ("a key that is too long", vec![Syscall::VatstoreGet { key: "k".repeat(70_000) }]),
         (
             "too many slots",

@@ -370,7 +370,10 @@ impl Model {
             let kref = row[0].as_str().unwrap();
             let kept = (row[2].as_u64().unwrap(), row[3].as_u64().unwrap());
             assert_eq!(Some(&kept), self.objects.get(kref), "counts of {kref} {context}");
-            assert!(!(row[1].is_null() && kept.1 == 0), "orphan {kref} was not collected {context}");
+            assert!(
+                !(row[1].is_null() && kept.1 == 0),
+                "orphan {kref} was not collected {context}"
+            );
         }
         for row in dump["promises"].as_array().unwrap() {
             let kref = row["id"].as_str().unwrap();
@@ -414,7 +417,10 @@ fn counts_are_what_is_held_after_every_crank() {
     for seed in 1..=60 {
         cranks += soak(seed, 400, None, true).1;
     }
-    assert!(cranks > 2_000, "only {cranks} cranks were made: the vats died too early to tell anything");
+    assert!(
+        cranks > 2_000,
+        "only {cranks} cranks were made: the vats died too early to tell anything"
+    );
 }
 
 #[test]

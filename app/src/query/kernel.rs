@@ -18,6 +18,27 @@ use super::{
 use crate::proto;
 
 pub(super) fn bundle(state: &Snapshot, form: Form, id: &BundleId) -> Result<Reply, QueryError> {
+    Reply::new(form, &describe_bundle(state, id)?)
+}
+
+pub(super) fn bundles(state: &Snapshot, form: Form, page: &Page) -> Result<Reply, QueryError> {
+    let size = page_size(page.limit);
+    let mut ids = view::bundles_after(state, &page.after, size + 1)?;
+    let more = ids.len() > size;
+    ids.truncate(size);
+    let next = ids.last().filter(|_| more).cloned().unwrap_or_default();
+    let parse = |id: String| {
+        id.parse().map_err(|e| QueryError::Node(format!("an installed bundle's id: {e}")))
+    };
+    let describe = |id: String| describe_bundle(state, &parse(id)?);
+    let bundles = ids.into_iter().map(describe).collect::<Result<_, _>>()?;
+    Reply::new(form, &proto::QueryBundlesResponse { bundles, next })
+}
+
+fn describe_bundle(
+    state: &Snapshot,
+    id: &BundleId,
+) -> Result<proto::QueryBundleResponse, QueryError> {
     let none = || QueryError::not_found("bundle", id);
     let hash = view::bundle(state, id.as_str())?.ok_or_else(none)?;
     let bytes = state.blob(&hash)?.ok_or_else(none)?;
@@ -25,13 +46,12 @@ pub(super) fn bundle(state: &Snapshot, form: Form, id: &BundleId) -> Result<Repl
         BundleKind::EndoZip => "endo-zip",
         BundleKind::Wasm => "wasm",
     };
-    let answer = proto::QueryBundleResponse {
+    Ok(proto::QueryBundleResponse {
         bundle_id: id.to_string(),
         kind: kind.to_owned(),
         size: bytes.len() as u64,
         sha256: hash.to_string(),
-    };
-    Reply::new(form, &answer)
+    })
 }
 
 pub(super) fn stats(state: &Snapshot, form: Form) -> Result<Reply, QueryError> {

@@ -16,6 +16,7 @@
 //! | `uploads/UPLOAD_ID` | `Upload` |
 //! | `txs/TX_HASH/INDEX` | `MessageResult` |
 //! | `bundles/BUNDLE_ID` | `Bundle` |
+//! | `bundles` (`after`, `limit`) | `Bundles` |
 //! | `vats` (`after`, `limit`) | `Vats` |
 //! | `vats/VAT` | `Vat` |
 //! | `vats/VAT/stats` | `VatStats` |
@@ -91,6 +92,7 @@ fn ask(state: &Snapshot, question: &Question, form: Form) -> Result<Reply, Query
         Question::Upload(id) => accounts::upload(state, form, id),
         Question::MessageResult { tx, index } => accounts::message_result(state, form, tx, *index),
         Question::Bundle(id) => kernel::bundle(state, form, id),
+        Question::Bundles(page) => kernel::bundles(state, form, page),
         Question::Vats(page) => vats::list(state, form, page),
         Question::Vat(vat) => vats::vat(state, form, *vat),
         Question::VatStats(vat) => vats::stats(state, form, *vat),

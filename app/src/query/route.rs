@@ -31,6 +31,7 @@ pub(super) enum Question {
     Upload(UploadId),
     MessageResult { tx: TxHash, index: u32 },
     Bundle(BundleId),
+    Bundles(Page),
     Vats(Page),
     Vat(VatId),
     VatStats(VatId),
@@ -89,6 +90,10 @@ fn protobuf(path: &str, method: &str, data: &[u8]) -> Parsed {
             Question::MessageResult { tx: read(&request.tx_hash)?, index: request.index }
         }
         "Bundle" => Question::Bundle(read(&decode::<proto::QueryBundleRequest>(data)?.bundle_id)?),
+        "Bundles" => {
+            let request: proto::QueryBundlesRequest = decode(data)?;
+            Question::Bundles(Page { after: request.after, limit: request.limit })
+        }
         "Vats" => {
             let request: proto::QueryVatsRequest = decode(data)?;
             Question::Vats(Page { after: request.after, limit: request.limit })
@@ -141,6 +146,7 @@ fn plain(path: &str, words: &[&str], options: &mut Options) -> Parsed {
         ["uploads", id] => Question::Upload(read(id)?),
         ["txs", hash, index] => Question::MessageResult { tx: read(hash)?, index: number(index)? },
         ["bundles", id] => Question::Bundle(read(id)?),
+        ["bundles"] => Question::Bundles(options.page()?),
         ["vats"] => Question::Vats(options.page()?),
         ["vats", vat] => Question::Vat(read(vat)?),
         ["vats", vat, "stats"] => Question::VatStats(read(vat)?),
@@ -285,6 +291,8 @@ mod tests {
         let expected = Question::Vats(Page { after: "v3".into(), limit: 7 });
         assert_eq!(parse("vats?after=v3&limit=7", &[]).unwrap().1, expected);
         assert_eq!(parse("vats", br#"{"after":"v3","limit":7}"#).unwrap().1, expected);
+        let bundles = parse("bundles?after=b1-00&limit=1", &[]).unwrap().1;
+        assert_eq!(bundles, Question::Bundles(Page { after: "b1-00".into(), limit: 1 }));
     }
 
     #[test]

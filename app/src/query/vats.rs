@@ -88,6 +88,12 @@ fn describe(state: &Snapshot, vat: VatId) -> Result<proto::QueryVatResponse, Que
         critical: config.critical,
         dynamic: !config.is_static,
         meter_id: config.meter.map(|meter| meter.to_string()).unwrap_or_default(),
+        ending: record.status.ending().map(|ending| proto::VatEnding {
+            failure: ending.failure,
+            info: ending.info.clone(),
+            reason: ending.reason(),
+            crank: ending.crank,
+        }),
     })
 }
 

@@ -39,8 +39,17 @@ impl Caller<'_> {
     }
 
     /// Sends a message.
-    pub(crate) fn send(&mut self, target: &str, method: &str, slots: &[&str], result: Option<&str>) {
-        let _ = self.call(Syscall::Send { target: target.to_owned(), message: message(method, slots, result) });
+    pub(crate) fn send(
+        &mut self,
+        target: &str,
+        method: &str,
+        slots: &[&str],
+        result: Option<&str>,
+    ) {
+        let _ = self.call(Syscall::Send {
+            target: target.to_owned(),
+            message: message(method, slots, result),
+        });
     }
 }
 
@@ -159,7 +168,10 @@ pub(crate) fn config(bootstrap: &str, names: &[&str]) -> KernelConfig {
 }
 
 /// An initialized kernel and its state.
-pub(crate) fn kernel(config: &KernelConfig, factory: Factory) -> (Kernel<ClosureHost>, MemoryState) {
+pub(crate) fn kernel(
+    config: &KernelConfig,
+    factory: Factory,
+) -> (Kernel<ClosureHost>, MemoryState) {
     let mut kernel = Kernel::new(ClosureHost::new(factory), NodeOptions::default());
     let mut state = MemoryState::default();
     kernel.initialize(&mut state, config).unwrap();

@@ -6,44 +6,15 @@ mod common;
 
 use capstan_abi::{Delivery, DeliveryResult, Syscall};
 use capstan_kernel_ports::{
-    Computrons, Hash, VatId,
+    Computrons, Hash,
     host::{Delivered, VatHost, WorkerOptions, WorkerSource},
 };
 use capstan_vat_host::{Compiler, Image, WasmHost, cost};
 use common::{
     BOTH, V1,
-    javascript::{Bundle, Kernel, host, send, start_vat},
+    javascript::{Bundle, COUNTER, Kernel, LIMIT, host, send, start_vat, started},
     native_stack_high_water,
 };
-
-const LIMIT: Computrons = Computrons(100_000_000);
-
-const COUNTER: &str = r#"
-import { Far } from '@endo/far';
-export const buildRootObject = (vatPowers, params, baggage) => {
-  let count = 0;
-  const held = [];
-  return Far('root', {
-    increment: () => (count += 1),
-    make: name => Far(name, { name: () => name }),
-    hold: n => {
-      for (let i = 0; i < n; i += 1) held.push({ i, text: `item ${i}` });
-      return held.length;
-    },
-    floats: x => [x / 3, Math.sqrt(x), Math.sin(x), x ** 0.1, Math.hypot(x, 1), 0 / 0].join(' '),
-    regexp: text => text.replace(/(\w)(\w*)/g, (_, a, b) => a.toUpperCase() + b),
-    log: (...args) => vatPowers.testLog(...args),
-    fail: () => { throw Error('no'); },
-  });
-};
-"#;
-
-/// Starts a vat with a bundle and lets it build its root.
-fn started(host: &mut WasmHost, vat: VatId, source: &WorkerSource, kernel: &mut Kernel) {
-    host.start(vat, source, &WorkerOptions::default()).unwrap().unwrap();
-    let delivered = host.deliver(vat, &start_vat(), LIMIT, kernel).unwrap();
-    assert_eq!(delivered.result, DeliveryResult::Ok);
-}
 
 #[test]
 fn a_vat_answers_messages() {
@@ -285,55 +256,4 @@ fn what_a_vat_exceeds_ends_it_the_same_under_both_compilers() {
         println!("{compiler:?}: {used} bytes of native stack, of {}", cost::NATIVE_STACK_BYTES);
         assert!(*used > 0 && used * 4 <= cost::NATIVE_STACK_BYTES, "{compiler:?} used {used}");
     }
-}
-
-/// Anonymous memory of this process in bytes: what no file and no other mapping shares.
-fn anonymous_memory() -> usize {
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
-    let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
-}
-
-#[test]
-fn a_vat_costs_only_the_pages_that_it_wrote_to() {
-    const VATS: u64 = 40;
-    let mut host = host(Compiler::Cranelift);
-    let source = Bundle::of(COUNTER).on(&host);
-    let mut kernel = Kernel::default();
-    started(&mut host, VatId(1_000), &source, &mut kernel);
-    let before = anonymous_memory();
-    for vat in 0..VATS {
-        host.start(VatId(vat), &source, &WorkerOptions::default()).unwrap().unwrap();
-    }
-    let with_bundle = anonymous_memory();
-    for vat in 0..VATS {
-        host.deliver(VatId(vat), &start_vat(), LIMIT, &mut kernel).unwrap();
-    }
-    let after_start = anonymous_memory();
-    for vat in 0..VATS {
-        host.deliver(VatId(vat), &send("increment", "[]", 60), LIMIT, &mut kernel).unwrap();
-        host.deliver(VatId(vat), &Delivery::BringOutYourDead, LIMIT, &mut kernel).unwrap();
-    }
-    let after_collection = anonymous_memory();
-    for round in 0..16 {
-        for vat in 0..VATS {
-            host.deliver(VatId(vat), &send("increment", "[]", 61 + round), LIMIT, &mut kernel)
-                .unwrap();
-            host.deliver(VatId(vat), &Delivery::BringOutYourDead, LIMIT, &mut kernel).unwrap();
-        }
-    }
-    let after_many = anonymous_memory();
-    let (_, image_bytes) = host.heap(VatId(1)).unwrap();
-    let each = |to: usize, from: usize| to.saturating_sub(from) / VATS as usize;
-    println!(
-        "of {image_bytes} bytes, a vat owns: with its bundle {}, started {}, after a collection {}, \
-         after sixteen more {}",
-        each(with_bundle, before),
-        each(after_start, before),
-        each(after_collection, before),
-        each(after_many, before),
-    );
-    // What a vat may cost above the pages that it shares.
-    assert!(each(after_start, before) <= 2 << 20);
-    assert!(each(after_collection, before) <= 2 << 20);
 }

@@ -9,9 +9,38 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use capstan_abi::{CapData, Delivery, Message, Syscall, SyscallData, SyscallResult};
-use capstan_kernel_ports::host::{Syscalls, VatHost, WorkerSource};
+use capstan_abi::{
+    CapData, Delivery, DeliveryResult, Message, Syscall, SyscallData, SyscallResult,
+};
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    host::{Syscalls, VatHost, WorkerOptions, WorkerSource},
+};
 use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, WasmHost};
+
+/// What a delivery may spend.
+pub(crate) const LIMIT: Computrons = Computrons(100_000_000);
+
+/// A vat that counts, holds things and does what the language offers.
+pub(crate) const COUNTER: &str = r#"
+import { Far } from '@endo/far';
+export const buildRootObject = (vatPowers, params, baggage) => {
+  let count = 0;
+  const held = [];
+  return Far('root', {
+    increment: () => (count += 1),
+    make: name => Far(name, { name: () => name }),
+    hold: n => {
+      for (let i = 0; i < n; i += 1) held.push({ i, text: `item ${i}` });
+      return held.length;
+    },
+    floats: x => [x / 3, Math.sqrt(x), Math.sin(x), x ** 0.1, Math.hypot(x, 1), 0 / 0].join(' '),
+    regexp: text => text.replace(/(\w)(\w*)/g, (_, a, b) => a.toUpperCase() + b),
+    log: (...args) => vatPowers.testLog(...args),
+    fail: () => { throw Error('no'); },
+  });
+};
+"#;
 
 /// The project's JavaScript engine.
 pub(crate) fn engine() -> JsEngine {
@@ -131,4 +160,11 @@ pub(crate) fn send(method: &str, args: &str, result: u64) -> Delivery {
             result: Some(format!("p-{result}")),
         },
     }
+}
+
+/// Starts a vat with a bundle and lets it build its root.
+pub(crate) fn started(host: &mut WasmHost, vat: VatId, source: &WorkerSource, kernel: &mut Kernel) {
+    host.start(vat, source, &WorkerOptions::default()).unwrap().unwrap();
+    let delivered = host.deliver(vat, &start_vat(), LIMIT, kernel).unwrap();
+    assert_eq!(delivered.result, DeliveryResult::Ok);
 }

@@ -1,0 +1,63 @@
+//! What a JavaScript vat costs in memory. A binary of its own: it measures its whole process.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use capstan_abi::Delivery;
+use capstan_kernel_ports::{
+    VatId,
+    host::{VatHost, WorkerOptions},
+};
+use capstan_vat_host::Compiler;
+use common::javascript::{Bundle, COUNTER, Kernel, LIMIT, host, send, start_vat, started};
+
+/// Anonymous memory of this process in bytes: what no file and no other mapping shares.
+fn anonymous_memory() -> usize {
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn a_vat_costs_only_the_pages_that_it_wrote_to() {
+    const VATS: u64 = 40;
+    let mut host = host(Compiler::Cranelift);
+    let source = Bundle::of(COUNTER).on(&host);
+    let mut kernel = Kernel::default();
+    started(&mut host, VatId(1_000), &source, &mut kernel);
+    let before = anonymous_memory();
+    for vat in 0..VATS {
+        host.start(VatId(vat), &source, &WorkerOptions::default()).unwrap().unwrap();
+    }
+    let with_bundle = anonymous_memory();
+    for vat in 0..VATS {
+        host.deliver(VatId(vat), &start_vat(), LIMIT, &mut kernel).unwrap();
+    }
+    let after_start = anonymous_memory();
+    for vat in 0..VATS {
+        host.deliver(VatId(vat), &send("increment", "[]", 60), LIMIT, &mut kernel).unwrap();
+        host.deliver(VatId(vat), &Delivery::BringOutYourDead, LIMIT, &mut kernel).unwrap();
+    }
+    let after_collection = anonymous_memory();
+    for round in 0..16 {
+        for vat in 0..VATS {
+            host.deliver(VatId(vat), &send("increment", "[]", 61 + round), LIMIT, &mut kernel)
+                .unwrap();
+            host.deliver(VatId(vat), &Delivery::BringOutYourDead, LIMIT, &mut kernel).unwrap();
+        }
+    }
+    let after_many = anonymous_memory();
+    let (_, image_bytes) = host.heap(VatId(1)).unwrap();
+    let each = |to: usize, from: usize| to.saturating_sub(from) / VATS as usize;
+    println!(
+        "of {image_bytes} bytes, a vat owns: with its bundle {}, started {}, after a collection {}, \
+         after sixteen more {}",
+        each(with_bundle, before),
+        each(after_start, before),
+        each(after_collection, before),
+        each(after_many, before),
+    );
+    // What a vat may cost above the pages that it shares.
+    assert!(each(after_start, before) <= 2 << 20);
+    assert!(each(after_collection, before) <= 2 << 20);
+}
