@@ -24,6 +24,7 @@ pub(crate) fn kernel_config(
         pin_bootstrap_root: false,
         provisioner: genesis.kernel.provisioner.clone(),
         vats: Default::default(),
+        devices: Default::default(),
         bundles: Default::default(),
         named_bundles: Default::default(),
         options: kernel_options(genesis),

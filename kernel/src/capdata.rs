@@ -147,6 +147,16 @@ impl Parsed {
         }
     }
 
+    /// The reference that `value` is, if it is one.
+    pub(crate) fn reference(&self, value: &Json) -> Option<KRef> {
+        match value {
+            Json::Text(raw) if matches!(raw.as_bytes().first(), Some(b'$' | b'&')) => {
+                self.slots.get(slot_index(raw)?).copied()
+            }
+            _ => None,
+        }
+    }
+
     /// `value` as capdata of its own.
     pub(crate) fn reserialize(&self, value: &Json) -> Option<KernelData> {
         let mut builder = Builder::default();
@@ -323,7 +333,7 @@ fn raw_escape(text: &str) -> String {
 }
 
 /// The string that a raw text stands for; none if it holds a lone surrogate.
-fn unescape(raw: &str) -> Option<String> {
+pub(crate) fn unescape(raw: &str) -> Option<String> {
     serde_json::from_str(&format!("\"{raw}\"")).ok()
 }
 

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     capdata::{self, Builder, Json, KernelData},
     deliver::{Crank, CrankResults},
+    device::Application,
     error::{KernelPanic, Result},
     genesis::KernelConfig,
     ids::{KRef, MeterId, RemoteId},
@@ -47,6 +48,7 @@ pub struct Kernel<H> {
     host: H,
     online: Online,
     slog: Option<Box<dyn Slog + Send>>,
+    application: Option<Box<dyn Application + Send>>,
     panic: Option<KernelPanic>,
 }
 
@@ -70,7 +72,13 @@ pub struct RunReport {
 impl<H: VatHost> Kernel<H> {
     /// A kernel over an empty host. Vats are brought back from the store when they are needed.
     pub fn new(host: H, options: NodeOptions) -> Self {
-        Self { host, online: Online::new(options.max_vats_online), slog: None, panic: None }
+        let online = Online::new(options.max_vats_online);
+        Self { host, online, slog: None, application: None, panic: None }
+    }
+
+    /// Connects the other end of the bridge device.
+    pub fn set_application(&mut self, application: Box<dyn Application + Send>) {
+        self.application = Some(application);
     }
 
     /// Sends events to `slog` from now on.
@@ -262,6 +270,8 @@ impl<H: VatHost> Kernel<H> {
         over.push();
         let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
         let mut state = State::open(over, &mut stats, slog)?;
+        state.application =
+            self.application.as_mut().map(|app| app.as_mut() as &mut dyn Application);
         let mut taken = Vec::new();
         for vat in crate::view::live_vats(state.over)? {
             match snapshot_if_due(&mut state, &mut self.host, &mut self.online, vat, 2)? {
@@ -344,7 +354,7 @@ impl<H: VatHost> Kernel<H> {
     }
 
     /// Changes the state outside of cranks, whole or not at all.
-    fn between_cranks<T, E: From<KernelPanic>>(
+    pub(crate) fn between_cranks<T, E: From<KernelPanic>>(
         &mut self,
         over: &mut dyn Overlay,
         change: impl FnOnce(&mut State<'_>) -> std::result::Result<T, E>,
@@ -354,6 +364,8 @@ impl<H: VatHost> Kernel<H> {
         over.push();
         let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
         let mut state = State::open(over, &mut stats, slog)?;
+        state.application =
+            self.application.as_mut().map(|app| app.as_mut() as &mut dyn Application);
         let outcome = change(&mut state);
         match outcome {
             Ok(value) => {
@@ -405,6 +417,8 @@ impl<H: VatHost> Kernel<H> {
     ) -> Result<Option<CrankOutcome>> {
         let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
         let mut state = State::open(over, stats, slog)?;
+        state.application =
+            self.application.as_mut().map(|app| app.as_mut() as &mut dyn Application);
         let Some((crank_type, event)) = select(&mut state, policy)? else { return Ok(None) };
         let crank = state.globals().crank;
         state.log(Event::CrankStart { crank, crank_type, message: &event });

@@ -7,7 +7,7 @@ use capstan_kernel_ports::{Hash, store::Overlay};
 
 use crate::{
     capdata::{self, Builder, Json, KernelData},
-    device::VAT_ADMIN,
+    device::{DeviceKind, VAT_ADMIN},
     error::{Result, inconsistent},
     ids::{DeviceId, KRef},
     keys,
@@ -29,6 +29,8 @@ pub struct KernelConfig {
     pub provisioner: Option<String>,
     /// The static vats by name; `vatAdmin` must be among them.
     pub vats: BTreeMap<String, StaticVat>,
+    /// Devices by name, beside `vatAdmin`: the others have to be asked for.
+    pub devices: BTreeMap<String, DeviceKind>,
     /// The bundles' bytes by id: zip archives and wasm modules, verified.
     pub bundles: BTreeMap<String, Vec<u8>>,
     /// Bundles that vats can ask for by name: name to id.
@@ -99,11 +101,9 @@ pub(crate) fn initialize(
     for name in vat_order(config) {
         add_static_vat(&mut state, name, &config.vats[name], engine)?;
     }
-    let device = DeviceId(state.globals().next_device);
-    state.globals_mut().next_device += 1;
-    state.put(&keys::device_name(VAT_ADMIN), &device)?;
+    let devices = add_devices(&mut state, config)?;
     let result = match &config.bootstrap {
-        Some(name) => Some(queue_bootstrap(&mut state, config, name, device)?),
+        Some(name) => Some(queue_bootstrap(&mut state, config, name, &devices)?),
         None => None,
     };
     if let Some(name) = &config.provisioner {
@@ -184,6 +184,18 @@ fn add_static_vat(
     Ok(())
 }
 
+/// All devices in the order of their names, which is the order of their ids.
+fn add_devices(state: &mut State<'_>, config: &KernelConfig) -> Result<BTreeMap<String, DeviceId>> {
+    let mut kinds = config.devices.clone();
+    kinds.insert(VAT_ADMIN.to_owned(), DeviceKind::VatAdmin);
+    let mut devices = BTreeMap::new();
+    for (name, kind) in kinds {
+        let device = state.add_device(&name, kind)?;
+        devices.insert(name, device);
+    }
+    Ok(devices)
+}
+
 fn root_of(state: &mut State<'_>, name: &str) -> Result<KRef> {
     let vat = state.need(&keys::static_name(name))?;
     state.export_root(vat)
@@ -194,7 +206,7 @@ fn queue_bootstrap(
     state: &mut State<'_>,
     config: &KernelConfig,
     name: &str,
-    device: DeviceId,
+    devices: &BTreeMap<String, DeviceId>,
 ) -> Result<KRef> {
     let mut builder = Builder::default();
     let mut vats = Vec::new();
@@ -202,9 +214,12 @@ fn queue_bootstrap(
         let root = root_of(state, vat_name)?;
         vats.push((vat_name.clone(), builder.slot(root, "root")));
     }
-    let node = state.device_export(device, 0)?;
-    let devices = vec![(VAT_ADMIN.to_owned(), builder.slot(node, "device"))];
-    let args = vec![Json::Object(vats), Json::Object(devices)];
+    let mut nodes = Vec::new();
+    for (device_name, device) in devices {
+        let node = state.device_export(*device, 0)?;
+        nodes.push((device_name.clone(), builder.slot(node, "device")));
+    }
+    let args = vec![Json::Object(vats), Json::Object(nodes)];
     let root = root_of(state, name)?;
     let methargs = capdata::methargs(builder, "bootstrap", args);
     let result = state.add_promise(None, ResultPolicy::Panic)?;

@@ -23,6 +23,9 @@
 //! k.n.NAME                 VatId of a live static vat
 //! k.dn.NAME                DeviceId
 //! k.di.N                   ImportIds of a device
+//! k.dv.N                   Device: its name and what it does
+//! k.mb.a.PEER              u64: the last message taken from a mailbox's peer; PEER is hex
+//! k.mb.o.PEER.HEX          a message to a mailbox's peer, as it is
 //! k.m.N                    Meter
 //! k.pin.K                  pinned objects; no value
 //! k.b.ID                   Hash: the blob of a bundle
@@ -54,6 +57,8 @@ pub(crate) const OUTBOXES: &[u8] = b"k.ro.";
 pub(crate) const STATIC_NAMES: &[u8] = b"k.n.";
 pub(crate) const BUNDLES: &[u8] = b"k.b.";
 pub(crate) const CLISTS: &[u8] = b"k.c.";
+pub(crate) const MAILBOX_ACKS: &[u8] = b"k.mb.a.";
+pub(crate) const MAILBOX_MESSAGES: &[u8] = b"k.mb.o.";
 
 pub(crate) fn acceptance(position: u64) -> Vec<u8> {
     format!("k.q.a.{position:016x}").into_bytes()
@@ -169,4 +174,16 @@ pub(crate) fn transcript_of(vat: VatId) -> Vec<u8> {
 
 pub(crate) fn device_imports(device: crate::ids::DeviceId) -> Vec<u8> {
     format!("k.di.{}", device.0).into_bytes()
+}
+
+pub(crate) fn device(device: crate::ids::DeviceId) -> Vec<u8> {
+    format!("k.dv.{}", device.0).into_bytes()
+}
+
+pub(crate) fn mailbox_ack(peer: &str) -> Vec<u8> {
+    format!("k.mb.a.{}", hex::encode(peer)).into_bytes()
+}
+
+pub(crate) fn mailbox_message(peer: &str, number: u64) -> Vec<u8> {
+    format!("k.mb.o.{}.{number:016x}", hex::encode(peer)).into_bytes()
 }

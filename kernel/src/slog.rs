@@ -113,6 +113,15 @@ pub enum Event<'a> {
         /// How many deliveries were replayed.
         deliveries: u64,
     },
+    /// A device threw: the vat that called it sees an error that says nothing.
+    DeviceThrew {
+        /// The device's name.
+        device: &'a str,
+        /// What was called.
+        method: &'a str,
+        /// Why.
+        why: &'a str,
+    },
     /// A promise with a logging policy was settled.
     PromisePolicy {
         /// The promise.

@@ -12,6 +12,7 @@ use capstan_kernel_ports::{
 };
 
 use crate::{
+    device::Application,
     error::{KernelPanic, Result, inconsistent},
     ids::{KRef, VatId},
     keys,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What there is one of.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -67,6 +68,8 @@ pub(crate) struct State<'a> {
     pub(crate) over: &'a mut dyn Overlay,
     pub(crate) stats: &'a mut Stats,
     pub(crate) slog: Option<&'a mut dyn Slog>,
+    /// The other end of the bridge.
+    pub(crate) application: Option<&'a mut dyn Application>,
     /// Objects and promises whose count fell to zero in this crank, in that order.
     pub(crate) maybe_free: MaybeFree,
     /// Vats whose worker is to be stopped when the crank is over.
@@ -128,6 +131,7 @@ impl<'a> State<'a> {
             over,
             stats,
             slog,
+            application: None,
             maybe_free: MaybeFree::of(&globals.waiting),
             stopped: vec![],
             doom: None,

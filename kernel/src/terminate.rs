@@ -101,6 +101,13 @@ impl State<'_> {
         Ok(result)
     }
 
+    /// The same without a promise for the result.
+    pub(crate) fn send_without_result(&mut self, target: KRef, methargs: KernelData) -> Result<()> {
+        self.stats.syscalls += 1;
+        self.stats.syscall_send += 1;
+        self.send(target, capstan_abi::Message { methargs, result: None })
+    }
+
     /// The unresolved promises that an endpoint decides, in string order of its names for them.
     pub(crate) fn decided_by(&self, endpoint: Endpoint) -> Result<Vec<KRef>> {
         let mut decided = Vec::new();

@@ -1,11 +1,14 @@
 //! Reading the kernel's state: for queries, tools and tests. Nothing here changes anything.
 
+use std::collections::BTreeMap;
+
 use capstan_abi::Delivery;
 use capstan_kernel_ports::{Hash, VatId, store::Read};
 use serde_json::{Value, json};
 
 use crate::{
     clist::{ClistEntry, ImportIds},
+    device::Mailbox,
     error::{Result, inconsistent},
     ids::{Endpoint, KRef, MeterId, RemoteId},
     keys,
@@ -220,6 +223,26 @@ pub fn meter(state: &(impl Read + ?Sized), id: MeterId) -> Result<Option<Meter>>
 /// The hash of an installed bundle's bytes.
 pub fn bundle(state: &(impl Read + ?Sized), id: &str) -> Result<Option<Hash>> {
     get_record(state, &keys::bundle(id))
+}
+
+/// The mailbox device's boxes by the names of the peers.
+pub fn mailboxes(state: &(impl Read + ?Sized)) -> Result<BTreeMap<String, Mailbox>> {
+    crate::device::read_mailboxes(state)
+}
+
+/// The key of a message in the mailbox: for proofs.
+pub fn mailbox_message_key(peer: &str, number: u64) -> Vec<u8> {
+    keys::mailbox_message(peer, number)
+}
+
+/// When the timer device wakes someone next, in seconds since 1970; none if it has nobody to wake.
+pub fn next_wakeup(state: &(impl Read + ?Sized)) -> Result<Option<u128>> {
+    crate::device::next_wakeup(state)
+}
+
+/// Whether there is a device of that name.
+pub fn has_device(state: &(impl Read + ?Sized), name: &str) -> Result<bool> {
+    Ok(state.get(&keys::device_name(name))?.is_some())
 }
 
 /// The ids of all installed bundles.

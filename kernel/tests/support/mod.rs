@@ -157,6 +157,7 @@ pub(crate) fn config(bootstrap: &str, names: &[&str]) -> KernelConfig {
         vats: all.iter().map(|name| ((*name).to_owned(), StaticVat::new(bundle(name)))).collect(),
         bundles: all.iter().map(|name| (bundle(name), name.as_bytes().to_vec())).collect(),
         named_bundles: BTreeMap::new(),
+        devices: BTreeMap::new(),
         options: KernelOptions {
             reap: ReapThreshold { deliveries: Threshold::At(7), ..ReapThreshold::default() },
             relax_durability_rules: false,

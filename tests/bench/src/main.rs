@@ -181,6 +181,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
         bootstrap: Some("bootstrap".to_owned()),
         pin_bootstrap_root: true,
         provisioner: None,
+        devices: BTreeMap::new(),
         vats: static_vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
         named_bundles: BTreeMap::from([("player".to_owned(), player.0.clone())]),
         bundles: BTreeMap::from([boot, player, admin]),

@@ -134,6 +134,24 @@ pub fn field(name: &str, expected: &Value, got: &Value) -> Option<String> {
     Some(format!("{name}: expected {}, got {}", short(expected), short(got)))
 }
 
+/// A difference in what a step threw. SwingSet hides some values in its texts: `(a string)`.
+pub fn thrown(expected: &Value, got: &Value) -> Option<String> {
+    let hides = |text: &str, shown: &str| {
+        let mut rest = Some(shown);
+        for (index, part) in text.split("(a string)").enumerate() {
+            rest = rest.and_then(|rest| match index {
+                0 => rest.strip_prefix(part),
+                _ => rest.find(part).map(|at| &rest[at + part.len()..]),
+            });
+        }
+        rest.is_some()
+    };
+    match (expected.as_str(), got.as_str()) {
+        (Some(expected), Some(got)) if hides(expected, got) || hides(got, expected) => None,
+        _ => field("threw", expected, got),
+    }
+}
+
 /// Whether two values are equal, where null fields count as absent and a recorded long string is
 /// given by its length and hash.
 pub fn same(expected: &Value, got: &Value) -> bool {

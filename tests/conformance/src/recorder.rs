@@ -108,6 +108,7 @@ impl Slog for Recording {
             Event::Terminate { .. }
             | Event::VatCleanup { .. }
             | Event::Replay { .. }
+            | Event::DeviceThrew { .. }
             | Event::PromisePolicy { .. } => {}
         }
     }

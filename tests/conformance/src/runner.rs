@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, anyhow, bail};
 use capstan_abi::CapData;
 use capstan_kernel::{
-    Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN,
+    Kernel, KernelConfig, KernelOptions, NodeOptions, OptionChanges, StaticVat, VAT_ADMIN,
     capdata::KernelData,
     ids::KRef,
     policy::{CrankCount, Forever},
@@ -119,8 +119,10 @@ impl<H: VatHost> Run<H> {
                 json!({})
             }
             Some("pinRoot") => {
-                let kref = self.kernel.pin_vat_root(&mut self.state, text("vat")?)?;
-                json!({"kref": kref.map(|kref| kref.to_string())})
+                match self.kernel.pin_vat_root(&mut self.state, text("vat")?)? {
+                    Some(kref) => json!({"kref": kref.to_string()}),
+                    None => no_such_vat(),
+                }
             }
             Some("installBundle") => {
                 let name = text("as")?;
@@ -145,6 +147,13 @@ impl<H: VatHost> Run<H> {
                 let vats = self.kernel.snapshot_all_vats(&mut self.state)?;
                 json!({"vats": vats.iter().map(ToString::to_string).collect::<Vec<_>>()})
             }
+            Some("kernelOptions") => match OptionChanges::from_json(&step["options"]) {
+                Ok(changes) => {
+                    self.kernel.change_options(&mut self.state, changes)?;
+                    json!({})
+                }
+                Err(bad) => json!({"threw": bad.to_string()}),
+            },
             Some("commit" | "status") => json!({}),
             other => bail!("step {other:?} is not known to this runner"),
         })
@@ -192,9 +201,13 @@ impl<H: VatHost> Run<H> {
 
     fn send(&mut self, vat: &str, step: &Value) -> Result<Value> {
         let methargs = self.methargs(step)?;
+        if step["policy"] == "none" {
+            let there = self.kernel.post_to_vat_root(&mut self.state, vat, methargs)?;
+            return Ok(if there { json!({}) } else { no_such_vat() });
+        }
         let policy = policy(step);
         let sent = self.kernel.queue_to_vat_root(&mut self.state, vat, methargs, policy)?;
-        Ok(self.remember(step, sent.with_context(|| format!("no vat {vat}"))?))
+        Ok(sent.map_or_else(no_such_vat, |sent| self.remember(step, sent)))
     }
 
     fn send_to(&mut self, target: &str, step: &Value) -> Result<Value> {
@@ -205,15 +218,17 @@ impl<H: VatHost> Run<H> {
 
     fn upgrade_static(&mut self, step: &Value) -> Result<Value> {
         let vat = step["vat"].as_str().unwrap_or_default();
-        let id = view::vat_by_name(&self.state, vat)?.with_context(|| format!("no vat {vat}"))?;
         let name = step["bundle"].as_str().unwrap_or_default();
-        let (bundle, _) = self.bundles.get(name).cloned().context("no such bundle")?;
+        let bundle = match self.bundles.get(name) {
+            Some((id, _)) => id.clone(),
+            None => name.to_owned(),
+        };
         let pause = step["pause"].as_bool().unwrap_or(false);
         let options = if step["options"].is_object() { step["options"].clone() } else { json!({}) };
-        let body = format!("#{}", json!(["upgradeStaticVat", [id.to_string(), pause, bundle, options]]));
-        let methargs = CapData { body, slots: vec![] };
-        let sent = self.kernel.queue_to_vat_root(&mut self.state, VAT_ADMIN, methargs, policy(step))?;
-        Ok(self.remember(step, sent.context("no vatAdmin vat")?))
+        let options = CapData { body: format!("#{options}"), slots: vec![] };
+        let state = &mut self.state;
+        let sent = self.kernel.upgrade_static_vat(state, vat, pause, &bundle, &options)?;
+        Ok(sent.map_or_else(no_such_vat, |sent| self.remember(step, sent)))
     }
 
     fn remember(&mut self, step: &Value, promise: KRef) -> Value {
@@ -257,12 +272,20 @@ fn compare_step(
     }
     let fields = ["cranks", "threw", "kpid", "kref", "status", "data", "pos", "vats"];
     let known = fields.iter().filter(|name| !expected[**name].is_null());
-    let differs = |name: &&str| compare::field(name, &expected[*name], &got[*name]);
+    let differs = |name: &&str| match *name {
+        "threw" => compare::thrown(&expected["threw"], &got["threw"]),
+        _ => compare::field(name, &expected[*name], &got[*name]),
+    };
     let difference = known.into_iter().find_map(differs);
     difference.or_else(|| match expected["dump"].is_null() {
         true => None,
         false => compare::dump(&expected["dump"], &got["dump"], deviations),
     })
+}
+
+/// What SwingSet throws when a static vat is named that is not there.
+fn no_such_vat() -> Value {
+    json!({"threw": "vat name (a string) must exist, but doesn't"})
 }
 
 fn policy(step: &Value) -> ResultPolicy {
@@ -301,6 +324,7 @@ fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelConfig>
         pin_bootstrap_root: config.pin_bootstrap_root,
         provisioner: None,
         vats,
+        devices: BTreeMap::new(),
         bundles: at_genesis.map(|(_, (id, bytes))| (id.clone(), bytes.clone())).collect(),
         named_bundles: named.collect::<Result<_>>()?,
         options: KernelOptions {

@@ -1,14 +1,12 @@
-//! Devices: synchronous services of the kernel. Today there is one, `vatAdmin`: bundles, meters, and
-//! the making, upgrading and ending of vats.
+//! The vatAdmin device: bundles, meters, and the making, upgrading and ending of vats. A raw device:
+//! its arguments may hold any device node, since parameters of vats are handed on unread.
 
-use capstan_abi::CapData;
 use capstan_kernel_ports::VatId;
 
+use super::{Answer, Called, Invocation, Oops, ROOT, thrown};
 use crate::{
-    capdata::{Builder, Json, KernelData, Parsed},
-    clist::ClistEntry,
-    error::{Result, inconsistent},
-    ids::{DeviceId, Endpoint, KRef, MeterId},
+    capdata::{Builder, Json, Parsed},
+    ids::{DeviceId, Endpoint, MeterId},
     keys,
     queue::RunQueueEvent,
     state::State,
@@ -19,98 +17,13 @@ use crate::{
 /// The name of the device that administers vats.
 pub const VAT_ADMIN: &str = "vatAdmin";
 
-/// What a vat sees of a device call that went wrong in the device.
-const FAILED: &str = "device.invoke failed, see logs for details";
-
-/// Why a device call went wrong: for the node's log.
-struct Thrown(String);
-
-type Called = std::result::Result<Answer, Oops>;
-
-enum Oops {
-    Thrown(Thrown),
-    Panic(crate::error::KernelPanic),
-}
-
-impl<E: Into<crate::error::KernelPanic>> From<E> for Oops {
-    fn from(error: E) -> Self {
-        Self::Panic(error.into())
-    }
-}
-
-fn thrown<T>(why: impl Into<String>) -> std::result::Result<T, Oops> {
-    Err(Oops::Thrown(Thrown(why.into())))
-}
-
-/// What a device call returns.
-enum Answer {
-    Undefined,
-    Text(String),
-    /// A device node of this device's own.
-    Node(KRef),
-    Value(Json),
-}
-
 impl State<'_> {
-    /// Calls a device. The inner error is the caller's to catch.
-    pub(crate) fn invoke_device(
-        &mut self,
-        node: KRef,
-        method: &str,
-        args: &KernelData,
-    ) -> Result<std::result::Result<KernelData, String>> {
-        let device = self.device_of(node)?;
-        let node_ref = self.to_device(device, node)?;
-        for kref in &args.slots {
-            self.to_device(device, *kref)?;
-        }
-        let answer = match self.call_vat_admin(device, &node_ref, method, args) {
-            Ok(answer) => answer,
-            Err(Oops::Panic(panic)) => return Err(panic),
-            Err(Oops::Thrown(Thrown(_why))) => return Ok(Err(FAILED.to_owned())),
-        };
-        Ok(Ok(encode(answer)))
-    }
-
-    /// The device's reference for one of the kernel's. Devices hold their imports for good.
-    pub(crate) fn to_device(&mut self, device: DeviceId, kref: KRef) -> Result<String> {
-        let endpoint = Endpoint::Device(device);
-        if let Some(entry) = self.clist_entry(endpoint, kref)? {
-            return Ok(entry.vref);
-        }
-        let mut ids = self.import_ids(endpoint)?;
-        let vref = ids.take(kref);
-        self.put_import_ids(endpoint, ids)?;
-        self.increment(kref)?;
-        self.write_entry(endpoint, kref, ClistEntry { reachable: true, vref: vref.clone() })?;
-        self.put(&keys::clist_reverse(endpoint, &vref), &kref)?;
-        Ok(vref)
-    }
-
-    /// The kernel's reference for a node of the device's own.
-    pub(crate) fn device_export(&mut self, device: DeviceId, number: u64) -> Result<KRef> {
-        let endpoint = Endpoint::Device(device);
-        let vref = format!("d+{number}");
-        if let Some(kref) = self.clist_kref(endpoint, &vref)? {
-            return Ok(kref);
-        }
-        let kref = self.add_device_node(device)?;
-        self.write_entry(endpoint, kref, ClistEntry { reachable: true, vref: vref.clone() })?;
-        self.put(&keys::clist_reverse(endpoint, &vref), &kref)?;
-        Ok(kref)
-    }
-
-    fn call_vat_admin(
-        &mut self,
-        device: DeviceId,
-        node_ref: &str,
-        method: &str,
-        args: &KernelData,
-    ) -> Called {
-        let Some(parsed) = Parsed::new(args) else { return thrown("arguments are not smallcaps") };
-        let Some(elements) = parsed.elements() else { return thrown("arguments are not an array") };
-        if node_ref != "d+0" {
-            return self.call_bundlecap(device, node_ref, method);
+    pub(super) fn call_vat_admin(&mut self, call: &Invocation<'_>) -> Called {
+        let Invocation { device, node, method, ref args } = *call;
+        let parsed = args;
+        let elements = call.elements()?;
+        if node != ROOT {
+            return self.call_bundlecap(device, node, method);
         }
         let text = |index: usize, what: &str| match elements.get(index).and_then(Json::as_text) {
             Some(text) => Ok(text),
@@ -143,15 +56,13 @@ impl State<'_> {
             "getMeter" => self.get_meter(&text(0, "meterID")?),
             "createByBundle" => {
                 let id = self.install_inline(elements.first())?;
-                self.create_by_id(&id, elements.get(1), &parsed)
+                self.create_by_id(&id, elements.get(1), parsed)
             }
-            "createByBundleID" => {
-                self.create_by_id(&text(0, "bundleID")?, elements.get(1), &parsed)
-            }
+            "createByBundleID" => self.create_by_id(&text(0, "bundleID")?, elements.get(1), parsed),
             "upgradeVat" => {
                 arity(4)?;
                 let (vat, bundle_id) = (text(0, "vatID")?, text(1, "bundleID")?);
-                self.upgrade(&vat, bundle_id, &elements[2], &parsed, text(3, "upgradeMessage")?)
+                self.upgrade(&vat, bundle_id, &elements[2], parsed, text(3, "upgradeMessage")?)
             }
             "terminateWithFailure" => {
                 arity(2)?;
@@ -345,18 +256,6 @@ impl State<'_> {
     }
 }
 
-fn encode(answer: Answer) -> KernelData {
-    let mut builder = Builder::default();
-    let value = match answer {
-        Answer::Undefined => Json::undefined(),
-        Answer::Text(text) => builder.text(&text),
-        Answer::Node(node) => builder.slot(node, "device node"),
-        Answer::Value(value) => value,
-    };
-    let CapData { body, slots } = builder.finish(&value);
-    CapData { body, slots }
-}
-
 fn parse_vat(text: &str) -> std::result::Result<VatId, Oops> {
     text.parse().or_else(|error: capstan_kernel_ports::NotAVatId| thrown(error.to_string()))
 }
@@ -426,15 +325,4 @@ fn options_json(value: &Json) -> std::result::Result<String, Oops> {
         options.insert(name.clone(), plain);
     }
     Ok(serde_json::Value::Object(options).to_string())
-}
-
-impl State<'_> {
-    /// The kernel's reference for a vat's root object.
-    pub(crate) fn export_root(&mut self, vat: VatId) -> Result<KRef> {
-        use crate::{clist::Use, error::Refusal};
-        self.to_kernel(Endpoint::Vat(vat), "o+0", Use::Mention).map_err(|refusal| match refusal {
-            Refusal::Panic(panic) => panic,
-            Refusal::VatFatal(why) => inconsistent(format!("root of {vat}: {why}")),
-        })
-    }
 }

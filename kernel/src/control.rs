@@ -1,0 +1,185 @@
+//! What the host may ask of a kernel between cranks beside sending messages: devices, upgrades of
+//! static vats, options.
+
+use capstan_kernel_ports::{VatId, host::VatHost, store::Overlay};
+use serde_json::Value;
+
+use crate::{
+    capdata::{self, Builder, Json, KernelData},
+    crank::Kernel,
+    device::{DeviceError, VAT_ADMIN},
+    error::{KernelPanic, Result},
+    ids::KRef,
+    keys,
+    promise::ResultPolicy,
+    vat::Threshold,
+};
+
+/// Options of the kernel that can change while it runs. What is none stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OptionChanges {
+    /// Deliveries between two bringOutYourDead, for vats without an interval of their own.
+    pub reap_interval: Option<Threshold>,
+    /// References of garbage collection between two bringOutYourDead, likewise.
+    pub reap_gc_krefs: Option<Threshold>,
+    /// Transcript entries after which a further heap snapshot is due.
+    pub snapshot_interval: Option<u64>,
+}
+
+/// Options that the kernel does not take. The texts are SwingSet's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadOptions(pub String);
+
+impl OptionChanges {
+    /// Reads `{defaultReapInterval, defaultReapGCKrefs, snapshotInterval}`: the first two positive
+    /// numbers or `"never"`, the last a positive number; each may be left out.
+    pub fn from_json(options: &Value) -> std::result::Result<Self, BadOptions> {
+        let fields = options.as_object();
+        let fields = fields.ok_or_else(|| BadOptions("options must be an object".to_owned()))?;
+        let mut changes = Self::default();
+        for (name, value) in fields {
+            match name.as_str() {
+                "defaultReapInterval" => changes.reap_interval = Some(threshold(name, value)?),
+                "defaultReapGCKrefs" => changes.reap_gc_krefs = Some(threshold(name, value)?),
+                "snapshotInterval" => {
+                    let interval = value.as_u64().filter(|interval| *interval > 0);
+                    let bad = || {
+                        BadOptions(format!("snapshotInterval {value} must be a positive integer"))
+                    };
+                    changes.snapshot_interval = Some(interval.ok_or_else(bad)?);
+                }
+                _ => return Err(BadOptions(format!("unknown option \"{name}\""))),
+            }
+        }
+        Ok(changes)
+    }
+}
+
+fn threshold(name: &str, value: &Value) -> std::result::Result<Threshold, BadOptions> {
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let bad = || BadOptions(format!("{name} {shown} must be a positive number or \"never\""));
+    match Threshold::from_json(value) {
+        None | Some(Threshold::At(0)) => Err(bad()),
+        Some(threshold) => Ok(threshold),
+    }
+}
+
+impl<H: VatHost> Kernel<H> {
+    /// Tells the timer device that it is `now`, in whole seconds since 1970: the time of the block,
+    /// never a clock's. Queues what is due. True if anything was.
+    pub fn poll_timer(
+        &mut self,
+        over: &mut dyn Overlay,
+        now: u64,
+    ) -> std::result::Result<bool, DeviceError> {
+        self.between_cranks(over, |state| state.poll_timer(now))
+    }
+
+    /// Hands over what came for the mailbox from a peer: numbered messages, and the number of the
+    /// last message that the peer has taken. See [`crate::view::mailboxes`] for the other direction.
+    pub fn mailbox_inbound(
+        &mut self,
+        over: &mut dyn Overlay,
+        peer: &str,
+        messages: &[(u64, String)],
+        ack: u64,
+    ) -> std::result::Result<(), DeviceError> {
+        self.between_cranks(over, |state| state.mailbox_inbound(peer, messages, ack))
+    }
+
+    /// Calls the vat that registered with the bridge: `inbound(...args)`.
+    pub fn bridge_inbound(
+        &mut self,
+        over: &mut dyn Overlay,
+        args: &[Value],
+    ) -> std::result::Result<(), DeviceError> {
+        self.between_cranks(over, |state| state.bridge_inbound(args))
+    }
+
+    /// Asks the vatAdmin vat to upgrade a static vat; with `pause`, that vat's `pauseService` is called
+    /// and awaited first. `options` is a smallcaps record without slots. Returns the promise for
+    /// `{incarnationNumber}`, held for the caller; none if there is no such vat.
+    pub fn upgrade_static_vat(
+        &mut self,
+        over: &mut dyn Overlay,
+        name: &str,
+        pause: bool,
+        bundle_id: &str,
+        options: &KernelData,
+    ) -> Result<Option<KRef>> {
+        self.between_cranks(over, |state| {
+            let Some(vat) = state.get::<VatId>(&keys::static_name(name))? else { return Ok(None) };
+            let Some(admin) = state.get::<VatId>(&keys::static_name(VAT_ADMIN))? else {
+                return Ok(None);
+            };
+            let mut builder = Builder::default();
+            let target = match pause {
+                true => {
+                    let root = state.export_root(vat)?;
+                    builder.slot(root, "undefined")
+                }
+                false => Json::Scalar("null".to_owned()),
+            };
+            let (vat, bundle) = (builder.text(&vat.to_string()), builder.text(bundle_id));
+            let options = upgrade_options(options, name, &mut builder);
+            let methargs =
+                capdata::methargs(builder, "upgradeStaticVat", vec![vat, target, bundle, options]);
+            let admin = state.export_root(admin)?;
+            let result = state.send_from_kernel(admin, methargs, ResultPolicy::Ignore)?;
+            state.increment(result)?;
+            Ok(Some(result))
+        })
+    }
+
+    /// Changes options of the kernel as a whole.
+    pub fn change_options(&mut self, over: &mut dyn Overlay, changes: OptionChanges) -> Result<()> {
+        self.between_cranks(over, |state| {
+            let options = &mut state.globals_mut().options;
+            if let Some(threshold) = changes.reap_interval {
+                options.reap.deliveries = threshold;
+            }
+            if let Some(threshold) = changes.reap_gc_krefs {
+                options.reap.gc_krefs = threshold;
+            }
+            if let Some(interval) = changes.snapshot_interval {
+                options.snapshot_interval = interval;
+            }
+            Ok::<(), KernelPanic>(())
+        })
+    }
+
+    /// Sends a message to the root of a static vat of whose answer nobody wants to know. False if
+    /// there is no such vat.
+    pub fn post_to_vat_root(
+        &mut self,
+        over: &mut dyn Overlay,
+        name: &str,
+        methargs: KernelData,
+    ) -> Result<bool> {
+        self.between_cranks(over, |state| {
+            let Some(vat) = state.get::<VatId>(&keys::static_name(name))? else { return Ok(false) };
+            let root = state.export_root(vat)?;
+            state.send_without_result(root, methargs)?;
+            Ok(true)
+        })
+    }
+}
+
+/// The options of an upgrade, with the message that SwingSet's controller gives if there is none.
+fn upgrade_options(options: &KernelData, name: &str, builder: &mut Builder) -> Json {
+    let given = options.body.strip_prefix('#').and_then(Json::parse);
+    let Some(Json::Object(mut fields)) = given else { return Json::Object(vec![]) };
+    let has_message = fields.iter().any(|(key, value)| {
+        key == "upgradeMessage"
+            && *value != Json::undefined()
+            && *value != Json::Text(String::new())
+    });
+    if !has_message {
+        fields.retain(|(key, _)| key != "upgradeMessage");
+        let message = builder.text(&format!("vat {name} upgraded"));
+        let at = fields.partition_point(|(key, _)| key.as_str() < "upgradeMessage");
+        fields.insert(at, ("upgradeMessage".to_owned(), message));
+    }
+    Json::Object(fields)
+}

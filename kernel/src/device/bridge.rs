@@ -1,0 +1,76 @@
+//! The bridge device: calls between vats and the application that runs the kernel. It behaves as
+//! SwingSet's device of that name. What passes is plain JSON, both ways.
+
+use serde_json::Value;
+
+use super::{Answer, Called, DeviceError, Invocation, ROOT, thrown};
+use crate::{
+    capdata::{Builder, Json},
+    ids::{DeviceId, Endpoint, KRef},
+    keys,
+    state::State,
+    syscall::MAX_BODY_BYTES,
+};
+
+/// The name of the bridge device.
+pub const BRIDGE: &str = "bridge";
+
+impl State<'_> {
+    pub(super) fn call_bridge(&mut self, call: &Invocation<'_>) -> Called {
+        if call.node != ROOT {
+            return thrown(format!("unknown device node {}", call.node));
+        }
+        match call.method {
+            "registerInboundHandler" => {
+                let handler = call.object(0, "handler")?;
+                if self.over.get(&handler_key(call.device))?.is_some() {
+                    return thrown("inboundHandler already registered");
+                }
+                self.put(&handler_key(call.device), &handler)?;
+                Ok(Answer::Undefined)
+            }
+            "unregisterInboundHandler" => {
+                self.over.delete(&handler_key(call.device));
+                Ok(Answer::Undefined)
+            }
+            "callOutbound" => self.call_outbound(call),
+            method => thrown(format!("target[{method}] does not exist")),
+        }
+    }
+
+    fn call_outbound(&mut self, call: &Invocation<'_>) -> Called {
+        let plain: Option<Vec<Value>> = call.elements()?.iter().map(Json::to_plain).collect();
+        let Some(args) = plain else {
+            return thrown("the bridge takes data alone: no references, errors, symbols or tags");
+        };
+        let Some(application) = self.application.as_deref_mut() else {
+            return thrown("the application has not connected the bridge");
+        };
+        match application.outbound(self.over, &args)? {
+            Ok(None) => Ok(Answer::Undefined),
+            Ok(Some(value)) => Ok(Answer::Value(Json::from_plain(&value))),
+            Err(why) => thrown(why),
+        }
+    }
+
+    /// Sends `inbound(...args)` to the handler that a vat registered.
+    pub(crate) fn bridge_inbound(
+        &mut self,
+        args: &[Value],
+    ) -> std::result::Result<(), DeviceError> {
+        let device = self.device_named(BRIDGE)?;
+        let handler: Option<KRef> = self.get(&handler_key(device))?;
+        let handler = handler.ok_or(DeviceError::NoHandler(BRIDGE))?;
+        let size: usize = args.iter().map(|arg| arg.to_string().len()).sum();
+        if size > MAX_BODY_BYTES {
+            let limit = format!("{size} bytes are too much: at most {MAX_BODY_BYTES}");
+            return Err(DeviceError::Refused(limit));
+        }
+        let args = args.iter().map(Json::from_plain).collect();
+        Ok(self.send_only(handler, "inbound", Builder::default(), args)?)
+    }
+}
+
+fn handler_key(device: DeviceId) -> Vec<u8> {
+    keys::vatstore(Endpoint::Device(device), "inboundHandler")
+}
