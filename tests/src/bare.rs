@@ -4,7 +4,9 @@ use capstan_app::App;
 use capstan_genesis::Genesis;
 use capstan_vat_host::WasmHost;
 use tendermint_abci::Application;
-use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInfo, RequestInitChain};
+use tendermint_proto::v0_38::abci::{
+    RequestFinalizeBlock, RequestInfo, RequestInitChain, ResponseFinalizeBlock,
+};
 
 use crate::Options;
 
@@ -38,26 +40,36 @@ impl BareApp {
         self.app = Some(options.app(&self.state));
     }
 
-    /// Executes a block without committing it, as before a crash.
+    /// Executes a block without committing it, as before a crash; gives the app hash after it.
     pub fn finalize(&self, height: i64, txs: &[Vec<u8>]) -> Vec<u8> {
-        let txs = txs.iter().map(|tx| tx.clone().into()).collect();
-        let request = RequestFinalizeBlock { height, txs, ..RequestFinalizeBlock::default() };
-        self.app().finalize_block(request).app_hash.to_vec()
+        self.execute(height, txs).app_hash.to_vec()
     }
 
     /// Executes and commits a block; gives the app hash after it.
     pub fn block(&self, height: i64, txs: &[Vec<u8>]) -> Vec<u8> {
-        let hash = self.finalize(height, txs);
+        self.block_results(height, txs).app_hash.to_vec()
+    }
+
+    /// Executes and commits a block; gives all that it came to.
+    pub fn block_results(&self, height: i64, txs: &[Vec<u8>]) -> ResponseFinalizeBlock {
+        let results = self.execute(height, txs);
         self.app().commit();
         let info = self.app().info(RequestInfo::default());
         assert_eq!(
-            (info.last_block_height, info.last_block_app_hash.to_vec()),
-            (height, hash.clone())
+            (info.last_block_height, info.last_block_app_hash),
+            (height, results.app_hash.clone())
         );
-        hash
+        results
     }
 
-    fn app(&self) -> &App<WasmHost> {
+    /// The application.
+    pub fn app(&self) -> &App<WasmHost> {
         self.app.as_ref().expect("it is only gone within `restart`")
+    }
+
+    fn execute(&self, height: i64, txs: &[Vec<u8>]) -> ResponseFinalizeBlock {
+        let txs = txs.iter().map(|tx| tx.clone().into()).collect();
+        let request = RequestFinalizeBlock { height, txs, ..RequestFinalizeBlock::default() };
+        self.app().finalize_block(request)
     }
 }

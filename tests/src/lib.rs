@@ -5,18 +5,28 @@
 // Helpers of tests fail loudly, at the line that is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod account;
 mod bare;
 mod bundles;
 mod node;
+mod random;
+mod raw;
+pub mod sim;
 
+pub use account::{Account, wasm_id};
 pub use bare::BareApp;
 pub use bundles::{bundle, bundle_text, example};
-pub use node::{Node, Options, genesis, host};
+pub use node::{Engine, Node, Options, genesis, host};
+pub use random::Random;
+pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, raw_genesis};
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use capstan_client::Deadline;
+
+/// The chain id of all chains here.
+pub const CHAIN_ID: &str = "capstan-test-1";
 
 /// How long anything here may take before the test gives up.
 pub fn soon() -> Deadline {

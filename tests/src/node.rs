@@ -1,16 +1,13 @@
 use std::path::{Path, PathBuf};
 
-use capstan_app::{App, AppOptions, FatalHandler};
+use capstan_app::{App, AppOptions, FatalHandler, NodeFault};
 use capstan_client::{Bundle, Client, DEV_NAMES, Key, Params, Wallet};
 use capstan_genesis::{Genesis, GenesisBundle};
 use capstan_localnet::solo::{self, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_vat_host::{Compilers, HostOptions, JsEngine, WasmHost};
 
-use crate::soon;
-
-/// The chain id of all chains here.
-const CHAIN_ID: &str = "capstan-test-1";
+use crate::{CHAIN_ID, raw, soon};
 
 /// Choices of a node that no other node may notice.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +18,18 @@ pub struct Options {
     pub compilers: Compilers,
     /// How many vats stay in memory; none: the default.
     pub max_vats_online: Option<usize>,
+    /// Which engine JavaScript vats run on. Part of the state: all nodes of a chain have the same.
+    pub engine: Engine,
+}
+
+/// Engines for JavaScript vats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The project's own.
+    #[default]
+    JavaScript,
+    /// One that runs nothing, for chains without JavaScript vats.
+    Idle,
 }
 
 /// A chain of one validator in this process.
@@ -38,15 +47,25 @@ impl Options {
         Self { cache_dir: Some(crate::cache_dir()), ..Self::default() }
     }
 
+    /// For chains whose vats are all wasm modules.
+    pub fn raw() -> Self {
+        Self { engine: Engine::Idle, ..Self::default() }
+    }
+
     pub(crate) fn app(&self, state: &Path) -> App<WasmHost> {
         let store = Store::open(state, capstan_store::Options::default()).unwrap();
-        // A node that stops must fail its test, not end the process.
+        self.app_over(store).unwrap()
+    }
+
+    /// The application over a store. Whatever stops it is a panic: a node that stops must fail its test, not end the
+    /// process.
+    pub fn app_over(&self, store: Store) -> Result<App<WasmHost>, NodeFault> {
         let mut options =
             AppOptions { on_fatal: FatalHandler::call_back(|_| {}), ..AppOptions::default() };
         if let Some(limit) = self.max_vats_online {
             options.kernel.max_vats_online = limit;
         }
-        App::new(store, host(self), options).unwrap()
+        App::new(store, host(self), options)
     }
 }
 
@@ -116,12 +135,17 @@ pub fn genesis(change: impl FnOnce(&mut Params)) -> Genesis {
     genesis
 }
 
-/// A vat host with the project's JavaScript engine.
+/// A vat host with the engine that the options name.
 pub fn host(options: &Options) -> WasmHost {
     let boot_scripts = capstan_vat_js::boot_scripts();
-    let engine = JsEngine {
-        worker_wasm: capstan_vat_js::worker().to_vec(),
-        boot_scripts: boot_scripts.map(|(name, source)| (name.to_owned(), source.to_vec())).into(),
+    let engine = match options.engine {
+        Engine::JavaScript => JsEngine {
+            worker_wasm: capstan_vat_js::worker().to_vec(),
+            boot_scripts: boot_scripts
+                .map(|(name, source)| (name.to_owned(), source.to_vec()))
+                .into(),
+        },
+        Engine::Idle => raw::idle_engine(),
     };
     let Options { cache_dir, compilers, .. } = options.clone();
     let options = HostOptions { cache_dir, compilers, ..HostOptions::default() };

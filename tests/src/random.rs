@@ -1,0 +1,45 @@
+/// SplitMix64 (Steele, Lea, Flood 2014): small, and equal on every machine.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// Begins at a seed.
+    pub fn from(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Begins at the seed in the environment variable CAPSTAN_TEST_SEED, or at `default`; prints it, which the test
+    /// harness shows if the test fails.
+    pub fn seeded(default: u64) -> Self {
+        let seed = match std::env::var("CAPSTAN_TEST_SEED") {
+            Ok(text) => text.parse().expect("CAPSTAN_TEST_SEED is a number"),
+            Err(_) => default,
+        };
+        println!("seed: CAPSTAN_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// The next number.
+    pub fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number less than `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.number() % bound
+    }
+
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    /// One of these; none if there are none.
+    pub fn pick<T: Clone>(&mut self, of: &[T]) -> Option<T> {
+        (!of.is_empty()).then(|| of[self.below(of.len() as u64) as usize].clone())
+    }
+}

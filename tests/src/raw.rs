@@ -1,0 +1,61 @@
+//! Chains whose vats are all small wasm modules, `tests/vats/actor.wat`: they start in milliseconds, so that a test can
+//! start thousands of nodes.
+
+use std::sync::OnceLock;
+
+use capstan_client::{DEV_NAMES, Key};
+use capstan_genesis::{Genesis, GenesisBundle, GenesisVat};
+use capstan_vat_host::JsEngine;
+
+use crate::{CHAIN_ID, wasm_id};
+
+/// How many accounts a raw chain has: development accounts 0 and on.
+pub const RAW_ACCOUNTS: u32 = 6;
+
+/// The vats that are worked with, beside `provisioner` and `vatAdmin`. Accounts are given the roots of all vats in the
+/// order of their names, each the next one at its first transaction.
+pub const RAW_VATS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// The module of every vat.
+pub fn actor() -> &'static [u8] {
+    static MODULE: OnceLock<Vec<u8>> = OnceLock::new();
+    MODULE.get_or_init(|| wat::parse_str(include_str!("../vats/actor.wat")).unwrap())
+}
+
+/// A genesis document of a raw chain. The budgets are small, so that work stays over from block to block, and heap
+/// snapshots and cleanup are due often.
+pub fn raw_genesis(change: impl FnOnce(&mut Genesis)) -> Genesis {
+    let names = |index: u32| DEV_NAMES.get(index as usize).copied().unwrap_or("account");
+    let accounts: Vec<_> =
+        (0..RAW_ACCOUNTS).map(|index| (names(index), Key::dev(index).address())).collect();
+    let mut genesis = Genesis::dev(CHAIN_ID, "2026-01-01T00:00:00Z", &accounts);
+    let params = &mut genesis.app_state.params;
+    params.block_computrons = 40_000;
+    params.crank_computrons = 1_000_000;
+    params.snapshot_interval = 10;
+    params.cleanup.kv = 10;
+    params.cleanup.exports = 2;
+    params.cleanup.imports = 2;
+    params.cleanup.transcripts = 10;
+    genesis.app_state.kernel.reap_interval = 7;
+    let bundle = GenesisBundle::new(wasm_id(actor()).parse().unwrap(), None, actor());
+    let vat = GenesisVat::new(bundle.id.clone());
+    let kernel = &mut genesis.app_state.kernel;
+    for name in RAW_VATS.into_iter().chain(["provisioner", "vatAdmin"]) {
+        let critical = name == "vatAdmin";
+        kernel.vats.insert(name.to_owned(), GenesisVat { critical, ..vat.clone() });
+    }
+    kernel.bootstrap = Some("provisioner".to_owned());
+    kernel.provisioner = Some("provisioner".to_owned());
+    genesis.app_state.bundles.push(bundle);
+    change(&mut genesis);
+    genesis
+}
+
+/// An engine that is there because a host must have one.
+pub(crate) fn idle_engine() -> JsEngine {
+    JsEngine {
+        worker_wasm: wat::parse_str(include_str!("../vats/engine.wat")).unwrap(),
+        boot_scripts: vec![],
+    }
+}
