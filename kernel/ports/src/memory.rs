@@ -50,7 +50,8 @@ impl Read for MemoryState {
         let mut after = after.to_vec();
         loop {
             let range = (Bound::Excluded(after.as_slice()), Bound::Unbounded);
-            let firsts = self.levels.iter().filter_map(|level| level.range::<[u8], _>(range).next());
+            let firsts =
+                self.levels.iter().filter_map(|level| level.range::<[u8], _>(range).next());
             let Some(key) = firsts.map(|(key, _)| key).min() else { return Ok(None) };
             if !key.starts_with(prefix) {
                 return Ok(None);

@@ -3,7 +3,11 @@
 //! CPU time is that of this process, user and system; counts are exact. Figures of one run may be
 //! compared with each other, those of different machines or runs only roughly.
 
-use std::{collections::BTreeMap, path::{Path, PathBuf}, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use capstan_abi::CapData;
@@ -171,12 +175,8 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
     let boot = workshop.bundle(&vats.join("vat-bootstrap.js"))?;
     let player = workshop.bundle(&vats.join("vat-player.js"))?;
     let admin = workshop.bundle(Path::new(VAT_ADMIN))?;
-    let static_vats = [
-        ("bootstrap", &boot.0),
-        ("left", &player.0),
-        ("right", &player.0),
-        (VAT_ADMIN, &admin.0),
-    ];
+    let static_vats =
+        [("bootstrap", &boot.0), ("left", &player.0), ("right", &player.0), (VAT_ADMIN, &admin.0)];
     Ok(KernelConfig {
         bootstrap: Some("bootstrap".to_owned()),
         pin_bootstrap_root: true,
@@ -221,7 +221,8 @@ fn cpu_time() -> Duration {
         usage
     };
     let time = |t: libc::timeval| {
-        Duration::from_secs(t.tv_sec.unsigned_abs()) + Duration::from_micros(t.tv_usec.unsigned_abs())
+        Duration::from_secs(t.tv_sec.unsigned_abs())
+            + Duration::from_micros(t.tv_usec.unsigned_abs())
     };
     time(usage.ru_utime) + time(usage.ru_stime)
 }

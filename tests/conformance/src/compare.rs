@@ -7,14 +7,15 @@ use sha2::{Digest, Sha256};
 
 /// SwingSet remembers only in memory what has to be collected after a call from the host, so that a
 /// promise released just before a restart stays for ever. Capstan's restart changes nothing.
-pub const FORGOTTEN_PROMISE: &str = "a promise that SwingSet forgets to collect at a restart is collected";
+pub const FORGOTTEN_PROMISE: &str =
+    "a promise that SwingSet forgets to collect at a restart is collected";
 /// SwingSet documents `adminNode.adminData()` and has lost it; Capstan has it.
 pub const ADMIN_DATA: &str = "adminNode.adminData() exists";
 /// SwingSet's local worker does not force garbage collection: its bringOutYourDead may find nothing.
-pub const LOCAL_GC: &str =
-    "the recording's local worker collected nothing in a bringOutYourDead: the engine is not asked to";
+pub const LOCAL_GC: &str = "the recording's local worker collected nothing in a bringOutYourDead: the engine is not asked to";
 /// SwingSet's dump fails while a terminated vat awaits its cleanup.
-pub const DUMP_OF_DEAD_VAT: &str = "a dump that SwingSet refuses while a terminated vat awaits cleanup is given";
+pub const DUMP_OF_DEAD_VAT: &str =
+    "a dump that SwingSet refuses while a terminated vat awaits cleanup is given";
 
 /// The first difference between two sequences of cranks; none if they are equal in all that counts.
 pub fn cranks(expected: &[Value], got: &[Value]) -> Option<String> {
@@ -25,12 +26,16 @@ pub fn cranks(expected: &[Value], got: &[Value]) -> Option<String> {
     }
     let (wanted, made) = (expected.len(), got.len());
     let next = expected.get(made).or(got.get(wanted)).map(|crank| crank["message"].to_string());
-    next.map(|next| format!("{wanted} cranks expected, {made} made; the first without a pair: {next}"))
+    next.map(|next| {
+        format!("{wanted} cranks expected, {made} made; the first without a pair: {next}")
+    })
 }
 
 fn crank(expected: &Value, got: &Value) -> Option<String> {
     let fields = ["crankNum", "crankType", "message"];
-    if let Some(difference) = fields.iter().find_map(|name| field(name, &expected[*name], &got[*name])) {
+    if let Some(difference) =
+        fields.iter().find_map(|name| field(name, &expected[*name], &got[*name]))
+    {
         return Some(difference);
     }
     let empty = Vec::new();
@@ -63,7 +68,9 @@ fn delivery(expected: &Value, got: &Value) -> Option<String> {
         let next = wanted.get(made.len()).or(made.get(wanted.len())).map(|s| s["vsc"].to_string());
         let (wanted, made) = (wanted.len(), made.len());
         let next = next.unwrap_or_default();
-        return Some(place(format!("{wanted} syscalls expected, {made} made; the first without a pair: {next}")));
+        return Some(place(format!(
+            "{wanted} syscalls expected, {made} made; the first without a pair: {next}"
+        )));
     }
     let result = field("dr", &expected["dr"][0], &got["dr"][0]);
     result.or_else(|| log(&expected["log"], &got["log"])).map(place)
@@ -93,7 +100,11 @@ fn syscalls(delivery: &Value, vat: &str) -> Vec<Value> {
 }
 
 /// The first difference between two dumps. A deviation on purpose is noted instead.
-pub fn dump(expected: &Value, got: &Value, deviations: &mut BTreeSet<&'static str>) -> Option<String> {
+pub fn dump(
+    expected: &Value,
+    got: &Value,
+    deviations: &mut BTreeSet<&'static str>,
+) -> Option<String> {
     let mut expected = expected.clone();
     if let Some(promises) = expected["promises"].as_array_mut() {
         let forgotten = |row: &Value| {
@@ -109,8 +120,14 @@ pub fn dump(expected: &Value, got: &Value, deviations: &mut BTreeSet<&'static st
         *row = json!({"vatID": row["vatID"], "transcriptEntries": row["transcriptEntries"]});
     }
     let tables = [
-        "kernelTable", "promises", "objects", "gcActions", "reapQueue", "runQueue",
-        "acceptanceQueue", "vatTables",
+        "kernelTable",
+        "promises",
+        "objects",
+        "gcActions",
+        "reapQueue",
+        "runQueue",
+        "acceptanceQueue",
+        "vatTables",
     ];
     tables.iter().find_map(|name| {
         let (wanted, made) = (&expected[*name], &got[*name]);
@@ -165,7 +182,8 @@ pub fn same(expected: &Value, got: &Value) -> bool {
         }
         (Value::Object(expected), Value::Object(got)) => {
             let keys = expected.keys().chain(got.keys());
-            let at = |map: &Map<String, Value>, key: &str| map.get(key).cloned().unwrap_or_default();
+            let at =
+                |map: &Map<String, Value>, key: &str| map.get(key).cloned().unwrap_or_default();
             keys.into_iter().all(|key| same(&at(expected, key), &at(got, key)))
         }
         _ => expected == got,

@@ -70,7 +70,11 @@ impl VatHost for SpendingAsRecorded {
         let recorded = self.script.next(vat, delivery);
         // What a local worker did not collect is not to be collected now: see `compare::LOCAL_GC`.
         if self.is_local && recorded.as_ref().is_some_and(script::reaps_in_vain) {
-            return Ok(Delivered { result: DeliveryResult::Ok, computrons: None, test_log: vec![] });
+            return Ok(Delivered {
+                result: DeliveryResult::Ok,
+                computrons: None,
+                test_log: vec![],
+            });
         }
         let mut delivered = self.host.deliver(vat, delivery, limit, syscalls)?;
         delivered.computrons = recorded.as_ref().and_then(script::computrons);
@@ -122,7 +126,8 @@ impl Workshop {
             false => self.bundle_source(source)?,
         };
         let bundle: Value = serde_json::from_slice(&json)?;
-        let field = |name: &str| bundle[name].as_str().with_context(|| format!("bundle lacks {name}"));
+        let field =
+            |name: &str| bundle[name].as_str().with_context(|| format!("bundle lacks {name}"));
         let id = format!("b1-{}", field("endoZipBase64Sha512")?);
         Ok((id, STANDARD.decode(field("endoZipBase64")?)?))
     }

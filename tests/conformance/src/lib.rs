@@ -9,7 +9,10 @@ pub mod runner;
 pub mod scenario;
 pub mod script;
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 

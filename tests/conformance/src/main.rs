@@ -3,8 +3,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use capstan_conformance::{javascript::Workshop, run_javascript, run_recorded, scenario_folders};
 use capstan_conformance::runner::Outcome;
+use capstan_conformance::{javascript::Workshop, run_javascript, run_recorded, scenario_folders};
 
 const HELP: &str = "\
 Runs recorded SwingSet scenarios on Capstan and prints one line a scenario:

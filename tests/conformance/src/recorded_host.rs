@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use capstan_abi::{Delivery, DeliveryResult, json::{delivery_to_json, syscall_from_json, syscall_result_to_json}};
+use capstan_abi::{
+    Delivery, DeliveryResult,
+    json::{delivery_to_json, syscall_from_json, syscall_result_to_json},
+};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
@@ -58,7 +61,8 @@ impl VatHost for RecordedHost {
     ) -> Result<Delivered, HostFault> {
         let got = delivery_to_json(delivery);
         let scripted = self.script.next(vat, delivery);
-        let scripted = scripted.ok_or_else(|| HostFault(format!("{vat} has no part in delivery {got}")))?;
+        let scripted =
+            scripted.ok_or_else(|| HostFault(format!("{vat} has no part in delivery {got}")))?;
         if !compare::same(&scripted["vd"], &got) {
             return Err(HostFault(format!("{vat}: expected {}, got {got}", scripted["vd"])));
         }

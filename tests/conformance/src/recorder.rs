@@ -2,8 +2,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use capstan_abi::{Delivery, DeliveryResult, json::{capdata_to_json, delivery_to_json, syscall_result_to_json, syscall_to_json}};
-use capstan_kernel::{ids::KRef, queue::event_to_json, slog::{CrankType, Event, Slog}};
+use capstan_abi::{
+    Delivery, DeliveryResult,
+    json::{capdata_to_json, delivery_to_json, syscall_result_to_json, syscall_to_json},
+};
+use capstan_kernel::{
+    ids::KRef,
+    queue::event_to_json,
+    slog::{CrankType, Event, Slog},
+};
 use serde_json::{Value, json};
 
 /// What was written down so far; shared with the kernel.

@@ -1,6 +1,10 @@
 //! Reading a scenario and what SwingSet did on it.
 
-use std::{collections::BTreeMap, fs, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use capstan_kernel::VAT_ADMIN;
@@ -124,7 +128,8 @@ impl Scenario {
     /// Whether a local worker was told to bring out its dead and found nothing.
     pub fn reaps_in_vain(&self) -> bool {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let deliveries = list(&self.expected["cranks"]).into_iter().flat_map(|c| list(&c["deliveries"]));
+        let deliveries =
+            list(&self.expected["cranks"]).into_iter().flat_map(|c| list(&c["deliveries"]));
         self.is_local() && deliveries.into_iter().any(|d| crate::script::reaps_in_vain(&d))
     }
 

@@ -63,11 +63,7 @@ pub fn syscall_to_json<R: ToString>(syscall: &Syscall<R>) -> Value {
             }
             json!(["send", target.to_string(), msg])
         }
-        Syscall::CallNow {
-            target,
-            method,
-            args,
-        } => {
+        Syscall::CallNow { target, method, args } => {
             json!(["callNow", target.to_string(), method, capdata_to_json(args)])
         }
         Syscall::Subscribe { promise } => json!(["subscribe", promise.to_string()]),
@@ -107,10 +103,7 @@ pub fn syscall_from_json(value: &Value) -> Result<Syscall, Malformed> {
         "send" => {
             arity(3)?;
             let message = message_from_json(field(2))?;
-            Syscall::Send {
-                target: text(field(1), "a target")?,
-                message,
-            }
+            Syscall::Send { target: text(field(1), "a target")?, message }
         }
         "callNow" => {
             arity(4)?;
@@ -122,17 +115,12 @@ pub fn syscall_from_json(value: &Value) -> Result<Syscall, Malformed> {
         }
         "subscribe" => {
             arity(2)?;
-            Syscall::Subscribe {
-                promise: text(field(1), "a promise")?,
-            }
+            Syscall::Subscribe { promise: text(field(1), "a promise")? }
         }
         "resolve" => {
             arity(2)?;
             let list = array(field(1).unwrap_or(&Value::Null), "resolutions")?;
-            let resolutions = list
-                .iter()
-                .map(resolution_from_json)
-                .collect::<Result<_, _>>()?;
+            let resolutions = list.iter().map(resolution_from_json).collect::<Result<_, _>>()?;
             Syscall::Resolve { resolutions }
         }
         "exit" => {
@@ -145,15 +133,11 @@ pub fn syscall_from_json(value: &Value) -> Result<Syscall, Malformed> {
         }
         "vatstoreGet" => {
             arity(2)?;
-            Syscall::VatstoreGet {
-                key: text(field(1), "a key")?,
-            }
+            Syscall::VatstoreGet { key: text(field(1), "a key")? }
         }
         "vatstoreGetNextKey" => {
             arity(2)?;
-            Syscall::VatstoreGetNextKey {
-                prior: text(field(1), "a key")?,
-            }
+            Syscall::VatstoreGetNextKey { prior: text(field(1), "a key")? }
         }
         "vatstoreSet" => {
             arity(3)?;
@@ -164,33 +148,23 @@ pub fn syscall_from_json(value: &Value) -> Result<Syscall, Malformed> {
         }
         "vatstoreDelete" => {
             arity(2)?;
-            Syscall::VatstoreDelete {
-                key: text(field(1), "a key")?,
-            }
+            Syscall::VatstoreDelete { key: text(field(1), "a key")? }
         }
         "dropImports" => {
             arity(2)?;
-            Syscall::DropImports {
-                refs: refs_from_json(field(1))?,
-            }
+            Syscall::DropImports { refs: refs_from_json(field(1))? }
         }
         "retireImports" => {
             arity(2)?;
-            Syscall::RetireImports {
-                refs: refs_from_json(field(1))?,
-            }
+            Syscall::RetireImports { refs: refs_from_json(field(1))? }
         }
         "retireExports" => {
             arity(2)?;
-            Syscall::RetireExports {
-                refs: refs_from_json(field(1))?,
-            }
+            Syscall::RetireExports { refs: refs_from_json(field(1))? }
         }
         "abandonExports" => {
             arity(2)?;
-            Syscall::AbandonExports {
-                refs: refs_from_json(field(1))?,
-            }
+            Syscall::AbandonExports { refs: refs_from_json(field(1))? }
         }
         _ => return Err(Malformed("a known syscall name".to_string())),
     })
@@ -230,9 +204,7 @@ fn resolution_from_json(value: &Value) -> Result<Resolution, Malformed> {
     if fields.len() != 3 {
         return Err(Malformed("[promise, rejected, data]".to_string()));
     }
-    let rejected = fields[1]
-        .as_bool()
-        .ok_or_else(|| Malformed("a boolean".to_string()))?;
+    let rejected = fields[1].as_bool().ok_or_else(|| Malformed("a boolean".to_string()))?;
     Ok(Resolution {
         promise: text(fields.first(), "a promise")?,
         rejected,
@@ -246,17 +218,12 @@ fn message_from_json(value: Option<&Value>) -> Result<Message, Malformed> {
         None | Some(Value::Null) => None,
         some => Some(text(some, "a result promise")?),
     };
-    Ok(Message {
-        methargs: capdata_from_json(value.get("methargs"))?,
-        result,
-    })
+    Ok(Message { methargs: capdata_from_json(value.get("methargs"))?, result })
 }
 
 fn refs_from_json(value: Option<&Value>) -> Result<Vec<String>, Malformed> {
     let list = array(value.unwrap_or(&Value::Null), "an array of references")?;
-    list.iter()
-        .map(|slot| text(Some(slot), "a reference"))
-        .collect()
+    list.iter().map(|slot| text(Some(slot), "a reference")).collect()
 }
 
 fn array<'a>(value: &'a Value, what: &str) -> Result<&'a Vec<Value>, Malformed> {
