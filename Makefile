@@ -10,7 +10,10 @@ BIN := $(CARGO_TARGET_DIR)/debug
 # Where `make conformance` reads scenario folders.
 CONFORMANCE_DIR ?= $(CURDIR)/tests/conformance/scenarios
 
-.PHONY: help setup build demo dev test conformance bench fmt lint clean
+# How long `make fuzz` looks, for each target.
+FUZZ_SECONDS ?= 60
+
+.PHONY: help setup build demo dev test fuzz conformance bench fmt lint clean
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +32,9 @@ dev: build ## Starts a development chain and keeps it running
 
 test: setup ## Runs every test
 	@scripts/test.sh
+
+fuzz: setup ## Fuzzes what reads bytes from strangers (FUZZ_SECONDS=60 each)
+	@scripts/fuzz.sh $(FUZZ_SECONDS)
 
 conformance: setup ## Runs SwingSet's recorded scenarios (CONFORMANCE_DIR=... for others)
 	$(CARGO) build -p capstan-conformance

@@ -11,3 +11,6 @@ echo "JavaScript worker: sha256 $(cat vat/js/worker.sha256)"
 
 section "tests"
 cargo test --workspace -- --test-threads=2
+
+section "fuzzing"
+scripts/fuzz.sh 10

@@ -165,6 +165,7 @@ impl Modules {
                 self.engine(config, middlewares)
             }
         };
+        let module = validate::without_custom_sections(module);
         let module = Module::new(&engine, module).map_err(|error| {
             tracing::warn!(%error, compiler = compiler.name(), "a checked module does not compile");
             CompileError::Compiler

@@ -81,6 +81,32 @@ pub enum Refusal {
     },
 }
 
+/// The module as the compiler is to see it. Custom sections mean nothing to the gate and change
+/// nothing of what runs, but wasmer takes names from them, and panics at some that are odd.
+///
+/// The module must have passed the gate.
+pub(crate) fn without_custom_sections(module: &[u8]) -> Vec<u8> {
+    const CUSTOM: u8 = 0;
+    // Sections follow each other without gaps, so each begins where the one before ended.
+    let (mut out, mut start) = (Vec::with_capacity(module.len()), 0);
+    for payload in Parser::new(0).parse_all(module).map_while(Result::ok) {
+        let end = match &payload {
+            Payload::Version { range, .. } => range.end,
+            _ => match payload.as_section() {
+                Some((_, range)) => range.end,
+                None => continue,
+            },
+        };
+        // The module is in memory, so its offsets are a `usize`.
+        let end = end as usize;
+        if !matches!(payload.as_section(), Some((CUSTOM, _))) {
+            out.extend_from_slice(&module[start..end]);
+        }
+        start = end;
+    }
+    out
+}
+
 /// What the gate found out about a module that it let pass.
 #[derive(Debug)]
 pub(crate) struct Checked {

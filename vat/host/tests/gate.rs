@@ -3,7 +3,7 @@
 
 mod common;
 
-use capstan_kernel_ports::host::{VatHost, WorkerOptions};
+use capstan_kernel_ports::host::{Delivered, VatHost, WorkerOptions};
 use capstan_vat_host::ModuleLimits;
 use common::*;
 
@@ -269,4 +269,31 @@ fn an_unknown_abi_is_refused_at_start() {
     assert!(!host.is_running(V1));
     start(&mut host, V1, &module);
     assert!(host.is_running(V1));
+}
+
+#[test]
+fn names_in_custom_sections_mean_nothing() {
+    // The names of the module, a function and a local, each with a NUL, at the end of the module.
+    let names = b"\0\x19\x04name\0\x03\x02a\0\x01\x05\x01\0\x02\0b\x02\x06\x01\0\x01\0\x01\0";
+    let odd = [b"\0\x05\x04name".as_slice(), b"\0\x02\x01\xff", b"\0\x09\x04name\0\xff\xff\xff"];
+    let plain = worker("", "");
+    let (_, expected) = run(&plain);
+    for section in [names.as_slice()].into_iter().chain(odd) {
+        let mut module = plain.clone();
+        module.extend_from_slice(section);
+        let (validated, delivered) = run(&module);
+        if validated {
+            assert_eq!(delivered, expected, "{section:?}");
+        }
+    }
+    assert!(run(&[plain.as_slice(), names].concat()).0);
+}
+
+/// Whether the module passes, and what its delivery then comes to.
+fn run(module: &[u8]) -> (bool, Option<Delivered>) {
+    let mut host = host(BOTH[0]);
+    let validated = host.validate(module).is_ok();
+    let started = host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap().is_ok();
+    assert_eq!(validated, started);
+    (validated, started.then(|| deliver(&mut host, V1).unwrap()))
 }

@@ -1,0 +1,146 @@
+//! What is fuzzed: everything that reads bytes from strangers. Each function takes any bytes and
+//! panics only if a property is broken.
+//!
+//! `make fuzz` runs them under libFuzzer, starting from [`seeds`].
+
+mod seeds;
+
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::{CapData, Delivery, DeliveryResult, Syscall, SyscallResult};
+use capstan_app::{smallcaps, tx::Tx};
+use capstan_genesis::Params;
+use capstan_kernel::vat::Ending;
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    host::{Syscalls, VatHost, WorkerOptions, WorkerSource},
+};
+use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, WasmHost};
+
+pub use seeds::{ENGINE, TARGETS, seeds};
+
+/// Transactions: refused, or read the same way again, by a hash of exactly these bytes.
+pub fn tx(data: &[u8]) {
+    static PARAMS: LazyLock<Params> = LazyLock::new(Params::default);
+    if let Ok(tx) = Tx::decode(data, &PARAMS) {
+        let again = Tx::decode(data, &PARAMS).map(|again| again.actions);
+        assert_eq!(again.as_ref(), Ok(&tx.actions));
+        assert_eq!(tx.size, data.len());
+    }
+}
+
+/// Capdata: a body that is let in is JSON, and whatever the kernel reads, it reads without harm.
+///
+/// The first byte says how many slots there are.
+pub fn capdata(data: &[u8]) {
+    let Some((count, body)) = data.split_first() else { return };
+    let Ok(body) = std::str::from_utf8(body) else { return };
+    let slots: Vec<String> = (0..count % 8).map(|i| format!("ro+{i}")).collect();
+    if let Ok(text) = smallcaps::to_smallcaps_json(body, &slots) {
+        let value: Result<serde_json::Value, _> = serde_json::from_str(&text);
+        assert!(value.is_ok() || has_huge_number(&text), "let in, but no JSON: {text}");
+        let again = smallcaps::to_smallcaps_json(&format!("#{text}"), &slots);
+        assert_eq!(again.as_deref(), Ok(text.as_str()));
+    }
+    let ending = Ending { failure: true, info: body.to_owned(), crank: 0 };
+    let _ = ending.reason();
+    let value = serde_json::from_str::<serde_json::Value>(body).ok();
+    if let Ok(data) = capstan_abi::json::capdata_from_json(value.as_ref()) {
+        assert_eq!(
+            capstan_abi::json::capdata_from_json(Some(&capstan_abi::json::capdata_to_json(&data))),
+            Ok(data)
+        );
+    }
+}
+
+/// `serde_json` refuses numbers that are larger than any double, which are infinite to JavaScript.
+fn has_huge_number(text: &str) -> bool {
+    let error = serde_json::from_str::<serde_json::Value>(text).err();
+    error.is_some_and(|error| error.to_string().starts_with("number out of range"))
+}
+
+/// The vat ABI, borsh and JSON: refused, or the same value and bytes again.
+pub fn abi(data: &[u8]) {
+    borsh_round_trip::<Delivery>(data);
+    borsh_round_trip::<DeliveryResult>(data);
+    borsh_round_trip::<Syscall>(data);
+    borsh_round_trip::<SyscallResult>(data);
+    borsh_round_trip::<CapData>(data);
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(data) else { return };
+    if let Ok(syscall) = capstan_abi::json::syscall_from_json(&value) {
+        let again = capstan_abi::json::syscall_to_json(&syscall);
+        assert_eq!(capstan_abi::json::syscall_from_json(&again), Ok(syscall));
+    }
+    let _ = capstan_abi::json::delivery_result_from_json(&value);
+}
+
+fn borsh_round_trip<T: BorshDeserialize + BorshSerialize>(data: &[u8]) {
+    if let Ok(value) = borsh::from_slice::<T>(data) {
+        assert_eq!(borsh::to_vec(&value).ok().as_deref(), Some(data));
+    }
+}
+
+/// Wasm modules: refused, or they start and their delivery ends. Never a fault of the node.
+pub fn wasm(data: &[u8]) {
+    static HOST: LazyLock<Mutex<WasmHost>> = LazyLock::new(|| Mutex::new(host()));
+    let mut host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
+    let vat = VatId(1);
+    let source = WorkerSource::Wasm { module: data.to_vec() };
+    let valid = host.validate(data).is_ok();
+    let started = match host.start(vat, &source, &WorkerOptions::default()) {
+        Ok(started) => started,
+        Err(fault) => panic!("starting: {fault}"),
+    };
+    assert!(valid || started.is_err(), "refused, and yet it started");
+    if started.is_ok() {
+        let limit = Computrons(5_000);
+        let done = host.deliver(vat, &Delivery::BringOutYourDead, limit, &mut Silent);
+        assert!(done.is_ok(), "{done:?}");
+        host.stop(vat);
+    }
+}
+
+fn host() -> WasmHost {
+    let engine = JsEngine {
+        worker_wasm: ENGINE.clone(),
+        boot_scripts: vec![("toy".into(), b"boot".into())],
+    };
+    let compilers = Compilers { engine: Compiler::Singlepass, modules: Compiler::Singlepass };
+    let options = HostOptions { compilers, ..HostOptions::default() };
+    match WasmHost::open(engine, options, &|_| ()) {
+        Ok(host) => host,
+        Err(error) => panic!("the host of the fuzz target does not open: {error}"),
+    }
+}
+
+/// Answers every syscall with null.
+struct Silent;
+
+impl Syscalls for Silent {
+    fn syscall(&mut self, _: Syscall) -> Option<SyscallResult> {
+        Some(SyscallResult::Ok(capstan_abi::SyscallData::Null))
+    }
+
+    fn malformed(&mut self, _: &str) -> Option<SyscallResult> {
+        Some(SyscallResult::Error("malformed".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sound_passes_every_target() {
+        for (target, run) in
+            [("tx", tx as fn(&[u8])), ("capdata", capdata), ("abi", abi), ("wasm", wasm)]
+        {
+            let seeds = seeds(target);
+            assert!(seeds.len() > 2, "{target}");
+            seeds.iter().for_each(|seed| run(seed));
+        }
+        assert_eq!(TARGETS, ["tx", "capdata", "abi", "wasm"]);
+        assert!(Tx::decode(&seeds("tx")[0], &Params::default()).is_ok());
+    }
+}

@@ -1,0 +1,4 @@
+//! libFuzzer's entry to [`capstan_fuzz::capdata`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| capstan_fuzz::capdata(data));
