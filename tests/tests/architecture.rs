@@ -38,7 +38,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Packages at the top: they may use everything.
-const TOP: &[&str] = &["capstan", "capstan-tests", "capstan-conformance", "capstan-bench", "capstan-fuzz"];
+const TOP: &[&str] =
+    &["capstan", "capstan-tests", "capstan-conformance", "capstan-bench", "capstan-fuzz"];
 
 /// What would make the kernel's result depend on the node it runs on.
 const IMPURE: &[&str] = &[

@@ -73,11 +73,15 @@ impl<H: VatHost> Run<H> {
         for (index, step) in scenario.steps.iter().enumerate() {
             let got = run.step(step)?;
             let made = run.recording.cranks();
-            if let Some(difference) = compare::cranks(&cranks[..cranks.len().min(made.len())], &made) {
+            if let Some(difference) =
+                compare::cranks(&cranks[..cranks.len().min(made.len())], &made)
+            {
                 return Ok(Some(difference));
             }
             let place = |difference| Some(format!("step {index} ({}): {difference}", step["op"]));
-            if let Some(difference) = expected.get(index).and_then(|want| compare_step(want, &got, deviations)) {
+            if let Some(difference) =
+                expected.get(index).and_then(|want| compare_step(want, &got, deviations))
+            {
                 return Ok(place(difference));
             }
         }
@@ -101,9 +105,8 @@ impl<H: VatHost> Run<H> {
     }
 
     fn step(&mut self, step: &Value) -> Result<Value> {
-        let text = |name: &str| {
-            step[name].as_str().with_context(|| format!("step {step} lacks {name}"))
-        };
+        let text =
+            |name: &str| step[name].as_str().with_context(|| format!("step {step} lacks {name}"));
         Ok(match step["op"].as_str() {
             Some("run") => self.run(step["cranks"].as_u64()),
             Some("step") => self.run(Some(step["n"].as_u64().unwrap_or(1))),
@@ -118,12 +121,10 @@ impl<H: VatHost> Run<H> {
                 self.kernel.evict_all();
                 json!({})
             }
-            Some("pinRoot") => {
-                match self.kernel.pin_vat_root(&mut self.state, text("vat")?)? {
-                    Some(kref) => json!({"kref": kref.to_string()}),
-                    None => no_such_vat(),
-                }
-            }
+            Some("pinRoot") => match self.kernel.pin_vat_root(&mut self.state, text("vat")?)? {
+                Some(kref) => json!({"kref": kref.to_string()}),
+                None => no_such_vat(),
+            },
             Some("installBundle") => {
                 let name = text("as")?;
                 let (id, bytes) = self.bundles.get(name).cloned().context("no such bundle")?;
@@ -242,7 +243,8 @@ impl<H: VatHost> Run<H> {
     fn result(&mut self, name: &str) -> Result<Value> {
         let kref = *self.results.get(name).with_context(|| format!("no result {name}"))?;
         let KRef::Promise(number) = kref else { bail!("{kref} is not a promise") };
-        let promise = view::promise(&self.state, number)?.ok_or_else(|| anyhow!("{kref} is gone"))?;
+        let promise =
+            view::promise(&self.state, number)?.ok_or_else(|| anyhow!("{kref} is gone"))?;
         let status = match &promise.state {
             PromiseState::Unresolved(_) => "unresolved",
             PromiseState::Fulfilled(_) => "fulfilled",
@@ -336,8 +338,16 @@ fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelConfig>
             },
             relax_durability_rules: config.relax_durability_rules,
             // SwingSet's local worker cannot take snapshots.
-            snapshot_initial: if snapshots { config.snapshot_initial.unwrap_or(3) } else { u64::MAX },
-            snapshot_interval: if snapshots { config.snapshot_interval.unwrap_or(200) } else { u64::MAX },
+            snapshot_initial: if snapshots {
+                config.snapshot_initial.unwrap_or(3)
+            } else {
+                u64::MAX
+            },
+            snapshot_interval: if snapshots {
+                config.snapshot_interval.unwrap_or(200)
+            } else {
+                u64::MAX
+            },
             crank_limit: CRANK_LIMIT,
         },
     })
