@@ -1,5 +1,7 @@
 //! ABCI 2.0: every method answered on purpose.
 
+use std::time::Instant;
+
 use capstan_genesis::AppState;
 use capstan_kernel_ports::host::VatHost;
 use tendermint_abci::Application;
@@ -144,11 +146,13 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
+        let began = Instant::now();
         let executed = self.with_consensus("FinalizeBlock", |consensus| {
             let wrong = || NodeFault::Damaged(format!("block height {}", request.height));
             let height = u64::try_from(request.height).map_err(|_| wrong())?;
             consensus.finalize(height, &request.txs)
         });
+        self.metrics().finalized(began.elapsed());
         ResponseFinalizeBlock {
             events: executed.events,
             tx_results: executed.results,
@@ -159,11 +163,14 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     fn commit(&self) -> ResponseCommit {
-        self.with_consensus("Commit", |consensus| {
-            let snapshot = consensus.commit()?;
+        let began = Instant::now();
+        let codes = self.with_consensus("Commit", |consensus| {
+            let (snapshot, codes) = consensus.commit()?;
             // While consensus is held, so that heights become visible in order.
-            self.publish(snapshot)
+            self.publish(snapshot)?;
+            Ok(codes)
         });
+        self.metrics().committed(began.elapsed(), &codes);
         // The engine may keep all blocks: transactions are found in them.
         ResponseCommit { retain_height: 0 }
     }

@@ -1,6 +1,9 @@
 //! The application: what its clones share, and who may touch which part.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
 
 use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
 use capstan_kernel_ports::host::VatHost;
@@ -11,6 +14,9 @@ use crate::{
     check::CheckState,
     fatal::{FatalHandler, FatalReport},
     fault::NodeFault,
+    metrics::Metrics,
+    trace::{TraceLog, TraceOptions},
+    watch::Watch,
 };
 
 /// Choices of this node alone; none is visible in the state.
@@ -19,6 +25,10 @@ pub struct AppOptions {
     pub kernel: NodeOptions,
     /// Receives the kernel's events.
     pub slog: Option<Box<dyn Slog + Send>>,
+    /// Keeps traces of the last blocks; none: keeps none.
+    pub trace: Option<TraceOptions>,
+    /// Files whose sizes are among the metrics.
+    pub measured_files: Vec<PathBuf>,
     /// Called when the node cannot go on. It is not expected to return; if it does, the method that
     /// was called panics.
     pub on_fatal: FatalHandler,
@@ -26,13 +36,22 @@ pub struct AppOptions {
 
 impl Default for AppOptions {
     fn default() -> Self {
-        Self { kernel: NodeOptions::default(), slog: None, on_fatal: FatalHandler::exit(None) }
+        Self {
+            kernel: NodeOptions::default(),
+            slog: None,
+            trace: None,
+            measured_files: Vec::new(),
+            on_fatal: FatalHandler::exit(None),
+        }
     }
 }
 
 impl std::fmt::Debug for AppOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AppOptions").field("kernel", &self.kernel).finish_non_exhaustive()
+        f.debug_struct("AppOptions")
+            .field("kernel", &self.kernel)
+            .field("trace", &self.trace)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,6 +79,7 @@ struct Shared<H> {
     committed: RwLock<Arc<Committed>>,
     check: Mutex<CheckState>,
     on_fatal: FatalHandler,
+    metrics: Metrics,
 }
 
 /// The committed state, as CheckTx and Query see it.
@@ -75,6 +95,9 @@ pub(crate) struct Consensus<H> {
     pub(crate) store: Store,
     pub(crate) kernel: Kernel<H>,
     pub(crate) stage: Stage,
+    pub(crate) watch: Watch,
+    /// Where traces go, if they are kept.
+    pub(crate) traces: Option<TraceLog>,
 }
 
 /// Where between two commits the application is.
@@ -84,7 +107,12 @@ pub(crate) enum Stage {
     /// InitChain has written the chain's first state; the first block goes on from there.
     Genesis(Box<Block>),
     /// A block was executed and waits for Commit.
-    Finalized { height: u64, prepared: Box<Prepared> },
+    Finalized {
+        height: u64,
+        /// The codes of its transactions' results.
+        codes: Vec<u32>,
+        prepared: Box<Prepared>,
+    },
 }
 
 impl<H: VatHost> App<H> {
@@ -92,11 +120,14 @@ impl<H: VatHost> App<H> {
     pub fn new(store: Store, host: H, options: AppOptions) -> Result<Self, NodeFault> {
         let committed = Arc::new(Committed::load(store.reader())?);
         let mut kernel = Kernel::new(host, options.kernel);
-        if let Some(slog) = options.slog {
-            kernel.set_slog(slog);
-        }
+        let metrics = Metrics::new(options.measured_files);
+        let watch = Watch::new(options.trace.is_some(), metrics.clone());
+        kernel.set_slog(watch.slog(options.slog));
+        let traces = options.trace.map(TraceLog::open).transpose()?;
+        let stage = Stage::Committed;
         Ok(Self(Arc::new(Shared {
-            consensus: Mutex::new(Consensus { store, kernel, stage: Stage::Committed }),
+            consensus: Mutex::new(Consensus { store, kernel, stage, watch, traces }),
+            metrics,
             check: Mutex::new(CheckState::new(committed.clone())),
             committed: RwLock::new(committed),
             on_fatal: options.on_fatal,
@@ -113,14 +144,15 @@ impl<H: VatHost> App<H> {
             Ok(consensus) => consensus,
             // A method panicked half-way: what is in memory may be wrong. What is on disk is not.
             Err(_) => {
-                self.stop(during, 0, &NodeFault::Damaged("an earlier call panicked".to_owned()))
+                let fault = NodeFault::Damaged("an earlier call panicked".to_owned());
+                self.stop(FatalReport::new(during, 0, &fault))
             }
         };
         match work(&mut consensus) {
             Ok(value) => value,
             Err(fault) => {
-                let height = consensus.store.height();
-                self.stop(during, height, &fault)
+                let report = consensus.report(during, &fault);
+                self.stop(report)
             }
         }
     }
@@ -133,8 +165,8 @@ impl<H: VatHost> App<H> {
         Ok(())
     }
 
-    fn stop(&self, during: &'static str, height: u64, fault: &NodeFault) -> ! {
-        self.0.on_fatal.call(&FatalReport::new(during, height, fault))
+    fn stop(&self, report: FatalReport) -> ! {
+        self.0.on_fatal.call(&report)
     }
 }
 
@@ -143,6 +175,18 @@ impl<H> App<H> {
     pub(crate) fn committed(&self) -> Arc<Committed> {
         // It is replaced whole, so a panic elsewhere cannot have left half of it.
         self.0.committed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The node's metrics, in the text format that Prometheus reads.
+    ///
+    /// # Errors
+    /// The committed state cannot be read.
+    pub fn metrics_text(&self) -> Result<String, NodeFault> {
+        self.0.metrics.text(&self.committed())
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// The state of the mempool's checks.

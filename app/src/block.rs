@@ -20,9 +20,13 @@ use crate::{
     events::event,
     execute::Executor,
     expiry,
+    fatal::FatalReport,
     fault::{Failure, NodeFault},
-    genesis, record,
+    genesis,
+    keys::KERNEL_KEYS,
+    record,
     results::{self, Settled},
+    trace::{BlockTrace, Written},
 };
 
 /// What a block came to.
@@ -67,6 +71,7 @@ impl<H: VatHost> Consensus<H> {
         let mut block = self.open_block();
         let over: &mut dyn Overlay = &mut block;
         let chain = self.next_chain(over, height)?;
+        self.watch.begin_block(height, || view::kernel_status(over).map(|k| k.crank_chain))?;
         let mut events = expiry::expire(over, height)?;
         let mut policy = block_policy(&chain.params);
         let mut report = self.run(over, &mut policy)?;
@@ -84,9 +89,12 @@ impl<H: VatHost> Consensus<H> {
         if report.cranks > 0 {
             events.push(run_event(&report));
         }
+        let app_writes = self.app_writes(over);
         let prepared = self.store.prepare(block)?;
         let root = prepared.root();
-        self.stage = Stage::Finalized { height, prepared: Box::new(prepared) };
+        self.keep_trace(app_writes, Some(root));
+        let codes = results.iter().map(|result| result.code).collect();
+        self.stage = Stage::Finalized { height, codes, prepared: Box::new(prepared) };
         Ok(Executed { events, results, root })
     }
 
@@ -99,6 +107,7 @@ impl<H: VatHost> Consensus<H> {
                 // The engine executes the block again: what the vats in memory have seen never was.
                 self.store.discard(*prepared);
                 self.kernel.evict_all();
+                self.watch.forget();
                 self.store.begin_block()
             }
         }
@@ -120,12 +129,13 @@ impl<H: VatHost> Consensus<H> {
         Ok(chain)
     }
 
-    /// Commits the block that was executed. Returns the state to show from now on.
-    pub(crate) fn commit(&mut self) -> Result<Snapshot, NodeFault> {
+    /// Commits the block that was executed. Returns the state to show from now on, and the codes of the block's
+    /// transactions.
+    pub(crate) fn commit(&mut self) -> Result<(Snapshot, Vec<u32>), NodeFault> {
         match std::mem::replace(&mut self.stage, Stage::Committed) {
-            Stage::Finalized { height, prepared } => {
+            Stage::Finalized { height, codes, prepared } => {
                 self.store.commit(*prepared, height)?;
-                Ok(self.store.reader())
+                Ok((self.store.reader(), codes))
             }
             stage => {
                 self.stage = stage;
@@ -142,6 +152,46 @@ impl<H: VatHost> Consensus<H> {
             self.store.discard(*prepared);
         }
         self.kernel.evict_all();
+        self.watch.forget();
+    }
+
+    /// Why the node stops. What the block did until then is kept as its trace.
+    pub(crate) fn report(&mut self, during: &'static str, fault: &NodeFault) -> FatalReport {
+        let mut report = FatalReport::new(during, self.store.height(), fault);
+        if during == "FinalizeBlock" {
+            report.last = self.watch.last();
+            self.keep_trace(Vec::new(), None);
+            if let Some(traces) = &mut self.traces {
+                // The process is about to end.
+                traces.close();
+            }
+        }
+        if let Some((vat, name)) = &mut report.critical_vat {
+            // A vat that the block itself made has no name in what is committed.
+            let config = view::vat_config(&self.store.reader(), *vat).ok().flatten();
+            *name = config.and_then(|config| config.name).unwrap_or_default();
+        }
+        report
+    }
+
+    /// What the app itself wrote in the block.
+    fn app_writes(&self, over: &dyn Overlay) -> Vec<Written> {
+        let mut writes = Vec::new();
+        if self.watch.is_tracing() {
+            over.top_writes(&mut |key, value| {
+                if !key.starts_with(KERNEL_KEYS) {
+                    writes.push(Written::new(key, value));
+                }
+            });
+        }
+        writes
+    }
+
+    fn keep_trace(&self, app_writes: Vec<Written>, app_hash: Option<Hash>) {
+        let (Some(log), Some(trace)) = (&self.traces, self.watch.take_trace()) else { return };
+        if !trace.links.is_empty() || !app_writes.is_empty() {
+            log.put(BlockTrace { app_writes, app_hash, ..trace });
+        }
     }
 
     fn write_genesis(

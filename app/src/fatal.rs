@@ -2,7 +2,13 @@
 
 use std::{fmt, path::PathBuf};
 
-use crate::fault::NodeFault;
+use capstan_kernel::KernelPanic;
+use capstan_kernel_ports::VatId;
+
+use crate::{
+    fault::NodeFault,
+    watch::{LastCrank, LastDelivery},
+};
 
 /// The process's exit code when every node stops at this block: a critical vat died.
 pub const EXIT_CONSENSUS_HALT: i32 = 70;
@@ -20,12 +26,21 @@ pub struct FatalReport {
     pub cause: String,
     /// True if every node stops at this block.
     pub everywhere: bool,
+    /// The vat whose end stops the chain, and its name.
+    pub critical_vat: Option<(VatId, String)>,
+    /// The last thing that the kernel did in the block.
+    pub last: Option<LastCrank>,
 }
 
 impl FatalReport {
     pub(crate) fn new(during: &'static str, committed_height: u64, fault: &NodeFault) -> Self {
         let everywhere = matches!(fault, NodeFault::Kernel(panic) if panic.is_consensus());
-        Self { during, committed_height, cause: fault.to_string(), everywhere }
+        let critical_vat = match fault {
+            NodeFault::Kernel(KernelPanic::CriticalVat { vat, .. }) => Some((*vat, String::new())),
+            _ => None,
+        };
+        let cause = fault.to_string();
+        Self { during, committed_height, cause, everywhere, critical_vat, last: None }
     }
 
     /// The exit code that goes with it.
@@ -36,19 +51,40 @@ impl FatalReport {
 
 impl fmt::Display for FatalReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scope = match self.everywhere {
-            true => {
-                "Every node stops at this block; the chain needs a new version or a new genesis."
+        let Self { during, committed_height, cause, .. } = self;
+        writeln!(f, "the node stops in {during} after height {committed_height}: {cause}")?;
+        if let Some((vat, name)) = &self.critical_vat {
+            let name = if name.is_empty() { "no name" } else { name };
+            writeln!(
+                f,
+                "  vat       {vat} ({name}), critical: the chain does not go on without it"
+            )?;
+        }
+        if let Some(last) = &self.last {
+            writeln!(f, "  block     {}", last.height)?;
+            writeln!(f, "  crank     {}: {}", last.crank, last.message)?;
+            if let Some(delivery) = &last.delivery {
+                let LastDelivery { vat, number, delivery, result } = delivery;
+                writeln!(f, "  delivery  d{number} to {vat}: {delivery}")?;
+                writeln!(f, "  result    {}", result.as_deref().unwrap_or("none"))?;
             }
-            false => "This node alone stops; mend its disk or memory and start it again.",
-        };
-        write!(
-            f,
-            "the node stops in {} after height {}: {}\nNothing of the block in progress was committed. {scope}",
-            self.during, self.committed_height, self.cause
-        )
+        }
+        writeln!(f, "Nothing of the block in progress was committed.")?;
+        f.write_str(match self.everywhere {
+            true => EVERYWHERE,
+            false => HERE,
+        })
     }
 }
+
+const EVERYWHERE: &str = "\
+Every node of the chain stops at this block, and stops there again when it is started again.
+To look further: `capstan debug cranks` prints what the cranks of the last blocks did, this one's included.
+To go on: `capstan recover --help` tells how the validators begin a new chain from the last committed state.";
+
+const HERE: &str = "\
+This node alone stops: mend its disk or memory and start it again. If the state is damaged, restore a copy of the home, \
+or let a new home fetch the blocks from peers.";
 
 /// What to do at the end of a node.
 pub struct FatalHandler(Box<dyn Fn(&FatalReport) + Send + Sync>);

@@ -14,6 +14,9 @@ pub enum NodeFault {
     /// The kernel stopped: a critical vat died, or something of this node failed in it.
     #[error(transparent)]
     Kernel(#[from] KernelPanic),
+    /// The traces of blocks cannot be kept where they should be.
+    #[error("the traces of blocks cannot be kept: {0}")]
+    Trace(#[from] crate::trace::TraceError),
     /// The genesis document cannot start a chain.
     #[error("the genesis document is refused: {0}")]
     Genesis(String),

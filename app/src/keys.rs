@@ -24,6 +24,8 @@ use crate::tx::{TxHash, UploadId};
 pub(crate) const CHAIN: &[u8] = b"a.chain";
 pub(crate) const NEXT_ACCOUNT: &[u8] = b"a.next_account";
 pub(crate) const PARAMS: &[u8] = b"p.params";
+/// The prefix of the kernel's keys.
+pub(crate) const KERNEL_KEYS: &[u8] = b"k.";
 pub(crate) const EXPIRY: &[u8] = b"a.exp.";
 
 pub(crate) fn account(address: Address) -> Vec<u8> {

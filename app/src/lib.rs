@@ -20,6 +20,7 @@ mod fatal;
 mod fault;
 mod genesis;
 mod keys;
+mod metrics;
 pub mod proto;
 pub mod query;
 mod record;
@@ -27,11 +28,15 @@ pub mod results;
 pub mod smallcaps;
 #[cfg(test)]
 mod testing;
+pub mod trace;
 pub mod tx;
 pub mod uploads;
+mod watch;
 
 pub use abci::APP_VERSION;
 pub use app::{App, AppOptions};
 pub use check::UNAVAILABLE;
 pub use fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport};
 pub use fault::NodeFault;
+pub use trace::TraceOptions;
+pub use watch::{LastCrank, LastDelivery};

@@ -20,7 +20,7 @@ use crate::{
     promise::ResultPolicy,
     queue::RunQueueEvent,
     remote::{RemoteError, Sent},
-    slog::{CrankType, Event, Slog},
+    slog::{CrankType, Event, Slog, Writes},
     state::{State, get_record},
     stats::Stats,
     worker::{Online, Snapshot, snapshot_if_due},
@@ -282,7 +282,7 @@ impl<H: VatHost> Kernel<H> {
         }
         state.postpone_refcounts();
         let (stopped, doom) = (std::mem::take(&mut state.stopped), state.doom.take());
-        finish_level(&mut state)?;
+        finish_level(&mut state, None)?;
         save_stats(over, &stats)?;
         over.merge();
         stopped.into_iter().for_each(|vat| self.stop(vat));
@@ -371,7 +371,7 @@ impl<H: VatHost> Kernel<H> {
             Ok(value) => {
                 let stopped = std::mem::take(&mut state.stopped);
                 state.postpone_refcounts();
-                finish_level(&mut state)?;
+                finish_level(&mut state, None)?;
                 let doom = state.doom.take();
                 for vat in stopped {
                     self.stop(vat);
@@ -435,7 +435,7 @@ impl<H: VatHost> Kernel<H> {
         state.postpone_refcounts();
         state.globals_mut().crank += 1;
         let stopped = std::mem::take(&mut state.stopped);
-        finish_level(&mut state)?;
+        finish_level(&mut state, Some(crank))?;
         state.log(Event::CrankFinish { crank });
         let doom = state.doom.take();
         self.panic = doom;
@@ -551,7 +551,7 @@ fn deduct(state: &mut State<'_>, meter: MeterId, spent: Computrons) -> Result<()
 }
 
 /// Completes the top level and chains its writes into the crank chain.
-fn finish_level(state: &mut State<'_>) -> Result<()> {
+fn finish_level(state: &mut State<'_>, crank: Option<u64>) -> Result<()> {
     state.save()?;
     let mut hasher = Sha256::new();
     hasher.update(state.globals().crank_chain.0);
@@ -567,7 +567,11 @@ fn finish_level(state: &mut State<'_>) -> Result<()> {
             None => hasher.update([0]),
         }
     });
-    state.globals_mut().crank_chain = Hash(hasher.finalize().into());
+    let hash = Hash(hasher.finalize().into());
+    if let Some(slog) = state.slog.as_mut() {
+        slog.event(Event::Chained { crank, hash, writes: Writes(&*state.over) });
+    }
+    state.globals_mut().crank_chain = hash;
     state.save()
 }
 

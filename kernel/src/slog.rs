@@ -4,7 +4,7 @@
 //! of cranks that are later undone included.
 
 use capstan_abi::{CapData, Delivery, DeliveryResult, Syscall, SyscallResult};
-use capstan_kernel_ports::{Computrons, VatId};
+use capstan_kernel_ports::{Computrons, Hash, VatId, store::Overlay};
 
 use crate::{
     ids::{Endpoint, KRef},
@@ -16,6 +16,23 @@ use crate::{
 pub trait Slog {
     /// One event.
     fn event(&mut self, event: Event<'_>);
+}
+
+/// What a link of the crank chain wrote.
+#[derive(Clone, Copy)]
+pub struct Writes<'a>(pub(crate) &'a dyn Overlay);
+
+impl Writes<'_> {
+    /// Calls `visit` for each key that was written, in key order, with its value (none: deleted).
+    pub fn visit(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        self.0.top_writes(visit);
+    }
+}
+
+impl std::fmt::Debug for Writes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writes")
+    }
 }
 
 /// Which half of the kernel works.
@@ -43,6 +60,15 @@ pub enum Event<'a> {
     CrankFinish {
         /// Its number.
         crank: u64,
+    },
+    /// The crank chain has a new link: a crank, before its [`Event::CrankFinish`], or a change from outside.
+    Chained {
+        /// The crank; none for a change between cranks.
+        crank: Option<u64>,
+        /// The chain's hash from now on.
+        hash: Hash,
+        /// What was hashed.
+        writes: Writes<'a>,
     },
     /// A vat is handed a delivery.
     Deliver {

@@ -112,7 +112,8 @@ impl Slog for Recording {
                 self.with_last(|crank| push(&mut crank["clist"], row));
             }
             Event::CrankFinish { .. } => self.written().open = false,
-            Event::Terminate { .. }
+            Event::Chained { .. }
+            | Event::Terminate { .. }
             | Event::VatCleanup { .. }
             | Event::Replay { .. }
             | Event::DeviceThrew { .. }

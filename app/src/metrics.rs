@@ -1,0 +1,207 @@
+//! Metrics of this node, outside of consensus, in the text format that Prometheus reads.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use capstan_kernel::{slog::Event, view};
+use capstan_kernel_ports::VatId;
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use crate::{app::Committed, fault::NodeFault};
+
+/// Labels of a metric, by name.
+type Labels = Vec<(&'static str, String)>;
+
+/// The metrics of a node. Clones are handles of the same ones.
+///
+/// | metric | what it is |
+/// |---|---|
+/// | `capstan_height` | the last committed height |
+/// | `capstan_blocks_total` | blocks committed since the start |
+/// | `capstan_transactions_total{code}` | transactions in these blocks, by result code; 0 is success |
+/// | `capstan_cranks_total` | cranks executed since the start |
+/// | `capstan_deliveries_total` | deliveries to vats |
+/// | `capstan_replayed_deliveries_total` | deliveries repeated to bring vats back |
+/// | `capstan_syscalls_total` | syscalls of vats |
+/// | `capstan_computrons_total` | computrons that deliveries spent |
+/// | `capstan_vat_computrons{vat}` | the same of the vats that spent most since the start, 20 of them |
+/// | `capstan_vats_terminated_total` | vats that ended |
+/// | `capstan_queue_length{queue}` | events on the `run` and the `acceptance` queue |
+/// | `capstan_dead_vats` | terminated vats that wait for their cleanup |
+/// | `capstan_kernel_objects`, `capstan_kernel_promises`, `capstan_clist_entries`, `capstan_vats` | what there is |
+/// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
+/// | `capstan_finalize_seconds`, `capstan_commit_seconds` | how long FinalizeBlock and Commit took |
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    blocks: Counter,
+    transactions: Family<Labels, Counter>,
+    cranks: Counter,
+    deliveries: Counter,
+    replayed: Counter,
+    syscalls: Counter,
+    computrons: Counter,
+    terminated: Counter,
+    height: Gauge,
+    queues: Family<Labels, Gauge>,
+    dead_vats: Gauge,
+    vats: Gauge,
+    files: Family<Labels, Gauge>,
+    top_vats: Family<Labels, Gauge>,
+    finalize: Histogram,
+    commit: Histogram,
+    by_vat: Mutex<BTreeMap<VatId, u64>>,
+    measured_files: Vec<PathBuf>,
+}
+
+impl Metrics {
+    /// Nothing counted yet. Of the files named the sizes are told.
+    pub(crate) fn new(measured_files: Vec<PathBuf>) -> Self {
+        let mut registry = Registry::with_prefix("capstan");
+        // From a tenth of a millisecond to 26 seconds.
+        let seconds = || {
+            Histogram::new((0..19).map(|power: i32| 0.0001 * 2f64.powi(power)).collect::<Vec<_>>())
+        };
+        macro_rules! register {
+            ($name:literal, $help:literal, $metric:expr) => {{
+                let metric = $metric;
+                registry.register($name, $help, metric.clone());
+                metric
+            }};
+        }
+        let inner = Inner {
+            blocks: register!("blocks", "Blocks committed", Counter::default()),
+            transactions: register!(
+                "transactions",
+                "Transactions in committed blocks by result code",
+                Family::default()
+            ),
+            cranks: register!("cranks", "Cranks executed", Counter::default()),
+            deliveries: register!("deliveries", "Deliveries to vats", Counter::default()),
+            replayed: register!(
+                "replayed_deliveries",
+                "Deliveries repeated to bring vats back",
+                Counter::default()
+            ),
+            syscalls: register!("syscalls", "Syscalls of vats", Counter::default()),
+            computrons: register!("computrons", "Computrons spent", Counter::default()),
+            terminated: register!("vats_terminated", "Vats that ended", Counter::default()),
+            height: register!("height", "The last committed height", Gauge::default()),
+            queues: register!("queue_length", "Events on the kernel's queues", Family::default()),
+            dead_vats: register!(
+                "dead_vats",
+                "Terminated vats that wait for their cleanup",
+                Gauge::default()
+            ),
+            vats: register!("vats", "Vats that run", Gauge::default()),
+            files: register!("file_bytes", "Sizes of the node's files", Family::default()),
+            top_vats: register!(
+                "vat_computrons",
+                "Computrons of the vats that spent most since the start",
+                Family::default()
+            ),
+            finalize: register!("finalize_seconds", "How long FinalizeBlock took", seconds()),
+            commit: register!("commit_seconds", "How long Commit took", seconds()),
+            by_vat: Mutex::default(),
+            measured_files,
+            registry,
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// Counts what the kernel tells.
+    pub(crate) fn event(&self, event: &Event<'_>) {
+        let metrics = &self.0;
+        match event {
+            Event::CrankFinish { .. } => drop(metrics.cranks.inc()),
+            Event::Syscall { .. } => drop(metrics.syscalls.inc()),
+            Event::Terminate { .. } => drop(metrics.terminated.inc()),
+            Event::Replay { deliveries, .. } => drop(metrics.replayed.inc_by(*deliveries)),
+            Event::DeliverResult { vat, computrons, .. } => {
+                metrics.deliveries.inc();
+                if let Some(spent) = computrons {
+                    metrics.computrons.inc_by(spent.0);
+                    *self.by_vat().entry(*vat).or_default() += spent.0;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A block was executed.
+    pub(crate) fn finalized(&self, took: Duration) {
+        self.0.finalize.observe(took.as_secs_f64());
+    }
+
+    /// A block was committed; `codes` are those of its transactions.
+    pub(crate) fn committed(&self, took: Duration, codes: &[u32]) {
+        self.0.commit.observe(took.as_secs_f64());
+        self.0.blocks.inc();
+        for code in codes {
+            self.0.transactions.get_or_create(&vec![("code", code.to_string())]).inc();
+        }
+    }
+
+    /// All metrics as text, those of the state read off what is committed.
+    pub(crate) fn text(&self, committed: &Committed) -> Result<String, NodeFault> {
+        let metrics = &self.0;
+        metrics.height.set(number(committed.state.height()));
+        if view::is_initialized(&committed.state)? {
+            let status = view::kernel_status(&committed.state)?;
+            for (queue, length) in
+                [("run", status.run_queue), ("acceptance", status.acceptance_queue)]
+            {
+                metrics
+                    .queues
+                    .get_or_create(&vec![("queue", queue.to_owned())])
+                    .set(number(length));
+            }
+            metrics.dead_vats.set(number(status.dead.len() as u64));
+            metrics.vats.set(number(view::live_vats(&committed.state)?.len() as u64));
+        }
+        self.set_top_vats();
+        for path in &metrics.measured_files {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // A file that is not there yet has no size.
+            let bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());
+            metrics.files.get_or_create(&vec![("file", name)]).set(number(bytes));
+        }
+        let mut text = String::new();
+        encode(&mut text, &metrics.registry)
+            .map_err(|error| NodeFault::Damaged(format!("metrics: {error}")))?;
+        Ok(text)
+    }
+
+    fn set_top_vats(&self) {
+        let mut vats: Vec<(u64, VatId)> =
+            self.by_vat().iter().map(|(vat, spent)| (*spent, *vat)).collect();
+        vats.sort_unstable_by(|a, b| b.cmp(a));
+        self.0.top_vats.clear();
+        for (spent, vat) in vats.into_iter().take(TOP_VATS) {
+            self.0.top_vats.get_or_create(&vec![("vat", vat.to_string())]).set(number(spent));
+        }
+    }
+
+    fn by_vat(&self) -> std::sync::MutexGuard<'_, BTreeMap<VatId, u64>> {
+        self.0.by_vat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Of how many vats the computrons are told one by one.
+const TOP_VATS: usize = 20;

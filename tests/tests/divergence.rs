@@ -1,0 +1,183 @@
+//! Two nodes that come to different app hashes: the first crank at which they differ is found, with the keys.
+#![allow(clippy::unwrap_used)] // tests
+
+use std::path::Path;
+
+use capstan_abi::{Delivery, Syscall, SyscallResult};
+use capstan_app::trace::bisect::{Finding, Write, bisect};
+use capstan_app::{App, AppOptions, FatalHandler, TraceOptions};
+use capstan_kernel_ports::host::{
+    Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource,
+};
+use capstan_kernel_ports::{Computrons, Hash, VatId};
+use capstan_store::Store;
+use capstan_tests::{Account, Options, host, raw_genesis};
+use capstan_vat_host::WasmHost;
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInitChain};
+
+/// A host that does one delivery otherwise than all others would: the fault that a divergence comes from.
+struct Faulty {
+    host: WasmHost,
+    /// The delivery that goes wrong, counted over all vats; none: none does.
+    wrong: Option<u64>,
+    kind: Fault,
+    deliveries: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Fault {
+    /// It costs one computron more.
+    Computrons,
+    /// The vat's store is written with something else.
+    Value,
+}
+
+/// Passes syscalls on, the first write to the vat's store with another value.
+struct Forging<'a> {
+    inner: &'a mut dyn Syscalls,
+    done: bool,
+}
+
+impl Syscalls for Forging<'_> {
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+        match syscall {
+            Syscall::VatstoreSet { key, .. } if !self.done => {
+                self.done = true;
+                self.inner.syscall(Syscall::VatstoreSet { key, value: "forged".to_owned() })
+            }
+            other => self.inner.syscall(other),
+        }
+    }
+
+    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
+        self.inner.malformed(problem)
+    }
+}
+
+impl VatHost for Faulty {
+    fn engine(&self) -> Hash {
+        self.host.engine()
+    }
+
+    fn validate(&self, module: &[u8]) -> Result<(), String> {
+        self.host.validate(module)
+    }
+
+    fn start(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        options: &WorkerOptions,
+    ) -> Result<Result<(), String>, HostFault> {
+        self.host.start(vat, source, options)
+    }
+
+    fn deliver(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Result<Delivered, HostFault> {
+        self.deliveries += 1;
+        match self.kind {
+            _ if self.wrong != Some(self.deliveries) => {
+                self.host.deliver(vat, delivery, limit, syscalls)
+            }
+            Fault::Computrons => {
+                let mut delivered = self.host.deliver(vat, delivery, limit, syscalls)?;
+                delivered.computrons = delivered.computrons.map(|spent| Computrons(spent.0 + 1));
+                Ok(delivered)
+            }
+            Fault::Value => {
+                let mut forging = Forging { inner: syscalls, done: false };
+                let delivered = self.host.deliver(vat, delivery, limit, &mut forging)?;
+                assert!(forging.done, "delivery {} writes nothing", self.deliveries);
+                Ok(delivered)
+            }
+        }
+    }
+
+    fn is_running(&self, vat: VatId) -> bool {
+        self.host.is_running(vat)
+    }
+
+    fn stop(&mut self, vat: VatId) {
+        self.host.stop(vat);
+    }
+
+    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
+        self.host.heap(vat)
+    }
+}
+
+/// Runs the story on a node and gives its app hashes; the traces are in `home`.
+fn run(home: &Path, wrong: Option<u64>, kind: Fault) -> Vec<Vec<u8>> {
+    let host = Faulty { host: host(&Options::raw()), wrong, kind, deliveries: 0 };
+    let on_fatal = FatalHandler::call_back(|_| {});
+    let trace = Some(TraceOptions { dir: home.to_owned(), keep_blocks: 100 });
+    let options = AppOptions { on_fatal, trace, ..AppOptions::default() };
+    let app = App::new(Store::in_memory().unwrap(), host, options).unwrap();
+    let genesis = raw_genesis(|_| {});
+    app.init_chain(RequestInitChain {
+        chain_id: genesis.chain_id.clone(),
+        initial_height: 1,
+        app_state_bytes: serde_json::to_vec(&genesis.app_state).unwrap().into(),
+        ..RequestInitChain::default()
+    });
+    let mut accounts: Vec<Account> = (0..3).map(Account::dev).collect();
+    let mut block = |height: i64| {
+        let txs = accounts.iter_mut().map(|account| {
+            let tx = account.calls(&["increment", "forward"]);
+            account.tx(tx).into()
+        });
+        let txs = if height > 1 { txs.collect() } else { vec![] };
+        let request = RequestFinalizeBlock { height, txs, ..RequestFinalizeBlock::default() };
+        let hash = app.finalize_block(request).app_hash.to_vec();
+        app.commit();
+        hash
+    };
+    (1..=8).map(&mut block).collect()
+}
+
+/// The deliveries of a correct node up to the end of its 3rd block are fewer than this.
+const WRONG: u64 = 40;
+
+#[test]
+fn nodes_that_agree_have_no_difference() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert_eq!(run(a.path(), None, Fault::Value), run(b.path(), None, Fault::Value));
+    let found = bisect(a.path(), b.path()).unwrap();
+    assert_eq!(found, Finding::Same { compared: Some((1, 8)) });
+}
+
+#[test]
+fn the_first_crank_that_went_wrong_is_found_with_its_keys() {
+    let good_home = tempfile::tempdir().unwrap();
+    let good = run(good_home.path(), None, Fault::Value);
+    for (kind, expected) in [(Fault::Computrons, "k.w."), (Fault::Value, "k.s.v")] {
+        let mut found = 0;
+        for wrong in WRONG..WRONG + 6 {
+            // Only deliveries of `increment` write to the vat's store.
+            let bad_home = tempfile::tempdir().unwrap();
+            let attempt = std::panic::catch_unwind(|| run(bad_home.path(), Some(wrong), kind));
+            let Ok(bad) = attempt else { continue };
+            let first = good.iter().zip(&bad).position(|(good, bad)| good != bad).unwrap();
+            let finding = bisect(good_home.path(), bad_home.path()).unwrap();
+            let Finding::Link { height, links, keys, .. } = finding else {
+                panic!("delivery {wrong}: {finding:?}")
+            };
+            assert_eq!(height, first as u64 + 1, "delivery {wrong}");
+            let [Some(left), Some(right)] = links.as_ref() else { panic!("{links:?}") };
+            assert_eq!((left.crank, &left.about), (right.crank, &right.about));
+            let name = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+            let names: Vec<String> = keys.iter().map(|key| name(&key.key)).collect();
+            assert!(names.iter().any(|name| name.starts_with(expected)), "{names:?}");
+            assert!(keys.iter().all(|key| key.writes[0] != key.writes[1]));
+            assert!(keys.iter().all(|key| key.writes[0] != Write::Untouched), "{keys:?}");
+            found += 1;
+        }
+        assert!(found > 0, "no delivery went wrong");
+    }
+}
