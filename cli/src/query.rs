@@ -13,7 +13,7 @@ use crate::{Common, keys};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan query vat-stats v3 --json\n\n\
     The same questions can be asked with curl:\n  \
-    curl -s -G http://127.0.0.1:26657/abci_query --data-urlencode 'path=\"vats/v3/stats\"'\n\
+    curl -s 'http://127.0.0.1:26657/abci_query?path=\"vats/v3/stats\"'\n\
     The value in the answer is the JSON in base64.")]
 pub(crate) struct Query {
     #[command(subcommand)]

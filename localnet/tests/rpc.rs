@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
 use support::{Node, Rpc, base64, config, poll, text_i64, tx_hash};
 use tendermint_rpc::endpoint::{
@@ -461,6 +464,22 @@ fn tx_search_by_events_heights_and_hashes() {
         "page should be within [1, 1] range, given 9"
     );
     assert!(error(json!({"query": "a=1", "order_by": "up"})).contains("asc"));
+}
+
+/// What curl sends if the quotes are typed, as CometBFT's documentation does: twice on a connection.
+#[test]
+fn quotes_need_not_be_encoded() {
+    let (_home, node) = node();
+    let mut stream = TcpStream::connect(node.rpc.0).unwrap();
+    let request = |path: &str, rest: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{rest}\r\n");
+    let first = request("/abci_query?path=\"/key\"&data=0x61", "");
+    let second = request("/block?height=\"2\"", "Connection: close\r\n");
+    stream.write_all(format!("{first}{second}").as_bytes()).unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    assert!(answers.contains(&format!("\"value\":\"{}\"", base64("1"))), "{answers}");
+    assert!(answers.contains("\"height\":\"2\""), "{answers}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod http;
 mod info;
 pub(crate) mod json;
 mod params;
+mod quotes;
 mod txs;
 mod websocket;
 
@@ -64,7 +65,7 @@ fn serve(runtime: Runtime, listener: TcpListener, node: Arc<Node>, stopped: ones
     runtime.block_on(async move {
         let served = async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, http::router(node)).await
+            axum::serve(quotes::Listener(listener), http::router(node)).await
         };
         tokio::select! {
             ended = served => if let Err(error) = ended { tracing::error!(%error, "the RPC server failed") },
