@@ -5,7 +5,6 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel::view;
 use capstan_kernel_ports::{
     VatId,
-    host::VatHost,
     store::{Overlay, Read},
 };
 
@@ -31,7 +30,6 @@ pub(crate) fn get(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<Act
 pub(crate) fn note(
     before: &impl Read,
     over: &mut dyn Overlay,
-    host: &impl VatHost,
     vat: VatId,
     height: u64,
 ) -> Result<(), NodeFault> {
@@ -45,10 +43,10 @@ pub(crate) fn note(
     let mut activity = get(over, vat)?.unwrap_or_default();
     activity.height = height;
     activity.computrons = now.computrons.saturating_sub(computrons);
-    if now.snapshot != snapshot
-        && let Some((_, bytes)) = host.heap(vat)
+    if let Some(image) = view::heap_image(over, vat)?
+        && now.snapshot != snapshot
     {
-        activity.heap_bytes = bytes;
+        activity.heap_bytes = image.memory_bytes;
     }
     record::set(over, &key(vat), &activity)
 }

@@ -237,7 +237,7 @@ impl<H: VatHost> Consensus<H> {
         let mut events = Vec::new();
         for vat in changes.vats {
             events.extend(vat_events(&before, over, vat)?);
-            activity::note(&before, over, self.kernel.host(), vat, height)?;
+            activity::note(&before, over, vat, height)?;
         }
         for (remote, number) in changes.posted {
             events.extend(outbox_events(over, remote, number, height)?);

@@ -57,6 +57,7 @@ fn kernel_options(genesis: &AppState) -> KernelOptions {
         relax_durability_rules: genesis.kernel.relax_durability_rules,
         snapshot_initial: genesis.params.snapshot_initial,
         snapshot_interval: genesis.params.snapshot_interval,
+        snapshot_debt: genesis.params.snapshot_debt,
         crank_limit: genesis.params.crank_computrons,
     }
 }

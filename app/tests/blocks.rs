@@ -330,7 +330,7 @@ fn story() -> Vec<Vec<Vec<u8>>> {
 fn two_nodes_reach_the_same_hash_at_every_height() {
     let mut one = Chain::new();
     // The other has room for one vat in memory: it brings vats back all the time.
-    let kernel = NodeOptions { max_vats_online: 1 };
+    let kernel = NodeOptions { max_vats_online: 1, ..NodeOptions::default() };
     let mut two = Chain::open_with(Store::in_memory().unwrap(), kernel);
     two.init(&genesis(|_| {}));
     two.block(&[]);

@@ -31,11 +31,14 @@ use crate::{
 pub struct NodeOptions {
     /// How many vats may be in memory at once, at least 1.
     pub max_vats_online: usize,
+    /// Keep the transcripts that no replay needs any more: of before the last snapshot, of earlier
+    /// incarnations, of vats that ended.
+    pub archive: bool,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { max_vats_online: 50 }
+        Self { max_vats_online: 50, archive: false }
     }
 }
 
@@ -47,6 +50,7 @@ impl Default for NodeOptions {
 pub struct Kernel<H> {
     host: H,
     online: Online,
+    archive: bool,
     slog: Option<Box<dyn Slog + Send>>,
     application: Option<Box<dyn Application + Send>>,
     panic: Option<KernelPanic>,
@@ -72,8 +76,9 @@ pub struct RunReport {
 impl<H: VatHost> Kernel<H> {
     /// A kernel over an empty host. Vats are brought back from the store when they are needed.
     pub fn new(host: H, options: NodeOptions) -> Self {
-        let online = Online::new(options.max_vats_online);
-        Self { host, online, slog: None, application: None, panic: None }
+        let NodeOptions { max_vats_online, archive } = options;
+        let online = Online::new(max_vats_online);
+        Self { host, online, archive, slog: None, application: None, panic: None }
     }
 
     /// Connects the other end of the bridge device.
@@ -269,7 +274,7 @@ impl<H: VatHost> Kernel<H> {
         let mut stats = load_stats(over)?;
         over.push();
         let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
-        let mut state = State::open(over, &mut stats, slog)?;
+        let mut state = State::open(over, &mut stats, slog)?.with_archive(self.archive);
         state.application =
             self.application.as_mut().map(|app| app.as_mut() as &mut dyn Application);
         let mut taken = Vec::new();
@@ -363,7 +368,7 @@ impl<H: VatHost> Kernel<H> {
         let mut stats = load_stats(over)?;
         over.push();
         let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
-        let mut state = State::open(over, &mut stats, slog)?;
+        let mut state = State::open(over, &mut stats, slog)?.with_archive(self.archive);
         state.application =
             self.application.as_mut().map(|app| app.as_mut() as &mut dyn Application);
         let outcome = change(&mut state);
@@ -416,7 +421,7 @@ impl<H: VatHost> Kernel<H> {
         policy: &mut dyn RunPolicy,
     ) -> Result<Option<CrankOutcome>> {
         let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
-        let mut state = State::open(over, stats, slog)?;
+        let mut state = State::open(over, stats, slog)?.with_archive(self.archive);
         state.application =
             self.application.as_mut().map(|app| app.as_mut() as &mut dyn Application);
         let Some((crank_type, event)) = select(&mut state, policy)? else { return Ok(None) };
@@ -433,6 +438,7 @@ impl<H: VatHost> Kernel<H> {
         };
         state.process_refcounts()?;
         state.postpone_refcounts();
+        state.release_parting_pages()?;
         state.globals_mut().crank += 1;
         let stopped = std::mem::take(&mut state.stopped);
         finish_level(&mut state, Some(crank))?;

@@ -37,9 +37,15 @@
 //! local.k.c.E.VREF         KRef: the other direction of k.c
 //! local.k.i.K.E            who imports object K; no value
 //! local.k.t.vN.HEX         Entry: transcript, bound by VatState's span hash
+//! local.k.h.vN             HeapImage of the vat's last snapshot, bound by the hash in VatState
+//! local.k.hp.HASH          a page of a heap; HASH is raw, and is the page's
+//! local.k.hc.HASH          u32: how many places in heap images hold that page
+//! local.k.hx.HEX           Vec<Hash>: pages of images that are gone, still to be let go
 //! local.k.rr.rN.RREF       u64: outbox entry that settled a promise of a remote
 //! local.k.stats            Stats
 //! ```
+
+use capstan_kernel_ports::Hash;
 
 use crate::ids::{Endpoint, KRef, MeterId, RemoteId, VatId};
 
@@ -168,8 +174,22 @@ pub(crate) fn transcript(vat: VatId, position: u64) -> Vec<u8> {
     format!("local.k.t.{vat}.{position:016x}").into_bytes()
 }
 
-pub(crate) fn transcript_of(vat: VatId) -> Vec<u8> {
-    format!("local.k.t.{vat}.").into_bytes()
+pub(crate) const PARTING_HEAPS: &[u8] = b"local.k.hx.";
+
+pub(crate) fn heap(vat: VatId) -> Vec<u8> {
+    format!("local.k.h.{vat}").into_bytes()
+}
+
+pub(crate) fn heap_page(hash: &Hash) -> Vec<u8> {
+    [b"local.k.hp.", hash.0.as_slice()].concat()
+}
+
+pub(crate) fn heap_page_count(hash: &Hash) -> Vec<u8> {
+    [b"local.k.hc.", hash.0.as_slice()].concat()
+}
+
+pub(crate) fn parting_heap(number: u64) -> Vec<u8> {
+    format!("local.k.hx.{number:016x}").into_bytes()
 }
 
 pub(crate) fn device_imports(device: crate::ids::DeviceId) -> Vec<u8> {

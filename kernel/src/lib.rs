@@ -17,6 +17,7 @@ pub mod device;
 mod error;
 mod gc;
 mod genesis;
+mod heap;
 pub mod ids;
 mod keys;
 pub mod meter;

@@ -59,6 +59,9 @@ pub struct KernelOptions {
     pub snapshot_initial: u64,
     /// Transcript entries after which each further heap snapshot is due.
     pub snapshot_interval: u64,
+    /// Computrons of deliveries since a vat's last heap snapshot that make the next one due: the most
+    /// that bringing the vat back may cost, one delivery apart.
+    pub snapshot_debt: u64,
     /// Computrons that one crank may spend at most, metered vat or not.
     pub crank_limit: u64,
 }
@@ -77,6 +80,8 @@ pub(crate) struct State<'a> {
     /// Why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it; the block is never committed.
     pub(crate) doom: Option<KernelPanic>,
+    /// This node keeps transcript entries that no replay needs.
+    pub(crate) archive: bool,
     /// Lives as long as the crank; written back by [`State::save`].
     globals: Globals,
     saved_globals: Globals,
@@ -135,9 +140,15 @@ impl<'a> State<'a> {
             maybe_free: MaybeFree::of(&globals.waiting),
             stopped: vec![],
             doom: None,
+            archive: false,
             globals,
             saved_globals,
         }
+    }
+
+    /// As [`NodeOptions::archive`](crate::NodeOptions) says.
+    pub(crate) fn with_archive(self, archive: bool) -> Self {
+        Self { archive, ..self }
     }
 
     /// Writes what is held in memory, so that the overlay's top level is complete.

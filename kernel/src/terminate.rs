@@ -188,8 +188,8 @@ impl State<'_> {
         if work.kv >= budget.kv.max(1) {
             return Ok(false);
         }
-        let transcript = keys::transcript_of(vat);
-        work.transcripts = self.delete_keys(&transcript, budget.transcripts.max(1))?;
+        self.drop_heap(vat)?;
+        work.transcripts = self.clean_transcript(vat, budget.transcripts.max(1))?;
         Ok(work.transcripts < budget.transcripts.max(1))
     }
 

@@ -9,7 +9,7 @@ use crate::{
     error::Result,
     keys,
     state::{State, encode},
-    vat::Span,
+    vat::{Span, VatState},
 };
 
 /// One entry of a transcript. Its position is its delivery number.
@@ -87,16 +87,30 @@ impl State<'_> {
         })
     }
 
-    /// Ends the incarnation's transcript: nothing before is ever replayed.
-    pub(crate) fn prune_transcript(&mut self, vat: VatId) -> Result<()> {
-        let state = self.vat(vat)?;
-        for position in state.kept_from..state.span.end {
-            self.over.delete(&keys::transcript(vat, position));
-        }
+    /// Notes that no replay needs the entries before position `from`.
+    pub(crate) fn prune_transcript(&mut self, vat: VatId, from: u64) -> Result<()> {
+        let kept_from = self.vat(vat)?.kept_from;
+        self.delete_entries(vat, kept_from..from);
         self.update_vat(vat, |state| {
-            state.kept_from = state.span.end;
+            state.kept_from = from;
             state.replay_debt = 0;
         })
+    }
+
+    /// Deletes up to `limit` of the entries that are kept of a vat that ended; returns how many.
+    pub(crate) fn clean_transcript(&mut self, vat: VatId, limit: u64) -> Result<u64> {
+        let VatState { kept_from, span, .. } = self.vat(vat)?;
+        let until = span.end.min(kept_from.saturating_add(limit));
+        self.delete_entries(vat, kept_from..until);
+        self.update_vat(vat, |state| state.kept_from = until)?;
+        Ok(until - kept_from)
+    }
+
+    /// The state says which entries are kept. Whether they are deleted is each node's own choice.
+    fn delete_entries(&mut self, vat: VatId, positions: std::ops::Range<u64>) {
+        if !self.archive {
+            positions.for_each(|position| self.over.delete(&keys::transcript(vat, position)));
+        }
     }
 }
 

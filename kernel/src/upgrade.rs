@@ -94,8 +94,10 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if config.use_transcript {
             self.state.append_entry(vat, &Entry::ShutdownWorker)?;
         }
-        self.state.prune_transcript(vat)?;
+        let end = self.state.vat(vat)?.span.end;
+        self.state.prune_transcript(vat, end)?;
         self.state.roll_span(vat)?;
+        self.state.drop_heap(vat)?;
         self.state.update_vat(vat, |state| {
             state.incarnation += 1;
             state.snapshot = None;

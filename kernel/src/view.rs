@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use capstan_abi::Delivery;
-use capstan_kernel_ports::{Hash, VatId, store::Read};
+use capstan_kernel_ports::{Hash, VatId, host::HeapImage, store::Read};
 use serde_json::{Value, json};
 
 use crate::{
@@ -156,6 +156,11 @@ pub fn vat_config(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<Vat
 /// What a vat has come to.
 pub fn vat_state(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatState>> {
     get_record(state, &keys::vat_state(vat))
+}
+
+/// The heap of the vat's last snapshot; none if none was taken or this node does not have it.
+pub fn heap_image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<HeapImage>> {
+    crate::heap::image(state, vat)
 }
 
 /// SwingSet's counts of a vat.

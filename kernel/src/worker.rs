@@ -11,13 +11,14 @@ use capstan_kernel_ports::{
 use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
+    heap,
     ids::KRef,
     keys,
     slog::Event,
     state::State,
     syscall::VatSyscalls,
     transcript::{Entry, Replay},
-    vat::VatConfig,
+    vat::{VatConfig, VatState},
 };
 
 /// The vats in memory, in the order of their last use.
@@ -76,7 +77,8 @@ impl<E: Into<KernelPanic>> From<E> for StartError {
     }
 }
 
-/// Brings the vat into memory if it is not there: starts its worker and replays its transcript.
+/// Brings the vat into memory if it is not there: its worker starts from the last snapshot, or anew if
+/// there is none, and replays its transcript from there.
 pub(crate) fn bring_online<H: VatHost>(
     state: &mut State<'_>,
     host: &mut H,
@@ -96,18 +98,30 @@ pub(crate) fn bring_online<H: VatHost>(
         state.append_entry(vat, &entry)?;
     }
     let source = worker_source(state, &config)?;
-    let options = WorkerOptions {
-        enable_disavow: config.enable_disavow,
-        relax_durability_rules: state.globals().options.relax_durability_rules,
-    };
     if let Some(idle) = online.touch(vat) {
         host.stop(idle);
     }
-    host.start(vat, &source, &options)?.map_err(StartError::Source)?;
+    match from_snapshot(&state.vat(vat)?) {
+        Some(heap) => heap::restore(state.over, host, vat, &source, heap)?,
+        None => host.start(vat, &source, &worker_options(state, &config))?.map_err(StartError::Source)?,
+    }
     if config.use_transcript {
         replay(state, host, vat)?;
     }
     Ok(())
+}
+
+/// The heap from which the vat comes back; none if its incarnation is replayed from the start.
+fn from_snapshot(record: &VatState) -> Option<Hash> {
+    let (heap, position) = record.snapshot?;
+    (position == record.kept_from).then_some(heap)
+}
+
+fn worker_options(state: &State<'_>, config: &VatConfig) -> WorkerOptions {
+    WorkerOptions {
+        enable_disavow: config.enable_disavow,
+        relax_durability_rules: state.globals().options.relax_durability_rules,
+    }
 }
 
 fn worker_source(state: &State<'_>, config: &VatConfig) -> Result<WorkerSource> {
@@ -123,39 +137,16 @@ fn worker_source(state: &State<'_>, config: &VatConfig) -> Result<WorkerSource> 
     })
 }
 
-/// Hands the worker every delivery of the current span again, answers its syscalls from the
-/// transcript, and compares all that it does.
+/// Hands the worker every delivery that is kept again, answers its syscalls from the transcript, and
+/// compares all that it does.
 fn replay<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result<()> {
     let record = state.vat(vat)?;
     let limit = Computrons(state.globals().options.crank_limit);
     let mut deliveries = 0;
     for position in record.kept_from..record.span.end {
-        let (delivery, syscalls, result, computrons) =
-            match state.need(&keys::transcript(vat, position))? {
-                Entry::Delivery { delivery, syscalls, result, computrons } => {
-                    (delivery, syscalls, result, computrons)
-                }
-                Entry::SaveSnapshot { heap } => {
-                    check_heap(host, vat, position, heap)?;
-                    continue;
-                }
-                _ => continue,
-            };
-        let mut answers = Replay::new(&syscalls);
-        let delivered = host.deliver(vat, &delivery, limit, &mut answers);
-        let differs = |problem: String| KernelPanic::Anachrophobia { vat, position, problem };
-        if let Some(problem) = answers.finish() {
-            return Err(differs(problem));
-        }
-        let delivered = delivered?;
-        if delivered.result != result {
-            return Err(differs(format!("got {:?}, expected {result:?}", delivered.result)));
-        }
-        if delivered.computrons != computrons {
-            let (got, expected) = (delivered.computrons, computrons);
-            return Err(differs(format!("spent {got:?}, expected {expected:?}")));
-        }
-        deliveries += 1;
+        let entry = state.need(&keys::transcript(vat, position))?;
+        deliveries += u64::from(matches!(entry, Entry::Delivery { .. }));
+        replay_entry(host, vat, position, &entry, limit)?;
     }
     if deliveries > 0 {
         state.log(Event::Replay { vat, deliveries });
@@ -163,14 +154,49 @@ fn replay<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result
     Ok(())
 }
 
-fn check_heap<H: VatHost>(host: &H, vat: VatId, position: u64, expected: Hash) -> Result<()> {
-    match host.heap(vat) {
-        Some((heap, _)) if heap != expected => {
-            let problem = format!("the heap is {heap}, expected {expected}");
-            Err(KernelPanic::Anachrophobia { vat, position, problem })
+/// Does again what an entry says was done.
+///
+/// # Errors
+/// [`KernelPanic::Anachrophobia`] with the first difference, or a fault of this node.
+pub(crate) fn replay_entry<H: VatHost>(
+    host: &mut H,
+    vat: VatId,
+    position: u64,
+    entry: &Entry,
+    limit: Computrons,
+) -> Result<()> {
+    let differs = |problem: String| KernelPanic::Anachrophobia { vat, position, problem };
+    let (delivery, syscalls, result, computrons) = match entry {
+        Entry::Delivery { delivery, syscalls, result, computrons } => {
+            (delivery, syscalls, result, computrons)
         }
-        _ => Ok(()),
+        Entry::SaveSnapshot { heap } => {
+            return match host.heap(vat) {
+                Some((found, _)) if found != *heap => {
+                    Err(differs(format!("the heap is {found}, expected {heap}")))
+                }
+                _ => Ok(()),
+            };
+        }
+        // A span's first heap is the last one of the span before, or was checked when it was restored.
+        Entry::LoadSnapshot { .. } | Entry::InitializeWorker { .. } | Entry::ShutdownWorker => {
+            return Ok(());
+        }
+    };
+    let mut answers = Replay::new(syscalls);
+    let delivered = host.deliver(vat, delivery, limit, &mut answers);
+    if let Some(problem) = answers.finish() {
+        return Err(differs(problem));
     }
+    let delivered = delivered?;
+    if delivered.result != *result {
+        return Err(differs(format!("got {:?}, expected {result:?}", delivered.result)));
+    }
+    if delivered.computrons != *computrons {
+        let (got, expected) = (delivered.computrons, computrons);
+        return Err(differs(format!("spent {got:?}, expected {expected:?}")));
+    }
+    Ok(())
 }
 
 /// What came of looking whether a snapshot is due.
@@ -184,7 +210,8 @@ pub(crate) enum Snapshot {
 }
 
 /// Takes a snapshot of the vat's heap if one is due: the first when its span has `snapshot_initial`
-/// entries, later ones when it has `interval`. The vat brings out its dead first, for nothing.
+/// entries, later ones when it has `interval`, and any when replaying the span would cost
+/// `snapshot_debt`. The vat brings out its dead first, for nothing.
 pub(crate) fn snapshot_if_due<H: VatHost>(
     state: &mut State<'_>,
     host: &mut H,
@@ -194,8 +221,10 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
 ) -> Result<Snapshot> {
     let record = state.vat(vat)?;
     let entries = record.span.entries();
-    let initial = state.globals().options.snapshot_initial;
-    let due = entries >= interval || (record.snapshot.is_none() && entries >= initial);
+    let options = &state.globals().options;
+    let due = entries >= interval
+        || (record.snapshot.is_none() && entries >= options.snapshot_initial)
+        || record.replay_debt >= options.snapshot_debt;
     if !due || !state.vat_config(vat)?.use_transcript {
         return Ok(Snapshot::NotDue);
     }
@@ -210,14 +239,28 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
         state.maybe_free = maybe_free;
         return Ok(Snapshot::Failed(info));
     }
-    let heap = host.heap(vat).map_or(Hash::default(), |(hash, _)| hash);
-    state.append_entry(vat, &Entry::SaveSnapshot { heap })?;
-    state.roll_span(vat)?;
-    state.append_entry(vat, &Entry::LoadSnapshot { heap })?;
-    state.update_vat(vat, |state| state.snapshot = Some((heap, state.span.start)))?;
+    take_snapshot(state, host, vat)?;
     state.save()?;
     state.over.merge();
     Ok(Snapshot::Taken)
+}
+
+fn take_snapshot<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result<()> {
+    let image = host.heap_image(vat)?;
+    let heap = image.as_ref().map_or(Hash::default(), |image| image.hash);
+    state.append_entry(vat, &Entry::SaveSnapshot { heap })?;
+    state.roll_span(vat)?;
+    state.append_entry(vat, &Entry::LoadSnapshot { heap })?;
+    let position = state.vat(vat)?.span.start;
+    state.update_vat(vat, |state| state.snapshot = Some((heap, position)))?;
+    match image {
+        Some(image) => {
+            state.save_heap(host, vat, &image)?;
+            state.prune_transcript(vat, position)
+        }
+        // The vat comes back by replay alone: all of it stays.
+        None => state.update_vat(vat, |state| state.replay_debt = 0),
+    }
 }
 
 /// Hands the vat a translated delivery, and records it in the transcript.

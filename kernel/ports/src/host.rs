@@ -51,6 +51,28 @@ pub struct Delivered {
     pub test_log: Vec<String>,
 }
 
+/// Which pages make a heap, each named by its hash: enough to make it again wherever they lie.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct HeapImage {
+    /// The heap's hash, as [`VatHost::heap`] gives it. Covers all that follows and the pages.
+    pub hash: Hash,
+    /// The memory's size in bytes.
+    pub memory_bytes: u64,
+    /// What belongs to the heap beside its memory, as the host wrote it.
+    pub head: Vec<u8>,
+    /// The pages that are not as in a new worker of the same source, in the order of their numbers.
+    pub pages: Vec<HeapPage>,
+}
+
+/// A page of a heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct HeapPage {
+    /// Where it lies: at this number times the size of a page.
+    pub number: u32,
+    /// The hash of what it holds.
+    pub hash: Hash,
+}
+
 /// Answers a worker's syscalls.
 pub trait Syscalls {
     /// Does one syscall. An error of this node is remembered by the implementation and ends the
@@ -99,4 +121,31 @@ pub trait VatHost {
 
     /// The hash of the worker's heap image, and its size in bytes.
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)>;
+
+    /// The worker's heap between two deliveries. None if there is no worker, or if this host cannot
+    /// give heaps: its vats come back by replay alone. A host gives all heaps or none.
+    fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
+        let _ = vat;
+        Ok(None)
+    }
+
+    /// What the worker's page `number` holds now.
+    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
+        let _ = (vat, number);
+        None
+    }
+
+    /// Starts a worker for `vat` that goes on from `image`, which a worker of the same source once had;
+    /// replaces one that runs. `page` gives what a page of that hash holds. Everything is checked
+    /// against the image's hash.
+    fn restore(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        image: &HeapImage,
+        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<(), HostFault> {
+        let _ = (source, image, page);
+        Err(HostFault(format!("this host cannot restore the heap of {vat}")))
+    }
 }

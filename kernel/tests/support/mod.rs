@@ -163,6 +163,7 @@ pub(crate) fn config(bootstrap: &str, names: &[&str]) -> KernelConfig {
             relax_durability_rules: false,
             snapshot_initial: 3,
             snapshot_interval: 20,
+            snapshot_debt: u64::MAX,
             crank_limit: 1_000_000,
         },
     }

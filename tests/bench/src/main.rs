@@ -76,7 +76,7 @@ impl Bench {
         let workshop = Workshop::new(PathBuf::from(home).join(".cache/capstan/conformance"))?;
         let folder = tempfile::tempdir()?;
         let store = Store::open(folder.path().join("store"), Options::default())?;
-        let kernel = Kernel::new(workshop.host()?, NodeOptions { max_vats_online: 200 });
+        let kernel = Kernel::new(workshop.host()?, NodeOptions { max_vats_online: 200, ..NodeOptions::default() });
         let block = Some(store.begin_block());
         let mut bench = Self { kernel, store, block, height: 0, _folder: folder };
         let config = config(&workshop)?;
@@ -191,6 +191,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
             relax_durability_rules: false,
             snapshot_initial: 3,
             snapshot_interval: 200,
+            snapshot_debt: 400_000_000,
             crank_limit: 1_000_000_000,
         },
     })

@@ -13,7 +13,7 @@ use capstan_abi::{Delivery, DeliveryResult};
 use capstan_kernel::VAT_ADMIN;
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
 use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
 use serde_json::Value;
@@ -91,6 +91,26 @@ impl VatHost for SpendingAsRecorded {
 
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
         self.host.heap(vat)
+    }
+
+    fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
+        self.script.snapshot_taken(vat);
+        self.host.heap_image(vat)
+    }
+
+    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
+        self.host.heap_page(vat, number)
+    }
+
+    fn restore(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        image: &HeapImage,
+        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<(), HostFault> {
+        self.script.restored(vat);
+        self.host.restore(vat, source, image, page)
     }
 }
 

@@ -348,6 +348,8 @@ fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelConfig>
             } else {
                 u64::MAX
             },
+            // SwingSet counts entries alone.
+            snapshot_debt: u64::MAX,
             crank_limit: CRANK_LIMIT,
         },
     })

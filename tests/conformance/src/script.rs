@@ -20,6 +20,8 @@ struct Part {
     coming: VecDeque<Value>,
     /// Deliveries of this incarnation that were made.
     made: Vec<Value>,
+    /// How many of them the last snapshot holds.
+    in_snapshot: usize,
     /// Deliveries of this incarnation still to be replayed.
     replay: VecDeque<Value>,
     /// No delivery was made since the worker was started.
@@ -51,6 +53,19 @@ impl Script {
         part.replay = part.made.iter().cloned().collect();
     }
 
+    /// A snapshot of the vat's heap was taken.
+    pub fn snapshot_taken(&mut self, vat: VatId) {
+        let part = self.vats.entry(vat).or_default();
+        part.in_snapshot = part.made.len();
+    }
+
+    /// The vat's worker was brought back from its last snapshot.
+    pub fn restored(&mut self, vat: VatId) {
+        let part = self.vats.entry(vat).or_default();
+        part.fresh = false;
+        part.replay = part.made[part.in_snapshot..].iter().cloned().collect();
+    }
+
     /// The recorded delivery that this one is; none if the vat has no part left.
     pub fn next(&mut self, vat: VatId, delivery: &Delivery) -> Option<Value> {
         let part = self.vats.entry(vat).or_default();
@@ -59,6 +74,7 @@ impl Script {
             && part.coming.front().is_some_and(|next| compare::same(&next["vd"], &got));
         if part.fresh && starts_over {
             part.made.clear();
+            part.in_snapshot = 0;
             part.replay.clear();
         }
         part.fresh = false;

@@ -3,12 +3,15 @@
 //! `cargo bench -p capstan-vat-host --bench delivery [-- --json]`. CPU times are of this thread;
 //! compile times are wall times of all threads.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use capstan_abi::{CapData, Delivery, Message, Syscall, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
-    Computrons, VatId,
-    host::{Syscalls, VatHost, WorkerOptions, WorkerSource},
+    Computrons, Hash, VatId,
+    host::{HeapImage, HeapPage, Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
 use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, WasmHost};
 
@@ -103,10 +106,12 @@ fn bench_modules(compiler: Compiler, rows: &mut Rows) {
     let module = worker("");
     let (wall, _) = repeat(Duration::from_secs(1), |i| start(&mut host, VatId(i % 64), &module));
     rows.push((format!("{name}: start a worker of a known module"), wall * 1e6, "µs"));
-    let image = host.image(VatId(1)).unwrap_or_else(|| panic!("vat 1 was started"));
+    let (image, pages) = keep(&mut host, VatId(1));
     let source = WorkerSource::Wasm { module };
     let (wall, _) = repeat(Duration::from_secs(1), |i| {
-        host.restore(VatId(i % 64), &source, &image).unwrap_or_else(|error| panic!("{error}"));
+        let mut page = |hash: &Hash| Ok(pages[hash].clone());
+        let restored = host.restore(VatId(i % 64), &source, &image, &mut page);
+        restored.unwrap_or_else(|error| panic!("{error}"));
     });
     rows.push((format!("{name}: restore a worker of 64 KiB"), wall * 1e6, "µs"));
     drop(std::fs::remove_dir_all(&dir));
@@ -144,9 +149,11 @@ fn bench_engine(compiler: Compiler, rows: &mut Rows) {
         let _ = host.heap(VatId(1));
     });
     rows.push((format!("{name}: hash the heap of a JavaScript worker"), wall * 1e3, "ms"));
-    let image = host.image(VatId(1)).unwrap_or_else(|| panic!("vat 1 was started"));
+    let (image, pages) = keep(&mut host, VatId(1));
     let (wall, _) = repeat(Duration::from_secs(1), |i| {
-        host.restore(VatId(i % 64), &source, &image).unwrap_or_else(|error| panic!("{error}"));
+        let mut page = |hash: &Hash| Ok(pages[hash].clone());
+        let restored = host.restore(VatId(i % 64), &source, &image, &mut page);
+        restored.unwrap_or_else(|error| panic!("{error}"));
     });
     rows.push((format!("{name}: restore a JavaScript worker"), wall * 1e3, "ms"));
     drop(std::fs::remove_dir_all(&dir));
@@ -156,6 +163,17 @@ fn start(host: &mut WasmHost, vat: VatId, module: &[u8]) {
     let source = WorkerSource::Wasm { module: module.to_vec() };
     let started = host.start(vat, &source, &WorkerOptions::default());
     started.unwrap_or_else(|error| panic!("{error}")).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// A worker's heap and its pages.
+fn keep(host: &mut WasmHost, vat: VatId) -> (HeapImage, BTreeMap<Hash, Vec<u8>>) {
+    let image = host.heap_image(vat).ok().flatten().unwrap_or_else(|| panic!("{vat} was started"));
+    let page = |page: &HeapPage| {
+        let bytes = host.heap_page(vat, page.number);
+        (page.hash, bytes.unwrap_or_else(|| panic!("{vat} was started")))
+    };
+    let pages = image.pages.iter().map(page).collect();
+    (image, pages)
 }
 
 fn deliver(host: &mut WasmHost, vat: VatId) {

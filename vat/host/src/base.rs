@@ -111,17 +111,6 @@ impl BaseMemory {
     }
 }
 
-/// Makes `memory` equal to `wanted`, given that it starts as `base` and goes on with zeros. Pages that
-/// are right already are not touched, so they stay shared.
-pub(crate) fn write_pages(memory: &mut [u8], base: &[u8], wanted: &[u8]) {
-    const ZERO: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
-    for (at, bytes) in wanted.chunks(PAGE_BYTES).enumerate() {
-        if bytes != page(base, at).unwrap_or(&ZERO) {
-            memory[at * PAGE_BYTES..][..bytes.len()].copy_from_slice(bytes);
-        }
-    }
-}
-
 /// The page number `at` of `memory`, if it has one.
 pub(crate) fn page(memory: &[u8], at: usize) -> Option<&[u8]> {
     memory.get(at * PAGE_BYTES..)?.get(..PAGE_BYTES)

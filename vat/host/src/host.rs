@@ -6,7 +6,7 @@ use std::{
 use capstan_abi::{Delivery, DeliveryResult, Encoding};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
 
 use crate::{
@@ -92,36 +92,6 @@ impl WasmHost {
     /// The heap of the worker of `vat`, if it is in memory.
     pub fn image(&self, vat: VatId) -> Option<Image> {
         self.workers().get_mut(&vat).map(|running| running.worker.image())
-    }
-
-    /// Starts a worker for `vat` with the heap of `image`, which a worker of the same source once
-    /// had; replaces one that runs. It goes on as that worker would have.
-    pub fn restore(
-        &mut self,
-        vat: VatId,
-        source: &WorkerSource,
-        image: &Image,
-    ) -> Result<(), HostFault> {
-        self.stop(vat);
-        let worker = match source {
-            WorkerSource::JavaScript { engine, .. } => {
-                let engine = self.booted(engine)?;
-                let base = self.shared.base_of(source);
-                let base = base.unwrap_or_else(|| Arc::clone(&engine.memory));
-                Worker::restore(&engine.module, image, Some(&base))
-            }
-            WorkerSource::Wasm { module } => {
-                let compiler = self.options.compilers.modules;
-                let module = self
-                    .modules
-                    .get(module, compiler, &self.options.limits, false)
-                    .map_err(|e| HostFault(format!("cannot restore {vat}: {e}")))?;
-                Worker::restore(&module, image, None)
-            }
-        };
-        let worker = worker.map_err(|e| HostFault(format!("cannot restore {vat}: {e}")))?;
-        self.workers().insert(vat, Running::new(worker, source));
-        Ok(())
     }
 
     fn workers(&self) -> std::sync::MutexGuard<'_, BTreeMap<VatId, Running>> {
@@ -249,6 +219,46 @@ impl VatHost for WasmHost {
 
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
         self.workers().get_mut(&vat).map(|running| running.worker.heap())
+    }
+
+    fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
+        let mut workers = self.workers();
+        let Some(running) = workers.get_mut(&vat) else { return Ok(None) };
+        let origin = running.engine().and_then(|engine| self.engines.get(engine));
+        running.worker.heap_image(origin.map(|engine| engine.memory.as_ref())).map(Some)
+    }
+
+    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
+        self.workers().get(&vat)?.worker.heap_page(number)
+    }
+
+    fn restore(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        image: &HeapImage,
+        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<(), HostFault> {
+        self.stop(vat);
+        let worker = match source {
+            WorkerSource::JavaScript { engine, .. } => {
+                let BootedEngine { module, memory, .. } = self.booted(engine)?;
+                let base = self.shared.base_of(source).unwrap_or_else(|| Arc::clone(memory));
+                Worker::restore(module, image, Some(memory), Some(&base), page)
+            }
+            WorkerSource::Wasm { module } => {
+                let HostOptions { compilers, limits, .. } = &self.options;
+                let module = self.modules.get(module, compilers.modules, limits, false);
+                let module = module.map_err(|e| HostFault(e.to_string()))?;
+                Worker::restore(&module, image, None, None, page)
+            }
+        };
+        let worker = worker.map_err(|e| HostFault(format!("cannot bring back {vat}: {}", e.0)))?;
+        let mut running = Running::restored(worker, source);
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.restored(&mut running, workers.values());
+        workers.insert(vat, running);
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! A vat's heap as data: the linear memory and the mutable globals, which are all of its state.
 
+use std::sync::OnceLock;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::Encoding;
 use capstan_kernel_ports::Hash;
@@ -32,7 +34,8 @@ impl Image {
     /// odd last node goes up unchanged.
     pub fn hash(&self) -> Hash {
         let leaves = self.memory.chunks(PAGE_BYTES).map(leaf).collect();
-        heap_hash(self.encoding, &self.globals, self.memory.len() as u64, leaves)
+        let head = HeapHead { encoding: self.encoding, globals: self.globals.clone() };
+        head.heap_hash(self.memory.len() as u64, leaves)
     }
 
     /// The memory's size in bytes.
@@ -45,11 +48,7 @@ impl Image {
         self.memory.chunks(PAGE_BYTES)
     }
 
-    /// How the worker's deliveries are encoded; none if the image is damaged.
-    pub(crate) fn encoding(&self) -> Option<Encoding> {
-        Encoding::from_number(i32::from(self.encoding))
-    }
-
+    /// The mutable globals: index in the module and bits.
     pub(crate) fn globals(&self) -> &[(u32, u64)] {
         &self.globals
     }
@@ -71,28 +70,43 @@ impl std::fmt::Debug for Image {
 /// The hash of one page.
 pub(crate) type Leaf = [u8; 32];
 
+/// A page of zeros: what memory is before anybody writes to it.
+pub(crate) const ZERO_PAGE: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+
+/// The hash of [`ZERO_PAGE`].
+pub(crate) fn zero_leaf() -> Leaf {
+    static ZERO_LEAF: OnceLock<Leaf> = OnceLock::new();
+    *ZERO_LEAF.get_or_init(|| leaf(&ZERO_PAGE))
+}
+
 pub(crate) fn leaf(page: &[u8]) -> Leaf {
     Sha256::new().chain_update([0]).chain_update(page).finalize().into()
 }
 
-/// See [`Image::hash`].
-pub(crate) fn heap_hash(
-    encoding: u8,
-    globals: &[(u32, u64)],
-    memory_bytes: u64,
-    leaves: Vec<Leaf>,
-) -> Hash {
-    let mut hash = Sha256::new()
-        .chain_update("capstan.heap.1")
-        .chain_update([encoding])
-        .chain_update(memory_bytes.to_le_bytes())
-        // A module has far fewer globals than 2^32.
-        .chain_update((globals.len() as u32).to_le_bytes());
-    for (index, bits) in globals {
-        hash.update(index.to_le_bytes());
-        hash.update(bits.to_le_bytes());
+/// What belongs to a heap beside its memory.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct HeapHead {
+    /// What the worker's `capstan_abi()` returned.
+    pub(crate) encoding: u8,
+    /// The mutable globals: index in the module and bits, in index order.
+    pub(crate) globals: Vec<(u32, u64)>,
+}
+
+impl HeapHead {
+    /// See [`Image::hash`].
+    pub(crate) fn heap_hash(&self, memory_bytes: u64, leaves: Vec<Leaf>) -> Hash {
+        let mut hash = Sha256::new()
+            .chain_update("capstan.heap.1")
+            .chain_update([self.encoding])
+            .chain_update(memory_bytes.to_le_bytes())
+            // A module has far fewer globals than 2^32.
+            .chain_update((self.globals.len() as u32).to_le_bytes());
+        for (index, bits) in &self.globals {
+            hash.update(index.to_le_bytes());
+            hash.update(bits.to_le_bytes());
+        }
+        Hash(hash.chain_update(merkle_root(leaves)).finalize().into())
     }
-    Hash(hash.chain_update(merkle_root(leaves)).finalize().into())
 }
 
 fn merkle_root(mut level: Vec<Leaf>) -> Leaf {

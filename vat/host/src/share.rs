@@ -50,6 +50,16 @@ impl Running {
     pub(crate) fn new(worker: Worker, source: &WorkerSource) -> Self {
         Self { worker, bundle: bundle_key(source), stage: Stage::New, collections: 0 }
     }
+
+    /// A worker with the heap of a snapshot: before those, garbage is collected.
+    pub(crate) fn restored(worker: Worker, source: &WorkerSource) -> Self {
+        Self { stage: Stage::Collected, ..Self::new(worker, source) }
+    }
+
+    /// The JavaScript engine that it runs on, if it does.
+    pub(crate) fn engine(&self) -> Option<&Hash> {
+        self.bundle.as_ref().map(|(engine, _)| engine)
+    }
 }
 
 /// The bases that vats of one bundle share, as long as any of them uses them.
@@ -90,6 +100,19 @@ impl Shared {
             }
         };
         if let Err(error) = done {
+            tracing::warn!(%error, "vats cannot share memory");
+        }
+    }
+
+    /// Saves what memory can be saved after `running`, one of `others`' fellows, was brought back.
+    pub(crate) fn restored<'w>(
+        &mut self,
+        running: &mut Running,
+        mut others: impl Iterator<Item = &'w Running>,
+    ) {
+        let fellow = others.any(|other| other.bundle == running.bundle);
+        let stage = running.stage;
+        if let Err(error) = self.reached(running, stage, fellow) {
             tracing::warn!(%error, "vats cannot share memory");
         }
     }

@@ -9,10 +9,7 @@ use std::{
 };
 
 use capstan_abi::{Encoding, Fault};
-use capstan_kernel_ports::{
-    Hash,
-    host::{HostFault, Syscalls},
-};
+use capstan_kernel_ports::host::{HostFault, Syscalls};
 use wasmer::{
     FunctionEnv, Global, Instance, InstantiationError, RuntimeError, Store, TypedFunction, Value,
     sys::NativeEngineExt,
@@ -21,10 +18,9 @@ use wasmer_types::TrapCode;
 
 use crate::{
     Image,
-    base::{BaseMemory, page, write_pages},
+    base::BaseMemory,
     compile::CompiledModule,
     exports::{Exports, MovableStore, find_function, mutable_globals},
-    image::{PAGE_BYTES, heap_hash, leaf},
     imports::{Env, Links, Stop, imports},
     memory::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
 };
@@ -122,30 +118,25 @@ impl Worker {
         Ok(worker)
     }
 
-    /// A worker with the heap of `image`. Where that is as in `base`, the memory is shared with it.
-    pub(crate) fn restore(
+    /// A worker with a memory of `size` bytes, whole wasm pages, and the mutable globals as given. The
+    /// memory is as `base`, which is no larger, and zero beyond.
+    pub(crate) fn with_memory(
         module: &Arc<CompiledModule>,
-        image: &Image,
+        encoding: Encoding,
+        globals: &[(u32, u64)],
         base: Option<&Arc<BaseMemory>>,
+        size: usize,
     ) -> Result<Self, StartError> {
-        let damaged = |what: &str| StartError::Host(format!("damaged heap image: {what}"));
-        let size = image.memory().len();
-        let base = base.filter(|base| base.bytes().len() <= size);
+        let unfit = |what: &str| StartError::Host(format!("a heap of another module: {what}"));
         let mut worker = Self::instantiate(module, base, false)?;
-        worker.set_encoding(image.encoding().ok_or_else(|| damaged("unknown encoding"))?);
-        worker.set_globals(image.globals()).map_err(|what| damaged(&what))?;
-        let missing =
-            size.checked_sub(worker.memory().len()).ok_or_else(|| damaged("too small"))?;
-        if !missing.is_multiple_of(WASM_PAGE) {
-            return Err(damaged("not whole pages"));
-        }
+        worker.set_encoding(encoding);
+        worker.set_globals(globals).map_err(|what| unfit(&what))?;
+        let missing = size.checked_sub(worker.memory().len()).ok_or_else(|| unfit("too small"))?;
         // A wasm memory has at most 65,536 pages, or growing fails.
-        let pages = u32::try_from(missing / WASM_PAGE).map_err(|_| damaged("too large"))?;
+        let pages = u32::try_from(missing / WASM_PAGE).map_err(|_| unfit("too large"))?;
         let memory = worker.exports.memory.clone();
         let grown = memory.grow(&mut worker.store.0, pages);
         grown.map_err(|e| StartError::Host(format!("cannot give a vat its memory: {e}")))?;
-        let base = base.map_or(&[][..], |base| base.bytes());
-        write_pages(worker.memory_mut(), base, image.memory());
         Ok(worker)
     }
 
@@ -244,24 +235,6 @@ impl Worker {
         Image::new(self.encoding, globals, self.memory().to_vec())
     }
 
-    /// The hash of [`Worker::image`], and the memory's size in bytes. Only pages that differ from the
-    /// base are hashed.
-    pub(crate) fn heap(&mut self) -> (Hash, u64) {
-        let globals = self.global_bits();
-        let memory = self.memory();
-        let (base, known) = match &self.base {
-            Some(base) => (base.bytes(), base.leaves()),
-            None => (&[][..], &[][..]),
-        };
-        let of = |(at, bytes): (usize, &[u8])| match page(base, at) {
-            Some(same) if same == bytes => known[at],
-            _ => leaf(bytes),
-        };
-        let leaves = memory.chunks(PAGE_BYTES).enumerate().map(of).collect();
-        let size = memory.len() as u64;
-        (heap_hash(self.encoding as u8, &globals, size, leaves), size)
-    }
-
     /// Keeps the memory as it is now as the base of this worker and of others.
     pub(crate) fn new_base(&mut self) -> io::Result<Arc<BaseMemory>> {
         let base = Arc::new(BaseMemory::new(self.memory())?);
@@ -288,6 +261,11 @@ impl Worker {
             self.base = Some(Arc::clone(base));
         }
         Ok(())
+    }
+
+    /// What the memory is a view of, if of anything.
+    pub(crate) fn base(&self) -> Option<&BaseMemory> {
+        self.base.as_deref()
     }
 
     /// Asks the worker for room and puts `bytes` there.
@@ -391,7 +369,8 @@ impl Worker {
         find_function(&self.instance, &self.store.0, name)
     }
 
-    fn global_bits(&mut self) -> Vec<(u32, u64)> {
+    /// The mutable globals: index in the module and value, floats as their bits, in index order.
+    pub(crate) fn global_bits(&mut self) -> Vec<(u32, u64)> {
         let mut bits = Vec::with_capacity(self.globals.len());
         for (index, global) in &self.globals {
             let value = match global.get(&mut self.store.0) {
@@ -426,14 +405,14 @@ impl Worker {
     }
 
     /// The linear memory.
-    fn memory(&self) -> &[u8] {
+    pub(crate) fn memory(&self) -> &[u8] {
         let view = self.exports.memory.view(&self.store.0);
         // SAFETY: the memory belongs to this worker's store, which nobody can run or grow while it is
         // borrowed here.
         unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) }
     }
 
-    fn memory_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
         let view = self.exports.memory.view(&self.store.0);
         // SAFETY: as in `memory`; the store is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(view.data_ptr(), view.data_size() as usize) }

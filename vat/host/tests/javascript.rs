@@ -9,8 +9,9 @@ use capstan_kernel_ports::{
     Computrons, Hash,
     host::{Delivered, VatHost, WorkerOptions, WorkerSource},
 };
-use capstan_vat_host::{Compiler, Image, WasmHost, cost};
+use capstan_vat_host::{Compiler, WasmHost, cost};
 use common::{
+    Kept,
     BOTH, V1,
     javascript::{Bundle, COUNTER, Kernel, LIMIT, host, send, start_vat, started},
     native_stack_high_water,
@@ -64,8 +65,9 @@ fn live(compiler: Compiler, bundle: &Bundle, restore_at: Option<u64>) -> Life {
         if restore_at == Some(i) {
             let image = host.image(V1).unwrap();
             assert_eq!(Some((image.hash(), image.size_bytes())), host.heap(V1));
+            let kept = Kept::of(&mut host, V1);
             host.stop(V1);
-            host.restore(V1, &source, &image).unwrap();
+            kept.restore(&mut host, V1, &source).unwrap();
             assert_eq!(Some((image.hash(), image.size_bytes())), host.heap(V1));
         }
         let delivery = match i {
@@ -197,12 +199,12 @@ export const buildRootObject = () => Far('root', { run: name => tests[name](), n
 "#;
 
 /// The pit's vat with its root built, and what its tests are called.
-fn pit(compiler: Compiler) -> (WasmHost, WorkerSource, Image, Vec<String>) {
+fn pit(compiler: Compiler) -> (WasmHost, WorkerSource, Kept, Vec<String>) {
     let mut host = host(compiler);
     let mut kernel = Kernel::default();
     let source = Bundle::of(PIT).on(&host);
     started(&mut host, V1, &source, &mut kernel);
-    let image = host.image(V1).unwrap();
+    let image = Kept::of(&mut host, V1);
     host.deliver(V1, &send("names", "[]", 60), LIMIT, &mut kernel).unwrap();
     let (_, names) = kernel.last_resolution();
     let names = names.trim_start_matches("#\"").trim_end_matches('"');
@@ -214,7 +216,7 @@ fn fall(compiler: Compiler, limit: Computrons) -> Vec<(String, Delivered, Vec<Sy
     let (mut host, source, image, names) = pit(compiler);
     let one = |name: String| {
         let mut kernel = Kernel::default();
-        host.restore(V1, &source, &image).unwrap();
+        image.restore(&mut host, V1, &source).unwrap();
         let delivery = send("run", &format!("[\"{name}\"]"), 61);
         let began = std::time::Instant::now();
         let delivered = host.deliver(V1, &delivery, limit, &mut kernel).unwrap();

@@ -70,7 +70,9 @@ fn a_restored_worker_goes_on_as_the_one_it_was_taken_from() {
         run(&mut host, V1, 3);
         let image = host.image(V1).unwrap();
         assert_eq!(host.heap(V1), Some((image.hash(), image.size_bytes())));
-        host.restore(VatId(2), &wasm(&module), &image).unwrap();
+        let kept = Kept::of(&mut host, V1);
+        assert_eq!(kept.image.hash, image.hash());
+        kept.restore(&mut host, VatId(2), &wasm(&module)).unwrap();
         assert_eq!(host.image(VatId(2)).unwrap(), image);
         assert_eq!(run(&mut host, V1, 5), run(&mut host, VatId(2), 5));
         assert_eq!(host.heap(V1), host.heap(VatId(2)));
@@ -78,7 +80,7 @@ fn a_restored_worker_goes_on_as_the_one_it_was_taken_from() {
         // Other compilers take each other's images.
         for other in BOTH {
             let mut host_2 = common::host(other);
-            host_2.restore(V1, &wasm(&module), &image).unwrap();
+            kept.restore(&mut host_2, V1, &wasm(&module)).unwrap();
             run(&mut host_2, V1, 5);
             assert_eq!(host_2.heap(V1), host.heap(V1));
         }
@@ -86,26 +88,35 @@ fn a_restored_worker_goes_on_as_the_one_it_was_taken_from() {
 }
 
 #[test]
-fn an_image_survives_its_encoding_and_a_damaged_one_is_a_host_fault() {
+fn a_damaged_snapshot_is_a_host_fault_and_leaves_no_worker() {
     let module = stateful();
     let mut host = host(BOTH[0]);
     start(&mut host, V1, &module);
     run(&mut host, V1, 2);
-    let image = host.image(V1).unwrap();
-    let bytes = borsh::to_vec(&image).unwrap();
-    let back: capstan_vat_host::Image = borsh::from_slice(&bytes).unwrap();
-    assert_eq!(back, image);
-    assert_eq!(image.pages().count() as u64 * 4096, image.size_bytes());
-    let mut encoding = bytes.clone();
-    encoding[0] = 9;
-    let mut global = bytes;
-    global[5] ^= 1;
-    for bytes in [encoding, global] {
-        let damaged = borsh::from_slice(&bytes).unwrap();
-        assert!(host.restore(V1, &wasm(&module), &damaged).is_err());
+    let kept = Kept::of(&mut host, V1);
+    let own = kept.image.pages.len();
+    assert!((2..16).contains(&own), "{own} pages differ from zeros");
+    let spoil: [fn(&mut Kept); 8] = [
+        |kept| kept.image.head[0] = 9,
+        |kept| kept.image.head[6] ^= 1,
+        |kept| kept.image.head.truncate(3),
+        |kept| kept.image.memory_bytes += 65_536,
+        |kept| kept.image.memory_bytes += 1,
+        |kept| kept.image.pages.reverse(),
+        |kept| kept.image.pages[0].number = u32::MAX,
+        |kept| kept.pages.values_mut().for_each(|page| page[7] ^= 1),
+    ];
+    for (i, spoil) in spoil.into_iter().enumerate() {
+        let mut damaged = kept.clone();
+        spoil(&mut damaged);
+        let fault = damaged.restore(&mut host, V1, &wasm(&module)).unwrap_err();
+        assert!(fault.0.contains("heap snapshot"), "{i}: {fault}");
+        assert!(!host.is_running(V1));
     }
-    // An image of another module.
-    assert!(host.restore(V1, &wasm(&worker("", "")), &image).is_err());
+    // A snapshot of another module.
+    assert!(kept.restore(&mut host, V1, &wasm(&worker("", ""))).is_err());
+    kept.restore(&mut host, V1, &wasm(&module)).unwrap();
+    assert_eq!(host.heap(V1).unwrap().0, kept.image.hash);
 }
 
 #[test]

@@ -4,15 +4,45 @@
 pub(crate) mod generate;
 pub(crate) mod javascript;
 
+use std::collections::BTreeMap;
+
 use capstan_abi::{CapData, Delivery, Message, Syscall, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
-    Computrons, VatId,
-    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    Computrons, Hash, VatId,
+    host::{Delivered, HeapImage, HeapPage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
 use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, WasmHost};
 
 pub(crate) const V1: VatId = VatId(1);
 pub(crate) const LIMIT: Computrons = Computrons(1_000_000);
+
+/// A heap as a store keeps it.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub(crate) image: HeapImage,
+    pub(crate) pages: BTreeMap<Hash, Vec<u8>>,
+}
+
+impl Kept {
+    /// The heap of the worker of `vat`.
+    pub(crate) fn of(host: &mut WasmHost, vat: VatId) -> Self {
+        let image = host.heap_image(vat).unwrap().expect("the worker runs");
+        let page = |page: &HeapPage| (page.hash, host.heap_page(vat, page.number).unwrap());
+        let pages = image.pages.iter().map(page).collect();
+        Self { image, pages }
+    }
+
+    /// Starts a worker with this heap.
+    pub(crate) fn restore(
+        &self,
+        host: &mut WasmHost,
+        vat: VatId,
+        source: &WorkerSource,
+    ) -> Result<(), HostFault> {
+        let mut page = |hash: &Hash| Ok(self.pages[hash].clone());
+        host.restore(vat, source, &self.image, &mut page)
+    }
+}
 
 /// An engine in a few lines: takes every bundle and answers every delivery with `["ok",null]`. Its
 /// memory holds a counter of its commands at 64.

@@ -1,0 +1,147 @@
+//! Heaps as a store keeps them: from a worker to pages and hashes, and back.
+//!
+//! The pages of an image are those that differ from the *origin*: the engine's booted image, or a
+//! memory of zeros for a module from a user. What a worker's memory is mapped over (the origin, or
+//! what the vats of one bundle have in common) is of no consequence for the image.
+
+use std::sync::Arc;
+
+use capstan_abi::Encoding;
+use capstan_kernel_ports::{
+    Hash,
+    host::{HeapImage, HeapPage, HostFault},
+};
+
+use crate::{
+    PAGE_BYTES,
+    base::{BaseMemory, page},
+    compile::CompiledModule,
+    image::{HeapHead, Leaf, ZERO_PAGE, leaf, zero_leaf},
+    memory::WASM_PAGE,
+    pagemap,
+    worker::Worker,
+};
+
+impl Worker {
+    /// The heap's hash, and the memory's size in bytes.
+    pub(crate) fn heap(&mut self) -> (Hash, u64) {
+        let head = self.heap_head();
+        let size = self.memory().len() as u64;
+        (head.heap_hash(size, self.leaves()), size)
+    }
+
+    /// The heap, as pages that differ from `origin`.
+    pub(crate) fn heap_image(&mut self, origin: Option<&BaseMemory>) -> Result<HeapImage, HostFault> {
+        let head = self.heap_head();
+        let leaves = self.leaves();
+        let differs = |(number, leaf): (usize, &Leaf)| {
+            // A wasm memory has at most 2^20 pages.
+            let page = HeapPage { number: number as u32, hash: Hash(*leaf) };
+            (*leaf != origin_leaf(origin, number)).then_some(page)
+        };
+        let pages = leaves.iter().enumerate().filter_map(differs).collect();
+        let memory_bytes = self.memory().len() as u64;
+        Ok(HeapImage {
+            hash: head.heap_hash(memory_bytes, leaves),
+            memory_bytes,
+            head: borsh::to_vec(&head).map_err(|e| HostFault(e.to_string()))?,
+            pages,
+        })
+    }
+
+    /// What page `number` holds now.
+    pub(crate) fn heap_page(&self, number: u32) -> Option<Vec<u8>> {
+        page(self.memory(), number as usize).map(<[u8]>::to_vec)
+    }
+
+    /// A worker with the heap of `image`, as a view of `base` where it is as there. Everything is
+    /// checked against the image's hash.
+    pub(crate) fn restore(
+        module: &Arc<CompiledModule>,
+        image: &HeapImage,
+        origin: Option<&BaseMemory>,
+        base: Option<&Arc<BaseMemory>>,
+        fetch: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<Self, HostFault> {
+        let damaged = |what: &str| HostFault(format!("heap snapshot {}: {what}", image.hash));
+        let head: HeapHead = borsh::from_slice(&image.head).map_err(|_| damaged("damaged head"))?;
+        let encoding = Encoding::from_number(i32::from(head.encoding));
+        let encoding = encoding.ok_or_else(|| damaged("unknown encoding"))?;
+        let leaves = wanted_leaves(image, origin).ok_or_else(|| damaged("damaged list of pages"))?;
+        if head.heap_hash(image.memory_bytes, leaves.clone()) != image.hash {
+            return Err(damaged("it is not what its hash says"));
+        }
+        let size = leaves.len() * PAGE_BYTES;
+        let base = base.filter(|base| base.bytes().len() <= size);
+        let mut worker = Self::with_memory(module, encoding, &head.globals, base, size)
+            .map_err(|e| damaged(&e.to_string()))?;
+        let mapped = base.map(Arc::as_ref);
+        let memory = worker.memory_mut();
+        let mut own = image.pages.iter().peekable();
+        for (number, wanted) in leaves.iter().enumerate() {
+            let is_own = own.next_if(|page| page.number as usize == number).is_some();
+            if *wanted == origin_leaf(mapped, number) {
+                continue;
+            }
+            let target = &mut memory[number * PAGE_BYTES..][..PAGE_BYTES];
+            if is_own {
+                let bytes = fetch(&Hash(*wanted))?;
+                if bytes.len() != PAGE_BYTES || leaf(&bytes) != *wanted {
+                    return Err(damaged(&format!("page {number} is damaged")));
+                }
+                target.copy_from_slice(&bytes);
+            } else {
+                let original = origin.and_then(|origin| page(origin.bytes(), number));
+                target.copy_from_slice(original.unwrap_or(&ZERO_PAGE));
+            }
+        }
+        Ok(worker)
+    }
+
+    fn heap_head(&mut self) -> HeapHead {
+        HeapHead { encoding: self.encoding() as u8, globals: self.global_bits() }
+    }
+
+    /// The hashes of the memory's pages. Those that are as in the base are not read if the system says
+    /// so, and not hashed.
+    fn leaves(&self) -> Vec<Leaf> {
+        let memory = self.memory();
+        let own = pagemap::own_pages(memory);
+        let base = self.base();
+        let of = |number: usize| {
+            let bytes = &memory[number * PAGE_BYTES..][..PAGE_BYTES];
+            let mapped = base.and_then(|base| page(base.bytes(), number)).unwrap_or(&ZERO_PAGE);
+            let is_own = own.as_ref().is_none_or(|own| own[number]);
+            match is_own && bytes != mapped {
+                true => leaf(bytes),
+                false => origin_leaf(base, number),
+            }
+        };
+        (0..memory.len() / PAGE_BYTES).map(of).collect()
+    }
+}
+
+/// The hash of page `number` of a memory that is as `origin` and zero beyond.
+fn origin_leaf(origin: Option<&BaseMemory>, number: usize) -> Leaf {
+    origin.and_then(|origin| origin.leaves().get(number).copied()).unwrap_or_else(zero_leaf)
+}
+
+/// The hashes of all pages of `image`; none if its list is not in order or does not fit its size.
+fn wanted_leaves(image: &HeapImage, origin: Option<&BaseMemory>) -> Option<Vec<Leaf>> {
+    let size = usize::try_from(image.memory_bytes).ok()?;
+    if !size.is_multiple_of(WASM_PAGE) || size > MAX_MEMORY_BYTES {
+        return None;
+    }
+    let mut leaves: Vec<Leaf> =
+        (0..size / PAGE_BYTES).map(|number| origin_leaf(origin, number)).collect();
+    if !image.pages.is_sorted_by(|a, b| a.number < b.number) {
+        return None;
+    }
+    for page in &image.pages {
+        *leaves.get_mut(page.number as usize)? = page.hash.0;
+    }
+    Some(leaves)
+}
+
+/// The largest memory that wasm32 has.
+const MAX_MEMORY_BYTES: usize = 1 << 32;
