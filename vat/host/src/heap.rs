@@ -31,7 +31,10 @@ impl Worker {
     }
 
     /// The heap, as pages that differ from `origin`.
-    pub(crate) fn heap_image(&mut self, origin: Option<&BaseMemory>) -> Result<HeapImage, HostFault> {
+    pub(crate) fn heap_image(
+        &mut self,
+        origin: Option<&BaseMemory>,
+    ) -> Result<HeapImage, HostFault> {
         let head = self.heap_head();
         let leaves = self.leaves();
         let differs = |(number, leaf): (usize, &Leaf)| {
@@ -67,7 +70,8 @@ impl Worker {
         let head: HeapHead = borsh::from_slice(&image.head).map_err(|_| damaged("damaged head"))?;
         let encoding = Encoding::from_number(i32::from(head.encoding));
         let encoding = encoding.ok_or_else(|| damaged("unknown encoding"))?;
-        let leaves = wanted_leaves(image, origin).ok_or_else(|| damaged("damaged list of pages"))?;
+        let leaves =
+            wanted_leaves(image, origin).ok_or_else(|| damaged("damaged list of pages"))?;
         if head.heap_hash(image.memory_bytes, leaves.clone()) != image.hash {
             return Err(damaged("it is not what its hash says"));
         }

@@ -11,8 +11,7 @@ use capstan_kernel_ports::{
 };
 use capstan_vat_host::{Compiler, WasmHost, cost};
 use common::{
-    Kept,
-    BOTH, V1,
+    BOTH, Kept, V1,
     javascript::{Bundle, COUNTER, Kernel, LIMIT, host, send, start_vat, started},
     native_stack_high_water,
 };

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use capstan_abi::{CapData, Delivery, Message, Syscall, SyscallData, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HeapImage, HeapPage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HeapImage, HeapPage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource,
+    },
 };
 use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, WasmHost};
 

@@ -1,0 +1,327 @@
+//! Vats come back from heap snapshots and transcripts, and nothing of that can be seen: whenever a node is killed,
+//! however few vats it keeps in memory, whatever it archives, it comes to the same root at every height.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use capstan_abi::CapData;
+use capstan_client::Bundle;
+use capstan_kernel::policy::{CleanupBudget, CrankOutcome, RunPolicy};
+use capstan_kernel::promise::ResultPolicy;
+use capstan_kernel::vat::{ReapThreshold, Threshold};
+use capstan_kernel::{
+    Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN, view,
+};
+use capstan_kernel_ports::host::{HeapImage, VatHost};
+use capstan_kernel_ports::store::Read;
+use capstan_kernel_ports::{Hash, VatId};
+use capstan_store::{Block, Store};
+use capstan_tests::{Options, bundle, host};
+use capstan_vat_host::WasmHost;
+use sha2::{Digest, Sha256};
+
+/// Cranks of a block.
+const CRANKS: u64 = 7;
+
+/// What the boss is asked to do, block after block, as soon as the block before left nothing to do.
+const STORY: [&str; 14] = [
+    r#"["create",["ann"]]"#,
+    r#"["create",["ben"]]"#,
+    r#"["round",[1]]"#,
+    r#"["create",["cat"]]"#,
+    r#"["round",[2]]"#,
+    r#"["round",[3]]"#,
+    r#"["upgrade",["ben"]]"#,
+    r#"["round",[4]]"#,
+    r#"["end",["ann"]]"#,
+    r#"["round",[5]]"#,
+    r#"["fail",["cat"]]"#,
+    r#"["create",["dan"]]"#,
+    r#"["round",[6]]"#,
+    r#"["round",[7]]"#,
+];
+
+/// A node: a kernel over a store on disk.
+struct Node {
+    dir: tempfile::TempDir,
+    options: NodeOptions,
+    store: Option<Store>,
+    kernel: Kernel<WasmHost>,
+    told: usize,
+}
+
+impl Node {
+    fn start(options: NodeOptions, kernel_options: KernelOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let mut kernel = Kernel::new(host(&Options::usual()), options);
+        let mut block = store.begin_block();
+        kernel.initialize(&mut block, &config(kernel_options)).unwrap();
+        kernel.pin_vat_root(&mut block, "boss").unwrap();
+        store.commit(store.prepare(block).unwrap(), 1).unwrap();
+        Self { dir, options, store: Some(store), kernel, told: 0 }
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    /// Forgets all that is not on disk.
+    fn kill(&mut self) {
+        self.store = None;
+        self.store = Some(open(self.dir.path()));
+        self.kernel = Kernel::new(host(&Options::usual()), self.options);
+    }
+
+    /// The block after the committed state, with `cranks` of it executed; and whether that left nothing to do.
+    fn execute(&mut self, cranks: u64) -> (Block, bool) {
+        let mut block = self.store().begin_block();
+        if !view::is_busy(&block).unwrap() && self.told < STORY.len() {
+            let methargs = CapData { body: format!("#{}", STORY[self.told]), slots: vec![] };
+            let policy = ResultPolicy::Ignore;
+            self.kernel.queue_to_vat_root(&mut block, "boss", methargs, policy).unwrap();
+        }
+        let idle = match cranks {
+            0 => false,
+            _ => self.kernel.run(&mut block, &mut Cranks(cranks)).unwrap().idle,
+        };
+        (block, idle)
+    }
+
+    /// Executes and commits the next block. None if there was nothing to do.
+    fn block(&mut self) -> Option<Hash> {
+        let busy = view::is_busy(&self.store().begin_block()).unwrap();
+        if !busy && self.told == STORY.len() {
+            return None;
+        }
+        let (block, _) = self.execute(CRANKS);
+        self.told += usize::from(!busy);
+        let height = self.store().height() + 1;
+        self.store().commit(self.store().prepare(block).unwrap(), height).unwrap();
+        Some(self.store().root())
+    }
+
+    /// Every root from here to the end of the story; `before` is called before each block.
+    fn live(&mut self, mut before: impl FnMut(&mut Self)) -> Vec<Hash> {
+        let mut roots = vec![self.store().root()];
+        loop {
+            before(self);
+            match self.block() {
+                Some(root) => roots.push(root),
+                None => return roots,
+            }
+        }
+    }
+}
+
+/// Stops after so many cranks.
+struct Cranks(u64);
+
+impl RunPolicy for Cranks {
+    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
+        Some(CleanupBudget::uniform(5))
+    }
+
+    fn crank_done(&mut self, _: &CrankOutcome) -> bool {
+        self.0 -= 1;
+        self.0 > 0
+    }
+}
+
+fn open(dir: &Path) -> Store {
+    Store::open(dir.join("state"), capstan_store::Options::default()).unwrap()
+}
+
+/// The boss, the vatAdmin vat and the bundle of the workers.
+fn config(options: KernelOptions) -> KernelConfig {
+    static BUNDLES: OnceLock<[Bundle; 3]> = OnceLock::new();
+    let [boss, worker, admin] = BUNDLES.get_or_init(|| {
+        let admin = Bundle::from_endo_json(capstan_vat_system::vat_admin_bundle()).unwrap();
+        [bundle("tests/vats/mixed-boss.js"), bundle("tests/vats/mixed-worker.js"), admin]
+    });
+    let vats = [("boss", boss), (VAT_ADMIN, admin)];
+    let bytes = |bundle: &Bundle| (bundle.id.to_string(), bundle.bytes.clone());
+    KernelConfig {
+        bootstrap: Some("boss".to_owned()),
+        pin_bootstrap_root: true,
+        provisioner: None,
+        vats: vats
+            .map(|(name, bundle)| (name.to_owned(), StaticVat::new(bundle.id.to_string())))
+            .into(),
+        named_bundles: BTreeMap::from([("worker".to_owned(), worker.id.to_string())]),
+        bundles: [boss, worker, admin].map(bytes).into(),
+        options,
+    }
+}
+
+/// Snapshots so often that most deliveries follow one.
+fn often() -> KernelOptions {
+    KernelOptions {
+        reap: ReapThreshold { deliveries: Threshold::At(9), ..ReapThreshold::default() },
+        relax_durability_rules: false,
+        snapshot_initial: 2,
+        snapshot_interval: 5,
+        snapshot_debt: u64::MAX,
+        crank_limit: 400_000_000,
+    }
+}
+
+fn few() -> NodeOptions {
+    NodeOptions { max_vats_online: 2, ..NodeOptions::default() }
+}
+
+/// The roots of a node that was left alone.
+fn roots() -> &'static [Hash] {
+    static ROOTS: OnceLock<Vec<Hash>> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let mut node = Node::start(NodeOptions::default(), often());
+        let roots = node.live(|node| audit(&node.store().reader()));
+        assert!(roots.len() > 20, "the story has {} blocks", roots.len());
+        roots
+    })
+}
+
+#[test]
+fn a_node_killed_after_any_crank_goes_on_as_if_nothing_had_been() {
+    let mut node = Node::start(few(), often());
+    let mut killed = 0;
+    let roots_of_killed = node.live(|node| {
+        for cranks in 0..CRANKS {
+            let (_, idle) = node.execute(cranks);
+            node.kill();
+            killed += 1;
+            if idle {
+                break;
+            }
+        }
+    });
+    println!("killed {killed} times");
+    assert_eq!(roots_of_killed, roots());
+}
+
+#[test]
+fn how_many_vats_are_in_memory_and_what_is_archived_cannot_be_seen() {
+    for (max_vats_online, archive) in [(1, false), (2, true), (3, false), (50, true)] {
+        let mut node = Node::start(NodeOptions { max_vats_online, archive }, often());
+        assert_eq!(node.live(|_| {}), roots(), "{max_vats_online} vats, archive {archive}");
+        check_transcripts(&node.store().reader(), archive);
+    }
+}
+
+#[test]
+fn heaps_that_no_vat_has_any_more_are_dropped() {
+    let mut node = Node::start(few(), often());
+    node.live(|node| {
+        node.kernel.evict_all();
+        audit(&node.store().reader());
+    });
+    let reader = node.store().reader();
+    assert_eq!(
+        reader.scan(b"local.k.hx.").unwrap(),
+        [],
+        "all is idle, so nothing waits to be dropped"
+    );
+    let with_heap: BTreeSet<VatId> = view::vats(&reader)
+        .unwrap()
+        .into_iter()
+        .filter(|vat| view::heap_image(&reader, *vat).unwrap().is_some())
+        .collect();
+    let live: BTreeSet<VatId> = view::live_vats(&reader).unwrap().into_iter().collect();
+    assert!(with_heap.is_subset(&live), "{with_heap:?} have heaps, {live:?} live");
+    assert!(with_heap.len() >= 3, "{with_heap:?}");
+}
+
+#[test]
+fn a_snapshot_is_due_when_replay_would_cost_the_debt() {
+    let mut options = often();
+    options.snapshot_initial = 1_000;
+    options.snapshot_interval = 1_000;
+    options.snapshot_debt = 3_000_000;
+    let mut node = Node::start(NodeOptions::default(), options);
+    let unlimited = KernelOptions { snapshot_debt: u64::MAX, ..often() };
+    node.live(|node| {
+        let reader = node.store().reader();
+        for vat in view::live_vats(&reader).unwrap() {
+            let state = view::vat_state(&reader, vat).unwrap().unwrap();
+            // After the start itself, SwingSet and Capstan take none.
+            let is_new = state.span.entries() <= 2;
+            assert!(is_new || state.replay_debt < 3_000_000, "{vat} owes {}", state.replay_debt);
+        }
+    });
+    let reader = node.store().reader();
+    let taken = |vat: &VatId| view::vat_state(&reader, *vat).unwrap().unwrap().snapshot.is_some();
+    assert!(view::live_vats(&reader).unwrap().iter().any(taken), "some vat came to owe that much");
+    let boss = view::vat_by_name(&reader, "boss").unwrap().unwrap();
+    // The boss's start alone costs more than that.
+    let mut costly =
+        Node::start(NodeOptions::default(), KernelOptions { snapshot_debt: 1, ..unlimited });
+    costly.live(|_| {});
+    let state = view::vat_state(&costly.store().reader(), boss).unwrap().unwrap();
+    assert!(state.snapshot.is_some() && state.replay_debt == 0, "{state:?}");
+    // Each delivery is followed by a snapshot, which is two entries and a bringOutYourDead.
+    assert_eq!(state.span.entries(), 1);
+}
+
+#[test]
+fn a_heap_that_is_not_on_this_node_is_a_fault_of_the_node() {
+    let mut node = Node::start(NodeOptions::default(), often());
+    for _ in 0..20 {
+        node.block();
+    }
+    node.kernel.evict_all();
+    let mut block = node.store().begin_block();
+    for (key, _) in block.scan(b"local.k.hp.").unwrap() {
+        capstan_kernel_ports::store::Overlay::delete(&mut block, &key);
+    }
+    let methargs = CapData { body: r#"#["round",[1]]"#.to_owned(), slots: vec![] };
+    node.kernel.queue_to_vat_root(&mut block, "boss", methargs, ResultPolicy::Ignore).unwrap();
+    let panic = node.kernel.run(&mut block, &mut Cranks(50)).unwrap_err();
+    assert!(!panic.is_consensus() && panic.to_string().contains("is not on this node"), "{panic}");
+    assert_eq!(node.kernel.host().heap(VatId(1)), None);
+}
+
+/// Compares counts and pages with the images that are kept: nothing is missing, nothing too much.
+fn audit(state: &impl Read) {
+    let mut held: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let mut hold = |hash: Hash| *held.entry(hash.0.to_vec()).or_default() += 1;
+    for vat in view::vats(state).unwrap() {
+        let image: Option<HeapImage> = view::heap_image(state, vat).unwrap();
+        let record = view::vat_state(state, vat).unwrap().unwrap();
+        if let Some((hash, _)) = record.snapshot.filter(|_| image.is_some()) {
+            assert_eq!(image.as_ref().map(|image| image.hash), Some(hash), "{vat}");
+        }
+        image.into_iter().flat_map(|image| image.pages).for_each(|page| hold(page.hash));
+    }
+    for (_, pages) in state.scan(b"local.k.hx.").unwrap() {
+        let (pages, _) = pages[4..].as_chunks::<32>();
+        pages.iter().for_each(|hash| hold(Hash(*hash)));
+    }
+    let strip = |prefix: &[u8]| {
+        let entries = state.scan(prefix).unwrap().into_iter();
+        entries
+            .map(|(key, value)| (key[prefix.len()..].to_vec(), value))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let counts: BTreeMap<Vec<u8>, u32> = strip(b"local.k.hc.")
+        .into_iter()
+        .map(|(hash, count)| (hash, u32::from_le_bytes(count.try_into().unwrap())))
+        .collect();
+    assert_eq!(counts, held);
+    for (hash, page) in strip(b"local.k.hp.") {
+        assert!(counts.contains_key(&hash));
+        let found = Sha256::new().chain_update([0]).chain_update(&page).finalize();
+        assert_eq!(found.to_vec(), hash);
+    }
+}
+
+/// What is kept of transcripts is what the state says, and with `archive` everything.
+fn check_transcripts(state: &impl Read, archive: bool) {
+    for vat in view::vats(state).unwrap() {
+        let record = view::vat_state(state, vat).unwrap().unwrap();
+        let from = if archive { 0 } else { record.kept_from };
+        let kept = state.scan(format!("local.k.t.{vat}.").as_bytes()).unwrap();
+        assert_eq!(kept.len() as u64, record.span.end - from, "{vat}");
+    }
+}
