@@ -35,6 +35,7 @@ mod watch;
 
 pub use abci::APP_VERSION;
 pub use app::{App, AppOptions};
+pub use capstan_kernel::NodeOptions;
 pub use check::UNAVAILABLE;
 pub use fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport};
 pub use fault::NodeFault;

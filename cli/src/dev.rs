@@ -5,6 +5,7 @@ use std::process::exit;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use capstan_app::NodeOptions;
 use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
 use capstan_genesis::Genesis;
 use capstan_localnet::solo::{Solo, Stopper};
@@ -37,6 +38,12 @@ pub(crate) struct Dev {
     /// What is logged: error, warn, info, debug, trace, or filters as in capstan_app=debug.
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log: String,
+    /// Keep transcripts that no restart needs any more, so that `capstan vat replay` can go back to a vat's beginning.
+    #[arg(long)]
+    archive: bool,
+    /// How many vats are in memory at once; the others come back when something is sent to them.
+    #[arg(long, value_name = "N", default_value_t = NodeOptions::default().max_vats_online)]
+    max_vats_online: usize,
 }
 
 impl Dev {
@@ -47,7 +54,8 @@ impl Dev {
         let home = Home::open_or_make(path(common)?, DEFAULT_CHAIN_ID)?;
         // The engine finds out too, but only after everything else was started.
         TcpListener::bind(rpc).with_context(|| port_taken(rpc))?;
-        let solo = node::start(&home, rpc, &progress)?;
+        let kernel = NodeOptions { max_vats_online: self.max_vats_online, archive: self.archive };
+        let solo = node::start(&home, rpc, kernel, &progress)?;
         let (genesis, _) = home.genesis()?;
         stop_on_signals(solo.stopper())?;
         let url = format!("http://{}", solo.rpc_addr());

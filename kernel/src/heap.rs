@@ -45,18 +45,28 @@ pub(crate) fn restore<H: VatHost>(
     let image = image(state, vat)?.filter(|image| image.hash == expected).ok_or_else(missing)?;
     let mut page = |hash: &Hash| {
         let found = state.get(&keys::heap_page(hash)).map_err(|fault| HostFault(fault.0))?;
-        found.ok_or_else(|| HostFault(format!("page {hash} of the heap of {vat} is not on this node")))
+        found.ok_or_else(|| {
+            HostFault(format!("page {hash} of the heap of {vat} is not on this node"))
+        })
     };
     Ok(host.restore(vat, source, &image, &mut page)?)
 }
 
 impl State<'_> {
     /// Keeps the heap that the vat's worker has now in place of the one of its last snapshot.
-    pub(crate) fn save_heap<H: VatHost>(&mut self, host: &H, vat: VatId, new: &HeapImage) -> Result<()> {
+    pub(crate) fn save_heap<H: VatHost>(
+        &mut self,
+        host: &H,
+        vat: VatId,
+        new: &HeapImage,
+    ) -> Result<()> {
         let key = keys::heap(vat);
         let old: Option<HeapImage> = self.get(&key)?;
-        let mut before: BTreeMap<u32, Hash> =
-            old.iter().flat_map(|image| &image.pages).map(|page| (page.number, page.hash)).collect();
+        let mut before: BTreeMap<u32, Hash> = old
+            .iter()
+            .flat_map(|image| &image.pages)
+            .map(|page| (page.number, page.hash))
+            .collect();
         for page in &new.pages {
             match before.get(&page.number) {
                 Some(hash) if *hash == page.hash => _ = before.remove(&page.number),

@@ -103,7 +103,9 @@ pub(crate) fn bring_online<H: VatHost>(
     }
     match from_snapshot(&state.vat(vat)?) {
         Some(heap) => heap::restore(state.over, host, vat, &source, heap)?,
-        None => host.start(vat, &source, &worker_options(state, &config))?.map_err(StartError::Source)?,
+        None => host
+            .start(vat, &source, &worker_options(state, &config))?
+            .map_err(StartError::Source)?,
     }
     if config.use_transcript {
         replay(state, host, vat)?;

@@ -147,6 +147,7 @@ fn config(options: KernelOptions) -> KernelConfig {
         bootstrap: Some("boss".to_owned()),
         pin_bootstrap_root: true,
         provisioner: None,
+        devices: BTreeMap::new(),
         vats: vats
             .map(|(name, bundle)| (name.to_owned(), StaticVat::new(bundle.id.to_string())))
             .into(),

@@ -76,7 +76,10 @@ impl Bench {
         let workshop = Workshop::new(PathBuf::from(home).join(".cache/capstan/conformance"))?;
         let folder = tempfile::tempdir()?;
         let store = Store::open(folder.path().join("store"), Options::default())?;
-        let kernel = Kernel::new(workshop.host()?, NodeOptions { max_vats_online: 200, ..NodeOptions::default() });
+        let kernel = Kernel::new(
+            workshop.host()?,
+            NodeOptions { max_vats_online: 200, ..NodeOptions::default() },
+        );
         let block = Some(store.begin_block());
         let mut bench = Self { kernel, store, block, height: 0, _folder: folder };
         let config = config(&workshop)?;
