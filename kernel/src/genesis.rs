@@ -119,7 +119,7 @@ pub(crate) fn initialize(
     Ok(result)
 }
 
-fn first_globals(options: KernelOptions) -> Globals {
+pub(crate) fn first_globals(options: KernelOptions) -> Globals {
     Globals {
         schema: SCHEMA_VERSION,
         crank: 0,

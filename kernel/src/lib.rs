@@ -10,6 +10,8 @@
 pub mod capdata;
 pub mod changes;
 pub mod clist;
+#[cfg(test)]
+mod clist_tests;
 mod control;
 mod crank;
 mod deliver;
