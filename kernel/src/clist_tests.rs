@@ -208,6 +208,7 @@ fn options() -> KernelOptions {
         relax_durability_rules: false,
         snapshot_initial: 3,
         snapshot_interval: 200,
+        snapshot_debt: u64::MAX,
         crank_limit: 1,
     }
 }
