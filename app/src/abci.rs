@@ -42,7 +42,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     /// Where the app stands. From this the engine knows which blocks to execute again.
     fn info(&self, _request: RequestInfo) -> ResponseInfo {
         let committed = self.committed();
-        let height = committed.state.height();
+        let height = self.own_height(&committed);
         let hash = if height == 0 { Vec::new() } else { committed.state.root().0.to_vec() };
         ResponseInfo {
             data: "capstan".to_owned(),

@@ -15,6 +15,7 @@ use crate::{
     fatal::{FatalHandler, FatalReport},
     fault::NodeFault,
     metrics::Metrics,
+    slog::SlogFile,
     trace::{TraceLog, TraceOptions},
     watch::Watch,
 };
@@ -25,6 +26,11 @@ pub struct AppOptions {
     pub kernel: NodeOptions,
     /// Receives the kernel's events.
     pub slog: Option<Box<dyn Slog + Send>>,
+    /// Gets a line for each thing that the kernel does.
+    pub slog_file: Option<SlogFile>,
+    /// The height of the state that the genesis document goes on from; 0 if it begins with nothing. As long as the
+    /// store is at this height, the chain has not begun.
+    pub genesis_height: u64,
     /// Keeps traces of the last blocks; none: keeps none.
     pub trace: Option<TraceOptions>,
     /// Files whose sizes are among the metrics.
@@ -39,6 +45,8 @@ impl Default for AppOptions {
         Self {
             kernel: NodeOptions::default(),
             slog: None,
+            slog_file: None,
+            genesis_height: 0,
             trace: None,
             measured_files: Vec::new(),
             on_fatal: FatalHandler::exit(None),
@@ -80,6 +88,7 @@ struct Shared<H> {
     check: Mutex<CheckState>,
     on_fatal: FatalHandler,
     metrics: Metrics,
+    genesis_height: u64,
 }
 
 /// The committed state, as CheckTx and Query see it.
@@ -98,6 +107,7 @@ pub(crate) struct Consensus<H> {
     pub(crate) watch: Watch,
     /// Where traces go, if they are kept.
     pub(crate) traces: Option<TraceLog>,
+    pub(crate) slog: Option<SlogFile>,
 }
 
 /// Where between two commits the application is.
@@ -122,12 +132,21 @@ impl<H: VatHost> App<H> {
         let mut kernel = Kernel::new(host, options.kernel);
         let metrics = Metrics::new(options.measured_files);
         let watch = Watch::new(options.trace.is_some(), metrics.clone());
-        kernel.set_slog(watch.slog(options.slog));
+        let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
+        kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).collect()));
         let traces = options.trace.map(TraceLog::open).transpose()?;
         let stage = Stage::Committed;
         Ok(Self(Arc::new(Shared {
-            consensus: Mutex::new(Consensus { store, kernel, stage, watch, traces }),
+            consensus: Mutex::new(Consensus {
+                store,
+                kernel,
+                stage,
+                watch,
+                traces,
+                slog: options.slog_file,
+            }),
             metrics,
+            genesis_height: options.genesis_height,
             check: Mutex::new(CheckState::new(committed.clone())),
             committed: RwLock::new(committed),
             on_fatal: options.on_fatal,
@@ -183,6 +202,14 @@ impl<H> App<H> {
     /// The committed state cannot be read.
     pub fn metrics_text(&self) -> Result<String, NodeFault> {
         self.0.metrics.text(&self.committed())
+    }
+
+    /// The last committed height of this chain: 0 before its first block, whatever state it goes on from.
+    pub(crate) fn own_height(&self, committed: &Committed) -> u64 {
+        match committed.state.height() {
+            height if height == self.0.genesis_height => 0,
+            height => height,
+        }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -46,7 +46,7 @@ impl<H: VatHost> Consensus<H> {
     ) -> Result<Result<Hash, String>, NodeFault> {
         self.reset();
         let mut block = self.store.begin_block();
-        if let Err(problem) = self.write_genesis(&mut block, chain, app_state)? {
+        if let Err(problem) = self.write_first_state(&mut block, chain, app_state)? {
             return Ok(Err(problem));
         }
         // The root is needed before the first block, whose writes come on top: so it is computed from
@@ -55,7 +55,7 @@ impl<H: VatHost> Consensus<H> {
         let root = prepared.root();
         self.store.discard(prepared);
         let mut block = self.store.begin_block();
-        if let Err(problem) = self.write_genesis(&mut block, chain, app_state)? {
+        if let Err(problem) = self.write_first_state(&mut block, chain, app_state)? {
             return Ok(Err(problem));
         }
         self.stage = Stage::Genesis(Box::new(block));
@@ -71,6 +71,9 @@ impl<H: VatHost> Consensus<H> {
         let mut block = self.open_block();
         let over: &mut dyn Overlay = &mut block;
         let chain = self.next_chain(over, height)?;
+        if let Some(slog) = &self.slog {
+            slog.begin_block(height);
+        }
         self.watch.begin_block(height, || view::kernel_status(over).map(|k| k.crank_chain))?;
         let mut events = expiry::expire(over, height)?;
         let mut policy = block_policy(&chain.params);
@@ -88,6 +91,9 @@ impl<H: VatHost> Consensus<H> {
         events.extend(self.note_changes(over, height)?);
         if report.cranks > 0 {
             events.push(run_event(&report));
+        }
+        if let Some(slog) = &self.slog {
+            slog.end_block(height, report.cranks, report.computrons);
         }
         let app_writes = self.app_writes(over);
         let prepared = self.store.prepare(block)?;
@@ -135,6 +141,9 @@ impl<H: VatHost> Consensus<H> {
         match std::mem::replace(&mut self.stage, Stage::Committed) {
             Stage::Finalized { height, codes, prepared } => {
                 self.store.commit(*prepared, height)?;
+                if let Some(slog) = &self.slog {
+                    slog.committed(height);
+                }
                 Ok((self.store.reader(), codes))
             }
             stage => {
@@ -161,6 +170,9 @@ impl<H: VatHost> Consensus<H> {
         if during == "FinalizeBlock" {
             report.last = self.watch.last();
             self.keep_trace(Vec::new(), None);
+            if let Some(slog) = &self.slog {
+                slog.flush();
+            }
             if let Some(traces) = &mut self.traces {
                 // The process is about to end.
                 traces.close();
@@ -192,6 +204,37 @@ impl<H: VatHost> Consensus<H> {
         if !trace.links.is_empty() || !app_writes.is_empty() {
             log.put(BlockTrace { app_writes, app_hash, ..trace });
         }
+    }
+
+    /// Writes what the genesis document says, over nothing or over the state that it goes on from.
+    fn write_first_state(
+        &mut self,
+        block: &mut Block,
+        chain: &ChainRecord,
+        app_state: &AppState,
+    ) -> Result<Result<(), String>, NodeFault> {
+        let Some(from) = &app_state.from_state else {
+            return self.write_genesis(block, chain, app_state);
+        };
+        let (height, root) = (self.store.height(), self.store.root().to_string());
+        if (height, &root) != (from.height, &from.root) {
+            return Ok(Err(format!(
+                "app_state.from_state is the state {} at height {}; this node has {root} at height {height}",
+                from.root, from.height
+            )));
+        }
+        chain::write(block, chain, &app_state.params)?;
+        for name in &from.uncritical {
+            let vat: Result<VatId, _> = name.parse();
+            let known = match &vat {
+                Ok(vat) => self.kernel.set_critical(block, *vat, false)?,
+                Err(_) => false,
+            };
+            if !known {
+                return Ok(Err(format!("app_state.from_state.uncritical: there is no vat {name}")));
+            }
+        }
+        Ok(Ok(()))
     }
 
     fn write_genesis(

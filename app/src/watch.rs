@@ -71,7 +71,7 @@ impl Watch {
     }
 
     /// The slog for the kernel: takes notes, and passes all on to `next`.
-    pub(crate) fn slog(&self, next: Option<Box<dyn Slog + Send>>) -> Box<dyn Slog + Send> {
+    pub(crate) fn slog(&self, next: Vec<Box<dyn Slog + Send>>) -> Box<dyn Slog + Send> {
         Box::new(Tee { watch: self.clone(), next })
     }
 
@@ -122,14 +122,14 @@ impl Watch {
 
 struct Tee {
     watch: Watch,
-    next: Option<Box<dyn Slog + Send>>,
+    next: Vec<Box<dyn Slog + Send>>,
 }
 
 impl Slog for Tee {
     fn event(&mut self, event: Event<'_>) {
         self.watch.notes().event(&event);
-        if let Some(next) = &mut self.next {
-            next.event(event);
+        for next in &mut self.next {
+            next.event(event.clone());
         }
     }
 }

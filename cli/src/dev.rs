@@ -5,7 +5,6 @@ use std::process::exit;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_app::NodeOptions;
 use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
 use capstan_genesis::Genesis;
 use capstan_localnet::solo::{Solo, Stopper};
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::config::{Config, LogFormat};
 use crate::home::{DEFAULT_CHAIN_ID, Home, path};
 use crate::node;
 use crate::output::Output;
@@ -32,30 +32,43 @@ const INTERRUPTED: i32 = 130;
     With --json one line is printed when the node is ready: {\"ready\":true,\"chain_id\":…,\"rpc\":…,\"accounts\":[…]}.\n\
     Logs go to standard error.")]
 pub(crate) struct Dev {
-    /// Where the JSON-RPC listens. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26657")]
-    rpc: String,
-    /// What is logged: error, warn, info, debug, trace, or filters as in capstan_app=debug.
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
-    log: String,
-    /// Keep transcripts that no restart needs any more, so that `capstan vat replay` can go back to a vat's beginning.
+    /// Where the JSON-RPC listens; port 0 takes a free one [default: rpc.listen in config.toml, 127.0.0.1:26657].
+    #[arg(long, value_name = "ADDR")]
+    rpc: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or filters as in capstan_app=debug [default: log.level in
+    /// config.toml, warn].
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// How log lines look: text or json [default: log.format in config.toml, text].
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+    /// A file that gets a line of JSON for each thing that the kernel does [default: log.slog in config.toml, none].
+    #[arg(long, value_name = "FILE")]
+    slog: Option<String>,
+    /// Keep transcripts that no restart needs any more, so that `capstan vat replay` can go back to a vat's beginning
+    /// [default: vats.archive in config.toml, no].
     #[arg(long)]
     archive: bool,
-    /// How many vats are in memory at once; the others come back when something is sent to them.
-    #[arg(long, value_name = "N", default_value_t = NodeOptions::default().max_vats_online)]
-    max_vats_online: usize,
+    /// How many vats are in memory at once; the others come back when something is sent to them [default: vats.max_online
+    /// in config.toml, 50].
+    #[arg(long, value_name = "N")]
+    max_vats_online: Option<usize>,
 }
 
 impl Dev {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
-        init_logs(&self.log)?;
-        let rpc = listen_addr(&self.rpc)?;
+        if let Some(rpc) = &self.rpc {
+            // Before a home is made.
+            listen_addr(rpc)?;
+        }
         let progress = Progress::new("opening the home");
         let home = Home::open_or_make(path(common)?, DEFAULT_CHAIN_ID)?;
+        let config = self.config(&home)?;
+        init_logs(&config)?;
+        let rpc = listen_addr(&config.rpc.listen)?;
         // The engine finds out too, but only after everything else was started.
         TcpListener::bind(rpc).with_context(|| port_taken(rpc))?;
-        let kernel = NodeOptions { max_vats_online: self.max_vats_online, archive: self.archive };
-        let solo = node::start(&home, rpc, kernel, &progress)?;
+        let solo = node::start(&home, &config, rpc, &progress)?;
         let (genesis, _) = home.genesis()?;
         stop_on_signals(solo.stopper())?;
         let url = format!("http://{}", solo.rpc_addr());
@@ -72,17 +85,39 @@ impl Dev {
         solo.wait()?;
         Ok(())
     }
+
+    /// The home's configuration, with what the command line says instead.
+    fn config(&self, home: &Home) -> anyhow::Result<Config> {
+        let mut config = Config::load(&home.path)?;
+        let texts = [
+            (&self.rpc, &mut config.rpc.listen),
+            (&self.log, &mut config.log.level),
+            (&self.slog, &mut config.log.slog),
+        ];
+        for (given, option) in texts {
+            if let Some(given) = given {
+                option.clone_from(given);
+            }
+        }
+        config.log.format = self.log_format.unwrap_or(config.log.format);
+        config.vats.archive |= self.archive;
+        config.vats.max_online = self.max_vats_online.unwrap_or(config.vats.max_online);
+        config.validate().map_err(|error| failure::usage(error.to_string()))?;
+        Ok(config)
+    }
 }
 
-fn init_logs(level: &str) -> anyhow::Result<()> {
+/// Sets up the log on standard error, as the configuration says.
+fn init_logs(config: &Config) -> anyhow::Result<()> {
+    let level = &config.log.level;
     let filter = EnvFilter::try_new(level).map_err(|error| {
-        failure::usage(format!("--log {level}: {error}; try warn, info or debug"))
+        failure::usage(format!("log level {level}: {error}; try warn, info or debug"))
     })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => logs.with_ansi(false).init(),
+        LogFormat::Json => logs.json().init(),
+    }
     Ok(())
 }
 

@@ -3,10 +3,13 @@
 //! ```text
 //! home.json      the format's version and the chain's id; written last, so a home that has it is whole
 //! genesis.json   the genesis document
+//! genesis.state  the state that the genesis document goes on from, if it goes on from one
+//! config.toml    the node's configuration: every option with what it means
 //! LOCK           locked while a node runs on the home
 //! keys/          one file a key, readable by the owner alone
 //! state/         the chain's state: the Merkle store
 //! solo/          blocks and the validator's key, of the development engine
+//! traces/        what each crank of the last blocks wrote, a file a block: what `capstan debug` reads
 //! fatal.txt      why the node stopped, if it had to
 //! ```
 
@@ -23,6 +26,7 @@ use serde_json::json;
 use tendermint::Time;
 
 use crate::Common;
+use crate::config::{CONFIG, TEMPLATE};
 use crate::failure::usage;
 use crate::output::Output;
 
@@ -32,19 +36,32 @@ const FORMAT: u32 = 1;
 /// The chain id of a new home.
 pub(crate) const DEFAULT_CHAIN_ID: &str = "capstan-dev";
 
+/// Where traces of the last blocks lie.
+pub(crate) const TRACES: &str = "traces";
+/// The genesis document.
+pub(crate) const GENESIS: &str = "genesis.json";
+/// The state that the genesis document goes on from.
+pub(crate) const GENESIS_STATE: &str = "genesis.state";
+/// Where keys lie.
+pub(crate) const KEYS: &str = "keys";
+
 const MARKER: &str = "home.json";
-const GENESIS: &str = "genesis.json";
 const LOCK: &str = "LOCK";
-const KEYS: &str = "keys";
 
 /// `capstan init`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan init --home ./mychain --chain-id my-chain-1\n\n\
-    Edit genesis.json in the home before the first start to change parameters and balances.")]
+    Edit genesis.json in the home before the first start to change parameters and balances, config.toml at any time \
+    to change how the node works.\n\
+    With --genesis, FILE's chain is joined; if FILE goes on from a state (capstan export), genesis.state beside it is \
+    taken too.")]
 pub(crate) struct Init {
     /// The chain's id: 1 to 50 letters, digits, '-', '_' or '.'.
-    #[arg(long, value_name = "ID", default_value = DEFAULT_CHAIN_ID)]
+    #[arg(long, value_name = "ID", default_value = DEFAULT_CHAIN_ID, conflicts_with = "genesis")]
     chain_id: String,
+    /// The genesis document of an existing chain.
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
 }
 
 /// A home, whole and in this program's format.
@@ -70,11 +87,15 @@ impl Init {
                 path.display()
             );
         }
-        let home = Home::open_or_make(path, &self.chain_id)?;
+        let home = match &self.genesis {
+            Some(file) => Home::make_from(path, &read_genesis(file)?.0, file.parent())?,
+            None => Home::open_or_make(path, &self.chain_id)?,
+        };
+        let chain_id = home.genesis()?.0.chain_id;
         let genesis = home.path.join(GENESIS);
-        let record = json!({"home": home.path, "chain_id": self.chain_id, "genesis": genesis});
+        let record = json!({"home": home.path, "chain_id": chain_id, "genesis": genesis});
         let next = format!("Start the chain: capstan dev --home {}", home.path.display());
-        let text = format!("Made {} for chain {}.\n{next}", home.path.display(), self.chain_id);
+        let text = format!("Made {} for chain {chain_id}.\n{next}", home.path.display());
         output.either(&record, &text);
         Ok(())
     }
@@ -129,17 +150,62 @@ impl Home {
                  version, or another directory with --home",
                 path.display()
             ),
-            None => make(&path, chain_id)?,
+            None => make(&path, &dev_genesis(chain_id)?)?,
         }
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Opens the home at `path`, which must be there.
+    pub(crate) fn open(path: PathBuf) -> anyhow::Result<Self> {
+        if !path.join(MARKER).exists() {
+            bail!("{} is no home of a Capstan chain; name one with --home DIR", path.display());
+        }
+        Self::open_or_make(path, DEFAULT_CHAIN_ID)
+    }
+
+    /// Makes a home for the chain of a genesis document. If that goes on from a state, its file is taken from
+    /// `state_dir`.
+    pub(crate) fn make_from(
+        path: PathBuf,
+        genesis: &Genesis,
+        state_dir: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        if path.join(MARKER).exists() {
+            bail!("{} is a home already; choose another directory", path.display());
+        }
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let path = path.canonicalize()?;
+        refuse_foreign(&path)?;
+        let lock = lock(&path)?;
+        let state = path.join(GENESIS_STATE);
+        if let (Some(_), Some(dir)) = (&genesis.app_state.from_state, state_dir) {
+            let from = dir.join(GENESIS_STATE);
+            if from != state {
+                fs::copy(&from, &state).with_context(|| {
+                    format!(
+                        "the genesis document goes on from a state: cannot copy {}",
+                        from.display()
+                    )
+                })?;
+            }
+        }
+        make(&path, genesis)?;
         Ok(Self { path, _lock: lock })
     }
 
     /// The genesis document as it stands in the file, checked.
     pub(crate) fn genesis(&self) -> anyhow::Result<(Genesis, Vec<u8>)> {
-        let file = self.path.join(GENESIS);
-        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let genesis = Genesis::from_json(&bytes).with_context(|| file.display().to_string())?;
-        Ok((genesis, bytes))
+        read_genesis(&self.path.join(GENESIS))
+    }
+
+    /// Where the state lies that the genesis document goes on from.
+    pub(crate) fn genesis_state(&self) -> PathBuf {
+        self.path.join(GENESIS_STATE)
+    }
+
+    /// Where traces are kept.
+    pub(crate) fn traces(&self) -> PathBuf {
+        self.path.join(TRACES)
     }
 
     /// Where the chain's state lies.
@@ -151,6 +217,13 @@ impl Home {
     pub(crate) fn fatal_report(&self) -> PathBuf {
         self.path.join("fatal.txt")
     }
+}
+
+/// A genesis document, checked, and its bytes.
+pub(crate) fn read_genesis(file: &Path) -> anyhow::Result<(Genesis, Vec<u8>)> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let genesis = Genesis::from_json(&bytes).with_context(|| file.display().to_string())?;
+    Ok((genesis, bytes))
 }
 
 /// Writes `bytes` so that the file is either not there or whole.
@@ -174,7 +247,16 @@ fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     // What an interrupted start leaves, and what `capstan keys` makes.
-    let ours = [GENESIS, LOCK, KEYS, "genesis.partial", "home.partial"];
+    let ours = [
+        GENESIS,
+        GENESIS_STATE,
+        CONFIG,
+        LOCK,
+        KEYS,
+        "genesis.partial",
+        "home.partial",
+        "config.partial",
+    ];
     for entry in fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))? {
         let name = entry?.file_name();
         if !ours.iter().any(|known| name == *known) {
@@ -223,10 +305,13 @@ fn read_marker(path: &Path) -> anyhow::Result<Option<Marker>> {
     }
 }
 
-fn make(path: &Path, chain_id: &str) -> anyhow::Result<()> {
-    let genesis = dev_genesis(chain_id)?;
+fn make(path: &Path, genesis: &Genesis) -> anyhow::Result<()> {
     write_whole(&path.join(GENESIS), genesis.to_json()?.as_bytes(), 0o644)?;
-    let marker = serde_json::to_vec(&Marker { format: FORMAT, chain_id: chain_id.to_owned() })?;
+    if !path.join(CONFIG).exists() {
+        write_whole(&path.join(CONFIG), TEMPLATE.as_bytes(), 0o644)?;
+    }
+    let marker = Marker { format: FORMAT, chain_id: genesis.chain_id.clone() };
+    let marker = serde_json::to_vec(&marker)?;
     write_whole(&path.join(MARKER), &marker, 0o644)?;
     Ok(())
 }

@@ -7,6 +7,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bundle;
+mod config;
+mod debug;
 mod dev;
 mod failure;
 mod home;
@@ -16,6 +18,7 @@ mod output;
 mod passable;
 mod progress;
 mod query;
+mod transfer;
 mod tx;
 
 use std::path::PathBuf;
@@ -61,6 +64,13 @@ enum Command {
     Tx(tx::Tx),
     /// Ask a node about the chain.
     Query(query::Query),
+    /// Write the committed state and a genesis document that goes on from it.
+    Export(transfer::Export),
+    /// Begin a new chain from the last committed state of one that had to stop.
+    Recover(transfer::Recover),
+    /// Look into what the last blocks did, and where two nodes went apart.
+    #[command(subcommand)]
+    Debug(debug::Debug),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +83,9 @@ fn main() -> ExitCode {
         Command::Bundle(bundle) => bundle.run(output),
         Command::Tx(tx) => tx.run(&common, output),
         Command::Query(query) => query.run(&common, output),
+        Command::Export(export) => export.run(&common, output),
+        Command::Recover(recover) => recover.run(&common, output),
+        Command::Debug(debug) => debug.run(&common, output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,6 +108,6 @@ Exit codes:
   2   wrong usage
   3   the chain refused the transaction or the query; its code is in the message
   4   no node answers, or not in time
-  70  (dev) a critical vat died: every node of the chain stops at this block
+  70  (dev) a critical vat died: every node of the chain stops at this block; see capstan recover
   74  (dev) this node's disk or memory failed, or its state is damaged
   101 (dev) a bug in the program";

@@ -1,13 +1,15 @@
 //! A node: store, vat host, application and the development engine, put together.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use capstan_app::{App, AppOptions, FatalHandler, NodeOptions};
-use capstan_localnet::solo::{Genesis, Solo, SoloConfig};
+use capstan_app::{App, AppOptions, FatalHandler, SlogFile, TraceOptions, transfer};
+use capstan_localnet::solo::{Genesis, Metrics, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
 
+use crate::config::Config;
 use crate::home::{Home, cache_dir};
 use crate::progress::Progress;
 
@@ -17,20 +19,74 @@ use crate::progress::Progress;
 /// Whatever keeps the node from running, with what to do about it.
 pub(crate) fn start(
     home: &Home,
+    config: &Config,
     rpc: SocketAddr,
-    kernel: NodeOptions,
     progress: &Progress,
 ) -> anyhow::Result<Solo> {
-    let (_, genesis) = home.genesis()?;
-    let genesis = Genesis::from_json(&genesis)?;
-    let host = open_host(home, progress)?;
-    progress.step("opening the chain's state");
-    let store = Store::open(home.state(), capstan_store::Options::default())?;
-    let on_fatal = FatalHandler::exit(Some(home.fatal_report()));
-    let app = App::new(store, host, AppOptions { kernel, on_fatal, ..AppOptions::default() })
-        .with_context(|| format!("the state in {} cannot be used", home.path.display()))?;
+    let genesis = Genesis::from_json(&home.genesis()?.1)?;
+    let app = open_app(home, config, progress)?;
     progress.step("starting the chain");
-    Ok(Solo::start(app, SoloConfig::new(&home.path, rpc, genesis))?)
+    let metrics: Option<Metrics> = config.rpc.metrics.then(|| {
+        let app = app.clone();
+        Arc::new(move || app.metrics_text().map_err(|error| error.to_string())) as Metrics
+    });
+    let solo = SoloConfig {
+        policy: config.policy(),
+        mempool: config.mempool_limits(),
+        rpc: config.rpc_limits(),
+        metrics,
+        ..SoloConfig::new(&home.path, rpc, genesis)
+    };
+    Ok(Solo::start(app, solo)?)
+}
+
+/// The application over the state of a home. A genesis document that goes on from a state is given that state first.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn open_app(
+    home: &Home,
+    config: &Config,
+    progress: &Progress,
+) -> anyhow::Result<App<WasmHost>> {
+    let (genesis, _) = home.genesis()?;
+    let host = open_host(home, progress)?;
+    let store = capstan_store::Options {
+        cache_bytes: config.store.cache_mib << 20,
+        check: config.store.check_at_start,
+        ..capstan_store::Options::default()
+    };
+    let from_state = &genesis.app_state.from_state;
+    if let Some(from) = from_state {
+        progress.step("reading the state that the genesis document goes on from");
+        transfer::import(from, &home.genesis_state(), &home.state(), store.clone())?;
+    }
+    progress.step("opening the chain's state");
+    let store = Store::open(home.state(), store)?;
+    let keep_blocks = config.traces.keep_blocks;
+    let options = AppOptions {
+        kernel: config.kernel(),
+        genesis_height: from_state.as_ref().map_or(0, |from| from.height),
+        slog_file: slog_file(home, config)?,
+        trace: (keep_blocks > 0).then(|| TraceOptions { dir: home.traces(), keep_blocks }),
+        measured_files: vec![
+            home.state().join(capstan_store::FILE),
+            home.path.join("solo").join("blocks.redb"),
+        ],
+        on_fatal: FatalHandler::exit(Some(home.fatal_report())),
+        ..AppOptions::default()
+    };
+    App::new(store, host, options)
+        .with_context(|| format!("the state in {} cannot be used", home.path.display()))
+}
+
+fn slog_file(home: &Home, config: &Config) -> anyhow::Result<Option<SlogFile>> {
+    if config.log.slog.is_empty() {
+        return Ok(None);
+    }
+    let path = home.path.join(&config.log.slog);
+    let slog = SlogFile::append(&path);
+    slog.map(Some).with_context(|| format!("cannot write the slog {}", path.display()))
 }
 
 pub(crate) fn open_host(home: &Home, progress: &Progress) -> anyhow::Result<WasmHost> {

@@ -236,6 +236,12 @@ impl Genesis {
         if !self.app_hash.is_empty() {
             return Err(invalid("app_hash", "must be empty: the app computes it"));
         }
+        if let Some(from) = &self.app_state.from_state
+            && u64::try_from(self.initial_height).ok() != from.height.checked_add(1)
+        {
+            let problem = format!("must be one above from_state.height ({})", from.height);
+            return Err(invalid("initial_height", problem));
+        }
         self.validate_engine()?;
         self.app_state.validate()
     }

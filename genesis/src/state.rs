@@ -21,6 +21,26 @@ pub struct AppState {
     /// The kernel's options and static vats.
     #[serde(default)]
     pub kernel: GenesisKernel,
+    /// The state that the chain goes on from; then there are no accounts, bundles and vats beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_state: Option<FromState>,
+}
+
+/// The state of another chain, or of this one before it stopped, from which a chain goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FromState {
+    /// The height at which it was committed. The new chain's first block is the next one.
+    pub height: u64,
+    /// Its root hash, which was the app hash after that block: 64 hex digits.
+    pub root: String,
+    /// The length of the file that it is in.
+    pub bytes: u64,
+    /// The file's SHA-256: 64 hex digits.
+    pub sha256: String,
+    /// Vats that are no longer critical: the chain goes on if they end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncritical: Vec<String>,
 }
 
 /// An account that exists from the start.
@@ -145,6 +165,9 @@ impl AppState {
     /// Checks everything that can be checked without running the chain.
     pub fn validate(&self) -> Result<(), GenesisError> {
         self.params.validate()?;
+        if let Some(from) = &self.from_state {
+            return self.validate_from(from);
+        }
         self.validate_accounts()?;
         self.validate_bundles()?;
         self.validate_kernel()
@@ -153,6 +176,29 @@ impl AppState {
     /// The sum of all balances. Validation makes sure that it fits.
     pub fn supply(&self) -> Amount {
         Amount(self.accounts.iter().fold(0u128, |sum, a| sum.saturating_add(a.balance.0)))
+    }
+
+    fn validate_from(&self, from: &FromState) -> Result<(), GenesisError> {
+        let beside = !self.accounts.is_empty()
+            || !self.bundles.is_empty()
+            || self.kernel != GenesisKernel::default();
+        if beside {
+            let problem = "must stand alone: accounts, bundles and kernel come with the state";
+            return Err(invalid("app_state.from_state", problem));
+        }
+        let is_hash = |text: &str| {
+            text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        for (name, hash) in [("root", &from.root), ("sha256", &from.sha256)] {
+            if !is_hash(hash) {
+                let field = format!("app_state.from_state.{name}");
+                return Err(invalid(field, "must be 64 lower-case hex digits"));
+            }
+        }
+        match from.height {
+            0 => Err(invalid("app_state.from_state.height", "must be at least 1")),
+            _ => Ok(()),
+        }
     }
 
     fn validate_accounts(&self) -> Result<(), GenesisError> {

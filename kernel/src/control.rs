@@ -149,6 +149,24 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
+    /// Says whether the end of a vat stops the chain from now on. False if there is no such vat.
+    pub fn set_critical(
+        &mut self,
+        over: &mut dyn Overlay,
+        vat: VatId,
+        critical: bool,
+    ) -> Result<bool> {
+        self.between_cranks(over, |state| {
+            if crate::view::vat_config(state.over, vat)?.is_none() {
+                return Ok(false);
+            }
+            let mut config = state.vat_config(vat)?;
+            config.critical = critical;
+            state.put_vat_config(vat, &config)?;
+            Ok(true)
+        })
+    }
+
     /// Sends a message to the root of a static vat of whose answer nobody wants to know. False if
     /// there is no such vat.
     pub fn post_to_vat_root(

@@ -89,9 +89,16 @@ impl Place {
 
     /// Starts `capstan dev` on a free port and waits until it is ready.
     pub fn dev(&self) -> Dev {
+        self.dev_at(&self.home(), &[])
+    }
+
+    /// The same on another home, with more arguments.
+    pub fn dev_at(&self, home: &Path, args: &[&str]) -> Dev {
         let began = Instant::now();
         let mut child = self
             .command(&["dev", "--rpc", "127.0.0.1:0", "--json", "--log", "error"])
+            .args(args)
+            .env("CAPSTAN_HOME", home)
             .spawn()
             .unwrap();
         let (sender, lines) = channel();
@@ -116,6 +123,20 @@ impl Place {
 impl Dev {
     pub fn url(&self) -> &str {
         self.ready["rpc"].as_str().unwrap()
+    }
+
+    /// Waits for its end, which is its own doing: the exit code, and what it said on standard error.
+    pub fn ended(mut self) -> (i32, String) {
+        let deadline = Instant::now() + PATIENCE;
+        // Its standard output ends when it does.
+        if let Ok(line) =
+            self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            panic!("printed after it was ready: {line}");
+        }
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code().unwrap_or(-1), said)
     }
 
     /// Sends a signal, such as `TERM`, and waits for the end. Nothing may have been printed since it was ready.

@@ -25,7 +25,12 @@ pub struct SoloConfig {
     pub rpc: RpcLimits,
     /// Where block times come from.
     pub clock: Arc<dyn Clock>,
+    /// What `/metrics` answers, in the text format that Prometheus reads; none: there is no such path.
+    pub metrics: Option<Metrics>,
 }
+
+/// Gives metrics as text, or says why not.
+pub type Metrics = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 impl SoloConfig {
     /// A configuration with defaults for everything that has one.
@@ -38,6 +43,7 @@ impl SoloConfig {
             mempool: MempoolLimits::default(),
             rpc: RpcLimits::default(),
             clock: Arc::new(SystemClock),
+            metrics: None,
         }
     }
 }

@@ -77,6 +77,7 @@ impl Solo {
             limits: config.rpc,
             rpc_addr: format!("tcp://{rpc_addr}"),
             feed: Arc::clone(&feed),
+            metrics: config.metrics,
         };
         let server = Server::start(listener, node).map_err(SoloError::Runtime)?;
         let maker = Maker {

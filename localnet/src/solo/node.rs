@@ -12,7 +12,7 @@ use super::chain::Validator;
 use super::mempool::{Mempool, Submitter};
 use super::rpc::events::{self, BusEvent};
 use super::store::Store;
-use super::{Genesis, RpcLimits};
+use super::{Genesis, Metrics, RpcLimits};
 
 /// How many blocks a slow subscriber may lag behind before its subscriptions are ended.
 const BUS_BLOCKS: usize = 256;
@@ -28,6 +28,7 @@ pub(crate) struct Node {
     pub(crate) limits: RpcLimits,
     pub(crate) rpc_addr: String,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) metrics: Option<Metrics>,
 }
 
 /// Where the engine tells of every committed block.

@@ -34,6 +34,7 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/", get(index).post(post))
         .route("/websocket", get(websocket::upgrade))
+        .route("/metrics", get(metrics))
         .route("/{method}", get(uri))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(limit))
@@ -134,6 +135,31 @@ async fn uri(
     };
     let status = if answer.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
     json_response(status, &call::response(&json!(-1), answer))
+}
+
+/// The application's metrics, and those of the mempool.
+async fn metrics(State(shared): State<Shared>) -> Response {
+    let Some(read) = shared.node.metrics.clone() else {
+        return (StatusCode::NOT_FOUND, "metrics are switched off").into_response();
+    };
+    // It reads the state: not on a thread that serves others.
+    let text = tokio::task::spawn_blocking(move || read()).await;
+    match text.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(text) => {
+            let (_, txs, bytes) = shared.node.mempool.peek(0);
+            let own = format!(
+                "# HELP capstan_mempool_transactions Transactions that wait\n\
+                 # TYPE capstan_mempool_transactions gauge\ncapstan_mempool_transactions {txs}\n\
+                 # HELP capstan_mempool_bytes Their bytes\n\
+                 # TYPE capstan_mempool_bytes gauge\ncapstan_mempool_bytes {bytes}\n"
+            );
+            // OpenMetrics ends with a mark, after which nothing may follow.
+            let text = text.trim_end().trim_end_matches("# EOF").to_owned() + &own + "# EOF\n";
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            (StatusCode::OK, [(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
+    }
 }
 
 async fn unknown(uri: axum::http::Uri) -> Response {

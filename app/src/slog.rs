@@ -1,0 +1,219 @@
+//! The slog: what the kernel does, event by event, as lines of JSON in a file.
+//!
+//! Types and fields are named as in SwingSet's slog, so that tools written for it read this one: `crank-start`,
+//! `crank-finish` (with `crankhash`, the link of Capstan's crank chain), `deliver`, `deliver-result`, `syscall` (with its
+//! result: SwingSet's `syscall-result` follows as a line of its own), `clist`, `terminate`, `vat-cleanup`,
+//! `vat-cleanup-complete`, `finish-replay`, `cosmic-swingset-begin-block`, `cosmic-swingset-end-block-finish`,
+//! `cosmic-swingset-after-commit-block`. Capstan's own are `device-threw` and `promise-policy`. Every line has `time`, seconds
+//! since 1970, and `monotime`, seconds since the process's slog began. Events of cranks that were undone are there too.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write as _},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Instant, SystemTime},
+};
+
+use capstan_abi::json::{
+    capdata_to_json, delivery_to_json, syscall_result_to_json, syscall_to_json,
+};
+use capstan_abi::{Delivery, DeliveryResult};
+use capstan_kernel::{
+    ids::KRef,
+    queue::event_to_json,
+    slog::{CrankType, Event, Slog},
+};
+use serde_json::{Value, json};
+
+/// A slog file. Clones write to the same one.
+#[derive(Clone, Debug)]
+pub struct SlogFile(Arc<Mutex<Writer>>);
+
+#[derive(Debug)]
+struct Writer {
+    out: BufWriter<File>,
+    began: Instant,
+    crank: u64,
+    hash: Option<String>,
+    delivery: Option<(String, u64)>,
+    syscalls: u64,
+    failed: bool,
+}
+
+impl SlogFile {
+    /// Goes on with the file at `path`, or makes it.
+    pub fn append(path: &Path) -> io::Result<Self> {
+        let file = File::options().create(true).append(true).open(path)?;
+        Ok(Self(Arc::new(Mutex::new(Writer {
+            out: BufWriter::new(file),
+            began: Instant::now(),
+            crank: 0,
+            hash: None,
+            delivery: None,
+            syscalls: 0,
+            failed: false,
+        }))))
+    }
+
+    pub(crate) fn begin_block(&self, height: u64) {
+        self.writer().put("cosmic-swingset-begin-block", json!({"blockHeight": height}));
+    }
+
+    pub(crate) fn end_block(&self, height: u64, cranks: u64, computrons: u64) {
+        let mut writer = self.writer();
+        let fields = json!({"blockHeight": height, "cranks": cranks, "computrons": computrons});
+        writer.put("cosmic-swingset-end-block-finish", fields);
+        writer.flush();
+    }
+
+    pub(crate) fn committed(&self, height: u64) {
+        let mut writer = self.writer();
+        writer.put("cosmic-swingset-after-commit-block", json!({"blockHeight": height}));
+        writer.flush();
+    }
+
+    /// Writes out what is held in memory.
+    pub(crate) fn flush(&self) {
+        self.writer().flush();
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A line is written whole or not at all as far as this process is concerned.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slog for SlogFile {
+    fn event(&mut self, event: Event<'_>) {
+        self.writer().event(&event);
+    }
+}
+
+impl Writer {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::CrankStart { crank, crank_type, message } => {
+                self.crank = *crank;
+                self.delivery = None;
+                let message = event_to_json(message);
+                let kind = match crank_type {
+                    CrankType::Routing => "routing",
+                    CrankType::Delivery => "delivery",
+                };
+                let fields = json!({"crankType": kind, "crankNum": crank, "messageType": message["type"], "message": message});
+                self.put("crank-start", fields);
+            }
+            Event::Chained { hash, .. } => self.hash = Some(hash.to_string()),
+            Event::CrankFinish { crank } => {
+                let hash = self.hash.take();
+                self.put("crank-finish", json!({"crankNum": crank, "crankhash": hash}));
+            }
+            Event::Deliver { vat, delivery_number, kernel, vat_delivery } => {
+                self.delivery = Some((vat.to_string(), *delivery_number));
+                self.syscalls = 0;
+                let (kd, vd) = (kernel_delivery(kernel), delivery_to_json(vat_delivery));
+                let fields =
+                    self.about(json!({"replay": false, "dispatch": vd[0], "kd": kd, "vd": vd}));
+                self.put("deliver", fields);
+            }
+            Event::DeliverResult { result, computrons, .. } => {
+                let usage = json!({"compute": computrons.map(|c| c.0)});
+                let dr = match result {
+                    DeliveryResult::Ok => json!(["ok", null, usage]),
+                    DeliveryResult::Error(text) => json!(["error", text, usage]),
+                };
+                let fields = self.about(json!({"replay": false, "dr": dr}));
+                self.put("deliver-result", fields);
+            }
+            Event::Syscall { syscall, result, refusal, .. } => {
+                let vsc = syscall_to_json(syscall);
+                let number = self.syscalls;
+                self.syscalls += 1;
+                let fields = self.about(
+                    json!({"syscallNum": number, "replay": false, "syscall": vsc[0], "vsc": vsc}),
+                );
+                self.put("syscall", fields);
+                let mut fields = self.about(json!({"syscallNum": number, "replay": false, "vsr": syscall_result_to_json(result)}));
+                if let Some(why) = refusal {
+                    fields["refusal"] = json!(why);
+                }
+                self.put("syscall-result", fields);
+            }
+            Event::Clist { endpoint, change, kref, vref } => {
+                let fields = json!({"crankNum": self.crank, "mode": change, "vatID": endpoint.to_string(), "kobj": kref.to_string(), "vobj": vref});
+                self.put("clist", fields);
+            }
+            Event::Terminate { vat, failure, info } => {
+                let fields = json!({"vatID": vat.to_string(), "shouldReject": failure, "info": capdata_to_json(info)});
+                self.put("terminate", fields);
+            }
+            Event::VatCleanup { vat, work, complete } => {
+                let work = format!("{work:?}");
+                self.put("vat-cleanup", json!({"vatID": vat.to_string(), "work": work}));
+                if *complete {
+                    self.put("vat-cleanup-complete", json!({"vatID": vat.to_string()}));
+                }
+            }
+            Event::Replay { vat, deliveries } => {
+                let fields = json!({"vatID": vat.to_string(), "deliveries": deliveries});
+                self.put("finish-replay", fields);
+            }
+            Event::DeviceThrew { device, method, why } => {
+                let fields =
+                    json!({"crankNum": self.crank, "device": device, "method": method, "why": why});
+                self.put("device-threw", fields);
+            }
+            Event::PromisePolicy { promise, rejected, data } => {
+                let fields = json!({"kpid": promise.to_string(), "rejected": rejected, "data": capdata_to_json(data)});
+                self.put("promise-policy", fields);
+            }
+        }
+    }
+
+    /// The fields with those that say to which delivery they belong.
+    fn about(&self, mut fields: Value) -> Value {
+        if let Some((vat, number)) = &self.delivery {
+            fields["crankNum"] = json!(self.crank);
+            fields["vatID"] = json!(vat);
+            fields["deliveryNum"] = json!(number);
+        }
+        fields
+    }
+
+    fn put(&mut self, kind: &str, fields: Value) {
+        // A clock before 1970 is a wrong clock, which is no reason to stop.
+        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut line = json!({"type": kind});
+        if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+            line.extend(fields);
+            line.insert("time".to_owned(), json!(time.as_secs_f64()));
+            line.insert("monotime".to_owned(), json!(self.began.elapsed().as_secs_f64()));
+        }
+        let written = writeln!(self.out, "{line}");
+        self.note(written);
+    }
+
+    fn flush(&mut self) {
+        let flushed = self.out.flush();
+        self.note(flushed);
+    }
+
+    /// Tells the first of several failures in a row. A node goes on without its slog.
+    fn note(&mut self, outcome: io::Result<()>) {
+        if let (Err(error), false) = (&outcome, self.failed) {
+            tracing::warn!(%error, "the slog cannot be written");
+        }
+        self.failed = outcome.is_err();
+    }
+}
+
+/// SwingSet's kernel form of a delivery, which differs from the vat's in notifications.
+fn kernel_delivery(delivery: &Delivery<KRef>) -> Value {
+    let Delivery::Notify { resolutions } = delivery else { return delivery_to_json(delivery) };
+    let rows = resolutions.iter().map(|resolution| {
+        let state = if resolution.rejected { "rejected" } else { "fulfilled" };
+        json!([resolution.promise.to_string(), {"state": state, "data": capdata_to_json(&resolution.data)}])
+    });
+    json!(["notify", rows.collect::<Vec<_>>()])
+}

@@ -1,0 +1,296 @@
+//! The configuration of a node: `config.toml` in its home.
+//!
+//! [`TEMPLATE`] is what a new home gets: every option with its default and what it means. An option that is left out has
+//! its default; flags of the command line override.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use capstan_app::NodeOptions;
+use capstan_localnet::solo::{BlockPolicy, MempoolLimits, RpcLimits};
+use serde::{Deserialize, Serialize};
+
+/// The file's name in the home.
+pub(crate) const CONFIG: &str = "config.toml";
+
+/// What a new home gets as its configuration.
+pub(crate) const TEMPLATE: &str = include_str!("config.toml");
+
+/// Everything that one node may choose for itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) rpc: Rpc,
+    pub(crate) log: Log,
+    pub(crate) mempool: Mempool,
+    pub(crate) blocks: Blocks,
+    pub(crate) vats: Vats,
+    pub(crate) store: Store,
+    pub(crate) traces: Traces,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rpc {
+    pub(crate) listen: String,
+    pub(crate) metrics: bool,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) max_batch: usize,
+    pub(crate) max_websockets: usize,
+    pub(crate) max_subscriptions: usize,
+    pub(crate) commit_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+    pub(crate) slog: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Mempool {
+    pub(crate) max_txs: usize,
+    pub(crate) max_tx_bytes: usize,
+    pub(crate) max_total_bytes: usize,
+    pub(crate) cache_size: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Blocks {
+    pub(crate) min_interval_ms: u64,
+    pub(crate) empty_interval_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Vats {
+    pub(crate) max_online: usize,
+    pub(crate) archive: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    pub(crate) cache_mib: usize,
+    pub(crate) check_at_start: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Traces {
+    pub(crate) keep_blocks: u64,
+}
+
+impl Default for Rpc {
+    fn default() -> Self {
+        let limits = RpcLimits::default();
+        Self {
+            listen: "127.0.0.1:26657".to_owned(),
+            metrics: true,
+            max_body_bytes: limits.max_body_bytes,
+            max_batch: limits.max_batch,
+            max_websockets: limits.max_websockets,
+            max_subscriptions: limits.max_subscriptions,
+            commit_timeout_ms: limits.commit_timeout.as_millis() as u64,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "warn".to_owned(), format: LogFormat::Text, slog: String::new() }
+    }
+}
+
+impl Default for Mempool {
+    fn default() -> Self {
+        let MempoolLimits { max_txs, max_tx_bytes, max_total_bytes, cache_size } =
+            MempoolLimits::default();
+        Self { max_txs, max_tx_bytes, max_total_bytes, cache_size }
+    }
+}
+
+impl Default for Vats {
+    fn default() -> Self {
+        Self { max_online: NodeOptions::default().max_vats_online, archive: false }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { cache_mib: 256, check_at_start: false }
+    }
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self { keep_blocks: 200 }
+    }
+}
+
+impl Config {
+    /// Reads the configuration of a home; defaults if there is no file.
+    ///
+    /// # Errors
+    /// Text that names the file, the option and what it may be.
+    pub(crate) fn load(home: &Path) -> anyhow::Result<Self> {
+        let file = home.join(CONFIG);
+        match fs::read_to_string(&file) {
+            Ok(text) => Self::parse(&text).with_context(|| file.display().to_string()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+        }
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let table: toml::Table = text.parse()?;
+        refuse_unknown(&table)?;
+        let config: Self = toml::from_str(text)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what does not follow from the options' types.
+    pub(crate) fn validate(&self) -> anyhow::Result<()> {
+        let positive = [
+            ("rpc.max_body_bytes", self.rpc.max_body_bytes),
+            ("rpc.max_batch", self.rpc.max_batch),
+            ("mempool.max_txs", self.mempool.max_txs),
+            ("mempool.max_tx_bytes", self.mempool.max_tx_bytes),
+            ("vats.max_online", self.vats.max_online),
+            ("store.cache_mib", self.store.cache_mib),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            bail!("{name} must be at least 1");
+        }
+        if self.mempool.max_total_bytes < self.mempool.max_tx_bytes {
+            bail!("mempool.max_total_bytes must not be less than mempool.max_tx_bytes");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn kernel(&self) -> NodeOptions {
+        NodeOptions { max_vats_online: self.vats.max_online, archive: self.vats.archive }
+    }
+
+    pub(crate) fn policy(&self) -> BlockPolicy {
+        let empty = self.blocks.empty_interval_ms;
+        BlockPolicy {
+            min_interval: Duration::from_millis(self.blocks.min_interval_ms),
+            empty_interval: (empty > 0).then(|| Duration::from_millis(empty)),
+        }
+    }
+
+    pub(crate) fn mempool_limits(&self) -> MempoolLimits {
+        let Mempool { max_txs, max_tx_bytes, max_total_bytes, cache_size } = self.mempool;
+        MempoolLimits { max_txs, max_tx_bytes, max_total_bytes, cache_size }
+    }
+
+    pub(crate) fn rpc_limits(&self) -> RpcLimits {
+        RpcLimits {
+            max_body_bytes: self.rpc.max_body_bytes,
+            max_batch: self.rpc.max_batch,
+            max_websockets: self.rpc.max_websockets,
+            max_subscriptions: self.rpc.max_subscriptions,
+            commit_timeout: Duration::from_millis(self.rpc.commit_timeout_ms),
+        }
+    }
+}
+
+/// Refuses options that there are not, and names the nearest that there is.
+fn refuse_unknown(table: &toml::Table) -> anyhow::Result<()> {
+    let known = known_options()?;
+    let sections: Vec<&str> =
+        known.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
+    for (section, value) in table {
+        let Some(options) = value.as_table().filter(|_| sections.contains(&section.as_str()))
+        else {
+            let known = sections.iter().copied();
+            bail!("there is no section [{section}]; did you mean [{}]?", nearest(section, known));
+        };
+        for option in options.keys() {
+            let name = format!("{section}.{option}");
+            if !known.contains(&name) {
+                let all = known.iter().map(String::as_str);
+                bail!("there is no option {name}; did you mean {}?", nearest(&name, all));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All options as `section.option`.
+fn known_options() -> anyhow::Result<Vec<String>> {
+    let defaults = toml::Table::try_from(Config::default())?;
+    let of_section = |(section, value): (&String, &toml::Value)| {
+        let options = value.as_table().into_iter().flat_map(toml::Table::keys);
+        options.map(|option| format!("{section}.{option}")).collect::<Vec<_>>()
+    };
+    Ok(defaults.iter().flat_map(of_section).collect())
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
+    known.min_by_key(|known| strsim::levenshtein(name, known)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_new_home_has_every_option_with_its_default() {
+        assert_eq!(Config::parse(TEMPLATE).unwrap(), Config::default());
+        let table: toml::Table = TEMPLATE.parse().unwrap();
+        for name in known_options().unwrap() {
+            let (section, option) = name.split_once('.').unwrap();
+            assert!(table[section].get(option).is_some(), "{name} is not in the file");
+        }
+        let explained = TEMPLATE.lines().zip(TEMPLATE.lines().skip(1));
+        for (before, line) in explained.filter(|(_, line)| line.contains(" = ")) {
+            assert!(before.starts_with('#'), "{line}: what is it?");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_would_be_right() {
+        for (text, part) in [
+            ("[rpc]\nlissen = \"x\"", "rpc.lissen; did you mean rpc.listen"),
+            ("[mempol]\nmax_txs = 1", "[mempol]; did you mean [mempool]"),
+            ("max_txs = 1", "section [max_txs]"),
+            ("[vats]\nmax_online = 0", "vats.max_online must be at least 1"),
+            ("[vats]\nmax_online = \"many\"", "invalid type"),
+            ("[log]\nformat = \"xml\"", "unknown variant `xml`, expected `text` or `json`"),
+            ("[mempool]\nmax_total_bytes = 5", "max_total_bytes must not be less"),
+            ("[rpc", "expected"),
+        ] {
+            let error = format!("{:#}", Config::parse(text).unwrap_err());
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_home_without_a_file_has_the_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Config::load(dir.path()).unwrap(), Config::default());
+        fs::write(dir.path().join(CONFIG), "[blocks]\nempty_interval_ms = 1500\n").unwrap();
+        let config = Config::load(dir.path()).unwrap();
+        assert_eq!(config.policy().empty_interval, Some(Duration::from_millis(1500)));
+    }
+}

@@ -1,0 +1,215 @@
+//! `capstan debug`: what the cranks of the last blocks did, and where two nodes went apart.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use capstan_app::trace::bisect::{Finding, KeyDifference, Write, bisect};
+use capstan_app::trace::{BlockTrace, Link, Value as Kept, heights};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::Common;
+use crate::home::{self, TRACES};
+use crate::output::Output;
+
+/// `capstan debug`.
+#[derive(Subcommand, Debug)]
+#[command(after_help = "Example: capstan debug bisect ./node0 ./node1")]
+pub(crate) enum Debug {
+    /// Find the first crank at which two nodes of a chain differ, and the keys that they wrote differently.
+    #[command(after_help = "Example: capstan debug bisect ./node0 ./node1\n\n\
+        Compares what both homes keep of the last blocks (traces.keep_blocks in config.toml); the nodes may run.\n\
+        Ends with 0 if nothing differs, with 1 if something does.")]
+    Bisect {
+        /// The home of one node.
+        home_a: PathBuf,
+        /// The home of another one.
+        home_b: PathBuf,
+    },
+    /// Print what the cranks of a block did: the last block that did anything, or another.
+    #[command(after_help = "Example: capstan debug cranks --height 12 --keys\n\n\
+        The node may run. A block at which the node had to stop is there too.")]
+    Cranks {
+        /// The block's height.
+        #[arg(long)]
+        height: Option<u64>,
+        /// Print the keys that each crank wrote, too.
+        #[arg(long)]
+        keys: bool,
+    },
+}
+
+impl Debug {
+    pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        match self {
+            Self::Bisect { home_a, home_b } => bisect_homes(&home_a, &home_b, output),
+            Self::Cranks { height, keys } => cranks(&home::path(common)?, height, keys, output),
+        }
+    }
+}
+
+fn bisect_homes(a: &Path, b: &Path, output: Output) -> anyhow::Result<()> {
+    let found = bisect(&a.join(TRACES), &b.join(TRACES))
+        .context("cannot compare; name two homes whose nodes keep traces")?;
+    let names = [a.display().to_string(), b.display().to_string()];
+    output.either(&finding_json(&found, &names), &finding_text(&found, &names));
+    match found {
+        Finding::Same { compared: Some(_) } => Ok(()),
+        Finding::Same { compared: None } => bail!(
+            "there is no block of which both homes have a trace; raise traces.keep_blocks in config.toml"
+        ),
+        Finding::Before { .. } => bail!(
+            "the nodes differ already before the first block that both have; raise traces.keep_blocks in config.toml, \
+             and let both execute the blocks again from an earlier state"
+        ),
+        _ => bail!("the nodes differ"),
+    }
+}
+
+fn finding_json(found: &Finding, names: &[String; 2]) -> Value {
+    match found {
+        Finding::Same { compared } => json!({"differ": false, "compared": compared}),
+        Finding::Before { height } => json!({"differ": true, "where": "before", "height": height}),
+        Finding::Link { height, position, links, keys } => {
+            let sides = links.iter().zip(names).map(|(link, name)| {
+                json!({"home": name, "link": link.as_ref().map(|link| link_json(link, false))})
+            });
+            json!({
+                "differ": true, "where": "crank", "height": height, "position": position,
+                "nodes": sides.collect::<Vec<_>>(), "keys": keys_json(keys),
+            })
+        }
+        Finding::App { height, keys } => {
+            json!({"differ": true, "where": "app", "height": height, "keys": keys_json(keys)})
+        }
+        Finding::Hash { height } => json!({"differ": true, "where": "state", "height": height}),
+    }
+}
+
+fn finding_text(found: &Finding, names: &[String; 2]) -> String {
+    match found {
+        Finding::Same { compared: Some((first, last)) } => {
+            format!("No difference in the blocks {first} to {last}.")
+        }
+        Finding::Same { compared: None } => "No block was compared.".to_owned(),
+        Finding::Before { height } => {
+            format!("Block {height} begins on different states.")
+        }
+        Finding::Link { height, position, links, keys } => {
+            let mut lines =
+                vec![format!("The nodes differ from block {height}, step {position}, on.")];
+            for (link, name) in links.iter().zip(names) {
+                lines.push(format!("{name}:"));
+                match link {
+                    Some(link) => lines.extend(link_lines(link)),
+                    None => lines.push("  the block had ended".to_owned()),
+                }
+            }
+            lines.extend(key_lines(keys, names));
+            lines.join("\n")
+        }
+        Finding::App { height, keys } => {
+            let mut lines =
+                vec![format!("All cranks of block {height} agree; the app's own records differ.")];
+            lines.extend(key_lines(keys, names));
+            lines.join("\n")
+        }
+        Finding::Hash { height } => format!(
+            "All that block {height} wrote agrees, and the app hashes do not: one of the stores is damaged. Start each \
+             node with store.check_at_start = true in config.toml."
+        ),
+    }
+}
+
+fn cranks(home: &Path, height: Option<u64>, keys: bool, output: Output) -> anyhow::Result<()> {
+    let dir = home.join(TRACES);
+    let all = heights(&dir)
+        .context("there are no traces; has the node run, with traces.keep_blocks above 0?")?;
+    let height = match height.or(all.last().copied()) {
+        Some(height) if all.contains(&height) => height,
+        Some(height) => bail!("there is no trace of block {height}; there are those of {all:?}"),
+        None => bail!("there are no traces yet in {}", dir.display()),
+    };
+    let trace = BlockTrace::read(&dir, height)?;
+    let links: Vec<Value> = trace.links.iter().map(|link| link_json(link, keys)).collect();
+    let record = json!({
+        "height": height,
+        "app_hash": trace.app_hash.map(|hash| hash.to_string()),
+        "links": links,
+    });
+    let ended = match trace.app_hash {
+        Some(hash) => format!("app hash {hash}"),
+        None => "not completed".to_owned(),
+    };
+    let mut lines = vec![format!("block {height}, {ended}")];
+    for link in &trace.links {
+        lines.extend(link_lines(link));
+        if keys {
+            let line = |written: &capstan_app::trace::Written| {
+                format!("    {} = {}", shown(&written.key), kept(written.value.as_ref()))
+            };
+            lines.extend(link.writes.iter().map(line));
+        }
+    }
+    output.either(&record, &lines.join("\n"));
+    Ok(())
+}
+
+fn link_json(link: &Link, keys: bool) -> Value {
+    let mut record =
+        json!({"crank": link.crank, "about": link.about, "hash": link.hash.to_string()});
+    if keys {
+        let row = |written: &capstan_app::trace::Written| json!({"key": shown(&written.key), "value": kept(written.value.as_ref())});
+        record["writes"] = link.writes.iter().map(row).collect();
+    }
+    record
+}
+
+fn link_lines(link: &Link) -> Vec<String> {
+    let what = match link.crank {
+        Some(crank) => format!("  crank {crank}, chain {}", link.hash),
+        None => format!("  a transaction, chain {}", link.hash),
+    };
+    let about = link.about.iter().map(|text| format!("    {text}"));
+    std::iter::once(what).chain(about).collect()
+}
+
+fn keys_json(keys: &[KeyDifference]) -> Value {
+    let row = |difference: &KeyDifference| {
+        let [a, b] = &difference.writes;
+        json!({"key": shown(&difference.key), "a": write_text(a), "b": write_text(b)})
+    };
+    keys.iter().map(row).collect()
+}
+
+fn key_lines(keys: &[KeyDifference], names: &[String; 2]) -> Vec<String> {
+    let mut lines = vec![format!("Keys that they wrote differently: {}", keys.len())];
+    for difference in keys {
+        lines.push(format!("  {}", shown(&difference.key)));
+        for (write, name) in difference.writes.iter().zip(names) {
+            lines.push(format!("    {name}: {}", write_text(write)));
+        }
+    }
+    lines
+}
+
+fn write_text(write: &Write) -> String {
+    match write {
+        Write::Untouched => "not written".to_owned(),
+        Write::Deleted => "deleted".to_owned(),
+        Write::Set(value) => kept(Some(value)),
+    }
+}
+
+fn kept(value: Option<&Kept>) -> String {
+    match value {
+        None => "deleted".to_owned(),
+        Some(Kept::Whole(bytes)) => shown(bytes),
+        Some(Kept::Hash { bytes, hash }) => format!("{bytes} bytes with SHA-256 {hash}"),
+    }
+}
+
+/// Bytes for people: text as it is, anything else with escapes.
+fn shown(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}
