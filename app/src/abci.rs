@@ -5,6 +5,7 @@ use std::time::Instant;
 use capstan_genesis::AppState;
 use capstan_kernel_ports::host::VatHost;
 use tendermint_abci::Application;
+use tendermint_proto::google::protobuf::Timestamp;
 use tendermint_proto::v0_38::abci::{
     RequestApplySnapshotChunk, RequestCheckTx, RequestEcho, RequestExtendVote,
     RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestLoadSnapshotChunk,
@@ -63,7 +64,8 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
             };
             let genesis = AppState::from_json(&request.app_state_bytes)
                 .map_err(|e| NodeFault::Genesis(e.to_string()))?;
-            consensus.init_chain(&chain, &genesis)?.map_err(NodeFault::Genesis)
+            let time = seconds(request.time.as_ref());
+            consensus.init_chain(&chain, &genesis, time)?.map_err(NodeFault::Genesis)
         });
         ResponseInitChain {
             consensus_params: None,
@@ -150,7 +152,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         let executed = self.with_consensus("FinalizeBlock", |consensus| {
             let wrong = || NodeFault::Damaged(format!("block height {}", request.height));
             let height = u64::try_from(request.height).map_err(|_| wrong())?;
-            consensus.finalize(height, &request.txs)
+            consensus.finalize(height, seconds(request.time.as_ref()), &request.txs)
         });
         self.metrics().finalized(began.elapsed());
         ResponseFinalizeBlock {
@@ -201,6 +203,11 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
             reject_senders: Vec::new(),
         }
     }
+}
+
+/// The whole seconds of a time; none before 1970.
+fn seconds(time: Option<&Timestamp>) -> Option<u64> {
+    time.and_then(|time| u64::try_from(time.seconds).ok())
 }
 
 /// Whether a transaction is of the right form. Before the first commit the limits are not known here

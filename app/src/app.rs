@@ -10,6 +10,7 @@ use capstan_kernel_ports::host::VatHost;
 use capstan_store::{Block, Prepared, Snapshot, Store};
 
 use crate::{
+    bridge::Bridge,
     chain::Chain,
     check::CheckState,
     fatal::{FatalHandler, FatalReport},
@@ -130,6 +131,7 @@ impl<H: VatHost> App<H> {
     pub fn new(store: Store, host: H, options: AppOptions) -> Result<Self, NodeFault> {
         let committed = Arc::new(Committed::load(store.reader())?);
         let mut kernel = Kernel::new(host, options.kernel);
+        kernel.set_application(Box::new(Bridge));
         let metrics = Metrics::new(options.measured_files);
         let watch = Watch::new(options.trace.is_some(), metrics.clone());
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);

@@ -4,6 +4,7 @@ use capstan_abi::Delivery;
 use capstan_genesis::{AppState, Params};
 use capstan_kernel::{
     RunReport, changes,
+    device::{DeviceError, TIMER},
     ids::RemoteId,
     policy::{BlockPolicy, CleanupBudget},
     vat::VatStatus,
@@ -43,10 +44,11 @@ impl<H: VatHost> Consensus<H> {
         &mut self,
         chain: &ChainRecord,
         app_state: &AppState,
+        time: Option<u64>,
     ) -> Result<Result<Hash, String>, NodeFault> {
         self.reset();
         let mut block = self.store.begin_block();
-        if let Err(problem) = self.write_first_state(&mut block, chain, app_state)? {
+        if let Err(problem) = self.write_first_state(&mut block, chain, app_state, time)? {
             return Ok(Err(problem));
         }
         // The root is needed before the first block, whose writes come on top: so it is computed from
@@ -55,17 +57,19 @@ impl<H: VatHost> Consensus<H> {
         let root = prepared.root();
         self.store.discard(prepared);
         let mut block = self.store.begin_block();
-        if let Err(problem) = self.write_first_state(&mut block, chain, app_state)? {
+        if let Err(problem) = self.write_first_state(&mut block, chain, app_state, time)? {
             return Ok(Err(problem));
         }
         self.stage = Stage::Genesis(Box::new(block));
         Ok(Ok(root))
     }
 
-    /// Executes a block on top of what is committed (or of genesis). Nothing is written.
+    /// Executes a block on top of what is committed (or of genesis). Nothing is written. `time` is the
+    /// block's, in seconds since 1970.
     pub(crate) fn finalize(
         &mut self,
         height: u64,
+        time: Option<u64>,
         txs: &[impl AsRef<[u8]>],
     ) -> Result<Executed, NodeFault> {
         let mut block = self.open_block();
@@ -77,17 +81,18 @@ impl<H: VatHost> Consensus<H> {
         self.watch.begin_block(height, || view::kernel_status(over).map(|k| k.crank_chain))?;
         let mut events = expiry::expire(over, height)?;
         let mut policy = block_policy(&chain.params);
+        let has_work = !txs.is_empty() || view::is_busy(over)?;
         let mut report = self.run(over, &mut policy)?;
+        if self.poll_timer(over, time, has_work)? {
+            add(&mut report, &self.run(over, &mut policy)?);
+        }
         let mut results = Vec::with_capacity(txs.len());
         for tx in txs {
             let kernel = &mut self.kernel;
             let mut executor = Executor { kernel, over, chain: &chain, height };
             results.push(executor.deliver(tx.as_ref())?);
         }
-        let more = self.run(over, &mut policy)?;
-        report.cranks += more.cranks;
-        report.computrons += more.computrons;
-        report.idle = more.idle;
+        add(&mut report, &self.run(over, &mut policy)?);
         events.extend(self.note_changes(over, height)?);
         if report.cranks > 0 {
             events.push(run_event(&report));
@@ -102,6 +107,28 @@ impl<H: VatHost> Consensus<H> {
         let codes = results.iter().map(|result| result.code).collect();
         self.stage = Stage::Finalized { height, codes, prepared: Box::new(prepared) };
         Ok(Executed { events, results, root })
+    }
+
+    /// Tells the kernel's timer, if it has one, the time of the block. An idle block writes no time, so
+    /// that an idle chain's state does not change. True if vats were woken.
+    fn poll_timer(
+        &mut self,
+        over: &mut dyn Overlay,
+        time: Option<u64>,
+        has_work: bool,
+    ) -> Result<bool, NodeFault> {
+        let Some(time) = time else { return Ok(false) };
+        let due = view::next_wakeup(over)?.is_some_and(|next| next <= u128::from(time));
+        if !(due || has_work) || !view::has_device(over, TIMER)? {
+            return Ok(false);
+        }
+        match self.kernel.poll_timer(over, time) {
+            Ok(woken) => Ok(woken),
+            // Block times never run backwards; if they did, the timer would stand still meanwhile.
+            Err(DeviceError::TimeRanBackwards { .. }) => Ok(false),
+            Err(DeviceError::Panic(panic)) => Err(panic.into()),
+            Err(error) => Err(NodeFault::Damaged(error.to_string())),
+        }
     }
 
     /// The block to execute next, over what is committed or on top of genesis.
@@ -212,9 +239,10 @@ impl<H: VatHost> Consensus<H> {
         block: &mut Block,
         chain: &ChainRecord,
         app_state: &AppState,
+        time: Option<u64>,
     ) -> Result<Result<(), String>, NodeFault> {
         let Some(from) = &app_state.from_state else {
-            return self.write_genesis(block, chain, app_state);
+            return self.write_genesis(block, chain, app_state, time);
         };
         let (height, root) = (self.store.height(), self.store.root().to_string());
         if (height, &root) != (from.height, &from.root) {
@@ -242,6 +270,7 @@ impl<H: VatHost> Consensus<H> {
         block: &mut Block,
         chain: &ChainRecord,
         app_state: &AppState,
+        time: Option<u64>,
     ) -> Result<Result<(), String>, NodeFault> {
         chain::write(block, chain, &app_state.params)?;
         for entry in &app_state.accounts {
@@ -254,6 +283,7 @@ impl<H: VatHost> Consensus<H> {
         match genesis::kernel_config(app_state, self.kernel.host()) {
             Ok(config) => {
                 self.kernel.initialize(block, &config)?;
+                self.poll_timer(block, time, true)?;
                 Ok(Ok(()))
             }
             Err(problem) => Ok(Err(problem)),
@@ -287,6 +317,12 @@ impl<H: VatHost> Consensus<H> {
         }
         Ok(events)
     }
+}
+
+fn add(report: &mut RunReport, more: &RunReport) {
+    report.cranks += more.cranks;
+    report.computrons += more.computrons;
+    report.idle = more.idle;
 }
 
 fn block_policy(params: &Params) -> BlockPolicy {

@@ -11,6 +11,7 @@
 //! | `upload.chunk` | `upload_id`, `index`, `missing` | transaction |
 //! | `upload.expired` | `upload_id`, `submitter` | block |
 //! | `message.sent` | `sender`, `target`, `method`, `promise`, `message_index` | transaction |
+//! | `meter.funded` | `meter_id`, `payer`, `computrons`, `amount`, `remaining` | transaction |
 //! | `promise.resolved` | `account`, `promise` | transaction |
 //! | `reference.dropped` | `account`, `reference` | transaction |
 //! | `outbox.acknowledged` | `account`, `through` | transaction |

@@ -2,7 +2,12 @@
 
 use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, DENOM};
-use capstan_kernel::{Kernel, ids::RemoteId, remote::RemoteError, view};
+use capstan_kernel::{
+    Kernel,
+    ids::{Endpoint, MeterId, RemoteId},
+    remote::RemoteError,
+    view,
+};
 use capstan_kernel_ports::{host::VatHost, store::Overlay};
 use cosmrs::{
     Any,
@@ -12,7 +17,7 @@ use prost::{Message, Name};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::{
-    account, bundles,
+    account, bridge, bundles,
     chain::Chain,
     events::event,
     fault::{Failure, NodeFault},
@@ -119,12 +124,11 @@ impl<H: VatHost> Msg<'_, '_, H> {
             Action::BeginUpload(announced) => self.begin_upload(announced),
             Action::UploadChunk { upload, index, data } => self.upload_chunk(upload, *index, data),
             Action::CreateVat { bundle, name, parameters, computrons } => {
-                if view::bundle(self.run.over, bundle.as_str()).map_err(NodeFault::from)?.is_none()
-                {
-                    return Err(TxError::UnknownBundle(bundle.to_string()).into());
-                }
+                self.insist_installed(bundle)?;
                 let computrons = computrons.unwrap_or(self.run.chain.params.default_vat_computrons);
-                self.buy_computrons(computrons)?;
+                // The provisioner buys them when it makes the meter, whoever asks it for the vat.
+                let price = computron_price(&self.run.chain.params.fees, computrons);
+                bridge::check_payable(self.run.over, self.tx.signer, price)?;
                 let methargs = create_vat(bundle.as_str(), name, parameters, computrons);
                 let result = self.send(FACTORY, "createVat", methargs, action)?;
                 Ok(any(&proto::MsgCreateVatResponse { result }))
@@ -137,6 +141,13 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 let result = self.send(admin, "terminateWithFailure", methargs.clone(), action)?;
                 Ok(any(&proto::MsgTerminateVatResponse { result }))
             }
+            Action::UpgradeVat { admin, bundle, methargs } => {
+                self.insist_installed(bundle)?;
+                self.insist_held(admin)?;
+                let result = self.send(FACTORY, "upgradeVat", methargs.clone(), action)?;
+                Ok(any(&proto::MsgUpgradeVatResponse { result }))
+            }
+            Action::FundMeter { meter, computrons } => self.fund_meter(*meter, *computrons),
             Action::Resolve { resolutions } => self.resolve(resolutions),
             Action::Drop { refs } => self.drop_refs(refs),
             Action::Ack { through } => self.acknowledge(*through),
@@ -228,9 +239,55 @@ impl<H: VatHost> Msg<'_, '_, H> {
         Ok(any(&proto::MsgUploadChunkResponse { missing, bundle_id }))
     }
 
-    fn buy_computrons(&mut self, computrons: u64) -> Result<(), Failure> {
+    fn insist_installed(&self, bundle: &capstan_genesis::BundleId) -> Result<(), Failure> {
+        match view::bundle(self.run.over, bundle.as_str()).map_err(NodeFault::from)? {
+            Some(_) => Ok(()),
+            None => Err(TxError::UnknownBundle(bundle.to_string()).into()),
+        }
+    }
+
+    /// Refuses a reference that the signer does not hold: mentioning an object that is not there would
+    /// be refused anyway, but a promise of its own would be made.
+    fn insist_held(&self, rref: &str) -> Result<(), Failure> {
+        let endpoint = Endpoint::Remote(self.remote()?);
+        match view::kref_of(self.run.over, endpoint, rref).map_err(NodeFault::from)? {
+            Some(_) => Ok(()),
+            None => {
+                let text = format!("{rref:?} is not held by this account");
+                Err(TxError::Reference(text).into())
+            }
+        }
+    }
+
+    fn fund_meter(&mut self, meter: MeterId, computrons: u64) -> Result<Any, Failure> {
+        let index = self.index as usize;
+        let refuse = |problem| TxError::Field { index, field: "meter", problem };
+        let before = view::meter(self.run.over, meter).map_err(NodeFault::from)?;
+        match before {
+            None => return Err(refuse(format!("there is no meter {meter}")).into()),
+            Some(before) if before.remaining.is_none() => {
+                return Err(refuse(format!("{meter} is unlimited: it needs no computrons")).into());
+            }
+            Some(_) => {}
+        }
         let price = computron_price(&self.run.chain.params.fees, computrons);
-        account::debit(self.run.over, self.tx.signer, price)
+        account::debit(self.run.over, self.tx.signer, price)?;
+        let Executor { kernel, over, .. } = &mut *self.run;
+        let remaining =
+            kernel.fund_meter(*over, meter, computrons.into()).map_err(NodeFault::from)?;
+        let remaining = remaining.unwrap_or_default();
+        self.event(
+            "meter.funded",
+            &[
+                ("meter_id", meter.to_string()),
+                ("payer", self.tx.signer.to_string()),
+                ("computrons", computrons.to_string()),
+                ("amount", format!("{price}{DENOM}")),
+                ("remaining", remaining.to_string()),
+            ],
+        );
+        let remaining = u64::try_from(remaining).unwrap_or(u64::MAX);
+        Ok(any(&proto::MsgFundMeterResponse { remaining }))
     }
 
     /// Sends a message as the signer, and remembers its result promise.

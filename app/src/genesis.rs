@@ -1,9 +1,12 @@
 //! From the genesis document to the kernel's configuration.
 
-use capstan_genesis::{AppState, GenesisVat};
+use std::collections::BTreeMap;
+
+use capstan_genesis::{AppState, GenesisDevice, GenesisVat};
 use capstan_kernel::{
     KernelConfig, KernelOptions, StaticVat, VAT_ADMIN,
     capdata::KernelData,
+    device::{BRIDGE, DeviceKind, MAILBOX, TIMER},
     vat::{ReapThreshold, Threshold},
 };
 use capstan_kernel_ports::host::VatHost;
@@ -24,7 +27,7 @@ pub(crate) fn kernel_config(
         pin_bootstrap_root: false,
         provisioner: genesis.kernel.provisioner.clone(),
         vats: Default::default(),
-        devices: Default::default(),
+        devices: devices(genesis),
         bundles: Default::default(),
         named_bundles: Default::default(),
         options: kernel_options(genesis),
@@ -43,6 +46,19 @@ pub(crate) fn kernel_config(
         config.vats.insert(name.clone(), vat);
     }
     Ok(config)
+}
+
+/// The bridge is always there: the application is at its other end. What else there is, genesis says.
+fn devices(genesis: &AppState) -> BTreeMap<String, DeviceKind> {
+    let mut devices = BTreeMap::from([(BRIDGE.to_owned(), DeviceKind::Bridge)]);
+    for device in &genesis.kernel.devices {
+        let (name, kind) = match device {
+            GenesisDevice::Timer => (TIMER, DeviceKind::Timer),
+            GenesisDevice::Mailbox => (MAILBOX, DeviceKind::Mailbox),
+        };
+        devices.insert(name.to_owned(), kind);
+    }
+    devices
 }
 
 fn kernel_options(genesis: &AppState) -> KernelOptions {

@@ -10,6 +10,7 @@ pub mod account;
 mod activity;
 mod app;
 mod block;
+mod bridge;
 mod bundles;
 mod chain;
 mod check;

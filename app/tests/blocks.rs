@@ -222,6 +222,52 @@ fn creating_a_vat_asks_the_factory_and_buys_computrons() {
 }
 
 #[test]
+fn a_message_to_the_factory_pays_for_its_computrons_too() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    chain.ok(alice.tx(vec![alice.install(MODULE)]));
+    let args = |computrons: u64| format!("[\"b\",{{\"computrons\":\"+{computrons}\"}}]");
+    let before = chain.balance(alice.address());
+    let tx =
+        alice.tx(vec![alice.send("factory", "createVat", &format!("#{}", args(7_000_001)), &[])]);
+    chain.ok(tx.clone());
+    assert_eq!(chain.settled(&tx, 0)["status"], "fulfilled");
+    // Eight started millions at 10 ucap.
+    assert_eq!(before - chain.balance(alice.address()), 10_000_000 + 80);
+    // More than the account can pay: refused by whoever makes the meter, and nothing is taken.
+    let tx =
+        alice.tx(vec![alice.send("factory", "createVat", &format!("#{}", args(u64::MAX)), &[])]);
+    let before = chain.balance(alice.address());
+    chain.ok(tx.clone());
+    let refused = chain.settled(&tx, 0);
+    assert_eq!(refused["status"], "rejected", "{refused}");
+    assert_eq!(before - chain.balance(alice.address()), 10_000_000);
+}
+
+#[test]
+fn only_meters_that_are_there_can_be_funded() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let fund = |alice: &common::Client, meter: &str, computrons| {
+        any(&proto::MsgFundMeter {
+            sender: alice.address().to_string(),
+            meter: meter.to_owned(),
+            computrons,
+        })
+    };
+    let before = chain.balance(alice.address());
+    let tx = alice.tx(vec![fund(&alice, "m7", 5)]);
+    let result = chain.block(&[tx]).tx_results.remove(0);
+    assert!(result.code != 0 && result.log.contains("there is no meter m7"), "{}", result.log);
+    assert_eq!(before - chain.balance(alice.address()), 10_000_000, "the fee alone");
+    for (meter, computrons, part) in [("7", 5, "is not a meter's id"), ("m1", 0, "expected 1 to")] {
+        let tx = alice.sign(&alice.draft(vec![fund(&alice, meter, computrons)]));
+        let log = chain.block(&[tx]).tx_results.remove(0).log;
+        assert!(log.contains(part), "{log}");
+    }
+}
+
+#[test]
 fn a_block_ends_at_its_budget_and_the_next_goes_on() {
     let mut chain = Chain::new();
     let mut alice = alice();

@@ -266,9 +266,9 @@ fn fields_of_messages_are_checked_before_they_enter_the_mempool() {
         chain.refused(&alice.sign(&alice.draft(vec![message])), 22, part);
     }
     let upgrade = any(&proto::MsgUpgradeVat { sender: me.clone(), ..Default::default() });
-    chain.refused(&alice.sign(&alice.draft(vec![upgrade])), 21, "MsgUpgradeVat");
+    chain.refused(&alice.sign(&alice.draft(vec![upgrade])), 22, "admin");
     let fund = any(&proto::MsgFundMeter { sender: me.clone(), ..Default::default() });
-    chain.refused(&alice.sign(&alice.draft(vec![fund])), 21, "MsgFundMeter");
+    chain.refused(&alice.sign(&alice.draft(vec![fund])), 22, "meter");
 }
 
 #[test]

@@ -62,6 +62,10 @@ pub(crate) struct Init {
     /// The genesis document of an existing chain.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
+    /// Give the chain a timer: vats look its service up as `chain/timer`. Such a chain makes a block at
+    /// least once a second.
+    #[arg(long, conflicts_with = "genesis")]
+    timer: bool,
 }
 
 /// A home, whole and in this program's format.
@@ -91,6 +95,9 @@ impl Init {
             Some(file) => Home::make_from(path, &read_genesis(file)?.0, file.parent())?,
             None => Home::open_or_make(path, &self.chain_id)?,
         };
+        if self.timer {
+            home.add_timer()?;
+        }
         let chain_id = home.genesis()?.0.chain_id;
         let genesis = home.path.join(GENESIS);
         let record = json!({"home": home.path, "chain_id": chain_id, "genesis": genesis});
@@ -191,6 +198,13 @@ impl Home {
         }
         make(&path, genesis)?;
         Ok(Self { path, _lock: lock })
+    }
+
+    /// Gives a chain that has not begun yet a timer.
+    fn add_timer(&self) -> anyhow::Result<()> {
+        let (mut genesis, _) = self.genesis()?;
+        genesis.add_timer(system_bundle(capstan_vat_system::timer_bundle())?);
+        Ok(write_whole(&self.path.join(GENESIS), genesis.to_json()?.as_bytes(), 0o644)?)
     }
 
     /// The genesis document as it stands in the file, checked.

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use capstan_app::{App, AppOptions, FatalHandler, SlogFile, TraceOptions, transfer};
+use capstan_genesis::GenesisDevice;
 use capstan_localnet::solo::{Genesis, Metrics, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
@@ -12,6 +14,9 @@ use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
 use crate::config::Config;
 use crate::home::{Home, cache_dir};
 use crate::progress::Progress;
+
+/// How often a chain with a timer makes a block when nothing happens.
+const TIMER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts the chain of `home`; its JSON-RPC listens on `rpc`.
 ///
@@ -23,15 +28,22 @@ pub(crate) fn start(
     rpc: SocketAddr,
     progress: &Progress,
 ) -> anyhow::Result<Solo> {
-    let genesis = Genesis::from_json(&home.genesis()?.1)?;
+    let (document, genesis) = home.genesis()?;
+    let has_timer = document.app_state.kernel.devices.contains(&GenesisDevice::Timer);
+    let genesis = Genesis::from_json(&genesis)?;
     let app = open_app(home, config, progress)?;
     progress.step("starting the chain");
     let metrics: Option<Metrics> = config.rpc.metrics.then(|| {
         let app = app.clone();
         Arc::new(move || app.metrics_text().map_err(|error| error.to_string())) as Metrics
     });
+    let mut policy = config.policy();
+    if has_timer && policy.empty_interval.is_none() {
+        // Without blocks no time passes for the vats, and the timer wakes nobody.
+        policy.empty_interval = Some(TIMER_INTERVAL);
+    }
     let solo = SoloConfig {
-        policy: config.policy(),
+        policy,
         mempool: config.mempool_limits(),
         rpc: config.rpc_limits(),
         metrics,

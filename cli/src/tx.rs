@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use capstan_client::{
-    Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, MessageResult, TxOutcome, Wallet,
+    Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, MessageResult, TxOutcome,
+    UpgradeVat, Wallet,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -95,6 +96,33 @@ enum Action {
         #[arg(long, value_name = "JSON")]
         reason: Option<String>,
     },
+    /// Upgrade a vat to another bundle by its admin object; what it keeps durably stays.
+    #[command(
+        after_help = "Example: capstan tx upgrade-vat ro-54 counter2.json --params '{\"start\":7}' --from alice"
+    )]
+    UpgradeVat {
+        /// The vat's admin object, as create-vat printed it.
+        #[arg(value_name = "REF")]
+        admin: String,
+        /// The new bundle: its id, or its file (which must be installed too).
+        #[arg(value_name = "BUNDLE")]
+        bundle: String,
+        /// The new incarnation's parameters, as for create-vat.
+        #[arg(long, value_name = "JSON")]
+        params: Option<String>,
+        /// What those are told who wait for the vat's promises.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        message: String,
+    },
+    /// Buy computrons into a meter. `capstan query vat` names a vat's meter.
+    #[command(after_help = "Example: capstan tx fund-meter m1 1000000000 --from alice")]
+    FundMeter {
+        /// The meter: m and a number.
+        #[arg(value_name = "METER")]
+        meter: String,
+        /// How many.
+        computrons: u64,
+    },
     /// Give up references, so that what they name can be collected.
     #[command(after_help = "Example: capstan tx drop ro-51 ro-52 --from alice")]
     Drop {
@@ -157,6 +185,19 @@ impl Tx {
                     sender.wallet.terminate_vat(reference(&admin), reason.as_ref())
                 })?)
             }
+            Action::UpgradeVat { admin, bundle, params, message } => {
+                let bundle_id = bundle_id(&bundle)?;
+                let parameters = params.map(|text| encode_json("--params", &text)).transpose()?;
+                let upgrade = UpgradeVat {
+                    admin: reference(&admin).to_owned(),
+                    bundle_id,
+                    parameters,
+                    message,
+                };
+                let wait = format!("waiting for the upgrade of the vat of {admin}");
+                sender.answered(&during(wait, || sender.wallet.upgrade_vat(&upgrade))?)
+            }
+            Action::FundMeter { meter, computrons } => sender.fund_meter(&meter, computrons),
             Action::Drop { refs } => {
                 let refs: Vec<String> =
                     refs.iter().map(|text| reference(text).to_owned()).collect();
@@ -214,6 +255,17 @@ impl Sender {
             "root": created.root,
             "admin": created.admin,
             "meter": created.meter,
+        }));
+        Ok(())
+    }
+
+    fn fund_meter(&self, meter: &str, computrons: u64) -> anyhow::Result<()> {
+        let funded = during(BLOCK, || self.wallet.fund_meter(meter, computrons))?;
+        self.output.record(&json!({
+            "meter": meter,
+            "remaining": funded.remaining,
+            "tx_hash": funded.outcome.hash,
+            "height": funded.outcome.height,
         }));
         Ok(())
     }

@@ -57,4 +57,4 @@ pub use key::{DEV_MNEMONIC, DEV_NAMES, Key, KeyError};
 pub use query::{Account, MessageResult, Status};
 pub use tendermint::Hash;
 pub use tx::{SignedTx, SignerData, TxBuilder};
-pub use wallet::{Args, CreateVat, TxOutcome, Wallet};
+pub use wallet::{Args, CreateVat, FundedMeter, TxOutcome, UpgradeVat, Wallet};

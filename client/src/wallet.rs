@@ -73,6 +73,28 @@ pub struct CreateVat {
     pub computrons: u64,
 }
 
+/// What a vat is to become.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpgradeVat {
+    /// The vat's admin object in the account's channel.
+    pub admin: String,
+    /// An installed bundle.
+    pub bundle_id: String,
+    /// The new incarnation's `vatParameters`; `None` is an empty record.
+    pub parameters: Option<Args>,
+    /// What those are told who wait for the vat's promises; empty: `vat upgraded`.
+    pub message: String,
+}
+
+/// A meter into which computrons were bought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FundedMeter {
+    /// What it holds now, in computrons; `u64::MAX` if it is more.
+    pub remaining: u64,
+    /// The transaction.
+    pub outcome: TxOutcome,
+}
+
 impl TxOutcome {
     /// The response to message `index`.
     ///
@@ -219,6 +241,35 @@ impl Wallet {
             admin: admin.to_owned(),
             reason: reason.map(Args::capdata),
         })
+    }
+
+    /// Upgrades a vat by its admin object. The answer, if it is fulfilled, is `{incarnationNumber}`.
+    ///
+    /// # Errors
+    /// As [`Wallet::send`].
+    pub fn upgrade_vat(&self, upgrade: &UpgradeVat) -> Result<MessageResult, ClientError> {
+        self.submit_and_wait(&proto::MsgUpgradeVat {
+            sender: self.address().to_string(),
+            admin: upgrade.admin.clone(),
+            bundle_id: upgrade.bundle_id.clone(),
+            parameters: upgrade.parameters.as_ref().map(Args::capdata),
+            upgrade_message: upgrade.message.clone(),
+        })
+    }
+
+    /// Buys computrons into a meter, `mN`.
+    ///
+    /// # Errors
+    /// As [`Wallet::submit`].
+    pub fn fund_meter(&self, meter: &str, computrons: u64) -> Result<FundedMeter, ClientError> {
+        let message = proto::MsgFundMeter {
+            sender: self.address().to_string(),
+            meter: meter.to_owned(),
+            computrons,
+        };
+        let outcome = self.submit(TxBuilder::new().message(&message), 0)?;
+        let remaining = outcome.response::<proto::MsgFundMeterResponse>(0)?.remaining;
+        Ok(FundedMeter { remaining, outcome })
     }
 
     /// Gives up imported objects.

@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Address, Amount, AppState, GenesisAccount, GenesisBundle, GenesisError, GenesisVat, invalid,
+    Address, Amount, AppState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisError,
+    GenesisVat, invalid,
 };
 
 /// A genesis document in CometBFT's format (`genesis.json` of v0.38).
@@ -186,6 +187,15 @@ impl Genesis {
         kernel.bootstrap = Some(PROVISIONER.to_owned());
         kernel.provisioner = Some(PROVISIONER.to_owned());
         bundles.extend([vat_admin, provisioner]);
+    }
+
+    /// Adds the timer device and the vat that serves it. The provisioner publishes its service as
+    /// `chain/timer`.
+    pub fn add_timer(&mut self, timer: GenesisBundle) {
+        let AppState { kernel, bundles, .. } = &mut self.app_state;
+        kernel.vats.insert("timer".to_owned(), GenesisVat::new(timer.id.clone()));
+        kernel.devices.insert(GenesisDevice::Timer);
+        bundles.push(timer);
     }
 
     /// Adds a validator with an Ed25519 key. Its address follows from the key.

@@ -22,7 +22,9 @@ pub use document::{
     ValidatorParams, VersionParams,
 };
 pub use params::{CleanupBudget, Fees, Params};
-pub use state::{AppState, FromState, GenesisAccount, GenesisBundle, GenesisKernel, GenesisVat};
+pub use state::{
+    AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel, GenesisVat,
+};
 
 /// Why a genesis document is refused.
 #[derive(Debug, thiserror::Error)]

@@ -83,12 +83,25 @@ pub struct GenesisKernel {
     /// with the account's factory object. None: accounts are given nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioner: Option<String>,
+    /// Devices that bootstrap is given beside `vatAdmin` and `bridge`, which are always there.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub devices: BTreeSet<GenesisDevice>,
     /// A vat is told to bring out its dead each so many deliveries; 0: this counts for nothing.
     pub reap_interval: u64,
     /// It is told so too when so many references were collected; 0: this counts for nothing.
     pub reap_gc_krefs: u64,
     /// Let durable kinds hold what is not durable, in all vats. For experiments.
     pub relax_durability_rules: bool,
+}
+
+/// A device that a chain may have or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GenesisDevice {
+    /// Wakes vats at times, by the time of the blocks.
+    Timer,
+    /// Numbered messages to and from other machines, as SwingSet's vat-tp uses them.
+    Mailbox,
 }
 
 /// A static vat.
@@ -120,6 +133,7 @@ impl Default for GenesisKernel {
             vats: BTreeMap::new(),
             bootstrap: None,
             provisioner: None,
+            devices: BTreeSet::new(),
             reap_interval: 100,
             reap_gc_krefs: 20,
             relax_durability_rules: false,

@@ -9,7 +9,7 @@ use crate::{
     crank::Kernel,
     device::{DeviceError, VAT_ADMIN},
     error::{KernelPanic, Result},
-    ids::KRef,
+    ids::{KRef, MeterId},
     keys,
     promise::ResultPolicy,
     vat::Threshold,
@@ -129,6 +129,24 @@ impl<H: VatHost> Kernel<H> {
             let result = state.send_from_kernel(admin, methargs, ResultPolicy::Ignore)?;
             state.increment(result)?;
             Ok(Some(result))
+        })
+    }
+
+    /// Puts computrons into a meter. Returns what it holds then; none if there is no such meter or it
+    /// is unlimited.
+    pub fn fund_meter(
+        &mut self,
+        over: &mut dyn Overlay,
+        meter: MeterId,
+        computrons: u128,
+    ) -> Result<Option<u128>> {
+        self.between_cranks(over, |state| {
+            let mut remaining = None;
+            state.update_meter(meter, |meter| {
+                meter.remaining = meter.remaining.map(|old| old.saturating_add(computrons));
+                remaining = meter.remaining;
+            })?;
+            Ok(remaining)
         })
     }
 

@@ -7,7 +7,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-const VATS: [&str; 2] = ["vat-admin", "provisioner"];
+const VATS: [&str; 3] = ["vat-admin", "provisioner", "timer"];
 
 /// The committed ids, a line each: name, space, id.
 const IDS: &str = "bundle-ids.txt";

@@ -3,6 +3,7 @@ use std::{fmt, str::FromStr};
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, BundleId, DENOM, Params};
+use capstan_kernel::ids::MeterId;
 use cosmrs::{Any, proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend};
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
@@ -70,6 +71,22 @@ pub enum Action {
         admin: String,
         /// The body of the call.
         methargs: CapData,
+    },
+    /// Upgrade a vat.
+    UpgradeVat {
+        /// Its admin object.
+        admin: String,
+        /// The new bundle.
+        bundle: BundleId,
+        /// The body of the call.
+        methargs: CapData,
+    },
+    /// Buy computrons into a meter.
+    FundMeter {
+        /// The meter.
+        meter: MeterId,
+        /// How many, more than 0.
+        computrons: u64,
     },
     /// Settle promises.
     Resolve {
@@ -223,6 +240,8 @@ impl Action {
             Self::CreateVat { .. } => type_url::<proto::MsgCreateVat>(),
             Self::Send { .. } => type_url::<proto::MsgSend>(),
             Self::TerminateVat { .. } => type_url::<proto::MsgTerminateVat>(),
+            Self::UpgradeVat { .. } => type_url::<proto::MsgUpgradeVat>(),
+            Self::FundMeter { .. } => type_url::<proto::MsgFundMeter>(),
             Self::Resolve { .. } => type_url::<proto::MsgResolve>(),
             Self::Drop { .. } => type_url::<proto::MsgDrop>(),
             Self::Ack { .. } => type_url::<proto::MsgAck>(),
@@ -416,13 +435,40 @@ fn ack(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
 fn fund_meter(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgFundMeter = r.decode(bytes)?;
     r.actor(&msg.sender)?;
-    Err(TxError::UnsupportedMessage("capstan.v1.MsgFundMeter"))
+    let problem = || format!("{:?} is not a meter's id: expected m and a number", msg.meter);
+    let meter = MeterId::parse(&msg.meter).ok_or_else(|| r.refuse("meter", problem()))?;
+    let limit = r.params.max_vat_computrons;
+    if msg.computrons == 0 || msg.computrons > limit {
+        let problem = format!("expected 1 to {limit} (max_vat_computrons)");
+        return Err(r.refuse("computrons", problem));
+    }
+    Ok(Action::FundMeter { meter, computrons: msg.computrons })
 }
 
+/// A message `upgradeVat(adminNode, bundleID, { vatParameters, upgradeMessage })` to the account's own
+/// factory object, which takes the bundle's id where the admin object takes the bundle.
 fn upgrade_vat(r: &Reader<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgUpgradeVat = r.decode(bytes)?;
     r.actor(&msg.sender)?;
-    Err(TxError::UnsupportedMessage("capstan.v1.MsgUpgradeVat"))
+    let admin = r.reference("admin", &msg.admin, &["ro-", "rp-", "rp+"])?;
+    let bundle: BundleId = r.parse("bundle_id", &msg.bundle_id)?;
+    let parameters = r.capdata("parameters", msg.parameters, "{}")?;
+    let message = match msg.upgrade_message.as_str() {
+        "" => String::new(),
+        text => format!("\"upgradeMessage\":{},", smallcaps::string(text)),
+    };
+    let sigil = if admin.starts_with("ro") { '$' } else { '&' };
+    let CapData { body, mut slots } = parameters;
+    // The parameters' own slots keep their places. If the admin object is among them it has one.
+    let index = slots.iter().position(|slot| *slot == admin).unwrap_or(slots.len());
+    if index == slots.len() {
+        slots.push(admin.clone());
+    }
+    let bundle_id = smallcaps::string(bundle.as_str());
+    let args = format!("[\"{sigil}{index}\",{bundle_id},{{{message}\"vatParameters\":{body}}}]");
+    let body = smallcaps::call("upgradeVat", &args);
+    let methargs = r.bounded("parameters", CapData { body, slots })?;
+    Ok(Action::UpgradeVat { admin, bundle, methargs })
 }
 
 impl Reader<'_> {

@@ -145,9 +145,6 @@ pub enum TxError {
     /// A feature of Cosmos transactions that the chain does not have.
     #[error("{0} is not supported by this chain; leave it empty")]
     Unsupported(&'static str),
-    /// A message type that is defined but that this version of the chain does not execute.
-    #[error("{0} is not supported by this version of the chain")]
-    UnsupportedMessage(&'static str),
     /// A message has a field that cannot be.
     #[error("message {index}: {field}: {problem}")]
     Field {
@@ -249,7 +246,6 @@ impl TxError {
             Self::Memo { .. } => 18,
             Self::TimedOut { .. } => 19,
             Self::Unsupported(_) => 20,
-            Self::UnsupportedMessage(_) => 21,
             Self::Field { .. } => 22,
             Self::InsufficientFunds { .. } => 40,
             Self::BalanceOverflow(_) => 41,

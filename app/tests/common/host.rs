@@ -13,7 +13,7 @@ use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Computrons of every delivery.
 pub const DELIVERY: u64 = 10_000;
@@ -62,9 +62,9 @@ impl VatHost for FakeHost {
             self.running.get_mut(&vat).ok_or_else(|| HostFault(format!("{vat} is not started")))?;
         let mut computrons = DELIVERY;
         let mut result = DeliveryResult::Ok;
-        if let Delivery::Message { message, .. } = delivery {
+        if let Delivery::Message { target, message } = delivery {
             let mut worker = Worker { next, syscalls };
-            match worker.message(message) {
+            match worker.message(target, message) {
                 Outcome::Done => {}
                 Outcome::Worked => computrons = WORK,
                 Outcome::Died => {
@@ -101,16 +101,25 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn message(&mut self, message: &Message) -> Outcome {
+    fn message(&mut self, target: &str, message: &Message) -> Outcome {
         let methargs: Value = serde_json::from_str(&message.methargs.body[1..]).unwrap();
         let args = methargs[1].to_string();
         let slots = message.methargs.slots.clone();
         match methargs[0].as_str().unwrap() {
             "provision" => {
                 let factory = self.export();
+                let key = format!("payer.{factory}");
+                let value = methargs[1][0].as_str().unwrap().to_owned();
+                self.syscall(Syscall::VatstoreSet { key, value });
                 self.answer(message, false, "\"$0.Alleged: factory\"", vec![factory]);
             }
+            // [bundle, options]: buys the computrons through the bridge, the first of its devices.
             "createVat" => {
+                if !self.buy(target, &methargs[1][1]["computrons"]) {
+                    let body = "{\"#error\":\"not paid\",\"name\":\"Error\"}";
+                    self.answer(message, true, body, vec![]);
+                    return Outcome::Done;
+                }
                 let (admin, root) = (self.export(), self.export());
                 let body = "{\"adminNode\":\"$0.Alleged: admin\",\"root\":\"$1.Alleged: root\"}";
                 self.answer(message, false, body, vec![admin, root]);
@@ -147,6 +156,22 @@ impl Worker<'_> {
             _ => self.answer(message, false, &args, slots),
         }
         Outcome::Done
+    }
+
+    fn buy(&mut self, factory: &str, computrons: &Value) -> bool {
+        let key = format!("payer.{factory}");
+        let payer = match self.syscall(Syscall::VatstoreGet { key }) {
+            Some(SyscallResult::Ok(SyscallData::Text(payer))) => payer,
+            other => panic!("nobody was given {factory}: {other:?}"),
+        };
+        let number = computrons.as_str().unwrap().trim_start_matches('+');
+        let request = json!({"type": "buy", "payer": payer, "computrons": number});
+        let args = CapData { body: format!("#{}", json!(["computrons", request])), slots: vec![] };
+        let (target, method) = ("d-70".to_owned(), "callOutbound".to_owned());
+        match self.syscall(Syscall::CallNow { target, method, args }) {
+            Some(SyscallResult::Ok(SyscallData::CapData(answer))) => !answer.body.contains("error"),
+            other => panic!("the bridge failed: {other:?}"),
+        }
     }
 
     fn answer(&mut self, message: &Message, rejected: bool, body: &str, slots: Vec<String>) {

@@ -26,6 +26,7 @@ use cosmrs::{
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 use tendermint_abci::Application;
+use tendermint_proto::google::protobuf::Timestamp;
 use tendermint_proto::v0_38::abci::{
     ExecTxResult, RequestCheckTx, RequestFinalizeBlock, RequestInitChain, RequestQuery,
     ResponseCheckTx, ResponseFinalizeBlock, ResponseQuery,
@@ -155,6 +156,8 @@ pub fn wasm_id(module: &[u8]) -> String {
 pub struct Chain<H = FakeHost> {
     pub app: App<H>,
     pub height: i64,
+    /// The time of the next block, in seconds since 1970; 0: none is given.
+    pub time: i64,
     pub fatal: Arc<Mutex<Vec<FatalReport>>>,
     pub deliveries: Arc<Mutex<u64>>,
 }
@@ -211,14 +214,14 @@ impl Chain {
         let deliveries = host.deliveries.clone();
         let app = App::new(store, host, AppOptions { on_fatal, kernel, ..AppOptions::default() })
             .unwrap();
-        Self { app, height, fatal, deliveries }
+        Self { app, height, time: 0, fatal, deliveries }
     }
 }
 
 impl<H: VatHost + Send + 'static> Chain<H> {
     /// A new application, whatever its host.
     pub fn of(app: App<H>) -> Self {
-        Self { app, height: 0, fatal: Arc::default(), deliveries: Arc::default() }
+        Self { app, height: 0, time: 0, fatal: Arc::default(), deliveries: Arc::default() }
     }
 
     pub fn init(&self, genesis: &Genesis) -> Vec<u8> {
@@ -226,6 +229,7 @@ impl<H: VatHost + Send + 'static> Chain<H> {
             chain_id: genesis.chain_id.clone(),
             initial_height: 1,
             app_state_bytes: serde_json::to_vec(&genesis.app_state).unwrap().into(),
+            time: self.timestamp(),
             ..Default::default()
         };
         self.app.init_chain(request).app_hash.to_vec()
@@ -235,8 +239,13 @@ impl<H: VatHost + Send + 'static> Chain<H> {
         self.app.finalize_block(RequestFinalizeBlock {
             txs: txs.iter().cloned().map(Into::into).collect(),
             height: self.height + 1,
+            time: self.timestamp(),
             ..Default::default()
         })
+    }
+
+    fn timestamp(&self) -> Option<Timestamp> {
+        (self.time > 0).then_some(Timestamp { seconds: self.time, nanos: 999_999_999 })
     }
 
     /// Executes and commits a block.

@@ -23,6 +23,12 @@ pub fn provisioner_bundle() -> &'static [u8] {
     include_bytes!(concat!(env!("OUT_DIR"), "/provisioner.json"))
 }
 
+/// The timer vat: SwingSet's timer service over the kernel's timer device. Its root has
+/// `createTimerService(device)`, which gives the service.
+pub fn timer_bundle() -> &'static [u8] {
+    include_bytes!(concat!(env!("OUT_DIR"), "/timer.json"))
+}
+
 /// The id (`b1-…`) of [`vat_admin_bundle`].
 pub fn vat_admin_id() -> &'static str {
     id("vat-admin ")
@@ -31,6 +37,11 @@ pub fn vat_admin_id() -> &'static str {
 /// The id (`b1-…`) of [`provisioner_bundle`].
 pub fn provisioner_id() -> &'static str {
     id("provisioner ")
+}
+
+/// The id (`b1-…`) of [`timer_bundle`].
+pub fn timer_id() -> &'static str {
+    id("timer ")
 }
 
 /// The rest of the line of the built list of ids that starts with `prefix`; the build script writes

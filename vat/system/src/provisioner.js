@@ -1,6 +1,10 @@
 // The chain's bootstrap vat: gives every new account its first object, an account factory, with
 // which the account creates vats and shares objects by name.
 //
+// What goes into a vat's meter is bought from the chain at that moment, through the bridge, with the
+// account's coins, whoever sent the message: the account itself or a vat that was given the factory.
+// If the chain has a timer, its service is published as `chain/timer`.
+//
 // Vat parameters: `defaultComputrons` and `maxComputrons`, naturals as bigints: what the meter of a
 // new vat is filled with, and the most that may be asked for.
 import { makeScalarBigMapStore, prepareExoClass, provide } from '@agoric/vat-data';
@@ -25,7 +29,7 @@ const insistName = (name, what) => {
     Fail`${b(what)}: a name is 1 to 100 letters, digits, dots, dashes or underscores, not ${q(name)}`;
 };
 
-export const buildRootObject = (_vatPowers, vatParameters = {}, baggage) => {
+export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
   const { defaultComputrons = DEFAULT_COMPUTRONS, maxComputrons = MAX_COMPUTRONS } = vatParameters;
   isNat(defaultComputrons) || Fail`defaultComputrons must be a natural, not ${q(defaultComputrons)}`;
   isNat(maxComputrons) || Fail`maxComputrons must be a natural, not ${q(maxComputrons)}`;
@@ -57,6 +61,14 @@ export const buildRootObject = (_vatPowers, vatParameters = {}, baggage) => {
     return BigInt(computrons);
   };
 
+  // Buys computrons for an account, or gives back what they cost.
+  const trade = (type, payer, computrons) => {
+    baggage.has('bridge') || Fail`createVat: this chain has no bridge to buy computrons through`;
+    const request = harden({ type, payer, computrons: `${computrons}` });
+    const { error } = D(baggage.get('bridge')).callOutbound('computrons', request);
+    !error || Fail`createVat: ${b(error)}`;
+  };
+
   // What an account may know of a vat's meter. To fill it up is for those who have paid for it.
   const makeMeterView = prepareExoClass(
     baggage,
@@ -80,6 +92,7 @@ export const buildRootObject = (_vatPowers, vatParameters = {}, baggage) => {
       // Creates a metered vat. Options: name, vatParameters, reapInterval, computrons. Gives
       // {root, adminNode, meter}.
       async createVat(bundleID, options = NO_OPTIONS) {
+        const { address } = this.state;
         insistRecord(options, 'createVat');
         const { computrons = defaultComputrons, name, vatParameters, reapInterval, ...unknown } =
           options;
@@ -88,10 +101,18 @@ export const buildRootObject = (_vatPowers, vatParameters = {}, baggage) => {
         const remaining = checkComputrons(computrons);
         const bundlecap = await bundleCap(bundleID, 'createVat');
         const service = vatAdminService();
+        trade('buy', address, remaining);
         const meter = await E(service).createMeter(remaining, 0n);
         const vatOptions = harden({ name, vatParameters, reapInterval, meter });
-        const { root, adminNode } = await E(service).createVat(bundlecap, vatOptions);
-        return harden({ root, adminNode, meter: makeMeterView(meter) });
+        try {
+          const { root, adminNode } = await E(service).createVat(bundlecap, vatOptions);
+          return harden({ root, adminNode, meter: makeMeterView(meter) });
+        } catch (error) {
+          // Nobody else has the meter: what is in it still is given back.
+          const left = await E(meter).get();
+          trade('refund', address, left.remaining);
+          throw error;
+        }
       },
 
       // Upgrades a vat that this or any other account created. Options: vatParameters,
@@ -130,9 +151,15 @@ export const buildRootObject = (_vatPowers, vatParameters = {}, baggage) => {
   );
 
   return Far('provisioner', {
-    async bootstrap({ vatAdmin }, devices) {
+    async bootstrap({ vatAdmin, timer }, devices) {
+      if (devices.bridge) {
+        baggage.init('bridge', devices.bridge);
+      }
       const service = await E(vatAdmin).createVatAdminService(devices.vatAdmin);
       baggage.init('vatAdminService', service);
+      if (timer && devices.timer) {
+        published.init('chain/timer', await E(timer).createTimerService(devices.timer));
+      }
     },
 
     // The kernel asks once an account, at its first transaction.

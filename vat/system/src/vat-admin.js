@@ -3,12 +3,13 @@
 //
 // Its behaviour, messages and object ids are those of SwingSet's vat of that name: kinds are defined
 // in the same order, and what is exported has the same names. Beyond it, an adminNode has
-// `adminData`.
+// `adminData`, and a meter's `getNotifier` gives a notifier.
 import {
   makeScalarBigMapStore,
   makeScalarBigSetStore,
   prepareExo,
   prepareExoClass,
+  prepareExoClassKit,
   provide,
 } from '@agoric/vat-data';
 import { Fail, q } from '@endo/errors';
@@ -111,8 +112,9 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       get() {
         return D(device).getMeter(this.state.meterID);
       },
+      // A notifier of what is left, each time that it falls below the threshold.
       getNotifier() {
-        throw Fail`not implemented, see #7234`;
+        return provideNotifier(this.state.meterID);
       },
     },
     { finish: noteMeter },
@@ -129,8 +131,9 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       get() {
         return harden({ remaining: 'unlimited', threshold: 0 });
       },
+      // It never tells anything: there is always more.
       getNotifier() {
-        throw Fail`not implemented, see #7234`;
+        return provideNotifier(this.state.meterID);
       },
     },
     { finish: noteMeter },
@@ -256,6 +259,53 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     },
   });
 
+  // Notifiers of meters: defined after what SwingSet has, so that its kinds keep their ids. Each meter
+  // has at most one, made when it is first asked for.
+
+  const notifierByMeterID = provide(baggage, 'notifierByMeterID', () =>
+    makeScalarBigMapStore('notifierByMeterID', { durable: true }),
+  );
+  const pendingUpdates = new Map(); // meterID -> promise kit for the next update, lost by an upgrade
+
+  const makeMeterNotifier = prepareExoClassKit(
+    baggage,
+    'meterNotifier',
+    undefined,
+    meterID => ({ meterID, value: undefined, updateCount: undefined }),
+    {
+      notifier: {
+        // {value, updateCount} of the latest update, or a promise for the next one if `updateCount`
+        // is the latest one's or there was none.
+        getUpdateSince(updateCount = undefined) {
+          const { meterID, value, updateCount: latest } = this.state;
+          if (latest !== undefined && updateCount !== latest) {
+            return harden({ value, updateCount: latest });
+          }
+          if (!pendingUpdates.has(meterID)) {
+            pendingUpdates.set(meterID, makePromiseKit());
+          }
+          return pendingUpdates.get(meterID).promise;
+        },
+      },
+      updater: {
+        updateState(value) {
+          const { state } = this;
+          state.value = value;
+          state.updateCount = (state.updateCount ?? 0n) + 1n;
+          pendingUpdates.get(state.meterID)?.resolve(harden({ value, updateCount: state.updateCount }));
+          pendingUpdates.delete(state.meterID);
+        },
+      },
+    },
+  );
+
+  const provideNotifier = meterID => {
+    if (!notifierByMeterID.has(meterID)) {
+      notifierByMeterID.init(meterID, makeMeterNotifier(meterID));
+    }
+    return notifierByMeterID.get(meterID).notifier;
+  };
+
   const settleNewVat = (vatID, { rootObject, error }) => {
     const { resolve, reject } = pendingVats.get(vatID);
     pendingVats.delete(vatID);
@@ -363,6 +413,10 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       }
     },
 
-    meterCrossedThreshold(_meterID, _remaining) {},
+    meterCrossedThreshold(meterID, remaining) {
+      if (notifierByMeterID.has(meterID)) {
+        notifierByMeterID.get(meterID).updater.updateState(remaining);
+      }
+    },
   });
 };

@@ -48,8 +48,8 @@ impl Provisioner {
 
     fn bootstrapped() -> Self {
         let mut provisioner = Self::start(Vatstore::default());
-        let args = r#"[{"vatAdmin":"$0"},{"vatAdmin":"$1.Alleged: device"}]"#;
-        let sent = provisioner.send("o+0", "bootstrap", args, &["o-50", "d-70"]);
+        let args = r#"[{"vatAdmin":"$0"},{"bridge":"$2.Alleged: device","vatAdmin":"$1.Alleged: device"}]"#;
+        let sent = provisioner.send("o+0", "bootstrap", args, &["o-50", "d-70", "d-72"]);
         assert_eq!(sent[0][1], "o-50");
         assert_eq!(
             sent[0][2]["methargs"]["body"],
@@ -116,7 +116,8 @@ impl Provisioner {
     }
 }
 
-/// Answers one command of the supervisor. Its console gets no answer; devices are never called.
+/// Answers one command of the supervisor. Its console gets no answer; the bridge takes what is bought
+/// for less than 1000 computrons and refuses the rest.
 fn answer(command: &str, vatstore: &Vatstore, log: &Mutex<Vec<Value>>) -> String {
     let command: Value = serde_json::from_str(command).unwrap();
     if command[0] != "syscall" {
@@ -138,6 +139,12 @@ fn answer(command: &str, vatstore: &Vatstore, log: &Mutex<Vec<Value>>) -> String
         "vatstoreGetNextKey" => {
             let range = (Bound::Excluded(text(1)), Bound::Unbounded);
             json!(vatstore.range::<String, _>(range).next().map(|(key, _)| key))
+        }
+        "callNow" => {
+            log.lock().unwrap().push(syscall.clone());
+            let is_too_much = syscall[3]["body"].as_str().unwrap().contains("\"1000\"");
+            let answer = if is_too_much { r#"{"error":"too poor"}"# } else { r#"{"amount":"1"}"# };
+            json!({ "body": format!("#{answer}"), "slots": [] })
         }
         _ => {
             log.lock().unwrap().push(syscall.clone());
@@ -182,8 +189,9 @@ fn a_vat_is_created_with_a_meter() {
         let body = |send: &Value| send[2]["methargs"]["body"].as_str().unwrap().to_string();
         assert_eq!(body(&sent[0]), format!("#[\"getBundleCap\",[\"{UNKNOWN}\"]]"));
         let sent = provisioner.fulfil(&sent[0], r#""$0.Alleged: device node""#, &["d-71"]);
-        assert_eq!(body(&sent[0]), format!("#[\"createMeter\",[\"{computrons}\",\"+0\"]]"));
-        let sent = provisioner.fulfil(&sent[0], r#""$0.Alleged: meter""#, &["o-60"]);
+        assert_eq!(trade(&sent[0]), json!(["buy", "alice", &computrons[1..]]));
+        assert_eq!(body(&sent[1]), format!("#[\"createMeter\",[\"{computrons}\",\"+0\"]]"));
+        let sent = provisioner.fulfil(&sent[1], r#""$0.Alleged: meter""#, &["o-60"]);
         assert!(
             body(&sent[0]).starts_with(
                 "#[\"createVat\",[\"$0.Alleged: device node\",{\"meter\":\"$1.Alleged: meter\""
@@ -201,6 +209,41 @@ fn a_vat_is_created_with_a_meter() {
         );
         assert_eq!([&slots[0], &slots[2]], ["o-61", "o-62"]);
     }
+}
+
+/// Type, payer and computrons of what was asked through the bridge.
+fn trade(call: &Value) -> Value {
+    assert_eq!([&call[0], &call[1], &call[2]], ["callNow", "d-72", "callOutbound"], "{call}");
+    let args: Value = serde_json::from_str(&call[3]["body"].as_str().unwrap()[1..]).unwrap();
+    assert_eq!(args[0], "computrons");
+    json!([args[1]["type"], args[1]["payer"], args[1]["computrons"]])
+}
+
+#[test]
+fn what_a_vat_that_fails_to_start_did_not_spend_is_given_back() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let alice = provisioner.account("alice");
+    let sent = provisioner.send(&alice, "createVat", &format!("[\"{UNKNOWN}\"]"), &[]);
+    let sent = provisioner.fulfil(&sent[0], r#""$0.Alleged: device node""#, &["d-71"]);
+    let sent = provisioner.fulfil(&sent[1], r#""$0.Alleged: meter""#, &["o-60"]);
+    let error = json!({ "body": "#{\"#error\":\"no root\",\"name\":\"Error\"}", "slots": [] });
+    let sent = provisioner.deliver(json!(["notify", [[sent[0][2]["result"], true, error]]]));
+    assert_eq!(sent[0][2]["methargs"]["body"], r##"#["get",[]]"##);
+    let left = r#"{"remaining":"+123","threshold":"+0"}"#;
+    let settled = provisioner.fulfil(&sent[0], left, &[]);
+    assert_eq!(trade(&settled[0]), json!(["refund", "alice", "123"]));
+    assert_eq!(error_text(&settled[1]), "no root");
+}
+
+#[test]
+fn a_vat_that_is_not_paid_for_is_not_created() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let alice = provisioner.account("alice");
+    let args = format!("[\"{UNKNOWN}\",{{\"computrons\":\"+1000\"}}]");
+    let sent = provisioner.send(&alice, "createVat", &args, &[]);
+    let sent = provisioner.fulfil(&sent[0], r#""$0.Alleged: device node""#, &["d-71"]);
+    assert_eq!(error_text(&sent[1]), "createVat: too poor");
+    assert_eq!(sent.len(), 2, "no meter: {sent:?}");
 }
 
 #[test]

@@ -1,0 +1,288 @@
+//! The system's own vats with the real engine: computrons are paid for, vats are upgraded by who holds
+//! their admin object, meters tell, and the timer wakes by the time of the blocks.
+
+mod common;
+
+use capstan_app::{App, AppOptions, proto};
+use capstan_genesis::{Genesis, GenesisBundle, Params};
+use capstan_store::Store;
+use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
+use common::{Chain, Client, alice, any, bob, capdata};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// A moment in 2026, in seconds since 1970.
+const THEN: i64 = 1_770_000_000;
+
+fn host() -> WasmHost {
+    let boot_scripts = capstan_vat_js::boot_scripts();
+    let engine = JsEngine {
+        worker_wasm: capstan_vat_js::worker().to_vec(),
+        boot_scripts: boot_scripts.map(|(name, script)| (name.to_owned(), script.to_vec())).into(),
+    };
+    let cache_dir = Some(concat!(env!("CARGO_TARGET_TMPDIR"), "/engine").into());
+    WasmHost::open(engine, HostOptions { cache_dir, ..HostOptions::default() }, &|_| {}).unwrap()
+}
+
+fn genesis() -> Genesis {
+    let bundle = |id: &str, json: &[u8]| GenesisBundle::new(id.parse().unwrap(), None, json);
+    let mut genesis = common::genesis(|_| {});
+    genesis.app_state.bundles.clear();
+    genesis.app_state.params = Params::default();
+    genesis.add_system_vats(
+        bundle(capstan_vat_system::vat_admin_id(), capstan_vat_system::vat_admin_bundle()),
+        bundle(capstan_vat_system::provisioner_id(), capstan_vat_system::provisioner_bundle()),
+    );
+    genesis.add_timer(bundle(capstan_vat_system::timer_id(), capstan_vat_system::timer_bundle()));
+    genesis
+}
+
+fn start() -> Chain<WasmHost> {
+    let app = App::new(Store::in_memory().unwrap(), host(), AppOptions::default()).unwrap();
+    let mut chain = Chain::of(app);
+    chain.time = THEN;
+    chain.init(&genesis());
+    for _ in 0..6 {
+        chain.block(&[]);
+    }
+    chain
+}
+
+/// A vat made of the provisioner's bundle, which is at hand: `createdVat`, and the message's result.
+fn create(chain: &mut Chain<WasmHost>, owner: &mut Client, computrons: u64) -> Value {
+    let create = any(&proto::MsgCreateVat {
+        owner: owner.address().to_string(),
+        bundle_id: capstan_vat_system::provisioner_id().to_owned(),
+        name: String::new(),
+        parameters: None,
+        computrons,
+    });
+    let tx = owner.tx(vec![create]);
+    chain.ok(tx.clone());
+    chain.settled(&tx, 0)
+}
+
+/// Sends a message that must be fulfilled: body and slots of the answer.
+fn ask(
+    chain: &mut Chain<WasmHost>,
+    sender: &mut Client,
+    target: &str,
+    method: &str,
+    args: &str,
+    slots: &[&str],
+) -> (String, Vec<String>) {
+    let tx = sender.tx(vec![sender.send(target, method, args, slots)]);
+    chain.ok(tx.clone());
+    let answer = chain.settled(&tx, 0);
+    assert_eq!(answer["status"], "fulfilled", "{method}: {answer}");
+    let slots = answer["value"]["slots"].as_array().unwrap().iter();
+    let slots = slots.map(|slot| slot.as_str().unwrap().to_owned()).collect();
+    (answer["value"]["body"].as_str().unwrap().to_owned(), slots)
+}
+
+#[test]
+fn computrons_are_paid_for_and_given_back_if_the_vat_does_not_start() {
+    let mut chain = start();
+    let mut alice = alice();
+    let flat = 10_000_000;
+    let before = chain.balance(alice.address());
+    assert_eq!(create(&mut chain, &mut alice, 2_000_000_000)["status"], "fulfilled");
+    // Two thousand millions at 10 ucap.
+    assert_eq!(before - chain.balance(alice.address()), flat + 20_000);
+    let before = chain.balance(alice.address());
+    let failed = create(&mut chain, &mut alice, 3_000_000);
+    assert_eq!(failed["status"], "rejected", "{failed}");
+    // The meter ran dry: nothing is left to be given back.
+    assert_eq!(before - chain.balance(alice.address()), flat + 30);
+    let before = chain.balance(alice.address());
+    let bundle = capstan_vat_system::provisioner_id();
+    let args = format!(
+        "[{bundle:?},{{\"computrons\":\"+2000000000\",\"vatParameters\":{{\"defaultComputrons\":\"no\"}}}}]"
+    );
+    let tx = alice.tx(vec![alice.send("factory", "createVat", &format!("#{args}"), &[])]);
+    chain.ok(tx.clone());
+    let failed = chain.settled(&tx, 0);
+    assert_eq!(failed["status"], "rejected", "{failed}");
+    assert!(failed["value"]["body"].as_str().unwrap().contains("defaultComputrons"), "{failed}");
+    let lost = before - chain.balance(alice.address()) - flat;
+    assert!((1..20_000).contains(&lost), "{lost} for the start, the rest is given back");
+}
+
+#[test]
+fn a_vat_is_upgraded_by_who_holds_its_admin_object() {
+    let mut chain = start();
+    let (mut alice, mut bob) = (alice(), bob());
+    let made = create(&mut chain, &mut alice, 0);
+    let text = |name: &str| made["createdVat"][name].as_str().unwrap().to_owned();
+    let (vat, root, admin) = (text("vatId"), text("root"), text("admin"));
+    let (_, slots) = ask(&mut chain, &mut alice, &root, "provision", "[\"someone\"]", &[]);
+    ask(&mut chain, &mut alice, &slots[0], "publish", "#[\"it\",\"$0\"]", &[&slots[0]]);
+
+    let upgrade = |sender: &Client, admin: &str, bundle: &str, params: &str| {
+        any(&proto::MsgUpgradeVat {
+            sender: sender.address().to_string(),
+            admin: admin.to_owned(),
+            bundle_id: bundle.to_owned(),
+            parameters: Some(capdata(params, &[])),
+            upgrade_message: "newer".to_owned(),
+        })
+    };
+    let same = capstan_vat_system::provisioner_id();
+    // Bob holds objects of his own, but not this one.
+    create(&mut chain, &mut bob, 0);
+    for (sender, bundle, code) in
+        [(&mut bob, same.to_owned(), 49), (&mut alice, format!("b1-{}", "0".repeat(128)), 44)]
+    {
+        let admin = if code == 49 { "ro-99" } else { admin.as_str() };
+        let tx = sender.tx(vec![upgrade(sender, admin, &bundle, "{}")]);
+        let result = chain.block(&[tx]).tx_results.remove(0);
+        assert_eq!(result.code, code, "{}", result.log);
+    }
+    let tx = alice.tx(vec![upgrade(&alice, &admin, same, "{}")]);
+    chain.ok(tx.clone());
+    let upgraded = chain.settled(&tx, 0);
+    assert_eq!(upgraded["status"], "fulfilled", "{upgraded}");
+    assert_eq!(upgraded["value"]["body"], r##"#{"incarnationNumber":1}"##);
+    assert_eq!(chain.json(&format!("vats/{vat}"))["incarnation"], 1);
+    // What it keeps durably is there still, and the objects are the same.
+    let (_, found) = ask(&mut chain, &mut alice, &slots[0], "lookup", "[\"it\"]", &[]);
+    assert_eq!(found, slots);
+
+    // A new incarnation that does not start leaves the old one.
+    let tx = alice.tx(vec![upgrade(&alice, &admin, same, "{\"defaultComputrons\":\"no\"}")]);
+    chain.ok(tx.clone());
+    let failed = chain.settled(&tx, 0);
+    assert_eq!(failed["status"], "rejected", "{failed}");
+    assert!(failed["value"]["body"].as_str().unwrap().contains("vat-upgrade failure"), "{failed}");
+    assert_eq!(chain.json(&format!("vats/{vat}"))["incarnation"], 1);
+    ask(&mut chain, &mut alice, &slots[0], "lookup", "[\"it\"]", &[]);
+}
+
+#[test]
+fn a_meter_that_is_funded_lets_its_vat_go_on() {
+    let mut chain = start();
+    let mut alice = alice();
+    let made = create(&mut chain, &mut alice, 0);
+    let vat = made["createdVat"]["vatId"].as_str().unwrap().to_owned();
+    let meter = chain.json(&format!("vats/{vat}"))["meterId"].as_str().unwrap().to_owned();
+    let remaining = |chain: &Chain<WasmHost>| -> u64 {
+        chain.json(&format!("meters/{meter}"))["remaining"].as_str().unwrap().parse().unwrap()
+    };
+    let left = remaining(&chain);
+    let before = chain.balance(alice.address());
+    let fund = any(&proto::MsgFundMeter {
+        sender: alice.address().to_string(),
+        meter: meter.clone(),
+        computrons: 4_000_000,
+    });
+    let result = chain.ok(alice.tx(vec![fund]));
+    assert_eq!(common::attributes(&result.events, "meter.funded", "amount"), ["40ucap"]);
+    assert_eq!(before - chain.balance(alice.address()), 10_000_000 + 40);
+    assert_eq!(remaining(&chain), left + 4_000_000);
+}
+
+#[test]
+fn the_timer_wakes_by_the_time_of_the_blocks() {
+    let mut chain = start();
+    let mut alice = alice();
+    let (_, slots) = ask(&mut chain, &mut alice, "factory", "lookup", "[\"chain/timer\"]", &[]);
+    let timer = slots[0].clone();
+    let (body, _) = ask(&mut chain, &mut alice, &timer, "getCurrentTimestamp", "[]", &[]);
+    assert!(body.contains(&format!("\"absValue\":\"+{THEN}\"")), "{body}");
+
+    chain.time += 5;
+    let delay = alice.send(&timer, "delay", "#[\"+60\"]", &[]);
+    let repeat = alice.send(&timer, "repeatAfter", "#[10,20,\"$0.Alleged: handler\"]", &["ro+1"]);
+    let late = alice.send(&timer, "wakeAt", "#[\"+7\"]", &[]);
+    let bad = alice.send(&timer, "setWakeup", "#[\"+7\",\"no handler\"]", &[]);
+    let tx = alice.tx(vec![delay, repeat, late, bad]);
+    chain.ok(tx.clone());
+    let hash = hex::encode_upper(Sha256::digest(&tx));
+    let status = |chain: &Chain<WasmHost>, index| {
+        chain.json(&format!("txs/{hash}/{index}"))["status"].as_str().unwrap().to_owned()
+    };
+    for (index, expected) in [(0, "pending"), (1, "fulfilled"), (2, "fulfilled"), (3, "rejected")] {
+        assert_eq!(status(&chain, index), expected, "message {index}");
+    }
+    // An idle block of another time leaves no trace: nobody is due.
+    let root = chain.block(&[]).app_hash;
+    chain.time += 9;
+    assert_eq!(chain.block(&[]).app_hash, root);
+    // The repeater is due at 10 seconds, and its message is in the account's outbox.
+    chain.time += 1;
+    assert_ne!(chain.block(&[]).app_hash, root);
+    let outbox = chain.json(&format!("accounts/{}/outbox", alice.address()));
+    let entries = outbox["entries"].as_array().unwrap();
+    let last = entries.last().unwrap()["deliveryJson"].as_str().unwrap();
+    assert!(last.contains("wake") && last.contains(&format!("+{}", chain.time)), "{last}");
+    chain.time += 50;
+    chain.block(&[]);
+    assert_eq!(status(&chain, 0), "fulfilled");
+    let answer = chain.json(&format!("txs/{hash}/0"));
+    let woken = format!("\"absValue\":\"+{}\"", chain.time);
+    assert!(answer["value"]["body"].as_str().unwrap().contains(&woken), "{answer}");
+}
+
+#[test]
+fn notifiers_repeaters_and_cancellation_keep_time() {
+    let mut chain = start();
+    let mut alice = alice();
+    let (_, slots) = ask(&mut chain, &mut alice, "factory", "lookup", "[\"chain/timer\"]", &[]);
+    let timer = slots[0].clone();
+    let args = "#[5,10,\"$0.Alleged: token\"]";
+    let (_, notifier) = ask(&mut chain, &mut alice, &timer, "makeNotifier", args, &["ro+1"]);
+    let (_, repeater) = ask(&mut chain, &mut alice, &timer, "makeRepeater", "[5,10]", &[]);
+    let handler = "#[\"$0.Alleged: handler\"]";
+    ask(&mut chain, &mut alice, &repeater[0], "schedule", handler, &["ro+2"]);
+    let first = alice.send(&notifier[0], "getUpdateSince", "[]", &[]);
+    let delay = alice.send(&timer, "delay", "#[100,\"$0.Alleged: token\"]", &["ro+3"]);
+    let tx = alice.tx(vec![first, delay]);
+    chain.ok(tx.clone());
+    let hash = hex::encode_upper(Sha256::digest(&tx));
+    let answer = |chain: &Chain<WasmHost>, index: u32| {
+        let answer = chain.json(&format!("txs/{hash}/{index}"));
+        format!(
+            "{} {}",
+            answer["status"].as_str().unwrap(),
+            answer["value"]["body"].as_str().unwrap_or_default()
+        )
+    };
+    assert!(answer(&chain, 0).starts_with("pending"));
+    // Late by two seconds: the update tells the beat, its number is 1.
+    chain.time += 7;
+    chain.block(&[]);
+    let update = answer(&chain, 0);
+    assert!(
+        update.contains(&format!("+{}", THEN + 5)) && update.contains("\"updateCount\":\"+1\""),
+        "{update}"
+    );
+    // Who has not heard of it hears it at once; a cancelled notifier tells no number any more.
+    let (body, _) = ask(&mut chain, &mut alice, &notifier[0], "getUpdateSince", "[]", &[]);
+    assert!(body.contains("\"updateCount\":\"+1\""), "{body}");
+    ask(&mut chain, &mut alice, &timer, "cancel", "#[\"$0\"]", &["ro+1"]);
+    let (body, _) = ask(&mut chain, &mut alice, &notifier[0], "getUpdateSince", "#[\"+1\"]", &[]);
+    assert!(body.contains("\"updateCount\":\"#undefined\""), "{body}");
+    // A cancelled promise is rejected.
+    ask(&mut chain, &mut alice, &timer, "cancel", "#[\"$0\"]", &["ro+3"]);
+    let cancelled = answer(&chain, 1);
+    assert!(
+        cancelled.starts_with("rejected") && cancelled.contains("TimerCancelled"),
+        "{cancelled}"
+    );
+    // A repeater waits for its handler, and does not come again once it is disabled.
+    let wakes = |chain: &Chain<WasmHost>| {
+        let outbox = chain.json(&format!("accounts/{}/outbox", alice_address()));
+        outbox.to_string().matches("wake").count()
+    };
+    assert_eq!(wakes(&chain), 1);
+    chain.time += 30;
+    chain.block(&[]);
+    assert_eq!(wakes(&chain), 1, "the handler has not answered");
+    ask(&mut chain, &mut alice, &repeater[0], "disable", "[]", &[]);
+    let (body, _) = ask(&mut chain, &mut alice, &timer, "getCurrentTimestamp", "[]", &[]);
+    assert!(body.contains(&format!("+{}", chain.time)), "{body}");
+}
+
+fn alice_address() -> capstan_genesis::Address {
+    alice().address()
+}

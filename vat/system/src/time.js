@@ -1,0 +1,38 @@
+// Times: what a timer gives away is branded with its `timerBrand`, what it takes may be. Absolute
+// times are `{timerBrand, absValue}`, spans `{timerBrand, relValue}`, both naturals as bigints; plain
+// naturals are taken too. These are the records of `@agoric/time`.
+import { Fail, q } from '@endo/errors';
+import { passStyleOf } from '@endo/far';
+import { Nat } from '@endo/nat';
+
+const unbrand = (time, field, timerBrand) => {
+  if (typeof time === 'number' || typeof time === 'bigint') {
+    return Nat(time);
+  }
+  (time && passStyleOf(time) === 'copyRecord' && field in time) ||
+    Fail`not a time: ${q(time)}; expected a natural or {timerBrand, ${q(field)}}`;
+  time.timerBrand === timerBrand || Fail`the time is of another timer`;
+  return Nat(time[field]);
+};
+
+/** The natural that an absolute time stands for. */
+export const fromTimestamp = (time, timerBrand) => unbrand(time, 'absValue', timerBrand);
+
+/** The natural that a span of time stands for. */
+export const fromRelativeTime = (span, timerBrand) => unbrand(span, 'relValue', timerBrand);
+
+/** An absolute time of the timer. */
+export const toTimestamp = (absValue, timerBrand) => harden({ timerBrand, absValue });
+
+/**
+ * Where `now` is in the rhythm `start`, `start + interval`, …: the latest beat (undefined before the
+ * first) and the next one, each with its time and its number, from 1n.
+ */
+export const beats = (start, interval, now) => {
+  if (now < start) {
+    return { latest: undefined, next: { time: start, count: 1n } };
+  }
+  const passed = (now - start) / interval;
+  const latest = { time: start + passed * interval, count: passed + 1n };
+  return { latest, next: { time: latest.time + interval, count: latest.count + 1n } };
+};
