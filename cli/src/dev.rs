@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
 use capstan_genesis::Genesis;
-use capstan_localnet::solo::{Solo, Stopper};
+use capstan_localnet::solo::Solo;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -70,7 +70,8 @@ impl Dev {
         TcpListener::bind(rpc).with_context(|| port_taken(rpc))?;
         let solo = node::start(&home, &config, rpc, &progress)?;
         let (genesis, _) = home.genesis()?;
-        stop_on_signals(solo.stopper())?;
+        let stopper = solo.stopper();
+        on_signal(move || stopper.stop())?;
         let url = format!("http://{}", solo.rpc_addr());
         progress.step("making the first block");
         wait_for_first_block(&solo, &url)?;
@@ -108,7 +109,7 @@ impl Dev {
 }
 
 /// Sets up the log on standard error, as the configuration says.
-fn init_logs(config: &Config) -> anyhow::Result<()> {
+pub(crate) fn init_logs(config: &Config) -> anyhow::Result<()> {
     let level = &config.log.level;
     let filter = EnvFilter::try_new(level).map_err(|error| {
         failure::usage(format!("log level {level}: {error}; try warn, info or debug"))
@@ -121,7 +122,7 @@ fn init_logs(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn listen_addr(text: &str) -> anyhow::Result<SocketAddr> {
+pub(crate) fn listen_addr(text: &str) -> anyhow::Result<SocketAddr> {
     let text = text.trim_start_matches("tcp://").trim_start_matches("http://");
     text.parse().map_err(|_| {
         failure::usage(format!(
@@ -145,9 +146,8 @@ fn wait_for_first_block(solo: &Solo, url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stops the engine at the first signal, after its running block; a second one ends the process at once, which is safe
-/// too.
-fn stop_on_signals(stopper: Stopper) -> anyhow::Result<()> {
+/// Calls `stop` at the first signal to end; a second one ends the process at once, which is safe too.
+pub(crate) fn on_signal(stop: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
@@ -160,7 +160,7 @@ fn stop_on_signals(stopper: Stopper) -> anyhow::Result<()> {
             })
         };
         next();
-        stopper.stop();
+        stop();
         next();
         exit(INTERRUPTED);
     })?;

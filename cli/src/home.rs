@@ -9,6 +9,7 @@
 //! keys/          one file a key, readable by the owner alone
 //! state/         the chain's state: the Merkle store
 //! solo/          blocks and the validator's key, of the development engine
+//! comet/         CometBFT's files, of a node of a network
 //! traces/        what each crank of the last blocks wrote, a file a block: what `capstan debug` reads
 //! fatal.txt      why the node stopped, if it had to
 //! ```
@@ -21,6 +22,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, bail};
 use capstan_client::{Bundle, DEV_NAMES, Key};
 use capstan_genesis::{Genesis, GenesisBundle};
+use capstan_localnet::comet::CometHome;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tendermint::Time;
@@ -45,6 +47,11 @@ pub(crate) const GENESIS_STATE: &str = "genesis.state";
 /// Where keys lie.
 pub(crate) const KEYS: &str = "keys";
 
+/// Where CometBFT's files lie.
+const COMET: &str = "comet";
+/// The voting power of each validator of a new chain.
+pub(crate) const VALIDATOR_POWER: i64 = 10;
+
 const MARKER: &str = "home.json";
 const LOCK: &str = "LOCK";
 
@@ -66,6 +73,9 @@ pub(crate) struct Init {
     /// least once a second.
     #[arg(long, conflicts_with = "genesis")]
     timer: bool,
+    /// Make a validator's key for CometBFT, and name it as the chain's validator: for `capstan start`.
+    #[arg(long, conflicts_with = "genesis")]
+    validator: bool,
 }
 
 /// A home, whole and in this program's format.
@@ -93,6 +103,13 @@ impl Init {
         }
         let home = match &self.genesis {
             Some(file) => Home::make_from(path, &read_genesis(file)?.0, file.parent())?,
+            None if self.validator => {
+                let mut genesis = dev_genesis(&self.chain_id)?;
+                let comet = CometHome::make(&path, genesis.app_state.params.max_tx_bytes)?;
+                let key = comet.validator_key()?.public_bytes();
+                genesis.add_validator("validator", &key, VALIDATOR_POWER);
+                Home::make_from(path, &genesis, None)?
+            }
             None => Home::open_or_make(path, &self.chain_id)?,
         };
         if self.timer {
@@ -101,7 +118,8 @@ impl Init {
         let chain_id = home.genesis()?.0.chain_id;
         let genesis = home.path.join(GENESIS);
         let record = json!({"home": home.path, "chain_id": chain_id, "genesis": genesis});
-        let next = format!("Start the chain: capstan dev --home {}", home.path.display());
+        let command = if self.validator { "start" } else { "dev" };
+        let next = format!("Start the chain: capstan {command} --home {}", home.path.display());
         let text = format!("Made {} for chain {chain_id}.\n{next}", home.path.display());
         output.either(&record, &text);
         Ok(())
@@ -267,6 +285,7 @@ fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
         CONFIG,
         LOCK,
         KEYS,
+        COMET,
         "genesis.partial",
         "home.partial",
         "config.partial",
@@ -331,7 +350,7 @@ fn make(path: &Path, genesis: &Genesis) -> anyhow::Result<()> {
 }
 
 /// A chain with the development accounts and the system's vats, beginning now.
-fn dev_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
+pub(crate) fn dev_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
     let now = now()?;
     let accounts: Vec<_> = DEV_NAMES
         .iter()

@@ -18,6 +18,7 @@ mod output;
 mod passable;
 mod progress;
 mod query;
+mod start;
 mod transfer;
 mod tx;
 
@@ -53,6 +54,8 @@ struct Common {
 enum Command {
     /// Run a chain of one validator for development; makes its home if there is none.
     Dev(dev::Dev),
+    /// Run one node of a network, on CometBFT.
+    Start(start::Start),
     /// Make a home with a genesis document, without running it.
     Init(home::Init),
     /// Make and show signing keys.
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
     let output = Output::new(common.json);
     let done = match command {
         Command::Dev(dev) => dev.run(&common, output),
+        Command::Start(start) => start.run(&common, output),
         Command::Init(init) => init.run(&common, output),
         Command::Keys(keys) => keys.run(&common, output),
         Command::Bundle(bundle) => bundle.run(output),
@@ -108,6 +112,6 @@ Exit codes:
   2   wrong usage
   3   the chain refused the transaction or the query; its code is in the message
   4   no node answers, or not in time
-  70  (dev) a critical vat died: every node of the chain stops at this block; see capstan recover
-  74  (dev) this node's disk or memory failed, or its state is damaged
-  101 (dev) a bug in the program";
+  70  (dev, start) a critical vat died: every node of the chain stops at this block; see capstan recover
+  74  (dev, start) this node's disk or memory failed, or its state is damaged
+  101 (dev, start) a bug in the program";

@@ -10,9 +10,7 @@ use tendermint_proto::v0_38::abci::{
     ResponseQuery,
 };
 
-/// The exit code of a process whose application panicked: the one that Rust uses for a panic in
-/// `main`.
-const EXIT_CODE_PANIC: i32 = 101;
+use crate::panic::or_exit;
 
 /// The methods of an application that the engine calls, without the application's type.
 pub(crate) trait Abci: Send + Sync {
@@ -35,11 +33,8 @@ impl<A: Application> Shared<A> {
     }
 
     fn call<R>(&self, method: &'static str, run: impl FnOnce(&A) -> R) -> R {
-        let guard = ExitOnPanic(method);
         let app = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let answer = run(&app);
-        std::mem::forget(guard);
-        answer
+        or_exit(method, || run(&app))
     }
 }
 
@@ -80,19 +75,5 @@ impl<A: Application> Abci for Shared<A> {
 
     fn commit(&self) -> ResponseCommit {
         self.call("Commit", Application::commit)
-    }
-}
-
-/// Ends the process when it is dropped, which happens only while a panic unwinds. The panic's
-/// message is out by then.
-struct ExitOnPanic(&'static str);
-
-impl Drop for ExitOnPanic {
-    fn drop(&mut self) {
-        eprintln!(
-            "the application panicked in {}: the node stops; nothing of the running block is committed",
-            self.0
-        );
-        std::process::exit(EXIT_CODE_PANIC);
     }
 }

@@ -23,7 +23,9 @@ use tendermint_proto::v0_38::version::Consensus;
 
 use super::abci::Abci;
 use super::store::{Store, StoreError};
-use super::{Genesis, SoloError, ValidatorKey, commit, merkle, params};
+use crate::key::ValidatorKey;
+
+use super::{Genesis, SoloError, commit, merkle, params};
 
 /// CometBFT 0.38's block protocol version.
 pub(crate) const BLOCK_PROTOCOL: u64 = 11;

@@ -10,7 +10,7 @@ use tendermint_proto::v0_38::types::{
     CommitSig, SignedMsgType,
 };
 
-use super::ValidatorKey;
+use crate::key::ValidatorKey;
 
 /// The commit of block `block_id`: the validator's precommit at `time`, in round 0.
 pub(crate) fn signed(

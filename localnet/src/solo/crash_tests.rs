@@ -12,7 +12,8 @@ use super::abci::{Abci, Shared};
 use super::chain::Chain;
 use super::store::Store;
 use super::test_app::TestApp;
-use super::{Genesis, SoloError, ValidatorKey};
+use super::{Genesis, SoloError};
+use crate::key::ValidatorKey;
 
 /// The steps of a block, after any of which the process may end.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]

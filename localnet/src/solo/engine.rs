@@ -14,7 +14,8 @@ use super::mempool::Mempool;
 use super::node::{Feed, Head, Node};
 use super::rpc::Server;
 use super::store::Store;
-use super::{BlockPolicy, Clock, SoloConfig, SoloError, ValidatorKey};
+use super::{BlockPolicy, Clock, SoloConfig, SoloError};
+use crate::key::ValidatorKey;
 
 /// A message to the thread that makes blocks. Commands of development (stepping, snapshots, moving
 /// time) belong here.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{GenesisError, StoreError};
+use crate::key::KeyError;
 
 /// Why the engine does not start, or stops. Each says what to do where something can be done.
 #[derive(Debug, thiserror::Error)]
@@ -23,14 +24,9 @@ pub enum SoloError {
         /// What the operating system says.
         source: io::Error,
     },
-    /// The validator's key file cannot be read or written, or holds no key.
-    #[error("the validator key {}: {why}", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// The validator's key cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The RPC address cannot be listened on.
     #[error(
         "cannot listen on {addr}: {source}; is another node running there? Choose another RPC address"

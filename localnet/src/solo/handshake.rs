@@ -8,7 +8,9 @@ use tendermint_proto::v0_38::types::{Block, BlockId, PartSetHeader, VersionParam
 use super::abci::Abci;
 use super::chain::{Chain, Tip, Validator};
 use super::store::{InitialState, Store, StoreError};
-use super::{Genesis, SoloError, ValidatorKey, merkle, params};
+use crate::key::ValidatorKey;
+
+use super::{Genesis, SoloError, merkle, params};
 
 impl Chain {
     /// Opens the chain: `Info`; `InitChain` if the application is at height 0; then every stored

@@ -40,7 +40,6 @@ mod engine;
 mod error;
 mod genesis;
 mod handshake;
-mod key;
 mod mempool;
 mod merkle;
 mod node;
@@ -55,7 +54,6 @@ pub use config::{BlockPolicy, MempoolLimits, Metrics, RpcLimits, SoloConfig};
 pub use engine::{Solo, Stopper};
 pub use error::SoloError;
 pub use genesis::{Genesis, GenesisError};
-pub use key::ValidatorKey;
 pub use store::StoreError;
 
 #[cfg(test)]

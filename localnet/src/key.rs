@@ -1,8 +1,8 @@
-//! The validator's key, kept in CometBFT's `priv_validator_key.json` format.
+//! Ed25519 keys in CometBFT's files: of validators (`priv_validator_key.json`) and of nodes (`node_key.json`).
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,9 +11,17 @@ use serde_json::{Value, json};
 use tendermint::PublicKey;
 use tendermint::account::Id;
 
-use super::SoloError;
+/// A key file cannot be read or written, or holds no key.
+#[derive(Debug, thiserror::Error)]
+#[error("the key {}: {why}", path.display())]
+pub struct KeyError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
 
-/// The Ed25519 key that signs blocks.
+/// The Ed25519 key that signs a validator's votes, or by which a node is known to its peers.
 #[derive(Clone)]
 pub struct ValidatorKey {
     signing: SigningKey,
@@ -31,9 +39,9 @@ impl ValidatorKey {
     /// there (readable by its owner only).
     ///
     /// # Errors
-    /// [`SoloError::Key`] if the file cannot be read or written or holds no such key.
-    pub fn load_or_create(path: &Path) -> Result<Self, SoloError> {
-        let fault = |why: String| SoloError::Key { path: path.to_owned(), why };
+    /// [`KeyError`] if the file cannot be read or written or holds no such key.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        let fault = |why: String| KeyError { path: path.to_owned(), why };
         match fs::read(path) {
             Ok(json) => Self::from_json(&json).map_err(fault),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -1,0 +1,125 @@
+//! `capstan start`: one node of a network, on CometBFT.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use capstan_localnet::comet::{self, AbciServer, CometConfig, CometHome, CometNode};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::dev::{init_logs, listen_addr, on_signal};
+use crate::home::{Home, path};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::{Common, node};
+
+/// `capstan start`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example, a chain of one validator:\n  \
+    capstan init --home ./node --validator\n  capstan start --home ./node\n\n\
+    Runs until Ctrl-C or SIGTERM, and runs CometBFT as a child; whichever of the two ends, the other ends too. CometBFT's files, \
+    its config.toml and its log are under comet/ in the home.")]
+pub(crate) struct Start {
+    /// Where CometBFT's JSON-RPC listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26657")]
+    rpc: String,
+    /// Where peers connect.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26656")]
+    p2p: String,
+    /// Peers to keep connections to, as ID@IP:PORT, separated by commas.
+    #[arg(long, value_name = "PEERS", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// The node's name for its peers.
+    #[arg(long, value_name = "NAME", default_value = "capstan")]
+    moniker: String,
+    /// The cometbft program [default: $CAPSTAN_COMETBFT, or the one that `make setup` installs].
+    #[arg(long, value_name = "FILE")]
+    cometbft: Option<PathBuf>,
+    /// Only answer ABCI on this address, for a CometBFT that somebody else runs.
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["rpc", "p2p", "peers", "moniker", "cometbft"])]
+    abci: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or filters as in capstan_app=debug [default: log.level in
+    /// config.toml, warn].
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+impl Start {
+    pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        let progress = Progress::new("opening the home");
+        let home = Home::open(path(common)?)?;
+        let mut config = Config::load(&home.path)?;
+        config.log.level = self.log.clone().unwrap_or(config.log.level);
+        init_logs(&config)?;
+        match &self.abci {
+            Some(addr) => serve(&home, &config, listen_addr(addr)?, output, progress),
+            None => self.run_comet(&home, &config, output, progress),
+        }
+    }
+
+    fn run_comet(
+        self,
+        home: &Home,
+        config: &Config,
+        output: Output,
+        progress: Progress,
+    ) -> anyhow::Result<()> {
+        let program = comet::find(self.cometbft.as_deref())?;
+        let (genesis, _) = home.genesis()?;
+        if genesis.validators.is_empty() {
+            bail!(
+                "the chain of {} has no validators, so CometBFT cannot run it; make a home by `capstan init --validator`, or \
+                 run it by `capstan dev`",
+                home.path.display()
+            );
+        }
+        let comet = CometConfig {
+            program,
+            home: CometHome::make(&home.path, genesis.app_state.params.max_tx_bytes)?,
+            moniker: self.moniker,
+            rpc: listen_addr(&self.rpc)?,
+            p2p: listen_addr(&self.p2p)?,
+            peers: self.peers.into_iter().filter(|peer| !peer.is_empty()).collect(),
+        };
+        let (rpc, p2p) = (comet.rpc, comet.p2p);
+        let node_id = comet.home.node_id()?;
+        let app = node::open_app(home, config, &progress)?;
+        progress.step("starting CometBFT");
+        let node = CometNode::start(app, comet)?;
+        drop(progress);
+        let stopper = node.stopper();
+        on_signal(move || stopper.stop())?;
+        let ready = json!({
+            "chain_id": genesis.chain_id,
+            "rpc": format!("http://{rpc}"),
+            "p2p": format!("{node_id}@{p2p}"),
+            "home": home.path,
+            "cometbft_pid": node.pid(),
+        });
+        output.record(&ready);
+        Ok(node.wait()?)
+    }
+}
+
+/// Answers ABCI until a signal.
+fn serve(
+    home: &Home,
+    config: &Config,
+    addr: SocketAddr,
+    output: Output,
+    progress: Progress,
+) -> anyhow::Result<()> {
+    let app = node::open_app(home, config, &progress)?;
+    let server =
+        AbciServer::start(app, addr).with_context(|| format!("cannot listen on {addr}"))?;
+    drop(progress);
+    if !addr.ip().is_loopback() {
+        eprintln!("warning: whoever reaches {addr} can drive this node; ABCI has no passwords");
+    }
+    output.record(&json!({"abci": format!("tcp://{}", server.addr()), "home": home.path}));
+    let (stop, stopped) = std::sync::mpsc::channel();
+    on_signal(move || stop.send(()).unwrap_or_default())?;
+    // The sender lives in the signal's thread: this waits for the signal.
+    Ok(stopped.recv()?)
+}

@@ -1,0 +1,168 @@
+//! What CometBFT needs on disk, under `comet/` in a node's home:
+//!
+//! ```text
+//! comet/config/config.toml               made once; edit it between starts
+//! comet/config/node_key.json             by which peers know the node
+//! comet/config/priv_validator_key.json   signs votes, if the genesis document names it as a validator
+//! comet/data/                            blocks, votes, indices
+//! comet/cometbft.log                     what CometBFT says
+//! ```
+//!
+//! The genesis document is the home's own `genesis.json`. Addresses and peers are not in the file: they
+//! are given to CometBFT at each start.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::key::{KeyError, ValidatorKey};
+
+/// The part of a node's home that is CometBFT's.
+#[derive(Clone, Debug)]
+pub struct CometHome {
+    /// `comet/` in the node's home.
+    pub path: PathBuf,
+}
+
+/// Why CometBFT's home cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A key cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// The largest transaction that CometBFT's mempool and RPC take, when the application's limit is `max_tx_bytes`.
+/// In JSON a transaction is base64: four bytes for three.
+fn max_body_bytes(max_tx_bytes: u64) -> u64 {
+    max_tx_bytes / 3 * 4 + (64 << 10)
+}
+
+impl CometHome {
+    /// Makes what is missing of `comet/` in `node_home`, for transactions of up to `max_tx_bytes`.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn make(node_home: &Path, max_tx_bytes: u64) -> Result<Self, HomeError> {
+        let home = Self { path: node_home.join("comet") };
+        for dir in ["config", "data"] {
+            let path = home.path.join(dir);
+            fs::create_dir_all(&path).map_err(|source| HomeError::Write { path, source })?;
+        }
+        home.validator_key()?;
+        home.node_key()?;
+        // CometBFT refuses a key without the record of what it has signed.
+        home.write_new("data/priv_validator_state.json", FIRST_STATE)?;
+        home.write_new("config/config.toml", &config(max_tx_bytes))?;
+        Ok(home)
+    }
+
+    /// The validator's key; made if there is none.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn validator_key(&self) -> Result<ValidatorKey, KeyError> {
+        ValidatorKey::load_or_create(&self.path.join("config/priv_validator_key.json"))
+    }
+
+    /// The name by which peers know the node: 40 hex digits.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn node_id(&self) -> Result<String, KeyError> {
+        Ok(self.node_key()?.address().to_string().to_lowercase())
+    }
+
+    /// Where CometBFT's output goes.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("cometbft.log")
+    }
+
+    fn node_key(&self) -> Result<ValidatorKey, KeyError> {
+        ValidatorKey::load_or_create(&self.path.join("config/node_key.json"))
+    }
+
+    fn write_new(&self, name: &str, content: &str) -> Result<(), HomeError> {
+        let path = self.path.join(name);
+        if path.exists() {
+            return Ok(());
+        }
+        let partial = path.with_extension("partial");
+        let written = fs::write(&partial, content).and_then(|()| fs::rename(&partial, &path));
+        written.map_err(|source| HomeError::Write { path, source })
+    }
+}
+
+const FIRST_STATE: &str = "{\n  \"height\": \"0\",\n  \"round\": 0,\n  \"step\": 0\n}\n";
+
+/// What differs from CometBFT's defaults (docs.cometbft.com/v0.38/core/configuration).
+fn config(max_tx_bytes: u64) -> String {
+    let max_body_bytes = max_body_bytes(max_tx_bytes);
+    format!(
+        r#"# CometBFT's configuration of this node: what is not here has CometBFT's default. Written once; edit it between
+# starts. Addresses, peers and the application's socket are given to CometBFT at each start.
+
+genesis_file = "../genesis.json"
+db_backend = "goleveldb"
+log_level = "info"
+
+[rpc]
+# A transaction in base64, and what stands around it.
+max_body_bytes = {max_body_bytes}
+timeout_broadcast_tx_commit = "60s"
+
+[p2p]
+# Only the peers that the node is started with.
+pex = false
+# Nodes of a local network share an address, which is no public one.
+addr_book_strict = false
+allow_duplicate_ip = true
+# A peer that went away is looked for again at least this often.
+persistent_peers_max_dial_period = "2s"
+
+[mempool]
+max_tx_bytes = {max_tx_bytes}
+
+[consensus]
+timeout_propose = "2s"
+timeout_commit = "500ms"
+# An idle chain makes no blocks. One whose queue is not empty changes its app hash, and CometBFT then
+# makes the next block by itself.
+create_empty_blocks = false
+
+[tx_index]
+indexer = "kv"
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_made_once_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = CometHome::make(dir.path(), 4 << 20).unwrap();
+        let (key, id) = (home.validator_key().unwrap().public_bytes(), home.node_id().unwrap());
+        assert!(
+            id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+        );
+        let config = home.path.join("config/config.toml");
+        fs::write(&config, "mine").unwrap();
+        let again = CometHome::make(dir.path(), 4 << 20).unwrap();
+        assert_eq!(
+            (again.validator_key().unwrap().public_bytes(), again.node_id().unwrap()),
+            (key, id)
+        );
+        assert_eq!(fs::read_to_string(config).unwrap(), "mine");
+    }
+}

@@ -1,0 +1,219 @@
+//! One node of a network: the application's ABCI server here, CometBFT in a process of its own.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tendermint_abci::Application;
+
+use super::home::CometHome;
+use super::server::AbciServer;
+
+/// How long CometBFT may take to stop by itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a process that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A log of this size is put aside at the next start.
+const MAX_LOG_BYTES: u64 = 64 << 20;
+/// How much of CometBFT's log is shown when it ended.
+const SHOWN_LINES: usize = 8;
+
+/// How a node is run.
+#[derive(Clone, Debug)]
+pub struct CometConfig {
+    /// The `cometbft` program ([`super::find`]).
+    pub program: PathBuf,
+    /// Where its files are.
+    pub home: CometHome,
+    /// The node's name for its peers.
+    pub moniker: String,
+    /// Where its JSON-RPC listens.
+    pub rpc: SocketAddr,
+    /// Where peers reach it.
+    pub p2p: SocketAddr,
+    /// The peers that it keeps connections to, as `ID@IP:PORT`.
+    pub peers: Vec<String>,
+}
+
+/// Why a node does not start, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum CometError {
+    /// The ABCI server cannot listen.
+    #[error("the ABCI server cannot listen on {addr}: {source}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// CometBFT cannot be started.
+    #[error("cannot start {}: {source}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// CometBFT ended by itself.
+    #[error("cometbft ended by itself ({status}); the end of {}:\n{tail}{}", log.display(), hint(tail))]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// Its log.
+        log: PathBuf,
+        /// The log's last lines.
+        tail: String,
+    },
+}
+
+/// What is known to lie behind what CometBFT said at its end.
+fn hint(tail: &str) -> &'static str {
+    const HASH: &str = "\nThis node's app hash is not the one that the others agreed on: its state or its program differs from theirs. \
+        Do not restart it as it is; `capstan debug bisect THIS_HOME OTHER_HOME` finds the first crank that differs.";
+    const PORT: &str = "\nAnother program has one of its ports: choose others.";
+    match tail {
+        _ if tail.contains("AppHash") => HASH,
+        _ if tail.contains("address already in use") => PORT,
+        _ => "",
+    }
+}
+
+/// A running node. Dropping it stops CometBFT.
+#[derive(Debug)]
+pub struct CometNode {
+    child: Arc<Mutex<Child>>,
+    server: AbciServer,
+    config: CometConfig,
+}
+
+/// Stops a node from elsewhere.
+#[derive(Clone, Debug)]
+pub struct CometStopper(Arc<Mutex<Child>>);
+
+impl CometNode {
+    /// Starts serving `app`, and CometBFT on it.
+    ///
+    /// # Errors
+    /// [`CometError::Listen`], [`CometError::Spawn`].
+    pub fn start(app: impl Application, config: CometConfig) -> Result<Self, CometError> {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server =
+            AbciServer::start(app, addr).map_err(|source| CometError::Listen { addr, source })?;
+        let child = spawn(&config, server.addr())
+            .map_err(|source| CometError::Spawn { program: config.program.clone(), source })?;
+        Ok(Self { child: Arc::new(Mutex::new(child)), server, config })
+    }
+
+    /// CometBFT's process.
+    pub fn pid(&self) -> u32 {
+        lock(&self.child).id()
+    }
+
+    /// Where the application's ABCI server listens.
+    pub fn abci(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// A handle that stops the node from elsewhere.
+    pub fn stopper(&self) -> CometStopper {
+        CometStopper(Arc::clone(&self.child))
+    }
+
+    /// Waits until CometBFT ends.
+    ///
+    /// # Errors
+    /// [`CometError::Ended`] if it was not told to.
+    pub fn wait(self) -> Result<(), CometError> {
+        let status = wait(&self.child, None);
+        match status {
+            // CometBFT ends with 0 after SIGTERM.
+            Some(status) if !status.success() => {
+                let log = self.config.home.log();
+                Err(CometError::Ended { status, tail: tail(&log), log })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for CometNode {
+    fn drop(&mut self) {
+        self.stopper().stop();
+    }
+}
+
+impl CometStopper {
+    /// Asks CometBFT to stop, waits for it, and ends it if it takes too long. A node that ended by itself
+    /// is left alone.
+    pub fn stop(&self) {
+        {
+            let mut child = lock(&self.0);
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            crate::child::signal(child.id(), libc::SIGTERM);
+        }
+        if wait(&self.0, Some(STOP_TIMEOUT)).is_none() {
+            // If it cannot be killed it has ended.
+            let _ = lock(&self.0).kill();
+            wait(&self.0, None);
+        }
+    }
+}
+
+fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the process ended; none if it did not in that time.
+fn wait(child: &Mutex<Child>, timeout: Option<Duration>) -> Option<ExitStatus> {
+    let began = Instant::now();
+    loop {
+        if let Ok(Some(status)) = lock(child).try_wait() {
+            return Some(status);
+        }
+        if timeout.is_some_and(|timeout| began.elapsed() > timeout) {
+            return None;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn spawn(config: &CometConfig, abci: SocketAddr) -> io::Result<Child> {
+    let log = config.home.log();
+    if fs::metadata(&log).is_ok_and(|log| log.len() > MAX_LOG_BYTES) {
+        fs::rename(&log, log.with_extension("log.1"))?;
+    }
+    let log = File::options().create(true).append(true).open(log)?;
+    let mut command = Command::new(&config.program);
+    command
+        .arg("start")
+        .arg("--home")
+        .arg(&config.home.path)
+        .arg(format!("--proxy_app=tcp://{abci}"))
+        .arg(format!("--moniker={}", config.moniker))
+        .arg(format!("--rpc.laddr=tcp://{}", config.rpc))
+        .arg(format!("--p2p.laddr=tcp://{}", config.p2p))
+        .arg(format!("--p2p.persistent_peers={}", config.peers.join(",")))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // A Ctrl-C in the terminal is for the node as a whole, which then stops CometBFT in order.
+        .process_group(0);
+    // SAFETY: between fork and exec only this async-signal-safe call is made.
+    unsafe { command.pre_exec(crate::child::die_with_parent) };
+    command.spawn()
+}
+
+/// The last lines of a log.
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = text.unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(SHOWN_LINES).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}

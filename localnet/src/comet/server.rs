@@ -1,0 +1,150 @@
+//! The ABCI server: the socket on which CometBFT calls the application.
+//!
+//! A thread a connection. CometBFT opens four (consensus, mempool, queries, snapshots), so a query or
+//! a CheckTx waits for FinalizeBlock only if the application makes it wait. `tendermint-abci`'s own server
+//! is not used: it copies all of a message that it has so far at each read, which makes large blocks quadratic, sets
+//! no limit to a message, and lives on without the thread whose application panicked.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, BufWriter, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::{Request, Response};
+
+use super::dispatch;
+use super::frame::{self, FrameError};
+
+/// The most connections at once: CometBFT's four, and some for those that look.
+const MAX_CONNECTIONS: usize = 16;
+
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// A running server. Dropping it closes its socket and all connections.
+#[derive(Debug)]
+pub struct AbciServer {
+    addr: SocketAddr,
+    connections: Arc<Connections>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+/// The open connections by number.
+#[derive(Debug, Default)]
+struct Connections {
+    stopping: AtomicBool,
+    next: AtomicU64,
+    open: Mutex<BTreeMap<u64, TcpStream>>,
+}
+
+impl AbciServer {
+    /// Serves `app` on `addr`; port 0 takes a free one. A panic of the application ends the process
+    /// with exit code 101.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn start(app: impl Application, addr: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr)?;
+        let addr = listener.local_addr()?;
+        let connections = Arc::new(Connections::default());
+        let shared = Arc::clone(&connections);
+        let accepting = std::thread::Builder::new()
+            .name("abci".to_owned())
+            .spawn(move || accept(&listener, &app, &shared))?;
+        Ok(Self { addr, connections, accepting: Some(accepting) })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+impl Drop for AbciServer {
+    fn drop(&mut self) {
+        self.connections.stopping.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts; if it cannot be reached it has ended already.
+        drop(TcpStream::connect(self.addr));
+        for stream in self.connections.lock().values() {
+            // One that is closed already needs no closing.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        if let Some(thread) = self.accepting.take() {
+            // It has no result, and a panic in it was printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Connections {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, TcpStream>> {
+        // Each change of the map is whole.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a connection in and numbers it.
+    fn add(&self, stream: &TcpStream) -> io::Result<u64> {
+        let mut open = self.lock();
+        if open.len() >= MAX_CONNECTIONS {
+            return Err(io::Error::other(format!(
+                "{MAX_CONNECTIONS} connections are open already"
+            )));
+        }
+        stream.set_nodelay(true)?;
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        open.insert(number, stream.try_clone()?);
+        Ok(number)
+    }
+}
+
+fn accept<A: Application>(listener: &TcpListener, app: &A, connections: &Arc<Connections>) {
+    for stream in listener.incoming() {
+        if connections.stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Err(error) = stream.and_then(|stream| serve(stream, app.clone(), connections)) {
+            tracing::warn!(%error, "an ABCI connection was refused");
+        }
+    }
+}
+
+/// Gives the connection a thread.
+fn serve<A: Application>(
+    stream: TcpStream,
+    app: A,
+    connections: &Arc<Connections>,
+) -> io::Result<()> {
+    let number = connections.add(&stream)?;
+    let shared = Arc::clone(connections);
+    let thread = std::thread::Builder::new().name("abci-connection".to_owned()).spawn(move || {
+        if let Err(error) = converse(stream, &app) {
+            tracing::warn!(%error, "an ABCI connection was closed");
+        }
+        shared.lock().remove(&number);
+    });
+    thread.map(drop).inspect_err(|_| drop(connections.lock().remove(&number)))
+}
+
+/// Answers one request after the other until the connection ends or something comes that is no request.
+fn converse(stream: TcpStream, app: &impl Application) -> Result<(), FrameError> {
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, stream.try_clone()?);
+    let mut output = BufWriter::with_capacity(BUFFER_BYTES, stream);
+    loop {
+        // Answers are held back only while more requests have come already.
+        if input.buffer().is_empty() {
+            output.flush()?;
+        }
+        match frame::read::<Request>(&mut input) {
+            Ok(Some(request)) => frame::write(&mut output, &dispatch::answer(app, request))?,
+            Ok(None) => return Ok(output.flush()?),
+            Err(error) => {
+                let value = Some(dispatch::exception(error.to_string()));
+                frame::write(&mut output, &Response { value })?;
+                output.flush()?;
+                return Err(error);
+            }
+        }
+    }
+}
