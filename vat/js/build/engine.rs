@@ -16,8 +16,9 @@ use crate::{out_dir, package_dir, sha256_hex, write_output};
 const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`. The first is compiled like the rest.
-const WORKER_SOURCES: [&str; 3] = ["worker.c", "globals.c", "codec.c"];
-const WORKER_HEADERS: [&str; 4] = ["codec.h", "globals.h", "host.h", "stack_limit.h"];
+const WORKER_SOURCES: [&str; 4] = ["worker.c", "globals.c", "codec.c", "harden.c"];
+const WORKER_HEADERS: [&str; 5] =
+    ["codec.h", "globals.h", "harden.h", "host.h", "stack_limit.h"];
 
 /// QuickJS-ng's sources, below the folder of the crate rquickjs-sys.
 const QUICKJS_SOURCES: [&str; 5] = [
@@ -43,9 +44,10 @@ const COMMON_FLAGS: [&str; 11] = [
     "-mnontrapping-fptoint",
 ];
 
-/// What QuickJS-ng needs to compile without an operating system: the macros of its own wasm build.
-const QUICKJS_FLAGS: [&str; 5] =
-    ["-D_GNU_SOURCE", "-DEMSCRIPTEN=1", "-DFE_DOWNWARD=0", "-DFE_UPWARD=0", "-w"];
+/// What QuickJS-ng needs to compile without an operating system: the macros of its own wasm build; and
+/// without its dumps, for which it would look at a flag before every opcode.
+const QUICKJS_FLAGS: [&str; 6] =
+    ["-D_GNU_SOURCE", "-DEMSCRIPTEN=1", "-DFE_DOWNWARD=0", "-DFE_UPWARD=0", "-DNDEBUG", "-w"];
 
 /// The stack lies below everything else, so that its overflow can touch nothing.
 const STACK_BYTES: u32 = 1024 * 1024;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "harden.h"
 #include "host.h"
 
 // Functions given to setImmediate: `immediates[first_immediate .. end_immediate]` are to be run.
@@ -180,6 +181,7 @@ static const definition NATIVES[] = {
     {"utf8Decode", utf8_decode, 4},
     {"base64Encode", base64_encode_bytes, 3},
     {"base64Decode", base64_decode_text, 1},
+    {"harden", harden, 1},
 };
 
 static void define(JSContext *ctx, JSValue object, const definition *list, size_t count) {
@@ -190,6 +192,7 @@ static void define(JSContext *ctx, JSValue object, const definition *list, size_
 }
 
 void globals_define(JSContext *ctx) {
+  harden_start(ctx);
   JSValue global = JS_GetGlobalObject(ctx);
   define(ctx, global, GLOBALS, sizeof GLOBALS / sizeof *GLOBALS);
   JSValue natives = JS_NewObject(ctx);
