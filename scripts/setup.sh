@@ -39,6 +39,15 @@ with the commands clang-$LLVM and wasm-ld-$LLVM on the path, and run this again"
     fi
 fi
 
+# CometBFT, for networks of several validators: where `capstan` looks first.
+comet=$(cat localnet/cometbft.version)
+comet_dir=$HOME/.cache/capstan/cometbft/$comet
+if [ ! -x "$comet_dir/cometbft" ]; then
+    missing_tool go && fail "Go is missing, which CometBFT $comet is built with (Debian and Ubuntu: apt-get install golang; or go.dev)"
+    echo "setup: building CometBFT $comet"
+    GOBIN=$comet_dir go install "github.com/cometbft/cometbft/cmd/cometbft@$comet" || fail "CometBFT could not be built: see above"
+fi
+
 # The libraries that vats import, the bundler, and Agoric's worker bundles: exactly the locked ones.
 if [ ! -f vat/js/node_modules/.package-lock.json ] || [ vat/js/package-lock.json -nt vat/js/node_modules/.package-lock.json ]; then
     echo "setup: installing npm packages"

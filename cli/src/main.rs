@@ -13,6 +13,7 @@ mod dev;
 mod failure;
 mod home;
 mod keys;
+mod localnet;
 mod node;
 mod output;
 mod passable;
@@ -56,6 +57,8 @@ enum Command {
     Dev(dev::Dev),
     /// Run one node of a network, on CometBFT.
     Start(start::Start),
+    /// Run a network of nodes on this machine, and break it on purpose.
+    Localnet(localnet::Localnet),
     /// Make a home with a genesis document, without running it.
     Init(home::Init),
     /// Make and show signing keys.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Dev(dev) => dev.run(&common, output),
         Command::Start(start) => start.run(&common, output),
+        Command::Localnet(localnet) => localnet.run(&common, output),
         Command::Init(init) => init.run(&common, output),
         Command::Keys(keys) => keys.run(&common, output),
         Command::Bundle(bundle) => bundle.run(output),

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
-use capstan_client::{Client, Deadline, SignedTx};
+use capstan_client::{Client, ClientError, Deadline, SignedTx};
 use capstan_tests::{Account, raw_genesis};
 use common::{Dev, PATIENCE, Place, done};
 use serde_json::Value;
@@ -124,7 +124,7 @@ fn a_deadly_message_in_the_queue_needs_a_vat_that_is_no_longer_critical() {
     assert_eq!(recovered.code, 0, "{recovered:?}");
     let dev = place.dev_at(&new, &[]);
     let client = Client::new(dev.url()).unwrap();
-    let ended = || Ok((client.vat("v3")?.status != "running").then_some(()));
+    let ended = || Ok::<_, ClientError>((client.vat("v3")?.status != "running").then_some(()));
     Deadline::after(PATIENCE).poll("the end of the vat", ended).unwrap();
     let bob = ["tx", "send", "factory", "increment", "--from", "bob", "--json"];
     assert_eq!(place.ask(&dev, &bob).json()["status"], "fulfilled");

@@ -1,7 +1,10 @@
 //! The calls of the JSON-RPC.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value;
 use tendermint::Hash;
 use tendermint::abci::Event as AbciEvent;
 use tendermint::abci::types::ExecTxResult;
@@ -66,6 +69,14 @@ impl Client {
         Ok(Self { transport: Transport::new(url)? })
     }
 
+    /// A client whose calls take at most `limit`, for nodes that may not answer.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`].
+    pub fn with_timeout(url: &str, limit: Duration) -> Result<Self, ClientError> {
+        Ok(Self { transport: Transport::with_timeout(url, limit)? })
+    }
+
     /// `HOST:PORT` of the node.
     pub fn addr(&self) -> &str {
         self.transport.addr()
@@ -78,6 +89,14 @@ impl Client {
     /// [`ClientError::Timeout`], as for every method here.
     pub fn call<R: SimpleRequest<Dialect>>(&self, request: R) -> Result<R::Output, ClientError> {
         self.transport.call(request)
+    }
+
+    /// Makes any call; gives its result as JSON.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_json(&self, method: &str, params: Value) -> Result<Value, ClientError> {
+        self.transport.call_json(method, params)
     }
 
     /// Asks the application. `height` 0 is the last committed state.

@@ -35,11 +35,11 @@ impl Deadline {
     ///
     /// # Errors
     /// [`ClientError::Timeout`] naming `what` was waited for, or the error of a question.
-    pub fn poll<T>(
+    pub fn poll<T, E: From<ClientError>>(
         &self,
         what: &str,
-        mut ask: impl FnMut() -> Result<Option<T>, ClientError>,
-    ) -> Result<T, ClientError> {
+        mut ask: impl FnMut() -> Result<Option<T>, E>,
+    ) -> Result<T, E> {
         let mut pause = PAUSES.0;
         loop {
             if let Some(answer) = ask()? {
@@ -47,7 +47,9 @@ impl Deadline {
             }
             let left = self.left();
             if left.is_zero() {
-                return Err(ClientError::Timeout { what: what.to_owned(), waited: self.limit });
+                return Err(
+                    ClientError::Timeout { what: what.to_owned(), waited: self.limit }.into()
+                );
             }
             sleep(pause.min(left));
             pause = (pause * 3 / 2).min(PAUSES.1);

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tendermint_rpc::dialect::v0_38::Dialect;
 use tendermint_rpc::request::{Request, SimpleRequest};
 use ureq::Agent;
@@ -26,6 +26,8 @@ const MAX_ANSWER_BYTES: u64 = 160 << 20;
 pub(crate) struct Transport {
     addr: String,
     agent: Agent,
+    /// How long a call may take.
+    limit: Duration,
 }
 
 /// A response, before its result is looked at.
@@ -47,15 +49,20 @@ struct RpcFault {
 impl Transport {
     /// Takes `http://HOST:PORT`, `tcp://HOST:PORT` or `HOST:PORT`.
     pub(crate) fn new(url: &str) -> Result<Self, ClientError> {
+        Self::with_timeout(url, CALL_TIMEOUT)
+    }
+
+    /// The same, with a limit for each call.
+    pub(crate) fn with_timeout(url: &str, limit: Duration) -> Result<Self, ClientError> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(CALL_TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT.min(limit)))
+            .timeout_global(Some(limit))
             // Environment variables name proxies for the web, not for the user's own node.
             .proxy(None)
             .build();
-        Ok(Self { addr: address(url)?, agent: config.into() })
+        Ok(Self { addr: address(url)?, agent: config.into(), limit })
     }
 
     /// `HOST:PORT`.
@@ -73,6 +80,12 @@ impl Transport {
         let result = self.post(&method, &body)?;
         let response = <R as Request<Dialect>>::Response::deserialize(result);
         response.map(Into::into).map_err(|error| self.malformed(&method, error.to_string()))
+    }
+
+    /// Makes a call that `tendermint-rpc` has no type for.
+    pub(crate) fn call_json(&self, method: &str, params: Value) -> Result<Value, ClientError> {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        self.post(method, &body.to_string())
     }
 
     /// Posts `body`, a call of `method`, and gives its result.
@@ -110,10 +123,9 @@ impl Transport {
             Timeout(ureq::Timeout::Connect) | ConnectionFailed | HostNotFound | Io(_) => {
                 ClientError::Unreachable { addr: self.addr.clone(), why: error.to_string() }
             }
-            Timeout(_) => ClientError::Timeout {
-                what: format!("the answer to {method}"),
-                waited: CALL_TIMEOUT,
-            },
+            Timeout(_) => {
+                ClientError::Timeout { what: format!("the answer to {method}"), waited: self.limit }
+            }
             other => self.malformed(method, other.to_string()),
         }
     }

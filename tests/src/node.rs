@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use capstan_app::{App, AppOptions, FatalHandler, NodeFault};
-use capstan_client::{Bundle, Client, DEV_NAMES, Key, Params, Wallet};
+use capstan_client::{Bundle, Client, ClientError, DEV_NAMES, Key, Params, Wallet};
 use capstan_genesis::{Genesis, GenesisBundle};
 use capstan_localnet::solo::{self, Solo, SoloConfig};
 use capstan_store::Store;
@@ -114,7 +114,7 @@ impl Node {
                 && kernel.acceptance_queue_length == 0
                 && height == last;
             last = height;
-            Ok(idle.then_some(()))
+            Ok::<_, ClientError>(idle.then_some(()))
         };
         soon().poll("the end of all work", settled).unwrap();
     }

@@ -18,13 +18,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
 /// How a node is started: told the node and its peers (`ID@IP:PORT`).
-pub type Launcher = dyn Fn(&NodePlan, &[String]) -> Launch;
+pub type Launcher<'a> = dyn Fn(&NodePlan, &[String]) -> Launch + 'a;
 
 /// A network under this process.
 pub struct Network<'a> {
     dir: PathBuf,
     plan: Plan,
-    launcher: &'a Launcher,
+    launcher: &'a Launcher<'a>,
     processes: BTreeMap<String, NodeProcess>,
     /// By the names of the node that dials and the one that is dialled.
     links: BTreeMap<(String, String), Link>,

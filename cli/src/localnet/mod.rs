@@ -1,0 +1,235 @@
+//! `capstan localnet`: a network of nodes on this machine, made to be broken.
+
+mod logs;
+mod status;
+mod up;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use capstan_client::Deadline;
+use capstan_localnet::net::{self, Command, Engine, NetError, NodePlan, Plan};
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::Common;
+use crate::failure::usage;
+use crate::home;
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// `capstan localnet`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  \
+    capstan localnet up --validators 4 --detach\n  \
+    capstan localnet status\n  \
+    capstan localnet partition node3      # its links to the others are cut\n  \
+    capstan localnet kill node1           # as a crash would\n  \
+    capstan localnet restart node1\n  \
+    capstan localnet heal\n  \
+    capstan localnet wait --height 20\n  \
+    capstan localnet down\n\n\
+    The network lies in the directory --home [default: $CAPSTAN_LOCALNET, or ~/.capstan-localnet]; each has its own ports, so several can \
+    run side by side. Nodes reach each other through proxies of the network's own, which is how partitions are made: no privileges \
+    are needed.")]
+pub(crate) struct Localnet {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Make a network and start it, or start one again where it stopped.
+    Up(up::Up),
+    /// Show the nodes: height, app hash, peers, mempool, last block, cranks.
+    #[command(after_help = "Example: capstan localnet status --json")]
+    Status {
+        /// Show it anew every second, until Ctrl-C.
+        #[arg(long, short = 'f')]
+        follow: bool,
+    },
+    /// Print what nodes have logged.
+    Logs(logs::Logs),
+    /// End nodes at once, as a crash would.
+    #[command(after_help = "Example: capstan localnet kill node1")]
+    Kill(Nodes),
+    /// Stop nodes where they are.
+    #[command(after_help = "Example: capstan localnet pause node1 node2")]
+    Pause(Nodes),
+    /// Let paused nodes go on; all, if none is named.
+    #[command(after_help = "Example: capstan localnet resume")]
+    Resume(SomeNodes),
+    /// Stop nodes in order if they run, and start them; all, if none is named.
+    #[command(after_help = "Example: capstan localnet restart node1")]
+    Restart(SomeNodes),
+    /// Cut the links between these nodes and all others.
+    #[command(after_help = "Example: capstan localnet partition node2 node3")]
+    Partition(Nodes),
+    /// Mend the links of these nodes; all, if none is named.
+    #[command(after_help = "Example: capstan localnet heal")]
+    Heal(SomeNodes),
+    /// Add a node that is no validator; it fetches all blocks from the others.
+    #[command(after_help = "Example: capstan localnet add-node")]
+    AddNode,
+    /// Wait until all nodes that run have this height.
+    #[command(after_help = "Example: capstan localnet wait --height 20 --timeout 60")]
+    Wait {
+        /// The height.
+        #[arg(long)]
+        height: u64,
+        /// How long to wait, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        timeout: u64,
+        /// The nodes to wait for; all that run, if none is named.
+        #[arg(value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// Stop the network in order; it can be started again.
+    #[command(after_help = "Example: capstan localnet down")]
+    Down,
+    /// Stop the network and remove it, with its chain.
+    #[command(after_help = "Example: capstan localnet reset")]
+    Reset,
+    /// The process that owns the nodes.
+    #[command(hide = true)]
+    Supervise(up::Supervise),
+}
+
+/// One or more nodes.
+#[derive(clap::Args, Debug)]
+struct Nodes {
+    /// Nodes: node1, or just 1.
+    #[arg(required = true, value_name = "NODE")]
+    nodes: Vec<String>,
+}
+
+/// Any number of nodes.
+#[derive(clap::Args, Debug)]
+struct SomeNodes {
+    /// Nodes: node1, or just 1; all, if none is named.
+    #[arg(value_name = "NODE")]
+    nodes: Vec<String>,
+}
+
+impl Localnet {
+    pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        let dir = dir(common)?;
+        let tell = |command| tell(&dir, command, output);
+        match self.action {
+            Action::Up(up) => up.run(&dir, output),
+            Action::Status { follow } => status::show(&dir, follow, output),
+            Action::Logs(logs) => logs.run(&plan(&dir)?),
+            Action::Kill(Nodes { nodes }) => tell(Command::Kill { nodes: names(nodes) }),
+            Action::Pause(Nodes { nodes }) => tell(Command::Pause { nodes: names(nodes) }),
+            Action::Resume(SomeNodes { nodes }) => tell(Command::Resume { nodes: names(nodes) }),
+            Action::Restart(SomeNodes { nodes }) => tell(Command::Restart { nodes: names(nodes) }),
+            Action::Partition(Nodes { nodes }) => tell(Command::Partition { nodes: names(nodes) }),
+            Action::Heal(SomeNodes { nodes }) => tell(Command::Heal { nodes: names(nodes) }),
+            Action::AddNode => tell(Command::Add { node: up::make_node(&dir, &plan(&dir)?)? }),
+            Action::Wait { height, timeout, nodes } => {
+                wait(&dir, height, timeout, &names(nodes), output)
+            }
+            Action::Down => down(&dir, output),
+            Action::Reset => reset(&dir, output),
+            Action::Supervise(supervise) => supervise.run(&dir),
+        }
+    }
+}
+
+/// The directory of the network.
+fn dir(common: &Common) -> anyhow::Result<PathBuf> {
+    let named = common.home.clone();
+    let from_env = || std::env::var_os("CAPSTAN_LOCALNET").map(PathBuf::from);
+    let user = || std::env::home_dir().map(|dir| dir.join(".capstan-localnet"));
+    let path = named.or_else(from_env).filter(|path| !path.as_os_str().is_empty()).or_else(user);
+    let path = path.ok_or_else(|| usage("there is no home directory; name one with --home DIR"))?;
+    Ok(std::path::absolute(path)?)
+}
+
+fn plan(dir: &Path) -> Result<Plan, NetError> {
+    Plan::load(dir)?.ok_or_else(|| NetError::None(dir.to_owned()))
+}
+
+/// `1` is `node1`.
+fn names(nodes: Vec<String>) -> Vec<String> {
+    let name = |text: String| match text.bytes().all(|b| b.is_ascii_digit()) {
+        true => format!("node{text}"),
+        false => text,
+    };
+    nodes.into_iter().map(name).collect()
+}
+
+fn tell(dir: &Path, command: Command, output: Output) -> anyhow::Result<()> {
+    let status = net::call(&plan(dir)?, command)?;
+    status::print(&status::of(&status), output);
+    Ok(())
+}
+
+fn wait(
+    dir: &Path,
+    height: u64,
+    timeout: u64,
+    nodes: &[String],
+    output: Output,
+) -> anyhow::Result<()> {
+    let progress = Progress::new(format!("waiting for height {height}"));
+    let deadline = Deadline::after(Duration::from_secs(timeout));
+    let plan = plan(dir)?;
+    nodes.iter().try_for_each(|name| plan.node(name).map(drop))?;
+    let what = format!("height {height} on all nodes (an idle chain makes no blocks)");
+    let reached = deadline.poll(&what, || {
+        let status = status::of(&net::call(&plan, Command::Status)?);
+        let meant = |node: &&status::Node| match nodes.is_empty() {
+            true => node.is_running(),
+            false => nodes.contains(&node.name),
+        };
+        let reached = status.nodes.iter().filter(meant).all(|node| node.height >= Some(height));
+        anyhow::Ok(reached.then_some(status))
+    })?;
+    drop(progress);
+    status::print(&reached, output);
+    Ok(())
+}
+
+fn down(dir: &Path, output: Output) -> anyhow::Result<()> {
+    let progress = Progress::new("stopping the nodes");
+    let status = net::call(&plan(dir)?, Command::Down)?;
+    drop(progress);
+    let text =
+        format!("Stopped {} nodes. `capstan localnet up` starts them again.", status.nodes.len());
+    output.either(&json!({"stopped": status.nodes.len()}), &text);
+    Ok(())
+}
+
+fn reset(dir: &Path, output: Output) -> anyhow::Result<()> {
+    let known = plan(dir)?;
+    match net::call(&known, Command::Down) {
+        Ok(_) | Err(NetError::Down) => {}
+        Err(error) => return Err(error.into()),
+    }
+    up::remove(dir)?;
+    let text = format!("Removed the network in {}.", dir.display());
+    output.either(&json!({"removed": dir, "nodes": known.nodes.len()}), &text);
+    Ok(())
+}
+
+/// The arguments of a node's process.
+fn node_args(node: &NodePlan, engine: Engine, peers: &[String]) -> Vec<String> {
+    let mut args = vec![match engine {
+        Engine::Comet => "start".to_owned(),
+        Engine::Solo => "dev".to_owned(),
+    }];
+    args.extend(["--json".to_owned(), "--home".to_owned(), node.home.display().to_string()]);
+    args.extend(["--rpc".to_owned(), node.rpc.to_string()]);
+    if engine == Engine::Comet {
+        args.extend(["--p2p".to_owned(), node.p2p.to_string()]);
+        args.extend(["--moniker".to_owned(), node.name.clone()]);
+        args.extend(["--peers".to_owned(), peers.join(",")]);
+    }
+    args
+}
+
+/// A home for a node.
+fn make_home(path: PathBuf, genesis: &capstan_genesis::Genesis) -> anyhow::Result<()> {
+    home::Home::make_from(path, genesis, None).map(drop)
+}

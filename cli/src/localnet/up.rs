@@ -1,0 +1,249 @@
+//! Making a network, and the process that owns it.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use capstan_client::Deadline;
+use capstan_genesis::Genesis;
+use capstan_localnet::comet::{self, CometHome};
+use capstan_localnet::net::{self, Command, Engine, Launch, Network, NodePlan, Plan};
+
+use super::{make_home, node_args, plan, status};
+use crate::dev::on_signal;
+use crate::failure::usage;
+use crate::home::{VALIDATOR_POWER, dev_genesis};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// How long a network may take to its first block: the engine may have to be compiled.
+const FIRST_BLOCK: Duration = Duration::from_secs(180);
+/// The most validators of a network on one machine.
+const MAX_VALIDATORS: usize = 32;
+/// Where the nodes' homes lie.
+const NODES: &str = "nodes";
+const SUPERVISOR_LOG: &str = "supervisor.log";
+const PLAN: &str = "localnet.json";
+/// The chain's id, unless it is given.
+const CHAIN_ID: &str = "capstan-localnet";
+
+/// `capstan localnet up`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: capstan localnet up --validators 4 --detach\n\n\
+    Without --detach the nodes are shown until Ctrl-C, which stops the network. Each node's home is under nodes/.")]
+pub(super) struct Up {
+    /// How many validators a new network has [default: 4; 1 on the solo engine].
+    #[arg(long, value_name = "N")]
+    validators: Option<usize>,
+    /// The engine: comet (CometBFT), or solo (in-process, one validator).
+    #[arg(long, value_name = "ENGINE", default_value = "comet")]
+    engine: String,
+    /// The id of a new network's chain.
+    #[arg(long, value_name = "ID", default_value = CHAIN_ID)]
+    chain_id: String,
+    /// Return as soon as there is a first block; the network goes on.
+    #[arg(long)]
+    detach: bool,
+}
+
+/// `capstan localnet supervise`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Supervise {}
+
+impl Up {
+    pub(super) fn run(self, dir: &Path, output: Output) -> anyhow::Result<()> {
+        let engine = match self.engine.as_str() {
+            "comet" => Engine::Comet,
+            "solo" => Engine::Solo,
+            other => return Err(usage(format!("--engine {other:?}: choose comet or solo"))),
+        };
+        if engine == Engine::Comet {
+            comet::find(None)?;
+        }
+        let progress = Progress::new("making the nodes' homes");
+        match Plan::load(dir)? {
+            None => self.make(dir, engine)?,
+            Some(plan) => self.insist_same(&plan, dir)?,
+        }
+        progress.step("starting the network");
+        let mut supervisor = spawn(dir)?;
+        let started = wait_for_first_block(dir, &mut supervisor, &progress)?;
+        drop(progress);
+        status::print(&started, output);
+        if self.detach {
+            return Ok(());
+        }
+        let (stop, stopped) = channel::<()>();
+        on_signal(move || stop.send(()).unwrap_or_default())?;
+        status::follow(dir, output, &stopped)?;
+        super::down(dir, output)
+    }
+
+    fn make(&self, dir: &Path, engine: Engine) -> anyhow::Result<()> {
+        let default = if engine == Engine::Comet { 4 } else { 1 };
+        let count = self.validators.unwrap_or(default);
+        if count == 0 || count > MAX_VALIDATORS {
+            return Err(usage(format!("--validators {count}: choose 1 to {MAX_VALIDATORS}")));
+        }
+        if engine == Engine::Solo && count != 1 {
+            return Err(usage("the solo engine has one validator; use --engine comet for more"));
+        }
+        refuse_foreign(dir)?;
+        let mut plan = Plan::new(&self.chain_id, engine);
+        let mut genesis = dev_genesis(&self.chain_id)?;
+        for index in 0..count {
+            let node = new_node(dir, &plan, index, true, &genesis)?;
+            if engine == Engine::Comet {
+                let key = CometHome { path: node.home.join("comet") }.validator_key()?;
+                genesis.add_validator(&node.name, &key.public_bytes(), VALIDATOR_POWER);
+            }
+            plan.nodes.push(node);
+        }
+        for node in &plan.nodes {
+            make_home(node.home.clone(), &genesis)?;
+        }
+        Ok(plan.save(dir)?)
+    }
+
+    fn insist_same(&self, plan: &Plan, dir: &Path) -> anyhow::Result<()> {
+        let validators = plan.nodes.iter().filter(|node| node.validator).count();
+        if let Some(asked) = self.validators.filter(|asked| *asked != validators) {
+            bail!(
+                "the network in {} has {validators} validators, not {asked}; `capstan localnet reset` removes it",
+                dir.display()
+            );
+        }
+        if net::call(plan, Command::Status).is_ok() {
+            bail!(
+                "the network in {} runs already; `capstan localnet status` shows it, --home DIR makes another",
+                dir.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Makes the home of one more node, no validator, for the network in `dir`.
+pub(super) fn make_node(dir: &Path, plan: &Plan) -> anyhow::Result<NodePlan> {
+    let first = plan.nodes.first().context("the network has no nodes")?;
+    let genesis = Genesis::from_json(&fs::read(first.home.join("genesis.json"))?)?;
+    let node = new_node(dir, plan, plan.nodes.len(), false, &genesis)?;
+    make_home(node.home.clone(), &genesis)?;
+    Ok(node)
+}
+
+/// A node with its keys; its home is not complete yet.
+fn new_node(
+    dir: &Path,
+    plan: &Plan,
+    index: usize,
+    validator: bool,
+    genesis: &Genesis,
+) -> anyhow::Result<NodePlan> {
+    let name = format!("node{index}");
+    let home = dir.join(NODES).join(&name);
+    let node_id = match plan.engine {
+        Engine::Comet => {
+            CometHome::make(&home, genesis.app_state.params.max_tx_bytes)?.node_id()?
+        }
+        Engine::Solo => String::new(),
+    };
+    let [rpc, p2p] = plan.free_addrs()?;
+    Ok(NodePlan { name, home, validator, node_id, rpc, p2p })
+}
+
+/// Refuses a directory with other things in it; removes what an interrupted start left.
+fn refuse_foreign(dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let name = entry?.file_name();
+        if ![NODES, SUPERVISOR_LOG].iter().any(|known| name == *known) {
+            bail!(
+                "{} is no local network but has {} in it; choose an empty directory with --home",
+                dir.display(),
+                name.display()
+            );
+        }
+    }
+    remove(dir)
+}
+
+/// Removes what a network consists of, and nothing else.
+pub(super) fn remove(dir: &Path) -> anyhow::Result<()> {
+    let gone = |path: PathBuf, result: std::io::Result<()>| match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    };
+    // The plan goes first: without it the rest is what an interrupted start leaves.
+    for file in [PLAN, SUPERVISOR_LOG] {
+        gone(dir.join(file), fs::remove_file(dir.join(file)))?;
+    }
+    gone(dir.join(NODES), fs::remove_dir_all(dir.join(NODES)))
+}
+
+/// Starts the supervisor in a session of its own.
+fn spawn(dir: &Path) -> anyhow::Result<Child> {
+    let log = dir.join(SUPERVISOR_LOG);
+    let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let program = std::env::current_exe()?;
+    let mut command = std::process::Command::new(&program);
+    command
+        .args(["localnet", "supervise", "--home"])
+        .arg(dir)
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .process_group(0);
+    command.spawn().with_context(|| format!("cannot start {}", program.display()))
+}
+
+fn wait_for_first_block(
+    dir: &Path,
+    supervisor: &mut Child,
+    progress: &Progress,
+) -> anyhow::Result<status::Status> {
+    let mut told = false;
+    Deadline::after(FIRST_BLOCK).poll("the first block on all nodes", || {
+        if let Some(status) = supervisor.try_wait()? {
+            let log = fs::read_to_string(dir.join(SUPERVISOR_LOG)).unwrap_or_default();
+            bail!("the network ended ({status}): {}", log.trim());
+        }
+        let Ok(found) = net::call(&plan(dir)?, Command::Status) else { return Ok(None) };
+        if let Some(node) =
+            found.nodes.iter().find(|node| matches!(node.state, net::State::Ended(_)))
+        {
+            let log = super::logs::tail(&super::logs::own(&node.plan), 12);
+            // The others are of no use without it.
+            let _ = net::call(&plan(dir)?, Command::Down);
+            bail!("{} ended by itself:\n{log}", node.plan.name);
+        }
+        if !told {
+            progress.step("waiting for the first block");
+            told = true;
+        }
+        let status = status::of(&found);
+        Ok(status.nodes.iter().all(|node| node.height >= Some(1)).then_some(status))
+    })
+}
+
+impl Supervise {
+    pub(super) fn run(self, dir: &Path) -> anyhow::Result<()> {
+        let program = std::env::current_exe()?;
+        let engine = plan(dir)?.engine;
+        let launcher = |node: &NodePlan, peers: &[String]| Launch {
+            program: program.clone(),
+            args: node_args(node, engine, peers),
+            log: super::logs::own(node),
+        };
+        let network = Network::start(dir, &launcher)?;
+        let stopper = network.stopper();
+        on_signal(move || stopper.stop())?;
+        Ok(network.run()?)
+    }
+}
