@@ -100,6 +100,8 @@ impl<H: VatHost> Consensus<H> {
         if let Some(slog) = &self.slog {
             slog.end_block(height, report.cranks, report.computrons);
         }
+        let (txs, cranks, computrons) = (txs.len(), report.cranks, report.computrons);
+        tracing::info!(height, txs, cranks, computrons, idle = report.idle, "block executed");
         let app_writes = self.app_writes(over);
         let prepared = self.store.prepare(block)?;
         let root = prepared.root();
@@ -171,6 +173,7 @@ impl<H: VatHost> Consensus<H> {
                 if let Some(slog) = &self.slog {
                     slog.committed(height);
                 }
+                tracing::info!(height, app_hash = %self.store.root(), "block committed");
                 Ok((self.store.reader(), codes))
             }
             stage => {

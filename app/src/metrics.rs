@@ -5,7 +5,7 @@ use std::{
     fs,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use capstan_kernel::{slog::Event, view};
@@ -37,9 +37,11 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_vats_terminated_total` | vats that ended |
 /// | `capstan_queue_length{queue}` | events on the `run` and the `acceptance` queue |
 /// | `capstan_dead_vats` | terminated vats that wait for their cleanup |
-/// | `capstan_kernel_objects`, `capstan_kernel_promises`, `capstan_clist_entries`, `capstan_vats` | what there is |
+/// | `capstan_vats` | vats that run |
 /// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
-/// | `capstan_finalize_seconds`, `capstan_commit_seconds` | how long FinalizeBlock and Commit took |
+/// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
+/// | `capstan_finalize_seconds`, `capstan_commit_seconds`, `capstan_snapshot_seconds` | how long FinalizeBlock, Commit and
+/// the storing of a heap took |
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics(Arc<Inner>);
 
@@ -62,6 +64,11 @@ struct Inner {
     top_vats: Family<Labels, Gauge>,
     finalize: Histogram,
     commit: Histogram,
+    snapshot: Histogram,
+    snapshots: Counter,
+    snapshots_loaded: Counter,
+    /// When the snapshot began that is being taken.
+    snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
     measured_files: Vec<PathBuf>,
 }
@@ -114,6 +121,14 @@ impl Metrics {
             ),
             finalize: register!("finalize_seconds", "How long FinalizeBlock took", seconds()),
             commit: register!("commit_seconds", "How long Commit took", seconds()),
+            snapshot: register!("snapshot_seconds", "How long storing a heap took", seconds()),
+            snapshots: register!("snapshots", "Heaps that were stored", Counter::default()),
+            snapshots_loaded: register!(
+                "snapshots_loaded",
+                "Heaps that were loaded to bring vats back",
+                Counter::default()
+            ),
+            snapshot_began: Mutex::default(),
             by_vat: Mutex::default(),
             measured_files,
             registry,
@@ -128,6 +143,14 @@ impl Metrics {
             Event::CrankFinish { .. } => drop(metrics.cranks.inc()),
             Event::Syscall { .. } => drop(metrics.syscalls.inc()),
             Event::Terminate { .. } => drop(metrics.terminated.inc()),
+            Event::SnapshotStart { .. } => *self.snapshot_began() = Some(Instant::now()),
+            Event::SnapshotSaved { .. } => {
+                metrics.snapshots.inc();
+                if let Some(began) = self.snapshot_began().take() {
+                    metrics.snapshot.observe(began.elapsed().as_secs_f64());
+                }
+            }
+            Event::SnapshotLoaded { .. } => drop(metrics.snapshots_loaded.inc()),
             Event::Replay { deliveries, .. } => drop(metrics.replayed.inc_by(*deliveries)),
             Event::DeliverResult { vat, computrons, .. } => {
                 metrics.deliveries.inc();
@@ -192,6 +215,10 @@ impl Metrics {
         for (spent, vat) in vats.into_iter().take(TOP_VATS) {
             self.0.top_vats.get_or_create(&vec![("vat", vat.to_string())]).set(number(spent));
         }
+    }
+
+    fn snapshot_began(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.0.snapshot_began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn by_vat(&self) -> std::sync::MutexGuard<'_, BTreeMap<VatId, u64>> {

@@ -3,7 +3,8 @@
 //! Types and fields are named as in SwingSet's slog, so that tools written for it read this one: `crank-start`,
 //! `crank-finish` (with `crankhash`, the link of Capstan's crank chain), `deliver`, `deliver-result`, `syscall` (with its
 //! result: SwingSet's `syscall-result` follows as a line of its own), `clist`, `terminate`, `vat-cleanup`,
-//! `vat-cleanup-complete`, `finish-replay`, `cosmic-swingset-begin-block`, `cosmic-swingset-end-block-finish`,
+//! `vat-cleanup-complete`, `finish-replay`, `heap-snapshot-save`, `heap-snapshot-load`,
+//! `cosmic-swingset-begin-block`, `cosmic-swingset-end-block-finish`,
 //! `cosmic-swingset-after-commit-block`. Capstan's own are `device-threw` and `promise-policy`. Every line has `time`, seconds
 //! since 1970, and `monotime`, seconds since the process's slog began. Events of cranks that were undone are there too.
 
@@ -38,6 +39,8 @@ struct Writer {
     hash: Option<String>,
     delivery: Option<(String, u64)>,
     syscalls: u64,
+    /// When the snapshot began that is being taken.
+    snapshot: Option<Instant>,
     failed: bool,
 }
 
@@ -52,6 +55,7 @@ impl SlogFile {
             hash: None,
             delivery: None,
             syscalls: 0,
+            snapshot: None,
             failed: false,
         }))))
     }
@@ -154,6 +158,22 @@ impl Writer {
                 if *complete {
                     self.put("vat-cleanup-complete", json!({"vatID": vat.to_string()}));
                 }
+            }
+            Event::SnapshotStart { .. } => self.snapshot = Some(Instant::now()),
+            Event::SnapshotSaved { vat, heap, pages, position } => {
+                let seconds = self.snapshot.take().map(|began| began.elapsed().as_secs_f64());
+                let fields = json!({
+                    "vatID": vat.to_string(),
+                    "snapshotID": heap.to_string(),
+                    "endPosition": position,
+                    "pages": pages,
+                    "saveSeconds": seconds,
+                });
+                self.put("heap-snapshot-save", fields);
+            }
+            Event::SnapshotLoaded { vat, heap } => {
+                let fields = json!({"vatID": vat.to_string(), "snapshotID": heap.to_string()});
+                self.put("heap-snapshot-load", fields);
             }
             Event::Replay { vat, deliveries } => {
                 let fields = json!({"vatID": vat.to_string(), "deliveries": deliveries});

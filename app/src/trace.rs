@@ -8,6 +8,7 @@
 
 pub mod bisect;
 mod log;
+pub mod state;
 
 use std::{
     fs,

@@ -4,6 +4,7 @@
 //! its default; flags of the command line override.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) vats: Vats,
     pub(crate) store: Store,
     pub(crate) traces: Traces,
+    pub(crate) metrics: Metrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -90,6 +92,12 @@ pub(crate) struct Vats {
 pub(crate) struct Store {
     pub(crate) cache_mib: usize,
     pub(crate) check_at_start: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Metrics {
+    pub(crate) listen: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -180,10 +188,18 @@ impl Config {
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             bail!("{name} must be at least 1");
         }
+        if !self.metrics.listen.is_empty() && self.metrics_addr().is_none() {
+            bail!("metrics.listen {:?} is no address; write IP:PORT", self.metrics.listen);
+        }
         if self.mempool.max_total_bytes < self.mempool.max_tx_bytes {
             bail!("mempool.max_total_bytes must not be less than mempool.max_tx_bytes");
         }
         Ok(())
+    }
+
+    /// Where metrics are served beside the RPC; none: nowhere.
+    pub(crate) fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.listen.parse().ok()
     }
 
     pub(crate) fn kernel(&self) -> NodeOptions {
@@ -278,6 +294,7 @@ mod tests {
             ("[vats]\nmax_online = \"many\"", "invalid type"),
             ("[log]\nformat = \"xml\"", "unknown variant `xml`, expected `text` or `json`"),
             ("[mempool]\nmax_total_bytes = 5", "max_total_bytes must not be less"),
+            ("[metrics]\nlisten = \"everywhere\"", "metrics.listen \"everywhere\" is no address"),
             ("[rpc", "expected"),
         ] {
             let error = format!("{:#}", Config::parse(text).unwrap_err());

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use capstan_app::trace::bisect::{Finding, KeyDifference, Write, bisect};
 use capstan_app::trace::{BlockTrace, Link, Value as Kept, heights};
+use capstan_store::Store;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::Common;
-use crate::home::{self, TRACES};
+use crate::home::{self, STATE, TRACES};
 use crate::output::Output;
+use crate::progress::during;
 
 /// `capstan debug`.
 #[derive(Subcommand, Debug)]
@@ -19,6 +21,7 @@ pub(crate) enum Debug {
     /// Find the first crank at which two nodes of a chain differ, and the keys that they wrote differently.
     #[command(after_help = "Example: capstan debug bisect ./node0 ./node1\n\n\
         Compares what both homes keep of the last blocks (traces.keep_blocks in config.toml); the nodes may run.\n\
+        Where these do not reach back far enough, and both nodes are stopped at one height, the states are compared too.\n\
         Ends with 0 if nothing differs, with 1 if something does.")]
     Bisect {
         /// The home of one node.
@@ -52,19 +55,68 @@ fn bisect_homes(a: &Path, b: &Path, output: Output) -> anyhow::Result<()> {
     let found = bisect(&a.join(TRACES), &b.join(TRACES))
         .context("cannot compare; name two homes whose nodes keep traces")?;
     let names = [a.display().to_string(), b.display().to_string()];
-    output.either(&finding_json(&found, &names), &finding_text(&found, &names));
+    let mut record = finding_json(&found, &names);
+    let mut text = finding_text(&found, &names);
+    // Where the traces do not tell the keys, the states may.
+    let untold = matches!(
+        found,
+        Finding::Before { .. } | Finding::Hash { .. } | Finding::Same { compared: None }
+    );
+    if untold {
+        let (note, keys) = compare_states(a, b)?;
+        record["states"] = json!({"note": note, "keys": keys_json(&keys)});
+        text =
+            [text, note].into_iter().chain(key_lines(&keys, &names)).collect::<Vec<_>>().join("\n");
+    }
+    output.either(&record, &text);
     match found {
         Finding::Same { compared: Some(_) } => Ok(()),
         Finding::Same { compared: None } => bail!(
             "there is no block of which both homes have a trace; raise traces.keep_blocks in config.toml"
         ),
         Finding::Before { .. } => bail!(
-            "the nodes differ already before the first block that both have; raise traces.keep_blocks in config.toml, \
-             and let both execute the blocks again from an earlier state"
+            "the nodes differ already before the first block that both have; raise traces.keep_blocks in config.toml"
         ),
         _ => bail!("the nodes differ"),
     }
 }
+
+/// Compares the committed states of two nodes that do not run.
+fn compare_states(a: &Path, b: &Path) -> anyhow::Result<(String, Vec<KeyDifference>)> {
+    let open = |home: &Path| -> anyhow::Result<Option<Store>> {
+        if !home.join(STATE).join(capstan_store::FILE).exists() {
+            return Ok(None);
+        }
+        match Store::open(home.join(STATE), capstan_store::Options::default()) {
+            Ok(store) => Ok(Some(store)),
+            Err(capstan_store::Error::Locked { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let (Some(left), Some(right)) = (open(a)?, open(b)?) else {
+        let note = "The states themselves can be compared when both nodes are stopped.";
+        return Ok((note.to_owned(), Vec::new()));
+    };
+    if left.height() != right.height() {
+        let note = format!(
+            "The states cannot be compared: they are at heights {} and {}. Let both nodes stop at one height.",
+            left.height(),
+            right.height()
+        );
+        return Ok((note, Vec::new()));
+    }
+    let keys = during("comparing the states", || {
+        capstan_app::trace::state::differences(&left.reader(), &right.reader(), MAX_KEYS)
+    });
+    let note = format!(
+        "The states at height {}, of which at most {MAX_KEYS} keys are shown:",
+        left.height()
+    );
+    Ok((note, keys.map_err(anyhow::Error::new)?))
+}
+
+/// How many keys of states that differ are printed.
+const MAX_KEYS: usize = 100;
 
 fn finding_json(found: &Finding, names: &[String; 2]) -> Value {
     match found {

@@ -68,13 +68,14 @@ impl Dev {
         let rpc = listen_addr(&config.rpc.listen)?;
         // The engine finds out too, but only after everything else was started.
         TcpListener::bind(rpc).with_context(|| port_taken(rpc))?;
-        let solo = node::start(&home, &config, rpc, &progress)?;
+        let node = node::start(&home, &config, rpc, &progress)?;
+        let solo = &node.solo;
         let (genesis, _) = home.genesis()?;
         let stopper = solo.stopper();
         on_signal(move || stopper.stop())?;
         let url = format!("http://{}", solo.rpc_addr());
         progress.step("making the first block");
-        wait_for_first_block(&solo, &url)?;
+        wait_for_first_block(solo, &url)?;
         drop(progress);
         let ready = ready(&genesis, &home, &url);
         output.either(&ready, &banner(&ready));
@@ -83,7 +84,7 @@ impl Dev {
                 "warning: {rpc} can be reached from other machines, and everybody knows the development keys"
             );
         }
-        solo.wait()?;
+        node.solo.wait()?;
         Ok(())
     }
 

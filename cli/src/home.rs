@@ -38,6 +38,8 @@ const FORMAT: u32 = 1;
 /// The chain id of a new home.
 pub(crate) const DEFAULT_CHAIN_ID: &str = "capstan-dev";
 
+/// Where the chain's state lies.
+pub(crate) const STATE: &str = "state";
 /// Where traces of the last blocks lie.
 pub(crate) const TRACES: &str = "traces";
 /// The genesis document.
@@ -242,7 +244,7 @@ impl Home {
 
     /// Where the chain's state lies.
     pub(crate) fn state(&self) -> PathBuf {
-        self.path.join("state")
+        self.path.join(STATE)
     }
 
     /// Where the report of a node that had to stop is written.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use capstan_app::{App, AppOptions, FatalHandler, SlogFile, TraceOptions, transfer};
 use capstan_genesis::GenesisDevice;
-use capstan_localnet::solo::{Genesis, Metrics, Solo, SoloConfig};
+use capstan_localnet::metrics::{Metrics, MetricsServer};
+use capstan_localnet::solo::{Genesis, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
 
@@ -18,6 +19,14 @@ use crate::progress::Progress;
 /// How often a chain with a timer makes a block when nothing happens.
 const TIMER_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A running node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) solo: Solo,
+    /// Serves as long as this lives.
+    _metrics: Option<MetricsServer>,
+}
+
 /// Starts the chain of `home`; its JSON-RPC listens on `rpc`.
 ///
 /// # Errors
@@ -27,16 +36,14 @@ pub(crate) fn start(
     config: &Config,
     rpc: SocketAddr,
     progress: &Progress,
-) -> anyhow::Result<Solo> {
+) -> anyhow::Result<Node> {
     let (document, genesis) = home.genesis()?;
     let has_timer = document.app_state.kernel.devices.contains(&GenesisDevice::Timer);
     let genesis = Genesis::from_json(&genesis)?;
     let app = open_app(home, config, progress)?;
     progress.step("starting the chain");
-    let metrics: Option<Metrics> = config.rpc.metrics.then(|| {
-        let app = app.clone();
-        Arc::new(move || app.metrics_text().map_err(|error| error.to_string())) as Metrics
-    });
+    let server = serve_metrics(&app, config)?;
+    let metrics = config.rpc.metrics.then(|| metrics(&app));
     let mut policy = config.policy();
     if has_timer && policy.empty_interval.is_none() {
         // Without blocks no time passes for the vats, and the timer wakes nobody.
@@ -49,7 +56,7 @@ pub(crate) fn start(
         metrics,
         ..SoloConfig::new(&home.path, rpc, genesis)
     };
-    Ok(Solo::start(app, solo)?)
+    Ok(Node { solo: Solo::start(app, solo)?, _metrics: server })
 }
 
 /// The application over the state of a home. A genesis document that goes on from a state is given that state first.
@@ -90,6 +97,24 @@ pub(crate) fn open_app(
     };
     App::new(store, host, options)
         .with_context(|| format!("the state in {} cannot be used", home.path.display()))
+}
+
+/// Serves the metrics of `app` on the port of their own that the configuration names; none: on none.
+pub(crate) fn serve_metrics(
+    app: &App<WasmHost>,
+    config: &Config,
+) -> anyhow::Result<Option<MetricsServer>> {
+    let Some(addr) = config.metrics_addr() else { return Ok(None) };
+    let server = MetricsServer::start(addr, metrics(app));
+    server.map(Some).with_context(|| {
+        format!("cannot serve metrics on {addr}; choose another metrics.listen in config.toml")
+    })
+}
+
+/// The metrics of an application as servers want them.
+fn metrics(app: &App<WasmHost>) -> Metrics {
+    let app = app.clone();
+    Arc::new(move || app.metrics_text().map_err(|error| error.to_string()))
 }
 
 fn slog_file(home: &Home, config: &Config) -> anyhow::Result<Option<SlogFile>> {

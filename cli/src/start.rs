@@ -85,6 +85,7 @@ impl Start {
         let (rpc, p2p) = (comet.rpc, comet.p2p);
         let node_id = comet.home.node_id()?;
         let app = node::open_app(home, config, &progress)?;
+        let _metrics = node::serve_metrics(&app, config)?;
         progress.step("starting CometBFT");
         let node = CometNode::start(app, comet)?;
         drop(progress);
@@ -111,6 +112,7 @@ fn serve(
     progress: Progress,
 ) -> anyhow::Result<()> {
     let app = node::open_app(home, config, &progress)?;
+    let _metrics = node::serve_metrics(&app, config)?;
     let server =
         AbciServer::start(app, addr).with_context(|| format!("cannot listen on {addr}"))?;
     drop(progress);

@@ -132,6 +132,29 @@ pub enum Event<'a> {
         /// True if nothing is left of it.
         complete: bool,
     },
+    /// A heap snapshot is about to be taken: the vat has brought out its dead.
+    SnapshotStart {
+        /// The vat.
+        vat: VatId,
+    },
+    /// A heap snapshot was taken.
+    SnapshotSaved {
+        /// The vat.
+        vat: VatId,
+        /// The heap's hash; zero if the host keeps none.
+        heap: Hash,
+        /// The pages that are not as in a new worker.
+        pages: u64,
+        /// The position in the transcript at which the vat comes back.
+        position: u64,
+    },
+    /// A vat was started from a heap snapshot.
+    SnapshotLoaded {
+        /// The vat.
+        vat: VatId,
+        /// The heap's hash.
+        heap: Hash,
+    },
     /// A vat was started from its transcript.
     Replay {
         /// The vat.

@@ -102,7 +102,10 @@ pub(crate) fn bring_online<H: VatHost>(
         host.stop(idle);
     }
     match from_snapshot(&state.vat(vat)?) {
-        Some(heap) => heap::restore(state.over, host, vat, &source, heap)?,
+        Some(heap) => {
+            heap::restore(state.over, host, vat, &source, heap)?;
+            state.log(Event::SnapshotLoaded { vat, heap });
+        }
         None => host
             .start(vat, &source, &worker_options(state, &config))?
             .map_err(StartError::Source)?,
@@ -248,7 +251,9 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
 }
 
 fn take_snapshot<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result<()> {
+    state.log(Event::SnapshotStart { vat });
     let image = host.heap_image(vat)?;
+    let pages = image.as_ref().map_or(0, |image| image.pages.len() as u64);
     let heap = image.as_ref().map_or(Hash::default(), |image| image.hash);
     state.append_entry(vat, &Entry::SaveSnapshot { heap })?;
     state.roll_span(vat)?;
@@ -258,11 +263,13 @@ fn take_snapshot<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) ->
     match image {
         Some(image) => {
             state.save_heap(host, vat, &image)?;
-            state.prune_transcript(vat, position)
+            state.prune_transcript(vat, position)?;
         }
         // The vat comes back by replay alone: all of it stays.
-        None => state.update_vat(vat, |state| state.replay_debt = 0),
+        None => state.update_vat(vat, |state| state.replay_debt = 0)?,
     }
+    state.log(Event::SnapshotSaved { vat, heap, pages, position });
+    Ok(())
 }
 
 /// Hands the vat a translated delivery, and records it in the transcript.

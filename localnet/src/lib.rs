@@ -11,6 +11,7 @@
 mod child;
 pub mod comet;
 mod key;
+pub mod metrics;
 pub mod net;
 mod panic;
 pub mod solo;

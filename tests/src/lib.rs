@@ -9,16 +9,15 @@ mod account;
 mod bare;
 mod bundles;
 mod node;
-mod random;
 mod raw;
 pub mod sim;
 
 pub use account::{Account, wasm_id};
 pub use bare::BareApp;
 pub use bundles::{bundle, bundle_text, example};
+pub use capstan_test_disk::Random;
 pub use node::{Engine, Node, Options, genesis, host};
-pub use random::Random;
-pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, raw_genesis};
+pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, actor_with, raw_genesis};
 
 use std::path::PathBuf;
 use std::time::Duration;

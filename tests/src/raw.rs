@@ -22,6 +22,22 @@ pub fn actor() -> &'static [u8] {
     MODULE.get_or_init(|| wat::parse_str(include_str!("../vats/actor.wat")).unwrap())
 }
 
+/// The same module with a custom section, which makes it another bundle.
+pub fn actor_with(section: &[u8]) -> Vec<u8> {
+    let mut module = actor().to_vec();
+    module.push(0);
+    // The section's length in LEB128: its name, `n`, with the name's length, and the bytes.
+    let mut length = section.len() + 2;
+    while length >= 0x80 {
+        module.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    module.push(length as u8);
+    module.extend(b"\x01n");
+    module.extend(section);
+    module
+}
+
 /// A genesis document of a raw chain. The budgets are small, so that work stays over from block to block, and heap
 /// snapshots and cleanup are due often.
 pub fn raw_genesis(change: impl FnOnce(&mut Genesis)) -> Genesis {

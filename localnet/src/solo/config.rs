@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::metrics::Metrics;
+
 use super::{Clock, Genesis, SystemClock};
 
 /// The engine's configuration.
@@ -28,9 +30,6 @@ pub struct SoloConfig {
     /// What `/metrics` answers, in the text format that Prometheus reads; none: there is no such path.
     pub metrics: Option<Metrics>,
 }
-
-/// Gives metrics as text, or says why not.
-pub type Metrics = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 impl SoloConfig {
     /// A configuration with defaults for everything that has one.

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use capstan_test_disk::{Disk, Random};
 use prost::bytes::Bytes;
 use serde_json::json;
 use tendermint::Time;
@@ -40,9 +41,12 @@ fn genesis() -> Genesis {
 }
 
 fn try_open(dir: &Path) -> Result<Chain, SoloError> {
+    open_over(dir, Store::open(&dir.join("blocks.redb"))?)
+}
+
+fn open_over(dir: &Path, store: Store) -> Result<Chain, SoloError> {
     let app: Arc<dyn Abci> = Arc::new(Shared::new(TestApp::open(dir)));
-    let store = Arc::new(Store::open(&dir.join("blocks.redb"))?);
-    Chain::open(app, store, genesis(), ValidatorKey::from_seed([7; 32]))
+    Chain::open(app, Arc::new(store), genesis(), ValidatorKey::from_seed([7; 32]))
 }
 
 fn open(dir: &Path) -> Chain {
@@ -51,22 +55,27 @@ fn open(dir: &Path) -> Chain {
 
 /// Does the next block of the story up to and with step `last`.
 fn advance(chain: &mut Chain, last: Step) {
+    try_advance(chain, last).unwrap();
+}
+
+fn try_advance(chain: &mut Chain, last: Step) -> Result<(), SoloError> {
     let index = usize::try_from(chain.tip().height).unwrap();
     let txs = STORY[index].iter().map(|tx| Bytes::from_static(tx.as_bytes())).collect();
     let now = Time::from_unix_timestamp(1_750_000_000 + i64::try_from(index).unwrap(), 0).unwrap();
-    let proposal = chain.propose(txs, now).unwrap();
+    let proposal = chain.propose(txs, now)?;
     if last >= Step::Save {
-        chain.save(&proposal).unwrap();
+        chain.save(&proposal)?;
     }
     if last >= Step::Finalize {
-        let results = chain.finalize(&proposal.block, &proposal.block_id()).unwrap();
+        let results = chain.finalize(&proposal.block, &proposal.block_id())?;
         if last >= Step::Record {
-            chain.record(&proposal.block, &results).unwrap();
+            chain.record(&proposal.block, &results)?;
         }
         if last >= Step::Commit {
-            chain.commit(&proposal.block, proposal.block_id(), &results).unwrap();
+            chain.commit(&proposal.block, proposal.block_id(), &results)?;
         }
     }
+    Ok(())
 }
 
 /// App hash and block hash at every height of the story, run without a stop.
@@ -112,6 +121,51 @@ fn a_crash_after_any_step_of_any_block_changes_no_hash() {
             assert_eq!(hashes, expected, "crash at block {} after {step:?}", crash_at + 1);
         }
     }
+}
+
+#[test]
+fn a_crash_at_any_operation_of_the_block_stores_disk_changes_no_hash() {
+    let expected = undisturbed();
+    let mut random = Random::seeded(0xb10c);
+    let (mut points, mut lost, mut kept) = (0, 0, 0);
+    for crash_at in 0..STORY.len() {
+        for limit in 0.. {
+            let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+            let mut chain =
+                open_over(dir.path(), Store::on_backend(disk.clone()).unwrap()).unwrap();
+            (0..crash_at).for_each(|_| advance(&mut chain, Step::Commit));
+            disk.fail_after(limit);
+            let done = try_advance(&mut chain, Step::Commit);
+            let unharmed = !disk.has_failed();
+            let disk = disk.crash(&mut random);
+            drop(chain);
+            points += 1;
+            let mut chain = open_over(dir.path(), Store::on_backend(disk).unwrap()).unwrap();
+            let height = usize::try_from(chain.tip().height).unwrap();
+            match height == crash_at {
+                true => lost += 1,
+                false => kept += 1,
+            }
+            assert!(height == crash_at + 1 || (height == crash_at && done.is_err()), "{limit}");
+            loop {
+                let tip = chain.tip();
+                let found = (tip.app_hash.clone(), tip.block_id.hash.clone());
+                let height = usize::try_from(tip.height).unwrap();
+                if height > 0 {
+                    assert_eq!(found, expected[height - 1], "block {height}, limit {limit}");
+                }
+                if height == STORY.len() {
+                    break;
+                }
+                advance(&mut chain, Step::Commit);
+            }
+            if done.is_ok() && unharmed {
+                break;
+            }
+        }
+    }
+    println!("{points} crash points: {lost} blocks were made again, {kept} were found");
+    assert!(lost > 30 && kept > 30, "{points} points: {lost} lost, {kept} kept");
 }
 
 #[test]

@@ -72,7 +72,9 @@ pub enum SoloError {
     /// The application answers with another app hash than the one stored: its state or its code has
     /// changed, or it is not deterministic.
     #[error(
-        "at height {height} the application's hash is {got}, but {expected} was recorded; its state or code changed"
+        "the application's state at height {height} is rejected: its app hash is {got}, the chain's is {expected}; the state \
+         was changed, or another version of the program made it. `capstan debug bisect HOME_A HOME_B` with the home of a \
+         node that agrees finds the first crank that differs; to go on, remove the state so that the blocks are run again"
     )]
     AppHash {
         /// The height; 0 is `InitChain`.

@@ -50,7 +50,7 @@ mod store;
 mod tx_index;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{BlockPolicy, MempoolLimits, Metrics, RpcLimits, SoloConfig};
+pub use config::{BlockPolicy, MempoolLimits, RpcLimits, SoloConfig};
 pub use engine::{Solo, Stopper};
 pub use error::SoloError;
 pub use genesis::{Genesis, GenesisError};

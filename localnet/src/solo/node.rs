@@ -12,7 +12,8 @@ use super::chain::Validator;
 use super::mempool::{Mempool, Submitter};
 use super::rpc::events::{self, BusEvent};
 use super::store::Store;
-use super::{Genesis, Metrics, RpcLimits};
+use super::{Genesis, RpcLimits};
+use crate::metrics::Metrics;
 
 /// How many blocks a slow subscriber may lag behind before its subscriptions are ended.
 const BUS_BLOCKS: usize = 256;

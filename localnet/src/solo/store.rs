@@ -98,6 +98,17 @@ impl Store {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
             other => other.into(),
         })?;
+        Self::over(database, path)
+    }
+
+    /// The store on another medium than a file.
+    #[cfg(test)]
+    pub(crate) fn on_backend(backend: impl redb::StorageBackend) -> Result<Self, StoreError> {
+        let database = Database::builder().create_with_backend(backend)?;
+        Self::over(database, Path::new("the given medium"))
+    }
+
+    fn over(database: Database, path: &Path) -> Result<Self, StoreError> {
         let write = database.begin_write()?;
         {
             let mut meta = write.open_table(META)?;

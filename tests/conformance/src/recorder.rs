@@ -116,6 +116,9 @@ impl Slog for Recording {
             | Event::Terminate { .. }
             | Event::VatCleanup { .. }
             | Event::Replay { .. }
+            | Event::SnapshotStart { .. }
+            | Event::SnapshotSaved { .. }
+            | Event::SnapshotLoaded { .. }
             | Event::DeviceThrew { .. }
             | Event::PromisePolicy { .. } => {}
         }

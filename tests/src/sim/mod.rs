@@ -6,10 +6,9 @@
 //! blocks as CometBFT does, hands them to the validators at random speeds, crashes and restarts them, and compares what
 //! they come to.
 
-mod disk;
 mod network;
 mod validator;
 
-pub use disk::Disk;
+pub use capstan_test_disk::Disk;
 pub use network::{Counts, Decided, Network};
 pub use validator::{Crashed, Validator};

@@ -7,7 +7,7 @@ use tendermint_proto::v0_38::abci::{
 };
 
 use super::Validator;
-use crate::{Account, Options, RAW_ACCOUNTS, Random};
+use crate::{Account, Options, RAW_ACCOUNTS, Random, actor_with};
 
 /// What messages do, by the methods of `actor.wat`; `die` and `x` end a vat for good and come rarely.
 const METHODS: [&str; 7] = ["increment", "increment", "grow", "erase", "forward", "work", "refuse"];
@@ -153,11 +153,8 @@ impl Network {
     fn draft(&mut self, account: usize) -> TxBuilder {
         let signer = &self.accounts[account];
         if self.random.one_in(25) {
-            // A module that no other is equal to: a custom section with a number.
-            let number = self.random.number().to_le_bytes();
-            let mut module = b"\0asm\x01\0\0\0\0\x0a\x01n".to_vec();
-            module.extend(number);
-            return signer.install(&module);
+            // A module that no other is equal to.
+            return signer.install(&actor_with(&self.random.number().to_le_bytes()));
         }
         // The end of the vats of two accounts; those of the last two keep the chain alive.
         if self.random.one_in(60) && account < 2 {

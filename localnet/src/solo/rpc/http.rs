@@ -139,27 +139,17 @@ async fn uri(
 
 /// The application's metrics, and those of the mempool.
 async fn metrics(State(shared): State<Shared>) -> Response {
-    let Some(read) = shared.node.metrics.clone() else {
+    let Some(metrics) = shared.node.metrics.clone() else {
         return (StatusCode::NOT_FOUND, "metrics are switched off").into_response();
     };
-    // It reads the state: not on a thread that serves others.
-    let text = tokio::task::spawn_blocking(move || read()).await;
-    match text.unwrap_or_else(|error| Err(error.to_string())) {
-        Ok(text) => {
-            let (_, txs, bytes) = shared.node.mempool.peek(0);
-            let own = format!(
-                "# HELP capstan_mempool_transactions Transactions that wait\n\
-                 # TYPE capstan_mempool_transactions gauge\ncapstan_mempool_transactions {txs}\n\
-                 # HELP capstan_mempool_bytes Their bytes\n\
-                 # TYPE capstan_mempool_bytes gauge\ncapstan_mempool_bytes {bytes}\n"
-            );
-            // OpenMetrics ends with a mark, after which nothing may follow.
-            let text = text.trim_end().trim_end_matches("# EOF").to_owned() + &own + "# EOF\n";
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            (StatusCode::OK, [(header::CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
-    }
+    let (_, txs, bytes) = shared.node.mempool.peek(0);
+    let own = format!(
+        "# HELP capstan_mempool_transactions Transactions that wait.\n\
+         # TYPE capstan_mempool_transactions gauge\ncapstan_mempool_transactions {txs}\n\
+         # HELP capstan_mempool_bytes Their bytes.\n\
+         # TYPE capstan_mempool_bytes gauge\ncapstan_mempool_bytes {bytes}\n"
+    );
+    crate::metrics::answer(metrics, &own).await
 }
 
 async fn unknown(uri: axum::http::Uri) -> Response {

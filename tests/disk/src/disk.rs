@@ -1,4 +1,4 @@
-use std::io::{Error, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
@@ -25,6 +25,8 @@ struct Content {
     left: Option<u64>,
     failed: bool,
     operations: u64,
+    /// How many bytes fit; none: any number.
+    capacity: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +50,11 @@ impl Disk {
     /// Lets so many further operations that change something succeed, and none after them.
     pub fn fail_after(&self, operations: u64) {
         self.content().left = Some(operations);
+    }
+
+    /// Lets no more than so many bytes fit; what is there stays.
+    pub fn set_capacity(&self, bytes: Option<usize>) {
+        self.content().capacity = bytes;
     }
 
     /// Whether an operation has failed.
@@ -95,6 +102,11 @@ impl Disk {
             Some(left) => *left -= 1,
             None => {}
         }
+        let end = change.as_ref().map_or(0, Change::end);
+        if end > content.bytes.len() && content.capacity.is_some_and(|capacity| end > capacity) {
+            content.failed = true;
+            return Err(Error::from(ErrorKind::StorageFull));
+        }
         content.operations += 1;
         match change {
             Some(change) => {
@@ -111,6 +123,14 @@ impl Disk {
 }
 
 impl Change {
+    /// How long the disk must be for it.
+    fn end(&self) -> usize {
+        match self {
+            Self::Length(length) => *length,
+            Self::Write(offset, data) => offset + data.len(),
+        }
+    }
+
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Length(length) => bytes.resize(*length, 0),
