@@ -1,0 +1,333 @@
+//! A real network: CometBFT and Capstan in processes of their own, under load, broken on purpose.
+//!
+//! `CAPSTAN_TEST_SEED` repeats the choices of a run; `CAPSTAN_ROUNDS` says how often the network is broken.
+#![allow(clippy::unwrap_used)] // tests
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, sleep};
+use std::time::Duration;
+
+use capstan_client::{Args, Bundle, Client, ClientError, CreateVat, Deadline, Key, Wallet};
+use capstan_tests::{Random, example};
+use common::{Done, Place};
+use serde_json::{Value, json};
+
+/// How long a broken network may take to be whole again.
+const RECOVERY: Duration = Duration::from_secs(120);
+/// How long a message is waited for before it counts as not acknowledged.
+const ANSWER: Duration = Duration::from_secs(8);
+
+/// A module that is a worker and does nothing; its last parenthesis is open.
+const EMPTY_WORKER: &str = r#"(module
+  (memory (export "memory") 1 1)
+  (func (export "capstan_abi") (result i32) i32.const 1)
+  (func (export "capstan_alloc") (param i32) (result i32) i32.const 0)
+  (func (export "capstan_deliver") (param i32 i32))"#;
+
+/// A network in a place of its own; removed in the end.
+struct Network {
+    place: Place,
+    /// The RPC of each node.
+    rpc: Vec<String>,
+}
+
+impl Network {
+    fn up(validators: usize) -> Self {
+        let mut network = Self { place: Place::new(), rpc: Vec::new() };
+        let validators = validators.to_string();
+        let status = network.run(&["up", "--validators", &validators, "--detach"]).json();
+        network.rpc = rpcs(&status);
+        network
+    }
+
+    fn run(&self, args: &[&str]) -> Done {
+        let dir = self.place.path().join("net");
+        let mut all = vec!["localnet", "--json", "--home", dir.to_str().unwrap()];
+        all.extend(args);
+        self.place.run(&all)
+    }
+
+    fn client(&self, node: usize) -> Client {
+        Client::with_timeout(&self.rpc[node], Duration::from_secs(10)).unwrap()
+    }
+
+    fn wallet(&self, node: usize, account: u32) -> Wallet {
+        Wallet::new(&self.client(node), Key::dev(account)).with_timeout(ANSWER)
+    }
+
+    /// Waits until all nodes have the same height and nothing to do, some time long.
+    fn settle(&self) -> u64 {
+        let mut before = Vec::new();
+        let settled = || -> Result<_, ClientError> {
+            let heights: Result<Vec<_>, _> = (0..self.rpc.len())
+                .map(|node| self.client(node).status().map(|status| status.height))
+                .collect();
+            let Ok(heights) = heights else { return Ok(None) };
+            let same = heights.iter().all(|height| *height == heights[0]);
+            let still = same && heights == before;
+            before = heights;
+            sleep(Duration::from_millis(1500));
+            Ok(still.then(|| before[0]))
+        };
+        let settled = Deadline::after(RECOVERY).poll("the network at rest", settled);
+        settled.unwrap_or_else(|error| panic!("{error}: {:?}", self.run(&["status"])))
+    }
+
+    /// That every node has executed every block with the same result.
+    fn assert_same_hashes(&self, height: u64) {
+        for h in 1..=height {
+            let of = |node: usize| {
+                let results =
+                    self.client(node).call_json("block_results", json!({"height": h.to_string()}));
+                results.unwrap()["app_hash"].as_str().unwrap().to_owned()
+            };
+            let first = of(0);
+            for node in 1..self.rpc.len() {
+                assert_eq!(of(node), first, "app hash of block {h} on node{node}");
+            }
+        }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.run(&["status"]).stdout);
+            println!("{}", self.run(&["logs", "-n", "15"]).stdout);
+        }
+        self.run(&["reset"]);
+    }
+}
+
+fn rpcs(status: &Value) -> Vec<String> {
+    let nodes = status["nodes"].as_array().unwrap();
+    nodes.iter().map(|node| node["rpc"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Users who go on whatever happens, and note what they were promised.
+struct Load {
+    going: Arc<AtomicBool>,
+    users: Vec<JoinHandle<()>>,
+    promised: Arc<Mutex<BTreeMap<String, u64>>>,
+    /// Increments that were asked for, and those that were answered.
+    asked: Arc<AtomicU64>,
+    answered: Arc<AtomicU64>,
+}
+
+impl Load {
+    /// alice counts, bob makes vats and ends them, carol installs bundles.
+    fn start(network: &Network, counter: &Bundle, root: String, seed: u64) -> Self {
+        let going = Arc::new(AtomicBool::new(true));
+        let mut load = Self {
+            going,
+            users: Vec::new(),
+            promised: Arc::default(),
+            asked: Arc::default(),
+            answered: Arc::default(),
+        };
+        let (asked, answered) = (Arc::clone(&load.asked), Arc::clone(&load.answered));
+        load.user(network, 0, seed, move |wallet, _| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let result = wallet.send(&root, "increment", &Args::default())?;
+            assert_eq!(result.status, "fulfilled", "{result:?}");
+            answered.fetch_add(1, Ordering::SeqCst);
+            Ok(Some((result.hash.to_string(), result.height)))
+        });
+        let id = counter.id.clone();
+        load.user(network, 1, seed + 1, move |wallet, _| {
+            let vat = wallet.create_vat(&CreateVat::of(&id))?;
+            let ended = wallet.terminate_vat(&vat.admin, None)?;
+            Ok(Some((ended.hash.to_string(), ended.height)))
+        });
+        load.user(network, 2, seed + 2, |wallet, random| {
+            let text = format!("{EMPTY_WORKER} (data (i32.const 0) \"{}\"))", random.number());
+            let bundle = Bundle::from_wasm(wat::parse_str(text).unwrap());
+            let outcome = wallet.install_bundle(&bundle)?;
+            Ok(Some((outcome.hash.to_string(), outcome.height)))
+        });
+        load
+    }
+
+    /// A user who does one thing after the other, each through some node.
+    fn user(
+        &mut self,
+        network: &Network,
+        account: u32,
+        seed: u64,
+        mut act: impl FnMut(&Wallet, &mut Random) -> Result<Option<(String, u64)>, ClientError>
+        + Send
+        + 'static,
+    ) {
+        let (going, promised) = (Arc::clone(&self.going), Arc::clone(&self.promised));
+        let wallets: Vec<Wallet> =
+            (0..network.rpc.len()).map(|node| network.wallet(node, account)).collect();
+        self.users.push(std::thread::spawn(move || {
+            let mut random = Random::from(seed);
+            while going.load(Ordering::SeqCst) {
+                let wallet = &wallets[random.below(wallets.len() as u64) as usize];
+                match act(wallet, &mut random) {
+                    Ok(Some((hash, height))) => drop(promised.lock().unwrap().insert(hash, height)),
+                    Ok(None) => {}
+                    // The node may be dead, paused or cut off.
+                    Err(_) => sleep(Duration::from_millis(100)),
+                }
+            }
+        }));
+    }
+
+    /// Ends the users; what they were promised, by transaction.
+    fn stop(self) -> (BTreeMap<String, u64>, u64, u64) {
+        self.going.store(false, Ordering::SeqCst);
+        self.users.into_iter().for_each(|user| user.join().unwrap());
+        let promised = self.promised.lock().unwrap().clone();
+        (promised, self.answered.load(Ordering::SeqCst), self.asked.load(Ordering::SeqCst))
+    }
+}
+
+/// A counter of alice's that the load counts on.
+fn counter(network: &Network) -> (Bundle, String) {
+    let bundle = example("counter");
+    let alice = network.wallet(0, 0).with_timeout(RECOVERY);
+    alice.install_bundle(&bundle).unwrap();
+    let vat = alice.create_vat(&CreateVat::of(&bundle.id)).unwrap();
+    (bundle, vat.root)
+}
+
+/// That nothing that was promised is lost, on any node, and all nodes agree on everything.
+fn assert_whole(network: &Network, root: &str, load: Load) {
+    let (promised, answered, asked) = load.stop();
+    let height = network.settle();
+    println!(
+        "{} transactions promised, {answered} of {asked} increments answered, height {height}",
+        promised.len()
+    );
+    assert!(promised.len() > 5, "the load did not get through");
+    for node in 0..network.rpc.len() {
+        let client = network.client(node);
+        for (hash, height) in &promised {
+            let find = || client.tx(hash.parse().unwrap());
+            let tx = Deadline::after(RECOVERY).poll("a promised transaction", find).unwrap();
+            assert_eq!((tx.height, tx.code), (*height, 0), "{hash} on node{node}");
+        }
+    }
+    network.assert_same_hashes(height);
+    let alice = network.wallet(0, 0).with_timeout(RECOVERY);
+    let value = alice.send(root, "read", &Args::default()).unwrap().value.body;
+    let count: u64 = value.trim_start_matches('#').parse().unwrap();
+    assert!((answered..=asked).contains(&count), "{count} is not in {answered}..={asked}");
+}
+
+fn rounds(default: u64) -> u64 {
+    std::env::var("CAPSTAN_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn four_validators_lose_nothing_and_agree_while_they_are_broken() {
+    let mut random = Random::seeded(0xC0FFEE);
+    let mut network = Network::up(4);
+    let (bundle, root) = counter(&network);
+    let load = Load::start(&network, &bundle, root.clone(), random.number());
+    for round in 0..rounds(6) {
+        let node = random.below(4).to_string();
+        let kind = random.below(4);
+        println!("round {round}: node{node}, kind {kind}");
+        let (wreck, mend): (&[&str], &[&str]) = match kind {
+            0 => (&["kill", &node], &["restart", &node]),
+            1 => (&["pause", &node], &["resume", &node]),
+            2 => (&["partition", &node], &["heal"]),
+            // Two against two: nobody can go on until they meet again.
+            _ => (&["partition", "0", &node], &["heal"]),
+        };
+        network.run(wreck).json();
+        sleep(Duration::from_millis(500 + random.below(3000)));
+        network.run(mend).json();
+        sleep(Duration::from_millis(500 + random.below(1500)));
+    }
+    assert_whole(&network, &root, load);
+    // A newcomer executes all blocks and comes to the same.
+    let status = network.run(&["add-node"]).json();
+    network.rpc = rpcs(&status);
+    let height = network.settle();
+    network.assert_same_hashes(height);
+}
+
+#[test]
+fn a_node_that_is_killed_again_and_again_loses_nothing() {
+    let mut random = Random::seeded(0xDEAD);
+    let network = Network::up(1);
+    let (bundle, root) = counter(&network);
+    let load = Load::start(&network, &bundle, root.clone(), random.number());
+    for round in 0..rounds(8) {
+        // Long enough for some blocks, so that it is hit at any place of one.
+        sleep(Duration::from_millis(1500 + random.below(1500)));
+        println!("round {round}");
+        network.run(&["kill", "0"]).json();
+        network.run(&["restart", "0"]).json();
+    }
+    sleep(Duration::from_secs(4));
+    assert_whole(&network, &root, load);
+}
+
+#[test]
+fn a_flood_of_worthless_transactions_stops_nobody() {
+    let network = Network::up(1);
+    let (_, root) = counter(&network);
+    let mut random = Random::seeded(0xF100D);
+    let client = network.client(0);
+    let good = Arc::new(AtomicBool::new(true));
+    let flood: Vec<_> = (0..3)
+        .map(|_| {
+            let (client, good) = (client.clone(), Arc::clone(&good));
+            let mut random = Random::from(random.number());
+            std::thread::spawn(move || {
+                let mut sent = 0;
+                while good.load(Ordering::SeqCst) {
+                    let bytes: Vec<u8> =
+                        (0..random.below(400)).map(|_| random.number() as u8).collect();
+                    let tx = capstan_client::SignedTx::from_bytes(bytes);
+                    assert!(client.broadcast_sync(&tx).is_err(), "rubbish was taken");
+                    sent += 1;
+                }
+                sent
+            })
+        })
+        .collect();
+    let alice = network.wallet(0, 0).with_timeout(RECOVERY);
+    for expected in 1..=5 {
+        let answer = alice.send(&root, "increment", &Args::default()).unwrap();
+        assert_eq!(answer.value.body, format!("#{expected}"));
+    }
+    good.store(false, Ordering::SeqCst);
+    let sent: u64 = flood.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert!(sent > 20, "{sent}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let place = Place::new();
+    let dir = place.path().join("net");
+    let home = dir.to_str().unwrap();
+    let run = |args: &[&str]| {
+        let mut all = vec!["localnet", "--home", home];
+        all.extend(args);
+        place.run(&all)
+    };
+    run(&["status"]).assert_failed(1, "capstan localnet up");
+    run(&["up", "--validators", "0"]).assert_failed(2, "1 to 32");
+    run(&["up", "--engine", "raft"]).assert_failed(2, "comet or solo");
+    run(&["up", "--engine", "solo", "--validators", "2"]).assert_failed(2, "one validator");
+    run(&["up", "--engine", "solo", "--detach"]);
+    run(&["up"]).assert_failed(1, "runs already");
+    run(&["kill", "node7"]).assert_failed(1, "there are node0");
+    run(&["add-node"]).assert_failed(1, "one node");
+    run(&["wait", "--height", "99999", "--timeout", "1"]).assert_failed(4, "did not come");
+    assert_eq!(run(&["down"]).code, 0);
+    run(&["status"]).assert_failed(1, "does not run");
+    assert_eq!(run(&["reset"]).code, 0);
+    std::fs::write(dir.join("thesis.txt"), "precious").unwrap();
+    run(&["up"]).assert_failed(1, "thesis.txt");
+}
