@@ -209,6 +209,7 @@ fn options() -> KernelOptions {
         snapshot_initial: 3,
         snapshot_interval: 200,
         snapshot_debt: u64::MAX,
+        collect_at_upgrade: false,
         crank_limit: 1,
     }
 }

@@ -22,6 +22,7 @@ mod genesis;
 mod heap;
 pub mod ids;
 mod keys;
+mod liveslots;
 pub mod meter;
 pub mod object;
 mod plain;

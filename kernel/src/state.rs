@@ -62,6 +62,8 @@ pub struct KernelOptions {
     /// Computrons of deliveries since a vat's last heap snapshot that make the next one due: the most
     /// that bringing the vat back may cost, one delivery apart.
     pub snapshot_debt: u64,
+    /// At an upgrade, let go of the imports that nothing durable holds. SwingSet leaks them.
+    pub collect_at_upgrade: bool,
     /// Computrons that one crank may spend at most, metered vat or not.
     pub crank_limit: u64,
 }

@@ -35,6 +35,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
         }
         let old = self.state.vat(vat)?.incarnation;
         self.disconnect(vat, &capdata::disconnection(upgrade_message, old))?;
+        if self.state.globals().options.collect_at_upgrade {
+            self.state.drop_heap_imports(vat)?;
+        }
         self.begin_incarnation(vat, bundle_id, parameters)?;
         let kernel = Delivery::StartVat { parameters: parameters.clone() };
         let translated = self.state.delivery_to_endpoint(Endpoint::Vat(vat), &kernel)?;

@@ -1,6 +1,10 @@
 //! Vats written as Rust closures, and a kernel over a store in memory.
 #![allow(dead_code)] // Each test file uses what it needs.
 
+pub(crate) mod model;
+pub(crate) mod operator;
+pub(crate) mod random;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_abi::{CapData, Delivery, DeliveryResult, Message, Syscall, SyscallResult};
@@ -164,6 +168,7 @@ pub(crate) fn config(bootstrap: &str, names: &[&str]) -> KernelConfig {
             snapshot_initial: 3,
             snapshot_interval: 20,
             snapshot_debt: u64::MAX,
+            collect_at_upgrade: true,
             crank_limit: 1_000_000,
         },
     }

@@ -195,6 +195,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
             snapshot_initial: 3,
             snapshot_interval: 200,
             snapshot_debt: 400_000_000,
+            collect_at_upgrade: true,
             crank_limit: 1_000_000_000,
         },
     })

@@ -350,6 +350,8 @@ fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelConfig>
             },
             // SwingSet counts entries alone.
             snapshot_debt: u64::MAX,
+            // SwingSet leaks what only the old heap held.
+            collect_at_upgrade: false,
             crank_limit: CRANK_LIMIT,
         },
     })

@@ -1,0 +1,80 @@
+//! Eight random vats that are upgraded, ended and replaced: after every crank the kernel's counts are
+//! those made from scratch. `CAPSTAN_SOAK_CRANKS` says how long (default 5,000; the full run is a
+//! million), `CAPSTAN_SOAK_SEED` where to begin.
+
+mod support;
+
+use capstan_kernel::view;
+use serde_json::json;
+use support::{
+    operator::{VATS, World},
+    random::Dice,
+};
+
+/// Cranks of one kernel: its tombstones and devices keep what they have for good, so it grows.
+const CRANKS_OF_ONE: u64 = 1_000;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+}
+
+/// What happened in a run.
+#[derive(Debug, Default)]
+struct Events {
+    upgrades: u64,
+    terminations: u64,
+    creations: u64,
+}
+
+/// Runs one kernel; returns how many cranks it made.
+fn soak(seed: u64, cranks: u64, events: &mut Events) -> u64 {
+    let mut world = World::new(seed);
+    world.begin();
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    while world.cranks < cranks {
+        let busy = world.crank();
+        world.check();
+        if !busy {
+            world.stir(&mut dice);
+        }
+        if dice.roll(40) == 0 {
+            interfere(&mut world, &mut dice, events);
+        }
+        if dice.roll(500) == 0 {
+            world.kernel.evict_all();
+        }
+    }
+    world.cranks
+}
+
+fn interfere(world: &mut World, dice: &mut Dice, events: &mut Events) {
+    let live = world.live();
+    if (live.len() as u64) < VATS {
+        events.creations += 1;
+        return world.tell("create", json!([]));
+    }
+    let vat = live[dice.roll(live.len() as u64) as usize];
+    let generation = view::vat_state(&world.state, vat).unwrap().unwrap().incarnation;
+    if dice.roll(4) == 0 || generation > 150 {
+        events.terminations += 1;
+        world.tell("terminate", json!([vat.to_string()]));
+    } else {
+        events.upgrades += 1;
+        world.upgrade(vat);
+    }
+}
+
+#[test]
+fn counts_are_right_after_every_crank_of_a_long_life() {
+    let cranks = number("CAPSTAN_SOAK_CRANKS", 5_000);
+    let mut seed = number("CAPSTAN_SOAK_SEED", 1);
+    let (mut made, mut events) = (0, Events::default());
+    while made < cranks {
+        println!("seed {seed}");
+        made += soak(seed, CRANKS_OF_ONE.min(cranks - made), &mut events);
+        seed += 1;
+    }
+    println!("{made} cranks: {events:?}");
+    assert!(events.upgrades * 100 > made / 40, "{events:?}");
+    assert!(events.terminations > 0 && events.creations > 0, "{events:?}");
+}

@@ -1,0 +1,130 @@
+//! Reference counts made from scratch, of what holds what: to compare with those that the kernel keeps.
+
+use std::collections::BTreeMap;
+
+use capstan_kernel::{
+    ids::{DeviceId, Endpoint, KRef},
+    view,
+};
+use capstan_kernel_ports::memory::MemoryState;
+use serde_json::Value;
+
+/// Counts made from scratch, from what holds what.
+#[derive(Default)]
+pub(crate) struct Model {
+    objects: BTreeMap<String, (u64, u64)>,
+    promises: BTreeMap<String, u64>,
+}
+
+impl Model {
+    /// Counts what holds what. `boot` names the bootstrap vat.
+    pub(crate) fn of(state: &MemoryState, dump: &Value) -> Self {
+        let mut model = Self::default();
+        for row in dump["objects"].as_array().unwrap() {
+            model.objects.insert(row[0].as_str().unwrap().to_owned(), (0, 0));
+        }
+        model.count_clists(state);
+        model.count_parameters(state);
+        for name in ["runQueue", "acceptanceQueue"] {
+            dump[name].as_array().unwrap().iter().for_each(|event| model.count_event(event));
+        }
+        for promise in dump["promises"].as_array().unwrap() {
+            model.count_slots(&promise["data"]);
+            let waiting = promise["queue"].as_array().into_iter().flatten();
+            waiting.for_each(|message| model.count_message(&promise["id"], message));
+        }
+        // Pinned: the roots of vatAdmin and of the bootstrap vat. Held by the host: bootstrap's result.
+        model.hold("ko20");
+        let boot = view::vat_by_name(state, "boot").unwrap().unwrap();
+        let root = view::kref_of(state, Endpoint::Vat(boot), "o+0").unwrap().unwrap();
+        model.hold(&root.to_string());
+        model.hold("kp40");
+        model
+    }
+
+    fn count_clists(&mut self, state: &MemoryState) {
+        for vat in view::vats(state).unwrap() {
+            for (kref, entry) in view::clist(state, Endpoint::Vat(vat)).unwrap() {
+                let reverse = view::kref_of(state, Endpoint::Vat(vat), &entry.vref).unwrap();
+                assert_eq!(reverse, Some(kref), "{vat}: {} leads elsewhere", entry.vref);
+                match kref {
+                    KRef::Promise(_) => *self.promises.entry(kref.to_string()).or_default() += 1,
+                    KRef::Object(_) if entry.vref.starts_with("o-") => {
+                        let counts = self.objects.entry(kref.to_string()).or_default();
+                        counts.0 += u64::from(entry.reachable);
+                        counts.1 += 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// What vats were started with is held for as long as their records are kept: for good.
+    fn count_parameters(&mut self, state: &MemoryState) {
+        for vat in view::vats(state).unwrap() {
+            let config = view::vat_config(state, vat).unwrap().unwrap();
+            for kref in config.parameters.into_iter().flat_map(|parameters| parameters.slots) {
+                self.hold(&kref.to_string());
+            }
+        }
+        // The vatAdmin device has seen them, and devices never let go.
+        let device = Endpoint::Device(DeviceId(7));
+        for (kref, entry) in view::clist(state, device).unwrap() {
+            if entry.vref.starts_with("o-") {
+                self.hold(&kref.to_string());
+            }
+        }
+    }
+
+    fn count_event(&mut self, event: &Value) {
+        match event["type"].as_str().unwrap() {
+            "send" => self.count_message(&event["target"], &event["msg"]),
+            "notify" => self.hold(event["kpid"].as_str().unwrap()),
+            "create-vat" | "upgrade-vat" => self.count_slots(&event["vatParameters"]),
+            _ => {}
+        }
+    }
+
+    fn count_message(&mut self, target: &Value, message: &Value) {
+        self.hold(target.as_str().unwrap());
+        if let Some(result) = message["result"].as_str() {
+            self.hold(result);
+        }
+        self.count_slots(&message["methargs"]);
+    }
+
+    fn count_slots(&mut self, data: &Value) {
+        for slot in data["slots"].as_array().into_iter().flatten() {
+            self.hold(slot.as_str().unwrap());
+        }
+    }
+
+    fn hold(&mut self, kref: &str) {
+        if kref.starts_with("kp") {
+            *self.promises.entry(kref.to_owned()).or_default() += 1;
+        } else if let Some(counts) = self.objects.get_mut(kref) {
+            counts.0 += 1;
+            counts.1 += 1;
+        }
+    }
+
+    /// Compares with what the kernel keeps.
+    pub(crate) fn check(&self, dump: &Value, context: &str) {
+        for row in dump["objects"].as_array().unwrap() {
+            let kref = row[0].as_str().unwrap();
+            let kept = (row[2].as_u64().unwrap(), row[3].as_u64().unwrap());
+            assert_eq!(Some(&kept), self.objects.get(kref), "counts of {kref} {context}");
+            assert!(
+                !(row[1].is_null() && kept.1 == 0),
+                "orphan {kref} was not collected {context}"
+            );
+        }
+        for row in dump["promises"].as_array().unwrap() {
+            let kref = row["id"].as_str().unwrap();
+            let counted = self.promises.get(kref).copied().unwrap_or_default();
+            assert_eq!(row["refCount"].as_u64(), Some(counted), "count of {kref} {context}");
+            assert!(counted > 0, "promise {kref} was not collected {context}");
+        }
+    }
+}

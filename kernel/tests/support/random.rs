@@ -1,0 +1,270 @@
+//! Vats that do random things, all of them legal but a few.
+
+use std::collections::BTreeSet;
+
+use capstan_abi::{CapData, Delivery, Message, Resolution, Syscall};
+use capstan_kernel::policy::{CleanupBudget, CrankOutcome, RunPolicy};
+use capstan_kernel_ports::VatId;
+
+use super::{Behaviour, Caller};
+
+/// One crank at a time; the dead are cleaned up a little at a time.
+pub(crate) struct OneCrank;
+
+impl RunPolicy for OneCrank {
+    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
+        Some(CleanupBudget::uniform(2))
+    }
+
+    fn crank_done(&mut self, _outcome: &CrankOutcome) -> bool {
+        false
+    }
+}
+
+/// xorshift64*: a vat's choices are a function of the seed and its deliveries.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
+    }
+
+    pub(crate) fn pick<T: Clone>(&mut self, items: &BTreeSet<T>) -> Option<T> {
+        let count = items.len() as u64;
+        if count == 0 { None } else { items.iter().nth(self.roll(count) as usize).cloned() }
+    }
+}
+
+/// What a random vat knows.
+pub(crate) struct RandomVat {
+    dice: Dice,
+    /// Objects it was given and holds.
+    imports: BTreeSet<String>,
+    /// Objects it was given and has dropped.
+    dropped: BTreeSet<String>,
+    /// Its own objects that the kernel may hold.
+    exports: BTreeSet<String>,
+    /// Its own objects that the kernel has dropped.
+    unreachable: BTreeSet<String>,
+    /// Promises that it may settle.
+    decided: BTreeSet<String>,
+    /// Promises that it knows and others settle.
+    promises: BTreeSet<String>,
+    next: u64,
+}
+
+impl RandomVat {
+    /// A vat that numbers what it makes from `first`.
+    pub(crate) fn new(seed: u64, first: u64) -> Self {
+        Self {
+            dice: Dice(seed | 1),
+            imports: BTreeSet::new(),
+            dropped: BTreeSet::new(),
+            exports: BTreeSet::from(["o+0".to_owned()]),
+            unreachable: BTreeSet::new(),
+            decided: BTreeSet::new(),
+            promises: BTreeSet::new(),
+            next: first,
+        }
+    }
+
+    /// Does something random with every delivery but the first.
+    pub(crate) fn deliver(
+        &mut self,
+        delivery: &Delivery,
+        kernel: &mut Caller<'_>,
+    ) -> Result<(), String> {
+        self.learn(delivery);
+        match delivery {
+            Delivery::StartVat { parameters } => {
+                self.learn_slots(&parameters.slots);
+                return Ok(());
+            }
+            Delivery::BringOutYourDead => return self.collect(kernel),
+            _ => {}
+        }
+        for _ in 0..self.dice.roll(4) {
+            self.act(kernel)?;
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, delivery: &Delivery) {
+        match delivery {
+            Delivery::Message { message, .. } => {
+                self.learn_slots(&message.methargs.slots);
+                if let Some(result) = &message.result {
+                    self.promises.remove(result);
+                    self.decided.insert(result.clone());
+                }
+            }
+            Delivery::Notify { resolutions } => {
+                for Resolution { promise, data, .. } in resolutions {
+                    self.learn_slots(&data.slots);
+                    self.promises.remove(promise);
+                }
+                for Resolution { promise, .. } in resolutions {
+                    self.promises.remove(promise);
+                }
+            }
+            Delivery::DropExports { refs } => {
+                for vref in refs {
+                    self.exports.remove(vref);
+                    self.unreachable.insert(vref.clone());
+                }
+            }
+            Delivery::RetireExports { refs } => {
+                for vref in refs {
+                    self.exports.remove(vref);
+                    self.unreachable.remove(vref);
+                }
+            }
+            Delivery::RetireImports { refs } => {
+                for vref in refs {
+                    self.imports.remove(vref);
+                    self.dropped.remove(vref);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_slots(&mut self, slots: &[String]) {
+        for vref in slots {
+            match (&vref[..2], self.decided.contains(vref)) {
+                ("o-", _) => {
+                    self.dropped.remove(vref);
+                    self.imports.insert(vref.clone());
+                }
+                ("p-" | "p+", false) => {
+                    self.promises.insert(vref.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn act(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {
+        match self.dice.roll(100) {
+            0..45 => self.send(kernel),
+            45..65 => self.resolve(kernel),
+            65..80 => {
+                let Some(promise) = self.dice.pick(&self.promises) else { return Ok(()) };
+                kernel.call(Syscall::Subscribe { promise }).map(|_| ())
+            }
+            80..88 => self.collect(kernel),
+            88..92 => {
+                let Some(vref) = self.dice.pick(&self.exports) else { return Ok(()) };
+                if vref == "o+0" {
+                    return Ok(());
+                }
+                self.exports.remove(&vref);
+                kernel.call(Syscall::AbandonExports { refs: vec![vref] }).map(|_| ())
+            }
+            92..98 => {
+                let key = format!("k{}", self.dice.roll(9));
+                kernel.call(Syscall::VatstoreSet { key, value: "v".to_owned() }).map(|_| ())
+            }
+            98 if self.dice.roll(12) == 0 => {
+                let info = CapData { body: "#\"bye\"".to_owned(), slots: vec![] };
+                let is_failure = self.dice.roll(2) == 0;
+                kernel.call(Syscall::Exit { is_failure, info }).map(|_| ())
+            }
+            99 if self.dice.roll(12) == 0 => {
+                // Fatal: nobody has given it this.
+                let promise = "p-999999".to_owned();
+                kernel.call(Syscall::Subscribe { promise }).map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Something to mention: an import, an export new or old, or a promise.
+    fn some_slot(&mut self) -> Option<String> {
+        match self.dice.roll(5) {
+            0 => self.dice.pick(&self.imports),
+            1 => {
+                let vref = format!("o+{}", self.fresh());
+                self.exports.insert(vref.clone());
+                Some(vref)
+            }
+            2 => {
+                let vref = self.dice.pick(&self.unreachable)?;
+                self.unreachable.remove(&vref);
+                self.exports.insert(vref.clone());
+                Some(vref)
+            }
+            3 => {
+                let vref = format!("p+{}", self.fresh());
+                self.decided.insert(vref.clone());
+                Some(vref)
+            }
+            _ => self.dice.pick(&self.promises),
+        }
+    }
+
+    fn slots(&mut self) -> Vec<String> {
+        let wanted = self.dice.roll(4);
+        (0..wanted).filter_map(|_| self.some_slot()).collect()
+    }
+
+    fn data(&mut self) -> CapData {
+        let slots = self.slots();
+        CapData { body: "#[\"m\",[]]".to_owned(), slots }
+    }
+
+    fn send(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {
+        let to_promise = self.dice.roll(4) == 0;
+        let known = if to_promise { &self.promises } else { &self.imports };
+        let Some(target) = self.dice.pick(known) else { return Ok(()) };
+        let methargs = self.data();
+        let result = (self.dice.roll(3) > 0).then(|| format!("p+{}", self.fresh()));
+        self.promises.extend(result.clone());
+        kernel.call(Syscall::Send { target, message: Message { methargs, result } }).map(|_| ())
+    }
+
+    fn resolve(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {
+        let Some(promise) = self.dice.pick(&self.decided) else { return Ok(()) };
+        self.decided.remove(&promise);
+        let rejected = self.dice.roll(4) == 0;
+        let mut data = self.data();
+        if let (0, Some(object)) = (self.dice.roll(3), self.dice.pick(&self.imports)) {
+            data = CapData { body: "#\"$0\"".to_owned(), slots: vec![object] };
+        }
+        // Resolving a promise to data with itself inside is allowed, naming it afterwards is not.
+        let resolutions = vec![Resolution { promise, rejected, data }];
+        kernel.call(Syscall::Resolve { resolutions }).map(|_| ())
+    }
+
+    /// Drops or retires imports, retires exports that the kernel has dropped.
+    fn collect(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {
+        if let Some(vref) = self.dice.pick(&self.imports) {
+            self.imports.remove(&vref);
+            self.dropped.insert(vref.clone());
+            kernel.call(Syscall::DropImports { refs: vec![vref] })?;
+        }
+        if let (0, Some(vref)) = (self.dice.roll(2), self.dice.pick(&self.dropped)) {
+            self.dropped.remove(&vref);
+            kernel.call(Syscall::RetireImports { refs: vec![vref] })?;
+        }
+        if let (0, Some(vref)) = (self.dice.roll(2), self.dice.pick(&self.unreachable)) {
+            self.unreachable.remove(&vref);
+            kernel.call(Syscall::RetireExports { refs: vec![vref] })?;
+        }
+        Ok(())
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+/// The random vat of a kernel's seed.
+pub(crate) fn random_vat(seed: u64, vat: VatId) -> Behaviour {
+    let mut random = RandomVat::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ vat.0, 10);
+    Box::new(move |delivery, kernel| random.deliver(delivery, kernel))
+}
