@@ -165,6 +165,7 @@ fn often() -> KernelOptions {
         snapshot_initial: 2,
         snapshot_interval: 5,
         snapshot_debt: u64::MAX,
+        collect_at_upgrade: true,
         crank_limit: 400_000_000,
     }
 }
