@@ -10,6 +10,7 @@ mod frame;
 mod home;
 mod node;
 mod server;
+mod watch;
 
 pub use binary::{BinaryError, COMETBFT_VERSION, find};
 pub use home::{CometHome, HomeError};

@@ -13,11 +13,14 @@ use tendermint_abci::Application;
 
 use super::home::CometHome;
 use super::server::AbciServer;
+use super::watch::LogWatch;
 
 /// How long CometBFT may take to stop by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a process that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often CometBFT's log is looked at.
+const LOOK_AT_LOG_EVERY: Duration = Duration::from_millis(500);
 /// A log of this size is put aside at the next start.
 const MAX_LOG_BYTES: u64 = 64 << 20;
 /// How much of CometBFT's log is shown when it ended.
@@ -69,6 +72,14 @@ pub enum CometError {
         /// The log's last lines.
         tail: String,
     },
+    /// CometBFT's consensus failed, which CometBFT survives without taking part any more. It was stopped.
+    #[error("cometbft takes no part in consensus any more and was stopped; it says, in {}:\n{said}{}", log.display(), hint(said))]
+    Failed {
+        /// Its log.
+        log: PathBuf,
+        /// The line that says so.
+        said: String,
+    },
 }
 
 /// What is known to lie behind what CometBFT said at its end.
@@ -89,6 +100,7 @@ pub struct CometNode {
     child: Arc<Mutex<Child>>,
     server: AbciServer,
     config: CometConfig,
+    watch: LogWatch,
 }
 
 /// Stops a node from elsewhere.
@@ -104,9 +116,10 @@ impl CometNode {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server =
             AbciServer::start(app, addr).map_err(|source| CometError::Listen { addr, source })?;
+        let watch = LogWatch::from_end(config.home.log());
         let child = spawn(&config, server.addr())
             .map_err(|source| CometError::Spawn { program: config.program.clone(), source })?;
-        Ok(Self { child: Arc::new(Mutex::new(child)), server, config })
+        Ok(Self { child: Arc::new(Mutex::new(child)), server, config, watch })
     }
 
     /// CometBFT's process.
@@ -127,17 +140,23 @@ impl CometNode {
     /// Waits until CometBFT ends.
     ///
     /// # Errors
-    /// [`CometError::Ended`] if it was not told to.
-    pub fn wait(self) -> Result<(), CometError> {
-        let status = wait(&self.child, None);
-        match status {
-            // CometBFT ends with 0 after SIGTERM.
-            Some(status) if !status.success() => {
-                let log = self.config.home.log();
-                Err(CometError::Ended { status, tail: tail(&log), log })
+    /// [`CometError::Ended`] if it was not told to; [`CometError::Failed`] if it goes on without taking part.
+    pub fn wait(mut self) -> Result<(), CometError> {
+        let status = loop {
+            if let Some(status) = wait(&self.child, Some(LOOK_AT_LOG_EVERY)) {
+                break status;
             }
-            _ => Ok(()),
+            if let Some(said) = self.watch.look() {
+                self.stopper().stop();
+                return Err(CometError::Failed { log: self.watch.path().to_owned(), said });
+            }
+        };
+        // CometBFT ends with 0 after SIGTERM.
+        if status.success() {
+            return Ok(());
         }
+        let log = self.config.home.log();
+        Err(CometError::Ended { status, tail: tail(&log), log })
     }
 }
 
@@ -216,4 +235,54 @@ fn tail(log: &Path) -> String {
     let text = text.unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(SHOWN_LINES).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[derive(Clone)]
+    struct Nothing;
+
+    impl Application for Nothing {}
+
+    /// A node whose CometBFT is a script.
+    fn node(dir: &Path, script: &str) -> CometNode {
+        let program = dir.join("cometbft");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let config = CometConfig {
+            program,
+            home: CometHome::make(dir, 1 << 20).unwrap(),
+            moniker: "test".to_owned(),
+            rpc: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            p2p: SocketAddr::from((Ipv4Addr::LOCALHOST, 2)),
+            peers: vec![],
+        };
+        CometNode::start(Nothing, config).unwrap()
+    }
+
+    #[test]
+    fn a_node_does_not_live_on_when_its_consensus_has_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = "CONSENSUS FAILURE!!! err=\"+2/3 committed an invalid block: wrong Block.Header.AppHash\"";
+        let node = node(dir.path(), &format!("echo '{said}'; exec sleep 600"));
+        let stopper = node.stopper();
+        let error = node.wait().unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, CometError::Failed { .. }), "{text}");
+        assert!(text.contains("takes no part") && text.contains("capstan debug bisect"), "{text}");
+        assert!(matches!(lock(&stopper.0).try_wait(), Ok(Some(_))), "cometbft was stopped");
+    }
+
+    #[test]
+    fn a_node_that_ends_says_what_its_log_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = node(dir.path(), "echo 'panic: out of tea'; exit 3").wait().unwrap_err();
+        assert!(error.to_string().contains("out of tea"), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        node(dir.path(), "exit 0").wait().unwrap();
+    }
 }
