@@ -296,6 +296,31 @@ impl<H: VatHost> Kernel<H> {
         Ok(taken)
     }
 
+    /// Does something with the workers that the state does not show.
+    pub(crate) fn with_workers<T, E: From<KernelPanic>>(
+        &mut self,
+        over: &mut dyn Overlay,
+        work: impl FnOnce(&mut State<'_>, &mut H, &mut Online) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.insist_sound()?;
+        let mut stats = load_stats(over)?;
+        over.push();
+        let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
+        let outcome = match State::open(over, &mut stats, slog) {
+            Ok(state) => {
+                work(&mut state.with_archive(self.archive), &mut self.host, &mut self.online)
+            }
+            Err(panic) => Err(panic.into()),
+        };
+        over.rollback();
+        outcome
+    }
+
+    /// What stopped the kernel is forgotten: its state is about to be replaced.
+    pub(crate) fn forget_panic(&mut self) {
+        self.panic = None;
+    }
+
     /// The remote of an account; see [`crate::remote`]. Provisions it at the first call.
     pub fn provision(&mut self, over: &mut dyn Overlay, address: &str) -> Result<RemoteId> {
         self.between_cranks(over, |state| state.provision(address))

@@ -24,6 +24,7 @@
 //! k.dn.NAME                DeviceId
 //! k.di.N                   ImportIds of a device
 //! k.dv.N                   Device: its name and what it does
+//! k.sub                    Subcluster: the default one, once it was launched
 //! k.mb.a.PEER              u64: the last message taken from a mailbox's peer; PEER is hex
 //! k.mb.o.PEER.HEX          a message to a mailbox's peer, as it is
 //! k.m.N                    Meter
@@ -63,6 +64,10 @@ pub(crate) const OUTBOXES: &[u8] = b"k.ro.";
 pub(crate) const STATIC_NAMES: &[u8] = b"k.n.";
 pub(crate) const BUNDLES: &[u8] = b"k.b.";
 pub(crate) const CLISTS: &[u8] = b"k.c.";
+pub(crate) const DEFAULT_SUBCLUSTER: &[u8] = b"k.sub";
+/// What all of the kernel's keys begin with, those in the root hash and those outside.
+pub(crate) const ALL: &[u8] = b"k.";
+pub(crate) const ALL_LOCAL: &[u8] = b"local.k.";
 pub(crate) const MAILBOX_ACKS: &[u8] = b"k.mb.a.";
 pub(crate) const MAILBOX_MESSAGES: &[u8] = b"k.mb.o.";
 

@@ -34,6 +34,7 @@ mod route;
 pub mod slog;
 mod state;
 pub mod stats;
+pub mod subcluster;
 mod syscall;
 mod terminate;
 pub mod transcript;

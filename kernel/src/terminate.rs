@@ -35,23 +35,29 @@ impl State<'_> {
     /// Ends a vat: it gets no more deliveries, its promises are rejected, the vatAdmin vat is told.
     /// If it is critical the kernel panics when the crank is complete.
     pub(crate) fn terminate(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
-        self.log(Event::Terminate { vat, failure, info });
-        self.stopped.push(vat);
-        if self.is_alive(vat)? {
-            let config = self.vat_config(vat)?;
-            self.mark_terminated(vat, failure, info)?;
-            if let (true, Some(name)) = (config.is_static, &config.name) {
-                self.over.delete(&keys::static_name(name));
-            }
-            for promise in self.decided_by(Endpoint::Vat(vat))? {
-                self.reject(promise, capdata::error("vat terminated"))?;
-            }
-            if config.critical {
-                self.doom = Some(KernelPanic::CriticalVat { vat, info: info.body.clone() });
-                return Ok(());
-            }
+        if self.end_vat(vat, failure, info)? {
+            self.doom = Some(KernelPanic::CriticalVat { vat, info: info.body.clone() });
+            return Ok(());
         }
         self.report_termination(vat, failure, info)
+    }
+
+    /// The same without anyone being told. Returns whether the end of the vat is critical.
+    pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
+        self.log(Event::Terminate { vat, failure, info });
+        self.stopped.push(vat);
+        if !self.is_alive(vat)? {
+            return Ok(false);
+        }
+        let config = self.vat_config(vat)?;
+        self.mark_terminated(vat, failure, info)?;
+        if let (true, Some(name)) = (config.is_static, &config.name) {
+            self.over.delete(&keys::static_name(name));
+        }
+        for promise in self.decided_by(Endpoint::Vat(vat))? {
+            self.reject(promise, capdata::error("vat terminated"))?;
+        }
+        Ok(config.critical)
     }
 
     fn mark_terminated(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
