@@ -90,7 +90,9 @@ impl Recover {
         copy(&old.path, new, Path::new(CONFIG))?;
         copy(&old.path, new, Path::new(KEYS))?;
         drop(Home::make_from(new.clone(), &genesis, None)?);
+        // Who signs blocks, under either engine. What was signed belongs to the old chain and stays there.
         copy(&old.path, new, Path::new("solo/priv_validator_key.json"))?;
+        copy(&old.path, new, Path::new("comet/config"))?;
         report(&genesis, new, &format!("capstan dev --home {}", new.display()), output)
     }
 }

@@ -94,13 +94,14 @@ impl Place {
 
     /// The same on another home, with more arguments.
     pub fn dev_at(&self, home: &Path, args: &[&str]) -> Dev {
+        let first = ["dev", "--rpc", "127.0.0.1:0", "--json", "--log", "error"];
+        self.node_at(home, &[&first[..], args].concat())
+    }
+
+    /// Runs a node on a home until it has printed where it is.
+    pub fn node_at(&self, home: &Path, args: &[&str]) -> Dev {
         let began = Instant::now();
-        let mut child = self
-            .command(&["dev", "--rpc", "127.0.0.1:0", "--json", "--log", "error"])
-            .args(args)
-            .env("CAPSTAN_HOME", home)
-            .spawn()
-            .unwrap();
+        let mut child = self.command(args).env("CAPSTAN_HOME", home).spawn().unwrap();
         let (sender, lines) = channel();
         let stdout = child.stdout.take().unwrap();
         std::thread::spawn(move || {
