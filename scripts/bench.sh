@@ -12,5 +12,7 @@ section "kernel and vats"
 "$CARGO_TARGET_DIR/debug/capstan-bench"
 section "vat host"
 cargo bench -q -p capstan-vat-host --bench delivery --profile dev
+section "kernel: a dead vat"
+cargo bench -q -p capstan-kernel --bench cleanup --profile dev
 section "store"
 cargo bench -q -p capstan-store --bench commit --profile dev

@@ -74,7 +74,10 @@ impl Overlay for MemoryState {
     }
 
     fn delete(&mut self, key: &[u8]) {
-        self.top().insert(key.to_vec(), None);
+        match self.levels.len() {
+            1 => self.top().remove(key),
+            _ => self.top().insert(key.to_vec(), None),
+        };
     }
 
     fn put_blob(&mut self, bytes: Vec<u8>) -> Hash {
@@ -96,7 +99,17 @@ impl Overlay for MemoryState {
     fn merge(&mut self) {
         assert!(self.levels.len() > 1, "the bottom level cannot be merged");
         let top = self.levels.pop().unwrap_or_default();
-        self.top().extend(top);
+        if self.levels.len() > 1 {
+            self.top().extend(top);
+            return;
+        }
+        // Below the bottom level there is nothing that a deletion would have to hide.
+        for (key, value) in top {
+            match value {
+                Some(value) => self.top().insert(key, Some(value)),
+                None => self.top().remove(&key),
+            };
+        }
     }
 
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {

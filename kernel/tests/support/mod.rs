@@ -1,6 +1,7 @@
 //! Vats written as Rust closures, and a kernel over a store in memory.
 #![allow(dead_code)] // Each test file uses what it needs.
 
+pub(crate) mod hoard;
 pub(crate) mod model;
 pub(crate) mod operator;
 pub(crate) mod random;
