@@ -100,20 +100,20 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     /// are left out: other validators would refuse the block.
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
         let committed = self.committed();
-        let engine_limit = usize::try_from(request.max_tx_bytes).unwrap_or(0);
-        let own_limit = committed.chain.as_ref().map(|c| c.params.max_block_bytes as usize);
-        let limit = engine_limit.min(own_limit.unwrap_or(usize::MAX));
-        let mut size = 0;
+        let engine_limit = u64::try_from(request.max_tx_bytes).unwrap_or(0);
+        let own_limit = committed.chain.as_ref().map_or(u64::MAX, |c| c.params.max_block_bytes);
+        let (mut size, mut size_in_block) = (0, 0);
         let mut txs = Vec::with_capacity(request.txs.len());
         for tx in request.txs {
             if !is_decodable(&committed, &tx) {
                 continue;
             }
+            size += tx.len() as u64;
+            size_in_block += encoded_size(&tx);
             // What follows a transaction that does not fit may be of its sender: the order matters.
-            if size + tx.len() > limit {
+            if size > own_limit || size_in_block > engine_limit {
                 break;
             }
-            size += tx.len();
             txs.push(tx);
         }
         ResponsePrepareProposal { txs }
@@ -208,6 +208,13 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
 /// The whole seconds of a time; none before 1970.
 fn seconds(time: Option<&Timestamp>) -> Option<u64> {
     time.and_then(|time| u64::try_from(time.seconds).ok())
+}
+
+/// What a transaction takes up in a block, as CometBFT counts it (`ComputeProtoSizeForTxs`): a field's tag of
+/// one byte, the length as a varint, and the bytes. If a proposal is over the engine's limit by this count,
+/// CometBFT makes none: with a mempool that stays full the chain would stand still.
+fn encoded_size(tx: &[u8]) -> u64 {
+    (1 + prost::length_delimiter_len(tx.len()) + tx.len()) as u64
 }
 
 /// Whether a transaction is of the right form. Before the first commit the limits are not known here

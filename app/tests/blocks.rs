@@ -565,7 +565,13 @@ fn proposals_keep_to_the_limits() {
         let txs = txs.into_iter().map(Into::into).collect();
         chain.app.process_proposal(RequestProcessProposal { txs, ..Default::default() }).status == 1
     };
-    assert_eq!(prepare(txs.clone(), size * 5).len(), 4);
+    // The engine counts a tag and a length beside each transaction's bytes.
+    let plain: usize = txs.iter().map(Vec::len).sum();
+    let encoded: usize =
+        txs.iter().map(|tx| 1 + prost::length_delimiter_len(tx.len()) + tx.len()).sum();
+    assert_eq!(prepare(txs.clone(), encoded).len(), 4);
+    assert_eq!(prepare(txs.clone(), encoded - 1).len(), 3);
+    assert_eq!(prepare(txs.clone(), plain).len(), 3);
     assert_eq!(prepare(txs.clone(), size * 3 - 1).len(), 2);
     assert_eq!(prepare(txs.clone(), 0).len(), 0);
     let with_rubbish = vec![b"rubbish".to_vec(), txs[0].clone()];
