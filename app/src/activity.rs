@@ -43,10 +43,10 @@ pub(crate) fn note(
     let mut activity = get(over, vat)?.unwrap_or_default();
     activity.height = height;
     activity.computrons = now.computrons.saturating_sub(computrons);
-    if let Some(image) = view::heap_image(over, vat)?
-        && now.snapshot != snapshot
+    if now.snapshot != snapshot
+        && let Some(bytes) = view::heap_bytes(over, vat)?
     {
-        activity.heap_bytes = image.memory_bytes;
+        activity.heap_bytes = bytes;
     }
     record::set(over, &key(vat), &activity)
 }

@@ -4,9 +4,14 @@
 //! once, whichever vats hold them, and counted. Of a snapshot only those are written that the store
 //! does not have, and those are dropped that no vat's snapshot holds any more: at once where a
 //! snapshot follows another, and bit by bit, crank after crank, where a whole heap goes.
+//!
+//! The vats of one bundle have most of their pages in common. The first snapshot of any of them is
+//! therefore kept as the bundle's *pattern*, and of the others only what differs from it is listed: what a
+//! snapshot costs is a matter of the pages that are the vat's own.
 
 use std::collections::BTreeMap;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{
     Hash, VatId,
     host::{HeapImage, HeapPage, HostFault, VatHost, WorkerSource},
@@ -19,13 +24,41 @@ use crate::{
     state::{State, decode, get_record},
 };
 
-/// Pages of vanished heaps that one crank lets go: so much that no vat can make them faster, so little
-/// that no crank is held up.
+/// Pages of vanished heaps that one crank lets go: so many that no vat can make them faster, so few that
+/// no crank is held up.
 const PARTING_PAGES_A_CRANK: usize = 256;
+
+/// A heap as it is kept.
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+struct Kept {
+    /// The pages that the pattern does not have, or has otherwise.
+    own: Vec<HeapPage>,
+    /// The numbers of the pattern's pages that are as in a new worker here.
+    absent: Vec<u32>,
+    /// Whose pattern: see [`pattern_name`].
+    pattern: String,
+    hash: Hash,
+    memory_bytes: u64,
+    head: Vec<u8>,
+}
 
 /// The image of the vat's last snapshot, if this node has one.
 pub(crate) fn image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<HeapImage>> {
-    get_record(state, &keys::heap(vat))
+    let Some(kept) = get_record::<Kept>(state, &keys::heap(vat))? else { return Ok(None) };
+    let missing = || inconsistent(format!("the pattern of the heap of {vat} is missing"));
+    let pattern: Vec<HeapPage> =
+        get_record(state, &keys::heap_pattern(&kept.pattern))?.ok_or_else(missing)?;
+    let mut pages = by_number(&pattern);
+    kept.absent.iter().for_each(|number| _ = pages.remove(number));
+    pages.extend(by_number(&kept.own));
+    let pages = pages.into_iter().map(|(number, hash)| HeapPage { number, hash }).collect();
+    let Kept { hash, memory_bytes, head, .. } = kept;
+    Ok(Some(HeapImage { hash, memory_bytes, head, pages }))
+}
+
+/// The size of the vat's heap at its last snapshot, in bytes; none if this node has no such snapshot.
+pub(crate) fn size_bytes(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<u64>> {
+    Ok(get_record::<Kept>(state, &keys::heap(vat))?.map(|kept| kept.memory_bytes))
 }
 
 /// Starts the vat's worker with the heap of its last snapshot, whose hash is `expected`.
@@ -61,13 +94,17 @@ impl State<'_> {
         new: &HeapImage,
     ) -> Result<()> {
         let key = keys::heap(vat);
-        let old: Option<HeapImage> = self.get(&key)?;
-        let mut before: BTreeMap<u32, Hash> = old
-            .iter()
-            .flat_map(|image| &image.pages)
-            .map(|page| (page.number, page.hash))
-            .collect();
-        for page in &new.pages {
+        let old: Option<Kept> = self.get(&key)?;
+        let name = match &old {
+            Some(old) => old.pattern.clone(),
+            None => self.use_pattern(host, vat, new)?,
+        };
+        let pattern: Vec<HeapPage> = self.need(&keys::heap_pattern(&name))?;
+        let mut absent = by_number(&pattern);
+        let differs = |page: &&HeapPage| absent.remove(&page.number) != Some(page.hash);
+        let own: Vec<HeapPage> = new.pages.iter().filter(differs).copied().collect();
+        let mut before = old.map(|old| by_number(&old.own)).unwrap_or_default();
+        for page in &own {
             match before.get(&page.number) {
                 Some(hash) if *hash == page.hash => _ = before.remove(&page.number),
                 _ => self.retain_page(host, vat, page)?,
@@ -77,15 +114,64 @@ impl State<'_> {
         for hash in before.into_values() {
             self.release_page(&hash)?;
         }
-        self.put(&key, new)
+        let kept = Kept {
+            own,
+            absent: absent.into_keys().collect(),
+            pattern: name,
+            hash: new.hash,
+            memory_bytes: new.memory_bytes,
+            head: new.head.clone(),
+        };
+        self.put(&key, &kept)
     }
 
     /// Drops the vat's heap; its pages go little by little.
     pub(crate) fn drop_heap(&mut self, vat: VatId) -> Result<()> {
         let key = keys::heap(vat);
-        let Some(image) = self.get::<HeapImage>(&key)? else { return Ok(()) };
+        let Some(kept) = self.get::<Kept>(&key)? else { return Ok(()) };
         self.over.delete(&key);
-        let pages: Vec<Hash> = image.pages.iter().map(|page| page.hash).collect();
+        self.part_with(&kept.own)?;
+        let users_key = keys::heap_pattern_users(&kept.pattern);
+        let users: u64 = self.need(&users_key)?;
+        if users > 1 {
+            return self.put(&users_key, &(users - 1));
+        }
+        let pattern_key = keys::heap_pattern(&kept.pattern);
+        let pattern: Vec<HeapPage> = self.need(&pattern_key)?;
+        self.over.delete(&users_key);
+        self.over.delete(&pattern_key);
+        self.part_with(&pattern)
+    }
+
+    /// Lets go of some pages of heaps that were dropped.
+    pub(crate) fn release_parting_pages(&mut self) -> Result<()> {
+        let first = self.over.next_after(keys::PARTING_HEAPS, keys::PARTING_HEAPS)?;
+        let Some((key, bytes)) = first else { return Ok(()) };
+        for page in decode::<Vec<HeapPage>>(&key, &bytes)? {
+            self.release_page(&page.hash)?;
+        }
+        self.over.delete(&key);
+        Ok(())
+    }
+
+    /// Counts the vat among the users of its bundle's pattern, and returns the pattern's name. If there is
+    /// none yet, `new` becomes it.
+    fn use_pattern<H: VatHost>(&mut self, host: &H, vat: VatId, new: &HeapImage) -> Result<String> {
+        let config = self.vat_config(vat)?;
+        let name = pattern_name(&config.engine, &config.bundle_id);
+        let users_key = keys::heap_pattern_users(&name);
+        let users = self.get::<u64>(&users_key)?.unwrap_or(0);
+        if users == 0 {
+            for page in &new.pages {
+                self.retain_page(host, vat, page)?;
+            }
+            self.put(&keys::heap_pattern(&name), &new.pages)?;
+        }
+        self.put(&users_key, &(users + 1))?;
+        Ok(name)
+    }
+
+    fn part_with(&mut self, pages: &[HeapPage]) -> Result<()> {
         let mut number = self.globals().crank << 16;
         for pages in pages.chunks(PARTING_PAGES_A_CRANK) {
             // Another heap may have gone in this crank.
@@ -94,17 +180,6 @@ impl State<'_> {
             }
             self.put(&keys::parting_heap(number), &pages)?;
         }
-        Ok(())
-    }
-
-    /// Lets go of some pages of heaps that were dropped.
-    pub(crate) fn release_parting_pages(&mut self) -> Result<()> {
-        let first = self.over.next_after(keys::PARTING_HEAPS, keys::PARTING_HEAPS)?;
-        let Some((key, bytes)) = first else { return Ok(()) };
-        for hash in decode::<Vec<Hash>>(&key, &bytes)? {
-            self.release_page(&hash)?;
-        }
-        self.over.delete(&key);
         Ok(())
     }
 
@@ -131,4 +206,13 @@ impl State<'_> {
             Some(count) => self.put(&key, &(count - 1)),
         }
     }
+}
+
+/// What vats must have in common to have a pattern in common.
+fn pattern_name(engine: &Hash, bundle_id: &str) -> String {
+    format!("{engine}.{bundle_id}")
+}
+
+fn by_number(pages: &[HeapPage]) -> BTreeMap<u32, Hash> {
+    pages.iter().map(|page| (page.number, page.hash)).collect()
 }

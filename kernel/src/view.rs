@@ -163,6 +163,11 @@ pub fn heap_image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<Hea
     crate::heap::image(state, vat)
 }
 
+/// The size in bytes of the vat's heap at its last snapshot; none as for [`heap_image`].
+pub fn heap_bytes(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<u64>> {
+    crate::heap::size_bytes(state, vat)
+}
+
 /// SwingSet's counts of a vat.
 pub fn vat_counts(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatCounts>> {
     let first = ImportIds::VAT;

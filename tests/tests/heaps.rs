@@ -286,19 +286,24 @@ fn a_heap_that_is_not_on_this_node_is_a_fault_of_the_node() {
 
 /// Compares counts and pages with the images that are kept: nothing is missing, nothing too much.
 fn audit(state: &impl Read) {
-    let mut held: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
-    let mut hold = |hash: Hash| *held.entry(hash.0.to_vec()).or_default() += 1;
     for vat in view::vats(state).unwrap() {
         let image: Option<HeapImage> = view::heap_image(state, vat).unwrap();
         let record = view::vat_state(state, vat).unwrap().unwrap();
         if let Some((hash, _)) = record.snapshot.filter(|_| image.is_some()) {
             assert_eq!(image.as_ref().map(|image| image.hash), Some(hash), "{vat}");
         }
-        image.into_iter().flat_map(|image| image.pages).for_each(|page| hold(page.hash));
     }
-    for (_, pages) in state.scan(b"local.k.hx.").unwrap() {
-        let (pages, _) = pages[4..].as_chunks::<32>();
-        pages.iter().for_each(|hash| hold(Hash(*hash)));
+    let mut held: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    // Heaps, patterns and what waits to be let go all begin with a list of pages: its length, and for
+    // each a number of 4 bytes and a hash.
+    for prefix in ["local.k.h.", "local.k.hb.", "local.k.hx."] {
+        for (_, list) in state.scan(prefix.as_bytes()).unwrap() {
+            let (length, pages) = list.split_first_chunk::<4>().unwrap();
+            let (pages, _) = pages.as_chunks::<36>();
+            for page in &pages[..u32::from_le_bytes(*length) as usize] {
+                *held.entry(page[4..].to_vec()).or_default() += 1;
+            }
+        }
     }
     let strip = |prefix: &[u8]| {
         let entries = state.scan(prefix).unwrap().into_iter();

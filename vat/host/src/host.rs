@@ -15,7 +15,7 @@ use crate::{
     compile::Modules,
     cost,
     engine::BootedEngine,
-    share::{Running, Shared},
+    share::{Loaded, Running, Shared},
     supervisor, validate,
     worker::{End, StartError, Worker},
 };
@@ -24,6 +24,11 @@ use crate::{
 /// bundle.
 const START_POINTS: u64 = 100_000_000 * cost::POINTS_PER_COMPUTRON;
 
+/// What loading a bundle may cost before its vat starts, some five times what the largest of
+/// Agoric's cost. No vat pays for it, since a node does it once for all vats of the bundle; beyond it
+/// the vat does.
+const LOAD_POINTS: u64 = 50_000_000 * cost::POINTS_PER_COMPUTRON;
+
 /// Runs vats as wasm instances under wasmer.
 ///
 /// Each vat has a store of its own. Modules from users get a stack counter; the JavaScript engine is
@@ -31,8 +36,8 @@ const START_POINTS: u64 = 100_000_000 * cost::POINTS_PER_COMPUTRON;
 /// it by the import `fault`, the vat ends with `Stack meter exceeded`. The native stack is larger
 /// than either can use; if it overflows all the same, that is a [`HostFault`].
 ///
-/// The memory of a JavaScript vat is a copy-on-write view of its engine's base image and, once there
-/// are two vats of one bundle, of what they have in common.
+/// The memory of a JavaScript vat is a copy-on-write view of an image of its engine with its bundle
+/// loaded, which is made once for all vats of the bundle.
 ///
 /// A worker that ended in a fault or trap is gone: [`VatHost::is_running`] is false afterwards.
 #[derive(Debug)]
@@ -41,7 +46,7 @@ pub struct WasmHost {
     cache: Arc<Cache>,
     modules: Modules,
     /// By hash; the current one's hash apart.
-    engines: BTreeMap<Hash, BootedEngine>,
+    engines: BTreeMap<Hash, Arc<BootedEngine>>,
     current: Hash,
     shared: Shared,
     /// Behind a mutex since even looking at a worker's heap takes a mutable store.
@@ -63,7 +68,7 @@ impl WasmHost {
         let compiler = options.compilers.engine;
         let booted = BootedEngine::open(&engine, &modules, &cache, compiler, progress)?;
         let current = booted.hash;
-        let engines = BTreeMap::from([(current, booted)]);
+        let engines = BTreeMap::from([(current, Arc::new(booted))]);
         Ok(Self {
             options,
             cache,
@@ -85,7 +90,7 @@ impl WasmHost {
         let compiler = self.options.compilers.engine;
         let booted = BootedEngine::open(engine, &self.modules, &self.cache, compiler, progress)?;
         let hash = booted.hash;
-        self.engines.insert(hash, booted);
+        self.engines.insert(hash, Arc::new(booted));
         Ok(hash)
     }
 
@@ -98,8 +103,8 @@ impl WasmHost {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn booted(&self, hash: &Hash) -> Result<&BootedEngine, HostFault> {
-        self.engines.get(hash).ok_or_else(|| {
+    fn booted(&self, hash: &Hash) -> Result<Arc<BootedEngine>, HostFault> {
+        self.engines.get(hash).cloned().ok_or_else(|| {
             HostFault(format!(
                 "JavaScript engine {hash} is not on this node; it has {}",
                 self.engines.keys().map(Hash::to_string).collect::<Vec<_>>().join(", "),
@@ -108,19 +113,47 @@ impl WasmHost {
     }
 
     /// A JavaScript worker that has been given its bundle.
+    ///
+    /// The bundle is loaded before the vat has a name: what this leaves is the same for all its vats and
+    /// is kept. A bundle that cannot be loaded so early (its modules fail, make syscalls or take too long)
+    /// is loaded by `startVat`, as part of that delivery. Which of the two it is depends on the bundle
+    /// alone.
     fn start_javascript(
-        &self,
+        &mut self,
         vat: VatId,
         engine: &Hash,
         bundle_id: &str,
         zip: &[u8],
         options: &WorkerOptions,
     ) -> Result<Result<Worker, String>, HostFault> {
-        let command = match supervisor::write_set_bundle(vat, bundle_id, zip, options) {
+        let booted = self.booted(engine)?;
+        let loaded = match self.shared.loaded(engine, bundle_id, options) {
+            Some(loaded) => loaded,
+            None => {
+                let command = match supervisor::write_set_bundle(None, bundle_id, zip, options) {
+                    Ok(command) => command,
+                    Err(problem) => return Ok(Err(problem)),
+                };
+                let loaded = load(&booted, &command)?.map(Arc::new);
+                self.shared.keep(engine, bundle_id, options, loaded.clone());
+                loaded
+            }
+        };
+        let (started, command) = match loaded {
+            Some(loaded) => {
+                let Loaded { memory, globals } = loaded.as_ref();
+                let started = Worker::fork(&booted.module, Encoding::Json, globals, memory);
+                (started, Ok(supervisor::write_set_vat_id(vat)))
+            }
+            None => {
+                let command = supervisor::write_set_bundle(Some(vat), bundle_id, zip, options);
+                (booted.worker(), command)
+            }
+        };
+        let command = match command {
             Ok(command) => command,
             Err(problem) => return Ok(Err(problem)),
         };
-        let started = self.booted(engine)?.worker();
         let mut worker = match started {
             Ok(worker) => worker,
             Err(error) => return refused(error),
@@ -201,9 +234,8 @@ impl VatHost for WasmHost {
             End::Broken(text) => (DeliveryResult::Error(text), false),
         };
         if rests {
-            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-            self.shared.after(&mut running, delivery, workers.values());
-            workers.insert(vat, running);
+            running.trim_after(delivery);
+            self.workers().insert(vat, running);
         }
         let computrons = rests.then(|| Computrons(cost::computrons(run.points)));
         Ok(Delivered { result, computrons, test_log: run.test_log })
@@ -242,7 +274,8 @@ impl VatHost for WasmHost {
         self.stop(vat);
         let worker = match source {
             WorkerSource::JavaScript { engine, .. } => {
-                let BootedEngine { module, memory, .. } = self.booted(engine)?;
+                let engine = self.booted(engine)?;
+                let BootedEngine { module, memory, .. } = engine.as_ref();
                 let base = self.shared.base_of(source).unwrap_or_else(|| Arc::clone(memory));
                 Worker::restore(module, image, Some(memory), Some(&base), page)
             }
@@ -254,11 +287,25 @@ impl VatHost for WasmHost {
             }
         };
         let worker = worker.map_err(|e| HostFault(format!("cannot bring back {vat}: {}", e.0)))?;
-        let mut running = Running::restored(worker, source);
+        let mut running = Running::new(worker, source);
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.restored(&mut running, workers.values());
+        self.shared.restored(&mut running, source, workers.values());
         workers.insert(vat, running);
         Ok(())
+    }
+}
+
+/// Loads a bundle into a new worker by `command`. None if it has to be loaded later.
+fn load(engine: &BootedEngine, command: &[u8]) -> Result<Option<Loaded>, HostFault> {
+    let fault = |e: &dyn std::fmt::Display| HostFault(e.to_string());
+    let mut worker = engine.worker().map_err(|e| fault(&e))?;
+    let run = worker.run(command, LOAD_POINTS, None)?;
+    match run.end {
+        End::Done(reply) if supervisor::read_set_bundle_reply(&reply).is_ok() => {
+            let memory = worker.new_base().map_err(|e| fault(&e))?;
+            Ok(Some(Loaded { memory, globals: worker.global_bits() }))
+        }
+        End::Done(_) | End::Fault(_) | End::Broken(_) => Ok(None),
     }
 }
 

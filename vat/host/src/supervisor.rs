@@ -66,9 +66,10 @@ pub(crate) fn read_delivery_result(reply: &[u8]) -> Result<DeliveryResult, Strin
     abi_json::delivery_result_from_json(&value).map_err(|e| e.to_string())
 }
 
-/// `["setBundle", vatID, bundle, liveSlotsOptions]`, the bundle as Endo writes it to JSON.
+/// `["setBundle", vatID, bundle, liveSlotsOptions, isEarly]`, the bundle as Endo writes it to JSON.
+/// Without a vat the bundle is loaded at once, and the worker can be named later.
 pub(crate) fn write_set_bundle(
-    vat: VatId,
+    vat: Option<VatId>,
     bundle_id: &str,
     zip: &[u8],
     options: &WorkerOptions,
@@ -88,10 +89,16 @@ pub(crate) fn write_set_bundle(
         "enableDisavow": options.enable_disavow,
         "relaxDurabilityRules": options.relax_durability_rules,
     });
-    Ok(json!(["setBundle", vat.to_string(), bundle, options]).to_string().into_bytes())
+    let id = vat.map_or_else(String::new, |vat| vat.to_string());
+    Ok(json!(["setBundle", id, bundle, options, vat.is_none()]).to_string().into_bytes())
 }
 
-/// Reads what `setBundle` was answered with: `["dispatchReady"]`, or why not.
+/// `["setVatID", vatID]`, for a worker that has its bundle.
+pub(crate) fn write_set_vat_id(vat: VatId) -> Vec<u8> {
+    json!(["setVatID", vat.to_string()]).to_string().into_bytes()
+}
+
+/// Reads what `setBundle` or `setVatID` was answered with: `["dispatchReady"]`, or why not.
 pub(crate) fn read_set_bundle_reply(reply: &[u8]) -> Result<(), String> {
     let value: Value = serde_json::from_slice(reply).unwrap_or(Value::Null);
     if let Some(text) = supervisor_failure(&value) {

@@ -17,8 +17,7 @@ const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`. The first is compiled like the rest.
 const WORKER_SOURCES: [&str; 4] = ["worker.c", "globals.c", "codec.c", "harden.c"];
-const WORKER_HEADERS: [&str; 5] =
-    ["codec.h", "globals.h", "harden.h", "host.h", "stack_limit.h"];
+const WORKER_HEADERS: [&str; 5] = ["codec.h", "globals.h", "harden.h", "host.h", "stack_limit.h"];
 
 /// QuickJS-ng's sources, below the folder of the crate rquickjs-sys.
 const QUICKJS_SOURCES: [&str; 5] = [

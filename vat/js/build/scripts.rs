@@ -1,5 +1,5 @@
 //! The scripts that boot the engine: our shims, then SES lockdown and the supervisor with liveslots
-//! as Agoric publishes them in npm packages.
+//! as Agoric publishes them in npm packages, the latter with the seams of [`SEAMS`].
 
 use std::{fs, path::Path};
 
@@ -21,15 +21,85 @@ const BUNDLES: [(&str, &str, &str); 2] = [
     ),
 ];
 
+/// What is replaced in the supervisor, each found exactly once, so that a bundle can be loaded before
+/// the vat that runs it has an id or makes a syscall. The image that this leaves is the start of every
+/// vat of the bundle. Sources stand in the bundle as string literals: `\n` is a backslash and an n.
+///
+/// * `setBundle` takes a fourth argument: true to load the bundle at once. `setVatID` names the vat.
+/// * Liveslots hands over the globals of vat code when it is made, and takes its id later; the id is in
+///   the names that its marshaller gives to errors.
+/// * What vat code finds in `VatData` makes a syscall first if it is called before `startVat`, which ends
+///   the attempt: the kinds and ids that it needs are set up by `startVat` alone.
+const SEAMS: [(&str, &str); 11] = [
+    ("assert.typeof(marshalName, 'string');", "assert.typeof(`${marshalName}`, 'string');"),
+    (
+        "marshalName: `liveSlots:${forVatID}`,",
+        "marshalName: { toString: () => `liveSlots:${forVatID}` },",
+    ),
+    (
+        r"const vatGlobals = harden({\n    VatData: {\n",
+        r"const afterStart = functions => Object.fromEntries(Object.entries(functions).map(([name, f]) => [name, (...args) => {\n    didStartVat || syscall.vatstoreGet('idCounters');\n    return f(...args);\n  }]));\n  const vatGlobals = harden({\n    VatData: afterStart({\n",
+    ),
+    (
+        r"collectionManager.makeScalarBigWeakSetStore,\n    },\n  });\n",
+        r"collectionManager.makeScalarBigWeakSetStore,\n    }),\n  });\n",
+    ),
+    (
+        r"[PassStyleOfEndowmentSymbol]: passStyleOf,\n  });\n\n  function getRetentionStats() {",
+        r"[PassStyleOfEndowmentSymbol]: passStyleOf,\n  });\n  buildVatNamespace?.early?.(vatGlobals, inescapableGlobalProperties, id => {\n    forVatID = id;\n  });\n\n  function getRetentionStats() {",
+    ),
+    (
+        "async function setBundle(vatID, bundle, liveSlotsOptions) {",
+        r"let setVatID;\n  async function setBundle(vatID, bundle, liveSlotsOptions, isEarly) {",
+    ),
+    (
+        r"    async function buildVatNamespace(\n",
+        r"    let loaded;\n    const load = (lsEndowments, inescapableGlobalProperties) =>\n      importBundle(bundle, {\n        endowments: { ...workerEndowments, ...lsEndowments },\n        inescapableGlobalProperties,\n      });\n\n    async function buildVatNamespace(\n",
+    ),
+    (
+        r"const vatNS = await importBundle(bundle, {\n        endowments: { ...workerEndowments, ...lsEndowments },\n        inescapableGlobalProperties,\n      });",
+        "const vatNS = await (loaded || load(lsEndowments, inescapableGlobalProperties));",
+    ),
+    (
+        "    const ls = makeLiveSlots(",
+        r"    if (isEarly) {\n      buildVatNamespace.early = (globals, inescapable, setID) => {\n        loaded = load(globals, inescapable);\n        setVatID = setID;\n      };\n    }\n    const ls = makeLiveSlots(",
+    ),
+    (
+        r"    return ['dispatchReady'];\n",
+        r"    if (isEarly) {\n      await loaded;\n      bundle = 'loaded';\n      globalThis.gc();\n    }\n    return ['dispatchReady'];\n",
+    ),
+    (
+        r"return setBundle(args[0], args[1], liveSlotsOptions);\n      }\n",
+        r"return setBundle(args[0], args[1], liveSlotsOptions, args[3]);\n      }\n      case 'setVatID': {\n        setVatID(args[0]);\n        return ['dispatchReady'];\n      }\n",
+    ),
+];
+
 /// Writes one script a bundle.
 pub(crate) fn build() -> Result<(), String> {
     let modules = package_dir().join("node_modules");
     for (output, path, sha256) in BUNDLES {
         let path = modules.join(path);
         println!("cargo::rerun-if-changed={}", path.display());
-        write_output(output, script(&path, sha256)?.as_bytes())?;
+        let mut script = script(&path, sha256)?;
+        if output == "supervisor.js" {
+            script = with_seams(script)?;
+        }
+        write_output(output, script.as_bytes())?;
     }
     Ok(())
+}
+
+fn with_seams(mut script: String) -> Result<String, String> {
+    for (found, put) in SEAMS {
+        let count = script.matches(found).count();
+        if count != 1 {
+            return Err(format!(
+                "the supervisor has {count} places like this, expected one: {found}"
+            ));
+        }
+        script = script.replace(found, put);
+    }
+    Ok(script)
 }
 
 /// A script that evaluates the `nestedEvaluate` bundle at `path`.
