@@ -100,9 +100,15 @@ fn an_account_creates_a_javascript_vat_and_talks_to_it() {
 fn an_account_ends_its_vat() {
     let mut chain = start();
     let mut alice = alice();
-    let tx = alice.tx(vec![alice.create_vat(capstan_vat_system::provisioner_id(), "short-lived")]);
+    let poor = any(&proto::MsgCreateVat {
+        owner: alice.address().to_string(),
+        bundle_id: capstan_vat_system::provisioner_id().to_owned(),
+        // Too few to start.
+        computrons: 100_000,
+        ..Default::default()
+    });
+    let tx = alice.tx(vec![poor]);
     chain.ok(tx.clone());
-    // The parameters {start: "$5"} and five million computrons: too few to start.
     let failed = chain.settled(&tx, 0);
     assert_eq!(failed["status"], "rejected", "{failed}");
     assert_eq!(failed["createdVat"], Value::Null);

@@ -126,6 +126,9 @@ impl WasmHost {
         zip: &[u8],
         options: &WorkerOptions,
     ) -> Result<Result<Worker, String>, HostFault> {
+        if let Err(problem) = supervisor::bundle_digest(bundle_id) {
+            return Ok(Err(problem));
+        }
         let booted = self.booted(engine)?;
         let loaded = match self.shared.loaded(engine, bundle_id, options) {
             Some(loaded) => loaded,
@@ -234,8 +237,9 @@ impl VatHost for WasmHost {
             End::Broken(text) => (DeliveryResult::Error(text), false),
         };
         if rests {
-            running.trim_after(delivery);
-            self.workers().insert(vat, running);
+            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            self.shared.after(&mut running, delivery, workers.values());
+            workers.insert(vat, running);
         }
         let computrons = rests.then(|| Computrons(cost::computrons(run.points)));
         Ok(Delivered { result, computrons, test_log: run.test_log })
@@ -287,9 +291,9 @@ impl VatHost for WasmHost {
             }
         };
         let worker = worker.map_err(|e| HostFault(format!("cannot bring back {vat}: {}", e.0)))?;
-        let mut running = Running::new(worker, source);
+        let mut running = Running::restored(worker, source);
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.restored(&mut running, source, workers.values());
+        self.shared.restored(&mut running, workers.values());
         workers.insert(vat, running);
         Ok(())
     }

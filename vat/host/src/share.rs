@@ -1,8 +1,9 @@
 //! Sharing memory among the vats of one bundle. Saves memory and time; nothing can be observed of it.
 //!
-//! A new JavaScript vat is a view of its bundle's image: the engine with the bundle loaded. One that
-//! comes back from a snapshot is a view of the same image if it is there, or else, from the second vat
-//! of its bundle on, of what that one was when it came back.
+//! A new JavaScript vat is a view of its bundle's image: the engine with the bundle loaded. Building its
+//! root and collecting garbage for the first time writes to objects all over the heap (their links and
+//! counts), much the same in every vat of the bundle. So the second one that gets there, or that comes back
+//! from a snapshot, becomes the base of those that follow.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,31 +36,25 @@ pub(crate) struct Running {
     pub(crate) worker: Worker,
     /// The bundle it runs, if it is a JavaScript vat's.
     bundle: Option<BundleKey>,
+    /// It has collected garbage.
+    has_collected: bool,
     collections: u64,
 }
 
 impl Running {
     /// A worker that was just made from `source`.
     pub(crate) fn new(worker: Worker, source: &WorkerSource) -> Self {
-        Self { worker, bundle: bundle_key(source), collections: 0 }
+        Self { worker, bundle: bundle_key(source), has_collected: false, collections: 0 }
+    }
+
+    /// A worker with the heap of a snapshot: before those, garbage is collected.
+    pub(crate) fn restored(worker: Worker, source: &WorkerSource) -> Self {
+        Self { has_collected: true, ..Self::new(worker, source) }
     }
 
     /// The JavaScript engine that it runs on, if it does.
     pub(crate) fn engine(&self) -> Option<&Hash> {
         self.bundle.as_ref().map(|(engine, _)| engine)
-    }
-
-    /// Gives back after `delivery` what memory it can: the first collection of garbage, and later ones
-    /// now and then, leave much as it was.
-    pub(crate) fn trim_after(&mut self, delivery: &Delivery) {
-        if *delivery != Delivery::BringOutYourDead {
-            return;
-        }
-        let is_due = self.collections.is_multiple_of(TRIM_INTERVAL);
-        self.collections += 1;
-        if is_due && let Err(error) = self.worker.trim() {
-            tracing::warn!(%error, "a vat's unchanged pages cannot be given back");
-        }
     }
 }
 
@@ -79,7 +74,7 @@ type Load = ((BundleKey, WorkerOptions), Option<Arc<Loaded>>);
 pub(crate) struct Shared {
     /// The last one used comes last.
     loads: VecDeque<Load>,
-    /// For vats that came back, as long as any of them uses it.
+    /// For vats that have collected garbage, as long as any of them uses it.
     bases: BTreeMap<BundleKey, Weak<BaseMemory>>,
 }
 
@@ -115,40 +110,72 @@ impl Shared {
         }
     }
 
-    /// The memory that is most like a vat of `source`.
+    /// The memory that is most like a vat of `source` which has been running for some time.
     pub(crate) fn base_of(&self, source: &WorkerSource) -> Option<Arc<BaseMemory>> {
         let bundle = bundle_key(source)?;
         let mut loads = self.loads.iter().rev().filter(|((key, _), _)| *key == bundle);
-        let loaded = loads.find_map(|(_, loaded)| loaded.as_ref());
-        match loaded {
-            Some(loaded) => Some(Arc::clone(&loaded.memory)),
-            None => self.bases.get(&bundle)?.upgrade(),
+        let collected = self.bases.get(&bundle).and_then(Weak::upgrade);
+        collected.or_else(|| {
+            let loaded = loads.find_map(|(_, loaded)| loaded.as_ref())?;
+            Some(Arc::clone(&loaded.memory))
+        })
+    }
+
+    /// Saves what memory can be saved after `running`, one of `others`' fellows, has done `delivery`.
+    pub(crate) fn after<'w>(
+        &mut self,
+        running: &mut Running,
+        delivery: &Delivery,
+        others: impl Iterator<Item = &'w Running>,
+    ) {
+        if *delivery != Delivery::BringOutYourDead {
+            return;
         }
+        let done = if !std::mem::replace(&mut running.has_collected, true) {
+            self.share(running, others)
+        } else {
+            running.collections += 1;
+            match running.collections.is_multiple_of(TRIM_INTERVAL) {
+                true => running.worker.trim(),
+                false => Ok(()),
+            }
+        };
+        warn(done);
     }
 
     /// Saves what memory can be saved after `running`, one of `others`' fellows, was brought back.
     pub(crate) fn restored<'w>(
         &mut self,
         running: &mut Running,
-        source: &WorkerSource,
-        mut others: impl Iterator<Item = &'w Running>,
+        others: impl Iterator<Item = &'w Running>,
     ) {
-        let Some(bundle) = &running.bundle else { return };
-        let has_fellow = others.any(|other| other.bundle.as_ref() == Some(bundle));
-        if !has_fellow || self.base_of(source).is_some() {
-            return;
-        }
-        let bundle = bundle.clone();
-        if let Err(error) = self.add_base(bundle, &mut running.worker) {
-            tracing::warn!(%error, "vats cannot share memory");
-        }
+        warn(self.share(running, others));
     }
 
-    fn add_base(&mut self, bundle: BundleKey, worker: &mut Worker) -> io::Result<()> {
-        let base = worker.new_base()?;
+    /// Shares with fellows that have collected garbage too.
+    fn share<'w>(
+        &mut self,
+        running: &mut Running,
+        mut others: impl Iterator<Item = &'w Running>,
+    ) -> io::Result<()> {
+        let Some(bundle) = &running.bundle else { return Ok(()) };
+        if let Some(base) = self.bases.get(bundle).and_then(Weak::upgrade) {
+            return running.worker.rebase(&base);
+        }
+        let is_fellow = |other: &Running| other.has_collected && other.bundle == running.bundle;
+        if !others.any(is_fellow) {
+            return running.worker.trim();
+        }
+        let base = running.worker.new_base()?;
         self.bases.retain(|_, base| base.strong_count() > 0);
-        self.bases.insert(bundle, Arc::downgrade(&base));
+        self.bases.insert(bundle.clone(), Arc::downgrade(&base));
         Ok(())
+    }
+}
+
+fn warn(done: io::Result<()>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "vats cannot share memory");
     }
 }
 

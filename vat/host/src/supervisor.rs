@@ -74,12 +74,7 @@ pub(crate) fn write_set_bundle(
     zip: &[u8],
     options: &WorkerOptions,
 ) -> Result<Vec<u8>, String> {
-    let sha512 = bundle_id
-        .strip_prefix("b1-")
-        .filter(|hex| hex.len() == 128 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
-        .ok_or_else(|| {
-            format!("{bundle_id:?} is not the id of an Endo bundle (b1- and 128 hex digits)")
-        })?;
+    let sha512 = bundle_digest(bundle_id)?;
     let bundle = json!({
         "moduleFormat": "endoZipBase64",
         "endoZipBase64": STANDARD.encode(zip),
@@ -91,6 +86,16 @@ pub(crate) fn write_set_bundle(
     });
     let id = vat.map_or_else(String::new, |vat| vat.to_string());
     Ok(json!(["setBundle", id, bundle, options, vat.is_none()]).to_string().into_bytes())
+}
+
+/// The digest in the id of an Endo bundle; the error says what such an id looks like.
+pub(crate) fn bundle_digest(bundle_id: &str) -> Result<&str, String> {
+    bundle_id
+        .strip_prefix("b1-")
+        .filter(|hex| hex.len() == 128 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+        .ok_or_else(|| {
+            format!("{bundle_id:?} is not the id of an Endo bundle (b1- and 128 hex digits)")
+        })
 }
 
 /// `["setVatID", vatID]`, for a worker that has its bundle.

@@ -254,6 +254,9 @@ impl Worker {
 
     /// Shares every page that is as in `base` with it, and gives back what was its own copy.
     pub(crate) fn rebase(&mut self, base: &Arc<BaseMemory>) -> io::Result<()> {
+        if self.base.as_ref().is_some_and(|own| Arc::ptr_eq(own, base)) {
+            return self.trim();
+        }
         let memory = self.memory_mut();
         if memory.len() >= base.bytes().len() {
             // SAFETY: a worker's memory is a mapping of its own; it is borrowed by nobody else.
