@@ -41,7 +41,7 @@ impl BundleSource {
                 "a wasm module needs no bundling; install it as it is: capstan tx install-bundle FILE.wasm",
             ));
         }
-        let script = find_script(self.tools.as_deref())?;
+        let script = find_script(self.tools.as_deref(), "bundle.mjs")?;
         let source = self.source.display().to_string();
         let done = progress::during(format!("bundling {source}"), || {
             run_node(&script, &self.source, &self.output)
@@ -59,7 +59,11 @@ impl BundleSource {
     }
 }
 
-fn run_node(script: &Path, source: &Path, target: &Path) -> anyhow::Result<ProcessOutput> {
+pub(crate) fn run_node(
+    script: &Path,
+    source: &Path,
+    target: &Path,
+) -> anyhow::Result<ProcessOutput> {
     match Command::new("node").arg(script).arg(source).arg(target).output() {
         Ok(done) => Ok(done),
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
@@ -69,13 +73,13 @@ fn run_node(script: &Path, source: &Path, target: &Path) -> anyhow::Result<Proce
     }
 }
 
-/// The bundler, with its npm packages beside it.
-fn find_script(tools: Option<&Path>) -> anyhow::Result<PathBuf> {
+/// A script of the JavaScript tools, with its npm packages beside it.
+pub(crate) fn find_script(tools: Option<&Path>, name: &str) -> anyhow::Result<PathBuf> {
     let named = tools
         .map(Path::to_owned)
         .or_else(|| std::env::var_os("CAPSTAN_JS_TOOLS").map(PathBuf::from));
     let dir = named.unwrap_or_else(|| PathBuf::from(CHECKOUT_TOOLS));
-    let script = dir.join("bundle.mjs");
+    let script = dir.join(name);
     if !script.is_file() {
         bail!(
             "the bundler {} is not there; name the directory vat/js/tools of a checkout with --tools or CAPSTAN_JS_TOOLS",
@@ -103,10 +107,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tools = dir.path().join("tools");
         std::fs::create_dir(&tools).unwrap();
-        let error = find_script(Some(&tools)).unwrap_err().to_string();
+        let error = find_script(Some(&tools), "bundle.mjs").unwrap_err().to_string();
         assert!(error.contains("CAPSTAN_JS_TOOLS"), "{error}");
         std::fs::write(tools.join("bundle.mjs"), "").unwrap();
-        let error = find_script(Some(&tools)).unwrap_err().to_string();
+        let error = find_script(Some(&tools), "bundle.mjs").unwrap_err().to_string();
         assert!(error.contains("npm ci"), "{error}");
     }
 }

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod basedir;
 mod bundle;
 mod config;
 mod debug;
@@ -64,6 +65,10 @@ enum Command {
     /// Make and show signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Run a directory of vats, without a chain, until nothing is left to do.
+    Run(basedir::Run),
+    /// Drive a directory of vats by hand: a JavaScript prompt, and the kernel crank by crank.
+    Shell(basedir::Shell),
     /// Bundle a vat's JavaScript source into a file that can be installed.
     Bundle(bundle::BundleSource),
     /// Send a transaction and wait for what comes of it.
@@ -88,6 +93,8 @@ fn main() -> ExitCode {
         Command::Localnet(localnet) => localnet.run(&common, output),
         Command::Init(init) => init.run(&common, output),
         Command::Keys(keys) => keys.run(&common, output),
+        Command::Run(run) => run.run(&common, output),
+        Command::Shell(shell) => shell.run(&common, output),
         Command::Bundle(bundle) => bundle.run(output),
         Command::Tx(tx) => tx.run(&common, output),
         Command::Query(query) => query.run(&common, output),

@@ -1,6 +1,7 @@
 //! A node: store, vat host, application and the development engine, put together.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,12 +128,17 @@ fn slog_file(home: &Home, config: &Config) -> anyhow::Result<Option<SlogFile>> {
 }
 
 pub(crate) fn open_host(home: &Home, progress: &Progress) -> anyhow::Result<WasmHost> {
+    open_host_at(cache_dir(&home.path), progress)
+}
+
+/// The vat host, with what it compiles kept in `cache`.
+pub(crate) fn open_host_at(cache: PathBuf, progress: &Progress) -> anyhow::Result<WasmHost> {
     let engine = JsEngine {
         worker_wasm: capstan_vat_js::worker().to_vec(),
         boot_scripts: capstan_vat_js::boot_scripts()
             .map(|(name, source)| (name.to_owned(), source.to_vec()))
             .into(),
     };
-    let options = HostOptions { cache_dir: Some(cache_dir(&home.path)), ..HostOptions::default() };
+    let options = HostOptions { cache_dir: Some(cache), ..HostOptions::default() };
     Ok(WasmHost::open(engine, options, &|step| progress.step(step))?)
 }

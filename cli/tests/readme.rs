@@ -25,6 +25,8 @@ fn run(place: &Place, dev: &Dev, block: &str) -> String {
     let bin = Path::new(env!("CARGO_BIN_EXE_capstan")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let block = block.replace(ADDRESS, dev.url().trim_start_matches("http://"));
+    // The reader stands in the checkout.
+    let block = block.replace(" examples/", &format!(" {}/examples/", checkout().display()));
     let mut shell = Command::new("bash");
     shell.args(["-euo", "pipefail", "-c", &block]).current_dir(place.path()).env("PATH", path);
     shell
@@ -55,6 +57,8 @@ fn every_command_of_the_tour_works() {
         "computrons total",        // the table of statistics
         r#""transcriptCount":"#,   // the same by curl
         r#""network":"capstan-dev""#,
+        "Ada hears: Ada, that was the hard part", // capstan run
+        "Bob, you are doing well",                // capstan shell
     ] {
         let spaceless: String = said.split_whitespace().collect();
         assert!(

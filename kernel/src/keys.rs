@@ -64,6 +64,7 @@ pub(crate) const VATS: &[u8] = b"k.v.";
 pub(crate) const VAT_STATES: &[u8] = b"k.w.";
 pub(crate) const OUTBOXES: &[u8] = b"k.ro.";
 pub(crate) const STATIC_NAMES: &[u8] = b"k.n.";
+pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
 pub(crate) const BUNDLES: &[u8] = b"k.b.";
 pub(crate) const CLISTS: &[u8] = b"k.c.";
 pub(crate) const DEFAULT_SUBCLUSTER: &[u8] = b"k.sub";

@@ -7,7 +7,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-const VATS: [&str; 3] = ["vat-admin", "provisioner", "timer"];
+const VATS: [&str; 4] = ["vat-admin", "provisioner", "timer", "shell"];
 
 /// The committed ids, a line each: name, space, id.
 const IDS: &str = "bundle-ids.txt";
@@ -26,7 +26,8 @@ fn build() -> Result<(), String> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     let bundler = package.join("../js/tools/bundle.mjs");
-    for input in ["src", "package.json", IDS, "../js/tools/bundle.mjs", "../js/package-lock.json"] {
+    let tools = ["../js/tools/bundle.mjs", "../js/tools/bundler.mjs", "../js/package-lock.json"];
+    for input in ["src", "package.json", IDS].into_iter().chain(tools) {
         println!("cargo::rerun-if-changed={}", package.join(input).display());
     }
     // Appears and disappears as npm installs; its contents are pinned by the lock file.

@@ -29,6 +29,14 @@ pub fn timer_bundle() -> &'static [u8] {
     include_bytes!(concat!(env!("OUT_DIR"), "/timer.json"))
 }
 
+/// The vat of `capstan shell`, which no chain has. Its root has `introduce(argv, vats, devices)`, which
+/// defines the vats' names for what is evaluated, and `evaluate(source, names)`: evaluates an
+/// expression that declares these names, awaits its value, and answers with `{value, isUndefined}` or
+/// `{thrown}`, texts for people.
+pub fn shell_bundle() -> &'static [u8] {
+    include_bytes!(concat!(env!("OUT_DIR"), "/shell.json"))
+}
+
 /// The id (`b1-…`) of [`vat_admin_bundle`].
 pub fn vat_admin_id() -> &'static str {
     id("vat-admin ")

@@ -1,0 +1,321 @@
+//! A kernel over a store, with nothing else around it: no blocks, no accounts, no fees.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use capstan_client::Bundle;
+use capstan_genesis::{BundleId, Params};
+use capstan_kernel::ids::KRef;
+use capstan_kernel::policy::CrankCount;
+use capstan_kernel::promise::PromiseState;
+use capstan_kernel::vat::{ReapThreshold, Threshold};
+use capstan_kernel::{
+    Kernel, KernelConfig, KernelOptions, NodeOptions, RunReport, StaticVat, VAT_ADMIN, view,
+};
+use capstan_kernel_ports::VatId;
+use capstan_kernel_ports::store::{Overlay as _, Read as _};
+use capstan_store::{Block, Options, Snapshot, Store};
+use capstan_vat_host::WasmHost;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::sources::BOOTSTRAP;
+use crate::home::cache_dir;
+use crate::node::open_host_at;
+use crate::passable;
+use crate::progress::Progress;
+
+/// Cranks between two commits.
+const BATCH: u64 = 100;
+
+/// Where the machine's own record lies, beside the kernel's state.
+const RECORD: &[u8] = b"basedir";
+
+/// The subdirectory of a home that is used.
+const SUBDIRECTORY: &str = "basedir";
+
+/// The vats of a base directory, running or waiting to run.
+pub(crate) struct Machine {
+    store: Store,
+    kernel: Kernel<WasmHost>,
+    record: Record,
+}
+
+/// What is to be known at the next start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    /// The vats' bundles.
+    vats: BTreeMap<String, String>,
+    argv: Vec<String>,
+    /// The promise for what bootstrap answers.
+    bootstrap: String,
+    /// Whether there is a shell.
+    shell: bool,
+}
+
+/// What became of a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing yet.
+    Pending,
+    /// A value, as the command line writes it.
+    Fulfilled(Value),
+    /// A reason, likewise.
+    Rejected(Value),
+}
+
+/// A vat that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Its id, and its name if it has one.
+    pub(crate) vat: String,
+    /// Whether by a failure.
+    pub(crate) failure: bool,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// The vat that evaluates what is typed.
+pub(crate) const SHELL: &str = "shell";
+
+impl Machine {
+    /// Starts the vats, or goes on with them where `home` holds them. Without a home nothing is kept. Nothing has run
+    /// when a new machine is there: the start of the vats and `bootstrap(argv, vats)` wait in its queue.
+    ///
+    /// # Errors
+    /// The home holds other vats or other arguments, cannot be used, or a bundle is not sound.
+    pub(crate) fn open(
+        bundles: BTreeMap<String, Bundle>,
+        argv: &[String],
+        shell: bool,
+        home: Option<&Path>,
+        progress: &Progress,
+    ) -> anyhow::Result<Self> {
+        let dir = home.map(|home| home.join(SUBDIRECTORY));
+        let cache = cache_dir(home.unwrap_or(&std::env::temp_dir()));
+        let host = open_host_at(cache, progress)?;
+        progress.step("starting the vats");
+        let store = match &dir {
+            Some(dir) => {
+                std::fs::create_dir_all(dir)
+                    .with_context(|| format!("cannot make {}", dir.display()))?;
+                Store::open(dir, Options::default())?
+            }
+            None => Store::in_memory()?,
+        };
+        let kernel = Kernel::new(host, NodeOptions::default());
+        let ids = bundles.iter().map(|(name, bundle)| (name.clone(), bundle.id.clone())).collect();
+        let record = Record { vats: ids, argv: argv.to_vec(), bootstrap: String::new(), shell };
+        let mut machine = Self { store, kernel, record };
+        match machine.store.reader().get(RECORD)? {
+            Some(found) => machine.resume(&found)?,
+            None => machine.begin(bundles)?,
+        }
+        Ok(machine)
+    }
+
+    /// Runs at most `limit` cranks; fewer if nothing is left to do, or once `stop` is settled.
+    pub(crate) fn run(&mut self, limit: u64, stop: Option<KRef>) -> anyhow::Result<RunReport> {
+        let mut total = RunReport::default();
+        while total.cranks < limit && !total.idle {
+            // What a promise waits for is looked at after each crank.
+            let batch = if stop.is_some() { 1 } else { BATCH.min(limit - total.cranks) };
+            let (report, done) = self.change(|kernel, block| {
+                let report = kernel.run(block, &mut CrankCount { left: batch })?;
+                Ok((report, stop.map_or(Ok(false), |stop| settled(block, stop))?))
+            })?;
+            total.cranks += report.cranks;
+            total.computrons += report.computrons;
+            total.idle = report.idle;
+            if done {
+                break;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Sends a message to the root of a static vat. Returns the promise for its result.
+    pub(crate) fn send(&mut self, vat: &str, method: &str, args: Value) -> anyhow::Result<KRef> {
+        let data = passable::encode(&Value::Array(vec![method.into(), args]))?;
+        let body = format!("#{}", data.body);
+        self.change(|kernel, block| {
+            let methargs = capstan_kernel::capdata::KernelData { body, slots: vec![] };
+            let sent = kernel.queue_to_vat_root(block, vat, methargs, Default::default())?;
+            sent.with_context(|| format!("there is no vat {vat}"))
+        })
+    }
+
+    /// What became of a promise that [`Machine::send`] gave. The promise is let go of once it is settled.
+    pub(crate) fn take(&mut self, promise: KRef) -> anyhow::Result<Outcome> {
+        let outcome = self.outcome(promise)?;
+        if outcome != Outcome::Pending {
+            self.change(|kernel, block| Ok(kernel.take_resolution(block, promise)?))?;
+        }
+        Ok(outcome)
+    }
+
+    /// What became of `bootstrap`.
+    pub(crate) fn bootstrapped(&self) -> anyhow::Result<Outcome> {
+        let promise = KRef::parse(&self.record.bootstrap);
+        self.outcome(promise.context("the record of the bootstrap message is damaged")?)
+    }
+
+    /// The state as it is now.
+    pub(crate) fn state(&self) -> Snapshot {
+        self.store.reader()
+    }
+
+    /// The vats by id, with what they are called.
+    pub(crate) fn vats(&self) -> anyhow::Result<Vec<(VatId, String)>> {
+        let state = self.state();
+        let vats = view::vats(&state)?;
+        vats.into_iter()
+            .map(|vat| {
+                let name = view::vat_config(&state, vat)?.and_then(|config| config.name);
+                Ok((vat, name.unwrap_or_default()))
+            })
+            .collect()
+    }
+
+    /// The vats that ended.
+    pub(crate) fn ended(&self) -> anyhow::Result<Vec<Ended>> {
+        let state = self.state();
+        let mut ended = Vec::new();
+        for (vat, name) in self.vats()? {
+            let record = view::vat_state(&state, vat)?;
+            if let Some(ending) = record.as_ref().and_then(|record| record.status.ending()) {
+                let vat = if name.is_empty() { vat.to_string() } else { format!("{vat} ({name})") };
+                let (failure, reason) = (ending.failure, ending.reason());
+                ended.push(Ended { vat, failure, reason });
+            }
+        }
+        Ok(ended)
+    }
+
+    fn begin(&mut self, bundles: BTreeMap<String, Bundle>) -> anyhow::Result<()> {
+        let config = kernel_config(bundles, self.record.shell)?;
+        let mut record = self.record.clone();
+        record.bootstrap = self.change(|kernel, block| {
+            kernel.initialize(block, &config)?;
+            if record.shell {
+                // Nobody holds it but whoever types.
+                kernel.pin_vat_root(block, SHELL)?;
+                kernel.introduce_vats(block, SHELL, "introduce", &record.argv, &[])?;
+            }
+            let argv = &record.argv;
+            let promise = kernel.introduce_vats(block, BOOTSTRAP, BOOTSTRAP, argv, &[SHELL])?;
+            record.bootstrap = promise.context("there is no bootstrap vat")?.to_string();
+            block.set(RECORD, serde_json::to_vec(&record)?);
+            Ok(record.bootstrap.clone())
+        })?;
+        self.record = record;
+        Ok(())
+    }
+
+    fn resume(&mut self, found: &[u8]) -> anyhow::Result<()> {
+        let found: Record = serde_json::from_slice(found).context("the home is damaged")?;
+        let other = "use another directory with --home, or remove it to begin anew";
+        if found.shell != self.record.shell {
+            let (was, is) = if found.shell { ("shell", "run") } else { ("run", "shell") };
+            bail!("the home was made by capstan {was} and cannot be used by capstan {is}; {other}");
+        }
+        if found.vats != self.record.vats {
+            let changed =
+                self.record.vats.iter().filter(|(name, id)| found.vats.get(*name) != Some(id));
+            let gone = found.vats.iter().filter(|(name, _)| !self.record.vats.contains_key(*name));
+            let names: Vec<&str> = changed.chain(gone).map(|(name, _)| name.as_str()).collect();
+            bail!("the home holds other sources of vat {}; {other}", names.join(", "));
+        }
+        if found.argv != self.record.argv && !self.record.argv.is_empty() {
+            bail!("bootstrap was called already, with the arguments {:?}; {other}", found.argv);
+        }
+        self.record = found;
+        Ok(())
+    }
+
+    fn outcome(&self, promise: KRef) -> anyhow::Result<Outcome> {
+        let KRef::Promise(number) = promise else { bail!("{promise} is no promise") };
+        let Some(promise) = view::promise(&self.state(), number)? else {
+            return Ok(Outcome::Pending);
+        };
+        let decode = |data: &capstan_kernel::capdata::KernelData| {
+            let slots: Vec<String> = data.slots.iter().map(ToString::to_string).collect();
+            passable::decode(&data.body, &slots)
+        };
+        Ok(match &promise.state {
+            PromiseState::Unresolved(_) => Outcome::Pending,
+            PromiseState::Fulfilled(value) => Outcome::Fulfilled(decode(value)),
+            PromiseState::Rejected(reason) => Outcome::Rejected(decode(reason)),
+        })
+    }
+
+    /// Changes the state, and keeps the change if `work` succeeds.
+    fn change<T>(
+        &mut self,
+        work: impl FnOnce(&mut Kernel<WasmHost>, &mut Block) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut block = self.store.begin_block();
+        let value = work(&mut self.kernel, &mut block)?;
+        let prepared = self.store.prepare(block)?;
+        self.store.commit(prepared, self.store.height() + 1)?;
+        Ok(value)
+    }
+}
+
+fn settled(block: &Block, promise: KRef) -> anyhow::Result<bool> {
+    let KRef::Promise(number) = promise else { return Ok(false) };
+    let found = view::promise(block, number)?;
+    Ok(found.is_some_and(|promise| promise.data().is_some()))
+}
+
+/// The directory's vats and those of the system that every kernel needs, with the limits of a development chain.
+fn kernel_config(bundles: BTreeMap<String, Bundle>, shell: bool) -> anyhow::Result<KernelConfig> {
+    let mut all = bundles;
+    let admin = Bundle::from_endo_json(capstan_vat_system::vat_admin_bundle())?;
+    all.insert(VAT_ADMIN.to_owned(), admin);
+    if shell {
+        let shell = Bundle::from_endo_json(capstan_vat_system::shell_bundle())?;
+        all.insert(SHELL.to_owned(), shell);
+    }
+    let params = Params::default();
+    let mut config = KernelConfig {
+        bootstrap: None,
+        pin_bootstrap_root: false,
+        provisioner: None,
+        vats: BTreeMap::new(),
+        devices: BTreeMap::new(),
+        bundles: BTreeMap::new(),
+        named_bundles: BTreeMap::new(),
+        options: KernelOptions {
+            reap: ReapThreshold {
+                deliveries: Threshold::At(REAP_DELIVERIES),
+                gc_krefs: Threshold::At(REAP_KREFS),
+                computrons: Threshold::Never,
+                never: false,
+            },
+            relax_durability_rules: false,
+            snapshot_initial: params.snapshot_initial,
+            snapshot_interval: params.snapshot_interval,
+            snapshot_debt: params.snapshot_debt,
+            crank_limit: params.crank_computrons,
+            collect_at_upgrade: true,
+        },
+    };
+    for (name, Bundle { id, bytes }) in all {
+        let sound = capstan_bundle::verify(&bytes).with_context(|| format!("vat {name}"))?;
+        sound.check_id(&id)?;
+        let id: BundleId = id.parse()?;
+        // Its bundle can be asked for by the vat's name, so that more vats can be made of it.
+        config.named_bundles.insert(name.clone(), id.to_string());
+        config.vats.insert(name, StaticVat::new(id.as_str()));
+        config.bundles.insert(id.to_string(), sound.into_zip());
+    }
+    Ok(config)
+}
+
+/// Deliveries after which a vat is told to bring out its dead.
+const REAP_DELIVERIES: u64 = 100;
+
+/// Collected references after which it is told so, too.
+const REAP_KREFS: u64 = 20;

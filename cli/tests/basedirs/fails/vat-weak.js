@@ -1,0 +1,3 @@
+export const buildRootObject = () => {
+  throw Error('not today');
+};

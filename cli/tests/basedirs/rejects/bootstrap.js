@@ -1,0 +1,8 @@
+import { Far } from '@endo/far';
+
+export const buildRootObject = () =>
+  Far('bootstrap', {
+    bootstrap: ([why]) => {
+      throw TypeError(`no ${why}`);
+    },
+  });
