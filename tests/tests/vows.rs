@@ -1,0 +1,215 @@
+//! Agoric's `@agoric/vow`, unmodified, in vats: what is watched arrives in whichever incarnation is there, whoever was
+//! upgraded meanwhile; and what is only a promise ends with the incarnation that made it, and says so.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+use std::collections::BTreeMap;
+
+use capstan_abi::CapData;
+use capstan_client::Bundle;
+use capstan_kernel::policy::Forever;
+use capstan_kernel::promise::{PromiseState, ResultPolicy};
+use capstan_kernel::vat::{ReapThreshold, Threshold};
+use capstan_kernel::{
+    Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN, ids::KRef, view,
+};
+use capstan_store::Store;
+use capstan_tests::{Options, bundle, host};
+use capstan_vat_host::WasmHost;
+use serde_json::{Value, json};
+
+/// A kernel with the boss, its maker and its watcher of vows, after its bootstrap.
+struct Vats {
+    kernel: Kernel<WasmHost>,
+    store: Store,
+}
+
+impl Vats {
+    fn start() -> Self {
+        let store = Store::in_memory().unwrap();
+        let mut kernel = Kernel::new(host(&Options::usual()), NodeOptions::default());
+        let mut block = store.begin_block();
+        let bootstrap = kernel.initialize(&mut block, &config()).unwrap().unwrap();
+        store.commit(store.prepare(block).unwrap(), 1).unwrap();
+        let mut vats = Self { kernel, store };
+        vats.settle(bootstrap).unwrap();
+        vats
+    }
+
+    /// Calls a method of the boss, runs until nothing is left to do, and gives what it answered.
+    fn call(&mut self, method: &str, args: Value) -> Result<Value, Value> {
+        let mut block = self.store.begin_block();
+        let methargs = CapData { body: format!("#{}", json!([method, args])), slots: vec![] };
+        let ignore = ResultPolicy::Ignore;
+        let sent = self.kernel.queue_to_vat_root(&mut block, "boss", methargs, ignore);
+        let promise = sent.unwrap().unwrap();
+        self.commit(block);
+        self.settle(promise)
+    }
+
+    /// The same where no rejection is expected.
+    fn ask(&mut self, method: &str, args: Value) -> Value {
+        self.call(method, args.clone()).unwrap_or_else(|why| panic!("{method}{args}: {why}"))
+    }
+
+    fn settle(&mut self, promise: KRef) -> Result<Value, Value> {
+        let mut block = self.store.begin_block();
+        self.kernel.run(&mut block, &mut Forever).unwrap();
+        self.commit(block);
+        let KRef::Promise(number) = promise else { panic!("{promise}") };
+        let data = |data: &CapData<KRef>| serde_json::from_str(&data.body[1..]).unwrap();
+        match view::promise(&self.store.reader(), number).unwrap().unwrap().state {
+            PromiseState::Fulfilled(value) => Ok(data(&value)),
+            PromiseState::Rejected(reason) => Err(data(&reason)),
+            PromiseState::Unresolved(_) => panic!("{promise} is not settled"),
+        }
+    }
+
+    fn commit(&self, block: capstan_store::Block) {
+        let height = self.store.height() + 1;
+        self.store.commit(self.store.prepare(block).unwrap(), height).unwrap();
+    }
+}
+
+fn config() -> KernelConfig {
+    let admin = Bundle::from_endo_json(capstan_vat_system::vat_admin_bundle()).unwrap();
+    let [boss, maker, watcher] =
+        ["boss", "maker", "watcher"].map(|name| bundle(&format!("tests/vats/vow-{name}.js")));
+    let id = |bundle: &Bundle| bundle.id.to_string();
+    KernelConfig {
+        bootstrap: Some("boss".to_owned()),
+        pin_bootstrap_root: true,
+        provisioner: None,
+        devices: BTreeMap::new(),
+        vats: [("boss", &boss), (VAT_ADMIN, &admin)]
+            .map(|(name, bundle)| (name.to_owned(), StaticVat::new(id(bundle))))
+            .into(),
+        named_bundles: [("maker", &maker), ("watcher", &watcher)]
+            .map(|(name, bundle)| (name.to_owned(), id(bundle)))
+            .into(),
+        bundles: [&admin, &boss, &maker, &watcher].map(|b| (id(b), b.bytes.clone())).into(),
+        options: KernelOptions {
+            reap: ReapThreshold { deliveries: Threshold::At(7), ..ReapThreshold::default() },
+            relax_durability_rules: false,
+            snapshot_initial: 3,
+            snapshot_interval: 20,
+            snapshot_debt: u64::MAX,
+            crank_limit: 400_000_000,
+            collect_at_upgrade: true,
+        },
+    }
+}
+
+/// What the watcher watches: a label, the watcher's method, and the vows' names.
+const WATCHED: [(&str, &str, &[&str]); 8] = [
+    ("watch", "watch", &["a"]),
+    ("watch rejected", "watch", &["no"]),
+    ("watch forwarded", "watch", &["f"]),
+    ("all", "all", &["a", "b"]),
+    ("all rejected", "all", &["a", "no"]),
+    ("allSettled", "allSettled", &["a", "no"]),
+    ("asVow", "asVow", &["a"]),
+    ("asVow throws", "asVowThrows", &[]),
+];
+
+/// Promises of the watcher's: the method, the vow's name, and the value.
+fn promised() -> [(&'static str, &'static str, Value); 6] {
+    let settled = |value: &str| json!({"status": "fulfilled", "value": value});
+    [
+        ("when", "a", json!("A")),
+        ("asPromise", "a", json!("A")),
+        ("heapWhen", "a", json!("A")),
+        ("greet", "g", json!("G greets watcher")),
+        ("whenAll", "a", json!(["A", "A", "A"])),
+        ("whenAllSettled", "a", json!([settled("A"), settled("A"), settled("plain")])),
+    ]
+}
+
+/// Everything waits; these vats are upgraded, in this order; then everything is settled.
+fn everything_arrives_after_upgrades_of(upgraded: &[&str]) {
+    let mut vats = Vats::start();
+    for (label, method, names) in WATCHED {
+        vats.ask("give", json!([method, label, names]));
+    }
+    for (method, vow, _) in promised() {
+        vats.ask("waitForPromise", json!([method, method, vow]));
+    }
+    vats.ask("waitFor", json!(["of the maker", "maker", "a"]));
+    vats.ask("waitFor", json!(["of the watcher", "watcher", "watch"]));
+    vats.ask("waitFor", json!(["rejected", "watcher", "watch rejected"]));
+    vats.ask("waitFor", json!(["heap", "watcher", "heap"]));
+    vats.ask("greetThrough", json!(["greeted", "maker", "g"]));
+    let thrown = json!([0, "rejected", "thrown", "context"]);
+    assert_eq!(vats.ask("log", json!([])), json!({ "asVow throws": thrown }));
+
+    let mut incarnations = BTreeMap::new();
+    for name in upgraded {
+        let incarnation = incarnations.entry(*name).or_insert(0);
+        *incarnation += 1;
+        assert_eq!(vats.ask("upgrade", json!([name])), json!(incarnation), "{upgraded:?}");
+    }
+    vats.ask("settle", json!(["f", "forward", "a"]));
+    vats.ask("settle", json!(["a", "resolve", "A"]));
+    vats.ask("settle", json!(["b", "resolve", "B"]));
+    vats.ask("settle", json!(["no", "reject", "never"]));
+    vats.ask("settle", json!(["g", "greeter", "G"]));
+
+    let seen_in = incarnations.get("watcher").copied().unwrap_or(0);
+    let seen = |what: &str, value: Value| json!([seen_in, what, value, "context"]);
+    let mut log = vats.ask("log", json!([]));
+    let settled = log.as_object_mut().unwrap().remove("allSettled").unwrap();
+    assert_eq!(settled[2][0], json!({"status": "fulfilled", "value": "A"}), "{settled}");
+    assert_eq!(settled[2][1]["status"], json!("rejected"), "{settled}");
+    assert_eq!(settled[2][1]["reason"]["#error"], json!("never"), "{settled}");
+    assert_eq!((&settled[0], &settled[1]), (&json!(seen_in), &json!("fulfilled")));
+    let expected = json!({
+        "watch": seen("fulfilled", json!("A")),
+        "watch rejected": seen("rejected", json!("never")),
+        "watch forwarded": seen("fulfilled", json!("A")),
+        "all": seen("fulfilled", json!(["A", "B"])),
+        "all rejected": seen("rejected", json!("never")),
+        "asVow": seen("fulfilled", json!("A")),
+        "asVow throws": thrown,
+    });
+    assert_eq!(log, expected, "{upgraded:?}");
+
+    let fulfilled = |value: Value| json!(["fulfilled", value]);
+    assert_eq!(vats.ask("waited", json!(["of the maker"])), fulfilled(json!("A")));
+    assert_eq!(vats.ask("waited", json!(["of the watcher"])), fulfilled(json!(["seen", "A"])));
+    let answer = fulfilled(json!("now you know the answer"));
+    assert_eq!(vats.ask("waited", json!(["heap"])), answer);
+    assert_eq!(vats.ask("waited", json!(["greeted"])), fulfilled(json!("G greets boss")));
+    let rejected = vats.ask("waited", json!(["rejected"]));
+    assert_eq!((&rejected[0], &rejected[1]["#error"]), (&json!("rejected"), &json!("never")));
+    for (method, _, value) in promised() {
+        let waited = vats.ask("waited", json!([method]));
+        if seen_in == 0 {
+            assert_eq!(waited, fulfilled(value), "{method}, {upgraded:?}");
+        } else {
+            assert_eq!(waited[0], json!("rejected"), "{method}, {upgraded:?}");
+            assert_eq!(waited[1]["name"], json!("vatUpgraded"), "{method}: {waited}");
+            assert_eq!(waited[1]["incarnationNumber"], json!(0), "{method}: {waited}");
+        }
+    }
+}
+
+#[test]
+fn vows_arrive_without_an_upgrade() {
+    everything_arrives_after_upgrades_of(&[]);
+}
+
+#[test]
+fn vows_arrive_after_an_upgrade_of_their_maker() {
+    everything_arrives_after_upgrades_of(&["maker"]);
+}
+
+#[test]
+fn vows_arrive_after_an_upgrade_of_their_watcher() {
+    everything_arrives_after_upgrades_of(&["watcher"]);
+}
+
+#[test]
+fn vows_arrive_after_upgrades_of_both_in_any_order_and_more_than_once() {
+    everything_arrives_after_upgrades_of(&["maker", "watcher"]);
+    everything_arrives_after_upgrades_of(&["watcher", "maker"]);
+    everything_arrives_after_upgrades_of(&["maker", "watcher", "maker", "watcher"]);
+}
