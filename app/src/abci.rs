@@ -1,6 +1,6 @@
 //! ABCI 2.0: every method answered on purpose.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use capstan_genesis::AppState;
 use capstan_kernel_ports::host::VatHost;
@@ -20,11 +20,12 @@ use tendermint_proto::v0_38::abci::{
 
 use crate::{
     app::{App, Committed},
+    block::EngineGenesis,
     chain::ChainRecord,
     check,
     fault::NodeFault,
     query,
-    tx::Tx,
+    tx::{Tx, TxHash},
 };
 
 /// Counts incompatible versions of the app: of what it writes, and of what it accepts.
@@ -64,8 +65,14 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
             };
             let genesis = AppState::from_json(&request.app_state_bytes)
                 .map_err(|e| NodeFault::Genesis(e.to_string()))?;
-            let time = seconds(request.time.as_ref());
-            consensus.init_chain(&chain, &genesis, time)?.map_err(NodeFault::Genesis)
+            let block = request.consensus_params.as_ref().and_then(|params| params.block.as_ref());
+            let engine = EngineGenesis {
+                validators: request.validators.clone(),
+                // -1 says that there is no bound.
+                max_gas: block.and_then(|block| u64::try_from(block.max_gas).ok()),
+                time: seconds(request.time.as_ref()),
+            };
+            consensus.init_chain(&chain, &genesis, &engine)?.map_err(NodeFault::Genesis)
         });
         ResponseInitChain {
             consensus_params: None,
@@ -96,36 +103,30 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         }
     }
 
-    /// Takes the transactions in the mempool's order as long as they fit. Those that cannot be decoded
-    /// are left out: other validators would refuse the block.
+    /// Takes the transactions in the mempool's order as long as they fit, by their size and their gas. Those
+    /// that no honest proposer takes are left out: other validators would refuse the block.
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
         let committed = self.committed();
-        let engine_limit = u64::try_from(request.max_tx_bytes).unwrap_or(0);
-        let own_limit = committed.chain.as_ref().map_or(u64::MAX, |c| c.params.max_block_bytes);
-        let (mut size, mut size_in_block) = (0, 0);
+        let mut room = Room::of(&committed);
+        room.engine_bytes = u64::try_from(request.max_tx_bytes).unwrap_or(0);
         let mut txs = Vec::with_capacity(request.txs.len());
         for tx in request.txs {
-            if !is_decodable(&committed, &tx) {
-                continue;
+            match room.take(&committed, &tx) {
+                Ok(()) => txs.push(tx),
+                Err(Unfit::Never) => {}
+                // What follows a transaction that does not fit may be of its sender: the order matters.
+                Err(Unfit::NoRoom) => break,
             }
-            size += tx.len() as u64;
-            size_in_block += encoded_size(&tx);
-            // What follows a transaction that does not fit may be of its sender: the order matters.
-            if size > own_limit || size_in_block > engine_limit {
-                break;
-            }
-            txs.push(tx);
         }
         ResponsePrepareProposal { txs }
     }
 
-    /// Refuses a block that no honest proposer makes: over the limit, or with a transaction that
+    /// Refuses a block that no honest proposer makes: over a limit, with a transaction twice, or with one that
     /// cannot be decoded.
     fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
         let committed = self.committed();
-        let limit = committed.chain.as_ref().map_or(u64::MAX, |c| c.params.max_block_bytes);
-        let size: u64 = request.txs.iter().map(|tx| tx.len() as u64).sum();
-        let sound = size <= limit && request.txs.iter().all(|tx| is_decodable(&committed, tx));
+        let mut room = Room::of(&committed);
+        let sound = request.txs.iter().all(|tx| room.take(&committed, tx).is_ok());
         let status = if sound { ProposalStatus::Accept } else { ProposalStatus::Reject };
         ResponseProcessProposal { status: status.into() }
     }
@@ -152,13 +153,14 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         let executed = self.with_consensus("FinalizeBlock", |consensus| {
             let wrong = || NodeFault::Damaged(format!("block height {}", request.height));
             let height = u64::try_from(request.height).map_err(|_| wrong())?;
-            consensus.finalize(height, seconds(request.time.as_ref()), &request.txs)
+            let time = seconds(request.time.as_ref());
+            consensus.finalize(height, time, &request.txs, &request.misbehavior)
         });
         self.metrics().finalized(began.elapsed());
         ResponseFinalizeBlock {
             events: executed.events,
             tx_results: executed.results,
-            validator_updates: Vec::new(),
+            validator_updates: executed.validator_updates,
             consensus_param_updates: None,
             app_hash: executed.root.0.to_vec().into(),
         }
@@ -217,8 +219,49 @@ fn encoded_size(tx: &[u8]) -> u64 {
     (1 + prost::length_delimiter_len(tx.len()) + tx.len()) as u64
 }
 
-/// Whether a transaction is of the right form. Before the first commit the limits are not known here
-/// and execution alone decides.
-fn is_decodable(committed: &Committed, tx: &[u8]) -> bool {
-    committed.chain.as_ref().is_none_or(|chain| Tx::decode(tx, &chain.params).is_ok())
+/// What a block has room for still.
+struct Room {
+    /// By the app's count: of the transactions alone.
+    bytes: u64,
+    /// By the engine's: [`encoded_size`].
+    engine_bytes: u64,
+    gas: u64,
+    taken: BTreeSet<TxHash>,
+}
+
+/// Why a transaction is not for this block.
+enum Unfit {
+    /// It is for none.
+    Never,
+    /// It may be for the next.
+    NoRoom,
+}
+
+impl Room {
+    /// An empty block. Before the first commit the app's limits are not known here and execution alone decides.
+    fn of(committed: &Committed) -> Self {
+        let chain = committed.chain.as_ref();
+        Self {
+            bytes: chain.map_or(u64::MAX, |chain| chain.params.max_block_bytes),
+            engine_bytes: u64::MAX,
+            gas: chain.and_then(|chain| chain.max_gas).unwrap_or(u64::MAX),
+            taken: BTreeSet::new(),
+        }
+    }
+
+    fn take(&mut self, committed: &Committed, bytes: &[u8]) -> Result<(), Unfit> {
+        let gas = match &committed.chain {
+            Some(chain) => Tx::decode(bytes, &chain.params).map_err(|_| Unfit::Never)?.gas_limit,
+            None => 0,
+        };
+        if !self.taken.insert(TxHash::of(bytes)) {
+            return Err(Unfit::Never);
+        }
+        let less = |room: u64, taken: u64| room.checked_sub(taken).ok_or(Unfit::NoRoom);
+        let engine_bytes = less(self.engine_bytes, encoded_size(bytes))?;
+        let bytes = less(self.bytes, bytes.len() as u64)?;
+        let gas = less(self.gas, gas)?;
+        *self = Self { bytes, engine_bytes, gas, taken: std::mem::take(&mut self.taken) };
+        Ok(())
+    }
 }

@@ -12,7 +12,7 @@ use capstan_kernel::{
 };
 use capstan_kernel_ports::{Hash, VatId, host::VatHost, store::Overlay};
 use capstan_store::{Block, Snapshot};
-use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
+use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorUpdate};
 
 use crate::{
     account, activity,
@@ -28,13 +28,26 @@ use crate::{
     record,
     results::{self, Settled},
     trace::{BlockTrace, Written},
+    validators,
 };
 
 /// What a block came to.
 pub(crate) struct Executed {
     pub(crate) events: Vec<Event>,
     pub(crate) results: Vec<ExecTxResult>,
+    pub(crate) validator_updates: Vec<ValidatorUpdate>,
     pub(crate) root: Hash,
+}
+
+/// What the genesis document says beside the app's own state.
+#[derive(Debug)]
+pub(crate) struct EngineGenesis {
+    /// The first validators.
+    pub(crate) validators: Vec<ValidatorUpdate>,
+    /// The most gas in a block, if it is bounded.
+    pub(crate) max_gas: Option<u64>,
+    /// When the chain begins, in seconds since 1970.
+    pub(crate) time: Option<u64>,
 }
 
 impl<H: VatHost> Consensus<H> {
@@ -44,11 +57,11 @@ impl<H: VatHost> Consensus<H> {
         &mut self,
         chain: &ChainRecord,
         app_state: &AppState,
-        time: Option<u64>,
+        engine: &EngineGenesis,
     ) -> Result<Result<Hash, String>, NodeFault> {
         self.reset();
         let mut block = self.store.begin_block();
-        if let Err(problem) = self.write_first_state(&mut block, chain, app_state, time)? {
+        if let Err(problem) = self.write_first_state(&mut block, chain, app_state, engine)? {
             return Ok(Err(problem));
         }
         // The root is needed before the first block, whose writes come on top: so it is computed from
@@ -57,7 +70,7 @@ impl<H: VatHost> Consensus<H> {
         let root = prepared.root();
         self.store.discard(prepared);
         let mut block = self.store.begin_block();
-        if let Err(problem) = self.write_first_state(&mut block, chain, app_state, time)? {
+        if let Err(problem) = self.write_first_state(&mut block, chain, app_state, engine)? {
             return Ok(Err(problem));
         }
         self.stage = Stage::Genesis(Box::new(block));
@@ -71,6 +84,7 @@ impl<H: VatHost> Consensus<H> {
         height: u64,
         time: Option<u64>,
         txs: &[impl AsRef<[u8]>],
+        misbehavior: &[Misbehavior],
     ) -> Result<Executed, NodeFault> {
         let mut block = self.open_block();
         let over: &mut dyn Overlay = &mut block;
@@ -80,6 +94,7 @@ impl<H: VatHost> Consensus<H> {
         }
         self.watch.begin_block(height, || view::kernel_status(over).map(|k| k.crank_chain))?;
         let mut events = expiry::expire(over, height)?;
+        events.extend(validators::punish(over, misbehavior)?);
         let mut policy = block_policy(&chain.params);
         let has_work = !txs.is_empty() || view::is_busy(over)?;
         let mut report = self.run(over, &mut policy)?;
@@ -94,6 +109,7 @@ impl<H: VatHost> Consensus<H> {
         }
         add(&mut report, &self.run(over, &mut policy)?);
         events.extend(self.note_changes(over, height)?);
+        let validator_updates = validators::take_updates(over)?;
         if report.cranks > 0 {
             events.push(run_event(&report));
         }
@@ -108,7 +124,7 @@ impl<H: VatHost> Consensus<H> {
         self.keep_trace(app_writes, Some(root));
         let codes = results.iter().map(|result| result.code).collect();
         self.stage = Stage::Finalized { height, codes, prepared: Box::new(prepared) };
-        Ok(Executed { events, results, root })
+        Ok(Executed { events, results, validator_updates, root })
     }
 
     /// Tells the kernel's timer, if it has one, the time of the block. An idle block writes no time, so
@@ -242,10 +258,10 @@ impl<H: VatHost> Consensus<H> {
         block: &mut Block,
         chain: &ChainRecord,
         app_state: &AppState,
-        time: Option<u64>,
+        engine: &EngineGenesis,
     ) -> Result<Result<(), String>, NodeFault> {
         let Some(from) = &app_state.from_state else {
-            return self.write_genesis(block, chain, app_state, time);
+            return self.write_genesis(block, chain, app_state, engine);
         };
         let (height, root) = (self.store.height(), self.store.root().to_string());
         if (height, &root) != (from.height, &from.root) {
@@ -254,7 +270,10 @@ impl<H: VatHost> Consensus<H> {
                 from.root, from.height
             )));
         }
-        chain::write(block, chain, &app_state.params)?;
+        chain::write(block, chain, &app_state.params, engine.max_gas)?;
+        if let Err(problem) = validators::init(block, &app_state.params, &engine.validators)? {
+            return Ok(Err(problem));
+        }
         for name in &from.uncritical {
             let vat: Result<VatId, _> = name.parse();
             let known = match &vat {
@@ -273,9 +292,12 @@ impl<H: VatHost> Consensus<H> {
         block: &mut Block,
         chain: &ChainRecord,
         app_state: &AppState,
-        time: Option<u64>,
+        engine: &EngineGenesis,
     ) -> Result<Result<(), String>, NodeFault> {
-        chain::write(block, chain, &app_state.params)?;
+        chain::write(block, chain, &app_state.params, engine.max_gas)?;
+        if let Err(problem) = validators::init(block, &app_state.params, &engine.validators)? {
+            return Ok(Err(problem));
+        }
         for entry in &app_state.accounts {
             match account::credit(block, entry.address, entry.balance) {
                 Ok(_) => {}
@@ -286,7 +308,7 @@ impl<H: VatHost> Consensus<H> {
         match genesis::kernel_config(app_state, self.kernel.host()) {
             Ok(config) => {
                 self.kernel.initialize(block, &config)?;
-                self.poll_timer(block, time, true)?;
+                self.poll_timer(block, engine.time, true)?;
                 Ok(Ok(()))
             }
             Err(problem) => Ok(Err(problem)),

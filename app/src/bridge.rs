@@ -7,11 +7,15 @@
 //! | `computrons` | `buy` | `payer` (address), `computrons` (a natural) | `{amount}`: what was taken from the payer |
 //! | `computrons` | `refund` | `payer`, `computrons` | `{amount}`: what was given back, for whole millions |
 //! | `bank` | `balance` | `address` | `{amount}` |
+//! | `validators` | `isGovernor` | `address` | `{isGovernor}`: may have the validators' object |
+//! | `validators` | `list` | | `{validators}`: of each `{pubKey, power}` |
+//! | `validators` | `set` | `pubKey` (Ed25519, base64), `power` (a natural; 0 removes) | `{}` |
 //!
 //! Amounts and naturals are decimal strings. What cannot be done is answered by `{error}`, a text.
 //! Whoever holds the bridge spends every account's coins, so the bootstrap vat keeps it to itself.
 
-use capstan_genesis::{Address, Amount};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use capstan_genesis::{Address, Amount, Params};
 use capstan_kernel::{Application, KernelPanic};
 use capstan_kernel_ports::store::{Overlay, StoreFault};
 use serde_json::{Value, json};
@@ -21,6 +25,7 @@ use crate::{
     chain::Chain,
     fault::{Failure, NodeFault},
     tx::{TxError, computron_price},
+    validators,
 };
 
 /// Computrons are priced by the million.
@@ -37,7 +42,7 @@ impl Application for Bridge {
         args: &[Value],
     ) -> Result<Result<Option<Value>, String>, KernelPanic> {
         match answer(over, args) {
-            Ok(amount) => Ok(Ok(Some(json!({"amount": amount.to_string()})))),
+            Ok(value) => Ok(Ok(Some(value))),
             Err(Refusal::Asked(error)) => Ok(Ok(Some(json!({"error": error})))),
             Err(Refusal::Node(fault)) => Err(panic_of(fault)),
         }
@@ -66,35 +71,53 @@ impl From<NodeFault> for Refusal {
     }
 }
 
-fn answer(over: &mut dyn Overlay, args: &[Value]) -> Result<Amount, Refusal> {
+fn answer(over: &mut dyn Overlay, args: &[Value]) -> Result<Value, Refusal> {
     let [Value::String(service), request] = args else {
         return Err(Refusal::Asked("expected a service's name and a record".to_owned()));
     };
     let kind = request["type"].as_str().unwrap_or_default();
     match (service.as_str(), kind) {
         ("computrons", "buy") => {
-            let (payer, computrons) = (address(request, "payer")?, natural(request)?);
-            let price = computron_price(&fees(over)?, computrons);
+            let (payer, computrons) = (address(request, "payer")?, natural(request, "computrons")?);
+            let price = computron_price(&params(over)?.fees, computrons);
             account::debit(over, payer, price)?;
-            Ok(price)
+            Ok(amount(price))
         }
         ("computrons", "refund") => {
-            let (payer, computrons) = (address(request, "payer")?, natural(request)?);
-            let price = computron_price(&fees(over)?, computrons / MEGA * MEGA);
+            let (payer, computrons) = (address(request, "payer")?, natural(request, "computrons")?);
+            let price = computron_price(&params(over)?.fees, computrons / MEGA * MEGA);
             account::credit(over, payer, price)?;
-            Ok(price)
+            Ok(amount(price))
         }
         ("bank", "balance") => {
             let account = account::get(over, address(request, "address")?)?;
-            Ok(account.map_or(Amount(0), |account| account.balance))
+            Ok(amount(account.map_or(Amount(0), |account| account.balance)))
+        }
+        ("validators", "isGovernor") => {
+            let address = address(request, "address")?;
+            Ok(json!({"isGovernor": validators::is_governor(&params(over)?, address)}))
+        }
+        ("validators", "list") => {
+            let one = |(key, power): (validators::Key, u64)| json!({"pubKey": BASE64.encode(key), "power": power.to_string()});
+            let all = validators::list(over)?.unwrap_or_default();
+            Ok(json!({"validators": all.into_iter().map(one).collect::<Vec<_>>()}))
+        }
+        ("validators", "set") => {
+            let (key, power) = (validator_key(request)?, natural(request, "power")?);
+            validators::set(over, key, power)?.map_err(Refusal::Asked)?;
+            Ok(json!({}))
         }
         _ => Err(Refusal::Asked(format!("there is no {service}.{kind}"))),
     }
 }
 
-fn fees(over: &dyn Overlay) -> Result<capstan_genesis::Fees, Refusal> {
+fn amount(amount: Amount) -> Value {
+    json!({"amount": amount.to_string()})
+}
+
+fn params(over: &dyn Overlay) -> Result<Params, Refusal> {
     match Chain::load(over)? {
-        Some(chain) => Ok(chain.params.fees),
+        Some(chain) => Ok(chain.params),
         None => Err(Refusal::Node(NodeFault::Damaged("there is no chain".to_owned()))),
     }
 }
@@ -104,9 +127,16 @@ fn address(request: &Value, field: &str) -> Result<Address, Refusal> {
     text.parse().map_err(|e| Refusal::Asked(format!("{field}: {e}")))
 }
 
-fn natural(request: &Value) -> Result<u64, Refusal> {
-    let number = request["computrons"].as_str().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| Refusal::Asked("computrons: expected a natural below 2^64".to_owned()))
+fn natural(request: &Value, field: &str) -> Result<u64, Refusal> {
+    let number = request[field].as_str().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| Refusal::Asked(format!("{field}: expected a natural below 2^64")))
+}
+
+fn validator_key(request: &Value) -> Result<validators::Key, Refusal> {
+    let bytes = BASE64.decode(request["pubKey"].as_str().unwrap_or_default()).ok();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+        Refusal::Asked("pubKey: expected an Ed25519 public key, 32 bytes in base64".to_owned())
+    })
 }
 
 fn panic_of(fault: NodeFault) -> KernelPanic {

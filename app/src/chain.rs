@@ -21,6 +21,8 @@ pub(crate) struct Chain {
     pub(crate) id: String,
     pub(crate) initial_height: u64,
     pub(crate) params: Params,
+    /// The most gas that the transactions of a block may state together; none: any.
+    pub(crate) max_gas: Option<u64>,
 }
 
 impl Chain {
@@ -33,7 +35,8 @@ impl Chain {
         let json = state.get(keys::PARAMS)?.ok_or_else(|| damaged("missing".to_owned()))?;
         let params = serde_json::from_slice(&json).map_err(|e| damaged(e.to_string()))?;
         let ChainRecord { chain_id: id, initial_height } = chain;
-        Ok(Some(Self { id, initial_height, params }))
+        let max_gas = record::get(state, keys::MAX_GAS)?;
+        Ok(Some(Self { id, initial_height, params, max_gas }))
     }
 }
 
@@ -42,8 +45,13 @@ pub(crate) fn write(
     state: &mut dyn Overlay,
     chain: &ChainRecord,
     params: &Params,
+    max_gas: Option<u64>,
 ) -> Result<(), NodeFault> {
     record::set(state, keys::CHAIN, chain)?;
+    match max_gas {
+        Some(max_gas) => record::set(state, keys::MAX_GAS, &max_gas)?,
+        None => state.delete(keys::MAX_GAS),
+    }
     let json = serde_json::to_vec(params);
     let json = json.map_err(|e| NodeFault::Damaged(format!("parameters: {e}")))?;
     state.set(keys::PARAMS, json);

@@ -20,6 +20,7 @@
 //! | `vat.created` | `vat_id`, `name`, `bundle_id` | block |
 //! | `vat.upgraded` | `vat_id`, `incarnation`, `bundle_id` | block |
 //! | `vat.terminated` | `vat_id`, `failure` (`true`, `false`), `reason` | block |
+//! | `validator.misbehaved` | `address`, `kind` (`duplicate-vote`, `light-client-attack`, `unknown`), `height`, `removed` (`true`, `false`) | block |
 //! | `block.run` | `cranks`, `computrons`, `idle` | block, if there was work |
 
 use tendermint_proto::v0_38::abci::{Event, EventAttribute};

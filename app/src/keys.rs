@@ -13,6 +13,8 @@
 //! a.res.TXHASH.INDEX       MessageRecord: a message with a result promise
 //! a.rp.REMOTE.PROMISE      (tx hash, message index): whose result a promise of an account is
 //! a.exp.HEIGHT.KIND.ID     what is forgotten at a height: KIND u an upload, r a message's result; no value
+//! a.max_gas                u64: the most gas in a block, if the consensus parameters bound it
+//! a.validators             the validators and changes to them, if the chain has governors
 //! p.params                 Params, as JSON
 //! ```
 
@@ -23,6 +25,8 @@ use crate::tx::{TxHash, UploadId};
 
 pub(crate) const CHAIN: &[u8] = b"a.chain";
 pub(crate) const NEXT_ACCOUNT: &[u8] = b"a.next_account";
+pub(crate) const MAX_GAS: &[u8] = b"a.max_gas";
+pub(crate) const VALIDATORS: &[u8] = b"a.validators";
 pub(crate) const PARAMS: &[u8] = b"p.params";
 /// The prefix of the kernel's keys.
 pub(crate) const KERNEL_KEYS: &[u8] = b"k.";

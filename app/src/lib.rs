@@ -34,6 +34,7 @@ pub mod trace;
 pub mod transfer;
 pub mod tx;
 pub mod uploads;
+mod validators;
 mod watch;
 
 pub use abci::APP_VERSION;

@@ -578,6 +578,9 @@ fn proposals_keep_to_the_limits() {
     assert_eq!(prepare(with_rubbish.clone(), 1 << 20).len(), 1);
     assert!(accepts(txs.clone()));
     assert!(!accepts(with_rubbish));
+    let twice = vec![txs[0].clone(), txs[1].clone(), txs[0].clone()];
+    assert_eq!(prepare(twice.clone(), 1 << 20), txs[..2]);
+    assert!(!accepts(twice));
     // One transaction of half the block's size fits, three do not.
     let half = |alice: &mut Client| {
         let module = vec![1; 2 << 20];
@@ -587,4 +590,24 @@ fn proposals_keep_to_the_limits() {
     assert!(accepts(large[..1].to_vec()));
     assert!(!accepts(large.clone()));
     assert_eq!(prepare(large, usize::MAX >> 1).len(), 1);
+}
+
+#[test]
+fn proposals_keep_to_the_gas_limit() {
+    let mut document = genesis(|_| {});
+    document.consensus_params.block.max_gas = 3;
+    let mut chain = Chain::start(Store::in_memory().unwrap(), &document);
+    chain.block(&[]);
+    let mut alice = alice();
+    // Each states a gas of 1.
+    let txs: Vec<_> =
+        (0..4).map(|_| alice.tx(vec![alice.pay(bob().address(), 5)]).into()).collect();
+    let prepare =
+        RequestPrepareProposal { txs: txs.clone(), max_tx_bytes: 1 << 20, ..Default::default() };
+    assert_eq!(chain.app.prepare_proposal(prepare).txs, txs[..3]);
+    let accepts = |txs: &[prost::bytes::Bytes]| {
+        let request = RequestProcessProposal { txs: txs.to_vec(), ..Default::default() };
+        chain.app.process_proposal(request).status == 1
+    };
+    assert!(accepts(&txs[..3]) && !accepts(&txs));
 }

@@ -106,7 +106,7 @@ impl Init {
         let home = match &self.genesis {
             Some(file) => Home::make_from(path, &read_genesis(file)?.0, file.parent())?,
             None if self.validator => {
-                let mut genesis = dev_genesis(&self.chain_id)?;
+                let mut genesis = network_genesis(&self.chain_id)?;
                 let comet = CometHome::make(&path, genesis.app_state.params.max_tx_bytes)?;
                 let key = comet.validator_key()?.public_bytes();
                 genesis.add_validator("validator", &key, VALIDATOR_POWER);
@@ -352,7 +352,7 @@ fn make(path: &Path, genesis: &Genesis) -> anyhow::Result<()> {
 }
 
 /// A chain with the development accounts and the system's vats, beginning now.
-pub(crate) fn dev_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
+fn dev_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
     let now = now()?;
     let accounts: Vec<_> = DEV_NAMES
         .iter()
@@ -364,6 +364,13 @@ pub(crate) fn dev_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
     let provisioner = system_bundle(capstan_vat_system::provisioner_bundle())?;
     genesis.add_system_vats(vat_admin, provisioner);
     genesis.validate().map_err(|error| usage(error.to_string()))?;
+    Ok(genesis)
+}
+
+/// The same for CometBFT, where alice governs the validators.
+pub(crate) fn network_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
+    let mut genesis = dev_genesis(chain_id)?;
+    genesis.app_state.params.governors = vec![Key::dev(0).address()];
     Ok(genesis)
 }
 

@@ -221,6 +221,39 @@ fn assert_whole(network: &Network, root: &str, load: Load) {
     assert!((answered..=asked).contains(&count), "{count} is not in {answered}..={asked}");
 }
 
+/// alice, the governor, makes the newcomer a validator and takes the power of another; bob cannot.
+fn assert_governed(network: &Network) {
+    let alice = network.wallet(0, 0).with_timeout(RECOVERY);
+    let lookup = Args::json(r#"["chain/validators"]"#);
+    let bob = network.wallet(0, 1).with_timeout(RECOVERY);
+    let refused = bob.send("factory", "lookup", &lookup).unwrap();
+    assert_eq!(refused.status, "rejected");
+    assert!(refused.value.body.contains("governors"), "{}", refused.value.body);
+    let found = alice.send("factory", "lookup", &lookup).unwrap();
+    let validators = found.value.slots[0].clone();
+    let key = |node: usize| {
+        let status = network.client(node).call_json("status", json!({})).unwrap();
+        status["validator_info"]["pub_key"]["value"].as_str().unwrap().to_owned()
+    };
+    for (node, power) in [(4, 7), (3, 0)] {
+        let args = Args::json(json!([key(node), power]).to_string());
+        let set = alice.send(&validators, "setPower", &args).unwrap();
+        assert_eq!(set.status, "fulfilled", "{}", set.value.body);
+    }
+    let powers = || -> Result<_, ClientError> {
+        let answer = network.client(0).call_json("validators", json!({}))?;
+        let of = |validator: &Value| validator["voting_power"].as_str().unwrap().to_owned();
+        let mut powers: Vec<_> = answer["validators"].as_array().unwrap().iter().map(of).collect();
+        powers.sort();
+        // Changes count two blocks later: something has to happen until then.
+        alice.send(&validators, "list", &Args::default())?;
+        Ok((powers == ["10", "10", "10", "7"]).then_some(()))
+    };
+    Deadline::after(RECOVERY).poll("the new validators", powers).unwrap();
+    let wrong = alice.send(&validators, "setPower", &Args::json(r#"["AAAA",1]"#)).unwrap();
+    assert!(wrong.status == "rejected" && wrong.value.body.contains("32 bytes in base64"));
+}
+
 fn rounds(default: u64) -> u64 {
     std::env::var("CAPSTAN_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -253,6 +286,7 @@ fn four_validators_lose_nothing_and_agree_while_they_are_broken() {
     network.rpc = rpcs(&status);
     let height = network.settle();
     network.assert_same_hashes(height);
+    assert_governed(&network);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Amount, GenesisError, invalid};
+use crate::{Address, Amount, GenesisError, invalid};
 
 /// The chain's parameters: set in the genesis document, readable by query, the same on every node.
 ///
@@ -66,6 +66,10 @@ pub struct Params {
     pub result_retention_blocks: u64,
     /// What transactions cost.
     pub fees: Fees,
+    /// The accounts that can look up `chain/validators`, the object that sets the validators' powers. None: the
+    /// validators of the genesis document stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub governors: Vec<Address>,
 }
 
 /// How much of dead vats one block cleans up at most, by SwingSet's phases.
@@ -131,6 +135,7 @@ impl Default for Params {
             max_outbox_length: 10_000,
             result_retention_blocks: 100_000,
             fees: Fees::default(),
+            governors: Vec::new(),
         }
     }
 }

@@ -31,6 +31,7 @@ use tendermint_proto::v0_38::abci::{
     ExecTxResult, RequestCheckTx, RequestFinalizeBlock, RequestInitChain, RequestQuery,
     ResponseCheckTx, ResponseFinalizeBlock, ResponseQuery,
 };
+use tendermint_proto::v0_38::types::{BlockParams, ConsensusParams};
 
 use host::FakeHost;
 
@@ -230,6 +231,13 @@ impl<H: VatHost + Send + 'static> Chain<H> {
             initial_height: 1,
             app_state_bytes: serde_json::to_vec(&genesis.app_state).unwrap().into(),
             time: self.timestamp(),
+            consensus_params: Some(ConsensusParams {
+                block: Some(BlockParams {
+                    max_bytes: genesis.consensus_params.block.max_bytes,
+                    max_gas: genesis.consensus_params.block.max_gas,
+                }),
+                ..ConsensusParams::default()
+            }),
             ..Default::default()
         };
         self.app.init_chain(request).app_hash.to_vec()

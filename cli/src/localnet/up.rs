@@ -16,7 +16,7 @@ use capstan_localnet::net::{self, Command, Engine, Launch, Network, NodePlan, Pl
 use super::{make_home, node_args, plan, status};
 use crate::dev::on_signal;
 use crate::failure::usage;
-use crate::home::{VALIDATOR_POWER, dev_genesis};
+use crate::home::{VALIDATOR_POWER, network_genesis};
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -94,7 +94,7 @@ impl Up {
         }
         refuse_foreign(dir)?;
         let mut plan = Plan::new(&self.chain_id, engine);
-        let mut genesis = dev_genesis(&self.chain_id)?;
+        let mut genesis = network_genesis(&self.chain_id)?;
         for index in 0..count {
             let node = new_node(dir, &plan, index, true, &genesis)?;
             if engine == Engine::Comet {

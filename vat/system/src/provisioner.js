@@ -3,11 +3,12 @@
 //
 // What goes into a vat's meter is bought from the chain at that moment, through the bridge, with the
 // account's coins, whoever sent the message: the account itself or a vat that was given the factory.
-// If the chain has a timer, its service is published as `chain/timer`.
+// If the chain has a timer, its service is published as `chain/timer`. The chain's governors can look
+// up `chain/validators`.
 //
 // Vat parameters: `defaultComputrons` and `maxComputrons`, naturals as bigints: what the meter of a
 // new vat is filled with, and the most that may be asked for.
-import { makeScalarBigMapStore, prepareExoClass, provide } from '@agoric/vat-data';
+import { makeScalarBigMapStore, prepareExo, prepareExoClass, provide } from '@agoric/vat-data';
 import { b, Fail, q } from '@endo/errors';
 import { E, Far, passStyleOf } from '@endo/far';
 import { isNat } from '@endo/nat';
@@ -83,6 +84,30 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     },
   );
 
+  // A call to the chain itself.
+  const ask = (service, request) => {
+    baggage.has('bridge') || Fail`this chain has no bridge`;
+    const { error, ...answer } = D(baggage.get('bridge')).callOutbound(service, harden(request));
+    !error || Fail`${b(error)}`;
+    return answer;
+  };
+
+  // The validators, for governors and those whom they give it to.
+  const validators = prepareExo(baggage, 'validators', undefined, {
+    // [{pubKey, power}]: Ed25519 keys in base64, powers as bigints
+    list() {
+      const all = ask('validators', { type: 'list' }).validators;
+      return harden(all.map(({ pubKey, power }) => ({ pubKey, power: BigInt(power) })));
+    },
+    // Sets the power of a validator, new or not; 0 removes it. Counts from the block after the next.
+    setPower(pubKey, power) {
+      typeof pubKey === 'string' || Fail`setPower: a public key is a string, not ${q(pubKey)}`;
+      const nat = Number.isSafeInteger(power) ? BigInt(power) : power;
+      isNat(nat) || Fail`setPower: a power is a natural, not ${q(power)}`;
+      ask('validators', { type: 'set', pubKey, power: `${nat}` });
+    },
+  });
+
   const makeAccountFactory = prepareExoClass(
     baggage,
     'accountFactory',
@@ -143,7 +168,13 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       // The object published under a full name, or under a name of the account's own.
       lookup(name) {
         typeof name === 'string' || Fail`lookup: a name is a string, not ${q(name)}`;
-        const fullName = name.includes('/') ? name : `${this.state.address}/${name}`;
+        const { address } = this.state;
+        if (name === 'chain/validators') {
+          const { isGovernor } = ask('validators', { type: 'isGovernor', address });
+          isGovernor || Fail`lookup: ${q(name)} is for the chain's governors`;
+          return validators;
+        }
+        const fullName = name.includes('/') ? name : `${address}/${name}`;
         published.has(fullName) || Fail`lookup: nothing is published as ${q(fullName)}`;
         return published.get(fullName);
       },
