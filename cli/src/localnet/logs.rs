@@ -51,11 +51,13 @@ impl Logs {
             text.lines().try_for_each(|line| say(&file.label, line))?;
             file.position = std::fs::metadata(&file.path).map_or(0, |metadata| metadata.len());
         }
-        while self.follow {
+        if !self.follow {
+            return Ok(());
+        }
+        loop {
             std::thread::sleep(EVERY);
             tails.iter_mut().try_for_each(Tail::more)?;
         }
-        Ok(())
     }
 }
 

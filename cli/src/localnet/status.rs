@@ -40,7 +40,7 @@ pub(super) struct Node {
     peers: Option<u64>,
     mempool: Option<u64>,
     last_block: Option<String>,
-    cranks: Option<u64>,
+    pub(super) cranks: Option<u64>,
     rpc: String,
     home: String,
     pid: Option<u32>,

@@ -228,7 +228,9 @@ fn wait_for_first_block(
             told = true;
         }
         let status = status::of(&found);
-        Ok(status.nodes.iter().all(|node| node.height >= Some(1)).then_some(status))
+        // CometBFT tells a height before the application has committed it.
+        let ready = |node: &status::Node| node.height >= Some(1) && node.cranks.is_some();
+        Ok(status.nodes.iter().all(ready).then_some(status))
     })
 }
 
