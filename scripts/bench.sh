@@ -5,14 +5,16 @@ cd "$(dirname "$0")/.."
 
 section() { printf '\n== %s\n' "$1"; }
 
-cargo build -q -p capstan-bench
-cargo build -q --benches -p capstan-vat-host -p capstan-store
+# The whole workspace is selected each time: then features, and with them what is built already, stay the same.
+cargo build -q --workspace --bin capstan --bin capstan-bench --benches
 
 section "kernel and vats"
 "$CARGO_TARGET_DIR/debug/capstan-bench"
+section "starting a node"
+scripts/bench-start.sh "$CARGO_TARGET_DIR/debug/capstan"
 section "vat host"
-cargo bench -q -p capstan-vat-host --bench delivery --profile dev
+cargo bench -q --workspace --bench delivery --profile dev
 section "kernel: a dead vat"
-cargo bench -q -p capstan-kernel --bench cleanup --profile dev
+cargo bench -q --workspace --bench cleanup --profile dev
 section "store"
-cargo bench -q -p capstan-store --bench commit --profile dev
+cargo bench -q --workspace --bench commit --profile dev

@@ -10,7 +10,7 @@ cargo build --workspace --all-targets
 echo "JavaScript worker: sha256 $(cat vat/js/worker.sha256)"
 
 section "tests"
-cargo test --workspace -- --test-threads=2
+cargo test --workspace --no-fail-fast -- --test-threads=2
 
 section "fuzzing"
 scripts/fuzz.sh 10

@@ -187,7 +187,7 @@ pub(super) fn remove(dir: &Path) -> anyhow::Result<()> {
     gone(dir.join(NODES), fs::remove_dir_all(dir.join(NODES)))
 }
 
-/// Starts the supervisor in a session of its own.
+/// Starts the supervisor in a process group of its own: Ctrl-C is not for it.
 fn spawn(dir: &Path) -> anyhow::Result<Child> {
     let log = dir.join(SUPERVISOR_LOG);
     let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
