@@ -40,7 +40,8 @@ fn a_meter_that_falls_below_its_threshold_tells_whoever_waits() {
     let boot = kernel.initialize(&mut state, &config).unwrap();
     let Some(KRef::Promise(boot)) = boot else { panic!("{boot:?}") };
     kernel.run(&mut state, &mut Forever).unwrap();
-    let PromiseState::Fulfilled(answer) = view::promise(&state, boot).unwrap().unwrap().state else {
+    let PromiseState::Fulfilled(answer) = view::promise(&state, boot).unwrap().unwrap().state
+    else {
         panic!("bootstrap was not fulfilled");
     };
     let answer: serde_json::Value = serde_json::from_str(&answer.body[1..]).unwrap();
