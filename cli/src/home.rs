@@ -185,7 +185,10 @@ impl Home {
     /// Opens the home at `path`, which must be there.
     pub(crate) fn open(path: PathBuf) -> anyhow::Result<Self> {
         if !path.join(MARKER).exists() {
-            bail!("{} is no home of a Capstan chain; name one with --home DIR, or make one: capstan init", path.display());
+            bail!(
+                "{} is no home of a Capstan chain; name one with --home DIR, or make one: capstan init",
+                path.display()
+            );
         }
         Self::open_or_make(path, DEFAULT_CHAIN_ID)
     }
