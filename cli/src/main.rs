@@ -23,6 +23,7 @@ mod query;
 mod start;
 mod transfer;
 mod tx;
+mod vat;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +80,9 @@ enum Command {
     Export(transfer::Export),
     /// Begin a new chain from the last committed state of one that had to stop.
     Recover(transfer::Recover),
+    /// Check vats of a node against their own past.
+    #[command(subcommand)]
+    Vat(vat::Vat),
     /// Look into what the last blocks did, and where two nodes went apart.
     #[command(subcommand)]
     Debug(debug::Debug),
@@ -100,6 +104,7 @@ fn main() -> ExitCode {
         Command::Query(query) => query.run(&common, output),
         Command::Export(export) => export.run(&common, output),
         Command::Recover(recover) => recover.run(&common, output),
+        Command::Vat(vat) => vat.run(&common, output),
         Command::Debug(debug) => debug.run(&common, output),
     };
     match done {

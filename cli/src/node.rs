@@ -11,7 +11,7 @@ use capstan_genesis::GenesisDevice;
 use capstan_localnet::metrics::{Metrics, MetricsServer};
 use capstan_localnet::solo::{Genesis, Solo, SoloConfig};
 use capstan_store::Store;
-use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
+use capstan_vat_host::{Compilers, HostOptions, JsEngine, WasmHost};
 
 use crate::config::Config;
 use crate::home::{Home, cache_dir};
@@ -133,12 +133,21 @@ pub(crate) fn open_host(home: &Home, progress: &Progress) -> anyhow::Result<Wasm
 
 /// The vat host, with what it compiles kept in `cache`.
 pub(crate) fn open_host_at(cache: PathBuf, progress: &Progress) -> anyhow::Result<WasmHost> {
+    open_host_with(cache, Compilers::default(), progress)
+}
+
+/// The same with compilers of one's choice.
+pub(crate) fn open_host_with(
+    cache: PathBuf,
+    compilers: Compilers,
+    progress: &Progress,
+) -> anyhow::Result<WasmHost> {
     let engine = JsEngine {
         worker_wasm: capstan_vat_js::worker().to_vec(),
         boot_scripts: capstan_vat_js::boot_scripts()
             .map(|(name, source)| (name.to_owned(), source.to_vec()))
             .into(),
     };
-    let options = HostOptions { cache_dir: Some(cache), ..HostOptions::default() };
+    let options = HostOptions { cache_dir: Some(cache), compilers, ..HostOptions::default() };
     Ok(WasmHost::open(engine, options, &|step| progress.step(step))?)
 }

@@ -13,8 +13,17 @@ const REPEAT: Duration = Duration::from_secs(5);
 /// Watches over a piece of work until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    steps: Option<Sender<String>>,
+    steps: Option<Sender<Told>>,
     watcher: Option<JoinHandle<()>>,
+}
+
+/// What the watcher is told.
+#[derive(Debug)]
+enum Told {
+    /// A new step begins.
+    Step(String),
+    /// The step goes on; this is what there is to say of it now.
+    Update(String),
 }
 
 impl Progress {
@@ -29,9 +38,18 @@ impl Progress {
 
     /// Goes on to the next step.
     pub(crate) fn step(&self, step: impl Into<String>) {
+        self.tell(Told::Step(step.into()));
+    }
+
+    /// Says how far the step has come. May be called often: it is told when it is time.
+    pub(crate) fn update(&self, step: impl Into<String>) {
+        self.tell(Told::Update(step.into()));
+    }
+
+    fn tell(&self, told: Told) {
         if let Some(steps) = &self.steps {
             // If nobody receives, nothing is told.
-            let _ = steps.send(step.into());
+            let _ = steps.send(told);
         }
     }
 }
@@ -52,19 +70,20 @@ pub(crate) fn during<T>(step: impl Into<String>, work: impl FnOnce() -> T) -> T 
     work()
 }
 
-fn watch(mut step: String, steps: &Receiver<String>) {
+fn watch(mut step: String, told: &Receiver<Told>) {
     let mut began = Instant::now();
-    let mut wait = PATIENCE;
+    let mut mention = began + PATIENCE;
     loop {
-        match steps.recv_timeout(wait) {
-            Ok(next) => {
+        match told.recv_timeout(mention.saturating_duration_since(Instant::now())) {
+            Ok(Told::Update(update)) => step = update,
+            Ok(Told::Step(next)) => {
                 step = next;
                 began = Instant::now();
-                wait = PATIENCE;
+                mention = began + PATIENCE;
             }
             Err(RecvTimeoutError::Timeout) => {
                 eprintln!("{step} … ({} s)", began.elapsed().as_secs().max(1));
-                wait = REPEAT;
+                mention = Instant::now() + REPEAT;
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -182,6 +182,10 @@ pub(crate) fn transcript(vat: VatId, position: u64) -> Vec<u8> {
     format!("local.k.t.{vat}.{position:016x}").into_bytes()
 }
 
+pub(crate) fn transcript_of(vat: VatId) -> Vec<u8> {
+    format!("local.k.t.{vat}.").into_bytes()
+}
+
 pub(crate) const PARTING_HEAPS: &[u8] = b"local.k.hx.";
 
 pub(crate) fn heap(vat: VatId) -> Vec<u8> {

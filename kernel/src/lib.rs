@@ -11,6 +11,7 @@ pub mod capdata;
 pub mod changes;
 pub mod clist;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod clist_tests;
 mod control;
 mod crank;
@@ -30,6 +31,7 @@ pub mod policy;
 pub mod promise;
 pub mod queue;
 pub mod remote;
+pub mod replay;
 mod route;
 pub mod slog;
 mod state;

@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult};
-use capstan_kernel_ports::{Computrons, Hash, VatId, host::Syscalls};
+use capstan_kernel_ports::{Computrons, Hash, VatId};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -53,6 +53,18 @@ impl Span {
         Hash(Sha256::digest(b"start of transcript span").into())
     }
 
+    /// The hash of a span whose hash was `hash` and that goes on with an entry: SHA-256 of that hash and of
+    /// the SHA-256 of the entry's borsh.
+    pub fn next_hash(hash: Hash, entry: &[u8]) -> Hash {
+        Hash(
+            Sha256::new()
+                .chain_update(hash.0)
+                .chain_update(Sha256::digest(entry))
+                .finalize()
+                .into(),
+        )
+    }
+
     /// The number of its entries.
     pub fn entries(&self) -> u64 {
         self.end - self.start
@@ -67,10 +79,7 @@ impl State<'_> {
         self.update_vat(vat, |state| {
             position = state.span.end;
             state.span.end += 1;
-            let mut hasher = Sha256::new();
-            hasher.update(state.span.hash.0);
-            hasher.update(Sha256::digest(&bytes));
-            state.span.hash = Hash(hasher.finalize().into());
+            state.span.hash = Span::next_hash(state.span.hash, &bytes);
             if let Entry::Delivery { computrons: Some(computrons), .. } = entry {
                 state.replay_debt = state.replay_debt.saturating_add(computrons.0);
             }
@@ -112,53 +121,4 @@ impl State<'_> {
             positions.for_each(|position| self.over.delete(&keys::transcript(vat, position)));
         }
     }
-}
-
-/// Answers a replayed delivery's syscalls from the transcript, and notes the first difference.
-pub(crate) struct Replay<'a> {
-    recorded: std::slice::Iter<'a, (Syscall, SyscallResult)>,
-    count: usize,
-    /// The first difference.
-    pub(crate) problem: Option<String>,
-}
-
-impl<'a> Replay<'a> {
-    pub(crate) fn new(recorded: &'a [(Syscall, SyscallResult)]) -> Self {
-        Self { recorded: recorded.iter(), count: 0, problem: None }
-    }
-
-    /// The difference found, or that syscalls are missing.
-    pub(crate) fn finish(self) -> Option<String> {
-        let missing = self.recorded.len();
-        let shortfall = || format!("missing {missing} syscalls after {}", self.count);
-        self.problem.or_else(|| (missing > 0).then(shortfall))
-    }
-
-    fn differ(&mut self, problem: String) -> Option<SyscallResult> {
-        self.problem = Some(problem);
-        None
-    }
-}
-
-impl Syscalls for Replay<'_> {
-    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
-        let number = self.count;
-        self.count += 1;
-        match self.recorded.next() {
-            Some((recorded, result)) if *recorded == syscall => Some(result.clone()),
-            Some((recorded, _)) => {
-                let (made, recorded) = (show(&syscall), show(recorded));
-                self.differ(format!("wrong syscall {number}: got {made}, expected {recorded}"))
-            }
-            None => self.differ(format!("extra syscall {number}: {}", show(&syscall))),
-        }
-    }
-
-    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
-        self.differ(format!("malformed syscall {}: {problem}", self.count))
-    }
-}
-
-fn show(syscall: &Syscall) -> String {
-    capstan_abi::json::syscall_to_json(syscall).to_string()
 }

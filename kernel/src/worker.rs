@@ -6,19 +6,20 @@ use capstan_abi::{Delivery, DeliveryResult};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{VatHost, WorkerOptions, WorkerSource},
+    store::Read,
 };
 
 use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
-    heap,
     ids::KRef,
     keys,
+    replay::{Outcome, Replay},
     slog::Event,
-    state::State,
+    state::{State, get_record, read_globals},
     syscall::VatSyscalls,
-    transcript::{Entry, Replay},
-    vat::{VatConfig, VatState},
+    transcript::Entry,
+    vat::VatConfig,
 };
 
 /// The vats in memory, in the order of their last use.
@@ -97,61 +98,33 @@ pub(crate) fn bring_online<H: VatHost>(
             Entry::InitializeWorker { bundle_id: config.bundle_id.clone(), engine: config.engine };
         state.append_entry(vat, &entry)?;
     }
-    let source = worker_source(state, &config)?;
     if let Some(idle) = online.touch(vat) {
         host.stop(idle);
     }
-    match from_snapshot(&state.vat(vat)?) {
-        Some(heap) => {
-            heap::restore(state.over, host, vat, &source, heap)?;
-            state.log(Event::SnapshotLoaded { vat, heap });
-        }
-        None => host
-            .start(vat, &source, &worker_options(state, &config))?
-            .map_err(StartError::Source)?,
-    }
-    if config.use_transcript {
-        replay(state, host, vat)?;
-    }
-    Ok(())
-}
-
-/// The heap from which the vat comes back; none if its incarnation is replayed from the start.
-fn from_snapshot(record: &VatState) -> Option<Hash> {
-    let (heap, position) = record.snapshot?;
-    (position == record.kept_from).then_some(heap)
-}
-
-fn worker_options(state: &State<'_>, config: &VatConfig) -> WorkerOptions {
-    WorkerOptions {
-        enable_disavow: config.enable_disavow,
-        relax_durability_rules: state.globals().options.relax_durability_rules,
-    }
-}
-
-fn worker_source(state: &State<'_>, config: &VatConfig) -> Result<WorkerSource> {
-    let id = &config.bundle_id;
-    let missing = || inconsistent(format!("bundle {id} is missing"));
-    let hash = state.get(&keys::bundle(id))?.ok_or_else(missing)?;
-    let bytes = state.over.blob(&hash)?.ok_or_else(missing)?;
-    Ok(match id.starts_with("w1-") {
-        true => WorkerSource::Wasm { module: bytes },
-        false => {
-            WorkerSource::JavaScript { engine: config.engine, bundle_id: id.clone(), zip: bytes }
-        }
-    })
-}
-
-/// Hands the worker every delivery that is kept again, answers its syscalls from the transcript, and
-/// compares all that it does.
-fn replay<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result<()> {
     let record = state.vat(vat)?;
-    let limit = Computrons(state.globals().options.crank_limit);
     let mut deliveries = 0;
-    for position in record.kept_from..record.span.end {
-        let entry = state.need(&keys::transcript(vat, position))?;
-        deliveries += u64::from(matches!(entry, Entry::Delivery { .. }));
-        replay_entry(host, vat, position, &entry, limit)?;
+    if config.use_transcript {
+        let mut replay = Replay::new(state.over, vat, record.kept_from..record.span.end)?;
+        while let Some(step) = replay.step(host)? {
+            match step.outcome {
+                Outcome::Same => deliveries += u64::from(step.is_delivery()),
+                Outcome::NotStarted(problem) => return Err(StartError::Source(problem)),
+                Outcome::Differs(difference) => Err(KernelPanic::Anachrophobia {
+                    vat,
+                    position: step.position,
+                    problem: difference.to_string(),
+                })?,
+            }
+        }
+    } else {
+        let source = worker_source(&*state.over, &config.bundle_id, config.engine)?;
+        let options = worker_options(&*state.over, &config)?;
+        host.start(vat, &source, &options)?.map_err(StartError::Source)?;
+    }
+    if let Some((heap, position)) = record.snapshot
+        && position == record.kept_from
+    {
+        state.log(Event::SnapshotLoaded { vat, heap });
     }
     if deliveries > 0 {
         state.log(Event::Replay { vat, deliveries });
@@ -159,49 +132,30 @@ fn replay<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result
     Ok(())
 }
 
-/// Does again what an entry says was done.
-///
-/// # Errors
-/// [`KernelPanic::Anachrophobia`] with the first difference, or a fault of this node.
-pub(crate) fn replay_entry<H: VatHost>(
-    host: &mut H,
-    vat: VatId,
-    position: u64,
-    entry: &Entry,
-    limit: Computrons,
-) -> Result<()> {
-    let differs = |problem: String| KernelPanic::Anachrophobia { vat, position, problem };
-    let (delivery, syscalls, result, computrons) = match entry {
-        Entry::Delivery { delivery, syscalls, result, computrons } => {
-            (delivery, syscalls, result, computrons)
-        }
-        Entry::SaveSnapshot { heap } => {
-            return match host.heap(vat) {
-                Some((found, _)) if found != *heap => {
-                    Err(differs(format!("the heap is {found}, expected {heap}")))
-                }
-                _ => Ok(()),
-            };
-        }
-        // A span's first heap is the last one of the span before, or was checked when it was restored.
-        Entry::LoadSnapshot { .. } | Entry::InitializeWorker { .. } | Entry::ShutdownWorker => {
-            return Ok(());
-        }
-    };
-    let mut answers = Replay::new(syscalls);
-    let delivered = host.deliver(vat, delivery, limit, &mut answers);
-    if let Some(problem) = answers.finish() {
-        return Err(differs(problem));
-    }
-    let delivered = delivered?;
-    if delivered.result != *result {
-        return Err(differs(format!("got {:?}, expected {result:?}", delivered.result)));
-    }
-    if delivered.computrons != *computrons {
-        let (got, expected) = (delivered.computrons, computrons);
-        return Err(differs(format!("spent {got:?}, expected {expected:?}")));
-    }
-    Ok(())
+/// What workers of the vat are told beside their source.
+pub(crate) fn worker_options(
+    state: &(impl Read + ?Sized),
+    config: &VatConfig,
+) -> Result<WorkerOptions> {
+    Ok(WorkerOptions {
+        enable_disavow: config.enable_disavow,
+        relax_durability_rules: read_globals(state)?.options.relax_durability_rules,
+    })
+}
+
+/// The bundle, and the engine that runs it if it is JavaScript.
+pub(crate) fn worker_source(
+    state: &(impl Read + ?Sized),
+    bundle_id: &str,
+    engine: Hash,
+) -> Result<WorkerSource> {
+    let missing = || inconsistent(format!("bundle {bundle_id} is missing"));
+    let hash: Hash = get_record(state, &keys::bundle(bundle_id))?.ok_or_else(missing)?;
+    let bytes = state.blob(&hash)?.ok_or_else(missing)?;
+    Ok(match bundle_id.starts_with("w1-") {
+        true => WorkerSource::Wasm { module: bytes },
+        false => WorkerSource::JavaScript { engine, bundle_id: bundle_id.to_owned(), zip: bytes },
+    })
 }
 
 /// What came of looking whether a snapshot is due.

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use capstan_app::App;
 use capstan_genesis::Genesis;
+use capstan_store::Store;
 use capstan_vat_host::WasmHost;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{
@@ -60,6 +61,15 @@ impl BareApp {
             (height, results.app_hash.clone())
         );
         results
+    }
+
+    /// Closes the application: what it committed, and the directory in which that lies.
+    pub fn into_store(self) -> (tempfile::TempDir, Store) {
+        let Self { state, _dir: dir, app } = self;
+        // The store can be open once only.
+        drop(app);
+        let store = Store::open(state, capstan_store::Options::default()).unwrap();
+        (dir, store)
     }
 
     /// The application.

@@ -8,6 +8,7 @@
 mod account;
 mod bare;
 mod bundles;
+pub mod mixed;
 mod node;
 mod raw;
 pub mod sim;

@@ -18,6 +18,8 @@ pub struct Options {
     pub compilers: Compilers,
     /// How many vats stay in memory; none: the default.
     pub max_vats_online: Option<usize>,
+    /// Whether all transcripts are kept.
+    pub archive: bool,
     /// Which engine JavaScript vats run on. Part of the state: all nodes of a chain have the same.
     pub engine: Engine,
 }
@@ -62,6 +64,7 @@ impl Options {
     pub fn app_over(&self, store: Store) -> Result<App<WasmHost>, NodeFault> {
         let mut options =
             AppOptions { on_fatal: FatalHandler::call_back(|_| {}), ..AppOptions::default() };
+        options.kernel.archive = self.archive;
         if let Some(limit) = self.max_vats_online {
             options.kernel.max_vats_online = limit;
         }

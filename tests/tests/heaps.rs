@@ -3,172 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::OnceLock;
 
 use capstan_abi::CapData;
-use capstan_client::Bundle;
-use capstan_kernel::policy::{CleanupBudget, CrankOutcome, RunPolicy};
 use capstan_kernel::promise::ResultPolicy;
-use capstan_kernel::vat::{ReapThreshold, Threshold};
-use capstan_kernel::{
-    Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN, view,
-};
+use capstan_kernel::{KernelOptions, NodeOptions, view};
 use capstan_kernel_ports::host::{HeapImage, VatHost};
 use capstan_kernel_ports::store::Read;
 use capstan_kernel_ports::{Hash, VatId};
-use capstan_store::{Block, Store};
-use capstan_tests::{Options, bundle, host};
-use capstan_vat_host::WasmHost;
+use capstan_tests::mixed::{CRANKS, Cranks, MixedNode, often};
 use sha2::{Digest, Sha256};
-
-/// Cranks of a block.
-const CRANKS: u64 = 7;
-
-/// What the boss is asked to do, block after block, as soon as the block before left nothing to do.
-const STORY: [&str; 14] = [
-    r#"["create",["ann"]]"#,
-    r#"["create",["ben"]]"#,
-    r#"["round",[1]]"#,
-    r#"["create",["cat"]]"#,
-    r#"["round",[2]]"#,
-    r#"["round",[3]]"#,
-    r#"["upgrade",["ben"]]"#,
-    r#"["round",[4]]"#,
-    r#"["end",["ann"]]"#,
-    r#"["round",[5]]"#,
-    r#"["fail",["cat"]]"#,
-    r#"["create",["dan"]]"#,
-    r#"["round",[6]]"#,
-    r#"["round",[7]]"#,
-];
-
-/// A node: a kernel over a store on disk.
-struct Node {
-    dir: tempfile::TempDir,
-    options: NodeOptions,
-    store: Option<Store>,
-    kernel: Kernel<WasmHost>,
-    told: usize,
-}
-
-impl Node {
-    fn start(options: NodeOptions, kernel_options: KernelOptions) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path());
-        let mut kernel = Kernel::new(host(&Options::usual()), options);
-        let mut block = store.begin_block();
-        kernel.initialize(&mut block, &config(kernel_options)).unwrap();
-        kernel.pin_vat_root(&mut block, "boss").unwrap();
-        store.commit(store.prepare(block).unwrap(), 1).unwrap();
-        Self { dir, options, store: Some(store), kernel, told: 0 }
-    }
-
-    fn store(&self) -> &Store {
-        self.store.as_ref().unwrap()
-    }
-
-    /// Forgets all that is not on disk.
-    fn kill(&mut self) {
-        self.store = None;
-        self.store = Some(open(self.dir.path()));
-        self.kernel = Kernel::new(host(&Options::usual()), self.options);
-    }
-
-    /// The block after the committed state, with `cranks` of it executed; and whether that left nothing to do.
-    fn execute(&mut self, cranks: u64) -> (Block, bool) {
-        let mut block = self.store().begin_block();
-        if !view::is_busy(&block).unwrap() && self.told < STORY.len() {
-            let methargs = CapData { body: format!("#{}", STORY[self.told]), slots: vec![] };
-            let policy = ResultPolicy::Ignore;
-            self.kernel.queue_to_vat_root(&mut block, "boss", methargs, policy).unwrap();
-        }
-        let idle = match cranks {
-            0 => false,
-            _ => self.kernel.run(&mut block, &mut Cranks(cranks)).unwrap().idle,
-        };
-        (block, idle)
-    }
-
-    /// Executes and commits the next block. None if there was nothing to do.
-    fn block(&mut self) -> Option<Hash> {
-        let busy = view::is_busy(&self.store().begin_block()).unwrap();
-        if !busy && self.told == STORY.len() {
-            return None;
-        }
-        let (block, _) = self.execute(CRANKS);
-        self.told += usize::from(!busy);
-        let height = self.store().height() + 1;
-        self.store().commit(self.store().prepare(block).unwrap(), height).unwrap();
-        Some(self.store().root())
-    }
-
-    /// Every root from here to the end of the story; `before` is called before each block.
-    fn live(&mut self, mut before: impl FnMut(&mut Self)) -> Vec<Hash> {
-        let mut roots = vec![self.store().root()];
-        loop {
-            before(self);
-            match self.block() {
-                Some(root) => roots.push(root),
-                None => return roots,
-            }
-        }
-    }
-}
-
-/// Stops after so many cranks.
-struct Cranks(u64);
-
-impl RunPolicy for Cranks {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::uniform(5))
-    }
-
-    fn crank_done(&mut self, _: &CrankOutcome) -> bool {
-        self.0 -= 1;
-        self.0 > 0
-    }
-}
-
-fn open(dir: &Path) -> Store {
-    Store::open(dir.join("state"), capstan_store::Options::default()).unwrap()
-}
-
-/// The boss, the vatAdmin vat and the bundle of the workers.
-fn config(options: KernelOptions) -> KernelConfig {
-    static BUNDLES: OnceLock<[Bundle; 3]> = OnceLock::new();
-    let [boss, worker, admin] = BUNDLES.get_or_init(|| {
-        let admin = Bundle::from_endo_json(capstan_vat_system::vat_admin_bundle()).unwrap();
-        [bundle("tests/vats/mixed-boss.js"), bundle("tests/vats/mixed-worker.js"), admin]
-    });
-    let vats = [("boss", boss), (VAT_ADMIN, admin)];
-    let bytes = |bundle: &Bundle| (bundle.id.to_string(), bundle.bytes.clone());
-    KernelConfig {
-        bootstrap: Some("boss".to_owned()),
-        pin_bootstrap_root: true,
-        provisioner: None,
-        devices: BTreeMap::new(),
-        vats: vats
-            .map(|(name, bundle)| (name.to_owned(), StaticVat::new(bundle.id.to_string())))
-            .into(),
-        named_bundles: BTreeMap::from([("worker".to_owned(), worker.id.to_string())]),
-        bundles: [boss, worker, admin].map(bytes).into(),
-        options,
-    }
-}
-
-/// Snapshots so often that most deliveries follow one.
-fn often() -> KernelOptions {
-    KernelOptions {
-        reap: ReapThreshold { deliveries: Threshold::At(9), ..ReapThreshold::default() },
-        relax_durability_rules: false,
-        snapshot_initial: 2,
-        snapshot_interval: 5,
-        snapshot_debt: u64::MAX,
-        collect_at_upgrade: true,
-        crank_limit: 400_000_000,
-    }
-}
 
 fn few() -> NodeOptions {
     NodeOptions { max_vats_online: 2, ..NodeOptions::default() }
@@ -178,7 +22,7 @@ fn few() -> NodeOptions {
 fn roots() -> &'static [Hash] {
     static ROOTS: OnceLock<Vec<Hash>> = OnceLock::new();
     ROOTS.get_or_init(|| {
-        let mut node = Node::start(NodeOptions::default(), often());
+        let mut node = MixedNode::start(NodeOptions::default(), often());
         let roots = node.live(|node| audit(&node.store().reader()));
         assert!(roots.len() > 20, "the story has {} blocks", roots.len());
         roots
@@ -187,7 +31,7 @@ fn roots() -> &'static [Hash] {
 
 #[test]
 fn a_node_killed_after_any_crank_goes_on_as_if_nothing_had_been() {
-    let mut node = Node::start(few(), often());
+    let mut node = MixedNode::start(few(), often());
     let mut killed = 0;
     let roots_of_killed = node.live(|node| {
         for cranks in 0..CRANKS {
@@ -210,7 +54,7 @@ fn a_node_killed_after_any_crank_goes_on_as_if_nothing_had_been() {
 #[test]
 fn how_many_vats_are_in_memory_and_what_is_archived_cannot_be_seen() {
     for (max_vats_online, archive) in [(1, false), (2, true), (3, false), (50, true)] {
-        let mut node = Node::start(NodeOptions { max_vats_online, archive }, often());
+        let mut node = MixedNode::start(NodeOptions { max_vats_online, archive }, often());
         assert_eq!(node.live(|_| {}), roots(), "{max_vats_online} vats, archive {archive}");
         check_transcripts(&node.store().reader(), archive);
     }
@@ -218,7 +62,7 @@ fn how_many_vats_are_in_memory_and_what_is_archived_cannot_be_seen() {
 
 #[test]
 fn heaps_that_no_vat_has_any_more_are_dropped() {
-    let mut node = Node::start(few(), often());
+    let mut node = MixedNode::start(few(), often());
     node.live(|node| {
         node.kernel.evict_all();
         audit(&node.store().reader());
@@ -245,7 +89,7 @@ fn a_snapshot_is_due_when_replay_would_cost_the_debt() {
     options.snapshot_initial = 1_000;
     options.snapshot_interval = 1_000;
     options.snapshot_debt = 300_000;
-    let mut node = Node::start(NodeOptions::default(), options);
+    let mut node = MixedNode::start(NodeOptions::default(), options);
     let unlimited = KernelOptions { snapshot_debt: u64::MAX, ..often() };
     node.live(|node| {
         let reader = node.store().reader();
@@ -262,7 +106,7 @@ fn a_snapshot_is_due_when_replay_would_cost_the_debt() {
     let boss = view::vat_by_name(&reader, "boss").unwrap().unwrap();
     // The boss's start alone costs more than that.
     let mut costly =
-        Node::start(NodeOptions::default(), KernelOptions { snapshot_debt: 1, ..unlimited });
+        MixedNode::start(NodeOptions::default(), KernelOptions { snapshot_debt: 1, ..unlimited });
     costly.live(|_| {});
     let state = view::vat_state(&costly.store().reader(), boss).unwrap().unwrap();
     assert!(state.snapshot.is_some() && state.replay_debt == 0, "{state:?}");
@@ -272,7 +116,7 @@ fn a_snapshot_is_due_when_replay_would_cost_the_debt() {
 
 #[test]
 fn a_heap_that_is_not_on_this_node_is_a_fault_of_the_node() {
-    let mut node = Node::start(NodeOptions::default(), often());
+    let mut node = MixedNode::start(NodeOptions::default(), often());
     for _ in 0..20 {
         node.block();
     }
