@@ -19,14 +19,21 @@ const LLVM_MAJOR: &str = "22";
 const WORKER_SOURCES: [&str; 4] = ["worker.c", "globals.c", "codec.c", "harden.c"];
 const WORKER_HEADERS: [&str; 5] = ["codec.h", "globals.h", "harden.h", "host.h", "stack_limit.h"];
 
+/// The source that has [`SEAMS`].
+const QUICKJS: &str = "quickjs/quickjs.c";
+
 /// QuickJS-ng's sources, below the folder of the crate rquickjs-sys.
-const QUICKJS_SOURCES: [&str; 5] = [
-    "quickjs/quickjs.c",
-    "quickjs/libregexp.c",
-    "quickjs/libunicode.c",
-    "quickjs/dtoa.c",
-    "wasm-shim/shim.c",
-];
+const QUICKJS_SOURCES: [&str; 5] =
+    [QUICKJS, "quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
+
+/// What is replaced in `quickjs.c`, each found exactly once. The hash of a map's key chooses its bucket
+/// by the lowest bits. Those of a multiple of 16, as pointers are, and of a small integer's
+/// floating-point form, are all zero: so a map of integers was one list, and of objects a sixteenth of
+/// its buckets was used. The order of a map's entries does not depend on it.
+const SEAMS: [(&str, &str); 1] = [(
+    "return h ^ ctx->hash_seed ^ hash32(tag);",
+    "h = hash32(h); return h ^ (h >> 15) ^ ctx->hash_seed ^ hash32(tag);",
+)];
 
 /// The wasm features and language options of every source.
 const COMMON_FLAGS: [&str; 11] = [
@@ -147,17 +154,21 @@ fn compile_all(
     quickjs: &Path,
     worker: &Path,
 ) -> Result<Vec<PathBuf>, String> {
-    let quickjs_sources = QUICKJS_SOURCES.iter().map(|name| (quickjs.join(name), true));
-    let worker_sources = WORKER_SOURCES.iter().map(|name| (worker.join(name), false));
+    let quickjs_sources = QUICKJS_SOURCES.iter().map(|name| match *name {
+        QUICKJS => write_with_seams(&quickjs.join(QUICKJS)).map(|source| (source, true)),
+        name => Ok((quickjs.join(name), true)),
+    });
+    let worker_sources = WORKER_SOURCES.iter().map(|name| Ok((worker.join(name), false)));
     let mut objects = Vec::new();
-    for (source, is_quickjs) in quickjs_sources.chain(worker_sources) {
+    for source in quickjs_sources.chain(worker_sources) {
+        let (source, is_quickjs) = source?;
         let stem = source.file_stem().unwrap_or(OsStr::new("object"));
         let object = out_dir().join(stem).with_extension("o");
         let mut command = Command::new(&toolchain.clang);
         command.args(COMMON_FLAGS);
         command.arg("-isystem").arg(quickjs.join("vendor/wasi-libc/include"));
         command.arg("-I").arg(quickjs.join("quickjs"));
-        command.arg(prefix_map(quickjs)).arg(prefix_map(worker));
+        command.arg(prefix_map(quickjs)).arg(prefix_map(worker)).arg(prefix_map(&out_dir()));
         match is_quickjs {
             true => {
                 let limit = worker.join("stack_limit.h");
@@ -169,6 +180,23 @@ fn compile_all(
         objects.push(object);
     }
     Ok(objects)
+}
+
+/// Writes `source` with [`SEAMS`] to where the module is built, and returns that path.
+fn write_with_seams(source: &Path) -> Result<PathBuf, String> {
+    let mut text =
+        fs::read_to_string(source).map_err(|e| format!("cannot read {}: {e}", source.display()))?;
+    for (found, put) in SEAMS {
+        let count = text.matches(found).count();
+        if count != 1 {
+            let path = source.display();
+            return Err(format!("{path} has {count} places like this, expected one: {found}"));
+        }
+        text = text.replace(found, put);
+    }
+    let path = out_dir().join("quickjs.c");
+    write_output("quickjs.c", text.as_bytes())?;
+    Ok(path)
 }
 
 /// Keeps the checkout's path out of the module.
