@@ -9,18 +9,15 @@ use sha2::{Digest, Sha256};
 use wasmer::{
     Engine, Module,
     sys::{
-        CompilerConfig, CpuFeature, Cranelift, EngineBuilder, Features, ModuleMiddleware,
-        Singlepass, Target, Triple, vm::VERSION as WASMER_VERSION,
+        CompilerConfig, CpuFeature, Cranelift, EngineBuilder, Features, Singlepass, Target, Triple,
+        vm::VERSION as WASMER_VERSION,
     },
 };
-use wasmer_middlewares::Metering;
 
 use crate::{
     Compiler, HostError, ModuleLimits, Refusal,
     cache::{Cache, Key},
-    cost, instrument,
-    instrument::Instrument,
-    validate,
+    cost, instrument, validate,
 };
 
 /// How many modules are kept compiled although no worker runs them.
@@ -143,29 +140,20 @@ impl Modules {
         engine: bool,
     ) -> Result<(Engine, Module), CompileError> {
         let checked = validate::check(module, limits, engine)?;
-        // Metering keeps state of the one module it serves: an engine for each.
-        let middlewares: [Arc<dyn ModuleMiddleware>; 2] = [
-            Arc::new(Metering::new(0, cost::operator_points)),
-            Arc::new(Instrument {
-                memory_max_pages: checked.memory_max_pages,
-                stack_bytes: limits.stack_bytes,
-                frame_bytes: checked.frame_bytes.into(),
-                globals: std::sync::Mutex::default(),
-            }),
-        ];
+        let module =
+            instrument::instrument(module, &checked, limits.stack_bytes).map_err(Refusal::from)?;
         let engine = match compiler {
             Compiler::Singlepass => {
                 let mut config = Singlepass::new();
                 config.canonicalize_nans(true);
-                self.engine(config, middlewares)
+                self.engine(config)
             }
             Compiler::Cranelift => {
                 let mut config = Cranelift::new();
                 config.canonicalize_nans(true);
-                self.engine(config, middlewares)
+                self.engine(config)
             }
         };
-        let module = validate::without_custom_sections(module);
         let module = Module::new(&engine, module).map_err(|error| {
             tracing::warn!(%error, compiler = compiler.name(), "a checked module does not compile");
             CompileError::Compiler
@@ -173,14 +161,7 @@ impl Modules {
         Ok((engine, module))
     }
 
-    fn engine(
-        &self,
-        mut config: impl CompilerConfig + 'static,
-        middlewares: [Arc<dyn ModuleMiddleware>; 2],
-    ) -> Engine {
-        for middleware in middlewares {
-            config.push_middleware(middleware);
-        }
+    fn engine(&self, config: impl CompilerConfig + 'static) -> Engine {
         let mut features = Features::none();
         // Reference types let pass the overlong encoding of `call_indirect` that LLVM emits; the
         // gate has refused the proposal's operators.

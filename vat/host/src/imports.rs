@@ -255,9 +255,10 @@ fn charge(env: &mut FunctionEnvMut<'_, Env>, points: u64) -> Result<(), Stop> {
     let Value::I64(left) = links.points.get(env) else {
         return Err(Stop::Host("the points global is not an i64".to_owned()));
     };
-    match (left as u64).checked_sub(points) {
-        Some(rest) => links.points.set(env, Value::I64(rest as i64)).map_err(global_error),
-        None => {
+    // What is charged for is in memory, so its price is far from an i64's end.
+    match left.saturating_sub_unsigned(points) {
+        rest @ 0.. => links.points.set(env, Value::I64(rest)).map_err(global_error),
+        _ => {
             links.exhausted.set(env, Value::I32(1)).map_err(global_error)?;
             Err(Stop::Fault(Fault::Compute))
         }

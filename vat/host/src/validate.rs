@@ -10,8 +10,8 @@ use wasmer::sys::wasmparser::{
 
 use crate::{ModuleLimits, cost, instrument};
 
-/// Names that the host's instrumentation exports; a module may not export any that start so.
-pub(crate) const RESERVED_PREFIXES: [&str; 2] = ["capstan.", "wasmer_metering_"];
+/// Names that the host's instrumentation exports begin so; a module may not export any that do.
+pub(crate) const RESERVED_PREFIX: &str = "capstan.";
 
 /// Why a module cannot be a worker, and what would be allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,9 +55,7 @@ pub enum Refusal {
     #[error("missing export {0}")]
     MissingExport(&'static str),
     /// An export whose name the host needs for itself.
-    #[error(
-        "forbidden export {0:?}: names that start with capstan. or wasmer_metering_ are reserved"
-    )]
+    #[error("forbidden export {0:?}: names that start with capstan. are reserved")]
     ReservedExport(String),
     /// The memory may grow without limit.
     #[error("the memory has no maximum; declare one of at most {limit} pages of 64 KiB")]
@@ -79,32 +77,6 @@ pub enum Refusal {
         /// The function's index in the module.
         function: u32,
     },
-}
-
-/// The module as the compiler is to see it. Custom sections mean nothing to the gate and change
-/// nothing of what runs, but wasmer takes names from them, and panics at some that are odd.
-///
-/// The module must have passed the gate.
-pub(crate) fn without_custom_sections(module: &[u8]) -> Vec<u8> {
-    const CUSTOM: u8 = 0;
-    // Sections follow each other without gaps, so each begins where the one before ended.
-    let (mut out, mut start) = (Vec::with_capacity(module.len()), 0);
-    for payload in Parser::new(0).parse_all(module).map_while(Result::ok) {
-        let end = match &payload {
-            Payload::Version { range, .. } => range.end,
-            _ => match payload.as_section() {
-                Some((_, range)) => range.end,
-                None => continue,
-            },
-        };
-        // The module is in memory, so its offsets are a `usize`.
-        let end = end as usize;
-        if !matches!(payload.as_section(), Some((CUSTOM, _))) {
-            out.extend_from_slice(&module[start..end]);
-        }
-        start = end;
-    }
-    out
 }
 
 /// What the gate found out about a module that it let pass.
@@ -242,6 +214,7 @@ impl Gate<'_> {
         at_most_u32("a function's number of locals", validator.len_locals(), limits.locals)?;
         let mut operators = body.get_operators_reader()?;
         let mut operands = 0;
+        self.operators += instrument::FUNCTION_WEIGHT;
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             refuse_stateful(&operator, validator.index())?;
@@ -369,7 +342,7 @@ fn check_exports(types: &Types, engine: bool) -> Result<(), Refusal> {
 }
 
 fn is_reserved(name: &str) -> bool {
-    RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    name.starts_with(RESERVED_PREFIX)
 }
 
 fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Refusal> {

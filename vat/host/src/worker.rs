@@ -225,7 +225,7 @@ impl Worker {
             },
             Err(end) => end,
         };
-        let points = limit - self.points_left().min(limit);
+        let points = limit.saturating_sub(self.points_left().max(0) as u64);
         Ok(Run { end, points, test_log })
     }
 
@@ -293,6 +293,8 @@ impl Worker {
         }
         let error = match result {
             Ok(_) if self.memory_state.is_refused() => return Ok(Err(End::Fault(Fault::Allocate))),
+            // What came after the last look at the points may have cost more than was left.
+            Ok(_) if self.points_left() < 0 => return Ok(Err(End::Fault(Fault::Compute))),
             Ok(value) => return Ok(Ok(value)),
             Err(error) => error,
         };
@@ -353,9 +355,10 @@ impl Worker {
             .map_err(|e| StartError::Host(e.to_string()))
     }
 
-    fn points_left(&mut self) -> u64 {
+    /// Negative if more was spent than there was.
+    fn points_left(&mut self) -> i64 {
         match self.get(&self.exports.points.clone()) {
-            Value::I64(points) => points as u64,
+            Value::I64(points) => points,
             _ => 0,
         }
     }

@@ -1,0 +1,187 @@
+//! One function's body.
+//!
+//! # Metering
+//!
+//! While a function runs, the points that are left are in a local of its own, from which the price of
+//! each basic block is taken: a processor's register, mostly, where a global would be read, compared
+//! and written for every block. The global is right whenever somebody else looks at it: before a call
+//! (and read again after it) and when the function ends.
+//!
+//! Whether points are left is looked at where a function begins, in each turn of a loop, before a
+//! bulk operation and in every host function. So a module may go below zero by the price of code
+//! without loops and calls. It has still run out then, since the host looks last of all.
+
+use wasm_encoder::{BlockType, Encode as _, Instruction, ValType};
+use wasmer::sys::wasmparser::{
+    BinaryReaderError, FuncType, FunctionBody, Operator, ValType as ParsedType,
+};
+
+use super::{
+    Globals,
+    code::{Code, Stack},
+};
+use crate::cost;
+
+/// Whether what follows `operator` may run a different number of times than what comes before.
+pub(super) fn ends_basic_block(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::Else
+            | Operator::End
+            | Operator::Br { .. }
+            | Operator::BrIf { .. }
+            | Operator::BrTable { .. }
+            | Operator::Call { .. }
+            | Operator::CallIndirect { .. }
+            | Operator::Return
+    )
+}
+
+/// What is known of a function beside its body.
+pub(super) struct Function<'a> {
+    pub(super) module: &'a [u8],
+    pub(super) ty: &'a FuncType,
+    pub(super) globals: Globals,
+    /// The memory's maximum: what goes beyond is refused, so not charged.
+    pub(super) memory_max_pages: u32,
+    pub(super) stack: Option<Stack>,
+}
+
+impl Function<'_> {
+    /// The body with everything that is added.
+    pub(super) fn rewrite(&self, body: &FunctionBody<'_>) -> Result<Vec<u8>, BinaryReaderError> {
+        let mut reader = body.get_locals_reader()?;
+        let (groups, start) = (reader.get_count(), reader.original_position());
+        let mut locals = 0;
+        for _ in 0..groups {
+            locals += reader.read()?.0;
+        }
+        let declared = &self.module[start as usize..reader.original_position() as usize];
+
+        let mut out = Vec::with_capacity(2 * body.as_bytes().len());
+        (groups + 2).encode(&mut out);
+        out.extend_from_slice(declared);
+        for added in [ValType::I64, ValType::I32] {
+            1_u32.encode(&mut out);
+            added.encode(&mut out);
+        }
+        // The gate has bounded both.
+        let own = self.ty.params().len() as u32 + locals;
+        let mut writer = Writer {
+            code: Code { out, globals: self.globals, left: own, scratch: own + 1 },
+            function: self,
+            price: if locals > cost::FREE_LOCALS { u64::from(locals) } else { 0 },
+        };
+        writer.operators(body)?;
+        Ok(writer.code.out)
+    }
+
+    /// Every way out of the function, but for `return`, leads through the end of a block of this type.
+    fn block_type(&self) -> BlockType {
+        match self.ty.results() {
+            [] => BlockType::Empty,
+            // The gate lets no other types and no second result pass.
+            [result, ..] => BlockType::Result(match result {
+                ParsedType::I64 => ValType::I64,
+                ParsedType::F32 => ValType::F32,
+                ParsedType::F64 => ValType::F64,
+                _ => ValType::I32,
+            }),
+        }
+    }
+}
+
+struct Writer<'a> {
+    code: Code,
+    function: &'a Function<'a>,
+    /// Of the basic block so far.
+    price: u64,
+}
+
+impl Writer<'_> {
+    fn operators(&mut self, body: &FunctionBody<'_>) -> Result<(), BinaryReaderError> {
+        self.code.load_points();
+        self.code.check();
+        self.code.put(&Instruction::Block(self.function.block_type()));
+        let mut operators = body.get_operators_reader()?;
+        while !operators.eof() {
+            let start = operators.original_position();
+            let operator = operators.read()?;
+            let end = operators.original_position();
+            let bytes = &self.function.module[start as usize..end as usize];
+            self.price += cost::operator_points(&operator);
+            if ends_basic_block(&operator) {
+                self.code.spend(std::mem::take(&mut self.price));
+            }
+            self.operator(&operator, bytes);
+        }
+        self.code.store_points();
+        self.code.put(&Instruction::End);
+        Ok(())
+    }
+
+    /// `bytes` are `operator` as it stands in the module.
+    fn operator(&mut self, operator: &Operator<'_>, bytes: &[u8]) {
+        let code = &mut self.code;
+        match operator {
+            Operator::Loop { .. } => {
+                code.copy(bytes);
+                code.check();
+            }
+            Operator::Return => {
+                code.store_points();
+                code.copy(bytes);
+            }
+            Operator::Call { .. } | Operator::CallIndirect { .. } => {
+                code.store_points();
+                match self.function.stack {
+                    Some(stack) => {
+                        code.enter(stack);
+                        code.copy(bytes);
+                        code.leave(stack);
+                    }
+                    None => code.copy(bytes),
+                }
+                code.load_points();
+            }
+            Operator::MemoryFill { .. }
+            | Operator::MemoryCopy { .. }
+            | Operator::MemoryInit { .. } => {
+                code.bulk_price();
+                code.copy(bytes);
+            }
+            Operator::MemoryGrow { .. } => {
+                code.grow_price(self.function.memory_max_pages);
+                code.copy(bytes);
+                code.end_if_refused();
+            }
+            // Singlepass (7.4.2) does not make the NaN that these yield canonical. A product is made so
+            // by every compiler, and multiplying by one changes nothing else.
+            Operator::F64PromoteF32 => {
+                code.copy(bytes);
+                code.put(&Instruction::F64Const(1.0.into()));
+                code.put(&Instruction::F64Mul);
+            }
+            Operator::F32DemoteF64 => {
+                code.copy(bytes);
+                code.put(&Instruction::F32Const(1.0.into()));
+                code.put(&Instruction::F32Mul);
+            }
+            // Singlepass delays making a NaN canonical until it is stored, and forgets to after these.
+            // Looking at a value's bits makes it canonical at once.
+            Operator::F32Neg | Operator::F32Abs => {
+                code.put(&Instruction::I32ReinterpretF32);
+                code.put(&Instruction::F32ReinterpretI32);
+                code.copy(bytes);
+            }
+            Operator::F64Neg | Operator::F64Abs => {
+                code.put(&Instruction::I64ReinterpretF64);
+                code.put(&Instruction::F64ReinterpretI64);
+                code.copy(bytes);
+            }
+            _ => code.copy(bytes),
+        }
+    }
+}
