@@ -6,7 +6,7 @@ use capstan_genesis::{AppState, GenesisDevice, GenesisVat};
 use capstan_kernel::{
     KernelConfig, KernelOptions, StaticVat, VAT_ADMIN,
     capdata::KernelData,
-    device::{BRIDGE, DeviceKind, MAILBOX, TIMER},
+    device::{BRIDGE, BUNDLE, DeviceKind, MAILBOX, TIMER},
     vat::{ReapThreshold, Threshold},
 };
 use capstan_kernel_ports::host::VatHost;
@@ -55,6 +55,7 @@ fn devices(genesis: &AppState) -> BTreeMap<String, DeviceKind> {
         let (name, kind) = match device {
             GenesisDevice::Timer => (TIMER, DeviceKind::Timer),
             GenesisDevice::Mailbox => (MAILBOX, DeviceKind::Mailbox),
+            GenesisDevice::Bundle => (BUNDLE, DeviceKind::Bundle),
         };
         devices.insert(name.to_owned(), kind);
     }

@@ -102,6 +102,8 @@ pub enum GenesisDevice {
     Timer,
     /// Numbered messages to and from other machines, as SwingSet's vat-tp uses them.
     Mailbox,
+    /// Finds installed bundles, and does nothing else with them.
+    Bundle,
 }
 
 /// A static vat.

@@ -144,4 +144,14 @@ impl State<'_> {
         }
         Ok(())
     }
+
+    /// Lets go of an object that was pinned.
+    pub(crate) fn unpin(&mut self, kref: KRef) -> Result<()> {
+        let key = keys::pin(kref);
+        if self.over.get(&key)?.is_some() {
+            self.over.delete(&key);
+            self.decrement(kref)?;
+        }
+        Ok(())
+    }
 }

@@ -66,7 +66,8 @@ pub enum LaunchError {
 }
 
 impl<H: VatHost> Kernel<H> {
-    /// Starts a vat: gives it an id, writes its records and queues its start.
+    /// Starts a vat: gives it an id, writes its records and queues its start. Its root is held as long as it
+    /// lives.
     pub fn start_vat(
         &mut self,
         over: &mut dyn Overlay,
@@ -217,6 +218,9 @@ impl State<'_> {
             parameters: None,
         };
         self.add_vat(vat, &config)?;
+        // Nobody else holds it yet, and a root that was dropped once is lost to its vat.
+        let root = self.export_root(vat)?;
+        self.pin(root)?;
         self.increment_all(&setup.parameters.slots)?;
         self.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
         Ok(vat)

@@ -57,6 +57,11 @@ impl State<'_> {
         for promise in self.decided_by(Endpoint::Vat(vat))? {
             self.reject(promise, capdata::error("vat terminated"))?;
         }
+        // What the host started it held by its root; SwingSet's static vats keep their pins.
+        if let (false, Some(root)) = (config.is_static, self.clist_kref(Endpoint::Vat(vat), "o+0")?)
+        {
+            self.unpin(root)?;
+        }
         Ok(config.critical)
     }
 

@@ -121,6 +121,24 @@ fn a_kernel_that_is_started_again_knows_its_vats() {
 }
 
 #[test]
+fn the_root_of_a_vat_that_the_host_started_is_held_as_long_as_the_vat_lives() {
+    let (mut kernel, mut state, log) = started();
+    let vat = kernel.start_vat(&mut state, "worker", &StaticVat::new("b1-boot")).unwrap();
+    run(&mut kernel, &mut state);
+    let root = kernel.vat_root(&mut state, vat).unwrap();
+    for _ in 0..2 {
+        call(&mut kernel, &mut state, vat);
+    }
+    assert_eq!(kernel.vat_root(&mut state, vat).unwrap(), root, "it was never dropped");
+    assert_eq!(log.take(), ["v3 hello 0 #1", "v3 hello 0 #2"]);
+    let reason = CapData { body: "#\"over\"".to_owned(), slots: vec![] };
+    kernel.terminate_vat(&mut state, vat, &reason).unwrap();
+    run(&mut kernel, &mut state);
+    let Some(KRef::Object(number)) = root else { panic!("{root:?}") };
+    assert_eq!(view::object(&state, number).unwrap(), None, "nothing is left of it");
+}
+
+#[test]
 fn all_vats_end_and_none_comes_back() {
     let (mut kernel, mut state, log) = started();
     let vat = kernel.start_vat(

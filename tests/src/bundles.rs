@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use capstan_client::Bundle;
 
@@ -8,7 +10,10 @@ use capstan_client::Bundle;
 /// # Panics
 /// If the bundler fails; `make setup` installs what it needs.
 pub fn bundle(source: &str) -> Bundle {
-    bundle_file(&checkout().join(source))
+    // Many tests of one program start from the same sources.
+    static MADE: Mutex<BTreeMap<String, Bundle>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.entry(source.to_owned()).or_insert_with(|| bundle_file(&checkout().join(source))).clone()
 }
 
 /// Bundles a vat whose source is `text`.

@@ -1,102 +1,20 @@
 //! Agoric's `@agoric/vow`, unmodified, in vats: what is watched arrives in whichever incarnation is there, whoever was
 //! upgraded meanwhile; and what is only a promise ends with the incarnation that made it, and says so.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+#![allow(clippy::unwrap_used)] // tests
 
 use std::collections::BTreeMap;
 
-use capstan_abi::CapData;
-use capstan_client::Bundle;
-use capstan_kernel::policy::Forever;
-use capstan_kernel::promise::{PromiseState, ResultPolicy};
-use capstan_kernel::vat::{ReapThreshold, Threshold};
-use capstan_kernel::{
-    Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN, ids::KRef, view,
-};
-use capstan_store::Store;
-use capstan_tests::{Options, bundle, host};
-use capstan_vat_host::WasmHost;
+use capstan_tests::{Machine, MachineConfig, bundle};
 use serde_json::{Value, json};
 
-/// A kernel with the boss, its maker and its watcher of vows, after its bootstrap.
-struct Vats {
-    kernel: Kernel<WasmHost>,
-    store: Store,
-}
-
-impl Vats {
-    fn start() -> Self {
-        let store = Store::in_memory().unwrap();
-        let mut kernel = Kernel::new(host(&Options::usual()), NodeOptions::default());
-        let mut block = store.begin_block();
-        let bootstrap = kernel.initialize(&mut block, &config()).unwrap().unwrap();
-        store.commit(store.prepare(block).unwrap(), 1).unwrap();
-        let mut vats = Self { kernel, store };
-        vats.settle(bootstrap).unwrap();
-        vats
-    }
-
-    /// Calls a method of the boss, runs until nothing is left to do, and gives what it answered.
-    fn call(&mut self, method: &str, args: Value) -> Result<Value, Value> {
-        let mut block = self.store.begin_block();
-        let methargs = CapData { body: format!("#{}", json!([method, args])), slots: vec![] };
-        let ignore = ResultPolicy::Ignore;
-        let sent = self.kernel.queue_to_vat_root(&mut block, "boss", methargs, ignore);
-        let promise = sent.unwrap().unwrap();
-        self.commit(block);
-        self.settle(promise)
-    }
-
-    /// The same where no rejection is expected.
-    fn ask(&mut self, method: &str, args: Value) -> Value {
-        self.call(method, args.clone()).unwrap_or_else(|why| panic!("{method}{args}: {why}"))
-    }
-
-    fn settle(&mut self, promise: KRef) -> Result<Value, Value> {
-        let mut block = self.store.begin_block();
-        self.kernel.run(&mut block, &mut Forever).unwrap();
-        self.commit(block);
-        let KRef::Promise(number) = promise else { panic!("{promise}") };
-        let data = |data: &CapData<KRef>| serde_json::from_str(&data.body[1..]).unwrap();
-        match view::promise(&self.store.reader(), number).unwrap().unwrap().state {
-            PromiseState::Fulfilled(value) => Ok(data(&value)),
-            PromiseState::Rejected(reason) => Err(data(&reason)),
-            PromiseState::Unresolved(_) => panic!("{promise} is not settled"),
-        }
-    }
-
-    fn commit(&self, block: capstan_store::Block) {
-        let height = self.store.height() + 1;
-        self.store.commit(self.store.prepare(block).unwrap(), height).unwrap();
-    }
-}
-
-fn config() -> KernelConfig {
-    let admin = Bundle::from_endo_json(capstan_vat_system::vat_admin_bundle()).unwrap();
-    let [boss, maker, watcher] =
-        ["boss", "maker", "watcher"].map(|name| bundle(&format!("tests/vats/vow-{name}.js")));
-    let id = |bundle: &Bundle| bundle.id.to_string();
-    KernelConfig {
-        bootstrap: Some("boss".to_owned()),
-        pin_bootstrap_root: true,
-        provisioner: None,
-        devices: BTreeMap::new(),
-        vats: [("boss", &boss), (VAT_ADMIN, &admin)]
-            .map(|(name, bundle)| (name.to_owned(), StaticVat::new(id(bundle))))
-            .into(),
-        named_bundles: [("maker", &maker), ("watcher", &watcher)]
-            .map(|(name, bundle)| (name.to_owned(), id(bundle)))
-            .into(),
-        bundles: [&admin, &boss, &maker, &watcher].map(|b| (id(b), b.bytes.clone())).into(),
-        options: KernelOptions {
-            reap: ReapThreshold { deliveries: Threshold::At(7), ..ReapThreshold::default() },
-            relax_durability_rules: false,
-            snapshot_initial: 3,
-            snapshot_interval: 20,
-            snapshot_debt: u64::MAX,
-            crank_limit: 400_000_000,
-            collect_at_upgrade: true,
-        },
-    }
+/// The boss, its maker and its watcher of vows.
+fn start() -> Machine {
+    let vow = |name: &str| bundle(&format!("tests/vats/vow-{name}.js"));
+    Machine::start(&MachineConfig {
+        vats: vec![("boss", vow("boss"))],
+        named: vec![("maker", vow("maker")), ("watcher", vow("watcher"))],
+        ..MachineConfig::default()
+    })
 }
 
 /// What the watcher watches: a label, the watcher's method, and the vows' names.
@@ -126,7 +44,7 @@ fn promised() -> [(&'static str, &'static str, Value); 6] {
 
 /// Everything waits; these vats are upgraded, in this order; then everything is settled.
 fn everything_arrives_after_upgrades_of(upgraded: &[&str]) {
-    let mut vats = Vats::start();
+    let mut vats = start();
     for (label, method, names) in WATCHED {
         vats.ask("give", json!([method, label, names]));
     }

@@ -7,6 +7,7 @@
 //! raw one can. Whatever goes wrong in a device is the caller's to catch.
 
 mod bridge;
+mod bundle;
 mod mailbox;
 mod timer;
 mod vat_admin;
@@ -16,6 +17,7 @@ use capstan_kernel_ports::{VatId, store::Overlay};
 use serde_json::Value;
 
 pub use bridge::BRIDGE;
+pub use bundle::BUNDLE;
 pub(crate) use mailbox::read_mailboxes;
 pub use mailbox::{MAILBOX, Mailbox};
 pub use timer::TIMER;
@@ -43,6 +45,8 @@ pub enum DeviceKind {
     Mailbox,
     /// Calls from and to the application that runs the kernel.
     Bridge,
+    /// Bundlecaps for installed bundles, and no power over vats.
+    Bundle,
 }
 
 /// A device.
@@ -222,6 +226,7 @@ impl State<'_> {
             DeviceKind::Timer => self.call_timer(&call),
             DeviceKind::Mailbox => self.call_mailbox(&call),
             DeviceKind::Bridge => self.call_bridge(&call),
+            DeviceKind::Bundle => self.call_bundle(&call),
         }
     }
 

@@ -5,8 +5,8 @@ use capstan_kernel_ports::VatId;
 
 use super::{Answer, Called, Invocation, Oops, ROOT, thrown};
 use crate::{
-    capdata::{Builder, Json, Parsed},
-    ids::{DeviceId, Endpoint, MeterId},
+    capdata::{Json, Parsed},
+    ids::MeterId,
     keys,
     queue::RunQueueEvent,
     state::State,
@@ -19,11 +19,11 @@ pub const VAT_ADMIN: &str = "vatAdmin";
 
 impl State<'_> {
     pub(super) fn call_vat_admin(&mut self, call: &Invocation<'_>) -> Called {
-        let Invocation { device, node, method, ref args } = *call;
+        let Invocation { node, method, ref args, .. } = *call;
         let parsed = args;
         let elements = call.elements()?;
         if node != ROOT {
-            return self.call_bundlecap(device, node, method);
+            return self.call_bundlecap(call);
         }
         let text = |index: usize, what: &str| match elements.get(index).and_then(Json::as_text) {
             Some(text) => Ok(text),
@@ -80,56 +80,10 @@ impl State<'_> {
                 self.accept(RunQueueEvent::ChangeVatOptions { vat, options_json })?;
                 Ok(Answer::Undefined)
             }
-            "getBundleCap" => {
-                let id = text(0, "bundleID")?;
-                if !view::is_bundle_id(&id) {
-                    return thrown("getBundleCap() not a bundleID");
-                }
-                self.bundlecap(device, &id)
-            }
-            "getNamedBundleCap" => {
-                let id = self.named_bundle(&text(0, "name")?)?;
-                self.bundlecap(device, &id)
-            }
-            "getBundleIDByName" => Ok(Answer::Text(self.named_bundle(&text(0, "name")?)?)),
+            "getBundleCap" | "getNamedBundleCap" | "getBundleIDByName" => self.find_bundle(call),
             "getVatStats" => self.vat_stats(&text(0, "vatID")?),
             _ => thrown(format!("target[{method}] does not exist")),
         }
-    }
-
-    fn call_bundlecap(&mut self, device: DeviceId, node_ref: &str, method: &str) -> Called {
-        let endpoint = Endpoint::Device(device);
-        let slot = keys::vatstore(endpoint, &format!("slot.{node_ref}"));
-        let Some(id) = self.over.get(&slot)? else {
-            return thrown(format!("unknown device node {node_ref}"));
-        };
-        let id = String::from_utf8_lossy(&id).into_owned();
-        match method {
-            "getBundleID" => Ok(Answer::Text(id)),
-            "getBundle" => self.bundle_record(&id),
-            _ => thrown(format!("bundlecap[{method}] does not exist")),
-        }
-    }
-
-    /// The bundle as JavaScript knows it.
-    fn bundle_record(&mut self, id: &str) -> Called {
-        use base64::Engine as _;
-        let Some(hash) = self.get(&keys::bundle(id))? else {
-            return thrown(format!("bundle {id} is missing"));
-        };
-        let Some(bytes) = self.over.blob(&hash)? else {
-            return thrown(format!("bundle {id} is missing"));
-        };
-        let Some(sha512) = id.strip_prefix("b1-") else {
-            return thrown("a wasm bundle has no JavaScript form");
-        };
-        let mut builder = Builder::default();
-        let base64 = base64::engine::general_purpose::STANDARD.encode(bytes);
-        Ok(Answer::Value(Json::Object(vec![
-            ("endoZipBase64".to_owned(), builder.text(&base64)),
-            ("endoZipBase64Sha512".to_owned(), builder.text(sha512)),
-            ("moduleFormat".to_owned(), builder.text("endoZipBase64")),
-        ])))
     }
 
     fn change_meter(&mut self, id: &str, change: impl FnOnce(&mut crate::meter::Meter)) -> Called {
@@ -213,32 +167,6 @@ impl State<'_> {
             RunQueueEvent::UpgradeVat { vat, upgrade, bundle_id, parameters, upgrade_message };
         self.accept(event)?;
         Ok(Answer::Text(format!("up{upgrade}")))
-    }
-
-    fn named_bundle(&mut self, name: &str) -> std::result::Result<String, Oops> {
-        match self.get(&keys::bundle_name(name))? {
-            Some(id) => Ok(id),
-            None => thrown(format!("unregistered bundle name '{name}'")),
-        }
-    }
-
-    /// The device node that stands for an installed bundle; undefined if it is not installed.
-    fn bundlecap(&mut self, device: DeviceId, id: &str) -> Called {
-        let endpoint = Endpoint::Device(device);
-        let by_id = keys::vatstore(endpoint, &format!("id.{id}"));
-        if let Some(number) = self.get::<u64>(&by_id)? {
-            return Ok(Answer::Node(self.device_export(device, number)?));
-        }
-        if self.over.get(&keys::bundle(id))?.is_none() {
-            return Ok(Answer::Undefined);
-        }
-        let next = keys::vatstore(endpoint, "nextDev");
-        let number = self.get::<u64>(&next)?.unwrap_or(1);
-        self.put(&next, &(number + 1))?;
-        self.put(&by_id, &number)?;
-        let slot = keys::vatstore(endpoint, &format!("slot.d+{number}"));
-        self.over.set(&slot, id.as_bytes().to_vec());
-        Ok(Answer::Node(self.device_export(device, number)?))
     }
 
     fn vat_stats(&mut self, vat: &str) -> Called {

@@ -30,7 +30,9 @@ const BUNDLES: [(&str, &str, &str); 2] = [
 ///   the names that its marshaller gives to errors.
 /// * What vat code finds in `VatData` makes a syscall first if it is called before `startVat`, which ends
 ///   the attempt: the kinds and ids that it needs are set up by `startVat` alone.
-const SEAMS: [(&str, &str); 11] = [
+/// * A root that is a hardened record of nothing but functions, as SwingSet's documentation has it, is not
+///   refused: the vat's root is then a `Far` object with these functions.
+const SEAMS: [(&str, &str); 12] = [
     ("assert.typeof(marshalName, 'string');", "assert.typeof(`${marshalName}`, 'string');"),
     (
         "marshalName: `liveSlots:${forVatID}`,",
@@ -47,6 +49,10 @@ const SEAMS: [(&str, &str); 11] = [
     (
         r"[PassStyleOfEndowmentSymbol]: passStyleOf,\n  });\n\n  function getRetentionStats() {",
         r"[PassStyleOfEndowmentSymbol]: passStyleOf,\n  });\n  buildVatNamespace?.early?.(vatGlobals, inescapableGlobalProperties, id => {\n    forVatID = id;\n  });\n\n  function getRetentionStats() {",
+    ),
+    (
+        "const rootObject = await buildRootObject(vpow, vatParameters, baggage);",
+        r"const given = await buildRootObject(vpow, vatParameters, baggage);\n    const isPlain =\n      typeof given === 'object' &&\n      given &&\n      Object.isFrozen(given) &&\n      Object.getPrototypeOf(given) === Object.prototype &&\n      Reflect.ownKeys(given).length > 0 &&\n      Reflect.ownKeys(given).every(key => {\n        const { value, enumerable } = Object.getOwnPropertyDescriptor(given, key);\n        return typeof value === 'function' && enumerable;\n      });\n    const rootObject = isPlain\n      ? Remotable('Alleged: root', undefined, { ...given })\n      : given;",
     ),
     (
         "async function setBundle(vatID, bundle, liveSlotsOptions) {",

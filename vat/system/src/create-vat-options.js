@@ -49,6 +49,10 @@ export const convertOptions = (options, { criticalVatKey, meterIDOf }) => {
     useTranscript,
     reapInterval,
     critical,
+    // Named by SwingSet's documentation. Liveslots has neither any more: its cache lasts for a delivery,
+    // and vats keep their data in baggage.
+    virtualObjectCacheSize,
+    enableVatstore,
     ...unknown
   } = options;
   checkName(name);
@@ -57,6 +61,8 @@ export const convertOptions = (options, { criticalVatKey, meterIDOf }) => {
   checkType('enablePipelining', enablePipelining, 'boolean');
   checkType('useTranscript', useTranscript, 'boolean');
   checkType('reapInterval', reapInterval, 'number');
+  checkType('virtualObjectCacheSize', virtualObjectCacheSize, 'number');
+  checkType('enableVatstore', enableVatstore, 'boolean');
   const unknownNames = Object.keys(unknown).join(',');
   !unknownNames || Fail`CreateVatOptions: unknown options ${q(unknownNames)}`;
   !critical || critical === criticalVatKey || Fail`invalid criticalVatKey`;

@@ -170,8 +170,17 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       insistNotPaused();
       insistRunning(vatID, 'changeOptions');
       for (const [name, value] of Object.entries(options)) {
-        name === 'reapInterval' || Fail`invalid option ${q(name)}`;
-        assert(value === 'never' || isNat(value), 'invalid reapInterval value');
+        switch (name) {
+          case 'reapInterval':
+            assert(value === 'never' || isNat(value), 'invalid reapInterval value');
+            break;
+          // The vat is told; see create-vat-options.js.
+          case 'virtualObjectCacheSize':
+            assert(isNat(value), 'invalid virtualObjectCacheSize value');
+            break;
+          default:
+            Fail`invalid option ${q(name)}`;
+        }
       }
       D(device).changeOptions(vatID, options);
     },

@@ -1,0 +1,193 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use capstan_abi::CapData;
+use capstan_client::Bundle;
+use capstan_kernel::device::DeviceKind;
+use capstan_kernel::policy::Forever;
+use capstan_kernel::promise::{PromiseState, ResultPolicy};
+use capstan_kernel::slog::{Event, Slog};
+use capstan_kernel::vat::{ReapThreshold, Threshold};
+use capstan_kernel::{
+    Kernel, KernelConfig, KernelOptions, KernelPanic, NodeOptions, StaticVat, VAT_ADMIN, ids::KRef,
+    view,
+};
+use capstan_store::{Block, Snapshot, Store};
+use capstan_vat_host::WasmHost;
+use serde_json::{Value, json};
+
+use crate::{Options, host};
+
+/// What a [`Machine`] starts with, beside the vatAdmin vat.
+#[derive(Clone, Debug, Default)]
+pub struct MachineConfig {
+    /// Static vats. The first one is bootstrapped.
+    pub vats: Vec<(&'static str, Bundle)>,
+    /// Bundles that vats ask for by name.
+    pub named: Vec<(&'static str, Bundle)>,
+    /// Bundles that are installed without a name.
+    pub installed: Vec<Bundle>,
+    /// Devices beside vatAdmin.
+    pub devices: Vec<(&'static str, DeviceKind)>,
+}
+
+/// SwingSet's controller, as its documentation has it: static vats over a store in memory, on the real engine. It
+/// takes no blocks: whatever is sent runs until nothing is left to do.
+#[derive(Debug)]
+pub struct Machine {
+    /// The kernel, whose blocks are those of the store.
+    pub kernel: Kernel<WasmHost>,
+    store: Store,
+    heard: Arc<Mutex<Vec<String>>>,
+    first: String,
+    /// What bootstrap came to.
+    pub bootstrap: Result<Value, Value>,
+}
+
+/// Hears what vats write for tests.
+struct Listener(Arc<Mutex<Vec<String>>>);
+
+impl Slog for Listener {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::DeliverResult { test_log, .. } = event {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(test_log.iter().cloned());
+        }
+    }
+}
+
+impl Machine {
+    /// A machine after its bootstrap.
+    ///
+    /// # Panics
+    /// If the kernel does.
+    pub fn start(config: &MachineConfig) -> Self {
+        Self::start_with(config, |_| {})
+    }
+
+    /// The same with other options of the kernel.
+    pub fn start_with(config: &MachineConfig, change: impl FnOnce(&mut KernelOptions)) -> Self {
+        let store = Store::in_memory().unwrap();
+        let mut kernel = Kernel::new(host(&Options::usual()), NodeOptions::default());
+        let heard = Arc::default();
+        kernel.set_slog(Box::new(Listener(Arc::clone(&heard))));
+        let mut block = store.begin_block();
+        let mut kernel_config = kernel_config(config);
+        change(&mut kernel_config.options);
+        let promise = kernel.initialize(&mut block, &kernel_config).unwrap().unwrap();
+        store.commit(store.prepare(block).unwrap(), 1).unwrap();
+        let first = config.vats[0].0.to_owned();
+        let bootstrap = Ok(Value::Null);
+        let mut machine = Self { kernel, store, heard, first, bootstrap };
+        machine.run().unwrap();
+        machine.bootstrap = machine.settled(promise).expect("bootstrap is answered");
+        machine
+    }
+
+    /// Calls a method of the first vat's root with plain data; what it answered, or was rejected with.
+    ///
+    /// # Panics
+    /// If there is no answer, or the kernel panics.
+    pub fn call(&mut self, method: &str, args: Value) -> Result<Value, Value> {
+        let promise = self.send(method, args).unwrap();
+        self.settled(promise).unwrap_or_else(|| panic!("{method} is not answered"))
+    }
+
+    /// The same where no rejection is expected.
+    pub fn ask(&mut self, method: &str, args: Value) -> Value {
+        self.call(method, args.clone()).unwrap_or_else(|why| panic!("{method}{args}: {why}"))
+    }
+
+    /// Sends, runs until nothing is left to do, and gives the promise for the answer; an error if that stopped the
+    /// kernel.
+    pub fn send(&mut self, method: &str, args: Value) -> Result<KRef, KernelPanic> {
+        let name = self.first.clone();
+        let promise = self.change(|kernel, block| {
+            let methargs = CapData { body: format!("#{}", json!([method, args])), slots: vec![] };
+            kernel.queue_to_vat_root(block, &name, methargs, ResultPolicy::Ignore)
+        })?;
+        self.run()?;
+        Ok(promise.expect("the first vat lives"))
+    }
+
+    /// Does something to the kernel between its cranks.
+    pub fn change<T, E>(
+        &mut self,
+        change: impl FnOnce(&mut Kernel<WasmHost>, &mut Block) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut block = self.store.begin_block();
+        let changed = change(&mut self.kernel, &mut block)?;
+        self.commit(block);
+        Ok(changed)
+    }
+
+    /// Runs until nothing is left to do.
+    pub fn run(&mut self) -> Result<(), KernelPanic> {
+        let mut block = self.store.begin_block();
+        self.kernel.run(&mut block, &mut Forever)?;
+        self.commit(block);
+        Ok(())
+    }
+
+    /// The committed state.
+    pub fn state(&self) -> Snapshot {
+        self.store.reader()
+    }
+
+    /// What vats have written for tests since this was last called.
+    pub fn heard(&self) -> Vec<String> {
+        std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a promise was settled with; none if it was not.
+    pub fn settled(&self, promise: KRef) -> Option<Result<Value, Value>> {
+        let KRef::Promise(number) = promise else { panic!("{promise}") };
+        let data = |data: &CapData<KRef>| match data.body.as_str() {
+            "#\"#undefined\"" => Value::Null,
+            body => serde_json::from_str(&body[1..]).unwrap(),
+        };
+        match view::promise(&self.state(), number).unwrap()?.state {
+            PromiseState::Fulfilled(value) => Some(Ok(data(&value))),
+            PromiseState::Rejected(reason) => Some(Err(data(&reason))),
+            PromiseState::Unresolved(_) => None,
+        }
+    }
+
+    fn commit(&self, block: Block) {
+        let height = self.store.height() + 1;
+        self.store.commit(self.store.prepare(block).unwrap(), height).unwrap();
+    }
+}
+
+fn kernel_config(config: &MachineConfig) -> KernelConfig {
+    let admin = Bundle::from_endo_json(capstan_vat_system::vat_admin_bundle()).unwrap();
+    let id = |bundle: &Bundle| bundle.id.to_string();
+    let vats = config.vats.iter().map(|(name, bundle)| (*name, bundle));
+    let named = config.named.iter().map(|(name, bundle)| ((*name).to_owned(), id(bundle)));
+    let bundles = config.vats.iter().chain(&config.named).map(|(_, bundle)| bundle);
+    let devices = config.devices.iter().map(|(name, kind)| ((*name).to_owned(), *kind));
+    KernelConfig {
+        bootstrap: Some(config.vats[0].0.to_owned()),
+        pin_bootstrap_root: true,
+        provisioner: None,
+        devices: devices.collect(),
+        vats: vats
+            .chain([(VAT_ADMIN, &admin)])
+            .map(|(name, bundle)| (name.to_owned(), StaticVat::new(id(bundle))))
+            .collect::<BTreeMap<_, _>>(),
+        named_bundles: named.collect(),
+        bundles: bundles
+            .chain(&config.installed)
+            .chain([&admin])
+            .map(|bundle| (id(bundle), bundle.bytes.clone()))
+            .collect(),
+        options: KernelOptions {
+            reap: ReapThreshold { deliveries: Threshold::At(7), ..ReapThreshold::default() },
+            relax_durability_rules: false,
+            snapshot_initial: 3,
+            snapshot_interval: 20,
+            snapshot_debt: u64::MAX,
+            crank_limit: 400_000_000,
+            collect_at_upgrade: true,
+        },
+    }
+}
