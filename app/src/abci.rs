@@ -1,6 +1,6 @@
 //! ABCI 2.0: every method answered on purpose.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::time::Instant;
 
 use capstan_genesis::AppState;
 use capstan_kernel_ports::host::VatHost;
@@ -19,13 +19,7 @@ use tendermint_proto::v0_38::abci::{
 };
 
 use crate::{
-    app::{App, Committed},
-    block::EngineGenesis,
-    chain::ChainRecord,
-    check,
-    fault::NodeFault,
-    query,
-    tx::{Tx, TxHash},
+    app::App, block::EngineGenesis, chain::ChainRecord, check, fault::NodeFault, proposal, query,
 };
 
 /// Counts incompatible versions of the app: of what it writes, and of what it accepts.
@@ -86,18 +80,17 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
-        let committed = self.check_state().committed();
-        let Some(chain) = &committed.chain else {
+        let Some(committed) = self.begun() else {
             return check::unavailable("the chain has no block yet; try again after the first one");
         };
         // Decoding needs no lock: only the check against the accounts does.
-        let tx = match Tx::decode(&request.tx, &chain.params) {
-            Ok(tx) => tx,
-            Err(error) => return check::refused(&error),
-        };
-        let outcome = self.check_state().check(&tx);
+        let decoded = check::decode(&committed, &request.tx);
+        let outcome = decoded.and_then(|tx| match tx {
+            Ok(tx) => Ok(self.check_state().check(&tx)?.map(|()| tx)),
+            Err(error) => Ok(Err(error)),
+        });
         match outcome {
-            Ok(Ok(())) => check::accepted(&tx),
+            Ok(Ok(tx)) => check::accepted(&tx),
             Ok(Err(error)) => check::refused(&error),
             Err(fault) => check::unavailable(&fault.to_string()),
         }
@@ -106,28 +99,22 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     /// Takes the transactions in the mempool's order as long as they fit, by their size and their gas. Those
     /// that no honest proposer takes are left out: other validators would refuse the block.
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
-        let committed = self.committed();
-        let mut room = Room::of(&committed);
-        room.engine_bytes = u64::try_from(request.max_tx_bytes).unwrap_or(0);
-        let mut txs = Vec::with_capacity(request.txs.len());
-        for tx in request.txs {
-            match room.take(&committed, &tx) {
-                Ok(()) => txs.push(tx),
-                Err(Unfit::Never) => {}
-                // What follows a transaction that does not fit may be of its sender: the order matters.
-                Err(Unfit::NoRoom) => break,
-            }
-        }
+        let engine_bytes = u64::try_from(request.max_tx_bytes).unwrap_or(0);
+        let txs = self.or_stop(
+            "PrepareProposal",
+            proposal::prepare(self.begun(), self.verified(), request.txs, engine_bytes),
+        );
         ResponsePrepareProposal { txs }
     }
 
     /// Refuses a block that no honest proposer makes: over a limit, with a transaction twice, or with one that
-    /// cannot be decoded.
+    /// cannot be decoded, or whose signature, sequence or fee is not as it must be.
     fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
-        let committed = self.committed();
-        let mut room = Room::of(&committed);
-        let sound = request.txs.iter().all(|tx| room.take(&committed, tx).is_ok());
-        let status = if sound { ProposalStatus::Accept } else { ProposalStatus::Reject };
+        let honest = proposal::is_honest(self.begun(), self.verified(), &request.txs);
+        let status = match self.or_stop("ProcessProposal", honest) {
+            true => ProposalStatus::Accept,
+            false => ProposalStatus::Reject,
+        };
         ResponseProcessProposal { status: status.into() }
     }
 
@@ -210,58 +197,4 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
 /// The whole seconds of a time; none before 1970.
 fn seconds(time: Option<&Timestamp>) -> Option<u64> {
     time.and_then(|time| u64::try_from(time.seconds).ok())
-}
-
-/// What a transaction takes up in a block, as CometBFT counts it (`ComputeProtoSizeForTxs`): a field's tag of
-/// one byte, the length as a varint, and the bytes. If a proposal is over the engine's limit by this count,
-/// CometBFT makes none: with a mempool that stays full the chain would stand still.
-fn encoded_size(tx: &[u8]) -> u64 {
-    (1 + prost::length_delimiter_len(tx.len()) + tx.len()) as u64
-}
-
-/// What a block has room for still.
-struct Room {
-    /// By the app's count: of the transactions alone.
-    bytes: u64,
-    /// By the engine's: [`encoded_size`].
-    engine_bytes: u64,
-    gas: u64,
-    taken: BTreeSet<TxHash>,
-}
-
-/// Why a transaction is not for this block.
-enum Unfit {
-    /// It is for none.
-    Never,
-    /// It may be for the next.
-    NoRoom,
-}
-
-impl Room {
-    /// An empty block. Before the first commit the app's limits are not known here and execution alone decides.
-    fn of(committed: &Committed) -> Self {
-        let chain = committed.chain.as_ref();
-        Self {
-            bytes: chain.map_or(u64::MAX, |chain| chain.params.max_block_bytes),
-            engine_bytes: u64::MAX,
-            gas: chain.and_then(|chain| chain.max_gas).unwrap_or(u64::MAX),
-            taken: BTreeSet::new(),
-        }
-    }
-
-    fn take(&mut self, committed: &Committed, bytes: &[u8]) -> Result<(), Unfit> {
-        let gas = match &committed.chain {
-            Some(chain) => Tx::decode(bytes, &chain.params).map_err(|_| Unfit::Never)?.gas_limit,
-            None => 0,
-        };
-        if !self.taken.insert(TxHash::of(bytes)) {
-            return Err(Unfit::Never);
-        }
-        let less = |room: u64, taken: u64| room.checked_sub(taken).ok_or(Unfit::NoRoom);
-        let engine_bytes = less(self.engine_bytes, encoded_size(bytes))?;
-        let bytes = less(self.bytes, bytes.len() as u64)?;
-        let gas = less(self.gas, gas)?;
-        *self = Self { bytes, engine_bytes, gas, taken: std::mem::take(&mut self.taken) };
-        Ok(())
-    }
 }

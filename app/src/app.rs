@@ -1,6 +1,7 @@
 //! The application: what its clones share, and who may touch which part.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
@@ -16,8 +17,10 @@ use crate::{
     fatal::{FatalHandler, FatalReport},
     fault::NodeFault,
     metrics::Metrics,
+    overrides::Override,
     slog::SlogFile,
     trace::{TraceLog, TraceOptions},
+    tx::Verified,
     watch::Watch,
 };
 
@@ -32,6 +35,9 @@ pub struct AppOptions {
     /// The height of the state that the genesis document goes on from; 0 if it begins with nothing. As long as the
     /// store is at this height, the chain has not begun.
     pub genesis_height: u64,
+    /// What is done differently in some blocks, as the validators agreed. Part of what the chain comes to: nodes with
+    /// other overrides for their blocks are on another chain.
+    pub overrides: Vec<Override>,
     /// Keeps traces of the last blocks; none: keeps none.
     pub trace: Option<TraceOptions>,
     /// Files whose sizes are among the metrics.
@@ -48,6 +54,7 @@ impl Default for AppOptions {
             slog: None,
             slog_file: None,
             genesis_height: 0,
+            overrides: Vec::new(),
             trace: None,
             measured_files: Vec::new(),
             on_fatal: FatalHandler::exit(None),
@@ -87,6 +94,7 @@ struct Shared<H> {
     consensus: Mutex<Consensus<H>>,
     committed: RwLock<Arc<Committed>>,
     check: Mutex<CheckState>,
+    verified: Arc<Verified>,
     on_fatal: FatalHandler,
     metrics: Metrics,
     genesis_height: u64,
@@ -109,6 +117,8 @@ pub(crate) struct Consensus<H> {
     /// Where traces go, if they are kept.
     pub(crate) traces: Option<TraceLog>,
     pub(crate) slog: Option<SlogFile>,
+    pub(crate) verified: Arc<Verified>,
+    pub(crate) overrides: BTreeMap<u64, Override>,
 }
 
 /// Where between two commits the application is.
@@ -138,6 +148,8 @@ impl<H: VatHost> App<H> {
         kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).collect()));
         let traces = options.trace.map(TraceLog::open).transpose()?;
         let stage = Stage::Committed;
+        let verified = Arc::<Verified>::default();
+        let overrides = by_height(options.overrides)?;
         Ok(Self(Arc::new(Shared {
             consensus: Mutex::new(Consensus {
                 store,
@@ -146,10 +158,13 @@ impl<H: VatHost> App<H> {
                 watch,
                 traces,
                 slog: options.slog_file,
+                verified: verified.clone(),
+                overrides,
             }),
             metrics,
             genesis_height: options.genesis_height,
-            check: Mutex::new(CheckState::new(committed.clone())),
+            check: Mutex::new(CheckState::new(committed.clone(), verified.clone())),
+            verified,
             committed: RwLock::new(committed),
             on_fatal: options.on_fatal,
         })))
@@ -182,12 +197,22 @@ impl<H: VatHost> App<H> {
     pub(crate) fn publish(&self, snapshot: Snapshot) -> Result<(), NodeFault> {
         let committed = Arc::new(Committed::load(snapshot)?);
         *self.0.committed.write().unwrap_or_else(PoisonError::into_inner) = committed.clone();
-        *self.check_state() = CheckState::new(committed);
+        *self.check_state() = CheckState::new(committed, self.verified());
         Ok(())
     }
 
     fn stop(&self, report: FatalReport) -> ! {
         self.0.on_fatal.call(&report)
+    }
+}
+
+impl<H> App<H> {
+    /// What a method that reads the committed state came to. A fault ends the node.
+    pub(crate) fn or_stop<T>(&self, during: &'static str, result: Result<T, NodeFault>) -> T {
+        result.unwrap_or_else(|fault| {
+            let height = self.committed().state.height();
+            self.0.on_fatal.call(&FatalReport::new(during, height, &fault))
+        })
     }
 }
 
@@ -214,6 +239,17 @@ impl<H> App<H> {
         }
     }
 
+    /// The committed state, once the chain has a block. Before that there is none, or that of the chain which it goes
+    /// on from, by whose id nothing is signed any more.
+    pub(crate) fn begun(&self) -> Option<Arc<Committed>> {
+        Some(self.committed()).filter(|committed| self.own_height(committed) > 0)
+    }
+
+    /// The signatures that were found good.
+    pub(crate) fn verified(&self) -> Arc<Verified> {
+        self.0.verified.clone()
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
@@ -230,4 +266,17 @@ impl Committed {
         let chain = Chain::load(&state)?;
         Ok(Self { state, chain })
     }
+}
+
+/// The overrides by their blocks' heights; a block has one at most.
+fn by_height(overrides: Vec<Override>) -> Result<BTreeMap<u64, Override>, NodeFault> {
+    let mut by_height = BTreeMap::new();
+    for agreed in overrides {
+        let height = agreed.height;
+        if by_height.insert(height, agreed).is_some() {
+            let why = "there is another one for the same block".to_owned();
+            return Err(NodeFault::Override { height, why });
+        }
+    }
+    Ok(by_height)
 }

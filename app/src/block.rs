@@ -19,7 +19,7 @@ use crate::{
     app::{Consensus, Stage},
     chain::{self, Chain, ChainRecord},
     events::event,
-    execute::Executor,
+    execute::{self, Executor},
     expiry,
     fatal::FatalReport,
     fault::{Failure, NodeFault},
@@ -28,6 +28,7 @@ use crate::{
     record,
     results::{self, Settled},
     trace::{BlockTrace, Written},
+    tx::{TxError, TxHash},
     validators,
 };
 
@@ -93,7 +94,14 @@ impl<H: VatHost> Consensus<H> {
             slog.begin_block(height);
         }
         self.watch.begin_block(height, || view::kernel_status(over).map(|k| k.crank_chain))?;
-        let mut events = expiry::expire(over, height)?;
+        let agreed = self.overrides.get(&height);
+        let mut events = Vec::new();
+        if let Some(agreed) = agreed {
+            events.push(agreed.apply(&mut self.kernel, over, self.store.root(), txs)?);
+            tracing::warn!(height, sha256 = agreed.sha256(), "an agreed override was applied");
+        }
+        let skipped = agreed.map(|agreed| agreed.skip_transactions.clone()).unwrap_or_default();
+        events.extend(expiry::expire(over, height)?);
         events.extend(validators::punish(over, misbehavior)?);
         let mut policy = block_policy(&chain.params);
         let has_work = !txs.is_empty() || view::is_busy(over)?;
@@ -103,8 +111,13 @@ impl<H: VatHost> Consensus<H> {
         }
         let mut results = Vec::with_capacity(txs.len());
         for tx in txs {
+            if skipped.contains(&TxHash::of(tx.as_ref())) {
+                results.push(execute::refused(&TxError::Skipped));
+                continue;
+            }
             let kernel = &mut self.kernel;
-            let mut executor = Executor { kernel, over, chain: &chain, height };
+            let verified = &self.verified;
+            let mut executor = Executor { kernel, over, chain: &chain, height, verified };
             results.push(executor.deliver(tx.as_ref())?);
         }
         add(&mut report, &self.run(over, &mut policy)?);

@@ -24,7 +24,7 @@ use crate::{
     proto, results, smallcaps,
     tx::{
         Action, Announcement, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId,
-        check, computron_price,
+        Verified, check, computron_price,
     },
     uploads::{self, Progress, Upload},
 };
@@ -35,6 +35,7 @@ pub(crate) struct Executor<'a, H> {
     pub(crate) over: &'a mut dyn Overlay,
     pub(crate) chain: &'a Chain,
     pub(crate) height: u64,
+    pub(crate) verified: &'a Verified,
 }
 
 impl<H: VatHost> Executor<'_, H> {
@@ -53,6 +54,7 @@ impl<H: VatHost> Executor<'_, H> {
             chain_id: &self.chain.id,
             height: self.height,
             params: &self.chain.params,
+            verified: self.verified,
         };
         let account = match check(&tx, account, context) {
             Ok(account) => account,
@@ -300,7 +302,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
     ) -> Result<String, Failure> {
         let remote = self.remote()?;
         self.check_room(remote)?;
-        let Executor { kernel, over, chain, height } = &mut *self.run;
+        let Executor { kernel, over, chain, height, .. } = &mut *self.run;
         let target = match target {
             FACTORY => kernel.factory(*over, remote).map_err(remote_failure)?,
             held => held.to_owned(),
@@ -412,6 +414,11 @@ fn remote_failure(error: RemoteError) -> Failure {
 
 fn fee_paid(payer: Address, fee: Amount) -> Event {
     event("fee.paid", &[("payer", payer.to_string()), ("amount", format!("{fee}{DENOM}"))])
+}
+
+/// The result of a transaction that leaves no trace.
+pub(crate) fn refused(error: &TxError) -> ExecTxResult {
+    failed(error, 0, Vec::new())
 }
 
 fn failed(error: &TxError, gas_wanted: i64, events: Vec<Event>) -> ExecTxResult {

@@ -80,7 +80,8 @@ impl fmt::Display for FatalReport {
 const EVERYWHERE: &str = "\
 Every node of the chain stops at this block, and stops there again when it is started again.
 To look further: `capstan debug cranks` prints what the cranks of the last blocks did, this one's included.
-To go on: `capstan recover --help` tells how the validators begin a new chain from the last committed state.";
+To go on: `capstan override --help` tells how the validators agree on what to do differently in this block, and \
+`capstan recover --help` how they begin a new chain from the last committed state.";
 
 const HERE: &str = "\
 This node alone stops: mend its disk or memory and start it again. If the state is damaged, restore a copy of the home, \

@@ -20,6 +20,14 @@ pub enum NodeFault {
     /// The genesis document cannot start a chain.
     #[error("the genesis document is refused: {0}")]
     Genesis(String),
+    /// An agreed override cannot be done here: it is for another state, or names what is not there.
+    #[error("the override for block {height} is refused: {why}")]
+    Override {
+        /// The block's height.
+        height: u64,
+        /// Why.
+        why: String,
+    },
     /// The state contradicts itself: a bug, or damage to the store.
     #[error("the app's state is damaged: {0}")]
     Damaged(String),

@@ -14,6 +14,7 @@
 //! a.rp.REMOTE.PROMISE      (tx hash, message index): whose result a promise of an account is
 //! a.exp.HEIGHT.KIND.ID     what is forgotten at a height: KIND u an upload, r a message's result; no value
 //! a.max_gas                u64: the most gas in a block, if the consensus parameters bound it
+//! a.override.HEIGHT      what was agreed to be done differently in a block: `Override`'s canonical JSON
 //! a.validators             the validators and changes to them, if the chain has governors
 //! p.params                 Params, as JSON
 //! ```
@@ -34,6 +35,10 @@ pub(crate) const EXPIRY: &[u8] = b"a.exp.";
 
 pub(crate) fn account(address: Address) -> Vec<u8> {
     format!("a.acct.{address}").into_bytes()
+}
+
+pub(crate) fn overridden(height: u64) -> Vec<u8> {
+    format!("a.override.{height:016x}").into_bytes()
 }
 
 pub(crate) fn upload(id: &UploadId) -> Vec<u8> {

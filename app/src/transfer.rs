@@ -4,6 +4,7 @@
 //! height, root hash, length and SHA-256, so that whoever trusts the document can trust the file.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, BufReader, BufWriter, Read as _, Write as _},
     path::{Path, PathBuf},
@@ -14,7 +15,7 @@ use capstan_kernel_ports::Hash;
 use capstan_store::{Expected, FILE, Import, Options, Snapshot, Store};
 use sha2::{Digest, Sha256};
 
-use crate::{chain::Chain, fault::NodeFault};
+use crate::{chain::Chain, fault::NodeFault, validators};
 
 /// A state cannot be written out or taken in.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,9 @@ pub struct Exported {
     pub chain_id: String,
     /// That chain's parameters.
     pub params: Params,
+    /// Its validators after all changes, Ed25519 key and power; none if the chain keeps no table of them: then they
+    /// are those of its genesis document.
+    pub validators: Option<BTreeMap<[u8; 32], u64>>,
 }
 
 /// Writes a committed state to the file `to`, which must not exist.
@@ -78,7 +82,8 @@ pub fn export(state: &Snapshot, to: &Path) -> Result<Exported, TransferError> {
         sha256: hex::encode(hash.finalize()),
         uncritical: Vec::new(),
     };
-    Ok(Exported { from, chain_id: chain.id, params: chain.params })
+    let validators = validators::list(state)?;
+    Ok(Exported { from, chain_id: chain.id, params: chain.params, validators })
 }
 
 /// Makes a store in `directory` of the state in `file`, unless there is a store already.

@@ -13,7 +13,6 @@ use common::{
     response, wasm_id,
 };
 use tendermint_abci::Application;
-use tendermint_proto::v0_38::abci::{RequestPrepareProposal, RequestProcessProposal};
 
 const MODULE: &[u8] = b"some module";
 
@@ -547,67 +546,4 @@ fn vat_stats_add_up() {
     assert_eq!(stats["meterRemaining"], "unlimited");
     assert_eq!(number(&stats, "queueDepth"), 0);
     assert_eq!(grown("exports"), 1);
-}
-
-#[test]
-fn proposals_keep_to_the_limits() {
-    let chain = Chain::with_params(|p| p.max_block_bytes = p.max_tx_bytes);
-    let mut alice = alice();
-    let txs: Vec<Vec<u8>> = (0..4).map(|_| alice.tx(vec![alice.pay(bob().address(), 5)])).collect();
-    let size = txs[0].len();
-    let prepare = |txs: Vec<Vec<u8>>, max: usize| {
-        let txs = txs.into_iter().map(Into::into).collect();
-        let request =
-            RequestPrepareProposal { txs, max_tx_bytes: max as i64, ..Default::default() };
-        chain.app.prepare_proposal(request).txs
-    };
-    let accepts = |txs: Vec<Vec<u8>>| {
-        let txs = txs.into_iter().map(Into::into).collect();
-        chain.app.process_proposal(RequestProcessProposal { txs, ..Default::default() }).status == 1
-    };
-    // The engine counts a tag and a length beside each transaction's bytes.
-    let plain: usize = txs.iter().map(Vec::len).sum();
-    let encoded: usize =
-        txs.iter().map(|tx| 1 + prost::length_delimiter_len(tx.len()) + tx.len()).sum();
-    assert_eq!(prepare(txs.clone(), encoded).len(), 4);
-    assert_eq!(prepare(txs.clone(), encoded - 1).len(), 3);
-    assert_eq!(prepare(txs.clone(), plain).len(), 3);
-    assert_eq!(prepare(txs.clone(), size * 3 - 1).len(), 2);
-    assert_eq!(prepare(txs.clone(), 0).len(), 0);
-    let with_rubbish = vec![b"rubbish".to_vec(), txs[0].clone()];
-    assert_eq!(prepare(with_rubbish.clone(), 1 << 20).len(), 1);
-    assert!(accepts(txs.clone()));
-    assert!(!accepts(with_rubbish));
-    let twice = vec![txs[0].clone(), txs[1].clone(), txs[0].clone()];
-    assert_eq!(prepare(twice.clone(), 1 << 20), txs[..2]);
-    assert!(!accepts(twice));
-    // One transaction of half the block's size fits, three do not.
-    let half = |alice: &mut Client| {
-        let module = vec![1; 2 << 20];
-        alice.tx(vec![alice.install(&module)])
-    };
-    let large: Vec<_> = (0..3).map(|_| half(&mut alice)).collect();
-    assert!(accepts(large[..1].to_vec()));
-    assert!(!accepts(large.clone()));
-    assert_eq!(prepare(large, usize::MAX >> 1).len(), 1);
-}
-
-#[test]
-fn proposals_keep_to_the_gas_limit() {
-    let mut document = genesis(|_| {});
-    document.consensus_params.block.max_gas = 3;
-    let mut chain = Chain::start(Store::in_memory().unwrap(), &document);
-    chain.block(&[]);
-    let mut alice = alice();
-    // Each states a gas of 1.
-    let txs: Vec<_> =
-        (0..4).map(|_| alice.tx(vec![alice.pay(bob().address(), 5)]).into()).collect();
-    let prepare =
-        RequestPrepareProposal { txs: txs.clone(), max_tx_bytes: 1 << 20, ..Default::default() };
-    assert_eq!(chain.app.prepare_proposal(prepare).txs, txs[..3]);
-    let accepts = |txs: &[prost::bytes::Bytes]| {
-        let request = RequestProcessProposal { txs: txs.to_vec(), ..Default::default() };
-        chain.app.process_proposal(request).status == 1
-    };
-    assert!(accepts(&txs[..3]) && !accepts(&txs));
 }

@@ -10,6 +10,7 @@
 //! state/         the chain's state: the Merkle store
 //! solo/          blocks and the validator's key, of the development engine
 //! comet/         CometBFT's files, of a node of a network
+//! overrides/     what the validators agreed to do differently in a block, a file a block: `capstan override`
 //! traces/        what each crank of the last blocks wrote, a file a block: what `capstan debug` reads
 //! fatal.txt      why the node stopped, if it had to
 //! ```
@@ -42,6 +43,8 @@ pub(crate) const DEFAULT_CHAIN_ID: &str = "capstan-dev";
 pub(crate) const STATE: &str = "state";
 /// Where traces of the last blocks lie.
 pub(crate) const TRACES: &str = "traces";
+/// Where overrides lie.
+pub(crate) const OVERRIDES: &str = "overrides";
 /// The genesis document.
 pub(crate) const GENESIS: &str = "genesis.json";
 /// The state that the genesis document goes on from.
@@ -245,6 +248,11 @@ impl Home {
         self.path.join(TRACES)
     }
 
+    /// Where overrides are kept.
+    pub(crate) fn overrides(&self) -> PathBuf {
+        self.path.join(OVERRIDES)
+    }
+
     /// Where the chain's state lies.
     pub(crate) fn state(&self) -> PathBuf {
         self.path.join(STATE)
@@ -290,6 +298,7 @@ fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
         CONFIG,
         LOCK,
         KEYS,
+        OVERRIDES,
         COMET,
         "genesis.partial",
         "home.partial",

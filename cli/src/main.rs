@@ -17,6 +17,7 @@ mod keys;
 mod localnet;
 mod node;
 mod output;
+mod overriding;
 mod passable;
 mod progress;
 mod query;
@@ -78,6 +79,8 @@ enum Command {
     Query(query::Query),
     /// Write the committed state and a genesis document that goes on from it.
     Export(transfer::Export),
+    /// Agree on what to do differently in the block at which the chain stopped.
+    Override(overriding::OverrideBlock),
     /// Begin a new chain from the last committed state of one that had to stop.
     Recover(transfer::Recover),
     /// Check vats of a node against their own past.
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Command::Tx(tx) => tx.run(&common, output),
         Command::Query(query) => query.run(&common, output),
         Command::Export(export) => export.run(&common, output),
+        Command::Override(agree) => agree.run(&common, output),
         Command::Recover(recover) => recover.run(&common, output),
         Command::Vat(vat) => vat.run(&common, output),
         Command::Debug(debug) => debug.run(&common, output),
@@ -128,6 +132,6 @@ Exit codes:
   2   wrong usage
   3   the chain refused the transaction or the query; its code is in the message
   4   no node answers, or not in time
-  70  (dev, start) a critical vat died: every node of the chain stops at this block; see capstan recover
+  70  (dev, start) a critical vat died: every node of the chain stops at this block; see capstan override
   74  (dev, start) this node's disk or memory failed, or its state is damaged
   101 (dev, start) a bug in the program";

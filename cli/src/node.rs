@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use capstan_app::{App, AppOptions, FatalHandler, SlogFile, TraceOptions, transfer};
-use capstan_genesis::GenesisDevice;
+use capstan_genesis::{Genesis as Document, GenesisDevice};
 use capstan_localnet::metrics::{Metrics, MetricsServer};
-use capstan_localnet::solo::{Genesis, Solo, SoloConfig};
+use capstan_localnet::solo::{BlockPolicy, Genesis, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_vat_host::{Compilers, HostOptions, JsEngine, WasmHost};
 
 use crate::config::Config;
 use crate::home::{Home, cache_dir};
+use crate::overriding;
 use crate::progress::Progress;
 
 /// How often a chain with a timer makes a block when nothing happens.
@@ -39,25 +40,30 @@ pub(crate) fn start(
     progress: &Progress,
 ) -> anyhow::Result<Node> {
     let (document, genesis) = home.genesis()?;
-    let has_timer = document.app_state.kernel.devices.contains(&GenesisDevice::Timer);
     let genesis = Genesis::from_json(&genesis)?;
     let app = open_app(home, config, progress)?;
     progress.step("starting the chain");
     let server = serve_metrics(&app, config)?;
     let metrics = config.rpc.metrics.then(|| metrics(&app));
-    let mut policy = config.policy();
-    if has_timer && policy.empty_interval.is_none() {
-        // Without blocks no time passes for the vats, and the timer wakes nobody.
-        policy.empty_interval = Some(TIMER_INTERVAL);
-    }
     let solo = SoloConfig {
-        policy,
+        policy: policy(config, &document),
         mempool: config.mempool_limits(),
         rpc: config.rpc_limits(),
         metrics,
         ..SoloConfig::new(&home.path, rpc, genesis)
     };
     Ok(Node { solo: Solo::start(app, solo)?, _metrics: server })
+}
+
+/// When blocks are made.
+pub(crate) fn policy(config: &Config, genesis: &Document) -> BlockPolicy {
+    let mut policy = config.policy();
+    let has_timer = genesis.app_state.kernel.devices.contains(&GenesisDevice::Timer);
+    if has_timer && policy.empty_interval.is_none() {
+        // Without blocks no time passes for the vats, and the timer wakes nobody.
+        policy.empty_interval = Some(TIMER_INTERVAL);
+    }
+    policy
 }
 
 /// The application over the state of a home. A genesis document that goes on from a state is given that state first.
@@ -87,6 +93,7 @@ pub(crate) fn open_app(
     let options = AppOptions {
         kernel: config.kernel(),
         genesis_height: from_state.as_ref().map_or(0, |from| from.height),
+        overrides: overriding::read_all(&home.overrides())?,
         slog_file: slog_file(home, config)?,
         trace: (keep_blocks > 0).then(|| TraceOptions { dir: home.traces(), keep_blocks }),
         measured_files: vec![

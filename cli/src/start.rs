@@ -1,14 +1,16 @@
 //! `capstan start`: one node of a network, on CometBFT.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use capstan_localnet::comet::{self, AbciServer, CometConfig, CometHome, CometNode};
+use capstan_localnet::comet::{
+    self, AbciAddr, AbciServer, CometConfig, CometHome, CometNode, NotAnAbciAddr,
+};
 use serde_json::json;
 
 use crate::config::Config;
 use crate::dev::{init_logs, listen_addr, on_signal};
+use crate::failure::usage;
 use crate::home::{Home, path};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -36,7 +38,7 @@ pub(crate) struct Start {
     /// The cometbft program [default: $CAPSTAN_COMETBFT, or the one that `make setup` installs].
     #[arg(long, value_name = "FILE")]
     cometbft: Option<PathBuf>,
-    /// Only answer ABCI on this address, for a CometBFT that somebody else runs.
+    /// Only answer ABCI on this address, for a CometBFT that somebody else runs: unix:///PATH or tcp://IP:PORT.
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["rpc", "p2p", "peers", "moniker", "cometbft"])]
     abci: Option<String>,
     /// What is logged: error, warn, info, debug, trace, or filters as in capstan_app=debug [default: log.level in
@@ -53,7 +55,11 @@ impl Start {
         config.log.level = self.log.clone().unwrap_or(config.log.level);
         init_logs(&config)?;
         match &self.abci {
-            Some(addr) => serve(&home, &config, listen_addr(addr)?, output, progress),
+            Some(addr) => {
+                let addr: AbciAddr =
+                    addr.parse().map_err(|e: NotAnAbciAddr| usage(e.to_string()))?;
+                serve(&home, &config, &addr, output, progress)
+            }
             None => self.run_comet(&home, &config, output, progress),
         }
     }
@@ -80,6 +86,7 @@ impl Start {
             moniker: self.moniker,
             rpc: listen_addr(&self.rpc)?,
             p2p: listen_addr(&self.p2p)?,
+            empty_interval: node::policy(config, &genesis).empty_interval,
             peers: self.peers.into_iter().filter(|peer| !peer.is_empty()).collect(),
         };
         let (rpc, p2p) = (comet.rpc, comet.p2p);
@@ -107,7 +114,7 @@ impl Start {
 fn serve(
     home: &Home,
     config: &Config,
-    addr: SocketAddr,
+    addr: &AbciAddr,
     output: Output,
     progress: Progress,
 ) -> anyhow::Result<()> {
@@ -116,10 +123,10 @@ fn serve(
     let server =
         AbciServer::start(app, addr).with_context(|| format!("cannot listen on {addr}"))?;
     drop(progress);
-    if !addr.ip().is_loopback() {
+    if let AbciAddr::Tcp(_) = addr {
         eprintln!("warning: whoever reaches {addr} can drive this node; ABCI has no passwords");
     }
-    output.record(&json!({"abci": format!("tcp://{}", server.addr()), "home": home.path}));
+    output.record(&json!({"abci": server.addr().to_string(), "home": home.path}));
     let (stop, stopped) = std::sync::mpsc::channel();
     on_signal(move || stop.send(()).unwrap_or_default())?;
     // The sender lives in the signal's thread: this waits for the signal.

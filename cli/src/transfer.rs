@@ -1,11 +1,12 @@
 //! `capstan export` and `capstan recover`: a committed state as the beginning of a chain.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use capstan_app::transfer::{self, Exported};
-use capstan_genesis::{AppState, Genesis};
+use capstan_genesis::{AppState, Genesis, Validator};
 use capstan_store::Store;
 use serde_json::json;
 
@@ -34,9 +35,10 @@ pub(crate) struct Export {
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example: capstan recover --home ./old --new-home ./new --chain-id my-chain-2 --uncritical v3\n\n\
-    For a chain that a critical vat has stopped (exit code 70). The block that stopped it was never committed, so the new\n\
+    For a chain that a critical vat has stopped (exit code 70), if it is not to go on by `capstan override`. The block that stopped it was never committed, so the new\n\
     chain goes on without its transactions. If what killed the vat waits in the kernel's queue, it would come again: then\n\
     name the vat with --uncritical, and it ends as any other vat does; the chain goes on without it.\n\
+    The new chain's validators are those that the old one had in the end.\n\
     All validators run this with the same arguments, compare the SHA-256 that it prints, and start the new homes. Where it\n\
     differs, genesis.json and genesis.state are copied from one that the others agree on; the root hash in the document is\n\
     the app hash after the last committed block, which every validator has signed for."
@@ -108,24 +110,46 @@ fn export(
     let store = Store::open(old.state(), capstan_store::Options::default())?;
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     let file = to.join(GENESIS_STATE);
-    let Exported { mut from, chain_id, params } =
+    let Exported { mut from, chain_id, params, validators } =
         during("writing the state", || transfer::export(&store.reader(), &file))?;
     from.uncritical = uncritical.to_vec();
-    let genesis = Genesis {
+    let mut genesis = Genesis {
         chain_id: chain.chain_id.clone().unwrap_or_else(|| next_chain_id(&chain_id)),
         genesis_time: chain.genesis_time.clone().unwrap_or(before.genesis_time),
         initial_height: i64::try_from(from.height + 1).context("the height is out of range")?,
         app_state: AppState { params, from_state: Some(from), ..AppState::default() },
         consensus_params: before.consensus_params,
-        validators: before.validators,
+        validators: Vec::new(),
         app_hash: String::new(),
     };
+    carry_validators(&mut genesis, before.validators, validators);
     if let Err(error) = genesis.validate() {
         // Nothing half-done remains.
         fs::remove_file(&file)?;
         return Err(usage(error.to_string()));
     }
     Ok(genesis)
+}
+
+/// Names the validators that the old chain had in the end: those of its table, with the names that its genesis document
+/// has for them; if it kept no table, those of that document.
+fn carry_validators(
+    genesis: &mut Genesis,
+    before: Vec<Validator>,
+    table: Option<BTreeMap<[u8; 32], u64>>,
+) {
+    let Some(table) = table else {
+        genesis.validators = before;
+        return;
+    };
+    for (key, power) in table {
+        // The app keeps powers far below 2^63.
+        genesis.add_validator("", &key, i64::try_from(power).unwrap_or(i64::MAX));
+    }
+    for validator in &mut genesis.validators {
+        let known = before.iter().find(|known| known.pub_key == validator.pub_key);
+        validator.name = known.map(|known| known.name.clone()).unwrap_or_default();
+    }
 }
 
 /// `chain-2` after `chain`, `chain-3` after `chain-2`.
@@ -137,7 +161,7 @@ fn next_chain_id(chain_id: &str) -> String {
 }
 
 /// Copies a file or a directory of files, if it is there.
-fn copy(from: &Path, to: &Path, name: &Path) -> anyhow::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path, name: &Path) -> anyhow::Result<()> {
     let (from, to) = (from.join(name), to.join(name));
     if from.is_dir() {
         for entry in fs::read_dir(&from)? {
@@ -173,6 +197,22 @@ fn report(genesis: &Genesis, to: &Path, next: &str, output: Output) -> anyhow::R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_validators_of_the_end_go_on_under_their_names() {
+        let accounts: [(&str, _); 0] = [];
+        let mut genesis = Genesis::dev("chain-2", "2026-01-01T00:00:00Z", &accounts);
+        let mut before = genesis.clone();
+        before.add_validator("one", &[1; 32], 10);
+        before.add_validator("two", &[2; 32], 10);
+        let table = BTreeMap::from([([2; 32], 7), ([3; 32], 5)]);
+        carry_validators(&mut genesis, before.validators.clone(), Some(table));
+        let carried: Vec<_> =
+            genesis.validators.iter().map(|known| (known.name.as_str(), known.power)).collect();
+        assert_eq!(carried, [("two", 7), ("", 5)]);
+        carry_validators(&mut genesis, before.validators.clone(), None);
+        assert_eq!(genesis.validators, before.validators);
+    }
 
     #[test]
     fn a_chain_that_goes_on_has_the_next_id() {

@@ -12,8 +12,8 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use capstan_client::{Args, Bundle, Client, ClientError, CreateVat, Deadline, Key, Wallet};
-use capstan_tests::{Random, example};
-use common::{Done, Place};
+use capstan_tests::{Random, example, raw_genesis};
+use common::{Done, Place, height_at_rest};
 use serde_json::{Value, json};
 
 /// How long a broken network may take to be whole again.
@@ -37,9 +37,14 @@ struct Network {
 
 impl Network {
     fn up(validators: usize) -> Self {
-        let mut network = Self { place: Place::new(), rpc: Vec::new() };
+        Self::up_with(validators, Place::new(), &[])
+    }
+
+    fn up_with(validators: usize, place: Place, more: &[&str]) -> Self {
+        let mut network = Self { place, rpc: Vec::new() };
         let validators = validators.to_string();
-        let status = network.run(&["up", "--validators", &validators, "--detach"]).json();
+        let up = ["up", "--validators", &validators, "--detach"];
+        let status = network.run(&[&up[..], more].concat()).json();
         network.rpc = rpcs(&status);
         network
     }
@@ -59,19 +64,12 @@ impl Network {
         Wallet::new(&self.client(node), Key::dev(account)).with_timeout(ANSWER)
     }
 
-    /// Waits until all nodes have the same height and nothing to do, some time long.
+    /// Waits until all nodes have the same height and nothing to do.
     fn settle(&self) -> u64 {
-        let mut before = Vec::new();
         let settled = || -> Result<_, ClientError> {
-            let heights: Result<Vec<_>, _> = (0..self.rpc.len())
-                .map(|node| self.client(node).status().map(|status| status.height))
-                .collect();
-            let Ok(heights) = heights else { return Ok(None) };
-            let same = heights.iter().all(|height| *height == heights[0]);
-            let still = same && heights == before;
-            before = heights;
-            sleep(Duration::from_millis(1500));
-            Ok(still.then(|| before[0]))
+            let at_rest = |node| height_at_rest(&self.client(node)).ok().flatten();
+            let heights: Option<Vec<u64>> = (0..self.rpc.len()).map(at_rest).collect();
+            Ok(heights.filter(|all| all.iter().all(|height| *height == all[0])).map(|all| all[0]))
         };
         let settled = Deadline::after(RECOVERY).poll("the network at rest", settled);
         settled.unwrap_or_else(|error| panic!("{error}: {:?}", self.run(&["status"])))
@@ -338,6 +336,68 @@ fn a_flood_of_worthless_transactions_stops_nobody() {
     good.store(false, Ordering::SeqCst);
     let sent: u64 = flood.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert!(sent > 20, "{sent}");
+}
+
+/// Waits until so many nodes have ended by themselves since a critical vat died; which.
+fn await_halts(network: &Network, count: usize) -> Vec<usize> {
+    let halted = || {
+        let status = network.run(&["status"]).json();
+        let state = |node: &usize| status["nodes"][node]["state"].as_str().unwrap().to_owned();
+        let halted: Vec<_> =
+            (0..network.rpc.len()).filter(|node| state(node).contains("exit code 70")).collect();
+        Ok::<_, ClientError>((halted.len() >= count).then_some(halted))
+    };
+    Deadline::after(RECOVERY).poll("the end of the nodes", halted).unwrap()
+}
+
+#[test]
+fn three_of_four_go_on_by_an_agreed_override_and_the_fourth_joins_them_with_it() {
+    let place = Place::new();
+    let genesis = raw_genesis(|genesis| {
+        genesis.app_state.kernel.vats.get_mut("a").unwrap().critical = true;
+    });
+    let document = place.path().join("genesis.json");
+    std::fs::write(&document, genesis.to_json().unwrap()).unwrap();
+    let more = ["--genesis", document.to_str().unwrap()];
+    let network = Network::up_with(4, place, &more);
+    let home = |node: usize| network.place.path().join(format!("net/nodes/node{node}"));
+    let account = |node, index| network.wallet(node, index).with_timeout(RECOVERY);
+    let alive = account(0, 0).send("factory", "increment", &Args::default()).unwrap();
+    assert_eq!(alive.status, "fulfilled");
+    // alice's vat is critical. A node may not hear any more that the others have decided the block and died of it.
+    assert!(network.wallet(0, 0).send("factory", "die", &Args::default()).is_err());
+    let halted = await_halts(&network, 3);
+    let report = |node: usize| std::fs::read_to_string(home(node).join("fatal.txt")).unwrap();
+    let first = report(halted[0]);
+    assert!(first.contains("v3 (a)") && halted.iter().all(|node| report(*node) == first));
+    network.run(&["kill", "0", "1", "2", "3"]).json();
+    // Three agree, two of them by saying the same, one by taking it from another; the fourth has not heard of it.
+    let agree = |node: usize| {
+        let home = home(node);
+        let args = ["override", "--home", home.to_str().unwrap(), "--uncritical", "v3", "--json"];
+        network.place.run(&args).json()
+    };
+    let (agreed, same) = (agree(halted[0]), agree(halted[1]));
+    assert_eq!(agreed["sha256"], same["sha256"]);
+    let take = |node: usize| {
+        let file = std::path::Path::new(agreed["file"].as_str().unwrap());
+        let dir = home(node).join("overrides");
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::copy(file, dir.join(file.file_name().unwrap())).unwrap();
+    };
+    take(halted[2]);
+    let fourth = (0..4).find(|node| !halted[..3].contains(node)).unwrap();
+    network.run(&["restart", "0", "1", "2", "3"]).json();
+    let bob = account(halted[1], 1).send("factory", "increment", &Args::default()).unwrap();
+    assert_eq!(bob.status, "fulfilled", "three go on");
+    assert_ne!(network.client(halted[2]).vat("v3").unwrap().status, "running");
+    assert_eq!(await_halts(&network, 1), [fourth]);
+    assert_eq!(report(fourth), first, "without the override it stops as the others did");
+    take(fourth);
+    network.run(&["restart", &fourth.to_string()]).json();
+    let height = network.settle();
+    assert!(height > agreed["height"].as_u64().unwrap(), "{height}");
+    network.assert_same_hashes(height);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod common;
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use capstan_client::{Client, ClientError, Deadline, SignedTx};
@@ -96,19 +96,6 @@ fn a_chain_that_a_critical_vat_stopped_says_why_stops_again_and_is_recovered() {
     }
 }
 
-/// Runs `capstan start` on free ports until its RPC answers.
-fn start(place: &Place, home: &Path) -> Dev {
-    let held: Vec<TcpListener> =
-        (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let addrs: Vec<String> =
-        held.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
-    drop(held);
-    let args = ["start", "--rpc", &addrs[0], "--p2p", &addrs[1], "--json", "--log", "error"];
-    let node = place.node_at(home, &args);
-    Client::new(node.url()).unwrap().wait_ready(Deadline::after(PATIENCE)).unwrap();
-    node
-}
-
 #[test]
 fn under_cometbft_a_critical_vat_stops_the_node_and_the_chain_is_recovered_too() {
     let place = Place::new();
@@ -123,7 +110,7 @@ fn under_cometbft_a_critical_vat_stops_the_node_and_the_chain_is_recovered_too()
     document["app_state"] = serde_json::to_value(&raw.app_state).unwrap();
     std::fs::write(&file, document.to_string()).unwrap();
 
-    let node = start(&place, &home);
+    let node = place.comet_at(&home);
     assert_eq!(call(&place, &node, "increment")["status"], "fulfilled");
     let send = ["tx", "send", "factory", "die", "--from", "alice"];
     assert_ne!(place.ask(&node, &send).code, 0);
@@ -142,7 +129,7 @@ fn under_cometbft_a_critical_vat_stops_the_node_and_the_chain_is_recovered_too()
     let recover = ["recover", "--home", text(&home), "--new-home", text(&new), "--json"];
     let recovered = place.run(&recover).json();
     assert_eq!(recovered["chain_id"], "comet-2");
-    let node = start(&place, &new);
+    let node = place.comet_at(&new);
     assert_eq!(call(&place, &node, "increment")["status"], "fulfilled");
     assert!(height(&node) >= recovered["initial_height"].as_u64().unwrap());
     assert!(node.stop("TERM").success());

@@ -229,6 +229,11 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
+    /// Takes a message out of the queues, by its result promise, which is rejected. False if there is none.
+    pub fn drop_message(&mut self, over: &mut dyn Overlay, result: KRef) -> Result<bool> {
+        self.between_cranks(over, |state| state.drop_message(result))
+    }
+
     /// Sends a message to the root of a static vat of whose answer nobody wants to know. False if
     /// there is no such vat.
     pub fn post_to_vat_root(

@@ -6,7 +6,7 @@ use capstan_kernel_ports::VatId;
 use serde_json::{Value, json};
 
 use crate::{
-    capdata::KernelData,
+    capdata::{self, KernelData},
     error::Result,
     ids::{Endpoint, KRef},
     keys,
@@ -95,6 +95,18 @@ pub enum RunQueueEvent {
     },
 }
 
+impl RunQueueEvent {
+    /// Target and message, if this is a message with that result.
+    fn send_with(&self, result: KRef) -> Option<(KRef, Message<KRef>)> {
+        match self {
+            Self::Send { target, message } if message.result == Some(result) => {
+                Some((*target, message.clone()))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The deliveries of garbage collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum GcKind {
@@ -172,6 +184,35 @@ impl State<'_> {
         self.stats.run_queue_length.dec();
         self.put(keys::QUEUES, &queues)?;
         Ok(Some(event))
+    }
+
+    /// Takes the message with this result out of the queues and rejects the result. What else is queued keeps its
+    /// order. False if there is no such message.
+    pub(crate) fn drop_message(&mut self, result: KRef) -> Result<bool> {
+        let (mut accepted, mut scheduled) = (Vec::new(), Vec::new());
+        while let Some(event) = self.next_accepted()? {
+            accepted.push(event);
+        }
+        while let Some(event) = self.next_scheduled()? {
+            scheduled.push(event);
+        }
+        let mut dropped = Vec::new();
+        for event in accepted {
+            match event.send_with(result) {
+                Some(sent) => dropped.push(sent),
+                None => self.accept(event)?,
+            }
+        }
+        for event in scheduled {
+            match event.send_with(result) {
+                Some(sent) => dropped.push(sent),
+                None => self.schedule(event)?,
+            }
+        }
+        for (target, message) in &dropped {
+            self.splat(*target, message, capdata::error("message dropped by agreement"))?;
+        }
+        Ok(!dropped.is_empty())
     }
 
     pub(crate) fn queues(&self) -> Result<Queues> {

@@ -9,12 +9,12 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use app::TestApp;
-use capstan_localnet::comet::AbciServer;
+use capstan_localnet::comet::{AbciAddr, AbciServer};
 use prost::Message as _;
 use prost::bytes::Bytes;
 use tendermint_proto::v0_38::abci::{
     Request, RequestCheckTx, RequestCommit, RequestEcho, RequestFinalizeBlock, RequestFlush,
-    RequestInfo, RequestInitChain, RequestQuery, Response, request::Value as Ask,
+    RequestInfo, RequestInitChain, RequestQuery, Response, ResponseEcho, request::Value as Ask,
     response::Value as Answer,
 };
 
@@ -37,12 +37,13 @@ impl Place {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let app = TestApp::open(dir.path());
-        let server = AbciServer::start(app.clone(), "127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = AbciServer::start(app.clone(), &"tcp://127.0.0.1:0".parse().unwrap()).unwrap();
         Self { _dir: dir, app, server }
     }
 
     fn peer(&self) -> Peer {
-        let stream = TcpStream::connect(self.server.addr()).unwrap();
+        let AbciAddr::Tcp(addr) = self.server.addr() else { panic!("{}", self.server.addr()) };
+        let stream = TcpStream::connect(addr).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Peer { input: BufReader::new(stream.try_clone().unwrap()), stream }
     }
@@ -231,4 +232,26 @@ fn checks_and_queries_are_answered_while_a_block_runs() {
     assert!(matches!(place.peer().call(Ask::Query(query)), Answer::Query(q) if q.value == "1"));
     place.app.release();
     assert!(matches!(consensus.receive(), Answer::FinalizeBlock(_)));
+}
+
+#[test]
+fn a_unix_socket_serves_as_well_and_is_gone_when_the_server_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("abci.sock");
+    let addr: AbciAddr = format!("unix://{}", path.display()).parse().unwrap();
+    for _ in 0..2 {
+        let server = AbciServer::start(TestApp::open(dir.path()), &addr).unwrap();
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let ask = Request { value: Some(Ask::Echo(RequestEcho { message: "hello".into() })) };
+        stream.write_all(&ask.encode_length_delimited_to_vec()).unwrap();
+        let expected =
+            Response { value: Some(Answer::Echo(ResponseEcho { message: "hello".into() })) };
+        let expected = expected.encode_length_delimited_to_vec();
+        let mut answer = vec![0; expected.len()];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, expected);
+        drop(server);
+        assert!(!path.exists());
+    }
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use capstan_localnet::solo::{BlockPolicy, ManualClock, Solo, SoloError};
+use capstan_localnet::solo::{BlockPolicy, ManualClock, Solo, SoloConfig, SoloError};
 use serde_json::{Value, json};
 use support::app::TestApp;
 use support::{Node, Rpc, base64, config, poll, text_i64, tx_hash};
@@ -327,4 +327,75 @@ fn a_stopper_ends_the_engine_from_another_thread() {
         text_i64(&node.rpc.call("status", json!({}))["sync_info"]["earliest_block_height"]),
         1
     );
+}
+
+#[test]
+fn a_change_of_the_validators_is_recorded_and_the_chain_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    node.idle();
+    let block = node.rpc.commit("validator=7:9");
+    let results = node.rpc.call("block_results", json!({"height": block["height"]}));
+    assert_eq!(results["validator_updates"][0]["power"], "7");
+    node.rpc.commit("validator=0:9");
+    node.rpc.commit("a=1");
+    let validators = node.rpc.call("validators", json!({}));
+    assert_eq!(
+        (&validators["total"], &validators["validators"][0]["voting_power"]),
+        (&json!("1"), &json!("10"))
+    );
+    drop(node);
+    // A restart runs nothing of it again, and a node that lost its application runs all of it.
+    let node = Node::start(home.path());
+    let height = node.idle();
+    drop(node);
+    std::fs::remove_file(TestApp::open(home.path()).path()).unwrap();
+    let node = Node::start(home.path());
+    assert_eq!(node.idle(), height);
+    assert_eq!(node.rpc.commit("b=1")["tx_result"]["code"], 0);
+    // What no engine takes ends this one, too.
+    node.rpc.call("broadcast_tx_sync", json!({"tx": base64("validator=-1:9")}));
+    let error = node.solo.wait().unwrap_err();
+    assert!(error.to_string().contains("a power of -1"), "{error}");
+}
+
+#[test]
+fn block_times_go_forward_whatever_the_clock_does() {
+    let home = tempfile::tempdir().unwrap();
+    let time = |text: &str| text.parse::<tendermint::Time>().unwrap();
+    let clock = ManualClock::new(time("2025-01-01T00:00:05Z"));
+    let start = || {
+        let clock = std::sync::Arc::new(clock.clone());
+        Node::start_with(SoloConfig { clock, ..config(home.path()) })
+    };
+    let mut node = start();
+    let mut expected = vec![time("2025-01-01T00:00:00Z")];
+    // Forward by a day and by eighty years, backward to before the chain, standing still, forward to the end of time.
+    for (index, now) in [
+        "2025-01-02T00:00:00Z",
+        "2105-01-02T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2105-01-02T00:00:01Z",
+        "9999-12-31T23:59:59Z",
+        "2025-01-01T00:00:00Z",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        clock.set(time(now));
+        let height = text_i64(&node.rpc.commit(&format!("key{index}=1"))["height"]);
+        let block: block::Response =
+            node.rpc.typed(block::Request::new(u32::try_from(height).unwrap().into()));
+        let (found, last) = (block.block.header.time, *expected.last().unwrap());
+        assert!(found > last, "{found} does not come after {last}");
+        // The clock's time where it can be, the least later one where not.
+        assert!(found == time(now) || time(now) <= last, "{found}, the clock shows {now}");
+        expected.push(found);
+        node.idle();
+        if index % 2 == 1 {
+            drop(node);
+            node = start();
+        }
+    }
 }

@@ -29,8 +29,13 @@ impl Account {
 
     /// Signs with the next sequence, which stays.
     pub fn sign(&self, tx: TxBuilder) -> SignedTx {
+        self.sign_for(CHAIN_ID, tx)
+    }
+
+    /// Signs for any chain, with the next sequence.
+    pub fn sign_for(&self, chain_id: &str, tx: TxBuilder) -> SignedTx {
         let data = SignerData {
-            chain_id: CHAIN_ID.to_owned(),
+            chain_id: chain_id.to_owned(),
             account_number: self.number,
             sequence: self.sequence,
         };

@@ -6,13 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use capstan_app::{App, AppOptions, FatalHandler, FatalReport, TraceOptions};
+use capstan_app::{App, AppOptions, FatalHandler, FatalReport, Override, TraceOptions};
 use capstan_genesis::Genesis;
 use capstan_store::Store;
 use capstan_tests::{Account, Options, host, raw_genesis};
 use capstan_vat_host::WasmHost;
+use sha2::{Digest, Sha256};
 use tendermint_abci::Application;
-use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInfo, RequestInitChain};
+use tendermint_proto::v0_38::abci::{
+    RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestQuery, ResponseFinalizeBlock,
+};
 
 /// A node whose reports are kept.
 struct Node {
@@ -22,13 +25,17 @@ struct Node {
 
 impl Node {
     fn open(home: &Path) -> Self {
+        Self::open_with(home, vec![])
+    }
+
+    fn open_with(home: &Path, overrides: Vec<Override>) -> Self {
         let reports = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&reports);
         let on_fatal =
             FatalHandler::call_back(move |report| kept.lock().unwrap().push(report.clone()));
         let trace = Some(TraceOptions { dir: home.join("traces"), keep_blocks: 100 });
         let store = Store::open(home.join("state"), capstan_store::Options::default()).unwrap();
-        let options = AppOptions { on_fatal, trace, ..AppOptions::default() };
+        let options = AppOptions { on_fatal, trace, overrides, ..AppOptions::default() };
         Self { app: App::new(store, host(&Options::raw()), options).unwrap(), reports }
     }
 
@@ -44,10 +51,14 @@ impl Node {
     }
 
     fn finalize(&self, txs: &[Vec<u8>]) -> Vec<u8> {
+        self.execute(txs).app_hash.to_vec()
+    }
+
+    fn execute(&self, txs: &[Vec<u8>]) -> ResponseFinalizeBlock {
         let height = self.app.info(RequestInfo::default()).last_block_height + 1;
         let txs = txs.iter().map(|tx| tx.clone().into()).collect();
         let request = RequestFinalizeBlock { height, txs, ..RequestFinalizeBlock::default() };
-        self.app.finalize_block(request).app_hash.to_vec()
+        self.app.finalize_block(request)
     }
 
     /// Executes a block at which the node stops; the report.
@@ -129,4 +140,140 @@ fn the_chain_goes_on_if_a_vat_that_is_not_critical_ends() {
         node.app.commit();
     }
     assert!(node.reports.lock().unwrap().is_empty());
+}
+
+/// A home whose chain has stopped at its block 4: the block, and the app hash under it.
+fn stopped(last: &[Vec<u8>], before: &[Vec<Vec<u8>>]) -> (tempfile::TempDir, String) {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path(), &genesis());
+    for txs in before {
+        node.finalize(txs);
+        node.app.commit();
+    }
+    node.stops_at(last);
+    let hash = node.app.info(RequestInfo::default()).last_block_app_hash;
+    (home, hex::encode(hash))
+}
+
+fn agreed(hash: &str, action: &str) -> Override {
+    let document = format!(r#"{{"height":4,"app_hash":"{hash}",{action}}}"#);
+    Override::from_json(document.as_bytes()).unwrap()
+}
+
+fn status(node: &Node, vat: &str) -> String {
+    let request = RequestQuery { path: format!("vats/{vat}"), ..RequestQuery::default() };
+    let answer: serde_json::Value = serde_json::from_slice(&node.app.query(request).value).unwrap();
+    answer["status"].as_str().unwrap().to_owned()
+}
+
+/// Executes and commits the block on a copy of the home with an override; the node, its app hash and the codes.
+fn goes_on(home: &Path, with: &Override, last: &[Vec<u8>]) -> (Node, Vec<u8>, Vec<u32>) {
+    let node = Node::open_with(home, vec![with.clone()]);
+    let done = node.execute(last);
+    node.app.commit();
+    (node, done.app_hash.to_vec(), done.tx_results.iter().map(|result| result.code).collect())
+}
+
+/// A copy of what a node has on disk.
+fn copy(home: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("state")).unwrap();
+    for file in std::fs::read_dir(home.join("state")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join("state").join(file.file_name())).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn with_an_agreed_override_nodes_go_on_alike_and_without_it_they_stop_as_before() {
+    let (before, last) = story();
+    let (home, hash) = stopped(&last, &before);
+    let skip = format!(r#""skip_transactions":["{}"]"#, hex::encode(Sha256::digest(&last[0])));
+    let overrides = [agreed(&hash, r#""uncritical":["v3"]"#), agreed(&hash, &skip)];
+    let mut hashes = Vec::new();
+    for (with, (code, runs)) in overrides.iter().zip([(0, false), (23, true)]) {
+        let homes = [copy(home.path()), copy(home.path())];
+        let results = homes.each_ref().map(|home| goes_on(home.path(), with, &last));
+        assert_eq!(results[0].1, results[1].1, "nodes with one override agree");
+        hashes.push(results[0].1.clone());
+        for (node, _, codes) in results {
+            assert_eq!(codes, [code]);
+            assert_eq!(status(&node, "v3") == "running", runs);
+        }
+        // It is in the past now: the next blocks need none.
+        let node = Node::open(homes[0].path());
+        node.finalize(&[]);
+        node.app.commit();
+    }
+    assert_ne!(hashes[0], hashes[1], "the override is part of what the chain comes to");
+    let node = Node::open(home.path());
+    assert!(node.stops_at(&last).everywhere);
+}
+
+#[test]
+fn a_deadly_message_on_the_queue_is_dropped_by_agreement() {
+    let mut alice = Account::dev(0);
+    // More work than one block has room for: the last message is committed on the queue.
+    let tx = alice.calls(&["work", "work", "work", "work", "die"]);
+    let before = vec![vec![], vec![alice.tx(tx)]];
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path(), &genesis());
+    for txs in &before {
+        node.finalize(txs);
+        node.app.commit();
+    }
+    while catch_unwind(AssertUnwindSafe(|| node.finalize(&[]))).is_ok() {
+        node.app.commit();
+    }
+    let stands = node.app.info(RequestInfo::default());
+    let request = RequestQuery { path: "kernel/run-queue".to_owned(), ..RequestQuery::default() };
+    let queue: serde_json::Value = serde_json::from_slice(&node.app.query(request).value).unwrap();
+    let events = ["runQueue", "acceptanceQueue"].map(|name| queue[name].as_array().unwrap());
+    let deadly = events.into_iter().flatten().find(|event| event.to_string().contains("die"));
+    let deadly: serde_json::Value =
+        serde_json::from_str(deadly.unwrap().as_str().unwrap()).unwrap();
+    let promise = deadly["msg"]["result"].as_str().unwrap();
+    drop(node);
+    let hash = hex::encode(&stands.last_block_app_hash);
+    let document = |result: &str| {
+        let height = stands.last_block_height + 1;
+        format!(r#"{{"height":{height},"app_hash":"{hash}","drop_messages":["{result}"]}}"#)
+    };
+    let unknown = Override::from_json(document("kp9999").as_bytes()).unwrap();
+    let report = Node::open_with(home.path(), vec![unknown]).stops_at(&[]);
+    assert!(!report.everywhere && report.cause.contains("kp9999 is in the queues"), "{report}");
+    let drop_it = Override::from_json(document(promise).as_bytes()).unwrap();
+    let (node, ..) = goes_on(home.path(), &drop_it, &[]);
+    assert_eq!(status(&node, "v3"), "running", "{deadly}");
+    // Its sender is told.
+    let hash = hex::encode_upper(Sha256::digest(&before[1][0]));
+    let request = RequestQuery { path: format!("txs/{hash}/4"), ..RequestQuery::default() };
+    let answer = String::from_utf8(node.app.query(request).value.to_vec()).unwrap();
+    assert!(answer.contains("rejected") && answer.contains("dropped by agreement"), "{answer}");
+}
+
+#[test]
+fn an_override_for_another_state_or_of_what_is_not_there_stops_the_node_with_the_reason() {
+    let (before, last) = story();
+    let (home, hash) = stopped(&last, &before);
+    let other = "00".repeat(32);
+    let nowhere = format!(r#""skip_transactions":["{other}"]"#);
+    for (with, part) in [
+        (agreed(&other, r#""uncritical":["v3"]"#), "it is for app hash"),
+        (agreed(&hash, r#""uncritical":["v99"]"#), "there is no vat v99"),
+        (agreed(&hash, &nowhere), "has no transaction"),
+    ] {
+        let node = Node::open_with(home.path(), vec![with]);
+        let committed = node.app.info(RequestInfo::default());
+        let report = node.stops_at(&last);
+        assert!(!report.everywhere && report.cause.contains(part), "{report}");
+        assert_eq!(node.app.info(RequestInfo::default()), committed);
+    }
+    let twice =
+        vec![agreed(&hash, r#""uncritical":["v3"]"#), agreed(&hash, r#""uncritical":["v4"]"#)];
+    let store = Store::open(home.path().join("state"), capstan_store::Options::default()).unwrap();
+    let options = AppOptions { overrides: twice, ..AppOptions::default() };
+    let error = App::new(store, host(&Options::raw()), options).unwrap_err().to_string();
+    assert!(error.contains("another one for the same block"), "{error}");
 }

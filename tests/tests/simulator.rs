@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use capstan_genesis::GenesisDevice;
 use capstan_kernel_ports::store::Read;
 use capstan_store::Store;
 use capstan_tests::sim::{Counts, Decided, Disk, Network, Validator};
@@ -30,7 +31,9 @@ fn no_crash_of_any_validator_loses_a_block_or_changes_a_hash() {
     let mut all = Counts::default();
     for size in SIZES {
         let random = Random::from(random.number());
-        let mut network = Network::new(size, raw_genesis(|_| {}), random);
+        // With a timer, time is part of the state.
+        let timed = raw_genesis(|g| g.app_state.kernel.devices.extend([GenesisDevice::Timer]));
+        let mut network = Network::new(size, timed, random);
         while network.counts().crashes < crashes.div_ceil(SIZES.len() as u64) {
             network.event();
         }
@@ -39,6 +42,8 @@ fn no_crash_of_any_validator_loses_a_block_or_changes_a_hash() {
         println!("{size} validators, {} blocks, {counts:?}", network.decided().len());
         assert_nothing_is_lost(&network);
         assert_one_state(&network);
+        let times: Vec<u64> = network.decided().iter().map(|block| block.time_ms).collect();
+        assert!(times.is_sorted() && times.last() > times.first(), "{times:?}");
         all = all + counts;
     }
     // The faults fell where they should.
@@ -46,6 +51,7 @@ fn no_crash_of_any_validator_loses_a_block_or_changes_a_hash() {
     assert!(all.crashes >= crashes);
     assert!(all.in_operation > crashes / 20 && all.at_start > crashes / 50, "{all:?}");
     assert!(all.unacknowledged > 0 && all.accepted > crashes / 10, "{all:?}");
+    assert!(all.dishonest > crashes / 20, "{all:?}");
 }
 
 /// Every accepted transaction is in exactly one block as a success, and every node knows what became of it.
@@ -56,6 +62,11 @@ fn assert_nothing_is_lost(network: &Network) {
             if *code == 0 {
                 assert!(done.insert(tx.clone()), "a transaction took effect twice");
             }
+            // Whatever the messages did: whoever signed has paid.
+            assert!(
+                *code == 0 || *code >= 40,
+                "a block holds a transaction refused by code {code}"
+            );
         }
     }
     let accepted = network.counts().accepted;

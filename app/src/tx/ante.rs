@@ -1,9 +1,10 @@
 use capstan_genesis::{Address, Params};
 
 use super::{
-    Tx, TxError,
+    Tx, TxError, Verified,
     decode::{Unverified, address_of},
     required_fee,
+    verified::check_of,
 };
 use crate::account::Account;
 
@@ -16,6 +17,8 @@ pub struct ChainContext<'a> {
     pub height: u64,
     /// The chain's parameters.
     pub params: &'a Params,
+    /// Signatures that this node has found good before.
+    pub verified: &'a Verified,
 }
 
 /// Checks `tx` against its signer's account and takes the fee: returns the account as it is when the
@@ -42,18 +45,33 @@ pub fn check(
         return Err(TxError::CannotPayFee { account: tx.signer, balance, fee });
     };
     let key = signing_key(tx, &account, tx.signer)?;
-    tx.signature.verify(&key, chain.chain_id, account.number).map_err(|why| match why {
-        Unverified::HighS => TxError::HighS,
-        Unverified::Wrong => TxError::BadSignature {
-            chain_id: chain.chain_id.to_owned(),
-            account_number: account.number,
-            sequence: account.sequence,
-        },
-    })?;
+    check_signature(tx, &key, account.number, chain)?;
     account.balance = balance;
     account.sequence += 1;
     account.public_key = Some(key);
     Ok(account)
+}
+
+fn check_signature(
+    tx: &Tx,
+    key: &[u8; 33],
+    account_number: u64,
+    chain: ChainContext<'_>,
+) -> Result<(), TxError> {
+    let check = check_of(tx, key, account_number, chain.chain_id);
+    if chain.verified.contains(&check) {
+        return Ok(());
+    }
+    tx.signature.verify(key, chain.chain_id, account_number).map_err(|why| match why {
+        Unverified::HighS => TxError::HighS,
+        Unverified::Wrong => TxError::BadSignature {
+            chain_id: chain.chain_id.to_owned(),
+            account_number,
+            sequence: tx.sequence,
+        },
+    })?;
+    chain.verified.insert(check);
+    Ok(())
 }
 
 /// The key that must have signed: the account's own, or, in its first transaction, the one that the

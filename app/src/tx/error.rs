@@ -156,6 +156,12 @@ pub enum TxError {
         problem: String,
     },
 
+    /// The validators agreed not to execute it.
+    #[error(
+        "the validators agreed not to execute this transaction; it has cost nothing and can be sent again"
+    )]
+    Skipped,
+
     /// The account cannot pay what a message costs or moves.
     #[error("{account} owns {balance}ucap, less than {needed}ucap")]
     InsufficientFunds {
@@ -247,6 +253,7 @@ impl TxError {
             Self::TimedOut { .. } => 19,
             Self::Unsupported(_) => 20,
             Self::Field { .. } => 22,
+            Self::Skipped => 23,
             Self::InsufficientFunds { .. } => 40,
             Self::BalanceOverflow(_) => 41,
             Self::Decompression(_) => 42,

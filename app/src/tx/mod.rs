@@ -9,12 +9,14 @@ mod ante;
 mod decode;
 mod error;
 mod fees;
+mod verified;
 
 pub use action::{Action, Announcement, Chunk, Compression, FACTORY, Packed, UploadId};
 pub use ante::{ChainContext, check};
 pub use decode::{Signature, Tx};
 pub use error::{CODESPACE, TxError};
 pub use fees::{computron_price, required_fee};
+pub use verified::Verified;
 
 use sha2::{Digest, Sha256};
 

@@ -16,9 +16,10 @@ use capstan_localnet::net::{self, Command, Engine, Launch, Network, NodePlan, Pl
 use super::{make_home, node_args, plan, status};
 use crate::dev::on_signal;
 use crate::failure::usage;
-use crate::home::{VALIDATOR_POWER, network_genesis};
+use crate::home::{OVERRIDES, VALIDATOR_POWER, network_genesis, read_genesis};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::transfer::copy;
 
 /// How long a network may take to its first block: the engine may have to be compiled.
 const FIRST_BLOCK: Duration = Duration::from_secs(180);
@@ -45,6 +46,9 @@ pub(super) struct Up {
     /// The id of a new network's chain.
     #[arg(long, value_name = "ID", default_value = CHAIN_ID)]
     chain_id: String,
+    /// A genesis document for a new network; its validators are replaced by the network's nodes.
+    #[arg(long, value_name = "FILE", conflicts_with = "chain_id")]
+    genesis: Option<PathBuf>,
     /// Return as soon as there is a first block; the network goes on.
     #[arg(long)]
     detach: bool,
@@ -93,8 +97,14 @@ impl Up {
             return Err(usage("the solo engine has one validator; use --engine comet for more"));
         }
         refuse_foreign(dir)?;
-        let mut plan = Plan::new(&self.chain_id, engine);
-        let mut genesis = network_genesis(&self.chain_id)?;
+        let mut genesis = match &self.genesis {
+            Some(file) => Genesis { validators: Vec::new(), ..read_genesis(file)?.0 },
+            None => network_genesis(&self.chain_id)?,
+        };
+        if genesis.app_state.from_state.is_some() {
+            return Err(usage("--genesis: a network cannot begin with the state of another chain"));
+        }
+        let mut plan = Plan::new(&genesis.chain_id, engine);
         for index in 0..count {
             let node = new_node(dir, &plan, index, true, &genesis)?;
             if engine == Engine::Comet {
@@ -133,6 +143,8 @@ pub(super) fn make_node(dir: &Path, plan: &Plan) -> anyhow::Result<NodePlan> {
     let genesis = Genesis::from_json(&fs::read(first.home.join("genesis.json"))?)?;
     let node = new_node(dir, plan, plan.nodes.len(), false, &genesis)?;
     make_home(node.home.clone(), &genesis)?;
+    // It executes all blocks: those that the others executed differently too.
+    copy(&first.home, &node.home, Path::new(OVERRIDES))?;
     Ok(node)
 }
 

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used)] // tests
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use base64::Engine as _;
+use capstan_client::{Client, ClientError, Deadline};
+use serde_json::{Value, json};
 
 /// How long anything may take: the first start compiles the JavaScript engine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -98,6 +101,27 @@ impl Place {
         self.node_at(home, &[&first[..], args].concat())
     }
 
+    /// Starts `capstan start` on free ports and waits until the first block is committed.
+    pub fn comet_at(&self, home: &Path) -> Dev {
+        let held: Vec<TcpListener> =
+            (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addrs: Vec<String> =
+            held.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
+        drop(held);
+        let args = ["start", "--rpc", &addrs[0], "--p2p", &addrs[1], "--json", "--log", "error"];
+        let node = self.node_at(home, &args);
+        let client = Client::new(node.url()).unwrap();
+        // CometBFT answers before there is a state.
+        let begun = || {
+            let info = client.call_json("abci_info", json!({})).ok();
+            let height = info
+                .and_then(|info| info["response"]["last_block_height"].as_str().map(str::to_owned));
+            Ok::<_, ClientError>(height.filter(|height| height != "0"))
+        };
+        Deadline::after(PATIENCE).poll("the first block", begun).unwrap();
+        node
+    }
+
     /// Runs a node on a home until it has printed where it is.
     pub fn node_at(&self, home: &Path, args: &[&str]) -> Dev {
         let began = Instant::now();
@@ -182,4 +206,20 @@ pub fn cache() -> PathBuf {
 /// The checkout.
 pub fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The height of a node whose chain has nothing to do: no transaction waits, and the last block changed nothing, so that
+/// CometBFT makes none to prove it. None if there is something to do.
+pub fn height_at_rest(client: &Client) -> Result<Option<u64>, ClientError> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let status = client.call_json("status", json!({}))?;
+    let info = client.call_json("abci_info", json!({}))?;
+    let waiting = client.call_json("num_unconfirmed_txs", json!({}))?;
+    let base64 = base64::engine::general_purpose::STANDARD;
+    let committed = base64.decode(text(&info["response"]["last_block_app_hash"])).unwrap();
+    let (sync, response) = (&status["sync_info"], &info["response"]);
+    let at_rest = sync["latest_block_height"] == response["last_block_height"]
+        && text(&sync["latest_app_hash"]).eq_ignore_ascii_case(&hex::encode(committed))
+        && waiting["total"] == "0";
+    Ok(at_rest.then(|| text(&sync["latest_block_height"]).parse().unwrap()))
 }

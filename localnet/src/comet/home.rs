@@ -5,7 +5,8 @@
 //! comet/config/node_key.json             by which peers know the node
 //! comet/config/priv_validator_key.json   signs votes, if the genesis document names it as a validator
 //! comet/data/                            blocks, votes, indices
-//! comet/cometbft.log                     what CometBFT says
+//! comet/run/                             the application's socket, for the owner alone
+//! comet/cometbft.log                     what CometBFT says; cometbft.log.1 what it said before, when that was much
 //! ```
 //!
 //! The genesis document is the home's own `genesis.json`. Addresses and peers are not in the file: they
@@ -135,7 +136,8 @@ max_tx_bytes = {max_tx_bytes}
 timeout_propose = "2s"
 timeout_commit = "500ms"
 # An idle chain makes no blocks. One whose queue is not empty changes its app hash, and CometBFT then
-# makes the next block by itself.
+# makes the next block by itself. After how long an idle chain makes an empty block all the same, blocks.empty_interval_ms in the
+# home's config.toml says.
 create_empty_blocks = false
 
 [tx_index]

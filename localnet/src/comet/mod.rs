@@ -10,9 +10,11 @@ mod frame;
 mod home;
 mod node;
 mod server;
+mod socket;
 mod watch;
 
 pub use binary::{BinaryError, COMETBFT_VERSION, find};
 pub use home::{CometHome, HomeError};
 pub use node::{CometConfig, CometError, CometNode, CometStopper};
 pub use server::AbciServer;
+pub use socket::{AbciAddr, MAX_PATH_BYTES, NotAnAbciAddr};

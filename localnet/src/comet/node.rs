@@ -1,8 +1,8 @@
 //! One node of a network: the application's ABCI server here, CometBFT in a process of its own.
 
-use std::fs::{self, File};
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::fs;
+use std::io::{self, PipeWriter};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,16 +13,17 @@ use tendermint_abci::Application;
 
 use super::home::CometHome;
 use super::server::AbciServer;
+use super::socket::{self, AbciAddr};
 use super::watch::LogWatch;
 
+/// Where the application's socket lies, in CometBFT's home.
+const SOCKET_DIR: &str = "run";
 /// How long CometBFT may take to stop by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a process that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How often CometBFT's log is looked at.
+/// How often it is asked whether CometBFT's consensus has failed.
 const LOOK_AT_LOG_EVERY: Duration = Duration::from_millis(500);
-/// A log of this size is put aside at the next start.
-const MAX_LOG_BYTES: u64 = 64 << 20;
 /// How much of CometBFT's log is shown when it ended.
 const SHOWN_LINES: usize = 8;
 
@@ -41,16 +42,18 @@ pub struct CometConfig {
     pub p2p: SocketAddr,
     /// The peers that it keeps connections to, as `ID@IP:PORT`.
     pub peers: Vec<String>,
+    /// After which time an idle chain makes an empty block, if this node proposes; none: it makes none.
+    pub empty_interval: Option<Duration>,
 }
 
 /// Why a node does not start, or stops.
 #[derive(Debug, thiserror::Error)]
 pub enum CometError {
     /// The ABCI server cannot listen.
-    #[error("the ABCI server cannot listen on {addr}: {source}")]
+    #[error("the ABCI server cannot listen on a socket in {}: {source}", home.display())]
     Listen {
-        /// Where.
-        addr: SocketAddr,
+        /// CometBFT's home.
+        home: PathBuf,
         /// What the operating system says.
         source: io::Error,
     },
@@ -108,16 +111,17 @@ pub struct CometNode {
 pub struct CometStopper(Arc<Mutex<Child>>);
 
 impl CometNode {
-    /// Starts serving `app`, and CometBFT on it.
+    /// Starts serving `app` on a socket that nobody else can reach, and CometBFT on it.
     ///
     /// # Errors
     /// [`CometError::Listen`], [`CometError::Spawn`].
     pub fn start(app: impl Application, config: CometConfig) -> Result<Self, CometError> {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server =
-            AbciServer::start(app, addr).map_err(|source| CometError::Listen { addr, source })?;
-        let watch = LogWatch::from_end(config.home.log());
-        let child = spawn(&config, server.addr())
+        let server = socket::private_addr(&config.home.path, SOCKET_DIR)
+            .and_then(|addr| AbciServer::start(app, &addr))
+            .map_err(|source| CometError::Listen { home: config.home.path.clone(), source })?;
+        let spawned = LogWatch::start(config.home.log())
+            .and_then(|(watch, output)| Ok((watch, spawn(&config, server.addr(), output)?)));
+        let (watch, child) = spawned
             .map_err(|source| CometError::Spawn { program: config.program.clone(), source })?;
         Ok(Self { child: Arc::new(Mutex::new(child)), server, config, watch })
     }
@@ -128,7 +132,7 @@ impl CometNode {
     }
 
     /// Where the application's ABCI server listens.
-    pub fn abci(&self) -> SocketAddr {
+    pub fn abci(&self) -> &AbciAddr {
         self.server.addr()
     }
 
@@ -146,7 +150,7 @@ impl CometNode {
             if let Some(status) = wait(&self.child, Some(LOOK_AT_LOG_EVERY)) {
                 break status;
             }
-            if let Some(said) = self.watch.look() {
+            if let Some(said) = self.watch.failure() {
                 self.stopper().stop();
                 return Err(CometError::Failed { log: self.watch.path().to_owned(), said });
             }
@@ -155,6 +159,7 @@ impl CometNode {
         if status.success() {
             return Ok(());
         }
+        self.watch.finish();
         let log = self.config.home.log();
         Err(CometError::Ended { status, tail: tail(&log), log })
     }
@@ -203,25 +208,24 @@ fn wait(child: &Mutex<Child>, timeout: Option<Duration>) -> Option<ExitStatus> {
     }
 }
 
-fn spawn(config: &CometConfig, abci: SocketAddr) -> io::Result<Child> {
-    let log = config.home.log();
-    if fs::metadata(&log).is_ok_and(|log| log.len() > MAX_LOG_BYTES) {
-        fs::rename(&log, log.with_extension("log.1"))?;
-    }
-    let log = File::options().create(true).append(true).open(log)?;
+/// Starts CometBFT; what it prints goes to `output`, of which no end stays here.
+fn spawn(config: &CometConfig, abci: &AbciAddr, output: PipeWriter) -> io::Result<Child> {
+    let empty_interval = config.empty_interval.unwrap_or_default();
     let mut command = Command::new(&config.program);
     command
         .arg("start")
         .arg("--home")
         .arg(&config.home.path)
-        .arg(format!("--proxy_app=tcp://{abci}"))
+        .arg(format!("--proxy_app={abci}"))
         .arg(format!("--moniker={}", config.moniker))
         .arg(format!("--rpc.laddr=tcp://{}", config.rpc))
         .arg(format!("--p2p.laddr=tcp://{}", config.p2p))
         .arg(format!("--p2p.persistent_peers={}", config.peers.join(",")))
+        // Zero: never. (CometBFT waits that long for transactions also where it is not to make empty blocks.)
+        .arg(format!("--consensus.create_empty_blocks_interval={}ms", empty_interval.as_millis()))
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
+        .stdout(output.try_clone()?)
+        .stderr(output)
         // A Ctrl-C in the terminal is for the node as a whole, which then stops CometBFT in order.
         .process_group(0);
     // SAFETY: between fork and exec only this async-signal-safe call is made.
@@ -257,9 +261,10 @@ mod tests {
             program,
             home: CometHome::make(dir, 1 << 20).unwrap(),
             moniker: "test".to_owned(),
-            rpc: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            p2p: SocketAddr::from((Ipv4Addr::LOCALHOST, 2)),
+            rpc: SocketAddr::from(([127, 0, 0, 1], 1)),
+            p2p: SocketAddr::from(([127, 0, 0, 1], 2)),
             peers: vec![],
+            empty_interval: None,
         };
         CometNode::start(Nothing, config).unwrap()
     }

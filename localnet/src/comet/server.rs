@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +16,7 @@ use tendermint_proto::v0_38::abci::{Request, Response};
 
 use super::dispatch;
 use super::frame::{self, FrameError};
+use super::socket::{AbciAddr, Listener, Stream};
 
 /// The most connections at once: CometBFT's four, and some for those that look.
 const MAX_CONNECTIONS: usize = 16;
@@ -26,7 +26,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// A running server. Dropping it closes its socket and all connections.
 #[derive(Debug)]
 pub struct AbciServer {
-    addr: SocketAddr,
+    addr: AbciAddr,
     connections: Arc<Connections>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -36,18 +36,17 @@ pub struct AbciServer {
 struct Connections {
     stopping: AtomicBool,
     next: AtomicU64,
-    open: Mutex<BTreeMap<u64, TcpStream>>,
+    open: Mutex<BTreeMap<u64, Stream>>,
 }
 
 impl AbciServer {
-    /// Serves `app` on `addr`; port 0 takes a free one. A panic of the application ends the process
+    /// Serves `app` on `addr`; port 0 takes a free one, and a socket that was left behind is replaced. A panic of the application ends the process
     /// with exit code 101.
     ///
     /// # Errors
     /// The address cannot be listened on.
-    pub fn start(app: impl Application, addr: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(addr)?;
-        let addr = listener.local_addr()?;
+    pub fn start(app: impl Application, addr: &AbciAddr) -> io::Result<Self> {
+        let (listener, addr) = Listener::bind(addr)?;
         let connections = Arc::new(Connections::default());
         let shared = Arc::clone(&connections);
         let accepting = std::thread::Builder::new()
@@ -57,8 +56,8 @@ impl AbciServer {
     }
 
     /// Where it listens.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
+    pub fn addr(&self) -> &AbciAddr {
+        &self.addr
     }
 }
 
@@ -66,41 +65,45 @@ impl Drop for AbciServer {
     fn drop(&mut self) {
         self.connections.stopping.store(true, Ordering::SeqCst);
         // Wakes the thread that accepts; if it cannot be reached it has ended already.
-        drop(TcpStream::connect(self.addr));
+        drop(Stream::connect(&self.addr));
         for stream in self.connections.lock().values() {
             // One that is closed already needs no closing.
-            let _ = stream.shutdown(Shutdown::Both);
+            let _ = stream.shutdown();
         }
         if let Some(thread) = self.accepting.take() {
             // It has no result, and a panic in it was printed.
             let _ = thread.join();
         }
+        if let AbciAddr::Unix(path) = &self.addr {
+            // Whoever starts next replaces it.
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
 impl Connections {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, TcpStream>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Stream>> {
         // Each change of the map is whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a connection in and numbers it.
-    fn add(&self, stream: &TcpStream) -> io::Result<u64> {
+    fn add(&self, stream: &Stream) -> io::Result<u64> {
         let mut open = self.lock();
         if open.len() >= MAX_CONNECTIONS {
             return Err(io::Error::other(format!(
                 "{MAX_CONNECTIONS} connections are open already"
             )));
         }
-        stream.set_nodelay(true)?;
         let number = self.next.fetch_add(1, Ordering::SeqCst);
         open.insert(number, stream.try_clone()?);
         Ok(number)
     }
 }
 
-fn accept<A: Application>(listener: &TcpListener, app: &A, connections: &Arc<Connections>) {
-    for stream in listener.incoming() {
+fn accept<A: Application>(listener: &Listener, app: &A, connections: &Arc<Connections>) {
+    loop {
+        let stream = listener.accept();
         if connections.stopping.load(Ordering::SeqCst) {
             return;
         }
@@ -111,11 +114,7 @@ fn accept<A: Application>(listener: &TcpListener, app: &A, connections: &Arc<Con
 }
 
 /// Gives the connection a thread.
-fn serve<A: Application>(
-    stream: TcpStream,
-    app: A,
-    connections: &Arc<Connections>,
-) -> io::Result<()> {
+fn serve<A: Application>(stream: Stream, app: A, connections: &Arc<Connections>) -> io::Result<()> {
     let number = connections.add(&stream)?;
     let shared = Arc::clone(connections);
     let thread = std::thread::Builder::new().name("abci-connection".to_owned()).spawn(move || {
@@ -128,7 +127,7 @@ fn serve<A: Application>(
 }
 
 /// Answers one request after the other until the connection ends or something comes that is no request.
-fn converse(stream: TcpStream, app: &impl Application) -> Result<(), FrameError> {
+fn converse(stream: Stream, app: &impl Application) -> Result<(), FrameError> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, stream.try_clone()?);
     let mut output = BufWriter::with_capacity(BUFFER_BYTES, stream);
     loop {

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,15 @@ type Reply = Result<Status, String>;
 pub(crate) struct Order {
     pub(crate) command: Command,
     pub(crate) reply: Sender<Reply>,
+    /// Ends when the answer has been written, or cannot be.
+    pub(crate) written: Receiver<()>,
+}
+
+impl Order {
+    /// A command of which nobody waits for the answer.
+    pub(crate) fn unheard(command: Command) -> Self {
+        Self { command, reply: channel().0, written: channel().1 }
+    }
 }
 
 /// Takes commands and hands them on, until the process ends. Gives the address.
@@ -108,13 +117,15 @@ pub(crate) fn listen(token: String, orders: Sender<Order>) -> io::Result<SocketA
 }
 
 fn serve(mut stream: TcpStream, token: &str, orders: &Sender<Order>) {
+    // Its end is the sign that the answer is written.
+    let (_writing, written) = channel();
     let reply = match read_line::<Request>(&stream) {
         Err(error) => Err(error.to_string()),
         Ok(request) if request.token != token => Err("the token is wrong".to_owned()),
         Ok(Request { command, .. }) => {
             let (reply, answer) = channel();
             let ended = || Err("the network has ended".to_owned());
-            match orders.send(Order { command, reply }) {
+            match orders.send(Order { command, reply, written }) {
                 Ok(()) => answer.recv().unwrap_or_else(|_| ended()),
                 Err(_) => ended(),
             }

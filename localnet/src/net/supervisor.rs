@@ -14,6 +14,8 @@ use super::{Engine, NetError, NodePlan, Plan, Supervisor};
 /// How long nodes may take to stop in order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long whoever asked for the end may take to read the answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often nodes that ended by themselves are looked for.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
@@ -40,7 +42,7 @@ impl NetStopper {
     /// Stops all nodes in order; [`Network::run`] returns then.
     pub fn stop(&self) {
         // Nobody waits for the answer, and a network that has ended needs no order.
-        let _ = self.0.send(Order { command: Command::Down, reply: channel().0 });
+        let _ = self.0.send(Order::unheard(Command::Down));
     }
 }
 
@@ -90,17 +92,17 @@ impl<'a> Network<'a> {
             match self.orders.recv_timeout(WATCH_EVERY) {
                 Err(RecvTimeoutError::Timeout) => self.watch(),
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Ok(Order { command: Command::Down, reply }) => {
+                Ok(Order { command: Command::Down, reply, written }) => {
                     self.stop_all();
                     self.plan.supervisor = None;
                     let saved = self.plan.save(&self.dir);
                     // Whoever asked may have gone.
                     let _ = reply.send(Ok(self.status()));
-                    // The answer is written by another thread.
-                    std::thread::sleep(LOOK_EVERY * 5);
+                    // The answer is written by another thread, which ends with this one's process.
+                    let _ = written.recv_timeout(ANSWER_TIMEOUT);
                     return saved;
                 }
-                Ok(Order { command, reply }) => {
+                Ok(Order { command, reply, .. }) => {
                     let done = self.obey(command).map(|()| self.status());
                     let _ = reply.send(done.map_err(|error| error.to_string()));
                 }

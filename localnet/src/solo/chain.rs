@@ -179,6 +179,7 @@ impl Chain {
     ) -> Result<(), SoloError> {
         self.app.commit();
         let params = params::merged(&self.tip.params, results.consensus_param_updates.as_ref());
+        self.explain_updates(self.next_height(), &results.validator_updates);
         self.tip = Tip::after(block, block_id, results, params)?;
         Ok(())
     }
@@ -315,15 +316,28 @@ impl Chain {
                 results.tx_results.len()
             ));
         }
-        if results.validator_updates.iter().any(|update| *update != self.validator.update()) {
-            return broken(
-                "FinalizeBlock changes the validators; the solo engine has one, for good"
-                    .to_owned(),
-            );
+        if let Some(why) = results.validator_updates.iter().find_map(no_update) {
+            return broken(format!("FinalizeBlock's validator updates: {why}"));
         }
         let params = params::merged(&self.tip.params, results.consensus_param_updates.as_ref());
         params::fault(&params)
             .map_or(Ok(()), |why| broken(format!("FinalizeBlock's consensus parameters: {why}")))
+    }
+
+    /// Says what it means here that a block changed the validators. The change is in the block's results, as the
+    /// application wrote it; who signs blocks does not depend on it.
+    fn explain_updates(&self, height: i64, updates: &[ValidatorUpdate]) {
+        let own = self.validator.update();
+        for update in updates.iter().filter(|update| **update != own) {
+            let who = if update.pub_key == own.pub_key { "this engine's own" } else { "another" };
+            tracing::warn!(
+                height,
+                power = update.power,
+                "the application changes {who} validator's power; it is recorded, but the solo engine has one validator, \
+                 which goes on signing alone with power {}. On CometBFT (capstan localnet, capstan start) the change takes effect",
+                own.power
+            );
+        }
     }
 
     fn address(&self) -> Vec<u8> {
@@ -349,6 +363,18 @@ impl Tip {
             results_hash: merkle::results_hash(&results.tx_results).to_vec(),
             params,
         })
+    }
+}
+
+/// Why CometBFT would not take this as a validator update, if it would not.
+fn no_update(update: &ValidatorUpdate) -> Option<String> {
+    let key = update.pub_key.as_ref().and_then(|key| key.sum.as_ref());
+    match key {
+        Some(public_key::Sum::Ed25519(bytes)) if bytes.len() == 32 && update.power >= 0 => None,
+        Some(public_key::Sum::Ed25519(bytes)) if bytes.len() == 32 => {
+            Some(format!("a power of {}", update.power))
+        }
+        _ => Some("a key that is no Ed25519 key".to_owned()),
     }
 }
 

@@ -40,6 +40,11 @@ impl ManualClock {
             *now = later;
         }
     }
+
+    /// Sets the clock, forward or backward.
+    pub fn set(&self, to: Time) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
 }
 
 impl Clock for ManualClock {

@@ -19,6 +19,9 @@
 //! * **Left out**: transactions that `PrepareProposal` leaves out stay in the mempool for the next
 //!   block; if it takes none into a block, those it was offered are dropped, since waiting for them
 //!   would make blocks without end.
+//! * **Validators**: the engine's own key is the only one, with the power that it began with. Updates that the
+//!   application makes are recorded in the block's results and logged with what they mean here: nothing; the chain goes
+//!   on. What CometBFT would refuse as an update ends the engine with an error.
 //! * **Durability**: a block is on disk before the application sees it, its results before the
 //!   application is told to commit. So a crash at any instruction is repaired at the next start by
 //!   running the last block again.

@@ -4,7 +4,7 @@
 //! which every block takes one, so that the app hash changes without transactions; `fail` fails in
 //! the block; `bad` is refused by `CheckTx`; `once.X` is refused once `once.X` is set; `leave` is
 //! left out of every block; `gas` wants VALUE gas; `maxgas` sets the block's gas limit; `panic`
-//! panics; `slow` makes the block wait until [`TestApp::release`].
+//! panics; `validator` changes the validators; `slow` makes the block wait until [`TestApp::release`].
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)] // shared by several test binaries, each of which uses a part
 
@@ -21,8 +21,9 @@ use tendermint_proto::v0_38::abci::{
     Event, EventAttribute, ExecTxResult, RequestCheckTx, RequestFinalizeBlock, RequestInfo,
     RequestInitChain, RequestPrepareProposal, RequestQuery, ResponseCheckTx, ResponseCommit,
     ResponseFinalizeBlock, ResponseInfo, ResponseInitChain, ResponsePrepareProposal, ResponseQuery,
+    ValidatorUpdate,
 };
-use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
+use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps, PublicKey, public_key::Sum};
 use tendermint_proto::v0_38::types::{BlockParams, ConsensusParams};
 
 #[derive(Clone)]
@@ -62,6 +63,11 @@ impl TestApp {
             .unwrap_or_default();
         let inner = Arc::new(Mutex::new(Inner { committed, finalized: None }));
         Self { path, inner, released: Arc::default(), slow: Arc::default() }
+    }
+
+    /// The file that it is kept in.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether a `slow` block has begun.
@@ -114,6 +120,15 @@ impl TestApp {
         let data = Bytes::from(value.into_bytes());
         (ExecTxResult { data, events, gas_wanted: 1, gas_used: 1, ..Default::default() }, params)
     }
+}
+
+/// `validator=POWER:BYTE` sets the power of the validator whose key is 32 times the byte.
+fn validator_update(tx: &[u8]) -> Option<ValidatorUpdate> {
+    let (key, value) = parse(tx);
+    let (power, byte) = value.split_once(':').filter(|_| key == "validator")?;
+    let key = vec![byte.parse().unwrap(); 32];
+    let pub_key = Some(PublicKey { sum: Some(Sum::Ed25519(key)) });
+    Some(ValidatorUpdate { pub_key, power: power.parse().unwrap() })
 }
 
 fn parse(tx: &[u8]) -> (String, String) {
@@ -209,6 +224,7 @@ impl Application for TestApp {
             .flatten()
             .last()
             .map(|block| ConsensusParams { block: Some(block), ..ConsensusParams::default() });
+        let validator_updates = request.txs.iter().filter_map(|tx| validator_update(tx)).collect();
         let app_hash = state.hash();
         let attribute =
             EventAttribute { key: "left".into(), value: state.queue.to_string(), index: true };
@@ -217,6 +233,7 @@ impl Application for TestApp {
             events: vec![Event { r#type: "queue".into(), attributes: vec![attribute] }],
             tx_results,
             consensus_param_updates,
+            validator_updates,
             app_hash,
             ..Default::default()
         }

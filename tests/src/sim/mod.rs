@@ -6,6 +6,7 @@
 //! blocks as CometBFT does, hands them to the validators at random speeds, crashes and restarts them, and compares what
 //! they come to.
 
+mod hostile;
 mod network;
 mod validator;
 

@@ -6,17 +6,22 @@ use tendermint_proto::v0_38::abci::{
     response_process_proposal::ProposalStatus,
 };
 
-use super::Validator;
+use super::{Validator, hostile};
 use crate::{Account, Options, RAW_ACCOUNTS, Random, actor_with};
 
 /// What messages do, by the methods of `actor.wat`; `die` and `x` end a vat for good and come rarely.
 const METHODS: [&str; 7] = ["increment", "increment", "grow", "erase", "forward", "work", "refuse"];
+
+/// When a chain begins, in milliseconds since 1970: 2026-01-01.
+const START_MS: u64 = 1_767_225_600_000;
 
 /// A block that the validators agreed on, and what it came to where it was executed first.
 #[derive(Clone, Debug, Default)]
 pub struct Decided {
     /// Its transactions.
     pub txs: Vec<Vec<u8>>,
+    /// Its time, in milliseconds since 1970.
+    pub time_ms: u64,
     /// The app hash after it.
     pub app_hash: Option<Vec<u8>>,
     /// The code of each transaction.
@@ -38,6 +43,8 @@ pub struct Counts {
     pub accepted: u64,
     /// Transactions that CheckTx refused.
     pub refused: u64,
+    /// Blocks of proposers that are not honest, all of which were refused.
+    pub dishonest: u64,
 }
 
 /// Validators, their clients, and the blocks that were decided.
@@ -50,6 +57,8 @@ pub struct Network {
     /// Transactions that were accepted and are in no block, in the order in which they came.
     pool: Vec<Vec<u8>>,
     accounts: Vec<Account>,
+    /// What each validator's clock shows, in milliseconds since 1970. They differ, and jump.
+    clocks_ms: Vec<u64>,
     counts: Counts,
 }
 
@@ -57,6 +66,7 @@ impl Network {
     /// A network of validators that have not been started.
     pub fn new(validators: usize, genesis: Genesis, random: Random) -> Self {
         // Nodes may differ in whatever a node may choose.
+        let clocks_ms = vec![START_MS; validators];
         let options =
             |index: usize| Options { max_vats_online: Some(1 + index * 3), ..Options::raw() };
         Self {
@@ -66,6 +76,7 @@ impl Network {
             decided: Vec::new(),
             pool: Vec::new(),
             accounts: (0..RAW_ACCOUNTS).map(Account::dev).collect(),
+            clocks_ms,
             counts: Counts::default(),
         }
     }
@@ -88,11 +99,13 @@ impl Network {
     /// One event, of whatever kind.
     pub fn event(&mut self) {
         let index = self.random.below(self.validators.len() as u64) as usize;
+        self.clocks_ms[index] += self.random.below(2_000);
         match self.random.below(100) {
             0..12 => self.submit(),
             12..22 => self.propose(),
             22..27 => self.crash(index),
             27..33 => self.arm(index),
+            33..35 => self.jump(index),
             _ if self.validators[index].is_up() => self.advance(index),
             _ => self.start(index),
         }
@@ -102,13 +115,18 @@ impl Network {
     pub fn settle(&mut self) {
         loop {
             for index in 0..self.validators.len() {
-                if self.validators[index].disk().has_failed() || !self.validators[index].is_up() {
+                if self.validators[index].disk().has_failed() {
                     self.crash(index);
-                    self.start(index);
                 }
-                self.validators[index].disk().fail_after(u64::MAX);
-                while self.validators[index].height() < self.decided.len() {
-                    self.advance(index);
+                while self.validators[index].height() < self.decided.len()
+                    || !self.validators[index].is_up()
+                {
+                    match self.validators[index].is_up() {
+                        true => self.advance(index),
+                        // The disk may fail while it starts.
+                        false => self.start(index),
+                    }
+                    self.validators[index].disk().fail_after(u64::MAX);
                 }
             }
             if !self.needs_block() {
@@ -184,32 +202,84 @@ impl Network {
             return;
         }
         let Some(proposer) = self.random.pick(&current) else { return };
+        if self.random.one_in(4) {
+            return self.propose_dishonestly(&current);
+        }
         let Some(app) = self.validators[proposer].app() else { return };
         let taken = self.pool.len().min(self.random.below(6) as usize + 1);
         let mut candidates: Vec<Vec<u8>> = self.pool.drain(..taken).collect();
-        // A proposer that is not honest: transactions that were in a block before.
-        if self.random.one_in(8) {
-            let old: Vec<_> = self.decided.iter().flat_map(|block| block.txs.clone()).collect();
-            candidates.extend(self.random.pick(&old));
+        let good = candidates.clone();
+        // A mempool that somebody has put rubbish into.
+        if self.random.one_in(4) {
+            let account = self.random.pick(&self.accounts).expect("there are accounts");
+            let at = self.random.below(candidates.len() as u64 + 1) as usize;
+            candidates.insert(at, hostile::transaction(&account, &mut self.random).0);
         }
-        let txs = candidates.iter().map(|tx| tx.clone().into()).collect();
+        let txs = candidates.into_iter().map(Into::into).collect();
         let request = RequestPrepareProposal { max_tx_bytes: 1 << 20, txs, ..Default::default() };
-        let txs = app.prepare_proposal(request).txs;
-        assert_eq!(txs.len(), candidates.len(), "what CheckTx took is of the right form");
+        let txs: Vec<_> = app.prepare_proposal(request).txs.iter().map(|tx| tx.to_vec()).collect();
+        assert_eq!(txs, good, "a proposer takes what CheckTx took, and nothing else");
         for voter in &current {
-            let Some(app) = self.validators[*voter].app() else { continue };
-            let request = RequestProcessProposal { txs: txs.clone(), ..Default::default() };
-            let accept: i32 = ProposalStatus::Accept.into();
-            assert_eq!(app.process_proposal(request).status, accept, "an honest block was refused");
+            assert!(self.accepts(*voter, &txs), "validator {voter} refused an honest block");
         }
-        let txs = txs.iter().map(|tx| tx.to_vec()).collect();
-        self.decided.push(Decided { txs, ..Decided::default() });
+        let time_ms = self.next_time_ms(&current);
+        self.decided.push(Decided { txs, time_ms, ..Decided::default() });
+    }
+
+    /// The next block's time by CometBFT's rule: the median of what the voters' clocks show, and later than the last.
+    fn next_time_ms(&self, voters: &[usize]) -> u64 {
+        let mut shown: Vec<u64> = voters.iter().map(|voter| self.clocks_ms[*voter]).collect();
+        shown.sort_unstable();
+        let last = self.decided.last().map_or(START_MS, |block| block.time_ms);
+        shown[shown.len() / 2].max(last + 1)
+    }
+
+    /// Sets a validator's clock: some years ahead, back to before the chain began, or right again.
+    fn jump(&mut self, index: usize) {
+        const YEAR_MS: u64 = 365 * 24 * 3_600 * 1_000;
+        let others = self.clocks_ms.iter().max().copied().unwrap_or(START_MS);
+        self.clocks_ms[index] = match self.random.below(4) {
+            0 => others.saturating_add(self.random.below(3) * YEAR_MS),
+            1 => START_MS - YEAR_MS,
+            2 => 0,
+            _ => self.decided.last().map_or(START_MS, |block| block.time_ms),
+        };
+    }
+
+    /// A proposer that is not honest: beside good transactions one that nobody pays for. Nobody votes for its block.
+    fn propose_dishonestly(&mut self, voters: &[usize]) {
+        let taken = self.random.below(self.pool.len() as u64 + 1) as usize;
+        let mut txs = self.pool[..taken].to_vec();
+        let old: Vec<_> = self.decided.iter().flat_map(|block| block.txs.clone()).collect();
+        let account = self.random.pick(&self.accounts).expect("there are accounts");
+        let (hostile, what) = match self.random.pick(&old) {
+            Some(old) if self.random.one_in(4) => (old, "a transaction of an earlier block"),
+            _ => hostile::transaction(&account, &mut self.random),
+        };
+        let at = self.random.below(taken as u64 + 1) as usize;
+        txs.insert(at, hostile);
+        for voter in voters {
+            assert!(!self.accepts(*voter, &txs), "validator {voter} took a block with {what}");
+        }
+        self.counts.dishonest += 1;
+    }
+
+    /// Whether a validator would vote for a block.
+    fn accepts(&self, voter: usize, txs: &[Vec<u8>]) -> bool {
+        let Some(app) = self.validators[voter].app() else { return false };
+        let txs = txs.iter().cloned().map(Into::into).collect();
+        let request = RequestProcessProposal { txs, ..Default::default() };
+        app.process_proposal(request).status == i32::from(ProposalStatus::Accept)
     }
 
     /// Lets a validator do its next step, if there is a block for it.
     fn advance(&mut self, index: usize) {
         let height = self.validators[index].height();
         let Some(block) = self.decided.get(height).cloned() else { return };
+        // The process ends between its last act and the answer.
+        if self.random.one_in(40) && self.validators[index].commit_unheard() == Ok(true) {
+            return self.crash(index);
+        }
         if self.validators[index].step(&block).is_err() {
             self.counts.in_operation += 1;
             return self.crash(index);
@@ -282,6 +352,7 @@ impl std::ops::Add for Counts {
             unacknowledged: self.unacknowledged + other.unacknowledged,
             accepted: self.accepted + other.accepted,
             refused: self.refused + other.refused,
+            dishonest: self.dishonest + other.dishonest,
         }
     }
 }

@@ -7,6 +7,7 @@ use capstan_genesis::Genesis;
 use capstan_store::Store;
 use capstan_vat_host::WasmHost;
 use tendermint_abci::Application;
+use tendermint_proto::google::protobuf::Timestamp;
 use tendermint_proto::v0_38::abci::{
     RequestFinalizeBlock, RequestInfo, RequestInitChain, ResponseFinalizeBlock,
 };
@@ -127,6 +128,10 @@ impl Validator {
             let request = RequestFinalizeBlock {
                 height: i64::try_from(self.acknowledged + 1).unwrap(),
                 txs: block.txs.iter().map(|tx| tx.clone().into()).collect(),
+                time: Some(Timestamp {
+                    seconds: i64::try_from(block.time_ms / 1_000).unwrap(),
+                    nanos: (block.time_ms % 1_000) as i32 * 1_000_000,
+                }),
                 ..RequestFinalizeBlock::default()
             };
             self.finalized = Some(self.call(move |app| app.finalize_block(request))?);
@@ -137,6 +142,16 @@ impl Validator {
         self.commit_operations = self.disk.operations() - before;
         self.acknowledged += 1;
         self.finalized = None;
+        Ok(true)
+    }
+
+    /// Commits the block that was executed, without the engine's hearing of it: the process is about to end. False if
+    /// none was executed.
+    pub fn commit_unheard(&mut self) -> Result<bool, Crashed> {
+        if self.finalized.is_none() {
+            return Ok(false);
+        }
+        self.call(Application::commit)?;
         Ok(true)
     }
 
