@@ -388,6 +388,7 @@ fn three_of_four_go_on_by_an_agreed_override_and_the_fourth_joins_them_with_it()
     take(halted[2]);
     let fourth = (0..4).find(|node| !halted[..3].contains(node)).unwrap();
     network.run(&["restart", "0", "1", "2", "3"]).json();
+    network.client(halted[1]).wait_ready(Deadline::after(RECOVERY)).unwrap();
     let bob = account(halted[1], 1).send("factory", "increment", &Args::default()).unwrap();
     assert_eq!(bob.status, "fulfilled", "three go on");
     assert_ne!(network.client(halted[2]).vat("v3").unwrap().status, "running");
