@@ -22,7 +22,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
 use capstan_client::{Bundle, DEV_NAMES, Key};
-use capstan_genesis::{Genesis, GenesisBundle};
+use capstan_genesis::{Genesis, GenesisBundle, GenesisDevice};
 use capstan_localnet::comet::CometHome;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -31,6 +31,7 @@ use tendermint::Time;
 use crate::Common;
 use crate::config::{CONFIG, TEMPLATE};
 use crate::failure::usage;
+use crate::keys;
 use crate::output::Output;
 
 /// The version of a home's layout that this program reads and writes.
@@ -78,6 +79,14 @@ pub(crate) struct Init {
     /// least once a second.
     #[arg(long, conflicts_with = "genesis")]
     timer: bool,
+    /// Give the chain a mailbox: a governor looks it up as `chain/mailbox`, and as `chain/mailbox-conveyor` the right to
+    /// bring in messages from outside.
+    #[arg(long, conflicts_with = "genesis")]
+    mailbox: bool,
+    /// An account that governs the chain: it can look up `chain/validators` and the like. An address or a key's name; may
+    /// be given several times.
+    #[arg(long, value_name = "ACCOUNT", conflicts_with = "genesis")]
+    governor: Vec<String>,
     /// Make a validator's key for CometBFT, and name it as the chain's validator: for `capstan start`.
     #[arg(long, conflicts_with = "genesis")]
     validator: bool,
@@ -119,6 +128,16 @@ impl Init {
         };
         if self.timer {
             home.add_timer()?;
+        }
+        if self.mailbox {
+            home.change_genesis(|genesis| {
+                genesis.app_state.kernel.devices.insert(GenesisDevice::Mailbox);
+            })?;
+        }
+        if !self.governor.is_empty() {
+            let find = |text: &String| keys::find_address(common, text);
+            let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+            home.change_genesis(|genesis| genesis.app_state.params.governors = governors)?;
         }
         let chain_id = home.genesis()?.0.chain_id;
         let genesis = home.path.join(GENESIS);
@@ -228,8 +247,15 @@ impl Home {
 
     /// Gives a chain that has not begun yet a timer.
     fn add_timer(&self) -> anyhow::Result<()> {
+        let timer = system_bundle(capstan_vat_system::timer_bundle())?;
+        self.change_genesis(|genesis| genesis.add_timer(timer))
+    }
+
+    /// Changes the genesis document of a chain that has not begun yet.
+    fn change_genesis(&self, change: impl FnOnce(&mut Genesis)) -> anyhow::Result<()> {
         let (mut genesis, _) = self.genesis()?;
-        genesis.add_timer(system_bundle(capstan_vat_system::timer_bundle())?);
+        change(&mut genesis);
+        genesis.validate().map_err(|error| usage(error.to_string()))?;
         Ok(write_whole(&self.path.join(GENESIS), genesis.to_json()?.as_bytes(), 0o644)?)
     }
 

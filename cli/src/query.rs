@@ -129,6 +129,15 @@ enum Question {
         /// The meter's id.
         meter: String,
     },
+    /// The messages that wait to be conveyed to a peer of the mailbox.
+    #[command(after_help = "Example: capstan query mailbox peer.example --limit 10\n\n\
+        What came from the peer is handed over by whoever holds the chain/mailbox-conveyor.")]
+    Mailbox {
+        /// The peer, as the vats name it.
+        peer: String,
+        #[command(flatten)]
+        page: Page,
+    },
     /// What became of a message to a vat.
     #[command(after_help = "Example: capstan query result 9A…")]
     Result {
@@ -227,6 +236,9 @@ impl Query {
                     "entries",
                     &["kref", "eref", "reachable"],
                 )
+            }
+            Question::Mailbox { peer, page } => {
+                asker.list(&page.of(&format!("mailbox/{peer}")), "messages", &["number", "body"])
             }
             Question::Meter { meter } => asker.record(&format!("meters/{meter}")),
             Question::Result { hash, index } => asker.record(&format!("txs/{hash}/{index}")),

@@ -236,6 +236,21 @@ impl Client {
         self.query("Promise", &proto::QueryPromiseRequest { kref: kref.to_owned() })
     }
 
+    /// What is to be conveyed to a peer of the mailbox: messages with greater numbers than `after`, at most
+    /// `limit` (0: 100), and the number of the last message that was taken from it.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn mailbox(
+        &self,
+        peer: &str,
+        after: u64,
+        limit: u32,
+    ) -> Result<proto::QueryMailboxResponse, ClientError> {
+        let peer = peer.to_owned();
+        self.query("Mailbox", &proto::QueryMailboxRequest { peer, after, limit })
+    }
+
     /// Entries of an account's outbox with greater numbers than `after`, at most `limit` (0: 100).
     ///
     /// # Errors

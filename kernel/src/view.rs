@@ -240,6 +240,17 @@ pub fn mailboxes(state: &(impl Read + ?Sized)) -> Result<BTreeMap<String, Mailbo
     crate::device::read_mailboxes(state)
 }
 
+/// The mailbox of one peer: the number of the last message that was taken from it, and the messages to it
+/// with numbers above `after`, at most `limit`.
+pub fn mailbox(
+    state: &(impl Read + ?Sized),
+    peer: &str,
+    after: u64,
+    limit: usize,
+) -> Result<Mailbox> {
+    crate::device::read_mailbox(state, peer, after, limit)
+}
+
 /// The key of a message in the mailbox: for proofs.
 pub fn mailbox_message_key(peer: &str, number: u64) -> Vec<u8> {
     keys::mailbox_message(peer, number)

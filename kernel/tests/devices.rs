@@ -269,6 +269,42 @@ fn the_mailbox_keeps_what_is_to_be_conveyed() {
     assert!(matches!(unsafe_number, Err(DeviceError::Refused(_))));
 }
 
+#[test]
+fn who_holds_the_mailbox_or_the_bridge_brings_in_what_the_host_would() {
+    let mut world = World::new();
+    let undefined = "#\"#undefined\"";
+    for (device, args, name) in
+        [(MAILBOX, json!(["peer", [], 0]), "mailbox"), (BRIDGE, json!(["a"]), "bridge")]
+    {
+        let early = world.call(device, "deliverInbound", args, json!([]));
+        assert_eq!(early, [format!("#\"{name}: no vat has registered a handler yet\"")]);
+        world.call(device, "registerInboundHandler", json!(["$0"]), json!(["o+1"]));
+    }
+    let messages = json!(["peer", [[3, "hi"], [4, "!!there"]], "+2"]);
+    let inbound = r##"#["deliverInboundMessages",["peer",[[3,"hi"],[4,"!!there"]]]]"##;
+    let ack = r##"#["deliverInboundAck",["peer",2]]"##;
+    let told = world.call(MAILBOX, "deliverInbound", messages, json!([]));
+    assert_eq!(told, [undefined, inbound, ack]);
+    let args = json!(["swap", {"amount": "+12"}]);
+    let told = world.call(BRIDGE, "deliverInbound", args, json!([]));
+    assert_eq!(told, [undefined, r##"#["inbound",["swap",{"amount":"12"}]]"##]);
+    for args in [
+        json!([7, [], 0]),
+        json!(["peer", {}, 0]),
+        json!(["peer", [["1", "x"]], 0]),
+        json!(["peer", [[1, 2]], 0]),
+        json!(["peer", [[1]], 0]),
+        json!(["peer", [], "x"]),
+        json!(["p".repeat(101), [], 0]),
+    ] {
+        let told = world.call(MAILBOX, "deliverInbound", args.clone(), json!([]));
+        assert_eq!(told, [FAILED], "{args}");
+    }
+    let unsafe_number = json!(["peer", [[1_u64 << 53, "x"]], 0]);
+    let told = world.call(MAILBOX, "deliverInbound", unsafe_number, json!([]));
+    assert_eq!(told, ["#\"message numbers are below 2^53\""]);
+}
+
 /// Keeps what it was called with, and counts its calls in the state.
 struct Recorder(Arc<Mutex<Vec<Value>>>);
 

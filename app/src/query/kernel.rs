@@ -165,3 +165,27 @@ pub(super) fn meter(state: &Snapshot, form: Form, id: MeterId) -> Result<Reply, 
 pub(super) fn remaining(remaining: Option<u128>) -> String {
     remaining.map_or_else(|| "unlimited".to_owned(), |n| n.to_string())
 }
+
+pub(super) fn mailbox(
+    state: &Snapshot,
+    form: Form,
+    peer: &str,
+    page: &Page,
+) -> Result<Reply, QueryError> {
+    let after = match page.after.as_str() {
+        "" => 0,
+        text => text.parse().map_err(|_| {
+            QueryError::Malformed(format!("{text:?} is not the number of a message"))
+        })?,
+    };
+    let size = page_size(page.limit);
+    let mailbox = view::mailbox(state, peer, after, size + 1)?;
+    let message = |(number, body)| proto::MailboxMessage { number, body };
+    let mut messages: Vec<_> = mailbox.outbox.into_iter().map(message).collect();
+    let more = messages.len() > size;
+    messages.truncate(size);
+    let next = messages.last().filter(|_| more).map_or(0, |message| message.number);
+    let inbound_ack = mailbox.inbound_ack;
+    let peer = peer.to_owned();
+    Reply::new(form, &proto::QueryMailboxResponse { peer, inbound_ack, messages, next })
+}

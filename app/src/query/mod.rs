@@ -26,6 +26,7 @@
 //! | `objects/KOID` | `Object` |
 //! | `clists/ENDPOINT` (`after`, `limit`) | `CList` |
 //! | `meters/METER` | `Meter` |
+//! | `mailbox/PEER` (`after`, `limit`) | `Mailbox` |
 //! | `store` with a key as data | none: the raw value at that key |
 //!
 //! With `prove`, a query that is about one key answers with that key, its raw value and a proof of it
@@ -102,6 +103,7 @@ fn ask(state: &Snapshot, question: &Question, form: Form) -> Result<Reply, Query
         Question::Object(number) => kernel::object(state, form, *number),
         Question::CList { endpoint, page } => kernel::clist(state, form, endpoint, page),
         Question::Meter(id) => kernel::meter(state, form, *id),
+        Question::Mailbox { peer, page } => kernel::mailbox(state, form, peer, page),
         Question::CosmosAccount(address) => cosmos::account(state, *address),
         Question::CosmosBalance { address, denom } => cosmos::balance(state, *address, denom),
         Question::CosmosAllBalances(address) => cosmos::all_balances(state, *address),

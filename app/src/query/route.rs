@@ -41,6 +41,7 @@ pub(super) enum Question {
     Object(u64),
     CList { endpoint: Holder, page: Page },
     Meter(MeterId),
+    Mailbox { peer: String, page: Page },
     CosmosAccount(Address),
     CosmosBalance { address: Address, denom: String },
     CosmosAllBalances(Address),
@@ -115,6 +116,10 @@ fn protobuf(path: &str, method: &str, data: &[u8]) -> Parsed {
             let page = Page { after: request.after, limit: request.limit };
             Question::CList { endpoint: holder(&request.endpoint)?, page }
         }
+        "Mailbox" => {
+            let proto::QueryMailboxRequest { peer, after, limit } = decode(data)?;
+            Question::Mailbox { peer, page: Page { after: after.to_string(), limit } }
+        }
         "Meter" => meter(&decode::<proto::QueryMeterRequest>(data)?.meter_id)?,
         _ => return Err(QueryError::UnknownPath(path.to_owned())),
     })
@@ -158,6 +163,7 @@ fn plain(path: &str, words: &[&str], options: &mut Options) -> Parsed {
             Question::CList { endpoint: holder(endpoint)?, page: options.page()? }
         }
         ["meters", id] => meter(id)?,
+        ["mailbox", peer] => Question::Mailbox { peer: (*peer).to_owned(), page: options.page()? },
         _ => return Err(QueryError::UnknownPath(path.to_owned())),
     })
 }

@@ -15,6 +15,8 @@ use crate::{
 /// The name of the bridge device.
 pub const BRIDGE: &str = "bridge";
 
+const DATA_ALONE: &str = "the bridge takes data alone: no references, errors, symbols or tags";
+
 impl State<'_> {
     pub(super) fn call_bridge(&mut self, call: &Invocation<'_>) -> Called {
         if call.node != ROOT {
@@ -34,6 +36,14 @@ impl State<'_> {
                 Ok(Answer::Undefined)
             }
             "callOutbound" => self.call_outbound(call),
+            "deliverInbound" => {
+                let plain: Option<Vec<Value>> =
+                    call.elements()?.iter().map(Json::to_plain).collect();
+                match plain {
+                    Some(args) => DeviceError::answer(self.bridge_inbound(&args)),
+                    None => thrown(DATA_ALONE),
+                }
+            }
             method => thrown(format!("target[{method}] does not exist")),
         }
     }
@@ -41,7 +51,7 @@ impl State<'_> {
     fn call_outbound(&mut self, call: &Invocation<'_>) -> Called {
         let plain: Option<Vec<Value>> = call.elements()?.iter().map(Json::to_plain).collect();
         let Some(args) = plain else {
-            return thrown("the bridge takes data alone: no references, errors, symbols or tags");
+            return thrown(DATA_ALONE);
         };
         let Some(application) = self.application.as_deref_mut() else {
             return thrown("the application has not connected the bridge");

@@ -26,6 +26,8 @@ pub const MAILBOX: &str = "mailbox";
 /// Longest name of a peer, in bytes.
 const MAX_PEER_BYTES: usize = 100;
 /// The largest number that JavaScript's numbers keep apart from the next one: 2^53 - 1.
+/// The hex digits of a message's number in its key.
+const POSITION_DIGITS: usize = 16;
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// What lies in the mailbox of one peer.
@@ -63,6 +65,10 @@ impl State<'_> {
             "ackInbound" => {
                 let (peer, number) = (peer(call)?, number(call)?);
                 self.put(&keys::mailbox_ack(&peer), &number)?;
+            }
+            "deliverInbound" => {
+                let (peer, messages, ack) = (peer(call)?, messages(call)?, nat(call, 2, "ack")?);
+                return DeviceError::answer(self.mailbox_inbound(&peer, &messages, ack));
             }
             method => return thrown(format!("target[{method}] does not exist")),
         }
@@ -105,6 +111,29 @@ impl State<'_> {
     }
 }
 
+/// The mailbox of one peer, its outbox from after a number on and at most so long.
+pub(crate) fn read_mailbox(
+    from: &(impl Read + ?Sized),
+    peer: &str,
+    after: u64,
+    limit: usize,
+) -> Result<Mailbox> {
+    let ack = crate::state::get_record(from, &keys::mailbox_ack(peer))?;
+    let mut mailbox = Mailbox { inbound_ack: ack.unwrap_or(0), outbox: BTreeMap::new() };
+    let first = keys::mailbox_message(peer, 0);
+    let prefix = &first[..first.len() - POSITION_DIGITS];
+    let mut at = keys::mailbox_message(peer, after);
+    while mailbox.outbox.len() < limit {
+        let Some((key, value)) = from.next_after(prefix, &at)? else { break };
+        let digits = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+        let number = u64::from_str_radix(&digits, 16)
+            .map_err(|_| inconsistent(format!("{digits} is not a message's number")))?;
+        mailbox.outbox.insert(number, String::from_utf8_lossy(&value).into_owned());
+        at = key;
+    }
+    Ok(mailbox)
+}
+
 /// The mailboxes of all peers.
 pub(crate) fn read_mailboxes(from: &(impl Read + ?Sized)) -> Result<BTreeMap<String, Mailbox>> {
     let mut boxes: BTreeMap<String, Mailbox> = BTreeMap::new();
@@ -137,10 +166,35 @@ fn peer(call: &Invocation<'_>) -> std::result::Result<String, Oops> {
 }
 
 fn number(call: &Invocation<'_>) -> std::result::Result<u64, Oops> {
-    match u64::try_from(call.nat(1, "msgnum")?) {
+    nat(call, 1, "msgnum")
+}
+
+fn nat(call: &Invocation<'_>, index: usize, what: &str) -> std::result::Result<u64, Oops> {
+    match u64::try_from(call.nat(index, what)?) {
         Ok(number) if number <= MAX_SAFE_INTEGER => Ok(number),
         _ => thrown("message numbers are below 2^53"),
     }
+}
+
+/// The second argument: `[[number, body], …]`.
+fn messages(call: &Invocation<'_>) -> std::result::Result<Vec<(u64, String)>, Oops> {
+    let bad = || thrown(format!("{}() messages must be pairs of number and text", call.method));
+    let Json::Array(pairs) = call.arg(1)? else { return bad() };
+    let mut messages = Vec::with_capacity(pairs.len());
+    for pair in &pairs {
+        let (number, body) = match pair {
+            Json::Array(pair) => match pair.as_slice() {
+                [Json::Scalar(number), body] => {
+                    (crate::ids::canonical_decimal(number), body.as_text())
+                }
+                _ => return bad(),
+            },
+            _ => return bad(),
+        };
+        let (Some(number), Some(body)) = (number, body) else { return bad() };
+        messages.push((number, body));
+    }
+    Ok(messages)
 }
 
 fn handler_key(device: DeviceId) -> Vec<u8> {

@@ -18,8 +18,8 @@ use serde_json::Value;
 
 pub use bridge::BRIDGE;
 pub use bundle::BUNDLE;
-pub(crate) use mailbox::read_mailboxes;
 pub use mailbox::{MAILBOX, Mailbox};
+pub(crate) use mailbox::{read_mailbox, read_mailboxes};
 pub use timer::TIMER;
 pub(crate) use timer::next_wakeup;
 pub use vat_admin::VAT_ADMIN;
@@ -96,6 +96,17 @@ pub enum DeviceError {
     /// The kernel's own trouble.
     #[error(transparent)]
     Panic(#[from] KernelPanic),
+}
+
+impl DeviceError {
+    /// An answer for the vat that asked the device to hand something over: undefined, or why not.
+    fn answer(handed_over: std::result::Result<(), Self>) -> Called {
+        match handed_over {
+            Ok(()) => Ok(Answer::Undefined),
+            Err(Self::Panic(panic)) => Err(Oops::Panic(panic)),
+            Err(refusal) => Ok(Answer::Text(refusal.to_string())),
+        }
+    }
 }
 
 /// What a vat sees of a device call that went wrong in the device.

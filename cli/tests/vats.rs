@@ -1,0 +1,144 @@
+//! What an account does with its vats beside sending messages: upgrading them, paying for them, telling the time.
+#![allow(clippy::unwrap_used)] // tests
+
+mod common;
+
+use std::time::Instant;
+
+use common::{Dev, Done, PATIENCE, Place, checkout};
+use serde_json::{Value, json};
+
+fn tx(place: &Place, dev: &Dev, args: &[&str]) -> Done {
+    place.ask(dev, &[&["tx"], args, &["--from", "alice", "--json"]].concat())
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("{field}: {value}"))
+}
+
+/// Bundles a source of the checkout as `NAME.json`.
+fn bundle(place: &Place, source: &str, name: &str) {
+    let source = checkout().join(source);
+    let done = place.run(&["bundle", source.to_str().unwrap(), "-o", &format!("{name}.json")]);
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
+/// The counter of SwingSet's "Dynamic Vats", word for word.
+const DOCUMENTED: &str = "tests/vats/documents/vat-counter.js";
+
+#[test]
+fn the_documented_counter_is_created_counts_and_is_upgraded() {
+    let place = Place::new();
+    let dev = place.dev();
+    bundle(&place, DOCUMENTED, "documented");
+    bundle(&place, "examples/counter/vat-counter.js", "counter");
+    for file in ["documented.json", "counter.json"] {
+        tx(&place, &dev, &["install-bundle", file]).json();
+    }
+    let vat = tx(&place, &dev, &["create-vat", "documented.json", "--name", "it"]).json();
+    let (root, admin) = (text(&vat, "root"), text(&vat, "admin"));
+    let call =
+        |args: &[&str]| tx(&place, &dev, &[&["send", root], args].concat()).json()["value"].clone();
+    assert_eq!((call(&["increment"]), call(&["read"])), (json!(1), json!(1)));
+    assert_eq!((call(&["increment"]), call(&["read"])), (json!(2), json!(2)));
+
+    let upgraded =
+        tx(&place, &dev, &["upgrade-vat", admin, "counter.json", "--params", r#"{"start":7}"#])
+            .json();
+    assert_eq!(upgraded["value"], json!({"incarnationNumber": 1}));
+    assert_eq!(call(&["increment", "3"]), json!(10), "the same reference, new code and parameters");
+    let record = place.ask(&dev, &["query", "vat", text(&vat, "vat_id"), "--json"]).json();
+    assert_eq!((&record["incarnation"], &record["name"]), (&json!(1), &json!("it")));
+
+    // Code that does not start leaves the old one running.
+    bundle(&place, "tests/vats/throws-at-start.js", "throws");
+    tx(&place, &dev, &["install-bundle", "throws.json"]).json();
+    let failed = tx(&place, &dev, &["upgrade-vat", admin, "throws.json"]);
+    assert!(failed.code == 1 && failed.stdout.contains("vat-upgrade failure"), "{failed:?}");
+    assert_eq!(call(&["increment", "3"]), json!(13));
+    // Who does not hold the admin object does not upgrade.
+    let foreign =
+        place.ask(&dev, &["tx", "upgrade-vat", admin, "counter.json", "--from", "bob", "--json"]);
+    foreign.assert_failed(3, admin);
+    let unknown = tx(&place, &dev, &["upgrade-vat", root, "counter.json"]);
+    assert!(unknown.code == 1 && unknown.stdout.contains("has no method"), "{unknown:?}");
+}
+
+#[test]
+fn computrons_are_bought_into_a_meter_and_an_empty_one_ends_its_vat() {
+    let place = Place::new();
+    let dev = place.dev();
+    bundle(&place, DOCUMENTED, "documented");
+    tx(&place, &dev, &["install-bundle", "documented.json"]).json();
+    let create = |computrons: &str| {
+        tx(&place, &dev, &["create-vat", "documented.json", "--computrons", computrons]).json()
+    };
+    let meter_of = |vat: &Value| {
+        let record = place.ask(&dev, &["query", "vat", text(vat, "vat_id"), "--json"]).json();
+        text(&record, "meterId").to_owned()
+    };
+    let remaining = |meter: &str| -> u64 {
+        text(&place.ask(&dev, &["query", "meter", meter, "--json"]).json(), "remaining")
+            .parse()
+            .unwrap()
+    };
+    let balance = || -> u128 {
+        text(&place.ask(&dev, &["query", "account", "alice", "--json"]).json(), "balance")
+            .parse()
+            .unwrap()
+    };
+    let vat = create("100000000");
+    let meter = meter_of(&vat);
+    let (left, coins) = (remaining(&meter), balance());
+    assert!((1..100_000_000).contains(&left), "{left}");
+    let funded = tx(&place, &dev, &["fund-meter", &meter, "5000000"]).json();
+    assert_eq!(remaining(&meter), left + 5_000_000, "{funded}");
+    assert!(balance() < coins, "it is paid for");
+    tx(&place, &dev, &["fund-meter", "m99", "5000000"]).assert_failed(3, "m99");
+    tx(&place, &dev, &["fund-meter", "99", "5000000"]).assert_failed(3, "99");
+
+    // What it costs to start, and enough for some messages more.
+    let poor = create(&(100_000_000 - left + 30_000).to_string());
+    let mut calls = 0;
+    let dead = loop {
+        let done = tx(&place, &dev, &["send", text(&poor, "root"), "increment"]);
+        if done.code != 0 {
+            break done;
+        }
+        calls += 1;
+        assert!(calls < 200, "the meter is never empty");
+    };
+    assert!(dead.stdout.contains("vat terminated"), "{dead:?}");
+    let record = place.ask(&dev, &["query", "vat", text(&poor, "vat_id"), "--json"]).json();
+    assert!(record.to_string().contains("meter underflow, vat terminated"), "{record}");
+}
+
+#[test]
+fn a_chain_with_a_timer_tells_the_time_of_its_blocks() {
+    let place = Place::new();
+    assert_eq!(place.run(&["init", "--timer"]).code, 0);
+    let dev = place.dev();
+    let found = tx(&place, &dev, &["send", "factory", "lookup", "chain/timer"]).json();
+    let timer = found["value"].as_str().unwrap_or_else(|| panic!("{found}"));
+    let now = || {
+        let answer = tx(&place, &dev, &["send", timer, "getCurrentTimestamp"]).json();
+        let absolute = answer["value"].to_string();
+        let digits: String = absolute.chars().filter(char::is_ascii_digit).collect();
+        digits.parse::<u64>().unwrap_or_else(|_| panic!("{answer}"))
+    };
+    let first = now();
+    let time = place.ask(&dev, &["query", "status", "--json"]).json();
+    assert!(first > 1_700_000_000, "{first}; {time}");
+    // Blocks come by themselves, and time goes on.
+    let deadline = Instant::now() + PATIENCE;
+    while now() <= first {
+        assert!(Instant::now() < deadline, "the time stands still at {first}");
+    }
+    let plain = Place::new();
+    let other = plain.dev();
+    let none = plain.ask(
+        &other,
+        &["tx", "send", "factory", "lookup", "chain/timer", "--from", "alice", "--json"],
+    );
+    assert!(none.code == 1 && none.stdout.contains("nothing is published"), "{none:?}");
+}
