@@ -139,6 +139,9 @@ pub(crate) enum Stage {
 impl<H: VatHost> App<H> {
     /// The application over the state in `store`, running vats by `host`.
     pub fn new(store: Store, host: H, options: AppOptions) -> Result<Self, NodeFault> {
+        if let Some(slog) = &options.slog_file {
+            slog.kernel_init();
+        }
         let committed = Arc::new(Committed::load(store.reader())?);
         let mut kernel = Kernel::new(host, options.kernel);
         kernel.set_application(Box::new(Bridge));
@@ -147,6 +150,9 @@ impl<H: VatHost> App<H> {
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
         kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).collect()));
         let traces = options.trace.map(TraceLog::open).transpose()?;
+        if let Some(slog) = &options.slog_file {
+            slog.kernel_ready();
+        }
         let stage = Stage::Committed;
         let verified = Arc::<Verified>::default();
         let overrides = by_height(options.overrides)?;

@@ -61,6 +61,9 @@ impl<H: VatHost> Consensus<H> {
         engine: &EngineGenesis,
     ) -> Result<Result<Hash, String>, NodeFault> {
         self.reset();
+        if let Some(slog) = &self.slog {
+            slog.bootstrap(engine.time);
+        }
         let mut block = self.store.begin_block();
         if let Err(problem) = self.write_first_state(&mut block, chain, app_state, engine)? {
             return Ok(Err(problem));
@@ -75,6 +78,9 @@ impl<H: VatHost> Consensus<H> {
             return Ok(Err(problem));
         }
         self.stage = Stage::Genesis(Box::new(block));
+        if let Some(slog) = &self.slog {
+            slog.bootstrapped(engine.time);
+        }
         Ok(Ok(root))
     }
 
@@ -91,7 +97,7 @@ impl<H: VatHost> Consensus<H> {
         let over: &mut dyn Overlay = &mut block;
         let chain = self.next_chain(over, height)?;
         if let Some(slog) = &self.slog {
-            slog.begin_block(height);
+            slog.begin_block(height, time);
         }
         self.watch.begin_block(height, || view::kernel_status(over).map(|k| k.crank_chain))?;
         let agreed = self.overrides.get(&height);
@@ -198,6 +204,9 @@ impl<H: VatHost> Consensus<H> {
     pub(crate) fn commit(&mut self) -> Result<(Snapshot, Vec<u32>), NodeFault> {
         match std::mem::replace(&mut self.stage, Stage::Committed) {
             Stage::Finalized { height, codes, prepared } => {
+                if let Some(slog) = &self.slog {
+                    slog.commit(height);
+                }
                 self.store.commit(*prepared, height)?;
                 if let Some(slog) = &self.slog {
                     slog.committed(height);

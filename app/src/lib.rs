@@ -46,6 +46,6 @@ pub use check::UNAVAILABLE;
 pub use fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport};
 pub use fault::NodeFault;
 pub use overrides::{Override, OverrideError};
-pub use slog::SlogFile;
+pub use slog::{Rotation, SlogFile};
 pub use trace::TraceOptions;
 pub use watch::{LastCrank, LastDelivery};

@@ -1,16 +1,24 @@
 //! The slog: what the kernel does, event by event, as lines of JSON in a file.
 //!
-//! Types and fields are named as in SwingSet's slog, so that tools written for it read this one: `crank-start`,
-//! `crank-finish` (with `crankhash`, the link of Capstan's crank chain), `deliver`, `deliver-result`, `syscall` (with its
-//! result: SwingSet's `syscall-result` follows as a line of its own), `clist`, `terminate`, `vat-cleanup`,
-//! `vat-cleanup-complete`, `finish-replay`, `heap-snapshot-save`, `heap-snapshot-load`,
-//! `cosmic-swingset-begin-block`, `cosmic-swingset-end-block-finish`,
-//! `cosmic-swingset-after-commit-block`. Capstan's own are `device-threw` and `promise-policy`. Every line has `time`, seconds
-//! since 1970, and `monotime`, seconds since the process's slog began. Events of cranks that were undone are there too.
+//! Types and fields are named as in SwingSet's slog, so that tools written for it read this one: `kernel-init-start`,
+//! `kernel-init-finish`, `create-vat`, `vat-startup-start`, `vat-startup-finish`, `console`, `crank-start`,
+//! `crank-finish` (with `crankhash`, the link of Capstan's crank chain), `deliver`, `deliver-result`, `syscall`,
+//! `syscall-result`, `clist`, `terminate`, `vat-cleanup`, `vat-cleanup-complete`, `start-replay`, `finish-replay`,
+//! `heap-snapshot-save`, `heap-snapshot-load`, and of the chain `cosmic-swingset-bootstrap-block-start` and `-finish`,
+//! `cosmic-swingset-begin-block`, `cosmic-swingset-end-block-start` and `-finish`, `cosmic-swingset-commit-block-start`
+//! and `-finish`, `cosmic-swingset-after-commit-block`. As there, `create-vat` and `vat-startup-…` come the first time
+//! that this process brings a vat into memory, and what ends something has its `seconds`, except for syscalls. Deliveries
+//! that are replayed are not written again. Capstan's own are `device-threw` and `promise-policy`. Every line has `time`,
+//! seconds since 1970, and `monotime`, seconds since the process's slog began. Events of cranks that were undone are
+//! there too.
+
+mod rotate;
+
+pub use rotate::Rotation;
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, Write as _},
+    collections::{BTreeMap, BTreeSet},
+    io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime},
@@ -24,8 +32,12 @@ use capstan_kernel::{
     ids::KRef,
     queue::event_to_json,
     slog::{CrankType, Event, Slog},
+    vat::VatConfig,
 };
+use capstan_kernel_ports::VatId;
 use serde_json::{Value, json};
+
+use rotate::RotatingFile;
 
 /// A slog file. Clones write to the same one.
 #[derive(Clone, Debug)]
@@ -33,46 +45,85 @@ pub struct SlogFile(Arc<Mutex<Writer>>);
 
 #[derive(Debug)]
 struct Writer {
-    out: BufWriter<File>,
+    out: RotatingFile,
     began: Instant,
+    /// When what is under way began, by the type of the line that will end it.
+    under_way: BTreeMap<&'static str, Instant>,
+    /// The vats that this process has brought into memory before.
+    known: BTreeSet<VatId>,
+    /// The one that is being brought into memory for the first time.
+    starting: Option<VatId>,
     crank: u64,
     hash: Option<String>,
     delivery: Option<(String, u64)>,
     syscalls: u64,
-    /// When the snapshot began that is being taken.
-    snapshot: Option<Instant>,
     failed: bool,
 }
 
 impl SlogFile {
     /// Goes on with the file at `path`, or makes it.
-    pub fn append(path: &Path) -> io::Result<Self> {
-        let file = File::options().create(true).append(true).open(path)?;
+    pub fn append(path: &Path, rotation: Rotation) -> io::Result<Self> {
         Ok(Self(Arc::new(Mutex::new(Writer {
-            out: BufWriter::new(file),
+            out: RotatingFile::append(path, rotation)?,
             began: Instant::now(),
+            under_way: BTreeMap::new(),
+            known: BTreeSet::new(),
+            starting: None,
             crank: 0,
             hash: None,
             delivery: None,
             syscalls: 0,
-            snapshot: None,
             failed: false,
         }))))
     }
 
-    pub(crate) fn begin_block(&self, height: u64) {
-        self.writer().put("cosmic-swingset-begin-block", json!({"blockHeight": height}));
+    pub(crate) fn kernel_init(&self) {
+        self.writer().start("kernel-init-start", "kernel-init-finish", json!({}));
+    }
+
+    pub(crate) fn kernel_ready(&self) {
+        self.writer().finish("kernel-init-finish", json!({}));
+    }
+
+    pub(crate) fn bootstrap(&self, time: Option<u64>) {
+        self.writer().start(
+            "cosmic-swingset-bootstrap-block-start",
+            "cosmic-swingset-bootstrap-block-finish",
+            json!({"blockTime": time}),
+        );
+    }
+
+    pub(crate) fn bootstrapped(&self, time: Option<u64>) {
+        let mut writer = self.writer();
+        writer.finish("cosmic-swingset-bootstrap-block-finish", json!({"blockTime": time}));
+        writer.flush();
+    }
+
+    pub(crate) fn begin_block(&self, height: u64, time: Option<u64>) {
+        let mut writer = self.writer();
+        let fields = json!({"blockHeight": height, "blockTime": time});
+        writer.put("cosmic-swingset-begin-block", fields.clone());
+        writer.start("cosmic-swingset-end-block-start", "cosmic-swingset-end-block-finish", fields);
     }
 
     pub(crate) fn end_block(&self, height: u64, cranks: u64, computrons: u64) {
         let mut writer = self.writer();
         let fields = json!({"blockHeight": height, "cranks": cranks, "computrons": computrons});
-        writer.put("cosmic-swingset-end-block-finish", fields);
+        writer.finish("cosmic-swingset-end-block-finish", fields);
         writer.flush();
+    }
+
+    pub(crate) fn commit(&self, height: u64) {
+        self.writer().start(
+            "cosmic-swingset-commit-block-start",
+            "cosmic-swingset-commit-block-finish",
+            json!({"blockHeight": height}),
+        );
     }
 
     pub(crate) fn committed(&self, height: u64) {
         let mut writer = self.writer();
+        writer.finish("cosmic-swingset-commit-block-finish", json!({"blockHeight": height}));
         writer.put("cosmic-swingset-after-commit-block", json!({"blockHeight": height}));
         writer.flush();
     }
@@ -106,12 +157,12 @@ impl Writer {
                     CrankType::Delivery => "delivery",
                 };
                 let fields = json!({"crankType": kind, "crankNum": crank, "messageType": message["type"], "message": message});
-                self.put("crank-start", fields);
+                self.start("crank-start", "crank-finish", fields);
             }
             Event::Chained { hash, .. } => self.hash = Some(hash.to_string()),
             Event::CrankFinish { crank } => {
                 let hash = self.hash.take();
-                self.put("crank-finish", json!({"crankNum": crank, "crankhash": hash}));
+                self.finish("crank-finish", json!({"crankNum": crank, "crankhash": hash}));
             }
             Event::Deliver { vat, delivery_number, kernel, vat_delivery } => {
                 self.delivery = Some((vat.to_string(), *delivery_number));
@@ -119,7 +170,7 @@ impl Writer {
                 let (kd, vd) = (kernel_delivery(kernel), delivery_to_json(vat_delivery));
                 let fields =
                     self.about(json!({"replay": false, "dispatch": vd[0], "kd": kd, "vd": vd}));
-                self.put("deliver", fields);
+                self.start("deliver", "deliver-result", fields);
             }
             Event::DeliverResult { result, computrons, .. } => {
                 let usage = json!({"compute": computrons.map(|c| c.0)});
@@ -128,7 +179,8 @@ impl Writer {
                     DeliveryResult::Error(text) => json!(["error", text, usage]),
                 };
                 let fields = self.about(json!({"replay": false, "dr": dr}));
-                self.put("deliver-result", fields);
+                self.finish("deliver-result", fields);
+                self.delivery = None;
             }
             Event::Syscall { syscall, result, refusal, .. } => {
                 let vsc = syscall_to_json(syscall);
@@ -159,9 +211,11 @@ impl Writer {
                     self.put("vat-cleanup-complete", json!({"vatID": vat.to_string()}));
                 }
             }
-            Event::SnapshotStart { .. } => self.snapshot = Some(Instant::now()),
+            Event::SnapshotStart { .. } => {
+                self.under_way.insert("heap-snapshot-save", Instant::now());
+            }
             Event::SnapshotSaved { vat, heap, pages, position } => {
-                let seconds = self.snapshot.take().map(|began| began.elapsed().as_secs_f64());
+                let seconds = self.seconds("heap-snapshot-save");
                 let fields = json!({
                     "vatID": vat.to_string(),
                     "snapshotID": heap.to_string(),
@@ -175,9 +229,38 @@ impl Writer {
                 let fields = json!({"vatID": vat.to_string(), "snapshotID": heap.to_string()});
                 self.put("heap-snapshot-load", fields);
             }
+            Event::WorkerStart { vat, config } => {
+                self.starting = self.known.insert(*vat).then_some(*vat);
+                if self.starting.is_some() {
+                    self.put("create-vat", create_vat(*vat, config));
+                    let fields = json!({"vatID": vat.to_string()});
+                    self.start("vat-startup-start", "vat-startup-finish", fields);
+                }
+            }
+            Event::WorkerStarted { vat } => {
+                if self.starting.take().is_some() {
+                    self.finish("vat-startup-finish", json!({"vatID": vat.to_string()}));
+                }
+            }
+            Event::ReplayStart { vat, entries } => {
+                let fields = json!({"vatID": vat.to_string(), "deliveries": entries});
+                self.start("start-replay", "finish-replay", fields);
+            }
             Event::Replay { vat, deliveries } => {
                 let fields = json!({"vatID": vat.to_string(), "deliveries": deliveries});
-                self.put("finish-replay", fields);
+                self.finish("finish-replay", fields);
+            }
+            Event::Console { vat, source, level, text } => {
+                // Liveslots calls itself `ls`; SwingSet's slog spells it out.
+                let source = if *source == "ls" { "liveslots" } else { source };
+                let mut fields = self.about(json!({
+                    "source": source,
+                    "state": "delivery",
+                    "level": level,
+                    "args": [text],
+                }));
+                fields["vatID"] = json!(vat.to_string());
+                self.put("console", fields);
             }
             Event::DeviceThrew { device, method, why } => {
                 let fields =
@@ -201,6 +284,23 @@ impl Writer {
         fields
     }
 
+    /// Writes the line that begins something, which a line of the type `end` will end.
+    fn start(&mut self, kind: &str, end: &'static str, fields: Value) {
+        self.put(kind, fields);
+        self.under_way.insert(end, Instant::now());
+    }
+
+    /// Writes the line that ends something.
+    fn finish(&mut self, kind: &'static str, mut fields: Value) {
+        fields["seconds"] = json!(self.seconds(kind));
+        self.put(kind, fields);
+    }
+
+    /// How long what ends now took.
+    fn seconds(&mut self, end: &'static str) -> Option<f64> {
+        self.under_way.remove(end).map(|began| began.elapsed().as_secs_f64())
+    }
+
     fn put(&mut self, kind: &str, fields: Value) {
         // A clock before 1970 is a wrong clock, which is no reason to stop.
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -210,7 +310,7 @@ impl Writer {
             line.insert("time".to_owned(), json!(time.as_secs_f64()));
             line.insert("monotime".to_owned(), json!(self.began.elapsed().as_secs_f64()));
         }
-        let written = writeln!(self.out, "{line}");
+        let written = self.out.write_line(&line.to_string());
         self.note(written);
     }
 
@@ -226,6 +326,20 @@ impl Writer {
         }
         self.failed = outcome.is_err();
     }
+}
+
+/// What SwingSet says of a vat when it first loads it.
+fn create_vat(vat: VatId, config: &VatConfig) -> Value {
+    let name = config.name.as_deref().unwrap_or_default();
+    let description = format!("{name} (from bundleID: {})", config.bundle_id);
+    json!({
+        "vatID": vat.to_string(),
+        "dynamic": !config.is_static,
+        "description": description.trim(),
+        "name": config.name,
+        "managerType": if config.bundle_id.starts_with("w1-") { "wasm" } else { "javascript" },
+        "vatSourceBundle": {"bundleID": config.bundle_id},
+    })
 }
 
 /// SwingSet's kernel form of a delivery, which differs from the vat's in notifications.

@@ -51,6 +51,8 @@ pub(crate) struct Log {
     pub(crate) level: String,
     pub(crate) format: LogFormat,
     pub(crate) slog: String,
+    pub(crate) slog_max_mib: u64,
+    pub(crate) slog_keep: u32,
 }
 
 /// How log lines look.
@@ -123,7 +125,13 @@ impl Default for Rpc {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "warn".to_owned(), format: LogFormat::Text, slog: String::new() }
+        Self {
+            level: "warn".to_owned(),
+            format: LogFormat::Text,
+            slog: String::new(),
+            slog_max_mib: 256,
+            slog_keep: 8,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_app::{App, AppOptions, FatalHandler, SlogFile, TraceOptions, transfer};
+use capstan_app::{App, AppOptions, FatalHandler, Rotation, SlogFile, TraceOptions, transfer};
 use capstan_genesis::{Genesis as Document, GenesisDevice};
 use capstan_localnet::metrics::{Metrics, MetricsServer};
 use capstan_localnet::solo::{BlockPolicy, Genesis, Solo, SoloConfig};
@@ -130,7 +130,9 @@ fn slog_file(home: &Home, config: &Config) -> anyhow::Result<Option<SlogFile>> {
         return Ok(None);
     }
     let path = home.path.join(&config.log.slog);
-    let slog = SlogFile::append(&path);
+    let rotation =
+        Rotation { max_bytes: config.log.slog_max_mib << 20, keep: config.log.slog_keep };
+    let slog = SlogFile::append(&path, rotation);
     slog.map(Some).with_context(|| format!("cannot write the slog {}", path.display()))
 }
 

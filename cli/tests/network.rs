@@ -12,7 +12,8 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use capstan_client::{Args, Bundle, Client, ClientError, CreateVat, Deadline, Key, Wallet};
-use capstan_tests::{Random, example, raw_genesis};
+use capstan_tests::sim::hostile_transaction;
+use capstan_tests::{Account, Random, example, raw_genesis};
 use common::{Done, Place, height_at_rest};
 use serde_json::{Value, json};
 
@@ -317,11 +318,12 @@ fn a_flood_of_worthless_transactions_stops_nobody() {
             let mut random = Random::from(random.number());
             std::thread::spawn(move || {
                 let mut sent = 0;
+                // bob's transactions, all of them spoiled: rubbish, signed by another, for another chain, too early.
+                let bob = Account::dev(1);
                 while good.load(Ordering::SeqCst) {
-                    let bytes: Vec<u8> =
-                        (0..random.below(400)).map(|_| random.number() as u8).collect();
+                    let (bytes, what) = hostile_transaction(&bob, "capstan-localnet", &mut random);
                     let tx = capstan_client::SignedTx::from_bytes(bytes);
-                    assert!(client.broadcast_sync(&tx).is_err(), "rubbish was taken");
+                    assert!(client.broadcast_sync(&tx).is_err(), "{what} was taken");
                     sent += 1;
                 }
                 sent

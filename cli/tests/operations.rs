@@ -271,6 +271,11 @@ fn a_node_is_configured_by_its_file_and_tells_what_it_does() {
     let slog = std::fs::read_to_string(home.join("slog.jsonl")).unwrap();
     let lines: Vec<Value> = slog.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for kind in [
+        "kernel-init-finish",
+        "cosmic-swingset-bootstrap-block-finish",
+        "create-vat",
+        "vat-startup-start",
+        "vat-startup-finish",
         "cosmic-swingset-begin-block",
         "crank-start",
         "deliver",
@@ -286,6 +291,50 @@ fn a_node_is_configured_by_its_file_and_tells_what_it_does() {
     }
     assert!(lines.iter().all(|line| line["time"].is_f64()), "{slog}");
     assert_eq!(std::fs::read_dir(home.join("traces")).unwrap().count(), 2);
+}
+
+#[test]
+fn what_a_vat_prints_is_in_the_slog_and_the_slog_is_put_aside_when_it_is_large() {
+    let place = Place::new();
+    let source = "import { Far } from '@endo/far';\n\
+        export const buildRootObject = () => Far('root', {\n\
+          talk: n => { for (let i = 0; i < n; i += 1) console.warn('line', i, 'x'.repeat(1000)); },\n\
+        });\n";
+    std::fs::write(place.path().join("talker.js"), source).unwrap();
+    let home = place.home();
+    assert_eq!(place.run(&["init"]).code, 0);
+    let config = home.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("slog = \"\"", "slog = \"slog.jsonl\"");
+    std::fs::write(&config, text.replace("slog_max_mib = 256", "slog_max_mib = 1")).unwrap();
+    let dev = place.dev();
+    let alice = |args: &[&str]| {
+        let done = place.ask(&dev, &[args, &["--from", "alice", "--json"]].concat());
+        assert_eq!(done.code, 0, "{done:?}");
+        done.json()
+    };
+    assert_eq!(place.run(&["bundle", "talker.js", "-o", "talker.json"]).code, 0);
+    alice(&["tx", "install-bundle", "talker.json"]);
+    let vat = alice(&["tx", "create-vat", "talker.json", "--name", "talker"]);
+    let (id, root) = (vat["vat_id"].clone(), vat["root"].as_str().unwrap().to_owned());
+    alice(&["tx", "send", &root, "talk", "800"]);
+    assert!(dev.stop("TERM").success());
+    let read = |name: &str| std::fs::read_to_string(home.join(name)).unwrap();
+    // Nothing is lost between the files.
+    let all = read("slog.jsonl.1") + &read("slog.jsonl");
+    let lines: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let printed = |line: &&Value| line["type"] == "console" && line["vatID"] == id;
+    let printed: Vec<&Value> = lines.iter().filter(printed).collect();
+    assert_eq!(printed.len(), 800);
+    for (index, line) in printed.iter().enumerate() {
+        assert_eq!((&line["level"], &line["source"]), (&"warn".into(), &"vat".into()), "{line}");
+        assert!(line["deliveryNum"].is_u64() && line["crankNum"].is_u64(), "{line}");
+        assert!(line["args"][0].as_str().unwrap().starts_with(&format!("line {index} ")), "{line}");
+    }
+    let created = lines.iter().find(|line| line["type"] == "create-vat" && line["vatID"] == id);
+    assert_eq!(created.unwrap()["dynamic"], true);
+    let ended = lines.iter().filter(|line| line["type"] == "deliver-result");
+    assert!(ended.clone().count() > 5 && ended.clone().all(|line| line["seconds"].is_f64()));
 }
 
 /// What the node's HTTP server answers.

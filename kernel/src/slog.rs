@@ -10,6 +10,7 @@ use crate::{
     ids::{Endpoint, KRef},
     queue::RunQueueEvent,
     terminate::CleanupWork,
+    vat::VatConfig,
 };
 
 /// Receives events.
@@ -69,6 +70,29 @@ pub enum Event<'a> {
         hash: Hash,
         /// What was hashed.
         writes: Writes<'a>,
+    },
+    /// A vat is about to be brought into memory.
+    WorkerStart {
+        /// The vat.
+        vat: VatId,
+        /// Its configuration.
+        config: &'a VatConfig,
+    },
+    /// The vat's worker is there; what follows may be a replay.
+    WorkerStarted {
+        /// The vat.
+        vat: VatId,
+    },
+    /// A vat printed something during a delivery that is no replay.
+    Console {
+        /// The vat.
+        vat: VatId,
+        /// What of the vat it was: `vat` is the vat's own code.
+        source: &'a str,
+        /// The console's method.
+        level: &'a str,
+        /// What was printed.
+        text: &'a str,
     },
     /// A vat is handed a delivery.
     Deliver {
@@ -155,7 +179,14 @@ pub enum Event<'a> {
         /// The heap's hash.
         heap: Hash,
     },
-    /// A vat was started from its transcript.
+    /// A vat's transcript is about to be replayed.
+    ReplayStart {
+        /// The vat.
+        vat: VatId,
+        /// How many entries the transcript has from where the replay begins.
+        entries: u64,
+    },
+    /// The replay is over.
     Replay {
         /// The vat.
         vat: VatId,

@@ -77,6 +77,10 @@ impl Syscalls for VatSyscalls<'_, '_> {
         // The delivery is going to be undone, so that its transcript never needs this syscall.
         Some(self.condemn())
     }
+
+    fn console(&mut self, source: &str, level: &str, text: &str) {
+        self.state.log(Event::Console { vat: self.vat, source, level, text });
+    }
 }
 
 impl VatSyscalls<'_, '_> {

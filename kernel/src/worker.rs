@@ -15,7 +15,7 @@ use crate::{
     ids::KRef,
     keys,
     replay::{Outcome, Replay},
-    slog::Event,
+    slog::{Event, Slog},
     state::{State, get_record, read_globals},
     syscall::VatSyscalls,
     transcript::Entry,
@@ -102,6 +102,20 @@ pub(crate) fn bring_online<H: VatHost>(
         host.stop(idle);
     }
     let record = state.vat(vat)?;
+    state.log(Event::WorkerStart { vat, config: &config });
+    let loaded = record.snapshot.filter(|(_, position)| *position == record.kept_from);
+    // What is told between the steps of a replay, which holds the state's overlay.
+    let started = |slog: Option<&mut &mut dyn Slog>| {
+        let Some(slog) = slog else { return };
+        if let Some((heap, _)) = loaded {
+            slog.event(Event::SnapshotLoaded { vat, heap });
+        }
+        slog.event(Event::WorkerStarted { vat });
+        let entries = record.span.end - record.kept_from;
+        if config.use_transcript && entries > 1 {
+            slog.event(Event::ReplayStart { vat, entries });
+        }
+    };
     let mut deliveries = 0;
     if config.use_transcript {
         let mut replay = Replay::new(state.over, vat, record.kept_from..record.span.end)?;
@@ -115,18 +129,17 @@ pub(crate) fn bring_online<H: VatHost>(
                     problem: difference.to_string(),
                 })?,
             }
+            if step.position == record.kept_from {
+                started(state.slog.as_mut());
+            }
         }
     } else {
         let source = worker_source(&*state.over, &config.bundle_id, config.engine)?;
         let options = worker_options(&*state.over, &config)?;
         host.start(vat, &source, &options)?.map_err(StartError::Source)?;
+        started(state.slog.as_mut());
     }
-    if let Some((heap, position)) = record.snapshot
-        && position == record.kept_from
-    {
-        state.log(Event::SnapshotLoaded { vat, heap });
-    }
-    if deliveries > 0 {
+    if config.use_transcript && record.span.end - record.kept_from > 1 {
         state.log(Event::Replay { vat, deliveries });
     }
     Ok(())

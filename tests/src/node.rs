@@ -1,13 +1,18 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use capstan_app::{App, AppOptions, FatalHandler, NodeFault};
 use capstan_client::{Bundle, Client, ClientError, DEV_NAMES, Key, Params, Wallet};
 use capstan_genesis::{Genesis, GenesisBundle};
-use capstan_localnet::solo::{self, Solo, SoloConfig};
+use capstan_localnet::solo::{self, ManualClock, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_vat_host::{Compilers, HostOptions, JsEngine, WasmHost};
 
 use crate::{CHAIN_ID, raw, soon};
+
+/// How often a chain with a clock of its own makes a block when nothing happens.
+const EMPTY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Choices of a node that no other node may notice.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +46,7 @@ pub struct Node {
     solo: Option<Solo>,
     client: Client,
     genesis: Genesis,
+    clock: Option<ManualClock>,
 }
 
 impl Options {
@@ -75,11 +81,21 @@ impl Options {
 impl Node {
     /// A new chain with these parameters; ready when this returns.
     pub fn start(change: impl FnOnce(&mut Params)) -> Self {
+        Self::of(genesis(change), None)
+    }
+
+    /// A new chain with a timer, whose blocks come all the time and have the time of `clock`.
+    pub fn start_timed(clock: ManualClock) -> Self {
+        let mut genesis = genesis(|_| {});
+        genesis.add_timer(system_bundle(capstan_vat_system::timer_bundle()));
+        Self::of(genesis, Some(clock))
+    }
+
+    fn of(genesis: Genesis, clock: Option<ManualClock>) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let genesis = genesis(change);
-        let solo = run(&home, &genesis);
+        let solo = run(&home, &genesis, clock.clone());
         let client = connect(&solo);
-        Self { home, solo: Some(solo), client, genesis }
+        Self { home, solo: Some(solo), client, genesis, clock }
     }
 
     /// Stops the node and starts it again on the same home.
@@ -87,7 +103,7 @@ impl Node {
         if let Some(solo) = self.solo.take() {
             solo.shutdown().unwrap();
         }
-        let solo = run(&self.home, &self.genesis);
+        let solo = run(&self.home, &self.genesis, self.clock.clone());
         self.client = connect(&solo);
         self.solo = Some(solo);
     }
@@ -129,13 +145,14 @@ pub fn genesis(change: impl FnOnce(&mut Params)) -> Genesis {
         (0..).zip(DEV_NAMES).map(|(index, name)| (name, Key::dev(index).address())).collect();
     let mut genesis = Genesis::dev(CHAIN_ID, "2026-01-01T00:00:00Z", &keys);
     change(&mut genesis.app_state.params);
-    let system = |json: &[u8]| {
-        let bundle = Bundle::from_endo_json(json).unwrap();
-        GenesisBundle::new(bundle.id.parse().unwrap(), None, &bundle.bytes)
-    };
-    let vat_admin = system(capstan_vat_system::vat_admin_bundle());
-    genesis.add_system_vats(vat_admin, system(capstan_vat_system::provisioner_bundle()));
+    let vat_admin = system_bundle(capstan_vat_system::vat_admin_bundle());
+    genesis.add_system_vats(vat_admin, system_bundle(capstan_vat_system::provisioner_bundle()));
     genesis
+}
+
+fn system_bundle(json: &[u8]) -> GenesisBundle {
+    let bundle = Bundle::from_endo_json(json).unwrap();
+    GenesisBundle::new(bundle.id.parse().unwrap(), None, &bundle.bytes)
 }
 
 /// A vat host with the engine that the options name.
@@ -155,10 +172,15 @@ pub fn host(options: &Options) -> WasmHost {
     WasmHost::open(engine, options, &|_| {}).unwrap()
 }
 
-fn run(home: &tempfile::TempDir, genesis: &Genesis) -> Solo {
+fn run(home: &tempfile::TempDir, genesis: &Genesis, clock: Option<ManualClock>) -> Solo {
     let app = Options::usual().app(&home.path().join("state"));
     let genesis = solo::Genesis::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
-    Solo::start(app, SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis)).unwrap()
+    let mut config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
+    if let Some(clock) = clock {
+        config.clock = Arc::new(clock);
+        config.policy.empty_interval = Some(EMPTY_INTERVAL);
+    }
+    Solo::start(app, config).unwrap()
 }
 
 fn connect(solo: &Solo) -> Client {

@@ -81,6 +81,12 @@ pub trait Syscalls {
 
     /// The answer to a syscall that could not be decoded: the text says what was wrong.
     fn malformed(&mut self, problem: &str) -> Option<SyscallResult>;
+
+    /// Takes note of what the worker prints, outside consensus. `source` says what of it prints: `vat` is the vat's own
+    /// code; `level` is the console's method.
+    fn console(&mut self, source: &str, level: &str, text: &str) {
+        let _ = (source, level, text);
+    }
 }
 
 /// Runs vats.

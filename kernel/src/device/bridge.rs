@@ -6,8 +6,6 @@ use serde_json::Value;
 use super::{Answer, Called, DeviceError, Invocation, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
-    ids::{DeviceId, Endpoint, KRef},
-    keys,
     state::State,
     syscall::MAX_BODY_BYTES,
 };
@@ -24,17 +22,9 @@ impl State<'_> {
         }
         match call.method {
             "registerInboundHandler" => {
-                let handler = call.object(0, "handler")?;
-                if self.over.get(&handler_key(call.device))?.is_some() {
-                    return thrown("inboundHandler already registered");
-                }
-                self.put(&handler_key(call.device), &handler)?;
-                Ok(Answer::Undefined)
+                self.register_inbound(call, "inboundHandler already registered")
             }
-            "unregisterInboundHandler" => {
-                self.over.delete(&handler_key(call.device));
-                Ok(Answer::Undefined)
-            }
+            "unregisterInboundHandler" => self.unregister_inbound(call),
             "callOutbound" => self.call_outbound(call),
             "deliverInbound" => {
                 let plain: Option<Vec<Value>> =
@@ -68,9 +58,7 @@ impl State<'_> {
         &mut self,
         args: &[Value],
     ) -> std::result::Result<(), DeviceError> {
-        let device = self.device_named(BRIDGE)?;
-        let handler: Option<KRef> = self.get(&handler_key(device))?;
-        let handler = handler.ok_or(DeviceError::NoHandler(BRIDGE))?;
+        let handler = self.inbound_handler(BRIDGE)?;
         let size: usize = args.iter().map(|arg| arg.to_string().len()).sum();
         if size > MAX_BODY_BYTES {
             let limit = format!("{size} bytes are too much: at most {MAX_BODY_BYTES}");
@@ -79,8 +67,4 @@ impl State<'_> {
         let args = args.iter().map(Json::from_plain).collect();
         Ok(self.send_only(handler, "inbound", Builder::default(), args)?)
     }
-}
-
-fn handler_key(device: DeviceId) -> Vec<u8> {
-    keys::vatstore(Endpoint::Device(device), "inboundHandler")
 }

@@ -14,7 +14,6 @@ use super::{Answer, Called, DeviceError, Invocation, Oops, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
     error::{Result, inconsistent},
-    ids::{DeviceId, Endpoint, KRef},
     keys,
     state::State,
     syscall::MAX_BODY_BYTES,
@@ -45,14 +44,8 @@ impl State<'_> {
             return thrown(format!("unknown device node {}", call.node));
         }
         match call.method {
-            "registerInboundHandler" => {
-                let handler = call.object(0, "handler")?;
-                if self.over.get(&handler_key(call.device))?.is_some() {
-                    return thrown("already registered");
-                }
-                self.put(&handler_key(call.device), &handler)?;
-            }
-            "unregisterInboundHandler" => self.over.delete(&handler_key(call.device)),
+            "registerInboundHandler" => return self.register_inbound(call, "already registered"),
+            "unregisterInboundHandler" => return self.unregister_inbound(call),
             "add" => {
                 let (peer, number) = (peer(call)?, number(call)?);
                 let body = call.text(2, "body")?;
@@ -83,9 +76,7 @@ impl State<'_> {
         messages: &[(u64, String)],
         ack: u64,
     ) -> std::result::Result<(), DeviceError> {
-        let device = self.device_named(MAILBOX)?;
-        let handler: Option<KRef> = self.get(&handler_key(device))?;
-        let handler = handler.ok_or(DeviceError::NoHandler(MAILBOX))?;
+        let handler = self.inbound_handler(MAILBOX)?;
         let size: usize = messages.iter().map(|(_, body)| body.len()).sum();
         if peer.len() > MAX_PEER_BYTES || size > MAX_BODY_BYTES {
             let limits =
@@ -195,8 +186,4 @@ fn messages(call: &Invocation<'_>) -> std::result::Result<Vec<(u64, String)>, Oo
         messages.push((number, body));
     }
     Ok(messages)
-}
-
-fn handler_key(device: DeviceId) -> Vec<u8> {
-    keys::vatstore(Endpoint::Device(device), "inboundHandler")
 }

@@ -8,6 +8,7 @@
 
 mod bridge;
 mod bundle;
+mod inbound;
 mod mailbox;
 mod timer;
 mod vat_admin;

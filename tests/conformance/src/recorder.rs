@@ -114,6 +114,10 @@ impl Slog for Recording {
             Event::CrankFinish { .. } => self.written().open = false,
             Event::Chained { .. }
             | Event::Terminate { .. }
+            | Event::WorkerStart { .. }
+            | Event::WorkerStarted { .. }
+            | Event::Console { .. }
+            | Event::ReplayStart { .. }
             | Event::VatCleanup { .. }
             | Event::Replay { .. }
             | Event::SnapshotStart { .. }

@@ -1,12 +1,16 @@
 use capstan_client::TxBuilder;
 
-use crate::{Account, CHAIN_ID, Random};
+use crate::{Account, Random};
 
-/// A transaction that no honest proposer puts into a block, and what is wrong with it. `account` is one that the chain
-/// knows.
-pub(super) fn transaction(account: &Account, random: &mut Random) -> (Vec<u8>, &'static str) {
+/// A transaction that no honest proposer of the chain puts into a block, and what is wrong with it. `account` is one that
+/// the chain knows.
+pub fn hostile_transaction(
+    account: &Account,
+    chain_id: &str,
+    random: &mut Random,
+) -> (Vec<u8>, &'static str) {
     let calls = |account: &Account| account.calls(&["increment"]);
-    let signed = |account: &Account, tx: TxBuilder| account.sign(tx).bytes().to_vec();
+    let signed = |account: &Account, tx: TxBuilder| account.sign_for(chain_id, tx).bytes().to_vec();
     match random.below(6) {
         0 => {
             let mut bytes = signed(account, calls(account));
@@ -24,7 +28,7 @@ pub(super) fn transaction(account: &Account, random: &mut Random) -> (Vec<u8>, &
             (signed(&stranger, calls(&stranger)), "an account that is not there")
         }
         3 => {
-            let elsewhere = account.sign_for(&format!("{CHAIN_ID}0"), calls(account));
+            let elsewhere = account.sign_for(&format!("{chain_id}0"), calls(account));
             (elsewhere.bytes().to_vec(), "a signature for another chain")
         }
         4 => (signed(account, calls(account).timeout_height(1)), "a height that is over"),

@@ -11,5 +11,6 @@ mod network;
 mod validator;
 
 pub use capstan_test_disk::Disk;
+pub use hostile::hostile_transaction;
 pub use network::{Counts, Decided, Network};
 pub use validator::{Crashed, Validator};

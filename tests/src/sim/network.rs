@@ -6,8 +6,8 @@ use tendermint_proto::v0_38::abci::{
     response_process_proposal::ProposalStatus,
 };
 
-use super::{Validator, hostile};
-use crate::{Account, Options, RAW_ACCOUNTS, Random, actor_with};
+use super::{Validator, hostile_transaction};
+use crate::{Account, CHAIN_ID, Options, RAW_ACCOUNTS, Random, actor_with};
 
 /// What messages do, by the methods of `actor.wat`; `die` and `x` end a vat for good and come rarely.
 const METHODS: [&str; 7] = ["increment", "increment", "grow", "erase", "forward", "work", "refuse"];
@@ -213,7 +213,7 @@ impl Network {
         if self.random.one_in(4) {
             let account = self.random.pick(&self.accounts).expect("there are accounts");
             let at = self.random.below(candidates.len() as u64 + 1) as usize;
-            candidates.insert(at, hostile::transaction(&account, &mut self.random).0);
+            candidates.insert(at, hostile_transaction(&account, CHAIN_ID, &mut self.random).0);
         }
         let txs = candidates.into_iter().map(Into::into).collect();
         let request = RequestPrepareProposal { max_tx_bytes: 1 << 20, txs, ..Default::default() };
@@ -254,7 +254,7 @@ impl Network {
         let account = self.random.pick(&self.accounts).expect("there are accounts");
         let (hostile, what) = match self.random.pick(&old) {
             Some(old) if self.random.one_in(4) => (old, "a transaction of an earlier block"),
-            _ => hostile::transaction(&account, &mut self.random),
+            _ => hostile_transaction(&account, CHAIN_ID, &mut self.random),
         };
         let at = self.random.below(taken as u64 + 1) as usize;
         txs.insert(at, hostile);

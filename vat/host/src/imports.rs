@@ -35,6 +35,9 @@ impl From<Stop> for RuntimeError {
     }
 }
 
+/// What prints in a worker that is a wasm module, by SwingSet's names.
+const VAT_CODE: &str = "vat";
+
 /// Who answers syscalls during one delivery.
 struct Answerer(NonNull<dyn Syscalls>);
 
@@ -111,6 +114,14 @@ impl Env {
         ask(syscalls).ok_or_else(|| Stop::Host("a syscall could not be done".to_owned()))
     }
 
+    /// Tells whoever answers syscalls something, if a delivery runs.
+    fn tell(&mut self, tell: impl FnOnce(&mut dyn Syscalls)) {
+        if let Some(syscalls) = &mut self.syscalls {
+            // SAFETY: between `begin` and `finish` the reference is alive and used by nobody else.
+            tell(unsafe { syscalls.0.as_mut() });
+        }
+    }
+
     fn test_log(&mut self, line: String) {
         if self.test_log_bytes + line.len() <= TEST_LOG_BYTES {
             self.test_log_bytes += line.len();
@@ -165,7 +176,9 @@ fn command(env: &mut Env, request: &[u8]) -> Result<Vec<u8>, Stop> {
             Vec::new()
         }
         supervisor::Command::Console { source, level, line } => {
+            let line = shortened(&line);
             write_log(&level, &format!("{source}: {line}"));
+            env.tell(|syscalls| syscalls.console(&source, &level, line));
             Vec::new()
         }
         supervisor::Command::Unknown(name) => {
@@ -199,14 +212,16 @@ fn log(
     len: i32,
 ) -> Result<(), RuntimeError> {
     let bytes = receive(&mut env, ptr, len)?;
-    let line = String::from_utf8_lossy(&bytes[..bytes.len().min(LOG_LINE_BYTES)]);
+    let line = String::from_utf8_lossy(&bytes);
+    let line = shortened(&line);
     let level = match level {
         0 => "error",
         1 => "warn",
         2 => "info",
         _ => "debug",
     };
-    write_log(level, &line);
+    write_log(level, line);
+    env.data_mut().tell(|syscalls| syscalls.console(VAT_CODE, level, line));
     Ok(())
 }
 
@@ -218,9 +233,13 @@ fn fault(_: FunctionEnvMut<'_, Env>, kind: i32) -> Result<(), RuntimeError> {
     Err(stop.into())
 }
 
+/// As much of what a vat printed as is taken note of.
+fn shortened(line: &str) -> &str {
+    &line[..line.floor_char_boundary(LOG_LINE_BYTES)]
+}
+
 /// Writes a vat's line to the node's log.
 fn write_log(level: &str, line: &str) {
-    let line = &line[..line.floor_char_boundary(LOG_LINE_BYTES)];
     match level {
         "error" => tracing::error!(target: "vat", "{line}"),
         "warn" => tracing::warn!(target: "vat", "{line}"),
