@@ -1,13 +1,13 @@
 //! The deep check: everything that is stored agrees with itself and with the root.
 
 use capstan_kernel_ports::{Hash, store::LOCAL};
-use redb::ReadableTableMetadata as _;
 use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Snapshot,
     merk::printable,
     node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv},
+    nodes::NodeIter,
     tree::{TAG, leaf, tree_key},
 };
 
@@ -50,7 +50,7 @@ impl Snapshot {
             )));
         }
         let (keys, local_keys) = check_entries(self)?;
-        let stored = self.nodes().len()?;
+        let stored = count(self.nodes().iter()?)?;
         if nodes != keys || stored != keys {
             return Err(damaged(format!(
                 "{keys} keys, but {nodes} nodes in the tree and {stored} in its table"
@@ -58,6 +58,15 @@ impl Snapshot {
         }
         Ok(Checked { keys, local_keys, blobs: check_blobs(self)? })
     }
+}
+
+fn count(nodes: NodeIter) -> Result<u64, Error> {
+    let mut count = 0;
+    for node in nodes {
+        node?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// What a checked subtree comes to.
@@ -95,7 +104,7 @@ fn check_subtree(
         return Err(wrong("a place out of the order of keys"));
     }
     let guard = state.node(key)?;
-    let node = Node::parse(guard.value()).map_err(|problem| problem.at(key))?;
+    let node = Node::parse(&guard).map_err(|problem| problem.at(key))?;
     if node.value[0] != TAG {
         return Err(wrong("a value with another tag than 0"));
     }
@@ -159,7 +168,7 @@ fn check_entries(state: &Snapshot) -> Result<(u64, u64), Error> {
         keys += 1;
         let tree_key = tree_key(key);
         let guard = state.node(&tree_key)?;
-        let node = Node::parse(guard.value()).map_err(|problem| problem.at(&tree_key))?;
+        let node = Node::parse(&guard).map_err(|problem| problem.at(&tree_key))?;
         if node.value != leaf(value) {
             return Err(damaged(format!(
                 "the value of {:?} is not the one in the tree",

@@ -5,6 +5,7 @@ use redb::{AccessGuard, Key, Range};
 
 use crate::{
     Error, Snapshot,
+    nodes::NodeIter,
     snapshot::{Entries, Lent},
     stream::{Header, Kind, MARK, append},
 };
@@ -77,7 +78,7 @@ impl std::fmt::Debug for Export {
 /// What comes next.
 enum Stage {
     Header,
-    Nodes(Entries),
+    Nodes(NodeIter),
     Entries(Entries),
     Blobs(Range<'static, [u8; 32], &'static [u8]>),
     End,
@@ -91,11 +92,11 @@ impl Export {
             Stage::Header => {
                 let header = encode_header(&self.snapshot);
                 append(&mut self.buffer, Kind::Header, MARK, &header);
-                Stage::Nodes(self.snapshot.nodes().range::<&[u8]>(..)?)
+                Stage::Nodes(self.snapshot.nodes().iter()?)
             }
-            Stage::Nodes(nodes) => match next(nodes)? {
+            Stage::Nodes(nodes) => match nodes.next().transpose()? {
                 Some((key, node)) => {
-                    append(&mut self.buffer, Kind::Node, key.value(), node.value());
+                    append(&mut self.buffer, Kind::Node, &key, &node);
                     self.records += 1;
                     return Ok(());
                 }

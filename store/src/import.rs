@@ -10,7 +10,9 @@ use redb::{Database, Durability, WriteTransaction};
 
 use crate::{
     Error, Options, Snapshot, Store,
-    db::{self, BLOB, FLAT, Meta, TREE},
+    checkpoint::TREE,
+    db::{BLOB, FILE, FLAT, Meta, TREE_FILE},
+    files::{Files, beside, io_error, move_into_place},
     stream::{Header, Kind, Record},
 };
 
@@ -33,9 +35,10 @@ pub struct Expected {
 /// store appears before [`Import::finish`] has checked all of it against the expected root.
 pub struct Import {
     /// None only while it is being finished or dropped.
-    db: Option<Database>,
+    files: Option<Files>,
     directory: PathBuf,
     file: PathBuf,
+    tree_file: PathBuf,
     options: Options,
     expected: Expected,
     /// The part of a record that has come.
@@ -61,13 +64,15 @@ impl Import {
         expected: Expected,
     ) -> Result<Self, Error> {
         let directory = directory.as_ref().to_owned();
-        fs::create_dir_all(&directory).map_err(|error| db::io_error(&directory, error))?;
+        fs::create_dir_all(&directory).map_err(|error| io_error(&directory, error))?;
         check_vacant(&directory)?;
-        let file = directory.join(format!("{}.import", db::FILE));
+        let file = beside(&directory.join(FILE), "import");
+        let tree_file = beside(&directory.join(TREE_FILE), "import");
         Ok(Self {
-            db: Some(db::replace_file(&file, &options)?),
+            files: Some(Files::replace(&file, &tree_file, &options)?),
             directory,
             file,
+            tree_file,
             options,
             expected,
             partial: Vec::new(),
@@ -88,11 +93,12 @@ impl Import {
         self.partial.extend_from_slice(bytes);
         let mut stream = std::mem::take(&mut self.partial);
         let mut rest = stream.as_slice();
-        let transaction = self.begin_write()?;
+        let (state, tree) = self.begin_write()?;
         while let Some(record) = Record::take(&mut rest)? {
-            self.record(&record, &transaction)?;
+            self.record(&record, &state, &tree)?;
         }
-        transaction.commit()?;
+        tree.commit()?;
+        state.commit()?;
         let taken = stream.len() - rest.len();
         stream.drain(..taken);
         self.partial = stream;
@@ -109,49 +115,60 @@ impl Import {
         if !matches!(self.last, Some((Kind::End, _))) || !self.partial.is_empty() {
             return Err(Error::Import("it ends early".into()));
         }
-        let db = self.take_db()?;
-        self.write_meta(&db)?;
-        let store = Store::over(db, self.file.clone(), self.options.clone())?;
+        let files = self.files.take().ok_or_else(given_up)?;
+        self.write_meta(&files)?;
+        let (file, tree_file) = (self.file.clone(), self.tree_file.clone());
+        let store = Store::over(files, file, tree_file, self.options.clone())?;
         check(&store.reader(), &self.expected)?;
         drop(store);
         check_vacant(&self.directory)?;
-        db::move_into_place(&self.file, &self.directory.join(db::FILE))?;
+        // The state last: where it is, there is a store.
+        let (state, tree) = (self.directory.join(FILE), self.directory.join(TREE_FILE));
+        move_into_place([(&self.tree_file, &tree), (&self.file, &state)])?;
         Store::open(&self.directory, self.options.clone())
     }
 
-    fn take_db(&mut self) -> Result<Database, Error> {
-        self.db.take().ok_or_else(|| Error::Import("it was given up".into()))
-    }
-
-    fn begin_write(&mut self) -> Result<WriteTransaction, Error> {
-        let db = self.db.as_ref().ok_or_else(|| Error::Import("it was given up".into()))?;
-        let mut transaction = db.begin_write()?;
-        match self.unsynced_bytes >= SYNC_BYTES {
-            true => self.unsynced_bytes = 0,
-            false => transaction.set_durability(Durability::None)?,
+    fn begin_write(&mut self) -> Result<(WriteTransaction, WriteTransaction), Error> {
+        let files = self.files.as_ref().ok_or_else(given_up)?;
+        let durability = match self.unsynced_bytes >= SYNC_BYTES {
+            true => Durability::Immediate,
+            false => Durability::None,
+        };
+        if matches!(durability, Durability::Immediate) {
+            self.unsynced_bytes = 0;
         }
-        Ok(transaction)
+        let begin = |db: &Database| -> Result<_, Error> {
+            let mut transaction = db.begin_write()?;
+            transaction.set_durability(durability)?;
+            Ok(transaction)
+        };
+        Ok((begin(&files.state)?, begin(&files.tree)?))
     }
 
-    fn record(&mut self, record: &Record<'_>, transaction: &WriteTransaction) -> Result<(), Error> {
+    fn record(
+        &mut self,
+        record: &Record<'_>,
+        state: &WriteTransaction,
+        tree: &WriteTransaction,
+    ) -> Result<(), Error> {
         self.check_order(record)?;
         let Record { kind, key, value } = *record;
         match kind {
             Kind::Header => return self.take_header(record),
             Kind::Node => {
-                transaction.open_table(TREE)?.insert(key, value)?;
+                tree.open_table(TREE)?.insert(key, value)?;
             }
             Kind::Entry if key.starts_with(LOCAL) && !self.expected.local => {
                 return Err(Error::Import("it has local keys, which are not asked for".into()));
             }
             Kind::Entry => {
-                transaction.open_table(FLAT)?.insert(key, value)?;
+                state.open_table(FLAT)?.insert(key, value)?;
             }
             Kind::Blob => {
                 let name: [u8; 32] = key
                     .try_into()
                     .map_err(|_| Error::Import("a blob whose name is no hash".into()))?;
-                transaction.open_table(BLOB)?.insert(name, value)?;
+                state.open_table(BLOB)?.insert(name, value)?;
             }
             Kind::End if value == self.records.to_be_bytes() => return Ok(()),
             Kind::End => return Err(Error::Import("records are missing".into())),
@@ -199,21 +216,29 @@ impl Import {
         Ok(())
     }
 
-    fn write_meta(&mut self, db: &Database) -> Result<(), Error> {
+    fn write_meta(&mut self, files: &Files) -> Result<(), Error> {
         let header = self.header.take().ok_or_else(|| Error::Import("it has no header".into()))?;
-        let meta =
-            Meta { height: header.height, root: Hash(header.root), root_key: header.root_key };
-        let transaction = db.begin_write()?;
-        meta.write(&transaction)?;
-        Ok(transaction.commit()?)
+        let meta = Meta {
+            height: header.height,
+            serial: 0,
+            root: Hash(header.root),
+            root_key: header.root_key,
+        };
+        let tree = files.tree.begin_write()?;
+        meta.mark().write(&tree)?;
+        tree.commit()?;
+        let state = files.state.begin_write()?;
+        meta.write(&state)?;
+        Ok(state.commit()?)
     }
 }
 
 impl Drop for Import {
     fn drop(&mut self) {
-        drop(self.db.take());
-        // Gone already after a success; and if it cannot be removed, the next import will try.
+        drop(self.files.take());
+        // Gone already after a success; and if they cannot be removed, the next import will try.
         let _ = fs::remove_file(&self.file);
+        let _ = fs::remove_file(&self.tree_file);
     }
 }
 
@@ -230,6 +255,10 @@ impl std::fmt::Debug for Import {
 /// After so many bytes a write is synced: unsynced ones keep every page they have replaced.
 const SYNC_BYTES: usize = 64 << 20;
 
+fn given_up() -> Error {
+    Error::Import("it was given up".into())
+}
+
 fn check(state: &Snapshot, expected: &Expected) -> Result<(), Error> {
     check_root(state.root(), expected)?;
     state.deep_check().map(|_| ())
@@ -243,10 +272,10 @@ fn check_root(found: Hash, expected: &Expected) -> Result<(), Error> {
 }
 
 fn check_vacant(directory: &Path) -> Result<(), Error> {
-    let path = directory.join(db::FILE);
+    let path = directory.join(FILE);
     match path.try_exists() {
         Ok(false) => Ok(()),
         Ok(true) => Err(Error::Exists { path }),
-        Err(error) => Err(db::io_error(&path, error)),
+        Err(error) => Err(io_error(&path, error)),
     }
 }

@@ -80,15 +80,21 @@
 
 mod block;
 mod check;
+mod checkpoint;
 mod committed;
 mod db;
 mod error;
+mod evict;
 mod export;
+mod files;
+mod flush;
 mod gap;
 mod import;
+mod journal;
 mod merge;
 mod merk;
 mod node;
+mod nodes;
 mod proof;
 mod snapshot;
 mod store;
@@ -97,7 +103,7 @@ mod tree;
 
 pub use block::Block;
 pub use check::Checked;
-pub use db::{FILE, FORMAT};
+pub use db::{FILE, FORMAT, TREE_FILE};
 pub use error::Error;
 pub use export::Export;
 pub use import::{Expected, Import};

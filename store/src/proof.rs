@@ -16,7 +16,7 @@ use crate::{
     Error, Snapshot,
     merk::printable,
     node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_node},
-    snapshot::Lent,
+    nodes::NodeBytes,
     tree::{TAG, tree_key},
 };
 
@@ -116,7 +116,7 @@ impl Snapshot {
         let mut next = self.meta().root_key.clone();
         while let Some(at) = next {
             let guard = self.node(&at)?;
-            let node = Node::parse(guard.value()).map_err(|problem| problem.at(&at))?;
+            let node = Node::parse(&guard).map_err(|problem| problem.at(&at))?;
             if at == *key {
                 end = End::Found {
                     leaf: node.value.to_vec(),
@@ -142,7 +142,7 @@ impl Snapshot {
     }
 
     /// The bytes of the tree node at `key`.
-    pub(crate) fn node(&self, key: &[u8]) -> Result<Lent, Error> {
+    pub(crate) fn node(&self, key: &[u8]) -> Result<NodeBytes, Error> {
         let missing = || Error::Damaged(format!("the tree node {:?} is missing", printable(key)));
         self.nodes().get(key)?.ok_or_else(missing)
     }

@@ -10,11 +10,10 @@ use redb::{AccessGuard, Database, Range, ReadOnlyTable, ReadableDatabase};
 
 use crate::{
     Error,
-    db::{BLOB, FLAT, Meta, TREE},
+    db::{BLOB, FLAT, Meta},
+    nodes::Nodes,
 };
 
-/// The nodes of a committed Merkle tree.
-pub(crate) type NodeTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 /// Bytes lent by the database.
 pub(crate) type Lent = AccessGuard<'static, &'static [u8]>;
 /// Keys and values lent by the database, in key order.
@@ -26,59 +25,68 @@ pub(crate) type Entries = Range<'static, &'static [u8], &'static [u8]>;
 /// that state (the file grows by what later commits write) and its file stays locked: do not keep
 /// one longer than a query or an export takes.
 #[derive(Clone)]
-pub struct Snapshot(Arc<Tables>);
+pub struct Snapshot {
+    tables: Arc<Tables>,
+    /// The tree. Where it lies may change while the state stays.
+    nodes: Arc<Nodes>,
+}
 
 impl Snapshot {
     /// The height at which this state was committed; 0 before the first commit.
     pub fn height(&self) -> u64 {
-        self.0.meta.height
+        self.tables.meta.height
     }
 
     /// The root hash of this state; zero if no key outside `local.` exists.
     pub fn root(&self) -> Hash {
-        self.0.meta.root
+        self.tables.meta.root
     }
 
-    /// Takes a snapshot of what `db` has committed.
-    pub(crate) fn take(db: &Arc<Database>, path: &Path) -> Result<Self, Error> {
-        let meta = Meta::read(db.as_ref(), path)?;
+    /// Takes a snapshot of what `db` has committed; `nodes` are those of its tree.
+    pub(crate) fn take(db: &Arc<Database>, path: &Path, nodes: Nodes) -> Result<Self, Error> {
+        let meta = Meta::read(db, path)?;
         let transaction = db.begin_read()?;
-        Ok(Self(Arc::new(Tables {
+        let tables = Tables {
             meta,
             flat: transaction.open_table(FLAT)?,
-            tree: transaction.open_table(TREE)?,
             blob: transaction.open_table(BLOB)?,
             db: db.clone(),
-        })))
+        };
+        Ok(Self { tables: Arc::new(tables), nodes: Arc::new(nodes) })
+    }
+
+    /// The same state, its tree elsewhere.
+    pub(crate) fn with_nodes(&self, nodes: Nodes) -> Self {
+        Self { tables: self.tables.clone(), nodes: Arc::new(nodes) }
     }
 
     pub(crate) fn meta(&self) -> &Meta {
-        &self.0.meta
+        &self.tables.meta
     }
 
     /// The committed tree nodes.
-    pub(crate) fn nodes(&self) -> &NodeTable {
-        &self.0.tree
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// All blobs.
     pub(crate) fn blobs(&self) -> &ReadOnlyTable<[u8; 32], &'static [u8]> {
-        &self.0.blob
+        &self.tables.blob
     }
 
     /// Whether both are handles of one state of one store.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.tables, &other.tables)
     }
 
     /// Lends the value of `key`.
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>, Error> {
-        Ok(self.0.flat.get(key)?)
+        Ok(self.tables.flat.get(key)?)
     }
 
     /// All entries from `from` on, in key order.
     pub(crate) fn range(&self, from: Bound<&[u8]>) -> Result<Entries, Error> {
-        Ok(self.0.flat.range::<&[u8]>((from, Bound::Unbounded))?)
+        Ok(self.tables.flat.range::<&[u8]>((from, Bound::Unbounded))?)
     }
 
     fn first_from(&self, from: Bound<&[u8]>, prefix: &[u8]) -> Result<Option<Entry>, Error> {
@@ -100,7 +108,7 @@ impl Read for Snapshot {
     }
 
     fn blob(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
-        let found = self.0.blob.get(hash.0).map_err(Error::from)?;
+        let found = self.tables.blob.get(hash.0).map_err(Error::from)?;
         Ok(found.map(|guard| guard.value().to_vec()))
     }
 }
@@ -126,7 +134,6 @@ pub(crate) fn start<'a>(prefix: &'a [u8], after: &'a [u8]) -> Bound<&'a [u8]> {
 struct Tables {
     meta: Meta,
     flat: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    tree: NodeTable,
     blob: ReadOnlyTable<[u8; 32], &'static [u8]>,
     // Last, so that it outlives the tables: a closed database fails all reads.
     #[allow(dead_code, reason = "held, not used")]

@@ -12,9 +12,14 @@ use redb::{Database, Durability, StorageBackend, WriteTransaction, backends::InM
 use crate::{
     Block, Error, Snapshot,
     block::Writes,
+    checkpoint::{Checkpoint, Mark},
     committed::Committed,
-    db::{self, BLOB, FLAT, Meta, TREE},
+    db::{BLOB, FILE, FLAT, Meta, TREE_FILE},
+    files::Files,
+    flush::Flusher,
+    journal,
     merk::MerkTree,
+    nodes::{Layer, Nodes},
     tree::{Applied, Change, StateTree, leaf, tree_key},
 };
 
@@ -28,9 +33,15 @@ pub const MAX_VALUE_BYTES: usize = 1 << 30;
 pub struct Options {
     /// The memory that the database may use as cache, in bytes.
     pub cache_bytes: usize,
-    /// How many levels of the Merkle tree stay in memory, from the root: 14 are some 16,000 nodes.
-    /// The levels below are read anew in each block that changes them.
-    pub tree_levels: u8,
+    /// How many nodes of the Merkle tree stay in memory, about: a node takes some 900 bytes. Others are
+    /// read anew in each block that changes something below them.
+    pub tree_nodes: usize,
+    /// The tree's file is written each time so many keys have changed. Until then the journal has them,
+    /// and an opening does them again: it takes some microseconds a key.
+    pub journal_keys: usize,
+    /// Write the tree's file in a thread of its own, while blocks go on. Otherwise a commit writes it, every so
+    /// often, and takes that much longer: for tests that must be the same at every run.
+    pub background: bool,
     /// Check the whole store when it is opened: the checksums of the file and all that
     /// [`Snapshot::deep_check`] checks. Reads everything; for a file that is under suspicion.
     pub check: bool,
@@ -38,11 +49,17 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, tree_levels: 14, check: false }
+        Self {
+            cache_bytes: 256 << 20,
+            tree_nodes: 200_000,
+            journal_keys: 20_000,
+            background: true,
+            check: false,
+        }
     }
 }
 
-/// The state of the chain in one database file.
+/// The state of the chain in a directory.
 ///
 /// A block's life: [`Store::begin_block`], execution on the [`Block`], [`Store::prepare`] for the
 /// root (nothing is written), then [`Store::commit`] or [`Store::discard`]. All methods take `&self`;
@@ -50,30 +67,43 @@ impl Default for Options {
 pub struct Store {
     // Before the database, which must outlive its readers.
     current: RwLock<Snapshot>,
-    /// The tree of the committed state; none if it has to be read again. Locked while a block is
-    /// prepared or committed, so that there is one writer at a time.
-    tree: Mutex<Option<MerkTree>>,
+    /// Locked while a block is prepared or committed, so that there is one writer at a time.
+    writer: Mutex<Writer>,
     db: Arc<Database>,
     path: PathBuf,
     options: Options,
 }
 
+/// What only the one who writes needs.
+struct Writer {
+    /// The tree of the committed state; none if it has to be read again.
+    tree: Option<MerkTree>,
+    flusher: Flusher,
+}
+
 impl Store {
     /// Opens the store in the directory `path`, or makes an empty one there.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
-        let db = db::open_directory(path.as_ref(), &options)?;
-        Self::checked_over(db, path.as_ref().join(db::FILE), options)
+        let path = path.as_ref();
+        let files = Files::open(path, &options)?;
+        Self::checked_over(files, path.join(FILE), path.join(TREE_FILE), options)
     }
 
     /// An empty store in memory, for tests: all else is the same.
     pub fn in_memory() -> Result<Self, Error> {
-        Self::on_backend(InMemoryBackend::new(), Options::default())
+        Self::on_backends(InMemoryBackend::new(), InMemoryBackend::new(), Options::default())
     }
 
-    /// A store on any medium that redb can use: opens what lies there or makes an empty one.
-    pub fn on_backend(backend: impl StorageBackend, options: Options) -> Result<Self, Error> {
-        let db = db::open_backend(backend, &options)?;
-        Self::checked_over(db, PathBuf::from("the given medium"), options)
+    /// A store on any two media that redb can use, one for the state and one for the tree: opens what lies
+    /// there or makes an empty one.
+    pub fn on_backends(
+        state: impl StorageBackend,
+        tree: impl StorageBackend,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let files = Files::on_backends(state, tree, &options)?;
+        let (path, tree_path) = ("the state's medium".into(), "the tree's medium".into());
+        Self::checked_over(files, path, tree_path, options)
     }
 
     /// The committed height; 0 before the first commit.
@@ -109,15 +139,15 @@ impl Store {
         }
         let (level, committed) = block.into_parts();
         let base = committed.snapshot().clone();
-        let mut kept = self.lock_tree();
+        let mut writer = self.lock();
         self.check_current(&base)?;
         let flat = net_writes(level.writes, &committed)?;
         for bytes in level.blobs.values() {
             check_length("blob", bytes.len(), MAX_VALUE_BYTES)?;
         }
         let changes = tree_changes(&flat);
-        let (tree, applied) = self.apply(kept.take(), changes, &base)?;
-        Ok(Prepared { base, flat, blobs: level.blobs, tree, applied })
+        let (tree, applied) = self.apply(writer.tree.take(), &changes)?;
+        Ok(Prepared { base, flat, blobs: level.blobs, changes, tree, applied })
     }
 
     /// Commits a prepared block as the state at `height`, in one transaction that is on disk when this
@@ -127,8 +157,8 @@ impl Store {
         self.write(prepared, height, Durability::Immediate)
     }
 
-    /// Like [`Store::commit`], but on disk only with the next [`Store::commit`]: for loading much
-    /// data. A crash before that leaves the state of the last one.
+    /// Like [`Store::commit`], but on disk only with the next [`Store::commit`] or when much has come
+    /// together: for loading much data. A crash before that leaves the state that was on disk last.
     pub fn commit_unsynced(&self, prepared: Prepared, height: u64) -> Result<(), Error> {
         self.write(prepared, height, Durability::None)
     }
@@ -136,26 +166,42 @@ impl Store {
     /// Forgets a prepared block. Dropping it does the same; this also keeps the tree in memory if the
     /// block changed nothing.
     pub fn discard(&self, prepared: Prepared) {
-        let mut kept = self.lock_tree();
+        let mut writer = self.lock();
         if prepared.applied.is_none() && self.check_current(&prepared.base).is_ok() {
-            *kept = prepared.tree;
+            writer.tree = prepared.tree;
         }
     }
 
-    fn checked_over(db: Database, path: PathBuf, options: Options) -> Result<Self, Error> {
+    fn checked_over(
+        files: Files,
+        path: PathBuf,
+        tree_path: PathBuf,
+        options: Options,
+    ) -> Result<Self, Error> {
         let check = options.check;
-        let store = Self::over(db, path, options)?;
+        let store = Self::over(files, path, tree_path, options)?;
         if check {
             store.reader().deep_check()?;
         }
         Ok(store)
     }
 
-    pub(crate) fn over(db: Database, path: PathBuf, options: Options) -> Result<Self, Error> {
-        let db = Arc::new(db);
+    pub(crate) fn over(
+        files: Files,
+        path: PathBuf,
+        tree_path: PathBuf,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let (db, tree_db) = (Arc::new(files.state), Arc::new(files.tree));
+        let meta = Meta::read(&db, &path)?;
+        let checkpoint = Arc::new(Checkpoint::take(&tree_db, &tree_path)?);
+        let serial = checkpoint.mark.serial;
+        let done = journal::serials(&db)?.into_iter().filter(|entry| *entry <= serial).collect();
+        let mut flusher = Flusher::new(tree_db, tree_path, &options, done);
+        let (tree, nodes) = redo(&db, &meta, checkpoint, &options, &mut flusher)?;
         Ok(Self {
-            current: RwLock::new(Snapshot::take(&db, &path)?),
-            tree: Mutex::new(None),
+            current: RwLock::new(Snapshot::take(&db, &path, nodes)?),
+            writer: Mutex::new(Writer { tree: Some(tree), flusher }),
             db,
             path,
             options,
@@ -170,51 +216,83 @@ impl Store {
         }
     }
 
-    /// Applies `changes` to the tree of `base`, which is read if it is not given.
+    /// Applies `changes` to the tree of the committed state, which is read if it is not given.
     fn apply(
         &self,
         tree: Option<MerkTree>,
-        changes: Vec<Change>,
-        base: &Snapshot,
+        changes: &[Change],
     ) -> Result<(Option<MerkTree>, Option<Applied>), Error> {
         if changes.is_empty() {
             return Ok((tree, None));
         }
+        let current = self.reader();
         let mut tree = match tree {
             Some(tree) => tree,
-            None => MerkTree::open(
-                base.meta().root_key.as_deref(),
-                base.nodes(),
-                self.options.tree_levels,
-            )?,
+            None => {
+                let root_key = current.meta().root_key.as_deref();
+                MerkTree::open(root_key, current.nodes(), self.options.tree_nodes)?
+            }
         };
-        let applied = tree.apply(changes, base.nodes())?;
+        let applied = tree.apply(&[changes], current.nodes())?;
         Ok((Some(tree), Some(applied)))
     }
 
     fn write(&self, prepared: Prepared, height: u64, durability: Durability) -> Result<(), Error> {
-        let mut kept = self.lock_tree();
+        let mut writer = self.lock();
+        let Writer { tree, flusher } = &mut *writer;
         self.check_current(&prepared.base)?;
         let committed = prepared.base.height();
         if height < committed || (height == committed && committed > 0) {
             return Err(Error::Height { wanted: height, committed });
         }
+        let durable = matches!(durability, Durability::Immediate) || flusher.is_due();
+        let nodes = self.settle(flusher)?;
         let mut transaction = self.db.begin_write()?;
-        transaction.set_durability(durability)?;
+        transaction.set_durability(match durable {
+            true => Durability::Immediate,
+            false => Durability::None,
+        })?;
         // Two syncs instead of one, and the allocator's state written too: a crash cannot leave a
         // half-written commit that looks whole, and opening after it need not read the whole file.
-        transaction.set_quick_repair(matches!(durability, Durability::Immediate));
-        write_all(&transaction, &prepared, height)?;
+        transaction.set_quick_repair(durable);
+        let meta = prepared.meta(height);
+        write_all(&transaction, &prepared, &meta)?;
+        journal::remove(&transaction, flusher.done())?;
         transaction.commit()?;
-        let snapshot = Snapshot::take(&self.db, &self.path)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
-        *kept = prepared.tree;
+        flusher.forget_done();
+        let changed = prepared.applied.is_some();
+        flusher.journaled(changed.then_some((meta.serial, prepared.changes.len())), durable);
+        let nodes = match prepared.applied {
+            Some(applied) => nodes.with(Layer { serial: meta.serial, nodes: applied.nodes }),
+            None => nodes,
+        };
+        flusher.begin(&nodes, meta.mark());
+        self.publish(Snapshot::take(&self.db, &self.path, nodes)?);
+        *tree = prepared.tree;
         Ok(())
     }
 
-    fn lock_tree(&self) -> MutexGuard<'_, Option<MerkTree>> {
-        // The tree is taken out before it is worked on, so what a panic leaves here is whole.
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The nodes of the committed tree, over the tree's file as it is now.
+    fn settle(&self, flusher: &mut Flusher) -> Result<Nodes, Error> {
+        let current = self.reader();
+        match flusher.settle(current.nodes(), current.meta().mark())? {
+            Some(checkpoint) => {
+                let nodes = current.nodes().over(checkpoint);
+                self.publish(current.with_nodes(nodes.clone()));
+                Ok(nodes)
+            }
+            None => Ok(current.nodes().clone()),
+        }
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writer> {
+        // The tree is taken out before it is worked on, and the flusher's notes are whole at any time, so
+        // what a panic leaves here is whole.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -234,9 +312,11 @@ pub struct Prepared {
     /// What differs from the committed state, in key order.
     flat: Vec<Write>,
     blobs: BTreeMap<Hash, Vec<u8>>,
+    /// What the tree has to do, for the journal.
+    changes: Vec<Change>,
     /// The tree as it will be; none if it has to be read again.
     tree: Option<MerkTree>,
-    /// What the tree's table will need; none if the tree does not change.
+    /// What the tree's nodes will be; none if the tree does not change.
     applied: Option<Applied>,
 }
 
@@ -252,6 +332,25 @@ impl Prepared {
     /// How many keys have another value, or are new or gone; `local.` keys count.
     pub fn changed_keys(&self) -> usize {
         self.flat.len()
+    }
+
+    /// The changed keys in order, with their new values; none where one is gone. For statistics.
+    pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.flat.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
+    /// What the state's records will be at `height`.
+    fn meta(&self, height: u64) -> Meta {
+        let base = self.base.meta();
+        match &self.applied {
+            Some(applied) => Meta {
+                height,
+                serial: base.serial + 1,
+                root: applied.root,
+                root_key: applied.root_key.clone(),
+            },
+            None => Meta { height, ..base.clone() },
+        }
     }
 }
 
@@ -299,7 +398,7 @@ fn tree_changes(flat: &[Write]) -> Vec<Change> {
 fn write_all(
     transaction: &WriteTransaction,
     prepared: &Prepared,
-    height: u64,
+    meta: &Meta,
 ) -> Result<(), Error> {
     let mut flat = transaction.open_table(FLAT)?;
     for (key, value) in &prepared.flat {
@@ -314,19 +413,46 @@ fn write_all(
             blobs.insert(hash.0, bytes.as_slice())?;
         }
     }
-    let mut meta = Meta { height, ..prepared.base.meta().clone() };
-    if let Some(applied) = &prepared.applied {
-        let mut tree = transaction.open_table(TREE)?;
-        for (key, node) in &applied.nodes {
-            match node {
-                Some(node) => tree.insert(key.as_slice(), node.as_slice())?,
-                None => tree.remove(key.as_slice())?,
-            };
-        }
-        meta.root = applied.root;
-        meta.root_key.clone_from(&applied.root_key);
+    if prepared.applied.is_some() {
+        journal::write(transaction, meta.serial, &prepared.changes)?;
     }
     meta.write(transaction)
+}
+
+/// The tree of the committed state: that of the checkpoint, and what the journal has since.
+fn redo(
+    db: &Database,
+    meta: &Meta,
+    checkpoint: Arc<Checkpoint>,
+    options: &Options,
+    flusher: &mut Flusher,
+) -> Result<(MerkTree, Nodes), Error> {
+    let mark = checkpoint.mark.clone();
+    let mut nodes = Nodes::stored(checkpoint);
+    let mut tree = MerkTree::open(mark.root_key.as_deref(), &nodes, options.tree_nodes)?;
+    if mark.serial > meta.serial {
+        return Err(not_one_store());
+    }
+    let mut found = mark;
+    if found.serial < meta.serial {
+        let serials = found.serial + 1..=meta.serial;
+        let commits = serials.map(|serial| journal::read(db, serial));
+        let commits = commits.collect::<Result<Vec<_>, _>>()?;
+        for (serial, changes) in (found.serial + 1..).zip(&commits) {
+            flusher.journaled(Some((serial, changes.len())), true);
+        }
+        let applied = tree.apply(&commits, &nodes)?;
+        found = Mark { serial: meta.serial, root: applied.root, root_key: applied.root_key };
+        nodes = nodes.with(Layer { serial: meta.serial, nodes: applied.nodes });
+    }
+    match found == meta.mark() {
+        true => Ok((tree, nodes)),
+        false => Err(not_one_store()),
+    }
+}
+
+fn not_one_store() -> Error {
+    Error::Damaged(format!("{FILE} and {TREE_FILE} are not of one store at one time"))
 }
 
 fn check_length(what: &'static str, size: usize, limit: usize) -> Result<(), Error> {

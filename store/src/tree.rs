@@ -1,12 +1,15 @@
 //! What the Merkle tree is for the store: the shape of its entries, and the trait behind which the
 //! implementation lies.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use capstan_kernel_ports::Hash;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, snapshot::NodeTable};
+use crate::{
+    Error,
+    nodes::{NodeMap, Nodes},
+};
 
 /// The first byte of every value in the tree. `grovedb-merk` reads meaning into others: it takes the
 /// value of a node that begins with 1 or 2 on faith, so nothing but this may ever be accepted.
@@ -48,28 +51,30 @@ pub(crate) fn leaf_of_hash(hash: &[u8; 32]) -> Leaf {
 /// A tree key and its new leaf; none removes it.
 pub(crate) type Change = (Vec<u8>, Option<Leaf>);
 
-/// What a batch of changes did to the tree.
+/// What changes did to the tree.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
     /// The new root hash.
     pub(crate) root: Hash,
     /// The tree key of the new root node.
     pub(crate) root_key: Option<Vec<u8>>,
-    /// The nodes to write, and the keys of those to remove.
-    pub(crate) nodes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The nodes that changed, and the keys of those that were removed.
+    pub(crate) nodes: NodeMap,
 }
 
-/// An authenticated tree over tree keys, its nodes in a table under their keys.
+/// An authenticated tree over tree keys.
 ///
-/// It may keep part of the nodes in memory; the roots, the nodes written and the shape must be the
+/// It may keep part of the nodes in memory; the roots, the changed nodes and the shape must be the
 /// same whatever it keeps.
 pub(crate) trait StateTree: Sized {
     /// The tree whose nodes are `nodes` and whose root node is at `root_key`.
-    fn open(root_key: Option<&[u8]>, nodes: &NodeTable, keep_levels: u8) -> Result<Self, Error>;
+    fn open(root_key: Option<&[u8]>, nodes: &Nodes, keep_nodes: usize) -> Result<Self, Error>;
 
-    /// Applies `changes`, which are in key order, one for a key, and remove only what is there.
-    /// `nodes` is what was committed. After an error the tree must be dropped.
-    fn apply(&mut self, changes: Vec<Change>, nodes: &NodeTable) -> Result<Applied, Error>;
+    /// Applies commits one after the other: `commits` are their changes, each in key order, one for a
+    /// key, and removing only what is there. `nodes` is what was committed. After an error the tree
+    /// must be dropped.
+    fn apply<C: AsRef<[Change]>>(&mut self, commits: &[C], nodes: &Nodes)
+    -> Result<Applied, Error>;
 }
 
 #[cfg(test)]

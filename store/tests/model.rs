@@ -66,7 +66,9 @@ fn agrees_with_an_ordered_map() {
 fn options(random: &mut Random) -> Options {
     Options {
         cache_bytes: 1 << 20,
-        tree_levels: *random.pick(&[0, 1, 3, 8, 16]),
+        tree_nodes: *random.pick(&[0, 1, 20, 300, 100_000]),
+        journal_keys: *random.pick(&[0, 1, 100, 3_000]),
+        background: random.one_in(2),
         check: random.one_in(5),
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use capstan_kernel_ports::store::{Overlay, StoreFault};
-use capstan_store::{Error, FILE, Options, Store};
+use capstan_store::{Error, FILE, FORMAT, Options, Store, TREE_FILE};
 
 fn open(dir: &tempfile::TempDir) -> Result<Store, Error> {
     Store::open(dir.path(), Options::default())
@@ -18,7 +18,7 @@ fn a_store_of_another_format_is_refused() {
     drop(open(&dir).unwrap());
     set_meta(&dir, "format", &7u32.to_be_bytes());
     let error = open(&dir).unwrap_err();
-    assert!(matches!(error, Error::Format { found: 7, expected: 1, .. }), "{error}");
+    assert!(matches!(error, Error::Format { found: 7, expected: FORMAT, .. }), "{error}");
     assert!(error.to_string().contains("has store format 7"), "{error}");
 }
 
@@ -55,6 +55,47 @@ fn a_damaged_header_is_an_error_and_no_panic() {
         fs::remove_file(dir.path().join(FILE)).unwrap();
         drop(open(&dir).unwrap());
     }
+}
+
+#[test]
+fn files_of_two_stores_or_times_are_refused_together() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (dir, value) in [(&dir, b"1"), (&other, b"2")] {
+        let store = open(dir).unwrap();
+        common::commit_entries(&store, &[(b"a", value), (b"b", value)]);
+    }
+    // The same number of commits, and no journal that could bridge the difference.
+    let options = || Options { journal_keys: 0, background: false, ..Options::default() };
+    for dir in [&dir, &other] {
+        let store = Store::open(dir.path(), options()).unwrap();
+        common::commit_entries(&store, &[(b"local.x", b"y")]);
+    }
+    let old = fs::read(dir.path().join(TREE_FILE)).unwrap();
+    let refused = |what: &str| {
+        let error = open(&dir).unwrap_err();
+        assert!(matches!(error, Error::Damaged(_)), "{what}: {error}");
+    };
+    fs::copy(other.path().join(TREE_FILE), dir.path().join(TREE_FILE)).unwrap();
+    refused("the tree of another store");
+    fs::write(dir.path().join(TREE_FILE), &old).unwrap();
+    let old_state = fs::read(dir.path().join(FILE)).unwrap();
+    for _ in 0..2 {
+        let store = Store::open(dir.path(), options()).unwrap();
+        let more = store.height().to_be_bytes();
+        common::commit_entries(&store, &[(b"a", &more)]);
+        common::commit_entries(&store, &[(b"a", b"x")]);
+    }
+    let (state, tree) = (dir.path().join(FILE), dir.path().join(TREE_FILE));
+    let (new_state, new_tree) = (fs::read(&state).unwrap(), fs::read(&tree).unwrap());
+    fs::write(&state, &old_state).unwrap();
+    refused("a tree ahead of its state");
+    fs::write(&state, &new_state).unwrap();
+    fs::write(&tree, &old).unwrap();
+    refused("a tree that the journal does not reach");
+    fs::remove_file(&tree).unwrap();
+    refused("no tree");
+    fs::write(&tree, &new_tree).unwrap();
+    open(&dir).unwrap().reader().deep_check().unwrap();
 }
 
 #[test]
@@ -102,6 +143,8 @@ fn what_an_interrupted_creation_left_behind_does_not_matter() {
     let dir = tempfile::tempdir().unwrap();
     for left in [&b""[..], b"redb", &[0; 5000]] {
         fs::write(dir.path().join(format!("{FILE}.new")), left).unwrap();
+        fs::write(dir.path().join(format!("{TREE_FILE}.new")), left).unwrap();
+        fs::write(dir.path().join(TREE_FILE), left).unwrap();
         let store = open(&dir).unwrap();
         assert_eq!(store.height(), 0);
         drop(store);

@@ -84,9 +84,9 @@ fn does_not_depend_on_the_order_of_writes_within_a_block() {
 
 #[test]
 fn does_not_depend_on_what_is_in_memory_nor_on_reopening() {
-    let run = |levels: u8, discard: bool, reopen: bool| {
+    let run = |tree_nodes: usize, discard: bool, reopen: bool| {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { tree_levels: levels, ..Options::default() };
+        let options = Options { tree_nodes, journal_keys: 7 * tree_nodes, ..Options::default() };
         let mut store = Store::open(dir.path(), options.clone()).unwrap();
         let mut roots = Vec::new();
         for height in 1..=30 {
@@ -104,12 +104,13 @@ fn does_not_depend_on_what_is_in_memory_nor_on_reopening() {
         }
         roots
     };
-    let expected = run(16, false, false);
-    for levels in [0, 1, 2, 5] {
-        assert_eq!(run(levels, false, false), expected, "{levels} levels");
+    let expected = run(100_000, false, false);
+    for nodes in [0, 1, 20, 100] {
+        assert_eq!(run(nodes, false, false), expected, "{nodes} nodes");
     }
-    assert_eq!(run(16, true, false), expected, "with discards");
-    assert_eq!(run(3, true, true), expected, "with discards and reopening");
+    assert_eq!(run(100_000, true, false), expected, "with discards");
+    assert_eq!(run(30, true, true), expected, "with discards and reopening");
+    assert_eq!(run(100_000, true, true), expected, "from the journal alone");
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use capstan_app::{App, AppOptions, FatalHandler, FatalReport};
-use capstan_store::Store;
-use capstan_tests::sim::Disk;
+use capstan_tests::sim::{Disk, store_on};
 use capstan_tests::{Account, Options, Random, actor_with, host, raw_genesis};
 use capstan_vat_host::WasmHost;
 use tendermint_abci::Application;
@@ -23,7 +22,7 @@ fn open(disk: &Disk) -> (App<WasmHost>, Arc<Mutex<Option<FatalReport>>>) {
     let kept = Arc::clone(&report);
     let on_fatal =
         FatalHandler::call_back(move |report| *kept.lock().unwrap() = Some(report.clone()));
-    let store = Store::on_backend(disk.clone(), capstan_store::Options::default()).unwrap();
+    let store = store_on(disk).unwrap();
     let options = AppOptions { on_fatal, ..AppOptions::default() };
     let app = App::new(store, host(&Options::raw()), options).unwrap();
     if app.info(RequestInfo::default()).last_block_height == 0 {
@@ -71,7 +70,7 @@ fn a_full_disk_ends_this_node_alone_and_nothing_is_lost() {
     let expected = go_on(&open(&Disk::default()).0, &story);
     let disk = Disk::default();
     let (app, report) = open(&disk);
-    let mut capacity = disk.image().len() + ROOM;
+    let mut capacity = disk.size_bytes() + ROOM;
     disk.set_capacity(Some(capacity));
     let mut stops = 0;
     let mut running = Some((app, report));

@@ -95,8 +95,7 @@ fn assert_one_state(network: &Network) {
     let last = network.decided().last().and_then(|block| block.app_hash.clone()).unwrap();
     let mut first = None;
     for validator in network.validators() {
-        let disk = Disk::of(validator.disk().image());
-        let store = Store::on_backend(disk, capstan_store::Options::default()).unwrap();
+        let store = store_on(&validator.disk().copy()).unwrap();
         assert_eq!(store.root().0.to_vec(), last);
         let state = store.reader();
         state.deep_check().unwrap();
@@ -123,7 +122,7 @@ fn story() -> Vec<Vec<Vec<u8>>> {
 
 /// A validator on a copy of the disk, started.
 fn on(disk: &Disk, blocks: &[Decided], validator: &mut Validator) {
-    validator.replace_disk(Disk::of(disk.image()));
+    validator.replace_disk(disk.copy());
     validator.start(blocks, &raw_genesis(|_| {})).unwrap();
 }
 
@@ -137,7 +136,7 @@ fn a_crash_at_any_operation_of_the_disk_between_one_block_and_the_next() {
     reference.start(&blocks, &genesis).unwrap();
     let (mut points, mut old, mut new) = (0, 0, 0);
     for index in 0..blocks.len() {
-        let before = Disk::of(reference.disk().image());
+        let before = reference.disk().copy();
         let height = reference.height();
         let block = blocks[index].clone();
         reference.step(&block).unwrap();

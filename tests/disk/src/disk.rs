@@ -8,25 +8,36 @@ use crate::Random;
 /// The unit in which a disk writes: a write that was cut off left some of its sectors as they were.
 const SECTOR_BYTES: usize = 512;
 
-/// A disk in memory. What was written is safe once it was synced; of the rest a crash keeps any part, sector by sector.
-/// Clones are handles of one disk.
+/// A file on a disk in memory. What was written is safe once it was synced; of the rest a crash keeps any part,
+/// sector by sector. Clones are handles of one file; [`Disk::file`] gives others of the same disk, which crash, fail and
+/// fill up together.
 #[derive(Clone, Debug, Default)]
-pub struct Disk(Arc<Mutex<Content>>);
+pub struct Disk {
+    content: Arc<Mutex<Content>>,
+    /// The number of the file.
+    file: usize,
+}
 
 #[derive(Debug, Default)]
 struct Content {
-    /// What reads see.
-    bytes: Vec<u8>,
-    /// What a crash cannot take away.
-    synced: Vec<u8>,
-    /// What was done since the last sync, in order.
-    unsynced: Vec<Change>,
+    /// Files by their number; those that are missing are empty.
+    files: Vec<File>,
     /// The operations that still succeed; none: all.
     left: Option<u64>,
     failed: bool,
     operations: u64,
     /// How many bytes fit; none: any number.
     capacity: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    /// What reads see.
+    bytes: Vec<u8>,
+    /// What a crash cannot take away.
+    synced: Vec<u8>,
+    /// What was done since the last sync, in order.
+    unsynced: Vec<Change>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,15 +47,20 @@ enum Change {
 }
 
 impl Disk {
-    /// A disk that holds this.
-    pub fn of(image: Vec<u8>) -> Self {
-        let content = Content { bytes: image.clone(), synced: image, ..Content::default() };
-        Self(Arc::new(Mutex::new(content)))
+    /// Another file of the same disk.
+    pub fn file(&self, number: usize) -> Self {
+        Self { content: self.content.clone(), file: number }
     }
 
-    /// What reads see now.
-    pub fn image(&self) -> Vec<u8> {
-        self.content().bytes.clone()
+    /// A sound disk with the same files as reads see them now.
+    pub fn copy(&self) -> Self {
+        let copy = Self::with(self.content().files.iter().map(|file| file.bytes.clone()));
+        copy.file(self.file)
+    }
+
+    /// How long all files are together, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.content().size_bytes()
     }
 
     /// Lets so many further operations that change something succeed, and none after them.
@@ -71,24 +87,19 @@ impl Disk {
     pub fn crash(&self, random: &mut Random) -> Self {
         let mut content = self.content();
         content.left = Some(0);
-        let mut bytes = content.synced.clone();
-        for change in &content.unsynced {
-            match change {
-                // A file's length is known to the file system, not to the sectors.
-                Change::Length(_) => change.apply(&mut bytes),
-                Change::Write(offset, data) => match random.below(3) {
-                    0 => {}
-                    1 => change.apply(&mut bytes),
-                    _ => torn(*offset, data, &mut bytes, random),
-                },
-            }
-        }
-        Self::of(bytes)
+        let after = Self::with(content.files.iter().map(|file| file.crash(random)));
+        after.file(self.file)
+    }
+
+    fn with(images: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let of = |image: Vec<u8>| File { bytes: image.clone(), synced: image, ..File::default() };
+        let content = Content { files: images.into_iter().map(of).collect(), ..Content::default() };
+        Self { content: Arc::new(Mutex::new(content)), file: 0 }
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
         // Whoever panicked did so outside of an operation, which are all whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts an operation, and does it unless the disk has failed.
@@ -102,23 +113,58 @@ impl Disk {
             Some(left) => *left -= 1,
             None => {}
         }
+        let (capacity, used) = (content.capacity, content.size_bytes());
+        if content.files.len() <= self.file {
+            content.files.resize_with(self.file + 1, File::default);
+        }
         let end = change.as_ref().map_or(0, Change::end);
-        if end > content.bytes.len() && content.capacity.is_some_and(|capacity| end > capacity) {
+        let more = end.saturating_sub(content.files[self.file].bytes.len());
+        if more > 0 && capacity.is_some_and(|capacity| used + more > capacity) {
             content.failed = true;
             return Err(Error::from(ErrorKind::StorageFull));
         }
         content.operations += 1;
+        content.files[self.file].change(change);
+        Ok(())
+    }
+}
+
+impl Content {
+    fn size_bytes(&self) -> usize {
+        self.files.iter().map(|file| file.bytes.len()).sum()
+    }
+}
+
+impl File {
+    /// Applies a change; none is a sync.
+    fn change(&mut self, change: Option<Change>) {
         match change {
             Some(change) => {
-                change.apply(&mut content.bytes);
-                content.unsynced.push(change);
+                change.apply(&mut self.bytes);
+                self.unsynced.push(change);
             }
             None => {
-                let changes = std::mem::take(&mut content.unsynced);
-                changes.iter().for_each(|change| change.apply(&mut content.synced));
+                let changes = std::mem::take(&mut self.unsynced);
+                changes.iter().for_each(|change| change.apply(&mut self.synced));
             }
         }
-        Ok(())
+    }
+
+    /// What a loss of power leaves of it.
+    fn crash(&self, random: &mut Random) -> Vec<u8> {
+        let mut bytes = self.synced.clone();
+        for change in &self.unsynced {
+            match change {
+                // A file's length is known to the file system, not to the sectors.
+                Change::Length(_) => change.apply(&mut bytes),
+                Change::Write(offset, data) => match random.below(3) {
+                    0 => {}
+                    1 => change.apply(&mut bytes),
+                    _ => torn(*offset, data, &mut bytes, random),
+                },
+            }
+        }
+        bytes
     }
 }
 
@@ -162,13 +208,14 @@ fn torn(offset: usize, data: &[u8], bytes: &mut Vec<u8>, random: &mut Random) {
 
 impl StorageBackend for Disk {
     fn len(&self) -> Result<u64> {
-        Ok(self.content().bytes.len() as u64)
+        Ok(self.content().files.get(self.file).map_or(0, |file| file.bytes.len()) as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let content = self.content();
         let from = offset as usize;
-        let found = content.bytes.get(from..from + out.len());
+        let file = content.files.get(self.file);
+        let found = file.and_then(|file| file.bytes.get(from..from + out.len()));
         out.copy_from_slice(found.ok_or_else(|| Error::other("read beyond the end"))?);
         Ok(())
     }

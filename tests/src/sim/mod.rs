@@ -13,4 +13,4 @@ mod validator;
 pub use capstan_test_disk::Disk;
 pub use hostile::hostile_transaction;
 pub use network::{Counts, Decided, Network};
-pub use validator::{Crashed, Validator};
+pub use validator::{Crashed, Validator, store_on};

@@ -38,8 +38,8 @@ impl Validator {
     /// there whole: no crash leaves half of an empty one.)
     pub fn new(options: Options) -> Self {
         let disk = Disk::default();
-        drop(Store::on_backend(disk.clone(), store_options()).unwrap());
-        let disk = Disk::of(disk.image());
+        drop(store_on(&disk).unwrap());
+        let disk = disk.copy();
         Self { disk, app: None, options, acknowledged: 0, commit_operations: 0, finalized: None }
     }
 
@@ -96,8 +96,8 @@ impl Validator {
         assert!(self.app.is_none(), "it runs already");
         let (disk, options) = (self.disk.clone(), self.options.clone());
         let app = self.attempt(move |_| {
-            let store = Store::on_backend(disk, store_options())
-                .unwrap_or_else(|error| std::panic::panic_any(error.to_string()));
+            let store =
+                store_on(&disk).unwrap_or_else(|error| std::panic::panic_any(error.to_string()));
             options.app_over(store).unwrap_or_else(|error| std::panic::panic_any(error.to_string()))
         })?;
         let info = app.info(RequestInfo::default());
@@ -191,8 +191,15 @@ impl Validator {
     }
 }
 
-fn store_options() -> capstan_store::Options {
-    capstan_store::Options { cache_bytes: 4 << 20, ..capstan_store::Options::default() }
+/// The store on this disk. It writes the tree's file every few blocks, and always at the same ones.
+pub fn store_on(disk: &Disk) -> Result<Store, capstan_store::Error> {
+    let options = capstan_store::Options {
+        cache_bytes: 4 << 20,
+        journal_keys: 100,
+        background: false,
+        ..capstan_store::Options::default()
+    };
+    Store::on_backends(disk.file(0), disk.file(1), options)
 }
 
 thread_local! {

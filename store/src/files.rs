@@ -1,0 +1,162 @@
+//! The two database files: their creation and their opening.
+
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use redb::{Builder, Database, DatabaseError, StorageBackend};
+
+use crate::{
+    Error, Options, checkpoint,
+    db::{self, FILE, Meta, TREE_FILE},
+};
+
+/// The state and the tree.
+pub(crate) struct Files {
+    pub(crate) state: Database,
+    pub(crate) tree: Database,
+}
+
+impl Files {
+    /// Opens the store in directory `dir`; makes an empty one if there is none.
+    pub(crate) fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
+        let (state, tree) = (dir.join(FILE), dir.join(TREE_FILE));
+        fs::create_dir_all(dir).map_err(|source| io_error(dir, source))?;
+        if !exists(&state)? {
+            // Made beside and moved into place, so that a crash leaves a whole store or none. Without a
+            // state a tree means nothing: it is replaced.
+            let (fresh, fresh_tree) = (beside(&state, "new"), beside(&tree, "new"));
+            drop(Self::create(&fresh, &fresh_tree, options)?);
+            move_into_place([(&fresh_tree, &tree), (&fresh, &state)])?;
+        }
+        // The state first: it tells whether somebody has the store open.
+        let path = state;
+        let state = open_file(&path, options)?;
+        if !exists(&tree)? {
+            Meta::read(&state, &path)?; // says so if it is something else
+            return Err(Error::Damaged(format!("{} is missing", tree.display())));
+        }
+        Ok(Self { state, tree: open_file(&tree, options)? })
+    }
+
+    /// Opens a store on two media; makes an empty one if they are empty.
+    pub(crate) fn on_backends(
+        state: impl StorageBackend,
+        tree: impl StorageBackend,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        // The state last, here too: what was interrupted before it was made is made anew.
+        let tree = builder(options).create_with_backend(tree)?;
+        checkpoint::initialise_if_empty(&tree)?;
+        let state = builder(options).create_with_backend(state)?;
+        db::initialise_if_empty(&state)?;
+        Ok(Self { state, tree })
+    }
+
+    /// Makes an empty store in files that do not exist, or that an interrupted call of this function
+    /// left behind.
+    pub(crate) fn create(state: &Path, tree: &Path, options: &Options) -> Result<Self, Error> {
+        let files = Self { state: create_file(state, options)?, tree: create_file(tree, options)? };
+        checkpoint::initialise_if_empty(&files.tree)?;
+        db::initialise_if_empty(&files.state)?;
+        Ok(files)
+    }
+
+    /// Makes an empty store in these files; what is there and not in use is thrown away.
+    pub(crate) fn replace(state: &Path, tree: &Path, options: &Options) -> Result<Self, Error> {
+        for file in [state, tree] {
+            if exists(file)? {
+                if let Err(DatabaseError::DatabaseAlreadyOpen) = builder(options).open(file) {
+                    return Err(locked(file));
+                }
+                fs::remove_file(file).map_err(|source| io_error(file, source))?;
+            }
+        }
+        Self::create(state, tree, options)
+    }
+}
+
+/// The file beside `file` that has its name and one more ending.
+pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// Renames closed database files, one after the other, and makes the new names durable.
+pub(crate) fn move_into_place(files: [(&Path, &Path); 2]) -> Result<(), Error> {
+    for (from, to) in files {
+        fs::rename(from, to).map_err(|source| io_error(from, source))?;
+        let dir = to.parent().unwrap_or(Path::new("."));
+        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| io_error(dir, error))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {
+    Error::Io { path: PathBuf::from(path), source }
+}
+
+/// Opens an existing file. Whether it is ours is for those to say who read its tables.
+fn open_file(file: &Path, options: &Options) -> Result<Database, Error> {
+    let mut start = [0; REDB_MAGIC.len()];
+    let is_redb = fs::File::open(file)
+        .and_then(|mut opened| opened.read_exact(&mut start))
+        .map(|()| start == *REDB_MAGIC);
+    match is_redb {
+        Ok(true) => {}
+        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            return Err(io_error(file, error));
+        }
+        _ => {
+            return Err(Error::NotAStore {
+                path: file.to_owned(),
+                reason: "it does not begin like a redb database".to_owned(),
+            });
+        }
+    }
+    builder(options).open(file).map_err(|error| opening_error(file, error))
+}
+
+fn create_file(file: &Path, options: &Options) -> Result<Database, Error> {
+    match builder(options).create(file) {
+        Ok(db) => Ok(db),
+        Err(DatabaseError::DatabaseAlreadyOpen) => Err(locked(file)),
+        Err(_) => {
+            fs::remove_file(file).map_err(|source| io_error(file, source))?;
+            builder(options).create(file).map_err(|error| opening_error(file, error))
+        }
+    }
+}
+
+/// The first bytes of a redb file, from "magic number" in redb's design document.
+const REDB_MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
+
+fn builder(options: &Options) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(options.cache_bytes / 2); // there are two files
+    builder.set_check_integrity_on_open(options.check);
+    builder
+}
+
+fn exists(file: &Path) -> Result<bool, Error> {
+    file.try_exists().map_err(|source| io_error(file, source))
+}
+
+fn opening_error(file: &Path, error: DatabaseError) -> Error {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => locked(file),
+        DatabaseError::UpgradeRequired(version) => Error::NotAStore {
+            path: file.to_owned(),
+            reason: format!("a redb database of file format {version}"),
+        },
+        other => other.into(),
+    }
+}
+
+fn locked(path: &Path) -> Error {
+    Error::Locked { path: path.to_owned() }
+}
