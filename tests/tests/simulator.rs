@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 
 use capstan_genesis::GenesisDevice;
 use capstan_kernel_ports::store::Read;
-use capstan_store::Store;
-use capstan_tests::sim::{Counts, Decided, Disk, Network, Validator};
+use capstan_tests::sim::{Counts, Decided, Disk, Network, Validator, store_on};
 use capstan_tests::{Account, Options, Random, raw_genesis};
 use sha2::{Digest, Sha256};
 use tendermint_abci::Application;

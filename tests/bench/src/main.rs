@@ -3,6 +3,8 @@
 //! CPU time is that of this process, user and system; counts are exact. Figures of one run may be
 //! compared with each other, those of different machines or runs only roughly.
 
+mod shapes;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -35,7 +37,8 @@ fn main() -> Result<()> {
     let as_json = match std::env::args().nth(1).as_deref() {
         None => false,
         Some("--json") => true,
-        Some(other) => bail!("unknown argument {other}: capstan-bench [--json]"),
+        Some("shapes") => return shapes::run(),
+        Some(other) => bail!("unknown argument {other}: capstan-bench [--json | shapes]"),
     };
     let mut bench = Bench::start()?;
     let rows = vec![bench.ping_pong()?, bench.create_vats()?];
@@ -67,13 +70,24 @@ struct Bench {
     store: Store,
     block: Option<Block>,
     height: u64,
+    cranks_a_commit: u64,
+    /// Counts what every block changes.
+    shapes: Option<shapes::Shapes>,
     _folder: tempfile::TempDir,
 }
 
 impl Bench {
     fn start() -> Result<Self> {
+        let workshop = Self::workshop()?;
+        Self::start_with(&workshop, config(&workshop)?)
+    }
+
+    fn workshop() -> Result<Workshop> {
         let home = std::env::var_os("HOME").context("HOME is not set")?;
-        let workshop = Workshop::new(PathBuf::from(home).join(".cache/capstan/conformance"))?;
+        Workshop::new(PathBuf::from(home).join(".cache/capstan/conformance"))
+    }
+
+    fn start_with(workshop: &Workshop, config: KernelConfig) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let store = Store::open(folder.path().join("store"), Options::default())?;
         let kernel = Kernel::new(
@@ -81,8 +95,15 @@ impl Bench {
             NodeOptions { max_vats_online: 200, ..NodeOptions::default() },
         );
         let block = Some(store.begin_block());
-        let mut bench = Self { kernel, store, block, height: 0, _folder: folder };
-        let config = config(&workshop)?;
+        let mut bench = Self {
+            kernel,
+            store,
+            block,
+            height: 0,
+            cranks_a_commit: CRANKS_A_COMMIT,
+            shapes: None,
+            _folder: folder,
+        };
         let mut block = bench.block.take().context("no block")?;
         bench.kernel.initialize(&mut block, &config)?;
         bench.kernel.pin_vat_root(&mut block, "bootstrap")?;
@@ -97,9 +118,12 @@ impl Bench {
         let mut cranks = 0;
         loop {
             let mut block = self.block.take().context("no block")?;
-            let report = self.kernel.run(&mut block, &mut Batch { left: CRANKS_A_COMMIT })?;
+            let report = self.kernel.run(&mut block, &mut Batch { left: self.cranks_a_commit })?;
             cranks += report.cranks;
             let prepared = self.store.prepare(block)?;
+            if let Some(shapes) = &mut self.shapes {
+                shapes.count(&prepared, &self.store.reader())?;
+            }
             self.height += 1;
             self.store.commit(prepared, self.height)?;
             self.block = Some(self.store.begin_block());
@@ -188,17 +212,21 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
         vats: static_vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
         named_bundles: BTreeMap::from([("player".to_owned(), player.0.clone())]),
         bundles: BTreeMap::from([boot, player, admin]),
-        options: KernelOptions {
-            // As Agoric's chain: each thousand deliveries.
-            reap: ReapThreshold { deliveries: Threshold::At(1_000), ..ReapThreshold::default() },
-            relax_durability_rules: false,
-            snapshot_initial: 3,
-            snapshot_interval: 200,
-            snapshot_debt: 400_000_000,
-            collect_at_upgrade: true,
-            crank_limit: 1_000_000_000,
-        },
+        options: options(),
     })
+}
+
+fn options() -> KernelOptions {
+    KernelOptions {
+        // As Agoric's chain: each thousand deliveries.
+        reap: ReapThreshold { deliveries: Threshold::At(1_000), ..ReapThreshold::default() },
+        relax_durability_rules: false,
+        snapshot_initial: 3,
+        snapshot_interval: 200,
+        snapshot_debt: 400_000_000,
+        collect_at_upgrade: true,
+        crank_limit: 1_000_000_000,
+    }
 }
 
 /// Measures CPU and wall time.

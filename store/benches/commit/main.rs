@@ -1,10 +1,12 @@
-//! What a block costs the store: commits of 1,000 and 10,000 keys over 500,000 and more, with fsync,
-//! and reads. `cargo bench -p capstan-store --profile dev [-- --json] [--keys N] [--levels N] [--dir DIR]`
+//! What a block costs the store, with fsync, and reads.
+//! `cargo bench -p capstan-store --profile dev [-- --json] [--keys N] [--nodes N] [--dir DIR]`
 //!
-//! Three kinds of keys, as in the store's design: random ones spread over the whole tree, clustered ones
-//! next to each other, and kernel-like ones in 200 vats. The store lies in DIR, by default a
-//! temporary directory: it should be on the disk that is to be measured.
+//! Blocks of 5,000 changed keys in the proportions of a recorded kernel workload (`workload.tsv`) over a million keys of the
+//! same families, back to back; and for comparison random keys spread over the whole tree, and clustered ones next to each
+//! other. The store lies in DIR, by default a temporary directory: it should be on the disk that is to be measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod workload;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,6 +15,7 @@ use std::{
 
 use capstan_kernel_ports::store::{Overlay, Read};
 use capstan_store::{Options, Store};
+use workload::{Change, Workload};
 
 fn main() {
     let arguments = Arguments::parse();
@@ -20,28 +23,64 @@ fn main() {
     let dir = arguments.dir.as_deref().unwrap_or(temporary.path());
     let mut report = Report::default();
     report.line("fsync of 4 KiB", &fsyncs(dir));
-    for base in [Keys::Random, Keys::Kernel] {
-        let dir = dir.join(base.name());
-        let mut random = Random(7);
-        let store = build(&dir, base, &arguments, &mut random, &mut report);
-        let kinds: &[Keys] = match base {
-            Keys::Kernel => &[Keys::Kernel],
-            _ => &[Keys::Random, Keys::Clustered],
-        };
-        for keys in kinds {
-            for (count, rounds) in [(1_000, 100), (10_000, 10)] {
-                commits(&store, *keys, count, rounds, arguments.keys, &mut random, &mut report);
-            }
-        }
-        report.figure(&format!("{}: resident memory", base.name()), "MB", resident_mb());
-        if base == Keys::Kernel {
-            reads(&store, arguments.keys, &mut random, &mut report);
-            cranks(&store, arguments.keys, &mut random, &mut report);
-        }
-        drop(store);
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
+    recorded(dir, &arguments, &mut report);
+    if std::env::var("ONLY").is_err() { synthetic(&dir.join("random"), &arguments, &mut report); }
     report.print(arguments.json);
+}
+
+/// Blocks as recorded, the opening after them, and reads.
+fn recorded(dir: &Path, arguments: &Arguments, report: &mut Report) {
+    let dir = dir.join("recorded");
+    let mut workload = Workload::new(Random(5));
+    let mut entries = workload.populate(arguments.keys);
+    let store = build(&dir, "recorded", &mut entries, arguments, report);
+    for _ in 0..20 {
+        commit(&store, workload.block(5_000)); // until the recent keys are as many as they will be
+    }
+    for (count, rounds) in [(5_000, 200), (500, 100)] {
+        let blocks = (0..rounds).map(|_| workload.block(count));
+        commits(&store, &format!("{count} recorded keys"), blocks, report);
+    }
+    report.figure("recorded: resident memory", "MB", resident_mb());
+    drop(store);
+    let began = Instant::now();
+    let store = Store::open(&dir, arguments.options.clone()).unwrap();
+    report.figure("recorded: opening again", "ms", seconds(began) * 1e3);
+    let keys: Vec<Vec<u8>> = entries.into_iter().map(|(key, _)| key).collect();
+    let mut random = Random(8);
+    reads(&store, &keys, &mut random, report);
+    cranks(&store, &keys, &mut random, report);
+    drop(store);
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// Random and clustered keys over half as many random ones.
+fn synthetic(dir: &Path, arguments: &Arguments, report: &mut Report) {
+    let existing = arguments.keys / 2;
+    let mut random = Random(7);
+    let mut entries: Vec<_> =
+        (0..existing).map(|i| (random_key(i), Some(value(random.next())))).collect();
+    let store = build(dir, "random", &mut entries, arguments, report);
+    for clustered in [false, true] {
+        for (count, rounds) in [(1_000, 50), (10_000, 10)] {
+            let name = match clustered {
+                true => "clustered",
+                false => "random",
+            };
+            let blocks: Vec<Vec<Change>> = (0..rounds)
+                .map(|round| {
+                    let key = |i| match clustered {
+                        true => format!("v12.vs.{:09}", round * count + i + count).into_bytes(),
+                        false => random_key(existing + round * count + i + (count << 32)),
+                    };
+                    (0..count).map(|i| (key(i), Some(value(random.next())))).collect()
+                })
+                .collect();
+            commits(&store, &format!("{count} {name} keys"), blocks.into_iter(), report);
+        }
+    }
+    drop(store);
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 struct Arguments {
@@ -54,19 +93,19 @@ struct Arguments {
 impl Arguments {
     fn parse() -> Self {
         let mut parsed =
-            Self { json: false, keys: 500_000, options: Options::default(), dir: None };
+            Self { json: false, keys: 1_000_000, options: Options::default(), dir: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--json" => parsed.json = true,
                 "--bench" => {} // cargo passes it
                 "--keys" => parsed.keys = arguments.next().unwrap().parse().unwrap(),
-                "--levels" => {
-                    parsed.options.tree_levels = arguments.next().unwrap().parse().unwrap();
+                "--nodes" => {
+                    parsed.options.tree_nodes = arguments.next().unwrap().parse().unwrap();
                 }
                 "--dir" => parsed.dir = Some(arguments.next().unwrap().into()),
                 other => panic!(
-                    "unknown argument {other}: expected --json, --keys N, --levels N, --dir DIR"
+                    "unknown argument {other}: expected --json, --keys N, --nodes N, --dir DIR"
                 ),
             }
         }
@@ -74,69 +113,9 @@ impl Arguments {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keys {
-    Random,
-    Clustered,
-    Kernel,
-}
-
-impl Keys {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Random => "random",
-            Self::Clustered => "clustered",
-            Self::Kernel => "kernel-like",
-        }
-    }
-
-    /// The `i`th of the keys that are there from the start.
-    fn existing(self, i: u64) -> Vec<u8> {
-        match self {
-            Self::Random | Self::Clustered => random_key(i),
-            Self::Kernel => kernel_key(i % VATS, i / VATS),
-        }
-    }
-
-    /// The `i`th key of a block of `count` that is the `round`th over `existing` keys.
-    fn in_block(
-        self,
-        round: u64,
-        i: u64,
-        count: u64,
-        existing: u64,
-        random: &mut Random,
-    ) -> Vec<u8> {
-        match self {
-            Self::Random => random_key(existing + round * count + i + (count << 32)),
-            Self::Clustered => format!("v12.vs.{:09}", round * count + i + count).into_bytes(),
-            // A vat's work: old entries updated, and new ones after them.
-            Self::Kernel => {
-                let (vat, per_vat) = (i % VATS, existing / VATS);
-                match i / VATS % 5 {
-                    0..3 => kernel_key(vat, random.next() % per_vat),
-                    _ => kernel_key(vat, per_vat + round * count + i + (count << 32)),
-                }
-            }
-        }
-    }
-}
-
-const VATS: u64 = 200;
-
 fn random_key(i: u64) -> Vec<u8> {
     let mut random = Random(i ^ 0xA076_1D64_78BD_642F);
     (0..4).flat_map(|_| random.next().to_be_bytes()).collect()
-}
-
-fn kernel_key(vat: u64, n: u64) -> Vec<u8> {
-    match n % 4 {
-        0 => format!("v{vat}.c.ko{n}"),
-        1 => format!("v{vat}.vs.vom.o+d{}/{n}", n % 11),
-        2 => format!("ko{}.owner", n * VATS + vat),
-        _ => format!("v{vat}.vs.vc.{}.r{n:010}", n % 7),
-    }
-    .into_bytes()
 }
 
 /// The same bytes for the same key and salt.
@@ -145,146 +124,140 @@ fn value(salt: u64) -> Vec<u8> {
     (0..13).flat_map(|_| random.next().to_be_bytes()).take(100).collect()
 }
 
+/// A store of these entries, which lose their values.
 fn build(
     dir: &Path,
-    keys: Keys,
+    name: &str,
+    entries: &mut [Change],
     arguments: &Arguments,
-    random: &mut Random,
     report: &mut Report,
 ) -> Store {
-    let count = arguments.keys;
     let store = Store::open(dir, arguments.options.clone()).unwrap();
-    let began = Instant::now();
-    let batch = 50_000;
-    for first in (0..count).step_by(batch as usize) {
+    let (began, count) = (Instant::now(), entries.len());
+    for batch in entries.chunks_mut(50_000) {
         let mut block = store.begin_block();
-        for i in first..count.min(first + batch) {
-            block.set(&keys.existing(i), value(random.next()));
+        for (key, value) in batch {
+            block.set(key, value.take().unwrap());
         }
         let prepared = store.prepare(block).unwrap();
         store.commit_unsynced(prepared, store.height() + 1).unwrap();
     }
-    let prepared = store.prepare(store.begin_block()).unwrap();
-    store.commit(prepared, store.height() + 1).unwrap();
-    let size = std::fs::metadata(dir.join(capstan_store::FILE)).unwrap().len();
-    report.figure(&format!("{}: build {count} keys", keys.name()), "s", seconds(began));
-    report.figure(&format!("{}: file", keys.name()), "MB", size as f64 / 1e6);
+    commit(&store, Vec::new());
+    report.figure(&format!("{name}: build {count} keys"), "s", seconds(began));
+    for file in [capstan_store::FILE, capstan_store::TREE_FILE] {
+        let size = std::fs::metadata(dir.join(file)).unwrap().len();
+        report.figure(&format!("{name}: {file}"), "MB", size as f64 / 1e6);
+    }
     store
+}
+
+/// Commits a block of these changes: the times of its two halves, and how many keys had changed.
+fn commit(store: &Store, changes: Vec<Change>) -> (Spent, Spent, usize) {
+    let mut block = store.begin_block();
+    for (key, value) in changes {
+        match value {
+            Some(value) => block.set(&key, value),
+            None => block.delete(&key),
+        }
+    }
+    let began = Clock::now();
+    let prepared = store.prepare(block).unwrap();
+    let middle = Clock::now();
+    let changed = prepared.changed_keys();
+    store.commit(prepared, store.height() + 1).unwrap();
+    (middle.since(&began), Clock::now().since(&middle), changed)
 }
 
 fn commits(
     store: &Store,
-    keys: Keys,
-    count: u64,
-    rounds: u64,
-    existing: u64,
-    random: &mut Random,
+    name: &str,
+    blocks: impl Iterator<Item = Vec<Change>>,
     report: &mut Report,
 ) {
-    let (mut prepare, mut commit, mut whole) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..rounds {
-        let mut block = store.begin_block();
-        for i in 0..count {
-            let key = keys.in_block(round, i, count, existing, random);
-            block.set(&key, value(random.next()));
-        }
-        let began = Clock::now();
-        let prepared = store.prepare(block).unwrap();
-        let middle = Clock::now();
-        store.commit(prepared, store.height() + 1).unwrap();
-        let end = Clock::now();
-        prepare.push(middle.since(&began));
-        commit.push(end.since(&middle));
-        whole.push(end.since(&began));
+    let (mut prepares, mut commits, mut whole, mut changed) = (vec![], vec![], vec![], 0);
+    for block in blocks {
+        let (prepare, commit, keys) = commit(store, block);
+        changed += keys;
+        whole.push(Spent {
+            wall_ms: prepare.wall_ms + commit.wall_ms,
+            cpu_ms: prepare.cpu_ms + commit.cpu_ms,
+        });
+        prepares.push(prepare);
+        commits.push(commit);
     }
-    let name = format!("{count} {} keys", keys.name());
-    report.line(&format!("{name}: prepare"), &prepare);
-    report.line(&format!("{name}: commit"), &commit);
+    let count = whole.len() as f64;
+    report.line(&format!("{name}: prepare"), &prepares);
+    report.line(&format!("{name}: commit"), &commits);
     report.line(&format!("{name}: both"), &whole);
+    let mean = whole.iter().map(|spent| spent.wall_ms).sum::<f64>() / count;
+    report.figure(&format!("{name}: both, mean"), "ms", mean);
+    report.figure(&format!("{name}: changed, mean"), "keys", changed as f64 / count);
 }
 
-fn reads(store: &Store, existing: u64, random: &mut Random, report: &mut Report) {
+fn reads(store: &Store, keys: &[Vec<u8>], random: &mut Random, report: &mut Report) {
     const TIMES: u64 = 200_000;
     let snapshot = store.reader();
     let mut block = store.begin_block();
-    for i in 0..10_000 {
-        block.set(&kernel_key(i % VATS, existing + i), value(i));
+    let mut pick = |_| keys[random.next() as usize % keys.len()].clone();
+    for key in (0..10_000).map(&mut pick) {
+        block.set(&key, value(key.len() as u64));
     }
     block.push();
-    for i in 0..50 {
-        block.set(&kernel_key(i % VATS, 2 * existing + i), value(i));
+    for key in (0..50).map(&mut pick) {
+        block.set(&key, value(key.len() as u64));
     }
     block.push();
-    let wanted: Vec<_> =
-        (0..TIMES).map(|_| Keys::Kernel.existing(random.next() % existing)).collect();
-    report.figure(
-        "get, committed state, CPU",
-        "µs",
-        each(&wanted, |key| snapshot.get(key).unwrap().is_some()),
-    );
-    report.figure(
-        "get, block, first time, CPU",
-        "µs",
-        each(&wanted, |key| block.get(key).unwrap().is_some()),
-    );
-    report.figure(
-        "get, block, again, CPU",
-        "µs",
-        each(&wanted, |key| block.get(key).unwrap().is_some()),
-    );
-    report.figure(
-        "next after, committed state, CPU",
-        "µs",
-        each(&wanted, |key| snapshot.next_after(b"", key).unwrap().is_some()),
-    );
-    report.figure(
-        "next after, block, CPU",
-        "µs",
-        each(&wanted, |key| block.next_after(b"", key).unwrap().is_some()),
-    );
+    let wanted: Vec<_> = (0..TIMES).map(&mut pick).collect();
+    let mut each = |name: &str, call: &mut dyn FnMut(&Vec<u8>) -> bool| {
+        report.figure(&format!("{name}, CPU"), "µs", each(&wanted, call));
+    };
+    each("get, committed state", &mut |key| snapshot.get(key).unwrap().is_some());
+    each("get, block, first time", &mut |key| block.get(key).unwrap().is_some());
+    each("get, block, again", &mut |key| block.get(key).unwrap().is_some());
+    each("next after, committed state", &mut |key| {
+        snapshot.next_after(b"", key).unwrap().is_some()
+    });
+    each("next after, block", &mut |key| block.next_after(b"", key).unwrap().is_some());
     let began = Clock::now();
     let mut entries = 0;
-    let mut after = b"v1".to_vec();
-    while let Some((key, _)) = block.next_after(b"v1", &after).unwrap() {
+    let mut after = b"k.c.v1".to_vec();
+    while let Some((key, _)) = block.next_after(b"k.c.v1", &after).unwrap() {
         after = key;
         entries += 1;
     }
     let spent = Clock::now().since(&began);
-    report.figure(
-        "next after, block, in order, CPU",
-        "µs",
-        spent.cpu_ms * 1e3 / f64::from(entries),
-    );
+    let each = spent.cpu_ms * 1e3 / f64::from(entries);
+    report.figure("next after, block, in order, CPU", "µs", each);
 }
 
 /// What the store costs a crank of the kernel: a level of its own, 40 reads of which half were read
 /// before in the block, 12 writes, 2 steps of an iteration, the visit of its writes, the merge.
-fn cranks(store: &Store, existing: u64, random: &mut Random, report: &mut Report) {
-    const CRANKS: u64 = 20_000;
+fn cranks(store: &Store, keys: &[Vec<u8>], random: &mut Random, report: &mut Report) {
+    const CRANKS: usize = 20_000;
     let mut block = store.begin_block();
     let began = Clock::now();
     let mut bytes = 0;
+    let mut any = || keys[random.next() as usize % keys.len()].as_slice();
     for crank in 0..CRANKS {
-        let vat = crank % 20;
         block.push();
         for i in 0..40 {
-            let n = match i % 2 {
-                0 => i,
-                _ => random.next() % (existing / VATS),
+            let key = match i % 2 {
+                0 => keys[i + crank % 20 * 40].as_slice(),
+                _ => any(),
             };
-            bytes += block.get(&kernel_key(vat, n)).unwrap().map_or(0, |value| value.len());
+            bytes += block.get(key).unwrap().map_or(0, |value| value.len());
         }
         for i in 0..12 {
-            let n = match i % 3 {
-                0 => i,
-                1 => random.next() % (existing / VATS),
-                _ => existing + crank,
+            let key = match i % 3 {
+                0 => keys[i + crank % 20 * 40].to_vec(),
+                1 => any().to_vec(),
+                _ => [any(), b".new"].concat(),
             };
-            block.set(&kernel_key(vat, n), vec![7; 100]);
+            block.set(&key, vec![7; 100]);
         }
-        let mut after = kernel_key(vat, random.next() % (existing / VATS));
+        let mut after = any().to_vec();
         for _ in 0..2 {
-            match block.next_after(b"v", &after).unwrap() {
+            match block.next_after(b"", &after).unwrap() {
                 Some((key, _)) => after = key,
                 None => break,
             }
@@ -298,7 +271,7 @@ fn cranks(store: &Store, existing: u64, random: &mut Random, report: &mut Report
 }
 
 /// CPU microseconds that `call` takes for each of `items`.
-fn each<T>(items: &[T], mut call: impl FnMut(&T) -> bool) -> f64 {
+fn each<T>(items: &[T], call: &mut dyn FnMut(&T) -> bool) -> f64 {
     let began = Clock::now();
     let hits = items.iter().filter(|item| call(item)).count();
     assert!(hits > items.len() / 2, "the benchmark misses its keys");
