@@ -5,9 +5,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Snapshot,
+    entries::Nodes,
     merk::printable,
     node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv},
-    nodes::NodeIter,
     tree::{TAG, leaf, tree_key},
 };
 
@@ -50,7 +50,7 @@ impl Snapshot {
             )));
         }
         let (keys, local_keys) = check_entries(self)?;
-        let stored = count(self.nodes().iter()?)?;
+        let stored = count(self.nodes()?)?;
         if nodes != keys || stored != keys {
             return Err(damaged(format!(
                 "{keys} keys, but {nodes} nodes in the tree and {stored} in its table"
@@ -60,7 +60,7 @@ impl Snapshot {
     }
 }
 
-fn count(nodes: NodeIter) -> Result<u64, Error> {
+fn count(nodes: Nodes) -> Result<u64, Error> {
     let mut count = 0;
     for node in nodes {
         node?;
@@ -160,7 +160,7 @@ fn check_entries(state: &Snapshot) -> Result<(u64, u64), Error> {
     let (mut keys, mut local_keys) = (0, 0);
     for entry in state.range(std::ops::Bound::Unbounded)? {
         let (key, value) = entry?;
-        let (key, value) = (key.value(), value.value());
+        let (key, value) = (&*key, &*value);
         if key.starts_with(LOCAL) {
             local_keys += 1;
             continue;
@@ -181,11 +181,10 @@ fn check_entries(state: &Snapshot) -> Result<(u64, u64), Error> {
 
 fn check_blobs(state: &Snapshot) -> Result<u64, Error> {
     let mut blobs = 0;
-    for entry in state.blobs().range::<[u8; 32]>(..)? {
-        let (name, bytes) = entry?;
-        let hash: [u8; 32] = Sha256::digest(bytes.value()).into();
-        if hash != name.value() {
-            return Err(damaged(format!("the blob {} has other content", Hash(name.value()))));
+    for blob in state.blobs()? {
+        let (name, bytes) = blob?;
+        if Hash(Sha256::digest(&*bytes).into()) != name {
+            return Err(damaged(format!("the blob {name} has other content")));
         }
         blobs += 1;
     }

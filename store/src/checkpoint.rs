@@ -1,48 +1,28 @@
-//! The tree's file: the Merkle tree as it was after one of the last commits.
+//! The state's file: the whole state as it was after one of the last commits.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use capstan_kernel_ports::Hash;
-use redb::{
-    Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction,
-};
+use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
-use crate::{
-    Error,
-    db::{META, ROOT_KEY, ROOT_NODE_KEY, Records, SERIAL_KEY, write_mark, write_tree_records},
-    nodes::Layer,
-};
+use crate::{Error, db::Meta, memory::Changes};
 
+/// All committed keys and values, node-local ones included.
+pub(crate) const FLAT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("flat");
 /// The nodes of the Merkle tree by their tree key.
 pub(crate) const TREE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tree");
+/// Content-addressed bytes by their SHA-256.
+pub(crate) const BLOB: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("blob");
 
-/// The nodes of one tree as stored.
-pub(crate) type NodeTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+/// A table from bytes to bytes that does not change any more.
+pub(crate) type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
-/// Of which commit a tree is, and where it begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// The commit's number among those that changed the tree.
-    pub(crate) serial: u64,
-    /// The root hash; zero for the empty tree.
-    pub(crate) root: Hash,
-    /// The tree key of the root node, none for the empty tree.
-    pub(crate) root_key: Option<Vec<u8>>,
-}
-
-impl Mark {
-    /// Writes it as that of the tree in the file.
-    pub(crate) fn write(&self, transaction: &WriteTransaction) -> Result<(), Error> {
-        let mut meta = transaction.open_table(META)?;
-        write_tree_records(&mut meta, self.serial, &self.root, self.root_key.as_deref())
-    }
-}
-
-/// The tree in the file, which stays as it is for the one who holds this.
+/// What is in the file, which stays as it is for the one who holds this.
 pub(crate) struct Checkpoint {
-    pub(crate) mark: Mark,
-    pub(crate) nodes: NodeTable,
-    // Last, so that it outlives the table: a closed database fails all reads.
+    pub(crate) meta: Meta,
+    pub(crate) flat: Table,
+    pub(crate) tree: Table,
+    pub(crate) blob: ReadOnlyTable<[u8; 32], &'static [u8]>,
+    // Last, so that it outlives the tables: a closed database fails all reads.
     #[allow(dead_code, reason = "held, not used")]
     db: Arc<Database>,
 }
@@ -50,60 +30,67 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// What the file holds now.
     pub(crate) fn take(db: &Arc<Database>, path: &Path) -> Result<Self, Error> {
-        let records = Records::read(db, path, MAGIC)?;
-        let mark = Mark {
-            serial: records.number(SERIAL_KEY)?,
-            root: Hash(records.fixed(ROOT_KEY)?),
-            root_key: records.get(ROOT_NODE_KEY)?,
-        };
-        Ok(Self { mark, nodes: db.begin_read()?.open_table(TREE)?, db: db.clone() })
+        let meta = read_meta(db, path)?;
+        let transaction = db.begin_read()?;
+        Ok(Self {
+            meta,
+            flat: transaction.open_table(FLAT)?,
+            tree: transaction.open_table(TREE)?,
+            blob: transaction.open_table(BLOB)?,
+            db: db.clone(),
+        })
     }
 
-    /// Writes `layers`, the oldest first, which lead to the tree at `mark`: in one transaction that is on
-    /// disk when this returns.
+    /// Writes the changes that lead to the state of `meta`, in one transaction that is on disk when this
+    /// returns.
     pub(crate) fn write(
         db: &Arc<Database>,
         path: &Path,
-        layers: &[Arc<Layer>],
-        mark: &Mark,
+        changes: &Changes,
+        meta: &Meta,
     ) -> Result<Self, Error> {
         let mut transaction = db.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
+        // Two syncs instead of one, and the allocator's state written too: a crash cannot leave a
+        // half-written commit that looks whole, and opening after it need not read the whole file.
         transaction.set_quick_repair(true);
-        {
-            let mut table = transaction.open_table(TREE)?;
-            for (key, node) in newest(layers) {
-                match node {
-                    Some(node) => table.insert(key, node)?,
-                    None => table.remove(key)?,
+        for (table, written) in [(FLAT, &changes.flat), (TREE, &changes.nodes)] {
+            let mut table = transaction.open_table(table)?;
+            for (key, value) in written {
+                match value {
+                    Some(value) => table.insert(&**key, &**value)?,
+                    None => table.remove(&**key)?,
                 };
             }
         }
-        mark.write(&transaction)?;
+        {
+            let mut blobs = transaction.open_table(BLOB)?;
+            for (hash, bytes) in &changes.blobs {
+                blobs.insert(hash.0, &**bytes)?;
+            }
+        }
+        meta.write(&transaction)?;
         transaction.commit()?;
         Self::take(db, path)
     }
 }
 
-/// Makes the tables of an empty tree, if there are none.
+/// The records of the file, if it is a state of our format.
+pub(crate) fn read_meta(db: &Database, path: &Path) -> Result<Meta, Error> {
+    Meta::read(db, path, MAGIC)
+}
+
+/// Makes the tables of an empty state, if there are none.
 pub(crate) fn initialise_if_empty(db: &Database) -> Result<(), Error> {
     let transaction = db.begin_write()?;
     if transaction.list_tables()?.next().is_some() {
         return Ok(transaction.abort()?);
     }
+    transaction.open_table(FLAT)?;
     transaction.open_table(TREE)?;
-    write_mark(&transaction, MAGIC)?;
-    Mark::default().write(&transaction)?;
+    transaction.open_table(BLOB)?;
+    Meta::initialise(&transaction, MAGIC)?;
     Ok(transaction.commit()?)
 }
 
-/// The last that `layers` say of each node, in key order: the database takes them fastest so.
-fn newest(layers: &[Arc<Layer>]) -> BTreeMap<&[u8], Option<&[u8]>> {
-    let mut nodes = BTreeMap::new();
-    for layer in layers {
-        nodes.extend(layer.nodes.iter().map(|(key, node)| (&**key, node.as_deref())));
-    }
-    nodes
-}
-
-const MAGIC: &[u8] = b"capstan tree";
+const MAGIC: &[u8] = b"capstan state";

@@ -4,12 +4,10 @@
 
 use std::{collections::HashMap, ops::Bound};
 
-use redb::AccessGuard;
-
 use crate::{
     Error, Snapshot,
+    entries::{Bytes, Entries},
     gap::begins_within,
-    snapshot::{Entries, Lent},
 };
 
 /// A snapshot and what a block has read of it.
@@ -37,8 +35,8 @@ impl Committed {
         if let Some(value) = self.values.get(key) {
             return Ok(value.as_deref().map(<[u8]>::to_vec));
         }
-        let guard = self.snapshot.lend(key)?;
-        let value = guard.as_ref().map(AccessGuard::value);
+        let lent = self.snapshot.lend(key)?;
+        let value = lent.as_deref();
         let size_bytes = key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES;
         if size_bytes <= MAX_ENTRY_BYTES {
             if self.size_bytes + size_bytes > MAX_CACHE_BYTES {
@@ -56,8 +54,7 @@ impl Committed {
         if let Some(known) = self.values.get(key) {
             return Ok(known.as_deref() == value);
         }
-        let guard = self.snapshot.lend(key)?;
-        Ok(guard.as_ref().map(AccessGuard::value) == value)
+        Ok(self.snapshot.lend(key)?.as_deref() == value)
     }
 
     /// The first committed entry from `from` on.
@@ -94,7 +91,7 @@ struct Cursor {
     /// Where the search began.
     from: Bound<Vec<u8>>,
     /// The first entry from there on.
-    head: Option<(Lent, Lent)>,
+    head: Option<(Bytes, Bytes)>,
 }
 
 impl Cursor {
@@ -107,7 +104,7 @@ impl Cursor {
     /// Makes this a cursor from `from` on, if that is here or one step ahead.
     fn advance_to(&mut self, from: Bound<&[u8]>) -> Result<bool, Error> {
         let began = self.from.as_ref().map(Vec::as_slice);
-        let head = self.head.as_ref().map(|(key, _)| key.value());
+        let head = self.head.as_ref().map(|(key, _)| &**key);
         let (Bound::Included(key) | Bound::Excluded(key)) = from else {
             return Ok(false);
         };
@@ -130,7 +127,7 @@ impl Cursor {
 
     fn entry(&self) -> Option<BorrowedEntry<'_>> {
         let (key, value) = self.head.as_ref()?;
-        Some((key.value(), value.value()))
+        Some((key, value))
     }
 }
 

@@ -1,12 +1,10 @@
 //! A whole state, cut into chunks.
 
-use capstan_kernel_ports::store::LOCAL;
-use redb::{AccessGuard, Key, Range};
+use capstan_kernel_ports::{Hash, store::LOCAL};
 
 use crate::{
     Error, Snapshot,
-    nodes::NodeIter,
-    snapshot::{Entries, Lent},
+    entries::{Bytes, Entries, Nodes},
     stream::{Header, Kind, MARK, append},
 };
 
@@ -78,9 +76,9 @@ impl std::fmt::Debug for Export {
 /// What comes next.
 enum Stage {
     Header,
-    Nodes(NodeIter),
+    Nodes(Nodes),
     Entries(Entries),
-    Blobs(Range<'static, [u8; 32], &'static [u8]>),
+    Blobs(Box<dyn Iterator<Item = Result<(Hash, Bytes), Error>> + Send + Sync>),
     End,
     Done,
 }
@@ -92,7 +90,7 @@ impl Export {
             Stage::Header => {
                 let header = encode_header(&self.snapshot);
                 append(&mut self.buffer, Kind::Header, MARK, &header);
-                Stage::Nodes(self.snapshot.nodes().iter()?)
+                Stage::Nodes(self.snapshot.nodes()?)
             }
             Stage::Nodes(nodes) => match nodes.next().transpose()? {
                 Some((key, node)) => {
@@ -102,19 +100,19 @@ impl Export {
                 }
                 None => Stage::Entries(self.snapshot.range(std::ops::Bound::Unbounded)?),
             },
-            Stage::Entries(entries) => match next(entries)? {
+            Stage::Entries(entries) => match entries.next().transpose()? {
                 Some((key, value)) => {
-                    if self.with_local || !key.value().starts_with(LOCAL) {
-                        append(&mut self.buffer, Kind::Entry, key.value(), value.value());
+                    if self.with_local || !key.starts_with(LOCAL) {
+                        append(&mut self.buffer, Kind::Entry, &key, &value);
                         self.records += 1;
                     }
                     return Ok(());
                 }
-                None => Stage::Blobs(self.snapshot.blobs().range::<[u8; 32]>(..)?),
+                None => Stage::Blobs(Box::new(self.snapshot.blobs()?)),
             },
-            Stage::Blobs(blobs) => match next(blobs)? {
+            Stage::Blobs(blobs) => match blobs.next().transpose()? {
                 Some((hash, bytes)) => {
-                    append(&mut self.buffer, Kind::Blob, &hash.value(), bytes.value());
+                    append(&mut self.buffer, Kind::Blob, &hash.0, &bytes);
                     self.records += 1;
                     return Ok(());
                 }
@@ -135,10 +133,4 @@ fn encode_header(snapshot: &Snapshot) -> Vec<u8> {
     let meta = snapshot.meta();
     let header = Header { height: meta.height, root: meta.root.0, root_key: meta.root_key.clone() };
     header.encode()
-}
-
-fn next<K: Key + 'static>(
-    range: &mut Range<'static, K, &'static [u8]>,
-) -> Result<Option<(AccessGuard<'static, K>, Lent)>, Error> {
-    Ok(range.next().transpose()?)
 }

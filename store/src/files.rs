@@ -10,63 +10,58 @@ use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use crate::{
     Error, Options, checkpoint,
-    db::{self, FILE, Meta, TREE_FILE},
+    db::{FILE, JOURNAL_FILE},
+    journal,
 };
 
-/// The state and the tree.
+/// The state and the journal.
 pub(crate) struct Files {
     pub(crate) state: Database,
-    pub(crate) tree: Database,
+    pub(crate) journal: Database,
 }
 
 impl Files {
     /// Opens the store in directory `dir`; makes an empty one if there is none.
     pub(crate) fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
-        let (state, tree) = (dir.join(FILE), dir.join(TREE_FILE));
+        let (state_file, journal_file) = (dir.join(FILE), dir.join(JOURNAL_FILE));
         fs::create_dir_all(dir).map_err(|source| io_error(dir, source))?;
-        if !exists(&state)? {
+        if !exists(&state_file)? {
             // Made beside and moved into place, so that a crash leaves a whole store or none. Without a
-            // state a tree means nothing: it is replaced.
-            let (fresh, fresh_tree) = (beside(&state, "new"), beside(&tree, "new"));
-            drop(Self::create(&fresh, &fresh_tree, options)?);
-            move_into_place([(&fresh_tree, &tree), (&fresh, &state)])?;
+            // state a journal means nothing: it is replaced.
+            let (fresh, fresh_journal) = (beside(&state_file, "new"), beside(&journal_file, "new"));
+            drop(Self::create(&fresh, &fresh_journal, options)?);
+            move_into_place([(&fresh_journal, &journal_file), (&fresh, &state_file)])?;
         }
         // The state first: it tells whether somebody has the store open.
-        let path = state;
-        let state = open_file(&path, options)?;
-        if !exists(&tree)? {
-            Meta::read(&state, &path)?; // says so if it is something else
-            return Err(Error::Damaged(format!("{} is missing", tree.display())));
+        let state = open_file(&state_file, options)?;
+        if !exists(&journal_file)? {
+            checkpoint::read_meta(&state, &state_file)?; // says so if it is something else
+            return Err(Error::Damaged(format!("{} is missing", journal_file.display())));
         }
-        Ok(Self { state, tree: open_file(&tree, options)? })
+        Ok(Self { state, journal: open_file(&journal_file, options)? })
     }
 
     /// Opens a store on two media; makes an empty one if they are empty.
     pub(crate) fn on_backends(
         state: impl StorageBackend,
-        tree: impl StorageBackend,
+        journal: impl StorageBackend,
         options: &Options,
     ) -> Result<Self, Error> {
-        // The state last, here too: what was interrupted before it was made is made anew.
-        let tree = builder(options).create_with_backend(tree)?;
-        checkpoint::initialise_if_empty(&tree)?;
+        let journal = builder(options).create_with_backend(journal)?;
         let state = builder(options).create_with_backend(state)?;
-        db::initialise_if_empty(&state)?;
-        Ok(Self { state, tree })
+        Self { state, journal }.initialised()
     }
 
     /// Makes an empty store in files that do not exist, or that an interrupted call of this function
     /// left behind.
-    pub(crate) fn create(state: &Path, tree: &Path, options: &Options) -> Result<Self, Error> {
-        let files = Self { state: create_file(state, options)?, tree: create_file(tree, options)? };
-        checkpoint::initialise_if_empty(&files.tree)?;
-        db::initialise_if_empty(&files.state)?;
-        Ok(files)
+    pub(crate) fn create(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
+        let (state, journal) = (create_file(state, options)?, create_file(journal, options)?);
+        Self { state, journal }.initialised()
     }
 
     /// Makes an empty store in these files; what is there and not in use is thrown away.
-    pub(crate) fn replace(state: &Path, tree: &Path, options: &Options) -> Result<Self, Error> {
-        for file in [state, tree] {
+    pub(crate) fn replace(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
+        for file in [state, journal] {
             if exists(file)? {
                 if let Err(DatabaseError::DatabaseAlreadyOpen) = builder(options).open(file) {
                     return Err(locked(file));
@@ -74,7 +69,13 @@ impl Files {
                 fs::remove_file(file).map_err(|source| io_error(file, source))?;
             }
         }
-        Self::create(state, tree, options)
+        Self::create(state, journal, options)
+    }
+
+    fn initialised(self) -> Result<Self, Error> {
+        journal::initialise_if_empty(&self.journal)?;
+        checkpoint::initialise_if_empty(&self.state)?;
+        Ok(self)
     }
 }
 

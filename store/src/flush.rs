@@ -1,4 +1,4 @@
-//! When and how the tree's file catches up with the state.
+//! When and how the state's file catches up with the journal.
 
 use std::{
     collections::VecDeque,
@@ -9,25 +9,21 @@ use std::{
 
 use redb::Database;
 
-use crate::{
-    Error, Options,
-    checkpoint::{Checkpoint, Mark},
-    nodes::Nodes,
-};
+use crate::{Error, Options, Snapshot, checkpoint::Checkpoint};
 
-/// Writes the tree's file every so many changed keys, in a thread of its own if wanted.
+/// Writes the state's file each time the journal has become long, in a thread of its own if wanted.
 ///
-/// Nothing that is not on disk in the state may reach the tree's file, or a crash would leave a tree
-/// that is ahead of its state: [`Flusher::journaled`] is told what is.
+/// Nothing that is not on disk in the journal may reach the state's file, or a crash would leave a
+/// state that is ahead of its journal: [`Flusher::journaled`] is told what is.
 pub(crate) struct Flusher {
     db: Arc<Database>,
     path: PathBuf,
-    /// So many changed keys in the journal are a reason to write.
-    journal_keys: usize,
+    /// So long a journal is a reason to write.
+    journal_bytes: usize,
     background: bool,
-    /// The commits since the checkpoint that changed the tree, with how many keys each.
+    /// The commits since the checkpoint, with the weight of each.
     behind: VecDeque<(u64, usize)>,
-    behind_keys: usize,
+    behind_bytes: usize,
     /// Whether all of them are on disk.
     durable: bool,
     /// Entries of the journal that the checkpoint makes superfluous.
@@ -41,28 +37,26 @@ impl Flusher {
         Self {
             db,
             path,
-            journal_keys: options.journal_keys,
+            journal_bytes: options.journal_bytes,
             background: options.background,
             behind: VecDeque::new(),
-            behind_keys: 0,
+            behind_bytes: 0,
             durable: true,
             done,
             running: None,
         }
     }
 
-    /// Notes that the journal has an entry, and whether the commits are on disk.
-    pub(crate) fn journaled(&mut self, entry: Option<(u64, usize)>, durable: bool) {
+    /// Notes that the journal has an entry, and whether it is on disk with all before.
+    pub(crate) fn journaled(&mut self, serial: u64, weight_bytes: usize, durable: bool) {
         self.durable = durable;
-        if let Some((serial, keys)) = entry {
-            self.behind.push_back((serial, keys));
-            self.behind_keys += keys;
-        }
+        self.behind.push_back((serial, weight_bytes));
+        self.behind_bytes += weight_bytes;
     }
 
-    /// Whether the file is so far behind that the next commit has to be on disk.
+    /// Whether the journal is so long that the next commit has to be on disk.
     pub(crate) fn is_due(&self) -> bool {
-        self.behind_keys >= self.journal_keys
+        self.behind_bytes >= self.journal_bytes && !self.behind.is_empty()
     }
 
     /// The entries of the journal that the next commit should remove.
@@ -75,43 +69,39 @@ impl Flusher {
         self.done.clear();
     }
 
-    /// To be called before a commit: a checkpoint, if there is a new one. Waits for it if the file is
-    /// far behind.
-    pub(crate) fn settle(
-        &mut self,
-        nodes: &Nodes,
-        mark: Mark,
-    ) -> Result<Option<Arc<Checkpoint>>, Error> {
-        let far_behind = self.behind_keys >= self.journal_keys.saturating_mul(FAR);
+    /// To be called before a commit over `state`: the file's new content, if it has any. Waits for it if the
+    /// file is far behind.
+    pub(crate) fn settle(&mut self, state: &Snapshot) -> Result<Option<Arc<Checkpoint>>, Error> {
+        let far_behind = self.behind_bytes >= self.journal_bytes.saturating_mul(FAR);
         let checkpoint = match self.running.take_if(|thread| far_behind || thread.is_finished()) {
             Some(thread) => join(thread)?,
             None if self.running.is_none() && self.is_due() && self.durable => {
                 if self.background && !far_behind {
                     return Ok(None); // begins after the commit
                 }
-                Checkpoint::write(&self.db, &self.path, nodes.layers(), &mark)?
+                state.write_checkpoint(&self.db, &self.path)?
             }
             None => return Ok(None),
         };
-        while let Some((serial, keys)) =
-            self.behind.pop_front_if(|(serial, _)| *serial <= checkpoint.mark.serial)
+        while let Some((serial, weight_bytes)) =
+            self.behind.pop_front_if(|(serial, _)| *serial <= checkpoint.meta.serial)
         {
-            self.behind_keys -= keys;
+            self.behind_bytes -= weight_bytes;
             self.done.push(serial);
         }
         Ok(Some(Arc::new(checkpoint)))
     }
 
-    /// To be called after a commit: begins to write `nodes`, the tree at `mark`, if that is due and no
-    /// writing is under way.
-    pub(crate) fn begin(&mut self, nodes: &Nodes, mark: Mark) {
+    /// To be called after a commit that led to `state`: begins to write it, if that is due and no writing is
+    /// under way.
+    pub(crate) fn begin(&mut self, state: &Snapshot) {
         if !self.background || !self.is_due() || !self.durable || self.running.is_some() {
             return;
         }
-        let (db, path, layers) = (self.db.clone(), self.path.clone(), nodes.layers().to_vec());
-        let work = move || Checkpoint::write(&db, &path, &layers, &mark);
-        // Without a thread the next commit does it.
-        self.running = thread::Builder::new().name("store-tree".into()).spawn(work).ok();
+        let (db, path, state) = (self.db.clone(), self.path.clone(), state.clone());
+        let work = move || state.write_checkpoint(&db, &path);
+        // Without a thread the next commits do it.
+        self.running = thread::Builder::new().name("store-state".into()).spawn(work).ok();
     }
 }
 
@@ -124,12 +114,12 @@ impl Drop for Flusher {
     }
 }
 
-/// So many times as many keys as are a reason to write are far behind.
+/// A journal that is so many times as long as is a reason to write is far ahead.
 const FAR: usize = 4;
 
 fn join(thread: JoinHandle<Result<Checkpoint, Error>>) -> Result<Checkpoint, Error> {
     match thread.join() {
         Ok(result) => result,
-        Err(_) => Err(Error::Tree("the thread that writes the tree has panicked".into())),
+        Err(_) => Err(Error::Tree("the thread that writes the state's file has panicked".into())),
     }
 }

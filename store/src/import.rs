@@ -6,12 +6,12 @@ use std::{
 };
 
 use capstan_kernel_ports::{Hash, store::LOCAL};
-use redb::{Database, Durability, WriteTransaction};
+use redb::{Durability, WriteTransaction};
 
 use crate::{
     Error, Options, Snapshot, Store,
-    checkpoint::TREE,
-    db::{BLOB, FILE, FLAT, Meta, TREE_FILE},
+    checkpoint::{BLOB, FLAT, TREE},
+    db::{FILE, JOURNAL_FILE, Meta},
     files::{Files, beside, io_error, move_into_place},
     stream::{Header, Kind, Record},
 };
@@ -38,7 +38,7 @@ pub struct Import {
     files: Option<Files>,
     directory: PathBuf,
     file: PathBuf,
-    tree_file: PathBuf,
+    journal_file: PathBuf,
     options: Options,
     expected: Expected,
     /// The part of a record that has come.
@@ -67,12 +67,12 @@ impl Import {
         fs::create_dir_all(&directory).map_err(|error| io_error(&directory, error))?;
         check_vacant(&directory)?;
         let file = beside(&directory.join(FILE), "import");
-        let tree_file = beside(&directory.join(TREE_FILE), "import");
+        let journal_file = beside(&directory.join(JOURNAL_FILE), "import");
         Ok(Self {
-            files: Some(Files::replace(&file, &tree_file, &options)?),
+            files: Some(Files::replace(&file, &journal_file, &options)?),
             directory,
             file,
-            tree_file,
+            journal_file,
             options,
             expected,
             partial: Vec::new(),
@@ -93,12 +93,11 @@ impl Import {
         self.partial.extend_from_slice(bytes);
         let mut stream = std::mem::take(&mut self.partial);
         let mut rest = stream.as_slice();
-        let (state, tree) = self.begin_write()?;
+        let transaction = self.begin_write()?;
         while let Some(record) = Record::take(&mut rest)? {
-            self.record(&record, &state, &tree)?;
+            self.record(&record, &transaction)?;
         }
-        tree.commit()?;
-        state.commit()?;
+        transaction.commit()?;
         let taken = stream.len() - rest.len();
         stream.drain(..taken);
         self.partial = stream;
@@ -117,58 +116,46 @@ impl Import {
         }
         let files = self.files.take().ok_or_else(given_up)?;
         self.write_meta(&files)?;
-        let (file, tree_file) = (self.file.clone(), self.tree_file.clone());
-        let store = Store::over(files, file, tree_file, self.options.clone())?;
+        let (file, journal_file) = (self.file.clone(), self.journal_file.clone());
+        let store = Store::over(files, file, journal_file, self.options.clone())?;
         check(&store.reader(), &self.expected)?;
         drop(store);
         check_vacant(&self.directory)?;
         // The state last: where it is, there is a store.
-        let (state, tree) = (self.directory.join(FILE), self.directory.join(TREE_FILE));
-        move_into_place([(&self.tree_file, &tree), (&self.file, &state)])?;
+        let (state, journal) = (self.directory.join(FILE), self.directory.join(JOURNAL_FILE));
+        move_into_place([(&self.journal_file, &journal), (&self.file, &state)])?;
         Store::open(&self.directory, self.options.clone())
     }
 
-    fn begin_write(&mut self) -> Result<(WriteTransaction, WriteTransaction), Error> {
+    fn begin_write(&mut self) -> Result<WriteTransaction, Error> {
         let files = self.files.as_ref().ok_or_else(given_up)?;
-        let durability = match self.unsynced_bytes >= SYNC_BYTES {
-            true => Durability::Immediate,
-            false => Durability::None,
-        };
-        if matches!(durability, Durability::Immediate) {
-            self.unsynced_bytes = 0;
+        let mut transaction = files.state.begin_write()?;
+        match self.unsynced_bytes >= SYNC_BYTES {
+            true => self.unsynced_bytes = 0,
+            false => transaction.set_durability(Durability::None)?,
         }
-        let begin = |db: &Database| -> Result<_, Error> {
-            let mut transaction = db.begin_write()?;
-            transaction.set_durability(durability)?;
-            Ok(transaction)
-        };
-        Ok((begin(&files.state)?, begin(&files.tree)?))
+        Ok(transaction)
     }
 
-    fn record(
-        &mut self,
-        record: &Record<'_>,
-        state: &WriteTransaction,
-        tree: &WriteTransaction,
-    ) -> Result<(), Error> {
+    fn record(&mut self, record: &Record<'_>, transaction: &WriteTransaction) -> Result<(), Error> {
         self.check_order(record)?;
         let Record { kind, key, value } = *record;
         match kind {
             Kind::Header => return self.take_header(record),
             Kind::Node => {
-                tree.open_table(TREE)?.insert(key, value)?;
+                transaction.open_table(TREE)?.insert(key, value)?;
             }
             Kind::Entry if key.starts_with(LOCAL) && !self.expected.local => {
                 return Err(Error::Import("it has local keys, which are not asked for".into()));
             }
             Kind::Entry => {
-                state.open_table(FLAT)?.insert(key, value)?;
+                transaction.open_table(FLAT)?.insert(key, value)?;
             }
             Kind::Blob => {
                 let name: [u8; 32] = key
                     .try_into()
                     .map_err(|_| Error::Import("a blob whose name is no hash".into()))?;
-                state.open_table(BLOB)?.insert(name, value)?;
+                transaction.open_table(BLOB)?.insert(name, value)?;
             }
             Kind::End if value == self.records.to_be_bytes() => return Ok(()),
             Kind::End => return Err(Error::Import("records are missing".into())),
@@ -224,12 +211,12 @@ impl Import {
             root: Hash(header.root),
             root_key: header.root_key,
         };
-        let tree = files.tree.begin_write()?;
-        meta.mark().write(&tree)?;
-        tree.commit()?;
-        let state = files.state.begin_write()?;
-        meta.write(&state)?;
-        Ok(state.commit()?)
+        for db in [&files.journal, &files.state] {
+            let transaction = db.begin_write()?;
+            meta.write(&transaction)?;
+            transaction.commit()?;
+        }
+        Ok(())
     }
 }
 
@@ -238,7 +225,7 @@ impl Drop for Import {
         drop(self.files.take());
         // Gone already after a success; and if they cannot be removed, the next import will try.
         let _ = fs::remove_file(&self.file);
-        let _ = fs::remove_file(&self.tree_file);
+        let _ = fs::remove_file(&self.journal_file);
     }
 }
 

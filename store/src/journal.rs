@@ -1,75 +1,167 @@
-//! The journal: what each commit did to the tree, until the tree's file has it.
+//! The journal's file: what each commit changed, until the state's file has it.
 //!
-//! An entry is the borsh encoding of the changes in key order: the tree key, and the SHA-256 of the
-//! value or none if the key was removed. Doing them again, commit by commit, gives the same tree: its
-//! shape depends on nothing else.
+//! An entry is the borsh encoding of the changed keys in order, each with its value or none if it was
+//! removed, and of the new blobs. It is cut into parts, which are the records. Doing the changes
+//! again, commit by commit, gives the same state: the tree's shape depends on nothing else.
+
+use std::{ops::RangeInclusive, path::Path, sync::Arc};
 
 use borsh::BorshDeserialize as _;
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use capstan_kernel_ports::Hash;
+use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
+use sha2::{Digest, Sha256};
 
 use crate::{
     Error,
-    db::JOURNAL,
-    tree::{Change, leaf_of_hash},
+    db::Meta,
+    memory::{Shared, Written},
 };
 
-/// A hash is written as bytes with their number.
-type Record = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+/// Parts of entries by the serial of the commit and their number.
+const JOURNAL: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("journal");
 
-/// Writes the entry of the commit with this serial.
-pub(crate) fn write(
-    transaction: &WriteTransaction,
-    serial: u64,
-    changes: &[Change],
-) -> Result<(), Error> {
-    let record: Vec<(&[u8], Option<&[u8]>)> = changes
-        .iter()
-        .map(|(key, leaf)| (key.as_slice(), leaf.as_ref().map(|leaf| &leaf[1..])))
-        .collect();
-    // Writing to a vector cannot fail, nor are there more changes than borsh can count.
-    let bytes = borsh::to_vec(&record).map_err(|error| Error::Tree(error.to_string()))?;
-    transaction.open_table(JOURNAL)?.insert(serial, bytes.as_slice())?;
-    Ok(())
+/// The journal, open.
+pub(crate) struct Journal {
+    db: Database,
 }
 
-/// Removes the entries with these serials.
-pub(crate) fn remove(transaction: &WriteTransaction, serials: &[u64]) -> Result<(), Error> {
-    let mut table = transaction.open_table(JOURNAL)?;
-    for serial in serials {
-        table.remove(serial)?;
+/// What one commit changed.
+#[derive(Default)]
+pub(crate) struct Entry {
+    /// In key order.
+    pub(crate) flat: Vec<Written>,
+    pub(crate) blobs: Vec<(Hash, Shared)>,
+}
+
+impl Journal {
+    /// The journal in `db`, and the state it leads to.
+    pub(crate) fn open(db: Database, path: &Path) -> Result<(Self, Meta), Error> {
+        let meta = Meta::read(&db, path, MAGIC)?;
+        Ok((Self { db }, meta))
     }
-    Ok(())
-}
 
-/// All serials that have an entry.
-pub(crate) fn serials(db: &Database) -> Result<Vec<u64>, Error> {
-    let table = db.begin_read()?.open_table(JOURNAL)?;
-    let mut serials = Vec::new();
-    for entry in table.range::<u64>(..)? {
-        serials.push(entry?.0.value());
-    }
-    Ok(serials)
-}
-
-/// The changes of the commit with this serial.
-pub(crate) fn read(db: &Database, serial: u64) -> Result<Vec<Change>, Error> {
-    let damaged = |what: &str| Error::Damaged(format!("the journal's entry {serial} is {what}"));
-    let table = db.begin_read()?.open_table(JOURNAL)?;
-    let entry = table.get(serial)?.ok_or_else(|| damaged("missing"))?;
-    let record = Record::try_from_slice(entry.value()).map_err(|_| damaged("malformed"))?;
-    let mut changes = Vec::with_capacity(record.len());
-    for (key, hash) in record {
-        let hash = hash.map(<[u8; 32]>::try_from).transpose();
-        let in_order = changes.last().is_none_or(|(last, _)| *last < key);
-        match hash {
-            Ok(hash) if in_order && !key.is_empty() && key.len() <= MAX_TREE_KEY => {
-                changes.push((key, hash.as_ref().map(leaf_of_hash)));
+    /// Writes the entry of the commit that leads to `meta` and removes those with the serials `done`, in
+    /// one transaction: the commit. It is on disk when this returns, if it is to be durable.
+    pub(crate) fn commit(
+        &self,
+        entry: &Entry,
+        meta: &Meta,
+        done: &[u64],
+        durable: bool,
+    ) -> Result<(), Error> {
+        let mut transaction = self.db.begin_write()?;
+        transaction.set_durability(match durable {
+            true => Durability::Immediate,
+            false => Durability::None,
+        })?;
+        transaction.set_quick_repair(durable); // see `Checkpoint::write`
+        entry.write(&transaction, meta.serial)?;
+        {
+            let mut table = transaction.open_table(JOURNAL)?;
+            for serial in done {
+                table.retain_in(parts(*serial), |_, _| false)?;
             }
-            _ => return Err(damaged("malformed")),
         }
+        meta.write(&transaction)?;
+        Ok(transaction.commit()?)
     }
-    Ok(changes)
+
+    /// All serials up to this one that have an entry.
+    pub(crate) fn serials_up_to(&self, serial: u64) -> Result<Vec<u64>, Error> {
+        let table = self.db.begin_read()?.open_table(JOURNAL)?;
+        let mut serials = Vec::new();
+        for part in table.range(..=(serial, u32::MAX))? {
+            serials.push(part?.0.value().0);
+        }
+        serials.dedup();
+        Ok(serials)
+    }
+
+    /// The entry of the commit with this serial.
+    pub(crate) fn read(&self, serial: u64) -> Result<Entry, Error> {
+        let table = self.db.begin_read()?.open_table(JOURNAL)?;
+        let mut bytes = Vec::new();
+        for (number, part) in table.range(parts(serial))?.enumerate() {
+            let (key, part) = part?;
+            if u64::from(key.value().1) != number as u64 {
+                return Err(damaged(serial));
+            }
+            bytes.extend_from_slice(part.value());
+        }
+        Entry::parse(&bytes).ok_or_else(|| damaged(serial))
+    }
 }
 
-/// The longest tree key.
-const MAX_TREE_KEY: usize = 255;
+/// Makes the tables of a journal that leads to `meta`, if there are none.
+pub(crate) fn initialise_if_empty(db: &Database) -> Result<(), Error> {
+    let transaction = db.begin_write()?;
+    if transaction.list_tables()?.next().is_some() {
+        return Ok(transaction.abort()?);
+    }
+    transaction.open_table(JOURNAL)?;
+    Meta::initialise(&transaction, MAGIC)?;
+    Ok(transaction.commit()?)
+}
+
+impl Entry {
+    /// What it counts towards the journal's length: its bytes, and for each change as much as makes a
+    /// journal of small changes take no longer to do again than one of large ones.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let flat = self.flat.iter().map(|(key, value)| {
+            CHANGE_WEIGHT_BYTES + key.len() + value.as_ref().map_or(0, |value| value.len())
+        });
+        let blobs = self.blobs.iter().map(|(_, bytes)| CHANGE_WEIGHT_BYTES + bytes.len());
+        CHANGE_WEIGHT_BYTES + flat.sum::<usize>() + blobs.sum::<usize>()
+    }
+
+    fn write(&self, transaction: &WriteTransaction, serial: u64) -> Result<(), Error> {
+        let flat: Vec<(&[u8], Option<&[u8]>)> =
+            self.flat.iter().map(|(key, value)| (&**key, value.as_deref())).collect();
+        let blobs: Vec<&[u8]> = self.blobs.iter().map(|(_, bytes)| &**bytes).collect();
+        let mut bytes = Vec::with_capacity(self.weight_bytes());
+        // Writing to memory cannot fail, nor are there more changes than borsh can count.
+        borsh::to_writer(&mut bytes, &(flat, blobs)).map_err(|error| Error::Io {
+            path: "the journal".into(),
+            source: std::io::Error::other(error.to_string()),
+        })?;
+        let mut table = transaction.open_table(JOURNAL)?;
+        for (number, part) in (0..).zip(bytes.chunks(PART_BYTES)) {
+            table.insert((serial, number), part)?;
+        }
+        Ok(())
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (flat, blobs) = Record::try_from_slice(bytes).ok()?;
+        let in_order = flat.is_sorted_by(|(one, _), (next, _)| one < next);
+        if !in_order || flat.first().is_some_and(|(key, _)| key.is_empty()) {
+            return None;
+        }
+        let shared = |(key, value): (Vec<u8>, Option<Vec<u8>>)| (key.into(), value.map(Arc::from));
+        let named = |bytes: Vec<u8>| (Hash(Sha256::digest(&bytes).into()), bytes.into());
+        Some(Self {
+            flat: flat.into_iter().map(shared).collect(),
+            blobs: blobs.into_iter().map(named).collect(),
+        })
+    }
+}
+
+const MAGIC: &[u8] = b"capstan journal";
+
+/// What an entry encodes: changes, and blobs.
+type Record = (Vec<(Vec<u8>, Option<Vec<u8>>)>, Vec<Vec<u8>>);
+
+/// A record of the database is kept in one page, whose size is a power of two: a little less than that.
+const PART_BYTES: usize = (64 << 10) - 512;
+
+/// See [`Entry::weight_bytes`].
+const CHANGE_WEIGHT_BYTES: usize = 1 << 10;
+
+/// The keys of all parts of an entry.
+fn parts(serial: u64) -> RangeInclusive<(u64, u32)> {
+    (serial, 0)..=(serial, u32::MAX)
+}
+
+fn damaged(serial: u64) -> Error {
+    Error::Damaged(format!("the journal's entry {serial} is missing or malformed"))
+}

@@ -1,4 +1,4 @@
-//! The state of a Capstan chain: an ordered map under one Merkle root, in one database file.
+//! The state of a Capstan chain: an ordered map under one Merkle root, in a database file and its journal.
 //!
 //! # A block's life
 //!
@@ -26,21 +26,41 @@
 //!
 //! # Layout
 //!
-//! One redb file, `state.redb`, with four tables. A commit writes all of them in one transaction, so
-//! there is nothing to reconcile after a crash.
+//! Two redb files. `journal.redb` has what the last commits changed, `state.redb` the whole state as it
+//! was some commits ago. A state is what the state's file has, with the changes since written over it.
 //!
-//! | table | key | value |
-//! |---|---|---|
-//! | `flat` | key | value: every committed entry, node-local ones too; all reads and iteration |
-//! | `tree` | tree key | node of the Merkle tree |
-//! | `blob` | SHA-256 | the bytes with this hash |
-//! | `meta` | `magic` | `capstan state` |
-//! | | `format` | [`FORMAT`], 4 bytes |
-//! | | `height` | 8 bytes |
-//! | | `root` | 32 bytes |
-//! | | `root node` | the tree key of the root; absent if the tree is empty |
+//! ```text
+//! commit ──► journal.redb   changes of commits 41 42 43 44     on disk when `commit` returns
+//!        └─► memory         the same, and the tree's nodes     read by all since
+//!                 │ every 64 MiB, in a thread of its own, all at once
+//!                 ▼
+//!            state.redb      everything as of commit 40
+//! ```
 //!
-//! Numbers are big endian.
+//! Only the journal decides what is committed: one transaction a block. The state's file follows, in
+//! one transaction each time, and only with what is on disk in the journal; entries of the journal go after
+//! the state's file has them. So at any instruction the journal has every commit from the state's to the
+//! last, and there is nothing to reconcile: opening does again what the state's file lacks, commit by
+//! commit, and compares the root. A key that changes in every block is written to the state's file once
+//! for all of them, and so are the upper nodes of the tree.
+//!
+//! | file | table | key | value |
+//! |---|---|---|---|
+//! | state | `flat` | key | value: every committed entry, node-local ones too |
+//! | | `tree` | tree key | node of the Merkle tree |
+//! | | `blob` | SHA-256 | the bytes with this hash |
+//! | journal | `journal` | serial of the commit (8 bytes), part (4) | changed entries and new blobs, in parts |
+//! | both | `meta` | `magic` | `capstan state`, `capstan journal` |
+//! | | | `format` | [`FORMAT`], 4 bytes |
+//! | | | `height` | 8 bytes |
+//! | | | `serial` | the number of commits so far, 8 bytes |
+//! | | | `root` | 32 bytes |
+//! | | | `root node` | the tree key of the root; absent if the tree is empty |
+//!
+//! Numbers are big endian, but for redb's own in the keys of `journal`.
+//!
+//! Part of the tree's nodes stays decoded in memory ([`Options::tree_nodes`]); two halves of a block's
+//! changes are applied and hashed in two threads. Neither has any influence on the root.
 //!
 //! # The tree
 //!
@@ -55,21 +75,13 @@
 //! # Why redb
 //!
 //! Two databases were measured with this tree above them: redb, a copy-on-write B-tree, and fjall, a
-//! log-structured merge tree. Milliseconds for a batch of 1,000 keys over 500,000 with fsync, p50 and
-//! p99, on two cores:
-//!
-//! | keys | redb | fjall |
-//! |---|---|---|
-//! | random, new | 257 / 306 | 159 / 693 |
-//! | clustered | 17 / 29 | 18 / 373 |
-//! | kernel-like | | 74 / 930 |
-//!
-//! The criteria are crash safety first, p99 second, p50 third. redb has one file, checksums, two-phase
-//! commits and readers at a fixed state; it was killed and starved of its medium in tests, here and in
-//! its own project, without a loss. Its p99 lies close to its p50, where fjall's compaction stalls
-//! a block for most of a second. Durable commits here use redb's quick repair: two syncs instead of
-//! one, for an opening after a crash that does not have to read the whole file.
-//! `cargo bench -p capstan-store --profile dev` measures this crate.
+//! log-structured merge tree. The criteria are crash safety first, p99 second, p50 third. redb has one
+//! file, checksums, two-phase commits and readers at a fixed state; it was killed and starved of its medium in
+//! tests, here and in its own project, without a loss. fjall's compaction stalled a block for most of a
+//! second. What a B-tree does badly, many small writes all over it in every block, is what the journal
+//! takes away. Durable commits use redb's quick repair: two syncs instead of one, for an opening after a
+//! crash that does not have to read the whole file.
+//! `cargo bench --workspace --bench commit --profile dev` measures this crate.
 //!
 //! # What must never come back
 //!
@@ -83,6 +95,7 @@ mod check;
 mod checkpoint;
 mod committed;
 mod db;
+mod entries;
 mod error;
 mod evict;
 mod export;
@@ -91,10 +104,10 @@ mod flush;
 mod gap;
 mod import;
 mod journal;
+mod memory;
 mod merge;
 mod merk;
 mod node;
-mod nodes;
 mod proof;
 mod snapshot;
 mod store;
@@ -103,7 +116,7 @@ mod tree;
 
 pub use block::Block;
 pub use check::Checked;
-pub use db::{FILE, FORMAT, TREE_FILE};
+pub use db::{FILE, FORMAT, JOURNAL_FILE};
 pub use error::Error;
 pub use export::Export;
 pub use import::{Expected, Import};

@@ -8,6 +8,7 @@
 //! two threads, which makes no difference to either.
 
 use std::{
+    collections::HashMap,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -24,10 +25,10 @@ use grovedb_merk::{
 use grovedb_version::version::{GroveVersion, v4::GROVE_V4};
 
 use crate::{
-    Error,
+    Error, Snapshot,
     evict::Eviction,
+    memory::{Shared, Written},
     node::Node,
-    nodes::{NodeMap, Nodes},
     tree::{Applied, Change, StateTree},
 };
 
@@ -38,18 +39,18 @@ pub(crate) struct MerkTree {
 }
 
 impl StateTree for MerkTree {
-    fn open(root_key: Option<&[u8]>, nodes: &Nodes, keep_nodes: usize) -> Result<Self, Error> {
-        let root = root_key.map(|key| load(nodes, key)).transpose()?;
+    fn open(state: &Snapshot, keep_nodes: usize) -> Result<Self, Error> {
+        let root = state.meta().root_key.as_deref().map(|key| load(state, key)).transpose()?;
         Ok(Self { root, eviction: Eviction::new(keep_nodes) })
     }
 
     fn apply<C: AsRef<[Change]>>(
         &mut self,
         commits: &[C],
-        nodes: &Nodes,
+        state: &Snapshot,
     ) -> Result<Applied, Error> {
         let (fetched, fault) = (AtomicUsize::new(0), Mutex::new(None));
-        let source = Source { nodes, fetched: &fetched, fault: &fault };
+        let source = Source { state, fetched: &fetched, fault: &fault };
         let applied = self.apply_with(commits, source);
         // The crate's errors are texts; what was wrong with a node is told as it was found.
         applied.map_err(|error| {
@@ -64,29 +65,30 @@ impl MerkTree {
         commits: &[C],
         source: Source<'_>,
     ) -> Result<Applied, Error> {
-        let mut work = Work { source, collected: NodeMap::new(), added: 0 };
+        let mut work = Work { source, collected: Collected::new(), added: 0 };
         let mut root = self.root.take();
-        let mut removed = NodeMap::new();
+        let mut collected = Collected::new();
         for (index, changes) in commits.iter().enumerate() {
             let fork = index + 1 == commits.len();
             let batch: Vec<(Vec<u8>, Op)> = changes.as_ref().iter().map(operation).collect();
             for (key, operation) in &batch {
                 if matches!(operation, Op::Delete) {
-                    removed.insert(key.as_slice().into(), None);
+                    collected.insert(key.as_slice().into(), None);
                 }
             }
             root = work.descend(root, &batch, fork)?;
         }
         // What was written counts: a key may have been removed by one commit and set by the next.
-        let mut applied = Applied { nodes: removed, ..Applied::default() };
+        let mut applied = Applied::default();
         if let Some(mut root) = root {
             work.collect(&mut root)?;
             applied.root = Hash(root.hash().value);
             applied.root_key = Some(root.key().to_vec());
             self.eviction.evict(&mut root, source.fetched.load(Ordering::Relaxed) + work.added)?;
             self.root = Some(root);
-            applied.nodes.extend(work.collected);
+            collected.extend(work.collected);
         }
+        applied.nodes = collected.into_iter().collect::<Vec<Written>>();
         Ok(applied)
     }
 }
@@ -105,13 +107,16 @@ fn put(leaf: Vec<u8>) -> Op {
     Op::Put(leaf, TreeFeatureType::BasicMerkNode)
 }
 
+/// Nodes by their key; none where one was removed. Never gone through where the order matters.
+type Collected = HashMap<Shared, Option<Shared>>;
+
 type Batch<'a> = &'a [(Vec<u8>, Op)];
 
 /// One thread's part of the work on a tree.
 struct Work<'a> {
     source: Source<'a>,
     /// The nodes that changed.
-    collected: NodeMap,
+    collected: Collected,
     /// How many nodes are new, at most.
     added: usize,
 }
@@ -176,7 +181,7 @@ impl Work<'_> {
     ) -> Result<TreeNode, Error> {
         let (node, left) = self.detach(node, true)?;
         let (node, right) = self.detach(node, false)?;
-        let mut other = Work { collected: NodeMap::new(), added: 0, ..*self };
+        let mut other = Work { collected: Collected::new(), added: 0, ..*self };
         let (left, right) = thread::scope(|scope| {
             let thread = thread::Builder::new()
                 .spawn_scoped(scope, || other.whole(left, left_batch))
@@ -271,9 +276,9 @@ fn walk(
 }
 
 /// Reads the node at `key`.
-fn load(nodes: &Nodes, key: &[u8]) -> Result<TreeNode, Error> {
+fn load(state: &Snapshot, key: &[u8]) -> Result<TreeNode, Error> {
     let missing = || Error::Damaged(format!("the tree node {:?} is missing", printable(key)));
-    let bytes = nodes.get(key)?.ok_or_else(missing)?;
+    let bytes = state.lend_node(key)?.ok_or_else(missing)?;
     // The crate's decoder takes heights that make it overflow later; ours does not.
     Node::parse(&bytes).map_err(|problem| problem.at(key))?;
     TreeNode::decode(key.to_vec(), &bytes, NO_COST, RULES).map_err(|error| {
@@ -298,7 +303,7 @@ pub(crate) fn tree_error(error: MerkError) -> Error {
 /// The committed nodes, for the walker.
 #[derive(Clone, Copy)]
 struct Source<'a> {
-    nodes: &'a Nodes,
+    state: &'a Snapshot,
     /// How many were read.
     fetched: &'a AtomicUsize,
     /// Why one could not be.
@@ -313,7 +318,7 @@ impl Fetch for Source<'_> {
         _: &GroveVersion,
     ) -> CostResult<TreeNode, MerkError> {
         self.fetched.fetch_add(1, Ordering::Relaxed);
-        load(self.nodes, link.key())
+        load(self.state, link.key())
             .map_err(|error| {
                 let text = error.to_string();
                 *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -324,7 +329,7 @@ impl Fetch for Source<'_> {
 }
 
 /// Collects the encoded nodes that changed.
-struct Collector<'a>(&'a mut NodeMap);
+struct Collector<'a>(&'a mut Collected);
 
 impl Commit for Collector<'_> {
     fn write(

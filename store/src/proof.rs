@@ -14,9 +14,9 @@ use capstan_kernel_ports::{Hash, store::LOCAL};
 
 use crate::{
     Error, Snapshot,
+    entries::Bytes,
     merk::printable,
     node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_node},
-    nodes::NodeBytes,
     tree::{TAG, tree_key},
 };
 
@@ -142,9 +142,9 @@ impl Snapshot {
     }
 
     /// The bytes of the tree node at `key`.
-    pub(crate) fn node(&self, key: &[u8]) -> Result<NodeBytes, Error> {
+    pub(crate) fn node(&self, key: &[u8]) -> Result<Bytes, Error> {
         let missing = || Error::Damaged(format!("the tree node {:?} is missing", printable(key)));
-        self.nodes().get(key)?.ok_or_else(missing)
+        self.lend_node(key)?.ok_or_else(missing)
     }
 }
 

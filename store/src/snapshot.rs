@@ -6,18 +6,15 @@ use capstan_kernel_ports::{
     Hash,
     store::{Entry, Read, StoreFault},
 };
-use redb::{AccessGuard, Database, Range, ReadOnlyTable, ReadableDatabase};
+use redb::Database;
 
 use crate::{
     Error,
-    db::{BLOB, FLAT, Meta},
-    nodes::Nodes,
+    checkpoint::Checkpoint,
+    db::Meta,
+    entries::{Bytes, Entries, Nodes, blobs},
+    memory::{Changes, Memory},
 };
-
-/// Bytes lent by the database.
-pub(crate) type Lent = AccessGuard<'static, &'static [u8]>;
-/// Keys and values lent by the database, in key order.
-pub(crate) type Entries = Range<'static, &'static [u8], &'static [u8]>;
 
 /// The state as it was committed at one height, whatever is committed later.
 ///
@@ -26,67 +23,105 @@ pub(crate) type Entries = Range<'static, &'static [u8], &'static [u8]>;
 /// one longer than a query or an export takes.
 #[derive(Clone)]
 pub struct Snapshot {
-    tables: Arc<Tables>,
-    /// The tree. Where it lies may change while the state stays.
-    nodes: Arc<Nodes>,
+    meta: Arc<Meta>,
+    /// What the state's file has.
+    checkpoint: Arc<Checkpoint>,
+    /// What commits after the checkpoint changed, those after this state too.
+    memory: Arc<Memory>,
 }
 
 impl Snapshot {
     /// The height at which this state was committed; 0 before the first commit.
     pub fn height(&self) -> u64 {
-        self.tables.meta.height
+        self.meta.height
     }
 
     /// The root hash of this state; zero if no key outside `local.` exists.
     pub fn root(&self) -> Hash {
-        self.tables.meta.root
+        self.meta.root
     }
 
-    /// Takes a snapshot of what `db` has committed; `nodes` are those of its tree.
-    pub(crate) fn take(db: &Arc<Database>, path: &Path, nodes: Nodes) -> Result<Self, Error> {
-        let meta = Meta::read(db, path)?;
-        let transaction = db.begin_read()?;
-        let tables = Tables {
-            meta,
-            flat: transaction.open_table(FLAT)?,
-            blob: transaction.open_table(BLOB)?,
-            db: db.clone(),
-        };
-        Ok(Self { tables: Arc::new(tables), nodes: Arc::new(nodes) })
+    /// The state in the file.
+    pub(crate) fn stored(checkpoint: Arc<Checkpoint>) -> Self {
+        let meta = Arc::new(checkpoint.meta.clone());
+        Self { meta, checkpoint, memory: Arc::default() }
     }
 
-    /// The same state, its tree elsewhere.
-    pub(crate) fn with_nodes(&self, nodes: Nodes) -> Self {
-        Self { tables: self.tables.clone(), nodes: Arc::new(nodes) }
+    /// The state after one more commit, which leads to `meta` by these changes.
+    pub(crate) fn advance(&self, meta: Meta, changes: Changes) -> Self {
+        self.memory.add(meta.serial, changes);
+        Self { meta: Arc::new(meta), ..self.clone() }
+    }
+
+    /// The same state over a later checkpoint, which is not after this state.
+    pub(crate) fn over(&self, checkpoint: Arc<Checkpoint>) -> Self {
+        let memory = Arc::new(self.memory.after(checkpoint.meta.serial));
+        Self { meta: self.meta.clone(), checkpoint, memory }
+    }
+
+    /// Writes this state to the file.
+    pub(crate) fn write_checkpoint(
+        &self,
+        db: &Arc<Database>,
+        path: &Path,
+    ) -> Result<Checkpoint, Error> {
+        Checkpoint::write(db, path, &self.changes(), &self.meta)
     }
 
     pub(crate) fn meta(&self) -> &Meta {
-        &self.tables.meta
-    }
-
-    /// The committed tree nodes.
-    pub(crate) fn nodes(&self) -> &Nodes {
-        &self.nodes
-    }
-
-    /// All blobs.
-    pub(crate) fn blobs(&self) -> &ReadOnlyTable<[u8; 32], &'static [u8]> {
-        &self.tables.blob
+        &self.meta
     }
 
     /// Whether both are handles of one state of one store.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.tables, &other.tables)
+        Arc::ptr_eq(&self.meta, &other.meta)
     }
 
     /// Lends the value of `key`.
-    pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Lent>, Error> {
-        Ok(self.tables.flat.get(key)?)
+    pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        match self.memory.get(key, self.meta.serial) {
+            Some(written) => Ok(written.map(Bytes::Kept)),
+            None => Ok(self.checkpoint.flat.get(key)?.map(Bytes::Lent)),
+        }
+    }
+
+    /// Lends the tree node at `key`.
+    pub(crate) fn lend_node(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        match self.memory.node(key, self.meta.serial) {
+            Some(written) => Ok(written.map(Bytes::Kept)),
+            None => Ok(self.checkpoint.tree.get(key)?.map(Bytes::Lent)),
+        }
     }
 
     /// All entries from `from` on, in key order.
     pub(crate) fn range(&self, from: Bound<&[u8]>) -> Result<Entries, Error> {
-        Ok(self.tables.flat.range::<&[u8]>((from, Bound::Unbounded))?)
+        let stored = self.checkpoint.flat.range::<&[u8]>((from, Bound::Unbounded))?;
+        Ok(Entries::new(stored, self.memory.clone(), self.meta.serial, from))
+    }
+
+    /// All tree nodes in the order of tree keys.
+    pub(crate) fn nodes(&self) -> Result<Nodes, Error> {
+        let stored = self.checkpoint.tree.range::<&[u8]>(..)?;
+        Ok(Nodes::new(stored, self.changes().nodes))
+    }
+
+    /// All blobs in the order of their hashes.
+    pub(crate) fn blobs(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Hash, Bytes), Error>> + Send + Sync + use<>, Error>
+    {
+        Ok(blobs(self.checkpoint.blob.range::<[u8; 32]>(..)?, self.changes().blobs))
+    }
+
+    /// Whether there is a blob with this hash.
+    pub(crate) fn has_blob(&self, hash: &Hash) -> Result<bool, Error> {
+        let in_memory = self.memory.blob(hash, self.meta.serial).is_some();
+        Ok(in_memory || self.checkpoint.blob.get(hash.0)?.is_some())
+    }
+
+    /// All that differs from the checkpoint.
+    fn changes(&self) -> Changes {
+        self.memory.up_to(self.meta.serial)
     }
 
     fn first_from(&self, from: Bound<&[u8]>, prefix: &[u8]) -> Result<Option<Entry>, Error> {
@@ -94,13 +129,13 @@ impl Snapshot {
             return Ok(None);
         };
         let (key, value) = found?;
-        Ok(key.value().starts_with(prefix).then(|| (key.value().to_vec(), value.value().to_vec())))
+        Ok(key.starts_with(prefix).then(|| (key.to_vec(), value.to_vec())))
     }
 }
 
 impl Read for Snapshot {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
-        Ok(self.lend(key)?.map(|guard| guard.value().to_vec()))
+        Ok(self.lend(key)?.map(|bytes| bytes.to_vec()))
     }
 
     fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault> {
@@ -108,7 +143,10 @@ impl Read for Snapshot {
     }
 
     fn blob(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
-        let found = self.tables.blob.get(hash.0).map_err(Error::from)?;
+        if let Some(bytes) = self.memory.blob(hash, self.meta.serial) {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let found = self.checkpoint.blob.get(hash.0).map_err(Error::from)?;
         Ok(found.map(|guard| guard.value().to_vec()))
     }
 }
@@ -129,13 +167,4 @@ pub(crate) fn start<'a>(prefix: &'a [u8], after: &'a [u8]) -> Bound<&'a [u8]> {
         true => Bound::Included(prefix),
         false => Bound::Excluded(after),
     }
-}
-
-struct Tables {
-    meta: Meta,
-    flat: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    blob: ReadOnlyTable<[u8; 32], &'static [u8]>,
-    // Last, so that it outlives the tables: a closed database fails all reads.
-    #[allow(dead_code, reason = "held, not used")]
-    db: Arc<Database>,
 }

@@ -1,25 +1,24 @@
 //! The store: one database, its committed state, and the way from one to the next.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use capstan_kernel_ports::{Hash, store::LOCAL};
-use redb::{Database, Durability, StorageBackend, WriteTransaction, backends::InMemoryBackend};
+use redb::{StorageBackend, backends::InMemoryBackend};
 
 use crate::{
     Block, Error, Snapshot,
     block::Writes,
-    checkpoint::{Checkpoint, Mark},
+    checkpoint::Checkpoint,
     committed::Committed,
-    db::{BLOB, FILE, FLAT, Meta, TREE_FILE},
+    db::{FILE, JOURNAL_FILE, Meta},
     files::Files,
     flush::Flusher,
-    journal,
+    journal::{Entry, Journal},
+    memory::{Changes, Written},
     merk::MerkTree,
-    nodes::{Layer, Nodes},
     tree::{Applied, Change, StateTree, leaf, tree_key},
 };
 
@@ -36,11 +35,12 @@ pub struct Options {
     /// How many nodes of the Merkle tree stay in memory, about: a node takes some 900 bytes. Others are
     /// read anew in each block that changes something below them.
     pub tree_nodes: usize,
-    /// The tree's file is written each time so many keys have changed. Until then the journal has them,
-    /// and an opening does them again: it takes some microseconds a key.
-    pub journal_keys: usize,
-    /// Write the tree's file in a thread of its own, while blocks go on. Otherwise a commit writes it, every so
-    /// often, and takes that much longer: for tests that must be the same at every run.
+    /// The state's file is written each time the journal is so long, in bytes, where every change counts
+    /// a thousand bytes more than it has. An opening does again what is in the journal; what is in it is
+    /// in memory too.
+    pub journal_bytes: usize,
+    /// Write the state's file in a thread of its own, while blocks go on. Otherwise a commit writes it, every
+    /// so often, and takes that much longer: for tests that must be the same at every run.
     pub background: bool,
     /// Check the whole store when it is opened: the checksums of the file and all that
     /// [`Snapshot::deep_check`] checks. Reads everything; for a file that is under suspicion.
@@ -52,7 +52,7 @@ impl Default for Options {
         Self {
             cache_bytes: 256 << 20,
             tree_nodes: 200_000,
-            journal_keys: 20_000,
+            journal_bytes: 64 << 20,
             background: true,
             check: false,
         }
@@ -65,11 +65,9 @@ impl Default for Options {
 /// root (nothing is written), then [`Store::commit`] or [`Store::discard`]. All methods take `&self`;
 /// readers on other threads take a [`Store::reader`] at any time.
 pub struct Store {
-    // Before the database, which must outlive its readers.
     current: RwLock<Snapshot>,
     /// Locked while a block is prepared or committed, so that there is one writer at a time.
     writer: Mutex<Writer>,
-    db: Arc<Database>,
     path: PathBuf,
     options: Options,
 }
@@ -78,6 +76,7 @@ pub struct Store {
 struct Writer {
     /// The tree of the committed state; none if it has to be read again.
     tree: Option<MerkTree>,
+    journal: Journal,
     flusher: Flusher,
 }
 
@@ -86,7 +85,7 @@ impl Store {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let path = path.as_ref();
         let files = Files::open(path, &options)?;
-        Self::checked_over(files, path.join(FILE), path.join(TREE_FILE), options)
+        Self::checked_over(files, path.join(FILE), path.join(JOURNAL_FILE), options)
     }
 
     /// An empty store in memory, for tests: all else is the same.
@@ -94,16 +93,16 @@ impl Store {
         Self::on_backends(InMemoryBackend::new(), InMemoryBackend::new(), Options::default())
     }
 
-    /// A store on any two media that redb can use, one for the state and one for the tree: opens what lies
-    /// there or makes an empty one.
+    /// A store on any two media that redb can use, one for the state and one for the journal: opens what
+    /// lies there or makes an empty one.
     pub fn on_backends(
         state: impl StorageBackend,
-        tree: impl StorageBackend,
+        journal: impl StorageBackend,
         options: Options,
     ) -> Result<Self, Error> {
-        let files = Files::on_backends(state, tree, &options)?;
-        let (path, tree_path) = ("the state's medium".into(), "the tree's medium".into());
-        Self::checked_over(files, path, tree_path, options)
+        let files = Files::on_backends(state, journal, &options)?;
+        let (path, journal_path) = ("the state's medium".into(), "the journal's medium".into());
+        Self::checked_over(files, path, journal_path, options)
     }
 
     /// The committed height; 0 before the first commit.
@@ -142,25 +141,29 @@ impl Store {
         let mut writer = self.lock();
         self.check_current(&base)?;
         let flat = net_writes(level.writes, &committed)?;
-        for bytes in level.blobs.values() {
+        let mut blobs = Vec::new();
+        for (hash, bytes) in level.blobs {
             check_length("blob", bytes.len(), MAX_VALUE_BYTES)?;
+            if !base.has_blob(&hash)? {
+                blobs.push((hash, bytes.into()));
+            }
         }
         let changes = tree_changes(&flat);
         let (tree, applied) = self.apply(writer.tree.take(), &changes)?;
-        Ok(Prepared { base, flat, blobs: level.blobs, changes, tree, applied })
+        Ok(Prepared { base, entry: Entry { flat, blobs }, tree, applied })
     }
 
     /// Commits a prepared block as the state at `height`, in one transaction that is on disk when this
     /// returns. After an error the committed state is the old one or, if the database could not tell
     /// any more, is found by opening the store again; it is never a mixture.
     pub fn commit(&self, prepared: Prepared, height: u64) -> Result<(), Error> {
-        self.write(prepared, height, Durability::Immediate)
+        self.write(prepared, height, Durability::OnDisk)
     }
 
     /// Like [`Store::commit`], but on disk only with the next [`Store::commit`] or when much has come
     /// together: for loading much data. A crash before that leaves the state that was on disk last.
     pub fn commit_unsynced(&self, prepared: Prepared, height: u64) -> Result<(), Error> {
-        self.write(prepared, height, Durability::None)
+        self.write(prepared, height, Durability::Later)
     }
 
     /// Forgets a prepared block. Dropping it does the same; this also keeps the tree in memory if the
@@ -175,11 +178,11 @@ impl Store {
     fn checked_over(
         files: Files,
         path: PathBuf,
-        tree_path: PathBuf,
+        journal_path: PathBuf,
         options: Options,
     ) -> Result<Self, Error> {
         let check = options.check;
-        let store = Self::over(files, path, tree_path, options)?;
+        let store = Self::over(files, path, journal_path, options)?;
         if check {
             store.reader().deep_check()?;
         }
@@ -189,20 +192,18 @@ impl Store {
     pub(crate) fn over(
         files: Files,
         path: PathBuf,
-        tree_path: PathBuf,
+        journal_path: PathBuf,
         options: Options,
     ) -> Result<Self, Error> {
-        let (db, tree_db) = (Arc::new(files.state), Arc::new(files.tree));
-        let meta = Meta::read(&db, &path)?;
-        let checkpoint = Arc::new(Checkpoint::take(&tree_db, &tree_path)?);
-        let serial = checkpoint.mark.serial;
-        let done = journal::serials(&db)?.into_iter().filter(|entry| *entry <= serial).collect();
-        let mut flusher = Flusher::new(tree_db, tree_path, &options, done);
-        let (tree, nodes) = redo(&db, &meta, checkpoint, &options, &mut flusher)?;
+        let state = Arc::new(files.state);
+        let checkpoint = Arc::new(Checkpoint::take(&state, &path)?);
+        let (journal, meta) = Journal::open(files.journal, &journal_path)?;
+        let done = journal.serials_up_to(checkpoint.meta.serial)?;
+        let mut flusher = Flusher::new(state, path.clone(), &options, done);
+        let (tree, current) = redo(&journal, meta, checkpoint, &options, &mut flusher)?;
         Ok(Self {
-            current: RwLock::new(Snapshot::take(&db, &path, nodes)?),
-            writer: Mutex::new(Writer { tree: Some(tree), flusher }),
-            db,
+            current: RwLock::new(current),
+            writer: Mutex::new(Writer { tree: Some(tree), journal, flusher }),
             path,
             options,
         })
@@ -228,61 +229,37 @@ impl Store {
         let current = self.reader();
         let mut tree = match tree {
             Some(tree) => tree,
-            None => {
-                let root_key = current.meta().root_key.as_deref();
-                MerkTree::open(root_key, current.nodes(), self.options.tree_nodes)?
-            }
+            None => MerkTree::open(&current, self.options.tree_nodes)?,
         };
-        let applied = tree.apply(&[changes], current.nodes())?;
+        let applied = tree.apply(&[changes], &current)?;
         Ok((Some(tree), Some(applied)))
     }
 
     fn write(&self, prepared: Prepared, height: u64, durability: Durability) -> Result<(), Error> {
         let mut writer = self.lock();
-        let Writer { tree, flusher } = &mut *writer;
+        let Writer { tree, journal, flusher } = &mut *writer;
         self.check_current(&prepared.base)?;
         let committed = prepared.base.height();
         if height < committed || (height == committed && committed > 0) {
             return Err(Error::Height { wanted: height, committed });
         }
-        let durable = matches!(durability, Durability::Immediate) || flusher.is_due();
-        let nodes = self.settle(flusher)?;
-        let mut transaction = self.db.begin_write()?;
-        transaction.set_durability(match durable {
-            true => Durability::Immediate,
-            false => Durability::None,
-        })?;
-        // Two syncs instead of one, and the allocator's state written too: a crash cannot leave a
-        // half-written commit that looks whole, and opening after it need not read the whole file.
-        transaction.set_quick_repair(durable);
+        let durable = matches!(durability, Durability::OnDisk) || flusher.is_due();
+        let mut current = self.reader();
+        if let Some(checkpoint) = flusher.settle(&current)? {
+            current = current.over(checkpoint);
+            self.publish(current.clone());
+        }
         let meta = prepared.meta(height);
-        write_all(&transaction, &prepared, &meta)?;
-        journal::remove(&transaction, flusher.done())?;
-        transaction.commit()?;
+        journal.commit(&prepared.entry, &meta, flusher.done(), durable)?;
         flusher.forget_done();
-        let changed = prepared.applied.is_some();
-        flusher.journaled(changed.then_some((meta.serial, prepared.changes.len())), durable);
-        let nodes = match prepared.applied {
-            Some(applied) => nodes.with(Layer { serial: meta.serial, nodes: applied.nodes }),
-            None => nodes,
-        };
-        flusher.begin(&nodes, meta.mark());
-        self.publish(Snapshot::take(&self.db, &self.path, nodes)?);
+        flusher.journaled(meta.serial, prepared.entry.weight_bytes(), durable);
+        let Entry { flat, blobs } = prepared.entry;
+        let nodes = prepared.applied.map(|applied| applied.nodes).unwrap_or_default();
+        current = current.advance(meta, Changes { flat, nodes, blobs });
+        flusher.begin(&current);
+        self.publish(current);
         *tree = prepared.tree;
         Ok(())
-    }
-
-    /// The nodes of the committed tree, over the tree's file as it is now.
-    fn settle(&self, flusher: &mut Flusher) -> Result<Nodes, Error> {
-        let current = self.reader();
-        match flusher.settle(current.nodes(), current.meta().mark())? {
-            Some(checkpoint) => {
-                let nodes = current.nodes().over(checkpoint);
-                self.publish(current.with_nodes(nodes.clone()));
-                Ok(nodes)
-            }
-            None => Ok(current.nodes().clone()),
-        }
     }
 
     fn publish(&self, snapshot: Snapshot) {
@@ -294,6 +271,14 @@ impl Store {
         // what a panic leaves here is whole.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When a commit must be on disk.
+enum Durability {
+    /// When it returns.
+    OnDisk,
+    /// With a later one.
+    Later,
 }
 
 impl std::fmt::Debug for Store {
@@ -309,11 +294,8 @@ impl std::fmt::Debug for Store {
 /// A block that is complete, with the root it leads to. Nothing of it is written yet.
 pub struct Prepared {
     base: Snapshot,
-    /// What differs from the committed state, in key order.
-    flat: Vec<Write>,
-    blobs: BTreeMap<Hash, Vec<u8>>,
-    /// What the tree has to do, for the journal.
-    changes: Vec<Change>,
+    /// What differs from the committed state.
+    entry: Entry,
     /// The tree as it will be; none if it has to be read again.
     tree: Option<MerkTree>,
     /// What the tree's nodes will be; none if the tree does not change.
@@ -331,25 +313,23 @@ impl Prepared {
 
     /// How many keys have another value, or are new or gone; `local.` keys count.
     pub fn changed_keys(&self) -> usize {
-        self.flat.len()
+        self.entry.flat.len()
     }
 
     /// The changed keys in order, with their new values; none where one is gone. For statistics.
     pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.flat.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+        self.entry.flat.iter().map(|(key, value)| (&**key, value.as_deref()))
     }
 
     /// What the state's records will be at `height`.
     fn meta(&self, height: u64) -> Meta {
         let base = self.base.meta();
+        let serial = base.serial + 1;
         match &self.applied {
-            Some(applied) => Meta {
-                height,
-                serial: base.serial + 1,
-                root: applied.root,
-                root_key: applied.root_key.clone(),
-            },
-            None => Meta { height, ..base.clone() },
+            Some(applied) => {
+                Meta { height, serial, root: applied.root, root_key: applied.root_key.clone() }
+            }
+            None => Meta { height, serial, ..base.clone() },
         }
     }
 }
@@ -364,11 +344,8 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
-/// A key and its new value; none removes it.
-type Write = (Vec<u8>, Option<Vec<u8>>);
-
 /// Leaves out what was written but is as committed.
-fn net_writes(writes: Writes, committed: &Committed) -> Result<Vec<Write>, Error> {
+fn net_writes(writes: Writes, committed: &Committed) -> Result<Vec<Written>, Error> {
     let mut net = Vec::with_capacity(writes.len());
     for (key, value) in writes {
         if key.is_empty() {
@@ -377,14 +354,14 @@ fn net_writes(writes: Writes, committed: &Committed) -> Result<Vec<Write>, Error
         check_length("key", key.len(), MAX_KEY_BYTES)?;
         check_length("value", value.as_ref().map_or(0, Vec::len), MAX_VALUE_BYTES)?;
         if !committed.has(&key, value.as_deref())? {
-            net.push((key, value));
+            net.push((key.into(), value.map(Arc::from)));
         }
     }
     Ok(net)
 }
 
 /// What the tree has to do for these writes, in the order of tree keys.
-fn tree_changes(flat: &[Write]) -> Vec<Change> {
+fn tree_changes(flat: &[Written]) -> Vec<Change> {
     let mut changes: Vec<Change> = flat
         .iter()
         .filter(|(key, _)| !key.starts_with(LOCAL))
@@ -395,64 +372,49 @@ fn tree_changes(flat: &[Write]) -> Vec<Change> {
     changes
 }
 
-fn write_all(
-    transaction: &WriteTransaction,
-    prepared: &Prepared,
-    meta: &Meta,
-) -> Result<(), Error> {
-    let mut flat = transaction.open_table(FLAT)?;
-    for (key, value) in &prepared.flat {
-        match value {
-            Some(value) => flat.insert(key.as_slice(), value.as_slice())?,
-            None => flat.remove(key.as_slice())?,
-        };
-    }
-    let mut blobs = transaction.open_table(BLOB)?;
-    for (hash, bytes) in &prepared.blobs {
-        if prepared.base.blobs().get(hash.0)?.is_none() {
-            blobs.insert(hash.0, bytes.as_slice())?;
-        }
-    }
-    if prepared.applied.is_some() {
-        journal::write(transaction, meta.serial, &prepared.changes)?;
-    }
-    meta.write(transaction)
-}
-
-/// The tree of the committed state: that of the checkpoint, and what the journal has since.
+/// The committed state and its tree: those of the checkpoint, and what the journal has since.
 fn redo(
-    db: &Database,
-    meta: &Meta,
+    journal: &Journal,
+    meta: Meta,
     checkpoint: Arc<Checkpoint>,
     options: &Options,
     flusher: &mut Flusher,
-) -> Result<(MerkTree, Nodes), Error> {
-    let mark = checkpoint.mark.clone();
-    let mut nodes = Nodes::stored(checkpoint);
-    let mut tree = MerkTree::open(mark.root_key.as_deref(), &nodes, options.tree_nodes)?;
-    if mark.serial > meta.serial {
-        return Err(not_one_store());
-    }
-    let mut found = mark;
-    if found.serial < meta.serial {
-        let serials = found.serial + 1..=meta.serial;
-        let commits = serials.map(|serial| journal::read(db, serial));
-        let commits = commits.collect::<Result<Vec<_>, _>>()?;
-        for (serial, changes) in (found.serial + 1..).zip(&commits) {
-            flusher.journaled(Some((serial, changes.len())), true);
+) -> Result<(MerkTree, Snapshot), Error> {
+    let mut state = Snapshot::stored(checkpoint);
+    let mut tree = MerkTree::open(&state, options.tree_nodes)?;
+    let from = state.meta().clone();
+    if from.serial < meta.serial {
+        let mut commits = Vec::new();
+        let mut changes = Vec::new();
+        for serial in from.serial + 1..=meta.serial {
+            let entry = journal.read(serial)?;
+            flusher.journaled(serial, entry.weight_bytes(), true);
+            commits.push(tree_changes(&entry.flat));
+            changes.push((serial, entry));
         }
-        let applied = tree.apply(&commits, &nodes)?;
-        found = Mark { serial: meta.serial, root: applied.root, root_key: applied.root_key };
-        nodes = nodes.with(Layer { serial: meta.serial, nodes: applied.nodes });
+        let applied = tree.apply(&commits, &state)?;
+        if (applied.root, &applied.root_key) != (meta.root, &meta.root_key) {
+            return Err(not_one_store());
+        }
+        let mut nodes = applied.nodes;
+        for (serial, Entry { flat, blobs }) in changes {
+            // Only the last of these states can be read, so all nodes are its.
+            let nodes = match serial == meta.serial {
+                true => std::mem::take(&mut nodes),
+                false => Vec::new(),
+            };
+            let passed = Meta { serial, ..meta.clone() };
+            state = state.advance(passed, Changes { flat, nodes, blobs });
+        }
     }
-    match found == meta.mark() {
-        true => Ok((tree, nodes)),
+    match *state.meta() == meta {
+        true => Ok((tree, state)),
         false => Err(not_one_store()),
     }
 }
 
 fn not_one_store() -> Error {
-    Error::Damaged(format!("{FILE} and {TREE_FILE} are not of one store at one time"))
+    Error::Damaged(format!("{FILE} and {JOURNAL_FILE} are not of one store at one time"))
 }
 
 fn check_length(what: &'static str, size: usize, limit: usize) -> Result<(), Error> {

@@ -6,10 +6,7 @@ use std::borrow::Cow;
 use capstan_kernel_ports::Hash;
 use sha2::{Digest, Sha256};
 
-use crate::{
-    Error,
-    nodes::{NodeMap, Nodes},
-};
+use crate::{Error, Snapshot, memory::Written};
 
 /// The first byte of every value in the tree. `grovedb-merk` reads meaning into others: it takes the
 /// value of a node that begins with 1 or 2 on faith, so nothing but this may ever be accepted.
@@ -58,8 +55,8 @@ pub(crate) struct Applied {
     pub(crate) root: Hash,
     /// The tree key of the new root node.
     pub(crate) root_key: Option<Vec<u8>>,
-    /// The nodes that changed, and the keys of those that were removed.
-    pub(crate) nodes: NodeMap,
+    /// The nodes that changed, and the keys of those that were removed, in any order.
+    pub(crate) nodes: Vec<Written>,
 }
 
 /// An authenticated tree over tree keys.
@@ -67,14 +64,17 @@ pub(crate) struct Applied {
 /// It may keep part of the nodes in memory; the roots, the changed nodes and the shape must be the
 /// same whatever it keeps.
 pub(crate) trait StateTree: Sized {
-    /// The tree whose nodes are `nodes` and whose root node is at `root_key`.
-    fn open(root_key: Option<&[u8]>, nodes: &Nodes, keep_nodes: usize) -> Result<Self, Error>;
+    /// The tree of `state`.
+    fn open(state: &Snapshot, keep_nodes: usize) -> Result<Self, Error>;
 
     /// Applies commits one after the other: `commits` are their changes, each in key order, one for a
-    /// key, and removing only what is there. `nodes` is what was committed. After an error the tree
+    /// key, and removing only what is there. `state` is what was committed. After an error the tree
     /// must be dropped.
-    fn apply<C: AsRef<[Change]>>(&mut self, commits: &[C], nodes: &Nodes)
-    -> Result<Applied, Error>;
+    fn apply<C: AsRef<[Change]>>(
+        &mut self,
+        commits: &[C],
+        state: &Snapshot,
+    ) -> Result<Applied, Error>;
 }
 
 #[cfg(test)]

@@ -57,8 +57,8 @@ fn writer() {
     let Ok(dir) = std::env::var(WRITER) else {
         return;
     };
-    // The tree's file is written in the background all the time.
-    let store = Store::open(dir, Options { journal_keys: 50, ..Options::default() }).unwrap();
+    // The state's file is written in the background all the time.
+    let store = Store::open(dir, Options { journal_bytes: 70_000, ..Options::default() }).unwrap();
     loop {
         let height = store.height() + 1;
         let prepared = store.prepare(common::scripted_block(&store, height)).unwrap();
@@ -77,7 +77,7 @@ fn a_disk_that_fails_after_any_number_of_operations() {
         store.commit(prepared, height).unwrap();
     }
     drop(store);
-    // Every other of these commits begins with the tree's file.
+    // Every other of these commits begins with the state's file.
     for height in 4..=7 {
         sweep(&base, height, &mut random);
         assert!(commit_one(&base, height));
@@ -102,7 +102,7 @@ fn sweep(base: &Disk, height: u64, random: &mut Random) {
                 other => panic!("limit {limit}: height {other}, committed: {committed}"),
             }
             common::assert_scripted(&store);
-            // It goes on from there, whatever the tree's file had.
+            // It goes on from there, whatever the state's file had.
             let next = store.height() + 1;
             let prepared = store.prepare(common::scripted_block(&store, next)).unwrap();
             store.commit(prepared, next).unwrap();
@@ -118,9 +118,9 @@ fn sweep(base: &Disk, height: u64, random: &mut Random) {
     assert!(old > 30 && new > 3, "{old} old and {new} new: the failures missed the commit");
 }
 
-/// A store that writes the tree's file within every other commit.
+/// A store that writes the state's file within every other commit.
 fn on(disk: &Disk) -> Result<Store, capstan_store::Error> {
-    let options = Options { journal_keys: 80, background: false, ..Options::default() };
+    let options = Options { journal_bytes: 100_000, background: false, ..Options::default() };
     Store::on_backends(disk.file(0), disk.file(1), options)
 }
 

@@ -67,7 +67,7 @@ fn options(random: &mut Random) -> Options {
     Options {
         cache_bytes: 1 << 20,
         tree_nodes: *random.pick(&[0, 1, 20, 300, 100_000]),
-        journal_keys: *random.pick(&[0, 1, 100, 3_000]),
+        journal_bytes: *random.pick(&[0, 1_000, 100_000, 3_000_000]),
         background: random.one_in(2),
         check: random.one_in(5),
     }

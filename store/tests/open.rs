@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use capstan_kernel_ports::store::{Overlay, StoreFault};
-use capstan_store::{Error, FILE, FORMAT, Options, Store, TREE_FILE};
+use capstan_store::{Error, FILE, FORMAT, JOURNAL_FILE, Options, Store};
 
 fn open(dir: &tempfile::TempDir) -> Result<Store, Error> {
     Store::open(dir.path(), Options::default())
@@ -65,19 +65,19 @@ fn files_of_two_stores_or_times_are_refused_together() {
         common::commit_entries(&store, &[(b"a", value), (b"b", value)]);
     }
     // The same number of commits, and no journal that could bridge the difference.
-    let options = || Options { journal_keys: 0, background: false, ..Options::default() };
+    let options = || Options { journal_bytes: 0, background: false, ..Options::default() };
     for dir in [&dir, &other] {
         let store = Store::open(dir.path(), options()).unwrap();
         common::commit_entries(&store, &[(b"local.x", b"y")]);
     }
-    let old = fs::read(dir.path().join(TREE_FILE)).unwrap();
+    let old = fs::read(dir.path().join(JOURNAL_FILE)).unwrap();
     let refused = |what: &str| {
         let error = open(&dir).unwrap_err();
         assert!(matches!(error, Error::Damaged(_)), "{what}: {error}");
     };
-    fs::copy(other.path().join(TREE_FILE), dir.path().join(TREE_FILE)).unwrap();
-    refused("the tree of another store");
-    fs::write(dir.path().join(TREE_FILE), &old).unwrap();
+    fs::copy(other.path().join(JOURNAL_FILE), dir.path().join(JOURNAL_FILE)).unwrap();
+    refused("the journal of another store");
+    fs::write(dir.path().join(JOURNAL_FILE), &old).unwrap();
     let old_state = fs::read(dir.path().join(FILE)).unwrap();
     for _ in 0..2 {
         let store = Store::open(dir.path(), options()).unwrap();
@@ -85,16 +85,16 @@ fn files_of_two_stores_or_times_are_refused_together() {
         common::commit_entries(&store, &[(b"a", &more)]);
         common::commit_entries(&store, &[(b"a", b"x")]);
     }
-    let (state, tree) = (dir.path().join(FILE), dir.path().join(TREE_FILE));
-    let (new_state, new_tree) = (fs::read(&state).unwrap(), fs::read(&tree).unwrap());
+    let (state, journal) = (dir.path().join(FILE), dir.path().join(JOURNAL_FILE));
+    let (new_state, new_journal) = (fs::read(&state).unwrap(), fs::read(&journal).unwrap());
     fs::write(&state, &old_state).unwrap();
-    refused("a tree ahead of its state");
+    refused("a journal ahead of what the state has");
     fs::write(&state, &new_state).unwrap();
-    fs::write(&tree, &old).unwrap();
-    refused("a tree that the journal does not reach");
-    fs::remove_file(&tree).unwrap();
-    refused("no tree");
-    fs::write(&tree, &new_tree).unwrap();
+    fs::write(&journal, &old).unwrap();
+    refused("a state ahead of its journal");
+    fs::remove_file(&journal).unwrap();
+    refused("no journal");
+    fs::write(&journal, &new_journal).unwrap();
     open(&dir).unwrap().reader().deep_check().unwrap();
 }
 
@@ -143,8 +143,8 @@ fn what_an_interrupted_creation_left_behind_does_not_matter() {
     let dir = tempfile::tempdir().unwrap();
     for left in [&b""[..], b"redb", &[0; 5000]] {
         fs::write(dir.path().join(format!("{FILE}.new")), left).unwrap();
-        fs::write(dir.path().join(format!("{TREE_FILE}.new")), left).unwrap();
-        fs::write(dir.path().join(TREE_FILE), left).unwrap();
+        fs::write(dir.path().join(format!("{JOURNAL_FILE}.new")), left).unwrap();
+        fs::write(dir.path().join(JOURNAL_FILE), left).unwrap();
         let store = open(&dir).unwrap();
         assert_eq!(store.height(), 0);
         drop(store);

@@ -86,7 +86,8 @@ fn does_not_depend_on_the_order_of_writes_within_a_block() {
 fn does_not_depend_on_what_is_in_memory_nor_on_reopening() {
     let run = |tree_nodes: usize, discard: bool, reopen: bool| {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { tree_nodes, journal_keys: 7 * tree_nodes, ..Options::default() };
+        let options =
+            Options { tree_nodes, journal_bytes: 7_000 * tree_nodes, ..Options::default() };
         let mut store = Store::open(dir.path(), options.clone()).unwrap();
         let mut roots = Vec::new();
         for height in 1..=30 {

@@ -24,7 +24,7 @@ fn main() {
     let mut report = Report::default();
     report.line("fsync of 4 KiB", &fsyncs(dir));
     recorded(dir, &arguments, &mut report);
-    if std::env::var("ONLY").is_err() { synthetic(&dir.join("random"), &arguments, &mut report); }
+    synthetic(&dir.join("random"), &arguments, &mut report);
     report.print(arguments.json);
 }
 
@@ -144,7 +144,7 @@ fn build(
     }
     commit(&store, Vec::new());
     report.figure(&format!("{name}: build {count} keys"), "s", seconds(began));
-    for file in [capstan_store::FILE, capstan_store::TREE_FILE] {
+    for file in [capstan_store::FILE, capstan_store::JOURNAL_FILE] {
         let size = std::fs::metadata(dir.join(file)).unwrap().len();
         report.figure(&format!("{name}: {file}"), "MB", size as f64 / 1e6);
     }

@@ -191,11 +191,11 @@ impl Validator {
     }
 }
 
-/// The store on this disk. It writes the tree's file every few blocks, and always at the same ones.
+/// The store on this disk. It writes the state's file every few blocks, and always at the same ones.
 pub fn store_on(disk: &Disk) -> Result<Store, capstan_store::Error> {
     let options = capstan_store::Options {
         cache_bytes: 4 << 20,
-        journal_keys: 100,
+        journal_bytes: 150_000,
         background: false,
         ..capstan_store::Options::default()
     };

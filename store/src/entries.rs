@@ -1,0 +1,147 @@
+//! Iteration through a committed state: what its file has, and what later commits changed.
+
+use std::{
+    iter::Peekable,
+    ops::{Bound, Deref},
+    sync::Arc,
+    vec,
+};
+
+use capstan_kernel_ports::Hash;
+use redb::{AccessGuard, Range};
+
+use crate::{
+    Error,
+    memory::{Memory, Shared, Written},
+};
+
+/// Bytes of a committed state.
+pub(crate) enum Bytes {
+    /// Lent by the database.
+    Lent(AccessGuard<'static, &'static [u8]>),
+    /// From memory.
+    Kept(Shared),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lent(guard) => guard.value(),
+            Self::Kept(bytes) => bytes,
+        }
+    }
+}
+
+/// Records of the file.
+type Stored = Range<'static, &'static [u8], &'static [u8]>;
+
+/// Entries in key order.
+pub(crate) type Entries = Merged<InMemory>;
+/// Tree nodes in key order.
+pub(crate) type Nodes = Merged<vec::IntoIter<Written>>;
+
+/// Keys in order and their values: those in the file, and those written over them.
+pub(crate) struct Merged<W: Iterator<Item = Written>> {
+    stored: Peekable<Stored>,
+    written: Peekable<W>,
+}
+
+impl Entries {
+    /// What is stored from `from` on, and what commits up to `serial` wrote since.
+    pub(crate) fn new(
+        stored: Stored,
+        memory: Arc<Memory>,
+        serial: u64,
+        from: Bound<&[u8]>,
+    ) -> Self {
+        let from = from.map(Shared::from);
+        let written = InMemory { memory, serial, from }.peekable();
+        Self { stored: stored.peekable(), written }
+    }
+}
+
+impl Nodes {
+    /// What is stored, and what was written since.
+    pub(crate) fn new(stored: Stored, written: Vec<Written>) -> Self {
+        Self { stored: stored.peekable(), written: written.into_iter().peekable() }
+    }
+}
+
+impl<W: Iterator<Item = Written>> Iterator for Merged<W> {
+    type Item = Result<(Bytes, Bytes), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let stored = match self.stored.peek() {
+                Some(Ok((key, _))) => Some(key.value()),
+                Some(Err(_)) => return self.next_stored(),
+                None => None,
+            };
+            let over = match (self.written.peek(), stored) {
+                (None, _) => return self.next_stored(),
+                (Some((key, _)), Some(stored)) if stored < &**key => return self.next_stored(),
+                (Some((key, _)), stored) => stored == Some(&**key),
+            };
+            if over {
+                self.stored.next();
+            }
+            if let Some((key, Some(value))) = self.written.next() {
+                return Some(Ok((Bytes::Kept(key), Bytes::Kept(value))));
+            }
+        }
+    }
+}
+
+impl<W: Iterator<Item = Written>> Merged<W> {
+    fn next_stored(&mut self) -> Option<<Self as Iterator>::Item> {
+        let next = self.stored.next()?;
+        Some(match next {
+            Ok((key, value)) => Ok((Bytes::Lent(key), Bytes::Lent(value))),
+            Err(error) => Err(error.into()),
+        })
+    }
+}
+
+/// What commits up to a serial wrote, in key order.
+pub(crate) struct InMemory {
+    memory: Arc<Memory>,
+    serial: u64,
+    from: Bound<Shared>,
+}
+
+impl Iterator for InMemory {
+    type Item = Written;
+
+    fn next(&mut self) -> Option<Written> {
+        let from = self.from.as_ref().map(|key| &**key);
+        let found = self.memory.first_from(from, self.serial)?;
+        self.from = Bound::Excluded(found.0.clone());
+        Some(found)
+    }
+}
+
+/// Blobs in the order of their hashes: those of the file, and those in memory.
+pub(crate) fn blobs(
+    stored: Range<'static, [u8; 32], &'static [u8]>,
+    written: Vec<(Hash, Shared)>,
+) -> impl Iterator<Item = Result<(Hash, Bytes), Error>> + Send + Sync + use<> {
+    let (mut stored, mut written) = (stored.peekable(), written.into_iter().peekable());
+    std::iter::from_fn(move || {
+        let first = match stored.peek() {
+            Some(Ok((hash, _))) => Some(Hash(hash.value())),
+            Some(Err(_)) => return Some(Err(stored.next()?.err()?.into())),
+            None => None,
+        };
+        if let Some((hash, bytes)) = written.next_if(|(hash, _)| first.is_none_or(|at| *hash <= at))
+        {
+            if first == Some(hash) {
+                stored.next();
+            }
+            return Some(Ok((hash, Bytes::Kept(bytes))));
+        }
+        let (hash, bytes) = stored.next()?.ok()?;
+        Some(Ok((Hash(hash.value()), Bytes::Lent(bytes))))
+    })
+}
