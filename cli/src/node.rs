@@ -98,6 +98,7 @@ pub(crate) fn open_app(
         trace: (keep_blocks > 0).then(|| TraceOptions { dir: home.traces(), keep_blocks }),
         measured_files: vec![
             home.state().join(capstan_store::FILE),
+            home.state().join(capstan_store::JOURNAL_FILE),
             home.path.join("solo").join("blocks.redb"),
         ],
         on_fatal: FatalHandler::exit(Some(home.fatal_report())),

@@ -1,13 +1,14 @@
 //! The journal's file: what each commit changed, until the state's file has it.
 //!
 //! An entry is the borsh encoding of the changed keys in order, each with its value or none if it was
-//! removed, and of the new blobs. It is cut into parts, which are the records. Doing the changes
-//! again, commit by commit, gives the same state: the tree's shape depends on nothing else.
+//! removed, and of the new blobs; before it stands its BLAKE3 hash, as `grovedb-merk` hashes values. It is
+//! cut into parts, which are the records. Doing the changes again, commit by commit, gives the same state: the tree's shape depends on nothing else.
 
 use std::{ops::RangeInclusive, path::Path, sync::Arc};
 
 use borsh::BorshDeserialize as _;
 use capstan_kernel_ports::Hash;
+use grovedb_merk::tree::value_hash;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
 
@@ -119,11 +120,14 @@ impl Entry {
             self.flat.iter().map(|(key, value)| (&**key, value.as_deref())).collect();
         let blobs: Vec<&[u8]> = self.blobs.iter().map(|(_, bytes)| &**bytes).collect();
         let mut bytes = Vec::with_capacity(self.weight_bytes());
+        bytes.extend([0; CHECKSUM_BYTES]);
         // Writing to memory cannot fail, nor are there more changes than borsh can count.
         borsh::to_writer(&mut bytes, &(flat, blobs)).map_err(|error| Error::Io {
             path: "the journal".into(),
             source: std::io::Error::other(error.to_string()),
         })?;
+        let checksum = value_hash(&bytes[CHECKSUM_BYTES..]).value;
+        bytes[..CHECKSUM_BYTES].copy_from_slice(&checksum);
         let mut table = transaction.open_table(JOURNAL)?;
         for (number, part) in (0..).zip(bytes.chunks(PART_BYTES)) {
             table.insert((serial, number), part)?;
@@ -132,6 +136,10 @@ impl Entry {
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
+        let (checksum, bytes) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
+        if value_hash(bytes).value != *checksum {
+            return None;
+        }
         let (flat, blobs) = Record::try_from_slice(bytes).ok()?;
         let in_order = flat.is_sorted_by(|(one, _), (next, _)| one < next);
         if !in_order || flat.first().is_some_and(|(key, _)| key.is_empty()) {
@@ -147,6 +155,9 @@ impl Entry {
 }
 
 const MAGIC: &[u8] = b"capstan journal";
+
+/// An entry begins with a hash of the rest, which covers what the root does not: local keys and blobs.
+const CHECKSUM_BYTES: usize = 32;
 
 /// What an entry encodes: changes, and blobs.
 type Record = (Vec<(Vec<u8>, Option<Vec<u8>>)>, Vec<Vec<u8>>);
