@@ -337,6 +337,43 @@ fn what_a_vat_prints_is_in_the_slog_and_the_slog_is_put_aside_when_it_is_large()
     assert!(ended.clone().count() > 5 && ended.clone().all(|line| line["seconds"].is_f64()));
 }
 
+#[test]
+fn validators_that_a_governor_set_go_on_in_a_new_chain() {
+    let place = Place::new();
+    assert_eq!(place.run(&["init"]).code, 0);
+    let file = place.home().join("genesis.json");
+    let mut document: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let alice = capstan_client::Key::dev(0).address().to_string();
+    document["app_state"]["params"]["governors"] = serde_json::json!([alice]);
+    std::fs::write(&file, document.to_string()).unwrap();
+    let dev = place.dev();
+    let send = |args: &[&str]| {
+        let args = [&["tx", "send"], args, &["--from", "alice", "--json"]].concat();
+        let done = place.ask(&dev, &args);
+        assert_eq!(done.code, 0, "{done:?}");
+        done.json()
+    };
+    let validators = send(&["factory", "lookup", "chain/validators"])["slots"][0].clone();
+    let validators = validators.as_str().unwrap();
+    let key = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
+    let set = send(&[validators, "setPower", key, "7"]);
+    assert_eq!(set["status"], "fulfilled", "{set}");
+    // The solo engine, which has one validator, goes on.
+    send(&[validators, "list"]);
+    assert!(dev.stop("TERM").success());
+    let new = place.path().join("new");
+    // The place's home is the one that is meant where none is named.
+    assert_eq!(place.run(&["recover", "--new-home", text(&new)]).code, 0);
+    let document = std::fs::read(new.join("genesis.json")).unwrap();
+    let document: Value = serde_json::from_slice(&document).unwrap();
+    let of = |validator: &Value| {
+        (validator["pub_key"]["value"].clone(), validator["power"].as_str().unwrap().to_owned())
+    };
+    let powers: Vec<_> = document["validators"].as_array().unwrap().iter().map(of).collect();
+    assert_eq!(powers.len(), 2, "{powers:?}");
+    assert!(powers.contains(&(key.into(), "7".to_owned())), "{powers:?}");
+}
+
 /// What the node's HTTP server answers.
 fn get(url: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use capstan_client::{Client, Deadline};
@@ -42,6 +44,10 @@ fn under_cometbft_an_idle_chain_without_a_timer_makes_no_blocks() {
     let place = Place::new();
     let node = start(&place, &[]);
     let client = Client::new(node.url()).unwrap();
+    // Nobody else on the machine reaches the application.
+    let socket = place.home().join("comet/run/abci.sock");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&socket), mode(socket.parent().unwrap())), (0o600, 0o700));
     let rest = || height_at_rest(&client);
     let height = Deadline::after(PATIENCE).poll("the chain at rest", rest).unwrap();
     // That nothing happens can only be seen by looking on.
