@@ -10,6 +10,8 @@ cargo build -q --workspace --bin capstan --bin capstan-bench --benches
 
 section "kernel and vats"
 "$CARGO_TARGET_DIR/debug/capstan-bench"
+section "what a million computrons take"
+"$CARGO_TARGET_DIR/debug/capstan-bench" cost
 section "starting a node"
 scripts/bench-start.sh "$CARGO_TARGET_DIR/debug/capstan"
 section "vat host"

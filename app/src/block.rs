@@ -378,7 +378,10 @@ fn block_policy(params: &Params) -> BlockPolicy {
         computrons_left: params.block_computrons,
         computrons_spent: 0,
         vat_creation: params.vat_creation_computrons,
-        empty_crank: params.empty_crank_computrons,
+        crank: params.crank_overhead_computrons,
+        write: params.write_computrons,
+        write_byte: params.write_byte_computrons,
+        snapshot: params.snapshot_computrons,
         fault: params.crank_computrons,
         cleanup: Some(CleanupBudget {
             exports: budget.exports,

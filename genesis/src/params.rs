@@ -8,15 +8,21 @@ use crate::{Address, Amount, GenesisError, invalid};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
-    /// A block starts no further crank when its cranks have spent so many computrons. A block overruns
-    /// it by at most one crank.
+    /// A block starts no further crank when its cranks count so many computrons. A block overruns it by at
+    /// most one crank. A million take some 10 ms.
     pub block_computrons: u64,
     /// The most that one crank of any vat may spend; a vat that needs more is ended.
     pub crank_computrons: u64,
     /// What the making of a vat counts towards the block, beside what its start spends.
     pub vat_creation_computrons: u64,
-    /// What a crank counts at least towards the block, so that cranks that spend nothing end too.
-    pub empty_crank_computrons: u64,
+    /// What every crank counts towards the block beside what its vat spends.
+    pub crank_overhead_computrons: u64,
+    /// What every entry of the state that the block's cranks write counts towards the block.
+    pub write_computrons: u64,
+    /// What each byte of these entries counts, crank by crank.
+    pub write_byte_computrons: u64,
+    /// What a snapshot of a vat's heap counts, beside what the vat spends to bring out its dead before.
+    pub snapshot_computrons: u64,
     /// What a new vat's meter holds if its creator does not say.
     pub default_vat_computrons: u64,
     /// The most that can be bought into a new vat's meter.
@@ -108,16 +114,19 @@ pub struct Fees {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            block_computrons: 200_000_000,
-            crank_computrons: 400_000_000,
+            block_computrons: 100_000_000,
+            crank_computrons: 200_000_000,
             vat_creation_computrons: 1_000_000,
-            empty_crank_computrons: 1_000,
+            crank_overhead_computrons: 1_500,
+            write_computrons: 1_200,
+            write_byte_computrons: 1,
+            snapshot_computrons: 200_000,
             default_vat_computrons: 100_000_000_000,
             max_vat_computrons: 10_000_000_000_000,
             cleanup: CleanupBudget::default(),
             snapshot_initial: 3,
             snapshot_interval: 200,
-            snapshot_debt: 400_000_000,
+            snapshot_debt: 100_000_000,
             max_tx_bytes: 4 * MIB,
             max_block_bytes: 20 * MIB,
             max_messages_per_tx: 64,
@@ -163,7 +172,7 @@ impl Params {
         let positive: &[(&str, u64)] = &[
             ("block_computrons", self.block_computrons),
             ("crank_computrons", self.crank_computrons),
-            ("empty_crank_computrons", self.empty_crank_computrons),
+            ("crank_overhead_computrons", self.crank_overhead_computrons),
             ("default_vat_computrons", self.default_vat_computrons),
             ("snapshot_initial", self.snapshot_initial),
             ("snapshot_interval", self.snapshot_interval),

@@ -50,7 +50,10 @@ fn policy(budget: CleanupBudget) -> BlockPolicy {
         computrons_left: 200_000_000,
         computrons_spent: 0,
         vat_creation: 1_000_000,
-        empty_crank: 1_000,
+        crank: 1_000,
+        write: 0,
+        write_byte: 0,
+        snapshot: 0,
         fault: 400_000_000,
         cleanup: Some(budget),
     }

@@ -16,7 +16,7 @@ use crate::{
     genesis::KernelConfig,
     ids::{KRef, MeterId, RemoteId},
     keys,
-    policy::{CrankOutcome, RunPolicy},
+    policy::{CrankOutcome, KernelWork, RunPolicy},
     promise::ResultPolicy,
     queue::RunQueueEvent,
     remote::{RemoteError, Sent},
@@ -120,7 +120,7 @@ impl<H: VatHost> Kernel<H> {
         let mut stats = load_stats(over)?;
         let mut report = RunReport::default();
         loop {
-            let Some(outcome) = self.crank(over, &mut stats, policy)? else {
+            let Some((outcome, work)) = self.crank(over, &mut stats, policy)? else {
                 report.idle = true;
                 break;
             };
@@ -130,7 +130,7 @@ impl<H: VatHost> Kernel<H> {
             {
                 report.computrons += computrons.map_or(0, |c| c.0);
             }
-            if !policy.crank_done(&outcome) {
+            if !policy.crank_done(&outcome, &work) {
                 break;
             }
         }
@@ -425,7 +425,7 @@ impl<H: VatHost> Kernel<H> {
         over: &mut dyn Overlay,
         stats: &mut Stats,
         policy: &mut dyn RunPolicy,
-    ) -> Result<Option<CrankOutcome>> {
+    ) -> Result<Option<(CrankOutcome, KernelWork)>> {
         over.push();
         let outcome = self.crank_in_level(over, stats, policy);
         match &outcome {
@@ -444,7 +444,7 @@ impl<H: VatHost> Kernel<H> {
         over: &mut dyn Overlay,
         stats: &mut Stats,
         policy: &mut dyn RunPolicy,
-    ) -> Result<Option<CrankOutcome>> {
+    ) -> Result<Option<(CrankOutcome, KernelWork)>> {
         let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
         let mut state = State::open(over, stats, slog)?.with_archive(self.archive);
         state.application =
@@ -466,14 +466,14 @@ impl<H: VatHost> Kernel<H> {
         state.release_parting_pages()?;
         state.globals_mut().crank += 1;
         let stopped = std::mem::take(&mut state.stopped);
-        finish_level(&mut state, Some(crank))?;
+        let work = finish_level(&mut state, Some(crank))?;
         state.log(Event::CrankFinish { crank });
         let doom = state.doom.take();
         self.panic = doom;
         for vat in stopped {
             self.stop(vat);
         }
-        Ok(Some(outcome))
+        Ok(Some((outcome, work)))
     }
 
     fn stop(&mut self, vat: VatId) {
@@ -581,12 +581,15 @@ fn deduct(state: &mut State<'_>, meter: MeterId, spent: Computrons) -> Result<()
     state.tell_vat_admin(capdata::methargs(builder, "meterCrossedThreshold", args))
 }
 
-/// Completes the top level and chains its writes into the crank chain.
-fn finish_level(state: &mut State<'_>, crank: Option<u64>) -> Result<()> {
+/// Completes the top level and chains its writes into the crank chain. Returns what it took.
+fn finish_level(state: &mut State<'_>, crank: Option<u64>) -> Result<KernelWork> {
     state.save()?;
     let mut hasher = Sha256::new();
     hasher.update(state.globals().crank_chain.0);
+    let mut work = KernelWork { snapshot: state.snapshot_spent.take(), ..KernelWork::default() };
     state.over.top_writes(&mut |key, value| {
+        work.entries += u64::from(!state.over.is_written_below(key));
+        work.bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
         hasher.update((key.len() as u64).to_be_bytes());
         hasher.update(key);
         match value {
@@ -603,7 +606,7 @@ fn finish_level(state: &mut State<'_>, crank: Option<u64>) -> Result<()> {
         slog.event(Event::Chained { crank, hash, writes: Writes(&*state.over) });
     }
     state.globals_mut().crank_chain = hash;
-    state.save()
+    state.save().map(|()| work)
 }
 
 fn load_stats(from: &(impl Read + ?Sized)) -> Result<Stats> {

@@ -12,7 +12,20 @@ pub trait RunPolicy {
     fn allow_cleanup(&mut self) -> Option<CleanupBudget>;
 
     /// A crank is over. True to go on.
-    fn crank_done(&mut self, outcome: &CrankOutcome) -> bool;
+    fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool;
+}
+
+/// What a crank had the kernel and the store do, beside what its vat spent; the same on every node. Of
+/// node-local entries nothing is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelWork {
+    /// Entries that were set or removed, and that no crank before has written in this block.
+    pub entries: u64,
+    /// The bytes of the keys and values of all entries that the crank wrote.
+    pub bytes: u64,
+    /// What the vat spent to bring out its dead before a snapshot of its heap was taken; none if none
+    /// was.
+    pub snapshot: Option<Computrons>,
 }
 
 /// What a crank did.
@@ -93,7 +106,7 @@ impl RunPolicy for Forever {
         Some(CleanupBudget::UNLIMITED)
     }
 
-    fn crank_done(&mut self, _outcome: &CrankOutcome) -> bool {
+    fn crank_done(&mut self, _outcome: &CrankOutcome, _work: &KernelWork) -> bool {
         true
     }
 }
@@ -110,14 +123,17 @@ impl RunPolicy for CrankCount {
         Some(CleanupBudget::UNLIMITED)
     }
 
-    fn crank_done(&mut self, _outcome: &CrankOutcome) -> bool {
+    fn crank_done(&mut self, _outcome: &CrankOutcome, _work: &KernelWork) -> bool {
         self.left = self.left.saturating_sub(1);
         self.left > 0
     }
 }
 
-/// A block's budget: deliveries spend computrons until none are left; cleanup has a budget of its
-/// own, spent once a block.
+/// A block's budget: cranks spend computrons until none are left; cleanup has a budget of its own,
+/// spent once a block.
+///
+/// A crank counts what its vat spends, and what the kernel and the store have to do for it: so the sum
+/// foretells how long the block takes, whatever its cranks are.
 #[derive(Clone, Debug)]
 pub struct BlockPolicy {
     /// Computrons left in the block.
@@ -126,8 +142,14 @@ pub struct BlockPolicy {
     pub computrons_spent: u64,
     /// Charged for making a vat, beside what its start spends.
     pub vat_creation: u64,
-    /// Charged for a crank that spent nothing, so that empty cranks end too.
-    pub empty_crank: u64,
+    /// Charged for every crank.
+    pub crank: u64,
+    /// Charged for every entry that the block writes.
+    pub write: u64,
+    /// Charged for each byte that a crank writes.
+    pub write_byte: u64,
+    /// Charged for a snapshot of a vat's heap, beside what the vat spends for it.
+    pub snapshot: u64,
     /// Charged for a delivery that ended in a fault: the most that it can have spent.
     pub fault: u64,
     /// What may still be cleaned up in this block; none once it was.
@@ -139,19 +161,27 @@ impl RunPolicy for BlockPolicy {
         self.cleanup
     }
 
-    fn crank_done(&mut self, outcome: &CrankOutcome) -> bool {
+    fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool {
         let spent = |computrons: &Option<Computrons>| computrons.map_or(self.fault, |c| c.0);
-        let cost = match outcome {
-            CrankOutcome::Empty => self.empty_crank,
-            CrankOutcome::Delivery { computrons } => spent(computrons).max(self.empty_crank),
+        let vat = match outcome {
+            CrankOutcome::Empty => 0,
+            CrankOutcome::Delivery { computrons } => spent(computrons),
             CrankOutcome::VatCreated { computrons } => {
                 spent(computrons).saturating_add(self.vat_creation)
             }
             CrankOutcome::Cleanup { .. } => {
                 self.cleanup = None;
-                self.empty_crank
+                0
             }
         };
+        let cost = [
+            self.crank,
+            self.write.saturating_mul(work.entries),
+            self.write_byte.saturating_mul(work.bytes),
+            work.snapshot.map_or(0, |spent| self.snapshot.saturating_add(spent.0)),
+        ]
+        .into_iter()
+        .fold(vat, u64::saturating_add);
         self.computrons_spent = self.computrons_spent.saturating_add(cost);
         self.computrons_left = self.computrons_left.saturating_sub(cost);
         self.computrons_left > 0

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{
-    Hash,
+    Computrons, Hash,
     store::{Overlay, Read},
 };
 
@@ -79,6 +79,8 @@ pub(crate) struct State<'a> {
     pub(crate) maybe_free: MaybeFree,
     /// Vats whose worker is to be stopped when the crank is over.
     pub(crate) stopped: Vec<VatId>,
+    /// What a vat spent to bring out its dead before a snapshot, if the crank took one.
+    pub(crate) snapshot_spent: Option<Computrons>,
     /// Why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it; the block is never committed.
     pub(crate) doom: Option<KernelPanic>,
@@ -141,6 +143,7 @@ impl<'a> State<'a> {
             application: None,
             maybe_free: MaybeFree::of(&globals.waiting),
             stopped: vec![],
+            snapshot_spent: None,
             doom: None,
             archive: false,
             globals,

@@ -212,6 +212,7 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
         return Ok(Snapshot::Failed(info));
     }
     take_snapshot(state, host, vat)?;
+    state.snapshot_spent = Some(status.computrons.unwrap_or_default());
     state.save()?;
     state.over.merge();
     Ok(Snapshot::Taken)

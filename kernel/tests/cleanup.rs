@@ -17,7 +17,10 @@ fn policy() -> BlockPolicy {
         computrons_left: 1_000_000,
         computrons_spent: 0,
         vat_creation: 0,
-        empty_crank: 10,
+        crank: 10,
+        write: 0,
+        write_byte: 0,
+        snapshot: 0,
         fault: 1_000,
         cleanup: Some(CleanupBudget::uniform(BUDGET)),
     }

@@ -140,6 +140,10 @@ impl Overlay for Block {
         }
     }
 
+    fn is_written_below(&self, key: &[u8]) -> bool {
+        self.levels.iter().rev().skip(1).any(|level| level.writes.contains_key(key))
+    }
+
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
         let top = &self.levels[self.levels.len() - 1]; // never empty
         for (key, value) in &top.writes {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use capstan_abi::CapData;
 use capstan_client::Bundle;
-use capstan_kernel::policy::{CleanupBudget, CrankOutcome, RunPolicy};
+use capstan_kernel::policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy};
 use capstan_kernel::promise::ResultPolicy;
 use capstan_kernel::vat::{ReapThreshold, Threshold};
 use capstan_kernel::{
@@ -132,7 +132,7 @@ impl RunPolicy for Cranks {
         Some(CleanupBudget::uniform(5))
     }
 
-    fn crank_done(&mut self, _: &CrankOutcome) -> bool {
+    fn crank_done(&mut self, _: &CrankOutcome, _: &KernelWork) -> bool {
         self.0 -= 1;
         self.0 > 0
     }

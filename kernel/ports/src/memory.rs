@@ -112,6 +112,12 @@ impl Overlay for MemoryState {
         }
     }
 
+    fn is_written_below(&self, key: &[u8]) -> bool {
+        // The bottom level is the state itself.
+        let below = self.levels.iter().skip(1).rev().skip(1);
+        below.into_iter().any(|level| level.contains_key(key))
+    }
+
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
         let top = self.levels.last().into_iter().flatten();
         for (key, value) in top.filter(|(key, _)| !key.starts_with(LOCAL)) {

@@ -67,6 +67,10 @@ pub trait Overlay: Read {
     /// Merges the top level into the one below. The block's own level cannot be merged this way.
     fn merge(&mut self);
 
+    /// Whether a level of the block below the top one has written `key`: a further write costs the commit
+    /// nothing.
+    fn is_written_below(&self, key: &[u8]) -> bool;
+
     /// Calls `visit` for each key that the top level wrote, in key order, with its net value (none:
     /// deleted). [`LOCAL`] keys are left out.
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use capstan_abi::{CapData, Delivery, Message, Resolution, Syscall};
-use capstan_kernel::policy::{CleanupBudget, CrankOutcome, RunPolicy};
+use capstan_kernel::policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy};
 use capstan_kernel_ports::VatId;
 
 use super::{Behaviour, Caller};
@@ -16,7 +16,7 @@ impl RunPolicy for OneCrank {
         Some(CleanupBudget::uniform(2))
     }
 
-    fn crank_done(&mut self, _outcome: &CrankOutcome) -> bool {
+    fn crank_done(&mut self, _outcome: &CrankOutcome, _: &KernelWork) -> bool {
         false
     }
 }

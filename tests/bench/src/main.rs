@@ -3,6 +3,7 @@
 //! CPU time is that of this process, user and system; counts are exact. Figures of one run may be
 //! compared with each other, those of different machines or runs only roughly.
 
+mod cost;
 mod shapes;
 
 use std::{
@@ -12,12 +13,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use capstan_abi::CapData;
 use capstan_conformance::javascript::Workshop;
 use capstan_kernel::{
     Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN,
+    capdata::KernelData,
     ids::KRef,
-    policy::{CleanupBudget, CrankOutcome, RunPolicy},
+    policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy},
     promise::{PromiseState, ResultPolicy},
     vat::{ReapThreshold, Threshold},
     view,
@@ -34,11 +35,15 @@ const VATS: u64 = 100;
 const CRANKS_A_COMMIT: u64 = 100;
 
 fn main() -> Result<()> {
-    let as_json = match std::env::args().nth(1).as_deref() {
-        None => false,
-        Some("--json") => true,
-        Some("shapes") => return shapes::run(),
-        Some(other) => bail!("unknown argument {other}: capstan-bench [--json | shapes]"),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let as_json = match arguments[..] {
+        [] => false,
+        ["--json"] => true,
+        ["cost"] => return cost::run(false),
+        ["cost", "--json"] => return cost::run(true),
+        ["shapes"] => return shapes::run(),
+        [other, ..] => bail!("unknown argument {other}: capstan-bench [cost] [--json], capstan-bench shapes"),
     };
     let mut bench = Bench::start()?;
     let rows = vec![bench.ping_pong()?, bench.create_vats()?];
@@ -134,8 +139,7 @@ impl Bench {
     }
 
     fn call(&mut self, method: &str, args: &Value) -> Result<u64> {
-        let body = format!("#{}", json!([method, args]));
-        let methargs = CapData { body, slots: vec![] };
+        let methargs = methargs(method, args);
         let mut block = self.block.take().context("no block")?;
         let policy = ResultPolicy::Ignore;
         let sent = self.kernel.queue_to_vat_root(&mut block, "bootstrap", methargs, policy)?;
@@ -171,6 +175,11 @@ impl Bench {
     }
 }
 
+/// A message with arguments that are JSON and no more.
+fn methargs(method: &str, args: &Value) -> KernelData {
+    KernelData { body: format!("#{}", json!([method, args])), slots: vec![] }
+}
+
 fn row(name: &str, count: u64, cpu: Duration, wall: Duration) -> Value {
     json!({
         "name": name,
@@ -191,7 +200,7 @@ impl RunPolicy for Batch {
         Some(CleanupBudget::uniform(100))
     }
 
-    fn crank_done(&mut self, _outcome: &CrankOutcome) -> bool {
+    fn crank_done(&mut self, _outcome: &CrankOutcome, _: &KernelWork) -> bool {
         self.left -= 1;
         self.left > 0
     }
@@ -223,7 +232,7 @@ fn options() -> KernelOptions {
         relax_durability_rules: false,
         snapshot_initial: 3,
         snapshot_interval: 200,
-        snapshot_debt: 400_000_000,
+        snapshot_debt: 100_000_000,
         collect_at_upgrade: true,
         crank_limit: 1_000_000_000,
     }

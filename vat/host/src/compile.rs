@@ -140,8 +140,9 @@ impl Modules {
         engine: bool,
     ) -> Result<(Engine, Module), CompileError> {
         let checked = validate::check(module, limits, engine)?;
-        let module =
-            instrument::instrument(module, &checked, limits.stack_bytes).map_err(Refusal::from)?;
+        let price = if engine { cost::engine_points } else { cost::user_points };
+        let module = instrument::instrument(module, &checked, limits.stack_bytes, price)
+            .map_err(Refusal::from)?;
         let engine = match compiler {
             Compiler::Singlepass => {
                 let mut config = Singlepass::new();

@@ -1,20 +1,21 @@
 //! The price of everything a worker does, in points; a computron is 100 of them.
 //!
-//! An operator costs one point, except those that compile to nothing. What costs time in proportion
-//! to an operand is charged by that operand. Measured on QuickJS under cranelift, points pass at 4
-//! to 23 million a millisecond; the rates below keep the work that one point can buy within that
-//! range.
+//! A point is meant to be 0.1 ns, so that computrons foretell time: `capstan-bench cost` measures it.
+//! An operator costs one point, except those that compile to nothing and, in modules from users, those
+//! that take a processor longer ([`user_points`]). In the JavaScript engine all have one price: it is
+//! one program, whatever runs on it, and its mix of operators varies little. What costs time in
+//! proportion to an operand is charged by that operand.
 
 use wasmer::sys::wasmparser::Operator;
 
 /// Changes whenever a price or the instrumentation changes; part of every cache key.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 5;
 
 /// Points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
 
 /// Bytes that a bulk memory operation handles for one point, as a power of two.
-pub const BULK_BYTES_PER_POINT_LOG2: u32 = 3;
+pub const BULK_BYTES_PER_POINT_LOG2: u32 = 2;
 
 /// Points for each page of 64 KiB that `memory.grow` adds: what filling it would cost.
 pub const PAGE_POINTS: u64 = 65_536 >> BULK_BYTES_PER_POINT_LOG2;
@@ -22,8 +23,16 @@ pub const PAGE_POINTS: u64 = 65_536 >> BULK_BYTES_PER_POINT_LOG2;
 /// Locals that a function may have without paying a point for each to be zeroed at every call.
 pub const FREE_LOCALS: u32 = 16;
 
+/// Points for a call, with the metering around it; in a module from a user with the stack counter, and in
+/// the JavaScript engine for what it says of the work behind it: much memory is touched where much is called.
+pub const CALL_POINTS: u64 = 40;
+
 /// Points for a call of any host function.
-pub const HOST_CALL_POINTS: u64 = 10_000;
+pub const HOST_CALL_POINTS: u64 = 5_000;
+
+/// Points for each syscall, and ten times as many for each delivery, of a JavaScript worker, beside those
+/// for host calls: what is said in JSON is written and parsed on both sides.
+pub const JSON_POINTS: u64 = 30_000;
 
 /// Points for each byte that crosses between worker and host: it is copied, decoded and encoded.
 pub const HOST_BYTE_POINTS: u64 = 20;
@@ -35,14 +44,46 @@ pub const STACK_BYTES: u32 = 1 << 20;
 /// stack counter, or the JavaScript engine's own limit, ends it: it must never decide anything.
 pub const NATIVE_STACK_BYTES: usize = 96 << 20;
 
-/// The points of one execution of `operator`, beside what its operands cost.
-pub(crate) fn operator_points(operator: &Operator<'_>) -> u64 {
+/// The points of one execution of `operator`, beside what its operands cost, in a module from a user.
+pub(crate) fn user_points(operator: &Operator<'_>) -> u64 {
+    match operator {
+        Operator::I32DivS | Operator::I32DivU | Operator::I32RemS | Operator::I32RemU => 20,
+        Operator::I64DivS | Operator::I64DivU | Operator::I64RemS | Operator::I64RemU => 40,
+        Operator::F32Div | Operator::F64Div | Operator::F32Sqrt | Operator::F64Sqrt => 35,
+        // Every result is looked at, since a NaN has to be canonical.
+        Operator::F32Add
+        | Operator::F32Sub
+        | Operator::F32Mul
+        | Operator::F32Min
+        | Operator::F32Max
+        | Operator::F32Ceil
+        | Operator::F32Floor
+        | Operator::F32Trunc
+        | Operator::F32Nearest
+        | Operator::F64Add
+        | Operator::F64Sub
+        | Operator::F64Mul
+        | Operator::F64Min
+        | Operator::F64Max
+        | Operator::F64Ceil
+        | Operator::F64Floor
+        | Operator::F64Trunc
+        | Operator::F64Nearest
+        | Operator::F64PromoteF32
+        | Operator::F32DemoteF64 => 10,
+        operator => engine_points(operator),
+    }
+}
+
+/// The points of one execution of `operator` in the JavaScript engine.
+pub(crate) fn engine_points(operator: &Operator<'_>) -> u64 {
     match operator {
         Operator::Block { .. }
         | Operator::Loop { .. }
         | Operator::Else
         | Operator::End
         | Operator::Nop => 0,
+        Operator::Call { .. } | Operator::CallIndirect { .. } => CALL_POINTS,
         _ => 1,
     }
 }

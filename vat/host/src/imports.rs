@@ -152,7 +152,10 @@ fn syscall(mut env: FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<i32, 
             };
             borsh::to_vec(&result).map_err(|e| Stop::Host(e.to_string()))?
         }
-        Some(Encoding::Json) => command(env.data_mut(), &request)?,
+        Some(Encoding::Json) => {
+            charge(&mut env, cost::JSON_POINTS)?;
+            command(env.data_mut(), &request)?
+        }
         None => return Err(Stop::Broken("syscall outside of a delivery".to_owned()).into()),
     };
     charge(&mut env, byte_points(result.len()))?;
@@ -199,6 +202,9 @@ fn take_result(mut env: FunctionEnvMut<'_, Env>, ptr: i32) -> Result<(), Runtime
 
 fn done(mut env: FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<(), RuntimeError> {
     let reply = receive(&mut env, ptr, len)?;
+    if env.data().encoding == Some(Encoding::Json) {
+        charge(&mut env, 10 * cost::JSON_POINTS)?;
+    }
     match env.data_mut().done.replace(reply) {
         None => Ok(()),
         Some(_) => Err(Stop::Broken("the worker reported two results".to_owned()).into()),

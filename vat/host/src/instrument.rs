@@ -51,16 +51,18 @@ pub(crate) fn weight(operator: &Operator<'_>) -> u64 {
 }
 
 /// The module as it is to be compiled. `module` must have passed the gate, which `checked` it.
-/// `stack_bytes` is the stack counter's limit; none to have no counter.
+/// `stack_bytes` is the stack counter's limit; none to have no counter. `price` is what an operator costs.
 pub(crate) fn instrument(
     module: &[u8],
     checked: &Checked,
     stack_bytes: Option<u32>,
+    price: fn(&Operator<'_>) -> u64,
 ) -> Result<Vec<u8>, BinaryReaderError> {
     let mut rewriter = Rewriter {
         module,
         checked,
         stack_bytes,
+        price,
         types: Vec::new(),
         functions: Vec::new(),
         globals: None,
@@ -78,6 +80,7 @@ struct Rewriter<'a> {
     module: &'a [u8],
     checked: &'a Checked,
     stack_bytes: Option<u32>,
+    price: fn(&Operator<'_>) -> u64,
     types: Vec<FuncType>,
     /// The type of each function with a body.
     functions: Vec<u32>,
@@ -140,6 +143,7 @@ impl<'a> Rewriter<'a> {
                     module: self.module,
                     ty: &self.types[self.functions[index] as usize],
                     globals: self.added(),
+                    price: self.price,
                     memory_max_pages: self.checked.memory_max_pages,
                     stack: self
                         .stack_bytes

@@ -47,6 +47,8 @@ pub(super) struct Function<'a> {
     /// The memory's maximum: what goes beyond is refused, so not charged.
     pub(super) memory_max_pages: u32,
     pub(super) stack: Option<Stack>,
+    /// What an operator costs.
+    pub(super) price: fn(&Operator<'_>) -> u64,
 }
 
 impl Function<'_> {
@@ -111,7 +113,7 @@ impl Writer<'_> {
             let operator = operators.read()?;
             let end = operators.original_position();
             let bytes = &self.function.module[start as usize..end as usize];
-            self.price += cost::operator_points(&operator);
+            self.price += (self.function.price)(&operator);
             if ends_basic_block(&operator) {
                 self.code.spend(std::mem::take(&mut self.price));
             }
