@@ -143,7 +143,9 @@ static int freeze_typed_array(JSContext *ctx, JSValueConst array) {
       continue;
     }
     if (property.flags & JS_PROP_GETSET) {
-      JS_ThrowTypeError(ctx, "cannot freeze an accessor of a typed array");
+      // SES asks for an accessor that is not writable, and this is what it hears.
+      JS_ThrowTypeError(ctx, "Invalid property descriptor. Cannot both specify accessors and a "
+                             "value or writable attribute");
       result = -1;
     } else {
       int flags = JS_PROP_HAS_VALUE | JS_PROP_HAS_WRITABLE | JS_PROP_HAS_CONFIGURABLE |
