@@ -46,7 +46,7 @@ fn ends_with(module: &[u8], compilers: Compilers) -> String {
     let request = RequestQuery { path: "vats/v3".to_owned(), ..RequestQuery::default() };
     let answer: Value = serde_json::from_slice(&app.app().query(request).value).unwrap();
     assert_eq!((&answer["name"], answer["status"] == "running"), (&json!("a"), false), "{answer}");
-    answer["ended"]["reason"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    answer["ending"]["reason"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
 #[test]
