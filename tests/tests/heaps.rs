@@ -11,6 +11,7 @@ use capstan_kernel::{KernelOptions, NodeOptions, view};
 use capstan_kernel_ports::host::{HeapImage, VatHost};
 use capstan_kernel_ports::store::Read;
 use capstan_kernel_ports::{Hash, VatId};
+use capstan_tests::Options;
 use capstan_tests::mixed::{CRANKS, Cranks, MixedNode, often};
 use sha2::{Digest, Sha256};
 
@@ -57,6 +58,26 @@ fn how_many_vats_are_in_memory_and_what_is_archived_cannot_be_seen() {
         let mut node = MixedNode::start(NodeOptions { max_vats_online, archive }, often());
         assert_eq!(node.live(|_| {}), roots(), "{max_vats_online} vats, archive {archive}");
         check_transcripts(&node.store().reader(), archive);
+    }
+}
+
+/// Bundles' images are made by the node's process, compiled code may come from a cache: neither decides anything.
+#[test]
+fn what_is_cached_cannot_be_seen() {
+    let cache = tempfile::tempdir().unwrap();
+    let kept = Options { cache_dir: Some(cache.path().to_owned()), ..Options::default() };
+    // Without any cache; with one that is filled; with a full one, by a process that has loaded no bundle yet.
+    for host in [Options::default(), kept.clone(), kept] {
+        let mut node = MixedNode::start_on(host.clone(), few(), often());
+        let mut blocks = 0;
+        let found = node.live(|node| {
+            blocks += 1;
+            // A new process makes its images anew, in the middle of everything.
+            if blocks % 20 == 0 && host.cache_dir.is_some() {
+                node.kill();
+            }
+        });
+        assert_eq!(found, roots(), "{host:?}");
     }
 }
 

@@ -100,7 +100,7 @@ fn changed_options_take_effect_and_the_vat_is_told_what_concerns_it() {
     let reaps = |machine: &Machine| {
         deliveries(machine, vat).iter().filter(|d| **d == Delivery::BringOutYourDead).count()
     };
-    let mut hear_three_times = |machine: &mut Machine| {
+    let hear_three_times = |machine: &mut Machine| {
         let before = reaps(machine);
         for _ in 0..3 {
             machine.ask("tell", json!(["vat", "hear"]));
