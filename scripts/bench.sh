@@ -12,6 +12,8 @@ section "kernel and vats"
 "$CARGO_TARGET_DIR/debug/capstan-bench"
 section "what a million computrons take"
 "$CARGO_TARGET_DIR/debug/capstan-bench" cost
+section "blocks"
+"$CARGO_TARGET_DIR/debug/capstan-bench" blocks
 section "starting a node"
 scripts/bench-start.sh "$CARGO_TARGET_DIR/debug/capstan"
 section "vat host"
@@ -20,3 +22,5 @@ section "kernel: a dead vat"
 cargo bench -q --workspace --bench cleanup --profile dev
 section "store"
 cargo bench -q --workspace --bench commit --profile dev
+section "localnet of four"
+scripts/bench-localnet.sh "$CARGO_TARGET_DIR/debug/capstan"

@@ -19,6 +19,7 @@ use crate::{
     metrics::Metrics,
     overrides::Override,
     slog::SlogFile,
+    timed::Timed,
     trace::{TraceLog, TraceOptions},
     tx::Verified,
     watch::Watch,
@@ -111,7 +112,7 @@ pub(crate) struct Committed {
 /// What only one method of consensus at a time may touch.
 pub(crate) struct Consensus<H> {
     pub(crate) store: Store,
-    pub(crate) kernel: Kernel<H>,
+    pub(crate) kernel: Kernel<Timed<H>>,
     pub(crate) stage: Stage,
     pub(crate) watch: Watch,
     /// Where traces go, if they are kept.
@@ -143,9 +144,9 @@ impl<H: VatHost> App<H> {
             slog.kernel_init();
         }
         let committed = Arc::new(Committed::load(store.reader())?);
-        let mut kernel = Kernel::new(host, options.kernel);
-        kernel.set_application(Box::new(Bridge));
         let metrics = Metrics::new(options.measured_files);
+        let mut kernel = Kernel::new(Timed::new(host, metrics.clone()), options.kernel);
+        kernel.set_application(Box::new(Bridge));
         let watch = Watch::new(options.trace.is_some(), metrics.clone());
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
         kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).collect()));

@@ -138,7 +138,7 @@ impl<H: VatHost> Consensus<H> {
         let (txs, cranks, computrons) = (txs.len(), report.cranks, report.computrons);
         tracing::info!(height, txs, cranks, computrons, idle = report.idle, "block executed");
         let app_writes = self.app_writes(over);
-        let prepared = self.store.prepare(block)?;
+        let prepared = self.watch.root(|| self.store.prepare(block))?;
         let root = prepared.root();
         self.keep_trace(app_writes, Some(root));
         let codes = results.iter().map(|result| result.code).collect();

@@ -32,6 +32,7 @@ mod slog;
 pub mod smallcaps;
 #[cfg(test)]
 mod testing;
+mod timed;
 pub mod trace;
 pub mod transfer;
 pub mod tx;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -40,6 +40,8 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_vats` | vats that run |
 /// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
 /// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
+/// | `capstan_vat_seconds_total` | time that vats computed: deliveries but for their syscalls, starting, restoring |
+/// | `capstan_root_seconds` | how long computing a block's root took; part of FinalizeBlock |
 /// | `capstan_finalize_seconds`, `capstan_commit_seconds`, `capstan_snapshot_seconds` | how long FinalizeBlock, Commit and
 /// the storing of a heap took |
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ struct Inner {
     vats: Gauge,
     files: Family<Labels, Gauge>,
     top_vats: Family<Labels, Gauge>,
+    vat_seconds: Counter<f64, AtomicU64>,
+    root: Histogram,
     finalize: Histogram,
     commit: Histogram,
     snapshot: Histogram,
@@ -119,6 +123,8 @@ impl Metrics {
                 "Computrons of the vats that spent most since the start",
                 Family::default()
             ),
+            vat_seconds: register!("vat_seconds", "Time that vats computed", Counter::default()),
+            root: register!("root_seconds", "How long computing a root took", seconds()),
             finalize: register!("finalize_seconds", "How long FinalizeBlock took", seconds()),
             commit: register!("commit_seconds", "How long Commit took", seconds()),
             snapshot: register!("snapshot_seconds", "How long storing a heap took", seconds()),
@@ -161,6 +167,16 @@ impl Metrics {
             }
             _ => {}
         }
+    }
+
+    /// A vat computed for so long.
+    pub(crate) fn vat_ran(&self, took: Duration) {
+        self.0.vat_seconds.inc_by(took.as_secs_f64());
+    }
+
+    /// A root was computed.
+    pub(crate) fn root_computed(&self, took: Duration) {
+        self.0.root.observe(took.as_secs_f64());
     }
 
     /// A block was executed.

@@ -1,6 +1,9 @@
 //! What this node sees of its own work, outside of consensus: for the report at its end, for traces and metrics.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use capstan_abi::{CapData, Delivery, DeliveryResult, json::delivery_to_json};
 use capstan_kernel::{
@@ -102,6 +105,14 @@ impl Watch {
     /// What the block came to is not what is committed: the crank chain is to be read again.
     pub(crate) fn forget(&self) {
         self.notes().chain = None;
+    }
+
+    /// Computes a block's root, and notes how long that takes.
+    pub(crate) fn root<T>(&self, compute: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let result = compute();
+        self.notes().metrics.root_computed(began.elapsed());
+        result
     }
 
     /// The last thing that the kernel did in this block.

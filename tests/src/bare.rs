@@ -24,7 +24,7 @@ impl BareApp {
     pub fn start(genesis: &Genesis, options: &Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
-        let app = options.app(&state);
+        let app = options.app_at(&state);
         app.init_chain(RequestInitChain {
             chain_id: genesis.chain_id.clone(),
             initial_height: genesis.initial_height,
@@ -38,7 +38,7 @@ impl BareApp {
     pub fn restart(&mut self, options: &Options) {
         // The store can be open once only.
         self.app = None;
-        self.app = Some(options.app(&self.state));
+        self.app = Some(options.app_at(&self.state));
     }
 
     /// Executes a block without committing it, as before a crash; gives the app hash after it.

@@ -60,7 +60,8 @@ impl Options {
         Self { engine: Engine::Idle, ..Self::default() }
     }
 
-    pub(crate) fn app(&self, state: &Path) -> App<WasmHost> {
+    /// The application over the store in this directory.
+    pub fn app_at(&self, state: &Path) -> App<WasmHost> {
         let store = Store::open(state, capstan_store::Options::default()).unwrap();
         self.app_over(store).unwrap()
     }
@@ -173,7 +174,7 @@ pub fn host(options: &Options) -> WasmHost {
 }
 
 fn run(home: &tempfile::TempDir, genesis: &Genesis, clock: Option<ManualClock>) -> Solo {
-    let app = Options::usual().app(&home.path().join("state"));
+    let app = Options::usual().app_at(&home.path().join("state"));
     let genesis = solo::Genesis::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
     let mut config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
     if let Some(clock) = clock {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
-use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
+use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseFinalizeBlock};
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams};
 
 use super::merkle::sha256;
@@ -252,6 +252,16 @@ impl Store {
         self.read(RESULTS, height)
     }
 
+    /// What the transaction at `position` came to. Those beside it, which may be many, are not decoded.
+    pub(crate) fn tx_result(
+        &self,
+        (height, index): TxPosition,
+    ) -> Result<Option<ExecTxResult>, StoreError> {
+        let open = self.database.begin_read()?.open_table(RESULTS)?;
+        let Some(bytes) = open.get(height)? else { return Ok(None) };
+        tx_result(bytes.value(), index)
+    }
+
     /// The consensus parameters that hold for the block at `height`.
     pub(crate) fn params(&self, height: i64) -> Result<Option<ConsensusParams>, StoreError> {
         let table = self.database.begin_read()?.open_table(PARAMS)?;
@@ -318,8 +328,21 @@ fn succeeded(
 ) -> Result<bool, StoreError> {
     let Some((height, index)) = position else { return Ok(false) };
     let Some(bytes) = results.get(height)? else { return Ok(false) };
-    let stored: ResponseFinalizeBlock = decode("results", bytes.value())?;
-    Ok(stored.tx_results.get(index as usize).is_some_and(|result| result.code == 0))
+    Ok(tx_result(bytes.value(), index)?.is_some_and(|result| result.code == 0))
+}
+
+/// The result of one transaction of the stored results of a block.
+fn tx_result(results: &[u8], index: u32) -> Result<Option<ExecTxResult>, StoreError> {
+    let results: TxResults = decode("results", results)?;
+    let result = results.tx_results.get(index as usize);
+    result.map(|bytes| decode("a transaction's result", bytes)).transpose()
+}
+
+/// A `ResponseFinalizeBlock` of which the results of transactions are left encoded and all else is left out.
+#[derive(Clone, PartialEq, Message)]
+struct TxResults {
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    tx_results: Vec<Vec<u8>>,
 }
 
 fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {

@@ -1,5 +1,5 @@
 //! What a block costs the store, with fsync, and reads.
-//! `cargo bench -p capstan-store --profile dev [-- --json] [--keys N] [--nodes N] [--dir DIR]`
+//! `cargo bench -p capstan-store --profile dev [-- --json] [--recorded] [--keys N] [--nodes N] [--dir DIR]`
 //!
 //! Blocks of 5,000 changed keys in the proportions of a recorded kernel workload (`workload.tsv`) over a million keys of the
 //! same families, back to back; and for comparison random keys spread over the whole tree, and clustered ones next to each
@@ -24,7 +24,9 @@ fn main() {
     let mut report = Report::default();
     report.line("fsync of 4 KiB", &fsyncs(dir));
     recorded(dir, &arguments, &mut report);
-    synthetic(&dir.join("random"), &arguments, &mut report);
+    if !arguments.recorded_only {
+        synthetic(&dir.join("random"), &arguments, &mut report);
+    }
     report.print(arguments.json);
 }
 
@@ -85,6 +87,7 @@ fn synthetic(dir: &Path, arguments: &Arguments, report: &mut Report) {
 
 struct Arguments {
     json: bool,
+    recorded_only: bool,
     keys: u64,
     options: Options,
     dir: Option<PathBuf>,
@@ -92,12 +95,18 @@ struct Arguments {
 
 impl Arguments {
     fn parse() -> Self {
-        let mut parsed =
-            Self { json: false, keys: 1_000_000, options: Options::default(), dir: None };
+        let mut parsed = Self {
+            json: false,
+            recorded_only: false,
+            keys: 1_000_000,
+            options: Options::default(),
+            dir: None,
+        };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--json" => parsed.json = true,
+                "--recorded" => parsed.recorded_only = true,
                 "--bench" => {} // cargo passes it
                 "--keys" => parsed.keys = arguments.next().unwrap().parse().unwrap(),
                 "--nodes" => {
@@ -105,7 +114,7 @@ impl Arguments {
                 }
                 "--dir" => parsed.dir = Some(arguments.next().unwrap().into()),
                 other => panic!(
-                    "unknown argument {other}: expected --json, --keys N, --nodes N, --dir DIR"
+                    "unknown argument {other}: expected --json, --recorded, --keys N, --nodes N, --dir DIR"
                 ),
             }
         }

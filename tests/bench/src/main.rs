@@ -3,6 +3,7 @@
 //! CPU time is that of this process, user and system; counts are exact. Figures of one run may be
 //! compared with each other, those of different machines or runs only roughly.
 
+mod blocks;
 mod cost;
 mod shapes;
 
@@ -42,8 +43,12 @@ fn main() -> Result<()> {
         ["--json"] => true,
         ["cost"] => return cost::run(false),
         ["cost", "--json"] => return cost::run(true),
+        ["blocks"] => return blocks::run(false),
+        ["blocks", "--json"] => return blocks::run(true),
         ["shapes"] => return shapes::run(),
-        [other, ..] => bail!("unknown argument {other}: capstan-bench [cost] [--json], capstan-bench shapes"),
+        [other, ..] => bail!(
+            "unknown argument {other}: capstan-bench [cost | blocks] [--json], capstan-bench shapes"
+        ),
     };
     let mut bench = Bench::start()?;
     let rows = vec![bench.ping_pong()?, bench.create_vats()?];

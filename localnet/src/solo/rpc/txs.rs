@@ -132,14 +132,13 @@ fn tx_at(node: &Node, (height, index): TxPosition, prove: bool) -> Answer {
     let damaged =
         || RpcError::internal(format!("transaction {index} of block {height} is missing"));
     let block = node.store.block(height)?.ok_or_else(damaged)?;
-    let results = node.store.results(height)?.ok_or_else(damaged)?;
+    let result = node.store.tx_result((height, index))?.ok_or_else(damaged)?;
     let tx = txs_of(&block).get(index as usize).ok_or_else(damaged)?;
-    let result = results.tx_results.get(index as usize).ok_or_else(damaged)?;
     let mut answer = json!({
         "hash": json::hash(&sha256(tx)),
         "height": height.to_string(),
         "index": index,
-        "tx_result": json::tx_result(result),
+        "tx_result": json::tx_result(&result),
         "tx": json::base64(tx),
     });
     if prove {
@@ -169,10 +168,9 @@ async fn result_in_block(
         let Some(index) = txs_of(&block).iter().position(|other| *other == tx) else {
             return Ok(None);
         };
-        Ok(node
-            .store
-            .results(height)?
-            .and_then(|results| results.tx_results.into_iter().nth(index)))
+        let index =
+            u32::try_from(index).map_err(|_| RpcError::internal("too many transactions"))?;
+        Ok(node.store.tx_result((height, index))?)
     });
     found.await.map_err(|_| RpcError::internal("the node is shutting down"))?
 }
