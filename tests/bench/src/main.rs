@@ -5,6 +5,7 @@
 
 mod blocks;
 mod cost;
+mod fleet;
 mod shapes;
 
 use std::{
@@ -45,13 +46,15 @@ fn main() -> Result<()> {
         ["cost", "--json"] => return cost::run(true),
         ["blocks"] => return blocks::run(false),
         ["blocks", "--json"] => return blocks::run(true),
+        ["fleet", ..] => return fleet::run(&arguments[1..]),
         ["shapes"] => return shapes::run(),
         [other, ..] => bail!(
-            "unknown argument {other}: capstan-bench [cost | blocks] [--json], capstan-bench shapes"
+            "unknown argument {other}: capstan-bench [cost | blocks | fleet] [--json], \
+             capstan-bench shapes"
         ),
     };
     let mut bench = Bench::start()?;
-    let rows = vec![bench.ping_pong()?, bench.create_vats()?];
+    let rows = vec![bench.ping_pong()?, bench.ping_pong_of_wasm()?, bench.create_vats()?];
     if as_json {
         println!("{}", Value::Array(rows));
         return Ok(());
@@ -83,13 +86,13 @@ struct Bench {
     cranks_a_commit: u64,
     /// Counts what every block changes.
     shapes: Option<shapes::Shapes>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Bench {
     fn start() -> Result<Self> {
         let workshop = Self::workshop()?;
-        Self::start_with(&workshop, config(&workshop)?)
+        Self::start_with(&workshop, config(&workshop)?, online(200))
     }
 
     fn workshop() -> Result<Workshop> {
@@ -97,29 +100,28 @@ impl Bench {
         Workshop::new(PathBuf::from(home).join(".cache/capstan/conformance"))
     }
 
-    fn start_with(workshop: &Workshop, config: KernelConfig) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let store = Store::open(folder.path().join("store"), Options::default())?;
-        let kernel = Kernel::new(
-            workshop.host()?,
-            NodeOptions { max_vats_online: 200, ..NodeOptions::default() },
-        );
-        let block = Some(store.begin_block());
-        let mut bench = Self {
-            kernel,
-            store,
-            block,
-            height: 0,
-            cranks_a_commit: CRANKS_A_COMMIT,
-            shapes: None,
-            _folder: folder,
-        };
+    fn start_with(workshop: &Workshop, config: KernelConfig, options: NodeOptions) -> Result<Self> {
+        let mut bench = Self::open(workshop, tempfile::tempdir()?, 0, options)?;
         let mut block = bench.block.take().context("no block")?;
         bench.kernel.initialize(&mut block, &config)?;
         bench.kernel.pin_vat_root(&mut block, "bootstrap")?;
         bench.block = Some(block);
         bench.run()?;
         Ok(bench)
+    }
+
+    /// A kernel on what the folder holds.
+    fn open(
+        workshop: &Workshop,
+        folder: tempfile::TempDir,
+        height: u64,
+        options: NodeOptions,
+    ) -> Result<Self> {
+        let store = Store::open(folder.path().join("store"), Options::default())?;
+        let kernel = Kernel::new(workshop.host()?, options);
+        let block = Some(store.begin_block());
+        let cranks_a_commit = CRANKS_A_COMMIT;
+        Ok(Self { kernel, store, block, height, cranks_a_commit, shapes: None, folder })
     }
 
     /// Runs until nothing is left, with a durable commit every [`CRANKS_A_COMMIT`] cranks. Returns
@@ -167,6 +169,14 @@ impl Bench {
         Ok(row("ping-pong of two JavaScript vats, cranks", cranks, cpu, wall))
     }
 
+    fn ping_pong_of_wasm(&mut self) -> Result<Value> {
+        self.call("serve", &json!([]))?;
+        let clock = Clock::start();
+        let cranks = self.call("serve", &json!([]))?;
+        let (cpu, wall) = clock.read();
+        Ok(row("ping-pong of two wasm vats, cranks", cranks, cpu, wall))
+    }
+
     fn create_vats(&mut self) -> Result<Value> {
         self.call("create", &json!([]))?;
         let clock = Clock::start();
@@ -178,6 +188,10 @@ impl Bench {
         row["cpu_ms_each"] = json!(cpu.as_secs_f64() * 1e3 / VATS as f64);
         Ok(row)
     }
+}
+
+fn online(vats: usize) -> NodeOptions {
+    NodeOptions { max_vats_online: vats, ..NodeOptions::default() }
 }
 
 /// A message with arguments that are JSON and no more.
@@ -216,8 +230,16 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
     let boot = workshop.bundle(&vats.join("vat-bootstrap.js"))?;
     let player = workshop.bundle(&vats.join("vat-player.js"))?;
     let admin = workshop.bundle(Path::new(VAT_ADMIN))?;
-    let static_vats =
-        [("bootstrap", &boot.0), ("left", &player.0), ("right", &player.0), (VAT_ADMIN, &admin.0)];
+    let wasm = wat::parse_str(include_str!("../vats/player.wat"))?;
+    let wasm = (capstan_bundle::wasm_id(&wasm), wasm);
+    let static_vats = [
+        ("bootstrap", &boot.0),
+        ("left", &player.0),
+        ("right", &player.0),
+        ("wasm-left", &wasm.0),
+        ("wasm-right", &wasm.0),
+        (VAT_ADMIN, &admin.0),
+    ];
     Ok(KernelConfig {
         bootstrap: Some("bootstrap".to_owned()),
         pin_bootstrap_root: true,
@@ -225,7 +247,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
         devices: BTreeMap::new(),
         vats: static_vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
         named_bundles: BTreeMap::from([("player".to_owned(), player.0.clone())]),
-        bundles: BTreeMap::from([boot, player, admin]),
+        bundles: BTreeMap::from([boot, player, wasm, admin]),
         options: options(),
     })
 }

@@ -14,7 +14,7 @@ use capstan_kernel::{KernelConfig, StaticVat, VAT_ADMIN};
 use capstan_kernel_ports::store::Read;
 use serde_json::json;
 
-use crate::{Bench, options};
+use crate::{Bench, online, options};
 
 /// Vats that trade.
 const WORKERS: usize = 24;
@@ -28,7 +28,7 @@ const PER: f64 = 5_000.0;
 
 pub(crate) fn run() -> Result<()> {
     let workshop = Bench::workshop()?;
-    let mut bench = Bench::start_with(&workshop, config(&workshop)?)?;
+    let mut bench = Bench::start_with(&workshop, config(&workshop)?, online(200))?;
     bench.cranks_a_commit = CRANKS_A_BLOCK;
     for worker in 0..WORKERS {
         bench.call("create", &json!([format!("worker {worker}")]))?;

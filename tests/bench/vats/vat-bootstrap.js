@@ -6,12 +6,29 @@ export const buildRootObject = () => {
   let right;
   let service;
   let bundlecap;
+  let wasm;
+  const fleet = [];
   return Far('bench', {
     async bootstrap(vats, devices) {
       ({ left, right } = vats);
+      wasm = vats['wasm-left'];
+      if (wasm) {
+        await E(wasm).meet(vats['wasm-right']);
+        await E(vats['wasm-right']).meet(wasm);
+      }
       service = await E(vats.vatAdmin).createVatAdminService(devices.vatAdmin);
       bundlecap = await E(service).getNamedBundleCap('player');
     },
+    serve: () => E(wasm).serve(),
+    // More vats, which stay, each with some deliveries behind it.
+    enlist: async (count, deliveries) => {
+      for (let i = 0; i < count; i += 1) {
+        const { root } = await E(service).createVat(bundlecap);
+        for (let j = 0; j < deliveries; j += 1) await E(root).hello();
+        fleet.push(root);
+      }
+    },
+    greet: number => E(fleet[number]).hello(),
     play: rounds => E(left).play(right, rounds),
     create: async () => {
       const { root } = await E(service).createVat(bundlecap);
