@@ -14,6 +14,8 @@ section "what a million computrons take"
 "$CARGO_TARGET_DIR/debug/capstan-bench" cost
 section "blocks"
 "$CARGO_TARGET_DIR/debug/capstan-bench" blocks
+section "a thousand vats"
+"$CARGO_TARGET_DIR/debug/capstan-bench" fleet
 section "starting a node"
 scripts/bench-start.sh "$CARGO_TARGET_DIR/debug/capstan"
 section "vat host"
