@@ -109,8 +109,7 @@ fn the_kernel_is_pure() {
 #[test]
 fn what_touches_consensus_is_pinned() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    for name in ["wasmer", "wasm-encoder", "grovedb-merk", "grovedb-version", "borsh", "redb"]
-    {
+    for name in ["wasmer", "wasm-encoder", "grovedb-merk", "grovedb-version", "borsh", "redb"] {
         let line = manifest.lines().find(|line| line.starts_with(&format!("{name} =")));
         let line = line.unwrap_or_else(|| panic!("{name} is not in the workspace's dependencies"));
         assert!(line.contains("\"="), "{name} is not pinned to an exact version: {line}");
