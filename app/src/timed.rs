@@ -54,6 +54,10 @@ impl Syscalls for TimedSyscalls<'_> {
     fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
         self.timed(|syscalls| syscalls.malformed(problem))
     }
+
+    fn console(&mut self, source: &str, level: &str, text: &str) {
+        self.timed(|syscalls| syscalls.console(source, level, text));
+    }
 }
 
 impl<H: VatHost> VatHost for Timed<H> {
