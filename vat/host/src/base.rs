@@ -32,8 +32,19 @@ impl BaseMemory {
         file.write_all(bytes)?;
         let seals =
             libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
-        // SAFETY: a plain call on a descriptor that is owned here.
-        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
+        // The system may hold a page of the file for a moment, as when it moves memory: then it is busy.
+        for left in (0..100).rev() {
+            // SAFETY: a plain call on a descriptor that is owned here.
+            match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }) {
+                Err(error) if left > 0 && error.raw_os_error() == Some(libc::EBUSY) => {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                sealed => {
+                    sealed?;
+                    break;
+                }
+            }
+        }
         let mapping = Mapping::new(&file, bytes.len())?;
         Ok(Self { file: file.into(), bytes: mapping, leaves: OnceLock::new() })
     }
