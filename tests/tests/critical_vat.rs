@@ -219,7 +219,9 @@ fn a_deadly_message_on_the_queue_is_dropped_by_agreement() {
     let tx = alice.calls(&["work", "work", "work", "work", "die"]);
     let before = vec![vec![], vec![alice.tx(tx)]];
     let home = tempfile::tempdir().unwrap();
-    let node = Node::start(home.path(), &genesis());
+    let mut genesis = genesis();
+    genesis.app_state.params.block_computrons = 100_000;
+    let node = Node::start(home.path(), &genesis);
     for txs in &before {
         node.finalize(txs);
         node.app.commit();
