@@ -372,7 +372,8 @@ fn add(report: &mut RunReport, more: &RunReport) {
     report.idle = more.idle;
 }
 
-fn block_policy(params: &Params) -> BlockPolicy {
+/// What one block of a chain may spend.
+pub fn block_policy(params: &Params) -> BlockPolicy {
     let budget = params.cleanup;
     BlockPolicy {
         computrons_left: params.block_computrons,

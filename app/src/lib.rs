@@ -42,6 +42,7 @@ mod watch;
 
 pub use abci::APP_VERSION;
 pub use app::{App, AppOptions};
+pub use block::block_policy;
 pub use capstan_kernel::NodeOptions;
 pub use check::UNAVAILABLE;
 pub use fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport};

@@ -304,6 +304,9 @@ impl Syscalls for Answers<'_> {
         let number = self.count;
         self.differ(Difference::Malformed { number, problem: problem.to_owned() })
     }
+
+    /// What the vat printed was heard when it happened.
+    fn console(&mut self, _: &str, _: &str, _: &str) {}
 }
 
 /// Where a rehearsal begins.

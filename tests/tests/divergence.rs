@@ -53,6 +53,10 @@ impl Syscalls for Forging<'_> {
     fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
         self.inner.malformed(problem)
     }
+
+    fn console(&mut self, source: &str, level: &str, text: &str) {
+        self.inner.console(source, level, text);
+    }
 }
 
 impl VatHost for Faulty {

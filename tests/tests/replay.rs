@@ -155,6 +155,10 @@ impl Syscalls for Forging<'_> {
     fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
         self.0.malformed(problem)
     }
+
+    fn console(&mut self, source: &str, level: &str, text: &str) {
+        self.0.console(source, level, text);
+    }
 }
 
 impl VatHost for Patched {

@@ -84,9 +84,7 @@ pub trait Syscalls {
 
     /// Takes note of what the worker prints, outside consensus. `source` says what of it prints: `vat` is the vat's own
     /// code; `level` is the console's method.
-    fn console(&mut self, source: &str, level: &str, text: &str) {
-        let _ = (source, level, text);
-    }
+    fn console(&mut self, source: &str, level: &str, text: &str);
 }
 
 /// Runs vats.

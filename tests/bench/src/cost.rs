@@ -4,25 +4,16 @@
 //! parameters; the figure is the CPU time for a million computrons of the block's budget, commit
 //! included. The dearest kind over the cheapest is how far the prediction can be off.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use capstan_app::block_policy;
 use capstan_conformance::javascript::Workshop;
 use capstan_genesis::Params;
-use capstan_kernel::{
-    Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN,
-    policy::{BlockPolicy, CleanupBudget},
-    promise::ResultPolicy,
-    vat::{ReapThreshold, Threshold},
-};
-use capstan_store::{Block, Options, Store};
-use capstan_vat_host::WasmHost;
+use capstan_kernel::{KernelConfig, NodeOptions, StaticVat};
 use serde_json::{Value, json};
 
-use crate::{Clock, methargs};
+use crate::{Bench, Clock};
 
 /// What it is, who does it, the method, how many messages.
 type Kind = (&'static str, &'static str, &'static str, u64);
@@ -93,29 +84,19 @@ fn per_million(row: &Value) -> f64 {
     row["cpu_ms_per_million"].as_f64().unwrap_or_default()
 }
 
-/// A kernel with a chain's default parameters, on a store on disk.
+/// A kernel whose blocks are those of a chain with default parameters.
 struct Chain {
-    kernel: Kernel<WasmHost>,
-    store: Store,
+    bench: Bench,
     params: Params,
-    height: u64,
-    _folder: tempfile::TempDir,
 }
 
 impl Chain {
     fn start() -> Result<Self> {
-        let home = std::env::var_os("HOME").context("HOME is not set")?;
-        let workshop = Workshop::new(PathBuf::from(home).join(".cache/capstan/conformance"))?;
-        let folder = tempfile::tempdir()?;
-        let store = Store::open(folder.path().join("store"), Options::default())?;
-        let kernel = Kernel::new(workshop.host()?, NodeOptions::default());
+        let workshop = Bench::workshop()?;
         let params = Params::default();
-        let mut chain = Self { kernel, store, params, height: 0, _folder: folder };
-        let config = config(&workshop, &chain.params)?;
-        let mut block = chain.store.begin_block();
-        chain.kernel.initialize(&mut block, &config)?;
-        chain.run(block)?;
-        Ok(chain)
+        let config = config(&workshop, &params)?;
+        let bench = Bench::start_with(&workshop, config, NodeOptions::default())?;
+        Ok(Self { bench, params })
     }
 
     fn measure(&mut self, (name, vat, method, count): &Kind) -> Result<Value> {
@@ -132,85 +113,36 @@ impl Chain {
     /// Sends `count` messages and runs blocks until they are done. Returns the computrons that the blocks
     /// counted, and how many there were.
     fn work(&mut self, vat: &str, method: &str, count: u64) -> Result<(u64, u64)> {
-        let mut block = self.store.begin_block();
         for _ in 0..count {
-            let policy = ResultPolicy::Ignore;
-            let sent = self.kernel.queue_to_vat_root(
-                &mut block,
-                vat,
-                methargs(method, &json!([])),
-                policy,
-            )?;
-            sent.with_context(|| format!("there is no vat {vat}"))?;
+            self.bench.send(vat, method, &json!([]))?;
         }
-        self.run(block)
-    }
-
-    fn run(&mut self, mut block: Block) -> Result<(u64, u64)> {
         let (mut computrons, mut blocks) = (0, 0);
         loop {
-            let mut policy = policy(&self.params);
-            let report = self.kernel.run(&mut block, &mut policy)?;
-            let prepared = self.store.prepare(block)?;
-            self.height += 1;
-            self.store.commit(prepared, self.height)?;
+            let mut policy = block_policy(&self.params);
+            let report = self.bench.block(&mut policy)?;
             computrons += policy.computrons_spent;
             blocks += 1;
             if report.idle {
                 return Ok((computrons, blocks));
             }
-            block = self.store.begin_block();
         }
     }
 }
 
-/// A chain's: see `app/src/block.rs`.
-fn policy(params: &Params) -> BlockPolicy {
-    BlockPolicy {
-        computrons_left: params.block_computrons,
-        computrons_spent: 0,
-        vat_creation: params.vat_creation_computrons,
-        crank: params.crank_overhead_computrons,
-        write: params.write_computrons,
-        write_byte: params.write_byte_computrons,
-        snapshot: params.snapshot_computrons,
-        fault: params.crank_computrons,
-        cleanup: Some(CleanupBudget::uniform(params.cleanup.kv)),
-    }
-}
-
+/// The vats of every benchmark, those that work here, and a chain's default parameters.
 fn config(workshop: &Workshop, params: &Params) -> Result<KernelConfig> {
     let vats = Path::new(env!("CARGO_MANIFEST_DIR")).join("vats");
-    let boot = workshop.bundle(&vats.join("vat-bootstrap.js"))?;
-    let player = workshop.bundle(&vats.join("vat-player.js"))?;
     let labour = workshop.bundle(&vats.join("vat-labour.js"))?;
-    let admin = workshop.bundle(Path::new(VAT_ADMIN))?;
     let wasm = wat::parse_str(include_str!("../vats/labour.wat"))?;
     let wasm = (capstan_bundle::wasm_id(&wasm), wasm);
-    let static_vats = [
-        ("bootstrap", &boot.0),
-        ("labour", &labour.0),
-        ("left", &player.0),
-        ("right", &player.0),
-        ("wasm", &wasm.0),
-        (VAT_ADMIN, &admin.0),
-    ];
-    Ok(KernelConfig {
-        bootstrap: Some("bootstrap".to_owned()),
-        pin_bootstrap_root: true,
-        provisioner: None,
-        devices: BTreeMap::new(),
-        vats: static_vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
-        named_bundles: BTreeMap::from([("player".to_owned(), player.0.clone())]),
-        bundles: BTreeMap::from([boot, player, labour, wasm, admin]),
-        options: KernelOptions {
-            reap: ReapThreshold { deliveries: Threshold::At(1_000), ..ReapThreshold::default() },
-            relax_durability_rules: false,
-            snapshot_initial: params.snapshot_initial,
-            snapshot_interval: params.snapshot_interval,
-            snapshot_debt: params.snapshot_debt,
-            collect_at_upgrade: true,
-            crank_limit: params.crank_computrons,
-        },
-    })
+    let mut config = crate::config(workshop)?;
+    for (name, (id, bundle)) in [("labour", labour), ("wasm", wasm)] {
+        config.vats.insert(name.to_owned(), StaticVat::new(&id));
+        config.bundles.insert(id, bundle);
+    }
+    config.options.snapshot_initial = params.snapshot_initial;
+    config.options.snapshot_interval = params.snapshot_interval;
+    config.options.snapshot_debt = params.snapshot_debt;
+    config.options.crank_limit = params.crank_computrons;
+    Ok(config)
 }

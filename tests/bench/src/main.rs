@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use capstan_conformance::javascript::Workshop;
 use capstan_kernel::{
-    Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN,
+    Kernel, KernelConfig, KernelOptions, NodeOptions, RunReport, StaticVat, VAT_ADMIN,
     capdata::KernelData,
     ids::KRef,
     policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy},
@@ -129,30 +129,41 @@ impl Bench {
     fn run(&mut self) -> Result<u64> {
         let mut cranks = 0;
         loop {
-            let mut block = self.block.take().context("no block")?;
-            let report = self.kernel.run(&mut block, &mut Batch { left: self.cranks_a_commit })?;
+            let report = self.block(&mut Batch { left: self.cranks_a_commit })?;
             cranks += report.cranks;
-            let prepared = self.store.prepare(block)?;
-            if let Some(shapes) = &mut self.shapes {
-                shapes.count(&prepared, &self.store.reader())?;
-            }
-            self.height += 1;
-            self.store.commit(prepared, self.height)?;
-            self.block = Some(self.store.begin_block());
             if report.idle {
                 return Ok(cranks);
             }
         }
     }
 
-    fn call(&mut self, method: &str, args: &Value) -> Result<u64> {
-        let methargs = methargs(method, args);
+    /// Runs and commits a block.
+    fn block(&mut self, policy: &mut dyn RunPolicy) -> Result<RunReport> {
         let mut block = self.block.take().context("no block")?;
-        let policy = ResultPolicy::Ignore;
-        let sent = self.kernel.queue_to_vat_root(&mut block, "bootstrap", methargs, policy)?;
-        self.block = Some(block);
+        let report = self.kernel.run(&mut block, policy)?;
+        let prepared = self.store.prepare(block)?;
+        if let Some(shapes) = &mut self.shapes {
+            shapes.count(&prepared, &self.store.reader())?;
+        }
+        self.height += 1;
+        self.store.commit(prepared, self.height)?;
+        self.block = Some(self.store.begin_block());
+        Ok(report)
+    }
+
+    /// Sends a message to a vat's root; the promise for its result.
+    fn send(&mut self, vat: &str, method: &str, args: &Value) -> Result<KRef> {
+        let methargs = methargs(method, args);
+        let block = self.block.as_mut().context("no block")?;
+        let sent = self.kernel.queue_to_vat_root(block, vat, methargs, ResultPolicy::Ignore)?;
+        sent.with_context(|| format!("there is no vat {vat}"))
+    }
+
+    fn call(&mut self, method: &str, args: &Value) -> Result<u64> {
+        let KRef::Promise(number) = self.send("bootstrap", method, args)? else {
+            bail!("the result of a message is no promise");
+        };
         let cranks = self.run()?;
-        let Some(KRef::Promise(number)) = sent else { bail!("there is no bootstrap vat") };
         let block = self.block.as_ref().context("no block")?;
         match view::promise(block, number)?.context("the result is gone")?.state {
             PromiseState::Fulfilled(_) => Ok(cranks),

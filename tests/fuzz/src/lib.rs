@@ -125,6 +125,8 @@ impl Syscalls for Silent {
     fn malformed(&mut self, _: &str) -> Option<SyscallResult> {
         Some(SyscallResult::Error("malformed".to_owned()))
     }
+
+    fn console(&mut self, _: &str, _: &str, _: &str) {}
 }
 
 #[cfg(test)]

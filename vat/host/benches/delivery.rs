@@ -49,6 +49,8 @@ impl Syscalls for Null {
     fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
         Some(SyscallResult::Error(problem.to_owned()))
     }
+
+    fn console(&mut self, _: &str, _: &str, _: &str) {}
 }
 
 fn main() {

@@ -30,8 +30,8 @@ pub const CALL_POINTS: u64 = 40;
 /// Points for a call of any host function.
 pub const HOST_CALL_POINTS: u64 = 5_000;
 
-/// Points for each syscall, and ten times as many for each delivery, of a JavaScript worker, beside those
-/// for host calls: what is said in JSON is written and parsed on both sides.
+/// Points for each command of a JavaScript worker to the host (a syscall, a line for the console), and ten
+/// times as many for each delivery, beside those for host calls: JSON is written and parsed on both sides.
 pub const JSON_POINTS: u64 = 30_000;
 
 /// Points for each byte that crosses between worker and host: it is copied, decoded and encoded.

@@ -160,6 +160,8 @@ impl Syscalls for Answers {
         self.malformed.push(problem.to_owned());
         Some(SyscallResult::Error("malformed".to_owned()))
     }
+
+    fn console(&mut self, _: &str, _: &str, _: &str) {}
 }
 
 /// The most that any native stack of this process has ever held: the resident pages of mappings
