@@ -24,5 +24,6 @@ section "kernel: a dead vat"
 cargo bench -q --workspace --bench cleanup --profile dev
 section "store"
 cargo bench -q --workspace --bench commit --profile dev
-section "localnet of four"
-scripts/bench-localnet.sh "$CARGO_TARGET_DIR/debug/capstan"
+section "localnet of four: small blocks, and blocks four times as large"
+scripts/bench-localnet.sh "$CARGO_TARGET_DIR/debug/capstan" 60 100
+scripts/bench-localnet.sh "$CARGO_TARGET_DIR/debug/capstan" 20 400
