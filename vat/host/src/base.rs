@@ -11,6 +11,7 @@ use std::{
 use crate::{
     PAGE_BYTES,
     image::{Leaf, leaf},
+    pagemap,
 };
 
 /// A linear memory, in an anonymous file that nobody can change any more.
@@ -79,21 +80,31 @@ impl BaseMemory {
     }
 
     /// Makes `memory`, at least as long as this, a private view of this without changing it: pages that
-    /// are the same are shared from then on.
+    /// are the same are shared from then on. `memory` is a view of `old` now, if of anything.
     ///
     /// # Safety
     /// As for [`BaseMemory::map_private`] at the start of `memory`.
-    pub(crate) unsafe fn put_under(&self, memory: &mut [u8]) -> io::Result<()> {
+    pub(crate) unsafe fn put_under(
+        &self,
+        memory: &mut [u8],
+        old: Option<&BaseMemory>,
+    ) -> io::Result<()> {
         let lower = &mut memory[..self.bytes.length];
-        let own: Vec<(usize, Vec<u8>)> = lower
-            .chunks(PAGE_BYTES)
-            .enumerate()
-            .filter(|(at, bytes)| page(self.bytes(), *at) != Some(*bytes))
-            .map(|(at, bytes)| (at, bytes.to_vec()))
+        let owned = pagemap::own_pages(lower);
+        let leaf_of = |base: &BaseMemory, at: usize| base.leaves().get(at).copied();
+        let is_as_before = |at: usize| {
+            let shows_old = owned.as_ref().is_some_and(|owned| !owned[at]);
+            shows_old && old.is_some_and(|old| leaf_of(old, at) == leaf_of(self, at))
+        };
+        let differs =
+            |at: &usize| !is_as_before(*at) && page(lower, *at) != page(self.bytes(), *at);
+        let copies: Vec<(usize, Vec<u8>)> = (0..lower.len() / PAGE_BYTES)
+            .filter(differs)
+            .map(|at| (at, lower[at * PAGE_BYTES..][..PAGE_BYTES].to_vec()))
             .collect();
         // SAFETY: the caller's promise; what differs is written again below.
         unsafe { self.map_private(lower.as_mut_ptr()) }?;
-        for (at, bytes) in own {
+        for (at, bytes) in copies {
             lower[at * PAGE_BYTES..][..PAGE_BYTES].copy_from_slice(&bytes);
         }
         Ok(())
@@ -105,10 +116,14 @@ impl BaseMemory {
     /// The start of `memory` must be a view made by [`BaseMemory::map_private`] of this very memory.
     pub(crate) unsafe fn trim(&self, memory: &mut [u8]) -> io::Result<()> {
         let pages = self.bytes.length / PAGE_BYTES;
+        let owned = pagemap::own_pages(&memory[..self.bytes.length]);
         let mut from = 0;
         while from < pages {
-            let same = |at: &usize| page(memory, *at) == page(self.bytes(), *at);
-            let length = (from..pages).take_while(same).count();
+            let is_needless = |at: &usize| {
+                owned.as_ref().is_none_or(|owned| owned[*at])
+                    && page(memory, *at) == page(self.bytes(), *at)
+            };
+            let length = (from..pages).take_while(is_needless).count();
             if length > 0 {
                 let start = memory[from * PAGE_BYTES..].as_mut_ptr().cast();
                 // SAFETY: whole pages of the view; what shows through from the file is the same.

@@ -9,7 +9,7 @@
 use wasmer::sys::wasmparser::Operator;
 
 /// Changes whenever a price or the instrumentation changes; part of every cache key.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
@@ -23,16 +23,19 @@ pub const PAGE_POINTS: u64 = 65_536 >> BULK_BYTES_PER_POINT_LOG2;
 /// Locals that a function may have without paying a point for each to be zeroed at every call.
 pub const FREE_LOCALS: u32 = 16;
 
-/// Points for a call, with the metering around it; in a module from a user with the stack counter, and in
-/// the JavaScript engine for what it says of the work behind it: much memory is touched where much is called.
+/// Points for a call in the JavaScript engine, for what it says of the work behind it: much memory is touched
+/// where much is called.
 pub const CALL_POINTS: u64 = 40;
+
+/// Points for a call in a module from a user, with the metering and the stack counter around it.
+pub const USER_CALL_POINTS: u64 = 48;
 
 /// Points for a call of any host function.
 pub const HOST_CALL_POINTS: u64 = 5_000;
 
 /// Points for each command of a JavaScript worker to the host (a syscall, a line for the console), and ten
 /// times as many for each delivery, beside those for host calls: JSON is written and parsed on both sides.
-pub const JSON_POINTS: u64 = 30_000;
+pub const JSON_POINTS: u64 = 50_000;
 
 /// Points for each byte that crosses between worker and host: it is copied, decoded and encoded.
 pub const HOST_BYTE_POINTS: u64 = 20;
@@ -47,9 +50,9 @@ pub const NATIVE_STACK_BYTES: usize = 96 << 20;
 /// The points of one execution of `operator`, beside what its operands cost, in a module from a user.
 pub(crate) fn user_points(operator: &Operator<'_>) -> u64 {
     match operator {
-        Operator::I32DivS | Operator::I32DivU | Operator::I32RemS | Operator::I32RemU => 20,
-        Operator::I64DivS | Operator::I64DivU | Operator::I64RemS | Operator::I64RemU => 40,
-        Operator::F32Div | Operator::F64Div | Operator::F32Sqrt | Operator::F64Sqrt => 35,
+        Operator::I32DivS | Operator::I32DivU | Operator::I32RemS | Operator::I32RemU => 22,
+        Operator::I64DivS | Operator::I64DivU | Operator::I64RemS | Operator::I64RemU => 44,
+        Operator::F32Div | Operator::F64Div | Operator::F32Sqrt | Operator::F64Sqrt => 38,
         // Every result is looked at, since a NaN has to be canonical.
         Operator::F32Add
         | Operator::F32Sub
@@ -70,7 +73,8 @@ pub(crate) fn user_points(operator: &Operator<'_>) -> u64 {
         | Operator::F64Trunc
         | Operator::F64Nearest
         | Operator::F64PromoteF32
-        | Operator::F32DemoteF64 => 10,
+        | Operator::F32DemoteF64 => 11,
+        Operator::Call { .. } | Operator::CallIndirect { .. } => USER_CALL_POINTS,
         operator => engine_points(operator),
     }
 }

@@ -1,9 +1,9 @@
 //! Sharing memory among the vats of one bundle. Saves memory and time; nothing can be observed of it.
 //!
 //! A new JavaScript vat is a view of its bundle's image: the engine with the bundle loaded. Building its
-//! root and collecting garbage for the first time writes to objects all over the heap (their links and
-//! counts), much the same in every vat of the bundle. So the second one that gets there, or that comes back
-//! from a snapshot, becomes the base of those that follow.
+//! root writes to objects all over the heap (their counts, mostly), much the same in every vat of the bundle.
+//! So the second one that has collected its first garbage, or that comes back from a snapshot, becomes the
+//! base of those that follow.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,8 +19,8 @@ use capstan_kernel_ports::{
 
 use crate::{base::BaseMemory, worker::Worker};
 
-/// Every how many collections of garbage a vat's pages are compared with its base: this takes about as
-/// long as a collection.
+/// Every how many collections of garbage a vat's own pages are compared with its base: the engine's full
+/// collections, which are as rare, write to every object, mostly what was there before.
 const TRIM_INTERVAL: u64 = 16;
 
 /// How many bundles' images are kept although perhaps no vat runs on them. Each takes as much memory

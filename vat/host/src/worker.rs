@@ -257,10 +257,11 @@ impl Worker {
         if self.base.as_ref().is_some_and(|own| Arc::ptr_eq(own, base)) {
             return self.trim();
         }
+        let old = self.base.clone();
         let memory = self.memory_mut();
         if memory.len() >= base.bytes().len() {
             // SAFETY: a worker's memory is a mapping of its own; it is borrowed by nobody else.
-            unsafe { base.put_under(memory) }?;
+            unsafe { base.put_under(memory, old.as_deref()) }?;
             self.base = Some(Arc::clone(base));
         }
         Ok(())

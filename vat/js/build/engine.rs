@@ -10,30 +10,22 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{out_dir, package_dir, sha256_hex, write_output};
+use crate::{out_dir, package_dir, seams, sha256_hex, write_output};
 
 /// The compiler's major version. The exact version that gave `worker.sha256` stands in that file.
 const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`. The first is compiled like the rest.
 const WORKER_SOURCES: [&str; 4] = ["worker.c", "globals.c", "codec.c", "harden.c"];
-const WORKER_HEADERS: [&str; 5] = ["codec.h", "globals.h", "harden.h", "host.h", "stack_limit.h"];
+const WORKER_HEADERS: [&str; 6] =
+    ["codec.h", "collector.h", "globals.h", "harden.h", "host.h", "stack_limit.h"];
 
-/// The source that has [`SEAMS`].
+/// The source that has [`seams`].
 const QUICKJS: &str = "quickjs/quickjs.c";
 
 /// QuickJS-ng's sources, below the folder of the crate rquickjs-sys.
 const QUICKJS_SOURCES: [&str; 5] =
     [QUICKJS, "quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
-
-/// What is replaced in `quickjs.c`, each found exactly once. The hash of a map's key chooses its bucket
-/// by the lowest bits. Those of a multiple of 16, as pointers are, and of a small integer's
-/// floating-point form, are all zero: so a map of integers was one list, and of objects a sixteenth of
-/// its buckets was used. The order of a map's entries does not depend on it.
-const SEAMS: [(&str, &str); 1] = [(
-    "return h ^ ctx->hash_seed ^ hash32(tag);",
-    "h = hash32(h); return h ^ (h >> 15) ^ ctx->hash_seed ^ hash32(tag);",
-)];
 
 /// The wasm features and language options of every source.
 const COMMON_FLAGS: [&str; 11] = [
@@ -182,11 +174,11 @@ fn compile_all(
     Ok(objects)
 }
 
-/// Writes `source` with [`SEAMS`] to where the module is built, and returns that path.
+/// Writes `source` with [`seams`] to where the module is built, and returns that path.
 fn write_with_seams(source: &Path) -> Result<PathBuf, String> {
     let mut text =
         fs::read_to_string(source).map_err(|e| format!("cannot read {}: {e}", source.display()))?;
-    for (found, put) in SEAMS {
+    for (found, put) in seams::quickjs() {
         let count = text.matches(found).count();
         if count != 1 {
             let path = source.display();

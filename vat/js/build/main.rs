@@ -3,6 +3,7 @@
 
 mod engine;
 mod scripts;
+mod seams;
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
 

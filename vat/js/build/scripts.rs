@@ -30,6 +30,7 @@ const BUNDLES: [(&str, &str, &str); 2] = [
 ///   the names that its marshaller gives to errors.
 /// * What vat code finds in `VatData` makes a syscall first if it is called before `startVat`, which ends
 ///   the attempt: the kinds and ids that it needs are set up by `startVat` alone.
+/// * What a load leaves is old, as `seams.rs` has it: `gc(true)`.
 /// * A root that is a hardened record of nothing but functions, as SwingSet's documentation has it, is not
 ///   refused: the vat's root is then a `Far` object with these functions.
 const SEAMS: [(&str, &str); 12] = [
@@ -72,7 +73,7 @@ const SEAMS: [(&str, &str); 12] = [
     ),
     (
         r"    return ['dispatchReady'];\n",
-        r"    if (isEarly) {\n      await loaded;\n      bundle = 'loaded';\n      globalThis.gc();\n    }\n    return ['dispatchReady'];\n",
+        r"    if (isEarly) {\n      await loaded;\n      bundle = 'loaded';\n      globalThis.gc(true);\n    }\n    return ['dispatchReady'];\n",
     ),
     (
         r"return setBundle(args[0], args[1], liveSlotsOptions);\n      }\n",

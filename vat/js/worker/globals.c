@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "collector.h"
 #include "harden.h"
 #include "host.h"
 
@@ -80,9 +81,26 @@ static JSValue issue_command(JSContext *ctx, JSValueConst self, int argc, JSValu
   return array_buffer(ctx, answer, answer_length);
 }
 
+// Every how many collections old objects are looked at too. It is a matter of time alone: what ends
+// later is only what was in a cycle with objects that lived when the vat's bundle had been loaded.
+enum { FULL_COLLECTION_INTERVAL = 16 };
+
+static uint32_t collections;
+static bool is_aging_asked_for;
+
+// gc(): collects. gc(true) also makes old what lives at the end of the command.
 static JSValue gc(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
-  JS_RunGC(JS_GetRuntime(ctx));
+  JSRuntime *runtime = JS_GetRuntime(ctx);
+  if (argc > 0 && JS_ToBool(ctx, argv[0])) is_aging_asked_for = true;
+  if (++collections % FULL_COLLECTION_INTERVAL == 0) JS_RunGC(runtime);
+  else JS_RunYoungGC(runtime);
   return JS_UNDEFINED;
+}
+
+bool globals_take_aging(void) {
+  bool is_asked_for = is_aging_asked_for;
+  is_aging_asked_for = false;
+  return is_asked_for;
 }
 
 // The supervisor switches xsnap's meter off and on; ours belongs to the host and never stops.

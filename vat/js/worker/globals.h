@@ -8,3 +8,6 @@ void globals_define(JSContext *ctx);
 
 // Takes the function that was given to `setImmediate` first; false if none is left.
 bool globals_next_immediate(JSValue *function);
+
+// Whether `gc(true)` was called since this was asked last.
+bool globals_take_aging(void);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "collector.h"
 #include "globals.h"
 #include "host.h"
 
@@ -122,7 +123,7 @@ CAPSTAN_EXPORT("capstan_alloc") uint8_t *capstan_alloc(uint32_t length) {
 }
 
 // Evaluates a script in the start compartment and runs to rest. Returns 0, or 1 after logging what
-// the script threw.
+// the script threw. What it leaves is old.
 CAPSTAN_EXPORT("capstan_boot") int32_t capstan_boot(uint8_t *script, uint32_t length) {
   if (!runtime) start_engine();
   JSValue value = JS_Eval(context, (const char *)script, length, "boot", JS_EVAL_TYPE_GLOBAL);
@@ -131,6 +132,7 @@ CAPSTAN_EXPORT("capstan_boot") int32_t capstan_boot(uint8_t *script, uint32_t le
   if (failed) log_exception();
   JS_FreeValue(context, value);
   run_to_rest();
+  JS_AgeHeap(runtime);
   return failed;
 }
 
@@ -153,4 +155,5 @@ CAPSTAN_EXPORT("capstan_deliver") void capstan_deliver(uint8_t *command, uint32_
   }
   JS_FreeValue(context, result);
   JS_FreeValue(context, report);
+  if (globals_take_aging()) JS_AgeHeap(runtime);
 }
