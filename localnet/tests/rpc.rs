@@ -26,6 +26,8 @@ const INTERNAL_ERROR: i64 = -32603;
 fn node() -> (tempfile::TempDir, Node) {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start(home.path());
+    // So that the transactions are in the blocks after the first.
+    poll(|| (node.rpc.height() > 0).then_some(()));
     node.rpc.commit("a=1");
     node.rpc.commit("b=2");
     node.idle();
