@@ -520,6 +520,9 @@ fn deliver_event<H: VatHost>(
     let mut results = Crank { state, host, online }.process(event)?;
     if results.abort {
         undo(state, &results, stats)?;
+        if let Some((.., info)) = &mut results.terminate {
+            *info = state.replace_undone(info)?;
+        }
     } else {
         state.save()?;
         state.over.merge();

@@ -129,11 +129,8 @@ impl State<'_> {
     }
 
     fn is_due(&self, endpoint: Endpoint, kind: GcKind, kref: KRef) -> Result<bool> {
-        if let Endpoint::Vat(vat) = endpoint
-            && !self.is_alive(vat)?
-        {
-            return Ok(false);
-        }
+        // A dead vat's entries last until they are cleaned up. As in SwingSet, an action for it is a crank
+        // till then, if an empty one.
         let Some(entry) = self.clist_entry(endpoint, kref)? else { return Ok(false) };
         let object = self.object(kref)?;
         Ok(match kind {

@@ -1,8 +1,11 @@
 //! Objects and device nodes: who owns them, who can reach and who could recognize them.
 
+use std::collections::BTreeMap;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
+    capdata::KernelData,
     error::{Result, inconsistent},
     ids::{DeviceId, Endpoint, KRef},
     keys,
@@ -23,12 +26,47 @@ pub struct Object {
 impl State<'_> {
     /// A new object of `owner`, held by nobody yet.
     pub(crate) fn add_object(&mut self, owner: Endpoint) -> Result<KRef> {
+        self.allocate_object(Some(owner))
+    }
+
+    /// A new object that nobody exports, looked at when the crank is over.
+    fn add_orphan(&mut self) -> Result<KRef> {
+        let kref = self.allocate_object(None)?;
+        self.maybe_free.add(kref);
+        Ok(kref)
+    }
+
+    fn allocate_object(&mut self, owner: Option<Endpoint>) -> Result<KRef> {
         let number = self.globals().next_object;
         self.globals_mut().next_object += 1;
-        let object = Object { owner: Some(owner), reachable: 0, recognizable: 0 };
-        self.put(&keys::object(number), &object)?;
+        self.put(&keys::object(number), &Object { owner, reachable: 0, recognizable: 0 })?;
         self.stats.kernel_objects.inc();
         Ok(KRef::Object(number))
+    }
+
+    /// Replaces what vanished when a crank was undone, in data that outlives it: an object by an orphan, a
+    /// promise by one that is rejected with `vat terminated`. Nothing else may be referred to that does
+    /// not exist: its number is about to be given to something else.
+    pub(crate) fn replace_undone(&mut self, data: &KernelData) -> Result<KernelData> {
+        let mut replaced = BTreeMap::new();
+        for kref in &data.slots {
+            let is_gone = match kref {
+                KRef::Object(_) => self.object(*kref)?.is_none(),
+                KRef::Promise(_) => self.find_promise(*kref)?.is_none(),
+                KRef::Device(_) => false,
+            };
+            if is_gone {
+                replaced.insert(*kref, *kref);
+            }
+        }
+        for (kref, replacement) in &mut replaced {
+            *replacement = match kref {
+                KRef::Promise(_) => self.add_rejected("vat terminated")?,
+                _ => self.add_orphan()?,
+            };
+        }
+        let slot = |kref: &KRef| replaced.get(kref).copied().unwrap_or(*kref);
+        Ok(KernelData { body: data.body.clone(), slots: data.slots.iter().map(slot).collect() })
     }
 
     /// The object, if it exists.
@@ -120,6 +158,9 @@ impl State<'_> {
     }
 
     /// Changes both counts of an object. An object that is gone has none.
+    ///
+    /// Whoever lets go of an object that nobody can reach has it looked at again, even if others can
+    /// still recognize it: its owner may have died since.
     pub(crate) fn count_object(&mut self, kref: KRef, reach: i64, recognize: i64) -> Result<()> {
         let Some(mut object) = self.object(kref)? else { return Ok(()) };
         let below = || inconsistent(format!("{kref} has fewer references than zero"));
@@ -129,7 +170,7 @@ impl State<'_> {
         if object.reachable > object.recognizable {
             return Err(inconsistent(format!("{kref} is reachable by more than recognize it")));
         }
-        if (reach < 0 && object.reachable == 0) || (recognize < 0 && object.recognizable == 0) {
+        if (reach < 0 || recognize < 0) && (object.reachable == 0 || object.recognizable == 0) {
             self.maybe_free.add(kref);
         }
         self.put_object(kref, object)

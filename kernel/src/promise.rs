@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{Message, Resolution};
 
 use crate::{
-    capdata::KernelData,
+    capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
     ids::{Endpoint, KRef},
     keys,
@@ -87,6 +87,14 @@ impl State<'_> {
         self.put(&keys::promise(number), &promise)?;
         self.stats.kernel_promises.inc();
         Ok(KRef::Promise(number))
+    }
+
+    /// A new promise, rejected with an error and looked at when the crank is over.
+    pub(crate) fn add_rejected(&mut self, message: &str) -> Result<KRef> {
+        let kref = self.add_promise(None, ResultPolicy::Ignore)?;
+        self.reject(kref, capdata::error(message))?;
+        self.maybe_free.add(kref);
+        Ok(kref)
     }
 
     pub(crate) fn find_promise(&self, kref: KRef) -> Result<Option<Promise>> {
