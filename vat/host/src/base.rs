@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Write},
+    ops::Range,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     ptr::NonNull,
     sync::OnceLock,
@@ -10,7 +11,7 @@ use std::{
 
 use crate::{
     PAGE_BYTES,
-    image::{Leaf, leaf},
+    image::{Leaf, PageTree, leaf},
     pagemap,
 };
 
@@ -19,7 +20,9 @@ use crate::{
 pub(crate) struct BaseMemory {
     file: OwnedFd,
     bytes: Mapping,
-    leaves: OnceLock<Vec<Leaf>>,
+    tree: OnceLock<PageTree>,
+    /// Pages to which the first worker on this wrote, and so will those that follow.
+    written: OnceLock<Vec<Range<usize>>>,
 }
 
 impl BaseMemory {
@@ -47,7 +50,8 @@ impl BaseMemory {
             }
         }
         let mapping = Mapping::new(&file, bytes.len())?;
-        Ok(Self { file: file.into(), bytes: mapping, leaves: OnceLock::new() })
+        let (tree, written) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { file: file.into(), bytes: mapping, tree, written })
     }
 
     /// The memory.
@@ -59,7 +63,11 @@ impl BaseMemory {
 
     /// The hashes of the memory's pages.
     pub(crate) fn leaves(&self) -> &[Leaf] {
-        self.leaves.get_or_init(|| self.bytes().chunks(PAGE_BYTES).map(leaf).collect())
+        self.tree().leaves()
+    }
+
+    pub(crate) fn tree(&self) -> &PageTree {
+        self.tree.get_or_init(|| PageTree::new(self.bytes().chunks(PAGE_BYTES).map(leaf).collect()))
     }
 
     /// Puts a private, writable view of the memory at `start`, in place of what is mapped there.
@@ -73,10 +81,29 @@ impl BaseMemory {
         let (length, file) = (self.bytes.length, self.file.as_raw_fd());
         // SAFETY: the caller gives up what is mapped there.
         let mapped = unsafe { libc::mmap(start.cast(), length, protection, flags, file, 0) };
-        match mapped == libc::MAP_FAILED {
-            true => Err(io::Error::last_os_error()),
-            false => Ok(()),
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
         }
+        // One call takes less time than a fault for each page. Systems that do not know it refuse it.
+        for pages in self.written.get().into_iter().flatten() {
+            // SAFETY: these pages are within the view that was just made, and none changes.
+            unsafe {
+                let first = start.add(pages.start * PAGE_BYTES).cast();
+                libc::madvise(first, pages.len() * PAGE_BYTES, libc::MADV_POPULATE_WRITE);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the pages that a worker on this has copies of, if no other's were noted.
+    fn note_written(&self, owned: &[bool]) {
+        self.written.get_or_init(|| {
+            let runs = owned.chunk_by(|a, b| a == b).scan(0, |from, run| {
+                let start = std::mem::replace(from, *from + run.len());
+                Some((start..*from, run[0]))
+            });
+            runs.filter_map(|(pages, is_owned)| is_owned.then_some(pages)).collect()
+        });
     }
 
     /// Makes `memory`, at least as long as this, a private view of this without changing it: pages that
@@ -91,6 +118,9 @@ impl BaseMemory {
     ) -> io::Result<()> {
         let lower = &mut memory[..self.bytes.length];
         let owned = pagemap::own_pages(lower);
+        if let (Some(old), Some(owned)) = (old, &owned) {
+            old.note_written(&owned[..owned.len().min(old.bytes.length / PAGE_BYTES)]);
+        }
         let leaf_of = |base: &BaseMemory, at: usize| base.leaves().get(at).copied();
         let is_as_before = |at: usize| {
             let shows_old = owned.as_ref().is_some_and(|owned| !owned[at]);

@@ -27,7 +27,7 @@ impl Worker {
     pub(crate) fn heap(&mut self) -> (Hash, u64) {
         let head = self.heap_head();
         let size = self.memory().len() as u64;
-        (head.heap_hash(size, self.leaves()), size)
+        (head.heap_hash(size, self.leaves(), self.base().map(BaseMemory::tree)), size)
     }
 
     /// The heap, as pages that differ from `origin`.
@@ -45,7 +45,7 @@ impl Worker {
         let pages = leaves.iter().enumerate().filter_map(differs).collect();
         let memory_bytes = self.memory().len() as u64;
         Ok(HeapImage {
-            hash: head.heap_hash(memory_bytes, leaves),
+            hash: head.heap_hash(memory_bytes, leaves, self.base().map(BaseMemory::tree)),
             memory_bytes,
             head: borsh::to_vec(&head).map_err(|e| HostFault(e.to_string()))?,
             pages,
@@ -72,7 +72,8 @@ impl Worker {
         let encoding = encoding.ok_or_else(|| damaged("unknown encoding"))?;
         let leaves =
             wanted_leaves(image, origin).ok_or_else(|| damaged("damaged list of pages"))?;
-        if head.heap_hash(image.memory_bytes, leaves.clone()) != image.hash {
+        let known = base.map(|base| base.tree());
+        if head.heap_hash(image.memory_bytes, leaves.clone(), known) != image.hash {
             return Err(damaged("it is not what its hash says"));
         }
         let size = leaves.len() * PAGE_BYTES;

@@ -35,7 +35,7 @@ impl Image {
     pub fn hash(&self) -> Hash {
         let leaves = self.memory.chunks(PAGE_BYTES).map(leaf).collect();
         let head = HeapHead { encoding: self.encoding, globals: self.globals.clone() };
-        head.heap_hash(self.memory.len() as u64, leaves)
+        head.heap_hash(self.memory.len() as u64, leaves, None)
     }
 
     /// The memory's size in bytes.
@@ -93,8 +93,13 @@ pub(crate) struct HeapHead {
 }
 
 impl HeapHead {
-    /// See [`Image::hash`].
-    pub(crate) fn heap_hash(&self, memory_bytes: u64, leaves: Vec<Leaf>) -> Hash {
+    /// See [`Image::hash`]. A memory much like the one of `known` takes less time.
+    pub(crate) fn heap_hash(
+        &self,
+        memory_bytes: u64,
+        leaves: Vec<Leaf>,
+        known: Option<&PageTree>,
+    ) -> Hash {
         let mut hash = Sha256::new()
             .chain_update("capstan.heap.1")
             .chain_update([self.encoding])
@@ -105,26 +110,64 @@ impl HeapHead {
             hash.update(index.to_le_bytes());
             hash.update(bits.to_le_bytes());
         }
-        Hash(hash.chain_update(merkle_root(leaves)).finalize().into())
+        Hash(hash.chain_update(merkle_root(leaves, known)).finalize().into())
     }
 }
 
-fn merkle_root(mut level: Vec<Leaf>) -> Leaf {
+/// The hashes over a memory's pages.
+#[derive(Debug)]
+pub(crate) struct PageTree {
+    /// The leaves, and above them level by level up to the root.
+    levels: Vec<Vec<Leaf>>,
+}
+
+impl PageTree {
+    pub(crate) fn new(leaves: Vec<Leaf>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            levels.push(next_level(level, &[], &[]));
+        }
+        Self { levels }
+    }
+
+    /// The hashes of the pages.
+    pub(crate) fn leaves(&self) -> &[Leaf] {
+        self.level(0)
+    }
+
+    fn level(&self, number: usize) -> &[Leaf] {
+        self.levels.get(number).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn merkle_root(mut level: Vec<Leaf>, known: Option<&PageTree>) -> Leaf {
     if level.is_empty() {
         return Sha256::digest([]).into();
     }
-    while level.len() > 1 {
-        let node = |pair: &[Leaf]| match pair {
-            [left, right] => Sha256::new()
-                .chain_update([1])
-                .chain_update(left)
-                .chain_update(right)
-                .finalize()
-                .into(),
-            // `chunks(2)` gives one or two.
-            odd => odd[0],
-        };
-        level = level.chunks(2).map(node).collect();
+    let known_level = |number| known.map_or(&[][..], |tree| tree.level(number));
+    for number in 0.. {
+        if level.len() == 1 {
+            break;
+        }
+        level = next_level(&level, known_level(number), known_level(number + 1));
     }
     level[0]
+}
+
+/// The nodes above `level`. Those above two that are as in `known` are taken from `known_above`.
+fn next_level(level: &[Leaf], known: &[Leaf], known_above: &[Leaf]) -> Vec<Leaf> {
+    let node = |(at, children): (usize, &[Leaf])| {
+        let [left, right] = children else {
+            // `chunks(2)` gives one or two.
+            return children[0];
+        };
+        match (known.get(2 * at..2 * at + 2), known_above.get(at)) {
+            (Some(same), Some(node)) if same == children => *node,
+            _ => {
+                let node = Sha256::new().chain_update([1]).chain_update(left).chain_update(right);
+                node.finalize().into()
+            }
+        }
+    };
+    level.chunks(2).enumerate().map(node).collect()
 }

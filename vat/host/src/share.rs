@@ -19,10 +19,6 @@ use capstan_kernel_ports::{
 
 use crate::{base::BaseMemory, worker::Worker};
 
-/// Every how many collections of garbage a vat's own pages are compared with its base: the engine's full
-/// collections, which are as rare, write to every object, mostly what was there before.
-const TRIM_INTERVAL: u64 = 16;
-
 /// How many bundles' images are kept although perhaps no vat runs on them. Each takes as much memory
 /// as a vat's heap.
 const RECENT: usize = 32;
@@ -38,13 +34,12 @@ pub(crate) struct Running {
     bundle: Option<BundleKey>,
     /// It has collected garbage.
     has_collected: bool,
-    collections: u64,
 }
 
 impl Running {
     /// A worker that was just made from `source`.
     pub(crate) fn new(worker: Worker, source: &WorkerSource) -> Self {
-        Self { worker, bundle: bundle_key(source), has_collected: false, collections: 0 }
+        Self { worker, bundle: bundle_key(source), has_collected: false }
     }
 
     /// A worker with the heap of a snapshot: before those, garbage is collected.
@@ -131,14 +126,10 @@ impl Shared {
         if *delivery != Delivery::BringOutYourDead {
             return;
         }
-        let done = if !std::mem::replace(&mut running.has_collected, true) {
-            self.share(running, others)
-        } else {
-            running.collections += 1;
-            match running.collections.is_multiple_of(TRIM_INTERVAL) {
-                true => running.worker.trim(),
-                false => Ok(()),
-            }
+        // The engine's full collections write to every object, mostly what was there before.
+        let done = match std::mem::replace(&mut running.has_collected, true) {
+            true => running.worker.trim(),
+            false => self.share(running, others),
         };
         warn(done);
     }
