@@ -1,4 +1,5 @@
 //! Blocks: what transactions cause, in which order, and what survives.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 
@@ -137,8 +138,8 @@ fn vats_call_accounts_and_accounts_answer() {
     assert_eq!(block.tx_results[0].code, 0, "{}", block.tx_results[0].log);
     let outbox = chain.json(&format!("accounts/{}/outbox", alice.address()));
     let entries = outbox["entries"].as_array().unwrap();
-    let deliveries = entries.iter().map(|e| e["deliveryJson"].as_str().unwrap());
-    let call = deliveries.filter(|d| d.starts_with("[\"message\"")).last().unwrap();
+    let mut deliveries = entries.iter().rev().map(|e| e["deliveryJson"].as_str().unwrap());
+    let call = deliveries.find(|d| d.starts_with("[\"message\"")).unwrap();
     let call: serde_json::Value = serde_json::from_str(call).unwrap();
     assert_eq!(
         (&call[1], &call[2]["methargs"]["body"]),

@@ -1,5 +1,6 @@
 //! The application with the real engine and the system's own vats: an account is provisioned, creates
 //! a JavaScript vat and talks to it. The new vat runs the provisioner's bundle, which is at hand.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Proposals: an honest one is never refused, and one that is not honest always.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Queries over the application: both forms, proofs, Cosmos clients, and what is wrong with bad ones.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! The system's own vats with the real engine: computrons are paid for, vats are upgraded by who holds
 //! their admin object, meters tell, and the timer wakes by the time of the blocks.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! What is accepted as a transaction, and what each refusal says. CheckTx and FinalizeBlock must
 //! agree, and a refused transaction must leave no trace.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

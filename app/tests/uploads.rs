@@ -1,4 +1,5 @@
 //! Bundles, whole and in pieces.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 
@@ -234,7 +235,7 @@ fn an_upload_is_forgotten_at_its_deadline() {
     chain.ok(tx);
     assert!(chain.block(&[]).events.is_empty());
     let events = chain.block(&[]).events;
-    assert_eq!(attributes(&events, "upload.expired", "upload_id"), [id.clone()]);
+    assert_eq!(attributes(&events, "upload.expired", "upload_id"), std::slice::from_ref(&id));
     let tx = alice.tx(vec![piece(&alice, &id, 1, &pieces[1])]);
     fails(&mut chain, tx, 45, "expired");
     // The quota is free again, and so is the name.

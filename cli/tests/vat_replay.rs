@@ -62,7 +62,7 @@ fn damage(home: &Path, vat: &str) -> u64 {
     let entries = block.scan(prefix.as_bytes()).unwrap();
     let decoded = entries.into_iter().map(|(key, bytes)| (key, borsh::from_slice(&bytes).unwrap()));
     let (key, entry) =
-        decoded.filter(|(_, entry)| matches!(entry, Entry::Delivery { .. })).last().unwrap();
+        decoded.rev().find(|(_, entry)| matches!(entry, Entry::Delivery { .. })).unwrap();
     let Entry::Delivery { delivery, syscalls, result, .. } = entry else { unreachable!() };
     let computrons = Some(Computrons(7));
     block.set(

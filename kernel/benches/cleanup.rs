@@ -1,6 +1,7 @@
 //! How long a block with a finite cleanup budget is held up by a dead vat with 100,000 c-list entries
 //! and 100,000 keys in its store: `cargo bench -p capstan-kernel --bench cleanup`. Prints the slowest
 //! block, and for comparison what ending the vat takes, and a cleanup without a budget.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 #[path = "../tests/support/mod.rs"]
 mod support;

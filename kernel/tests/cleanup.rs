@@ -1,5 +1,6 @@
 //! The cleanup of a dead vat that held very much: block by block, never more than its budget, and
 //! everybody else goes on. `benches/cleanup.rs` measures the same with a hundred times as much.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What survives a crank and what does not: vat-fatal syscalls, aborts, panics, meters, replay.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

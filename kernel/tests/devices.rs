@@ -1,4 +1,5 @@
 //! Devices: what the timer, the mailbox and the bridge do, and what every device refuses.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Upgrades and terminations at every step of a mixed scenario: whatever was under way, the counts stay
 //! right, everyone else lives on, and nothing is left behind.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Random vats exchange random objects and promises, drop, retire, abandon, end and misbehave. After
 //! every crank the kernel's counts are compared with counts made from scratch.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Eight random vats that are upgraded, ended and replaced: after every crank the kernel's counts are
 //! those made from scratch. `CAPSTAN_SOAK_CRANKS` says how long (default 5,000; the full run is a
 //! million), `CAPSTAN_SOAK_SEED` where to begin.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Subclusters, and what concerns all vats at once: the vat table survives the kernel, the default
 //! subcluster is launched once, a reset kernel is a new one.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

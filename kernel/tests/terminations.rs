@@ -1,4 +1,5 @@
 //! The ends of vats: what those who are left see of them.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

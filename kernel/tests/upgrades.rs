@@ -1,4 +1,5 @@
 //! Upgrades: what the old heap held is let go of, what durable data holds is kept.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 

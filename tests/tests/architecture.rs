@@ -1,4 +1,5 @@
 //! The invariants of ARCHITECTURE.md that can be read off the sources.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 use std::{
     collections::{BTreeMap, BTreeSet},

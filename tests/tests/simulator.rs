@@ -2,7 +2,7 @@
 //! agree at every height.
 //!
 //! `CAPSTAN_TEST_SEED=N` repeats a run, `CAPSTAN_SIM_CRASHES=N` makes a longer one.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 use std::collections::BTreeSet;
 

@@ -92,10 +92,10 @@ impl Editor {
 
 impl Drop for Editor {
     fn drop(&mut self) {
-        if let Input::Terminal { editor, history } = &self.input {
-            if let Err(error) = write_history(editor.history(), history) {
-                eprintln!("warning: cannot keep the history in {}: {error}", history.display());
-            }
+        if let Input::Terminal { editor, history } = &self.input
+            && let Err(error) = write_history(editor.history(), history)
+        {
+            eprintln!("warning: cannot keep the history in {}: {error}", history.display());
         }
     }
 }

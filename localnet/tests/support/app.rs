@@ -235,7 +235,6 @@ impl Application for TestApp {
             consensus_param_updates,
             validator_updates,
             app_hash,
-            ..Default::default()
         }
     }
 

@@ -1,4 +1,5 @@
 //! The recorded scenarios, as tests: on the kernel alone and on the real engine.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 use std::path::{Path, PathBuf};
 

@@ -28,7 +28,6 @@ fn transactions() -> Vec<Vec<u8>> {
         target: "factory".into(),
         method: "createVat".into(),
         args: Some(proto::CapData { body: args.body, slots: args.slots }),
-        ..Default::default()
     };
     let drop = proto::MsgDrop { sender: sender.clone(), refs: vec!["ro-50".into()] };
     let ack = proto::MsgAck { sender, through: 7 };

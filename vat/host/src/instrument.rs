@@ -127,7 +127,8 @@ impl<'a> Rewriter<'a> {
                 }
                 let items = section.clone().into_iter_with_offsets();
                 let first = first_offset(items, &section.range())?;
-                return Ok(self.write_globals(section.count(), first..section.range().end));
+                self.write_globals(section.count(), first..section.range().end);
+                return Ok(());
             }
             Payload::ExportSection(section) => {
                 if self.globals.is_none() {
@@ -135,7 +136,8 @@ impl<'a> Rewriter<'a> {
                 }
                 let items = section.clone().into_iter_with_offsets();
                 let first = first_offset(items, &section.range())?;
-                return Ok(self.write_exports(section.count(), first..section.range().end));
+                self.write_exports(section.count(), first..section.range().end);
+                return Ok(());
             }
             Payload::CodeSectionEntry(body) => {
                 let index = self.code.len() as usize;
