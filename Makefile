@@ -13,7 +13,7 @@ CONFORMANCE_DIR ?= $(CURDIR)/tests/conformance/scenarios
 # How long `make fuzz` looks, for each target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build demo dev test fuzz conformance bench fmt lint clean
+.PHONY: help setup build demo dev test soak fuzz conformance bench fmt lint clean
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ dev: build ## Starts a development chain and keeps it running
 
 test: setup ## Runs every test
 	@scripts/test.sh
+
+soak: setup ## Checks the counts of random vats after each of a million cranks (CAPSTAN_SOAK_CRANKS=, CAPSTAN_SOAK_SEED=)
+	CAPSTAN_SOAK_CRANKS="$${CAPSTAN_SOAK_CRANKS:-1000000}" $(CARGO) test --workspace --test soak -- --nocapture
 
 fuzz: setup ## Fuzzes what reads bytes from strangers (FUZZ_SECONDS=60 each)
 	@scripts/fuzz.sh $(FUZZ_SECONDS)

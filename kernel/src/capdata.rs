@@ -197,19 +197,48 @@ pub(crate) fn message(body: &str) -> String {
     text.unwrap_or_else(|| body.to_owned())
 }
 
-/// The method's name for the error that SwingSet makes of a call on data.
+/// The method's name for the error that SwingSet makes of a call on data, in either encoding.
 pub(crate) fn method_name(methargs: &KernelData) -> String {
-    let Some(body) = methargs.body.strip_prefix('#') else { return "<unknown>".to_owned() };
-    let Some(Json::Array(items)) = Json::parse(body) else { return "<unknown>".to_owned() };
-    let unintelligible = || "<unintelligible method>".to_owned();
-    let Some(Json::Text(raw)) = items.first() else { return unintelligible() };
-    let Some(text) = unescape(raw) else { return unintelligible() };
+    let smallcaps = methargs.body.strip_prefix('#');
+    let value = Json::parse(smallcaps.unwrap_or(&methargs.body));
+    let method = match &value {
+        None => return "<unknown>".to_owned(),
+        Some(Json::Scalar(text)) if text == "null" => return "<unknown>".to_owned(),
+        Some(Json::Array(items)) => items.first(),
+        Some(_) => None,
+    };
+    let name = match (method, smallcaps) {
+        (None, _) => Some("<funcall>".to_owned()),
+        (Some(Json::Text(raw)), Some(_)) => smallcaps_method(raw),
+        (Some(Json::Text(raw)), None) => unescape(raw),
+        (Some(Json::Object(_) | Json::Array(_)), None) => method.map(old_method),
+        _ => None,
+    };
+    name.unwrap_or_else(|| "<unintelligible method>".to_owned())
+}
+
+fn smallcaps_method(raw: &str) -> Option<String> {
+    let text = unescape(raw)?;
     match text.as_bytes().first() {
-        Some(b'%') => format!("[{}]", &text[1..]),
-        Some(b'#') if text == "#undefined" => "<funcall>".to_owned(),
-        Some(b'!') => text[1..].to_owned(),
-        Some(b'#' | b'+' | b'-' | b'$' | b'&') => unintelligible(),
-        _ => text,
+        Some(b'%') => Some(format!("[{}]", &text[1..])),
+        Some(b'#') if text == "#undefined" => Some("<funcall>".to_owned()),
+        Some(b'!') => Some(text[1..].to_owned()),
+        Some(b'#' | b'+' | b'-' | b'$' | b'&') => None,
+        _ => Some(text),
+    }
+}
+
+/// The same of the encoding before smallcaps.
+fn old_method(method: &Json) -> String {
+    let text = |name: &str| match method.field(name) {
+        Some(Json::Text(raw)) => unescape(raw),
+        _ => None,
+    };
+    match (text("@qclass").as_deref(), text("name")) {
+        (Some("undefined"), _) => "<funcall>".to_owned(),
+        (Some("symbol"), Some(name)) => format!("[{name}]"),
+        (Some("@@asyncIterator"), _) => "[Symbol.asyncIterator]".to_owned(),
+        _ => "<invalid method type>".to_owned(),
     }
 }
 
@@ -560,6 +589,22 @@ mod tests {
         assert_eq!(name(r##"#["%@@asyncIterator",[]]"##), "[@@asyncIterator]");
         assert_eq!(name(r##"#["#undefined",[]]"##), "<funcall>");
         assert_eq!(name(r##"#["!-x",[]]"##), "-x");
-        assert_eq!(name("#{}"), "<unknown>");
+        assert_eq!(name("#[\"+3\",[]]"), "<unintelligible method>");
+        assert_eq!(name("#[{},[]]"), "<unintelligible method>");
+        assert_eq!(name("#[]"), "<funcall>");
+        assert_eq!(name("#{}"), "<funcall>");
+        assert_eq!(name("#"), "<unknown>");
+    }
+
+    #[test]
+    fn method_names_of_the_old_encoding_are_legible() {
+        let name = |body: &str| method_name(&data(body, &[]));
+        assert_eq!(name(r#"["foo",[]]"#), "foo");
+        assert_eq!(name(r#"["!foo",[]]"#), "!foo");
+        assert_eq!(name(r#"[{"@qclass":"undefined"},[]]"#), "<funcall>");
+        assert_eq!(name(r#"[{"@qclass":"symbol","name":"s"},[]]"#), "[s]");
+        assert_eq!(name(r#"[{"@qclass":"@@asyncIterator"},[]]"#), "[Symbol.asyncIterator]");
+        assert_eq!(name(r#"[{"@qclass":"bigint"},[]]"#), "<invalid method type>");
+        assert_eq!(name("[3,[]]"), "<unintelligible method>");
     }
 }

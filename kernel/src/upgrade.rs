@@ -26,7 +26,8 @@ impl<H: VatHost> Crank<'_, '_, H> {
             return Ok(CrankResults::default());
         }
         if self.state.over.get(&keys::bundle(&bundle_id))?.is_none() {
-            return Ok(failure(vat, upgrade, None, None));
+            // Nothing was delivered, so nothing was spent.
+            return Ok(CrankResults { delivered: None, ..failure(vat, upgrade, None, None) });
         }
         let status = self.deliver(vat, &Delivery::BringOutYourDead, Delivery::BringOutYourDead)?;
         let reaped = self.results(vat, status, None, None)?;

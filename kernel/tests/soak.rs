@@ -1,5 +1,5 @@
 //! Eight random vats that are upgraded, ended and replaced: after every crank the kernel's counts are
-//! those made from scratch. `CAPSTAN_SOAK_CRANKS` says how long (default 5,000; the full run is a
+//! those made from scratch. `CAPSTAN_SOAK_CRANKS` says how long (default 5,000; `make soak` runs a
 //! million), `CAPSTAN_SOAK_SEED` where to begin.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
@@ -71,7 +71,7 @@ fn counts_are_right_after_every_crank_of_a_long_life() {
     let mut seed = number("CAPSTAN_SOAK_SEED", 1);
     let (mut made, mut events) = (0, Events::default());
     while made < cranks {
-        println!("seed {seed}");
+        println!("{made} of {cranks} cranks, {events:?}; next a kernel of seed {seed}");
         made += soak(seed, CRANKS_OF_ONE.min(cranks - made), &mut events);
         seed += 1;
     }

@@ -8,13 +8,13 @@ use std::{cell::RefCell, rc::Rc};
 use capstan_abi::{CapData, Delivery, Syscall};
 use capstan_kernel::{
     Kernel,
-    capdata::KernelData,
     policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy},
     promise::ResultPolicy,
     view,
 };
 use capstan_kernel_ports::{VatId, memory::MemoryState};
 use serde_json::{Value, json};
+use support::random::OneCrank;
 use support::{Behaviour, Caller, ClosureHost, config, idle, kernel, method, run};
 
 /// What vats were told, with whom.
@@ -87,10 +87,6 @@ fn is_call(delivery: &Delivery, name: &str) -> bool {
     matches!(delivery, Delivery::Message { message, .. } if method(message) == name)
 }
 
-fn nothing(_: &Delivery, _: &mut Caller<'_>) -> Result<(), String> {
-    Ok(())
-}
-
 /// Fails with an object and a promise for a reason that nobody has seen before.
 fn fail_with_news(delivery: &Delivery, kernel: &mut Caller<'_>) -> Result<(), String> {
     if is_call(delivery, "go") {
@@ -156,4 +152,112 @@ fn a_failures_reason_refers_to_nothing_that_the_undone_crank_made() {
     let mut objects = dump["objects"].as_array().unwrap().iter();
     let orphans: Vec<&Value> = objects.by_ref().filter(|row| row[1].is_null()).collect();
     assert_eq!(orphans, [&json!(["ko22", null, 1, 1])]);
+}
+
+/// Runs until nothing but dead vats is left.
+struct NoCleanup;
+
+impl RunPolicy for NoCleanup {
+    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
+        None
+    }
+
+    fn crank_done(&mut self, _outcome: &CrankOutcome, _work: &KernelWork) -> bool {
+        true
+    }
+}
+
+/// Bootstrap makes the holders known to those who give.
+fn introduce(delivery: &Delivery, kernel: &mut Caller<'_>) -> Result<(), String> {
+    if let Delivery::Message { message, .. } = delivery {
+        // The roots come in the order of the names: boot, frail, giver, holder, second, vatAdmin.
+        let slots = &message.methargs.slots;
+        for giver in [&slots[1], &slots[2]] {
+            kernel.send(giver, "give", &[&slots[3], &slots[4]], None);
+        }
+    }
+    Ok(())
+}
+
+/// Gives an object to each one that it is told of.
+fn give(delivery: &Delivery, kernel: &mut Caller<'_>) -> Result<(), String> {
+    if let Delivery::Message { message, .. } = delivery {
+        for holder in &message.methargs.slots {
+            kernel.send(holder, "take", &["o+1"], None);
+        }
+    }
+    Ok(())
+}
+
+/// Takes o-50 and o-51, and lets go of them when told.
+fn hold(delivery: &Delivery, kernel: &mut Caller<'_>) -> Result<(), String> {
+    let both = || vec!["o-50".to_owned(), "o-51".to_owned()];
+    if is_call(delivery, "drop") {
+        kernel.call(Syscall::DropImports { refs: both() })?;
+    }
+    if is_call(delivery, "retire") {
+        kernel.call(Syscall::RetireImports { refs: both() })?;
+    }
+    Ok(())
+}
+
+/// A frail giver v3, a giver v4, a holder v5 and a second one v6. Both hold an object of each giver.
+fn holders() -> Scene {
+    let mut scene = Scene::new(&[
+        ("boot", introduce),
+        ("frail", give),
+        ("giver", give),
+        ("holder", hold),
+        ("second", hold),
+    ]);
+    scene.run();
+    scene
+}
+
+impl Scene {
+    /// Ends the frail vat and goes on without cleaning up. Returns the cranks that this took.
+    fn end_frail(&mut self) -> u64 {
+        let reason = data("#\"enough\"", &[]);
+        let reason = CapData { body: reason.body, slots: vec![] };
+        self.kernel.terminate_vat(&mut self.state, VatId(3), &reason).unwrap();
+        self.kernel.run(&mut self.state, &mut NoCleanup).unwrap().cranks
+    }
+}
+
+#[test]
+fn whoever_still_recognizes_a_dead_vats_object_is_told_before_the_cleanup() {
+    let mut scene = holders();
+    for holder in ["holder", "second"] {
+        scene.send(holder, "drop");
+    }
+    scene.run();
+    scene.end_frail();
+    scene.heard.borrow_mut().clear();
+    scene.send("holder", "retire");
+    scene.kernel.run(&mut scene.state, &mut NoCleanup).unwrap();
+    // The live giver's object is still recognized by the second holder, and its to retire.
+    let retired: Vec<VatId> = scene
+        .heard
+        .borrow()
+        .iter()
+        .filter(|(_, delivery)| matches!(delivery, Delivery::RetireImports { .. }))
+        .map(|(vat, _)| *vat)
+        .collect();
+    assert_eq!(retired, [VatId(6)]);
+}
+
+#[test]
+fn collection_for_a_dead_vat_is_a_crank_until_it_is_cleaned_up() {
+    let mut scene = holders();
+    scene.send("holder", "drop");
+    scene.run();
+    scene.send("second", "drop");
+    // Up to the drop; what follows from it is still to come.
+    for _ in 0..2 {
+        scene.kernel.run(&mut scene.state, &mut OneCrank).unwrap();
+    }
+    let actions = view::dump(&scene.state).unwrap()["gcActions"].clone();
+    assert_eq!(actions, json!(["v3 dropExport ko26", "v4 dropExport ko27"]));
+    // The news is routed, dropExports for each owner, the news is delivered.
+    assert_eq!(scene.end_frail(), 4);
 }

@@ -6,7 +6,10 @@ mod support;
 use std::{cell::RefCell, rc::Rc};
 
 use capstan_abi::{CapData, Delivery, Syscall};
-use capstan_kernel::view;
+use capstan_kernel::{
+    policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy},
+    view,
+};
 use capstan_kernel_ports::VatId;
 use serde_json::json;
 use support::{Behaviour, Caller, config, idle, kernel, method, run};
@@ -91,4 +94,46 @@ fn what_only_the_old_heap_held_is_dropped_and_retired() {
             assert!(collected.is_empty(), "SwingSet leaks them: {collected:?}");
         }
     }
+}
+
+/// Notes what each crank did.
+#[derive(Default)]
+struct Notes(Vec<CrankOutcome>);
+
+impl RunPolicy for Notes {
+    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
+        Some(CleanupBudget::UNLIMITED)
+    }
+
+    fn crank_done(&mut self, outcome: &CrankOutcome, _work: &KernelWork) -> bool {
+        self.0.push(outcome.clone());
+        true
+    }
+}
+
+#[test]
+fn an_upgrade_to_a_bundle_that_is_not_there_fails_and_costs_nothing() {
+    let factory = Box::new(|_: VatId, bundle: &str| match bundle {
+        "b1-boot" => Box::new(|delivery: &Delivery, kernel: &mut Caller<'_>| {
+            if let Delivery::Message { message, .. } = delivery {
+                let slots: Vec<&str> = message.methargs.slots.iter().map(String::as_str).collect();
+                kernel.send(slots[2], "begin", &[slots[4]], None);
+            }
+            Ok(())
+        }) as Behaviour,
+        "b1-vatAdmin" => support::operator::operator(),
+        _ => idle(),
+    });
+    let config = config("boot", &["boot", "friend", "victim"]);
+    let (mut kernel, mut state) = kernel(&config, factory);
+    run(&mut kernel, &mut state);
+    let order = json!(["upgrade-only", [VICTIM.to_string(), "b1-nowhere"]]);
+    let order = CapData { body: format!("#{order}"), slots: vec![] };
+    kernel.post_to_vat_root(&mut state, "vatAdmin", order).unwrap();
+    let mut notes = Notes::default();
+    kernel.run(&mut state, &mut notes).unwrap();
+    let faults = notes.0.iter().filter(|o| **o == CrankOutcome::Delivery { computrons: None });
+    assert_eq!(faults.count(), 0, "{:?}", notes.0);
+    let victim = view::vat_state(&state, VICTIM).unwrap().unwrap();
+    assert_eq!((victim.incarnation, victim.deliveries), (0, 1), "startVat and nothing else");
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, anyhow, bail};
 use capstan_abi::CapData;
 use capstan_kernel::{
-    Kernel, KernelConfig, KernelOptions, NodeOptions, OptionChanges, StaticVat, VAT_ADMIN,
+    Kernel, KernelConfig, KernelOptions, KernelPanic, NodeOptions, OptionChanges, StaticVat,
+    VAT_ADMIN,
     capdata::KernelData,
     ids::KRef,
     policy::{CrankCount, Forever},
@@ -90,6 +91,10 @@ impl<H: VatHost> Run<H> {
         }
         let dump = view::dump(&run.state)?;
         let expected = &scenario.expected["final"]["dump"];
+        if expected["kernelTable"].is_null() {
+            deviations.insert(compare::DUMP_OF_DEAD_VAT);
+            return Ok(None);
+        }
         Ok(compare::dump(expected, &dump, deviations).map(|d| format!("final dump: {d}")))
     }
 
@@ -167,6 +172,8 @@ impl<H: VatHost> Run<H> {
         };
         match report {
             Ok(report) => json!({"cranks": report.cranks}),
+            // SwingSet throws what the vat ended with, and does not say which vat it was.
+            Err(KernelPanic::CriticalVat { info, .. }) => json!({"threw": info}),
             Err(panic) => json!({"threw": panic.to_string()}),
         }
     }

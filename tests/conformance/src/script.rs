@@ -34,16 +34,25 @@ impl Script {
         let mut script = Self::default();
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let cranks = list(&expected["cranks"]).into_iter();
-        let in_cranks = cranks.flat_map(|crank| list(&crank["deliveries"]));
-        for delivery in in_cranks.chain(list(&expected["other"])) {
-            if let Some(vat) = delivery["vatID"].as_str().and_then(|id| id.parse().ok()) {
-                script.vats.entry(vat).or_default().coming.push_back(delivery);
+        for delivery in cranks.flat_map(|crank| list(&crank["deliveries"])) {
+            if let Some(part) = script.part_of(&delivery) {
+                part.coming.push_back(delivery);
             }
         }
-        for part in script.vats.values_mut() {
-            part.coming.make_contiguous().sort_by_key(|delivery| delivery["deliveryNum"].as_u64());
+        // Numbers that were undone come again: what was delivered outside of cranks follows the last lower
+        // one.
+        for delivery in list(&expected["other"]) {
+            let Some(part) = script.part_of(&delivery) else { continue };
+            let number = |delivery: &Value| delivery["deliveryNum"].as_u64();
+            let before = part.coming.iter().rposition(|other| number(other) < number(&delivery));
+            part.coming.insert(before.map_or(0, |index| index + 1), delivery);
         }
         script
+    }
+
+    fn part_of(&mut self, delivery: &Value) -> Option<&mut Part> {
+        let vat = delivery["vatID"].as_str().and_then(|id| id.parse().ok())?;
+        Some(self.vats.entry(vat).or_default())
     }
 
     /// The vat's worker was started, for a new incarnation or to be brought back.
@@ -72,12 +81,18 @@ impl Script {
         let got = delivery_to_json(delivery);
         let starts_over = matches!(delivery, Delivery::StartVat { .. })
             && part.coming.front().is_some_and(|next| compare::same(&next["vd"], &got));
-        if part.fresh && starts_over {
+        let is_upgrade = part.fresh && starts_over;
+        part.fresh = false;
+        if is_upgrade {
+            part.replay.clear();
+            if part.coming.front().is_some_and(|next| next["dr"][0] == "error") {
+                // It is undone, and with it the bringOutYourDead before it.
+                part.made.pop();
+                return part.coming.pop_front();
+            }
             part.made.clear();
             part.in_snapshot = 0;
-            part.replay.clear();
         }
-        part.fresh = false;
         if let Some(again) = part.replay.pop_front() {
             return Some(again);
         }

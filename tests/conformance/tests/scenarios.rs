@@ -8,10 +8,9 @@ use capstan_conformance::{
     javascript::Workshop, run_javascript, run_recorded, runner::Outcome, scenario_folders,
 };
 
-fn differences(run: impl Fn(&Path) -> Result<Outcome>) -> Vec<String> {
-    let own = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"));
-    let folders = scenario_folders(own).unwrap();
-    assert!(folders.len() >= 26, "only {} scenarios were found", folders.len());
+fn differences(kind: &str, least: usize, run: impl Fn(&Path) -> Result<Outcome>) -> Vec<String> {
+    let folders = scenario_folders(&Path::new(env!("CARGO_MANIFEST_DIR")).join(kind)).unwrap();
+    assert!(folders.len() >= least, "only {} scenarios were found", folders.len());
     let difference = |folder: &PathBuf| {
         let outcome = run(folder).unwrap_or_else(|error| Outcome {
             difference: Some(format!("{error:#}")),
@@ -24,12 +23,18 @@ fn differences(run: impl Fn(&Path) -> Result<Outcome>) -> Vec<String> {
 
 #[test]
 fn the_kernel_alone_does_what_swingset_did() {
-    assert_eq!(differences(run_recorded), Vec::<String>::new());
+    assert_eq!(differences("scenarios", 26, run_recorded), Vec::<String>::new());
+}
+
+#[test]
+fn vats_of_every_kind_get_from_the_kernel_what_swingset_gave_them() {
+    assert_eq!(differences("kernel", 12, run_recorded), Vec::<String>::new());
 }
 
 #[test]
 fn javascript_vats_do_what_swingset_did() {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workshop");
     let workshop = Workshop::new(cache).unwrap();
-    assert_eq!(differences(|folder| run_javascript(folder, &workshop)), Vec::<String>::new());
+    let run = |folder: &Path| run_javascript(folder, &workshop);
+    assert_eq!(differences("scenarios", 26, run), Vec::<String>::new());
 }
