@@ -9,13 +9,17 @@ mod ante;
 mod decode;
 mod error;
 mod fees;
+mod fields;
+mod messages;
+mod upload;
 mod verified;
 
-pub use action::{Action, Announcement, Chunk, Compression, FACTORY, Packed, UploadId};
+pub use action::{Action, FACTORY};
 pub use ante::{ChainContext, check};
 pub use decode::{Signature, Tx};
 pub use error::{CODESPACE, TxError};
 pub use fees::{computron_price, required_fee};
+pub use upload::{Announcement, Chunk, Compression, Packed, UploadId};
 pub use verified::Verified;
 
 use sha2::{Digest, Sha256};
