@@ -33,7 +33,7 @@ pub enum Error {
     /// A Capstan store, but of a format that this program does not read.
     #[error(
         "{path} has store format {found}, this program reads format {expected}; use the program \
-         version that wrote it, or let a new node fetch the state from its peers"
+         version that wrote it, or start a new node, which does the chain's blocks again"
     )]
     Format {
         /// The file.
@@ -65,7 +65,9 @@ pub enum Error {
     Database(redb::Error),
 
     /// Committed data contradicts itself: the file was damaged or tampered with.
-    #[error("the stored state is damaged: {0}; restore a backup or fetch the state from peers")]
+    #[error(
+        "the stored state is damaged: {0}; restore a backup, or start a new node, which does the chain's blocks again"
+    )]
     Damaged(String),
 
     /// The Merkle tree refused an operation that must always be possible.
