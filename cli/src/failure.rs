@@ -58,7 +58,7 @@ fn exit_code(error: &Error) -> u8 {
         Some(
             ClientError::Query { .. } | ClientError::Refused { .. } | ClientError::Failed { .. },
         ) => REFUSED,
-        Some(ClientError::BundleTooLarge { .. }) => REFUSED,
+        Some(ClientError::BundleTooLarge { .. } | ClientError::Displaced { .. }) => REFUSED,
         Some(
             ClientError::Unreachable { .. }
             | ClientError::Timeout { .. }

@@ -300,6 +300,30 @@ fn four_validators_lose_nothing_and_agree_while_they_are_broken() {
 }
 
 #[test]
+fn what_is_sent_through_a_node_that_is_behind_does_not_pass_for_what_was_done_before() {
+    let network = Network::up(4);
+    let (_, root) = counter(&network);
+    let increment = |node: usize| {
+        network.wallet(node, 0).with_timeout(RECOVERY).send(&root, "increment", &Args::default())
+    };
+    network.run(&["partition", "3"]).json();
+    assert_eq!(increment(0).unwrap().value.body, "#1");
+    // The same once more through node3, which has not heard of the first and takes the sequence for free.
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| increment(3));
+        let waiting = || {
+            let mempool = network.client(3).call_json("num_unconfirmed_txs", json!({}))?;
+            Ok::<_, ClientError>((mempool["n_txs"] == "1").then_some(()))
+        };
+        Deadline::after(RECOVERY).poll("node3's mempool", waiting).unwrap();
+        network.run(&["heal"]).json();
+        let second = second.join().unwrap();
+        assert!(matches!(second, Err(ClientError::Displaced { .. })), "{second:?}");
+    });
+    assert_eq!(increment(3).unwrap().value.body, "#2");
+}
+
+#[test]
 fn a_node_that_is_killed_again_and_again_loses_nothing() {
     let mut random = Random::seeded(0xDEAD);
     let network = Network::up(1);

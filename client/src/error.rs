@@ -81,6 +81,17 @@ pub enum ClientError {
         /// What the application says of the cause.
         log: String,
     },
+    /// The node took the transaction while it was behind the others: its sequence was used already,
+    /// by a transaction of the account that the node had not heard of.
+    #[error(
+        "transaction {hash} is in no block, but its sequence {sequence} is used: the account has sent another through another node; see what it did before you send this one again"
+    )]
+    Displaced {
+        /// The transaction's hash.
+        hash: tendermint::Hash,
+        /// Its sequence.
+        sequence: u64,
+    },
     /// What was waited for did not come in time. It may still come.
     #[error("{what} did not come within {waited:?}")]
     Timeout {

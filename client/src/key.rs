@@ -4,7 +4,10 @@ use bip39::{Language, Mnemonic};
 use capstan_genesis::Address;
 use cosmrs::bip32::{DerivationPath, XPrv};
 use cosmrs::crypto::PublicKey;
-use cosmrs::crypto::secp256k1::SigningKey;
+use cosmrs::crypto::secp256k1::{Signature, SigningKey};
+use k256::ecdsa::VerifyingKey;
+use k256::ecdsa::signature::{Error as SignatureError, Keypair, RandomizedSigner, Signer};
+use rand_core::OsRng;
 
 /// The mnemonic of development chains. It is public: never use its keys where money counts.
 pub const DEV_MNEMONIC: &str = "test test test test test test test test test test test junk";
@@ -121,10 +124,33 @@ impl Key {
         SigningKey::from_slice(&self.secret).ok()
     }
 
+    /// The key as `cosmrs` signs with it, no signature being like another.
+    pub(crate) fn hedged_signing_key(&self) -> Option<SigningKey> {
+        let key = k256::ecdsa::SigningKey::from_slice(&self.secret).ok()?;
+        Some(SigningKey::new(Box::new(Hedged(key))))
+    }
+
     /// None if the number is no secret key.
     fn from_secret(secret: [u8; 32]) -> Option<Self> {
         let public = SigningKey::from_slice(&secret).ok()?.public_key();
         Some(Self { secret, public, address: Address::of(&public)? })
+    }
+}
+
+/// Signs as RFC 6979 section 3.6 says, with additional randomness.
+struct Hedged(k256::ecdsa::SigningKey);
+
+impl Signer<Signature> for Hedged {
+    fn try_sign(&self, message: &[u8]) -> Result<Signature, SignatureError> {
+        self.0.try_sign_with_rng(&mut OsRng, message)
+    }
+}
+
+impl Keypair for Hedged {
+    type VerifyingKey = VerifyingKey;
+
+    fn verifying_key(&self) -> VerifyingKey {
+        *self.0.verifying_key()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Building and signing transactions.
 
+use cosmrs::crypto::secp256k1::SigningKey;
 use cosmrs::tx::{Body, Fee, SignDoc, SignerInfo};
 use cosmrs::{Any, Coin, Denom};
 use prost::{Message, Name};
@@ -92,11 +93,29 @@ impl TxBuilder {
         self.fee != Amount(0)
     }
 
-    /// Signs in SIGN_MODE_DIRECT.
+    /// Signs in SIGN_MODE_DIRECT. The same transaction, signed again, has the same bytes.
     ///
     /// # Errors
     /// [`ClientError::Tx`] if the chain id is none.
     pub fn sign(&self, key: &Key, signer: &SignerData) -> Result<SignedTx, ClientError> {
+        self.sign_with(key.signing_key(), key, signer)
+    }
+
+    /// As [`TxBuilder::sign`], with another signature and so another hash each time: what is sent
+    /// twice is never taken for what was sent once.
+    ///
+    /// # Errors
+    /// As [`TxBuilder::sign`].
+    pub fn sign_anew(&self, key: &Key, signer: &SignerData) -> Result<SignedTx, ClientError> {
+        self.sign_with(key.hedged_signing_key(), key, signer)
+    }
+
+    fn sign_with(
+        &self,
+        signing_key: Option<SigningKey>,
+        key: &Key,
+        signer: &SignerData,
+    ) -> Result<SignedTx, ClientError> {
         let fault = |error: String| ClientError::Tx(error);
         let body = Body::new(self.messages.clone(), self.memo.clone(), self.timeout_height);
         let auth = SignerInfo::single_direct(Some(key.public_key()), signer.sequence)
@@ -107,8 +126,7 @@ impl TxBuilder {
             .map_err(|_| fault(format!("{:?} is no chain id", signer.chain_id)))?;
         let document = SignDoc::new(&body, &auth, &chain_id, signer.account_number)
             .map_err(|e| fault(e.to_string()))?;
-        let signing_key =
-            key.signing_key().ok_or_else(|| fault("the key cannot sign".to_owned()))?;
+        let signing_key = signing_key.ok_or_else(|| fault("the key cannot sign".to_owned()))?;
         let raw = document.sign(&signing_key).map_err(|error| fault(error.to_string()))?;
         raw.to_bytes().map(|bytes| SignedTx { bytes }).map_err(|error| fault(error.to_string()))
     }
@@ -200,6 +218,11 @@ mod tests {
         assert!(!verifies(signed.bytes(), "other", 3));
         let next = SignerData { sequence: 10, ..signer() };
         assert_ne!(builder().sign(&key, &next).unwrap().hash(), signed.hash());
+        // Signed once more it is the same, signed anew another, and as good.
+        assert_eq!(builder().sign(&key, &signer()).unwrap(), signed);
+        let anew = builder().sign_anew(&key, &signer()).unwrap();
+        assert!(verifies(anew.bytes(), "capstan-dev", 3));
+        assert_ne!(anew.hash(), signed.hash());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use capstan_app::proto;
 use capstan_genesis::{Address, Amount, Params};
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tendermint::Hash;
 
 use crate::{
-    Bundle, Client, ClientError, DENOM, Deadline, Key, MessageResult, SignerData, TxBuilder,
+    Bundle, Client, ClientError, DENOM, Deadline, Key, MessageResult, SignerData, TxBuilder, TxInfo,
 };
 
 /// How long blocks and answers are waited for unless [`Wallet::with_timeout`] says otherwise.
@@ -25,8 +25,12 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The application's code for a wrong sequence.
 const CODE_SEQUENCE: u32 = 12;
 
-/// What nodes say to a transaction that they have had.
-const KNOWN_TX: &str = "tx already exists in cache";
+/// For so long a transaction may be missing though the account's sequence shows that there was one:
+/// nodes index a block's transactions after the block.
+const INDEX_LAG: Duration = Duration::from_secs(5);
+
+/// How often it is asked whether a transaction's sequence is used, while it is in no block.
+const SEQUENCE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a transaction may need besides a bundle's bytes: body, signer, fee, signature, ids.
 const TX_OVERHEAD_BYTES: u64 = 4_096;
@@ -308,15 +312,15 @@ impl Wallet {
     /// uncompressed. A fee that is set is kept.
     ///
     /// # Errors
-    /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Timeout`],
-    /// [`ClientError::Tx`], or as [`Client::call`].
+    /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Displaced`],
+    /// [`ClientError::Timeout`], [`ClientError::Tx`], or as [`Client::call`].
     pub fn submit(&self, tx: TxBuilder, declared_bytes: u64) -> Result<TxOutcome, ClientError> {
-        let hash = match self.broadcast(&tx, declared_bytes) {
+        let (hash, sequence) = match self.broadcast(&tx, declared_bytes) {
             // Another process has used the account: its sequence is asked for again, once.
             Err(error) if is_stale(&error) => self.broadcast(&tx, declared_bytes)?,
             other => other?,
         };
-        let info = self.client.wait_tx(hash, Deadline::after(self.timeout))?;
+        let info = self.wait_tx(hash, sequence)?;
         let data =
             TxMsgData::decode(info.data.as_slice()).map_err(|error| ClientError::Malformed {
                 addr: self.client.addr().to_owned(),
@@ -325,6 +329,31 @@ impl Wallet {
             })?;
         let responses = data.msg_responses.into_iter().map(|response| response.value).collect();
         Ok(TxOutcome { hash, height: info.height, responses })
+    }
+
+    /// Waits for the transaction's block, as long as it can still come.
+    fn wait_tx(&self, hash: Hash, sequence: u64) -> Result<TxInfo, ClientError> {
+        let mut asked = Instant::now();
+        let mut used = None::<Instant>;
+        let what = format!("the block of transaction {hash}");
+        let found = Deadline::after(self.timeout).poll(&what, || {
+            if let Some(info) = self.client.tx(hash)? {
+                return Ok(Some(info));
+            }
+            match used {
+                Some(since) if since.elapsed() > INDEX_LAG => {
+                    return Err(ClientError::Displaced { hash, sequence });
+                }
+                None if asked.elapsed() > SEQUENCE_PAUSE => {
+                    asked = Instant::now();
+                    let next = self.client.account(&self.address())?.sequence;
+                    used = (next > sequence).then_some(asked);
+                }
+                _ => {}
+            }
+            Ok(None)
+        });
+        found?.succeeded()
     }
 
     fn send_message(&self, target: &str, method: &str, args: &Args) -> proto::MsgSend {
@@ -382,14 +411,16 @@ impl Wallet {
 
     /// Signs and sends; the lock is held so that transactions arrive in the order of their
     /// sequences.
-    fn broadcast(&self, tx: &TxBuilder, declared_bytes: u64) -> Result<Hash, ClientError> {
+    fn broadcast(&self, tx: &TxBuilder, declared_bytes: u64) -> Result<(Hash, u64), ClientError> {
         let mut signer = self.signer();
         let current = match signer.take() {
             Some(known) => known,
             None => self.client.signer_data(&self.address())?,
         };
-        let signed = self.with_fee(tx, declared_bytes, &current)?.sign(&self.key, &current)?;
-        let sent = self.client.broadcast_sync(&signed);
+        // A node that is behind may ask for a sequence that was used: the same bytes would pass for
+        // what was done then.
+        let signed = self.with_fee(tx, declared_bytes, &current)?.sign_anew(&self.key, &current)?;
+        let sent = self.client.broadcast_sync(&signed).map(|hash| (hash, current.sequence));
         let used = match &sent {
             Ok(_) => 1,
             Err(error @ ClientError::Refused { .. }) if !is_stale(error) => 0,
@@ -429,14 +460,9 @@ impl Wallet {
     }
 }
 
-/// Whether the error says that the sequence was used already: by another transaction, or by one
-/// with the very same bytes.
+/// Whether the error says that the sequence is not the account's next.
 fn is_stale(error: &ClientError) -> bool {
-    match error {
-        ClientError::Refused { code, .. } => *code == CODE_SEQUENCE,
-        ClientError::Rpc { data, .. } => data == KNOWN_TX,
-        _ => false,
-    }
+    matches!(error, ClientError::Refused { code: CODE_SEQUENCE, .. })
 }
 
 /// A bundle as it travels.
