@@ -14,8 +14,7 @@ use crate::{
 pub(crate) struct Committed {
     // Before the snapshot, which keeps open what it reads from.
     cursor: Option<Cursor>,
-    /// Point reads. Only looked up, never iterated.
-    values: HashMap<Box<[u8]>, Option<Box<[u8]>>>,
+    values: PointReads,
     /// The bytes in `values`.
     size_bytes: usize,
     snapshot: Snapshot,
@@ -49,12 +48,9 @@ impl Committed {
         Ok(value.map(<[u8]>::to_vec))
     }
 
-    /// Whether `value` is what is committed under `key`.
-    pub(crate) fn has(&self, key: &[u8], value: Option<&[u8]>) -> Result<bool, Error> {
-        if let Some(known) = self.values.get(key) {
-            return Ok(known.as_deref() == value);
-        }
-        Ok(self.snapshot.lend(key)?.as_deref() == value)
+    /// The committed values, for several threads.
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known { values: &self.values, snapshot: &self.snapshot }
     }
 
     /// The first committed entry from `from` on.
@@ -70,6 +66,26 @@ impl Committed {
             self.cursor = Some(Cursor::seek(&self.snapshot, from)?);
         }
         Ok(self.cursor.as_ref().and_then(Cursor::entry))
+    }
+}
+
+/// What was read of single keys. Only looked up, never iterated.
+type PointReads = HashMap<Box<[u8]>, Option<Box<[u8]>>>;
+
+/// The committed values as far as a block has read them, and the others.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    values: &'a PointReads,
+    snapshot: &'a Snapshot,
+}
+
+impl Known<'_> {
+    /// Whether `value` is what is committed under `key`.
+    pub(crate) fn has(&self, key: &[u8], value: Option<&[u8]>) -> Result<bool, Error> {
+        if let Some(known) = self.values.get(key) {
+            return Ok(known.as_deref() == value);
+        }
+        Ok(self.snapshot.lend(key)?.as_deref() == value)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     iter::Peekable,
     ops::{Bound, Deref},
-    sync::Arc,
     vec,
 };
 
@@ -12,7 +11,8 @@ use redb::{AccessGuard, Range};
 
 use crate::{
     Error,
-    memory::{Memory, Shared, Written},
+    layers::Layers,
+    memory::{Shared, Written},
 };
 
 /// Bytes of a committed state.
@@ -50,12 +50,7 @@ pub(crate) struct Merged<W: Iterator<Item = Written>> {
 
 impl Entries {
     /// What is stored from `from` on, and what commits up to `serial` wrote since.
-    pub(crate) fn new(
-        stored: Stored,
-        memory: Arc<Memory>,
-        serial: u64,
-        from: Bound<&[u8]>,
-    ) -> Self {
+    pub(crate) fn new(stored: Stored, memory: Layers, serial: u64, from: Bound<&[u8]>) -> Self {
         let from = from.map(Shared::from);
         let written = InMemory { memory, serial, from }.peekable();
         Self { stored: stored.peekable(), written }
@@ -106,7 +101,7 @@ impl<W: Iterator<Item = Written>> Merged<W> {
 
 /// What commits up to a serial wrote, in key order.
 pub(crate) struct InMemory {
-    memory: Arc<Memory>,
+    memory: Layers,
     serial: u64,
     from: Bound<Shared>,
 }

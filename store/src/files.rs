@@ -33,12 +33,12 @@ impl Files {
             move_into_place([(&fresh_journal, &journal_file), (&fresh, &state_file)])?;
         }
         // The state first: it tells whether somebody has the store open.
-        let state = open_file(&state_file, options)?;
+        let state = open_file(&state_file, state_builder(options))?;
         if !exists(&journal_file)? {
             checkpoint::read_meta(&state, &state_file)?; // says so if it is something else
             return Err(Error::Damaged(format!("{} is missing", journal_file.display())));
         }
-        Ok(Self { state, journal: open_file(&journal_file, options)? })
+        Ok(Self { state, journal: open_file(&journal_file, journal_builder(options))? })
     }
 
     /// Opens a store on two media; makes an empty one if they are empty.
@@ -47,15 +47,16 @@ impl Files {
         journal: impl StorageBackend,
         options: &Options,
     ) -> Result<Self, Error> {
-        let journal = builder(options).create_with_backend(journal)?;
-        let state = builder(options).create_with_backend(state)?;
+        let journal = journal_builder(options).create_with_backend(journal)?;
+        let state = state_builder(options).create_with_backend(state)?;
         Self { state, journal }.initialised()
     }
 
     /// Makes an empty store in files that do not exist, or that an interrupted call of this function
     /// left behind.
     pub(crate) fn create(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
-        let (state, journal) = (create_file(state, options)?, create_file(journal, options)?);
+        let state = create_file(state, state_builder(options))?;
+        let journal = create_file(journal, journal_builder(options))?;
         Self { state, journal }.initialised()
     }
 
@@ -63,7 +64,7 @@ impl Files {
     pub(crate) fn replace(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
         for file in [state, journal] {
             if exists(file)? {
-                if let Err(DatabaseError::DatabaseAlreadyOpen) = builder(options).open(file) {
+                if let Err(DatabaseError::DatabaseAlreadyOpen) = state_builder(options).open(file) {
                     return Err(locked(file));
                 }
                 fs::remove_file(file).map_err(|source| io_error(file, source))?;
@@ -102,7 +103,7 @@ pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {
 }
 
 /// Opens an existing file. Whether it is ours is for those to say who read its tables.
-fn open_file(file: &Path, options: &Options) -> Result<Database, Error> {
+fn open_file(file: &Path, builder: Builder) -> Result<Database, Error> {
     let mut start = [0; REDB_MAGIC.len()];
     let is_redb = fs::File::open(file)
         .and_then(|mut opened| opened.read_exact(&mut start))
@@ -119,16 +120,16 @@ fn open_file(file: &Path, options: &Options) -> Result<Database, Error> {
             });
         }
     }
-    builder(options).open(file).map_err(|error| opening_error(file, error))
+    builder.open(file).map_err(|error| opening_error(file, error))
 }
 
-fn create_file(file: &Path, options: &Options) -> Result<Database, Error> {
-    match builder(options).create(file) {
+fn create_file(file: &Path, builder: Builder) -> Result<Database, Error> {
+    match builder.create(file) {
         Ok(db) => Ok(db),
         Err(DatabaseError::DatabaseAlreadyOpen) => Err(locked(file)),
         Err(_) => {
             fs::remove_file(file).map_err(|source| io_error(file, source))?;
-            builder(options).create(file).map_err(|error| opening_error(file, error))
+            builder.create(file).map_err(|error| opening_error(file, error))
         }
     }
 }
@@ -136,9 +137,20 @@ fn create_file(file: &Path, options: &Options) -> Result<Database, Error> {
 /// The first bytes of a redb file, from "magic number" in redb's design document.
 const REDB_MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
-fn builder(options: &Options) -> Builder {
+fn state_builder(options: &Options) -> Builder {
+    builder(options, options.cache_bytes - options.cache_bytes / JOURNAL_SHARE)
+}
+
+fn journal_builder(options: &Options) -> Builder {
+    builder(options, options.cache_bytes / JOURNAL_SHARE)
+}
+
+/// The journal's part of the cache is one of so many: it is written and not read.
+const JOURNAL_SHARE: usize = 8;
+
+fn builder(options: &Options, cache_bytes: usize) -> Builder {
     let mut builder = Builder::new();
-    builder.set_cache_size(options.cache_bytes / 2); // there are two files
+    builder.set_cache_size(cache_bytes);
     builder.set_check_integrity_on_open(options.check);
     builder
 }

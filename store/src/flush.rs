@@ -3,8 +3,12 @@
 use std::{
     collections::VecDeque,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use redb::Database;
@@ -28,7 +32,15 @@ pub(crate) struct Flusher {
     durable: bool,
     /// Entries of the journal that the checkpoint makes superfluous.
     done: Vec<u64>,
-    running: Option<JoinHandle<Result<Checkpoint, Error>>>,
+    running: Option<Running>,
+    /// Lets go of what was in memory.
+    forgetting: Option<JoinHandle<()>>,
+}
+
+/// A writing that is under way.
+struct Running {
+    result: Receiver<Result<Checkpoint, Error>>,
+    thread: JoinHandle<()>,
 }
 
 impl Flusher {
@@ -44,6 +56,7 @@ impl Flusher {
             durable: true,
             done,
             running: None,
+            forgetting: None,
         }
     }
 
@@ -59,24 +72,29 @@ impl Flusher {
         self.behind_bytes >= self.journal_bytes && !self.behind.is_empty()
     }
 
-    /// The entries of the journal that the next commit should remove.
+    /// The entries of the journal that the next commit should remove: more than it adds, but few.
     pub(crate) fn done(&self) -> &[u64] {
-        &self.done
+        &self.done[self.done.len().saturating_sub(REMOVALS)..]
     }
 
     /// Notes that they are removed.
     pub(crate) fn forget_done(&mut self) {
-        self.done.clear();
+        self.done.truncate(self.done.len().saturating_sub(REMOVALS));
     }
 
-    /// To be called before a commit over `state`: the file's new content, if it has any. Waits for it if the
-    /// file is far behind.
+    /// To be called before a commit over `state`: the file's new content, if it has any. Waits a little for
+    /// it if the file is behind, and until it is there if it is far behind.
     pub(crate) fn settle(&mut self, state: &Snapshot) -> Result<Option<Arc<Checkpoint>>, Error> {
-        let far_behind = self.behind_bytes >= self.journal_bytes.saturating_mul(FAR);
-        let checkpoint = match self.running.take_if(|thread| far_behind || thread.is_finished()) {
-            Some(thread) => join(thread)?,
-            None if self.running.is_none() && self.is_due() && self.durable => {
-                if self.background && !far_behind {
+        let checkpoint = match &self.running {
+            Some(running) => match running.wait(self.patience()) {
+                Some(result) => {
+                    self.running = None;
+                    result?
+                }
+                None => return Ok(None),
+            },
+            None if self.is_due() && self.durable => {
+                if self.background && self.patience().is_some() {
                     return Ok(None); // begins after the commit
                 }
                 state.write_checkpoint(&self.db, &self.path)?
@@ -93,33 +111,85 @@ impl Flusher {
     }
 
     /// To be called after a commit that led to `state`: begins to write it, if that is due and no writing is
-    /// under way.
-    pub(crate) fn begin(&mut self, state: &Snapshot) {
+    /// under way. Gives the state to go on from.
+    pub(crate) fn begin(&mut self, state: Snapshot) -> Snapshot {
         if !self.background || !self.is_due() || !self.durable || self.running.is_some() {
-            return;
+            return state;
         }
-        let (db, path, state) = (self.db.clone(), self.path.clone(), state.clone());
-        let work = move || state.write_checkpoint(&db, &path);
+        let sealed = state.seal();
+        let (db, path) = (self.db.clone(), self.path.clone());
+        let (sender, result) = mpsc::channel();
+        let work = move || {
+            // Nobody waits any more if the store is being closed.
+            let _ = sender.send(state.write_checkpoint(&db, &path));
+        };
         // Without a thread the next commits do it.
-        self.running = thread::Builder::new().name("store-state".into()).spawn(work).ok();
+        let spawned = thread::Builder::new().name("store-state".into()).spawn(work);
+        self.running = spawned.ok().map(|thread| Running { result, thread });
+        sealed
+    }
+
+    /// Lets go of a state that has much in memory which the file has now: hundreds of thousands of small
+    /// pieces, for which no commit needs to wait.
+    pub(crate) fn forget(&mut self, state: Snapshot) {
+        self.end_forgetting();
+        // If there can be no thread, it goes at once.
+        let work = move || drop(state);
+        self.forgetting = thread::Builder::new().name("store-forget".into()).spawn(work).ok();
+    }
+
+    fn end_forgetting(&mut self) {
+        if let Some(thread) = self.forgetting.take() {
+            let _ = thread.join();
+        }
+    }
+
+    /// How long a commit waits for a writing that is under way; none: to its end.
+    ///
+    /// The further the file is behind, the longer: commits that come faster than it can follow are slowed
+    /// down a little each, instead of one of them by much.
+    fn patience(&self) -> Option<Duration> {
+        let lag = self.behind_bytes as f64 / self.journal_bytes.max(1) as f64;
+        let share = (lag - BEHIND) / (FAR - BEHIND);
+        (share < 1.0).then(|| LONGEST_PAUSE.mul_f64(share.max(0.0)))
+    }
+}
+
+impl Running {
+    /// What came of it, if it ends in time.
+    fn wait(&self, patience: Option<Duration>) -> Option<Result<Checkpoint, Error>> {
+        let result = match patience {
+            Some(pause) => self.result.recv_timeout(pause),
+            None => self.result.recv().map_err(RecvTimeoutError::from),
+        };
+        match result {
+            Ok(result) => Some(result),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Err(Error::Tree(
+                "the thread that writes the state's file has panicked".into(),
+            ))),
+        }
     }
 }
 
 impl Drop for Flusher {
     /// Waits, so that the file is closed when the store is gone. What was not written is in the journal.
     fn drop(&mut self) {
-        if let Some(thread) = self.running.take() {
-            let _ = thread.join();
+        if let Some(running) = self.running.take() {
+            let _ = running.thread.join();
         }
+        self.end_forgetting();
     }
 }
 
-/// A journal that is so many times as long as is a reason to write is far ahead.
-const FAR: usize = 4;
+/// The file is behind when the journal is so many times as long as is a reason to write.
+const BEHIND: f64 = 2.0;
 
-fn join(thread: JoinHandle<Result<Checkpoint, Error>>) -> Result<Checkpoint, Error> {
-    match thread.join() {
-        Ok(result) => result,
-        Err(_) => Err(Error::Tree("the thread that writes the state's file has panicked".into())),
-    }
-}
+/// And far behind when it is so many times as long.
+const FAR: f64 = 5.0;
+
+/// What a commit waits at most while the file is not far behind.
+const LONGEST_PAUSE: Duration = Duration::from_millis(60);
+
+/// So many entries of the journal a commit removes.
+const REMOVALS: usize = 4;

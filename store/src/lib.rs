@@ -104,6 +104,7 @@ mod flush;
 mod gap;
 mod import;
 mod journal;
+mod layers;
 mod memory;
 mod merge;
 mod merk;

@@ -22,12 +22,14 @@ pub(crate) struct Changes {
 }
 
 /// Changes of many commits, each known by its serial. Who reads tells how far: so a state stays as it is
-/// while later commits add theirs.
+/// while later commits add theirs. See [`crate::layers::Layers`].
 #[derive(Default)]
 pub(crate) struct Memory(RwLock<Tables>);
 
 #[derive(Default)]
 struct Tables {
+    /// The last commit.
+    last: u64,
     flat: BTreeMap<Shared, Versions>,
     /// Looked up, and sorted before it is gone through.
     nodes: HashMap<Shared, Versions>,
@@ -50,6 +52,7 @@ impl Memory {
     /// Adds a commit, whose serial must be greater than all others.
     pub(crate) fn add(&self, serial: u64, changes: Changes) {
         let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        tables.last = serial;
         for (key, value) in changes.flat {
             tables.flat.entry(key).or_default().0.push((serial, value));
         }
@@ -59,6 +62,11 @@ impl Memory {
         for (hash, bytes) in changes.blobs {
             tables.blobs.entry(hash).or_insert((serial, bytes));
         }
+    }
+
+    /// The serial of the last commit; zero if there is none.
+    pub(crate) fn last(&self) -> u64 {
+        self.read().last
     }
 
     /// What commits up to `serial` wrote to `key`, if they did.
@@ -99,22 +107,6 @@ impl Memory {
             nodes,
             blobs: blobs.map(|(hash, (_, bytes))| (*hash, bytes.clone())).collect(),
         }
-    }
-
-    /// A copy without what commits up to `serial` changed.
-    pub(crate) fn after(&self, serial: u64) -> Self {
-        let tables = self.read();
-        let later = |(key, versions): (&Shared, &Versions)| {
-            let from = versions.0.partition_point(|(written, _)| *written <= serial);
-            let later = versions.0.get(from..).filter(|later| !later.is_empty())?;
-            Some((key.clone(), Versions(later.to_vec())))
-        };
-        let blobs = tables.blobs.iter().filter(|(_, (written, _))| *written > serial);
-        Self(RwLock::new(Tables {
-            flat: tables.flat.iter().filter_map(later).collect(),
-            nodes: tables.nodes.iter().filter_map(later).collect(),
-            blobs: blobs.map(|(hash, blob)| (*hash, blob.clone())).collect(),
-        }))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {

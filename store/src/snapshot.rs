@@ -13,7 +13,8 @@ use crate::{
     checkpoint::Checkpoint,
     db::Meta,
     entries::{Bytes, Entries, Nodes, blobs},
-    memory::{Changes, Memory},
+    layers::Layers,
+    memory::Changes,
 };
 
 /// The state as it was committed at one height, whatever is committed later.
@@ -27,7 +28,7 @@ pub struct Snapshot {
     /// What the state's file has.
     checkpoint: Arc<Checkpoint>,
     /// What commits after the checkpoint changed, those after this state too.
-    memory: Arc<Memory>,
+    memory: Layers,
 }
 
 impl Snapshot {
@@ -44,7 +45,7 @@ impl Snapshot {
     /// The state in the file.
     pub(crate) fn stored(checkpoint: Arc<Checkpoint>) -> Self {
         let meta = Arc::new(checkpoint.meta.clone());
-        Self { meta, checkpoint, memory: Arc::default() }
+        Self { meta, checkpoint, memory: Layers::default() }
     }
 
     /// The state after one more commit, which leads to `meta` by these changes.
@@ -55,8 +56,13 @@ impl Snapshot {
 
     /// The same state over a later checkpoint, which is not after this state.
     pub(crate) fn over(&self, checkpoint: Arc<Checkpoint>) -> Self {
-        let memory = Arc::new(self.memory.after(checkpoint.meta.serial));
+        let memory = self.memory.after(checkpoint.meta.serial);
         Self { meta: self.meta.clone(), checkpoint, memory }
+    }
+
+    /// The same state, but that what later commits change is kept apart from it.
+    pub(crate) fn seal(&self) -> Self {
+        Self { memory: self.memory.seal(), ..self.clone() }
     }
 
     /// Writes this state to the file.

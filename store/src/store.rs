@@ -1,8 +1,10 @@
 //! The store: one database, its committed state, and the way from one to the next.
 
 use std::{
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    thread,
 };
 
 use capstan_kernel_ports::{Hash, store::LOCAL};
@@ -12,7 +14,7 @@ use crate::{
     Block, Error, Snapshot,
     block::Writes,
     checkpoint::Checkpoint,
-    committed::Committed,
+    committed::Known,
     db::{FILE, JOURNAL_FILE, Meta},
     files::Files,
     flush::Flusher,
@@ -140,7 +142,7 @@ impl Store {
         let base = committed.snapshot().clone();
         let mut writer = self.lock();
         self.check_current(&base)?;
-        let flat = net_writes(level.writes, &committed)?;
+        let flat = net_writes(level.writes, committed.known())?;
         let mut blobs = Vec::new();
         for (hash, bytes) in level.blobs {
             check_length("blob", bytes.len(), MAX_VALUE_BYTES)?;
@@ -244,20 +246,20 @@ impl Store {
             return Err(Error::Height { wanted: height, committed });
         }
         let durable = matches!(durability, Durability::OnDisk) || flusher.is_due();
-        let mut current = self.reader();
-        if let Some(checkpoint) = flusher.settle(&current)? {
-            current = current.over(checkpoint);
-            self.publish(current.clone());
-        }
         let meta = prepared.meta(height);
+        let mut current = prepared.base;
+        if let Some(checkpoint) = flusher.settle(&current)? {
+            let over = current.over(checkpoint);
+            self.publish(over.clone());
+            flusher.forget(std::mem::replace(&mut current, over));
+        }
         journal.commit(&prepared.entry, &meta, flusher.done(), durable)?;
         flusher.forget_done();
         flusher.journaled(meta.serial, prepared.entry.weight_bytes(), durable);
         let Entry { flat, blobs } = prepared.entry;
         let nodes = prepared.applied.map(|applied| applied.nodes).unwrap_or_default();
         current = current.advance(meta, Changes { flat, nodes, blobs });
-        flusher.begin(&current);
-        self.publish(current);
+        self.publish(flusher.begin(current));
         *tree = prepared.tree;
         Ok(())
     }
@@ -344,9 +346,29 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
-/// Leaves out what was written but is as committed.
-fn net_writes(writes: Writes, committed: &Committed) -> Result<Vec<Written>, Error> {
-    let mut net = Vec::with_capacity(writes.len());
+/// Leaves out what was written but is as committed. Of many writes a second thread looks at half.
+fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Written>, Error> {
+    if writes.len() < FORK {
+        return net_of(writes, committed);
+    }
+    let mut first: Vec<_> = writes.into_iter().collect();
+    let second = first.split_off(first.len() / 2);
+    thread::scope(|scope| {
+        let other = scope.spawn(move || net_of(second, committed));
+        let mut net = net_of(first, committed)?;
+        net.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        Ok(net)
+    })
+}
+
+/// From so many writes a second thread is worth while.
+const FORK: usize = 200;
+
+fn net_of(
+    writes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
+    committed: Known<'_>,
+) -> Result<Vec<Written>, Error> {
+    let mut net = Vec::new();
     for (key, value) in writes {
         if key.is_empty() {
             return Err(Error::EmptyKey);

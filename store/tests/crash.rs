@@ -118,6 +118,81 @@ fn sweep(base: &Disk, height: u64, random: &mut Random) {
     assert!(old > 30 && new > 3, "{old} old and {new} new: the failures missed the commit");
 }
 
+#[test]
+fn a_disk_that_fails_while_the_states_file_is_written_in_the_background() {
+    let mut random = Random::seeded(23);
+    let (mut reached, mut failed) = (0, 0);
+    // Which operations of the two threads come before the limit is another each time, so each is tried often.
+    for limit in 0..600 {
+        let disk = Disk::default();
+        drop(in_background(&disk).unwrap());
+        let base = disk.operations();
+        disk.fail_after(limit);
+        let said = commit_many(&disk, limit);
+        reached = said.synced.max(reached);
+        failed += u64::from(disk.operations() - base == limit && disk.has_failed());
+        for _ in 0..3 {
+            let store = in_background(&disk.crash(&mut random)).unwrap();
+            let found = store.height();
+            assert!(
+                (said.synced..=said.tried).contains(&found),
+                "limit {limit}: height {found}, on disk {}, tried {}",
+                said.synced,
+                said.tried
+            );
+            common::assert_scripted(&store);
+            // It goes on from there, whatever the state's file had.
+            for height in found + 1..=found + 4 {
+                let prepared = store.prepare(common::scripted_block(&store, height)).unwrap();
+                store.commit(prepared, height).unwrap();
+            }
+            common::assert_scripted(&store);
+        }
+    }
+    assert!(reached >= 12 && failed > 500, "height {reached}, {failed} failures: they missed");
+}
+
+/// How far a run came.
+struct Said {
+    /// The last height that was reported to be on disk.
+    synced: u64,
+    /// The last height whose commit was begun.
+    tried: u64,
+}
+
+/// Commits blocks until the disk fails, some of them unsynced, in a pattern of their own for each `seed`.
+fn commit_many(disk: &Disk, seed: u64) -> Said {
+    let mut said = Said { synced: 0, tried: 0 };
+    let Ok(store) = in_background(disk) else {
+        return said;
+    };
+    let mut random = Random::from(seed);
+    for height in 1..=40 {
+        let Ok(prepared) = store.prepare(common::scripted_block(&store, height)) else {
+            return said;
+        };
+        said.tried = height;
+        let unsynced = random.one_in(3);
+        let committed = match unsynced {
+            true => store.commit_unsynced(prepared, height),
+            false => store.commit(prepared, height),
+        };
+        if committed.is_err() {
+            return said;
+        }
+        if !unsynced {
+            said.synced = height;
+        }
+    }
+    said
+}
+
+/// A store that writes the state's file in the background nearly all the time.
+fn in_background(disk: &Disk) -> Result<Store, capstan_store::Error> {
+    let options = Options { journal_bytes: 70_000, ..Options::default() };
+    Store::on_backends(disk.file(0), disk.file(1), options)
+}
+
 /// A store that writes the state's file within every other commit.
 fn on(disk: &Disk) -> Result<Store, capstan_store::Error> {
     let options = Options { journal_bytes: 100_000, background: false, ..Options::default() };

@@ -1,8 +1,8 @@
 //! What a block costs the store, with fsync, and reads.
-//! `cargo bench -p capstan-store --profile dev [-- --json] [--recorded] [--keys N] [--nodes N] [--dir DIR]`
+//! `cargo bench -p capstan-store --profile dev [-- --json] [--recorded] [--keys N] [--nodes N] [--cache MIB] [--dir DIR]`
 //!
 //! Blocks of 5,000 changed keys in the proportions of a recorded kernel workload (`workload.tsv`) over a million keys of the
-//! same families, back to back; and for comparison random keys spread over the whole tree, and clustered ones next to each
+//! same families, back to back and with pauses; and for comparison random keys spread over the whole tree, and clustered ones next to each
 //! other. The store lies in DIR, by default a temporary directory: it should be on the disk that is to be measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -10,7 +10,7 @@ mod workload;
 
 use std::{
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use capstan_kernel_ports::store::{Overlay, Read};
@@ -22,6 +22,9 @@ fn main() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = arguments.dir.as_deref().unwrap_or(temporary.path());
     let mut report = Report::default();
+    if arguments.crash {
+        crash(dir, &arguments);
+    }
     report.line("fsync of 4 KiB", &fsyncs(dir));
     recorded(dir, &arguments, &mut report);
     if !arguments.recorded_only {
@@ -43,11 +46,21 @@ fn recorded(dir: &Path, arguments: &Arguments, report: &mut Report) {
         let blocks = (0..rounds).map(|_| workload.block(count));
         commits(&store, &format!("{count} recorded keys"), blocks, report);
     }
+    let paced = (0..100).map(|_| {
+        std::thread::sleep(PAUSE);
+        workload.block(5_000)
+    });
+    commits(&store, "5000, with pauses", paced, report);
     report.figure("recorded: resident memory", "MB", resident_mb());
     drop(store);
     let began = Instant::now();
     let store = Store::open(&dir, arguments.options.clone()).unwrap();
     report.figure("recorded: opening again", "ms", seconds(began) * 1e3);
+    drop(store);
+    run_and_crash(&dir, arguments);
+    let began = Instant::now();
+    let store = Store::open(&dir, arguments.options.clone()).unwrap();
+    report.figure("recorded: opening after a crash", "ms", seconds(began) * 1e3);
     let keys: Vec<Vec<u8>> = entries.into_iter().map(|(key, _)| key).collect();
     let mut random = Random(8);
     reads(&store, &keys, &mut random, report);
@@ -55,6 +68,31 @@ fn recorded(dir: &Path, arguments: &Arguments, report: &mut Report) {
     drop(store);
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+/// Has another process commit to the store in `dir` and end in the middle of it.
+fn run_and_crash(dir: &Path, arguments: &Arguments) {
+    let keys = arguments.keys.to_string();
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--crash", "--keys", &keys, "--dir"])
+        .arg(dir)
+        .status()
+        .unwrap();
+    assert!(status.code().is_none(), "the process that was to crash ended: {status}");
+}
+
+/// Commits to the store in `dir` until much of its journal is not in the state's file, and ends as by kill -9.
+fn crash(dir: &Path, arguments: &Arguments) -> ! {
+    let mut workload = Workload::new(Random(6));
+    drop(workload.populate(arguments.keys));
+    let store = Store::open(dir, arguments.options.clone()).unwrap();
+    for _ in 0..30 {
+        commit(&store, workload.block(5_000));
+    }
+    std::process::abort();
+}
+
+/// Between two blocks of a chain that is not in a hurry.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Random and clustered keys over half as many random ones.
 fn synthetic(dir: &Path, arguments: &Arguments, report: &mut Report) {
@@ -88,6 +126,8 @@ fn synthetic(dir: &Path, arguments: &Arguments, report: &mut Report) {
 struct Arguments {
     json: bool,
     recorded_only: bool,
+    /// Do nothing but commit and crash.
+    crash: bool,
     keys: u64,
     options: Options,
     dir: Option<PathBuf>,
@@ -98,6 +138,7 @@ impl Arguments {
         let mut parsed = Self {
             json: false,
             recorded_only: false,
+            crash: false,
             keys: 1_000_000,
             options: Options::default(),
             dir: None,
@@ -107,14 +148,19 @@ impl Arguments {
             match argument.as_str() {
                 "--json" => parsed.json = true,
                 "--recorded" => parsed.recorded_only = true,
+                "--crash" => parsed.crash = true,
                 "--bench" => {} // cargo passes it
                 "--keys" => parsed.keys = arguments.next().unwrap().parse().unwrap(),
                 "--nodes" => {
                     parsed.options.tree_nodes = arguments.next().unwrap().parse().unwrap();
                 }
+                "--cache" => {
+                    let mib: usize = arguments.next().unwrap().parse().unwrap();
+                    parsed.options.cache_bytes = mib << 20;
+                }
                 "--dir" => parsed.dir = Some(arguments.next().unwrap().into()),
                 other => panic!(
-                    "unknown argument {other}: expected --json, --recorded, --keys N, --nodes N, --dir DIR"
+                    "unknown argument {other}: expected --json, --recorded, --keys N, --nodes N, --cache MIB, --dir DIR"
                 ),
             }
         }
@@ -184,6 +230,7 @@ fn commits(
     report: &mut Report,
 ) {
     let (mut prepares, mut commits, mut whole, mut changed) = (vec![], vec![], vec![], 0);
+    let before = Process::now();
     for block in blocks {
         let (prepare, commit, keys) = commit(store, block);
         changed += keys;
@@ -201,6 +248,9 @@ fn commits(
     let mean = whole.iter().map(|spent| spent.wall_ms).sum::<f64>() / count;
     report.figure(&format!("{name}: both, mean"), "ms", mean);
     report.figure(&format!("{name}: changed, mean"), "keys", changed as f64 / count);
+    let spent = Process::now().since(&before);
+    report.figure(&format!("{name}: CPU of all threads, mean"), "ms", spent.cpu_ms / count);
+    report.figure(&format!("{name}: written to disk, mean"), "MB", spent.written_mb / count);
 }
 
 fn reads(store: &Store, keys: &[Vec<u8>], random: &mut Random, report: &mut Report) {
@@ -310,6 +360,38 @@ fn resident_mb() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     kilobytes.unwrap_or(0.0) / 1e3
+}
+
+/// What the process has taken so far, in all threads: what a block takes does not depend on what else the machine does.
+struct Process {
+    cpu_ms: f64,
+    written_mb: f64,
+}
+
+impl Process {
+    fn now() -> Self {
+        // Zero where there is no procfs.
+        let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+        let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        let written = line.and_then(|line| line.parse::<f64>().ok()).unwrap_or(0.0);
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        // User and system time, fields 14 and 15 of `proc_pid_stat(5)`, in ticks of 10 ms, counted from behind the name.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: f64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|ticks| ticks.parse::<f64>().ok())
+            .sum();
+        Self { cpu_ms: ticks * 10.0, written_mb: written / 1e6 }
+    }
+
+    fn since(&self, earlier: &Self) -> Self {
+        Self {
+            cpu_ms: self.cpu_ms - earlier.cpu_ms,
+            written_mb: self.written_mb - earlier.written_mb,
+        }
+    }
 }
 
 /// A point in time, and what this thread had computed by then.

@@ -1,0 +1,173 @@
+//! What lies in memory over the state's file, in layers.
+//!
+//! While a state is being written to the file, later commits go to a layer of their own. When the file has
+//! it, the layers below are let go of whole: nothing has to be told apart or copied while a commit waits.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use capstan_kernel_ports::Hash;
+
+use crate::memory::{Changes, Memory, Shared, Written};
+
+/// The changes since the checkpoint. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Layers {
+    /// The last one takes new commits.
+    top: Arc<Memory>,
+    /// Those that take no more, the oldest first: none but while the file is being written, or after that
+    /// has failed.
+    sealed: Arc<[Arc<Memory>]>,
+}
+
+impl Layers {
+    /// Adds a commit, whose serial must be greater than all others.
+    pub(crate) fn add(&self, serial: u64, changes: Changes) {
+        self.top.add(serial, changes);
+    }
+
+    /// The same, but that later commits go to a new layer.
+    pub(crate) fn seal(&self) -> Self {
+        let sealed = self.sealed.iter().chain([&self.top]).cloned().collect();
+        Self { top: Arc::default(), sealed }
+    }
+
+    /// What is left when the file has all commits up to `serial`.
+    ///
+    /// A layer with a later commit stays whole: what it has of earlier ones is what the file has.
+    pub(crate) fn after(&self, serial: u64) -> Self {
+        let needed = |layer: &&Arc<Memory>| layer.last() > serial;
+        Self {
+            top: Some(&self.top).filter(needed).cloned().unwrap_or_default(),
+            sealed: self.sealed.iter().filter(needed).cloned().collect(),
+        }
+    }
+
+    /// What commits up to `serial` wrote to `key`, if they did.
+    pub(crate) fn get(&self, key: &[u8], serial: u64) -> Option<Option<Shared>> {
+        self.newest_first().find_map(|layer| layer.get(key, serial))
+    }
+
+    /// The first key from `from` on that commits up to `serial` wrote to.
+    pub(crate) fn first_from(&self, from: Bound<&[u8]>, serial: u64) -> Option<Written> {
+        // Of equal keys the first, which is the newest.
+        self.newest_first()
+            .filter_map(|layer| layer.first_from(from, serial))
+            .min_by(|(one, _), (other, _)| one.cmp(other))
+    }
+
+    /// What commits up to `serial` made of the tree node at `key`, if they did.
+    pub(crate) fn node(&self, key: &[u8], serial: u64) -> Option<Option<Shared>> {
+        self.newest_first().find_map(|layer| layer.node(key, serial))
+    }
+
+    /// A blob that a commit up to `serial` brought.
+    pub(crate) fn blob(&self, hash: &Hash, serial: u64) -> Option<Shared> {
+        self.newest_first().find_map(|layer| layer.blob(hash, serial))
+    }
+
+    /// All that commits up to `serial` changed, in key order each.
+    pub(crate) fn up_to(&self, serial: u64) -> Changes {
+        let mut changed = self.oldest_first().filter(|layer| layer.last() > 0);
+        let Some(first) = changed.next() else {
+            return Changes::default();
+        };
+        changed.fold(first.up_to(serial), |below, layer| {
+            let over = layer.up_to(serial);
+            Changes {
+                flat: merged(below.flat, over.flat),
+                nodes: merged(below.nodes, over.nodes),
+                blobs: merged(below.blobs, over.blobs),
+            }
+        })
+    }
+
+    fn oldest_first(&self) -> impl DoubleEndedIterator<Item = &Arc<Memory>> {
+        self.sealed.iter().chain([&self.top])
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = &Arc<Memory>> {
+        self.oldest_first().rev()
+    }
+}
+
+/// Both in key order; where a key is in both, what is `over`.
+fn merged<K: Ord, V>(below: Vec<(K, V)>, over: Vec<(K, V)>) -> Vec<(K, V)> {
+    let mut merged: BTreeMap<K, V> = below.into_iter().collect();
+    merged.extend(over);
+    merged.into_iter().collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn write(layers: &Layers, serial: u64, entries: &[(&str, Option<&str>)]) {
+        let shared = |text: &str| Shared::from(text.as_bytes());
+        let flat: Vec<Written> =
+            entries.iter().map(|(key, value)| (shared(key), value.map(shared))).collect();
+        let blobs = vec![(Hash([serial as u8; 32]), shared("blob"))];
+        layers.add(serial, Changes { nodes: flat.clone(), flat, blobs });
+    }
+
+    fn texts(written: Vec<Written>) -> Vec<(String, Option<String>)> {
+        let text = |bytes: &Shared| String::from_utf8(bytes.to_vec()).unwrap();
+        written.iter().map(|(key, value)| (text(key), value.as_ref().map(text))).collect()
+    }
+
+    #[test]
+    fn a_state_reads_the_same_whatever_is_sealed_over_it() {
+        let below = Layers::default();
+        write(&below, 1, &[("a", Some("1")), ("b", Some("1"))]);
+        write(&below, 2, &[("a", None), ("c", Some("2"))]);
+        let layers = below.seal();
+        write(&layers, 3, &[("a", Some("3")), ("b", None), ("d", Some("3"))]);
+        let walk = |layers: &Layers, serial| {
+            let mut found = Vec::new();
+            let mut from = Bound::Unbounded;
+            while let Some((key, value)) =
+                layers.first_from(from.as_ref().map(|key: &Shared| &**key), serial)
+            {
+                assert_eq!(layers.get(&key, serial), Some(value.clone()));
+                assert_eq!(layers.node(&key, serial), Some(value.clone()));
+                found.push((key.clone(), value));
+                from = Bound::Excluded(key);
+            }
+            found
+        };
+        for serial in 1..=3 {
+            for layers in [&layers, &layers.seal()] {
+                assert_eq!(walk(layers, serial), layers.up_to(serial).flat);
+                assert_eq!(layers.up_to(serial).nodes, layers.up_to(serial).flat);
+                let blobs = layers.up_to(serial).blobs;
+                assert_eq!(blobs.len() as u64, serial);
+                assert!(blobs.iter().all(|(hash, _)| layers.blob(hash, serial).is_some()));
+                assert!(layers.blob(&Hash([serial as u8 + 1; 32]), serial).is_none());
+            }
+        }
+        assert_eq!(
+            texts(layers.up_to(3).flat),
+            [("a", Some("3")), ("b", None), ("c", Some("2")), ("d", Some("3"))]
+                .map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
+        );
+        assert_eq!(walk(&below, 2), layers.up_to(2).flat, "as it was when it was sealed");
+    }
+
+    #[test]
+    fn layers_go_when_the_file_has_all_their_commits() {
+        let layers = Layers::default();
+        write(&layers, 1, &[("a", Some("1"))]);
+        write(&layers, 2, &[("a", Some("2"))]);
+        let layers = layers.seal();
+        write(&layers, 3, &[("b", Some("3"))]);
+        assert_eq!(layers.after(1).up_to(3).flat, layers.up_to(3).flat);
+        let after = layers.after(2);
+        assert_eq!(texts(after.up_to(3).flat).len(), 1);
+        assert!(after.get(b"a", 3).is_none());
+        let after = layers.after(3);
+        assert!(after.up_to(3).flat.is_empty());
+        write(&after, 4, &[("c", None)]);
+        assert_eq!(after.get(b"c", 4), Some(None));
+        assert!(layers.get(b"c", 4).is_none(), "who reads what was before sees no later layer");
+    }
+}
