@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use capstan_abi::CapData;
 use capstan_kernel::promise::ResultPolicy;
+use capstan_kernel::vat::{ReapThreshold, Threshold};
 use capstan_kernel::{KernelOptions, NodeOptions, view};
 use capstan_kernel_ports::host::{HeapImage, VatHost};
 use capstan_kernel_ports::store::Read;
@@ -58,6 +59,63 @@ fn how_many_vats_are_in_memory_and_what_is_archived_cannot_be_seen() {
         let mut node = MixedNode::start(NodeOptions { max_vats_online, archive }, often());
         assert_eq!(node.live(|_| {}), roots(), "{max_vats_online} vats, archive {archive}");
         check_transcripts(&node.store().reader(), archive);
+    }
+}
+
+/// What a chain can see of a vat at the end of the story, after everyone has brought out their dead: its store, what it
+/// imports and exports, the objects and promises that are left, and what the boss was answered.
+fn outcome(options: KernelOptions) -> Outcome {
+    let mut node = MixedNode::start(few(), options);
+    node.live(|node| node.kernel.evict_all());
+    let mut block = node.store().begin_block();
+    node.kernel.reap_all_vats(&mut block, &BTreeMap::new()).unwrap();
+    assert!(node.kernel.run(&mut block, &mut Cranks(10_000)).unwrap().idle);
+    let live = view::live_vats(&block).unwrap();
+    let states = live.iter().map(|vat| view::vat_state(&block, *vat).unwrap().unwrap());
+    let taken = states.clone().filter(|state| state.snapshot.is_some()).count();
+    let replayed = states.map(|state| state.span.entries()).max().unwrap();
+    let scan = |prefix: &str| block.scan(prefix.as_bytes()).unwrap();
+    let seen = ["k.s.", "k.c.", "k.o.", "k.p."].into_iter().flat_map(scan).collect();
+    Outcome { seen, taken, replayed }
+}
+
+/// See [`outcome`].
+struct Outcome {
+    seen: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// How many vats have a snapshot.
+    taken: usize,
+    /// The most transcript entries that a vat would be replayed with.
+    replayed: u64,
+}
+
+#[test]
+fn when_snapshots_are_taken_cannot_be_seen() {
+    let never = KernelOptions {
+        reap: ReapThreshold { deliveries: Threshold::Never, ..ReapThreshold::default() },
+        snapshot_initial: u64::MAX,
+        snapshot_interval: u64::MAX,
+        ..often()
+    };
+    // Every vat is replayed from its first delivery all the time.
+    let expected = outcome(never.clone());
+    assert!(expected.taken == 0 && expected.replayed > 40, "{}", expected.replayed);
+    assert!(expected.seen.len() > 100, "{}", expected.seen.len());
+    // After every single delivery, and after every second, third and so on.
+    for interval in 1..=5 {
+        let options = KernelOptions {
+            snapshot_initial: interval,
+            snapshot_interval: interval,
+            snapshot_debt: if interval == 1 { 1 } else { u64::MAX },
+            ..never.clone()
+        };
+        let found = outcome(options);
+        let Outcome { taken, replayed, .. } = found;
+        assert!(taken >= 4 && replayed <= interval + 3, "{interval}: {taken}, {replayed}");
+        for (key, value) in &expected.seen {
+            let name = String::from_utf8_lossy(key);
+            assert_eq!(found.seen.get(key), Some(value), "{name}, every {interval}");
+        }
+        assert_eq!(found.seen.len(), expected.seen.len(), "every {interval}");
     }
 }
 
