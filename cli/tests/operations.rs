@@ -212,16 +212,21 @@ fn two_nodes_that_went_apart_are_compared_crank_by_crank() {
     let place = Place::new();
     let homes = ["a", "b"].map(|name| raw_home(&place, name, None));
     let bisect = ["debug", "bisect", text(&homes[0]), text(&homes[1]), "--json"];
-    for (home, methods) in homes.iter().zip([["increment", "grow"], ["increment", "erase"]]) {
+    // Signed so that both nodes get the very same transaction; its sequence is its place in alice's life.
+    let tell = |home: &Path, sequence, method| {
         let dev = place.dev_at(home, &[]);
-        call(&place, &dev, methods[0]);
+        let client = Client::new(dev.url()).unwrap();
+        let mut alice = Account::dev(0);
+        alice.sequence = sequence;
+        let hash = client.broadcast_sync(&alice.sign(alice.calls(&[method]))).unwrap();
+        let answer = || client.wait_result(hash, 0, Deadline::after(PATIENCE));
+        client.wait_tx(hash, Deadline::after(PATIENCE)).and_then(|_| answer()).unwrap();
         assert!(dev.stop("TERM").success());
-    }
+    };
+    homes.iter().for_each(|home| tell(home, 0, "increment"));
     assert_eq!(place.run(&bisect).json()["differ"], false);
     for (home, method) in homes.iter().zip(["grow", "erase"]) {
-        let dev = place.dev_at(home, &[]);
-        call(&place, &dev, method);
-        assert!(dev.stop("TERM").success());
+        tell(home, 1, method);
     }
     let found = place.run(&bisect);
     assert_eq!(found.code, 1, "{found:?}");

@@ -104,7 +104,10 @@ impl Bench {
         let mut bench = Self::open(workshop, tempfile::tempdir()?, 0, options)?;
         let mut block = bench.block.take().context("no block")?;
         bench.kernel.initialize(&mut block, &config)?;
-        bench.kernel.pin_vat_root(&mut block, "bootstrap")?;
+        // What is sent to from outside: nobody else may hold it.
+        for name in config.vats.keys() {
+            bench.kernel.pin_vat_root(&mut block, name)?;
+        }
         bench.block = Some(block);
         bench.run()?;
         Ok(bench)
