@@ -46,7 +46,7 @@ pub fn raw_genesis(change: impl FnOnce(&mut Genesis)) -> Genesis {
         (0..RAW_ACCOUNTS).map(|index| (names(index), Key::dev(index).address())).collect();
     let mut genesis = Genesis::dev(CHAIN_ID, "2026-01-01T00:00:00Z", &accounts);
     let params = &mut genesis.app_state.params;
-    params.block_computrons = 600_000;
+    params.block_computrons = 150_000;
     params.crank_computrons = 1_000_000;
     params.snapshot_interval = 10;
     params.cleanup.kv = 10;

@@ -137,7 +137,7 @@ fn run(home: &Path, wrong: Option<u64>, kind: Fault) -> (Vec<Vec<u8>>, Vec<u64>)
     let options = AppOptions { on_fatal, trace, ..AppOptions::default() };
     let app = App::new(Store::in_memory().unwrap(), host, options).unwrap();
     // Blocks of several deliveries, so that a wrong one may be anywhere in its block.
-    let genesis = raw_genesis(|_| ());
+    let genesis = raw_genesis(|genesis| genesis.app_state.params.block_computrons = 600_000);
     app.init_chain(RequestInitChain {
         chain_id: genesis.chain_id.clone(),
         initial_height: 1,
