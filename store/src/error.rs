@@ -74,6 +74,15 @@ pub enum Error {
     #[error("merkle tree: {0}")]
     Tree(String),
 
+    /// A thread of the store could not be started, or panicked.
+    #[error("{what}: {why}; start the node again, it goes on from what was committed")]
+    Thread {
+        /// What the thread was for.
+        what: &'static str,
+        /// What went wrong.
+        why: String,
+    },
+
     /// A block was to be prepared while levels above its own were open.
     #[error("cannot prepare a block with {0} levels open: merge or roll back all but its own")]
     OpenLevels(usize),

@@ -116,17 +116,19 @@ impl Flusher {
         if !self.background || !self.is_due() || !self.durable || self.running.is_some() {
             return state;
         }
-        let sealed = state.seal();
-        let (db, path) = (self.db.clone(), self.path.clone());
+        let (db, path, written) = (self.db.clone(), self.path.clone(), state.clone());
         let (sender, result) = mpsc::channel();
         let work = move || {
             // Nobody waits any more if the store is being closed.
-            let _ = sender.send(state.write_checkpoint(&db, &path));
+            let _ = sender.send(written.write_checkpoint(&db, &path));
         };
-        // Without a thread the next commits do it.
-        let spawned = thread::Builder::new().name("store-state".into()).spawn(work);
-        self.running = spawned.ok().map(|thread| Running { result, thread });
-        sealed
+        match thread::Builder::new().name("store-state".into()).spawn(work) {
+            Ok(thread) => {
+                self.running = Some(Running { result, thread });
+                state.seal()
+            }
+            Err(_) => state, // without a thread the next commits do it
+        }
     }
 
     /// Lets go of a state that has much in memory which the file has now: hundreds of thousands of small
@@ -149,9 +151,11 @@ impl Flusher {
     /// The further the file is behind, the longer: commits that come faster than it can follow are slowed
     /// down a little each, instead of one of them by much.
     fn patience(&self) -> Option<Duration> {
-        let lag = self.behind_bytes as f64 / self.journal_bytes.max(1) as f64;
-        let share = (lag - BEHIND) / (FAR - BEHIND);
-        (share < 1.0).then(|| LONGEST_PAUSE.mul_f64(share.max(0.0)))
+        let times = |number: usize| self.journal_bytes.saturating_mul(number);
+        let more = self.behind_bytes.saturating_sub(times(BEHIND)) as u64;
+        let most = (times(FAR) - times(BEHIND)).max(1) as u64;
+        let is_far = self.behind_bytes >= times(FAR);
+        (!is_far).then(|| Duration::from_micros(LONGEST_PAUSE_MICROS * more / most))
     }
 }
 
@@ -165,9 +169,10 @@ impl Running {
         match result {
             Ok(result) => Some(result),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Err(Error::Tree(
-                "the thread that writes the state's file has panicked".into(),
-            ))),
+            Err(RecvTimeoutError::Disconnected) => Some(Err(Error::Thread {
+                what: "the thread that writes the state's file",
+                why: "it panicked".to_owned(),
+            })),
         }
     }
 }
@@ -183,13 +188,13 @@ impl Drop for Flusher {
 }
 
 /// The file is behind when the journal is so many times as long as is a reason to write.
-const BEHIND: f64 = 2.0;
+const BEHIND: usize = 2;
 
 /// And far behind when it is so many times as long.
-const FAR: f64 = 5.0;
+const FAR: usize = 5;
 
-/// What a commit waits at most while the file is not far behind.
-const LONGEST_PAUSE: Duration = Duration::from_millis(60);
+/// What a commit waits at most while the file is not far behind, in microseconds.
+const LONGEST_PAUSE_MICROS: u64 = 60_000;
 
 /// So many entries of the journal a commit removes.
 const REMOVALS: usize = 4;

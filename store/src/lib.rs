@@ -60,7 +60,7 @@
 //! Numbers are big endian, but for redb's own in the keys of `journal`.
 //!
 //! Part of the tree's nodes stays decoded in memory ([`Options::tree_nodes`]); two halves of a block's
-//! changes are applied and hashed in two threads. Neither has any influence on the root.
+//! changes are found, applied and hashed in two threads. Neither has any influence on the root.
 //!
 //! # The tree
 //!
@@ -113,6 +113,7 @@ mod proof;
 mod snapshot;
 mod store;
 mod stream;
+mod threads;
 mod tree;
 
 pub use block::Block;

@@ -13,7 +13,6 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
 };
 
 use capstan_kernel_ports::Hash;
@@ -29,6 +28,7 @@ use crate::{
     evict::Eviction,
     memory::{Shared, Written},
     node::Node,
+    threads::both,
     tree::{Applied, Change, StateTree},
 };
 
@@ -182,18 +182,12 @@ impl Work<'_> {
         let (node, left) = self.detach(node, true)?;
         let (node, right) = self.detach(node, false)?;
         let mut other = Work { collected: Collected::new(), added: 0, ..*self };
-        let (left, right) = thread::scope(|scope| {
-            let thread = thread::Builder::new()
-                .spawn_scoped(scope, || other.whole(left, left_batch))
-                .map_err(|error| failed(&error.to_string()));
-            let right = self.whole(right, right_batch);
-            (thread.and_then(|thread| thread.join().map_err(|_| failed("it panicked"))), right)
-        });
-        let left = left?;
+        let (left, right) =
+            both(|| other.whole(left, left_batch), || self.whole(right, right_batch))?;
         self.collected.extend(other.collected);
         self.added += other.added;
-        let node = node.attach(true, left?).map_err(tree_error)?;
-        node.attach(false, right?).map_err(tree_error)
+        let node = node.attach(true, left).map_err(tree_error)?;
+        node.attach(false, right).map_err(tree_error)
     }
 
     /// Applies `batch` below `node` and hashes the result.
@@ -240,10 +234,6 @@ impl Work<'_> {
 
 /// From so many changes on each side two threads are worth while.
 const FORK: usize = 100;
-
-fn failed(what: &str) -> Error {
-    Error::Tree(format!("the second thread: {what}"))
-}
 
 /// Applies `batch` in memory, by the crate's rules; returns the new tree, not hashed.
 fn walk(

@@ -1,10 +1,8 @@
 //! The store: one database, its committed state, and the way from one to the next.
 
 use std::{
-    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    thread,
 };
 
 use capstan_kernel_ports::{Hash, store::LOCAL};
@@ -21,6 +19,7 @@ use crate::{
     journal::{Entry, Journal},
     memory::{Changes, Written},
     merk::MerkTree,
+    threads::both,
     tree::{Applied, Change, StateTree, leaf, tree_key},
 };
 
@@ -353,12 +352,9 @@ fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Written>, Erro
     }
     let mut first: Vec<_> = writes.into_iter().collect();
     let second = first.split_off(first.len() / 2);
-    thread::scope(|scope| {
-        let other = scope.spawn(move || net_of(second, committed));
-        let mut net = net_of(first, committed)?;
-        net.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
-        Ok(net)
-    })
+    let (mut net, rest) = both(|| net_of(first, committed), || net_of(second, committed))?;
+    net.extend(rest);
+    Ok(net)
 }
 
 /// From so many writes a second thread is worth while.

@@ -100,6 +100,10 @@ fn when_snapshots_are_taken_cannot_be_seen() {
     let expected = outcome(never.clone());
     assert!(expected.taken == 0 && expected.replayed > 40, "{}", expected.replayed);
     assert!(expected.seen.len() > 100, "{}", expected.seen.len());
+    let answered = |text: &str| {
+        expected.seen.values().any(|value| String::from_utf8_lossy(value).contains(text))
+    };
+    assert!(answered(r#"["ben 2 5 5","cat 4 5 4"]"#), "the answer to the fifth round");
     // After every single delivery, and after every second, third and so on.
     for interval in 1..=5 {
         let options = KernelOptions {

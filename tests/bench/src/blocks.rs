@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use capstan_client::{Client, Deadline, SignedTx, TxBuilder};
 use capstan_genesis::Genesis;
 use capstan_localnet::solo::{self, Solo, SoloConfig};
@@ -74,13 +74,14 @@ fn straight() -> Result<Vec<Value>> {
     let app = BareApp::start(&sends_genesis(), &Options::raw());
     (1..=5).for_each(|height| drop(app.block(height, &[])));
     let mut height = 5;
-    let batches = signed(&mut accounts(), |batch| {
+    let batches = signed(&mut accounts(), |tx| {
         // Each account meets its vat, one after the other.
         height += 1;
-        app.block(height, &batch.iter().map(|tx| tx.bytes().to_vec()).collect::<Vec<_>>());
+        app.block(height, &[tx.bytes().to_vec()]);
         height += 1;
         app.block(height, &[]);
-    });
+        Ok(())
+    })?;
     let txs = interleaved(batches);
     let clock = Clock::start();
     let (mut checks, mut finalize, mut commit) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
@@ -157,18 +158,20 @@ fn over_rpc() -> Result<Value> {
     let solo = Solo::start(app.clone(), config)?;
     let client = Client::new(&format!("http://{}", solo.rpc_addr()))?;
     client.wait_ready(deadline())?;
-    let batches = signed(&mut accounts(), |batch| {
-        for tx in batch {
-            client.broadcast_commit(tx).expect("the node takes the first messages");
-        }
-    });
+    let batches = signed(&mut accounts(), |tx| {
+        client.broadcast_commit(tx).context("a first message")?;
+        Ok(())
+    })?;
     let clock = Clock::start();
     let finished = thread::scope(|scope| {
         let threads: Vec<_> =
             batches.iter().map(|batch| scope.spawn(|| send_all(&client, batch))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a sender panicked")).collect()
+        let ended = |thread: thread::ScopedJoinHandle<'_, Result<()>>| {
+            thread.join().map_err(|_| anyhow!("a sender panicked"))?
+        };
+        threads.into_iter().try_for_each(ended)
     });
-    let _: Vec<()> = Result::from_iter::<Vec<Result<()>>>(finished)?;
+    finished?;
     let (cpu, wall) = clock.read();
     let count = (SENDERS as usize * SENDS) as f64;
     let metrics = app.metrics_text()?;
@@ -209,11 +212,14 @@ fn accounts() -> Vec<Account> {
 }
 
 /// All messages, signed, by account. `begin` is given the first one of each account, which is none of them.
-fn signed(accounts: &mut [Account], mut begin: impl FnMut(&[SignedTx])) -> Vec<Vec<SignedTx>> {
+fn signed(
+    accounts: &mut [Account],
+    mut begin: impl FnMut(&SignedTx) -> Result<()>,
+) -> Result<Vec<Vec<SignedTx>>> {
     for account in accounts.iter_mut() {
-        begin(&[send(account)]);
+        begin(&send(account))?;
     }
-    accounts.iter_mut().map(|account| (0..SENDS).map(|_| send(account)).collect()).collect()
+    Ok(accounts.iter_mut().map(|account| (0..SENDS).map(|_| send(account)).collect()).collect())
 }
 
 fn send(account: &mut Account) -> SignedTx {

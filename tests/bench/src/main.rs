@@ -104,7 +104,7 @@ impl Bench {
         let mut bench = Self::open(workshop, tempfile::tempdir()?, 0, options)?;
         let mut block = bench.block.take().context("no block")?;
         bench.kernel.initialize(&mut block, &config)?;
-        // What is sent to from outside: nobody else may hold it.
+        // Messages come to them from outside, and a root that no vat holds may go.
         for name in config.vats.keys() {
             bench.kernel.pin_vat_root(&mut block, name)?;
         }
