@@ -34,7 +34,7 @@ pub struct BadOptions(pub String);
 
 impl OptionChanges {
     /// Reads `{defaultReapInterval, defaultReapGCKrefs, snapshotInterval}`: the first two positive
-    /// numbers or `"never"`, the last a positive number; each may be left out.
+    /// numbers or `"never"`, the last a natural number; each may be left out.
     pub fn from_json(options: &Value) -> std::result::Result<Self, BadOptions> {
         let fields = options.as_object();
         let fields = fields.ok_or_else(|| BadOptions("options must be an object".to_owned()))?;
@@ -44,11 +44,8 @@ impl OptionChanges {
                 "defaultReapInterval" => changes.reap_interval = Some(threshold(name, value)?),
                 "defaultReapGCKrefs" => changes.reap_gc_krefs = Some(threshold(name, value)?),
                 "snapshotInterval" => {
-                    let interval = value.as_u64().filter(|interval| *interval > 0);
-                    let bad = || {
-                        BadOptions(format!("snapshotInterval {value} must be a positive integer"))
-                    };
-                    changes.snapshot_interval = Some(interval.ok_or_else(bad)?);
+                    let bad = || BadOptions("invalid heap snapshotInterval value".to_owned());
+                    changes.snapshot_interval = Some(value.as_u64().ok_or_else(bad)?);
                 }
                 _ => return Err(BadOptions(format!("unknown option \"{name}\""))),
             }

@@ -99,7 +99,10 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     'meter',
     undefined,
     (remaining, threshold) => {
-      const meterID = D(device).createMeter(Nat(remaining), Nat(threshold));
+      Nat(remaining);
+      Nat(threshold);
+      // As they are: the device takes bigints alone.
+      const meterID = D(device).createMeter(remaining, threshold);
       return { meterID };
     },
     {

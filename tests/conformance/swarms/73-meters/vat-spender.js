@@ -1,0 +1,8 @@
+import { Far, E, passStyleOf } from '@endo/far';
+export const buildRootObject = (vatPowers, vatParameters, baggage) => {
+  const { testLog } = vatPowers;
+  const show = v => { if (v instanceof Error) return `${v.name}: ${v.message}`; if (typeof v === 'bigint') return `${v}n`; if (v === undefined) return 'undefined'; if (typeof v === 'symbol') return String(v); try { return typeof v === 'object' && v !== null ? JSON.stringify(v, (k, x) => typeof x === 'bigint' ? `${x}n` : x instanceof Error ? `${x.name}: ${x.message}` : typeof x === 'symbol' ? String(x) : x) : String(v); } catch (e) { return 'unshowable'; } };
+  const tell = (tag, p) => Promise.resolve(p).then(v => { testLog(tag + ' ok ' + show(v)); return v; }, e => { testLog(tag + ' err ' + show(e)); });
+  
+    return Far('spender', { loop() { for (;;) { /* for ever */ } }, recurse() { const f = () => f() + 1; return f(); }, small: () => 'small', promiseLoop: async () => { await null; for (;;) { /* for ever */ } }, grow() { const a = []; for (;;) a.push(new Array(100000).fill(1)); }, catchLoop() { try { const f = () => f() + 1; f(); } catch (e) { return 'caught ' + e.name; } } });
+};

@@ -1,0 +1,9 @@
+import { Far, E, passStyleOf } from '@endo/far';
+export const buildRootObject = (vatPowers, vatParameters, baggage) => {
+  const { testLog } = vatPowers;
+  const show = v => { if (v instanceof Error) return `${v.name}: ${v.message}`; if (typeof v === 'bigint') return `${v}n`; if (v === undefined) return 'undefined'; if (typeof v === 'symbol') return String(v); try { return typeof v === 'object' && v !== null ? JSON.stringify(v, (k, x) => typeof x === 'bigint' ? `${x}n` : x instanceof Error ? `${x.name}: ${x.message}` : typeof x === 'symbol' ? String(x) : x) : String(v); } catch (e) { return 'unshowable'; } };
+  const tell = (tag, p) => Promise.resolve(p).then(v => { testLog(tag + ' ok ' + show(v)); return v; }, e => { testLog(tag + ' err ' + show(e)); });
+  
+    const made = {}; const res = {};
+    return Far('make', { create: n => { const x = Far('made ' + n, { named: () => n }); return x; }, keepOne: n => { made[n] = Far('kept ' + n, { named: () => n }); return made[n]; }, drop: n => { delete made[n]; }, mine: x => x === made[show(x)] , later: n => new Promise(r => { res[n] = r; }), settle: n => { res[n](harden([Far('settled ' + n, { named: () => n })])); delete res[n]; }, rejectWith: n => { throw harden({ n, o: Far('reason', {}) }); } });
+};
