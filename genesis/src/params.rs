@@ -116,7 +116,7 @@ impl Default for Params {
         Self {
             block_computrons: 100_000_000,
             crank_computrons: 200_000_000,
-            vat_creation_computrons: 1_000_000,
+            vat_creation_computrons: 600_000,
             crank_overhead_computrons: 1_500,
             write_computrons: 800,
             write_byte_computrons: 1,

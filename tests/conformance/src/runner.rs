@@ -23,8 +23,8 @@ use crate::{
     scenario::{Bundles, Scenario, VatSetup},
 };
 
-/// Computrons of a crank: more than any scenario needs.
-const CRANK_LIMIT: u64 = 1_000_000_000;
+/// Computrons of a crank, as on a chain.
+const CRANK_LIMIT: u64 = 200_000_000;
 
 /// What came of a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
