@@ -351,10 +351,22 @@ fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Written>, Erro
         return net_of(writes, committed);
     }
     let mut first: Vec<_> = writes.into_iter().collect();
-    let second = first.split_off(first.len() / 2);
+    let second = first.split_off(middle(&first));
     let (mut net, rest) = both(|| net_of(first, committed), || net_of(second, committed))?;
     net.extend(rest);
     Ok(net)
+}
+
+/// Where the writes before cost as much to look up as those after: each a search, and the bytes of its value.
+fn middle(writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> usize {
+    let cost = |(_, value): &(_, Option<Vec<u8>>)| 1024 + value.as_ref().map_or(0, Vec::len);
+    let half = writes.iter().map(cost).sum::<usize>() / 2;
+    let mut sum = 0;
+    let before_half = |write: &&(Vec<u8>, Option<Vec<u8>>)| {
+        sum += cost(write);
+        sum <= half
+    };
+    writes.iter().take_while(before_half).count()
 }
 
 /// From so many writes a second thread is worth while.
