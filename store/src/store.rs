@@ -312,7 +312,7 @@ impl Prepared {
         }
     }
 
-    /// How many keys have another value, or are new or gone; `local.` keys count.
+    /// How many keys have another value, or are new or gone, and how many `local.` keys were written.
     pub fn changed_keys(&self) -> usize {
         self.entry.flat.len()
     }
@@ -345,7 +345,8 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
-/// Leaves out what was written but is as committed. Of many writes a second thread looks at half.
+/// Leaves out what was written but is as committed, of what the tree has. Of many such writes a second thread looks at
+/// half.
 fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Written>, Error> {
     if writes.len() < FORK {
         return net_of(writes, committed);
@@ -357,16 +358,10 @@ fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Written>, Erro
     Ok(net)
 }
 
-/// Where the writes before cost as much to look up as those after: each a search, and the bytes of its value.
+/// Where as many writes that have to be looked up come before as after.
 fn middle(writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> usize {
-    let cost = |(_, value): &(_, Option<Vec<u8>>)| 1024 + value.as_ref().map_or(0, Vec::len);
-    let half = writes.iter().map(cost).sum::<usize>() / 2;
-    let mut sum = 0;
-    let before_half = |write: &&(Vec<u8>, Option<Vec<u8>>)| {
-        sum += cost(write);
-        sum <= half
-    };
-    writes.iter().take_while(before_half).count()
+    let looked_up = || writes.iter().enumerate().filter(|(_, (key, _))| !key.starts_with(LOCAL));
+    looked_up().nth(looked_up().count() / 2).map_or(writes.len(), |(at, _)| at)
 }
 
 /// From so many writes a second thread is worth while.
@@ -383,7 +378,9 @@ fn net_of(
         }
         check_length("key", key.len(), MAX_KEY_BYTES)?;
         check_length("value", value.as_ref().map_or(0, Vec::len), MAX_VALUE_BYTES)?;
-        if !committed.has(&key, value.as_deref())? {
+        // What is outside of the tree is hardly ever written as it was: to look it up takes longer than to write
+        // it again.
+        if key.starts_with(LOCAL) || !committed.has(&key, value.as_deref())? {
             net.push((key.into(), value.map(Arc::from)));
         }
     }

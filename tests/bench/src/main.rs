@@ -29,6 +29,19 @@ use capstan_store::{Block, Options, Store};
 use capstan_vat_host::WasmHost;
 use serde_json::{Value, json};
 
+const HELP: &str = "\
+Measures the kernel with real vats, and prints tables.
+
+Usage: capstan-bench [cost | blocks | fleet] [--json]
+       capstan-bench shapes
+
+(none)   ping-pong of JavaScript and of wasm vats, vats created from one bundle
+cost     what a million computrons of each kind of work take
+blocks   empty blocks, messages to a vat with and without JSON-RPC
+fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
+shapes   the families of keys that real vats change, for the store's benchmark
+--json   figures for programs";
+
 /// Hits of a game of ping-pong; each is two cranks, one routing and one delivery.
 const HITS: u64 = 2_000;
 /// Vats that are created one after the other from one bundle.
@@ -48,10 +61,11 @@ fn main() -> Result<()> {
         ["blocks", "--json"] => return blocks::run(true),
         ["fleet", ..] => return fleet::run(&arguments[1..]),
         ["shapes"] => return shapes::run(),
-        [other, ..] => bail!(
-            "unknown argument {other}: capstan-bench [cost | blocks | fleet] [--json], \
-             capstan-bench shapes"
-        ),
+        ["--help" | "-h"] => {
+            println!("{HELP}");
+            return Ok(());
+        }
+        [other, ..] => bail!("unknown argument {other}\n\n{HELP}"),
     };
     let mut bench = Bench::start()?;
     let rows = vec![bench.ping_pong()?, bench.ping_pong_of_wasm()?, bench.create_vats()?];

@@ -147,7 +147,8 @@ pub fn dump(
 /// Takes what promises hold by their resolutions off the counts of a dump's `[kref, owner, reachable,
 /// recognizable]`.
 fn let_go_of(objects: &mut Value, promises: &[Value]) {
-    let held = promises.iter().flat_map(|row| row["data"]["slots"].as_array().into_iter().flatten());
+    let held =
+        promises.iter().flat_map(|row| row["data"]["slots"].as_array().into_iter().flatten());
     for kref in held {
         let rows = objects.as_array_mut().into_iter().flatten();
         for row in rows.filter(|row| row[0] == *kref).filter_map(Value::as_array_mut) {
