@@ -317,7 +317,8 @@ impl Prepared {
         self.entry.flat.len()
     }
 
-    /// The changed keys in order, with their new values; none where one is gone. For statistics.
+    /// The keys that [`Prepared::changed_keys`] counts, in order, with their new values; none where one is gone. For
+    /// statistics.
     pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.entry.flat.iter().map(|(key, value)| (&**key, value.as_deref()))
     }
@@ -345,8 +346,7 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
-/// Leaves out what was written but is as committed, of what the tree has. Of many such writes a second thread looks at
-/// half.
+/// Leaves out what was compared and is as committed. Of many writes a second thread compares half.
 fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Written>, Error> {
     if writes.len() < FORK {
         return net_of(writes, committed);
@@ -358,10 +358,16 @@ fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Written>, Erro
     Ok(net)
 }
 
-/// Where as many writes that have to be looked up come before as after.
+/// Whether a write is compared with what is committed. What is outside of the tree is hardly ever written as it was:
+/// to look it up takes longer than to write it again.
+fn is_compared(key: &[u8]) -> bool {
+    !key.starts_with(LOCAL)
+}
+
+/// Where as many writes that are compared come before as after.
 fn middle(writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> usize {
-    let looked_up = || writes.iter().enumerate().filter(|(_, (key, _))| !key.starts_with(LOCAL));
-    looked_up().nth(looked_up().count() / 2).map_or(writes.len(), |(at, _)| at)
+    let compared = || writes.iter().enumerate().filter(|(_, (key, _))| is_compared(key));
+    compared().nth(compared().count() / 2).map_or(writes.len(), |(at, _)| at)
 }
 
 /// From so many writes a second thread is worth while.
@@ -378,9 +384,7 @@ fn net_of(
         }
         check_length("key", key.len(), MAX_KEY_BYTES)?;
         check_length("value", value.as_ref().map_or(0, Vec::len), MAX_VALUE_BYTES)?;
-        // What is outside of the tree is hardly ever written as it was: to look it up takes longer than to write
-        // it again.
-        if key.starts_with(LOCAL) || !committed.has(&key, value.as_deref())? {
+        if !is_compared(&key) || !committed.has(&key, value.as_deref())? {
             net.push((key.into(), value.map(Arc::from)));
         }
     }

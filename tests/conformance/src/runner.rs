@@ -23,7 +23,7 @@ use crate::{
     scenario::{Bundles, Scenario, VatSetup},
 };
 
-/// Computrons of a crank, as on a chain.
+/// Computrons of a crank: a chain's default.
 const CRANK_LIMIT: u64 = 200_000_000;
 
 /// What came of a scenario.
@@ -181,7 +181,9 @@ impl<H: VatHost> Run<H> {
     fn methargs(&self, step: &Value) -> Result<KernelData> {
         let args = step["args"].as_array().cloned().unwrap_or_default();
         let args: Vec<Value> = args.into_iter().map(|arg| self.name_bundle(arg)).collect();
-        let body = format!("#{}", sorted(json!([step["method"], args])));
+        let mut methargs = json!([step["method"], args]);
+        methargs.sort_all_objects(); // as SwingSet marshals what its host sends
+        let body = format!("#{methargs}");
         let slots = step["slots"].as_array().into_iter().flatten();
         let slots = slots.map(|slot| self.slot(slot.as_str().unwrap_or_default()));
         Ok(CapData { body, slots: slots.collect::<Result<_>>()? })
@@ -232,8 +234,9 @@ impl<H: VatHost> Run<H> {
             None => name.to_owned(),
         };
         let pause = step["pause"].as_bool().unwrap_or(false);
-        let options = if step["options"].is_object() { step["options"].clone() } else { json!({}) };
-        let options = sorted(options);
+        let mut options =
+            if step["options"].is_object() { step["options"].clone() } else { json!({}) };
+        options.sort_all_objects();
         let options = CapData { body: format!("#{options}"), slots: vec![] };
         let state = &mut self.state;
         let sent = self.kernel.upgrade_static_vat(state, vat, pause, &bundle, &options)?;
@@ -291,18 +294,6 @@ fn compare_step(
         true => None,
         false => compare::dump(&expected["dump"], &got["dump"], deviations),
     })
-}
-
-/// Records with their keys in order, as SwingSet marshals what its host sends.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Array(items) => items.into_iter().map(sorted).collect(),
-        Value::Object(fields) => {
-            let fields = fields.into_iter().map(|(name, value)| (name, sorted(value)));
-            Value::Object(fields.collect::<BTreeMap<_, _>>().into_iter().collect())
-        }
-        plain => plain,
-    }
 }
 
 /// What SwingSet throws when a static vat is named that is not there.

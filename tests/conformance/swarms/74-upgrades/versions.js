@@ -1,9 +1,8 @@
-
 import { Far, E } from '@endo/far';
-import { M } from '@endo/patterns';
-import { makeKindHandle, defineDurableKind, defineDurableKindMulti, provideDurableMapStore, makeScalarBigMapStore, provideKindHandle, watchPromise, prepareExoClass, makeScalarBigSetStore, defineKind } from '@agoric/vat-data';
-export const buildRootObject = (vatPowers, vatParameters, baggage) => {
-  const { testLog } = vatPowers; const V = 'stateful';
+import { defineDurableKind, defineDurableKindMulti, provideDurableMapStore, provideKindHandle, watchPromise, defineKind } from '@agoric/vat-data';
+// One vat's versions: what its durable data is made with, and how a version fails to start.
+export const makeVersion = V => (vatPowers, vatParameters, baggage) => {
+  const { testLog } = vatPowers;
   const again = baggage.has('store');
   testLog(V, again ? ' again' : ' first', ' parameters ', JSON.stringify(Object.keys(vatParameters || {})), String(vatParameters?.version));
   const store = provideDurableMapStore(baggage, 'store');
