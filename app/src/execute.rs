@@ -408,6 +408,7 @@ fn remote_failure(error: RemoteError) -> Failure {
         RemoteError::Unknown(_)
         | RemoteError::Reference(_)
         | RemoteError::NotSent { .. }
+        | RemoteError::TooMany { .. }
         | RemoteError::TooLarge => TxError::Reference(error.to_string()).into(),
     }
 }

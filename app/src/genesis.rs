@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use capstan_genesis::{AppState, GenesisDevice, GenesisVat};
+use capstan_genesis::{AppState, GenesisDevice, GenesisVat, SystemParams};
 use capstan_kernel::{
     KernelConfig, KernelOptions, StaticVat, VAT_ADMIN,
     capdata::KernelData,
     device::{BRIDGE, BUNDLE, DeviceKind, MAILBOX, TIMER},
+    limits::SystemGuard,
     vat::{ReapThreshold, Threshold},
 };
 use capstan_kernel_ports::host::VatHost;
@@ -77,6 +78,20 @@ fn kernel_options(genesis: &AppState) -> KernelOptions {
         snapshot_debt: genesis.params.snapshot_debt,
         collect_at_upgrade: true,
         crank_limit: genesis.params.crank_computrons,
+        guard: guard(&genesis.params.system),
+    }
+}
+
+fn guard(system: &SystemParams) -> SystemGuard {
+    SystemGuard {
+        max_bytes: system.max_bytes,
+        max_depth: system.max_depth,
+        max_nodes: system.max_nodes,
+        max_slots: system.max_slots,
+        message_price: system.message_computrons,
+        byte_price: system.byte_computrons,
+        slot_price: system.slot_computrons,
+        wake_price: system.wake_computrons,
     }
 }
 
@@ -95,6 +110,7 @@ fn static_vat(vat: &GenesisVat) -> Result<StaticVat, String> {
     Ok(StaticVat {
         parameters: KernelData { body: format!("#{parameters}"), slots: vec![] },
         critical: vat.critical,
+        system: vat.system,
         enable_pipelining: vat.enable_pipelining,
         enable_disavow: vat.enable_disavow,
         reap,

@@ -204,6 +204,10 @@ impl Writer {
                 let fields = json!({"vatID": vat.to_string(), "shouldReject": failure, "info": capdata_to_json(info)});
                 self.put("terminate", fields);
             }
+            Event::DeliveryLost { vat, cause } => {
+                let fields = json!({"vatID": vat.to_string(), "cause": capdata_to_json(cause)});
+                self.put("delivery-lost", fields);
+            }
             Event::VatCleanup { vat, work, complete } => {
                 let work = format!("{work:?}");
                 self.put("vat-cleanup", json!({"vatID": vat.to_string(), "work": work}));

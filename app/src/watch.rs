@@ -212,7 +212,7 @@ fn keep(room: &mut usize, key: &[u8], value: Option<&[u8]>) -> Option<Written> {
 
 fn about_event(event: &RunQueueEvent) -> String {
     match event {
-        RunQueueEvent::Send { target, message } => {
+        RunQueueEvent::Send { target, message, .. } => {
             format!("send {target} {}", about_data(&message.methargs))
         }
         RunQueueEvent::Notify { endpoint, promise } => format!("notify {endpoint} {promise}"),

@@ -176,7 +176,10 @@ impl Genesis {
     /// bootstrapped and gives accounts their factory objects. Call it when the parameters are set.
     pub fn add_system_vats(&mut self, vat_admin: GenesisBundle, provisioner: GenesisBundle) {
         let AppState { kernel, params, bundles, .. } = &mut self.app_state;
-        let vat = |bundle: &GenesisBundle| GenesisVat::new(bundle.id.clone());
+        let vat = |bundle: &GenesisBundle| GenesisVat {
+            system: true,
+            ..GenesisVat::new(bundle.id.clone())
+        };
         let admin = GenesisVat { critical: true, ..vat(&vat_admin) };
         let parameters = serde_json::json!({
             "defaultComputrons": params.default_vat_computrons,
@@ -193,7 +196,8 @@ impl Genesis {
     /// `chain/timer`.
     pub fn add_timer(&mut self, timer: GenesisBundle) {
         let AppState { kernel, bundles, .. } = &mut self.app_state;
-        kernel.vats.insert("timer".to_owned(), GenesisVat::new(timer.id.clone()));
+        let vat = GenesisVat { system: true, ..GenesisVat::new(timer.id.clone()) };
+        kernel.vats.insert("timer".to_owned(), vat);
         kernel.devices.insert(GenesisDevice::Timer);
         bundles.push(timer);
     }

@@ -21,7 +21,7 @@ pub use document::{
     AbciParams, BlockParams, ConsensusParams, EvidenceParams, Genesis, PubKey, Validator,
     ValidatorParams, VersionParams,
 };
-pub use params::{CleanupBudget, Fees, Params};
+pub use params::{CleanupBudget, Fees, Params, SystemParams};
 pub use state::{
     AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel, GenesisVat,
 };

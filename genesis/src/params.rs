@@ -70,6 +70,8 @@ pub struct Params {
     pub max_outbox_length: u64,
     /// The result of a message can be asked for during so many blocks.
     pub result_retention_blocks: u64,
+    /// What vats of the system take, and what their work costs those who cause it.
+    pub system: SystemParams,
     /// What transactions cost.
     pub fees: Fees,
     /// The accounts that can look up `chain/validators`, the object that sets the validators' powers. None: the
@@ -94,6 +96,30 @@ pub struct CleanupBudget {
     pub snapshots: u64,
     /// Transcript entries.
     pub transcripts: u64,
+}
+
+/// What vats of the system take in one delivery, and what their work costs the meters of those who
+/// cause it. Accounts pay for it by the fees of their transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SystemParams {
+    /// The most bytes of a message's method and arguments, or of a settled promise.
+    pub max_bytes: u64,
+    /// The deepest nesting: `[method, args]` are two levels.
+    pub max_depth: u64,
+    /// The most values: strings, numbers, arrays, records and the names of their fields.
+    pub max_nodes: u64,
+    /// The most references.
+    pub max_slots: u64,
+    /// Computrons that the sender's meter pays for a message.
+    pub message_computrons: u64,
+    /// Computrons that it pays for each byte of the message.
+    pub byte_computrons: u64,
+    /// Computrons that it pays for each reference in the message: a promise may be settled later.
+    pub slot_computrons: u64,
+    /// Computrons that a message of a vat of the system costs the meter of the vat that receives it,
+    /// besides its delivery.
+    pub wake_computrons: u64,
 }
 
 /// What transactions cost, in the chain's coin.
@@ -143,6 +169,7 @@ impl Default for Params {
             max_queue_length: 10_000,
             max_outbox_length: 10_000,
             result_retention_blocks: 100_000,
+            system: SystemParams::default(),
             fees: Fees::default(),
             governors: Vec::new(),
         }
@@ -152,6 +179,21 @@ impl Default for Params {
 impl Default for CleanupBudget {
     fn default() -> Self {
         Self { exports: 50, imports: 50, promises: 50, kv: 200, snapshots: 5, transcripts: 50 }
+    }
+}
+
+impl Default for SystemParams {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 * 1024,
+            max_depth: 32,
+            max_nodes: 4_096,
+            max_slots: 64,
+            message_computrons: 2_000_000,
+            byte_computrons: 200,
+            slot_computrons: 200_000,
+            wake_computrons: 200_000,
+        }
     }
 }
 
@@ -200,7 +242,23 @@ impl Params {
             let problem = format!("must be from default_vat_computrons to {MAX_SAFE_INTEGER}");
             return Err(invalid(path("max_vat_computrons"), problem));
         }
+        self.validate_system()?;
         self.validate_sizes()
+    }
+
+    /// What the kernel itself sends to vats of the system must pass their limits: endings of vats above
+    /// all.
+    fn validate_system(&self) -> Result<(), GenesisError> {
+        let least: &[(&str, u64, u64)] = &[
+            ("system.max_bytes", self.system.max_bytes, 32 * 1024),
+            ("system.max_depth", self.system.max_depth, 20),
+            ("system.max_nodes", self.system.max_nodes, 1_100),
+            ("system.max_slots", self.system.max_slots, 32),
+        ];
+        match least.iter().find(|(_, value, least)| value < least) {
+            Some((name, _, least)) => Err(invalid(path(name), format!("must be at least {least}"))),
+            None => Ok(()),
+        }
     }
 
     fn validate_sizes(&self) -> Result<(), GenesisError> {
@@ -272,6 +330,10 @@ mod tests {
             (|p| p.block_computrons = 0, "params.block_computrons"),
             (|p| p.max_vat_computrons = 1, "params.max_vat_computrons"),
             (|p| p.cleanup.kv = 0, "params.cleanup.kv"),
+            (|p| p.system.max_bytes = 32_767, "params.system.max_bytes"),
+            (|p| p.system.max_depth = 19, "params.system.max_depth"),
+            (|p| p.system.max_nodes = 1_099, "params.system.max_nodes"),
+            (|p| p.system.max_slots = 31, "params.system.max_slots"),
             (|p| p.max_tx_bytes = 10, "params.max_tx_bytes"),
             (|p| p.max_tx_bytes = p.max_block_bytes + 1, "params.max_tx_bytes"),
             (|p| p.max_block_bytes = 101 * MIB, "params.max_block_bytes"),

@@ -118,6 +118,10 @@ pub struct GenesisVat {
     /// Whether its death stops the chain.
     #[serde(default)]
     pub critical: bool,
+    /// Whether it serves strangers for the chain: the kernel refuses what is too large for it, and
+    /// nothing that a delivery does can end it.
+    #[serde(default)]
+    pub system: bool,
     /// Whether it gets `vatPowers.disavow`.
     #[serde(default)]
     pub enable_disavow: bool,
@@ -150,6 +154,7 @@ impl GenesisVat {
             bundle,
             parameters: Value::Null,
             critical: false,
+            system: false,
             enable_disavow: false,
             enable_pipelining: false,
             reap_interval: None,

@@ -14,6 +14,9 @@ use crate::ids::KRef;
 /// Data with krefs.
 pub type KernelData = CapData<KRef>;
 
+/// Longest message, in bytes, that is read as a whole to see what its method is called.
+const MAX_HEAD_BYTES: usize = 1 << 20;
+
 /// Deepest nesting that the kernel will take apart. Messages between vats may nest deeper: they are
 /// passed on unread.
 const MAX_DEPTH: usize = 200;
@@ -173,6 +176,8 @@ pub(crate) fn single_slot(data: &KernelData) -> Option<KRef> {
 /// The same for data that was not translated yet: an index into its slots.
 pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
     match body.strip_prefix('#') {
+        // A body may be ten megabytes of something else: only a text is read.
+        Some(smallcaps) if !smallcaps.trim_ascii_start().starts_with('"') => None,
         Some(smallcaps) => match Json::parse(smallcaps)? {
             Json::Text(text) if matches!(text.as_bytes().first(), Some(b'$' | b'&')) => {
                 slot_index(&text)
@@ -180,11 +185,28 @@ pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
             _ => None,
         },
         None => {
-            let old: serde_json::Value = serde_json::from_str(body).ok()?;
-            let is_slot = old.get("@qclass")?.as_str()? == "slot";
-            is_slot.then(|| old.get("index")?.as_u64()?.try_into().ok()).flatten()
+            let old: OldSlot<'_> = serde_json::from_str(body).ok()?;
+            (old.qclass == "slot").then(|| old.index?.try_into().ok()).flatten()
         }
     }
+}
+
+/// A reference in the encoding before smallcaps.
+#[derive(serde::Deserialize)]
+struct OldSlot<'a> {
+    #[serde(rename = "@qclass", borrow)]
+    qclass: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    index: Option<u64>,
+}
+
+/// Returns the text that a body begins with: the body is a string, or an error with that message. Reads
+/// no further than the text, however long the body is.
+pub(crate) fn leading_text(body: &str) -> Option<String> {
+    const ERROR: &str = r##"#{"#error":"##;
+    let at = if body.starts_with(ERROR) { ERROR.len() } else { 1 };
+    let mut reader = Reader { bytes: body.as_bytes(), at, text: body };
+    Json::Text(reader.string()?).as_text()
 }
 
 /// What a body says to people: an error's message or a string, else the body itself.
@@ -200,7 +222,7 @@ pub(crate) fn message(body: &str) -> String {
 /// The method's name for the error that SwingSet makes of a call on data, in either encoding.
 pub(crate) fn method_name(methargs: &KernelData) -> String {
     let smallcaps = methargs.body.strip_prefix('#');
-    let value = Json::parse(smallcaps.unwrap_or(&methargs.body));
+    let value = Json::parse_head(smallcaps.unwrap_or(&methargs.body));
     let method = match &value {
         None => return "<unknown>".to_owned(),
         Some(Json::Scalar(text)) if text == "null" => return "<unknown>".to_owned(),
@@ -249,6 +271,19 @@ impl Json {
         let value = reader.value(0)?;
         reader.blank();
         (reader.at == reader.bytes.len()).then_some(value)
+    }
+
+    /// Reads as much of an array as its first element, which is all that is left of it. What is no array,
+    /// or begins with something other than a text, is read only if it is small.
+    fn parse_head(text: &str) -> Option<Self> {
+        let mut reader = Reader { bytes: text.as_bytes(), at: 0, text };
+        if reader.eat(b'[') {
+            reader.blank();
+            if let Some(method) = reader.string() {
+                return Some(Self::Array(vec![Self::Text(method)]));
+            }
+        }
+        (text.len() <= MAX_HEAD_BYTES).then(|| Self::parse(text)).flatten()
     }
 
     /// The string, with its smallcaps escape undone; none if it is not an ordinary string.

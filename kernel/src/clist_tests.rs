@@ -227,5 +227,6 @@ fn config() -> VatConfig {
         use_transcript: true,
         reap: Default::default(),
         parameters: None,
+        system: false,
     }
 }

@@ -2,19 +2,19 @@
 
 use capstan_abi::{CapData, Resolution};
 use capstan_kernel_ports::{
-    Computrons, Hash, VatId,
+    Hash, VatId,
     host::VatHost,
     store::{Overlay, Read},
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
-    capdata::{self, Builder, Json, KernelData},
+    capdata::{self, Builder, KernelData},
     deliver::{Crank, CrankResults},
     device::Application,
     error::{KernelPanic, Result},
     genesis::KernelConfig,
-    ids::{KRef, MeterId, RemoteId},
+    ids::{KRef, RemoteId},
     keys,
     policy::{CrankOutcome, KernelWork, RunPolicy},
     promise::ResultPolicy,
@@ -523,6 +523,15 @@ fn deliver_event<H: VatHost>(
         if let Some((.., info)) = &mut results.terminate {
             *info = state.replace_undone(info)?;
         }
+        if let Some(charge) = &results.charge {
+            state.collect(charge)?;
+        }
+        if let Some((lost, cause)) = results.lost.take() {
+            if let Some(vat) = results.delivered {
+                state.log(Event::DeliveryLost { vat, cause: &cause });
+            }
+            state.forgo(lost, &cause)?;
+        }
     } else {
         state.save()?;
         state.over.merge();
@@ -541,7 +550,7 @@ fn deliver_event<H: VatHost>(
         state.note_spending(vat, computrons)?;
     }
     if let (Some(meter), Some(spent)) = (meter, computrons) {
-        deduct(state, meter, spent)?;
+        state.charge_meter(meter, spent)?;
     }
     if let (Some(vat), Some(dirt)) = (delivered, dirt) {
         state.add_dirt(vat, dirt)?;
@@ -574,14 +583,6 @@ fn undo(state: &mut State<'_>, results: &CrankResults, stats: Stats) -> Result<(
         state.stopped.push(vat);
     }
     Ok(())
-}
-
-fn deduct(state: &mut State<'_>, meter: MeterId, spent: Computrons) -> Result<()> {
-    let Some(remaining) = state.deduct_meter(meter, spent)? else { return Ok(()) };
-    let mut builder = Builder::default();
-    let id = builder.text(&meter.to_string());
-    let args = vec![id, Json::Text(format!("+{remaining}"))];
-    state.tell_vat_admin(capdata::methargs(builder, "meterCrossedThreshold", args))
 }
 
 /// Completes the top level and chains its writes into the crank chain. Returns what it took.

@@ -7,9 +7,11 @@ use serde_json::Value;
 use crate::{
     capdata::{self, Builder, Json, KernelData},
     error::Result,
+    guard::{Charge, Lost},
     ids::{Endpoint, KRef, MeterId},
     policy::CrankOutcome,
-    queue::{GcKind, RunQueueEvent},
+    promise::Notification,
+    queue::{GcKind, Payer, RunQueueEvent, Waiting},
     route::Route,
     state::State,
     vat::{Dirt, DynamicOptions, ReapThreshold, Threshold, VatConfig},
@@ -39,6 +41,10 @@ pub(crate) struct CrankResults {
     pub(crate) tell_vat_admin: Option<KernelData>,
     /// What the policy is told, if not what follows from the rest.
     pub(crate) outcome: Option<CrankOutcome>,
+    /// Whose meter pays how much for the work of a vat of the system, even if the delivery is undone.
+    pub(crate) charge: Option<Charge>,
+    /// A vat of the system failed: what is left to be done instead of the delivery, and the cause.
+    pub(crate) lost: Option<(Lost, KernelData)>,
 }
 
 /// A delivery crank in progress: the state, the host, and who is in memory.
@@ -52,7 +58,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     /// Does what the event asks for.
     pub(crate) fn process(&mut self, event: RunQueueEvent) -> Result<CrankResults> {
         match event {
-            RunQueueEvent::Send { target, message } => self.send(target, message),
+            RunQueueEvent::Send { target, message, payer } => self.send(target, message, payer),
             RunQueueEvent::Notify { endpoint, promise } => self.notify(endpoint, promise),
             RunQueueEvent::CreateVat { vat, bundle_id, parameters, options } => {
                 self.create_vat(vat, bundle_id, &parameters, &options)
@@ -77,39 +83,64 @@ impl<H: VatHost> Crank<'_, '_, H> {
         }
     }
 
-    fn send(&mut self, target: KRef, message: Message<KRef>) -> Result<CrankResults> {
+    fn send(&mut self, target: KRef, message: Message<KRef>, payer: Payer) -> Result<CrankResults> {
         match self.state.route(target, &message)? {
             Route::Splat(reason) => self.state.splat(target, &message, reason)?,
-            Route::Wait => self.state.queue_on_promise(target, &message)?,
+            Route::Wait => self.state.queue_on_promise(target, &Waiting { message, payer })?,
+            Route::Deliver { endpoint: Endpoint::Vat(vat), target: routed } => {
+                return self.message_to_vat(vat, target, routed, message, payer);
+            }
             Route::Deliver { endpoint, target: routed } => {
                 self.state.release_send(target, &message)?;
-                return self.message(endpoint, routed, message);
+                let kernel = Delivery::Message { target: routed, message };
+                let translated = self.translate_message(endpoint, &kernel)?;
+                return self.hand_over(endpoint, translated);
             }
         }
         Ok(CrankResults::default())
     }
 
-    fn message(
+    /// Delivers a message to a vat. `target` is what it was addressed to and `routed` where that led.
+    fn message_to_vat(
         &mut self,
-        endpoint: Endpoint,
+        vat: VatId,
         target: KRef,
+        routed: KRef,
         message: Message<KRef>,
+        payer: Payer,
     ) -> Result<CrankResults> {
-        self.state.stats.dispatches += 1;
-        self.state.stats.dispatch_deliver += 1;
-        let result = message.result;
-        let kernel = Delivery::Message { target, message };
-        let translated = self.state.delivery_to_endpoint(endpoint, &kernel)?;
-        let vat = match endpoint {
-            Endpoint::Vat(vat) => vat,
-            _ => return self.hand_over(endpoint, translated),
-        };
         let config = self.state.vat_config(vat)?;
+        let charge = match self.state.admit(&config, &message.methargs, payer)? {
+            Ok(charge) => charge,
+            Err(refusal) => {
+                self.state.splat(target, &message, capdata::error(&refusal))?;
+                return Ok(CrankResults::default());
+            }
+        };
+        self.state.release_send(target, &message)?;
+        if let Some(charge) = &charge {
+            self.state.collect(charge)?;
+        }
+        let result = message.result;
+        let kernel = Delivery::Message { target: routed, message };
+        let translated = self.translate_message(Endpoint::Vat(vat), &kernel)?;
         if let (true, Some(result)) = (config.enable_pipelining, result) {
             self.state.requeue_promise(result)?;
         }
         let status = self.deliver(vat, &kernel, translated)?;
-        self.results(vat, status, config.meter, Some(0))
+        let results = self.results(vat, status, config.meter, Some(0))?;
+        let results = CrankResults { charge, ..results };
+        Ok(results.survived_by(&config, || Lost::delivery(target, kernel)))
+    }
+
+    fn translate_message(
+        &mut self,
+        endpoint: Endpoint,
+        kernel: &Delivery<KRef>,
+    ) -> Result<Delivery> {
+        self.state.stats.dispatches += 1;
+        self.state.stats.dispatch_deliver += 1;
+        self.state.delivery_to_endpoint(endpoint, kernel)
     }
 
     fn notify(&mut self, endpoint: Endpoint, promise: KRef) -> Result<CrankResults> {
@@ -125,16 +156,24 @@ impl<H: VatHost> Crank<'_, '_, H> {
             // An earlier notification carried it.
             return Ok(CrankResults::default());
         }
-        let resolutions = self.state.notification(promise)?;
+        let config = match endpoint {
+            Endpoint::Vat(vat) => Some((vat, self.state.vat_config(vat)?)),
+            _ => None,
+        };
+        let guarded = config.as_ref().is_some_and(|(_, config)| config.system);
+        let Notification { resolutions, rest } = self.state.notification(promise, guarded)?;
         let kernel = Delivery::Notify { resolutions };
         let translated = self.state.delivery_to_endpoint(endpoint, &kernel)?;
-        match endpoint {
-            Endpoint::Vat(vat) => {
-                let meter = self.state.vat_config(vat)?.meter;
+        for promise in rest {
+            self.state.notify(endpoint, promise)?;
+        }
+        match config {
+            Some((vat, config)) => {
                 let status = self.deliver(vat, &kernel, translated)?;
-                self.results(vat, status, meter, Some(0))
+                let results = self.results(vat, status, config.meter, Some(0))?;
+                Ok(results.survived_by(&config, || Lost::Notification { promise }))
             }
-            _ => self.hand_over(endpoint, translated),
+            None => self.hand_over(endpoint, translated),
         }
     }
 
@@ -163,7 +202,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let translated = self.state.delivery_to_endpoint(endpoint, &kernel)?;
         let Endpoint::Vat(vat) = endpoint else { return self.hand_over(endpoint, translated) };
         let status = self.deliver(vat, &kernel, translated)?;
-        self.results(vat, status, None, Some(count))
+        let results = self.results(vat, status, None, Some(count))?;
+        let config = self.state.vat_config(vat)?;
+        Ok(results.survived_by(&config, || Lost::Collection { endpoint, kernel }))
     }
 
     fn bring_out_your_dead(&mut self, vat: VatId) -> Result<CrankResults> {
@@ -171,7 +212,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             return Ok(CrankResults::default());
         }
         let status = self.deliver(vat, &Delivery::BringOutYourDead, Delivery::BringOutYourDead)?;
-        self.results(vat, status, None, None)
+        let results = self.results(vat, status, None, None)?;
+        let config = self.state.vat_config(vat)?;
+        Ok(results.survived_by(&config, || Lost::Nothing))
     }
 
     fn start_vat(&mut self, vat: VatId, parameters: &KernelData) -> Result<CrankResults> {
@@ -246,6 +289,8 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let kernel = Delivery::ChangeVatOptions { options_json: options_json.clone() };
         let status = self.deliver(vat, &kernel, Delivery::ChangeVatOptions { options_json })?;
         let results = self.results(vat, status, None, None)?;
+        let config = self.state.vat_config(vat)?;
+        let results = results.survived_by(&config, || Lost::Nothing);
         Ok(CrankResults { consume: true, ..results })
     }
 
@@ -323,5 +368,6 @@ fn dynamic_config(
         use_transcript: options.use_transcript.unwrap_or(true),
         reap: ReapThreshold { deliveries: options.reap_interval, ..ReapThreshold::default() },
         parameters: None,
+        system: false,
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
     keys,
+    limits::MAX_GC_KREFS,
     queue::{GcKind, RunQueueEvent},
     state::State,
 };
@@ -112,7 +113,7 @@ impl State<'_> {
     }
 
     /// The first group in the order of keys, which is the order of SwingSet: endpoints as strings,
-    /// then dropExport, retireExport, retireImport, then krefs as strings.
+    /// then dropExport, retireExport, retireImport, then krefs as strings. A large group comes in parts.
     fn first_gc_group(&self) -> Result<Option<(Endpoint, GcKind, Vec<KRef>)>> {
         let Some((key, _)) = self.over.next_after(keys::GC_ACTIONS, keys::GC_ACTIONS)? else {
             return Ok(None);
@@ -121,7 +122,9 @@ impl State<'_> {
         let prefix = format!("k.g.{endpoint}.{}.", action_name(kind)).into_bytes();
         let mut krefs = vec![first];
         let mut after = key;
-        while let Some((key, _)) = self.over.next_after(&prefix, &after)? {
+        while krefs.len() < MAX_GC_KREFS
+            && let Some((key, _)) = self.over.next_after(&prefix, &after)?
+        {
             krefs.push(parse_action(&key)?.2);
             after = key;
         }

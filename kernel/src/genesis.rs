@@ -12,7 +12,7 @@ use crate::{
     ids::{DeviceId, KRef},
     keys,
     promise::ResultPolicy,
-    queue::{Queues, RunQueueEvent},
+    queue::{Payer, Queues, RunQueueEvent},
     state::{Globals, KernelOptions, SCHEMA_VERSION, State},
     stats::Stats,
     vat::{ReapThreshold, VatConfig},
@@ -56,6 +56,8 @@ pub struct StaticVat {
     pub use_transcript: bool,
     /// Its own thresholds for bringOutYourDead.
     pub reap: ReapThreshold,
+    /// It serves strangers for the chain: the kernel guards its door and keeps it alive.
+    pub system: bool,
 }
 
 impl StaticVat {
@@ -69,6 +71,7 @@ impl StaticVat {
             enable_disavow: false,
             use_transcript: true,
             reap: ReapThreshold::default(),
+            system: false,
         }
     }
 }
@@ -173,6 +176,7 @@ fn add_static_vat(
         use_transcript: setup.use_transcript,
         reap: setup.reap,
         parameters: None,
+        system: setup.system,
     };
     state.add_vat(vat, &config)?;
     state.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
@@ -225,7 +229,7 @@ fn queue_bootstrap(
     let result = state.add_promise(None, ResultPolicy::Panic)?;
     state.stats.syscalls += 1;
     state.stats.syscall_send += 1;
-    state.send(root, Message { methargs, result: Some(result) })?;
+    state.send(root, Message { methargs, result: Some(result) }, Payer::Nobody)?;
     if config.pin_bootstrap_root {
         state.pin(root)?;
     }

@@ -1,14 +1,15 @@
 //! Promises: who decides them, who waits for them, what they came to.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_abi::{Message, Resolution};
+use capstan_abi::Resolution;
 
 use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
     ids::{Endpoint, KRef},
     keys,
-    queue::RunQueueEvent,
+    limits::{MAX_NOTIFY_BYTES, MAX_NOTIFY_PROMISES, MAX_NOTIFY_SLOTS, SystemGuard},
+    queue::{RunQueueEvent, Waiting},
     slog::Event,
     state::State,
 };
@@ -60,6 +61,49 @@ pub enum ResultPolicy {
     LogFailure,
     /// Panics if it is rejected.
     Panic,
+}
+
+/// What an endpoint is told of settled promises at once.
+pub(crate) struct Notification {
+    /// In the order in which they are found.
+    pub(crate) resolutions: Vec<Resolution<KRef>>,
+    /// Settled promises that the data of the others mentions and that did not fit: they are told in
+    /// notifications of their own.
+    pub(crate) rest: Vec<KRef>,
+}
+
+/// How much a notification can still take besides its primary promise.
+struct NotifyRoom {
+    bytes: usize,
+    slots: usize,
+    promises: usize,
+}
+
+impl NotifyRoom {
+    fn new(guard: Option<&SystemGuard>) -> Self {
+        let within = |limit: usize, guard: Option<u64>| {
+            guard.and_then(|guard| usize::try_from(guard).ok()).map_or(limit, |own| own.min(limit))
+        };
+        Self {
+            bytes: within(MAX_NOTIFY_BYTES, guard.map(|guard| guard.max_bytes)),
+            slots: within(MAX_NOTIFY_SLOTS, guard.map(|guard| guard.max_slots)),
+            promises: MAX_NOTIFY_PROMISES - 1,
+        }
+    }
+
+    /// Takes room for one more promise's data. After the first that does not fit nothing does.
+    fn take(&mut self, data: &KernelData) -> bool {
+        let left = (|| {
+            Some(Self {
+                bytes: self.bytes.checked_sub(data.body.len())?,
+                slots: self.slots.checked_sub(data.slots.len())?,
+                promises: self.promises.checked_sub(1)?,
+            })
+        })();
+        let fits = left.is_some();
+        *self = left.unwrap_or(Self { bytes: 0, slots: 0, promises: 0 });
+        fits
+    }
 }
 
 impl Promise {
@@ -142,7 +186,7 @@ impl State<'_> {
     }
 
     /// Puts a message on an unresolved promise's queue. The counts that the message holds stay.
-    pub(crate) fn queue_on_promise(&mut self, kref: KRef, message: &Message<KRef>) -> Result<()> {
+    pub(crate) fn queue_on_promise(&mut self, kref: KRef, waiting: &Waiting) -> Result<()> {
         let KRef::Promise(number) = kref else {
             return Err(inconsistent(format!("{kref} is not a promise")));
         };
@@ -152,7 +196,7 @@ impl State<'_> {
             unresolved.queue_tail += 1;
         })?;
         self.stats.promise_queues_length.inc();
-        self.put(&keys::promise_message(number, position), message)
+        self.put(&keys::promise_message(number, position), waiting)
     }
 
     /// Moves all messages that wait on a promise to the acceptance queue, in order and still
@@ -169,10 +213,10 @@ impl State<'_> {
         }
         for position in unresolved.queue_head..unresolved.queue_tail {
             let key = keys::promise_message(number, position);
-            let message = self.need(&key)?;
+            let Waiting { message, payer } = self.need(&key)?;
             self.over.delete(&key);
             self.stats.promise_queues_length.dec();
-            self.accept(RunQueueEvent::Send { target: kref, message })?;
+            self.accept(RunQueueEvent::Send { target: kref, message, payer })?;
         }
         self.update_unresolved(kref, |unresolved| {
             unresolved.queue_head = 0;
@@ -247,10 +291,13 @@ impl State<'_> {
         }
     }
 
-    /// The settled promises that a notification of `root` carries: `root` first, then those that
-    /// its data leads to, depth first.
-    pub(crate) fn notification(&self, root: KRef) -> Result<Vec<Resolution<KRef>>> {
-        let mut found: Vec<Resolution<KRef>> = Vec::new();
+    /// Returns the settled promises that a notification of `root` carries: `root` first, then those that
+    /// its data leads to, depth first, as far as they fit. `guarded` is for vats of the system: what is
+    /// too large for them they are told as a rejection.
+    pub(crate) fn notification(&self, root: KRef, guarded: bool) -> Result<Notification> {
+        let guard = guarded.then_some(self.globals().options.guard);
+        let mut room = NotifyRoom::new(guard.as_ref());
+        let mut notification = Notification { resolutions: Vec::new(), rest: Vec::new() };
         let mut seen = std::collections::BTreeSet::new();
         let mut stack = vec![root];
         while let Some(kref) = stack.pop() {
@@ -258,16 +305,28 @@ impl State<'_> {
                 continue;
             }
             let promise = self.promise(kref)?;
-            let rejected = matches!(promise.state, PromiseState::Rejected(_));
             let Some(data) = promise.data() else {
                 // Only mentioned, unless it is the root: then nothing is to be told yet.
                 continue;
             };
+            let mut rejected = matches!(promise.state, PromiseState::Rejected(_));
+            let refusal = guard.and_then(|guard| guard.refusal(data));
+            let data = match refusal {
+                Some(refusal) => {
+                    rejected = true;
+                    capdata::error(&refusal)
+                }
+                None => data.clone(),
+            };
+            if kref != root && !room.take(&data) {
+                notification.rest.push(kref);
+                continue;
+            }
             let promises = data.slots.iter().rev().filter(|slot| matches!(slot, KRef::Promise(_)));
             stack.extend(promises);
-            found.push(Resolution { promise: kref, rejected, data: data.clone() });
+            notification.resolutions.push(Resolution { promise: kref, rejected, data });
         }
-        Ok(found)
+        Ok(notification)
     }
 
     pub(crate) fn delete_promise(&mut self, kref: KRef) -> Result<()> {

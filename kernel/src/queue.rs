@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     capdata::{self, KernelData},
     error::Result,
-    ids::{Endpoint, KRef},
+    ids::{Endpoint, KRef, MeterId},
     keys,
     policy::CleanupBudget,
     state::State,
@@ -24,6 +24,8 @@ pub enum RunQueueEvent {
         target: KRef,
         /// The message.
         message: Message<KRef>,
+        /// Who pays for what a vat of the system does for it.
+        payer: Payer,
     },
     /// An endpoint is to be told that a promise is settled.
     Notify {
@@ -95,11 +97,29 @@ pub enum RunQueueEvent {
     },
 }
 
+/// Who pays for what a vat of the system does for a message, besides the vat that executes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Payer {
+    /// Nobody: a transaction has paid already, or the kernel or an unmetered vat has sent the message.
+    Nobody,
+    /// The sender's meter, if the message reaches a vat of the system.
+    Sender(MeterId),
+    /// The receiver's meter: a vat of the system has sent the message.
+    Receiver,
+}
+
+/// A message that waits on a promise.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Waiting {
+    pub(crate) message: Message<KRef>,
+    pub(crate) payer: Payer,
+}
+
 impl RunQueueEvent {
     /// Target and message, if this is a message with that result.
     fn send_with(&self, result: KRef) -> Option<(KRef, Message<KRef>)> {
         match self {
-            Self::Send { target, message } if message.result == Some(result) => {
+            Self::Send { target, message, .. } if message.result == Some(result) => {
                 Some((*target, message.clone()))
             }
             _ => None,
@@ -220,13 +240,18 @@ impl State<'_> {
     }
 
     /// Queues a message, which then holds its target, its result and its arguments.
-    pub(crate) fn send(&mut self, target: KRef, message: Message<KRef>) -> Result<()> {
+    pub(crate) fn send(
+        &mut self,
+        target: KRef,
+        message: Message<KRef>,
+        payer: Payer,
+    ) -> Result<()> {
         self.increment(target)?;
         if let Some(result) = message.result {
             self.increment(result)?;
         }
         self.increment_all(&message.methargs.slots)?;
-        self.accept(RunQueueEvent::Send { target, message })
+        self.accept(RunQueueEvent::Send { target, message, payer })
     }
 
     /// Queues a notification, which then holds the promise.
@@ -248,7 +273,7 @@ impl State<'_> {
 /// An event as SwingSet's slog writes it.
 pub fn event_to_json(event: &RunQueueEvent) -> Value {
     match event {
-        RunQueueEvent::Send { target, message } => {
+        RunQueueEvent::Send { target, message, .. } => {
             let mut msg = json!({"methargs": capdata_to_json(&message.methargs)});
             if let Some(result) = message.result {
                 msg["result"] = Value::String(result.to_string());

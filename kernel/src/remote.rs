@@ -10,7 +10,9 @@ use crate::{
     error::{KernelPanic, Refusal, Result, inconsistent},
     ids::{Endpoint, KRef, RemoteId},
     keys,
+    limits::{MAX_ACKNOWLEDGED, MAX_BODY_BYTES, MAX_SLOTS},
     promise::ResultPolicy,
+    queue::Payer,
     state::State,
 };
 
@@ -65,6 +67,14 @@ pub enum RemoteError {
         asked: u64,
         /// The last entry.
         last: u64,
+    },
+    /// It acknowledged more at once than one transaction may have removed.
+    #[error(
+        "at most {MAX_ACKNOWLEDGED} outbox entries can be acknowledged at once: begin with {first}"
+    )]
+    TooMany {
+        /// The last entry that may be named now.
+        first: u64,
     },
     /// The data is larger than a vat would be allowed to send.
     #[error("message too large: at most 10000000 bytes of body and 10000 slots")]
@@ -141,9 +151,7 @@ impl State<'_> {
         target: &str,
         methargs: CapData,
     ) -> std::result::Result<Sent, RemoteError> {
-        if methargs.body.len() > crate::syscall::MAX_BODY_BYTES
-            || methargs.slots.len() > crate::syscall::MAX_SLOTS
-        {
+        if methargs.body.len() > MAX_BODY_BYTES || methargs.slots.len() > MAX_SLOTS {
             return Err(RemoteError::TooLarge);
         }
         let endpoint = Endpoint::Remote(remote);
@@ -155,7 +163,7 @@ impl State<'_> {
         let result = self.add_promise(None, ResultPolicy::Ignore)?;
         let rref = self.to_endpoint(endpoint, result)?;
         self.subscribe(result, endpoint)?;
-        self.send(target, Message { methargs, result: Some(result) })?;
+        self.send(target, Message { methargs, result: Some(result) }, Payer::Nobody)?;
         Ok(Sent { result: rref })
     }
 
@@ -225,6 +233,9 @@ impl State<'_> {
         let last = record.next_outbox - 1;
         if sequence > last {
             return Err(RemoteError::NotSent { asked: sequence, last });
+        }
+        if sequence.saturating_sub(record.acknowledged) > MAX_ACKNOWLEDGED {
+            return Err(RemoteError::TooMany { first: record.acknowledged + MAX_ACKNOWLEDGED });
         }
         for number in record.acknowledged + 1..=sequence {
             let key = keys::outbox(remote, number);

@@ -13,7 +13,7 @@ use capstan_kernel_ports::{
 
 use crate::{
     error::{KernelPanic, Result, inconsistent},
-    heap, keys,
+    heap, keys, limits,
     state::{get_record, read_globals},
     transcript::Entry,
     vat::{Span, VatConfig, VatState},
@@ -247,8 +247,9 @@ fn deliver_again<H: VatHost>(
         return Ok(Some(difference));
     }
     let delivered = delivered?;
-    if delivered.result != *recorded.result {
-        let (expected, found) = (recorded.result.clone(), delivered.result);
+    let found = limits::cut_result(delivered.result);
+    if found != *recorded.result {
+        let expected = recorded.result.clone();
         return Ok(Some(Difference::Result { expected, found }));
     }
     if delivered.computrons != recorded.computrons {

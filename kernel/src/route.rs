@@ -7,7 +7,7 @@ use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
     promise::PromiseState,
-    queue::RunQueueEvent,
+    queue::{RunQueueEvent, Waiting},
     state::State,
 };
 
@@ -66,16 +66,18 @@ impl State<'_> {
 
     /// A routing crank: moves an accepted event to where it belongs.
     pub(crate) fn route_accepted(&mut self, event: RunQueueEvent) -> Result<()> {
-        let RunQueueEvent::Send { target, message } = event else { return self.schedule(event) };
+        let RunQueueEvent::Send { target, message, payer } = event else {
+            return self.schedule(event);
+        };
         match self.route(target, &message)? {
             Route::Splat(reason) => self.splat(target, &message, reason),
-            Route::Wait => self.queue_on_promise(target, &message),
+            Route::Wait => self.queue_on_promise(target, &Waiting { message, payer }),
             Route::Deliver { target: routed, .. } => {
                 if routed != target {
                     self.decrement(target)?;
                     self.increment(routed)?;
                 }
-                self.schedule(RunQueueEvent::Send { target: routed, message })
+                self.schedule(RunQueueEvent::Send { target: routed, message, payer })
             }
         }
     }

@@ -71,6 +71,13 @@ pub enum Event<'a> {
         /// What was hashed.
         writes: Writes<'a>,
     },
+    /// A vat of the system failed in a delivery, which is undone. The vat goes on.
+    DeliveryLost {
+        /// The vat.
+        vat: VatId,
+        /// Why it failed.
+        cause: &'a CapData<KRef>,
+    },
     /// A vat is about to be brought into memory.
     WorkerStart {
         /// The vat.

@@ -16,6 +16,7 @@ use crate::{
     error::{KernelPanic, Result, inconsistent},
     ids::{KRef, VatId},
     keys,
+    limits::SystemGuard,
     slog::{Event, Slog},
     stats::Stats,
     vat::ReapThreshold,
@@ -66,6 +67,8 @@ pub struct KernelOptions {
     pub collect_at_upgrade: bool,
     /// Computrons that one crank may spend at most, metered vat or not.
     pub crank_limit: u64,
+    /// What vats of the system take, and what their work costs those who cause it.
+    pub guard: SystemGuard,
 }
 
 /// The state during a crank.

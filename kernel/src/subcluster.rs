@@ -18,7 +18,7 @@ use crate::{
     ids::KRef,
     keys,
     promise::ResultPolicy,
-    queue::RunQueueEvent,
+    queue::{Payer, RunQueueEvent},
     state::State,
     vat::VatConfig,
     worker::{StartError, bring_online},
@@ -216,6 +216,7 @@ impl State<'_> {
             use_transcript: setup.use_transcript,
             reap: setup.reap,
             parameters: None,
+            system: false,
         };
         self.add_vat(vat, &config)?;
         // Nobody else holds it yet, and a root that was dropped once is lost to its vat.
@@ -241,7 +242,7 @@ impl State<'_> {
         let methargs = capdata::methargs(builder, "bootstrap", args);
         let root = self.export_root(vats[bootstrap])?;
         let result = self.add_promise(None, ResultPolicy::LogFailure)?;
-        self.send(root, Message { methargs, result: Some(result) })?;
+        self.send(root, Message { methargs, result: Some(result) }, Payer::Nobody)?;
         self.increment(result)?;
         Ok(result)
     }

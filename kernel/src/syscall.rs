@@ -9,16 +9,15 @@ use crate::{
     error::{KernelPanic, Refusal, Translated, vat_fatal},
     ids::{Endpoint, KRef, Kind, parse_vref},
     keys,
+    limits::{
+        self, MAX_BODY_BYTES, MAX_DELIVERY_BYTES, MAX_ENDING_BYTES, MAX_SLOTS,
+        MAX_VATSTORE_KEY_BYTES, SYSCALL_OVERHEAD_BYTES,
+    },
+    queue::Payer,
     slog::Event,
     state::State,
+    vat::VatConfig,
 };
-
-/// Longest body of one capdata, in bytes: liveslots' own limit.
-pub const MAX_BODY_BYTES: usize = 10_000_000;
-/// Most slots of one capdata: liveslots' own limit.
-pub const MAX_SLOTS: usize = 10_000;
-/// Longest vatstore key, in bytes.
-pub const MAX_VATSTORE_KEY_BYTES: usize = 65_536;
 
 /// What a vat is told whose syscall could not be translated.
 const PREPARE_TO_DIE: &str = "syscall translation error: prepare to die";
@@ -28,6 +27,10 @@ pub(crate) struct VatSyscalls<'c, 's> {
     state: &'c mut State<'s>,
     vat: VatId,
     enable_pipelining: bool,
+    /// Who pays if a message reaches a vat of the system.
+    payer: Payer,
+    /// What the transcript entry can still take.
+    room_bytes: usize,
     /// Why the vat must die, if a syscall was illegal.
     pub(crate) illegal: Option<KernelData>,
     /// The last `exit`: by failure, and with what.
@@ -39,11 +42,18 @@ pub(crate) struct VatSyscalls<'c, 's> {
 }
 
 impl<'c, 's> VatSyscalls<'c, 's> {
-    pub(crate) fn new(state: &'c mut State<'s>, vat: VatId, enable_pipelining: bool) -> Self {
+    pub(crate) fn new(state: &'c mut State<'s>, vat: VatId, config: &VatConfig) -> Self {
+        let payer = match config.meter {
+            _ if config.system => Payer::Receiver,
+            Some(meter) => Payer::Sender(meter),
+            None => Payer::Nobody,
+        };
         Self {
             state,
             vat,
-            enable_pipelining,
+            enable_pipelining: config.enable_pipelining,
+            payer,
+            room_bytes: MAX_DELIVERY_BYTES,
             illegal: None,
             exit: None,
             panic: None,
@@ -54,7 +64,9 @@ impl<'c, 's> VatSyscalls<'c, 's> {
 
 impl Syscalls for VatSyscalls<'_, '_> {
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
-        let (result, refusal) = match self.execute(&syscall) {
+        let executed =
+            self.take_room(syscall_bytes(&syscall)).and_then(|()| self.execute(&syscall));
+        let (result, refusal) = match executed {
             Ok(result) => (result, None),
             Err(Refusal::VatFatal(why)) => (self.condemn(), Some(why)),
             Err(Refusal::Panic(panic)) => {
@@ -69,6 +81,7 @@ impl Syscalls for VatSyscalls<'_, '_> {
             result: &result,
             refusal,
         });
+        self.room_bytes = self.room_bytes.saturating_sub(result_bytes(&result));
         self.record.push((syscall, result.clone()));
         Some(result)
     }
@@ -87,6 +100,19 @@ impl VatSyscalls<'_, '_> {
     fn condemn(&mut self) -> SyscallResult {
         self.illegal = Some(capdata::error(PREPARE_TO_DIE));
         SyscallResult::Error(PREPARE_TO_DIE.to_owned())
+    }
+
+    /// Counts what the transcript entry of this delivery has to hold.
+    fn take_room(&mut self, bytes: usize) -> Translated<()> {
+        match self.room_bytes.checked_sub(bytes) {
+            Some(room) => self.room_bytes = room,
+            None => {
+                return vat_fatal(format!(
+                    "the syscalls of one delivery take more than {MAX_DELIVERY_BYTES} bytes"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn me(&self) -> Endpoint {
@@ -136,7 +162,7 @@ impl VatSyscalls<'_, '_> {
             Some(vpid) => Some(self.take_result(vpid)?),
         };
         self.state.stats.syscall_send += 1;
-        Ok(self.state.send(target, Message { methargs, result })?)
+        Ok(self.state.send(target, Message { methargs, result }, self.payer)?)
     }
 
     /// The result promise of a message: its authority moves from the vat to the queue.
@@ -226,9 +252,13 @@ impl VatSyscalls<'_, '_> {
     fn exit(&mut self, is_failure: bool, info: &CapData) -> Translated<()> {
         check_size(info)?;
         let info = self.state.data_to_kernel(self.me(), info.clone())?;
-        if Parsed::new(&info).is_none() {
-            return vat_fatal("exit() with data that is not smallcaps");
-        }
+        // What is too large to be kept as it is need not be read either.
+        let info = match info.body.len() <= MAX_ENDING_BYTES {
+            true if Parsed::new(&info).is_none() => {
+                return vat_fatal("exit() with data that is not smallcaps");
+            }
+            _ => limits::cut_ending(info),
+        };
         self.state.stats.syscall_exit += 1;
         self.exit = Some((is_failure, info));
         Ok(())
@@ -331,6 +361,52 @@ impl VatSyscalls<'_, '_> {
             false => Ok(()),
         }
     }
+}
+
+/// The bytes of a syscall in a transcript, nearly.
+fn syscall_bytes(syscall: &Syscall) -> usize {
+    let texts = match syscall {
+        Syscall::Send { target, message } => {
+            target.len()
+                + capdata_bytes(&message.methargs)
+                + message.result.as_ref().map_or(0, |r| r.len())
+        }
+        Syscall::CallNow { target, method, args } => {
+            target.len() + method.len() + capdata_bytes(args)
+        }
+        Syscall::Subscribe { promise } => promise.len(),
+        Syscall::Resolve { resolutions } => resolutions
+            .iter()
+            .map(|r| r.promise.len() + capdata_bytes(&r.data) + SYSCALL_OVERHEAD_BYTES)
+            .sum(),
+        Syscall::Exit { info, .. } => capdata_bytes(info),
+        Syscall::VatstoreGet { key } | Syscall::VatstoreDelete { key } => key.len(),
+        Syscall::VatstoreGetNextKey { prior } => prior.len(),
+        Syscall::VatstoreSet { key, value } => key.len() + value.len(),
+        Syscall::DropImports { refs }
+        | Syscall::RetireImports { refs }
+        | Syscall::RetireExports { refs }
+        | Syscall::AbandonExports { refs } => refs_bytes(refs),
+    };
+    texts + SYSCALL_OVERHEAD_BYTES
+}
+
+fn result_bytes(result: &SyscallResult) -> usize {
+    match result {
+        SyscallResult::Ok(SyscallData::Null) => 0,
+        SyscallResult::Ok(SyscallData::Text(text)) => text.len(),
+        SyscallResult::Ok(SyscallData::CapData(data)) => capdata_bytes(data),
+        SyscallResult::Error(text) => text.len(),
+    }
+}
+
+fn capdata_bytes(data: &CapData) -> usize {
+    data.body.len() + refs_bytes(&data.slots)
+}
+
+/// Each reference counts its length before it.
+fn refs_bytes(refs: &[VRef]) -> usize {
+    refs.iter().map(|vref| vref.len() + 4).sum()
 }
 
 fn is_collection(syscall: &Syscall) -> bool {

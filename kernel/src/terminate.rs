@@ -6,9 +6,10 @@ use crate::{
     capdata::{self, Builder, KernelData, Parsed},
     error::{KernelPanic, Result, inconsistent},
     ids::{Endpoint, KRef},
-    keys,
+    keys, limits,
     policy::CleanupBudget,
     promise::ResultPolicy,
+    queue::Payer,
     slog::Event,
     state::State,
     vat::{Ending, VatStatus},
@@ -34,7 +35,9 @@ pub struct CleanupWork {
 impl State<'_> {
     /// Ends a vat: it gets no more deliveries, its promises are rejected, the vatAdmin vat is told.
     /// If it is critical the kernel panics when the crank is complete.
+    /// What it ended with is cut to a few kilobytes before anybody sees it.
     pub(crate) fn terminate(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
+        let info = &limits::cut_ending(info.clone());
         if self.end_vat(vat, failure, info)? {
             self.doom = Some(KernelPanic::CriticalVat { vat, info: info.body.clone() });
             return Ok(());
@@ -108,7 +111,7 @@ impl State<'_> {
         let result = self.add_promise(None, policy)?;
         self.stats.syscalls += 1;
         self.stats.syscall_send += 1;
-        self.send(target, capstan_abi::Message { methargs, result: Some(result) })?;
+        self.send(target, capstan_abi::Message { methargs, result: Some(result) }, Payer::Nobody)?;
         Ok(result)
     }
 
@@ -116,7 +119,7 @@ impl State<'_> {
     pub(crate) fn send_without_result(&mut self, target: KRef, methargs: KernelData) -> Result<()> {
         self.stats.syscalls += 1;
         self.stats.syscall_send += 1;
-        self.send(target, capstan_abi::Message { methargs, result: None })
+        self.send(target, capstan_abi::Message { methargs, result: None }, Payer::Nobody)
     }
 
     /// The unresolved promises that an endpoint decides, in string order of its names for them.

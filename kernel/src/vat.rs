@@ -128,6 +128,9 @@ pub struct VatConfig {
     pub reap: ReapThreshold,
     /// What it was started with.
     pub parameters: Option<KernelData>,
+    /// A vat of the system: the kernel refuses what is too large for it and undoes the deliveries in
+    /// which it fails, so that no stranger can end it.
+    pub system: bool,
 }
 
 /// What a vat has come to.

@@ -15,7 +15,7 @@ use crate::{
     meter::Meter,
     object::Object,
     promise::{Promise, PromiseState},
-    queue::{Queues, RunQueueEvent, event_to_json},
+    queue::{Queues, RunQueueEvent, Waiting, event_to_json},
     remote::Remote,
     state::{decode, get_record, read_globals},
     stats::Stats,
@@ -416,7 +416,7 @@ pub fn promise_to_json(
         PromiseState::Unresolved(unresolved) => {
             let mut queue = Vec::new();
             for position in unresolved.queue_head..unresolved.queue_tail {
-                let message: capstan_abi::Message<KRef> =
+                let Waiting { message, .. } =
                     need(state, &keys::promise_message(number, position))?;
                 let mut row = json!({"methargs": data(&message.methargs)});
                 if let Some(result) = message.result {

@@ -13,7 +13,7 @@ use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
     ids::KRef,
-    keys,
+    keys, limits,
     replay::{Outcome, Replay},
     slog::{Event, Slog},
     state::{State, get_record, read_globals},
@@ -209,7 +209,15 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
         state.over.rollback();
         state.reload()?;
         state.maybe_free = maybe_free;
-        return Ok(Snapshot::Failed(info));
+        if !state.vat_config(vat)?.system {
+            return Ok(Snapshot::Failed(info));
+        }
+        // Nothing ends a vat of the system: its heap of before is kept, with its dead.
+        state.log(Event::DeliveryLost { vat, cause: &info });
+        host.stop(vat);
+        online.forget(vat);
+        state.over.push();
+        bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
     }
     take_snapshot(state, host, vat)?;
     state.snapshot_spent = Some(status.computrons.unwrap_or_default());
@@ -240,6 +248,14 @@ fn take_snapshot<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) ->
     Ok(())
 }
 
+/// A vat that had been started could not be brought back.
+fn not_started(vat: VatId, error: StartError) -> KernelPanic {
+    match error {
+        StartError::Source(problem) => KernelPanic::Recreate { vat, problem },
+        StartError::Panic(panic) => panic,
+    }
+}
+
 /// Hands the vat a translated delivery, and records it in the transcript.
 pub(crate) fn deliver<H: VatHost>(
     state: &mut State<'_>,
@@ -249,22 +265,19 @@ pub(crate) fn deliver<H: VatHost>(
     kernel: &Delivery<KRef>,
     delivery: Delivery,
 ) -> Result<Status> {
-    bring_online(state, host, online, vat).map_err(|error| match error {
-        StartError::Source(problem) => KernelPanic::Recreate { vat, problem },
-        StartError::Panic(panic) => panic,
-    })?;
+    bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
     let config = state.vat_config(vat)?;
     let delivery_number = state.vat(vat)?.span.end;
     state.log(Event::Deliver { vat, delivery_number, kernel, vat_delivery: &delivery });
     let limit = Computrons(state.globals().options.crank_limit);
-    let mut syscalls = VatSyscalls::new(state, vat, config.enable_pipelining);
+    let mut syscalls = VatSyscalls::new(state, vat, &config);
     let delivered = host.deliver(vat, &delivery, limit, &mut syscalls);
     let VatSyscalls { illegal, exit, panic, record, .. } = syscalls;
     if let Some(panic) = panic {
         return Err(panic);
     }
     let delivered = delivered?;
-    let (result, computrons) = (delivered.result, delivered.computrons);
+    let (result, computrons) = (limits::cut_result(delivered.result), delivered.computrons);
     state.log(Event::DeliverResult {
         vat,
         result: &result,

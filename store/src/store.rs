@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// The longest key, in bytes.
-pub const MAX_KEY_BYTES: usize = 64 << 10;
+pub const MAX_KEY_BYTES: usize = capstan_kernel_ports::store::MAX_KEY_BYTES;
 /// The longest value or blob, in bytes.
-pub const MAX_VALUE_BYTES: usize = 1 << 30;
+pub const MAX_VALUE_BYTES: usize = capstan_kernel_ports::store::MAX_VALUE_BYTES;
 
 /// How a store is run. None of it has any influence on the state.
 #[derive(Clone, Debug)]

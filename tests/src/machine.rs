@@ -187,6 +187,7 @@ fn kernel_config(config: &MachineConfig) -> KernelConfig {
             snapshot_interval: 20,
             snapshot_debt: u64::MAX,
             crank_limit: 400_000_000,
+            guard: capstan_kernel::limits::SystemGuard::NONE,
             collect_at_upgrade: true,
         },
     }

@@ -175,5 +175,6 @@ pub fn often() -> KernelOptions {
         snapshot_debt: u64::MAX,
         collect_at_upgrade: true,
         crank_limit: 400_000_000,
+        guard: capstan_kernel::limits::SystemGuard::NONE,
     }
 }

@@ -299,6 +299,7 @@ fn kernel_config(bundles: BTreeMap<String, Bundle>, shell: bool) -> anyhow::Resu
             snapshot_interval: params.snapshot_interval,
             snapshot_debt: params.snapshot_debt,
             crank_limit: params.crank_computrons,
+            guard: capstan_kernel::limits::SystemGuard::NONE,
             collect_at_upgrade: true,
         },
     };

@@ -10,6 +10,12 @@ use crate::Hash;
 /// The prefix of keys that lie outside the root hash.
 pub const LOCAL: &[u8] = b"local.";
 
+/// The longest key that an overlay can commit, in bytes, prefixes included.
+pub const MAX_KEY_BYTES: usize = 65_536 + 1_024;
+
+/// The longest value and the largest blob that an overlay can commit, in bytes.
+pub const MAX_VALUE_BYTES: usize = 1 << 30;
+
 /// The store failed: a fault of this node (disk, memory, damaged file), never of a vat or user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("store: {0}")]

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::{Answer, Called, DeviceError, Invocation, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
+    limits::MAX_BODY_BYTES,
     state::State,
-    syscall::MAX_BODY_BYTES,
 };
 
 /// The name of the bridge device.

@@ -15,8 +15,8 @@ use crate::{
     capdata::{Builder, Json},
     error::{Result, inconsistent},
     keys,
+    limits::MAX_BODY_BYTES,
     state::State,
-    syscall::MAX_BODY_BYTES,
 };
 
 /// The name of the mailbox device.

@@ -31,6 +31,7 @@ use crate::{
     error::{KernelPanic, Refusal, Result, inconsistent},
     ids::{DeviceId, Endpoint, KRef},
     keys,
+    limits::{MAX_DEVICE_NODES, Shape},
     slog::Event,
     state::State,
 };
@@ -228,6 +229,9 @@ impl State<'_> {
         args: &KernelData,
         is_foreign: bool,
     ) -> Called {
+        if Shape::of(&args.body).nodes > MAX_DEVICE_NODES as u64 {
+            return thrown(format!("a device takes at most {MAX_DEVICE_NODES} values"));
+        }
         let Some(args) = Parsed::new(args) else { return thrown("arguments are not smallcaps") };
         let call = Invocation { device, node, method, args };
         if is_foreign && kind != DeviceKind::VatAdmin {

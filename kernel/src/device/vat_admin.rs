@@ -7,7 +7,7 @@ use super::{Answer, Called, Invocation, Oops, ROOT, thrown};
 use crate::{
     capdata::{Json, Parsed},
     ids::MeterId,
-    keys,
+    keys, limits,
     queue::RunQueueEvent,
     state::State,
     vat::{DynamicOptions, Threshold},
@@ -160,6 +160,7 @@ impl State<'_> {
         let Some(parameters) = args.reserialize(parameters) else {
             return thrown("vatParameters cannot be read");
         };
+        let upgrade_message = limits::cut(upgrade_message);
         self.increment_all(&parameters.slots)?;
         let upgrade = self.globals().next_upgrade;
         self.globals_mut().next_upgrade += 1;

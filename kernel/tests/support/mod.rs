@@ -5,6 +5,7 @@ pub(crate) mod hoard;
 pub(crate) mod model;
 pub(crate) mod operator;
 pub(crate) mod random;
+pub(crate) mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -171,6 +172,7 @@ pub(crate) fn config(bootstrap: &str, names: &[&str]) -> KernelConfig {
             snapshot_debt: u64::MAX,
             collect_at_upgrade: true,
             crank_limit: 1_000_000,
+            guard: capstan_kernel::limits::SystemGuard::NONE,
         },
     }
 }

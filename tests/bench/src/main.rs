@@ -294,6 +294,7 @@ fn options() -> KernelOptions {
         snapshot_debt: 100_000_000,
         collect_at_upgrade: true,
         crank_limit: 1_000_000_000,
+        guard: capstan_kernel::limits::SystemGuard::NONE,
     }
 }
 

@@ -364,6 +364,7 @@ fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelConfig>
             // SwingSet leaks what only the old heap held.
             collect_at_upgrade: false,
             crank_limit: CRANK_LIMIT,
+            guard: capstan_kernel::limits::SystemGuard::NONE,
         },
     })
 }

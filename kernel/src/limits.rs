@@ -1,0 +1,294 @@
+//! What the kernel bounds, in one place: whatever crosses it, and what is written for a crank.
+//!
+//! The bounds make sure that no record of a crank comes near the store's own limits
+//! ([`MAX_KEY_BYTES`], [`MAX_VALUE_BYTES`]): a block that was executed can always be committed.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::DeliveryResult;
+use capstan_kernel_ports::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+
+use crate::capdata::{self, KernelData};
+
+/// Longest body of one capdata, in bytes: liveslots' own limit.
+pub const MAX_BODY_BYTES: usize = 10_000_000;
+/// Most slots of one capdata: liveslots' own limit.
+pub const MAX_SLOTS: usize = 10_000;
+/// Longest vatstore key, in bytes, without the kernel's prefix.
+pub const MAX_VATSTORE_KEY_BYTES: usize = 65_536;
+/// Most bytes of syscalls and their results in one delivery, each counted with
+/// [`SYSCALL_OVERHEAD_BYTES`]: what one transcript entry can hold.
+pub const MAX_DELIVERY_BYTES: usize = 64 << 20;
+/// What each syscall counts beside its texts.
+pub const SYSCALL_OVERHEAD_BYTES: usize = 64;
+/// Most bytes of settled data that one notification carries, the primary promise's own aside.
+pub const MAX_NOTIFY_BYTES: usize = MAX_BODY_BYTES;
+/// Most references that the settled data of one notification holds, the primary promise's own aside.
+pub const MAX_NOTIFY_SLOTS: usize = MAX_SLOTS;
+/// Most promises that one notification settles.
+pub const MAX_NOTIFY_PROMISES: usize = 1_000;
+/// Most references that one delivery of garbage collection names. The rest follows in others.
+pub const MAX_GC_KREFS: usize = 1_000;
+/// Most outbox entries that one acknowledgement removes.
+pub const MAX_ACKNOWLEDGED: u64 = 10_000;
+/// Longest text of the vats' making that the kernel stores, delivers or reports: error texts, exit
+/// reasons, upgrade messages. Longer ones are cut.
+pub const MAX_TEXT_BYTES: usize = 2_048;
+/// Longest body of exit information that is kept as it is.
+pub const MAX_ENDING_BYTES: usize = 16_384;
+/// Most slots of exit information that is kept as it is.
+pub const MAX_ENDING_SLOTS: usize = 16;
+/// Deepest nesting of exit information that is kept as it is.
+pub const MAX_ENDING_DEPTH: u64 = 16;
+/// Most values of exit information that is kept as it is.
+pub const MAX_ENDING_NODES: u64 = 1_000;
+/// Most values that the arguments of one device call may consist of.
+pub const MAX_DEVICE_NODES: usize = 65_536;
+
+/// The longest prefix of a key of the kernel, in bytes: `k.s.`, an endpoint and a dot are shorter.
+const MAX_PREFIX_BYTES: usize = 64;
+
+// The largest records: a transcript entry, which holds a delivery and all its syscalls; an outbox entry,
+// which is a delivery; a vatstore value; a promise or queued message with its data. A slot's name in a
+// vat or remote takes less than 128 bytes.
+const MAX_CAPDATA_BYTES: usize = MAX_BODY_BYTES + 128 * MAX_SLOTS;
+const MAX_NOTIFICATION_BYTES: usize =
+    MAX_CAPDATA_BYTES + MAX_NOTIFY_BYTES + 128 * (MAX_NOTIFY_SLOTS + 2 * MAX_NOTIFY_PROMISES);
+const _: () = assert!(MAX_VATSTORE_KEY_BYTES + MAX_PREFIX_BYTES <= MAX_KEY_BYTES);
+const _: () = assert!(MAX_NOTIFICATION_BYTES + MAX_DELIVERY_BYTES < MAX_VALUE_BYTES / 4);
+
+/// What guards the vats of the system: what they take in one delivery, and what those pay who cause
+/// their work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SystemGuard {
+    /// Most bytes of a body.
+    pub max_bytes: u64,
+    /// Most levels of nesting: `[method, args]` are two.
+    pub max_depth: u64,
+    /// Most values: strings, numbers, arrays, records and the names of their fields.
+    pub max_nodes: u64,
+    /// Most references.
+    pub max_slots: u64,
+    /// Computrons that the sender's meter pays for each message to a vat of the system.
+    pub message_price: u64,
+    /// The same for each byte of its body.
+    pub byte_price: u64,
+    /// The same for each reference that it carries.
+    pub slot_price: u64,
+    /// Computrons that the receiver's meter pays for a message that a vat of the system sent, besides
+    /// its delivery.
+    pub wake_price: u64,
+}
+
+impl SystemGuard {
+    /// No limits and no prices, for kernels without a chain.
+    pub const NONE: Self = Self {
+        max_bytes: u64::MAX,
+        max_depth: u64::MAX,
+        max_nodes: u64::MAX,
+        max_slots: u64::MAX,
+        message_price: 0,
+        byte_price: 0,
+        slot_price: 0,
+        wake_price: 0,
+    };
+
+    /// Returns why `data` is too large for a vat of the system, if it is.
+    pub(crate) fn refusal(&self, data: &KernelData) -> Option<String> {
+        let Shape { depth, nodes } = Shape::of(&data.body);
+        let measures = [
+            (data.body.len() as u64, self.max_bytes, "bytes"),
+            (depth, self.max_depth, "levels of nesting"),
+            (nodes, self.max_nodes, "values"),
+            (data.slots.len() as u64, self.max_slots, "references"),
+        ];
+        let (found, limit, what) = measures.into_iter().find(|(found, limit, _)| found > limit)?;
+        Some(format!("a vat of the system takes at most {limit} {what}, not {found}"))
+    }
+
+    /// Returns the computrons that a message with these arguments costs its sender.
+    pub(crate) fn price(&self, methargs: &KernelData) -> u64 {
+        let bytes = self.byte_price.saturating_mul(methargs.body.len() as u64);
+        let slots = self.slot_price.saturating_mul(methargs.slots.len() as u64);
+        self.message_price.saturating_add(bytes).saturating_add(slots)
+    }
+}
+
+/// How deep a body nests and of how many values it consists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) depth: u64,
+    pub(crate) nodes: u64,
+}
+
+impl Shape {
+    /// Measures a body in one pass and constant space. Of a body that is not JSON it says what a parser
+    /// would meet at most.
+    pub(crate) fn of(body: &str) -> Self {
+        let mut shape = Self::default();
+        let (mut open, mut in_text, mut escaped, mut in_scalar) = (0_u64, false, false, false);
+        for byte in body.bytes() {
+            if in_text {
+                match byte {
+                    _ if escaped => escaped = false,
+                    b'\\' => escaped = true,
+                    b'"' => in_text = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'[' | b'{' => {
+                    open += 1;
+                    shape.depth = shape.depth.max(open);
+                    shape.nodes += 1;
+                    in_scalar = false;
+                }
+                b']' | b'}' => {
+                    open = open.saturating_sub(1);
+                    in_scalar = false;
+                }
+                b'"' => {
+                    in_text = true;
+                    shape.nodes += 1;
+                    in_scalar = false;
+                }
+                b',' | b':' | b'#' | b' ' | b'\n' | b'\r' | b'\t' => in_scalar = false,
+                _ => {
+                    shape.nodes += u64::from(!in_scalar);
+                    in_scalar = true;
+                }
+            }
+        }
+        shape
+    }
+}
+
+/// Cuts a text of a vat's making to [`MAX_TEXT_BYTES`] and says so at its end.
+pub(crate) fn cut(text: String) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text;
+    }
+    let end = text.floor_char_boundary(MAX_TEXT_BYTES);
+    format!("{}... (cut: {} bytes)", &text[..end], text.len())
+}
+
+/// Cuts the text of a delivery that failed.
+pub(crate) fn cut_result(result: DeliveryResult) -> DeliveryResult {
+    match result {
+        DeliveryResult::Error(text) => DeliveryResult::Error(cut(text)),
+        DeliveryResult::Ok => DeliveryResult::Ok,
+    }
+}
+
+/// Cuts what a vat ended with: an error or string to its text, anything else to a remark.
+pub(crate) fn cut_ending(info: KernelData) -> KernelData {
+    let shape = Shape::of(&info.body);
+    let fits = info.body.len() <= MAX_ENDING_BYTES
+        && info.slots.len() <= MAX_ENDING_SLOTS
+        && shape.depth <= MAX_ENDING_DEPTH
+        && shape.nodes <= MAX_ENDING_NODES;
+    if fits && capdata::Parsed::new(&info).is_some() {
+        return info;
+    }
+    let text = capdata::leading_text(&info.body).map(cut);
+    let text = text
+        .unwrap_or_else(|| format!("exit information of {} bytes was left out", info.body.len()));
+    capdata::error(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_abi::CapData;
+
+    use super::*;
+
+    fn data(body: String) -> KernelData {
+        CapData { body, slots: vec![] }
+    }
+
+    #[test]
+    fn shapes_are_measured_as_a_parser_would_meet_them() {
+        let shape = |body: &str| {
+            let Shape { depth, nodes } = Shape::of(body);
+            (depth, nodes)
+        };
+        assert_eq!(shape(""), (0, 0));
+        assert_eq!(shape("#12"), (0, 1));
+        assert_eq!(shape(r##"#["m",[1,true,{"a":"[\"{"}]]"##), (3, 8));
+        assert_eq!(shape("[[],[],[[]]]"), (3, 5));
+        assert_eq!(shape("]]]["), (1, 1));
+        assert_eq!(shape(&"[".repeat(1_000_000)), (1_000_000, 1_000_000));
+    }
+
+    #[test]
+    fn what_is_at_a_limit_passes_and_one_more_is_refused_by_name() {
+        let limits = SystemGuard {
+            max_bytes: 12,
+            max_depth: 2,
+            max_nodes: 4,
+            max_slots: 1,
+            ..SystemGuard::NONE
+        };
+        let slots = |n: usize| CapData {
+            body: "#[]".to_owned(),
+            slots: vec![crate::ids::KRef::Object(1); n],
+        };
+        assert_eq!(limits.refusal(&data("#[\"m\",[1]]  ".to_owned())), None);
+        assert_eq!(limits.refusal(&slots(1)), None);
+        let refused = [
+            (data("#[\"m\",[1]]   ".to_owned()), "at most 12 bytes"),
+            (data("#[[[]]]".to_owned()), "at most 2 levels of nesting"),
+            (data("#[1,2,3,4]".to_owned()), "at most 4 values"),
+            (slots(2), "at most 1 references"),
+        ];
+        for (data, words) in refused {
+            let refusal = limits.refusal(&data).unwrap();
+            assert!(refusal.contains(words), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn prices_are_capped_and_never_wrap() {
+        let guard =
+            SystemGuard { message_price: 5, byte_price: 2, slot_price: 7, ..SystemGuard::NONE };
+        let one = CapData { body: "#[]".to_owned(), slots: vec![crate::ids::KRef::Object(1)] };
+        assert_eq!(guard.price(&one), 5 + 6 + 7);
+        let dear = SystemGuard { byte_price: u64::MAX, ..guard };
+        assert_eq!(dear.price(&one), u64::MAX);
+    }
+
+    #[test]
+    fn texts_are_cut_at_a_character() {
+        assert_eq!(cut("a".repeat(MAX_TEXT_BYTES)).len(), MAX_TEXT_BYTES);
+        let long = cut(format!("a{}", "é".repeat(MAX_TEXT_BYTES)));
+        assert!(long.ends_with("... (cut: 4097 bytes)"), "{long}");
+        assert!(long.starts_with('a') && long.len() < MAX_TEXT_BYTES + 40);
+    }
+
+    #[test]
+    fn endings_keep_what_they_say_within_their_limit() {
+        let short = data(r##"#{"a":1}"##.to_owned());
+        assert_eq!(cut_ending(short.clone()), short);
+        let exact = data(format!("#\"{}\"", "a".repeat(MAX_ENDING_BYTES - 3)));
+        assert_eq!(cut_ending(exact.clone()), exact);
+        for body in [
+            format!("#\"{}\"", "a".repeat(MAX_ENDING_BYTES - 2)),
+            format!(r##"#{{"#error":"{}","name":"Error"}}"##, "a".repeat(100_000)),
+            format!(r##"#"\u0001{}""##, "\\u0001".repeat(100_000)),
+        ] {
+            let cut = cut_ending(data(body));
+            assert!(cut.body.len() <= MAX_ENDING_BYTES, "{}", cut.body.len());
+            assert!(cut.body.contains("(cut: "), "{}", cut.body);
+        }
+        let wide = cut_ending(data(format!("#[{}1]", "1,".repeat(3_000_000))));
+        assert!(
+            wide.body.contains("exit information of 6000004 bytes was left out"),
+            "{}",
+            wide.body
+        );
+        for depth in [MAX_ENDING_DEPTH as usize + 1, 5_000] {
+            let deep = cut_ending(data(format!("#{}{}", "[".repeat(depth), "]".repeat(depth))));
+            assert!(deep.body.contains("was left out"), "{}", deep.body);
+        }
+    }
+}
