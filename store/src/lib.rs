@@ -103,6 +103,7 @@ mod files;
 mod flush;
 mod gap;
 mod import;
+mod join;
 mod journal;
 mod layers;
 mod memory;
