@@ -159,11 +159,7 @@ enum Reached<'a> {
 impl Block {
     /// The first entry from `from` on, if it starts with `prefix`, and how many removals and stretches of absent
     /// keys the search went through.
-    fn search(
-        &self,
-        prefix: &[u8],
-        from: Bound<&[u8]>,
-    ) -> Result<(Option<Entry>, usize), Error> {
+    fn search(&self, prefix: &[u8], from: Bound<&[u8]>) -> Result<(Option<Entry>, usize), Error> {
         let mut committed = self.committed.borrow_mut();
         let mut gaps = self.gaps.borrow_mut();
         let before = committed.skipped();

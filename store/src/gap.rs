@@ -39,7 +39,8 @@ impl Gaps {
         let mut begin = place(from);
         let mut end = to.map(<[u8]>::to_vec);
         // One that ends where this one begins counts as one that it touches.
-        let mut before = self.ends.range::<[u8], _>((Bound::Unbounded, Bound::Included(begin.as_slice())));
+        let mut before =
+            self.ends.range::<[u8], _>((Bound::Unbounded, Bound::Included(begin.as_slice())));
         if let Some((earlier, its_end)) = before.next_back()
             && its_end.as_ref().is_none_or(|its_end| *its_end >= begin)
         {
@@ -135,7 +136,9 @@ mod tests {
         let keys = keys();
         let mut seed = 7_u64;
         let mut next = |below: usize| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (seed >> 33) as usize % below
         };
         let (mut gaps, mut absent) = (Gaps::default(), BTreeSet::new());
@@ -153,7 +156,8 @@ mod tests {
                 if to.is_none_or(|to| place(from).as_slice() <= to) {
                     gaps.add(from, to);
                     let added = keys.iter().filter(|key| {
-                        key.as_slice() >= place(from).as_slice() && to.is_none_or(|to| key.as_slice() < to)
+                        key.as_slice() >= place(from).as_slice()
+                            && to.is_none_or(|to| key.as_slice() < to)
                     });
                     absent.extend(added.cloned());
                 }

@@ -125,4 +125,4 @@ pub use export::Export;
 pub use import::{Expected, Import};
 pub use proof::{Proof, ProofError, verify};
 pub use snapshot::Snapshot;
-pub use store::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Options, Prepared, Store};
+pub use store::{Options, Prepared, Store};

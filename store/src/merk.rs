@@ -112,9 +112,7 @@ impl<'a> Work<'a> {
         let (left, right) = (take(&mut node, true), take(&mut node, false));
         let (left, right) = match fork && left_batch.len().min(right_batch.len()) >= FORK {
             true => self.fork((left, left_batch), (right, right_batch))?,
-            false => {
-                (self.apply(left, left_batch, fork)?, self.apply(right, right_batch, fork)?)
-            }
+            false => (self.apply(left, left_batch, fork)?, self.apply(right, right_batch, fork)?),
         };
         let node = match place.map(|at| &batch[at].1) {
             Ok(None) => return self.loader.concatenate(left, right),
@@ -196,9 +194,8 @@ pub(crate) fn load(
     key: &[u8],
     child_heights: Option<(u8, u8)>,
 ) -> Result<TreeNode, Error> {
-    let damaged = |what: String| {
-        Error::Damaged(format!("the tree node {:?} is {what}", printable(key)))
-    };
+    let damaged =
+        |what: String| Error::Damaged(format!("the tree node {:?} is {what}", printable(key)));
     let bytes = state.lend_node(key)?.ok_or_else(|| damaged("missing".into()))?;
     // The crate's decoder takes heights that make it overflow later; ours does not.
     Node::parse(&bytes).map_err(|problem| problem.at(key))?;
@@ -227,3 +224,45 @@ pub(crate) fn tree_error(error: MerkError) -> Error {
 /// No value of ours has a cost of its own.
 const NO_COST: Option<&CostOf> = None;
 type CostOf = fn(&[u8], &GroveVersion) -> Option<ValueDefinedCostType>;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use capstan_kernel_ports::store::Overlay;
+
+    use super::*;
+    use crate::{Store, tree::leaf};
+
+    #[test]
+    fn two_threads_change_the_same_nodes_as_one() {
+        let store = Store::in_memory().unwrap();
+        let mut block = store.begin_block();
+        (0..4_000_u32).for_each(|i| block.set(&(2 * i).to_be_bytes(), vec![1]));
+        store.commit(store.prepare(block).unwrap(), 1).unwrap();
+        let state = store.reader();
+        let removed = |from: u32, to: u32| (from..to).map(|i| (2 * i, None));
+        let set = |from: u32, to: u32| (from..to).map(|i| (i, Some(leaf(b"2"))));
+        let batches: [BTreeMap<u32, Option<crate::tree::Leaf>>; 6] = [
+            set(0, 8_000).collect(),
+            removed(0, 4_000).skip(1).collect(),
+            removed(0, 1_900).chain(set(4_001, 8_000)).collect(),
+            removed(100, 3_900).collect(),
+            set(3_000, 3_400).chain(removed(3_000, 3_900)).collect(),
+            set(8_000, 20_000).chain(removed(0, 150)).collect(),
+        ];
+        for (number, batch) in batches.into_iter().enumerate() {
+            let batch: Vec<Change> =
+                batch.into_iter().map(|(key, leaf)| (key.to_be_bytes().to_vec(), leaf)).collect();
+            // Of several commits the last one alone is worked on in two threads.
+            let [two, one] = [vec![batch.clone()], vec![batch, Vec::new()]].map(|commits| {
+                let mut tree = MerkTree::open(&state, 100).unwrap();
+                let mut applied = tree.apply(&commits, &state).unwrap();
+                applied.nodes.sort();
+                applied
+            });
+            assert_eq!(two, one, "batch {number}");
+        }
+    }
+}
