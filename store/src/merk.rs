@@ -25,7 +25,7 @@ use crate::{
     memory::{Shared, Written},
     node::Node,
     threads::both,
-    tree::{Applied, Change, StateTree},
+    tree::{Applied, Change, Leaf, StateTree},
 };
 
 /// A tree of which part is in memory.
@@ -54,7 +54,7 @@ impl StateTree for MerkTree {
             let removed = changes.iter().filter(|(_, leaf)| leaf.is_none());
             collected.extend(removed.map(|(key, _)| (key.as_slice().into(), None)));
             let fork = index + 1 == commits.len();
-            tree = work.apply(tree, changes, fork)?;
+            work.apply(&mut tree, changes, fork)?;
         }
         // What was written counts: a key may have been removed by one commit and set by the next.
         let mut applied = Applied::default();
@@ -95,69 +95,120 @@ impl<'a> Work<'a> {
     /// Applies `batch` to `tree`. What changed is not hashed yet, but for the subtrees that were worked on in
     /// two threads. `fork`: so they may.
     ///
-    /// The calls are nested as deep as the tree is high, and where it ends as the logarithm of what is added there.
-    fn apply(&mut self, tree: Subtree, batch: &[Change], fork: bool) -> Result<Subtree, Error> {
+    /// Calls are nested as deep as the tree is high, and below it as the logarithm of what is added there. What
+    /// is large lies on the heap meanwhile: a level takes little of the stack.
+    fn apply(&mut self, tree: &mut Subtree, batch: &[Change], fork: bool) -> Result<(), Error> {
         if batch.is_empty() {
-            return Ok(tree);
+            return Ok(());
         }
-        let Some(link) = tree else {
-            return self.build(batch);
+        let Some(mut open) = self.open(tree)? else {
+            return self.build(tree, batch);
         };
-        let mut node = self.loader.load(link)?;
-        let place = batch.binary_search_by(|(key, _)| key.as_slice().cmp(node.key()));
-        let (left_batch, right_batch) = match place {
+        let place = batch.binary_search_by(|(key, _)| key.as_slice().cmp(open.node.key()));
+        let (left, right) = match place {
             Ok(at) => (&batch[..at], &batch[at + 1..]),
             Err(at) => batch.split_at(at),
         };
-        let (left, right) = (take(&mut node, true), take(&mut node, false));
-        let (left, right) = match fork && left_batch.len().min(right_batch.len()) >= FORK {
-            true => self.fork((left, left_batch), (right, right_batch))?,
-            false => (self.apply(left, left_batch, fork)?, self.apply(right, right_batch, fork)?),
-        };
-        let node = match place.map(|at| &batch[at].1) {
-            Ok(None) => return self.loader.concatenate(left, right),
-            Ok(Some(leaf)) => with_leaf(node, leaf),
-            Err(_) => node,
-        };
-        self.loader.join(left, node, right).map(modified)
+        match fork && left.len().min(right.len()) >= FORK {
+            true => self.fork((&mut open.left, left), (&mut open.right, right))?,
+            false => {
+                self.apply(&mut open.left, left, fork)?;
+                self.apply(&mut open.right, right, fork)?;
+            }
+        }
+        let operation = place.ok().map(|at| batch[at].1.as_ref());
+        self.close(tree, open, operation)
     }
 
     /// Makes a tree of what `batch` sets.
-    fn build(&mut self, batch: &[Change]) -> Result<Subtree, Error> {
+    fn build(&mut self, tree: &mut Subtree, batch: &[Change]) -> Result<(), Error> {
         let (left, rest) = batch.split_at(batch.len() / 2);
         let Some(((key, leaf), right)) = rest.split_first() else {
+            return Ok(());
+        };
+        let Some(leaf) = leaf else {
+            return self.build_around(tree, left, right);
+        };
+        let mut open = self.open_new(key, leaf);
+        self.build(&mut open.left, left)?;
+        self.build(&mut open.right, right)?;
+        self.close(tree, open, None)
+    }
+
+    /// Makes a tree of what is set on both sides of a key that is removed, though it was not there.
+    #[inline(never)]
+    fn build_around(
+        &mut self,
+        tree: &mut Subtree,
+        left_batch: &[Change],
+        right_batch: &[Change],
+    ) -> Result<(), Error> {
+        let (mut left, mut right) = (None, None);
+        self.build(&mut left, left_batch)?;
+        self.build(&mut right, right_batch)?;
+        *tree = self.loader.concatenate(left, right)?;
+        Ok(())
+    }
+
+    /// Takes the root off a tree, if there is one.
+    #[inline(never)]
+    fn open(&mut self, tree: &mut Subtree) -> Result<Option<Box<Open>>, Error> {
+        let Some(link) = tree.take() else {
             return Ok(None);
         };
-        let (left, right) = (self.build(left)?, self.build(right)?);
-        match leaf {
-            Some(leaf) => {
-                self.added += 1;
-                self.loader.join(left, new_node(key, leaf), right).map(modified)
+        let mut node = self.loader.load(link)?;
+        let (left, right) = (take(&mut node, true), take(&mut node, false));
+        Ok(Some(Box::new(Open { node, left, right })))
+    }
+
+    #[inline(never)]
+    fn open_new(&mut self, key: &[u8], leaf: &Leaf) -> Box<Open> {
+        self.added += 1;
+        Box::new(Open { node: new_node(key, leaf), left: None, right: None })
+    }
+
+    /// Puts a tree together again, whose root has a new leaf, or none and goes, or stays as it is.
+    #[inline(never)]
+    fn close(
+        &mut self,
+        tree: &mut Subtree,
+        open: Box<Open>,
+        operation: Option<Option<&Leaf>>,
+    ) -> Result<(), Error> {
+        let Open { node, left, right } = *open;
+        let node = match operation {
+            None => node,
+            Some(Some(leaf)) => with_leaf(node, leaf),
+            Some(None) => {
+                *tree = self.loader.concatenate(left, right)?;
+                return Ok(());
             }
-            None => self.loader.concatenate(left, right), // was not there to be removed
-        }
+        };
+        *tree = modified(self.loader.join(left, node, right)?);
+        Ok(())
     }
 
     /// Applies a batch to each of two trees, each in a thread of its own, and hashes the results.
+    #[inline(never)]
     fn fork(
         &mut self,
-        left: (Subtree, &[Change]),
-        right: (Subtree, &[Change]),
-    ) -> Result<(Subtree, Subtree), Error> {
+        left: (&mut Subtree, &[Change]),
+        right: (&mut Subtree, &[Change]),
+    ) -> Result<(), Error> {
         let mut other = Work::new(self.loader.state);
-        let trees = both(|| other.whole(left), || self.whole(right))?;
+        both(|| other.whole(left), || self.whole(right))?;
         self.collected.extend(other.collected);
         self.loader.fetched += other.loader.fetched;
         self.added += other.added;
-        Ok(trees)
+        Ok(())
     }
 
-    fn whole(&mut self, (tree, batch): (Subtree, &[Change])) -> Result<Subtree, Error> {
-        let mut tree = self.apply(tree, batch, false)?;
-        if let Some(link) = &mut tree {
+    fn whole(&mut self, (tree, batch): (&mut Subtree, &[Change])) -> Result<(), Error> {
+        self.apply(tree, batch, false)?;
+        if let Some(link) = tree {
             self.hash_link(link);
         }
-        Ok(tree)
+        Ok(())
     }
 
     /// Hashes what changed below `node`, and collects it and `node`.
@@ -167,22 +218,41 @@ impl<'a> Work<'a> {
                 self.hash_link(link);
             }
         }
-        self.collected.insert(node.key().into(), Some(node.encode().into()));
+        self.collect(node);
     }
 
     fn hash_link(&mut self, link: &mut Link) {
-        if !link.is_modified() {
-            return;
+        if let Link::Modified { tree, .. } = link {
+            self.hash(tree);
+            set_hash(link);
         }
-        *link = match std::mem::replace(link, NOWHERE) {
-            Link::Modified { mut tree, child_heights, .. } => {
-                self.hash(&mut tree);
-                let (hash, aggregate_data) = (tree.hash().value, AggregateData::NoAggregateData);
-                Link::Loaded { hash, child_heights, tree, aggregate_data }
-            }
-            other => other,
-        };
     }
+
+    #[inline(never)]
+    fn collect(&mut self, node: &TreeNode) {
+        self.collected.insert(node.key().into(), Some(node.encode().into()));
+    }
+}
+
+/// A tree whose root is taken off. On the heap, since many are open at once.
+struct Open {
+    node: TreeNode,
+    left: Subtree,
+    right: Subtree,
+}
+
+/// Puts its hash into the link to a node below which all is hashed.
+#[inline(never)]
+fn set_hash(link: &mut Link) {
+    *link = match std::mem::replace(link, NOWHERE) {
+        Link::Modified { tree, child_heights, .. } => Link::Loaded {
+            hash: tree.hash().value,
+            child_heights,
+            tree,
+            aggregate_data: AggregateData::NoAggregateData,
+        },
+        other => other,
+    };
 }
 
 /// From so many changes on each side two threads are worth while.

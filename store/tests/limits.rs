@@ -66,7 +66,7 @@ fn what_is_longer_is_refused_before_anything_is_written() {
     let long = || vec![0; MAX_VALUE_BYTES + 1];
     refused(&|block| block.set(b"b", long()), MAX_VALUE_BYTES + 1, MAX_VALUE_BYTES);
     refused(&|block| block.set(b"local.b", long()), MAX_VALUE_BYTES + 1, MAX_VALUE_BYTES);
-    refused(&|block| drop(block.put_blob(long())), MAX_VALUE_BYTES + 1, MAX_VALUE_BYTES);
+    refused(&|block| _ = block.put_blob(long()), MAX_VALUE_BYTES + 1, MAX_VALUE_BYTES);
     common::commit_entries(&store, &[(b"a", b"2")]);
 }
 

@@ -1,4 +1,5 @@
 //! The shape of the tree, as an export shows it: read here anew from the bytes.
+#![allow(unreachable_pub, clippy::expect_used, reason = "helpers of tests")]
 
 use std::collections::HashMap;
 
