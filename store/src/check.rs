@@ -26,7 +26,7 @@ impl Snapshot {
     /// Computes every hash of this state anew: each tree node from its key, value and children up to
     /// the root; the value of each key against its node; each blob against its name. Also checks
     /// the order of keys, the heights in the nodes (which no hash binds, but which decide how the
-    /// tree will grow), and that no node or key is left over.
+    /// tree will grow), that every node is balanced, and that no node or key is left over.
     ///
     /// Takes memory for one path of the tree, and time in proportion to the whole state.
     ///
