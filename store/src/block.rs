@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Error, Snapshot,
     committed::Committed,
-    gap::Gap,
+    gap::{Gaps, begins_by},
     merge::{Head, Merge},
     snapshot::start,
 };
@@ -25,8 +25,8 @@ pub struct Block {
     levels: Vec<Level>,
     /// What the levels lie over, with the reads of this block cached.
     committed: RefCell<Committed>,
-    /// The last long run of removals that an iteration went through.
-    gap: RefCell<Option<Gap>>,
+    /// Where the top level shows no key, as far as searches have found out.
+    gaps: RefCell<Gaps>,
 }
 
 impl Block {
@@ -34,7 +34,7 @@ impl Block {
         Self {
             levels: vec![Level::default()],
             committed: RefCell::new(Committed::new(snapshot)),
-            gap: RefCell::new(None),
+            gaps: RefCell::default(),
         }
     }
 
@@ -65,29 +65,7 @@ impl Read for Block {
     }
 
     fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault> {
-        let from = start(prefix, after);
-        let mut gap = self.gap.borrow_mut();
-        // Taken out, since the search borrows its end; and gone if the search fails.
-        let known = gap.take_if(|gap| gap.covers(from));
-        let first = match known.as_ref().map(Gap::to) {
-            None => from,
-            Some(Some(to)) => Bound::Included(to),
-            Some(None) => {
-                *gap = known;
-                return Ok(None);
-            }
-        };
-        let found = self.search(prefix, first)?;
-        let end = found.end.as_deref();
-        *gap = match known {
-            Some(mut known) => {
-                known.extend(end);
-                Some(known)
-            }
-            None if found.long => Some(Gap::new(from, end)),
-            None => gap.take(),
-        };
-        Ok(found.entry)
+        Ok(self.search(prefix, start(prefix, after))?.0)
     }
 
     fn blob(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
@@ -102,7 +80,7 @@ impl Read for Block {
 
 impl Overlay for Block {
     fn set(&mut self, key: &[u8], value: Vec<u8>) {
-        self.gap.get_mut().take_if(|gap| gap.contains(key));
+        self.gaps.get_mut().forget(key);
         self.top().write(key, Some(value));
     }
 
@@ -126,8 +104,12 @@ impl Overlay for Block {
     /// If only the block's own level is open: a bug of the caller.
     fn rollback(&mut self) {
         assert!(self.levels.len() > 1, "rollback of the block's own level");
-        *self.gap.get_mut() = None; // what the level removed is back
-        self.levels.pop();
+        let gaps = self.gaps.get_mut();
+        for (key, value) in self.levels.pop().into_iter().flat_map(|level| level.writes) {
+            if value.is_none() {
+                gaps.forget(&key); // it may be back
+            }
+        }
     }
 
     /// # Panics
@@ -163,45 +145,78 @@ impl std::fmt::Debug for Block {
     }
 }
 
-/// So many removals in a row are worth a note.
-const LONG_RUN: u32 = 4;
+/// From so many steps on a search notes what it found out.
+const LONG: usize = 4;
 
-/// What a search came to.
-struct Found {
-    entry: Option<Entry>,
-    /// The key at which the search ended: every one before is absent. None: all are.
-    end: Option<Vec<u8>>,
-    /// Whether it passed so many removals that the end is worth a note.
-    long: bool,
+/// How far a search comes at once.
+enum Reached<'a> {
+    /// The first key that may be there, where the search ends; none: no key is there.
+    End(Option<Vec<u8>>, Option<Entry>),
+    /// A removed key, after which a known stretch of absent keys begins or goes on.
+    Gap(&'a [u8]),
 }
 
 impl Block {
-    /// Searches the first entry from `from` on, if it starts with `prefix`.
-    fn search(&self, prefix: &[u8], from: Bound<&[u8]>) -> Result<Found, Error> {
+    /// The first entry from `from` on, if it starts with `prefix`, and how many removals and stretches of absent
+    /// keys the search went through.
+    fn search(&self, prefix: &[u8], from: Bound<&[u8]>) -> Result<(Option<Entry>, usize), Error> {
         let mut committed = self.committed.borrow_mut();
+        let mut gaps = self.gaps.borrow_mut();
+        let before = committed.skipped();
+        let (mut at, mut steps) = (from, 0);
+        let (end, entry) = loop {
+            match gaps.end_at(at) {
+                Some(Some(end)) => (at, steps) = (Bound::Included(end), steps + 1),
+                Some(None) => break (None, None),
+                None => {}
+            }
+            match self.walk(&mut committed, &gaps, prefix, at, &mut steps)? {
+                Reached::Gap(key) => at = Bound::Excluded(key),
+                Reached::End(end, entry) => break (end, entry),
+            }
+        };
+        steps += committed.skipped() - before;
+        if steps >= LONG {
+            gaps.add(from, end.as_deref());
+        }
+        Ok((entry, steps))
+    }
+
+    /// Goes from `from` on through removed keys that start with `prefix`, to a known stretch of absent keys or to
+    /// any other key.
+    fn walk(
+        &self,
+        committed: &mut Committed,
+        gaps: &Gaps,
+        prefix: &[u8],
+        from: Bound<&[u8]>,
+        steps: &mut usize,
+    ) -> Result<Reached<'_>, Error> {
         let mut merge = Merge::new(self.levels.iter().rev().map(|level| &level.writes), from);
+        let mut gap = gaps.next_after(from);
         let mut below = committed.first_from(from)?;
-        let mut removed = 0;
         loop {
             let (key, value) = match (merge.least(below.map(|(key, _)| key)), below) {
                 (Head::Written(key, None), _) if key.starts_with(prefix) => {
-                    removed += 1;
+                    *steps += 1;
+                    if gap.is_some_and(|begin| begins_by(begin, key)) {
+                        let after = Bound::Excluded(key);
+                        if gaps.end_at(after).is_some() {
+                            return Ok(Reached::Gap(key));
+                        }
+                        gap = gaps.next_after(after);
+                    }
                     merge.skip(key);
                     below = committed.first_from(Bound::Excluded(key))?;
                     continue;
                 }
                 (Head::Written(key, value), _) => (key, value.map(Vec::as_slice)),
                 (Head::Below, Some((key, value))) => (key, Some(value)),
-                (Head::End | Head::Below, _) => {
-                    return Ok(Found { entry: None, end: None, long: removed >= LONG_RUN });
-                }
+                (Head::End | Head::Below, _) => return Ok(Reached::End(None, None)),
             };
-            let entry = value.filter(|_| key.starts_with(prefix));
-            return Ok(Found {
-                entry: entry.map(|value| (key.to_vec(), value.to_vec())),
-                end: Some(key.to_vec()),
-                long: removed >= LONG_RUN,
-            });
+            let value = value.filter(|_| key.starts_with(prefix));
+            let entry = value.map(|value| (key.to_vec(), value.to_vec()));
+            return Ok(Reached::End(Some(key.to_vec()), entry));
         }
     }
 }
@@ -233,5 +248,127 @@ impl Level {
             false => self.writes.extend(above.writes),
         }
         self.blobs.extend(above.blobs);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::Store;
+
+    const KEYS: u32 = 20_000;
+
+    fn key(i: u32) -> Vec<u8> {
+        [&b"v7."[..], &i.to_be_bytes()].concat()
+    }
+
+    /// The first key after `after`, and the steps that the search for it took.
+    fn next(block: &Block, after: &[u8]) -> (Option<Vec<u8>>, usize) {
+        let (entry, steps) = block.search(b"v7.", start(b"v7.", after)).unwrap();
+        (entry.map(|(key, _)| key), steps)
+    }
+
+    /// Stores in which all keys are removed: set and removed in the block or in a level above it; removed of what
+    /// was committed; committed as removed, with the removals still in memory.
+    fn emptied() -> Vec<Block> {
+        let all = |block: &mut Block, value: Option<&[u8]>| {
+            for i in 0..KEYS {
+                match value {
+                    Some(value) => block.set(&key(i), value.to_vec()),
+                    None => block.delete(&key(i)),
+                }
+            }
+        };
+        let filled = Store::in_memory().unwrap();
+        let mut block = filled.begin_block();
+        all(&mut block, Some(b"x"));
+        filled.commit(filled.prepare(block).unwrap(), 1).unwrap();
+
+        let store = Store::in_memory().unwrap();
+        let mut within = store.begin_block();
+        all(&mut within, Some(b"x"));
+        all(&mut within, None);
+        let mut above = store.begin_block();
+        all(&mut above, Some(b"x"));
+        above.push();
+        all(&mut above, None);
+        let mut of_committed = filled.begin_block();
+        all(&mut of_committed, None);
+        let mut removed = filled.begin_block();
+        all(&mut removed, None);
+        filled.commit(filled.prepare(removed).unwrap(), 2).unwrap();
+        vec![within, above, of_committed, filled.begin_block()]
+    }
+
+    #[test]
+    fn removed_keys_are_gone_through_once_whatever_is_written_and_searched_between() {
+        for (case, mut block) in emptied().into_iter().enumerate() {
+            let (found, first) = next(&block, b"v7.");
+            assert_eq!(found, None);
+            assert!(first >= KEYS as usize, "case {case}: no removals were gone through: {first}");
+            let mut steps = 0;
+            let mut count = |block: &Block, after: &[u8], expected: Option<&[u8]>| {
+                let (found, taken) = next(block, after);
+                assert_eq!(found.as_deref(), expected, "case {case}");
+                steps += taken;
+            };
+            for i in 0..5_000_u32 {
+                let (one, other) = (key(i * 7919 % KEYS), key(i * 104_729 % KEYS));
+                block.set(&one, b"y".to_vec());
+                count(&block, b"v7.", Some(&one));
+                count(&block, &one, None);
+                block.push();
+                block.delete(&one);
+                count(&block, b"v7.", None);
+                count(&block, &other, None);
+                if i % 2 == 0 {
+                    block.rollback();
+                    count(&block, b"v7.", Some(&one));
+                } else {
+                    block.merge();
+                }
+                block.delete(&one);
+                count(&block, &one[..one.len() - 1], None);
+            }
+            // Two deletions and five searches a round, each good for a few steps.
+            assert!(steps < 5_000 * 30, "case {case}: {steps} steps in 5,000 rounds");
+        }
+    }
+
+    #[test]
+    fn a_level_that_is_rolled_back_again_and_again_costs_what_it_writes() {
+        for (case, mut block) in emptied().into_iter().enumerate() {
+            next(&block, b"v7.");
+            let mut steps = 0;
+            for i in 0..500_u32 {
+                block.push();
+                for j in 0..20 {
+                    let key = key((i * 20 + j) * 7919 % KEYS);
+                    block.set(&key, b"y".to_vec());
+                    block.delete(&key);
+                }
+                let (found, taken) = next(&block, b"v7.");
+                assert_eq!(found, None, "case {case}, round {i}");
+                block.rollback();
+                steps += taken + next(&block, b"v7.").1;
+            }
+            assert!(steps < 500 * 20 * 8, "case {case}: {steps} steps for 10,000 writes");
+        }
+    }
+
+    #[test]
+    fn a_range_that_is_emptied_from_its_beginning_takes_a_few_steps_a_key() {
+        let store = Store::in_memory().unwrap();
+        let mut block = store.begin_block();
+        (0..KEYS).for_each(|i| block.set(&key(i), vec![1]));
+        store.commit(store.prepare(block).unwrap(), 1).unwrap();
+        let mut block = store.begin_block();
+        let mut steps = 0;
+        while let (Some(key), taken) = next(&block, b"v7.") {
+            block.delete(&key);
+            steps += taken;
+        }
+        assert!(steps < 5 * KEYS as usize, "{steps} steps for {KEYS} keys");
     }
 }

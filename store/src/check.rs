@@ -7,7 +7,7 @@ use crate::{
     Error, Snapshot,
     entries::Nodes,
     merk::printable,
-    node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv},
+    node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_value},
     tree::{TAG, leaf, tree_key},
 };
 
@@ -26,7 +26,7 @@ impl Snapshot {
     /// Computes every hash of this state anew: each tree node from its key, value and children up to
     /// the root; the value of each key against its node; each blob against its name. Also checks
     /// the order of keys, the heights in the nodes (which no hash binds, but which decide how the
-    /// tree will grow), and that no node or key is left over.
+    /// tree will grow), that every node is balanced, and that no node or key is left over.
     ///
     /// Takes memory for one path of the tree, and time in proportion to the whole state.
     ///
@@ -108,7 +108,7 @@ fn check_subtree(
     if node.value[0] != TAG {
         return Err(wrong("a value with another tag than 0"));
     }
-    let value_hash = grovedb_merk::tree::value_hash(&node.value).value;
+    let value_hash = hash_value(&node.value);
     if value_hash != node.value_hash || hash_kv(key, &value_hash) != node.kv_hash {
         return Err(wrong("a value that does not give its hash"));
     }

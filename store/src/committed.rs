@@ -17,12 +17,14 @@ pub(crate) struct Committed {
     values: PointReads,
     /// The bytes in `values`.
     size_bytes: usize,
+    /// How many removed keys the cursors before this one went through.
+    skipped: usize,
     snapshot: Snapshot,
 }
 
 impl Committed {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { cursor: None, values: HashMap::new(), size_bytes: 0, snapshot }
+        Self { cursor: None, values: HashMap::new(), size_bytes: 0, skipped: 0, snapshot }
     }
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
@@ -63,9 +65,15 @@ impl Committed {
             None => false,
         };
         if !advanced {
+            self.skipped = self.skipped();
             self.cursor = Some(Cursor::seek(&self.snapshot, from)?);
         }
         Ok(self.cursor.as_ref().and_then(Cursor::entry))
+    }
+
+    /// How many removed keys all searches together went through.
+    pub(crate) fn skipped(&self) -> usize {
+        self.skipped + self.cursor.as_ref().map_or(0, |cursor| cursor.range.skipped())
     }
 }
 

@@ -13,8 +13,9 @@ pub const FILE: &str = "state.redb";
 /// The name of the journal's file in the store's directory.
 pub const JOURNAL_FILE: &str = "journal.redb";
 
-/// The store format that this program reads and writes. Goes up with every change of the tables.
-pub const FORMAT: u32 = 2;
+/// The store format that this program reads and writes. Goes up with every change of the tables
+/// or of the tree's rules: of format 3 on every tree is an AVL tree.
+pub const FORMAT: u32 = 3;
 
 /// The records of [`Meta`], and what marks the file as ours. Both files have this table.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

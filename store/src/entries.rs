@@ -46,6 +46,15 @@ pub(crate) type Nodes = Merged<vec::IntoIter<Written>>;
 pub(crate) struct Merged<W: Iterator<Item = Written>> {
     stored: Peekable<Stored>,
     written: Peekable<W>,
+    /// How many removed keys were passed.
+    skipped: usize,
+}
+
+impl<W: Iterator<Item = Written>> Merged<W> {
+    /// How many keys it went through that were removed since the file was written.
+    pub(crate) fn skipped(&self) -> usize {
+        self.skipped
+    }
 }
 
 impl Entries {
@@ -53,14 +62,14 @@ impl Entries {
     pub(crate) fn new(stored: Stored, memory: Layers, serial: u64, from: Bound<&[u8]>) -> Self {
         let from = from.map(Shared::from);
         let written = InMemory { memory, serial, from }.peekable();
-        Self { stored: stored.peekable(), written }
+        Self { stored: stored.peekable(), written, skipped: 0 }
     }
 }
 
 impl Nodes {
     /// What is stored, and what was written since.
     pub(crate) fn new(stored: Stored, written: Vec<Written>) -> Self {
-        Self { stored: stored.peekable(), written: written.into_iter().peekable() }
+        Self { stored: stored.peekable(), written: written.into_iter().peekable(), skipped: 0 }
     }
 }
 
@@ -85,6 +94,7 @@ impl<W: Iterator<Item = Written>> Iterator for Merged<W> {
             if let Some((key, Some(value))) = self.written.next() {
                 return Some(Ok((Bytes::Kept(key), Bytes::Kept(value))));
             }
+            self.skipped += 1;
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Which nodes of the tree stay in memory.
 
-use grovedb_merk::tree::{AggregateData, Link, TreeNode};
+use grovedb_merk::tree::TreeNode;
 
-use crate::{Error, merk::tree_error};
+use crate::{Error, join::NOWHERE, merk::tree_error};
 
 /// Keeps the number of nodes in memory near a limit.
 ///
@@ -83,14 +83,6 @@ impl Sweep {
         Ok(true)
     }
 }
-
-/// Stands in a link's place for a moment.
-const NOWHERE: Link = Link::Reference {
-    hash: [0; 32],
-    child_heights: (0, 0),
-    key: Vec::new(),
-    aggregate_data: AggregateData::NoAggregateData,
-};
 
 /// How many nodes are in memory from `node` on.
 fn count(node: &TreeNode) -> usize {

@@ -13,7 +13,7 @@ use std::{
 
 use redb::Database;
 
-use crate::{Error, Options, Snapshot, checkpoint::Checkpoint};
+use crate::{Error, Options, Snapshot, checkpoint::Checkpoint, threads::STACK_BYTES};
 
 /// Writes the state's file each time the journal has become long, in a thread of its own if wanted.
 ///
@@ -122,7 +122,7 @@ impl Flusher {
             // Nobody waits any more if the store is being closed.
             let _ = sender.send(written.write_checkpoint(&db, &path));
         };
-        match thread::Builder::new().name("store-state".into()).spawn(work) {
+        match named("store-state").spawn(work) {
             Ok(thread) => {
                 self.running = Some(Running { result, thread });
                 state.seal()
@@ -137,7 +137,7 @@ impl Flusher {
         self.end_forgetting();
         // If there can be no thread, it goes at once.
         let work = move || drop(state);
-        self.forgetting = thread::Builder::new().name("store-forget".into()).spawn(work).ok();
+        self.forgetting = named("store-forget").spawn(work).ok();
     }
 
     fn end_forgetting(&mut self) {
@@ -185,6 +185,10 @@ impl Drop for Flusher {
         }
         self.end_forgetting();
     }
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.into()).stack_size(STACK_BYTES)
 }
 
 /// The file is behind when the journal is so many times as long as is a reason to write.

@@ -115,11 +115,21 @@ impl Entry {
         CHANGE_WEIGHT_BYTES + flat.sum::<usize>() + blobs.sum::<usize>()
     }
 
+    /// At most so many bytes are written: borsh puts lengths of 4 bytes before parts and one byte before a value.
+    fn encoded_bytes(&self) -> usize {
+        let flat = self
+            .flat
+            .iter()
+            .map(|(key, value)| 4 + key.len() + 5 + value.as_ref().map_or(0, |value| value.len()));
+        let blobs = self.blobs.iter().map(|(_, bytes)| 4 + bytes.len());
+        CHECKSUM_BYTES + 2 * 4 + flat.sum::<usize>() + blobs.sum::<usize>()
+    }
+
     fn write(&self, transaction: &WriteTransaction, serial: u64) -> Result<(), Error> {
         let flat: Vec<(&[u8], Option<&[u8]>)> =
             self.flat.iter().map(|(key, value)| (&**key, value.as_deref())).collect();
         let blobs: Vec<&[u8]> = self.blobs.iter().map(|(_, bytes)| &**bytes).collect();
-        let mut bytes = Vec::with_capacity(self.weight_bytes());
+        let mut bytes = Vec::with_capacity(self.encoded_bytes());
         bytes.extend([0; CHECKSUM_BYTES]);
         // Writing to memory cannot fail, nor are there more changes than borsh can count.
         borsh::to_writer(&mut bytes, &(flat, blobs)).map_err(|error| Error::Io {
@@ -128,6 +138,7 @@ impl Entry {
         })?;
         let checksum = value_hash(&bytes[CHECKSUM_BYTES..]).value;
         bytes[..CHECKSUM_BYTES].copy_from_slice(&checksum);
+        debug_assert!(bytes.len() <= self.encoded_bytes());
         let mut table = transaction.open_table(JOURNAL)?;
         for (number, part) in (0..).zip(bytes.chunks(PART_BYTES)) {
             table.insert((serial, number), part)?;

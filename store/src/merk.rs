@@ -1,35 +1,31 @@
-//! The tree of `grovedb-merk`: an AVL tree with a hash in every node, in its `Walker` mode.
+//! The tree of `grovedb-merk`: an AVL tree with a hash in every node, part of which is in memory.
 //!
-//! The crate's own `Merk` type never lets go of a node once loaded. Here its parts are used instead:
-//! [`Walker::apply_to`] changes the tree in memory and fetches what it lacks, and our [`Commit`]
-//! collects the nodes that changed. The way down to the nodes that change is ours, since the crate's
-//! keeps books of every node that it passes; what it does there is what the crate does, in the
-//! same order, so the tree is the same. Two subtrees that do not touch each other are worked on in
-//! two threads, which makes no difference to either.
+//! The crate's own `Merk` type never lets go of a node once loaded, and its walk through a batch calls itself
+//! once for each key that is removed. Here only its nodes, links and hashes are used. A batch is applied
+//! from the root down: a node's place in the batch divides it, each half goes to the subtree on its side, and
+//! the two results are joined again, with the node or without it ([`crate::join`]). So the tree is an AVL tree
+//! after every batch, whatever is in it, and calls are nested as deep as the tree is high and no deeper.
+//!
+//! Two subtrees are worked on in two threads if both have enough to do. That, and what is in memory, makes no
+//! difference to the result: it is a function of the tree and the batch.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::collections::HashMap;
 
 use capstan_kernel_ports::Hash;
-use grovedb_costs::{CostResult, CostsExt as _, storage_cost::removal::StorageRemovedBytes};
 use grovedb_merk::{
-    Error as MerkError, Op, TreeFeatureType,
-    tree::{Commit, Fetch, Link, TreeNode, Walker, kv::ValueDefinedCostType},
+    Error as MerkError,
+    tree::{AggregateData, Link, TreeNode, kv::ValueDefinedCostType},
 };
 use grovedb_version::version::{GroveVersion, v4::GROVE_V4};
 
 use crate::{
     Error, Snapshot,
     evict::Eviction,
+    join::{Loader, NOWHERE, Subtree, modified, new_node, take, with_leaf},
     memory::{Shared, Written},
     node::Node,
     threads::both,
-    tree::{Applied, Change, StateTree},
+    tree::{Applied, Change, Leaf, StateTree},
 };
 
 /// A tree of which part is in memory.
@@ -40,7 +36,8 @@ pub(crate) struct MerkTree {
 
 impl StateTree for MerkTree {
     fn open(state: &Snapshot, keep_nodes: usize) -> Result<Self, Error> {
-        let root = state.meta().root_key.as_deref().map(|key| load(state, key)).transpose()?;
+        let root = state.meta().root_key.as_deref();
+        let root = root.map(|key| load(state, key, None)).transpose()?;
         Ok(Self { root, eviction: Eviction::new(keep_nodes) })
     }
 
@@ -49,42 +46,24 @@ impl StateTree for MerkTree {
         commits: &[C],
         state: &Snapshot,
     ) -> Result<Applied, Error> {
-        let (fetched, fault) = (AtomicUsize::new(0), Mutex::new(None));
-        let source = Source { state, fetched: &fetched, fault: &fault };
-        let applied = self.apply_with(commits, source);
-        // The crate's errors are texts; what was wrong with a node is told as it was found.
-        applied.map_err(|error| {
-            fault.into_inner().unwrap_or_else(PoisonError::into_inner).unwrap_or(error)
-        })
-    }
-}
-
-impl MerkTree {
-    fn apply_with<C: AsRef<[Change]>>(
-        &mut self,
-        commits: &[C],
-        source: Source<'_>,
-    ) -> Result<Applied, Error> {
-        let mut work = Work { source, collected: Collected::new(), added: 0 };
-        let mut root = self.root.take();
+        let mut work = Work::new(state);
         let mut collected = Collected::new();
+        let mut tree = self.root.take().and_then(modified);
         for (index, changes) in commits.iter().enumerate() {
+            let changes = changes.as_ref();
+            let removed = changes.iter().filter(|(_, leaf)| leaf.is_none());
+            collected.extend(removed.map(|(key, _)| (key.as_slice().into(), None)));
             let fork = index + 1 == commits.len();
-            let batch: Vec<(Vec<u8>, Op)> = changes.as_ref().iter().map(operation).collect();
-            for (key, operation) in &batch {
-                if matches!(operation, Op::Delete) {
-                    collected.insert(key.as_slice().into(), None);
-                }
-            }
-            root = work.descend(root, &batch, fork)?;
+            work.apply(&mut tree, changes, fork)?;
         }
         // What was written counts: a key may have been removed by one commit and set by the next.
         let mut applied = Applied::default();
-        if let Some(mut root) = root {
-            work.collect(&mut root)?;
+        if let Some(link) = tree {
+            let mut root = work.loader.load(link)?;
+            work.hash(&mut root);
             applied.root = Hash(root.hash().value);
             applied.root_key = Some(root.key().to_vec());
-            self.eviction.evict(&mut root, source.fetched.load(Ordering::Relaxed) + work.added)?;
+            self.eviction.evict(&mut root, work.loader.fetched + work.added)?;
             self.root = Some(root);
             collected.extend(work.collected);
         }
@@ -96,184 +75,206 @@ impl MerkTree {
 /// The version of the tree's rules. Named, so that an update of the crate cannot change roots.
 const RULES: &GroveVersion = &GROVE_V4;
 
-fn operation((key, leaf): &Change) -> (Vec<u8>, Op) {
-    match leaf {
-        Some(leaf) => (key.clone(), put(leaf.to_vec())),
-        None => (key.clone(), Op::Delete),
-    }
-}
-
-fn put(leaf: Vec<u8>) -> Op {
-    Op::Put(leaf, TreeFeatureType::BasicMerkNode)
-}
-
 /// Nodes by their key; none where one was removed. Never gone through where the order matters.
 type Collected = HashMap<Shared, Option<Shared>>;
 
-type Batch<'a> = &'a [(Vec<u8>, Op)];
-
 /// One thread's part of the work on a tree.
 struct Work<'a> {
-    source: Source<'a>,
-    /// The nodes that changed.
+    loader: Loader<'a>,
+    /// The nodes that were hashed.
     collected: Collected,
-    /// How many nodes are new, at most.
+    /// How many nodes are new.
     added: usize,
 }
 
-impl Work<'_> {
-    /// Applies `batch` below `node`; what is returned is not hashed yet, but for the subtrees that were
-    /// worked on in two threads. `fork`: so they may.
-    fn descend(
-        &mut self,
-        node: Option<TreeNode>,
-        batch: Batch<'_>,
-        fork: bool,
-    ) -> Result<Option<TreeNode>, Error> {
-        let Some(node) = node else {
-            self.added += batch.len();
-            return walk(None, batch, &self.source);
+impl<'a> Work<'a> {
+    fn new(state: &'a Snapshot) -> Self {
+        Self { loader: Loader { state, fetched: 0 }, collected: Collected::new(), added: 0 }
+    }
+
+    /// Applies `batch` to `tree`. What changed is not hashed yet, but for the subtrees that were worked on in
+    /// two threads. `fork`: so they may.
+    ///
+    /// Calls are nested as deep as the tree is high, and below it as the logarithm of what is added there. What
+    /// is large lies on the heap meanwhile: a level takes little of the stack.
+    fn apply(&mut self, tree: &mut Subtree, batch: &[Change], fork: bool) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let Some(mut open) = self.open(tree)? else {
+            return self.build(tree, batch);
         };
-        let (node, left, right) =
-            match batch.binary_search_by(|(key, _)| key.as_slice().cmp(node.key())) {
-                // Another node takes its place, then the rest of the batch is applied.
-                Ok(at) if matches!(batch[at].1, Op::Delete) => {
-                    self.added += batch.len() - 1;
-                    return walk(Some(node), batch, &self.source);
-                }
-                Ok(at) => {
-                    let node = self.operate(node, &batch[at..=at])?;
-                    (node, &batch[..at], &batch[at + 1..])
-                }
-                Err(at) => (node, &batch[..at], &batch[at..]),
-            };
-        let node = match fork && left.len() >= FORK && right.len() >= FORK {
-            true => self.fork(node, left, right)?,
+        let place = batch.binary_search_by(|(key, _)| key.as_slice().cmp(open.node.key()));
+        let (left, right) = match place {
+            Ok(at) => (&batch[..at], &batch[at + 1..]),
+            Err(at) => batch.split_at(at),
+        };
+        match fork && left.len().min(right.len()) >= FORK {
+            true => self.fork((&mut open.left, left), (&mut open.right, right))?,
             false => {
-                let node = self.child(node, true, left, fork)?;
-                self.child(node, false, right, fork)?
+                self.apply(&mut open.left, left, fork)?;
+                self.apply(&mut open.right, right, fork)?;
+            }
+        }
+        let operation = place.ok().map(|at| batch[at].1.as_ref());
+        self.close(tree, open, operation)
+    }
+
+    /// Makes a tree of what `batch` sets.
+    fn build(&mut self, tree: &mut Subtree, batch: &[Change]) -> Result<(), Error> {
+        let (left, rest) = batch.split_at(batch.len() / 2);
+        let Some(((key, leaf), right)) = rest.split_first() else {
+            return Ok(());
+        };
+        let Some(leaf) = leaf else {
+            return self.build_around(tree, left, right);
+        };
+        let mut open = self.open_new(key, leaf);
+        self.build(&mut open.left, left)?;
+        self.build(&mut open.right, right)?;
+        self.close(tree, open, None)
+    }
+
+    /// Makes a tree of what is set on both sides of a key that is removed, though it was not there.
+    #[inline(never)]
+    fn build_around(
+        &mut self,
+        tree: &mut Subtree,
+        left_batch: &[Change],
+        right_batch: &[Change],
+    ) -> Result<(), Error> {
+        let (mut left, mut right) = (None, None);
+        self.build(&mut left, left_batch)?;
+        self.build(&mut right, right_batch)?;
+        *tree = self.loader.concatenate(left, right)?;
+        Ok(())
+    }
+
+    /// Takes the root off a tree, if there is one.
+    #[inline(never)]
+    fn open(&mut self, tree: &mut Subtree) -> Result<Option<Box<Open>>, Error> {
+        let Some(link) = tree.take() else {
+            return Ok(None);
+        };
+        let mut node = self.loader.load(link)?;
+        let (left, right) = (take(&mut node, true), take(&mut node, false));
+        Ok(Some(Box::new(Open { node, left, right })))
+    }
+
+    #[inline(never)]
+    fn open_new(&mut self, key: &[u8], leaf: &Leaf) -> Box<Open> {
+        self.added += 1;
+        Box::new(Open { node: new_node(key, leaf), left: None, right: None })
+    }
+
+    /// Puts a tree together again, whose root has a new leaf, or none and goes, or stays as it is.
+    #[inline(never)]
+    fn close(
+        &mut self,
+        tree: &mut Subtree,
+        open: Box<Open>,
+        operation: Option<Option<&Leaf>>,
+    ) -> Result<(), Error> {
+        let Open { node, left, right } = *open;
+        let node = match operation {
+            None => node,
+            Some(Some(leaf)) => with_leaf(node, leaf),
+            Some(None) => {
+                *tree = self.loader.concatenate(left, right)?;
+                return Ok(());
             }
         };
-        self.balance(node).map(Some)
+        *tree = modified(self.loader.join(left, node, right)?);
+        Ok(())
     }
 
-    fn child(
-        &mut self,
-        node: TreeNode,
-        left: bool,
-        batch: Batch<'_>,
-        fork: bool,
-    ) -> Result<TreeNode, Error> {
-        if batch.is_empty() {
-            return Ok(node);
-        }
-        let (node, child) = self.detach(node, left)?;
-        let child = self.descend(child, batch, fork)?;
-        node.attach(left, child).map_err(tree_error)
-    }
-
-    /// Both children of `node`, each hashed, in a thread of its own.
+    /// Applies a batch to each of two trees, each in a thread of its own, and hashes the results.
+    #[inline(never)]
     fn fork(
         &mut self,
-        node: TreeNode,
-        left_batch: Batch<'_>,
-        right_batch: Batch<'_>,
-    ) -> Result<TreeNode, Error> {
-        let (node, left) = self.detach(node, true)?;
-        let (node, right) = self.detach(node, false)?;
-        let mut other = Work { collected: Collected::new(), added: 0, ..*self };
-        let (left, right) =
-            both(|| other.whole(left, left_batch), || self.whole(right, right_batch))?;
+        left: (&mut Subtree, &[Change]),
+        right: (&mut Subtree, &[Change]),
+    ) -> Result<(), Error> {
+        let mut other = Work::new(self.loader.state);
+        both(|| other.whole(left), || self.whole(right))?;
         self.collected.extend(other.collected);
+        self.loader.fetched += other.loader.fetched;
         self.added += other.added;
-        let node = node.attach(true, left).map_err(tree_error)?;
-        node.attach(false, right).map_err(tree_error)
+        Ok(())
     }
 
-    /// Applies `batch` below `node` and hashes the result.
-    fn whole(
-        &mut self,
-        node: Option<TreeNode>,
-        batch: Batch<'_>,
-    ) -> Result<Option<TreeNode>, Error> {
-        let mut node = self.descend(node, batch, false)?;
-        if let Some(node) = &mut node {
-            self.collect(node)?;
+    fn whole(&mut self, (tree, batch): (&mut Subtree, &[Change])) -> Result<(), Error> {
+        self.apply(tree, batch, false)?;
+        if let Some(link) = tree {
+            self.hash_link(link);
         }
-        Ok(node)
+        Ok(())
     }
 
-    fn detach(&self, node: TreeNode, left: bool) -> Result<(TreeNode, Option<TreeNode>), Error> {
-        let walker = Walker::new(node, self.source);
-        let (walker, child) = walker.detach(left, NO_COST, RULES).value.map_err(tree_error)?;
-        Ok((walker.into_inner(), child.map(Walker::into_inner)))
-    }
-
-    /// Does what has no need of a rotation. The crate's rotations are not public; but putting a node's
-    /// own leaf into it changes nothing and ends with one if the children's heights ask for it.
-    fn balance(&self, node: TreeNode) -> Result<TreeNode, Error> {
-        if node.balance_factor().abs() <= 1 {
-            return Ok(node);
+    /// Hashes what changed below `node`, and collects it and `node`.
+    fn hash(&mut self, node: &mut TreeNode) {
+        for left in [true, false] {
+            if let Some(link) = node.link_mut(left) {
+                self.hash_link(link);
+            }
         }
-        let batch = [(node.key().to_vec(), put(node.value_ref().clone()))];
-        self.operate(node, &batch)
+        self.collect(node);
     }
 
-    /// Applies `batch`, which removes nothing, to `node`.
-    fn operate(&self, node: TreeNode, batch: Batch<'_>) -> Result<TreeNode, Error> {
-        walk(Some(node), batch, &self.source)?
-            .ok_or_else(|| Error::Tree("a node is gone that was not removed".into()))
+    fn hash_link(&mut self, link: &mut Link) {
+        if let Link::Modified { tree, .. } = link {
+            self.hash(tree);
+            set_hash(link);
+        }
     }
 
-    /// Hashes what changed below `root` and collects the changed nodes.
-    fn collect(&mut self, root: &mut TreeNode) -> Result<(), Error> {
-        let mut collector = Collector(&mut self.collected);
-        root.commit(&mut collector, &|_, _| Ok(0)).value.map_err(tree_error)
+    #[inline(never)]
+    fn collect(&mut self, node: &TreeNode) {
+        self.collected.insert(node.key().into(), Some(node.encode().into()));
     }
+}
+
+/// A tree whose root is taken off. On the heap, since many are open at once.
+struct Open {
+    node: TreeNode,
+    left: Subtree,
+    right: Subtree,
+}
+
+/// Puts its hash into the link to a node below which all is hashed.
+#[inline(never)]
+fn set_hash(link: &mut Link) {
+    *link = match std::mem::replace(link, NOWHERE) {
+        Link::Modified { tree, child_heights, .. } => Link::Loaded {
+            hash: tree.hash().value,
+            child_heights,
+            tree,
+            aggregate_data: AggregateData::NoAggregateData,
+        },
+        other => other,
+    };
 }
 
 /// From so many changes on each side two threads are worth while.
 const FORK: usize = 100;
 
-/// Applies `batch` in memory, by the crate's rules; returns the new tree, not hashed.
-fn walk(
-    root: Option<TreeNode>,
-    batch: Batch<'_>,
-    source: &Source<'_>,
-) -> Result<Option<TreeNode>, Error> {
-    let source = *source;
-    // The callbacks are for the crate's bookkeeping of storage fees, which plays no part here.
-    let (root, _) = Walker::apply_to(
-        root.map(|root| Walker::new(root, source)),
-        batch,
-        source,
-        &|_: &Vec<u8>, _: &Vec<u8>| Ok(0),
-        NO_COST,
-        &|_: &Vec<u8>, _: &Vec<u8>| Ok(None),
-        &mut |_: &_, _: &Vec<u8>, _: &mut Vec<u8>| Ok((false, None)),
-        &mut |_: &Vec<u8>, key, value| {
-            Ok((
-                StorageRemovedBytes::BasicStorageRemoval(key),
-                StorageRemovedBytes::BasicStorageRemoval(value),
-            ))
-        },
-        &mut |_: &[u8], _: &[u8], _| {},
-        RULES,
-    )
-    .value
-    .map_err(tree_error)?;
-    Ok(root)
-}
-
-/// Reads the node at `key`.
-fn load(state: &Snapshot, key: &[u8]) -> Result<TreeNode, Error> {
-    let missing = || Error::Damaged(format!("the tree node {:?} is missing", printable(key)));
-    let bytes = state.lend_node(key)?.ok_or_else(missing)?;
+/// Reads the node at `key`, whose children must be as high as its parent says, if it has one.
+pub(crate) fn load(
+    state: &Snapshot,
+    key: &[u8],
+    child_heights: Option<(u8, u8)>,
+) -> Result<TreeNode, Error> {
+    let damaged =
+        |what: String| Error::Damaged(format!("the tree node {:?} is {what}", printable(key)));
+    let bytes = state.lend_node(key)?.ok_or_else(|| damaged("missing".into()))?;
     // The crate's decoder takes heights that make it overflow later; ours does not.
     Node::parse(&bytes).map_err(|problem| problem.at(key))?;
-    TreeNode::decode(key.to_vec(), &bytes, NO_COST, RULES).map_err(|error| {
-        Error::Damaged(format!("the tree node {:?} is malformed: {error}", printable(key)))
-    })
+    let node = TreeNode::decode(key.to_vec(), &bytes, NO_COST, RULES)
+        .map_err(|error| damaged(format!("malformed: {error}")))?;
+    match child_heights.is_none_or(|heights| heights == node.child_heights()) {
+        true => Ok(node),
+        false => Err(damaged("not as high as its parent says".into())),
+    }
 }
 
 /// Keys in messages: text as it is, other bytes escaped, long keys cut.
@@ -290,52 +291,48 @@ pub(crate) fn tree_error(error: MerkError) -> Error {
     Error::Tree(error.to_string())
 }
 
-/// The committed nodes, for the walker.
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    state: &'a Snapshot,
-    /// How many were read.
-    fetched: &'a AtomicUsize,
-    /// Why one could not be.
-    fault: &'a Mutex<Option<Error>>,
-}
-
-impl Fetch for Source<'_> {
-    fn fetch(
-        &self,
-        link: &Link,
-        _: Option<&impl Fn(&[u8], &GroveVersion) -> Option<ValueDefinedCostType>>,
-        _: &GroveVersion,
-    ) -> CostResult<TreeNode, MerkError> {
-        self.fetched.fetch_add(1, Ordering::Relaxed);
-        load(self.state, link.key())
-            .map_err(|error| {
-                let text = error.to_string();
-                *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                MerkError::StorageError(grovedb_storage::Error::StorageError(text))
-            })
-            .wrap_with_cost(Default::default())
-    }
-}
-
-/// Collects the encoded nodes that changed.
-struct Collector<'a>(&'a mut Collected);
-
-impl Commit for Collector<'_> {
-    fn write(
-        &mut self,
-        node: &mut TreeNode,
-        _: &impl Fn(&Vec<u8>, &Vec<u8>) -> Result<u32, MerkError>,
-    ) -> Result<(), MerkError> {
-        self.0.insert(node.key().into(), Some(node.encode().into()));
-        Ok(())
-    }
-
-    fn prune(&self, _: &TreeNode) -> (bool, bool) {
-        (false, false) // `Eviction` does that
-    }
-}
-
 /// No value of ours has a cost of its own.
 const NO_COST: Option<&CostOf> = None;
 type CostOf = fn(&[u8], &GroveVersion) -> Option<ValueDefinedCostType>;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use capstan_kernel_ports::store::Overlay;
+
+    use super::*;
+    use crate::{Store, tree::leaf};
+
+    #[test]
+    fn two_threads_change_the_same_nodes_as_one() {
+        let store = Store::in_memory().unwrap();
+        let mut block = store.begin_block();
+        (0..4_000_u32).for_each(|i| block.set(&(2 * i).to_be_bytes(), vec![1]));
+        store.commit(store.prepare(block).unwrap(), 1).unwrap();
+        let state = store.reader();
+        let removed = |from: u32, to: u32| (from..to).map(|i| (2 * i, None));
+        let set = |from: u32, to: u32| (from..to).map(|i| (i, Some(leaf(b"2"))));
+        let batches: [BTreeMap<u32, Option<crate::tree::Leaf>>; 6] = [
+            set(0, 8_000).collect(),
+            removed(0, 4_000).skip(1).collect(),
+            removed(0, 1_900).chain(set(4_001, 8_000)).collect(),
+            removed(100, 3_900).collect(),
+            set(3_000, 3_400).chain(removed(3_000, 3_900)).collect(),
+            set(8_000, 20_000).chain(removed(0, 150)).collect(),
+        ];
+        for (number, batch) in batches.into_iter().enumerate() {
+            let batch: Vec<Change> =
+                batch.into_iter().map(|(key, leaf)| (key.to_be_bytes().to_vec(), leaf)).collect();
+            // Of several commits the last one alone is worked on in two threads.
+            let [two, one] = [vec![batch.clone()], vec![batch, Vec::new()]].map(|commits| {
+                let mut tree = MerkTree::open(&state, 100).unwrap();
+                let mut applied = tree.apply(&commits, &state).unwrap();
+                applied.nodes.sort();
+                applied
+            });
+            assert_eq!(two, one, "batch {number}");
+        }
+    }
+}

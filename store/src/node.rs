@@ -49,6 +49,10 @@ impl<'a> Node<'a> {
         let mut rest = bytes;
         let left = NodeLink::parse(&mut rest)?;
         let right = NodeLink::parse(&mut rest)?;
+        let height = |link: &Option<NodeLink<'_>>| link.as_ref().map_or(0, NodeLink::height);
+        if height(&left).abs_diff(height(&right)) > 1 {
+            return Err(NotANode("children whose heights differ by more than one"));
+        }
         if byte(&mut rest)? != 0 {
             return Err(NotANode("a feature that is not in use"));
         }
@@ -97,8 +101,12 @@ pub(crate) const MAX_HEIGHT: u8 = 96;
 
 /// The hash of a node with this key, leaf and children.
 pub(crate) fn hash_node(key: &[u8], value: &[u8], left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let value_hash = value_hash(value).value;
-    hash_children(&hash_kv(key, &value_hash), left, right)
+    hash_children(&hash_kv(key, &hash_value(value)), left, right)
+}
+
+/// The hash of a leaf.
+pub(crate) fn hash_value(value: &[u8]) -> [u8; 32] {
+    value_hash(value).value
 }
 
 /// The hash of a key and the hash of its leaf.

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use capstan_kernel_ports::{Hash, store::LOCAL};
+use capstan_kernel_ports::{
+    Hash,
+    store::{LOCAL, MAX_KEY_BYTES, MAX_VALUE_BYTES},
+};
 use redb::{StorageBackend, backends::InMemoryBackend};
 
 use crate::{
@@ -22,11 +25,6 @@ use crate::{
     threads::both,
     tree::{Applied, Change, StateTree, leaf, tree_key},
 };
-
-/// The longest key, in bytes.
-pub const MAX_KEY_BYTES: usize = capstan_kernel_ports::store::MAX_KEY_BYTES;
-/// The longest value or blob, in bytes.
-pub const MAX_VALUE_BYTES: usize = capstan_kernel_ports::store::MAX_VALUE_BYTES;
 
 /// How a store is run. None of it has any influence on the state.
 #[derive(Clone, Debug)]
@@ -452,5 +450,19 @@ fn check_length(what: &'static str, size: usize, limit: usize) -> Result<(), Err
     match size <= limit {
         true => Ok(()),
         false => Err(Error::TooLong { what, size, limit }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_limited() {
+        for (what, limit) in [("key", MAX_KEY_BYTES), ("value", MAX_VALUE_BYTES)] {
+            assert!(check_length(what, limit, limit).is_ok());
+            let refused = check_length(what, limit + 1, limit);
+            assert!(matches!(refused, Err(Error::TooLong { size, .. }) if size == limit + 1));
+        }
     }
 }

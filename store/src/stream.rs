@@ -16,7 +16,9 @@
 //! Nodes travel raw because the tree's shape depends on its history: it cannot be built again from
 //! the entries.
 
-use crate::{Error, MAX_KEY_BYTES, MAX_VALUE_BYTES, db::FORMAT};
+use capstan_kernel_ports::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+
+use crate::{Error, db::FORMAT};
 
 /// What a record is. The numbers are the bytes in the stream, in the order of the sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,4 +127,29 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, after) = rest.split_first_chunk::<N>()?;
     *rest = after;
     Some(*taken)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announced_lengths_are_refused_beyond_the_limits_and_before_the_bytes_come() {
+        let head = |key: usize, value: usize| {
+            let length = |length: usize| u32::try_from(length).unwrap().to_be_bytes();
+            [&[Kind::Entry as u8][..], &length(key), &length(value)].concat()
+        };
+        for (key, value) in [(MAX_KEY_BYTES, 0), (1, MAX_VALUE_BYTES)] {
+            assert!(
+                Record::take(&mut head(key, value).as_slice()).unwrap().is_none(),
+                "{key} {value}"
+            );
+        }
+        for (key, value) in [(MAX_KEY_BYTES + 1, 0), (1, MAX_VALUE_BYTES + 1)] {
+            let head = head(key, value);
+            let refused = Record::take(&mut head.as_slice());
+            assert!(matches!(refused, Err(Error::Import(_))), "{key} {value}");
+        }
+    }
 }

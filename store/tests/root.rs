@@ -21,7 +21,7 @@ fn is_pinned_for_a_fixed_history() {
     assert_eq!(store.root().to_string(), PINNED);
 }
 
-const PINNED: &str = "6894de27f1b90fbc53a211510994206f9548de96499d37eab30c1e6c25da1eb2";
+const PINNED: &str = "40562823545859a9aa4c975b117d4ad38d129266ebc8b80e1692f3db9cbd2157";
 
 #[test]
 fn of_the_empty_state_is_zero_again_after_everything_is_removed() {

@@ -10,10 +10,11 @@ use crate::Hash;
 /// The prefix of keys that lie outside the root hash.
 pub const LOCAL: &[u8] = b"local.";
 
-/// The longest key that an overlay can commit, in bytes, prefixes included.
-pub const MAX_KEY_BYTES: usize = 65_536 + 1_024;
+/// The longest key that an overlay takes, in bytes, its prefix included: a key of a vat (65,536 bytes)
+/// and 1,024 bytes before it. A block with a longer one cannot be committed.
+pub const MAX_KEY_BYTES: usize = (64 << 10) + (1 << 10);
 
-/// The longest value and the largest blob that an overlay can commit, in bytes.
+/// The longest value or blob that an overlay takes, in bytes. A block with a longer one cannot be committed.
 pub const MAX_VALUE_BYTES: usize = 1 << 30;
 
 /// The store failed: a fault of this node (disk, memory, damaged file), never of a vat or user.

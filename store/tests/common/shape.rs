@@ -1,0 +1,97 @@
+//! The shape of the tree, as an export shows it: read here anew from the bytes.
+#![allow(unreachable_pub, clippy::expect_used, reason = "helpers of tests")]
+
+use std::collections::HashMap;
+
+use capstan_store::Snapshot;
+
+/// Which keys a node has below it, and how high it says they are.
+struct Links([Option<(Vec<u8>, u8)>; 2]);
+
+/// How many nodes the tree has and how high it is.
+///
+/// # Panics
+///
+/// If the heights of a node's sides differ by more than one or are not as its links say, if keys are out of order, or if
+/// the tree is higher than an AVL tree of so many nodes can be.
+pub fn checked_shape(state: &Snapshot) -> (usize, u8) {
+    let mut stream = Vec::new();
+    for chunk in state.export(1 << 20, false) {
+        stream.extend(chunk.expect("export"));
+        if stream.first() == Some(&3) {
+            break;
+        }
+    }
+    let (mut rest, mut root, mut nodes) = (stream.as_slice(), Vec::new(), HashMap::new());
+    while rest.len() >= 9 {
+        let (kind, key, value, after) = record(rest);
+        match kind {
+            1 => root = value[4 + 8 + 32..].to_vec(),
+            2 => drop(nodes.insert(key.to_vec(), links(value))),
+            _ => break,
+        }
+        rest = after;
+    }
+    let height = match root.is_empty() {
+        true => 0,
+        false => check(&nodes, &root),
+    };
+    let highest = 1.4405 * (nodes.len() as f64 + 2.0).log2();
+    assert!(f64::from(height) <= highest, "{} nodes, {height} high", nodes.len());
+    (nodes.len(), height)
+}
+
+fn check(nodes: &HashMap<Vec<u8>, Links>, root: &[u8]) -> u8 {
+    // Nodes on the way, and the heights of the sides that are done.
+    let mut way: Vec<(&[u8], Vec<u8>)> = vec![(root, Vec::new())];
+    let (mut last, mut seen): (Option<&[u8]>, usize) = (None, 0);
+    loop {
+        let (key, done) = way.last_mut().expect("the root is still on the way");
+        let links = &nodes.get(*key).expect("a node that is there").0;
+        if done.len() == 1 {
+            assert!(last.is_none_or(|last| last < *key), "out of order: {:?}", key.escape_ascii());
+            (last, seen) = (Some(*key), seen + 1);
+        }
+        if let [left, right] = done[..] {
+            assert!(left.abs_diff(right) <= 1, "{:?}: {left} {right}", key.escape_ascii());
+            let height = 1 + left.max(right);
+            way.pop();
+            let Some((above, done)) = way.last_mut() else {
+                assert_eq!(seen, nodes.len(), "nodes that are not in the tree");
+                return height;
+            };
+            let said = nodes[*above].0[done.len()].as_ref().map(|(_, height)| *height);
+            assert_eq!(said, Some(height), "below {:?}", above.escape_ascii());
+            done.push(height);
+        } else {
+            match &links[done.len()] {
+                Some((child, _)) => way.push((child, Vec::new())),
+                None => done.push(0),
+            }
+        }
+    }
+}
+
+/// The first record of `stream`: kind, key, value and what comes after.
+fn record(stream: &[u8]) -> (u8, &[u8], &[u8], &[u8]) {
+    let length =
+        |at: usize| u32::from_be_bytes(stream[at..at + 4].try_into().expect("four bytes")) as usize;
+    let (key, rest) = stream[9..].split_at(length(1));
+    let (value, rest) = rest.split_at(length(5));
+    (stream[0], key, value, rest)
+}
+
+/// The links at the beginning of a node, see `node.rs`.
+fn links(mut node: &[u8]) -> Links {
+    Links([(); 2].map(|()| {
+        let (present, rest) = node.split_first().expect("a link");
+        node = rest;
+        (*present == 1).then(|| {
+            let length = usize::from(node[0]);
+            let key = node[1..=length].to_vec();
+            let heights = &node[1 + length + 32..][..2];
+            node = &node[1 + length + 32 + 3..];
+            (key, 1 + heights[0].max(heights[1]))
+        })
+    }))
+}
