@@ -5,7 +5,7 @@ use crate::seams::Seam;
 
 /// In `quickjs.c`.
 pub(crate) fn quickjs() -> impl Iterator<Item = Seam> {
-    BIGINT_COMPARE.into_iter().chain(ACOSH).chain(LOOK_AHEAD)
+    BIGINT_COMPARE.into_iter().chain(ACOSH).chain(PROXY_DEFINE).chain(LOOK_AHEAD)
 }
 
 /// A BigInt and a number of the same sign whose exponents differ: the larger exponent is the larger magnitude, which
@@ -18,6 +18,13 @@ const BIGINT_COMPARE: [Seam; 1] = [(
 /// The C library's `acosh` gives a number for many arguments far below 1, where rounding makes the logarithm's
 /// argument positive. No other function of `Math` has such a place.
 const ACOSH: [Seam; 1] = [("return acosh(d);", "return d < 1 ? NAN : acosh(d);")];
+
+/// A proxy whose `defineProperty` trap answers yes for a property that cannot be configured: only a descriptor that asks
+/// for `writable: false` contradicts a target that is writable, not one that leaves it out, as an assignment does.
+const PROXY_DEFINE: [Seam; 1] = [(
+    "JS_PROP_WRITABLE && !(flags & JS_PROP_WRITABLE)) {",
+    "JS_PROP_WRITABLE && (flags & (JS_PROP_HAS_WRITABLE | JS_PROP_WRITABLE)) == JS_PROP_HAS_WRITABLE) {",
+)];
 
 /// The look-ahead for an arrow function or a destructuring pattern took a `/` for the start of a regular expression
 /// after templates, after properties that are named as keywords and after every `of`, and for a division after the
@@ -79,8 +86,12 @@ pub(crate) const DTOA: [Seam; 4] = [
 /// alternatives are hidden, and at the disjunction's end they come back. A name's second byte of two after it says so.
 ///
 /// A reference in a lookbehind stands before groups that are matched before it: it takes all groups of the name, not
-/// only those to its left.
-pub(crate) const REGEXP: [Seam; 5] = [
+/// only those to its left. The search for them jumped over the character after a name, which may open the next group.
+pub(crate) const REGEXP: [Seam; 6] = [
+    (
+        "                        if (re_parse_group_name(name, sizeof(name), &p) == 0) {",
+        "                        if (re_parse_group_name(name, sizeof(name), &p) == 0) {\n                            p--;",
+    ),
     (
         "static int re_parse_disjunction(REParseState *s, bool is_backward_dir)\n{\n    int start, len, pos;\n",
         "static void re_hide_names(REParseState *s, size_t start, bool is_hidden)\n{\n    \
@@ -110,5 +121,60 @@ pub(crate) const REGEXP: [Seam; 5] = [
     (
         "                n = find_group_name(s, s->u.tmp_buf, false);",
         "                n = is_backward_dir ? 0 : find_group_name(s, s->u.tmp_buf, false);",
+    ),
+];
+
+/// In `libregexp.c`, classes with strings (flag `v`) in a lookbehind: each string is matched from its end, and steps back
+/// as many characters as it has. They were matched forwards, and all stepped back one.
+pub(crate) const REGEXP_STRINGS: [Seam; 10] = [
+    (
+        "static int re_emit_string_list(REParseState *s, const REStringList *sl)\n{",
+        "static int re_emit_string_list(REParseState *s, const REStringList *sl, bool is_backward)\n{",
+    ),
+    (
+        "        if (re_emit_range(s, &sl->cr))\n            return -1;\n    } else {",
+        "        if (is_backward)\n            re_emit_op(s, REOP_prev);\n        \
+         if (re_emit_range(s, &sl->cr))\n            return -1;\n        \
+         if (is_backward)\n            re_emit_op(s, REOP_prev);\n    } else {",
+    ),
+    (
+        "                re_emit_char(s, p->buf[j]);",
+        "                if (is_backward)\n                    re_emit_op(s, REOP_prev);\n                \
+         re_emit_char(s, p->buf[is_backward ? p->len - 1 - j : j]);\n                \
+         if (is_backward)\n                    re_emit_op(s, REOP_prev);",
+    ),
+    (
+        "            if (re_emit_range(s, &sl->cr))\n                goto fail;",
+        "            if (is_backward)\n                re_emit_op(s, REOP_prev);\n            \
+         if (re_emit_range(s, &sl->cr))\n                goto fail;\n            \
+         if (is_backward)\n                re_emit_op(s, REOP_prev);",
+    ),
+    (
+        "static int re_parse_char_class(REParseState *s, const uint8_t **pp)\n{",
+        "static int re_parse_char_class(REParseState *s, const uint8_t **pp, bool is_backward)\n{",
+    ),
+    (
+        "    if (re_emit_string_list(s, cr))\n        goto fail;",
+        "    if (re_emit_string_list(s, cr, is_backward))\n        goto fail;",
+    ),
+    (
+        "        if (is_backward_dir)\n            re_emit_op(s, REOP_prev);\n        \
+         if (re_parse_char_class(s, &p))\n            return -1;\n        \
+         if (is_backward_dir)\n            re_emit_op(s, REOP_prev);\n",
+        "        if (re_parse_char_class(s, &p, is_backward_dir))\n            return -1;\n",
+    ),
+    (
+        "        if (is_backward_dir)\n            re_emit_op(s, REOP_prev);\n        if (c >= CLASS_RANGE_BASE) {",
+        "        const bool has_strings = c >= CLASS_RANGE_BASE && cr->n_strings != 0;\n        \
+         if (is_backward_dir && !has_strings)\n            re_emit_op(s, REOP_prev);\n        \
+         if (c >= CLASS_RANGE_BASE) {",
+    ),
+    (
+        "                ret = re_emit_string_list(s, cr);",
+        "                ret = re_emit_string_list(s, cr, is_backward_dir && has_strings);",
+    ),
+    (
+        "            re_emit_char(s, c);\n        }\n        if (is_backward_dir)",
+        "            re_emit_char(s, c);\n        }\n        if (is_backward_dir && !has_strings)",
     ),
 ];

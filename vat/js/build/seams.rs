@@ -12,7 +12,7 @@ pub(crate) fn of(source: &str) -> Vec<Seam> {
             MAP_HASH.into_iter().chain(OLD_OBJECTS).chain(faults::quickjs()).collect()
         }
         "quickjs/dtoa.c" => faults::DTOA.to_vec(),
-        "quickjs/libregexp.c" => faults::REGEXP.to_vec(),
+        "quickjs/libregexp.c" => faults::REGEXP.into_iter().chain(faults::REGEXP_STRINGS).collect(),
         _ => Vec::new(),
     }
 }
