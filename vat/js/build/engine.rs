@@ -10,22 +10,28 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{out_dir, package_dir, seams, sha256_hex, write_output};
+use crate::{
+    out_dir, package_dir,
+    seams::{self, Seam},
+    sha256_hex, write_output,
+};
 
 /// The compiler's major version. The exact version that gave `worker.sha256` stands in that file.
 const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`. The first is compiled like the rest.
 const WORKER_SOURCES: [&str; 4] = ["worker.c", "globals.c", "codec.c", "harden.c"];
-const WORKER_HEADERS: [&str; 6] =
-    ["codec.h", "collector.h", "globals.h", "harden.h", "host.h", "stack_limit.h"];
+const WORKER_HEADERS: [&str; 7] =
+    ["codec.h", "collector.h", "globals.h", "harden.h", "host.h", "lookahead.h", "stack_limit.h"];
 
-/// The source that has [`seams`].
-const QUICKJS: &str = "quickjs/quickjs.c";
-
-/// QuickJS-ng's sources, below the folder of the crate rquickjs-sys.
-const QUICKJS_SOURCES: [&str; 5] =
-    [QUICKJS, "quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
+/// QuickJS-ng's sources, below the folder of the crate rquickjs-sys; some have [`seams`].
+const QUICKJS_SOURCES: [&str; 5] = [
+    "quickjs/quickjs.c",
+    "quickjs/libregexp.c",
+    "quickjs/libunicode.c",
+    "quickjs/dtoa.c",
+    "wasm-shim/shim.c",
+];
 
 /// The wasm features and language options of every source.
 const COMMON_FLAGS: [&str; 11] = [
@@ -146,9 +152,12 @@ fn compile_all(
     quickjs: &Path,
     worker: &Path,
 ) -> Result<Vec<PathBuf>, String> {
-    let quickjs_sources = QUICKJS_SOURCES.iter().map(|name| match *name {
-        QUICKJS => write_with_seams(&quickjs.join(QUICKJS)).map(|source| (source, true)),
-        name => Ok((quickjs.join(name), true)),
+    let quickjs_sources = QUICKJS_SOURCES.iter().map(|name| {
+        let source = quickjs.join(name);
+        match seams::of(name).as_slice() {
+            [] => Ok((source, true)),
+            seams => write_with_seams(&source, seams).map(|source| (source, true)),
+        }
     });
     let worker_sources = WORKER_SOURCES.iter().map(|name| Ok((worker.join(name), false)));
     let mut objects = Vec::new();
@@ -164,7 +173,7 @@ fn compile_all(
         match is_quickjs {
             true => {
                 let limit = worker.join("stack_limit.h");
-                command.args(QUICKJS_FLAGS).arg("-include").arg(limit);
+                command.args(QUICKJS_FLAGS).arg("-include").arg(limit).arg("-I").arg(worker);
             }
             false => _ = command.args(["-Wall", "-Werror"]),
         }
@@ -174,11 +183,11 @@ fn compile_all(
     Ok(objects)
 }
 
-/// Writes `source` with [`seams`] to where the module is built, and returns that path.
-fn write_with_seams(source: &Path) -> Result<PathBuf, String> {
+/// Writes `source` with its seams to where the module is built, and returns that path.
+fn write_with_seams(source: &Path, seams: &[Seam]) -> Result<PathBuf, String> {
     let mut text =
         fs::read_to_string(source).map_err(|e| format!("cannot read {}: {e}", source.display()))?;
-    for (found, put) in seams::quickjs() {
+    for (found, put) in seams {
         let count = text.matches(found).count();
         if count != 1 {
             let path = source.display();
@@ -186,8 +195,9 @@ fn write_with_seams(source: &Path) -> Result<PathBuf, String> {
         }
         text = text.replace(found, put);
     }
-    let path = out_dir().join("quickjs.c");
-    write_output("quickjs.c", text.as_bytes())?;
+    let name = source.file_name().unwrap_or_default();
+    let path = out_dir().join(name);
+    write_output(&name.to_string_lossy(), text.as_bytes())?;
     Ok(path)
 }
 

@@ -2,6 +2,7 @@
 //! it. Stops with a message that says what to install if something is missing.
 
 mod engine;
+mod faults;
 mod scripts;
 mod seams;
 

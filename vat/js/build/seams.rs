@@ -1,14 +1,26 @@
-//! What we change in QuickJS-ng's `quickjs.c`: a text found exactly once, and what is put in its place.
+//! What we change in QuickJS-ng's sources: a text found exactly once, and what is put in its place.
 
-/// All changes, in the order in which they are made.
-pub(crate) fn quickjs() -> impl Iterator<Item = (&'static str, &'static str)> {
-    MAP_HASH.into_iter().chain(OLD_OBJECTS)
+use crate::faults;
+
+/// A text that stands once in a source, and what is put in its place.
+pub(crate) type Seam = (&'static str, &'static str);
+
+/// All changes of a source, in the order in which they are made.
+pub(crate) fn of(source: &str) -> Vec<Seam> {
+    match source {
+        "quickjs/quickjs.c" => {
+            MAP_HASH.into_iter().chain(OLD_OBJECTS).chain(faults::quickjs()).collect()
+        }
+        "quickjs/dtoa.c" => faults::DTOA.to_vec(),
+        "quickjs/libregexp.c" => faults::REGEXP.into_iter().chain(faults::REGEXP_STRINGS).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The hash of a map's key chooses its bucket by the lowest bits. Those of a multiple of 16, as pointers
 /// are, and of a small integer's floating-point form, are all zero: so a map of integers was one list,
 /// and of objects a sixteenth of its buckets was used. The order of a map's entries does not depend on it.
-const MAP_HASH: [(&str, &str); 1] = [(
+const MAP_HASH: [Seam; 1] = [(
     "return h ^ ctx->hash_seed ^ hash32(tag);",
     "h = hash32(h); return h ^ (h >> 15) ^ ctx->hash_seed ^ hash32(tag);",
 )];
@@ -27,7 +39,7 @@ const MAP_HASH: [(&str, &str); 1] = [(
 ///   puts it back.
 /// * New objects are not put into the gaps between old ones, in all the pages where there is one. A gap
 ///   comes into use again when something beside it ends.
-const OLD_OBJECTS: [(&str, &str); 14] = [
+const OLD_OBJECTS: [Seam; 14] = [
     (
         "if (unlikely(ar->n_used_blocks == ar->n_blocks))\n            list_add(",
         "if (unlikely(ar->n_used_blocks == ar->n_blocks || list_empty(&ar->free_link)))\n            list_add(",

@@ -1,0 +1,180 @@
+//! What we mend in QuickJS-ng's sources, where it computes something else than ECMA-262 asks for. `tests/numbers.rs`,
+//! `tests/syntax.rs` and `tests/differential.rs` hold the right results.
+
+use crate::seams::Seam;
+
+/// In `quickjs.c`.
+pub(crate) fn quickjs() -> impl Iterator<Item = Seam> {
+    BIGINT_COMPARE.into_iter().chain(ACOSH).chain(PROXY_DEFINE).chain(LOOK_AHEAD)
+}
+
+/// A BigInt and a number of the same sign whose exponents differ: the larger exponent is the larger magnitude, which
+/// is the smaller value of two negative ones.
+const BIGINT_COMPARE: [Seam; 1] = [(
+    "            if (f < e)\n                return -1;\n            else\n                return 1;",
+    "            return (f < e) != a_sign ? -1 : 1;",
+)];
+
+/// The C library's `acosh` gives a number for many arguments far below 1, where rounding makes the logarithm's
+/// argument positive. No other function of `Math` has such a place.
+const ACOSH: [Seam; 1] = [("return acosh(d);", "return d < 1 ? NAN : acosh(d);")];
+
+/// A proxy whose `defineProperty` trap answers yes for a property that cannot be configured: only a descriptor that asks
+/// for `writable: false` contradicts a target that is writable, not one that leaves it out, as an assignment does.
+const PROXY_DEFINE: [Seam; 1] = [(
+    "JS_PROP_WRITABLE && !(flags & JS_PROP_WRITABLE)) {",
+    "JS_PROP_WRITABLE && (flags & (JS_PROP_HAS_WRITABLE | JS_PROP_WRITABLE)) == JS_PROP_HAS_WRITABLE) {",
+)];
+
+/// The look-ahead for an arrow function or a destructuring pattern took a `/` for the start of a regular expression
+/// after templates, after properties that are named as keywords and after every `of`, and for a division after the
+/// head of a statement and after a block. `worker/lookahead.h` follows what it needs to know.
+const LOOK_AHEAD: [Seam; 5] = [
+    (
+        "#define SKIP_HAS_SEMI       (1 << 0)",
+        "#include \"lookahead.h\"\n#define SKIP_HAS_SEMI       (1 << 0)",
+    ),
+    (
+        "char state[256];\n    size_t level = 0;\n    JSParsePos pos;\n    int last_tok, tok = TOK_EOF;",
+        "char state[SKIP_LEVELS];\n    size_t level = 0;\n    JSParsePos pos;\n    int tok = TOK_EOF;\n    \
+         JSSkip skip = { 0 };",
+    ),
+    ("    last_tok = 0;\n", ""),
+    ("            if (is_regexp_allowed(last_tok)) {", "            if (!skip.operand) {"),
+    (
+        "        /* last_tok is only used to recognize regexps */\n        \
+         if (s->token.val == TOK_IDENT &&\n            \
+         (token_is_pseudo_keyword(s, JS_ATOM_of) ||\n             \
+         token_is_pseudo_keyword(s, JS_ATOM_yield))) {\n            \
+         last_tok = TOK_OF;\n        \
+         } else {\n            \
+         last_tok = s->token.val;\n        \
+         }",
+        "        skip_token(s, &skip, state, level);",
+    ),
+];
+
+/// In `dtoa.c`, the shortest digits of a power of two. The interval of what rounds to it is half as wide below it as
+/// above, so that the nearest number of so few digits may lie below and outside, and the next above inside.
+pub(crate) const DTOA: [Seam; 4] = [
+    (
+        "            /* mant_max always fits on 64 bits */",
+        "            bool has_tried_next = false;\n            uint64_t next;\n            int next_P;\n            \
+         /* mant_max always fits on 64 bits */",
+    ),
+    (
+        "            /* remove useless trailing zero digits */",
+        "            next = mant + 1;\n            next_P = P;\n        strip_zeros:\n            \
+         /* remove useless trailing zero digits */",
+    ),
+    (
+        "            /* garanteed to work for P = P_max */",
+        "            if (P == 0) { /* the next one had a digit more */\n                P = 1;\n                \
+         E++;\n            }\n            /* garanteed to work for P = P_max */",
+    ),
+    (
+        "                P--; /* try lower exponent */\n            } else {",
+        "                P--; /* try lower exponent */\n            \
+         } else if (m == (uint64_t)1 << 52 && !has_tried_next) {\n                \
+         has_tried_next = true;\n                mant = next;\n                P = next_P;\n                \
+         goto strip_zeros;\n            } else {",
+    ),
+];
+
+/// In `libregexp.c`, which groups may have the same name: those of which no two can take part in one match, being in
+/// different alternatives of one disjunction. While an alternative is parsed, the names of its disjunction's other
+/// alternatives are hidden, and at the disjunction's end they come back. A name's second byte of two after it says so.
+///
+/// A reference in a lookbehind stands before groups that are matched before it: it takes all groups of the name, not
+/// only those to its left. The search for them jumped over the character after a name, which may open the next group.
+pub(crate) const REGEXP: [Seam; 6] = [
+    (
+        "                        if (re_parse_group_name(name, sizeof(name), &p) == 0) {",
+        "                        if (re_parse_group_name(name, sizeof(name), &p) == 0) {\n                            p--;",
+    ),
+    (
+        "static int re_parse_disjunction(REParseState *s, bool is_backward_dir)\n{\n    int start, len, pos;\n",
+        "static void re_hide_names(REParseState *s, size_t start, bool is_hidden)\n{\n    \
+         size_t pos, len;\n    \
+         for (pos = start; pos < s->group_names.size; pos += len + LRE_GROUP_NAME_TRAILER_LEN) {\n        \
+         len = strlen((char *)s->group_names.buf + pos);\n        \
+         s->group_names.buf[pos + len + 1] = is_hidden;\n    }\n}\n\n\
+         static int re_parse_disjunction(REParseState *s, bool is_backward_dir)\n{\n    int start, len, pos;\n    \
+         const size_t first_name = s->group_names.size;\n    size_t first_of_alternative = first_name;\n",
+    ),
+    (
+        "        if (re_has_named_captures(s) && s->group_name_scope == GROUP_NAME_SCOPE_MAX)\n            \
+         return re_parse_error(s, \"too many named groups\");\n\n        s->group_name_scope++;\n",
+        "        re_hide_names(s, first_of_alternative, true);\n        \
+         first_of_alternative = s->group_names.size;\n",
+    ),
+    (
+        "        put_u32(s->byte_code.buf + pos, len);\n    }\n    return 0;\n}\n\n/* Allocate the registers",
+        "        put_u32(s->byte_code.buf + pos, len);\n    }\n    \
+         if (first_of_alternative != first_name)\n        re_hide_names(s, first_name, false);\n    \
+         return 0;\n}\n\n/* Allocate the registers",
+    ),
+    (
+        "is_duplicate_group_name(s, s->u.tmp_buf, s->group_name_scope)",
+        "is_duplicate_group_name(s, s->u.tmp_buf, false)",
+    ),
+    (
+        "                n = find_group_name(s, s->u.tmp_buf, false);",
+        "                n = is_backward_dir ? 0 : find_group_name(s, s->u.tmp_buf, false);",
+    ),
+];
+
+/// In `libregexp.c`, classes with strings (flag `v`) in a lookbehind: each string is matched from its end, and steps back
+/// as many characters as it has. They were matched forwards, and all stepped back one.
+pub(crate) const REGEXP_STRINGS: [Seam; 10] = [
+    (
+        "static int re_emit_string_list(REParseState *s, const REStringList *sl)\n{",
+        "static int re_emit_string_list(REParseState *s, const REStringList *sl, bool is_backward)\n{",
+    ),
+    (
+        "        if (re_emit_range(s, &sl->cr))\n            return -1;\n    } else {",
+        "        if (is_backward)\n            re_emit_op(s, REOP_prev);\n        \
+         if (re_emit_range(s, &sl->cr))\n            return -1;\n        \
+         if (is_backward)\n            re_emit_op(s, REOP_prev);\n    } else {",
+    ),
+    (
+        "                re_emit_char(s, p->buf[j]);",
+        "                if (is_backward)\n                    re_emit_op(s, REOP_prev);\n                \
+         re_emit_char(s, p->buf[is_backward ? p->len - 1 - j : j]);\n                \
+         if (is_backward)\n                    re_emit_op(s, REOP_prev);",
+    ),
+    (
+        "            if (re_emit_range(s, &sl->cr))\n                goto fail;",
+        "            if (is_backward)\n                re_emit_op(s, REOP_prev);\n            \
+         if (re_emit_range(s, &sl->cr))\n                goto fail;\n            \
+         if (is_backward)\n                re_emit_op(s, REOP_prev);",
+    ),
+    (
+        "static int re_parse_char_class(REParseState *s, const uint8_t **pp)\n{",
+        "static int re_parse_char_class(REParseState *s, const uint8_t **pp, bool is_backward)\n{",
+    ),
+    (
+        "    if (re_emit_string_list(s, cr))\n        goto fail;",
+        "    if (re_emit_string_list(s, cr, is_backward))\n        goto fail;",
+    ),
+    (
+        "        if (is_backward_dir)\n            re_emit_op(s, REOP_prev);\n        \
+         if (re_parse_char_class(s, &p))\n            return -1;\n        \
+         if (is_backward_dir)\n            re_emit_op(s, REOP_prev);\n",
+        "        if (re_parse_char_class(s, &p, is_backward_dir))\n            return -1;\n",
+    ),
+    (
+        "        if (is_backward_dir)\n            re_emit_op(s, REOP_prev);\n        if (c >= CLASS_RANGE_BASE) {",
+        "        const bool has_strings = c >= CLASS_RANGE_BASE && cr->n_strings != 0;\n        \
+         if (is_backward_dir && !has_strings)\n            re_emit_op(s, REOP_prev);\n        \
+         if (c >= CLASS_RANGE_BASE) {",
+    ),
+    (
+        "                ret = re_emit_string_list(s, cr);",
+        "                ret = re_emit_string_list(s, cr, is_backward_dir && has_strings);",
+    ),
+    (
+        "            re_emit_char(s, c);\n        }\n        if (is_backward_dir)",
+        "            re_emit_char(s, c);\n        }\n        if (is_backward_dir && !has_strings)",
+    ),
+];
