@@ -107,7 +107,7 @@ fn illegal_syscalls_kill_the_vat_and_nothing_else() {
             "unreadable exit data",
             vec![Syscall::Exit { is_failure: false, info: data("nonsense", &[]) }],
         ),
-        ("a key that is too long", vec![Syscall::VatstoreGet { key: "k".repeat(70_000) }]),
+        ("a key that is too long", vec![Syscall::VatstoreGet { key: "k".repeat(70_000).into() }]),
         (
             "too many slots",
             vec![Syscall::Exit { is_failure: false, info: data("#1", &["o+0"; 10_001]) }],
@@ -156,7 +156,7 @@ fn an_aborted_crank_takes_back_what_was_sent_and_stored() {
     let factory = Box::new(|_, bundle: &str| match bundle {
         "b1-sender" => on_go(|kernel, _| {
             kernel.send("o+0", "never", &[], None);
-            kernel.call(Syscall::VatstoreSet { key: "k".to_owned(), value: "v".to_owned() })?;
+            kernel.call(Syscall::VatstoreSet { key: "k".into(), value: "v".into() })?;
             Err("it went wrong".to_owned())
         }),
         _ => idle(),
@@ -238,7 +238,7 @@ fn a_vat_that_differs_in_replay_is_found_out() {
         "b1-liar" => {
             let key = if changed.get() { "other" } else { "key" };
             on_go(move |kernel, _| {
-                kernel.call(Syscall::VatstoreGet { key: key.to_owned() }).map(|_| ())
+                kernel.call(Syscall::VatstoreGet { key: key.into() }).map(|_| ())
             })
         }
         _ => idle(),

@@ -68,7 +68,7 @@ impl VatHost for FakeHost {
                 Outcome::Done => {}
                 Outcome::Worked => computrons = WORK,
                 Outcome::Died => {
-                    result = DeliveryResult::Error("Compute meter exceeded".to_owned());
+                    result = DeliveryResult::Error("Compute meter exceeded".into());
                     return Ok(Delivered { result, computrons: None, test_log: vec![] });
                 }
             }
@@ -135,11 +135,11 @@ impl Worker<'_> {
             }
             "set" => {
                 let value = args.clone();
-                self.syscall(Syscall::VatstoreSet { key: "value".to_owned(), value });
+                self.syscall(Syscall::VatstoreSet { key: "value".into(), value });
                 self.answer(message, false, &args, vec![]);
             }
             "get" => {
-                let got = self.syscall(Syscall::VatstoreGet { key: "value".to_owned() });
+                let got = self.syscall(Syscall::VatstoreGet { key: "value".into() });
                 let text = match got {
                     Some(SyscallResult::Ok(SyscallData::Text(text))) => text,
                     _ => "null".to_owned(),

@@ -254,6 +254,12 @@ impl From<&String> for JsString {
     }
 }
 
+impl From<Cow<'_, str>> for JsString {
+    fn from(text: Cow<'_, str>) -> Self {
+        text.into_owned().into()
+    }
+}
+
 impl From<&JsString> for JsString {
     fn from(text: &JsString) -> Self {
         text.clone()

@@ -142,8 +142,8 @@ fn syscalls() -> Vec<Syscall> {
         },
         Syscall::Exit { is_failure: false, info: data() },
         Syscall::VatstoreGet { key: text() },
-        Syscall::VatstoreGetNextKey { prior: String::new() },
-        Syscall::VatstoreSet { key: text(), value: "ü".to_owned() },
+        Syscall::VatstoreGetNextKey { prior: "".into() },
+        Syscall::VatstoreSet { key: text(), value: "ü".into() },
         Syscall::VatstoreDelete { key: text() },
         Syscall::DropImports { refs: vec![text(), text()] },
         Syscall::RetireExports { refs: vec![] },
@@ -166,7 +166,7 @@ fn mutated_messages_are_read_or_reported() {
             }
             false => (
                 borsh::to_vec(&syscall).unwrap(),
-                borsh::to_vec(&DeliveryResult::Error("why not".to_owned())).unwrap(),
+                borsh::to_vec(&DeliveryResult::Error("why not".into())).unwrap(),
             ),
         };
         let intact = random.below(4) == 0;
@@ -180,7 +180,7 @@ fn mutated_messages_are_read_or_reported() {
         let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
         if intact {
             assert_eq!(answers.syscalls, [syscall]);
-            assert_eq!(delivered.result, DeliveryResult::Error("why not".to_owned()));
+            assert_eq!(delivered.result, DeliveryResult::Error("why not".into()));
         }
         read += answers.syscalls.len();
         refused += answers.malformed.len();
@@ -211,7 +211,7 @@ fn every_decodable_encoding_is_the_only_one() {
     ];
     let results: [SyscallResult; 3] = [
         SyscallResult::Ok(SyscallData::Null),
-        SyscallResult::Ok(SyscallData::Text("x".to_owned())),
+        SyscallResult::Ok(SyscallData::Text("x".into())),
         SyscallResult::Error("no".to_owned()),
     ];
     for_some_time(|seed| {
