@@ -93,7 +93,7 @@ fn illegal_syscalls_kill_the_vat_and_nothing_else() {
             "a call to an object as if it were a device",
             vec![Syscall::CallNow {
                 target: root(),
-                method: "m".to_owned(),
+                method: "m".into(),
                 args: data("#[]", &[]),
             }],
         ),

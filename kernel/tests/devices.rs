@@ -62,7 +62,7 @@ fn call(
     };
     let slots = slots.as_array().unwrap().iter().map(slot).collect();
     let args = CapData { body: format!("#{args}"), slots };
-    let method = method.as_str().unwrap().to_owned();
+    let method = method.as_str().unwrap().into();
     let answer = match kernel.call(Syscall::CallNow { target, method, args })? {
         SyscallResult::Ok(SyscallData::CapData(data)) => data.body,
         other => format!("{other:?}"),
