@@ -500,6 +500,12 @@ mod tests {
             disconnection("vat upgraded", 0).body,
             r##"#{"incarnationNumber":0,"name":"vatUpgraded","upgradeMessage":"vat upgraded"}"##
         );
+        let lone = JsString::from_json(r#""!\ud800 \udfff""#).unwrap();
+        assert_eq!(error(&lone).body, r##"#{"#error":"!!\ud800 \udfff","name":"Error"}"##);
+        assert_eq!(
+            disconnection(lone, 3).body,
+            r##"#{"incarnationNumber":3,"name":"vatUpgraded","upgradeMessage":"!!\ud800 \udfff"}"##
+        );
         assert_eq!(error("!x \"y\"\n").body, r##"#{"#error":"!!x \"y\"\n","name":"Error"}"##);
     }
 
@@ -541,6 +547,19 @@ mod tests {
             single_slot(&data(r#"{"@qclass":"slot","index":0}"#, &slots)),
             Some(KRef::Object(20))
         );
+        let lone = r#"{"@qclass":"slot","iface":"Alleged: \ud800","index":1}"#;
+        assert_eq!(single_slot(&data(lone, &slots)), Some(KRef::Promise(40)));
+        let lone = r##"#"$0.Alleged: \ud800""##;
+        assert_eq!(single_slot(&data(lone, &slots)), Some(KRef::Object(20)));
+        for body in [
+            r#"{"@qclass":"slot","index":2}"#,
+            r#"{"@qclass":"slot","index":"0"}"#,
+            r#"{"@qclass":"slot","index":0.5}"#,
+            r#"{"@qclass":"slots","index":0}"#,
+            r#"{"index":0}"#,
+        ] {
+            assert_eq!(single_slot(&data(body, &slots)), None, "{body}");
+        }
         for body in
             [r##"#["$0"]"##, r##"#"!$0""##, r##"#"$7""##, "#12", "#", "", "#\"$00\"", "#\"$0\"x"]
         {
@@ -602,11 +621,32 @@ mod tests {
         assert_eq!(name(r##"#["%@@asyncIterator",[]]"##), "[@@asyncIterator]");
         assert_eq!(name(r##"#["#undefined",[]]"##), "<funcall>");
         assert_eq!(name(r##"#["!-x",[]]"##), "-x");
+        assert_eq!(name(r##"#["\ud800",[]]"##).to_string(), r"\ud800");
+        assert_eq!(name(r##"#["%\ud800",[]]"##).to_string(), r"[\ud800]");
+        assert_eq!(name(r##"#["!+\ud800",[]]"##).to_string(), r"+\ud800");
+        assert_eq!(name(r##"#["\ud83d\ude00",[]]"##), "\u{1F600}");
+        assert_eq!(name(r##"#["\ud8",[]]"##), "<unintelligible method>");
         assert_eq!(name("#[\"+3\",[]]"), "<unintelligible method>");
         assert_eq!(name("#[{},[]]"), "<unintelligible method>");
         assert_eq!(name("#[]"), "<funcall>");
         assert_eq!(name("#{}"), "<funcall>");
         assert_eq!(name("#"), "<unknown>");
+    }
+
+    #[test]
+    fn texts_are_what_they_say_whether_unicode_or_not() {
+        let text = |json: &str| Json::parse(json).unwrap();
+        assert_eq!(text(r#""!\ud800""#).as_text(), JsString::from_json(r#""\ud800""#).ok());
+        assert_eq!(text(r#""\ud800""#).as_unicode(), None);
+        assert_eq!(text(r#""!$x""#).as_unicode(), Some("$x".to_owned()));
+        assert_eq!(text(r#""$0""#).as_unicode(), None);
+        assert_eq!(message(r##"#{"#error":"no \ud800","name":"Error"}"##), r"no \ud800");
+        assert_eq!(message(r##"#"\udfff""##), r"\udfff");
+        let mut builder = Builder::default();
+        assert_eq!(builder.text(JsString::from_json(r#""$\udc00""#).unwrap()), text(r#""!$\udc00""#));
+        // Of two fields with one name the last counts, as in JavaScript.
+        let twice = text(r#"{"a":1,"a":2}"#);
+        assert_eq!(twice.field("a"), Some(&Json::Scalar("2".to_owned())));
     }
 
     #[test]
@@ -617,6 +657,8 @@ mod tests {
         assert_eq!(name(r#"[{"@qclass":"undefined"},[]]"#), "<funcall>");
         assert_eq!(name(r#"[{"@qclass":"symbol","name":"s"},[]]"#), "[s]");
         assert_eq!(name(r#"[{"@qclass":"@@asyncIterator"},[]]"#), "[Symbol.asyncIterator]");
+        assert_eq!(name(r#"["\ud800",[]]"#).to_string(), r"\ud800");
+        assert_eq!(name(r#"[{"@qclass":"symbol","name":"\ud800"},[]]"#).to_string(), r"[\ud800]");
         assert_eq!(name(r#"[{"@qclass":"bigint"},[]]"#), "<invalid method type>");
         assert_eq!(name("[3,[]]"), "<unintelligible method>");
     }

@@ -3,9 +3,12 @@
 
 mod support;
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
-use capstan_abi::{CapData, Delivery, Resolution, Syscall, SyscallResult};
+use capstan_abi::{CapData, Delivery, JsString, Resolution, Syscall, SyscallData, SyscallResult};
 use capstan_kernel::{
     KernelPanic,
     ids::{Endpoint, KRef},
@@ -253,6 +256,73 @@ fn a_vat_that_differs_in_replay_is_found_out() {
     let text = panic.to_string();
     assert!(text.starts_with("anachrophobia in v3 delivery d2: wrong syscall 0"), "{text}");
     assert!(!panic.is_consensus());
+}
+
+/// The keys of a vat's store, in the order in which it walks them.
+fn walk(kernel: &mut Caller<'_>) -> Result<Vec<JsString>, String> {
+    let mut keys = vec![];
+    let mut prior = JsString::default();
+    loop {
+        match kernel.call(Syscall::VatstoreGetNextKey { prior })? {
+            SyscallResult::Ok(SyscallData::Text(key)) => keys.push(key.clone()),
+            SyscallResult::Ok(_) => return Ok(keys),
+            SyscallResult::Error(text) => return Err(text),
+        }
+        prior = keys[keys.len() - 1].clone();
+    }
+}
+
+#[test]
+fn keys_with_lone_surrogates_are_found_walked_deleted_and_replayed() {
+    let walks = Rc::new(RefCell::new(vec![]));
+    let text = |json: &str| JsString::from_json(json).unwrap();
+    // In the order of code points.
+    let all = [
+        "\"sa\"",
+        "\"s\u{d7ff}\"",
+        r#""s\ud800""#,
+        r#""s\ud800.x""#,
+        r#""s\ud83d""#,
+        r#""s\udc00\ud800""#,
+        r#""s\udfff""#,
+        "\"s\u{e000}\"",
+        r#""s\ud800\udc00""#,
+        r#""s\ud83d\ude00""#,
+    ];
+    let all = all.map(text);
+    let (keys, seen) = (all.clone(), Rc::clone(&walks));
+    let factory = Box::new(move |_, bundle: &str| {
+        let (keys, seen) = (keys.clone(), Rc::clone(&seen));
+        match bundle {
+            "b1-keeper" => on_go(move |kernel, _| {
+                for key in keys.iter().rev() {
+                    let (key, value) = (key.clone(), key.clone());
+                    kernel.call(Syscall::VatstoreSet { key, value })?;
+                }
+                for key in &keys {
+                    let found = kernel.call(Syscall::VatstoreGet { key: key.clone() })?;
+                    assert_eq!(found, SyscallResult::Ok(SyscallData::Text(key.clone())));
+                }
+                seen.borrow_mut().push(walk(kernel)?);
+                kernel.call(Syscall::VatstoreDelete { key: keys[2].clone() })?;
+                seen.borrow_mut().push(walk(kernel)?);
+                Ok(())
+            }),
+            _ => idle(),
+        }
+    });
+    let (mut kernel, mut state) = kernel(&config("boot", &["boot", "keeper"]), factory);
+    for round in 0..2 {
+        kernel.queue_to_vat_root(&mut state, "keeper", go(), ResultPolicy::Ignore).unwrap();
+        run(&mut kernel, &mut state);
+        let walks = std::mem::take(&mut *walks.borrow_mut());
+        // In the second round the first is replayed, which is where a difference would be a panic.
+        assert_eq!(walks.len(), [2, 4][round]);
+        assert_eq!(walks[walks.len() - 2], all);
+        assert_eq!(walks[walks.len() - 1], [&all[..2], &all[3..]].concat());
+        kernel.evict_all();
+    }
+    assert_eq!(status(&state, 3), VatStatus::Running);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use capstan_client::{Args, Bundle, CreateVat, MessageResult, Wallet};
 use capstan_tests::{Machine, MachineConfig, Node, bundle, bundle_text, soon};
 
-/// The first five vats are the chain's own, of which the first two are critical to everybody.
+/// The provisioner, without which no account can make a vat, and vatAdmin, whose end stops every node.
 const SYSTEM_VATS: [&str; 2] = ["v1", "v2"];
 
 struct World {

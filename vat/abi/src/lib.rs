@@ -39,7 +39,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 pub use delivery::{Delivery, DeliveryResult};
 pub use syscall::{Syscall, SyscallData, SyscallResult};
-pub use text::{JsString, NotWtf8};
+pub use text::{JsString, NotWtf8, legible};
 
 /// A reference valid inside one vat: type letter, `+` (exported by the vat) or `-` (imported), and
 /// a number with optional virtual-object parts, as in `o+0`, `p-60`, `o+d10/3:1`.

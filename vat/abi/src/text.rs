@@ -26,8 +26,8 @@ use borsh::{
 ///
 /// # Outside of consensus
 /// Logs, the slog, events, traces and queries are UTF-8. There is one rule for all of them: each lone surrogate
-/// is written as the six characters of its JSON escape, such as `\ud800`. [`JsString::legible`] and `Display`
-/// do that, and nothing is ever read back from it.
+/// is written as the six characters of its JSON escape, such as `\ud800`. [`JsString::legible`], [`legible`] and
+/// `Display` do that, and nothing is ever read back from it.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JsString(Vec<u8>);
 
@@ -186,6 +186,14 @@ impl JsString {
             visit(Piece::Lone(unit));
             rest = &rest[3..];
         }
+    }
+}
+
+/// Bytes that a vat gave for a text, for everything outside of consensus: what is not WTF-8 is replaced by U+FFFD.
+pub fn legible(bytes: &[u8]) -> String {
+    match JsString::from_wtf8(bytes.to_vec()) {
+        Ok(text) => text.to_string(),
+        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
     }
 }
 
@@ -435,6 +443,8 @@ mod tests {
         let text = units(&[0xd800, 0x41, 0xdfff]);
         assert_eq!(text.to_string(), "\\ud800A\\udfff");
         assert_eq!(JsString::from("é\u{1F600}").legible(), "é\u{1F600}");
+        assert_eq!(legible(text.as_wtf8()), "\\ud800A\\udfff");
+        assert_eq!(legible(b"a\xff\xed\xa0\x80"), "a\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
         assert_eq!(units(&[0x21, 0xd800]).strip_prefix('!'), Some(units(&[0xd800])));
         assert_eq!(units(&[0xd800]).strip_prefix('!'), None);
     }

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use capstan_abi::{Encoding, Fault, JsString, Syscall, SyscallResult, imports as names};
+use capstan_abi::{Encoding, Fault, Syscall, SyscallResult, imports as names, legible};
 use capstan_kernel_ports::host::Syscalls;
 use wasmer::{
     AsStoreMut, Function, FunctionEnv, FunctionEnvMut, Global, Imports, Memory, RuntimeError, Value,
@@ -218,11 +218,7 @@ fn log(
     len: i32,
 ) -> Result<(), RuntimeError> {
     let bytes = receive(&mut env, ptr, len)?;
-    let text = match JsString::from_wtf8(bytes.clone()) {
-        Ok(text) => text,
-        Err(_) => String::from_utf8_lossy(&bytes).into(),
-    };
-    let line = text.legible();
+    let line = legible(&bytes);
     let line = shortened(&line);
     let level = match level {
         0 => "error",

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use borsh::BorshDeserialize;
 use capstan_abi::{
-    CapData, Delivery, DeliveryResult, Message, Resolution, Syscall, SyscallData, SyscallResult,
+    CapData, Delivery, DeliveryResult, JsString, Message, Resolution, Syscall, SyscallData,
+    SyscallResult,
 };
 use capstan_kernel_ports::{
     Computrons,
@@ -188,6 +189,64 @@ fn mutated_messages_are_read_or_reported() {
     });
     println!("{cases} messages, {read} read, {refused} refused");
     assert!(read > 0 && refused > 0);
+}
+
+#[test]
+fn texts_are_wtf_8_or_the_syscall_is_malformed() {
+    for (encoding, key, expected) in [
+        (1, &b"s\xed\xa0\x80"[..], Some(r#""s\ud800""#)),
+        (1, b"\xed\xb8\x80\xed\xa0\xbd", Some(r#""\ude00\ud83d""#)),
+        (1, b"\xf0\x9f\x98\x80", Some(r#""\ud83d\ude00""#)),
+        // A pair in two halves, no UTF-8, and half a surrogate.
+        (1, b"\xed\xa0\xbd\xed\xb8\x80", None),
+        (1, b"\xff", None),
+        (1, b"\xed\xa0", None),
+        (2, b"s\\ud800", Some(r#""s\ud800""#)),
+        (2, b"\\ud83d\\ude00", Some(r#""\ud83d\ude00""#)),
+        (2, b"s\xed\xa0\x80", Some(r#""s\ud800""#)),
+        (2, b"\\ud83d\xed\xb8\x80", None),
+        (2, b"\xff", None),
+        (2, b"\\ud8", None),
+    ] {
+        for compiler in BOTH {
+            let request = match encoding {
+                1 => [&[5, key.len() as u8, 0, 0, 0], key].concat(),
+                _ => [&b"[\"syscall\",[\"vatstoreGet\",\""[..], key, b"\"]]"].concat(),
+            };
+            let reply: &[u8] = if encoding == 1 { b"\0" } else { b"[\"ok\"]" };
+            let mut host = host(compiler);
+            start(&mut host, V1, &messenger(encoding, &request, reply));
+            let mut answers = Answers::default();
+            let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
+            assert_eq!(delivered.result, DeliveryResult::Ok);
+            let expected: Vec<Syscall> = expected
+                .map(|json| Syscall::VatstoreGet { key: JsString::from_json(json).unwrap() })
+                .into_iter()
+                .collect();
+            assert_eq!(answers.syscalls, expected, "{encoding} {key:x?}");
+            assert_eq!(answers.malformed.len(), 1 - expected.len(), "{:?}", answers.malformed);
+        }
+    }
+}
+
+/// A worker of JSON that prints, with what its host makes of it.
+#[test]
+fn what_is_printed_is_never_a_syscall() {
+    let deep = ["[".repeat(10_000), "]".repeat(10_000)].concat();
+    let wide = ",1e999".repeat(5_000);
+    for printed in [r#""\ud800""#, r#"{"\udfff":["\ud800"]}"#, r#""\u0000""#, &deep, &format!("0{wide}")] {
+        for command in ["[\"sourcedConsole\",\"vat\",\"log\",", "[\"testLog\",", "[\"unheardOf\","] {
+            let request = format!("{command}{}]", printed);
+            let module = messenger(2, request.as_bytes(), b"[\"ok\"]");
+            let mut host = host(BOTH[0]);
+            start(&mut host, V1, &module);
+            let mut answers = Answers::default();
+            let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
+            assert_eq!(delivered.result, DeliveryResult::Ok, "{request:.100}");
+            assert!(answers.malformed.is_empty() && answers.syscalls.is_empty());
+            assert!(host.is_running(V1));
+        }
+    }
 }
 
 /// Decodes mutated encodings of `values`; whatever decodes must encode to the same bytes.
