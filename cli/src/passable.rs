@@ -58,12 +58,13 @@ pub(crate) fn encode(value: &Value) -> anyhow::Result<Encoded> {
 /// What is wrong with it.
 pub(crate) fn from_json(text: &str) -> serde_json::Result<Value> {
     serde_json::from_str(text).or_else(|error| {
-        let written = lone::rewrite(text, |raw| match (raw.strip_prefix("@@"), raw.strip_prefix('@')) {
-            (Some(rest), _) => format!("@\"@{rest}\""),
-            // No reference: it is refused as one, and told as it was written.
-            (None, Some(_)) => raw.to_owned(),
-            (None, None) => format!("@\"{raw}\""),
-        });
+        let written =
+            lone::rewrite(text, |raw| match (raw.strip_prefix("@@"), raw.strip_prefix('@')) {
+                (Some(rest), _) => format!("@\"@{rest}\""),
+                // No reference: it is refused as one, and told as it was written.
+                (None, Some(_)) => raw.to_owned(),
+                (None, None) => format!("@\"{raw}\""),
+            });
         serde_json::from_str(&written).map_err(|_| error)
     })
 }

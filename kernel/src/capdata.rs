@@ -643,7 +643,10 @@ mod tests {
         assert_eq!(message(r##"#{"#error":"no \ud800","name":"Error"}"##), r"no \ud800");
         assert_eq!(message(r##"#"\udfff""##), r"\udfff");
         let mut builder = Builder::default();
-        assert_eq!(builder.text(JsString::from_json(r#""$\udc00""#).unwrap()), text(r#""!$\udc00""#));
+        assert_eq!(
+            builder.text(JsString::from_json(r#""$\udc00""#).unwrap()),
+            text(r#""!$\udc00""#)
+        );
         // Of two fields with one name the last counts, as in JavaScript.
         let twice = text(r#"{"a":1,"a":2}"#);
         assert_eq!(twice.field("a"), Some(&Json::Scalar("2".to_owned())));

@@ -361,6 +361,7 @@ fn check_size(data: &CapData) -> Translated<()> {
 
 fn text_result(value: Option<Vec<u8>>) -> Result<SyscallResult> {
     let text = value.map(JsString::from_wtf8).transpose();
-    let text = text.map_err(|error| inconsistent(format!("a vat's store holds no text: {error}")))?;
+    let text =
+        text.map_err(|error| inconsistent(format!("a vat's store holds no text: {error}")))?;
     Ok(SyscallResult::Ok(text.map_or(SyscallData::Null, SyscallData::Text)))
 }

@@ -94,11 +94,7 @@ fn illegal_syscalls_kill_the_vat_and_nothing_else() {
         ("a subscription to an object", vec![Syscall::Subscribe { promise: root() }]),
         (
             "a call to an object as if it were a device",
-            vec![Syscall::CallNow {
-                target: root(),
-                method: "m".into(),
-                args: data("#[]", &[]),
-            }],
+            vec![Syscall::CallNow { target: root(), method: "m".into(), args: data("#[]", &[]) }],
         ),
         ("an export dropped as an import", vec![Syscall::DropImports { refs: vec![root()] }]),
         ("a reachable export retired", vec![Syscall::RetireExports { refs: vec![root()] }]),

@@ -69,12 +69,7 @@ const ANSWERS: [(&str, &str, &str, &str); 22] = [
     ("concat", r#"["\ude00","\ud83d"]"#, "fulfilled", r##"#"\ude00\ud83d""##),
     ("halves", r#"["\ud83d\ude00"]"#, "fulfilled", r##"#["\ud83d","\ude00"]"##),
     ("symbol", "[]", "fulfilled", r##"#"%\ud800""##),
-    (
-        "record",
-        "[]",
-        "fulfilled",
-        "#{\"z\":\"\u{10000}\",\"\\ud800\":1,\"\\udfff\":\"\\ud800\"}",
-    ),
+    ("record", "[]", "fulfilled", "#{\"z\":\"\u{10000}\",\"\\ud800\":1,\"\\udfff\":\"\\ud800\"}"),
     ("callNamed", r##"["$0"]"##, "fulfilled", r##"#"called""##),
     ("rejectedText", "[]", "rejected", r##"#"\ud800""##),
     ("console", "[]", "fulfilled", r##"#"ok""##),
@@ -147,13 +142,20 @@ fn no_account_ends_a_vat_of_the_system_with_them() {
     ];
     for args in direct {
         // By a transaction, and by a vat that was given the factory.
-        let answer = world.alice().send("factory", "createVat", &Args::smallcaps(&args, vec![])).unwrap();
+        let answer =
+            world.alice().send("factory", "createVat", &Args::smallcaps(&args, vec![])).unwrap();
         assert_eq!(answer.status, "rejected", "{args}: {}", answer.value.body);
         let answer = world.send("tell", &format!(r#"["$2","createVat",{}"#, &args[1..]));
-        assert!(answer.value.body.starts_with(r##"#["rejected","##), "{args}: {}", answer.value.body);
+        assert!(
+            answer.value.body.starts_with(r##"#["rejected","##),
+            "{args}: {}",
+            answer.value.body
+        );
         world.check_alive();
     }
-    for (target, method) in [("$2", "lookup"), ("$2", "publish"), ("$1", "upgrade"), ("$1", "changeOptions")] {
+    for (target, method) in
+        [("$2", "lookup"), ("$2", "publish"), ("$1", "upgrade"), ("$1", "changeOptions")]
+    {
         for args in [r#""\ud800""#, r#"{"\ud800":"\ud800"}"#, r#""\ud800","\udfff""#] {
             let answer = world.send("tell", &format!(r#"["{target}","{method}",{args}]"#));
             assert_eq!(answer.status, "fulfilled", "{method} {args}: {}", answer.value.body);
@@ -162,10 +164,8 @@ fn no_account_ends_a_vat_of_the_system_with_them() {
     }
     // Nobody noticed: another account makes a vat, and so does a vat.
     world.node.wallet(1).create_vat(&CreateVat::of(id)).unwrap();
-    let answer = world.send(
-        "create",
-        &format!(r#"["$2","{id}",{{"vatParameters":{{"\ud800":"\udfff"}}}}]"#),
-    );
+    let answer = world
+        .send("create", &format!(r#"["$2","{id}",{{"vatParameters":{{"\ud800":"\udfff"}}}}]"#));
     assert_eq!(answer.value.body, r##"#["fulfilled",{"\ud800":"\udfff"}]"##);
 }
 

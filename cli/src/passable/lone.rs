@@ -92,7 +92,9 @@ fn quoted(text: &str) -> String {
 pub(super) fn escaped(string: &JsString) -> String {
     match string.as_str() {
         Some(text) => super::escaped(text),
-        None => with_sigil(if matches!(string.as_wtf8()[0], b'!'..=b'-') { "!" } else { "" }, string),
+        None => {
+            with_sigil(if matches!(string.as_wtf8()[0], b'!'..=b'-') { "!" } else { "" }, string)
+        }
     }
 }
 
@@ -120,8 +122,9 @@ fn with_sigil(sigil: &str, string: &JsString) -> String {
 /// # Errors
 /// Wrong usage: it is none.
 pub(super) fn read(json: &str) -> anyhow::Result<JsString> {
-    JsString::from_json(json)
-        .map_err(|_| usage(format!("\"@{json}\": what follows @ is not a JSON string such as \"\\ud800\"")))
+    JsString::from_json(json).map_err(|_| {
+        usage(format!("\"@{json}\": what follows @ is not a JSON string such as \"\\ud800\""))
+    })
 }
 
 /// A string with lone surrogates as it is printed: `@` and its JSON text.

@@ -38,7 +38,8 @@ pub fn capdata(data: &[u8]) {
     let Ok(body) = std::str::from_utf8(body) else { return };
     let slots: Vec<String> = (0..count % 8).map(|i| format!("ro+{i}")).collect();
     if let Ok(text) = smallcaps::to_smallcaps_json(body, &slots) {
-        let elements = capstan_abi::json::elements(format!("[{text}]").as_bytes()).map(Iterator::count);
+        let elements =
+            capstan_abi::json::elements(format!("[{text}]").as_bytes()).map(Iterator::count);
         assert_eq!(elements, Ok(1), "let in, but no JSON: {text}");
         let again = smallcaps::to_smallcaps_json(&format!("#{text}"), &slots);
         assert_eq!(again.as_deref(), Ok(text.as_str()));

@@ -185,9 +185,10 @@ mod tests {
     #[test]
     fn nothing_that_a_vat_prints_is_its_end() {
         assert_eq!(printed(""), console(""));
-        assert_eq!(printed(r#","a",{"b":"\ud800"},-0,1e999,null"#), console(
-            r#"a {"b":"\ud800"} -0 1e999 null"#
-        ));
+        assert_eq!(
+            printed(r#","a",{"b":"\ud800"},-0,1e999,null"#),
+            console(r#"a {"b":"\ud800"} -0 1e999 null"#)
+        );
         assert_eq!(printed(r#","\ud800","\ud83d","\ude00x""#), console(r"\ud800 \ud83d \ude00x"));
         assert_eq!(printed(r#","\u0000\ufeff","\ud83d\ude00""#), console("\0\u{feff} \u{1F600}"));
         assert_eq!(printed(r#",{"a":1,"a":2}"#), console(r#"{"a":1,"a":2}"#));
@@ -208,7 +209,8 @@ mod tests {
             assert!((LOG_LINE_BYTES + 1..LOG_LINE_BYTES + 8).contains(&length), "{length}");
         }
         // The test log takes a line whole or not at all.
-        for (length, cut) in [(TEST_LOG_BYTES, false), (TEST_LOG_BYTES + 1, true), (3 << 20, true)] {
+        for (length, cut) in [(TEST_LOG_BYTES, false), (TEST_LOG_BYTES + 1, true), (3 << 20, true)]
+        {
             let command = format!("[\"testLog\",\"{}\"]", "x".repeat(length));
             let found = line(read_command(command.as_bytes()));
             assert_eq!(found.len() > TEST_LOG_BYTES, cut);

@@ -94,10 +94,7 @@ fn the_stack_counter_trips_long_before_the_native_stack_is_full() {
         let run = move || {
             for module in recursions() {
                 let delivered = once(compiler, &module);
-                assert_eq!(
-                    delivered.result,
-                    DeliveryResult::Error("Stack meter exceeded".into())
-                );
+                assert_eq!(delivered.result, DeliveryResult::Error("Stack meter exceeded".into()));
             }
             native_stack_high_water()
         };

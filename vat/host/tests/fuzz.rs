@@ -234,8 +234,11 @@ fn texts_are_wtf_8_or_the_syscall_is_malformed() {
 fn what_is_printed_is_never_a_syscall() {
     let deep = ["[".repeat(10_000), "]".repeat(10_000)].concat();
     let wide = ",1e999".repeat(5_000);
-    for printed in [r#""\ud800""#, r#"{"\udfff":["\ud800"]}"#, r#""\u0000""#, &deep, &format!("0{wide}")] {
-        for command in ["[\"sourcedConsole\",\"vat\",\"log\",", "[\"testLog\",", "[\"unheardOf\","] {
+    for printed in
+        [r#""\ud800""#, r#"{"\udfff":["\ud800"]}"#, r#""\u0000""#, &deep, &format!("0{wide}")]
+    {
+        for command in ["[\"sourcedConsole\",\"vat\",\"log\",", "[\"testLog\",", "[\"unheardOf\","]
+        {
             let request = format!("{command}{}]", printed);
             let module = messenger(2, request.as_bytes(), b"[\"ok\"]");
             let mut host = host(BOTH[0]);
