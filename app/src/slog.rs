@@ -176,7 +176,7 @@ impl Writer {
                 let usage = json!({"compute": computrons.map(|c| c.0)});
                 let dr = match result {
                     DeliveryResult::Ok => json!(["ok", null, usage]),
-                    DeliveryResult::Error(text) => json!(["error", text, usage]),
+                    DeliveryResult::Error(text) => json!(["error", text.legible(), usage]),
                 };
                 let fields = self.about(json!({"replay": false, "dr": dr}));
                 self.finish("deliver-result", fields);

@@ -165,12 +165,12 @@ impl Notes {
             }
             Event::DeliverResult { result, .. } => {
                 let text = match result {
-                    DeliveryResult::Ok => "ok",
-                    DeliveryResult::Error(text) => text,
+                    DeliveryResult::Ok => "ok".into(),
+                    DeliveryResult::Error(text) => text.legible(),
                 };
                 let delivery = self.last.as_mut().and_then(|last| last.delivery.as_mut());
                 if let Some(delivery) = delivery {
-                    delivery.result = Some(cut(text));
+                    delivery.result = Some(cut(&text));
                 }
             }
             Event::Terminate { vat, failure, info } => {

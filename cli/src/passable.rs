@@ -5,6 +5,7 @@
 //! | null, booleans, numbers, strings, arrays, records | themselves |
 //! | a reference of the account: object or promise | `"@ro-51"`, `"@rp+3"` |
 //! | a string or a property name that begins with `@` | the same with a second `@` before it |
+//! | a string or a property name with a lone surrogate | `@` and its JSON text: `"@\"a\\ud800\""` |
 //! | bigint | `{"@bigint": "7"}` |
 //! | symbol | `{"@symbol": "asyncIterator"}` |
 //! | NaN, Infinity, -Infinity | `{"@number": "NaN"}` |
@@ -15,6 +16,9 @@
 //! So what one command prints can be handed to the next. On the wire it is the smallcaps encoding of Endo's
 //! `@endo/marshal`.
 
+mod lone;
+
+use capstan_abi::JsString;
 use serde_json::{Map, Value, json};
 
 use crate::failure::usage;
@@ -44,13 +48,30 @@ pub(crate) fn encode_arguments(arguments: &[String]) -> anyhow::Result<Encoded> 
 /// Wrong usage: a malformed reference or marker, or a number that JavaScript would round.
 pub(crate) fn encode(value: &Value) -> anyhow::Result<Encoded> {
     let mut slots = Vec::new();
-    let body = to_smallcaps(value, &mut slots)?.to_string();
+    let body = lone::unmark(&to_smallcaps(value, &mut slots)?);
     Ok(Encoded { body, slots })
+}
+
+/// Reads JSON, in which strings may have escapes of lone surrogates.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn from_json(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(text).or_else(|error| {
+        let written =
+            lone::rewrite(text, |raw| match (raw.strip_prefix("@@"), raw.strip_prefix('@')) {
+                (Some(rest), _) => format!("@\"@{rest}\""),
+                // No reference: it is refused as one, and told as it was written.
+                (None, Some(_)) => raw.to_owned(),
+                (None, None) => format!("@\"{raw}\""),
+            });
+        serde_json::from_str(&written).map_err(|_| error)
+    })
 }
 
 /// Decodes data that came from the chain. What is not smallcaps is given as a string.
 pub(crate) fn decode(body: &str, slots: &[impl AsRef<str>]) -> Value {
-    let parsed = body.strip_prefix('#').and_then(|json| serde_json::from_str(json).ok());
+    let parsed = body.strip_prefix('#').and_then(|json| lone::mark(json).ok());
     parsed.map_or_else(|| literal(body), |value| from_smallcaps(&value, slots))
 }
 
@@ -58,16 +79,15 @@ fn argument(text: &str) -> Value {
     if let Some(digits) = text.strip_suffix('n').filter(|digits| is_integer(digits)) {
         return json!({"@bigint": digits});
     }
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    from_json(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 fn to_smallcaps(value: &Value, slots: &mut Vec<String>) -> anyhow::Result<Value> {
     Ok(match value {
-        Value::String(text) => match text.strip_prefix('@') {
-            Some(rest) if rest.starts_with('@') => Value::String(escaped(rest)),
-            Some(reference) => Value::String(slot(reference, slots)?),
-            None => Value::String(escaped(text)),
-        },
+        Value::String(text) => Value::String(match (plain(text)?, text.strip_prefix('@')) {
+            (Some(text), _) => text,
+            (None, reference) => slot(reference.unwrap_or_default(), slots)?,
+        }),
         Value::Number(number) => {
             let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
             if size.is_some_and(|size| size > MAX_SAFE_INTEGER) {
@@ -94,15 +114,11 @@ fn record_to_smallcaps(
 ) -> anyhow::Result<Value> {
     let mut record = Map::new();
     for (name, value) in fields {
-        let name = match name.strip_prefix('@') {
-            Some(rest) if rest.starts_with('@') => escaped(rest),
-            Some(_) => {
-                let known = "@bigint, @symbol, @number, @error, @tag and @undefined";
-                return Err(usage(format!(
-                    "{name:?} is not one of {known}; for such a name write \"@{name}\""
-                )));
-            }
-            None => escaped(name),
+        let Some(name) = plain(name)? else {
+            let known = "@bigint, @symbol, @number, @error, @tag and @undefined";
+            return Err(usage(format!(
+                "{name:?} is not one of {known}; for such a name write \"@{name}\""
+            )));
         };
         record.insert(name, to_smallcaps(value, slots)?);
     }
@@ -114,12 +130,12 @@ fn marked(fields: &Map<String, Value>, slots: &mut Vec<String>) -> anyhow::Resul
     if let Some(message) = fields.get("@error") {
         let name = fields.get("name").and_then(Value::as_str).unwrap_or("Error");
         let message = message.as_str().ok_or_else(|| usage("\"@error\" must be a string"))?;
-        return Ok(Some(json!({"#error": escaped(message), "name": escaped(name)})));
+        return Ok(Some(json!({"#error": whole(message)?, "name": whole(name)?})));
     }
     if let Some(tag) = fields.get("@tag") {
         let tag = tag.as_str().ok_or_else(|| usage("\"@tag\" must be a string"))?;
         let payload = to_smallcaps(fields.get("payload").unwrap_or(&Value::Null), slots)?;
-        return Ok(Some(json!({"#tag": escaped(tag), "payload": payload})));
+        return Ok(Some(json!({"#tag": whole(tag)?, "payload": payload})));
     }
     let Some((name, value)) = fields.iter().next().filter(|_| fields.len() == 1) else {
         return Ok(None);
@@ -131,11 +147,26 @@ fn marked(fields: &Map<String, Value>, slots: &mut Vec<String>) -> anyhow::Resul
             None => format!("+{text}"),
         },
         "@bigint" => return Err(usage(format!("{value} is not a string of decimal digits"))),
-        "@symbol" => format!("%{text}"),
+        "@symbol" => lone::symbol(text)?,
         "@number" if matches!(text, "NaN" | "Infinity" | "-Infinity") => format!("#{text}"),
         "@undefined" => "#undefined".to_owned(),
         _ => return Ok(None),
     })))
+}
+
+/// The smallcaps text for a string as it stands here; none if it begins with an `@` that means something else.
+fn plain(text: &str) -> anyhow::Result<Option<String>> {
+    Ok(match text.strip_prefix('@') {
+        Some(rest) if rest.starts_with('@') => Some(escaped(rest)),
+        Some(rest) if rest.starts_with('"') => Some(lone::escaped(&lone::read(rest)?)),
+        Some(_) => None,
+        None => Some(escaped(text)),
+    })
+}
+
+/// The same where nothing else can stand.
+fn whole(text: &str) -> anyhow::Result<String> {
+    Ok(plain(text)?.unwrap_or_else(|| escaped(text)))
 }
 
 /// The smallcaps text for a reference, which becomes a slot.
@@ -180,7 +211,10 @@ fn from_record(fields: &Map<String, Value>, slots: &[impl AsRef<str>]) -> Value 
         let name = match name.as_str() {
             "#error" => "@error".to_owned(),
             "#tag" => "@tag".to_owned(),
-            name => at_escaped(name.strip_prefix('!').unwrap_or(name)),
+            name => match lone::marked(name) {
+                Some(name) => lone::shown(&name.strip_prefix('!').unwrap_or(name)),
+                None => at_escaped(name.strip_prefix('!').unwrap_or(name)),
+            },
         };
         record.insert(name, from_smallcaps(value, slots));
     }
@@ -188,6 +222,9 @@ fn from_record(fields: &Map<String, Value>, slots: &[impl AsRef<str>]) -> Value 
 }
 
 fn from_text(text: &str, slots: &[impl AsRef<str>]) -> Value {
+    if let Some(text) = lone::marked(text) {
+        return from_lone(&text, slots);
+    }
     let rest = text.get(1..).unwrap_or_default();
     match text.bytes().next() {
         Some(b'!') => literal(rest),
@@ -202,6 +239,17 @@ fn from_text(text: &str, slots: &[impl AsRef<str>]) -> Value {
         Some(b'#') if rest == "undefined" => Value::Null,
         Some(b'#') => json!({"@number": rest}),
         _ => literal(text),
+    }
+}
+
+/// A text with a lone surrogate, which can be a string, a symbol, or a reference with such an interface.
+fn from_lone(text: &JsString, slots: &[impl AsRef<str>]) -> Value {
+    let without = |sigil| text.strip_prefix(sigil).map(|rest| lone::shown(&rest));
+    match text.as_wtf8().first() {
+        Some(b'!') => without('!').into(),
+        Some(b'%') => json!({"@symbol": without('%')}),
+        Some(b'$' | b'&') => from_text(&text.legible(), slots),
+        _ => lone::shown(text).into(),
     }
 }
 
@@ -279,6 +327,44 @@ mod tests {
     }
 
     #[test]
+    fn lone_surrogates_are_typed_and_printed() {
+        let encoded = arguments(&[
+            r#""\ud800""#,
+            r#"@"a\udfff\"""#,
+            r#"{"\ud83d":["@@\ude00","\ud83d\ude00"],"!\uD800":1}"#,
+            r#"{"@symbol":"\ud800"}"#,
+            r#"{"@error":"no account named \ud800"}"#,
+            r"\ud800",
+        ]);
+        let body = r##"["\ud800","a\udfff\"",{"\ud83d":["@\ude00","😀"],"!!\ud800":1},"%\ud800",{"#error":"no account named \ud800","name":"Error"},"\\ud800"]"##;
+        assert_eq!(encoded.body, body);
+        let none: [&str; 0] = [];
+        let value = decode(&format!("#{body}"), &none);
+        assert_eq!(value[0], json!(r#"@"\ud800""#));
+        assert_eq!(value[2], json!({r#"@"\ud83d""#: [r#"@"@\ude00""#, "😀"], r#"@"!\ud800""#: 1}));
+        assert_eq!(value[4]["@error"], json!(r#"@"no account named \ud800""#));
+        assert_eq!(value[5], json!(r"\ud800"));
+        assert_eq!(encode(&value).unwrap().body, body);
+        assert_eq!(decode(r##"#"$0.Alleged: \ud800""##, &["ro-5"]), json!("@ro-5"));
+        assert_eq!(decode(r##"#"!%\ud800""##, &none), json!(r#"@"%\ud800""#));
+    }
+
+    #[test]
+    fn any_body_is_shown() {
+        let none: [&str; 0] = [];
+        for (body, shown) in [
+            (r##"#"\"x""##, json!("\"x")),
+            (r##"#["\"x\\ud800"]"##, json!(["\"x\\ud800"])),
+            (r##"#"$7.\ud800""##, json!("$7.\\ud800")),
+            (r##"#"\ud8""##, json!(r##"#"\ud8""##)),
+            (r##"#"\ud800"##, json!(r##"#"\ud800"##)),
+            ("#\"\\", json!("#\"\\")),
+        ] {
+            assert_eq!(decode(body, &none), shown, "{body}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, part) in [
             ("@ko20", "not a reference"),
@@ -287,6 +373,9 @@ mod tests {
             ("9007199254740993", "9007199254740993n"),
             (r#"{"@bigint":"x"}"#, "decimal digits"),
             (r#"{"@colour":"red"}"#, "is not one of"),
+            (r#""@ro\ud800""#, "not a reference"),
+            (r#"@"x"#, "not a JSON string"),
+            (r#"@"x"y"#, "not a JSON string"),
         ] {
             let error = encode_arguments(&[text.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

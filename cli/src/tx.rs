@@ -336,8 +336,8 @@ fn arguments(Encoded { body, slots }: Encoded) -> Args {
 }
 
 fn encode_json(what: &str, text: &str) -> anyhow::Result<Args> {
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| usage(format!("{what} is not JSON: {error}")))?;
+    let value: Value =
+        passable::from_json(text).map_err(|error| usage(format!("{what} is not JSON: {error}")))?;
     Ok(arguments(passable::encode(&value)?))
 }
 

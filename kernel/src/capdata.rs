@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use capstan_abi::CapData;
+use capstan_abi::{CapData, JsString};
 
 use crate::ids::KRef;
 
@@ -35,16 +35,16 @@ pub(crate) enum Json {
 }
 
 /// `Error(message)`, as the kernel rejects with it.
-pub fn error(message: &str) -> KernelData {
+pub fn error(message: impl Into<JsString>) -> KernelData {
     CapData {
-        body: format!("#{{\"#error\":{},\"name\":\"Error\"}}", quote(&escape(message))),
+        body: format!("#{{\"#error\":{},\"name\":\"Error\"}}", escape(message.into()).to_json()),
         slots: vec![],
     }
 }
 
 /// What promises of an upgraded vat are rejected with; `incarnation` is the one that ended.
-pub fn disconnection(upgrade_message: &str, incarnation: u64) -> KernelData {
-    let message = quote(&escape(upgrade_message));
+pub fn disconnection(upgrade_message: impl Into<JsString>, incarnation: u64) -> KernelData {
+    let message = escape(upgrade_message.into()).to_json();
     CapData {
         body: format!(
             "#{{\"incarnationNumber\":{incarnation},\"name\":\"vatUpgraded\",\"upgradeMessage\":{message}}}"
@@ -61,8 +61,9 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// A string.
-    pub(crate) fn text(&mut self, text: &str) -> Json {
-        Json::Text(raw_escape(&escape(text)))
+    pub(crate) fn text(&mut self, text: impl Into<JsString>) -> Json {
+        let quoted = escape(text.into()).to_json();
+        Json::Text(quoted[1..quoted.len() - 1].to_owned())
     }
 
     /// A reference, with its interface on first mention.
@@ -185,19 +186,20 @@ pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
             _ => None,
         },
         None => {
-            let old: OldSlot<'_> = serde_json::from_str(body).ok()?;
-            (old.qclass == "slot").then(|| old.index?.try_into().ok()).flatten()
+            // A reference and its interface are never so long.
+            if body.len() > MAX_HEAD_BYTES {
+                return None;
+            }
+            let old = Json::parse(body)?;
+            let is_slot = matches!(old.field("@qclass")?, Json::Text(class) if class == "slot");
+            match old.field("index")? {
+                Json::Scalar(index) if is_slot => {
+                    crate::ids::canonical_decimal(index)?.try_into().ok()
+                }
+                _ => None,
+            }
         }
     }
-}
-
-/// A reference in the encoding before smallcaps.
-#[derive(serde::Deserialize)]
-struct OldSlot<'a> {
-    #[serde(rename = "@qclass", borrow)]
-    qclass: std::borrow::Cow<'a, str>,
-    #[serde(default)]
-    index: Option<u64>,
 }
 
 /// Returns the text that a body begins with: the body is a string, or an error with that message. Reads
@@ -216,51 +218,59 @@ pub(crate) fn message(body: &str) -> String {
         Some(message) => message.as_text(),
         None => value.as_text(),
     });
-    text.unwrap_or_else(|| body.to_owned())
+    text.map_or_else(|| body.to_owned(), |text| text.legible().into_owned())
 }
 
 /// The method's name for the error that SwingSet makes of a call on data, in either encoding.
-pub(crate) fn method_name(methargs: &KernelData) -> String {
+pub(crate) fn method_name(methargs: &KernelData) -> JsString {
     let smallcaps = methargs.body.strip_prefix('#');
     let value = Json::parse_head(smallcaps.unwrap_or(&methargs.body));
     let method = match &value {
-        None => return "<unknown>".to_owned(),
-        Some(Json::Scalar(text)) if text == "null" => return "<unknown>".to_owned(),
+        None => return "<unknown>".into(),
+        Some(Json::Scalar(text)) if text == "null" => return "<unknown>".into(),
         Some(Json::Array(items)) => items.first(),
         Some(_) => None,
     };
     let name = match (method, smallcaps) {
-        (None, _) => Some("<funcall>".to_owned()),
+        (None, _) => Some("<funcall>".into()),
         (Some(Json::Text(raw)), Some(_)) => smallcaps_method(raw),
         (Some(Json::Text(raw)), None) => unescape(raw),
         (Some(Json::Object(_) | Json::Array(_)), None) => method.map(old_method),
         _ => None,
     };
-    name.unwrap_or_else(|| "<unintelligible method>".to_owned())
+    name.unwrap_or_else(|| "<unintelligible method>".into())
 }
 
-fn smallcaps_method(raw: &str) -> Option<String> {
+fn smallcaps_method(raw: &str) -> Option<JsString> {
     let text = unescape(raw)?;
-    match text.as_bytes().first() {
-        Some(b'%') => Some(format!("[{}]", &text[1..])),
-        Some(b'#') if text == "#undefined" => Some("<funcall>".to_owned()),
-        Some(b'!') => Some(text[1..].to_owned()),
+    match text.as_wtf8().first() {
+        Some(b'%') => text.strip_prefix('%').map(bracketed),
+        Some(b'#') if text == "#undefined" => Some("<funcall>".into()),
+        Some(b'!') => text.strip_prefix('!'),
         Some(b'#' | b'+' | b'-' | b'$' | b'&') => None,
         _ => Some(text),
     }
 }
 
+/// A symbol's name as methods are shown.
+fn bracketed(name: JsString) -> JsString {
+    let mut text = JsString::from("[");
+    text.push(&name);
+    text.push_str("]");
+    text
+}
+
 /// The same of the encoding before smallcaps.
-fn old_method(method: &Json) -> String {
+fn old_method(method: &Json) -> JsString {
     let text = |name: &str| match method.field(name) {
         Some(Json::Text(raw)) => unescape(raw),
         _ => None,
     };
-    match (text("@qclass").as_deref(), text("name")) {
-        (Some("undefined"), _) => "<funcall>".to_owned(),
-        (Some("symbol"), Some(name)) => format!("[{name}]"),
-        (Some("@@asyncIterator"), _) => "[Symbol.asyncIterator]".to_owned(),
-        _ => "<invalid method type>".to_owned(),
+    match (text("@qclass").as_ref().and_then(JsString::as_str), text("name")) {
+        (Some("undefined"), _) => "<funcall>".into(),
+        (Some("symbol"), Some(name)) => bracketed(name),
+        (Some("@@asyncIterator"), _) => "[Symbol.asyncIterator]".into(),
+        _ => "<invalid method type>".into(),
     }
 }
 
@@ -287,14 +297,19 @@ impl Json {
     }
 
     /// The string, with its smallcaps escape undone; none if it is not an ordinary string.
-    pub(crate) fn as_text(&self) -> Option<String> {
+    pub(crate) fn as_text(&self) -> Option<JsString> {
         let Self::Text(raw) = self else { return None };
         let text = unescape(raw)?;
-        match text.as_bytes().first() {
-            Some(b'!') => Some(text[1..].to_owned()),
+        match text.as_wtf8().first() {
+            Some(b'!') => text.strip_prefix('!'),
             Some(0x22..=0x2d) => None,
             _ => Some(text),
         }
+    }
+
+    /// The string, if it is one without lone surrogates: a name, an id, or what goes to the application.
+    pub(crate) fn as_unicode(&self) -> Option<String> {
+        self.as_text()?.as_str().map(str::to_owned)
     }
 
     /// The bigint, if it is one and not negative.
@@ -306,7 +321,8 @@ impl Json {
     /// The value of a field, if it is an object and the field is there and not undefined.
     pub(crate) fn field(&self, name: &str) -> Option<&Self> {
         let Self::Object(fields) = self else { return None };
-        let value = &fields.iter().find(|(key, _)| key == name)?.1;
+        // As in JavaScript: of two with the same name, which no vat of liveslots writes, the last counts.
+        let value = &fields.iter().rev().find(|(key, _)| key == name)?.1;
         (*value != Self::undefined()).then_some(value)
     }
 
@@ -378,27 +394,20 @@ fn slot_index(text: &str) -> Option<usize> {
 }
 
 /// Escapes a string for smallcaps: those that begin with `!` to `-` get a `!`.
-fn escape(text: &str) -> String {
-    match text.as_bytes().first() {
-        Some(0x21..=0x2d) => format!("!{text}"),
-        _ => text.to_owned(),
+fn escape(text: JsString) -> JsString {
+    match text.as_wtf8().first() {
+        Some(0x21..=0x2d) => {
+            let mut escaped = JsString::from("!");
+            escaped.push(&text);
+            escaped
+        }
+        _ => text,
     }
 }
 
-/// A JSON string, as JavaScript's `JSON.stringify` writes it.
-fn quote(text: &str) -> String {
-    format!("\"{}\"", raw_escape(text))
-}
-
-/// What stands between the quotes.
-fn raw_escape(text: &str) -> String {
-    let quoted = serde_json::Value::String(text.to_owned()).to_string();
-    quoted[1..quoted.len() - 1].to_owned()
-}
-
-/// The string that a raw text stands for; none if it holds a lone surrogate.
-pub(crate) fn unescape(raw: &str) -> Option<String> {
-    serde_json::from_str(&format!("\"{raw}\"")).ok()
+/// The string that a raw text stands for; none if it has an escape that JSON does not know.
+pub(crate) fn unescape(raw: &str) -> Option<JsString> {
+    JsString::from_json(&format!("\"{raw}\"")).ok()
 }
 
 struct Reader<'a> {
@@ -522,6 +531,12 @@ mod tests {
             disconnection("vat upgraded", 0).body,
             r##"#{"incarnationNumber":0,"name":"vatUpgraded","upgradeMessage":"vat upgraded"}"##
         );
+        let lone = JsString::from_json(r#""!\ud800 \udfff""#).unwrap();
+        assert_eq!(error(&lone).body, r##"#{"#error":"!!\ud800 \udfff","name":"Error"}"##);
+        assert_eq!(
+            disconnection(lone, 3).body,
+            r##"#{"incarnationNumber":3,"name":"vatUpgraded","upgradeMessage":"!!\ud800 \udfff"}"##
+        );
         assert_eq!(error("!x \"y\"\n").body, r##"#{"#error":"!!x \"y\"\n","name":"Error"}"##);
     }
 
@@ -563,6 +578,19 @@ mod tests {
             single_slot(&data(r#"{"@qclass":"slot","index":0}"#, &slots)),
             Some(KRef::Object(20))
         );
+        let lone = r#"{"@qclass":"slot","iface":"Alleged: \ud800","index":1}"#;
+        assert_eq!(single_slot(&data(lone, &slots)), Some(KRef::Promise(40)));
+        let lone = r##"#"$0.Alleged: \ud800""##;
+        assert_eq!(single_slot(&data(lone, &slots)), Some(KRef::Object(20)));
+        for body in [
+            r#"{"@qclass":"slot","index":2}"#,
+            r#"{"@qclass":"slot","index":"0"}"#,
+            r#"{"@qclass":"slot","index":0.5}"#,
+            r#"{"@qclass":"slots","index":0}"#,
+            r#"{"index":0}"#,
+        ] {
+            assert_eq!(single_slot(&data(body, &slots)), None, "{body}");
+        }
         for body in
             [r##"#["$0"]"##, r##"#"!$0""##, r##"#"$7""##, "#12", "#", "", "#\"$00\"", "#\"$0\"x"]
         {
@@ -624,11 +652,35 @@ mod tests {
         assert_eq!(name(r##"#["%@@asyncIterator",[]]"##), "[@@asyncIterator]");
         assert_eq!(name(r##"#["#undefined",[]]"##), "<funcall>");
         assert_eq!(name(r##"#["!-x",[]]"##), "-x");
+        assert_eq!(name(r##"#["\ud800",[]]"##).to_string(), r"\ud800");
+        assert_eq!(name(r##"#["%\ud800",[]]"##).to_string(), r"[\ud800]");
+        assert_eq!(name(r##"#["!+\ud800",[]]"##).to_string(), r"+\ud800");
+        assert_eq!(name(r##"#["\ud83d\ude00",[]]"##), "\u{1F600}");
+        assert_eq!(name(r##"#["\ud8",[]]"##), "<unintelligible method>");
         assert_eq!(name("#[\"+3\",[]]"), "<unintelligible method>");
         assert_eq!(name("#[{},[]]"), "<unintelligible method>");
         assert_eq!(name("#[]"), "<funcall>");
         assert_eq!(name("#{}"), "<funcall>");
         assert_eq!(name("#"), "<unknown>");
+    }
+
+    #[test]
+    fn texts_are_what_they_say_whether_unicode_or_not() {
+        let text = |json: &str| Json::parse(json).unwrap();
+        assert_eq!(text(r#""!\ud800""#).as_text(), JsString::from_json(r#""\ud800""#).ok());
+        assert_eq!(text(r#""\ud800""#).as_unicode(), None);
+        assert_eq!(text(r#""!$x""#).as_unicode(), Some("$x".to_owned()));
+        assert_eq!(text(r#""$0""#).as_unicode(), None);
+        assert_eq!(message(r##"#{"#error":"no \ud800","name":"Error"}"##), r"no \ud800");
+        assert_eq!(message(r##"#"\udfff""##), r"\udfff");
+        let mut builder = Builder::default();
+        assert_eq!(
+            builder.text(JsString::from_json(r#""$\udc00""#).unwrap()),
+            text(r#""!$\udc00""#)
+        );
+        // Of two fields with one name the last counts, as in JavaScript.
+        let twice = text(r#"{"a":1,"a":2}"#);
+        assert_eq!(twice.field("a"), Some(&Json::Scalar("2".to_owned())));
     }
 
     #[test]
@@ -639,6 +691,8 @@ mod tests {
         assert_eq!(name(r#"[{"@qclass":"undefined"},[]]"#), "<funcall>");
         assert_eq!(name(r#"[{"@qclass":"symbol","name":"s"},[]]"#), "[s]");
         assert_eq!(name(r#"[{"@qclass":"@@asyncIterator"},[]]"#), "[Symbol.asyncIterator]");
+        assert_eq!(name(r#"["\ud800",[]]"#).to_string(), r"\ud800");
+        assert_eq!(name(r#"[{"@qclass":"symbol","name":"\ud800"},[]]"#).to_string(), r"[\ud800]");
         assert_eq!(name(r#"[{"@qclass":"bigint"},[]]"#), "<invalid method type>");
         assert_eq!(name("[3,[]]"), "<unintelligible method>");
     }

@@ -130,8 +130,9 @@ pub(crate) fn vat_state(vat: VatId) -> Vec<u8> {
     format!("k.w.{}", vat.0).into_bytes()
 }
 
-pub(crate) fn vatstore(endpoint: Endpoint, key: &str) -> Vec<u8> {
-    format!("k.s.{endpoint}.{key}").into_bytes()
+/// A key of an endpoint's own store: the bytes of a string, in WTF-8 if it has lone surrogates.
+pub(crate) fn vatstore(endpoint: Endpoint, key: impl AsRef<[u8]>) -> Vec<u8> {
+    [format!("k.s.{endpoint}.").as_bytes(), key.as_ref()].concat()
 }
 
 pub(crate) fn static_name(name: &str) -> Vec<u8> {

@@ -2,27 +2,29 @@
 
 use serde_json::{Map, Value};
 
-use crate::capdata::{Builder, Json};
+use crate::capdata::{Builder, Json, unescape};
 
 impl Json {
     /// The value as JavaScript's `JSON.stringify` writes it, bigints as decimal strings. None if it
-    /// holds a reference, an error, a symbol or a tagged value.
+    /// holds a reference, an error, a symbol or a tagged value, or a string with a lone surrogate: what the
+    /// application is handed is Unicode.
     pub(crate) fn to_plain(&self) -> Option<Value> {
         Some(match self {
             Self::Scalar(text) => serde_json::from_str(text).ok()?,
-            Self::Text(raw) => plain_text(&crate::capdata::unescape(raw)?)?,
+            Self::Text(raw) => plain_text(unescape(raw)?.as_str()?)?,
             Self::Array(items) => {
                 Value::Array(items.iter().map(Self::to_plain).collect::<Option<_>>()?)
             }
             Self::Object(fields) => {
                 let mut plain = Map::new();
                 for (key, value) in fields {
-                    let key = crate::capdata::unescape(key)?;
+                    let key = unescape(key)?;
+                    let key = key.as_str()?;
                     match key.as_bytes().first() {
                         Some(b'!') => plain.insert(key[1..].to_owned(), value.to_plain()?),
                         Some(0x22..=0x2d) => return None,
                         _ if *value == Self::undefined() => None,
-                        _ => plain.insert(key, value.to_plain()?),
+                        _ => plain.insert(key.to_owned(), value.to_plain()?),
                     };
                 }
                 Value::Object(plain)
@@ -74,7 +76,14 @@ mod tests {
         let data = r##"{"a":[1,true,null,"!#x","+12","-3","#undefined","#NaN"],"!$k":"é"}"##;
         let expected = json!({"a": [1, true, null, "#x", "12", "-3", null, null], "$k": "é"});
         assert_eq!(plain(data), Some(expected));
-        for no_data in [r#""$0""#, r#""&0""#, r#""%sym""#, r##"{"#error":"e","name":"Error"}"##] {
+        for no_data in [
+            r#""$0""#,
+            r#""&0""#,
+            r#""%sym""#,
+            r##"{"#error":"e","name":"Error"}"##,
+            r#""\ud800""#,
+            r#"{"\udfff":1}"#,
+        ] {
             assert_eq!(plain(no_data), None, "{no_data}");
         }
     }

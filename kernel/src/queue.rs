@@ -1,7 +1,7 @@
 //! The acceptance queue and the run queue, and what lies on them.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_abi::{Message, json::capdata_to_json};
+use capstan_abi::{JsString, Message, json::capdata_to_json};
 use capstan_kernel_ports::VatId;
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ pub enum RunQueueEvent {
         /// The new parameters.
         parameters: KernelData,
         /// What the old incarnation's promises are rejected with.
-        upgrade_message: String,
+        upgrade_message: JsString,
     },
     /// A vat's options change.
     ChangeVatOptions {
@@ -302,7 +302,7 @@ pub fn event_to_json(event: &RunQueueEvent) -> Value {
                 "upgradeID": format!("up{upgrade}"),
                 "bundleID": bundle_id,
                 "vatParameters": capdata_to_json(parameters),
-                "upgradeMessage": upgrade_message,
+                "upgradeMessage": upgrade_message.legible(),
             })
         }
         RunQueueEvent::ChangeVatOptions { vat, options_json } => json!({

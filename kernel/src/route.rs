@@ -1,6 +1,6 @@
 //! Where a message goes.
 
-use capstan_abi::Message;
+use capstan_abi::{JsString, Message};
 
 use crate::{
     capdata::{self, KernelData},
@@ -44,9 +44,9 @@ impl State<'_> {
                 return match capdata::single_slot(&data) {
                     Some(object @ KRef::Object(_)) => self.route_to_object(object),
                     _ => {
-                        let method = capdata::method_name(&message.methargs);
-                        let text = format!("data is not callable, has no method {method}");
-                        Ok(Route::Splat(capdata::error(&text)))
+                        let mut text = JsString::from("data is not callable, has no method ");
+                        text.push(&capdata::method_name(&message.methargs));
+                        Ok(Route::Splat(capdata::error(text)))
                     }
                 };
             }

@@ -1,12 +1,14 @@
 //! Syscalls: translation with every check that the vat could fail, then what they do.
 
-use capstan_abi::{CapData, Message, Resolution, Syscall, SyscallData, SyscallResult, VRef};
+use capstan_abi::{
+    CapData, JsString, Message, Resolution, Syscall, SyscallData, SyscallResult, VRef,
+};
 use capstan_kernel_ports::{VatId, host::Syscalls};
 
 use crate::{
     capdata::{self, KernelData, Parsed},
     clist::Use,
-    error::{KernelPanic, Refusal, Translated, vat_fatal},
+    error::{KernelPanic, Refusal, Result, Translated, inconsistent, vat_fatal},
     ids::{Endpoint, KRef, Kind, parse_vref},
     keys,
     limits::{
@@ -188,7 +190,7 @@ impl VatSyscalls<'_, '_> {
     fn call_now(
         &mut self,
         target: &str,
-        method: &str,
+        method: &JsString,
         args: &CapData,
     ) -> Translated<SyscallResult> {
         check_size(args)?;
@@ -204,7 +206,7 @@ impl VatSyscalls<'_, '_> {
         }
         let args = self.state.data_to_kernel(me, args.clone())?;
         self.state.stats.syscall_call_now += 1;
-        Ok(match self.state.invoke_device(node, method, &args)? {
+        Ok(match self.state.invoke_device(node, &method.legible(), &args)? {
             Ok(data) => {
                 SyscallResult::Ok(SyscallData::CapData(self.state.data_to_endpoint(me, &data)?))
             }
@@ -264,34 +266,34 @@ impl VatSyscalls<'_, '_> {
         Ok(())
     }
 
-    fn vatstore_key(&self, key: &str) -> Translated<Vec<u8>> {
+    fn vatstore_key(&self, key: &JsString) -> Translated<Vec<u8>> {
         if key.len() > MAX_VATSTORE_KEY_BYTES {
             return vat_fatal(format!("vatstore key of {} bytes is too long", key.len()));
         }
-        Ok(keys::vatstore(self.me(), key))
+        Ok(keys::vatstore(self.me(), key.as_wtf8()))
     }
 
     /// An empty value reads as none, as SwingSet has it.
-    fn vatstore_get(&mut self, key: &str) -> Translated<SyscallResult> {
+    fn vatstore_get(&mut self, key: &JsString) -> Translated<SyscallResult> {
         self.state.stats.syscall_vatstore_get += 1;
         let value = self.state.over.get(&self.vatstore_key(key)?)?;
-        Ok(text_result(value.filter(|value| !value.is_empty())))
+        Ok(text_result(value.filter(|value| !value.is_empty()))?)
     }
 
-    fn vatstore_next(&mut self, prior: &str) -> Translated<SyscallResult> {
+    fn vatstore_next(&mut self, prior: &JsString) -> Translated<SyscallResult> {
         self.state.stats.syscall_vatstore_get_next_key += 1;
         let prefix = keys::vatstore(self.me(), "");
         let next = self.state.over.next_after(&prefix, &self.vatstore_key(prior)?)?;
-        Ok(text_result(next.map(|(key, _)| key[prefix.len()..].to_vec())))
+        Ok(text_result(next.map(|(key, _)| key[prefix.len()..].to_vec()))?)
     }
 
-    fn vatstore_set(&mut self, key: &str, value: &str) -> Translated<()> {
+    fn vatstore_set(&mut self, key: &JsString, value: &JsString) -> Translated<()> {
         if value.len() > MAX_BODY_BYTES {
             return vat_fatal(format!("vatstore value of {} bytes is too long", value.len()));
         }
         self.state.stats.syscall_vatstore_set += 1;
         let key = self.vatstore_key(key)?;
-        self.state.over.set(&key, value.as_bytes().to_vec());
+        self.state.over.set(&key, value.as_wtf8().to_vec());
         Ok(())
     }
 
@@ -433,7 +435,9 @@ fn check_size(data: &CapData) -> Translated<()> {
     Ok(())
 }
 
-fn text_result(value: Option<Vec<u8>>) -> SyscallResult {
-    let text = value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    SyscallResult::Ok(text.map_or(SyscallData::Null, SyscallData::Text))
+fn text_result(value: Option<Vec<u8>>) -> Result<SyscallResult> {
+    let text = value.map(JsString::from_wtf8).transpose();
+    let text =
+        text.map_err(|error| inconsistent(format!("a vat's store holds no text: {error}")))?;
+    Ok(SyscallResult::Ok(text.map_or(SyscallData::Null, SyscallData::Text)))
 }

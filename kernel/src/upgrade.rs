@@ -1,6 +1,6 @@
 //! Upgrade: a new incarnation over the durable state of the old one.
 
-use capstan_abi::Delivery;
+use capstan_abi::{Delivery, JsString};
 use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
 
 use crate::{
@@ -19,7 +19,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         upgrade: u64,
         bundle_id: String,
         parameters: &KernelData,
-        upgrade_message: &str,
+        upgrade_message: &JsString,
     ) -> Result<CrankResults> {
         if !self.state.is_alive(vat)? {
             self.state.decrement_all(&parameters.slots)?;

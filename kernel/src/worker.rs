@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use capstan_abi::{Delivery, DeliveryResult};
+use capstan_abi::{Delivery, DeliveryResult, JsString};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{VatHost, WorkerOptions, WorkerSource},
@@ -59,7 +59,7 @@ pub(crate) struct Status {
     /// A syscall was illegal.
     pub(crate) illegal: Option<KernelData>,
     /// The worker reported an error, trapped or ran out of something.
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<JsString>,
     /// The vat asked to end.
     pub(crate) exit: Option<(bool, KernelData)>,
 }

@@ -3,9 +3,12 @@
 
 mod support;
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
-use capstan_abi::{CapData, Delivery, Resolution, Syscall, SyscallResult};
+use capstan_abi::{CapData, Delivery, JsString, Resolution, Syscall, SyscallData, SyscallResult};
 use capstan_kernel::{
     KernelPanic,
     ids::{Endpoint, KRef},
@@ -91,11 +94,7 @@ fn illegal_syscalls_kill_the_vat_and_nothing_else() {
         ("a subscription to an object", vec![Syscall::Subscribe { promise: root() }]),
         (
             "a call to an object as if it were a device",
-            vec![Syscall::CallNow {
-                target: root(),
-                method: "m".to_owned(),
-                args: data("#[]", &[]),
-            }],
+            vec![Syscall::CallNow { target: root(), method: "m".into(), args: data("#[]", &[]) }],
         ),
         ("an export dropped as an import", vec![Syscall::DropImports { refs: vec![root()] }]),
         ("a reachable export retired", vec![Syscall::RetireExports { refs: vec![root()] }]),
@@ -107,7 +106,7 @@ fn illegal_syscalls_kill_the_vat_and_nothing_else() {
             "unreadable exit data",
             vec![Syscall::Exit { is_failure: false, info: data("nonsense", &[]) }],
         ),
-        ("a key that is too long", vec![Syscall::VatstoreGet { key: "k".repeat(70_000) }]),
+        ("a key that is too long", vec![Syscall::VatstoreGet { key: "k".repeat(70_000).into() }]),
         (
             "too many slots",
             vec![Syscall::Exit { is_failure: false, info: data("#1", &["o+0"; 10_001]) }],
@@ -156,7 +155,7 @@ fn an_aborted_crank_takes_back_what_was_sent_and_stored() {
     let factory = Box::new(|_, bundle: &str| match bundle {
         "b1-sender" => on_go(|kernel, _| {
             kernel.send("o+0", "never", &[], None);
-            kernel.call(Syscall::VatstoreSet { key: "k".to_owned(), value: "v".to_owned() })?;
+            kernel.call(Syscall::VatstoreSet { key: "k".into(), value: "v".into() })?;
             Err("it went wrong".to_owned())
         }),
         _ => idle(),
@@ -238,7 +237,7 @@ fn a_vat_that_differs_in_replay_is_found_out() {
         "b1-liar" => {
             let key = if changed.get() { "other" } else { "key" };
             on_go(move |kernel, _| {
-                kernel.call(Syscall::VatstoreGet { key: key.to_owned() }).map(|_| ())
+                kernel.call(Syscall::VatstoreGet { key: key.into() }).map(|_| ())
             })
         }
         _ => idle(),
@@ -253,6 +252,73 @@ fn a_vat_that_differs_in_replay_is_found_out() {
     let text = panic.to_string();
     assert!(text.starts_with("anachrophobia in v3 delivery d2: wrong syscall 0"), "{text}");
     assert!(!panic.is_consensus());
+}
+
+/// The keys of a vat's store, in the order in which it walks them.
+fn walk(kernel: &mut Caller<'_>) -> Result<Vec<JsString>, String> {
+    let mut keys = vec![];
+    let mut prior = JsString::default();
+    loop {
+        match kernel.call(Syscall::VatstoreGetNextKey { prior })? {
+            SyscallResult::Ok(SyscallData::Text(key)) => keys.push(key.clone()),
+            SyscallResult::Ok(_) => return Ok(keys),
+            SyscallResult::Error(text) => return Err(text),
+        }
+        prior = keys[keys.len() - 1].clone();
+    }
+}
+
+#[test]
+fn keys_with_lone_surrogates_are_found_walked_deleted_and_replayed() {
+    let walks = Rc::new(RefCell::new(vec![]));
+    let text = |json: &str| JsString::from_json(json).unwrap();
+    // In the order of code points.
+    let all = [
+        "\"sa\"",
+        "\"s\u{d7ff}\"",
+        r#""s\ud800""#,
+        r#""s\ud800.x""#,
+        r#""s\ud83d""#,
+        r#""s\udc00\ud800""#,
+        r#""s\udfff""#,
+        "\"s\u{e000}\"",
+        r#""s\ud800\udc00""#,
+        r#""s\ud83d\ude00""#,
+    ];
+    let all = all.map(text);
+    let (keys, seen) = (all.clone(), Rc::clone(&walks));
+    let factory = Box::new(move |_, bundle: &str| {
+        let (keys, seen) = (keys.clone(), Rc::clone(&seen));
+        match bundle {
+            "b1-keeper" => on_go(move |kernel, _| {
+                for key in keys.iter().rev() {
+                    let (key, value) = (key.clone(), key.clone());
+                    kernel.call(Syscall::VatstoreSet { key, value })?;
+                }
+                for key in &keys {
+                    let found = kernel.call(Syscall::VatstoreGet { key: key.clone() })?;
+                    assert_eq!(found, SyscallResult::Ok(SyscallData::Text(key.clone())));
+                }
+                seen.borrow_mut().push(walk(kernel)?);
+                kernel.call(Syscall::VatstoreDelete { key: keys[2].clone() })?;
+                seen.borrow_mut().push(walk(kernel)?);
+                Ok(())
+            }),
+            _ => idle(),
+        }
+    });
+    let (mut kernel, mut state) = kernel(&config("boot", &["boot", "keeper"]), factory);
+    for round in 0..2 {
+        kernel.queue_to_vat_root(&mut state, "keeper", go(), ResultPolicy::Ignore).unwrap();
+        run(&mut kernel, &mut state);
+        let walks = std::mem::take(&mut *walks.borrow_mut());
+        // In the second round the first is replayed, which is where a difference would be a panic.
+        assert_eq!(walks.len(), [2, 4][round]);
+        assert_eq!(walks[walks.len() - 2], all);
+        assert_eq!(walks[walks.len() - 1], [&all[..2], &all[3..]].concat());
+        kernel.evict_all();
+    }
+    assert_eq!(status(&state, 3), VatStatus::Running);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use capstan_abi::{CapData, Delivery, Message, Syscall, SyscallData, SyscallResult};
+use capstan_abi::{CapData, Delivery, JsString, Message, Syscall, SyscallData, SyscallResult};
 use capstan_kernel::{
     Application, Kernel, KernelConfig, KernelPanic,
     device::{DeviceError, DeviceKind},
@@ -61,8 +61,9 @@ fn call(
         None => slot.as_str().unwrap().to_owned(),
     };
     let slots = slots.as_array().unwrap().iter().map(slot).collect();
-    let args = CapData { body: format!("#{args}"), slots };
-    let method = method.as_str().unwrap().to_owned();
+    let args = CapData { body: format!("#{args}").replace(LONE, r"\ud800"), slots };
+    let method = method.to_string().replace(LONE, r"\ud800");
+    let method = JsString::from_json(&method).unwrap();
     let answer = match kernel.call(Syscall::CallNow { target, method, args })? {
         SyscallResult::Ok(SyscallData::CapData(data)) => data.body,
         other => format!("{other:?}"),
@@ -87,6 +88,8 @@ fn boot() -> Behaviour {
 const BRIDGE: usize = 0;
 const MAILBOX: usize = 1;
 const TIMER: usize = 2;
+/// Stands for a lone surrogate, which these values cannot hold.
+const LONE: &str = "LONE";
 const FAILED: &str = r#"Error("device.invoke failed, see logs for details")"#;
 
 struct World {
@@ -203,7 +206,7 @@ fn a_poll_of_an_idle_timer_at_the_same_time_leaves_no_trace() {
 #[test]
 fn what_goes_wrong_in_a_device_is_the_callers_to_catch() {
     let mut world = World::new();
-    let refused: [(usize, &str, Value, Value); 9] = [
+    let refused: [(usize, &str, Value, Value); 14] = [
         (TIMER, "noSuchMethod", json!([]), json!([])),
         (TIMER, "setWakeup", json!(["-1", "$0"]), json!(["o+1"])),
         (TIMER, "setWakeup", json!(["+1", "no object"]), json!([])),
@@ -211,6 +214,12 @@ fn what_goes_wrong_in_a_device_is_the_callers_to_catch() {
         (MAILBOX, "add", json!(["peer", "+9007199254740992", "body"]), json!([])),
         (MAILBOX, "add", json!([7, "+1", "body"]), json!([])),
         (BRIDGE, "callOutbound", json!(["$0"]), json!(["o+1"])),
+        // What goes outside is Unicode, and no method has another name.
+        (TIMER, LONE, json!([]), json!([])),
+        (MAILBOX, "add", json!(["peer", "+1", format!("a{LONE}")]), json!([])),
+        (MAILBOX, "add", json!([LONE, "+1", "body"]), json!([])),
+        (BRIDGE, "callOutbound", json!([LONE]), json!([])),
+        (BRIDGE, "callOutbound", json!([{ LONE: 1 }]), json!([])),
         // Nobody connected the other end.
         (BRIDGE, "callOutbound", json!(["data"]), json!([])),
         // An ordinary device cannot be given another device's node.

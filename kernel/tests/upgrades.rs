@@ -22,8 +22,8 @@ fn keeper() -> Behaviour {
         let Delivery::Message { message, .. } = delivery else { return Ok(()) };
         let slots = &message.methargs.slots;
         let mut set = |key: String| {
-            let value = "1".to_owned();
-            kernel.call(Syscall::VatstoreSet { key, value }).map(|_| ())
+            let value = "1".into();
+            kernel.call(Syscall::VatstoreSet { key: key.into(), value }).map(|_| ())
         };
         if method(message) == "keep" {
             // On the heap, in durable data, as the key of a durable weak collection, in both.

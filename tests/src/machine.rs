@@ -143,7 +143,7 @@ impl Machine {
         let KRef::Promise(number) = promise else { panic!("{promise}") };
         let data = |data: &CapData<KRef>| match data.body.as_str() {
             "#\"#undefined\"" => Value::Null,
-            body => serde_json::from_str(&body[1..]).unwrap(),
+            body => serde_json::from_str(&body[1..]).unwrap_or_else(|_| Value::from(body)),
         };
         match view::promise(&self.state(), number).unwrap()?.state {
             PromiseState::Fulfilled(value) => Some(Ok(data(&value))),

@@ -47,7 +47,7 @@ impl Syscalls for Forging<'_> {
         match syscall {
             Syscall::VatstoreSet { key, .. } if !self.done => {
                 self.done = true;
-                self.inner.syscall(Syscall::VatstoreSet { key, value: "forged".to_owned() })
+                self.inner.syscall(Syscall::VatstoreSet { key, value: "forged".into() })
             }
             other => self.inner.syscall(other),
         }

@@ -146,7 +146,7 @@ impl Syscalls for Forging<'_> {
         match syscall {
             Syscall::VatstoreSet { key, .. } if !self.1 => {
                 self.1 = true;
-                self.0.syscall(Syscall::VatstoreSet { key, value: "forged".to_owned() })
+                self.0.syscall(Syscall::VatstoreSet { key, value: "forged".into() })
             }
             other => self.0.syscall(other),
         }
@@ -200,7 +200,7 @@ impl VatHost for Patched {
             }
             Wrong::Extra => {
                 let delivered = self.host.deliver(vat, delivery, limit, syscalls)?;
-                let _ = syscalls.syscall(Syscall::VatstoreGet { key: "no".to_owned() });
+                let _ = syscalls.syscall(Syscall::VatstoreGet { key: "no".into() });
                 Ok(delivered)
             }
             wrong => {
@@ -210,7 +210,7 @@ impl VatHost for Patched {
                         delivered.computrons.map(|spent| Computrons(spent.0 + 1));
                 }
                 if wrong == Wrong::Result {
-                    delivered.result = DeliveryResult::Error("patched".to_owned());
+                    delivered.result = DeliveryResult::Error("patched".into());
                 }
                 Ok(delivered)
             }
@@ -302,7 +302,7 @@ fn the_first_thing_that_a_host_does_otherwise_is_named() {
             },
             (Wrong::Result, _) => Difference::Result {
                 expected: result.clone(),
-                found: DeliveryResult::Error("patched".to_owned()),
+                found: DeliveryResult::Error("patched".into()),
             },
             (Wrong::Syscall, _) => {
                 let is_set = |(syscall, _): &(Syscall, SyscallResult)| {
@@ -310,7 +310,7 @@ fn the_first_thing_that_a_host_does_otherwise_is_named() {
                 };
                 let number = syscalls.iter().position(is_set).unwrap();
                 let Syscall::VatstoreSet { key, .. } = &syscalls[number].0 else { unreachable!() };
-                let forged = Syscall::VatstoreSet { key: key.clone(), value: "forged".to_owned() };
+                let forged = Syscall::VatstoreSet { key: key.clone(), value: "forged".into() };
                 Difference::Syscall {
                     number,
                     expected: Some(syscalls[number].0.clone()),
@@ -325,7 +325,7 @@ fn the_first_thing_that_a_host_does_otherwise_is_named() {
             (Wrong::Extra, _) => Difference::Syscall {
                 number: syscalls.len(),
                 expected: None,
-                found: Some(Syscall::VatstoreGet { key: "no".to_owned() }),
+                found: Some(Syscall::VatstoreGet { key: "no".into() }),
             },
             (Wrong::Heap, _) => panic!("{found:?}"),
         };

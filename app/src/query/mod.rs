@@ -135,9 +135,9 @@ impl Reply {
 
     fn raw(state: &Snapshot, key: &[u8]) -> Result<Self, QueryError> {
         use capstan_kernel_ports::store::Read;
-        let value = state.get(key)?.ok_or_else(|| {
-            QueryError::not_found("key", String::from_utf8_lossy(key).into_owned())
-        })?;
+        let value = state
+            .get(key)?
+            .ok_or_else(|| QueryError::not_found("key", capstan_abi::legible(key)))?;
         Ok(Self { value, key: Some(key.to_vec()) })
     }
 }

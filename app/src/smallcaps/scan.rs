@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use capstan_abi::JsString;
+
 use super::{MAX_DEPTH, Malformed, is_special};
 
 /// What the text is.
@@ -124,10 +126,10 @@ impl<'a> Scanner<'a> {
         if name == "__proto__" {
             return refuse("a property must not be named __proto__".into());
         }
-        if name.bytes().next().is_some_and(is_special) {
+        if starts_special(&name) {
             match self.dialect {
                 Dialect::Plain => self.insertions.push(start + 1),
-                Dialect::Smallcaps { .. } if name.starts_with('!') => {}
+                Dialect::Smallcaps { .. } if name.as_wtf8()[0] == b'!' => {}
                 Dialect::Smallcaps { .. } if name == TAG || name == ERROR => {}
                 Dialect::Smallcaps { .. } => {
                     return refuse(format!(
@@ -150,7 +152,7 @@ impl<'a> Scanner<'a> {
     fn string_value(&mut self) -> Scan<Shape> {
         let start = self.position;
         let text = self.string()?;
-        if !text.bytes().next().is_some_and(is_special) {
+        if !starts_special(&text) {
             return Ok(Shape::String);
         }
         match self.dialect {
@@ -159,15 +161,17 @@ impl<'a> Scanner<'a> {
                 Ok(Shape::String)
             }
             Dialect::Smallcaps { slots } => {
-                check_special(&text, slots).map_err(|problem| Malformed { offset: start, problem })
+                // What is special is ASCII, which looks the same wherever the text is legible.
+                check_special(&text.legible(), slots)
+                    .map_err(|problem| Malformed { offset: start, problem })
             }
         }
     }
 
-    /// A JSON string, decoded.
-    fn string(&mut self) -> Scan<String> {
+    /// A JSON string, decoded. Escapes give code units, as in JavaScript: surrogates that have no other half too.
+    fn string(&mut self) -> Scan<JsString> {
         self.position += 1;
-        let mut out = String::new();
+        let mut out = JsString::default();
         loop {
             let rest = &self.text[self.position..];
             let Some(c) = rest.chars().next() else {
@@ -178,61 +182,38 @@ impl<'a> Scanner<'a> {
                     self.position += 1;
                     return Ok(out);
                 }
-                '\\' => out.push(self.escape()?),
+                '\\' => out.push_unit(self.escape()?),
                 c if c < ' ' => {
                     return self.refuse("a control character in a string must be escaped");
                 }
                 c => {
-                    out.push(c);
+                    out.push_char(c);
                     self.position += c.len_utf8();
                 }
             }
         }
     }
 
-    fn escape(&mut self) -> Scan<char> {
+    fn escape(&mut self) -> Scan<u16> {
         let simple = match self.text.as_bytes().get(self.position + 1) {
-            Some(b'"') => '"',
-            Some(b'\\') => '\\',
-            Some(b'/') => '/',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(),
+            Some(byte @ (b'"' | b'\\' | b'/')) => *byte,
+            Some(b'b') => 0x8,
+            Some(b'f') => 0xc,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => return self.code_unit(),
             _ => return self.refuse("unknown escape in a string"),
         };
         self.position += 2;
-        Ok(simple)
-    }
-
-    fn unicode_escape(&mut self) -> Scan<char> {
-        let first = self.code_unit()?;
-        let code = match first {
-            0xD800..=0xDBFF => {
-                let second = match self.text[self.position..].starts_with("\\u") {
-                    true => self.code_unit()?,
-                    false => 0,
-                };
-                if !(0xDC00..=0xDFFF).contains(&second) {
-                    return self.refuse("half of a surrogate pair in a string");
-                }
-                0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
-            }
-            _ => first,
-        };
-        match char::from_u32(code) {
-            Some(c) => Ok(c),
-            None => self.refuse("half of a surrogate pair in a string"),
-        }
+        Ok(simple.into())
     }
 
     /// `\uXXXX` at the position.
-    fn code_unit(&mut self) -> Scan<u32> {
+    fn code_unit(&mut self) -> Scan<u16> {
         let digits = self.text.get(self.position + 2..self.position + 6);
         let hex = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
-        match hex.and_then(|d| u32::from_str_radix(d, 16).ok()) {
+        match hex.and_then(|d| u16::from_str_radix(d, 16).ok()) {
             Some(unit) => {
                 self.position += 6;
                 Ok(unit)
@@ -302,14 +283,14 @@ const ERROR: &str = "#error";
 /// What is known of an object's members when it ends.
 #[derive(Default)]
 struct Members {
-    names: BTreeSet<String>,
+    names: BTreeSet<JsString>,
     /// Those of the names whose value is a plain string.
-    strings: BTreeSet<String>,
+    strings: BTreeSet<JsString>,
 }
 
 impl Members {
     /// Returns the name if it was there before.
-    fn add(&mut self, name: String, shape: Shape) -> Option<String> {
+    fn add(&mut self, name: JsString, shape: Shape) -> Option<JsString> {
         if shape == Shape::String {
             self.strings.insert(name.clone());
         }
@@ -323,8 +304,8 @@ impl Members {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        let has = |name: &str| self.names.contains(name);
-        let is_string = |name: &str| self.strings.contains(name);
+        let has = |name: &str| self.names.contains(&JsString::from(name));
+        let is_string = |name: &str| self.strings.contains(&JsString::from(name));
         if has(TAG) {
             let exact = is_string(TAG) && has("payload") && self.names.len() == 2;
             return if exact {
@@ -346,6 +327,11 @@ impl Members {
         }
         Ok(())
     }
+}
+
+/// Whether a string is an escape in smallcaps.
+fn starts_special(text: &JsString) -> bool {
+    text.as_wtf8().first().copied().is_some_and(is_special)
 }
 
 /// Checks a string value that starts with a special character.

@@ -68,7 +68,7 @@ impl VatHost for FakeHost {
                 Outcome::Done => {}
                 Outcome::Worked => computrons = WORK,
                 Outcome::Died => {
-                    result = DeliveryResult::Error("Compute meter exceeded".to_owned());
+                    result = DeliveryResult::Error("Compute meter exceeded".into());
                     return Ok(Delivered { result, computrons: None, test_log: vec![] });
                 }
             }
@@ -108,8 +108,8 @@ impl Worker<'_> {
         match methargs[0].as_str().unwrap() {
             "provision" => {
                 let factory = self.export();
-                let key = format!("payer.{factory}");
-                let value = methargs[1][0].as_str().unwrap().to_owned();
+                let key = format!("payer.{factory}").into();
+                let value = methargs[1][0].as_str().unwrap().into();
                 self.syscall(Syscall::VatstoreSet { key, value });
                 self.answer(message, false, "\"$0.Alleged: factory\"", vec![factory]);
             }
@@ -134,14 +134,14 @@ impl Worker<'_> {
                 self.answer(message, false, "\"called\"", vec![]);
             }
             "set" => {
-                let value = args.clone();
-                self.syscall(Syscall::VatstoreSet { key: "value".to_owned(), value });
+                let value = args.as_str().into();
+                self.syscall(Syscall::VatstoreSet { key: "value".into(), value });
                 self.answer(message, false, &args, vec![]);
             }
             "get" => {
-                let got = self.syscall(Syscall::VatstoreGet { key: "value".to_owned() });
+                let got = self.syscall(Syscall::VatstoreGet { key: "value".into() });
                 let text = match got {
-                    Some(SyscallResult::Ok(SyscallData::Text(text))) => text,
+                    Some(SyscallResult::Ok(SyscallData::Text(text))) => text.to_string(),
                     _ => "null".to_owned(),
                 };
                 self.answer(message, false, &text, vec![]);
@@ -159,15 +159,15 @@ impl Worker<'_> {
     }
 
     fn buy(&mut self, factory: &str, computrons: &Value) -> bool {
-        let key = format!("payer.{factory}");
+        let key = format!("payer.{factory}").into();
         let payer = match self.syscall(Syscall::VatstoreGet { key }) {
-            Some(SyscallResult::Ok(SyscallData::Text(payer))) => payer,
+            Some(SyscallResult::Ok(SyscallData::Text(payer))) => payer.to_string(),
             other => panic!("nobody was given {factory}: {other:?}"),
         };
         let number = computrons.as_str().unwrap().trim_start_matches('+');
         let request = json!({"type": "buy", "payer": payer, "computrons": number});
         let args = CapData { body: format!("#{}", json!(["computrons", request])), slots: vec![] };
-        let (target, method) = ("d-70".to_owned(), "callOutbound".to_owned());
+        let (target, method) = ("d-70".to_owned(), "callOutbound".into());
         match self.syscall(Syscall::CallNow { target, method, args }) {
             Some(SyscallResult::Ok(SyscallData::CapData(answer))) => !answer.body.contains("error"),
             other => panic!("the bridge failed: {other:?}"),

@@ -85,7 +85,7 @@ fn told(entry: &Entry) -> (&'static str, Option<Value>) {
 fn ended(result: &DeliveryResult) -> Value {
     match result {
         DeliveryResult::Ok => json!("ok"),
-        DeliveryResult::Error(text) => json!({ "error": text }),
+        DeliveryResult::Error(text) => json!({ "error": text.legible() }),
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_difference_is_told_with_what_came_before() {
-        let get = |key: &str| Syscall::VatstoreGet { key: key.to_owned() };
+        let get = |key: &str| Syscall::VatstoreGet { key: key.into() };
         let syscalls: Vec<_> = (0..8)
             .map(|n| (get(&format!("k{n}")), SyscallResult::Ok(capstan_abi::SyscallData::Null)))
             .collect();

@@ -82,7 +82,8 @@ pub trait Syscalls {
     /// The answer to a syscall that could not be decoded: the text says what was wrong.
     fn malformed(&mut self, problem: &str) -> Option<SyscallResult>;
 
-    /// Takes note of what the worker prints, outside consensus. `source` says what of it prints: `vat` is the vat's own
+    /// Takes note of what the worker prints, outside consensus and legible (see
+    /// [`JsString`](capstan_abi::JsString)). `source` says what of it prints: `vat` is the vat's own
     /// code; `level` is the console's method.
     fn console(&mut self, source: &str, level: &str, text: &str);
 }

@@ -13,7 +13,8 @@ use crate::{
 /// The name of the bridge device.
 pub const BRIDGE: &str = "bridge";
 
-const DATA_ALONE: &str = "the bridge takes data alone: no references, errors, symbols or tags";
+const DATA_ALONE: &str =
+    "the bridge takes data alone: no references, errors, symbols or tags, and no lone surrogates";
 
 impl State<'_> {
     pub(super) fn call_bridge(&mut self, call: &Invocation<'_>) -> Called {

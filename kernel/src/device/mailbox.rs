@@ -176,7 +176,7 @@ fn messages(call: &Invocation<'_>) -> std::result::Result<Vec<(u64, String)>, Oo
         let (number, body) = match pair {
             Json::Array(pair) => match pair.as_slice() {
                 [Json::Scalar(number), body] => {
-                    (crate::ids::canonical_decimal(number), body.as_text())
+                    (crate::ids::canonical_decimal(number), body.as_unicode())
                 }
                 _ => return bad(),
             },

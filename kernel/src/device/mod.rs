@@ -114,6 +114,9 @@ impl DeviceError {
 /// What a vat sees of a device call that went wrong in the device.
 const FAILED: &str = "device.invoke failed, see logs for details";
 
+/// What a device takes for a text.
+const UNICODE: &str = "a string without lone surrogates";
+
 /// The root node of each device.
 const ROOT: &str = "d+0";
 
@@ -167,9 +170,9 @@ impl Invocation<'_> {
     }
 
     fn text(&self, index: usize, what: &str) -> std::result::Result<String, Oops> {
-        match self.arg(index)?.as_text() {
+        match self.arg(index)?.as_unicode() {
             Some(text) => Ok(text),
-            None => thrown(format!("{}() {what} must be a string", self.method)),
+            None => thrown(format!("{}() {what} must be {UNICODE}", self.method)),
         }
     }
 

@@ -1,11 +1,12 @@
 //! The vatAdmin device: bundles, meters, and the making, upgrading and ending of vats. A raw device:
 //! its arguments may hold any device node, since parameters of vats are handed on unread.
 
+use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
-use super::{Answer, Called, Invocation, Oops, ROOT, thrown};
+use super::{Answer, Called, Invocation, Oops, ROOT, UNICODE, thrown};
 use crate::{
-    capdata::{Json, Parsed},
+    capdata::{Json, Parsed, unescape},
     ids::MeterId,
     keys, limits,
     queue::RunQueueEvent,
@@ -25,9 +26,9 @@ impl State<'_> {
         if node != ROOT {
             return self.call_bundlecap(call);
         }
-        let text = |index: usize, what: &str| match elements.get(index).and_then(Json::as_text) {
+        let text = |index: usize, what: &str| match elements.get(index).and_then(Json::as_unicode) {
             Some(text) => Ok(text),
-            None => thrown(format!("{method}() {what} must be a string")),
+            None => thrown(format!("{method}() {what} must be {UNICODE}")),
         };
         let nat = |index: usize, what: &str| match elements.get(index).and_then(Json::as_nat) {
             Some(number) => Ok(number),
@@ -62,7 +63,10 @@ impl State<'_> {
             "upgradeVat" => {
                 arity(4)?;
                 let (vat, bundle_id) = (text(0, "vatID")?, text(1, "bundleID")?);
-                self.upgrade(&vat, bundle_id, &elements[2], parsed, text(3, "upgradeMessage")?)
+                let Some(message) = elements[3].as_text() else {
+                    return thrown("upgradeVat() upgradeMessage must be a string");
+                };
+                self.upgrade(&vat, bundle_id, &elements[2], parsed, message)
             }
             "terminateWithFailure" => {
                 arity(2)?;
@@ -107,7 +111,7 @@ impl State<'_> {
 
     /// Installs the bundle that a vat hands over as a record, without telling anyone. Returns its id.
     fn install_inline(&mut self, record: Option<&Json>) -> std::result::Result<String, Oops> {
-        let field = |name: &str| record.and_then(|record| record.field(name)?.as_text());
+        let field = |name: &str| record.and_then(|record| record.field(name)?.as_unicode());
         let json = serde_json::json!({
             "moduleFormat": field("moduleFormat"),
             "endoZipBase64": field("endoZipBase64"),
@@ -154,7 +158,7 @@ impl State<'_> {
         bundle_id: String,
         parameters: &Json,
         args: &Parsed,
-        upgrade_message: String,
+        upgrade_message: JsString,
     ) -> Called {
         let vat = parse_vat(vat)?;
         let Some(parameters) = args.reserialize(parameters) else {
@@ -198,14 +202,14 @@ fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, Oops> {
         let bad = || format!("option {name} has an unusable value");
         match name.as_str() {
             "vatParameters" => {}
-            "name" => options.name = Some(value.as_text().map_or_else(|| thrown(bad()), Ok)?),
+            "name" => options.name = Some(value.as_unicode().map_or_else(|| thrown(bad()), Ok)?),
             "critical" => options.critical = boolean(value).map_or_else(|| thrown(bad()), Ok)?,
             "meterID" => {
-                let id = value.as_text().and_then(|text| MeterId::parse(&text));
+                let id = value.as_unicode().and_then(|text| MeterId::parse(&text));
                 options.meter = Some(id.map_or_else(|| thrown(bad()), Ok)?);
             }
             "managerType" => {
-                options.manager_type = Some(value.as_text().map_or_else(|| thrown(bad()), Ok)?);
+                options.manager_type = Some(value.as_unicode().map_or_else(|| thrown(bad()), Ok)?);
             }
             "enableSetup" => options.enable_setup = boolean(value),
             "enablePipelining" => options.enable_pipelining = boolean(value),
@@ -244,14 +248,15 @@ fn options_json(value: &Json) -> std::result::Result<String, Oops> {
             Json::Scalar(text) => serde_json::from_str(text).ok(),
             Json::Text(_) => match value.as_nat() {
                 Some(n) => u64::try_from(n).ok().map(serde_json::Value::from),
-                None => value.as_text().map(serde_json::Value::from),
+                None => value.as_unicode().map(serde_json::Value::from),
             },
             _ => None,
         };
-        let Some(plain) = plain else {
+        let told = unescape(name).and_then(|name| name.as_str().map(str::to_owned));
+        let (Some(told), Some(plain)) = (told, plain) else {
             return thrown(format!("option {name} has an unusable value"));
         };
-        options.insert(name.clone(), plain);
+        options.insert(told, plain);
     }
     Ok(serde_json::Value::Object(options).to_string())
 }

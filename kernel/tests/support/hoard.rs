@@ -103,7 +103,7 @@ fn giver(served: Rc<Cell<u64>>, keeps: bool) -> Behaviour {
                 let gift = message("gift", &exports, None);
                 kernel.call(Syscall::Send { target: friend.clone(), message: gift })?;
                 for key in next * 2..(next + BATCH) * 2 {
-                    let (key, value) = (format!("k{key:08}"), "v".repeat(20));
+                    let (key, value) = (format!("k{key:08}").into(), "v".repeat(20).into());
                     if keeps {
                         kernel.call(Syscall::VatstoreSet { key, value })?;
                     }

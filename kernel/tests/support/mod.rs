@@ -133,7 +133,7 @@ impl VatHost for ClosureHost {
         }
         let result = match outcome {
             Ok(()) => DeliveryResult::Ok,
-            Err(text) => DeliveryResult::Error(text),
+            Err(text) => DeliveryResult::Error(text.into()),
         };
         Ok(Delivered { result, computrons: Some(self.cost), test_log: vec![] })
     }

@@ -236,7 +236,7 @@ impl Operator {
         slots: Vec<String>,
     ) -> Result<(), String> {
         let args = CapData { body: format!("#{args}"), slots };
-        let (target, method) = (self.device.clone(), method.to_owned());
+        let (target, method) = (self.device.clone(), method.into());
         match kernel.call(Syscall::CallNow { target, method, args })? {
             SyscallResult::Ok(_) => Ok(()),
             SyscallResult::Error(text) => Err(text),

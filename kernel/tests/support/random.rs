@@ -165,8 +165,8 @@ impl RandomVat {
                 kernel.call(Syscall::AbandonExports { refs: vec![vref] }).map(|_| ())
             }
             92..98 => {
-                let key = format!("k{}", self.dice.roll(9));
-                kernel.call(Syscall::VatstoreSet { key, value: "v".to_owned() }).map(|_| ())
+                let key = format!("k{}", self.dice.roll(9)).into();
+                kernel.call(Syscall::VatstoreSet { key, value: "v".into() }).map(|_| ())
             }
             98 if self.dice.roll(12) == 0 => {
                 let info = CapData { body: "#\"bye\"".to_owned(), slots: vec![] };

@@ -84,7 +84,8 @@ impl VatHost for RecordedHost {
 
 fn play(vat: VatId, scripted: &Value, syscalls: &mut dyn Syscalls) -> Result<Delivered, HostFault> {
     for row in scripted["syscalls"].as_array().into_iter().flatten() {
-        let syscall = syscall_from_json(&row["vsc"]).map_err(|e| HostFault(e.to_string()))?;
+        let syscall = syscall_from_json(row["vsc"].to_string().as_bytes());
+        let syscall = syscall.map_err(|e| HostFault(e.to_string()))?;
         let answer = syscalls.syscall(syscall).ok_or_else(|| HostFault("unwound".to_owned()))?;
         let answer = syscall_result_to_json(&answer);
         if !compare::same(&row["vsr"], &answer) {
@@ -94,7 +95,7 @@ fn play(vat: VatId, scripted: &Value, syscalls: &mut dyn Syscalls) -> Result<Del
     }
     let result = match scripted["dr"][0].as_str() {
         Some("ok") => DeliveryResult::Ok,
-        _ => DeliveryResult::Error(scripted["dr"][1].as_str().unwrap_or_default().to_owned()),
+        _ => DeliveryResult::Error(scripted["dr"][1].as_str().unwrap_or_default().into()),
     };
     let log = scripted["log"].as_array().into_iter().flatten();
     Ok(Delivered {

@@ -88,7 +88,7 @@ impl Slog for Recording {
             Event::DeliverResult { result, test_log, .. } => {
                 let result = match result {
                     DeliveryResult::Ok => json!(["ok"]),
-                    DeliveryResult::Error(text) => json!(["error", text]),
+                    DeliveryResult::Error(text) => json!(["error", text.legible()]),
                 };
                 self.with_delivery(|delivery| {
                     delivery["dr"] = result;

@@ -41,7 +41,7 @@ fn transactions() -> Vec<Vec<u8>> {
     builders.into_iter().filter_map(sign).map(|tx| tx.bytes().to_vec()).collect()
 }
 
-const BODIES: [&str; 8] = [
+const BODIES: [&str; 9] = [
     r##"#["method",["$0.Alleged: thing","+7","-8","#undefined","%name","!bang"]]"##,
     r##"#{"#error":"no","name":"TypeError"}"##,
     r##"#{"#tag":"match:any","payload":{"a":[1,2.5e3,-0,null,true]}}"##,
@@ -50,6 +50,7 @@ const BODIES: [&str; 8] = [
     r#"[1,{"a":"$not a slot"},"\u00e9\ud83d\ude00"]"#,
     r#"{"@qclass":"slot","index":0}"#,
     "[[[[[[[[[[]]]]]]]]]]",
+    r##"#["\ud800",[{"\udfff":"!\ud800"}]]"##,
 ];
 
 fn messages() -> Vec<Vec<u8>> {
@@ -61,8 +62,9 @@ fn messages() -> Vec<Vec<u8>> {
         Syscall::Send { target: "o-50".into(), message: message() },
         Syscall::Resolve { resolutions: vec![resolution()] },
         Syscall::VatstoreSet { key: "k".into(), value: "ü".into() },
-        Syscall::VatstoreGetNextKey { prior: String::new() },
+        Syscall::VatstoreGetNextKey { prior: "".into() },
         Syscall::Exit { is_failure: false, info: data() },
+        Syscall::VatstoreGet { key: "s".into() },
         Syscall::DropImports { refs: vec![promise(), promise()] },
     ];
     let deliveries = [
@@ -75,6 +77,8 @@ fn messages() -> Vec<Vec<u8>> {
     seeds.extend(syscalls.iter().filter_map(|syscall| borsh::to_vec(syscall).ok()));
     seeds.extend(deliveries.iter().filter_map(|delivery| borsh::to_vec(delivery).ok()));
     seeds.extend(borsh::to_vec(&DeliveryResult::Error("why not".into())));
+    seeds.push(b"[\"vatstoreSet\",\"s\\ud800\",\"\\ud83d\\ude00\"]".to_vec());
+    seeds.extend(borsh::to_vec(&b"a\xed\xa0\x80"[..]));
     seeds
 }
 

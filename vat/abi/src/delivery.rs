@@ -1,7 +1,7 @@
 use alloc::{string::String, vec::Vec};
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::{CapData, Message, Resolution, VRef};
+use crate::{CapData, JsString, Message, Resolution, VRef};
 
 /// What the kernel asks a vat to do (SwingSet's `VatDeliveryObject`, or with `R` = kref its
 /// `KernelDeliveryObject`).
@@ -54,5 +54,5 @@ pub enum DeliveryResult {
     /// The vat came to rest.
     Ok,
     /// The delivery failed and the vat must die: the text says why.
-    Error(String),
+    Error(JsString),
 }

@@ -32,12 +32,14 @@ mod delivery;
 #[cfg(feature = "json")]
 pub mod json;
 mod syscall;
+mod text;
 
 use alloc::{string::String, vec::Vec};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 pub use delivery::{Delivery, DeliveryResult};
 pub use syscall::{Syscall, SyscallData, SyscallResult};
+pub use text::{JsString, NotWtf8, legible};
 
 /// A reference valid inside one vat: type letter, `+` (exported by the vat) or `-` (imported), and
 /// a number with optional virtual-object parts, as in `o+0`, `p-60`, `o+d10/3:1`.
@@ -48,7 +50,8 @@ pub type VRef = String;
 /// `R` is the kind of reference: a vref inside a vat, a kref inside the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct CapData<R = VRef> {
-    /// `#` followed by JSON (smallcaps); without `#` it is the older `@qclass` encoding.
+    /// `#` followed by JSON (smallcaps); without `#` it is the older `@qclass` encoding. JSON text is UTF-8: a lone
+    /// surrogate in a string of it is an escape, as `JSON.stringify` writes it.
     pub body: String,
     /// The references that the body mentions by index.
     pub slots: Vec<R>,

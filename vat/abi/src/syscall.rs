@@ -1,7 +1,7 @@
 use alloc::{string::String, vec::Vec};
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::{CapData, Message, Resolution, VRef};
+use crate::{CapData, JsString, Message, Resolution, VRef};
 
 /// What a vat asks of the kernel (SwingSet's `VatSyscallObject`).
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -18,7 +18,7 @@ pub enum Syscall<R = VRef> {
         /// A device node.
         target: R,
         /// The method's name.
-        method: String,
+        method: JsString,
         /// The arguments: an encoded array.
         args: CapData<R>,
     },
@@ -42,24 +42,24 @@ pub enum Syscall<R = VRef> {
     /// Read a key of the vat's own store.
     VatstoreGet {
         /// The key.
-        key: String,
+        key: JsString,
     },
     /// The least key of the vat's own store that is greater than `prior`.
     VatstoreGetNextKey {
         /// A key, or the empty string to start.
-        prior: String,
+        prior: JsString,
     },
     /// Write a key of the vat's own store.
     VatstoreSet {
         /// The key.
-        key: String,
+        key: JsString,
         /// The value.
-        value: String,
+        value: JsString,
     },
     /// Delete a key of the vat's own store.
     VatstoreDelete {
         /// The key.
-        key: String,
+        key: JsString,
     },
     /// The vat can no longer reach these imports.
     DropImports {
@@ -98,7 +98,7 @@ pub enum SyscallData<R = VRef> {
     /// Nothing, or no such key.
     Null,
     /// A value or key of the vatstore.
-    Text(String),
+    Text(JsString),
     /// What a device answered.
     CapData(CapData<R>),
 }

@@ -230,11 +230,11 @@ impl VatHost for WasmHost {
                 Ok(result) => (result, true),
                 Err(problem) => {
                     let text = format!("the worker's result could not be read: {problem}");
-                    (DeliveryResult::Error(text), false)
+                    (DeliveryResult::Error(text.into()), false)
                 }
             },
-            End::Fault(fault) => (DeliveryResult::Error(fault.text().to_owned()), false),
-            End::Broken(text) => (DeliveryResult::Error(text), false),
+            End::Fault(fault) => (DeliveryResult::Error(fault.text().into()), false),
+            End::Broken(text) => (DeliveryResult::Error(text.into()), false),
         };
         if rests {
             let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use capstan_abi::{Encoding, Fault, Syscall, SyscallResult, imports as names};
+use capstan_abi::{Encoding, Fault, Syscall, SyscallResult, imports as names, legible};
 use capstan_kernel_ports::host::Syscalls;
 use wasmer::{
     AsStoreMut, Function, FunctionEnv, FunctionEnvMut, Global, Imports, Memory, RuntimeError, Value,
@@ -11,9 +11,9 @@ use wasmer::{
 use crate::{cost, supervisor};
 
 /// Test log lines are kept up to this many bytes a delivery; what comes after is dropped.
-const TEST_LOG_BYTES: usize = 1 << 20;
+pub(crate) const TEST_LOG_BYTES: usize = 1 << 20;
 /// A line for the node's log is cut to this many bytes.
-const LOG_LINE_BYTES: usize = 4 << 10;
+pub(crate) const LOG_LINE_BYTES: usize = 4 << 10;
 
 /// Why the host ends a worker's run from within.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -218,7 +218,7 @@ fn log(
     len: i32,
 ) -> Result<(), RuntimeError> {
     let bytes = receive(&mut env, ptr, len)?;
-    let line = String::from_utf8_lossy(&bytes);
+    let line = legible(&bytes);
     let line = shortened(&line);
     let level = match level {
         0 => "error",

@@ -54,7 +54,7 @@ fn generated_modules_behave_the_same_under_both_compilers() {
         assert_eq!(one.len(), other.len(), "CAPSTAN_SEED={seed}");
         match &one.last().unwrap().0.result {
             DeliveryResult::Ok => rested += 1,
-            DeliveryResult::Error(text) => *ended.entry(text.clone()).or_insert(0) += 1,
+            DeliveryResult::Error(text) => *ended.entry(text.to_string()).or_insert(0) += 1,
         }
         seed += 1;
     }

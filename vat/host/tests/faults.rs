@@ -16,7 +16,7 @@ fn ends_with(module: &[u8], expected: &str) {
         let mut host = host(compiler);
         start(&mut host, V1, module);
         let delivered = deliver(&mut host, V1).unwrap();
-        assert_eq!(delivered.result, DeliveryResult::Error(expected.to_owned()), "{compiler:?}");
+        assert_eq!(delivered.result, DeliveryResult::Error(expected.into()), "{compiler:?}");
         assert_eq!(delivered.computrons, None);
         assert!(!host.is_running(V1));
         start(&mut host, VatId(2), &worker("", ""));
@@ -94,10 +94,7 @@ fn the_stack_counter_trips_long_before_the_native_stack_is_full() {
         let run = move || {
             for module in recursions() {
                 let delivered = once(compiler, &module);
-                assert_eq!(
-                    delivered.result,
-                    DeliveryResult::Error("Stack meter exceeded".to_owned())
-                );
+                assert_eq!(delivered.result, DeliveryResult::Error("Stack meter exceeded".into()));
             }
             native_stack_high_water()
         };
@@ -109,7 +106,7 @@ fn the_stack_counter_trips_long_before_the_native_stack_is_full() {
 
 #[test]
 fn an_engine_whose_own_stack_is_spent_exceeds_the_stack_meter() {
-    let error = |text: &str| DeliveryResult::Error(text.to_owned());
+    let error = |text: &str| DeliveryResult::Error(text.into());
     for compiler in BOTH {
         // Below zero, addresses wrap to where no memory is.
         let below = "(global.set $sp (i32.const -32)) (i32.store (global.get $sp) (i32.const 1))";
@@ -245,7 +242,7 @@ fn a_worker_can_report_an_error_and_live_on() {
         let mut host = host(compiler);
         start(&mut host, V1, &worker(data, "(call $done (i32.const 0) (i32.const 7)) return"));
         let delivered = deliver(&mut host, V1).unwrap();
-        assert_eq!(delivered.result, DeliveryResult::Error("no".to_owned()));
+        assert_eq!(delivered.result, DeliveryResult::Error("no".into()));
         assert!(delivered.computrons.is_some());
         assert!(host.is_running(V1));
     }

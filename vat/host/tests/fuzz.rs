@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use borsh::BorshDeserialize;
 use capstan_abi::{
-    CapData, Delivery, DeliveryResult, Message, Resolution, Syscall, SyscallData, SyscallResult,
+    CapData, Delivery, DeliveryResult, JsString, Message, Resolution, Syscall, SyscallData,
+    SyscallResult,
 };
 use capstan_kernel_ports::{
     Computrons,
@@ -135,16 +136,16 @@ fn syscalls() -> Vec<Syscall> {
             target: text(),
             message: Message { methargs: data(), result: Some(text()) },
         },
-        Syscall::CallNow { target: text(), method: text(), args: data() },
+        Syscall::CallNow { target: text(), method: text().into(), args: data() },
         Syscall::Subscribe { promise: text() },
         Syscall::Resolve {
             resolutions: vec![Resolution { promise: text(), rejected: true, data: data() }],
         },
         Syscall::Exit { is_failure: false, info: data() },
-        Syscall::VatstoreGet { key: text() },
-        Syscall::VatstoreGetNextKey { prior: String::new() },
-        Syscall::VatstoreSet { key: text(), value: "ü".to_owned() },
-        Syscall::VatstoreDelete { key: text() },
+        Syscall::VatstoreGet { key: text().into() },
+        Syscall::VatstoreGetNextKey { prior: "".into() },
+        Syscall::VatstoreSet { key: text().into(), value: "ü".into() },
+        Syscall::VatstoreDelete { key: text().into() },
         Syscall::DropImports { refs: vec![text(), text()] },
         Syscall::RetireExports { refs: vec![] },
     ]
@@ -166,7 +167,7 @@ fn mutated_messages_are_read_or_reported() {
             }
             false => (
                 borsh::to_vec(&syscall).unwrap(),
-                borsh::to_vec(&DeliveryResult::Error("why not".to_owned())).unwrap(),
+                borsh::to_vec(&DeliveryResult::Error("why not".into())).unwrap(),
             ),
         };
         let intact = random.below(4) == 0;
@@ -180,7 +181,7 @@ fn mutated_messages_are_read_or_reported() {
         let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
         if intact {
             assert_eq!(answers.syscalls, [syscall]);
-            assert_eq!(delivered.result, DeliveryResult::Error("why not".to_owned()));
+            assert_eq!(delivered.result, DeliveryResult::Error("why not".into()));
         }
         read += answers.syscalls.len();
         refused += answers.malformed.len();
@@ -188,6 +189,67 @@ fn mutated_messages_are_read_or_reported() {
     });
     println!("{cases} messages, {read} read, {refused} refused");
     assert!(read > 0 && refused > 0);
+}
+
+#[test]
+fn texts_are_wtf_8_or_the_syscall_is_malformed() {
+    for (encoding, key, expected) in [
+        (1, &b"s\xed\xa0\x80"[..], Some(r#""s\ud800""#)),
+        (1, b"\xed\xb8\x80\xed\xa0\xbd", Some(r#""\ude00\ud83d""#)),
+        (1, b"\xf0\x9f\x98\x80", Some(r#""\ud83d\ude00""#)),
+        // A pair in two halves, no UTF-8, and half a surrogate.
+        (1, b"\xed\xa0\xbd\xed\xb8\x80", None),
+        (1, b"\xff", None),
+        (1, b"\xed\xa0", None),
+        (2, b"s\\ud800", Some(r#""s\ud800""#)),
+        (2, b"\\ud83d\\ude00", Some(r#""\ud83d\ude00""#)),
+        (2, b"s\xed\xa0\x80", Some(r#""s\ud800""#)),
+        (2, b"\\ud83d\xed\xb8\x80", None),
+        (2, b"\xff", None),
+        (2, b"\\ud8", None),
+    ] {
+        for compiler in BOTH {
+            let request = match encoding {
+                1 => [&[5, key.len() as u8, 0, 0, 0], key].concat(),
+                _ => [&b"[\"syscall\",[\"vatstoreGet\",\""[..], key, b"\"]]"].concat(),
+            };
+            let reply: &[u8] = if encoding == 1 { b"\0" } else { b"[\"ok\"]" };
+            let mut host = host(compiler);
+            start(&mut host, V1, &messenger(encoding, &request, reply));
+            let mut answers = Answers::default();
+            let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
+            assert_eq!(delivered.result, DeliveryResult::Ok);
+            let expected: Vec<Syscall> = expected
+                .map(|json| Syscall::VatstoreGet { key: JsString::from_json(json).unwrap() })
+                .into_iter()
+                .collect();
+            assert_eq!(answers.syscalls, expected, "{encoding} {key:x?}");
+            assert_eq!(answers.malformed.len(), 1 - expected.len(), "{:?}", answers.malformed);
+        }
+    }
+}
+
+/// A worker of JSON that prints, with what its host makes of it.
+#[test]
+fn what_is_printed_is_never_a_syscall() {
+    let deep = ["[".repeat(10_000), "]".repeat(10_000)].concat();
+    let wide = ",1e999".repeat(5_000);
+    for printed in
+        [r#""\ud800""#, r#"{"\udfff":["\ud800"]}"#, r#""\u0000""#, &deep, &format!("0{wide}")]
+    {
+        for command in ["[\"sourcedConsole\",\"vat\",\"log\",", "[\"testLog\",", "[\"unheardOf\","]
+        {
+            let request = format!("{command}{}]", printed);
+            let module = messenger(2, request.as_bytes(), b"[\"ok\"]");
+            let mut host = host(BOTH[0]);
+            start(&mut host, V1, &module);
+            let mut answers = Answers::default();
+            let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
+            assert_eq!(delivered.result, DeliveryResult::Ok, "{request:.100}");
+            assert!(answers.malformed.is_empty() && answers.syscalls.is_empty());
+            assert!(host.is_running(V1));
+        }
+    }
 }
 
 /// Decodes mutated encodings of `values`; whatever decodes must encode to the same bytes.
@@ -211,7 +273,7 @@ fn every_decodable_encoding_is_the_only_one() {
     ];
     let results: [SyscallResult; 3] = [
         SyscallResult::Ok(SyscallData::Null),
-        SyscallResult::Ok(SyscallData::Text("x".to_owned())),
+        SyscallResult::Ok(SyscallData::Text("x".into())),
         SyscallResult::Error("no".to_owned()),
     ];
     for_some_time(|seed| {

@@ -242,7 +242,7 @@ fn what_a_vat_exceeds_ends_it_the_same_under_both_compilers() {
     let text = |name: &str| {
         let (_, delivered, _) = cranelift.iter().find(|(n, _, _)| n == name).unwrap();
         match &delivered.result {
-            DeliveryResult::Error(text) => text.clone(),
+            DeliveryResult::Error(text) => text.to_string(),
             DeliveryResult::Ok => "ok".to_owned(),
         }
     };

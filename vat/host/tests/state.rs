@@ -55,7 +55,7 @@ fn run(host: &mut WasmHost, vat: VatId, times: usize) -> Vec<String> {
     };
     let mut seen: Vec<String> = (0..times).map(one).collect();
     seen.extend(answers.syscalls.iter().map(|syscall| match syscall {
-        Syscall::VatstoreGet { key } => key.clone(),
+        Syscall::VatstoreGet { key } => key.to_string(),
         other => format!("{other:?}"),
     }));
     seen

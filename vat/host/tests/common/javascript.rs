@@ -10,7 +10,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use capstan_abi::{
-    CapData, Delivery, DeliveryResult, Message, Syscall, SyscallData, SyscallResult,
+    CapData, Delivery, DeliveryResult, JsString, Message, Syscall, SyscallData, SyscallResult,
 };
 use capstan_kernel_ports::{
     Computrons, VatId,
@@ -101,18 +101,18 @@ impl Bundle {
 /// A kernel that keeps a vatstore and remembers all syscalls.
 #[derive(Default)]
 pub(crate) struct Kernel {
-    pub(crate) vatstore: BTreeMap<String, String>,
+    pub(crate) vatstore: BTreeMap<JsString, JsString>,
     pub(crate) syscalls: Vec<Syscall>,
 }
 
 impl Syscalls for Kernel {
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
-        let text = |text: Option<String>| text.map_or(SyscallData::Null, SyscallData::Text);
+        let text = |text: Option<JsString>| text.map_or(SyscallData::Null, SyscallData::Text);
         let answer = match &syscall {
             Syscall::VatstoreGet { key } => text(self.vatstore.get(key).cloned()),
             Syscall::VatstoreGetNextKey { prior } => {
                 let after = (std::ops::Bound::Excluded(prior.clone()), std::ops::Bound::Unbounded);
-                text(self.vatstore.range::<String, _>(after).next().map(|(key, _)| key.clone()))
+                text(self.vatstore.range::<JsString, _>(after).next().map(|(key, _)| key.clone()))
             }
             Syscall::VatstoreSet { key, value } => {
                 self.vatstore.insert(key.clone(), value.clone());

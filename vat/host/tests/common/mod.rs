@@ -149,7 +149,7 @@ pub(crate) struct Answers {
 impl Syscalls for Answers {
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
         let answer = match &syscall {
-            Syscall::VatstoreGet { key } => SyscallData::Text(format!("value of {key}")),
+            Syscall::VatstoreGet { key } => SyscallData::Text(format!("value of {key}").into()),
             _ => SyscallData::Null,
         };
         self.syscalls.push(syscall);
