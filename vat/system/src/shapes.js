@@ -1,0 +1,21 @@
+// Whether an argument has the shape that a method expects, without a look at what else it holds.
+//
+// What comes with a message is made of passable values; of these an object for messages alone has a pass style of its
+// own under this symbol.
+import { passStyleOf } from '@endo/far';
+
+const PASS_STYLE = Symbol.for('passStyle');
+
+/** An object that messages can be sent to, or a device node. */
+export const isObject = value =>
+  typeof value === 'object' &&
+  value !== null &&
+  value[PASS_STYLE] === 'remotable' &&
+  passStyleOf(value) === 'remotable';
+
+/** A plain record. */
+export const isRecord = value =>
+  typeof value === 'object' &&
+  value !== null &&
+  !Array.isArray(value) &&
+  Object.getPrototypeOf(value) === Object.prototype;
