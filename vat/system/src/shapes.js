@@ -2,7 +2,10 @@
 //
 // What comes with a message is made of passable values; of these an object for messages alone has a pass style of its
 // own under this symbol.
+import { b, Fail, q } from '@endo/errors';
 import { passStyleOf } from '@endo/far';
+
+import { brief } from './brief.js';
 
 const PASS_STYLE = Symbol.for('passStyle');
 
@@ -18,4 +21,11 @@ export const isRecord = value =>
   typeof value === 'object' &&
   value !== null &&
   !Array.isArray(value) &&
+  value[PASS_STYLE] === undefined &&
   Object.getPrototypeOf(value) === Object.prototype;
+
+/** Refuses what is not a text, or too long a one. */
+export const insistText = (text, limit, what) => {
+  (typeof text === 'string' && text.length <= limit) ||
+    Fail`${b(what)} must be a text of at most ${q(limit)} characters, not ${brief(text)}`;
+};
