@@ -94,11 +94,7 @@ impl<H: VatHost> Executor<'_, H> {
 
     /// Makes the signer an endpoint of the kernel, unless it is one or does nothing that needs it. What stays of it
     /// is paid for.
-    fn provision(
-        &mut self,
-        tx: &Tx,
-        events: &mut Vec<Event>,
-    ) -> Result<Option<RemoteId>, Failure> {
+    fn provision(&mut self, tx: &Tx, events: &mut Vec<Event>) -> Result<Option<RemoteId>, Failure> {
         if !tx.needs_endpoint() {
             return Ok(None);
         }

@@ -26,6 +26,7 @@ pub struct LoneVat {
     host: WasmHost,
     kernel: TestKernel,
     next_promise: u32,
+    started: usize,
 }
 
 /// What a delivery came to.
@@ -70,9 +71,15 @@ impl LoneVat {
         };
         host.start(VAT, &source, &WorkerOptions::default()).unwrap().unwrap();
         let kernel = TestKernel { vatstore, device, syscalls: vec![], count: 0 };
-        let mut vat = Self { host, kernel, next_promise: 100 };
-        vat.deliver(&Delivery::StartVat { parameters: data(parameters, &[]) });
+        let mut vat = Self { host, kernel, next_promise: 100, started: 0 };
+        let start = Delivery::StartVat { parameters: data(parameters, &[]) };
+        vat.started = vat.deliver(&start).count;
         vat
+    }
+
+    /// How many syscalls its start took.
+    pub fn started(&self) -> usize {
+        self.started
     }
 
     /// What the vat keeps.
