@@ -281,6 +281,27 @@ fn a_message_to_itself_that_is_lost_is_made_good_by_the_devices_wakeup() {
 }
 
 #[test]
+fn promises_that_lie_in_the_heap_are_bounded_and_others_go_on() {
+    let mut timer = Timer::start();
+    let mut kept = 0;
+    let refusal = loop {
+        let outcome = timer.send("delay", "[1000]", &[]);
+        if !outcome.settled().is_empty() {
+            break outcome.refusal();
+        }
+        kept += 1;
+    };
+    assert_eq!((kept, refusal.contains("20000 promises already")), (20_000, true), "{refusal}");
+    println!("heap with {kept} promises: {} bytes", timer.vat.heap_bytes());
+    assert!(timer.vat.heap_bytes() < 100 << 20);
+    assert!(timer.send("setWakeup", "[\"+2000\",\"$0\"]", &[HANDLER]).refusal().contains("promises"));
+    // What is due is fired all the same, and makes room.
+    let settled: usize = timer.run_to(2_000).iter().map(|o| o.settled().len()).sum();
+    assert!(settled >= kept, "{settled}");
+    assert_eq!(timer.send("delay", "[1000]", &[]).settled(), []);
+}
+
+#[test]
 fn what_is_not_a_time_a_handler_or_a_token_is_refused_shortly() {
     let mut timer = Timer::start();
     let wide = format!("[[{}]]", vec!["{}"; 1_000].join(","));

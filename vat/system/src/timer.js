@@ -4,7 +4,7 @@
 //
 // A handler is an object with `wake(time)`. A cancel token is any object: `cancel(token)` ends whatever
 // it was given for.
-import { prepareExo, prepareExoClass, prepareExoClassKit } from '@agoric/vat-data';
+import { prepareExo, prepareExoClassKit } from '@agoric/vat-data';
 import { b, Fail, q } from '@endo/errors';
 import { E, Far } from '@endo/far';
 import { Nat } from '@endo/nat';
@@ -12,6 +12,7 @@ import { makePromiseKit } from '@endo/promise-kit';
 
 import { reasonText } from './brief.js';
 import { isObject } from './shapes.js';
+import { prepareNotifierKit } from './timer-notifier.js';
 import {
   placeAt,
   prepareCancels,
@@ -265,8 +266,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
         schedule(handler) {
           insistObject(handler, 'repeater.schedule() handler');
           !this.state.active || Fail`repeater already scheduled`;
-          this.state.active = true;
           repeat(this.state.start, this.state.every, handler, this.facets.cancelToken);
+          this.state.active = true;
         },
         disable() {
           if (this.state.active) {
@@ -278,69 +279,13 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     },
   );
 
-  const makeIterator = prepareExoClass(
-    baggage,
-    'timerIterator',
-    undefined,
-    notifier => ({ notifier, updateCount: undefined, active: false }),
-    {
-      async next() {
-        const { state } = this;
-        !state.active || Fail`timer iterator dislikes overlapping next()`;
-        state.active = true;
-        const { value, updateCount } = await state.notifier.getUpdateSince(state.updateCount);
-        state.active = false;
-        state.updateCount = updateCount;
-        return harden({ value, done: updateCount === undefined });
-      },
-    },
-  );
-
-  // A notifier of the beats; its update counts are their numbers. After it was cancelled every update is
-  // the last one, without a count.
-  const makeNotifierKit = prepareExoClassKit(
-    baggage,
-    'timerNotifier',
-    undefined,
-    (start, every, cancelToken) => ({ start, every, cancelToken, final: undefined }),
-    {
-      notifier: {
-        [Symbol.asyncIterator]() {
-          return makeIterator(this.facets.notifier);
-        },
-        async getUpdateSince(updateCount = undefined) {
-          const { start, every, cancelToken, final } = this.state;
-          const { canceller } = this.facets;
-          if (final) {
-            return final;
-          }
-          const update = ({ time, count }) => harden({ value: stamp(time), updateCount: count });
-          const { latest, next } = beats(start, every, now());
-          if (latest && latest.count !== updateCount) {
-            return update(latest);
-          }
-          return E.when(
-            wakeupAt(next.time, cancelToken),
-            woken => update(beats(start, every, absolute(woken)).latest),
-            () => canceller.cancel(),
-          );
-        },
-      },
-      canceller: {
-        cancel() {
-          this.state.final ||= harden({ value: stamp(now()), updateCount: undefined });
-          return this.state.final;
-        },
-      },
-    },
-    {
-      finish: ({ state: { cancelToken }, facets: { canceller } }) => {
-        if (cancelToken) {
-          cancels.join(cancelToken, takeNumber(), { canceller });
-        }
-      },
-    },
-  );
+  const makeNotifierKit = prepareNotifierKit(baggage, {
+    now,
+    stamp,
+    absolute,
+    wakeupAt,
+    join: (cancelToken, canceller) => cancels.join(cancelToken, takeNumber(), { canceller }),
+  });
 
   const wakeupHandler = prepareExo(baggage, 'wakeupHandler', undefined, {
     wake() {

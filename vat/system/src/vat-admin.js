@@ -25,6 +25,9 @@ import { isObject } from './shapes.js';
 
 const UPGRADE_MESSAGE = 'vat upgraded';
 
+/** How many answers of `done()` a vat has outstanding at most. */
+const MAX_PENDING_DONE = 100;
+
 /** How many bundles are waited for at most. */
 const MAX_PENDING_BUNDLES = 1_000;
 
@@ -39,7 +42,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const pendingUpgrades = new Map(); // upgradeID -> promise kit for {incarnationNumber}
   const pendingBundles = new Map(); // bundleID -> promise kit for the bundlecap
 
-  const pendingEnds = new Map(); // vatID -> promise kit for what the vat ends with, if somebody asked
+  const pendingEnds = new Map(); // vatID -> {kit, askers}: for what the vat ends with, if somebody asked
   const exitingVats = new Set(); // vatIDs whose end was asked for and not reported yet
 
   // While the service is paused, a promise kit that is fulfilled when nothing is pending.
@@ -157,10 +160,12 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     done() {
       const { vatID } = this.state;
       insistRunning(vatID, 'done', true);
-      if (!pendingEnds.has(vatID)) {
-        pendingEnds.set(vatID, makePromiseKit());
-      }
-      return pendingEnds.get(vatID).promise;
+      const end = pendingEnds.get(vatID) || { kit: makePromiseKit(), askers: 0 };
+      end.askers < MAX_PENDING_DONE ||
+        Fail`done() of vat ${q(vatID)} was asked for ${q(MAX_PENDING_DONE)} times already: wait for an answer`;
+      end.askers += 1;
+      pendingEnds.set(vatID, end);
+      return end.kit.promise;
     },
     upgrade(bundlecap, options) {
       const { vatID } = this.state;
@@ -425,15 +430,15 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
         console.log(`static or unknown vat ${vatID} terminated`);
         return;
       }
-      const done = pendingEnds.get(vatID);
+      const end = pendingEnds.get(vatID);
       pendingEnds.delete(vatID);
       exitingVats.delete(vatID);
       managedVats.delete(vatID);
       checkQuiescence();
       if (shouldReject) {
-        done?.reject(info);
+        end?.kit.reject(info);
       } else {
-        done?.resolve(info);
+        end?.kit.resolve(info);
       }
     },
 
