@@ -441,9 +441,8 @@ fn outbox_events(
     height: u64,
 ) -> Result<Vec<Event>, NodeFault> {
     let Some(endpoint) = view::remote(over, remote)? else { return Ok(Vec::new()) };
-    let account = ("account", endpoint.address);
-    let mut events =
-        vec![event("outbox.posted", &[account.clone(), ("number", number.to_string())])];
+    let account = ("account", endpoint.address.clone());
+    let mut events = vec![event("outbox.posted", &[account, ("number", number.to_string())])];
     let entry = record::get::<Delivery>(over, &view::outbox_key(remote, number))?;
     let Some(Delivery::Notify { resolutions }) = entry else { return Ok(events) };
     for resolution in resolutions {
@@ -451,15 +450,8 @@ fn outbox_events(
         let Some((tx, index)) = results::settle(over, remote, &resolution.promise, settled)? else {
             continue;
         };
-        let status = if resolution.rejected { "rejected" } else { "fulfilled" };
-        let attributes = [
-            account.clone(),
-            ("promise", resolution.promise),
-            ("status", status.to_owned()),
-            ("tx_hash", tx.to_string()),
-            ("message_index", index.to_string()),
-        ];
-        events.push(event("message.resolved", &attributes));
+        let address = endpoint.address.clone();
+        events.push(results::resolved(address, resolution.promise, settled, &tx, index));
     }
     Ok(events)
 }

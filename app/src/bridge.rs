@@ -6,6 +6,8 @@
 //! |---|---|---|---|
 //! | `computrons` | `buy` | `payer` (address), `computrons` (a natural) | `{amount}`: what was taken from the payer |
 //! | `computrons` | `refund` | `payer`, `computrons` | `{amount}`: what was given back, for whole millions |
+//! | `deposits` | `takeForName` | `payer` | `{amount}`: the deposit of a published name, taken from the payer |
+//! | `deposits` | `giveBack` | `payer`, `amount` | `{amount}`: what was given back |
 //! | `bank` | `balance` | `address` | `{amount}` |
 //! | `validators` | `isGovernor` | `address` | `{isGovernor}`: may have the validators' object |
 //! | `validators` | `list` | | `{validators}`: of each `{pubKey, power}` |
@@ -89,6 +91,16 @@ fn answer(over: &mut dyn Overlay, args: &[Value]) -> Result<Value, Refusal> {
             account::credit(over, payer, price)?;
             Ok(amount(price))
         }
+        ("deposits", "takeForName") => {
+            let deposit = params(over)?.publish_deposit;
+            account::debit(over, address(request, "payer")?, deposit)?;
+            Ok(amount(deposit))
+        }
+        ("deposits", "giveBack") => {
+            let (payer, deposit) = (address(request, "payer")?, coins(request, "amount")?);
+            account::credit(over, payer, deposit)?;
+            Ok(amount(deposit))
+        }
         ("bank", "balance") => {
             let account = account::get(over, address(request, "address")?)?;
             Ok(amount(account.map_or(Amount(0), |account| account.balance)))
@@ -130,6 +142,12 @@ fn address(request: &Value, field: &str) -> Result<Address, Refusal> {
 fn natural(request: &Value, field: &str) -> Result<u64, Refusal> {
     let number = request[field].as_str().and_then(|text| text.parse().ok());
     number.ok_or_else(|| Refusal::Asked(format!("{field}: expected a natural below 2^64")))
+}
+
+fn coins(request: &Value, field: &str) -> Result<Amount, Refusal> {
+    let number = request[field].as_str().and_then(|text| text.parse().ok());
+    let refuse = || Refusal::Asked(format!("{field}: expected an amount of coins"));
+    number.map(Amount).ok_or_else(refuse)
 }
 
 fn validator_key(request: &Value) -> Result<validators::Key, Refusal> {

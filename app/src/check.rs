@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use capstan_genesis::{Address, Amount};
+use capstan_genesis::{Address, Amount, Fees};
+use capstan_kernel::view;
 use tendermint_proto::v0_38::abci::ResponseCheckTx;
 
 use crate::{
@@ -63,10 +64,20 @@ impl CheckState {
                 _ => 0,
             })
         });
+        let spent = spent.saturating_add(self.price_of_endpoint(tx, fees)?.0);
         if let Some(account) = self.accounts.get_mut(&tx.signer) {
             account.balance = Amount(account.balance.0.saturating_sub(spent));
         }
         Ok(())
+    }
+
+    /// What the signer pays for becoming an endpoint, by the committed state.
+    fn price_of_endpoint(&self, tx: &Tx, fees: &Fees) -> Result<Amount, NodeFault> {
+        let address = tx.signer.to_string();
+        match tx.needs_endpoint() && view::remote_of(&self.committed.state, &address)?.is_none() {
+            true => Ok(fees.per_account),
+            false => Ok(Amount(0)),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! | type | attributes | where |
 //! |---|---|---|
 //! | `fee.paid` | `payer`, `amount` (as in `1500ucap`) | transaction, also one that failed |
+//! | `account.provisioned` | `account`, `amount` | transaction, also one that failed |
 //! | `transfer` | `sender`, `recipient`, `amount` | transaction |
 //! | `account.created` | `address` | transaction |
 //! | `bundle.installed` | `bundle_id`, `submitter`, `size` | transaction |

@@ -21,7 +21,9 @@ use crate::{
     chain::Chain,
     events::event,
     fault::{Failure, NodeFault},
-    proto, results, smallcaps,
+    proto,
+    results::{self, Settled},
+    smallcaps,
     tx::{
         Action, Announcement, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId,
         Verified, check, computron_price,
@@ -61,8 +63,14 @@ impl<H: VatHost> Executor<'_, H> {
             Err(error) => return Ok(failed(&error, gas_wanted, Vec::new())),
         };
         account::set(self.over, tx.signer, &account)?;
-        let remote = self.provision(&tx)?;
         let mut events = vec![fee_paid(tx.signer, tx.fee)];
+        let remote = match self.provision(&tx, &mut events) {
+            Ok(remote) => remote,
+            Err(Failure::Tx(error)) => return Ok(failed(&error, gas_wanted, events)),
+            Err(Failure::Node(fault)) => return Err(fault),
+        };
+        // What was paid stays paid if a message fails.
+        let paid = events.len();
         self.over.push();
         match self.messages(&tx, remote, &mut events) {
             Ok(msg_responses) => {
@@ -77,18 +85,28 @@ impl<H: VatHost> Executor<'_, H> {
             }
             Err(Failure::Tx(error)) => {
                 self.over.rollback();
-                Ok(failed(&error, gas_wanted, vec![fee_paid(tx.signer, tx.fee)]))
+                events.truncate(paid);
+                Ok(failed(&error, gas_wanted, events))
             }
             Err(Failure::Node(fault)) => Err(fault),
         }
     }
 
-    /// Makes the signer an endpoint of the kernel, unless it is one or does nothing that needs it.
-    fn provision(&mut self, tx: &Tx) -> Result<Option<RemoteId>, NodeFault> {
-        if tx.actions.iter().all(|action| matches!(action, Action::BankSend { .. })) {
+    /// Makes the signer an endpoint of the kernel, unless it is one or does nothing that needs it. What stays of it
+    /// is paid for.
+    fn provision(&mut self, tx: &Tx, events: &mut Vec<Event>) -> Result<Option<RemoteId>, Failure> {
+        if !tx.needs_endpoint() {
             return Ok(None);
         }
-        Ok(Some(self.kernel.provision(self.over, &tx.signer.to_string())?))
+        let address = tx.signer.to_string();
+        if view::remote_of(self.over, &address).map_err(NodeFault::from)?.is_none() {
+            let price = self.chain.params.fees.per_account;
+            account::debit(self.over, tx.signer, price)?;
+            let amount = ("amount", format!("{price}{DENOM}"));
+            events.push(event("account.provisioned", &[("account", address.clone()), amount]));
+        }
+        let remote = self.kernel.provision(self.over, &address).map_err(NodeFault::from)?;
+        Ok(Some(remote))
     }
 
     fn messages(
@@ -335,9 +353,22 @@ impl<H: VatHost> Msg<'_, '_, H> {
         let Executor { kernel, over, .. } = &mut *self.run;
         kernel.remote_resolve(*over, remote, resolutions.to_vec()).map_err(remote_failure)?;
         for resolution in resolutions {
+            self.settle_own(remote, resolution)?;
             self.account_event("promise.resolved", "promise", resolution.promise.clone());
         }
         Ok(any(&proto::MsgResolveResponse {}))
+    }
+
+    /// Notes that a message was answered which the account had sent to an object of its own: nothing comes to its
+    /// outbox, since it knows the answer.
+    fn settle_own(&mut self, remote: RemoteId, resolution: &Resolution) -> Result<(), Failure> {
+        let settled = Settled { height: self.run.height, rejected: resolution.rejected };
+        let promise = &resolution.promise;
+        if let Some((tx, index)) = results::settle(self.run.over, remote, promise, settled)? {
+            let account = self.tx.signer.to_string();
+            self.events.push(results::resolved(account, promise.clone(), settled, &tx, index));
+        }
+        Ok(())
     }
 
     fn drop_refs(&mut self, refs: &[String]) -> Result<Any, Failure> {

@@ -7,7 +7,9 @@ use capstan_genesis::{Address, Params};
 use capstan_kernel::ids::RemoteId;
 use capstan_kernel_ports::store::{Overlay, Read};
 
-use crate::{fault::NodeFault, keys, record, tx::TxHash};
+use tendermint_proto::v0_38::abci::Event;
+
+use crate::{events::event, fault::NodeFault, keys, record, tx::TxHash};
 
 /// A message that has a result promise.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -78,6 +80,25 @@ pub(crate) fn settle(
         record::set(state, &key, &message)?;
     }
     Ok(Some((tx, index)))
+}
+
+/// The event that tells how a message was answered.
+pub(crate) fn resolved(
+    account: String,
+    promise: String,
+    settled: Settled,
+    tx: &TxHash,
+    index: u32,
+) -> Event {
+    let status = if settled.rejected { "rejected" } else { "fulfilled" };
+    let attributes = [
+        ("account", account),
+        ("promise", promise),
+        ("status", status.to_owned()),
+        ("tx_hash", tx.to_string()),
+        ("message_index", index.to_string()),
+    ];
+    event("message.resolved", &attributes)
 }
 
 /// Forgets a message.

@@ -56,7 +56,9 @@ fn messages_of_one_transaction_happen_all_or_none() {
     assert_eq!(result.code, 40, "{}", result.log);
     assert_eq!(attributes(&result.events, "fee.paid", "amount"), ["10000000ucap"]);
     assert!(attributes(&result.events, "transfer", "amount").is_empty());
-    assert_eq!(chain.balance(alice.address()), before.0 - 10_000_000);
+    // The account has become an endpoint all the same.
+    assert_eq!(attributes(&result.events, "account.provisioned", "amount"), ["5000ucap"]);
+    assert_eq!(chain.balance(alice.address()), before.0 - 10_000_000 - 5_000);
     assert_eq!(chain.balance(bob().address()), before.1);
     assert_eq!(chain.query(&format!("bundles/{}", wasm_id(MODULE)), &[]).code, 103);
     // The sequence was used: the next one is good.
@@ -259,7 +261,8 @@ fn only_meters_that_are_there_can_be_funded() {
     let tx = alice.tx(vec![fund(&alice, "m7", 5)]);
     let result = chain.block(&[tx]).tx_results.remove(0);
     assert!(result.code != 0 && result.log.contains("there is no meter m7"), "{}", result.log);
-    assert_eq!(before - chain.balance(alice.address()), 10_000_000, "the fee alone");
+    let lost = before - chain.balance(alice.address());
+    assert_eq!(lost, 10_000_000 + 5_000, "the fee, and what an account costs once");
     for (meter, computrons, part) in [("7", 5, "is not a meter's id"), ("m1", 0, "expected 1 to")] {
         let tx = alice.sign(&alice.draft(vec![fund(&alice, meter, computrons)]));
         let log = chain.block(&[tx]).tx_results.remove(0).log;
@@ -547,4 +550,90 @@ fn vat_stats_add_up() {
     assert_eq!(stats["meterRemaining"], "unlimited");
     assert_eq!(number(&stats, "queueDepth"), 0);
     assert_eq!(grown("exports"), 1);
+}
+
+#[test]
+fn an_account_pays_once_for_what_is_kept_of_it() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let mut spent = |chain: &mut Chain, message: fn(&common::Client) -> cosmrs::Any| {
+        let before = chain.balance(alice.address());
+        let tx = alice.tx(vec![message(&alice)]);
+        chain.ok(tx);
+        before - chain.balance(alice.address())
+    };
+    // Coins alone need no endpoint.
+    assert_eq!(spent(&mut chain, |alice| alice.pay(bob().address(), 1)), 10_000_001);
+    assert_eq!(spent(&mut chain, |alice| alice.send("factory", "echo", "[]", &[])), 10_005_000);
+    assert_eq!(spent(&mut chain, |alice| alice.send("factory", "echo", "[]", &[])), 10_000_000);
+    assert_eq!(spent(&mut chain, |alice| alice.pay(bob().address(), 1)), 10_000_001);
+}
+
+#[test]
+fn an_account_that_cannot_pay_for_what_is_kept_of_it_gets_nothing() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let mut dave = common::Client::new(9, 3);
+    let fund = alice.tx(vec![alice.pay(dave.address(), 10_000_000 + 4_999)]);
+    chain.ok(fund);
+    let tx = dave.tx(vec![dave.send("factory", "echo", "[]", &[])]);
+    let result = chain.block(&[tx]).tx_results.remove(0);
+    assert_eq!(result.code, 40, "{}", result.log);
+    // The fee is paid and the sequence used; it is no endpoint.
+    assert_eq!(chain.balance(dave.address()), 4_999);
+    assert_ne!(chain.query(&format!("clists/{}", dave.address()), &[]).code, 0);
+    let fund = alice.tx(vec![alice.pay(dave.address(), 10_000_001)]);
+    chain.ok(fund);
+    let tx = dave.tx(vec![dave.send("factory", "echo", "[]", &[])]);
+    chain.ok(tx);
+    assert_eq!(chain.balance(dave.address()), 0);
+    assert_eq!(chain.query(&format!("clists/{}", dave.address()), &[]).code, 0);
+}
+
+#[test]
+fn an_account_that_let_go_of_its_factory_gets_it_again() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let factory = provisioned(&mut chain, &mut alice);
+    let drop = any(&proto::MsgDrop { sender: alice_address(), refs: vec![factory] });
+    let tx = alice.tx(vec![drop]);
+    chain.ok(tx);
+    let before = chain.balance(alice.address());
+    let tx = alice.tx(vec![alice.send("factory", "echo", "[3]", &[])]);
+    chain.ok(tx.clone());
+    assert_eq!(chain.settled(&tx, 0)["value"]["body"], "#[3]");
+    assert_eq!(before - chain.balance(alice.address()), 10_000_000, "it is no new account");
+}
+
+#[test]
+fn a_message_to_an_object_of_ones_own_is_settled_by_ones_answer() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let factory = provisioned(&mut chain, &mut alice);
+    let tx = alice.tx(vec![alice.send(&factory, "echo", "#[\"$0\"]", &["ro+5"])]);
+    chain.ok(tx);
+    for rejected in [false, true] {
+        let tx = alice.tx(vec![alice.send("ro+5", "hello", "[]", &[])]);
+        let hash = hex_hash(&tx);
+        chain.ok(tx);
+        let status = |chain: &Chain| chain.json(&format!("txs/{hash}/0"))["status"].clone();
+        assert_eq!(status(&chain), "pending");
+        let outbox = chain.json(&format!("accounts/{}/outbox", alice.address()));
+        let last = outbox["entries"].as_array().unwrap().last().unwrap()["deliveryJson"].clone();
+        let delivery: serde_json::Value = serde_json::from_str(last.as_str().unwrap()).unwrap();
+        let promise = delivery[2]["result"].as_str().unwrap().to_owned();
+        let resolve = any(&proto::MsgResolve {
+            sender: alice_address(),
+            resolutions: vec![proto::Resolution {
+                promise,
+                rejected,
+                data: Some(capdata("\"done\"", &[])),
+            }],
+        });
+        let tx = alice.tx(vec![resolve]);
+        let result = chain.ok(tx);
+        let expected = if rejected { "rejected" } else { "fulfilled" };
+        assert_eq!(attributes(&result.events, "message.resolved", "status"), [expected]);
+        assert_eq!(status(&chain), expected);
+    }
 }

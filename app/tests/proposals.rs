@@ -100,6 +100,21 @@ fn sequences_and_balances_go_on_within_a_proposal() {
 }
 
 #[test]
+fn what_an_account_costs_once_is_not_there_for_a_later_fee() {
+    let mut chain = Chain::new();
+    let (mut rich, mut poor) = (alice(), Client::new(9, 3));
+    let gift = rich.tx(vec![rich.pay(poor.address(), 2 * FEE + 4_999)]);
+    chain.ok(gift);
+    let first = poor.tx(vec![poor.send("factory", "echo", "[]", &[])]);
+    let then = poor.tx(vec![poor.pay(rich.address(), 1)]);
+    assert!(accepts(&chain, std::slice::from_ref(&first)));
+    assert!(!accepts(&chain, &[first.clone(), then.clone()]));
+    assert_eq!(prepare(&chain, &[first.clone(), then.clone()], 1 << 20), [first.clone()]);
+    let results = chain.block(&[first, then]).tx_results;
+    assert_eq!((results[0].code, results[1].code), (0, 17), "{}", results[1].log);
+}
+
+#[test]
 fn what_a_block_made_wrong_after_check_tx_is_left_out() {
     let mut chain = Chain::new();
     let mut alice = alice();

@@ -89,7 +89,8 @@ fn computrons_are_paid_for_and_given_back_if_the_vat_does_not_start() {
     let before = chain.balance(alice.address());
     assert_eq!(create(&mut chain, &mut alice, 2_000_000_000)["status"], "fulfilled");
     // Two thousand millions at 10 ucap.
-    assert_eq!(before - chain.balance(alice.address()), flat + 20_000);
+    // It is the account's first message, too.
+    assert_eq!(before - chain.balance(alice.address()), flat + 20_000 + 5_000);
     let before = chain.balance(alice.address());
     let failed = create(&mut chain, &mut alice, 100_000);
     assert_eq!(failed["status"], "rejected", "{failed}");
@@ -287,4 +288,77 @@ fn notifiers_repeaters_and_cancellation_keep_time() {
 
 fn alice_address() -> capstan_genesis::Address {
     alice().address()
+}
+
+#[test]
+fn a_published_name_has_a_deposit_that_is_given_back() {
+    let mut chain = start();
+    let mut alice = alice();
+    let fee = 10_000_000;
+    ask(&mut chain, &mut alice, "factory", "lookup", "[\"chain/timer\"]", &[]);
+    let before = chain.balance(alice.address());
+    let publish = ("publish", "#[\"it\",\"$0\"]");
+    ask(&mut chain, &mut alice, "factory", publish.0, publish.1, &["ro+1"]);
+    assert_eq!(before - chain.balance(alice.address()), fee + 10_000);
+    // A name that is taken costs nothing.
+    let tx = alice.tx(vec![alice.send("factory", publish.0, publish.1, &["ro+1"])]);
+    chain.ok(tx.clone());
+    assert_eq!(chain.settled(&tx, 0)["status"], "rejected");
+    assert_eq!(before - chain.balance(alice.address()), 2 * fee + 10_000);
+    ask(&mut chain, &mut alice, "factory", "unpublish", "[\"it\"]", &[]);
+    assert_eq!(before - chain.balance(alice.address()), 3 * fee);
+    // Once.
+    let tx = alice.tx(vec![alice.send("factory", "unpublish", "[\"it\"]", &[])]);
+    chain.ok(tx.clone());
+    assert_eq!(chain.settled(&tx, 0)["status"], "rejected");
+    assert_eq!(before - chain.balance(alice.address()), 4 * fee);
+    // Who cannot pay cannot publish.
+    let mut carol = common::Client::new(9, 3);
+    let enough = u128::from(2 * fee as u64) + 5_000 + 9_999;
+    let tx = alice.tx(vec![alice.pay(carol.address(), enough)]);
+    chain.ok(tx);
+    ask(&mut chain, &mut carol, "factory", "lookup", "[\"chain/timer\"]", &[]);
+    let tx = carol.tx(vec![carol.send("factory", publish.0, publish.1, &["ro+1"])]);
+    chain.ok(tx.clone());
+    let refused = chain.settled(&tx, 0);
+    assert_eq!(refused["status"], "rejected", "{refused}");
+    assert_eq!(chain.balance(carol.address()), 9_999);
+}
+
+#[test]
+fn an_admin_object_lives_on_when_its_vat_cannot_be_ended() {
+    let mut chain = start();
+    let mut alice = alice();
+    let made = create(&mut chain, &mut alice, 0);
+    let admin = made["createdVat"]["admin"].as_str().unwrap().to_owned();
+    // A promise cannot be told as a reason.
+    let tx = alice.tx(vec![alice.send(&admin, "terminateWithFailure", "#[\"&0\"]", &["rp+1"])]);
+    chain.ok(tx.clone());
+    assert_eq!(chain.settled(&tx, 0)["status"], "rejected");
+    ask(&mut chain, &mut alice, &admin, "terminateWithFailure", "[\"enough\"]", &[]);
+    let vat = made["createdVat"]["vatId"].as_str().unwrap();
+    assert_eq!(chain.json(&format!("vats/{vat}"))["status"], "terminated");
+}
+
+#[test]
+fn more_wakeups_than_a_delivery_fires_are_fired_in_the_same_block() {
+    let mut chain = start();
+    let mut alice = alice();
+    let (_, slots) = ask(&mut chain, &mut alice, "factory", "lookup", "[\"chain/timer\"]", &[]);
+    let wake =
+        |alice: &Client| alice.send(&slots[0], "setWakeup", "#[\"+1770000100\",\"$0\"]", &["ro+1"]);
+    let messages = (0..60).map(|_| wake(&alice)).collect();
+    let tx = alice.tx(messages);
+    chain.ok(tx);
+    let woken = |chain: &Chain<WasmHost>| {
+        let outbox = chain.json(&format!("accounts/{}/outbox?limit=1000", alice_address()));
+        outbox.to_string().matches("wake").count()
+    };
+    assert_eq!(woken(&chain), 0);
+    chain.time = THEN + 100;
+    chain.block(&[]);
+    assert_eq!(woken(&chain), 60);
+    let root = chain.block(&[]).app_hash;
+    chain.time += 1;
+    assert_eq!(chain.block(&[]).app_hash, root, "nothing is left");
 }

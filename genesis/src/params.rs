@@ -74,6 +74,8 @@ pub struct Params {
     pub system: SystemParams,
     /// What transactions cost.
     pub fees: Fees,
+    /// What an account leaves with the chain for each name that it has published; it is given back when the name is.
+    pub publish_deposit: Amount,
     /// The accounts that can look up `chain/validators`, the object that sets the validators' powers. None: the
     /// validators of the genesis document stay.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -135,6 +137,9 @@ pub struct Fees {
     pub per_message: Amount,
     /// Each million computrons that are bought into a meter, rounded up.
     pub per_mega_computron: Amount,
+    /// The first transaction of an account that does more than send coins, beside its fee: the account then holds
+    /// objects, and what the kernel and the provisioner keep for it stays.
+    pub per_account: Amount,
 }
 
 impl Default for Params {
@@ -171,6 +176,7 @@ impl Default for Params {
             result_retention_blocks: 100_000,
             system: SystemParams::default(),
             fees: Fees::default(),
+            publish_deposit: Amount(10_000),
             governors: Vec::new(),
         }
     }
@@ -204,6 +210,7 @@ impl Default for Fees {
             per_byte: Amount(1),
             per_message: Amount(500),
             per_mega_computron: Amount(10),
+            per_account: Amount(5_000),
         }
     }
 }

@@ -44,7 +44,8 @@ pub enum Factory {
         /// The remote's name for it.
         rref: String,
     },
-    /// The provisioner refused, or answered with something that is not an object.
+    /// It has none: the provisioner refused or answered with something that is not an object, or the remote let go
+    /// of it.
     Refused,
 }
 
@@ -115,10 +116,13 @@ impl State<'_> {
         self.put(&keys::remote(id), &remote)
     }
 
-    /// The remote of an address. A new one is made, and the provisioner asked for its factory, if
-    /// there is none.
+    /// The remote of an address. A new one is made if there is none. The provisioner is asked for its factory if
+    /// it has none: a new one, one that let go of it, and one that got none when it was asked before.
     pub(crate) fn provision(&mut self, address: &str) -> Result<RemoteId> {
         if let Some(id) = self.get(&keys::remote_address(address))? {
+            if self.remote(id)?.factory == Factory::Refused {
+                self.ask_for_factory(id, address)?;
+            }
             return Ok(id);
         }
         let id = RemoteId(self.globals().next_remote);
@@ -132,6 +136,11 @@ impl State<'_> {
         };
         self.put(&keys::remote(id), &remote)?;
         self.put(&keys::remote_address(address), &id)?;
+        self.ask_for_factory(id, address)?;
+        Ok(id)
+    }
+
+    fn ask_for_factory(&mut self, id: RemoteId, address: &str) -> Result<()> {
         if let Some(provisioner) = self.globals().provisioner_root {
             let mut builder = Builder::default();
             let address = builder.text(address);
@@ -141,7 +150,7 @@ impl State<'_> {
             self.subscribe(result, Endpoint::Remote(id))?;
             self.update_remote(id, |remote| remote.factory = Factory::Promised { rref })?;
         }
-        Ok(id)
+        Ok(())
     }
 
     /// Sends a message as the remote. Slots name what it holds, or new exports of its own.
@@ -205,7 +214,7 @@ impl State<'_> {
         Ok(self.resolve(translated)?)
     }
 
-    /// Lets go of imported objects for good.
+    /// Lets go of imported objects for good. Its factory comes again with the next [`State::provision`].
     pub(crate) fn remote_drop(
         &mut self,
         remote: RemoteId,
@@ -219,6 +228,10 @@ impl State<'_> {
                 return Err(RemoteError::Reference(text));
             }
             self.delete_entry(endpoint, kref)?;
+            let dropped = Factory::Object { rref: rref.clone() };
+            if self.remote(remote)?.factory == dropped {
+                self.update_remote(remote, |remote| remote.factory = Factory::Refused)?;
+            }
         }
         Ok(())
     }

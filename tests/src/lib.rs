@@ -8,6 +8,7 @@
 mod account;
 mod bare;
 mod bundles;
+mod lone;
 mod machine;
 pub mod mixed;
 mod node;
@@ -18,6 +19,7 @@ pub use account::{Account, wasm_id};
 pub use bare::BareApp;
 pub use bundles::{bundle, bundle_text, example};
 pub use capstan_test_disk::Random;
+pub use lone::{Device, LoneVat, Outcome};
 pub use machine::{Machine, MachineConfig};
 pub use node::{Engine, Node, Options, genesis, host};
 pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, actor_with, raw_genesis};

@@ -51,6 +51,11 @@ pub struct Signature {
 }
 
 impl Tx {
+    /// Whether it does more than send coins: then its signer is, or becomes, an endpoint of the kernel.
+    pub fn needs_endpoint(&self) -> bool {
+        self.actions.iter().any(|action| !matches!(action, Action::BankSend { .. }))
+    }
+
     /// Reads a transaction and checks all that needs no state.
     pub fn decode(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
         if bytes.len() as u64 > params.max_tx_bytes {

@@ -1,5 +1,6 @@
 //! The timer device: vats register handlers, and when the time of the block has come each is sent
-//! `wake(time)`. It behaves as SwingSet's device of that name; its clock is what the host says.
+//! `wake(time)`. It behaves as SwingSet's device of that name; its clock is what the host says. Beyond it,
+//! `wakeSoon(handler)` sends a `wake` without waiting for a block.
 //!
 //! Kept under the device's store: `now` (u128), `next` (u64, orders wakeups of the same time),
 //! `repeaters` (u64, the next index), `repeater.N` ([`Repeater`]) and `at.TIME.N` ([`Wakeup`]), both
@@ -66,6 +67,13 @@ impl State<'_> {
             "removeWakeup" => {
                 let times = self.remove_wakeups(device, call.object(0, "handler")?)?;
                 Ok(Answer::Value(Json::Array(times.into_iter().map(bigint).collect())))
+            }
+            // Beyond SwingSet's device: what the timer vat has left goes on in this block.
+            "wakeSoon" => {
+                let handler = call.object(0, "handler")?;
+                let now = bigint(self.now(device)?);
+                self.send_only(handler, "wake", Builder::default(), vec![now])?;
+                Ok(Answer::Undefined)
             }
             "makeRepeater" => {
                 let (start, interval) = (call.nat(0, "startTime")?, call.nat(1, "interval")?);

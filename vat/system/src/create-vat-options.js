@@ -1,6 +1,8 @@
 // The options of `createVat`, checked and turned into what the vatAdmin device takes.
 import { Fail, q } from '@endo/errors';
 
+import { cut } from './brief.js';
+
 const MANAGER_TYPES = ['local', 'node-subprocess', 'xsnap', 'xs-worker'];
 const MAX_NAME_LENGTH = 199;
 
@@ -14,7 +16,7 @@ const checkName = name => {
   if (name === undefined) {
     return;
   }
-  name.length <= MAX_NAME_LENGTH || Fail`CreateVatOptions: oversized vat name ${q(name)}`;
+  name.length <= MAX_NAME_LENGTH || Fail`CreateVatOptions: oversized vat name ${q(cut(name, 1000))}`;
   /^[A-Za-z0-9._-]+$/.test(name) || Fail`CreateVatOptions: bad vat name ${q(name)}`;
 };
 
@@ -64,7 +66,7 @@ export const convertOptions = (options, { criticalVatKey, meterIDOf }) => {
   checkType('virtualObjectCacheSize', virtualObjectCacheSize, 'number');
   checkType('enableVatstore', enableVatstore, 'boolean');
   const unknownNames = Object.keys(unknown).join(',');
-  !unknownNames || Fail`CreateVatOptions: unknown options ${q(unknownNames)}`;
+  !unknownNames || Fail`CreateVatOptions: unknown options ${q(cut(unknownNames, 1000))}`;
   !critical || critical === criticalVatKey || Fail`invalid criticalVatKey`;
   return harden({
     name,

@@ -2,7 +2,8 @@
 // which the account creates vats and shares objects by name.
 //
 // What goes into a vat's meter is bought from the chain at that moment, through the bridge, with the
-// account's coins, whoever sent the message: the account itself or a vat that was given the factory.
+// account's coins, whoever sent the message: the account itself or a vat that was given the factory. A
+// published name has a deposit, paid the same way, which is given back when the name is.
 // If the chain has a timer, its service is published as `chain/timer`.
 //
 // The chain's governors can look up what rules the chain, and pass it on: `chain/validators`;
@@ -11,10 +12,19 @@
 //
 // Vat parameters: `defaultComputrons` and `maxComputrons`, naturals as bigints: what the meter of a
 // new vat is filled with, and the most that may be asked for.
-import { makeScalarBigMapStore, prepareExo, prepareExoClass, provide } from '@agoric/vat-data';
+import {
+  makeScalarBigMapStore,
+  makeScalarBigWeakSetStore,
+  prepareExoClass,
+  provide,
+} from '@agoric/vat-data';
 import { b, Fail, q } from '@endo/errors';
-import { E, Far, passStyleOf } from '@endo/far';
+import { E, Far } from '@endo/far';
 import { isNat } from '@endo/nat';
+
+import { brief, cut } from './brief.js';
+import { prepareGoverned } from './governed.js';
+import { insistText, isObject, isRecord } from './shapes.js';
 
 const BUNDLE_ID = /^(?:b1-[0-9a-f]{128}|w1-[0-9a-f]{64})$/;
 const NAME = /^[A-Za-z0-9._-]{1,100}$/;
@@ -22,28 +32,55 @@ const NAME = /^[A-Za-z0-9._-]{1,100}$/;
 const DEFAULT_COMPUTRONS = 100_000_000_000n;
 const MAX_COMPUTRONS = 10_000_000_000_000n;
 
+/** The longest name of a vat, the vat table's own limit. */
+const MAX_VAT_NAME = 199;
+
+/** The longest full name: an address, a slash and a name. */
+const MAX_FULL_NAME = 200;
+
+const MAX_UPGRADE_MESSAGE = 1_000;
+
+/** How many vats a subcluster has at most. */
+const MAX_SUBCLUSTER = 32;
+
 const NO_OPTIONS = harden({});
 
 const insistRecord = (value, what) => {
-  passStyleOf(value) === 'copyRecord' || Fail`${b(what)}: options must be a record`;
+  isRecord(value) || Fail`${b(what)}: options must be a record`;
+};
+
+const insistNoMore = (unknown, what) => {
+  const names = Object.keys(unknown);
+  names.length === 0 || Fail`${b(what)}: unknown options ${q(cut(names.join(', ')))}`;
+};
+
+// Why a vat is ended: what can be told to everybody who asks.
+const insistReason = (reason, what) => {
+  reason instanceof Error ||
+    typeof reason === 'string' ||
+    Fail`${b(what)}: a reason is an error or a text, not ${brief(reason)}`;
 };
 
 const insistName = (name, what) => {
   (typeof name === 'string' && NAME.test(name)) ||
-    Fail`${b(what)}: a name is 1 to 100 letters, digits, dots, dashes or underscores, not ${q(name)}`;
+    Fail`${b(what)}: a name is 1 to 100 letters, digits, dots, dashes or underscores, not ${brief(name)}`;
 };
 
 export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
   const { defaultComputrons = DEFAULT_COMPUTRONS, maxComputrons = MAX_COMPUTRONS } = vatParameters;
-  isNat(defaultComputrons) || Fail`defaultComputrons must be a natural, not ${q(defaultComputrons)}`;
-  isNat(maxComputrons) || Fail`maxComputrons must be a natural, not ${q(maxComputrons)}`;
+  isNat(defaultComputrons) || Fail`defaultComputrons must be a natural, not ${brief(defaultComputrons)}`;
+  isNat(maxComputrons) || Fail`maxComputrons must be a natural, not ${brief(maxComputrons)}`;
 
   const accounts = provide(baggage, 'accounts', () =>
     makeScalarBigMapStore('accounts', { durable: true }),
   );
-  // `ADDRESS/NAME` -> object
+  // `ADDRESS/NAME` -> {object, deposit}, the deposit in the chain's coin as a decimal string
   const published = provide(baggage, 'published', () =>
     makeScalarBigMapStore('published', { durable: true }),
+  );
+  // The adminNodes of vats that were created here.
+  const adminNodes = provide(baggage, 'adminNodes', () =>
+    makeScalarBigWeakSetStore('adminNodes', { durable: true }),
   );
 
   const vatAdminService = () => {
@@ -53,7 +90,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
 
   const bundleCap = async (bundleID, what) => {
     (typeof bundleID === 'string' && BUNDLE_ID.test(bundleID)) ||
-      Fail`${b(what)}: ${q(bundleID)} is not a bundle id`;
+      Fail`${b(what)}: ${brief(bundleID)} is not a bundle id`;
     return E.when(E(vatAdminService()).getBundleCap(bundleID), undefined, () => {
       throw Fail`${b(what)}: bundle ${q(bundleID)} is not installed`;
     });
@@ -61,7 +98,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
 
   const checkComputrons = computrons => {
     (isNat(computrons) && computrons <= maxComputrons) ||
-      Fail`createVat: computrons must be a natural of at most ${q(maxComputrons)}, not ${q(computrons)}`;
+      Fail`createVat: computrons must be a natural of at most ${q(maxComputrons)}, not ${brief(computrons)}`;
     return BigInt(computrons);
   };
 
@@ -95,100 +132,28 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     return answer;
   };
 
-  // The validators, for governors and those whom they give it to.
-  const validators = prepareExo(baggage, 'validators', undefined, {
-    // [{pubKey, power}]: Ed25519 keys in base64, powers as bigints
-    list() {
-      const all = ask('validators', { type: 'list' }).validators;
-      return harden(all.map(({ pubKey, power }) => ({ pubKey, power: BigInt(power) })));
-    },
-    // Sets the power of a validator, new or not; 0 removes it. Counts from the block after the next.
-    setPower(pubKey, power) {
-      typeof pubKey === 'string' || Fail`setPower: a public key is a string, not ${q(pubKey)}`;
-      const nat = Number.isSafeInteger(power) ? BigInt(power) : power;
-      isNat(nat) || Fail`setPower: a power is a natural, not ${q(power)}`;
-      ask('validators', { type: 'set', pubKey, power: `${nat}` });
-    },
-  });
-
-  const device = name => {
-    baggage.has(name) || Fail`this chain has no ${b(name)} device: its genesis document has to ask for it`;
-    return D(baggage.get(name));
+  // A chain without a bridge has no coins.
+  const takeDeposit = payer =>
+    baggage.has('bridge') ? ask('deposits', { type: 'takeForName', payer }).amount : '0';
+  const returnDeposit = (payer, amount) => {
+    if (amount !== '0') {
+      ask('deposits', { type: 'giveBack', payer, amount });
+    }
   };
 
-  // A device hands over what comes from outside, or says why not.
-  const handOver = (name, ...args) => {
-    const problem = device(name).deliverInbound(...args);
-    !problem || Fail`${b(problem)}`;
-  };
-
-  // The vat's side of the mailbox: SwingSet's device, for comms vats of one's own.
-  const mailbox = prepareExo(baggage, 'mailbox', undefined, {
-    // `handler` gets deliverInboundMessages(peer, [[number, body]]) and deliverInboundAck(peer, number).
-    registerInboundHandler(handler) {
-      device('mailbox').registerInboundHandler(handler);
-    },
-    unregisterInboundHandler() {
-      device('mailbox').unregisterInboundHandler();
-    },
-    add(peer, number, body) {
-      device('mailbox').add(peer, number, body);
-    },
-    remove(peer, number) {
-      device('mailbox').remove(peer, number);
-    },
-    ackInbound(peer, number) {
-      device('mailbox').ackInbound(peer, number);
-    },
-  });
-
-  const mailboxConveyor = prepareExo(baggage, 'mailboxConveyor', undefined, {
-    // What came from `peer`: numbered messages, and the number of the last message that it has taken.
-    deliverInbound(peer, messages = harden([]), ack = 0) {
-      typeof peer === 'string' || Fail`deliverInbound: a peer is a string, not ${q(peer)}`;
-      const isPair = pair =>
-        Array.isArray(pair) && pair.length === 2 && isNat(pair[0]) && typeof pair[1] === 'string';
-      (Array.isArray(messages) && messages.every(isPair)) ||
-        Fail`deliverInbound: messages are pairs of a number and a string, not ${q(messages)}`;
-      isNat(ack) || Fail`deliverInbound: an acknowledgement is a number, not ${q(ack)}`;
-      const plain = messages.map(([number, body]) => [Number(number), body]);
-      handOver('mailbox', peer, harden(plain), ack);
-    },
-  });
-
-  // The vat's side of the bridge, but for calls to the chain itself, which spend coins.
-  const bridge = prepareExo(baggage, 'bridge', undefined, {
-    // `handler` gets inbound(...args).
-    registerInboundHandler(handler) {
-      device('bridge').registerInboundHandler(handler);
-    },
-    unregisterInboundHandler() {
-      device('bridge').unregisterInboundHandler();
-    },
-  });
-
-  const bridgeConveyor = prepareExo(baggage, 'bridgeConveyor', undefined, {
-    // Plain data for the bridge's handler.
-    inbound(...args) {
-      handOver('bridge', ...args);
-    },
-  });
-
-  const governed = harden({
-    'chain/validators': validators,
-    'chain/mailbox': mailbox,
-    'chain/mailbox-conveyor': mailboxConveyor,
-    'chain/bridge': bridge,
-    'chain/bridge-conveyor': bridgeConveyor,
-  });
+  const governed = prepareGoverned(baggage, { D, ask });
 
   // Creates a metered vat for an account, which pays. Gives {root, adminNode, meter}.
   const createVatFor = async (address, what, bundleID, options) => {
     insistRecord(options, what);
     const { computrons = defaultComputrons, name, vatParameters, reapInterval, ...unknown } =
       options;
-    const unknownNames = Object.keys(unknown).join(', ');
-    !unknownNames || Fail`${b(what)}: unknown options ${q(unknownNames)}`;
+    insistNoMore(unknown, what);
+    name === undefined || insistText(name, MAX_VAT_NAME, `${what}: a name`);
+    reapInterval === undefined ||
+      reapInterval === 'never' ||
+      isNat(reapInterval) ||
+      Fail`${b(what)}: a reapInterval is a natural or "never", not ${brief(reapInterval)}`;
     const remaining = checkComputrons(computrons);
     const bundlecap = await bundleCap(bundleID, what);
     const service = vatAdminService();
@@ -197,6 +162,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     const vatOptions = harden({ name, vatParameters, reapInterval, meter });
     try {
       const { root, adminNode } = await E(service).createVat(bundlecap, vatOptions);
+      adminNodes.add(adminNode);
       return harden({ root, adminNode, meter: makeMeterView(meter) });
     } catch (error) {
       // Nobody else has the meter: what is in it still is given back.
@@ -229,12 +195,15 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         const { address, name: cluster, vats } = this.state;
         insistName(name, 'startVat');
         insistRecord(options, 'startVat');
+        vats.getSize() < MAX_SUBCLUSTER ||
+          Fail`startVat: a subcluster has at most ${q(MAX_SUBCLUSTER)} vats`;
         !vats.has(name) || Fail`startVat: there is a vat ${q(name)} already`;
         const full = harden({ ...options, name: `${cluster}.${name}` });
         const vat = await createVatFor(address, 'startVat', bundleID, full);
-        if (vats.has(name)) {
-          await end(vat, Error('another vat took the name'));
-          throw Fail`startVat: there is a vat ${q(name)} already`;
+        // Others may have been started meanwhile.
+        if (vats.has(name) || vats.getSize() >= MAX_SUBCLUSTER) {
+          await end(vat, Error('another vat took the place'));
+          throw Fail`startVat: another vat took the place of ${q(name)}`;
         }
         vats.init(name, vat);
         return vat;
@@ -242,6 +211,8 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       // Ends a vat. Its record stays in the chain's vat table.
       async terminateVat(name, reason = Error('terminated by its subcluster')) {
         const { vats } = this.state;
+        insistName(name, 'terminateVat');
+        insistReason(reason, 'terminateVat');
         vats.has(name) || Fail`terminateVat: there is no vat ${q(name)}`;
         const vat = vats.get(name);
         vats.delete(name);
@@ -250,6 +221,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       },
       async terminateAllVats(reason = Error('terminated by its subcluster')) {
         const { vats } = this.state;
+        insistReason(reason, 'terminateAllVats');
         const all = [...vats.values()];
         vats.clear();
         await Promise.all(all.map(vat => E.when(end(vat, reason), undefined, () => {})));
@@ -261,14 +233,15 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
   const checkCluster = async config => {
     insistRecord(config, 'launchSubcluster');
     const { name, bootstrap, vats, ...unknown } = config;
-    const unknownNames = Object.keys(unknown).join(', ');
-    !unknownNames || Fail`launchSubcluster: unknown options ${q(unknownNames)}`;
+    insistNoMore(unknown, 'launchSubcluster');
     insistName(name, 'launchSubcluster');
     insistRecord(vats, 'launchSubcluster');
-    Object.keys(vats).length > 0 || Fail`launchSubcluster: a subcluster has at least one vat`;
+    const count = Object.keys(vats).length;
+    (count > 0 && count <= MAX_SUBCLUSTER) ||
+      Fail`launchSubcluster: a subcluster has 1 to ${q(MAX_SUBCLUSTER)} vats, not ${q(count)}`;
     bootstrap === undefined ||
       (typeof bootstrap === 'string' && Object.hasOwn(vats, bootstrap)) ||
-      Fail`launchSubcluster: there is no vat ${q(bootstrap)} to be bootstrapped`;
+      Fail`launchSubcluster: there is no vat ${brief(bootstrap)} to be bootstrapped`;
     for (const [vatName, vat] of Object.entries(vats)) {
       insistName(vatName, 'launchSubcluster');
       insistRecord(vat, 'launchSubcluster');
@@ -315,6 +288,12 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       // upgradeMessage. Gives {incarnationNumber}.
       async upgradeVat(adminNode, bundleID, options = NO_OPTIONS) {
         insistRecord(options, 'upgradeVat');
+        const { vatParameters: _, upgradeMessage = '', ...unknown } = options;
+        insistNoMore(unknown, 'upgradeVat');
+        insistText(upgradeMessage, MAX_UPGRADE_MESSAGE, 'upgradeVat: an upgradeMessage');
+        // So that nobody's answer is waited for but vatAdmin's.
+        (isObject(adminNode) && adminNodes.has(adminNode)) ||
+          Fail`upgradeVat: not the adminNode of a vat that an account created`;
         const bundlecap = await bundleCap(bundleID, 'upgradeVat');
         return E(adminNode).upgrade(bundlecap, options);
       },
@@ -322,23 +301,29 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       // Shares an object under a name of the account's own. Gives the full name, `ADDRESS/NAME`.
       publish(name, object) {
         insistName(name, 'publish');
-        passStyleOf(object) === 'remotable' || Fail`publish: only an object can be published`;
-        const fullName = `${this.state.address}/${name}`;
+        isObject(object) || Fail`publish: only an object can be published`;
+        const { address } = this.state;
+        const fullName = `${address}/${name}`;
         !published.has(fullName) || Fail`publish: the name ${q(fullName)} is taken`;
-        published.init(fullName, object);
+        published.init(fullName, harden({ object, deposit: takeDeposit(address) }));
         return fullName;
       },
 
       // Takes back a name of the account's own.
       unpublish(name) {
-        const fullName = `${this.state.address}/${name}`;
+        insistName(name, 'unpublish');
+        const { address } = this.state;
+        const fullName = `${address}/${name}`;
         published.has(fullName) || Fail`unpublish: nothing is published as ${q(fullName)}`;
+        const { deposit } = published.get(fullName);
         published.delete(fullName);
+        returnDeposit(address, deposit);
       },
 
       // The object published under a full name, or under a name of the account's own.
       lookup(name) {
-        typeof name === 'string' || Fail`lookup: a name is a string, not ${q(name)}`;
+        typeof name === 'string' || Fail`lookup: a name is a string, not ${brief(name)}`;
+        name.length <= MAX_FULL_NAME || Fail`lookup: nothing is published as ${brief(name)}`;
         const { address } = this.state;
         if (Object.hasOwn(governed, name)) {
           const { isGovernor } = ask('validators', { type: 'isGovernor', address });
@@ -347,7 +332,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         }
         const fullName = name.includes('/') ? name : `${address}/${name}`;
         published.has(fullName) || Fail`lookup: nothing is published as ${q(fullName)}`;
-        return published.get(fullName);
+        return published.get(fullName).object;
       },
     },
   );
@@ -362,13 +347,14 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       const service = await E(vatAdmin).createVatAdminService(devices.vatAdmin);
       baggage.init('vatAdminService', service);
       if (timer && devices.timer) {
-        published.init('chain/timer', await E(timer).createTimerService(devices.timer));
+        const object = await E(timer).createTimerService(devices.timer);
+        published.init('chain/timer', harden({ object, deposit: '0' }));
       }
     },
 
     // The kernel asks once an account, at its first transaction.
     provision(address) {
-      typeof address === 'string' || Fail`provision: an address is a string, not ${q(address)}`;
+      typeof address === 'string' || Fail`provision: an address is a string, not ${brief(address)}`;
       if (!accounts.has(address)) {
         accounts.init(address, makeAccountFactory(address));
       }

@@ -2,17 +2,29 @@
 // times are `{timerBrand, absValue}`, spans `{timerBrand, relValue}`, both naturals as bigints; plain
 // naturals are taken too. These are the records of `@agoric/time`.
 import { Fail, q } from '@endo/errors';
-import { passStyleOf } from '@endo/far';
 import { Nat } from '@endo/nat';
+
+import { brief } from './brief.js';
+
+/** The last time that the timer device knows. */
+export const LAST_TIME = 2n ** 128n - 1n;
+
+const natural = value => {
+  const isWhole = typeof value === 'bigint' || Number.isSafeInteger(value);
+  (isWhole && value >= 0) || Fail`not a time: ${brief(value)}; expected a natural`;
+  const nat = Nat(value);
+  nat <= LAST_TIME || Fail`not a time: ${brief(nat)}; at most 2^128-1`;
+  return nat;
+};
 
 const unbrand = (time, field, timerBrand) => {
   if (typeof time === 'number' || typeof time === 'bigint') {
-    return Nat(time);
+    return natural(time);
   }
-  (time && passStyleOf(time) === 'copyRecord' && field in time) ||
-    Fail`not a time: ${q(time)}; expected a natural or {timerBrand, ${q(field)}}`;
+  (typeof time === 'object' && time !== null && Object.hasOwn(time, field)) ||
+    Fail`not a time: ${brief(time)}; expected a natural or {timerBrand, ${q(field)}}`;
   time.timerBrand === timerBrand || Fail`the time is of another timer`;
-  return Nat(time[field]);
+  return natural(time[field]);
 };
 
 /** The natural that an absolute time stands for. */

@@ -1,53 +1,157 @@
-// The timer's two tables. Both hold lists under a key; a list without entries is not there.
+// What the timer keeps: durable tables in which every operation takes the same few syscalls, however much there
+// is in them.
 //
-// schedule: time (bigint) -> events that are due then. cancels: cancel token -> what it cancels.
+// schedule: place -> event. A place is a time and a number, as one bigint: events stand by time, and those of one
+// time in the order in which they were set.
+// groups: cancel token -> group. A group is a table of its own, number -> member: what the token cancels.
+// cancelling: number -> group. Groups that were cancelled and have members left.
+import { makeScalarBigMapStore, makeScalarBigWeakMapStore, provide } from '@agoric/vat-data';
 
-/** Adds `item` to the list under `key`. */
-export const addTo = (table, key, item) => {
-  if (table.has(key)) {
-    table.set(key, harden([...table.get(key), item]));
-  } else {
-    table.init(key, harden([item]));
-  }
-};
+const NUMBER_BITS = 64n;
 
-/** Takes `item` out of the list under `key`; no effect if it is not there. */
-export const removeFrom = (table, key, item) => {
-  if (!table.has(key)) {
-    return;
-  }
-  const items = table.get(key);
-  const left = items.filter(other => other !== item);
-  if (left.length === 0) {
-    table.delete(key);
-  } else if (left.length < items.length) {
-    table.set(key, harden(left));
-  }
-};
+/** In a group's table beside its numbers, after which it stands: the group was cancelled. */
+const CANCELLED = 'cancelled';
 
-/** Takes the list under `key`. */
-export const takeAll = (table, key) => {
-  if (!table.has(key)) {
-    return [];
-  }
-  const items = table.get(key);
-  table.delete(key);
-  return items;
-};
+/** The place of an event that has a time and a number. */
+export const placeAt = (time, number) => (time << NUMBER_BITS) | number;
 
-/** The first time of the schedule, undefined if it is empty. */
-export const firstTime = schedule => {
-  for (const time of schedule.keys()) {
-    return time;
+/** The time of a place in the schedule. */
+export const timeOf = place => place >> NUMBER_BITS;
+
+/** The first key of a table, undefined if it is empty. */
+const firstKey = table => {
+  for (const key of table.keys()) {
+    return key;
   }
   return undefined;
 };
 
-/** Takes the events up to `now` off the schedule, soonest first. */
-export const takeDue = (schedule, now) => {
-  const due = [];
-  for (let time = firstTime(schedule); time !== undefined && time <= now; time = firstTime(schedule)) {
-    due.push(...takeAll(schedule, time));
-  }
-  return due;
+/** Takes what stands under `key`. */
+export const take = (table, key) => {
+  const value = table.get(key);
+  table.delete(key);
+  return value;
 };
+
+const provideTable = (baggage, name) =>
+  provide(baggage, name, () => makeScalarBigMapStore(name, { durable: true }));
+
+/** Numbers, each given once in the life of the vat. */
+export const prepareNumbers = baggage => {
+  let next = provide(baggage, 'nextNumber', () => 1n);
+  return () => {
+    const number = next;
+    next += 1n;
+    baggage.set('nextNumber', next);
+    return number;
+  };
+};
+
+/** The events that wait for their time. */
+export const prepareSchedule = baggage => {
+  const schedule = provideTable(baggage, 'schedule');
+  return harden({
+    /** Where the first event stands, undefined if there is none. */
+    first: () => firstKey(schedule),
+    /** Adds an event. */
+    add(place, event) {
+      schedule.init(place, harden(event));
+    },
+    take: place => take(schedule, place),
+  });
+};
+
+/** What belongs to which cancel token. */
+export const prepareCancels = (baggage, takeNumber) => {
+  const groups = provide(baggage, 'groups', () =>
+    makeScalarBigWeakMapStore('groups', { durable: true }),
+  );
+  const cancelling = provideTable(baggage, 'cancelling');
+
+  const groupOf = token => {
+    if (!groups.has(token)) {
+      groups.init(token, makeScalarBigMapStore('group', { durable: true }));
+    }
+    return groups.get(token);
+  };
+
+  const firstMember = group => {
+    const key = firstKey(group);
+    return typeof key === 'bigint' ? key : undefined;
+  };
+
+  /** Gives up to `most` members to `strike`, in the order in which they came: how many. */
+  const strikeSome = (group, strike, most) => {
+    let count = 0;
+    let number = firstMember(group);
+    while (number !== undefined && count < most) {
+      strike(take(group, number), number);
+      count += 1;
+      number = firstMember(group);
+    }
+    return count;
+  };
+
+  const isLeft = group => firstMember(group) !== undefined;
+
+  return harden({
+    /** Lets a token cancel one more member: its membership, undefined without a token. */
+    join(token, number, member) {
+      if (token === undefined) {
+        return undefined;
+      }
+      const group = groupOf(token);
+      group.init(number, harden(member));
+      return harden({ token, group, number });
+    },
+    /** Whether the token of a membership was cancelled, and this member not told yet. */
+    isCancelled: membership => membership !== undefined && membership.group.has(CANCELLED),
+    /** Ends a membership. True if what it belonged to has been cancelled, and it was not told yet. */
+    leave(membership) {
+      if (membership === undefined) {
+        return false;
+      }
+      const { token, group, number } = membership;
+      group.delete(number);
+      if (group.has(CANCELLED)) {
+        return true;
+      }
+      if (group.getSize() === 0) {
+        groups.delete(token);
+      }
+      return false;
+    },
+    /** Cancels the members of a token: up to `most` at once, the others by `goOn`. */
+    cancel(token, strike, most) {
+      if (!groups.has(token)) {
+        return;
+      }
+      const group = take(groups, token);
+      strikeSome(group, strike, most);
+      if (isLeft(group)) {
+        group.init(CANCELLED, true);
+        cancelling.init(takeNumber(), group);
+      }
+    },
+    /** Cancels up to `most` members of the groups that have some left. */
+    goOn(strike, most) {
+      let count = 0;
+      let first = firstKey(cancelling);
+      while (first !== undefined && count < most) {
+        const group = cancelling.get(first);
+        // A group whose members have all left counts too: it is looked at.
+        count += Math.max(1, strikeSome(group, strike, most - count));
+        if (isLeft(group)) {
+          return;
+        }
+        cancelling.delete(first);
+        first = firstKey(cancelling);
+      }
+    },
+    /** Whether there is something for `goOn`. */
+    isPending: () => firstKey(cancelling) !== undefined,
+  });
+};
+
+/** The repeaters by number. */
+export const prepareRepeaters = baggage => provideTable(baggage, 'repeaters');

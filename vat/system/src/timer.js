@@ -4,24 +4,37 @@
 //
 // A handler is an object with `wake(time)`. A cancel token is any object: `cancel(token)` ends whatever
 // it was given for.
-import {
-  makeScalarBigMapStore,
-  makeScalarBigWeakMapStore,
-  prepareExo,
-  prepareExoClass,
-  prepareExoClassKit,
-  provide,
-} from '@agoric/vat-data';
-import { b, Fail } from '@endo/errors';
-import { E, Far, passStyleOf } from '@endo/far';
+import { prepareExo, prepareExoClassKit } from '@agoric/vat-data';
+import { b, Fail, q } from '@endo/errors';
+import { E, Far } from '@endo/far';
 import { Nat } from '@endo/nat';
 import { makePromiseKit } from '@endo/promise-kit';
 
-import { addTo, firstTime, removeFrom, takeAll, takeDue } from './timer-tables.js';
-import { beats, fromRelativeTime, fromTimestamp, toTimestamp } from './time.js';
+import { reasonText } from './brief.js';
+import { isObject } from './shapes.js';
+import { prepareNotifierKit } from './timer-notifier.js';
+import {
+  placeAt,
+  prepareCancels,
+  prepareNumbers,
+  prepareRepeaters,
+  prepareSchedule,
+  take,
+  timeOf,
+} from './timer-tables.js';
+import { LAST_TIME, beats, fromRelativeTime, fromTimestamp, toTimestamp } from './time.js';
+
+/** How many events one delivery fires, and how many it cancels. */
+const BATCH = 16;
+
+/** How many promises the timer keeps at most. */
+const MAX_PROMISES = 20_000;
+
+/** When a message of the vat to itself is taken to be lost, in seconds. */
+const PATIENCE = 60n;
 
 const insistObject = (value, what) => {
-  passStyleOf(value) === 'remotable' || Fail`bad ${b(what)}`;
+  isObject(value) || Fail`bad ${b(what)}`;
 };
 
 const insistToken = token => {
@@ -31,14 +44,12 @@ const insistToken = token => {
 export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   let device = baggage.has('timerDevice') ? baggage.get('timerDevice') : undefined;
 
-  const schedule = provide(baggage, 'schedule', () =>
-    makeScalarBigMapStore('schedule', { durable: true }),
-  );
-  const cancels = provide(baggage, 'cancels', () =>
-    makeScalarBigWeakMapStore('cancels', { durable: true }),
-  );
-  // Promise events -> promise kits, of this incarnation alone.
-  const wakeups = new WeakMap();
+  const takeNumber = prepareNumbers(baggage);
+  const schedule = prepareSchedule(baggage);
+  const cancels = prepareCancels(baggage, takeNumber);
+  const repeaters = prepareRepeaters(baggage);
+  // Number -> promise kit, for events of promises: of this incarnation alone.
+  const wakeups = new Map();
 
   const now = () => {
     device || Fail`TimerService used before createTimerService()`;
@@ -53,134 +64,108 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     natural > 0n || Fail`interval must be positive`;
     return natural;
   };
+  const after = delta => {
+    const time = now() + span(delta);
+    time <= LAST_TIME || Fail`the time is too late: at most 2^128-1`;
+    return time;
+  };
 
-  // The device knows one wakeup, that of the first event.
-  const reschedule = () => {
-    D(device).removeWakeup(wakeupHandler);
-    const first = firstTime(schedule);
-    if (first !== undefined) {
-      D(device).setWakeup(first, wakeupHandler);
+  // The device knows one wakeup, that of the first event; what is left of earlier work is due at once.
+  let armed;
+  const arm = () => {
+    const first = schedule.first();
+    const next = cancels.isPending() ? 0n : first && timeOf(first);
+    if (next !== armed) {
+      D(device).removeWakeup(wakeupHandler);
+      armed = next;
+      if (next !== undefined && next <= LAST_TIME) {
+        D(device).setWakeup(next, wakeupHandler);
+      }
     }
   };
 
-  const enlist = (event, time, cancelToken) => {
-    addTo(schedule, time, event);
-    if (cancelToken) {
-      addTo(cancels, cancelToken, event);
+  // The device's wakeup comes in the next block. In this one the vat goes on by a message to itself.
+  let goesOnSince;
+  const goOnLater = time => {
+    if (goesOnSince === undefined || goesOnSince + PATIENCE < time) {
+      goesOnSince = time;
+      D(device).wakeSoon(continuation);
     }
-    reschedule();
   };
 
-  const strike = (event, time) => {
-    removeFrom(schedule, time, event);
-    reschedule();
+  // Promises lie in the heap until they are settled: those of wakeups, and the answers of handlers.
+  let unanswered = 0;
+  const insistRoom = () => {
+    wakeups.size + unanswered < MAX_PROMISES ||
+      Fail`the timer waits for ${q(MAX_PROMISES)} promises already: try again later`;
   };
 
-  const wake = (handler, time) => E(handler).wake(stamp(time));
+  const wake = (handler, time) => {
+    unanswered += 1;
+    const answer = E(handler).wake(stamp(time));
+    return E.when(
+      answer,
+      () => {
+        unanswered -= 1;
+      },
+      error => {
+        unanswered -= 1;
+        throw error;
+      },
+    );
+  };
+  const wakeOnce = (handler, time) => {
+    wake(handler, time).catch(error => console.log('timer: a handler failed:', reasonText(error)));
+  };
 
-  // Events: what stands in the schedule. Each has `fired(now)`, after it was taken off the schedule, and
-  // `cancel()`, after it was taken out of the cancels.
+  // Events stand in the schedule: {number, handler, membership} of a handler that is woken once, {number,
+  // membership} of a promise, {repeater}.
 
-  const makeHandlerEvent = prepareExoClass(
-    baggage,
-    'oneShotEvent',
-    undefined,
-    (when, handler, cancelToken) => ({ when, handler, cancelToken }),
-    {
-      fired(time) {
-        const { handler, cancelToken } = this.state;
-        if (cancelToken) {
-          removeFrom(cancels, cancelToken, this.self);
-        }
-        wake(handler, time).catch(error => console.log('timer: a handler failed', error));
-      },
-      cancel() {
-        strike(this.self, this.state.when);
-      },
-    },
-  );
+  const settle = (number, method, value) => {
+    const wakeup = wakeups.get(number);
+    wakeups.delete(number);
+    wakeup?.[method](value);
+  };
 
-  const makePromiseEvent = prepareExoClass(
-    baggage,
-    'promiseEvent',
-    undefined,
-    (when, cancelToken) => ({ when, cancelToken }),
-    {
-      fired(time) {
-        const { cancelToken } = this.state;
-        if (cancelToken) {
-          removeFrom(cancels, cancelToken, this.self);
-        }
-        wakeups.get(this.self)?.resolve(stamp(time));
-      },
-      cancel() {
-        strike(this.self, this.state.when);
-        wakeups.get(this.self)?.reject(Error('TimerCancelled'));
-      },
-    },
-  );
+  const fire = ({ number, handler, membership, repeater }, time) => {
+    if (repeater !== undefined) {
+      fireRepeater(repeater, time);
+      return;
+    }
+    const isCancelled = cancels.leave(membership);
+    if (isCancelled) {
+      settle(number, 'reject', Error('TimerCancelled'));
+    } else if (handler) {
+      wakeOnce(handler, time);
+    } else {
+      settle(number, 'resolve', stamp(time));
+    }
+  };
 
-  // While its handler works it stands in no schedule; a handler that fails is not woken again.
-  const makeRepeaterEvent = prepareExoClass(
-    baggage,
-    'repeaterEvent',
-    undefined,
-    (start, every, handler, cancelToken) => ({
-      start,
-      every,
-      handler,
-      cancelToken,
-      scheduled: undefined,
-      cancelled: false,
-    }),
-    {
-      begin() {
-        const { start, cancelToken } = this.state;
-        if (cancelToken) {
-          addTo(cancels, cancelToken, this.self);
-        }
-        const time = now();
-        if (start === time) {
-          this.self.fired(time);
-        } else {
-          this.self.awaitNext();
-        }
-      },
-      awaitNext() {
-        const { start, every, cancelled } = this.state;
-        if (!cancelled) {
-          const { next } = beats(start, every, now());
-          this.state.scheduled = next.time;
-          enlist(this.self, next.time);
-        }
-      },
-      fired(time) {
-        this.state.scheduled = undefined;
-        const { self } = this;
-        E.when(
-          wake(this.state.handler, time),
-          () => self.awaitNext(),
-          error => self.failed(error),
-        ).catch(error => console.log('timer: a repeater failed', error));
-      },
-      failed(error) {
-        console.log('timer: a repeater ends, its handler failed', error);
-        const { cancelToken } = this.state;
-        if (cancelToken) {
-          removeFrom(cancels, cancelToken, this.self);
-        }
-      },
-      cancel() {
-        const { scheduled } = this.state;
-        this.state.scheduled = undefined;
-        this.state.cancelled = true;
-        this.state.cancelToken = undefined;
-        if (scheduled !== undefined) {
-          strike(this.self, scheduled);
-        }
-      },
-    },
-  );
+  // Members of a group: {place} of an event, {repeater}, {canceller} of a notifier.
+  const strike = ({ place, repeater, canceller }, number) => {
+    if (canceller) {
+      canceller.cancel();
+    } else if (repeater !== undefined) {
+      const { place: next } = take(repeaters, repeater);
+      if (next !== undefined) {
+        schedule.take(next);
+      }
+    } else {
+      schedule.take(place);
+      settle(number, 'reject', Error('TimerCancelled'));
+    }
+  };
+
+  const enlist = (when, handler, cancelToken) => {
+    insistRoom();
+    const number = takeNumber();
+    const place = placeAt(when, number);
+    const membership = cancels.join(cancelToken, number, { place });
+    schedule.add(place, { number, handler, membership });
+    arm();
+    return number;
+  };
 
   const wakeupAt = (when, cancelToken) => {
     insistToken(cancelToken);
@@ -188,22 +173,84 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     if (when <= time) {
       return stamp(time);
     }
-    const event = makePromiseEvent(when, cancelToken);
     const wakeup = makePromiseKit();
-    wakeups.set(event, wakeup);
-    enlist(event, when, cancelToken);
+    wakeups.set(enlist(when, undefined, cancelToken), wakeup);
     return wakeup.promise;
+  };
+
+  // A repeater: {start, every, handler, membership, place}. While its handler works it stands in no schedule; a
+  // handler that fails is not woken again.
+
+  const awaitBeat = repeater => {
+    if (repeaters.has(repeater)) {
+      const state = repeaters.get(repeater);
+      const { next } = beats(state.start, state.every, now());
+      const place = placeAt(next.time, takeNumber());
+      schedule.add(place, { repeater });
+      repeaters.set(repeater, harden({ ...state, place }));
+      arm();
+    }
+  };
+
+  const endRepeater = (repeater, error) => {
+    console.log('timer: a repeater ends, its handler failed:', reasonText(error));
+    if (repeaters.has(repeater)) {
+      cancels.leave(take(repeaters, repeater).membership);
+    }
+  };
+
+  const fireRepeater = (repeater, time) => {
+    const state = repeaters.get(repeater);
+    if (cancels.isCancelled(state.membership)) {
+      cancels.leave(state.membership);
+      repeaters.delete(repeater);
+      return;
+    }
+    repeaters.set(repeater, harden({ ...state, place: undefined }));
+    E.when(
+      wake(state.handler, time),
+      () => awaitBeat(repeater),
+      error => endRepeater(repeater, error),
+    ).catch(error => console.log('timer: a repeater failed:', reasonText(error)));
   };
 
   const repeat = (start, every, handler, cancelToken) => {
     insistObject(handler, 'handler');
     insistToken(cancelToken);
-    makeRepeaterEvent(start, every, handler, cancelToken).begin();
+    insistRoom();
+    const time = now();
+    const repeater = takeNumber();
+    const membership = cancels.join(cancelToken, repeater, { repeater });
+    repeaters.init(repeater, harden({ start, every, handler, membership, place: undefined }));
+    if (start === time) {
+      fireRepeater(repeater, time);
+    } else {
+      awaitBeat(repeater);
+    }
   };
 
   const cancel = token => {
-    for (const cancelled of takeAll(cancels, token)) {
-      cancelled.cancel();
+    cancels.cancel(token, strike, BATCH);
+    arm();
+    if (cancels.isPending()) {
+      goOnLater(now());
+    }
+  };
+
+  // Does a batch of what is due.
+  const work = () => {
+    const time = now();
+    for (let count = 0; count < BATCH; count += 1) {
+      const place = schedule.first();
+      if (place === undefined || timeOf(place) > time) {
+        break;
+      }
+      fire(schedule.take(place), time);
+    }
+    cancels.goOn(strike, BATCH);
+    arm();
+    if (armed !== undefined && armed <= time) {
+      goOnLater(time);
     }
   };
 
@@ -219,8 +266,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
         schedule(handler) {
           insistObject(handler, 'repeater.schedule() handler');
           !this.state.active || Fail`repeater already scheduled`;
-          this.state.active = true;
           repeat(this.state.start, this.state.every, handler, this.facets.cancelToken);
+          this.state.active = true;
         },
         disable() {
           if (this.state.active) {
@@ -232,77 +279,25 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     },
   );
 
-  const makeIterator = prepareExoClass(
-    baggage,
-    'timerIterator',
-    undefined,
-    notifier => ({ notifier, updateCount: undefined, active: false }),
-    {
-      async next() {
-        const { state } = this;
-        !state.active || Fail`timer iterator dislikes overlapping next()`;
-        state.active = true;
-        const { value, updateCount } = await state.notifier.getUpdateSince(state.updateCount);
-        state.active = false;
-        state.updateCount = updateCount;
-        return harden({ value, done: updateCount === undefined });
-      },
-    },
-  );
-
-  // A notifier of the beats; its update counts are their numbers. After it was cancelled every update is
-  // the last one, without a count.
-  const makeNotifierKit = prepareExoClassKit(
-    baggage,
-    'timerNotifier',
-    undefined,
-    (start, every, cancelToken) => ({ start, every, cancelToken, final: undefined }),
-    {
-      notifier: {
-        [Symbol.asyncIterator]() {
-          return makeIterator(this.facets.notifier);
-        },
-        async getUpdateSince(updateCount = undefined) {
-          const { start, every, cancelToken, final } = this.state;
-          const { canceller } = this.facets;
-          if (final) {
-            return final;
-          }
-          const update = ({ time, count }) => harden({ value: stamp(time), updateCount: count });
-          const { latest, next } = beats(start, every, now());
-          if (latest && latest.count !== updateCount) {
-            return update(latest);
-          }
-          return E.when(
-            wakeupAt(next.time, cancelToken),
-            woken => update(beats(start, every, absolute(woken)).latest),
-            () => canceller.cancel(),
-          );
-        },
-      },
-      canceller: {
-        cancel() {
-          this.state.final ||= harden({ value: stamp(now()), updateCount: undefined });
-          return this.state.final;
-        },
-      },
-    },
-    {
-      finish: ({ state: { cancelToken }, facets: { canceller } }) => {
-        if (cancelToken) {
-          addTo(cancels, cancelToken, canceller);
-        }
-      },
-    },
-  );
+  const makeNotifierKit = prepareNotifierKit(baggage, {
+    now,
+    stamp,
+    absolute,
+    wakeupAt,
+    join: (cancelToken, canceller) => cancels.join(cancelToken, takeNumber(), { canceller }),
+  });
 
   const wakeupHandler = prepareExo(baggage, 'wakeupHandler', undefined, {
     wake() {
-      const time = now();
-      for (const event of takeDue(schedule, time)) {
-        event.fired(time);
-      }
-      reschedule();
+      armed = undefined;
+      work();
+    },
+  });
+
+  const continuation = prepareExo(baggage, 'continuation', undefined, {
+    wake() {
+      goesOnSince = undefined;
+      work();
     },
   });
 
@@ -317,9 +312,10 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       insistToken(cancelToken);
       const time = now();
       if (when <= time) {
-        wake(handler, time).catch(error => console.log('timer: a handler failed', error));
+        insistRoom();
+        wakeOnce(handler, time);
       } else {
-        enlist(makeHandlerEvent(when, handler, cancelToken), when, cancelToken);
+        enlist(when, handler, cancelToken);
       }
       return stamp(when);
     },
@@ -328,18 +324,18 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       return wakeupAt(absolute(when), cancelToken);
     },
     delay(delta, cancelToken = undefined) {
-      return wakeupAt(now() + span(delta), cancelToken);
+      return wakeupAt(after(delta), cancelToken);
     },
     // An object with schedule(handler) and disable().
     makeRepeater(delta, every) {
-      return makeRepeaterKit(now() + span(delta), interval(every)).repeater;
+      return makeRepeaterKit(after(delta), interval(every)).repeater;
     },
     repeatAfter(delta, every, handler, cancelToken = undefined) {
-      repeat(now() + span(delta), interval(every), handler, cancelToken);
+      repeat(after(delta), interval(every), handler, cancelToken);
     },
     makeNotifier(delta, every, cancelToken = undefined) {
       insistToken(cancelToken);
-      return makeNotifierKit(now() + span(delta), interval(every), cancelToken).notifier;
+      return makeNotifierKit(after(delta), interval(every), cancelToken).notifier;
     },
     cancel(token) {
       insistObject(token, 'cancel token');

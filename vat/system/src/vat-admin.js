@@ -3,10 +3,12 @@
 //
 // Its behaviour, messages and object ids are those of SwingSet's vat of that name: kinds are defined
 // in the same order, and what is exported has the same names. Beyond it, an adminNode has
-// `adminData`, and a meter's `getNotifier` gives a notifier.
+// `adminData`, and a meter's `getNotifier` gives a notifier. What it keeps of vats and meters is looked up, never walked
+// along: a new incarnation starts as fast with a million of them.
 import {
   makeScalarBigMapStore,
   makeScalarBigSetStore,
+  makeScalarBigWeakMapStore,
   prepareExo,
   prepareExoClass,
   prepareExoClassKit,
@@ -17,9 +19,20 @@ import { E, Far, passStyleOf } from '@endo/far';
 import { Nat, isNat } from '@endo/nat';
 import { makePromiseKit } from '@endo/promise-kit';
 
+import { brief, cut } from './brief.js';
 import { convertOptions } from './create-vat-options.js';
+import { isObject } from './shapes.js';
 
 const UPGRADE_MESSAGE = 'vat upgraded';
+
+/** How many answers of `done()` a vat has outstanding at most. */
+const MAX_PENDING_DONE = 100;
+
+/** How many bundles are waited for at most. */
+const MAX_PENDING_BUNDLES = 1_000;
+
+/** Longer than the id of any bundle. */
+const MAX_BUNDLE_ID = 200;
 
 export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   let device = baggage.has('vatAdminDev') ? baggage.get('vatAdminDev') : undefined;
@@ -29,14 +42,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const pendingUpgrades = new Map(); // upgradeID -> promise kit for {incarnationNumber}
   const pendingBundles = new Map(); // bundleID -> promise kit for the bundlecap
 
-  const runningVats = new Map(); // vatID -> promise kit for what the vat ends with
+  const pendingEnds = new Map(); // vatID -> {kit, askers}: for what the vat ends with, if somebody asked
   const exitingVats = new Set(); // vatIDs whose end was asked for and not reported yet
-
-  const noteRunningVat = vatID => {
-    const done = makePromiseKit();
-    done.promise.catch(() => {}); // not every adminNode is asked for done()
-    runningVats.set(vatID, done);
-  };
 
   // While the service is paused, a promise kit that is fulfilled when nothing is pending.
   let quiescence;
@@ -55,7 +62,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   };
 
   const insistRunning = (vatID, operation, isExitingFine = false) => {
-    (runningVats.has(vatID) && (isExitingFine || !exitingVats.has(vatID))) ||
+    (managedVats.has(vatID) && (isExitingFine || !exitingVats.has(vatID))) ||
       Fail`vatAdminService rejecting attempt to perform ${q(operation)}() on non-running vat ${q(vatID)}`;
   };
 
@@ -63,7 +70,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     assert(device, 'vatAdmin device not configured');
     const { vatParameters, upgradeMessage = UPGRADE_MESSAGE, ...unknown } = options;
     const unknownNames = Object.keys(unknown).join(',');
-    !unknownNames || Fail`upgrade() received unknown options: ${q(unknownNames)}`;
+    !unknownNames || Fail`upgrade() received unknown options: ${q(cut(unknownNames, 1000))}`;
     assert.typeof(upgradeMessage, 'string', 'upgradeMessage not a string');
     const upgradeID = D(device).upgradeVat(vatID, bundleID, vatParameters, upgradeMessage);
     const upgraded = makePromiseKit();
@@ -78,21 +85,19 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const managedVats = provide(baggage, 'managedVats', () =>
     makeScalarBigSetStore('managedVats', { durable: true }),
   );
-  for (const vatID of managedVats.keys()) {
-    noteRunningVat(vatID);
-  }
 
   const meterByID = provide(baggage, 'meterByID', () =>
     makeScalarBigMapStore('meterByID', { durable: true }),
   );
-  const meterIDs = new WeakMap();
-  for (const [meterID, { meter }] of meterByID.entries()) {
-    meterIDs.set(meter, meterID);
-  }
+  const meterIDs = provide(baggage, 'meterIDs', () =>
+    makeScalarBigWeakMapStore('meterIDs', { durable: true }),
+  );
   const noteMeter = ({ state: { meterID }, self }) => {
     meterByID.init(meterID, harden({ meter: self }));
-    meterIDs.set(self, meterID);
+    meterIDs.init(self, meterID);
   };
+  const meterIDOf = meter =>
+    isObject(meter) && meterIDs.has(meter) ? meterIDs.get(meter) : undefined;
 
   const makeMeter = prepareExoClass(
     baggage,
@@ -147,14 +152,20 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       const { vatID } = this.state;
       insistNotPaused();
       insistRunning(vatID, 'terminateWithFailure');
-      exitingVats.add(vatID);
+      // Refuses a reason with promises: then the vat is not ending.
       D(device).terminateWithFailure(vatID, reason);
+      exitingVats.add(vatID);
     },
     // What a vat ended with is told only to those who ask before it is reported.
     done() {
       const { vatID } = this.state;
       insistRunning(vatID, 'done', true);
-      return runningVats.get(vatID).promise;
+      const end = pendingEnds.get(vatID) || { kit: makePromiseKit(), askers: 0 };
+      end.askers < MAX_PENDING_DONE ||
+        Fail`done() of vat ${q(vatID)} was asked for ${q(MAX_PENDING_DONE)} times already: wait for an answer`;
+      end.askers += 1;
+      pendingEnds.set(vatID, end);
+      return end.kit.promise;
     },
     upgrade(bundlecap, options) {
       const { vatID } = this.state;
@@ -182,7 +193,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
             assert(isNat(value), 'invalid virtualObjectCacheSize value');
             break;
           default:
-            Fail`invalid option ${q(name)}`;
+            Fail`invalid option ${brief(name)}`;
         }
       }
       D(device).changeOptions(vatID, options);
@@ -200,13 +211,12 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     const root = makePromiseKit();
     pendingVats.set(vatID, root);
     managedVats.add(vatID);
-    noteRunningVat(vatID);
     const adminNode = makeAdminNode(vatID);
     return E.when(root.promise, presence => harden({ adminNode, root: presence }));
   };
 
   const deviceOptions = options =>
-    convertOptions(options, { criticalVatKey, meterIDOf: meter => meterIDs.get(meter) });
+    convertOptions(options, { criticalVatKey, meterIDOf });
 
   const createByCap = (bundlecap, options) => {
     let bundleID;
@@ -232,6 +242,9 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
         return bundlecap;
       }
       if (!pendingBundles.has(bundleID)) {
+        bundleID.length <= MAX_BUNDLE_ID || Fail`${brief(bundleID)} is not a bundle id`;
+        pendingBundles.size < MAX_PENDING_BUNDLES ||
+          Fail`${q(MAX_PENDING_BUNDLES)} bundles are waited for already: install one of them first`;
         pendingBundles.set(bundleID, makePromiseKit());
       }
       return pendingBundles.get(bundleID).promise;
@@ -241,7 +254,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       if (bundlecap) {
         return bundlecap;
       }
-      throw Error(`bundleID not yet installed: ${bundleID}`);
+      throw Error(`bundleID not yet installed: ${cut(bundleID, 1000)}`);
     },
     getNamedBundleCap(name) {
       return D(device).getNamedBundleCap(name);
@@ -319,6 +332,10 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   };
 
   const settleNewVat = (vatID, { rootObject, error }) => {
+    if (!pendingVats.has(vatID)) {
+      console.log(`no pending vat ${vatID}: was vatAdmin itself upgraded?`);
+      return;
+    }
     const { resolve, reject } = pendingVats.get(vatID);
     pendingVats.delete(vatID);
     checkQuiescence();
@@ -409,19 +426,19 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       if (pendingVats.has(vatID)) {
         settleNewVat(vatID, { error: info });
       }
-      if (!runningVats.has(vatID)) {
+      if (!managedVats.has(vatID)) {
         console.log(`static or unknown vat ${vatID} terminated`);
         return;
       }
-      const { resolve, reject } = runningVats.get(vatID);
-      runningVats.delete(vatID);
+      const end = pendingEnds.get(vatID);
+      pendingEnds.delete(vatID);
       exitingVats.delete(vatID);
       managedVats.delete(vatID);
       checkQuiescence();
       if (shouldReject) {
-        reject(info);
+        end?.kit.reject(info);
       } else {
-        resolve(info);
+        end?.kit.resolve(info);
       }
     },
 

@@ -109,6 +109,30 @@ impl Provisioner {
         error_text(&syscalls[0])
     }
 
+    /// Publishes an object, for a deposit: body and slots of the answer.
+    fn publish(
+        &mut self,
+        account: &str,
+        payer: &str,
+        name: &str,
+        object: &str,
+    ) -> (String, Vec<Value>) {
+        let args = format!("[{name:?},\"$0\"]");
+        let syscalls = self.send(account, "publish", &args, &[object]);
+        let taken = json!(["deposits", {"type": "takeForName", "payer": payer}]);
+        assert_eq!(asked(&syscalls[0]), taken);
+        resolution(&syscalls[1], false)
+    }
+
+    /// Creates a vat for an account: its adminNode.
+    fn created(&mut self, account: &str, admin: &str) {
+        let sent = self.send(account, "createVat", &format!("[\"{UNKNOWN}\"]"), &[]);
+        let sent = self.fulfil(&sent[0], r#""$0.Alleged: device node""#, &["d-71"]);
+        let sent = self.fulfil(&sent[1], r#""$0.Alleged: meter""#, &["o-60"]);
+        let created = r#"{"adminNode":"$0.Alleged: adminNode","root":"$1.Alleged: root"}"#;
+        self.fulfil(&sent[0], created, &[admin, "o-62"]);
+    }
+
     /// Fulfils the result of a message that the vat sent: the syscalls that follow.
     fn fulfil(&mut self, send: &Value, body: &str, slots: &[&str]) -> Vec<Value> {
         let data = json!({ "body": format!("#{body}"), "slots": slots });
@@ -117,7 +141,7 @@ impl Provisioner {
 }
 
 /// Answers one command of the supervisor. Its console gets no answer; the bridge takes what is bought
-/// for less than 1000 computrons and refuses the rest.
+/// for less than 1000 computrons and refuses the rest, and all of the pauper.
 fn answer(command: &str, vatstore: &Vatstore, log: &Mutex<Vec<Value>>) -> String {
     let command: Value = serde_json::from_str(command).unwrap();
     if command[0] != "syscall" {
@@ -142,8 +166,9 @@ fn answer(command: &str, vatstore: &Vatstore, log: &Mutex<Vec<Value>>) -> String
         }
         "callNow" => {
             log.lock().unwrap().push(syscall.clone());
-            let is_too_much = syscall[3]["body"].as_str().unwrap().contains("\"1000\"");
-            let answer = if is_too_much { r#"{"error":"too poor"}"# } else { r#"{"amount":"1"}"# };
+            let body = syscall[3]["body"].as_str().unwrap();
+            let is_too_much = body.contains("\"1000\"") || body.contains("\"pauper\"");
+            let answer = if is_too_much { r#"{"error":"too poor"}"# } else { r#"{"amount":"7"}"# };
             json!({ "body": format!("#{answer}"), "slots": [] })
         }
         _ => {
@@ -211,10 +236,15 @@ fn a_vat_is_created_with_a_meter() {
     }
 }
 
+/// What was asked through the bridge.
+fn asked(call: &Value) -> Value {
+    assert_eq!([&call[0], &call[1], &call[2]], ["callNow", "d-72", "callOutbound"], "{call}");
+    serde_json::from_str(&call[3]["body"].as_str().unwrap()[1..]).unwrap()
+}
+
 /// Type, payer and computrons of what was asked through the bridge.
 fn trade(call: &Value) -> Value {
-    assert_eq!([&call[0], &call[1], &call[2]], ["callNow", "d-72", "callOutbound"], "{call}");
-    let args: Value = serde_json::from_str(&call[3]["body"].as_str().unwrap()[1..]).unwrap();
+    let args = asked(call);
     assert_eq!(args[0], "computrons");
     json!([args[1]["type"], args[1]["payer"], args[1]["computrons"]])
 }
@@ -289,11 +319,11 @@ fn names_belong_to_the_account_that_publishes_them() {
     let mut provisioner = Provisioner::bootstrapped();
     let alice = provisioner.account("alice");
     let bob = provisioner.account("bob");
-    let (name, _) = provisioner.ask(&alice, "publish", "[\"counter\",\"$0\"]", &["o-77"]);
+    let (name, _) = provisioner.publish(&alice, "alice", "counter", "o-77");
     assert_eq!(name, "\"alice/counter\"");
     let again = provisioner.send(&alice, "publish", "[\"counter\",\"$0\"]", &["o-78"]);
     assert_eq!(error_text(&again[0]), "publish: the name \"alice/counter\" is taken");
-    provisioner.ask(&bob, "publish", "[\"counter\",\"$0\"]", &["o-79"]);
+    provisioner.publish(&bob, "bob", "counter", "o-79");
 
     let mut provisioner = Provisioner::start(Arc::clone(&provisioner.vatstore));
     for (account, name, object) in
@@ -302,7 +332,12 @@ fn names_belong_to_the_account_that_publishes_them() {
         let (_, slots) = provisioner.ask(account, "lookup", &format!("[{name:?}]"), &[]);
         assert_eq!(slots, [object]);
     }
-    provisioner.ask(&alice, "unpublish", "[\"counter\"]", &[]);
+    let given_back = provisioner.send(&alice, "unpublish", "[\"counter\"]", &[]);
+    assert_eq!(
+        asked(&given_back[0]),
+        json!(["deposits", {"type": "giveBack", "payer": "alice", "amount": "7"}])
+    );
+    resolution(&given_back[1], false);
     for (account, method, args, reason) in [
         (
             &bob,
@@ -323,4 +358,91 @@ fn names_belong_to_the_account_that_publishes_them() {
     }
     let reason = provisioner.refused(&bob, "publish", "[\"a/b\",1]");
     assert!(reason.starts_with("publish: a name is 1 to 100 letters"), "{reason}");
+}
+
+#[test]
+fn a_name_that_is_not_paid_for_is_not_published() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let pauper = provisioner.account("pauper");
+    let refused = provisioner.send(&pauper, "publish", "[\"x\",\"$0\"]", &["o-77"]);
+    assert_eq!(error_text(&refused[1]), "too poor");
+    let reason = provisioner.refused(&pauper, "lookup", "[\"x\"]");
+    assert_eq!(reason, "lookup: nothing is published as \"pauper/x\"");
+}
+
+#[test]
+fn vats_are_upgraded_that_an_account_created_and_no_others() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let alice = provisioner.account("alice");
+    provisioner.created(&alice, "o-61");
+    let bob = provisioner.account("bob");
+    for (admin, is_one) in [("o-61", true), ("o-62", false), ("o-63", false), ("p-99", false)] {
+        let args = format!("[\"{}0\",\"{UNKNOWN}\"]", if admin == "p-99" { "&" } else { "$" });
+        let syscalls = provisioner.send(&bob, "upgradeVat", &args, &[admin]);
+        match is_one {
+            true => assert_eq!(syscalls[0][1], "o-51", "vatAdmin is asked for the bundle"),
+            false => assert_eq!(
+                error_text(&syscalls[0]),
+                "upgradeVat: not the adminNode of a vat that an account created"
+            ),
+        }
+    }
+    let mut upgraded = Provisioner::start(Arc::clone(&provisioner.vatstore));
+    let args = format!("[\"$0\",\"{UNKNOWN}\"]");
+    assert_eq!(upgraded.send(&bob, "upgradeVat", &args, &["o-61"])[0][1], "o-51");
+}
+
+#[test]
+fn a_subcluster_is_bounded() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let alice = provisioner.account("alice");
+    let config = |count: usize| {
+        let vats = (0..count).map(|n| format!("\"v{n}\":{{\"bundleID\":\"{UNKNOWN}\"}}"));
+        let vats = vats.collect::<Vec<_>>().join(",");
+        format!("[{{\"name\":\"c\",\"vats\":{{{vats}}}}}]")
+    };
+    let reason = |count| format!("launchSubcluster: a subcluster has 1 to 32 vats, not {count}");
+    for count in [0, 33, 1_000] {
+        assert_eq!(provisioner.refused(&alice, "launchSubcluster", &config(count)), reason(count));
+    }
+    let syscalls = provisioner.send(&alice, "launchSubcluster", &config(32), &[]);
+    assert_eq!(syscalls[0][1], "o-51", "the bundles are looked for: {syscalls:?}");
+}
+
+#[test]
+fn refusals_do_not_repeat_what_they_were_given() {
+    let mut provisioner = Provisioner::bootstrapped();
+    let alice = provisioner.account("alice");
+    let long = format!("\"{}\"", "x".repeat(60_000));
+    let wide = format!("[{}]", vec!["{}"; 1_000].join(","));
+    let deep = format!("{}{}", "[".repeat(30), "]".repeat(30));
+    let names = (0..4_000).map(|n| format!("\"option{n}\":1")).collect::<Vec<_>>().join(",");
+    for odd in
+        [&long, &wide, &deep, &format!("{{{names}}}"), &format!("\"+{}\"", "9".repeat(9_000))]
+    {
+        for args in [
+            ("createVat", format!("[{odd}]")),
+            ("createVat", format!("[\"{UNKNOWN}\",{odd}]")),
+            ("createVat", format!("[\"{UNKNOWN}\",{{\"name\":{odd}}}]")),
+            ("createVat", format!("[\"{UNKNOWN}\",{{\"computrons\":{odd}}}]")),
+            ("createVat", format!("[\"{UNKNOWN}\",{{\"reapInterval\":{odd}}}]")),
+            ("launchSubcluster", format!("[{odd}]")),
+            ("launchSubcluster", format!("[{{\"name\":{odd},\"vats\":{{}}}}]")),
+            ("launchSubcluster", format!("[{{\"name\":\"c\",\"vats\":{odd}}}]")),
+            (
+                "launchSubcluster",
+                format!("[{{\"name\":\"c\",\"vats\":{{\"a\":{{}}}},\"bootstrap\":{odd}}}]"),
+            ),
+            ("upgradeVat", format!("[{odd},{odd}]")),
+            ("upgradeVat", format!("[1,2,{odd}]")),
+            ("upgradeVat", format!("[1,2,{{\"upgradeMessage\":{odd}}}]")),
+            ("publish", format!("[{odd},1]")),
+            ("publish", format!("[\"n\",{odd}]")),
+            ("unpublish", format!("[{odd}]")),
+            ("lookup", format!("[{odd}]")),
+        ] {
+            let reason = provisioner.refused(&alice, args.0, &args.1);
+            assert!(reason.len() < 500, "{}: {} bytes", args.0, reason.len());
+        }
+    }
 }

@@ -1,0 +1,335 @@
+//! The timer vat: what a delivery does is bounded, however much was stored by others. Syscalls are counted, since they
+//! are what grows with it.
+#![allow(clippy::unwrap_used)] // tests
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use capstan_tests::{Device, LoneVat, Outcome};
+
+/// What any delivery may take. The most that was seen is about three quarters of it.
+const MOST_SYSCALLS: usize = 900;
+
+const HANDLER: &str = "o-60";
+const TOKEN: &str = "o-90";
+
+/// A timer with a clock that the test moves, and its device.
+struct Timer {
+    vat: LoneVat,
+    service: String,
+    now: Arc<Mutex<u64>>,
+    /// The handlers that the device was given for its wakeup and for the vat's message to itself.
+    handlers: Arc<Mutex<Handlers>>,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Handlers {
+    wakeups: BTreeMap<u128, ()>,
+    soon: usize,
+}
+
+fn device(now: &Arc<Mutex<u64>>, handlers: &Arc<Mutex<Handlers>>) -> Device {
+    let (now, handlers) = (Arc::clone(now), Arc::clone(handlers));
+    Box::new(move |_, method, args| {
+        let mut handlers = handlers.lock().unwrap();
+        match method {
+            "getLastPolled" => return format!("\"+{}\"", now.lock().unwrap()),
+            "setWakeup" => {
+                let args: serde_json::Value = serde_json::from_str(&args[1..]).unwrap();
+                let time = args[0].as_str().unwrap().parse().unwrap();
+                handlers.wakeups.insert(time, ());
+            }
+            "removeWakeup" => handlers.wakeups.clear(),
+            "wakeSoon" => handlers.soon += 1,
+            other => panic!("{other}"),
+        }
+        "\"#undefined\"".to_owned()
+    })
+}
+
+impl Timer {
+    fn start() -> Self {
+        Self::over(BTreeMap::new())
+    }
+
+    fn over(vatstore: BTreeMap<String, String>) -> Self {
+        let (now, handlers) = (Arc::new(Mutex::new(1_000)), Arc::default());
+        let bundle = capstan_vat_system::timer_bundle();
+        let mut vat = LoneVat::again(bundle, "{}", device(&now, &handlers), vatstore);
+        let made = vat.send("o+0", "createTimerService", "[\"$0.Alleged: device\"]", &["d-70"]);
+        let service = made.slots().remove(0);
+        Self { vat, service, now, handlers, most: 0 }
+    }
+
+    fn send(&mut self, method: &str, args: &str, slots: &[&str]) -> Outcome {
+        let target = self.service.clone();
+        self.send_to(&target, method, args, slots)
+    }
+
+    fn send_to(&mut self, target: &str, method: &str, args: &str, slots: &[&str]) -> Outcome {
+        let outcome = self.vat.send(target, method, args, slots);
+        self.most = self.most.max(outcome.count);
+        assert!(outcome.count <= MOST_SYSCALLS, "{method}: {} syscalls", outcome.count);
+        outcome
+    }
+
+    fn set_wakeup(&mut self, time: u64, handler: &str, token: &str) {
+        self.send("setWakeup", &format!("[\"+{time}\",\"$0\",\"$1\"]"), &[handler, token]).body();
+    }
+
+    /// What the vat exports to its device: the handlers of the wakeup and of its messages to itself.
+    fn handler(&self, kind: &str) -> String {
+        let key = format!("\"{kind}\"");
+        let kinds = self.vat.vatstore().iter().filter(|(name, _)| name.starts_with("vom.dkind."));
+        let kind = kinds
+            .filter(|(name, value)| name.ends_with(".descriptor") && value.contains(&key))
+            .map(|(name, _)| name.split('.').nth(2).unwrap().to_owned())
+            .next();
+        format!("o+d{}/1", kind.unwrap())
+    }
+
+    /// Lets the time be `now`, and delivers what the device would until nothing is due: what each delivery came to.
+    fn run_to(&mut self, now: u64) -> Vec<Outcome> {
+        *self.now.lock().unwrap() = now;
+        let mut outcomes = Vec::new();
+        let is_due = |handlers: &Handlers| handlers.wakeups.keys().any(|at| *at <= now.into());
+        if is_due(&self.handlers.lock().unwrap()) {
+            self.handlers.lock().unwrap().wakeups.clear();
+            let handler = self.handler("wakeupHandler");
+            outcomes.push(self.send_to(&handler, "wake", "[\"+0\"]", &[]));
+        }
+        outcomes.extend(self.go_on());
+        assert!(!is_due(&self.handlers.lock().unwrap()), "nothing is left");
+        outcomes
+    }
+
+    /// Delivers what the vat sends to itself.
+    fn go_on(&mut self) -> Vec<Outcome> {
+        let handler = self.handler("continuation");
+        let mut outcomes = Vec::new();
+        while std::mem::take(&mut self.handlers.lock().unwrap().soon) > 0 {
+            outcomes.push(self.send_to(&handler, "wake", "[\"+0\"]", &[]));
+        }
+        outcomes
+    }
+}
+
+/// The objects that were woken, in order, and the results of their messages.
+fn woken(outcomes: &[Outcome]) -> Vec<(String, String)> {
+    let sent = outcomes.iter().flat_map(Outcome::sent);
+    sent.map(|(target, body, result)| {
+        assert!(body.contains("wake"), "{body}");
+        (target, result)
+    })
+    .collect()
+}
+
+#[test]
+fn many_wakeups_at_one_time_are_fired_in_the_order_in_which_they_were_set() {
+    let mut timer = Timer::start();
+    for number in 0..10_000 {
+        let handler = format!("o-{}", 1_000 + number);
+        timer.send("setWakeup", "[\"+2000\",\"$0\"]", &[&handler]).body();
+    }
+    // Others that are earlier and later, set afterwards.
+    timer.send("setWakeup", "[\"+3000\",\"$0\"]", &["o-61"]).body();
+    timer.send("setWakeup", "[\"+1500\",\"$0\"]", &["o-62"]).body();
+    let outcomes = timer.run_to(2_000);
+    let targets: Vec<String> = woken(&outcomes).into_iter().map(|(target, _)| target).collect();
+    let expected = std::iter::once("o-62".to_owned())
+        .chain((0..10_000).map(|number| format!("o-{}", 1_000 + number)));
+    assert!(targets.iter().cloned().eq(expected), "{} were woken", targets.len());
+    assert_eq!(woken(&timer.run_to(3_000)).len(), 1);
+    println!("most syscalls of a delivery: {}", timer.most);
+}
+
+#[test]
+fn a_token_of_many_wakeups_cancels_them_all_and_none_fires() {
+    let mut timer = Timer::start();
+    for number in 0..2_000 {
+        timer.set_wakeup(2_000, &format!("o-{}", 1_000 + number), TOKEN);
+    }
+    let promise = timer.send("delay", "[\"+1000\",\"$0\"]", &[TOKEN]);
+    assert_eq!(promise.settled(), [], "it waits");
+    timer.set_wakeup(2_000, HANDLER, "o-91");
+    // All are due, and not one was fired yet, when the token is cancelled.
+    *timer.now.lock().unwrap() = 2_000;
+    let cancelled = timer.send("cancel", "[\"$0\"]", &[TOKEN]);
+    assert!(cancelled.called().contains(&"wakeSoon"));
+    // A wakeup that the same token gets now is none of those.
+    timer.set_wakeup(2_500, "o-63", TOKEN);
+    let mut outcomes = timer.run_to(2_000);
+    assert_eq!(
+        woken(&outcomes).into_iter().map(|(target, _)| target).collect::<Vec<_>>(),
+        [HANDLER]
+    );
+    outcomes.insert(0, cancelled);
+    let rejected: Vec<_> =
+        outcomes.iter().flat_map(Outcome::settled).filter(|r| r.rejected).collect();
+    assert_eq!(rejected.len(), 1, "the promise of the delay");
+    assert!(rejected[0].data.body.contains("TimerCancelled"));
+    assert_eq!(rejected[0].promise, promise.result);
+    assert_eq!(woken(&timer.run_to(2_500)).len(), 1);
+}
+
+#[test]
+fn a_token_that_is_cancelled_before_its_time_is_gone_with_all_that_it_kept() {
+    let mut timer = Timer::start();
+    timer.set_wakeup(5_000, HANDLER, "o-91");
+    timer.vat.bring_out_your_dead();
+    let before: BTreeSet<String> = timer.vat.vatstore().keys().cloned().collect();
+    for number in 0..200 {
+        timer.set_wakeup(2_000, &format!("o-{}", 1_000 + number), TOKEN);
+    }
+    timer.send("cancel", "[\"$0\"]", &[TOKEN]).body();
+    timer.go_on();
+    timer.vat.bring_out_your_dead();
+    let after: BTreeSet<String> = timer.vat.vatstore().keys().cloned().collect();
+    let left: Vec<_> = after.difference(&before).collect();
+    assert_eq!(left, Vec::<&String>::new());
+}
+
+#[test]
+fn wakeups_that_fire_leave_nothing() {
+    let mut timer = Timer::start();
+    timer.set_wakeup(5_000, HANDLER, "o-91");
+    timer.vat.bring_out_your_dead();
+    let before: BTreeSet<String> = timer.vat.vatstore().keys().cloned().collect();
+    for number in 0..100 {
+        timer.set_wakeup(2_000, &format!("o-{}", 1_000 + number), TOKEN);
+        timer.send("setWakeup", "[\"+2000\",\"$0\"]", &["o-63"]).body();
+    }
+    for (_, answer) in woken(&timer.run_to(2_000)) {
+        timer.vat.notify(&answer, false, "1", &[]);
+    }
+    timer.vat.bring_out_your_dead();
+    let after: BTreeSet<String> = timer.vat.vatstore().keys().cloned().collect();
+    assert_eq!(after.difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn repeaters_keep_their_rhythm_and_end_with_their_token_or_their_handler() {
+    let mut timer = Timer::start();
+    for number in 0..100 {
+        let handler = format!("o-{}", 1_000 + number);
+        let args = "[\"+10\",\"+10\",\"$0\",\"$1\"]";
+        timer.send("repeatAfter", args, &[&handler, TOKEN]).body();
+    }
+    let first = woken(&timer.run_to(1_010));
+    assert_eq!(first.len(), 100);
+    assert_eq!(woken(&timer.run_to(1_020)).len(), 0, "no handler has answered");
+    for (index, (_, answer)) in first.iter().enumerate() {
+        timer.vat.notify(answer, index % 2 == 1, "1", &[]);
+    }
+    let second = woken(&timer.run_to(1_030));
+    assert_eq!(second.len(), 50, "those whose handler failed have ended");
+    for (_, answer) in &second {
+        timer.vat.notify(answer, false, "1", &[]);
+    }
+    *timer.now.lock().unwrap() = 1_040;
+    timer.send("cancel", "[\"$0\"]", &[TOKEN]).body();
+    assert_eq!(woken(&timer.run_to(1_040)).len(), 0);
+    assert_eq!(woken(&timer.run_to(2_000)).len(), 0);
+}
+
+#[test]
+fn a_repeater_that_is_cancelled_while_its_handler_works_does_not_come_again() {
+    let mut timer = Timer::start();
+    let args = "[\"+10\",\"+10\",\"$0\",\"$1\"]";
+    timer.send("repeatAfter", args, &[HANDLER, TOKEN]).body();
+    let first = woken(&timer.run_to(1_010));
+    timer.send("cancel", "[\"$0\"]", &[TOKEN]).body();
+    timer.vat.notify(&first[0].1, false, "1", &[]);
+    assert_eq!(woken(&timer.run_to(1_100)).len(), 0);
+}
+
+#[test]
+fn another_incarnation_goes_on_with_what_was_left() {
+    let mut timer = Timer::start();
+    for number in 0..100 {
+        timer.set_wakeup(2_000, &format!("o-{}", 1_000 + number), TOKEN);
+        timer.set_wakeup(2_000, &format!("o-{}", 2_000 + number), "o-91");
+    }
+    *timer.now.lock().unwrap() = 2_000;
+    timer.send("cancel", "[\"$0\"]", &[TOKEN]).body();
+    let mut timer = Timer::over(timer.vat.vatstore().clone());
+    *timer.now.lock().unwrap() = 2_000;
+    // The device has the wakeup that the first incarnation set.
+    timer.handlers.lock().unwrap().wakeups.insert(0, ());
+    let targets = woken(&timer.run_to(2_000));
+    assert_eq!(targets.len(), 100);
+    assert!(targets.iter().all(|(target, _)| target.starts_with("o-2")), "{targets:?}");
+}
+
+#[test]
+fn a_message_to_itself_that_is_lost_is_made_good_by_the_devices_wakeup() {
+    let mut timer = Timer::start();
+    for number in 0..100 {
+        timer.set_wakeup(2_000, &format!("o-{}", 1_000 + number), TOKEN);
+    }
+    *timer.now.lock().unwrap() = 2_000;
+    timer.handlers.lock().unwrap().wakeups.clear();
+    let wakeup = timer.handler("wakeupHandler");
+    let first = timer.send_to(&wakeup, "wake", "[\"+0\"]", &[]);
+    assert_eq!(std::mem::take(&mut timer.handlers.lock().unwrap().soon), 1);
+    let mut all = woken(&[first]);
+    // In the next blocks the device wakes it, and after a while it believes in the loss.
+    all.extend(woken(&timer.run_to(2_001)));
+    all.extend(woken(&timer.run_to(2_100)));
+    assert_eq!(all.len(), 100);
+}
+
+#[test]
+fn promises_that_lie_in_the_heap_are_bounded_and_others_go_on() {
+    let mut timer = Timer::start();
+    let mut kept = 0;
+    let refusal = loop {
+        let outcome = timer.send("delay", "[1000]", &[]);
+        if !outcome.settled().is_empty() {
+            break outcome.refusal();
+        }
+        kept += 1;
+    };
+    assert_eq!((kept, refusal.contains("20000 promises already")), (20_000, true), "{refusal}");
+    println!("heap with {kept} promises: {} bytes", timer.vat.heap_bytes());
+    assert!(timer.vat.heap_bytes() < 100 << 20);
+    assert!(timer.send("setWakeup", "[\"+2000\",\"$0\"]", &[HANDLER]).refusal().contains("promises"));
+    // What is due is fired all the same, and makes room.
+    let settled: usize = timer.run_to(2_000).iter().map(|o| o.settled().len()).sum();
+    assert!(settled >= kept, "{settled}");
+    assert_eq!(timer.send("delay", "[1000]", &[]).settled(), []);
+}
+
+#[test]
+fn what_is_not_a_time_a_handler_or_a_token_is_refused_shortly() {
+    let mut timer = Timer::start();
+    let wide = format!("[[{}]]", vec!["{}"; 1_000].join(","));
+    let digits = "9".repeat(10_000);
+    let last = u128::MAX;
+    for (method, args, reason) in [
+        ("setWakeup", wide.clone(), "not a time: an array"),
+        ("wakeAt", format!("[\"+{digits}\"]"), "not a time: a bigint of more than 77 digits"),
+        ("wakeAt", "[\"+340282366920938463463374607431768211456\"]".to_owned(), "not a time"),
+        ("delay", format!("[\"+{last}\"]"), "the time is too late"),
+        ("wakeAt", "[1.5]".to_owned(), "not a time: 1.5"),
+        ("wakeAt", "[-1]".to_owned(), "not a time: -1"),
+        ("wakeAt", "[\"-5\"]".to_owned(), "not a time"),
+        ("wakeAt", "[null]".to_owned(), "not a time: null"),
+        ("wakeAt", format!("[\"{}\"]", "x".repeat(50_000)), "not a time: \"xxx"),
+        ("wakeAt", "[{\"absValue\":\"+5\",\"timerBrand\":7}]".to_owned(), "another timer"),
+        ("setWakeup", format!("[\"+2000\",{wide}]"), "handler"),
+        ("setWakeup", format!("[\"+2000\",\"$0\",{wide}]"), "cancel token"),
+        ("cancel", wide, "cancel token"),
+        ("repeatAfter", "[1,0,\"$0\"]".to_owned(), "interval must be positive"),
+        ("makeRepeater", "[1,{}]".to_owned(), "not a time: an object"),
+    ] {
+        let slots: &[&str] = if args.contains("$0") { &[HANDLER] } else { &[] };
+        let refusal = timer.send(method, &args, slots).refusal();
+        assert!(refusal.contains(reason), "{method}: {refusal}");
+        assert!(refusal.len() < 400, "{} bytes", refusal.len());
+    }
+    // The last time that is one.
+    timer.send("setWakeup", &format!("[\"+{last}\",\"$0\"]"), &[HANDLER]).body();
+    assert_eq!(woken(&timer.run_to(1_000_000)).len(), 0);
+}

@@ -1,0 +1,31 @@
+// Whether an argument has the shape that a method expects, without a look at what else it holds.
+//
+// What comes with a message is made of passable values; of these an object for messages alone has a pass style of its
+// own under this symbol.
+import { b, Fail, q } from '@endo/errors';
+import { passStyleOf } from '@endo/far';
+
+import { brief } from './brief.js';
+
+const PASS_STYLE = Symbol.for('passStyle');
+
+/** An object that messages can be sent to, or a device node. */
+export const isObject = value =>
+  typeof value === 'object' &&
+  value !== null &&
+  value[PASS_STYLE] === 'remotable' &&
+  passStyleOf(value) === 'remotable';
+
+/** A plain record. */
+export const isRecord = value =>
+  typeof value === 'object' &&
+  value !== null &&
+  !Array.isArray(value) &&
+  value[PASS_STYLE] === undefined &&
+  Object.getPrototypeOf(value) === Object.prototype;
+
+/** Refuses what is not a text, or too long a one. */
+export const insistText = (text, limit, what) => {
+  (typeof text === 'string' && text.length <= limit) ||
+    Fail`${b(what)} must be a text of at most ${q(limit)} characters, not ${brief(text)}`;
+};
