@@ -241,6 +241,13 @@ impl Node {
         std::fs::read_to_string(self.home.join("fatal.txt")).unwrap()
     }
 
+    /// The block at which the last report says that the process ended.
+    fn died_at(&self) -> u64 {
+        let report = self.report();
+        let named = report.split("in the middle of block ").nth(1).unwrap();
+        named.split(' ').next().unwrap().parse().unwrap()
+    }
+
     /// Runs the command of the last report that has `option` in it, as an operator would.
     fn run_printed(&self, option: &str) {
         let report = self.report();
@@ -334,7 +341,6 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         let mut alice = Account::dev(0);
         let first = alice.calls(&["increment"]);
         node.send(alice.tx(first));
-        node.reaches(2);
         let deadly = alice.calls(&[method]);
         let deadly = alice.tx(deadly);
         node.send(deadly.clone());
@@ -345,13 +351,15 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         ended(process);
         // There is no report yet: a process that is killed writes none.
         assert!(!node.home.join("fatal.txt").exists());
+        let mut height = 0;
         for times in 1..=2 {
             ended(node.start());
-            assert_names(&node.report(), 3, &deadly, &alice.address(), times);
+            height = node.died_at();
+            assert_names(&node.report(), height, &deadly, &alice.address(), times);
         }
         node.run_printed(option);
         let process = node.start();
-        node.reaches(3);
+        node.reaches(height);
         let ends = option == "--terminate-vat";
         let status = node.client().vat("v3").unwrap().status;
         assert_eq!(status == "running", !ends, "{option}: {status}");
@@ -360,10 +368,10 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         let mut bob = Account::dev(1);
         let next = bob.calls(&["increment"]);
         node.send(bob.tx(next));
-        node.reaches(4);
+        node.reaches(height + 1);
         drop(process);
         let process = node.start();
-        node.reaches(4);
+        node.reaches(height + 1);
         assert!(!node.home.join("fatal.txt").exists(), "{}", node.report());
         drop(process);
     }
@@ -375,7 +383,7 @@ fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
     let nodes = homes(&place, 4);
     let mut running: Vec<Process> = nodes.iter().map(Node::start).collect();
     nodes.iter().for_each(|node| node.reaches(1));
-    let (mut alice, mut height) = (Account::dev(0), 0);
+    let (mut alice, mut bob, mut height) = (Account::dev(0), Account::dev(1), 0);
     for option in ["--skip-tx", "--drop-message", "--terminate-vat"] {
         let deadly = alice.calls(&["i-abort"]);
         let deadly = alice.tx(deadly);
@@ -386,12 +394,9 @@ fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
         let again: Vec<Process> = nodes.iter().map(Node::start).collect();
         again.into_iter().for_each(died);
         for node in &nodes {
-            let report = node.report();
-            let named = report.split("in the middle of block ").nth(1).unwrap();
-            let at = named.split(' ').next().unwrap().parse().unwrap();
-            assert!(height == 0 || at >= height, "{at}: {report}");
-            height = at;
-            assert_names(&report, height, &deadly, &alice.address(), 1);
+            height = node.died_at();
+            assert_eq!(height, nodes[0].died_at());
+            assert_names(&node.report(), height, &deadly, &alice.address(), 1);
         }
         let (last, first) = nodes.split_last().unwrap();
         first.iter().for_each(|node| node.run_printed(option));
@@ -407,11 +412,6 @@ fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
             // Its sequence was not used.
             alice.sequence -= 1;
         }
-        let mut bob = Account::dev(1);
-        bob.sequence = ["--skip-tx", "--drop-message", "--terminate-vat"]
-            .iter()
-            .position(|other| *other == option)
-            .unwrap() as u64;
         let next = bob.calls(&["increment"]);
         nodes[3].send(bob.tx(next));
         nodes.iter().for_each(|node| node.reaches(height + 1));
@@ -424,7 +424,6 @@ fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
             let hashes: Vec<String> = nodes.iter().map(|node| hash(node, at)).collect();
             assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "block {at}: {hashes:?}");
         }
-        height += 2;
     }
     assert_ne!(nodes[0].client().vat("v3").unwrap().status, "running");
 }
