@@ -6,11 +6,7 @@
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_abi::Message;
-use capstan_kernel::{
-    ids::KRef,
-    queue::{Place, RunQueueEvent},
-};
+use capstan_kernel::{ids::KRef, queue::Place};
 use serde_json::{Value, json};
 
 use crate::{
@@ -100,25 +96,67 @@ pub(crate) struct Causes {
 #[derive(Debug)]
 struct Known {
     cause: Arc<Cause>,
-    /// The result of a message that waits on a promise, by which it is known again when it moves.
-    result: Option<KRef>,
+    /// Of a message that waits on a promise: by this it is known again when it moves.
+    message: Option<Digest>,
+}
+
+/// The length and CRC-32 of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Digest(usize, u32);
+
+impl Digest {
+    fn of(message: &[u8]) -> Self {
+        Self(message.len(), crc32fast::hash(message))
+    }
+}
+
+/// Something that was queued.
+#[derive(Debug)]
+struct Queued {
+    place: Place,
+    /// The message that waits on a promise, or that goes to one and may have waited on it.
+    message: Option<Digest>,
+    /// The promise that it goes to.
+    target: Option<u64>,
 }
 
 /// How a link of the crank chain changed the queues.
 #[derive(Debug, Default)]
 pub(crate) struct QueueChanges {
-    queued: Vec<(Place, Vec<u8>)>,
+    queued: Vec<Queued>,
     taken: Vec<Place>,
+    /// Whether messages were taken that waited on promises.
+    moves: bool,
 }
 
 impl QueueChanges {
-    /// Takes note of a write, if it is one to a queue.
+    /// Takes note of a write, if it is one to a queue. Writes come in key order: what was taken off a promise's queue comes
+    /// before what was put on the acceptance queue.
     pub(crate) fn note(&mut self, key: &[u8], value: Option<&[u8]>) {
         let Some(place) = Place::of_key(key) else { return };
-        match value {
-            Some(value) => self.queued.push((place, value.to_vec())),
-            None => self.taken.push(place),
+        let waits = matches!(place, Place::Waiting { .. });
+        let Some(value) = value else {
+            self.taken.push(place);
+            self.moves |= waits;
+            return;
+        };
+        let mut queued = Queued { place, message: waits.then(|| Digest::of(value)), target: None };
+        if let (true, Place::Accepted(_), Some((target, message))) =
+            (self.moves, place, to_promise(value))
+        {
+            queued.target = Some(target);
+            queued.message = Some(Digest::of(message));
         }
+        self.queued.push(queued);
+    }
+}
+
+/// The promise that an event of the acceptance queue is a message to, and the message, as it is on a promise's queue.
+fn to_promise(mut event: &[u8]) -> Option<(u64, &[u8])> {
+    const SEND: u8 = 0;
+    match (u8::deserialize(&mut event), KRef::deserialize(&mut event)) {
+        (Ok(SEND), Ok(KRef::Promise(target))) => Some((target, event)),
+        _ => None,
     }
 }
 
@@ -155,7 +193,7 @@ impl Causes {
         cause: &Arc<Cause>,
         changes: QueueChanges,
     ) -> Vec<(Place, Place)> {
-        let QueueChanges { queued, mut taken } = changes;
+        let QueueChanges { queued, mut taken, .. } = changes;
         taken.sort_unstable();
         let mut waited = Vec::new();
         for place in &taken {
@@ -165,12 +203,8 @@ impl Causes {
             }
         }
         let mut moved = Vec::new();
-        for (place, value) in queued {
-            let origin = match waited.is_empty() {
-                true => None,
-                false => take_origin(&mut waited, place, &value),
-            };
-            let result = result_of(place, &value);
+        for Queued { place, message, target } in queued {
+            let origin = target.and_then(|target| take_origin(&mut waited, target, message));
             let cause = match origin {
                 Some((old, known)) => {
                     moved.push((place, old));
@@ -179,7 +213,7 @@ impl Causes {
                 }
                 None => cause.clone(),
             };
-            self.learn(height, place, Known { cause, result });
+            self.learn(height, place, Known { cause, message });
         }
         moved
     }
@@ -193,30 +227,18 @@ impl Causes {
     }
 }
 
-/// The message that waited on a promise and lies at `place` now, if one does.
+/// Where a message to the promise `target` had waited on it, if it had.
 fn take_origin(
     waited: &mut Vec<(Place, Option<Known>)>,
-    place: Place,
-    value: &[u8],
+    target: u64,
+    message: Option<Digest>,
 ) -> Option<(Place, Option<Known>)> {
-    let Place::Accepted(_) = place else { return None };
-    let event: RunQueueEvent = borsh::from_slice(value).ok()?;
-    let RunQueueEvent::Send { target: KRef::Promise(target), message } = event else { return None };
     let is_it = |(place, known): &(Place, Option<Known>)| {
-        let same = known.as_ref().is_none_or(|known| known.result == message.result);
+        let same = known.as_ref().is_none_or(|known| known.message == message);
         matches!(place, Place::Waiting { promise, .. } if *promise == target) && same
     };
     let at = waited.iter().position(is_it)?;
     Some(waited.remove(at))
-}
-
-fn result_of(place: Place, value: &[u8]) -> Option<KRef> {
-    match place {
-        Place::Waiting { .. } => {
-            borsh::from_slice::<Message<KRef>>(value).ok().and_then(|message| message.result)
-        }
-        _ => None,
-    }
 }
 
 /// Looks in the traces in `dir` for what was not seen: the link that queued it, and the cause of that. Traces of the
@@ -265,6 +287,9 @@ const MAX_KNOWN: usize = 1 << 18;
 
 #[cfg(test)]
 mod tests {
+    use capstan_abi::Message;
+    use capstan_kernel::queue::RunQueueEvent;
+
     use super::*;
 
     fn send(target: KRef, result: Option<u64>) -> RunQueueEvent {
@@ -283,8 +308,15 @@ mod tests {
         Arc::new(Cause::Message { tx, signer, index: 0, kind })
     }
 
+    /// The writes of a link, in key order.
     fn changes(queued: Vec<(Place, Vec<u8>)>, taken: Vec<Place>) -> QueueChanges {
-        QueueChanges { queued, taken }
+        let taken = taken.into_iter().map(|place| (place.key(), None));
+        let queued = queued.into_iter().map(|(place, value)| (place.key(), Some(value)));
+        let mut writes: Vec<_> = taken.chain(queued).collect();
+        writes.sort();
+        let mut changes = QueueChanges::default();
+        writes.iter().for_each(|(key, value)| changes.note(key, value.as_deref()));
+        changes
     }
 
     #[test]

@@ -47,9 +47,14 @@ pub(crate) fn look(
         }
     };
     if let Some(crash) = crash {
-        running.reading(crash.readable);
+        let readable = crash.readable;
+        if readable {
+            running.reading(true);
+        }
         let report = CrashReport::new(crash, operator, committed, overrides, traces);
-        running.reading(false);
+        if readable {
+            running.reading(false);
+        }
         tracing::error!(height = report.height, times = report.times, "a block ended the process");
         eprintln!("{report}");
         if let Err(error) = std::fs::write(&operator.report, format!("{report}\n")) {

@@ -270,7 +270,10 @@ fn free_addrs(count: usize) -> Vec<SocketAddr> {
 
 /// Homes of a raw chain with that many validators under CometBFT; with none, one for the solo engine.
 fn homes(place: &Place, validators: usize) -> Vec<Node> {
-    let mut genesis: Genesis = raw_genesis(|_| {});
+    homes_of(place, validators, raw_genesis(|_| {}))
+}
+
+fn homes_of(place: &Place, validators: usize, mut genesis: Genesis) -> Vec<Node> {
     let paths: Vec<PathBuf> =
         (0..validators.max(1)).map(|index| place.path().join(format!("node {index}"))).collect();
     let mut comets = Vec::new();
@@ -426,4 +429,23 @@ fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
         }
     }
     assert_ne!(nodes[0].client().vat("v3").unwrap().status, "running");
+}
+
+#[test]
+fn a_node_that_is_told_to_stop_in_the_middle_of_a_block_does_not_blame_the_block() {
+    let place = Place::new();
+    let genesis = raw_genesis(|genesis| {
+        genesis.app_state.params.block_computrons = 10_000_000_000;
+    });
+    let node = homes_of(&place, 1, genesis).pop().unwrap();
+    let dev = place.comet_at(&node.home);
+    let mut alice = Account::dev(0);
+    let client = Client::new(dev.url()).unwrap();
+    // A block that takes a while.
+    let work = alice.calls(&["work"; 64]);
+    client.broadcast_sync(&SignedTx::from_bytes(alice.tx(work))).unwrap();
+    assert!(dev.stop("TERM").success());
+    let dev = place.comet_at(&node.home);
+    assert!(!node.home.join("fatal.txt").exists(), "{}", node.report());
+    assert!(dev.stop("TERM").success());
 }

@@ -448,3 +448,25 @@ pub fn event_to_json(event: &RunQueueEvent) -> Value {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_as_they_are_written() {
+        let waiting = Place::Waiting { promise: 40, position: 3 };
+        for place in [Place::Accepted(1), Place::Run(u64::MAX), waiting] {
+            assert_eq!(Place::of_key(&place.key()), Some(place));
+        }
+        assert_eq!(TakenOut::parse("run-17"), Some(TakenOut::Place(Place::Run(17))));
+        assert_eq!(TakenOut::parse("accepted-1"), Some(TakenOut::Place(Place::Accepted(1))));
+        assert_eq!(TakenOut::parse("kp40"), Some(TakenOut::Result(KRef::Promise(40))));
+        for text in ["", "run-", "run-017", "run-+1", "run-1 ", "queue-1", "kp40-3", "ko40", "kp"] {
+            assert_eq!(TakenOut::parse(text), None, "{text}");
+        }
+        for key in ["k.q.a.", "k.q.a.x", "k.q.r", "k.pq.4", "k.pq.x.0", "k.p.4", "local.k.q.a.1"] {
+            assert_eq!(Place::of_key(key.as_bytes()), None, "{key}");
+        }
+    }
+}
