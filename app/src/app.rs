@@ -14,6 +14,7 @@ use crate::{
     bridge::Bridge,
     chain::Chain,
     check::CheckState,
+    crash,
     fatal::{FatalHandler, FatalReport},
     fault::NodeFault,
     metrics::Metrics,
@@ -41,11 +42,24 @@ pub struct AppOptions {
     pub overrides: Vec<Override>,
     /// Keeps traces of the last blocks; none: keeps none.
     pub trace: Option<TraceOptions>,
+    /// Where the block in progress is noted, for whoever starts the node after a block ended it; none: nowhere.
+    pub operator: Option<OperatorFiles>,
     /// Files whose sizes are among the metrics.
     pub measured_files: Vec<PathBuf>,
     /// Called when the node cannot go on. It is not expected to return; if it does, the method that
     /// was called panics.
     pub on_fatal: FatalHandler,
+}
+
+/// What is written for the operator beside the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorFiles {
+    /// The node's home, as commands for the operator name it.
+    pub home: PathBuf,
+    /// The note of the block in progress.
+    pub running: PathBuf,
+    /// Gets the report of a block that ended the process.
+    pub report: PathBuf,
 }
 
 impl Default for AppOptions {
@@ -57,6 +71,7 @@ impl Default for AppOptions {
             genesis_height: 0,
             overrides: Vec::new(),
             trace: None,
+            operator: None,
             measured_files: Vec::new(),
             on_fatal: FatalHandler::exit(None),
         }
@@ -95,6 +110,7 @@ struct Shared<H> {
     consensus: Mutex<Consensus<H>>,
     committed: RwLock<Arc<Committed>>,
     check: Mutex<CheckState>,
+    watch: Watch,
     verified: Arc<Verified>,
     on_fatal: FatalHandler,
     metrics: Metrics,
@@ -120,6 +136,8 @@ pub(crate) struct Consensus<H> {
     pub(crate) slog: Option<SlogFile>,
     pub(crate) verified: Arc<Verified>,
     pub(crate) overrides: BTreeMap<u64, Override>,
+    pub(crate) operator: Option<OperatorFiles>,
+    pub(crate) trace_dir: Option<PathBuf>,
 }
 
 /// Where between two commits the application is.
@@ -147,7 +165,12 @@ impl<H: VatHost> App<H> {
         let metrics = Metrics::new(options.measured_files);
         let mut kernel = Kernel::new(Timed::new(host, metrics.clone()), options.kernel);
         kernel.set_application(Box::new(Bridge));
-        let watch = Watch::new(options.trace.is_some(), metrics.clone());
+        let overrides = by_height(options.overrides)?;
+        let trace_dir = options.trace.as_ref().map(|trace| trace.dir.clone());
+        let running = options.operator.as_ref().and_then(|operator| {
+            crash::look(operator, &committed, &overrides, trace_dir.as_deref())
+        });
+        let watch = Watch::new(options.trace.is_some(), metrics.clone(), running);
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
         kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).collect()));
         let traces = options.trace.map(TraceLog::open).transpose()?;
@@ -156,18 +179,20 @@ impl<H: VatHost> App<H> {
         }
         let stage = Stage::Committed;
         let verified = Arc::<Verified>::default();
-        let overrides = by_height(options.overrides)?;
         Ok(Self(Arc::new(Shared {
             consensus: Mutex::new(Consensus {
                 store,
                 kernel,
                 stage,
-                watch,
+                watch: watch.clone(),
                 traces,
                 slog: options.slog_file,
                 verified: verified.clone(),
                 overrides,
+                operator: options.operator,
+                trace_dir,
             }),
+            watch,
             metrics,
             genesis_height: options.genesis_height,
             check: Mutex::new(CheckState::new(committed.clone(), verified.clone())),
@@ -188,7 +213,7 @@ impl<H: VatHost> App<H> {
             // A method panicked half-way: what is in memory may be wrong. What is on disk is not.
             Err(_) => {
                 let fault = NodeFault::Damaged("an earlier call panicked".to_owned());
-                self.stop(FatalReport::new(during, 0, &fault))
+                self.0.on_fatal.call(&FatalReport::new(during, 0, &fault))
             }
         };
         match work(&mut consensus) {
@@ -209,6 +234,7 @@ impl<H: VatHost> App<H> {
     }
 
     fn stop(&self, report: FatalReport) -> ! {
+        self.stopping();
         self.0.on_fatal.call(&report)
     }
 }
@@ -218,6 +244,7 @@ impl<H> App<H> {
     pub(crate) fn or_stop<T>(&self, during: &'static str, result: Result<T, NodeFault>) -> T {
         result.unwrap_or_else(|fault| {
             let height = self.committed().state.height();
+            self.stopping();
             self.0.on_fatal.call(&FatalReport::new(during, height, &fault))
         })
     }
@@ -228,6 +255,12 @@ impl<H> App<H> {
     pub(crate) fn committed(&self) -> Arc<Committed> {
         // It is replaced whole, so a panic elsewhere cannot have left half of it.
         self.0.committed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The process is about to end as it should, or has said itself why it ends: the next start does not take the block in
+    /// progress for what ended it.
+    pub fn stopping(&self) {
+        self.0.watch.stopping();
     }
 
     /// The node's metrics, in the text format that Prometheus reads.

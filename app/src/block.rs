@@ -17,6 +17,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorU
 use crate::{
     account, activity,
     app::{Consensus, Stage},
+    cause::{self, Cause},
     chain::{self, Chain, ChainRecord},
     events::event,
     execute::{self, Executor},
@@ -27,9 +28,11 @@ use crate::{
     keys::KERNEL_KEYS,
     record,
     results::{self, Settled},
+    running::Step,
     trace::{BlockTrace, Written},
     tx::{TxError, TxHash},
     validators,
+    ways::Trouble,
 };
 
 /// What a block came to.
@@ -99,11 +102,14 @@ impl<H: VatHost> Consensus<H> {
         if let Some(slog) = &self.slog {
             slog.begin_block(height, time);
         }
-        self.watch.begin_block(height, || view::kernel_status(over).map(|k| k.crank_chain))?;
+        self.watch.begin_block(height, txs, || view::kernel_status(over).map(|k| k.crank_chain))?;
+        self.watch.caused_by(Cause::block("what the block itself does"));
         let agreed = self.overrides.get(&height);
         let mut events = Vec::new();
         if let Some(agreed) = agreed {
+            self.watch.caused_by(Cause::block("an agreed override"));
             events.push(agreed.apply(&mut self.kernel, over, self.store.root(), txs)?);
+            self.watch.caused_by(Cause::block("what the block itself does"));
             tracing::warn!(height, sha256 = agreed.sha256(), "an agreed override was applied");
         }
         let skipped = agreed.map(|agreed| agreed.skip_transactions.clone()).unwrap_or_default();
@@ -116,17 +122,22 @@ impl<H: VatHost> Consensus<H> {
             add(&mut report, &self.run(over, &mut policy)?);
         }
         let mut results = Vec::with_capacity(txs.len());
-        for tx in txs {
+        for (index, tx) in txs.iter().enumerate() {
             if skipped.contains(&TxHash::of(tx.as_ref())) {
                 results.push(execute::refused(&TxError::Skipped));
                 continue;
             }
+            self.watch.step(Step::Transaction(index as u32));
             let kernel = &mut self.kernel;
-            let verified = &self.verified;
-            let mut executor = Executor { kernel, over, chain: &chain, height, verified };
+            let (verified, watch) = (&*self.verified, &self.watch);
+            let mut executor = Executor { kernel, over, chain: &chain, height, verified, watch };
             results.push(executor.deliver(tx.as_ref())?);
         }
         add(&mut report, &self.run(over, &mut policy)?);
+        self.watch.step(Step::Root);
+        if let Some(agreed) = self.overrides.get(&height) {
+            agreed.finish(&mut self.kernel, over)?;
+        }
         events.extend(self.note_changes(over, height)?);
         let validator_updates = validators::take_updates(over)?;
         if report.cranks > 0 {
@@ -159,6 +170,7 @@ impl<H: VatHost> Consensus<H> {
         if !(due || has_work) || !view::has_device(over, TIMER)? {
             return Ok(false);
         }
+        self.watch.caused_by(Cause::block("the timer, by the block's time"));
         match self.kernel.poll_timer(over, time) {
             Ok(woken) => Ok(woken),
             // Block times never run backwards; if they did, the timer would stand still meanwhile.
@@ -207,6 +219,7 @@ impl<H: VatHost> Consensus<H> {
                 if let Some(slog) = &self.slog {
                     slog.commit(height);
                 }
+                self.watch.step(Step::Committing);
                 self.store.commit(*prepared, height)?;
                 if let Some(slog) = &self.slog {
                     slog.committed(height);
@@ -237,6 +250,7 @@ impl<H: VatHost> Consensus<H> {
         let mut report = FatalReport::new(during, self.store.height(), fault);
         if during == "FinalizeBlock" {
             report.last = self.watch.last();
+            self.tell_ways_on(&mut report);
             self.keep_trace(Vec::new(), None);
             if let Some(slog) = &self.slog {
                 slog.flush();
@@ -252,6 +266,30 @@ impl<H: VatHost> Consensus<H> {
             *name = config.and_then(|config| config.name).unwrap_or_default();
         }
         report
+    }
+
+    /// Says in a report what led to the last crank, and how the chain can go on.
+    fn tell_ways_on(&self, report: &mut FatalReport) {
+        let (true, Some(operator), Some(last)) =
+            (report.everywhere, &self.operator, &mut report.last)
+        else {
+            return;
+        };
+        if let (Some(cause), Some(dir)) = (&mut last.cause, &self.trace_dir) {
+            match cause::resolve(dir, cause, last.height) {
+                Ok(resolved) => *cause = resolved,
+                Err(error) => tracing::warn!(%error, "the traces cannot be read"),
+            }
+        }
+        let trouble = Trouble {
+            home: &operator.home,
+            in_force: self.overrides.get(&last.height),
+            step: &Step::Crank(last.clone()),
+            txs: &self.watch.executed(),
+            critical: report.critical_vat.as_ref().map(|(vat, _)| *vat),
+            vat: None,
+        };
+        report.ways_on = trouble.ways_on();
     }
 
     /// What the app itself wrote in the block.

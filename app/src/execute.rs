@@ -1,5 +1,7 @@
 //! Executing transactions: no vat code runs here; messages put work on the kernel's queue.
 
+use std::sync::Arc;
+
 use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, DENOM};
 use capstan_kernel::{
@@ -18,6 +20,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::{
     account, bridge, bundles,
+    cause::Cause,
     chain::Chain,
     events::event,
     fault::{Failure, NodeFault},
@@ -29,6 +32,7 @@ use crate::{
         Verified, check, computron_price,
     },
     uploads::{self, Progress, Upload},
+    watch::Watch,
 };
 
 /// Executes the transactions of one block.
@@ -38,6 +42,7 @@ pub(crate) struct Executor<'a, H> {
     pub(crate) chain: &'a Chain,
     pub(crate) height: u64,
     pub(crate) verified: &'a Verified,
+    pub(crate) watch: &'a Watch,
 }
 
 impl<H: VatHost> Executor<'_, H> {
@@ -63,6 +68,7 @@ impl<H: VatHost> Executor<'_, H> {
             Err(error) => return Ok(failed(&error, gas_wanted, Vec::new())),
         };
         account::set(self.over, tx.signer, &account)?;
+        self.watch.caused_by(cause(&tx, 0));
         let mut events = vec![fee_paid(tx.signer, tx.fee)];
         let remote = match self.provision(&tx, &mut events) {
             Ok(remote) => remote,
@@ -117,6 +123,7 @@ impl<H: VatHost> Executor<'_, H> {
     ) -> Result<Vec<Any>, Failure> {
         let mut responses = Vec::with_capacity(tx.actions.len());
         for (index, action) in tx.actions.iter().enumerate() {
+            self.watch.caused_by(cause(tx, index));
             let mut message = Msg { run: self, tx, index: index as u32, remote, events };
             responses.push(message.execute(action)?);
         }
@@ -418,6 +425,13 @@ impl<H: VatHost> Msg<'_, '_, H> {
     fn event(&mut self, kind: &str, attributes: &[(&str, String)]) {
         self.events.push(event(kind, attributes));
     }
+}
+
+/// What the kernel does for a message, told of in reports and traces.
+fn cause(tx: &Tx, index: usize) -> Arc<Cause> {
+    let kind = tx.actions.get(index).map(Action::type_url).unwrap_or_default();
+    let (tx, signer, index) = (tx.hash, tx.signer.to_string(), index as u32);
+    Arc::new(Cause::Message { tx, signer, index, kind })
 }
 
 /// `createVat(bundleID, { name, vatParameters, computrons })`.

@@ -8,6 +8,7 @@ use capstan_kernel_ports::VatId;
 use crate::{
     fault::NodeFault,
     watch::{LastCrank, LastDelivery},
+    ways::{self, WayOn},
 };
 
 /// The process's exit code when every node stops at this block: a critical vat died.
@@ -30,6 +31,8 @@ pub struct FatalReport {
     pub critical_vat: Option<(VatId, String)>,
     /// The last thing that the kernel did in the block.
     pub last: Option<LastCrank>,
+    /// What the operator can do to go on.
+    pub ways_on: Vec<WayOn>,
 }
 
 impl FatalReport {
@@ -40,7 +43,8 @@ impl FatalReport {
             _ => None,
         };
         let cause = fault.to_string();
-        Self { during, committed_height, cause, everywhere, critical_vat, last: None }
+        let ways_on = Vec::new();
+        Self { during, committed_height, cause, everywhere, critical_vat, last: None, ways_on }
     }
 
     /// The exit code that goes with it.
@@ -62,19 +66,33 @@ impl fmt::Display for FatalReport {
         }
         if let Some(last) = &self.last {
             writeln!(f, "  block     {}", last.height)?;
-            writeln!(f, "  crank     {}: {}", last.crank, last.message)?;
-            if let Some(delivery) = &last.delivery {
-                let LastDelivery { vat, number, delivery, result } = delivery;
-                writeln!(f, "  delivery  d{number} to {vat}: {delivery}")?;
-                writeln!(f, "  result    {}", result.as_deref().unwrap_or("none"))?;
-            }
+            write_crank(f, last)?;
         }
         writeln!(f, "Nothing of the block in progress was committed.")?;
         f.write_str(match self.everywhere {
             true => EVERYWHERE,
             false => HERE,
-        })
+        })?;
+        ways::write(f, &self.ways_on)
     }
+}
+
+/// The lines about a crank in a report.
+pub(crate) fn write_crank(f: &mut fmt::Formatter<'_>, last: &LastCrank) -> fmt::Result {
+    let place = last.place.map(|place| format!(" at {place}")).unwrap_or_default();
+    writeln!(f, "  crank     {}{place}: {}", last.crank, last.message)?;
+    if let Some(cause) = &last.cause {
+        writeln!(f, "  led to by {cause}")?;
+    }
+    if let Some(vat) = last.starting {
+        writeln!(f, "  vat       {vat} was being brought into memory")?;
+    }
+    if let Some(delivery) = &last.delivery {
+        let LastDelivery { vat, number, delivery, result } = delivery;
+        writeln!(f, "  delivery  d{number} to {vat}: {delivery}")?;
+        writeln!(f, "  result    {}", result.as_deref().unwrap_or("none"))?;
+    }
+    Ok(())
 }
 
 const EVERYWHERE: &str = "\

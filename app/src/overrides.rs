@@ -2,19 +2,21 @@
 //!
 //! A critical vat's end stops every node in the block that the engine has decided already: that block cannot be
 //! replaced, but what it comes to can be agreed on anew. An override names the block's height and the app hash under
-//! it, so it can mean no other state, and says what is done before anything else in the block. It is a JSON document:
+//! it, so it can mean no other state. So does a block that ends the process on every node. It is a JSON document:
 //!
 //! ```json
-//! {"height": 17, "app_hash": "64 hex digits", "uncritical": ["v3"], "skip_transactions": ["64 hex digits"],
-//!  "drop_messages": ["kp40"]}
+//! {"height": 17, "app_hash": "64 hex digits", "uncritical": ["v3"], "terminate": ["v7"],
+//!  "skip_transactions": ["64 hex digits"], "drop_messages": ["kp40", "run-17"]}
 //! ```
 //!
-//! The last three may be left out, but not all. Its canonical form goes into the state (`a.override.HEIGHT`), so that
+//! The last four may be left out, but not all. What it says of vats is done before anything else in the block. Messages
+//! are dropped when their turn comes, also those that are sent in the block itself: places on queues are those of the
+//! block as it goes with this override. Its canonical form goes into the state (`a.override.HEIGHT`), so that
 //! nodes with different overrides, or with none, have different app hashes and never one chain by mistake.
 
 use std::collections::BTreeSet;
 
-use capstan_kernel::{Kernel, ids::KRef};
+use capstan_kernel::{Kernel, capdata, queue::TakenOut, view};
 use capstan_kernel_ports::{Hash, VatId, host::VatHost, store::Overlay};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -31,10 +33,12 @@ pub struct Override {
     pub app_hash: Hash,
     /// Vats whose end no longer stops the chain.
     pub uncritical: Vec<VatId>,
+    /// Vats that end, critical or not, before anything else in the block.
+    pub terminate: Vec<VatId>,
     /// Transactions of the block that are not executed. They cost their signers nothing.
     pub skip_transactions: Vec<TxHash>,
-    /// Messages in the kernel's queues that are not delivered, by their results, which are rejected.
-    pub drop_messages: Vec<KRef>,
+    /// Messages that are not delivered, by their results, which are rejected; and whatever comes off a queue at a place.
+    pub drop_messages: Vec<TakenOut>,
 }
 
 /// A document that is no override. The text says what is wrong with it.
@@ -50,6 +54,8 @@ struct Document {
     app_hash: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     uncritical: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    terminate: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     skip_transactions: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -73,6 +79,9 @@ impl Override {
             uncritical: parse_all("uncritical", "as in v3", &document.uncritical, |text| {
                 text.parse().ok()
             })?,
+            terminate: parse_all("terminate", "as in v7", &document.terminate, |text| {
+                text.parse().ok()
+            })?,
             skip_transactions: parse_all(
                 "skip_transactions",
                 "64 hex digits",
@@ -81,13 +90,12 @@ impl Override {
             )?,
             drop_messages: parse_all(
                 "drop_messages",
-                "as in kp40",
+                "as in kp40, run-17 or accepted-17",
                 &document.drop_messages,
-                KRef::parse,
+                TakenOut::parse,
             )?,
         };
-        let Self { uncritical, skip_transactions, drop_messages, .. } = &parsed;
-        if uncritical.is_empty() && skip_transactions.is_empty() && drop_messages.is_empty() {
+        if parsed.to_options().is_empty() {
             return Err(wrong("it changes nothing".to_owned()));
         }
         Ok(parsed)
@@ -99,11 +107,26 @@ impl Override {
             height: self.height,
             app_hash: self.app_hash.to_string(),
             uncritical: show_all(&self.uncritical),
+            terminate: show_all(&self.terminate),
             skip_transactions: show_all(&self.skip_transactions),
             drop_messages: show_all(&self.drop_messages),
         };
         // Numbers and texts in a record always have a JSON form.
         serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    /// The options with which `capstan override` makes it.
+    pub fn to_options(&self) -> String {
+        let option = |name: &str, values: Vec<String>| -> Vec<String> {
+            values.into_iter().map(|value| format!("--{name} {value}")).collect()
+        };
+        let all = [
+            option("uncritical", show_all(&self.uncritical)),
+            option("terminate-vat", show_all(&self.terminate)),
+            option("skip-tx", show_all(&self.skip_transactions)),
+            option("drop-message", show_all(&self.drop_messages)),
+        ];
+        all.concat().join(" ")
     }
 
     /// What validators compare before they use it: the SHA-256 of [`Self::to_json`], in hex.
@@ -128,11 +151,15 @@ impl Override {
                 return refuse(format!("there is no vat {vat}"));
             }
         }
-        for result in &self.drop_messages {
-            if !kernel.drop_message(over, *result)? {
-                return refuse(format!("no message with the result {result} is in the queues"));
+        for vat in &self.terminate {
+            let state = view::vat_state(over, *vat)?;
+            if state.is_none_or(|state| state.status.ending().is_some()) {
+                return refuse(format!("there is no vat {vat}, or it has ended"));
             }
+            kernel.set_critical(over, *vat, false)?;
+            kernel.terminate_vat(over, *vat, &capdata::error("vat terminated by agreement"))?;
         }
+        kernel.take_out(self.drop_messages.iter().copied());
         for skipped in &self.skip_transactions {
             if !txs.iter().any(|tx| TxHash::of(tx.as_ref()) == *skipped) {
                 return refuse(format!("the block has no transaction {skipped}"));
@@ -140,6 +167,25 @@ impl Override {
         }
         over.set(&keys::overridden(self.height), self.to_json());
         Ok(event("chain.overridden", &[("sha256", self.sha256())]))
+    }
+
+    /// Completes it when the block has done its work: a message whose turn did not come is taken out of the queues.
+    pub(crate) fn finish<H: VatHost>(
+        &self,
+        kernel: &mut Kernel<H>,
+        over: &mut dyn Overlay,
+    ) -> Result<(), NodeFault> {
+        for left in kernel.not_taken_out() {
+            let dropped = match left {
+                TakenOut::Result(result) => kernel.drop_message(over, result)?,
+                TakenOut::Place(_) => false,
+            };
+            if !dropped {
+                let why = format!("no message {left} came in the block, and none is in the queues");
+                return Err(NodeFault::Override { height: self.height, why });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -168,16 +214,18 @@ mod tests {
     #[test]
     fn one_override_has_one_form() {
         let one = format!(
-            r#"{{"drop_messages":["kp9"],"uncritical":["v4","v3","v4"],"height":7,"app_hash":"{HASH}"}}"#
+            r#"{{"drop_messages":["run-4","kp9"],"uncritical":["v4","v3","v4"],"terminate":["v9"],"height":7,"app_hash":"{HASH}"}}"#
         );
         let other = format!(
-            r#"{{"height":7, "app_hash":"{}", "uncritical":["v3","v4"], "drop_messages":["kp9"]}}"#,
+            r#"{{"height":7, "app_hash":"{}", "terminate":["v9"], "uncritical":["v3","v4"], "drop_messages":["kp9","run-4"]}}"#,
             HASH.to_uppercase()
         );
         let (one, other) = (one.into_bytes(), other.into_bytes());
         let (one, other) =
             (Override::from_json(&one).unwrap(), Override::from_json(&other).unwrap());
         assert_eq!(one.to_json(), other.to_json());
+        let options = "--uncritical v3 --uncritical v4 --terminate-vat v9 --drop-message kp9 --drop-message run-4";
+        assert_eq!(one.to_options(), options);
         assert_eq!(Override::from_json(&one.to_json()).unwrap().sha256(), other.sha256());
     }
 
@@ -191,6 +239,9 @@ mod tests {
             (format!(r#"{{"height":7,"app_hash":"{HASH}","uncritical":["3"]}}"#), "as in v3"),
             (format!(r#"{{"height":7,"app_hash":"{HASH}","skip":["{skip}"]}}"#), "unknown field"),
             (format!(r#"{{"height":7,"app_hash":"{HASH}","drop_messages":["x"]}}"#), "as in kp40"),
+            (format!(r#"{{"height":7,"app_hash":"{HASH}","drop_messages":["ko4"]}}"#), "as in kp40"),
+            (format!(r#"{{"height":7,"app_hash":"{HASH}","drop_messages":["run-04"]}}"#), "run-17"),
+            (format!(r#"{{"height":7,"app_hash":"{HASH}","terminate":["r1"]}}"#), "as in v7"),
         ] {
             let error = Override::from_json(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

@@ -148,7 +148,7 @@ impl Slog for SlogFile {
 impl Writer {
     fn event(&mut self, event: &Event<'_>) {
         match event {
-            Event::CrankStart { crank, crank_type, message } => {
+            Event::CrankStart { crank, crank_type, message, .. } => {
                 self.crank = *crank;
                 self.delivery = None;
                 let message = event_to_json(message);

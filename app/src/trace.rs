@@ -3,7 +3,7 @@
 //! They are outside of consensus and may be lost at any time. Two nodes that came to different app hashes are compared
 //! by them: [`bisect`] finds the first crank at which they differ, and the keys.
 //!
-//! A file `HEIGHT.trace` (16 decimal digits) is `capstan trace 1`, a line feed, and a zlib stream of the borsh of
+//! A file `HEIGHT.trace` (16 decimal digits) is `capstan trace 2`, a line feed, and a zlib stream of the borsh of
 //! [`BlockTrace`]. The stream's checksum shows a file that was not written to its end.
 
 pub mod bisect;
@@ -17,9 +17,12 @@ use std::{
 };
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_kernel::queue::Place;
 use capstan_kernel_ports::Hash;
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use sha2::{Digest, Sha256};
+
+use crate::cause::Cause;
 
 pub(crate) use log::TraceLog;
 
@@ -58,6 +61,12 @@ pub struct Link {
     pub hash: Hash,
     /// What it wrote, in key order.
     pub writes: Vec<Written>,
+    /// Where the event that the crank worked on had lain; none if it came from no queue.
+    pub place: Option<Place>,
+    /// What led to it.
+    pub cause: Option<Cause>,
+    /// The messages that it moved from a promise to the acceptance queue: the new place and the old one.
+    pub moved: Vec<(Place, Place)>,
 }
 
 /// A key and what was written to it.
@@ -166,7 +175,7 @@ fn file(dir: &Path, height: u64) -> PathBuf {
     dir.join(format!("{height:016}.trace"))
 }
 
-const MARK: &[u8] = b"capstan trace 1\n";
+const MARK: &[u8] = b"capstan trace 2\n";
 
 /// Values up to this length are kept whole.
 const WHOLE_BYTES: usize = 256;
@@ -190,6 +199,9 @@ mod tests {
                 Written::new(b"b", Some(&[7; 1000])),
                 Written::new(b"c", None),
             ],
+            place: Some(Place::Run(7)),
+            cause: Some(Cause::Kernel),
+            moved: vec![(Place::Accepted(2), Place::Waiting { promise: 40, position: 0 })],
         };
         let trace = BlockTrace { height: 12, links: vec![link], ..BlockTrace::default() };
         trace.write(dir.path()).unwrap();

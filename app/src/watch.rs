@@ -5,21 +5,25 @@ use std::{
     time::Instant,
 };
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{CapData, Delivery, DeliveryResult, json::delivery_to_json};
 use capstan_kernel::{
     ids::KRef,
-    queue::{RunQueueEvent, event_to_json},
-    slog::{Event, Slog},
+    queue::{Place, RunQueueEvent, event_to_json},
+    slog::{Event, Slog, Writes},
 };
 use capstan_kernel_ports::{Hash, VatId};
 
 use crate::{
+    cause::{Cause, Causes, QueueChanges},
     metrics::Metrics,
+    running::{Running, Step},
     trace::{BlockTrace, Link, Written},
+    tx::TxHash,
 };
 
 /// The last thing that the kernel did, for people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct LastCrank {
     /// The block's height.
     pub height: u64,
@@ -27,12 +31,25 @@ pub struct LastCrank {
     pub crank: u64,
     /// What it worked on.
     pub message: String,
+    /// Where that had lain; none if it came from no queue.
+    pub place: Option<Place>,
+    /// What led to it.
+    pub cause: Option<Cause>,
+    /// The vat that was brought into memory for it, until that gets its delivery.
+    pub starting: Option<VatId>,
     /// The last delivery that it made; none if it made none.
     pub delivery: Option<LastDelivery>,
 }
 
+impl LastCrank {
+    /// The vat that ran, or was about to.
+    pub fn vat(&self) -> Option<VatId> {
+        self.starting.or(self.delivery.as_ref().map(|delivery| delivery.vat))
+    }
+}
+
 /// A delivery, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct LastDelivery {
     /// To which vat.
     pub vat: VatId,
@@ -58,11 +75,20 @@ struct Notes {
     /// Bytes that may still be kept of the block's writes.
     room: usize,
     metrics: Metrics,
+    causes: Causes,
+    /// What leads to changes between cranks.
+    outside: Arc<Cause>,
+    /// What led to the crank in progress.
+    inside: Arc<Cause>,
+    /// The transactions of this block that were executed so far.
+    executed: Vec<TxHash>,
+    running: Option<Running>,
 }
 
 impl Watch {
-    pub(crate) fn new(tracing: bool, metrics: Metrics) -> Self {
+    pub(crate) fn new(tracing: bool, metrics: Metrics, running: Option<Running>) -> Self {
         let trace = BlockTrace::default();
+        let outside = Cause::block("genesis");
         Self(Arc::new(Mutex::new(Notes {
             tracing,
             chain: None,
@@ -70,6 +96,11 @@ impl Watch {
             trace,
             room: 0,
             metrics,
+            causes: Causes::new(),
+            inside: outside.clone(),
+            outside,
+            executed: Vec::new(),
+            running,
         })))
     }
 
@@ -82,9 +113,15 @@ impl Watch {
     pub(crate) fn begin_block<E>(
         &self,
         height: u64,
+        txs: &[impl AsRef<[u8]>],
         chain: impl FnOnce() -> Result<Hash, E>,
     ) -> Result<(), E> {
         let mut notes = self.notes();
+        if let Some(running) = &mut notes.running {
+            running.begin_block(height, txs);
+        }
+        notes.causes.begin_block(height);
+        notes.executed.clear();
         let before = match notes.chain {
             Some(hash) => hash,
             None => chain()?,
@@ -104,14 +141,48 @@ impl Watch {
 
     /// What the block came to is not what is committed: the crank chain is to be read again.
     pub(crate) fn forget(&self) {
-        self.notes().chain = None;
+        let mut notes = self.notes();
+        notes.chain = None;
+        notes.causes.forget();
+    }
+
+    /// Says what leads to the changes between cranks that follow.
+    pub(crate) fn caused_by(&self, cause: Arc<Cause>) {
+        let mut notes = self.notes();
+        if let Some(tx) = cause.tx()
+            && notes.executed.last() != Some(&tx)
+        {
+            notes.executed.push(tx);
+        }
+        notes.outside = cause;
+    }
+
+    /// The transactions of this block that were executed so far.
+    pub(crate) fn executed(&self) -> Vec<TxHash> {
+        self.notes().executed.clone()
+    }
+
+    /// Notes what is about to be done in the block.
+    pub(crate) fn step(&self, step: Step) {
+        if let Some(running) = &mut self.notes().running {
+            running.step(step);
+        }
+    }
+
+    /// The end of the process that comes next says nothing about the block in progress.
+    pub(crate) fn stopping(&self) {
+        if let Some(running) = &mut self.notes().running {
+            running.stopping();
+        }
     }
 
     /// Computes a block's root, and notes how long that takes.
     pub(crate) fn root<T>(&self, compute: impl FnOnce() -> T) -> T {
+        self.step(Step::Root);
         let began = Instant::now();
         let result = compute();
         self.notes().metrics.root_computed(began.elapsed());
+        self.step(Step::Executed);
         result
     }
 
@@ -149,12 +220,27 @@ impl Notes {
     fn event(&mut self, event: &Event<'_>) {
         self.metrics.event(event);
         match event {
-            Event::CrankStart { crank, message, .. } => {
-                let (height, message) = (self.trace.height, about_event(message));
-                self.last = Some(LastCrank { height, crank: *crank, message, delivery: None });
+            Event::CrankStart { crank, message, place, .. } => {
+                self.inside = place.map_or_else(|| Cause::Kernel.into(), |at| self.causes.of(at));
+                self.last = Some(LastCrank {
+                    height: self.trace.height,
+                    crank: *crank,
+                    message: about_event(message),
+                    place: *place,
+                    cause: Some((*self.inside).clone()),
+                    ..LastCrank::default()
+                });
+                self.note_last();
+            }
+            Event::WorkerStart { vat, .. } => {
+                if let Some(last) = &mut self.last {
+                    last.starting = Some(*vat);
+                }
+                self.note_last();
             }
             Event::Deliver { vat, delivery_number, kernel, .. } => {
                 if let Some(last) = &mut self.last {
+                    last.starting = None;
                     last.delivery = Some(LastDelivery {
                         vat: *vat,
                         number: *delivery_number,
@@ -162,6 +248,7 @@ impl Notes {
                         result: None,
                     });
                 }
+                self.note_last();
             }
             Event::DeliverResult { result, .. } => {
                 let text = match result {
@@ -179,17 +266,38 @@ impl Notes {
             Event::DeviceThrew { device, method, why } => {
                 tracing::warn!(device, method, why, "a device refused a call");
             }
-            Event::Chained { crank, hash, writes } => {
-                self.chain = Some(*hash);
-                if self.tracing {
-                    let mut kept = Vec::new();
-                    let room = &mut self.room;
-                    writes.visit(&mut |key, value| kept.extend(keep(room, key, value)));
-                    let about = crank.map_or(Vec::new(), |_| self.about_last());
-                    self.trace.links.push(Link { crank: *crank, about, hash: *hash, writes: kept });
-                }
-            }
+            Event::Chained { crank, hash, writes } => self.chained(*crank, *hash, *writes),
             _ => {}
+        }
+    }
+
+    fn chained(&mut self, crank: Option<u64>, hash: Hash, writes: Writes<'_>) {
+        self.chain = Some(hash);
+        let (mut kept, mut changes) = (Vec::new(), QueueChanges::default());
+        let (tracing, room) = (self.tracing, &mut self.room);
+        writes.visit(&mut |key, value| {
+            changes.note(key, value);
+            if tracing {
+                kept.extend(keep(room, key, value));
+            }
+        });
+        let cause = if crank.is_some() { self.inside.clone() } else { self.outside.clone() };
+        let moved = self.causes.follow(self.trace.height, &cause, changes);
+        if !tracing {
+            return;
+        }
+        let (about, place) = match crank {
+            Some(_) => (self.about_last(), self.last.as_ref().and_then(|last| last.place)),
+            None => (Vec::new(), None),
+        };
+        let cause = Some((*cause).clone());
+        self.trace.links.push(Link { crank, about, hash, writes: kept, place, cause, moved });
+    }
+
+    /// Notes the crank in progress for whoever starts after the end of this process.
+    fn note_last(&mut self) {
+        if let (Some(running), Some(last)) = (&mut self.running, &self.last) {
+            running.step(Step::Crank(last.clone()));
         }
     }
 
@@ -213,7 +321,8 @@ fn keep(room: &mut usize, key: &[u8], value: Option<&[u8]>) -> Option<Written> {
 fn about_event(event: &RunQueueEvent) -> String {
     match event {
         RunQueueEvent::Send { target, message, .. } => {
-            format!("send {target} {}", about_data(&message.methargs))
+            let result = message.result.map(|result| format!(" -> {result}")).unwrap_or_default();
+            format!("send {target} {}{result}", about_data(&message.methargs))
         }
         RunQueueEvent::Notify { endpoint, promise } => format!("notify {endpoint} {promise}"),
         other => cut(&event_to_json(other).to_string()),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use capstan_app::cause::{Cause, resolve, resolve_in};
 use capstan_app::trace::bisect::{Finding, KeyDifference, Write, bisect};
 use capstan_app::trace::{BlockTrace, Link, Value as Kept, heights};
 use capstan_store::Store;
@@ -31,7 +32,9 @@ pub(crate) enum Debug {
     },
     /// Print what the cranks of a block did: the last block that did anything, or another.
     #[command(after_help = "Example: capstan debug cranks --height 12 --keys\n\n\
-        The node may run. A block at which the node had to stop is there too.")]
+        The node may run. A block at which the node had to stop is there too.\n\
+        With each crank goes what led to it: the transaction whose message, directly or through other vats, put on the \
+        kernel's queue what the crank worked on.")]
     Cranks {
         /// The block's height.
         #[arg(long)]
@@ -182,7 +185,13 @@ fn cranks(home: &Path, height: Option<u64>, keys: bool, output: Output) -> anyho
         Some(height) => bail!("there is no trace of block {height}; there are those of {all:?}"),
         None => bail!("there are no traces yet in {}", dir.display()),
     };
-    let trace = BlockTrace::read(&dir, height)?;
+    let mut trace = BlockTrace::read(&dir, height)?;
+    for at in 0..trace.links.len() {
+        if let Some(cause) = trace.links[at].cause.take() {
+            let here = resolve_in(&trace, at, cause);
+            trace.links[at].cause = Some(resolve(&dir, &here, height)?);
+        }
+    }
     let links: Vec<Value> = trace.links.iter().map(|link| link_json(link, keys)).collect();
     let record = json!({
         "height": height,
@@ -208,8 +217,13 @@ fn cranks(home: &Path, height: Option<u64>, keys: bool, output: Output) -> anyho
 }
 
 fn link_json(link: &Link, keys: bool) -> Value {
-    let mut record =
-        json!({"crank": link.crank, "about": link.about, "hash": link.hash.to_string()});
+    let mut record = json!({
+        "crank": link.crank,
+        "place": link.place.map(|place| place.to_string()),
+        "about": link.about,
+        "cause": link.cause.as_ref().map(Cause::to_json),
+        "hash": link.hash.to_string(),
+    });
     if keys {
         let row = |written: &capstan_app::trace::Written| json!({"key": shown(&written.key), "value": kept(written.value.as_ref())});
         record["writes"] = link.writes.iter().map(row).collect();
@@ -218,12 +232,14 @@ fn link_json(link: &Link, keys: bool) -> Value {
 }
 
 fn link_lines(link: &Link) -> Vec<String> {
+    let place = link.place.map(|place| format!(" at {place}")).unwrap_or_default();
     let what = match link.crank {
-        Some(crank) => format!("  crank {crank}, chain {}", link.hash),
-        None => format!("  a transaction, chain {}", link.hash),
+        Some(crank) => format!("  crank {crank}{place}, chain {}", link.hash),
+        None => format!("  between cranks, chain {}", link.hash),
     };
     let about = link.about.iter().map(|text| format!("    {text}"));
-    std::iter::once(what).chain(about).collect()
+    let cause = link.cause.as_ref().map(|cause| format!("    led to by {cause}"));
+    std::iter::once(what).chain(about).chain(cause).collect()
 }
 
 fn keys_json(keys: &[KeyDifference]) -> Value {

@@ -71,8 +71,11 @@ impl Dev {
         let node = node::start(&home, &config, rpc, &progress)?;
         let solo = &node.solo;
         let (genesis, _) = home.genesis()?;
-        let stopper = solo.stopper();
-        on_signal(move || stopper.stop())?;
+        let (stopper, app) = (solo.stopper(), node.app.clone());
+        on_signal(move || {
+            app.stopping();
+            stopper.stop();
+        })?;
         let url = format!("http://{}", solo.rpc_addr());
         progress.step("making the first block");
         wait_for_first_block(solo, &url)?;

@@ -12,7 +12,8 @@
 //! comet/         CometBFT's files, of a node of a network
 //! overrides/     what the validators agreed to do differently in a block, a file a block: `capstan override`
 //! traces/        what each crank of the last blocks wrote, a file a block: what `capstan debug` reads
-//! fatal.txt      why the node stopped, if it had to
+//! running        what the node is at, noted before it is done: tells of a block that ended the process
+//! fatal.txt      why the node stopped, if it had to or a block ended the process
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
+use capstan_app::OperatorFiles;
 use capstan_client::{Bundle, DEV_NAMES, Key};
 use capstan_genesis::{Genesis, GenesisBundle, GenesisDevice};
 use capstan_localnet::comet::CometHome;
@@ -287,6 +289,12 @@ impl Home {
     /// Where the report of a node that had to stop is written.
     pub(crate) fn fatal_report(&self) -> PathBuf {
         self.path.join("fatal.txt")
+    }
+
+    /// What the application writes for the operator.
+    pub(crate) fn operator_files(&self) -> OperatorFiles {
+        let (home, running) = (self.path.clone(), self.path.join("running"));
+        OperatorFiles { home, running, report: self.fatal_report() }
     }
 }
 

@@ -25,6 +25,7 @@ const TIMER_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) solo: Solo,
+    pub(crate) app: App<WasmHost>,
     /// Serves as long as this lives.
     _metrics: Option<MetricsServer>,
 }
@@ -52,7 +53,7 @@ pub(crate) fn start(
         metrics,
         ..SoloConfig::new(&home.path, rpc, genesis)
     };
-    Ok(Node { solo: Solo::start(app, solo)?, _metrics: server })
+    Ok(Node { solo: Solo::start(app.clone(), solo)?, app, _metrics: server })
 }
 
 /// When blocks are made.
@@ -96,6 +97,7 @@ pub(crate) fn open_app(
         overrides: overriding::read_all(&home.overrides())?,
         slog_file: slog_file(home, config)?,
         trace: (keep_blocks > 0).then(|| TraceOptions { dir: home.traces(), keep_blocks }),
+        operator: Some(home.operator_files()),
         measured_files: vec![
             home.state().join(capstan_store::FILE),
             home.state().join(capstan_store::JOURNAL_FILE),

@@ -94,10 +94,13 @@ impl Start {
         let app = node::open_app(home, config, &progress)?;
         let _metrics = node::serve_metrics(&app, config)?;
         progress.step("starting CometBFT");
-        let node = CometNode::start(app, comet)?;
+        let node = CometNode::start(app.clone(), comet)?;
         drop(progress);
-        let stopper = node.stopper();
-        on_signal(move || stopper.stop())?;
+        let (stopper, stopped) = (node.stopper(), app.clone());
+        on_signal(move || {
+            stopped.stopping();
+            stopper.stop();
+        })?;
         let ready = json!({
             "chain_id": genesis.chain_id,
             "rpc": format!("http://{rpc}"),
@@ -106,7 +109,10 @@ impl Start {
             "cometbft_pid": node.pid(),
         });
         output.record(&ready);
-        Ok(node.wait()?)
+        let ended = node.wait();
+        // CometBFT ended, by itself or as it was told to: a block in progress has nothing to do with it.
+        app.stopping();
+        Ok(ended?)
     }
 }
 
@@ -121,14 +127,17 @@ fn serve(
     let app = node::open_app(home, config, &progress)?;
     let _metrics = node::serve_metrics(&app, config)?;
     let server =
-        AbciServer::start(app, addr).with_context(|| format!("cannot listen on {addr}"))?;
+        AbciServer::start(app.clone(), addr).with_context(|| format!("cannot listen on {addr}"))?;
     drop(progress);
     if let AbciAddr::Tcp(_) = addr {
         eprintln!("warning: whoever reaches {addr} can drive this node; ABCI has no passwords");
     }
     output.record(&json!({"abci": server.addr().to_string(), "home": home.path}));
     let (stop, stopped) = std::sync::mpsc::channel();
-    on_signal(move || stop.send(()).unwrap_or_default())?;
+    on_signal(move || {
+        app.stopping();
+        stop.send(()).unwrap_or_default();
+    })?;
     // The sender lives in the signal's thread: this waits for the signal.
     Ok(stopped.recv()?)
 }

@@ -204,7 +204,7 @@ pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
 
 /// Returns the text that a body begins with: the body is a string, or an error with that message. Reads
 /// no further than the text, however long the body is.
-pub(crate) fn leading_text(body: &str) -> Option<String> {
+pub(crate) fn leading_text(body: &str) -> Option<JsString> {
     const ERROR: &str = r##"#{"#error":"##;
     let at = if body.starts_with(ERROR) { ERROR.len() } else { 1 };
     let mut reader = Reader { bytes: body.as_bytes(), at, text: body };

@@ -1,6 +1,8 @@
 //! What the host may ask of a kernel between cranks beside sending messages: devices, upgrades of
 //! static vats, options.
 
+use std::collections::BTreeSet;
+
 use capstan_kernel_ports::{VatId, host::VatHost, store::Overlay};
 use serde_json::Value;
 
@@ -12,6 +14,7 @@ use crate::{
     ids::{KRef, MeterId},
     keys,
     promise::ResultPolicy,
+    queue::TakenOut,
     state::State,
     vat::Threshold,
 };
@@ -229,6 +232,17 @@ impl<H: VatHost> Kernel<H> {
     /// Takes a message out of the queues, by its result promise, which is rejected. False if there is none.
     pub fn drop_message(&mut self, over: &mut dyn Overlay, result: KRef) -> Result<bool> {
         self.between_cranks(over, |state| state.drop_message(result))
+    }
+
+    /// Names what is not done when its crank comes, as if it had failed before anybody saw it; see
+    /// [`Self::not_taken_out`]. What an earlier call named is forgotten.
+    pub fn take_out(&mut self, named: impl IntoIterator<Item = TakenOut>) {
+        self.taken_out = named.into_iter().collect();
+    }
+
+    /// What was named and whose crank has not come since; it is forgotten.
+    pub fn not_taken_out(&mut self) -> BTreeSet<TakenOut> {
+        std::mem::take(&mut self.taken_out)
     }
 
     /// Sends a message to the root of a static vat of whose answer nobody wants to know. False if

@@ -1,5 +1,7 @@
 //! The kernel: cranks, one after the other, each whole or not at all.
 
+use std::collections::BTreeSet;
+
 use capstan_abi::{CapData, Resolution};
 use capstan_kernel_ports::{
     Hash, VatId,
@@ -18,7 +20,7 @@ use crate::{
     keys,
     policy::{CrankOutcome, KernelWork, RunPolicy},
     promise::ResultPolicy,
-    queue::RunQueueEvent,
+    queue::{Place, RunQueueEvent, TakenOut},
     remote::{RemoteError, Sent},
     slog::{CrankType, Event, Slog, Writes},
     state::{State, get_record},
@@ -54,6 +56,7 @@ pub struct Kernel<H> {
     slog: Option<Box<dyn Slog + Send>>,
     application: Option<Box<dyn Application + Send>>,
     panic: Option<KernelPanic>,
+    pub(crate) taken_out: BTreeSet<TakenOut>,
 }
 
 impl<H: std::fmt::Debug> std::fmt::Debug for Kernel<H> {
@@ -78,7 +81,8 @@ impl<H: VatHost> Kernel<H> {
     pub fn new(host: H, options: NodeOptions) -> Self {
         let NodeOptions { max_vats_online, archive } = options;
         let online = Online::new(max_vats_online);
-        Self { host, online, archive, slog: None, application: None, panic: None }
+        let taken_out = BTreeSet::new();
+        Self { host, online, archive, slog: None, application: None, panic: None, taken_out }
     }
 
     /// Connects the other end of the bridge device.
@@ -451,8 +455,13 @@ impl<H: VatHost> Kernel<H> {
             self.application.as_mut().map(|app| app.as_mut() as &mut dyn Application);
         let Some((crank_type, event)) = select(&mut state, policy)? else { return Ok(None) };
         let crank = state.globals().crank;
-        state.log(Event::CrankStart { crank, crank_type, message: &event });
+        let place = state.taken_from(crank_type, &event)?;
+        state.log(Event::CrankStart { crank, crank_type, message: &event, place });
         let outcome = match crank_type {
+            _ if takes_out(&mut self.taken_out, &event, place) => {
+                state.do_without(event)?;
+                CrankOutcome::Empty
+            }
             CrankType::Routing => {
                 state.route_accepted(event)?;
                 CrankOutcome::Empty
@@ -480,6 +489,20 @@ impl<H: VatHost> Kernel<H> {
         self.host.stop(vat);
         self.online.forget(vat);
     }
+}
+
+/// Whether an event is one of those that are to be taken out; it is none of them any more then.
+fn takes_out(
+    named: &mut BTreeSet<TakenOut>,
+    event: &RunQueueEvent,
+    place: Option<Place>,
+) -> bool {
+    if named.is_empty() {
+        return false;
+    }
+    let names = [event.result().map(TakenOut::Result), place.map(TakenOut::Place)];
+    // Both names of one message may have been given.
+    names.into_iter().flatten().fold(false, |found, name| named.remove(&name) || found)
 }
 
 /// Takes the next thing to do: accepted events first, then cleanup of dead vats if the policy

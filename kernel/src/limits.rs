@@ -4,7 +4,7 @@
 //! ([`MAX_KEY_BYTES`], [`MAX_VALUE_BYTES`]): a block that was executed can always be committed.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_abi::DeliveryResult;
+use capstan_abi::{DeliveryResult, JsString};
 use capstan_kernel_ports::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 use crate::capdata::{self, KernelData};
@@ -164,12 +164,13 @@ impl Shape {
 }
 
 /// Cuts a text of a vat's making to [`MAX_TEXT_BYTES`] and says so at its end.
-pub(crate) fn cut(text: String) -> String {
+pub(crate) fn cut(text: JsString) -> JsString {
     if text.len() <= MAX_TEXT_BYTES {
         return text;
     }
-    let end = text.floor_char_boundary(MAX_TEXT_BYTES);
-    format!("{}... (cut: {} bytes)", &text[..end], text.len())
+    let mut short = text.prefix(MAX_TEXT_BYTES);
+    short.push_str(&format!("... (cut: {} bytes)", text.len()));
+    short
 }
 
 /// Cuts the text of a delivery that failed.
@@ -191,9 +192,8 @@ pub(crate) fn cut_ending(info: KernelData) -> KernelData {
         return info;
     }
     let text = capdata::leading_text(&info.body).map(cut);
-    let text = text
-        .unwrap_or_else(|| format!("exit information of {} bytes was left out", info.body.len()));
-    capdata::error(&text)
+    let left_out = || format!("exit information of {} bytes was left out", info.body.len()).into();
+    capdata::error(text.unwrap_or_else(left_out))
 }
 
 #[cfg(test)]
@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn texts_are_cut_at_a_character() {
-        assert_eq!(cut("a".repeat(MAX_TEXT_BYTES)).len(), MAX_TEXT_BYTES);
-        let long = cut(format!("a{}", "é".repeat(MAX_TEXT_BYTES)));
+        assert_eq!(cut("a".repeat(MAX_TEXT_BYTES).into()).len(), MAX_TEXT_BYTES);
+        let long = cut(format!("a{}", "é".repeat(MAX_TEXT_BYTES)).into()).to_string();
         assert!(long.ends_with("... (cut: 4097 bytes)"), "{long}");
         assert!(long.starts_with('a') && long.len() < MAX_TEXT_BYTES + 40);
     }

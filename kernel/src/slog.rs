@@ -8,7 +8,7 @@ use capstan_kernel_ports::{Computrons, Hash, VatId, store::Overlay};
 
 use crate::{
     ids::{Endpoint, KRef},
-    queue::RunQueueEvent,
+    queue::{Place, RunQueueEvent},
     terminate::CleanupWork,
     vat::VatConfig,
 };
@@ -56,6 +56,8 @@ pub enum Event<'a> {
         crank_type: CrankType,
         /// What it works on.
         message: &'a RunQueueEvent,
+        /// Where that had lain; none if it came from no queue.
+        place: Option<Place>,
     },
     /// A crank is over.
     CrankFinish {

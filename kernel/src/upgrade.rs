@@ -135,9 +135,14 @@ fn failure(
         delivered: Some(vat),
         computrons,
         meter,
-        tell_vat_admin: Some(callback(upgrade, Err(()))),
+        tell_vat_admin: Some(failed(upgrade)),
         ..CrankResults::default()
     }
+}
+
+/// What the vatAdmin vat is told of an upgrade that failed.
+pub(crate) fn failed(upgrade: u64) -> KernelData {
+    callback(upgrade, Err(()))
 }
 
 /// `vatUpgradeCallback(upgradeID, success, error, incarnationNumber)`.

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)] // tests
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use capstan_app::{App, AppOptions, FatalHandler, FatalReport, Override, TraceOptions};
+use capstan_app::{
+    App, AppOptions, FatalHandler, FatalReport, OperatorFiles, Override, TraceOptions,
+};
 use capstan_genesis::Genesis;
 use capstan_store::Store;
 use capstan_tests::{Account, Options, host, raw_genesis};
@@ -35,7 +37,12 @@ impl Node {
             FatalHandler::call_back(move |report| kept.lock().unwrap().push(report.clone()));
         let trace = Some(TraceOptions { dir: home.join("traces"), keep_blocks: 100 });
         let store = Store::open(home.join("state"), capstan_store::Options::default()).unwrap();
-        let options = AppOptions { on_fatal, trace, overrides, ..AppOptions::default() };
+        let operator = Some(OperatorFiles {
+            home: PathBuf::from("/node"),
+            running: home.join("running"),
+            report: home.join("fatal.txt"),
+        });
+        let options = AppOptions { on_fatal, trace, overrides, operator, ..AppOptions::default() };
         Self { app: App::new(store, host(&Options::raw()), options).unwrap(), reports }
     }
 
@@ -129,6 +136,28 @@ fn every_node_stops_at_the_same_block_and_stops_there_again() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    let (hash, place) = (hash_of(&last[0]), place_of(report));
+    let signer = Account::dev(0).address();
+    let led = format!("led to by transaction {hash} of {signer}, message 0 (/");
+    assert!(text.contains(&led), "{led}: {text}");
+    let commands: Vec<&str> = report.ways_on.iter().map(|way| way.command.as_str()).collect();
+    let options = [
+        format!("--skip-tx {hash}"),
+        format!("--drop-message {place}"),
+        "--uncritical v3".to_owned(),
+    ];
+    let expected = options.map(|option| format!("capstan override --home /node {option}"));
+    assert_eq!(commands, expected);
+    assert!(expected.iter().all(|command| text.contains(command)), "{text}");
+}
+
+fn hash_of(tx: &[u8]) -> String {
+    hex::encode_upper(Sha256::digest(tx))
+}
+
+/// Where the message lay at which the node stopped.
+fn place_of(report: &FatalReport) -> String {
+    report.last.as_ref().unwrap().place.unwrap().to_string()
 }
 
 #[test]
@@ -143,17 +172,17 @@ fn the_chain_goes_on_if_a_vat_that_is_not_critical_ends() {
     assert!(node.reports.lock().unwrap().is_empty());
 }
 
-/// A home whose chain has stopped at its block 4: the block, and the app hash under it.
-fn stopped(last: &[Vec<u8>], before: &[Vec<Vec<u8>>]) -> (tempfile::TempDir, String) {
+/// A home whose chain has stopped at its block 4, the app hash under it, and where the deadly message lay.
+fn stopped(last: &[Vec<u8>], before: &[Vec<Vec<u8>>]) -> (tempfile::TempDir, String, String) {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start(home.path(), &genesis());
     for txs in before {
         node.finalize(txs);
         node.app.commit();
     }
-    node.stops_at(last);
+    let place = place_of(&node.stops_at(last));
     let hash = node.app.info(RequestInfo::default()).last_block_app_hash;
-    (home, hex::encode(hash))
+    (home, hex::encode(hash), place)
 }
 
 fn agreed(hash: &str, action: &str) -> Override {
@@ -189,11 +218,16 @@ fn copy(home: &Path) -> tempfile::TempDir {
 #[test]
 fn with_an_agreed_override_nodes_go_on_alike_and_without_it_they_stop_as_before() {
     let (before, last) = story();
-    let (home, hash) = stopped(&last, &before);
-    let skip = format!(r#""skip_transactions":["{}"]"#, hex::encode(Sha256::digest(&last[0])));
-    let overrides = [agreed(&hash, r#""uncritical":["v3"]"#), agreed(&hash, &skip)];
+    let (home, hash, place) = stopped(&last, &before);
+    let skip = format!(r#""skip_transactions":["{}"]"#, hash_of(&last[0]));
+    // The message is sent in the block itself.
+    let drop_it = format!(r#""drop_messages":["{place}"]"#);
+    let ways = [r#""uncritical":["v3"]"#, &skip, &drop_it, r#""terminate":["v3"]"#];
+    let overrides = ways.map(|way| agreed(&hash, way));
     let mut hashes = Vec::new();
-    for (with, (code, runs)) in overrides.iter().zip([(0, false), (23, true)]) {
+    for (with, (code, runs)) in
+        overrides.iter().zip([(0, false), (23, true), (0, true), (0, false)])
+    {
         let homes = [copy(home.path()), copy(home.path())];
         let results = homes.each_ref().map(|home| goes_on(home.path(), with, &last));
         assert_eq!(results[0].1, results[1].1, "nodes with one override agree");
@@ -207,7 +241,8 @@ fn with_an_agreed_override_nodes_go_on_alike_and_without_it_they_stop_as_before(
         node.finalize(&[]);
         node.app.commit();
     }
-    assert_ne!(hashes[0], hashes[1], "the override is part of what the chain comes to");
+    let different: std::collections::BTreeSet<_> = hashes.iter().collect();
+    assert_eq!(different.len(), 4, "the override is part of what the chain comes to");
     let node = Node::open(home.path());
     assert!(node.stops_at(&last).everywhere);
 }
@@ -229,6 +264,11 @@ fn a_deadly_message_on_the_queue_is_dropped_by_agreement() {
     while catch_unwind(AssertUnwindSafe(|| node.finalize(&[]))).is_ok() {
         node.app.commit();
     }
+    // The report names the transaction of an earlier block, also after a restart, as long as there are traces.
+    let report = node.reports.lock().unwrap().pop().unwrap();
+    let led = format!("led to by transaction {} of {}, message 4", hash_of(&before[1][0]), alice.address());
+    assert!(report.to_string().contains(&led), "{led}: {report}");
+    assert!(!report.to_string().contains("--skip-tx"), "the block has no transaction: {report}");
     let stands = node.app.info(RequestInfo::default());
     let request = RequestQuery { path: "kernel/run-queue".to_owned(), ..RequestQuery::default() };
     let queue: serde_json::Value = serde_json::from_slice(&node.app.query(request).value).unwrap();
@@ -238,6 +278,11 @@ fn a_deadly_message_on_the_queue_is_dropped_by_agreement() {
         serde_json::from_str(deadly.unwrap().as_str().unwrap()).unwrap();
     let promise = deadly["msg"]["result"].as_str().unwrap();
     drop(node);
+    assert_eq!(Node::open(home.path()).stops_at(&[]), report);
+    let bare = copy(home.path());
+    let untraced = Node::open(bare.path()).stops_at(&[]).to_string();
+    let unknown = format!("unknown: queued before height {}", stands.last_block_height + 1);
+    assert!(untraced.contains(&unknown), "{unknown}: {untraced}");
     let hash = hex::encode(&stands.last_block_app_hash);
     let document = |result: &str| {
         let height = stands.last_block_height + 1;
@@ -245,27 +290,35 @@ fn a_deadly_message_on_the_queue_is_dropped_by_agreement() {
     };
     let unknown = Override::from_json(document("kp9999").as_bytes()).unwrap();
     let report = Node::open_with(home.path(), vec![unknown]).stops_at(&[]);
-    assert!(!report.everywhere && report.cause.contains("kp9999 is in the queues"), "{report}");
-    let drop_it = Override::from_json(document(promise).as_bytes()).unwrap();
-    let (node, ..) = goes_on(home.path(), &drop_it, &[]);
-    assert_eq!(status(&node, "v3"), "running", "{deadly}");
-    // Its sender is told.
-    let hash = hex::encode_upper(Sha256::digest(&before[1][0]));
-    let request = RequestQuery { path: format!("txs/{hash}/4"), ..RequestQuery::default() };
-    let answer = String::from_utf8(node.app.query(request).value.to_vec()).unwrap();
-    assert!(answer.contains("rejected") && answer.contains("dropped by agreement"), "{answer}");
+    assert!(!report.everywhere && report.cause.contains("no message kp9999 came"), "{report}");
+    for name in [promise, &place_of(&report)] {
+        let drop_it = Override::from_json(document(name).as_bytes()).unwrap();
+        let home = copy(home.path());
+        let (node, ..) = goes_on(home.path(), &drop_it, &[]);
+        assert_eq!(status(&node, "v3"), "running", "{deadly}");
+        // Its sender is told.
+        let path = format!("txs/{}/4", hash_of(&before[1][0]));
+        let request = RequestQuery { path, ..RequestQuery::default() };
+        let answer = String::from_utf8(node.app.query(request).value.to_vec()).unwrap();
+        assert!(answer.contains("rejected") && answer.contains("dropped by agreement"), "{answer}");
+    }
 }
 
 #[test]
 fn an_override_for_another_state_or_of_what_is_not_there_stops_the_node_with_the_reason() {
     let (before, last) = story();
-    let (home, hash) = stopped(&last, &before);
+    let (home, hash, _) = stopped(&last, &before);
     let other = "00".repeat(32);
     let nowhere = format!(r#""skip_transactions":["{other}"]"#);
     for (with, part) in [
         (agreed(&other, r#""uncritical":["v3"]"#), "it is for app hash"),
         (agreed(&hash, r#""uncritical":["v99"]"#), "there is no vat v99"),
         (agreed(&hash, &nowhere), "has no transaction"),
+        (agreed(&hash, r#""terminate":["v99"]"#), "there is no vat v99, or it has ended"),
+        (
+            agreed(&hash, r#""drop_messages":["run-9999"],"uncritical":["v3"]"#),
+            "no message run-9999 came in the block",
+        ),
     ] {
         let node = Node::open_with(home.path(), vec![with]);
         let committed = node.app.info(RequestInfo::default());

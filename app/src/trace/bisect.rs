@@ -126,6 +126,9 @@ mod tests {
             about: vec![],
             hash: Hash([hash; 32]),
             writes: writes.iter().map(written).collect(),
+            place: None,
+            cause: None,
+            moved: vec![],
         }
     }
 

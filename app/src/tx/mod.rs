@@ -22,10 +22,11 @@ pub use fees::{computron_price, required_fee};
 pub use upload::{Announcement, Chunk, Compression, Packed, UploadId};
 pub use verified::Verified;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
 
 /// A transaction's hash: SHA-256 of its bytes, as CometBFT computes it. Shown in upper-case hex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct TxHash(pub [u8; 32]);
 
 impl TxHash {

@@ -65,7 +65,7 @@ fn push(list: &mut Value, item: Value) {
 impl Slog for Recording {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::CrankStart { crank, crank_type, message } => {
+            Event::CrankStart { crank, crank_type, message, .. } => {
                 let kind = match crank_type {
                     CrankType::Routing => "routing",
                     CrankType::Delivery => "delivery",
