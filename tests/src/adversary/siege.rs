@@ -1,0 +1,238 @@
+//! A chain under attack: random blocks from one seed.
+
+use capstan_client::proto::{CapData, MsgCreateVat, MsgInstallBundle, MsgSend};
+use capstan_client::{Bundle, TxBuilder};
+use capstan_genesis::{Genesis, GenesisDevice};
+use sha2::{Digest, Sha256};
+
+use super::Twins;
+use super::canary::Canary;
+use super::program::Sizes;
+use super::traffic::{Attack, Attacker, World};
+use super::vats::{broken_vats, js_vat, wasm_vat};
+use crate::{Account, Options, Random, genesis_with_timer};
+
+/// How many accounts attack.
+const ATTACKERS: u32 = 4;
+/// The account that does not.
+const CANARY: u32 = 5;
+/// The vats that a chain needs.
+const SYSTEM: [&str; 3] = ["vatAdmin", "provisioner", "timer"];
+/// Blocks from one look at the canary to the next, about.
+const CANARY_EVERY: u64 = 40;
+/// Blocks from one restart to the next, about.
+const RESTART_EVERY: u64 = 30;
+
+/// What a chain is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Small budgets: many blocks a second, work stays over, snapshots and cleanup are due all the time.
+    Small,
+    /// The parameters of every chain that does not say otherwise, and sizes without limit.
+    Usual,
+}
+
+/// A chain under attack.
+#[derive(Debug)]
+pub struct Siege {
+    twins: Twins,
+    random: Random,
+    attackers: Vec<Attacker>,
+    world: World,
+    canary: Canary,
+    /// The system's vats: ids and names.
+    system: Vec<(String, String)>,
+    blocks: u64,
+}
+
+impl Siege {
+    /// A new chain on which the attackers have their first vats.
+    pub fn begin(seed: u64, profile: Profile) -> Self {
+        let genesis = genesis(profile);
+        let mut twins = Twins::start(&genesis, Options::usual());
+        println!("the chain starts");
+        for _ in 0..5 {
+            twins.block(&[]);
+        }
+        let system = system(&twins);
+        // What the kernel pins is learnt before anybody else is there.
+        twins.restart(0);
+        let canary = Canary::new(Account::dev(CANARY), &mut twins);
+        let sizes = match profile {
+            Profile::Small => Sizes { usual: 70_000, any_one_in: 60 },
+            Profile::Usual => Sizes { usual: 300_000, any_one_in: 12 },
+        };
+        let message_bytes = genesis.app_state.params.max_message_bytes.into();
+        let world = World { bundles: vec![], sizes, message_bytes };
+        let attackers = (0..ATTACKERS).map(|index| Attacker::new(Account::dev(index))).collect();
+        let random = Random::from(seed);
+        let mut siege = Self { twins, random, attackers, world, canary, system, blocks: 0 };
+        siege.settle_in();
+        siege
+    }
+
+    /// A random block, and all that must be true after it.
+    pub fn block(&mut self) {
+        self.blocks += 1;
+        self.twins.time += self.random.pick(&[0, 0, 1, 1, 1, 5, 60, 3_600]).unwrap_or(0);
+        for attacker in &mut self.attackers {
+            attacker.account.sequence = self.twins.sequence(&attacker.account.address());
+        }
+        let mut attacks = Vec::new();
+        for _ in 0..self.random.below(4) {
+            attacks.push(self.attack());
+        }
+        // Told before it is done: whoever reads it may be all that is left.
+        let height = self.twins.height() + 1;
+        println!("block {height}: {} transactions", attacks.len());
+        attacks.iter().for_each(|attack| println!("  {}", attack.about));
+        let txs: Vec<_> = attacks.into_iter().map(|attack| attack.tx).collect();
+        let results = self.twins.block(&txs).tx_results;
+        let codes: Vec<_> = results.iter().map(|result| result.code).collect();
+        println!("  codes {codes:?}");
+        self.assert_the_system_lives();
+        if self.random.one_in(RESTART_EVERY) {
+            let index = self.random.below(2) as usize;
+            println!("restart of node {index}");
+            self.twins.restart(index);
+        }
+        if self.random.one_in(CANARY_EVERY) {
+            println!("canary");
+            self.canary.sing(&mut self.twins);
+            self.assert_the_system_lives();
+        }
+    }
+
+    /// Ends the attack: everything still works.
+    pub fn end(mut self) {
+        println!("the end: canary and restarts");
+        self.canary.sing(&mut self.twins);
+        self.twins.restart(0);
+        self.twins.restart(1);
+        self.assert_the_system_lives();
+        self.twins.block(&[]);
+    }
+
+    fn attack(&mut self) -> Attack {
+        let index = self.random.below(self.attackers.len() as u64) as usize;
+        let attacker = &mut self.attackers[index];
+        let address = attacker.account.address();
+        let rows = self.twins.json(&format!("clists/{address}?limit=1000"));
+        let rows = rows.map(|answer| answer["entries"].as_array().cloned().unwrap_or_default());
+        let held = |row: &serde_json::Value| row["eref"].as_str().map(str::to_owned);
+        attacker.held = rows.unwrap_or_default().iter().filter_map(held).collect();
+        attacker.attack(&self.world, &mut self.random)
+    }
+
+    fn assert_the_system_lives(&self) {
+        for (id, name) in &self.system {
+            let vat = self.twins.json(&format!("vats/{id}")).unwrap();
+            assert_eq!(
+                vat["status"],
+                "running",
+                "{name} after block {}: {vat}",
+                self.twins.height()
+            );
+        }
+    }
+
+    /// Installs the bundles and makes the first vats, without which nobody attacks.
+    fn settle_in(&mut self) {
+        let (wasm, js) = (Bundle::from_wasm(wasm_vat().to_vec()), js_vat());
+        for bundle in [&wasm, &js].into_iter().chain(&broken_vats()) {
+            let account = &mut self.attackers[0].account;
+            let message = MsgInstallBundle {
+                submitter: account.address(),
+                bundle: bundle.bytes.clone(),
+                bundle_id: bundle.id.clone(),
+                ..MsgInstallBundle::default()
+            };
+            let tx = account.tx(TxBuilder::new().message(&message));
+            let result = self.twins.block(&[tx]).tx_results.remove(0);
+            assert_eq!(result.code, 0, "{}: {}", bundle.id, result.log);
+            self.world.bundles.push(bundle.id.clone());
+        }
+        for _ in 0..2 {
+            for bundle in [wasm.id.clone(), wasm.id.clone(), js.id.clone()] {
+                self.first_vats(&bundle);
+            }
+        }
+        // Everybody has the timer.
+        let lookup = |attacker: &mut Attacker| {
+            let message = MsgSend {
+                sender: attacker.account.address(),
+                target: "factory".to_owned(),
+                method: "lookup".to_owned(),
+                args: Some(CapData { body: "#[\"chain/timer\"]".to_owned(), slots: vec![] }),
+            };
+            attacker.account.tx(TxBuilder::new().message(&message))
+        };
+        let txs: Vec<_> = self.attackers.iter_mut().map(lookup).collect();
+        self.twins.block(&txs);
+        println!("the attackers are there");
+    }
+
+    fn first_vats(&mut self, bundle: &str) {
+        let create = |attacker: &mut Attacker| {
+            let message = MsgCreateVat {
+                owner: attacker.account.address(),
+                bundle_id: bundle.to_owned(),
+                name: String::new(),
+                parameters: None,
+                computrons: 1 << 42,
+            };
+            attacker.account.tx(TxBuilder::new().message(&message))
+        };
+        let txs: Vec<_> = self.attackers.iter_mut().map(create).collect();
+        self.twins.block(&txs);
+        for (index, tx) in txs.iter().enumerate() {
+            let path = format!("txs/{}/0", hex::encode_upper(Sha256::digest(tx)));
+            let mut answer = self.twins.json(&path).unwrap();
+            while answer["status"] == "pending" {
+                self.twins.block(&[]);
+                answer = self.twins.json(&path).unwrap();
+            }
+            let root = answer["createdVat"]["root"].as_str().unwrap_or_else(|| panic!("{answer}"));
+            let attacker = &mut self.attackers[index];
+            let vats = if bundle.starts_with('w') { &mut attacker.wasm } else { &mut attacker.js };
+            vats.push(root.to_owned());
+        }
+    }
+}
+
+fn genesis(profile: Profile) -> Genesis {
+    let mut genesis = genesis_with_timer(|params| {
+        if profile == Profile::Small {
+            params.block_computrons = 5_000_000;
+            params.crank_computrons = 60_000_000;
+            params.snapshot_interval = 10;
+            params.cleanup.kv = 10;
+            params.cleanup.exports = 3;
+            params.cleanup.imports = 3;
+            params.cleanup.promises = 3;
+            params.cleanup.transcripts = 10;
+            params.max_queue_length = 500;
+            params.max_outbox_length = 500;
+            params.result_retention_blocks = 500;
+            params.upload_deadline_blocks = 20;
+        }
+    });
+    let kernel = &mut genesis.app_state.kernel;
+    kernel.devices.extend([GenesisDevice::Mailbox, GenesisDevice::Bundle]);
+    if profile == Profile::Small {
+        kernel.reap_interval = 7;
+        kernel.reap_gc_krefs = 20;
+    }
+    genesis
+}
+
+fn system(twins: &Twins) -> Vec<(String, String)> {
+    let vats = twins.json("vats").unwrap();
+    let named = |vat: &serde_json::Value| {
+        (vat["vatId"].as_str().unwrap().to_owned(), vat["name"].as_str().unwrap().to_owned())
+    };
+    let system: Vec<_> = vats["vats"].as_array().unwrap().iter().map(named).collect();
+    let names: Vec<_> = system.iter().map(|(_, name)| name.as_str()).collect();
+    assert!(SYSTEM.iter().all(|name| names.contains(name)), "{names:?}");
+    system
+}
