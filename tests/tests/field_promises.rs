@@ -9,8 +9,8 @@ use capstan_tests::alone;
 /// Has `a` give `b` a promise for `count` promises, resolves each to a text of `size` bytes, and lets `b` answer account 1 with
 /// it: bytes and promises of the largest notification, and of all together.
 fn notified(yard: &mut Yard, count: usize, size: usize) -> ((usize, usize), (usize, usize)) {
-    // Roots are known in the order of the vats' names.
-    let given = yard.run(0, "factory", "f2,1d14,1m<keep>s1,1,0", &[]);
+    // What a vat knows begins with the roots of the others.
+    let given = yard.run(0, "factory", "f2,1d14,1m<keep>s0,1,0", &[]);
     assert_eq!(given["status"], "fulfilled", "{given}");
     yard.run(0, "factory", &format!("f6,{count}d14,0r1,0,0"), &[]);
     for _ in 0..count.div_ceil(50) {
@@ -63,7 +63,7 @@ fn a_vat_that_ends_with_thousands_of_promises() {
     alone("a_vat_that_ends_with_thousands_of_promises", || {
         let mut yard = Yard::raw(|genesis| genesis.app_state.params.cleanup.promises = 500);
         for _ in 0..3 {
-            let sent = yard.run(0, "factory", "f2,9000d0,0m<keep>s1,1,0", &[]);
+            let sent = yard.run(0, "factory", "f2,9000d0,0m<keep>s0,1,0", &[]);
             assert_eq!(sent["status"], "fulfilled", "{sent}");
         }
         yard.run(0, "factory", "v3", &[]);

@@ -10,7 +10,8 @@ use super::canary::Canary;
 use super::program::Sizes;
 use super::traffic::{Attack, Attacker, World};
 use super::vats::{broken_vats, js_vat, wasm_vat};
-use crate::{Account, Options, Random, genesis_with_timer};
+use super::yard::whole_genesis;
+use crate::{Account, Options, Random};
 
 /// How many accounts attack.
 const ATTACKERS: u32 = 4;
@@ -201,7 +202,7 @@ impl Siege {
 }
 
 fn genesis(profile: Profile) -> Genesis {
-    let mut genesis = genesis_with_timer(|params| {
+    let mut genesis = whole_genesis(|params| {
         if profile == Profile::Small {
             params.block_computrons = 5_000_000;
             params.crank_computrons = 60_000_000;

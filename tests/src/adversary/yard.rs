@@ -2,7 +2,8 @@
 
 use capstan_client::proto::{CapData, MsgCreateVat, MsgInstallBundle, MsgSend};
 use capstan_client::{Bundle, TxBuilder};
-use capstan_genesis::{Genesis, GenesisBundle};
+use capstan_client::{Key, Params};
+use capstan_genesis::{Genesis, GenesisAccount, GenesisBundle};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -11,6 +12,9 @@ use crate::{Account, Options, RAW_VATS, genesis_with_timer, raw_genesis, wasm_id
 
 /// A chain that does not come to rest within so many blocks never does.
 const MOST_BLOCKS: u32 = 3_000;
+
+/// How many accounts a chain here has: development accounts 0 and on.
+const ACCOUNTS: u32 = 6;
 
 /// A chain, and accounts that try things on it.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ pub struct Yard {
 
 impl Yard {
     /// A chain whose vats `a` to `d` are of `adversary.c`, with the usual budgets, and without JavaScript. The factory of account
-    /// 0 is the root of `a`, and so on. Every vat knows the roots of all, in this order.
+    /// 0 is the root of `a`, and so on. Every vat knows the roots of the others, in this order.
     pub fn raw(change: impl FnOnce(&mut Genesis)) -> Self {
         let genesis = raw_genesis(|genesis| {
             let bundle = GenesisBundle::new(wasm_id(wasm_vat()).parse().unwrap(), None, wasm_vat());
@@ -40,7 +44,7 @@ impl Yard {
 
     /// A chain with the system's vats and the usual parameters.
     pub fn whole() -> Self {
-        Self::of(Twins::start(&genesis_with_timer(|_| {}), Options::usual()))
+        Self::of(Twins::start(&whole_genesis(|_| {}), Options::usual()))
     }
 
     fn of(mut twins: Twins) -> Self {
@@ -162,4 +166,19 @@ impl Yard {
         self.twins.block(&[]);
         self.twins.block(&[]);
     }
+}
+
+/// A genesis document with the system's vats, a timer and [`ACCOUNTS`] accounts.
+pub(super) fn whole_genesis(change: impl FnOnce(&mut Params)) -> Genesis {
+    let mut genesis = genesis_with_timer(change);
+    let accounts = &mut genesis.app_state.accounts;
+    for index in accounts.len() as u32..ACCOUNTS {
+        let address = Key::dev(index).address();
+        accounts.push(GenesisAccount {
+            address,
+            balance: Genesis::DEV_BALANCE,
+            name: String::new(),
+        });
+    }
+    genesis
 }
