@@ -39,6 +39,32 @@ fn an_outbox_of_thousands_that_is_acknowledged_at_once() {
     });
 }
 
+#[test]
+fn thousands_of_results_that_expire_together() {
+    use capstan_tests::Account;
+    alone("thousands_of_results_that_expire_together", || {
+        let mut yard = Yard::raw(|genesis| {
+            let params = &mut genesis.app_state.params;
+            params.result_retention_blocks = 5;
+            params.max_queue_length = 100_000;
+        });
+        let mut account = Account::dev(0);
+        let methods = vec!["x"; 64];
+        let txs: Vec<_> = (0..60)
+            .map(|_| {
+                let tx = account.calls(&methods);
+                account.tx(tx)
+            })
+            .collect();
+        let results = yard.twins.block(&txs).tx_results;
+        assert!(results.iter().all(|result| result.code == 0), "{results:?}");
+        for _ in 0..12 {
+            yard.twins.block(&[]);
+        }
+        yard.assert_unharmed(&["a"]);
+    });
+}
+
 /// Lengths around every limit of a key that there may be. What is too long is the vat's fault; the vat `a` is there for the
 /// first, and so on.
 #[test]
@@ -82,6 +108,10 @@ fn what_one_crank_may_write_is_bounded_and_more_is_the_vats_fault() {
         let answer = yard.run(0, "factory", "q1,9000000,400", &[]);
         assert_eq!(answer["status"], "rejected", "{answer}");
         assert_ne!(yard.named("a")["status"], "running");
+        // Nor 1.8 GB of keys of their own.
+        let answer = yard.run(2, "factory", "k8,9000000,200", &[]);
+        assert_eq!(answer["status"], "rejected", "{answer}");
+        assert_ne!(yard.named("c")["status"], "running");
         // What is allowed once is allowed again and again.
         let answer = yard.run(1, "factory", "q1,1000000,4", &[]);
         assert_eq!(answer["status"], "fulfilled", "{answer}");

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Twins;
+use super::twins::short;
 use crate::{Account, actor, wasm_id};
 
 /// A chain that leaves somebody waiting for so many blocks has stopped for them. The adversary's work of the blocks before
@@ -111,7 +112,7 @@ fn answer(twins: &mut Twins, tx: &[u8], what: &str) -> Value {
         match answer["status"].as_str() {
             Some("pending") => {}
             Some("fulfilled") => return answer,
-            _ => panic!("the canary's {what} is rejected: {answer}"),
+            _ => panic!("the canary's {what} is rejected: {}", short(&answer.to_string())),
         }
         twins.time += 1;
         twins.block(&[]);

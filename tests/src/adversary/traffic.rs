@@ -8,8 +8,9 @@ use capstan_client::proto::{
 };
 
 use super::program::{METHODS, Sizes, data, js_steps, wasm_program};
+use super::vats::wasm_vat;
 use crate::sim::hostile_transaction;
-use crate::{Account, CHAIN_ID, Random};
+use crate::{Account, CHAIN_ID, Random, wasm_id};
 
 /// One of the adversary's accounts, and what it can reach.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct World {
 pub(super) struct Attack {
     pub(super) tx: Vec<u8>,
     pub(super) about: String,
+    /// The bundle that it installs if it succeeds.
+    pub(super) bundle: Option<String>,
 }
 
 impl Attacker {
@@ -48,7 +51,10 @@ impl Attacker {
     pub(super) fn attack(&mut self, world: &World, random: &mut Random) -> Attack {
         if random.one_in(40) {
             let (tx, about) = hostile_transaction(&self.account, CHAIN_ID, random);
-            return Attack { tx, about: about.to_owned() };
+            return Attack { tx, about: about.to_owned(), bundle: None };
+        }
+        if random.one_in(20) {
+            return self.mutant(random);
         }
         let mut tx = TxBuilder::new();
         let mut about = Vec::new();
@@ -60,7 +66,26 @@ impl Attacker {
         if random.one_in(100) {
             tx = tx.memo("m".repeat(world.sizes.pick(random).min(1_000) as usize));
         }
-        Attack { tx: self.account.tx(tx), about: about.join("; ") }
+        Attack { tx: self.account.tx(tx), about: about.join("; "), bundle: None }
+    }
+
+    /// A module that works, with a few bytes changed: it may be refused, or be a vat of its own kind.
+    fn mutant(&mut self, random: &mut Random) -> Attack {
+        let mut module = wasm_vat().to_vec();
+        for _ in 0..1 + random.below(3) {
+            let at = random.below(module.len() as u64) as usize;
+            module[at] = match random.one_in(2) {
+                true => random.below(256) as u8,
+                false => module[at] ^ (1 << random.below(8)),
+            };
+        }
+        let install = self.account.install(&module);
+        let id = wasm_id(&module);
+        Attack {
+            tx: self.account.tx(install),
+            about: format!("a mutant, {id:.12}"),
+            bundle: Some(id),
+        }
     }
 
     fn message(&self, tx: TxBuilder, world: &World, random: &mut Random) -> (TxBuilder, String) {
@@ -307,7 +332,7 @@ fn js_step_alone(random: &mut Random, sizes: Sizes) -> String {
 
 /// What fits a line.
 fn short(text: &str) -> String {
-    match text.char_indices().nth(300) {
+    match text.char_indices().nth(700) {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
         None => text.to_owned(),
     }

@@ -9,8 +9,10 @@ use capstan_vat_host::{Compiler, Compilers, WasmHost};
 use serde_json::Value;
 use tendermint_abci::Application;
 use tendermint_proto::google::protobuf::Timestamp;
+use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{
-    RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestQuery, ResponseFinalizeBlock,
+    RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestPrepareProposal,
+    RequestProcessProposal, RequestQuery, ResponseFinalizeBlock,
 };
 
 use super::counts::{Differences, differences};
@@ -28,6 +30,8 @@ pub struct Twins {
     pub time: i64,
     /// What the kernel pins, once that is known.
     pinned: Option<Differences>,
+    /// Vats that must run: ids and names.
+    needed: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -60,7 +64,7 @@ impl Twins {
                 ..RequestInitChain::default()
             });
         }
-        Self { nodes, height: 0, time: 1_767_225_600, pinned: None }
+        Self { nodes, height: 0, time: 1_767_225_600, pinned: None, needed: vec![] }
     }
 
     /// The last block's height.
@@ -68,10 +72,47 @@ impl Twins {
         self.height
     }
 
+    /// Asks from now on after each block that these vats run.
+    pub(super) fn need(&mut self, vats: Vec<(String, String)>) {
+        self.needed = vats;
+    }
+
+    /// Offers transactions to both nodes, as peers and proposers do: they judge alike.
+    ///
+    /// # Panics
+    /// If a node stops or they do not agree.
+    pub fn offer(&self, txs: &[Vec<u8>]) {
+        let txs: Vec<_> = txs.iter().map(|tx| tx.clone().into()).collect();
+        let judge = |node: &Twin| {
+            let check = |tx| node.app().check_tx(RequestCheckTx { tx, ..Default::default() }).code;
+            let codes: Vec<u32> = txs.iter().cloned().map(check).collect();
+            let request = RequestPrepareProposal {
+                max_tx_bytes: 1 << 22,
+                txs: txs.clone(),
+                ..Default::default()
+            };
+            let prepared = node.app().prepare_proposal(request).txs;
+            let votes = [prepared.clone(), txs.clone()].map(|txs| {
+                node.app()
+                    .process_proposal(RequestProcessProposal { txs, ..Default::default() })
+                    .status
+            });
+            (codes, prepared, votes)
+        };
+        let [one, other] = self.nodes.each_ref().map(judge);
+        assert_eq!(one, other, "what the nodes think of a block after {}", self.height);
+        assert_eq!(
+            one.2[0],
+            i32::from(ProposalStatus::Accept),
+            "an honest block after {}",
+            self.height
+        );
+    }
+
     /// Both nodes execute and commit the next block, and come to the same.
     ///
     /// # Panics
-    /// If a node stops, they do not agree, or they take more memory than they may.
+    /// If a node stops, they do not agree, they take more memory than they may, or a vat that must run does not.
     pub fn block(&mut self, txs: &[Vec<u8>]) -> ResponseFinalizeBlock {
         self.height += 1;
         let request = RequestFinalizeBlock {
@@ -89,6 +130,16 @@ impl Twins {
         assert_eq!(one.app_hash, other.app_hash, "app hashes of block {}", self.height);
         let resident = resident_kb();
         assert!(resident < MOST_RESIDENT_KB, "{resident} kB of memory at block {}", self.height);
+        for (id, name) in &self.needed {
+            let vat = self.json(&format!("vats/{id}")).unwrap();
+            assert_eq!(
+                vat["status"],
+                "running",
+                "{name} after block {}: {}",
+                self.height,
+                short(&vat.to_string())
+            );
+        }
         one
     }
 
@@ -151,6 +202,15 @@ impl Twin {
 
     fn app(&self) -> &App<WasmHost> {
         self.app.as_ref().expect("it is only gone within `restart`")
+    }
+}
+
+/// The beginning and the end of a text.
+pub(super) fn short(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    match chars.len() {
+        0..1_500 => text.to_owned(),
+        length => chars[..500].iter().chain(&['…']).chain(&chars[length - 900..]).collect(),
     }
 }
 
