@@ -1,6 +1,6 @@
 //! A chain under attack: random blocks from one seed.
 
-use capstan_client::proto::{CapData, MsgCreateVat, MsgInstallBundle, MsgSend};
+use capstan_client::proto::{CapData, MsgInstallBundle, MsgSend};
 use capstan_client::{Bundle, TxBuilder};
 use capstan_genesis::{Genesis, GenesisDevice};
 use sha2::{Digest, Sha256};
@@ -41,7 +41,8 @@ pub struct Siege {
     attackers: Vec<Attacker>,
     world: World,
     canary: Canary,
-    blocks: u64,
+    /// Vats that are being made: whose, whether of wasm, and where the result is asked for.
+    expected: Vec<(usize, bool, String)>,
 }
 
 impl Siege {
@@ -66,37 +67,31 @@ impl Siege {
         let world = World { bundles: vec![], sizes, message_bytes };
         let attackers = (0..ATTACKERS).map(|index| Attacker::new(Account::dev(index))).collect();
         let random = Random::from(seed);
-        let mut siege = Self { twins, random, attackers, world, canary, blocks: 0 };
+        let mut siege = Self { twins, random, attackers, world, canary, expected: vec![] };
         siege.settle_in();
         siege
     }
 
     /// A random block, and all that must be true after it.
     pub fn block(&mut self) {
-        self.blocks += 1;
         self.twins.time += self.random.pick(&[0, 0, 1, 1, 1, 5, 60, 3_600]).unwrap_or(0);
-        for attacker in &mut self.attackers {
-            attacker.account.sequence = self.twins.sequence(&attacker.account.address());
-        }
-        let mut attacks = Vec::new();
-        for _ in 0..self.random.below(4) {
-            attacks.push(self.attack());
-        }
+        let attacks = self.attacks();
         // Told before it is done: whoever reads it may be all that is left.
-        let height = self.twins.height() + 1;
-        println!("block {height}: {} transactions", attacks.len());
+        println!("block {}: {} transactions", self.twins.height() + 1, attacks.len());
         attacks.iter().for_each(|attack| println!("  {}", attack.about));
         let bundles: Vec<_> = attacks.iter().map(|attack| attack.bundle.clone()).collect();
         let txs: Vec<_> = attacks.into_iter().map(|attack| attack.tx).collect();
         self.twins.offer(&txs);
         let results = self.twins.block(&txs).tx_results;
-        let codes: Vec<_> = results.iter().map(|result| result.code).collect();
-        println!("  codes {codes:?}");
-        for (index, result) in results.iter().enumerate() {
-            if result.code == 0 {
-                self.world.bundles.extend(bundles[index].clone());
-            }
-        }
+        println!("  codes {:?}", results.iter().map(|result| result.code).collect::<Vec<_>>());
+        let good = results.iter().zip(bundles).filter(|(result, _)| result.code == 0);
+        self.world.bundles.extend(good.filter_map(|(_, bundle)| bundle));
+        self.learn_roots();
+        self.look_around();
+    }
+
+    /// Asks, restarts and listens to the canary now and then.
+    fn look_around(&mut self) {
         if self.random.one_in(8) {
             self.ask();
         }
@@ -120,15 +115,47 @@ impl Siege {
         self.twins.block(&[]);
     }
 
-    fn attack(&mut self) -> Attack {
-        let index = self.random.below(self.attackers.len() as u64) as usize;
-        let attacker = &mut self.attackers[index];
-        let address = attacker.account.address();
-        let rows = self.twins.json(&format!("clists/{address}?limit=1000"));
-        let rows = rows.map(|answer| answer["entries"].as_array().cloned().unwrap_or_default());
-        let held = |row: &serde_json::Value| row["eref"].as_str().map(str::to_owned);
-        attacker.held = rows.unwrap_or_default().iter().filter_map(held).collect();
-        attacker.attack(&self.world, &mut self.random)
+    /// The transactions of the next block.
+    fn attacks(&mut self) -> Vec<Attack> {
+        for attacker in &mut self.attackers {
+            let address = attacker.account.address();
+            attacker.account.sequence = self.twins.sequence(&address);
+            let rows = self.twins.json(&format!("clists/{address}?limit=1000")).unwrap_or_default();
+            let rows = rows["entries"].as_array().into_iter().flatten();
+            attacker.held =
+                rows.filter_map(|row| row["eref"].as_str().map(str::to_owned)).collect();
+        }
+        let mut attacks = Vec::new();
+        for _ in 0..self.random.below(4) {
+            let index = self.random.below(ATTACKERS.into()) as usize;
+            attacks.push(self.attackers[index].attack(&self.world, &mut self.random));
+        }
+        // Vats do not live long here.
+        if self.random.one_in(4) {
+            let index = self.random.below(ATTACKERS.into()) as usize;
+            let wasm = self.random.one_in(2);
+            let tx = self.attackers[index].new_vat(&self.world.bundles[usize::from(!wasm)]);
+            self.expected.push((index, wasm, result_path(&tx)));
+            attacks.push(Attack {
+                tx,
+                about: "a vat to be told what to do".to_owned(),
+                bundle: None,
+            });
+        }
+        attacks
+    }
+
+    /// The roots of vats that were made since.
+    fn learn_roots(&mut self) {
+        let expected = std::mem::take(&mut self.expected);
+        for (index, wasm, path) in expected {
+            let Some(answer) = self.twins.json(&path) else { continue };
+            match (answer["status"].as_str(), answer["createdVat"]["root"].as_str()) {
+                (Some("pending"), _) => self.expected.push((index, wasm, path)),
+                (_, Some(root)) => self.attackers[index].has_vat(wasm, root),
+                _ => {}
+            }
+        }
     }
 
     /// Asks a node what it must be able to answer whatever was done to it.
@@ -165,10 +192,16 @@ impl Siege {
             assert_eq!(result.code, 0, "{}: {}", bundle.id, result.log);
             self.world.bundles.push(bundle.id.clone());
         }
-        for _ in 0..2 {
-            for bundle in [wasm.id.clone(), wasm.id.clone(), js.id.clone()] {
-                self.first_vats(&bundle);
-            }
+        for (index, wasm) in
+            (0..ATTACKERS as usize).flat_map(|index| [(index, true), (index, false)])
+        {
+            let tx = self.attackers[index].new_vat(&self.world.bundles[usize::from(!wasm)]);
+            self.expected.push((index, wasm, result_path(&tx)));
+            self.twins.block(&[tx]);
+        }
+        while !self.expected.is_empty() {
+            self.twins.block(&[]);
+            self.learn_roots();
         }
         // Everybody has the timer.
         let lookup = |attacker: &mut Attacker| {
@@ -184,33 +217,11 @@ impl Siege {
         self.twins.block(&txs);
         println!("the attackers are there");
     }
+}
 
-    fn first_vats(&mut self, bundle: &str) {
-        let create = |attacker: &mut Attacker| {
-            let message = MsgCreateVat {
-                owner: attacker.account.address(),
-                bundle_id: bundle.to_owned(),
-                name: String::new(),
-                parameters: None,
-                computrons: 1 << 42,
-            };
-            attacker.account.tx(TxBuilder::new().message(&message))
-        };
-        let txs: Vec<_> = self.attackers.iter_mut().map(create).collect();
-        self.twins.block(&txs);
-        for (index, tx) in txs.iter().enumerate() {
-            let path = format!("txs/{}/0", hex::encode_upper(Sha256::digest(tx)));
-            let mut answer = self.twins.json(&path).unwrap();
-            while answer["status"] == "pending" {
-                self.twins.block(&[]);
-                answer = self.twins.json(&path).unwrap();
-            }
-            let root = answer["createdVat"]["root"].as_str().unwrap_or_else(|| panic!("{answer}"));
-            let attacker = &mut self.attackers[index];
-            let vats = if bundle.starts_with('w') { &mut attacker.wasm } else { &mut attacker.js };
-            vats.push(root.to_owned());
-        }
-    }
+/// Where the result of a transaction's first message is asked for.
+fn result_path(tx: &[u8]) -> String {
+    format!("txs/{}/0", hex::encode_upper(Sha256::digest(tx)))
 }
 
 fn genesis(profile: Profile) -> Genesis {

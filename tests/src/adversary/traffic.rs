@@ -47,6 +47,24 @@ impl Attacker {
         Self { account, held: vec![], wasm: vec![], js: vec![] }
     }
 
+    /// A transaction that makes a vat to be told what to do.
+    pub(super) fn new_vat(&mut self, bundle: &str) -> Vec<u8> {
+        let message = MsgCreateVat {
+            owner: self.account.address(),
+            bundle_id: bundle.to_owned(),
+            computrons: 1 << 42,
+            ..MsgCreateVat::default()
+        };
+        self.account.tx(TxBuilder::new().message(&message))
+    }
+
+    /// A vat was made; of each kind the last few are known.
+    pub(super) fn has_vat(&mut self, wasm: bool, root: &str) {
+        let vats = if wasm { &mut self.wasm } else { &mut self.js };
+        vats.insert(0, root.to_owned());
+        vats.truncate(3);
+    }
+
     /// A random transaction.
     pub(super) fn attack(&mut self, world: &World, random: &mut Random) -> Attack {
         if random.one_in(40) {
