@@ -13,7 +13,10 @@ CONFORMANCE_DIR ?= $(CURDIR)/tests/conformance/scenarios
 # How long `make fuzz` looks, for each target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build demo dev test soak fuzz conformance bench fmt lint clean
+# How long `make adversary` attacks; a seed alone is tried once.
+ADVERSARY_SECONDS ?= $(if $(ADVERSARY_SEED),0,600)
+
+.PHONY: help setup build demo dev test soak adversary fuzz conformance bench fmt lint clean
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +38,9 @@ test: setup ## Runs every test
 
 soak: setup ## Checks the counts of random vats after each of a million cranks (CAPSTAN_SOAK_CRANKS=, CAPSTAN_SOAK_SEED=)
 	CAPSTAN_SOAK_CRANKS="$${CAPSTAN_SOAK_CRANKS:-1000000}" $(CARGO) test --workspace --test soak -- --nocapture
+
+adversary: setup ## Attacks chains with random vats and transactions (ADVERSARY_SECONDS=600, ADVERSARY_SEED=, ADVERSARY_BLOCKS=)
+	ADVERSARY_SECONDS="$(ADVERSARY_SECONDS)" $(CARGO) test --workspace --test adversary -- --nocapture
 
 fuzz: setup ## Fuzzes what reads bytes from strangers (FUZZ_SECONDS=60 each)
 	@scripts/fuzz.sh $(FUZZ_SECONDS)

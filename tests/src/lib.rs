@@ -6,12 +6,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod account;
+pub mod adversary;
 mod bare;
 mod bundles;
 mod lone;
 mod machine;
 pub mod mixed;
 mod node;
+mod process;
 mod raw;
 pub mod sim;
 
@@ -21,7 +23,8 @@ pub use bundles::{bundle, bundle_text, example};
 pub use capstan_test_disk::Random;
 pub use lone::{Device, LoneVat, Outcome};
 pub use machine::{Machine, MachineConfig};
-pub use node::{Engine, Node, Options, genesis, host};
+pub use node::{Engine, Node, Options, genesis, genesis_with_timer, host};
+pub use process::alone;
 pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, actor_with, raw_genesis};
 
 use std::path::PathBuf;

@@ -87,9 +87,7 @@ impl Node {
 
     /// A new chain with a timer, whose blocks come all the time and have the time of `clock`.
     pub fn start_timed(clock: ManualClock) -> Self {
-        let mut genesis = genesis(|_| {});
-        genesis.add_timer(system_bundle(capstan_vat_system::timer_bundle()));
-        Self::of(genesis, Some(clock))
+        Self::of(genesis_with_timer(|_| {}), Some(clock))
     }
 
     fn of(genesis: Genesis, clock: Option<ManualClock>) -> Self {
@@ -148,6 +146,13 @@ pub fn genesis(change: impl FnOnce(&mut Params)) -> Genesis {
     change(&mut genesis.app_state.params);
     let vat_admin = system_bundle(capstan_vat_system::vat_admin_bundle());
     genesis.add_system_vats(vat_admin, system_bundle(capstan_vat_system::provisioner_bundle()));
+    genesis
+}
+
+/// The same with a timer.
+pub fn genesis_with_timer(change: impl FnOnce(&mut Params)) -> Genesis {
+    let mut genesis = genesis(change);
+    genesis.add_timer(system_bundle(capstan_vat_system::timer_bundle()));
     genesis
 }
 
