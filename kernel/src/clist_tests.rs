@@ -211,6 +211,7 @@ fn options() -> KernelOptions {
         snapshot_debt: u64::MAX,
         collect_at_upgrade: false,
         crank_limit: 1,
+        guard: crate::limits::SystemGuard::NONE,
     }
 }
 

@@ -360,7 +360,7 @@ impl State<'_> {
     pub(crate) fn do_without(&mut self, event: RunQueueEvent) -> Result<()> {
         let reason = capdata::error("taken out by agreement");
         match event {
-            RunQueueEvent::Send { target, message } => {
+            RunQueueEvent::Send { target, message, .. } => {
                 self.splat(target, &message, capdata::error("message dropped by agreement"))
             }
             RunQueueEvent::Notify { promise, .. } => self.decrement(promise),
