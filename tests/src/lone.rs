@@ -29,6 +29,12 @@ pub struct LoneVat {
     started: usize,
 }
 
+impl std::fmt::Debug for LoneVat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoneVat").field("keys", &self.kernel.vatstore.len()).finish_non_exhaustive()
+    }
+}
+
 /// What a delivery came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {

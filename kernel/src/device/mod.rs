@@ -210,9 +210,13 @@ impl State<'_> {
         let record: Device = self.need(&keys::device(device))?;
         let node_ref = self.to_device(device, node)?;
         let mut is_foreign = false;
+        // A device holds its imports for good: what is only passed on is not imported.
+        let passes_on = record.kind == DeviceKind::Timer && method == timer::WAKE_SOON;
         for kref in &args.slots {
-            let dref = self.to_device(device, *kref)?;
-            is_foreign |= dref.starts_with("d-");
+            is_foreign |= match passes_on {
+                true => matches!(kref, KRef::Device(_)),
+                false => self.to_device(device, *kref)?.starts_with("d-"),
+            };
         }
         let why = match self.call_device(device, record.kind, &node_ref, method, args, is_foreign) {
             Ok(answer) => return Ok(Ok(encode(answer))),

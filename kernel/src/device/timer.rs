@@ -1,6 +1,6 @@
 //! The timer device: vats register handlers, and when the time of the block has come each is sent
 //! `wake(time)`. It behaves as SwingSet's device of that name; its clock is what the host says. Beyond it,
-//! `wakeSoon(handler)` sends a `wake` without waiting for a block.
+//! `wakeSoon(handler, ...args)` sends `wake(...args)` at once, and keeps nothing.
 //!
 //! Kept under the device's store: `now` (u128), `next` (u64, orders wakeups of the same time),
 //! `repeaters` (u64, the next index), `repeater.N` ([`Repeater`]) and `at.TIME.N` ([`Wakeup`]), both
@@ -17,6 +17,9 @@ use crate::{
     keys,
     state::{State, get_record},
 };
+
+/// The method that keeps nothing of what it is given.
+pub(super) const WAKE_SOON: &str = "wakeSoon";
 
 /// The name of the timer device.
 pub const TIMER: &str = "timer";
@@ -68,11 +71,17 @@ impl State<'_> {
                 let times = self.remove_wakeups(device, call.object(0, "handler")?)?;
                 Ok(Answer::Value(Json::Array(times.into_iter().map(bigint).collect())))
             }
-            // Beyond SwingSet's device: what the timer vat has left goes on in this block.
-            "wakeSoon" => {
+            // Beyond SwingSet's device: a message that nobody waits for the answer of, which vats of JavaScript
+            // cannot send, and which the timer vat can send to itself.
+            WAKE_SOON => {
                 let handler = call.object(0, "handler")?;
-                let now = bigint(self.now(device)?);
-                self.send_only(handler, "wake", Builder::default(), vec![now])?;
+                let mut builder = Builder::default();
+                let args = call.elements()?.iter().skip(1);
+                let args = args.map(|arg| builder.splice(arg, &call.args)).collect();
+                match args {
+                    Some(args) => self.send_only(handler, "wake", builder, args)?,
+                    None => return thrown("wakeSoon() arguments cannot be read"),
+                }
                 Ok(Answer::Undefined)
             }
             "makeRepeater" => {

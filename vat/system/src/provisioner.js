@@ -152,8 +152,8 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     name === undefined || insistText(name, MAX_VAT_NAME, `${what}: a name`);
     reapInterval === undefined ||
       reapInterval === 'never' ||
-      isNat(reapInterval) ||
-      Fail`${b(what)}: a reapInterval is a natural or "never", not ${brief(reapInterval)}`;
+      (isNat(reapInterval) && reapInterval < 2n ** 64n) ||
+      Fail`${b(what)}: a reapInterval is a natural below 2^64 or "never", not ${brief(reapInterval)}`;
     const remaining = checkComputrons(computrons);
     const bundlecap = await bundleCap(bundleID, what);
     const service = vatAdminService();

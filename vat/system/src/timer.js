@@ -27,8 +27,8 @@ import { LAST_TIME, beats, fromRelativeTime, fromTimestamp, toTimestamp } from '
 /** How many events one delivery fires, and how many it cancels. */
 const BATCH = 16;
 
-/** How many promises the timer keeps at most. */
-const MAX_PROMISES = 20_000;
+/** How many promises of wakeups lie in the heap at most, and how many answers of repeaters' handlers. */
+const MAX_PROMISES = 3_000;
 
 /** When a message of the vat to itself is taken to be lost, in seconds. */
 const PATIENCE = 60n;
@@ -93,29 +93,12 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     }
   };
 
-  // Promises lie in the heap until they are settled: those of wakeups, and the answers of handlers.
-  let unanswered = 0;
-  const insistRoom = () => {
-    wakeups.size + unanswered < MAX_PROMISES ||
-      Fail`the timer waits for ${q(MAX_PROMISES)} promises already: try again later`;
-  };
-
-  const wake = (handler, time) => {
-    unanswered += 1;
-    const answer = E(handler).wake(stamp(time));
-    return E.when(
-      answer,
-      () => {
-        unanswered -= 1;
-      },
-      error => {
-        unanswered -= 1;
-        throw error;
-      },
-    );
-  };
+  // Nobody waits for what such a handler answers: a promise of it would lie in the heap for as long as it likes.
+  // In a turn of its own, as other messages are sent, so that all go out in one order.
   const wakeOnce = (handler, time) => {
-    wake(handler, time).catch(error => console.log('timer: a handler failed:', reasonText(error)));
+    Promise.resolve()
+      .then(() => D(device).wakeSoon(handler, stamp(time)))
+      .catch(error => console.log('timer: a handler cannot be woken:', reasonText(error)));
   };
 
   // Events stand in the schedule: {number, handler, membership} of a handler that is woken once, {number,
@@ -158,7 +141,6 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   };
 
   const enlist = (when, handler, cancelToken) => {
-    insistRoom();
     const number = takeNumber();
     const place = placeAt(when, number);
     const membership = cancels.join(cancelToken, number, { place });
@@ -173,6 +155,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     if (when <= time) {
       return stamp(time);
     }
+    wakeups.size < MAX_PROMISES ||
+      Fail`the timer keeps ${q(MAX_PROMISES)} promises already: set a wakeup for a handler, or try again later`;
     const wakeup = makePromiseKit();
     wakeups.set(enlist(when, undefined, cancelToken), wakeup);
     return wakeup.promise;
@@ -180,6 +164,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
 
   // A repeater: {start, every, handler, membership, place}. While its handler works it stands in no schedule; a
   // handler that fails is not woken again.
+
+  let unanswered = 0;
 
   const awaitBeat = repeater => {
     if (repeaters.has(repeater)) {
@@ -207,17 +193,24 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       return;
     }
     repeaters.set(repeater, harden({ ...state, place: undefined }));
-    E.when(
-      wake(state.handler, time),
-      () => awaitBeat(repeater),
-      error => endRepeater(repeater, error),
-    ).catch(error => console.log('timer: a repeater failed:', reasonText(error)));
+    if (unanswered >= MAX_PROMISES) {
+      // A beat is left out while too many handlers have not answered.
+      awaitBeat(repeater);
+      return;
+    }
+    unanswered += 1;
+    const answered = then => value => {
+      unanswered -= 1;
+      then(repeater, value);
+    };
+    E.when(E(state.handler).wake(stamp(time)), answered(awaitBeat), answered(endRepeater)).catch(
+      error => console.log('timer: a repeater failed:', reasonText(error)),
+    );
   };
 
   const repeat = (start, every, handler, cancelToken) => {
     insistObject(handler, 'handler');
     insistToken(cancelToken);
-    insistRoom();
     const time = now();
     const repeater = takeNumber();
     const membership = cancels.join(cancelToken, repeater, { repeater });
@@ -312,7 +305,6 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       insistToken(cancelToken);
       const time = now();
       if (when <= time) {
-        insistRoom();
         wakeOnce(handler, time);
       } else {
         enlist(when, handler, cancelToken);

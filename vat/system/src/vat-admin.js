@@ -14,7 +14,7 @@ import {
   prepareExoClassKit,
   provide,
 } from '@agoric/vat-data';
-import { Fail, q } from '@endo/errors';
+import { b, Fail, q } from '@endo/errors';
 import { E, Far, passStyleOf } from '@endo/far';
 import { Nat, isNat } from '@endo/nat';
 import { makePromiseKit } from '@endo/promise-kit';
@@ -25,8 +25,9 @@ import { isObject } from './shapes.js';
 
 const UPGRADE_MESSAGE = 'vat upgraded';
 
-/** How many answers of `done()` a vat has outstanding at most. */
-const MAX_PENDING_DONE = 100;
+/** How many answers of `done()` are outstanding at most: for one vat, and for all. They lie in the heap. */
+const MAX_PENDING_DONE = 20;
+const MAX_ALL_PENDING_DONE = 3_000;
 
 /** How many bundles are waited for at most. */
 const MAX_PENDING_BUNDLES = 1_000;
@@ -43,6 +44,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const pendingBundles = new Map(); // bundleID -> promise kit for the bundlecap
 
   const pendingEnds = new Map(); // vatID -> {kit, askers}: for what the vat ends with, if somebody asked
+  let askers = 0; // of all of them
   const exitingVats = new Set(); // vatIDs whose end was asked for and not reported yet
 
   // While the service is paused, a promise kit that is fulfilled when nothing is pending.
@@ -163,7 +165,10 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       const end = pendingEnds.get(vatID) || { kit: makePromiseKit(), askers: 0 };
       end.askers < MAX_PENDING_DONE ||
         Fail`done() of vat ${q(vatID)} was asked for ${q(MAX_PENDING_DONE)} times already: wait for an answer`;
+      askers < MAX_ALL_PENDING_DONE ||
+        Fail`${q(MAX_ALL_PENDING_DONE)} answers of done() are waited for already: try again later`;
       end.askers += 1;
+      askers += 1;
       pendingEnds.set(vatID, end);
       return end.kit.promise;
     },
@@ -218,6 +223,11 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const deviceOptions = options =>
     convertOptions(options, { criticalVatKey, meterIDOf });
 
+  // Of what cannot be a name the device makes an error; what would have to be walked along does not get that far.
+  const insistNoObject = (value, what) => {
+    typeof value !== 'object' || Fail`${b(what)} must be a string, not ${brief(value)}`;
+  };
+
   const createByCap = (bundlecap, options) => {
     let bundleID;
     try {
@@ -237,6 +247,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const vatAdminService = prepareExo(baggage, 'vatAdminService', undefined, {
     waitForBundleCap(bundleID) {
       insistNotPaused();
+      insistNoObject(bundleID, 'bundleID');
       const bundlecap = D(device).getBundleCap(bundleID);
       if (bundlecap) {
         return bundlecap;
@@ -250,6 +261,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       return pendingBundles.get(bundleID).promise;
     },
     getBundleCap(bundleID) {
+      insistNoObject(bundleID, 'bundleID');
       const bundlecap = D(device).getBundleCap(bundleID);
       if (bundlecap) {
         return bundlecap;
@@ -257,9 +269,11 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       throw Error(`bundleID not yet installed: ${cut(bundleID, 1000)}`);
     },
     getNamedBundleCap(name) {
+      insistNoObject(name, 'name');
       return D(device).getNamedBundleCap(name);
     },
     getBundleIDByName(name) {
+      insistNoObject(name, 'name');
       return D(device).getBundleIDByName(name);
     },
     createMeter(remaining, threshold) {
@@ -432,6 +446,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       }
       const end = pendingEnds.get(vatID);
       pendingEnds.delete(vatID);
+      askers -= end?.askers ?? 0;
       exitingVats.delete(vatID);
       managedVats.delete(vatID);
       checkQuiescence();
