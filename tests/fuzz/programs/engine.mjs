@@ -1,6 +1,6 @@
 // The JavaScript worker in Node's own WebAssembly: the same module, byte for byte, that vats run on.
 // What it computes does not depend on who compiles it: WebAssembly leaves nothing open but the bits of a NaN, which
-// the vat host makes canonical and programs here do not look at. `vat/js/tests/differential.rs` runs the same programs on it under wasmer.
+// the vat host makes canonical and programs here do not look at. `vat/js/tests/programs.rs` runs the same programs on it under wasmer.
 
 /** The end of an engine that did not return from a call: it ran out of something, or trapped. */
 export class EngineEnd extends Error {}

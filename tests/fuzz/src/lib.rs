@@ -1,7 +1,8 @@
 //! What is fuzzed: everything that reads bytes from strangers. Each function takes any bytes and
 //! panics only if a property is broken.
 //!
-//! `make fuzz` runs them under libFuzzer, starting from [`seeds`].
+//! `make fuzz` runs them under libFuzzer, starting from [`seeds`]. It also compares the JavaScript worker with Node on random
+//! programs: `programs/compare.mjs`.
 
 mod seeds;
 

@@ -1,5 +1,5 @@
 //! What we mend in QuickJS-ng's sources, where it computes something else than ECMA-262 asks for. `tests/numbers.rs`,
-//! `tests/syntax.rs` and `tests/differential.rs` hold the right results.
+//! `tests/syntax.rs` and `tests/programs.rs` hold the right results.
 
 use crate::seams::Seam;
 

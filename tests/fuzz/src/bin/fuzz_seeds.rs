@@ -1,4 +1,5 @@
-//! Writes what the fuzz targets start from: `fuzz_seeds DIR` makes `DIR/TARGET/seed-N`.
+//! Writes what the fuzz targets start from: `fuzz_seeds DIR` makes `DIR/TARGET/seed-N`, and `DIR/worker.wasm`, the JavaScript
+//! worker that random programs run on.
 
 use std::{fs, path::Path, process::ExitCode};
 
@@ -24,5 +25,5 @@ fn write(dir: &Path) -> std::io::Result<()> {
             fs::write(dir.join(format!("seed-{number}")), seed)?;
         }
     }
-    Ok(())
+    fs::write(dir.join("worker.wasm"), capstan_vat_js::worker())
 }
