@@ -174,6 +174,8 @@ pub(crate) fn single_slot(data: &KernelData) -> Option<KRef> {
 /// The same for data that was not translated yet: an index into its slots.
 pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
     match body.strip_prefix('#') {
+        // A body may be ten megabytes of something else: only a text is read.
+        Some(smallcaps) if !smallcaps.trim_ascii_start().starts_with('"') => None,
         Some(smallcaps) => match Json::parse(smallcaps)? {
             Json::Text(text) if matches!(text.as_bytes().first(), Some(b'$' | b'&')) => {
                 slot_index(&text)
@@ -181,16 +183,19 @@ pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
             _ => None,
         },
         None => {
-            let old = Json::parse(body)?;
-            let is_slot = matches!(old.field("@qclass")?, Json::Text(class) if class == "slot");
-            match old.field("index")? {
-                Json::Scalar(index) if is_slot => {
-                    crate::ids::canonical_decimal(index)?.try_into().ok()
-                }
-                _ => None,
-            }
+            let old: OldSlot<'_> = serde_json::from_str(body).ok()?;
+            (old.qclass == "slot").then(|| old.index?.try_into().ok()).flatten()
         }
     }
+}
+
+/// A reference in the encoding before smallcaps.
+#[derive(serde::Deserialize)]
+struct OldSlot<'a> {
+    #[serde(rename = "@qclass", borrow)]
+    qclass: std::borrow::Cow<'a, str>,
+    #[serde(default)]
+    index: Option<u64>,
 }
 
 /// What a body says to people: an error's message or a string, else the body itself.
