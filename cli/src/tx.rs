@@ -355,8 +355,9 @@ Examples:
   capstan tx send ro-51 introduce @ro-54 '{\"greeting\":\"hi\",\"friend\":\"@ro-57\"}' --from alice
 
 The value of the answer is printed in the same form: @ro-51 is a reference that the account holds, {\"@bigint\":\"7\"} a
-bigint, {\"@error\":\"text\",\"name\":\"Error\"} an error, null also undefined. With --json: status (fulfilled or rejected),
-value, slots (the references in it), body (the value as it is on the chain). A rejection ends with exit code 1.";
+bigint, {\"@error\":\"text\",\"name\":\"Error\"} an error, @\"\\ud800\" a text that is no Unicode (@ and its JSON), null
+also undefined. With --json: status (fulfilled or rejected), value, slots (the references in it), body (the value as it
+is on the chain). A rejection ends with exit code 1.";
 
 #[cfg(test)]
 mod tests {
