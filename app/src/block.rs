@@ -275,11 +275,10 @@ impl<H: VatHost> Consensus<H> {
         else {
             return;
         };
-        if let (Some(cause), Some(dir)) = (&mut last.cause, &self.trace_dir) {
-            match cause::resolve(dir, cause, last.height) {
-                Ok(resolved) => *cause = resolved,
-                Err(error) => tracing::warn!(%error, "the traces cannot be read"),
-            }
+        if let Some(dir) = &self.trace_dir
+            && let Err(error) = cause::resolve(dir, &mut last.cause, last.height)
+        {
+            tracing::warn!(%error, "the traces cannot be read");
         }
         let trouble = Trouble {
             home: &operator.home,

@@ -76,11 +76,10 @@ impl CrashReport {
         let mut vat = None;
         if let Step::Crank(crank) = &mut step {
             vat = crank.vat().filter(|vat| lives(committed, *vat));
-            if let (Some(found), Some(dir)) = (&mut crank.cause, traces) {
-                match cause::resolve(dir, found, height) {
-                    Ok(resolved) => *found = resolved,
-                    Err(error) => tracing::warn!(%error, "the traces cannot be read"),
-                }
+            if let Some(dir) = traces
+                && let Err(error) = cause::resolve(dir, &mut crank.cause, height)
+            {
+                tracing::warn!(%error, "the traces cannot be read");
             }
         }
         let hashes: Vec<TxHash> = txs.iter().map(|tx| TxHash::of(tx)).collect();
