@@ -367,10 +367,7 @@ mod tests {
         let other = queued(Place::Accepted(10), &send(object, None));
         let moves = changes(vec![own, first, second, other], vec![waiting(0), waiting(1)]);
         let moved = causes.follow(6, &tx(3), moves);
-        assert_eq!(
-            moved,
-            [(Place::Accepted(8), waiting(0)), (Place::Accepted(9), waiting(1))]
-        );
+        assert_eq!(moved, [(Place::Accepted(8), waiting(0)), (Place::Accepted(9), waiting(1))]);
         let found = [7, 8, 9, 10].map(|at| causes.of(Place::Accepted(at)));
         assert_eq!(found, [tx(3), tx(1), tx(2), tx(3)]);
         let unknown = Cause::Unknown { place: Place::Run(3), before: 5 };
@@ -415,7 +412,8 @@ mod tests {
         // tx -> accepted-1 -> kp40-0, which moved to accepted-5 -> run-6.
         write(3, vec![link((*tx(1)).clone(), Place::Accepted(1), vec![])]);
         write(4, vec![link(unknown(Place::Accepted(1), 4), waiting, vec![])]);
-        let settles = link((*tx(2)).clone(), Place::Accepted(5), vec![(Place::Accepted(5), waiting)]);
+        let settles =
+            link((*tx(2)).clone(), Place::Accepted(5), vec![(Place::Accepted(5), waiting)]);
         write(6, vec![settles, link(unknown(Place::Accepted(5), 6), Place::Run(6), vec![])]);
         let of = |cause: &Cause, until| {
             let mut both = [cause.clone(), cause.clone()];
