@@ -102,9 +102,11 @@ impl<H: VatHost> Consensus<H> {
         if let Some(slog) = &self.slog {
             slog.begin_block(height, time);
         }
-        self.watch.begin_block(height, txs, || view::kernel_status(over).map(|k| k.crank_chain))?;
-        self.watch.caused_by(Cause::block("what the block itself does"));
         let agreed = self.overrides.get(&height);
+        let with = agreed.map(|agreed| agreed.sha256());
+        let chained = || view::kernel_status(over).map(|status| status.crank_chain);
+        self.watch.begin_block(height, with, txs, chained)?;
+        self.watch.caused_by(Cause::block("what the block itself does"));
         let mut events = Vec::new();
         if let Some(agreed) = agreed {
             self.watch.caused_by(Cause::block("an agreed override"));
@@ -275,11 +277,10 @@ impl<H: VatHost> Consensus<H> {
         else {
             return;
         };
-        if let (Some(cause), Some(dir)) = (&mut last.cause, &self.trace_dir) {
-            match cause::resolve(dir, cause, last.height) {
-                Ok(resolved) => *cause = resolved,
-                Err(error) => tracing::warn!(%error, "the traces cannot be read"),
-            }
+        if let Some(dir) = &self.trace_dir
+            && let Err(error) = cause::resolve(dir, &mut last.cause, last.height)
+        {
+            tracing::warn!(%error, "the traces cannot be read");
         }
         let trouble = Trouble {
             home: &operator.home,

@@ -241,45 +241,69 @@ fn take_origin(
     Some(waited.remove(at))
 }
 
-/// Looks in the traces in `dir` for what was not seen: the link that queued it, and the cause of that. Traces of the
-/// block at `until` and later are left out.
+/// Looks in the traces in `dir` for what was not seen: the links that queued it, and the causes of those. Traces of the block
+/// at `until` and later are left out.
 ///
 /// # Errors
 /// The traces cannot be read.
-pub fn resolve(dir: &Path, cause: &Cause, until: u64) -> Result<Cause, TraceError> {
-    let Cause::Unknown { .. } = cause else { return Ok(cause.clone()) };
-    let mut cause = cause.clone();
+pub fn resolve<'a>(
+    dir: &Path,
+    causes: impl IntoIterator<Item = &'a mut Cause>,
+    until: u64,
+) -> Result<(), TraceError> {
+    let mut sought = Sought::default();
+    for cause in causes {
+        if let Cause::Unknown { place, .. } = cause {
+            sought.places.entry(*place).or_default().push(cause);
+        }
+    }
     for height in heights(dir)?.into_iter().rev().filter(|height| *height < until) {
-        let trace = match BlockTrace::read(dir, height) {
-            Ok(trace) => trace,
+        if sought.places.is_empty() {
+            break;
+        }
+        match BlockTrace::read(dir, height) {
+            Ok(trace) => sought.look_in(&trace),
             // One that was not written to its end tells nothing, and neither does what is before it.
             Err(TraceError::Damaged { .. }) => break,
             Err(error) => return Err(error),
-        };
-        cause = resolve_in(&trace, trace.links.len(), cause);
-        match &mut cause {
-            Cause::Unknown { before, .. } => *before = height,
-            known => return Ok(known.clone()),
         }
     }
-    Ok(cause)
+    Ok(())
 }
 
-/// The same in the first `links` links of one trace.
-pub fn resolve_in(trace: &BlockTrace, links: usize, mut cause: Cause) -> Cause {
-    for link in trace.links.iter().take(links).rev() {
-        let Cause::Unknown { place, before } = cause else { break };
-        let moved = link.moved.iter().find(|(new, _)| *new == place);
-        let key = place.key();
-        cause = if let Some((_, old)) = moved {
-            Cause::Unknown { place: *old, before }
-        } else if link.writes.iter().any(|write| write.key == key && write.value.is_some()) {
-            link.cause.clone().unwrap_or(Cause::Unknown { place, before })
-        } else {
-            cause
-        };
+/// Causes that are not known, by where lay what they are the causes of.
+#[derive(Default)]
+struct Sought<'a> {
+    places: HashMap<Place, Vec<&'a mut Cause>>,
+}
+
+impl Sought<'_> {
+    fn look_in(&mut self, trace: &BlockTrace) {
+        for link in trace.links.iter().rev() {
+            for (new, old) in &link.moved {
+                self.comes_from(*new, &Cause::Unknown { place: *old, before: trace.height });
+            }
+            for write in link.writes.iter().filter(|write| write.value.is_some()) {
+                if let (Some(place), Some(cause)) = (Place::of_key(&write.key), &link.cause) {
+                    self.comes_from(place, cause);
+                }
+            }
+        }
+        for cause in self.places.values_mut().flatten() {
+            if let Cause::Unknown { before, .. } = &mut **cause {
+                *before = trace.height;
+            }
+        }
     }
-    cause
+
+    /// What lies at `place` has that cause, which may be sought further.
+    fn comes_from(&mut self, place: Place, cause: &Cause) {
+        let Some(mut found) = self.places.remove(&place) else { return };
+        found.iter_mut().for_each(|sought| **sought = cause.clone());
+        if let Cause::Unknown { place, .. } = cause {
+            self.places.entry(*place).or_default().append(&mut found);
+        }
+    }
 }
 
 /// How many places are remembered. What is queued beyond is not followed.
@@ -343,10 +367,7 @@ mod tests {
         let other = queued(Place::Accepted(10), &send(object, None));
         let moves = changes(vec![own, first, second, other], vec![waiting(0), waiting(1)]);
         let moved = causes.follow(6, &tx(3), moves);
-        assert_eq!(
-            moved,
-            [(Place::Accepted(8), waiting(0)), (Place::Accepted(9), waiting(1))]
-        );
+        assert_eq!(moved, [(Place::Accepted(8), waiting(0)), (Place::Accepted(9), waiting(1))]);
         let found = [7, 8, 9, 10].map(|at| causes.of(Place::Accepted(at)));
         assert_eq!(found, [tx(3), tx(1), tx(2), tx(3)]);
         let unknown = Cause::Unknown { place: Place::Run(3), before: 5 };
@@ -391,10 +412,17 @@ mod tests {
         // tx -> accepted-1 -> kp40-0, which moved to accepted-5 -> run-6.
         write(3, vec![link((*tx(1)).clone(), Place::Accepted(1), vec![])]);
         write(4, vec![link(unknown(Place::Accepted(1), 4), waiting, vec![])]);
-        let settles = link((*tx(2)).clone(), Place::Accepted(5), vec![(Place::Accepted(5), waiting)]);
+        let settles =
+            link((*tx(2)).clone(), Place::Accepted(5), vec![(Place::Accepted(5), waiting)]);
         write(6, vec![settles, link(unknown(Place::Accepted(5), 6), Place::Run(6), vec![])]);
-        let of = |cause: &Cause, until| resolve(dir.path(), cause, until).unwrap();
+        let of = |cause: &Cause, until| {
+            let mut both = [cause.clone(), cause.clone()];
+            resolve(dir.path(), &mut both, until).unwrap();
+            assert_eq!(both[0], both[1]);
+            both[0].clone()
+        };
         assert_eq!(of(&unknown(Place::Run(6), 9), 9), *tx(1));
+        assert_eq!(of(&unknown(waiting, 9), 9), *tx(1));
         assert_eq!(of(&tx(2), 9), *tx(2));
         // Not yet queued then, and before all traces.
         assert_eq!(of(&unknown(Place::Run(6), 9), 6), unknown(Place::Run(6), 3));

@@ -27,6 +27,8 @@ pub struct CrashReport {
     pub txs: Vec<String>,
     /// What the node was at.
     pub step: Step,
+    /// Whether an override says since then what to do differently in the block.
+    pub overridden: bool,
     /// What the operator can do if it happens again.
     pub ways_on: Vec<WayOn>,
 }
@@ -72,33 +74,35 @@ impl CrashReport {
         overrides: &BTreeMap<u64, Override>,
         traces: Option<&Path>,
     ) -> Self {
-        let Crash { height, txs, mut step, times, times_here, readable } = crash;
+        let Crash { height, txs, with, mut step, times, times_here, readable } = crash;
+        let in_force = overrides.get(&height);
+        let overridden = in_force.map(Override::sha256).is_some_and(|now| with != Some(now));
         let mut vat = None;
         if let Step::Crank(crank) = &mut step {
             vat = crank.vat().filter(|vat| lives(committed, *vat));
-            if let (Some(found), Some(dir)) = (&mut crank.cause, traces) {
-                match cause::resolve(dir, found, height) {
-                    Ok(resolved) => *found = resolved,
-                    Err(error) => tracing::warn!(%error, "the traces cannot be read"),
-                }
+            if let Some(dir) = traces
+                && let Err(error) = cause::resolve(dir, &mut crank.cause, height)
+            {
+                tracing::warn!(%error, "the traces cannot be read");
             }
         }
         let hashes: Vec<TxHash> = txs.iter().map(|tx| TxHash::of(tx)).collect();
         let trouble = Trouble {
             home: &operator.home,
-            in_force: overrides.get(&height),
+            in_force,
             step: &step,
             txs: &hashes,
             critical: None,
             vat,
         };
-        let ways_on = trouble.ways_on();
+        // What happens with a new override is to be seen first.
+        let ways_on = if overridden { Vec::new() } else { trouble.ways_on() };
         let tell = |(bytes, hash): (&Vec<u8>, &TxHash)| match readable {
             true => about(bytes, hash, committed),
             false => format!("{hash} (not read again: the last start ended over that)"),
         };
         let txs = txs.iter().zip(&hashes).map(tell).collect();
-        Self { height, times, times_here, txs, step, ways_on }
+        Self { height, times, times_here, txs, step, overridden, ways_on }
     }
 }
 
@@ -149,13 +153,18 @@ impl fmt::Display for CrashReport {
         }
         match step {
             Step::Crank(crank) => write_crank(f, crank)?,
-            Step::Transaction(index) => writeln!(f, "  point     transaction {index} was executed")?,
+            Step::Transaction(index) => {
+                writeln!(f, "  point     transaction {index} was executed")?
+            }
             Step::Begun => writeln!(f, "  point     nothing of it was done yet")?,
-            Step::Root => writeln!(f, "  point     all of it was executed, and its app hash computed")?,
+            Step::Root => {
+                writeln!(f, "  point     all of it was executed, and its app hash computed")?
+            }
             Step::Executed => writeln!(f, "  point     it waited to be committed")?,
             Step::Committing => writeln!(f, "  point     it was written to disk")?,
         }
-        writeln!(f, "Nothing of the block was committed. It is executed again now.")?;
+        let how = if self.overridden { " with an override that is new" } else { "" };
+        writeln!(f, "Nothing of the block was committed. It is executed again now{how}.")?;
         f.write_str(AGAIN)?;
         ways::write(f, &self.ways_on)
     }

@@ -239,7 +239,10 @@ mod tests {
             (format!(r#"{{"height":7,"app_hash":"{HASH}","uncritical":["3"]}}"#), "as in v3"),
             (format!(r#"{{"height":7,"app_hash":"{HASH}","skip":["{skip}"]}}"#), "unknown field"),
             (format!(r#"{{"height":7,"app_hash":"{HASH}","drop_messages":["x"]}}"#), "as in kp40"),
-            (format!(r#"{{"height":7,"app_hash":"{HASH}","drop_messages":["ko4"]}}"#), "as in kp40"),
+            (
+                format!(r#"{{"height":7,"app_hash":"{HASH}","drop_messages":["ko4"]}}"#),
+                "as in kp40",
+            ),
             (format!(r#"{{"height":7,"app_hash":"{HASH}","drop_messages":["run-04"]}}"#), "run-17"),
             (format!(r#"{{"height":7,"app_hash":"{HASH}","terminate":["r1"]}}"#), "as in v7"),
         ] {

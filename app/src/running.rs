@@ -49,6 +49,8 @@ pub(crate) struct Crash {
     pub(crate) height: u64,
     /// Its transactions' bytes.
     pub(crate) txs: Vec<Vec<u8>>,
+    /// The SHA-256 of the override that it was executed with.
+    pub(crate) with: Option<String>,
     /// What the node was at.
     pub(crate) step: Step,
     /// How often the process ended in this block.
@@ -81,6 +83,8 @@ struct BlockNote {
     deaths: Vec<Death>,
     /// Whether the block was begun since the last of them.
     begun: bool,
+    /// The SHA-256 of the override that it is executed with.
+    with: Option<String>,
     txs: Vec<Vec<u8>>,
 }
 
@@ -116,21 +120,26 @@ impl Running {
             crash = found.crash(&mut deaths);
         }
         let mut running = Self { file, height, deaths, failing: false };
-        let block = running.block_note(false, &[[0; 0]; 0]);
+        let block = running.block_note(false, None, &[[0; 0]; 0]);
         running.file.set_len(WORK_AT)?;
         running.write(0, &head);
         running.write_record(BLOCK_AT, &block);
         Ok((running, crash))
     }
 
-    /// Notes that a block begins.
-    pub(crate) fn begin_block(&mut self, height: u64, txs: &[impl AsRef<[u8]>]) {
+    /// Notes that a block begins, `with` an override of that SHA-256.
+    pub(crate) fn begin_block(
+        &mut self,
+        height: u64,
+        with: Option<String>,
+        txs: &[impl AsRef<[u8]>],
+    ) {
         if height != self.height {
             self.height = height;
             self.deaths.clear();
         }
         self.step(Step::Begun);
-        let block = self.block_note(true, txs);
+        let block = self.block_note(true, with, txs);
         self.write_record(BLOCK_AT, &block);
     }
 
@@ -151,10 +160,10 @@ impl Running {
         self.write(READING_AT, &[u8::from(reading)]);
     }
 
-    fn block_note(&self, begun: bool, txs: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    fn block_note(&self, begun: bool, with: Option<String>, txs: &[impl AsRef<[u8]>]) -> Vec<u8> {
         let txs = txs.iter().map(|tx| tx.as_ref().to_vec()).collect();
         let (height, deaths) = (self.height, self.deaths.clone());
-        encoded(&BlockNote { height, deaths, begun, txs })
+        encoded(&BlockNote { height, deaths, begun, with, txs })
     }
 
     fn write_record(&mut self, at: u64, bytes: &[u8]) {
@@ -200,8 +209,8 @@ impl Found {
         // A block has many cranks; those where it ended last are the ones that count.
         deaths.drain(..deaths.len().saturating_sub(MAX_DEATHS));
         let times = deaths.iter().map(|death| death.times).sum();
-        let Self { block: BlockNote { height, txs, .. }, step, reading, .. } = self;
-        Some(Crash { height, txs, step, times, times_here, readable: !reading })
+        let Self { block: BlockNote { height, with, txs, .. }, step, reading, .. } = self;
+        Some(Crash { height, txs, with, step, times, times_here, readable: !reading })
     }
 }
 
@@ -281,7 +290,7 @@ mod tests {
         let txs = [b"one".to_vec(), b"two".to_vec()];
         let die = |step: Step| {
             let (mut running, crash) = open(&path, 6);
-            running.begin_block(7, &txs);
+            running.begin_block(7, None, &txs);
             running.step(step);
             crash
         };
@@ -313,7 +322,7 @@ mod tests {
         let begin = || {
             let (mut running, crash) = open(&path, 6);
             assert_eq!(crash, None);
-            running.begin_block(7, &[b"one"]);
+            running.begin_block(7, Some("sha".to_owned()), &[b"one"]);
             running
         };
         begin().step(Step::Executed);
@@ -324,14 +333,16 @@ mod tests {
         told.step(crank(4));
         begin();
         let mut crashed = open(&path, 6);
-        assert_eq!(crashed.1.map(|crash| (crash.step, crash.readable)), Some((Step::Begun, true)));
-        crashed.0.begin_block(7, &[b"one"]);
+        let found = crashed.1.as_ref().map(|crash| (&crash.step, crash.readable));
+        assert_eq!(found, Some((&Step::Begun, true)));
+        assert_eq!(crashed.1.unwrap().with.as_deref(), Some("sha"));
+        crashed.0.begin_block(7, None, &[b"one"]);
         crashed.0.reading(true);
         // As long as the block is not done the transactions are left alone.
         for _ in 0..2 {
             let (mut running, crash) = open(&path, 6);
             assert!(!crash.unwrap().readable);
-            running.begin_block(7, &[b"one"]);
+            running.begin_block(7, Some("sha".to_owned()), &[b"one"]);
         }
     }
 
@@ -340,7 +351,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("running");
         let (mut running, _) = open(&path, 6);
-        running.begin_block(7, &[vec![9; 100]]);
+        running.begin_block(7, None, &[vec![9; 100]]);
         running.step(crank(3));
         drop(running);
         let whole = std::fs::read(&path).unwrap();

@@ -109,16 +109,17 @@ impl Watch {
         Box::new(Tee { watch: self.clone(), next })
     }
 
-    /// A block begins. `chain` is asked for the crank chain's hash if it is not known.
+    /// A block begins, `with` an override of that SHA-256. `chain` is asked for the crank chain's hash if it is not known.
     pub(crate) fn begin_block<E>(
         &self,
         height: u64,
+        with: Option<String>,
         txs: &[impl AsRef<[u8]>],
         chain: impl FnOnce() -> Result<Hash, E>,
     ) -> Result<(), E> {
         let mut notes = self.notes();
         if let Some(running) = &mut notes.running {
-            running.begin_block(height, txs);
+            running.begin_block(height, with, txs);
         }
         notes.causes.begin_block(height);
         notes.executed.clear();

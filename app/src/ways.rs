@@ -62,10 +62,12 @@ impl Trouble<'_> {
             }
         }
         if let Some(vat) = self.critical {
-            let does = format!("lets {vat} end as any other vat does; what needs it fails from then on");
+            let does =
+                format!("lets {vat} end as any other vat does; what needs it fails from then on");
             add(format!("--uncritical {vat}"), does);
         } else if let Some(vat) = self.vat {
-            let does = format!("ends {vat} before anything else in the block; what it keeps is lost");
+            let does =
+                format!("ends {vat} before anything else in the block; what it keeps is lost");
             add(format!("--terminate-vat {vat}"), does);
         }
         ways
@@ -103,8 +105,10 @@ fn quoted(word: &str) -> String {
 }
 
 const SKIPS: &str = "does not execute that transaction; its signer can send it again";
-const SKIPS_ALL: &str = "executes none of the block's transactions: no single one is known to be the cause";
-const DROPS: &str = "does not deliver what lies there: a message is rejected, a vat is not started or upgraded";
+const SKIPS_ALL: &str =
+    "executes none of the block's transactions: no single one is known to be the cause";
+const DROPS: &str =
+    "does not deliver what lies there: a message is rejected, a vat is not started or upgraded";
 
 /// A longer list of transactions is not printed as a command.
 const MAX_SKIPPED: usize = 100;
@@ -118,7 +122,8 @@ mod tests {
     #[test]
     fn a_way_on_names_what_the_block_has_and_nothing_else() {
         let (tx, other) = (TxHash([1; 32]), TxHash([2; 32]));
-        let cause = |tx| Cause::Message { tx, signer: "a".to_owned(), index: 0, kind: "/k".to_owned() };
+        let cause =
+            |tx| Cause::Message { tx, signer: "a".to_owned(), index: 0, kind: "/k".to_owned() };
         let crank = |cause| {
             let (place, cause) = (Some(Place::Run(7)), Some(cause));
             Step::Crank(LastCrank { place, cause, ..LastCrank::default() })

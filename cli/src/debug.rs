@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use capstan_app::cause::{Cause, resolve, resolve_in};
+use capstan_app::cause::{Cause, resolve};
 use capstan_app::trace::bisect::{Finding, KeyDifference, Write, bisect};
 use capstan_app::trace::{BlockTrace, Link, Value as Kept, heights};
 use capstan_store::Store;
@@ -186,12 +186,7 @@ fn cranks(home: &Path, height: Option<u64>, keys: bool, output: Output) -> anyho
         None => bail!("there are no traces yet in {}", dir.display()),
     };
     let mut trace = BlockTrace::read(&dir, height)?;
-    for at in 0..trace.links.len() {
-        if let Some(cause) = trace.links[at].cause.take() {
-            let here = resolve_in(&trace, at, cause);
-            trace.links[at].cause = Some(resolve(&dir, &here, height)?);
-        }
-    }
+    resolve(&dir, trace.links.iter_mut().filter_map(|link| link.cause.as_mut()), height)?;
     let links: Vec<Value> = trace.links.iter().map(|link| link_json(link, keys)).collect();
     let record = json!({
         "height": height,

@@ -492,11 +492,7 @@ impl<H: VatHost> Kernel<H> {
 }
 
 /// Whether an event is one of those that are to be taken out; it is none of them any more then.
-fn takes_out(
-    named: &mut BTreeSet<TakenOut>,
-    event: &RunQueueEvent,
-    place: Option<Place>,
-) -> bool {
+fn takes_out(named: &mut BTreeSet<TakenOut>, event: &RunQueueEvent, place: Option<Place>) -> bool {
     if named.is_empty() {
         return false;
     }

@@ -147,7 +147,8 @@ impl Place {
         if let Some(hex) = rest.strip_prefix(b"q.r.") {
             return position(hex).map(Self::Run);
         }
-        let (number, hex) = std::str::from_utf8(rest.strip_prefix(b"pq.")?).ok()?.split_once('.')?;
+        let (number, hex) =
+            std::str::from_utf8(rest.strip_prefix(b"pq.")?).ok()?.split_once('.')?;
         Some(Self::Waiting { promise: number.parse().ok()?, position: position(hex.as_bytes())? })
     }
 

@@ -91,9 +91,8 @@ fn any_event_of_a_block_can_be_taken_out() {
         let trace = BlockTrace::read(&home.path().join("traces"), height).unwrap();
         for link in &trace.links {
             let Some(place) = link.place else { continue };
-            let document = format!(
-                r#"{{"height":{height},"app_hash":"{hash}","drop_messages":["{place}"]}}"#
-            );
+            let document =
+                format!(r#"{{"height":{height},"app_hash":"{hash}","drop_messages":["{place}"]}}"#);
             let with = Override::from_json(document.as_bytes()).unwrap();
             let run = || {
                 let home = tempfile::tempdir().unwrap();

@@ -126,7 +126,9 @@ fn open(home: &Path) -> App<Planted> {
     let file = |name: &str| home.join(name);
     let overrides = match std::fs::read_dir(file("overrides")) {
         Ok(entries) => entries
-            .map(|entry| Override::from_json(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap())
+            .map(|entry| {
+                Override::from_json(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap()
+            })
             .collect(),
         Err(_) => vec![],
     };
@@ -270,7 +272,9 @@ fn free_addrs(count: usize) -> Vec<SocketAddr> {
 
 /// Homes of a raw chain with that many validators under CometBFT; with none, one for the solo engine.
 fn homes(place: &Place, validators: usize) -> Vec<Node> {
-    homes_of(place, validators, raw_genesis(|_| {}))
+    // Blocks leave nothing over.
+    let genesis = raw_genesis(|genesis| genesis.app_state.params.block_computrons = 50_000_000);
+    homes_of(place, validators, genesis)
 }
 
 fn homes_of(place: &Place, validators: usize, mut genesis: Genesis) -> Vec<Node> {
@@ -363,6 +367,9 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         node.run_printed(option);
         let process = node.start();
         node.reaches(height);
+        let report = node.report();
+        assert!(report.contains("again now with an override that is new."), "{report}");
+        assert!(!report.contains("capstan override --home"), "{report}");
         let ends = option == "--terminate-vat";
         let status = node.client().vat("v3").unwrap().status;
         assert_eq!(status == "running", !ends, "{option}: {status}");
