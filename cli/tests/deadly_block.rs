@@ -270,6 +270,14 @@ impl Node {
         self.client().broadcast_sync(&SignedTx::from_bytes(tx)).unwrap();
     }
 
+    /// Sends a transaction and waits until it is in a block; the height.
+    fn send_and_wait(&self, tx: Vec<u8>) -> u64 {
+        let tx = SignedTx::from_bytes(tx);
+        let client = self.client();
+        client.broadcast_sync(&tx).unwrap();
+        client.wait_tx(tx.hash(), Deadline::after(PATIENCE)).unwrap().height
+    }
+
     fn report(&self) -> String {
         std::fs::read_to_string(self.home.join("fatal.txt")).unwrap()
     }
@@ -379,7 +387,7 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         node.reaches(1);
         let mut alice = Account::dev(0);
         let first = alice.calls(&["increment"]);
-        node.send(alice.tx(first));
+        node.send_and_wait(alice.tx(first));
         let deadly = alice.calls(&[method]);
         let deadly = alice.tx(deadly);
         node.send(deadly.clone());
@@ -409,11 +417,10 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         std::fs::remove_file(node.home.join("fatal.txt")).unwrap();
         let mut bob = Account::dev(1);
         let next = bob.calls(&["increment"]);
-        node.send(bob.tx(next));
-        node.reaches(height + 1);
+        let next = node.send_and_wait(bob.tx(next));
         drop(process);
         let process = node.start();
-        node.reaches(height + 1);
+        node.reaches(next);
         assert!(!node.home.join("fatal.txt").exists(), "{}", node.report());
         drop(process);
     }
@@ -426,6 +433,9 @@ fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
     let mut running: Vec<Process> = nodes.iter().map(Node::start).collect();
     nodes.iter().for_each(|node| node.reaches(1));
     let (mut alice, mut bob, mut height) = (Account::dev(0), Account::dev(1), 0);
+    // Who comes first is given the first vat.
+    let first = alice.calls(&["increment"]);
+    nodes[0].send_and_wait(alice.tx(first));
     for (option, method) in
         [("--skip-tx", "i-abort1"), ("--drop-message", "i-abort2"), ("--terminate-vat", "i-abort3")]
     {
@@ -457,14 +467,14 @@ fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
             alice.sequence -= 1;
         }
         let next = bob.calls(&["increment"]);
-        nodes[3].send(bob.tx(next));
-        nodes.iter().for_each(|node| node.reaches(height + 1));
+        let next = nodes[3].send_and_wait(bob.tx(next));
+        nodes.iter().for_each(|node| node.reaches(next));
         let hash = |node: &Node, height: u64| {
             let results =
                 node.client().call_json("block_results", json!({"height": height.to_string()}));
             results.unwrap()["app_hash"].as_str().unwrap().to_owned()
         };
-        for at in [height, height + 1] {
+        for at in [height, next] {
             let hashes: Vec<String> = nodes.iter().map(|node| hash(node, at)).collect();
             assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "block {at}: {hashes:?}");
         }
