@@ -405,6 +405,9 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
             assert_names(&node.report(), height, &deadly, &alice.address(), times);
         }
         node.run_printed(option);
+        let home = node.home.to_str().unwrap();
+        let other = ["override", "--home", home, "--drop-message", "run-9999"];
+        place.run(&other).assert_failed(1, "--replace");
         let process = node.start();
         node.reaches(height);
         let report = node.report();

@@ -74,6 +74,14 @@ fn a_chain_that_a_critical_vat_stopped_says_why_stops_again_and_is_recovered() {
     let cranks = place.run(&["debug", "cranks", "--home", text(&home), "--json"]).json();
     let last = cranks["links"].as_array().unwrap().last().unwrap();
     assert!(last["about"].to_string().contains("die"), "{cranks}");
+    // What led to it is what the report names, and what is skipped by it.
+    let (hash, at) = (last["cause"]["tx_hash"].as_str().unwrap(), last["place"].as_str().unwrap());
+    assert_eq!((&last["cause"]["message_index"], hash.len()), (&Value::from(0), 64), "{cranks}");
+    for option in [format!("--skip-tx {hash}"), format!("--drop-message {at}")] {
+        assert!(report.contains(&format!("capstan override --home {} {option}", home.display())));
+    }
+    let people = place.run(&["debug", "cranks", "--home", text(&home)]).stdout;
+    assert!(people.contains(&format!("led to by transaction {hash}")), "{people}");
     assert_eq!(cranks["app_hash"], Value::Null);
 
     let new = place.path().join("new");
