@@ -285,7 +285,7 @@ impl<H: VatHost> Consensus<H> {
         let trouble = Trouble {
             home: &operator.home,
             in_force: self.overrides.get(&last.height),
-            step: &Step::Crank(last.clone()),
+            step: &Step::Crank(Box::new(last.clone())),
             txs: &self.watch.executed(),
             critical: report.critical_vat.as_ref().map(|(vat, _)| *vat),
             vat: None,

@@ -33,7 +33,7 @@ pub enum Step {
     /// A transaction is executed, by its place in the block.
     Transaction(u32),
     /// A crank runs.
-    Crank(LastCrank),
+    Crank(Box<LastCrank>),
     /// The state's root is computed.
     Root,
     /// All is done; the engine has not said yet that the block is to be committed.
@@ -68,12 +68,30 @@ pub(crate) struct Running {
     height: u64,
     deaths: Vec<Death>,
     failing: bool,
+    /// Kept for the next record.
+    record: Vec<u8>,
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Work {
     height: u64,
     step: Step,
+}
+
+/// The same of a crank, borrowed: it is written for every crank.
+#[derive(BorshSerialize)]
+struct CrankWork<'a> {
+    height: u64,
+    step: CrankStep<'a>,
+}
+
+/// The first variants of [`Step`], so that both have one form.
+#[derive(BorshSerialize)]
+#[allow(dead_code)] // the others give the crank its number
+enum CrankStep<'a> {
+    Begun,
+    Transaction(u32),
+    Crank(&'a LastCrank),
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -119,7 +137,7 @@ impl Running {
             deaths = found.block.deaths.clone();
             crash = found.crash(&mut deaths);
         }
-        let mut running = Self { file, height, deaths, failing: false };
+        let mut running = Self { file, height, deaths, failing: false, record: Vec::new() };
         let block = running.block_note(false, None, &[[0; 0]; 0]);
         running.file.set_len(WORK_AT)?;
         running.write(0, &head);
@@ -146,8 +164,14 @@ impl Running {
     /// Notes what is about to be done in the block.
     pub(crate) fn step(&mut self, step: Step) {
         let work = Work { height: self.height, step };
+        self.write_record(WORK_AT, &work);
+    }
+
+    /// Notes what a crank is about to do.
+    pub(crate) fn crank(&mut self, crank: &LastCrank) {
         // What is told of a crank is cut to a few hundred characters where it is made.
-        self.write_record(WORK_AT, &encoded(&work));
+        let work = CrankWork { height: self.height, step: CrankStep::Crank(crank) };
+        self.write_record(WORK_AT, &work);
     }
 
     /// The end of the process that comes next says nothing about the block.
@@ -160,18 +184,27 @@ impl Running {
         self.write(READING_AT, &[u8::from(reading)]);
     }
 
-    fn block_note(&self, begun: bool, with: Option<String>, txs: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    fn block_note(&self, begun: bool, with: Option<String>, txs: &[impl AsRef<[u8]>]) -> BlockNote {
         let txs = txs.iter().map(|tx| tx.as_ref().to_vec()).collect();
         let (height, deaths) = (self.height, self.deaths.clone());
-        encoded(&BlockNote { height, deaths, begun, with, txs })
+        BlockNote { height, deaths, begun, with, txs }
     }
 
-    fn write_record(&mut self, at: u64, bytes: &[u8]) {
-        let mut record = Vec::with_capacity(bytes.len() + 8);
-        record.extend((bytes.len() as u32).to_be_bytes());
-        record.extend(crc32fast::hash(bytes).to_be_bytes());
-        record.extend(bytes);
-        self.write(at, &record);
+    fn write_record(&mut self, at: u64, value: &impl BorshSerialize) {
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        record.extend([0; 8]);
+        // Writing to memory fails only for collections of more than 2^32 elements; a block has not so many bytes.
+        if value.serialize(&mut record).is_ok() {
+            let bytes = &record[8..];
+            let (length, sum) = (bytes.len() as u32, crc32fast::hash(bytes));
+            record[..4].copy_from_slice(&length.to_be_bytes());
+            record[4..8].copy_from_slice(&sum.to_be_bytes());
+            self.write(at, &record);
+        }
+        if at == WORK_AT {
+            self.record = record;
+        }
     }
 
     fn write(&mut self, at: u64, bytes: &[u8]) {
@@ -256,11 +289,6 @@ fn read_record<T: BorshDeserialize>(file: &File, at: u64) -> Option<T> {
     (crc32fast::hash(&bytes) == number([e, f, g, h])).then(|| borsh::from_slice(&bytes).ok())?
 }
 
-fn encoded(value: &impl BorshSerialize) -> Vec<u8> {
-    // Writing to memory fails only for collections of more than 2^32 elements; a block has not so many bytes.
-    borsh::to_vec(value).unwrap_or_default()
-}
-
 const MARK: &[u8] = b"capstan running 1\n";
 const STOPPING_AT: u64 = 64;
 const READING_AT: u64 = 65;
@@ -276,7 +304,15 @@ mod tests {
 
     fn crank(number: u64) -> Step {
         let message = "send ko20 #[\"die\",[]]".to_owned();
-        Step::Crank(LastCrank { height: 7, crank: number, message, ..LastCrank::default() })
+        let crank = LastCrank { height: 7, crank: number, message, ..LastCrank::default() };
+        Step::Crank(Box::new(crank))
+    }
+
+    fn note(running: &mut Running, step: Step) {
+        match &step {
+            Step::Crank(crank) => running.crank(crank),
+            _ => running.step(step),
+        }
     }
 
     fn open(path: &Path, committed: u64) -> (Running, Option<Crash>) {
@@ -291,7 +327,7 @@ mod tests {
         let die = |step: Step| {
             let (mut running, crash) = open(&path, 6);
             running.begin_block(7, None, &txs);
-            running.step(step);
+            note(&mut running, step);
             crash
         };
         assert_eq!(die(crank(31)), None);

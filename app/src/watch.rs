@@ -298,7 +298,7 @@ impl Notes {
     /// Notes the crank in progress for whoever starts after the end of this process.
     fn note_last(&mut self) {
         if let (Some(running), Some(last)) = (&mut self.running, &self.last) {
-            running.step(Step::Crank(last.clone()));
+            running.crank(last);
         }
     }
 

@@ -126,7 +126,7 @@ mod tests {
             |tx| Cause::Message { tx, signer: "a".to_owned(), index: 0, kind: "/k".to_owned() };
         let crank = |cause| {
             let (place, cause) = (Some(Place::Run(7)), Some(cause));
-            Step::Crank(LastCrank { place, cause, ..LastCrank::default() })
+            Step::Crank(Box::new(LastCrank { place, cause, ..LastCrank::default() }))
         };
         let ways = |step: &Step, critical, vat| {
             let (home, txs) = (Path::new("/a b"), &[tx][..]);
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(ways(&crank(cause(tx)), None, vat), [skip.clone(), drop.clone(), terminate]);
         let uncritical = "--uncritical v7".to_owned();
         assert_eq!(ways(&crank(cause(other)), vat, vat), [drop, uncritical]);
-        assert_eq!(ways(&Step::Crank(LastCrank::default()), None, None), [""; 0]);
+        assert_eq!(ways(&Step::Crank(Box::default()), None, None), [""; 0]);
         assert_eq!(ways(&Step::Transaction(0), None, None), [skip.clone()]);
         assert_eq!(ways(&Step::Transaction(1), None, None), [""; 0]);
         assert_eq!(ways(&Step::Root, None, None), [skip]);

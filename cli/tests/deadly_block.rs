@@ -25,7 +25,7 @@ use capstan_localnet::solo::{self, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_tests::{Account, Options, host, raw_genesis};
 use capstan_vat_host::WasmHost;
-use common::{PATIENCE, Place};
+use common::{PATIENCE, Place, height_at_rest};
 use serde_json::{Value, json};
 
 /// How many validators a network has.
@@ -405,6 +405,9 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
             assert_names(&node.report(), height, &deadly, &alice.address(), times);
         }
         node.run_printed(option);
+        let home = node.home.to_str().unwrap();
+        let other = ["override", "--home", home, "--drop-message", "run-9999"];
+        place.run(&other).assert_failed(1, "--replace");
         let process = node.start();
         node.reaches(height);
         let report = node.report();
@@ -418,6 +421,9 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         let mut bob = Account::dev(1);
         let next = bob.calls(&["increment"]);
         let next = node.send_and_wait(bob.tx(next));
+        // A process that is killed between blocks leaves nothing to tell.
+        let client = node.client();
+        Deadline::after(PATIENCE).poll("a chain at rest", || height_at_rest(&client)).unwrap();
         drop(process);
         let process = node.start();
         node.reaches(next);

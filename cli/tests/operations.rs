@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use capstan_client::{Client, ClientError, Deadline, SignedTx};
 use capstan_tests::{Account, raw_genesis};
-use common::{Dev, PATIENCE, Place, done};
+use common::{Dev, PATIENCE, Place, done, height_at_rest};
 use serde_json::Value;
 
 /// A home of a chain of wasm vats, on which `critical` is the vat of the first account if it is `a`.
@@ -41,6 +41,12 @@ fn height(dev: &Dev) -> u64 {
     Client::new(dev.url()).unwrap().status().unwrap().height
 }
 
+/// The height once nothing is left to do.
+fn at_rest(dev: &Dev) -> u64 {
+    let client = Client::new(dev.url()).unwrap();
+    Deadline::after(PATIENCE).poll("a chain at rest", || height_at_rest(&client)).unwrap()
+}
+
 /// Starts a node that stops at once: its exit code and what it said.
 fn stops(place: &Place, home: &Path) -> (i32, String) {
     let output = place
@@ -58,7 +64,7 @@ fn a_chain_that_a_critical_vat_stopped_says_why_stops_again_and_is_recovered() {
     let home = raw_home(&place, "old", Some("a"));
     let dev = place.dev_at(&home, &[]);
     assert_eq!(call(&place, &dev, "increment")["status"], "fulfilled");
-    let committed = height(&dev);
+    let committed = at_rest(&dev);
     let sent = place.ask(&dev, &["tx", "send", "factory", "die", "--from", "alice"]);
     assert_ne!(sent.code, 0, "{sent:?}");
     let (code, said) = dev.ended();
@@ -74,6 +80,14 @@ fn a_chain_that_a_critical_vat_stopped_says_why_stops_again_and_is_recovered() {
     let cranks = place.run(&["debug", "cranks", "--home", text(&home), "--json"]).json();
     let last = cranks["links"].as_array().unwrap().last().unwrap();
     assert!(last["about"].to_string().contains("die"), "{cranks}");
+    // What led to it is what the report names, and what is skipped by it.
+    let (hash, at) = (last["cause"]["tx_hash"].as_str().unwrap(), last["place"].as_str().unwrap());
+    assert_eq!((&last["cause"]["message_index"], hash.len()), (&Value::from(0), 64), "{cranks}");
+    for option in [format!("--skip-tx {hash}"), format!("--drop-message {at}")] {
+        assert!(report.contains(&format!("capstan override --home {} {option}", home.display())));
+    }
+    let people = place.run(&["debug", "cranks", "--home", text(&home)]).stdout;
+    assert!(people.contains(&format!("led to by transaction {hash}")), "{people}");
     assert_eq!(cranks["app_hash"], Value::Null);
 
     let new = place.path().join("new");

@@ -498,7 +498,7 @@ fn takes_out(named: &mut BTreeSet<TakenOut>, event: &RunQueueEvent, place: Optio
     }
     let names = [event.result().map(TakenOut::Result), place.map(TakenOut::Place)];
     // Both names of one message may have been given.
-    names.into_iter().flatten().fold(false, |found, name| named.remove(&name) || found)
+    names.into_iter().flatten().filter(|name| named.remove(name)).count() > 0
 }
 
 /// Takes the next thing to do: accepted events first, then cleanup of dead vats if the policy
