@@ -77,7 +77,9 @@ export const makeProtocols = (random, make, { caught, fresh }) => {
       'out(Array.from(i, x => { if (x) throw x; return x; }));',
       "out((function* () { yield* i; })().next());",
       'out(new Set(i));',
-      'out(Object.fromEntries(i));',
+      'out(Array.from(i, x => [x]));',
+      'out(Uint8Array.from(i));',
+      'out(new AggregateError(i).errors);',
       'out(new Uint8Array(i));',
       "[i.p, (() => { throw 'u'; })().q] = i;",
     ]);

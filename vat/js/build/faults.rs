@@ -140,8 +140,31 @@ const CONTINUE: [Seam; 3] = [
     ("            /* XXX: check continue case */\n", "            emit_label(s, label_next);\n"),
 ];
 
-/// An iterator whose `next` throws is not asked to `return`, in spreads and in the constructors of maps and sets.
-const ITERATORS: [Seam; 2] = [
+/// An iterator whose `next` throws is not asked to `return`: in spreads, the constructors of maps, sets and AggregateError,
+/// and `from` of arrays and typed arrays.
+const ITERATORS: [Seam; 5] = [
+    (
+        "        if (js_for_of_start(ctx, &stack[1], false))\n            goto exception;\n        \
+         for (k = 0;; k++) {\n            v = JS_IteratorNext(ctx, stack[0], stack[1], 0, NULL, &done);\n            \
+         if (JS_IsException(v))\n                goto exception_close;",
+        "        if (js_for_of_start(ctx, &stack[1], false))\n            goto exception;\n        \
+         for (k = 0;; k++) {\n            v = JS_IteratorNext(ctx, stack[0], stack[1], 0, NULL, &done);\n            \
+         if (JS_IsException(v))\n                goto exception;",
+    ),
+    (
+        "        if (JS_IsException(stack[1]))\n            goto exception_close;\n        \
+         for (k = 0;; k++) {\n            v = JS_IteratorNext(ctx, stack[0], stack[1], 0, NULL, &done);\n            \
+         if (JS_IsException(v))\n                goto exception_close;",
+        "        if (JS_IsException(stack[1]))\n            goto exception;\n        \
+         for (k = 0;; k++) {\n            v = JS_IteratorNext(ctx, stack[0], stack[1], 0, NULL, &done);\n            \
+         if (JS_IsException(v))\n                goto exception;",
+    ),
+    (
+        "        v = JS_IteratorNext(ctx, iter, next_method, 0, NULL, &done);\n        \
+         if (JS_IsException(v))\n            goto exception_close;",
+        "        v = JS_IteratorNext(ctx, iter, next_method, 0, NULL, &done);\n        \
+         if (JS_IsException(v))\n            goto exception;",
+    ),
     (
         "            if (JS_IsException(value))\n                goto exception;\n            \
          if (done) {\n                /* value is JS_UNDEFINED */",
