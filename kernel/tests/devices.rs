@@ -259,7 +259,7 @@ fn a_wakeup_at_once_passes_its_arguments_on_and_keeps_nothing() {
     let user = Endpoint::Vat(view::vat_by_name(&world.state, "user").unwrap().unwrap());
     let woken =
         world.call(TIMER, "wakeSoon", json!(["$0", "+7", {"x": "$1"}]), json!(["o+1", "o+2"]));
-    assert_eq!(woken, ["#\"#undefined\"", r##"#["wake",["+7",{"x":"$0"}]]"##]);
+    assert_eq!(woken, ["#\"#undefined\"", r##"#["wake",["+7",{"x":"$0.Alleged: undefined"}]]"##]);
     // With the message's end nobody holds what it was sent to and with.
     let released = |state: &MemoryState, vref| match view::kref_of(state, user, vref).unwrap() {
         Some(KRef::Object(object)) => {
