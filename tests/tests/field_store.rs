@@ -102,14 +102,13 @@ fn a_key_of_any_length() {
 #[test]
 fn what_one_crank_may_write_is_bounded_and_more_is_the_vats_fault() {
     alone("what_one_crank_may_write_is_bounded_and_more_is_the_vats_fault", || {
-        let mut yard =
-            Yard::raw(|genesis| genesis.app_state.params.crank_computrons = 1_000_000_000);
-        // Half of them are sets: 1.8 GB in one delivery, of which nothing is left.
-        let answer = yard.run(0, "factory", "q1,9000000,400", &[]);
+        let mut yard = Yard::raw(|_| {});
+        // Half of them are sets: 900 MB in one delivery, of which nothing is left.
+        let answer = yard.run(0, "factory", "q1,9000000,200", &[]);
         assert_eq!(answer["status"], "rejected", "{answer}");
         assert_ne!(yard.named("a")["status"], "running");
-        // Nor 1.8 GB of keys of their own.
-        let answer = yard.run(2, "factory", "k8,9000000,200", &[]);
+        // Nor 900 MB of keys of their own.
+        let answer = yard.run(2, "factory", "k8,9000000,100", &[]);
         assert_eq!(answer["status"], "rejected", "{answer}");
         assert_ne!(yard.named("c")["status"], "running");
         // What is allowed once is allowed again and again.
