@@ -103,12 +103,12 @@ fn a_key_of_any_length() {
 fn what_one_crank_may_write_is_bounded_and_more_is_the_vats_fault() {
     alone("what_one_crank_may_write_is_bounded_and_more_is_the_vats_fault", || {
         let mut yard = Yard::raw(|_| {});
-        // Half of them are sets: 900 MB in one delivery, of which nothing is left.
-        let answer = yard.run(0, "factory", "q1,9000000,200", &[]);
+        // Half of them are sets: 180 MB in one delivery, of which nothing is left.
+        let answer = yard.run(0, "factory", "q1,9000000,40", &[]);
         assert_eq!(answer["status"], "rejected", "{answer}");
         assert_ne!(yard.named("a")["status"], "running");
-        // Nor 900 MB of keys of their own.
-        let answer = yard.run(2, "factory", "k8,9000000,100", &[]);
+        // Nor 180 MB of keys of their own.
+        let answer = yard.run(2, "factory", "k8,9000000,20", &[]);
         assert_eq!(answer["status"], "rejected", "{answer}");
         assert_ne!(yard.named("c")["status"], "running");
         // What is allowed once is allowed again and again.
