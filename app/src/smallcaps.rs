@@ -234,7 +234,8 @@ mod tests {
                 continue;
             }
             let ours = to_smallcaps_json(&text, &[]);
-            let theirs = capstan_abi::json::elements(format!("[{text}]").as_bytes());
+            let array = format!("[{text}]");
+            let theirs = capstan_abi::json::elements(array.as_bytes());
             let theirs = theirs.map(Iterator::count).ok().filter(|count| *count == 1);
             match (&ours, &theirs) {
                 (Ok(made), _) => {

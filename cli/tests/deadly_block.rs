@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use capstan_abi::Delivery;
 use capstan_app::{App, AppOptions, FatalHandler, OperatorFiles, Override, TraceOptions};
@@ -28,17 +28,30 @@ use capstan_vat_host::WasmHost;
 use common::{PATIENCE, Place};
 use serde_json::{Value, json};
 
+/// How many validators a network has.
+const VALIDATORS: usize = 4;
+/// How often something that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The node's number in its network.
+const INDEX: &str = "CAPSTAN_TEST_INDEX";
 /// Where the node of [`planted_node`] works, and with which engine: it is no test without it.
 const NODE: &str = "CAPSTAN_TEST_NODE";
 
 /// A vat host under which some messages end the process.
-struct Planted(WasmHost);
+struct Planted {
+    host: WasmHost,
+    /// Where validators meet before they die.
+    meeting: Option<PathBuf>,
+}
 
 impl Planted {
-    fn end_if_planted(delivery: &Delivery) {
+    fn end_if_planted(&self, delivery: &Delivery) {
         let Delivery::Message { message, .. } = delivery else { return };
         let has = |method: &str| message.methargs.body.contains(method);
         if has("i-abort") {
+            if let Some(dir) = &self.meeting {
+                meet(dir, &message.methargs.body);
+            }
             std::process::abort();
         }
         if has("i-overflow") {
@@ -54,6 +67,19 @@ impl Planted {
     }
 }
 
+/// Waits until all validators are at that message, each of which leaves a file. One that died before the others had its vote
+/// would leave them waiting for it.
+fn meet(dir: &Path, message: &str) {
+    let place = dir.join(hex::encode(message));
+    std::fs::create_dir_all(&place).unwrap();
+    // A node that is started again has been here.
+    std::fs::write(place.join(std::env::var(INDEX).unwrap()), "").unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while std::fs::read_dir(&place).unwrap().count() < VALIDATORS && Instant::now() < deadline {
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// Uses up the stack.
 #[allow(unconditional_recursion)] // that is what it is for
 fn overflow(depth: u64) -> u64 {
@@ -63,11 +89,11 @@ fn overflow(depth: u64) -> u64 {
 
 impl VatHost for Planted {
     fn engine(&self) -> Hash {
-        self.0.engine()
+        self.host.engine()
     }
 
     fn validate(&self, module: &[u8]) -> Result<(), String> {
-        self.0.validate(module)
+        self.host.validate(module)
     }
 
     fn start(
@@ -76,7 +102,7 @@ impl VatHost for Planted {
         source: &WorkerSource,
         options: &WorkerOptions,
     ) -> Result<Result<(), String>, HostFault> {
-        self.0.start(vat, source, options)
+        self.host.start(vat, source, options)
     }
 
     fn deliver(
@@ -86,28 +112,28 @@ impl VatHost for Planted {
         limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
-        Self::end_if_planted(delivery);
-        self.0.deliver(vat, delivery, limit, syscalls)
+        self.end_if_planted(delivery);
+        self.host.deliver(vat, delivery, limit, syscalls)
     }
 
     fn is_running(&self, vat: VatId) -> bool {
-        self.0.is_running(vat)
+        self.host.is_running(vat)
     }
 
     fn stop(&mut self, vat: VatId) {
-        self.0.stop(vat);
+        self.host.stop(vat);
     }
 
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
-        self.0.heap(vat)
+        self.host.heap(vat)
     }
 
     fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
-        self.0.heap_image(vat)
+        self.host.heap_image(vat)
     }
 
     fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
-        self.0.heap_page(vat, number)
+        self.host.heap_page(vat, number)
     }
 
     fn restore(
@@ -117,7 +143,7 @@ impl VatHost for Planted {
         image: &HeapImage,
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
-        self.0.restore(vat, source, image, page)
+        self.host.restore(vat, source, image, page)
     }
 }
 
@@ -144,7 +170,9 @@ fn open(home: &Path) -> App<Planted> {
         ..AppOptions::default()
     };
     let store = Store::open(file("state"), capstan_store::Options::default()).unwrap();
-    App::new(store, Planted(host(&Options::raw())), options).unwrap()
+    let parent = home.parent().unwrap().join("meeting");
+    let meeting = std::env::var(INDEX).is_ok().then_some(parent);
+    App::new(store, Planted { host: host(&Options::raw()), meeting }, options).unwrap()
 }
 
 /// No test of its own: a node that runs until it is ended, for the tests below.
@@ -184,6 +212,9 @@ impl Process {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "planted_node", "--ignored", "--nocapture"]);
         command.env(NODE, settings.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
+        if let Some(index) = settings["index"].as_u64() {
+            command.env(INDEX, index.to_string());
+        }
         Self(command.spawn().unwrap())
     }
 
@@ -195,7 +226,7 @@ impl Process {
                 return status;
             }
             assert!(Instant::now() < deadline, "the node does not end");
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 }
@@ -237,6 +268,14 @@ impl Node {
 
     fn send(&self, tx: Vec<u8>) {
         self.client().broadcast_sync(&SignedTx::from_bytes(tx)).unwrap();
+    }
+
+    /// Sends a transaction and waits until it is in a block; the height.
+    fn send_and_wait(&self, tx: Vec<u8>) -> u64 {
+        let tx = SignedTx::from_bytes(tx);
+        let client = self.client();
+        client.broadcast_sync(&tx).unwrap();
+        client.wait_tx(tx.hash(), Deadline::after(PATIENCE)).unwrap().height
     }
 
     fn report(&self) -> String {
@@ -306,6 +345,7 @@ fn homes_of(place: &Place, validators: usize, mut genesis: Genesis) -> Vec<Node>
         if validators > 0 {
             settings["p2p"] = addrs[index].to_string().into();
             settings["peers"] = json!(others);
+            settings["index"] = index.into();
         }
         Node { home: home.clone(), settings }
     };
@@ -347,7 +387,7 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         node.reaches(1);
         let mut alice = Account::dev(0);
         let first = alice.calls(&["increment"]);
-        node.send(alice.tx(first));
+        node.send_and_wait(alice.tx(first));
         let deadly = alice.calls(&[method]);
         let deadly = alice.tx(deadly);
         node.send(deadly.clone());
@@ -377,11 +417,10 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
         std::fs::remove_file(node.home.join("fatal.txt")).unwrap();
         let mut bob = Account::dev(1);
         let next = bob.calls(&["increment"]);
-        node.send(bob.tx(next));
-        node.reaches(height + 1);
+        let next = node.send_and_wait(bob.tx(next));
         drop(process);
         let process = node.start();
-        node.reaches(height + 1);
+        node.reaches(next);
         assert!(!node.home.join("fatal.txt").exists(), "{}", node.report());
         drop(process);
     }
@@ -390,12 +429,17 @@ fn a_block_that_ends_the_process_is_named_and_what_is_deadly_is_taken_out() {
 #[test]
 fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
     let place = Place::new();
-    let nodes = homes(&place, 4);
+    let nodes = homes(&place, VALIDATORS);
     let mut running: Vec<Process> = nodes.iter().map(Node::start).collect();
     nodes.iter().for_each(|node| node.reaches(1));
     let (mut alice, mut bob, mut height) = (Account::dev(0), Account::dev(1), 0);
-    for option in ["--skip-tx", "--drop-message", "--terminate-vat"] {
-        let deadly = alice.calls(&["i-abort"]);
+    // Who comes first is given the first vat.
+    let first = alice.calls(&["increment"]);
+    nodes[0].send_and_wait(alice.tx(first));
+    for (option, method) in
+        [("--skip-tx", "i-abort1"), ("--drop-message", "i-abort2"), ("--terminate-vat", "i-abort3")]
+    {
+        let deadly = alice.calls(&[method]);
         let deadly = alice.tx(deadly);
         nodes[0].send(deadly.clone());
         let died = |process: Process| assert_eq!(process.ended().signal(), Some(6));
@@ -423,14 +467,14 @@ fn four_validators_die_at_a_block_and_go_on_by_the_command_that_each_prints() {
             alice.sequence -= 1;
         }
         let next = bob.calls(&["increment"]);
-        nodes[3].send(bob.tx(next));
-        nodes.iter().for_each(|node| node.reaches(height + 1));
+        let next = nodes[3].send_and_wait(bob.tx(next));
+        nodes.iter().for_each(|node| node.reaches(next));
         let hash = |node: &Node, height: u64| {
             let results =
                 node.client().call_json("block_results", json!({"height": height.to_string()}));
             results.unwrap()["app_hash"].as_str().unwrap().to_owned()
         };
-        for at in [height, height + 1] {
+        for at in [height, next] {
             let hashes: Vec<String> = nodes.iter().map(|node| hash(node, at)).collect();
             assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "block {at}: {hashes:?}");
         }

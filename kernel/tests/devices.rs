@@ -254,6 +254,36 @@ fn a_device_holds_what_it_was_given_for_good() {
 }
 
 #[test]
+fn a_wakeup_at_once_passes_its_arguments_on_and_keeps_nothing() {
+    let mut world = World::new();
+    let user = Endpoint::Vat(view::vat_by_name(&world.state, "user").unwrap().unwrap());
+    let woken =
+        world.call(TIMER, "wakeSoon", json!(["$0", "+7", {"x": "$1"}]), json!(["o+1", "o+2"]));
+    assert_eq!(woken, ["#\"#undefined\"", r##"#["wake",["+7",{"x":"$0"}]]"##]);
+    // With the message's end nobody holds what it was sent to and with.
+    let released = |state: &MemoryState, vref| match view::kref_of(state, user, vref).unwrap() {
+        Some(KRef::Object(object)) => {
+            let object = view::object(state, object).unwrap().unwrap();
+            (object.reachable, object.recognizable) == (0, 0)
+        }
+        None => true,
+        other => panic!("{other:?}"),
+    };
+    assert!(released(&world.state, "o+1") && released(&world.state, "o+2"));
+    assert_eq!(world.poll(100), [""; 0]);
+    for (args, slots) in [
+        (json!([]), json!([])),
+        (json!(["no object"]), json!([])),
+        (json!(["$0"]), json!([MAILBOX])),
+        (json!(["$0", "$1"]), json!(["o+1", MAILBOX])),
+    ] {
+        assert_eq!(world.call(TIMER, "wakeSoon", args.clone(), slots), [FAILED], "{args}");
+    }
+    world.call(TIMER, "wakeSoon", json!(["$0", "&1"]), json!(["o+1", "p+9"]));
+    assert_eq!(view::vat_by_name(&world.state, "user").unwrap(), None, "a promise");
+}
+
+#[test]
 fn the_mailbox_keeps_what_is_to_be_conveyed() {
     let mut world = World::new();
     let early = world.kernel.mailbox_inbound(&mut world.state, "peer", &[], 0).unwrap_err();

@@ -151,6 +151,7 @@ impl<'a> Work<'a> {
     }
 
     /// Takes the root off a tree, if there is one.
+    // Never inlined, like others here: what it needs for a moment would lie on the stack at each level.
     #[inline(never)]
     fn open(&mut self, tree: &mut Subtree) -> Result<Option<Box<Open>>, Error> {
         let Some(link) = tree.take() else {

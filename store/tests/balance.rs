@@ -5,7 +5,7 @@ mod common;
 #[path = "common/shape.rs"]
 mod shape;
 
-use std::{collections::BTreeMap, thread};
+use std::{collections::BTreeMap, path::Path, thread};
 
 use capstan_kernel_ports::{
     Hash,
@@ -248,12 +248,28 @@ fn the_root_is_a_function_of_the_blocks_alone() {
             store.reader().deep_check().unwrap();
             let left: Vec<_> = map.into_iter().collect();
             assert_eq!(common::all(&store.reader()), left, "round {round}");
+            // A copy has the same shape, so it goes on in the same way.
+            let copied = tempfile::tempdir().unwrap();
+            let copy = copy_of(&store, copied.path());
+            for store in [&store, &copy] {
+                roots.push(commit(store, &blocks[0]));
+            }
             roots
         });
         for (way, other) in ways.iter().zip(&roots) {
             assert_eq!(*other, roots[0], "round {round}, {way:?}");
+            assert_eq!(other[blocks.len()], other[blocks.len() + 1], "round {round}, a copy");
         }
     }
+}
+
+fn copy_of(store: &Store, dir: &Path) -> Store {
+    let expected = Expected { height: store.height(), root: store.root(), local: true };
+    let mut import = Import::begin(dir, Options::default(), expected).unwrap();
+    for chunk in store.reader().export(1 << 16, true) {
+        import.chunk(&chunk.unwrap()).unwrap();
+    }
+    import.finish().unwrap()
 }
 
 /// The keys of the AVL tree of this height that has the fewest nodes, level by level.

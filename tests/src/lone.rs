@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use capstan_abi::{
-    CapData, Delivery, DeliveryResult, Message, Resolution, Syscall, SyscallData, SyscallResult,
+    CapData, Delivery, DeliveryResult, JsString, Message, Resolution, Syscall, SyscallData,
+    SyscallResult,
 };
 use capstan_client::Bundle;
 use capstan_kernel_ports::host::{Syscalls, VatHost, WorkerOptions, WorkerSource};
@@ -49,7 +50,7 @@ pub struct Outcome {
 }
 
 struct TestKernel {
-    vatstore: BTreeMap<String, String>,
+    vatstore: BTreeMap<JsString, JsString>,
     device: Device,
     syscalls: Vec<Syscall>,
     count: usize,
@@ -66,7 +67,7 @@ impl LoneVat {
         bundle: &[u8],
         parameters: &str,
         device: Device,
-        vatstore: BTreeMap<String, String>,
+        vatstore: BTreeMap<JsString, JsString>,
     ) -> Self {
         let bundle = Bundle::from_endo_json(bundle).unwrap();
         let mut host = host(&Options::usual());
@@ -89,7 +90,7 @@ impl LoneVat {
     }
 
     /// What the vat keeps.
-    pub fn vatstore(&self) -> &BTreeMap<String, String> {
+    pub fn vatstore(&self) -> &BTreeMap<JsString, JsString> {
         &self.kernel.vatstore
     }
 
@@ -178,7 +179,7 @@ impl Outcome {
     /// The methods of devices that it called.
     pub fn called(&self) -> Vec<&str> {
         let all = self.syscalls.iter().filter_map(|syscall| match syscall {
-            Syscall::CallNow { method, .. } => Some(method.as_str()),
+            Syscall::CallNow { method, .. } => method.as_str(),
             _ => None,
         });
         all.collect()
@@ -200,12 +201,12 @@ fn data(body: &str, slots: &[&str]) -> CapData {
 impl Syscalls for TestKernel {
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
         self.count += 1;
-        let text = |found: Option<String>| found.map_or(SyscallData::Null, SyscallData::Text);
+        let text = |found: Option<JsString>| found.map_or(SyscallData::Null, SyscallData::Text);
         let answer = match &syscall {
             Syscall::VatstoreGet { key } => text(self.vatstore.get(key).cloned()),
             Syscall::VatstoreGetNextKey { prior } => {
                 let range = (Bound::Excluded(prior.clone()), Bound::Unbounded);
-                text(self.vatstore.range::<String, _>(range).next().map(|(key, _)| key.clone()))
+                text(self.vatstore.range::<JsString, _>(range).next().map(|(key, _)| key.clone()))
             }
             Syscall::VatstoreSet { key, value } => {
                 self.vatstore.insert(key.clone(), value.clone());
@@ -216,7 +217,7 @@ impl Syscalls for TestKernel {
                 SyscallData::Null
             }
             Syscall::CallNow { target, method, args } => {
-                let answer = (self.device)(target, method, &args.body);
+                let answer = (self.device)(target, &method.legible(), &args.body);
                 self.syscalls.push(syscall);
                 return Some(SyscallResult::Ok(SyscallData::CapData(data(&answer, &[]))));
             }

@@ -15,22 +15,18 @@ struct Links([Option<(Vec<u8>, u8)>; 2]);
 /// If the heights of a node's sides differ by more than one or are not as its links say, if keys are out of order, or if
 /// the tree is higher than an AVL tree of so many nodes can be.
 pub fn checked_shape(state: &Snapshot) -> (usize, u8) {
-    let mut stream = Vec::new();
-    for chunk in state.export(1 << 20, false) {
+    let (mut stream, mut root, mut nodes) = (Vec::new(), Vec::new(), HashMap::new());
+    'chunks: for chunk in state.export(1 << 20, false) {
         stream.extend(chunk.expect("export"));
-        if stream.first() == Some(&3) {
-            break;
+        let mut rest = stream.as_slice();
+        while let Some((kind, key, value)) = take_record(&mut rest) {
+            match kind {
+                1 => root = value[4 + 8 + 32..].to_vec(),
+                2 => drop(nodes.insert(key.to_vec(), links(value))),
+                _ => break 'chunks,
+            }
         }
-    }
-    let (mut rest, mut root, mut nodes) = (stream.as_slice(), Vec::new(), HashMap::new());
-    while rest.len() >= 9 {
-        let (kind, key, value, after) = record(rest);
-        match kind {
-            1 => root = value[4 + 8 + 32..].to_vec(),
-            2 => drop(nodes.insert(key.to_vec(), links(value))),
-            _ => break,
-        }
-        rest = after;
+        stream = rest.to_vec();
     }
     let height = match root.is_empty() {
         true => 0,
@@ -72,13 +68,15 @@ fn check(nodes: &HashMap<Vec<u8>, Links>, root: &[u8]) -> u8 {
     }
 }
 
-/// The first record of `stream`: kind, key, value and what comes after.
-fn record(stream: &[u8]) -> (u8, &[u8], &[u8], &[u8]) {
+/// Takes the first record off `stream`, if it is whole: kind, key and value.
+fn take_record<'a>(stream: &mut &'a [u8]) -> Option<(u8, &'a [u8], &'a [u8])> {
+    let (head, rest) = stream.split_at_checked(9)?;
     let length =
-        |at: usize| u32::from_be_bytes(stream[at..at + 4].try_into().expect("four bytes")) as usize;
-    let (key, rest) = stream[9..].split_at(length(1));
-    let (value, rest) = rest.split_at(length(5));
-    (stream[0], key, value, rest)
+        |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("four bytes")) as usize;
+    let (key, rest) = rest.split_at_checked(length(1))?;
+    let (value, rest) = rest.split_at_checked(length(5))?;
+    *stream = rest;
+    Some((head[0], key, value))
 }
 
 /// The links at the beginning of a node, see `node.rs`.

@@ -113,6 +113,7 @@ impl Slog for Recording {
             }
             Event::CrankFinish { .. } => self.written().open = false,
             Event::Chained { .. }
+            | Event::DeliveryLost { .. }
             | Event::Terminate { .. }
             | Event::WorkerStart { .. }
             | Event::WorkerStarted { .. }

@@ -3,6 +3,7 @@
 import { makeRandom } from './random.mjs';
 import { makeExpressions } from './expressions.mjs';
 import { subjectLiteral } from './regexps.mjs';
+import { makeProtocols } from './protocols.mjs';
 
 const TYPES = ['number', 'bigint', 'string', 'array', 'object'];
 
@@ -143,7 +144,7 @@ export const makeProgram = seed => {
 
   const tagged = () => caught(`out(((t, ...v) => [t, t.raw, v])${make.template(1)});`);
 
-  const makers = [declaration, declaration, declaration, output, output, output, destructuring, loop, choice, ending, classes, generators, promises, proxies, regexps, regexps, tagged];
+  const makers = [declaration, declaration, declaration, output, output, output, destructuring, loop, choice, ending, classes, generators, promises, proxies, regexps, regexps, tagged, ...makeProtocols(random, make, { caught, fresh })];
   const statements = several(1, 6, () => {
     const statement = pick(makers)();
     return /^(?:let|const) /.test(statement) ? statement : `{ ${caught(statement)} }`;

@@ -65,8 +65,13 @@ export const bigintLiteral = random => {
   return parenthesized(`${random.once(2) ? -big : big}n`);
 };
 
+const NUMERIC_PIECES = ['1', '0', '9', '12', '.', 'e', 'E+', 'e-', '-', '+', '0x', '0b1', '0o', '_', ' ', '\\n', '\\ufeff', 'Infinity', 'n', 'f', '00', '308', '17976931348623157'];
+
 /** The source of a text between single quotes: with lone surrogates, controls, and what looks like other things. */
-export const stringLiteral = random => `'${random.several(0, 5, () => random.pick(PIECES)).join('')}'`;
+export const stringLiteral = random => {
+  const pieces = random.once(4) ? NUMERIC_PIECES : PIECES;
+  return `'${random.several(0, 5, () => random.pick(pieces)).join('')}'`;
+};
 
 /** The text of a template's part. */
 export const templatePart = random =>

@@ -229,6 +229,37 @@ fn texts_are_wtf_8_or_the_syscall_is_malformed() {
     }
 }
 
+#[test]
+fn a_body_is_utf_8_in_which_a_lone_surrogate_is_an_escape() {
+    let exit = |body: &str| Syscall::Exit {
+        is_failure: false,
+        info: CapData { body: body.to_owned(), slots: vec![] },
+    };
+    let (raw, escaped) = (exit("#\"xyz\""), exit(r##"#"\ud800""##));
+    let borsh = |syscall: &Syscall| borsh::to_vec(syscall).unwrap();
+    let mut lone = borsh(&raw);
+    let at = lone.windows(3).position(|part| part == b"xyz").unwrap();
+    lone[at..at + 3].copy_from_slice(b"\xed\xa0\x80");
+    let json = |body: &str| {
+        let vso = format!(r#"["exit",false,{{"body":"{body}","slots":[]}}]"#);
+        format!(r#"["syscall",{vso}]"#).into_bytes()
+    };
+    for (encoding, request, expected) in [
+        (1, borsh(&escaped), Some(&escaped)),
+        (1, lone, None),
+        (2, json(r##"#\"\\ud800\""##), Some(&escaped)),
+        (2, json(r##"#\"\ud800\""##), None),
+    ] {
+        let reply: &[u8] = if encoding == 1 { b"\0" } else { b"[\"ok\"]" };
+        let mut host = host(BOTH[0]);
+        start(&mut host, V1, &messenger(encoding, &request, reply));
+        let mut answers = Answers::default();
+        host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
+        assert_eq!(answers.syscalls.iter().collect::<Vec<_>>(), Vec::from_iter(expected));
+        assert_eq!(answers.malformed.len(), usize::from(expected.is_none()));
+    }
+}
+
 /// A worker of JSON that prints, with what its host makes of it.
 #[test]
 fn what_is_printed_is_never_a_syscall() {

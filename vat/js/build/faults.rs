@@ -1,11 +1,18 @@
 //! What we mend in QuickJS-ng's sources, where it computes something else than ECMA-262 asks for. `tests/numbers.rs`,
-//! `tests/syntax.rs` and `tests/programs.rs` hold the right results.
+//! `tests/scopes.rs`, `tests/syntax.rs` and `tests/programs.rs` hold the right results.
 
 use crate::seams::Seam;
 
 /// In `quickjs.c`.
 pub(crate) fn quickjs() -> impl Iterator<Item = Seam> {
-    BIGINT_COMPARE.into_iter().chain(ACOSH).chain(PROXY_DEFINE).chain(LOOK_AHEAD)
+    BIGINT_COMPARE
+        .into_iter()
+        .chain(ACOSH)
+        .chain(PROXY_DEFINE)
+        .chain(LOOK_AHEAD)
+        .chain(PARAMETERS)
+        .chain(CONTINUE)
+        .chain(ITERATORS)
 }
 
 /// A BigInt and a number of the same sign whose exponents differ: the larger exponent is the larger magnitude, which
@@ -51,6 +58,107 @@ const LOOK_AHEAD: [Seam; 5] = [
          last_tok = s->token.val;\n        \
          }",
         "        skip_token(s, &skip, state, level);",
+    ),
+];
+
+/// Parameters with default values live in a scope of their own. The body had copies of them: of what the caller gave, not of what a
+/// default value had assigned; and what the body assigned, a function among the default values did not see. ECMA-262 gives the body
+/// a variable of its own only where it declares one of that name.
+const PARAMETERS: [Seam; 7] = [
+    (
+        "    uint8_t var_kind : 4; /* see JSVarKindEnum */\n    /* if is_captured",
+        "    uint8_t var_kind : 4; /* see JSVarKindEnum */\n    \
+         uint8_t is_redeclared : 1; /* a parameter's name that the body declares too */\n    \
+         /* if is_captured",
+    ),
+    (
+        "            idx = find_var(ctx, fd, name);\n            if (idx >= 0)\n                break;",
+        "            idx = find_var(ctx, fd, name);\n            if (idx >= 0) {\n                \
+         if (idx & ARGUMENT_VAR_OFFSET)\n                    \
+         fd->args[idx - ARGUMENT_VAR_OFFSET].is_redeclared = true;\n                \
+         else\n                    fd->vars[idx].is_redeclared = true;\n                break;\n            }",
+    ),
+    (
+        "            if (find_var(ctx, fd, vd->var_name) < 0) {\n                \
+         if (add_var(ctx, fd, vd->var_name) < 0)\n                    goto fail;\n",
+        "            {\n                \
+         if (find_var(ctx, fd, vd->var_name) < 0 && add_var(ctx, fd, vd->var_name) < 0)\n                    \
+         goto fail;\n",
+    ),
+    (
+        "        emit_op(s, OP_leave_scope);\n        emit_u16(s, fd->scope_level);\n\n        \
+         /* set the variable scope as the current scope */",
+        "        /* and it is not left, since the body may share its variables */\n\n        \
+         /* set the variable scope as the current scope */",
+    ),
+    (
+        "static int resolve_scope_var(JSContext *ctx, JSFunctionDef *s,\n                             \
+         JSAtom var_name, int scope_level, int op,\n                             DynBuf *bc, uint8_t *bc_buf,\n                             \
+         LabelSlot *ls, int pos_next)\n{",
+        "/* The parameter that a name in the body means, for `idx` that was found for it. */\n\
+         static int find_parameter(JSFunctionDef *fd, int idx, JSAtom name)\n{\n    int i;\n    \
+         const JSVarDef *found;\n    \
+         if (idx < 0 || !fd->has_parameter_expressions || name == JS_ATOM_arguments)\n        return idx;\n    \
+         found = idx & ARGUMENT_VAR_OFFSET ? &fd->args[idx - ARGUMENT_VAR_OFFSET] : &fd->vars[idx];\n    \
+         if (found->is_redeclared || found->scope_level != 0)\n        return idx;\n    \
+         for (i = fd->scopes[ARG_SCOPE_INDEX].first; i >= 0; i = fd->vars[i].scope_next) {\n        \
+         if (fd->vars[i].var_name == name)\n            return i;\n    }\n    return idx;\n}\n\n\
+         static int resolve_scope_var(JSContext *ctx, JSFunctionDef *s,\n                             \
+         JSAtom var_name, int scope_level, int op,\n                             DynBuf *bc, uint8_t *bc_buf,\n                             \
+         LabelSlot *ls, int pos_next)\n{",
+    ),
+    (
+        "    if (var_idx >= 0) {\n        if ((op == OP_scope_put_var || op == OP_scope_make_ref) &&\n            \
+         !(var_idx & ARGUMENT_VAR_OFFSET) &&",
+        "    var_idx = find_parameter(s, var_idx, var_name);\n    if (var_idx >= 0) {\n        \
+         if ((op == OP_scope_put_var || op == OP_scope_make_ref) &&\n            \
+         !(var_idx & ARGUMENT_VAR_OFFSET) &&",
+    ),
+    (
+        "    if (var_idx >= 0) {\n        /* find the corresponding closure variable */",
+        "    var_idx = find_parameter(fd, var_idx, var_name);\n    if (var_idx >= 0) {\n        \
+         /* find the corresponding closure variable */",
+    ),
+];
+
+/// `continue` in a loop `for (let …;…;…)` went behind the end of its scope, so that closures of this turn and the next shared their
+/// variables.
+const CONTINUE: [Seam; 3] = [
+    (
+        "                             label_name, label_break, label_cont, 0);\n            \
+         if (s->cur_func->scopes[for_scope_level].has_using) {",
+        "                             label_name, label_break, label_cont, 0);\n            \
+         const int label_next = new_label(s);\n            \
+         break_entry.label_cont = label_next;\n            \
+         if (s->cur_func->scopes[for_scope_level].has_using) {",
+    ),
+    (
+        "                break_entry.label_cont = label_cont = label_test;\n                \
+         pos_cont = 0;",
+        "                label_cont = label_test;\n                pos_cont = 0;",
+    ),
+    ("            /* XXX: check continue case */\n", "            emit_label(s, label_next);\n"),
+];
+
+/// An iterator whose `next` throws is not asked to `return`, in spreads and in the constructors of maps and sets.
+const ITERATORS: [Seam; 2] = [
+    (
+        "            if (JS_IsException(value))\n                goto exception;\n            \
+         if (done) {\n                /* value is JS_UNDEFINED */",
+        "            if (JS_IsException(value)) {\n                \
+         JS_FreeValue(ctx, enumobj);\n                JS_FreeValue(ctx, method);\n                \
+         return -1;\n            }\n            if (done) {\n                /* value is JS_UNDEFINED */",
+    ),
+    (
+        "        if (JS_IsException(next_method))\n            goto fail;\n\n        for(;;) {\n            \
+         item = JS_IteratorNext(ctx, iter, next_method, 0, NULL, &done);\n            \
+         if (JS_IsException(item))\n                goto fail;\n            \
+         if (done)\n                break;\n            if (is_set) {",
+        "        if (JS_IsException(next_method))\n            goto fail_next;\n\n        for(;;) {\n            \
+         item = JS_IteratorNext(ctx, iter, next_method, 0, NULL, &done);\n            \
+         if (JS_IsException(item)) {\n            fail_next:\n                \
+         JS_FreeValue(ctx, iter);\n                iter = JS_UNDEFINED;\n                goto fail;\n            }\n            \
+         if (done)\n                break;\n            if (is_set) {",
     ),
 ];
 
