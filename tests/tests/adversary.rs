@@ -11,7 +11,7 @@ use capstan_tests::adversary::{Profile, besieged, watch};
 /// Seeds that are always tried, and one that was never tried before.
 const SEEDS: [u64; 2] = [1, 3];
 /// Blocks of each chain.
-const BLOCKS: u64 = 60;
+const BLOCKS: u64 = 40;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
