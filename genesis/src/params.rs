@@ -195,8 +195,8 @@ impl Default for SystemParams {
             max_depth: 32,
             max_nodes: 4_096,
             max_slots: 64,
-            message_computrons: 2_000_000,
-            byte_computrons: 200,
+            message_computrons: 4_000_000,
+            byte_computrons: 400,
             slot_computrons: 200_000,
             wake_computrons: 200_000,
         }

@@ -7,7 +7,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{DeliveryResult, JsString};
 use capstan_kernel_ports::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
-use crate::capdata::{self, KernelData};
+use crate::{
+    capdata::{self, KernelData},
+    ids::KRef,
+};
 
 /// Longest body of one capdata, in bytes: liveslots' own limit.
 pub const MAX_BODY_BYTES: usize = 10_000_000;
@@ -95,14 +98,22 @@ impl SystemGuard {
     /// Returns why `data` is too large for a vat of the system, if it is.
     pub(crate) fn refusal(&self, data: &KernelData) -> Option<String> {
         let Shape { depth, nodes } = Shape::of(&data.body);
+        // What waits for a promise lies in the vat's heap until somebody settles it.
+        if data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_))) {
+            return Some("a vat of the system takes no promises".to_owned());
+        }
         let measures = [
             (data.body.len() as u64, self.max_bytes, "bytes"),
             (depth, self.max_depth, "levels of nesting"),
             (nodes, self.max_nodes, "values"),
             (data.slots.len() as u64, self.max_slots, "references"),
         ];
-        let (found, limit, what) = measures.into_iter().find(|(found, limit, _)| found > limit)?;
-        Some(format!("a vat of the system takes at most {limit} {what}, not {found}"))
+        if let Some((found, limit, what)) = measures.into_iter().find(|(found, max, _)| found > max)
+        {
+            return Some(format!("a vat of the system takes at most {limit} {what}, not {found}"));
+        }
+        let sound = capdata::is_sound(data);
+        (!sound).then(|| "a vat of the system takes sound smallcaps alone".to_owned())
     }
 
     /// Returns the computrons that a message with these arguments costs its sender.
@@ -229,10 +240,7 @@ mod tests {
             max_slots: 1,
             ..SystemGuard::NONE
         };
-        let slots = |n: usize| CapData {
-            body: "#[]".to_owned(),
-            slots: vec![crate::ids::KRef::Object(1); n],
-        };
+        let slots = |n: usize| CapData { body: "#[]".to_owned(), slots: vec![KRef::Object(1); n] };
         assert_eq!(limits.refusal(&data("#[\"m\",[1]]  ".to_owned())), None);
         assert_eq!(limits.refusal(&slots(1)), None);
         let refused = [
@@ -251,7 +259,7 @@ mod tests {
     fn prices_are_capped_and_never_wrap() {
         let guard =
             SystemGuard { message_price: 5, byte_price: 2, slot_price: 7, ..SystemGuard::NONE };
-        let one = CapData { body: "#[]".to_owned(), slots: vec![crate::ids::KRef::Object(1)] };
+        let one = CapData { body: "#[]".to_owned(), slots: vec![KRef::Object(1)] };
         assert_eq!(guard.price(&one), 5 + 6 + 7);
         let dear = SystemGuard { byte_price: u64::MAX, ..guard };
         assert_eq!(dear.price(&one), u64::MAX);

@@ -31,8 +31,9 @@ pub(crate) struct VatSyscalls<'c, 's> {
     enable_pipelining: bool,
     /// Who pays if a message reaches a vat of the system.
     payer: Payer,
-    /// What the transcript entry can still take.
-    room_bytes: usize,
+    /// What the transcript entry can still take; `None` after a syscall that did not fit: then nothing is
+    /// done or recorded any more.
+    room_bytes: Option<usize>,
     /// Why the vat must die, if a syscall was illegal.
     pub(crate) illegal: Option<KernelData>,
     /// The last `exit`: by failure, and with what.
@@ -55,7 +56,7 @@ impl<'c, 's> VatSyscalls<'c, 's> {
             vat,
             enable_pipelining: config.enable_pipelining,
             payer,
-            room_bytes: MAX_DELIVERY_BYTES,
+            room_bytes: Some(MAX_DELIVERY_BYTES),
             illegal: None,
             exit: None,
             panic: None,
@@ -83,8 +84,10 @@ impl Syscalls for VatSyscalls<'_, '_> {
             result: &result,
             refusal,
         });
-        self.room_bytes = self.room_bytes.saturating_sub(result_bytes(&result));
-        self.record.push((syscall, result.clone()));
+        if let Some(room) = &mut self.room_bytes {
+            *room = room.saturating_sub(result_bytes(&result));
+            self.record.push((syscall, result.clone()));
+        }
         Some(result)
     }
 
@@ -106,15 +109,13 @@ impl VatSyscalls<'_, '_> {
 
     /// Counts what the transcript entry of this delivery has to hold.
     fn take_room(&mut self, bytes: usize) -> Translated<()> {
-        match self.room_bytes.checked_sub(bytes) {
-            Some(room) => self.room_bytes = room,
-            None => {
-                return vat_fatal(format!(
-                    "the syscalls of one delivery take more than {MAX_DELIVERY_BYTES} bytes"
-                ));
-            }
+        self.room_bytes = self.room_bytes.and_then(|room| room.checked_sub(bytes));
+        match self.room_bytes {
+            Some(_) => Ok(()),
+            None => vat_fatal(format!(
+                "the syscalls of one delivery take more than {MAX_DELIVERY_BYTES} bytes"
+            )),
         }
-        Ok(())
     }
 
     fn me(&self) -> Endpoint {

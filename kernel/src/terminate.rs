@@ -88,7 +88,31 @@ impl State<'_> {
             .ok_or_else(|| inconsistent(format!("{vat} ended with unreadable data")))?;
         let failed = capdata::Json::Scalar(failure.to_string());
         let methargs = capdata::methargs(builder, "vatTerminated", vec![id, failed, info]);
-        self.tell_vat_admin(methargs)
+        self.tell_vat_admin(self.without_what_is_refused(vat, failure, methargs)?)
+    }
+
+    /// Leaves out of a report what the guard of vatAdmin would not let in, so that the rest arrives.
+    fn without_what_is_refused(
+        &self,
+        vat: VatId,
+        failure: bool,
+        report: KernelData,
+    ) -> Result<KernelData> {
+        let Some(root) = self.globals().vat_admin_root else { return Ok(report) };
+        let Some(Endpoint::Vat(admin)) = self.live_owner(root)? else { return Ok(report) };
+        if !self.vat_config(admin)?.system {
+            return Ok(report);
+        }
+        let Some(refusal) = self.globals().options.guard.refusal(&report) else {
+            return Ok(report);
+        };
+        let mut builder = Builder::default();
+        let id = builder.text(&vat.to_string());
+        let text = format!("exit information was left out: {refusal}");
+        let error = capdata::error(&text);
+        let info = Parsed::new(&error).map_or_else(capdata::Json::undefined, |error| error.value);
+        let failed = capdata::Json::Scalar(failure.to_string());
+        Ok(capdata::methargs(builder, "vatTerminated", vec![id, failed, info]))
     }
 
     /// Sends a message of the kernel's own to the vatAdmin vat, if there is one.

@@ -181,6 +181,10 @@ pub(crate) enum Snapshot {
     Failed(KernelData),
 }
 
+/// Vats of the system owe a replay of at most this share of `snapshot_debt`: whoever has one fail has it
+/// brought back, too.
+const SYSTEM_SHARE: u64 = 10;
+
 /// Takes a snapshot of the vat's heap if one is due: the first when its span has `snapshot_initial`
 /// entries, later ones when it has `interval`, and any when replaying the span would cost
 /// `snapshot_debt`. The vat brings out its dead first, for nothing.
@@ -194,10 +198,15 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     let record = state.vat(vat)?;
     let entries = record.span.entries();
     let options = &state.globals().options;
-    let due = entries >= interval
-        || (record.snapshot.is_none() && entries >= options.snapshot_initial)
-        || record.replay_debt >= options.snapshot_debt;
-    if !due || !state.vat_config(vat)?.use_transcript {
+    let may_owe = |share: u64| record.replay_debt < options.snapshot_debt / share;
+    let is_short =
+        entries < interval && (record.snapshot.is_some() || entries < options.snapshot_initial);
+    if is_short && may_owe(SYSTEM_SHARE) {
+        return Ok(Snapshot::NotDue);
+    }
+    let config = state.vat_config(vat)?;
+    let due = !is_short || config.system || !may_owe(1);
+    if !due || !config.use_transcript {
         return Ok(Snapshot::NotDue);
     }
     state.save()?;

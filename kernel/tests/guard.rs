@@ -114,23 +114,55 @@ fn what_a_vat_sends_by_way_of_a_promise_is_looked_at_where_it_arrives() {
 }
 
 #[test]
-fn settled_promises_that_are_too_large_for_a_vat_of_the_system_are_told_as_rejections() {
+fn promises_and_unsound_references_are_refused() {
     let mut stage = stage();
-    for (name, length, is_rejected) in [("small", 1_997, false), ("large", 1_998, true)] {
-        let body = format!("#\"{}\"", "x".repeat(length));
-        let own = if is_rejected { "p+6" } else { "p+5" };
-        let give = json!([["send", "o-51", format!("#[\"{name}\",[\"&0\"]]"), [own]]]);
-        stage.perform("user", give).unwrap();
-        let promise = stage.references("sys", "p-")[0].clone();
-        stage.perform("sys", json!([["subscribe", promise]])).unwrap();
-        stage.perform("user", json!([["resolve", own, body, []]])).unwrap();
+    let cases = [
+        ("#[\"m\",[\"&0\"]]", vec!["p+5"], "takes no promises"),
+        ("#[\"m\",[]]", vec!["p+6"], "takes no promises"),
+        ("#[\"m\",[\"$1\"]]", vec!["o+5"], "sound smallcaps"),
+        ("#[\"m\",[\"&0\"]]", vec!["o+5"], "sound smallcaps"),
+        ("#[\"m\",[\"$0x\"]]", vec!["o+5"], "sound smallcaps"),
+        ("#[\"m\",[", vec![], "sound smallcaps"),
+        ("[\"m\",[]]", vec![], "sound smallcaps"),
+        ("#[\"m\",[]] []", vec![], "sound smallcaps"),
+    ];
+    for (number, (body, slots, words)) in cases.into_iter().enumerate() {
+        let result = format!("p+{}", 900 + number);
+        stage.perform("user", json!([["send", "o-51", body, slots, result]])).unwrap();
+        let user = stage.vat("user");
+        let told = |delivery: &Delivery| match delivery {
+            Delivery::Notify { resolutions } => resolutions
+                .iter()
+                .any(|r| r.promise == result && r.rejected && r.data.body.contains(words)),
+            _ => false,
+        };
+        assert_eq!(stage.count(user, told), 1, "{body} {words}");
+    }
+    assert_eq!(messages_to(&stage, "sys", "m"), 0);
+    stage
+        .perform("user", json!([["send", "o-51", "#[\"m\",[\"$0.Alleged: x\",\"$0\"]]", ["o+5"]]]))
+        .unwrap();
+    assert_eq!(messages_to(&stage, "sys", "m"), 1);
+    stage.check();
+}
+
+#[test]
+fn results_that_are_too_large_for_a_vat_of_the_system_are_told_as_rejections() {
+    // The vat of the system asks user, whose answer has this many bytes.
+    for (length, is_rejected) in [(1_997, false), (1_998, true)] {
+        let mut stage = stage();
+        // user's root is o-51 there, after boot.
+        let ask = json!([["send", "o-51", format!("#[\"ask\",[{length}]]"), [], "p+7"]]);
+        stage.perform("sys", ask).unwrap();
+        let sys = stage.vat("sys");
         let told: Vec<bool> = stage
             .heard
             .borrow()
             .iter()
-            .filter_map(|(vat, delivery)| match delivery {
-                Delivery::Notify { resolutions } if *vat == stage.vat("sys") => {
-                    resolutions.iter().find(|r| r.promise == promise).map(|r| {
+            .filter(|(vat, _)| *vat == sys)
+            .filter_map(|(_, delivery)| match delivery {
+                Delivery::Notify { resolutions } => {
+                    resolutions.iter().find(|r| r.promise == "p+7").map(|r| {
                         assert_eq!(r.data.body.contains("at most 2000 bytes"), is_rejected);
                         r.rejected
                     })
@@ -138,9 +170,9 @@ fn settled_promises_that_are_too_large_for_a_vat_of_the_system_are_told_as_rejec
                 _ => None,
             })
             .collect();
-        assert_eq!(told, [is_rejected], "{name}");
+        assert_eq!(told, [is_rejected], "{length}");
+        stage.check();
     }
-    stage.check();
 }
 
 #[test]
@@ -198,13 +230,10 @@ fn notifications_collections_and_reaping_that_a_vat_of_the_system_fails_in_are_l
     };
     let mut stage = Stage::failing(&["sys", "user"], change, fails);
     let sys = stage.vat("sys");
-    // Exports of the vat of the system that user drops, and a promise that it waits for.
-    let export = json!([["send", "o-51", "#[\"take\",[\"$0\",\"$1\"]]", ["o+7", "o+8"]]]);
+    // Exports of the vat of the system that user drops, and an answer that it waits for.
+    let export = json!([["send", "o-51", "#[\"take\",[\"$0\",\"$1\"]]", ["o+7", "o+8"], "p+5"]]);
     stage.perform("sys", export).unwrap();
-    stage.perform("user", json!([["send", "o-51", "#[\"give\",[\"&0\"]]", ["p+5"]]])).unwrap();
-    let promise = stage.references("sys", "p-")[0].clone();
-    stage.perform("sys", json!([["subscribe", promise]])).unwrap();
-    stage.perform("user", json!([["resolve", "p+5", "#1", []], ["drop", "o-53", "o-54"]])).unwrap();
+    stage.perform("user", json!([["drop", "o-53", "o-54"]])).unwrap();
     for _ in 0..10 {
         stage.perform("sys", json!([["set", "k", 1]])).unwrap();
     }

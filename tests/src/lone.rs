@@ -2,8 +2,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use capstan_abi::{
-    CapData, Delivery, DeliveryResult, JsString, Message, Resolution, Syscall, SyscallData,
-    SyscallResult,
+    CapData, Delivery, DeliveryResult, Message, Resolution, Syscall, SyscallData, SyscallResult,
 };
 use capstan_client::Bundle;
 use capstan_kernel_ports::host::{Syscalls, VatHost, WorkerOptions, WorkerSource};
@@ -50,7 +49,7 @@ pub struct Outcome {
 }
 
 struct TestKernel {
-    vatstore: BTreeMap<JsString, JsString>,
+    vatstore: BTreeMap<String, String>,
     device: Device,
     syscalls: Vec<Syscall>,
     count: usize,
@@ -67,7 +66,7 @@ impl LoneVat {
         bundle: &[u8],
         parameters: &str,
         device: Device,
-        vatstore: BTreeMap<JsString, JsString>,
+        vatstore: BTreeMap<String, String>,
     ) -> Self {
         let bundle = Bundle::from_endo_json(bundle).unwrap();
         let mut host = host(&Options::usual());
@@ -90,7 +89,7 @@ impl LoneVat {
     }
 
     /// What the vat keeps.
-    pub fn vatstore(&self) -> &BTreeMap<JsString, JsString> {
+    pub fn vatstore(&self) -> &BTreeMap<String, String> {
         &self.kernel.vatstore
     }
 
@@ -201,19 +200,22 @@ fn data(body: &str, slots: &[&str]) -> CapData {
 impl Syscalls for TestKernel {
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
         self.count += 1;
-        let text = |found: Option<JsString>| found.map_or(SyscallData::Null, SyscallData::Text);
+        // The vats of the system keep texts without lone surrogates alone.
+        let text = |found: Option<String>| {
+            found.map_or(SyscallData::Null, |text| SyscallData::Text(text.into()))
+        };
         let answer = match &syscall {
-            Syscall::VatstoreGet { key } => text(self.vatstore.get(key).cloned()),
+            Syscall::VatstoreGet { key } => text(self.vatstore.get(&key.to_string()).cloned()),
             Syscall::VatstoreGetNextKey { prior } => {
-                let range = (Bound::Excluded(prior.clone()), Bound::Unbounded);
-                text(self.vatstore.range::<JsString, _>(range).next().map(|(key, _)| key.clone()))
+                let range = (Bound::Excluded(prior.to_string()), Bound::Unbounded);
+                text(self.vatstore.range::<String, _>(range).next().map(|(key, _)| key.clone()))
             }
             Syscall::VatstoreSet { key, value } => {
-                self.vatstore.insert(key.clone(), value.clone());
+                self.vatstore.insert(key.to_string(), value.to_string());
                 SyscallData::Null
             }
             Syscall::VatstoreDelete { key } => {
-                self.vatstore.remove(key);
+                self.vatstore.remove(&key.to_string());
                 SyscallData::Null
             }
             Syscall::CallNow { target, method, args } => {

@@ -14,7 +14,7 @@
 //! * `["fail", BYTES]`: ends the delivery with an error text of that length
 //! * `["illegal"]`: makes a syscall that is not allowed
 //!
-//! Every other message is answered by its method's name. `bootstrap` introduces all vats to each other.
+//! `ask` is answered with its first argument's number of letters, every other message by its method's name. `bootstrap` introduces all vats to each other.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -167,7 +167,14 @@ fn act(delivery: &Delivery, kernel: &mut Caller<'_>) -> Result<(), String> {
         _ => {}
     }
     let Some(promise) = message.result.clone() else { return Ok(()) };
-    let data = CapData { body: format!("#\"{name}\""), slots: vec![] };
+    let text = match name.as_str() {
+        "ask" => {
+            let body: Value = serde_json::from_str(&message.methargs.body[1..]).unwrap();
+            "x".repeat(body[1][0].as_u64().unwrap() as usize)
+        }
+        _ => name,
+    };
+    let data = CapData { body: format!("#\"{text}\""), slots: vec![] };
     let resolutions = vec![Resolution { promise, rejected: false, data }];
     kernel.call(Syscall::Resolve { resolutions }).map(drop)
 }
@@ -188,8 +195,8 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
     };
     let data = |index: usize| CapData { body: text(index), slots: texts(&operation[index + 1]) };
     let syscall = match text(0).as_str() {
-        "set" => Syscall::VatstoreSet { key: text(1), value: "v".repeat(number(2)) },
-        "key" => Syscall::VatstoreSet { key: "k".repeat(number(1)), value: "v".to_owned() },
+        "set" => Syscall::VatstoreSet { key: text(1).into(), value: "v".repeat(number(2)).into() },
+        "key" => Syscall::VatstoreSet { key: "k".repeat(number(1)).into(), value: "v".into() },
         "send" => {
             let result = operation[4].as_str().map(str::to_owned);
             let message = Message { methargs: data(2), result: result.clone() };
@@ -204,7 +211,7 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
         }
         "call" => {
             let args = CapData { body: text(3), slots: vec![] };
-            Syscall::CallNow { target: text(1), method: text(2), args }
+            Syscall::CallNow { target: text(1), method: text(2).into(), args }
         }
         "subscribe" => Syscall::Subscribe { promise: text(1) },
         "drop" => Syscall::DropImports { refs: texts(operation)[1..].to_vec() },
@@ -212,7 +219,7 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
             let info = CapData { body: text(2), slots: vec![] };
             Syscall::Exit { is_failure: operation[1].as_bool().unwrap(), info }
         }
-        "fail" => return Err("e".repeat(number(1))),
+        "fail" => return Err("e".repeat(number(1)).into()),
         "illegal" => Syscall::Subscribe { promise: "o+0".to_owned() },
         other => panic!("there is no operation {other}"),
     };
