@@ -151,7 +151,8 @@ impl QueueChanges {
     }
 }
 
-/// The promise that an event of the acceptance queue is a message to, and the message, as it is on a promise's queue.
+/// The promise that an event of the acceptance queue is a message to, and the message with its payer, as it is on a
+/// promise's queue.
 fn to_promise(mut event: &[u8]) -> Option<(u64, &[u8])> {
     const SEND: u8 = 0;
     match (u8::deserialize(&mut event), KRef::deserialize(&mut event)) {
@@ -312,14 +313,14 @@ const MAX_KNOWN: usize = 1 << 18;
 #[cfg(test)]
 mod tests {
     use capstan_abi::Message;
-    use capstan_kernel::queue::RunQueueEvent;
+    use capstan_kernel::queue::{Payer, RunQueueEvent};
 
     use super::*;
 
     fn send(target: KRef, result: Option<u64>) -> RunQueueEvent {
         let methargs = capstan_abi::CapData { body: "#[\"m\",[]]".to_owned(), slots: vec![] };
         let result = result.map(KRef::Promise);
-        RunQueueEvent::Send { target, message: Message { methargs, result } }
+        RunQueueEvent::Send { target, message: Message { methargs, result }, payer: Payer::Nobody }
     }
 
     fn queued(place: Place, value: &impl BorshSerialize) -> (Place, Vec<u8>) {
@@ -354,10 +355,10 @@ mod tests {
             let message = send(promise, Some(50 + position));
             let at = Place::Accepted(position);
             causes.follow(5, &tx(number), changes(vec![queued(at, &message)], vec![]));
-            let RunQueueEvent::Send { message, .. } = message else { panic!() };
+            let RunQueueEvent::Send { message, payer, .. } = message else { panic!() };
             let cause = causes.of(at);
             assert_eq!(cause, tx(number));
-            let moves = changes(vec![queued(waiting(position), &message)], vec![at]);
+            let moves = changes(vec![queued(waiting(position), &(message, payer))], vec![at]);
             assert_eq!(causes.follow(5, &cause, moves), []);
         }
         // A third transaction's crank sends to the promise itself, and then settles it.
