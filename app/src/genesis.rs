@@ -46,7 +46,22 @@ pub(crate) fn kernel_config(
         let vat = static_vat(vat).map_err(|e| format!("app_state.kernel.vats.{name}: {e}"))?;
         config.vats.insert(name.clone(), vat);
     }
+    check_bootstrap(&config)?;
     Ok(config)
+}
+
+/// Checks that `bootstrap`, which is given all vats and devices, passes the guard of a vat of the system.
+fn check_bootstrap(config: &KernelConfig) -> Result<(), String> {
+    let vat = config.bootstrap.as_ref().and_then(|name| config.vats.get(name));
+    // The vatAdmin device is always there.
+    let given = config.vats.len() + config.devices.len() + 1;
+    let limit = config.options.guard.max_slots;
+    match vat.is_some_and(|vat| vat.system) && given as u64 > limit {
+        true => Err(format!(
+            "app_state.kernel: bootstrap would be given {given} vats and devices, and a vat of the system takes at most {limit} references (params.system.max_slots)"
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The bridge is always there: the application is at its other end. What else there is, genesis says.

@@ -102,7 +102,7 @@ fn the_first_transaction_provisions_the_account() {
 
 #[test]
 fn messages_are_answered_and_their_results_found() {
-    let mut chain = Chain::new();
+    let mut chain = Chain::start(Store::in_memory().unwrap(), &mortal(false));
     let mut alice = alice();
     let factory = provisioned(&mut chain, &mut alice);
     let by_name = alice.send("factory", "echo", "[1, \"$2\"]", &[]);
@@ -484,6 +484,25 @@ fn a_wrong_genesis_document_stops_the_node_with_a_report() {
     }
 }
 
+/// So many vats besides the system's two: bootstrap is given them all, and two devices.
+fn crowd(vats: usize) -> capstan_genesis::Genesis {
+    genesis(|g| {
+        let bundle = wasm_id(b"admin").parse().unwrap();
+        let vat = capstan_genesis::GenesisVat::new(bundle);
+        g.app_state.kernel.vats.extend((0..vats).map(|n| (format!("v{n}"), vat.clone())));
+    })
+}
+
+#[test]
+fn a_system_bootstrap_vat_is_given_at_most_what_it_takes() {
+    Chain::open(Store::in_memory().unwrap()).init(&crowd(60));
+    let chain = Chain::open(Store::in_memory().unwrap());
+    let stopped = std::panic::catch_unwind(AssertUnwindSafe(|| chain.init(&crowd(61))));
+    assert!(stopped.is_err());
+    let report = chain.fatal.lock().unwrap()[0].clone();
+    assert!(report.cause.contains("65 vats and devices"), "{report}");
+}
+
 #[test]
 fn the_death_of_a_critical_vat_stops_the_node_and_commits_nothing() {
     let mut chain = Chain::start(Store::in_memory().unwrap(), &critical());
@@ -506,14 +525,35 @@ fn the_death_of_a_critical_vat_stops_the_node_and_commits_nothing() {
 }
 
 fn critical() -> capstan_genesis::Genesis {
+    mortal(true)
+}
+
+/// A chain whose provisioner is a vat of a user's, which can end.
+fn mortal(critical: bool) -> capstan_genesis::Genesis {
     let mut genesis = genesis(|_| {});
-    genesis.app_state.kernel.vats.get_mut("provisioner").unwrap().critical = true;
+    let provisioner = genesis.app_state.kernel.vats.get_mut("provisioner").unwrap();
+    (provisioner.critical, provisioner.system) = (critical, false);
     genesis
 }
 
 #[test]
-fn the_death_of_another_vat_is_an_event() {
+fn a_vat_of_the_system_loses_the_delivery_that_it_fails_in() {
     let mut chain = Chain::new();
+    let mut alice = alice();
+    let tx = alice.tx(vec![alice.send("factory", "die", "[]", &[])]);
+    let block = chain.block(std::slice::from_ref(&tx));
+    assert!(attributes(&block.events, "vat.terminated", "vat_id").is_empty());
+    let settled = chain.settled(&tx, 0);
+    assert_eq!(settled["status"], "rejected");
+    assert!(settled.to_string().contains("the vat of the system failed"), "{settled}");
+    let again = alice.tx(vec![alice.send("factory", "echo", "[]", &[])]);
+    chain.ok(again);
+    assert_eq!(chain.json("vats/v1")["status"], "running");
+}
+
+#[test]
+fn the_death_of_another_vat_is_an_event() {
+    let mut chain = Chain::start(Store::in_memory().unwrap(), &mortal(false));
     let mut alice = alice();
     let tx = alice.tx(vec![alice.send("factory", "die", "[]", &[])]);
     let block = chain.block(std::slice::from_ref(&tx));
@@ -533,7 +573,7 @@ fn the_death_of_another_vat_is_an_event() {
 
 #[test]
 fn vat_stats_add_up() {
-    let mut chain = Chain::new();
+    let mut chain = Chain::start(Store::in_memory().unwrap(), &mortal(false));
     let mut alice = alice();
     let first = chain.json("vats/v1/stats");
     assert_eq!(first["status"], "running");
