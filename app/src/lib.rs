@@ -32,7 +32,10 @@ mod record;
 pub mod results;
 mod running;
 mod slog;
-pub mod smallcaps;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod smallcaps_tests;
 #[cfg(test)]
 mod testing;
 mod timed;
@@ -48,6 +51,7 @@ pub use abci::APP_VERSION;
 pub use app::{App, AppOptions, OperatorFiles};
 pub use block::block_policy;
 pub use capstan_kernel::NodeOptions;
+pub use capstan_kernel::smallcaps;
 pub use check::UNAVAILABLE;
 pub use crash::CrashReport;
 pub use fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport};

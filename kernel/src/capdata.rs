@@ -202,27 +202,6 @@ pub(crate) fn single_slot_index(body: &str) -> Option<usize> {
     }
 }
 
-/// Whether a body is smallcaps whose references are there: `$i` names an object or device node, `&i` a
-/// promise. Other marks are the receiver's to judge. For bodies whose depth is bounded.
-pub(crate) fn is_sound(data: &KernelData) -> bool {
-    let Some(value) = data.body.strip_prefix('#').and_then(Json::parse) else { return false };
-    has_sound_references(&value, &data.slots)
-}
-
-fn has_sound_references(value: &Json, slots: &[KRef]) -> bool {
-    match value {
-        Json::Text(text) => match text.as_bytes().first() {
-            Some(sigil @ (b'$' | b'&')) => slot_index(text)
-                .and_then(|index| slots.get(index))
-                .is_some_and(|kref| matches!(kref, KRef::Promise(_)) == (*sigil == b'&')),
-            _ => true,
-        },
-        Json::Scalar(_) => true,
-        Json::Array(items) => items.iter().all(|item| has_sound_references(item, slots)),
-        Json::Object(fields) => fields.iter().all(|(_, item)| has_sound_references(item, slots)),
-    }
-}
-
 /// Returns the text that a body begins with: the body is a string, or an error with that message. Reads
 /// no further than the text, however long the body is.
 pub(crate) fn leading_text(body: &str) -> Option<JsString> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use capstan_abi::{CapData, Resolution};
 use capstan_kernel_ports::{
-    Hash, VatId,
+    Computrons, Hash, VatId,
     host::VatHost,
     store::{Overlay, Read},
 };
@@ -537,6 +537,8 @@ fn deliver_event<H: VatHost>(
     let stats = state.stats.clone();
     state.over.push();
     let mut results = Crank { state, host, online }.process(event)?;
+    // What it takes to bring the worker of a vat of the system back, which lost a delivery.
+    let mut replay = 0;
     if results.abort {
         undo(state, &results, stats)?;
         if let Some((.., info)) = &mut results.terminate {
@@ -548,6 +550,7 @@ fn deliver_event<H: VatHost>(
         if let Some((lost, cause)) = results.lost.take() {
             if let Some(vat) = results.delivered {
                 state.log(Event::DeliveryLost { vat, cause: &cause });
+                replay = state.vat(vat)?.replay_debt;
             }
             state.forgo(lost, &cause)?;
         }
@@ -580,6 +583,7 @@ fn deliver_event<H: VatHost>(
     if let Some(methargs) = tell_vat_admin {
         state.tell_vat_admin(methargs)?;
     }
+    let computrons = computrons.map(|spent| Computrons(spent.0.saturating_add(replay)));
     Ok(match (results.outcome, delivered, results.created) {
         (Some(outcome), ..) => outcome,
         (None, Some(_), true) => CrankOutcome::VatCreated { computrons },

@@ -36,6 +36,7 @@ pub mod remote;
 pub mod replay;
 mod route;
 pub mod slog;
+pub mod smallcaps;
 mod state;
 pub mod stats;
 pub mod subcluster;

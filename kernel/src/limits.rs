@@ -10,6 +10,7 @@ use capstan_kernel_ports::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::{
     capdata::{self, KernelData},
     ids::KRef,
+    smallcaps,
 };
 
 /// Longest body of one capdata, in bytes: liveslots' own limit.
@@ -112,8 +113,7 @@ impl SystemGuard {
         {
             return Some(format!("a vat of the system takes at most {limit} {what}, not {found}"));
         }
-        let sound = capdata::is_sound(data);
-        (!sound).then(|| "a vat of the system takes sound smallcaps alone".to_owned())
+        unsound(data).map(|problem| format!("a vat of the system takes smallcaps alone: {problem}"))
     }
 
     /// Returns the computrons that a message with these arguments costs its sender.
@@ -122,6 +122,17 @@ impl SystemGuard {
         let slots = self.slot_price.saturating_mul(methargs.slots.len() as u64);
         self.message_price.saturating_add(bytes).saturating_add(slots)
     }
+}
+
+/// Returns why `data` is not smallcaps over its slots, if it is not: then a vat's decoder would fail.
+pub(crate) fn unsound(data: &KernelData) -> Option<String> {
+    if !data.body.starts_with('#') {
+        return Some("the body does not begin with #".to_owned());
+    }
+    let names: Vec<String> = data.slots.iter().map(ToString::to_string).collect();
+    smallcaps::to_smallcaps_json(&data.body, &names)
+        .err()
+        .map(|malformed| cut_text(malformed.to_string()))
 }
 
 /// How deep a body nests and of how many values it consists.
@@ -174,6 +185,11 @@ impl Shape {
     }
 }
 
+/// The same for a text without lone surrogates.
+fn cut_text(text: String) -> String {
+    cut(text.into()).to_string()
+}
+
 /// Cuts a text of a vat's making to [`MAX_TEXT_BYTES`] and says so at its end.
 pub(crate) fn cut(text: JsString) -> JsString {
     if text.len() <= MAX_TEXT_BYTES {
@@ -199,7 +215,7 @@ pub(crate) fn cut_ending(info: KernelData) -> KernelData {
         && info.slots.len() <= MAX_ENDING_SLOTS
         && shape.depth <= MAX_ENDING_DEPTH
         && shape.nodes <= MAX_ENDING_NODES;
-    if fits && capdata::Parsed::new(&info).is_some() {
+    if fits && unsound(&info).is_none() {
         return info;
     }
     let text = capdata::leading_text(&info.body).map(cut);

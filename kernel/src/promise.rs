@@ -63,12 +63,15 @@ pub enum ResultPolicy {
     Panic,
 }
 
+/// What an endpoint is told of a promise that leads further than one notification goes.
+const TOO_FAR: &str = "more settled promises, or more of their data, than one notification tells";
+
 /// What an endpoint is told of settled promises at once.
 pub(crate) struct Notification {
     /// In the order in which they are found.
     pub(crate) resolutions: Vec<Resolution<KRef>>,
-    /// Settled promises that the data of the others mentions and that did not fit: they are told in
-    /// notifications of their own.
+    /// Settled promises that the data of the others mentions, that did not fit and that lead to no others:
+    /// they are told in notifications of their own.
     pub(crate) rest: Vec<KRef>,
 }
 
@@ -292,8 +295,9 @@ impl State<'_> {
     }
 
     /// Returns the settled promises that a notification of `root` carries: `root` first, then those that
-    /// its data leads to, depth first, as far as they fit. `guarded` is for vats of the system: what is
-    /// too large for them they are told as a rejection.
+    /// its data leads to, depth first, as far as they fit. Of those that do not, the ones that lead to no
+    /// other promise follow in notifications of their own; the others are told as rejections. `guarded` is
+    /// for vats of the system: what is too large for them they are told as a rejection.
     pub(crate) fn notification(&self, root: KRef, guarded: bool) -> Result<Notification> {
         let guard = guarded.then_some(self.globals().options.guard);
         let mut room = NotifyRoom::new(guard.as_ref());
@@ -318,13 +322,18 @@ impl State<'_> {
                 }
                 None => data.clone(),
             };
-            if kref != root && !room.take(&data) {
+            let leads_on = data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_)));
+            if kref == root || room.take(&data) {
+                let mentioned = data.slots.iter().rev();
+                stack.extend(mentioned.filter(|slot| matches!(slot, KRef::Promise(_))));
+                notification.resolutions.push(Resolution { promise: kref, rejected, data });
+            } else if leads_on {
+                // Told later it would have all that it leads to told again, round and round.
+                let data = capdata::error(TOO_FAR);
+                notification.resolutions.push(Resolution { promise: kref, rejected: true, data });
+            } else {
                 notification.rest.push(kref);
-                continue;
             }
-            let promises = data.slots.iter().rev().filter(|slot| matches!(slot, KRef::Promise(_)));
-            stack.extend(promises);
-            notification.resolutions.push(Resolution { promise: kref, rejected, data });
         }
         Ok(notification)
     }

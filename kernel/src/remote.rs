@@ -192,11 +192,12 @@ impl State<'_> {
     ) -> std::result::Result<(), RemoteError> {
         let endpoint = Endpoint::Remote(remote);
         let mut translated: Vec<Resolution<KRef>> = Vec::with_capacity(resolutions.len());
+        let mut settled = std::collections::BTreeSet::new();
         for Resolution { promise: rref, rejected, data } in resolutions {
             let promise = self.to_kernel(endpoint, &rref, Use::Mention)?;
             let decided = matches!(promise, KRef::Promise(_))
                 && self.unresolved(promise)?.is_some_and(|u| u.decider == Some(endpoint))
-                && translated.iter().all(|earlier| earlier.promise != promise);
+                && settled.insert(promise);
             if !decided {
                 let text = format!("{rref} is not a promise that this account may resolve");
                 return Err(RemoteError::Reference(text));

@@ -1,5 +1,7 @@
 //! Syscalls: translation with every check that the vat could fail, then what they do.
 
+use std::collections::BTreeSet;
+
 use capstan_abi::{
     CapData, JsString, Message, Resolution, Syscall, SyscallData, SyscallResult, VRef,
 };
@@ -228,6 +230,7 @@ impl VatSyscalls<'_, '_> {
     fn resolve(&mut self, resolutions: &[Resolution]) -> Translated<()> {
         let me = self.me();
         let mut translated: Vec<Resolution<KRef>> = Vec::with_capacity(resolutions.len());
+        let mut settled = BTreeSet::new();
         for Resolution { promise: vpid, rejected, data } in resolutions {
             check_size(data)?;
             insist_kind(vpid, Kind::Promise)?;
@@ -239,7 +242,7 @@ impl VatSyscalls<'_, '_> {
             }
             let promise = self.state.to_kernel(me, vpid, Use::Mention)?;
             self.insist_decider(promise, "resolve()")?;
-            if translated.iter().any(|earlier| earlier.promise == promise) {
+            if !settled.insert(promise) {
                 return vat_fatal(format!("resolve() of {vpid} twice"));
             }
             let data = self.state.data_to_kernel(me, data.clone())?;
@@ -333,9 +336,10 @@ impl VatSyscalls<'_, '_> {
 
     fn abandon_exports(&mut self, vrefs: &[VRef]) -> Translated<()> {
         let mut abandoned = Vec::with_capacity(vrefs.len());
+        let mut seen = BTreeSet::new();
         for vref in vrefs {
             let kref = self.collected(vref, true)?;
-            if abandoned.contains(&kref) {
+            if !seen.insert(kref) {
                 return vat_fatal(format!("abandonExports() of {vref} twice"));
             }
             abandoned.push(kref);

@@ -91,6 +91,13 @@ impl State<'_> {
         self.tell_vat_admin(self.without_what_is_refused(vat, failure, methargs)?)
     }
 
+    /// Whether vatAdmin is a vat of the system, as on every chain.
+    pub(crate) fn guards_vat_admin(&self) -> Result<bool> {
+        let Some(root) = self.globals().vat_admin_root else { return Ok(false) };
+        let Some(Endpoint::Vat(admin)) = self.live_owner(root)? else { return Ok(false) };
+        Ok(self.vat_config(admin)?.system)
+    }
+
     /// Leaves out of a report what the guard of vatAdmin would not let in, so that the rest arrives.
     fn without_what_is_refused(
         &self,
@@ -98,9 +105,7 @@ impl State<'_> {
         failure: bool,
         report: KernelData,
     ) -> Result<KernelData> {
-        let Some(root) = self.globals().vat_admin_root else { return Ok(report) };
-        let Some(Endpoint::Vat(admin)) = self.live_owner(root)? else { return Ok(report) };
-        if !self.vat_config(admin)?.system {
+        if !self.guards_vat_admin()? {
             return Ok(report);
         }
         let Some(refusal) = self.globals().options.guard.refusal(&report) else {

@@ -23,7 +23,10 @@ impl<H: VatHost> Crank<'_, '_, H> {
     ) -> Result<CrankResults> {
         if !self.state.is_alive(vat)? {
             self.state.decrement_all(&parameters.slots)?;
-            return Ok(CrankResults::default());
+            return Ok(CrankResults {
+                tell_vat_admin: self.state.guards_vat_admin()?.then(|| failed(upgrade)),
+                ..CrankResults::default()
+            });
         }
         if self.state.over.get(&keys::bundle(&bundle_id))?.is_none() {
             // Nothing was delivered, so nothing was spent.

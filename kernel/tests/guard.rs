@@ -7,7 +7,7 @@ use capstan_abi::Delivery;
 use capstan_kernel::{KernelPanic, ids::MeterId, limits::SystemGuard, vat::Threshold, view};
 use capstan_kernel_ports::{VatId, host::VatHost as _};
 use serde_json::{Value, json};
-use support::script::{Stage, answer};
+use support::script::{Stage, answer, orders};
 
 const GUARD: SystemGuard = SystemGuard {
     max_bytes: 2_000,
@@ -50,7 +50,7 @@ fn metered(stage: &mut Stage, computrons: u64, root: &str) -> VatId {
 
 /// Has the vat whose root vatAdmin holds do something.
 fn direct(stage: &mut Stage, root: &str, operations: &Value) {
-    let body = format!("#{}", json!(["do", operations]));
+    let body = orders(operations);
     stage.perform("vatAdmin", json!([["send", root, body, []]])).unwrap();
 }
 
@@ -119,12 +119,16 @@ fn promises_and_unsound_references_are_refused() {
     let cases = [
         ("#[\"m\",[\"&0\"]]", vec!["p+5"], "takes no promises"),
         ("#[\"m\",[]]", vec!["p+6"], "takes no promises"),
-        ("#[\"m\",[\"$1\"]]", vec!["o+5"], "sound smallcaps"),
-        ("#[\"m\",[\"&0\"]]", vec!["o+5"], "sound smallcaps"),
-        ("#[\"m\",[\"$0x\"]]", vec!["o+5"], "sound smallcaps"),
-        ("#[\"m\",[", vec![], "sound smallcaps"),
-        ("[\"m\",[]]", vec![], "sound smallcaps"),
-        ("#[\"m\",[]] []", vec![], "sound smallcaps"),
+        ("#[\"m\",[\"$1\"]]", vec!["o+5"], "smallcaps alone"),
+        ("#[\"m\",[\"&0\"]]", vec!["o+5"], "smallcaps alone"),
+        ("#[\"m\",[\"$0x\"]]", vec!["o+5"], "smallcaps alone"),
+        ("#[\"m\",[\"+abc\"]]", vec![], "smallcaps alone"),
+        ("#[\"m\",[\"\\u00245\"]]", vec![], "smallcaps alone"),
+        ("#[\"m\",[\"#bogus\"]]", vec![], "smallcaps alone"),
+        ("#[\"m\",[{\"#tag\":1}]]", vec![], "smallcaps alone"),
+        ("#[\"m\",[", vec![], "smallcaps alone"),
+        ("[\"m\",[]]", vec![], "smallcaps alone"),
+        ("#[\"m\",[]] []", vec![], "smallcaps alone"),
     ];
     for (number, (body, slots, words)) in cases.into_iter().enumerate() {
         let result = format!("p+{}", 900 + number);

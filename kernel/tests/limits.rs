@@ -93,6 +93,53 @@ fn a_notification_carries_so_many_bytes_and_the_rest_follows() {
 }
 
 #[test]
+fn promises_that_lead_round_in_a_circle_are_told_once_each() {
+    // By their number, by their references, and both.
+    for (count, span) in [(MAX_NOTIFY_PROMISES + 1, 1), (150, 150), (2_500, 11)] {
+        let mut stage = stage();
+        let other = stage.vat("other");
+        let names: Vec<String> = (0..count).map(|n| format!("p+{}", 200 + n)).collect();
+        stage.perform("user", json!([["send", "o-50", "#[\"hold\",[]]", names]])).unwrap();
+        stage
+            .perform("user", json!([["send", "o-51", "#[\"take\",[\"&0\"]]", ["p+200"]]]))
+            .unwrap();
+        let promise = stage.references("other", "p-")[0].clone();
+        stage.perform("other", json!([["subscribe", promise]])).unwrap();
+        stage.perform("user", json!([["web", 200, count, span]])).unwrap();
+        let told: Vec<(usize, usize)> = stage
+            .heard
+            .borrow()
+            .iter()
+            .filter_map(|(vat, delivery)| match delivery {
+                Delivery::Notify { resolutions } if *vat == other => {
+                    let rejected = resolutions.iter().filter(|r| {
+                        r.rejected && r.data.body.contains("than one notification tells")
+                    });
+                    Some((resolutions.len() - rejected.clone().count(), rejected.count()))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told.len(), 1, "{count} {span}: {told:?}");
+        let (settled, rejected) = told[0];
+        assert!(settled <= MAX_NOTIFY_PROMISES && rejected > 0, "{count} {span}: {told:?}");
+        assert!(settled + rejected <= count, "{count} {span}: {told:?}");
+        assert_eq!(stage.references("other", "p-"), [""; 0], "{count} {span}");
+        stage.check();
+    }
+}
+
+#[test]
+fn many_promises_are_settled_by_one_syscall() {
+    let mut stage = stage();
+    let user = stage.vat("user");
+    // Each names itself; nobody else knows of them.
+    stage.perform("user", json!([["web", 200, 100_000, 1]])).unwrap();
+    assert!(stage.lives(user));
+    stage.check();
+}
+
+#[test]
 fn a_large_group_of_collections_comes_in_parts() {
     let mut stage = stage();
     let user = stage.vat("user");

@@ -7,6 +7,8 @@
 //! * `["send", TARGET, BODY, SLOTS]`: sends a message with these method and arguments
 //! * `["send", TARGET, BODY, SLOTS, RESULT]`: the same with a result promise, which it subscribes to
 //! * `["resolve", PROMISE, BODY, SLOTS]`, `["reject", PROMISE, BODY, SLOTS]`
+//! * `["web", FIRST, COUNT, SPAN]`: settles so many promises from `p+FIRST` on in one syscall, each to an array
+//!   of the next so many, round and round
 //! * `["call", DEVICE, METHOD, BODY]`: calls a device
 //! * `["subscribe", PROMISE]`
 //! * `["drop", VREF…]`: drops imports
@@ -97,8 +99,7 @@ impl Stage {
 
     /// Has a static vat do something. The error is the body that the message was rejected with.
     pub(crate) fn perform(&mut self, vat: &str, operations: Value) -> Result<String, String> {
-        let body = format!("#{}", json!(["do", operations]));
-        answer(&self.send(vat, &body, &[]))
+        answer(&self.send(vat, &orders(&operations), &[]))
     }
 
     /// How often a vat was told something of which `is` is true.
@@ -141,6 +142,22 @@ impl Stage {
         self.run();
         let dump = view::dump(&self.state).unwrap();
         super::model::Model::of(&self.state, &dump).check(&dump, "on stage");
+    }
+}
+
+/// The body of a message that has a vat do something.
+pub(crate) fn orders(operations: &Value) -> String {
+    format!("#{}", json!(["do", escaped(operations)]))
+}
+
+/// Escapes texts for smallcaps.
+fn escaped(value: &Value) -> Value {
+    match value {
+        Value::String(text) if matches!(text.as_bytes().first(), Some(0x21..=0x2d)) => {
+            Value::String(format!("!{text}"))
+        }
+        Value::Array(items) => items.iter().map(escaped).collect(),
+        other => other.clone(),
     }
 }
 
@@ -187,7 +204,10 @@ fn introduce(message: &Message, kernel: &mut Caller<'_>) {
 }
 
 fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
-    let text = |index: usize| operation[index].as_str().unwrap_or_default().to_owned();
+    let text = |index: usize| {
+        let text = operation[index].as_str().unwrap_or_default();
+        text.strip_prefix('!').unwrap_or(text).to_owned()
+    };
     let number = |index: usize| operation[index].as_u64().unwrap() as usize;
     let texts = |value: &Value| -> Vec<String> {
         let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -208,6 +228,20 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
             let (promise, data) = (text(1), data(2));
             let rejected = verb == "reject";
             Syscall::Resolve { resolutions: vec![Resolution { promise, rejected, data }] }
+        }
+        "web" => {
+            let (first, count, span) = (number(1), number(2), number(3));
+            let name = |n: usize| format!("p+{}", first + n % count);
+            let mention: Vec<String> = (0..span).map(|n| format!("\"&{n}\"")).collect();
+            let web = (0..count).map(|n| Resolution {
+                promise: name(n),
+                rejected: false,
+                data: CapData {
+                    body: format!("#[{}]", mention.join(",")),
+                    slots: (1..=span).map(|next| name(n + next)).collect(),
+                },
+            });
+            Syscall::Resolve { resolutions: web.collect() }
         }
         "call" => {
             let args = CapData { body: text(3), slots: vec![] };

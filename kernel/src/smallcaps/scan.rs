@@ -341,8 +341,8 @@ fn check_special(text: &str, slots: &[String]) -> Result<Shape, String> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let fits = match kind {
         "!" => return Ok(Shape::String),
-        "$" => return check_slot(text, rest, slots, "ro", "an object").map(|()| Shape::Other),
-        "&" => return check_slot(text, rest, slots, "rp", "a promise").map(|()| Shape::Other),
+        "$" => return check_slot(text, rest, slots, false).map(|()| Shape::Other),
+        "&" => return check_slot(text, rest, slots, true).map(|()| Shape::Other),
         "+" | "-" => digits(rest),
         "#" => matches!(rest, "undefined" | "NaN" | "Infinity" | "-Infinity"),
         "%" => !rest.is_empty() && (!rest.starts_with("@@") || rest == "@@asyncIterator"),
@@ -358,13 +358,7 @@ fn check_special(text: &str, slots: &[String]) -> Result<Shape, String> {
 }
 
 /// `rest` is a slot's index, perhaps with `.` and an interface name.
-fn check_slot(
-    text: &str,
-    rest: &str,
-    slots: &[String],
-    kind: &str,
-    what: &str,
-) -> Result<(), String> {
+fn check_slot(text: &str, rest: &str, slots: &[String], promise: bool) -> Result<(), String> {
     let digits = rest.split_once('.').map_or(rest, |(digits, _)| digits);
     let index = digits.parse::<usize>().ok().filter(|index| index.to_string() == digits);
     let Some(index) = index else {
@@ -372,7 +366,9 @@ fn check_slot(
     };
     match slots.get(index) {
         None => Err(format!("{text:?} names slot {index}, but there are {}", slots.len())),
-        Some(slot) if !slot.starts_with(kind) => {
+        // `rp-60` in an account, `kp40` in the kernel.
+        Some(slot) if slot.trim_start_matches(['r', 'k']).starts_with('p') != promise => {
+            let what = if promise { "a promise" } else { "an object" };
             Err(format!("{text:?} stands for {what}, but slot {index} is {slot}"))
         }
         Some(_) => Ok(()),
