@@ -141,7 +141,7 @@ mod tests {
         let uncritical = "--uncritical v7".to_owned();
         assert_eq!(ways(&crank(cause(other)), vat, vat), [drop, uncritical]);
         assert_eq!(ways(&Step::Crank(Box::default()), None, None), [""; 0]);
-        assert_eq!(ways(&Step::Transaction(0), None, None), [skip.clone()]);
+        assert_eq!(ways(&Step::Transaction(0), None, None), std::slice::from_ref(&skip));
         assert_eq!(ways(&Step::Transaction(1), None, None), [""; 0]);
         assert_eq!(ways(&Step::Root, None, None), [skip]);
     }

@@ -128,7 +128,7 @@ impl<H: VatHost> Kernel<H> {
                 }
                 false => Json::Scalar("null".to_owned()),
             };
-            let (vat, bundle) = (builder.text(&vat.to_string()), builder.text(bundle_id));
+            let (vat, bundle) = (builder.text(vat.to_string()), builder.text(bundle_id));
             let options = upgrade_options(options, name, &mut builder);
             let methargs =
                 capdata::methargs(builder, "upgradeStaticVat", vec![vat, target, bundle, options]);
@@ -273,7 +273,7 @@ fn upgrade_options(options: &KernelData, name: &str, builder: &mut Builder) -> J
     });
     if !has_message {
         fields.retain(|(key, _)| key != "upgradeMessage");
-        let message = builder.text(&format!("vat {name} upgraded"));
+        let message = builder.text(format!("vat {name} upgraded"));
         let at = fields.partition_point(|(key, _)| key.as_str() < "upgradeMessage");
         fields.insert(at, ("upgradeMessage".to_owned(), message));
     }

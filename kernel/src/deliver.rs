@@ -259,7 +259,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if results.terminate.is_none() {
             let root = self.state.export_root(vat)?;
             let mut builder = Builder::default();
-            let id = builder.text(&vat.to_string());
+            let id = builder.text(vat.to_string());
             let root = builder.slot(root, "undefined");
             let record = Json::Object(vec![("rootObject".to_owned(), root)]);
             results.tell_vat_admin =

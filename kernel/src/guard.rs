@@ -111,7 +111,7 @@ impl State<'_> {
     pub(crate) fn charge_meter(&mut self, meter: MeterId, spent: Computrons) -> Result<()> {
         let Some(remaining) = self.deduct_meter(meter, spent)? else { return Ok(()) };
         let mut builder = Builder::default();
-        let id = builder.text(&meter.to_string());
+        let id = builder.text(meter.to_string());
         let args = vec![id, Json::Text(format!("+{remaining}"))];
         self.tell_vat_admin(capdata::methargs(builder, "meterCrossedThreshold", args))
     }

@@ -19,12 +19,12 @@ impl State<'_> {
         }
         let endpoint = Endpoint::Vat(vat);
         for (vref, kref) in self.clist_by_vref(endpoint, "o-", u64::MAX)? {
-            let counted = keys::vatstore(endpoint, &format!("vom.rc.{vref}"));
+            let counted = keys::vatstore(endpoint, format!("vom.rc.{vref}"));
             if self.over.get(&counted)?.is_some() {
                 continue;
             }
             self.clear_reachable(endpoint, kref)?;
-            let recognizers = keys::vatstore(endpoint, &format!("vom.ir.{vref}|"));
+            let recognizers = keys::vatstore(endpoint, format!("vom.ir.{vref}|"));
             if self.over.next_after(&recognizers, &recognizers)?.is_none() {
                 self.delete_entry(endpoint, kref)?;
             }

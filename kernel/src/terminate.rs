@@ -82,7 +82,7 @@ impl State<'_> {
         let parsed = Parsed::new(info)
             .ok_or_else(|| inconsistent(format!("{vat} ended with unreadable data")))?;
         let mut builder = Builder::default();
-        let id = builder.text(&vat.to_string());
+        let id = builder.text(vat.to_string());
         let info = builder
             .splice(&parsed.value, &parsed)
             .ok_or_else(|| inconsistent(format!("{vat} ended with unreadable data")))?;
@@ -112,7 +112,7 @@ impl State<'_> {
             return Ok(report);
         };
         let mut builder = Builder::default();
-        let id = builder.text(&vat.to_string());
+        let id = builder.text(vat.to_string());
         let text = format!("exit information was left out: {refusal}");
         let error = capdata::error(&text);
         let info = Parsed::new(&error).map_or_else(capdata::Json::undefined, |error| error.value);

@@ -152,7 +152,7 @@ pub(crate) fn failed(upgrade: u64) -> KernelData {
 fn callback(upgrade: u64, outcome: std::result::Result<u64, ()>) -> KernelData {
     let mut builder = Builder::default();
     let mut args =
-        vec![builder.text(&format!("up{upgrade}")), Json::Scalar(outcome.is_ok().to_string())];
+        vec![builder.text(format!("up{upgrade}")), Json::Scalar(outcome.is_ok().to_string())];
     match outcome {
         Ok(incarnation) => args.extend([Json::undefined(), Json::Scalar(incarnation.to_string())]),
         Err(()) => {

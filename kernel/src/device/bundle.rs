@@ -42,7 +42,7 @@ impl State<'_> {
     pub(super) fn call_bundlecap(&mut self, call: &Invocation<'_>) -> Called {
         let Invocation { device, node: node_ref, method, .. } = *call;
         let endpoint = Endpoint::Device(device);
-        let slot = keys::vatstore(endpoint, &format!("slot.{node_ref}"));
+        let slot = keys::vatstore(endpoint, format!("slot.{node_ref}"));
         let Some(id) = self.over.get(&slot)? else {
             return thrown(format!("unknown device node {node_ref}"));
         };
@@ -85,7 +85,7 @@ impl State<'_> {
     /// The device node that stands for an installed bundle; undefined if it is not installed.
     fn bundlecap(&mut self, device: DeviceId, id: &str) -> Called {
         let endpoint = Endpoint::Device(device);
-        let by_id = keys::vatstore(endpoint, &format!("id.{id}"));
+        let by_id = keys::vatstore(endpoint, format!("id.{id}"));
         if let Some(number) = self.get::<u64>(&by_id)? {
             return Ok(Answer::Node(self.device_export(device, number)?));
         }
@@ -96,7 +96,7 @@ impl State<'_> {
         let number = self.get::<u64>(&next)?.unwrap_or(1);
         self.put(&next, &(number + 1))?;
         self.put(&by_id, &number)?;
-        let slot = keys::vatstore(endpoint, &format!("slot.d+{number}"));
+        let slot = keys::vatstore(endpoint, format!("slot.d+{number}"));
         self.over.set(&slot, id.as_bytes().to_vec());
         Ok(Answer::Node(self.device_export(device, number)?))
     }

@@ -253,7 +253,7 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
             let info = CapData { body: text(2), slots: vec![] };
             Syscall::Exit { is_failure: operation[1].as_bool().unwrap(), info }
         }
-        "fail" => return Err("e".repeat(number(1)).into()),
+        "fail" => return Err("e".repeat(number(1))),
         "illegal" => Syscall::Subscribe { promise: "o+0".to_owned() },
         other => panic!("there is no operation {other}"),
     };
