@@ -117,7 +117,7 @@ pub struct SystemParams {
     pub message_computrons: u64,
     /// Computrons that it pays for each byte of the message.
     pub byte_computrons: u64,
-    /// Computrons that it pays for each reference in the message: a promise may be settled later.
+    /// Computrons that it pays for each reference in the message.
     pub slot_computrons: u64,
     /// Computrons that a message of a vat of the system costs the meter of the vat that receives it,
     /// besides its delivery.

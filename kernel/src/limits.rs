@@ -28,7 +28,8 @@ pub const SYSCALL_OVERHEAD_BYTES: usize = 64;
 pub const MAX_NOTIFY_BYTES: usize = MAX_BODY_BYTES;
 /// Most references that the settled data of one notification holds, the primary promise's own aside.
 pub const MAX_NOTIFY_SLOTS: usize = MAX_SLOTS;
-/// Most promises that one notification settles.
+/// Most promises that one notification tells with their data. Those that it mentions besides, and that
+/// lead to others, are told as short rejections.
 pub const MAX_NOTIFY_PROMISES: usize = 1_000;
 /// Most references that one delivery of garbage collection names. The rest follows in others.
 pub const MAX_GC_KREFS: usize = 1_000;
@@ -53,10 +54,11 @@ const MAX_PREFIX_BYTES: usize = 64;
 
 // The largest records: a transcript entry, which holds a delivery and all its syscalls; an outbox entry,
 // which is a delivery; a vatstore value; a promise or queued message with its data. A slot's name in a
-// vat or remote takes less than 128 bytes.
+// vat or remote takes less than 128 bytes, a promise that is told as a short rejection less than 512.
 const MAX_CAPDATA_BYTES: usize = MAX_BODY_BYTES + 128 * MAX_SLOTS;
-const MAX_NOTIFICATION_BYTES: usize =
-    MAX_CAPDATA_BYTES + MAX_NOTIFY_BYTES + 128 * (MAX_NOTIFY_SLOTS + 2 * MAX_NOTIFY_PROMISES);
+const MAX_NOTIFICATION_BYTES: usize = MAX_CAPDATA_BYTES
+    + MAX_NOTIFY_BYTES
+    + 512 * (MAX_SLOTS + MAX_NOTIFY_SLOTS + MAX_NOTIFY_PROMISES);
 const _: () = assert!(MAX_VATSTORE_KEY_BYTES + MAX_PREFIX_BYTES <= MAX_KEY_BYTES);
 const _: () = assert!(MAX_NOTIFICATION_BYTES + MAX_DELIVERY_BYTES < MAX_VALUE_BYTES / 4);
 
