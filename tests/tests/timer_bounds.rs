@@ -426,7 +426,7 @@ fn notifiers_and_iterators_tell_beats_and_their_end() {
     let mut timer = Timer::start();
     let notifier = timer.send("makeNotifier", "[10,10,\"$0\"]", &[TOKEN]).slots().remove(0);
     let first = timer.ask(&notifier, "getUpdateSince", "[]", &[]);
-    let iterator = timer.send_to(&notifier, "@@asyncIterator", "[]", &[]);
+    let iterator = timer.send_to(&notifier, "%@@asyncIterator", "[]", &[]);
     let iterator = iterator.slots().remove(0);
     let next = timer.ask(&iterator, "next", "[]", &[]);
     let overlapping = timer.send_to(&iterator, "next", "[]", &[]).refusal();
