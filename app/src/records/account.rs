@@ -6,7 +6,7 @@ use capstan_kernel_ports::store::{Overlay, Read};
 
 use crate::{
     fault::{Failure, NodeFault},
-    keys, record,
+    records::{keys, record},
     tx::TxError,
 };
 

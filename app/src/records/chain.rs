@@ -4,7 +4,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_genesis::Params;
 use capstan_kernel_ports::store::{Overlay, Read};
 
-use crate::{fault::NodeFault, keys, record};
+use crate::{
+    fault::NodeFault,
+    records::{keys, record},
+};
 
 /// What a chain is born with and never changes.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

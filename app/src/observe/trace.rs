@@ -22,7 +22,7 @@ use capstan_kernel_ports::Hash;
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use sha2::{Digest, Sha256};
 
-use crate::cause::Cause;
+use crate::observe::cause::Cause;
 
 pub(crate) use log::TraceLog;
 

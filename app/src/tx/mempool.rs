@@ -7,10 +7,12 @@ use capstan_kernel::view;
 use tendermint_proto::v0_38::abci::ResponseCheckTx;
 
 use crate::{
-    account::{self, Account},
     app::Committed,
-    chain::Chain,
     fault::NodeFault,
+    records::{
+        account::{self, Account},
+        chain::Chain,
+    },
     tx::{Action, CODESPACE, ChainContext, Tx, TxError, Verified, check, computron_price},
 };
 

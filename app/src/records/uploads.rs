@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 use tendermint_proto::v0_38::abci::Event;
 
 use crate::{
-    events::event,
+    block::events::event,
     fault::{Failure, NodeFault},
-    keys, record,
+    records::{keys, record},
     tx::{Chunk, Compression, Packed, TxError, UploadId},
 };
 

@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use capstan_kernel_ports::VatId;
 
-use crate::{overrides::Override, running::Step, tx::TxHash};
+use crate::{block::overrides::Override, observe::running::Step, tx::TxHash};
 
 /// A command with which the chain goes on if the validators agree on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ const MAX_SKIPPED: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cause::Cause, watch::LastCrank};
+    use crate::observe::{cause::Cause, watch::LastCrank};
     use capstan_kernel::queue::Place;
 
     #[test]

@@ -23,7 +23,7 @@ use std::{
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::watch::LastCrank;
+use crate::observe::watch::LastCrank;
 
 /// What a node is at in a block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

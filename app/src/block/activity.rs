@@ -8,7 +8,7 @@ use capstan_kernel_ports::{
     store::{Overlay, Read},
 };
 
-use crate::{fault::NodeFault, record};
+use crate::{fault::NodeFault, records::record};
 
 /// A vat's last block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -6,12 +6,14 @@ use capstan_kernel::view;
 
 use crate::{
     app::{Committed, OperatorFiles},
-    cause,
-    fatal::write_crank,
-    overrides::Override,
-    running::{Crash, Running, Step},
+    block::overrides::Override,
+    observe::{
+        cause,
+        fatal::write_crank,
+        running::{Crash, Running, Step},
+        ways::{self, Trouble, WayOn},
+    },
     tx::{Action, Tx, TxHash},
-    ways::{self, Trouble, WayOn},
 };
 
 /// What is known of a block that ended the process, for people.

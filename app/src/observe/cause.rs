@@ -10,7 +10,7 @@ use capstan_kernel::{ids::KRef, queue::Place};
 use serde_json::{Value, json};
 
 use crate::{
-    trace::{BlockTrace, TraceError, heights},
+    observe::trace::{BlockTrace, TraceError, heights},
     tx::TxHash,
 };
 
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn traces_tell_what_this_process_did_not_see() {
-        use crate::trace::{Link, Written};
+        use crate::observe::trace::{Link, Written};
         use capstan_kernel_ports::Hash;
         let dir = tempfile::tempdir().unwrap();
         let link = |cause: Cause, place: Place, moved: Vec<(Place, Place)>| Link {

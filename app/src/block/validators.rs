@@ -17,7 +17,11 @@ use tendermint_proto::v0_38::{
     crypto::{PublicKey, public_key::Sum},
 };
 
-use crate::{events::event, fault::NodeFault, keys, record};
+use crate::{
+    block::events::event,
+    fault::NodeFault,
+    records::{keys, record},
+};
 
 /// The most power of one validator. CometBFT bounds the sum by 2^60; a thousand million validators are not
 /// to be feared.

@@ -7,8 +7,10 @@ use capstan_kernel_ports::VatId;
 
 use crate::{
     fault::NodeFault,
-    watch::{LastCrank, LastDelivery},
-    ways::{self, WayOn},
+    observe::{
+        watch::{LastCrank, LastDelivery},
+        ways::{self, WayOn},
+    },
 };
 
 /// The process's exit code when every node stops at this block: a critical vat died.

@@ -15,24 +15,29 @@ use capstan_store::{Block, Snapshot};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorUpdate};
 
 use crate::{
-    account, activity,
     app::{Consensus, Stage},
-    cause::{self, Cause},
-    chain::{self, Chain, ChainRecord},
-    events::event,
-    execute::{self, Executor},
-    expiry,
-    fatal::FatalReport,
+    block::{
+        activity,
+        events::event,
+        execute::{self, Executor},
+        expiry, genesis, validators,
+    },
     fault::{Failure, NodeFault},
-    genesis,
-    keys::KERNEL_KEYS,
-    record,
-    results::{self, Settled},
-    running::Step,
-    trace::{BlockTrace, Written},
+    observe::{
+        cause::{self, Cause},
+        fatal::FatalReport,
+        running::Step,
+        trace::{BlockTrace, Written},
+        ways::Trouble,
+    },
+    records::{
+        account,
+        chain::{self, Chain, ChainRecord},
+        keys::KERNEL_KEYS,
+        record,
+        results::{self, Settled},
+    },
     tx::{TxError, TxHash},
-    validators,
-    ways::Trouble,
 };
 
 /// What a block came to.

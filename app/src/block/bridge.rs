@@ -23,11 +23,10 @@ use capstan_kernel_ports::store::{Overlay, StoreFault};
 use serde_json::{Value, json};
 
 use crate::{
-    account,
-    chain::Chain,
+    block::validators,
     fault::{Failure, NodeFault},
+    records::{account, chain::Chain},
     tx::{TxError, computron_price},
-    validators,
 };
 
 /// Computrons are priced by the million.

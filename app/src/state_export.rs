@@ -15,7 +15,7 @@ use capstan_kernel_ports::Hash;
 use capstan_store::{Expected, FILE, Import, Options, Snapshot, Store};
 use sha2::{Digest, Sha256};
 
-use crate::{chain::Chain, fault::NodeFault, validators};
+use crate::{block::validators, fault::NodeFault, records::chain::Chain};
 
 /// A state cannot be written out or taken in.
 #[derive(Debug, thiserror::Error)]

@@ -19,20 +19,21 @@ use prost::{Message, Name};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::{
-    account, bridge, bundles,
-    cause::Cause,
-    chain::Chain,
-    events::event,
+    block::{bridge, events::event},
     fault::{Failure, NodeFault},
+    observe::{cause::Cause, watch::Watch},
     proto,
-    results::{self, Settled},
+    records::{
+        account, bundles,
+        chain::Chain,
+        results::{self, Settled},
+        uploads::{self, Progress, Upload},
+    },
     smallcaps,
     tx::{
         Action, Announcement, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId,
         Verified, check, computron_price,
     },
-    uploads::{self, Progress, Upload},
-    watch::Watch,
 };
 
 /// Executes the transactions of one block.

@@ -11,9 +11,8 @@ use prost::bytes::Bytes;
 
 use crate::{
     app::Committed,
-    check::CheckState,
     fault::NodeFault,
-    tx::{TxHash, Verified},
+    tx::{TxHash, Verified, mempool::CheckState},
 };
 
 /// Takes the transactions in the mempool's order as long as they fit into `engine_bytes` by the engine's count and

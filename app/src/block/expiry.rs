@@ -5,7 +5,10 @@
 use capstan_kernel_ports::store::Overlay;
 use tendermint_proto::v0_38::abci::Event;
 
-use crate::{fault::NodeFault, keys, results, uploads};
+use crate::{
+    fault::NodeFault,
+    records::{keys, results, uploads},
+};
 
 /// The most that one block forgets; the rest follows with the next blocks.
 const MAX_PER_BLOCK: usize = 1000;

@@ -9,7 +9,12 @@ use capstan_kernel_ports::store::{Overlay, Read};
 
 use tendermint_proto::v0_38::abci::Event;
 
-use crate::{events::event, fault::NodeFault, keys, record, tx::TxHash};
+use crate::{
+    block::events::event,
+    fault::NodeFault,
+    records::{keys, record},
+    tx::TxHash,
+};
 
 /// A message that has a result promise.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tendermint_proto::v0_38::abci::Event;
 
-use crate::{events::event, fault::NodeFault, keys, tx::TxHash};
+use crate::{block::events::event, fault::NodeFault, records::keys, tx::TxHash};
 
 /// What is done differently in one block.
 #[derive(Clone, Debug, PartialEq, Eq)]

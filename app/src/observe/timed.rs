@@ -8,7 +8,7 @@ use capstan_kernel_ports::{
     host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
 
-use crate::metrics::Metrics;
+use crate::observe::metrics::Metrics;
 
 /// A host, and where its time is counted: what passes between a delivery's beginning and its end, but
 /// for its syscalls, which are the kernel's; and the starting and restoring of workers. No result depends on

@@ -15,10 +15,12 @@ use capstan_kernel::{
 use capstan_kernel_ports::{Hash, VatId};
 
 use crate::{
-    cause::{Cause, Causes, QueueChanges},
-    metrics::Metrics,
-    running::{Running, Step},
-    trace::{BlockTrace, Link, Written},
+    observe::{
+        cause::{Cause, Causes, QueueChanges},
+        metrics::Metrics,
+        running::{Running, Step},
+        trace::{BlockTrace, Link, Written},
+    },
     tx::TxHash,
 };
 
