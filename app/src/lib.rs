@@ -10,7 +10,6 @@ mod app;
 mod block;
 mod fault;
 mod observe;
-pub mod proto;
 pub mod query;
 mod records;
 #[cfg(test)]
@@ -28,6 +27,7 @@ pub use block::{
     overrides::{Override, OverrideError},
 };
 pub use capstan_kernel::{NodeOptions, smallcaps};
+pub use capstan_proto::v1 as proto;
 pub use fault::NodeFault;
 pub use observe::{
     cause,

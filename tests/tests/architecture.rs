@@ -19,7 +19,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capstan-vat-js", &[]),
     ("capstan-vat-host", &["capstan-abi", "capstan-kernel-ports"]),
     ("capstan-vat-system", &[]),
-    ("capstan-genesis", &["capstan-kernel", "capstan-vat-system", "capstan-bundle"]),
+    ("capstan-proto", &[]),
+    (
+        "capstan-genesis",
+        &["capstan-kernel", "capstan-proto", "capstan-vat-system", "capstan-bundle"],
+    ),
     (
         "capstan-app",
         &[
@@ -28,13 +32,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-genesis",
             "capstan-kernel",
             "capstan-kernel-ports",
+            "capstan-proto",
             "capstan-store",
             "capstan-vat-host",
             "capstan-vat-js",
             "capstan-vat-system",
         ],
     ),
-    ("capstan-client", &["capstan-app", "capstan-bundle", "capstan-genesis"]),
+    ("capstan-client", &["capstan-proto"]),
     ("capstan-localnet", &["capstan-app"]),
     ("capstan-test-disk", &[]),
 ];

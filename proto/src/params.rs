@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Amount, GenesisError, invalid};
+use crate::{Address, Amount};
 
 /// The chain's parameters: set in the genesis document, readable by query, the same on every node.
 ///
@@ -80,6 +80,16 @@ pub struct Params {
     /// validators of the genesis document stay.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub governors: Vec<Address>,
+}
+
+/// Says which parameter has a value that it must not have, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("params.{name}: {problem}")]
+pub struct InvalidParam {
+    /// The parameter, as in `cleanup.kv`.
+    pub name: &'static str,
+    /// What is wrong, and what would be right.
+    pub problem: String,
 }
 
 /// How much of dead vats one block cleans up at most, by SwingSet's phases.
@@ -217,7 +227,7 @@ impl Default for Fees {
 
 impl Params {
     /// Checks that the parameters make a chain that can run.
-    pub fn validate(&self) -> Result<(), GenesisError> {
+    pub fn validate(&self) -> Result<(), InvalidParam> {
         let positive: &[(&str, u64)] = &[
             ("block_computrons", self.block_computrons),
             ("crank_computrons", self.crank_computrons),
@@ -243,11 +253,11 @@ impl Params {
             ("cleanup.transcripts", self.cleanup.transcripts),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(invalid(path(name), "must be at least 1"));
+            return Err(invalid(name, "must be at least 1"));
         }
         if !(self.default_vat_computrons..=MAX_SAFE_INTEGER).contains(&self.max_vat_computrons) {
             let problem = format!("must be from default_vat_computrons to {MAX_SAFE_INTEGER}");
-            return Err(invalid(path("max_vat_computrons"), problem));
+            return Err(invalid("max_vat_computrons", problem));
         }
         self.validate_system()?;
         self.validate_sizes()
@@ -255,7 +265,7 @@ impl Params {
 
     /// What the kernel itself sends to vats of the system must pass their limits: endings of vats above
     /// all.
-    fn validate_system(&self) -> Result<(), GenesisError> {
+    fn validate_system(&self) -> Result<(), InvalidParam> {
         let least: &[(&str, u64, u64)] = &[
             ("system.max_bytes", self.system.max_bytes, 32 * 1024),
             ("system.max_depth", self.system.max_depth, 20),
@@ -263,22 +273,22 @@ impl Params {
             ("system.max_slots", self.system.max_slots, 32),
         ];
         match least.iter().find(|(_, value, least)| value < least) {
-            Some((name, _, least)) => Err(invalid(path(name), format!("must be at least {least}"))),
+            Some((name, _, least)) => Err(invalid(name, format!("must be at least {least}"))),
             None => Ok(()),
         }
     }
 
-    fn validate_sizes(&self) -> Result<(), GenesisError> {
+    fn validate_sizes(&self) -> Result<(), InvalidParam> {
         if self.max_tx_bytes < MIN_TX_BYTES || self.max_tx_bytes > self.max_block_bytes {
             let problem = format!(
                 "must be from {MIN_TX_BYTES} to max_block_bytes ({})",
                 self.max_block_bytes
             );
-            return Err(invalid(path("max_tx_bytes"), problem));
+            return Err(invalid("max_tx_bytes", problem));
         }
         if self.max_block_bytes > MAX_BLOCK_BYTES {
             let problem = format!("must be at most {MAX_BLOCK_BYTES}, CometBFT's own limit");
-            return Err(invalid(path("max_block_bytes"), problem));
+            return Err(invalid("max_block_bytes", problem));
         }
         // A piece must fit a transaction with room for what surrounds it.
         if self.max_chunk_bytes + MIN_TX_BYTES > self.max_tx_bytes {
@@ -286,18 +296,18 @@ impl Params {
                 "must be at least {MIN_TX_BYTES} below max_tx_bytes ({})",
                 self.max_tx_bytes
             );
-            return Err(invalid(path("max_chunk_bytes"), problem));
+            return Err(invalid("max_chunk_bytes", problem));
         }
         if self.max_bundle_bytes > MAX_BUNDLE_BYTES {
             let problem = format!("must be at most {MAX_BUNDLE_BYTES}");
-            return Err(invalid(path("max_bundle_bytes"), problem));
+            return Err(invalid("max_bundle_bytes", problem));
         }
         Ok(())
     }
 }
 
-fn path(name: &str) -> String {
-    format!("app_state.params.{name}")
+fn invalid(name: &'static str, problem: impl Into<String>) -> InvalidParam {
+    InvalidParam { name, problem: problem.into() }
 }
 
 /// The largest integer that JavaScript's numbers hold exactly: vats are told the limit as one.

@@ -1,10 +1,10 @@
-//! Compiles `proto/` with protox: no protoc needed.
+//! Compiles `capstan/v1/*.proto` with protox, which needs no protoc.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     const FILES: [&str; 3] =
         ["capstan/v1/types.proto", "capstan/v1/tx.proto", "capstan/v1/query.proto"];
-    println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(FILES, ["proto"])?;
+    println!("cargo:rerun-if-changed=capstan");
+    let descriptors = protox::compile(FILES, ["."])?;
     let mut config = prost_build::Config::new();
     // The answers to queries have a JSON form of the same shape.
     config.type_attribute(".", "#[derive(serde::Serialize)]");

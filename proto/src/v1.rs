@@ -1,4 +1,4 @@
-//! The protobuf package `capstan.v1`, compiled from `proto/`.
+//! The protobuf package `capstan.v1`, compiled from `capstan/v1/*.proto`.
 //!
 //! Requests and answers of queries have a JSON form too: the same fields in camel case.
 
