@@ -26,6 +26,7 @@ pub use block::{
     block_policy, events,
     overrides::{Override, OverrideError},
 };
+pub use capstan_files::Rotation;
 pub use capstan_kernel::{NodeOptions, smallcaps};
 pub use capstan_proto::v1 as proto;
 pub use fault::NodeFault;
@@ -34,7 +35,7 @@ pub use observe::{
     crash::CrashReport,
     fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport},
     running::Step,
-    slog::{Rotation, SlogFile},
+    slog::SlogFile,
     trace::{self, TraceOptions},
     watch::{LastCrank, LastDelivery},
     ways::WayOn,

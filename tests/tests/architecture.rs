@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capstan-vat-js", &[]),
     ("capstan-vat-host", &["capstan-abi", "capstan-kernel-ports"]),
     ("capstan-vat-system", &[]),
+    ("capstan-files", &[]),
     ("capstan-proto", &[]),
     (
         "capstan-genesis",
@@ -29,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "capstan-abi",
             "capstan-bundle",
+            "capstan-files",
             "capstan-genesis",
             "capstan-kernel",
             "capstan-kernel-ports",

@@ -12,10 +12,6 @@
 //! seconds since 1970, and `monotime`, seconds since the process's slog began. Events of cranks that were undone are
 //! there too.
 
-mod rotate;
-
-pub use rotate::Rotation;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -28,6 +24,7 @@ use capstan_abi::json::{
     capdata_to_json, delivery_to_json, syscall_result_to_json, syscall_to_json,
 };
 use capstan_abi::{Delivery, DeliveryResult};
+use capstan_files::{RotatingFile, Rotation};
 use capstan_kernel::{
     ids::KRef,
     queue::event_to_json,
@@ -36,8 +33,6 @@ use capstan_kernel::{
 };
 use capstan_kernel_ports::VatId;
 use serde_json::{Value, json};
-
-use rotate::RotatingFile;
 
 /// A slog file. Clones write to the same one.
 #[derive(Clone, Debug)]

@@ -1,23 +1,24 @@
-//! A file that is put aside when it is large.
-
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Write as _},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-/// When a file is put aside.
+/// Bounds the size and the number of the files of a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
-    /// How many bytes a file has at least when it is put aside; 0: never.
+    /// Size in bytes at which a file is rotated. 0 turns rotation off.
     pub max_bytes: u64,
-    /// How many that were put aside are kept: `FILE.1` is the newest.
+    /// Number of rotated files that are kept. `FILE.1` is the newest.
     pub keep: u32,
 }
 
-/// A file to which lines are added.
+/// A log file that is rotated before a write if it has reached its size.
+///
+/// Rotation happens between writes, so a record that is written by one call is never cut. Writes are buffered until
+/// [`RotatingFile::flush`].
 #[derive(Debug)]
-pub(super) struct RotatingFile {
+pub struct RotatingFile {
     path: PathBuf,
     out: BufWriter<File>,
     bytes: u64,
@@ -25,42 +26,65 @@ pub(super) struct RotatingFile {
 }
 
 impl RotatingFile {
-    pub(super) fn append(path: &Path, rotation: Rotation) -> io::Result<Self> {
+    /// Opens the file at `path` to append to it, and creates it if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn append(path: &Path, rotation: Rotation) -> io::Result<Self> {
         let (out, bytes) = open(path)?;
         Ok(Self { path: path.to_owned(), out, bytes, rotation })
     }
 
-    pub(super) fn write_line(&mut self, line: &str) -> io::Result<()> {
-        if self.rotation.max_bytes > 0 && self.bytes >= self.rotation.max_bytes {
-            self.rotate()?;
-        }
+    /// Writes a line.
+    ///
+    /// # Errors
+    /// As [`RotatingFile::write`].
+    pub fn write_line(&mut self, line: &str) -> io::Result<()> {
+        self.rotate_if_full()?;
         self.bytes += line.len() as u64 + 1;
         writeln!(self.out, "{line}")
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    /// Writes bytes.
+    ///
+    /// # Errors
+    /// The file cannot be written or rotated.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.rotate_if_full()?;
+        self.bytes += bytes.len() as u64;
+        self.out.write_all(bytes)
+    }
+
+    /// Hands buffered bytes to the operating system.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
+    fn rotate_if_full(&mut self) -> io::Result<()> {
+        if self.rotation.max_bytes == 0 || self.bytes < self.rotation.max_bytes {
+            return Ok(());
+        }
         self.out.flush()?;
-        let aside = |number: u32| PathBuf::from(format!("{}.{number}", self.path.display()));
+        let rotated = |number: u32| PathBuf::from(format!("{}.{number}", self.path.display()));
         for number in (1..self.rotation.keep).rev() {
-            match fs::rename(aside(number), aside(number + 1)) {
+            match fs::rename(rotated(number), rotated(number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
         match self.rotation.keep {
             0 => fs::remove_file(&self.path)?,
-            _ => fs::rename(&self.path, aside(1))?,
+            _ => fs::rename(&self.path, rotated(1))?,
         }
         (self.out, self.bytes) = open(&self.path)?;
         Ok(())
     }
 }
 
-/// The file, made if it is not there, and its length.
+/// Opens a file to append to it. Returns its length too.
 fn open(path: &Path) -> io::Result<(BufWriter<File>, u64)> {
     let file = File::options().create(true).append(true).open(path)?;
     let bytes = file.metadata()?.len();
@@ -68,6 +92,7 @@ fn open(path: &Path) -> io::Result<(BufWriter<File>, u64)> {
 }
 
 #[cfg(test)]
+
 mod tests {
     use super::*;
 
