@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_app::{App, AppOptions, FatalHandler, Rotation, SlogFile, TraceOptions, transfer};
+use capstan_app::{App, AppOptions, FatalHandler, Rotation, SlogFile, TraceOptions, state_export};
 use capstan_genesis::{Genesis as Document, GenesisDevice};
 use capstan_localnet::metrics::{Metrics, MetricsServer};
 use capstan_localnet::solo::{BlockPolicy, Genesis, Solo, SoloConfig};
@@ -86,7 +86,7 @@ pub(crate) fn open_app(
     let from_state = &genesis.app_state.from_state;
     if let Some(from) = from_state {
         progress.step("reading the state that the genesis document goes on from");
-        transfer::import(from, &home.genesis_state(), &home.state(), store.clone())?;
+        state_export::import(from, &home.genesis_state(), &home.state(), store.clone())?;
     }
     progress.step("opening the chain's state");
     let store = Store::open(home.state(), store)?;
