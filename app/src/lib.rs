@@ -41,4 +41,3 @@ pub use observe::{
     ways::WayOn,
 };
 pub use records::{account, results, uploads};
-pub use tx::mempool::UNAVAILABLE;

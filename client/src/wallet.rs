@@ -4,8 +4,7 @@ use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use capstan_proto::v1 as proto;
-use capstan_proto::{Address, Amount, Params};
+use capstan_proto::{Address, Amount, ErrorCode, Params, v1 as proto};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 use cosmrs::proto::cosmos::base::abci::v1beta1::TxMsgData;
 use cosmrs::proto::cosmos::base::v1beta1::Coin;
@@ -21,9 +20,6 @@ use crate::{
 
 /// How long blocks and answers are waited for unless [`Wallet::with_timeout`] says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The application's code for a wrong sequence.
-const CODE_SEQUENCE: u32 = 12;
 
 /// For so long a transaction may be missing though the account's sequence shows that there was one:
 /// nodes index a block's transactions after the block.
@@ -444,14 +440,8 @@ impl Wallet {
         let fees = self.client.params()?.fees;
         // Measured with the largest fee, so that the real one makes the transaction no longer.
         let measured = tx.clone().fee(Amount(u128::MAX)).sign(&self.key, signer)?;
-        let bytes = measured.bytes().len() as u128 + u128::from(declared_bytes);
-        let messages = fees.per_message.0.saturating_mul(tx.message_count() as u128);
-        let fee = fees
-            .per_tx
-            .0
-            .saturating_add(fees.per_byte.0.saturating_mul(bytes))
-            .saturating_add(messages);
-        Ok(tx.clone().fee(Amount(fee)))
+        let (bytes, messages) = (measured.bytes().len() as u64, tx.message_count() as u64);
+        Ok(tx.clone().fee(fees.required(bytes, declared_bytes.into(), messages)))
     }
 
     fn signer(&self) -> std::sync::MutexGuard<'_, Option<SignerData>> {
@@ -462,7 +452,7 @@ impl Wallet {
 
 /// Whether the error says that the sequence is not the account's next.
 fn is_stale(error: &ClientError) -> bool {
-    matches!(error, ClientError::Refused { code: CODE_SEQUENCE, .. })
+    matches!(error, ClientError::Refused { code, .. } if *code == ErrorCode::Sequence.number())
 }
 
 /// A bundle as it travels.

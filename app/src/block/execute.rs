@@ -11,6 +11,7 @@ use capstan_kernel::{
     view,
 };
 use capstan_kernel_ports::{host::VatHost, store::Overlay};
+use capstan_proto::CODESPACE;
 use cosmrs::{
     Any,
     proto::cosmos::{bank::v1beta1::MsgSendResponse as BankSent, base::abci::v1beta1::TxMsgData},
@@ -31,8 +32,7 @@ use crate::{
     },
     smallcaps,
     tx::{
-        Action, Announcement, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId,
-        Verified, check, computron_price,
+        Action, Announcement, ChainContext, FACTORY, Packed, Tx, TxError, UploadId, Verified, check,
     },
 };
 
@@ -155,7 +155,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 self.insist_installed(bundle)?;
                 let computrons = computrons.unwrap_or(self.run.chain.params.default_vat_computrons);
                 // The provisioner buys them when it makes the meter, whoever asks it for the vat.
-                let price = computron_price(&self.run.chain.params.fees, computrons);
+                let price = self.run.chain.params.fees.computron_price(computrons);
                 bridge::check_payable(self.run.over, self.tx.signer, price)?;
                 let methargs = create_vat(bundle.as_str(), name, parameters, computrons);
                 let result = self.send(FACTORY, "createVat", methargs, action)?;
@@ -298,7 +298,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
             }
             Some(_) => {}
         }
-        let price = computron_price(&self.run.chain.params.fees, computrons);
+        let price = self.run.chain.params.fees.computron_price(computrons);
         account::debit(self.run.over, self.tx.signer, price)?;
         let Executor { kernel, over, .. } = &mut *self.run;
         let remaining =
@@ -470,7 +470,7 @@ pub(crate) fn refused(error: &TxError) -> ExecTxResult {
 
 fn failed(error: &TxError, gas_wanted: i64, events: Vec<Event>) -> ExecTxResult {
     ExecTxResult {
-        code: error.code(),
+        code: error.code().number(),
         log: error.to_string(),
         codespace: CODESPACE.to_owned(),
         gas_wanted,

@@ -3,7 +3,6 @@ use capstan_genesis::{Address, Params};
 use super::{
     Tx, TxError, Verified,
     decode::{Unverified, address_of},
-    required_fee,
     verified::check_of,
 };
 use crate::records::account::Account;
@@ -32,7 +31,7 @@ pub fn check(
     if tx.timeout_height != 0 && tx.timeout_height < chain.height {
         return Err(TxError::TimedOut { timeout: tx.timeout_height, height: chain.height });
     }
-    let required = required_fee(&chain.params.fees, tx.size, &tx.actions);
+    let required = tx.required_fee(&chain.params.fees);
     if tx.fee < required {
         return Err(TxError::FeeTooLow { got: tx.fee.0, required: required.0 });
     }

@@ -1,4 +1,4 @@
-use capstan_genesis::{Address, Amount, DENOM, Params};
+use capstan_proto::{Address, Amount, DENOM, Fees, Params};
 use cosmrs::{
     Any,
     crypto::PublicKey,
@@ -54,6 +54,12 @@ impl Tx {
     /// Whether it does more than send coins: then its signer is, or becomes, an endpoint of the kernel.
     pub fn needs_endpoint(&self) -> bool {
         self.actions.iter().any(|action| !matches!(action, Action::BankSend { .. }))
+    }
+
+    /// Returns the lowest fee that the chain accepts for the transaction.
+    pub fn required_fee(&self, fees: &Fees) -> Amount {
+        let declared = self.actions.iter().map(|action| u128::from(action.declared_bytes())).sum();
+        fees.required(self.size as u64, declared, self.actions.len() as u64)
     }
 
     /// Reads a transaction and checks all that needs no state.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use capstan_genesis::{Address, Amount, Fees};
 use capstan_kernel::view;
+use capstan_proto::{CODESPACE, ErrorCode};
 use tendermint_proto::v0_38::abci::ResponseCheckTx;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
         account::{self, Account},
         chain::Chain,
     },
-    tx::{Action, CODESPACE, ChainContext, Tx, TxError, Verified, check, computron_price},
+    tx::{Action, ChainContext, Tx, TxError, Verified, check},
 };
 
 /// The committed state with the effects of some transactions on their signers' sequences and balances: of those in
@@ -62,7 +63,7 @@ impl CheckState {
         let spent = tx.actions.iter().fold(0, |sum: u128, action| {
             sum.saturating_add(match action {
                 Action::BankSend { amount, .. } => amount.0,
-                Action::FundMeter { computrons, .. } => computron_price(fees, *computrons).0,
+                Action::FundMeter { computrons, .. } => fees.computron_price(*computrons).0,
                 _ => 0,
             })
         });
@@ -105,7 +106,7 @@ pub(crate) fn accepted(tx: &Tx) -> ResponseCheckTx {
 /// The answer for a transaction that is refused.
 pub(crate) fn refused(error: &TxError) -> ResponseCheckTx {
     ResponseCheckTx {
-        code: error.code(),
+        code: error.code().number(),
         log: error.to_string(),
         codespace: CODESPACE.to_owned(),
         ..ResponseCheckTx::default()
@@ -115,12 +116,9 @@ pub(crate) fn refused(error: &TxError) -> ResponseCheckTx {
 /// The answer if this node cannot check: not the sender's fault.
 pub(crate) fn unavailable(why: &str) -> ResponseCheckTx {
     ResponseCheckTx {
-        code: UNAVAILABLE,
+        code: ErrorCode::Unavailable.number(),
         log: why.to_owned(),
         codespace: CODESPACE.to_owned(),
         ..ResponseCheckTx::default()
     }
 }
-
-/// The code of an answer that says nothing about the transaction: this node cannot check it.
-pub const UNAVAILABLE: u32 = 1;

@@ -8,7 +8,6 @@ mod action;
 mod ante;
 mod decode;
 mod error;
-mod fees;
 mod fields;
 pub(crate) mod mempool;
 mod messages;
@@ -19,8 +18,7 @@ mod verified;
 pub use action::{Action, FACTORY};
 pub use ante::{ChainContext, check};
 pub use decode::{Signature, Tx};
-pub use error::{CODESPACE, TxError};
-pub use fees::{computron_price, required_fee};
+pub use error::TxError;
 pub use upload::{Announcement, Chunk, Compression, Packed, UploadId};
 pub use verified::Verified;
 
