@@ -6,10 +6,14 @@
 //! in [`events`].
 
 mod abci;
+mod admission;
 mod app;
 mod block;
+mod committed;
+pub mod events;
 mod fault;
 mod observe;
+mod overrides;
 pub mod query;
 mod records;
 #[cfg(test)]
@@ -21,23 +25,22 @@ mod testing;
 pub mod tx;
 
 pub use abci::APP_VERSION;
-pub use app::{App, AppOptions, OperatorFiles};
-pub use block::{
-    block_policy, events,
-    overrides::{Override, OverrideError},
-};
+pub use app::{App, AppOptions};
+pub use block::block_policy;
 pub use capstan_files::Rotation;
 pub use capstan_kernel::{NodeOptions, smallcaps};
 pub use capstan_proto::v1 as proto;
 pub use fault::NodeFault;
 pub use observe::{
     cause,
-    crash::CrashReport,
+    crash_report::CrashReport,
     fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport},
-    running::Step,
+    operator::OperatorFiles,
+    progress::Step,
+    remedy::Remedy,
     slog::SlogFile,
     trace::{self, TraceOptions},
     watch::{LastCrank, LastDelivery},
-    ways::WayOn,
 };
+pub use overrides::{Override, OverrideError};
 pub use records::{account, results, uploads};

@@ -20,7 +20,9 @@ use prost::{Message, Name};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::{
-    block::{bridge, events::event},
+    admission::{ChainContext, SignatureCache, check},
+    block::bridge,
+    events::event,
     fault::{Failure, NodeFault},
     observe::{cause::Cause, watch::Watch},
     proto,
@@ -31,9 +33,7 @@ use crate::{
         uploads::{self, Progress, Upload},
     },
     smallcaps,
-    tx::{
-        Action, Announcement, ChainContext, FACTORY, Packed, Tx, TxError, UploadId, Verified, check,
-    },
+    tx::{Action, Announcement, FACTORY, Packed, Tx, TxError, UploadId},
 };
 
 /// Executes the transactions of one block.
@@ -42,7 +42,7 @@ pub(crate) struct Executor<'a, H> {
     pub(crate) over: &'a mut dyn Overlay,
     pub(crate) chain: &'a Chain,
     pub(crate) height: u64,
-    pub(crate) verified: &'a Verified,
+    pub(crate) signatures: &'a SignatureCache,
     pub(crate) watch: &'a Watch,
 }
 
@@ -62,7 +62,7 @@ impl<H: VatHost> Executor<'_, H> {
             chain_id: &self.chain.id,
             height: self.height,
             params: &self.chain.params,
-            verified: self.verified,
+            signatures: self.signatures,
         };
         let account = match check(&tx, account, context) {
             Ok(account) => account,

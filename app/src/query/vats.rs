@@ -18,7 +18,7 @@ use capstan_proto::{
 use capstan_store::Snapshot;
 
 use super::{Answered, QueryError, QueryServer, args::parse, kernel::remaining, page::page_size};
-use crate::block::activity;
+use crate::records::activity;
 
 impl Handler<QueryVatsRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryVatsRequest) -> Answered<QueryVatsRequest> {

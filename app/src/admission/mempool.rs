@@ -8,13 +8,14 @@ use capstan_proto::{CODESPACE, ErrorCode};
 use tendermint_proto::v0_38::abci::ResponseCheckTx;
 
 use crate::{
-    app::Committed,
+    admission::{ChainContext, SignatureCache, check},
+    committed::Committed,
     fault::NodeFault,
     records::{
         account::{self, Account},
         chain::Chain,
     },
-    tx::{Action, ChainContext, Tx, TxError, Verified, check},
+    tx::{Action, Tx, TxError},
 };
 
 /// The committed state with the effects of some transactions on their signers' sequences and balances: of those in
@@ -23,13 +24,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct CheckState {
     committed: Arc<Committed>,
-    verified: Arc<Verified>,
+    signatures: Arc<SignatureCache>,
     accounts: BTreeMap<Address, Account>,
 }
 
 impl CheckState {
-    pub(crate) fn new(committed: Arc<Committed>, verified: Arc<Verified>) -> Self {
-        Self { committed, verified, accounts: BTreeMap::new() }
+    pub(crate) fn new(committed: Arc<Committed>, signatures: Arc<SignatureCache>) -> Self {
+        Self { committed, signatures, accounts: BTreeMap::new() }
     }
 
     /// Reads a transaction.
@@ -49,7 +50,7 @@ impl CheckState {
             // The transaction can be in the next block at the earliest.
             height: self.committed.state.height() + 1,
             params: &chain.params,
-            verified: &self.verified,
+            signatures: &self.signatures,
         };
         Ok(check(tx, account, context).map(|account| {
             self.accounts.insert(tx.signer, account);
