@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use capstan_app::NodeOptions;
-use capstan_localnet::solo::{BlockPolicy, MempoolLimits, RpcLimits};
+use capstan_consensus::solo::{BlockPolicy, MempoolLimits, RpcLimits};
 use serde::{Deserialize, Serialize};
 
 /// The file's name in the home.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
 use capstan_genesis::Genesis;
-use capstan_localnet::solo::Solo;
+use capstan_consensus::solo::Solo;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;

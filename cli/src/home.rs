@@ -25,7 +25,7 @@ use anyhow::{Context as _, bail};
 use capstan_app::OperatorFiles;
 use capstan_client::{Bundle, DEV_NAMES, Key};
 use capstan_genesis::{Genesis, GenesisBundle, GenesisDevice};
-use capstan_localnet::comet::CometHome;
+use capstan_consensus::comet::CometHome;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tendermint::Time;

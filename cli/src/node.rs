@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use capstan_app::{App, AppOptions, FatalHandler, Rotation, SlogFile, TraceOptions, transfer};
 use capstan_genesis::{Genesis as Document, GenesisDevice};
-use capstan_localnet::metrics::{Metrics, MetricsServer};
-use capstan_localnet::solo::{BlockPolicy, Genesis, Solo, SoloConfig};
+use capstan_consensus::metrics::{Metrics, MetricsServer};
+use capstan_consensus::solo::{BlockPolicy, Genesis, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_vat_host::{Compilers, HostOptions, JsEngine, WasmHost};
 

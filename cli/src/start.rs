@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use capstan_localnet::comet::{
+use capstan_consensus::comet::{
     self, AbciAddr, AbciServer, CometConfig, CometHome, CometNode, NotAnAbciAddr,
 };
 use serde_json::json;

@@ -14,7 +14,7 @@ use capstan_client::{
     Params, TxBuilder, Wallet,
 };
 use capstan_genesis::{Genesis, GenesisBundle};
-use capstan_localnet::solo::{self, Solo, SoloConfig};
+use capstan_consensus::solo::{self, Solo, SoloConfig};
 use capstan_store::Store;
 use host::FakeHost;
 

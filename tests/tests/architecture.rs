@@ -35,7 +35,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("capstan-client", &["capstan-app", "capstan-bundle", "capstan-genesis"]),
-    ("capstan-localnet", &["capstan-app"]),
+    ("capstan-consensus", &[]),
+    ("capstan-localnet", &["capstan-consensus"]),
     ("capstan-test-disk", &[]),
 ];
 

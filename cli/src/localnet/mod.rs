@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use capstan_client::Deadline;
-use capstan_localnet::net::{self, Command, Engine, NetError, NodePlan, Plan};
+use capstan_localnet::{self as net, Command, Engine, NetError, NodePlan, Plan};
 use clap::Subcommand;
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use capstan_client::Client;
-use capstan_localnet::net::{self, Command, NodeStatus, State};
+use capstan_localnet::{self as net, Command, NodeStatus, State};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tendermint::Time;

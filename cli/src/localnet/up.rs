@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use capstan_client::Deadline;
 use capstan_genesis::Genesis;
-use capstan_localnet::comet::{self, CometHome};
-use capstan_localnet::net::{self, Command, Engine, Launch, Network, NodePlan, Plan};
+use capstan_consensus::comet::{self, CometHome};
+use capstan_localnet::{self as net, Command, Engine, Launch, Network, NodePlan, Plan};
 
 use super::{make_home, node_args, plan, status};
 use crate::dev::on_signal;
