@@ -37,6 +37,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capstan-client", &["capstan-app", "capstan-bundle", "capstan-genesis"]),
     ("capstan-consensus", &[]),
     ("capstan-localnet", &["capstan-consensus"]),
+    (
+        "capstan-node",
+        &[
+            "capstan-app",
+            "capstan-client",
+            "capstan-consensus",
+            "capstan-genesis",
+            "capstan-store",
+            "capstan-vat-host",
+            "capstan-vat-js",
+            "capstan-vat-system",
+        ],
+    ),
     ("capstan-test-disk", &[]),
 ];
 

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tendermint::Time;
 
 use super::plan;
-use crate::dev::on_signal;
 use crate::output::Output;
+use crate::process::on_signal;
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_millis(1500);

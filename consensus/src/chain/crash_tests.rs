@@ -10,11 +10,11 @@ use serde_json::json;
 use tendermint::Time;
 
 use super::abci::{Abci, Shared};
-use super::execution::Chain;
 use super::block_store::Store;
-use crate::test_app::TestApp;
+use super::execution::Chain;
 use super::{Genesis, SoloError};
 use crate::key::ValidatorKey;
+use crate::test_app::TestApp;
 
 /// The steps of a block, after any of which the process may end.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]

@@ -6,8 +6,8 @@ use tendermint_proto::v0_38::abci::{RequestInitChain, ResponseFinalizeBlock, Res
 use tendermint_proto::v0_38::types::{Block, BlockId, PartSetHeader, VersionParams};
 
 use super::abci::Abci;
-use super::execution::{Chain, Tip, Validator};
 use super::block_store::{InitialState, Store, StoreError};
+use super::execution::{Chain, Tip, Validator};
 use crate::key::ValidatorKey;
 
 use super::{Genesis, SoloError, merkle, params};

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use tendermint_proto::v0_38::abci::Event;
 
-use super::query::{Condition, Query};
 use super::block_store::{Store, StoreError, TxPosition};
+use super::query::{Condition, Query};
 
 const POSITION_BYTES: usize = 12;
 

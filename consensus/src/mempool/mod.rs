@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 pub use limits::MempoolLimits;
 
 use crate::chain::abci::Abci;
-use crate::command::Command;
 use crate::chain::merkle::{Hash, sha256};
 use crate::chain::params;
+use crate::command::Command;
 
 /// How many transactions wait for `CheckTx` at most.
 const SUBMISSIONS: usize = 1_024;

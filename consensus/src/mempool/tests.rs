@@ -7,11 +7,11 @@ use prost::bytes::Bytes;
 use tendermint_proto::v0_38::abci::ExecTxResult;
 use tendermint_proto::v0_38::types::{BlockParams, ConsensusParams};
 
+use super::{Mempool, MempoolError, MempoolLimits};
 use crate::chain::abci::{Abci, Shared};
-use crate::command::Command;
-use super::{MempoolLimits, Mempool, MempoolError};
-use crate::test_app::TestApp;
 use crate::chain::params;
+use crate::command::Command;
+use crate::test_app::TestApp;
 
 fn mempool(limits: MempoolLimits, block: BlockParams) -> (Mempool, Receiver<Command>) {
     let dir = tempfile::tempdir().unwrap();

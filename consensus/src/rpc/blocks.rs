@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::types::BlockId;
 
-use super::node::Node;
 use super::call::{Answer, RpcError};
 use super::json;
+use super::node::Node;
 use super::params::Params;
 
 /// How many headers `blockchain` gives at most, as in CometBFT.

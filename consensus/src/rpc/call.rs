@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::chain::StoreError;
-use crate::mempool::MempoolError;
 use super::node::Node;
 use super::params::Params;
 use super::{blocks, info, txs};
+use crate::chain::StoreError;
+use crate::mempool::MempoolError;
 
 /// A method's answer.
 pub(crate) type Answer = Result<Value, RpcError>;

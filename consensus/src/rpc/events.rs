@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::Event;
 
+use super::json;
+use super::node::Committed;
 use crate::chain::execution::txs_of;
 use crate::chain::merkle::sha256;
-use super::node::Committed;
 use crate::chain::query::EventMap;
-use super::json;
 
 /// One event: what queries are matched against, and what is sent.
 #[derive(Clone, Debug)]

@@ -15,8 +15,8 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::node::Node;
 use super::call::{self, METHODS, Request, RpcError, WEBSOCKET_METHODS};
+use super::node::Node;
 use super::params::Params;
 use super::websocket;
 

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::RequestQuery;
 
-use crate::chain::versions::{BLOCK_PROTOCOL, COMETBFT_VERSION, P2P_PROTOCOL};
-use crate::chain::merkle::sha256;
-use super::node::Node;
 use super::call::{Answer, RpcError};
+use super::node::Node;
 use super::params::Params;
 use super::{blocks, json};
+use crate::chain::merkle::sha256;
+use crate::chain::versions::{BLOCK_PROTOCOL, COMETBFT_VERSION, P2P_PROTOCOL};
 
 /// The size of the pieces of `genesis_chunked`, in bytes, as in CometBFT.
 const GENESIS_CHUNK_BYTES: usize = 16 << 20;

@@ -7,13 +7,13 @@ use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
 use tendermint_proto::v0_38::types::{Block, BlockId};
 use tokio::sync::{broadcast, watch};
 
+use super::RpcLimits;
+use super::events::{self, BusEvent};
+use crate::chain::Genesis;
 use crate::chain::abci::Abci;
+use crate::chain::block_store::Store;
 use crate::chain::execution::Validator;
 use crate::mempool::{Mempool, Submitter};
-use super::events::{self, BusEvent};
-use crate::chain::block_store::Store;
-use crate::chain::Genesis;
-use super::RpcLimits;
 use crate::metrics::Metrics;
 
 /// How many blocks a slow subscriber may lag behind before its subscriptions are ended.

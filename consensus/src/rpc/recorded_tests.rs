@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use tendermint_proto::v0_38::types::Block;
 use tendermint_rpc::endpoint::block::Response;
 
+use super::json as rpc_json;
 use crate::chain::execution::{header_hash, header_of};
 use crate::chain::merkle;
-use super::json as rpc_json;
 
 /// Block 10 of a chain as a CometBFT 0.38.0-alpha.1 node answered `block`.
 fn recorded() -> Value {

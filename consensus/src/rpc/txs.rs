@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseCheckTx};
 use tendermint_proto::v0_38::types::Block;
 
-use crate::chain::execution::txs_of;
-use crate::chain::merkle::{self, sha256};
-use super::node::Node;
-use crate::chain::query::Query;
-use crate::chain::block_store::TxPosition;
-use crate::chain::tx_index;
 use super::blocks::Page;
 use super::call::{Answer, RpcError};
 use super::json;
+use super::node::Node;
 use super::params::Params;
+use crate::chain::block_store::TxPosition;
+use crate::chain::execution::txs_of;
+use crate::chain::merkle::{self, sha256};
+use crate::chain::query::Query;
+use crate::chain::tx_index;
 
 pub(crate) fn broadcast_async(node: &Node, params: &Params) -> Answer {
     let tx = tx_argument(params)?;

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::node::{Committed, Node};
-use crate::chain::query::Query;
 use super::call::{self, Answer, Request, RpcError, WEBSOCKET_METHODS};
 use super::http::{Shared, answer_json, json_response};
+use super::node::{Committed, Node};
 use super::params::Params;
+use crate::chain::query::Query;
 
 /// How many calls of one connection run at a time; further ones wait unread.
 const CALLS_IN_FLIGHT: usize = 16;

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use tendermint_abci::Application;
 
-use crate::chain::abci::{Abci, Shared};
-use crate::chain::execution::{Chain, txs_of};
-use crate::mempool::Mempool;
-use crate::rpc::node::{Feed, Head, Node};
-use crate::rpc::Server;
-use crate::chain::block_store::Store;
 use super::{BlockPolicy, Clock, SoloConfig, SoloError};
+use crate::chain::abci::{Abci, Shared};
+use crate::chain::block_store::Store;
+use crate::chain::execution::{Chain, txs_of};
 use crate::command::Command;
 use crate::key::ValidatorKey;
+use crate::mempool::Mempool;
+use crate::rpc::Server;
+use crate::rpc::node::{Feed, Head, Node};
 
 /// A running engine. Dropping it stops it.
 pub struct Solo {

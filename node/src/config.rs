@@ -14,51 +14,51 @@ use capstan_consensus::solo::{BlockPolicy, MempoolLimits, RpcLimits};
 use serde::{Deserialize, Serialize};
 
 /// The file's name in the home.
-pub(crate) const CONFIG: &str = "config.toml";
+pub const CONFIG: &str = "config.toml";
 
 /// What a new home gets as its configuration.
-pub(crate) const TEMPLATE: &str = include_str!("config.toml");
+pub const TEMPLATE: &str = include_str!("config.toml");
 
 /// Everything that one node may choose for itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Config {
-    pub(crate) rpc: Rpc,
-    pub(crate) log: Log,
-    pub(crate) mempool: Mempool,
-    pub(crate) blocks: Blocks,
-    pub(crate) vats: Vats,
-    pub(crate) store: Store,
-    pub(crate) traces: Traces,
-    pub(crate) metrics: Metrics,
+pub struct Config {
+    pub rpc: Rpc,
+    pub log: Log,
+    pub mempool: Mempool,
+    pub blocks: Blocks,
+    pub vats: Vats,
+    pub store: Store,
+    pub traces: Traces,
+    pub metrics: Metrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Rpc {
-    pub(crate) listen: String,
-    pub(crate) metrics: bool,
-    pub(crate) max_body_bytes: usize,
-    pub(crate) max_batch: usize,
-    pub(crate) max_websockets: usize,
-    pub(crate) max_subscriptions: usize,
-    pub(crate) commit_timeout_ms: u64,
+pub struct Rpc {
+    pub listen: String,
+    pub metrics: bool,
+    pub max_body_bytes: usize,
+    pub max_batch: usize,
+    pub max_websockets: usize,
+    pub max_subscriptions: usize,
+    pub commit_timeout_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Log {
-    pub(crate) level: String,
-    pub(crate) format: LogFormat,
-    pub(crate) slog: String,
-    pub(crate) slog_max_mib: u64,
-    pub(crate) slog_keep: u32,
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+    pub slog: String,
+    pub slog_max_mib: u64,
+    pub slog_keep: u32,
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
     /// Lines for people.
     #[default]
     Text,
@@ -68,44 +68,44 @@ pub(crate) enum LogFormat {
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Mempool {
-    pub(crate) max_txs: usize,
-    pub(crate) max_tx_bytes: usize,
-    pub(crate) max_total_bytes: usize,
-    pub(crate) cache_size: usize,
+pub struct Mempool {
+    pub max_txs: usize,
+    pub max_tx_bytes: usize,
+    pub max_total_bytes: usize,
+    pub cache_size: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Blocks {
-    pub(crate) min_interval_ms: u64,
-    pub(crate) empty_interval_ms: u64,
+pub struct Blocks {
+    pub min_interval_ms: u64,
+    pub empty_interval_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Vats {
-    pub(crate) max_online: usize,
-    pub(crate) archive: bool,
+pub struct Vats {
+    pub max_online: usize,
+    pub archive: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Store {
-    pub(crate) cache_mib: usize,
-    pub(crate) check_at_start: bool,
+pub struct Store {
+    pub cache_mib: usize,
+    pub check_at_start: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Metrics {
-    pub(crate) listen: String,
+pub struct Metrics {
+    pub listen: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Traces {
-    pub(crate) keep_blocks: u64,
+pub struct Traces {
+    pub keep_blocks: u64,
 }
 
 impl Default for Rpc {
@@ -166,7 +166,7 @@ impl Config {
     ///
     /// # Errors
     /// Text that names the file, the option and what it may be.
-    pub(crate) fn load(home: &Path) -> anyhow::Result<Self> {
+    pub fn load(home: &Path) -> anyhow::Result<Self> {
         let file = home.join(CONFIG);
         match fs::read_to_string(&file) {
             Ok(text) => Self::parse(&text).with_context(|| file.display().to_string()),
@@ -184,7 +184,7 @@ impl Config {
     }
 
     /// Checks what does not follow from the options' types.
-    pub(crate) fn validate(&self) -> anyhow::Result<()> {
+    pub fn validate(&self) -> anyhow::Result<()> {
         let positive = [
             ("rpc.max_body_bytes", self.rpc.max_body_bytes),
             ("rpc.max_batch", self.rpc.max_batch),
@@ -206,15 +206,15 @@ impl Config {
     }
 
     /// Where metrics are served beside the RPC; none: nowhere.
-    pub(crate) fn metrics_addr(&self) -> Option<SocketAddr> {
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics.listen.parse().ok()
     }
 
-    pub(crate) fn kernel(&self) -> NodeOptions {
+    pub fn kernel(&self) -> NodeOptions {
         NodeOptions { max_vats_online: self.vats.max_online, archive: self.vats.archive }
     }
 
-    pub(crate) fn policy(&self) -> BlockPolicy {
+    pub fn policy(&self) -> BlockPolicy {
         let empty = self.blocks.empty_interval_ms;
         BlockPolicy {
             min_interval: Duration::from_millis(self.blocks.min_interval_ms),
@@ -222,12 +222,12 @@ impl Config {
         }
     }
 
-    pub(crate) fn mempool_limits(&self) -> MempoolLimits {
+    pub fn mempool_limits(&self) -> MempoolLimits {
         let Mempool { max_txs, max_tx_bytes, max_total_bytes, cache_size } = self.mempool;
         MempoolLimits { max_txs, max_tx_bytes, max_total_bytes, cache_size }
     }
 
-    pub(crate) fn rpc_limits(&self) -> RpcLimits {
+    pub fn rpc_limits(&self) -> RpcLimits {
         RpcLimits {
             max_body_bytes: self.rpc.max_body_bytes,
             max_batch: self.rpc.max_batch,

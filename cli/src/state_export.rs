@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use capstan_app::transfer::{self, Exported};
 use capstan_genesis::{AppState, Genesis, Validator};
+use capstan_node::config::CONFIG;
+use capstan_node::home::{GENESIS, GENESIS_STATE, Home, KEYS, write_whole};
 use capstan_store::Store;
 use serde_json::json;
 
 use crate::Common;
-use crate::config::CONFIG;
 use crate::failure::usage;
-use crate::home::{self, GENESIS, GENESIS_STATE, Home, KEYS, write_whole};
+use crate::home;
 use crate::output::Output;
 use crate::progress::during;
 

@@ -7,25 +7,27 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use capstan_app::{App, AppOptions, FatalHandler, Rotation, SlogFile, TraceOptions, transfer};
-use capstan_genesis::{Genesis as Document, GenesisDevice};
 use capstan_consensus::metrics::{Metrics, MetricsServer};
 use capstan_consensus::solo::{BlockPolicy, Genesis, Solo, SoloConfig};
+use capstan_genesis::{Genesis as Document, GenesisDevice};
 use capstan_store::Store;
 use capstan_vat_host::{Compilers, HostOptions, JsEngine, WasmHost};
 
 use crate::config::Config;
 use crate::home::{Home, cache_dir};
-use crate::overriding;
-use crate::progress::Progress;
+use crate::overrides;
 
 /// How often a chain with a timer makes a block when nothing happens.
 const TIMER_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Is told what a node that starts is doing.
+pub type Steps<'a> = &'a dyn Fn(&str);
+
 /// A running node.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) solo: Solo,
-    pub(crate) app: App<WasmHost>,
+pub struct Node {
+    pub solo: Solo,
+    pub app: App<WasmHost>,
     /// Serves as long as this lives.
     _metrics: Option<MetricsServer>,
 }
@@ -34,16 +36,16 @@ pub(crate) struct Node {
 ///
 /// # Errors
 /// Whatever keeps the node from running, with what to do about it.
-pub(crate) fn start(
+pub fn start(
     home: &Home,
     config: &Config,
     rpc: SocketAddr,
-    progress: &Progress,
+    progress: Steps<'_>,
 ) -> anyhow::Result<Node> {
     let (document, genesis) = home.genesis()?;
     let genesis = Genesis::from_json(&genesis)?;
     let app = open_app(home, config, progress)?;
-    progress.step("starting the chain");
+    progress("starting the chain");
     let server = serve_metrics(&app, config)?;
     let metrics = config.rpc.metrics.then(|| metrics(&app));
     let solo = SoloConfig {
@@ -57,7 +59,7 @@ pub(crate) fn start(
 }
 
 /// When blocks are made.
-pub(crate) fn policy(config: &Config, genesis: &Document) -> BlockPolicy {
+pub fn policy(config: &Config, genesis: &Document) -> BlockPolicy {
     let mut policy = config.policy();
     let has_timer = genesis.app_state.kernel.devices.contains(&GenesisDevice::Timer);
     if has_timer && policy.empty_interval.is_none() {
@@ -71,10 +73,10 @@ pub(crate) fn policy(config: &Config, genesis: &Document) -> BlockPolicy {
 ///
 /// # Errors
 /// As [`start`].
-pub(crate) fn open_app(
+pub fn open_app(
     home: &Home,
     config: &Config,
-    progress: &Progress,
+    progress: Steps<'_>,
 ) -> anyhow::Result<App<WasmHost>> {
     let (genesis, _) = home.genesis()?;
     let host = open_host(home, progress)?;
@@ -85,16 +87,16 @@ pub(crate) fn open_app(
     };
     let from_state = &genesis.app_state.from_state;
     if let Some(from) = from_state {
-        progress.step("reading the state that the genesis document goes on from");
+        progress("reading the state that the genesis document goes on from");
         transfer::import(from, &home.genesis_state(), &home.state(), store.clone())?;
     }
-    progress.step("opening the chain's state");
+    progress("opening the chain's state");
     let store = Store::open(home.state(), store)?;
     let keep_blocks = config.traces.keep_blocks;
     let options = AppOptions {
         kernel: config.kernel(),
         genesis_height: from_state.as_ref().map_or(0, |from| from.height),
-        overrides: overriding::read_all(&home.overrides())?,
+        overrides: overrides::read_all(&home.overrides())?,
         slog_file: slog_file(home, config)?,
         trace: (keep_blocks > 0).then(|| TraceOptions { dir: home.traces(), keep_blocks }),
         operator: Some(home.operator_files()),
@@ -111,7 +113,7 @@ pub(crate) fn open_app(
 }
 
 /// Serves the metrics of `app` on the port of their own that the configuration names; none: on none.
-pub(crate) fn serve_metrics(
+pub fn serve_metrics(
     app: &App<WasmHost>,
     config: &Config,
 ) -> anyhow::Result<Option<MetricsServer>> {
@@ -139,20 +141,20 @@ fn slog_file(home: &Home, config: &Config) -> anyhow::Result<Option<SlogFile>> {
     slog.map(Some).with_context(|| format!("cannot write the slog {}", path.display()))
 }
 
-pub(crate) fn open_host(home: &Home, progress: &Progress) -> anyhow::Result<WasmHost> {
+pub fn open_host(home: &Home, progress: Steps<'_>) -> anyhow::Result<WasmHost> {
     open_host_at(cache_dir(&home.path), progress)
 }
 
 /// The vat host, with what it compiles kept in `cache`.
-pub(crate) fn open_host_at(cache: PathBuf, progress: &Progress) -> anyhow::Result<WasmHost> {
+pub fn open_host_at(cache: PathBuf, progress: Steps<'_>) -> anyhow::Result<WasmHost> {
     open_host_with(cache, Compilers::default(), progress)
 }
 
 /// The same with compilers of one's choice.
-pub(crate) fn open_host_with(
+pub fn open_host_with(
     cache: PathBuf,
     compilers: Compilers,
-    progress: &Progress,
+    progress: Steps<'_>,
 ) -> anyhow::Result<WasmHost> {
     let engine = JsEngine {
         worker_wasm: capstan_vat_js::worker().to_vec(),
@@ -161,5 +163,5 @@ pub(crate) fn open_host_with(
             .into(),
     };
     let options = HostOptions { cache_dir: Some(cache), compilers, ..HostOptions::default() };
-    Ok(WasmHost::open(engine, options, &|step| progress.step(step))?)
+    Ok(WasmHost::open(engine, options, progress)?)
 }
