@@ -15,9 +15,10 @@ use wasmer::{
 };
 
 use crate::{
-    Compiler, HostError, ModuleLimits, Refusal,
-    cache::{Cache, Key},
-    cost, instrument, validate,
+    Compiler, HostError, ModuleLimits, Refusal, cost,
+    module::cache::{Cache, Key},
+    module::instrument,
+    module::validate,
 };
 
 /// How many modules are kept compiled although no worker runs them.

@@ -8,7 +8,7 @@ use wasmer::sys::wasmparser::{
     types::{EntityType, Types},
 };
 
-use crate::{ModuleLimits, cost, instrument};
+use crate::{ModuleLimits, cost, module::instrument};
 
 /// Names that the host's instrumentation exports begin so; a module may not export any that do.
 pub(crate) const RESERVED_PREFIX: &str = "capstan.";

@@ -8,7 +8,7 @@ use wasmer::{
     AsStoreMut, Function, FunctionEnv, FunctionEnvMut, Global, Imports, Memory, RuntimeError, Value,
 };
 
-use crate::{cost, supervisor};
+use crate::{cost, worker::supervisor};
 
 /// Test log lines are kept up to this many bytes a delivery; what comes after is dropped.
 pub(crate) const TEST_LOG_BYTES: usize = 1 << 20;

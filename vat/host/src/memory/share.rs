@@ -17,7 +17,7 @@ use capstan_kernel_ports::{
     host::{WorkerOptions, WorkerSource},
 };
 
-use crate::{base::BaseMemory, worker::Worker};
+use crate::{memory::base::BaseMemory, worker::Worker};
 
 /// How many bundles' images are kept although perhaps no vat runs on them. Each takes as much memory
 /// as a vat's heap.

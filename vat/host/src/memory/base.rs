@@ -11,8 +11,8 @@ use std::{
 
 use crate::{
     PAGE_BYTES,
-    image::{Leaf, PageTree, leaf},
-    pagemap,
+    heap::image::{Leaf, PageTree, leaf},
+    memory::pagemap,
 };
 
 /// A linear memory, in an anonymous file that nobody can change any more.

@@ -3,7 +3,7 @@
 
 use wasmer::{Global, Instance, Memory, Store, TypedFunction};
 
-use crate::{instrument, worker::StartError};
+use crate::{module::instrument, worker::StartError};
 
 /// A store that may move to another thread together with all that it owns.
 pub(crate) struct MovableStore(pub(crate) Store);

@@ -17,7 +17,7 @@ use wasm_encoder::{
 };
 use wasmer::sys::wasmparser::{BinaryReaderError, FuncType, Operator, Parser, Payload};
 
-use crate::validate::Checked;
+use crate::module::validate::Checked;
 
 /// Changes whenever the inserted code changes; part of every cache key.
 pub(crate) const VERSION: u32 = 5;

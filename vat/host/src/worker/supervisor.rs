@@ -9,7 +9,7 @@ use capstan_abi::{
 use capstan_kernel_ports::{VatId, host::WorkerOptions};
 use serde_json::json;
 
-use crate::imports::{LOG_LINE_BYTES, TEST_LOG_BYTES};
+use crate::worker::imports::{LOG_LINE_BYTES, TEST_LOG_BYTES};
 
 /// What a supervisor issues while it works.
 #[derive(Debug, PartialEq, Eq)]
