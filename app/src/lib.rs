@@ -33,11 +33,6 @@ pub mod results;
 mod running;
 mod slog;
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod smallcaps_tests;
-#[cfg(test)]
-mod testing;
 mod timed;
 pub mod trace;
 pub mod transfer;
@@ -51,7 +46,7 @@ pub use abci::APP_VERSION;
 pub use app::{App, AppOptions, OperatorFiles};
 pub use block::block_policy;
 pub use capstan_kernel::NodeOptions;
-pub use capstan_kernel::smallcaps;
+pub use capstan_passable as smallcaps;
 pub use check::UNAVAILABLE;
 pub use crash::CrashReport;
 pub use fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport};

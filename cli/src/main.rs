@@ -18,7 +18,6 @@ mod localnet;
 mod node;
 mod output;
 mod overriding;
-mod passable;
 mod progress;
 mod query;
 mod start;
@@ -29,6 +28,7 @@ mod vat;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use capstan_passable::notation as passable;
 use clap::{Parser, Subcommand};
 
 use crate::output::Output;

@@ -15,6 +15,7 @@ mod vat_admin;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{VatId, store::Overlay};
+use capstan_passable::Shape;
 use serde_json::Value;
 
 pub use bridge::BRIDGE;
@@ -29,7 +30,7 @@ use crate::{
     capdata::{self, Builder, Json, KernelData, Parsed},
     error::{KernelPanic, Refusal, Result, inconsistent},
     ids::{DeviceId, Endpoint, KRef},
-    limits::{MAX_DEVICE_NODES, Shape},
+    limits::MAX_DEVICE_NODES,
     slog::Event,
     state::{
         clist::{ClistEntry, Use},
@@ -238,7 +239,7 @@ impl State<'_> {
         args: &KernelData,
         is_foreign: bool,
     ) -> Called {
-        if Shape::of(&args.body).nodes > MAX_DEVICE_NODES as u64 {
+        if Shape::measure(&args.body).nodes > MAX_DEVICE_NODES as u64 {
             return thrown(format!("a device takes at most {MAX_DEVICE_NODES} values"));
         }
         let Some(args) = Parsed::new(args) else { return thrown("arguments are not smallcaps") };
