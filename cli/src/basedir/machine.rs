@@ -22,10 +22,10 @@ use serde_json::Value;
 
 use super::sources::BOOTSTRAP;
 use crate::failure::usage;
-use crate::home::cache_dir;
-use crate::node::open_host_at;
 use crate::passable;
 use crate::progress::Progress;
+use capstan_node::home::cache_dir;
+use capstan_node::open_host_at;
 
 /// Cranks between two commits.
 const BATCH: u64 = 100;
@@ -95,7 +95,7 @@ impl Machine {
     ) -> anyhow::Result<Self> {
         let dir = home.map(|home| home.join(SUBDIRECTORY));
         let cache = cache_dir(home.unwrap_or(&std::env::temp_dir()));
-        let host = open_host_at(cache, progress)?;
+        let host = open_host_at(cache, &|step| progress.step(step))?;
         progress.step("starting the vats");
         let store = match &dir {
             Some(dir) => {
