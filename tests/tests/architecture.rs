@@ -42,7 +42,21 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("capstan-client", &["capstan-proto"]),
-    ("capstan-localnet", &["capstan-app"]),
+    ("capstan-consensus", &[]),
+    ("capstan-localnet", &["capstan-consensus"]),
+    (
+        "capstan-node",
+        &[
+            "capstan-app",
+            "capstan-client",
+            "capstan-consensus",
+            "capstan-genesis",
+            "capstan-store",
+            "capstan-vat-host",
+            "capstan-vat-js",
+            "capstan-vat-system",
+        ],
+    ),
     ("capstan-test-disk", &[]),
 ];
 
