@@ -1,5 +1,7 @@
 //! The chain's state: accounts, parameters, and Capstan's own queries.
 
+use capstan_abi::CapData;
+use capstan_passable::{Malformed, Passable};
 use capstan_proto::{Address, Amount, Method, Params, Request, v1 as proto};
 use prost::Message as _;
 use tendermint::Hash;
@@ -56,6 +58,20 @@ pub struct MessageResult {
     pub value: proto::CapData,
     /// The vat that a fulfilled `MsgCreateVat` made.
     pub created_vat: Option<proto::CreatedVat>,
+}
+
+impl MessageResult {
+    /// Decodes [`MessageResult::value`]. Returns `None` while the message is pending.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the value is not smallcaps over its slots.
+    pub fn passable(&self) -> Result<Option<Passable>, Malformed> {
+        let proto::CapData { body, slots } = self.value.clone();
+        if body.is_empty() {
+            return Ok(None);
+        }
+        Passable::decode(&CapData { body, slots }).map(Some)
+    }
 }
 
 impl Client {

@@ -11,6 +11,7 @@ use capstan_kernel::{
     view,
 };
 use capstan_kernel_ports::{host::VatHost, store::Overlay};
+use capstan_passable as smallcaps;
 use capstan_proto::CODESPACE;
 use cosmrs::{
     Any,
@@ -32,7 +33,6 @@ use crate::{
         results::{self, Settled},
         uploads::{self, Progress, Upload},
     },
-    smallcaps,
     tx::{Action, Announcement, FACTORY, Packed, Tx, TxError, UploadId},
 };
 

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use capstan_abi::CapData;
 use capstan_genesis::{Address, Params};
-use capstan_kernel::smallcaps;
+use capstan_passable as smallcaps;
 use capstan_proto::v1 as proto;
 use prost::{Message, Name};
 

@@ -3,7 +3,7 @@
 use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, BundleId, DENOM, Params};
 use capstan_kernel::ids::MeterId;
-use capstan_kernel::smallcaps;
+use capstan_passable as smallcaps;
 use capstan_proto::v1 as proto;
 use cosmrs::{Any, proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend};
 use prost::Message;
