@@ -96,38 +96,29 @@
 //! [`Snapshot::deep_check`]. Both have tests.
 
 mod block;
-mod check;
-mod checkpoint;
-mod committed;
-mod db;
-mod entries;
+mod changes;
+mod commit;
+mod disk;
 mod error;
-mod evict;
 mod export;
-mod files;
-mod flush;
-mod gap;
-mod import;
-mod join;
-mod journal;
-mod layers;
-mod memory;
-mod merge;
-mod merk;
-mod node;
-mod proof;
-mod snapshot;
+mod options;
 mod store;
-mod stream;
 mod threads;
 mod tree;
+mod view;
 
-pub use block::Block;
-pub use check::Checked;
-pub use db::{FILE, FORMAT, JOURNAL_FILE};
+pub use block::overlay::Block;
+pub use commit::prepared::Prepared;
+pub use disk::meta::{FILE, FORMAT, JOURNAL_FILE};
 pub use error::Error;
-pub use export::Export;
-pub use import::{Expected, Import};
-pub use proof::{Proof, ProofError, verify};
-pub use snapshot::Snapshot;
-pub use store::{Options, Prepared, Store};
+pub use export::{
+    chunks::Export,
+    import::{Expected, Import},
+};
+pub use options::Options;
+pub use store::Store;
+pub use tree::{
+    integrity::Checked,
+    proof::{Proof, ProofError, verify},
+};
+pub use view::state_view::Snapshot;

@@ -5,7 +5,7 @@ use std::thread;
 use crate::Error;
 
 /// The stack of every thread of the store, in bytes. Nothing that a block writes makes more necessary: calls
-/// are nested as deep as a tree is high, see [`crate::join`].
+/// are nested as deep as a tree is high, see [`crate::tree::join`].
 pub(crate) const STACK_BYTES: usize = 256 << 10;
 
 /// Does `one` in a thread of its own while `other` is done here. If both fail, the error is that of `one`.

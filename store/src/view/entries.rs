@@ -11,8 +11,8 @@ use redb::{AccessGuard, Range};
 
 use crate::{
     Error,
-    layers::Layers,
-    memory::{Shared, Written},
+    changes::{Shared, Written},
+    view::layers::Layers,
 };
 
 /// Bytes of a committed state.

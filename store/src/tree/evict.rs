@@ -2,7 +2,10 @@
 
 use grovedb_merk::tree::TreeNode;
 
-use crate::{Error, join::NOWHERE, merk::tree_error};
+use crate::{
+    Error,
+    tree::link::{NOWHERE, tree_error},
+};
 
 /// Keeps the number of nodes in memory near a limit.
 ///

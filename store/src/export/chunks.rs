@@ -4,8 +4,8 @@ use capstan_kernel_ports::{Hash, store::LOCAL};
 
 use crate::{
     Error, Snapshot,
-    entries::{Bytes, Entries, Nodes},
-    stream::{Header, Kind, MARK, append},
+    export::stream::{Header, Kind, MARK, append},
+    view::entries::{Bytes, Entries, Nodes},
 };
 
 /// The chunks of a whole state, in order: an iterator that ends after the last, or after an error.

@@ -18,7 +18,7 @@
 
 use capstan_kernel_ports::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
-use crate::{Error, db::FORMAT};
+use crate::{Error, disk::meta::FORMAT};
 
 /// What a record is. The numbers are the bytes in the stream, in the order of the sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -18,7 +18,7 @@
 
 use grovedb_merk::tree::{kv_digest_to_kv_hash, node_hash, value_hash};
 
-use crate::{Error, merk::printable, tree::Leaf};
+use crate::{Error, tree::state_tree::Leaf};
 
 /// A node as stored.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,6 +118,16 @@ pub(crate) fn hash_kv(key: &[u8], value_hash: &[u8; 32]) -> [u8; 32] {
 pub(crate) fn hash_children(kv: &[u8; 32], left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     node_hash(kv, left, right).value
 }
+
+/// Keys in messages: text as it is, other bytes escaped, long keys cut.
+pub(crate) fn printable(key: &[u8]) -> String {
+    match key.split_at_checked(MAX_PRINTED) {
+        Some((head, rest)) if !rest.is_empty() => format!("{}...", head.escape_ascii()),
+        _ => key.escape_ascii().to_string(),
+    }
+}
+
+const MAX_PRINTED: usize = 100;
 
 impl<'a> NodeLink<'a> {
     fn parse(rest: &mut &'a [u8]) -> Result<Option<Self>, NotANode> {

@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Error,
-    db::Meta,
-    memory::{Shared, Written},
+    changes::{Shared, Written},
+    disk::meta::Meta,
 };
 
 /// Parts of entries by the serial of the commit and their number.

@@ -5,10 +5,13 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Snapshot,
-    entries::Nodes,
-    merk::printable,
-    node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_value},
-    tree::{TAG, leaf, tree_key},
+    tree::{
+        node::{
+            MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_value, printable,
+        },
+        state_tree::{TAG, leaf, tree_key},
+    },
+    view::entries::Nodes,
 };
 
 /// What a deep check went through.

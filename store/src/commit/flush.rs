@@ -13,7 +13,7 @@ use std::{
 
 use redb::Database;
 
-use crate::{Error, Options, Snapshot, checkpoint::Checkpoint, threads::STACK_BYTES};
+use crate::{Error, Options, Snapshot, disk::checkpoint::Checkpoint, threads::STACK_BYTES};
 
 /// Writes the state's file each time the journal has become long, in a thread of its own if wanted.
 ///

@@ -6,8 +6,8 @@ use std::{collections::HashMap, ops::Bound};
 
 use crate::{
     Error, Snapshot,
-    entries::{Bytes, Entries},
-    gap::begins_within,
+    block::gap::begins_within,
+    view::entries::{Bytes, Entries},
 };
 
 /// A snapshot and what a block has read of it.

@@ -10,10 +10,12 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Snapshot,
-    committed::Committed,
-    gap::{Gaps, begins_by},
-    merge::{Head, Merge},
-    snapshot::start,
+    block::{
+        committed::Committed,
+        gap::{Gaps, begins_by},
+        merge::{Head, Merge},
+    },
+    view::state_view::start,
 };
 
 /// The writes of a block that is being executed, over the state that was committed when it began.

@@ -14,10 +14,13 @@ use capstan_kernel_ports::{Hash, store::LOCAL};
 
 use crate::{
     Error, Snapshot,
-    entries::Bytes,
-    merk::printable,
-    node::{MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_node},
-    tree::{TAG, tree_key},
+    tree::{
+        node::{
+            MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_node, printable,
+        },
+        state_tree::{TAG, tree_key},
+    },
+    view::entries::Bytes,
 };
 
 /// A proof for one key under one root.
@@ -257,7 +260,7 @@ fn hash_in_leaf(leaf: &[u8]) -> Result<Hash, ProofError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{Store, tree::leaf};
+    use crate::{Store, tree::state_tree::leaf};
     use capstan_kernel_ports::store::Overlay;
 
     fn state() -> (Snapshot, Hash) {

@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use capstan_kernel_ports::Hash;
 
-use crate::memory::{Changes, Memory, Shared, Written};
+use crate::{
+    changes::{Changes, Shared, Written},
+    view::memory::Memory,
+};
 
 /// The changes since the checkpoint. Clones share them.
 #[derive(Clone, Default)]

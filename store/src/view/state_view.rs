@@ -10,11 +10,11 @@ use redb::Database;
 
 use crate::{
     Error,
-    checkpoint::Checkpoint,
-    db::Meta,
-    entries::{Bytes, Entries, Nodes, blobs},
-    layers::Layers,
-    memory::Changes,
+    changes::Changes,
+    disk::checkpoint::Checkpoint,
+    disk::meta::Meta,
+    view::entries::{Bytes, Entries, Nodes, blobs},
+    view::layers::Layers,
 };
 
 /// The state as it was committed at one height, whatever is committed later.

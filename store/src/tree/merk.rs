@@ -3,7 +3,7 @@
 //! The crate's own `Merk` type never lets go of a node once loaded, and its walk through a batch calls itself
 //! once for each key that is removed. Here only its nodes, links and hashes are used. A batch is applied
 //! from the root down: a node's place in the batch divides it, each half goes to the subtree on its side, and
-//! the two results are joined again, with the node or without it ([`crate::join`]). So the tree is an AVL tree
+//! the two results are joined again, with the node or without it ([`crate::tree::join`]). So the tree is an AVL tree
 //! after every batch, whatever is in it, and calls are nested as deep as the tree is high and no deeper.
 //!
 //! Two subtrees are worked on in two threads if both have enough to do. That, and what is in memory, makes no
@@ -12,20 +12,18 @@
 use std::collections::HashMap;
 
 use capstan_kernel_ports::Hash;
-use grovedb_merk::{
-    Error as MerkError,
-    tree::{AggregateData, Link, TreeNode, kv::ValueDefinedCostType},
-};
-use grovedb_version::version::{GroveVersion, v4::GROVE_V4};
+use grovedb_merk::tree::{AggregateData, Link, TreeNode};
 
 use crate::{
     Error, Snapshot,
-    evict::Eviction,
-    join::{Loader, NOWHERE, Subtree, modified, new_node, take, with_leaf},
-    memory::{Shared, Written},
-    node::Node,
+    changes::{Shared, Written},
     threads::both,
-    tree::{Applied, Change, Leaf, StateTree},
+    tree::{
+        evict::Eviction,
+        link::{NOWHERE, Subtree, modified, new_node, take, with_leaf},
+        loader::{Loader, load},
+        state_tree::{Applied, Change, Leaf, StateTree},
+    },
 };
 
 /// A tree of which part is in memory.
@@ -71,9 +69,6 @@ impl StateTree for MerkTree {
         Ok(applied)
     }
 }
-
-/// The version of the tree's rules. Named, so that an update of the crate cannot change roots.
-const RULES: &GroveVersion = &GROVE_V4;
 
 /// Nodes by their key; none where one was removed. Never gone through where the order matters.
 type Collected = HashMap<Shared, Option<Shared>>;
@@ -259,43 +254,6 @@ fn set_hash(link: &mut Link) {
 /// From so many changes on each side two threads are worth while.
 const FORK: usize = 100;
 
-/// Reads the node at `key`, whose children must be as high as its parent says, if it has one.
-pub(crate) fn load(
-    state: &Snapshot,
-    key: &[u8],
-    child_heights: Option<(u8, u8)>,
-) -> Result<TreeNode, Error> {
-    let damaged =
-        |what: String| Error::Damaged(format!("the tree node {:?} is {what}", printable(key)));
-    let bytes = state.lend_node(key)?.ok_or_else(|| damaged("missing".into()))?;
-    // The crate's decoder takes heights that make it overflow later; ours does not.
-    Node::parse(&bytes).map_err(|problem| problem.at(key))?;
-    let node = TreeNode::decode(key.to_vec(), &bytes, NO_COST, RULES)
-        .map_err(|error| damaged(format!("malformed: {error}")))?;
-    match child_heights.is_none_or(|heights| heights == node.child_heights()) {
-        true => Ok(node),
-        false => Err(damaged("not as high as its parent says".into())),
-    }
-}
-
-/// Keys in messages: text as it is, other bytes escaped, long keys cut.
-pub(crate) fn printable(key: &[u8]) -> String {
-    match key.split_at_checked(MAX_PRINTED) {
-        Some((head, rest)) if !rest.is_empty() => format!("{}...", head.escape_ascii()),
-        _ => key.escape_ascii().to_string(),
-    }
-}
-
-const MAX_PRINTED: usize = 100;
-
-pub(crate) fn tree_error(error: MerkError) -> Error {
-    Error::Tree(error.to_string())
-}
-
-/// No value of ours has a cost of its own.
-const NO_COST: Option<&CostOf> = None;
-type CostOf = fn(&[u8], &GroveVersion) -> Option<ValueDefinedCostType>;
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -304,7 +262,7 @@ mod tests {
     use capstan_kernel_ports::store::Overlay;
 
     use super::*;
-    use crate::{Store, tree::leaf};
+    use crate::{Store, tree::state_tree::leaf};
 
     #[test]
     fn two_threads_change_the_same_nodes_as_one() {
@@ -315,7 +273,7 @@ mod tests {
         let state = store.reader();
         let removed = |from: u32, to: u32| (from..to).map(|i| (2 * i, None));
         let set = |from: u32, to: u32| (from..to).map(|i| (i, Some(leaf(b"2"))));
-        let batches: [BTreeMap<u32, Option<crate::tree::Leaf>>; 6] = [
+        let batches: [BTreeMap<u32, Option<crate::tree::state_tree::Leaf>>; 6] = [
             set(0, 8_000).collect(),
             removed(0, 4_000).skip(1).collect(),
             removed(0, 1_900).chain(set(4_001, 8_000)).collect(),

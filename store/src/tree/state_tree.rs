@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use capstan_kernel_ports::Hash;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Snapshot, memory::Written};
+use crate::{Error, Snapshot, changes::Written};
 
 /// The first byte of every value in the tree. `grovedb-merk` reads meaning into others: it takes the
 /// value of a node that begins with 1 or 2 on faith, so nothing but this may ever be accepted.

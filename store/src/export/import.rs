@@ -10,10 +10,12 @@ use redb::{Durability, WriteTransaction};
 
 use crate::{
     Error, Options, Snapshot, Store,
-    checkpoint::{BLOB, FLAT, TREE},
-    db::{FILE, JOURNAL_FILE, Meta},
-    files::{Files, beside, io_error, move_into_place},
-    stream::{Header, Kind, Record},
+    disk::{
+        checkpoint::{BLOB, FLAT, TREE},
+        files::{Files, beside, io_error, move_into_place},
+        meta::{FILE, JOURNAL_FILE, Meta},
+    },
+    export::stream::{Header, Kind, Record},
 };
 
 /// What an imported state must be.

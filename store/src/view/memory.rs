@@ -3,26 +3,15 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
 };
 
 use capstan_kernel_ports::Hash;
 
-/// Bytes that are shared.
-pub(crate) type Shared = Arc<[u8]>;
-/// A key and its value; none if it was removed.
-pub(crate) type Written = (Shared, Option<Shared>);
-
-/// The changes of one commit: entries in key order, tree nodes in any order.
-#[derive(Default)]
-pub(crate) struct Changes {
-    pub(crate) flat: Vec<Written>,
-    pub(crate) nodes: Vec<Written>,
-    pub(crate) blobs: Vec<(Hash, Shared)>,
-}
+use crate::changes::{Changes, Shared, Written};
 
 /// Changes of many commits, each known by its serial. Who reads tells how far: so a state stays as it is
-/// while later commits add theirs. See [`crate::layers::Layers`].
+/// while later commits add theirs. See [`crate::view::layers::Layers`].
 #[derive(Default)]
 pub(crate) struct Memory(RwLock<Tables>);
 

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
-use crate::{Error, db::Meta, memory::Changes};
+use crate::{Error, changes::Changes, disk::meta::Meta};
 
 /// All committed keys and values, node-local ones included.
 pub(crate) const FLAT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("flat");

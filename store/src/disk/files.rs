@@ -9,9 +9,11 @@ use std::{
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use crate::{
-    Error, Options, checkpoint,
-    db::{FILE, JOURNAL_FILE},
-    journal,
+    Error, Options,
+    disk::{
+        checkpoint, journal,
+        meta::{FILE, JOURNAL_FILE},
+    },
 };
 
 /// The state and the journal.

@@ -18,49 +18,17 @@
 //! This is the algebra of "Just Join for Parallel Ordered Sets" (Blelloch, Ferizovic and Sun, SPAA 2016).
 //! Nothing here calls itself: a way down is a loop and its nodes are kept in a vector.
 
-use grovedb_merk::{
-    TreeFeatureType,
-    tree::{AggregateData, Link, TreeNode},
-};
+use grovedb_merk::tree::{Link, TreeNode};
 
 use crate::{
-    Error, Snapshot,
-    merk::load,
-    node::{hash_kv, hash_value},
-    tree::Leaf,
+    Error,
+    tree::{
+        link::{Subtree, height, modified, put, take},
+        loader::Loader,
+    },
 };
 
-/// A subtree, in memory or not; none if it is empty.
-pub(crate) type Subtree = Option<Link>;
-
-/// Brings nodes into memory, and puts trees together that may lie outside of it.
-///
-/// Of the subtrees that only move, none is read.
-pub(crate) struct Loader<'a> {
-    pub(crate) state: &'a Snapshot,
-    /// How many nodes were read.
-    pub(crate) fetched: usize,
-}
-
 impl Loader<'_> {
-    /// The root of a subtree, with links to what is below it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Damaged`] if what is stored is no node or not as high as its parent says. So heights
-    /// fall by one at least from node to node, in a damaged file too.
-    pub(crate) fn load(&mut self, link: Link) -> Result<TreeNode, Error> {
-        match link {
-            Link::Modified { tree, .. }
-            | Link::Uncommitted { tree, .. }
-            | Link::Loaded { tree, .. } => Ok(tree),
-            Link::Reference { key, child_heights, .. } => {
-                self.fetched += 1;
-                load(self.state, &key, Some(child_heights))
-            }
-        }
-    }
-
     /// The tree of `left`, `node` and `right`, whose keys are in this order. What `node` has for children is
     /// taken for nothing.
     pub(crate) fn join(
@@ -163,75 +131,3 @@ impl Loader<'_> {
         self.load(child.ok_or_else(|| Error::Tree("the higher side is empty".into()))?)
     }
 }
-
-/// The height of a subtree; 1 for a node without children.
-pub(crate) fn height(tree: &Subtree) -> u8 {
-    tree.as_ref().map_or(0, Link::height)
-}
-
-/// A link to a node that is not hashed yet.
-pub(crate) fn modified(node: TreeNode) -> Subtree {
-    Some(Link::from_modified_tree(node))
-}
-
-/// Takes a subtree off a node. Until the next [`put`] on this side, the node is not to be used.
-pub(crate) fn take(node: &mut TreeNode, left: bool) -> Subtree {
-    node.link_mut(left).map(|link| std::mem::replace(link, NOWHERE))
-}
-
-/// Puts a subtree where one was taken off or none was.
-pub(crate) fn put(mut node: TreeNode, left: bool, tree: Subtree) -> Result<TreeNode, Error> {
-    match (node.link_mut(left), tree) {
-        (Some(slot), Some(link)) => {
-            debug_assert!(slot.key().is_empty(), "a subtree would be lost");
-            *slot = link;
-            Ok(node)
-        }
-        (_, None) => Ok(node.detach(left).0),
-        (None, Some(Link::Modified { tree, .. })) => {
-            node.attach(left, Some(tree)).map_err(crate::merk::tree_error)
-        }
-        // The crate lets a link that is not modified be replaced and not be added.
-        (None, link) => {
-            let other = take(&mut node, !left);
-            let value = std::mem::take(node.value_mut_ref());
-            let (kv_hash, key) = (*node.kv_hash(), node.take_key());
-            Ok(match left {
-                true => from_parts(key, value, kv_hash, link, other),
-                false => from_parts(key, value, kv_hash, other, link),
-            })
-        }
-    }
-}
-
-/// The node with another leaf.
-pub(crate) fn with_leaf(mut node: TreeNode, leaf: &Leaf) -> TreeNode {
-    let (left, right) = (take(&mut node, true), take(&mut node, false));
-    let key = node.take_key();
-    let kv_hash = hash_kv(&key, &hash_value(leaf));
-    from_parts(key, leaf.to_vec(), kv_hash, left, right)
-}
-
-/// A node without children.
-pub(crate) fn new_node(key: &[u8], leaf: &Leaf) -> TreeNode {
-    TreeNode::new(key.to_vec(), leaf.to_vec(), None, TreeFeatureType::BasicMerkNode).value
-}
-
-fn from_parts(
-    key: Vec<u8>,
-    value: Vec<u8>,
-    kv_hash: [u8; 32],
-    left: Subtree,
-    right: Subtree,
-) -> TreeNode {
-    let feature = TreeFeatureType::BasicMerkNode;
-    TreeNode::from_fields(key, value, kv_hash, left, right, feature).value
-}
-
-/// Stands in a link's place for a moment.
-pub(crate) const NOWHERE: Link = Link::Reference {
-    hash: [0; 32],
-    child_heights: (0, 0),
-    key: Vec::new(),
-    aggregate_data: AggregateData::NoAggregateData,
-};
