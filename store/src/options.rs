@@ -16,7 +16,7 @@ pub struct Options {
     /// so often, and takes that much longer: for tests that must be the same at every run.
     pub background: bool,
     /// Check the whole store when it is opened: the checksums of the file and all that
-    /// [`Snapshot::deep_check`] checks. Reads everything; for a file that is under suspicion.
+    /// [`StateView::deep_check`] checks. Reads everything; for a file that is under suspicion.
     pub check: bool,
 }
 

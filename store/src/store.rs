@@ -9,7 +9,7 @@ use capstan_kernel_ports::{Hash, store::MAX_VALUE_BYTES};
 use redb::{StorageBackend, backends::InMemoryBackend};
 
 use crate::{
-    Block, Error, Options, Prepared, Snapshot,
+    Block, Error, Options, Prepared, StateView,
     changes::Changes,
     commit::{
         flush::Flusher,
@@ -34,7 +34,7 @@ use crate::{
 /// root (nothing is written), then [`Store::commit`] or [`Store::discard`]. All methods take `&self`;
 /// readers on other threads take a [`Store::reader`] at any time.
 pub struct Store {
-    current: RwLock<Snapshot>,
+    current: RwLock<StateView>,
     /// Locked while a block is prepared or committed, so that there is one writer at a time.
     writer: Mutex<Writer>,
     path: PathBuf,
@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// The committed state, to be read while blocks go on.
-    pub fn reader(&self) -> Snapshot {
+    pub fn reader(&self) -> StateView {
         // A snapshot is replaced whole, so a panic elsewhere cannot have left half of one.
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -106,10 +106,10 @@ impl Store {
             return Err(Error::OpenLevels(block.levels()));
         }
         let (level, committed) = block.into_parts();
-        let base = committed.snapshot().clone();
+        let base = committed.state().clone();
         let mut writer = self.lock();
         self.check_current(&base)?;
-        let flat = net_writes(level.writes, committed.known())?;
+        let flat = net_writes(level.writes, committed.values())?;
         let mut blobs = Vec::new();
         for (hash, bytes) in level.blobs {
             check_length("blob", bytes.len(), MAX_VALUE_BYTES)?;
@@ -178,7 +178,7 @@ impl Store {
         })
     }
 
-    fn check_current(&self, base: &Snapshot) -> Result<(), Error> {
+    fn check_current(&self, base: &StateView) -> Result<(), Error> {
         let current = self.reader();
         match current.is(base) {
             true => Ok(()),
@@ -231,8 +231,8 @@ impl Store {
         Ok(())
     }
 
-    fn publish(&self, snapshot: Snapshot) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    fn publish(&self, state: StateView) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {

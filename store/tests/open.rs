@@ -220,8 +220,8 @@ fn stores_snapshots_and_blocks_can_go_to_other_threads() {
     fn check_sync<T: Sync>() {}
     check::<Store>();
     check_sync::<Store>();
-    check::<capstan_store::Snapshot>();
-    check_sync::<capstan_store::Snapshot>();
+    check::<capstan_store::StateView>();
+    check_sync::<capstan_store::StateView>();
     check::<capstan_store::Block>();
     check::<capstan_store::Prepared>();
 }

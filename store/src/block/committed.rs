@@ -5,7 +5,7 @@
 use std::{collections::HashMap, ops::Bound};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     block::gap::begins_within,
     view::entries::{Bytes, Entries},
 };
@@ -19,16 +19,16 @@ pub(crate) struct Committed {
     size_bytes: usize,
     /// How many removed keys the cursors before this one went through.
     skipped: usize,
-    snapshot: Snapshot,
+    state: StateView,
 }
 
 impl Committed {
-    pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { cursor: None, values: HashMap::new(), size_bytes: 0, skipped: 0, snapshot }
+    pub(crate) fn new(state: StateView) -> Self {
+        Self { cursor: None, values: HashMap::new(), size_bytes: 0, skipped: 0, state }
     }
 
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    pub(crate) fn state(&self) -> &StateView {
+        &self.state
     }
 
     /// The committed value of `key`.
@@ -36,7 +36,7 @@ impl Committed {
         if let Some(value) = self.values.get(key) {
             return Ok(value.as_deref().map(<[u8]>::to_vec));
         }
-        let lent = self.snapshot.lend(key)?;
+        let lent = self.state.lend(key)?;
         let value = lent.as_deref();
         let size_bytes = key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES;
         if size_bytes <= MAX_ENTRY_BYTES {
@@ -51,8 +51,8 @@ impl Committed {
     }
 
     /// The committed values, for several threads.
-    pub(crate) fn known(&self) -> Known<'_> {
-        Known { values: &self.values, snapshot: &self.snapshot }
+    pub(crate) fn values(&self) -> CommittedValues<'_> {
+        CommittedValues { values: &self.values, state: &self.state }
     }
 
     /// The first committed entry from `from` on.
@@ -66,7 +66,7 @@ impl Committed {
         };
         if !advanced {
             self.skipped = self.skipped();
-            self.cursor = Some(Cursor::seek(&self.snapshot, from)?);
+            self.cursor = Some(Cursor::seek(&self.state, from)?);
         }
         Ok(self.cursor.as_ref().and_then(Cursor::entry))
     }
@@ -82,18 +82,18 @@ type PointReads = HashMap<Box<[u8]>, Option<Box<[u8]>>>;
 
 /// The committed values as far as a block has read them, and the others.
 #[derive(Clone, Copy)]
-pub(crate) struct Known<'a> {
+pub(crate) struct CommittedValues<'a> {
     values: &'a PointReads,
-    snapshot: &'a Snapshot,
+    state: &'a StateView,
 }
 
-impl Known<'_> {
+impl CommittedValues<'_> {
     /// Whether `value` is what is committed under `key`.
     pub(crate) fn has(&self, key: &[u8], value: Option<&[u8]>) -> Result<bool, Error> {
         if let Some(known) = self.values.get(key) {
             return Ok(known.as_deref() == value);
         }
-        Ok(self.snapshot.lend(key)?.as_deref() == value)
+        Ok(self.state.lend(key)?.as_deref() == value)
     }
 }
 
@@ -119,8 +119,8 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn seek(snapshot: &Snapshot, from: Bound<&[u8]>) -> Result<Self, Error> {
-        let mut range = snapshot.range(from)?;
+    fn seek(state: &StateView, from: Bound<&[u8]>) -> Result<Self, Error> {
+        let mut range = state.range(from)?;
         let head = range.next().transpose()?;
         Ok(Self { range, from: from.map(<[u8]>::to_vec), head })
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::btree_map, iter::Peekable, ops::Bound};
 
-use crate::block::overlay::Writes;
+use crate::block::level::Writes;
 
 /// The written keys of several levels in one order. Of a key that is written in several levels, the
 /// topmost write counts.

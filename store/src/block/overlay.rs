@@ -1,6 +1,6 @@
 //! A block in the making: a stack of levels over a snapshot, all in memory.
 
-use std::{cell::RefCell, collections::BTreeMap, ops::Bound};
+use std::{cell::RefCell, ops::Bound};
 
 use capstan_kernel_ports::{
     Hash,
@@ -9,10 +9,11 @@ use capstan_kernel_ports::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     block::{
         committed::Committed,
         gap::{Gaps, begins_by},
+        level::Level,
         merge::{Head, Merge},
     },
     view::state_view::start,
@@ -32,10 +33,10 @@ pub struct Block {
 }
 
 impl Block {
-    pub(crate) fn new(snapshot: Snapshot) -> Self {
+    pub(crate) fn new(state: StateView) -> Self {
         Self {
             levels: vec![Level::default()],
-            committed: RefCell::new(Committed::new(snapshot)),
+            committed: RefCell::new(Committed::new(state)),
             gaps: RefCell::default(),
         }
     }
@@ -76,7 +77,7 @@ impl Read for Block {
                 return Ok(Some(bytes.clone()));
             }
         }
-        self.committed.borrow().snapshot().blob(hash)
+        self.committed.borrow().state().blob(hash)
     }
 }
 
@@ -141,7 +142,7 @@ impl Overlay for Block {
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Block")
-            .field("over", self.committed.borrow().snapshot())
+            .field("over", self.committed.borrow().state())
             .field("levels", &self.levels.len())
             .finish_non_exhaustive()
     }
@@ -220,36 +221,6 @@ impl Block {
             let entry = value.map(|value| (key.to_vec(), value.to_vec()));
             return Ok(Reached::End(Some(key.to_vec()), entry));
         }
-    }
-}
-
-/// Keys and what was written to them; none stands for a removal.
-pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// The writes of one level.
-#[derive(Default)]
-pub(crate) struct Level {
-    pub(crate) writes: Writes,
-    pub(crate) blobs: BTreeMap<Hash, Vec<u8>>,
-}
-
-impl Level {
-    fn write(&mut self, key: &[u8], value: Option<Vec<u8>>) {
-        match self.writes.get_mut(key) {
-            Some(slot) => *slot = value,
-            None => {
-                self.writes.insert(key.to_vec(), value);
-            }
-        }
-    }
-
-    fn take_over(&mut self, above: Self) {
-        match self.writes.is_empty() {
-            true => self.writes = above.writes,
-            // Not `append`: it rebuilds the whole map, and the one below is the large one.
-            false => self.writes.extend(above.writes),
-        }
-        self.blobs.extend(above.blobs);
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use redb::Database;
 
-use crate::{Error, Options, Snapshot, disk::checkpoint::Checkpoint, threads::STACK_BYTES};
+use crate::{Error, Options, StateView, disk::checkpoint::Checkpoint, threads::STACK_BYTES};
 
 /// Writes the state's file each time the journal has become long, in a thread of its own if wanted.
 ///
@@ -84,7 +84,7 @@ impl Flusher {
 
     /// To be called before a commit over `state`: the file's new content, if it has any. Waits a little for
     /// it if the file is behind, and until it is there if it is far behind.
-    pub(crate) fn settle(&mut self, state: &Snapshot) -> Result<Option<Arc<Checkpoint>>, Error> {
+    pub(crate) fn settle(&mut self, state: &StateView) -> Result<Option<Arc<Checkpoint>>, Error> {
         let checkpoint = match &self.running {
             Some(running) => match running.wait(self.patience()) {
                 Some(result) => {
@@ -112,7 +112,7 @@ impl Flusher {
 
     /// To be called after a commit that led to `state`: begins to write it, if that is due and no writing is
     /// under way. Gives the state to go on from.
-    pub(crate) fn begin(&mut self, state: Snapshot) -> Snapshot {
+    pub(crate) fn begin(&mut self, state: StateView) -> StateView {
         if !self.background || !self.is_due() || !self.durable || self.running.is_some() {
             return state;
         }
@@ -133,7 +133,7 @@ impl Flusher {
 
     /// Lets go of a state that has much in memory which the file has now: hundreds of thousands of small
     /// pieces, for which no commit needs to wait.
-    pub(crate) fn forget(&mut self, state: Snapshot) {
+    pub(crate) fn forget(&mut self, state: StateView) {
         self.end_forgetting();
         // If there can be no thread, it goes at once.
         let work = move || drop(state);

@@ -6,14 +6,17 @@ use capstan_kernel_ports::store::{LOCAL, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 use crate::{
     Error,
-    block::{committed::Known, overlay::Writes},
+    block::{committed::CommittedValues, level::Writes},
     changes::Written,
     threads::both,
     tree::state_tree::{Change, leaf, tree_key},
 };
 
 /// Leaves out what was compared and is as committed. Of many writes a second thread compares half.
-pub(crate) fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Written>, Error> {
+pub(crate) fn net_writes(
+    writes: Writes,
+    committed: CommittedValues<'_>,
+) -> Result<Vec<Written>, Error> {
     if writes.len() < FORK {
         return net_of(writes, committed);
     }
@@ -41,7 +44,7 @@ const FORK: usize = 200;
 
 fn net_of(
     writes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
-    committed: Known<'_>,
+    committed: CommittedValues<'_>,
 ) -> Result<Vec<Written>, Error> {
     let mut net = Vec::new();
     for (key, value) in writes {

@@ -3,14 +3,14 @@
 use capstan_kernel_ports::Hash;
 
 use crate::{
-    Snapshot,
+    StateView,
     disk::{journal::Entry, meta::Meta},
     tree::{merk::MerkTree, state_tree::Applied},
 };
 
 /// A block that is complete, with the root it leads to. Nothing of it is written yet.
 pub struct Prepared {
-    pub(crate) base: Snapshot,
+    pub(crate) base: StateView,
     /// What differs from the committed state.
     pub(crate) entry: Entry,
     /// The tree as it will be; none if it has to be read again.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Error, Options, Snapshot,
+    Error, Options, StateView,
     changes::Changes,
     commit::{flush::Flusher, net::tree_changes},
     disk::{
@@ -21,8 +21,8 @@ pub(crate) fn replay(
     checkpoint: Arc<Checkpoint>,
     options: &Options,
     flusher: &mut Flusher,
-) -> Result<(MerkTree, Snapshot), Error> {
-    let mut state = Snapshot::stored(checkpoint);
+) -> Result<(MerkTree, StateView), Error> {
+    let mut state = StateView::stored(checkpoint);
     let mut tree = MerkTree::open(&state, options.tree_nodes)?;
     let from = state.meta().clone();
     if from.serial < meta.serial {

@@ -30,7 +30,8 @@ impl Files {
         if !exists(&state_file)? {
             // Made beside and moved into place, so that a crash leaves a whole store or none. Without a
             // state a journal means nothing: it is replaced.
-            let (fresh, fresh_journal) = (beside(&state_file, "new"), beside(&journal_file, "new"));
+            let (fresh, fresh_journal) =
+                (with_suffix(&state_file, "new"), with_suffix(&journal_file, "new"));
             drop(Self::create(&fresh, &fresh_journal, options)?);
             move_into_place([(&fresh_journal, &journal_file), (&fresh, &state_file)])?;
         }
@@ -83,7 +84,7 @@ impl Files {
 }
 
 /// The file beside `file` that has its name and one more ending.
-pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
+pub(crate) fn with_suffix(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".");
     name.push(ending);

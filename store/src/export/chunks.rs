@@ -3,8 +3,8 @@
 use capstan_kernel_ports::{Hash, store::LOCAL};
 
 use crate::{
-    Error, Snapshot,
-    export::stream::{Header, Kind, MARK, append},
+    Error, StateView,
+    export::stream::{Header, Kind, MAGIC, append},
     view::entries::{Bytes, Entries, Nodes},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 /// It holds a snapshot, so the chain goes on meanwhile, and in memory one chunk and the longest
 /// record. Without local keys two stores with the same state and blobs give the same chunks.
 pub struct Export {
-    snapshot: Snapshot,
+    state: StateView,
     chunk_bytes: usize,
     with_local: bool,
     stage: Stage,
@@ -23,13 +23,13 @@ pub struct Export {
     records: u64,
 }
 
-impl Snapshot {
+impl StateView {
     /// Exports this state in chunks of `chunk_bytes` (the last one may be shorter). `with_local`
     /// includes the keys that begin with `local.`, for a copy of this very node: no other node could
     /// check them.
     pub fn export(&self, chunk_bytes: usize, with_local: bool) -> Export {
         Export {
-            snapshot: self.clone(),
+            state: self.clone(),
             chunk_bytes: chunk_bytes.max(1),
             with_local,
             stage: Stage::Header,
@@ -67,7 +67,7 @@ impl Iterator for Export {
 impl std::fmt::Debug for Export {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Export")
-            .field("snapshot", &self.snapshot)
+            .field("state", &self.state)
             .field("records", &self.records)
             .finish_non_exhaustive()
     }
@@ -88,9 +88,9 @@ impl Export {
     fn encode_more(&mut self) -> Result<(), Error> {
         self.stage = match &mut self.stage {
             Stage::Header => {
-                let header = encode_header(&self.snapshot);
-                append(&mut self.buffer, Kind::Header, MARK, &header);
-                Stage::Nodes(self.snapshot.nodes()?)
+                let header = encode_header(&self.state);
+                append(&mut self.buffer, Kind::Header, MAGIC, &header);
+                Stage::Nodes(self.state.nodes()?)
             }
             Stage::Nodes(nodes) => match nodes.next().transpose()? {
                 Some((key, node)) => {
@@ -98,7 +98,7 @@ impl Export {
                     self.records += 1;
                     return Ok(());
                 }
-                None => Stage::Entries(self.snapshot.range(std::ops::Bound::Unbounded)?),
+                None => Stage::Entries(self.state.range(std::ops::Bound::Unbounded)?),
             },
             Stage::Entries(entries) => match entries.next().transpose()? {
                 Some((key, value)) => {
@@ -108,7 +108,7 @@ impl Export {
                     }
                     return Ok(());
                 }
-                None => Stage::Blobs(Box::new(self.snapshot.blobs()?)),
+                None => Stage::Blobs(Box::new(self.state.blobs()?)),
             },
             Stage::Blobs(blobs) => match blobs.next().transpose()? {
                 Some((hash, bytes)) => {
@@ -129,8 +129,8 @@ impl Export {
     }
 }
 
-fn encode_header(snapshot: &Snapshot) -> Vec<u8> {
-    let meta = snapshot.meta();
+fn encode_header(state: &StateView) -> Vec<u8> {
+    let meta = state.meta();
     let header = Header { height: meta.height, root: meta.root.0, root_key: meta.root_key.clone() };
     header.encode()
 }

@@ -9,10 +9,10 @@ use capstan_kernel_ports::{Hash, store::LOCAL};
 use redb::{Durability, WriteTransaction};
 
 use crate::{
-    Error, Options, Snapshot, Store,
+    Error, Options, StateView, Store,
     disk::{
         checkpoint::{BLOB, FLAT, TREE},
-        files::{Files, beside, io_error, move_into_place},
+        files::{Files, io_error, move_into_place, with_suffix},
         meta::{FILE, JOURNAL_FILE, Meta},
     },
     export::stream::{Header, Kind, Record},
@@ -68,8 +68,8 @@ impl Import {
         let directory = directory.as_ref().to_owned();
         fs::create_dir_all(&directory).map_err(|error| io_error(&directory, error))?;
         check_vacant(&directory)?;
-        let file = beside(&directory.join(FILE), "import");
-        let journal_file = beside(&directory.join(JOURNAL_FILE), "import");
+        let file = with_suffix(&directory.join(FILE), "import");
+        let journal_file = with_suffix(&directory.join(JOURNAL_FILE), "import");
         Ok(Self {
             files: Some(Files::replace(&file, &journal_file, &options)?),
             directory,
@@ -248,7 +248,7 @@ fn given_up() -> Error {
     Error::Import("it was given up".into())
 }
 
-fn check(state: &Snapshot, expected: &Expected) -> Result<(), Error> {
+fn check(state: &StateView, expected: &Expected) -> Result<(), Error> {
     check_root(state.root(), expected)?;
     state.deep_check().map(|_| ())
 }

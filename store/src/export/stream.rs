@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 }
 
 /// The key of the header.
-pub(crate) const MARK: &[u8] = b"capstan state";
+pub(crate) const MAGIC: &[u8] = b"capstan state";
 
 /// The bytes of a record before its key.
 const HEAD_BYTES: usize = 9;
@@ -104,7 +104,7 @@ impl Header {
     pub(crate) fn decode(record: &Record<'_>) -> Result<Self, Error> {
         let mut rest = record.value;
         let parts = (take(&mut rest), take(&mut rest), take(&mut rest));
-        let (true, (Some(format), Some(height), Some(root))) = (record.key == MARK, parts) else {
+        let (true, (Some(format), Some(height), Some(root))) = (record.key == MAGIC, parts) else {
             return Err(Error::Import("it does not begin like an exported state".into()));
         };
         match u32::from_be_bytes(format) {

@@ -4,7 +4,7 @@ use grovedb_merk::tree::TreeNode;
 
 use crate::{
     Error,
-    tree::link::{NOWHERE, tree_error},
+    tree::link::{PLACEHOLDER, tree_error},
 };
 
 /// Keeps the number of nodes in memory near a limit.
@@ -77,7 +77,7 @@ impl Sweep {
             return node.child_mut(left).map_or(Ok(false), |child| self.pass(child));
         }
         self.gone += count(child);
-        let held = std::mem::replace(link, NOWHERE);
+        let held = std::mem::replace(link, PLACEHOLDER);
         *link = held.into_reference().map_err(tree_error)?;
         if self.gone < self.excess {
             return Ok(false);

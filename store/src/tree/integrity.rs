@@ -4,7 +4,7 @@ use capstan_kernel_ports::{Hash, store::LOCAL};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     tree::{
         node::{
             MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_value, printable,
@@ -25,7 +25,7 @@ pub struct Checked {
     pub blobs: u64,
 }
 
-impl Snapshot {
+impl StateView {
     /// Computes every hash of this state anew: each tree node from its key, value and children up to
     /// the root; the value of each key against its node; each blob against its name. Also checks
     /// the order of keys, the heights in the nodes (which no hash binds, but which decide how the
@@ -94,7 +94,7 @@ struct Keys<'a> {
 
 /// Checks the subtree whose root is at `key`; it must be at most `limit` high. Counts its nodes.
 fn check_subtree(
-    state: &Snapshot,
+    state: &StateView,
     key: &[u8],
     range: Keys<'_>,
     limit: u8,
@@ -132,7 +132,7 @@ fn check_subtree(
 
 /// Checks a child of the node at `parent` and what the node knows of it; returns its hash and height.
 fn check_child(
-    state: &Snapshot,
+    state: &StateView,
     parent: &[u8],
     link: &NodeLink<'_>,
     range: Keys<'_>,
@@ -159,7 +159,7 @@ fn check_child(
 
 /// Checks every key outside `local.` against its tree node; returns how many are inside and outside
 /// of the root hash.
-fn check_entries(state: &Snapshot) -> Result<(u64, u64), Error> {
+fn check_entries(state: &StateView) -> Result<(u64, u64), Error> {
     let (mut keys, mut local_keys) = (0, 0);
     for entry in state.range(std::ops::Bound::Unbounded)? {
         let (key, value) = entry?;
@@ -182,7 +182,7 @@ fn check_entries(state: &Snapshot) -> Result<(u64, u64), Error> {
     Ok((keys, local_keys))
 }
 
-fn check_blobs(state: &Snapshot) -> Result<u64, Error> {
+fn check_blobs(state: &StateView) -> Result<u64, Error> {
     let mut blobs = 0;
     for blob in state.blobs()? {
         let (name, bytes) = blob?;

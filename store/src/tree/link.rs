@@ -28,7 +28,7 @@ pub(crate) fn modified(node: TreeNode) -> Subtree {
 
 /// Takes a subtree off a node. Until the next [`put`] on this side, the node is not to be used.
 pub(crate) fn take(node: &mut TreeNode, left: bool) -> Subtree {
-    node.link_mut(left).map(|link| std::mem::replace(link, NOWHERE))
+    node.link_mut(left).map(|link| std::mem::replace(link, PLACEHOLDER))
 }
 
 /// Puts a subtree where one was taken off or none was.
@@ -81,7 +81,7 @@ fn from_parts(
 }
 
 /// Stands in a link's place for a moment.
-pub(crate) const NOWHERE: Link = Link::Reference {
+pub(crate) const PLACEHOLDER: Link = Link::Reference {
     hash: [0; 32],
     child_heights: (0, 0),
     key: Vec::new(),

@@ -4,7 +4,7 @@ use grovedb_merk::tree::{Link, TreeNode, kv::ValueDefinedCostType};
 use grovedb_version::version::{GroveVersion, v4::GROVE_V4};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     tree::node::{Node, printable},
 };
 
@@ -12,7 +12,7 @@ use crate::{
 ///
 /// Of the subtrees that only move, none is read.
 pub(crate) struct Loader<'a> {
-    pub(crate) state: &'a Snapshot,
+    pub(crate) state: &'a StateView,
     /// How many nodes were read.
     pub(crate) fetched: usize,
 }
@@ -39,7 +39,7 @@ impl Loader<'_> {
 
 /// Reads the node at `key`, whose children must be as high as its parent says, if it has one.
 pub(crate) fn load(
-    state: &Snapshot,
+    state: &StateView,
     key: &[u8],
     child_heights: Option<(u8, u8)>,
 ) -> Result<TreeNode, Error> {

@@ -15,12 +15,12 @@ use capstan_kernel_ports::Hash;
 use grovedb_merk::tree::{AggregateData, Link, TreeNode};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     changes::{Shared, Written},
     threads::both,
     tree::{
         evict::Eviction,
-        link::{NOWHERE, Subtree, modified, new_node, take, with_leaf},
+        link::{PLACEHOLDER, Subtree, modified, new_node, take, with_leaf},
         loader::{Loader, load},
         state_tree::{Applied, Change, Leaf, StateTree},
     },
@@ -33,7 +33,7 @@ pub(crate) struct MerkTree {
 }
 
 impl StateTree for MerkTree {
-    fn open(state: &Snapshot, keep_nodes: usize) -> Result<Self, Error> {
+    fn open(state: &StateView, keep_nodes: usize) -> Result<Self, Error> {
         let root = state.meta().root_key.as_deref();
         let root = root.map(|key| load(state, key, None)).transpose()?;
         Ok(Self { root, eviction: Eviction::new(keep_nodes) })
@@ -42,7 +42,7 @@ impl StateTree for MerkTree {
     fn apply<C: AsRef<[Change]>>(
         &mut self,
         commits: &[C],
-        state: &Snapshot,
+        state: &StateView,
     ) -> Result<Applied, Error> {
         let mut work = Work::new(state);
         let mut collected = Collected::new();
@@ -83,7 +83,7 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(state: &'a Snapshot) -> Self {
+    fn new(state: &'a StateView) -> Self {
         Self { loader: Loader { state, fetched: 0 }, collected: Collected::new(), added: 0 }
     }
 
@@ -240,7 +240,7 @@ struct Open {
 /// Puts its hash into the link to a node below which all is hashed.
 #[inline(never)]
 fn set_hash(link: &mut Link) {
-    *link = match std::mem::replace(link, NOWHERE) {
+    *link = match std::mem::replace(link, PLACEHOLDER) {
         Link::Modified { tree, child_heights, .. } => Link::Loaded {
             hash: tree.hash().value,
             child_heights,

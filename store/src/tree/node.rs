@@ -41,27 +41,29 @@ pub(crate) struct NodeLink<'a> {
 
 /// Why bytes are no node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotANode(pub(crate) &'static str);
+pub(crate) struct MalformedNode(pub(crate) &'static str);
 
 impl<'a> Node<'a> {
     /// Reads a node of a tree of ours.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, NotANode> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, MalformedNode> {
         let mut rest = bytes;
         let left = NodeLink::parse(&mut rest)?;
         let right = NodeLink::parse(&mut rest)?;
         let height = |link: &Option<NodeLink<'_>>| link.as_ref().map_or(0, NodeLink::height);
         if height(&left).abs_diff(height(&right)) > 1 {
-            return Err(NotANode("children whose heights differ by more than one"));
+            return Err(MalformedNode("children whose heights differ by more than one"));
         }
         if byte(&mut rest)? != 0 {
-            return Err(NotANode("a feature that is not in use"));
+            return Err(MalformedNode("a feature that is not in use"));
         }
         Ok(Self {
             left,
             right,
             kv_hash: array(&mut rest)?,
             value_hash: array(&mut rest)?,
-            value: rest.try_into().map_err(|_| NotANode("a value that is not a tag and a hash"))?,
+            value: rest
+                .try_into()
+                .map_err(|_| MalformedNode("a value that is not a tag and a hash"))?,
         })
     }
 
@@ -86,7 +88,7 @@ impl NodeLink<'_> {
     }
 }
 
-impl NotANode {
+impl MalformedNode {
     /// The error for the node at `key`.
     pub(crate) fn at(self, key: &[u8]) -> Error {
         Error::Damaged(format!("the tree node {:?} has {}", printable(key), self.0))
@@ -130,11 +132,11 @@ pub(crate) fn printable(key: &[u8]) -> String {
 const MAX_PRINTED: usize = 100;
 
 impl<'a> NodeLink<'a> {
-    fn parse(rest: &mut &'a [u8]) -> Result<Option<Self>, NotANode> {
+    fn parse(rest: &mut &'a [u8]) -> Result<Option<Self>, MalformedNode> {
         match byte(rest)? {
             0 => return Ok(None),
             1 => {}
-            _ => return Err(NotANode("a malformed link")),
+            _ => return Err(MalformedNode("a malformed link")),
         }
         let length = byte(rest)?.into();
         let link = Self {
@@ -143,25 +145,25 @@ impl<'a> NodeLink<'a> {
             heights: (byte(rest)?, byte(rest)?),
         };
         if link.heights.0 >= MAX_HEIGHT || link.heights.1 >= MAX_HEIGHT {
-            return Err(NotANode("a child higher than any tree"));
+            return Err(MalformedNode("a child higher than any tree"));
         }
         match byte(rest)? {
             0 => Ok(Some(link)),
-            _ => Err(NotANode("a link with a sum that is not in use")),
+            _ => Err(MalformedNode("a link with a sum that is not in use")),
         }
     }
 }
 
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], NotANode> {
-    let (taken, after) = rest.split_at_checked(length).ok_or(NotANode("an early end"))?;
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], MalformedNode> {
+    let (taken, after) = rest.split_at_checked(length).ok_or(MalformedNode("an early end"))?;
     *rest = after;
     Ok(taken)
 }
 
-fn byte(rest: &mut &[u8]) -> Result<u8, NotANode> {
+fn byte(rest: &mut &[u8]) -> Result<u8, MalformedNode> {
     Ok(take(rest, 1)?[0])
 }
 
-fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], NotANode> {
-    take(rest, N)?.try_into().map_err(|_| NotANode("an early end"))
+fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], MalformedNode> {
+    take(rest, N)?.try_into().map_err(|_| MalformedNode("an early end"))
 }

@@ -13,7 +13,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{Hash, store::LOCAL};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     tree::{
         node::{
             MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_node, printable,
@@ -103,7 +103,7 @@ pub fn verify(proof: &Proof, root: &Hash, key: &[u8]) -> Result<Option<Hash>, Pr
     }
 }
 
-impl Snapshot {
+impl StateView {
     /// Proves what value `key` has in this state, or that it has none.
     ///
     /// # Errors
@@ -263,7 +263,7 @@ mod tests {
     use crate::{Store, tree::state_tree::leaf};
     use capstan_kernel_ports::store::Overlay;
 
-    fn state() -> (Snapshot, Hash) {
+    fn state() -> (StateView, Hash) {
         let store = Store::in_memory().unwrap();
         let mut block = store.begin_block();
         for i in 0..200u32 {
@@ -277,8 +277,8 @@ mod tests {
     fn a_value_beside_its_hash_is_never_believed() {
         // grovedb-merk 6.1.1 accepts a proof in which a node's value is replaced by anything that
         // begins with 1 or 2, as long as the hash of the true value is given beside it.
-        let (snapshot, root) = state();
-        let honest = snapshot.prove(b"key 077").unwrap();
+        let (state, root) = state();
+        let honest = state.prove(b"key 077").unwrap();
         assert!(verify(&honest, &root, b"key 077").unwrap().is_some());
         for tag in 0..=255 {
             for length in [0, 31, 32, 33] {
@@ -308,8 +308,8 @@ mod tests {
     #[test]
     fn absence_cannot_be_shown_from_a_place_where_the_key_would_not_be() {
         // The path to another gap is a true path under the root; only the order of keys tells.
-        let (snapshot, root) = state();
-        let elsewhere = snapshot.prove(b"key 010x").unwrap();
+        let (state, root) = state();
+        let elsewhere = state.prove(b"key 010x").unwrap();
         assert_eq!(verify(&elsewhere, &root, b"key 010x"), Ok(None));
         for key in [&b"key 077"[..], b"key 010", b"key 011", b"a", b"z"] {
             assert_eq!(
@@ -323,8 +323,8 @@ mod tests {
 
     #[test]
     fn hiding_a_neighbour_does_not_pass() {
-        let (snapshot, root) = state();
-        let mut proof = snapshot.prove(b"key 010x").unwrap();
+        let (state, root) = state();
+        let mut proof = state.prove(b"key 010x").unwrap();
         for step in &mut proof.steps {
             if let Revealed::Open { key, value_hash } = &step.node {
                 step.node = Revealed::Hidden(hash_kv(key, value_hash));

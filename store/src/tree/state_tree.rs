@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use capstan_kernel_ports::Hash;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Snapshot, changes::Written};
+use crate::{Error, StateView, changes::Written};
 
 /// The first byte of every value in the tree. `grovedb-merk` reads meaning into others: it takes the
 /// value of a node that begins with 1 or 2 on faith, so nothing but this may ever be accepted.
@@ -65,7 +65,7 @@ pub(crate) struct Applied {
 /// same whatever it keeps.
 pub(crate) trait StateTree: Sized {
     /// The tree of `state`.
-    fn open(state: &Snapshot, keep_nodes: usize) -> Result<Self, Error>;
+    fn open(state: &StateView, keep_nodes: usize) -> Result<Self, Error>;
 
     /// Applies commits one after the other: `commits` are their changes, each in key order, one for a
     /// key, and removing only what is there. `state` is what was committed. After an error the tree
@@ -73,7 +73,7 @@ pub(crate) trait StateTree: Sized {
     fn apply<C: AsRef<[Change]>>(
         &mut self,
         commits: &[C],
-        state: &Snapshot,
+        state: &StateView,
     ) -> Result<Applied, Error>;
 }
 

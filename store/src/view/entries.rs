@@ -17,10 +17,10 @@ use crate::{
 
 /// Bytes of a committed state.
 pub(crate) enum Bytes {
-    /// Lent by the database.
-    Lent(AccessGuard<'static, &'static [u8]>),
+    /// Stored by the database.
+    Stored(AccessGuard<'static, &'static [u8]>),
     /// From memory.
-    Kept(Shared),
+    InMemory(Shared),
 }
 
 impl Deref for Bytes {
@@ -28,23 +28,23 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Lent(guard) => guard.value(),
-            Self::Kept(bytes) => bytes,
+            Self::Stored(guard) => guard.value(),
+            Self::InMemory(bytes) => bytes,
         }
     }
 }
 
 /// Records of the file.
-type Stored = Range<'static, &'static [u8], &'static [u8]>;
+type StoredRange = Range<'static, &'static [u8], &'static [u8]>;
 
 /// Entries in key order.
-pub(crate) type Entries = Merged<InMemory>;
+pub(crate) type Entries = Merged<MemoryRange>;
 /// Tree nodes in key order.
 pub(crate) type Nodes = Merged<vec::IntoIter<Written>>;
 
 /// Keys in order and their values: those in the file, and those written over them.
 pub(crate) struct Merged<W: Iterator<Item = Written>> {
-    stored: Peekable<Stored>,
+    stored: Peekable<StoredRange>,
     written: Peekable<W>,
     /// How many removed keys were passed.
     skipped: usize,
@@ -59,16 +59,16 @@ impl<W: Iterator<Item = Written>> Merged<W> {
 
 impl Entries {
     /// What is stored from `from` on, and what commits up to `serial` wrote since.
-    pub(crate) fn new(stored: Stored, memory: Layers, serial: u64, from: Bound<&[u8]>) -> Self {
+    pub(crate) fn new(stored: StoredRange, memory: Layers, serial: u64, from: Bound<&[u8]>) -> Self {
         let from = from.map(Shared::from);
-        let written = InMemory { memory, serial, from }.peekable();
+        let written = MemoryRange { memory, serial, from }.peekable();
         Self { stored: stored.peekable(), written, skipped: 0 }
     }
 }
 
 impl Nodes {
     /// What is stored, and what was written since.
-    pub(crate) fn new(stored: Stored, written: Vec<Written>) -> Self {
+    pub(crate) fn new(stored: StoredRange, written: Vec<Written>) -> Self {
         Self { stored: stored.peekable(), written: written.into_iter().peekable(), skipped: 0 }
     }
 }
@@ -92,7 +92,7 @@ impl<W: Iterator<Item = Written>> Iterator for Merged<W> {
                 self.stored.next();
             }
             if let Some((key, Some(value))) = self.written.next() {
-                return Some(Ok((Bytes::Kept(key), Bytes::Kept(value))));
+                return Some(Ok((Bytes::InMemory(key), Bytes::InMemory(value))));
             }
             self.skipped += 1;
         }
@@ -103,20 +103,20 @@ impl<W: Iterator<Item = Written>> Merged<W> {
     fn next_stored(&mut self) -> Option<<Self as Iterator>::Item> {
         let next = self.stored.next()?;
         Some(match next {
-            Ok((key, value)) => Ok((Bytes::Lent(key), Bytes::Lent(value))),
+            Ok((key, value)) => Ok((Bytes::Stored(key), Bytes::Stored(value))),
             Err(error) => Err(error.into()),
         })
     }
 }
 
 /// What commits up to a serial wrote, in key order.
-pub(crate) struct InMemory {
+pub(crate) struct MemoryRange {
     memory: Layers,
     serial: u64,
     from: Bound<Shared>,
 }
 
-impl Iterator for InMemory {
+impl Iterator for MemoryRange {
     type Item = Written;
 
     fn next(&mut self) -> Option<Written> {
@@ -144,9 +144,9 @@ pub(crate) fn blobs(
             if first == Some(hash) {
                 stored.next();
             }
-            return Some(Ok((hash, Bytes::Kept(bytes))));
+            return Some(Ok((hash, Bytes::InMemory(bytes))));
         }
         let (hash, bytes) = stored.next()?.ok()?;
-        Some(Ok((Hash(hash.value()), Bytes::Lent(bytes))))
+        Some(Ok((Hash(hash.value()), Bytes::Stored(bytes))))
     })
 }

@@ -23,7 +23,7 @@ use crate::{
 /// that state (the file grows by what later commits write) and its file stays locked: do not keep
 /// one longer than a query or an export takes.
 #[derive(Clone)]
-pub struct Snapshot {
+pub struct StateView {
     meta: Arc<Meta>,
     /// What the state's file has.
     checkpoint: Arc<Checkpoint>,
@@ -31,7 +31,7 @@ pub struct Snapshot {
     memory: Layers,
 }
 
-impl Snapshot {
+impl StateView {
     /// The height at which this state was committed; 0 before the first commit.
     pub fn height(&self) -> u64 {
         self.meta.height
@@ -86,16 +86,16 @@ impl Snapshot {
     /// Lends the value of `key`.
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         match self.memory.get(key, self.meta.serial) {
-            Some(written) => Ok(written.map(Bytes::Kept)),
-            None => Ok(self.checkpoint.flat.get(key)?.map(Bytes::Lent)),
+            Some(written) => Ok(written.map(Bytes::InMemory)),
+            None => Ok(self.checkpoint.flat.get(key)?.map(Bytes::Stored)),
         }
     }
 
     /// Lends the tree node at `key`.
     pub(crate) fn lend_node(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         match self.memory.node(key, self.meta.serial) {
-            Some(written) => Ok(written.map(Bytes::Kept)),
-            None => Ok(self.checkpoint.tree.get(key)?.map(Bytes::Lent)),
+            Some(written) => Ok(written.map(Bytes::InMemory)),
+            None => Ok(self.checkpoint.tree.get(key)?.map(Bytes::Stored)),
         }
     }
 
@@ -139,7 +139,7 @@ impl Snapshot {
     }
 }
 
-impl Read for Snapshot {
+impl Read for StateView {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
         Ok(self.lend(key)?.map(|bytes| bytes.to_vec()))
     }
@@ -157,9 +157,9 @@ impl Read for Snapshot {
     }
 }
 
-impl std::fmt::Debug for Snapshot {
+impl std::fmt::Debug for StateView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot")
+        f.debug_struct("StateView")
             .field("height", &self.height())
             .field("root", &self.root())
             .finish_non_exhaustive()
