@@ -3,6 +3,7 @@
 //! [`store`] is where its state lies; [`host`] is who runs vats. The kernel is generic over both;
 //! the `store` and `vat/host` crates implement them and know nothing else of the kernel.
 
+pub mod fault;
 pub mod host;
 pub mod layer;
 pub mod memory;

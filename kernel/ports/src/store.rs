@@ -7,6 +7,8 @@
 
 use crate::Hash;
 
+pub use crate::fault::{Cause, StoreFault};
+
 /// The prefix of keys that lie outside the root hash.
 pub const LOCAL: &[u8] = b"local.";
 
@@ -16,11 +18,6 @@ pub const MAX_KEY_BYTES: usize = (64 << 10) + (1 << 10);
 
 /// The longest value or blob that an overlay takes, in bytes. A block with a longer one cannot be committed.
 pub const MAX_VALUE_BYTES: usize = 1 << 30;
-
-/// The store failed: a fault of this node (disk, memory, damaged file), never of a vat or user.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("store: {0}")]
-pub struct StoreFault(pub String);
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);

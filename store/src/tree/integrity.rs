@@ -16,7 +16,7 @@ use crate::{
 
 /// What a deep check went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
+pub struct IntegrityReport {
     /// Keys inside the root hash; the tree has as many nodes.
     pub keys: u64,
     /// Keys that begin with `local.`. Nothing says what their values should be.
@@ -36,7 +36,7 @@ impl StateView {
     /// # Errors
     ///
     /// [`Error::Damaged`] with the first thing found wrong.
-    pub fn deep_check(&self) -> Result<Checked, Error> {
+    pub fn check_integrity(&self) -> Result<IntegrityReport, Error> {
         let mut nodes = 0;
         let root = match &self.meta().root_key {
             Some(key) => {
@@ -59,7 +59,7 @@ impl StateView {
                 "{keys} keys, but {nodes} nodes in the tree and {stored} in its table"
             )));
         }
-        Ok(Checked { keys, local_keys, blobs: check_blobs(self)? })
+        Ok(IntegrityReport { keys, local_keys, blobs: check_blobs(self)? })
     }
 }
 

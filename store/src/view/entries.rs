@@ -59,7 +59,12 @@ impl<W: Iterator<Item = Written>> Merged<W> {
 
 impl Entries {
     /// What is stored from `from` on, and what commits up to `serial` wrote since.
-    pub(crate) fn new(stored: StoredRange, memory: Layers, serial: u64, from: Bound<&[u8]>) -> Self {
+    pub(crate) fn new(
+        stored: StoredRange,
+        memory: Layers,
+        serial: u64,
+        from: Bound<&[u8]>,
+    ) -> Self {
         let from = from.map(Shared::from);
         let written = MemoryRange { memory, serial, from }.peekable();
         Self { stored: stored.peekable(), written, skipped: 0 }

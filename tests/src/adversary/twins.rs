@@ -168,7 +168,7 @@ impl Twins {
         node.app = None;
         let store = Store::open(&node.state, node.store.clone()).unwrap();
         let state = store.reader();
-        state.deep_check().unwrap();
+        state.check_integrity().unwrap();
         look(&state);
         drop(state);
         node.app = Some(node.options.app_over(store).unwrap());
