@@ -1,13 +1,13 @@
-//! One overlay of a block.
+//! One level of a block: an overlay of writes.
 
 use std::collections::BTreeMap;
 
 use capstan_kernel_ports::Hash;
 
-/// Keys and what was written to them; none stands for a removal.
+/// Written keys with their values, `None` if removed.
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// The writes of one level.
+/// Writes and blobs of one level.
 #[derive(Default)]
 pub(crate) struct Level {
     pub(crate) writes: Writes,
@@ -27,7 +27,7 @@ impl Level {
     pub(crate) fn take_over(&mut self, above: Self) {
         match self.writes.is_empty() {
             true => self.writes = above.writes,
-            // Not `append`: it rebuilds the whole map, and the one below is the large one.
+            // Not `append`, which rebuilds the whole map: the one below is the large one.
             false => self.writes.extend(above.writes),
         }
         self.blobs.extend(above.blobs);

@@ -1,4 +1,4 @@
-//! A whole state, cut into chunks.
+//! Export of a whole state in chunks.
 
 use capstan_kernel_ports::{Hash, store::LOCAL};
 
@@ -8,25 +8,27 @@ use crate::{
     view::entries::{Bytes, Entries, Nodes},
 };
 
-/// The chunks of a whole state, in order: an iterator that ends after the last, or after an error.
+/// Iterator over the chunks of an exported state. It ends after the last chunk, or after an error.
 ///
-/// It holds a snapshot, so the chain goes on meanwhile, and in memory one chunk and the longest
-/// record. Without local keys two stores with the same state and blobs give the same chunks.
+/// It holds a [`StateView`], so the chain goes on meanwhile. In memory it holds one chunk and the longest record.
+/// Without local keys two stores with the same state and blobs give the same chunks. [`Import`](crate::Import) takes
+/// them.
 pub struct Export {
     state: StateView,
     chunk_bytes: usize,
     with_local: bool,
     stage: Stage,
-    /// What is encoded, of which the first `sent` bytes are out.
+    /// Encoded records, of which the first `sent` bytes are returned already.
     buffer: Vec<u8>,
     sent: usize,
     records: u64,
 }
 
 impl StateView {
-    /// Exports this state in chunks of `chunk_bytes` (the last one may be shorter). `with_local`
-    /// includes the keys that begin with `local.`, for a copy of this very node: no other node could
-    /// check them.
+    /// Exports this state in chunks of `chunk_bytes`. The last one may be shorter.
+    ///
+    /// `with_local` includes the keys that begin with `local.`, which is meant for a copy of this very node: no other
+    /// node could check them.
     pub fn export(&self, chunk_bytes: usize, with_local: bool) -> Export {
         Export {
             state: self.clone(),
@@ -73,7 +75,7 @@ impl std::fmt::Debug for Export {
     }
 }
 
-/// What comes next.
+/// The next section of the stream.
 enum Stage {
     Header,
     Nodes(Nodes),
@@ -84,7 +86,7 @@ enum Stage {
 }
 
 impl Export {
-    /// Encodes one record, or goes on to the next stage.
+    /// Encodes one record, or advances to the next stage.
     fn encode_more(&mut self) -> Result<(), Error> {
         self.stage = match &mut self.stage {
             Stage::Header => {

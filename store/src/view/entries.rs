@@ -1,4 +1,4 @@
-//! Iteration through a committed state: what its file has, and what later commits changed.
+//! Iteration over a committed state: the checkpoint merged with the later changes in memory.
 
 use std::{
     iter::Peekable,
@@ -15,11 +15,11 @@ use crate::{
     view::layers::Layers,
 };
 
-/// Bytes of a committed state.
+/// Bytes of a committed state, without a copy.
 pub(crate) enum Bytes {
-    /// Stored by the database.
+    /// Borrowed from a page of the database.
     Stored(AccessGuard<'static, &'static [u8]>),
-    /// From memory.
+    /// Shared with the changes in memory.
     InMemory(Shared),
 }
 
@@ -34,31 +34,31 @@ impl Deref for Bytes {
     }
 }
 
-/// Records of the file.
+/// A range of a table in the state's file.
 type StoredRange = Range<'static, &'static [u8], &'static [u8]>;
 
-/// Entries in key order.
+/// Iterator over entries in key order.
 pub(crate) type Entries = Merged<MemoryRange>;
-/// Tree nodes in key order.
+/// Iterator over tree nodes in key order.
 pub(crate) type Nodes = Merged<vec::IntoIter<Written>>;
 
-/// Keys in order and their values: those in the file, and those written over them.
+/// A merge of the records in the file with the records in memory, in key order. Those in memory win.
 pub(crate) struct Merged<W: Iterator<Item = Written>> {
     stored: Peekable<StoredRange>,
     written: Peekable<W>,
-    /// How many removed keys were passed.
+    /// Removed keys passed so far.
     skipped: usize,
 }
 
 impl<W: Iterator<Item = Written>> Merged<W> {
-    /// How many keys it went through that were removed since the file was written.
+    /// Returns the number of keys it passed that were removed since the checkpoint.
     pub(crate) fn skipped(&self) -> usize {
         self.skipped
     }
 }
 
 impl Entries {
-    /// What is stored from `from` on, and what commits up to `serial` wrote since.
+    /// Merges `stored` with the writes of commits up to `serial` at or after the lower bound `from`.
     pub(crate) fn new(
         stored: StoredRange,
         memory: Layers,
@@ -72,7 +72,7 @@ impl Entries {
 }
 
 impl Nodes {
-    /// What is stored, and what was written since.
+    /// Merges `stored` with the nodes in `written`.
     pub(crate) fn new(stored: StoredRange, written: Vec<Written>) -> Self {
         Self { stored: stored.peekable(), written: written.into_iter().peekable(), skipped: 0 }
     }
@@ -114,7 +114,7 @@ impl<W: Iterator<Item = Written>> Merged<W> {
     }
 }
 
-/// What commits up to a serial wrote, in key order.
+/// Iterator over the writes of commits up to a serial, in key order.
 pub(crate) struct MemoryRange {
     memory: Layers,
     serial: u64,
@@ -132,7 +132,7 @@ impl Iterator for MemoryRange {
     }
 }
 
-/// Blobs in the order of their hashes: those of the file, and those in memory.
+/// Returns all blobs in the order of their hashes, from the file and from memory.
 pub(crate) fn blobs(
     stored: Range<'static, [u8; 32], &'static [u8]>,
     written: Vec<(Hash, Shared)>,
