@@ -21,10 +21,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sources::BOOTSTRAP;
-use crate::home::cache_dir;
-use crate::node::open_host_at;
+use crate::failure::usage;
 use crate::passable;
 use crate::progress::Progress;
+use capstan_node::home::cache_dir;
+use capstan_node::open_host_at;
 
 /// Cranks between two commits.
 const BATCH: u64 = 100;
@@ -94,7 +95,7 @@ impl Machine {
     ) -> anyhow::Result<Self> {
         let dir = home.map(|home| home.join(SUBDIRECTORY));
         let cache = cache_dir(home.unwrap_or(&std::env::temp_dir()));
-        let host = open_host_at(cache, progress)?;
+        let host = open_host_at(cache, &|step| progress.step(step))?;
         progress.step("starting the vats");
         let store = match &dir {
             Some(dir) => {
@@ -137,8 +138,8 @@ impl Machine {
 
     /// Sends a message to the root of a static vat. Returns the promise for its result.
     pub(crate) fn send(&mut self, vat: &str, method: &str, args: Value) -> anyhow::Result<KRef> {
-        let data = passable::encode(&Value::Array(vec![method.into(), args]))?;
-        let body = format!("#{}", data.body);
+        let data = passable::encode(&Value::Array(vec![method.into(), args]));
+        let body = data.map_err(|error| usage(error.to_string()))?.body;
         self.change(|kernel, block| {
             let methargs = capstan_kernel::capdata::KernelData { body, slots: vec![] };
             let sent = kernel.queue_to_vat_root(block, vat, methargs, Default::default())?;
