@@ -64,7 +64,7 @@ impl WasmHost {
         let cache = Cache::open(options.cache_dir.clone())
             .map_err(|(path, source)| HostError::CacheDirectory { path, source })?;
         let cache = Arc::new(cache);
-        let modules = Modules::new(Arc::clone(&cache))?;
+        let modules = Modules::new(Arc::clone(&cache), options.memory)?;
         let compiler = options.compilers.engine;
         let booted = BootedEngine::open(&engine, &modules, &cache, compiler, progress)?;
         let current = booted.hash;
