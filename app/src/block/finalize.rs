@@ -6,7 +6,7 @@ use capstan_kernel::{
     RunReport, changes,
     device::{DeviceError, TIMER},
     ids::RemoteId,
-    policy::{BlockPolicy, CleanupBudget},
+    policy::{BlockPolicy, CleanupCounts},
     vat::VatStatus,
     view,
 };
@@ -428,7 +428,7 @@ pub fn block_policy(params: &Params) -> BlockPolicy {
         write_byte: params.write_byte_computrons,
         snapshot: params.snapshot_computrons,
         fault: params.crank_computrons,
-        cleanup: Some(CleanupBudget {
+        cleanup: Some(CleanupCounts {
             exports: budget.exports,
             imports: budget.imports,
             promises: budget.promises,

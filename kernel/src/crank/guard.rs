@@ -11,7 +11,6 @@ use capstan_kernel_ports::Computrons;
 
 use crate::{
     capdata::{self, Builder, Json, KernelData},
-    crank::deliver::CrankResults,
     error::Result,
     ids::{Endpoint, KRef, MeterId},
     state::{handle::State, queue::Payer, vat::VatConfig},
@@ -43,22 +42,6 @@ impl Lost {
         match kernel {
             Delivery::Message { message, .. } => Self::Message { target, message },
             _ => Self::Nothing,
-        }
-    }
-}
-
-impl CrankResults {
-    /// Turns the end of a vat of the system into the loss of this delivery.
-    pub(crate) fn survived_by(self, config: &VatConfig, lost: impl FnOnce() -> Lost) -> Self {
-        match self.terminate {
-            Some((_, _, cause)) if config.system => Self {
-                abort: true,
-                consume: true,
-                terminate: None,
-                lost: Some((lost(), cause)),
-                ..self
-            },
-            terminate => Self { terminate, ..self },
         }
     }
 }

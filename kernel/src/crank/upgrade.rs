@@ -5,7 +5,7 @@ use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
 
 use crate::{
     capdata::{self, Builder, Json, KernelData},
-    crank::deliver::{Crank, CrankResults},
+    crank::{deliver::Crank, results::CrankResults},
     error::Result,
     ids::{Durability, Endpoint, parse_vref},
     state::keys,

@@ -5,9 +5,8 @@
 use super::{Answer, Called, Invocation, Oops, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
-    ids::{DeviceId, Endpoint},
+    ids::{DeviceId, Endpoint, is_bundle_id},
     state::{handle::State, keys},
-    view,
 };
 
 /// The name of the bundle device.
@@ -26,7 +25,7 @@ impl State<'_> {
     pub(super) fn find_bundle(&mut self, call: &Invocation<'_>) -> Called {
         if call.method == "getBundleCap" {
             let id = call.text(0, "bundleID")?;
-            if !view::is_bundle_id(&id) {
+            if !is_bundle_id(&id) {
                 return thrown("getBundleCap() not a bundleID");
             }
             return self.bundlecap(call.device, &id);

@@ -15,9 +15,8 @@ mod timer;
 mod vat_admin;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_kernel_ports::{VatId, store::Overlay};
+use capstan_kernel_ports::VatId;
 use capstan_passable::Shape;
-use serde_json::Value;
 
 pub use bridge::BRIDGE;
 pub use bundle::BUNDLE;
@@ -29,15 +28,11 @@ pub use vat_admin::VAT_ADMIN;
 
 use crate::{
     capdata::{self, Builder, Json, KernelData, Parsed},
-    error::{KernelPanic, Refusal, Result, inconsistent},
+    error::{KernelPanic, Result},
     ids::{DeviceId, Endpoint, KRef},
     limits::MAX_DEVICE_NODES,
-    slog::Event,
-    state::{
-        clist::{ClistEntry, Use},
-        handle::State,
-        keys,
-    },
+    state::slog::Event,
+    state::{clist::ClistEntry, handle::State, keys},
 };
 
 /// What a device does.
@@ -62,21 +57,6 @@ pub struct Device {
     pub name: String,
     /// What it does.
     pub kind: DeviceKind,
-}
-
-/// The application that runs the kernel, as vats reach it through the bridge.
-pub trait Application {
-    /// Answers a call that a vat made through the bridge. It may read and write what is the
-    /// application's in the overlay: an aborted crank takes it back. It must be a function of the
-    /// state and the arguments alone. An error is thrown at the vat, its text goes to the log.
-    ///
-    /// Arguments and answer are plain JSON; big integers arrive as decimal strings, and none is the
-    /// answer `undefined`.
-    fn outbound(
-        &mut self,
-        over: &mut dyn Overlay,
-        args: &[Value],
-    ) -> Result<std::result::Result<Option<Value>, String>>;
 }
 
 /// Why the host could not do something with a device.
@@ -337,14 +317,6 @@ impl State<'_> {
         self.write_entry(endpoint, kref, ClistEntry { reachable: true, vref: vref.clone() })?;
         self.put(&keys::clist_reverse(endpoint, &vref), &kref)?;
         Ok(kref)
-    }
-
-    /// The kernel's reference for a vat's root object.
-    pub(crate) fn export_root(&mut self, vat: VatId) -> Result<KRef> {
-        self.to_kernel(Endpoint::Vat(vat), "o+0", Use::Mention).map_err(|refusal| match refusal {
-            Refusal::Panic(panic) => panic,
-            Refusal::VatFatal(why) => inconsistent(format!("root of {vat}: {why}")),
-        })
     }
 }
 

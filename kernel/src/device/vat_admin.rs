@@ -15,7 +15,6 @@ use crate::{
         queue::RunQueueEvent,
         vat::{DynamicOptions, Threshold},
     },
-    view,
 };
 
 /// The name of the device that administers vats.
@@ -188,9 +187,10 @@ impl State<'_> {
 
     fn vat_stats(&mut self, vat: &str) -> Called {
         let vat = parse_vat(vat)?;
-        let Some(stats) = view::vat_counts(self.over, vat)? else {
+        let Some(record) = self.find_vat(vat)? else {
             return thrown(format!("there is no vat {vat}"));
         };
+        let stats = record.counts();
         let count = |name: &str, n: u64| (name.to_owned(), Json::Scalar(n.to_string()));
         Ok(Answer::Value(Json::Object(vec![
             count("deviceCount", stats.device_count),

@@ -8,7 +8,7 @@ use crate::{
     error::{KernelPanic, Result, inconsistent},
     ids::{Endpoint, KRef},
     limits::{MAX_NOTIFY_BYTES, MAX_NOTIFY_PROMISES, MAX_NOTIFY_SLOTS, SystemGuard},
-    slog::Event,
+    state::slog::Event,
     state::{
         handle::State,
         keys,
@@ -293,7 +293,7 @@ impl State<'_> {
             }
             (ResultPolicy::Panic, true) => {
                 let data_json = capstan_abi::json::capdata_to_json(data).to_string();
-                self.doom = Some(KernelPanic::PromisePolicy { promise, data_json });
+                self.pending_panic = Some(KernelPanic::PromisePolicy { promise, data_json });
             }
             _ => {}
         }

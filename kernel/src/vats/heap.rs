@@ -146,7 +146,7 @@ impl State<'_> {
     }
 
     /// Lets go of some pages of heaps that were dropped.
-    pub(crate) fn release_parting_pages(&mut self) -> Result<()> {
+    pub(crate) fn release_dropped_pages(&mut self) -> Result<()> {
         let first = self.over.next_after(keys::PARTING_HEAPS, keys::PARTING_HEAPS)?;
         let Some((key, bytes)) = first else { return Ok(()) };
         for page in decode::<Vec<HeapPage>>(&key, &bytes)? {

@@ -17,12 +17,12 @@ use crate::{
     state::{
         handle::{get_record, read_globals},
         keys,
-        vat::{Span, VatConfig, VatState},
+        vat::{Span, VatConfig, VatState, all_vats},
     },
     vats::{
         heap,
+        source::{worker_options, worker_source},
         transcript::Entry,
-        worker::{worker_options, worker_source},
     },
 };
 
@@ -392,7 +392,7 @@ impl<'a, R: Read> Rehearsal<'a, R> {
         let config: Option<VatConfig> = get_record(state, &keys::vat_config(vat))?;
         let record: Option<VatState> = get_record(state, &keys::vat_state(vat))?;
         let (Some(config), Some(record)) = (config, record) else {
-            let vats = crate::view::vats(state)?.len();
+            let vats = all_vats(state)?.len();
             return Err(RehearsalError::Unknown { vat, vats });
         };
         if !config.use_transcript {

@@ -16,7 +16,7 @@ use crate::{
         self, MAX_BODY_BYTES, MAX_DELIVERY_BYTES, MAX_ENDING_BYTES, MAX_SLOTS,
         MAX_VATSTORE_KEY_BYTES, SYSCALL_OVERHEAD_BYTES,
     },
-    slog::Event,
+    state::slog::Event,
     state::{clist::Use, handle::State, keys, queue::Payer, vat::VatConfig},
 };
 
