@@ -19,7 +19,7 @@ mod state;
 mod vats;
 pub mod view;
 
-pub use application::Application;
+pub use application::{Application, BridgeAnswer};
 pub use control::{
     genesis::{KernelConfig, StaticVat},
     kernel::{Kernel, NodeOptions, RunReport},

@@ -396,7 +396,7 @@ impl<H: VatHost> Consensus<H> {
 
     /// Notes what the block did to vats and outboxes. Returns the events.
     fn note_changes(&self, over: &mut dyn Overlay, height: u64) -> Result<Vec<Event>, NodeFault> {
-        let changes = changes::of(over);
+        let changes = changes::collect(over);
         let before = self.store.reader();
         let mut events = Vec::new();
         for vat in changes.vats {

@@ -6,7 +6,12 @@ use serde_json::Value;
 
 use crate::{
     capdata::{self, Builder, Json, KernelData},
-    crank::{guard::Lost, policy::CrankOutcome, results::CrankResults, route::Route},
+    crank::{
+        guard::{Admission, Lost},
+        policy::CrankOutcome,
+        results::CrankResults,
+        route::Route,
+    },
     error::Result,
     ids::{Endpoint, KRef, MeterId},
     state::{
@@ -82,8 +87,8 @@ impl<H: VatHost> Crank<'_, '_, H> {
     ) -> Result<CrankResults> {
         let config = self.state.vat_config(vat)?;
         let charge = match self.state.admit(&config, &message.methargs, payer)? {
-            Ok(charge) => charge,
-            Err(refusal) => {
+            Admission::Admitted(charge) => charge,
+            Admission::Refused(refusal) => {
                 self.state.splat(target, &message, capdata::error(&refusal))?;
                 return Ok(CrankResults::default());
             }

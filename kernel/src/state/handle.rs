@@ -112,7 +112,7 @@ impl MaybeFree {
         Some(kref)
     }
 
-    fn of(krefs: &[KRef]) -> Self {
+    fn from_krefs(krefs: &[KRef]) -> Self {
         let mut free = Self::default();
         krefs.iter().for_each(|kref| free.add(*kref));
         free
@@ -142,7 +142,7 @@ impl<'a> State<'a> {
             stats,
             slog,
             application: None,
-            maybe_free: MaybeFree::of(&globals.waiting),
+            maybe_free: MaybeFree::from_krefs(&globals.waiting),
             stopped: vec![],
             snapshot_spent: None,
             pending_panic: None,
@@ -166,7 +166,7 @@ impl<'a> State<'a> {
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.globals = read_globals(self.over)?;
         self.saved_globals = self.globals.clone();
-        self.maybe_free = MaybeFree::of(&self.globals.waiting);
+        self.maybe_free = MaybeFree::from_krefs(&self.globals.waiting);
         Ok(())
     }
 
