@@ -200,6 +200,15 @@ fn virtual_suffix(text: &str) -> Option<()> {
     }
 }
 
+/// Returns true if the text has the form of a bundle id: `b1-` and 128, or `w1-` and 64, lowercase hex digits.
+pub fn is_bundle_id(text: &str) -> bool {
+    let hex = |digits: &str, length: usize| {
+        digits.len() == length && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    text.strip_prefix("b1-").is_some_and(|digits| hex(digits, 128))
+        || text.strip_prefix("w1-").is_some_and(|digits| hex(digits, 64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 //!
 //! Start at [`Kernel`]; the state's layout is drawn in `state/keys.rs`; reading it is in [`view`].
 
+mod application;
 pub mod capdata;
 mod control;
 mod crank;
@@ -14,24 +15,24 @@ pub mod device;
 mod error;
 pub mod ids;
 pub mod limits;
-pub mod slog;
 mod state;
 mod vats;
 pub mod view;
 
+pub use application::{Application, BridgeAnswer};
 pub use control::{
     genesis::{KernelConfig, StaticVat},
     kernel::{Kernel, NodeOptions, RunReport},
-    requests::{BadOptions, OptionChanges},
+    options::{BadOptions, OptionChanges},
     subcluster,
 };
-pub use crank::{policy, terminate::CleanupWork};
-pub use device::{Application, VAT_ADMIN};
+pub use crank::policy;
+pub use device::VAT_ADMIN;
 pub use error::KernelPanic;
 pub use state::{
     clist,
     handle::{KernelOptions, SCHEMA_VERSION},
-    meter, object, promise, queue, remote, stats, vat,
+    meter, object, promise, queue, remote, slog, stats, vat,
 };
 pub use vats::{replay, transcript};
 pub use view::changes;

@@ -6,7 +6,7 @@ use capstan_kernel::{
     RunReport, changes,
     device::{DeviceError, TIMER},
     ids::RemoteId,
-    policy::{BlockPolicy, CleanupBudget},
+    policy::{BlockPolicy, CleanupCounts},
     vat::VatStatus,
     view,
 };
@@ -396,7 +396,7 @@ impl<H: VatHost> Consensus<H> {
 
     /// Notes what the block did to vats and outboxes. Returns the events.
     fn note_changes(&self, over: &mut dyn Overlay, height: u64) -> Result<Vec<Event>, NodeFault> {
-        let changes = changes::of(over);
+        let changes = changes::collect(over);
         let before = self.store.reader();
         let mut events = Vec::new();
         for vat in changes.vats {
@@ -428,7 +428,7 @@ pub fn block_policy(params: &Params) -> BlockPolicy {
         write_byte: params.write_byte_computrons,
         snapshot: params.snapshot_computrons,
         fault: params.crank_computrons,
-        cleanup: Some(CleanupBudget {
+        cleanup: Some(CleanupCounts {
             exports: budget.exports,
             imports: budget.imports,
             promises: budget.promises,

@@ -11,11 +11,8 @@ use capstan_abi::Message;
 use capstan_kernel_ports::{VatId, host::VatHost, store::Overlay};
 
 use crate::{
-    capdata::{self, Builder, Json, KernelData},
-    control::{
-        genesis::{KernelConfig, StaticVat},
-        kernel::Kernel,
-    },
+    capdata::{self, Builder, Json},
+    control::{genesis::StaticVat, kernel::Kernel},
     error::{KernelPanic, Result},
     ids::KRef,
     state::{
@@ -25,7 +22,6 @@ use crate::{
         queue::{Payer, RunQueueEvent},
         vat::VatConfig,
     },
-    vats::worker::{StartError, bring_online},
 };
 
 /// A set of vats to be started together.
@@ -70,48 +66,6 @@ pub enum LaunchError {
 }
 
 impl<H: VatHost> Kernel<H> {
-    /// Starts a vat: gives it an id, writes its records and queues its start. Its root is held as long as it
-    /// lives.
-    pub fn start_vat(
-        &mut self,
-        over: &mut dyn Overlay,
-        name: &str,
-        setup: &StaticVat,
-    ) -> std::result::Result<VatId, LaunchError> {
-        let engine = self.host().engine();
-        self.between_cranks(over, |state| state.start_new_vat(name, setup, engine))
-    }
-
-    /// The root object of a live vat, for the host to send messages to. None if it does not run.
-    pub fn vat_root(&mut self, over: &mut dyn Overlay, vat: VatId) -> Result<Option<KRef>> {
-        self.between_cranks(over, |state| match state.is_alive(vat)? {
-            true => state.export_root(vat).map(Some),
-            false => Ok(None),
-        })
-    }
-
-    /// Brings a vat into memory, as its next delivery would. Not visible in the state.
-    pub fn run_vat(
-        &mut self,
-        over: &mut dyn Overlay,
-        vat: VatId,
-    ) -> std::result::Result<(), LaunchError> {
-        self.with_workers(over, |state, host, online| {
-            // A vat that was never started has no transcript to begin with.
-            let has_begun = state.find_vat(vat)?.is_some_and(|record| record.span.entries() > 0);
-            if !state.is_alive(vat)? {
-                return Err(LaunchError::NotRunning(vat));
-            }
-            match has_begun.then(|| bring_online(state, host, online, vat)) {
-                None | Some(Ok(())) => Ok(()),
-                Some(Err(StartError::Panic(panic))) => Err(panic.into()),
-                Some(Err(StartError::Source(problem))) => {
-                    Err(KernelPanic::Recreate { vat, problem }.into())
-                }
-            }
-        })
-    }
-
     /// Starts a set of vats and introduces them to each other.
     pub fn launch_subcluster(
         &mut self,
@@ -139,40 +93,6 @@ impl<H: VatHost> Kernel<H> {
             Ok(Some(launched))
         })
     }
-
-    /// Ends every vat, critical ones included: the kernel stops when it is told to, not by a panic.
-    /// Their cleanup follows in cranks, as after any end. Returns them.
-    pub fn terminate_all_vats(
-        &mut self,
-        over: &mut dyn Overlay,
-        reason: &KernelData,
-    ) -> Result<Vec<VatId>> {
-        self.between_cranks(over, |state| {
-            let vats = crate::view::live_vats(state.over)?;
-            for vat in &vats {
-                state.end_vat(*vat, true, reason)?;
-            }
-            // There is nobody left who could be told, and it is no failure if somebody was waited for.
-            state.globals_mut().vat_admin_root = None;
-            state.doom = None;
-            Ok::<_, KernelPanic>(vats)
-        })
-    }
-
-    /// Forgets everything and begins anew: all of the kernel's records are removed, whatever state they
-    /// are in, and those of a new kernel are written. Bundles have to be given again.
-    pub fn reset(&mut self, over: &mut dyn Overlay, config: &KernelConfig) -> Result<Option<KRef>> {
-        self.evict_all();
-        self.forget_panic();
-        over.push();
-        for prefix in [keys::ALL, keys::ALL_LOCAL] {
-            while let Some((key, _)) = over.next_after(prefix, prefix)? {
-                over.delete(&key);
-            }
-        }
-        over.merge();
-        self.initialize(over, config)
-    }
 }
 
 impl State<'_> {
@@ -197,7 +117,7 @@ impl State<'_> {
         Ok(Subcluster { vats, bootstrap_result })
     }
 
-    fn start_new_vat(
+    pub(crate) fn start_new_vat(
         &mut self,
         name: &str,
         setup: &StaticVat,

@@ -1,15 +1,13 @@
 //! How long a run goes on, and how much of the dead it may clean up.
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::Computrons;
-use serde_json::{Value, json};
 
-use crate::crank::terminate::CleanupWork;
+pub use crate::state::cleanup::CleanupCounts;
 
 /// Decides, crank by crank, whether a run goes on.
 pub trait RunPolicy {
     /// Whether the next crank may clean up a terminated vat, and how much of it.
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget>;
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts>;
 
     /// A crank is over. True to go on.
     fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool;
@@ -46,55 +44,8 @@ pub enum CrankOutcome {
     /// It cleaned up part of a terminated vat.
     Cleanup {
         /// How much.
-        work: CleanupWork,
+        work: CleanupCounts,
     },
-}
-
-/// How much of a terminated vat one crank may remove, phase by phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct CleanupBudget {
-    /// Exports to abandon.
-    pub exports: u64,
-    /// Imports to drop.
-    pub imports: u64,
-    /// Promises to drop.
-    pub promises: u64,
-    /// Keys of the vat's store to delete.
-    pub kv: u64,
-    /// Heap snapshots to delete.
-    pub snapshots: u64,
-    /// Transcript entries to delete.
-    pub transcripts: u64,
-}
-
-impl CleanupBudget {
-    /// No limit: for tests and for SwingSet's `step`, never for a chain.
-    pub const UNLIMITED: Self = Self::uniform(u64::MAX);
-
-    /// The same limit for every phase.
-    pub const fn uniform(limit: u64) -> Self {
-        Self {
-            exports: limit,
-            imports: limit,
-            promises: limit,
-            kv: limit,
-            snapshots: limit,
-            transcripts: limit,
-        }
-    }
-
-    /// As SwingSet writes it: `{default, …}`; no limit is null.
-    pub fn to_json(self) -> Value {
-        let limit = |n: u64| if n == u64::MAX { Value::Null } else { json!(n) };
-        if self == Self::uniform(self.exports) {
-            return json!({"default": limit(self.exports)});
-        }
-        json!({
-            "default": limit(self.exports), "exports": limit(self.exports),
-            "imports": limit(self.imports), "promises": limit(self.promises), "kv": limit(self.kv),
-            "snapshots": limit(self.snapshots), "transcripts": limit(self.transcripts),
-        })
-    }
 }
 
 /// Runs until nothing is left.
@@ -102,8 +53,8 @@ impl CleanupBudget {
 pub struct Forever;
 
 impl RunPolicy for Forever {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::UNLIMITED)
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::UNLIMITED)
     }
 
     fn crank_done(&mut self, _outcome: &CrankOutcome, _work: &KernelWork) -> bool {
@@ -119,8 +70,8 @@ pub struct CrankCount {
 }
 
 impl RunPolicy for CrankCount {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::UNLIMITED)
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::UNLIMITED)
     }
 
     fn crank_done(&mut self, _outcome: &CrankOutcome, _work: &KernelWork) -> bool {
@@ -153,11 +104,11 @@ pub struct BlockPolicy {
     /// Charged for a delivery that ended in a fault: the most that it can have spent.
     pub fault: u64,
     /// What may still be cleaned up in this block; none once it was.
-    pub cleanup: Option<CleanupBudget>,
+    pub cleanup: Option<CleanupCounts>,
 }
 
 impl RunPolicy for BlockPolicy {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
         self.cleanup
     }
 

@@ -1,6 +1,6 @@
 //! The object that a vat registers with a device for what comes from outside: at most one a device.
 
-use super::{Answer, Called, DeviceError, Invocation, thrown};
+use super::{Answer, CallResult, DeviceError, Invocation, thrown};
 use crate::{
     ids::{DeviceId, Endpoint, KRef},
     state::{handle::State, keys},
@@ -8,7 +8,7 @@ use crate::{
 
 impl State<'_> {
     /// `registerInboundHandler(handler)`; throws `taken` if there is one.
-    pub(super) fn register_inbound(&mut self, call: &Invocation<'_>, taken: &str) -> Called {
+    pub(super) fn register_inbound(&mut self, call: &Invocation<'_>, taken: &str) -> CallResult {
         let handler = call.object(0, "handler")?;
         if self.over.get(&handler_key(call.device))?.is_some() {
             return thrown(taken);
@@ -18,7 +18,7 @@ impl State<'_> {
     }
 
     /// `unregisterInboundHandler()`.
-    pub(super) fn unregister_inbound(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn unregister_inbound(&mut self, call: &Invocation<'_>) -> CallResult {
         self.over.delete(&handler_key(call.device));
         Ok(Answer::Undefined)
     }

@@ -15,9 +15,8 @@ mod timer;
 mod vat_admin;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_kernel_ports::{VatId, store::Overlay};
+use capstan_kernel_ports::VatId;
 use capstan_passable::Shape;
-use serde_json::Value;
 
 pub use bridge::BRIDGE;
 pub use bundle::BUNDLE;
@@ -29,15 +28,11 @@ pub use vat_admin::VAT_ADMIN;
 
 use crate::{
     capdata::{self, Builder, Json, KernelData, Parsed},
-    error::{KernelPanic, Refusal, Result, inconsistent},
+    error::{KernelPanic, Result},
     ids::{DeviceId, Endpoint, KRef},
     limits::MAX_DEVICE_NODES,
-    slog::Event,
-    state::{
-        clist::{ClistEntry, Use},
-        handle::State,
-        keys,
-    },
+    state::slog::Event,
+    state::{clist::ClistEntry, handle::State, keys},
 };
 
 /// What a device does.
@@ -62,21 +57,6 @@ pub struct Device {
     pub name: String,
     /// What it does.
     pub kind: DeviceKind,
-}
-
-/// The application that runs the kernel, as vats reach it through the bridge.
-pub trait Application {
-    /// Answers a call that a vat made through the bridge. It may read and write what is the
-    /// application's in the overlay: an aborted crank takes it back. It must be a function of the
-    /// state and the arguments alone. An error is thrown at the vat, its text goes to the log.
-    ///
-    /// Arguments and answer are plain JSON; big integers arrive as decimal strings, and none is the
-    /// answer `undefined`.
-    fn outbound(
-        &mut self,
-        over: &mut dyn Overlay,
-        args: &[Value],
-    ) -> Result<std::result::Result<Option<Value>, String>>;
 }
 
 /// Why the host could not do something with a device.
@@ -106,10 +86,10 @@ pub enum DeviceError {
 
 impl DeviceError {
     /// An answer for the vat that asked the device to hand something over: undefined, or why not.
-    fn answer(handed_over: std::result::Result<(), Self>) -> Called {
+    fn answer(handed_over: std::result::Result<(), Self>) -> CallResult {
         match handed_over {
             Ok(()) => Ok(Answer::Undefined),
-            Err(Self::Panic(panic)) => Err(Oops::Panic(panic)),
+            Err(Self::Panic(panic)) => Err(DeviceFailure::Panic(panic)),
             Err(refusal) => Ok(Answer::Text(refusal.to_string())),
         }
     }
@@ -134,6 +114,14 @@ pub(crate) struct Caller {
     pub(crate) is_deferred: bool,
 }
 
+/// What a vat gets for its call of a device.
+pub(crate) enum DeviceReply {
+    /// A value.
+    Returned(KernelData),
+    /// An error that the vat can catch, with a fixed text.
+    Threw(&'static str),
+}
+
 /// One call of a device.
 struct Invocation<'a> {
     caller: &'a mut Caller,
@@ -145,23 +133,23 @@ struct Invocation<'a> {
 }
 
 /// How a call went.
-type Called = std::result::Result<Answer, Oops>;
+type CallResult = std::result::Result<Answer, DeviceFailure>;
 
 /// Why there is no answer.
-enum Oops {
+enum DeviceFailure {
     /// The device threw: the text is for the node's log.
     Thrown(String),
     Panic(KernelPanic),
 }
 
-impl<E: Into<KernelPanic>> From<E> for Oops {
+impl<E: Into<KernelPanic>> From<E> for DeviceFailure {
     fn from(error: E) -> Self {
         Self::Panic(error.into())
     }
 }
 
-fn thrown<T>(why: impl Into<String>) -> std::result::Result<T, Oops> {
-    Err(Oops::Thrown(why.into()))
+fn thrown<T>(why: impl Into<String>) -> std::result::Result<T, DeviceFailure> {
+    Err(DeviceFailure::Thrown(why.into()))
 }
 
 /// What a device call returns.
@@ -175,23 +163,23 @@ enum Answer {
 
 impl Invocation<'_> {
     /// The arguments.
-    fn elements(&self) -> std::result::Result<&[Json], Oops> {
+    fn elements(&self) -> std::result::Result<&[Json], DeviceFailure> {
         self.args.elements().map_or_else(|| thrown("arguments are not an array"), Ok)
     }
 
     /// An argument; undefined if there are fewer.
-    fn arg(&self, index: usize) -> std::result::Result<Json, Oops> {
+    fn arg(&self, index: usize) -> std::result::Result<Json, DeviceFailure> {
         Ok(self.elements()?.get(index).cloned().unwrap_or_else(Json::undefined))
     }
 
-    fn text(&self, index: usize, what: &str) -> std::result::Result<String, Oops> {
+    fn text(&self, index: usize, what: &str) -> std::result::Result<String, DeviceFailure> {
         match self.arg(index)?.as_unicode() {
             Some(text) => Ok(text),
             None => thrown(format!("{}() {what} must be {UNICODE}", self.method)),
         }
     }
 
-    fn flag(&self, index: usize, what: &str) -> std::result::Result<bool, Oops> {
+    fn flag(&self, index: usize, what: &str) -> std::result::Result<bool, DeviceFailure> {
         match self.arg(index)? {
             Json::Scalar(text) if text == "true" || text == "false" => Ok(text == "true"),
             _ => thrown(format!("{}() {what} must be true or false", self.method)),
@@ -199,7 +187,7 @@ impl Invocation<'_> {
     }
 
     /// What JavaScript's `Nat` accepts: a bigint or an integral number that is not negative.
-    fn nat(&self, index: usize, what: &str) -> std::result::Result<u128, Oops> {
+    fn nat(&self, index: usize, what: &str) -> std::result::Result<u128, DeviceFailure> {
         let arg = self.arg(index)?;
         let number = match &arg {
             Json::Scalar(text) => crate::ids::canonical_decimal(text).map(u128::from),
@@ -212,7 +200,7 @@ impl Invocation<'_> {
     }
 
     /// An object that messages can be sent to.
-    fn object(&self, index: usize, what: &str) -> std::result::Result<KRef, Oops> {
+    fn object(&self, index: usize, what: &str) -> std::result::Result<KRef, DeviceFailure> {
         match self.args.reference(&self.arg(index)?) {
             Some(kref @ KRef::Object(_)) => Ok(kref),
             _ => thrown(format!("{}() {what} must be an object", self.method)),
@@ -221,14 +209,14 @@ impl Invocation<'_> {
 }
 
 impl State<'_> {
-    /// Calls a device. The inner error is the caller's to catch.
+    /// Calls a device.
     pub(crate) fn invoke_device(
         &mut self,
         caller: &mut Caller,
         node: KRef,
         method: &str,
         args: &KernelData,
-    ) -> Result<std::result::Result<KernelData, String>> {
+    ) -> Result<DeviceReply> {
         let device = self.device_of(node)?;
         let record: Device = self.need(&keys::device(device))?;
         let node_ref = self.to_device(device, node)?;
@@ -252,12 +240,12 @@ impl State<'_> {
             }
         };
         let why = match called {
-            Ok(answer) => return Ok(Ok(encode(answer))),
-            Err(Oops::Panic(panic)) => return Err(panic),
-            Err(Oops::Thrown(why)) => why,
+            Ok(answer) => return Ok(DeviceReply::Returned(encode(answer))),
+            Err(DeviceFailure::Panic(panic)) => return Err(panic),
+            Err(DeviceFailure::Thrown(why)) => why,
         };
         self.log(Event::DeviceThrew { device: &record.name, method, why: &why });
-        Ok(Err(FAILED.to_owned()))
+        Ok(DeviceReply::Threw(FAILED))
     }
 
     fn call_device(
@@ -265,7 +253,7 @@ impl State<'_> {
         kind: DeviceKind,
         call: &mut Invocation<'_>,
         is_foreign: bool,
-    ) -> Called {
+    ) -> CallResult {
         if is_foreign && kind != DeviceKind::VatAdmin {
             return thrown("an ordinary device cannot be given nodes of other devices");
         }
@@ -337,14 +325,6 @@ impl State<'_> {
         self.write_entry(endpoint, kref, ClistEntry { reachable: true, vref: vref.clone() })?;
         self.put(&keys::clist_reverse(endpoint, &vref), &kref)?;
         Ok(kref)
-    }
-
-    /// The kernel's reference for a vat's root object.
-    pub(crate) fn export_root(&mut self, vat: VatId) -> Result<KRef> {
-        self.to_kernel(Endpoint::Vat(vat), "o+0", Use::Mention).map_err(|refusal| match refusal {
-            Refusal::Panic(panic) => panic,
-            Refusal::VatFatal(why) => inconsistent(format!("root of {vat}: {why}")),
-        })
     }
 }
 

@@ -11,7 +11,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::Message;
 use capstan_kernel_ports::store::Read;
 
-use super::{Answer, Called, DeviceError, Invocation, Oops, ROOT, bigint, later, thrown};
+use super::{
+    Answer, CallResult, DeviceError, DeviceFailure, Invocation, ROOT, bigint, later, thrown,
+};
 use crate::{
     capdata::{Builder, Json},
     error::{Result, inconsistent},
@@ -59,7 +61,7 @@ impl Repeater {
 }
 
 impl State<'_> {
-    pub(super) fn call_timer(&mut self, call: &mut Invocation<'_>) -> Called {
+    pub(super) fn call_timer(&mut self, call: &mut Invocation<'_>) -> CallResult {
         let device = call.device;
         if call.node != ROOT {
             return thrown(format!("unknown device node {}", call.node));
@@ -211,7 +213,7 @@ fn repeater_key(device: DeviceId, index: u64) -> Vec<u8> {
     key(device, &format!("repeater.{index}"))
 }
 
-fn repeater_index(call: &Invocation<'_>) -> std::result::Result<u64, Oops> {
+fn repeater_index(call: &Invocation<'_>) -> std::result::Result<u64, DeviceFailure> {
     let index = u64::try_from(call.nat(0, "index")?);
     index.or_else(|_| thrown("there is no such repeater"))
 }

@@ -7,8 +7,12 @@ use crate::{
     capdata::KernelData,
     error::{Refusal, Result, Translated, inconsistent, vat_fatal},
     ids::{Durability, Endpoint, KRef, Kind, RefParts, parse_vref},
-    slog::Event,
-    state::{handle::State, keys, promise::ResultPolicy},
+    state::slog::Event,
+    state::{
+        handle::{State, decode},
+        keys,
+        promise::ResultPolicy,
+    },
 };
 
 /// One c-list entry, found by kref.
@@ -250,6 +254,38 @@ impl State<'_> {
             after = key;
         }
         Ok(importers)
+    }
+
+    /// The unresolved promises that an endpoint decides, in string order of its names for them.
+    pub(crate) fn decided_by(&self, endpoint: Endpoint) -> Result<Vec<KRef>> {
+        let mut decided = Vec::new();
+        for (_, kref) in self.clist_by_vref(endpoint, "p", u64::MAX)? {
+            let decider = self.unresolved(kref)?.and_then(|unresolved| unresolved.decider);
+            if decider == Some(endpoint) {
+                decided.push(kref);
+            }
+        }
+        Ok(decided)
+    }
+
+    /// Up to `limit` c-list entries whose vref starts with `start`, in string order.
+    pub(crate) fn clist_by_vref(
+        &self,
+        endpoint: Endpoint,
+        start: &str,
+        limit: u64,
+    ) -> Result<Vec<(String, KRef)>> {
+        let prefix = keys::clist_reverse(endpoint, start);
+        let vref_at = prefix.len() - start.len();
+        let mut found = Vec::new();
+        let mut after = prefix.clone();
+        while (found.len() as u64) < limit {
+            let Some((key, value)) = self.over.next_after(&prefix, &after)? else { break };
+            let kref = decode(&key, &value)?;
+            found.push((String::from_utf8_lossy(&key[vref_at..]).into_owned(), kref));
+            after = key;
+        }
+        Ok(found)
     }
 }
 

@@ -12,11 +12,11 @@ use capstan_kernel_ports::{
 };
 
 use crate::{
-    device::Application,
+    application::Application,
     error::{KernelPanic, Result, inconsistent},
     ids::{KRef, VatId},
     limits::SystemGuard,
-    slog::{Event, Slog},
+    state::slog::{Event, Slog},
     state::{keys, stats::Stats, vat::ReapThreshold},
 };
 
@@ -84,7 +84,7 @@ pub(crate) struct State<'a> {
     pub(crate) snapshot_spent: Option<Computrons>,
     /// Why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it; the block is never committed.
-    pub(crate) doom: Option<KernelPanic>,
+    pub(crate) pending_panic: Option<KernelPanic>,
     /// This node keeps transcript entries that no replay needs.
     pub(crate) archive: bool,
     /// Lives as long as the crank; written back by [`State::save`].
@@ -112,7 +112,7 @@ impl MaybeFree {
         Some(kref)
     }
 
-    fn of(krefs: &[KRef]) -> Self {
+    fn from_krefs(krefs: &[KRef]) -> Self {
         let mut free = Self::default();
         krefs.iter().for_each(|kref| free.add(*kref));
         free
@@ -142,19 +142,14 @@ impl<'a> State<'a> {
             stats,
             slog,
             application: None,
-            maybe_free: MaybeFree::of(&globals.waiting),
+            maybe_free: MaybeFree::from_krefs(&globals.waiting),
             stopped: vec![],
             snapshot_spent: None,
-            doom: None,
+            pending_panic: None,
             archive: false,
             globals,
             saved_globals,
         }
-    }
-
-    /// As [`NodeOptions::archive`](crate::NodeOptions) says.
-    pub(crate) fn with_archive(self, archive: bool) -> Self {
-        Self { archive, ..self }
     }
 
     /// Writes what is held in memory, so that the overlay's top level is complete.
@@ -171,7 +166,7 @@ impl<'a> State<'a> {
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.globals = read_globals(self.over)?;
         self.saved_globals = self.globals.clone();
-        self.maybe_free = MaybeFree::of(&self.globals.waiting);
+        self.maybe_free = MaybeFree::from_krefs(&self.globals.waiting);
         Ok(())
     }
 
@@ -193,8 +188,7 @@ impl<'a> State<'a> {
     }
 
     pub(crate) fn need<T: BorshDeserialize>(&self, key: &[u8]) -> Result<T> {
-        let missing = || inconsistent(format!("key {} is missing", String::from_utf8_lossy(key)));
-        self.get(key)?.ok_or_else(missing)
+        need(self.over, key)
     }
 
     pub(crate) fn put<T: BorshSerialize>(&mut self, key: &[u8], value: &T) -> Result<()> {
@@ -223,6 +217,12 @@ pub(crate) fn get_record<T: BorshDeserialize>(
 ) -> Result<Option<T>> {
     let Some(bytes) = from.get(key)? else { return Ok(None) };
     decode(key, &bytes).map(Some)
+}
+
+/// Reads a record that must be there.
+pub(crate) fn need<T: BorshDeserialize>(from: &(impl Read + ?Sized), key: &[u8]) -> Result<T> {
+    let missing = || inconsistent(format!("key {} is missing", String::from_utf8_lossy(key)));
+    get_record(from, key)?.ok_or_else(missing)
 }
 
 pub(crate) fn decode<T: BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T> {

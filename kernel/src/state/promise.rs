@@ -8,7 +8,7 @@ use crate::{
     error::{KernelPanic, Result, inconsistent},
     ids::{Endpoint, KRef},
     limits::{MAX_NOTIFY_BYTES, MAX_NOTIFY_PROMISES, MAX_NOTIFY_SLOTS, SystemGuard},
-    slog::Event,
+    state::slog::Event,
     state::{
         handle::State,
         keys,
@@ -78,13 +78,13 @@ pub(crate) struct Notification {
 }
 
 /// How much a notification can still take besides its primary promise.
-struct NotifyRoom {
+struct NotificationCapacity {
     bytes: usize,
     slots: usize,
     promises: usize,
 }
 
-impl NotifyRoom {
+impl NotificationCapacity {
     fn new(guard: Option<&SystemGuard>) -> Self {
         let within = |limit: usize, guard: Option<u64>| {
             guard.and_then(|guard| usize::try_from(guard).ok()).map_or(limit, |own| own.min(limit))
@@ -96,7 +96,7 @@ impl NotifyRoom {
         }
     }
 
-    /// Takes room for one more promise's data. After the first that does not fit nothing does.
+    /// Takes capacity for one more promise's data. After the first that does not fit nothing does.
     fn take(&mut self, data: &KernelData) -> bool {
         let left = (|| {
             Some(Self {
@@ -293,7 +293,7 @@ impl State<'_> {
             }
             (ResultPolicy::Panic, true) => {
                 let data_json = capstan_abi::json::capdata_to_json(data).to_string();
-                self.doom = Some(KernelPanic::PromisePolicy { promise, data_json });
+                self.pending_panic = Some(KernelPanic::PromisePolicy { promise, data_json });
             }
             _ => {}
         }
@@ -305,7 +305,7 @@ impl State<'_> {
     /// for vats of the system: what is too large for them they are told as a rejection.
     pub(crate) fn notification(&self, root: KRef, guarded: bool) -> Result<Notification> {
         let guard = guarded.then_some(self.globals().options.guard);
-        let mut room = NotifyRoom::new(guard.as_ref());
+        let mut capacity = NotificationCapacity::new(guard.as_ref());
         let mut notification = Notification { resolutions: Vec::new(), rest: Vec::new() };
         let mut seen = std::collections::BTreeSet::new();
         let mut stack = vec![root];
@@ -328,7 +328,7 @@ impl State<'_> {
                 None => data.clone(),
             };
             let leads_on = data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_)));
-            if kref == root || room.take(&data) {
+            if kref == root || capacity.take(&data) {
                 let mentioned = data.slots.iter().rev();
                 stack.extend(mentioned.filter(|slot| matches!(slot, KRef::Promise(_))));
                 notification.resolutions.push(Resolution { promise: kref, rejected, data });

@@ -1,14 +1,18 @@
 //! Vats: what each one is, what it has come to, when it is to be reaped.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_kernel_ports::{Computrons, Hash, VatId};
+use capstan_kernel_ports::{Computrons, Hash, VatId, store::Read};
 use serde_json::{Value, json};
 
 use crate::{
     capdata::{self, KernelData},
     error::{Result, inconsistent},
-    ids::{DeviceId, Endpoint, MeterId},
-    state::{clist::ImportIds, handle::State, keys},
+    ids::{DeviceId, Endpoint, MeterId, canonical_decimal},
+    state::{
+        clist::ImportIds,
+        handle::{State, decode, get_record},
+        keys,
+    },
 };
 
 /// When a vat is told to bring out its dead: when one of its counters reaches a threshold.
@@ -187,6 +191,19 @@ impl Ending {
     }
 }
 
+impl VatState {
+    /// Returns SwingSet's counts of the vat.
+    pub fn counts(&self) -> VatCounts {
+        let first = ImportIds::VAT;
+        VatCounts {
+            object_count: self.imports.object - first.object,
+            promise_count: self.imports.promise - first.promise,
+            device_count: self.imports.device - first.device,
+            transcript_count: self.span.entries(),
+        }
+    }
+}
+
 impl VatStatus {
     /// How the vat ended, if it did.
     pub fn ending(&self) -> Option<&Ending> {
@@ -195,6 +212,19 @@ impl VatStatus {
             Self::Terminated(ending) | Self::Cleaned(ending) => Some(ending),
         }
     }
+}
+
+/// SwingSet's four counts of a vat: ids allocated so far, and transcript entries in the current span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VatCounts {
+    /// Objects that the vat was given.
+    pub object_count: u64,
+    /// Promises that the vat was given.
+    pub promise_count: u64,
+    /// Device nodes that the vat was given.
+    pub device_count: u64,
+    /// Entries of the current transcript span.
+    pub transcript_count: u64,
 }
 
 /// Counters since the last bringOutYourDead.
@@ -367,4 +397,34 @@ impl State<'_> {
     fn put_device_import_ids(&mut self, device: DeviceId, ids: ImportIds) -> Result<()> {
         self.put(&keys::device_imports(device), &ids)
     }
+}
+
+/// All vats that ever were, in the order of their ids.
+pub fn all_vats(state: &(impl Read + ?Sized)) -> Result<Vec<VatId>> {
+    let mut vats = Vec::new();
+    let mut after = keys::VATS.to_vec();
+    while let Some((key, _)) = state.next_after(keys::VATS, &after)? {
+        let text = String::from_utf8_lossy(&key[keys::VATS.len()..]).into_owned();
+        let number = canonical_decimal(&text);
+        vats.push(VatId(number.ok_or_else(|| inconsistent(format!("{text} is not a vat")))?));
+        after = key;
+    }
+    vats.sort_unstable();
+    Ok(vats)
+}
+
+/// The vats that run: static ones in the order of their names, then dynamic ones by id.
+pub fn live_vats(state: &(impl Read + ?Sized)) -> Result<Vec<VatId>> {
+    let mut live = Vec::new();
+    for (key, value) in state.scan(keys::STATIC_NAMES)? {
+        live.push(decode::<VatId>(&key, &value)?);
+    }
+    for vat in all_vats(state)? {
+        let running = get_record::<VatState>(state, &keys::vat_state(vat))?
+            .is_some_and(|record| record.status == VatStatus::Running);
+        if running && !live.contains(&vat) {
+            live.push(vat);
+        }
+    }
+    Ok(live)
 }

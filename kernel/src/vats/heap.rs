@@ -28,7 +28,7 @@ use crate::{
 
 /// Pages of vanished heaps that one crank lets go: so many that no vat can make them faster, so few that
 /// no crank is held up.
-const PARTING_PAGES_A_CRANK: usize = 256;
+const RELEASED_PAGES_A_CRANK: usize = 256;
 
 /// A heap as it is kept.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -132,7 +132,7 @@ impl State<'_> {
         let key = keys::heap(vat);
         let Some(kept) = self.get::<Kept>(&key)? else { return Ok(()) };
         self.over.delete(&key);
-        self.part_with(&kept.own)?;
+        self.queue_page_release(&kept.own)?;
         let users_key = keys::heap_pattern_users(&kept.pattern);
         let users: u64 = self.need(&users_key)?;
         if users > 1 {
@@ -142,12 +142,12 @@ impl State<'_> {
         let pattern: Vec<HeapPage> = self.need(&pattern_key)?;
         self.over.delete(&users_key);
         self.over.delete(&pattern_key);
-        self.part_with(&pattern)
+        self.queue_page_release(&pattern)
     }
 
     /// Lets go of some pages of heaps that were dropped.
-    pub(crate) fn release_parting_pages(&mut self) -> Result<()> {
-        let first = self.over.next_after(keys::PARTING_HEAPS, keys::PARTING_HEAPS)?;
+    pub(crate) fn release_dropped_pages(&mut self) -> Result<()> {
+        let first = self.over.next_after(keys::DROPPED_HEAPS, keys::DROPPED_HEAPS)?;
         let Some((key, bytes)) = first else { return Ok(()) };
         for page in decode::<Vec<HeapPage>>(&key, &bytes)? {
             self.release_page(&page.hash)?;
@@ -173,14 +173,14 @@ impl State<'_> {
         Ok(name)
     }
 
-    fn part_with(&mut self, pages: &[HeapPage]) -> Result<()> {
+    fn queue_page_release(&mut self, pages: &[HeapPage]) -> Result<()> {
         let mut number = self.globals().crank << 16;
-        for pages in pages.chunks(PARTING_PAGES_A_CRANK) {
+        for pages in pages.chunks(RELEASED_PAGES_A_CRANK) {
             // Another heap may have gone in this crank.
-            while self.over.get(&keys::parting_heap(number))?.is_some() {
+            while self.over.get(&keys::dropped_heap(number))?.is_some() {
                 number += 1;
             }
-            self.put(&keys::parting_heap(number), &pages)?;
+            self.put(&keys::dropped_heap(number), &pages)?;
         }
         Ok(())
     }

@@ -17,12 +17,12 @@ use crate::{
     state::{
         handle::{get_record, read_globals},
         keys,
-        vat::{Span, VatConfig, VatState},
+        vat::{Span, VatConfig, VatState, all_vats},
     },
     vats::{
         heap,
+        source::{worker_options, worker_source},
         transcript::Entry,
-        worker::{worker_options, worker_source},
     },
 };
 
@@ -183,27 +183,22 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
         let key = keys::transcript(vat, position);
         let entry: Entry = get_record(self.state, &key)?
             .ok_or_else(|| inconsistent(format!("entry {position} of {vat} is missing")))?;
-        let outcome = match self.apply(host, &entry)? {
-            Ok(None) => Outcome::Same,
-            Ok(Some(difference)) => Outcome::Differs(difference),
-            Err(problem) => Outcome::NotStarted(problem),
-        };
+        let outcome = self.apply(host, &entry)?;
         self.next = if outcome == Outcome::Same { position + 1 } else { self.end };
         Ok(Some(Step { position, entry, outcome }))
     }
 
-    fn apply<H: VatHost>(
-        &mut self,
-        host: &mut H,
-        entry: &Entry,
-    ) -> Result<std::result::Result<Option<Difference>, String>> {
+    fn apply<H: VatHost>(&mut self, host: &mut H, entry: &Entry) -> Result<Outcome> {
         let vat = self.vat;
         match entry {
             Entry::InitializeWorker { bundle_id, engine } => {
                 let source = worker_source(self.state, bundle_id, *engine)?;
                 let options = worker_options(self.state, &self.config)?;
                 self.has_worker = true;
-                Ok(host.start(vat, &source, &options)?.map(|()| None))
+                Ok(match host.start(vat, &source, &options)? {
+                    Ok(()) => Outcome::Same,
+                    Err(problem) => Outcome::NotStarted(problem),
+                })
             }
             Entry::LoadSnapshot { heap } if !self.has_worker => {
                 // Within an incarnation neither bundle nor engine change.
@@ -211,23 +206,24 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
                 let source = worker_source(self.state, bundle_id, *engine)?;
                 heap::restore(self.state, host, vat, &source, *heap)?;
                 self.has_worker = true;
-                Ok(Ok(None))
+                Ok(Outcome::Same)
             }
             // It is the heap that the span before ended with, which was compared.
-            Entry::LoadSnapshot { .. } => Ok(Ok(None)),
-            Entry::SaveSnapshot { heap: expected } => Ok(Ok(match host.heap(vat) {
+            Entry::LoadSnapshot { .. } => Ok(Outcome::Same),
+            Entry::SaveSnapshot { heap: expected } => Ok(match host.heap(vat) {
                 Some((found, _)) if found != *expected => {
-                    Some(Difference::Heap { expected: *expected, found })
+                    Outcome::Differs(Difference::Heap { expected: *expected, found })
                 }
-                _ => None,
-            })),
+                _ => Outcome::Same,
+            }),
             Entry::ShutdownWorker => {
                 host.stop(vat);
-                Ok(Ok(None))
+                Ok(Outcome::Same)
             }
             Entry::Delivery { delivery, syscalls, result, computrons } => {
                 let done = Recorded { syscalls, result, computrons: *computrons };
-                deliver_again(host, vat, delivery, &done, self.limit).map(Ok)
+                let difference = deliver_again(host, vat, delivery, &done, self.limit)?;
+                Ok(difference.map_or(Outcome::Same, Outcome::Differs))
             }
         }
     }
@@ -392,7 +388,7 @@ impl<'a, R: Read> Rehearsal<'a, R> {
         let config: Option<VatConfig> = get_record(state, &keys::vat_config(vat))?;
         let record: Option<VatState> = get_record(state, &keys::vat_state(vat))?;
         let (Some(config), Some(record)) = (config, record) else {
-            let vats = crate::view::vats(state)?.len();
+            let vats = all_vats(state)?.len();
             return Err(RehearsalError::Unknown { vat, vats });
         };
         if !config.use_transcript {

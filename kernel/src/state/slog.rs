@@ -7,8 +7,8 @@ use capstan_abi::{CapData, Delivery, DeliveryResult, Syscall, SyscallResult};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Overlay};
 
 use crate::{
-    crank::terminate::CleanupWork,
     ids::{Endpoint, KRef},
+    state::cleanup::CleanupCounts,
     state::{
         queue::{Place, RunQueueEvent},
         vat::VatConfig,
@@ -163,7 +163,7 @@ pub enum Event<'a> {
         /// The vat.
         vat: VatId,
         /// How much.
-        work: &'a CleanupWork,
+        work: &'a CleanupCounts,
         /// True if nothing is left of it.
         complete: bool,
     },

@@ -1,0 +1,39 @@
+//! What reaches vats through devices from outside.
+
+use capstan_kernel_ports::{host::VatHost, store::Overlay};
+use serde_json::Value;
+
+use crate::{control::kernel::Kernel, device::DeviceError};
+
+impl<H: VatHost> Kernel<H> {
+    /// Tells the timer device that it is `now`, in whole seconds since 1970: the time of the block,
+    /// never a clock's. Queues what is due. True if anything was.
+    pub fn poll_timer(
+        &mut self,
+        over: &mut dyn Overlay,
+        now: u64,
+    ) -> std::result::Result<bool, DeviceError> {
+        self.between_cranks(over, |state| state.poll_timer(now))
+    }
+
+    /// Hands over what came for the mailbox from a peer: numbered messages, and the number of the
+    /// last message that the peer has taken. See [`crate::view::mailboxes`] for the other direction.
+    pub fn mailbox_inbound(
+        &mut self,
+        over: &mut dyn Overlay,
+        peer: &str,
+        messages: &[(u64, String)],
+        ack: u64,
+    ) -> std::result::Result<(), DeviceError> {
+        self.between_cranks(over, |state| state.mailbox_inbound(peer, messages, ack))
+    }
+
+    /// Calls the vat that registered with the bridge: `inbound(...args)`.
+    pub fn bridge_inbound(
+        &mut self,
+        over: &mut dyn Overlay,
+        args: &[Value],
+    ) -> std::result::Result<(), DeviceError> {
+        self.between_cranks(over, |state| state.bridge_inbound(args))
+    }
+}

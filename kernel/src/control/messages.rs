@@ -1,0 +1,134 @@
+//! Bundles and messages that the application brings in, and their results.
+
+use std::collections::BTreeSet;
+
+use capstan_kernel_ports::{VatId, host::VatHost, store::Overlay};
+
+use crate::{
+    capdata::{self, Builder, KernelData},
+    control::kernel::Kernel,
+    error::Result,
+    ids::KRef,
+    state::{keys, promise::ResultPolicy, queue::TakenOut},
+};
+
+impl<H: VatHost> Kernel<H> {
+    /// Installs a bundle whose bytes were verified, and tells the vatAdmin vat. False if it was
+    /// there already.
+    pub fn install_bundle(
+        &mut self,
+        over: &mut dyn Overlay,
+        id: &str,
+        bytes: Vec<u8>,
+    ) -> Result<bool> {
+        let key = keys::bundle(id);
+        if over.get(&key)?.is_some() {
+            return Ok(false);
+        }
+        self.between_cranks(over, |state| {
+            let hash = state.over.put_blob(bytes);
+            state.put(&key, &hash)?;
+            let mut builder = Builder::default();
+            let id = builder.text(id);
+            state.tell_vat_admin(capdata::methargs(builder, "bundleInstalled", vec![id]))?;
+            Ok(true)
+        })
+    }
+
+    /// Sends a message to the root of a static vat. Returns the promise for its result, held for the
+    /// caller.
+    pub fn queue_to_vat_root(
+        &mut self,
+        over: &mut dyn Overlay,
+        name: &str,
+        methargs: KernelData,
+        policy: ResultPolicy,
+    ) -> Result<Option<KRef>> {
+        self.between_cranks(over, |state| {
+            let Some(vat) = state.get::<VatId>(&keys::static_name(name))? else { return Ok(None) };
+            let root = state.export_root(vat)?;
+            let result = state.send_from_kernel(root, methargs, policy)?;
+            state.increment(result)?;
+            Ok(Some(result))
+        })
+    }
+
+    /// Sends a message to an object or promise. Returns the promise for its result, held for the
+    /// caller.
+    pub fn queue_to_object(
+        &mut self,
+        over: &mut dyn Overlay,
+        target: KRef,
+        methargs: KernelData,
+        policy: ResultPolicy,
+    ) -> Result<KRef> {
+        self.between_cranks(over, |state| {
+            let result = state.send_from_kernel(target, methargs, policy)?;
+            state.increment(result)?;
+            Ok(result)
+        })
+    }
+
+    /// Releases the caller's hold on a settled promise, and holds what its data refers to instead.
+    ///
+    /// Works on a kernel that panicked, too: what it came to may be looked at.
+    pub fn take_resolution(&mut self, over: &mut dyn Overlay, promise: KRef) -> Result<()> {
+        let panic = self.panic.take();
+        let taken = self.release_resolution(over, promise);
+        self.panic = self.panic.take().or(panic);
+        taken
+    }
+
+    fn release_resolution(&mut self, over: &mut dyn Overlay, promise: KRef) -> Result<()> {
+        self.between_cranks(over, |state| {
+            let data = state.promise(promise)?.data().cloned();
+            if let Some(data) = data {
+                state.decrement(promise)?;
+                state.increment_all(&data.slots)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Holds the root of a static vat for good. None if there is no such vat.
+    pub fn pin_vat_root(&mut self, over: &mut dyn Overlay, name: &str) -> Result<Option<KRef>> {
+        self.between_cranks(over, |state| {
+            let Some(vat) = state.get::<VatId>(&keys::static_name(name))? else { return Ok(None) };
+            let root = state.export_root(vat)?;
+            state.pin(root)?;
+            Ok(Some(root))
+        })
+    }
+
+    /// Sends a message to the root of a static vat of whose answer nobody wants to know. False if
+    /// there is no such vat.
+    pub fn post_to_vat_root(
+        &mut self,
+        over: &mut dyn Overlay,
+        name: &str,
+        methargs: KernelData,
+    ) -> Result<bool> {
+        self.between_cranks(over, |state| {
+            let Some(vat) = state.get::<VatId>(&keys::static_name(name))? else { return Ok(false) };
+            let root = state.export_root(vat)?;
+            state.send_without_result(root, methargs)?;
+            Ok(true)
+        })
+    }
+
+    /// Takes a message out of the queues, by its result promise, which is rejected. False if there is none.
+    pub fn drop_message(&mut self, over: &mut dyn Overlay, result: KRef) -> Result<bool> {
+        self.between_cranks(over, |state| state.drop_message(result))
+    }
+
+    /// Names what is not done when its crank comes, as if it had failed before anybody saw it; see
+    /// [`Self::not_taken_out`]. What an earlier call named is forgotten.
+    pub fn take_out(&mut self, named: impl IntoIterator<Item = TakenOut>) {
+        self.taken_out = named.into_iter().collect();
+    }
+
+    /// What was named and whose crank has not come since; it is forgotten.
+    pub fn not_taken_out(&mut self) -> BTreeSet<TakenOut> {
+        std::mem::take(&mut self.taken_out)
+    }
+}

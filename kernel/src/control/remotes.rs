@@ -1,0 +1,68 @@
+//! Operations on behalf of accounts.
+
+use capstan_abi::{CapData, Resolution};
+use capstan_kernel_ports::{host::VatHost, store::Overlay};
+
+use crate::{
+    control::kernel::Kernel,
+    error::Result,
+    ids::RemoteId,
+    state::remote::{RemoteError, Sent},
+};
+
+impl<H: VatHost> Kernel<H> {
+    /// The remote of an account; see [`crate::state::remote`]. Provisions it at the first call.
+    pub fn provision(&mut self, over: &mut dyn Overlay, address: &str) -> Result<RemoteId> {
+        self.between_cranks(over, |state| state.provision(address))
+    }
+
+    /// Sends a message as a remote.
+    pub fn remote_send(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+        target: &str,
+        methargs: CapData,
+    ) -> std::result::Result<Sent, RemoteError> {
+        self.between_cranks(over, |state| state.remote_send(remote, target, methargs))
+    }
+
+    /// A remote's name for its factory object or for the promise of it.
+    pub fn factory(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+    ) -> std::result::Result<String, RemoteError> {
+        self.between_cranks(over, |state| state.factory(remote))
+    }
+
+    /// Settles promises as a remote.
+    pub fn remote_resolve(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+        resolutions: Vec<Resolution>,
+    ) -> std::result::Result<(), RemoteError> {
+        self.between_cranks(over, |state| state.remote_resolve(remote, resolutions))
+    }
+
+    /// Lets go of imports as a remote.
+    pub fn remote_drop(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+        rrefs: &[String],
+    ) -> std::result::Result<(), RemoteError> {
+        self.between_cranks(over, |state| state.remote_drop(remote, rrefs))
+    }
+
+    /// Acknowledges a remote's outbox up to and including `sequence`.
+    pub fn remote_acknowledge(
+        &mut self,
+        over: &mut dyn Overlay,
+        remote: RemoteId,
+        sequence: u64,
+    ) -> std::result::Result<(), RemoteError> {
+        self.between_cranks(over, |state| state.acknowledge(remote, sequence))
+    }
+}
