@@ -19,12 +19,12 @@ use tendermint_proto::v0_38::abci::{
 };
 
 use crate::{
+    admission::{mempool, proposal},
     app::App,
     block::EngineGenesis,
     fault::NodeFault,
     query,
     records::chain::ChainRecord,
-    tx::{mempool, proposal},
 };
 
 /// Counts incompatible versions of the app: of what it writes, and of what it accepts.
@@ -109,7 +109,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         let engine_bytes = u64::try_from(request.max_tx_bytes).unwrap_or(0);
         let txs = self.or_stop(
             "PrepareProposal",
-            proposal::prepare(self.begun(), self.verified(), request.txs, engine_bytes),
+            proposal::prepare(self.begun(), self.signatures(), request.txs, engine_bytes),
         );
         ResponsePrepareProposal { txs }
     }
@@ -117,7 +117,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     /// Refuses a block that no honest proposer makes: over a limit, with a transaction twice, or with one that
     /// cannot be decoded, or whose signature, sequence or fee is not as it must be.
     fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
-        let honest = proposal::is_honest(self.begun(), self.verified(), &request.txs);
+        let honest = proposal::is_honest(self.begun(), self.signatures(), &request.txs);
         let status = match self.or_stop("ProcessProposal", honest) {
             true => ProposalStatus::Accept,
             false => ProposalStatus::Reject,

@@ -3,6 +3,7 @@
 
 mod common;
 
+use capstan_proto::ErrorCode;
 use std::panic::AssertUnwindSafe;
 
 use capstan_app::{EXIT_CONSENSUS_HALT, proto};
@@ -452,7 +453,7 @@ fn init_chain_gives_the_hash_that_the_first_block_builds_on() {
     let open = || Chain::open(Store::in_memory().unwrap());
     let (one, two) = (open(), open());
     assert_eq!(one.app.info(Default::default()).last_block_height, 0);
-    assert_eq!(one.check(b"x").code, capstan_app::UNAVAILABLE);
+    assert_eq!(one.check(b"x").code, ErrorCode::Unavailable.number());
     let first = one.init(&genesis(|_| {}));
     assert_eq!(first.len(), 32);
     assert_eq!(first, two.init(&genesis(|_| {})));

@@ -6,6 +6,10 @@
 #[allow(dead_code, unreachable_pub)] // of the application's tests
 mod host;
 
+#[path = "../examples/counter.rs"]
+#[allow(dead_code, unreachable_pub)] // the program around it
+mod example;
+
 use std::time::{Duration, Instant};
 
 use capstan_app::{App, AppOptions};
@@ -327,4 +331,16 @@ fn the_typed_calls_of_the_rpc_work() {
     assert!(query.value.starts_with(b"{") && query.height >= done.height);
     let error = node.client.block(9_999).unwrap_err();
     assert!(matches!(&error, ClientError::Rpc { code: -32603, .. }), "{error}");
+}
+
+#[test]
+fn the_example_runs_against_a_node() {
+    let node = Node::start();
+    let url = format!("http://{}", node.client.addr());
+    let report = example::run(&url, &module().bytes, "echo").unwrap();
+    assert!(
+        report.starts_with("echo was fulfilled with Some(Array([Number(Number(5))]))"),
+        "{report}"
+    );
+    assert!(report.contains(" deliveries and spent "), "{report}");
 }

@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-vat-system",
         ],
     ),
-    ("capstan-client", &["capstan-proto"]),
+    ("capstan-client", &["capstan-abi", "capstan-passable", "capstan-proto"]),
     ("capstan-consensus", &[]),
     ("capstan-localnet", &["capstan-consensus"]),
     (

@@ -26,7 +26,7 @@ use crate::{
     block::validators,
     fault::{Failure, NodeFault},
     records::{account, chain::Chain},
-    tx::{TxError, computron_price},
+    tx::TxError,
 };
 
 /// Computrons are priced by the million.
@@ -80,13 +80,13 @@ fn answer(over: &mut dyn Overlay, args: &[Value]) -> Result<Value, Refusal> {
     match (service.as_str(), kind) {
         ("computrons", "buy") => {
             let (payer, computrons) = (address(request, "payer")?, natural(request, "computrons")?);
-            let price = computron_price(&params(over)?.fees, computrons);
+            let price = params(over)?.fees.computron_price(computrons);
             account::debit(over, payer, price)?;
             Ok(amount(price))
         }
         ("computrons", "refund") => {
             let (payer, computrons) = (address(request, "payer")?, natural(request, "computrons")?);
-            let price = computron_price(&params(over)?.fees, computrons / MEGA * MEGA);
+            let price = params(over)?.fees.computron_price(computrons / MEGA * MEGA);
             account::credit(over, payer, price)?;
             Ok(amount(price))
         }

@@ -15,23 +15,22 @@ use capstan_store::{Block, Snapshot};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorUpdate};
 
 use crate::{
-    app::{Consensus, Stage},
     block::{
-        activity,
-        events::event,
+        consensus::{Consensus, Stage},
         execute::{self, Executor},
         expiry, genesis, validators,
     },
+    events::event,
     fault::{Failure, NodeFault},
     observe::{
         cause::{self, Cause},
         fatal::FatalReport,
-        running::Step,
+        progress::Step,
+        remedy::Incident,
         trace::{BlockTrace, Written},
-        ways::Trouble,
     },
     records::{
-        account,
+        account, activity,
         chain::{self, Chain, ChainRecord},
         keys::KERNEL_KEYS,
         record,
@@ -136,8 +135,8 @@ impl<H: VatHost> Consensus<H> {
             }
             self.watch.step(Step::Transaction(index as u32));
             let kernel = &mut self.kernel;
-            let (verified, watch) = (&*self.verified, &self.watch);
-            let mut executor = Executor { kernel, over, chain: &chain, height, verified, watch };
+            let (signatures, watch) = (&*self.signatures, &self.watch);
+            let mut executor = Executor { kernel, over, chain: &chain, height, signatures, watch };
             results.push(executor.deliver(tx.as_ref())?);
         }
         add(&mut report, &self.run(over, &mut policy)?);
@@ -257,7 +256,7 @@ impl<H: VatHost> Consensus<H> {
         let mut report = FatalReport::new(during, self.store.height(), fault);
         if during == "FinalizeBlock" {
             report.last = self.watch.last();
-            self.tell_ways_on(&mut report);
+            self.tell_remedies(&mut report);
             self.keep_trace(Vec::new(), None);
             if let Some(slog) = &self.slog {
                 slog.flush();
@@ -276,7 +275,7 @@ impl<H: VatHost> Consensus<H> {
     }
 
     /// Says in a report what led to the last crank, and how the chain can go on.
-    fn tell_ways_on(&self, report: &mut FatalReport) {
+    fn tell_remedies(&self, report: &mut FatalReport) {
         let (true, Some(operator), Some(last)) =
             (report.everywhere, &self.operator, &mut report.last)
         else {
@@ -287,7 +286,7 @@ impl<H: VatHost> Consensus<H> {
         {
             tracing::warn!(%error, "the traces cannot be read");
         }
-        let trouble = Trouble {
+        let trouble = Incident {
             home: &operator.home,
             in_force: self.overrides.get(&last.height),
             step: &Step::Crank(Box::new(last.clone())),
@@ -295,7 +294,7 @@ impl<H: VatHost> Consensus<H> {
             critical: report.critical_vat.as_ref().map(|(vat, _)| *vat),
             vat: None,
         };
-        report.ways_on = trouble.ways_on();
+        report.remedies = trouble.remedies();
     }
 
     /// What the app itself wrote in the block.

@@ -13,7 +13,8 @@ use capstan_kernel::{
 use capstan_kernel_ports::host::VatHost;
 use serde_json::Value;
 
-use crate::{records::bundles, smallcaps};
+use crate::records::bundles;
+use capstan_passable as smallcaps;
 
 /// What the kernel starts with. The error says what is wrong with the document.
 pub(crate) fn kernel_config(

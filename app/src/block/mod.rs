@@ -1,13 +1,12 @@
 //! The execution of blocks: genesis, FinalizeBlock, Commit, and what their transactions do.
 
-pub(crate) mod activity;
+mod apply_override;
 pub(crate) mod bridge;
-pub mod events;
-pub(crate) mod execute;
-pub(crate) mod expiry;
+pub(crate) mod consensus;
+mod execute;
+mod expiry;
 mod finalize;
-pub(crate) mod genesis;
-pub(crate) mod overrides;
+mod genesis;
 pub(crate) mod validators;
 
 pub(crate) use finalize::EngineGenesis;

@@ -18,7 +18,7 @@ use tendermint_proto::v0_38::{
 };
 
 use crate::{
-    block::events::event,
+    events::event,
     fault::NodeFault,
     records::{keys, record},
 };

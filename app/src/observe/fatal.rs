@@ -8,8 +8,8 @@ use capstan_kernel_ports::VatId;
 use crate::{
     fault::NodeFault,
     observe::{
+        remedy::{self, Remedy},
         watch::{LastCrank, LastDelivery},
-        ways::{self, WayOn},
     },
 };
 
@@ -34,7 +34,7 @@ pub struct FatalReport {
     /// The last thing that the kernel did in the block.
     pub last: Option<LastCrank>,
     /// What the operator can do to go on.
-    pub ways_on: Vec<WayOn>,
+    pub remedies: Vec<Remedy>,
 }
 
 impl FatalReport {
@@ -45,8 +45,8 @@ impl FatalReport {
             _ => None,
         };
         let cause = fault.to_string();
-        let ways_on = Vec::new();
-        Self { during, committed_height, cause, everywhere, critical_vat, last: None, ways_on }
+        let remedies = Vec::new();
+        Self { during, committed_height, cause, everywhere, critical_vat, last: None, remedies }
     }
 
     /// The exit code that goes with it.
@@ -75,7 +75,7 @@ impl fmt::Display for FatalReport {
             true => EVERYWHERE,
             false => HERE,
         })?;
-        ways::write(f, &self.ways_on)
+        remedy::write(f, &self.remedies)
     }
 }
 

@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{app::Committed, fault::NodeFault};
+use crate::{committed::Committed, fault::NodeFault};
 
 /// Labels of a metric, by name.
 type Labels = Vec<(&'static str, String)>;

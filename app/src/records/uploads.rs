@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tendermint_proto::v0_38::abci::Event;
 
 use crate::{
-    block::events::event,
+    events::event,
     fault::{Failure, NodeFault},
     records::{keys, record},
     tx::{Chunk, Compression, Packed, TxError, UploadId},

@@ -4,11 +4,11 @@ use std::{fmt, path::Path};
 
 use capstan_kernel_ports::VatId;
 
-use crate::{block::overrides::Override, observe::running::Step, tx::TxHash};
+use crate::{observe::progress::Step, overrides::Override, tx::TxHash};
 
 /// A command with which the chain goes on if the validators agree on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WayOn {
+pub struct Remedy {
     /// What is typed into a shell.
     pub command: String,
     /// What comes of it.
@@ -17,7 +17,7 @@ pub struct WayOn {
 
 /// What is known of a block, to find the ways on.
 #[derive(Debug)]
-pub(crate) struct Trouble<'a> {
+pub(crate) struct Incident<'a> {
     /// The node's home.
     pub(crate) home: &'a Path,
     /// The override that the block is executed with already.
@@ -32,12 +32,12 @@ pub(crate) struct Trouble<'a> {
     pub(crate) vat: Option<VatId>,
 }
 
-impl Trouble<'_> {
+impl Incident<'_> {
     /// Each way on, the one that takes least away first.
-    pub(crate) fn ways_on(&self) -> Vec<WayOn> {
+    pub(crate) fn remedies(&self) -> Vec<Remedy> {
         let mut ways = Vec::new();
         let mut add = |options: String, does: String| {
-            ways.push(WayOn { command: self.command(&options), does });
+            ways.push(Remedy { command: self.command(&options), does });
         };
         match self.step {
             Step::Transaction(index) => {
@@ -84,12 +84,12 @@ impl Trouble<'_> {
 }
 
 /// Writes the ways on below a report.
-pub(crate) fn write(f: &mut fmt::Formatter<'_>, ways: &[WayOn]) -> fmt::Result {
+pub(crate) fn write(f: &mut fmt::Formatter<'_>, ways: &[Remedy]) -> fmt::Result {
     if ways.is_empty() {
         return Ok(());
     }
     write!(f, "\nOne of these goes on, the same on every node, which is then started again:")?;
-    for WayOn { command, does } in ways {
+    for Remedy { command, does } in ways {
         write!(f, "\n  {command}\n      {does}")?;
     }
     Ok(())
@@ -130,8 +130,8 @@ mod tests {
         };
         let ways = |step: &Step, critical, vat| {
             let (home, txs) = (Path::new("/a b"), &[tx][..]);
-            let trouble = Trouble { home, in_force: None, step, txs, critical, vat };
-            let ways = trouble.ways_on().into_iter().map(|way| way.command);
+            let trouble = Incident { home, in_force: None, step, txs, critical, vat };
+            let ways = trouble.remedies().into_iter().map(|way| way.command);
             ways.map(|way| way.replace("capstan override --home '/a b' ", "")).collect::<Vec<_>>()
         };
         let (skip, vat) = (format!("--skip-tx {tx}"), Some(VatId(7)));

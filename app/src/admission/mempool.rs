@@ -4,16 +4,18 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use capstan_genesis::{Address, Amount, Fees};
 use capstan_kernel::view;
+use capstan_proto::{CODESPACE, ErrorCode};
 use tendermint_proto::v0_38::abci::ResponseCheckTx;
 
 use crate::{
-    app::Committed,
+    admission::{ChainContext, SignatureCache, check},
+    committed::Committed,
     fault::NodeFault,
     records::{
         account::{self, Account},
         chain::Chain,
     },
-    tx::{Action, CODESPACE, ChainContext, Tx, TxError, Verified, check, computron_price},
+    tx::{Action, Tx, TxError},
 };
 
 /// The committed state with the effects of some transactions on their signers' sequences and balances: of those in
@@ -22,13 +24,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct CheckState {
     committed: Arc<Committed>,
-    verified: Arc<Verified>,
+    signatures: Arc<SignatureCache>,
     accounts: BTreeMap<Address, Account>,
 }
 
 impl CheckState {
-    pub(crate) fn new(committed: Arc<Committed>, verified: Arc<Verified>) -> Self {
-        Self { committed, verified, accounts: BTreeMap::new() }
+    pub(crate) fn new(committed: Arc<Committed>, signatures: Arc<SignatureCache>) -> Self {
+        Self { committed, signatures, accounts: BTreeMap::new() }
     }
 
     /// Reads a transaction.
@@ -48,7 +50,7 @@ impl CheckState {
             // The transaction can be in the next block at the earliest.
             height: self.committed.state.height() + 1,
             params: &chain.params,
-            verified: &self.verified,
+            signatures: &self.signatures,
         };
         Ok(check(tx, account, context).map(|account| {
             self.accounts.insert(tx.signer, account);
@@ -62,7 +64,7 @@ impl CheckState {
         let spent = tx.actions.iter().fold(0, |sum: u128, action| {
             sum.saturating_add(match action {
                 Action::BankSend { amount, .. } => amount.0,
-                Action::FundMeter { computrons, .. } => computron_price(fees, *computrons).0,
+                Action::FundMeter { computrons, .. } => fees.computron_price(*computrons).0,
                 _ => 0,
             })
         });
@@ -105,7 +107,7 @@ pub(crate) fn accepted(tx: &Tx) -> ResponseCheckTx {
 /// The answer for a transaction that is refused.
 pub(crate) fn refused(error: &TxError) -> ResponseCheckTx {
     ResponseCheckTx {
-        code: error.code(),
+        code: error.code().number(),
         log: error.to_string(),
         codespace: CODESPACE.to_owned(),
         ..ResponseCheckTx::default()
@@ -115,12 +117,9 @@ pub(crate) fn refused(error: &TxError) -> ResponseCheckTx {
 /// The answer if this node cannot check: not the sender's fault.
 pub(crate) fn unavailable(why: &str) -> ResponseCheckTx {
     ResponseCheckTx {
-        code: UNAVAILABLE,
+        code: ErrorCode::Unavailable.number(),
         log: why.to_owned(),
         codespace: CODESPACE.to_owned(),
         ..ResponseCheckTx::default()
     }
 }
-
-/// The code of an answer that says nothing about the transaction: this node cannot check it.
-pub const UNAVAILABLE: u32 = 1;

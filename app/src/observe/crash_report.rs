@@ -5,14 +5,15 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use capstan_kernel::view;
 
 use crate::{
-    app::{Committed, OperatorFiles},
-    block::overrides::Override,
+    committed::Committed,
     observe::{
         cause,
         fatal::write_crank,
-        running::{Crash, Running, Step},
-        ways::{self, Trouble, WayOn},
+        operator::OperatorFiles,
+        progress::{Crash, Running, Step},
+        remedy::{self, Incident, Remedy},
     },
+    overrides::Override,
     tx::{Action, Tx, TxHash},
 };
 
@@ -32,7 +33,7 @@ pub struct CrashReport {
     /// Whether an override says since then what to do differently in the block.
     pub overridden: bool,
     /// What the operator can do if it happens again.
-    pub ways_on: Vec<WayOn>,
+    pub remedies: Vec<Remedy>,
 }
 
 /// Opens the note of the block in progress. If a block ended the last process, says so. None if there can be no note.
@@ -89,7 +90,7 @@ impl CrashReport {
             }
         }
         let hashes: Vec<TxHash> = txs.iter().map(|tx| TxHash::of(tx)).collect();
-        let trouble = Trouble {
+        let trouble = Incident {
             home: &operator.home,
             in_force,
             step: &step,
@@ -98,13 +99,13 @@ impl CrashReport {
             vat,
         };
         // What happens with a new override is to be seen first.
-        let ways_on = if overridden { Vec::new() } else { trouble.ways_on() };
+        let remedies = if overridden { Vec::new() } else { trouble.remedies() };
         let tell = |(bytes, hash): (&Vec<u8>, &TxHash)| match readable {
             true => about(bytes, hash, committed),
             false => format!("{hash} (not read again: the last start ended over that)"),
         };
         let txs = txs.iter().zip(&hashes).map(tell).collect();
-        Self { height, times, times_here, txs, step, overridden, ways_on }
+        Self { height, times, times_here, txs, step, overridden, remedies }
     }
 }
 
@@ -168,7 +169,7 @@ impl fmt::Display for CrashReport {
         let how = if self.overridden { " with an override that is new" } else { "" };
         writeln!(f, "Nothing of the block was committed. It is executed again now{how}.")?;
         f.write_str(AGAIN)?;
-        ways::write(f, &self.ways_on)
+        remedy::write(f, &self.remedies)
     }
 }
 

@@ -10,20 +10,21 @@ use std::{collections::BTreeSet, sync::Arc};
 use prost::bytes::Bytes;
 
 use crate::{
-    app::Committed,
+    admission::{SignatureCache, mempool::CheckState},
+    committed::Committed,
     fault::NodeFault,
-    tx::{TxHash, Verified, mempool::CheckState},
+    tx::TxHash,
 };
 
 /// Takes the transactions in the mempool's order as long as they fit into `engine_bytes` by the engine's count and
 /// within the app's limits. What would be refused in the block is left out.
 pub(crate) fn prepare(
     committed: Option<Arc<Committed>>,
-    verified: Arc<Verified>,
+    signatures: Arc<SignatureCache>,
     txs: Vec<Bytes>,
     engine_bytes: u64,
 ) -> Result<Vec<Bytes>, NodeFault> {
-    let Some(mut draft) = Draft::over(committed, verified) else {
+    let Some(mut draft) = Draft::over(committed, signatures) else {
         return Ok(Vec::new());
     };
     draft.room.engine_bytes = engine_bytes;
@@ -43,10 +44,10 @@ pub(crate) fn prepare(
 /// such that their signers pay for them.
 pub(crate) fn is_honest(
     committed: Option<Arc<Committed>>,
-    verified: Arc<Verified>,
+    signatures: Arc<SignatureCache>,
     txs: &[Bytes],
 ) -> Result<bool, NodeFault> {
-    let Some(mut draft) = Draft::over(committed, verified) else {
+    let Some(mut draft) = Draft::over(committed, signatures) else {
         // Before its first block is committed a node takes no transactions, so no proposer has any.
         return Ok(txs.is_empty());
     };
@@ -86,7 +87,7 @@ enum Unfit {
 
 impl Draft {
     /// An empty block after what is committed; none if there is no chain yet.
-    fn over(committed: Option<Arc<Committed>>, verified: Arc<Verified>) -> Option<Self> {
+    fn over(committed: Option<Arc<Committed>>, signatures: Arc<SignatureCache>) -> Option<Self> {
         let committed = committed?;
         let chain = committed.chain.as_ref()?;
         let room = Room {
@@ -94,7 +95,11 @@ impl Draft {
             engine_bytes: u64::MAX,
             gas: chain.max_gas.unwrap_or(u64::MAX),
         };
-        Some(Self { accounts: CheckState::new(committed, verified), room, taken: BTreeSet::new() })
+        Some(Self {
+            accounts: CheckState::new(committed, signatures),
+            room,
+            taken: BTreeSet::new(),
+        })
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<Result<(), Unfit>, NodeFault> {

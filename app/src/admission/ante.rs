@@ -1,30 +1,28 @@
 use capstan_genesis::{Address, Params};
 
-use super::{
-    Tx, TxError, Verified,
-    decode::{Unverified, address_of},
-    required_fee,
-    verified::check_of,
+use super::signature_cache::{SignatureCache, check_of};
+use crate::{
+    records::account::Account,
+    tx::{Tx, TxError, Unverified, address_of},
 };
-use crate::records::account::Account;
 
 /// What a transaction is checked against, beside its signer's account.
 #[derive(Clone, Copy, Debug)]
-pub struct ChainContext<'a> {
+pub(crate) struct ChainContext<'a> {
     /// The chain's id.
-    pub chain_id: &'a str,
+    pub(crate) chain_id: &'a str,
     /// The height of the block that the transaction is to be in.
-    pub height: u64,
+    pub(crate) height: u64,
     /// The chain's parameters.
-    pub params: &'a Params,
+    pub(crate) params: &'a Params,
     /// Signatures that this node has found good before.
-    pub verified: &'a Verified,
+    pub(crate) signatures: &'a SignatureCache,
 }
 
 /// Checks `tx` against its signer's account and takes the fee: returns the account as it is when the
 /// transaction's messages begin. All of it in the same order in CheckTx and in FinalizeBlock; the
 /// signature last, since it costs most.
-pub fn check(
+pub(crate) fn check(
     tx: &Tx,
     account: Option<Account>,
     chain: ChainContext<'_>,
@@ -32,7 +30,7 @@ pub fn check(
     if tx.timeout_height != 0 && tx.timeout_height < chain.height {
         return Err(TxError::TimedOut { timeout: tx.timeout_height, height: chain.height });
     }
-    let required = required_fee(&chain.params.fees, tx.size, &tx.actions);
+    let required = tx.required_fee(&chain.params.fees);
     if tx.fee < required {
         return Err(TxError::FeeTooLow { got: tx.fee.0, required: required.0 });
     }
@@ -59,7 +57,7 @@ fn check_signature(
     chain: ChainContext<'_>,
 ) -> Result<(), TxError> {
     let check = check_of(tx, key, account_number, chain.chain_id);
-    if chain.verified.contains(&check) {
+    if chain.signatures.contains(&check) {
         return Ok(());
     }
     tx.signature.verify(key, chain.chain_id, account_number).map_err(|why| match why {
@@ -70,7 +68,7 @@ fn check_signature(
             sequence: tx.sequence,
         },
     })?;
-    chain.verified.insert(check);
+    chain.signatures.insert(check);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::Tx;
+use crate::tx::Tx;
 
 /// How many checks a generation remembers: two are kept, so twice that many at 32 bytes each, about 2 MB.
 const GENERATION: usize = 1 << 15;
@@ -14,9 +14,9 @@ const GENERATION: usize = 1 << 15;
 /// whatever comes first.
 ///
 /// It changes when something is computed, never what comes out: an entry names all that a signature is checked
-/// against, and what is not remembered is verified again. Bounded: the older half is forgotten at once.
+/// against, and what is not remembered is signatures again. Bounded: the older half is forgotten at once.
 #[derive(Debug, Default)]
-pub struct Verified(Mutex<Generations>);
+pub(crate) struct SignatureCache(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
@@ -34,7 +34,7 @@ pub(super) fn check_of(tx: &Tx, key: &[u8; 33], account_number: u64, chain_id: &
     hash.chain_update(account_number.to_be_bytes()).chain_update(chain_id).finalize().into()
 }
 
-impl Verified {
+impl SignatureCache {
     /// Whether that was found good before.
     pub(super) fn contains(&self, check: &Check) -> bool {
         let generations = self.lock();
@@ -62,17 +62,17 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_the_newest_stays() {
-        let verified = Verified::default();
+        let signatures = SignatureCache::default();
         let check = |n: usize| {
             let mut check = [0; 32];
             check[..8].copy_from_slice(&n.to_be_bytes());
             check
         };
         let count = 5 * GENERATION / 2;
-        (0..count).for_each(|n| verified.insert(check(n)));
-        assert!((count - GENERATION..count).all(|n| verified.contains(&check(n))));
-        assert!(!verified.contains(&check(0)));
-        let generations = verified.lock();
+        (0..count).for_each(|n| signatures.insert(check(n)));
+        assert!((count - GENERATION..count).all(|n| signatures.contains(&check(n))));
+        assert!(!signatures.contains(&check(0)));
+        let generations = signatures.lock();
         assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION);
     }
 }
