@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use capstan_app::transfer::{self, Exported};
+use capstan_app::state_export::{self, Exported};
 use capstan_genesis::{AppState, Genesis, Validator};
 use capstan_node::config::CONFIG;
 use capstan_node::home::{GENESIS, GENESIS_STATE, Home, KEYS, write_whole};
@@ -112,7 +112,7 @@ fn export(
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     let file = to.join(GENESIS_STATE);
     let Exported { mut from, chain_id, params, validators } =
-        during("writing the state", || transfer::export(&store.reader(), &file))?;
+        during("writing the state", || state_export::export(&store.reader(), &file))?;
     from.uncritical = uncritical.to_vec();
     let mut genesis = Genesis {
         chain_id: chain.chain_id.clone().unwrap_or_else(|| next_chain_id(&chain_id)),

@@ -259,7 +259,10 @@ impl State<'_> {
             return Err(inconsistent(format!("{kref} was already resolved")));
         };
         for subscriber in &unresolved.subscribers {
-            self.notify(*subscriber, kref)?;
+            match *subscriber {
+                Endpoint::Device(device) => self.tell_listener(device, kref, rejected)?,
+                subscriber => self.notify(subscriber, kref)?,
+            }
         }
         for slot in &data.slots {
             self.increment(*slot)?;

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use capstan_abi::{
-    CapData, JsString, Message, Resolution, Syscall, SyscallData, SyscallResult, VRef,
+    CapData, Delivery, JsString, Message, Resolution, Syscall, SyscallData, SyscallResult, VRef,
 };
 use capstan_kernel_ports::{VatId, host::Syscalls};
 
 use crate::{
     capdata::{self, KernelData, Parsed},
     clist::Use,
+    device::Caller,
     error::{KernelPanic, Refusal, Result, Translated, inconsistent, vat_fatal},
     ids::{Endpoint, KRef, Kind, parse_vref},
     keys,
@@ -30,6 +31,10 @@ const PREPARE_TO_DIE: &str = "syscall translation error: prepare to die";
 pub(crate) struct VatSyscalls<'c, 's> {
     state: &'c mut State<'s>,
     vat: VatId,
+    /// The vat as devices see it.
+    caller: Caller,
+    /// The vat's name for the result of the message that is being delivered.
+    result: Option<VRef>,
     enable_pipelining: bool,
     /// Who pays if a message reaches a vat of the system.
     payer: Payer,
@@ -47,7 +52,14 @@ pub(crate) struct VatSyscalls<'c, 's> {
 }
 
 impl<'c, 's> VatSyscalls<'c, 's> {
-    pub(crate) fn new(state: &'c mut State<'s>, vat: VatId, config: &VatConfig) -> Self {
+    /// Makes what answers the syscalls of a delivery, given in the kernel's words and in the vat's.
+    pub(crate) fn new(
+        state: &'c mut State<'s>,
+        vat: VatId,
+        config: &VatConfig,
+        kernel: &Delivery<KRef>,
+        delivery: &Delivery,
+    ) -> Self {
         let payer = match config.meter {
             _ if config.system => Payer::Receiver,
             Some(meter) => Payer::Sender(meter),
@@ -56,6 +68,8 @@ impl<'c, 's> VatSyscalls<'c, 's> {
         Self {
             state,
             vat,
+            caller: Caller { vat, result: kernel.result().copied(), is_deferred: false },
+            result: delivery.result().cloned(),
             enable_pipelining: config.enable_pipelining,
             payer,
             room_bytes: Some(MAX_DELIVERY_BYTES),
@@ -209,7 +223,7 @@ impl VatSyscalls<'_, '_> {
         }
         let args = self.state.data_to_kernel(me, args.clone())?;
         self.state.stats.syscall_call_now += 1;
-        Ok(match self.state.invoke_device(node, &method.legible(), &args)? {
+        Ok(match self.state.invoke_device(&mut self.caller, node, &method.legible(), &args)? {
             Ok(data) => {
                 SyscallResult::Ok(SyscallData::CapData(self.state.data_to_endpoint(me, &data)?))
             }
@@ -234,6 +248,9 @@ impl VatSyscalls<'_, '_> {
         for Resolution { promise: vpid, rejected, data } in resolutions {
             check_size(data)?;
             insist_kind(vpid, Kind::Promise)?;
+            if self.caller.is_deferred && self.result.as_ref() == Some(vpid) {
+                continue;
+            }
             let single = capdata::single_slot_index(&data.body).and_then(|i| data.slots.get(i));
             if let (false, Some(vref)) = (*rejected, single)
                 && parse_vref(vref).is_some_and(|parts| parts.kind == Kind::Promise)

@@ -279,7 +279,7 @@ pub(crate) fn deliver<H: VatHost>(
     let delivery_number = state.vat(vat)?.span.end;
     state.log(Event::Deliver { vat, delivery_number, kernel, vat_delivery: &delivery });
     let limit = Computrons(state.globals().options.crank_limit);
-    let mut syscalls = VatSyscalls::new(state, vat, &config);
+    let mut syscalls = VatSyscalls::new(state, vat, &config, kernel, &delivery);
     let delivered = host.deliver(vat, &delivery, limit, &mut syscalls);
     let VatSyscalls { illegal, exit, panic, record, .. } = syscalls;
     if let Some(panic) = panic {

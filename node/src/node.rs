@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_app::{App, AppOptions, FatalHandler, Rotation, SlogFile, TraceOptions, transfer};
+use capstan_app::{App, AppOptions, FatalHandler, Rotation, SlogFile, TraceOptions, state_export};
 use capstan_consensus::metrics::{Metrics, MetricsServer};
 use capstan_consensus::solo::{BlockPolicy, Genesis, Solo, SoloConfig};
 use capstan_genesis::{Genesis as Document, GenesisDevice};
@@ -88,7 +88,7 @@ pub fn open_app(
     let from_state = &genesis.app_state.from_state;
     if let Some(from) = from_state {
         progress("reading the state that the genesis document goes on from");
-        transfer::import(from, &home.genesis_state(), &home.state(), store.clone())?;
+        state_export::import(from, &home.genesis_state(), &home.state(), store.clone())?;
     }
     progress("opening the chain's state");
     let store = Store::open(home.state(), store)?;
