@@ -1,10 +1,11 @@
 //! `capstan query`: questions to a node. What `--json` prints is the node's own JSON.
 
+use anyhow::Context as _;
 use capstan_client::{Client, ClientError};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::failure::usage;
+use crate::failure::{flag, usage};
 use crate::output::Output;
 use crate::tx::{NodeArgs, bundle_id};
 use crate::{Common, keys};
@@ -348,7 +349,8 @@ impl Asker {
                 "{reference} is an account's own reference: say whose, as in --account alice"
             )));
         };
-        let address = keys::find_address(common, account)?;
+        let address =
+            keys::find_address(common, account).with_context(|| flag("--account", account))?;
         let mut after = String::new();
         loop {
             let page = self.ask(&with_options(&format!("clists/{address}"), &after, MAX_PAGE))?;

@@ -48,7 +48,7 @@ pub enum NetError {
         known: Vec<String>,
     },
     /// The solo engine knows no peers.
-    #[error("a network on the solo engine has one node; use `--engine comet` for more")]
+    #[error("a network with solo consensus has one node; use `--consensus comet` for more")]
     SoloPeers,
     /// A node's process cannot be started.
     #[error("{node} cannot be started: {source}")]

@@ -50,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-app",
             "capstan-client",
             "capstan-consensus",
+            "capstan-files",
             "capstan-genesis",
             "capstan-store",
             "capstan-vat-host",

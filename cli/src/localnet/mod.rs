@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use capstan_client::Deadline;
 use capstan_localnet::{self as net, Command, Engine, NetError, NodePlan, Plan};
+use capstan_node::home::Home;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -230,5 +231,6 @@ fn node_args(node: &NodePlan, engine: Engine, peers: &[String]) -> Vec<String> {
 
 /// A home for a node.
 fn make_home(path: PathBuf, genesis: &capstan_genesis::Genesis) -> anyhow::Result<()> {
-    capstan_node::home::Home::make_from(path, genesis, None).map(drop)
+    Home::make_from(path, genesis, None)?;
+    Ok(())
 }

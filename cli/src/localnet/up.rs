@@ -16,7 +16,7 @@ use capstan_node::home::{OVERRIDES, read_genesis};
 use capstan_node::network_genesis;
 
 use super::{make_home, node_args, plan, status};
-use crate::failure::usage;
+use crate::failure::{flag, usage};
 use crate::init::{VALIDATOR_POWER, new_genesis};
 use crate::output::Output;
 use crate::process::on_signal;
@@ -39,12 +39,12 @@ const CHAIN_ID: &str = "capstan-localnet";
 #[command(after_help = "Example: capstan localnet up --validators 4 --detach\n\n\
     Without --detach the nodes are shown until Ctrl-C, which stops the network. Each node's home is under nodes/.")]
 pub(super) struct Up {
-    /// How many validators a new network has [default: 4; 1 on the solo engine].
+    /// How many validators a new network has [default: 4; 1 with solo consensus].
     #[arg(long, value_name = "N")]
     validators: Option<usize>,
-    /// The engine: comet (CometBFT), or solo (in-process, one validator).
-    #[arg(long, value_name = "ENGINE", default_value = "comet")]
-    engine: String,
+    /// The nodes' consensus: comet (CometBFT), or solo (in the node's own process, one validator).
+    #[arg(long, alias = "engine", value_name = "NAME", default_value = "comet")]
+    consensus: String,
     /// The id of a new network's chain.
     #[arg(long, value_name = "ID", default_value = CHAIN_ID)]
     chain_id: String,
@@ -62,10 +62,10 @@ pub(super) struct Supervise {}
 
 impl Up {
     pub(super) fn run(self, dir: &Path, output: Output) -> anyhow::Result<()> {
-        let engine = match self.engine.as_str() {
+        let engine = match self.consensus.as_str() {
             "comet" => Engine::Comet,
             "solo" => Engine::Solo,
-            other => return Err(usage(format!("--engine {other:?}: choose comet or solo"))),
+            other => return Err(usage(format!("--consensus {other:?}: choose comet or solo"))),
         };
         if engine == Engine::Comet {
             comet::find(None)?;
@@ -96,11 +96,12 @@ impl Up {
             return Err(usage(format!("--validators {count}: choose 1 to {MAX_VALIDATORS}")));
         }
         if engine == Engine::Solo && count != 1 {
-            return Err(usage("the solo engine has one validator; use --engine comet for more"));
+            return Err(usage("solo consensus has one validator; use --consensus comet for more"));
         }
         refuse_foreign(dir)?;
+        let read = |file| read_genesis(file).with_context(|| flag("--genesis", file));
         let mut genesis = match &self.genesis {
-            Some(file) => Genesis { validators: Vec::new(), ..read_genesis(file)?.0 },
+            Some(file) => Genesis { validators: Vec::new(), ..read(file)?.0 },
             None => new_genesis(&self.chain_id, network_genesis)?,
         };
         if genesis.app_state.from_state.is_some() {
