@@ -4,6 +4,7 @@
 //! * [`solo`] is for development and tests: one validator, one process, a block as soon as
 //!   there is work, and a JSON-RPC that speaks CometBFT 0.38.
 //! * [`comet`] runs a real CometBFT beside the application, and talks ABCI with it: for networks.
+#![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod chain;

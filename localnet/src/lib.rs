@@ -4,6 +4,9 @@
 //! between them. It takes commands ([`Command`]) by [`call`]. What there is stands in `localnet.json` ([`Plan`]),
 //! so a network can be started again where it stopped.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 mod control;
 mod link;
 mod plan;

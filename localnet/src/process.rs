@@ -6,6 +6,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use capstan_consensus::process::{self, Signal, spawn_bound};
 use serde::{Deserialize, Serialize};
 
 /// How a node's process is started.
@@ -56,9 +57,7 @@ impl NodeProcess {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        // SAFETY: between fork and exec only an async-signal-safe call is made.
-        unsafe { command.pre_exec(capstan_consensus::process::die_with_parent) };
-        Ok(Self { child: Some(command.spawn()?), state: State::Running })
+        Ok(Self { child: Some(spawn_bound(&mut command)?), state: State::Running })
     }
 
     /// What it is doing, after a look.
@@ -89,13 +88,13 @@ impl NodeProcess {
     /// Asks it to stop in order.
     pub(crate) fn ask_to_stop(&mut self) {
         self.resume();
-        self.signal(libc::SIGTERM);
+        self.signal(Signal::Term);
     }
 
     /// Stops it and CometBFT where they are.
     pub(crate) fn pause(&mut self) {
         if *self.state() == State::Running {
-            self.signal_all(libc::SIGSTOP);
+            self.signal_all(Signal::Stop);
             self.state = State::Paused;
         }
     }
@@ -103,23 +102,23 @@ impl NodeProcess {
     /// Lets it go on.
     pub(crate) fn resume(&mut self) {
         if *self.state() == State::Paused {
-            self.signal_all(libc::SIGCONT);
+            self.signal_all(Signal::Cont);
             self.state = State::Running;
         }
     }
 
-    fn signal(&self, signal: i32) {
+    fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
-            capstan_consensus::process::signal(pid, signal);
+            process::signal(pid, signal);
         }
     }
 
     /// The node first, so that it does not see its CometBFT stand still.
-    fn signal_all(&self, signal: i32) {
+    fn signal_all(&self, signal: Signal) {
         let Some(pid) = self.pid() else { return };
-        capstan_consensus::process::signal(pid, signal);
-        for child in capstan_consensus::process::children(pid) {
-            capstan_consensus::process::signal(child, signal);
+        process::signal(pid, signal);
+        for child in process::children(pid) {
+            process::signal(child, signal);
         }
     }
 }

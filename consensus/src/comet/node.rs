@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tendermint_abci::Application;
 
+use crate::process::{self, Signal, spawn_bound};
+
 use super::home::CometHome;
 use super::server::AbciServer;
 use super::socket::{self, AbciAddr};
@@ -180,7 +182,7 @@ impl CometStopper {
             if !matches!(child.try_wait(), Ok(None)) {
                 return;
             }
-            crate::process::signal(child.id(), libc::SIGTERM);
+            process::signal(child.id(), Signal::Term);
         }
         if wait(&self.0, Some(STOP_TIMEOUT)).is_none() {
             // If it cannot be killed it has ended.
@@ -228,9 +230,7 @@ fn spawn(config: &CometConfig, abci: &AbciAddr, output: PipeWriter) -> io::Resul
         .stderr(output)
         // A Ctrl-C in the terminal is for the node as a whole, which then stops CometBFT in order.
         .process_group(0);
-    // SAFETY: between fork and exec only this async-signal-safe call is made.
-    unsafe { command.pre_exec(crate::process::die_with_parent) };
-    command.spawn()
+    spawn_bound(&mut command)
 }
 
 /// The last lines of a log.

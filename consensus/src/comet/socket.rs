@@ -9,6 +9,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::process::geteuid;
+
 /// The most bytes of a Unix socket's path: `sockaddr_un` has room for 108, of which one ends the text.
 pub const MAX_PATH_BYTES: usize = 107;
 
@@ -93,9 +95,7 @@ fn private_dir(dir: &Path) -> io::Result<PathBuf> {
         other => other?,
     }
     let found = fs::symlink_metadata(dir)?;
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    let own = unsafe { libc::geteuid() };
-    if !found.is_dir() || found.uid() != own {
+    if !found.is_dir() || found.uid() != geteuid().as_raw() {
         return Err(io::Error::other(format!("{} belongs to somebody else", dir.display())));
     }
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
