@@ -22,10 +22,7 @@ use crate::{
     capdata::{self, Builder, Json},
     error::Result,
     ids::{DeviceId, Endpoint, KRef},
-    keys,
-    promise::ResultPolicy,
-    queue::Payer,
-    state::State,
+    state::{handle::State, keys, promise::ResultPolicy, queue::Payer},
 };
 
 /// Takes the result of the message that is being delivered.

@@ -28,13 +28,15 @@ pub use vat_admin::VAT_ADMIN;
 
 use crate::{
     capdata::{self, Builder, Json, KernelData, Parsed},
-    clist::{ClistEntry, Use},
     error::{KernelPanic, Refusal, Result, inconsistent},
     ids::{DeviceId, Endpoint, KRef},
-    keys,
     limits::{MAX_DEVICE_NODES, Shape},
     slog::Event,
-    state::State,
+    state::{
+        clist::{ClistEntry, Use},
+        handle::State,
+        keys,
+    },
 };
 
 /// What a device does.

@@ -16,8 +16,10 @@ use crate::{
     capdata::{Builder, Json},
     error::{Result, inconsistent},
     ids::{DeviceId, Endpoint, KRef},
-    keys,
-    state::{State, get_record},
+    state::{
+        handle::{State, get_record},
+        keys,
+    },
 };
 
 /// The method that keeps nothing of what it is given.
@@ -185,7 +187,7 @@ fn due(
         if time > now {
             break;
         }
-        due.push((key.clone(), time, crate::state::decode(&key, &value)?));
+        due.push((key.clone(), time, crate::state::handle::decode(&key, &value)?));
         after = key;
     }
     Ok(due)

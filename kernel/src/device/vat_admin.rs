@@ -8,10 +8,13 @@ use super::{Answer, Called, Invocation, Oops, ROOT, UNICODE, later, thrown};
 use crate::{
     capdata::{Json, Parsed, unescape},
     ids::MeterId,
-    keys, limits,
-    queue::RunQueueEvent,
-    state::State,
-    vat::{DynamicOptions, Threshold},
+    limits,
+    state::{
+        handle::State,
+        keys,
+        queue::RunQueueEvent,
+        vat::{DynamicOptions, Threshold},
+    },
     view,
 };
 
@@ -95,7 +98,11 @@ impl State<'_> {
         }
     }
 
-    fn change_meter(&mut self, id: &str, change: impl FnOnce(&mut crate::meter::Meter)) -> Called {
+    fn change_meter(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut crate::state::meter::Meter),
+    ) -> Called {
         let Some(id) = MeterId::parse(id) else { return thrown(format!("{id} is not a meter id")) };
         match self.update_meter(id, change)? {
             true => Ok(Answer::Undefined),
