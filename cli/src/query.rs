@@ -193,7 +193,7 @@ impl Query {
                 asker.record(&format!("accounts/{}", account(&text)?))
             }
             Question::Outbox { account: text, page } => {
-                let path = page.of(&format!("accounts/{}/outbox", account(&text)?));
+                let path = page.path(&format!("accounts/{}/outbox", account(&text)?));
                 asker.list(&path, "entries", &["number", "deliveryJson"])
             }
             Question::Bundle { bundle } => {
@@ -201,12 +201,14 @@ impl Query {
                 output.whole_record(&answer);
                 Ok(())
             }
-            Question::Bundles { page } => {
-                asker.list(&page.of("bundles"), "bundles", &["bundleId", "kind", "size", "sha256"])
-            }
+            Question::Bundles { page } => asker.list(
+                &page.path("bundles"),
+                "bundles",
+                &["bundleId", "kind", "size", "sha256"],
+            ),
             Question::Upload { id } => asker.record(&format!("uploads/{id}")),
             Question::Vats { page } => asker.list(
-                &page.of("vats"),
+                &page.path("vats"),
                 "vats",
                 &[
                     "vatId",
@@ -233,13 +235,13 @@ impl Query {
                 let known = ["v", "d", "r"].iter().any(|kind| is_numbered(&endpoint, kind));
                 let endpoint = if known { endpoint } else { account(&endpoint)?.to_string() };
                 asker.list(
-                    &page.of(&format!("clists/{endpoint}")),
+                    &page.path(&format!("clists/{endpoint}")),
                     "entries",
                     &["kref", "eref", "reachable"],
                 )
             }
             Question::Mailbox { peer, page } => {
-                asker.list(&page.of(&format!("mailbox/{peer}")), "messages", &["number", "body"])
+                asker.list(&page.path(&format!("mailbox/{peer}")), "messages", &["number", "body"])
             }
             Question::Meter { meter } => asker.record(&format!("meters/{meter}")),
             Question::Result { hash, index } => asker.record(&format!("txs/{hash}/{index}")),
@@ -378,7 +380,7 @@ impl Asker {
 }
 
 impl Page {
-    fn of(&self, path: &str) -> String {
+    fn path(&self, path: &str) -> String {
         with_options(path, &self.after, self.limit)
     }
 }

@@ -18,8 +18,8 @@ use std::path::PathBuf;
 
 pub use control::{Command, NodeStatus, Status, call};
 pub use link::Link;
-pub use plan::{Engine, NodePlan, Plan, Supervisor};
-pub use process::{Launch, State};
+pub use plan::{Consensus, NodePlan, Plan, Supervisor};
+pub use process::{Launch, ProcessState};
 pub use supervisor::{Launcher, NetStopper, Network};
 
 /// Why something cannot be done with a network.
@@ -27,13 +27,13 @@ pub use supervisor::{Launcher, NetStopper, Network};
 pub enum NetError {
     /// There is no network in the directory.
     #[error("there is no local network in {}; make one by `capstan localnet up`", .0.display())]
-    None(PathBuf),
+    NoNetwork(PathBuf),
     /// It runs already.
     #[error("the network in {} runs already; `capstan localnet status` shows it", .0.display())]
-    Runs(PathBuf),
+    AlreadyRuns(PathBuf),
     /// It does not run.
     #[error("the network does not run; start it by `capstan localnet up`")]
-    Down,
+    NotRunning,
     /// Its plan cannot be read or written.
     #[error("the network's plan {}: {why}", path.display())]
     Plan {

@@ -14,13 +14,13 @@ const FILE: &str = "localnet.json";
 /// The version of the file that this program reads and writes.
 const FORMAT: u32 = 1;
 
-/// Which engine the nodes run.
+/// Which consensus the nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum Consensus {
     /// CometBFT.
     Comet,
-    /// The in-process engine: one node.
+    /// The in-process consensus: one node.
     Solo,
 }
 
@@ -31,8 +31,9 @@ pub struct Plan {
     pub format: u32,
     /// The chain's id.
     pub chain_id: String,
-    /// The nodes' engine.
-    pub engine: Engine,
+    /// The nodes' consensus.
+    #[serde(alias = "engine")]
+    pub consensus: Consensus,
     /// The nodes, in the order in which they were made.
     pub nodes: Vec<NodePlan>,
     /// How the running supervisor is reached; none if none runs.
@@ -48,7 +49,7 @@ pub struct NodePlan {
     pub home: PathBuf,
     /// Whether the genesis document names it as a validator.
     pub validator: bool,
-    /// By which its peers know it; empty under the solo engine.
+    /// By which its peers know it; empty under the solo consensus.
     pub node_id: String,
     /// Where its JSON-RPC listens.
     pub rpc: SocketAddr,
@@ -69,9 +70,9 @@ pub struct Supervisor {
 
 impl Plan {
     /// A network without nodes.
-    pub fn new(chain_id: &str, engine: Engine) -> Self {
+    pub fn new(chain_id: &str, consensus: Consensus) -> Self {
         let chain_id = chain_id.to_owned();
-        Self { format: FORMAT, chain_id, engine, nodes: Vec::new(), supervisor: None }
+        Self { format: FORMAT, chain_id, consensus, nodes: Vec::new(), supervisor: None }
     }
 
     /// The plan in `dir`; none if there is no network.
@@ -154,7 +155,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Plan::load(dir.path()).unwrap(), None);
-        let plan = Plan::new("net-1", Engine::Comet);
+        let plan = Plan::new("net-1", Consensus::Comet);
         plan.save(dir.path()).unwrap();
         assert_eq!(Plan::load(dir.path()).unwrap(), Some(plan.clone()));
         let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn ports_differ() {
-        let plan = Plan::new("net-1", Engine::Comet);
+        let plan = Plan::new("net-1", Consensus::Comet);
         let [one, two] = plan.free_addrs().unwrap();
         assert_ne!(one, two);
     }

@@ -23,7 +23,7 @@ pub struct Launch {
 /// What a node's process is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum ProcessState {
     /// It runs.
     Running,
     /// It was paused.
@@ -38,13 +38,13 @@ pub enum State {
 #[derive(Debug)]
 pub(crate) struct NodeProcess {
     child: Option<Child>,
-    state: State,
+    state: ProcessState,
 }
 
 impl NodeProcess {
     /// No process yet.
     pub(crate) fn none() -> Self {
-        Self { child: None, state: State::Stopped }
+        Self { child: None, state: ProcessState::Stopped }
     }
 
     /// Starts one. Call it from a thread that lives as long as the network: the process ends with that thread.
@@ -57,16 +57,16 @@ impl NodeProcess {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        Ok(Self { child: Some(spawn_bound(&mut command)?), state: State::Running })
+        Ok(Self { child: Some(spawn_bound(&mut command)?), state: ProcessState::Running })
     }
 
     /// What it is doing, after a look.
-    pub(crate) fn state(&mut self) -> &State {
+    pub(crate) fn state(&mut self) -> &ProcessState {
         if let Some(child) = &mut self.child
             && let Ok(Some(status)) = child.try_wait()
         {
             self.child = None;
-            self.state = State::Ended(describe(status));
+            self.state = ProcessState::Ended(describe(status));
         }
         &self.state
     }
@@ -81,7 +81,7 @@ impl NodeProcess {
             // If it cannot be killed it has ended.
             let _ = child.kill();
             let _ = child.wait();
-            self.state = State::Stopped;
+            self.state = ProcessState::Stopped;
         }
     }
 
@@ -93,17 +93,17 @@ impl NodeProcess {
 
     /// Stops it and CometBFT where they are.
     pub(crate) fn pause(&mut self) {
-        if *self.state() == State::Running {
+        if *self.state() == ProcessState::Running {
             self.signal_all(Signal::Stop);
-            self.state = State::Paused;
+            self.state = ProcessState::Paused;
         }
     }
 
     /// Lets it go on.
     pub(crate) fn resume(&mut self) {
-        if *self.state() == State::Paused {
+        if *self.state() == ProcessState::Paused {
             self.signal_all(Signal::Cont);
-            self.state = State::Running;
+            self.state = ProcessState::Running;
         }
     }
 

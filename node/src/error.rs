@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use capstan_app::state_export::TransferError;
 use capstan_app::{NodeFault, OverrideError};
-use capstan_consensus::solo::{GenesisError as GenesisDocError, SoloError};
+use capstan_consensus::solo::{GenesisDocError, SoloError};
 use capstan_genesis::GenesisError;
 
 use crate::config::ConfigError;

@@ -39,7 +39,7 @@ pub fn start(
     on_step: &dyn Fn(&str),
 ) -> Result<Node, NodeError> {
     let (genesis, document) = home.genesis()?;
-    let document = solo::Genesis::from_json(&document)?;
+    let document = solo::GenesisDoc::from_json(&document)?;
     let app = open_app(home, config, on_step)?;
     on_step("starting the chain");
     let server = serve_metrics(&app, config)?;

@@ -47,7 +47,7 @@ pub(crate) type TxPosition = (i64, u32);
 
 /// Why the block store cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum BlockStoreError {
     /// Another process has the file open.
     #[error("{} is in use by another process; is a node running on this home already?", path.display())]
     InUse {
@@ -70,7 +70,7 @@ pub enum StoreError {
     Damaged(String),
 }
 
-impl<E: Into<redb::Error>> From<E> for StoreError {
+impl<E: Into<redb::Error>> From<E> for BlockStoreError {
     fn from(error: E) -> Self {
         Self::Database(Box::new(error.into()))
     }
@@ -87,15 +87,15 @@ pub(crate) struct InitialState {
 
 /// The block store. Reads see the last finished write.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct BlockStore {
     database: Database,
 }
 
-impl Store {
+impl BlockStore {
     /// Opens the store at `path`, or makes an empty one.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, BlockStoreError> {
         let database = Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
+            DatabaseError::DatabaseAlreadyOpen => BlockStoreError::InUse { path: path.to_owned() },
             other => other.into(),
         })?;
         Self::over(database, path)
@@ -103,12 +103,12 @@ impl Store {
 
     /// The store on another medium than a file.
     #[cfg(test)]
-    pub(crate) fn on_backend(backend: impl redb::StorageBackend) -> Result<Self, StoreError> {
+    pub(crate) fn on_backend(backend: impl redb::StorageBackend) -> Result<Self, BlockStoreError> {
         let database = Database::builder().create_with_backend(backend)?;
         Self::over(database, Path::new("the given medium"))
     }
 
-    fn over(database: Database, path: &Path) -> Result<Self, StoreError> {
+    fn over(database: Database, path: &Path) -> Result<Self, BlockStoreError> {
         let write = database.begin_write()?;
         {
             let mut meta = write.open_table(META)?;
@@ -118,7 +118,7 @@ impl Store {
                 Some(FORMAT) => {}
                 Some(other) => {
                     let found = String::from_utf8_lossy(other).into_owned();
-                    return Err(StoreError::Format { path: path.to_owned(), found });
+                    return Err(BlockStoreError::Format { path: path.to_owned(), found });
                 }
             }
             // Tables exist from here on, so that readers need not tell a missing table from an
@@ -135,17 +135,17 @@ impl Store {
     }
 
     /// The genesis document that the store was made with.
-    pub(crate) fn genesis(&self) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn genesis(&self) -> Result<Option<Vec<u8>>, BlockStoreError> {
         self.read_meta("genesis")
     }
 
     /// Stores the genesis document.
-    pub(crate) fn set_genesis(&self, document: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn set_genesis(&self, document: &[u8]) -> Result<(), BlockStoreError> {
         self.write_meta("genesis", document)
     }
 
     /// What `InitChain` gave.
-    pub(crate) fn initial(&self) -> Result<Option<InitialState>, StoreError> {
+    pub(crate) fn initial(&self) -> Result<Option<InitialState>, BlockStoreError> {
         self.read_meta("initial")?.map(|bytes| decode("initial state", &bytes)).transpose()
     }
 
@@ -154,7 +154,7 @@ impl Store {
         &self,
         state: &InitialState,
         first_height: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), BlockStoreError> {
         let write = self.database.begin_write()?;
         write.open_table(META)?.insert("initial", state.encode_to_vec().as_slice())?;
         write.open_table(PARAMS)?.insert(first_height, state.params.encode_to_vec().as_slice())?;
@@ -167,7 +167,7 @@ impl Store {
         block: &Block,
         meta: &BlockMeta,
         seen: &Commit,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), BlockStoreError> {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let hash = meta.block_id.clone().unwrap_or_default().hash;
         let write = self.database.begin_write()?;
@@ -185,7 +185,7 @@ impl Store {
         block: &Block,
         results: &ResponseFinalizeBlock,
         new_params: Option<&ConsensusParams>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), BlockStoreError> {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let write = self.database.begin_write()?;
         {
@@ -214,7 +214,7 @@ impl Store {
     }
 
     /// The lowest and the highest stored height.
-    pub(crate) fn heights(&self) -> Result<Option<(i64, i64)>, StoreError> {
+    pub(crate) fn heights(&self) -> Result<Option<(i64, i64)>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(BLOCKS)?;
         let first = table.first()?.map(|(height, _)| height.value());
         let last = table.last()?.map(|(height, _)| height.value());
@@ -222,33 +222,36 @@ impl Store {
     }
 
     /// The highest height with results.
-    pub(crate) fn last_results_height(&self) -> Result<Option<i64>, StoreError> {
+    pub(crate) fn last_results_height(&self) -> Result<Option<i64>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(RESULTS)?;
         Ok(table.last()?.map(|(height, _)| height.value()))
     }
 
     /// The block at `height`.
-    pub(crate) fn block(&self, height: i64) -> Result<Option<Block>, StoreError> {
+    pub(crate) fn block(&self, height: i64) -> Result<Option<Block>, BlockStoreError> {
         self.read(BLOCKS, height)
     }
 
     /// What is known of the block at `height` without its contents.
-    pub(crate) fn block_meta(&self, height: i64) -> Result<Option<BlockMeta>, StoreError> {
+    pub(crate) fn block_meta(&self, height: i64) -> Result<Option<BlockMeta>, BlockStoreError> {
         self.read(BLOCK_METAS, height)
     }
 
     /// The id of the block at `height`.
-    pub(crate) fn block_id(&self, height: i64) -> Result<Option<BlockId>, StoreError> {
+    pub(crate) fn block_id(&self, height: i64) -> Result<Option<BlockId>, BlockStoreError> {
         Ok(self.block_meta(height)?.and_then(|meta| meta.block_id))
     }
 
     /// The votes with which the block at `height` was made.
-    pub(crate) fn seen_commit(&self, height: i64) -> Result<Option<Commit>, StoreError> {
+    pub(crate) fn seen_commit(&self, height: i64) -> Result<Option<Commit>, BlockStoreError> {
         self.read(SEEN_COMMITS, height)
     }
 
     /// What running the block at `height` gave.
-    pub(crate) fn results(&self, height: i64) -> Result<Option<ResponseFinalizeBlock>, StoreError> {
+    pub(crate) fn results(
+        &self,
+        height: i64,
+    ) -> Result<Option<ResponseFinalizeBlock>, BlockStoreError> {
         self.read(RESULTS, height)
     }
 
@@ -256,27 +259,27 @@ impl Store {
     pub(crate) fn tx_result(
         &self,
         (height, index): TxPosition,
-    ) -> Result<Option<ExecTxResult>, StoreError> {
+    ) -> Result<Option<ExecTxResult>, BlockStoreError> {
         let open = self.database.begin_read()?.open_table(RESULTS)?;
         let Some(bytes) = open.get(height)? else { return Ok(None) };
         tx_result(bytes.value(), index)
     }
 
     /// The consensus parameters that hold for the block at `height`.
-    pub(crate) fn params(&self, height: i64) -> Result<Option<ConsensusParams>, StoreError> {
+    pub(crate) fn params(&self, height: i64) -> Result<Option<ConsensusParams>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(PARAMS)?;
         let last = table.range(..=height)?.next_back().transpose()?;
         last.map(|(_, bytes)| decode("consensus parameters", bytes.value())).transpose()
     }
 
     /// The height of the block with this hash.
-    pub(crate) fn height_of(&self, hash: &[u8]) -> Result<Option<i64>, StoreError> {
+    pub(crate) fn height_of(&self, hash: &[u8]) -> Result<Option<i64>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(BLOCK_HASHES)?;
         Ok(table.get(hash)?.map(|height| height.value()))
     }
 
     /// Where the transaction with this hash is.
-    pub(crate) fn tx_position(&self, hash: &[u8]) -> Result<Option<TxPosition>, StoreError> {
+    pub(crate) fn tx_position(&self, hash: &[u8]) -> Result<Option<TxPosition>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(TXS)?;
         Ok(table.get(hash)?.map(|position| position.value()))
     }
@@ -286,7 +289,7 @@ impl Store {
         &self,
         prefix: &[u8],
         mut visit: impl FnMut(&[u8]),
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), BlockStoreError> {
         let table = self.database.begin_read()?.open_table(TX_EVENTS)?;
         for entry in table.range(prefix..)? {
             let (key, _) = entry?;
@@ -302,19 +305,19 @@ impl Store {
         &self,
         table: TableDefinition<'static, i64, &'static [u8]>,
         height: i64,
-    ) -> Result<Option<T>, StoreError> {
+    ) -> Result<Option<T>, BlockStoreError> {
         let open = self.database.begin_read()?.open_table(table)?;
         let Some(bytes) = open.get(height)? else { return Ok(None) };
         decode(&format!("{} of height {height}", redb::TableHandle::name(&table)), bytes.value())
             .map(Some)
     }
 
-    fn read_meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    fn read_meta(&self, name: &str) -> Result<Option<Vec<u8>>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(META)?;
         Ok(table.get(name)?.map(|value| value.value().to_vec()))
     }
 
-    fn write_meta(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    fn write_meta(&self, name: &str, value: &[u8]) -> Result<(), BlockStoreError> {
         let write = self.database.begin_write()?;
         write.open_table(META)?.insert(name, value)?;
         Ok(write.commit()?)
@@ -325,14 +328,14 @@ impl Store {
 fn succeeded(
     results: &impl ReadableTable<i64, &'static [u8]>,
     position: Option<TxPosition>,
-) -> Result<bool, StoreError> {
+) -> Result<bool, BlockStoreError> {
     let Some((height, index)) = position else { return Ok(false) };
     let Some(bytes) = results.get(height)? else { return Ok(false) };
     Ok(tx_result(bytes.value(), index)?.is_some_and(|result| result.code == 0))
 }
 
 /// The result of one transaction of the stored results of a block.
-fn tx_result(results: &[u8], index: u32) -> Result<Option<ExecTxResult>, StoreError> {
+fn tx_result(results: &[u8], index: u32) -> Result<Option<ExecTxResult>, BlockStoreError> {
     let results: TxResults = decode("results", results)?;
     let result = results.tx_results.get(index as usize);
     result.map(|bytes| decode("a transaction's result", bytes)).transpose()
@@ -345,6 +348,6 @@ struct TxResults {
     tx_results: Vec<Vec<u8>>,
 }
 
-fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    T::decode(bytes).map_err(|error| StoreError::Damaged(format!("{what}: {error}")))
+fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, BlockStoreError> {
+    T::decode(bytes).map_err(|error| BlockStoreError::Damaged(format!("{what}: {error}")))
 }

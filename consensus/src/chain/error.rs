@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{GenesisError, StoreError};
+use super::{BlockStoreError, GenesisDocError};
 use crate::key::KeyError;
 
 /// Why the engine does not start, or stops. Each says what to do where something can be done.
@@ -12,10 +12,10 @@ use crate::key::KeyError;
 pub enum SoloError {
     /// The genesis document is refused.
     #[error(transparent)]
-    Genesis(#[from] GenesisError),
+    Genesis(#[from] GenesisDocError),
     /// The block store cannot be opened, read or written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] BlockStoreError),
     /// The home directory cannot be made.
     #[error("cannot make the directory {}: {source}", path.display())]
     Home {

@@ -22,11 +22,11 @@ use tendermint_proto::v0_38::types::{
 use tendermint_proto::v0_38::version::Consensus;
 
 use super::abci::Abci;
-use super::block_store::{Store, StoreError};
+use super::block_store::{BlockStore, BlockStoreError};
 use crate::key::ValidatorKey;
 
 use super::versions::BLOCK_PROTOCOL;
-use super::{Genesis, SoloError, commit, merkle, params};
+use super::{GenesisDoc, SoloError, commit, merkle, params};
 
 /// The voting power of the validator if the genesis document does not say.
 const DEFAULT_POWER: i64 = 10;
@@ -34,8 +34,8 @@ const DEFAULT_POWER: i64 = 10;
 /// The chain, its application and its store.
 pub(crate) struct Chain {
     pub(super) app: Arc<dyn Abci>,
-    pub(super) store: Arc<Store>,
-    pub(super) genesis: Genesis,
+    pub(super) store: Arc<BlockStore>,
+    pub(super) genesis: GenesisDoc,
     pub(crate) validator: Validator,
     pub(super) tip: Tip,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Proposal {
 
 impl Validator {
     /// The engine's validator. The genesis document may name it; other validators are refused.
-    pub(crate) fn new(key: ValidatorKey, genesis: &Genesis) -> Result<Self, SoloError> {
+    pub(crate) fn new(key: ValidatorKey, genesis: &GenesisDoc) -> Result<Self, SoloError> {
         let power = match genesis.validators.as_slice() {
             [] => DEFAULT_POWER,
             [only] if only.public_key == key.public_bytes() => only.power,
@@ -350,7 +350,7 @@ impl Tip {
         block_id: BlockId,
         results: &ResponseFinalizeBlock,
         params: ConsensusParams,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, BlockStoreError> {
         let header = header_of(block)?;
         Ok(Self {
             height: header.height,
@@ -377,8 +377,11 @@ fn no_update(update: &ValidatorUpdate) -> Option<String> {
 }
 
 /// The block's header; a stored block always has one.
-pub(crate) fn header_of(block: &Block) -> Result<&Header, StoreError> {
-    block.header.as_ref().ok_or_else(|| StoreError::Damaged("a block without a header".to_owned()))
+pub(crate) fn header_of(block: &Block) -> Result<&Header, BlockStoreError> {
+    block
+        .header
+        .as_ref()
+        .ok_or_else(|| BlockStoreError::Damaged("a block without a header".to_owned()))
 }
 
 /// The transactions of a block.
@@ -394,9 +397,13 @@ fn last_commit_of(block: &Block) -> Commit {
     block.last_commit.clone().unwrap_or_default()
 }
 
-fn header_time(header: &Header) -> Result<Time, StoreError> {
-    let damaged =
-        || StoreError::Damaged(format!("the header of height {} has no valid time", header.height));
+fn header_time(header: &Header) -> Result<Time, BlockStoreError> {
+    let damaged = || {
+        BlockStoreError::Damaged(format!(
+            "the header of height {} has no valid time",
+            header.height
+        ))
+    };
     header.time.ok_or_else(damaged)?.try_into().map_err(|_| damaged())
 }
 

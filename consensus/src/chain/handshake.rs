@@ -6,19 +6,19 @@ use tendermint_proto::v0_38::abci::{RequestInitChain, ResponseFinalizeBlock, Res
 use tendermint_proto::v0_38::types::{Block, BlockId, PartSetHeader, VersionParams};
 
 use super::abci::Abci;
-use super::block_store::{InitialState, Store, StoreError};
+use super::block_store::{BlockStore, BlockStoreError, InitialState};
 use super::execution::{Chain, Tip, Validator};
 use crate::key::ValidatorKey;
 
-use super::{Genesis, SoloError, merkle, params};
+use super::{GenesisDoc, SoloError, merkle, params};
 
 impl Chain {
     /// Opens the chain: `Info`; `InitChain` if the application is at height 0; then every stored
     /// block that the application does not have is run again, and must give what was recorded.
     pub(crate) fn open(
         app: Arc<dyn Abci>,
-        store: Arc<Store>,
-        genesis: Genesis,
+        store: Arc<BlockStore>,
+        genesis: GenesisDoc,
         key: ValidatorKey,
     ) -> Result<Self, SoloError> {
         check_genesis(&store, &genesis)?;
@@ -37,7 +37,7 @@ impl Chain {
         } else {
             store
                 .initial()?
-                .ok_or_else(|| StoreError::Damaged("no record of InitChain".to_owned()))?
+                .ok_or_else(|| BlockStoreError::Damaged("no record of InitChain".to_owned()))?
         };
         let tip = if app_height == base {
             Tip::initial(&genesis, initial)
@@ -80,7 +80,7 @@ impl Chain {
 
 impl Tip {
     /// The tip before the first block.
-    fn initial(genesis: &Genesis, state: InitialState) -> Self {
+    fn initial(genesis: &GenesisDoc, state: InitialState) -> Self {
         Self {
             height: genesis.initial_height - 1,
             block_id: BlockId { hash: Vec::new(), part_set_header: Some(PartSetHeader::default()) },
@@ -93,23 +93,23 @@ impl Tip {
     }
 
     /// The tip after the stored block at `height`, which has results.
-    fn stored(store: &Store, height: i64) -> Result<Self, SoloError> {
+    fn stored(store: &BlockStore, height: i64) -> Result<Self, SoloError> {
         let (block, block_id) = stored_block(store, height)?;
         let results = stored_results(store, height)?;
         let params = store.params(height + 1)?;
         let params =
-            params.ok_or_else(|| StoreError::Damaged("no consensus parameters".to_owned()))?;
+            params.ok_or_else(|| BlockStoreError::Damaged("no consensus parameters".to_owned()))?;
         Ok(Self::after(&block, block_id, &results, params)?)
     }
 }
 
 /// Remembers the genesis document, or compares it with the one remembered.
-fn check_genesis(store: &Store, genesis: &Genesis) -> Result<(), SoloError> {
+fn check_genesis(store: &BlockStore, genesis: &GenesisDoc) -> Result<(), SoloError> {
     let Some(stored) = store.genesis()? else {
         return Ok(store.set_genesis(genesis.document().to_string().as_bytes())?);
     };
     let before: serde_json::Value = serde_json::from_slice(&stored)
-        .map_err(|error| StoreError::Damaged(format!("genesis document: {error}")))?;
+        .map_err(|error| BlockStoreError::Damaged(format!("genesis document: {error}")))?;
     if before == *genesis.document() {
         return Ok(());
     }
@@ -120,8 +120,8 @@ fn check_genesis(store: &Store, genesis: &Genesis) -> Result<(), SoloError> {
 
 fn init_chain(
     app: &dyn Abci,
-    store: &Store,
-    genesis: &Genesis,
+    store: &BlockStore,
+    genesis: &GenesisDoc,
     validator: &Validator,
     info: &ResponseInfo,
 ) -> Result<InitialState, SoloError> {
@@ -167,14 +167,17 @@ fn check_app_hash(height: i64, expected: &[u8], got: &[u8]) -> Result<(), SoloEr
     Err(SoloError::AppHash { height, expected: hex::encode(expected), got: hex::encode(got) })
 }
 
-fn stored_block(store: &Store, height: i64) -> Result<(Block, BlockId), StoreError> {
-    let missing = || StoreError::Damaged(format!("block {height} is missing"));
+fn stored_block(store: &BlockStore, height: i64) -> Result<(Block, BlockId), BlockStoreError> {
+    let missing = || BlockStoreError::Damaged(format!("block {height} is missing"));
     let block = store.block(height)?.ok_or_else(missing)?;
     Ok((block, store.block_id(height)?.ok_or_else(missing)?))
 }
 
-fn stored_results(store: &Store, height: i64) -> Result<ResponseFinalizeBlock, StoreError> {
-    store
-        .results(height)?
-        .ok_or_else(|| StoreError::Damaged(format!("the results of block {height} are missing")))
+fn stored_results(
+    store: &BlockStore,
+    height: i64,
+) -> Result<ResponseFinalizeBlock, BlockStoreError> {
+    store.results(height)?.ok_or_else(|| {
+        BlockStoreError::Damaged(format!("the results of block {height} are missing"))
+    })
 }

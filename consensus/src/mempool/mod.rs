@@ -51,7 +51,7 @@ pub(crate) struct Mempool {
     /// mempool's order; and during `Commit` and the check after it, when ABCI forbids other checks.
     gate: Mutex<()>,
     pool: Mutex<Pool>,
-    engine: Sender<Command>,
+    wake: Sender<Command>,
 }
 
 /// Proof that no transaction is being checked.
@@ -86,12 +86,12 @@ impl Mempool {
         app: Arc<dyn Abci>,
         limits: MempoolLimits,
         params: ConsensusParams,
-        engine: Sender<Command>,
+        wake: Sender<Command>,
     ) -> Self {
         let cache =
             Cache { size: limits.cache_size, known: HashSet::new(), order: VecDeque::new() };
         let pool = Mutex::new(Pool { waiting: VecDeque::new(), bytes: 0, cache, params });
-        Self { app, limits, gate: Mutex::new(()), pool, engine }
+        Self { app, limits, gate: Mutex::new(()), pool, wake }
     }
 
     /// Starts the thread that checks transactions in the order they are handed in. It ends when the
@@ -132,7 +132,7 @@ impl Mempool {
         pool.bytes += tx.len();
         pool.waiting.push_back(Waiting { tx, hash, gas_wanted: response.gas_wanted });
         // An engine that is gone makes no more blocks; the RPC goes down with it.
-        let _ = self.engine.send(Command::Wake);
+        let _ = self.wake.send(Command::Wake);
         Ok(response)
     }
 

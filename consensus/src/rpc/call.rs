@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::node::Node;
+use super::context::RpcContext;
 use super::params::Params;
 use super::{blocks, info, txs};
-use crate::chain::StoreError;
+use crate::chain::BlockStoreError;
 use crate::mempool::MempoolError;
 
 /// A method's answer.
@@ -91,8 +91,8 @@ impl RpcError {
     }
 }
 
-impl From<StoreError> for RpcError {
-    fn from(error: StoreError) -> Self {
+impl From<BlockStoreError> for RpcError {
+    fn from(error: BlockStoreError) -> Self {
         Self::internal(error.to_string())
     }
 }
@@ -151,7 +151,7 @@ pub(crate) fn arguments_of(
 }
 
 /// Answers a request; `None` for a notification. What a notification asks for is done all the same.
-pub(crate) async fn answer(node: &Arc<Node>, request: Request) -> Option<Value> {
+pub(crate) async fn answer(node: &Arc<RpcContext>, request: Request) -> Option<Value> {
     let answer = match arguments_of(METHODS, &request.method) {
         None => Err(RpcError::method_not_found(&request.method)),
         Some(names) => match Params::from_json(request.params, names) {
@@ -163,8 +163,8 @@ pub(crate) async fn answer(node: &Arc<Node>, request: Request) -> Option<Value> 
 }
 
 /// Calls a method of [`METHODS`].
-pub(crate) async fn call(node: &Arc<Node>, method: &str, params: Params) -> Answer {
-    let run: fn(&Node, &Params) -> Answer = match method {
+pub(crate) async fn call(node: &Arc<RpcContext>, method: &str, params: Params) -> Answer {
+    let run: fn(&RpcContext, &Params) -> Answer = match method {
         "broadcast_tx_async" => return txs::broadcast_async(node, &params),
         "broadcast_tx_commit" => return txs::broadcast_commit(node, &params).await,
         "broadcast_tx_sync" => return txs::broadcast_sync(node, &params).await,

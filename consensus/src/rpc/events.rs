@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::Event;
 
+use super::context::Committed;
 use super::json;
-use super::node::Committed;
 use crate::chain::execution::txs_of;
 use crate::chain::merkle::sha256;
 use crate::chain::query::EventMap;
@@ -21,7 +21,7 @@ pub(crate) struct BusEvent {
 }
 
 /// The events of a committed block, in the order in which CometBFT fires them.
-pub(crate) fn of(committed: &Committed) -> Vec<BusEvent> {
+pub(crate) fn render(committed: &Committed) -> Vec<BusEvent> {
     let Some(header) = &committed.block.header else { return Vec::new() };
     let height = header.height.to_string();
     let results = &committed.results;

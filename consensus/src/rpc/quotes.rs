@@ -31,19 +31,19 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// A connection whose request lines are mended as they are read.
+/// A connection whose request lines are encoded as they are read.
 #[derive(Debug)]
 pub(crate) struct Stream<S> {
     inner: S,
-    mender: Mender,
-    /// What was read and mended, from `given` on still to be handed out.
+    mender: QuoteEncoder,
+    /// What was read and encoded, from `given` on still to be handed out.
     ready: Vec<u8>,
     given: usize,
 }
 
 impl<S> Stream<S> {
     fn new(inner: S) -> Self {
-        Self { inner, mender: Mender::default(), ready: Vec::new(), given: 0 }
+        Self { inner, mender: QuoteEncoder::default(), ready: Vec::new(), given: 0 }
     }
 }
 
@@ -112,13 +112,13 @@ enum Part {
 
 /// Replaces the quotes of request lines in a stream of bytes.
 #[derive(Debug, Default)]
-struct Mender {
+struct QuoteEncoder {
     part: Part,
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
 }
 
-impl Mender {
+impl QuoteEncoder {
     fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for (at, byte) in bytes.iter().enumerate() {
             self.line.push(*byte);
@@ -178,8 +178,8 @@ mod tests {
     use super::*;
 
     /// What comes out if the text comes in pieces of `size` bytes.
-    fn mended(text: &str, size: usize) -> String {
-        let (mut mender, mut out) = (Mender::default(), Vec::new());
+    fn encoded(text: &str, size: usize) -> String {
+        let (mut mender, mut out) = (QuoteEncoder::default(), Vec::new());
         text.as_bytes().chunks(size).for_each(|piece| mender.take(piece, &mut out));
         out.extend(mender.give_up());
         String::from_utf8(out).unwrap()
@@ -202,7 +202,7 @@ mod tests {
             ("GET /\"half".to_owned(), "GET /\"half".to_owned()),
         ] {
             for size in [1, 2, 7, 4096, 1 << 20] {
-                assert_eq!(mended(&text, size), expected, "in pieces of {size}");
+                assert_eq!(encoded(&text, size), expected, "in pieces of {size}");
             }
         }
     }

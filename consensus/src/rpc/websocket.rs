@@ -11,8 +11,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use super::call::{self, Answer, Request, RpcError, WEBSOCKET_METHODS};
+use super::context::{Committed, RpcContext};
 use super::http::{Shared, answer_json, json_response};
-use super::node::{Committed, Node};
 use super::params::Params;
 use crate::chain::query::Query;
 
@@ -41,7 +41,7 @@ pub(crate) async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgr
 
 /// One connection.
 struct Session {
-    node: Arc<Node>,
+    node: Arc<RpcContext>,
     subscriptions: Vec<Subscription>,
     calls: JoinSet<Option<Value>>,
 }
@@ -52,7 +52,7 @@ struct Subscription {
 }
 
 impl Session {
-    fn new(node: Arc<Node>) -> Self {
+    fn new(node: Arc<RpcContext>) -> Self {
         Self { node, subscriptions: Vec::new(), calls: JoinSet::new() }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::metrics::Metrics;
 
 use super::{Clock, SystemClock};
-use crate::chain::Genesis;
+use crate::chain::GenesisDoc;
 use crate::mempool::MempoolLimits;
 use crate::rpc::RpcLimits;
 
@@ -21,7 +21,7 @@ pub struct SoloConfig {
     /// Where the JSON-RPC listens. Port 0 takes a free one: ask [`super::Solo::rpc_addr`].
     pub rpc_addr: SocketAddr,
     /// The chain's genesis document. It must not change while the home lives.
-    pub genesis: Genesis,
+    pub genesis: GenesisDoc,
     /// When blocks are made.
     pub policy: BlockPolicy,
     /// What the mempool takes.
@@ -36,7 +36,7 @@ pub struct SoloConfig {
 
 impl SoloConfig {
     /// A configuration with defaults for everything that has one.
-    pub fn new(home: impl Into<PathBuf>, rpc_addr: SocketAddr, genesis: Genesis) -> Self {
+    pub fn new(home: impl Into<PathBuf>, rpc_addr: SocketAddr, genesis: GenesisDoc) -> Self {
         Self {
             home: home.into(),
             rpc_addr,

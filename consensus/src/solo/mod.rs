@@ -1,9 +1,9 @@
 //! `solo`: the in-process consensus engine with one validator.
 //!
 //! ```no_run
-//! use capstan_consensus::solo::{Genesis, Solo, SoloConfig};
+//! use capstan_consensus::solo::{GenesisDoc, Solo, SoloConfig};
 //! # fn run(app: impl tendermint_abci::Application) -> Result<(), capstan_consensus::solo::SoloError> {
-//! let genesis = Genesis::from_json(br#"{"chain_id":"dev-1","genesis_time":"2025-01-01T00:00:00Z","app_state":{}}"#)?;
+//! let genesis = GenesisDoc::from_json(br#"{"chain_id":"dev-1","genesis_time":"2025-01-01T00:00:00Z","app_state":{}}"#)?;
 //! let solo = Solo::start(app, SoloConfig::new("home", "127.0.0.1:26657".parse().expect("an address"), genesis))?;
 //! println!("RPC at http://{}", solo.rpc_addr());
 //! solo.wait()
@@ -36,12 +36,13 @@
 
 mod clock;
 mod config;
-mod engine;
+mod handle;
+mod maker;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{BlockPolicy, SoloConfig};
-pub use engine::{Solo, Stopper};
+pub use handle::{Solo, Stopper};
 
-pub use crate::chain::{Genesis, GenesisError, SoloError, StoreError};
+pub use crate::chain::{BlockStoreError, GenesisDoc, GenesisDocError, SoloError};
 pub use crate::mempool::MempoolLimits;
 pub use crate::rpc::RpcLimits;

@@ -9,9 +9,9 @@ use tokio::sync::{broadcast, watch};
 
 use super::RpcLimits;
 use super::events::{self, BusEvent};
-use crate::chain::Genesis;
+use crate::chain::GenesisDoc;
 use crate::chain::abci::Abci;
-use crate::chain::block_store::Store;
+use crate::chain::block_store::BlockStore;
 use crate::chain::execution::Validator;
 use crate::mempool::{Mempool, Submitter};
 use crate::metrics::Metrics;
@@ -20,12 +20,12 @@ use crate::metrics::Metrics;
 const BUS_BLOCKS: usize = 256;
 
 /// Shared by all RPC handlers.
-pub(crate) struct Node {
+pub(crate) struct RpcContext {
     pub(crate) app: Arc<dyn Abci>,
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<BlockStore>,
     pub(crate) mempool: Arc<Mempool>,
     pub(crate) submitter: Submitter,
-    pub(crate) genesis: Genesis,
+    pub(crate) genesis: GenesisDoc,
     pub(crate) validator: Validator,
     pub(crate) limits: RpcLimits,
     pub(crate) rpc_addr: String,
@@ -91,6 +91,6 @@ impl Feed {
 impl Committed {
     /// The block's events as subscribers get them, made once however many there are.
     pub(crate) fn events(&self) -> &[BusEvent] {
-        self.events.get_or_init(|| events::of(self))
+        self.events.get_or_init(|| events::render(self))
     }
 }

@@ -2,25 +2,25 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use tendermint_abci::Application;
 
-use super::{BlockPolicy, Clock, SoloConfig, SoloError};
+use super::maker::BlockMaker;
+use super::{SoloConfig, SoloError};
 use crate::chain::abci::{Abci, Shared};
-use crate::chain::block_store::Store;
-use crate::chain::execution::{Chain, txs_of};
+use crate::chain::block_store::BlockStore;
+use crate::chain::execution::Chain;
 use crate::command::Command;
 use crate::key::ValidatorKey;
 use crate::mempool::Mempool;
 use crate::rpc::Server;
-use crate::rpc::node::{Feed, Head, Node};
+use crate::rpc::context::{Feed, Head, RpcContext};
 
 /// A running engine. Dropping it stops it.
 pub struct Solo {
-    engine: Option<JoinHandle<Result<(), SoloError>>>,
+    blocks: Option<JoinHandle<Result<(), SoloError>>>,
     mempool: Option<JoinHandle<()>>,
     server: Option<Server>,
     commands: Sender<Command>,
@@ -59,7 +59,7 @@ impl Solo {
             Mempool::new(Arc::clone(&app), config.mempool, tip.params.clone(), commands.clone());
         let mempool = Arc::new(mempool);
         let (submitter, mempool_thread) = mempool.start().map_err(SoloError::Runtime)?;
-        let node = Node {
+        let node = RpcContext {
             app,
             store,
             mempool: Arc::clone(&mempool),
@@ -72,7 +72,7 @@ impl Solo {
             metrics: config.metrics,
         };
         let server = Server::start(listener, node).map_err(SoloError::Runtime)?;
-        let maker = Maker {
+        let maker = BlockMaker {
             chain,
             mempool,
             feed: Arc::clone(&feed),
@@ -81,12 +81,12 @@ impl Solo {
             commands: received,
             last_block: None,
         };
-        let engine = std::thread::Builder::new()
-            .name("solo-engine".to_owned())
+        let blocks = std::thread::Builder::new()
+            .name("solo-blocks".to_owned())
             .spawn(move || maker.run())
             .map_err(SoloError::Runtime)?;
         Ok(Self {
-            engine: Some(engine),
+            blocks: Some(blocks),
             mempool: Some(mempool_thread),
             server: Some(server),
             commands,
@@ -128,7 +128,7 @@ impl Solo {
     }
 
     fn join(&mut self) -> Result<(), SoloError> {
-        let ended = self.engine.take().map_or(Ok(Ok(())), JoinHandle::join);
+        let ended = self.blocks.take().map_or(Ok(Ok(())), JoinHandle::join);
         // The server holds the last submitter, so the mempool's thread ends after it.
         let served = self.server.take().map_or(Ok(()), Server::stop);
         let checked = self.mempool.take().map_or(Ok(()), JoinHandle::join);
@@ -156,93 +156,12 @@ impl std::fmt::Debug for Solo {
     }
 }
 
-/// The thread that makes blocks.
-struct Maker {
-    chain: Chain,
-    mempool: Arc<Mempool>,
-    feed: Arc<Feed>,
-    clock: Arc<dyn Clock>,
-    policy: BlockPolicy,
-    commands: Receiver<Command>,
-    last_block: Option<Instant>,
-}
-
-impl Maker {
-    fn run(mut self) -> Result<(), SoloError> {
-        while self.wait_for_work() {
-            self.make_block()?;
-            self.last_block = Some(Instant::now());
-        }
-        Ok(())
-    }
-
-    /// Blocks until a block is due (true) or the engine must stop (false).
-    fn wait_for_work(&self) -> bool {
-        loop {
-            loop {
-                match self.commands.try_recv() {
-                    Ok(Command::Wake) => {}
-                    Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
-                    Err(TryRecvError::Empty) => break,
-                }
-            }
-            let next = match self.due_in() {
-                Some(Duration::ZERO) => return true,
-                Some(wait) => self.commands.recv_timeout(wait),
-                None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match next {
-                Ok(Command::Wake) | Err(RecvTimeoutError::Timeout) => {}
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
-            }
-        }
-    }
-
-    /// How long until the next block is due, as far as is known now.
-    fn due_in(&self) -> Option<Duration> {
-        let work = self.chain.needs_proof_block() || !self.mempool.is_empty();
-        let interval =
-            if work { Some(self.policy.min_interval) } else { self.policy.empty_interval };
-        let passed = self.last_block.map_or(Duration::MAX, |last| last.elapsed());
-        interval.map(|interval| interval.saturating_sub(passed))
-    }
-
-    fn make_block(&mut self) -> Result<(), SoloError> {
-        let started = Instant::now();
-        let candidates = self.mempool.reap();
-        let proposal = self.chain.propose(candidates.clone(), self.clock.now())?;
-        if txs_of(&proposal.block).is_empty() {
-            // The application took none into an empty block; it never will.
-            self.mempool.reject(&candidates);
-        }
-        self.chain.save(&proposal)?;
-        let block_id = proposal.block_id();
-        let block = proposal.block;
-        let results = self.chain.finalize(&block, &block_id)?;
-        self.chain.record(&block, &results)?;
-        let closed = self.mempool.close();
-        self.chain.commit(&block, block_id.clone(), &results)?;
-        let tip = self.chain.tip();
-        self.mempool.update(&closed, txs_of(&block), &results.tx_results, &tip.params);
-        drop(closed);
-        tracing::debug!(
-            height = tip.height,
-            txs = results.tx_results.len(),
-            app_hash = hex::encode(&tip.app_hash),
-            ms = started.elapsed().as_millis(),
-            "block"
-        );
-        self.feed.publish(block, block_id, results);
-        Ok(())
-    }
-}
-
 /// Opens the block store and the validator's key in the home.
-fn open_home(config: &SoloConfig) -> Result<(Arc<Store>, ValidatorKey), SoloError> {
+fn open_home(config: &SoloConfig) -> Result<(Arc<BlockStore>, ValidatorKey), SoloError> {
     let path = config.home.join("solo");
     std::fs::create_dir_all(&path)
         .map_err(|source| SoloError::Home { path: path.clone(), source })?;
-    let store = Store::open(&path.join("blocks.redb"))?;
+    let store = BlockStore::open(&path.join("blocks.redb"))?;
     let key = ValidatorKey::load_or_create(&path.join("priv_validator_key.json"))?;
     Ok((Arc::new(store), key))
 }
