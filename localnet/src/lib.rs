@@ -22,7 +22,7 @@ pub use plan::{Consensus, NodePlan, Plan, Supervisor};
 pub use process::{Launch, ProcessState};
 pub use supervisor::{Launcher, NetStopper, Network};
 
-/// Why something cannot be done with a network.
+/// Reason why something cannot be done with a network.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// There is no network in the directory.

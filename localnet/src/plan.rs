@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -100,15 +100,9 @@ impl Plan {
     /// # Errors
     /// [`NetError::Plan`].
     pub fn save(&self, dir: &Path) -> Result<(), NetError> {
-        use std::os::unix::fs::OpenOptionsExt as _;
         let path = dir.join(FILE);
         let write = || -> io::Result<()> {
-            let partial = path.with_extension("partial");
-            let mut options = fs::OpenOptions::new();
-            let mut file =
-                options.create(true).truncate(true).write(true).mode(0o600).open(&partial)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            fs::rename(&partial, &path)
+            capstan_files::write_atomic(&path, &serde_json::to_vec_pretty(self)?, 0o600)
         };
         write().map_err(|error| NetError::Plan { path: path.clone(), why: error.to_string() })
     }

@@ -10,7 +10,7 @@ use capstan_genesis::GenesisError;
 
 use crate::config::ConfigError;
 
-/// Why a home cannot be used.
+/// Reason why a home cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// The directory cannot be made or entered.
@@ -126,7 +126,7 @@ pub enum HomeError {
     NewGenesis(#[from] GenesisError),
 }
 
-/// Why the genesis document of a new chain cannot be made.
+/// Reason why the genesis document of a new chain cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum NewChainError {
     /// The clock shows a time before 1970 or too far ahead.
@@ -137,7 +137,7 @@ pub enum NewChainError {
     SystemBundle(String),
 }
 
-/// Why a file in `overrides/` is refused.
+/// Reason why a file in `overrides/` is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum OverridesError {
     /// The file or the directory cannot be read.
@@ -166,7 +166,7 @@ pub enum OverridesError {
     },
 }
 
-/// Why a node does not start.
+/// Reason why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The home cannot be used.

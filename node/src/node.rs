@@ -121,7 +121,7 @@ pub fn serve_metrics(
 /// The metrics of an application, as servers take them.
 fn metrics(app: &App<WasmHost>) -> Metrics {
     let app = app.clone();
-    Arc::new(move || app.metrics_text().map_err(|error| error.to_string()))
+    Arc::new(move || Ok(app.metrics_text()?))
 }
 
 fn slog_file(home: &Home, config: &Config) -> Result<Option<SlogFile>, NodeError> {

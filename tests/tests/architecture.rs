@@ -42,8 +42,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("capstan-client", &["capstan-proto"]),
-    ("capstan-consensus", &[]),
-    ("capstan-localnet", &["capstan-consensus"]),
+    ("capstan-consensus", &["capstan-files"]),
+    ("capstan-localnet", &["capstan-consensus", "capstan-files"]),
     (
         "capstan-node",
         &[

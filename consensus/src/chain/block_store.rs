@@ -1,13 +1,12 @@
 //! The block store: blocks, results and indexes in one redb file.
 //!
-//! A database and not append-only files, because what is looked up is not only the newest: blocks
-//! by hash, transactions by hash, transactions by event. redb is in the workspace anyway, and its
-//! transactions make "the block is stored" and "its results and indexes are stored" each one
-//! durable step.
+//! It is a database and not a set of append-only files, because blocks are looked up by hash, and transactions by hash
+//! and by event. redb is in the workspace anyway. Its transactions make storing a block one durable step, and storing
+//! its results and indexes another one.
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | name | `format`: version; `genesis`: the document; `initial`: what `InitChain` gave ([`InitialState`]) |
+//! | `meta` | name | `format`: version; `genesis`: the document; `initial`: the [`InitialState`] |
 //! | `blocks` | height | the block, protobuf `tendermint.types.Block` |
 //! | `block_metas` | height | `tendermint.types.BlockMeta`: id, header, size, number of transactions |
 //! | `seen_commits` | height | `tendermint.types.Commit`: the validator's votes when the block was made |
@@ -17,7 +16,7 @@
 //! | `txs` | hash of the transaction | height, index in the block |
 //! | `tx_events` | see [`super::tx_index`] | nothing |
 //!
-//! A block without results is one that was being run when the process ended.
+//! A block without results was being executed when the process ended.
 
 use std::path::{Path, PathBuf};
 
@@ -42,24 +41,24 @@ const TX_EVENTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("tx_event
 /// The version of the layout above.
 const FORMAT: &[u8] = b"1";
 
-/// Where a transaction is: height and index in its block.
+/// Position of a transaction: the height of its block and its index in the block.
 pub(crate) type TxPosition = (i64, u32);
 
-/// Why the block store cannot be used.
+/// Reason why a block store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockStoreError {
     /// Another process has the file open.
     #[error("{} is in use by another process; is a node running on this home already?", path.display())]
     InUse {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// The file was written by another version of this engine.
+    /// The file has another format: another version of this program wrote it.
     #[error("{} has block store format {found:?}, this version reads \"1\"; use another home", path.display())]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The format found.
+        /// Format of the file.
         found: String,
     },
     /// The database fails: a full or broken disk, missing permissions, a file that is no database.
@@ -76,7 +75,7 @@ impl<E: Into<redb::Error>> From<E> for BlockStoreError {
     }
 }
 
-/// What `InitChain` gave: the state before the first block.
+/// The state before the first block, as `InitChain` returned it.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct InitialState {
     #[prost(bytes = "vec", tag = "1")]
@@ -85,7 +84,7 @@ pub(crate) struct InitialState {
     pub(crate) params: ConsensusParams,
 }
 
-/// The block store. Reads see the last finished write.
+/// The store of blocks, results and indexes. Reads see the last write that has finished.
 #[derive(Debug)]
 pub(crate) struct BlockStore {
     database: Database,
@@ -101,7 +100,7 @@ impl BlockStore {
         Self::over(database, path)
     }
 
-    /// The store on another medium than a file.
+    /// Opens a store on a [`redb::StorageBackend`] instead of a file.
     #[cfg(test)]
     pub(crate) fn on_backend(backend: impl redb::StorageBackend) -> Result<Self, BlockStoreError> {
         let database = Database::builder().create_with_backend(backend)?;
@@ -134,7 +133,7 @@ impl BlockStore {
         Ok(Self { database })
     }
 
-    /// The genesis document that the store was made with.
+    /// Returns the genesis document that the store was made with.
     pub(crate) fn genesis(&self) -> Result<Option<Vec<u8>>, BlockStoreError> {
         self.read_meta("genesis")
     }
@@ -144,12 +143,12 @@ impl BlockStore {
         self.write_meta("genesis", document)
     }
 
-    /// What `InitChain` gave.
+    /// Returns the state before the first block, or `None` if `InitChain` was not called yet.
     pub(crate) fn initial(&self) -> Result<Option<InitialState>, BlockStoreError> {
         self.read_meta("initial")?.map(|bytes| decode("initial state", &bytes)).transpose()
     }
 
-    /// Stores what `InitChain` gave, with the parameters for the first block.
+    /// Stores the [`InitialState`] and its parameters, which hold from the first block on.
     pub(crate) fn set_initial(
         &self,
         state: &InitialState,
@@ -161,7 +160,7 @@ impl BlockStore {
         Ok(write.commit()?)
     }
 
-    /// Stores a block that is about to be run.
+    /// Stores a block before it is executed.
     pub(crate) fn save_block(
         &self,
         block: &Block,
@@ -178,8 +177,7 @@ impl BlockStore {
         Ok(write.commit()?)
     }
 
-    /// Stores what running the block gave, the parameters for the next one if they changed, and the
-    /// indexes.
+    /// Stores the results of a block, the parameters for the next block if they changed, and the indexes.
     pub(crate) fn save_results(
         &self,
         block: &Block,
@@ -213,7 +211,7 @@ impl BlockStore {
         Ok(write.commit()?)
     }
 
-    /// The lowest and the highest stored height.
+    /// Returns the lowest and the highest stored height, or `None` if there is no block.
     pub(crate) fn heights(&self) -> Result<Option<(i64, i64)>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(BLOCKS)?;
         let first = table.first()?.map(|(height, _)| height.value());
@@ -221,33 +219,33 @@ impl BlockStore {
         Ok(first.zip(last))
     }
 
-    /// The highest height with results.
+    /// Returns the highest height with results.
     pub(crate) fn last_results_height(&self) -> Result<Option<i64>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(RESULTS)?;
         Ok(table.last()?.map(|(height, _)| height.value()))
     }
 
-    /// The block at `height`.
+    /// Returns the block at `height`.
     pub(crate) fn block(&self, height: i64) -> Result<Option<Block>, BlockStoreError> {
         self.read(BLOCKS, height)
     }
 
-    /// What is known of the block at `height` without its contents.
+    /// Returns the [`BlockMeta`] of the block at `height`.
     pub(crate) fn block_meta(&self, height: i64) -> Result<Option<BlockMeta>, BlockStoreError> {
         self.read(BLOCK_METAS, height)
     }
 
-    /// The id of the block at `height`.
+    /// Returns the id of the block at `height`.
     pub(crate) fn block_id(&self, height: i64) -> Result<Option<BlockId>, BlockStoreError> {
         Ok(self.block_meta(height)?.and_then(|meta| meta.block_id))
     }
 
-    /// The votes with which the block at `height` was made.
+    /// Returns the commit that was signed when the block at `height` was made.
     pub(crate) fn seen_commit(&self, height: i64) -> Result<Option<Commit>, BlockStoreError> {
         self.read(SEEN_COMMITS, height)
     }
 
-    /// What running the block at `height` gave.
+    /// Returns the results of the block at `height`.
     pub(crate) fn results(
         &self,
         height: i64,
@@ -255,7 +253,8 @@ impl BlockStore {
         self.read(RESULTS, height)
     }
 
-    /// What the transaction at `position` came to. Those beside it, which may be many, are not decoded.
+    /// Returns the result of the transaction at `position`. The results of other transactions, which may be many, are
+    /// not decoded.
     pub(crate) fn tx_result(
         &self,
         (height, index): TxPosition,
@@ -265,20 +264,20 @@ impl BlockStore {
         tx_result(bytes.value(), index)
     }
 
-    /// The consensus parameters that hold for the block at `height`.
+    /// Returns the consensus parameters that hold for the block at `height`.
     pub(crate) fn params(&self, height: i64) -> Result<Option<ConsensusParams>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(PARAMS)?;
         let last = table.range(..=height)?.next_back().transpose()?;
         last.map(|(_, bytes)| decode("consensus parameters", bytes.value())).transpose()
     }
 
-    /// The height of the block with this hash.
+    /// Returns the height of the block with this hash.
     pub(crate) fn height_of(&self, hash: &[u8]) -> Result<Option<i64>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(BLOCK_HASHES)?;
         Ok(table.get(hash)?.map(|height| height.value()))
     }
 
-    /// Where the transaction with this hash is.
+    /// Returns the position of the transaction with this hash.
     pub(crate) fn tx_position(&self, hash: &[u8]) -> Result<Option<TxPosition>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(TXS)?;
         Ok(table.get(hash)?.map(|position| position.value()))
@@ -324,7 +323,7 @@ impl BlockStore {
     }
 }
 
-/// Whether the transaction at `position` is there and succeeded.
+/// Returns whether the transaction at `position` exists and succeeded.
 fn succeeded(
     results: &impl ReadableTable<i64, &'static [u8]>,
     position: Option<TxPosition>,
@@ -334,14 +333,14 @@ fn succeeded(
     Ok(tx_result(bytes.value(), index)?.is_some_and(|result| result.code == 0))
 }
 
-/// The result of one transaction of the stored results of a block.
+/// Decodes the result of one transaction from the stored results of a block.
 fn tx_result(results: &[u8], index: u32) -> Result<Option<ExecTxResult>, BlockStoreError> {
     let results: TxResults = decode("results", results)?;
     let result = results.tx_results.get(index as usize);
     result.map(|bytes| decode("a transaction's result", bytes)).transpose()
 }
 
-/// A `ResponseFinalizeBlock` of which the results of transactions are left encoded and all else is left out.
+/// A [`ResponseFinalizeBlock`] whose transaction results stay encoded, without its other fields.
 #[derive(Clone, PartialEq, Message)]
 struct TxResults {
     #[prost(bytes = "vec", repeated, tag = "2")]

@@ -1,5 +1,5 @@
-//! A crash between any two steps of any block is repaired at the next start; what cannot be
-//! repaired is named.
+//! A crash between any two steps of any block is repaired at the next start. Damage that cannot be repaired is
+//! reported.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,8 +28,7 @@ enum Step {
 
 const STEPS: [Step; 5] = [Step::Propose, Step::Save, Step::Finalize, Step::Record, Step::Commit];
 
-/// What the blocks of the story hold. The queue changes the state of blocks without transactions
-/// too.
+/// The transactions of each block of the story. The queue changes the state also in blocks without transactions.
 const STORY: [&[&str]; 6] =
     [&[], &["a=1", "fail=x"], &["queue=2"], &[], &["maxgas=50", "b=2"], &[]];
 

@@ -10,12 +10,12 @@ use tendermint_proto::v0_38::types::{
 
 use super::params;
 
-/// A checked genesis document.
+/// A checked genesis document in CometBFT's format.
 ///
-/// Required: `chain_id` and `genesis_time` (RFC 3339). As in CometBFT, missing consensus parameters
-/// are its defaults, 64-bit integers are strings (plain numbers are taken too), and `app_hash` is
-/// hexadecimal. With no validators the engine's own key is the validator, with power 10. The
-/// application gets `app_state` as compact JSON with the keys in the document's order.
+/// `chain_id` and `genesis_time` (RFC 3339) are required. As in CometBFT, missing consensus parameters have its
+/// defaults, 64-bit integers are strings (numbers are accepted too), and `app_hash` is hexadecimal. Without validators,
+/// the node's own key is the validator, with power 10. The application gets `app_state` as compact JSON whose keys keep
+/// their order.
 #[derive(Clone, Debug)]
 pub struct GenesisDoc {
     pub(crate) document: Value,
@@ -28,7 +28,7 @@ pub struct GenesisDoc {
     pub(crate) app_state: Vec<u8>,
 }
 
-/// Why a genesis document is refused.
+/// Reason why a genesis document is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum GenesisDocError {
     /// The document is not JSON, or a field has the wrong type.
@@ -39,7 +39,7 @@ pub enum GenesisDocError {
     Field {
         /// The field's path in the document.
         field: &'static str,
-        /// What is wrong with it.
+        /// The reason, for people.
         why: String,
     },
 }
@@ -53,7 +53,7 @@ pub(crate) struct GenesisValidator {
 }
 
 impl GenesisDoc {
-    /// Reads and checks a document.
+    /// Parses and checks a document.
     ///
     /// # Errors
     /// [`GenesisDocError`], which names the field at fault.
@@ -61,7 +61,7 @@ impl GenesisDoc {
         Self::from_value(serde_json::from_slice(json)?)
     }
 
-    /// Checks a document that is JSON already.
+    /// Checks a document that is parsed already.
     ///
     /// # Errors
     /// [`GenesisDocError`], which names the field at fault.
@@ -104,12 +104,12 @@ impl GenesisDoc {
         })
     }
 
-    /// The chain's id.
+    /// Returns the chain id.
     pub fn chain_id(&self) -> &str {
         self.chain_id.as_str()
     }
 
-    /// The document as it was given.
+    /// Returns the document as it was given.
     pub fn document(&self) -> &Value {
         &self.document
     }
@@ -201,8 +201,7 @@ fn consensus_params(raw: RawParams) -> ConsensusParams {
             max_bytes: evidence.max_bytes.0,
         }),
         validator: raw.validator,
-        // The application's version is unsigned on the wire; a negative one in JSON is read as
-        // none.
+        // The application's version is unsigned on the wire. A negative one in JSON counts as absent.
         version: raw.version.map(|version| VersionParams {
             app: version.app.and_then(|app| u64::try_from(app.0).ok()).unwrap_or_default(),
         }),

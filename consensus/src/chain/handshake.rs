@@ -13,8 +13,10 @@ use crate::key::ValidatorKey;
 use super::{GenesisDoc, SoloError, merkle, params};
 
 impl Chain {
-    /// Opens the chain: `Info`; `InitChain` if the application is at height 0; then every stored
-    /// block that the application does not have is run again, and must give what was recorded.
+    /// Opens the chain by the handshake of ABCI.
+    ///
+    /// Calls `Info`, and `InitChain` if the application is at height 0. Then it executes every stored block again that
+    /// the application does not have. Each must give the recorded results.
     pub(crate) fn open(
         app: Arc<dyn Abci>,
         store: Arc<BlockStore>,
@@ -27,7 +29,7 @@ impl Chain {
         let base = genesis.initial_height - 1;
         let stored = store.heights()?.map_or(base, |(_, last)| last);
         let recorded = store.last_results_height()?.unwrap_or(base);
-        // An application at height 0 has nothing, whatever the chain's initial height.
+        // An application at height 0 has no state, whatever the initial height of the chain.
         let app_height = info.last_block_height.max(base);
         if app_height > recorded {
             return Err(SoloError::AppAhead { app: app_height, store: recorded });
@@ -52,7 +54,7 @@ impl Chain {
         Ok(chain)
     }
 
-    /// Runs the blocks `from..=stored`. Those up to `recorded` must give what is on record.
+    /// Executes the blocks `from..=stored` again. Those up to `recorded` must give the recorded results.
     fn catch_up(&mut self, from: i64, recorded: i64, stored: i64) -> Result<(), SoloError> {
         for height in from..=stored {
             tracing::info!(height, "running a stored block again");
@@ -103,7 +105,7 @@ impl Tip {
     }
 }
 
-/// Remembers the genesis document, or compares it with the one remembered.
+/// Stores the genesis document, or compares it with the stored one.
 fn check_genesis(store: &BlockStore, genesis: &GenesisDoc) -> Result<(), SoloError> {
     let Some(stored) = store.genesis()? else {
         return Ok(store.set_genesis(genesis.document().to_string().as_bytes())?);
@@ -138,7 +140,7 @@ fn init_chain(
     let broken = |why: String| SoloError::Abci { height: 0, why };
     if response.validators.iter().any(|update| *update != validator.update()) {
         return Err(broken(
-            "InitChain names other validators; the solo engine has only its own".to_owned(),
+            "InitChain names other validators; solo consensus has only its own".to_owned(),
         ));
     }
     let params = params::merged(&before, response.consensus_params.as_ref());
@@ -152,8 +154,7 @@ fn init_chain(
     };
     let state = InitialState { app_hash, params };
     match store.initial()? {
-        // The application lost its state, or never committed any; what it starts from must not have
-        // changed.
+        // The application lost its state, or never committed any. Its initial state must not have changed.
         Some(recorded) => check_app_hash(0, &recorded.app_hash, &state.app_hash)?,
         None => store.set_initial(&state, genesis.initial_height)?,
     }

@@ -1,4 +1,4 @@
-//! The chain of one validator: its blocks, made, stored and executed.
+//! The chain of one validator: how its blocks are made, executed, stored and found again.
 
 pub(crate) mod abci;
 pub(crate) mod block_store;

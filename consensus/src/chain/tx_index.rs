@@ -14,7 +14,7 @@ use super::query::{Condition, Query};
 
 const POSITION_BYTES: usize = 12;
 
-/// The index entries of a transaction.
+/// Returns the index keys of a transaction.
 pub(crate) fn keys(position: TxPosition, events: &[Event]) -> Vec<Vec<u8>> {
     let mut keys = vec![key("tx.height", &position.0.to_string(), position)];
     for event in events.iter().filter(|event| !event.r#type.is_empty()) {
@@ -30,7 +30,7 @@ pub(crate) fn keys(position: TxPosition, events: &[Event]) -> Vec<Vec<u8>> {
     keys
 }
 
-/// The transactions that fulfil every condition of `query`, in the chain's order.
+/// Returns the positions of the transactions that fulfil every condition of `query`, in the order of the chain.
 pub(crate) fn search(
     store: &BlockStore,
     query: &Query,

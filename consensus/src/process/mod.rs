@@ -20,7 +20,7 @@ pub fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// Returns the ids of the children of a process. Returns none if the operating system does not list them.
+/// Returns the ids of the children of a process. The result is empty if the operating system does not list them.
 pub fn children(pid: u32) -> Vec<u32> {
     if !cfg!(target_os = "linux") {
         return Vec::new();

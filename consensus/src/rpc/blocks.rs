@@ -8,7 +8,7 @@ use super::context::RpcContext;
 use super::json;
 use super::params::Params;
 
-/// How many headers `blockchain` gives at most, as in CometBFT.
+/// Maximum number of headers in the answer to `blockchain`, as in CometBFT.
 const BLOCKCHAIN_LIMIT: i64 = 20;
 
 pub(crate) fn block(node: &RpcContext, params: &Params) -> Answer {
@@ -76,7 +76,7 @@ pub(crate) fn blockchain(node: &RpcContext, params: &Params) -> Answer {
 pub(crate) fn commit(node: &RpcContext, params: &Params) -> Answer {
     let height = height(node, params)?;
     let meta = node.store.block_meta(height)?.ok_or_else(|| missing("block", height))?;
-    // The next block holds this block's commit for good; until then there are only the votes seen.
+    // The next block holds this block's commit for good. Until then there are only the votes seen.
     let canonical = height < node.feed.head().height;
     let commit = if canonical {
         node.store.block(height + 1)?.and_then(|block| block.last_commit)
@@ -107,7 +107,8 @@ pub(crate) fn validators(node: &RpcContext, params: &Params) -> Answer {
     )
 }
 
-/// The height that is asked for, by default the last.
+/// Returns the height that is asked for, by default the last. The next height is allowed, since its parameters are
+/// known.
 ///
 /// # Errors
 /// CometBFT's texts for heights that there are not.
@@ -116,7 +117,7 @@ pub(crate) fn height(node: &RpcContext, params: &Params) -> Result<i64, RpcError
     height_up_to(node, params, head, head)
 }
 
-/// The height that is asked for, by default the last; the next block's is allowed, its rules being
+/// Returns the height that is asked for, by default the last. The next height is allowed, since its parameters are
 /// known.
 pub(crate) fn height_or_next(node: &RpcContext, params: &Params) -> Result<i64, RpcError> {
     let head = node.feed.head().height;
@@ -186,7 +187,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// The page of a list of `total` that `page` and `per_page` ask for.
+    /// Reads `page` and `per_page` for a list of `total` elements.
     pub(crate) fn from_params(params: &Params, total: usize) -> Result<Self, RpcError> {
         let per_page = match params.integer("per_page")? {
             Some(wanted @ 1..) => usize::try_from(wanted).unwrap_or(100).min(100),
@@ -206,7 +207,7 @@ impl Page {
         Ok(Self { start, end: total.min(start + per_page) })
     }
 
-    /// The page's indices.
+    /// Returns the indices of the page.
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start..self.end
     }

@@ -1,6 +1,7 @@
-//! JSON-RPC over HTTP: POST with JSON, GET with URIs. Status codes are CometBFT's: 500 for what
-//! cannot be parsed or for a failed GET, 200 for everything else; and 413 for bodies over the
-//! limit.
+//! JSON-RPC over HTTP: POST with JSON, GET with URIs.
+//!
+//! Status codes are those of CometBFT: 500 for a request that cannot be parsed or a failed GET, 200 for all else. A
+//! body over the limit gets 413.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,14 +21,14 @@ use super::context::RpcContext;
 use super::params::Params;
 use super::websocket;
 
-/// What handlers share.
+/// The state that all handlers share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) node: Arc<RpcContext>,
     pub(crate) websockets: Arc<Semaphore>,
 }
 
-/// All routes.
+/// Returns the routes of the server.
 pub(crate) fn router(node: Arc<RpcContext>) -> Router {
     let websockets = Arc::new(Semaphore::new(node.limits.max_websockets));
     let limit = node.limits.max_body_bytes;
@@ -41,7 +42,7 @@ pub(crate) fn router(node: Arc<RpcContext>) -> Router {
         .with_state(Shared { node, websockets })
 }
 
-/// The answer to one request or to a batch; `None` if all were notifications.
+/// Answers one request or a batch. Returns `None` if all were notifications.
 pub(crate) async fn answer_json(node: &Arc<RpcContext>, value: Value) -> Option<Value> {
     let Value::Array(batch) = value else { return answer_one(node, &value).await };
     if batch.is_empty() || batch.len() > node.limits.max_batch {
@@ -59,7 +60,7 @@ pub(crate) async fn answer_json(node: &Arc<RpcContext>, value: Value) -> Option<
     if answers.is_empty() { None } else { Some(answers.into()) }
 }
 
-/// A JSON response.
+/// Makes a response with a JSON body.
 pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

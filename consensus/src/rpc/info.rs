@@ -125,7 +125,7 @@ fn sync_info(
     Ok(fields)
 }
 
-/// The genesis document with every field that CometBFT's has, the engine's validator included.
+/// Returns the genesis document with every field that CometBFT's has, and with the node's own validator.
 fn genesis_document(node: &RpcContext) -> Value {
     let genesis = &node.genesis;
     json!({

@@ -27,10 +27,10 @@ pub use limits::RpcLimits;
 
 use context::RpcContext;
 
-/// How long running calls are waited for when the server stops.
+/// Time for which running calls are waited for when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running server.
+/// A running server of the JSON-RPC.
 pub(crate) struct Server {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,

@@ -96,7 +96,7 @@ pub(crate) fn tx(node: &RpcContext, params: &Params) -> Answer {
 }
 
 pub(crate) fn search(node: &RpcContext, params: &Params) -> Answer {
-    let query = Query::parse(&params.text("query")?).map_err(RpcError::internal)?;
+    let query = Query::parse(&params.text("query")?)?;
     let prove = params.flag("prove")?;
     let descending = match params.text("order_by")?.as_str() {
         "" | "asc" => false,

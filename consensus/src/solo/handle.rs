@@ -1,4 +1,4 @@
-//! The engine's threads: one makes blocks, one checks transactions, one serves the JSON-RPC.
+//! The threads of solo consensus: one makes blocks, one checks transactions, one serves the JSON-RPC.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::mempool::Mempool;
 use crate::rpc::Server;
 use crate::rpc::context::{Feed, Head, RpcContext};
 
-/// A running engine. Dropping it stops it.
+/// Running solo consensus. Dropping it stops it.
 pub struct Solo {
     blocks: Option<JoinHandle<Result<(), SoloError>>>,
     mempool: Option<JoinHandle<()>>,
@@ -28,24 +28,24 @@ pub struct Solo {
     rpc_addr: SocketAddr,
 }
 
-/// Stops an engine from another thread, for example that of a signal handler.
+/// Stops [`Solo`] from another thread, for example that of a signal handler.
 #[derive(Clone, Debug)]
 pub struct Stopper(Sender<Command>);
 
 impl Stopper {
-    /// Asks the engine to stop after the running block. [`Solo::wait`] returns when it has.
+    /// Asks for the end after the running block. [`Solo::wait`] returns then.
     pub fn stop(&self) {
-        // If nobody receives, the engine has ended already.
+        // If nobody receives, it has ended already.
         let _ = self.0.send(Command::Stop);
     }
 }
 
 impl Solo {
-    /// Opens the home, brings application and block store to the same height, and starts making
-    /// blocks and answering RPC.
+    /// Opens the home, brings application and block store to the same height, and starts making blocks and answering
+    /// RPC.
     ///
     /// # Errors
-    /// Any [`SoloError`]; nothing runs then.
+    /// Any [`SoloError`]. Nothing runs then.
     pub fn start(app: impl Application, config: SoloConfig) -> Result<Self, SoloError> {
         let app: Arc<dyn Abci> = Arc::new(Shared::new(app));
         let (store, key) = open_home(&config)?;
@@ -95,33 +95,33 @@ impl Solo {
         })
     }
 
-    /// Where the JSON-RPC listens.
+    /// Returns the address of the JSON-RPC.
     pub fn rpc_addr(&self) -> SocketAddr {
         self.rpc_addr
     }
 
-    /// The height of the last committed block; one below the initial height before the first.
+    /// Returns the height of the last committed block. Before the first block, it is one less than the initial height.
     pub fn height(&self) -> i64 {
         self.feed.head().height
     }
 
-    /// A handle that stops the engine from elsewhere.
+    /// Returns a handle that stops it from another thread.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.commands.clone())
     }
 
-    /// Waits until the engine ends, by a [`Stopper`] or by an error.
+    /// Waits for the end, by a [`Stopper`] or by an error.
     ///
     /// # Errors
-    /// Why the engine ended, if not because it was told to.
+    /// The [`SoloError`] that ended it.
     pub fn wait(mut self) -> Result<(), SoloError> {
         self.join()
     }
 
-    /// Stops the engine after the running block, closes the RPC and releases the home.
+    /// Stops after the running block, closes the RPC and releases the home.
     ///
     /// # Errors
-    /// Why the engine had ended before, if by an error.
+    /// The [`SoloError`] that had ended it before.
     pub fn shutdown(self) -> Result<(), SoloError> {
         self.stopper().stop();
         self.wait()

@@ -35,7 +35,7 @@ impl BlockMaker {
         Ok(())
     }
 
-    /// Blocks until a block is due (true) or the engine must stop (false).
+    /// Waits until a block is due. Returns `false` if it must stop instead.
     fn wait_for_work(&self) -> bool {
         loop {
             loop {
@@ -57,7 +57,7 @@ impl BlockMaker {
         }
     }
 
-    /// How long until the next block is due, as far as is known now.
+    /// Returns the time until the next block is due, as far as is known now.
     fn due_in(&self) -> Option<Duration> {
         let work = self.chain.needs_proof_block() || !self.mempool.is_empty();
         let interval =
@@ -71,7 +71,7 @@ impl BlockMaker {
         let candidates = self.mempool.reap();
         let proposal = self.chain.propose(candidates.clone(), self.clock.now())?;
         if txs_of(&proposal.block).is_empty() {
-            // The application took none into an empty block; it never will.
+            // The application took none into an empty block, so it never will.
             self.mempool.reject(&candidates);
         }
         self.chain.save(&proposal)?;

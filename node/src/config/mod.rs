@@ -26,7 +26,7 @@ pub const CONFIG: &str = "config.toml";
 /// Content of the configuration of a new home.
 pub const TEMPLATE: &str = include_str!("config.toml");
 
-/// Why the configuration of a home cannot be used.
+/// Reason why the configuration of a home cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.

@@ -1,6 +1,6 @@
 use super::Config;
 
-/// Why an option of `config.toml` is refused.
+/// Reason why an option of `config.toml` is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionError {
     /// The file is not TOML, or an option has a value of another type.
