@@ -12,12 +12,13 @@ use capstan_node::dev_genesis;
 use capstan_node::home::Home;
 use serde_json::{Value, json};
 
+use crate::Common;
+use crate::failure::usage;
 use crate::home::path;
 use crate::init::{DEFAULT_CHAIN_ID, new_genesis};
 use crate::output::Output;
-use crate::process::{init_logs, listen_addr, on_signal};
+use crate::process::{init_logs, listen_addr, log_filter, on_signal};
 use crate::progress::Progress;
-use crate::{Common, failure};
 
 /// How long the first block may take: it starts the system's vats.
 const FIRST_BLOCK: Duration = Duration::from_secs(120);
@@ -72,16 +73,16 @@ impl From<LogFormatArg> for LogFormat {
 
 impl Dev {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
-        if let Some(rpc) = &self.rpc {
-            // Before a home is made.
-            listen_addr(rpc)?;
-        }
+        self.check_flags()?;
         let progress = Progress::new("opening the home");
         let home =
             Home::open_or_make(path(common)?, || new_genesis(DEFAULT_CHAIN_ID, dev_genesis))?;
         let config = self.config(&home)?;
-        init_logs(&config)?;
-        let rpc = listen_addr(&config.rpc.listen)?;
+        init_logs(log_filter(self.log.as_deref(), &config)?, config.log.format);
+        let rpc = match &self.rpc {
+            Some(text) => listen_addr("--rpc", text)?,
+            None => listen_addr("rpc.listen", &config.rpc.listen)?,
+        };
         // The engine finds out too, but only after everything else was started.
         TcpListener::bind(rpc).with_context(|| port_taken(rpc))?;
         let node = capstan_node::start(&home, &config, rpc, &|step| progress.step(step))?;
@@ -107,6 +108,20 @@ impl Dev {
         Ok(())
     }
 
+    /// Refuses wrong values before a home is made.
+    fn check_flags(&self) -> anyhow::Result<()> {
+        if let Some(rpc) = &self.rpc {
+            listen_addr("--rpc", rpc)?;
+        }
+        if self.log.is_some() {
+            log_filter(self.log.as_deref(), &Config::default())?;
+        }
+        if self.max_vats_online == Some(0) {
+            return Err(usage("--max-vats-online must be at least 1"));
+        }
+        Ok(())
+    }
+
     /// The home's configuration, with what the command line says instead.
     fn config(&self, home: &Home) -> anyhow::Result<Config> {
         let mut config = Config::load(&home.path)?;
@@ -123,7 +138,6 @@ impl Dev {
         config.log.format = self.log_format.map_or(config.log.format, Into::into);
         config.vats.archive |= self.archive;
         config.vats.max_online = self.max_vats_online.unwrap_or(config.vats.max_online);
-        config.validate().map_err(|error| failure::usage(error.to_string()))?;
         Ok(config)
     }
 }

@@ -21,6 +21,11 @@ pub(crate) fn usage(text: impl Into<String>) -> Error {
     Usage(text.into()).into()
 }
 
+/// A flag with the value that an error is about, as the context of that error.
+pub(crate) fn flag(name: &str, value: impl std::fmt::Debug) -> String {
+    format!("{name} {value:?}")
+}
+
 /// Prints the error to standard error, as JSON if `json`, and gives the exit code for it.
 pub(crate) fn report(error: &Error, json: bool) -> ExitCode {
     let code = exit_code(error);

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use capstan_consensus::comet::CometHome;
 use capstan_genesis::{Genesis, GenesisDevice};
 use capstan_node::home::{GENESIS, Home, MARKER, read_genesis};
-use capstan_node::{dev_genesis, network_genesis, system_bundle};
+use capstan_node::{NewChainError, add_timer, dev_genesis, network_genesis};
 use serde_json::json;
 
-use crate::failure::usage;
+use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::output::Output;
 use crate::{Common, keys};
@@ -61,7 +61,10 @@ impl Init {
             );
         }
         let home = match &self.genesis {
-            Some(file) => Home::make_from(path, &read_genesis(file)?.0, file.parent())?,
+            Some(file) => {
+                let (genesis, _) = read_genesis(file).with_context(|| flag("--genesis", file))?;
+                Home::make_from(path, &genesis, file.parent())?
+            }
             None if self.validator => {
                 let mut genesis = new_genesis(&self.chain_id, network_genesis)?;
                 let comet = CometHome::make(&path, genesis.app_state.params.max_tx_bytes)?;
@@ -72,18 +75,23 @@ impl Init {
             None => Home::open_or_make(path, || new_genesis(&self.chain_id, dev_genesis))?,
         };
         if self.timer {
-            let timer = system_bundle(capstan_vat_system::timer_bundle())?;
-            change_genesis(&home, |genesis| genesis.add_timer(timer))?;
+            change_genesis(&home, |genesis| Ok(add_timer(genesis)?))?;
         }
         if self.mailbox {
             change_genesis(&home, |genesis| {
                 genesis.app_state.kernel.devices.insert(GenesisDevice::Mailbox);
+                Ok(())
             })?;
         }
         if !self.governor.is_empty() {
-            let find = |text: &String| keys::find_address(common, text);
+            let find = |text: &String| {
+                keys::find_address(common, text).with_context(|| flag("--governor", text))
+            };
             let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-            change_genesis(&home, |genesis| genesis.app_state.params.governors = governors)?;
+            change_genesis(&home, |genesis| {
+                genesis.app_state.params.governors = governors;
+                Ok(())
+            })?;
         }
         let chain_id = home.genesis()?.0.chain_id;
         let genesis = home.path.join(GENESIS);
@@ -99,17 +107,20 @@ impl Init {
 /// A genesis document for a chain of that id, which the user chose.
 pub(crate) fn new_genesis(
     chain_id: &str,
-    make: impl FnOnce(&str) -> anyhow::Result<Genesis>,
+    make: impl FnOnce(&str) -> Result<Genesis, NewChainError>,
 ) -> anyhow::Result<Genesis> {
     let genesis = make(chain_id)?;
-    genesis.validate().map_err(|error| usage(error.to_string()))?;
+    genesis.validate().map_err(|error| usage(format!("--chain-id {chain_id:?}: {error}")))?;
     Ok(genesis)
 }
 
 /// Changes the genesis document of a chain that has not begun yet.
-fn change_genesis(home: &Home, change: impl FnOnce(&mut Genesis)) -> anyhow::Result<()> {
+fn change_genesis(
+    home: &Home,
+    change: impl FnOnce(&mut Genesis) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     home.change_genesis(|genesis| {
-        change(genesis);
+        change(genesis)?;
         genesis.validate().map_err(|error| usage(error.to_string()))
     })
 }

@@ -14,7 +14,7 @@ use crate::Common;
 use crate::failure::usage;
 use crate::home::keys_dir;
 use crate::output::Output;
-use capstan_node::home::write_whole;
+use capstan_files::write_atomic;
 
 /// `capstan keys`.
 #[derive(Subcommand, Debug)]
@@ -147,7 +147,7 @@ fn store(file: &Path, name: &str, key: &Key) -> anyhow::Result<()> {
         if let Some(dir) = file.parent() {
             make_private_dir(dir)?;
         }
-        write_whole(file, &serde_json::to_vec(&record)?, 0o600)
+        write_atomic(file, &serde_json::to_vec(&record)?, 0o600)
     };
     write().with_context(|| format!("cannot write {}", file.display()))?;
     eprintln!("warning: {} is not encrypted; use its key for tests only", file.display());

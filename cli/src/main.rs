@@ -4,6 +4,7 @@
 //! [`home`] says which home a command works on, [`passable`] how values are written on the command line, [`output`] and
 //! [`failure`] what a command prints and with which code it ends.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod basedir;

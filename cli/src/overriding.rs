@@ -3,8 +3,9 @@
 use std::fs;
 
 use anyhow::{Context as _, bail};
-use capstan_app::Override;
-use capstan_node::home::{Home, write_whole};
+use capstan_app::{Override, OverrideError};
+use capstan_files::write_atomic;
+use capstan_node::home::Home;
 use capstan_node::override_file;
 use capstan_store::Store;
 use serde_json::json;
@@ -62,8 +63,9 @@ impl OverrideBlock {
             "skip_transactions": self.skip_tx,
             "drop_messages": self.drop_message,
         });
-        let agreed = Override::from_json(document.to_string().as_bytes())
-            .map_err(|error| usage(format!("{error}; see capstan override --help")))?;
+        let agreed = Override::from_json(document.to_string().as_bytes()).map_err(|error| {
+            usage(format!("{}; see capstan override --help", with_flags(&error)))
+        })?;
         let file = override_file(&home.overrides(), agreed.height);
         if file.exists() && !self.replace {
             bail!(
@@ -72,7 +74,7 @@ impl OverrideBlock {
             );
         }
         fs::create_dir_all(home.overrides())?;
-        write_whole(&file, &agreed.to_json(), 0o644)
+        write_atomic(&file, &agreed.to_json(), 0o644)
             .with_context(|| format!("cannot write {}", file.display()))?;
         let (height, sha256) = (agreed.height, agreed.sha256());
         let record = json!({"height": height, "app_hash": agreed.app_hash.to_string(), "file": file, "sha256": sha256});
@@ -83,5 +85,43 @@ impl OverrideBlock {
         );
         output.either(&record, &text);
         Ok(())
+    }
+}
+
+/// An override's error with the flags in the place of the document's fields.
+fn with_flags(error: &OverrideError) -> String {
+    let flags = [
+        ("uncritical", "--uncritical"),
+        ("terminate", "--terminate-vat"),
+        ("skip_transactions", "--skip-tx"),
+        ("drop_messages", "--drop-message"),
+    ];
+    let field = |text: String, (field, flag): (&str, &str)| {
+        text.replace(&format!("{field}: "), &format!("{flag} "))
+    };
+    flags.into_iter().fold(error.to_string(), field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_is_reported_with_its_flag() {
+        let fields = [
+            ("uncritical", "--uncritical \"x\""),
+            ("terminate", "--terminate-vat \"x\""),
+            ("skip_transactions", "--skip-tx \"x\""),
+            ("drop_messages", "--drop-message \"x\""),
+        ];
+        for (field, flag) in fields {
+            let mut document = json!({
+                "height": 2, "app_hash": "0".repeat(64), "uncritical": [], "terminate": [],
+                "skip_transactions": [], "drop_messages": [],
+            });
+            document[field] = json!(["x"]);
+            let error = Override::from_json(document.to_string().as_bytes()).unwrap_err();
+            assert!(with_flags(&error).contains(flag), "{error}");
+        }
     }
 }

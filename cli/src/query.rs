@@ -1,10 +1,11 @@
 //! `capstan query`: questions to a node. What `--json` prints is the node's own JSON.
 
+use anyhow::Context as _;
 use capstan_client::{Client, ClientError};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::failure::usage;
+use crate::failure::{flag, usage};
 use crate::output::Output;
 use crate::tx::{NodeArgs, bundle_id};
 use crate::{Common, keys};
@@ -192,7 +193,7 @@ impl Query {
                 asker.record(&format!("accounts/{}", account(&text)?))
             }
             Question::Outbox { account: text, page } => {
-                let path = page.of(&format!("accounts/{}/outbox", account(&text)?));
+                let path = page.path(&format!("accounts/{}/outbox", account(&text)?));
                 asker.list(&path, "entries", &["number", "deliveryJson"])
             }
             Question::Bundle { bundle } => {
@@ -200,12 +201,14 @@ impl Query {
                 output.whole_record(&answer);
                 Ok(())
             }
-            Question::Bundles { page } => {
-                asker.list(&page.of("bundles"), "bundles", &["bundleId", "kind", "size", "sha256"])
-            }
+            Question::Bundles { page } => asker.list(
+                &page.path("bundles"),
+                "bundles",
+                &["bundleId", "kind", "size", "sha256"],
+            ),
             Question::Upload { id } => asker.record(&format!("uploads/{id}")),
             Question::Vats { page } => asker.list(
-                &page.of("vats"),
+                &page.path("vats"),
                 "vats",
                 &[
                     "vatId",
@@ -232,13 +235,13 @@ impl Query {
                 let known = ["v", "d", "r"].iter().any(|kind| is_numbered(&endpoint, kind));
                 let endpoint = if known { endpoint } else { account(&endpoint)?.to_string() };
                 asker.list(
-                    &page.of(&format!("clists/{endpoint}")),
+                    &page.path(&format!("clists/{endpoint}")),
                     "entries",
                     &["kref", "eref", "reachable"],
                 )
             }
             Question::Mailbox { peer, page } => {
-                asker.list(&page.of(&format!("mailbox/{peer}")), "messages", &["number", "body"])
+                asker.list(&page.path(&format!("mailbox/{peer}")), "messages", &["number", "body"])
             }
             Question::Meter { meter } => asker.record(&format!("meters/{meter}")),
             Question::Result { hash, index } => asker.record(&format!("txs/{hash}/{index}")),
@@ -348,7 +351,8 @@ impl Asker {
                 "{reference} is an account's own reference: say whose, as in --account alice"
             )));
         };
-        let address = keys::find_address(common, account)?;
+        let address =
+            keys::find_address(common, account).with_context(|| flag("--account", account))?;
         let mut after = String::new();
         loop {
             let page = self.ask(&with_options(&format!("clists/{address}"), &after, MAX_PAGE))?;
@@ -376,7 +380,7 @@ impl Asker {
 }
 
 impl Page {
-    fn of(&self, path: &str) -> String {
+    fn path(&self, path: &str) -> String {
         with_options(path, &self.after, self.limit)
     }
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use capstan_app::state_export::{self, Exported};
-use capstan_genesis::{AppState, Genesis, Validator};
+use capstan_files::write_atomic;
+use capstan_genesis::{AppState, Genesis, GenesisError, Validator};
 use capstan_node::config::CONFIG;
-use capstan_node::home::{GENESIS, GENESIS_STATE, Home, KEYS, write_whole};
+use capstan_node::home::{GENESIS, GENESIS_STATE, Home, KEYS};
 use capstan_store::Store;
 use serde_json::json;
 
@@ -72,7 +73,7 @@ impl Export {
         let old = Home::open(home::path(common)?)?;
         let genesis = export(&old, &self.to, &self.chain, &[])?;
         let document = self.to.join(GENESIS);
-        write_whole(&document, genesis.to_json()?.as_bytes(), 0o644)?;
+        write_atomic(&document, genesis.to_json()?.as_bytes(), 0o644)?;
         report(
             &genesis,
             &self.to,
@@ -127,9 +128,23 @@ fn export(
     if let Err(error) = genesis.validate() {
         // Nothing half-done remains.
         fs::remove_file(&file)?;
-        return Err(usage(error.to_string()));
+        return Err(usage(match flag_of(&error) {
+            Some(flag) => format!("{flag}: {error}"),
+            None => error.to_string(),
+        }));
     }
     Ok(genesis)
+}
+
+/// The flag whose value the new document is refused for.
+fn flag_of(error: &GenesisError) -> Option<&'static str> {
+    let GenesisError::Invalid { field, .. } = error else { return None };
+    match field.as_str() {
+        "chain_id" => Some("--chain-id"),
+        "genesis_time" => Some("--genesis-time"),
+        field if field.contains("uncritical") => Some("--uncritical"),
+        _ => None,
+    }
 }
 
 /// Names the validators that the old chain had in the end: those of its table, with the names that its genesis document

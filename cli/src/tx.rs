@@ -13,7 +13,7 @@ use capstan_passable::notation::BadNotation;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::failure::{Rejected, usage};
+use crate::failure::{Rejected, flag, usage};
 use crate::output::Output;
 use crate::passable;
 use crate::progress::during;
@@ -155,7 +155,11 @@ impl NodeArgs {
             .node
             .clone()
             .or_else(|| std::env::var("CAPSTAN_NODE").ok().filter(|url| !url.is_empty()));
-        Ok(Client::new(named.as_deref().unwrap_or("http://127.0.0.1:26657"))?)
+        let client = Client::new(named.as_deref().unwrap_or("http://127.0.0.1:26657"));
+        match &self.node {
+            Some(url) => client.with_context(|| flag("--node", url)),
+            None => Ok(client?),
+        }
     }
 }
 
@@ -164,7 +168,7 @@ impl Tx {
         let name = self
             .from
             .ok_or_else(|| usage("who signs? Give a key with --from, as in --from alice"))?;
-        let key = keys::find(common, &name)?;
+        let key = keys::find(common, &name).with_context(|| flag("--from", &name))?;
         let client = self.node.client()?;
         let sender = Sender {
             wallet: Wallet::new(&client, key).with_timeout(Duration::from_secs(self.timeout)),

@@ -51,7 +51,7 @@ impl Node {
         let app = App::new(Store::in_memory().unwrap(), FakeHost::default(), AppOptions::default())
             .unwrap();
         let home = tempfile::tempdir().unwrap();
-        let genesis = solo::Genesis::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
+        let genesis = solo::GenesisDoc::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
         let config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
         let solo = Solo::start(app, config).unwrap();
         let client = Client::new(&format!("http://{}", solo.rpc_addr())).unwrap();

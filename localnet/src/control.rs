@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::State;
+use crate::process::ProcessState;
 use crate::{NetError, NodePlan, Plan};
 
 /// The longest line that is read.
@@ -73,7 +73,7 @@ pub struct NodeStatus {
     /// The node.
     pub plan: NodePlan,
     /// What its process is doing.
-    pub state: State,
+    pub state: ProcessState,
     /// Its process, if there is one.
     pub pid: Option<u32>,
 }
@@ -97,7 +97,7 @@ pub(crate) struct Order {
 
 impl Order {
     /// A command of which nobody waits for the answer.
-    pub(crate) fn unheard(command: Command) -> Self {
+    pub(crate) fn without_reply(command: Command) -> Self {
         Self { command, reply: channel().0, written: channel().1 }
     }
 }
@@ -138,10 +138,10 @@ fn serve(mut stream: TcpStream, token: &str, orders: &Sender<Order>) {
 /// Tells the network of `plan` what to do and gives how it is afterwards.
 ///
 /// # Errors
-/// [`NetError::Down`] if it does not run; [`NetError::Refused`] if it cannot do it.
+/// [`NetError::NotRunning`] if it does not run; [`NetError::Refused`] if it cannot do it.
 pub fn call(plan: &Plan, command: Command) -> Result<Status, NetError> {
-    let supervisor = plan.supervisor.as_ref().ok_or(NetError::Down)?;
-    let mut stream = TcpStream::connect(supervisor.control).map_err(|_| NetError::Down)?;
+    let supervisor = plan.supervisor.as_ref().ok_or(NetError::NotRunning)?;
+    let mut stream = TcpStream::connect(supervisor.control).map_err(|_| NetError::NotRunning)?;
     let request = Request { token: supervisor.token.clone(), command };
     let exchange = || -> io::Result<Reply> {
         let mut line = serde_json::to_vec(&request)?;
@@ -150,7 +150,7 @@ pub fn call(plan: &Plan, command: Command) -> Result<Status, NetError> {
         read_line(&stream)
     };
     let mut exchange = exchange;
-    exchange().map_err(|_| NetError::Down)?.map_err(NetError::Refused)
+    exchange().map_err(|_| NetError::NotRunning)?.map_err(NetError::Refused)
 }
 
 fn read_line<T: serde::de::DeserializeOwned>(stream: &TcpStream) -> io::Result<T> {

@@ -4,6 +4,9 @@
 //! between them. It takes commands ([`Command`]) by [`call`]. What there is stands in `localnet.json` ([`Plan`]),
 //! so a network can be started again where it stopped.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 mod control;
 mod link;
 mod plan;
@@ -15,22 +18,22 @@ use std::path::PathBuf;
 
 pub use control::{Command, NodeStatus, Status, call};
 pub use link::Link;
-pub use plan::{Engine, NodePlan, Plan, Supervisor};
-pub use process::{Launch, State};
+pub use plan::{Consensus, NodePlan, Plan, Supervisor};
+pub use process::{Launch, ProcessState};
 pub use supervisor::{Launcher, NetStopper, Network};
 
-/// Why something cannot be done with a network.
+/// Reason why something cannot be done with a network.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// There is no network in the directory.
     #[error("there is no local network in {}; make one by `capstan localnet up`", .0.display())]
-    None(PathBuf),
+    NoNetwork(PathBuf),
     /// It runs already.
     #[error("the network in {} runs already; `capstan localnet status` shows it", .0.display())]
-    Runs(PathBuf),
+    AlreadyRuns(PathBuf),
     /// It does not run.
     #[error("the network does not run; start it by `capstan localnet up`")]
-    Down,
+    NotRunning,
     /// Its plan cannot be read or written.
     #[error("the network's plan {}: {why}", path.display())]
     Plan {
@@ -48,7 +51,7 @@ pub enum NetError {
         known: Vec<String>,
     },
     /// The solo engine knows no peers.
-    #[error("a network on the solo engine has one node; use `--engine comet` for more")]
+    #[error("a network with solo consensus has one node; use `--consensus comet` for more")]
     SoloPeers,
     /// A node's process cannot be started.
     #[error("{node} cannot be started: {source}")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -14,13 +14,13 @@ const FILE: &str = "localnet.json";
 /// The version of the file that this program reads and writes.
 const FORMAT: u32 = 1;
 
-/// Which engine the nodes run.
+/// Which consensus the nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum Consensus {
     /// CometBFT.
     Comet,
-    /// The in-process engine: one node.
+    /// The in-process consensus: one node.
     Solo,
 }
 
@@ -31,8 +31,9 @@ pub struct Plan {
     pub format: u32,
     /// The chain's id.
     pub chain_id: String,
-    /// The nodes' engine.
-    pub engine: Engine,
+    /// The nodes' consensus.
+    #[serde(alias = "engine")]
+    pub consensus: Consensus,
     /// The nodes, in the order in which they were made.
     pub nodes: Vec<NodePlan>,
     /// How the running supervisor is reached; none if none runs.
@@ -48,7 +49,7 @@ pub struct NodePlan {
     pub home: PathBuf,
     /// Whether the genesis document names it as a validator.
     pub validator: bool,
-    /// By which its peers know it; empty under the solo engine.
+    /// By which its peers know it; empty under the solo consensus.
     pub node_id: String,
     /// Where its JSON-RPC listens.
     pub rpc: SocketAddr,
@@ -69,9 +70,9 @@ pub struct Supervisor {
 
 impl Plan {
     /// A network without nodes.
-    pub fn new(chain_id: &str, engine: Engine) -> Self {
+    pub fn new(chain_id: &str, consensus: Consensus) -> Self {
         let chain_id = chain_id.to_owned();
-        Self { format: FORMAT, chain_id, engine, nodes: Vec::new(), supervisor: None }
+        Self { format: FORMAT, chain_id, consensus, nodes: Vec::new(), supervisor: None }
     }
 
     /// The plan in `dir`; none if there is no network.
@@ -99,15 +100,9 @@ impl Plan {
     /// # Errors
     /// [`NetError::Plan`].
     pub fn save(&self, dir: &Path) -> Result<(), NetError> {
-        use std::os::unix::fs::OpenOptionsExt as _;
         let path = dir.join(FILE);
         let write = || -> io::Result<()> {
-            let partial = path.with_extension("partial");
-            let mut options = fs::OpenOptions::new();
-            let mut file =
-                options.create(true).truncate(true).write(true).mode(0o600).open(&partial)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            fs::rename(&partial, &path)
+            capstan_files::write_atomic(&path, &serde_json::to_vec_pretty(self)?, 0o600)
         };
         write().map_err(|error| NetError::Plan { path: path.clone(), why: error.to_string() })
     }
@@ -154,7 +149,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Plan::load(dir.path()).unwrap(), None);
-        let plan = Plan::new("net-1", Engine::Comet);
+        let plan = Plan::new("net-1", Consensus::Comet);
         plan.save(dir.path()).unwrap();
         assert_eq!(Plan::load(dir.path()).unwrap(), Some(plan.clone()));
         let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
@@ -170,7 +165,7 @@ mod tests {
 
     #[test]
     fn ports_differ() {
-        let plan = Plan::new("net-1", Engine::Comet);
+        let plan = Plan::new("net-1", Consensus::Comet);
         let [one, two] = plan.free_addrs().unwrap();
         assert_ne!(one, two);
     }

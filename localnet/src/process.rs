@@ -6,6 +6,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use capstan_consensus::process::{self, Signal, spawn_bound};
 use serde::{Deserialize, Serialize};
 
 /// How a node's process is started.
@@ -22,7 +23,7 @@ pub struct Launch {
 /// What a node's process is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum ProcessState {
     /// It runs.
     Running,
     /// It was paused.
@@ -37,13 +38,13 @@ pub enum State {
 #[derive(Debug)]
 pub(crate) struct NodeProcess {
     child: Option<Child>,
-    state: State,
+    state: ProcessState,
 }
 
 impl NodeProcess {
     /// No process yet.
     pub(crate) fn none() -> Self {
-        Self { child: None, state: State::Stopped }
+        Self { child: None, state: ProcessState::Stopped }
     }
 
     /// Starts one. Call it from a thread that lives as long as the network: the process ends with that thread.
@@ -56,18 +57,16 @@ impl NodeProcess {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        // SAFETY: between fork and exec only an async-signal-safe call is made.
-        unsafe { command.pre_exec(capstan_consensus::process::die_with_parent) };
-        Ok(Self { child: Some(command.spawn()?), state: State::Running })
+        Ok(Self { child: Some(spawn_bound(&mut command)?), state: ProcessState::Running })
     }
 
     /// What it is doing, after a look.
-    pub(crate) fn state(&mut self) -> &State {
+    pub(crate) fn state(&mut self) -> &ProcessState {
         if let Some(child) = &mut self.child
             && let Ok(Some(status)) = child.try_wait()
         {
             self.child = None;
-            self.state = State::Ended(describe(status));
+            self.state = ProcessState::Ended(describe(status));
         }
         &self.state
     }
@@ -82,44 +81,44 @@ impl NodeProcess {
             // If it cannot be killed it has ended.
             let _ = child.kill();
             let _ = child.wait();
-            self.state = State::Stopped;
+            self.state = ProcessState::Stopped;
         }
     }
 
     /// Asks it to stop in order.
     pub(crate) fn ask_to_stop(&mut self) {
         self.resume();
-        self.signal(libc::SIGTERM);
+        self.signal(Signal::Term);
     }
 
     /// Stops it and CometBFT where they are.
     pub(crate) fn pause(&mut self) {
-        if *self.state() == State::Running {
-            self.signal_all(libc::SIGSTOP);
-            self.state = State::Paused;
+        if *self.state() == ProcessState::Running {
+            self.signal_all(Signal::Stop);
+            self.state = ProcessState::Paused;
         }
     }
 
     /// Lets it go on.
     pub(crate) fn resume(&mut self) {
-        if *self.state() == State::Paused {
-            self.signal_all(libc::SIGCONT);
-            self.state = State::Running;
+        if *self.state() == ProcessState::Paused {
+            self.signal_all(Signal::Cont);
+            self.state = ProcessState::Running;
         }
     }
 
-    fn signal(&self, signal: i32) {
+    fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
-            capstan_consensus::process::signal(pid, signal);
+            process::signal(pid, signal);
         }
     }
 
     /// The node first, so that it does not see its CometBFT stand still.
-    fn signal_all(&self, signal: i32) {
+    fn signal_all(&self, signal: Signal) {
         let Some(pid) = self.pid() else { return };
-        capstan_consensus::process::signal(pid, signal);
-        for child in capstan_consensus::process::children(pid) {
-            capstan_consensus::process::signal(child, signal);
+        process::signal(pid, signal);
+        for child in process::children(pid) {
+            process::signal(child, signal);
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::control::{self, Command, NodeStatus, Order, Status};
 use crate::link::Link;
-use crate::process::{Launch, NodeProcess, State};
-use crate::{Engine, NetError, NodePlan, Plan, Supervisor};
+use crate::process::{Launch, NodeProcess, ProcessState};
+use crate::{Consensus, NetError, NodePlan, Plan, Supervisor};
 
 /// How long nodes may take to stop in order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,7 +42,7 @@ impl NetStopper {
     /// Stops all nodes in order; [`Network::run`] returns then.
     pub fn stop(&self) {
         // Nobody waits for the answer, and a network that has ended needs no order.
-        let _ = self.0.send(Order::unheard(Command::Down));
+        let _ = self.0.send(Order::without_reply(Command::Down));
     }
 }
 
@@ -52,9 +52,9 @@ impl<'a> Network<'a> {
     /// # Errors
     /// [`NetError`]: no plan, a supervisor that runs already, a process that cannot be started.
     pub fn start(dir: &Path, launcher: &'a Launcher) -> Result<Self, NetError> {
-        let plan = Plan::load(dir)?.ok_or_else(|| NetError::None(dir.to_owned()))?;
+        let plan = Plan::load(dir)?.ok_or_else(|| NetError::NoNetwork(dir.to_owned()))?;
         if control::call(&plan, Command::Status).is_ok() {
-            return Err(NetError::Runs(dir.to_owned()));
+            return Err(NetError::AlreadyRuns(dir.to_owned()));
         }
         let (own, orders) = channel();
         let mut network = Self {
@@ -145,7 +145,7 @@ impl<'a> Network<'a> {
     }
 
     fn add(&mut self, node: NodePlan) -> Result<(), NetError> {
-        if self.plan.engine == Engine::Solo {
+        if self.plan.consensus == Consensus::Solo {
             return Err(NetError::SoloPeers);
         }
         self.plan.nodes.push(node.clone());
@@ -223,7 +223,7 @@ impl<'a> Network<'a> {
     fn watch(&mut self) {
         for (name, process) in &mut self.processes {
             let ran = process.pid().is_some();
-            if let (true, State::Ended(how)) = (ran, process.state()) {
+            if let (true, ProcessState::Ended(how)) = (ran, process.state()) {
                 tracing::warn!(node = %name, %how, "a node ended by itself");
             }
         }
@@ -239,7 +239,7 @@ impl std::fmt::Debug for Network<'_> {
 /// Waits until all have ended, or it takes too long.
 fn wait(processes: &mut [&mut NodeProcess]) {
     let began = Instant::now();
-    let runs = |process: &mut &mut NodeProcess| *process.state() == State::Running;
+    let runs = |process: &mut &mut NodeProcess| *process.state() == ProcessState::Running;
     while processes.iter_mut().any(runs) && began.elapsed() < STOP_TIMEOUT {
         std::thread::sleep(LOOK_EVERY);
     }

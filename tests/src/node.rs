@@ -182,7 +182,7 @@ pub fn host(options: &Options) -> WasmHost {
 
 fn run(home: &tempfile::TempDir, genesis: &Genesis, clock: Option<ManualClock>) -> Solo {
     let app = Options::usual().app_at(&home.path().join("state"));
-    let genesis = solo::Genesis::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
+    let genesis = solo::GenesisDoc::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
     let mut config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
     if let Some(clock) = clock {
         config.clock = Arc::new(clock);

@@ -16,7 +16,7 @@ use capstan_kernel::{
 use capstan_kernel_ports::VatId;
 use capstan_kernel_ports::store::{Overlay as _, Read as _};
 use capstan_store::{Block, Options, Snapshot, Store};
-use capstan_vat_host::WasmHost;
+use capstan_vat_host::{Compilers, WasmHost};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ use crate::failure::usage;
 use crate::passable;
 use crate::progress::Progress;
 use capstan_node::home::cache_dir;
-use capstan_node::open_host_at;
+use capstan_node::open_host;
 
 /// Cranks between two commits.
 const BATCH: u64 = 100;
@@ -95,7 +95,7 @@ impl Machine {
     ) -> anyhow::Result<Self> {
         let dir = home.map(|home| home.join(SUBDIRECTORY));
         let cache = cache_dir(home.unwrap_or(&std::env::temp_dir()));
-        let host = open_host_at(cache, &|step| progress.step(step))?;
+        let host = open_host(cache, Compilers::default(), &|step| progress.step(step))?;
         progress.step("starting the vats");
         let store = match &dir {
             Some(dir) => {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use capstan_client::Deadline;
-use capstan_localnet::{self as net, Command, Engine, NetError, NodePlan, Plan};
+use capstan_localnet::{self as net, Command, Consensus, NetError, NodePlan, Plan};
+use capstan_node::home::Home;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -146,7 +147,7 @@ fn dir(common: &Common) -> anyhow::Result<PathBuf> {
 }
 
 fn plan(dir: &Path) -> Result<Plan, NetError> {
-    Plan::load(dir)?.ok_or_else(|| NetError::None(dir.to_owned()))
+    Plan::load(dir)?.ok_or_else(|| NetError::NoNetwork(dir.to_owned()))
 }
 
 /// `1` is `node1`.
@@ -160,7 +161,7 @@ fn names(nodes: Vec<String>) -> Vec<String> {
 
 fn tell(dir: &Path, command: Command, output: Output) -> anyhow::Result<()> {
     let status = net::call(&plan(dir)?, command)?;
-    status::print(&status::of(&status), output);
+    status::print(&status::collect(&status), output);
     Ok(())
 }
 
@@ -177,7 +178,7 @@ fn wait(
     nodes.iter().try_for_each(|name| plan.node(name).map(drop))?;
     let what = format!("height {height} on all nodes (an idle chain makes no blocks)");
     let reached = deadline.poll(&what, || {
-        let status = status::of(&net::call(&plan, Command::Status)?);
+        let status = status::collect(&net::call(&plan, Command::Status)?);
         let meant = |node: &&status::Node| match nodes.is_empty() {
             true => node.is_running(),
             false => nodes.contains(&node.name),
@@ -203,7 +204,7 @@ fn down(dir: &Path, output: Output) -> anyhow::Result<()> {
 fn reset(dir: &Path, output: Output) -> anyhow::Result<()> {
     let known = plan(dir)?;
     match net::call(&known, Command::Down) {
-        Ok(_) | Err(NetError::Down) => {}
+        Ok(_) | Err(NetError::NotRunning) => {}
         Err(error) => return Err(error.into()),
     }
     up::remove(dir)?;
@@ -213,14 +214,14 @@ fn reset(dir: &Path, output: Output) -> anyhow::Result<()> {
 }
 
 /// The arguments of a node's process.
-fn node_args(node: &NodePlan, engine: Engine, peers: &[String]) -> Vec<String> {
-    let mut args = vec![match engine {
-        Engine::Comet => "start".to_owned(),
-        Engine::Solo => "dev".to_owned(),
+fn node_args(node: &NodePlan, consensus: Consensus, peers: &[String]) -> Vec<String> {
+    let mut args = vec![match consensus {
+        Consensus::Comet => "start".to_owned(),
+        Consensus::Solo => "dev".to_owned(),
     }];
     args.extend(["--json".to_owned(), "--home".to_owned(), node.home.display().to_string()]);
     args.extend(["--rpc".to_owned(), node.rpc.to_string()]);
-    if engine == Engine::Comet {
+    if consensus == Consensus::Comet {
         args.extend(["--p2p".to_owned(), node.p2p.to_string()]);
         args.extend(["--moniker".to_owned(), node.name.clone()]);
         args.extend(["--peers".to_owned(), peers.join(",")]);
@@ -230,5 +231,6 @@ fn node_args(node: &NodePlan, engine: Engine, peers: &[String]) -> Vec<String> {
 
 /// A home for a node.
 fn make_home(path: PathBuf, genesis: &capstan_genesis::Genesis) -> anyhow::Result<()> {
-    capstan_node::home::Home::make_from(path, genesis, None).map(drop)
+    Home::make_from(path, genesis, None)?;
+    Ok(())
 }

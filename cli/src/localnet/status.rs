@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use capstan_client::Client;
-use capstan_localnet::{self as net, Command, NodeStatus, State};
+use capstan_localnet::{self as net, Command, NodeStatus, ProcessState};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tendermint::Time;
@@ -53,7 +53,7 @@ impl Node {
 }
 
 /// Asks all nodes at once.
-pub(super) fn of(status: &net::Status) -> Status {
+pub(super) fn collect(status: &net::Status) -> Status {
     let nodes = std::thread::scope(|scope| {
         let asked: Vec<_> =
             status.nodes.iter().map(|node| scope.spawn(move || ask(node))).collect();
@@ -71,7 +71,7 @@ pub(super) fn of(status: &net::Status) -> Status {
 }
 
 fn ask(node: &NodeStatus) -> Node {
-    if node.state != State::Running {
+    if node.state != ProcessState::Running {
         return describe(node, &Value::Null, &Value::Null, None, None);
     }
     let client = Client::with_timeout(&node.plan.rpc.to_string(), PATIENCE);
@@ -100,11 +100,11 @@ fn describe(
         name: node.plan.name.clone(),
         validator: node.plan.validator,
         state: match &node.state {
-            State::Running if sync["catching_up"] == true => "catching up".to_owned(),
-            State::Running => "running".to_owned(),
-            State::Paused => "paused".to_owned(),
-            State::Stopped => "stopped".to_owned(),
-            State::Ended(how) => format!("ended: {how}"),
+            ProcessState::Running if sync["catching_up"] == true => "catching up".to_owned(),
+            ProcessState::Running => "running".to_owned(),
+            ProcessState::Paused => "paused".to_owned(),
+            ProcessState::Stopped => "stopped".to_owned(),
+            ProcessState::Ended(how) => format!("ended: {how}"),
         },
         height: number(&sync["latest_block_height"]),
         app_hash: sync["latest_app_hash"].as_str().map(str::to_owned),
@@ -164,7 +164,7 @@ fn age(time: &str) -> Option<String> {
 /// `capstan localnet status`.
 pub(super) fn show(dir: &Path, again: bool, output: Output) -> anyhow::Result<()> {
     if !again {
-        print(&of(&net::call(&plan(dir)?, Command::Status)?), output);
+        print(&collect(&net::call(&plan(dir)?, Command::Status)?), output);
         return Ok(());
     }
     let (stop, stopped) = channel::<()>();
@@ -179,7 +179,7 @@ pub(super) fn follow(dir: &Path, output: Output, stopped: &Receiver<()>) -> anyh
         if stopped.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
             return Ok(());
         }
-        let status = of(&net::call(&plan(dir)?, Command::Status)?);
+        let status = collect(&net::call(&plan(dir)?, Command::Status)?);
         if in_place {
             // Clears the screen and begins at its upper left corner.
             print!("\x1b[2J\x1b[H");

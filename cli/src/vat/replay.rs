@@ -6,7 +6,7 @@ use capstan_kernel_ports::VatId;
 use capstan_kernel_ports::host::VatHost as _;
 use capstan_kernel_ports::store::Read;
 use capstan_node::home::{Home, cache_dir};
-use capstan_node::open_host_with;
+use capstan_node::open_host;
 use capstan_store::{Snapshot, Store};
 use capstan_vat_host::{Compiler, Compilers, WasmHost};
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ impl Replay {
         let rehearsal = Rehearsal::new(&state, vat, beginning)?;
         let damage = rehearsal.damage()?;
         let mut host =
-            open_host_with(cache_dir(&home.path), self.compilers(), &|step| progress.step(step))?;
+            open_host(cache_dir(&home.path), self.compilers(), &|step| progress.step(step))?;
         let replayed = rehearse(rehearsal, &mut host, vat, &progress)
             .with_context(|| format!("{vat} cannot be replayed"))?;
         drop(progress);

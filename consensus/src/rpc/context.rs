@@ -1,5 +1,4 @@
-//! What the JSON-RPC sees of the engine: the application for reads, the store, the mempool, the
-//! head of the chain and the stream of committed blocks.
+//! The state that the JSON-RPC reads: application, store, mempool, last block and the stream of committed blocks.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,23 +8,23 @@ use tokio::sync::{broadcast, watch};
 
 use super::RpcLimits;
 use super::events::{self, BusEvent};
-use crate::chain::Genesis;
+use crate::chain::GenesisDoc;
 use crate::chain::abci::Abci;
-use crate::chain::block_store::Store;
+use crate::chain::block_store::BlockStore;
 use crate::chain::execution::Validator;
 use crate::mempool::{Mempool, Submitter};
 use crate::metrics::Metrics;
 
-/// How many blocks a slow subscriber may lag behind before its subscriptions are ended.
+/// Number of blocks that a slow subscriber may lag behind before its subscriptions end.
 const BUS_BLOCKS: usize = 256;
 
-/// Shared by all RPC handlers.
-pub(crate) struct Node {
+/// The state that all handlers of the JSON-RPC share.
+pub(crate) struct RpcContext {
     pub(crate) app: Arc<dyn Abci>,
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<BlockStore>,
     pub(crate) mempool: Arc<Mempool>,
     pub(crate) submitter: Submitter,
-    pub(crate) genesis: Genesis,
+    pub(crate) genesis: GenesisDoc,
     pub(crate) validator: Validator,
     pub(crate) limits: RpcLimits,
     pub(crate) rpc_addr: String,
@@ -33,22 +32,22 @@ pub(crate) struct Node {
     pub(crate) metrics: Option<Metrics>,
 }
 
-/// Where the engine tells of every committed block.
+/// The channel on which every committed block is published.
 pub(crate) struct Feed {
     head: watch::Sender<Head>,
     blocks: broadcast::Sender<Arc<Committed>>,
 }
 
-/// The last committed block. What the store has beyond it is not yet to be seen.
+/// The last committed block. Blocks after it that are in the store must not be shown yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// Its height; one below the initial height if there is none.
+    /// Height of the block. Before the first block, one less than the initial height.
     pub(crate) height: i64,
     /// The app hash after it.
     pub(crate) app_hash: Vec<u8>,
 }
 
-/// A block and what running it gave.
+/// A committed block with its results.
 pub(crate) struct Committed {
     pub(crate) block: Block,
     pub(crate) block_id: BlockId,
@@ -57,12 +56,12 @@ pub(crate) struct Committed {
 }
 
 impl Feed {
-    /// A feed of a chain that ends at `head`.
+    /// Makes the feed of a chain that ends at `head`.
     pub(crate) fn new(head: Head) -> Self {
         Self { head: watch::Sender::new(head), blocks: broadcast::Sender::new(BUS_BLOCKS) }
     }
 
-    /// Tells of a block that was committed.
+    /// Publishes a committed block.
     pub(crate) fn publish(&self, block: Block, block_id: BlockId, results: ResponseFinalizeBlock) {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let head = Head { height, app_hash: results.app_hash.to_vec() };
@@ -72,25 +71,25 @@ impl Feed {
         self.head.send_replace(head);
     }
 
-    /// The last committed block.
+    /// Returns the last committed block.
     pub(crate) fn head(&self) -> Head {
         self.head.borrow().clone()
     }
 
-    /// Wakes its holder at every new head.
+    /// Returns a receiver that is woken by every new head.
     pub(crate) fn watch(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
     }
 
-    /// Every block committed from now on.
+    /// Returns a receiver of every block that is committed from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Committed>> {
         self.blocks.subscribe()
     }
 }
 
 impl Committed {
-    /// The block's events as subscribers get them, made once however many there are.
+    /// Returns the events of the block as subscribers get them. They are rendered once.
     pub(crate) fn events(&self) -> &[BusEvent] {
-        self.events.get_or_init(|| events::of(self))
+        self.events.get_or_init(|| events::render(self))
     }
 }
