@@ -40,7 +40,7 @@ with the commands clang-$LLVM and wasm-ld-$LLVM on the path, and run this again"
 fi
 
 # CometBFT, for networks of several validators: where `capstan` looks first.
-comet=$(cat localnet/cometbft.version)
+comet=$(cat consensus/cometbft.version)
 comet_dir=$HOME/.cache/capstan/cometbft/$comet
 if [ ! -x "$comet_dir/cometbft" ]; then
     missing_tool go && fail "Go is missing, which CometBFT $comet is built with (Debian and Ubuntu: apt-get install golang; or go.dev)"

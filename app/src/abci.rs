@@ -19,7 +19,12 @@ use tendermint_proto::v0_38::abci::{
 };
 
 use crate::{
-    app::App, block::EngineGenesis, chain::ChainRecord, check, fault::NodeFault, proposal, query,
+    app::App,
+    block::EngineGenesis,
+    fault::NodeFault,
+    query,
+    records::chain::ChainRecord,
+    tx::{mempool, proposal},
 };
 
 /// Counts incompatible versions of the app: of what it writes, and of what it accepts.
@@ -81,18 +86,20 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
 
     fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
         let Some(committed) = self.begun() else {
-            return check::unavailable("the chain has no block yet; try again after the first one");
+            return mempool::unavailable(
+                "the chain has no block yet; try again after the first one",
+            );
         };
         // Decoding needs no lock: only the check against the accounts does.
-        let decoded = check::decode(&committed, &request.tx);
+        let decoded = mempool::decode(&committed, &request.tx);
         let outcome = decoded.and_then(|tx| match tx {
             Ok(tx) => Ok(self.check_state().check(&tx)?.map(|()| tx)),
             Err(error) => Ok(Err(error)),
         });
         match outcome {
-            Ok(Ok(tx)) => check::accepted(&tx),
-            Ok(Err(error)) => check::refused(&error),
-            Err(fault) => check::unavailable(&fault.to_string()),
+            Ok(Ok(tx)) => mempool::accepted(&tx),
+            Ok(Err(error)) => mempool::refused(&error),
+            Err(fault) => mempool::unavailable(&fault.to_string()),
         }
     }
 

@@ -11,19 +11,19 @@ use capstan_kernel_ports::host::VatHost;
 use capstan_store::{Block, Prepared, Snapshot, Store};
 
 use crate::{
-    bridge::Bridge,
-    chain::Chain,
-    check::CheckState,
-    crash,
-    fatal::{FatalHandler, FatalReport},
+    block::{bridge::Bridge, overrides::Override},
     fault::NodeFault,
-    metrics::Metrics,
-    overrides::Override,
-    slog::SlogFile,
-    timed::Timed,
-    trace::{TraceLog, TraceOptions},
-    tx::Verified,
-    watch::Watch,
+    observe::{
+        crash,
+        fatal::{FatalHandler, FatalReport},
+        metrics::Metrics,
+        slog::SlogFile,
+        timed::Timed,
+        trace::{TraceLog, TraceOptions},
+        watch::Watch,
+    },
+    records::chain::Chain,
+    tx::{Verified, mempool::CheckState},
 };
 
 /// Choices of this node alone; none is visible in the state.

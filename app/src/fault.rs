@@ -16,7 +16,7 @@ pub enum NodeFault {
     Kernel(#[from] KernelPanic),
     /// The traces of blocks cannot be kept where they should be.
     #[error("the traces of blocks cannot be kept: {0}")]
-    Trace(#[from] crate::trace::TraceError),
+    Trace(#[from] crate::observe::trace::TraceError),
     /// The genesis document cannot start a chain.
     #[error("the genesis document is refused: {0}")]
     Genesis(String),

@@ -11,9 +11,10 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::Common;
-use crate::home::{self, STATE, TRACES};
+use crate::home;
 use crate::output::Output;
 use crate::progress::during;
+use capstan_node::home::{STATE, TRACES};
 
 /// `capstan debug`.
 #[derive(Subcommand, Debug)]

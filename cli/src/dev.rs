@@ -1,29 +1,26 @@
 //! `capstan dev`: a chain for development, until it is told to stop.
 
 use std::net::{SocketAddr, TcpListener};
-use std::process::exit;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
+use capstan_consensus::solo::Solo;
 use capstan_genesis::Genesis;
-use capstan_localnet::solo::Solo;
+use capstan_node::config::{Config, LogFormat};
+use capstan_node::dev_genesis;
+use capstan_node::home::Home;
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat};
-use crate::home::{DEFAULT_CHAIN_ID, Home, path};
-use crate::node;
+use crate::home::path;
+use crate::init::{DEFAULT_CHAIN_ID, new_genesis};
 use crate::output::Output;
+use crate::process::{init_logs, listen_addr, on_signal};
 use crate::progress::Progress;
 use crate::{Common, failure};
 
 /// How long the first block may take: it starts the system's vats.
 const FIRST_BLOCK: Duration = Duration::from_secs(120);
-
-/// The exit code after a second signal, as shells have it for SIGINT.
-const INTERRUPTED: i32 = 130;
 
 /// `capstan dev`.
 #[derive(clap::Args, Debug)]
@@ -41,7 +38,7 @@ pub(crate) struct Dev {
     log: Option<String>,
     /// How log lines look: text or json [default: log.format in config.toml, text].
     #[arg(long, value_name = "FORMAT", value_enum)]
-    log_format: Option<LogFormat>,
+    log_format: Option<LogFormatArg>,
     /// A file that gets a line of JSON for each thing that the kernel does [default: log.slog in config.toml, none].
     #[arg(long, value_name = "FILE")]
     slog: Option<String>,
@@ -55,6 +52,24 @@ pub(crate) struct Dev {
     max_vats_online: Option<usize>,
 }
 
+/// How log lines look.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormatArg {
+    /// Lines for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl From<LogFormatArg> for LogFormat {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Text => Self::Text,
+            LogFormatArg::Json => Self::Json,
+        }
+    }
+}
+
 impl Dev {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         if let Some(rpc) = &self.rpc {
@@ -62,13 +77,14 @@ impl Dev {
             listen_addr(rpc)?;
         }
         let progress = Progress::new("opening the home");
-        let home = Home::open_or_make(path(common)?, DEFAULT_CHAIN_ID)?;
+        let home =
+            Home::open_or_make(path(common)?, || new_genesis(DEFAULT_CHAIN_ID, dev_genesis))?;
         let config = self.config(&home)?;
         init_logs(&config)?;
         let rpc = listen_addr(&config.rpc.listen)?;
         // The engine finds out too, but only after everything else was started.
         TcpListener::bind(rpc).with_context(|| port_taken(rpc))?;
-        let node = node::start(&home, &config, rpc, &progress)?;
+        let node = capstan_node::start(&home, &config, rpc, &|step| progress.step(step))?;
         let solo = &node.solo;
         let (genesis, _) = home.genesis()?;
         let (stopper, app) = (solo.stopper(), node.app.clone());
@@ -104,35 +120,12 @@ impl Dev {
                 option.clone_from(given);
             }
         }
-        config.log.format = self.log_format.unwrap_or(config.log.format);
+        config.log.format = self.log_format.map_or(config.log.format, Into::into);
         config.vats.archive |= self.archive;
         config.vats.max_online = self.max_vats_online.unwrap_or(config.vats.max_online);
         config.validate().map_err(|error| failure::usage(error.to_string()))?;
         Ok(config)
     }
-}
-
-/// Sets up the log on standard error, as the configuration says.
-pub(crate) fn init_logs(config: &Config) -> anyhow::Result<()> {
-    let level = &config.log.level;
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        failure::usage(format!("log level {level}: {error}; try warn, info or debug"))
-    })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log.format {
-        LogFormat::Text => logs.with_ansi(false).init(),
-        LogFormat::Json => logs.json().init(),
-    }
-    Ok(())
-}
-
-pub(crate) fn listen_addr(text: &str) -> anyhow::Result<SocketAddr> {
-    let text = text.trim_start_matches("tcp://").trim_start_matches("http://");
-    text.parse().map_err(|_| {
-        failure::usage(format!(
-            "--rpc {text:?} is no address; write IP:PORT, as in 127.0.0.1:26657"
-        ))
-    })
 }
 
 fn port_taken(rpc: SocketAddr) -> String {
@@ -147,27 +140,6 @@ fn wait_for_first_block(solo: &Solo, url: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Client::new(url)?.wait_ready(Deadline::after(FIRST_BLOCK))?;
-    Ok(())
-}
-
-/// Calls `stop` at the first signal to end; a second one ends the process at once, which is safe too.
-pub(crate) fn on_signal(stop: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate) = {
-        let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut next = || {
-            runtime.block_on(async {
-                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-            })
-        };
-        next();
-        stop();
-        next();
-        exit(INTERRUPTED);
-    })?;
     Ok(())
 }
 

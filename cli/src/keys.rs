@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use crate::Common;
 use crate::failure::usage;
-use crate::home::{keys_dir, write_whole};
+use crate::home::keys_dir;
 use crate::output::Output;
+use capstan_node::home::write_whole;
 
 /// `capstan keys`.
 #[derive(Subcommand, Debug)]

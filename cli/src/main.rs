@@ -1,28 +1,28 @@
 //! `capstan`: one program to run a chain, to use it and to look into it.
 //!
-//! Each module is a command or what several commands share: [`node`] puts store, vat host, application and engine
-//! together, [`home`] is what lies on disk, [`passable`] how values are written on the command line, [`output`] and
+//! Each module is a command or what several commands share: [`process`] is what those share that go on running,
+//! [`home`] says which home a command works on, [`passable`] how values are written on the command line, [`output`] and
 //! [`failure`] what a command prints and with which code it ends.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod basedir;
 mod bundle;
-mod config;
 mod debug;
 mod dev;
 mod failure;
 mod home;
+mod init;
 mod keys;
 mod localnet;
-mod node;
 mod output;
 mod overriding;
 mod passable;
+mod process;
 mod progress;
 mod query;
 mod start;
-mod transfer;
+mod state_export;
 mod tx;
 mod vat;
 
@@ -63,7 +63,7 @@ enum Command {
     /// Run a network of nodes on this machine, and break it on purpose.
     Localnet(localnet::Localnet),
     /// Make a home with a genesis document, without running it.
-    Init(home::Init),
+    Init(init::Init),
     /// Make and show signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -78,11 +78,11 @@ enum Command {
     /// Ask a node about the chain.
     Query(query::Query),
     /// Write the committed state and a genesis document that goes on from it.
-    Export(transfer::Export),
+    Export(state_export::Export),
     /// Agree on what to do differently in the block at which the chain stopped.
     Override(overriding::OverrideBlock),
     /// Begin a new chain from the last committed state of one that had to stop.
-    Recover(transfer::Recover),
+    Recover(state_export::Recover),
     /// Check vats of a node against their own past.
     #[command(subcommand)]
     Vat(vat::Vat),

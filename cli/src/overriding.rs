@@ -1,17 +1,17 @@
 //! `capstan override`: how a chain that a critical vat has stopped goes on without a new one.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use capstan_app::Override;
+use capstan_node::home::{Home, write_whole};
+use capstan_node::override_file;
 use capstan_store::Store;
 use serde_json::json;
 
 use crate::Common;
 use crate::failure::usage;
-use crate::home::{self, Home, write_whole};
+use crate::home;
 use crate::output::Output;
 
 /// `capstan override`.
@@ -64,7 +64,7 @@ impl OverrideBlock {
         });
         let agreed = Override::from_json(document.to_string().as_bytes())
             .map_err(|error| usage(format!("{error}; see capstan override --help")))?;
-        let file = file(&home.overrides(), agreed.height);
+        let file = override_file(&home.overrides(), agreed.height);
         if file.exists() && !self.replace {
             bail!(
                 "{} exists; if it is not what the validators agreed on, name all that it is to say, and --replace",
@@ -84,31 +84,4 @@ impl OverrideBlock {
         output.either(&record, &text);
         Ok(())
     }
-}
-
-/// All overrides in `dir`, which need not be there.
-///
-/// # Errors
-/// Text that names the file and what is wrong with it.
-pub(crate) fn read_all(dir: &Path) -> anyhow::Result<Vec<Override>> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.with_context(|| format!("cannot read {}", dir.display()))?,
-    };
-    let mut overrides = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let agreed = Override::from_json(&bytes).with_context(|| path.display().to_string())?;
-        if path != file(dir, agreed.height) {
-            let height = agreed.height;
-            bail!("{} is for block {height}: name it {height}.json", path.display());
-        }
-        overrides.push(agreed);
-    }
-    Ok(overrides)
-}
-
-fn file(dir: &Path, height: u64) -> PathBuf {
-    dir.join(format!("{height}.json"))
 }

@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use capstan_localnet::comet::{
+use capstan_consensus::comet::{
     self, AbciAddr, AbciServer, CometConfig, CometHome, CometNode, NotAnAbciAddr,
 };
+use capstan_node::config::Config;
+use capstan_node::home::Home;
 use serde_json::json;
 
-use crate::config::Config;
-use crate::dev::{init_logs, listen_addr, on_signal};
+use crate::Common;
 use crate::failure::usage;
-use crate::home::{Home, path};
+use crate::home::path;
 use crate::output::Output;
+use crate::process::{init_logs, listen_addr, on_signal};
 use crate::progress::Progress;
-use crate::{Common, node};
 
 /// `capstan start`.
 #[derive(clap::Args, Debug)]
@@ -86,13 +87,13 @@ impl Start {
             moniker: self.moniker,
             rpc: listen_addr(&self.rpc)?,
             p2p: listen_addr(&self.p2p)?,
-            empty_interval: node::policy(config, &genesis).empty_interval,
+            empty_interval: capstan_node::policy(config, &genesis).empty_interval,
             peers: self.peers.into_iter().filter(|peer| !peer.is_empty()).collect(),
         };
         let (rpc, p2p) = (comet.rpc, comet.p2p);
         let node_id = comet.home.node_id()?;
-        let app = node::open_app(home, config, &progress)?;
-        let _metrics = node::serve_metrics(&app, config)?;
+        let app = capstan_node::open_app(home, config, &|step| progress.step(step))?;
+        let _metrics = capstan_node::serve_metrics(&app, config)?;
         progress.step("starting CometBFT");
         let node = CometNode::start(app.clone(), comet)?;
         drop(progress);
@@ -124,8 +125,8 @@ fn serve(
     output: Output,
     progress: Progress,
 ) -> anyhow::Result<()> {
-    let app = node::open_app(home, config, &progress)?;
-    let _metrics = node::serve_metrics(&app, config)?;
+    let app = capstan_node::open_app(home, config, &|step| progress.step(step))?;
+    let _metrics = capstan_node::serve_metrics(&app, config)?;
     let server =
         AbciServer::start(app.clone(), addr).with_context(|| format!("cannot listen on {addr}"))?;
     drop(progress);

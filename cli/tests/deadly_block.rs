@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 use capstan_abi::Delivery;
 use capstan_app::{App, AppOptions, FatalHandler, OperatorFiles, Override, TraceOptions};
 use capstan_client::{Client, ClientError, Deadline, SignedTx};
+use capstan_consensus::comet::{CometConfig, CometHome, CometNode, find};
+use capstan_consensus::solo::{self, Solo, SoloConfig};
 use capstan_genesis::Genesis;
 use capstan_kernel_ports::host::{
     Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource,
 };
 use capstan_kernel_ports::{Computrons, Hash, VatId};
-use capstan_localnet::comet::{CometConfig, CometHome, CometNode, find};
-use capstan_localnet::solo::{self, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_tests::{Account, Options, host, raw_genesis};
 use capstan_vat_host::WasmHost;

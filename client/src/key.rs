@@ -1,7 +1,7 @@
 //! Signing keys.
 
 use bip39::{Language, Mnemonic};
-use capstan_genesis::Address;
+use capstan_proto::Address;
 use cosmrs::bip32::{DerivationPath, XPrv};
 use cosmrs::crypto::PublicKey;
 use cosmrs::crypto::secp256k1::{Signature, SigningKey};

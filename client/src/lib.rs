@@ -47,8 +47,8 @@ mod tx;
 mod wallet;
 
 pub use bundle::{Bundle, BundleError};
-pub use capstan_app::proto;
-pub use capstan_genesis::{ADDRESS_PREFIX, Address, Amount, DENOM, Fees, Params};
+pub use capstan_proto::v1 as proto;
+pub use capstan_proto::{ADDRESS_PREFIX, Address, Amount, DENOM, Fees, Params};
 pub use client::{AbciQuery, Client, TxInfo};
 pub use deadline::Deadline;
 pub use error::ClientError;

@@ -1,7 +1,7 @@
 //! The chain's state: accounts, parameters, and Capstan's own queries.
 
-use capstan_app::proto;
-use capstan_genesis::{Address, Amount, Params};
+use capstan_proto::v1 as proto;
+use capstan_proto::{Address, Amount, Params};
 use prost::{Message, Name};
 use tendermint::Hash;
 use tendermint_rpc::endpoint::status;

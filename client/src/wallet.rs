@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use capstan_app::proto;
-use capstan_genesis::{Address, Amount, Params};
+use capstan_proto::v1 as proto;
+use capstan_proto::{Address, Amount, Params};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 use cosmrs::proto::cosmos::base::abci::v1beta1::TxMsgData;
 use cosmrs::proto::cosmos::base::v1beta1::Coin;

@@ -13,8 +13,8 @@ use capstan_client::{
     Amount, Args, Bundle, Client, ClientError, CreateVat, DEV_NAMES, Deadline, EventKind, Key,
     Params, TxBuilder, Wallet,
 };
+use capstan_consensus::solo::{self, Solo, SoloConfig};
 use capstan_genesis::{Genesis, GenesisBundle};
-use capstan_localnet::solo::{self, Solo, SoloConfig};
 use capstan_store::Store;
 use host::FakeHost;
 

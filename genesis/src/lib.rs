@@ -7,21 +7,19 @@
 //! ([`Genesis::hash`]). The app gets the `app_state` part from the engine and reads it with
 //! [`AppState::from_json`].
 
-mod address;
-mod amount;
 mod bundle;
 mod document;
-mod params;
 mod state;
 
-pub use address::{ADDRESS_PREFIX, Address, NotAnAddress};
-pub use amount::{Amount, DENOM, NotAnAmount};
 pub use bundle::{BundleId, BundleKind, NotABundleId};
+pub use capstan_proto::{
+    ADDRESS_PREFIX, Address, Amount, CleanupBudget, DENOM, Fees, InvalidParam, NotAnAddress,
+    NotAnAmount, Params, SystemParams,
+};
 pub use document::{
     AbciParams, BlockParams, ConsensusParams, EvidenceParams, Genesis, PubKey, Validator,
     ValidatorParams, VersionParams,
 };
-pub use params::{CleanupBudget, Fees, Params, SystemParams};
 pub use state::{
     AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel, GenesisVat,
 };
@@ -40,6 +38,12 @@ pub enum GenesisError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+}
+
+impl From<InvalidParam> for GenesisError {
+    fn from(InvalidParam { name, problem }: InvalidParam) -> Self {
+        invalid(format!("app_state.params.{name}"), problem)
+    }
 }
 
 /// Shorthand for [`GenesisError::Invalid`].

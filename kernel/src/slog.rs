@@ -7,10 +7,12 @@ use capstan_abi::{CapData, Delivery, DeliveryResult, Syscall, SyscallResult};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Overlay};
 
 use crate::{
+    crank::terminate::CleanupWork,
     ids::{Endpoint, KRef},
-    queue::{Place, RunQueueEvent},
-    terminate::CleanupWork,
-    vat::VatConfig,
+    state::{
+        queue::{Place, RunQueueEvent},
+        vat::VatConfig,
+    },
 };
 
 /// Receives events.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use capstan_app::{App, AppOptions, FatalHandler, NodeFault};
 use capstan_client::{Bundle, Client, ClientError, DEV_NAMES, Key, Params, Wallet};
+use capstan_consensus::solo::{self, ManualClock, Solo, SoloConfig};
 use capstan_genesis::{Genesis, GenesisBundle};
-use capstan_localnet::solo::{self, ManualClock, Solo, SoloConfig};
 use capstan_store::Store;
 use capstan_vat_host::{Compilers, HostOptions, JsEngine, WasmHost};
 

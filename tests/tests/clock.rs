@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // tests
 
 use capstan_client::{Args, Client, ClientError, Hash};
-use capstan_localnet::solo::ManualClock;
+use capstan_consensus::solo::ManualClock;
 use capstan_tests::{Node, soon};
 use serde_json::json;
 use tendermint::Time;

@@ -28,6 +28,9 @@ struct Timer {
 struct Handlers {
     wakeups: BTreeMap<u128, ()>,
     soon: usize,
+    /// How many results the device keeps, and the number of the next.
+    deferred: BTreeSet<u64>,
+    next: u64,
 }
 
 fn device(now: &Arc<Mutex<u64>>, handlers: &Arc<Mutex<Handlers>>) -> Device {
@@ -44,11 +47,50 @@ fn device(now: &Arc<Mutex<u64>>, handlers: &Arc<Mutex<Handlers>>) -> Device {
             "removeWakeup" => handlers.wakeups.clear(),
             // Without a time it is a message of the vat to itself.
             "wakeSoon" if !args.contains("absValue") => handlers.soon += 1,
-            "wakeSoon" => {}
+            "wakeSoon" | "wakeAndTell" => {}
+            "deferResult" => {
+                handlers.next += 1;
+                let number = handlers.next;
+                handlers.deferred.insert(number);
+                return format!("\"+{number}\"");
+            }
+            "settleResult" => {
+                let number = Settled::of(args).number;
+                assert!(handlers.deferred.remove(&number), "{number} is settled once");
+            }
             other => panic!("{other}"),
         }
         "\"#undefined\"".to_owned()
     })
+}
+
+/// A result that the vat had its device settle.
+#[derive(Debug)]
+struct Settled {
+    number: u64,
+    rejected: bool,
+    value: String,
+}
+
+impl Settled {
+    /// Reads the arguments of `settleResult`.
+    fn of(args: &str) -> Self {
+        let args: serde_json::Value = serde_json::from_str(&args[1..]).unwrap();
+        let number = args[0].as_str().unwrap().parse().unwrap();
+        Self { number, rejected: args[1].as_bool().unwrap(), value: args[2].to_string() }
+    }
+}
+
+/// The results that deliveries had the device settle, in order.
+fn settled(outcomes: &[Outcome]) -> Vec<Settled> {
+    let calls = outcomes.iter().flat_map(|outcome| &outcome.syscalls);
+    let settle = calls.filter_map(|syscall| match syscall {
+        Syscall::CallNow { method, args, .. } if method == "settleResult" => {
+            Some(Settled::of(&args.body))
+        }
+        _ => None,
+    });
+    settle.collect()
 }
 
 impl Timer {
@@ -115,6 +157,19 @@ impl Timer {
         self.send_to(&handler, "wake", "[\"+0\"]", &[])
     }
 
+    /// Sends a message whose result the device is to keep; returns the result's number.
+    fn ask(&mut self, target: &str, method: &str, args: &str, slots: &[&str]) -> u64 {
+        let outcome = self.send_to(&target.to_owned(), method, args, slots);
+        assert!(outcome.called().contains(&"deferResult"), "{outcome:?}");
+        self.handlers.lock().unwrap().next
+    }
+
+    /// Tells the vat that the handler of a repeater has answered.
+    fn answer(&mut self, repeater: &str, rejected: bool) {
+        let handler = self.handler("continuation");
+        self.send_to(&handler, "answered", &format!("[\"{repeater}\",{rejected}]"), &[]).body();
+    }
+
     /// Delivers what the vat sends to itself.
     fn go_on(&mut self) -> Vec<Outcome> {
         let handler = self.handler("continuation");
@@ -126,21 +181,24 @@ impl Timer {
     }
 }
 
-/// The objects that were woken, in order, and the results of the messages whose answer is waited for.
+/// The objects that were woken, in order, and the repeaters whose handlers' answers are waited for.
 fn woken(outcomes: &[Outcome]) -> Vec<(String, String)> {
     let mut woken = Vec::new();
     for syscall in outcomes.iter().flat_map(|outcome| &outcome.syscalls) {
-        match syscall {
-            Syscall::Send { target, message } => {
-                assert!(message.methargs.body.contains("wake"), "{message:?}");
-                woken.push((target.clone(), message.result.clone().unwrap()));
-            }
+        let Syscall::CallNow { method, args, .. } = syscall else {
+            assert!(!matches!(syscall, Syscall::Send { .. }), "{syscall:?}");
+            continue;
+        };
+        let body: serde_json::Value = serde_json::from_str(&args.body[1..]).unwrap();
+        match method.as_str().unwrap() {
             // The vat's message to itself has no time.
-            Syscall::CallNow { method, args, .. }
-                if method == "wakeSoon" && args.slots.len() > 1 =>
-            {
+            "wakeSoon" if args.slots.len() > 1 => {
                 assert!(args.body.contains("absValue"), "{args:?}");
                 woken.push((args.slots[0].clone(), String::new()));
+            }
+            "wakeAndTell" => {
+                assert!(args.body.contains("absValue"), "{args:?}");
+                woken.push((args.slots[0].clone(), body[2].as_str().unwrap().to_owned()));
             }
             _ => {}
         }
@@ -179,8 +237,8 @@ fn a_token_of_many_wakeups_cancels_them_all_and_none_fires() {
     for number in 0..2_000 {
         timer.set_wakeup(2_000, &format!("o-{}", 1_000 + number), TOKEN);
     }
-    let promise = timer.send("delay", "[\"+1000\",\"$0\"]", &[TOKEN]);
-    assert_eq!(promise.settled(), [], "it waits");
+    let service = timer.service.clone();
+    let result = timer.ask(&service, "delay", "[\"+1000\",\"$0\"]", &[TOKEN]);
     timer.set_wakeup(2_000, HANDLER, "o-91");
     // All are due, and not one was fired yet, when the token is cancelled.
     *timer.now.lock().unwrap() = 2_000;
@@ -194,11 +252,10 @@ fn a_token_of_many_wakeups_cancels_them_all_and_none_fires() {
         [HANDLER]
     );
     outcomes.insert(0, cancelled);
-    let rejected: Vec<_> =
-        outcomes.iter().flat_map(Outcome::settled).filter(|r| r.rejected).collect();
-    assert_eq!(rejected.len(), 1, "the promise of the delay");
-    assert!(rejected[0].data.body.contains("TimerCancelled"));
-    assert_eq!(rejected[0].promise, promise.result);
+    let settled = settled(&outcomes);
+    assert_eq!(settled.len(), 1, "the promise of the delay");
+    assert!(settled[0].value.contains("TimerCancelled"));
+    assert_eq!((settled[0].number, settled[0].rejected), (result, true));
     assert_eq!(woken(&timer.run_to(2_500)).len(), 1);
 }
 
@@ -246,13 +303,13 @@ fn repeaters_keep_their_rhythm_and_end_with_their_token_or_their_handler() {
     let first = woken(&timer.run_to(1_010));
     assert_eq!(first.len(), 100);
     assert_eq!(woken(&timer.run_to(1_020)).len(), 0, "no handler has answered");
-    for (index, (_, answer)) in first.iter().enumerate() {
-        timer.vat.notify(answer, index % 2 == 1, "1", &[]);
+    for (index, (_, repeater)) in first.iter().enumerate() {
+        timer.answer(repeater, index % 2 == 1);
     }
     let second = woken(&timer.run_to(1_030));
     assert_eq!(second.len(), 50, "those whose handler failed have ended");
-    for (_, answer) in &second {
-        timer.vat.notify(answer, false, "1", &[]);
+    for (_, repeater) in &second {
+        timer.answer(repeater, false);
     }
     *timer.now.lock().unwrap() = 1_040;
     timer.send("cancel", "[\"$0\"]", &[TOKEN]).body();
@@ -267,7 +324,7 @@ fn a_repeater_that_is_cancelled_while_its_handler_works_does_not_come_again() {
     timer.send("repeatAfter", args, &[HANDLER, TOKEN]).body();
     let first = woken(&timer.run_to(1_010));
     timer.send("cancel", "[\"$0\"]", &[TOKEN]).body();
-    timer.vat.notify(&first[0].1, false, "1", &[]);
+    timer.answer(&first[0].1, false);
     assert_eq!(woken(&timer.run_to(1_100)).len(), 0);
 }
 
@@ -306,47 +363,89 @@ fn a_message_to_itself_that_is_lost_is_made_good_by_the_devices_wakeup() {
     assert_eq!(all.len(), 100);
 }
 
-#[test]
-fn promises_that_lie_in_the_heap_are_bounded_and_others_go_on() {
+/// The heap of the vat while strangers have set `count` things that wait, whatever a stranger does in one way.
+fn heap_with(count: usize, set: impl Fn(&mut Timer, usize)) -> (Timer, u64, u64) {
     let mut timer = Timer::start();
-    let mut kept = 0;
-    let refusal = loop {
-        let outcome = timer.send("delay", "[1000]", &[]);
-        if !outcome.settled().is_empty() {
-            break outcome.refusal();
-        }
-        kept += 1;
-    };
-    assert_eq!((kept, refusal.contains("3000 promises already")), (3_000, true), "{refusal}");
-    println!("heap with {kept} promises: {} bytes", timer.vat.heap_bytes());
-    assert!(timer.vat.heap_bytes() < 64 << 20);
-    // Who has a handler is served all the same, what is due is fired, and there is room again.
-    timer.send("setWakeup", "[\"+2000\",\"$0\"]", &[HANDLER]).body();
-    let outcomes = timer.run_to(2_000);
-    assert_eq!(woken(&outcomes).len(), 1);
-    let settled: usize = outcomes.iter().map(|outcome| outcome.settled().len()).sum();
-    assert!(settled >= kept, "{settled}");
-    assert_eq!(timer.send("delay", "[1000]", &[]).settled(), []);
+    (0..count).for_each(|number| set(&mut timer, number));
+    timer.vat.bring_out_your_dead();
+    let before = timer.vat.heap_bytes();
+    (count..9 * count).for_each(|number| set(&mut timer, number));
+    timer.vat.bring_out_your_dead();
+    let after = timer.vat.heap_bytes();
+    println!("heap: {before} bytes with {count} that wait, {after} with nine times as many");
+    (timer, before, after)
 }
 
 #[test]
-fn handlers_that_do_not_answer_are_bounded_and_others_go_on() {
-    let mut timer = Timer::start();
-    for number in 0..3_010 {
+fn nothing_that_waits_lies_in_the_heap() {
+    let delay = |timer: &mut Timer, number: usize| {
+        let service = timer.service.clone();
+        timer.ask(&service, "delay", &format!("[{}]", 1_000 + number), &[]);
+    };
+    let (mut timer, before, after) = heap_with(1_000, delay);
+    assert!(after <= before + (1 << 20), "{before} bytes became {after}");
+    let outcomes = timer.run_to(1_000_000);
+    assert_eq!(settled(&outcomes).len(), 9_000);
+    assert!(settled(&outcomes).iter().all(|settled| !settled.rejected));
+    assert!(timer.handlers.lock().unwrap().deferred.is_empty());
+}
+
+#[test]
+fn repeaters_whose_handlers_do_not_answer_take_no_heap_and_hold_up_no_others() {
+    let repeat = |timer: &mut Timer, number: usize| {
         let handler = format!("o-{}", 1_000 + number);
-        timer.send("repeatAfter", "[10,10,\"$0\"]", &[&handler]).body();
-    }
-    let first = woken(&timer.run_to(1_010));
-    assert_eq!(first.len(), 3_000, "the others leave out a beat");
-    println!("heap with {} answers awaited: {} bytes", first.len(), timer.vat.heap_bytes());
-    assert!(timer.vat.heap_bytes() < 64 << 20);
-    for (_, answer) in &first[..5] {
-        timer.vat.notify(answer, true, "1", &[]);
-    }
-    assert_eq!(woken(&timer.run_to(1_020)).len(), 5);
-    // Handlers that are woken once are not waited for.
-    timer.send("setWakeup", "[1030,\"$0\"]", &[HANDLER]).body();
-    assert_eq!(woken(&timer.run_to(1_030)).len(), 1);
+        timer.send("repeatAfter", "[0,10,\"$0\"]", &[&handler]).body();
+    };
+    let (mut timer, before, after) = heap_with(1_000, repeat);
+    assert!(after <= before + (1 << 20), "{before} bytes became {after}");
+    timer.send("repeatAfter", "[10,10,\"$0\"]", &[HANDLER]).body();
+    timer.send("setWakeup", "[1010,\"$0\"]", &["o-61"]).body();
+    let mut woken = woken(&timer.run_to(1_010));
+    woken.retain(|(target, _)| target == HANDLER || target == "o-61");
+    assert_eq!(woken.len(), 2);
+}
+
+#[test]
+fn a_result_that_waits_outlives_the_incarnation() {
+    let mut timer = Timer::start();
+    let service = timer.service.clone();
+    let kept = timer.ask(&service, "wakeAt", "[2000]", &[]);
+    let cancelled = timer.ask(&service, "delay", "[5000,\"$0\"]", &[TOKEN]);
+    let handlers = std::mem::take(&mut *timer.handlers.lock().unwrap());
+    let mut timer = Timer::over(timer.vat.vatstore().clone());
+    *timer.handlers.lock().unwrap() = handlers;
+    let outcome = timer.send("cancel", "[\"$0\"]", &[TOKEN]);
+    let settled_now = settled(&[outcome]);
+    assert_eq!((settled_now[0].number, settled_now[0].rejected), (cancelled, true));
+    let outcomes = timer.run_to(2_000);
+    assert_eq!(settled(&outcomes).iter().map(|s| s.number).collect::<Vec<_>>(), [kept]);
+}
+
+#[test]
+fn notifiers_and_iterators_tell_beats_and_their_end() {
+    let mut timer = Timer::start();
+    let notifier = timer.send("makeNotifier", "[10,10,\"$0\"]", &[TOKEN]).slots().remove(0);
+    let first = timer.ask(&notifier, "getUpdateSince", "[]", &[]);
+    let iterator = timer.send_to(&notifier, "%@@asyncIterator", "[]", &[]);
+    let iterator = iterator.slots().remove(0);
+    let next = timer.ask(&iterator, "next", "[]", &[]);
+    let overlapping = timer.send_to(&iterator, "next", "[]", &[]).refusal();
+    assert!(overlapping.contains("overlapping"), "{overlapping}");
+    let told = settled(&timer.run_to(1_010));
+    assert_eq!(told.iter().map(|s| s.number).collect::<Vec<_>>(), [first, next]);
+    assert!(told[0].value.contains("\"updateCount\":\"+1\""), "{told:?}");
+    assert!(told[1].value.contains("\"done\":false"), "{told:?}");
+    // What the caller does not know yet is told at once.
+    let known = timer.send_to(&notifier, "getUpdateSince", "[]", &[]).body();
+    assert!(known.contains("\"updateCount\":\"+1\""), "{known}");
+    let second = timer.ask(&notifier, "getUpdateSince", "[\"+1\"]", &[]);
+    let next = timer.ask(&iterator, "next", "[]", &[]);
+    let told = settled(&[timer.send("cancel", "[\"$0\"]", &[TOKEN])]);
+    assert_eq!(told.iter().map(|s| s.number).collect::<Vec<_>>(), [second, next]);
+    assert!(told.iter().all(|told| !told.rejected), "{told:?}");
+    assert!(told[1].value.contains("\"done\":true"), "{told:?}");
+    let last = timer.send_to(&iterator, "next", "[]", &[]).body();
+    assert!(last.contains("\"done\":true"), "{last}");
 }
 
 #[test]

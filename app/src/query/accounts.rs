@@ -17,9 +17,9 @@ use super::{
     route::Form,
 };
 use crate::{
-    account, keys, proto, record, results,
+    proto,
+    records::{account, keys, record, results, uploads},
     tx::{TxHash, UploadId},
-    uploads,
 };
 
 pub(super) fn params(state: &Snapshot, form: Form) -> Result<Reply, QueryError> {

@@ -15,7 +15,7 @@ use cosmrs::{
 use prost::{Message, Name};
 
 use super::{QueryError, Reply};
-use crate::{account, keys};
+use crate::records::{account, keys};
 
 pub(super) fn account(state: &Snapshot, address: Address) -> Result<Reply, QueryError> {
     let account = account::get(state, address)?;

@@ -16,7 +16,7 @@ use super::{
     page::{Page, page_size},
     route::Form,
 };
-use crate::{activity, proto};
+use crate::{block::activity, proto};
 
 pub(super) fn list(state: &Snapshot, form: Form, page: &Page) -> Result<Reply, QueryError> {
     let after = match page.after.as_str() {

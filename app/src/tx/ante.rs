@@ -6,7 +6,7 @@ use super::{
     required_fee,
     verified::check_of,
 };
-use crate::account::Account;
+use crate::records::account::Account;
 
 /// What a transaction is checked against, beside its signer's account.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,9 @@ mod decode;
 mod error;
 mod fees;
 mod fields;
+pub(crate) mod mempool;
 mod messages;
+pub(crate) mod proposal;
 mod upload;
 mod verified;
 

@@ -14,7 +14,7 @@ use rustyline::history::{History as _, MemHistory, SearchDirection};
 use rustyline::validate::Validator;
 use rustyline::{Config, Helper};
 
-use crate::home::cache_dir;
+use capstan_node::home::cache_dir;
 
 /// The file of past lines, in the home, or among what the user's runs share.
 const HISTORY: &str = "shell-history";

@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sources::BOOTSTRAP;
-use crate::home::cache_dir;
-use crate::node::open_host_at;
 use crate::passable;
 use crate::progress::Progress;
+use capstan_node::home::cache_dir;
+use capstan_node::open_host_at;
 
 /// Cranks between two commits.
 const BATCH: u64 = 100;
@@ -94,7 +94,7 @@ impl Machine {
     ) -> anyhow::Result<Self> {
         let dir = home.map(|home| home.join(SUBDIRECTORY));
         let cache = cache_dir(home.unwrap_or(&std::env::temp_dir()));
-        let host = open_host_at(cache, progress)?;
+        let host = open_host_at(cache, &|step| progress.step(step))?;
         progress.step("starting the vats");
         let store = match &dir {
             Some(dir) => {

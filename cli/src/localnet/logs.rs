@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Wri
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use capstan_localnet::net::{NetError, NodePlan, Plan};
+use capstan_localnet::{NetError, NodePlan, Plan};
 
 /// How often files are looked at for more.
 const EVERY: Duration = Duration::from_millis(200);

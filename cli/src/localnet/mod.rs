@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use capstan_client::Deadline;
-use capstan_localnet::net::{self, Command, Engine, NetError, NodePlan, Plan};
+use capstan_localnet::{self as net, Command, Engine, NetError, NodePlan, Plan};
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::Common;
 use crate::failure::usage;
-use crate::home;
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -231,5 +230,5 @@ fn node_args(node: &NodePlan, engine: Engine, peers: &[String]) -> Vec<String> {
 
 /// A home for a node.
 fn make_home(path: PathBuf, genesis: &capstan_genesis::Genesis) -> anyhow::Result<()> {
-    home::Home::make_from(path, genesis, None).map(drop)
+    capstan_node::home::Home::make_from(path, genesis, None).map(drop)
 }

@@ -6,14 +6,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use capstan_client::Client;
-use capstan_localnet::net::{self, Command, NodeStatus, State};
+use capstan_localnet::{self as net, Command, NodeStatus, State};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tendermint::Time;
 
 use super::plan;
-use crate::dev::on_signal;
 use crate::output::Output;
+use crate::process::on_signal;
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_millis(1500);

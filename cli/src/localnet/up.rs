@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use capstan_client::Deadline;
+use capstan_consensus::comet::{self, CometHome};
 use capstan_genesis::Genesis;
-use capstan_localnet::comet::{self, CometHome};
-use capstan_localnet::net::{self, Command, Engine, Launch, Network, NodePlan, Plan};
+use capstan_localnet::{self as net, Command, Engine, Launch, Network, NodePlan, Plan};
+use capstan_node::home::{OVERRIDES, read_genesis};
+use capstan_node::network_genesis;
 
 use super::{make_home, node_args, plan, status};
-use crate::dev::on_signal;
 use crate::failure::usage;
-use crate::home::{OVERRIDES, VALIDATOR_POWER, network_genesis, read_genesis};
+use crate::init::{VALIDATOR_POWER, new_genesis};
 use crate::output::Output;
+use crate::process::on_signal;
 use crate::progress::Progress;
-use crate::transfer::copy;
+use crate::state_export::copy;
 
 /// How long a network may take to its first block: the engine may have to be compiled.
 const FIRST_BLOCK: Duration = Duration::from_secs(180);
@@ -99,7 +101,7 @@ impl Up {
         refuse_foreign(dir)?;
         let mut genesis = match &self.genesis {
             Some(file) => Genesis { validators: Vec::new(), ..read_genesis(file)?.0 },
-            None => network_genesis(&self.chain_id)?,
+            None => new_genesis(&self.chain_id, network_genesis)?,
         };
         if genesis.app_state.from_state.is_some() {
             return Err(usage("--genesis: a network cannot begin with the state of another chain"));

@@ -5,6 +5,8 @@ use capstan_kernel::replay::{Beginning, Difference, Outcome, Rehearsal, Step};
 use capstan_kernel_ports::VatId;
 use capstan_kernel_ports::host::VatHost as _;
 use capstan_kernel_ports::store::Read;
+use capstan_node::home::{Home, cache_dir};
+use capstan_node::open_host_with;
 use capstan_store::{Snapshot, Store};
 use capstan_vat_host::{Compiler, Compilers, WasmHost};
 use serde_json::{Value, json};
@@ -12,8 +14,7 @@ use serde_json::{Value, json};
 use super::show;
 use crate::Common;
 use crate::failure::usage;
-use crate::home::{self, Home, cache_dir};
-use crate::node::open_host_with;
+use crate::home;
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -65,7 +66,8 @@ impl Replay {
         let progress = Progress::new("looking for the transcript");
         let rehearsal = Rehearsal::new(&state, vat, beginning)?;
         let damage = rehearsal.damage()?;
-        let mut host = open_host_with(cache_dir(&home.path), self.compilers(), &progress)?;
+        let mut host =
+            open_host_with(cache_dir(&home.path), self.compilers(), &|step| progress.step(step))?;
         let replayed = rehearse(rehearsal, &mut host, vat, &progress)
             .with_context(|| format!("{vat} cannot be replayed"))?;
         drop(progress);

@@ -7,7 +7,7 @@ use super::{Answer, Called, DeviceError, Invocation, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
     limits::MAX_BODY_BYTES,
-    state::State,
+    state::handle::State,
 };
 
 /// The name of the bridge device.

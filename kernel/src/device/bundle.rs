@@ -6,8 +6,7 @@ use super::{Answer, Called, Invocation, Oops, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
     ids::{DeviceId, Endpoint},
-    keys,
-    state::State,
+    state::{handle::State, keys},
     view,
 };
 

@@ -3,8 +3,7 @@
 use super::{Answer, Called, DeviceError, Invocation, thrown};
 use crate::{
     ids::{DeviceId, Endpoint, KRef},
-    keys,
-    state::State,
+    state::{handle::State, keys},
 };
 
 impl State<'_> {

@@ -14,9 +14,8 @@ use super::{Answer, Called, DeviceError, Invocation, Oops, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
     error::{Result, inconsistent},
-    keys,
     limits::MAX_BODY_BYTES,
-    state::State,
+    state::{handle::State, keys},
 };
 
 /// The name of the mailbox device.
@@ -109,7 +108,7 @@ pub(crate) fn read_mailbox(
     after: u64,
     limit: usize,
 ) -> Result<Mailbox> {
-    let ack = crate::state::get_record(from, &keys::mailbox_ack(peer))?;
+    let ack = crate::state::handle::get_record(from, &keys::mailbox_ack(peer))?;
     let mut mailbox = Mailbox { inbound_ack: ack.unwrap_or(0), outbox: BTreeMap::new() };
     let first = keys::mailbox_message(peer, 0);
     let prefix = &first[..first.len() - POSITION_DIGITS];
@@ -130,7 +129,7 @@ pub(crate) fn read_mailboxes(from: &(impl Read + ?Sized)) -> Result<BTreeMap<Str
     let mut boxes: BTreeMap<String, Mailbox> = BTreeMap::new();
     for (key, value) in from.scan(keys::MAILBOX_ACKS)? {
         let peer = peer_of(&key[keys::MAILBOX_ACKS.len()..])?;
-        boxes.entry(peer).or_default().inbound_ack = crate::state::decode(&key, &value)?;
+        boxes.entry(peer).or_default().inbound_ack = crate::state::handle::decode(&key, &value)?;
     }
     for (key, value) in from.scan(keys::MAILBOX_MESSAGES)? {
         let text = String::from_utf8_lossy(&key[keys::MAILBOX_MESSAGES.len()..]).into_owned();

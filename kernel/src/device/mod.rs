@@ -9,6 +9,7 @@
 mod bridge;
 mod bundle;
 mod inbound;
+mod later;
 mod mailbox;
 mod timer;
 mod vat_admin;
@@ -27,13 +28,15 @@ pub use vat_admin::VAT_ADMIN;
 
 use crate::{
     capdata::{self, Builder, Json, KernelData, Parsed},
-    clist::{ClistEntry, Use},
     error::{KernelPanic, Refusal, Result, inconsistent},
     ids::{DeviceId, Endpoint, KRef},
-    keys,
     limits::{MAX_DEVICE_NODES, Shape},
     slog::Event,
-    state::State,
+    state::{
+        clist::{ClistEntry, Use},
+        handle::State,
+        keys,
+    },
 };
 
 /// What a device does.
@@ -120,8 +123,19 @@ const UNICODE: &str = "a string without lone surrogates";
 /// The root node of each device.
 const ROOT: &str = "d+0";
 
+/// The vat that calls a device, and the message in whose delivery it does so.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) vat: VatId,
+    /// The message's result, if somebody waits for it.
+    pub(crate) result: Option<KRef>,
+    /// Whether a device has taken the result: then the vat's own answer is ignored.
+    pub(crate) is_deferred: bool,
+}
+
 /// One call of a device.
 struct Invocation<'a> {
+    caller: &'a mut Caller,
     device: DeviceId,
     /// Which of the device's nodes was called.
     node: &'a str,
@@ -176,6 +190,13 @@ impl Invocation<'_> {
         }
     }
 
+    fn flag(&self, index: usize, what: &str) -> std::result::Result<bool, Oops> {
+        match self.arg(index)? {
+            Json::Scalar(text) if text == "true" || text == "false" => Ok(text == "true"),
+            _ => thrown(format!("{}() {what} must be true or false", self.method)),
+        }
+    }
+
     /// What JavaScript's `Nat` accepts: a bigint or an integral number that is not negative.
     fn nat(&self, index: usize, what: &str) -> std::result::Result<u128, Oops> {
         let arg = self.arg(index)?;
@@ -202,6 +223,7 @@ impl State<'_> {
     /// Calls a device. The inner error is the caller's to catch.
     pub(crate) fn invoke_device(
         &mut self,
+        caller: &mut Caller,
         node: KRef,
         method: &str,
         args: &KernelData,
@@ -211,14 +233,24 @@ impl State<'_> {
         let node_ref = self.to_device(device, node)?;
         let mut is_foreign = false;
         // A device holds its imports for good: what is only passed on is not imported.
-        let passes_on = record.kind == DeviceKind::Timer && method == timer::WAKE_SOON;
+        let passes_on = passes_on(record.kind, method);
         for kref in &args.slots {
             is_foreign |= match passes_on {
                 true => matches!(kref, KRef::Device(_)),
                 false => self.to_device(device, *kref)?.starts_with("d-"),
             };
         }
-        let why = match self.call_device(device, record.kind, &node_ref, method, args, is_foreign) {
+        let called = match Parsed::new(args) {
+            _ if Shape::of(&args.body).nodes > MAX_DEVICE_NODES as u64 => {
+                thrown(format!("a device takes at most {MAX_DEVICE_NODES} values"))
+            }
+            None => thrown("arguments are not smallcaps"),
+            Some(args) => {
+                let mut call = Invocation { caller, device, node: &node_ref, method, args };
+                self.call_device(record.kind, &mut call, is_foreign)
+            }
+        };
+        let why = match called {
             Ok(answer) => return Ok(Ok(encode(answer))),
             Err(Oops::Panic(panic)) => return Err(panic),
             Err(Oops::Thrown(why)) => why,
@@ -229,27 +261,19 @@ impl State<'_> {
 
     fn call_device(
         &mut self,
-        device: DeviceId,
         kind: DeviceKind,
-        node: &str,
-        method: &str,
-        args: &KernelData,
+        call: &mut Invocation<'_>,
         is_foreign: bool,
     ) -> Called {
-        if Shape::of(&args.body).nodes > MAX_DEVICE_NODES as u64 {
-            return thrown(format!("a device takes at most {MAX_DEVICE_NODES} values"));
-        }
-        let Some(args) = Parsed::new(args) else { return thrown("arguments are not smallcaps") };
-        let call = Invocation { device, node, method, args };
         if is_foreign && kind != DeviceKind::VatAdmin {
             return thrown("an ordinary device cannot be given nodes of other devices");
         }
         match kind {
-            DeviceKind::VatAdmin => self.call_vat_admin(&call),
-            DeviceKind::Timer => self.call_timer(&call),
-            DeviceKind::Mailbox => self.call_mailbox(&call),
-            DeviceKind::Bridge => self.call_bridge(&call),
-            DeviceKind::Bundle => self.call_bundle(&call),
+            DeviceKind::VatAdmin => self.call_vat_admin(call),
+            DeviceKind::Timer => self.call_timer(call),
+            DeviceKind::Mailbox => self.call_mailbox(call),
+            DeviceKind::Bridge => self.call_bridge(call),
+            DeviceKind::Bundle => self.call_bundle(call),
         }
     }
 
@@ -265,6 +289,14 @@ impl State<'_> {
     /// The device of that name, for the host.
     fn device_named(&self, name: &'static str) -> std::result::Result<DeviceId, DeviceError> {
         self.get(&keys::device_name(name))?.ok_or(DeviceError::Missing(name))
+    }
+
+    /// Takes the next number that a device keeps under `name`.
+    fn take_number(&mut self, device: DeviceId, name: &str) -> Result<u64> {
+        let key = keys::vatstore(Endpoint::Device(device), name);
+        let number = self.get::<u64>(&key)?.unwrap_or(0);
+        self.put(&key, &(number + 1))?;
+        Ok(number)
     }
 
     /// Sends a message as a device: nobody waits for an answer.
@@ -313,6 +345,22 @@ impl State<'_> {
             Refusal::VatFatal(why) => inconsistent(format!("root of {vat}: {why}")),
         })
     }
+}
+
+/// Whether a method only passes on what it is given, so that the device does not come to hold it.
+fn passes_on(kind: DeviceKind, method: &str) -> bool {
+    match kind {
+        DeviceKind::Timer => {
+            [timer::WAKE_SOON, later::SETTLE_RESULT, later::WAKE_AND_TELL].contains(&method)
+        }
+        DeviceKind::VatAdmin => method == later::SETTLE_RESULT,
+        _ => false,
+    }
+}
+
+/// A bigint, as smallcaps writes it.
+fn bigint(number: u128) -> Json {
+    Json::Text(format!("+{number}"))
 }
 
 fn encode(answer: Answer) -> KernelData {

@@ -1,21 +1,25 @@
 //! The timer device: vats register handlers, and when the time of the block has come each is sent
 //! `wake(time)`. It behaves as SwingSet's device of that name; its clock is what the host says. Beyond it,
-//! `wakeSoon(handler, ...args)` sends `wake(...args)` at once, and keeps nothing.
+//! `wakeSoon(handler, ...args)` sends `wake(...args)` at once, and keeps nothing; and it has the methods of
+//! [`later`](super::later).
 //!
 //! Kept under the device's store: `now` (u128), `next` (u64, orders wakeups of the same time),
 //! `repeaters` (u64, the next index), `repeater.N` ([`Repeater`]) and `at.TIME.N` ([`Wakeup`]), both
 //! numbers in hex.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::Message;
 use capstan_kernel_ports::store::Read;
 
-use super::{Answer, Called, DeviceError, Invocation, Oops, ROOT, thrown};
+use super::{Answer, Called, DeviceError, Invocation, Oops, ROOT, bigint, later, thrown};
 use crate::{
     capdata::{Builder, Json},
     error::{Result, inconsistent},
     ids::{DeviceId, Endpoint, KRef},
-    keys,
-    state::{State, get_record},
+    state::{
+        handle::{State, get_record},
+        keys,
+    },
 };
 
 /// The method that keeps nothing of what it is given.
@@ -55,7 +59,7 @@ impl Repeater {
 }
 
 impl State<'_> {
-    pub(super) fn call_timer(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn call_timer(&mut self, call: &mut Invocation<'_>) -> Called {
         let device = call.device;
         if call.node != ROOT {
             return thrown(format!("unknown device node {}", call.node));
@@ -75,15 +79,13 @@ impl State<'_> {
             // cannot send, and which the timer vat can send to itself.
             WAKE_SOON => {
                 let handler = call.object(0, "handler")?;
-                let mut builder = Builder::default();
-                let args = call.elements()?.iter().skip(1);
-                let args = args.map(|arg| builder.splice(arg, &call.args)).collect();
-                match args {
-                    Some(args) => self.send_only(handler, "wake", builder, args)?,
-                    None => return thrown("wakeSoon() arguments cannot be read"),
-                }
+                let methargs = later::wake_arguments(call, 1)?;
+                self.send_woken(handler, Message { methargs, result: None })?;
                 Ok(Answer::Undefined)
             }
+            later::DEFER_RESULT => self.defer_result(call),
+            later::SETTLE_RESULT => self.settle_result(call),
+            later::WAKE_AND_TELL => self.wake_and_tell(call),
             "makeRepeater" => {
                 let (start, interval) = (call.nat(0, "startTime")?, call.nat(1, "interval")?);
                 let index = self.take_number(device, "repeaters")?;
@@ -161,13 +163,6 @@ impl State<'_> {
         }
         Ok(times)
     }
-
-    fn take_number(&mut self, device: DeviceId, name: &str) -> Result<u64> {
-        let key = key(device, name);
-        let number = self.get::<u64>(&key)?.unwrap_or(0);
-        self.put(&key, &(number + 1))?;
-        Ok(number)
-    }
 }
 
 /// When the next wakeup is due, in seconds; none if there is no timer or nothing to wake.
@@ -192,7 +187,7 @@ fn due(
         if time > now {
             break;
         }
-        due.push((key.clone(), time, crate::state::decode(&key, &value)?));
+        due.push((key.clone(), time, crate::state::handle::decode(&key, &value)?));
         after = key;
     }
     Ok(due)
@@ -219,10 +214,6 @@ fn repeater_key(device: DeviceId, index: u64) -> Vec<u8> {
 fn repeater_index(call: &Invocation<'_>) -> std::result::Result<u64, Oops> {
     let index = u64::try_from(call.nat(0, "index")?);
     index.or_else(|_| thrown("there is no such repeater"))
-}
-
-fn bigint(number: u128) -> Json {
-    Json::Text(format!("+{number}"))
 }
 
 #[cfg(test)]

@@ -4,14 +4,17 @@
 use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
-use super::{Answer, Called, Invocation, Oops, ROOT, UNICODE, thrown};
+use super::{Answer, Called, Invocation, Oops, ROOT, UNICODE, later, thrown};
 use crate::{
     capdata::{Json, Parsed, unescape},
     ids::MeterId,
-    keys, limits,
-    queue::RunQueueEvent,
-    state::State,
-    vat::{DynamicOptions, Threshold},
+    limits,
+    state::{
+        handle::State,
+        keys,
+        queue::RunQueueEvent,
+        vat::{DynamicOptions, Threshold},
+    },
     view,
 };
 
@@ -19,7 +22,11 @@ use crate::{
 pub const VAT_ADMIN: &str = "vatAdmin";
 
 impl State<'_> {
-    pub(super) fn call_vat_admin(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn call_vat_admin(&mut self, call: &mut Invocation<'_>) -> Called {
+        if call.node == ROOT && call.method == later::DEFER_RESULT {
+            return self.defer_result(call);
+        }
+        let call = &*call;
         let Invocation { node, method, ref args, .. } = *call;
         let parsed = args;
         let elements = call.elements()?;
@@ -85,12 +92,17 @@ impl State<'_> {
                 Ok(Answer::Undefined)
             }
             "getBundleCap" | "getNamedBundleCap" | "getBundleIDByName" => self.find_bundle(call),
+            later::SETTLE_RESULT => self.settle_result(call),
             "getVatStats" => self.vat_stats(&text(0, "vatID")?),
             _ => thrown(format!("target[{method}] does not exist")),
         }
     }
 
-    fn change_meter(&mut self, id: &str, change: impl FnOnce(&mut crate::meter::Meter)) -> Called {
+    fn change_meter(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut crate::state::meter::Meter),
+    ) -> Called {
         let Some(id) = MeterId::parse(id) else { return thrown(format!("{id} is not a meter id")) };
         match self.update_meter(id, change)? {
             true => Ok(Answer::Undefined),

@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use capstan_client::{Client, Deadline, SignedTx, TxBuilder};
+use capstan_consensus::solo::{self, Solo, SoloConfig};
 use capstan_genesis::Genesis;
-use capstan_localnet::solo::{self, Solo, SoloConfig};
 use capstan_tests::{Account, BareApp, Options, genesis, raw_genesis};
 use serde_json::{Value, json};
 use tendermint_abci::Application as _;

@@ -56,3 +56,13 @@ pub enum DeliveryResult {
     /// The delivery failed and the vat must die: the text says why.
     Error(JsString),
 }
+
+impl<R> Delivery<R> {
+    /// Returns the result promise of a message, or `None` if nobody waits for it or the delivery is no message.
+    pub fn result(&self) -> Option<&R> {
+        match self {
+            Self::Message { message, .. } => message.result.as_ref(),
+            _ => None,
+        }
+    }
+}

@@ -7,11 +7,11 @@ use capstan_kernel_ports::Hash;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Compiler, HostError, Image, ModuleLimits,
-    base::BaseMemory,
-    cache::{Cache, Key},
-    compile::{CompiledModule, Modules},
-    cost, instrument,
+    Compiler, HostError, Image, ModuleLimits, cost,
+    memory::base::BaseMemory,
+    module::cache::{Cache, Key},
+    module::compile::{CompiledModule, Modules},
+    module::instrument,
     worker::Worker,
 };
 

@@ -4,6 +4,8 @@
 //! memory of zeros for a module from a user. What a worker's memory is mapped over (the origin, or
 //! what the vats of one bundle have in common) is of no consequence for the image.
 
+pub(crate) mod image;
+
 use std::sync::Arc;
 
 use capstan_abi::Encoding;
@@ -14,11 +16,11 @@ use capstan_kernel_ports::{
 
 use crate::{
     PAGE_BYTES,
-    base::{BaseMemory, page},
-    compile::CompiledModule,
-    image::{HeapHead, Leaf, ZERO_PAGE, leaf, zero_leaf},
-    memory::WASM_PAGE,
-    pagemap,
+    heap::image::{HeapHead, Leaf, ZERO_PAGE, leaf, zero_leaf},
+    memory::base::{BaseMemory, page},
+    memory::linear::WASM_PAGE,
+    memory::pagemap,
+    module::compile::CompiledModule,
     worker::Worker,
 };
 

@@ -10,13 +10,13 @@ use capstan_kernel_ports::{
 };
 
 use crate::{
-    HostError, HostOptions, Image, JsEngine,
-    cache::Cache,
-    compile::Modules,
-    cost,
+    HostError, HostOptions, Image, JsEngine, cost,
     engine::BootedEngine,
-    share::{Loaded, Running, Shared},
-    supervisor, validate,
+    memory::share::{Loaded, Running, Shared},
+    module::cache::Cache,
+    module::compile::Modules,
+    module::validate,
+    worker::supervisor,
     worker::{End, StartError, Worker},
 };
 

@@ -17,31 +17,20 @@
 //!
 //! Runs on Linux: copy-on-write images are sealed memory files (`memfd_create`).
 
-mod base;
-mod cache;
-mod compile;
 pub mod cost;
 mod engine;
 mod error;
-mod exports;
 mod heap;
 mod host;
-mod image;
-mod imports;
-mod instrument;
-mod limits;
 mod memory;
+mod module;
 mod options;
-mod pagemap;
-mod share;
-mod supervisor;
-mod validate;
 mod worker;
 
 pub use engine::JsEngine;
 pub use error::HostError;
+pub use heap::image::{Image, PAGE_BYTES};
 pub use host::WasmHost;
-pub use image::{Image, PAGE_BYTES};
-pub use limits::ModuleLimits;
+pub use module::limits::ModuleLimits;
+pub use module::validate::Refusal;
 pub use options::{Compiler, Compilers, HostOptions};
-pub use validate::Refusal;

@@ -1,5 +1,9 @@
 //! One running worker: a wasmer store with one instance of a compiled module.
 
+pub(crate) mod exports;
+pub(crate) mod imports;
+pub(crate) mod supervisor;
+
 use std::{
     io,
     sync::{
@@ -18,11 +22,11 @@ use wasmer_types::TrapCode;
 
 use crate::{
     Image,
-    base::BaseMemory,
-    compile::CompiledModule,
-    exports::{Exports, MovableStore, find_function, mutable_globals},
-    imports::{Env, Links, Stop, imports},
-    memory::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
+    memory::base::BaseMemory,
+    memory::linear::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
+    module::compile::CompiledModule,
+    worker::exports::{Exports, MovableStore, find_function, mutable_globals},
+    worker::imports::{Env, Links, Stop, imports},
 };
 
 /// How far below its stack pointer a function compiled by clang writes without moving it.

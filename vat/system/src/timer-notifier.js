@@ -1,7 +1,6 @@
 // The timer's notifiers: of the beats of a rhythm.
-import { prepareExoClass, prepareExoClassKit } from '@agoric/vat-data';
+import { prepareExoClassKit } from '@agoric/vat-data';
 import { Fail } from '@endo/errors';
-import { E } from '@endo/far';
 
 import { beats } from './time.js';
 
@@ -9,32 +8,49 @@ import { beats } from './time.js';
  * A maker of notifiers of beats, whose update counts are the beats' numbers. After a notifier was cancelled every
  * update is the last one, without a count.
  *
+ * A result that has to wait is settled by a waiter, a facet with `due()` and `cancelled()`: each returns what the
+ * result is settled with.
+ *
  * @param {object} baggage
  * @param {object} timer
  * @param {() => bigint} timer.now
  * @param {Function} timer.stamp a time as it is given away
- * @param {Function} timer.absolute and back
- * @param {Function} timer.wakeupAt a promise for a time
+ * @param {Function} timer.answerAt has a waiter settle the result of the current message at a time
  * @param {Function} timer.join lets a token cancel a notifier
  */
-export const prepareNotifierKit = (baggage, { now, stamp, absolute, wakeupAt, join }) => {
-  const makeIterator = prepareExoClass(
+export const prepareNotifierKit = (baggage, { now, stamp, answerAt, join }) => {
+  const makeIterator = prepareExoClassKit(
     baggage,
     'timerIterator',
     undefined,
-    notifier => ({ notifier, updateCount: undefined, active: false }),
+    beat => ({ beat, updateCount: undefined, active: false }),
     {
-      async next() {
-        const { state } = this;
-        !state.active || Fail`timer iterator dislikes overlapping next()`;
-        state.active = true;
-        try {
-          const { value, updateCount } = await state.notifier.getUpdateSince(state.updateCount);
+      iterator: {
+        next() {
+          const { state, facets } = this;
+          !state.active || Fail`timer iterator dislikes overlapping next()`;
+          const update = state.beat.latestAfter(state.updateCount);
+          if (update) {
+            return facets.waiter.step(update);
+          }
+          state.active = true;
+          state.beat.wait(facets.waiter);
+          return undefined;
+        },
+      },
+      waiter: {
+        step({ value, updateCount }) {
+          const { state } = this;
+          state.active = false;
           state.updateCount = updateCount;
           return harden({ value, done: updateCount === undefined });
-        } finally {
-          state.active = false;
-        }
+        },
+        due() {
+          return this.facets.waiter.step(this.state.beat.due());
+        },
+        cancelled() {
+          return this.facets.waiter.step(this.state.beat.cancelled());
+        },
       },
     },
   );
@@ -47,37 +63,41 @@ export const prepareNotifierKit = (baggage, { now, stamp, absolute, wakeupAt, jo
     {
       notifier: {
         [Symbol.asyncIterator]() {
-          return makeIterator(this.facets.notifier);
+          return makeIterator(this.facets.beat).iterator;
         },
-        async getUpdateSince(updateCount = undefined) {
-          const { start, every, cancelToken, final } = this.state;
-          const { canceller } = this.facets;
-          if (final) {
-            return final;
-          }
-          const update = ({ time, count }) => harden({ value: stamp(time), updateCount: count });
-          const { latest, next } = beats(start, every, now());
-          if (latest && latest.count !== updateCount) {
-            return update(latest);
-          }
-          return E.when(
-            wakeupAt(next.time, cancelToken),
-            woken => update(beats(start, every, absolute(woken)).latest),
-            () => canceller.cancel(),
-          );
+        getUpdateSince(updateCount = undefined) {
+          const { beat } = this.facets;
+          return beat.latestAfter(updateCount) || beat.wait(beat);
         },
       },
-      canceller: {
-        cancel() {
+      // A waiter itself: a notifier's result is an update.
+      beat: {
+        // The last update that the caller does not know, undefined if that is yet to come.
+        latestAfter(updateCount) {
+          const { start, every, final } = this.state;
+          const { latest } = beats(start, every, now());
+          const isNew = latest && latest.count !== updateCount;
+          return final || (isNew ? this.facets.beat.due() : undefined);
+        },
+        wait(waiter) {
+          const { start, every, cancelToken } = this.state;
+          answerAt(beats(start, every, now()).next.time, cancelToken, waiter);
+        },
+        due() {
+          const { start, every } = this.state;
+          const { time, count } = beats(start, every, now()).latest;
+          return harden({ value: stamp(time), updateCount: count });
+        },
+        cancelled() {
           this.state.final ||= harden({ value: stamp(now()), updateCount: undefined });
           return this.state.final;
         },
       },
     },
     {
-      finish: ({ state: { cancelToken }, facets: { canceller } }) => {
+      finish: ({ state: { cancelToken }, facets: { beat } }) => {
         if (cancelToken) {
-          join(cancelToken, canceller);
+          join(cancelToken, beat);
         }
       },
     },

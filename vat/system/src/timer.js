@@ -1,16 +1,17 @@
 // The timer vat: wakeups at times, over the timer device. Its service is SwingSet's timer service, with
-// the same methods and behaviour; handlers, repeaters and notifiers survive upgrades of this vat,
-// promises of `wakeAt` and `delay` do not: they are rejected as disconnected.
+// the same methods and behaviour. Handlers, repeaters, notifiers and promises survive upgrades of this vat.
 //
 // A handler is an object with `wake(time)`. A cancel token is any object: `cancel(token)` ends whatever
 // it was given for.
+//
+// Whatever waits lies in tables and in the device, and nothing in the heap: a method that answers later lets
+// the device keep its result (`deferResult`), and the answers of repeaters' handlers are reported as messages
+// (`wakeAndTell`). So strangers can fill nothing that others need.
 import { prepareExo, prepareExoClassKit } from '@agoric/vat-data';
-import { b, Fail, q } from '@endo/errors';
-import { E, Far } from '@endo/far';
+import { b, Fail } from '@endo/errors';
+import { Far } from '@endo/far';
 import { Nat } from '@endo/nat';
-import { makePromiseKit } from '@endo/promise-kit';
 
-import { reasonText } from './brief.js';
 import { isObject } from './shapes.js';
 import { prepareNotifierKit } from './timer-notifier.js';
 import {
@@ -26,9 +27,6 @@ import { LAST_TIME, beats, fromRelativeTime, fromTimestamp, toTimestamp } from '
 
 /** How many events one delivery fires, and how many it cancels. */
 const BATCH = 16;
-
-/** How many promises of wakeups lie in the heap at most, and how many answers of repeaters' handlers. */
-const MAX_PROMISES = 3_000;
 
 /** When a message of the vat to itself is taken to be lost, in seconds. */
 const PATIENCE = 60n;
@@ -48,8 +46,6 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const schedule = prepareSchedule(baggage);
   const cancels = prepareCancels(baggage, takeNumber);
   const repeaters = prepareRepeaters(baggage);
-  // Number -> promise kit, for events of promises: of this incarnation alone.
-  const wakeups = new Map();
 
   const now = () => {
     device || Fail`TimerService used before createTimerService()`;
@@ -93,60 +89,72 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     }
   };
 
-  // Nobody waits for what such a handler answers: a promise of it would lie in the heap for as long as it likes.
-  // In a turn of its own, as other messages are sent, so that all go out in one order.
+  // Nobody waits for what such a handler answers.
   const wakeOnce = (handler, time) => {
-    Promise.resolve()
-      .then(() => D(device).wakeSoon(handler, stamp(time)))
-      .catch(error => console.log('timer: a handler cannot be woken:', reasonText(error)));
+    D(device).wakeSoon(handler, stamp(time));
   };
 
-  // Events stand in the schedule: {number, handler, membership} of a handler that is woken once, {number,
-  // membership} of a promise, {repeater}.
+  // Events stand in the schedule: {handler, membership} of a handler that is woken once, {result, waiter,
+  // membership} of a result that the device keeps, {repeater}. A waiter is what says what a notifier's or an
+  // iterator's result is settled with.
 
-  const settle = (number, method, value) => {
-    const wakeup = wakeups.get(number);
-    wakeups.delete(number);
-    wakeup?.[method](value);
+  const settle = ({ result, waiter }, isCancelled, time) => {
+    if (waiter) {
+      D(device).settleResult(result, false, isCancelled ? waiter.cancelled() : waiter.due());
+    } else if (isCancelled) {
+      D(device).settleResult(result, true, Error('TimerCancelled'));
+    } else {
+      D(device).settleResult(result, false, stamp(time));
+    }
   };
 
-  const fire = ({ number, handler, membership, repeater }, time) => {
+  const fire = (event, time) => {
+    const { handler, membership, repeater, result } = event;
     if (repeater !== undefined) {
       fireRepeater(repeater, time);
       return;
     }
     const isCancelled = cancels.leave(membership);
-    if (isCancelled) {
-      settle(number, 'reject', Error('TimerCancelled'));
-    } else if (handler) {
+    if (result !== undefined) {
+      settle(event, isCancelled, time);
+    } else if (handler && !isCancelled) {
       wakeOnce(handler, time);
-    } else {
-      settle(number, 'resolve', stamp(time));
     }
   };
 
   // Members of a group: {place} of an event, {repeater}, {canceller} of a notifier.
-  const strike = ({ place, repeater, canceller }, number) => {
+  const strike = ({ place, repeater, canceller }) => {
     if (canceller) {
-      canceller.cancel();
+      canceller.cancelled();
     } else if (repeater !== undefined) {
       const { place: next } = take(repeaters, repeater);
       if (next !== undefined) {
         schedule.take(next);
       }
     } else {
-      schedule.take(place);
-      settle(number, 'reject', Error('TimerCancelled'));
+      const event = schedule.take(place);
+      if (event.result !== undefined) {
+        settle(event, true);
+      }
     }
   };
 
-  const enlist = (when, handler, cancelToken) => {
+  const enlist = (when, cancelToken, makeEvent) => {
     const number = takeNumber();
     const place = placeAt(when, number);
     const membership = cancels.join(cancelToken, number, { place });
-    schedule.add(place, { number, handler, membership });
+    schedule.add(place, { ...makeEvent(), membership });
     arm();
-    return number;
+  };
+
+  // Has the device keep the result of the message that is being delivered until the time has come. The method
+  // must return at once, and its own answer is ignored. Last of all, so that what is refused is answered.
+  const answerAt = (when, cancelToken, waiter = undefined) => {
+    enlist(when, cancelToken, () => {
+      const result = D(device).deferResult();
+      // A message whose result nobody waits for still takes its place, and does nothing.
+      return { result, waiter };
+    });
   };
 
   const wakeupAt = (when, cancelToken) => {
@@ -155,17 +163,12 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     if (when <= time) {
       return stamp(time);
     }
-    wakeups.size < MAX_PROMISES ||
-      Fail`the timer keeps ${q(MAX_PROMISES)} promises already: set a wakeup for a handler, or try again later`;
-    const wakeup = makePromiseKit();
-    wakeups.set(enlist(when, undefined, cancelToken), wakeup);
-    return wakeup.promise;
+    answerAt(when, cancelToken);
+    return undefined;
   };
 
   // A repeater: {start, every, handler, membership, place}. While its handler works it stands in no schedule; a
   // handler that fails is not woken again.
-
-  let unanswered = 0;
 
   const awaitBeat = repeater => {
     if (repeaters.has(repeater)) {
@@ -178,8 +181,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     }
   };
 
-  const endRepeater = (repeater, error) => {
-    console.log('timer: a repeater ends, its handler failed:', reasonText(error));
+  const endRepeater = repeater => {
     if (repeaters.has(repeater)) {
       cancels.leave(take(repeaters, repeater).membership);
     }
@@ -193,19 +195,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       return;
     }
     repeaters.set(repeater, harden({ ...state, place: undefined }));
-    if (unanswered >= MAX_PROMISES) {
-      // A beat is left out while too many handlers have not answered.
-      awaitBeat(repeater);
-      return;
-    }
-    unanswered += 1;
-    const answered = then => value => {
-      unanswered -= 1;
-      then(repeater, value);
-    };
-    E.when(E(state.handler).wake(stamp(time)), answered(awaitBeat), answered(endRepeater)).catch(
-      error => console.log('timer: a repeater failed:', reasonText(error)),
-    );
+    D(device).wakeAndTell(state.handler, continuation, repeater, stamp(time));
   };
 
   const repeat = (start, every, handler, cancelToken) => {
@@ -275,8 +265,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const makeNotifierKit = prepareNotifierKit(baggage, {
     now,
     stamp,
-    absolute,
-    wakeupAt,
+    answerAt,
     join: (cancelToken, canceller) => cancels.join(cancelToken, takeNumber(), { canceller }),
   });
 
@@ -291,6 +280,14 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     wake() {
       goesOnSince = undefined;
       work();
+    },
+    // The device tells that the handler of a repeater has answered.
+    answered(repeater, isRejected) {
+      if (isRejected) {
+        endRepeater(repeater);
+      } else {
+        awaitBeat(repeater);
+      }
     },
   });
 
@@ -307,7 +304,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       if (when <= time) {
         wakeOnce(handler, time);
       } else {
-        enlist(when, handler, cancelToken);
+        enlist(when, cancelToken, () => ({ handler }));
       }
       return stamp(when);
     },

@@ -25,15 +25,22 @@ import { isObject } from './shapes.js';
 
 const UPGRADE_MESSAGE = 'vat upgraded';
 
-/** How many answers of `done()` are outstanding at most: for one vat, and for all. They lie in the heap. */
+/** How many answers of `done()` are outstanding at most for one vat: its end settles them in one delivery. */
 const MAX_PENDING_DONE = 20;
-const MAX_ALL_PENDING_DONE = 3_000;
 
 /** How many bundles are waited for at most. */
 const MAX_PENDING_BUNDLES = 1_000;
 
 /** Longer than the id of any bundle. */
 const MAX_BUNDLE_ID = 200;
+
+const put = (table, key, value) => {
+  if (table.has(key)) {
+    table.set(key, value);
+  } else {
+    table.init(key, value);
+  }
+};
 
 export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   let device = baggage.has('vatAdminDev') ? baggage.get('vatAdminDev') : undefined;
@@ -43,8 +50,6 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const pendingUpgrades = new Map(); // upgradeID -> promise kit for {incarnationNumber}
   const pendingBundles = new Map(); // bundleID -> promise kit for the bundlecap
 
-  const pendingEnds = new Map(); // vatID -> {kit, askers}: for what the vat ends with, if somebody asked
-  let askers = 0; // of all of them
   const exitingVats = new Set(); // vatIDs whose end was asked for and not reported yet
 
   // While the service is paused, a promise kit that is fulfilled when nothing is pending.
@@ -162,15 +167,14 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     done() {
       const { vatID } = this.state;
       insistRunning(vatID, 'done', true);
-      const end = pendingEnds.get(vatID) || { kit: makePromiseKit(), askers: 0 };
-      end.askers < MAX_PENDING_DONE ||
+      const results = pendingEnds.has(vatID) ? pendingEnds.get(vatID) : [];
+      results.length < MAX_PENDING_DONE ||
         Fail`done() of vat ${q(vatID)} was asked for ${q(MAX_PENDING_DONE)} times already: wait for an answer`;
-      askers < MAX_ALL_PENDING_DONE ||
-        Fail`${q(MAX_ALL_PENDING_DONE)} answers of done() are waited for already: try again later`;
-      end.askers += 1;
-      askers += 1;
-      pendingEnds.set(vatID, end);
-      return end.kit.promise;
+      // The device keeps the result, which this method's answer is not.
+      const result = D(device).deferResult();
+      if (result !== undefined) {
+        put(pendingEnds, vatID, harden([...results, result]));
+      }
     },
     upgrade(bundlecap, options) {
       const { vatID } = this.state;
@@ -304,6 +308,11 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const notifierByMeterID = provide(baggage, 'notifierByMeterID', () =>
     makeScalarBigMapStore('notifierByMeterID', { durable: true }),
   );
+  // vatID -> the numbers under which the device keeps the results of `done()`
+  const pendingEnds = provide(baggage, 'pendingEnds', () =>
+    makeScalarBigMapStore('pendingEnds', { durable: true }),
+  );
+
   const pendingUpdates = new Map(); // meterID -> promise kit for the next update, lost by an upgrade
 
   const makeMeterNotifier = prepareExoClassKit(
@@ -444,16 +453,15 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
         console.log(`static or unknown vat ${vatID} terminated`);
         return;
       }
-      const end = pendingEnds.get(vatID);
-      pendingEnds.delete(vatID);
-      askers -= end?.askers ?? 0;
+      const results = pendingEnds.has(vatID) ? pendingEnds.get(vatID) : [];
+      if (results.length > 0) {
+        pendingEnds.delete(vatID);
+      }
       exitingVats.delete(vatID);
       managedVats.delete(vatID);
       checkQuiescence();
-      if (shouldReject) {
-        end?.kit.reject(info);
-      } else {
-        end?.kit.resolve(info);
+      for (const result of results) {
+        D(device).settleResult(result, shouldReject, info);
       }
     },
 

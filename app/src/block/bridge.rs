@@ -1,0 +1,181 @@
+//! The application's end of the kernel's bridge: what system vats can ask the chain for.
+//!
+//! The first argument names a service, the second is a record with a `type`:
+//!
+//! | service | `type` | fields | answer |
+//! |---|---|---|---|
+//! | `computrons` | `buy` | `payer` (address), `computrons` (a natural) | `{amount}`: what was taken from the payer |
+//! | `computrons` | `refund` | `payer`, `computrons` | `{amount}`: what was given back, for whole millions |
+//! | `deposits` | `takeForName` | `payer` | `{amount}`: the deposit of a published name, taken from the payer |
+//! | `deposits` | `giveBack` | `payer`, `amount` | `{amount}`: what was given back |
+//! | `bank` | `balance` | `address` | `{amount}` |
+//! | `validators` | `isGovernor` | `address` | `{isGovernor}`: may have the validators' object |
+//! | `validators` | `list` | | `{validators}`: of each `{pubKey, power}` |
+//! | `validators` | `set` | `pubKey` (Ed25519, base64), `power` (a natural; 0 removes) | `{}` |
+//!
+//! Amounts and naturals are decimal strings. What cannot be done is answered by `{error}`, a text.
+//! Whoever holds the bridge spends every account's coins, so the bootstrap vat keeps it to itself.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use capstan_genesis::{Address, Amount, Params};
+use capstan_kernel::{Application, KernelPanic};
+use capstan_kernel_ports::store::{Overlay, StoreFault};
+use serde_json::{Value, json};
+
+use crate::{
+    block::validators,
+    fault::{Failure, NodeFault},
+    records::{account, chain::Chain},
+    tx::{TxError, computron_price},
+};
+
+/// Computrons are priced by the million.
+const MEGA: u64 = 1_000_000;
+
+/// Answers calls through the bridge.
+#[derive(Debug)]
+pub(crate) struct Bridge;
+
+impl Application for Bridge {
+    fn outbound(
+        &mut self,
+        over: &mut dyn Overlay,
+        args: &[Value],
+    ) -> Result<Result<Option<Value>, String>, KernelPanic> {
+        match answer(over, args) {
+            Ok(value) => Ok(Ok(Some(value))),
+            Err(Refusal::Asked(error)) => Ok(Ok(Some(json!({"error": error})))),
+            Err(Refusal::Node(fault)) => Err(panic_of(fault)),
+        }
+    }
+}
+
+/// Why there is no answer.
+enum Refusal {
+    /// What was asked for cannot be done.
+    Asked(String),
+    Node(NodeFault),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Tx(error) => Self::Asked(error.to_string()),
+            Failure::Node(fault) => Self::Node(fault),
+        }
+    }
+}
+
+impl From<NodeFault> for Refusal {
+    fn from(fault: NodeFault) -> Self {
+        Self::Node(fault)
+    }
+}
+
+fn answer(over: &mut dyn Overlay, args: &[Value]) -> Result<Value, Refusal> {
+    let [Value::String(service), request] = args else {
+        return Err(Refusal::Asked("expected a service's name and a record".to_owned()));
+    };
+    let kind = request["type"].as_str().unwrap_or_default();
+    match (service.as_str(), kind) {
+        ("computrons", "buy") => {
+            let (payer, computrons) = (address(request, "payer")?, natural(request, "computrons")?);
+            let price = computron_price(&params(over)?.fees, computrons);
+            account::debit(over, payer, price)?;
+            Ok(amount(price))
+        }
+        ("computrons", "refund") => {
+            let (payer, computrons) = (address(request, "payer")?, natural(request, "computrons")?);
+            let price = computron_price(&params(over)?.fees, computrons / MEGA * MEGA);
+            account::credit(over, payer, price)?;
+            Ok(amount(price))
+        }
+        ("deposits", "takeForName") => {
+            let deposit = params(over)?.publish_deposit;
+            account::debit(over, address(request, "payer")?, deposit)?;
+            Ok(amount(deposit))
+        }
+        ("deposits", "giveBack") => {
+            let (payer, deposit) = (address(request, "payer")?, coins(request, "amount")?);
+            account::credit(over, payer, deposit)?;
+            Ok(amount(deposit))
+        }
+        ("bank", "balance") => {
+            let account = account::get(over, address(request, "address")?)?;
+            Ok(amount(account.map_or(Amount(0), |account| account.balance)))
+        }
+        ("validators", "isGovernor") => {
+            let address = address(request, "address")?;
+            Ok(json!({"isGovernor": validators::is_governor(&params(over)?, address)}))
+        }
+        ("validators", "list") => {
+            let one = |(key, power): (validators::Key, u64)| json!({"pubKey": BASE64.encode(key), "power": power.to_string()});
+            let all = validators::list(over)?.unwrap_or_default();
+            Ok(json!({"validators": all.into_iter().map(one).collect::<Vec<_>>()}))
+        }
+        ("validators", "set") => {
+            let (key, power) = (validator_key(request)?, natural(request, "power")?);
+            validators::set(over, key, power)?.map_err(Refusal::Asked)?;
+            Ok(json!({}))
+        }
+        _ => Err(Refusal::Asked(format!("there is no {service}.{kind}"))),
+    }
+}
+
+fn amount(amount: Amount) -> Value {
+    json!({"amount": amount.to_string()})
+}
+
+fn params(over: &dyn Overlay) -> Result<Params, Refusal> {
+    match Chain::load(over)? {
+        Some(chain) => Ok(chain.params),
+        None => Err(Refusal::Node(NodeFault::Damaged("there is no chain".to_owned()))),
+    }
+}
+
+fn address(request: &Value, field: &str) -> Result<Address, Refusal> {
+    let text = request[field].as_str().unwrap_or_default();
+    text.parse().map_err(|e| Refusal::Asked(format!("{field}: {e}")))
+}
+
+fn natural(request: &Value, field: &str) -> Result<u64, Refusal> {
+    let number = request[field].as_str().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| Refusal::Asked(format!("{field}: expected a natural below 2^64")))
+}
+
+fn coins(request: &Value, field: &str) -> Result<Amount, Refusal> {
+    let number = request[field].as_str().and_then(|text| text.parse().ok());
+    let refuse = || Refusal::Asked(format!("{field}: expected an amount of coins"));
+    number.map(Amount).ok_or_else(refuse)
+}
+
+fn validator_key(request: &Value) -> Result<validators::Key, Refusal> {
+    let bytes = BASE64.decode(request["pubKey"].as_str().unwrap_or_default()).ok();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+        Refusal::Asked("pubKey: expected an Ed25519 public key, 32 bytes in base64".to_owned())
+    })
+}
+
+fn panic_of(fault: NodeFault) -> KernelPanic {
+    match fault {
+        NodeFault::Kernel(panic) => panic,
+        NodeFault::Store(fault) => KernelPanic::Store(fault),
+        other => KernelPanic::Store(StoreFault(other.to_string())),
+    }
+}
+
+/// Refuses what the account cannot pay now. Nothing is taken: that happens when the meter is made.
+pub(crate) fn check_payable(
+    over: &dyn Overlay,
+    payer: Address,
+    price: Amount,
+) -> Result<(), Failure> {
+    let account = account::get(over, payer)?.ok_or(TxError::NoAccount(payer))?;
+    match account.balance.checked_sub(price) {
+        Some(_) => Ok(()),
+        None => {
+            let (balance, needed) = (account.balance.0, price.0);
+            Err(TxError::InsufficientFunds { account: payer, balance, needed }.into())
+        }
+    }
+}

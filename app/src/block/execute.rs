@@ -1,0 +1,484 @@
+//! Executing transactions: no vat code runs here; messages put work on the kernel's queue.
+
+use std::sync::Arc;
+
+use capstan_abi::{CapData, Resolution};
+use capstan_genesis::{Address, Amount, DENOM};
+use capstan_kernel::{
+    Kernel,
+    ids::{Endpoint, MeterId, RemoteId},
+    remote::RemoteError,
+    view,
+};
+use capstan_kernel_ports::{host::VatHost, store::Overlay};
+use cosmrs::{
+    Any,
+    proto::cosmos::{bank::v1beta1::MsgSendResponse as BankSent, base::abci::v1beta1::TxMsgData},
+};
+use prost::{Message, Name};
+use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
+
+use crate::{
+    block::{bridge, events::event},
+    fault::{Failure, NodeFault},
+    observe::{cause::Cause, watch::Watch},
+    proto,
+    records::{
+        account, bundles,
+        chain::Chain,
+        results::{self, Settled},
+        uploads::{self, Progress, Upload},
+    },
+    smallcaps,
+    tx::{
+        Action, Announcement, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId,
+        Verified, check, computron_price,
+    },
+};
+
+/// Executes the transactions of one block.
+pub(crate) struct Executor<'a, H> {
+    pub(crate) kernel: &'a mut Kernel<H>,
+    pub(crate) over: &'a mut dyn Overlay,
+    pub(crate) chain: &'a Chain,
+    pub(crate) height: u64,
+    pub(crate) verified: &'a Verified,
+    pub(crate) watch: &'a Watch,
+}
+
+impl<H: VatHost> Executor<'_, H> {
+    /// Executes one transaction. The error is this node's; a user's error is in the result.
+    ///
+    /// A transaction that is refused leaves no trace. One of which a message fails has paid its fee and
+    /// used its sequence, and has made the signer's account an endpoint if it was none.
+    pub(crate) fn deliver(&mut self, bytes: &[u8]) -> Result<ExecTxResult, NodeFault> {
+        let tx = match Tx::decode(bytes, &self.chain.params) {
+            Ok(tx) => tx,
+            Err(error) => return Ok(failed(&error, 0, Vec::new())),
+        };
+        let gas_wanted = i64::try_from(tx.gas_limit).unwrap_or(i64::MAX);
+        let account = account::get(self.over, tx.signer)?;
+        let context = ChainContext {
+            chain_id: &self.chain.id,
+            height: self.height,
+            params: &self.chain.params,
+            verified: self.verified,
+        };
+        let account = match check(&tx, account, context) {
+            Ok(account) => account,
+            Err(error) => return Ok(failed(&error, gas_wanted, Vec::new())),
+        };
+        account::set(self.over, tx.signer, &account)?;
+        self.watch.caused_by(cause(&tx, 0));
+        let mut events = vec![fee_paid(tx.signer, tx.fee)];
+        let remote = match self.provision(&tx, &mut events) {
+            Ok(remote) => remote,
+            Err(Failure::Tx(error)) => return Ok(failed(&error, gas_wanted, events)),
+            Err(Failure::Node(fault)) => return Err(fault),
+        };
+        // What was paid stays paid if a message fails.
+        let paid = events.len();
+        self.over.push();
+        match self.messages(&tx, remote, &mut events) {
+            Ok(msg_responses) => {
+                self.over.merge();
+                let data = TxMsgData { msg_responses, ..TxMsgData::default() }.encode_to_vec();
+                Ok(ExecTxResult {
+                    data: data.into(),
+                    gas_wanted,
+                    events,
+                    ..ExecTxResult::default()
+                })
+            }
+            Err(Failure::Tx(error)) => {
+                self.over.rollback();
+                events.truncate(paid);
+                Ok(failed(&error, gas_wanted, events))
+            }
+            Err(Failure::Node(fault)) => Err(fault),
+        }
+    }
+
+    /// Makes the signer an endpoint of the kernel, unless it is one or does nothing that needs it. What stays of it
+    /// is paid for.
+    fn provision(&mut self, tx: &Tx, events: &mut Vec<Event>) -> Result<Option<RemoteId>, Failure> {
+        if !tx.needs_endpoint() {
+            return Ok(None);
+        }
+        let address = tx.signer.to_string();
+        if view::remote_of(self.over, &address).map_err(NodeFault::from)?.is_none() {
+            let price = self.chain.params.fees.per_account;
+            account::debit(self.over, tx.signer, price)?;
+            let amount = ("amount", format!("{price}{DENOM}"));
+            events.push(event("account.provisioned", &[("account", address.clone()), amount]));
+        }
+        let remote = self.kernel.provision(self.over, &address).map_err(NodeFault::from)?;
+        Ok(Some(remote))
+    }
+
+    fn messages(
+        &mut self,
+        tx: &Tx,
+        remote: Option<RemoteId>,
+        events: &mut Vec<Event>,
+    ) -> Result<Vec<Any>, Failure> {
+        let mut responses = Vec::with_capacity(tx.actions.len());
+        for (index, action) in tx.actions.iter().enumerate() {
+            self.watch.caused_by(cause(tx, index));
+            let mut message = Msg { run: self, tx, index: index as u32, remote, events };
+            responses.push(message.execute(action)?);
+        }
+        Ok(responses)
+    }
+}
+
+/// One message in execution.
+struct Msg<'a, 'b, H> {
+    run: &'a mut Executor<'b, H>,
+    tx: &'a Tx,
+    index: u32,
+    remote: Option<RemoteId>,
+    events: &'a mut Vec<Event>,
+}
+
+impl<H: VatHost> Msg<'_, '_, H> {
+    fn execute(&mut self, action: &Action) -> Result<Any, Failure> {
+        match action {
+            Action::BankSend { to, amount } => self.bank_send(*to, *amount),
+            Action::InstallBundle { id, packed } => {
+                self.install(id, packed.clone())?;
+                Ok(any(&proto::MsgInstallBundleResponse { bundle_id: id.to_string() }))
+            }
+            Action::BeginUpload(announced) => self.begin_upload(announced),
+            Action::UploadChunk { upload, index, data } => self.upload_chunk(upload, *index, data),
+            Action::CreateVat { bundle, name, parameters, computrons } => {
+                self.insist_installed(bundle)?;
+                let computrons = computrons.unwrap_or(self.run.chain.params.default_vat_computrons);
+                // The provisioner buys them when it makes the meter, whoever asks it for the vat.
+                let price = computron_price(&self.run.chain.params.fees, computrons);
+                bridge::check_payable(self.run.over, self.tx.signer, price)?;
+                let methargs = create_vat(bundle.as_str(), name, parameters, computrons);
+                let result = self.send(FACTORY, "createVat", methargs, action)?;
+                Ok(any(&proto::MsgCreateVatResponse { result }))
+            }
+            Action::Send { target, method, methargs } => {
+                let result = self.send(target, method, methargs.clone(), action)?;
+                Ok(any(&proto::MsgSendResponse { result }))
+            }
+            Action::TerminateVat { admin, methargs } => {
+                let result = self.send(admin, "terminateWithFailure", methargs.clone(), action)?;
+                Ok(any(&proto::MsgTerminateVatResponse { result }))
+            }
+            Action::UpgradeVat { admin, bundle, methargs } => {
+                self.insist_installed(bundle)?;
+                self.insist_held(admin)?;
+                let result = self.send(FACTORY, "upgradeVat", methargs.clone(), action)?;
+                Ok(any(&proto::MsgUpgradeVatResponse { result }))
+            }
+            Action::FundMeter { meter, computrons } => self.fund_meter(*meter, *computrons),
+            Action::Resolve { resolutions } => self.resolve(resolutions),
+            Action::Drop { refs } => self.drop_refs(refs),
+            Action::Ack { through } => self.acknowledge(*through),
+        }
+    }
+
+    fn bank_send(&mut self, to: Address, amount: Amount) -> Result<Any, Failure> {
+        let from = self.tx.signer;
+        account::debit(self.run.over, from, amount)?;
+        let created = account::credit(self.run.over, to, amount)?;
+        if created {
+            self.event("account.created", &[("address", to.to_string())]);
+        }
+        self.event(
+            "transfer",
+            &[
+                ("sender", from.to_string()),
+                ("recipient", to.to_string()),
+                ("amount", format!("{amount}{DENOM}")),
+            ],
+        );
+        Ok(any(&BankSent {}))
+    }
+
+    fn install(&mut self, id: &capstan_genesis::BundleId, packed: Packed) -> Result<(), Failure> {
+        let bytes = bundles::unpack(packed)?;
+        let bytes = bundles::verify(bytes, id, self.run.kernel.host())?;
+        let size = bytes.len();
+        let kernel = &mut self.run.kernel;
+        let installed =
+            kernel.install_bundle(self.run.over, id.as_str(), bytes).map_err(NodeFault::from)?;
+        if installed {
+            let submitter = self.tx.signer.to_string();
+            self.event(
+                "bundle.installed",
+                &[
+                    ("bundle_id", id.to_string()),
+                    ("submitter", submitter),
+                    ("size", size.to_string()),
+                ],
+            );
+        }
+        Ok(())
+    }
+
+    fn begin_upload(&mut self, announced: &Announcement) -> Result<Any, Failure> {
+        let Announcement { upload: id, bundle, compression, uncompressed_size, chunks } = announced;
+        let params = &self.run.chain.params;
+        let deadline = self.run.height.saturating_add(params.upload_deadline_blocks);
+        let upload = Upload {
+            submitter: self.tx.signer,
+            bundle: bundle.clone(),
+            compression: *compression,
+            uncompressed_size: *uncompressed_size,
+            chunks: chunks.clone(),
+            received: vec![false; chunks.len()],
+            deadline,
+        };
+        uploads::begin(self.run.over, id, &upload, params)?;
+        self.event(
+            "upload.begun",
+            &[
+                ("upload_id", id.to_string()),
+                ("submitter", self.tx.signer.to_string()),
+                ("bundle_id", bundle.to_string()),
+                ("deadline_height", deadline.to_string()),
+            ],
+        );
+        let upload_id = id.to_string();
+        Ok(any(&proto::MsgBeginUploadResponse { upload_id, deadline_height: deadline }))
+    }
+
+    fn upload_chunk(&mut self, id: &UploadId, index: u32, data: &[u8]) -> Result<Any, Failure> {
+        let (missing, bundle_id) = match uploads::add_chunk(self.run.over, id, index, data)? {
+            Progress::Missing(missing) => (missing, String::new()),
+            Progress::Complete(upload, packed) => {
+                self.install(&upload.bundle, packed)?;
+                (0, upload.bundle.to_string())
+            }
+        };
+        self.event(
+            "upload.chunk",
+            &[
+                ("upload_id", id.to_string()),
+                ("index", index.to_string()),
+                ("missing", missing.to_string()),
+            ],
+        );
+        Ok(any(&proto::MsgUploadChunkResponse { missing, bundle_id }))
+    }
+
+    fn insist_installed(&self, bundle: &capstan_genesis::BundleId) -> Result<(), Failure> {
+        match view::bundle(self.run.over, bundle.as_str()).map_err(NodeFault::from)? {
+            Some(_) => Ok(()),
+            None => Err(TxError::UnknownBundle(bundle.to_string()).into()),
+        }
+    }
+
+    /// Refuses a reference that the signer does not hold: mentioning an object that is not there would
+    /// be refused anyway, but a promise of its own would be made.
+    fn insist_held(&self, rref: &str) -> Result<(), Failure> {
+        let endpoint = Endpoint::Remote(self.remote()?);
+        match view::kref_of(self.run.over, endpoint, rref).map_err(NodeFault::from)? {
+            Some(_) => Ok(()),
+            None => {
+                let text = format!("{rref:?} is not held by this account");
+                Err(TxError::Reference(text).into())
+            }
+        }
+    }
+
+    fn fund_meter(&mut self, meter: MeterId, computrons: u64) -> Result<Any, Failure> {
+        let index = self.index as usize;
+        let refuse = |problem| TxError::Field { index, field: "meter", problem };
+        let before = view::meter(self.run.over, meter).map_err(NodeFault::from)?;
+        match before {
+            None => return Err(refuse(format!("there is no meter {meter}")).into()),
+            Some(before) if before.remaining.is_none() => {
+                return Err(refuse(format!("{meter} is unlimited: it needs no computrons")).into());
+            }
+            Some(_) => {}
+        }
+        let price = computron_price(&self.run.chain.params.fees, computrons);
+        account::debit(self.run.over, self.tx.signer, price)?;
+        let Executor { kernel, over, .. } = &mut *self.run;
+        let remaining =
+            kernel.fund_meter(*over, meter, computrons.into()).map_err(NodeFault::from)?;
+        let remaining = remaining.unwrap_or_default();
+        self.event(
+            "meter.funded",
+            &[
+                ("meter_id", meter.to_string()),
+                ("payer", self.tx.signer.to_string()),
+                ("computrons", computrons.to_string()),
+                ("amount", format!("{price}{DENOM}")),
+                ("remaining", remaining.to_string()),
+            ],
+        );
+        let remaining = u64::try_from(remaining).unwrap_or(u64::MAX);
+        Ok(any(&proto::MsgFundMeterResponse { remaining }))
+    }
+
+    /// Sends a message as the signer, and remembers its result promise.
+    fn send(
+        &mut self,
+        target: &str,
+        method: &str,
+        methargs: CapData,
+        action: &Action,
+    ) -> Result<String, Failure> {
+        let remote = self.remote()?;
+        self.check_room(remote)?;
+        let Executor { kernel, over, chain, height, .. } = &mut *self.run;
+        let target = match target {
+            FACTORY => kernel.factory(*over, remote).map_err(remote_failure)?,
+            held => held.to_owned(),
+        };
+        let sent = kernel.remote_send(*over, remote, &target, methargs).map_err(remote_failure)?;
+        let record = results::MessageRecord {
+            type_url: action.type_url(),
+            height: *height,
+            account: self.tx.signer,
+            remote,
+            promise: sent.result.clone(),
+            settled: None,
+        };
+        results::add(*over, &self.tx.hash, self.index, &record, &chain.params)?;
+        self.event(
+            "message.sent",
+            &[
+                ("sender", self.tx.signer.to_string()),
+                ("target", target),
+                ("method", method.to_owned()),
+                ("promise", sent.result.clone()),
+                ("message_index", self.index.to_string()),
+            ],
+        );
+        Ok(sent.result)
+    }
+
+    fn resolve(&mut self, resolutions: &[Resolution]) -> Result<Any, Failure> {
+        let remote = self.remote()?;
+        let Executor { kernel, over, .. } = &mut *self.run;
+        kernel.remote_resolve(*over, remote, resolutions.to_vec()).map_err(remote_failure)?;
+        for resolution in resolutions {
+            self.settle_own(remote, resolution)?;
+            self.account_event("promise.resolved", "promise", resolution.promise.clone());
+        }
+        Ok(any(&proto::MsgResolveResponse {}))
+    }
+
+    /// Notes that a message was answered which the account had sent to an object of its own: nothing comes to its
+    /// outbox, since it knows the answer.
+    fn settle_own(&mut self, remote: RemoteId, resolution: &Resolution) -> Result<(), Failure> {
+        let settled = Settled { height: self.run.height, rejected: resolution.rejected };
+        let promise = &resolution.promise;
+        if let Some((tx, index)) = results::settle(self.run.over, remote, promise, settled)? {
+            let account = self.tx.signer.to_string();
+            self.events.push(results::resolved(account, promise.clone(), settled, &tx, index));
+        }
+        Ok(())
+    }
+
+    fn drop_refs(&mut self, refs: &[String]) -> Result<Any, Failure> {
+        let remote = self.remote()?;
+        let Executor { kernel, over, .. } = &mut *self.run;
+        kernel.remote_drop(*over, remote, refs).map_err(remote_failure)?;
+        for reference in refs {
+            self.account_event("reference.dropped", "reference", reference.clone());
+        }
+        Ok(any(&proto::MsgDropResponse {}))
+    }
+
+    fn acknowledge(&mut self, through: u64) -> Result<Any, Failure> {
+        let remote = self.remote()?;
+        let Executor { kernel, over, .. } = &mut *self.run;
+        kernel.remote_acknowledge(*over, remote, through).map_err(remote_failure)?;
+        self.account_event("outbox.acknowledged", "through", through.to_string());
+        Ok(any(&proto::MsgAckResponse {}))
+    }
+
+    /// Refuses a message while the kernel, or the account, has too much to read already.
+    fn check_room(&self, remote: RemoteId) -> Result<(), Failure> {
+        let params = &self.run.chain.params;
+        let status = view::kernel_status(self.run.over).map_err(NodeFault::from)?;
+        let length = status.acceptance_queue + status.run_queue;
+        if length >= params.max_queue_length {
+            return Err(TxError::QueueFull { length, limit: params.max_queue_length }.into());
+        }
+        let record = view::remote(self.run.over, remote).map_err(NodeFault::from)?;
+        let length = record.map_or(0, |r| r.next_outbox - 1 - r.acknowledged);
+        if length >= params.max_outbox_length {
+            return Err(TxError::OutboxFull { length, limit: params.max_outbox_length }.into());
+        }
+        Ok(())
+    }
+
+    fn remote(&self) -> Result<RemoteId, Failure> {
+        let missing = || NodeFault::Damaged("a message of no endpoint".to_owned());
+        self.remote.ok_or_else(|| missing().into())
+    }
+
+    /// An event of the signer's account with one more attribute.
+    fn account_event(&mut self, kind: &str, name: &str, value: String) {
+        self.event(kind, &[("account", self.tx.signer.to_string()), (name, value)]);
+    }
+
+    fn event(&mut self, kind: &str, attributes: &[(&str, String)]) {
+        self.events.push(event(kind, attributes));
+    }
+}
+
+/// What the kernel does for a message, told of in reports and traces.
+fn cause(tx: &Tx, index: usize) -> Arc<Cause> {
+    let kind = tx.actions.get(index).map(Action::type_url).unwrap_or_default();
+    let (tx, signer, index) = (tx.hash, tx.signer.to_string(), index as u32);
+    Arc::new(Cause::Message { tx, signer, index, kind })
+}
+
+/// `createVat(bundleID, { name, vatParameters, computrons })`.
+fn create_vat(bundle: &str, name: &str, parameters: &CapData, computrons: u64) -> CapData {
+    let name = match name {
+        "" => String::new(),
+        name => format!("\"name\":{},", smallcaps::string(name)),
+    };
+    let options =
+        format!("{{\"computrons\":\"+{computrons}\",{name}\"vatParameters\":{}}}", parameters.body);
+    let args = format!("[{},{options}]", smallcaps::string(bundle));
+    CapData { body: smallcaps::call("createVat", &args), slots: parameters.slots.clone() }
+}
+
+fn remote_failure(error: RemoteError) -> Failure {
+    match error {
+        RemoteError::Panic(panic) => NodeFault::from(panic).into(),
+        RemoteError::NoFactory => TxError::NoFactory(error.to_string()).into(),
+        RemoteError::Unknown(_)
+        | RemoteError::Reference(_)
+        | RemoteError::NotSent { .. }
+        | RemoteError::TooMany { .. }
+        | RemoteError::TooLarge => TxError::Reference(error.to_string()).into(),
+    }
+}
+
+fn fee_paid(payer: Address, fee: Amount) -> Event {
+    event("fee.paid", &[("payer", payer.to_string()), ("amount", format!("{fee}{DENOM}"))])
+}
+
+/// The result of a transaction that leaves no trace.
+pub(crate) fn refused(error: &TxError) -> ExecTxResult {
+    failed(error, 0, Vec::new())
+}
+
+fn failed(error: &TxError, gas_wanted: i64, events: Vec<Event>) -> ExecTxResult {
+    ExecTxResult {
+        code: error.code(),
+        log: error.to_string(),
+        codespace: CODESPACE.to_owned(),
+        gas_wanted,
+        events,
+        ..ExecTxResult::default()
+    }
+}
+
+fn any<M: Message + Name>(message: &M) -> Any {
+    Any { type_url: format!("/{}.{}", M::PACKAGE, M::NAME), value: message.encode_to_vec() }
+}

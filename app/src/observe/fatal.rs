@@ -1,0 +1,142 @@
+//! The end of a node: nothing of the block is committed, a report says why, the process ends.
+
+use std::{fmt, path::PathBuf};
+
+use capstan_kernel::KernelPanic;
+use capstan_kernel_ports::VatId;
+
+use crate::{
+    fault::NodeFault,
+    observe::{
+        watch::{LastCrank, LastDelivery},
+        ways::{self, WayOn},
+    },
+};
+
+/// The process's exit code when every node stops at this block: a critical vat died.
+pub const EXIT_CONSENSUS_HALT: i32 = 70;
+/// The process's exit code when this node alone cannot go on: disk, memory, damage.
+pub const EXIT_NODE_FAULT: i32 = 74;
+
+/// Why a node stops, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FatalReport {
+    /// The ABCI method that was executed.
+    pub during: &'static str,
+    /// The last committed height.
+    pub committed_height: u64,
+    /// What happened. For a critical vat: the vat and the cause.
+    pub cause: String,
+    /// True if every node stops at this block.
+    pub everywhere: bool,
+    /// The vat whose end stops the chain, and its name.
+    pub critical_vat: Option<(VatId, String)>,
+    /// The last thing that the kernel did in the block.
+    pub last: Option<LastCrank>,
+    /// What the operator can do to go on.
+    pub ways_on: Vec<WayOn>,
+}
+
+impl FatalReport {
+    pub(crate) fn new(during: &'static str, committed_height: u64, fault: &NodeFault) -> Self {
+        let everywhere = matches!(fault, NodeFault::Kernel(panic) if panic.is_consensus());
+        let critical_vat = match fault {
+            NodeFault::Kernel(KernelPanic::CriticalVat { vat, .. }) => Some((*vat, String::new())),
+            _ => None,
+        };
+        let cause = fault.to_string();
+        let ways_on = Vec::new();
+        Self { during, committed_height, cause, everywhere, critical_vat, last: None, ways_on }
+    }
+
+    /// The exit code that goes with it.
+    pub fn exit_code(&self) -> i32 {
+        if self.everywhere { EXIT_CONSENSUS_HALT } else { EXIT_NODE_FAULT }
+    }
+}
+
+impl fmt::Display for FatalReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { during, committed_height, cause, .. } = self;
+        writeln!(f, "the node stops in {during} after height {committed_height}: {cause}")?;
+        if let Some((vat, name)) = &self.critical_vat {
+            let name = if name.is_empty() { "no name" } else { name };
+            writeln!(
+                f,
+                "  vat       {vat} ({name}), critical: the chain does not go on without it"
+            )?;
+        }
+        if let Some(last) = &self.last {
+            writeln!(f, "  block     {}", last.height)?;
+            write_crank(f, last)?;
+        }
+        writeln!(f, "Nothing of the block in progress was committed.")?;
+        f.write_str(match self.everywhere {
+            true => EVERYWHERE,
+            false => HERE,
+        })?;
+        ways::write(f, &self.ways_on)
+    }
+}
+
+/// The lines about a crank in a report.
+pub(crate) fn write_crank(f: &mut fmt::Formatter<'_>, last: &LastCrank) -> fmt::Result {
+    let place = last.place.map(|place| format!(" at {place}")).unwrap_or_default();
+    writeln!(f, "  crank     {}{place}: {}", last.crank, last.message)?;
+    if let Some(cause) = &last.cause {
+        writeln!(f, "  led to by {cause}")?;
+    }
+    if let Some(vat) = last.starting {
+        writeln!(f, "  vat       {vat} was being brought into memory")?;
+    }
+    if let Some(delivery) = &last.delivery {
+        let LastDelivery { vat, number, delivery, result } = delivery;
+        writeln!(f, "  delivery  d{number} to {vat}: {delivery}")?;
+        writeln!(f, "  result    {}", result.as_deref().unwrap_or("none"))?;
+    }
+    Ok(())
+}
+
+const EVERYWHERE: &str = "\
+Every node of the chain stops at this block, and stops there again when it is started again.
+To look further: `capstan debug cranks` prints what the cranks of the last blocks did, this one's included.
+To go on: `capstan override --help` tells how the validators agree on what to do differently in this block, and \
+`capstan recover --help` how they begin a new chain from the last committed state.";
+
+const HERE: &str = "\
+This node alone stops: mend its disk or memory and start it again. If the state is damaged, restore a copy of the home, \
+or let a new home fetch the blocks from peers.";
+
+/// What to do at the end of a node.
+pub struct FatalHandler(Box<dyn Fn(&FatalReport) + Send + Sync>);
+
+impl FatalHandler {
+    /// Writes the report to stderr and, if there is one, to the file, and ends the process.
+    pub fn exit(report_file: Option<PathBuf>) -> Self {
+        Self(Box::new(move |report| {
+            eprintln!("{report}");
+            if let Some(path) = &report_file
+                && let Err(error) = std::fs::write(path, format!("{report}\n"))
+            {
+                eprintln!("the report cannot be written to {}: {error}", path.display());
+            }
+            std::process::exit(report.exit_code());
+        }))
+    }
+
+    /// Calls `handle`, and panics if that returns: for tests, and for hosts of several nodes.
+    pub fn call_back(handle: impl Fn(&FatalReport) + Send + Sync + 'static) -> Self {
+        Self(Box::new(handle))
+    }
+
+    pub(crate) fn call(&self, report: &FatalReport) -> ! {
+        (self.0)(report);
+        std::panic::panic_any(report.to_string())
+    }
+}
+
+impl fmt::Debug for FatalHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FatalHandler")
+    }
+}

@@ -1,0 +1,124 @@
+//! A vat host that measures how long vats compute, for this node's metrics.
+
+use std::time::{Duration, Instant};
+
+use capstan_abi::{Delivery, Syscall, SyscallResult};
+use capstan_kernel_ports::{
+    Computrons, Hash, VatId,
+    host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+};
+
+use crate::observe::metrics::Metrics;
+
+/// A host, and where its time is counted: what passes between a delivery's beginning and its end, but
+/// for its syscalls, which are the kernel's; and the starting and restoring of workers. No result depends on
+/// it.
+pub(crate) struct Timed<H> {
+    host: H,
+    metrics: Metrics,
+}
+
+impl<H> Timed<H> {
+    pub(crate) fn new(host: H, metrics: Metrics) -> Self {
+        Self { host, metrics }
+    }
+
+    fn timed<T>(&mut self, work: impl FnOnce(&mut H) -> T) -> T {
+        let began = Instant::now();
+        let result = work(&mut self.host);
+        self.metrics.vat_ran(began.elapsed());
+        result
+    }
+}
+
+/// Syscalls, and how long they took.
+struct TimedSyscalls<'a> {
+    syscalls: &'a mut dyn Syscalls,
+    spent: Duration,
+}
+
+impl TimedSyscalls<'_> {
+    fn timed<T>(&mut self, work: impl FnOnce(&mut dyn Syscalls) -> T) -> T {
+        let began = Instant::now();
+        let result = work(self.syscalls);
+        self.spent += began.elapsed();
+        result
+    }
+}
+
+impl Syscalls for TimedSyscalls<'_> {
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+        self.timed(|syscalls| syscalls.syscall(syscall))
+    }
+
+    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
+        self.timed(|syscalls| syscalls.malformed(problem))
+    }
+
+    fn console(&mut self, source: &str, level: &str, text: &str) {
+        self.timed(|syscalls| syscalls.console(source, level, text));
+    }
+}
+
+impl<H: VatHost> VatHost for Timed<H> {
+    fn engine(&self) -> Hash {
+        self.host.engine()
+    }
+
+    fn validate(&self, module: &[u8]) -> Result<(), String> {
+        self.host.validate(module)
+    }
+
+    fn start(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        options: &WorkerOptions,
+    ) -> Result<Result<(), String>, HostFault> {
+        self.timed(|host| host.start(vat, source, options))
+    }
+
+    fn deliver(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Result<Delivered, HostFault> {
+        let mut syscalls = TimedSyscalls { syscalls, spent: Duration::ZERO };
+        let began = Instant::now();
+        let delivered = self.host.deliver(vat, delivery, limit, &mut syscalls);
+        self.metrics.vat_ran(began.elapsed().saturating_sub(syscalls.spent));
+        delivered
+    }
+
+    fn is_running(&self, vat: VatId) -> bool {
+        self.host.is_running(vat)
+    }
+
+    fn stop(&mut self, vat: VatId) {
+        self.host.stop(vat);
+    }
+
+    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
+        self.host.heap(vat)
+    }
+
+    fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
+        self.host.heap_image(vat)
+    }
+
+    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
+        self.host.heap_page(vat, number)
+    }
+
+    fn restore(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        image: &HeapImage,
+        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<(), HostFault> {
+        self.timed(|host| host.restore(vat, source, image, page))
+    }
+}

@@ -1,0 +1,218 @@
+//! The traces of the last blocks: what each crank wrote, in files beside the state.
+//!
+//! They are outside of consensus and may be lost at any time. Two nodes that came to different app hashes are compared
+//! by them: [`bisect`] finds the first crank at which they differ, and the keys.
+//!
+//! A file `HEIGHT.trace` (16 decimal digits) is `capstan trace 2`, a line feed, and a zlib stream of the borsh of
+//! [`BlockTrace`]. The stream's checksum shows a file that was not written to its end.
+
+pub mod bisect;
+mod log;
+pub mod state;
+
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_kernel::queue::Place;
+use capstan_kernel_ports::Hash;
+use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
+use sha2::{Digest, Sha256};
+
+use crate::observe::cause::Cause;
+
+pub(crate) use log::TraceLog;
+
+/// Where traces are kept, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceOptions {
+    /// The directory; made if it is not there.
+    pub dir: PathBuf,
+    /// How many blocks are kept, those left out that did nothing.
+    pub keep_blocks: u64,
+}
+
+/// What a block did, link by link of the crank chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct BlockTrace {
+    /// The block's height.
+    pub height: u64,
+    /// The crank chain before it.
+    pub before: Hash,
+    /// Cranks and changes from outside, in order.
+    pub links: Vec<Link>,
+    /// What the app wrote beside the kernel: accounts, results, uploads.
+    pub app_writes: Vec<Written>,
+    /// The app hash after it; none if the block did not come to its end.
+    pub app_hash: Option<Hash>,
+}
+
+/// One link of the crank chain.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Link {
+    /// The crank's number; none for a change between cranks: a transaction's.
+    pub crank: Option<u64>,
+    /// What the crank worked on, and the last delivery that it made, for people.
+    pub about: Vec<String>,
+    /// The chain's hash after it.
+    pub hash: Hash,
+    /// What it wrote, in key order.
+    pub writes: Vec<Written>,
+    /// Where the event that the crank worked on had lain; none if it came from no queue.
+    pub place: Option<Place>,
+    /// What led to it.
+    pub cause: Option<Cause>,
+    /// The messages that it moved from a promise to the acceptance queue: the new place and the old one.
+    pub moved: Vec<(Place, Place)>,
+}
+
+/// A key and what was written to it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Written {
+    /// The key.
+    pub key: Vec<u8>,
+    /// What was written; none: it was deleted.
+    pub value: Option<Value>,
+}
+
+/// A value, or what is kept of it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Value {
+    /// A short one.
+    Whole(Vec<u8>),
+    /// The length and SHA-256 of a long one.
+    Hash {
+        /// In bytes.
+        bytes: u64,
+        /// The SHA-256.
+        hash: Hash,
+    },
+}
+
+/// A trace cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The file is not a trace, or was not written to its end.
+    #[error("{} is not a whole trace of this version: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Written {
+    pub(crate) fn new(key: &[u8], value: Option<&[u8]>) -> Self {
+        let value = value.map(|value| match value.len() > WHOLE_BYTES {
+            true => {
+                Value::Hash { bytes: value.len() as u64, hash: Hash(Sha256::digest(value).into()) }
+            }
+            false => Value::Whole(value.to_vec()),
+        });
+        Self { key: key.to_vec(), value }
+    }
+}
+
+impl BlockTrace {
+    /// Reads the trace of the block at `height` in `dir`.
+    pub fn read(dir: &Path, height: u64) -> Result<Self, TraceError> {
+        let path = file(dir, height);
+        let bytes =
+            fs::read(&path).map_err(|source| TraceError::Io { path: path.clone(), source })?;
+        let damaged = |problem: String| TraceError::Damaged { path: path.clone(), problem };
+        let stream =
+            bytes.strip_prefix(MARK).ok_or_else(|| damaged("it begins otherwise".to_owned()))?;
+        let mut plain = Vec::new();
+        ZlibDecoder::new(stream)
+            .take(MAX_TRACE_BYTES)
+            .read_to_end(&mut plain)
+            .map_err(|error| damaged(error.to_string()))?;
+        borsh::from_slice(&plain).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Writes the trace into `dir`.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), TraceError> {
+        let path = file(dir, self.height);
+        let encode = || -> io::Result<()> {
+            let mut out = MARK.to_vec();
+            let mut encoder = ZlibEncoder::new(&mut out, Compression::fast());
+            let plain = borsh::to_vec(self).map_err(|error| io::Error::other(error.to_string()))?;
+            encoder.write_all(&plain)?;
+            encoder.finish()?;
+            fs::write(&path, out)
+        };
+        encode().map_err(|source| TraceError::Io { path: path.clone(), source })
+    }
+}
+
+/// The heights of which there are traces in `dir`, lowest first.
+pub fn heights(dir: &Path) -> Result<Vec<u64>, TraceError> {
+    let fault = |source| TraceError::Io { path: dir.to_owned(), source };
+    let mut heights = Vec::new();
+    for entry in fs::read_dir(dir).map_err(fault)? {
+        let name = entry.map_err(fault)?.file_name();
+        let height: Option<u64> =
+            name.to_str().and_then(|name| name.strip_suffix(".trace")?.parse().ok());
+        heights.extend(height);
+    }
+    heights.sort_unstable();
+    Ok(heights)
+}
+
+fn file(dir: &Path, height: u64) -> PathBuf {
+    dir.join(format!("{height:016}.trace"))
+}
+
+const MARK: &[u8] = b"capstan trace 2\n";
+
+/// Values up to this length are kept whole.
+const WHOLE_BYTES: usize = 256;
+
+/// No trace that is read is longer, whatever a file claims.
+const MAX_TRACE_BYTES: u64 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_read_back_and_a_torn_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = Link {
+            crank: Some(3),
+            about: vec!["send ko20".to_owned()],
+            hash: Hash([1; 32]),
+            writes: vec![
+                Written::new(b"a", Some(b"short")),
+                Written::new(b"b", Some(&[7; 1000])),
+                Written::new(b"c", None),
+            ],
+            place: Some(Place::Run(7)),
+            cause: Some(Cause::Kernel),
+            moved: vec![(Place::Accepted(2), Place::Waiting { promise: 40, position: 0 })],
+        };
+        let trace = BlockTrace { height: 12, links: vec![link], ..BlockTrace::default() };
+        trace.write(dir.path()).unwrap();
+        assert_eq!(heights(dir.path()).unwrap(), [12]);
+        assert_eq!(BlockTrace::read(dir.path(), 12).unwrap(), trace);
+        let path = file(dir.path(), 12);
+        let bytes = fs::read(&path).unwrap();
+        for length in 0..bytes.len() {
+            fs::write(&path, &bytes[..length]).unwrap();
+            let error = BlockTrace::read(dir.path(), 12).unwrap_err();
+            assert!(matches!(error, TraceError::Damaged { .. }), "{length}: {error}");
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! What this node sees of its own work, outside of consensus: for the report at its end, for traces and metrics.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::{CapData, Delivery, DeliveryResult, json::delivery_to_json};
+use capstan_kernel::{
+    ids::KRef,
+    queue::{Place, RunQueueEvent, event_to_json},
+    slog::{Event, Slog, Writes},
+};
+use capstan_kernel_ports::{Hash, VatId};
+
+use crate::{
+    observe::{
+        cause::{Cause, Causes, QueueChanges},
+        metrics::Metrics,
+        running::{Running, Step},
+        trace::{BlockTrace, Link, Written},
+    },
+    tx::TxHash,
+};
+
+/// The last thing that the kernel did, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct LastCrank {
+    /// The block's height.
+    pub height: u64,
+    /// The crank's number.
+    pub crank: u64,
+    /// What it worked on.
+    pub message: String,
+    /// Where that had lain; none if it came from no queue.
+    pub place: Option<Place>,
+    /// What led to it.
+    pub cause: Option<Cause>,
+    /// The vat that was brought into memory for it, until that gets its delivery.
+    pub starting: Option<VatId>,
+    /// The last delivery that it made; none if it made none.
+    pub delivery: Option<LastDelivery>,
+}
+
+impl LastCrank {
+    /// The vat that ran, or was about to.
+    pub fn vat(&self) -> Option<VatId> {
+        self.starting.or(self.delivery.as_ref().map(|delivery| delivery.vat))
+    }
+}
+
+/// A delivery, for people.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct LastDelivery {
+    /// To which vat.
+    pub vat: VatId,
+    /// Its position in the vat's transcript.
+    pub number: u64,
+    /// What it was.
+    pub delivery: String,
+    /// How it ended; none if it did not.
+    pub result: Option<String>,
+}
+
+/// Notes of the block in progress. Clones are handles of the same notes.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch(Arc<Mutex<Notes>>);
+
+#[derive(Debug)]
+struct Notes {
+    tracing: bool,
+    /// The crank chain's hash as far as it is known.
+    chain: Option<Hash>,
+    last: Option<LastCrank>,
+    trace: BlockTrace,
+    /// Bytes that may still be kept of the block's writes.
+    room: usize,
+    metrics: Metrics,
+    causes: Causes,
+    /// What leads to changes between cranks.
+    outside: Arc<Cause>,
+    /// What led to the crank in progress.
+    inside: Arc<Cause>,
+    /// The transactions of this block that were executed so far.
+    executed: Vec<TxHash>,
+    running: Option<Running>,
+}
+
+impl Watch {
+    pub(crate) fn new(tracing: bool, metrics: Metrics, running: Option<Running>) -> Self {
+        let trace = BlockTrace::default();
+        let outside = Cause::block("genesis");
+        Self(Arc::new(Mutex::new(Notes {
+            tracing,
+            chain: None,
+            last: None,
+            trace,
+            room: 0,
+            metrics,
+            causes: Causes::new(),
+            inside: outside.clone(),
+            outside,
+            executed: Vec::new(),
+            running,
+        })))
+    }
+
+    /// The slog for the kernel: takes notes, and passes all on to `next`.
+    pub(crate) fn slog(&self, next: Vec<Box<dyn Slog + Send>>) -> Box<dyn Slog + Send> {
+        Box::new(Tee { watch: self.clone(), next })
+    }
+
+    /// A block begins, `with` an override of that SHA-256. `chain` is asked for the crank chain's hash if it is not known.
+    pub(crate) fn begin_block<E>(
+        &self,
+        height: u64,
+        with: Option<String>,
+        txs: &[impl AsRef<[u8]>],
+        chain: impl FnOnce() -> Result<Hash, E>,
+    ) -> Result<(), E> {
+        let mut notes = self.notes();
+        if let Some(running) = &mut notes.running {
+            running.begin_block(height, with, txs);
+        }
+        notes.causes.begin_block(height);
+        notes.executed.clear();
+        let before = match notes.chain {
+            Some(hash) => hash,
+            None => chain()?,
+        };
+        notes.last = None;
+        notes.room = MAX_BLOCK_BYTES;
+        notes.trace = BlockTrace { height, before, ..BlockTrace::default() };
+        Ok(())
+    }
+
+    /// What was noted of the block so far; the notes are empty then.
+    pub(crate) fn take_trace(&self) -> Option<BlockTrace> {
+        let mut notes = self.notes();
+        let trace = std::mem::take(&mut notes.trace);
+        notes.tracing.then_some(trace)
+    }
+
+    /// What the block came to is not what is committed: the crank chain is to be read again.
+    pub(crate) fn forget(&self) {
+        let mut notes = self.notes();
+        notes.chain = None;
+        notes.causes.forget();
+    }
+
+    /// Says what leads to the changes between cranks that follow.
+    pub(crate) fn caused_by(&self, cause: Arc<Cause>) {
+        let mut notes = self.notes();
+        if let Some(tx) = cause.tx()
+            && notes.executed.last() != Some(&tx)
+        {
+            notes.executed.push(tx);
+        }
+        notes.outside = cause;
+    }
+
+    /// The transactions of this block that were executed so far.
+    pub(crate) fn executed(&self) -> Vec<TxHash> {
+        self.notes().executed.clone()
+    }
+
+    /// Notes what is about to be done in the block.
+    pub(crate) fn step(&self, step: Step) {
+        if let Some(running) = &mut self.notes().running {
+            running.step(step);
+        }
+    }
+
+    /// The end of the process that comes next says nothing about the block in progress.
+    pub(crate) fn stopping(&self) {
+        if let Some(running) = &mut self.notes().running {
+            running.stopping();
+        }
+    }
+
+    /// Computes a block's root, and notes how long that takes.
+    pub(crate) fn root<T>(&self, compute: impl FnOnce() -> T) -> T {
+        self.step(Step::Root);
+        let began = Instant::now();
+        let result = compute();
+        self.notes().metrics.root_computed(began.elapsed());
+        self.step(Step::Executed);
+        result
+    }
+
+    /// The last thing that the kernel did in this block.
+    pub(crate) fn last(&self) -> Option<LastCrank> {
+        self.notes().last.clone()
+    }
+
+    /// Whether traces are kept.
+    pub(crate) fn is_tracing(&self) -> bool {
+        self.notes().tracing
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        // Each note is whole, whatever happened after it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Tee {
+    watch: Watch,
+    next: Vec<Box<dyn Slog + Send>>,
+}
+
+impl Slog for Tee {
+    fn event(&mut self, event: Event<'_>) {
+        self.watch.notes().event(&event);
+        for next in &mut self.next {
+            next.event(event.clone());
+        }
+    }
+}
+
+impl Notes {
+    fn event(&mut self, event: &Event<'_>) {
+        self.metrics.event(event);
+        match event {
+            Event::CrankStart { crank, message, place, .. } => {
+                self.inside = place.map_or_else(|| Cause::Kernel.into(), |at| self.causes.of(at));
+                self.last = Some(LastCrank {
+                    height: self.trace.height,
+                    crank: *crank,
+                    message: about_event(message),
+                    place: *place,
+                    cause: Some((*self.inside).clone()),
+                    ..LastCrank::default()
+                });
+                self.note_last();
+            }
+            Event::WorkerStart { vat, .. } => {
+                if let Some(last) = &mut self.last {
+                    last.starting = Some(*vat);
+                }
+                self.note_last();
+            }
+            Event::Deliver { vat, delivery_number, kernel, .. } => {
+                if let Some(last) = &mut self.last {
+                    last.starting = None;
+                    last.delivery = Some(LastDelivery {
+                        vat: *vat,
+                        number: *delivery_number,
+                        delivery: about_delivery(kernel),
+                        result: None,
+                    });
+                }
+                self.note_last();
+            }
+            Event::DeliverResult { result, .. } => {
+                let text = match result {
+                    DeliveryResult::Ok => "ok".into(),
+                    DeliveryResult::Error(text) => text.legible(),
+                };
+                let delivery = self.last.as_mut().and_then(|last| last.delivery.as_mut());
+                if let Some(delivery) = delivery {
+                    delivery.result = Some(cut(&text));
+                }
+            }
+            Event::Terminate { vat, failure, info } => {
+                tracing::info!(%vat, failure, info = cut(&info.body), "a vat ended");
+            }
+            Event::DeviceThrew { device, method, why } => {
+                tracing::warn!(device, method, why, "a device refused a call");
+            }
+            Event::Chained { crank, hash, writes } => self.chained(*crank, *hash, *writes),
+            _ => {}
+        }
+    }
+
+    fn chained(&mut self, crank: Option<u64>, hash: Hash, writes: Writes<'_>) {
+        self.chain = Some(hash);
+        let (mut kept, mut changes) = (Vec::new(), QueueChanges::default());
+        let (tracing, room) = (self.tracing, &mut self.room);
+        writes.visit(&mut |key, value| {
+            changes.note(key, value);
+            if tracing {
+                kept.extend(keep(room, key, value));
+            }
+        });
+        let cause = if crank.is_some() { self.inside.clone() } else { self.outside.clone() };
+        let moved = self.causes.follow(self.trace.height, &cause, changes);
+        if !tracing {
+            return;
+        }
+        let (about, place) = match crank {
+            Some(_) => (self.about_last(), self.last.as_ref().and_then(|last| last.place)),
+            None => (Vec::new(), None),
+        };
+        let cause = Some((*cause).clone());
+        self.trace.links.push(Link { crank, about, hash, writes: kept, place, cause, moved });
+    }
+
+    /// Notes the crank in progress for whoever starts after the end of this process.
+    fn note_last(&mut self) {
+        if let (Some(running), Some(last)) = (&mut self.running, &self.last) {
+            running.crank(last);
+        }
+    }
+
+    fn about_last(&self) -> Vec<String> {
+        let Some(last) = &self.last else { return Vec::new() };
+        let mut about = vec![last.message.clone()];
+        if let Some(LastDelivery { vat, number, delivery, result }) = &last.delivery {
+            let result = result.as_deref().unwrap_or("no result");
+            about.push(format!("d{number} to {vat}: {delivery}: {result}"));
+        }
+        about
+    }
+}
+
+/// Keeps a write while there is room for it.
+fn keep(room: &mut usize, key: &[u8], value: Option<&[u8]>) -> Option<Written> {
+    *room = room.checked_sub(key.len() + 64)?;
+    Some(Written::new(key, value))
+}
+
+fn about_event(event: &RunQueueEvent) -> String {
+    match event {
+        RunQueueEvent::Send { target, message, .. } => {
+            let result = message.result.map(|result| format!(" -> {result}")).unwrap_or_default();
+            format!("send {target} {}{result}", about_data(&message.methargs))
+        }
+        RunQueueEvent::Notify { endpoint, promise } => format!("notify {endpoint} {promise}"),
+        other => cut(&event_to_json(other).to_string()),
+    }
+}
+
+fn about_delivery(delivery: &Delivery<KRef>) -> String {
+    match delivery {
+        Delivery::Message { target, message } => {
+            format!("message {target} {}", about_data(&message.methargs))
+        }
+        other => cut(&delivery_to_json(other).to_string()),
+    }
+}
+
+fn about_data(data: &CapData<KRef>) -> String {
+    let slots: Vec<String> = data.slots.iter().take(8).map(ToString::to_string).collect();
+    match slots.is_empty() {
+        true => cut(&data.body),
+        false => format!("{} [{}]", cut(&data.body), slots.join(" ")),
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// How much of a message is told.
+const MAX_TEXT_CHARS: usize = 300;
+
+/// How much of one block's writes is kept, in bytes of keys and what goes with them.
+const MAX_BLOCK_BYTES: usize = 64 << 20;

@@ -1,7 +1,0 @@
-//! The protobuf package `capstan.v1`, compiled from `proto/`.
-//!
-//! Requests and answers of queries have a JSON form too: the same fields in camel case.
-
-#![allow(clippy::doc_markdown)]
-
-include!(concat!(env!("OUT_DIR"), "/capstan.v1.rs"));

@@ -1,0 +1,75 @@
+//! Accounts: who can sign, and what they own.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_genesis::{Address, Amount};
+use capstan_kernel_ports::store::{Overlay, Read};
+
+use crate::{
+    fault::{Failure, NodeFault},
+    records::{keys, record},
+    tx::TxError,
+};
+
+/// An account: one record in the state, under its address.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Account {
+    /// Its number, given in the order of creation, covered by every signature of it.
+    pub number: u64,
+    /// The sequence that its next transaction must carry.
+    pub sequence: u64,
+    /// What it owns.
+    pub balance: Amount,
+    /// Its compressed secp256k1 key, known from its first transaction on.
+    pub public_key: Option<[u8; 33]>,
+}
+
+/// The account of `address`, if there is one.
+pub fn get(state: &(impl Read + ?Sized), address: Address) -> Result<Option<Account>, NodeFault> {
+    record::get(state, &keys::account(address))
+}
+
+/// Writes the account of `address`.
+pub(crate) fn set(
+    state: &mut dyn Overlay,
+    address: Address,
+    account: &Account,
+) -> Result<(), NodeFault> {
+    record::set(state, &keys::account(address), account)
+}
+
+/// Adds `amount` to what `address` owns. Creates the account if there is none; returns whether it did.
+pub(crate) fn credit(
+    state: &mut dyn Overlay,
+    address: Address,
+    amount: Amount,
+) -> Result<bool, Failure> {
+    let existing = get(state, address)?;
+    let created = existing.is_none();
+    let mut account = match existing {
+        Some(account) => account,
+        None => {
+            let number = record::next_number(state, keys::NEXT_ACCOUNT)?;
+            Account { number, sequence: 0, balance: Amount(0), public_key: None }
+        }
+    };
+    let balance = account.balance.checked_add(amount);
+    account.balance = balance.ok_or(TxError::BalanceOverflow(address))?;
+    set(state, address, &account)?;
+    Ok(created)
+}
+
+/// Takes `amount` from what `address` owns.
+pub(crate) fn debit(
+    state: &mut dyn Overlay,
+    address: Address,
+    amount: Amount,
+) -> Result<(), Failure> {
+    let mut account = get(state, address)?.ok_or(TxError::NoAccount(address))?;
+    let Some(balance) = account.balance.checked_sub(amount) else {
+        let (balance, needed) = (account.balance.0, amount.0);
+        return Err(TxError::InsufficientFunds { account: address, balance, needed }.into());
+    };
+    account.balance = balance;
+    set(state, address, &account)?;
+    Ok(())
+}

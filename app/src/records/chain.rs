@@ -1,0 +1,62 @@
+//! What there is one of on a chain: its id, its parameters, and what is forgotten at which height.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_genesis::Params;
+use capstan_kernel_ports::store::{Overlay, Read};
+
+use crate::{
+    fault::NodeFault,
+    records::{keys, record},
+};
+
+/// What a chain is born with and never changes.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct ChainRecord {
+    /// Its id, which every signature covers.
+    pub(crate) chain_id: String,
+    /// The height of its first block.
+    pub(crate) initial_height: u64,
+}
+
+/// The chain's record and parameters, as every check needs them.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    pub(crate) id: String,
+    pub(crate) initial_height: u64,
+    pub(crate) params: Params,
+    /// The most gas that the transactions of a block may state together; none: any.
+    pub(crate) max_gas: Option<u64>,
+}
+
+impl Chain {
+    /// Reads both; none if there was no InitChain.
+    pub(crate) fn load(state: &(impl Read + ?Sized)) -> Result<Option<Self>, NodeFault> {
+        let Some(chain) = record::get::<ChainRecord>(state, keys::CHAIN)? else {
+            return Ok(None);
+        };
+        let damaged = |what: String| NodeFault::Damaged(format!("parameters: {what}"));
+        let json = state.get(keys::PARAMS)?.ok_or_else(|| damaged("missing".to_owned()))?;
+        let params = serde_json::from_slice(&json).map_err(|e| damaged(e.to_string()))?;
+        let ChainRecord { chain_id: id, initial_height } = chain;
+        let max_gas = record::get(state, keys::MAX_GAS)?;
+        Ok(Some(Self { id, initial_height, params, max_gas }))
+    }
+}
+
+/// Writes the chain's record and parameters.
+pub(crate) fn write(
+    state: &mut dyn Overlay,
+    chain: &ChainRecord,
+    params: &Params,
+    max_gas: Option<u64>,
+) -> Result<(), NodeFault> {
+    record::set(state, keys::CHAIN, chain)?;
+    match max_gas {
+        Some(max_gas) => record::set(state, keys::MAX_GAS, &max_gas)?,
+        None => state.delete(keys::MAX_GAS),
+    }
+    let json = serde_json::to_vec(params);
+    let json = json.map_err(|e| NodeFault::Damaged(format!("parameters: {e}")))?;
+    state.set(keys::PARAMS, json);
+    Ok(())
+}

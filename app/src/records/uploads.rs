@@ -1,0 +1,172 @@
+//! Bundles that come in pieces: announced with the hash of each piece, delivered in any order by
+//! anyone, forgotten at a deadline.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_genesis::{Address, BundleId, Params};
+use capstan_kernel_ports::store::{Overlay, Read};
+use sha2::{Digest, Sha256};
+use tendermint_proto::v0_38::abci::Event;
+
+use crate::{
+    block::events::event,
+    fault::{Failure, NodeFault},
+    records::{keys, record},
+    tx::{Chunk, Compression, Packed, TxError, UploadId},
+};
+
+/// An upload under way. The pieces that have come lie beside it, each under its own key.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Upload {
+    /// Who began it, and whose quota it takes.
+    pub submitter: Address,
+    /// The id that the bundle must turn out to have.
+    pub bundle: BundleId,
+    /// How the pieces together are compressed.
+    pub compression: Compression,
+    /// The bundle's length in bytes, uncompressed.
+    pub uncompressed_size: u64,
+    /// The pieces.
+    pub chunks: Vec<Chunk>,
+    /// Which of them have come.
+    pub received: Vec<bool>,
+    /// The first height at which it is forgotten.
+    pub deadline: u64,
+}
+
+/// What an account has under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Quota {
+    uploads: u32,
+    bytes: u64,
+}
+
+impl Upload {
+    /// How many bytes the pieces have together.
+    fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.size).sum()
+    }
+
+    /// The pieces that have not come.
+    pub fn missing(&self) -> Vec<u32> {
+        let missing = |(index, received): (usize, &bool)| (!received).then_some(index as u32);
+        self.received.iter().enumerate().filter_map(missing).collect()
+    }
+}
+
+/// The upload, if it is under way.
+pub fn get(state: &(impl Read + ?Sized), id: &UploadId) -> Result<Option<Upload>, NodeFault> {
+    record::get(state, &keys::upload(id))
+}
+
+/// Begins an upload.
+pub(crate) fn begin(
+    state: &mut dyn Overlay,
+    id: &UploadId,
+    upload: &Upload,
+    params: &Params,
+) -> Result<(), Failure> {
+    if get(state, id)?.is_some() {
+        return Err(TxError::UploadExists(id.to_string()).into());
+    }
+    let key = keys::upload_quota(upload.submitter);
+    let mut quota: Quota = record::get(state, &key)?.unwrap_or_default();
+    if quota.uploads >= params.max_uploads_per_account {
+        let problem = format!(
+            "{} has {} uploads under way, the limit is {} (max_uploads_per_account); complete them or wait for their deadlines",
+            upload.submitter, quota.uploads, params.max_uploads_per_account
+        );
+        return Err(TxError::UploadQuota(problem).into());
+    }
+    let bytes = quota.bytes.saturating_add(upload.bytes());
+    if bytes > params.max_upload_bytes_per_account {
+        let problem = format!(
+            "with this upload {} would have {bytes} bytes under way, the limit is {} (max_upload_bytes_per_account)",
+            upload.submitter, params.max_upload_bytes_per_account
+        );
+        return Err(TxError::UploadQuota(problem).into());
+    }
+    quota = Quota { uploads: quota.uploads + 1, bytes };
+    record::set(state, &key, &quota)?;
+    record::set(state, &keys::upload(id), upload)?;
+    state.set(&keys::upload_expiry(upload.deadline, id), Vec::new());
+    Ok(())
+}
+
+/// What an upload has come to with a piece.
+pub(crate) enum Progress {
+    /// So many pieces are missing still.
+    Missing(u32),
+    /// Nothing is missing: the upload is over, this is the bundle.
+    Complete(Upload, Packed),
+}
+
+/// Takes in a piece.
+pub(crate) fn add_chunk(
+    state: &mut dyn Overlay,
+    id: &UploadId,
+    index: u32,
+    data: &[u8],
+) -> Result<Progress, Failure> {
+    let mut upload = get(state, id)?.ok_or_else(|| TxError::UnknownUpload(id.to_string()))?;
+    check_chunk(&upload, index, data).map_err(|problem| TxError::Chunk { index, problem })?;
+    upload.received[index as usize] = true;
+    let missing = upload.missing().len();
+    if missing > 0 {
+        state.set(&keys::upload_chunk(id, index), data.to_vec());
+        record::set(state, &keys::upload(id), &upload)?;
+        return Ok(Progress::Missing(missing as u32));
+    }
+    let mut bytes = Vec::with_capacity(upload.bytes() as usize);
+    for number in 0..upload.chunks.len() as u32 {
+        match state.get(&keys::upload_chunk(id, number))? {
+            Some(chunk) => bytes.extend(chunk),
+            None if number == index => bytes.extend(data),
+            None => return Err(NodeFault::Damaged(format!("piece {number} of upload {id}")).into()),
+        }
+    }
+    remove(state, id, &upload)?;
+    let Upload { compression, uncompressed_size, .. } = upload;
+    Ok(Progress::Complete(upload, Packed { bytes, compression, uncompressed_size }))
+}
+
+/// Forgets an upload whose deadline has come. Returns its event.
+pub(crate) fn expire(state: &mut dyn Overlay, id: &UploadId) -> Result<Option<Event>, NodeFault> {
+    let Some(upload) = get(state, id)? else { return Ok(None) };
+    remove(state, id, &upload)?;
+    let attributes = [("upload_id", id.to_string()), ("submitter", upload.submitter.to_string())];
+    Ok(Some(event("upload.expired", &attributes)))
+}
+
+fn check_chunk(upload: &Upload, index: u32, data: &[u8]) -> Result<(), String> {
+    let Some(chunk) = upload.chunks.get(index as usize) else {
+        return Err(format!("the upload has pieces 0 to {}", upload.chunks.len() - 1));
+    };
+    if upload.received[index as usize] {
+        return Err("it has come already".to_owned());
+    }
+    if data.len() as u64 != chunk.size {
+        return Err(format!("it has {} bytes, {} were announced", data.len(), chunk.size));
+    }
+    if Sha256::digest(data)[..] != chunk.sha256 {
+        return Err("its SHA-256 is not the one announced".to_owned());
+    }
+    Ok(())
+}
+
+fn remove(state: &mut dyn Overlay, id: &UploadId, upload: &Upload) -> Result<(), NodeFault> {
+    for index in 0..upload.chunks.len() as u32 {
+        state.delete(&keys::upload_chunk(id, index));
+    }
+    state.delete(&keys::upload(id));
+    state.delete(&keys::upload_expiry(upload.deadline, id));
+    let key = keys::upload_quota(upload.submitter);
+    let quota: Quota = record::get(state, &key)?.unwrap_or_default();
+    match quota.uploads.saturating_sub(1) {
+        0 => state.delete(&key),
+        uploads => {
+            let bytes = quota.bytes.saturating_sub(upload.bytes());
+            record::set(state, &key, &Quota { uploads, bytes })?;
+        }
+    }
+    Ok(())
+}

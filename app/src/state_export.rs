@@ -1,0 +1,134 @@
+//! A whole state as the beginning of a chain: written to a file, named by a genesis document, read back.
+//!
+//! The file is the store's export with the node-local keys that the kernel works with. The genesis document has its
+//! height, root hash, length and SHA-256, so that whoever trusts the document can trust the file.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufReader, BufWriter, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use capstan_genesis::{FromState, Params};
+use capstan_kernel_ports::Hash;
+use capstan_store::{Expected, FILE, Import, Options, Snapshot, Store};
+use sha2::{Digest, Sha256};
+
+use crate::{block::validators, fault::NodeFault, records::chain::Chain};
+
+/// A state cannot be written out or taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] capstan_store::Error),
+    /// The state cannot be read.
+    #[error(transparent)]
+    State(#[from] NodeFault),
+    /// The file is not the one that the genesis document names.
+    #[error("{} is not the state that the genesis document names: {problem}; copy it again", path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        problem: String,
+    },
+    /// There is no chain in the state.
+    #[error("the state holds no chain yet: there is no block")]
+    Empty,
+}
+
+/// What a genesis document must say of a state that was written out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The state's height, hash and file.
+    pub from: FromState,
+    /// The id of the chain that it is of.
+    pub chain_id: String,
+    /// That chain's parameters.
+    pub params: Params,
+    /// Its validators after all changes, Ed25519 key and power; none if the chain keeps no table of them: then they
+    /// are those of its genesis document.
+    pub validators: Option<BTreeMap<[u8; 32], u64>>,
+}
+
+/// Writes a committed state to the file `to`, which must not exist.
+pub fn export(state: &Snapshot, to: &Path) -> Result<Exported, TransferError> {
+    let chain = Chain::load(state)?.ok_or(TransferError::Empty)?;
+    let fault = |source| TransferError::Io { path: to.to_owned(), source };
+    let file = File::options().write(true).create_new(true).open(to).map_err(fault)?;
+    let mut out = BufWriter::new(file);
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    for chunk in state.export(CHUNK_BYTES, true) {
+        let chunk = chunk?;
+        hash.update(&chunk);
+        bytes += chunk.len() as u64;
+        out.write_all(&chunk).map_err(fault)?;
+    }
+    out.flush().and_then(|()| out.get_ref().sync_all()).map_err(fault)?;
+    let from = FromState {
+        height: state.height(),
+        root: state.root().to_string(),
+        bytes,
+        sha256: hex::encode(hash.finalize()),
+        uncritical: Vec::new(),
+    };
+    let validators = validators::list(state)?;
+    Ok(Exported { from, chain_id: chain.id, params: chain.params, validators })
+}
+
+/// Makes a store in `directory` of the state in `file`, unless there is a store already.
+///
+/// # Errors
+/// [`TransferError`]; nothing is left of the store then.
+pub fn import(
+    from: &FromState,
+    file: &Path,
+    directory: &Path,
+    options: Options,
+) -> Result<(), TransferError> {
+    let store = directory.join(FILE);
+    let exists = store.try_exists().map_err(|source| TransferError::Io { path: store, source })?;
+    if exists {
+        return Ok(());
+    }
+    let other = |problem: String| TransferError::Other { path: file.to_owned(), problem };
+    let fault = |source| TransferError::Io { path: file.to_owned(), source };
+    let mut root = [0; 32];
+    hex::decode_to_slice(&from.root, &mut root).map_err(|error| other(error.to_string()))?;
+    let expected = Expected { height: from.height, root: Hash(root), local: true };
+    let mut stream = BufReader::new(File::open(file).map_err(fault)?);
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let mut import = Import::begin(directory, options, expected)?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let length = stream.read(&mut chunk).map_err(fault)?;
+        if length == 0 {
+            break;
+        }
+        hash.update(&chunk[..length]);
+        bytes += length as u64;
+        if bytes > from.bytes {
+            return Err(other(format!("it is longer than {} bytes", from.bytes)));
+        }
+        import.chunk(&chunk[..length])?;
+    }
+    let found = hex::encode(hash.finalize());
+    if found != from.sha256 {
+        return Err(other(format!("its SHA-256 is {found}, not {}", from.sha256)));
+    }
+    let store: Store = import.finish()?;
+    drop(store);
+    Ok(())
+}
+
+const CHUNK_BYTES: usize = 1 << 20;

@@ -1,0 +1,115 @@
+//! `capstan init`: a home for a new chain, or for one that there is.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use capstan_consensus::comet::CometHome;
+use capstan_genesis::{Genesis, GenesisDevice};
+use capstan_node::home::{GENESIS, Home, MARKER, read_genesis};
+use capstan_node::{dev_genesis, network_genesis, system_bundle};
+use serde_json::json;
+
+use crate::failure::usage;
+use crate::home::path;
+use crate::output::Output;
+use crate::{Common, keys};
+
+/// The chain id of a new home.
+pub(crate) const DEFAULT_CHAIN_ID: &str = "capstan-dev";
+
+/// The voting power of each validator of a new chain.
+pub(crate) const VALIDATOR_POWER: i64 = 10;
+
+/// `capstan init`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: capstan init --home ./mychain --chain-id my-chain-1\n\n\
+    Edit genesis.json in the home before the first start to change parameters and balances, config.toml at any time \
+    to change how the node works.\n\
+    With --genesis, FILE's chain is joined; if FILE goes on from a state (capstan export), genesis.state beside it is \
+    taken too.")]
+pub(crate) struct Init {
+    /// The chain's id: 1 to 50 letters, digits, '-', '_' or '.'.
+    #[arg(long, value_name = "ID", default_value = DEFAULT_CHAIN_ID, conflicts_with = "genesis")]
+    chain_id: String,
+    /// The genesis document of an existing chain.
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+    /// Give the chain a timer: vats look its service up as `chain/timer`. Such a chain makes a block at
+    /// least once a second.
+    #[arg(long, conflicts_with = "genesis")]
+    timer: bool,
+    /// Give the chain a mailbox: a governor looks it up as `chain/mailbox`, and as `chain/mailbox-conveyor` the right to
+    /// bring in messages from outside.
+    #[arg(long, conflicts_with = "genesis")]
+    mailbox: bool,
+    /// An account that governs the chain: it can look up `chain/validators` and the like. An address or a key's name; may
+    /// be given several times.
+    #[arg(long, value_name = "ACCOUNT", conflicts_with = "genesis")]
+    governor: Vec<String>,
+    /// Make a validator's key for CometBFT, and name it as the chain's validator: for `capstan start`.
+    #[arg(long, conflicts_with = "genesis")]
+    validator: bool,
+}
+
+impl Init {
+    pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        let path = path(common)?;
+        if path.join(MARKER).exists() {
+            bail!(
+                "{} is a home already; remove it or choose another directory with --home",
+                path.display()
+            );
+        }
+        let home = match &self.genesis {
+            Some(file) => Home::make_from(path, &read_genesis(file)?.0, file.parent())?,
+            None if self.validator => {
+                let mut genesis = new_genesis(&self.chain_id, network_genesis)?;
+                let comet = CometHome::make(&path, genesis.app_state.params.max_tx_bytes)?;
+                let key = comet.validator_key()?.public_bytes();
+                genesis.add_validator("validator", &key, VALIDATOR_POWER);
+                Home::make_from(path, &genesis, None)?
+            }
+            None => Home::open_or_make(path, || new_genesis(&self.chain_id, dev_genesis))?,
+        };
+        if self.timer {
+            let timer = system_bundle(capstan_vat_system::timer_bundle())?;
+            change_genesis(&home, |genesis| genesis.add_timer(timer))?;
+        }
+        if self.mailbox {
+            change_genesis(&home, |genesis| {
+                genesis.app_state.kernel.devices.insert(GenesisDevice::Mailbox);
+            })?;
+        }
+        if !self.governor.is_empty() {
+            let find = |text: &String| keys::find_address(common, text);
+            let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+            change_genesis(&home, |genesis| genesis.app_state.params.governors = governors)?;
+        }
+        let chain_id = home.genesis()?.0.chain_id;
+        let genesis = home.path.join(GENESIS);
+        let record = json!({"home": home.path, "chain_id": chain_id, "genesis": genesis});
+        let command = if self.validator { "start" } else { "dev" };
+        let next = format!("Start the chain: capstan {command} --home {}", home.path.display());
+        let text = format!("Made {} for chain {chain_id}.\n{next}", home.path.display());
+        output.either(&record, &text);
+        Ok(())
+    }
+}
+
+/// A genesis document for a chain of that id, which the user chose.
+pub(crate) fn new_genesis(
+    chain_id: &str,
+    make: impl FnOnce(&str) -> anyhow::Result<Genesis>,
+) -> anyhow::Result<Genesis> {
+    let genesis = make(chain_id)?;
+    genesis.validate().map_err(|error| usage(error.to_string()))?;
+    Ok(genesis)
+}
+
+/// Changes the genesis document of a chain that has not begun yet.
+fn change_genesis(home: &Home, change: impl FnOnce(&mut Genesis)) -> anyhow::Result<()> {
+    home.change_genesis(|genesis| {
+        change(genesis);
+        genesis.validate().map_err(|error| usage(error.to_string()))
+    })
+}

@@ -1,0 +1,21 @@
+//! The chain of one validator: its blocks, made, stored and executed.
+
+pub(crate) mod abci;
+pub(crate) mod block_store;
+mod commit;
+mod error;
+pub(crate) mod execution;
+mod genesis;
+mod handshake;
+pub(crate) mod merkle;
+pub(crate) mod params;
+pub(crate) mod query;
+pub(crate) mod tx_index;
+pub(crate) mod versions;
+
+pub use block_store::StoreError;
+pub use error::SoloError;
+pub use genesis::{Genesis, GenesisError};
+
+#[cfg(test)]
+mod crash_tests;

@@ -1,0 +1,293 @@
+//! One node of a network: the application's ABCI server here, CometBFT in a process of its own.
+
+use std::fs;
+use std::io::{self, PipeWriter};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tendermint_abci::Application;
+
+use super::home::CometHome;
+use super::server::AbciServer;
+use super::socket::{self, AbciAddr};
+use super::watch::LogWatch;
+
+/// Where the application's socket lies, in CometBFT's home.
+const SOCKET_DIR: &str = "run";
+/// How long CometBFT may take to stop by itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a process that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often it is asked whether CometBFT's consensus has failed.
+const LOOK_AT_LOG_EVERY: Duration = Duration::from_millis(500);
+/// How much of CometBFT's log is shown when it ended.
+const SHOWN_LINES: usize = 8;
+
+/// How a node is run.
+#[derive(Clone, Debug)]
+pub struct CometConfig {
+    /// The `cometbft` program ([`super::find`]).
+    pub program: PathBuf,
+    /// Where its files are.
+    pub home: CometHome,
+    /// The node's name for its peers.
+    pub moniker: String,
+    /// Where its JSON-RPC listens.
+    pub rpc: SocketAddr,
+    /// Where peers reach it.
+    pub p2p: SocketAddr,
+    /// The peers that it keeps connections to, as `ID@IP:PORT`.
+    pub peers: Vec<String>,
+    /// After which time an idle chain makes an empty block, if this node proposes; none: it makes none.
+    pub empty_interval: Option<Duration>,
+}
+
+/// Why a node does not start, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum CometError {
+    /// The ABCI server cannot listen.
+    #[error("the ABCI server cannot listen on a socket in {}: {source}", home.display())]
+    Listen {
+        /// CometBFT's home.
+        home: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// CometBFT cannot be started.
+    #[error("cannot start {}: {source}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// CometBFT ended by itself.
+    #[error("cometbft ended by itself ({status}); the end of {}:\n{tail}{}", log.display(), hint(tail))]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// Its log.
+        log: PathBuf,
+        /// The log's last lines.
+        tail: String,
+    },
+    /// CometBFT's consensus failed, which CometBFT survives without taking part any more. It was stopped.
+    #[error("cometbft takes no part in consensus any more and was stopped; it says, in {}:\n{said}{}", log.display(), hint(said))]
+    Failed {
+        /// Its log.
+        log: PathBuf,
+        /// The line that says so.
+        said: String,
+    },
+}
+
+/// What is known to lie behind what CometBFT said at its end.
+fn hint(tail: &str) -> &'static str {
+    const HASH: &str = "\nThis node's app hash is not the one that the others agreed on: its state or its program differs from theirs. \
+        Do not restart it as it is; `capstan debug bisect THIS_HOME OTHER_HOME` finds the first crank that differs.";
+    const PORT: &str = "\nAnother program has one of its ports: choose others.";
+    match tail {
+        _ if tail.contains("AppHash") => HASH,
+        _ if tail.contains("address already in use") => PORT,
+        _ => "",
+    }
+}
+
+/// A running node. Dropping it stops CometBFT.
+#[derive(Debug)]
+pub struct CometNode {
+    child: Arc<Mutex<Child>>,
+    server: AbciServer,
+    config: CometConfig,
+    watch: LogWatch,
+}
+
+/// Stops a node from elsewhere.
+#[derive(Clone, Debug)]
+pub struct CometStopper(Arc<Mutex<Child>>);
+
+impl CometNode {
+    /// Starts serving `app` on a socket that nobody else can reach, and CometBFT on it.
+    ///
+    /// # Errors
+    /// [`CometError::Listen`], [`CometError::Spawn`].
+    pub fn start(app: impl Application, config: CometConfig) -> Result<Self, CometError> {
+        let server = socket::private_addr(&config.home.path, SOCKET_DIR)
+            .and_then(|addr| AbciServer::start(app, &addr))
+            .map_err(|source| CometError::Listen { home: config.home.path.clone(), source })?;
+        let spawned = LogWatch::start(config.home.log())
+            .and_then(|(watch, output)| Ok((watch, spawn(&config, server.addr(), output)?)));
+        let (watch, child) = spawned
+            .map_err(|source| CometError::Spawn { program: config.program.clone(), source })?;
+        Ok(Self { child: Arc::new(Mutex::new(child)), server, config, watch })
+    }
+
+    /// CometBFT's process.
+    pub fn pid(&self) -> u32 {
+        lock(&self.child).id()
+    }
+
+    /// Where the application's ABCI server listens.
+    pub fn abci(&self) -> &AbciAddr {
+        self.server.addr()
+    }
+
+    /// A handle that stops the node from elsewhere.
+    pub fn stopper(&self) -> CometStopper {
+        CometStopper(Arc::clone(&self.child))
+    }
+
+    /// Waits until CometBFT ends.
+    ///
+    /// # Errors
+    /// [`CometError::Ended`] if it was not told to; [`CometError::Failed`] if it goes on without taking part.
+    pub fn wait(mut self) -> Result<(), CometError> {
+        let status = loop {
+            if let Some(status) = wait(&self.child, Some(LOOK_AT_LOG_EVERY)) {
+                break status;
+            }
+            if let Some(said) = self.watch.failure() {
+                self.stopper().stop();
+                return Err(CometError::Failed { log: self.watch.path().to_owned(), said });
+            }
+        };
+        // CometBFT ends with 0 after SIGTERM.
+        if status.success() {
+            return Ok(());
+        }
+        self.watch.finish();
+        let log = self.config.home.log();
+        Err(CometError::Ended { status, tail: tail(&log), log })
+    }
+}
+
+impl Drop for CometNode {
+    fn drop(&mut self) {
+        self.stopper().stop();
+    }
+}
+
+impl CometStopper {
+    /// Asks CometBFT to stop, waits for it, and ends it if it takes too long. A node that ended by itself
+    /// is left alone.
+    pub fn stop(&self) {
+        {
+            let mut child = lock(&self.0);
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            crate::process::signal(child.id(), libc::SIGTERM);
+        }
+        if wait(&self.0, Some(STOP_TIMEOUT)).is_none() {
+            // If it cannot be killed it has ended.
+            let _ = lock(&self.0).kill();
+            wait(&self.0, None);
+        }
+    }
+}
+
+fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the process ended; none if it did not in that time.
+fn wait(child: &Mutex<Child>, timeout: Option<Duration>) -> Option<ExitStatus> {
+    let began = Instant::now();
+    loop {
+        if let Ok(Some(status)) = lock(child).try_wait() {
+            return Some(status);
+        }
+        if timeout.is_some_and(|timeout| began.elapsed() > timeout) {
+            return None;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Starts CometBFT; what it prints goes to `output`, of which no end stays here.
+fn spawn(config: &CometConfig, abci: &AbciAddr, output: PipeWriter) -> io::Result<Child> {
+    let empty_interval = config.empty_interval.unwrap_or_default();
+    let mut command = Command::new(&config.program);
+    command
+        .arg("start")
+        .arg("--home")
+        .arg(&config.home.path)
+        .arg(format!("--proxy_app={abci}"))
+        .arg(format!("--moniker={}", config.moniker))
+        .arg(format!("--rpc.laddr=tcp://{}", config.rpc))
+        .arg(format!("--p2p.laddr=tcp://{}", config.p2p))
+        .arg(format!("--p2p.persistent_peers={}", config.peers.join(",")))
+        // Zero: never. (CometBFT waits that long for transactions also where it is not to make empty blocks.)
+        .arg(format!("--consensus.create_empty_blocks_interval={}ms", empty_interval.as_millis()))
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        // A Ctrl-C in the terminal is for the node as a whole, which then stops CometBFT in order.
+        .process_group(0);
+    // SAFETY: between fork and exec only this async-signal-safe call is made.
+    unsafe { command.pre_exec(crate::process::die_with_parent) };
+    command.spawn()
+}
+
+/// The last lines of a log.
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = text.unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(SHOWN_LINES).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[derive(Clone)]
+    struct Nothing;
+
+    impl Application for Nothing {}
+
+    /// A node whose CometBFT is a script.
+    fn node(dir: &Path, script: &str) -> CometNode {
+        let program = dir.join("cometbft");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let config = CometConfig {
+            program,
+            home: CometHome::make(dir, 1 << 20).unwrap(),
+            moniker: "test".to_owned(),
+            rpc: SocketAddr::from(([127, 0, 0, 1], 1)),
+            p2p: SocketAddr::from(([127, 0, 0, 1], 2)),
+            peers: vec![],
+            empty_interval: None,
+        };
+        CometNode::start(Nothing, config).unwrap()
+    }
+
+    #[test]
+    fn a_node_does_not_live_on_when_its_consensus_has_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = "CONSENSUS FAILURE!!! err=\"+2/3 committed an invalid block: wrong Block.Header.AppHash\"";
+        let node = node(dir.path(), &format!("echo '{said}'; exec sleep 600"));
+        let stopper = node.stopper();
+        let error = node.wait().unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, CometError::Failed { .. }), "{text}");
+        assert!(text.contains("takes no part") && text.contains("capstan debug bisect"), "{text}");
+        assert!(matches!(lock(&stopper.0).try_wait(), Ok(Some(_))), "cometbft was stopped");
+    }
+
+    #[test]
+    fn a_node_that_ends_says_what_its_log_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = node(dir.path(), "echo 'panic: out of tea'; exit 3").wait().unwrap_err();
+        assert!(error.to_string().contains("out of tea"), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        node(dir.path(), "exit 0").wait().unwrap();
+    }
+}

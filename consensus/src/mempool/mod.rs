@@ -1,0 +1,323 @@
+//! The mempool: transactions that passed `CheckTx`, in the order they came.
+
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prost::bytes::Bytes;
+use tendermint_proto::v0_38::abci::{CheckTxType, ExecTxResult, RequestCheckTx, ResponseCheckTx};
+use tendermint_proto::v0_38::types::ConsensusParams;
+use tokio::sync::{mpsc, oneshot};
+
+pub use limits::MempoolLimits;
+
+use crate::chain::abci::Abci;
+use crate::chain::merkle::{Hash, sha256};
+use crate::chain::params;
+use crate::command::Command;
+
+/// How many transactions wait for `CheckTx` at most.
+const SUBMISSIONS: usize = 1_024;
+
+/// Why a transaction is not taken, besides that `CheckTx` refuses it. The texts are CometBFT's
+/// where it has one.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum MempoolError {
+    #[error("tx already exists in cache")]
+    Known,
+    #[error("Tx too large. Max size is {max}, but got {bytes}")]
+    TooLarge { max: usize, bytes: usize },
+    #[error(
+        "mempool is full: number of txs {txs} (max: {max_txs}), total txs bytes {bytes} (max: {max_bytes})"
+    )]
+    Full { txs: usize, max_txs: usize, bytes: usize, max_bytes: usize },
+    #[error("gas wanted {wanted} is greater than max gas {max}")]
+    TooMuchGas { wanted: i64, max: i64 },
+    #[error("too many transactions wait for CheckTx; try again later")]
+    Busy,
+    #[error("the node is shutting down")]
+    Closed,
+}
+
+/// The mempool.
+pub(crate) struct Mempool {
+    app: Arc<dyn Abci>,
+    limits: MempoolLimits,
+    /// Held while a transaction is checked and added, so that the order of `CheckTx` is the
+    /// mempool's order; and during `Commit` and the check after it, when ABCI forbids other checks.
+    gate: Mutex<()>,
+    pool: Mutex<Pool>,
+    engine: Sender<Command>,
+}
+
+/// Proof that no transaction is being checked.
+pub(crate) struct Closed<'a>(#[allow(dead_code)] MutexGuard<'a, ()>);
+
+/// How to hand transactions to the mempool's thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Submitter(mpsc::Sender<Submission>);
+
+#[derive(Debug)]
+struct Submission {
+    tx: Bytes,
+    reply: oneshot::Sender<Result<ResponseCheckTx, MempoolError>>,
+}
+
+struct Pool {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    cache: Cache,
+    params: ConsensusParams,
+}
+
+struct Waiting {
+    tx: Bytes,
+    hash: Hash,
+    gas_wanted: i64,
+}
+
+impl Mempool {
+    /// An empty mempool for a chain with `params`; it wakes `engine` when a transaction comes.
+    pub(crate) fn new(
+        app: Arc<dyn Abci>,
+        limits: MempoolLimits,
+        params: ConsensusParams,
+        engine: Sender<Command>,
+    ) -> Self {
+        let cache =
+            Cache { size: limits.cache_size, known: HashSet::new(), order: VecDeque::new() };
+        let pool = Mutex::new(Pool { waiting: VecDeque::new(), bytes: 0, cache, params });
+        Self { app, limits, gate: Mutex::new(()), pool, engine }
+    }
+
+    /// Starts the thread that checks transactions in the order they are handed in. It ends when the
+    /// last [`Submitter`] is dropped.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+    ) -> std::io::Result<(Submitter, std::thread::JoinHandle<()>)> {
+        let (sender, mut receiver) = mpsc::channel::<Submission>(SUBMISSIONS);
+        let mempool = Arc::clone(self);
+        let thread =
+            std::thread::Builder::new().name("solo-mempool".to_owned()).spawn(move || {
+                while let Some(Submission { tx, reply }) = receiver.blocking_recv() {
+                    // Whoever asked may have gone away; the transaction stays.
+                    let _ = reply.send(mempool.add(tx));
+                }
+            })?;
+        Ok((Submitter(sender), thread))
+    }
+
+    /// Checks a transaction and keeps it if `CheckTx` gives code 0.
+    pub(crate) fn add(&self, tx: Bytes) -> Result<ResponseCheckTx, MempoolError> {
+        let _gate = self.lock_gate();
+        let hash = sha256(&tx);
+        self.pool().accept(&self.limits, &tx, hash)?;
+        let response =
+            self.app.check_tx(RequestCheckTx { tx: tx.clone(), r#type: CheckTxType::New.into() });
+        let mut pool = self.pool();
+        let too_much = params::max_gas(&pool.params).filter(|max| response.gas_wanted > *max);
+        if response.code != 0 || too_much.is_some() {
+            pool.cache.forget(&hash);
+        }
+        if response.code != 0 {
+            return Ok(response);
+        }
+        if let Some(max) = too_much {
+            return Err(MempoolError::TooMuchGas { wanted: response.gas_wanted, max });
+        }
+        pool.bytes += tx.len();
+        pool.waiting.push_back(Waiting { tx, hash, gas_wanted: response.gas_wanted });
+        // An engine that is gone makes no more blocks; the RPC goes down with it.
+        let _ = self.engine.send(Command::Wake);
+        Ok(response)
+    }
+
+    /// Asks the application about a transaction without keeping it.
+    pub(crate) fn check_only(&self, tx: Bytes) -> ResponseCheckTx {
+        self.app.check_tx(RequestCheckTx { tx, r#type: CheckTxType::New.into() })
+    }
+
+    /// The transactions for the next block: the oldest, as far as bytes and gas allow.
+    pub(crate) fn reap(&self) -> Vec<Bytes> {
+        let pool = self.pool();
+        let mut bytes = params::max_data_bytes(&pool.params);
+        let mut gas = params::max_gas(&pool.params).unwrap_or(i64::MAX);
+        let fitting = pool.waiting.iter().take_while(|waiting| {
+            bytes -= params::tx_size_in_block(waiting.tx.len());
+            gas = gas.saturating_sub(waiting.gas_wanted.max(0));
+            bytes >= 0 && gas >= 0
+        });
+        fitting.map(|waiting| waiting.tx.clone()).collect()
+    }
+
+    /// Removes transactions that the application left out of a block that has room for them, so
+    /// that an idle chain does not make block after block for them.
+    pub(crate) fn reject(&self, txs: &[Bytes]) {
+        let hashes: HashSet<Hash> = txs.iter().map(|tx| sha256(tx)).collect();
+        self.pool().forget(&hashes);
+    }
+
+    /// Keeps new transactions out until the answer is dropped.
+    pub(crate) fn close(&self) -> Closed<'_> {
+        Closed(self.lock_gate())
+    }
+
+    /// Removes what a block committed and checks the rest again.
+    pub(crate) fn update(
+        &self,
+        _: &Closed<'_>,
+        txs: &[Vec<u8>],
+        results: &[ExecTxResult],
+        params: &ConsensusParams,
+    ) {
+        let waiting = {
+            let mut pool = self.pool();
+            pool.params = params.clone();
+            let mut committed = HashSet::new();
+            for (tx, result) in txs.iter().zip(results) {
+                let hash = sha256(tx);
+                committed.insert(hash);
+                // What failed may be sent again; what succeeded stays known.
+                if result.code == 0 {
+                    pool.cache.remember(hash);
+                } else {
+                    pool.cache.forget(&hash);
+                }
+            }
+            pool.retain(|waiting| !committed.contains(&waiting.hash));
+            pool.waiting
+                .iter()
+                .map(|waiting| (waiting.hash, waiting.tx.clone()))
+                .collect::<Vec<_>>()
+        };
+        // The application is asked without holding the pool, so that reads of the mempool do not
+        // wait.
+        let dropped: HashSet<Hash> = waiting
+            .into_iter()
+            .filter(|(_, tx)| !self.still_good(tx, params))
+            .map(|w| w.0)
+            .collect();
+        if !dropped.is_empty() {
+            self.pool().forget(&dropped);
+        }
+    }
+
+    /// Whether no transaction waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pool().waiting.is_empty()
+    }
+
+    /// The oldest `limit` transactions, the number of all, and the bytes of all.
+    pub(crate) fn peek(&self, limit: usize) -> (Vec<Bytes>, usize, usize) {
+        let pool = self.pool();
+        let txs = pool.waiting.iter().take(limit).map(|waiting| waiting.tx.clone()).collect();
+        (txs, pool.waiting.len(), pool.bytes)
+    }
+
+    fn still_good(&self, tx: &Bytes, params: &ConsensusParams) -> bool {
+        if params::tx_size_in_block(tx.len()) > params::max_data_bytes(params) {
+            return false;
+        }
+        let response = self
+            .app
+            .check_tx(RequestCheckTx { tx: tx.clone(), r#type: CheckTxType::Recheck.into() });
+        response.code == 0 && params::max_gas(params).is_none_or(|max| response.gas_wanted <= max)
+    }
+
+    // A lock is poisoned only by a panic while it is held, and what it guards is whole at every
+    // such point.
+    fn lock_gate(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Submitter {
+    /// Hands in a transaction and waits for the answer of `CheckTx`.
+    pub(crate) async fn check(&self, tx: Bytes) -> Result<ResponseCheckTx, MempoolError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Submission { tx, reply }).await.map_err(|_| MempoolError::Closed)?;
+        answer.await.map_err(|_| MempoolError::Closed)?
+    }
+
+    /// Hands in a transaction and does not wait.
+    pub(crate) fn submit(&self, tx: Bytes) -> Result<(), MempoolError> {
+        let (reply, _) = oneshot::channel();
+        self.0.try_send(Submission { tx, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => MempoolError::Busy,
+            mpsc::error::TrySendError::Closed(_) => MempoolError::Closed,
+        })
+    }
+}
+
+impl Pool {
+    /// Refuses what does not fit or is known; remembers the rest.
+    fn accept(
+        &mut self,
+        limits: &MempoolLimits,
+        tx: &Bytes,
+        hash: Hash,
+    ) -> Result<(), MempoolError> {
+        let block_bytes = params::max_data_bytes(&self.params);
+        let max = limits.max_tx_bytes.min(usize::try_from(block_bytes).unwrap_or(usize::MAX));
+        if tx.len() > limits.max_tx_bytes || params::tx_size_in_block(tx.len()) > block_bytes {
+            return Err(MempoolError::TooLarge { max, bytes: tx.len() });
+        }
+        if self.waiting.len() >= limits.max_txs || self.bytes + tx.len() > limits.max_total_bytes {
+            return Err(MempoolError::Full {
+                txs: self.waiting.len(),
+                max_txs: limits.max_txs,
+                bytes: self.bytes,
+                max_bytes: limits.max_total_bytes,
+            });
+        }
+        if self.cache.remember(hash) { Ok(()) } else { Err(MempoolError::Known) }
+    }
+
+    /// Removes transactions, which may come again.
+    fn forget(&mut self, hashes: &HashSet<Hash>) {
+        self.retain(|waiting| !hashes.contains(&waiting.hash));
+        hashes.iter().for_each(|hash| self.cache.forget(hash));
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Waiting) -> bool) {
+        self.waiting.retain(keep);
+        self.bytes = self.waiting.iter().map(|waiting| waiting.tx.len()).sum();
+    }
+}
+
+/// The hashes of the last transactions; the oldest are forgotten first.
+struct Cache {
+    size: usize,
+    known: HashSet<Hash>,
+    order: VecDeque<Hash>,
+}
+
+impl Cache {
+    /// Whether the hash is new.
+    fn remember(&mut self, hash: Hash) -> bool {
+        if !self.known.insert(hash) {
+            return false;
+        }
+        self.order.push_back(hash);
+        while self.order.len() > self.size.max(1) {
+            if let Some(oldest) = self.order.pop_front() {
+                self.known.remove(&oldest);
+            }
+        }
+        true
+    }
+
+    fn forget(&mut self, hash: &Hash) {
+        if self.known.remove(hash) {
+            self.order.retain(|known| known != hash);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! JSON-RPC 2.0 calls: the table of methods, dispatch, responses and errors.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::node::Node;
+use super::params::Params;
+use super::{blocks, info, txs};
+use crate::chain::StoreError;
+use crate::mempool::MempoolError;
+
+/// A method's answer.
+pub(crate) type Answer = Result<Value, RpcError>;
+
+/// Every method with the names of its arguments, in the order in which a list gives them.
+pub(crate) const METHODS: &[(&str, &[&str])] = &[
+    ("abci_info", &[]),
+    ("abci_query", &["path", "data", "height", "prove"]),
+    ("block", &["height"]),
+    ("block_by_hash", &["hash"]),
+    ("block_results", &["height"]),
+    ("blockchain", &["minHeight", "maxHeight"]),
+    ("broadcast_tx_async", &["tx"]),
+    ("broadcast_tx_commit", &["tx"]),
+    ("broadcast_tx_sync", &["tx"]),
+    ("check_tx", &["tx"]),
+    ("commit", &["height"]),
+    ("consensus_params", &["height"]),
+    ("genesis", &[]),
+    ("genesis_chunked", &["chunk"]),
+    ("header", &["height"]),
+    ("header_by_hash", &["hash"]),
+    ("health", &[]),
+    ("net_info", &[]),
+    ("num_unconfirmed_txs", &[]),
+    ("status", &[]),
+    ("tx", &["hash", "prove"]),
+    ("tx_search", &["query", "prove", "page", "per_page", "order_by"]),
+    ("unconfirmed_txs", &["limit"]),
+    ("validators", &["height", "page", "per_page"]),
+];
+
+/// The methods that only a WebSocket has.
+pub(crate) const WEBSOCKET_METHODS: &[(&str, &[&str])] =
+    &[("subscribe", &["query"]), ("unsubscribe", &["query"]), ("unsubscribe_all", &[])];
+
+/// An error as JSON-RPC has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RpcError {
+    code: i32,
+    message: &'static str,
+    data: String,
+}
+
+/// A parsed request. `id` is `None` for a notification, which gets no response.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Request {
+    pub(crate) id: Option<Value>,
+    pub(crate) method: String,
+    pub(crate) params: Value,
+}
+
+impl RpcError {
+    pub(crate) fn parse(data: impl Into<String>) -> Self {
+        Self { code: -32700, message: "Parse error. Invalid JSON", data: data.into() }
+    }
+
+    pub(crate) fn invalid_request(data: impl Into<String>) -> Self {
+        Self { code: -32600, message: "Invalid Request", data: data.into() }
+    }
+
+    pub(crate) fn method_not_found(method: &str) -> Self {
+        Self {
+            code: -32601,
+            message: "Method not found",
+            data: format!("there is no method {method:?}"),
+        }
+    }
+
+    pub(crate) fn invalid_params(data: impl Into<String>) -> Self {
+        Self { code: -32602, message: "Invalid params", data: data.into() }
+    }
+
+    pub(crate) fn internal(data: impl Into<String>) -> Self {
+        Self { code: -32603, message: "Internal error", data: data.into() }
+    }
+
+    pub(crate) fn server(data: impl Into<String>) -> Self {
+        Self { code: -32000, message: "Server error", data: data.into() }
+    }
+}
+
+impl From<StoreError> for RpcError {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<MempoolError> for RpcError {
+    fn from(error: MempoolError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl Request {
+    /// Reads a request object.
+    ///
+    /// # Errors
+    /// The response to send instead.
+    pub(crate) fn parse(value: &Value) -> Result<Self, Value> {
+        let Value::Object(object) = value else {
+            return Err(response(
+                &Value::Null,
+                Err(RpcError::invalid_request("a request is an object")),
+            ));
+        };
+        let id = match object.get("id") {
+            None | Some(Value::Null) => None,
+            Some(id @ (Value::String(_) | Value::Number(_))) => Some(id.clone()),
+            Some(_) => {
+                let error = RpcError::invalid_request("id must be a text or a number");
+                return Err(response(&Value::Null, Err(error)));
+            }
+        };
+        let Some(method) = object.get("method").and_then(Value::as_str) else {
+            let error = RpcError::invalid_request("method must be a text");
+            return Err(response(&id.unwrap_or_default(), Err(error)));
+        };
+        let params = object.get("params").cloned().unwrap_or_default();
+        Ok(Self { id, method: method.to_owned(), params })
+    }
+}
+
+/// A response object.
+pub(crate) fn response(id: &Value, answer: Answer) -> Value {
+    match answer {
+        Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
+        Err(RpcError { code, message, data }) => {
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message, "data": data}})
+        }
+    }
+}
+
+/// The names of a method's arguments.
+pub(crate) fn arguments_of(
+    methods: &[(&str, &'static [&'static str])],
+    method: &str,
+) -> Option<&'static [&'static str]> {
+    methods.iter().find(|(name, _)| *name == method).map(|(_, arguments)| *arguments)
+}
+
+/// Answers a request; `None` for a notification. What a notification asks for is done all the same.
+pub(crate) async fn answer(node: &Arc<Node>, request: Request) -> Option<Value> {
+    let answer = match arguments_of(METHODS, &request.method) {
+        None => Err(RpcError::method_not_found(&request.method)),
+        Some(names) => match Params::from_json(request.params, names) {
+            Ok(params) => call(node, &request.method, params).await,
+            Err(error) => Err(error),
+        },
+    };
+    request.id.map(|id| response(&id, answer))
+}
+
+/// Calls a method of [`METHODS`].
+pub(crate) async fn call(node: &Arc<Node>, method: &str, params: Params) -> Answer {
+    let run: fn(&Node, &Params) -> Answer = match method {
+        "broadcast_tx_async" => return txs::broadcast_async(node, &params),
+        "broadcast_tx_commit" => return txs::broadcast_commit(node, &params).await,
+        "broadcast_tx_sync" => return txs::broadcast_sync(node, &params).await,
+        "abci_info" => info::abci_info,
+        "abci_query" => info::abci_query,
+        "block" => blocks::block,
+        "block_by_hash" => blocks::block_by_hash,
+        "block_results" => blocks::block_results,
+        "blockchain" => blocks::blockchain,
+        "check_tx" => txs::check_tx,
+        "commit" => blocks::commit,
+        "consensus_params" => info::consensus_params,
+        "genesis" => info::genesis,
+        "genesis_chunked" => info::genesis_chunked,
+        "header" => blocks::header,
+        "header_by_hash" => blocks::header_by_hash,
+        "health" => info::health,
+        "net_info" => info::net_info,
+        "num_unconfirmed_txs" => txs::num_unconfirmed,
+        "status" => info::status,
+        "tx" => txs::tx,
+        "tx_search" => txs::search,
+        "unconfirmed_txs" => txs::unconfirmed,
+        "validators" => blocks::validators,
+        other => return Err(RpcError::method_not_found(other)),
+    };
+    // The application and the store block; asynchronous threads must not wait for them.
+    let node = Arc::clone(node);
+    let answer = tokio::task::spawn_blocking(move || run(&node, &params)).await;
+    answer.unwrap_or_else(|_| Err(RpcError::internal("the node is shutting down")))
+}

@@ -1,0 +1,68 @@
+//! The events of a block as subscribers get them: `NewBlock`, `NewBlockHeader`, `NewBlockEvents`,
+//! and a `Tx` for each transaction.
+
+use serde_json::{Value, json};
+use tendermint_proto::v0_38::abci::Event;
+
+use super::json;
+use super::node::Committed;
+use crate::chain::execution::txs_of;
+use crate::chain::merkle::sha256;
+use crate::chain::query::EventMap;
+
+/// One event: what queries are matched against, and what is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct BusEvent {
+    /// All attributes by composite key, with `tm.event` and, as CometBFT adds them, `tx.hash`,
+    /// `tx.height`, `block.height`.
+    pub(crate) map: EventMap,
+    /// `{"type": "tendermint/event/...", "value": ...}`.
+    pub(crate) data: Value,
+}
+
+/// The events of a committed block, in the order in which CometBFT fires them.
+pub(crate) fn of(committed: &Committed) -> Vec<BusEvent> {
+    let Some(header) = &committed.block.header else { return Vec::new() };
+    let height = header.height.to_string();
+    let results = &committed.results;
+    let new_block = json!({
+        "block": json::block(&committed.block),
+        "block_id": json::block_id(&committed.block_id),
+        "result_finalize_block": json::finalize_block(results),
+    });
+    let block_events = json!({
+        "height": height,
+        "events": json::events(&results.events),
+        "num_txs": txs_of(&committed.block).len().to_string(),
+    });
+    let mut events = vec![
+        event("NewBlock", &results.events, &[], new_block),
+        event("NewBlockHeader", &results.events, &[], json!({"header": json::header(header)})),
+        event("NewBlockEvents", &results.events, &[("block.height", height.clone())], block_events),
+    ];
+    for (index, (tx, result)) in
+        txs_of(&committed.block).iter().zip(&results.tx_results).enumerate()
+    {
+        let value = json!({
+            "TxResult": {"height": height, "index": index, "tx": json::base64(tx), "result": json::tx_result(result)},
+        });
+        let extra = [("tx.hash", json::hash(&sha256(tx))), ("tx.height", height.clone())];
+        events.push(event("Tx", &result.events, &extra, value));
+    }
+    events
+}
+
+fn event(kind: &str, abci: &[Event], extra: &[(&str, String)], value: Value) -> BusEvent {
+    let mut map = EventMap::new();
+    for event in abci.iter().filter(|event| !event.r#type.is_empty()) {
+        for attribute in event.attributes.iter().filter(|attribute| !attribute.key.is_empty()) {
+            let key = format!("{}.{}", event.r#type, attribute.key);
+            map.entry(key).or_default().push(attribute.value.clone());
+        }
+    }
+    for (key, value) in extra {
+        map.entry((*key).to_owned()).or_default().push(value.clone());
+    }
+    map.entry("tm.event".to_owned()).or_default().push(kind.to_owned());
+    BusEvent { map, data: json!({"type": format!("tendermint/event/{kind}"), "value": value}) }
+}

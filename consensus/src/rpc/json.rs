@@ -1,0 +1,225 @@
+//! CometBFT 0.38's JSON: 64-bit integers as texts, hashes and addresses as upper-case hexadecimal,
+//! other bytes as base64 (null if there are none), times as RFC 3339.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+use tendermint::Time;
+use tendermint_proto::google::protobuf::Timestamp;
+use tendermint_proto::v0_38::abci::{
+    Event, ExecTxResult, ResponseCheckTx, ResponseFinalizeBlock, ResponseQuery, ValidatorUpdate,
+};
+use tendermint_proto::v0_38::crypto::{Proof, ProofOp, ProofOps, PublicKey, public_key};
+use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams, Header};
+
+use crate::chain::execution::txs_of;
+
+/// CometBFT's text for Go's zero time.
+const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    hex::encode_upper(bytes)
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+pub(crate) fn base64_or_null(bytes: &[u8]) -> Value {
+    if bytes.is_empty() { Value::Null } else { base64(bytes).into() }
+}
+
+pub(crate) fn time(time: Option<Timestamp>) -> String {
+    let time = time.and_then(|time| Time::try_from(time).ok());
+    time.map_or_else(|| ZERO_TIME.to_owned(), |time| time.to_rfc3339())
+}
+
+pub(crate) fn block_id(id: &BlockId) -> Value {
+    let parts = id.part_set_header.clone().unwrap_or_default();
+    json!({"hash": hash(&id.hash), "parts": {"total": parts.total, "hash": hash(&parts.hash)}})
+}
+
+pub(crate) fn header(header: &Header) -> Value {
+    let version = header.version.unwrap_or_default();
+    json!({
+        "version": {"block": version.block.to_string(), "app": version.app.to_string()},
+        "chain_id": header.chain_id,
+        "height": header.height.to_string(),
+        "time": time(header.time),
+        "last_block_id": block_id(&header.last_block_id.clone().unwrap_or_default()),
+        "last_commit_hash": hash(&header.last_commit_hash),
+        "data_hash": hash(&header.data_hash),
+        "validators_hash": hash(&header.validators_hash),
+        "next_validators_hash": hash(&header.next_validators_hash),
+        "consensus_hash": hash(&header.consensus_hash),
+        "app_hash": hash(&header.app_hash),
+        "last_results_hash": hash(&header.last_results_hash),
+        "evidence_hash": hash(&header.evidence_hash),
+        "proposer_address": hash(&header.proposer_address),
+    })
+}
+
+pub(crate) fn commit(commit: &Commit) -> Value {
+    let signatures = commit.signatures.iter().map(|signature| {
+        json!({
+            "block_id_flag": signature.block_id_flag,
+            "validator_address": hash(&signature.validator_address),
+            "timestamp": time(signature.timestamp),
+            "signature": base64(&signature.signature),
+        })
+    });
+    json!({
+        "height": commit.height.to_string(),
+        "round": commit.round,
+        "block_id": block_id(&commit.block_id.clone().unwrap_or_default()),
+        "signatures": signatures.collect::<Value>(),
+    })
+}
+
+pub(crate) fn block(block: &Block) -> Value {
+    json!({
+        "header": block.header.as_ref().map(header),
+        "data": {"txs": txs_of(block).iter().map(|tx| base64(tx)).collect::<Value>()},
+        "evidence": {"evidence": []},
+        "last_commit": commit(&block.last_commit.clone().unwrap_or_default()),
+    })
+}
+
+pub(crate) fn block_meta(meta: &BlockMeta) -> Value {
+    json!({
+        "block_id": block_id(&meta.block_id.clone().unwrap_or_default()),
+        "block_size": meta.block_size.to_string(),
+        "header": meta.header.as_ref().map(header),
+        "num_txs": meta.num_txs.to_string(),
+    })
+}
+
+pub(crate) fn events(events: &[Event]) -> Value {
+    let event = |event: &Event| {
+        let attributes = event.attributes.iter().map(|attribute| {
+            json!({"key": attribute.key, "value": attribute.value, "index": attribute.index})
+        });
+        json!({"type": event.r#type, "attributes": attributes.collect::<Value>()})
+    };
+    events.iter().map(event).collect()
+}
+
+pub(crate) fn tx_result(result: &ExecTxResult) -> Value {
+    json!({
+        "code": result.code,
+        "data": base64_or_null(&result.data),
+        "log": result.log,
+        "info": result.info,
+        "gas_wanted": result.gas_wanted.to_string(),
+        "gas_used": result.gas_used.to_string(),
+        "events": events(&result.events),
+        "codespace": result.codespace,
+    })
+}
+
+pub(crate) fn check_tx(response: &ResponseCheckTx) -> Value {
+    json!({
+        "code": response.code,
+        "data": base64_or_null(&response.data),
+        "log": response.log,
+        "info": response.info,
+        "gas_wanted": response.gas_wanted.to_string(),
+        "gas_used": response.gas_used.to_string(),
+        "events": events(&response.events),
+        "codespace": response.codespace,
+    })
+}
+
+pub(crate) fn finalize_block(results: &ResponseFinalizeBlock) -> Value {
+    json!({
+        "events": events(&results.events),
+        "tx_results": results.tx_results.iter().map(tx_result).collect::<Value>(),
+        "validator_updates": results.validator_updates.iter().map(validator_update).collect::<Value>(),
+        "consensus_param_updates": results.consensus_param_updates.as_ref().map(consensus_params),
+        "app_hash": base64(&results.app_hash),
+    })
+}
+
+pub(crate) fn validator_update(update: &ValidatorUpdate) -> Value {
+    json!({"pub_key": update.pub_key.as_ref().map(tagged_key), "power": update.power.to_string()})
+}
+
+/// A key in the form `{"type": ..., "value": ...}`.
+pub(crate) fn tagged_key(key: &PublicKey) -> Value {
+    match &key.sum {
+        Some(public_key::Sum::Ed25519(bytes)) => {
+            json!({"type": "tendermint/PubKeyEd25519", "value": base64(bytes)})
+        }
+        Some(public_key::Sum::Secp256k1(bytes)) => {
+            json!({"type": "tendermint/PubKeySecp256k1", "value": base64(bytes)})
+        }
+        None => Value::Null,
+    }
+}
+
+pub(crate) fn consensus_params(params: &ConsensusParams) -> Value {
+    let mut sections = serde_json::Map::new();
+    let mut put = |name: &str, section: Value| sections.insert(name.to_owned(), section);
+    if let Some(block) = params.block {
+        put(
+            "block",
+            json!({"max_bytes": block.max_bytes.to_string(), "max_gas": block.max_gas.to_string()}),
+        );
+    }
+    if let Some(evidence) = params.evidence {
+        let age = evidence.max_age_duration.unwrap_or_default();
+        let nanos = i128::from(age.seconds) * 1_000_000_000 + i128::from(age.nanos);
+        put(
+            "evidence",
+            json!({
+                "max_age_num_blocks": evidence.max_age_num_blocks.to_string(),
+                "max_age_duration": nanos.to_string(),
+                "max_bytes": evidence.max_bytes.to_string(),
+            }),
+        );
+    }
+    if let Some(validator) = &params.validator {
+        put("validator", json!({"pub_key_types": validator.pub_key_types}));
+    }
+    if let Some(version) = params.version {
+        put("version", json!({"app": version.app.to_string()}));
+    }
+    if let Some(abci) = params.abci {
+        put(
+            "abci",
+            json!({"vote_extensions_enable_height": abci.vote_extensions_enable_height.to_string()}),
+        );
+    }
+    Value::Object(sections)
+}
+
+pub(crate) fn query_response(response: &ResponseQuery) -> Value {
+    json!({
+        "code": response.code,
+        "log": response.log,
+        "info": response.info,
+        "index": response.index.to_string(),
+        "key": base64_or_null(&response.key),
+        "value": base64_or_null(&response.value),
+        "proofOps": response.proof_ops.as_ref().map(proof_ops),
+        "height": response.height.to_string(),
+        "codespace": response.codespace,
+    })
+}
+
+pub(crate) fn proof(proof: &Proof) -> Value {
+    json!({
+        "total": proof.total.to_string(),
+        "index": proof.index.to_string(),
+        "leaf_hash": base64(&proof.leaf_hash),
+        "aunts": proof.aunts.iter().map(|aunt| base64(aunt)).collect::<Value>(),
+    })
+}
+
+fn proof_ops(ops: &ProofOps) -> Value {
+    let op = |op: &ProofOp| {
+        let (key, data) = (base64(&op.key), base64(&op.data));
+        json!({"type": op.r#type, "key": key, "data": data})
+    };
+    json!({"ops": ops.ops.iter().map(op).collect::<Value>()})
+}

@@ -1,0 +1,200 @@
+//! The methods about transactions.
+
+use std::sync::Arc;
+
+use prost::bytes::Bytes;
+use serde_json::{Value, json};
+use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseCheckTx};
+use tendermint_proto::v0_38::types::Block;
+
+use super::blocks::Page;
+use super::call::{Answer, RpcError};
+use super::json;
+use super::node::Node;
+use super::params::Params;
+use crate::chain::block_store::TxPosition;
+use crate::chain::execution::txs_of;
+use crate::chain::merkle::{self, sha256};
+use crate::chain::query::Query;
+use crate::chain::tx_index;
+
+pub(crate) fn broadcast_async(node: &Node, params: &Params) -> Answer {
+    let tx = tx_argument(params)?;
+    let hash = sha256(&tx);
+    node.submitter.submit(tx)?;
+    Ok(broadcast_answer(&ResponseCheckTx::default(), &hash))
+}
+
+pub(crate) async fn broadcast_sync(node: &Node, params: &Params) -> Answer {
+    let tx = tx_argument(params)?;
+    let hash = sha256(&tx);
+    let response = node.submitter.check(tx).await?;
+    Ok(broadcast_answer(&response, &hash))
+}
+
+pub(crate) async fn broadcast_commit(node: &Arc<Node>, params: &Params) -> Answer {
+    let tx = tx_argument(params)?;
+    let hash = sha256(&tx);
+    let mut heads = node.feed.watch();
+    let mut seen = node.feed.head().height;
+    let check = node.submitter.check(tx.clone()).await?;
+    if check.code != 0 {
+        return Ok(commit_answer(&check, &ExecTxResult::default(), &hash, 0));
+    }
+    let committed = async {
+        loop {
+            let head = heads.borrow_and_update().height;
+            for height in seen + 1..=head {
+                if let Some(result) = result_in_block(node, height, &tx).await? {
+                    return Ok((height, result));
+                }
+            }
+            seen = head;
+            heads.changed().await.map_err(|_| RpcError::internal("the node is shutting down"))?;
+        }
+    };
+    match tokio::time::timeout(node.limits.commit_timeout, committed).await {
+        Ok(Ok((height, result))) => Ok(commit_answer(&check, &result, &hash, height)),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(RpcError::internal("timed out waiting for tx to be included in a block")),
+    }
+}
+
+pub(crate) fn check_tx(node: &Node, params: &Params) -> Answer {
+    Ok(json::check_tx(&node.mempool.check_only(tx_argument(params)?)))
+}
+
+pub(crate) fn unconfirmed(node: &Node, params: &Params) -> Answer {
+    let limit = match params.integer("limit")? {
+        Some(wanted @ 1..) => usize::try_from(wanted).unwrap_or(100).min(100),
+        _ => 30,
+    };
+    let (txs, total, bytes) = node.mempool.peek(limit);
+    let list: Value = txs.iter().map(|tx| json::base64(tx)).collect();
+    Ok(json!({
+        "n_txs": txs.len().to_string(),
+        "total": total.to_string(),
+        "total_bytes": bytes.to_string(),
+        "txs": list,
+    }))
+}
+
+pub(crate) fn num_unconfirmed(node: &Node, _: &Params) -> Answer {
+    let (_, total, bytes) = node.mempool.peek(0);
+    Ok(
+        json!({"n_txs": total.to_string(), "total": total.to_string(), "total_bytes": bytes.to_string(), "txs": null}),
+    )
+}
+
+pub(crate) fn tx(node: &Node, params: &Params) -> Answer {
+    let hash = params.bytes("hash")?;
+    let head = node.feed.head().height;
+    let position = node.store.tx_position(&hash)?.filter(|(height, _)| *height <= head);
+    let position = position
+        .ok_or_else(|| RpcError::internal(format!("tx ({}) not found", json::hash(&hash))))?;
+    tx_at(node, position, params.flag("prove")?)
+}
+
+pub(crate) fn search(node: &Node, params: &Params) -> Answer {
+    let query = Query::parse(&params.text("query")?).map_err(RpcError::internal)?;
+    let prove = params.flag("prove")?;
+    let descending = match params.text("order_by")?.as_str() {
+        "" | "asc" => false,
+        "desc" => true,
+        _ => {
+            return Err(RpcError::internal(
+                "expected order_by to be either `asc` or `desc` or empty",
+            ));
+        }
+    };
+    let head = node.feed.head().height;
+    let mut found = tx_index::search(&node.store, &query)?;
+    found.retain(|(height, _)| *height <= head);
+    if descending {
+        found.reverse();
+    }
+    let page = Page::of(params, found.len())?;
+    let txs: Vec<Value> =
+        found[page.range()].iter().map(|at| tx_at(node, *at, prove)).collect::<Result<_, _>>()?;
+    Ok(json!({"txs": txs, "total_count": found.len().to_string()}))
+}
+
+fn tx_argument(params: &Params) -> Result<Bytes, RpcError> {
+    let tx = params.bytes("tx")?;
+    if tx.is_empty() {
+        Err(RpcError::invalid_params("tx: there is no transaction"))
+    } else {
+        Ok(tx.into())
+    }
+}
+
+fn tx_at(node: &Node, (height, index): TxPosition, prove: bool) -> Answer {
+    let damaged =
+        || RpcError::internal(format!("transaction {index} of block {height} is missing"));
+    let block = node.store.block(height)?.ok_or_else(damaged)?;
+    let result = node.store.tx_result((height, index))?.ok_or_else(damaged)?;
+    let tx = txs_of(&block).get(index as usize).ok_or_else(damaged)?;
+    let mut answer = json!({
+        "hash": json::hash(&sha256(tx)),
+        "height": height.to_string(),
+        "index": index,
+        "tx_result": json::tx_result(&result),
+        "tx": json::base64(tx),
+    });
+    if prove {
+        answer["proof"] = proof(&block, index as usize).ok_or_else(damaged)?;
+    }
+    Ok(answer)
+}
+
+fn proof(block: &Block, index: usize) -> Option<Value> {
+    let txs = txs_of(block);
+    let proof = merkle::tx_proof(txs, index)?;
+    let root = merkle::data_hash(txs);
+    Some(
+        json!({"root_hash": json::hash(&root), "data": json::base64(txs.get(index)?), "proof": json::proof(&proof)}),
+    )
+}
+
+/// The result of `tx` if the block at `height` has it.
+async fn result_in_block(
+    node: &Arc<Node>,
+    height: i64,
+    tx: &Bytes,
+) -> Result<Option<ExecTxResult>, RpcError> {
+    let (node, tx) = (Arc::clone(node), tx.clone());
+    let found = tokio::task::spawn_blocking(move || {
+        let Some(block) = node.store.block(height)? else { return Ok(None) };
+        let Some(index) = txs_of(&block).iter().position(|other| *other == tx) else {
+            return Ok(None);
+        };
+        let index =
+            u32::try_from(index).map_err(|_| RpcError::internal("too many transactions"))?;
+        Ok(node.store.tx_result((height, index))?)
+    });
+    found.await.map_err(|_| RpcError::internal("the node is shutting down"))?
+}
+
+fn broadcast_answer(check: &ResponseCheckTx, hash: &[u8]) -> Value {
+    json!({
+        "code": check.code,
+        "data": json::hash(&check.data),
+        "log": check.log,
+        "codespace": check.codespace,
+        "hash": json::hash(hash),
+    })
+}
+
+fn commit_answer(
+    check: &ResponseCheckTx,
+    result: &ExecTxResult,
+    hash: &[u8],
+    height: i64,
+) -> Value {
+    json!({
+        "check_tx": json::check_tx(check),
+        "tx_result": json::tx_result(result),
+        "hash": json::hash(hash),
+        "height": height.to_string(),
+    })
+}

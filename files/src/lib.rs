@@ -1,0 +1,19 @@
+//! Files of a node that must survive a crash: atomic replacement, and logs that rotate.
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! # let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("config.json");
+//! capstan_files::write_atomic(&path, b"{}", 0o600)?;
+//! assert_eq!(std::fs::read(&path)?, b"{}");
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod atomic;
+mod rotate;
+
+pub use atomic::write_atomic;
+pub use rotate::{RotatingFile, Rotation};

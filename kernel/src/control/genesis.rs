@@ -1,0 +1,240 @@
+//! The state of a new kernel.
+
+use std::collections::BTreeMap;
+
+use capstan_abi::Message;
+use capstan_kernel_ports::{Hash, store::Overlay};
+
+use crate::{
+    capdata::{self, Builder, Json, KernelData},
+    device::{DeviceKind, VAT_ADMIN},
+    error::{Result, inconsistent},
+    ids::{DeviceId, KRef},
+    state::{
+        handle::{Globals, KernelOptions, SCHEMA_VERSION, State},
+        keys,
+        promise::ResultPolicy,
+        queue::{Payer, Queues, RunQueueEvent},
+        stats::Stats,
+        vat::{ReapThreshold, VatConfig},
+    },
+};
+
+/// What a kernel starts with.
+#[derive(Clone, Debug)]
+pub struct KernelConfig {
+    /// The static vat whose `bootstrap(vats, devices)` is called.
+    pub bootstrap: Option<String>,
+    /// Hold the bootstrap vat's root for good.
+    pub pin_bootstrap_root: bool,
+    /// The static vat whose root provisions new accounts: held for good.
+    pub provisioner: Option<String>,
+    /// The static vats by name; `vatAdmin` must be among them.
+    pub vats: BTreeMap<String, StaticVat>,
+    /// Devices by name, beside `vatAdmin`: the others have to be asked for.
+    pub devices: BTreeMap<String, DeviceKind>,
+    /// The bundles' bytes by id: zip archives and wasm modules, verified.
+    pub bundles: BTreeMap<String, Vec<u8>>,
+    /// Bundles that vats can ask for by name: name to id.
+    pub named_bundles: BTreeMap<String, String>,
+    /// Options of the kernel as a whole.
+    pub options: KernelOptions,
+}
+
+/// A vat that the kernel starts with.
+#[derive(Clone, Debug)]
+pub struct StaticVat {
+    /// Its bundle.
+    pub bundle_id: String,
+    /// Its parameters, without slots: a smallcaps record.
+    pub parameters: KernelData,
+    /// The chain halts if it ends.
+    pub critical: bool,
+    /// Messages to promises that it decides go to it at once.
+    pub enable_pipelining: bool,
+    /// Give it `vatPowers.disavow`.
+    pub enable_disavow: bool,
+    /// Keep a transcript.
+    pub use_transcript: bool,
+    /// Its own thresholds for bringOutYourDead.
+    pub reap: ReapThreshold,
+    /// It serves strangers for the chain: the kernel guards its door and keeps it alive.
+    pub system: bool,
+}
+
+impl StaticVat {
+    /// A vat with the usual options and empty parameters.
+    pub fn new(bundle_id: impl Into<String>) -> Self {
+        Self {
+            bundle_id: bundle_id.into(),
+            parameters: KernelData { body: "#{}".to_owned(), slots: vec![] },
+            critical: false,
+            enable_pipelining: false,
+            enable_disavow: false,
+            use_transcript: true,
+            reap: ReapThreshold::default(),
+            system: false,
+        }
+    }
+}
+
+/// Vats that come first in the numbering, after the bootstrap vat: SwingSet's order.
+const FIRST_VATS: [&str; 4] = [VAT_ADMIN, "comms", "vattp", "timer"];
+
+pub(crate) fn initialize(
+    over: &mut dyn Overlay,
+    config: &KernelConfig,
+    engine: Hash,
+) -> Result<Option<KRef>> {
+    if over.get(keys::GLOBALS)?.is_some() {
+        return Err(inconsistent("the state already holds a kernel"));
+    }
+    if !config.vats.contains_key(VAT_ADMIN) {
+        return Err(inconsistent("a vatAdmin vat is required"));
+    }
+    let mut stats = Stats::default();
+    let globals = first_globals(config.options.clone());
+    let mut state = State::new(over, &mut stats, None, globals);
+    state.put(keys::QUEUES, &Queues::EMPTY)?;
+    for (id, bytes) in &config.bundles {
+        let hash = state.over.put_blob(bytes.clone());
+        state.put(&keys::bundle(id), &hash)?;
+    }
+    for (name, id) in &config.named_bundles {
+        state.put(&keys::bundle_name(name), id)?;
+    }
+    for name in vat_order(config) {
+        add_static_vat(&mut state, name, &config.vats[name], engine)?;
+    }
+    let devices = add_devices(&mut state, config)?;
+    let result = match &config.bootstrap {
+        Some(name) => Some(queue_bootstrap(&mut state, config, name, &devices)?),
+        None => None,
+    };
+    if let Some(name) = &config.provisioner {
+        let root = root_of(&mut state, name)?;
+        state.pin(root)?;
+        state.globals_mut().provisioner_root = Some(root);
+    }
+    // Written even if nothing above has changed them.
+    let globals = state.globals().clone();
+    state.put(keys::GLOBALS, &globals)?;
+    let stats_record = crate::state::handle::encode(&*state.stats)?;
+    state.over.set(keys::STATS, stats_record);
+    Ok(result)
+}
+
+pub(crate) fn first_globals(options: KernelOptions) -> Globals {
+    Globals {
+        schema: SCHEMA_VERSION,
+        crank: 0,
+        next_vat: 1,
+        next_device: 7,
+        next_object: 20,
+        next_promise: 40,
+        next_device_node: 30,
+        next_meter: 1,
+        next_upgrade: 1,
+        next_remote: 1,
+        vat_admin_root: None,
+        provisioner_root: None,
+        options,
+        crank_chain: Hash::default(),
+        waiting: vec![],
+    }
+}
+
+fn vat_order(config: &KernelConfig) -> Vec<&str> {
+    let mut order: Vec<&str> = Vec::new();
+    let first = config.bootstrap.iter().map(String::as_str).chain(FIRST_VATS);
+    for name in first.chain(config.vats.keys().map(String::as_str)) {
+        if config.vats.contains_key(name) && !order.contains(&name) {
+            order.push(name);
+        }
+    }
+    order
+}
+
+fn add_static_vat(
+    state: &mut State<'_>,
+    name: &str,
+    setup: &StaticVat,
+    engine: Hash,
+) -> Result<()> {
+    if state.over.get(&keys::bundle(&setup.bundle_id))?.is_none() {
+        return Err(inconsistent(format!("vat {name}: bundle {} is not given", setup.bundle_id)));
+    }
+    let vat = state.allocate_vat();
+    state.put(&keys::static_name(name), &vat)?;
+    let config = VatConfig {
+        name: Some(name.to_owned()),
+        is_static: true,
+        bundle_id: setup.bundle_id.clone(),
+        engine,
+        critical: setup.critical,
+        meter: None,
+        enable_pipelining: setup.enable_pipelining,
+        enable_disavow: setup.enable_disavow,
+        use_transcript: setup.use_transcript,
+        reap: setup.reap,
+        parameters: None,
+        system: setup.system,
+    };
+    state.add_vat(vat, &config)?;
+    state.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
+    if name == VAT_ADMIN {
+        let root = state.export_root(vat)?;
+        state.pin(root)?;
+        state.globals_mut().vat_admin_root = Some(root);
+    }
+    Ok(())
+}
+
+/// All devices in the order of their names, which is the order of their ids.
+fn add_devices(state: &mut State<'_>, config: &KernelConfig) -> Result<BTreeMap<String, DeviceId>> {
+    let mut kinds = config.devices.clone();
+    kinds.insert(VAT_ADMIN.to_owned(), DeviceKind::VatAdmin);
+    let mut devices = BTreeMap::new();
+    for (name, kind) in kinds {
+        let device = state.add_device(&name, kind)?;
+        devices.insert(name, device);
+    }
+    Ok(devices)
+}
+
+fn root_of(state: &mut State<'_>, name: &str) -> Result<KRef> {
+    let vat = state.need(&keys::static_name(name))?;
+    state.export_root(vat)
+}
+
+/// `bootstrap(vats, devices)`: the roots of all static vats and devices by name.
+fn queue_bootstrap(
+    state: &mut State<'_>,
+    config: &KernelConfig,
+    name: &str,
+    devices: &BTreeMap<String, DeviceId>,
+) -> Result<KRef> {
+    let mut builder = Builder::default();
+    let mut vats = Vec::new();
+    for vat_name in config.vats.keys() {
+        let root = root_of(state, vat_name)?;
+        vats.push((vat_name.clone(), builder.slot(root, "root")));
+    }
+    let mut nodes = Vec::new();
+    for (device_name, device) in devices {
+        let node = state.device_export(*device, 0)?;
+        nodes.push((device_name.clone(), builder.slot(node, "device")));
+    }
+    let args = vec![Json::Object(vats), Json::Object(nodes)];
+    let root = root_of(state, name)?;
+    let methargs = capdata::methargs(builder, "bootstrap", args);
+    let result = state.add_promise(None, ResultPolicy::Panic)?;
+    state.stats.syscalls += 1;
+    state.stats.syscall_send += 1;
+    state.send(root, Message { methargs, result: Some(result) }, Payer::Nobody)?;
+    if config.pin_bootstrap_root {
+        state.pin(root)?;
+    }
+    state.increment(result)?;
+    Ok(result)
+}

@@ -1,0 +1,377 @@
+//! Delivery cranks: what each event on the run queue does.
+
+use capstan_abi::{Delivery, Message};
+use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
+use serde_json::Value;
+
+use crate::{
+    capdata::{self, Builder, Json, KernelData},
+    crank::{
+        guard::{Charge, Lost},
+        policy::CrankOutcome,
+        route::Route,
+    },
+    error::Result,
+    ids::{Endpoint, KRef, MeterId},
+    state::{
+        handle::State,
+        promise::Notification,
+        queue::{GcKind, Payer, RunQueueEvent, Waiting},
+        vat::{Dirt, DynamicOptions, ReapThreshold, Threshold, VatConfig},
+    },
+    vats::worker::{self, Online, StartError, Status},
+};
+
+/// What a crank has to do once its event was delivered.
+#[derive(Default)]
+pub(crate) struct CrankResults {
+    /// Undo everything the delivery did.
+    pub(crate) abort: bool,
+    /// Even then do not deliver the event again.
+    pub(crate) consume: bool,
+    /// The vat that was handed a delivery.
+    pub(crate) delivered: Option<VatId>,
+    /// Whether the vat was made in this crank.
+    pub(crate) created: bool,
+    /// Whether the vat was upgraded in this crank.
+    pub(crate) upgraded: bool,
+    pub(crate) computrons: Option<Computrons>,
+    /// Who pays for the computrons.
+    pub(crate) meter: Option<MeterId>,
+    pub(crate) dirt: Option<Dirt>,
+    /// The vat ends: by failure, and with what.
+    pub(crate) terminate: Option<(VatId, bool, KernelData)>,
+    /// A message to the vatAdmin vat.
+    pub(crate) tell_vat_admin: Option<KernelData>,
+    /// What the policy is told, if not what follows from the rest.
+    pub(crate) outcome: Option<CrankOutcome>,
+    /// Whose meter pays how much for the work of a vat of the system, even if the delivery is undone.
+    pub(crate) charge: Option<Charge>,
+    /// A vat of the system failed: what is left to be done instead of the delivery, and the cause.
+    pub(crate) lost: Option<(Lost, KernelData)>,
+}
+
+/// A delivery crank in progress: the state, the host, and who is in memory.
+pub(crate) struct Crank<'c, 's, H> {
+    pub(crate) state: &'c mut State<'s>,
+    pub(crate) host: &'c mut H,
+    pub(crate) online: &'c mut Online,
+}
+
+impl<H: VatHost> Crank<'_, '_, H> {
+    /// Does what the event asks for.
+    pub(crate) fn process(&mut self, event: RunQueueEvent) -> Result<CrankResults> {
+        match event {
+            RunQueueEvent::Send { target, message, payer } => self.send(target, message, payer),
+            RunQueueEvent::Notify { endpoint, promise } => self.notify(endpoint, promise),
+            RunQueueEvent::CreateVat { vat, bundle_id, parameters, options } => {
+                self.create_vat(vat, bundle_id, &parameters, &options)
+            }
+            RunQueueEvent::StartVat { vat, parameters } => self.start_vat(vat, &parameters),
+            RunQueueEvent::UpgradeVat { vat, upgrade, bundle_id, parameters, upgrade_message } => {
+                self.upgrade_vat(vat, upgrade, bundle_id, &parameters, &upgrade_message)
+            }
+            RunQueueEvent::ChangeVatOptions { vat, options_json } => {
+                self.change_options(vat, &options_json)
+            }
+            RunQueueEvent::CollectGarbage { kind, endpoint, krefs } => {
+                self.collect_garbage(kind, endpoint, krefs)
+            }
+            RunQueueEvent::NegatedGcAction => Ok(CrankResults::default()),
+            RunQueueEvent::BringOutYourDead { vat } => self.bring_out_your_dead(vat),
+            RunQueueEvent::CleanupTerminatedVat { vat, budget } => {
+                let work = self.state.clean_up(vat, budget)?;
+                let outcome = Some(CrankOutcome::Cleanup { work });
+                Ok(CrankResults { outcome, ..CrankResults::default() })
+            }
+        }
+    }
+
+    fn send(&mut self, target: KRef, message: Message<KRef>, payer: Payer) -> Result<CrankResults> {
+        match self.state.route(target, &message)? {
+            Route::Splat(reason) => self.state.splat(target, &message, reason)?,
+            Route::Wait => self.state.queue_on_promise(target, &Waiting { message, payer })?,
+            Route::Deliver { endpoint: Endpoint::Vat(vat), target: routed } => {
+                return self.message_to_vat(vat, target, routed, message, payer);
+            }
+            Route::Deliver { endpoint, target: routed } => {
+                self.state.release_send(target, &message)?;
+                let kernel = Delivery::Message { target: routed, message };
+                let translated = self.translate_message(endpoint, &kernel)?;
+                return self.hand_over(endpoint, translated);
+            }
+        }
+        Ok(CrankResults::default())
+    }
+
+    /// Delivers a message to a vat. `target` is what it was addressed to and `routed` where that led.
+    fn message_to_vat(
+        &mut self,
+        vat: VatId,
+        target: KRef,
+        routed: KRef,
+        message: Message<KRef>,
+        payer: Payer,
+    ) -> Result<CrankResults> {
+        let config = self.state.vat_config(vat)?;
+        let charge = match self.state.admit(&config, &message.methargs, payer)? {
+            Ok(charge) => charge,
+            Err(refusal) => {
+                self.state.splat(target, &message, capdata::error(&refusal))?;
+                return Ok(CrankResults::default());
+            }
+        };
+        self.state.release_send(target, &message)?;
+        if let Some(charge) = &charge {
+            self.state.collect(charge)?;
+        }
+        let result = message.result;
+        let kernel = Delivery::Message { target: routed, message };
+        let translated = self.translate_message(Endpoint::Vat(vat), &kernel)?;
+        if let (true, Some(result)) = (config.enable_pipelining, result) {
+            self.state.requeue_promise(result)?;
+        }
+        let status = self.deliver(vat, &kernel, translated)?;
+        let results = self.results(vat, status, config.meter, Some(0))?;
+        let results = CrankResults { charge, ..results };
+        Ok(results.survived_by(&config, || Lost::delivery(target, kernel)))
+    }
+
+    fn translate_message(
+        &mut self,
+        endpoint: Endpoint,
+        kernel: &Delivery<KRef>,
+    ) -> Result<Delivery> {
+        self.state.stats.dispatches += 1;
+        self.state.stats.dispatch_deliver += 1;
+        self.state.delivery_to_endpoint(endpoint, kernel)
+    }
+
+    fn notify(&mut self, endpoint: Endpoint, promise: KRef) -> Result<CrankResults> {
+        self.state.decrement(promise)?;
+        self.state.stats.dispatches += 1;
+        if let Endpoint::Vat(vat) = endpoint
+            && !self.state.is_alive(vat)?
+        {
+            return Ok(CrankResults::default());
+        }
+        self.state.stats.dispatch_notify += 1;
+        if self.state.clist_entry(endpoint, promise)?.is_none() {
+            // An earlier notification carried it.
+            return Ok(CrankResults::default());
+        }
+        let config = match endpoint {
+            Endpoint::Vat(vat) => Some((vat, self.state.vat_config(vat)?)),
+            _ => None,
+        };
+        let guarded = config.as_ref().is_some_and(|(_, config)| config.system);
+        let Notification { resolutions, rest } = self.state.notification(promise, guarded)?;
+        let kernel = Delivery::Notify { resolutions };
+        let translated = self.state.delivery_to_endpoint(endpoint, &kernel)?;
+        for promise in rest {
+            self.state.notify(endpoint, promise)?;
+        }
+        match config {
+            Some((vat, config)) => {
+                let status = self.deliver(vat, &kernel, translated)?;
+                let results = self.results(vat, status, config.meter, Some(0))?;
+                Ok(results.survived_by(&config, || Lost::Notification { promise }))
+            }
+            None => self.hand_over(endpoint, translated),
+        }
+    }
+
+    fn collect_garbage(
+        &mut self,
+        kind: GcKind,
+        endpoint: Endpoint,
+        krefs: Vec<KRef>,
+    ) -> Result<CrankResults> {
+        if let Endpoint::Vat(vat) = endpoint
+            && !self.state.is_alive(vat)?
+        {
+            return Ok(CrankResults::default());
+        }
+        let count = krefs.len() as u64;
+        let kernel = match kind {
+            GcKind::DropExports => Delivery::DropExports { refs: krefs },
+            GcKind::RetireImports => Delivery::RetireImports { refs: krefs },
+            GcKind::RetireExports => {
+                for kref in &krefs {
+                    self.state.delete_object(*kref)?;
+                }
+                Delivery::RetireExports { refs: krefs }
+            }
+        };
+        let translated = self.state.delivery_to_endpoint(endpoint, &kernel)?;
+        let Endpoint::Vat(vat) = endpoint else { return self.hand_over(endpoint, translated) };
+        let status = self.deliver(vat, &kernel, translated)?;
+        let results = self.results(vat, status, None, Some(count))?;
+        let config = self.state.vat_config(vat)?;
+        Ok(results.survived_by(&config, || Lost::Collection { endpoint, kernel }))
+    }
+
+    fn bring_out_your_dead(&mut self, vat: VatId) -> Result<CrankResults> {
+        if !self.state.is_alive(vat)? {
+            return Ok(CrankResults::default());
+        }
+        let status = self.deliver(vat, &Delivery::BringOutYourDead, Delivery::BringOutYourDead)?;
+        let results = self.results(vat, status, None, None)?;
+        let config = self.state.vat_config(vat)?;
+        Ok(results.survived_by(&config, || Lost::Nothing))
+    }
+
+    fn start_vat(&mut self, vat: VatId, parameters: &KernelData) -> Result<CrankResults> {
+        if !self.state.is_alive(vat)? {
+            return Ok(CrankResults::default());
+        }
+        self.state.set_parameters(vat, parameters)?;
+        let kernel = Delivery::StartVat { parameters: parameters.clone() };
+        let translated = self.state.delivery_to_endpoint(Endpoint::Vat(vat), &kernel)?;
+        self.state.decrement_all(&parameters.slots)?;
+        let meter = self.state.vat_config(vat)?.meter;
+        let status = self.deliver(vat, &kernel, translated)?;
+        let results = self.results(vat, status, meter, Some(0))?;
+        Ok(CrankResults { consume: true, ..results })
+    }
+
+    fn create_vat(
+        &mut self,
+        vat: VatId,
+        bundle_id: String,
+        parameters: &KernelData,
+        options: &DynamicOptions,
+    ) -> Result<CrankResults> {
+        let config = dynamic_config(bundle_id, options, self.host.engine());
+        self.state.add_vat(vat, &config)?;
+        match worker::bring_online(self.state, self.host, self.online, vat) {
+            Ok(()) => {}
+            Err(StartError::Panic(panic)) => return Err(panic),
+            Err(StartError::Source(problem)) => {
+                return Ok(CrankResults {
+                    abort: true,
+                    consume: true,
+                    delivered: Some(vat),
+                    created: true,
+                    terminate: Some((vat, true, capdata::error(&problem))),
+                    ..CrankResults::default()
+                });
+            }
+        }
+        let mut results = self.start_vat(vat, parameters)?;
+        results.created = true;
+        if results.terminate.is_none() {
+            let root = self.state.export_root(vat)?;
+            let mut builder = Builder::default();
+            let id = builder.text(vat.to_string());
+            let root = builder.slot(root, "undefined");
+            let record = Json::Object(vec![("rootObject".to_owned(), root)]);
+            results.tell_vat_admin =
+                Some(capdata::methargs(builder, "newVatCallback", vec![id, record]));
+        }
+        Ok(results)
+    }
+
+    fn change_options(&mut self, vat: VatId, options_json: &str) -> Result<CrankResults> {
+        if !self.state.is_alive(vat)? {
+            return Ok(CrankResults::default());
+        }
+        let Ok(Value::Object(mut options)) = serde_json::from_str::<Value>(options_json) else {
+            return Ok(CrankResults::default());
+        };
+        if let Some(interval) = options.remove("reapInterval")
+            && let Some(threshold) = Threshold::from_json(&interval)
+        {
+            let mut config = self.state.vat_config(vat)?;
+            config.reap.deliveries = threshold;
+            self.state.put_vat_config(vat, &config)?;
+        }
+        if options.is_empty() {
+            return Ok(CrankResults::default());
+        }
+        let options_json = Value::Object(options).to_string();
+        let kernel = Delivery::ChangeVatOptions { options_json: options_json.clone() };
+        let status = self.deliver(vat, &kernel, Delivery::ChangeVatOptions { options_json })?;
+        let results = self.results(vat, status, None, None)?;
+        let config = self.state.vat_config(vat)?;
+        let results = results.survived_by(&config, || Lost::Nothing);
+        Ok(CrankResults { consume: true, ..results })
+    }
+
+    /// Puts a delivery to a remote into its outbox.
+    fn hand_over(&mut self, endpoint: Endpoint, delivery: Delivery) -> Result<CrankResults> {
+        if let Endpoint::Remote(remote) = endpoint {
+            self.state.post(remote, delivery)?;
+        }
+        Ok(CrankResults::default())
+    }
+
+    pub(crate) fn deliver(
+        &mut self,
+        vat: VatId,
+        kernel: &Delivery<KRef>,
+        translated: Delivery,
+    ) -> Result<Status> {
+        worker::deliver(self.state, self.host, self.online, vat, kernel, translated)
+    }
+
+    /// What a delivery's status means for the crank. `gc_krefs`: none if the delivery makes no
+    /// dirt. If several things went wrong, the first in this order counts.
+    pub(crate) fn results(
+        &self,
+        vat: VatId,
+        status: Status,
+        meter: Option<MeterId>,
+        gc_krefs: Option<u64>,
+    ) -> Result<CrankResults> {
+        let computrons = status.computrons;
+        let underflow = match (meter, computrons) {
+            (Some(meter), Some(spent)) => !self.state.meter_covers(meter, spent)?,
+            _ => false,
+        };
+        let failed = |info: KernelData| (true, Some((vat, true, info)));
+        let (abort, terminate) = if let Some(info) = status.illegal {
+            failed(info)
+        } else if let Some(text) = status.error {
+            failed(capdata::error(&text))
+        } else if underflow {
+            failed(capdata::error("meter underflow, vat terminated"))
+        } else if let Some((failure, info)) = status.exit {
+            (failure, Some((vat, failure, info)))
+        } else {
+            (false, None)
+        };
+        let dirt = match gc_krefs {
+            Some(gc_krefs) if terminate.is_none() => {
+                let computrons = computrons.map_or(0, |computrons| computrons.0);
+                Some(Dirt { deliveries: 1, gc_krefs, computrons })
+            }
+            _ => None,
+        };
+        let delivered = Some(vat);
+        let results =
+            CrankResults { abort, delivered, computrons, meter, dirt, ..Default::default() };
+        Ok(CrankResults { terminate, ..results })
+    }
+}
+
+fn dynamic_config(
+    bundle_id: String,
+    options: &DynamicOptions,
+    engine: capstan_kernel_ports::Hash,
+) -> VatConfig {
+    VatConfig {
+        name: options.name.clone(),
+        is_static: false,
+        bundle_id,
+        engine,
+        critical: options.critical,
+        meter: options.meter,
+        enable_pipelining: options.enable_pipelining.unwrap_or(false),
+        enable_disavow: false,
+        use_transcript: options.use_transcript.unwrap_or(true),
+        reap: ReapThreshold { deliveries: options.reap_interval, ..ReapThreshold::default() },
+        parameters: None,
+        system: false,
+    }
+}

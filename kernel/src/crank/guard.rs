@@ -1,0 +1,138 @@
+//! The guard of the vats of the system: vatAdmin, provisioner, timer and what else the chain's
+//! genesis document names so.
+//!
+//! Strangers reach them, so no stranger may be able to end or exhaust them. What is larger than
+//! [`SystemGuard`](crate::limits::SystemGuard) allows is refused before the vat sees it; who has a vat of
+//! the system work pays for it before the work is done; and a delivery in which one fails all the same is
+//! undone and lost, while the vat goes on from its state before it.
+
+use capstan_abi::{Delivery, Message};
+use capstan_kernel_ports::Computrons;
+
+use crate::{
+    capdata::{self, Builder, Json, KernelData},
+    crank::deliver::CrankResults,
+    error::Result,
+    ids::{Endpoint, KRef, MeterId},
+    state::{handle::State, queue::Payer, vat::VatConfig},
+};
+
+/// What a meter pays for the work of a vat of the system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Charge {
+    meter: MeterId,
+    price: Computrons,
+}
+
+/// A delivery that a vat of the system has lost: what the kernel does instead.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// Rejects the message, which was addressed to `target`.
+    Message { target: KRef, message: Message<KRef> },
+    /// Releases the promise. The vat never hears of it.
+    Notification { promise: KRef },
+    /// Does the kernel's part of the collection. The vat keeps what it was to let go of.
+    Collection { endpoint: Endpoint, kernel: Delivery<KRef> },
+    /// Nothing is left to be done.
+    Nothing,
+}
+
+impl Lost {
+    /// Returns what is left of a message that was addressed to `target`.
+    pub(crate) fn delivery(target: KRef, kernel: Delivery<KRef>) -> Self {
+        match kernel {
+            Delivery::Message { message, .. } => Self::Message { target, message },
+            _ => Self::Nothing,
+        }
+    }
+}
+
+impl CrankResults {
+    /// Turns the end of a vat of the system into the loss of this delivery.
+    pub(crate) fn survived_by(self, config: &VatConfig, lost: impl FnOnce() -> Lost) -> Self {
+        match self.terminate {
+            Some((_, _, cause)) if config.system => Self {
+                abort: true,
+                consume: true,
+                terminate: None,
+                lost: Some((lost(), cause)),
+                ..self
+            },
+            terminate => Self { terminate, ..self },
+        }
+    }
+}
+
+impl State<'_> {
+    /// Decides whether a message may be delivered to a vat, and which meter pays for it. The inner error
+    /// is the text that the message is rejected with.
+    pub(crate) fn admit(
+        &self,
+        config: &VatConfig,
+        methargs: &KernelData,
+        payer: Payer,
+    ) -> Result<std::result::Result<Option<Charge>, String>> {
+        let guard = &self.globals().options.guard;
+        let charge = if config.system {
+            if let Some(refusal) = guard.refusal(methargs) {
+                return Ok(Err(refusal));
+            }
+            match payer {
+                Payer::Sender(meter) => Some((meter, guard.price(methargs))),
+                Payer::Nobody | Payer::Receiver => None,
+            }
+        } else {
+            match (payer, config.meter) {
+                (Payer::Receiver, Some(meter)) => Some((meter, guard.wake_price)),
+                _ => None,
+            }
+        };
+        let Some((meter, price)) = charge.filter(|(_, price)| *price > 0) else {
+            return Ok(Ok(None));
+        };
+        let price = Computrons(price);
+        if !self.meter_covers(meter, price)? {
+            let who = if config.system { "sender" } else { "receiver" };
+            return Ok(Err(format!(
+                "the {who}'s meter {meter} does not cover the {price} computrons that this message costs"
+            )));
+        }
+        Ok(Ok(Some(Charge { meter, price })))
+    }
+
+    /// Takes a charge off its meter.
+    pub(crate) fn collect(&mut self, charge: &Charge) -> Result<()> {
+        self.charge_meter(charge.meter, charge.price)
+    }
+
+    /// Takes computrons off a meter, and tells the vatAdmin vat if that crosses the meter's threshold.
+    pub(crate) fn charge_meter(&mut self, meter: MeterId, spent: Computrons) -> Result<()> {
+        let Some(remaining) = self.deduct_meter(meter, spent)? else { return Ok(()) };
+        let mut builder = Builder::default();
+        let id = builder.text(meter.to_string());
+        let args = vec![id, Json::Text(format!("+{remaining}"))];
+        self.tell_vat_admin(capdata::methargs(builder, "meterCrossedThreshold", args))
+    }
+
+    /// Does what is left of a delivery that was undone because a vat of the system failed in it.
+    pub(crate) fn forgo(&mut self, lost: Lost, cause: &KernelData) -> Result<()> {
+        match lost {
+            Lost::Message { target, message } => {
+                let cause = capdata::message(&cause.body);
+                let text =
+                    format!("the vat of the system failed, and the message was undone: {cause}");
+                self.splat(target, &message, capdata::error(&text))
+            }
+            Lost::Notification { promise } => self.decrement(promise),
+            Lost::Collection { endpoint, kernel } => {
+                if let Delivery::RetireExports { refs } = &kernel {
+                    for kref in refs {
+                        self.delete_object(*kref)?;
+                    }
+                }
+                self.delivery_to_endpoint(endpoint, &kernel).map(drop)
+            }
+            Lost::Nothing => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! One crank, from the selection of an event to the commit of its changes.
+//!
+//! This room knows the records of the state, the vats and the devices. It does not know who runs cranks.
+
+pub(crate) mod deliver;
+pub(crate) mod guard;
+pub mod policy;
+pub(crate) mod route;
+pub(crate) mod terminate;
+pub(crate) mod upgrade;

@@ -1,0 +1,284 @@
+//! The end of vats: what happens at once, and the slow cleanup of what they held.
+
+use capstan_kernel_ports::VatId;
+
+use crate::{
+    capdata::{self, Builder, KernelData, Parsed},
+    crank::policy::CleanupBudget,
+    error::{KernelPanic, Result, inconsistent},
+    ids::{Endpoint, KRef},
+    limits,
+    slog::Event,
+    state::{
+        handle::State,
+        keys,
+        promise::ResultPolicy,
+        queue::Payer,
+        vat::{Ending, VatStatus},
+    },
+};
+
+/// How much of a terminated vat was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CleanupWork {
+    /// Exports abandoned.
+    pub exports: u64,
+    /// Imports dropped.
+    pub imports: u64,
+    /// Promises dropped.
+    pub promises: u64,
+    /// Keys of the vat's store deleted.
+    pub kv: u64,
+    /// Heap snapshots deleted.
+    pub snapshots: u64,
+    /// Transcript entries deleted.
+    pub transcripts: u64,
+}
+
+impl State<'_> {
+    /// Ends a vat: it gets no more deliveries, its promises are rejected, the vatAdmin vat is told.
+    /// If it is critical the kernel panics when the crank is complete.
+    /// What it ended with is cut to a few kilobytes before anybody sees it.
+    pub(crate) fn terminate(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
+        let info = &limits::cut_ending(info.clone());
+        if self.end_vat(vat, failure, info)? {
+            self.doom = Some(KernelPanic::CriticalVat { vat, info: info.body.clone() });
+            return Ok(());
+        }
+        self.report_termination(vat, failure, info)
+    }
+
+    /// The same without anyone being told. Returns whether the end of the vat is critical.
+    pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
+        self.log(Event::Terminate { vat, failure, info });
+        self.stopped.push(vat);
+        if !self.is_alive(vat)? {
+            return Ok(false);
+        }
+        let config = self.vat_config(vat)?;
+        self.mark_terminated(vat, failure, info)?;
+        if let (true, Some(name)) = (config.is_static, &config.name) {
+            self.over.delete(&keys::static_name(name));
+        }
+        for promise in self.decided_by(Endpoint::Vat(vat))? {
+            self.reject(promise, capdata::error("vat terminated"))?;
+        }
+        // What the host started it held by its root; SwingSet's static vats keep their pins.
+        if let (false, Some(root)) = (config.is_static, self.clist_kref(Endpoint::Vat(vat), "o+0")?)
+        {
+            self.unpin(root)?;
+        }
+        Ok(config.critical)
+    }
+
+    fn mark_terminated(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
+        let crank = self.globals().crank;
+        let ending = Ending { failure, info: info.body.clone(), crank };
+        self.update_vat(vat, |state| state.status = VatStatus::Terminated(ending))?;
+        let mut dead: Vec<VatId> = self.get(keys::DEAD)?.unwrap_or_default();
+        dead.push(vat);
+        self.put(keys::DEAD, &dead)
+    }
+
+    /// Tells the vatAdmin vat: `vatTerminated(vatID, shouldReject, info)`.
+    fn report_termination(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
+        let parsed = Parsed::new(info)
+            .ok_or_else(|| inconsistent(format!("{vat} ended with unreadable data")))?;
+        let mut builder = Builder::default();
+        let id = builder.text(vat.to_string());
+        let info = builder
+            .splice(&parsed.value, &parsed)
+            .ok_or_else(|| inconsistent(format!("{vat} ended with unreadable data")))?;
+        let failed = capdata::Json::Scalar(failure.to_string());
+        let methargs = capdata::methargs(builder, "vatTerminated", vec![id, failed, info]);
+        self.tell_vat_admin(self.without_what_is_refused(vat, failure, methargs)?)
+    }
+
+    /// Whether vatAdmin is a vat of the system, as on every chain.
+    pub(crate) fn guards_vat_admin(&self) -> Result<bool> {
+        let Some(root) = self.globals().vat_admin_root else { return Ok(false) };
+        let Some(Endpoint::Vat(admin)) = self.live_owner(root)? else { return Ok(false) };
+        Ok(self.vat_config(admin)?.system)
+    }
+
+    /// Leaves out of a report what the guard of vatAdmin would not let in, so that the rest arrives.
+    fn without_what_is_refused(
+        &self,
+        vat: VatId,
+        failure: bool,
+        report: KernelData,
+    ) -> Result<KernelData> {
+        if !self.guards_vat_admin()? {
+            return Ok(report);
+        }
+        let Some(refusal) = self.globals().options.guard.refusal(&report) else {
+            return Ok(report);
+        };
+        let mut builder = Builder::default();
+        let id = builder.text(vat.to_string());
+        let text = format!("exit information was left out: {refusal}");
+        let error = capdata::error(&text);
+        let info = Parsed::new(&error).map_or_else(capdata::Json::undefined, |error| error.value);
+        let failed = capdata::Json::Scalar(failure.to_string());
+        Ok(capdata::methargs(builder, "vatTerminated", vec![id, failed, info]))
+    }
+
+    /// Sends a message of the kernel's own to the vatAdmin vat, if there is one.
+    pub(crate) fn tell_vat_admin(&mut self, methargs: KernelData) -> Result<()> {
+        match self.globals().vat_admin_root {
+            Some(root) => {
+                self.send_from_kernel(root, methargs, ResultPolicy::LogFailure).map(|_| ())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a message of the kernel's own; returns the promise for its result.
+    pub(crate) fn send_from_kernel(
+        &mut self,
+        target: KRef,
+        methargs: KernelData,
+        policy: ResultPolicy,
+    ) -> Result<KRef> {
+        let result = self.add_promise(None, policy)?;
+        self.stats.syscalls += 1;
+        self.stats.syscall_send += 1;
+        self.send(target, capstan_abi::Message { methargs, result: Some(result) }, Payer::Nobody)?;
+        Ok(result)
+    }
+
+    /// The same without a promise for the result.
+    pub(crate) fn send_without_result(&mut self, target: KRef, methargs: KernelData) -> Result<()> {
+        self.stats.syscalls += 1;
+        self.stats.syscall_send += 1;
+        self.send(target, capstan_abi::Message { methargs, result: None }, Payer::Nobody)
+    }
+
+    /// The unresolved promises that an endpoint decides, in string order of its names for them.
+    pub(crate) fn decided_by(&self, endpoint: Endpoint) -> Result<Vec<KRef>> {
+        let mut decided = Vec::new();
+        for (_, kref) in self.clist_by_vref(endpoint, "p", u64::MAX)? {
+            let decider = self.unresolved(kref)?.and_then(|unresolved| unresolved.decider);
+            if decider == Some(endpoint) {
+                decided.push(kref);
+            }
+        }
+        Ok(decided)
+    }
+
+    /// Up to `limit` c-list entries whose vref starts with `start`, in string order.
+    pub(crate) fn clist_by_vref(
+        &self,
+        endpoint: Endpoint,
+        start: &str,
+        limit: u64,
+    ) -> Result<Vec<(String, KRef)>> {
+        let prefix = keys::clist_reverse(endpoint, start);
+        let vref_at = prefix.len() - start.len();
+        let mut found = Vec::new();
+        let mut after = prefix.clone();
+        while (found.len() as u64) < limit {
+            let Some((key, value)) = self.over.next_after(&prefix, &after)? else { break };
+            let kref = crate::state::handle::decode(&key, &value)?;
+            found.push((String::from_utf8_lossy(&key[vref_at..]).into_owned(), kref));
+            after = key;
+        }
+        Ok(found)
+    }
+
+    /// The terminated vat that has waited longest for its cleanup.
+    pub(crate) fn next_dead(&self) -> Result<Option<VatId>> {
+        let dead: Option<Vec<VatId>> = self.get(keys::DEAD)?;
+        Ok(dead.and_then(|dead| dead.first().copied()))
+    }
+
+    /// Removes part of what a terminated vat left, phase after phase; a phase that uses up its
+    /// budget is the last of this crank.
+    pub(crate) fn clean_up(&mut self, vat: VatId, budget: CleanupBudget) -> Result<CleanupWork> {
+        let mut work = CleanupWork::default();
+        let complete = self.clean_phases(vat, budget, &mut work)?;
+        if complete {
+            self.forget_dead(vat)?;
+        }
+        self.log(Event::VatCleanup { vat, work: &work, complete });
+        Ok(work)
+    }
+
+    fn clean_phases(
+        &mut self,
+        vat: VatId,
+        budget: CleanupBudget,
+        work: &mut CleanupWork,
+    ) -> Result<bool> {
+        let endpoint = Endpoint::Vat(vat);
+        let exports = self.clist_by_vref(endpoint, "o+", budget.exports.max(1))?;
+        for (_, kref) in &exports {
+            self.orphan_object(*kref, endpoint)?;
+        }
+        work.exports = exports.len() as u64;
+        if work.exports >= budget.exports.max(1) {
+            return Ok(false);
+        }
+        work.imports = self.drop_entries(endpoint, "o-", budget.imports)?;
+        if work.imports >= budget.imports.max(1) {
+            return Ok(false);
+        }
+        work.promises = self.drop_entries(endpoint, "p", budget.promises)?;
+        if work.promises >= budget.promises.max(1) {
+            return Ok(false);
+        }
+        // Device nodes hold no counts: their entries go with the keys.
+        let clist = self.delete_device_entries(endpoint, budget.kv)?;
+        work.kv =
+            clist + self.delete_keys(&keys::vatstore(endpoint, ""), budget.kv.max(1) - clist)?;
+        if work.kv >= budget.kv.max(1) {
+            return Ok(false);
+        }
+        self.drop_heap(vat)?;
+        work.transcripts = self.clean_transcript(vat, budget.transcripts.max(1))?;
+        Ok(work.transcripts < budget.transcripts.max(1))
+    }
+
+    fn drop_entries(&mut self, endpoint: Endpoint, start: &str, limit: u64) -> Result<u64> {
+        let entries = self.clist_by_vref(endpoint, start, limit.max(1))?;
+        for (_, kref) in &entries {
+            self.delete_entry(endpoint, *kref)?;
+        }
+        Ok(entries.len() as u64)
+    }
+
+    fn delete_device_entries(&mut self, endpoint: Endpoint, limit: u64) -> Result<u64> {
+        let entries = self.clist_by_vref(endpoint, "d", limit.max(1))?;
+        for (vref, kref) in &entries {
+            self.forget_entry(endpoint, *kref, vref);
+        }
+        Ok(entries.len() as u64)
+    }
+
+    fn delete_keys(&mut self, prefix: &[u8], limit: u64) -> Result<u64> {
+        let mut deleted = 0;
+        let mut after = prefix.to_vec();
+        if limit > 0 && self.over.get(prefix)?.is_some() {
+            self.over.delete(prefix);
+            deleted += 1;
+        }
+        while deleted < limit {
+            let Some((key, _)) = self.over.next_after(prefix, &after)? else { break };
+            self.over.delete(&key);
+            deleted += 1;
+            after = key;
+        }
+        Ok(deleted)
+    }
+
+    fn forget_dead(&mut self, vat: VatId) -> Result<()> {
+        let mut dead: Vec<VatId> = self.get(keys::DEAD)?.unwrap_or_default();
+        dead.retain(|other| *other != vat);
+        self.put(keys::DEAD, &dead)?;
+        self.update_vat(vat, |state| {
+            if let VatStatus::Terminated(ending) = &state.status {
+                state.status = VatStatus::Cleaned(ending.clone());
+            }
+        })
+    }
+}

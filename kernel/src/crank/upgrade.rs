@@ -1,0 +1,175 @@
+//! Upgrade: a new incarnation over the durable state of the old one.
+
+use capstan_abi::{Delivery, JsString};
+use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
+
+use crate::{
+    capdata::{self, Builder, Json, KernelData},
+    crank::deliver::{Crank, CrankResults},
+    error::Result,
+    ids::{Durability, Endpoint, parse_vref},
+    state::keys,
+    vats::transcript::Entry,
+};
+
+impl<H: VatHost> Crank<'_, '_, H> {
+    pub(crate) fn upgrade_vat(
+        &mut self,
+        vat: VatId,
+        upgrade: u64,
+        bundle_id: String,
+        parameters: &KernelData,
+        upgrade_message: &JsString,
+    ) -> Result<CrankResults> {
+        if !self.state.is_alive(vat)? {
+            self.state.decrement_all(&parameters.slots)?;
+            return Ok(CrankResults {
+                tell_vat_admin: self.state.guards_vat_admin()?.then(|| failed(upgrade)),
+                ..CrankResults::default()
+            });
+        }
+        if self.state.over.get(&keys::bundle(&bundle_id))?.is_none() {
+            // Nothing was delivered, so nothing was spent.
+            return Ok(CrankResults { delivered: None, ..failure(vat, upgrade, None, None) });
+        }
+        let status = self.deliver(vat, &Delivery::BringOutYourDead, Delivery::BringOutYourDead)?;
+        let reaped = self.results(vat, status, None, None)?;
+        if reaped.terminate.is_some() {
+            return Ok(failure(vat, upgrade, reaped.computrons, None));
+        }
+        let old = self.state.vat(vat)?.incarnation;
+        self.disconnect(vat, &capdata::disconnection(upgrade_message, old))?;
+        if self.state.globals().options.collect_at_upgrade {
+            self.state.drop_heap_imports(vat)?;
+        }
+        self.begin_incarnation(vat, bundle_id, parameters)?;
+        let kernel = Delivery::StartVat { parameters: parameters.clone() };
+        let translated = self.state.delivery_to_endpoint(Endpoint::Vat(vat), &kernel)?;
+        self.state.decrement_all(&parameters.slots)?;
+        let meter = self.state.vat_config(vat)?.meter;
+        if let Err(problem) = self.start_new_worker(vat)? {
+            let _ = problem;
+            return Ok(failure(vat, upgrade, reaped.computrons, meter));
+        }
+        let status = self.deliver(vat, &kernel, translated)?;
+        let started = self.results(vat, status, meter, Some(0))?;
+        let computrons = add(reaped.computrons, started.computrons);
+        if started.terminate.is_some() {
+            return Ok(failure(vat, upgrade, computrons, meter));
+        }
+        let tell_vat_admin = Some(callback(upgrade, Ok(old + 1)));
+        let (delivered, upgraded) = (Some(vat), true);
+        let results = CrankResults { computrons, meter, delivered, upgraded, ..Default::default() };
+        Ok(CrankResults { tell_vat_admin, ..results })
+    }
+
+    /// Cuts what only the old heap upheld: promises that the vat decides, and exports that are not
+    /// durable.
+    fn disconnect(&mut self, vat: VatId, reason: &KernelData) -> Result<()> {
+        let endpoint = Endpoint::Vat(vat);
+        for promise in self.state.decided_by(endpoint)? {
+            let subscribed = self
+                .state
+                .unresolved(promise)?
+                .is_some_and(|unresolved| unresolved.subscribers.contains(&endpoint));
+            self.state.reject(promise, reason.clone())?;
+            // A vat that waits for its own promise is told by a notification, which removes the
+            // entry; nobody else would.
+            if !subscribed {
+                self.state.delete_entry(endpoint, promise)?;
+            }
+        }
+        for (vref, kref) in self.state.clist_by_vref(endpoint, "o+", u64::MAX)? {
+            let parts = parse_vref(&vref);
+            let kept = parts.is_some_and(|p| p.is_root || p.durability == Durability::Durable);
+            if !kept {
+                self.state.orphan_object(kref, endpoint)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_incarnation(
+        &mut self,
+        vat: VatId,
+        bundle_id: String,
+        parameters: &KernelData,
+    ) -> Result<()> {
+        self.host.stop(vat);
+        self.online.forget(vat);
+        let mut config = self.state.vat_config(vat)?;
+        if config.use_transcript {
+            self.state.append_entry(vat, &Entry::ShutdownWorker)?;
+        }
+        let end = self.state.vat(vat)?.span.end;
+        self.state.prune_transcript(vat, end)?;
+        self.state.roll_span(vat)?;
+        self.state.drop_heap(vat)?;
+        self.state.update_vat(vat, |state| {
+            state.incarnation += 1;
+            state.snapshot = None;
+        })?;
+        config.bundle_id = bundle_id;
+        config.engine = self.host.engine();
+        self.state.put_vat_config(vat, &config)?;
+        self.state.set_parameters(vat, parameters)
+    }
+
+    fn start_new_worker(&mut self, vat: VatId) -> Result<std::result::Result<(), String>> {
+        use crate::vats::worker::{StartError, bring_online};
+        match bring_online(self.state, self.host, self.online, vat) {
+            Ok(()) => Ok(Ok(())),
+            Err(StartError::Source(problem)) => Ok(Err(problem)),
+            Err(StartError::Panic(panic)) => Err(panic),
+        }
+    }
+}
+
+/// The upgrade is undone and the old incarnation lives on; what was spent is paid for.
+fn failure(
+    vat: VatId,
+    upgrade: u64,
+    computrons: Option<Computrons>,
+    meter: Option<crate::ids::MeterId>,
+) -> CrankResults {
+    CrankResults {
+        abort: true,
+        consume: true,
+        delivered: Some(vat),
+        computrons,
+        meter,
+        tell_vat_admin: Some(failed(upgrade)),
+        ..CrankResults::default()
+    }
+}
+
+/// What the vatAdmin vat is told of an upgrade that failed.
+pub(crate) fn failed(upgrade: u64) -> KernelData {
+    callback(upgrade, Err(()))
+}
+
+/// `vatUpgradeCallback(upgradeID, success, error, incarnationNumber)`.
+fn callback(upgrade: u64, outcome: std::result::Result<u64, ()>) -> KernelData {
+    let mut builder = Builder::default();
+    let mut args =
+        vec![builder.text(format!("up{upgrade}")), Json::Scalar(outcome.is_ok().to_string())];
+    match outcome {
+        Ok(incarnation) => args.extend([Json::undefined(), Json::Scalar(incarnation.to_string())]),
+        Err(()) => {
+            let message = builder.text("vat-upgrade failure");
+            let name = builder.text("Error");
+            args.push(Json::Object(vec![
+                ("#error".to_owned(), message),
+                ("name".to_owned(), name),
+            ]));
+        }
+    }
+    capdata::methargs(builder, "vatUpgradeCallback", args)
+}
+
+fn add(a: Option<Computrons>, b: Option<Computrons>) -> Option<Computrons> {
+    match (a, b) {
+        (None, None) => None,
+        (a, b) => Some(Computrons(a.unwrap_or_default().0.saturating_add(b.unwrap_or_default().0))),
+    }
+}

@@ -1,0 +1,299 @@
+//! C-lists: the two-way map between an endpoint's references and the kernel's.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_abi::{CapData, VRef};
+
+use crate::{
+    capdata::KernelData,
+    error::{Refusal, Result, Translated, inconsistent, vat_fatal},
+    ids::{Durability, Endpoint, KRef, Kind, RefParts, parse_vref},
+    slog::Event,
+    state::{handle::State, keys, promise::ResultPolicy},
+};
+
+/// One c-list entry, found by kref.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ClistEntry {
+    /// For an import: the endpoint holds it strongly. For an export: the endpoint believes that the
+    /// kernel can reach it.
+    pub reachable: bool,
+    /// The endpoint's name for it.
+    pub vref: VRef,
+}
+
+/// What an endpoint may be doing when it names a reference of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Mentioning it: exports become reachable, imports must be.
+    Mention,
+    /// As [`Use::Mention`], but it must be a new export.
+    New,
+    /// Letting go of it: it must be there, and its flag is left alone.
+    Collect,
+}
+
+impl State<'_> {
+    pub(crate) fn clist_entry(&self, endpoint: Endpoint, kref: KRef) -> Result<Option<ClistEntry>> {
+        self.get(&keys::clist(endpoint, kref))
+    }
+
+    pub(crate) fn clist_kref(&self, endpoint: Endpoint, vref: &str) -> Result<Option<KRef>> {
+        self.get(&keys::clist_reverse(endpoint, vref))
+    }
+
+    /// The kernel's reference for one of the endpoint's.
+    pub(crate) fn to_kernel(
+        &mut self,
+        endpoint: Endpoint,
+        vref: &str,
+        usage: Use,
+    ) -> Translated<KRef> {
+        let Some(parts) = parse_ref(endpoint, vref) else {
+            return vat_fatal(format!("invalid reference {vref:?}"));
+        };
+        let known = self.clist_kref(endpoint, vref)?;
+        let kref = match (known, usage) {
+            (Some(_), Use::New) => return vat_fatal(format!("vref {vref} is already allocated")),
+            (Some(kref), _) => kref,
+            (None, Use::Collect) => return vat_fatal(format!("vref {vref} not in clist")),
+            (None, _) => self.add_export(endpoint, vref, parts)?,
+        };
+        if usage != Use::Collect {
+            self.mention(endpoint, kref, vref, parts)?;
+        }
+        Ok(kref)
+    }
+
+    /// The same for data.
+    pub(crate) fn data_to_kernel(
+        &mut self,
+        endpoint: Endpoint,
+        data: CapData,
+    ) -> Translated<KernelData> {
+        let mut slots = Vec::with_capacity(data.slots.len());
+        for vref in &data.slots {
+            slots.push(self.to_kernel(endpoint, vref, Use::Mention)?);
+        }
+        Ok(CapData { body: data.body, slots })
+    }
+
+    fn add_export(&mut self, endpoint: Endpoint, vref: &str, parts: RefParts) -> Translated<KRef> {
+        if !parts.exported {
+            return vat_fatal(format!("unknown vref {vref}"));
+        }
+        let kref = match parts.kind {
+            Kind::Object => self.add_object(endpoint)?,
+            Kind::Promise => {
+                let kref = self.add_promise(Some(endpoint), ResultPolicy::Ignore)?;
+                self.count_promise(kref, 1)?;
+                kref
+            }
+            Kind::Device => return vat_fatal("vats are not allowed to export device nodes"),
+        };
+        self.write_entry(endpoint, kref, ClistEntry { reachable: false, vref: vref.to_owned() })?;
+        self.put(&keys::clist_reverse(endpoint, vref), &kref)?;
+        self.stats.clist_entries.inc();
+        self.log(Event::Clist { endpoint, change: "export", kref, vref });
+        Ok(kref)
+    }
+
+    fn mention(
+        &mut self,
+        endpoint: Endpoint,
+        kref: KRef,
+        vref: &str,
+        parts: RefParts,
+    ) -> Translated<()> {
+        let Some(mut entry) = self.clist_entry(endpoint, kref)? else {
+            return Err(Refusal::Panic(inconsistent(format!(
+                "{endpoint} lacks an entry for {kref}"
+            ))));
+        };
+        if entry.reachable {
+            return Ok(());
+        }
+        if !parts.exported {
+            return vat_fatal(format!("vat tried to access unreachable import {vref}"));
+        }
+        entry.reachable = true;
+        self.write_entry(endpoint, kref, entry)?;
+        Ok(())
+    }
+
+    /// The endpoint's reference for one of the kernel's; a new import if it has none. It is then
+    /// reachable.
+    pub(crate) fn to_endpoint(&mut self, endpoint: Endpoint, kref: KRef) -> Result<VRef> {
+        let mut entry = match self.clist_entry(endpoint, kref)? {
+            Some(entry) if entry.reachable => return Ok(entry.vref),
+            Some(entry) => entry,
+            None => self.add_import(endpoint, kref)?,
+        };
+        if is_export(&entry.vref) {
+            return Err(inconsistent(format!(
+                "kernel sent unreachable export {kref} to {endpoint}"
+            )));
+        }
+        entry.reachable = true;
+        if let KRef::Object(_) = kref {
+            self.count_object(kref, 1, 0)?;
+        }
+        let vref = entry.vref.clone();
+        self.write_entry(endpoint, kref, entry)?;
+        Ok(vref)
+    }
+
+    /// The same for data.
+    pub(crate) fn data_to_endpoint(
+        &mut self,
+        endpoint: Endpoint,
+        data: &KernelData,
+    ) -> Result<CapData> {
+        let mut slots = Vec::with_capacity(data.slots.len());
+        for kref in &data.slots {
+            slots.push(self.to_endpoint(endpoint, *kref)?);
+        }
+        Ok(CapData { body: data.body.clone(), slots })
+    }
+
+    fn add_import(&mut self, endpoint: Endpoint, kref: KRef) -> Result<ClistEntry> {
+        let vref = self.next_import(endpoint, kref)?;
+        match kref {
+            KRef::Object(_) => {
+                self.count_object(kref, 0, 1)?;
+                self.over.set(&keys::importer(kref, endpoint), vec![]);
+            }
+            KRef::Promise(_) => self.count_promise(kref, 1)?,
+            KRef::Device(_) => {}
+        }
+        self.put(&keys::clist_reverse(endpoint, &vref), &kref)?;
+        self.stats.clist_entries.inc();
+        self.log(Event::Clist { endpoint, change: "import", kref, vref: &vref });
+        Ok(ClistEntry { reachable: false, vref })
+    }
+
+    fn next_import(&mut self, endpoint: Endpoint, kref: KRef) -> Result<VRef> {
+        let mut ids = self.import_ids(endpoint)?;
+        let vref = ids.take(kref);
+        self.put_import_ids(endpoint, ids)?;
+        Ok(match endpoint {
+            Endpoint::Remote(_) => format!("r{vref}"),
+            _ => vref,
+        })
+    }
+
+    pub(crate) fn write_entry(
+        &mut self,
+        endpoint: Endpoint,
+        kref: KRef,
+        entry: ClistEntry,
+    ) -> Result<()> {
+        self.put(&keys::clist(endpoint, kref), &entry)
+    }
+
+    /// The endpoint no longer holds the import strongly, or must no longer believe that the kernel
+    /// reaches the export. No effect if it was so already.
+    pub(crate) fn clear_reachable(&mut self, endpoint: Endpoint, kref: KRef) -> Result<()> {
+        let Some(mut entry) = self.clist_entry(endpoint, kref)? else {
+            return Err(inconsistent(format!("{endpoint} lacks an entry for {kref}")));
+        };
+        if !entry.reachable {
+            return Ok(());
+        }
+        entry.reachable = false;
+        if !is_export(&entry.vref) && matches!(kref, KRef::Object(_)) {
+            self.count_object(kref, -1, 0)?;
+        }
+        self.write_entry(endpoint, kref, entry)
+    }
+
+    /// Removes an entry and the references that it stood for.
+    pub(crate) fn delete_entry(&mut self, endpoint: Endpoint, kref: KRef) -> Result<()> {
+        self.clear_reachable(endpoint, kref)?;
+        let entry: ClistEntry = self.need(&keys::clist(endpoint, kref))?;
+        self.log(Event::Clist { endpoint, change: "drop", kref, vref: &entry.vref });
+        match kref {
+            KRef::Promise(_) => self.count_promise(kref, -1)?,
+            KRef::Object(_) if !is_export(&entry.vref) => self.count_object(kref, 0, -1)?,
+            _ => {}
+        }
+        self.forget_entry(endpoint, kref, &entry.vref);
+        Ok(())
+    }
+
+    /// Removes both directions of an entry and nothing else.
+    pub(crate) fn forget_entry(&mut self, endpoint: Endpoint, kref: KRef, vref: &str) {
+        self.over.delete(&keys::clist(endpoint, kref));
+        self.over.delete(&keys::clist_reverse(endpoint, vref));
+        if !is_export(vref) && matches!(kref, KRef::Object(_)) {
+            self.over.delete(&keys::importer(kref, endpoint));
+        }
+        self.stats.clist_entries.dec();
+    }
+
+    /// The live vats and remotes that import an object, in string order of their ids.
+    pub(crate) fn importers(&self, kref: KRef) -> Result<Vec<Endpoint>> {
+        let prefix = keys::importers_of(kref);
+        let mut importers = Vec::new();
+        let mut after = prefix.clone();
+        while let Some((key, _)) = self.over.next_after(&prefix, &after)? {
+            let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            let endpoint = Endpoint::parse(&text)
+                .ok_or_else(|| inconsistent(format!("{text} is not an endpoint")))?;
+            let alive = match endpoint {
+                Endpoint::Vat(vat) => !self.is_dead(vat)?,
+                Endpoint::Remote(_) => true,
+                Endpoint::Device(_) => false,
+            };
+            if alive {
+                importers.push(endpoint);
+            }
+            after = key;
+        }
+        Ok(importers)
+    }
+}
+
+/// The next numbers of an endpoint's imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ImportIds {
+    /// Of objects.
+    pub object: u64,
+    /// Of promises.
+    pub promise: u64,
+    /// Of device nodes.
+    pub device: u64,
+}
+
+impl ImportIds {
+    /// Where a vat's, and a remote's, imports begin.
+    pub const VAT: Self = Self { object: 50, promise: 60, device: 70 };
+    /// Where a device's imports begin.
+    pub const DEVICE: Self = Self { object: 10, device: 20, promise: 30 };
+
+    pub(crate) fn take(&mut self, kref: KRef) -> VRef {
+        let (letter, next) = match kref {
+            KRef::Object(_) => ('o', &mut self.object),
+            KRef::Promise(_) => ('p', &mut self.promise),
+            KRef::Device(_) => ('d', &mut self.device),
+        };
+        *next += 1;
+        format!("{letter}-{}", *next - 1)
+    }
+}
+
+/// The parts of a vat's vref or a remote's rref (a vref with an `r` before it).
+fn parse_ref(endpoint: Endpoint, text: &str) -> Option<RefParts> {
+    match endpoint {
+        Endpoint::Remote(_) => {
+            let parts = parse_vref(text.strip_prefix('r')?)?;
+            let plain = parts.durability == Durability::Ephemeral && parts.kind != Kind::Device;
+            plain.then_some(parts)
+        }
+        _ => parse_vref(text),
+    }
+}
+
+/// Whether a vref or rref is the endpoint's own.
+pub(crate) fn is_export(vref: &str) -> bool {
+    vref.trim_start_matches('r').as_bytes().get(1) == Some(&b'+')
+}

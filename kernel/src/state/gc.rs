@@ -1,0 +1,176 @@
+//! Garbage collection: what follows when counts fall to zero.
+
+use crate::{
+    error::{Result, inconsistent},
+    ids::{Endpoint, KRef},
+    limits::MAX_GC_KREFS,
+    state::{
+        handle::State,
+        keys,
+        queue::{GcKind, RunQueueEvent},
+    },
+};
+
+const DROP_EXPORT: &str = "dropExport";
+const RETIRE_EXPORT: &str = "retireExport";
+const RETIRE_IMPORT: &str = "retireImport";
+
+impl State<'_> {
+    /// Follows every count that fell to zero until nothing is left to follow.
+    pub(crate) fn process_refcounts(&mut self) -> Result<()> {
+        while let Some(kref) = self.maybe_free.take() {
+            match kref {
+                KRef::Promise(_) => self.collect_promise(kref)?,
+                KRef::Object(_) => self.collect_object(kref)?,
+                KRef::Device(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn collect_promise(&mut self, kref: KRef) -> Result<()> {
+        let Some(promise) = self.find_promise(kref)? else { return Ok(()) };
+        if promise.ref_count > 0 {
+            return Ok(());
+        }
+        if let Some(data) = promise.data() {
+            self.decrement_all(&data.slots)?;
+        }
+        self.delete_promise(kref)
+    }
+
+    fn collect_object(&mut self, kref: KRef) -> Result<()> {
+        let Some(object) = self.object(kref)? else { return Ok(()) };
+        if object.reachable > 0 {
+            return Ok(());
+        }
+        match object.owner {
+            Some(owner) if self.live_owner(kref)?.is_some() => {
+                let entry = self.clist_entry(owner, kref)?;
+                if entry.is_some_and(|entry| entry.reachable) {
+                    self.add_gc_action(owner, DROP_EXPORT, kref);
+                }
+                if object.recognizable == 0 {
+                    self.add_gc_action(owner, RETIRE_EXPORT, kref);
+                }
+                Ok(())
+            }
+            Some(dead) => {
+                // The owner died and was not cleaned up yet: take the object away from it now.
+                if let Some(entry) = self.clist_entry(dead, kref)? {
+                    self.forget_entry(dead, kref, &entry.vref);
+                }
+                self.retire_object(kref)
+            }
+            None => self.retire_object(kref),
+        }
+    }
+
+    /// Deletes an object and tells those who can still recognize it.
+    pub(crate) fn retire_object(&mut self, kref: KRef) -> Result<()> {
+        for importer in self.importers(kref)? {
+            self.add_gc_action(importer, RETIRE_IMPORT, kref);
+        }
+        self.delete_object(kref)
+    }
+
+    /// Takes an object away from its owner. Whoever holds it goes on holding it.
+    pub(crate) fn orphan_object(&mut self, kref: KRef, owner: Endpoint) -> Result<()> {
+        if let Some(mut object) = self.object(kref)? {
+            if object.owner != Some(owner) {
+                return Err(inconsistent(format!("export {kref} is not owned by {owner}")));
+            }
+            object.owner = None;
+            self.put_object(kref, object)?;
+        }
+        if let Some(entry) = self.clist_entry(owner, kref)? {
+            self.forget_entry(owner, kref, &entry.vref);
+        }
+        self.maybe_free.add(kref);
+        Ok(())
+    }
+
+    fn add_gc_action(&mut self, endpoint: Endpoint, kind: &str, kref: KRef) {
+        self.over.set(&keys::gc_action(endpoint, kind, kref), vec![]);
+    }
+
+    /// The next group of collections that is still due, taken off the set with all groups that are
+    /// not due any more.
+    pub(crate) fn next_gc(&mut self) -> Result<Option<RunQueueEvent>> {
+        let mut negated = false;
+        while let Some((endpoint, kind, krefs)) = self.first_gc_group()? {
+            let mut due = Vec::new();
+            for kref in krefs {
+                self.over.delete(&keys::gc_action(endpoint, action_name(kind), kref));
+                if self.is_due(endpoint, kind, kref)? {
+                    due.push(kref);
+                }
+            }
+            if !due.is_empty() {
+                return Ok(Some(RunQueueEvent::CollectGarbage { kind, endpoint, krefs: due }));
+            }
+            negated = true;
+        }
+        Ok(negated.then_some(RunQueueEvent::NegatedGcAction))
+    }
+
+    /// The first group in the order of keys, which is the order of SwingSet: endpoints as strings,
+    /// then dropExport, retireExport, retireImport, then krefs as strings. A large group comes in parts.
+    fn first_gc_group(&self) -> Result<Option<(Endpoint, GcKind, Vec<KRef>)>> {
+        let Some((key, _)) = self.over.next_after(keys::GC_ACTIONS, keys::GC_ACTIONS)? else {
+            return Ok(None);
+        };
+        let (endpoint, kind, first) = parse_action(&key)?;
+        let prefix = format!("k.g.{endpoint}.{}.", action_name(kind)).into_bytes();
+        let mut krefs = vec![first];
+        let mut after = key;
+        while krefs.len() < MAX_GC_KREFS
+            && let Some((key, _)) = self.over.next_after(&prefix, &after)?
+        {
+            krefs.push(parse_action(&key)?.2);
+            after = key;
+        }
+        Ok(Some((endpoint, kind, krefs)))
+    }
+
+    fn is_due(&self, endpoint: Endpoint, kind: GcKind, kref: KRef) -> Result<bool> {
+        // A dead vat's entries last until they are cleaned up. As in SwingSet, an action for it is a crank
+        // till then, if an empty one.
+        let Some(entry) = self.clist_entry(endpoint, kref)? else { return Ok(false) };
+        let object = self.object(kref)?;
+        Ok(match kind {
+            GcKind::DropExports => object.is_some_and(|o| o.reachable == 0) && entry.reachable,
+            GcKind::RetireExports => object.is_some_and(|o| o.reachable + o.recognizable == 0),
+            GcKind::RetireImports => true,
+        })
+    }
+}
+
+/// An action as SwingSet writes it: `v1 dropExport ko20`.
+pub(crate) fn legible(key: &[u8]) -> Result<String> {
+    let (endpoint, kind, kref) = parse_action(key)?;
+    Ok(format!("{endpoint} {} {kref}", action_name(kind)))
+}
+
+fn action_name(kind: GcKind) -> &'static str {
+    match kind {
+        GcKind::DropExports => DROP_EXPORT,
+        GcKind::RetireExports => RETIRE_EXPORT,
+        GcKind::RetireImports => RETIRE_IMPORT,
+    }
+}
+
+fn parse_action(key: &[u8]) -> Result<(Endpoint, GcKind, KRef)> {
+    let text = String::from_utf8_lossy(key).into_owned();
+    let damaged = || inconsistent(format!("key {text} is not a gc action"));
+    let mut parts = text.split('.').skip(2);
+    let endpoint = parts.next().and_then(Endpoint::parse).ok_or_else(damaged)?;
+    let kind = match parts.next() {
+        Some(DROP_EXPORT) => GcKind::DropExports,
+        Some(RETIRE_EXPORT) => GcKind::RetireExports,
+        Some(RETIRE_IMPORT) => GcKind::RetireImports,
+        _ => return Err(damaged()),
+    };
+    let kref = parts.next().and_then(KRef::parse).ok_or_else(damaged)?;
+    Ok((endpoint, kind, kref))
+}

@@ -1,0 +1,248 @@
+//! The kernel's hands on its store for the length of one crank: typed records over the overlay.
+//!
+//! What belongs to one noun (`promise`, `object`, `clist`, …) is in that noun's module, as methods of
+//! [`State`].
+
+use std::collections::VecDeque;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_kernel_ports::{
+    Computrons, Hash,
+    store::{Overlay, Read},
+};
+
+use crate::{
+    device::Application,
+    error::{KernelPanic, Result, inconsistent},
+    ids::{KRef, VatId},
+    limits::SystemGuard,
+    slog::{Event, Slog},
+    state::{keys, stats::Stats, vat::ReapThreshold},
+};
+
+/// The format of the kernel's keys and records. A kernel refuses any other.
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// What there is one of.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Globals {
+    pub(crate) schema: u32,
+    pub(crate) crank: u64,
+    pub(crate) next_vat: u64,
+    pub(crate) next_device: u64,
+    pub(crate) next_object: u64,
+    pub(crate) next_promise: u64,
+    pub(crate) next_device_node: u64,
+    pub(crate) next_meter: u64,
+    pub(crate) next_upgrade: u64,
+    pub(crate) next_remote: u64,
+    /// The root object of the vatAdmin vat.
+    pub(crate) vat_admin_root: Option<KRef>,
+    /// The object that new accounts are provisioned by.
+    pub(crate) provisioner_root: Option<KRef>,
+    pub(crate) options: KernelOptions,
+    /// The hash of all writes of all cranks so far, chained crank by crank.
+    pub(crate) crank_chain: Hash,
+    /// Krefs whose count fell to zero between cranks: the next crank looks at them first.
+    pub(crate) waiting: Vec<KRef>,
+}
+
+/// Options of the kernel as a whole, part of the state.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct KernelOptions {
+    /// When a vat is told to bring out its dead, unless it has its own thresholds.
+    pub reap: ReapThreshold,
+    /// Let durable kinds hold what is not durable.
+    pub relax_durability_rules: bool,
+    /// Transcript entries after which an incarnation's first heap snapshot is due.
+    pub snapshot_initial: u64,
+    /// Transcript entries after which each further heap snapshot is due.
+    pub snapshot_interval: u64,
+    /// Computrons of deliveries since a vat's last heap snapshot that make the next one due: the most
+    /// that bringing the vat back may cost, one delivery apart.
+    pub snapshot_debt: u64,
+    /// At an upgrade, let go of the imports that nothing durable holds. SwingSet leaks them.
+    pub collect_at_upgrade: bool,
+    /// Computrons that one crank may spend at most, metered vat or not.
+    pub crank_limit: u64,
+    /// What vats of the system take, and what their work costs those who cause it.
+    pub guard: SystemGuard,
+}
+
+/// The state during a crank.
+pub(crate) struct State<'a> {
+    pub(crate) over: &'a mut dyn Overlay,
+    pub(crate) stats: &'a mut Stats,
+    pub(crate) slog: Option<&'a mut dyn Slog>,
+    /// The other end of the bridge.
+    pub(crate) application: Option<&'a mut dyn Application>,
+    /// Objects and promises whose count fell to zero in this crank, in that order.
+    pub(crate) maybe_free: MaybeFree,
+    /// Vats whose worker is to be stopped when the crank is over.
+    pub(crate) stopped: Vec<VatId>,
+    /// What a vat spent to bring out its dead before a snapshot, if the crank took one.
+    pub(crate) snapshot_spent: Option<Computrons>,
+    /// Why the kernel stops once this crank is complete. The crank is completed so that the state
+    /// shows what led to it; the block is never committed.
+    pub(crate) doom: Option<KernelPanic>,
+    /// This node keeps transcript entries that no replay needs.
+    pub(crate) archive: bool,
+    /// Lives as long as the crank; written back by [`State::save`].
+    globals: Globals,
+    saved_globals: Globals,
+}
+
+/// A queue of krefs without duplicates.
+#[derive(Clone, Default)]
+pub(crate) struct MaybeFree {
+    order: VecDeque<KRef>,
+    waiting: std::collections::BTreeSet<KRef>,
+}
+
+impl MaybeFree {
+    pub(crate) fn add(&mut self, kref: KRef) {
+        if self.waiting.insert(kref) {
+            self.order.push_back(kref);
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Option<KRef> {
+        let kref = self.order.pop_front()?;
+        self.waiting.remove(&kref);
+        Some(kref)
+    }
+
+    fn of(krefs: &[KRef]) -> Self {
+        let mut free = Self::default();
+        krefs.iter().for_each(|kref| free.add(*kref));
+        free
+    }
+}
+
+impl<'a> State<'a> {
+    /// Opens the state of an initialized kernel.
+    pub(crate) fn open(
+        over: &'a mut dyn Overlay,
+        stats: &'a mut Stats,
+        slog: Option<&'a mut dyn Slog>,
+    ) -> Result<Self> {
+        let globals = read_globals(over)?;
+        Ok(Self::new(over, stats, slog, globals))
+    }
+
+    pub(crate) fn new(
+        over: &'a mut dyn Overlay,
+        stats: &'a mut Stats,
+        slog: Option<&'a mut dyn Slog>,
+        globals: Globals,
+    ) -> Self {
+        let saved_globals = globals.clone();
+        Self {
+            over,
+            stats,
+            slog,
+            application: None,
+            maybe_free: MaybeFree::of(&globals.waiting),
+            stopped: vec![],
+            snapshot_spent: None,
+            doom: None,
+            archive: false,
+            globals,
+            saved_globals,
+        }
+    }
+
+    /// As [`NodeOptions::archive`](crate::NodeOptions) says.
+    pub(crate) fn with_archive(self, archive: bool) -> Self {
+        Self { archive, ..self }
+    }
+
+    /// Writes what is held in memory, so that the overlay's top level is complete.
+    pub(crate) fn save(&mut self) -> Result<()> {
+        if self.globals != self.saved_globals {
+            let globals = self.globals.clone();
+            self.put(keys::GLOBALS, &globals)?;
+            self.saved_globals = globals;
+        }
+        Ok(())
+    }
+
+    /// Takes up again what the overlay says, after a rollback.
+    pub(crate) fn reload(&mut self) -> Result<()> {
+        self.globals = read_globals(self.over)?;
+        self.saved_globals = self.globals.clone();
+        self.maybe_free = MaybeFree::of(&self.globals.waiting);
+        Ok(())
+    }
+
+    /// Leaves what is still to be looked at to the next crank.
+    pub(crate) fn postpone_refcounts(&mut self) {
+        self.globals.waiting = std::mem::take(&mut self.maybe_free).order.into();
+    }
+
+    pub(crate) fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    pub(crate) fn globals_mut(&mut self) -> &mut Globals {
+        &mut self.globals
+    }
+
+    pub(crate) fn get<T: BorshDeserialize>(&self, key: &[u8]) -> Result<Option<T>> {
+        get_record(self.over, key)
+    }
+
+    pub(crate) fn need<T: BorshDeserialize>(&self, key: &[u8]) -> Result<T> {
+        let missing = || inconsistent(format!("key {} is missing", String::from_utf8_lossy(key)));
+        self.get(key)?.ok_or_else(missing)
+    }
+
+    pub(crate) fn put<T: BorshSerialize>(&mut self, key: &[u8], value: &T) -> Result<()> {
+        self.over.set(key, encode(value)?);
+        Ok(())
+    }
+
+    pub(crate) fn log(&mut self, event: Event<'_>) {
+        if let Some(slog) = self.slog.as_mut() {
+            slog.event(event);
+        }
+    }
+
+    /// A vat id never used before.
+    pub(crate) fn allocate_vat(&mut self) -> VatId {
+        let id = self.globals.next_vat;
+        self.globals.next_vat += 1;
+        VatId(id)
+    }
+}
+
+/// Reads a record; damage to it is a panic.
+pub(crate) fn get_record<T: BorshDeserialize>(
+    from: &(impl Read + ?Sized),
+    key: &[u8],
+) -> Result<Option<T>> {
+    let Some(bytes) = from.get(key)? else { return Ok(None) };
+    decode(key, &bytes).map(Some)
+}
+
+pub(crate) fn decode<T: BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T> {
+    let damaged = |e| inconsistent(format!("key {} is damaged: {e}", String::from_utf8_lossy(key)));
+    borsh::from_slice(bytes).map_err(damaged)
+}
+
+pub(crate) fn encode<T: BorshSerialize>(value: &T) -> Result<Vec<u8>> {
+    borsh::to_vec(value).map_err(|e| inconsistent(format!("a record cannot be encoded: {e}")))
+}
+
+pub(crate) fn read_globals(from: &(impl Read + ?Sized)) -> Result<Globals> {
+    let globals: Globals = get_record(from, keys::GLOBALS)?.ok_or_else(|| {
+        inconsistent("there is no kernel in this state: it was never initialized")
+    })?;
+    if globals.schema != SCHEMA_VERSION {
+        return Err(inconsistent(format!(
+            "the state has kernel schema {}, this kernel knows {SCHEMA_VERSION}",
+            globals.schema
+        )));
+    }
+    Ok(globals)
+}

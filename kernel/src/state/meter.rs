@@ -1,0 +1,66 @@
+//! Meters: computrons bought in advance.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_kernel_ports::Computrons;
+
+use crate::{
+    error::Result,
+    ids::MeterId,
+    state::{handle::State, keys},
+};
+
+/// A meter. A vat that has one pays for startVat, messages and notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Meter {
+    /// Computrons left; none if unlimited.
+    pub remaining: Option<u128>,
+    /// Falling below this many is told to the vatAdmin vat, once.
+    pub threshold: u128,
+}
+
+impl State<'_> {
+    pub(crate) fn add_meter(
+        &mut self,
+        remaining: Option<u128>,
+        threshold: u128,
+    ) -> Result<MeterId> {
+        let id = MeterId(self.globals().next_meter);
+        self.globals_mut().next_meter += 1;
+        self.put(&keys::meter(id), &Meter { remaining, threshold })?;
+        Ok(id)
+    }
+
+    pub(crate) fn meter(&self, id: MeterId) -> Result<Option<Meter>> {
+        self.get(&keys::meter(id))
+    }
+
+    /// Changes a meter; false if there is no such meter.
+    pub(crate) fn update_meter(
+        &mut self,
+        id: MeterId,
+        change: impl FnOnce(&mut Meter),
+    ) -> Result<bool> {
+        let Some(mut meter) = self.meter(id)? else { return Ok(false) };
+        change(&mut meter);
+        self.put(&keys::meter(id), &meter)?;
+        Ok(true)
+    }
+
+    /// Whether the meter covers `spent`.
+    pub(crate) fn meter_covers(&self, id: MeterId, spent: Computrons) -> Result<bool> {
+        let remaining = self.meter(id)?.and_then(|meter| meter.remaining);
+        Ok(remaining.is_none_or(|remaining| remaining >= u128::from(spent.0)))
+    }
+
+    /// Takes `spent` off the meter, down to zero. Returns what is left if that crossed the
+    /// threshold.
+    pub(crate) fn deduct_meter(&mut self, id: MeterId, spent: Computrons) -> Result<Option<u128>> {
+        let Some(mut meter) = self.meter(id)? else { return Ok(None) };
+        let Some(before) = meter.remaining else { return Ok(None) };
+        let after = before.saturating_sub(u128::from(spent.0));
+        meter.remaining = Some(after);
+        let crossed = after < meter.threshold && before >= meter.threshold;
+        self.put(&keys::meter(id), &meter)?;
+        Ok(crossed.then_some(after))
+    }
+}

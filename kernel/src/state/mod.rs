@@ -1,0 +1,19 @@
+//! The records of the kernel's state, and the methods of `State` that read and change them.
+//!
+//! Each record's file holds its type and what keeps it consistent. This room knows identifiers, limits and
+//! the log. It runs no vat and decides nothing about a crank.
+
+pub mod clist;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod clist_tests;
+pub(crate) mod gc;
+pub(crate) mod handle;
+pub(crate) mod keys;
+pub mod meter;
+pub mod object;
+pub mod promise;
+pub mod queue;
+pub mod remote;
+pub mod stats;
+pub mod vat;

@@ -1,0 +1,197 @@
+//! Objects and device nodes: who owns them, who can reach and who could recognize them.
+
+use std::collections::BTreeMap;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::{
+    capdata::KernelData,
+    error::{Result, inconsistent},
+    ids::{DeviceId, Endpoint, KRef},
+    state::{handle::State, keys},
+};
+
+/// A kernel object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Object {
+    /// The endpoint that exports it; none once it is an orphan.
+    pub owner: Option<Endpoint>,
+    /// How many hold it strongly.
+    pub reachable: u64,
+    /// How many could recognize it, those who hold it included.
+    pub recognizable: u64,
+}
+
+impl State<'_> {
+    /// A new object of `owner`, held by nobody yet.
+    pub(crate) fn add_object(&mut self, owner: Endpoint) -> Result<KRef> {
+        self.allocate_object(Some(owner))
+    }
+
+    /// A new object that nobody exports, looked at when the crank is over.
+    fn add_orphan(&mut self) -> Result<KRef> {
+        let kref = self.allocate_object(None)?;
+        self.maybe_free.add(kref);
+        Ok(kref)
+    }
+
+    fn allocate_object(&mut self, owner: Option<Endpoint>) -> Result<KRef> {
+        let number = self.globals().next_object;
+        self.globals_mut().next_object += 1;
+        self.put(&keys::object(number), &Object { owner, reachable: 0, recognizable: 0 })?;
+        self.stats.kernel_objects.inc();
+        Ok(KRef::Object(number))
+    }
+
+    /// Replaces what vanished when a crank was undone, in data that outlives it: an object by an orphan, a
+    /// promise by one that is rejected with `vat terminated`. Nothing else may be referred to that does
+    /// not exist: its number is about to be given to something else.
+    pub(crate) fn replace_undone(&mut self, data: &KernelData) -> Result<KernelData> {
+        let mut replaced = BTreeMap::new();
+        for kref in &data.slots {
+            let is_gone = match kref {
+                KRef::Object(_) => self.object(*kref)?.is_none(),
+                KRef::Promise(_) => self.find_promise(*kref)?.is_none(),
+                KRef::Device(_) => false,
+            };
+            if is_gone {
+                replaced.insert(*kref, *kref);
+            }
+        }
+        for (kref, replacement) in &mut replaced {
+            *replacement = match kref {
+                KRef::Promise(_) => self.add_rejected("vat terminated")?,
+                _ => self.add_orphan()?,
+            };
+        }
+        let slot = |kref: &KRef| replaced.get(kref).copied().unwrap_or(*kref);
+        Ok(KernelData { body: data.body.clone(), slots: data.slots.iter().map(slot).collect() })
+    }
+
+    /// The object, if it exists.
+    pub(crate) fn object(&self, kref: KRef) -> Result<Option<Object>> {
+        match kref {
+            KRef::Object(number) => self.get(&keys::object(number)),
+            _ => Err(inconsistent(format!("{kref} is not an object"))),
+        }
+    }
+
+    pub(crate) fn put_object(&mut self, kref: KRef, object: Object) -> Result<()> {
+        match kref {
+            KRef::Object(number) => self.put(&keys::object(number), &object),
+            _ => Err(inconsistent(format!("{kref} is not an object"))),
+        }
+    }
+
+    pub(crate) fn delete_object(&mut self, kref: KRef) -> Result<()> {
+        let KRef::Object(number) = kref else {
+            return Err(inconsistent(format!("{kref} is not an object")));
+        };
+        self.over.delete(&keys::object(number));
+        self.stats.kernel_objects.dec();
+        Ok(())
+    }
+
+    /// Who would get a message to the object: its owner, unless that is dead.
+    pub(crate) fn live_owner(&self, kref: KRef) -> Result<Option<Endpoint>> {
+        let Some(owner) = self.object(kref)?.and_then(|object| object.owner) else {
+            return Ok(None);
+        };
+        match owner {
+            Endpoint::Vat(vat) if self.is_dead(vat)? => Ok(None),
+            _ => Ok(Some(owner)),
+        }
+    }
+
+    /// A new device node of `device`.
+    pub(crate) fn add_device_node(&mut self, device: DeviceId) -> Result<KRef> {
+        let number = self.globals().next_device_node;
+        self.globals_mut().next_device_node += 1;
+        self.put(&keys::device_node(number), &device)?;
+        Ok(KRef::Device(number))
+    }
+
+    /// The device that a node belongs to.
+    pub(crate) fn device_of(&self, kref: KRef) -> Result<DeviceId> {
+        match kref {
+            KRef::Device(number) => self.need(&keys::device_node(number)),
+            _ => Err(inconsistent(format!("{kref} is not a device node"))),
+        }
+    }
+
+    /// One more strong holder.
+    pub(crate) fn increment(&mut self, kref: KRef) -> Result<()> {
+        match kref {
+            KRef::Promise(_) => self.count_promise(kref, 1),
+            KRef::Object(_) => self.count_object(kref, 1, 1),
+            KRef::Device(_) => Ok(()),
+        }
+    }
+
+    /// One strong holder less.
+    pub(crate) fn decrement(&mut self, kref: KRef) -> Result<()> {
+        match kref {
+            KRef::Promise(_) => self.count_promise(kref, -1),
+            KRef::Object(_) => self.count_object(kref, -1, -1),
+            KRef::Device(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn increment_all(&mut self, krefs: &[KRef]) -> Result<()> {
+        krefs.iter().try_for_each(|kref| self.increment(*kref))
+    }
+
+    pub(crate) fn decrement_all(&mut self, krefs: &[KRef]) -> Result<()> {
+        krefs.iter().try_for_each(|kref| self.decrement(*kref))
+    }
+
+    pub(crate) fn count_promise(&mut self, kref: KRef, change: i64) -> Result<()> {
+        let mut promise = self.promise(kref)?;
+        let count = promise.ref_count.checked_add_signed(change);
+        promise.ref_count =
+            count.ok_or_else(|| inconsistent(format!("{kref} has fewer references than zero")))?;
+        if promise.ref_count == 0 {
+            self.maybe_free.add(kref);
+        }
+        self.put_promise(kref, &promise)
+    }
+
+    /// Changes both counts of an object. An object that is gone has none.
+    ///
+    /// Whoever lets go of an object that nobody can reach has it looked at again, even if others can
+    /// still recognize it: its owner may have died since.
+    pub(crate) fn count_object(&mut self, kref: KRef, reach: i64, recognize: i64) -> Result<()> {
+        let Some(mut object) = self.object(kref)? else { return Ok(()) };
+        let below = || inconsistent(format!("{kref} has fewer references than zero"));
+        object.reachable = object.reachable.checked_add_signed(reach).ok_or_else(below)?;
+        object.recognizable =
+            object.recognizable.checked_add_signed(recognize).ok_or_else(below)?;
+        if object.reachable > object.recognizable {
+            return Err(inconsistent(format!("{kref} is reachable by more than recognize it")));
+        }
+        if (reach < 0 || recognize < 0) && (object.reachable == 0 || object.recognizable == 0) {
+            self.maybe_free.add(kref);
+        }
+        self.put_object(kref, object)
+    }
+
+    /// Holds the object for good.
+    pub(crate) fn pin(&mut self, kref: KRef) -> Result<()> {
+        let key = keys::pin(kref);
+        if self.over.get(&key)?.is_none() {
+            self.increment(kref)?;
+            self.over.set(&key, vec![]);
+        }
+        Ok(())
+    }
+
+    /// Lets go of an object that was pinned.
+    pub(crate) fn unpin(&mut self, kref: KRef) -> Result<()> {
+        let key = keys::pin(kref);
+        if self.over.get(&key)?.is_some() {
+            self.over.delete(&key);
+            self.decrement(kref)?;
+        }
+        Ok(())
+    }
+}

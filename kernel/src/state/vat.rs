@@ -1,0 +1,370 @@
+//! Vats: what each one is, what it has come to, when it is to be reaped.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_kernel_ports::{Computrons, Hash, VatId};
+use serde_json::{Value, json};
+
+use crate::{
+    capdata::{self, KernelData},
+    error::{Result, inconsistent},
+    ids::{DeviceId, Endpoint, MeterId},
+    state::{clist::ImportIds, handle::State, keys},
+};
+
+/// When a vat is told to bring out its dead: when one of its counters reaches a threshold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ReapThreshold {
+    /// Deliveries.
+    pub deliveries: Threshold,
+    /// References in deliveries of garbage collection.
+    pub gc_krefs: Threshold,
+    /// Computrons.
+    pub computrons: Threshold,
+    /// Never at all.
+    pub never: bool,
+}
+
+/// One threshold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Threshold {
+    /// Whatever the kernel's default is.
+    #[default]
+    Default,
+    /// This counter counts for nothing.
+    Never,
+    /// At this value.
+    At(u64),
+}
+
+impl Threshold {
+    /// Reads `"never"` or a number.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) if text == "never" => Some(Self::Never),
+            Value::Number(number) => number.as_u64().map(Self::At),
+            _ => None,
+        }
+    }
+
+    fn or(self, default: Self) -> Self {
+        if self == Self::Default { default } else { self }
+    }
+
+    fn to_json(self) -> Value {
+        match self {
+            Self::Default => Value::Null,
+            Self::Never => json!("never"),
+            Self::At(n) => json!(n),
+        }
+    }
+}
+
+/// Options of a vat that is made at run time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct DynamicOptions {
+    /// A name for people.
+    pub name: Option<String>,
+    /// The chain halts if the vat ends.
+    pub critical: bool,
+    /// Who pays.
+    pub meter: Option<MeterId>,
+    /// SwingSet's `managerType`: recorded, without effect; the bundle says what runs it.
+    pub manager_type: Option<String>,
+    /// SwingSet's `enableSetup`: recorded, without effect.
+    pub enable_setup: Option<bool>,
+    /// Messages to promises that the vat decides go to the vat at once.
+    pub enable_pipelining: Option<bool>,
+    /// Keep a transcript.
+    pub use_transcript: Option<bool>,
+    /// Deliveries between two bringOutYourDead.
+    pub reap_interval: Threshold,
+}
+
+impl DynamicOptions {
+    /// As SwingSet's slog writes them: those that were given, in the order of their names.
+    pub fn to_json(&self) -> Value {
+        let mut fields = serde_json::Map::new();
+        let mut put = |name: &str, value: Value| {
+            if !value.is_null() {
+                fields.insert(name.to_owned(), value);
+            }
+        };
+        put("critical", json!(self.critical));
+        put("enablePipelining", json!(self.enable_pipelining));
+        put("enableSetup", json!(self.enable_setup));
+        put("managerType", json!(self.manager_type));
+        put("meterID", json!(self.meter.map(|meter| meter.to_string())));
+        put("name", json!(self.name));
+        put("reapInterval", self.reap_interval.to_json());
+        put("useTranscript", json!(self.use_transcript));
+        Value::Object(fields)
+    }
+}
+
+/// What a vat is. Changes at creation, upgrade and change of options alone.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct VatConfig {
+    /// The name of a static vat, or the label of a dynamic one.
+    pub name: Option<String>,
+    /// Made at genesis.
+    pub is_static: bool,
+    /// Its bundle.
+    pub bundle_id: String,
+    /// The JavaScript engine's image on which this incarnation runs.
+    pub engine: Hash,
+    /// The chain halts if it ends.
+    pub critical: bool,
+    /// Who pays for it.
+    pub meter: Option<MeterId>,
+    /// Messages to promises that it decides go to it at once.
+    pub enable_pipelining: bool,
+    /// Vat code has `vatPowers.disavow`.
+    pub enable_disavow: bool,
+    /// A transcript is kept.
+    pub use_transcript: bool,
+    /// Its own thresholds for bringOutYourDead.
+    pub reap: ReapThreshold,
+    /// What it was started with.
+    pub parameters: Option<KernelData>,
+    /// A vat of the system: the kernel refuses what is too large for it and undoes the deliveries in
+    /// which it fails, so that no stranger can end it.
+    pub system: bool,
+}
+
+/// What a vat has come to.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct VatState {
+    /// Alive or not.
+    pub status: VatStatus,
+    /// 0 for the first, one more with each upgrade.
+    pub incarnation: u64,
+    /// The next numbers of its imports.
+    pub imports: ImportIds,
+    /// Counters towards bringOutYourDead.
+    pub dirt: Dirt,
+    /// Its transcript since the last snapshot, or since the incarnation began.
+    pub span: Span,
+    /// The position of the first entry that is kept: where a replay begins.
+    pub kept_from: u64,
+    /// Computrons of the deliveries that are kept: what bringing the vat back costs.
+    pub replay_debt: u64,
+    /// The heap at the last snapshot of this incarnation: its hash and position.
+    pub snapshot: Option<(Hash, u64)>,
+    /// Deliveries in all.
+    pub deliveries: u64,
+    /// Computrons in all, aborted deliveries included.
+    pub computrons: u64,
+    /// The crank of its last delivery.
+    pub last_crank: u64,
+}
+
+/// Whether a vat lives.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum VatStatus {
+    /// It does.
+    Running,
+    /// It ended; what it held is still being cleaned up.
+    Terminated(Ending),
+    /// It ended and nothing but this record is left.
+    Cleaned(Ending),
+}
+
+/// How a vat ended.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Ending {
+    /// By a failure.
+    pub failure: bool,
+    /// The body of what it ended with.
+    pub info: String,
+    /// In which crank.
+    pub crank: u64,
+}
+
+impl Ending {
+    /// What the vat ended with, for people: an error's message or a string, else the body.
+    pub fn reason(&self) -> String {
+        capdata::message(&self.info)
+    }
+}
+
+impl VatStatus {
+    /// How the vat ended, if it did.
+    pub fn ending(&self) -> Option<&Ending> {
+        match self {
+            Self::Running => None,
+            Self::Terminated(ending) | Self::Cleaned(ending) => Some(ending),
+        }
+    }
+}
+
+/// Counters since the last bringOutYourDead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Dirt {
+    /// Deliveries.
+    pub deliveries: u64,
+    /// References in deliveries of garbage collection.
+    pub gc_krefs: u64,
+    /// Computrons.
+    pub computrons: u64,
+}
+
+/// A stretch of transcript.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Span {
+    /// The position of its first entry.
+    pub start: u64,
+    /// One past the position of its last entry.
+    pub end: u64,
+    /// The hash chain over its entries.
+    pub hash: Hash,
+}
+
+impl State<'_> {
+    pub(crate) fn vat_config(&self, vat: VatId) -> Result<VatConfig> {
+        self.need(&keys::vat_config(vat))
+    }
+
+    pub(crate) fn put_vat_config(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
+        self.put(&keys::vat_config(vat), config)
+    }
+
+    pub(crate) fn find_vat(&self, vat: VatId) -> Result<Option<VatState>> {
+        self.get(&keys::vat_state(vat))
+    }
+
+    pub(crate) fn vat(&self, vat: VatId) -> Result<VatState> {
+        self.find_vat(vat)?.ok_or_else(|| inconsistent(format!("{vat} does not exist")))
+    }
+
+    pub(crate) fn update_vat(
+        &mut self,
+        vat: VatId,
+        change: impl FnOnce(&mut VatState),
+    ) -> Result<()> {
+        let mut state = self.vat(vat)?;
+        change(&mut state);
+        self.put(&keys::vat_state(vat), &state)
+    }
+
+    /// Whether the vat is there and runs.
+    pub(crate) fn is_alive(&self, vat: VatId) -> Result<bool> {
+        Ok(self.find_vat(vat)?.is_some_and(|state| state.status == VatStatus::Running))
+    }
+
+    /// Whether the vat was there and ended.
+    pub(crate) fn is_dead(&self, vat: VatId) -> Result<bool> {
+        Ok(self.find_vat(vat)?.is_some_and(|state| state.status != VatStatus::Running))
+    }
+
+    /// Records a new vat. The engine is the host's current one.
+    pub(crate) fn add_vat(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
+        self.put_vat_config(vat, config)?;
+        let state = VatState {
+            status: VatStatus::Running,
+            incarnation: 0,
+            imports: ImportIds::VAT,
+            dirt: Dirt::default(),
+            span: Span { start: 0, end: 0, hash: Span::first_hash() },
+            kept_from: 0,
+            replay_debt: 0,
+            snapshot: None,
+            deliveries: 0,
+            computrons: 0,
+            last_crank: self.globals().crank,
+        };
+        self.put(&keys::vat_state(vat), &state)
+    }
+
+    /// Replaces the vat's parameters and moves the references that they hold.
+    pub(crate) fn set_parameters(&mut self, vat: VatId, parameters: &KernelData) -> Result<()> {
+        let mut config = self.vat_config(vat)?;
+        self.increment_all(&parameters.slots)?;
+        if let Some(old) = config.parameters.replace(parameters.clone()) {
+            self.decrement_all(&old.slots)?;
+        }
+        self.put_vat_config(vat, &config)
+    }
+
+    /// Counts a delivery towards bringOutYourDead, and schedules one when it is time.
+    pub(crate) fn add_dirt(&mut self, vat: VatId, dirt: Dirt) -> Result<()> {
+        let own = self.vat_config(vat)?.reap;
+        if own.never {
+            return Ok(());
+        }
+        let default = self.globals().options.reap;
+        let mut due = false;
+        let mut count = |counter: &mut u64, more: u64, own: Threshold, default: Threshold| {
+            if let Threshold::At(limit) = own.or(default)
+                && more > 0
+                && limit > 0
+            {
+                *counter = counter.saturating_add(more);
+                due |= *counter >= limit;
+            }
+        };
+        self.update_vat(vat, |state| {
+            count(&mut state.dirt.deliveries, dirt.deliveries, own.deliveries, default.deliveries);
+            count(&mut state.dirt.gc_krefs, dirt.gc_krefs, own.gc_krefs, default.gc_krefs);
+            count(&mut state.dirt.computrons, dirt.computrons, own.computrons, default.computrons);
+        })?;
+        if due { self.schedule_reap(vat) } else { Ok(()) }
+    }
+
+    pub(crate) fn schedule_reap(&mut self, vat: VatId) -> Result<()> {
+        let mut queue: Vec<VatId> = self.get(keys::REAP)?.unwrap_or_default();
+        if !queue.contains(&vat) {
+            queue.push(vat);
+            self.put(keys::REAP, &queue)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn next_reap(&mut self) -> Result<Option<VatId>> {
+        let mut queue: Vec<VatId> = self.get(keys::REAP)?.unwrap_or_default();
+        if queue.is_empty() {
+            return Ok(None);
+        }
+        let vat = queue.remove(0);
+        self.put(keys::REAP, &queue)?;
+        Ok(Some(vat))
+    }
+
+    /// Notes a delivery that was made, aborted or not.
+    pub(crate) fn note_spending(
+        &mut self,
+        vat: VatId,
+        computrons: Option<Computrons>,
+    ) -> Result<()> {
+        let crank = self.globals().crank;
+        self.update_vat(vat, |state| {
+            state.deliveries += 1;
+            state.last_crank = crank;
+            let spent = computrons.map_or(0, |computrons| computrons.0);
+            state.computrons = state.computrons.saturating_add(spent);
+        })
+    }
+
+    pub(crate) fn import_ids(&self, endpoint: Endpoint) -> Result<ImportIds> {
+        match endpoint {
+            Endpoint::Vat(vat) => Ok(self.vat(vat)?.imports),
+            Endpoint::Device(device) => self.device_import_ids(device),
+            Endpoint::Remote(remote) => Ok(self.remote(remote)?.imports),
+        }
+    }
+
+    pub(crate) fn put_import_ids(&mut self, endpoint: Endpoint, ids: ImportIds) -> Result<()> {
+        match endpoint {
+            Endpoint::Vat(vat) => self.update_vat(vat, |state| state.imports = ids),
+            Endpoint::Device(device) => self.put_device_import_ids(device, ids),
+            Endpoint::Remote(remote) => self.update_remote(remote, |state| state.imports = ids),
+        }
+    }
+
+    fn device_import_ids(&self, device: DeviceId) -> Result<ImportIds> {
+        Ok(self.get(&keys::device_imports(device))?.unwrap_or(ImportIds::DEVICE))
+    }
+
+    fn put_device_import_ids(&mut self, device: DeviceId, ids: ImportIds) -> Result<()> {
+        self.put(&keys::device_imports(device), &ids)
+    }
+}

@@ -1,0 +1,220 @@
+//! Heap snapshots as this node keeps them: the pages of each live vat's last snapshot.
+//!
+//! The state holds a heap's hash alone; here lie the pages that it stands for. Equal pages are kept
+//! once, whichever vats hold them, and counted. Of a snapshot only those are written that the store
+//! does not have, and those are dropped that no vat's snapshot holds any more: at once where a
+//! snapshot follows another, and bit by bit, crank after crank, where a whole heap goes.
+//!
+//! The vats of one bundle have most of their pages in common. The first snapshot of any of them is
+//! therefore kept as the bundle's *pattern*, and of the others only what differs from it is listed: what a
+//! snapshot costs is a matter of the pages that are the vat's own.
+
+use std::collections::BTreeMap;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_kernel_ports::{
+    Hash, VatId,
+    host::{HeapImage, HeapPage, HostFault, VatHost, WorkerSource},
+    store::Read,
+};
+
+use crate::{
+    error::{KernelPanic, Result, inconsistent},
+    state::{
+        handle::{State, decode, get_record},
+        keys,
+    },
+};
+
+/// Pages of vanished heaps that one crank lets go: so many that no vat can make them faster, so few that
+/// no crank is held up.
+const PARTING_PAGES_A_CRANK: usize = 256;
+
+/// A heap as it is kept.
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+struct Kept {
+    /// The pages that the pattern does not have, or has otherwise.
+    own: Vec<HeapPage>,
+    /// The numbers of the pattern's pages that are as in a new worker here.
+    absent: Vec<u32>,
+    /// Whose pattern: see [`pattern_name`].
+    pattern: String,
+    hash: Hash,
+    memory_bytes: u64,
+    head: Vec<u8>,
+}
+
+/// The image of the vat's last snapshot, if this node has one.
+pub(crate) fn image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<HeapImage>> {
+    let Some(kept) = get_record::<Kept>(state, &keys::heap(vat))? else { return Ok(None) };
+    let missing = || inconsistent(format!("the pattern of the heap of {vat} is missing"));
+    let pattern: Vec<HeapPage> =
+        get_record(state, &keys::heap_pattern(&kept.pattern))?.ok_or_else(missing)?;
+    let mut pages = by_number(&pattern);
+    kept.absent.iter().for_each(|number| _ = pages.remove(number));
+    pages.extend(by_number(&kept.own));
+    let pages = pages.into_iter().map(|(number, hash)| HeapPage { number, hash }).collect();
+    let Kept { hash, memory_bytes, head, .. } = kept;
+    Ok(Some(HeapImage { hash, memory_bytes, head, pages }))
+}
+
+/// The size of the vat's heap at its last snapshot, in bytes; none if this node has no such snapshot.
+pub(crate) fn size_bytes(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<u64>> {
+    Ok(get_record::<Kept>(state, &keys::heap(vat))?.map(|kept| kept.memory_bytes))
+}
+
+/// Starts the vat's worker with the heap of its last snapshot, whose hash is `expected`.
+pub(crate) fn restore<H: VatHost>(
+    state: &(impl Read + ?Sized),
+    host: &mut H,
+    vat: VatId,
+    source: &WorkerSource,
+    expected: Hash,
+) -> Result<()> {
+    let missing = || {
+        let what = format!(
+            "the heap snapshot {expected} of {vat} is not on this node; take the node's data from a copy of it or replay the chain"
+        );
+        KernelPanic::Host(HostFault(what))
+    };
+    let image = image(state, vat)?.filter(|image| image.hash == expected).ok_or_else(missing)?;
+    let mut page = |hash: &Hash| {
+        let found = state.get(&keys::heap_page(hash)).map_err(|fault| HostFault(fault.0))?;
+        found.ok_or_else(|| {
+            HostFault(format!("page {hash} of the heap of {vat} is not on this node"))
+        })
+    };
+    Ok(host.restore(vat, source, &image, &mut page)?)
+}
+
+impl State<'_> {
+    /// Keeps the heap that the vat's worker has now in place of the one of its last snapshot.
+    pub(crate) fn save_heap<H: VatHost>(
+        &mut self,
+        host: &H,
+        vat: VatId,
+        new: &HeapImage,
+    ) -> Result<()> {
+        let key = keys::heap(vat);
+        let old: Option<Kept> = self.get(&key)?;
+        let name = match &old {
+            Some(old) => old.pattern.clone(),
+            None => self.use_pattern(host, vat, new)?,
+        };
+        let pattern: Vec<HeapPage> = self.need(&keys::heap_pattern(&name))?;
+        let mut absent = by_number(&pattern);
+        let differs = |page: &&HeapPage| absent.remove(&page.number) != Some(page.hash);
+        let own: Vec<HeapPage> = new.pages.iter().filter(differs).copied().collect();
+        let mut before = old.map(|old| by_number(&old.own)).unwrap_or_default();
+        for page in &own {
+            match before.get(&page.number) {
+                Some(hash) if *hash == page.hash => _ = before.remove(&page.number),
+                _ => self.retain_page(host, vat, page)?,
+            }
+        }
+        // Only now: a page that moved was retained above.
+        for hash in before.into_values() {
+            self.release_page(&hash)?;
+        }
+        let kept = Kept {
+            own,
+            absent: absent.into_keys().collect(),
+            pattern: name,
+            hash: new.hash,
+            memory_bytes: new.memory_bytes,
+            head: new.head.clone(),
+        };
+        self.put(&key, &kept)
+    }
+
+    /// Drops the vat's heap; its pages go little by little.
+    pub(crate) fn drop_heap(&mut self, vat: VatId) -> Result<()> {
+        let key = keys::heap(vat);
+        let Some(kept) = self.get::<Kept>(&key)? else { return Ok(()) };
+        self.over.delete(&key);
+        self.part_with(&kept.own)?;
+        let users_key = keys::heap_pattern_users(&kept.pattern);
+        let users: u64 = self.need(&users_key)?;
+        if users > 1 {
+            return self.put(&users_key, &(users - 1));
+        }
+        let pattern_key = keys::heap_pattern(&kept.pattern);
+        let pattern: Vec<HeapPage> = self.need(&pattern_key)?;
+        self.over.delete(&users_key);
+        self.over.delete(&pattern_key);
+        self.part_with(&pattern)
+    }
+
+    /// Lets go of some pages of heaps that were dropped.
+    pub(crate) fn release_parting_pages(&mut self) -> Result<()> {
+        let first = self.over.next_after(keys::PARTING_HEAPS, keys::PARTING_HEAPS)?;
+        let Some((key, bytes)) = first else { return Ok(()) };
+        for page in decode::<Vec<HeapPage>>(&key, &bytes)? {
+            self.release_page(&page.hash)?;
+        }
+        self.over.delete(&key);
+        Ok(())
+    }
+
+    /// Counts the vat among the users of its bundle's pattern, and returns the pattern's name. If there is
+    /// none yet, `new` becomes it.
+    fn use_pattern<H: VatHost>(&mut self, host: &H, vat: VatId, new: &HeapImage) -> Result<String> {
+        let config = self.vat_config(vat)?;
+        let name = pattern_name(&config.engine, &config.bundle_id);
+        let users_key = keys::heap_pattern_users(&name);
+        let users = self.get::<u64>(&users_key)?.unwrap_or(0);
+        if users == 0 {
+            for page in &new.pages {
+                self.retain_page(host, vat, page)?;
+            }
+            self.put(&keys::heap_pattern(&name), &new.pages)?;
+        }
+        self.put(&users_key, &(users + 1))?;
+        Ok(name)
+    }
+
+    fn part_with(&mut self, pages: &[HeapPage]) -> Result<()> {
+        let mut number = self.globals().crank << 16;
+        for pages in pages.chunks(PARTING_PAGES_A_CRANK) {
+            // Another heap may have gone in this crank.
+            while self.over.get(&keys::parting_heap(number))?.is_some() {
+                number += 1;
+            }
+            self.put(&keys::parting_heap(number), &pages)?;
+        }
+        Ok(())
+    }
+
+    fn retain_page<H: VatHost>(&mut self, host: &H, vat: VatId, page: &HeapPage) -> Result<()> {
+        let key = keys::heap_page_count(&page.hash);
+        let count: u32 = self.get(&key)?.unwrap_or(0);
+        if count == 0 {
+            let gone = || inconsistent(format!("page {} of {vat} is gone", page.number));
+            let bytes = host.heap_page(vat, page.number).ok_or_else(gone)?;
+            self.over.set(&keys::heap_page(&page.hash), bytes);
+        }
+        self.put(&key, &count.saturating_add(1))
+    }
+
+    fn release_page(&mut self, hash: &Hash) -> Result<()> {
+        let key = keys::heap_page_count(hash);
+        match self.get::<u32>(&key)? {
+            None | Some(0) => Err(inconsistent(format!("heap page {hash} is held but not kept"))),
+            Some(1) => {
+                self.over.delete(&key);
+                self.over.delete(&keys::heap_page(hash));
+                Ok(())
+            }
+            Some(count) => self.put(&key, &(count - 1)),
+        }
+    }
+}
+
+/// What vats must have in common to have a pattern in common.
+fn pattern_name(engine: &Hash, bundle_id: &str) -> String {
+    format!("{engine}.{bundle_id}")
+}
+
+fn by_number(pages: &[HeapPage]) -> BTreeMap<u32, Hash> {
+    pages.iter().map(|page| (page.number, page.hash)).collect()
+}

@@ -1,0 +1,462 @@
+//! Replay: a worker does again what its vat's transcript says was done, and all that it does is compared.
+//!
+//! So vats come back into memory, and so anyone can check a vat against its recorded past: [`Rehearsal`].
+
+use std::ops::Range;
+
+use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult, json::syscall_to_json};
+use capstan_kernel_ports::{
+    Computrons, Hash, VatId,
+    host::{Syscalls, VatHost},
+    store::Read,
+};
+
+use crate::{
+    error::{KernelPanic, Result, inconsistent},
+    limits,
+    state::{
+        handle::{get_record, read_globals},
+        keys,
+        vat::{Span, VatConfig, VatState},
+    },
+    vats::{
+        heap,
+        transcript::Entry,
+        worker::{worker_options, worker_source},
+    },
+};
+
+/// The first thing that a worker did otherwise than recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// A syscall.
+    Syscall {
+        /// Its number within the delivery, from 0.
+        number: usize,
+        /// The one that was recorded; none if there are no more.
+        expected: Option<Syscall>,
+        /// The one that was made; none if the delivery ended.
+        found: Option<Syscall>,
+    },
+    /// A syscall that could not be decoded, where none can have been recorded.
+    Malformed {
+        /// Its number within the delivery, from 0.
+        number: usize,
+        /// What was wrong with it.
+        problem: String,
+    },
+    /// How the delivery ended.
+    Result {
+        /// As recorded.
+        expected: DeliveryResult,
+        /// As it went.
+        found: DeliveryResult,
+    },
+    /// What the delivery cost.
+    Computrons {
+        /// As recorded.
+        expected: Option<Computrons>,
+        /// As it went.
+        found: Option<Computrons>,
+    },
+    /// The heap after all deliveries before.
+    Heap {
+        /// The one that the nodes agreed on.
+        expected: Hash,
+        /// The worker's.
+        found: Hash,
+    },
+    /// The entries of the current span are others than the state says.
+    Transcript {
+        /// The span's hash in the state.
+        expected: Hash,
+        /// That of the entries on this node.
+        found: Hash,
+    },
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Syscall { number, expected, found } => match (expected, found) {
+                (Some(expected), Some(found)) => {
+                    let (found, expected) = (syscall_to_json(found), syscall_to_json(expected));
+                    write!(f, "wrong syscall {number}: got {found}, expected {expected}")
+                }
+                (Some(expected), None) => {
+                    write!(f, "missing syscall {number}: expected {}", syscall_to_json(expected))
+                }
+                (None, Some(found)) => {
+                    write!(f, "extra syscall {number}: {}", syscall_to_json(found))
+                }
+                (None, None) => write!(f, "syscall {number}"),
+            },
+            Self::Malformed { number, problem } => {
+                write!(f, "malformed syscall {number}: {problem}")
+            }
+            Self::Result { expected, found } => {
+                let [found, expected] = [found, expected].map(ending);
+                write!(f, "got {found}, expected {expected}")
+            }
+            Self::Computrons { expected, found } => {
+                let [found, expected] = [found, expected].map(spending);
+                write!(f, "spent {found}, expected {expected}")
+            }
+            Self::Heap { expected, found } => {
+                write!(f, "the heap is {found}, expected {expected}")
+            }
+            Self::Transcript { expected, found } => write!(
+                f,
+                "the transcript's hash is {found}, in the state it is {expected}: this node's transcript is damaged"
+            ),
+        }
+    }
+}
+
+fn ending(result: &DeliveryResult) -> String {
+    match result {
+        DeliveryResult::Ok => "success".to_owned(),
+        DeliveryResult::Error(text) => format!("the error {text:?}"),
+    }
+}
+
+fn spending(computrons: &Option<Computrons>) -> String {
+    computrons.map_or_else(|| "nothing that was counted".to_owned(), |c| format!("{c} computrons"))
+}
+
+/// One entry of a transcript that was done again.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its position.
+    pub position: u64,
+    /// What it says.
+    pub entry: Entry,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl Step {
+    /// Whether the vat was told something.
+    pub fn is_delivery(&self) -> bool {
+        matches!(self.entry, Entry::Delivery { .. })
+    }
+}
+
+/// What came of doing again what an entry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The same as was recorded.
+    Same,
+    /// Something else.
+    Differs(Difference),
+    /// The bundle cannot be started.
+    NotStarted(String),
+}
+
+/// A walk along entries of a vat's transcript with a worker of a host. The first entry says where the worker
+/// comes from: a bundle, or a heap that this node keeps.
+pub(crate) struct Replay<'a, R: Read + ?Sized> {
+    state: &'a R,
+    vat: VatId,
+    config: VatConfig,
+    limit: Computrons,
+    next: u64,
+    end: u64,
+    has_worker: bool,
+}
+
+impl<'a, R: Read + ?Sized> Replay<'a, R> {
+    pub(crate) fn new(state: &'a R, vat: VatId, positions: Range<u64>) -> Result<Self> {
+        let config: VatConfig = get_record(state, &keys::vat_config(vat))?
+            .ok_or_else(|| inconsistent(format!("{vat} does not exist")))?;
+        let limit = Computrons(read_globals(state)?.options.crank_limit);
+        let Range { start: next, end } = positions;
+        Ok(Self { state, vat, config, limit, next, end, has_worker: false })
+    }
+
+    /// Does the next entry again; none at the end. After anything but [`Outcome::Same`] the walk is over.
+    pub(crate) fn step<H: VatHost>(&mut self, host: &mut H) -> Result<Option<Step>> {
+        if self.next >= self.end {
+            return Ok(None);
+        }
+        let (position, vat) = (self.next, self.vat);
+        let key = keys::transcript(vat, position);
+        let entry: Entry = get_record(self.state, &key)?
+            .ok_or_else(|| inconsistent(format!("entry {position} of {vat} is missing")))?;
+        let outcome = match self.apply(host, &entry)? {
+            Ok(None) => Outcome::Same,
+            Ok(Some(difference)) => Outcome::Differs(difference),
+            Err(problem) => Outcome::NotStarted(problem),
+        };
+        self.next = if outcome == Outcome::Same { position + 1 } else { self.end };
+        Ok(Some(Step { position, entry, outcome }))
+    }
+
+    fn apply<H: VatHost>(
+        &mut self,
+        host: &mut H,
+        entry: &Entry,
+    ) -> Result<std::result::Result<Option<Difference>, String>> {
+        let vat = self.vat;
+        match entry {
+            Entry::InitializeWorker { bundle_id, engine } => {
+                let source = worker_source(self.state, bundle_id, *engine)?;
+                let options = worker_options(self.state, &self.config)?;
+                self.has_worker = true;
+                Ok(host.start(vat, &source, &options)?.map(|()| None))
+            }
+            Entry::LoadSnapshot { heap } if !self.has_worker => {
+                // Within an incarnation neither bundle nor engine change.
+                let VatConfig { bundle_id, engine, .. } = &self.config;
+                let source = worker_source(self.state, bundle_id, *engine)?;
+                heap::restore(self.state, host, vat, &source, *heap)?;
+                self.has_worker = true;
+                Ok(Ok(None))
+            }
+            // It is the heap that the span before ended with, which was compared.
+            Entry::LoadSnapshot { .. } => Ok(Ok(None)),
+            Entry::SaveSnapshot { heap: expected } => Ok(Ok(match host.heap(vat) {
+                Some((found, _)) if found != *expected => {
+                    Some(Difference::Heap { expected: *expected, found })
+                }
+                _ => None,
+            })),
+            Entry::ShutdownWorker => {
+                host.stop(vat);
+                Ok(Ok(None))
+            }
+            Entry::Delivery { delivery, syscalls, result, computrons } => {
+                let done = Recorded { syscalls, result, computrons: *computrons };
+                deliver_again(host, vat, delivery, &done, self.limit).map(Ok)
+            }
+        }
+    }
+}
+
+/// What a delivery did.
+struct Recorded<'a> {
+    syscalls: &'a [(Syscall, SyscallResult)],
+    result: &'a DeliveryResult,
+    computrons: Option<Computrons>,
+}
+
+fn deliver_again<H: VatHost>(
+    host: &mut H,
+    vat: VatId,
+    delivery: &Delivery,
+    recorded: &Recorded<'_>,
+    limit: Computrons,
+) -> Result<Option<Difference>> {
+    let mut answers = Answers::new(recorded.syscalls);
+    let delivered = host.deliver(vat, delivery, limit, &mut answers);
+    if let Some(difference) = answers.finish() {
+        return Ok(Some(difference));
+    }
+    let delivered = delivered?;
+    let found = limits::cut_result(delivered.result);
+    if found != *recorded.result {
+        let expected = recorded.result.clone();
+        return Ok(Some(Difference::Result { expected, found }));
+    }
+    if delivered.computrons != recorded.computrons {
+        let (expected, found) = (recorded.computrons, delivered.computrons);
+        return Ok(Some(Difference::Computrons { expected, found }));
+    }
+    Ok(None)
+}
+
+/// Answers a delivery's syscalls from its record, and notes the first difference.
+struct Answers<'a> {
+    recorded: std::slice::Iter<'a, (Syscall, SyscallResult)>,
+    count: usize,
+    difference: Option<Difference>,
+}
+
+impl<'a> Answers<'a> {
+    fn new(recorded: &'a [(Syscall, SyscallResult)]) -> Self {
+        Self { recorded: recorded.iter(), count: 0, difference: None }
+    }
+
+    /// The first difference; also that syscalls are missing.
+    fn finish(mut self) -> Option<Difference> {
+        let number = self.count;
+        let missing = self.recorded.next().map(|(expected, _)| Difference::Syscall {
+            number,
+            expected: Some(expected.clone()),
+            found: None,
+        });
+        self.difference.or(missing)
+    }
+
+    fn differ(&mut self, difference: Difference) -> Option<SyscallResult> {
+        self.difference.get_or_insert(difference);
+        None
+    }
+}
+
+impl Syscalls for Answers<'_> {
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+        let number = self.count;
+        self.count += 1;
+        match self.recorded.next() {
+            Some((recorded, result)) if *recorded == syscall => Some(result.clone()),
+            other => {
+                let expected = other.map(|(recorded, _)| recorded.clone());
+                self.differ(Difference::Syscall { number, expected, found: Some(syscall) })
+            }
+        }
+    }
+
+    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
+        let number = self.count;
+        self.differ(Difference::Malformed { number, problem: problem.to_owned() })
+    }
+
+    /// What the vat printed was heard when it happened.
+    fn console(&mut self, _: &str, _: &str, _: &str) {}
+}
+
+/// Where a rehearsal begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// At the vat's first delivery, through all its incarnations: for nodes that archive.
+    Genesis,
+    /// Where bringing the vat back into memory would begin: at the last heap snapshot, or where the
+    /// incarnation began.
+    Snapshot,
+}
+
+/// Why a vat cannot be rehearsed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RehearsalError {
+    /// No vat ever had that id.
+    #[error("there is no {vat}: the chain has {vats} vats, see capstan query vats")]
+    Unknown {
+        /// The id.
+        vat: VatId,
+        /// How many there were.
+        vats: usize,
+    },
+    /// The vat was made with `useTranscript: false`.
+    #[error("{0} keeps no transcript (useTranscript: false): there is nothing to replay")]
+    NoTranscript(VatId),
+    /// The vat ended, and what it did went with it.
+    #[error(
+        "{vat} ended in crank {crank} ({reason}), and its transcript went with it: only nodes that run with --archive keep it, and replay it from genesis"
+    )]
+    Ended {
+        /// The vat.
+        vat: VatId,
+        /// When.
+        crank: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The entries in question were dropped, or were made before this node archived.
+    #[error(
+        "entry {wanted} of the transcript of {vat} is not on this node: it was dropped when a snapshot made it needless; only nodes that run with --archive from the first block on keep all entries"
+    )]
+    Pruned {
+        /// The vat.
+        vat: VatId,
+        /// The position of the first that is missing.
+        wanted: u64,
+    },
+    /// The state cannot be read, or the host failed.
+    #[error(transparent)]
+    Panic(#[from] KernelPanic),
+}
+
+/// A check of a vat against its own past, by a host that does nothing else. Nothing is changed.
+pub struct Rehearsal<'a, R: Read> {
+    replay: Replay<'a, R>,
+    record: VatState,
+}
+
+impl<R: Read> std::fmt::Debug for Rehearsal<'_, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rehearsal").field("vat", &self.replay.vat).finish_non_exhaustive()
+    }
+}
+
+impl<'a, R: Read> Rehearsal<'a, R> {
+    /// Prepares to replay the vat of that id from `beginning` to its last delivery.
+    ///
+    /// # Errors
+    /// Where there is nothing to replay; see [`RehearsalError`].
+    pub fn new(
+        state: &'a R,
+        vat: VatId,
+        beginning: Beginning,
+    ) -> std::result::Result<Self, RehearsalError> {
+        let config: Option<VatConfig> = get_record(state, &keys::vat_config(vat))?;
+        let record: Option<VatState> = get_record(state, &keys::vat_state(vat))?;
+        let (Some(config), Some(record)) = (config, record) else {
+            let vats = crate::view::vats(state)?.len();
+            return Err(RehearsalError::Unknown { vat, vats });
+        };
+        if !config.use_transcript {
+            return Err(RehearsalError::NoTranscript(vat));
+        }
+        let (start, end) = match beginning {
+            Beginning::Genesis => (0, record.span.end),
+            Beginning::Snapshot => (record.kept_from, record.span.end),
+        };
+        let kept = check_kept(state, vat, start, end);
+        if let Some(ending) = record.status.ending()
+            && (kept.is_err() || beginning == Beginning::Snapshot)
+        {
+            let (crank, reason) = (ending.crank, ending.reason());
+            return Err(RehearsalError::Ended { vat, crank, reason });
+        }
+        kept?;
+        let replay = Replay::new(state, vat, start..end)?;
+        Ok(Self { replay, record })
+    }
+
+    /// The positions that are still to come.
+    pub fn positions(&self) -> Range<u64> {
+        self.replay.next..self.replay.end
+    }
+
+    /// The hash of the current span's entries, if it is not the one in the state: then this node's
+    /// transcript is damaged, and a difference that a replay finds need not be the worker's.
+    pub fn damage(&self) -> Result<Option<Difference>> {
+        let Span { start, end, hash: expected } = self.record.span;
+        let mut found = Span::first_hash();
+        for position in start..end {
+            let key = keys::transcript(self.replay.vat, position);
+            let bytes = self.replay.state.get(&key)?;
+            let missing = || inconsistent(format!("entry {position} is missing"));
+            found = Span::next_hash(found, &bytes.ok_or_else(missing)?);
+        }
+        Ok((found != expected).then_some(Difference::Transcript { expected, found }))
+    }
+
+    /// Does the next entry again; none at the end.
+    pub fn step<H: VatHost>(&mut self, host: &mut H) -> Result<Option<Step>> {
+        self.replay.step(host)
+    }
+}
+
+/// Checks that every entry from `start` on is there.
+fn check_kept(
+    state: &impl Read,
+    vat: VatId,
+    start: u64,
+    end: u64,
+) -> std::result::Result<(), RehearsalError> {
+    let prefix = keys::transcript_of(vat);
+    let mut after = match start {
+        0 => prefix.clone(),
+        _ => keys::transcript(vat, start - 1),
+    };
+    for wanted in start..end {
+        let next = state.next_after(&prefix, &after).map_err(KernelPanic::from)?;
+        let Some((key, _)) = next.filter(|(key, _)| *key == keys::transcript(vat, wanted)) else {
+            return Err(RehearsalError::Pruned { vat, wanted });
+        };
+        after = key;
+    }
+    Ok(())
+}

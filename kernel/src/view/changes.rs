@@ -1,0 +1,60 @@
+//! What a block changed, read off its writes: so that whoever drives the kernel can tell others.
+
+use std::collections::BTreeSet;
+
+use capstan_kernel_ports::{VatId, store::Overlay};
+
+use crate::{
+    ids::{Endpoint, RemoteId, canonical_decimal},
+    state::keys,
+};
+
+/// What the top level of an overlay changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Vats whose configuration or state was written.
+    pub vats: BTreeSet<VatId>,
+    /// Outbox entries that were posted.
+    pub posted: BTreeSet<(RemoteId, u64)>,
+}
+
+/// Collects the changes of the top level. With the block's own level on top that is the whole block.
+pub fn of(over: &dyn Overlay) -> Changes {
+    let mut changes = Changes::default();
+    over.top_writes(&mut |key, value| {
+        if let Some(vat) = vat_of(key) {
+            changes.vats.insert(vat);
+        } else if let (Some(entry), Some(_)) = (posted(key), value) {
+            changes.posted.insert(entry);
+        }
+    });
+    changes
+}
+
+fn vat_of(key: &[u8]) -> Option<VatId> {
+    let number = key.strip_prefix(keys::VATS).or_else(|| key.strip_prefix(keys::VAT_STATES))?;
+    canonical_decimal(std::str::from_utf8(number).ok()?).map(VatId)
+}
+
+fn posted(key: &[u8]) -> Option<(RemoteId, u64)> {
+    let text = std::str::from_utf8(key.strip_prefix(keys::OUTBOXES)?).ok()?;
+    let (remote, number) = text.split_once('.')?;
+    match Endpoint::parse(remote)? {
+        Endpoint::Remote(remote) => Some((remote, u64::from_str_radix(number, 16).ok()?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_back() {
+        assert_eq!(vat_of(&keys::vat_config(VatId(7))), Some(VatId(7)));
+        assert_eq!(vat_of(&keys::vat_state(VatId(12))), Some(VatId(12)));
+        assert_eq!(posted(&keys::outbox(RemoteId(3), 18)), Some((RemoteId(3), 18)));
+        assert_eq!(vat_of(&keys::outbox(RemoteId(3), 18)), None);
+        assert_eq!(posted(&keys::vat_state(VatId(12))), None);
+    }
+}

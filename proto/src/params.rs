@@ -1,0 +1,367 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Address, Amount};
+
+/// The chain's parameters: set in the genesis document, readable by query, the same on every node.
+///
+/// In JSON a parameter that is left out has its default. Sizes are in bytes, work in computrons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Params {
+    /// A block starts no further crank when its cranks count so many computrons. A block overruns it by at
+    /// most one crank. A million take some 10 ms.
+    pub block_computrons: u64,
+    /// The most that one crank of any vat may spend; a vat that needs more is ended.
+    pub crank_computrons: u64,
+    /// What the making of a vat counts towards the block, beside what its start spends.
+    pub vat_creation_computrons: u64,
+    /// What every crank counts towards the block beside what its vat spends.
+    pub crank_overhead_computrons: u64,
+    /// What every entry of the state that the block's cranks write counts towards the block.
+    pub write_computrons: u64,
+    /// What each byte of these entries counts, crank by crank.
+    pub write_byte_computrons: u64,
+    /// What a snapshot of a vat's heap counts, beside what the vat spends to bring out its dead before.
+    pub snapshot_computrons: u64,
+    /// What a new vat's meter holds if its creator does not say.
+    pub default_vat_computrons: u64,
+    /// The most that can be bought into a new vat's meter.
+    pub max_vat_computrons: u64,
+    /// How much of dead vats one block cleans up at most.
+    pub cleanup: CleanupBudget,
+    /// A vat's first snapshot is due at this many transcript entries.
+    pub snapshot_initial: u64,
+    /// Further snapshots are due each so many transcript entries.
+    pub snapshot_interval: u64,
+    /// A snapshot is due too when the deliveries since the last have spent so many computrons: this
+    /// bounds the time to bring a vat back.
+    pub snapshot_debt: u64,
+    /// The longest transaction.
+    pub max_tx_bytes: u64,
+    /// The most bytes of transactions in one block. Not above the consensus parameter
+    /// `block.max_bytes`.
+    pub max_block_bytes: u64,
+    /// The most messages in one transaction.
+    pub max_messages_per_tx: u32,
+    /// The longest memo of a transaction.
+    pub max_memo_bytes: u32,
+    /// The most that a message's method, arguments and references may take together.
+    pub max_message_bytes: u32,
+    /// The most references that one message may carry.
+    pub max_slots: u32,
+    /// The longest name of a vat, at most 199.
+    pub max_name_bytes: u32,
+    /// The largest bundle, uncompressed.
+    pub max_bundle_bytes: u64,
+    /// The largest piece of an upload.
+    pub max_chunk_bytes: u64,
+    /// The most pieces of an upload.
+    pub max_chunks: u32,
+    /// An upload that is not complete after so many blocks is forgotten.
+    pub upload_deadline_blocks: u64,
+    /// The most uploads that one account may have under way.
+    pub max_uploads_per_account: u32,
+    /// The most bytes, compressed, that one account's uploads under way may announce together.
+    pub max_upload_bytes_per_account: u64,
+    /// A message of a transaction is refused while the kernel's queues hold so many events.
+    pub max_queue_length: u64,
+    /// A message of a transaction is refused while its account's outbox holds so many entries: read
+    /// and acknowledge them first.
+    pub max_outbox_length: u64,
+    /// The result of a message can be asked for during so many blocks.
+    pub result_retention_blocks: u64,
+    /// What vats of the system take, and what their work costs those who cause it.
+    pub system: SystemParams,
+    /// What transactions cost.
+    pub fees: Fees,
+    /// What an account leaves with the chain for each name that it has published; it is given back when the name is.
+    pub publish_deposit: Amount,
+    /// The accounts that can look up `chain/validators`, the object that sets the validators' powers. None: the
+    /// validators of the genesis document stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub governors: Vec<Address>,
+}
+
+/// Says which parameter has a value that it must not have, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("params.{name}: {problem}")]
+pub struct InvalidParam {
+    /// The parameter, as in `cleanup.kv`.
+    pub name: &'static str,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+/// How much of dead vats one block cleans up at most, by SwingSet's phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CleanupBudget {
+    /// Exports that are orphaned.
+    pub exports: u64,
+    /// Imports that are dropped.
+    pub imports: u64,
+    /// Promises that are let go.
+    pub promises: u64,
+    /// Keys of the vat's own store.
+    pub kv: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Transcript entries.
+    pub transcripts: u64,
+}
+
+/// What vats of the system take in one delivery, and what their work costs the meters of those who
+/// cause it. Accounts pay for it by the fees of their transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SystemParams {
+    /// The most bytes of a message's method and arguments, or of a settled promise.
+    pub max_bytes: u64,
+    /// The deepest nesting: `[method, args]` are two levels.
+    pub max_depth: u64,
+    /// The most values: strings, numbers, arrays, records and the names of their fields.
+    pub max_nodes: u64,
+    /// The most references.
+    pub max_slots: u64,
+    /// Computrons that the sender's meter pays for a message.
+    pub message_computrons: u64,
+    /// Computrons that it pays for each byte of the message.
+    pub byte_computrons: u64,
+    /// Computrons that it pays for each reference in the message.
+    pub slot_computrons: u64,
+    /// Computrons that a message of a vat of the system costs the meter of the vat that receives it,
+    /// besides its delivery.
+    pub wake_computrons: u64,
+}
+
+/// What transactions cost, in the chain's coin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fees {
+    /// Each transaction.
+    pub per_tx: Amount,
+    /// Each byte that is stored: of the transaction, and of the bundles that it declares
+    /// (uncompressed).
+    pub per_byte: Amount,
+    /// Each message.
+    pub per_message: Amount,
+    /// Each million computrons that are bought into a meter, rounded up.
+    pub per_mega_computron: Amount,
+    /// The first transaction of an account that does more than send coins, beside its fee: the account then holds
+    /// objects, and what the kernel and the provisioner keep for it stays.
+    pub per_account: Amount,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            block_computrons: 100_000_000,
+            crank_computrons: 200_000_000,
+            vat_creation_computrons: 600_000,
+            crank_overhead_computrons: 1_500,
+            write_computrons: 800,
+            write_byte_computrons: 1,
+            snapshot_computrons: 50_000,
+            default_vat_computrons: 100_000_000_000,
+            max_vat_computrons: 10_000_000_000_000,
+            cleanup: CleanupBudget::default(),
+            snapshot_initial: 3,
+            snapshot_interval: 200,
+            snapshot_debt: 100_000_000,
+            max_tx_bytes: 4 * MIB,
+            max_block_bytes: 20 * MIB,
+            max_messages_per_tx: 64,
+            max_memo_bytes: 256,
+            max_message_bytes: 256 * 1024,
+            max_slots: 1024,
+            max_name_bytes: 128,
+            max_bundle_bytes: 16 * MIB,
+            max_chunk_bytes: 512 * 1024,
+            max_chunks: 256,
+            upload_deadline_blocks: 1000,
+            max_uploads_per_account: 4,
+            max_upload_bytes_per_account: 32 * MIB,
+            max_queue_length: 10_000,
+            max_outbox_length: 10_000,
+            result_retention_blocks: 100_000,
+            system: SystemParams::default(),
+            fees: Fees::default(),
+            publish_deposit: Amount(10_000),
+            governors: Vec::new(),
+        }
+    }
+}
+
+impl Default for CleanupBudget {
+    fn default() -> Self {
+        Self { exports: 50, imports: 50, promises: 50, kv: 200, snapshots: 5, transcripts: 50 }
+    }
+}
+
+impl Default for SystemParams {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 * 1024,
+            max_depth: 32,
+            max_nodes: 4_096,
+            max_slots: 64,
+            message_computrons: 4_000_000,
+            byte_computrons: 400,
+            slot_computrons: 200_000,
+            wake_computrons: 200_000,
+        }
+    }
+}
+
+impl Default for Fees {
+    fn default() -> Self {
+        Self {
+            per_tx: Amount(1_000),
+            per_byte: Amount(1),
+            per_message: Amount(500),
+            per_mega_computron: Amount(10),
+            per_account: Amount(5_000),
+        }
+    }
+}
+
+impl Params {
+    /// Checks that the parameters make a chain that can run.
+    pub fn validate(&self) -> Result<(), InvalidParam> {
+        let positive: &[(&str, u64)] = &[
+            ("block_computrons", self.block_computrons),
+            ("crank_computrons", self.crank_computrons),
+            ("crank_overhead_computrons", self.crank_overhead_computrons),
+            ("default_vat_computrons", self.default_vat_computrons),
+            ("snapshot_initial", self.snapshot_initial),
+            ("snapshot_interval", self.snapshot_interval),
+            ("snapshot_debt", self.snapshot_debt),
+            ("max_messages_per_tx", self.max_messages_per_tx.into()),
+            ("max_message_bytes", self.max_message_bytes.into()),
+            ("max_bundle_bytes", self.max_bundle_bytes),
+            ("max_chunk_bytes", self.max_chunk_bytes),
+            ("max_chunks", self.max_chunks.into()),
+            ("upload_deadline_blocks", self.upload_deadline_blocks),
+            ("max_queue_length", self.max_queue_length),
+            ("max_outbox_length", self.max_outbox_length),
+            ("result_retention_blocks", self.result_retention_blocks),
+            ("cleanup.exports", self.cleanup.exports),
+            ("cleanup.imports", self.cleanup.imports),
+            ("cleanup.promises", self.cleanup.promises),
+            ("cleanup.kv", self.cleanup.kv),
+            ("cleanup.snapshots", self.cleanup.snapshots),
+            ("cleanup.transcripts", self.cleanup.transcripts),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(invalid(name, "must be at least 1"));
+        }
+        if !(self.default_vat_computrons..=MAX_SAFE_INTEGER).contains(&self.max_vat_computrons) {
+            let problem = format!("must be from default_vat_computrons to {MAX_SAFE_INTEGER}");
+            return Err(invalid("max_vat_computrons", problem));
+        }
+        self.validate_system()?;
+        self.validate_sizes()
+    }
+
+    /// What the kernel itself sends to vats of the system must pass their limits: endings of vats above
+    /// all.
+    fn validate_system(&self) -> Result<(), InvalidParam> {
+        let least: &[(&str, u64, u64)] = &[
+            ("system.max_bytes", self.system.max_bytes, 32 * 1024),
+            ("system.max_depth", self.system.max_depth, 20),
+            ("system.max_nodes", self.system.max_nodes, 1_100),
+            ("system.max_slots", self.system.max_slots, 32),
+        ];
+        match least.iter().find(|(_, value, least)| value < least) {
+            Some((name, _, least)) => Err(invalid(name, format!("must be at least {least}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_sizes(&self) -> Result<(), InvalidParam> {
+        if self.max_tx_bytes < MIN_TX_BYTES || self.max_tx_bytes > self.max_block_bytes {
+            let problem = format!(
+                "must be from {MIN_TX_BYTES} to max_block_bytes ({})",
+                self.max_block_bytes
+            );
+            return Err(invalid("max_tx_bytes", problem));
+        }
+        if self.max_block_bytes > MAX_BLOCK_BYTES {
+            let problem = format!("must be at most {MAX_BLOCK_BYTES}, CometBFT's own limit");
+            return Err(invalid("max_block_bytes", problem));
+        }
+        // A piece must fit a transaction with room for what surrounds it.
+        if self.max_chunk_bytes + MIN_TX_BYTES > self.max_tx_bytes {
+            let problem = format!(
+                "must be at least {MIN_TX_BYTES} below max_tx_bytes ({})",
+                self.max_tx_bytes
+            );
+            return Err(invalid("max_chunk_bytes", problem));
+        }
+        if self.max_bundle_bytes > MAX_BUNDLE_BYTES {
+            let problem = format!("must be at most {MAX_BUNDLE_BYTES}");
+            return Err(invalid("max_bundle_bytes", problem));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(name: &'static str, problem: impl Into<String>) -> InvalidParam {
+    InvalidParam { name, problem: problem.into() }
+}
+
+/// The largest integer that JavaScript's numbers hold exactly: vats are told the limit as one.
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+const MIB: u64 = 1024 * 1024;
+
+/// What surrounds a message in a transaction takes less than this.
+const MIN_TX_BYTES: u64 = 2048;
+
+/// CometBFT's limit of a block's size (`types.MaxBlockSizeBytes`).
+const MAX_BLOCK_BYTES: u64 = 100 * MIB;
+
+/// A bundle is one value of the store and is read as a whole.
+const MAX_BUNDLE_BYTES: u64 = 256 * MIB;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        Params::default().validate().unwrap();
+    }
+
+    #[test]
+    fn a_parameter_left_out_has_its_default_and_a_misspelt_one_is_refused() {
+        let params: Params = serde_json::from_str(r#"{"block_computrons":7}"#).unwrap();
+        assert_eq!(params, Params { block_computrons: 7, ..Params::default() });
+        let error = serde_json::from_str::<Params>(r#"{"block_computron":7}"#).unwrap_err();
+        assert!(error.to_string().contains("block_computron"), "{error}");
+    }
+
+    #[test]
+    fn refusals_name_the_parameter() {
+        let cases: &[(fn(&mut Params), &str)] = &[
+            (|p| p.block_computrons = 0, "params.block_computrons"),
+            (|p| p.max_vat_computrons = 1, "params.max_vat_computrons"),
+            (|p| p.cleanup.kv = 0, "params.cleanup.kv"),
+            (|p| p.system.max_bytes = 32_767, "params.system.max_bytes"),
+            (|p| p.system.max_depth = 19, "params.system.max_depth"),
+            (|p| p.system.max_nodes = 1_099, "params.system.max_nodes"),
+            (|p| p.system.max_slots = 31, "params.system.max_slots"),
+            (|p| p.max_tx_bytes = 10, "params.max_tx_bytes"),
+            (|p| p.max_tx_bytes = p.max_block_bytes + 1, "params.max_tx_bytes"),
+            (|p| p.max_block_bytes = 101 * MIB, "params.max_block_bytes"),
+            (|p| p.max_chunk_bytes = p.max_tx_bytes, "params.max_chunk_bytes"),
+            (|p| p.max_bundle_bytes = 1 << 40, "params.max_bundle_bytes"),
+        ];
+        for (spoil, name) in cases {
+            let mut params = Params::default();
+            spoil(&mut params);
+            let error = params.validate().unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

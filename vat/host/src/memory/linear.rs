@@ -1,0 +1,287 @@
+//! A worker's linear memory: a private mapping of the engine's base image, copied page by page as it
+//! is written to, or of nothing.
+
+use std::{
+    ptr::NonNull,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use wasmer::{
+    MemoryError, MemoryStyle, MemoryType, Pages, TableType,
+    sys::{
+        BaseTunables, Tunables,
+        vm::{
+            LinearMemory, TableStyle, Trap, VMConfig, VMMemory, VMMemoryDefinition, VMTable,
+            VMTableDefinition, initialize_memory_with_data,
+        },
+    },
+};
+
+use crate::{
+    cost,
+    memory::base::{BaseMemory, check},
+};
+
+/// Bytes in a wasm page.
+pub(crate) const WASM_PAGE: usize = 65_536;
+
+/// What a worker's memory and its host tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryState {
+    /// A `memory.grow` went beyond the maximum.
+    refused: AtomicBool,
+    /// The node could not give what the maximum allows.
+    fault: Mutex<Option<String>>,
+}
+
+impl MemoryState {
+    /// Whether the worker asked for more memory than its maximum.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Why this node could not provide memory, if it could not.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What the next instance's memory is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryPlan {
+    /// The image it starts as; none for a new memory.
+    pub(crate) base: Option<Arc<BaseMemory>>,
+    /// Whether the module's data segments are to be written. Not if they are in the image already.
+    pub(crate) write_segments: Arc<AtomicBool>,
+    pub(crate) state: Arc<MemoryState>,
+}
+
+/// Makes one instance's memory as planned, on the stack size that all workers share.
+pub(crate) struct WorkerTunables {
+    base: BaseTunables,
+    config: VMConfig,
+    plan: MemoryPlan,
+}
+
+impl WorkerTunables {
+    pub(crate) fn new(plan: MemoryPlan) -> Self {
+        let config = VMConfig { wasm_stack_size: Some(cost::NATIVE_STACK_BYTES) };
+        Self { base: BaseTunables::new(), config, plan }
+    }
+}
+
+impl Tunables for WorkerTunables {
+    fn memory_style(&self, memory: &MemoryType) -> MemoryStyle {
+        self.base.memory_style(memory)
+    }
+
+    fn table_style(&self, table: &TableType) -> TableStyle {
+        self.base.table_style(table)
+    }
+
+    fn create_host_memory(
+        &self,
+        ty: &MemoryType,
+        style: &MemoryStyle,
+    ) -> Result<VMMemory, MemoryError> {
+        self.base.create_host_memory(ty, style)
+    }
+
+    unsafe fn create_vm_memory(
+        &self,
+        ty: &MemoryType,
+        style: &MemoryStyle,
+        definition: NonNull<VMMemoryDefinition>,
+    ) -> Result<VMMemory, MemoryError> {
+        let memory = WorkerMemory::new(*ty, *style, definition, &self.plan)?;
+        let memory: Box<dyn LinearMemory + Send + Sync> = Box::new(memory);
+        Ok(VMMemory::from_custom(memory))
+    }
+
+    fn create_host_table(&self, ty: &TableType, style: &TableStyle) -> Result<VMTable, String> {
+        self.base.create_host_table(ty, style)
+    }
+
+    unsafe fn create_vm_table(
+        &self,
+        ty: &TableType,
+        style: &TableStyle,
+        definition: NonNull<VMTableDefinition>,
+    ) -> Result<VMTable, String> {
+        // SAFETY: the caller's promise about the location is passed on.
+        unsafe { self.base.create_vm_table(ty, style, definition) }
+    }
+
+    fn vmconfig(&self) -> &VMConfig {
+        &self.config
+    }
+}
+
+/// One worker's memory.
+#[derive(Debug)]
+struct WorkerMemory {
+    region: Region,
+    ty: MemoryType,
+    style: MemoryStyle,
+    size: Pages,
+    /// Where compiled code looks for the memory's address and size; lives in the instance, which
+    /// outlives its memory.
+    definition: NonNull<VMMemoryDefinition>,
+    plan: MemoryPlan,
+}
+
+// SAFETY: the region is owned by the memory and the definition by its instance; wasmer lets one
+// thread at a time use a store.
+unsafe impl Send for WorkerMemory {}
+// SAFETY: as above; no method changes anything through a shared reference but `initialize_with_data`,
+// which wasmer calls from the thread that runs the store.
+unsafe impl Sync for WorkerMemory {}
+
+impl WorkerMemory {
+    fn new(
+        ty: MemoryType,
+        style: MemoryStyle,
+        definition: NonNull<VMMemoryDefinition>,
+        plan: &MemoryPlan,
+    ) -> Result<Self, MemoryError> {
+        let guard = usize::try_from(style.offset_guard_size()).map_err(|e| region_error(&e))?;
+        // Compiled code leaves out bounds checks: every address that it can form, 4 GiB and the guard,
+        // must lie in the reservation.
+        let bound = match style {
+            MemoryStyle::Static => MemoryStyle::static_bound().bytes().0,
+            MemoryStyle::Dynamic { .. } => ty.maximum.unwrap_or(ty.minimum).bytes().0,
+        };
+        let region = Region::reserve(bound + guard).map_err(|e| region_error(&e))?;
+        let length = match &plan.base {
+            Some(base) => {
+                // SAFETY: the reservation is new, and larger than any wasm memory.
+                unsafe { base.map_private(region.start.as_ptr()) }.map_err(|e| region_error(&e))?;
+                base.bytes().len()
+            }
+            None => {
+                let length = ty.minimum.bytes().0;
+                region.open(0, length).map_err(|e| region_error(&e))?;
+                length
+            }
+        };
+        let size = Pages(u32::try_from(length / WASM_PAGE).map_err(|e| region_error(&e))?);
+        let mut memory = Self { region, ty, style, size, definition, plan: plan.clone() };
+        memory.publish();
+        Ok(memory)
+    }
+
+    /// Tells compiled code where the memory is and how large.
+    fn publish(&mut self) {
+        // SAFETY: wasmer promised a valid location when it asked for this memory.
+        let definition = unsafe { self.definition.as_mut() };
+        definition.base = self.region.start.as_ptr();
+        definition.current_length = self.size.bytes().0;
+    }
+
+    fn refuse(&self, delta: Pages) -> MemoryError {
+        self.plan.state.refused.store(true, Ordering::Relaxed);
+        MemoryError::CouldNotGrow { current: self.size, attempted_delta: delta }
+    }
+}
+
+impl LinearMemory for WorkerMemory {
+    fn ty(&self) -> MemoryType {
+        MemoryType { minimum: self.size, ..self.ty }
+    }
+
+    fn size(&self) -> Pages {
+        self.size
+    }
+
+    fn style(&self) -> MemoryStyle {
+        self.style
+    }
+
+    fn grow(&mut self, delta: Pages) -> Result<Pages, MemoryError> {
+        let before = self.size;
+        let maximum = self.ty.maximum.unwrap_or(self.ty.minimum);
+        let after = match before.checked_add(delta) {
+            Some(after) if after <= maximum => after,
+            _ => return Err(self.refuse(delta)),
+        };
+        if let Err(error) = self.region.open(before.bytes().0, delta.bytes().0) {
+            let text = format!("cannot give a vat {} more pages of memory: {error}", delta.0);
+            let mut fault = self.plan.state.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            *fault = Some(text);
+            return Err(region_error(&error));
+        }
+        self.size = after;
+        self.publish();
+        Ok(before)
+    }
+
+    fn vmmemory(&self) -> NonNull<VMMemoryDefinition> {
+        self.definition
+    }
+
+    fn try_clone(&self) -> Result<Box<dyn LinearMemory + Send + Sync + 'static>, MemoryError> {
+        Err(MemoryError::MemoryNotShared)
+    }
+
+    unsafe fn initialize_with_data(&self, start: usize, data: &[u8]) -> Result<(), Trap> {
+        if !self.plan.write_segments.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // SAFETY: the definition is this memory's own and valid; the caller has checked the bounds.
+        unsafe { initialize_memory_with_data(self.definition.as_ref(), start, data) }
+    }
+
+    fn copy(&self) -> Result<Box<dyn LinearMemory + Send + Sync + 'static>, MemoryError> {
+        Err(MemoryError::UnsupportedOperation {
+            message: "a worker's memory is copied as an image".to_owned(),
+        })
+    }
+}
+
+/// A reservation of address space that is given back when dropped.
+#[derive(Debug)]
+struct Region {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+impl Region {
+    /// Reserves `length` bytes that cannot be touched yet.
+    fn reserve(length: usize) -> std::io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping at an address of the system's choice.
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) };
+        match NonNull::new(start.cast::<u8>()) {
+            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, length }),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    }
+
+    /// Makes `length` bytes from `offset` readable and writable; they are zero.
+    fn open(&self, offset: usize, length: usize) -> std::io::Result<()> {
+        debug_assert!(offset + length <= self.length);
+        if length == 0 {
+            return Ok(());
+        }
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: the range lies within this region.
+        let start = unsafe { self.start.as_ptr().add(offset) };
+        // SAFETY: as above; only widens what may be done with it.
+        check(unsafe { libc::mprotect(start.cast(), length, protection) }).map(|_| ())
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the region was mapped by `reserve` and is no longer referred to.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+fn region_error(error: &dyn std::fmt::Display) -> MemoryError {
+    MemoryError::Generic(error.to_string())
+}

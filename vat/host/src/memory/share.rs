@@ -1,0 +1,178 @@
+//! Sharing memory among the vats of one bundle. Saves memory and time; nothing can be observed of it.
+//!
+//! A new JavaScript vat is a view of its bundle's image: the engine with the bundle loaded. Building its
+//! root writes to objects all over the heap (their counts, mostly), much the same in every vat of the bundle.
+//! So the second one that has collected its first garbage, or that comes back from a snapshot, becomes the
+//! base of those that follow.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    sync::{Arc, Weak},
+};
+
+use capstan_abi::Delivery;
+use capstan_kernel_ports::{
+    Hash,
+    host::{WorkerOptions, WorkerSource},
+};
+
+use crate::{memory::base::BaseMemory, worker::Worker};
+
+/// How many bundles' images are kept although perhaps no vat runs on them. Each takes as much memory
+/// as a vat's heap.
+const RECENT: usize = 32;
+
+/// An engine and the id of a bundle on it.
+type BundleKey = (Hash, String);
+
+/// A worker in memory.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) worker: Worker,
+    /// The bundle it runs, if it is a JavaScript vat's.
+    bundle: Option<BundleKey>,
+    /// It has collected garbage.
+    has_collected: bool,
+}
+
+impl Running {
+    /// A worker that was just made from `source`.
+    pub(crate) fn new(worker: Worker, source: &WorkerSource) -> Self {
+        Self { worker, bundle: bundle_key(source), has_collected: false }
+    }
+
+    /// A worker with the heap of a snapshot: before those, garbage is collected.
+    pub(crate) fn restored(worker: Worker, source: &WorkerSource) -> Self {
+        Self { has_collected: true, ..Self::new(worker, source) }
+    }
+
+    /// The JavaScript engine that it runs on, if it does.
+    pub(crate) fn engine(&self) -> Option<&Hash> {
+        self.bundle.as_ref().map(|(engine, _)| engine)
+    }
+}
+
+/// What a worker is when it has its bundle but no name.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) memory: Arc<BaseMemory>,
+    pub(crate) globals: Vec<(u32, u64)>,
+}
+
+/// Loads that were done, each for an engine, a bundle and options. None if the bundle cannot be loaded
+/// before the vat starts.
+type Load = ((BundleKey, WorkerOptions), Option<Arc<Loaded>>);
+
+/// What the vats of one bundle share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The last one used comes last.
+    loads: VecDeque<Load>,
+    /// For vats that have collected garbage, as long as any of them uses it.
+    bases: BTreeMap<BundleKey, Weak<BaseMemory>>,
+}
+
+impl Shared {
+    /// What came of loading a bundle, if it was tried.
+    pub(crate) fn loaded(
+        &mut self,
+        engine: &Hash,
+        bundle_id: &str,
+        options: &WorkerOptions,
+    ) -> Option<Option<Arc<Loaded>>> {
+        let is_it =
+            |((key, with), _): &Load| key.0 == *engine && key.1 == bundle_id && with == options;
+        let at = self.loads.iter().position(is_it)?;
+        let load = self.loads.remove(at)?;
+        let loaded = load.1.clone();
+        self.loads.push_back(load);
+        Some(loaded)
+    }
+
+    /// Keeps what came of loading a bundle.
+    pub(crate) fn keep(
+        &mut self,
+        engine: &Hash,
+        bundle_id: &str,
+        options: &WorkerOptions,
+        loaded: Option<Arc<Loaded>>,
+    ) {
+        let key = (*engine, bundle_id.to_owned());
+        self.loads.push_back(((key, options.clone()), loaded));
+        if self.loads.len() > RECENT {
+            self.loads.pop_front();
+        }
+    }
+
+    /// The memory that is most like a vat of `source` which has been running for some time.
+    pub(crate) fn base_of(&self, source: &WorkerSource) -> Option<Arc<BaseMemory>> {
+        let bundle = bundle_key(source)?;
+        let mut loads = self.loads.iter().rev().filter(|((key, _), _)| *key == bundle);
+        let collected = self.bases.get(&bundle).and_then(Weak::upgrade);
+        collected.or_else(|| {
+            let loaded = loads.find_map(|(_, loaded)| loaded.as_ref())?;
+            Some(Arc::clone(&loaded.memory))
+        })
+    }
+
+    /// Saves what memory can be saved after `running`, one of `others`' fellows, has done `delivery`.
+    pub(crate) fn after<'w>(
+        &mut self,
+        running: &mut Running,
+        delivery: &Delivery,
+        others: impl Iterator<Item = &'w Running>,
+    ) {
+        if *delivery != Delivery::BringOutYourDead {
+            return;
+        }
+        // The engine's full collections write to every object, mostly what was there before.
+        let done = match std::mem::replace(&mut running.has_collected, true) {
+            true => running.worker.trim(),
+            false => self.share(running, others),
+        };
+        warn(done);
+    }
+
+    /// Saves what memory can be saved after `running`, one of `others`' fellows, was brought back.
+    pub(crate) fn restored<'w>(
+        &mut self,
+        running: &mut Running,
+        others: impl Iterator<Item = &'w Running>,
+    ) {
+        warn(self.share(running, others));
+    }
+
+    /// Shares with fellows that have collected garbage too.
+    fn share<'w>(
+        &mut self,
+        running: &mut Running,
+        mut others: impl Iterator<Item = &'w Running>,
+    ) -> io::Result<()> {
+        let Some(bundle) = &running.bundle else { return Ok(()) };
+        if let Some(base) = self.bases.get(bundle).and_then(Weak::upgrade) {
+            return running.worker.rebase(&base);
+        }
+        let is_fellow = |other: &Running| other.has_collected && other.bundle == running.bundle;
+        if !others.any(is_fellow) {
+            return running.worker.trim();
+        }
+        let base = running.worker.new_base()?;
+        self.bases.retain(|_, base| base.strong_count() > 0);
+        self.bases.insert(bundle.clone(), Arc::downgrade(&base));
+        Ok(())
+    }
+}
+
+fn warn(done: io::Result<()>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "vats cannot share memory");
+    }
+}
+
+fn bundle_key(source: &WorkerSource) -> Option<BundleKey> {
+    match source {
+        WorkerSource::JavaScript { engine, bundle_id, .. } => Some((*engine, bundle_id.clone())),
+        WorkerSource::Wasm { .. } => None,
+    }
+}

@@ -1,0 +1,224 @@
+//! What the host adds to a module before it is compiled: metering, charges by length, the stack
+//! counter, the end at a refused `memory.grow`, canonical NaNs where a compiler forgets them, and
+//! exports of what a snapshot must hold.
+//!
+//! It is done from wasm to wasm, so every compiler sees the same charges. What is not changed is
+//! copied byte by byte; custom sections are left out, since wasmer takes names from them and panics
+//! at some that are odd.
+
+mod body;
+mod code;
+
+use std::ops::Range;
+
+use wasm_encoder::{
+    CodeSection, ConstExpr, Encode as _, ExportKind, GlobalType, Module, RawSection, SectionId,
+    ValType,
+};
+use wasmer::sys::wasmparser::{BinaryReaderError, FuncType, Operator, Parser, Payload};
+
+use crate::module::validate::Checked;
+
+/// Changes whenever the inserted code changes; part of every cache key.
+pub(crate) const VERSION: u32 = 5;
+
+/// The global with the points that are left: negative once too much was spent. A function that runs
+/// keeps them in a local instead.
+pub(crate) const POINTS: &str = "capstan.points";
+/// The global that is 1 if the module stopped since its points ran out.
+pub(crate) const EXHAUSTED: &str = "capstan.exhausted";
+/// The stack counter; over the limit after a trap if the trap was for the stack.
+pub(crate) const DEPTH: &str = "capstan.depth";
+/// The module's mutable globals are exported under this prefix and their index.
+pub(crate) const GLOBAL_PREFIX: &str = "capstan.global.";
+
+/// How many operators are added to each function, roughly.
+pub(crate) const FUNCTION_WEIGHT: u64 = 16;
+
+/// How many operators `operator` becomes, roughly, with what is added here.
+pub(crate) fn weight(operator: &Operator<'_>) -> u64 {
+    let added = match operator {
+        Operator::Call { .. } | Operator::CallIndirect { .. } => 22,
+        Operator::Loop { .. } => 12,
+        Operator::MemoryGrow { .. } => 38,
+        Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => {
+            20
+        }
+        operator if body::ends_basic_block(operator) => 6,
+        _ => 0,
+    };
+    1 + added
+}
+
+/// The module as it is to be compiled. `module` must have passed the gate, which `checked` it.
+/// `stack_bytes` is the stack counter's limit; none to have no counter. `price` is what an operator costs.
+pub(crate) fn instrument(
+    module: &[u8],
+    checked: &Checked,
+    stack_bytes: Option<u32>,
+    price: fn(&Operator<'_>) -> u64,
+) -> Result<Vec<u8>, BinaryReaderError> {
+    let mut rewriter = Rewriter {
+        module,
+        checked,
+        stack_bytes,
+        price,
+        types: Vec::new(),
+        functions: Vec::new(),
+        globals: None,
+        mutable: Vec::new(),
+        code: CodeSection::new(),
+        out: Module::new(),
+    };
+    for payload in Parser::new(0).parse_all(module) {
+        rewriter.payload(payload?)?;
+    }
+    Ok(rewriter.out.finish())
+}
+
+struct Rewriter<'a> {
+    module: &'a [u8],
+    checked: &'a Checked,
+    stack_bytes: Option<u32>,
+    price: fn(&Operator<'_>) -> u64,
+    types: Vec<FuncType>,
+    /// The type of each function with a body.
+    functions: Vec<u32>,
+    /// Set once the section of globals is written.
+    globals: Option<Globals>,
+    /// The module's own mutable globals.
+    mutable: Vec<u32>,
+    code: CodeSection,
+    out: Module,
+}
+
+/// The indexes of the globals that are added.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Globals {
+    points: u32,
+    exhausted: u32,
+    depth: u32,
+}
+
+impl Globals {
+    const COUNT: u32 = 3;
+
+    fn after(own: u32) -> Self {
+        Self { points: own, exhausted: own + 1, depth: own + 2 }
+    }
+}
+
+impl<'a> Rewriter<'a> {
+    fn payload(&mut self, payload: Payload<'_>) -> Result<(), BinaryReaderError> {
+        match &payload {
+            Payload::TypeSection(section) => {
+                for ty in section.clone().into_iter_err_on_gc_types() {
+                    self.types.push(ty?);
+                }
+            }
+            Payload::FunctionSection(section) => {
+                self.functions = section.clone().into_iter().collect::<Result<_, _>>()?;
+            }
+            Payload::GlobalSection(section) => {
+                for (index, global) in (0..).zip(section.clone()) {
+                    if global?.ty.mutable {
+                        self.mutable.push(index);
+                    }
+                }
+                let items = section.clone().into_iter_with_offsets();
+                let first = first_offset(items, &section.range())?;
+                self.write_globals(section.count(), first..section.range().end);
+                return Ok(());
+            }
+            Payload::ExportSection(section) => {
+                if self.globals.is_none() {
+                    self.write_globals(0, 0..0);
+                }
+                let items = section.clone().into_iter_with_offsets();
+                let first = first_offset(items, &section.range())?;
+                self.write_exports(section.count(), first..section.range().end);
+                return Ok(());
+            }
+            Payload::CodeSectionEntry(body) => {
+                let index = self.code.len() as usize;
+                let function = body::Function {
+                    module: self.module,
+                    ty: &self.types[self.functions[index] as usize],
+                    globals: self.added(),
+                    price: self.price,
+                    memory_max_pages: self.checked.memory_max_pages,
+                    stack: self
+                        .stack_bytes
+                        .map(|limit| code::Stack { limit, frame: self.checked.frame_bytes[index] }),
+                };
+                self.code.raw(&function.rewrite(body)?);
+                if self.code.len() as usize == self.functions.len() {
+                    self.out.section(&self.code);
+                }
+                return Ok(());
+            }
+            Payload::CodeSectionStart { .. } | Payload::CustomSection(_) => return Ok(()),
+            _ => {}
+        }
+        if let Some((id, range)) = payload.as_section() {
+            let data = self.bytes(range);
+            self.out.section(&RawSection { id, data });
+        }
+        Ok(())
+    }
+
+    /// A checked module exports something, and that section comes after the globals and before the
+    /// code.
+    fn added(&self) -> Globals {
+        self.globals.unwrap_or(Globals::after(0))
+    }
+
+    fn write_globals(&mut self, own: u32, entries: Range<u64>) {
+        let globals = Globals::after(own);
+        let mut data = Vec::new();
+        (own + Globals::COUNT).encode(&mut data);
+        data.extend_from_slice(self.bytes(entries));
+        let zeros = [ConstExpr::i64_const(0), ConstExpr::i32_const(0), ConstExpr::i32_const(0)];
+        for (val_type, zero) in [ValType::I64, ValType::I32, ValType::I32].into_iter().zip(zeros) {
+            GlobalType { val_type, mutable: true, shared: false }.encode(&mut data);
+            zero.encode(&mut data);
+        }
+        self.out.section(&RawSection { id: SectionId::Global.into(), data: &data });
+        self.globals = Some(globals);
+    }
+
+    fn write_exports(&mut self, own: u32, entries: Range<u64>) {
+        let globals = self.added();
+        let named = self.mutable.iter().map(|index| (format!("{GLOBAL_PREFIX}{index}"), *index));
+        let added: Vec<(String, u32)> = named
+            .chain([
+                (POINTS.to_owned(), globals.points),
+                (EXHAUSTED.to_owned(), globals.exhausted),
+                (DEPTH.to_owned(), globals.depth),
+            ])
+            .collect();
+        let mut data = Vec::new();
+        // A module has at most as many globals as its limits allow, far fewer than an u32 counts.
+        (own + added.len() as u32).encode(&mut data);
+        data.extend_from_slice(self.bytes(entries));
+        for (name, index) in added {
+            name.as_str().encode(&mut data);
+            ExportKind::Global.encode(&mut data);
+            index.encode(&mut data);
+        }
+        self.out.section(&RawSection { id: SectionId::Export.into(), data: &data });
+    }
+
+    /// A part of the module, which is in memory: its offsets are a `usize`.
+    fn bytes(&self, range: Range<u64>) -> &'a [u8] {
+        &self.module[range.start as usize..range.end as usize]
+    }
+}
+
+/// Where the first item of a section begins; its end if there are none.
+fn first_offset<T>(
+    mut items: impl Iterator<Item = Result<(u64, T), BinaryReaderError>>,
+    section: &Range<u64>,
+) -> Result<u64, BinaryReaderError> {
+    Ok(items.next().transpose()?.map_or(section.end, |(offset, _)| offset))
+}

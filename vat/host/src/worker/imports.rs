@@ -1,0 +1,291 @@
+//! The host's side of a worker's imports.
+
+use std::ptr::NonNull;
+
+use capstan_abi::{Encoding, Fault, Syscall, SyscallResult, imports as names, legible};
+use capstan_kernel_ports::host::Syscalls;
+use wasmer::{
+    AsStoreMut, Function, FunctionEnv, FunctionEnvMut, Global, Imports, Memory, RuntimeError, Value,
+};
+
+use crate::{cost, worker::supervisor};
+
+/// Test log lines are kept up to this many bytes a delivery; what comes after is dropped.
+pub(crate) const TEST_LOG_BYTES: usize = 1 << 20;
+/// A line for the node's log is cut to this many bytes.
+pub(crate) const LOG_LINE_BYTES: usize = 4 << 10;
+
+/// Why the host ends a worker's run from within.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stop {
+    /// The node failed.
+    #[error("{0}")]
+    Host(String),
+    /// The vat ran out of something.
+    #[error("{}", .0.text())]
+    Fault(Fault),
+    /// The worker broke the ABI: the vat's own doing.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl From<Stop> for RuntimeError {
+    fn from(stop: Stop) -> Self {
+        Self::user(Box::new(stop))
+    }
+}
+
+/// What prints in a worker that is a wasm module, by SwingSet's names.
+const VAT_CODE: &str = "vat";
+
+/// Who answers syscalls during one delivery.
+struct Answerer(NonNull<dyn Syscalls>);
+
+// SAFETY: set and cleared by one thread around a delivery, used by that thread in between.
+unsafe impl Send for Answerer {}
+
+/// What the imports know.
+#[derive(Default)]
+pub(crate) struct Env {
+    /// The worker's memory and points, once it is instantiated.
+    links: Option<Links>,
+    encoding: Option<Encoding>,
+    syscalls: Option<Answerer>,
+    result: Vec<u8>,
+    done: Option<Vec<u8>>,
+    test_log: Vec<String>,
+    test_log_bytes: usize,
+}
+
+#[derive(Clone)]
+pub(crate) struct Links {
+    pub(crate) memory: Memory,
+    pub(crate) points: Global,
+    pub(crate) exhausted: Global,
+}
+
+impl Env {
+    pub(crate) fn link(&mut self, links: Links) {
+        self.links = Some(links);
+    }
+
+    pub(crate) fn set_encoding(&mut self, encoding: Encoding) {
+        self.encoding = Some(encoding);
+    }
+
+    /// Prepares for a run whose syscalls `syscalls` answers.
+    ///
+    /// # Safety
+    /// [`Env::finish`] must be called before the reference's lifetime ends.
+    pub(crate) unsafe fn begin(&mut self, syscalls: Option<&mut dyn Syscalls>) {
+        self.syscalls = syscalls.map(|syscalls| {
+            // SAFETY: only forgets the lifetime; the caller promises not to outlive it.
+            let syscalls: &mut (dyn Syscalls + 'static) = unsafe { std::mem::transmute(syscalls) };
+            Answerer(NonNull::from(syscalls))
+        });
+        self.result.clear();
+        self.done = None;
+        self.test_log.clear();
+        self.test_log_bytes = 0;
+    }
+
+    /// Ends a run: what the worker reported as done, and its test log.
+    pub(crate) fn finish(&mut self) -> (Option<Vec<u8>>, Vec<String>) {
+        self.syscalls = None;
+        self.result = Vec::new();
+        (self.done.take(), std::mem::take(&mut self.test_log))
+    }
+
+    fn links(&self) -> Result<Links, Stop> {
+        self.links
+            .clone()
+            .ok_or_else(|| Stop::Broken("a host function was called too early".to_owned()))
+    }
+
+    fn answer(
+        &mut self,
+        ask: impl FnOnce(&mut dyn Syscalls) -> Option<SyscallResult>,
+    ) -> Result<SyscallResult, Stop> {
+        let Some(syscalls) = &mut self.syscalls else {
+            return Err(Stop::Broken("syscall outside of a delivery".to_owned()));
+        };
+        // SAFETY: between `begin` and `finish` the reference is alive and used by nobody else.
+        let syscalls = unsafe { syscalls.0.as_mut() };
+        ask(syscalls).ok_or_else(|| Stop::Host("a syscall could not be done".to_owned()))
+    }
+
+    /// Tells whoever answers syscalls something, if a delivery runs.
+    fn tell(&mut self, tell: impl FnOnce(&mut dyn Syscalls)) {
+        if let Some(syscalls) = &mut self.syscalls {
+            // SAFETY: between `begin` and `finish` the reference is alive and used by nobody else.
+            tell(unsafe { syscalls.0.as_mut() });
+        }
+    }
+
+    fn test_log(&mut self, line: String) {
+        if self.test_log_bytes + line.len() <= TEST_LOG_BYTES {
+            self.test_log_bytes += line.len();
+            self.test_log.push(line);
+        }
+    }
+}
+
+/// The imports that a worker may have.
+pub(crate) fn imports(store: &mut impl AsStoreMut, env: &FunctionEnv<Env>) -> Imports {
+    let mut imports = Imports::new();
+    let mut define = |name, function: Function| imports.define(names::MODULE, name, function);
+    define(names::SYSCALL, Function::new_typed_with_env(store, env, syscall));
+    define(names::TAKE_RESULT, Function::new_typed_with_env(store, env, take_result));
+    define(names::DONE, Function::new_typed_with_env(store, env, done));
+    define(names::LOG, Function::new_typed_with_env(store, env, log));
+    define(names::FAULT, Function::new_typed_with_env(store, env, fault));
+    imports
+}
+
+fn syscall(mut env: FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<i32, RuntimeError> {
+    let request = receive(&mut env, ptr, len)?;
+    let result = match env.data().encoding {
+        Some(Encoding::Borsh) => {
+            let result = match borsh::from_slice::<Syscall>(&request) {
+                Ok(syscall) => env.data_mut().answer(|s| s.syscall(syscall))?,
+                Err(error) => env.data_mut().answer(|s| s.malformed(&error.to_string()))?,
+            };
+            borsh::to_vec(&result).map_err(|e| Stop::Host(e.to_string()))?
+        }
+        Some(Encoding::Json) => {
+            charge(&mut env, cost::JSON_POINTS)?;
+            command(env.data_mut(), &request)?
+        }
+        None => return Err(Stop::Broken("syscall outside of a delivery".to_owned()).into()),
+    };
+    charge(&mut env, byte_points(result.len()))?;
+    let length = i32::try_from(result.len())
+        .map_err(|_| Stop::Broken("a syscall's result is too large for the vat".to_owned()))?;
+    env.data_mut().result = result;
+    Ok(length)
+}
+
+/// What a JavaScript worker's supervisor issues.
+fn command(env: &mut Env, request: &[u8]) -> Result<Vec<u8>, Stop> {
+    Ok(match supervisor::read_command(request) {
+        supervisor::Command::Syscall(Ok(syscall)) => {
+            supervisor::write_result(&env.answer(|s| s.syscall(syscall))?)
+        }
+        supervisor::Command::Syscall(Err(problem)) => {
+            supervisor::write_result(&env.answer(|s| s.malformed(&problem))?)
+        }
+        supervisor::Command::TestLog(line) => {
+            env.test_log(line);
+            Vec::new()
+        }
+        supervisor::Command::Console { source, level, line } => {
+            let line = shortened(&line);
+            write_log(&level, &format!("{source}: {line}"));
+            env.tell(|syscalls| syscalls.console(&source, &level, line));
+            Vec::new()
+        }
+        supervisor::Command::Unknown(name) => {
+            tracing::debug!(name, "a JavaScript worker issued an unknown command");
+            Vec::new()
+        }
+    })
+}
+
+fn take_result(mut env: FunctionEnvMut<'_, Env>, ptr: i32) -> Result<(), RuntimeError> {
+    charge(&mut env, cost::HOST_CALL_POINTS)?;
+    let result = std::mem::take(&mut env.data_mut().result);
+    let links = env.data().links()?;
+    let outside = |_| Stop::Broken("take_result: the address is outside the memory".to_owned());
+    links.memory.view(&env).write(u64::from(ptr as u32), &result).map_err(outside)?;
+    Ok(())
+}
+
+fn done(mut env: FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<(), RuntimeError> {
+    let reply = receive(&mut env, ptr, len)?;
+    if env.data().encoding == Some(Encoding::Json) {
+        charge(&mut env, 10 * cost::JSON_POINTS)?;
+    }
+    match env.data_mut().done.replace(reply) {
+        None => Ok(()),
+        Some(_) => Err(Stop::Broken("the worker reported two results".to_owned()).into()),
+    }
+}
+
+fn log(
+    mut env: FunctionEnvMut<'_, Env>,
+    level: i32,
+    ptr: i32,
+    len: i32,
+) -> Result<(), RuntimeError> {
+    let bytes = receive(&mut env, ptr, len)?;
+    let line = legible(&bytes);
+    let line = shortened(&line);
+    let level = match level {
+        0 => "error",
+        1 => "warn",
+        2 => "info",
+        _ => "debug",
+    };
+    write_log(level, line);
+    env.data_mut().tell(|syscalls| syscalls.console(VAT_CODE, level, line));
+    Ok(())
+}
+
+fn fault(_: FunctionEnvMut<'_, Env>, kind: i32) -> Result<(), RuntimeError> {
+    let stop = match Fault::from_number(kind) {
+        Some(fault) => Stop::Fault(fault),
+        None => Stop::Broken(format!("the worker faulted with the unknown kind {kind}")),
+    };
+    Err(stop.into())
+}
+
+/// As much of what a vat printed as is taken note of.
+fn shortened(line: &str) -> &str {
+    &line[..line.floor_char_boundary(LOG_LINE_BYTES)]
+}
+
+/// Writes a vat's line to the node's log.
+fn write_log(level: &str, line: &str) {
+    match level {
+        "error" => tracing::error!(target: "vat", "{line}"),
+        "warn" => tracing::warn!(target: "vat", "{line}"),
+        "info" | "log" => tracing::info!(target: "vat", "{line}"),
+        _ => tracing::debug!(target: "vat", "{line}"),
+    }
+}
+
+/// Charges for a call with `len` bytes at `ptr`, and copies them.
+fn receive(env: &mut FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<Vec<u8>, Stop> {
+    let (start, length) = (u64::from(ptr as u32), len as u32 as usize);
+    let links = env.data().links()?;
+    // The bounds come first: the charge for a length beyond all memory says nothing.
+    if start + length as u64 > links.memory.view(env).data_size() {
+        return Err(Stop::Broken("the worker passed an address outside its memory".to_owned()));
+    }
+    charge(env, cost::HOST_CALL_POINTS + byte_points(length))?;
+    let mut bytes = vec![0; length];
+    let read = links.memory.view(env).read(start, &mut bytes);
+    read.map_err(|e| Stop::Host(e.to_string()))?;
+    Ok(bytes)
+}
+
+fn byte_points(bytes: usize) -> u64 {
+    cost::HOST_BYTE_POINTS * bytes as u64
+}
+
+/// Takes points from the worker, or ends it as its own metering would.
+fn charge(env: &mut FunctionEnvMut<'_, Env>, points: u64) -> Result<(), Stop> {
+    let links = env.data().links()?;
+    let global_error = |e: RuntimeError| Stop::Host(e.to_string());
+    let Value::I64(left) = links.points.get(env) else {
+        return Err(Stop::Host("the points global is not an i64".to_owned()));
+    };
+    // What is charged for is in memory, so its price is far from an i64's end.
+    match left.saturating_sub_unsigned(points) {
+        rest @ 0.. => links.points.set(env, Value::I64(rest)).map_err(global_error),
+        _ => {
+            links.exhausted.set(env, Value::I32(1)).map_err(global_error)?;
+            Err(Stop::Fault(Fault::Compute))
+        }
+    }
+}
