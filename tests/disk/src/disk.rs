@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
-use crate::Random;
+use capstan_test_random::Random;
 
 /// The unit in which a disk writes: a write that was cut off left some of its sectors as they were.
 const SECTOR_BYTES: usize = 512;
