@@ -217,10 +217,9 @@ impl VatHost for WasmHost {
         limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
-        let mut running = self
-            .workers()
-            .remove(&vat)
-            .ok_or_else(|| HostFault::Missing(format!("there is no worker for {vat}: start it first")))?;
+        let mut running = self.workers().remove(&vat).ok_or_else(|| {
+            HostFault::Missing(format!("there is no worker for {vat}: start it first"))
+        })?;
         let worker = &mut running.worker;
         let input = encode(worker.encoding(), delivery)?;
         let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON);
