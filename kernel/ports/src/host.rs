@@ -89,6 +89,14 @@ pub trait Syscalls {
     fn console(&mut self, source: &str, level: &str, text: &str);
 }
 
+/// Refusal of a worker's source, with the reason. It is the same on every node.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceRefused(pub String);
+
+/// Verdict on a worker's source, as opposed to a [`HostFault`], which concerns this node alone.
+pub type StartVerdict<T = ()> = Result<T, SourceRefused>;
+
 /// A machine for vats: it runs one worker for each vat in memory.
 ///
 /// Whatever a worker shows is a function of its source, its options, and the deliveries and syscall results so far. It
@@ -100,17 +108,17 @@ pub trait VatHost {
     /// Checks that a WebAssembly module can be a worker, before it is installed as a bundle.
     ///
     /// The error says why it cannot, and what would be allowed.
-    fn validate(&self, module: &[u8]) -> Result<(), String>;
+    fn validate(&self, module: &[u8]) -> StartVerdict;
 
     /// Starts a worker for `vat` and replaces one that runs.
     ///
-    /// Returns `Ok(Err(text))` if the source cannot be started. The text is then the same on every node.
+    /// Returns a [`StartVerdict`] that is an error if the source cannot be started.
     fn start(
         &mut self,
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault>;
+    ) -> Result<StartVerdict, HostFault>;
 
     /// Hands `delivery` to the worker of `vat`, and runs it until it is idle or has spent `limit`.
     fn deliver(

@@ -37,7 +37,7 @@ use capstan_abi::{Delivery, Syscall, SyscallResult};
 
 use crate::{
     Computrons, Hash, VatId,
-    host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
 
 /// A [`VatHost`] over another one. Every method but the first two forwards the call unless the layer overrides it.
@@ -57,7 +57,7 @@ pub trait HostLayer {
     }
 
     /// Forwards [`VatHost::validate`].
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
+    fn validate(&self, module: &[u8]) -> StartVerdict {
         self.host().validate(module)
     }
 
@@ -67,7 +67,7 @@ pub trait HostLayer {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         self.host_mut().start(vat, source, options)
     }
 
@@ -124,7 +124,7 @@ impl<L: HostLayer> VatHost for L {
         HostLayer::engine(self)
     }
 
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
+    fn validate(&self, module: &[u8]) -> StartVerdict {
         HostLayer::validate(self, module)
     }
 
@@ -133,7 +133,7 @@ impl<L: HostLayer> VatHost for L {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         HostLayer::start(self, vat, source, options)
     }
 

@@ -9,7 +9,7 @@ use capstan_abi::{
 };
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{Delivered, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
 use serde_json::Value;
 
@@ -37,8 +37,8 @@ impl VatHost for RecordedHost {
         Hash::default()
     }
 
-    fn validate(&self, _module: &[u8]) -> Result<(), String> {
-        Err("a recorded host runs no wasm".to_owned())
+    fn validate(&self, _module: &[u8]) -> StartVerdict {
+        Err(SourceRefused("a recorded host runs no wasm".to_owned()))
     }
 
     fn start(
@@ -46,7 +46,7 @@ impl VatHost for RecordedHost {
         vat: VatId,
         _source: &WorkerSource,
         _options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         self.script.started(vat);
         self.running.insert(vat);
         Ok(Ok(()))
