@@ -10,7 +10,7 @@
 //! 2 node      tree key           the node's bytes                             any, in key order
 //! 3 entry     key                value                                        any, in key order
 //! 4 blob      sha256             content                                      any, in key order
-//! 5 end       nothing            number of the records before (8)             1
+//! 5 end       nothing            number of the records of kinds 2 to 4 (8)    1
 //! ```
 //!
 //! Nodes are included because the tree's shape depends on its history. It cannot be rebuilt from the entries.

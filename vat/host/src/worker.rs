@@ -323,9 +323,9 @@ impl Worker {
         let message = error.message();
         match error.to_trap().and_then(trap_text) {
             Some(text) => Ok(End::Broken(format!("wasm trap: {text}"))),
-            None => {
-                Err(HostFault::Engine(format!("a worker stopped for a reason of this node: {message}")))
-            }
+            None => Err(HostFault::Engine(format!(
+                "a worker stopped for a reason of this node: {message}"
+            ))),
         }
     }
 
