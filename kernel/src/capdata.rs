@@ -12,7 +12,7 @@ pub(crate) use capstan_passable::{
 
 use crate::ids::KRef;
 
-/// Data with krefs.
+/// Capdata whose slots are [`KRef`]s, as the kernel keeps it.
 pub type KernelData = CapData<KRef>;
 
 pub(crate) type Builder = capstan_passable::Builder<KRef>;

@@ -1,4 +1,4 @@
-//! What can go wrong, by whose fault it is.
+//! Errors of the kernel, told apart by whose fault they are.
 
 use capstan_kernel_ports::{VatId, host::HostFault, store::StoreFault};
 
@@ -38,7 +38,7 @@ pub enum KernelPanic {
     Recreate {
         /// The vat.
         vat: VatId,
-        /// What the host said.
+        /// The host's account of the failure.
         problem: String,
     },
     /// This node's store failed.
@@ -53,16 +53,16 @@ pub enum KernelPanic {
 }
 
 impl KernelPanic {
-    /// True if every node panics at the same crank; false for a fault of this node alone.
+    /// Returns true if every node panics at the same crank, and false for a fault of this node alone.
     pub fn is_consensus(&self) -> bool {
         matches!(self, Self::CriticalVat { .. } | Self::PromisePolicy { .. })
     }
 }
 
-/// What every kernel function that touches state returns.
+/// The result of every kernel function that touches the state.
 pub(crate) type Result<T> = std::result::Result<T, KernelPanic>;
 
-/// Why a syscall could not be translated.
+/// The reason why a syscall or a remote's request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The vat's fault: it dies. The text goes to the node's log.

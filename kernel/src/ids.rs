@@ -66,7 +66,7 @@ impl fmt::Display for RemoteId {
     }
 }
 
-/// Who has a c-list.
+/// An owner of a c-list: a vat, a device or a remote.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -121,7 +121,7 @@ impl fmt::Display for MeterId {
     }
 }
 
-/// What a reference refers to.
+/// The kind of thing that a reference names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An object.
@@ -132,7 +132,7 @@ pub enum Kind {
     Device,
 }
 
-/// How long an exported object lives: the `d` or `v` in its vref.
+/// The lifetime of an exported object: the `d` or `v` in its vref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// Gone with the incarnation.
@@ -146,18 +146,18 @@ pub enum Durability {
 /// The parts of a vref or rref that the kernel looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefParts {
-    /// What it refers to.
+    /// The [`Kind`] of its target.
     pub kind: Kind,
-    /// `+`: the endpoint made it; `-`: the kernel gave it to the endpoint.
+    /// True for `+`, which the endpoint made. False for `-`, which the kernel gave to the endpoint.
     pub exported: bool,
-    /// For exported objects.
+    /// The [`Durability`] of an exported object.
     pub durability: Durability,
-    /// True for `o+0`.
+    /// True for `o+0`, a vat's root object.
     pub is_root: bool,
 }
 
-/// Reads a vref: `[opd][+-]N`, and for exported objects `o+[dv]N[/I[:F]]`, all numbers canonical
-/// decimals. None if it is anything else.
+/// Reads a vref: `[opd][+-]N`, and for exported objects `o+[dv]N[/I[:F]]`. All numbers are canonical
+/// decimals. Returns `None` for anything else.
 pub fn parse_vref(vref: &str) -> Option<RefParts> {
     let bytes = vref.as_bytes();
     let kind = match bytes.first()? {

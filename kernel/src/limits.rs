@@ -1,7 +1,8 @@
-//! What the kernel bounds, in one place: whatever crosses it, and what is written for a crank.
+//! The kernel's bounds on whatever crosses it and on what it writes for a crank.
 //!
-//! The bounds make sure that no record of a crank comes near the store's own limits
-//! ([`MAX_KEY_BYTES`], [`MAX_VALUE_BYTES`]): a block that was executed can always be committed.
+//! No record of a crank comes near the store's own limits ([`MAX_KEY_BYTES`], [`MAX_VALUE_BYTES`]). So a
+//! block that was executed can always be committed. The limits of the smallcaps grammar are in
+//! [`capstan_passable::limits`].
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{DeliveryResult, JsString};
@@ -22,7 +23,7 @@ pub const MAX_VATSTORE_KEY_BYTES: usize = 65_536;
 /// Most bytes of syscalls and their results in one delivery, each counted with
 /// [`SYSCALL_OVERHEAD_BYTES`]: what one transcript entry can hold.
 pub const MAX_DELIVERY_BYTES: usize = 64 << 20;
-/// What each syscall counts beside its texts.
+/// Bytes that each syscall counts in addition to its texts.
 pub const SYSCALL_OVERHEAD_BYTES: usize = 64;
 /// Most bytes of settled data that one notification carries, the primary promise's own aside.
 pub const MAX_NOTIFY_BYTES: usize = MAX_BODY_BYTES;
@@ -62,8 +63,8 @@ const MAX_NOTIFICATION_BYTES: usize = MAX_CAPDATA_BYTES
 const _: () = assert!(MAX_VATSTORE_KEY_BYTES + MAX_PREFIX_BYTES <= MAX_KEY_BYTES);
 const _: () = assert!(MAX_NOTIFICATION_BYTES + MAX_DELIVERY_BYTES < MAX_VALUE_BYTES / 4);
 
-/// What guards the vats of the system: what they take in one delivery, and what those pay who cause
-/// their work.
+/// The guard of the vats of the system: limits of what they take in one delivery, and prices for those who
+/// cause their work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SystemGuard {
     /// Most bytes of a body.
@@ -72,13 +73,13 @@ pub struct SystemGuard {
     pub max_depth: u64,
     /// Most values: strings, numbers, arrays, records and the names of their fields.
     pub max_nodes: u64,
-    /// Most references.
+    /// Most references that capdata carries.
     pub max_slots: u64,
     /// Computrons that the sender's meter pays for each message to a vat of the system.
     pub message_price: u64,
-    /// The same for each byte of its body.
+    /// Computrons that the sender's meter pays for each byte of the body.
     pub byte_price: u64,
-    /// The same for each reference that it carries.
+    /// Computrons that the sender's meter pays for each reference.
     pub slot_price: u64,
     /// Computrons that the receiver's meter pays for a message that a vat of the system sent, besides
     /// its delivery.
@@ -134,7 +135,7 @@ pub(crate) fn unsound(data: &KernelData) -> Option<String> {
     capstan_passable::check(data).err().map(|malformed| cut_text(malformed.to_string()))
 }
 
-/// The same for a text without lone surrogates.
+/// Cuts a text without lone surrogates to [`MAX_TEXT_BYTES`].
 fn cut_text(text: String) -> String {
     cut(text.into()).to_string()
 }

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What a kernel starts with.
+/// The configuration of a new kernel.
 #[derive(Clone, Debug)]
 pub struct KernelConfig {
     /// The static vat whose `bootstrap(vats, devices)` is called.
@@ -29,9 +29,9 @@ pub struct KernelConfig {
     pub pin_bootstrap_root: bool,
     /// The static vat whose root provisions new accounts: held for good.
     pub provisioner: Option<String>,
-    /// The static vats by name; `vatAdmin` must be among them.
+    /// The static vats by name, among them [`VAT_ADMIN`](crate::VAT_ADMIN).
     pub vats: BTreeMap<String, StaticVat>,
-    /// Devices by name, beside `vatAdmin`: the others have to be asked for.
+    /// Devices by name. The `vatAdmin` device exists always and is not listed.
     pub devices: BTreeMap<String, DeviceKind>,
     /// The bundles' bytes by id: zip archives and wasm modules, verified.
     pub bundles: BTreeMap<String, Vec<u8>>,
@@ -44,7 +44,7 @@ pub struct KernelConfig {
 /// A vat that the kernel starts with.
 #[derive(Clone, Debug)]
 pub struct StaticVat {
-    /// Its bundle.
+    /// The id of its bundle.
     pub bundle_id: String,
     /// Its parameters, without slots: a smallcaps record.
     pub parameters: KernelData,
@@ -52,9 +52,9 @@ pub struct StaticVat {
     pub critical: bool,
     /// Messages to promises that it decides go to it at once.
     pub enable_pipelining: bool,
-    /// Give it `vatPowers.disavow`.
+    /// Gives its code `vatPowers.disavow`.
     pub enable_disavow: bool,
-    /// Keep a transcript.
+    /// Keeps a transcript, without which it cannot be brought back.
     pub use_transcript: bool,
     /// Its own thresholds for bringOutYourDead.
     pub reap: ReapThreshold,

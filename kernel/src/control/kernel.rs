@@ -27,10 +27,10 @@ use crate::{
     vats::worker::Online,
 };
 
-/// Choices of this node alone; none is visible in the state.
+/// Choices of this node alone, which the state does not show.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeOptions {
-    /// How many vats may be in memory at once, at least 1.
+    /// The most vats that may be in memory at once, at least 1.
     pub max_vats_online: usize,
     /// Keep the transcripts that no replay needs any more: of before the last snapshot, of earlier
     /// incarnations, of vats that ended.
@@ -43,11 +43,10 @@ impl Default for NodeOptions {
     }
 }
 
-/// A kernel: a vat host, and what this node keeps in memory. All else is in the store, which every
-/// call is handed as the overlay of the block in progress.
+/// A kernel: a vat host, and what this node keeps in memory.
 ///
-/// After an error of type [`KernelPanic`] the block must be discarded; the kernel repeats the same
-/// error from then on.
+/// All else is in the store. Every call takes it as the [`Overlay`] of the block in progress. After an error
+/// of type [`KernelPanic`] the block must be discarded, and the kernel repeats the same error from then on.
 pub struct Kernel<H> {
     host: H,
     online: Online,
@@ -64,14 +63,14 @@ impl<H: std::fmt::Debug> std::fmt::Debug for Kernel<H> {
     }
 }
 
-/// What a run did.
+/// Counts of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunReport {
     /// Cranks that were executed.
     pub cranks: u64,
     /// Computrons that they spent.
     pub computrons: u64,
-    /// True if nothing was left to do.
+    /// True if the queues are empty.
     pub idle: bool,
 }
 
@@ -94,7 +93,7 @@ impl<H: VatHost> Kernel<H> {
         self.slog = Some(slog);
     }
 
-    /// The vat host.
+    /// Returns the vat host.
     pub fn host(&self) -> &H {
         &self.host
     }
@@ -150,7 +149,7 @@ impl<H: VatHost> Kernel<H> {
         }
     }
 
-    /// What stopped the kernel is forgotten: its state is about to be replaced.
+    /// Forgets the panic that stopped the kernel, whose state is about to be replaced.
     pub(crate) fn forget_panic(&mut self) {
         self.panic = None;
     }

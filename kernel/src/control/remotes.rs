@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl<H: VatHost> Kernel<H> {
-    /// The remote of an account; see [`crate::state::remote`]. Provisions it at the first call.
+    /// Returns the [remote](crate::remote) of an account, and provisions it at the first call.
     pub fn provision(&mut self, over: &mut dyn Overlay, address: &str) -> Result<RemoteId> {
         self.between_cranks(over, |state| state.provision(address))
     }

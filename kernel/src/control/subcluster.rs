@@ -1,7 +1,6 @@
-//! Subclusters: sets of vats that are started together at run time and introduced to each other. And
-//! what concerns all vats at once: starting, bringing back into memory, ending, beginning anew.
+//! Subclusters: sets of vats that are started together at run time and introduced to each other.
 //!
-//! The vat table is in the state, so a kernel that is started again knows its vats; they come back into
+//! The vat table is in the state, so a kernel that is started again knows its vats. They come back into
 //! memory at their next delivery, or when [`Kernel::run_vat`] asks for it.
 
 use std::collections::BTreeMap;
@@ -27,8 +26,8 @@ use crate::{
 /// A set of vats to be started together.
 #[derive(Clone, Debug)]
 pub struct SubclusterConfig {
-    /// The vat whose root gets `bootstrap(vats, devices)`: the roots of all of them by name, and no
-    /// devices. None: nobody is introduced.
+    /// The vat whose root gets `bootstrap(vats, {})`, with the roots of all of them by name. `None` if nobody
+    /// is introduced.
     pub bootstrap: Option<String>,
     /// The vats by name. Their bundles must be installed.
     pub vats: BTreeMap<String, StaticVat>,
@@ -39,11 +38,11 @@ pub struct SubclusterConfig {
 pub struct Subcluster {
     /// Its vats by the names that the configuration gave them.
     pub vats: BTreeMap<String, VatId>,
-    /// What bootstrap answers, held for the caller.
+    /// The promise for the result of `bootstrap`, held for the caller.
     pub bootstrap_result: Option<KRef>,
 }
 
-/// Why vats are not started.
+/// The reason why vats are not started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LaunchError {
     /// A vat's bundle is not installed.
@@ -76,8 +75,8 @@ impl<H: VatHost> Kernel<H> {
         self.between_cranks(over, |state| state.launch(config, engine))
     }
 
-    /// The same for the subcluster that every kernel of its kind has: launched at the first call, and
-    /// never again in the life of the state. None if it was launched before.
+    /// Launches the default subcluster, at the first call in the life of the state. Returns `None` at any
+    /// later call.
     pub fn launch_default_subcluster(
         &mut self,
         over: &mut dyn Overlay,
@@ -151,7 +150,7 @@ impl State<'_> {
         Ok(vat)
     }
 
-    /// Sends `bootstrap(vats, {})`; returns the promise for the answer, held for the caller.
+    /// Sends `bootstrap(vats, {})`. Returns the promise for the result, held for the caller.
     fn introduce(&mut self, vats: &BTreeMap<String, VatId>, bootstrap: &str) -> Result<KRef> {
         let mut builder = Builder::default();
         let mut roots = Vec::new();

@@ -69,9 +69,9 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Asks the vatAdmin vat to upgrade a static vat; with `pause`, that vat's `pauseService` is called
-    /// and awaited first. `options` is a smallcaps record without slots. Returns the promise for
-    /// `{incarnationNumber}`, held for the caller; none if there is no such vat.
+    /// Asks the vatAdmin vat to upgrade a static vat. With `pause`, that vat's `pauseService` is called and
+    /// awaited first. `options` is a smallcaps record without slots. Returns the promise for
+    /// `{incarnationNumber}`, held for the caller, or `None` if there is no such vat.
     pub fn upgrade_static_vat(
         &mut self,
         over: &mut dyn Overlay,
@@ -116,7 +116,8 @@ impl<H: VatHost> Kernel<H> {
         self.between_cranks(over, |state| state.start_new_vat(name, setup, engine))
     }
 
-    /// The root object of a live vat, for the host to send messages to. None if it does not run.
+    /// Returns the root object of a live vat, for the host to send messages to. Returns `None` if the vat
+    /// does not run.
     pub fn vat_root(&mut self, over: &mut dyn Overlay, vat: VatId) -> Result<Option<KRef>> {
         self.between_cranks(over, |state| match state.is_alive(vat)? {
             true => state.export_root(vat).map(Some),
@@ -167,7 +168,7 @@ impl<H: VatHost> Kernel<H> {
     }
 }
 
-/// The options of an upgrade, with the message that SwingSet's controller gives if there is none.
+/// Returns the options of an upgrade, with the default message of SwingSet's controller if they have none.
 fn upgrade_options(options: &KernelData, name: &str, builder: &mut Builder) -> Json {
     let given = options.body.strip_prefix('#').and_then(Json::parse);
     let Some(Json::Object(mut fields)) = given else { return Json::Object(vec![]) };

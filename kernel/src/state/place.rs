@@ -4,9 +4,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{ids::KRef, state::keys};
 
-/// Where an event waits for its crank, or a message for its promise.
+/// The place where an event waits for its crank, or a message for its promise.
 ///
-/// A place on a queue is never used twice, so it names what lay there for good.
+/// A place on a queue is never used twice, so it names its event for good.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -71,7 +71,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// What the host names to have it taken out: see [`crate::Kernel::take_out`].
+/// The name of an event that is to be skipped; see [`Kernel::take_out`](crate::Kernel::take_out).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TakenOut {
     /// The message with this result.

@@ -26,7 +26,7 @@ pub enum RunQueueEvent {
         target: KRef,
         /// The message.
         message: Message<KRef>,
-        /// Who pays for what a vat of the system does for it.
+        /// The payer for the work of a vat of the system.
         payer: Payer,
     },
     /// An endpoint is to be told that a promise is settled.
@@ -64,7 +64,7 @@ pub enum RunQueueEvent {
         bundle_id: String,
         /// The new parameters.
         parameters: KernelData,
-        /// What the old incarnation's promises are rejected with.
+        /// The reason with which promises of the old incarnation are rejected.
         upgrade_message: JsString,
     },
     /// A vat's options change.
@@ -76,9 +76,9 @@ pub enum RunQueueEvent {
     },
     /// The kernel can no longer reach, or nobody can recognize, objects.
     CollectGarbage {
-        /// Which of the three deliveries.
+        /// The kind of delivery.
         kind: GcKind,
-        /// Who is told.
+        /// The endpoint to tell.
         endpoint: Endpoint,
         /// In string order.
         krefs: Vec<KRef>,
@@ -94,12 +94,12 @@ pub enum RunQueueEvent {
     CleanupTerminatedVat {
         /// The vat.
         vat: VatId,
-        /// How much of it at most.
+        /// The most to remove.
         budget: CleanupCounts,
     },
 }
 
-/// Who pays for what a vat of the system does for a message, besides the vat that executes it.
+/// The payer for the work that a message causes in a vat of the system, or that such a vat's message causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Payer {
     /// Nobody: a transaction has paid already, or the kernel or an unmetered vat has sent the message.
@@ -149,7 +149,7 @@ pub enum GcKind {
 }
 
 impl GcKind {
-    /// The delivery's name.
+    /// Returns the name of the delivery.
     pub fn name(self) -> &'static str {
         match self {
             Self::DropExports => "dropExports",
@@ -216,7 +216,8 @@ impl State<'_> {
         Ok(Some(event))
     }
 
-    /// Where the event that was just taken off a queue had lain; none if it came from no queue.
+    /// Returns the place on which the event lay that was just taken off a queue. Returns `None` if it came
+    /// from no queue.
     pub(crate) fn taken_from(
         &self,
         crank_type: CrankType,

@@ -38,13 +38,13 @@ pub enum Entry {
     ShutdownWorker,
     /// A delivery.
     Delivery {
-        /// What the vat was told.
+        /// The [`Delivery`], as the vat saw it.
         delivery: Delivery,
-        /// What it asked and got.
+        /// Its syscalls and their results, in order.
         syscalls: Vec<(Syscall, SyscallResult)>,
-        /// How it ended.
+        /// Its result.
         result: DeliveryResult,
-        /// What it spent.
+        /// The computrons that it spent.
         computrons: Option<Computrons>,
     },
 }
@@ -90,7 +90,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Ends the span; the next entry begins a new one.
+    /// Ends the span. The next entry begins a new one.
     pub(crate) fn roll_span(&mut self, vat: VatId) -> Result<()> {
         self.update_vat(vat, |state| {
             let at = state.span.end;
@@ -108,7 +108,7 @@ impl State<'_> {
         })
     }
 
-    /// Deletes up to `limit` of the entries that are kept of a vat that ended; returns how many.
+    /// Deletes up to `limit` of the kept entries of a vat that ended. Returns how many.
     pub(crate) fn clean_transcript(&mut self, vat: VatId, limit: u64) -> Result<u64> {
         let VatState { kept_from, span, .. } = self.vat(vat)?;
         let until = span.end.min(kept_from.saturating_add(limit));

@@ -1,4 +1,4 @@
-//! What a block changed, read off its writes: so that whoever drives the kernel can tell others.
+//! The changes of a block, read off its writes for whoever drives the kernel.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::{
     state::keys,
 };
 
-/// What the top level of an overlay changed.
+/// The vats and outboxes that the top level of an overlay changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Vats whose configuration or state was written.

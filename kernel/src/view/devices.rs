@@ -36,12 +36,13 @@ pub fn mailbox_message_key(peer: &str, number: u64) -> Vec<u8> {
     keys::mailbox_message(peer, number)
 }
 
-/// When the timer device wakes someone next, in seconds since 1970; none if it has nobody to wake.
+/// Returns the time of the timer device's next wakeup, in seconds since 1970. Returns `None` if there is
+/// none.
 pub fn next_wakeup(state: &(impl Read + ?Sized)) -> Result<Option<u128>> {
     device::next_wakeup(state)
 }
 
-/// Whether there is a device of that name.
+/// Returns true if there is a device of that name.
 pub fn has_device(state: &(impl Read + ?Sized), name: &str) -> Result<bool> {
     Ok(state.get(&keys::device_name(name))?.is_some())
 }
@@ -54,7 +55,8 @@ pub fn bundles(state: &(impl Read + ?Sized)) -> Result<Vec<String>> {
     Ok(state.scan(keys::BUNDLES)?.into_iter().map(id).collect())
 }
 
-/// The ids of up to `limit` installed bundles after that one, in order; all come after none.
+/// Returns up to `limit` ids of installed bundles greater than `id`, in ascending order. An empty `id` starts
+/// at the first.
 pub fn bundles_after(state: &(impl Read + ?Sized), id: &str, limit: usize) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     let mut after = keys::bundle(id);

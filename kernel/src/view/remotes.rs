@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// A remote.
+/// Returns a [`Remote`], or `None` if it does not exist.
 pub fn remote(state: &(impl Read + ?Sized), id: RemoteId) -> Result<Option<Remote>> {
     get_record(state, &keys::remote(id))
 }
@@ -36,8 +36,8 @@ pub fn outbox(state: &(impl Read + ?Sized), remote: RemoteId) -> Result<Vec<(u64
     Ok(entries)
 }
 
-/// What a promise of a remote's, `rp-N`, was settled to: until it is acknowledged. None while it is
-/// not settled; see [`kref_of`] for whether it exists.
+/// Returns the settlement of a remote's promise `rp-N`, until the remote acknowledges it. Returns `None`
+/// while the promise is not settled. [`kref_of`](super::kref_of) tells whether it exists.
 pub fn settled(
     state: &(impl Read + ?Sized),
     remote: RemoteId,
