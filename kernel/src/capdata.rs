@@ -24,7 +24,8 @@ impl Reference for KRef {
     }
 }
 
-/// Returns what promises of an upgraded vat are rejected with. `incarnation` is the one that ended.
+/// Returns the reason with which promises of an upgraded vat are rejected. `incarnation` is the one that
+/// ended.
 pub fn disconnection(upgrade_message: impl Into<JsString>, incarnation: u64) -> KernelData {
     let message = Json::string(upgrade_message);
     let fields = vec![

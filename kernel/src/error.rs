@@ -4,7 +4,7 @@ use capstan_kernel_ports::{VatId, host::HostFault, store::StoreFault};
 
 use crate::ids::KRef;
 
-/// The kernel stops: nothing of the current block may be committed.
+/// The reason why the kernel stops. Nothing of the current block may be committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KernelPanic {
     /// A critical vat ended, of itself or by a fault. Every node stops at this crank.
@@ -41,10 +41,10 @@ pub enum KernelPanic {
         /// The host's account of the failure.
         problem: String,
     },
-    /// This node's store failed.
+    /// This node's store failed with a [`StoreFault`].
     #[error(transparent)]
     Store(#[from] StoreFault),
-    /// This node's vat host failed.
+    /// This node's vat host failed with a [`HostFault`].
     #[error(transparent)]
     Host(#[from] HostFault),
     /// The state contradicts itself: a bug in the kernel, or damage to the store.
@@ -67,7 +67,7 @@ pub(crate) type Result<T> = std::result::Result<T, KernelPanic>;
 pub(crate) enum Refusal {
     /// The vat's fault: it dies. The text goes to the node's log.
     VatFatal(String),
-    /// Not the vat's fault.
+    /// The kernel stops with this [`KernelPanic`].
     Panic(KernelPanic),
 }
 

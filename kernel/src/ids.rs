@@ -42,7 +42,7 @@ impl fmt::Display for KRef {
     }
 }
 
-/// A device's id: `dN`, from d7.
+/// The id `dN` of a [`Device`](crate::device::Device), from d7.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -54,7 +54,7 @@ impl fmt::Display for DeviceId {
     }
 }
 
-/// A remote's id: `rN`, from r1. A remote is someone outside who holds capabilities: an account.
+/// The id `rN` of a [`Remote`](crate::remote::Remote), from r1.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -71,16 +71,16 @@ impl fmt::Display for RemoteId {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
 pub enum Endpoint {
-    /// A vat.
+    /// A vat, by its [`VatId`].
     Vat(VatId),
-    /// A device.
+    /// A device, by its [`DeviceId`].
     Device(DeviceId),
-    /// A remote.
+    /// A remote, by its [`RemoteId`].
     Remote(RemoteId),
 }
 
 impl Endpoint {
-    /// Reads `vN`, `dN` or `rN` with a canonical decimal.
+    /// Reads `vN`, `dN` or `rN` with a canonical decimal, as [`Display`](fmt::Display) writes it.
     pub fn parse(text: &str) -> Option<Self> {
         let number = canonical_decimal(text.get(1..)?)?;
         match text.as_bytes().first()? {
@@ -102,7 +102,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A meter's id: `mN`, from m1.
+/// The id `mN` of a [`Meter`](crate::meter::Meter), from m1.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]

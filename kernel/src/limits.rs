@@ -25,21 +25,21 @@ pub const MAX_VATSTORE_KEY_BYTES: usize = 65_536;
 pub const MAX_DELIVERY_BYTES: usize = 64 << 20;
 /// Bytes that each syscall counts in addition to its texts.
 pub const SYSCALL_OVERHEAD_BYTES: usize = 64;
-/// Most bytes of settled data that one notification carries, the primary promise's own aside.
+/// Most bytes of settled data in one notification, in addition to the primary promise's own.
 pub const MAX_NOTIFY_BYTES: usize = MAX_BODY_BYTES;
-/// Most references that the settled data of one notification holds, the primary promise's own aside.
+/// Most references in the settled data of one notification, in addition to the primary promise's own.
 pub const MAX_NOTIFY_SLOTS: usize = MAX_SLOTS;
-/// Most promises that one notification tells with their data. Those that it mentions besides, and that
-/// lead to others, are told as short rejections.
+/// Most promises whose data one notification carries. Other promises that it mentions, and that lead further,
+/// are told as short rejections.
 pub const MAX_NOTIFY_PROMISES: usize = 1_000;
-/// Most references that one delivery of garbage collection names. The rest follows in others.
+/// Most references in one delivery of garbage collection. The rest follows in others.
 pub const MAX_GC_KREFS: usize = 1_000;
 /// Most outbox entries that one acknowledgement removes.
 pub const MAX_ACKNOWLEDGED: u64 = 10_000;
 /// Longest text of the vats' making that the kernel stores, delivers or reports: error texts, exit
 /// reasons, upgrade messages. Longer ones are cut.
 pub const MAX_TEXT_BYTES: usize = 2_048;
-/// Longest body of exit information that is kept as it is.
+/// Longest body of exit information that is kept as it is; see [`Ending`](crate::vat::Ending).
 pub const MAX_ENDING_BYTES: usize = 16_384;
 /// Most slots of exit information that is kept as it is.
 pub const MAX_ENDING_SLOTS: usize = 16;
@@ -67,13 +67,13 @@ const _: () = assert!(MAX_NOTIFICATION_BYTES + MAX_DELIVERY_BYTES < MAX_VALUE_BY
 /// cause their work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SystemGuard {
-    /// Most bytes of a body.
+    /// Most bytes of a body, at most [`MAX_BODY_BYTES`] in any case.
     pub max_bytes: u64,
-    /// Most levels of nesting: `[method, args]` are two.
+    /// Most levels of nesting, as [`Shape::depth`] counts them: `[method, args]` are two.
     pub max_depth: u64,
-    /// Most values: strings, numbers, arrays, records and the names of their fields.
+    /// Most values, as [`Shape::nodes`] counts them.
     pub max_nodes: u64,
-    /// Most references that capdata carries.
+    /// Most references, at most [`MAX_SLOTS`] in any case.
     pub max_slots: u64,
     /// Computrons that the sender's meter pays for each message to a vat of the system.
     pub message_price: u64,

@@ -32,6 +32,9 @@ impl<H: VatHost> Kernel<H> {
     }
 
     /// Calls the vat that registered with the bridge: `inbound(...args)`.
+    ///
+    /// # Errors
+    /// Returns a [`DeviceError`] if there is no bridge, or no vat registered with it.
     pub fn bridge_inbound(
         &mut self,
         over: &mut dyn Overlay,

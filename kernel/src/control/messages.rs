@@ -35,8 +35,8 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Sends a message to the root of a static vat. Returns the promise for its result, held for the
-    /// caller.
+    /// Sends a message to the root of a static vat. Returns the promise for its result, held for the caller
+    /// until [`Self::take_resolution`].
     pub fn queue_to_vat_root(
         &mut self,
         over: &mut dyn Overlay,
@@ -53,8 +53,8 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Sends a message to an object or promise. Returns the promise for its result, held for the
-    /// caller.
+    /// Sends a message to an object or promise. Returns the promise for its result, held for the caller until
+    /// [`Self::take_resolution`].
     pub fn queue_to_object(
         &mut self,
         over: &mut dyn Overlay,
@@ -69,9 +69,9 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Releases the caller's hold on a settled promise, and holds what its data refers to instead.
+    /// Releases the caller's hold on a settled promise, and holds the references in its data instead.
     ///
-    /// Works on a kernel that panicked, too: what it came to may be looked at.
+    /// This works on a kernel that panicked, too, so that its results may be looked at.
     pub fn take_resolution(&mut self, over: &mut dyn Overlay, promise: KRef) -> Result<()> {
         let panic = self.panic.take();
         let taken = self.release_resolution(over, promise);
@@ -128,7 +128,7 @@ impl<H: VatHost> Kernel<H> {
         self.taken_out = named.into_iter().collect();
     }
 
-    /// Returns and forgets the named events whose cranks have not come.
+    /// Returns and forgets the [`TakenOut`] names whose cranks have not come.
     pub fn not_taken_out(&mut self) -> BTreeSet<TakenOut> {
         std::mem::take(&mut self.taken_out)
     }

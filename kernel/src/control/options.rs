@@ -10,18 +10,18 @@ use crate::{
     state::vat::Threshold,
 };
 
-/// Changes of the kernel's options. Fields that are `None` leave theirs as they are.
+/// Changes of the [`KernelOptions`](crate::KernelOptions). Fields that are `None` leave theirs as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OptionChanges {
-    /// Deliveries between two bringOutYourDead, for vats without an interval of their own.
+    /// The [`Threshold`] of deliveries for `bringOutYourDead`, for vats without one of their own.
     pub reap_interval: Option<Threshold>,
-    /// References of garbage collection between two bringOutYourDead, likewise.
+    /// The [`Threshold`] of references of garbage collection, likewise.
     pub reap_gc_krefs: Option<Threshold>,
     /// Transcript entries after which a further heap snapshot is due.
     pub snapshot_interval: Option<u64>,
 }
 
-/// Options that the kernel does not take. The texts are SwingSet's.
+/// The reason why [`OptionChanges::from_json`] refuses options. The texts are SwingSet's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadOptions(pub String);
@@ -79,7 +79,7 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Changes options of the kernel as a whole.
+    /// Applies [`OptionChanges`].
     pub fn change_options(&mut self, over: &mut dyn Overlay, changes: OptionChanges) -> Result<()> {
         self.between_cranks(over, |state| {
             let options = &mut state.globals_mut().options;

@@ -23,17 +23,17 @@ use crate::{
     },
 };
 
-/// A set of vats to be started together.
+/// The configuration of a [`Subcluster`].
 #[derive(Clone, Debug)]
 pub struct SubclusterConfig {
     /// The vat whose root gets `bootstrap(vats, {})`, with the roots of all of them by name. `None` if nobody
     /// is introduced.
     pub bootstrap: Option<String>,
-    /// The vats by name. Their bundles must be installed.
+    /// The vats by name, each a [`StaticVat`]. Their bundles must be installed.
     pub vats: BTreeMap<String, StaticVat>,
 }
 
-/// A subcluster that was launched: part of the state.
+/// The record of a launched subcluster, part of the state.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Subcluster {
     /// Its vats by the names that the configuration gave them.
@@ -56,16 +56,19 @@ pub enum LaunchError {
     /// The vat to be bootstrapped is not of the subcluster.
     #[error("the subcluster has no vat {0}, which is to be bootstrapped")]
     NoBootstrapVat(String),
-    /// The vat is not there, or has ended.
+    /// The vat does not exist, or has ended.
     #[error("{0} does not run")]
     NotRunning(VatId),
-    /// The kernel's own trouble.
+    /// The kernel stops with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }
 
 impl<H: VatHost> Kernel<H> {
     /// Starts a set of vats and introduces them to each other.
+    ///
+    /// # Errors
+    /// Returns a [`LaunchError`] if a bundle is not installed, or the vat to bootstrap is missing.
     pub fn launch_subcluster(
         &mut self,
         over: &mut dyn Overlay,

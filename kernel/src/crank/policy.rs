@@ -4,7 +4,7 @@ use capstan_kernel_ports::Computrons;
 
 pub use crate::state::cleanup::CleanupCounts;
 
-/// Decides, crank by crank, whether a run goes on.
+/// Decides, crank by crank, how long [`Kernel::run`](crate::Kernel::run) goes on.
 pub trait RunPolicy {
     /// Returns the most that the next crank may clean up of a terminated vat, or `None` if it may not.
     fn allow_cleanup(&mut self) -> Option<CleanupCounts>;
@@ -48,7 +48,7 @@ pub enum CrankOutcome {
     },
 }
 
-/// Runs until nothing is left.
+/// A [`RunPolicy`] that runs until nothing is left.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Forever;
 
@@ -62,7 +62,7 @@ impl RunPolicy for Forever {
     }
 }
 
-/// Runs a number of cranks, empty ones included.
+/// A [`RunPolicy`] that runs a number of cranks, empty ones included.
 #[derive(Clone, Copy, Debug)]
 pub struct CrankCount {
     /// The number of cranks that are left.

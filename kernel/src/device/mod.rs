@@ -39,7 +39,7 @@ use crate::{
 /// The service that a device gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum DeviceKind {
-    /// Bundles, meters, and the life of vats: every kernel has it.
+    /// Bundles, meters, and the life of vats. Every kernel has it.
     VatAdmin,
     /// Wakes vats when the time of the block has come.
     Timer,
@@ -54,7 +54,7 @@ pub enum DeviceKind {
 /// A device: its name and kind.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Device {
-    /// The name by which bootstrap gets it.
+    /// The name under which bootstrap gets it.
     pub name: String,
     /// Its [`DeviceKind`].
     pub kind: DeviceKind,
@@ -69,7 +69,7 @@ pub enum DeviceError {
     /// No vat has registered a handler with the device.
     #[error("{0}: no vat has registered a handler yet")]
     NoHandler(&'static str),
-    /// Time ran backwards.
+    /// The new time is before the old one.
     #[error("time is monotonic: {now} is before {last}")]
     TimeRanBackwards {
         /// The time that was to be set.
@@ -77,10 +77,10 @@ pub enum DeviceError {
         /// The time that was set before.
         last: u128,
     },
-    /// The device cannot take what it was given.
+    /// The device refused its input, for this reason.
     #[error("{0}")]
     Refused(String),
-    /// The kernel's own trouble.
+    /// The kernel stops with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }

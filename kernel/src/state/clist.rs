@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// One c-list entry, found by kref.
+/// A c-list entry, whose key is a [`KRef`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ClistEntry {
     /// For an import: the endpoint holds it strongly. For an export: the endpoint believes that the
@@ -28,11 +28,11 @@ pub struct ClistEntry {
 /// The way in which an endpoint names a reference of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// Mentioning it: exports become reachable, imports must be.
+    /// A mention: exports become reachable, imports must be.
     Mention,
     /// As [`Use::Mention`], but it must be a new export.
     New,
-    /// Letting go of it: it must be there, and its flag is left alone.
+    /// A release: the entry must exist, and its flag is left alone.
     Collect,
 }
 
@@ -289,7 +289,7 @@ impl State<'_> {
     }
 }
 
-/// The next numbers of an endpoint's imports.
+/// The next numbers of an [`Endpoint`]'s imports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ImportIds {
     /// The next number of an object.

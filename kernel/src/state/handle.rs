@@ -52,16 +52,16 @@ pub(crate) struct Globals {
 pub struct KernelOptions {
     /// The thresholds for `bringOutYourDead` of vats without their own.
     pub reap: ReapThreshold,
-    /// Let durable kinds hold what is not durable.
+    /// Lets durable kinds hold what is not durable.
     pub relax_durability_rules: bool,
     /// Transcript entries after which an incarnation's first heap snapshot is due.
     pub snapshot_initial: u64,
     /// Transcript entries after which each further heap snapshot is due.
     pub snapshot_interval: u64,
-    /// Computrons of deliveries since a vat's last heap snapshot that make the next one due: the most
-    /// that bringing the vat back may cost, one delivery apart.
+    /// Computrons of deliveries since a vat's last heap snapshot after which the next one is due. Bringing
+    /// the vat back costs at most these and one more delivery.
     pub snapshot_debt: u64,
-    /// At an upgrade, let go of the imports that nothing durable holds. SwingSet leaks them.
+    /// Drops, at an upgrade, the imports that nothing durable holds. SwingSet leaks them.
     pub collect_at_upgrade: bool,
     /// Computrons that one crank may spend at most, metered vat or not.
     pub crank_limit: u64,

@@ -9,12 +9,12 @@ use crate::{
     state::{handle::State, keys},
 };
 
-/// A meter. A vat that has one pays for startVat, messages and notifications.
+/// A meter of computrons. A vat that has one pays for startVat, messages and notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Meter {
     /// The computrons that are left, or `None` if the meter is unlimited.
     pub remaining: Option<u128>,
-    /// Falling below this many is told to the vatAdmin vat, once.
+    /// The lower bound below which the vatAdmin vat is told, once.
     pub threshold: u128,
 }
 

@@ -28,15 +28,15 @@ pub struct Promise {
 /// The state of a promise: unresolved or settled.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum PromiseState {
-    /// Not yet.
+    /// Unresolved: see [`Unresolved`].
     Unresolved(Unresolved),
-    /// To a value.
+    /// Fulfilled to a value.
     Fulfilled(KernelData),
-    /// To a reason.
+    /// Rejected with a reason.
     Rejected(KernelData),
 }
 
-/// A promise that is not settled.
+/// The part of a [`Promise`] that exists until it is settled.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Unresolved {
     /// The [`Endpoint`] that may settle it. `None` while the authority travels with a queued message.
@@ -45,23 +45,23 @@ pub struct Unresolved {
     pub subscribers: Vec<Endpoint>,
     /// The kernel's reaction to its settlement.
     pub policy: ResultPolicy,
-    /// The first message waiting on it.
+    /// The position of the first message waiting on it.
     pub queue_head: u64,
-    /// One past the last message waiting on it.
+    /// One past the position of the last message waiting on it.
     pub queue_tail: u64,
 }
 
 /// The kernel's reaction to the settlement of a promise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum ResultPolicy {
-    /// Nothing.
+    /// No reaction.
     #[default]
     Ignore,
-    /// Logs it.
+    /// Logs the settlement.
     LogAlways,
-    /// Logs it if it is rejected.
+    /// Logs a rejection.
     LogFailure,
-    /// Panics if it is rejected.
+    /// Stops the kernel at a rejection, by [`KernelPanic::PromisePolicy`].
     Panic,
 }
 

@@ -17,10 +17,10 @@ use crate::{
     state::{handle::State, keys, vat::DynamicOptions},
 };
 
-/// Something for the kernel to do in a crank.
+/// An event for the kernel to work on in a crank.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum RunQueueEvent {
-    /// A message is on its way.
+    /// A message is delivered to its target.
     Send {
         /// An object or promise.
         target: KRef,
@@ -74,7 +74,7 @@ pub enum RunQueueEvent {
         /// The changed options, a JSON object.
         options_json: String,
     },
-    /// The kernel can no longer reach, or nobody can recognize, objects.
+    /// Objects that the kernel can no longer reach, or that nobody can recognize, are collected.
     CollectGarbage {
         /// The kind of delivery.
         kind: GcKind,
@@ -83,7 +83,7 @@ pub enum RunQueueEvent {
         /// In string order.
         krefs: Vec<KRef>,
     },
-    /// Collections that were pending turned out not to be needed any more.
+    /// Pending collections turned out not to be needed any more.
     NegatedGcAction,
     /// A vat is to bring out its dead.
     BringOutYourDead {
@@ -102,11 +102,11 @@ pub enum RunQueueEvent {
 /// The payer for the work that a message causes in a vat of the system, or that such a vat's message causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Payer {
-    /// Nobody: a transaction has paid already, or the kernel or an unmetered vat has sent the message.
+    /// Nobody pays. A transaction has paid already, or the sender is the kernel or an unmetered vat.
     Nobody,
-    /// The sender's meter, if the message reaches a vat of the system.
+    /// The sender's [`Meter`](crate::meter::Meter), if the message reaches a vat of the system.
     Sender(MeterId),
-    /// The receiver's meter: a vat of the system has sent the message.
+    /// The receiver's [`Meter`](crate::meter::Meter), because a vat of the system has sent the message.
     Receiver,
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct Waiting {
 }
 
 impl RunQueueEvent {
-    /// The promise for the answer, if this is a message that has one.
+    /// Returns the result promise, if this is a message that has one.
     pub fn result(&self) -> Option<KRef> {
         match self {
             Self::Send { message, .. } => message.result,
@@ -140,11 +140,11 @@ impl RunQueueEvent {
 /// The deliveries of garbage collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum GcKind {
-    /// `dropExports`.
+    /// The delivery `dropExports`.
     DropExports,
-    /// `retireExports`.
+    /// The delivery `retireExports`.
     RetireExports,
-    /// `retireImports`.
+    /// The delivery `retireImports`.
     RetireImports,
 }
 

@@ -23,7 +23,7 @@ use crate::{
 /// A remote: an account that holds capabilities.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Remote {
-    /// Whose it is: an account's address.
+    /// The address of its account.
     pub address: String,
     /// The next numbers of its imports.
     pub imports: ImportIds,
@@ -35,15 +35,15 @@ pub struct Remote {
     pub acknowledged: u64,
 }
 
-/// The first thing that an account gets: what the provisioner answered.
+/// The factory of a remote: the provisioner's answer, and the first thing that an account gets.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Factory {
-    /// Not answered yet: messages may already be sent to the promise.
+    /// Not answered yet. Messages may already be sent to the promise.
     Promised {
         /// The remote's name for the promise.
         rref: String,
     },
-    /// An object.
+    /// Answered with an object.
     Object {
         /// The remote's name for it.
         rref: String,
@@ -84,7 +84,7 @@ pub enum RemoteError {
     /// The data is larger than a vat would be allowed to send.
     #[error("message too large: at most 10000000 bytes of body and 10000 slots")]
     TooLarge,
-    /// The kernel's own trouble.
+    /// The kernel stops with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }

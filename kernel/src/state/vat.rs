@@ -31,12 +31,12 @@ pub struct ReapThreshold {
 /// A threshold of one counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Threshold {
-    /// Whatever the kernel's default is.
+    /// The kernel's default, as [`KernelOptions`](crate::KernelOptions) has it.
     #[default]
     Default,
-    /// This counter counts for nothing.
+    /// Never: the counter does not count.
     Never,
-    /// At this value.
+    /// Reached at this value.
     At(u64),
 }
 
@@ -66,26 +66,27 @@ impl Threshold {
 /// Options of a vat that is made at run time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct DynamicOptions {
-    /// A name for people.
+    /// The name for people.
     pub name: Option<String>,
-    /// The chain halts if the vat ends.
+    /// Stops the chain when the vat ends.
     pub critical: bool,
     /// The [`Meter`](crate::meter::Meter) that pays.
     pub meter: Option<MeterId>,
     /// SwingSet's `managerType`. It is recorded and has no effect, because the bundle says what runs it.
     pub manager_type: Option<String>,
-    /// SwingSet's `enableSetup`: recorded, without effect.
+    /// SwingSet's `enableSetup`. It is recorded and has no effect.
     pub enable_setup: Option<bool>,
-    /// Messages to promises that the vat decides go to the vat at once.
+    /// Delivers messages to promises that the vat decides at once.
     pub enable_pipelining: Option<bool>,
     /// Keeps a transcript, as is the default.
     pub use_transcript: Option<bool>,
-    /// Deliveries between two bringOutYourDead.
+    /// The [`Threshold`] of deliveries for `bringOutYourDead`.
     pub reap_interval: Threshold,
 }
 
 impl DynamicOptions {
-    /// As SwingSet's slog writes them: those that were given, in the order of their names.
+    /// Returns the options as SwingSet's slog writes them: those that were given, in the order of their
+    /// names.
     pub fn to_json(&self) -> Value {
         let mut fields = serde_json::Map::new();
         let mut put = |name: &str, value: Value| {
@@ -116,22 +117,22 @@ pub struct VatConfig {
     pub bundle_id: String,
     /// The JavaScript engine's image on which this incarnation runs.
     pub engine: Hash,
-    /// The chain halts if it ends.
+    /// Stops the chain when the vat ends.
     pub critical: bool,
     /// The [`Meter`](crate::meter::Meter) that pays for it.
     pub meter: Option<MeterId>,
-    /// Messages to promises that it decides go to it at once.
+    /// Delivers messages to promises that the vat decides at once.
     pub enable_pipelining: bool,
-    /// Vat code has `vatPowers.disavow`.
+    /// Gives its code `vatPowers.disavow`.
     pub enable_disavow: bool,
-    /// A transcript is kept.
+    /// Keeps a transcript.
     pub use_transcript: bool,
-    /// Its own thresholds for bringOutYourDead.
+    /// Its own [`ReapThreshold`] for `bringOutYourDead`.
     pub reap: ReapThreshold,
     /// The parameters that it was started with.
     pub parameters: Option<KernelData>,
-    /// A vat of the system: the kernel refuses what is too large for it and undoes the deliveries in
-    /// which it fails, so that no stranger can end it.
+    /// True for a vat of the system. The kernel refuses what is too large for it and undoes the deliveries in
+    /// which it fails, so that no stranger can end it. See [`SystemGuard`](crate::limits::SystemGuard).
     pub system: bool,
 }
 
@@ -140,17 +141,17 @@ pub struct VatConfig {
 pub struct VatState {
     /// Its [`VatStatus`].
     pub status: VatStatus,
-    /// 0 for the first, one more with each upgrade.
+    /// The number of its incarnation: 0 for the first, one more with each upgrade.
     pub incarnation: u64,
     /// The next numbers of its imports.
     pub imports: ImportIds,
     /// Counters towards the next `bringOutYourDead`.
     pub dirt: Dirt,
-    /// Its transcript since the last snapshot, or since the incarnation began.
+    /// The [`Span`] of its transcript since the last snapshot, or since the incarnation began.
     pub span: Span,
-    /// The position of the first entry that is kept: where a replay begins.
+    /// The position of the first kept entry, where a replay begins.
     pub kept_from: u64,
-    /// Computrons of the deliveries that are kept: what bringing the vat back costs.
+    /// Computrons of the kept deliveries, which is the cost of bringing the vat back.
     pub replay_debt: u64,
     /// The heap at the last snapshot of this incarnation: its hash and position.
     pub snapshot: Option<(Hash, u64)>,
@@ -165,11 +166,11 @@ pub struct VatState {
 /// The stage of a vat's life.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum VatStatus {
-    /// It does.
+    /// The vat runs.
     Running,
     /// It ended, and the cleanup of what it held goes on.
     Terminated(Ending),
-    /// It ended and nothing but this record is left.
+    /// It ended, and only this record is left.
     Cleaned(Ending),
 }
 
@@ -399,7 +400,7 @@ impl State<'_> {
     }
 }
 
-/// All vats that ever were, in the order of their ids.
+/// Returns all vats that ever were, in the order of their ids.
 pub fn all_vats(state: &(impl Read + ?Sized)) -> Result<Vec<VatId>> {
     let mut vats = Vec::new();
     let mut after = keys::VATS.to_vec();
@@ -413,7 +414,7 @@ pub fn all_vats(state: &(impl Read + ?Sized)) -> Result<Vec<VatId>> {
     Ok(vats)
 }
 
-/// The vats that run: static ones in the order of their names, then dynamic ones by id.
+/// Returns the vats that run: static ones in the order of their names, then dynamic ones by id.
 pub fn live_vats(state: &(impl Read + ?Sized)) -> Result<Vec<VatId>> {
     let mut live = Vec::new();
     for (key, value) in state.scan(keys::STATIC_NAMES)? {

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// The first thing that a worker did otherwise than recorded.
+/// The first difference between a replay and the transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// A syscall.
@@ -59,14 +59,14 @@ pub enum Difference {
         /// As it went.
         found: Option<Computrons>,
     },
-    /// The heap after all deliveries before.
+    /// The heap after all deliveries before, as a `Hash`.
     Heap {
         /// The one that the nodes agreed on.
         expected: Hash,
         /// The worker's.
         found: Hash,
     },
-    /// The entries of the current span are others than the state says.
+    /// The entries of the current span do not have the hash in [`VatState::span`].
     Transcript {
         /// The span's hash in the state.
         expected: Hash,
@@ -124,14 +124,14 @@ fn spending(computrons: &Option<Computrons>) -> String {
     computrons.map_or_else(|| "nothing that was counted".to_owned(), |c| format!("{c} computrons"))
 }
 
-/// One entry of a transcript that was done again.
+/// One repeated entry of a transcript.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The position in the transcript.
     pub position: u64,
-    /// The recorded entry.
+    /// The recorded [`Entry`].
     pub entry: Entry,
-    /// The result of the comparison.
+    /// The [`Outcome`] of the comparison.
     pub outcome: Outcome,
 }
 
@@ -147,7 +147,7 @@ impl Step {
 pub enum Outcome {
     /// The worker did the same as recorded.
     Same,
-    /// Something else.
+    /// The worker did something else, the [`Difference`].
     Differs(Difference),
     /// The bundle cannot be started.
     NotStarted(String),
@@ -325,7 +325,7 @@ pub enum Beginning {
 /// The reason why a vat cannot be rehearsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RehearsalError {
-    /// No vat ever had that id.
+    /// No vat ever had this [`VatId`].
     #[error("there is no {vat}: the chain has {vats} vats, see capstan query vats")]
     Unknown {
         /// The id.
@@ -358,12 +358,12 @@ pub enum RehearsalError {
         /// The position of the first that is missing.
         wanted: u64,
     },
-    /// The state cannot be read, or the host failed.
+    /// The state cannot be read, or the host failed, with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }
 
-/// A check of a vat against its own past, by a host that does nothing else. Nothing is changed.
+/// A replay of a vat against its own past, by a [`VatHost`] that does nothing else. It changes nothing.
 pub struct Rehearsal<'a, R: Read> {
     replay: Replay<'a, R>,
     record: VatState,
@@ -410,7 +410,7 @@ impl<'a, R: Read> Rehearsal<'a, R> {
         Ok(Self { replay, record })
     }
 
-    /// The positions that are still to come.
+    /// Returns the positions that are still to come.
     pub fn positions(&self) -> Range<u64> {
         self.replay.next..self.replay.end
     }

@@ -36,7 +36,7 @@ pub enum Entry {
     },
     /// The worker was stopped for an upgrade.
     ShutdownWorker,
-    /// A delivery.
+    /// A [`Delivery`] was made.
     Delivery {
         /// The [`Delivery`], as the vat saw it.
         delivery: Delivery,
@@ -50,13 +50,13 @@ pub enum Entry {
 }
 
 impl Span {
-    /// The hash of a span without entries.
+    /// Returns the hash of a [`Span`] without entries.
     pub fn first_hash() -> Hash {
         Hash(Sha256::digest(b"start of transcript span").into())
     }
 
-    /// The hash of a span whose hash was `hash` and that goes on with an entry: SHA-256 of that hash and of
-    /// the SHA-256 of the entry's borsh.
+    /// Returns the hash of a span that goes on with an entry: SHA-256 of the hash so far and of the SHA-256
+    /// of the entry's borsh. [`Span::hash`] holds it.
     pub fn next_hash(hash: Hash, entry: &[u8]) -> Hash {
         Hash(
             Sha256::new()
@@ -67,7 +67,7 @@ impl Span {
         )
     }
 
-    /// The number of its entries.
+    /// Returns the number of its entries.
     pub fn entries(&self) -> u64 {
         self.end - self.start
     }

@@ -10,18 +10,18 @@ use crate::{
     state::{handle::get_record, keys},
 };
 
-/// The hash of an installed bundle's bytes.
+/// Returns the `Hash` of an installed bundle's bytes, which is the key of their blob.
 pub fn bundle(state: &(impl Read + ?Sized), id: &str) -> Result<Option<Hash>> {
     get_record(state, &keys::bundle(id))
 }
 
-/// The mailbox device's boxes by the names of the peers.
+/// Returns each peer's [`Mailbox`] by the peer's name.
 pub fn mailboxes(state: &(impl Read + ?Sized)) -> Result<BTreeMap<String, Mailbox>> {
     device::read_mailboxes(state)
 }
 
-/// The mailbox of one peer: the number of the last message that was taken from it, and the messages to it
-/// with numbers above `after`, at most `limit`.
+/// Returns the [`Mailbox`] of one peer: the number of the last message taken from it, and at most `limit`
+/// messages to it with numbers above `after`.
 pub fn mailbox(
     state: &(impl Read + ?Sized),
     peer: &str,
@@ -31,7 +31,7 @@ pub fn mailbox(
     device::read_mailbox(state, peer, after, limit)
 }
 
-/// The key of a message in the mailbox: for proofs.
+/// Returns the key of a message in the mailbox, for proofs.
 pub fn mailbox_message_key(peer: &str, number: u64) -> Vec<u8> {
     keys::mailbox_message(peer, number)
 }
@@ -47,7 +47,7 @@ pub fn has_device(state: &(impl Read + ?Sized), name: &str) -> Result<bool> {
     Ok(state.get(&keys::device_name(name))?.is_some())
 }
 
-/// The ids of all installed bundles.
+/// Returns the ids of all installed bundles.
 pub fn bundles(state: &(impl Read + ?Sized)) -> Result<Vec<String>> {
     let id = |(key, _): (Vec<u8>, Vec<u8>)| {
         String::from_utf8_lossy(&key[keys::BUNDLES.len()..]).into_owned()

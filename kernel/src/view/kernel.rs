@@ -12,20 +12,20 @@ use crate::{
     },
 };
 
-/// The kernel as a whole.
+/// The counters and queues of a kernel, as [`kernel_status`] reads them.
 #[derive(Clone, Debug)]
 pub struct KernelStatus {
     /// The number of cranks so far.
     pub cranks: u64,
-    /// The chain of hashes of all cranks' writes.
+    /// The `Hash` that chains the writes of all cranks.
     pub crank_chain: Hash,
     /// Events on the acceptance queue.
     pub acceptance_queue: u64,
     /// Events on the run queue.
     pub run_queue: u64,
-    /// Terminated vats that wait for their cleanup.
+    /// Terminated vats that wait for their cleanup, by [`VatId`].
     pub dead: Vec<VatId>,
-    /// The node-local counters.
+    /// The node-local [`Stats`].
     pub stats: Stats,
 }
 

@@ -28,7 +28,7 @@ pub struct Holdings {
     pub devices: u64,
 }
 
-/// The c-list of an endpoint, in the order of its krefs' texts.
+/// Returns the c-list of an [`Endpoint`], in the order of its krefs' texts.
 pub fn clist(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Vec<(KRef, ClistEntry)>> {
     let prefix = keys::clist_of(endpoint);
     let mut entries = Vec::new();
@@ -55,7 +55,7 @@ pub fn holdings(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Hold
     Ok(holdings)
 }
 
-/// The kernel's reference for an endpoint's.
+/// Returns the [`KRef`] for an endpoint's reference, or `None` if the endpoint has no such reference.
 pub fn kref_of(
     state: &(impl Read + ?Sized),
     endpoint: Endpoint,

@@ -18,12 +18,12 @@ pub fn remote(state: &(impl Read + ?Sized), id: RemoteId) -> Result<Option<Remot
     get_record(state, &keys::remote(id))
 }
 
-/// The remote of an account.
+/// Returns the [`RemoteId`] of an account, or `None` if it was never provisioned.
 pub fn remote_of(state: &(impl Read + ?Sized), address: &str) -> Result<Option<RemoteId>> {
     get_record(state, &keys::remote_address(address))
 }
 
-/// A remote's outbox: numbers and deliveries, oldest first.
+/// Returns a remote's outbox: numbers and [`Delivery`]s, oldest first.
 pub fn outbox(state: &(impl Read + ?Sized), remote: RemoteId) -> Result<Vec<(u64, Delivery)>> {
     let prefix = keys::outbox_of(remote);
     let mut entries = Vec::new();
@@ -53,7 +53,7 @@ pub fn settled(
     Ok(resolutions.into_iter().find(|resolution| resolution.promise == rref))
 }
 
-/// The key under which an outbox entry lies: for proofs.
+/// Returns the key of an outbox entry, for proofs.
 pub fn outbox_key(remote: RemoteId, number: u64) -> Vec<u8> {
     keys::outbox(remote, number)
 }

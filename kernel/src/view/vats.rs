@@ -12,7 +12,7 @@ use crate::{
     vats::heap,
 };
 
-/// The live static vat of that name.
+/// Returns the [`VatId`] of the live static vat of that name.
 pub fn vat_by_name(state: &(impl Read + ?Sized), name: &str) -> Result<Option<VatId>> {
     get_record(state, &keys::static_name(name))
 }
@@ -27,8 +27,8 @@ pub fn vat_state(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatS
     get_record(state, &keys::vat_state(vat))
 }
 
-/// Returns the heap of the vat's last snapshot. Returns `None` if no snapshot was taken, or this node does
-/// not have it.
+/// Returns the [`HeapImage`] of the vat's last snapshot. Returns `None` if no snapshot was taken, or this
+/// node does not have it.
 pub fn heap_image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<HeapImage>> {
     heap::image(state, vat)
 }
@@ -38,7 +38,7 @@ pub fn heap_bytes(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<u64
     heap::size_bytes(state, vat)
 }
 
-/// Returns SwingSet's counts of a vat, or `None` if it never was.
+/// Returns SwingSet's [`VatCounts`] of a vat, or `None` if it never was.
 pub fn vat_counts(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatCounts>> {
     Ok(vat_state(state, vat)?.map(|vat| vat.counts()))
 }
