@@ -24,7 +24,7 @@ pub trait Application {
     ) -> Result<BridgeAnswer, KernelPanic>;
 }
 
-/// The application's answer to a call through the bridge.
+/// The [`Application`]'s answer to a call through the bridge.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BridgeAnswer {
     /// A value as plain JSON, or JavaScript's `undefined` for `None`.

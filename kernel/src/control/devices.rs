@@ -1,4 +1,4 @@
-//! What reaches vats through devices from outside.
+//! Input from outside that reaches vats through devices.
 
 use capstan_kernel_ports::{host::VatHost, store::Overlay};
 use serde_json::Value;
@@ -6,8 +6,11 @@ use serde_json::Value;
 use crate::{control::kernel::Kernel, device::DeviceError};
 
 impl<H: VatHost> Kernel<H> {
-    /// Tells the timer device that it is `now`, in whole seconds since 1970: the time of the block,
-    /// never a clock's. Queues what is due. True if anything was.
+    /// Sets the timer device's time, in whole seconds since 1970. `now` is the time of the block, never a
+    /// clock's. Queues the wakeups that are due, and returns true if there were any.
+    ///
+    /// # Errors
+    /// Returns a [`DeviceError`] if there is no timer device, or time ran backwards.
     pub fn poll_timer(
         &mut self,
         over: &mut dyn Overlay,
@@ -29,6 +32,9 @@ impl<H: VatHost> Kernel<H> {
     }
 
     /// Calls the vat that registered with the bridge: `inbound(...args)`.
+    ///
+    /// # Errors
+    /// Returns a [`DeviceError`] if there is no bridge, or no vat registered with it.
     pub fn bridge_inbound(
         &mut self,
         over: &mut dyn Overlay,

@@ -15,10 +15,12 @@ use crate::{
 };
 
 impl<H: VatHost> Kernel<H> {
-    /// Calls `method(argv, vats, devices)` of a static vat's root: an array of strings, and the roots of
-    /// all other static vats except for the `hidden` ones, and the device nodes, by name. So SwingSet's
-    /// first years called `bootstrap`. Returns the promise for the result, held for the caller; none if
-    /// there is no such vat.
+    /// Calls `method(argv, vats, devices)` of a static vat's root, as SwingSet's first years called
+    /// `bootstrap`.
+    ///
+    /// `argv` is an array of strings. `vats` has the roots of all other static vats by name, but for the
+    /// `hidden` ones. `devices` has the device nodes by name. Returns the promise for the result, held for
+    /// the caller, or `None` if there is no such vat.
     pub fn introduce_vats(
         &mut self,
         over: &mut dyn Overlay,
@@ -53,7 +55,7 @@ impl<H: VatHost> Kernel<H> {
     }
 }
 
-/// What lies under names after a prefix: name, key and value.
+/// Returns the entries whose keys begin with a prefix: the rest of the key, the key and the value.
 fn named(state: &State<'_>, prefix: &[u8]) -> Result<Vec<(String, (Vec<u8>, Vec<u8>))>> {
     let name = |key: &[u8]| String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
     Ok(state.over.scan(prefix)?.into_iter().map(|entry| (name(&entry.0), entry)).collect())

@@ -27,13 +27,13 @@ use crate::{
     vats::worker::Online,
 };
 
-/// Choices of this node alone; none is visible in the state.
+/// Choices of this node alone, which the state does not show.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeOptions {
-    /// How many vats may be in memory at once, at least 1.
+    /// The most vats that may be in memory at once, at least 1.
     pub max_vats_online: usize,
-    /// Keep the transcripts that no replay needs any more: of before the last snapshot, of earlier
-    /// incarnations, of vats that ended.
+    /// Keeps the transcripts that no replay needs any more: from before the last snapshot, of earlier
+    /// incarnations, and of vats that ended.
     pub archive: bool,
 }
 
@@ -43,11 +43,10 @@ impl Default for NodeOptions {
     }
 }
 
-/// A kernel: a vat host, and what this node keeps in memory. All else is in the store, which every
-/// call is handed as the overlay of the block in progress.
+/// A kernel: a vat host, and what this node keeps in memory.
 ///
-/// After an error of type [`KernelPanic`] the block must be discarded; the kernel repeats the same
-/// error from then on.
+/// All else is in the store. Every call takes it as the [`Overlay`] of the block in progress. After an error
+/// of type [`KernelPanic`] the block must be discarded, and the kernel repeats the same error from then on.
 pub struct Kernel<H> {
     host: H,
     online: Online,
@@ -64,19 +63,19 @@ impl<H: std::fmt::Debug> std::fmt::Debug for Kernel<H> {
     }
 }
 
-/// What a run did.
+/// The counts of one [`Kernel::run`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunReport {
     /// Cranks that were executed.
     pub cranks: u64,
     /// Computrons that they spent.
     pub computrons: u64,
-    /// True if nothing was left to do.
+    /// True if the queues are empty.
     pub idle: bool,
 }
 
 impl<H: VatHost> Kernel<H> {
-    /// A kernel over an empty host. Vats are brought back from the store when they are needed.
+    /// Returns a kernel over an empty host. Vats are brought back from the store when they are needed.
     pub fn new(host: H, options: NodeOptions) -> Self {
         let NodeOptions { max_vats_online, archive } = options;
         let online = Online::new(max_vats_online);
@@ -84,23 +83,23 @@ impl<H: VatHost> Kernel<H> {
         Self { host, online, archive, slog: None, application: None, panic: None, taken_out }
     }
 
-    /// Connects the other end of the bridge device.
+    /// Connects the [`Application`] to the other end of the bridge device.
     pub fn set_application(&mut self, application: Box<dyn Application + Send>) {
         self.application = Some(application);
     }
 
-    /// Sends events to `slog` from now on.
+    /// Sends [`Event`](crate::slog::Event)s to `slog` from now on.
     pub fn set_slog(&mut self, slog: Box<dyn Slog + Send>) {
         self.slog = Some(slog);
     }
 
-    /// The vat host.
+    /// Returns the vat host.
     pub fn host(&self) -> &H {
         &self.host
     }
 
-    /// Writes the state of a new kernel: static vats to be started, devices, the bootstrap message.
-    /// Returns the promise for what bootstrap answers.
+    /// Writes the state of a new kernel from a [`KernelConfig`]: static vats to be started, devices, the
+    /// bootstrap message. Returns the promise for the result of `bootstrap`.
     pub fn initialize(
         &mut self,
         over: &mut dyn Overlay,
@@ -117,7 +116,7 @@ impl<H: VatHost> Kernel<H> {
         outcome
     }
 
-    /// Executes cranks until `policy` says stop or nothing is left to do.
+    /// Executes cranks until the [`RunPolicy`] says stop or nothing is left to do.
     pub fn run(&mut self, over: &mut dyn Overlay, policy: &mut dyn RunPolicy) -> Result<RunReport> {
         self.insist_sound()?;
         let mut stats = load_stats(over)?;
@@ -150,7 +149,7 @@ impl<H: VatHost> Kernel<H> {
         }
     }
 
-    /// What stopped the kernel is forgotten: its state is about to be replaced.
+    /// Forgets the panic that stopped the kernel, whose state is about to be replaced.
     pub(crate) fn forget_panic(&mut self) {
         self.panic = None;
     }
@@ -161,8 +160,8 @@ impl<H: VatHost> Kernel<H> {
             None => Ok(()),
         }
     }
-    /// Forgets everything and begins anew: all of the kernel's records are removed, whatever state they
-    /// are in, and those of a new kernel are written. Bundles have to be given again.
+    /// Removes all of the kernel's records, whatever state they are in, and writes those of a new kernel as
+    /// [`Self::initialize`] does. Bundles have to be given again.
     pub fn reset(&mut self, over: &mut dyn Overlay, config: &KernelConfig) -> Result<Option<KRef>> {
         self.evict_all();
         self.forget_panic();

@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl<H: VatHost> Kernel<H> {
-    /// Installs a bundle whose bytes were verified, and tells the vatAdmin vat. False if it was
-    /// there already.
+    /// Installs a bundle whose bytes were verified, and tells the vatAdmin vat. Returns false if it was
+    /// installed already.
     pub fn install_bundle(
         &mut self,
         over: &mut dyn Overlay,
@@ -35,8 +35,8 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Sends a message to the root of a static vat. Returns the promise for its result, held for the
-    /// caller.
+    /// Sends a message to the root of a static vat. Returns the promise for its result, held for the caller
+    /// until [`Self::take_resolution`].
     pub fn queue_to_vat_root(
         &mut self,
         over: &mut dyn Overlay,
@@ -53,8 +53,8 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Sends a message to an object or promise. Returns the promise for its result, held for the
-    /// caller.
+    /// Sends a message to an object or promise. Returns the promise for its result, held for the caller until
+    /// [`Self::take_resolution`].
     pub fn queue_to_object(
         &mut self,
         over: &mut dyn Overlay,
@@ -69,9 +69,9 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Releases the caller's hold on a settled promise, and holds what its data refers to instead.
+    /// Releases the caller's hold on a settled promise, and holds the references in its data instead.
     ///
-    /// Works on a kernel that panicked, too: what it came to may be looked at.
+    /// This works on a kernel that panicked, too, so that its results may be looked at.
     pub fn take_resolution(&mut self, over: &mut dyn Overlay, promise: KRef) -> Result<()> {
         let panic = self.panic.take();
         let taken = self.release_resolution(over, promise);
@@ -90,7 +90,7 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Holds the root of a static vat for good. None if there is no such vat.
+    /// Holds the root of a static vat for good. Returns `None` if there is no such vat.
     pub fn pin_vat_root(&mut self, over: &mut dyn Overlay, name: &str) -> Result<Option<KRef>> {
         self.between_cranks(over, |state| {
             let Some(vat) = state.get::<VatId>(&keys::static_name(name))? else { return Ok(None) };
@@ -100,8 +100,8 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Sends a message to the root of a static vat of whose answer nobody wants to know. False if
-    /// there is no such vat.
+    /// Sends a message without a result promise to the root of a static vat. Returns false if there is no
+    /// such vat.
     pub fn post_to_vat_root(
         &mut self,
         over: &mut dyn Overlay,
@@ -116,18 +116,19 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Takes a message out of the queues, by its result promise, which is rejected. False if there is none.
+    /// Takes a message out of the queues, named by its result promise, and rejects that. Returns false if
+    /// there is no such message.
     pub fn drop_message(&mut self, over: &mut dyn Overlay, result: KRef) -> Result<bool> {
         self.between_cranks(over, |state| state.drop_message(result))
     }
 
-    /// Names what is not done when its crank comes, as if it had failed before anybody saw it; see
-    /// [`Self::not_taken_out`]. What an earlier call named is forgotten.
+    /// Names events to be skipped when their cranks come, as if each had failed before any vat saw it.
+    /// Replaces the names of an earlier call. See [`Self::not_taken_out`].
     pub fn take_out(&mut self, named: impl IntoIterator<Item = TakenOut>) {
         self.taken_out = named.into_iter().collect();
     }
 
-    /// What was named and whose crank has not come since; it is forgotten.
+    /// Returns and forgets the [`TakenOut`] names whose cranks have not come.
     pub fn not_taken_out(&mut self) -> BTreeSet<TakenOut> {
         std::mem::take(&mut self.taken_out)
     }

@@ -1,5 +1,4 @@
-//! What the host may ask of a kernel between cranks beside sending messages: devices, upgrades of
-//! static vats, options.
+//! Options of the kernel, of meters and of vats that the application changes between cranks.
 
 use capstan_kernel_ports::{VatId, host::VatHost, store::Overlay};
 use serde_json::Value;
@@ -11,25 +10,28 @@ use crate::{
     state::vat::Threshold,
 };
 
-/// Options of the kernel that can change while it runs. What is none stays as it is.
+/// Changes of the [`KernelOptions`](crate::KernelOptions). Fields that are `None` leave theirs as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OptionChanges {
-    /// Deliveries between two bringOutYourDead, for vats without an interval of their own.
+    /// The [`Threshold`] of deliveries for `bringOutYourDead`, for vats without one of their own.
     pub reap_interval: Option<Threshold>,
-    /// References of garbage collection between two bringOutYourDead, likewise.
+    /// The [`Threshold`] of references of garbage collection, likewise.
     pub reap_gc_krefs: Option<Threshold>,
     /// Transcript entries after which a further heap snapshot is due.
     pub snapshot_interval: Option<u64>,
 }
 
-/// Options that the kernel does not take. The texts are SwingSet's.
+/// The reason why [`OptionChanges::from_json`] refuses options. The texts are SwingSet's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadOptions(pub String);
 
 impl OptionChanges {
-    /// Reads `{defaultReapInterval, defaultReapGCKrefs, snapshotInterval}`: the first two positive
-    /// numbers or `"never"`, the last a natural number; each may be left out.
+    /// Reads `{defaultReapInterval, defaultReapGCKrefs, snapshotInterval}`, each of which may be missing. The
+    /// first two are positive numbers or `"never"`, the last is a natural number.
+    ///
+    /// # Errors
+    /// Returns [`BadOptions`] with SwingSet's text.
     pub fn from_json(options: &Value) -> std::result::Result<Self, BadOptions> {
         let fields = options.as_object();
         let fields = fields.ok_or_else(|| BadOptions("options must be an object".to_owned()))?;
@@ -59,7 +61,7 @@ fn threshold(name: &str, value: &Value) -> std::result::Result<Threshold, BadOpt
 }
 
 impl<H: VatHost> Kernel<H> {
-    /// Puts computrons into a meter. Returns what it holds then; none if there is no such meter or it
+    /// Adds computrons to a meter and returns its new balance. Returns `None` if there is no such meter or it
     /// is unlimited.
     pub fn fund_meter(
         &mut self,
@@ -77,7 +79,7 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Changes options of the kernel as a whole.
+    /// Applies [`OptionChanges`].
     pub fn change_options(&mut self, over: &mut dyn Overlay, changes: OptionChanges) -> Result<()> {
         self.between_cranks(over, |state| {
             let options = &mut state.globals_mut().options;
@@ -94,7 +96,7 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Says whether the end of a vat stops the chain from now on. False if there is no such vat.
+    /// Sets whether the end of a vat stops the chain. Returns false if there is no such vat.
     pub fn set_critical(
         &mut self,
         over: &mut dyn Overlay,

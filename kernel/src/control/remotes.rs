@@ -11,12 +11,15 @@ use crate::{
 };
 
 impl<H: VatHost> Kernel<H> {
-    /// The remote of an account; see [`crate::state::remote`]. Provisions it at the first call.
+    /// Returns the [remote](crate::remote) of an account, and provisions it at the first call.
     pub fn provision(&mut self, over: &mut dyn Overlay, address: &str) -> Result<RemoteId> {
         self.between_cranks(over, |state| state.provision(address))
     }
 
     /// Sends a message as a remote.
+    ///
+    /// # Errors
+    /// Returns a [`RemoteError`] if the remote does not hold what it names.
     pub fn remote_send(
         &mut self,
         over: &mut dyn Overlay,
@@ -27,7 +30,7 @@ impl<H: VatHost> Kernel<H> {
         self.between_cranks(over, |state| state.remote_send(remote, target, methargs))
     }
 
-    /// A remote's name for its factory object or for the promise of it.
+    /// Returns a remote's name for its [`Factory`](crate::remote::Factory) object, or for the promise of it.
     pub fn factory(
         &mut self,
         over: &mut dyn Overlay,
@@ -37,6 +40,9 @@ impl<H: VatHost> Kernel<H> {
     }
 
     /// Settles promises as a remote.
+    ///
+    /// # Errors
+    /// Returns a [`RemoteError`] for a promise that the remote does not decide.
     pub fn remote_resolve(
         &mut self,
         over: &mut dyn Overlay,
@@ -46,7 +52,10 @@ impl<H: VatHost> Kernel<H> {
         self.between_cranks(over, |state| state.remote_resolve(remote, resolutions))
     }
 
-    /// Lets go of imports as a remote.
+    /// Drops imports of a remote.
+    ///
+    /// # Errors
+    /// Returns a [`RemoteError`] for a reference that is not an imported object.
     pub fn remote_drop(
         &mut self,
         over: &mut dyn Overlay,
@@ -57,6 +66,9 @@ impl<H: VatHost> Kernel<H> {
     }
 
     /// Acknowledges a remote's outbox up to and including `sequence`.
+    ///
+    /// # Errors
+    /// Returns a [`RemoteError`] for an entry that was never sent, or too many at once.
     pub fn remote_acknowledge(
         &mut self,
         over: &mut dyn Overlay,

@@ -1,7 +1,6 @@
-//! Subclusters: sets of vats that are started together at run time and introduced to each other. And
-//! what concerns all vats at once: starting, bringing back into memory, ending, beginning anew.
+//! Subclusters: sets of vats that are started together at run time and introduced to each other.
 //!
-//! The vat table is in the state, so a kernel that is started again knows its vats; they come back into
+//! The vat table is in the state, so a kernel that is started again knows its vats. They come back into
 //! memory at their next delivery, or when [`Kernel::run_vat`] asks for it.
 
 use std::collections::BTreeMap;
@@ -24,26 +23,26 @@ use crate::{
     },
 };
 
-/// A set of vats to be started together.
+/// The configuration of a [`Subcluster`].
 #[derive(Clone, Debug)]
 pub struct SubclusterConfig {
-    /// The vat whose root gets `bootstrap(vats, devices)`: the roots of all of them by name, and no
-    /// devices. None: nobody is introduced.
+    /// The vat whose root gets `bootstrap(vats, {})`, with the roots of all of them by name. `None` if nobody
+    /// is introduced.
     pub bootstrap: Option<String>,
-    /// The vats by name. Their bundles must be installed.
+    /// The vats by name, each a [`StaticVat`]. Their bundles must be installed.
     pub vats: BTreeMap<String, StaticVat>,
 }
 
-/// A subcluster that was launched: part of the state.
+/// The record of a launched subcluster, part of the state.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Subcluster {
     /// Its vats by the names that the configuration gave them.
     pub vats: BTreeMap<String, VatId>,
-    /// What bootstrap answers, held for the caller.
+    /// The promise for the result of `bootstrap`, held for the caller.
     pub bootstrap_result: Option<KRef>,
 }
 
-/// Why vats are not started.
+/// The reason why vats are not started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LaunchError {
     /// A vat's bundle is not installed.
@@ -57,16 +56,19 @@ pub enum LaunchError {
     /// The vat to be bootstrapped is not of the subcluster.
     #[error("the subcluster has no vat {0}, which is to be bootstrapped")]
     NoBootstrapVat(String),
-    /// The vat is not there, or has ended.
+    /// The vat does not exist, or has ended.
     #[error("{0} does not run")]
     NotRunning(VatId),
-    /// The kernel's own trouble.
+    /// The kernel stops with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }
 
 impl<H: VatHost> Kernel<H> {
     /// Starts a set of vats and introduces them to each other.
+    ///
+    /// # Errors
+    /// Returns a [`LaunchError`] if a bundle is not installed, or the vat to bootstrap is missing.
     pub fn launch_subcluster(
         &mut self,
         over: &mut dyn Overlay,
@@ -76,8 +78,8 @@ impl<H: VatHost> Kernel<H> {
         self.between_cranks(over, |state| state.launch(config, engine))
     }
 
-    /// The same for the subcluster that every kernel of its kind has: launched at the first call, and
-    /// never again in the life of the state. None if it was launched before.
+    /// Launches the default subcluster, at the first call in the life of the state. Returns `None` at any
+    /// later call.
     pub fn launch_default_subcluster(
         &mut self,
         over: &mut dyn Overlay,
@@ -151,7 +153,7 @@ impl State<'_> {
         Ok(vat)
     }
 
-    /// Sends `bootstrap(vats, {})`; returns the promise for the answer, held for the caller.
+    /// Sends `bootstrap(vats, {})`. Returns the promise for the result, held for the caller.
     fn introduce(&mut self, vats: &BTreeMap<String, VatId>, bootstrap: &str) -> Result<KRef> {
         let mut builder = Builder::default();
         let mut roots = Vec::new();

@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl<H: VatHost> Kernel<H> {
-    /// Ends a vat from outside. `reason` must be smallcaps without slots.
+    /// Terminates a vat from outside. `reason` must be smallcaps without slots.
     pub fn terminate_vat(
         &mut self,
         over: &mut dyn Overlay,
@@ -29,8 +29,8 @@ impl<H: VatHost> Kernel<H> {
         self.between_cranks(over, |state| state.terminate(vat, true, reason))
     }
 
-    /// Schedules bringOutYourDead for every live vat that had a delivery after the positions given,
-    /// and returns the positions for the next call.
+    /// Schedules `bringOutYourDead` for every live vat that had a delivery after the positions given. Returns
+    /// the positions for the next call.
     pub fn reap_all_vats(
         &mut self,
         over: &mut dyn Overlay,
@@ -69,9 +69,9 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Asks the vatAdmin vat to upgrade a static vat; with `pause`, that vat's `pauseService` is called
-    /// and awaited first. `options` is a smallcaps record without slots. Returns the promise for
-    /// `{incarnationNumber}`, held for the caller; none if there is no such vat.
+    /// Asks the vatAdmin vat to upgrade a static vat. With `pause`, that vat's `pauseService` is called and
+    /// awaited first. `options` is a smallcaps record without slots. Returns the promise for
+    /// `{incarnationNumber}`, held for the caller, or `None` if there is no such vat.
     pub fn upgrade_static_vat(
         &mut self,
         over: &mut dyn Overlay,
@@ -104,8 +104,11 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Starts a vat: gives it an id, writes its records and queues its start. Its root is held as long as it
-    /// lives.
+    /// Starts a vat: gives it a [`VatId`], writes its records and queues its start. Its root is held as long
+    /// as it lives.
+    ///
+    /// # Errors
+    /// Returns a [`LaunchError`] if its bundle is not installed.
     pub fn start_vat(
         &mut self,
         over: &mut dyn Overlay,
@@ -116,7 +119,8 @@ impl<H: VatHost> Kernel<H> {
         self.between_cranks(over, |state| state.start_new_vat(name, setup, engine))
     }
 
-    /// The root object of a live vat, for the host to send messages to. None if it does not run.
+    /// Returns the root object of a live vat, for the host to send messages to. Returns `None` if the vat
+    /// does not run.
     pub fn vat_root(&mut self, over: &mut dyn Overlay, vat: VatId) -> Result<Option<KRef>> {
         self.between_cranks(over, |state| match state.is_alive(vat)? {
             true => state.export_root(vat).map(Some),
@@ -124,7 +128,10 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Brings a vat into memory, as its next delivery would. Not visible in the state.
+    /// Brings a vat into memory, as its next delivery would. The state does not show it.
+    ///
+    /// # Errors
+    /// Returns a [`LaunchError`] if the vat does not run.
     pub fn run_vat(
         &mut self,
         over: &mut dyn Overlay,
@@ -147,8 +154,8 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
-    /// Ends every vat, critical ones included: the kernel stops when it is told to, not by a panic.
-    /// Their cleanup follows in cranks, as after any end. Returns them.
+    /// Ends every vat, critical ones included, without a [`KernelPanic`]. Their cleanup follows in cranks.
+    /// Returns the vats.
     pub fn terminate_all_vats(
         &mut self,
         over: &mut dyn Overlay,
@@ -167,7 +174,7 @@ impl<H: VatHost> Kernel<H> {
     }
 }
 
-/// The options of an upgrade, with the message that SwingSet's controller gives if there is none.
+/// Returns the options of an upgrade, with the default message of SwingSet's controller if they have none.
 fn upgrade_options(options: &KernelData, name: &str, builder: &mut Builder) -> Json {
     let given = options.body.strip_prefix('#').and_then(Json::parse);
     let Some(Json::Object(mut fields)) = given else { return Json::Object(vec![]) };

@@ -287,7 +287,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         worker::deliver(self.state, self.host, self.online, vat, kernel, translated)
     }
 
-    /// What a delivery's status means for the crank. `gc_krefs`: none if the delivery makes no
+    /// Derives the crank's results from a delivery's status. `gc_krefs` is `None` if the delivery makes no
     /// dirt. If several things went wrong, the first in this order counts.
     pub(crate) fn results(
         &self,

@@ -28,7 +28,7 @@ pub(crate) struct Closing {
     pub(crate) work: KernelWork,
     /// Vats whose worker has to be stopped.
     pub(crate) stopped: Vec<VatId>,
-    /// Why the kernel stops, if it does.
+    /// The reason why the kernel stops, if it does.
     pub(crate) panic: Option<KernelPanic>,
 }
 
@@ -64,7 +64,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     }
 }
 
-/// Whether an event is one of those that are to be taken out; it is none of them any more then.
+/// Returns true if an event is among those that are to be skipped, and removes its names.
 fn takes_out(named: &mut BTreeSet<TakenOut>, event: &RunQueueEvent, place: Option<Place>) -> bool {
     if named.is_empty() {
         return false;

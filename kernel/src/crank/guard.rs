@@ -1,10 +1,10 @@
-//! The guard of the vats of the system: vatAdmin, provisioner, timer and what else the chain's
-//! genesis document names so.
+//! The guard of the vats of the system: vatAdmin, provisioner, timer and whatever else the chain's genesis
+//! document names so.
 //!
-//! Strangers reach them, so no stranger may be able to end or exhaust them. What is larger than
-//! [`SystemGuard`](crate::limits::SystemGuard) allows is refused before the vat sees it; who has a vat of
-//! the system work pays for it before the work is done; and a delivery in which one fails all the same is
-//! undone and lost, while the vat goes on from its state before it.
+//! Strangers reach them, so no stranger may be able to end or exhaust them. Three rules see to that. A
+//! message beyond the limits of [`SystemGuard`](crate::limits::SystemGuard) is refused before the vat sees
+//! it. The sender pays for the vat's work before it is done. A delivery in which such a vat fails all the
+//! same is undone and lost, and the vat goes on from its state before it.
 
 use capstan_abi::{Delivery, Message};
 use capstan_kernel_ports::Computrons;
@@ -16,7 +16,7 @@ use crate::{
     state::{handle::State, queue::Payer, vat::VatConfig},
 };
 
-/// What a meter pays for the work of a vat of the system.
+/// A price that a meter pays for the work of a vat of the system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Charge {
     meter: MeterId,

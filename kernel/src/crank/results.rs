@@ -12,7 +12,7 @@ use crate::{
     state::vat::{Dirt, VatConfig},
 };
 
-/// What a crank has to do once its event was delivered.
+/// The consequences of a delivery, which the crank applies when it is over.
 #[derive(Default)]
 pub(crate) struct CrankResults {
     /// Undo everything the delivery did.
@@ -21,19 +21,19 @@ pub(crate) struct CrankResults {
     pub(crate) consume: bool,
     /// The vat that was handed a delivery.
     pub(crate) delivered: Option<VatId>,
-    /// Whether the vat was made in this crank.
+    /// True if the vat was made in this crank.
     pub(crate) created: bool,
-    /// Whether the vat was upgraded in this crank.
+    /// True if the vat was upgraded in this crank.
     pub(crate) upgraded: bool,
     pub(crate) computrons: Option<Computrons>,
-    /// Who pays for the computrons.
+    /// The meter that pays for the computrons.
     pub(crate) meter: Option<MeterId>,
     pub(crate) dirt: Option<Dirt>,
     /// The vat ends: by failure, and with what.
     pub(crate) terminate: Option<(VatId, bool, KernelData)>,
     /// A message to the vatAdmin vat.
     pub(crate) tell_vat_admin: Option<KernelData>,
-    /// What the policy is told, if not what follows from the rest.
+    /// The outcome that the policy gets, if it does not follow from the other fields.
     pub(crate) outcome: Option<CrankOutcome>,
     /// Whose meter pays how much for the work of a vat of the system, even if the delivery is undone.
     pub(crate) charge: Option<Charge>,

@@ -8,8 +8,8 @@ use crate::{
 };
 
 impl State<'_> {
-    /// Takes the message with this result out of the queues and rejects the result. What else is queued keeps its
-    /// order. False if there is no such message.
+    /// Takes the message with this result out of the queues and rejects the result. The other events keep
+    /// their order. Returns false if there is no such message.
     pub(crate) fn drop_message(&mut self, result: KRef) -> Result<bool> {
         let (mut accepted, mut scheduled) = (Vec::new(), Vec::new());
         while let Some(event) = self.next_accepted()? {

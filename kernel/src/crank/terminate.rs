@@ -29,7 +29,7 @@ impl State<'_> {
         self.report_termination(vat, failure, info)
     }
 
-    /// The same without anyone being told. Returns whether the end of the vat is critical.
+    /// Ends a vat without telling anyone. Returns true if the end of the vat is critical.
     pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
         self.log(Event::Terminate { vat, failure, info });
         self.stopped.push(vat);
@@ -75,7 +75,7 @@ impl State<'_> {
         self.tell_vat_admin(self.without_what_is_refused(vat, failure, methargs)?)
     }
 
-    /// Whether vatAdmin is a vat of the system, as on every chain.
+    /// Returns true if vatAdmin is a vat of the system, as on every chain.
     pub(crate) fn guards_vat_admin(&self) -> Result<bool> {
         let Some(root) = self.globals().vat_admin_root else { return Ok(false) };
         let Some(Endpoint::Vat(admin)) = self.live_owner(root)? else { return Ok(false) };
@@ -110,8 +110,8 @@ impl State<'_> {
         Ok(dead.and_then(|dead| dead.first().copied()))
     }
 
-    /// Removes part of what a terminated vat left, phase after phase; a phase that uses up its
-    /// budget is the last of this crank.
+    /// Removes part of what a terminated vat left, phase after phase. A phase that uses up its budget is the
+    /// last of this crank.
     pub(crate) fn clean_up(&mut self, vat: VatId, budget: CleanupCounts) -> Result<CleanupCounts> {
         let mut work = CleanupCounts::default();
         let complete = self.clean_phases(vat, budget, &mut work)?;

@@ -122,7 +122,8 @@ impl<H: VatHost> Crank<'_, '_, H> {
     }
 }
 
-/// The upgrade is undone and the old incarnation lives on; what was spent is paid for.
+/// Returns the results of an upgrade that is undone. The old incarnation lives on, and the computrons are
+/// paid for.
 fn failure(
     vat: VatId,
     upgrade: u64,
@@ -140,7 +141,7 @@ fn failure(
     }
 }
 
-/// What the vatAdmin vat is told of an upgrade that failed.
+/// Builds the message that tells the vatAdmin vat of a failed upgrade.
 pub(crate) fn failed(upgrade: u64) -> KernelData {
     callback(upgrade, None)
 }

@@ -80,7 +80,7 @@ impl State<'_> {
         }
     }
 
-    /// The device node that stands for an installed bundle; undefined if it is not installed.
+    /// Returns the device node that stands for an installed bundle, or `undefined` if it is not installed.
     fn bundlecap(&mut self, device: DeviceId, id: &str) -> CallResult {
         let endpoint = Endpoint::Device(device);
         let by_id = keys::vatstore(endpoint, format!("id.{id}"));

@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl State<'_> {
-    /// `registerInboundHandler(handler)`; throws `taken` if there is one.
+    /// Answers `registerInboundHandler(handler)`. Throws `taken` if there is a handler already.
     pub(super) fn register_inbound(&mut self, call: &Invocation<'_>, taken: &str) -> CallResult {
         let handler = call.object(0, "handler")?;
         if self.over.get(&handler_key(call.device))?.is_some() {
@@ -23,7 +23,7 @@ impl State<'_> {
         Ok(Answer::Undefined)
     }
 
-    /// What is registered with the device of that name.
+    /// Returns the handler that is registered with the device of that name.
     pub(super) fn inbound_handler(
         &self,
         name: &'static str,

@@ -28,7 +28,7 @@ const MAX_PEER_BYTES: usize = 100;
 const POSITION_DIGITS: usize = 16;
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// What lies in the mailbox of one peer.
+/// The mailbox of one peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mailbox {
     /// The number of the last message from the peer that was taken.

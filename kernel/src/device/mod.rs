@@ -1,10 +1,11 @@
-//! Devices: synchronous services of the kernel and, through the bridge, of the application. A vat
-//! that holds a device's node calls it and has the answer within its delivery.
+//! Devices: synchronous services of the kernel and, through the bridge, of the application.
 //!
-//! A device has no transcript. What it keeps lies in the kernel's state, so that an aborted crank
-//! takes it back. It holds what it was given for good, gives no objects or promises of its own away,
-//! and is never given a promise. An ordinary device cannot be given nodes of other devices either; a
-//! raw one can. Whatever goes wrong in a device is the caller's to catch.
+//! A vat that holds a device's node calls it and has the answer within its delivery. A device has no
+//! transcript. Its data lies in the kernel's state, so that an aborted crank takes it back.
+//!
+//! A device holds for good what it was given. It gives away no objects or promises of its own, and is never
+//! given a promise. An ordinary device cannot be given nodes of other devices either, but a raw one can. The
+//! caller can catch whatever goes wrong in a device.
 
 mod bridge;
 mod bundle;
@@ -35,10 +36,10 @@ use crate::{
     state::{clist::ClistEntry, handle::State, keys},
 };
 
-/// What a device does.
+/// The service that a device gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum DeviceKind {
-    /// Bundles, meters, and the life of vats: every kernel has it.
+    /// Bundles, meters, and the life of vats. Every kernel has it.
     VatAdmin,
     /// Wakes vats when the time of the block has come.
     Timer,
@@ -50,16 +51,16 @@ pub enum DeviceKind {
     Bundle,
 }
 
-/// A device.
+/// A device: its name and kind.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Device {
-    /// The name by which bootstrap gets it.
+    /// The name under which bootstrap gets it.
     pub name: String,
-    /// What it does.
+    /// Its [`DeviceKind`].
     pub kind: DeviceKind,
 }
 
-/// Why the host could not do something with a device.
+/// The reason why the host's use of a device failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The genesis document did not ask for it.
@@ -68,18 +69,18 @@ pub enum DeviceError {
     /// No vat has registered a handler with the device.
     #[error("{0}: no vat has registered a handler yet")]
     NoHandler(&'static str),
-    /// Time ran backwards.
+    /// The new time is before the old one.
     #[error("time is monotonic: {now} is before {last}")]
     TimeRanBackwards {
-        /// What was to be the time.
+        /// The time that was to be set.
         now: u64,
-        /// What it was before.
+        /// The time that was set before.
         last: u128,
     },
-    /// The device cannot take what it was given.
+    /// The device refused its input, for this reason.
     #[error("{0}")]
     Refused(String),
-    /// The kernel's own trouble.
+    /// The kernel stops with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }
@@ -95,10 +96,10 @@ impl DeviceError {
     }
 }
 
-/// What a vat sees of a device call that went wrong in the device.
+/// The error text that a vat sees of a device call that failed in the device.
 const FAILED: &str = "device.invoke failed, see logs for details";
 
-/// What a device takes for a text.
+/// The requirement on a text argument, as error texts state it.
 const UNICODE: &str = "a string without lone surrogates";
 
 /// The root node of each device.
@@ -110,11 +111,11 @@ pub(crate) struct Caller {
     pub(crate) vat: VatId,
     /// The message's result, if somebody waits for it.
     pub(crate) result: Option<KRef>,
-    /// Whether a device has taken the result: then the vat's own answer is ignored.
+    /// True if a device has taken the result. Then the vat's own answer is ignored.
     pub(crate) is_deferred: bool,
 }
 
-/// What a vat gets for its call of a device.
+/// The kernel's reply to a device call of a vat.
 pub(crate) enum DeviceReply {
     /// A value.
     Returned(KernelData),
@@ -126,16 +127,16 @@ pub(crate) enum DeviceReply {
 struct Invocation<'a> {
     caller: &'a mut Caller,
     device: DeviceId,
-    /// Which of the device's nodes was called.
+    /// The node of the device that was called.
     node: &'a str,
     method: &'a str,
     args: Parsed,
 }
 
-/// How a call went.
+/// The result of a call within a device.
 type CallResult = std::result::Result<Answer, DeviceFailure>;
 
-/// Why there is no answer.
+/// The reason why a device gives no answer.
 enum DeviceFailure {
     /// The device threw: the text is for the node's log.
     Thrown(String),
@@ -152,7 +153,7 @@ fn thrown<T>(why: impl Into<String>) -> std::result::Result<T, DeviceFailure> {
     Err(DeviceFailure::Thrown(why.into()))
 }
 
-/// What a device call returns.
+/// The answer of a device call.
 enum Answer {
     Undefined,
     Text(String),
@@ -167,7 +168,7 @@ impl Invocation<'_> {
         self.args.elements().map_or_else(|| thrown("arguments are not an array"), Ok)
     }
 
-    /// An argument; undefined if there are fewer.
+    /// Returns an argument, or `undefined` if there are fewer.
     fn arg(&self, index: usize) -> std::result::Result<Json, DeviceFailure> {
         Ok(self.elements()?.get(index).cloned().unwrap_or_else(Json::undefined))
     }
@@ -186,7 +187,7 @@ impl Invocation<'_> {
         }
     }
 
-    /// What JavaScript's `Nat` accepts: a bigint or an integral number that is not negative.
+    /// Returns what JavaScript's `Nat` accepts: a bigint or an integral number that is not negative.
     fn nat(&self, index: usize, what: &str) -> std::result::Result<u128, DeviceFailure> {
         let arg = self.arg(index)?;
         let number = match &arg {
@@ -266,7 +267,7 @@ impl State<'_> {
         }
     }
 
-    /// Makes a device; its root node is exported when someone asks for it.
+    /// Makes a device. Its root node is exported on demand.
     pub(crate) fn add_device(&mut self, name: &str, kind: DeviceKind) -> Result<DeviceId> {
         let device = DeviceId(self.globals().next_device);
         self.globals_mut().next_device += 1;
@@ -328,7 +329,7 @@ impl State<'_> {
     }
 }
 
-/// Whether a method only passes on what it is given, so that the device does not come to hold it.
+/// Returns true if a method only passes on what it is given, so that the device does not come to hold it.
 fn passes_on(kind: DeviceKind, method: &str) -> bool {
     match kind {
         DeviceKind::Timer => {

@@ -114,7 +114,7 @@ impl State<'_> {
         }
     }
 
-    /// Lets the device's time be `now`, in seconds, and sends what is due. True if anything was.
+    /// Sets the device's time to `now`, in seconds, and sends what is due. Returns true if anything was.
     pub(crate) fn poll_timer(&mut self, now: u64) -> std::result::Result<bool, DeviceError> {
         let device = self.device_named(TIMER)?;
         let last = self.now(device)?;
@@ -154,7 +154,7 @@ impl State<'_> {
         self.put(&key(device, &format!("at.{time:032x}.{number:016x}")), &wakeup)
     }
 
-    /// Forgets all wakeups of a handler; returns their times, soonest first.
+    /// Forgets all wakeups of a handler. Returns their times, soonest first.
     fn remove_wakeups(&mut self, device: DeviceId, handler: KRef) -> Result<Vec<u128>> {
         let mut times = Vec::new();
         for (key, time, wakeup) in due(self.over, device, u128::MAX)? {
@@ -167,7 +167,7 @@ impl State<'_> {
     }
 }
 
-/// When the next wakeup is due, in seconds; none if there is no timer or nothing to wake.
+/// Returns when the next wakeup is due, in seconds. Returns `None` if there is no timer or nothing to wake.
 pub(crate) fn next_wakeup(from: &(impl Read + ?Sized)) -> Result<Option<u128>> {
     let Some(device) = get_record(from, &keys::device_name(TIMER))? else { return Ok(None) };
     let prefix = key(device, "at.");

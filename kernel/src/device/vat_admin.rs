@@ -213,7 +213,7 @@ fn parse_vat(text: &str) -> std::result::Result<VatId, DeviceFailure> {
     text.parse().or_else(|error: capstan_kernel_ports::NotAVatId| thrown(error.to_string()))
 }
 
-/// The options of a new vat, beside its parameters. Fields that are undefined were not given.
+/// Reads the options of a new vat, without its parameters. Undefined fields count as missing.
 fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, DeviceFailure> {
     let Json::Object(fields) = record else { return thrown("options must be a record") };
     let mut options = DynamicOptions::default();

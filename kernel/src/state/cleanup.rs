@@ -26,7 +26,7 @@ impl CleanupCounts {
     /// No limit: for tests and for SwingSet's `step`, never for a chain.
     pub const UNLIMITED: Self = Self::uniform(u64::MAX);
 
-    /// The same limit for every phase.
+    /// Returns the same limit for every phase.
     pub const fn uniform(limit: u64) -> Self {
         Self {
             exports: limit,
@@ -38,7 +38,7 @@ impl CleanupCounts {
         }
     }
 
-    /// As SwingSet writes it: `{default, …}`; no limit is null.
+    /// Returns SwingSet's JSON: `{default, …}`, in which `null` is no limit.
     pub fn to_json(self) -> Value {
         let limit = |n: u64| if n == u64::MAX { Value::Null } else { json!(n) };
         if self == Self::uniform(self.exports) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::state::queue::RunQueueEvent;
 
-/// An event as SwingSet's slog writes it.
+/// Returns a [`RunQueueEvent`] as SwingSet's slog writes it.
 pub fn event_to_json(event: &RunQueueEvent) -> Value {
     match event {
         RunQueueEvent::Send { target, message, .. } => {

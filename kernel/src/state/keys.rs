@@ -68,7 +68,7 @@ pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
 pub(crate) const BUNDLES: &[u8] = b"k.b.";
 pub(crate) const CLISTS: &[u8] = b"k.c.";
 pub(crate) const DEFAULT_SUBCLUSTER: &[u8] = b"k.sub";
-/// What all of the kernel's keys begin with, those in the root hash and those outside.
+/// The prefix of all keys of the kernel inside the root hash.
 pub(crate) const ALL: &[u8] = b"k.";
 pub(crate) const ALL_LOCAL: &[u8] = b"local.k.";
 pub(crate) const MAILBOX_ACKS: &[u8] = b"k.mb.a.";

@@ -4,9 +4,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{ids::KRef, state::keys};
 
-/// Where an event waits for its crank, or a message for its promise.
+/// The place where an event waits for its crank, or a message for its promise.
 ///
-/// A place on a queue is never used twice, so it names what lay there for good.
+/// A place on a queue is never used twice, so it names its event for good.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -15,7 +15,8 @@ pub enum Place {
     Accepted(u64),
     /// On the run queue, as in `run-7`.
     Run(u64),
-    /// On the queue of a promise that is not settled, as in `kp40-0`. Used again once all of that queue was moved.
+    /// On the queue of an unresolved promise, as in `kp40-0`. The place is used again once that queue was
+    /// moved as a whole.
     Waiting {
         /// The promise's number.
         promise: u64,
@@ -25,7 +26,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// The place whose key in the state this is, if it is one.
+    /// Returns the place with this key in the state, or `None` if the key is not a place's.
     pub fn from_key(key: &[u8]) -> Option<Self> {
         let rest = key.strip_prefix(b"k.")?;
         let position = |hex: &[u8]| u64::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok();
@@ -40,7 +41,7 @@ impl Place {
         Some(Self::Waiting { promise: number.parse().ok()?, position: position(hex.as_bytes())? })
     }
 
-    /// The place's key in the state.
+    /// Returns the place's key in the state.
     pub fn key(self) -> Vec<u8> {
         match self {
             Self::Accepted(position) => keys::acceptance(position),
@@ -71,12 +72,12 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// What the host names to have it taken out: see [`crate::Kernel::take_out`].
+/// The name of an event that is to be skipped; see [`Kernel::take_out`](crate::Kernel::take_out).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TakenOut {
-    /// The message with this result.
+    /// The message with this result promise.
     Result(KRef),
-    /// Whatever comes off a queue at this place.
+    /// The event that comes off a queue at this [`Place`].
     Place(Place),
 }
 

@@ -17,16 +17,16 @@ use crate::{
     state::{handle::State, keys, vat::DynamicOptions},
 };
 
-/// Something for the kernel to do in a crank.
+/// An event for the kernel to work on in a crank.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum RunQueueEvent {
-    /// A message is on its way.
+    /// A message is delivered to its target.
     Send {
         /// An object or promise.
         target: KRef,
         /// The message.
         message: Message<KRef>,
-        /// Who pays for what a vat of the system does for it.
+        /// The payer for the work of a vat of the system.
         payer: Payer,
     },
     /// An endpoint is to be told that a promise is settled.
@@ -64,7 +64,7 @@ pub enum RunQueueEvent {
         bundle_id: String,
         /// The new parameters.
         parameters: KernelData,
-        /// What the old incarnation's promises are rejected with.
+        /// The reason with which promises of the old incarnation are rejected.
         upgrade_message: JsString,
     },
     /// A vat's options change.
@@ -74,16 +74,16 @@ pub enum RunQueueEvent {
         /// The changed options, a JSON object.
         options_json: String,
     },
-    /// The kernel can no longer reach, or nobody can recognize, objects.
+    /// Objects that the kernel can no longer reach, or that nobody can recognize, are collected.
     CollectGarbage {
-        /// Which of the three deliveries.
+        /// The kind of delivery.
         kind: GcKind,
-        /// Who is told.
+        /// The endpoint to tell.
         endpoint: Endpoint,
         /// In string order.
         krefs: Vec<KRef>,
     },
-    /// Collections that were pending turned out not to be needed any more.
+    /// Pending collections turned out not to be needed any more.
     NegatedGcAction,
     /// A vat is to bring out its dead.
     BringOutYourDead {
@@ -94,19 +94,19 @@ pub enum RunQueueEvent {
     CleanupTerminatedVat {
         /// The vat.
         vat: VatId,
-        /// How much of it at most.
+        /// The most to remove.
         budget: CleanupCounts,
     },
 }
 
-/// Who pays for what a vat of the system does for a message, besides the vat that executes it.
+/// The payer for the work that a message causes in a vat of the system, or that such a vat's message causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Payer {
-    /// Nobody: a transaction has paid already, or the kernel or an unmetered vat has sent the message.
+    /// Nobody pays. A transaction has paid already, or the sender is the kernel or an unmetered vat.
     Nobody,
-    /// The sender's meter, if the message reaches a vat of the system.
+    /// The sender's [`Meter`](crate::meter::Meter), if the message reaches a vat of the system.
     Sender(MeterId),
-    /// The receiver's meter: a vat of the system has sent the message.
+    /// The receiver's [`Meter`](crate::meter::Meter), because a vat of the system has sent the message.
     Receiver,
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct Waiting {
 }
 
 impl RunQueueEvent {
-    /// The promise for the answer, if this is a message that has one.
+    /// Returns the result promise, if this is a message that has one.
     pub fn result(&self) -> Option<KRef> {
         match self {
             Self::Send { message, .. } => message.result,
@@ -140,16 +140,16 @@ impl RunQueueEvent {
 /// The deliveries of garbage collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum GcKind {
-    /// `dropExports`.
+    /// The delivery `dropExports`.
     DropExports,
-    /// `retireExports`.
+    /// The delivery `retireExports`.
     RetireExports,
-    /// `retireImports`.
+    /// The delivery `retireImports`.
     RetireImports,
 }
 
 impl GcKind {
-    /// The delivery's name.
+    /// Returns the name of the delivery.
     pub fn name(self) -> &'static str {
         match self {
             Self::DropExports => "dropExports",
@@ -216,7 +216,8 @@ impl State<'_> {
         Ok(Some(event))
     }
 
-    /// Where the event that was just taken off a queue had lain; none if it came from no queue.
+    /// Returns the place on which the event lay that was just taken off a queue. Returns `None` if it came
+    /// from no queue.
     pub(crate) fn taken_from(
         &self,
         crank_type: CrankType,

@@ -21,7 +21,7 @@ impl State<'_> {
         }
     }
 
-    /// Sends a message of the kernel's own; returns the promise for its result.
+    /// Sends a message of the kernel's own. Returns the promise for its result.
     pub(crate) fn send_from_kernel(
         &mut self,
         target: KRef,
@@ -35,7 +35,7 @@ impl State<'_> {
         Ok(result)
     }
 
-    /// The same without a promise for the result.
+    /// Sends a message of the kernel's own without a promise for the result.
     pub(crate) fn send_without_result(&mut self, target: KRef, methargs: KernelData) -> Result<()> {
         self.stats.syscalls += 1;
         self.stats.syscall_send += 1;

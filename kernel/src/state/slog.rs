@@ -1,7 +1,7 @@
-//! What the kernel tells about its work, outside consensus: for logs, tools and tests.
+//! The kernel's structured log of its work, outside consensus: for logs, tools and tests.
 //!
-//! The events and their fields follow SwingSet's slog; [`Slog`] receives them as they happen, those
-//! of cranks that are later undone included.
+//! The events and their fields follow SwingSet's slog. [`Slog`] receives them as they happen, also those of
+//! cranks that are later undone.
 
 use capstan_abi::{CapData, Delivery, DeliveryResult, Syscall, SyscallResult};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Overlay};
@@ -15,18 +15,19 @@ use crate::{
     },
 };
 
-/// Receives events.
+/// A receiver of [`Event`]s.
 pub trait Slog {
     /// One event.
     fn event(&mut self, event: Event<'_>);
 }
 
-/// What a link of the crank chain wrote.
+/// The writes behind one link of the crank chain.
 #[derive(Clone, Copy)]
 pub struct Writes<'a>(pub(crate) &'a dyn Overlay);
 
 impl Writes<'_> {
-    /// Calls `visit` for each key that was written, in key order, with its value (none: deleted).
+    /// Calls `visit` for each key that was written, in key order, with its value. A deleted key has the value
+    /// `None`.
     pub fn visit(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
         self.0.top_writes(visit);
     }
@@ -38,7 +39,7 @@ impl std::fmt::Debug for Writes<'_> {
     }
 }
 
-/// Which half of the kernel works.
+/// The type of a crank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrankType {
     /// An event moves from the acceptance queue to where it belongs.
@@ -47,7 +48,7 @@ pub enum CrankType {
     Delivery,
 }
 
-/// What happened.
+/// An event in the kernel's work.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// A crank begins.
@@ -56,9 +57,9 @@ pub enum Event<'a> {
         crank: u64,
         /// Its type.
         crank_type: CrankType,
-        /// What it works on.
+        /// The event that it works on.
         message: &'a RunQueueEvent,
-        /// Where that had lain; none if it came from no queue.
+        /// The [`Place`] on which that lay, or `None` if it came from no queue.
         place: Option<Place>,
     },
     /// A crank is over.
@@ -68,18 +69,18 @@ pub enum Event<'a> {
     },
     /// The crank chain has a new link: a crank, before its [`Event::CrankFinish`], or a change from outside.
     Chained {
-        /// The crank; none for a change between cranks.
+        /// The crank, or `None` for a change between cranks.
         crank: Option<u64>,
         /// The chain's hash from now on.
         hash: Hash,
-        /// What was hashed.
+        /// The hashed writes.
         writes: Writes<'a>,
     },
     /// A vat of the system failed in a delivery, which is undone. The vat goes on.
     DeliveryLost {
         /// The vat.
         vat: VatId,
-        /// Why it failed.
+        /// The reason of the failure.
         cause: &'a CapData<KRef>,
     },
     /// A vat is about to be brought into memory.
@@ -89,7 +90,7 @@ pub enum Event<'a> {
         /// Its configuration.
         config: &'a VatConfig,
     },
-    /// The vat's worker is there; what follows may be a replay.
+    /// The vat's worker has started. A replay may follow.
     WorkerStarted {
         /// The vat.
         vat: VatId,
@@ -98,11 +99,11 @@ pub enum Event<'a> {
     Console {
         /// The vat.
         vat: VatId,
-        /// What of the vat it was: `vat` is the vat's own code.
+        /// The origin of the output within the vat: `vat` is the vat's own code.
         source: &'a str,
         /// The console's method.
         level: &'a str,
-        /// What was printed.
+        /// The printed text.
         text: &'a str,
     },
     /// A vat is handed a delivery.
@@ -120,11 +121,11 @@ pub enum Event<'a> {
     DeliverResult {
         /// The vat.
         vat: VatId,
-        /// How it ended.
+        /// The [`DeliveryResult`].
         result: &'a DeliveryResult,
-        /// What it spent.
+        /// The computrons that it spent.
         computrons: Option<Computrons>,
-        /// What the vat wrote for tests.
+        /// The lines that the vat wrote for tests.
         test_log: &'a [String],
     },
     /// A syscall and its result.
@@ -135,7 +136,7 @@ pub enum Event<'a> {
         syscall: &'a Syscall,
         /// As the vat got it.
         result: &'a SyscallResult,
-        /// Why it was refused, if it was.
+        /// The reason of a refusal, if it was refused.
         refusal: Option<&'a str>,
     },
     /// A c-list entry came or went.
@@ -153,18 +154,18 @@ pub enum Event<'a> {
     Terminate {
         /// The vat.
         vat: VatId,
-        /// Whether by failure.
+        /// True if it ended by a failure.
         failure: bool,
-        /// What it ended with.
+        /// The data that it ended with.
         info: &'a CapData<KRef>,
     },
     /// Part of a dead vat was cleaned up.
     VatCleanup {
         /// The vat.
         vat: VatId,
-        /// How much.
+        /// The [`CleanupCounts`] of what was removed.
         work: &'a CleanupCounts,
-        /// True if nothing is left of it.
+        /// True if nothing is left of the vat.
         complete: bool,
     },
     /// A heap snapshot is about to be taken: the vat has brought out its dead.
@@ -176,7 +177,7 @@ pub enum Event<'a> {
     SnapshotSaved {
         /// The vat.
         vat: VatId,
-        /// The heap's hash; zero if the host keeps none.
+        /// The heap's hash, which is zero if the host keeps no heaps.
         heap: Hash,
         /// The pages that are not as in a new worker.
         pages: u64,
@@ -194,23 +195,23 @@ pub enum Event<'a> {
     ReplayStart {
         /// The vat.
         vat: VatId,
-        /// How many entries the transcript has from where the replay begins.
+        /// The number of transcript entries to replay.
         entries: u64,
     },
     /// The replay is over.
     Replay {
         /// The vat.
         vat: VatId,
-        /// How many deliveries were replayed.
+        /// The number of replayed deliveries.
         deliveries: u64,
     },
     /// A device threw: the vat that called it sees an error that says nothing.
     DeviceThrew {
         /// The device's name.
         device: &'a str,
-        /// What was called.
+        /// The called method.
         method: &'a str,
-        /// Why.
+        /// The reason, for the log alone.
         why: &'a str,
     },
     /// A promise with a logging policy was settled.

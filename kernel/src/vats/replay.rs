@@ -26,47 +26,47 @@ use crate::{
     },
 };
 
-/// The first thing that a worker did otherwise than recorded.
+/// The first difference between a replay and the transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// A syscall.
     Syscall {
         /// Its number within the delivery, from 0.
         number: usize,
-        /// The one that was recorded; none if there are no more.
+        /// The recorded one, or `None` if the record has no more.
         expected: Option<Syscall>,
-        /// The one that was made; none if the delivery ended.
+        /// The one that was made, or `None` if the delivery ended.
         found: Option<Syscall>,
     },
-    /// A syscall that could not be decoded, where none can have been recorded.
+    /// A syscall that could not be decoded. No such syscall can have been recorded.
     Malformed {
         /// Its number within the delivery, from 0.
         number: usize,
-        /// What was wrong with it.
+        /// The decoding error.
         problem: String,
     },
-    /// How the delivery ended.
+    /// The result of the delivery.
     Result {
         /// As recorded.
         expected: DeliveryResult,
         /// As it went.
         found: DeliveryResult,
     },
-    /// What the delivery cost.
+    /// The computrons that the delivery spent.
     Computrons {
         /// As recorded.
         expected: Option<Computrons>,
         /// As it went.
         found: Option<Computrons>,
     },
-    /// The heap after all deliveries before.
+    /// The heap after all deliveries before, as a `Hash`.
     Heap {
         /// The one that the nodes agreed on.
         expected: Hash,
         /// The worker's.
         found: Hash,
     },
-    /// The entries of the current span are others than the state says.
+    /// The entries of the current span do not have the hash in [`VatState::span`].
     Transcript {
         /// The span's hash in the state.
         expected: Hash,
@@ -124,30 +124,30 @@ fn spending(computrons: &Option<Computrons>) -> String {
     computrons.map_or_else(|| "nothing that was counted".to_owned(), |c| format!("{c} computrons"))
 }
 
-/// One entry of a transcript that was done again.
+/// One repeated entry of a transcript.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Its position.
+    /// The position in the transcript.
     pub position: u64,
-    /// What it says.
+    /// The recorded [`Entry`].
     pub entry: Entry,
-    /// What came of it.
+    /// The [`Outcome`] of the comparison.
     pub outcome: Outcome,
 }
 
 impl Step {
-    /// Whether the vat was told something.
+    /// Returns true if the entry is a delivery.
     pub fn is_delivery(&self) -> bool {
         matches!(self.entry, Entry::Delivery { .. })
     }
 }
 
-/// What came of doing again what an entry says.
+/// The result of repeating one transcript entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The same as was recorded.
+    /// The worker did the same as recorded.
     Same,
-    /// Something else.
+    /// The worker did something else, the [`Difference`].
     Differs(Difference),
     /// The bundle cannot be started.
     NotStarted(String),
@@ -174,7 +174,7 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
         Ok(Self { state, vat, config, limit, next, end, has_worker: false })
     }
 
-    /// Does the next entry again; none at the end. After anything but [`Outcome::Same`] the walk is over.
+    /// Repeats the next entry. Returns `None` at the end, and after any outcome but [`Outcome::Same`].
     pub(crate) fn step<H: VatHost>(&mut self, host: &mut H) -> Result<Option<Step>> {
         if self.next >= self.end {
             return Ok(None);
@@ -229,7 +229,7 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
     }
 }
 
-/// What a delivery did.
+/// A delivery's recorded syscalls, result and computrons.
 struct Recorded<'a> {
     syscalls: &'a [(Syscall, SyscallResult)],
     result: &'a DeliveryResult,
@@ -273,7 +273,7 @@ impl<'a> Answers<'a> {
         Self { recorded: recorded.iter(), count: 0, difference: None }
     }
 
-    /// The first difference; also that syscalls are missing.
+    /// Returns the first difference. Missing syscalls count as one.
     fn finish(mut self) -> Option<Difference> {
         let number = self.count;
         let missing = self.recorded.next().map(|(expected, _)| Difference::Syscall {
@@ -308,29 +308,29 @@ impl Syscalls for Answers<'_> {
         self.differ(Difference::Malformed { number, problem: problem.to_owned() })
     }
 
-    /// What the vat printed was heard when it happened.
+    /// Ignores the output: it was logged when the delivery was made.
     fn console(&mut self, _: &str, _: &str, _: &str) {}
 }
 
-/// Where a rehearsal begins.
+/// The entry at which a rehearsal begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
     /// At the vat's first delivery, through all its incarnations: for nodes that archive.
     Genesis,
-    /// Where bringing the vat back into memory would begin: at the last heap snapshot, or where the
-    /// incarnation began.
+    /// At the entry where bringing the vat back into memory would begin: the last heap snapshot, or the start
+    /// of the incarnation.
     Snapshot,
 }
 
-/// Why a vat cannot be rehearsed.
+/// The reason why a vat cannot be rehearsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RehearsalError {
-    /// No vat ever had that id.
+    /// No vat ever had this [`VatId`].
     #[error("there is no {vat}: the chain has {vats} vats, see capstan query vats")]
     Unknown {
         /// The id.
         vat: VatId,
-        /// How many there were.
+        /// The number of vats that ever were.
         vats: usize,
     },
     /// The vat was made with `useTranscript: false`.
@@ -343,9 +343,9 @@ pub enum RehearsalError {
     Ended {
         /// The vat.
         vat: VatId,
-        /// When.
+        /// The crank in which it ended.
         crank: u64,
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
     /// The entries in question were dropped, or were made before this node archived.
@@ -358,12 +358,12 @@ pub enum RehearsalError {
         /// The position of the first that is missing.
         wanted: u64,
     },
-    /// The state cannot be read, or the host failed.
+    /// The state cannot be read, or the host failed, with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }
 
-/// A check of a vat against its own past, by a host that does nothing else. Nothing is changed.
+/// A replay of a vat against its own past, by a [`VatHost`] that does nothing else. It changes nothing.
 pub struct Rehearsal<'a, R: Read> {
     replay: Replay<'a, R>,
     record: VatState,
@@ -376,10 +376,10 @@ impl<R: Read> std::fmt::Debug for Rehearsal<'_, R> {
 }
 
 impl<'a, R: Read> Rehearsal<'a, R> {
-    /// Prepares to replay the vat of that id from `beginning` to its last delivery.
+    /// Prepares to replay the vat with that id from `beginning` to its last delivery.
     ///
     /// # Errors
-    /// Where there is nothing to replay; see [`RehearsalError`].
+    /// Returns a [`RehearsalError`] if there is nothing to replay.
     pub fn new(
         state: &'a R,
         vat: VatId,
@@ -410,7 +410,7 @@ impl<'a, R: Read> Rehearsal<'a, R> {
         Ok(Self { replay, record })
     }
 
-    /// The positions that are still to come.
+    /// Returns the positions that are still to come.
     pub fn positions(&self) -> Range<u64> {
         self.replay.next..self.replay.end
     }
@@ -429,7 +429,7 @@ impl<'a, R: Read> Rehearsal<'a, R> {
         Ok((found != expected).then_some(Difference::Transcript { expected, found }))
     }
 
-    /// Does the next entry again; none at the end.
+    /// Repeats the next entry. Returns `None` at the end.
     pub fn step<H: VatHost>(&mut self, host: &mut H) -> Result<Option<Step>> {
         self.replay.step(host)
     }

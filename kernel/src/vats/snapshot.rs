@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What came of looking whether a snapshot is due.
+/// The result of checking whether a snapshot is due.
 pub(crate) enum Snapshot {
     /// It was not.
     NotDue,

@@ -1,4 +1,4 @@
-//! What a vat's worker is started from.
+//! Sources and options from which workers start.
 
 use capstan_kernel_ports::{
     Hash,
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// What workers of the vat are told beside their source.
+/// Returns the options of the vat's workers.
 pub(crate) fn worker_options(
     state: &(impl Read + ?Sized),
     config: &VatConfig,

@@ -20,7 +20,7 @@ use crate::{
     state::{clist::Use, handle::State, keys, queue::Payer, vat::VatConfig},
 };
 
-/// What a vat is told whose syscall could not be translated.
+/// The error text for a vat whose syscall could not be translated.
 const PREPARE_TO_DIE: &str = "syscall translation error: prepare to die";
 
 /// Answers the syscalls of one delivery, and remembers what the crank has to know.
@@ -32,12 +32,12 @@ pub(crate) struct VatSyscalls<'c, 's> {
     /// The vat's name for the result of the message that is being delivered.
     result: Option<VRef>,
     enable_pipelining: bool,
-    /// Who pays if a message reaches a vat of the system.
+    /// The payer of a message that reaches a vat of the system.
     payer: Payer,
-    /// What the transcript entry can still take; `None` after a syscall that did not fit: then nothing is
-    /// done or recorded any more.
+    /// The bytes that the transcript entry can still take. `None` after a syscall that did not fit: from then
+    /// on nothing is done or recorded.
     capacity_bytes: Option<usize>,
-    /// Why the vat must die, if a syscall was illegal.
+    /// The reason why the vat must end, if a syscall was illegal.
     pub(crate) illegal: Option<KernelData>,
     /// The last `exit`: by failure, and with what.
     pub(crate) exit: Option<(bool, KernelData)>,
@@ -290,7 +290,7 @@ impl VatSyscalls<'_, '_> {
         Ok(keys::vatstore(self.me(), key.as_wtf8()))
     }
 
-    /// An empty value reads as none, as SwingSet has it.
+    /// Reads a key. An empty value reads as absent, as in SwingSet.
     fn vatstore_get(&mut self, key: &JsString) -> Translated<SyscallResult> {
         self.state.stats.syscall_vatstore_get += 1;
         let value = self.state.over.get(&self.vatstore_key(key)?)?;

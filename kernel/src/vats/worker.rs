@@ -32,7 +32,7 @@ impl Online {
         Self { order: VecDeque::new(), max: max.max(1) }
     }
 
-    /// Notes a use; returns the vat that has to leave memory for it.
+    /// Notes a use. Returns the vat that has to leave memory for it.
     fn touch(&mut self, vat: VatId) -> Option<VatId> {
         if self.order.back() == Some(&vat) {
             return None;
@@ -51,7 +51,7 @@ impl Online {
     }
 }
 
-/// How a delivery went.
+/// The result of a delivery.
 pub(crate) struct Status {
     pub(crate) computrons: Option<Computrons>,
     /// A syscall was illegal.
@@ -62,7 +62,7 @@ pub(crate) struct Status {
     pub(crate) exit: Option<(bool, KernelData)>,
 }
 
-/// Why a worker could not be started.
+/// The reason why a worker could not be started.
 pub(crate) enum StartError {
     /// The source is at fault.
     Source(String),
@@ -76,8 +76,8 @@ impl<E: Into<KernelPanic>> From<E> for StartError {
     }
 }
 
-/// Brings the vat into memory if it is not there: its worker starts from the last snapshot, or anew if
-/// there is none, and replays its transcript from there.
+/// Brings the vat into memory if it is not there. Its worker starts from the last snapshot, or anew if there
+/// is none, and replays its transcript from there.
 pub(crate) fn bring_online<H: VatHost>(
     state: &mut State<'_>,
     host: &mut H,

@@ -1,4 +1,4 @@
-//! What a block changed, read off its writes: so that whoever drives the kernel can tell others.
+//! The changes of a block, read off its writes for whoever drives the kernel.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +9,16 @@ use crate::{
     state::keys,
 };
 
-/// What the top level of an overlay changed.
+/// The vats and outboxes that the top level of an overlay changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Vats whose configuration or state was written.
+    /// Vats whose [`VatConfig`](crate::vat::VatConfig) or [`VatState`](crate::vat::VatState) was written.
     pub vats: BTreeSet<VatId>,
     /// Outbox entries that were posted.
     pub posted: BTreeSet<(RemoteId, u64)>,
 }
 
-/// Collects the changes of the top level. With the block's own level on top that is the whole block.
+/// Collects the [`Changes`] of the top level. With the block's own level on top that is the whole block.
 pub fn collect(over: &dyn Overlay) -> Changes {
     let mut changes = Changes::default();
     over.top_writes(&mut |key, value| {

@@ -10,18 +10,18 @@ use crate::{
     state::{handle::get_record, keys},
 };
 
-/// The hash of an installed bundle's bytes.
+/// Returns the `Hash` of an installed bundle's bytes, which is the key of their blob.
 pub fn bundle(state: &(impl Read + ?Sized), id: &str) -> Result<Option<Hash>> {
     get_record(state, &keys::bundle(id))
 }
 
-/// The mailbox device's boxes by the names of the peers.
+/// Returns each peer's [`Mailbox`] by the peer's name.
 pub fn mailboxes(state: &(impl Read + ?Sized)) -> Result<BTreeMap<String, Mailbox>> {
     device::read_mailboxes(state)
 }
 
-/// The mailbox of one peer: the number of the last message that was taken from it, and the messages to it
-/// with numbers above `after`, at most `limit`.
+/// Returns the [`Mailbox`] of one peer: the number of the last message taken from it, and at most `limit`
+/// messages to it with numbers above `after`.
 pub fn mailbox(
     state: &(impl Read + ?Sized),
     peer: &str,
@@ -31,22 +31,23 @@ pub fn mailbox(
     device::read_mailbox(state, peer, after, limit)
 }
 
-/// The key of a message in the mailbox: for proofs.
+/// Returns the key of a message in the mailbox, for proofs.
 pub fn mailbox_message_key(peer: &str, number: u64) -> Vec<u8> {
     keys::mailbox_message(peer, number)
 }
 
-/// When the timer device wakes someone next, in seconds since 1970; none if it has nobody to wake.
+/// Returns the time of the timer device's next wakeup, in seconds since 1970. Returns `None` if there is
+/// none.
 pub fn next_wakeup(state: &(impl Read + ?Sized)) -> Result<Option<u128>> {
     device::next_wakeup(state)
 }
 
-/// Whether there is a device of that name.
+/// Returns true if there is a device of that name.
 pub fn has_device(state: &(impl Read + ?Sized), name: &str) -> Result<bool> {
     Ok(state.get(&keys::device_name(name))?.is_some())
 }
 
-/// The ids of all installed bundles.
+/// Returns the ids of all installed bundles.
 pub fn bundles(state: &(impl Read + ?Sized)) -> Result<Vec<String>> {
     let id = |(key, _): (Vec<u8>, Vec<u8>)| {
         String::from_utf8_lossy(&key[keys::BUNDLES.len()..]).into_owned()
@@ -54,7 +55,8 @@ pub fn bundles(state: &(impl Read + ?Sized)) -> Result<Vec<String>> {
     Ok(state.scan(keys::BUNDLES)?.into_iter().map(id).collect())
 }
 
-/// The ids of up to `limit` installed bundles after that one, in order; all come after none.
+/// Returns up to `limit` ids of installed bundles greater than `id`, in ascending order. An empty `id` starts
+/// at the first.
 pub fn bundles_after(state: &(impl Read + ?Sized), id: &str, limit: usize) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     let mut after = keys::bundle(id);

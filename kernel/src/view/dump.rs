@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// All of the kernel's tables, in the shape of SwingSet's `dump()`.
+/// Returns all of the kernel's tables, in the shape of SwingSet's `dump()`.
 pub fn dump(state: &(impl Read + ?Sized)) -> Result<Value> {
     let mut kernel_table: Vec<(KRef, Endpoint, String)> = Vec::new();
     for (key, value) in state.scan(keys::CLISTS)? {
@@ -69,7 +69,7 @@ fn dump_promises(state: &(impl Read + ?Sized)) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// A promise as SwingSet's `dump()` shows it.
+/// Returns a [`Promise`] as SwingSet's `dump()` shows it.
 pub fn promise_to_json(
     state: &(impl Read + ?Sized),
     number: u64,

@@ -12,24 +12,24 @@ use crate::{
     },
 };
 
-/// The kernel as a whole.
+/// The counters and queues of a kernel, as [`kernel_status`] reads them.
 #[derive(Clone, Debug)]
 pub struct KernelStatus {
-    /// Cranks so far.
+    /// The number of cranks so far.
     pub cranks: u64,
-    /// The chain of hashes of all cranks' writes.
+    /// The `Hash` that chains the writes of all cranks.
     pub crank_chain: Hash,
     /// Events on the acceptance queue.
     pub acceptance_queue: u64,
     /// Events on the run queue.
     pub run_queue: u64,
-    /// Terminated vats that wait for their cleanup.
+    /// Terminated vats that wait for their cleanup, by [`VatId`].
     pub dead: Vec<VatId>,
-    /// Counters.
+    /// The node-local [`Stats`].
     pub stats: Stats,
 }
 
-/// Which of the two queues.
+/// One of the two queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queue {
     /// The acceptance queue.
@@ -38,13 +38,13 @@ pub enum Queue {
     Run,
 }
 
-/// Whether the state holds a kernel.
+/// Returns true if the state holds a kernel.
 pub fn is_initialized(state: &(impl Read + ?Sized)) -> Result<bool> {
     Ok(state.get(keys::GLOBALS)?.is_some())
 }
 
-/// Whether there is anything for the kernel to do without any new message: a chain whose kernel is
-/// busy makes the next block by itself. Cleanup of dead vats counts.
+/// Returns true if the kernel has work to do without any new message. A chain whose kernel is busy makes the
+/// next block by itself. Cleanup of terminated vats counts.
 pub fn is_busy(state: &(impl Read + ?Sized)) -> Result<bool> {
     let queues: Queues = need(state, keys::QUEUES)?;
     let pending = |vats: Option<Vec<VatId>>| vats.is_some_and(|vats| !vats.is_empty());
@@ -55,7 +55,7 @@ pub fn is_busy(state: &(impl Read + ?Sized)) -> Result<bool> {
         || pending(get_record(state, keys::DEAD)?))
 }
 
-/// The kernel's status.
+/// Returns the [`KernelStatus`].
 pub fn kernel_status(state: &(impl Read + ?Sized)) -> Result<KernelStatus> {
     let globals = read_globals(state)?;
     let queues: Queues = need(state, keys::QUEUES)?;
@@ -69,7 +69,7 @@ pub fn kernel_status(state: &(impl Read + ?Sized)) -> Result<KernelStatus> {
     })
 }
 
-/// What waits on a queue, at most `limit` events.
+/// Returns at most `limit` events of a queue, as [`RunQueueEvent`]s.
 pub fn queue(state: &(impl Read + ?Sized), queue: Queue, limit: u64) -> Result<Vec<RunQueueEvent>> {
     let queues: Queues = need(state, keys::QUEUES)?;
     let (head, tail) = match queue {

@@ -15,20 +15,20 @@ use crate::{
     },
 };
 
-/// How much a vat holds, counted over its c-list.
+/// Counts over an endpoint's c-list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// Objects that it exports.
     pub exports: u64,
     /// Objects that it imports.
     pub imports: u64,
-    /// Promises.
+    /// Promises that it exports or imports.
     pub promises: u64,
-    /// Device nodes.
+    /// Device nodes that it imports.
     pub devices: u64,
 }
 
-/// The c-list of an endpoint, in the order of its krefs' texts.
+/// Returns the c-list of an [`Endpoint`], in the order of its krefs' texts.
 pub fn clist(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Vec<(KRef, ClistEntry)>> {
     let prefix = keys::clist_of(endpoint);
     let mut entries = Vec::new();
@@ -40,7 +40,7 @@ pub fn clist(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Vec<(KR
     Ok(entries)
 }
 
-/// How much an endpoint holds.
+/// Counts the [`Holdings`] of an endpoint.
 pub fn holdings(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Holdings> {
     let mut holdings = Holdings::default();
     for (kref, entry) in clist(state, endpoint)? {
@@ -55,7 +55,7 @@ pub fn holdings(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Hold
     Ok(holdings)
 }
 
-/// The kernel's reference for an endpoint's.
+/// Returns the [`KRef`] for an endpoint's reference, or `None` if the endpoint has no such reference.
 pub fn kref_of(
     state: &(impl Read + ?Sized),
     endpoint: Endpoint,
@@ -64,17 +64,17 @@ pub fn kref_of(
     get_record(state, &keys::clist_reverse(endpoint, vref))
 }
 
-/// A promise.
+/// Returns the [`Promise`] `kpN`, or `None` if it does not exist.
 pub fn promise(state: &(impl Read + ?Sized), number: u64) -> Result<Option<Promise>> {
     get_record(state, &keys::promise(number))
 }
 
-/// An object.
+/// Returns the [`Object`] `koN`, or `None` if it does not exist.
 pub fn object(state: &(impl Read + ?Sized), number: u64) -> Result<Option<Object>> {
     get_record(state, &keys::object(number))
 }
 
-/// A meter.
+/// Returns a [`Meter`], or `None` if it does not exist.
 pub fn meter(state: &(impl Read + ?Sized), id: MeterId) -> Result<Option<Meter>> {
     get_record(state, &keys::meter(id))
 }

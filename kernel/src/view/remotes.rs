@@ -13,17 +13,17 @@ use crate::{
     },
 };
 
-/// A remote.
+/// Returns a [`Remote`], or `None` if it does not exist.
 pub fn remote(state: &(impl Read + ?Sized), id: RemoteId) -> Result<Option<Remote>> {
     get_record(state, &keys::remote(id))
 }
 
-/// The remote of an account.
+/// Returns the [`RemoteId`] of an account, or `None` if it was never provisioned.
 pub fn remote_of(state: &(impl Read + ?Sized), address: &str) -> Result<Option<RemoteId>> {
     get_record(state, &keys::remote_address(address))
 }
 
-/// A remote's outbox: numbers and deliveries, oldest first.
+/// Returns a remote's outbox: numbers and [`Delivery`]s, oldest first.
 pub fn outbox(state: &(impl Read + ?Sized), remote: RemoteId) -> Result<Vec<(u64, Delivery)>> {
     let prefix = keys::outbox_of(remote);
     let mut entries = Vec::new();
@@ -36,8 +36,8 @@ pub fn outbox(state: &(impl Read + ?Sized), remote: RemoteId) -> Result<Vec<(u64
     Ok(entries)
 }
 
-/// What a promise of a remote's, `rp-N`, was settled to: until it is acknowledged. None while it is
-/// not settled; see [`kref_of`] for whether it exists.
+/// Returns the settlement of a remote's promise `rp-N`, until the remote acknowledges it. Returns `None`
+/// while the promise is not settled. [`kref_of`](super::kref_of) tells whether it exists.
 pub fn settled(
     state: &(impl Read + ?Sized),
     remote: RemoteId,
@@ -53,7 +53,7 @@ pub fn settled(
     Ok(resolutions.into_iter().find(|resolution| resolution.promise == rref))
 }
 
-/// The key under which an outbox entry lies: for proofs.
+/// Returns the key of an outbox entry, for proofs.
 pub fn outbox_key(remote: RemoteId, number: u64) -> Vec<u8> {
     keys::outbox(remote, number)
 }
