@@ -19,7 +19,7 @@ use crate::{
     committed::Committed,
     fault::NodeFault,
     observe::{
-        crash_report,
+        AbciMethod, crash_report,
         fatal::{FatalHandler, FatalReport},
         metrics::Metrics,
         operator::OperatorFiles,
@@ -83,7 +83,7 @@ impl std::fmt::Debug for AppOptions {
 
 /// The ABCI application over a vat host.
 ///
-/// Clones are handles of the same application: an engine makes one for each of its connections. The
+/// Clones are handles of the same application: CometBFT's server makes one for each of its connections. The
 /// methods of consensus exclude each other; CheckTx and Query never wait for them, since they work on
 /// the last committed state.
 pub struct App<H>(Arc<Shared<H>>);
@@ -161,7 +161,7 @@ impl<H: VatHost> App<H> {
     /// Runs `work` on what consensus owns. A fault ends the node: this returns only without one.
     pub(crate) fn with_consensus<T>(
         &self,
-        during: &'static str,
+        during: AbciMethod,
         work: impl FnOnce(&mut Consensus<H>) -> Result<T, NodeFault>,
     ) -> T {
         let mut consensus = match self.0.consensus.lock() {
@@ -197,7 +197,7 @@ impl<H: VatHost> App<H> {
 
 impl<H> App<H> {
     /// What a method that reads the committed state came to. A fault ends the node.
-    pub(crate) fn or_stop<T>(&self, during: &'static str, result: Result<T, NodeFault>) -> T {
+    pub(crate) fn or_stop<T>(&self, during: AbciMethod, result: Result<T, NodeFault>) -> T {
         result.unwrap_or_else(|fault| {
             let height = self.committed().state.height();
             self.stopping();
@@ -235,9 +235,11 @@ impl<H> App<H> {
         }
     }
 
-    /// The committed state, once the chain has a block. Before that there is none, or that of the chain which it goes
-    /// on from, by whose id nothing is signed any more.
-    pub(crate) fn begun(&self) -> Option<Arc<Committed>> {
+    /// Returns the committed state if the chain has a block.
+    ///
+    /// Before its first block a chain may have the state of the one that it continues. Nothing is signed for that
+    /// one's id any more.
+    pub(crate) fn committed_chain(&self) -> Option<Arc<Committed>> {
         Some(self.committed()).filter(|committed| self.own_height(committed) > 0)
     }
 

@@ -46,7 +46,7 @@ pub use capstan_kernel::NodeOptions;
 pub use capstan_proto::v1 as proto;
 pub use fault::NodeFault;
 pub use observe::{
-    cause,
+    AbciMethod, cause,
     crash_report::CrashReport,
     fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport},
     operator::OperatorFiles,

@@ -1,4 +1,4 @@
-//! CheckTx and proposals: views of the accounts on which nothing was executed.
+//! The accounts as CheckTx and proposals see them: the committed state and the fees of transactions since.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use tendermint_proto::v0_38::abci::ResponseCheckTx;
 use crate::{
     admission::{ChainContext, SignatureCache, check},
     committed::Committed,
-    fault::NodeFault,
+    fault::{Failure, NodeFault},
     records::{
         account::{self, Account},
         chain::Chain,
@@ -18,9 +18,10 @@ use crate::{
     tx::{Action, Tx, TxError},
 };
 
-/// The committed state with the effects of some transactions on their signers' sequences and balances: of those in
-/// the mempool, so that several transactions of one sender may wait there, or of those in a proposal. The mempool's is
-/// made anew at each commit; the engine then checks what is left again.
+/// The committed state with the effects of some transactions on their signers' sequences and balances.
+///
+/// They are those of the mempool, where several transactions of one sender may wait, or those of a proposal. Each
+/// commit replaces the mempool's, and CometBFT then checks again what is left in its mempool.
 #[derive(Debug)]
 pub(crate) struct CheckState {
     committed: Arc<Committed>,
@@ -33,13 +34,13 @@ impl CheckState {
         Self { committed, signatures, accounts: BTreeMap::new() }
     }
 
-    /// Reads a transaction.
-    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Result<Tx, TxError>, NodeFault> {
+    /// Decodes a transaction.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Tx, Failure> {
         decode(&self.committed, bytes)
     }
 
-    /// Checks a transaction. If it is good its effects are kept for the checks that follow.
-    pub(crate) fn check(&mut self, tx: &Tx) -> Result<Result<(), TxError>, NodeFault> {
+    /// Checks a transaction. If it passes, later checks see its effects.
+    pub(crate) fn check(&mut self, tx: &Tx) -> Result<(), Failure> {
         let chain = chain(&self.committed)?;
         let account = match self.accounts.get(&tx.signer) {
             Some(account) => Some(account.clone()),
@@ -52,9 +53,8 @@ impl CheckState {
             params: &chain.params,
             signatures: &self.signatures,
         };
-        Ok(check(tx, account, context).map(|account| {
-            self.accounts.insert(tx.signer, account);
-        }))
+        self.accounts.insert(tx.signer, check(tx, account, context)?);
+        Ok(())
     }
 
     /// Takes from the signer of a transaction that was checked what its messages may spend. What they spend for
@@ -85,12 +85,9 @@ impl CheckState {
     }
 }
 
-/// Reads a transaction by the parameters of the committed state.
-pub(crate) fn decode(
-    committed: &Committed,
-    bytes: &[u8],
-) -> Result<Result<Tx, TxError>, NodeFault> {
-    Ok(Tx::decode(bytes, &chain(committed)?.params))
+/// Decodes a transaction by the parameters of the committed state.
+pub(crate) fn decode(committed: &Committed, bytes: &[u8]) -> Result<Tx, Failure> {
+    Ok(Tx::decode(bytes, &chain(committed)?.params)?)
 }
 
 fn chain(committed: &Committed) -> Result<&Chain, NodeFault> {

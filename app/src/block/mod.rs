@@ -2,12 +2,15 @@
 
 mod apply_override;
 pub(crate) mod bridge;
+mod changes;
 pub(crate) mod consensus;
 mod execute;
 mod expiry;
 mod finalize;
 mod genesis;
+mod init_chain;
+mod policy;
 pub(crate) mod validators;
 
-pub(crate) use finalize::EngineGenesis;
-pub use finalize::block_policy;
+pub(crate) use init_chain::ConsensusGenesis;
+pub use policy::block_policy;

@@ -8,6 +8,7 @@ use capstan_kernel_ports::VatId;
 use crate::{
     fault::NodeFault,
     observe::{
+        AbciMethod,
         remedy::{self, Remedy},
         watch::{LastCrank, LastDelivery},
     },
@@ -22,7 +23,7 @@ pub const EXIT_NODE_FAULT: i32 = 74;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FatalReport {
     /// The ABCI method that was executed.
-    pub during: &'static str,
+    pub during: AbciMethod,
     /// The last committed height.
     pub committed_height: u64,
     /// What happened. For a critical vat: the vat and the cause.
@@ -38,7 +39,7 @@ pub struct FatalReport {
 }
 
 impl FatalReport {
-    pub(crate) fn new(during: &'static str, committed_height: u64, fault: &NodeFault) -> Self {
+    pub(crate) fn new(during: AbciMethod, committed_height: u64, fault: &NodeFault) -> Self {
         let everywhere = matches!(fault, NodeFault::Kernel(panic) if panic.is_consensus());
         let critical_vat = match fault {
             NodeFault::Kernel(KernelPanic::CriticalVat { vat, .. }) => Some((*vat, String::new())),

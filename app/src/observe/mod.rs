@@ -3,6 +3,7 @@
 pub mod cause;
 pub(crate) mod crash_report;
 pub(crate) mod fatal;
+mod method;
 pub(crate) mod metrics;
 pub(crate) mod operator;
 pub(crate) mod progress;
@@ -11,3 +12,5 @@ pub(crate) mod slog;
 pub(crate) mod timed;
 pub mod trace;
 pub(crate) mod watch;
+
+pub use method::AbciMethod;

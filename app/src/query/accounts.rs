@@ -1,6 +1,6 @@
 //! Answers about the app's own state: parameters, accounts, uploads, results of messages.
 
-use capstan_abi::{CapData, Delivery, json::delivery_to_json};
+use capstan_abi::{CapData, json::delivery_to_json};
 use capstan_genesis::{Address, DENOM};
 use capstan_kernel::{
     ids::{Endpoint, KRef, RemoteId},
@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::{Answered, QueryError, QueryServer, args::parse, page::page_size};
 use crate::{
-    records::{account, keys, record, results, uploads},
+    records::{account, keys, results, uploads},
     tx::{TxHash, UploadId},
 };
 
@@ -66,8 +66,7 @@ impl Handler<QueryOutboxRequest> for QueryServer<'_> {
         let end = endpoint.next_outbox.min(first.saturating_add(page_size(request.limit) as u64));
         let mut entries = Vec::new();
         for number in first..end {
-            let Some(delivery) = record::get::<Delivery>(state, &view::outbox_key(remote, number))?
-            else {
+            let Some(delivery) = view::outbox_entry(state, remote, number)? else {
                 continue;
             };
             let delivery_json = delivery_to_json(&delivery).to_string();
