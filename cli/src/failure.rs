@@ -1,4 +1,4 @@
-//! How a command ends that cannot do what it was told.
+//! The errors of commands, their texts and their exit codes.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `capstan init`: a home for a new chain, or for one that there is.
+//! `capstan init`: makes a home for a new chain or for an existing one.
 
 use std::path::PathBuf;
 
@@ -14,39 +14,38 @@ use crate::home::path;
 use crate::output::Output;
 use crate::{Common, keys};
 
-/// The chain id of a new home.
+/// Chain id of a new home.
 pub(crate) const DEFAULT_CHAIN_ID: &str = "capstan-dev";
 
-/// The voting power of each validator of a new chain.
+/// Voting power of each validator of a new chain.
 pub(crate) const VALIDATOR_POWER: i64 = 10;
 
-/// `capstan init`.
+/// Arguments of `capstan init`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan init --home ./mychain --chain-id my-chain-1\n\n\
-    Edit genesis.json in the home before the first start to change parameters and balances, config.toml at any time \
-    to change how the node works.\n\
-    With --genesis, FILE's chain is joined; if FILE goes on from a state (capstan export), genesis.state beside it is \
-    taken too.")]
+    To change parameters and balances, edit genesis.json in the home before the first start. To change how the node works, \
+    edit config.toml at any time.\n\
+    --genesis joins the chain of FILE. If FILE goes on from a state (capstan export), genesis.state in the same directory is \
+    copied too.")]
 pub(crate) struct Init {
-    /// The chain's id: 1 to 50 letters, digits, '-', '_' or '.'.
+    /// Id of the chain: 1 to 50 letters, digits, '-', '_' or '.'.
     #[arg(long, value_name = "ID", default_value = DEFAULT_CHAIN_ID, conflicts_with = "genesis")]
     chain_id: String,
-    /// The genesis document of an existing chain.
+    /// Genesis document of an existing chain.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Give the chain a timer: vats look its service up as `chain/timer`. Such a chain makes a block at
-    /// least once a second.
+    /// Give the chain a timer. Vats look it up as `chain/timer`. Such a chain makes a block at least once a second.
     #[arg(long, conflicts_with = "genesis")]
     timer: bool,
-    /// Give the chain a mailbox: a governor looks it up as `chain/mailbox`, and as `chain/mailbox-conveyor` the right to
-    /// bring in messages from outside.
+    /// Give the chain a mailbox. A governor looks it up as `chain/mailbox`, and the right to bring in messages from
+    /// outside as `chain/mailbox-conveyor`.
     #[arg(long, conflicts_with = "genesis")]
     mailbox: bool,
-    /// An account that governs the chain: it can look up `chain/validators` and the like. An address or a key's name; may
+    /// Account that governs the chain: it can look up `chain/validators` and the like. An address or a key's name. Can
     /// be given several times.
     #[arg(long, value_name = "ACCOUNT", conflicts_with = "genesis")]
     governor: Vec<String>,
-    /// Make a validator's key for CometBFT, and name it as the chain's validator: for `capstan start`.
+    /// Make a validator's key for CometBFT and name it in the genesis document, for `capstan start`.
     #[arg(long, conflicts_with = "genesis")]
     validator: bool,
 }
@@ -104,7 +103,7 @@ impl Init {
     }
 }
 
-/// A genesis document for a chain of that id, which the user chose.
+/// Makes a genesis document for a chain id that the user chose.
 pub(crate) fn new_genesis(
     chain_id: &str,
     make: impl FnOnce(&str) -> Result<Genesis, NewChainError>,
@@ -114,7 +113,7 @@ pub(crate) fn new_genesis(
     Ok(genesis)
 }
 
-/// Changes the genesis document of a chain that has not begun yet.
+/// Changes the genesis document of a chain that has not begun, and checks it.
 fn change_genesis(
     home: &Home,
     change: impl FnOnce(&mut Genesis) -> anyhow::Result<()>,

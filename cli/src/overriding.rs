@@ -1,4 +1,4 @@
-//! `capstan override`: how a chain that a critical vat has stopped goes on without a new one.
+//! `capstan override`: lets a stopped chain go on, by executing its next block differently.
 
 use std::fs;
 
@@ -15,35 +15,37 @@ use crate::failure::usage;
 use crate::home;
 use crate::output::Output;
 
-/// `capstan override`.
+/// Arguments of `capstan override`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan override --home ./node --uncritical v3\n\n\
     For a chain that a critical vat has stopped (exit code 70), and for a block that ends the process on every node: by an\n\
-    abort, a stack overflow, a lack of memory. Its validators have decided that block, and can agree to execute it\n\
-    differently: let a vat end without stopping the chain, end a vat before the block, skip transactions of the block, drop\n\
-    messages. fatal.txt in the home names the block's transactions, the crank, the vat, and what led to it, and prints each\n\
-    of these commands ready to be run; `capstan debug cranks` shows the cranks before.\n\n\
-    The node must be stopped. Writes HOME/overrides/HEIGHT.json, which names the height and the app hash under it, and\n\
-    prints its SHA-256. Every validator runs this with the same arguments, or copies the file; they compare the SHA-256 and\n\
-    start their nodes again. When more than two thirds of the voting power have done so the chain goes on; the others stop\n\
-    at that block until they have the file too, and so does a new node that executes the block later. The override is\n\
-    recorded in the state, so nodes with different ones are never on one chain. If another crank of the block stops it\n\
-    then, the next report prints the command with all options together and --replace.")]
+    abort, a stack overflow or a lack of memory. Consensus has decided the block, so its transactions cannot change. The\n\
+    validators can agree to execute it differently: to let a vat end without stopping the chain, to end a vat before the\n\
+    block, to skip transactions, or to drop messages. fatal.txt in the home names the block's transactions, the crank, the\n\
+    vat and its cause. It prints each of these commands, ready to be run. `capstan debug cranks` shows the cranks before.\n\n\
+    The node must be stopped. This command writes HOME/overrides/HEIGHT.json, which names the height and the app hash before\n\
+    it, and prints its SHA-256. Every validator runs it with the same arguments, or copies the file. The validators compare\n\
+    the SHA-256 and start their nodes again. When nodes with more than two thirds of the voting power have the file, the\n\
+    chain goes on. The others stop at that block until they have it, and so does a new node that executes the block later.\n\
+    The override is recorded in the state, so nodes with different ones are never on one chain. If another crank of the\n\
+    block stops it then, the next report prints the command with all options together and --replace.")]
 pub(crate) struct OverrideBlock {
-    /// A vat that is no longer critical, as in v3. May be given several times.
+    /// Vat that is no longer critical, such as v3. Can be given several times.
     #[arg(long, value_name = "VAT")]
     uncritical: Vec<String>,
-    /// A vat that ends, critical or not, before anything else in the block, as in v7. Several times too.
+    /// Vat that ends before anything else in the block, critical or not, such as v7. Can be given several times.
     #[arg(long, value_name = "VAT")]
     terminate_vat: Vec<String>,
-    /// A transaction of the block that is not executed, by its hash; its signer can send it again. Several times too.
+    /// Transaction of the block that is not executed, by its hash. Its signer can send it again. Can be given several
+    /// times.
     #[arg(long, value_name = "HASH")]
     skip_tx: Vec<String>,
-    /// A message that is not delivered when its turn comes in the block: by its result, as in kp40, or by its place on the
-    /// run queue, as in run-17, which every report names. A notification, or the start or upgrade of a vat, too.
+    /// Message that is not delivered when its turn comes in the block: by its result, such as kp40, or by its place on
+    /// the run queue, such as run-17, which every report names. This can be a notification, or the start or upgrade of
+    /// a vat, too.
     #[arg(long, value_name = "PROMISE|PLACE")]
     drop_message: Vec<String>,
-    /// Replace the override that the home has for this block.
+    /// Replace the existing override for this block.
     #[arg(long)]
     replace: bool,
 }

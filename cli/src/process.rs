@@ -1,4 +1,4 @@
-//! What commands that go on running share: the log, the addresses, and how they are told to stop.
+//! Logs, addresses and signals, for commands that run until they are stopped.
 
 use std::net::SocketAddr;
 use std::process::exit;
@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::failure::usage;
 
-/// The exit code after a second signal, as shells have it for SIGINT.
+/// Exit code after a second signal, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
 
 /// Sets up the log on standard error. `filter` comes from [`log_filter`].
@@ -45,7 +45,7 @@ pub(crate) fn listen_addr(name: &str, text: &str) -> anyhow::Result<SocketAddr> 
     })
 }
 
-/// Calls `stop` at the first signal to end; a second one ends the process at once, which is safe too.
+/// Calls `stop` at the first signal to end. A second signal ends the process at once, which is safe too.
 pub(crate) fn on_signal(stop: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {

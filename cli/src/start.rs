@@ -1,4 +1,4 @@
-//! `capstan start`: one node of a network, on CometBFT.
+//! `capstan start`: runs one node of a network, on CometBFT.
 
 use std::path::PathBuf;
 
@@ -20,32 +20,32 @@ use crate::progress::Progress;
 /// Hexadecimal digits of a node id.
 const NODE_ID_DIGITS: usize = 40;
 
-/// `capstan start`.
+/// Arguments of `capstan start`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example, a chain of one validator:\n  \
     capstan init --home ./node --validator\n  capstan start --home ./node\n\n\
-    Runs until Ctrl-C or SIGTERM, and runs CometBFT as a child; whichever of the two ends, the other ends too. CometBFT's files, \
+    Runs until Ctrl-C or SIGTERM, with CometBFT as a child process. If one of the two ends, the other ends too. CometBFT's files, \
     its config.toml and its log are under comet/ in the home.")]
 pub(crate) struct Start {
-    /// Where CometBFT's JSON-RPC listens.
+    /// Address of CometBFT's JSON-RPC.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26657")]
     rpc: String,
-    /// Where peers connect.
+    /// Address for peers.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26656")]
     p2p: String,
-    /// Peers to keep connections to, as ID@IP:PORT, separated by commas.
+    /// Peers to stay connected to, as ID@IP:PORT, separated by commas.
     #[arg(long, value_name = "PEERS", value_delimiter = ',')]
     peers: Vec<String>,
-    /// The node's name for its peers.
+    /// Name that the node tells its peers.
     #[arg(long, value_name = "NAME", default_value = "capstan")]
     moniker: String,
     /// The cometbft program [default: $CAPSTAN_COMETBFT, or the one that `make setup` installs].
     #[arg(long, value_name = "FILE")]
     cometbft: Option<PathBuf>,
-    /// Only answer ABCI on this address, for a CometBFT that somebody else runs: unix:///PATH or tcp://IP:PORT.
+    /// Serve only ABCI on this address, for a CometBFT that runs elsewhere: unix:///PATH or tcp://IP:PORT.
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["rpc", "p2p", "peers", "moniker", "cometbft"])]
     abci: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or filters as in capstan_app=debug [default: log.level in
+    /// Log level (error, warn, info, debug, trace) or filters such as capstan_app=debug [default: log.level in
     /// config.toml, warn].
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,

@@ -1,4 +1,4 @@
-//! The process of one node: `capstan start` on its home, with all that belongs to it.
+//! The process of one node: `capstan start` or `capstan dev` on its home, and its children.
 
 use std::fs::File;
 use std::io;
@@ -9,32 +9,32 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use capstan_consensus::process::{self, Signal, spawn_bound};
 use serde::{Deserialize, Serialize};
 
-/// How a node's process is started.
+/// The command that starts a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
-    /// Its arguments.
+    /// Arguments of the program.
     pub args: Vec<String>,
-    /// Where its output goes.
+    /// File to which its output is appended.
     pub log: PathBuf,
 }
 
-/// What a node's process is doing.
+/// The state of a node's process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessState {
-    /// It runs.
+    /// The process runs.
     Running,
-    /// It was paused.
+    /// The process was suspended.
     Paused,
-    /// It was killed or stopped by command.
+    /// The process was killed or stopped by a command.
     Stopped,
-    /// It ended by itself: how.
+    /// The process ended by itself. The text says how.
     Ended(String),
 }
 
-/// A node's process, or that there is none.
+/// The process of a node, if it runs.
 #[derive(Debug)]
 pub(crate) struct NodeProcess {
     child: Option<Child>,
@@ -42,12 +42,12 @@ pub(crate) struct NodeProcess {
 }
 
 impl NodeProcess {
-    /// No process yet.
+    /// Makes a node that does not run.
     pub(crate) fn none() -> Self {
         Self { child: None, state: ProcessState::Stopped }
     }
 
-    /// Starts one. Call it from a thread that lives as long as the network: the process ends with that thread.
+    /// Starts the process. It ends with the calling thread, which must live as long as the network.
     pub(crate) fn start(launch: &Launch) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(&launch.log)?;
         let mut command = Command::new(&launch.program);
@@ -60,7 +60,7 @@ impl NodeProcess {
         Ok(Self { child: Some(spawn_bound(&mut command)?), state: ProcessState::Running })
     }
 
-    /// What it is doing, after a look.
+    /// Looks at the process and returns its state.
     pub(crate) fn state(&mut self) -> &ProcessState {
         if let Some(child) = &mut self.child
             && let Ok(Some(status)) = child.try_wait()
@@ -75,7 +75,7 @@ impl NodeProcess {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Ends it at once, as a crash would; CometBFT dies with it.
+    /// Kills the process, as a crash would. CometBFT dies with it.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // If it cannot be killed it has ended.
@@ -85,13 +85,13 @@ impl NodeProcess {
         }
     }
 
-    /// Asks it to stop in order.
+    /// Asks the process to stop in order.
     pub(crate) fn ask_to_stop(&mut self) {
         self.resume();
         self.signal(Signal::Term);
     }
 
-    /// Stops it and CometBFT where they are.
+    /// Suspends the process and CometBFT.
     pub(crate) fn pause(&mut self) {
         if *self.state() == ProcessState::Running {
             self.signal_all(Signal::Stop);
@@ -99,7 +99,7 @@ impl NodeProcess {
         }
     }
 
-    /// Lets it go on.
+    /// Resumes the process and CometBFT.
     pub(crate) fn resume(&mut self) {
         if *self.state() == ProcessState::Paused {
             self.signal_all(Signal::Cont);
@@ -113,7 +113,7 @@ impl NodeProcess {
         }
     }
 
-    /// The node first, so that it does not see its CometBFT stand still.
+    /// Signals the node first, so that it does not see its CometBFT stand still.
     fn signal_all(&self, signal: Signal) {
         let Some(pid) = self.pid() else { return };
         process::signal(pid, signal);

@@ -1,4 +1,4 @@
-//! `capstan localnet`: a network of nodes on this machine, made to be broken.
+//! `capstan localnet`: runs a network of nodes on this machine, which can be broken on purpose.
 
 mod logs;
 mod status;
@@ -18,7 +18,7 @@ use crate::failure::usage;
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// `capstan localnet`.
+/// Arguments of `capstan localnet`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  \
     capstan localnet up --validators 4 --detach\n  \
@@ -29,9 +29,8 @@ use crate::progress::Progress;
     capstan localnet heal\n  \
     capstan localnet wait --height 20\n  \
     capstan localnet down\n\n\
-    The network lies in the directory --home [default: $CAPSTAN_LOCALNET, or ~/.capstan-localnet]; each has its own ports, so several can \
-    run side by side. Nodes reach each other through proxies of the network's own, which is how partitions are made: no privileges \
-    are needed.")]
+    The directory of the network is --home [default: $CAPSTAN_LOCALNET, or ~/.capstan-localnet]. Each network has its own ports, so several \
+    can run at once. Nodes reach each other through proxies of the network. Partitions cut these proxies, which needs no privileges.")]
 pub(crate) struct Localnet {
     #[command(subcommand)]
     action: Action,
@@ -50,41 +49,41 @@ enum Action {
     },
     /// Print what nodes have logged.
     Logs(logs::Logs),
-    /// End nodes at once, as a crash would.
+    /// Kill nodes, as a crash would.
     #[command(after_help = "Example: capstan localnet kill node1")]
     Kill(Nodes),
-    /// Stop nodes where they are.
+    /// Pause nodes: their processes are suspended.
     #[command(after_help = "Example: capstan localnet pause node1 node2")]
     Pause(Nodes),
-    /// Let paused nodes go on; all, if none is named.
+    /// Resume paused nodes. Without names, all.
     #[command(after_help = "Example: capstan localnet resume")]
     Resume(SomeNodes),
-    /// Stop nodes in order if they run, and start them; all, if none is named.
+    /// Stop nodes in order if they run, and start them. Without names, all.
     #[command(after_help = "Example: capstan localnet restart node1")]
     Restart(SomeNodes),
     /// Cut the links between these nodes and all others.
     #[command(after_help = "Example: capstan localnet partition node2 node3")]
     Partition(Nodes),
-    /// Mend the links of these nodes; all, if none is named.
+    /// Restore the links of these nodes. Without names, all.
     #[command(after_help = "Example: capstan localnet heal")]
     Heal(SomeNodes),
-    /// Add a node that is no validator; it fetches all blocks from the others.
+    /// Add a node that is no validator. It fetches all blocks from the others.
     #[command(after_help = "Example: capstan localnet add-node")]
     AddNode,
     /// Wait until all nodes that run have this height.
     #[command(after_help = "Example: capstan localnet wait --height 20 --timeout 60")]
     Wait {
-        /// The height.
+        /// Height that the nodes must reach.
         #[arg(long)]
         height: u64,
-        /// How long to wait, in seconds.
+        /// Maximum time to wait, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         timeout: u64,
-        /// The nodes to wait for; all that run, if none is named.
+        /// Nodes to wait for. Without names, all that run.
         #[arg(value_name = "NODE")]
         nodes: Vec<String>,
     },
-    /// Stop the network in order; it can be started again.
+    /// Stop the network in order. It can be started again.
     #[command(after_help = "Example: capstan localnet down")]
     Down,
     /// Stop the network and remove it, with its chain.
@@ -106,7 +105,7 @@ struct Nodes {
 /// Any number of nodes.
 #[derive(clap::Args, Debug)]
 struct SomeNodes {
-    /// Nodes: node1, or just 1; all, if none is named.
+    /// Nodes: node1, or just 1. Without names, all.
     #[arg(value_name = "NODE")]
     nodes: Vec<String>,
 }
@@ -150,7 +149,7 @@ fn plan(dir: &Path) -> Result<Plan, NetError> {
     Plan::load(dir)?.ok_or_else(|| NetError::NoNetwork(dir.to_owned()))
 }
 
-/// `1` is `node1`.
+/// Completes the names of nodes: `1` is `node1`.
 fn names(nodes: Vec<String>) -> Vec<String> {
     let name = |text: String| match text.bytes().all(|b| b.is_ascii_digit()) {
         true => format!("node{text}"),

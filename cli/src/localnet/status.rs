@@ -1,4 +1,4 @@
-//! How the nodes of a network are: what their processes do, and what their RPC says.
+//! The status of a network's nodes: their processes and what their RPC reports.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
@@ -15,21 +15,21 @@ use super::plan;
 use crate::output::Output;
 use crate::process::on_signal;
 
-/// How long a node may take to answer.
+/// Time in which a node must answer.
 const PATIENCE: Duration = Duration::from_millis(1500);
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A network.
+/// The status of a network.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     pub(super) nodes: Vec<Node>,
     /// The links that are cut.
     cut: Vec<(String, String)>,
-    /// How partitions are made.
+    /// Method by which partitions are made.
     partitions_by: &'static str,
 }
 
-/// A node. What is not known is null.
+/// The status of a node. Unknown values are `null`.
 #[derive(Debug, Serialize)]
 pub(super) struct Node {
     pub(super) name: String,
@@ -151,7 +151,7 @@ fn row(node: &Node) -> Value {
     })
 }
 
-/// How long ago a time was, for people.
+/// Renders how long ago a time was, for people.
 fn age(time: &str) -> Option<String> {
     let passed = Time::now().duration_since(Time::parse_from_rfc3339(time).ok()?).ok()?;
     Some(match passed.as_secs() {
@@ -161,7 +161,7 @@ fn age(time: &str) -> Option<String> {
     })
 }
 
-/// `capstan localnet status`.
+/// Arguments of `capstan localnet status`.
 pub(super) fn show(dir: &Path, again: bool, output: Output) -> anyhow::Result<()> {
     if !again {
         print(&collect(&net::call(&plan(dir)?, Command::Status)?), output);

@@ -23,40 +23,40 @@ use crate::process::on_signal;
 use crate::progress::Progress;
 use crate::state_export::copy;
 
-/// How long a network may take to its first block: the JavaScript engine may have to be compiled.
+/// Time in which a network must make its first block. The JavaScript engine may have to be compiled.
 const FIRST_BLOCK: Duration = Duration::from_secs(180);
 /// The most validators of a network on one machine.
 const MAX_VALIDATORS: usize = 32;
-/// Where the nodes' homes lie.
+/// Directory of the nodes' homes.
 const NODES: &str = "nodes";
 const SUPERVISOR_LOG: &str = "supervisor.log";
 const PLAN: &str = "localnet.json";
 /// The chain's id, unless it is given.
 const CHAIN_ID: &str = "capstan-localnet";
 
-/// `capstan localnet up`.
+/// Arguments of `capstan localnet up`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan localnet up --validators 4 --detach\n\n\
-    Without --detach the nodes are shown until Ctrl-C, which stops the network. Each node's home is under nodes/.")]
+    Without --detach it shows the nodes until Ctrl-C, which stops the network. The homes of the nodes are under nodes/.")]
 pub(super) struct Up {
-    /// How many validators a new network has [default: 4; 1 with solo consensus].
+    /// Number of validators of a new network [default: 4, or 1 with solo consensus].
     #[arg(long, value_name = "N")]
     validators: Option<usize>,
-    /// The nodes' consensus: comet (CometBFT), or solo (in the node's own process, one validator).
+    /// Consensus of the nodes: comet (CometBFT) or solo (one validator, in the process of the node).
     #[arg(long, alias = "engine", value_name = "NAME", default_value = "comet")]
     consensus: String,
-    /// The id of a new network's chain.
+    /// Chain id of a new network.
     #[arg(long, value_name = "ID", default_value = CHAIN_ID)]
     chain_id: String,
-    /// A genesis document for a new network; its validators are replaced by the network's nodes.
+    /// Genesis document for a new network. The nodes of the network replace its validators.
     #[arg(long, value_name = "FILE", conflicts_with = "chain_id")]
     genesis: Option<PathBuf>,
-    /// Return as soon as there is a first block; the network goes on.
+    /// Return after the first block. The network goes on.
     #[arg(long)]
     detach: bool,
 }
 
-/// `capstan localnet supervise`.
+/// Arguments of `capstan localnet supervise`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Supervise {}
 
@@ -151,7 +151,7 @@ pub(super) fn make_node(dir: &Path, plan: &Plan) -> anyhow::Result<NodePlan> {
     Ok(node)
 }
 
-/// A node with its keys; its home is not complete yet.
+/// Makes the plan and the keys of a node. Its home is not complete yet.
 fn new_node(
     dir: &Path,
     plan: &Plan,
@@ -171,7 +171,7 @@ fn new_node(
     Ok(NodePlan { name, home, validator, node_id, rpc, p2p })
 }
 
-/// Refuses a directory with other things in it; removes what an interrupted start left.
+/// Refuses a directory that holds other files, and removes what an interrupted start left.
 fn refuse_foreign(dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
