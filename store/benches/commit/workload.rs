@@ -176,7 +176,7 @@ impl Family {
                 b'*' => key.extend(format!("{own}.{vat}").bytes()),
                 b'#' => {
                     let mut hash = Random::from(number);
-                    key.extend((0..4).flat_map(|_| hash.next().to_be_bytes()));
+                    key.extend((0..4).flat_map(|_| hash.number().to_be_bytes()));
                 }
                 other => key.push(other),
             }

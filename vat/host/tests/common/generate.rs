@@ -195,7 +195,7 @@ impl<'r> Generator<'r> {
             Ty::F32 => &["f32.store"],
             Ty::F64 => &["f64.store"],
         };
-        let (operator, offset) = (self.random.choose(operators), self.random.below(64));
+        let (operator, offset) = (*self.random.choose(operators), self.random.below(64));
         format!("({operator} offset={offset} {} {})", self.address(), self.expression(ty))
     }
 
@@ -286,7 +286,7 @@ impl<'r> Generator<'r> {
             Ty::F32 => &["f32.load"],
             Ty::F64 => &["f64.load"],
         };
-        let (operator, offset) = (self.random.choose(operators), self.random.below(64));
+        let (operator, offset) = (*self.random.choose(operators), self.random.below(64));
         format!("({operator} offset={offset} {})", self.address())
     }
 
@@ -322,7 +322,7 @@ impl<'r> Generator<'r> {
                     "0.1",
                     "-4294967296",
                 ];
-                format!("(f32.const {})", self.random.choose(&special))
+                format!("(f32.const {})", *self.random.choose(&special))
             }
             Ty::F64 => {
                 let special = [
@@ -346,7 +346,7 @@ impl<'r> Generator<'r> {
                     "0.1",
                     "-18446744073709551616",
                 ];
-                format!("(f64.const {})", self.random.choose(&special))
+                format!("(f64.const {})", *self.random.choose(&special))
             }
         }
     }
