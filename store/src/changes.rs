@@ -1,15 +1,15 @@
-//! The changes of commits, in memory.
+//! The changes of a commit, in the form in which all rooms exchange them.
 
 use std::sync::Arc;
 
 use capstan_kernel_ports::Hash;
 
-/// Bytes that are shared.
+/// Bytes that several states share.
 pub(crate) type Shared = Arc<[u8]>;
-/// A key and its value; none if it was removed.
+/// A key with its new value, or `None` if the key was removed.
 pub(crate) type Written = (Shared, Option<Shared>);
 
-/// The changes of one commit: entries in key order, tree nodes in any order.
+/// Changes of one commit: entries in key order, tree nodes in any order, new blobs.
 #[derive(Default)]
 pub(crate) struct Changes {
     pub(crate) flat: Vec<Written>,

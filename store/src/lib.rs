@@ -93,7 +93,7 @@
 //! Two ways to forge state were found in `grovedb-merk` 6.1.1, in parts that are not used here. Its
 //! proof verifier believes values that begin with 1 or 2 without hashing them: see [`Proof`], which is
 //! of another make. Its restorer accepts a forged value under a right root: an [`Import`] ends with
-//! [`Snapshot::deep_check`]. Both have tests.
+//! [`StateView::check_integrity`]. Both have tests.
 
 mod block;
 mod changes;
@@ -118,7 +118,7 @@ pub use export::{
 pub use options::Options;
 pub use store::Store;
 pub use tree::{
-    integrity::Checked,
+    integrity::IntegrityReport,
     proof::{Proof, ProofError, verify},
 };
-pub use view::state_view::Snapshot;
+pub use view::state_view::StateView;

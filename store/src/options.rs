@@ -1,23 +1,22 @@
-//! How a store is run.
+//! The options of a store.
 
-/// How a store is run. None of it has any influence on the state.
+/// Options of a [`Store`](crate::Store). None of them influences the state.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The memory that the database may use as cache, in bytes.
+    /// Size of the database's page cache, in bytes.
     pub cache_bytes: usize,
-    /// How many nodes of the Merkle tree stay in memory, about: a node takes some 900 bytes. Others are
-    /// read anew in each block that changes something below them.
+    /// Approximate number of Merkle tree nodes kept in memory, at about 900 bytes each. Other nodes are read from the
+    /// database whenever a block changes something below them.
     pub tree_nodes: usize,
-    /// The state's file is written each time the journal is so long, in bytes, where every change counts
-    /// a thousand bytes more than it has. An opening does again what is in the journal; what is in it is
-    /// in memory too.
+    /// Journal size, in bytes, that triggers a checkpoint. Each change counts 1,024 bytes extra. Opening the store
+    /// replays the journal, and the changes in it are also held in memory.
     pub journal_bytes: usize,
-    /// Write the state's file in a thread of its own, while blocks go on. Otherwise a commit writes it, every
-    /// so often, and takes that much longer: for tests that must be the same at every run.
+    /// Write checkpoints in a thread of their own while blocks go on. If `false`, every so often a commit writes one
+    /// and takes that much longer. Tests that must run the same way every time set it to `false`.
     pub background: bool,
-    /// Check the whole store when it is opened: the checksums of the file and all that
-    /// [`Snapshot::deep_check`] checks. Reads everything; for a file that is under suspicion.
-    pub check: bool,
+    /// Check the whole store when it is opened: the checksums of the files, and all that
+    /// [`StateView::check_integrity`](crate::StateView::check_integrity) checks. This reads everything.
+    pub check_integrity: bool,
 }
 
 impl Default for Options {
@@ -27,7 +26,7 @@ impl Default for Options {
             tree_nodes: 200_000,
             journal_bytes: 64 << 20,
             background: true,
-            check: false,
+            check_integrity: false,
         }
     }
 }

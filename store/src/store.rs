@@ -1,4 +1,4 @@
-//! The store: one database, its committed state, and the way from one to the next.
+//! The store: the committed state, and the two steps that replace it by the next one.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,7 +9,7 @@ use capstan_kernel_ports::{Hash, store::MAX_VALUE_BYTES};
 use redb::{StorageBackend, backends::InMemoryBackend};
 
 use crate::{
-    Block, Error, Options, Prepared, Snapshot,
+    Block, Error, Options, Prepared, StateView,
     changes::Changes,
     commit::{
         flush::Flusher,
@@ -28,42 +28,47 @@ use crate::{
     },
 };
 
-/// The state of the chain in a directory.
+/// The state of a chain, in a directory.
 ///
-/// A block's life: [`Store::begin_block`], execution on the [`Block`], [`Store::prepare`] for the
-/// root (nothing is written), then [`Store::commit`] or [`Store::discard`]. All methods take `&self`;
-/// readers on other threads take a [`Store::reader`] at any time.
+/// A block's life is [`Store::begin_block`], execution on the [`Block`], [`Store::prepare`] for the root, and
+/// [`Store::commit`] or [`Store::discard`]. Nothing is written before the commit. All methods take `&self`, so other
+/// threads may call [`Store::reader`] at any time.
 pub struct Store {
-    current: RwLock<Snapshot>,
+    current: RwLock<StateView>,
     /// Locked while a block is prepared or committed, so that there is one writer at a time.
     writer: Mutex<Writer>,
     path: PathBuf,
     options: Options,
 }
 
-/// What only the one who writes needs.
+/// The parts of a store that only its writer needs.
 struct Writer {
-    /// The tree of the committed state; none if it has to be read again.
+    /// The tree of the committed state. `None` if it has to be read again.
     tree: Option<MerkTree>,
     journal: Journal,
     flusher: Flusher,
 }
 
 impl Store {
-    /// Opens the store in the directory `path`, or makes an empty one there.
+    /// Opens the store in the directory `path`, or creates an empty one there.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Locked`] if another process has the store open, [`Error::NotAStore`] and [`Error::Format`] if
+    /// the files are something else, and [`Error::Damaged`] if the journal does not continue the state's file.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let path = path.as_ref();
         let files = Files::open(path, &options)?;
         Self::checked_over(files, path.join(FILE), path.join(JOURNAL_FILE), options)
     }
 
-    /// An empty store in memory, for tests: all else is the same.
+    /// Creates an empty store in memory, for tests. It differs from one on disk only in its media.
     pub fn in_memory() -> Result<Self, Error> {
         Self::on_backends(InMemoryBackend::new(), InMemoryBackend::new(), Options::default())
     }
 
-    /// A store on any two media that redb can use, one for the state and one for the journal: opens what
-    /// lies there or makes an empty one.
+    /// Opens the store on two storage backends of redb, or creates an empty one there. `state` and `journal` stand
+    /// for the two files.
     pub fn on_backends(
         state: impl StorageBackend,
         journal: impl StorageBackend,
@@ -74,19 +79,19 @@ impl Store {
         Self::checked_over(files, path, journal_path, options)
     }
 
-    /// The committed height; 0 before the first commit.
+    /// Returns the committed height, 0 before the first commit.
     pub fn height(&self) -> u64 {
         self.reader().height()
     }
 
-    /// The committed root hash; zero if no key outside `local.` exists.
+    /// Returns the committed root hash. It is zero if no key outside `local.` exists.
     pub fn root(&self) -> Hash {
         self.reader().root()
     }
 
-    /// The committed state, to be read while blocks go on.
-    pub fn reader(&self) -> Snapshot {
-        // A snapshot is replaced whole, so a panic elsewhere cannot have left half of one.
+    /// Returns a view of the committed state. Later commits do not change it.
+    pub fn reader(&self) -> StateView {
+        // The view is replaced as a whole, so a panic elsewhere cannot leave half of one.
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -95,21 +100,21 @@ impl Store {
         Block::new(self.reader())
     }
 
-    /// Computes the root that the state will have with the writes of `block`. Writes nothing.
+    /// Computes the root of the state that `block` leads to. Writes nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::OpenLevels`], [`Error::Stale`], [`Error::EmptyKey`], [`Error::TooLong`]: the block is
-    /// lost, the store is as before. Others: this node is at fault.
+    /// Returns [`Error::OpenLevels`], [`Error::Stale`], [`Error::EmptyKey`] or [`Error::TooLong`] if the caller is at
+    /// fault. The block is lost then, and the store is unchanged. All other errors are faults of this node.
     pub fn prepare(&self, block: Block) -> Result<Prepared, Error> {
         if block.levels() > 1 {
             return Err(Error::OpenLevels(block.levels()));
         }
         let (level, committed) = block.into_parts();
-        let base = committed.snapshot().clone();
+        let base = committed.state().clone();
         let mut writer = self.lock();
         self.check_current(&base)?;
-        let flat = net_writes(level.writes, committed.known())?;
+        let flat = net_writes(level.writes, committed.values())?;
         let mut blobs = Vec::new();
         for (hash, bytes) in level.blobs {
             check_length("blob", bytes.len(), MAX_VALUE_BYTES)?;
@@ -122,21 +127,24 @@ impl Store {
         Ok(Prepared { base, entry: Entry { flat, blobs }, tree, applied })
     }
 
-    /// Commits a prepared block as the state at `height`, in one transaction that is on disk when this
-    /// returns. After an error the committed state is the old one or, if the database could not tell
-    /// any more, is found by opening the store again; it is never a mixture.
+    /// Commits a prepared block as the state at `height`, in one transaction that is durable when this returns.
+    ///
+    /// After an error the committed state is the old one. If the database cannot tell any more, the next
+    /// [`Store::open`] finds either the old or the new state, never a mixture.
     pub fn commit(&self, prepared: Prepared, height: u64) -> Result<(), Error> {
         self.write(prepared, height, Durability::OnDisk)
     }
 
-    /// Like [`Store::commit`], but on disk only with the next [`Store::commit`] or when much has come
-    /// together: for loading much data. A crash before that leaves the state that was on disk last.
+    /// Commits like [`Store::commit`], but without waiting for the disk.
+    ///
+    /// The commit becomes durable with the next [`Store::commit`], or when the journal has grown long. A crash before
+    /// that leaves the last durable state. It is meant for bulk loading.
     pub fn commit_unsynced(&self, prepared: Prepared, height: u64) -> Result<(), Error> {
         self.write(prepared, height, Durability::Later)
     }
 
-    /// Forgets a prepared block. Dropping it does the same; this also keeps the tree in memory if the
-    /// block changed nothing.
+    /// Drops a prepared block. If the block changes nothing, this also keeps the tree in memory, which a plain drop
+    /// does not.
     pub fn discard(&self, prepared: Prepared) {
         let mut writer = self.lock();
         if prepared.applied.is_none() && self.check_current(&prepared.base).is_ok() {
@@ -150,10 +158,10 @@ impl Store {
         journal_path: PathBuf,
         options: Options,
     ) -> Result<Self, Error> {
-        let check = options.check;
+        let check = options.check_integrity;
         let store = Self::over(files, path, journal_path, options)?;
         if check {
-            store.reader().deep_check()?;
+            store.reader().check_integrity()?;
         }
         Ok(store)
     }
@@ -178,7 +186,7 @@ impl Store {
         })
     }
 
-    fn check_current(&self, base: &Snapshot) -> Result<(), Error> {
+    fn check_current(&self, base: &StateView) -> Result<(), Error> {
         let current = self.reader();
         match current.is(base) {
             true => Ok(()),
@@ -186,7 +194,7 @@ impl Store {
         }
     }
 
-    /// Applies `changes` to the tree of the committed state, which is read if it is not given.
+    /// Applies `changes` to the tree of the committed state. Reads the tree's root if `tree` is `None`.
     fn apply(
         &self,
         tree: Option<MerkTree>,
@@ -231,22 +239,22 @@ impl Store {
         Ok(())
     }
 
-    fn publish(&self, snapshot: Snapshot) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    fn publish(&self, state: StateView) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
-        // The tree is taken out before it is worked on, and the flusher's notes are whole at any time, so
-        // what a panic leaves here is whole.
+        // The tree is taken out before it is changed, and the flusher's fields are consistent at any time. So a panic
+        // leaves nothing broken here.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// When a commit must be on disk.
+/// The time at which a commit must be durable.
 enum Durability {
-    /// When it returns.
+    /// When the commit returns.
     OnDisk,
-    /// With a later one.
+    /// Together with a later commit.
     Later,
 }
 

@@ -58,8 +58,10 @@ impl VatHost for FakeHost {
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
         *self.deliveries.lock().unwrap() += 1;
-        let next =
-            self.running.get_mut(&vat).ok_or_else(|| HostFault(format!("{vat} is not started")))?;
+        let next = self
+            .running
+            .get_mut(&vat)
+            .ok_or_else(|| HostFault::Missing(format!("{vat} is not started")))?;
         let mut computrons = DELIVERY;
         let mut result = DeliveryResult::Ok;
         if let Delivery::Message { target, message } = delivery {

@@ -5,10 +5,7 @@ use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult};
 
 use crate::{Computrons, Hash, VatId};
 
-/// The host failed: a fault of this node (memory, disk, an engine it lacks), never of a vat.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("vat host: {0}")]
-pub struct HostFault(pub String);
+pub use crate::fault::HostFault;
 
 /// The program of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +157,6 @@ pub trait VatHost {
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
         let _ = (source, image, page);
-        Err(HostFault(format!("this host cannot restore the heap of {vat}")))
+        Err(HostFault::Missing(format!("this host cannot restore the heap of {vat}")))
     }
 }

@@ -34,6 +34,7 @@
 //! }
 //! ```
 
+pub mod fault;
 pub mod host;
 pub mod layer;
 pub mod memory;

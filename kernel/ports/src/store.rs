@@ -7,6 +7,8 @@
 
 use crate::Hash;
 
+pub use crate::fault::{Cause, StoreFault};
+
 /// Prefix of the node-local keys, which lie outside the root hash.
 pub const LOCAL: &[u8] = b"local.";
 
@@ -17,11 +19,6 @@ pub const MAX_KEY_BYTES: usize = (64 << 10) + (1 << 10);
 
 /// Maximum length of a value or blob in bytes. A block with a longer one cannot be committed.
 pub const MAX_VALUE_BYTES: usize = 1 << 30;
-
-/// The store failed: a fault of this node (disk, memory, damaged file), never of a vat or user.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("store: {0}")]
-pub struct StoreFault(pub String);
 
 /// A key and its value, both owned.
 pub type Entry = (Vec<u8>, Vec<u8>);

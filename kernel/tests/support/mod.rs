@@ -129,7 +129,7 @@ impl VatHost for ClosureHost {
         let mut caller = Caller { syscalls, unwound: false };
         let outcome = behaviour(delivery, &mut caller);
         if caller.unwound {
-            return Err(HostFault("unwound".to_owned()));
+            return Err(HostFault::Missing("unwound".to_owned()));
         }
         let result = match outcome {
             Ok(()) => DeliveryResult::Ok,

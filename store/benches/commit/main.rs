@@ -255,7 +255,7 @@ fn commits(
 
 fn reads(store: &Store, keys: &[Vec<u8>], random: &mut Random, report: &mut Report) {
     const TIMES: u64 = 200_000;
-    let snapshot = store.reader();
+    let state = store.reader();
     let mut block = store.begin_block();
     let mut pick = |_| keys[random.next() as usize % keys.len()].clone();
     for key in (0..10_000).map(&mut pick) {
@@ -270,12 +270,10 @@ fn reads(store: &Store, keys: &[Vec<u8>], random: &mut Random, report: &mut Repo
     let mut each = |name: &str, call: &mut dyn FnMut(&Vec<u8>) -> bool| {
         report.figure(&format!("{name}, CPU"), "µs", each(&wanted, call));
     };
-    each("get, committed state", &mut |key| snapshot.get(key).unwrap().is_some());
+    each("get, committed state", &mut |key| state.get(key).unwrap().is_some());
     each("get, block, first time", &mut |key| block.get(key).unwrap().is_some());
     each("get, block, again", &mut |key| block.get(key).unwrap().is_some());
-    each("next after, committed state", &mut |key| {
-        snapshot.next_after(b"", key).unwrap().is_some()
-    });
+    each("next after, committed state", &mut |key| state.next_after(b"", key).unwrap().is_some());
     each("next after, block", &mut |key| block.next_after(b"", key).unwrap().is_some());
     let began = Clock::now();
     let mut entries = 0;

@@ -1,42 +1,42 @@
-//! The committed state as one block reads it: with a cache of point reads and a cursor.
+//! The committed state as one block reads it, with a cache of point reads and a cursor.
 //!
-//! The state does not change while the block lives, so neither can go stale.
+//! The state does not change while the block lives, so neither can become stale.
 
 use std::{collections::HashMap, ops::Bound};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     block::gap::begins_within,
     view::entries::{Bytes, Entries},
 };
 
-/// A snapshot and what a block has read of it.
+/// A committed state with what a block has read of it.
 pub(crate) struct Committed {
-    // Before the snapshot, which keeps open what it reads from.
+    // Before the state, which keeps the database of the cursor open.
     cursor: Option<Cursor>,
     values: PointReads,
-    /// The bytes in `values`.
+    /// Size of the entries in `values`, in bytes.
     size_bytes: usize,
-    /// How many removed keys the cursors before this one went through.
+    /// Removed keys that earlier cursors went through.
     skipped: usize,
-    snapshot: Snapshot,
+    state: StateView,
 }
 
 impl Committed {
-    pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { cursor: None, values: HashMap::new(), size_bytes: 0, skipped: 0, snapshot }
+    pub(crate) fn new(state: StateView) -> Self {
+        Self { cursor: None, values: HashMap::new(), size_bytes: 0, skipped: 0, state }
     }
 
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    pub(crate) fn state(&self) -> &StateView {
+        &self.state
     }
 
-    /// The committed value of `key`.
+    /// Returns the committed value of `key`.
     pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         if let Some(value) = self.values.get(key) {
             return Ok(value.as_deref().map(<[u8]>::to_vec));
         }
-        let lent = self.snapshot.lend(key)?;
+        let lent = self.state.lend(key)?;
         let value = lent.as_deref();
         let size_bytes = key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES;
         if size_bytes <= MAX_ENTRY_BYTES {
@@ -50,12 +50,12 @@ impl Committed {
         Ok(value.map(<[u8]>::to_vec))
     }
 
-    /// The committed values, for several threads.
-    pub(crate) fn known(&self) -> Known<'_> {
-        Known { values: &self.values, snapshot: &self.snapshot }
+    /// Returns the committed values in a form that several threads can read.
+    pub(crate) fn values(&self) -> CommittedValues<'_> {
+        CommittedValues { values: &self.values, state: &self.state }
     }
 
-    /// The first committed entry from `from` on.
+    /// Returns the first committed entry at or after the lower bound `from`.
     pub(crate) fn first_from(
         &mut self,
         from: Bound<&[u8]>,
@@ -66,66 +66,67 @@ impl Committed {
         };
         if !advanced {
             self.skipped = self.skipped();
-            self.cursor = Some(Cursor::seek(&self.snapshot, from)?);
+            self.cursor = Some(Cursor::seek(&self.state, from)?);
         }
         Ok(self.cursor.as_ref().and_then(Cursor::entry))
     }
 
-    /// How many removed keys all searches together went through.
+    /// Returns the number of removed keys that all searches together went through.
     pub(crate) fn skipped(&self) -> usize {
         self.skipped + self.cursor.as_ref().map_or(0, |cursor| cursor.range.skipped())
     }
 }
 
-/// What was read of single keys. Only looked up, never iterated.
+/// Cache of point reads. It is only looked up, never iterated.
 type PointReads = HashMap<Box<[u8]>, Option<Box<[u8]>>>;
 
-/// The committed values as far as a block has read them, and the others.
+/// The committed values: from the cache as far as a block has read them, else from the state.
 #[derive(Clone, Copy)]
-pub(crate) struct Known<'a> {
+pub(crate) struct CommittedValues<'a> {
     values: &'a PointReads,
-    snapshot: &'a Snapshot,
+    state: &'a StateView,
 }
 
-impl Known<'_> {
-    /// Whether `value` is what is committed under `key`.
+impl CommittedValues<'_> {
+    /// Returns whether `value` is the committed value of `key`.
     pub(crate) fn has(&self, key: &[u8], value: Option<&[u8]>) -> Result<bool, Error> {
         if let Some(known) = self.values.get(key) {
             return Ok(known.as_deref() == value);
         }
-        Ok(self.snapshot.lend(key)?.as_deref() == value)
+        Ok(self.state.lend(key)?.as_deref() == value)
     }
 }
 
-/// A key and its value.
+/// A borrowed key with its value.
 type BorrowedEntry<'a> = (&'a [u8], &'a [u8]);
 
-/// What an entry costs beside its bytes, roughly.
+/// Approximate cost of a cached entry besides its bytes.
 const ENTRY_BYTES: usize = 64;
-/// Larger entries are not worth copying twice.
+/// Size of the largest cached entry. Larger ones are not worth copying twice.
 const MAX_ENTRY_BYTES: usize = 16 << 10;
-/// The cache is emptied when it would grow beyond this.
+/// Size limit of the cache, in bytes. It is emptied when it would grow beyond.
 const MAX_CACHE_BYTES: usize = 64 << 20;
 
-/// A place in the committed entries: it knows one entry and that no other lies between it and the
-/// place where the search for it began. So iteration, with whatever the levels above put between or
-/// took away, descends the database's tree once.
+/// A position in the committed entries.
+///
+/// It knows one entry, and that no other lies between that entry and the lower bound of the search. Iteration thus
+/// descends the database's tree once, whatever the levels above insert or remove in between.
 struct Cursor {
     range: Entries,
-    /// Where the search began.
+    /// Lower bound of the search.
     from: Bound<Vec<u8>>,
-    /// The first entry from there on.
+    /// The first entry at or after `from`.
     head: Option<(Bytes, Bytes)>,
 }
 
 impl Cursor {
-    fn seek(snapshot: &Snapshot, from: Bound<&[u8]>) -> Result<Self, Error> {
-        let mut range = snapshot.range(from)?;
+    fn seek(state: &StateView, from: Bound<&[u8]>) -> Result<Self, Error> {
+        let mut range = state.range(from)?;
         let head = range.next().transpose()?;
         Ok(Self { range, from: from.map(<[u8]>::to_vec), head })
     }
 
-    /// Makes this a cursor from `from` on, if that is here or one step ahead.
+    /// Moves the lower bound to `from` if that is here or one entry ahead. Returns whether it did.
     fn advance_to(&mut self, from: Bound<&[u8]>) -> Result<bool, Error> {
         let began = self.from.as_ref().map(Vec::as_slice);
         let head = self.head.as_ref().map(|(key, _)| &**key);

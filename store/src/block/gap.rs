@@ -1,21 +1,21 @@
-//! Stretches of keys that are known to be absent.
+//! Key ranges that are known to hold no keys.
 //!
-//! Where many keys were removed a search goes through all their removals, and without a note of it the next search
-//! would do so again. A stretch that is noted takes the place of all removals and stretches that the search went
-//! through, and a write or what is rolled back of one adds one at most. So all searches in a block together take
-//! no more steps than it has writes and searches, but for a constant.
+//! A search goes through all removals in its range, and without a note the next search would do so again. A noted gap
+//! replaces all removals and gaps that the search went through. A write or a rolled-back removal adds at most one
+//! gap. So all searches of a block together take no more steps than it has writes and searches, up to a constant
+//! factor.
 
 use std::{collections::BTreeMap, ops::Bound};
 
-/// Stretches apart from each other: no key from the beginning of one up to but without its end is there.
+/// A set of disjoint gaps. A gap includes its beginning and excludes its end.
 #[derive(Default)]
 pub(crate) struct Gaps {
-    /// Ends by beginnings; without an end a stretch goes on for ever.
+    /// Ends by beginnings. A gap whose end is `None` is unbounded.
     ends: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 impl Gaps {
-    /// The end of the stretch that has the place where `from` begins, if one has.
+    /// Returns the end of the gap that contains the lower bound `from`, or `None` if no gap does.
     pub(crate) fn end_at(&self, from: Bound<&[u8]>) -> Option<Option<&[u8]>> {
         if self.ends.is_empty() {
             return None;
@@ -25,7 +25,7 @@ impl Gaps {
         Some(end.as_deref())
     }
 
-    /// The beginning of the first stretch that begins after the place where `from` begins.
+    /// Returns the beginning of the first gap that begins after the lower bound `from`.
     pub(crate) fn next_after(&self, from: Bound<&[u8]>) -> Option<&[u8]> {
         if self.ends.is_empty() {
             return None;
@@ -34,11 +34,11 @@ impl Gaps {
         self.ends.range(later).next().map(|(begin, _)| begin.as_slice())
     }
 
-    /// Notes that no key from `from` on is there up to but without `to`, or at all.
+    /// Adds the gap from the lower bound `from` up to `to`, exclusive, or unbounded.
     pub(crate) fn add(&mut self, from: Bound<&[u8]>, to: Option<&[u8]>) {
         let mut begin = place(from);
         let mut end = to.map(<[u8]>::to_vec);
-        // One that ends where this one begins counts as one that it touches.
+        // A gap that ends where this one begins is joined with it.
         let mut before =
             self.ends.range::<[u8], _>((Bound::Unbounded, Bound::Included(begin.as_slice())));
         if let Some((earlier, its_end)) = before.next_back()
@@ -61,7 +61,7 @@ impl Gaps {
         }
     }
 
-    /// Forgets that `key` is absent.
+    /// Removes `key` from the gaps, since it may exist now.
     pub(crate) fn forget(&mut self, key: &[u8]) {
         let Some((begin, end)) = self.around(key) else {
             return;
@@ -76,7 +76,7 @@ impl Gaps {
         }
     }
 
-    /// The stretch that has `place`.
+    /// Returns the gap that contains `place`.
     fn around(&self, place: &[u8]) -> Option<(&Vec<u8>, &Option<Vec<u8>>)> {
         let up_to = (Bound::Unbounded, Bound::Included(place));
         let found = self.ends.range::<[u8], _>(up_to).next_back()?;
@@ -84,12 +84,12 @@ impl Gaps {
     }
 }
 
-/// Whether a stretch that begins at `begin` has the place after `key`, or lies before it.
+/// Returns whether a gap that begins at `begin` contains the place right after `key` or lies before it.
 pub(crate) fn begins_by(begin: &[u8], key: &[u8]) -> bool {
     begin <= key || begin.strip_prefix(key) == Some(&[0])
 }
 
-/// The least key that is in `from`: after a key comes the same with a zero byte.
+/// Returns the least key within the lower bound `from`. The successor of a key is the key with a zero byte appended.
 fn place(from: Bound<&[u8]>) -> Vec<u8> {
     match from {
         Bound::Included(key) => key.to_vec(),
@@ -98,7 +98,7 @@ fn place(from: Bound<&[u8]>) -> Vec<u8> {
     }
 }
 
-/// Whether every key from `from` on is one from `began` on.
+/// Returns whether the lower bound `from` is not below the lower bound `began`.
 pub(crate) fn begins_within(began: Bound<&[u8]>, from: Bound<&[u8]>) -> bool {
     match (began, from) {
         (Bound::Excluded(began), Bound::Included(key)) => key > began,
@@ -115,7 +115,8 @@ mod tests {
 
     use super::*;
 
-    /// All keys of up to three letters: enough for stretches that touch, overlap, nest and end inside each other.
+    /// Returns all keys of up to three letters. They suffice for gaps that touch, overlap, nest and end inside each
+    /// other.
     fn keys() -> Vec<Vec<u8>> {
         let letters: [u8; 3] = [0, 1, 255];
         let mut keys = vec![Vec::new()];

@@ -1,28 +1,27 @@
-//! Ordered iteration through the levels of a block.
+//! Ordered iteration over the levels of a block.
 
 use std::{collections::btree_map, iter::Peekable, ops::Bound};
 
-use crate::block::overlay::Writes;
+use crate::block::level::Writes;
 
-/// The written keys of several levels in one order. Of a key that is written in several levels, the
-/// topmost write counts.
+/// A merge of the written keys of several levels, in key order. The topmost write of a key counts.
 pub(crate) struct Merge<'a> {
-    /// Top level first; levels that have nothing in the range are left out.
+    /// Cursors of the levels, top level first. Levels without a key in the range are left out.
     cursors: Vec<Cursor<'a>>,
 }
 
-/// What comes next.
+/// The next key of a [`Merge`] and the state below it.
 pub(crate) enum Head<'a> {
-    /// Nothing, neither here nor below.
+    /// There is no further key.
     End,
-    /// The key below: no level wrote one that is less or equal.
+    /// The key of the state below comes first.
     Below,
-    /// This key, written here; the value is none if it was removed.
+    /// This written key comes first. Its value is `None` if it was removed.
     Written(&'a [u8], Option<&'a Vec<u8>>),
 }
 
 impl<'a> Merge<'a> {
-    /// Begins at `from`. `levels` come top level first.
+    /// Begins at the lower bound `from`. `levels` come top level first.
     pub(crate) fn new(levels: impl Iterator<Item = &'a Writes>, from: Bound<&[u8]>) -> Self {
         let mut cursors = Vec::new(); // allocates nothing until a level has a key in the range
         for level in levels {
@@ -34,8 +33,8 @@ impl<'a> Merge<'a> {
         Self { cursors }
     }
 
-    /// The least key of the levels and `below`, the next key of the state under them. A key that is
-    /// both written and below counts as written.
+    /// Returns the least of the next written key and `below`, the next key of the state. A key that is both counts as
+    /// written.
     pub(crate) fn least(&mut self, below: Option<&[u8]>) -> Head<'a> {
         let mut least: Option<(&'a [u8], Option<&'a Vec<u8>>)> = None;
         for cursor in &mut self.cursors {
@@ -53,7 +52,7 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Steps over `key` in all levels, where it must not be less than any next key.
+    /// Advances all levels past `key`, which must not be less than the least next key.
     pub(crate) fn skip(&mut self, key: &[u8]) {
         for cursor in &mut self.cursors {
             cursor.next_if(|(next, _)| next.as_slice() <= key);

@@ -8,5 +8,6 @@
 
 pub(crate) mod committed;
 pub(crate) mod gap;
+pub(crate) mod level;
 pub(crate) mod merge;
 pub(crate) mod overlay;

@@ -1,6 +1,6 @@
-//! A block in the making: a stack of levels over a snapshot, all in memory.
+//! A block that is being executed: a stack of levels in memory, over a committed state.
 
-use std::{cell::RefCell, collections::BTreeMap, ops::Bound};
+use std::{cell::RefCell, ops::Bound};
 
 use capstan_kernel_ports::{
     Hash,
@@ -9,43 +9,44 @@ use capstan_kernel_ports::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     block::{
         committed::Committed,
         gap::{Gaps, begins_by},
+        level::Level,
         merge::{Head, Merge},
     },
     view::state_view::start,
 };
 
-/// The writes of a block that is being executed, over the state that was committed when it began.
+/// Writes of a block that is being executed, over the state that was committed when it began.
 ///
-/// It owns everything it needs: the store goes on serving readers, and dropping the block forgets
-/// it. [`crate::Store::prepare`] takes it when it is complete.
+/// A block owns everything it needs. The store goes on serving readers, and dropping the block discards it. When it
+/// is complete, [`Store::prepare`](crate::Store::prepare) takes it.
 pub struct Block {
-    /// The block's own level first, the top level last; never empty.
+    /// The levels, the block's own first and the top one last. Never empty.
     levels: Vec<Level>,
-    /// What the levels lie over, with the reads of this block cached.
+    /// The state below the levels, with the block's reads cached.
     committed: RefCell<Committed>,
-    /// Where the top level shows no key, as far as searches have found out.
+    /// Key ranges in which the top level shows no key, as far as searches have found out.
     gaps: RefCell<Gaps>,
 }
 
 impl Block {
-    pub(crate) fn new(snapshot: Snapshot) -> Self {
+    pub(crate) fn new(state: StateView) -> Self {
         Self {
             levels: vec![Level::default()],
-            committed: RefCell::new(Committed::new(snapshot)),
+            committed: RefCell::new(Committed::new(state)),
             gaps: RefCell::default(),
         }
     }
 
-    /// The number of levels open, the block's own included.
+    /// Returns the number of open levels, the block's own included.
     pub fn levels(&self) -> usize {
         self.levels.len()
     }
 
-    /// The block's own writes and the state they lie over. Call it with one level open.
+    /// Returns the block's own writes and the state below them. Only one level may be open.
     pub(crate) fn into_parts(mut self) -> (Level, Committed) {
         (std::mem::take(&mut self.levels[0]), self.committed.into_inner())
     }
@@ -76,7 +77,7 @@ impl Read for Block {
                 return Ok(Some(bytes.clone()));
             }
         }
-        self.committed.borrow().snapshot().blob(hash)
+        self.committed.borrow().state().blob(hash)
     }
 }
 
@@ -103,7 +104,7 @@ impl Overlay for Block {
 
     /// # Panics
     ///
-    /// If only the block's own level is open: a bug of the caller.
+    /// Panics if only the block's own level is open, which is a bug of the caller.
     fn rollback(&mut self) {
         assert!(self.levels.len() > 1, "rollback of the block's own level");
         let gaps = self.gaps.get_mut();
@@ -116,7 +117,7 @@ impl Overlay for Block {
 
     /// # Panics
     ///
-    /// If only the block's own level is open: a bug of the caller.
+    /// Panics if only the block's own level is open, which is a bug of the caller.
     fn merge(&mut self) {
         assert!(self.levels.len() > 1, "merge of the block's own level");
         if let Some(level) = self.levels.pop() {
@@ -141,26 +142,26 @@ impl Overlay for Block {
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Block")
-            .field("over", self.committed.borrow().snapshot())
+            .field("over", self.committed.borrow().state())
             .field("levels", &self.levels.len())
             .finish_non_exhaustive()
     }
 }
 
-/// From so many steps on a search notes what it found out.
+/// Number of steps from which a search notes the gap that it found.
 const LONG: usize = 4;
 
-/// How far a search comes at once.
+/// The end of one part of a search.
 enum Reached<'a> {
-    /// The first key that may be there, where the search ends; none: no key is there.
+    /// The search is over: at this key, with this entry if it matches. Both are `None` if no key is left.
     End(Option<Vec<u8>>, Option<Entry>),
-    /// A removed key, after which a known stretch of absent keys begins or goes on.
+    /// A known gap continues after this removed key.
     Gap(&'a [u8]),
 }
 
 impl Block {
-    /// The first entry from `from` on, if it starts with `prefix`, and how many removals and stretches of absent
-    /// keys the search went through.
+    /// Returns the first entry at or after `from` if it starts with `prefix`, and the number of removals and gaps
+    /// passed.
     fn search(&self, prefix: &[u8], from: Bound<&[u8]>) -> Result<(Option<Entry>, usize), Error> {
         let mut committed = self.committed.borrow_mut();
         let mut gaps = self.gaps.borrow_mut();
@@ -184,8 +185,7 @@ impl Block {
         Ok((entry, steps))
     }
 
-    /// Goes from `from` on through removed keys that start with `prefix`, to a known stretch of absent keys or to
-    /// any other key.
+    /// Walks from `from` through removed keys that start with `prefix`, up to a known gap or to any other key.
     fn walk(
         &self,
         committed: &mut Committed,
@@ -223,36 +223,6 @@ impl Block {
     }
 }
 
-/// Keys and what was written to them; none stands for a removal.
-pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// The writes of one level.
-#[derive(Default)]
-pub(crate) struct Level {
-    pub(crate) writes: Writes,
-    pub(crate) blobs: BTreeMap<Hash, Vec<u8>>,
-}
-
-impl Level {
-    fn write(&mut self, key: &[u8], value: Option<Vec<u8>>) {
-        match self.writes.get_mut(key) {
-            Some(slot) => *slot = value,
-            None => {
-                self.writes.insert(key.to_vec(), value);
-            }
-        }
-    }
-
-    fn take_over(&mut self, above: Self) {
-        match self.writes.is_empty() {
-            true => self.writes = above.writes,
-            // Not `append`: it rebuilds the whole map, and the one below is the large one.
-            false => self.writes.extend(above.writes),
-        }
-        self.blobs.extend(above.blobs);
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -265,14 +235,14 @@ mod tests {
         [&b"v7."[..], &i.to_be_bytes()].concat()
     }
 
-    /// The first key after `after`, and the steps that the search for it took.
+    /// Returns the first key after `after`, and the steps that the search for it took.
     fn next(block: &Block, after: &[u8]) -> (Option<Vec<u8>>, usize) {
         let (entry, steps) = block.search(b"v7.", start(b"v7.", after)).unwrap();
         (entry.map(|(key, _)| key), steps)
     }
 
-    /// Stores in which all keys are removed: set and removed in the block or in a level above it; removed of what
-    /// was committed; committed as removed, with the removals still in memory.
+    /// Returns blocks in which all keys are removed: set and removed in the block itself, or in a level above;
+    /// committed and removed in the block; or committed as removed, with the removals still in memory.
     fn emptied() -> Vec<Block> {
         let all = |block: &mut Block, value: Option<&[u8]>| {
             for i in 0..KEYS {
@@ -333,7 +303,7 @@ mod tests {
                 block.delete(&one);
                 count(&block, &one[..one.len() - 1], None);
             }
-            // Two deletions and five searches a round, each good for a few steps.
+            // Two deletions and five searches a round, a few steps each.
             assert!(steps < 5_000 * 30, "case {case}: {steps} steps in 5,000 rounds");
         }
     }

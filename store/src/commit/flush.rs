@@ -1,4 +1,4 @@
-//! When and how the state's file catches up with the journal.
+//! Checkpoints: when the state's file is written, and by which thread.
 
 use std::{
     collections::VecDeque,
@@ -13,38 +13,38 @@ use std::{
 
 use redb::Database;
 
-use crate::{Error, Options, Snapshot, disk::checkpoint::Checkpoint, threads::STACK_BYTES};
+use crate::{Error, Options, StateView, disk::checkpoint::Checkpoint, threads::STACK_BYTES};
 
-/// Writes the state's file each time the journal has become long, in a thread of its own if wanted.
+/// Schedules checkpoints, each time the journal has become long.
 ///
-/// Nothing that is not on disk in the journal may reach the state's file, or a crash would leave a
-/// state that is ahead of its journal: [`Flusher::journaled`] is told what is.
+/// Only what is durable in the journal may reach the state's file. Otherwise a crash would leave a state that is
+/// ahead of its journal. [`Flusher::journaled`] is told what is durable.
 pub(crate) struct Flusher {
     db: Arc<Database>,
     path: PathBuf,
-    /// So long a journal is a reason to write.
+    /// Journal size that triggers a checkpoint, in bytes.
     journal_bytes: usize,
     background: bool,
-    /// The commits since the checkpoint, with the weight of each.
+    /// Commits since the last checkpoint: serial and weight.
     behind: VecDeque<(u64, usize)>,
     behind_bytes: usize,
-    /// Whether all of them are on disk.
+    /// Whether all commits in `behind` are durable.
     durable: bool,
-    /// Entries of the journal that the checkpoint makes superfluous.
+    /// Serials of journal entries that the last checkpoint has made superfluous.
     done: Vec<u64>,
     running: Option<Running>,
-    /// Lets go of what was in memory.
+    /// Thread that drops memory which the last checkpoint has made superfluous.
     forgetting: Option<JoinHandle<()>>,
 }
 
-/// A writing that is under way.
+/// A checkpoint that is being written.
 struct Running {
     result: Receiver<Result<Checkpoint, Error>>,
     thread: JoinHandle<()>,
 }
 
 impl Flusher {
-    /// `done` are entries of the journal to be removed.
+    /// Creates a flusher. `done` are the serials of journal entries that can be removed.
     pub(crate) fn new(db: Arc<Database>, path: PathBuf, options: &Options, done: Vec<u64>) -> Self {
         Self {
             db,
@@ -60,31 +60,33 @@ impl Flusher {
         }
     }
 
-    /// Notes that the journal has an entry, and whether it is on disk with all before.
+    /// Records that the journal has the entry `serial`, and whether it is durable together with all earlier ones.
     pub(crate) fn journaled(&mut self, serial: u64, weight_bytes: usize, durable: bool) {
         self.durable = durable;
         self.behind.push_back((serial, weight_bytes));
         self.behind_bytes += weight_bytes;
     }
 
-    /// Whether the journal is so long that the next commit has to be on disk.
+    /// Returns whether the journal is so long that the next commit has to be durable.
     pub(crate) fn is_due(&self) -> bool {
         self.behind_bytes >= self.journal_bytes && !self.behind.is_empty()
     }
 
-    /// The entries of the journal that the next commit should remove: more than it adds, but few.
+    /// Returns the serials of the entries that the next commit should remove: a few, but more than one.
     pub(crate) fn done(&self) -> &[u64] {
         &self.done[self.done.len().saturating_sub(REMOVALS)..]
     }
 
-    /// Notes that they are removed.
+    /// Forgets the serials that [`Flusher::done`] returned, once they are removed.
     pub(crate) fn forget_done(&mut self) {
         self.done.truncate(self.done.len().saturating_sub(REMOVALS));
     }
 
-    /// To be called before a commit over `state`: the file's new content, if it has any. Waits a little for
-    /// it if the file is behind, and until it is there if it is far behind.
-    pub(crate) fn settle(&mut self, state: &Snapshot) -> Result<Option<Arc<Checkpoint>>, Error> {
+    /// Returns the finished checkpoint, if there is one. It must be called before each commit over `state`.
+    ///
+    /// If the file lags behind, it waits a little for a checkpoint that is being written. If the file lags far
+    /// behind, it waits to the end.
+    pub(crate) fn settle(&mut self, state: &StateView) -> Result<Option<Arc<Checkpoint>>, Error> {
         let checkpoint = match &self.running {
             Some(running) => match running.wait(self.patience()) {
                 Some(result) => {
@@ -110,16 +112,17 @@ impl Flusher {
         Ok(Some(Arc::new(checkpoint)))
     }
 
-    /// To be called after a commit that led to `state`: begins to write it, if that is due and no writing is
-    /// under way. Gives the state to go on from.
-    pub(crate) fn begin(&mut self, state: Snapshot) -> Snapshot {
+    /// Begins a checkpoint of `state` if one is due and none is being written. It must be called after each commit.
+    ///
+    /// Returns the state on which the next commits build.
+    pub(crate) fn begin(&mut self, state: StateView) -> StateView {
         if !self.background || !self.is_due() || !self.durable || self.running.is_some() {
             return state;
         }
         let (db, path, written) = (self.db.clone(), self.path.clone(), state.clone());
         let (sender, result) = mpsc::channel();
         let work = move || {
-            // Nobody waits any more if the store is being closed.
+            // The receiver is gone if the store is being closed.
             let _ = sender.send(written.write_checkpoint(&db, &path));
         };
         match named("store-state").spawn(work) {
@@ -131,11 +134,11 @@ impl Flusher {
         }
     }
 
-    /// Lets go of a state that has much in memory which the file has now: hundreds of thousands of small
-    /// pieces, for which no commit needs to wait.
-    pub(crate) fn forget(&mut self, state: Snapshot) {
+    /// Drops `state` in a thread of its own. Its memory is hundreds of thousands of small pieces, for which no commit
+    /// needs to wait.
+    pub(crate) fn forget(&mut self, state: StateView) {
         self.end_forgetting();
-        // If there can be no thread, it goes at once.
+        // If no thread can be started, the state is dropped at once.
         let work = move || drop(state);
         self.forgetting = named("store-forget").spawn(work).ok();
     }
@@ -146,10 +149,11 @@ impl Flusher {
         }
     }
 
-    /// How long a commit waits for a writing that is under way; none: to its end.
+    /// Returns how long a commit may wait for a checkpoint that is being written, or `None` if it must wait to the
+    /// end.
     ///
-    /// The further the file is behind, the longer: commits that come faster than it can follow are slowed
-    /// down a little each, instead of one of them by much.
+    /// The longest wait grows with the lag. Commits that come faster than checkpoints are thus slowed down a little
+    /// each, instead of one of them by much.
     fn patience(&self) -> Option<Duration> {
         let times = |number: usize| self.journal_bytes.saturating_mul(number);
         let more = self.behind_bytes.saturating_sub(times(BEHIND)) as u64;
@@ -160,7 +164,7 @@ impl Flusher {
 }
 
 impl Running {
-    /// What came of it, if it ends in time.
+    /// Returns the result if it arrives in time, or `None` if not.
     fn wait(&self, patience: Option<Duration>) -> Option<Result<Checkpoint, Error>> {
         let result = match patience {
             Some(pause) => self.result.recv_timeout(pause),
@@ -178,7 +182,8 @@ impl Running {
 }
 
 impl Drop for Flusher {
-    /// Waits, so that the file is closed when the store is gone. What was not written is in the journal.
+    /// Waits for both threads, so that the file is closed when the store is gone. Changes that are not in the
+    /// checkpoint are in the journal.
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
             let _ = running.thread.join();
@@ -191,14 +196,14 @@ fn named(name: &str) -> thread::Builder {
     thread::Builder::new().name(name.into()).stack_size(STACK_BYTES)
 }
 
-/// The file is behind when the journal is so many times as long as is a reason to write.
+/// Lag at which commits begin to wait, as a multiple of `journal_bytes`.
 const BEHIND: usize = 2;
 
-/// And far behind when it is so many times as long.
+/// Lag at which commits wait to the end, as a multiple of `journal_bytes`.
 const FAR: usize = 5;
 
-/// What a commit waits at most while the file is not far behind, in microseconds.
+/// Longest wait of a commit below [`FAR`], in microseconds.
 const LONGEST_PAUSE_MICROS: u64 = 60_000;
 
-/// So many entries of the journal a commit removes.
+/// Number of journal entries that one commit removes.
 const REMOVALS: usize = 4;

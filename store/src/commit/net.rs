@@ -1,4 +1,4 @@
-//! The net writes of a block.
+//! The net writes of a block: those that change the committed state.
 
 use std::sync::Arc;
 
@@ -6,14 +6,17 @@ use capstan_kernel_ports::store::{LOCAL, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 use crate::{
     Error,
-    block::{committed::Known, overlay::Writes},
+    block::{committed::CommittedValues, level::Writes},
     changes::Written,
     threads::both,
     tree::state_tree::{Change, leaf, tree_key},
 };
 
-/// Leaves out what was compared and is as committed. Of many writes a second thread compares half.
-pub(crate) fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Written>, Error> {
+/// Returns the writes that differ from the committed state. With many writes a second thread compares half of them.
+pub(crate) fn net_writes(
+    writes: Writes,
+    committed: CommittedValues<'_>,
+) -> Result<Vec<Written>, Error> {
     if writes.len() < FORK {
         return net_of(writes, committed);
     }
@@ -24,24 +27,24 @@ pub(crate) fn net_writes(writes: Writes, committed: Known<'_>) -> Result<Vec<Wri
     Ok(net)
 }
 
-/// Whether a write is compared with what is committed. What is outside of the tree is hardly ever written as it was:
-/// to look it up takes longer than to write it again.
+/// Returns whether a write of `key` is compared with the committed value. Node-local entries hardly ever keep their
+/// value, and comparing takes longer than writing them again.
 fn is_compared(key: &[u8]) -> bool {
     !key.starts_with(LOCAL)
 }
 
-/// Where as many writes that are compared come before as after.
+/// Returns the position that halves the writes to be compared.
 fn middle(writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> usize {
     let compared = || writes.iter().enumerate().filter(|(_, (key, _))| is_compared(key));
     compared().nth(compared().count() / 2).map_or(writes.len(), |(at, _)| at)
 }
 
-/// From so many writes a second thread is worth while.
+/// Number of writes from which a second thread is worth its cost.
 const FORK: usize = 200;
 
 fn net_of(
     writes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
-    committed: Known<'_>,
+    committed: CommittedValues<'_>,
 ) -> Result<Vec<Written>, Error> {
     let mut net = Vec::new();
     for (key, value) in writes {
@@ -57,14 +60,14 @@ fn net_of(
     Ok(net)
 }
 
-/// What the tree has to do for these writes, in the order of tree keys.
+/// Returns the changes of the tree for these writes, in the order of tree keys.
 pub(crate) fn tree_changes(flat: &[Written]) -> Vec<Change> {
     let mut changes: Vec<Change> = flat
         .iter()
         .filter(|(key, _)| !key.starts_with(LOCAL))
         .map(|(key, value)| (tree_key(key).into_owned(), value.as_deref().map(leaf)))
         .collect();
-    // Long keys with one beginning are in another order by their hashes.
+    // The tree keys of long keys end in hashes, so their order differs.
     changes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     changes
 }

@@ -1,26 +1,28 @@
-//! A block that is complete.
+//! A complete block with the root that it leads to.
 
 use capstan_kernel_ports::Hash;
 
 use crate::{
-    Snapshot,
+    StateView,
     disk::{journal::Entry, meta::Meta},
     tree::{merk::MerkTree, state_tree::Applied},
 };
 
-/// A block that is complete, with the root it leads to. Nothing of it is written yet.
+/// A complete block, with the root that it leads to. Nothing of it is written yet.
+///
+/// [`Store::prepare`](crate::Store::prepare) makes one, and [`Store::commit`](crate::Store::commit) writes it.
 pub struct Prepared {
-    pub(crate) base: Snapshot,
-    /// What differs from the committed state.
+    pub(crate) base: StateView,
+    /// Difference to the committed state.
     pub(crate) entry: Entry,
-    /// The tree as it will be; none if it has to be read again.
+    /// The tree after the block. `None` if it has to be read again.
     pub(crate) tree: Option<MerkTree>,
-    /// What the tree's nodes will be; none if the tree does not change.
+    /// The changed tree nodes. `None` if the tree does not change.
     pub(crate) applied: Option<Applied>,
 }
 
 impl Prepared {
-    /// The root hash of the state with this block.
+    /// Returns the root hash of the state after this block.
     pub fn root(&self) -> Hash {
         match &self.applied {
             Some(applied) => applied.root,
@@ -28,18 +30,18 @@ impl Prepared {
         }
     }
 
-    /// How many keys have another value, or are new or gone, and how many `local.` keys were written.
+    /// Returns the number of keys that get another value or are removed. Written `local.` keys always count.
     pub fn changed_keys(&self) -> usize {
         self.entry.flat.len()
     }
 
-    /// The keys that [`Prepared::changed_keys`] counts, in order, with their new values; none where one is gone. For
-    /// statistics.
+    /// Returns the keys that [`Prepared::changed_keys`] counts, in order, each with its new value or `None` if it is
+    /// removed.
     pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.entry.flat.iter().map(|(key, value)| (&**key, value.as_deref()))
     }
 
-    /// What the state's records will be at `height`.
+    /// Returns the `meta` records of the state after this block, at `height`.
     pub(crate) fn meta(&self, height: u64) -> Meta {
         let base = self.base.meta();
         let serial = base.serial + 1;

@@ -1,9 +1,9 @@
-//! The replay of the journal.
+//! Replay of the journal when a store is opened.
 
 use std::sync::Arc;
 
 use crate::{
-    Error, Options, Snapshot,
+    Error, Options, StateView,
     changes::Changes,
     commit::{flush::Flusher, net::tree_changes},
     disk::{
@@ -14,15 +14,16 @@ use crate::{
     tree::{merk::MerkTree, state_tree::StateTree},
 };
 
-/// The committed state and its tree: those of the checkpoint, and what the journal has since.
+/// Returns the committed state and its tree: those of the checkpoint, with the journal's later commits applied. Fails
+/// unless the root is the recorded one.
 pub(crate) fn replay(
     journal: &Journal,
     meta: Meta,
     checkpoint: Arc<Checkpoint>,
     options: &Options,
     flusher: &mut Flusher,
-) -> Result<(MerkTree, Snapshot), Error> {
-    let mut state = Snapshot::stored(checkpoint);
+) -> Result<(MerkTree, StateView), Error> {
+    let mut state = StateView::stored(checkpoint);
     let mut tree = MerkTree::open(&state, options.tree_nodes)?;
     let from = state.meta().clone();
     if from.serial < meta.serial {
@@ -40,7 +41,7 @@ pub(crate) fn replay(
         }
         let mut nodes = applied.nodes;
         for (serial, Entry { flat, blobs }) in changes {
-            // Only the last of these states can be read, so all nodes are its.
+            // Only the last of these states can be read, so it gets all nodes.
             let nodes = match serial == meta.serial {
                 true => std::mem::take(&mut nodes),
                 false => Vec::new(),

@@ -1,4 +1,4 @@
-//! The state's file: the whole state as it was after one of the last commits.
+//! The state's file: the whole state after one of the last commits.
 
 use std::{path::Path, sync::Arc};
 
@@ -6,29 +6,29 @@ use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinitio
 
 use crate::{Error, changes::Changes, disk::meta::Meta};
 
-/// All committed keys and values, node-local ones included.
+/// Table of all committed keys and values, node-local ones included.
 pub(crate) const FLAT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("flat");
-/// The nodes of the Merkle tree by their tree key.
+/// Table of the Merkle tree's nodes, by tree key.
 pub(crate) const TREE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tree");
-/// Content-addressed bytes by their SHA-256.
+/// Table of blobs, by their SHA-256.
 pub(crate) const BLOB: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("blob");
 
-/// A table from bytes to bytes that does not change any more.
+/// A table from bytes to bytes, at a fixed state of the file.
 pub(crate) type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
-/// What is in the file, which stays as it is for the one who holds this.
+/// Content of the state's file at one commit. Later checkpoints do not change it.
 pub(crate) struct Checkpoint {
     pub(crate) meta: Meta,
     pub(crate) flat: Table,
     pub(crate) tree: Table,
     pub(crate) blob: ReadOnlyTable<[u8; 32], &'static [u8]>,
-    // Last, so that it outlives the tables: a closed database fails all reads.
+    // Last, so that it outlives the tables: reads fail once the database is closed.
     #[allow(dead_code, reason = "held, not used")]
     db: Arc<Database>,
 }
 
 impl Checkpoint {
-    /// What the file holds now.
+    /// Opens the file's present content.
     pub(crate) fn take(db: &Arc<Database>, path: &Path) -> Result<Self, Error> {
         let meta = read_meta(db, path)?;
         let transaction = db.begin_read()?;
@@ -41,8 +41,7 @@ impl Checkpoint {
         })
     }
 
-    /// Writes the changes that lead to the state of `meta`, in one transaction that is on disk when this
-    /// returns.
+    /// Writes the changes that lead to the state of `meta`, in one transaction that is durable when this returns.
     pub(crate) fn write(
         db: &Arc<Database>,
         path: &Path,
@@ -51,8 +50,8 @@ impl Checkpoint {
     ) -> Result<Self, Error> {
         let mut transaction = db.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        // Two syncs instead of one, and the allocator's state written too: a crash cannot leave a
-        // half-written commit that looks whole, and opening after it need not read the whole file.
+        // Two syncs instead of one, and the allocator's state written too. A crash cannot leave a half-written commit
+        // that looks whole, and opening after it need not read the whole file.
         transaction.set_quick_repair(true);
         for (table, written) in [(FLAT, &changes.flat), (TREE, &changes.nodes)] {
             let mut table = transaction.open_table(table)?;
@@ -75,12 +74,12 @@ impl Checkpoint {
     }
 }
 
-/// The records of the file, if it is a state of our format.
+/// Reads the file's `meta` records. Fails if it is not a state of our format.
 pub(crate) fn read_meta(db: &Database, path: &Path) -> Result<Meta, Error> {
     Meta::read(db, path, MAGIC)
 }
 
-/// Makes the tables of an empty state, if there are none.
+/// Creates the tables of an empty state, if there are none.
 pub(crate) fn initialise_if_empty(db: &Database) -> Result<(), Error> {
     let transaction = db.begin_write()?;
     if transaction.list_tables()?.next().is_some() {

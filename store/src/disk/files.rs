@@ -1,4 +1,4 @@
-//! The two database files: their creation and their opening.
+//! The two database files: creating, opening and replacing them.
 
 use std::{
     fs,
@@ -16,25 +16,26 @@ use crate::{
     },
 };
 
-/// The state and the journal.
+/// The open databases of a store.
 pub(crate) struct Files {
     pub(crate) state: Database,
     pub(crate) journal: Database,
 }
 
 impl Files {
-    /// Opens the store in directory `dir`; makes an empty one if there is none.
+    /// Opens the store in the directory `dir`, or creates an empty one there.
     pub(crate) fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
         let (state_file, journal_file) = (dir.join(FILE), dir.join(JOURNAL_FILE));
         fs::create_dir_all(dir).map_err(|source| io_error(dir, source))?;
         if !exists(&state_file)? {
-            // Made beside and moved into place, so that a crash leaves a whole store or none. Without a
-            // state a journal means nothing: it is replaced.
-            let (fresh, fresh_journal) = (beside(&state_file, "new"), beside(&journal_file, "new"));
+            // Created under other names and renamed, so that a crash leaves a whole store or none. A journal without
+            // a state means nothing, so it is replaced.
+            let (fresh, fresh_journal) =
+                (with_suffix(&state_file, "new"), with_suffix(&journal_file, "new"));
             drop(Self::create(&fresh, &fresh_journal, options)?);
             move_into_place([(&fresh_journal, &journal_file), (&fresh, &state_file)])?;
         }
-        // The state first: it tells whether somebody has the store open.
+        // The state first: it tells whether another process has the store open.
         let state = open_file(&state_file, state_builder(options))?;
         if !exists(&journal_file)? {
             checkpoint::read_meta(&state, &state_file)?; // says so if it is something else
@@ -43,7 +44,7 @@ impl Files {
         Ok(Self { state, journal: open_file(&journal_file, journal_builder(options))? })
     }
 
-    /// Opens a store on two media; makes an empty one if they are empty.
+    /// Opens a store on two storage backends, or creates an empty one if they are empty.
     pub(crate) fn on_backends(
         state: impl StorageBackend,
         journal: impl StorageBackend,
@@ -54,15 +55,14 @@ impl Files {
         Self { state, journal }.initialised()
     }
 
-    /// Makes an empty store in files that do not exist, or that an interrupted call of this function
-    /// left behind.
+    /// Creates an empty store in files that do not exist, or that an interrupted call left behind.
     pub(crate) fn create(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
         let state = create_file(state, state_builder(options))?;
         let journal = create_file(journal, journal_builder(options))?;
         Self { state, journal }.initialised()
     }
 
-    /// Makes an empty store in these files; what is there and not in use is thrown away.
+    /// Creates an empty store in these files. Files that exist and are not open are deleted first.
     pub(crate) fn replace(state: &Path, journal: &Path, options: &Options) -> Result<Self, Error> {
         for file in [state, journal] {
             if exists(file)? {
@@ -82,8 +82,8 @@ impl Files {
     }
 }
 
-/// The file beside `file` that has its name and one more ending.
-pub(crate) fn beside(file: &Path, ending: &str) -> PathBuf {
+/// Returns the path of `file` with one more suffix.
+pub(crate) fn with_suffix(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".");
     name.push(ending);
@@ -104,7 +104,7 @@ pub(crate) fn io_error(path: &Path, source: std::io::Error) -> Error {
     Error::Io { path: PathBuf::from(path), source }
 }
 
-/// Opens an existing file. Whether it is ours is for those to say who read its tables.
+/// Opens an existing database file. Its tables tell later whether it is ours.
 fn open_file(file: &Path, builder: Builder) -> Result<Database, Error> {
     let mut start = [0; REDB_MAGIC.len()];
     let is_redb = fs::File::open(file)
@@ -136,7 +136,7 @@ fn create_file(file: &Path, builder: Builder) -> Result<Database, Error> {
     }
 }
 
-/// The first bytes of a redb file, from "magic number" in redb's design document.
+/// First bytes of a redb file, from "magic number" in redb's design document.
 const REDB_MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
 fn state_builder(options: &Options) -> Builder {
@@ -147,13 +147,13 @@ fn journal_builder(options: &Options) -> Builder {
     builder(options, options.cache_bytes / JOURNAL_SHARE)
 }
 
-/// The journal's part of the cache is one of so many: it is written and not read.
+/// Divisor of the cache size that gives the journal's share. The journal is written and hardly read.
 const JOURNAL_SHARE: usize = 8;
 
 fn builder(options: &Options, cache_bytes: usize) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);
-    builder.set_check_integrity_on_open(options.check);
+    builder.set_check_integrity_on_open(options.check_integrity);
     builder
 }
 

@@ -1,8 +1,9 @@
-//! The journal's file: what each commit changed, until the state's file has it.
+//! The journal's file: the changes of each commit, until a checkpoint has them.
 //!
-//! An entry is the borsh encoding of the changed keys in order, each with its value or none if it was
-//! removed, and of the new blobs; before it stands its BLAKE3 hash, as `grovedb-merk` hashes values. It is
-//! cut into parts, which are the records. Doing the changes again, commit by commit, gives the same state: the tree's shape depends on nothing else.
+//! An entry is a BLAKE3 hash of the rest, as `grovedb-merk` hashes values, and the borsh encoding of a [`Record`].
+//! That is the changed keys in order, each with its value or `None`, and the new blobs. The entry is cut into parts,
+//! one record of the database each. Replaying the entries commit by commit gives the same state, since the tree's
+//! shape depends on nothing else.
 
 use std::{ops::RangeInclusive, path::Path, sync::Arc};
 
@@ -18,31 +19,32 @@ use crate::{
     disk::meta::Meta,
 };
 
-/// Parts of entries by the serial of the commit and their number.
+/// Table of the parts of entries, by the serial of the commit and the part's number.
 const JOURNAL: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("journal");
 
-/// The journal, open.
+/// An open journal.
 pub(crate) struct Journal {
     db: Database,
 }
 
-/// What one commit changed.
+/// Changes of one commit.
 #[derive(Default)]
 pub(crate) struct Entry {
-    /// In key order.
+    /// Changed entries, in key order.
     pub(crate) flat: Vec<Written>,
     pub(crate) blobs: Vec<(Hash, Shared)>,
 }
 
 impl Journal {
-    /// The journal in `db`, and the state it leads to.
+    /// Opens the journal in `db`. Returns it with the `meta` records of the state that it leads to.
     pub(crate) fn open(db: Database, path: &Path) -> Result<(Self, Meta), Error> {
         let meta = Meta::read(&db, path, MAGIC)?;
         Ok((Self { db }, meta))
     }
 
-    /// Writes the entry of the commit that leads to `meta` and removes those with the serials `done`, in
-    /// one transaction: the commit. It is on disk when this returns, if it is to be durable.
+    /// Writes the entry of the commit that leads to `meta`, and removes the entries with the serials `done`.
+    ///
+    /// This one transaction is the commit. It is durable when this returns if `durable` is set.
     pub(crate) fn commit(
         &self,
         entry: &Entry,
@@ -67,7 +69,7 @@ impl Journal {
         Ok(transaction.commit()?)
     }
 
-    /// All serials up to this one that have an entry.
+    /// Returns the serials up to `serial` that have an entry.
     pub(crate) fn serials_up_to(&self, serial: u64) -> Result<Vec<u64>, Error> {
         let table = self.db.begin_read()?.open_table(JOURNAL)?;
         let mut serials = Vec::new();
@@ -78,7 +80,7 @@ impl Journal {
         Ok(serials)
     }
 
-    /// The entry of the commit with this serial.
+    /// Reads the entry of the commit `serial`.
     pub(crate) fn read(&self, serial: u64) -> Result<Entry, Error> {
         let table = self.db.begin_read()?.open_table(JOURNAL)?;
         let mut bytes = Vec::new();
@@ -93,7 +95,7 @@ impl Journal {
     }
 }
 
-/// Makes the tables of a journal that leads to `meta`, if there are none.
+/// Creates the tables of an empty journal, if there are none.
 pub(crate) fn initialise_if_empty(db: &Database) -> Result<(), Error> {
     let transaction = db.begin_write()?;
     if transaction.list_tables()?.next().is_some() {
@@ -105,8 +107,8 @@ pub(crate) fn initialise_if_empty(db: &Database) -> Result<(), Error> {
 }
 
 impl Entry {
-    /// What it counts towards the journal's length: its bytes, and for each change as much as makes a
-    /// journal of small changes take no longer to do again than one of large ones.
+    /// Returns the entry's contribution to the journal's size: its bytes, and a fixed number for each change. With
+    /// that number a journal of small changes takes no longer to replay than one of large changes.
     pub(crate) fn weight_bytes(&self) -> usize {
         let flat = self.flat.iter().map(|(key, value)| {
             CHANGE_WEIGHT_BYTES + key.len() + value.as_ref().map_or(0, |value| value.len())
@@ -115,7 +117,8 @@ impl Entry {
         CHANGE_WEIGHT_BYTES + flat.sum::<usize>() + blobs.sum::<usize>()
     }
 
-    /// At most so many bytes are written: borsh puts lengths of 4 bytes before parts and one byte before a value.
+    /// Returns an upper bound of the encoded size: borsh puts a length of 4 bytes before each sequence and one byte
+    /// before an optional value.
     fn encoded_bytes(&self) -> usize {
         let flat = self
             .flat
@@ -131,7 +134,7 @@ impl Entry {
         let blobs: Vec<&[u8]> = self.blobs.iter().map(|(_, bytes)| &**bytes).collect();
         let mut bytes = Vec::with_capacity(self.encoded_bytes());
         bytes.extend([0; CHECKSUM_BYTES]);
-        // Writing to memory cannot fail, nor are there more changes than borsh can count.
+        // Writing to memory cannot fail, and borsh can count all changes that fit in memory.
         borsh::to_writer(&mut bytes, &(flat, blobs)).map_err(|error| Error::Io {
             path: "the journal".into(),
             source: std::io::Error::other(error.to_string()),
@@ -167,19 +170,20 @@ impl Entry {
 
 const MAGIC: &[u8] = b"capstan journal";
 
-/// An entry begins with a hash of the rest, which covers what the root does not: local keys and blobs.
+/// Length of the hash in front of an entry. It covers what the root hash does not: local keys and blobs.
 const CHECKSUM_BYTES: usize = 32;
 
-/// What an entry encodes: changes, and blobs.
+/// Content of an entry: changes, and blobs.
 type Record = (Vec<(Vec<u8>, Option<Vec<u8>>)>, Vec<Vec<u8>>);
 
-/// A record of the database is kept in one page, whose size is a power of two: a little less than that.
+/// Size of a part, in bytes. The database keeps a record in one page, whose size is a power of two, so this is a
+/// little less.
 const PART_BYTES: usize = (64 << 10) - 512;
 
-/// See [`Entry::weight_bytes`].
+/// Weight of a change besides its bytes, see [`Entry::weight_bytes`].
 const CHANGE_WEIGHT_BYTES: usize = 1 << 10;
 
-/// The keys of all parts of an entry.
+/// Returns the range of the keys of an entry's parts.
 fn parts(serial: u64) -> RangeInclusive<(u64, u32)> {
     (serial, 0)..=(serial, u32::MAX)
 }

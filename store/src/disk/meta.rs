@@ -1,4 +1,4 @@
-//! The records that both files begin with.
+//! The `meta` table that both files have.
 
 use std::path::Path;
 
@@ -7,34 +7,34 @@ use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use crate::Error;
 
-/// The name of the state's file in the store's directory. Where it exists, there is a store.
+/// Name of the state's file in the store's directory. A store exists where this file exists.
 pub const FILE: &str = "state.redb";
 
-/// The name of the journal's file in the store's directory.
+/// Name of the journal's file in the store's directory.
 pub const JOURNAL_FILE: &str = "journal.redb";
 
-/// The store format that this program reads and writes. Goes up with every change of the tables
-/// or of the tree's rules: of format 3 on every tree is an AVL tree.
+/// Store format that this program reads and writes. It goes up with every change of the tables or of the tree's
+/// rules: from format 3 on every tree is an AVL tree.
 pub const FORMAT: u32 = 3;
 
-/// The records of [`Meta`], and what marks the file as ours. Both files have this table.
+/// Table of the records of [`Meta`], with the file's mark and format.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-/// Which committed state a file leads to.
+/// Identity of the committed state that a file leads to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meta {
-    /// The block height; 0 before the first commit.
+    /// Block height, 0 before the first commit.
     pub(crate) height: u64,
-    /// How many commits there were.
+    /// Number of commits so far.
     pub(crate) serial: u64,
-    /// The root hash; zero for the empty tree.
+    /// Root hash, zero for the empty tree.
     pub(crate) root: Hash,
-    /// The tree key of the root node, none for the empty tree.
+    /// Tree key of the root node. `None` for the empty tree.
     pub(crate) root_key: Option<Vec<u8>>,
 }
 
 impl Meta {
-    /// Reads the records of a file with this mark, after checking that it is one of our format.
+    /// Reads the records, after checking that the file has the mark `magic` and our format.
     pub(crate) fn read(db: &Database, path: &Path, magic: &[u8]) -> Result<Self, Error> {
         let not_ours =
             |reason: &str| Error::NotAStore { path: path.to_owned(), reason: reason.to_owned() };
@@ -61,7 +61,7 @@ impl Meta {
         })
     }
 
-    /// Writes the records.
+    /// Writes the records of this state.
     pub(crate) fn write(&self, transaction: &WriteTransaction) -> Result<(), Error> {
         let mut table = transaction.open_table(META)?;
         table.insert(HEIGHT_KEY, self.height.to_be_bytes().as_slice())?;
@@ -74,7 +74,7 @@ impl Meta {
         Ok(())
     }
 
-    /// Marks a new file as ours, of the empty state.
+    /// Marks a new file as ours, with the empty state.
     pub(crate) fn initialise(transaction: &WriteTransaction, magic: &[u8]) -> Result<(), Error> {
         {
             let mut table = transaction.open_table(META)?;

@@ -1,35 +1,37 @@
-//! A whole state, cut into chunks.
+//! Export of a whole state in chunks.
 
 use capstan_kernel_ports::{Hash, store::LOCAL};
 
 use crate::{
-    Error, Snapshot,
-    export::stream::{Header, Kind, MARK, append},
+    Error, StateView,
+    export::stream::{Header, Kind, MAGIC, append},
     view::entries::{Bytes, Entries, Nodes},
 };
 
-/// The chunks of a whole state, in order: an iterator that ends after the last, or after an error.
+/// Iterator over the chunks of an exported state. It ends after the last chunk, or after an error.
 ///
-/// It holds a snapshot, so the chain goes on meanwhile, and in memory one chunk and the longest
-/// record. Without local keys two stores with the same state and blobs give the same chunks.
+/// It holds a [`StateView`], so the chain goes on meanwhile. In memory it holds one chunk and the longest record.
+/// Without local keys two stores with the same state and blobs give the same chunks. [`Import`](crate::Import) takes
+/// them.
 pub struct Export {
-    snapshot: Snapshot,
+    state: StateView,
     chunk_bytes: usize,
     with_local: bool,
     stage: Stage,
-    /// What is encoded, of which the first `sent` bytes are out.
+    /// Encoded records, of which the first `sent` bytes are returned already.
     buffer: Vec<u8>,
     sent: usize,
     records: u64,
 }
 
-impl Snapshot {
-    /// Exports this state in chunks of `chunk_bytes` (the last one may be shorter). `with_local`
-    /// includes the keys that begin with `local.`, for a copy of this very node: no other node could
-    /// check them.
+impl StateView {
+    /// Exports this state in chunks of `chunk_bytes`. The last one may be shorter.
+    ///
+    /// `with_local` includes the keys that begin with `local.`, which is meant for a copy of this very node: no other
+    /// node could check them.
     pub fn export(&self, chunk_bytes: usize, with_local: bool) -> Export {
         Export {
-            snapshot: self.clone(),
+            state: self.clone(),
             chunk_bytes: chunk_bytes.max(1),
             with_local,
             stage: Stage::Header,
@@ -67,13 +69,13 @@ impl Iterator for Export {
 impl std::fmt::Debug for Export {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Export")
-            .field("snapshot", &self.snapshot)
+            .field("state", &self.state)
             .field("records", &self.records)
             .finish_non_exhaustive()
     }
 }
 
-/// What comes next.
+/// The next section of the stream.
 enum Stage {
     Header,
     Nodes(Nodes),
@@ -84,13 +86,13 @@ enum Stage {
 }
 
 impl Export {
-    /// Encodes one record, or goes on to the next stage.
+    /// Encodes one record, or advances to the next stage.
     fn encode_more(&mut self) -> Result<(), Error> {
         self.stage = match &mut self.stage {
             Stage::Header => {
-                let header = encode_header(&self.snapshot);
-                append(&mut self.buffer, Kind::Header, MARK, &header);
-                Stage::Nodes(self.snapshot.nodes()?)
+                let header = encode_header(&self.state);
+                append(&mut self.buffer, Kind::Header, MAGIC, &header);
+                Stage::Nodes(self.state.nodes()?)
             }
             Stage::Nodes(nodes) => match nodes.next().transpose()? {
                 Some((key, node)) => {
@@ -98,7 +100,7 @@ impl Export {
                     self.records += 1;
                     return Ok(());
                 }
-                None => Stage::Entries(self.snapshot.range(std::ops::Bound::Unbounded)?),
+                None => Stage::Entries(self.state.range(std::ops::Bound::Unbounded)?),
             },
             Stage::Entries(entries) => match entries.next().transpose()? {
                 Some((key, value)) => {
@@ -108,7 +110,7 @@ impl Export {
                     }
                     return Ok(());
                 }
-                None => Stage::Blobs(Box::new(self.snapshot.blobs()?)),
+                None => Stage::Blobs(Box::new(self.state.blobs()?)),
             },
             Stage::Blobs(blobs) => match blobs.next().transpose()? {
                 Some((hash, bytes)) => {
@@ -129,8 +131,8 @@ impl Export {
     }
 }
 
-fn encode_header(snapshot: &Snapshot) -> Vec<u8> {
-    let meta = snapshot.meta();
+fn encode_header(state: &StateView) -> Vec<u8> {
+    let meta = state.meta();
     let header = Header { height: meta.height, root: meta.root.0, root_key: meta.root_key.clone() };
     header.encode()
 }

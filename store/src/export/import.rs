@@ -1,4 +1,4 @@
-//! Making a store of an exported state.
+//! Import of an exported state into a new store.
 
 use std::{
     fs,
@@ -9,57 +9,57 @@ use capstan_kernel_ports::{Hash, store::LOCAL};
 use redb::{Durability, WriteTransaction};
 
 use crate::{
-    Error, Options, Snapshot, Store,
+    Error, Options, StateView, Store,
     disk::{
         checkpoint::{BLOB, FLAT, TREE},
-        files::{Files, beside, io_error, move_into_place},
+        files::{Files, io_error, move_into_place, with_suffix},
         meta::{FILE, JOURNAL_FILE, Meta},
     },
     export::stream::{Header, Kind, Record},
 };
 
-/// What an imported state must be.
+/// Properties that an imported state must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// The height at which it was committed.
+    /// Height at which it was committed.
     pub height: u64,
-    /// Its root hash, from a source that is trusted.
+    /// Root hash, from a trusted source.
     pub root: Hash,
-    /// Take keys that begin with `local.` too. Nothing can check them: only for an export that this
-    /// node, or one as trusted, has made.
+    /// Accept keys that begin with `local.` too. Nothing can check them, so the export must come from this node or
+    /// from one as trusted.
     pub local: bool,
 }
 
-/// A state that is being imported, in a file of its own beside where the store will be. Dropping it
-/// unfinished leaves nothing behind.
+/// A state that is being imported, in files next to those of the future store. Dropping it unfinished deletes them.
 ///
-/// Whatever the stream holds, it costs at most the memory of one record and one batch; and no
-/// store appears before [`Import::finish`] has checked all of it against the expected root.
+/// Whatever the stream contains, it costs at most the memory of one record and one batch. No store appears before
+/// [`Import::finish`] has checked all of it against the expected root.
 pub struct Import {
-    /// None only while it is being finished or dropped.
+    /// `None` only while it is being finished or dropped.
     files: Option<Files>,
     directory: PathBuf,
     file: PathBuf,
     journal_file: PathBuf,
     options: Options,
     expected: Expected,
-    /// The part of a record that has come.
+    /// The beginning of a record that is not complete yet.
     partial: Vec<u8>,
-    /// The header, once it has come.
+    /// The header, once it has arrived.
     header: Option<Header>,
     /// The last record, which must be less than the next one.
     last: Option<(Kind, Vec<u8>)>,
     records: u64,
-    /// The bytes written since the last sync.
+    /// Bytes written since the last sync.
     unsynced_bytes: usize,
 }
 
 impl Import {
-    /// Begins an import into `directory`, which must have no store.
+    /// Begins an import into `directory`, which must not have a store.
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`]; [`Error::Locked`] if another import goes on there; [`Error::Io`].
+    /// Returns [`Error::Exists`] if it has one, [`Error::Locked`] if another import is under way there, and
+    /// [`Error::Io`].
     pub fn begin(
         directory: impl AsRef<Path>,
         options: Options,
@@ -68,8 +68,8 @@ impl Import {
         let directory = directory.as_ref().to_owned();
         fs::create_dir_all(&directory).map_err(|error| io_error(&directory, error))?;
         check_vacant(&directory)?;
-        let file = beside(&directory.join(FILE), "import");
-        let journal_file = beside(&directory.join(JOURNAL_FILE), "import");
+        let file = with_suffix(&directory.join(FILE), "import");
+        let journal_file = with_suffix(&directory.join(JOURNAL_FILE), "import");
         Ok(Self {
             files: Some(Files::replace(&file, &journal_file, &options)?),
             directory,
@@ -85,12 +85,12 @@ impl Import {
         })
     }
 
-    /// Takes the next chunk.
+    /// Takes the next chunk of the stream.
     ///
     /// # Errors
     ///
-    /// [`Error::Import`] and [`Error::ImportedRoot`] if the stream is not one of the expected state
-    /// as far as can be seen yet; the import is then to be dropped.
+    /// Returns [`Error::Import`] or [`Error::ImportedRoot`] if the stream cannot be one of the expected state. The
+    /// import must then be dropped.
     pub fn chunk(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.partial.extend_from_slice(bytes);
         let mut stream = std::mem::take(&mut self.partial);
@@ -106,12 +106,12 @@ impl Import {
         Ok(())
     }
 
-    /// Ends the import: checks the whole state and opens it as a store.
+    /// Checks the whole imported state and opens it as a store.
     ///
     /// # Errors
     ///
-    /// [`Error::Import`], [`Error::ImportedRoot`] and [`Error::Damaged`] if what came is not the
-    /// expected state, whole; nothing is left of it then.
+    /// Returns [`Error::Import`], [`Error::ImportedRoot`] or [`Error::Damaged`] if it is not the whole expected
+    /// state. Nothing of it remains then.
     pub fn finish(mut self) -> Result<Store, Error> {
         if !matches!(self.last, Some((Kind::End, _))) || !self.partial.is_empty() {
             return Err(Error::Import("it ends early".into()));
@@ -123,7 +123,7 @@ impl Import {
         check(&store.reader(), &self.expected)?;
         drop(store);
         check_vacant(&self.directory)?;
-        // The state last: where it is, there is a store.
+        // The state last: a store exists where its file exists.
         let (state, journal) = (self.directory.join(FILE), self.directory.join(JOURNAL_FILE));
         move_into_place([(&self.journal_file, &journal), (&self.file, &state)])?;
         Store::open(&self.directory, self.options.clone())
@@ -167,7 +167,7 @@ impl Import {
         Ok(())
     }
 
-    /// The header first, then each section in key order, nothing after the end.
+    /// Checks that the header comes first, each section is in key order, and nothing follows the end.
     fn check_order(&mut self, record: &Record<'_>) -> Result<(), Error> {
         let in_order = match &self.last {
             None => record.kind == Kind::Header,
@@ -225,7 +225,7 @@ impl Import {
 impl Drop for Import {
     fn drop(&mut self) {
         drop(self.files.take());
-        // Gone already after a success; and if they cannot be removed, the next import will try.
+        // Already renamed after a success. If they cannot be removed, the next import tries again.
         let _ = fs::remove_file(&self.file);
         let _ = fs::remove_file(&self.journal_file);
     }
@@ -241,16 +241,16 @@ impl std::fmt::Debug for Import {
     }
 }
 
-/// After so many bytes a write is synced: unsynced ones keep every page they have replaced.
+/// Number of bytes after which a write is synced. Unsynced writes keep every page that they have replaced.
 const SYNC_BYTES: usize = 64 << 20;
 
 fn given_up() -> Error {
     Error::Import("it was given up".into())
 }
 
-fn check(state: &Snapshot, expected: &Expected) -> Result<(), Error> {
+fn check(state: &StateView, expected: &Expected) -> Result<(), Error> {
     check_root(state.root(), expected)?;
-    state.deep_check().map(|_| ())
+    state.check_integrity().map(|_| ())
 }
 
 fn check_root(found: Hash, expected: &Expected) -> Result<(), Error> {

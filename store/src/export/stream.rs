@@ -1,6 +1,6 @@
-//! The form in which a whole state travels.
+//! The encoding of an exported state.
 //!
-//! A stream of records, cut into chunks anywhere:
+//! It is a stream of records, cut into chunks at any byte:
 //!
 //! ```text
 //! record: kind (1 byte), key length (4, big endian), value length (4, big endian), key, value
@@ -13,14 +13,13 @@
 //! 5 end       nothing            number of the records before (8)             1
 //! ```
 //!
-//! Nodes travel raw because the tree's shape depends on its history: it cannot be built again from
-//! the entries.
+//! Nodes are included because the tree's shape depends on its history. It cannot be rebuilt from the entries.
 
 use capstan_kernel_ports::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 use crate::{Error, disk::meta::FORMAT};
 
-/// What a record is. The numbers are the bytes in the stream, in the order of the sections.
+/// Kind of a record. The numbers are the bytes in the stream, in the order of the sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Header = 1,
@@ -30,13 +29,13 @@ pub(crate) enum Kind {
     End = 5,
 }
 
-/// The key of the header.
-pub(crate) const MARK: &[u8] = b"capstan state";
+/// Key of the header.
+pub(crate) const MAGIC: &[u8] = b"capstan state";
 
-/// The bytes of a record before its key.
+/// Length of a record's head, in bytes.
 const HEAD_BYTES: usize = 9;
 
-/// Appends a record. Lengths fit, since the store takes no longer keys and values.
+/// Appends a record. The lengths fit, since the store accepts no longer keys and values.
 pub(crate) fn append(stream: &mut Vec<u8>, kind: Kind, key: &[u8], value: &[u8]) {
     stream.push(kind as u8);
     stream.extend_from_slice(&(key.len() as u32).to_be_bytes());
@@ -53,7 +52,7 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Takes the first record off `stream`; none if it has not come whole yet.
+    /// Takes the first record off `stream`. Returns `None` if it is not complete yet.
     pub(crate) fn take(stream: &mut &'a [u8]) -> Result<Option<Self>, Error> {
         let Some((head, rest)) = stream.split_first_chunk::<HEAD_BYTES>() else {
             return Ok(None);
@@ -84,7 +83,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The value of the header.
+/// Value of the header record.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) height: u64,
@@ -104,7 +103,7 @@ impl Header {
     pub(crate) fn decode(record: &Record<'_>) -> Result<Self, Error> {
         let mut rest = record.value;
         let parts = (take(&mut rest), take(&mut rest), take(&mut rest));
-        let (true, (Some(format), Some(height), Some(root))) = (record.key == MARK, parts) else {
+        let (true, (Some(format), Some(height), Some(root))) = (record.key == MAGIC, parts) else {
             return Err(Error::Import("it does not begin like an exported state".into()));
         };
         match u32::from_be_bytes(format) {

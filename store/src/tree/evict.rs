@@ -1,23 +1,22 @@
-//! Which nodes of the tree stay in memory.
+//! Eviction of tree nodes from memory.
 
 use grovedb_merk::tree::TreeNode;
 
 use crate::{
     Error,
-    tree::link::{NOWHERE, tree_error},
+    tree::link::{PLACEHOLDER, tree_error},
 };
 
 /// Keeps the number of nodes in memory near a limit.
 ///
-/// When there are more, a hand goes on through the tree in key order from where it last stopped, and
-/// lets go of the low subtrees it passes until enough nodes are gone. The top of the tree always
-/// stays. What is let go of and needed again is read again: so what is in use comes back, and what
-/// is not does not.
+/// Clock-style eviction: when the limit is exceeded, a sweep resumes where it last stopped and evicts low subtrees,
+/// in key order, until enough nodes are gone. The top levels always stay. An evicted node that is needed again is
+/// read again, so nodes in use return.
 pub(crate) struct Eviction {
     keep: usize,
-    /// How many nodes are in memory, at most.
+    /// Upper bound of the number of nodes in memory.
     held: usize,
-    /// Up to here the hand has come.
+    /// The key at which the last sweep stopped.
     hand: Vec<u8>,
 }
 
@@ -26,13 +25,13 @@ impl Eviction {
         Self { keep, held: 1, hand: Vec::new() }
     }
 
-    /// Lets go of nodes below `root`, which is committed, if `added` more nodes in memory are too many.
+    /// Evicts nodes below `root`, which is committed, if `added` more nodes in memory exceed the limit.
     pub(crate) fn evict(&mut self, root: &mut TreeNode, added: usize) -> Result<(), Error> {
         self.held += added;
         if self.held <= self.keep {
             return Ok(());
         }
-        // The top levels that stay are a quarter of what is kept, as far as the tree is full.
+        // The top levels that stay hold a quarter of the limit, if the tree is full there.
         let top_levels = (self.keep / 4).checked_ilog2().unwrap_or(0);
         let low = u32::from(root.height()).saturating_sub(top_levels);
         let excess = self.held - self.keep;
@@ -42,25 +41,25 @@ impl Eviction {
                 self.hand = sweep.hand;
                 self.held = self.held.saturating_sub(sweep.gone);
             }
-            // Once around. What was added is an estimate where nodes were removed.
+            // The sweep went once around. `held` was an estimate, since removed nodes were counted too.
             false => self.held = count(root),
         }
         Ok(())
     }
 }
 
-/// One move of the hand.
+/// One sweep of the clock's hand.
 struct Sweep {
-    /// Subtrees up to this height go.
+    /// Height up to which subtrees are evicted.
     low: u32,
-    /// So many nodes are too many.
+    /// Number of nodes to evict.
     excess: usize,
     gone: usize,
     hand: Vec<u8>,
 }
 
 impl Sweep {
-    /// Goes on through `node` and what is below it: whether enough is gone.
+    /// Sweeps through `node` and all below it. Returns whether enough nodes are gone.
     fn pass(&mut self, node: &mut TreeNode) -> Result<bool, Error> {
         let ahead = node.key() > self.hand.as_slice();
         Ok((ahead && self.side(node, true)?) || self.side(node, false)?)
@@ -77,7 +76,7 @@ impl Sweep {
             return node.child_mut(left).map_or(Ok(false), |child| self.pass(child));
         }
         self.gone += count(child);
-        let held = std::mem::replace(link, NOWHERE);
+        let held = std::mem::replace(link, PLACEHOLDER);
         *link = held.into_reference().map_err(tree_error)?;
         if self.gone < self.excess {
             return Ok(false);
@@ -87,7 +86,7 @@ impl Sweep {
     }
 }
 
-/// How many nodes are in memory from `node` on.
+/// Returns the number of nodes in memory at and below `node`.
 fn count(node: &TreeNode) -> usize {
     let below = |left| node.child(left).map_or(0, count);
     1 + below(true) + below(false)

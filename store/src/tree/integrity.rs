@@ -1,10 +1,10 @@
-//! The deep check: everything that is stored agrees with itself and with the root.
+//! The integrity check: the stored data agrees with itself and with the root.
 
 use capstan_kernel_ports::{Hash, store::LOCAL};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     tree::{
         node::{
             MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_value, printable,
@@ -14,29 +14,31 @@ use crate::{
     view::entries::Nodes,
 };
 
-/// What a deep check went through.
+/// Counts of what [`StateView::check_integrity`] has gone through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// Keys inside the root hash; the tree has as many nodes.
+pub struct IntegrityReport {
+    /// Keys inside the root hash. The tree has as many nodes.
     pub keys: u64,
-    /// Keys that begin with `local.`. Nothing says what their values should be.
+    /// Keys that begin with `local.`. Their values cannot be checked.
     pub local_keys: u64,
-    /// Blobs.
+    /// Blobs, each of which has its hash.
     pub blobs: u64,
 }
 
-impl Snapshot {
-    /// Computes every hash of this state anew: each tree node from its key, value and children up to
-    /// the root; the value of each key against its node; each blob against its name. Also checks
-    /// the order of keys, the heights in the nodes (which no hash binds, but which decide how the
-    /// tree will grow), that every node is balanced, and that no node or key is left over.
+impl StateView {
+    /// Computes every hash of this state anew.
     ///
-    /// Takes memory for one path of the tree, and time in proportion to the whole state.
+    /// Each tree node is checked against its key, value and children, up to the root; each value against its node;
+    /// and each blob against its hash. The order of keys, the balance of every node and the heights in the nodes are
+    /// checked too. No hash covers the heights, but the tree's growth depends on them. Finally no node and no key may
+    /// be left over.
+    ///
+    /// It needs memory for one path of the tree, and time in proportion to the state.
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] with the first thing found wrong.
-    pub fn deep_check(&self) -> Result<Checked, Error> {
+    /// Returns [`Error::Damaged`] with the first contradiction found.
+    pub fn check_integrity(&self) -> Result<IntegrityReport, Error> {
         let mut nodes = 0;
         let root = match &self.meta().root_key {
             Some(key) => {
@@ -59,7 +61,7 @@ impl Snapshot {
                 "{keys} keys, but {nodes} nodes in the tree and {stored} in its table"
             )));
         }
-        Ok(Checked { keys, local_keys, blobs: check_blobs(self)? })
+        Ok(IntegrityReport { keys, local_keys, blobs: check_blobs(self)? })
     }
 }
 
@@ -72,10 +74,10 @@ fn count(nodes: Nodes) -> Result<u64, Error> {
     Ok(count)
 }
 
-/// What a checked subtree comes to.
+/// Hash and height of a checked subtree.
 struct Subtree {
     hash: [u8; 32],
-    /// The heights of its root's children.
+    /// Heights of the root's children.
     heights: (u8, u8),
 }
 
@@ -85,16 +87,16 @@ impl Subtree {
     }
 }
 
-/// The open interval in which the keys of a subtree must lie.
+/// The open interval in which all keys of a subtree must lie.
 #[derive(Clone, Copy, Default)]
 struct Keys<'a> {
     above: Option<&'a [u8]>,
     below: Option<&'a [u8]>,
 }
 
-/// Checks the subtree whose root is at `key`; it must be at most `limit` high. Counts its nodes.
+/// Checks the subtree whose root is at `key` and which may be at most `limit` high. Adds its nodes to the count.
 fn check_subtree(
-    state: &Snapshot,
+    state: &StateView,
     key: &[u8],
     range: Keys<'_>,
     limit: u8,
@@ -130,16 +132,16 @@ fn check_subtree(
     })
 }
 
-/// Checks a child of the node at `parent` and what the node knows of it; returns its hash and height.
+/// Checks a child of the node at `parent` against what the parent says of it. Returns its hash and height.
 fn check_child(
-    state: &Snapshot,
+    state: &StateView,
     parent: &[u8],
     link: &NodeLink<'_>,
     range: Keys<'_>,
     limit: u8,
     nodes: &mut u64,
 ) -> Result<([u8; 32], u8), Error> {
-    // Heights fall towards the leaves, so however the nodes are linked, this comes to an end.
+    // Heights fall towards the leaves, so the recursion ends however the nodes are linked.
     if link.height() >= limit {
         return Err(damaged(format!(
             "the tree node {:?} has a child that is too high",
@@ -157,9 +159,9 @@ fn check_child(
     Ok((child.hash, child.height()))
 }
 
-/// Checks every key outside `local.` against its tree node; returns how many are inside and outside
-/// of the root hash.
-fn check_entries(state: &Snapshot) -> Result<(u64, u64), Error> {
+/// Checks every key outside `local.` against its tree node. Returns the number of keys inside and outside the root
+/// hash.
+fn check_entries(state: &StateView) -> Result<(u64, u64), Error> {
     let (mut keys, mut local_keys) = (0, 0);
     for entry in state.range(std::ops::Bound::Unbounded)? {
         let (key, value) = entry?;
@@ -182,7 +184,7 @@ fn check_entries(state: &Snapshot) -> Result<(u64, u64), Error> {
     Ok((keys, local_keys))
 }
 
-fn check_blobs(state: &Snapshot) -> Result<u64, Error> {
+fn check_blobs(state: &StateView) -> Result<u64, Error> {
     let mut blobs = 0;
     for blob in state.blobs()? {
         let (name, bytes) = blob?;

@@ -1,22 +1,22 @@
-//! Trees put together and taken apart.
+//! Joining and splitting of AVL trees.
 //!
-//! Everything that changes the tree's shape comes down to two operations: [`Loader::join`] makes one tree of
-//! two and a node between them, [`Loader::concatenate`] makes one of two alone. Both take AVL trees of
-//! any heights and give an AVL tree: at every node the heights of the two sides differ by one at most.
+//! Every change of the tree's shape comes down to two operations. [`Loader::join`] makes one tree of two and a node
+//! between them. [`Loader::concatenate`] makes one of two alone. Both take AVL trees of any heights and return an AVL
+//! tree: at every node the heights of the two sides differ by at most one.
 //!
-//! *Why `join` does.* Let `tall` be higher than `low` by two or more. The way down the inner side of `tall`
-//! ends at the first subtree that is higher than `low` by one at most. Its parent was higher by two or more,
-//! and a child is lower than its parent by two at most, so this subtree is not lower than `low`. The node
-//! with these two as children is therefore balanced, and one higher than the subtree whose place it takes.
-//! So at each node on the way back one side is as high as before or one higher, and the difference is two at
-//! most. A rotation, single or double, mends a difference of two and gives a tree that is as high as the
-//! higher side or one higher: again no more than one higher than what was there before.
+//! *Correctness of `join`.* Let `tall` be higher than `low` by two or more. The descent along the inner side of
+//! `tall` ends at the first subtree that is at most one higher than `low`. Its parent was higher by two or more, and
+//! a child is at most two lower than its parent, so this subtree is not lower than `low`. The node with these two as
+//! children is therefore balanced, and one higher than the subtree that it replaces. At each node on the way back one
+//! side is thus as high as before or one higher, and the difference is at most two. A single or double rotation
+//! corrects a difference of two. It gives a tree as high as the higher side or one higher, which again is at most one
+//! higher than what was there before.
 //!
-//! *Why `concatenate` does.* Taking the outermost node off a tree makes each subtree on the way to it lower
-//! by one at most, which a rotation mends in the same way; `join` does the rest.
+//! *Correctness of `concatenate`.* Removing the outermost node makes each subtree on the path to it at most one
+//! lower, which a rotation corrects in the same way. The rest is a `join`.
 //!
-//! This is the algebra of "Just Join for Parallel Ordered Sets" (Blelloch, Ferizovic and Sun, SPAA 2016).
-//! Nothing here calls itself: a way down is a loop and its nodes are kept in a vector.
+//! This is the algebra of "Just Join for Parallel Ordered Sets" (Blelloch, Ferizovic and Sun, SPAA 2016). Nothing
+//! here is recursive: a descent is a loop that keeps its nodes in a vector.
 
 use grovedb_merk::tree::{Link, TreeNode};
 
@@ -29,8 +29,7 @@ use crate::{
 };
 
 impl Loader<'_> {
-    /// The tree of `left`, `node` and `right`, whose keys are in this order. What `node` has for children is
-    /// taken for nothing.
+    /// Joins `left`, `node` and `right`, whose keys are in this order. The present children of `node` are ignored.
     pub(crate) fn join(
         &mut self,
         left: Subtree,
@@ -47,7 +46,7 @@ impl Loader<'_> {
         }
     }
 
-    /// The tree of `left` and `right`, whose keys are in this order.
+    /// Joins `left` and `right`, whose keys are in this order.
     pub(crate) fn concatenate(&mut self, left: Subtree, right: Subtree) -> Result<Subtree, Error> {
         let left_is_higher = height(&left) > height(&right);
         let (left, node, right) = match (left, right) {
@@ -88,7 +87,7 @@ impl Loader<'_> {
         Ok(joined)
     }
 
-    /// The tree without its first node, or its last one, and that node.
+    /// Splits off the first or the last node. Returns the rest of the tree and that node.
     fn split_off_edge(&mut self, tree: Link, first: bool) -> Result<(Subtree, TreeNode), Error> {
         let mut above = Vec::new();
         let mut edge = self.load(tree)?;
@@ -103,7 +102,7 @@ impl Loader<'_> {
         Ok((rest, edge))
     }
 
-    /// Rotates if the heights of the two sides differ by two. Below `node` all is balanced.
+    /// Rotates if the heights of the two sides differ by two. All below `node` must be balanced.
     fn rebalance(&mut self, mut node: TreeNode) -> Result<TreeNode, Error> {
         let difference = node.balance_factor();
         if difference.abs() <= 1 {
@@ -118,7 +117,7 @@ impl Loader<'_> {
         self.rotate(node, left)
     }
 
-    /// Makes the child on one side the root.
+    /// Makes the child on the side `left` the root.
     fn rotate(&mut self, mut node: TreeNode, left: bool) -> Result<TreeNode, Error> {
         let mut child = self.take_loaded(&mut node, left)?;
         let inner = take(&mut child, !left);

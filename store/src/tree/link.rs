@@ -1,4 +1,4 @@
-//! Links between nodes.
+//! Links between nodes, and nodes with other links or another leaf.
 
 use grovedb_merk::{
     Error as MerkError, TreeFeatureType,
@@ -13,25 +13,25 @@ use crate::{
     },
 };
 
-/// A subtree, in memory or not; none if it is empty.
+/// A link to a subtree, in memory or not. `None` if the subtree is empty.
 pub(crate) type Subtree = Option<Link>;
 
-/// The height of a subtree; 1 for a node without children.
+/// Returns the height of a subtree, 1 for a node without children.
 pub(crate) fn height(tree: &Subtree) -> u8 {
     tree.as_ref().map_or(0, Link::height)
 }
 
-/// A link to a node that is not hashed yet.
+/// Returns a link to a node that is not hashed yet.
 pub(crate) fn modified(node: TreeNode) -> Subtree {
     Some(Link::from_modified_tree(node))
 }
 
-/// Takes a subtree off a node. Until the next [`put`] on this side, the node is not to be used.
+/// Takes a subtree off a node. The node must not be used before the next [`put`] on this side.
 pub(crate) fn take(node: &mut TreeNode, left: bool) -> Subtree {
-    node.link_mut(left).map(|link| std::mem::replace(link, NOWHERE))
+    node.link_mut(left).map(|link| std::mem::replace(link, PLACEHOLDER))
 }
 
-/// Puts a subtree where one was taken off or none was.
+/// Puts a subtree on a side from which one was taken, or that had none.
 pub(crate) fn put(mut node: TreeNode, left: bool, tree: Subtree) -> Result<TreeNode, Error> {
     match (node.link_mut(left), tree) {
         (Some(slot), Some(link)) => {
@@ -43,7 +43,7 @@ pub(crate) fn put(mut node: TreeNode, left: bool, tree: Subtree) -> Result<TreeN
         (None, Some(Link::Modified { tree, .. })) => {
             node.attach(left, Some(tree)).map_err(tree_error)
         }
-        // The crate lets a link that is not modified be replaced and not be added.
+        // The crate can replace a link that is not modified, but cannot add one.
         (None, link) => {
             let other = take(&mut node, !left);
             let value = std::mem::take(node.value_mut_ref());
@@ -56,7 +56,7 @@ pub(crate) fn put(mut node: TreeNode, left: bool, tree: Subtree) -> Result<TreeN
     }
 }
 
-/// The node with another leaf.
+/// Returns the node with another leaf.
 pub(crate) fn with_leaf(mut node: TreeNode, leaf: &Leaf) -> TreeNode {
     let (left, right) = (take(&mut node, true), take(&mut node, false));
     let key = node.take_key();
@@ -64,7 +64,7 @@ pub(crate) fn with_leaf(mut node: TreeNode, leaf: &Leaf) -> TreeNode {
     from_parts(key, leaf.to_vec(), kv_hash, left, right)
 }
 
-/// A node without children.
+/// Creates a node without children.
 pub(crate) fn new_node(key: &[u8], leaf: &Leaf) -> TreeNode {
     TreeNode::new(key.to_vec(), leaf.to_vec(), None, TreeFeatureType::BasicMerkNode).value
 }
@@ -80,8 +80,8 @@ fn from_parts(
     TreeNode::from_fields(key, value, kv_hash, left, right, feature).value
 }
 
-/// Stands in a link's place for a moment.
-pub(crate) const NOWHERE: Link = Link::Reference {
+/// Placeholder for a link that is taken out for a moment.
+pub(crate) const PLACEHOLDER: Link = Link::Reference {
     hash: [0; 32],
     child_heights: (0, 0),
     key: Vec::new(),

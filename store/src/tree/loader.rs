@@ -1,29 +1,29 @@
-//! Nodes brought into memory.
+//! Loading of tree nodes into memory.
 
 use grovedb_merk::tree::{Link, TreeNode, kv::ValueDefinedCostType};
 use grovedb_version::version::{GroveVersion, v4::GROVE_V4};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     tree::node::{Node, printable},
 };
 
-/// Brings nodes into memory, and puts trees together that may lie outside of it.
+/// Loads nodes into memory and joins trees that are partly on disk.
 ///
-/// Of the subtrees that only move, none is read.
+/// A subtree that only moves is not read.
 pub(crate) struct Loader<'a> {
-    pub(crate) state: &'a Snapshot,
-    /// How many nodes were read.
+    pub(crate) state: &'a StateView,
+    /// Number of nodes read so far.
     pub(crate) fetched: usize,
 }
 
 impl Loader<'_> {
-    /// The root of a subtree, with links to what is below it.
+    /// Loads the root of a subtree. Its children stay links.
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] if what is stored is no node or not as high as its parent says. So heights
-    /// fall by one at least from node to node, in a damaged file too.
+    /// Returns [`Error::Damaged`] if the stored bytes are no node, or not as high as the parent says. So heights fall
+    /// by at least one from node to node, in a damaged file too.
     pub(crate) fn load(&mut self, link: Link) -> Result<TreeNode, Error> {
         match link {
             Link::Modified { tree, .. }
@@ -37,16 +37,16 @@ impl Loader<'_> {
     }
 }
 
-/// Reads the node at `key`, whose children must be as high as its parent says, if it has one.
+/// Reads the node at `key`. If it has a parent, its children must be as high as the parent says.
 pub(crate) fn load(
-    state: &Snapshot,
+    state: &StateView,
     key: &[u8],
     child_heights: Option<(u8, u8)>,
 ) -> Result<TreeNode, Error> {
     let damaged =
         |what: String| Error::Damaged(format!("the tree node {:?} is {what}", printable(key)));
     let bytes = state.lend_node(key)?.ok_or_else(|| damaged("missing".into()))?;
-    // The crate's decoder takes heights that make it overflow later; ours does not.
+    // The crate's decoder accepts heights that make it overflow later. Ours does not.
     Node::parse(&bytes).map_err(|problem| problem.at(key))?;
     let node = TreeNode::decode(key.to_vec(), &bytes, NO_COST, RULES)
         .map_err(|error| damaged(format!("malformed: {error}")))?;
@@ -56,9 +56,9 @@ pub(crate) fn load(
     }
 }
 
-/// The version of the tree's rules. Named, so that an update of the crate cannot change roots.
+/// Version of the tree's rules. It is named, so that an update of the crate cannot change roots.
 const RULES: &GroveVersion = &GROVE_V4;
 
-/// No value of ours has a cost of its own.
+/// The crate's hook for values with a cost of their own, which ours do not have.
 const NO_COST: Option<&CostOf> = None;
 type CostOf = fn(&[u8], &GroveVersion) -> Option<ValueDefinedCostType>;

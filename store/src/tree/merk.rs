@@ -1,13 +1,13 @@
-//! The tree of `grovedb-merk`: an AVL tree with a hash in every node, part of which is in memory.
+//! The tree of `grovedb-merk`: an AVL tree with a hash in every node, partly in memory.
 //!
-//! The crate's own `Merk` type never lets go of a node once loaded, and its walk through a batch calls itself
-//! once for each key that is removed. Here only its nodes, links and hashes are used. A batch is applied
-//! from the root down: a node's place in the batch divides it, each half goes to the subtree on its side, and
-//! the two results are joined again, with the node or without it ([`crate::tree::join`]). So the tree is an AVL tree
-//! after every batch, whatever is in it, and calls are nested as deep as the tree is high and no deeper.
+//! The crate's own `Merk` type never evicts a node once loaded, and its walk through a batch recurses once for each
+//! removed key. Only the crate's nodes, links and hashes are used here. A batch is applied from the root down. A node
+//! divides the batch at its key, each half goes to the subtree on its side, and the two results are joined again,
+//! with the node or without it ([`crate::tree::join`]). So the tree is an AVL tree after every batch, and the
+//! recursion is as deep as the tree is high.
 //!
-//! Two subtrees are worked on in two threads if both have enough to do. That, and what is in memory, makes no
-//! difference to the result: it is a function of the tree and the batch.
+//! Two subtrees are changed in two threads if both have enough work. Neither that nor the set of nodes in memory
+//! influences the result, which is a function of the tree and the batch.
 
 use std::collections::HashMap;
 
@@ -15,25 +15,25 @@ use capstan_kernel_ports::Hash;
 use grovedb_merk::tree::{AggregateData, Link, TreeNode};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     changes::{Shared, Written},
     threads::both,
     tree::{
         evict::Eviction,
-        link::{NOWHERE, Subtree, modified, new_node, take, with_leaf},
+        link::{PLACEHOLDER, Subtree, modified, new_node, take, with_leaf},
         loader::{Loader, load},
         state_tree::{Applied, Change, Leaf, StateTree},
     },
 };
 
-/// A tree of which part is in memory.
+/// A Merkle tree, partly in memory.
 pub(crate) struct MerkTree {
     root: Option<TreeNode>,
     eviction: Eviction,
 }
 
 impl StateTree for MerkTree {
-    fn open(state: &Snapshot, keep_nodes: usize) -> Result<Self, Error> {
+    fn open(state: &StateView, keep_nodes: usize) -> Result<Self, Error> {
         let root = state.meta().root_key.as_deref();
         let root = root.map(|key| load(state, key, None)).transpose()?;
         Ok(Self { root, eviction: Eviction::new(keep_nodes) })
@@ -42,7 +42,7 @@ impl StateTree for MerkTree {
     fn apply<C: AsRef<[Change]>>(
         &mut self,
         commits: &[C],
-        state: &Snapshot,
+        state: &StateView,
     ) -> Result<Applied, Error> {
         let mut work = Work::new(state);
         let mut collected = Collected::new();
@@ -54,7 +54,7 @@ impl StateTree for MerkTree {
             let fork = index + 1 == commits.len();
             work.apply(&mut tree, changes, fork)?;
         }
-        // What was written counts: a key may have been removed by one commit and set by the next.
+        // A written node wins: a key may have been removed by one commit and set by the next.
         let mut applied = Applied::default();
         if let Some(link) = tree {
             let mut root = work.loader.load(link)?;
@@ -70,28 +70,28 @@ impl StateTree for MerkTree {
     }
 }
 
-/// Nodes by their key; none where one was removed. Never gone through where the order matters.
+/// Changed nodes by key, `None` if removed. It is never iterated where the order matters.
 type Collected = HashMap<Shared, Option<Shared>>;
 
-/// One thread's part of the work on a tree.
+/// One thread's share of the work on a tree.
 struct Work<'a> {
     loader: Loader<'a>,
     /// The nodes that were hashed.
     collected: Collected,
-    /// How many nodes are new.
+    /// Number of new nodes.
     added: usize,
 }
 
 impl<'a> Work<'a> {
-    fn new(state: &'a Snapshot) -> Self {
+    fn new(state: &'a StateView) -> Self {
         Self { loader: Loader { state, fetched: 0 }, collected: Collected::new(), added: 0 }
     }
 
-    /// Applies `batch` to `tree`. What changed is not hashed yet, but for the subtrees that were worked on in
-    /// two threads. `fork`: so they may.
+    /// Applies `batch` to `tree`, without hashing. Only subtrees that were changed in two threads are hashed. `fork`
+    /// allows a second thread.
     ///
-    /// Calls are nested as deep as the tree is high, and below it as the logarithm of what is added there. What
-    /// is large lies on the heap meanwhile: a level takes little of the stack.
+    /// The recursion is as deep as the tree is high, and below it as the logarithm of the number of added keys. Large
+    /// values lie on the heap meanwhile, so a level takes little stack.
     fn apply(&mut self, tree: &mut Subtree, batch: &[Change], fork: bool) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
@@ -115,7 +115,7 @@ impl<'a> Work<'a> {
         self.close(tree, open, operation)
     }
 
-    /// Makes a tree of what `batch` sets.
+    /// Builds a tree of the keys that `batch` sets.
     fn build(&mut self, tree: &mut Subtree, batch: &[Change]) -> Result<(), Error> {
         let (left, rest) = batch.split_at(batch.len() / 2);
         let Some(((key, leaf), right)) = rest.split_first() else {
@@ -130,7 +130,7 @@ impl<'a> Work<'a> {
         self.close(tree, open, None)
     }
 
-    /// Makes a tree of what is set on both sides of a key that is removed, though it was not there.
+    /// Builds a tree of the keys set on both sides of a key that is removed, though it did not exist.
     #[inline(never)]
     fn build_around(
         &mut self,
@@ -145,8 +145,8 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Takes the root off a tree, if there is one.
-    // Never inlined, like others here: what it needs for a moment would lie on the stack at each level.
+    /// Takes the root off a tree. Returns `None` if the tree is empty.
+    // Never inlined, like others here: its temporaries would occupy the stack at each level of recursion.
     #[inline(never)]
     fn open(&mut self, tree: &mut Subtree) -> Result<Option<Box<Open>>, Error> {
         let Some(link) = tree.take() else {
@@ -163,7 +163,7 @@ impl<'a> Work<'a> {
         Box::new(Open { node: new_node(key, leaf), left: None, right: None })
     }
 
-    /// Puts a tree together again, whose root has a new leaf, or none and goes, or stays as it is.
+    /// Puts a tree together again, whose root gets a new leaf, is removed, or stays.
     #[inline(never)]
     fn close(
         &mut self,
@@ -184,7 +184,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Applies a batch to each of two trees, each in a thread of its own, and hashes the results.
+    /// Applies a batch to each of two trees, in two threads, and hashes the results.
     #[inline(never)]
     fn fork(
         &mut self,
@@ -207,7 +207,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Hashes what changed below `node`, and collects it and `node`.
+    /// Hashes all changes at and below `node`, and collects the changed nodes.
     fn hash(&mut self, node: &mut TreeNode) {
         for left in [true, false] {
             if let Some(link) = node.link_mut(left) {
@@ -230,17 +230,17 @@ impl<'a> Work<'a> {
     }
 }
 
-/// A tree whose root is taken off. On the heap, since many are open at once.
+/// A tree whose root is taken off. It is boxed, since one is open at each level of recursion.
 struct Open {
     node: TreeNode,
     left: Subtree,
     right: Subtree,
 }
 
-/// Puts its hash into the link to a node below which all is hashed.
+/// Writes its hash into the link to a node below which all is hashed.
 #[inline(never)]
 fn set_hash(link: &mut Link) {
-    *link = match std::mem::replace(link, NOWHERE) {
+    *link = match std::mem::replace(link, PLACEHOLDER) {
         Link::Modified { tree, child_heights, .. } => Link::Loaded {
             hash: tree.hash().value,
             child_heights,
@@ -251,7 +251,7 @@ fn set_hash(link: &mut Link) {
     };
 }
 
-/// From so many changes on each side two threads are worth while.
+/// Number of changes on each side from which two threads are worth their cost.
 const FORK: usize = 100;
 
 #[cfg(test)]
@@ -284,7 +284,7 @@ mod tests {
         for (number, batch) in batches.into_iter().enumerate() {
             let batch: Vec<Change> =
                 batch.into_iter().map(|(key, leaf)| (key.to_be_bytes().to_vec(), leaf)).collect();
-            // Of several commits the last one alone is worked on in two threads.
+            // Of several commits only the last one is applied in two threads.
             let [two, one] = [vec![batch.clone()], vec![batch, Vec::new()]].map(|commits| {
                 let mut tree = MerkTree::open(&state, 100).unwrap();
                 let mut applied = tree.apply(&commits, &state).unwrap();

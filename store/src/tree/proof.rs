@@ -1,19 +1,17 @@
 //! Proofs that a key has a value, or none, under a root.
 //!
-//! A proof is the path that a search for the key takes through the tree, from where it ends up to
-//! the root. What a verifier is not told is the key and value of most nodes on the path: their kv
-//! hash does. That no node has the key is shown by the place where the search falls out of the tree:
-//! the nearest ancestors on both sides of that place show their keys, and the searched one lies
-//! between them.
+//! A proof is the path of a search for the key, from its end up to the root. Of most nodes on the path it shows only
+//! the kv hash, which hides key and value. The absence of a key is shown by the place where the search leaves the
+//! tree. The nearest ancestors on both sides of that place show their keys, and the searched key lies between them.
 //!
-//! `grovedb-merk` has proofs of its own; they are not used, since their verifier believes the value of
-//! certain nodes without hashing it. Here every hash is computed, from the leaf up.
+//! The proofs of `grovedb-merk` are not used: their verifier accepts the value of certain nodes without hashing it.
+//! Here every hash is computed, from the leaf up.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{Hash, store::LOCAL};
 
 use crate::{
-    Error, Snapshot,
+    Error, StateView,
     tree::{
         node::{
             MAX_HEIGHT, NO_CHILD, Node, NodeLink, hash_children, hash_kv, hash_node, printable,
@@ -23,7 +21,9 @@ use crate::{
     view::entries::Bytes,
 };
 
-/// A proof for one key under one root.
+/// Proof that a key has a value, or none, under one root.
+///
+/// [`StateView::prove`] makes one, and [`verify`] checks it without the state.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Proof {
     end: End,
@@ -32,16 +32,16 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// The proof in bytes: its borsh encoding.
+    /// Returns the borsh encoding of the proof.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // Writing to a vector cannot fail, nor is anything longer than borsh's 32-bit lengths.
+        // Writing to a vector cannot fail, and nothing is longer than borsh's 32-bit lengths.
         let written = self.serialize(&mut bytes);
         debug_assert!(written.is_ok());
         bytes
     }
 
-    /// Reads a proof, of whatever origin.
+    /// Decodes a proof from an untrusted source.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofError> {
         let proof = Self::try_from_slice(bytes)
             .map_err(|error| ProofError::Malformed(error.to_string()))?;
@@ -52,32 +52,32 @@ impl Proof {
     }
 }
 
-/// Why a proof proves nothing.
+/// Reason for which a proof is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// The bytes are no proof.
+    /// The bytes are not a proof.
     #[error("not a proof: {0}")]
     Malformed(String),
     /// The proof leads to another root: it is for another key, another state, or forged.
     #[error("the proof leads to root {found}, not to {expected}")]
     Root {
-        /// Where it leads.
+        /// Root to which the proof leads.
         found: Hash,
-        /// Where it should.
+        /// Root that was expected.
         expected: Hash,
     },
-    /// The tree entry it shows is not a tag 0 and a SHA-256, the only kind there is.
+    /// The shown tree entry is not a tag 0 and a SHA-256, the only kind that exists.
     #[error("the proof shows a tree entry of a kind that does not exist")]
     Tag,
-    /// The keys beside the place where the key would be do not enclose it.
+    /// The two neighbouring keys do not enclose the place where the key would be.
     #[error("the proof does not show that the key is absent")]
     NotBetween,
-    /// Node-local keys are outside the root, so nothing can be proven about them.
+    /// The key is node-local and so outside the root hash.
     #[error("a key that begins with `local.` is outside the root hash")]
     Local,
 }
 
-/// Checks `proof`: the SHA-256 of the value that `key` has under `root`, or none if it has none.
+/// Verifies `proof`. Returns the SHA-256 of the value that `key` has under `root`, or `None` if it has none.
 pub fn verify(proof: &Proof, root: &Hash, key: &[u8]) -> Result<Option<Hash>, ProofError> {
     if key.starts_with(LOCAL) {
         return Err(ProofError::Local);
@@ -103,12 +103,12 @@ pub fn verify(proof: &Proof, root: &Hash, key: &[u8]) -> Result<Option<Hash>, Pr
     }
 }
 
-impl Snapshot {
-    /// Proves what value `key` has in this state, or that it has none.
+impl StateView {
+    /// Proves the value of `key` in this state, or that it has none. [`verify`] is the counterpart.
     ///
     /// # Errors
     ///
-    /// [`Error::Local`] for a node-local key; others if the stored tree is damaged.
+    /// Returns [`Error::Local`] for a node-local key, and other errors if the stored tree is damaged.
     pub fn prove(&self, key: &[u8]) -> Result<Proof, Error> {
         if key.starts_with(LOCAL) {
             return Err(Error::Local);
@@ -144,49 +144,49 @@ impl Snapshot {
         Ok(Proof { end, steps })
     }
 
-    /// The bytes of the tree node at `key`.
+    /// Returns the bytes of the tree node at `key`.
     pub(crate) fn node(&self, key: &[u8]) -> Result<Bytes, Error> {
         let missing = || Error::Damaged(format!("the tree node {:?} is missing", printable(key)));
         self.lend_node(key)?.ok_or_else(missing)
     }
 }
 
-/// Where the search ended.
+/// The end of the search.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 enum End {
-    /// Beside a node that has no child there.
+    /// The search ended next to a node that has no child on that side.
     Absent,
-    /// At the node with the key.
+    /// The search ended at the node with the key.
     Found {
         /// The value in the tree: a tag and a hash.
         leaf: Vec<u8>,
-        /// The hash of the left child.
+        /// Hash of the left child.
         left: [u8; 32],
-        /// The hash of the right child.
+        /// Hash of the right child.
         right: [u8; 32],
     },
 }
 
-/// A node above.
+/// A node on the path above the end.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Step {
     node: Revealed,
-    /// The search went on to the right.
+    /// Whether the search continued to the right.
     went_right: bool,
-    /// The hash of the child on the other side.
+    /// Hash of the child on the other side.
     sibling: [u8; 32],
 }
 
-/// How much of a node is shown.
+/// The part of a node that a proof shows.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 enum Revealed {
-    /// Its kv hash.
+    /// Only the kv hash.
     Hidden([u8; 32]),
-    /// Its key.
+    /// The key and the hash of the leaf.
     Open {
-        /// The tree key.
+        /// Tree key of the node.
         key: Vec<u8>,
-        /// The hash of the leaf.
+        /// Hash of the leaf.
         value_hash: [u8; 32],
     },
 }
@@ -196,7 +196,7 @@ impl Step {
         matches!(self.node, Revealed::Open { .. })
     }
 
-    /// The hash of the node, when `below` is that of the child the search went to.
+    /// Returns the hash of the node. `below` is the hash of the child to which the search went.
     fn hash(&self, below: &[u8; 32]) -> [u8; 32] {
         let kv = match &self.node {
             Revealed::Hidden(kv) => *kv,
@@ -209,7 +209,7 @@ impl Step {
     }
 }
 
-/// Shows of `steps` only what is needed: for an absent key the nearest on each side, else nothing.
+/// Hides all that the proof does not need: for an absent key all but the two neighbours, else everything.
 fn hide(steps: &mut [Step], absent: bool) {
     let enclosing = enclosing(steps);
     for (index, step) in steps.iter_mut().enumerate() {
@@ -222,8 +222,8 @@ fn hide(steps: &mut [Step], absent: bool) {
     }
 }
 
-/// The nearest steps from which the search went right and left: the neighbours of the place where it
-/// ended. One is missing at the edge of the tree.
+/// Returns the nearest steps from which the search went right and left, the neighbours of its end. One is missing at
+/// the edge of the tree.
 fn enclosing(steps: &[Step]) -> [Option<usize>; 2] {
     [true, false].map(|right| steps.iter().position(|step| step.went_right == right))
 }
@@ -263,7 +263,7 @@ mod tests {
     use crate::{Store, tree::state_tree::leaf};
     use capstan_kernel_ports::store::Overlay;
 
-    fn state() -> (Snapshot, Hash) {
+    fn state() -> (StateView, Hash) {
         let store = Store::in_memory().unwrap();
         let mut block = store.begin_block();
         for i in 0..200u32 {
@@ -275,10 +275,10 @@ mod tests {
 
     #[test]
     fn a_value_beside_its_hash_is_never_believed() {
-        // grovedb-merk 6.1.1 accepts a proof in which a node's value is replaced by anything that
-        // begins with 1 or 2, as long as the hash of the true value is given beside it.
-        let (snapshot, root) = state();
-        let honest = snapshot.prove(b"key 077").unwrap();
+        // `grovedb-merk` 6.1.1 accepts a proof in which a node's value is replaced by anything that begins with 1 or
+        // 2, as long as the hash of the true value is given with it.
+        let (state, root) = state();
+        let honest = state.prove(b"key 077").unwrap();
         assert!(verify(&honest, &root, b"key 077").unwrap().is_some());
         for tag in 0..=255 {
             for length in [0, 31, 32, 33] {
@@ -307,9 +307,9 @@ mod tests {
 
     #[test]
     fn absence_cannot_be_shown_from_a_place_where_the_key_would_not_be() {
-        // The path to another gap is a true path under the root; only the order of keys tells.
-        let (snapshot, root) = state();
-        let elsewhere = snapshot.prove(b"key 010x").unwrap();
+        // The path to another gap is a true path under the root. Only the order of keys tells.
+        let (state, root) = state();
+        let elsewhere = state.prove(b"key 010x").unwrap();
         assert_eq!(verify(&elsewhere, &root, b"key 010x"), Ok(None));
         for key in [&b"key 077"[..], b"key 010", b"key 011", b"a", b"z"] {
             assert_eq!(
@@ -323,8 +323,8 @@ mod tests {
 
     #[test]
     fn hiding_a_neighbour_does_not_pass() {
-        let (snapshot, root) = state();
-        let mut proof = snapshot.prove(b"key 010x").unwrap();
+        let (state, root) = state();
+        let mut proof = state.prove(b"key 010x").unwrap();
         for step in &mut proof.steps {
             if let Revealed::Open { key, value_hash } = &step.node {
                 step.node = Revealed::Hidden(hash_kv(key, value_hash));

@@ -1,28 +1,27 @@
-//! What the Merkle tree is for the store: the shape of its entries, and the trait behind which the
-//! implementation lies.
+//! The Merkle tree as the rest of the store sees it: the shape of its entries, and the trait of a tree.
 
 use std::borrow::Cow;
 
 use capstan_kernel_ports::Hash;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Snapshot, changes::Written};
+use crate::{Error, StateView, changes::Written};
 
-/// The first byte of every value in the tree. `grovedb-merk` reads meaning into others: it takes the
-/// value of a node that begins with 1 or 2 on faith, so nothing but this may ever be accepted.
+/// First byte of every value in the tree. `grovedb-merk` accepts the value of a node that begins with 1 or 2
+/// unverified, so no other tag may ever be accepted.
 pub(crate) const TAG: u8 = 0;
 
-/// The value of an entry of the tree: [`TAG`] and the SHA-256 of the value under the key.
+/// Value of a tree entry: [`TAG`] and the SHA-256 of the value under the key.
 pub(crate) type Leaf = [u8; 33];
 
-/// The longest key that enters the tree as it is. `grovedb-merk` takes up to 255 bytes, and the keys
-/// of just that length are those that [`tree_key`] makes.
+/// Length of the longest key that enters the tree unchanged. `grovedb-merk` takes up to 255 bytes, and keys of
+/// exactly that length are those that [`tree_key`] makes.
 const MAX_PLAIN_KEY: usize = 254;
-/// How much of a longer key its tree key begins with.
+/// Length of the part of a longer key that its tree key keeps.
 const LONG_KEY_HEAD: usize = 223;
 
-/// The key under which `key` enters the tree: itself up to 254 bytes, else its first 223 bytes and
-/// the SHA-256 of the whole. No two keys share one, since the lengths tell the two kinds apart.
+/// Returns the tree key of `key`: the key itself up to 254 bytes, else its first 223 bytes and the SHA-256 of the
+/// whole. No two keys share one, since the lengths tell the two kinds apart.
 pub(crate) fn tree_key(key: &[u8]) -> Cow<'_, [u8]> {
     match key.len() <= MAX_PLAIN_KEY {
         true => Cow::Borrowed(key),
@@ -33,47 +32,47 @@ pub(crate) fn tree_key(key: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The leaf of a value.
+/// Returns the leaf of a value.
 pub(crate) fn leaf(value: &[u8]) -> Leaf {
     leaf_of_hash(&Sha256::digest(value).into())
 }
 
-/// The leaf of a value with this SHA-256.
+/// Returns the leaf of a value with this SHA-256.
 pub(crate) fn leaf_of_hash(hash: &[u8; 32]) -> Leaf {
     let mut leaf = [TAG; 33];
     leaf[1..].copy_from_slice(hash);
     leaf
 }
 
-/// A tree key and its new leaf; none removes it.
+/// A tree key with its new leaf, or `None` if it is removed.
 pub(crate) type Change = (Vec<u8>, Option<Leaf>);
 
-/// What changes did to the tree.
+/// Result of changes to a tree.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
-    /// The new root hash.
+    /// New root hash.
     pub(crate) root: Hash,
-    /// The tree key of the new root node.
+    /// Tree key of the new root node.
     pub(crate) root_key: Option<Vec<u8>>,
-    /// The nodes that changed, and the keys of those that were removed, in any order.
+    /// Changed nodes and the keys of removed ones, in any order.
     pub(crate) nodes: Vec<Written>,
 }
 
 /// An authenticated tree over tree keys.
 ///
-/// It may keep part of the nodes in memory; the roots, the changed nodes and the shape must be the
-/// same whatever it keeps.
+/// It may keep part of its nodes in memory. Roots, changed nodes and shape must not depend on which.
 pub(crate) trait StateTree: Sized {
-    /// The tree of `state`.
-    fn open(state: &Snapshot, keep_nodes: usize) -> Result<Self, Error>;
+    /// Opens the tree of `state`, which keeps about `keep_nodes` nodes in memory.
+    fn open(state: &StateView, keep_nodes: usize) -> Result<Self, Error>;
 
-    /// Applies commits one after the other: `commits` are their changes, each in key order, one for a
-    /// key, and removing only what is there. `state` is what was committed. After an error the tree
-    /// must be dropped.
+    /// Applies commits one after the other to the committed `state`.
+    ///
+    /// Each commit lists its changes in key order, at most one for a key, and removes only existing keys. After an
+    /// error the tree must be dropped.
     fn apply<C: AsRef<[Change]>>(
         &mut self,
         commits: &[C],
-        state: &Snapshot,
+        state: &StateView,
     ) -> Result<Applied, Error>;
 }
 

@@ -1,4 +1,4 @@
-//! Iteration through a committed state: what its file has, and what later commits changed.
+//! Iteration over a committed state: the checkpoint merged with the later changes in memory.
 
 use std::{
     iter::Peekable,
@@ -15,12 +15,12 @@ use crate::{
     view::layers::Layers,
 };
 
-/// Bytes of a committed state.
+/// Bytes of a committed state, without a copy.
 pub(crate) enum Bytes {
-    /// Lent by the database.
-    Lent(AccessGuard<'static, &'static [u8]>),
-    /// From memory.
-    Kept(Shared),
+    /// Borrowed from a page of the database.
+    Stored(AccessGuard<'static, &'static [u8]>),
+    /// Shared with the changes in memory.
+    InMemory(Shared),
 }
 
 impl Deref for Bytes {
@@ -28,47 +28,52 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Lent(guard) => guard.value(),
-            Self::Kept(bytes) => bytes,
+            Self::Stored(guard) => guard.value(),
+            Self::InMemory(bytes) => bytes,
         }
     }
 }
 
-/// Records of the file.
-type Stored = Range<'static, &'static [u8], &'static [u8]>;
+/// A range of a table in the state's file.
+type StoredRange = Range<'static, &'static [u8], &'static [u8]>;
 
-/// Entries in key order.
-pub(crate) type Entries = Merged<InMemory>;
-/// Tree nodes in key order.
+/// Iterator over entries in key order.
+pub(crate) type Entries = Merged<MemoryRange>;
+/// Iterator over tree nodes in key order.
 pub(crate) type Nodes = Merged<vec::IntoIter<Written>>;
 
-/// Keys in order and their values: those in the file, and those written over them.
+/// A merge of the records in the file with the records in memory, in key order. Those in memory win.
 pub(crate) struct Merged<W: Iterator<Item = Written>> {
-    stored: Peekable<Stored>,
+    stored: Peekable<StoredRange>,
     written: Peekable<W>,
-    /// How many removed keys were passed.
+    /// Removed keys passed so far.
     skipped: usize,
 }
 
 impl<W: Iterator<Item = Written>> Merged<W> {
-    /// How many keys it went through that were removed since the file was written.
+    /// Returns the number of keys it passed that were removed since the checkpoint.
     pub(crate) fn skipped(&self) -> usize {
         self.skipped
     }
 }
 
 impl Entries {
-    /// What is stored from `from` on, and what commits up to `serial` wrote since.
-    pub(crate) fn new(stored: Stored, memory: Layers, serial: u64, from: Bound<&[u8]>) -> Self {
+    /// Merges `stored` with the writes of commits up to `serial` at or after the lower bound `from`.
+    pub(crate) fn new(
+        stored: StoredRange,
+        memory: Layers,
+        serial: u64,
+        from: Bound<&[u8]>,
+    ) -> Self {
         let from = from.map(Shared::from);
-        let written = InMemory { memory, serial, from }.peekable();
+        let written = MemoryRange { memory, serial, from }.peekable();
         Self { stored: stored.peekable(), written, skipped: 0 }
     }
 }
 
 impl Nodes {
-    /// What is stored, and what was written since.
-    pub(crate) fn new(stored: Stored, written: Vec<Written>) -> Self {
+    /// Merges `stored` with the nodes in `written`.
+    pub(crate) fn new(stored: StoredRange, written: Vec<Written>) -> Self {
         Self { stored: stored.peekable(), written: written.into_iter().peekable(), skipped: 0 }
     }
 }
@@ -92,7 +97,7 @@ impl<W: Iterator<Item = Written>> Iterator for Merged<W> {
                 self.stored.next();
             }
             if let Some((key, Some(value))) = self.written.next() {
-                return Some(Ok((Bytes::Kept(key), Bytes::Kept(value))));
+                return Some(Ok((Bytes::InMemory(key), Bytes::InMemory(value))));
             }
             self.skipped += 1;
         }
@@ -103,20 +108,20 @@ impl<W: Iterator<Item = Written>> Merged<W> {
     fn next_stored(&mut self) -> Option<<Self as Iterator>::Item> {
         let next = self.stored.next()?;
         Some(match next {
-            Ok((key, value)) => Ok((Bytes::Lent(key), Bytes::Lent(value))),
+            Ok((key, value)) => Ok((Bytes::Stored(key), Bytes::Stored(value))),
             Err(error) => Err(error.into()),
         })
     }
 }
 
-/// What commits up to a serial wrote, in key order.
-pub(crate) struct InMemory {
+/// Iterator over the writes of commits up to a serial, in key order.
+pub(crate) struct MemoryRange {
     memory: Layers,
     serial: u64,
     from: Bound<Shared>,
 }
 
-impl Iterator for InMemory {
+impl Iterator for MemoryRange {
     type Item = Written;
 
     fn next(&mut self) -> Option<Written> {
@@ -127,7 +132,7 @@ impl Iterator for InMemory {
     }
 }
 
-/// Blobs in the order of their hashes: those of the file, and those in memory.
+/// Returns all blobs in the order of their hashes, from the file and from memory.
 pub(crate) fn blobs(
     stored: Range<'static, [u8; 32], &'static [u8]>,
     written: Vec<(Hash, Shared)>,
@@ -144,9 +149,9 @@ pub(crate) fn blobs(
             if first == Some(hash) {
                 stored.next();
             }
-            return Some(Ok((hash, Bytes::Kept(bytes))));
+            return Some(Ok((hash, Bytes::InMemory(bytes))));
         }
         let (hash, bytes) = stored.next()?.ok()?;
-        Some(Ok((Hash(hash.value()), Bytes::Lent(bytes))))
+        Some(Ok((Hash(hash.value()), Bytes::Stored(bytes))))
     })
 }

@@ -1,7 +1,7 @@
-//! What lies in memory over the state's file, in layers.
+//! The changes since the checkpoint, in layers.
 //!
-//! While a state is being written to the file, later commits go to a layer of their own. When the file has
-//! it, the layers below are let go of whole: nothing has to be told apart or copied while a commit waits.
+//! While a checkpoint is being written, later commits go to a layer of their own. When it is complete, the layers
+//! below are dropped as a whole, so that nothing is sorted or copied while a commit waits.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
@@ -15,10 +15,10 @@ use crate::{
 /// The changes since the checkpoint. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Layers {
-    /// The last one takes new commits.
+    /// The layer that takes new commits.
     top: Arc<Memory>,
-    /// Those that take no more, the oldest first: none but while the file is being written, or after that
-    /// has failed.
+    /// The layers that take no more commits, the oldest first. There are some only while a checkpoint is being
+    /// written, or after that has failed.
     sealed: Arc<[Arc<Memory>]>,
 }
 
@@ -28,15 +28,15 @@ impl Layers {
         self.top.add(serial, changes);
     }
 
-    /// The same, but that later commits go to a new layer.
+    /// Returns the same layers with an empty one on top, to which later commits go.
     pub(crate) fn seal(&self) -> Self {
         let sealed = self.sealed.iter().chain([&self.top]).cloned().collect();
         Self { top: Arc::default(), sealed }
     }
 
-    /// What is left when the file has all commits up to `serial`.
+    /// Returns the layers still needed over a checkpoint at `serial`.
     ///
-    /// A layer with a later commit stays whole: what it has of earlier ones is what the file has.
+    /// A layer with a later commit stays whole: what it has of earlier commits equals the checkpoint.
     pub(crate) fn after(&self, serial: u64) -> Self {
         let needed = |layer: &&Arc<Memory>| layer.last() > serial;
         Self {
@@ -45,30 +45,31 @@ impl Layers {
         }
     }
 
-    /// What commits up to `serial` wrote to `key`, if they did.
+    /// Returns the last write of commits up to `serial` to `key`, or `None` if there is none.
     pub(crate) fn get(&self, key: &[u8], serial: u64) -> Option<Option<Shared>> {
         self.newest_first().find_map(|layer| layer.get(key, serial))
     }
 
-    /// The first key from `from` on that commits up to `serial` wrote to.
+    /// Returns the first key at or after `from` that commits up to `serial` wrote, with its last value.
     pub(crate) fn first_from(&self, from: Bound<&[u8]>, serial: u64) -> Option<Written> {
-        // Of equal keys the first, which is the newest.
+        // Of equal keys this takes the first, which is the newest.
         self.newest_first()
             .filter_map(|layer| layer.first_from(from, serial))
             .min_by(|(one, _), (other, _)| one.cmp(other))
     }
 
-    /// What commits up to `serial` made of the tree node at `key`, if they did.
+    /// Returns the last form of the tree node at `key` after the commits up to `serial`, or `None` if they did not
+    /// change it.
     pub(crate) fn node(&self, key: &[u8], serial: u64) -> Option<Option<Shared>> {
         self.newest_first().find_map(|layer| layer.node(key, serial))
     }
 
-    /// A blob that a commit up to `serial` brought.
+    /// Returns the blob `hash` if a commit up to `serial` added it.
     pub(crate) fn blob(&self, hash: &Hash, serial: u64) -> Option<Shared> {
         self.newest_first().find_map(|layer| layer.blob(hash, serial))
     }
 
-    /// All that commits up to `serial` changed, in key order each.
+    /// Returns all changes of commits up to `serial`, each kind in key order.
     pub(crate) fn up_to(&self, serial: u64) -> Changes {
         let mut changed = self.oldest_first().filter(|layer| layer.last() > 0);
         let Some(first) = changed.next() else {
@@ -93,7 +94,7 @@ impl Layers {
     }
 }
 
-/// Both in key order; where a key is in both, what is `over`.
+/// Merges two lists in key order. If a key is in both, `over` wins.
 fn merged<K: Ord, V>(below: Vec<(K, V)>, over: Vec<(K, V)>) -> Vec<(K, V)> {
     let mut merged: BTreeMap<K, V> = below.into_iter().collect();
     merged.extend(over);

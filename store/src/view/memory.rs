@@ -1,4 +1,4 @@
-//! What the last commits changed, in memory, until the state's file has it.
+//! One layer: changes of recent commits in memory, until a checkpoint has them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,27 +10,29 @@ use capstan_kernel_ports::Hash;
 
 use crate::changes::{Changes, Shared, Written};
 
-/// Changes of many commits, each known by its serial. Who reads tells how far: so a state stays as it is
-/// while later commits add theirs. See [`crate::view::layers::Layers`].
+/// Changes of many commits, each with the serial of its commit.
+///
+/// A reader says up to which serial it reads, so its state stays the same while later commits add theirs. See
+/// [`Layers`](crate::view::layers::Layers).
 #[derive(Default)]
 pub(crate) struct Memory(RwLock<Tables>);
 
 #[derive(Default)]
 struct Tables {
-    /// The last commit.
+    /// Serial of the last commit.
     last: u64,
     flat: BTreeMap<Shared, Versions>,
-    /// Looked up, and sorted before it is gone through.
+    /// Hashed, since nodes are looked up in every block and sorted only for a checkpoint.
     nodes: HashMap<Shared, Versions>,
     blobs: BTreeMap<Hash, (u64, Shared)>,
 }
 
-/// The values that a key had, the oldest first, each with the serial of the commit.
+/// Values of one key, the oldest first, each with the serial of its commit.
 #[derive(Default)]
 struct Versions(Vec<(u64, Option<Shared>)>);
 
 impl Versions {
-    /// What was written last up to `serial`: none if nothing was.
+    /// Returns the last value written up to `serial`, or `None` if there is none.
     fn at(&self, serial: u64) -> Option<&Option<Shared>> {
         let later = self.0.partition_point(|(written, _)| *written <= serial);
         Some(&self.0[later.checked_sub(1)?].1)
@@ -53,36 +55,37 @@ impl Memory {
         }
     }
 
-    /// The serial of the last commit; zero if there is none.
+    /// Returns the serial of the last commit, or zero if there is none.
     pub(crate) fn last(&self) -> u64 {
         self.read().last
     }
 
-    /// What commits up to `serial` wrote to `key`, if they did.
+    /// Returns the last write of commits up to `serial` to `key`, or `None` if there is none.
     pub(crate) fn get(&self, key: &[u8], serial: u64) -> Option<Option<Shared>> {
         self.read().flat.get(key).and_then(|versions| versions.at(serial)).cloned()
     }
 
-    /// The first key from `from` on that commits up to `serial` wrote to.
+    /// Returns the first key at or after `from` that commits up to `serial` wrote, with its last value.
     pub(crate) fn first_from(&self, from: Bound<&[u8]>, serial: u64) -> Option<Written> {
         let tables = self.read();
         let mut range = tables.flat.range::<[u8], _>((from, Bound::Unbounded));
         range.find_map(|(key, versions)| Some((key.clone(), versions.at(serial)?.clone())))
     }
 
-    /// What commits up to `serial` made of the tree node at `key`, if they did.
+    /// Returns the last form of the tree node at `key` after the commits up to `serial`, or `None` if they did not
+    /// change it.
     pub(crate) fn node(&self, key: &[u8], serial: u64) -> Option<Option<Shared>> {
         self.read().nodes.get(key).and_then(|versions| versions.at(serial)).cloned()
     }
 
-    /// A blob that a commit up to `serial` brought.
+    /// Returns the blob `hash` if a commit up to `serial` added it.
     pub(crate) fn blob(&self, hash: &Hash, serial: u64) -> Option<Shared> {
         let tables = self.read();
         let (written, bytes) = tables.blobs.get(hash)?;
         (*written <= serial).then(|| bytes.clone())
     }
 
-    /// All that commits up to `serial` changed, in key order each.
+    /// Returns all changes of commits up to `serial`, each kind in key order.
     pub(crate) fn up_to(&self, serial: u64) -> Changes {
         let tables = self.read();
         let last = |(key, versions): (&Shared, &Versions)| {
@@ -99,7 +102,7 @@ impl Memory {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
-        // Writing is appending, so what a panic leaves is a commit that nobody reads.
+        // Writing only appends, so a panic leaves at most a part of a commit that nobody reads.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! A committed state, fixed while blocks go on.
+//! A committed state at one height.
 
 use std::{ops::Bound, path::Path, sync::Arc};
 
@@ -17,55 +17,54 @@ use crate::{
     view::layers::Layers,
 };
 
-/// The state as it was committed at one height, whatever is committed later.
+/// The committed state at one height, unaffected by later commits.
 ///
-/// Clones are cheap and share the same state. As long as one lives, the database keeps the pages of
-/// that state (the file grows by what later commits write) and its file stays locked: do not keep
-/// one longer than a query or an export takes.
+/// Clones are cheap and share the same state. While one lives, the database keeps the pages of that state, so its
+/// file grows with later commits and stays locked. Do not keep a view longer than a query or an export takes.
 #[derive(Clone)]
-pub struct Snapshot {
+pub struct StateView {
     meta: Arc<Meta>,
-    /// What the state's file has.
+    /// The last checkpoint at or before this state.
     checkpoint: Arc<Checkpoint>,
-    /// What commits after the checkpoint changed, those after this state too.
+    /// Changes of the commits after the checkpoint, including those after this state.
     memory: Layers,
 }
 
-impl Snapshot {
-    /// The height at which this state was committed; 0 before the first commit.
+impl StateView {
+    /// Returns the height at which this state was committed, or 0 before the first commit.
     pub fn height(&self) -> u64 {
         self.meta.height
     }
 
-    /// The root hash of this state; zero if no key outside `local.` exists.
+    /// Returns the root hash of this state. It is zero if no key outside `local.` exists.
     pub fn root(&self) -> Hash {
         self.meta.root
     }
 
-    /// The state in the file.
+    /// Creates the view of a checkpoint.
     pub(crate) fn stored(checkpoint: Arc<Checkpoint>) -> Self {
         let meta = Arc::new(checkpoint.meta.clone());
         Self { meta, checkpoint, memory: Layers::default() }
     }
 
-    /// The state after one more commit, which leads to `meta` by these changes.
+    /// Returns the state after one more commit, which leads to `meta` by these changes.
     pub(crate) fn advance(&self, meta: Meta, changes: Changes) -> Self {
         self.memory.add(meta.serial, changes);
         Self { meta: Arc::new(meta), ..self.clone() }
     }
 
-    /// The same state over a later checkpoint, which is not after this state.
+    /// Returns the same state over a later checkpoint, which must not be after this state.
     pub(crate) fn over(&self, checkpoint: Arc<Checkpoint>) -> Self {
         let memory = self.memory.after(checkpoint.meta.serial);
         Self { meta: self.meta.clone(), checkpoint, memory }
     }
 
-    /// The same state, but that what later commits change is kept apart from it.
+    /// Returns the same state, with later commits kept in a layer of their own.
     pub(crate) fn seal(&self) -> Self {
         Self { memory: self.memory.seal(), ..self.clone() }
     }
 
-    /// Writes this state to the file.
+    /// Writes this state to the state's file.
     pub(crate) fn write_checkpoint(
         &self,
         db: &Arc<Database>,
@@ -78,40 +77,40 @@ impl Snapshot {
         &self.meta
     }
 
-    /// Whether both are handles of one state of one store.
+    /// Returns whether both are views of one commit of one store.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.meta, &other.meta)
     }
 
-    /// Lends the value of `key`.
+    /// Returns the value of `key` without a copy.
     pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         match self.memory.get(key, self.meta.serial) {
-            Some(written) => Ok(written.map(Bytes::Kept)),
-            None => Ok(self.checkpoint.flat.get(key)?.map(Bytes::Lent)),
+            Some(written) => Ok(written.map(Bytes::InMemory)),
+            None => Ok(self.checkpoint.flat.get(key)?.map(Bytes::Stored)),
         }
     }
 
-    /// Lends the tree node at `key`.
+    /// Returns the tree node at `key` without a copy.
     pub(crate) fn lend_node(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         match self.memory.node(key, self.meta.serial) {
-            Some(written) => Ok(written.map(Bytes::Kept)),
-            None => Ok(self.checkpoint.tree.get(key)?.map(Bytes::Lent)),
+            Some(written) => Ok(written.map(Bytes::InMemory)),
+            None => Ok(self.checkpoint.tree.get(key)?.map(Bytes::Stored)),
         }
     }
 
-    /// All entries from `from` on, in key order.
+    /// Returns all entries at or after the lower bound `from`, in key order.
     pub(crate) fn range(&self, from: Bound<&[u8]>) -> Result<Entries, Error> {
         let stored = self.checkpoint.flat.range::<&[u8]>((from, Bound::Unbounded))?;
         Ok(Entries::new(stored, self.memory.clone(), self.meta.serial, from))
     }
 
-    /// All tree nodes in the order of tree keys.
+    /// Returns all tree nodes, in the order of tree keys.
     pub(crate) fn nodes(&self) -> Result<Nodes, Error> {
         let stored = self.checkpoint.tree.range::<&[u8]>(..)?;
         Ok(Nodes::new(stored, self.changes().nodes))
     }
 
-    /// All blobs in the order of their hashes.
+    /// Returns all blobs, in the order of their hashes.
     pub(crate) fn blobs(
         &self,
     ) -> Result<impl Iterator<Item = Result<(Hash, Bytes), Error>> + Send + Sync + use<>, Error>
@@ -119,13 +118,13 @@ impl Snapshot {
         Ok(blobs(self.checkpoint.blob.range::<[u8; 32]>(..)?, self.changes().blobs))
     }
 
-    /// Whether there is a blob with this hash.
+    /// Returns whether a blob with this hash exists.
     pub(crate) fn has_blob(&self, hash: &Hash) -> Result<bool, Error> {
         let in_memory = self.memory.blob(hash, self.meta.serial).is_some();
         Ok(in_memory || self.checkpoint.blob.get(hash.0)?.is_some())
     }
 
-    /// All that differs from the checkpoint.
+    /// Returns the difference to the checkpoint.
     fn changes(&self) -> Changes {
         self.memory.up_to(self.meta.serial)
     }
@@ -139,7 +138,7 @@ impl Snapshot {
     }
 }
 
-impl Read for Snapshot {
+impl Read for StateView {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
         Ok(self.lend(key)?.map(|bytes| bytes.to_vec()))
     }
@@ -157,17 +156,17 @@ impl Read for Snapshot {
     }
 }
 
-impl std::fmt::Debug for Snapshot {
+impl std::fmt::Debug for StateView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot")
+        f.debug_struct("StateView")
             .field("height", &self.height())
             .field("root", &self.root())
             .finish_non_exhaustive()
     }
 }
 
-/// Where the keys greater than `after` that start with `prefix` begin: if any key from there on
-/// starts with `prefix`, then the first one does.
+/// Returns the lower bound of the keys that are greater than `after` and start with `prefix`. If any key at or above
+/// it starts with `prefix`, the first one does.
 pub(crate) fn start<'a>(prefix: &'a [u8], after: &'a [u8]) -> Bound<&'a [u8]> {
     match after < prefix {
         true => Bound::Included(prefix),

@@ -105,7 +105,7 @@ impl WasmHost {
 
     fn booted(&self, hash: &Hash) -> Result<Arc<BootedEngine>, HostFault> {
         self.engines.get(hash).cloned().ok_or_else(|| {
-            HostFault(format!(
+            HostFault::Missing(format!(
                 "JavaScript engine {hash} is not on this node; it has {}",
                 self.engines.keys().map(Hash::to_string).collect::<Vec<_>>().join(", "),
             ))
@@ -217,10 +217,9 @@ impl VatHost for WasmHost {
         limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
-        let mut running = self
-            .workers()
-            .remove(&vat)
-            .ok_or_else(|| HostFault(format!("there is no worker for {vat}: start it first")))?;
+        let mut running = self.workers().remove(&vat).ok_or_else(|| {
+            HostFault::Missing(format!("there is no worker for {vat}: start it first"))
+        })?;
         let worker = &mut running.worker;
         let input = encode(worker.encoding(), delivery)?;
         let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON);
@@ -286,11 +285,11 @@ impl VatHost for WasmHost {
             WorkerSource::Wasm { module } => {
                 let HostOptions { compilers, limits, .. } = &self.options;
                 let module = self.modules.get(module, compilers.modules, limits, false);
-                let module = module.map_err(|e| HostFault(e.to_string()))?;
+                let module = module.map_err(|e| HostFault::Engine(e.to_string()))?;
                 Worker::restore(&module, image, None, None, page)
             }
         };
-        let worker = worker.map_err(|e| HostFault(format!("cannot bring back {vat}: {}", e.0)))?;
+        let worker = worker.map_err(|e| e.in_context(&format!("cannot bring back {vat}: ")))?;
         let mut running = Running::restored(worker, source);
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.restored(&mut running, workers.values());
@@ -301,7 +300,7 @@ impl VatHost for WasmHost {
 
 /// Loads a bundle into a new worker by `command`. None if it has to be loaded later.
 fn load(engine: &BootedEngine, command: &[u8]) -> Result<Option<Loaded>, HostFault> {
-    let fault = |e: &dyn std::fmt::Display| HostFault(e.to_string());
+    let fault = |e: &dyn std::fmt::Display| HostFault::Engine(e.to_string());
     let mut worker = engine.worker().map_err(|e| fault(&e))?;
     let run = worker.run(command, LOAD_POINTS, None)?;
     match run.end {
@@ -316,13 +315,13 @@ fn load(engine: &BootedEngine, command: &[u8]) -> Result<Option<Loaded>, HostFau
 fn refused(error: StartError) -> Result<Result<Worker, String>, HostFault> {
     match error {
         StartError::Module(text) => Ok(Err(text)),
-        StartError::Host(text) => Err(HostFault(text)),
+        StartError::Host(text) => Err(HostFault::Engine(text)),
     }
 }
 
 fn encode(encoding: Encoding, delivery: &Delivery) -> Result<Vec<u8>, HostFault> {
     match encoding {
-        Encoding::Borsh => borsh::to_vec(delivery).map_err(|e| HostFault(e.to_string())),
+        Encoding::Borsh => borsh::to_vec(delivery).map_err(|e| HostFault::Engine(e.to_string())),
         Encoding::Json => Ok(supervisor::write_delivery(delivery)),
     }
 }
