@@ -15,6 +15,7 @@ use std::{
 
 use capstan_kernel_ports::store::{Overlay, Read};
 use capstan_store::{Options, Store};
+use capstan_test_random::Random;
 use workload::{Change, Workload};
 
 fn main() {
@@ -36,7 +37,7 @@ fn main() {
 /// Blocks as recorded, the opening after them, and reads.
 fn recorded(dir: &Path, arguments: &Arguments, report: &mut Report) {
     let dir = dir.join("recorded");
-    let mut workload = Workload::new(Random(5));
+    let mut workload = Workload::new(Random::from(5));
     let mut entries = workload.populate(arguments.keys);
     let store = build(&dir, "recorded", &mut entries, arguments, report);
     for _ in 0..20 {
@@ -62,7 +63,7 @@ fn recorded(dir: &Path, arguments: &Arguments, report: &mut Report) {
     let store = Store::open(&dir, arguments.options.clone()).unwrap();
     report.figure("recorded: opening after a crash", "ms", seconds(began) * 1e3);
     let keys: Vec<Vec<u8>> = entries.into_iter().map(|(key, _)| key).collect();
-    let mut random = Random(8);
+    let mut random = Random::from(8);
     reads(&store, &keys, &mut random, report);
     cranks(&store, &keys, &mut random, report);
     drop(store);
@@ -82,7 +83,7 @@ fn run_and_crash(dir: &Path, arguments: &Arguments) {
 
 /// Commits to the store in `dir` until much of its journal is not in the state's file, and ends as by kill -9.
 fn crash(dir: &Path, arguments: &Arguments) -> ! {
-    let mut workload = Workload::new(Random(6));
+    let mut workload = Workload::new(Random::from(6));
     drop(workload.populate(arguments.keys));
     let store = Store::open(dir, arguments.options.clone()).unwrap();
     for _ in 0..30 {
@@ -97,9 +98,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Random and clustered keys over half as many random ones.
 fn synthetic(dir: &Path, arguments: &Arguments, report: &mut Report) {
     let existing = arguments.keys / 2;
-    let mut random = Random(7);
+    let mut random = Random::from(7);
     let mut entries: Vec<_> =
-        (0..existing).map(|i| (random_key(i), Some(value(random.next())))).collect();
+        (0..existing).map(|i| (random_key(i), Some(value(random.number())))).collect();
     let store = build(dir, "random", &mut entries, arguments, report);
     for clustered in [false, true] {
         for (count, rounds) in [(1_000, 50), (10_000, 10)] {
@@ -113,7 +114,7 @@ fn synthetic(dir: &Path, arguments: &Arguments, report: &mut Report) {
                         true => format!("v12.vs.{:09}", round * count + i + count).into_bytes(),
                         false => random_key(existing + round * count + i + (count << 32)),
                     };
-                    (0..count).map(|i| (key(i), Some(value(random.next())))).collect()
+                    (0..count).map(|i| (key(i), Some(value(random.number())))).collect()
                 })
                 .collect();
             commits(&store, &format!("{count} {name} keys"), blocks.into_iter(), report);
@@ -169,14 +170,14 @@ impl Arguments {
 }
 
 fn random_key(i: u64) -> Vec<u8> {
-    let mut random = Random(i ^ 0xA076_1D64_78BD_642F);
-    (0..4).flat_map(|_| random.next().to_be_bytes()).collect()
+    let mut random = Random::from(i ^ 0xA076_1D64_78BD_642F);
+    (0..4).flat_map(|_| random.number().to_be_bytes()).collect()
 }
 
 /// The same bytes for the same key and salt.
 fn value(salt: u64) -> Vec<u8> {
-    let mut random = Random(salt);
-    (0..13).flat_map(|_| random.next().to_be_bytes()).take(100).collect()
+    let mut random = Random::from(salt);
+    (0..13).flat_map(|_| random.number().to_be_bytes()).take(100).collect()
 }
 
 /// A store of these entries, which lose their values.
@@ -257,7 +258,7 @@ fn reads(store: &Store, keys: &[Vec<u8>], random: &mut Random, report: &mut Repo
     const TIMES: u64 = 200_000;
     let state = store.reader();
     let mut block = store.begin_block();
-    let mut pick = |_| keys[random.next() as usize % keys.len()].clone();
+    let mut pick = |_| keys[random.number() as usize % keys.len()].clone();
     for key in (0..10_000).map(&mut pick) {
         block.set(&key, value(key.len() as u64));
     }
@@ -294,7 +295,7 @@ fn cranks(store: &Store, keys: &[Vec<u8>], random: &mut Random, report: &mut Rep
     let mut block = store.begin_block();
     let began = Clock::now();
     let mut bytes = 0;
-    let mut any = || keys[random.next() as usize % keys.len()].as_slice();
+    let mut any = || keys[random.number() as usize % keys.len()].as_slice();
     for crank in 0..CRANKS {
         block.push();
         for i in 0..40 {
@@ -425,19 +426,6 @@ impl Clock {
 
 fn seconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64()
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
 }
 
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::Random;
+use capstan_test_random::Random;
 
 /// The table that `capstan-bench shapes` made.
 pub(crate) const TABLE: &str = include_str!("workload.tsv");
@@ -125,7 +125,7 @@ impl Family {
             for change in 0..updated + removed {
                 let from = match age {
                     0 => self.recent.last_mut(),
-                    1 => self.recent.get_mut(random.next() as usize % last.max(1)),
+                    1 => self.recent.get_mut(random.number() as usize % last.max(1)),
                     _ => None,
                 };
                 // In the first blocks all keys are old.
@@ -133,7 +133,7 @@ impl Family {
                 if from.is_empty() {
                     continue;
                 }
-                let number = from.swap_remove(random.next() as usize % from.len());
+                let number = from.swap_remove(random.number() as usize % from.len());
                 let value = (change < updated).then(|| {
                     written.push(number);
                     value(self.value_bytes, random)
@@ -175,7 +175,7 @@ impl Family {
                 b'H' => key.extend(format!("{own:016x}").bytes()),
                 b'*' => key.extend(format!("{own}.{vat}").bytes()),
                 b'#' => {
-                    let mut hash = Random(number);
+                    let mut hash = Random::from(number);
                     key.extend((0..4).flat_map(|_| hash.next().to_be_bytes()));
                 }
                 other => key.push(other),
@@ -193,7 +193,7 @@ impl Family {
 fn value(bytes: usize, random: &mut Random) -> Vec<u8> {
     let mut value = Vec::with_capacity(bytes + 8);
     while value.len() < bytes {
-        value.extend(random.next().to_be_bytes());
+        value.extend(random.number().to_be_bytes());
     }
     value.truncate(bytes);
     value

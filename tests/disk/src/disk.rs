@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
-use crate::Random;
+use capstan_test_random::Random;
 
 /// Size of a sector, the unit in which a torn write takes effect.
 const SECTOR_BYTES: usize = 512;

@@ -1,12 +1,13 @@
 //! A simulated disk for crash tests of anything that keeps its data in redb.
 //!
 //! A [`Disk`] holds files in memory. It can lose power, tear writes, fail after a number of operations and run full. A
-//! [`Random`] decides which unsynced writes survive, so that a seed reproduces every test.
+//! [`Random`](capstan_test_random::Random) decides which unsynced writes survive, so that a seed reproduces every test.
 //!
 //! # Example
 //!
 //! ```
-//! use capstan_test_disk::{Disk, Random};
+//! use capstan_test_disk::Disk;
+//! use capstan_test_random::Random;
 //! use redb::StorageBackend as _;
 //!
 //! # fn main() -> std::io::Result<()> {
@@ -27,7 +28,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod disk;
-mod random;
 
 pub use disk::Disk;
-pub use random::Random;
