@@ -98,7 +98,7 @@ fn flip_in_record(dir: &Path, random: &mut Random) -> String {
             let mut table = transaction.open_table(BLOB).unwrap();
             let names: Vec<_> =
                 table.iter().unwrap().map(|entry| entry.unwrap().0.value()).collect();
-            let name = *random.pick(&names);
+            let name = *random.choose(&names);
             let bytes = flipped(table.get(name).unwrap().unwrap().value(), random);
             table.insert(name, bytes.as_slice()).unwrap();
             "a blob".to_owned()
@@ -107,14 +107,14 @@ fn flip_in_record(dir: &Path, random: &mut Random) -> String {
             let mut table = transaction.open_table(JOURNAL).unwrap();
             let parts: Vec<_> =
                 table.iter().unwrap().map(|entry| entry.unwrap().0.value()).collect();
-            let part = *random.pick(&parts);
+            let part = *random.choose(&parts);
             let bytes = flipped(table.get(part).unwrap().unwrap().value(), random);
             table.insert(part, bytes.as_slice()).unwrap();
             format!("part {part:?}")
         }
         _ => {
             let mut table = transaction.open_table(META).unwrap();
-            let name = *random.pick(&["root", "root node", "serial", "format", "magic"]);
+            let name = *random.choose(&["root", "root node", "serial", "format", "magic"]);
             let bytes = flipped(table.get(name).unwrap().unwrap().value(), random);
             table.insert(name, bytes.as_slice()).unwrap();
             format!("the record {name}")
@@ -144,7 +144,7 @@ fn flip(
         .map(|(key, value)| (key.value().to_vec(), value.value().to_vec()))
         .collect();
     entries.retain(|(key, _)| !key.starts_with(except));
-    let (mut key, mut value) = random.pick(&entries).clone();
+    let (mut key, mut value) = random.choose(&entries).clone();
     table.remove(key.as_slice()).unwrap();
     let part = match value.is_empty() || random.one_in(3) {
         true => &mut key,

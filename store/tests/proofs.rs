@@ -87,7 +87,7 @@ fn do_not_verify_wrongly_when_mutated() {
             continue;
         };
         parsed += 1;
-        for key in [&keys[index], random.pick(&keys)] {
+        for key in [&keys[index], random.choose(&keys)] {
             if let Ok(value) = verify(&proof, &root, key) {
                 assert_eq!(value, entries.get(key).copied(), "key {}", key.escape_ascii());
             }
@@ -101,7 +101,7 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
         let length = bytes.len() as u64;
         let at = random.below(length) as usize;
         match random.below(8) {
-            0 => bytes[at] = random.next() as u8,
+            0 => bytes[at] = random.number() as u8,
             1..4 => bytes[at] ^= 1 << random.below(8),
             4 => {
                 let to = random.below(length) as usize;
@@ -109,14 +109,14 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
             }
             5 => bytes.truncate(at.max(1)),
             6 => {
-                let other = random.pick(others);
+                let other = random.choose(others);
                 let at = at.min(other.len());
                 bytes.truncate(at.max(1));
                 bytes.extend_from_slice(&other[at..]);
             }
             _ => {
                 // The same place in another proof, as long as a hash.
-                let other = random.pick(others);
+                let other = random.choose(others);
                 let end = (at + 32).min(other.len()).min(bytes.len());
                 if at < end {
                     bytes[at..end].copy_from_slice(&other[at..end]);

@@ -146,7 +146,7 @@ fn any_change_to_the_stream_is_found() {
             2 => {
                 bytes.remove(at);
             }
-            _ => bytes.insert(at, random.next() as u8),
+            _ => bytes.insert(at, random.number() as u8),
         }
         if bytes == honest {
             continue;

@@ -11,7 +11,7 @@ fn reason(yard: &Yard, name: &str) -> String {
 
 #[test]
 fn a_vat_that_deletes_thousands_of_neighbours() {
-    alone("a_vat_that_deletes_thousands_of_neighbours", || {
+    alone(module_path!(), "a_vat_that_deletes_thousands_of_neighbours", || {
         let mut yard = Yard::raw(|_| {});
         for count in [3_000, 20_000] {
             let set = yard.run(0, "factory", &format!("k8,1,{count}"), &[]);
@@ -27,7 +27,7 @@ fn a_vat_that_deletes_thousands_of_neighbours() {
 fn an_outbox_of_thousands_that_is_acknowledged_at_once() {
     use capstan_client::TxBuilder;
     use capstan_client::proto::MsgAck;
-    alone("an_outbox_of_thousands_that_is_acknowledged_at_once", || {
+    alone(module_path!(), "an_outbox_of_thousands_that_is_acknowledged_at_once", || {
         let mut yard = Yard::raw(|_| {});
         let sent = yard.run(0, "factory", "m<x>d0,0f0,0s199,3000,0", &["ro+1"]);
         assert_eq!(sent["status"], "fulfilled", "{sent}");
@@ -42,7 +42,7 @@ fn an_outbox_of_thousands_that_is_acknowledged_at_once() {
 #[test]
 fn thousands_of_results_that_expire_together() {
     use capstan_tests::Account;
-    alone("thousands_of_results_that_expire_together", || {
+    alone(module_path!(), "thousands_of_results_that_expire_together", || {
         let mut yard = Yard::raw(|genesis| {
             let params = &mut genesis.app_state.params;
             params.result_retention_blocks = 5;
@@ -69,7 +69,7 @@ fn thousands_of_results_that_expire_together() {
 /// first, and so on.
 #[test]
 fn a_key_of_any_length() {
-    alone("a_key_of_any_length", || {
+    alone(module_path!(), "a_key_of_any_length", || {
         let mut ends = Vec::new();
         for length in [
             253, 254, 255, 256, 65_279, 65_280, 65_520, 65_529, 65_530, 65_531, 65_535, 65_536,
@@ -101,7 +101,7 @@ fn a_key_of_any_length() {
 
 #[test]
 fn what_one_crank_may_write_is_bounded_and_more_is_the_vats_fault() {
-    alone("what_one_crank_may_write_is_bounded_and_more_is_the_vats_fault", || {
+    alone(module_path!(), "what_one_crank_may_write_is_bounded_and_more_is_the_vats_fault", || {
         let mut yard = Yard::raw(|_| {});
         // Half of them are sets: 180 MB in one delivery, of which nothing is left.
         let answer = yard.run(0, "factory", "q1,9000000,40", &[]);

@@ -39,7 +39,7 @@ fn notified(yard: &mut Yard, count: usize, size: usize) -> ((usize, usize), (usi
 
 #[test]
 fn a_notification_is_bounded_in_bytes() {
-    alone("a_notification_is_bounded_in_bytes", || {
+    alone(module_path!(), "a_notification_is_bounded_in_bytes", || {
         let mut yard = Yard::raw(|_| {});
         let (most, all) = notified(&mut yard, 6, 9_000_000);
         // A value may take 10 MB alone; no entry has much more than one. All of them come.
@@ -51,7 +51,7 @@ fn a_notification_is_bounded_in_bytes() {
 
 #[test]
 fn a_notification_is_bounded_in_promises() {
-    alone("a_notification_is_bounded_in_promises", || {
+    alone(module_path!(), "a_notification_is_bounded_in_promises", || {
         let mut yard = Yard::raw(|_| {});
         let (most, all) = notified(&mut yard, 9_000, 1);
         assert!(most.1 <= 5_000, "{} promises in one notification", most.1);
@@ -62,7 +62,7 @@ fn a_notification_is_bounded_in_promises() {
 
 #[test]
 fn a_vat_that_ends_with_thousands_of_promises() {
-    alone("a_vat_that_ends_with_thousands_of_promises", || {
+    alone(module_path!(), "a_vat_that_ends_with_thousands_of_promises", || {
         let mut yard = Yard::raw(|genesis| genesis.app_state.params.cleanup.promises = 500);
         for _ in 0..3 {
             let sent = yard.run(0, "factory", "f2,9000d0,0m<keep>s0,1,0", &[]);

@@ -18,7 +18,7 @@ use tendermint_proto::v0_38::abci::RequestQuery;
 
 /// The actor that dies in another way.
 fn actor_that(dies: &str, helper: &str) -> Vec<u8> {
-    let source = include_str!("../vats/actor.wat");
+    let source = include_str!("../../vats/actor.wat");
     let changed = source.replace("(then (unreachable))) ;; die", &format!("(then {dies})) ;; die"));
     let changed = changed.replace(
         "  (func (export \"capstan_abi\")",

@@ -45,7 +45,7 @@ fn shapes() -> Vec<(&'static str, String)> {
 
 #[test]
 fn arguments_of_transactions() {
-    alone("arguments_of_transactions", || {
+    alone(module_path!(), "arguments_of_transactions", || {
         let mut yard = Yard::whole();
         let (_, admin) = yard.vat(0, &wasm());
         let timer = yard.send(0, "factory", "lookup", "#[\"chain/timer\"]", &[]);
@@ -79,7 +79,7 @@ fn arguments_of_transactions() {
 
 #[test]
 fn arguments_of_vats() {
-    alone("arguments_of_vats", || {
+    alone(module_path!(), "arguments_of_vats", || {
         let mut yard = Yard::whole();
         let (root, admin) = yard.vat(0, &wasm());
         let timer = yard.send(0, "factory", "lookup", "#[\"chain/timer\"]", &[]);
@@ -117,7 +117,7 @@ fn arguments_of_vats() {
 
 #[test]
 fn promises_that_settle_to_anything() {
-    alone("promises_that_settle_to_anything", || {
+    alone(module_path!(), "promises_that_settle_to_anything", || {
         let mut yard = Yard::whole();
         let (root, admin) = yard.vat(0, &wasm());
         for shape in ["d2,60000", "d3,3000000", "d4,1000000", "d7,1000000", "d11,9900000", "d22,9"]
@@ -136,7 +136,7 @@ fn promises_that_settle_to_anything() {
 
 #[test]
 fn how_vats_end() {
-    alone("how_vats_end", || {
+    alone(module_path!(), "how_vats_end", || {
         let mut yard = Yard::whole();
         for end in [
             "e40000000",
@@ -178,7 +178,7 @@ fn how_vats_end() {
 
 #[test]
 fn texts_with_lone_surrogates() {
-    alone("texts_with_lone_surrogates", || {
+    alone(module_path!(), "texts_with_lone_surrogates", || {
         let mut yard = Yard::whole();
         let (root, admin) = yard.vat(0, &js_vat());
         for (steps, slots, fulfilled) in [
@@ -213,7 +213,7 @@ fn texts_with_lone_surrogates() {
 
 #[test]
 fn a_token_that_is_given_for_a_thousand_wakeups_and_cancelled() {
-    alone("a_token_that_is_given_for_a_thousand_wakeups_and_cancelled", || {
+    alone(module_path!(), "a_token_that_is_given_for_a_thousand_wakeups_and_cancelled", || {
         let mut yard = Yard::whole();
         let (root, _) = yard.vat(0, &js_vat());
         let timer = yard.send(0, "factory", "lookup", "#[\"chain/timer\"]", &[]);
@@ -234,7 +234,7 @@ fn a_token_that_is_given_for_a_thousand_wakeups_and_cancelled() {
 
 #[test]
 fn odd_options_from_a_vat_that_was_given_the_factory() {
-    alone("odd_options_from_a_vat_that_was_given_the_factory", || {
+    alone(module_path!(), "odd_options_from_a_vat_that_was_given_the_factory", || {
         let mut yard = Yard::whole();
         let (root, _) = yard.vat(0, &js_vat());
         let id = js_vat().id;
