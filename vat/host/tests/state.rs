@@ -180,7 +180,7 @@ fn bad_sources_are_refused_the_same_everywhere() {
         host.start(V1, &source, &WorkerOptions::default())
     };
     let refusal = start(engine, "b1-12").unwrap().unwrap_err();
-    assert!(refusal.contains("is not the id of an Endo bundle"), "{refusal}");
+    assert!(refusal.0.contains("is not the id of an Endo bundle"), "{refusal}");
     let fault = start(capstan_kernel_ports::Hash([7; 32]), "b1-12").map(|_| ());
     assert!(fault.is_ok(), "the id is looked at first: {fault:?}");
     let fault =
