@@ -18,7 +18,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use capstan_genesis::{Address, Amount, Params};
-use capstan_kernel::{Application, KernelPanic};
+use capstan_kernel::{Application, BridgeAnswer, KernelPanic};
 use capstan_kernel_ports::store::{Overlay, StoreFault};
 use serde_json::{Value, json};
 
@@ -41,10 +41,10 @@ impl Application for Bridge {
         &mut self,
         over: &mut dyn Overlay,
         args: &[Value],
-    ) -> Result<Result<Option<Value>, String>, KernelPanic> {
+    ) -> Result<BridgeAnswer, KernelPanic> {
         match answer(over, args) {
-            Ok(value) => Ok(Ok(Some(value))),
-            Err(Refusal::Asked(error)) => Ok(Ok(Some(json!({"error": error})))),
+            Ok(value) => Ok(BridgeAnswer::Returned(Some(value))),
+            Err(Refusal::Asked(error)) => Ok(BridgeAnswer::Returned(Some(json!({"error": error})))),
             Err(Refusal::Node(fault)) => Err(panic_of(fault)),
         }
     }
@@ -162,7 +162,7 @@ fn panic_of(fault: NodeFault) -> KernelPanic {
     match fault {
         NodeFault::Kernel(panic) => panic,
         NodeFault::Store(fault) => KernelPanic::Store(fault),
-        other => KernelPanic::Store(StoreFault(other.to_string())),
+        other => KernelPanic::Store(StoreFault::other(other.to_string())),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use capstan_kernel::{RunReport, changes, ids::RemoteId, vat::VatStatus, view};
 use capstan_kernel_ports::{VatId, store::Overlay};
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use tendermint_proto::v0_38::abci::Event;
 
 use crate::{
@@ -16,11 +16,11 @@ use crate::{
 
 /// Notes what the block did to vats and outboxes. Returns the events.
 pub(crate) fn note(
-    before: &Snapshot,
+    before: &StateView,
     over: &mut dyn Overlay,
     height: u64,
 ) -> Result<Vec<Event>, NodeFault> {
-    let changes = changes::of(over);
+    let changes = changes::collect(over);
     let mut events = Vec::new();
     for vat in changes.vats {
         events.extend(vat_events(before, over, vat)?);
@@ -42,7 +42,11 @@ pub(crate) fn run_event(report: &RunReport) -> Event {
 }
 
 /// Returns the events of a vat between two states.
-fn vat_events(before: &Snapshot, after: &dyn Overlay, vat: VatId) -> Result<Vec<Event>, NodeFault> {
+fn vat_events(
+    before: &StateView,
+    after: &dyn Overlay,
+    vat: VatId,
+) -> Result<Vec<Event>, NodeFault> {
     let (Some(config), Some(state)) = (view::vat_config(after, vat)?, view::vat_state(after, vat)?)
     else {
         return Ok(Vec::new());

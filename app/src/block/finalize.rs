@@ -7,7 +7,7 @@ use capstan_kernel::{
     view,
 };
 use capstan_kernel_ports::{Hash, host::VatHost, store::Overlay};
-use capstan_store::{Block, Snapshot};
+use capstan_store::{Block, StateView};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorUpdate};
 
 use crate::{
@@ -167,7 +167,7 @@ impl<H: VatHost> Consensus<H> {
 
     /// Commits the block that was executed. Returns the state to show from now on, and the codes of the block's
     /// transactions.
-    pub(crate) fn commit(&mut self) -> Result<(Snapshot, Vec<u32>), NodeFault> {
+    pub(crate) fn commit(&mut self) -> Result<(StateView, Vec<u32>), NodeFault> {
         match std::mem::replace(&mut self.stage, Stage::Committed) {
             Stage::Finalized { height, codes, prepared } => {
                 if let Some(slog) = &self.slog {

@@ -1,5 +1,5 @@
 use capstan_genesis::Params;
-use capstan_kernel::policy::{BlockPolicy, CleanupBudget};
+use capstan_kernel::policy::{BlockPolicy, CleanupCounts};
 
 /// Returns what one block of a chain may spend.
 pub fn block_policy(params: &Params) -> BlockPolicy {
@@ -13,7 +13,7 @@ pub fn block_policy(params: &Params) -> BlockPolicy {
         write_byte: params.write_byte_computrons,
         snapshot: params.snapshot_computrons,
         fault: params.crank_computrons,
-        cleanup: Some(CleanupBudget {
+        cleanup: Some(CleanupCounts {
             exports: budget.exports,
             imports: budget.imports,
             promises: budget.promises,

@@ -16,7 +16,7 @@ use capstan_proto::{
         QueryUploadRequest, QueryUploadResponse,
     },
 };
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use prost::Name;
 use serde_json::Value;
 
@@ -133,7 +133,7 @@ impl Handler<QueryMessageResultRequest> for QueryServer<'_> {
 /// Reads `{root, adminNode, meter}`, as factories answer createVat. The vat is the one that exports
 /// the root.
 fn created_vat(
-    state: &Snapshot,
+    state: &StateView,
     remote: RemoteId,
     data: &CapData,
 ) -> Result<Option<CreatedVat>, QueryError> {

@@ -1,7 +1,7 @@
 //! The queries of Cosmos clients.
 
 use capstan_genesis::{Address, Amount, DENOM};
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use cosmrs::{
     Any,
     crypto::PublicKey,
@@ -25,7 +25,7 @@ use crate::records::{account, keys};
 
 /// Answers the query at `path`. Returns `None` if it is not one of those that are answered.
 pub(super) fn reply(
-    state: &Snapshot,
+    state: &StateView,
     path: &str,
     data: &[u8],
 ) -> Result<Option<Reply>, QueryError> {
@@ -50,7 +50,7 @@ fn decode<M: Message + Default>(data: &[u8]) -> Result<M, QueryError> {
         .map_err(|e| malformed(format!("the request is not protobuf of the right type: {e}")))
 }
 
-fn account(state: &Snapshot, address: Address) -> Result<Reply, QueryError> {
+fn account(state: &StateView, address: Address) -> Result<Reply, QueryError> {
     let account = account::get(state, address)?;
     let account = account.ok_or_else(|| QueryError::not_found("account", address))?;
     let key = account.public_key.map(|key| Any {
@@ -68,14 +68,14 @@ fn account(state: &Snapshot, address: Address) -> Result<Reply, QueryError> {
     Ok(Reply { value, key: Some(keys::account(address)) })
 }
 
-fn balance(state: &Snapshot, address: Address, denom: &str) -> Result<Reply, QueryError> {
+fn balance(state: &StateView, address: Address, denom: &str) -> Result<Reply, QueryError> {
     let amount = if denom == DENOM { owned(state, address)? } else { Amount(0) };
     let balance = Coin { denom: denom.to_owned(), amount: amount.to_string() };
     let value = QueryBalanceResponse { balance: Some(balance) }.encode_to_vec();
     Ok(Reply { value, key: Some(keys::account(address)) })
 }
 
-fn all_balances(state: &Snapshot, address: Address) -> Result<Reply, QueryError> {
+fn all_balances(state: &StateView, address: Address) -> Result<Reply, QueryError> {
     let amount = owned(state, address)?;
     let coin = Coin { denom: DENOM.to_owned(), amount: amount.to_string() };
     let balances = if amount == Amount(0) { Vec::new() } else { vec![coin] };
@@ -84,6 +84,6 @@ fn all_balances(state: &Snapshot, address: Address) -> Result<Reply, QueryError>
 }
 
 /// An address without an account owns nothing: that is no error, as in the Cosmos SDK.
-fn owned(state: &Snapshot, address: Address) -> Result<Amount, QueryError> {
+fn owned(state: &StateView, address: Address) -> Result<Amount, QueryError> {
     Ok(account::get(state, address)?.map_or(Amount(0), |account| account.balance))
 }

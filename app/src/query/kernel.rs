@@ -19,7 +19,7 @@ use capstan_proto::{
         QueryRunQueueResponse,
     },
 };
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 
 use super::{
     Answered, QueryError, QueryServer,
@@ -52,7 +52,7 @@ impl Handler<QueryBundlesRequest> for QueryServer<'_> {
     }
 }
 
-fn describe_bundle(state: &Snapshot, id: &BundleId) -> Result<QueryBundleResponse, QueryError> {
+fn describe_bundle(state: &StateView, id: &BundleId) -> Result<QueryBundleResponse, QueryError> {
     let none = || QueryError::not_found("bundle", id);
     let hash = view::bundle(state, id.as_str())?.ok_or_else(none)?;
     let bytes = state.blob(&hash)?.ok_or_else(none)?;

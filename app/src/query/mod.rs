@@ -30,7 +30,7 @@ use capstan_proto::{
     Answer, CODESPACE, Request, Server,
     v1::{QUERY_METHODS, dispatch_query},
 };
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use tendermint_proto::v0_38::{abci::RequestQuery, abci::ResponseQuery};
 
 use call::{JsonCall, ProtobufCall};
@@ -42,7 +42,7 @@ const STORE: &str = "store";
 
 /// Answers queries from one committed state.
 struct QueryServer<'a> {
-    state: &'a Snapshot,
+    state: &'a StateView,
 }
 
 impl Server for QueryServer<'_> {
@@ -61,7 +61,7 @@ struct Reply {
 }
 
 /// Answers a query from a committed state.
-pub(crate) fn answer(state: &Snapshot, request: &RequestQuery) -> ResponseQuery {
+pub(crate) fn answer(state: &StateView, request: &RequestQuery) -> ResponseQuery {
     let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
     match try_answer(state, height, request) {
         Ok(response) => ResponseQuery { height, ..response },
@@ -76,7 +76,7 @@ pub(crate) fn answer(state: &Snapshot, request: &RequestQuery) -> ResponseQuery 
 }
 
 fn try_answer(
-    state: &Snapshot,
+    state: &StateView,
     height: i64,
     request: &RequestQuery,
 ) -> Result<ResponseQuery, QueryError> {

@@ -15,7 +15,7 @@ use capstan_proto::{
         QueryVatsRequest, QueryVatsResponse, VatEnding,
     },
 };
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 
 use super::{Answered, QueryError, QueryServer, args::parse, kernel::remaining, page::page_size};
 use crate::records::activity;
@@ -95,7 +95,7 @@ impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
     }
 }
 
-fn describe(state: &Snapshot, vat: VatId) -> Result<QueryVatResponse, QueryError> {
+fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryError> {
     let (config, record) = load(state, vat)?;
     Ok(QueryVatResponse {
         vat_id: vat.to_string(),
@@ -115,7 +115,7 @@ fn describe(state: &Snapshot, vat: VatId) -> Result<QueryVatResponse, QueryError
     })
 }
 
-fn load(state: &Snapshot, vat: VatId) -> Result<(VatConfig, VatState), QueryError> {
+fn load(state: &StateView, vat: VatId) -> Result<(VatConfig, VatState), QueryError> {
     let none = || QueryError::not_found("vat", vat);
     let config = view::vat_config(state, vat)?.ok_or_else(none)?;
     Ok((config, view::vat_state(state, vat)?.ok_or_else(none)?))
@@ -130,7 +130,7 @@ fn status(record: &VatState) -> &'static str {
 }
 
 /// Counts the events for the vat at the head of the queues.
-fn queue_depth(state: &Snapshot, vat: VatId) -> Result<u64, QueryError> {
+fn queue_depth(state: &StateView, vat: VatId) -> Result<u64, QueryError> {
     let mut depth = 0;
     for queue in [Queue::Acceptance, Queue::Run] {
         for event in view::queue(state, queue, MAX_EVENTS)? {
@@ -140,7 +140,7 @@ fn queue_depth(state: &Snapshot, vat: VatId) -> Result<u64, QueryError> {
     Ok(depth)
 }
 
-fn is_for(state: &Snapshot, event: &RunQueueEvent, vat: VatId) -> Result<bool, QueryError> {
+fn is_for(state: &StateView, event: &RunQueueEvent, vat: VatId) -> Result<bool, QueryError> {
     let endpoint = Endpoint::Vat(vat);
     Ok(match event {
         RunQueueEvent::Send { target: KRef::Object(number), .. } => {
