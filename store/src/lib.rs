@@ -139,6 +139,8 @@
 //! accepts values that begin with 1 or 2 without hashing them, so [`Proof`] is of another make. Its restorer accepts a
 //! forged value under a right root, so an [`Import`] ends with [`StateView::check_integrity`]. Both have tests.
 
+#![forbid(unsafe_code)]
+
 mod block;
 mod changes;
 mod commit;
