@@ -17,15 +17,16 @@ mod process;
 mod raw;
 pub mod sim;
 
-pub use account::{Account, wasm_id};
+pub use account::Account;
 pub use bare::BareApp;
 pub use bundles::{bundle, bundle_text, example};
+pub use capstan_bundle::wasm_id;
 pub use capstan_test_random::Random;
 pub use lone::{Device, LoneVat, Outcome};
 pub use machine::{Machine, MachineConfig};
 pub use node::{Engine, Node, Options, genesis, genesis_with_timer, host};
 pub use process::alone;
-pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, actor_with, raw_genesis};
+pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, actor_with, raw_genesis, silent, with_section};
 
 use std::path::PathBuf;
 use std::time::Duration;
