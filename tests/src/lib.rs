@@ -1,4 +1,4 @@
-//! What the tests that cross crates share: a whole node in this process, bundles made from sources by the project's own
+//! Helpers of the tests that cross crates: a whole node in this process, bundles made from sources by the project's own
 //! bundler, and an application that is driven without any engine.
 //!
 //! Nothing here is a stand-in: real vats under wasmer, the real store on disk, real signed transactions.
@@ -36,7 +36,7 @@ use capstan_client::Deadline;
 /// The chain id of all chains here.
 pub const CHAIN_ID: &str = "capstan-test-1";
 
-/// How long anything here may take before the test gives up.
+/// Returns the deadline of anything here, after which the test gives up.
 pub fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(120))
 }

@@ -9,10 +9,10 @@ use capstan_vat_host::JsEngine;
 
 use crate::{CHAIN_ID, wasm_id};
 
-/// How many accounts a raw chain has: development accounts 0 and on.
+/// Number of accounts of a raw chain: development accounts 0 and on.
 pub const RAW_ACCOUNTS: u32 = 6;
 
-/// The vats that are worked with, beside `provisioner` and `vatAdmin`. Accounts are given the roots of all vats in the
+/// The vats that are worked with, besides `provisioner` and `vatAdmin`. Accounts are given the roots of all vats in the
 /// order of their names, each the next one at its first transaction.
 pub const RAW_VATS: [&str; 4] = ["a", "b", "c", "d"];
 

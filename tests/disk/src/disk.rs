@@ -26,17 +26,17 @@ struct Content {
     left: Option<u64>,
     failed: bool,
     operations: u64,
-    /// How many bytes fit; none: any number.
+    /// Capacity in bytes. `None` sets no bound.
     capacity: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 struct File {
-    /// What reads see.
+    /// The bytes that reads see.
     bytes: Vec<u8>,
-    /// What a crash cannot take away.
+    /// The bytes that a crash cannot take away.
     synced: Vec<u8>,
-    /// What was done since the last sync, in order.
+    /// Changes since the last sync, in order.
     unsynced: Vec<Change>,
 }
 
@@ -58,7 +58,7 @@ impl Disk {
         copy.file(self.file)
     }
 
-    /// How long all files are together, in bytes.
+    /// Returns the length of all files together, in bytes.
     pub fn size_bytes(&self) -> usize {
         self.content().size_bytes()
     }
@@ -73,12 +73,12 @@ impl Disk {
         self.content().capacity = bytes;
     }
 
-    /// Whether an operation has failed.
+    /// Returns `true` if an operation has failed.
     pub fn has_failed(&self) -> bool {
         self.content().failed
     }
 
-    /// How many operations changed something so far.
+    /// Returns the number of operations that changed something so far.
     pub fn operations(&self) -> u64 {
         self.content().operations
     }
@@ -150,7 +150,7 @@ impl File {
         }
     }
 
-    /// What a loss of power leaves of it.
+    /// Returns what a loss of power leaves of it.
     fn crash(&self, random: &mut Random) -> Vec<u8> {
         let mut bytes = self.synced.clone();
         for change in &self.unsynced {
@@ -169,7 +169,7 @@ impl File {
 }
 
 impl Change {
-    /// How long the disk must be for it.
+    /// Returns how long the disk must be for it.
     fn end(&self) -> usize {
         match self {
             Self::Length(length) => *length,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use capstan_abi::Syscall;
 use capstan_tests::{Device, LoneVat, Outcome};
 
-/// What any delivery may take. The most that was seen is about three quarters of it.
+/// Upper bound of any delivery. The most that was seen is about three quarters of it.
 const MOST_SYSCALLS: usize = 900;
 
 const HANDLER: &str = "o-60";
@@ -28,7 +28,7 @@ struct Timer {
 struct Handlers {
     wakeups: BTreeMap<u128, ()>,
     soon: usize,
-    /// How many results the device keeps, and the number of the next.
+    /// Number of results that the device keeps, and the number of the next.
     deferred: BTreeSet<u64>,
     next: u64,
 }
@@ -123,7 +123,7 @@ impl Timer {
         self.send("setWakeup", &format!("[\"+{time}\",\"$0\",\"$1\"]"), &[handler, token]).body();
     }
 
-    /// What the vat exports to its device: the handlers of the wakeup and of its messages to itself.
+    /// The objects that the vat exports to its device: the handlers of the wakeup and of its messages to itself.
     fn handler(&self, kind: &str) -> String {
         let key = format!("\"{kind}\"");
         let kinds = self.vat.vatstore().iter().filter(|(name, _)| name.starts_with("vom.dkind."));
@@ -206,7 +206,7 @@ fn woken(outcomes: &[Outcome]) -> Vec<(String, String)> {
     woken
 }
 
-/// What is in the vat's store, but for marks of what it has exported.
+/// Returns the vat's store, but for marks of what it has exported.
 fn kept(timer: &Timer) -> BTreeSet<String> {
     let keys = timer.vat.vatstore().keys().filter(|key| !key.starts_with("vom.es."));
     keys.cloned().collect()
@@ -496,7 +496,7 @@ fn what_is_not_a_time_a_handler_or_a_token_is_refused_shortly() {
     assert_eq!(woken(&timer.run_to(1_000_000)).len(), 0);
 }
 
-/// What an event costs the timer, in computrons: its share of the wakeup and of what follows.
+/// Returns the cost of an event for the timer, in computrons: its share of the wakeup and of what follows.
 fn cost_of_an_event(count: usize, method: &str, args: &str) -> u64 {
     let mut timer = Timer::start();
     for number in 0..count {
