@@ -83,12 +83,12 @@ impl LoneVat {
         vat
     }
 
-    /// Number of syscalls that its start took.
+    /// Returns the number of syscalls that its start took.
     pub fn started(&self) -> usize {
         self.started
     }
 
-    /// The vat's own store.
+    /// Returns the vat's own store.
     pub fn vatstore(&self) -> &BTreeMap<String, String> {
         &self.kernel.vatstore
     }
@@ -132,7 +132,7 @@ impl LoneVat {
 }
 
 impl Outcome {
-    /// The settled promises: each with whether it was rejected, the body and the slots.
+    /// Returns the settled promises: each with whether it was rejected, the body and the slots.
     pub fn settled(&self) -> Vec<Resolution> {
         let all = self.syscalls.iter().filter_map(|syscall| match syscall {
             Syscall::Resolve { resolutions } => Some(resolutions.clone()),

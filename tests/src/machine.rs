@@ -40,7 +40,7 @@ pub struct Machine {
     store: Store,
     heard: Arc<Mutex<Vec<String>>>,
     first: String,
-    /// The promise of bootstrap's answer.
+    /// The settlement of bootstrap's promise: `Err` if it was rejected.
     pub bootstrap: Result<Value, Value>,
 }
 
