@@ -37,7 +37,10 @@ use capstan_abi::{Delivery, Syscall, SyscallResult};
 
 use crate::{
     Computrons, Hash, VatId,
-    host::{Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        WorkerSource,
+    },
 };
 
 /// A [`VatHost`] over another one. Every method but the first two forwards the call unless the layer overrides it.
