@@ -197,7 +197,7 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
                 self.has_worker = true;
                 Ok(match host.start(vat, &source, &options)? {
                     Ok(()) => Outcome::Same,
-                    Err(problem) => Outcome::NotStarted(problem),
+                    Err(refused) => Outcome::NotStarted(refused.0),
                 })
             }
             Entry::LoadSnapshot { heap } if !self.has_worker => {

@@ -53,6 +53,15 @@ pub fn settled(
     Ok(resolutions.into_iter().find(|resolution| resolution.promise == rref))
 }
 
+/// Returns entry `number` of a remote's outbox, or `None` if it was acknowledged or never made.
+pub fn outbox_entry(
+    state: &(impl Read + ?Sized),
+    remote: RemoteId,
+    number: u64,
+) -> Result<Option<Delivery>> {
+    get_record(state, &keys::outbox(remote, number))
+}
+
 /// Returns the key of an outbox entry, for proofs.
 pub fn outbox_key(remote: RemoteId, number: u64) -> Vec<u8> {
     keys::outbox(remote, number)
