@@ -20,7 +20,7 @@ pub(crate) fn note(
     over: &mut dyn Overlay,
     height: u64,
 ) -> Result<Vec<Event>, NodeFault> {
-    let changes = changes::of(over);
+    let changes = changes::collect(over);
     let mut events = Vec::new();
     for vat in changes.vats {
         events.extend(vat_events(before, over, vat)?);
@@ -42,7 +42,11 @@ pub(crate) fn run_event(report: &RunReport) -> Event {
 }
 
 /// Returns the events of a vat between two states.
-fn vat_events(before: &StateView, after: &dyn Overlay, vat: VatId) -> Result<Vec<Event>, NodeFault> {
+fn vat_events(
+    before: &StateView,
+    after: &dyn Overlay,
+    vat: VatId,
+) -> Result<Vec<Event>, NodeFault> {
     let (Some(config), Some(state)) = (view::vat_config(after, vat)?, view::vat_state(after, vat)?)
     else {
         return Ok(Vec::new());
