@@ -94,6 +94,8 @@
 //! # Ok::<(), capstan_kernel::KernelPanic>(())
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod application;
 pub mod capdata;
 mod control;
