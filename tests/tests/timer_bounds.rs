@@ -517,7 +517,7 @@ fn cost_of_an_event(count: usize, method: &str, args: &str) -> u64 {
 
 #[test]
 fn who_is_woken_pays_for_all_of_the_timers_part() {
-    let price = capstan_proto::params::SystemParams::default().wake_computrons;
+    let price = capstan_proto::SystemParams::default().wake_computrons;
     for (method, args) in
         [("setWakeup", "[1010,\"$0\",\"$1\"]"), ("repeatAfter", "[10,10,\"$0\",\"$1\"]")]
     {
