@@ -42,7 +42,7 @@ pub struct SlogFile(Arc<Mutex<Writer>>);
 struct Writer {
     out: RotatingFile,
     began: Instant,
-    /// When what is under way began, by the type of the line that will end it.
+    /// Start times of what is under way, by the type of the line that will end it.
     under_way: BTreeMap<&'static str, Instant>,
     /// The vats that this process has brought into memory before.
     known: BTreeSet<VatId>,
@@ -295,7 +295,7 @@ impl Writer {
         self.put(kind, fields);
     }
 
-    /// How long what ends now took.
+    /// Returns the seconds since the start of what ends now.
     fn seconds(&mut self, end: &'static str) -> Option<f64> {
         self.under_way.remove(end).map(|began| began.elapsed().as_secs_f64())
     }
@@ -327,7 +327,7 @@ impl Writer {
     }
 }
 
-/// What SwingSet says of a vat when it first loads it.
+/// Describes a vat as SwingSet does when it first loads it.
 fn create_vat(vat: VatId, config: &VatConfig) -> Value {
     let name = config.name.as_deref().unwrap_or_default();
     let description = format!("{name} (from bundleID: {})", config.bundle_id);
