@@ -12,12 +12,7 @@ mod fault;
 mod observe;
 pub mod query;
 mod records;
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod smallcaps_tests;
 pub mod state_export;
-#[cfg(test)]
-mod testing;
 pub mod tx;
 
 pub use abci::APP_VERSION;
@@ -27,7 +22,8 @@ pub use block::{
     overrides::{Override, OverrideError},
 };
 pub use capstan_files::Rotation;
-pub use capstan_kernel::{NodeOptions, smallcaps};
+pub use capstan_kernel::NodeOptions;
+pub use capstan_passable as smallcaps;
 pub use capstan_proto::v1 as proto;
 pub use fault::NodeFault;
 pub use observe::{

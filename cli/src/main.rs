@@ -18,7 +18,6 @@ mod keys;
 mod localnet;
 mod output;
 mod overriding;
-mod passable;
 mod process;
 mod progress;
 mod query;
@@ -30,6 +29,7 @@ mod vat;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use capstan_passable::notation as passable;
 use clap::{Parser, Subcommand};
 
 use crate::output::Output;

@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use capstan_abi::CapData;
 use capstan_client::{
     Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, MessageResult, TxOutcome,
     UpgradeVat, Wallet,
 };
+use capstan_passable::notation::BadNotation;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::failure::{Rejected, flag, usage};
 use crate::output::Output;
-use crate::passable::{self, Encoded};
+use crate::passable;
 use crate::progress::during;
 use crate::{Common, keys};
 
@@ -281,7 +283,7 @@ impl Sender {
         args: &[String],
         no_wait: bool,
     ) -> anyhow::Result<()> {
-        let (target, args) = (reference(target), arguments(passable::encode_arguments(args)?));
+        let (target, args) = (reference(target), arguments(passable::encode_arguments(args))?);
         if no_wait {
             return self.done(&during(BLOCK, || self.wallet.send_only(target, method, &args))?);
         }
@@ -335,14 +337,15 @@ fn reference(text: &str) -> &str {
     text.strip_prefix('@').unwrap_or(text)
 }
 
-fn arguments(Encoded { body, slots }: Encoded) -> Args {
-    Args::smallcaps(&body, slots)
+fn arguments(encoded: Result<CapData, BadNotation>) -> anyhow::Result<Args> {
+    let CapData { body, slots } = encoded.map_err(|error| usage(error.to_string()))?;
+    Ok(Args::smallcaps(body.strip_prefix('#').unwrap_or(&body), slots))
 }
 
 fn encode_json(what: &str, text: &str) -> anyhow::Result<Args> {
     let value: Value =
         passable::from_json(text).map_err(|error| usage(format!("{what} is not JSON: {error}")))?;
-    Ok(arguments(passable::encode(&value)?))
+    arguments(passable::encode(&value))
 }
 
 /// Parses an amount: `1000ucap` or `1000`.

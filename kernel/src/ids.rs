@@ -4,6 +4,7 @@ use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 pub use capstan_kernel_ports::VatId;
+pub(crate) use capstan_passable::canonical_decimal;
 
 /// A kernel reference: an object `koN`, a promise `kpN` or a device node `kdN`.
 #[derive(
@@ -197,15 +198,6 @@ fn virtual_suffix(text: &str) -> Option<()> {
             canonical_decimal(facet).map(|_| ())
         }
     }
-}
-
-/// A decimal number without sign, blanks or leading zeros that fits 64 bits.
-pub(crate) fn canonical_decimal(text: &str) -> Option<u64> {
-    let bytes = text.as_bytes();
-    let canonical = !bytes.is_empty()
-        && bytes.iter().all(u8::is_ascii_digit)
-        && (bytes.len() == 1 || bytes[0] != b'0');
-    if canonical { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

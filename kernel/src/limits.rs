@@ -6,11 +6,11 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{DeliveryResult, JsString};
 use capstan_kernel_ports::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use capstan_passable::Shape;
 
 use crate::{
     capdata::{self, KernelData},
     ids::KRef,
-    smallcaps,
 };
 
 /// Longest body of one capdata, in bytes: liveslots' own limit.
@@ -100,7 +100,7 @@ impl SystemGuard {
 
     /// Returns why `data` is too large for a vat of the system, if it is.
     pub(crate) fn refusal(&self, data: &KernelData) -> Option<String> {
-        let Shape { depth, nodes } = Shape::of(&data.body);
+        let Shape { depth, nodes } = Shape::measure(&data.body);
         // What waits for a promise lies in the vat's heap until somebody settles it.
         if data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_))) {
             return Some("a vat of the system takes no promises".to_owned());
@@ -131,60 +131,7 @@ pub(crate) fn unsound(data: &KernelData) -> Option<String> {
     if !data.body.starts_with('#') {
         return Some("the body does not begin with #".to_owned());
     }
-    let names: Vec<String> = data.slots.iter().map(ToString::to_string).collect();
-    smallcaps::to_smallcaps_json(&data.body, &names)
-        .err()
-        .map(|malformed| cut_text(malformed.to_string()))
-}
-
-/// How deep a body nests and of how many values it consists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) depth: u64,
-    pub(crate) nodes: u64,
-}
-
-impl Shape {
-    /// Measures a body in one pass and constant space. Of a body that is not JSON it says what a parser
-    /// would meet at most.
-    pub(crate) fn of(body: &str) -> Self {
-        let mut shape = Self::default();
-        let (mut open, mut in_text, mut escaped, mut in_scalar) = (0_u64, false, false, false);
-        for byte in body.bytes() {
-            if in_text {
-                match byte {
-                    _ if escaped => escaped = false,
-                    b'\\' => escaped = true,
-                    b'"' => in_text = false,
-                    _ => {}
-                }
-                continue;
-            }
-            match byte {
-                b'[' | b'{' => {
-                    open += 1;
-                    shape.depth = shape.depth.max(open);
-                    shape.nodes += 1;
-                    in_scalar = false;
-                }
-                b']' | b'}' => {
-                    open = open.saturating_sub(1);
-                    in_scalar = false;
-                }
-                b'"' => {
-                    in_text = true;
-                    shape.nodes += 1;
-                    in_scalar = false;
-                }
-                b',' | b':' | b'#' | b' ' | b'\n' | b'\r' | b'\t' => in_scalar = false,
-                _ => {
-                    shape.nodes += u64::from(!in_scalar);
-                    in_scalar = true;
-                }
-            }
-        }
-        shape
-    }
+    capstan_passable::check(data).err().map(|malformed| cut_text(malformed.to_string()))
 }
 
 /// The same for a text without lone surrogates.
@@ -212,7 +159,7 @@ pub(crate) fn cut_result(result: DeliveryResult) -> DeliveryResult {
 
 /// Cuts what a vat ended with: an error or string to its text, anything else to a remark.
 pub(crate) fn cut_ending(info: KernelData) -> KernelData {
-    let shape = Shape::of(&info.body);
+    let shape = Shape::measure(&info.body);
     let fits = info.body.len() <= MAX_ENDING_BYTES
         && info.slots.len() <= MAX_ENDING_SLOTS
         && shape.depth <= MAX_ENDING_DEPTH
@@ -233,20 +180,6 @@ mod tests {
 
     fn data(body: String) -> KernelData {
         CapData { body, slots: vec![] }
-    }
-
-    #[test]
-    fn shapes_are_measured_as_a_parser_would_meet_them() {
-        let shape = |body: &str| {
-            let Shape { depth, nodes } = Shape::of(body);
-            (depth, nodes)
-        };
-        assert_eq!(shape(""), (0, 0));
-        assert_eq!(shape("#12"), (0, 1));
-        assert_eq!(shape(r##"#["m",[1,true,{"a":"[\"{"}]]"##), (3, 8));
-        assert_eq!(shape("[[],[],[[]]]"), (3, 5));
-        assert_eq!(shape("]]]["), (1, 1));
-        assert_eq!(shape(&"[".repeat(1_000_000)), (1_000_000, 1_000_000));
     }
 
     #[test]

@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex};
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_app::trace::bisect::{Finding, Write, bisect};
 use capstan_app::{App, AppOptions, FatalHandler, TraceOptions};
-use capstan_kernel_ports::host::{
-    Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource,
-};
-use capstan_kernel_ports::{Computrons, Hash, VatId};
+use capstan_kernel_ports::host::{Delivered, HeapImage, HostFault, Syscalls, VatHost};
+use capstan_kernel_ports::layer::{HostLayer, SyscallsLayer};
+use capstan_kernel_ports::{Computrons, VatId};
 use capstan_store::Store;
 use capstan_tests::{Account, Options, host, raw_genesis};
 use capstan_vat_host::WasmHost;
@@ -42,7 +41,11 @@ struct Forging<'a> {
     done: bool,
 }
 
-impl Syscalls for Forging<'_> {
+impl SyscallsLayer for Forging<'_> {
+    fn syscalls(&mut self) -> &mut dyn Syscalls {
+        self.inner
+    }
+
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
         match syscall {
             Syscall::VatstoreSet { key, .. } if !self.done => {
@@ -52,32 +55,17 @@ impl Syscalls for Forging<'_> {
             other => self.inner.syscall(other),
         }
     }
-
-    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
-        self.inner.malformed(problem)
-    }
-
-    fn console(&mut self, source: &str, level: &str, text: &str) {
-        self.inner.console(source, level, text);
-    }
 }
 
-impl VatHost for Faulty {
-    fn engine(&self) -> Hash {
-        self.host.engine()
+impl HostLayer for Faulty {
+    type Host = WasmHost;
+
+    fn host(&self) -> &WasmHost {
+        &self.host
     }
 
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
-        self.host.validate(module)
-    }
-
-    fn start(
-        &mut self,
-        vat: VatId,
-        source: &WorkerSource,
-        options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
-        self.host.start(vat, source, options)
+    fn host_mut(&mut self) -> &mut WasmHost {
+        &mut self.host
     }
 
     fn deliver(
@@ -109,16 +97,9 @@ impl VatHost for Faulty {
         }
     }
 
-    fn is_running(&self, vat: VatId) -> bool {
-        self.host.is_running(vat)
-    }
-
-    fn stop(&mut self, vat: VatId) {
-        self.host.stop(vat);
-    }
-
-    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
-        self.host.heap(vat)
+    /// Gives no heaps, so that vats come back by replay through this host.
+    fn heap_image(&mut self, _: VatId) -> Result<Option<HeapImage>, HostFault> {
+        Ok(None)
     }
 }
 

@@ -9,9 +9,8 @@ use capstan_kernel::NodeOptions;
 use capstan_kernel::replay::{Beginning, Difference, Outcome, Rehearsal, RehearsalError, Step};
 use capstan_kernel::transcript::Entry;
 use capstan_kernel::view;
-use capstan_kernel_ports::host::{
-    Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource,
-};
+use capstan_kernel_ports::host::{Delivered, HostFault, Syscalls, VatHost};
+use capstan_kernel_ports::layer::{HostLayer, SyscallsLayer};
 use capstan_kernel_ports::store::{Overlay, Read};
 use capstan_kernel_ports::{Computrons, Hash, VatId};
 use capstan_store::{Block, Snapshot};
@@ -141,7 +140,11 @@ enum Wrong {
 
 struct Forging<'a>(&'a mut dyn Syscalls, bool);
 
-impl Syscalls for Forging<'_> {
+impl SyscallsLayer for Forging<'_> {
+    fn syscalls(&mut self) -> &mut dyn Syscalls {
+        self.0
+    }
+
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
         match syscall {
             Syscall::VatstoreSet { key, .. } if !self.1 => {
@@ -151,32 +154,17 @@ impl Syscalls for Forging<'_> {
             other => self.0.syscall(other),
         }
     }
-
-    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
-        self.0.malformed(problem)
-    }
-
-    fn console(&mut self, source: &str, level: &str, text: &str) {
-        self.0.console(source, level, text);
-    }
 }
 
-impl VatHost for Patched {
-    fn engine(&self) -> Hash {
-        self.host.engine()
+impl HostLayer for Patched {
+    type Host = WasmHost;
+
+    fn host(&self) -> &WasmHost {
+        &self.host
     }
 
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
-        self.host.validate(module)
-    }
-
-    fn start(
-        &mut self,
-        vat: VatId,
-        source: &WorkerSource,
-        options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
-        self.host.start(vat, source, options)
+    fn host_mut(&mut self) -> &mut WasmHost {
+        &mut self.host
     }
 
     fn deliver(
@@ -217,28 +205,10 @@ impl VatHost for Patched {
         }
     }
 
-    fn is_running(&self, vat: VatId) -> bool {
-        self.host.is_running(vat)
-    }
-
-    fn stop(&mut self, vat: VatId) {
-        self.host.stop(vat);
-    }
-
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
         let (hash, bytes) = self.host.heap(vat)?;
         let is_wrong = self.wrong == Wrong::Heap && self.deliveries > self.at;
         Some((if is_wrong { Hash([9; 32]) } else { hash }, bytes))
-    }
-
-    fn restore(
-        &mut self,
-        vat: VatId,
-        source: &WorkerSource,
-        image: &HeapImage,
-        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
-    ) -> Result<(), HostFault> {
-        self.host.restore(vat, source, image, page)
     }
 }
 

@@ -495,3 +495,37 @@ fn what_is_not_a_time_a_handler_or_a_token_is_refused_shortly() {
     timer.send("setWakeup", &format!("[\"+{last}\",\"$0\"]"), &[HANDLER]).body();
     assert_eq!(woken(&timer.run_to(1_000_000)).len(), 0);
 }
+
+/// What an event costs the timer, in computrons: its share of the wakeup and of what follows.
+fn cost_of_an_event(count: usize, method: &str, args: &str) -> u64 {
+    let mut timer = Timer::start();
+    for number in 0..count {
+        let (handler, token) = (format!("o-{}", 1_000 + number), format!("o-{}", 9_000 + number));
+        timer.send(method, args, &[&handler, &token]).body();
+    }
+    let outcomes = timer.run_to(1_010);
+    let mut spent: u64 = outcomes.iter().map(|outcome| outcome.computrons).sum();
+    let listener = timer.handler("continuation");
+    for (_, repeater) in woken(&outcomes) {
+        if !repeater.is_empty() {
+            let args = format!("[\"{repeater}\",false]");
+            spent += timer.send_to(&listener, "answered", &args, &[]).computrons;
+        }
+    }
+    spent / count as u64
+}
+
+#[test]
+fn who_is_woken_pays_for_all_of_the_timers_part() {
+    let price = capstan_proto::SystemParams::default().wake_computrons;
+    for (method, args) in
+        [("setWakeup", "[1010,\"$0\",\"$1\"]"), ("repeatAfter", "[10,10,\"$0\",\"$1\"]")]
+    {
+        // One alone bears the whole wakeup of the device, many share it.
+        for count in [1, 64] {
+            let cost = cost_of_an_event(count, method, args);
+            println!("{method}: {cost} computrons an event of {count}");
+            assert!(cost <= price, "{method}: {cost} computrons, the woken pay {price}");
+        }
+    }
+}

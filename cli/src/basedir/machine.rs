@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sources::BOOTSTRAP;
+use crate::failure::usage;
 use crate::passable;
 use crate::progress::Progress;
 use capstan_node::home::cache_dir;
@@ -137,8 +138,8 @@ impl Machine {
 
     /// Sends a message to the root of a static vat. Returns the promise for its result.
     pub(crate) fn send(&mut self, vat: &str, method: &str, args: Value) -> anyhow::Result<KRef> {
-        let data = passable::encode(&Value::Array(vec![method.into(), args]))?;
-        let body = format!("#{}", data.body);
+        let data = passable::encode(&Value::Array(vec![method.into(), args]));
+        let body = data.map_err(|error| usage(error.to_string()))?.body;
         self.change(|kernel, block| {
             let methargs = capstan_kernel::capdata::KernelData { body, slots: vec![] };
             let sent = kernel.queue_to_vat_root(block, vat, methargs, Default::default())?;

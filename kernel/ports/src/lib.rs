@@ -4,6 +4,7 @@
 //! the `store` and `vat/host` crates implement them and know nothing else of the kernel.
 
 pub mod host;
+pub mod layer;
 pub mod memory;
 pub mod store;
 

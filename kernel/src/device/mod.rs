@@ -16,6 +16,7 @@ mod vat_admin;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{VatId, store::Overlay};
+use capstan_passable::Shape;
 use serde_json::Value;
 
 pub use bridge::BRIDGE;
@@ -30,7 +31,7 @@ use crate::{
     capdata::{self, Builder, Json, KernelData, Parsed},
     error::{KernelPanic, Refusal, Result, inconsistent},
     ids::{DeviceId, Endpoint, KRef},
-    limits::{MAX_DEVICE_NODES, Shape},
+    limits::MAX_DEVICE_NODES,
     slog::Event,
     state::{
         clist::{ClistEntry, Use},
@@ -241,7 +242,7 @@ impl State<'_> {
             };
         }
         let called = match Parsed::new(args) {
-            _ if Shape::of(&args.body).nodes > MAX_DEVICE_NODES as u64 => {
+            _ if Shape::measure(&args.body).nodes > MAX_DEVICE_NODES as u64 => {
                 thrown(format!("a device takes at most {MAX_DEVICE_NODES} values"))
             }
             None => thrown("arguments are not smallcaps"),

@@ -6,7 +6,7 @@ use capstan_kernel::{
     ids::{DeviceId, Endpoint, KRef},
     view,
 };
-use capstan_kernel_ports::memory::MemoryState;
+use capstan_kernel_ports::{memory::MemoryState, store::Read as _};
 use serde_json::Value;
 
 /// Counts made from scratch, from what holds what.
@@ -68,11 +68,26 @@ impl Model {
                 self.hold(&kref.to_string());
             }
         }
-        // The vatAdmin device has seen them, and devices never let go.
-        let device = Endpoint::Device(DeviceId(7));
-        for (kref, entry) in view::clist(state, device).unwrap() {
-            if entry.vref.starts_with("o-") {
-                self.hold(&kref.to_string());
+        // Devices have seen them, and never let go.
+        for device in (1..20).map(|number| Endpoint::Device(DeviceId(number))) {
+            for (kref, entry) in view::clist(state, device).unwrap() {
+                if entry.vref.starts_with("o-") {
+                    self.hold(&kref.to_string());
+                }
+            }
+            self.count_device_records(state, device);
+        }
+    }
+
+    /// Counts the results that a device keeps and the answers that it waits for.
+    fn count_device_records(&mut self, state: &MemoryState, device: Endpoint) {
+        let prefix = format!("k.s.{device}.");
+        for (key, value) in state.scan(prefix.as_bytes()).unwrap() {
+            let name = String::from_utf8(key[prefix.len()..].to_vec()).unwrap();
+            if let Some(promise) = name.strip_prefix("awaited.") {
+                self.hold(promise);
+            } else if name.starts_with("deferred.") {
+                self.hold(&borsh::from_slice::<KRef>(&value).unwrap().to_string());
             }
         }
     }

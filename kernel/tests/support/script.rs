@@ -9,7 +9,7 @@
 //! * `["resolve", PROMISE, BODY, SLOTS]`, `["reject", PROMISE, BODY, SLOTS]`
 //! * `["web", FIRST, COUNT, SPAN]`: settles so many promises from `p+FIRST` on in one syscall, each to an array
 //!   of the next so many, round and round
-//! * `["call", DEVICE, METHOD, BODY]`: calls a device
+//! * `["call", DEVICE, METHOD, BODY]`, `["call", DEVICE, METHOD, BODY, SLOTS]`: calls a device
 //! * `["subscribe", PROMISE]`
 //! * `["drop", VREF…]`: drops imports
 //! * `["exit", IS_FAILURE, BODY]`: ends the vat
@@ -244,7 +244,7 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
             Syscall::Resolve { resolutions: web.collect() }
         }
         "call" => {
-            let args = CapData { body: text(3), slots: vec![] };
+            let args = CapData { body: text(3), slots: texts(&operation[4]) };
             Syscall::CallNow { target: text(1), method: text(2).into(), args }
         }
         "subscribe" => Syscall::Subscribe { promise: text(1) },

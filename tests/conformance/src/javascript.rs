@@ -14,6 +14,7 @@ use capstan_kernel::VAT_ADMIN;
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    layer::HostLayer,
 };
 use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
 use serde_json::Value;
@@ -41,13 +42,15 @@ impl SpendingAsRecorded {
     }
 }
 
-impl VatHost for SpendingAsRecorded {
-    fn engine(&self) -> Hash {
-        self.host.engine()
+impl HostLayer for SpendingAsRecorded {
+    type Host = WasmHost;
+
+    fn host(&self) -> &WasmHost {
+        &self.host
     }
 
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
-        self.host.validate(module)
+    fn host_mut(&mut self) -> &mut WasmHost {
+        &mut self.host
     }
 
     fn start(
@@ -81,25 +84,9 @@ impl VatHost for SpendingAsRecorded {
         Ok(delivered)
     }
 
-    fn is_running(&self, vat: VatId) -> bool {
-        self.host.is_running(vat)
-    }
-
-    fn stop(&mut self, vat: VatId) {
-        self.host.stop(vat);
-    }
-
-    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
-        self.host.heap(vat)
-    }
-
     fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
         self.script.snapshot_taken(vat);
         self.host.heap_image(vat)
-    }
-
-    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
-        self.host.heap_page(vat, number)
     }
 
     fn restore(

@@ -4,29 +4,28 @@ use std::collections::BTreeSet;
 
 use capstan_abi::JsString;
 
-use super::{MAX_DEPTH, Malformed, is_special};
+use crate::{check::Malformed, limits::MAX_DEPTH, reference::Reference, text::starts_special};
 
-/// What the text is.
-#[derive(Clone, Copy)]
-pub(super) enum Dialect<'a> {
+/// The language that a text is scanned as.
+pub(crate) enum Dialect<'a, R> {
     /// Plain JSON: strings that would be escapes get a `!`.
     Plain,
     /// Smallcaps over these slots.
-    Smallcaps { slots: &'a [String] },
+    Smallcaps { slots: &'a [R] },
 }
 
 /// A recursive-descent scanner of at most [`MAX_DEPTH`] levels.
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a, R> {
     text: &'a str,
     position: usize,
-    dialect: Dialect<'a>,
-    /// Where `!` has to be inserted into plain JSON.
+    dialect: Dialect<'a, R>,
+    /// Byte offsets at which plain JSON needs a `!`.
     insertions: Vec<usize>,
 }
 
-/// A value as far as its surroundings care.
+/// The kind of a value, as far as an error or tagged value has to know it.
 #[derive(PartialEq)]
-enum Shape {
+enum Kind {
     /// A string that stands for itself.
     String,
     /// Anything else.
@@ -35,18 +34,24 @@ enum Shape {
 
 type Scan<T> = Result<T, Malformed>;
 
-impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a str, dialect: Dialect<'a>) -> Self {
+impl<'a, R: Reference> Scanner<'a, R> {
+    /// Begins at the start of `text`.
+    pub(crate) fn new(text: &'a str, dialect: Dialect<'a, R>) -> Self {
         Self { text, position: 0, dialect, insertions: Vec::new() }
     }
 
-    /// Scans the whole text. Returns it, with `!` inserted if it was plain JSON.
-    pub(super) fn run(mut self) -> Scan<String> {
+    /// Scans the whole text.
+    pub(crate) fn scan(&mut self) -> Scan<()> {
         self.value(0)?;
         self.blanks();
         if self.position < self.text.len() {
             return self.refuse("expected the end of the text");
         }
+        Ok(())
+    }
+
+    /// Returns plain JSON that was scanned, with `!` inserted where smallcaps needs it.
+    pub(crate) fn escaped(self) -> String {
         let mut out = String::with_capacity(self.text.len() + self.insertions.len());
         let mut done = 0;
         for at in self.insertions {
@@ -55,16 +60,16 @@ impl<'a> Scanner<'a> {
             done = at;
         }
         out.push_str(&self.text[done..]);
-        Ok(out)
+        out
     }
 
-    fn value(&mut self, depth: usize) -> Scan<Shape> {
+    fn value(&mut self, depth: usize) -> Scan<Kind> {
         self.blanks();
         match self.peek() {
-            Some(b'[') => self.array(depth).map(|()| Shape::Other),
-            Some(b'{') => self.object(depth).map(|()| Shape::Other),
+            Some(b'[') => self.array(depth).map(|()| Kind::Other),
+            Some(b'{') => self.object(depth).map(|()| Kind::Other),
             Some(b'"') => self.string_value(),
-            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Shape::Other),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Other),
             _ => {
                 let word = ["null", "true", "false"]
                     .into_iter()
@@ -73,7 +78,7 @@ impl<'a> Scanner<'a> {
                     return self.refuse("expected a JSON value");
                 };
                 self.position += word.len();
-                Ok(Shape::Other)
+                Ok(Kind::Other)
             }
         }
     }
@@ -141,24 +146,24 @@ impl<'a> Scanner<'a> {
         }
         self.blanks();
         self.expect(b':', "expected : after the name of a property")?;
-        let shape = self.value(depth + 1)?;
-        match members.add(name, shape) {
+        let kind = self.value(depth + 1)?;
+        match members.add(name, kind) {
             None => Ok(()),
             Some(name) => refuse(format!("the property {name:?} stands twice")),
         }
     }
 
     /// A string in the place of a value.
-    fn string_value(&mut self) -> Scan<Shape> {
+    fn string_value(&mut self) -> Scan<Kind> {
         let start = self.position;
         let text = self.string()?;
         if !starts_special(&text) {
-            return Ok(Shape::String);
+            return Ok(Kind::String);
         }
         match self.dialect {
             Dialect::Plain => {
                 self.insertions.push(start + 1);
-                Ok(Shape::String)
+                Ok(Kind::String)
             }
             Dialect::Smallcaps { slots } => {
                 // What is special is ASCII, which looks the same wherever the text is legible.
@@ -290,8 +295,8 @@ struct Members {
 
 impl Members {
     /// Returns the name if it was there before.
-    fn add(&mut self, name: JsString, shape: Shape) -> Option<JsString> {
-        if shape == Shape::String {
+    fn add(&mut self, name: JsString, kind: Kind) -> Option<JsString> {
+        if kind == Kind::String {
             self.strings.insert(name.clone());
         }
         match self.names.contains(&name) {
@@ -329,27 +334,22 @@ impl Members {
     }
 }
 
-/// Whether a string is an escape in smallcaps.
-fn starts_special(text: &JsString) -> bool {
-    text.as_wtf8().first().copied().is_some_and(is_special)
-}
-
 /// Checks a string value that starts with a special character.
-fn check_special(text: &str, slots: &[String]) -> Result<Shape, String> {
+fn check_special<R: Reference>(text: &str, slots: &[R]) -> Result<Kind, String> {
     // Special characters are one byte long.
     let (kind, rest) = text.split_at(1);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let fits = match kind {
-        "!" => return Ok(Shape::String),
-        "$" => return check_slot(text, rest, slots, false).map(|()| Shape::Other),
-        "&" => return check_slot(text, rest, slots, true).map(|()| Shape::Other),
+        "!" => return Ok(Kind::String),
+        "$" => return check_slot(text, rest, slots, false).map(|()| Kind::Other),
+        "&" => return check_slot(text, rest, slots, true).map(|()| Kind::Other),
         "+" | "-" => digits(rest),
         "#" => matches!(rest, "undefined" | "NaN" | "Infinity" | "-Infinity"),
         "%" => !rest.is_empty() && (!rest.starts_with("@@") || rest == "@@asyncIterator"),
         _ => false,
     };
     if fits {
-        return Ok(Shape::Other);
+        return Ok(Kind::Other);
     }
     Err(format!(
         "{text:?} is no smallcaps value; a plain string with this text is {:?}",
@@ -358,7 +358,12 @@ fn check_special(text: &str, slots: &[String]) -> Result<Shape, String> {
 }
 
 /// `rest` is a slot's index, perhaps with `.` and an interface name.
-fn check_slot(text: &str, rest: &str, slots: &[String], promise: bool) -> Result<(), String> {
+fn check_slot<R: Reference>(
+    text: &str,
+    rest: &str,
+    slots: &[R],
+    promise: bool,
+) -> Result<(), String> {
     let digits = rest.split_once('.').map_or(rest, |(digits, _)| digits);
     let index = digits.parse::<usize>().ok().filter(|index| index.to_string() == digits);
     let Some(index) = index else {
@@ -366,8 +371,7 @@ fn check_slot(text: &str, rest: &str, slots: &[String], promise: bool) -> Result
     };
     match slots.get(index) {
         None => Err(format!("{text:?} names slot {index}, but there are {}", slots.len())),
-        // `rp-60` in an account, `kp40` in the kernel.
-        Some(slot) if slot.trim_start_matches(['r', 'k']).starts_with('p') != promise => {
+        Some(slot) if slot.is_promise() != promise => {
             let what = if promise { "a promise" } else { "an object" };
             Err(format!("{text:?} stands for {what}, but slot {index} is {slot}"))
         }

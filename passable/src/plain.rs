@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::capdata::{Builder, Json, unescape};
+use crate::{json::Json, text::unescape};
 
 impl Json {
     /// The value as JavaScript's `JSON.stringify` writes it, bigints as decimal strings. None if it
     /// holds a reference, an error, a symbol or a tagged value, or a string with a lone surrogate: what the
     /// application is handed is Unicode.
-    pub(crate) fn to_plain(&self) -> Option<Value> {
+    pub fn to_plain(&self) -> Option<Value> {
         Some(match self {
             Self::Scalar(text) => serde_json::from_str(text).ok()?,
             Self::Text(raw) => plain_text(unescape(raw)?.as_str()?)?,
@@ -33,8 +33,8 @@ impl Json {
     }
 
     /// Plain JSON in smallcaps.
-    pub(crate) fn from_plain(value: &Value) -> Self {
-        let text = |text: &str| Builder::default().text(text);
+    pub fn from_plain(value: &Value) -> Self {
+        let text = |text: &str| Self::string(text);
         match value {
             Value::String(string) => text(string),
             Value::Array(items) => Self::Array(items.iter().map(Self::from_plain).collect()),

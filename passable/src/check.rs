@@ -1,34 +1,53 @@
-//! Smallcaps bodies as transactions bring them: checked here, so that nothing malformed ever reaches
-//! a vat, or made from plain JSON.
+//! The check of smallcaps bodies, and bodies made from plain JSON.
 //!
 //! The grammar is that of `@endo/marshal`'s smallcaps encoding: JSON in which a string whose first
 //! character lies in `!` to `-` is an escape (`$0.Iface` and `&1` name slots, `+7` is a bigint, `#NaN` a
-//! special, `%name` a symbol, `!…` a plain string). The text is scanned, never re-printed: what the vat
-//! sees is, byte for byte, what the sender signed, and no JSON library's version matters.
+//! special, `%name` a symbol, `!…` a plain string). The text is scanned and never printed again. So a vat sees
+//! byte for byte what the sender signed, and no JSON library's version matters.
 
-mod scan;
+use capstan_abi::CapData;
 
-use scan::{Dialect, Scanner};
+use crate::{
+    reference::Reference,
+    scan::{Dialect, Scanner},
+    text::is_special,
+};
 
-/// The deepest nesting of a body. Decoders in vats recurse; this keeps them far from their limits.
-pub const MAX_DEPTH: usize = 100;
-
-/// Why a body is refused. The text names the place (byte offset) and what was expected there.
+/// Why a body is refused. The text names the byte offset and what was expected there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at byte {offset}: {problem}")]
 pub struct Malformed {
-    /// Where, counted in bytes from the start of the body.
+    /// The place, counted in bytes from the start of the body.
     pub offset: usize,
-    /// What is wrong.
+    /// The mistake.
     pub problem: String,
 }
 
-/// The JSON text (without `#`) of `body`, which is smallcaps if it starts with `#` and plain JSON
-/// otherwise. Checks it against `slots`; plain JSON has no references, so it must have no slots.
+/// Checks that capdata is smallcaps over its slots, nested at most [`MAX_DEPTH`](crate::limits::MAX_DEPTH) deep.
+///
+/// # Errors
+/// Names the first mistake. A decoder of smallcaps would fail too.
+pub fn check<R: Reference>(data: &CapData<R>) -> Result<(), Malformed> {
+    let Some(json) = data.body.strip_prefix('#') else {
+        return Err(Malformed {
+            offset: 0,
+            problem: "the body does not begin with #, as smallcaps does".to_owned(),
+        });
+    };
+    let mut scanner = Scanner::new(json, Dialect::Smallcaps { slots: &data.slots });
+    scanner.scan().map_err(|malformed| malformed.shifted(1))
+}
+
+/// Returns the JSON text, without `#`, of `body`. A body that begins with `#` is smallcaps over `slots` and stays
+/// as it is. Any other is plain JSON, which has no references, and is escaped.
+///
+/// # Errors
+/// Names the first mistake, or slots that plain JSON cannot mention.
 pub fn to_smallcaps_json(body: &str, slots: &[String]) -> Result<String, Malformed> {
     match body.strip_prefix('#') {
         Some(json) => {
-            Scanner::new(json, Dialect::Smallcaps { slots }).run().map_err(|e| e.shifted(1))?;
+            let mut scanner = Scanner::new(json, Dialect::Smallcaps { slots });
+            scanner.scan().map_err(|malformed| malformed.shifted(1))?;
             Ok(json.to_owned())
         }
         None if !slots.is_empty() => Err(Malformed {
@@ -36,11 +55,18 @@ pub fn to_smallcaps_json(body: &str, slots: &[String]) -> Result<String, Malform
             problem: "plain JSON cannot mention slots; write the body in smallcaps, as #[\"$0\"]"
                 .into(),
         }),
-        None => Scanner::new(body, Dialect::Plain).run(),
+        None => {
+            let mut scanner = Scanner::<String>::new(body, Dialect::Plain);
+            scanner.scan()?;
+            Ok(scanner.escaped())
+        }
     }
 }
 
-/// `text` as a smallcaps string in JSON, quotes included.
+/// Returns `text` as a smallcaps string in JSON, quotes included.
+///
+/// Control characters become `\u000a` and the like, also where JSON has a shorter escape: bodies of messages that
+/// chains have executed were written so.
 pub fn string(text: &str) -> String {
     let escape = text.bytes().next().is_some_and(is_special);
     let mut out = String::with_capacity(text.len() + 3);
@@ -60,15 +86,10 @@ pub fn string(text: &str) -> String {
     out
 }
 
-/// The body of a method call: `method` as plain text, `args_json` an array as
-/// [`to_smallcaps_json`] returned it.
+/// Returns the body of a method call, from the method's name as plain text and the arguments as an array that
+/// [`to_smallcaps_json`] returned.
 pub fn call(method: &str, args_json: &str) -> String {
     format!("#[{},{args_json}]", string(method))
-}
-
-/// Whether a string that starts with `byte` is an escape in smallcaps.
-fn is_special(byte: u8) -> bool {
-    (b'!'..=b'-').contains(&byte)
 }
 
 impl Malformed {
@@ -80,6 +101,7 @@ impl Malformed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_DEPTH;
 
     fn slots(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|s| (*s).to_owned()).collect()

@@ -1,0 +1,214 @@
+//! Layers over a vat host or over what answers its syscalls: each passes on every call that it does not change.
+//!
+//! ```
+//! use capstan_kernel_ports::{VatId, host::VatHost, layer::HostLayer};
+//!
+//! /// Counts how many workers were stopped.
+//! struct Counting<H> {
+//!     host: H,
+//!     stopped: u64,
+//! }
+//!
+//! impl<H: VatHost> HostLayer for Counting<H> {
+//!     type Host = H;
+//!
+//!     fn host(&self) -> &H {
+//!         &self.host
+//!     }
+//!
+//!     fn host_mut(&mut self) -> &mut H {
+//!         &mut self.host
+//!     }
+//!
+//!     fn stop(&mut self, vat: VatId) {
+//!         self.stopped += 1;
+//!         self.host.stop(vat);
+//!     }
+//! }
+//!
+//! /// A layer is a host itself.
+//! fn is_running<H: VatHost>(counting: &Counting<H>, vat: VatId) -> bool {
+//!     VatHost::is_running(counting, vat)
+//! }
+//! ```
+
+use capstan_abi::{Delivery, Syscall, SyscallResult};
+
+use crate::{
+    Computrons, Hash, VatId,
+    host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+};
+
+/// A [`VatHost`] over another one. Every method but the first two passes the call on unless the layer overrides it.
+pub trait HostLayer {
+    /// The type of the host below.
+    type Host: VatHost;
+
+    /// Returns the host below.
+    fn host(&self) -> &Self::Host;
+
+    /// Returns the host below, for calls that change it.
+    fn host_mut(&mut self) -> &mut Self::Host;
+
+    /// Stands for [`VatHost::engine`].
+    fn engine(&self) -> Hash {
+        self.host().engine()
+    }
+
+    /// Stands for [`VatHost::validate`].
+    fn validate(&self, module: &[u8]) -> Result<(), String> {
+        self.host().validate(module)
+    }
+
+    /// Stands for [`VatHost::start`].
+    fn start(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        options: &WorkerOptions,
+    ) -> Result<Result<(), String>, HostFault> {
+        self.host_mut().start(vat, source, options)
+    }
+
+    /// Stands for [`VatHost::deliver`].
+    fn deliver(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Result<Delivered, HostFault> {
+        self.host_mut().deliver(vat, delivery, limit, syscalls)
+    }
+
+    /// Stands for [`VatHost::is_running`].
+    fn is_running(&self, vat: VatId) -> bool {
+        self.host().is_running(vat)
+    }
+
+    /// Stands for [`VatHost::stop`].
+    fn stop(&mut self, vat: VatId) {
+        self.host_mut().stop(vat);
+    }
+
+    /// Stands for [`VatHost::heap`].
+    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
+        self.host().heap(vat)
+    }
+
+    /// Stands for [`VatHost::heap_image`].
+    fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
+        self.host_mut().heap_image(vat)
+    }
+
+    /// Stands for [`VatHost::heap_page`].
+    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
+        self.host().heap_page(vat, number)
+    }
+
+    /// Stands for [`VatHost::restore`].
+    fn restore(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        image: &HeapImage,
+        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<(), HostFault> {
+        self.host_mut().restore(vat, source, image, page)
+    }
+}
+
+impl<L: HostLayer> VatHost for L {
+    fn engine(&self) -> Hash {
+        HostLayer::engine(self)
+    }
+
+    fn validate(&self, module: &[u8]) -> Result<(), String> {
+        HostLayer::validate(self, module)
+    }
+
+    fn start(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        options: &WorkerOptions,
+    ) -> Result<Result<(), String>, HostFault> {
+        HostLayer::start(self, vat, source, options)
+    }
+
+    fn deliver(
+        &mut self,
+        vat: VatId,
+        delivery: &Delivery,
+        limit: Computrons,
+        syscalls: &mut dyn Syscalls,
+    ) -> Result<Delivered, HostFault> {
+        HostLayer::deliver(self, vat, delivery, limit, syscalls)
+    }
+
+    fn is_running(&self, vat: VatId) -> bool {
+        HostLayer::is_running(self, vat)
+    }
+
+    fn stop(&mut self, vat: VatId) {
+        HostLayer::stop(self, vat);
+    }
+
+    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
+        HostLayer::heap(self, vat)
+    }
+
+    fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
+        HostLayer::heap_image(self, vat)
+    }
+
+    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
+        HostLayer::heap_page(self, vat, number)
+    }
+
+    fn restore(
+        &mut self,
+        vat: VatId,
+        source: &WorkerSource,
+        image: &HeapImage,
+        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<(), HostFault> {
+        HostLayer::restore(self, vat, source, image, page)
+    }
+}
+
+/// An implementation of [`Syscalls`] over another one. Every method but the first passes the call on unless the
+/// layer overrides it.
+pub trait SyscallsLayer {
+    /// Returns the implementation below.
+    fn syscalls(&mut self) -> &mut dyn Syscalls;
+
+    /// Stands for [`Syscalls::syscall`].
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+        self.syscalls().syscall(syscall)
+    }
+
+    /// Stands for [`Syscalls::malformed`].
+    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
+        self.syscalls().malformed(problem)
+    }
+
+    /// Stands for [`Syscalls::console`].
+    fn console(&mut self, source: &str, level: &str, text: &str) {
+        self.syscalls().console(source, level, text);
+    }
+}
+
+impl<L: SyscallsLayer> Syscalls for L {
+    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
+        SyscallsLayer::syscall(self, syscall)
+    }
+
+    fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
+        SyscallsLayer::malformed(self, problem)
+    }
+
+    fn console(&mut self, source: &str, level: &str, text: &str) {
+        SyscallsLayer::console(self, source, level, text);
+    }
+}
