@@ -33,7 +33,7 @@ const VALIDATORS: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The node's number in its network.
 const INDEX: &str = "CAPSTAN_TEST_INDEX";
-/// Where the node of [`planted_node`] works, and with which engine: it is no test without it.
+/// Home and consensus of the node of [`planted_node`], which is no test without it.
 const NODE: &str = "CAPSTAN_TEST_NODE";
 
 /// A vat host under which some messages end the process.
@@ -271,7 +271,7 @@ fn free_addrs(count: usize) -> Vec<SocketAddr> {
     held.iter().map(|listener| listener.local_addr().unwrap()).collect()
 }
 
-/// Homes of a raw chain with that many validators under CometBFT; with none, one for the solo engine.
+/// Makes homes of a raw chain with that many validators under CometBFT. With none, it makes one for solo consensus.
 fn homes(place: &Place, validators: usize) -> Vec<Node> {
     // Blocks leave nothing over.
     let genesis = raw_genesis(|genesis| genesis.app_state.params.block_computrons = 50_000_000);
