@@ -41,15 +41,16 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-vat-system",
         ],
     ),
-    ("capstan-client", &["capstan-proto"]),
-    ("capstan-consensus", &[]),
-    ("capstan-localnet", &["capstan-consensus"]),
+    ("capstan-client", &["capstan-abi", "capstan-passable", "capstan-proto"]),
+    ("capstan-consensus", &["capstan-files"]),
+    ("capstan-localnet", &["capstan-consensus", "capstan-files"]),
     (
         "capstan-node",
         &[
             "capstan-app",
             "capstan-client",
             "capstan-consensus",
+            "capstan-files",
             "capstan-genesis",
             "capstan-store",
             "capstan-vat-host",
@@ -57,7 +58,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-vat-system",
         ],
     ),
-    ("capstan-test-disk", &[]),
+    ("capstan-test-disk", &["capstan-test-random"]),
+    ("capstan-test-random", &[]),
 ];
 
 /// Packages at the top: they may use everything.
