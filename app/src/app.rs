@@ -8,7 +8,7 @@ use std::{
 
 use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
 use capstan_kernel_ports::host::VatHost;
-use capstan_store::{Block, Prepared, Snapshot, Store};
+use capstan_store::{Block, Prepared, StateView, Store};
 
 use crate::{
     block::{bridge::Bridge, overrides::Override},
@@ -120,7 +120,7 @@ struct Shared<H> {
 /// The committed state, as CheckTx and Query see it.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    pub(crate) state: Snapshot,
+    pub(crate) state: StateView,
     /// None before the first commit.
     pub(crate) chain: Option<Chain>,
 }
@@ -226,7 +226,7 @@ impl<H: VatHost> App<H> {
     }
 
     /// Makes what was committed visible to CheckTx and Query.
-    pub(crate) fn publish(&self, snapshot: Snapshot) -> Result<(), NodeFault> {
+    pub(crate) fn publish(&self, snapshot: StateView) -> Result<(), NodeFault> {
         let committed = Arc::new(Committed::load(snapshot)?);
         *self.0.committed.write().unwrap_or_else(PoisonError::into_inner) = committed.clone();
         *self.check_state() = CheckState::new(committed, self.verified());
@@ -302,7 +302,7 @@ impl<H> App<H> {
 }
 
 impl Committed {
-    fn load(state: Snapshot) -> Result<Self, NodeFault> {
+    fn load(state: StateView) -> Result<Self, NodeFault> {
         let chain = Chain::load(&state)?;
         Ok(Self { state, chain })
     }

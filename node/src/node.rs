@@ -82,7 +82,7 @@ pub fn open_app(
     let host = open_host(home, progress)?;
     let store = capstan_store::Options {
         cache_bytes: config.store.cache_mib << 20,
-        check: config.store.check_at_start,
+        check_integrity: config.store.check_at_start,
         ..capstan_store::Options::default()
     };
     let from_state = &genesis.app_state.from_state;

@@ -57,7 +57,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-vat-system",
         ],
     ),
-    ("capstan-test-disk", &[]),
+    ("capstan-test-disk", &["capstan-test-random"]),
+    ("capstan-test-random", &[]),
 ];
 
 /// Packages at the top: they may use everything.

@@ -160,7 +160,7 @@ fn panic_of(fault: NodeFault) -> KernelPanic {
     match fault {
         NodeFault::Kernel(panic) => panic,
         NodeFault::Store(fault) => KernelPanic::Store(fault),
-        other => KernelPanic::Store(StoreFault(other.to_string())),
+        other => KernelPanic::Store(StoreFault::other(other.to_string())),
     }
 }
 

@@ -11,7 +11,7 @@ use capstan_kernel::{
     view,
 };
 use capstan_kernel_ports::{Hash, VatId, host::VatHost, store::Overlay};
-use capstan_store::{Block, Snapshot};
+use capstan_store::{Block, StateView};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorUpdate};
 
 use crate::{
@@ -220,7 +220,7 @@ impl<H: VatHost> Consensus<H> {
 
     /// Commits the block that was executed. Returns the state to show from now on, and the codes of the block's
     /// transactions.
-    pub(crate) fn commit(&mut self) -> Result<(Snapshot, Vec<u32>), NodeFault> {
+    pub(crate) fn commit(&mut self) -> Result<(StateView, Vec<u32>), NodeFault> {
         match std::mem::replace(&mut self.stage, Stage::Committed) {
             Stage::Finalized { height, codes, prepared } => {
                 if let Some(slog) = &self.slog {
@@ -449,7 +449,11 @@ fn run_event(report: &RunReport) -> Event {
 }
 
 /// What became of a vat between two states.
-fn vat_events(before: &Snapshot, after: &dyn Overlay, vat: VatId) -> Result<Vec<Event>, NodeFault> {
+fn vat_events(
+    before: &StateView,
+    after: &dyn Overlay,
+    vat: VatId,
+) -> Result<Vec<Event>, NodeFault> {
     let (Some(config), Some(state)) = (view::vat_config(after, vat)?, view::vat_state(after, vat)?)
     else {
         return Ok(Vec::new());

@@ -7,7 +7,7 @@ use capstan_kernel::{
     view,
 };
 use capstan_kernel_ports::store::Read;
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use prost::Name;
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ use crate::{
     tx::{TxHash, UploadId},
 };
 
-pub(super) fn params(state: &Snapshot, form: Form) -> Result<Reply, QueryError> {
+pub(super) fn params(state: &StateView, form: Form) -> Result<Reply, QueryError> {
     let json = state.get(keys::PARAMS)?.ok_or_else(|| QueryError::not_found("chain", "yet"))?;
     let reply = match form {
         Form::Json => Reply { value: json, key: None },
@@ -34,7 +34,11 @@ pub(super) fn params(state: &Snapshot, form: Form) -> Result<Reply, QueryError> 
     Ok(reply.about(keys::PARAMS.to_vec()))
 }
 
-pub(super) fn account(state: &Snapshot, form: Form, address: Address) -> Result<Reply, QueryError> {
+pub(super) fn account(
+    state: &StateView,
+    form: Form,
+    address: Address,
+) -> Result<Reply, QueryError> {
     let account = account::get(state, address)?;
     let account = account.ok_or_else(|| QueryError::not_found("account", address))?;
     let remote = view::remote_of(state, &address.to_string())?;
@@ -51,7 +55,7 @@ pub(super) fn account(state: &Snapshot, form: Form, address: Address) -> Result<
 }
 
 pub(super) fn outbox(
-    state: &Snapshot,
+    state: &StateView,
     form: Form,
     address: Address,
     page: &Page,
@@ -80,7 +84,7 @@ pub(super) fn outbox(
     Reply::new(form, &proto::QueryOutboxResponse { entries, next })
 }
 
-pub(super) fn upload(state: &Snapshot, form: Form, id: &UploadId) -> Result<Reply, QueryError> {
+pub(super) fn upload(state: &StateView, form: Form, id: &UploadId) -> Result<Reply, QueryError> {
     let upload = uploads::get(state, id)?.ok_or_else(|| QueryError::not_found("upload", id))?;
     let answer = proto::QueryUploadResponse {
         upload_id: id.to_string(),
@@ -94,7 +98,7 @@ pub(super) fn upload(state: &Snapshot, form: Form, id: &UploadId) -> Result<Repl
 }
 
 pub(super) fn message_result(
-    state: &Snapshot,
+    state: &StateView,
     form: Form,
     tx: &TxHash,
     index: u32,
@@ -132,7 +136,7 @@ pub(super) fn message_result(
 /// Reads `{root, adminNode, meter}`, as factories answer createVat. The vat is the one that exports
 /// the root.
 fn created_vat(
-    state: &Snapshot,
+    state: &StateView,
     remote: RemoteId,
     data: &CapData,
 ) -> Result<Option<proto::CreatedVat>, QueryError> {

@@ -1,7 +1,7 @@
 //! Answers for Cosmos clients.
 
 use capstan_genesis::{Address, Amount, DENOM};
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use cosmrs::{
     Any,
     crypto::PublicKey,
@@ -17,7 +17,7 @@ use prost::{Message, Name};
 use super::{QueryError, Reply};
 use crate::records::{account, keys};
 
-pub(super) fn account(state: &Snapshot, address: Address) -> Result<Reply, QueryError> {
+pub(super) fn account(state: &StateView, address: Address) -> Result<Reply, QueryError> {
     let account = account::get(state, address)?;
     let account = account.ok_or_else(|| QueryError::not_found("account", address))?;
     let key = account.public_key.map(|key| Any {
@@ -36,7 +36,7 @@ pub(super) fn account(state: &Snapshot, address: Address) -> Result<Reply, Query
 }
 
 pub(super) fn balance(
-    state: &Snapshot,
+    state: &StateView,
     address: Address,
     denom: &str,
 ) -> Result<Reply, QueryError> {
@@ -46,7 +46,7 @@ pub(super) fn balance(
     Ok(Reply { value, key: Some(keys::account(address)) })
 }
 
-pub(super) fn all_balances(state: &Snapshot, address: Address) -> Result<Reply, QueryError> {
+pub(super) fn all_balances(state: &StateView, address: Address) -> Result<Reply, QueryError> {
     let amount = owned(state, address)?;
     let coin = Coin { denom: DENOM.to_owned(), amount: amount.to_string() };
     let balances = if amount == Amount(0) { Vec::new() } else { vec![coin] };
@@ -55,6 +55,6 @@ pub(super) fn all_balances(state: &Snapshot, address: Address) -> Result<Reply, 
 }
 
 /// An address without an account owns nothing: that is no error, as in the Cosmos SDK.
-fn owned(state: &Snapshot, address: Address) -> Result<Amount, QueryError> {
+fn owned(state: &StateView, address: Address) -> Result<Amount, QueryError> {
     Ok(account::get(state, address)?.map_or(Amount(0), |account| account.balance))
 }

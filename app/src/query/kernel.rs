@@ -8,7 +8,7 @@ use capstan_kernel::{
     view::{self, Queue},
 };
 use capstan_kernel_ports::store::Read;
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 
 use super::{
     QueryError, Reply,
@@ -17,11 +17,11 @@ use super::{
 };
 use crate::proto;
 
-pub(super) fn bundle(state: &Snapshot, form: Form, id: &BundleId) -> Result<Reply, QueryError> {
+pub(super) fn bundle(state: &StateView, form: Form, id: &BundleId) -> Result<Reply, QueryError> {
     Reply::new(form, &describe_bundle(state, id)?)
 }
 
-pub(super) fn bundles(state: &Snapshot, form: Form, page: &Page) -> Result<Reply, QueryError> {
+pub(super) fn bundles(state: &StateView, form: Form, page: &Page) -> Result<Reply, QueryError> {
     let size = page_size(page.limit);
     let mut ids = view::bundles_after(state, &page.after, size + 1)?;
     let more = ids.len() > size;
@@ -36,7 +36,7 @@ pub(super) fn bundles(state: &Snapshot, form: Form, page: &Page) -> Result<Reply
 }
 
 fn describe_bundle(
-    state: &Snapshot,
+    state: &StateView,
     id: &BundleId,
 ) -> Result<proto::QueryBundleResponse, QueryError> {
     let none = || QueryError::not_found("bundle", id);
@@ -54,7 +54,7 @@ fn describe_bundle(
     })
 }
 
-pub(super) fn stats(state: &Snapshot, form: Form) -> Result<Reply, QueryError> {
+pub(super) fn stats(state: &StateView, form: Form) -> Result<Reply, QueryError> {
     let status = view::kernel_status(state)?;
     let answer = proto::QueryKernelStatsResponse {
         vats: view::live_vats(state)?.len() as u64,
@@ -70,7 +70,7 @@ pub(super) fn stats(state: &Snapshot, form: Form) -> Result<Reply, QueryError> {
     Reply::new(form, &answer)
 }
 
-pub(super) fn run_queue(state: &Snapshot, form: Form, limit: u32) -> Result<Reply, QueryError> {
+pub(super) fn run_queue(state: &StateView, form: Form, limit: u32) -> Result<Reply, QueryError> {
     let limit = page_size(limit) as u64;
     let events = |queue| -> Result<Vec<String>, QueryError> {
         let events = view::queue(state, queue, limit)?;
@@ -83,7 +83,7 @@ pub(super) fn run_queue(state: &Snapshot, form: Form, limit: u32) -> Result<Repl
     Reply::new(form, &answer)
 }
 
-pub(super) fn promise(state: &Snapshot, form: Form, number: u64) -> Result<Reply, QueryError> {
+pub(super) fn promise(state: &StateView, form: Form, number: u64) -> Result<Reply, QueryError> {
     let kref = KRef::Promise(number).to_string();
     let promise =
         view::promise(state, number)?.ok_or_else(|| QueryError::not_found("promise", &kref))?;
@@ -111,7 +111,7 @@ pub(super) fn promise(state: &Snapshot, form: Form, number: u64) -> Result<Reply
     Reply::new(form, &answer)
 }
 
-pub(super) fn object(state: &Snapshot, form: Form, number: u64) -> Result<Reply, QueryError> {
+pub(super) fn object(state: &StateView, form: Form, number: u64) -> Result<Reply, QueryError> {
     let kref = KRef::Object(number).to_string();
     let object =
         view::object(state, number)?.ok_or_else(|| QueryError::not_found("object", &kref))?;
@@ -125,7 +125,7 @@ pub(super) fn object(state: &Snapshot, form: Form, number: u64) -> Result<Reply,
 }
 
 pub(super) fn clist(
-    state: &Snapshot,
+    state: &StateView,
     form: Form,
     holder: &Holder,
     page: &Page,
@@ -151,7 +151,7 @@ pub(super) fn clist(
     Reply::new(form, &proto::QueryCListResponse { entries, next })
 }
 
-pub(super) fn meter(state: &Snapshot, form: Form, id: MeterId) -> Result<Reply, QueryError> {
+pub(super) fn meter(state: &StateView, form: Form, id: MeterId) -> Result<Reply, QueryError> {
     let meter = view::meter(state, id)?.ok_or_else(|| QueryError::not_found("meter", id))?;
     let answer = proto::QueryMeterResponse {
         meter_id: id.to_string(),
@@ -167,7 +167,7 @@ pub(super) fn remaining(remaining: Option<u128>) -> String {
 }
 
 pub(super) fn mailbox(
-    state: &Snapshot,
+    state: &StateView,
     form: Form,
     peer: &str,
     page: &Page,

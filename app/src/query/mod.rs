@@ -41,7 +41,7 @@ mod proof;
 mod route;
 mod vats;
 
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use prost::Message;
 use serde::Serialize;
 use tendermint_proto::v0_38::{abci::RequestQuery, abci::ResponseQuery};
@@ -51,7 +51,7 @@ pub use proof::{PROOF_PATH, PROOF_VALUE};
 use route::{Form, Question};
 
 /// Answers a query.
-pub(crate) fn answer(state: &Snapshot, request: &RequestQuery) -> ResponseQuery {
+pub(crate) fn answer(state: &StateView, request: &RequestQuery) -> ResponseQuery {
     let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
     match try_answer(state, height, request) {
         Ok(response) => ResponseQuery { height, ..response },
@@ -66,7 +66,7 @@ pub(crate) fn answer(state: &Snapshot, request: &RequestQuery) -> ResponseQuery 
 }
 
 fn try_answer(
-    state: &Snapshot,
+    state: &StateView,
     height: i64,
     request: &RequestQuery,
 ) -> Result<ResponseQuery, QueryError> {
@@ -85,7 +85,7 @@ fn try_answer(
     Ok(ResponseQuery { value, key: key.into(), proof_ops, ..ResponseQuery::default() })
 }
 
-fn ask(state: &Snapshot, question: &Question, form: Form) -> Result<Reply, QueryError> {
+fn ask(state: &StateView, question: &Question, form: Form) -> Result<Reply, QueryError> {
     match question {
         Question::Params => accounts::params(state, form),
         Question::Account(address) => accounts::account(state, form, *address),
@@ -133,7 +133,7 @@ impl Reply {
         Self { key: Some(key), ..self }
     }
 
-    fn raw(state: &Snapshot, key: &[u8]) -> Result<Self, QueryError> {
+    fn raw(state: &StateView, key: &[u8]) -> Result<Self, QueryError> {
         use capstan_kernel_ports::store::Read;
         let value = state
             .get(key)?

@@ -8,7 +8,7 @@ use capstan_kernel::{
     view::{self, Queue},
 };
 use capstan_kernel_ports::VatId;
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 
 use super::{
     QueryError, Reply,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{block::activity, proto};
 
-pub(super) fn list(state: &Snapshot, form: Form, page: &Page) -> Result<Reply, QueryError> {
+pub(super) fn list(state: &StateView, form: Form, page: &Page) -> Result<Reply, QueryError> {
     let after = match page.after.as_str() {
         "" => 0,
         text => text.parse::<VatId>().map_err(|e| QueryError::Malformed(format!("after: {e}")))?.0,
@@ -34,11 +34,11 @@ pub(super) fn list(state: &Snapshot, form: Form, page: &Page) -> Result<Reply, Q
     Reply::new(form, &proto::QueryVatsResponse { vats, next })
 }
 
-pub(super) fn vat(state: &Snapshot, form: Form, vat: VatId) -> Result<Reply, QueryError> {
+pub(super) fn vat(state: &StateView, form: Form, vat: VatId) -> Result<Reply, QueryError> {
     Reply::new(form, &describe(state, vat)?)
 }
 
-pub(super) fn stats(state: &Snapshot, form: Form, vat: VatId) -> Result<Reply, QueryError> {
+pub(super) fn stats(state: &StateView, form: Form, vat: VatId) -> Result<Reply, QueryError> {
     let (config, record) = load(state, vat)?;
     let holdings = view::holdings(state, Endpoint::Vat(vat))?;
     let counts = view::vat_counts(state, vat)?.ok_or_else(|| QueryError::not_found("vat", vat))?;
@@ -77,7 +77,7 @@ pub(super) fn stats(state: &Snapshot, form: Form, vat: VatId) -> Result<Reply, Q
     Reply::new(form, &answer)
 }
 
-fn describe(state: &Snapshot, vat: VatId) -> Result<proto::QueryVatResponse, QueryError> {
+fn describe(state: &StateView, vat: VatId) -> Result<proto::QueryVatResponse, QueryError> {
     let (config, record) = load(state, vat)?;
     Ok(proto::QueryVatResponse {
         vat_id: vat.to_string(),
@@ -97,7 +97,7 @@ fn describe(state: &Snapshot, vat: VatId) -> Result<proto::QueryVatResponse, Que
     })
 }
 
-fn load(state: &Snapshot, vat: VatId) -> Result<(VatConfig, VatState), QueryError> {
+fn load(state: &StateView, vat: VatId) -> Result<(VatConfig, VatState), QueryError> {
     let none = || QueryError::not_found("vat", vat);
     let config = view::vat_config(state, vat)?.ok_or_else(none)?;
     Ok((config, view::vat_state(state, vat)?.ok_or_else(none)?))
@@ -112,7 +112,7 @@ fn status(record: &VatState) -> &'static str {
 }
 
 /// How many of the events at the head of the queues are for the vat.
-fn queue_depth(state: &Snapshot, vat: VatId) -> Result<u64, QueryError> {
+fn queue_depth(state: &StateView, vat: VatId) -> Result<u64, QueryError> {
     let mut depth = 0;
     for queue in [Queue::Acceptance, Queue::Run] {
         for event in view::queue(state, queue, MAX_EVENTS)? {
@@ -122,7 +122,7 @@ fn queue_depth(state: &Snapshot, vat: VatId) -> Result<u64, QueryError> {
     Ok(depth)
 }
 
-fn is_for(state: &Snapshot, event: &RunQueueEvent, vat: VatId) -> Result<bool, QueryError> {
+fn is_for(state: &StateView, event: &RunQueueEvent, vat: VatId) -> Result<bool, QueryError> {
     let endpoint = Endpoint::Vat(vat);
     Ok(match event {
         RunQueueEvent::Send { target: KRef::Object(number), .. } => {

@@ -75,13 +75,13 @@ pub(crate) fn restore<H: VatHost>(
         let what = format!(
             "the heap snapshot {expected} of {vat} is not on this node; take the node's data from a copy of it or replay the chain"
         );
-        KernelPanic::Host(HostFault(what))
+        KernelPanic::Host(HostFault::Missing(what))
     };
     let image = image(state, vat)?.filter(|image| image.hash == expected).ok_or_else(missing)?;
     let mut page = |hash: &Hash| {
-        let found = state.get(&keys::heap_page(hash)).map_err(|fault| HostFault(fault.0))?;
+        let found = state.get(&keys::heap_page(hash))?;
         found.ok_or_else(|| {
-            HostFault(format!("page {hash} of the heap of {vat} is not on this node"))
+            HostFault::Missing(format!("page {hash} of the heap of {vat} is not on this node"))
         })
     };
     Ok(host.restore(vat, source, &image, &mut page)?)

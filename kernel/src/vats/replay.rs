@@ -203,7 +203,8 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
                 let source = worker_source(self.state, bundle_id, *engine)?;
                 let options = worker_options(self.state, &self.config)?;
                 self.has_worker = true;
-                Ok(host.start(vat, &source, &options)?.map(|()| None))
+                let verdict = host.start(vat, &source, &options)?;
+                Ok(verdict.map(|()| None).map_err(|refused| refused.0))
             }
             Entry::LoadSnapshot { heap } if !self.has_worker => {
                 // Within an incarnation neither bundle nor engine change.

@@ -141,7 +141,7 @@ pub(crate) fn bring_online<H: VatHost>(
     } else {
         let source = worker_source(&*state.over, &config.bundle_id, config.engine)?;
         let options = worker_options(&*state.over, &config)?;
-        host.start(vat, &source, &options)?.map_err(StartError::Source)?;
+        host.start(vat, &source, &options)?.map_err(|refused| StartError::Source(refused.0))?;
         started(state.slog.as_mut());
     }
     if config.use_transcript && record.span.end - record.kept_from > 1 {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use capstan_app::App;
 use capstan_genesis::Genesis;
-use capstan_store::{Snapshot, Store};
+use capstan_store::{StateView, Store};
 use capstan_vat_host::{Compiler, Compilers, MemoryMode, WasmHost};
 use serde_json::Value;
 use tendermint_abci::Application;
@@ -163,13 +163,13 @@ impl Twins {
     ///
     /// # Panics
     /// If it stands elsewhere afterwards, or its store is damaged.
-    pub fn look(&mut self, index: usize, look: impl FnOnce(&Snapshot)) {
+    pub fn look(&mut self, index: usize, look: impl FnOnce(&StateView)) {
         let node = &mut self.nodes[index];
         let before = node.app().info(RequestInfo::default());
         node.app = None;
         let store = Store::open(&node.state, node.store.clone()).unwrap();
         let state = store.reader();
-        state.deep_check().unwrap();
+        state.check_integrity().unwrap();
         look(&state);
         drop(state);
         node.app = Some(node.options.app_over(store).unwrap());

@@ -88,7 +88,7 @@ impl Worker {
         worker.set_points(limit)?;
         let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
         let result = abi.call(&mut worker.store.0);
-        let number = match worker.conclude(result).map_err(|e| StartError::Host(e.0))? {
+        let number = match worker.conclude(result).map_err(|e| StartError::Host(e.text()))? {
             Ok(number) => number,
             Err(End::Fault(fault)) => return Err(StartError::Module(fault.text().to_owned())),
             Err(End::Broken(text)) => return Err(StartError::Module(text)),
@@ -194,7 +194,7 @@ impl Worker {
             // `put` has checked that the length is one of this memory's.
             boot.call(&mut self.store.0, ptr, script.len() as i32)
         });
-        match self.conclude(result).map_err(|e| e.0)? {
+        match self.conclude(result).map_err(|e| e.text())? {
             Ok(0) => Ok(()),
             Ok(code) => Err(format!("capstan_boot returned {code}; the node's log has the reason")),
             Err(end) => Err(format!("{end:?}")),
@@ -209,7 +209,7 @@ impl Worker {
         limit: u64,
         syscalls: Option<&mut dyn Syscalls>,
     ) -> Result<Run, HostFault> {
-        self.set_points(limit).map_err(|e| HostFault(e.to_string()))?;
+        self.set_points(limit).map_err(|e| HostFault::Engine(e.to_string()))?;
         let answerer = self.env.as_mut(&mut self.store.0).begin();
         let result = answerer.lend(syscalls, || {
             let ptr = self.put(input)?;
@@ -291,7 +291,7 @@ impl Worker {
         result: Result<T, RuntimeError>,
     ) -> Result<Result<T, End>, HostFault> {
         if let Some(fault) = self.memory_state.fault() {
-            return Err(HostFault(fault));
+            return Err(HostFault::Engine(fault));
         }
         let error = match result {
             Ok(_) if self.memory_state.is_refused() => return Ok(Err(End::Fault(Fault::Allocate))),
@@ -302,7 +302,7 @@ impl Worker {
         };
         let stop = error.downcast_ref::<Stop>().cloned();
         match stop {
-            Some(Stop::Host(text)) => Err(HostFault(text)),
+            Some(Stop::Host(text)) => Err(HostFault::Engine(text)),
             Some(Stop::Fault(fault)) => Ok(Err(End::Fault(fault))),
             Some(Stop::Broken(text)) => Ok(Err(End::Broken(text))),
             None => self.trap(error).map(Err),
@@ -323,9 +323,9 @@ impl Worker {
         let message = error.message();
         match error.to_trap().and_then(trap_text) {
             Some(text) => Ok(End::Broken(format!("wasm trap: {text}"))),
-            None => {
-                Err(HostFault(format!("a worker stopped for a reason of this node: {message}")))
-            }
+            None => Err(HostFault::Engine(format!(
+                "a worker stopped for a reason of this node: {message}"
+            ))),
         }
     }
 

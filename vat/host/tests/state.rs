@@ -110,7 +110,7 @@ fn a_damaged_snapshot_is_a_host_fault_and_leaves_no_worker() {
         let mut damaged = kept.clone();
         spoil(&mut damaged);
         let fault = damaged.restore(&mut host, V1, &wasm(&module)).unwrap_err();
-        assert!(fault.0.contains("heap snapshot"), "{i}: {fault}");
+        assert!(fault.text().contains("heap snapshot"), "{i}: {fault}");
         assert!(!host.is_running(V1));
     }
     // A snapshot of another module.
@@ -180,12 +180,12 @@ fn bad_sources_are_refused_the_same_everywhere() {
         host.start(V1, &source, &WorkerOptions::default())
     };
     let refusal = start(engine, "b1-12").unwrap().unwrap_err();
-    assert!(refusal.contains("is not the id of an Endo bundle"), "{refusal}");
+    assert!(refusal.0.contains("is not the id of an Endo bundle"), "{refusal}");
     let fault = start(capstan_kernel_ports::Hash([7; 32]), "b1-12").map(|_| ());
     assert!(fault.is_ok(), "the id is looked at first: {fault:?}");
     let fault =
         start(capstan_kernel_ports::Hash([7; 32]), &format!("b1-{}", "a".repeat(128))).unwrap_err();
-    assert!(fault.0.contains("is not on this node"), "{fault}");
+    assert!(fault.text().contains("is not on this node"), "{fault}");
 }
 
 fn cached(dir: &Path) -> HostOptions {
