@@ -19,7 +19,7 @@ use capstan_consensus::comet::{CometConfig, CometHome, CometNode, find};
 use capstan_consensus::solo::{self, Solo, SoloConfig};
 use capstan_genesis::Genesis;
 use capstan_kernel_ports::host::{
-    Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource,
+    Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource,
 };
 use capstan_kernel_ports::{Computrons, Hash, VatId};
 use capstan_store::Store;
@@ -92,7 +92,7 @@ impl VatHost for Planted {
         self.host.engine()
     }
 
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
+    fn validate(&self, module: &[u8]) -> StartVerdict {
         self.host.validate(module)
     }
 
@@ -101,7 +101,7 @@ impl VatHost for Planted {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         self.host.start(vat, source, options)
     }
 
@@ -187,7 +187,7 @@ fn planted_node() {
     let app = open(&home);
     if settings["p2p"].is_null() {
         let genesis = std::fs::read(home.join("genesis.json")).unwrap();
-        let genesis = solo::Genesis::from_json(&genesis).unwrap();
+        let genesis = solo::GenesisDoc::from_json(&genesis).unwrap();
         Solo::start(app, SoloConfig::new(&home, rpc, genesis)).unwrap().wait().unwrap();
     } else {
         let peers = settings["peers"].as_array().unwrap();

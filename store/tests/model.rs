@@ -69,7 +69,7 @@ fn options(random: &mut Random) -> Options {
         tree_nodes: *random.choose(&[0, 1, 20, 300, 100_000]),
         journal_bytes: *random.choose(&[0, 1_000, 100_000, 3_000_000]),
         background: random.one_in(2),
-        check: random.one_in(5),
+        check_integrity: random.one_in(5),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use capstan_kernel::view;
 use capstan_kernel_ports::VatId;
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::passable;
 
 /// All tables, one below the other. Empty ones are named only.
-pub(crate) fn tables(state: &Snapshot, vats: &[(VatId, String)]) -> anyhow::Result<String> {
+pub(crate) fn tables(state: &StateView, vats: &[(VatId, String)]) -> anyhow::Result<String> {
     let dump = view::dump(state)?;
     let name = |id: &str| match vats.iter().find(|(vat, _)| vat.to_string() == id) {
         Some((_, name)) if !name.is_empty() => format!("{id} {name}"),
@@ -59,7 +59,7 @@ fn table(title: &str, columns: &[&str], rows: Vec<Vec<String>>) -> String {
     format!("{title}:\n{table}")
 }
 
-/// Who decides a promise, who waits for it, and what waits on it.
+/// Renders who decides a promise, who subscribes to it, and what is queued on it.
 fn unresolved(row: &Value, name: &impl Fn(&str) -> String) -> String {
     let mut about = vec![match row["decider"].as_str() {
         Some(decider) => format!("decided by {}", name(decider)),
@@ -121,5 +121,5 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// How much of a value is shown.
+/// Number of characters of a value that are shown.
 const CELL_CHARS: usize = 80;

@@ -90,5 +90,5 @@ pub fn assert_scripted(store: &Store) {
     }
     let expected: Vec<Entry> = expected.into_iter().collect();
     assert_eq!(all(&store.reader()), expected, "at height {}", store.height());
-    store.reader().deep_check().expect("deep check");
+    store.reader().check_integrity().expect("deep check");
 }

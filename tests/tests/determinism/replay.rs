@@ -13,13 +13,13 @@ use capstan_kernel_ports::host::{Delivered, HostFault, Syscalls, VatHost};
 use capstan_kernel_ports::layer::{HostLayer, SyscallsLayer};
 use capstan_kernel_ports::store::{Overlay, Read};
 use capstan_kernel_ports::{Computrons, Hash, VatId};
-use capstan_store::{Block, Snapshot};
+use capstan_store::{Block, StateView};
 use capstan_tests::mixed::{MixedNode, often};
 use capstan_tests::{Account, BareApp, Options, host, raw_genesis};
 use capstan_vat_host::{Compiler, Compilers, WasmHost};
 
 /// The state of a node that has archived the whole story.
-fn archive() -> Snapshot {
+fn archive() -> StateView {
     static NODE: OnceLock<Mutex<MixedNode>> = OnceLock::new();
     let node = NODE.get_or_init(|| Mutex::new(told(true)));
     node.lock().unwrap().store().reader()

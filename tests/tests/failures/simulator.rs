@@ -97,7 +97,7 @@ fn assert_one_state(network: &Network) {
         let store = store_on(&validator.disk().copy()).unwrap();
         assert_eq!(store.root().0.to_vec(), last);
         let state = store.reader();
-        state.deep_check().unwrap();
+        state.check_integrity().unwrap();
         let derived: Vec<_> = state.scan(b"local.k.").unwrap();
         assert_eq!(*first.get_or_insert_with(|| derived.clone()), derived);
     }
