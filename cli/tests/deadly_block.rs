@@ -187,7 +187,7 @@ fn planted_node() {
     let app = open(&home);
     if settings["p2p"].is_null() {
         let genesis = std::fs::read(home.join("genesis.json")).unwrap();
-        let genesis = solo::Genesis::from_json(&genesis).unwrap();
+        let genesis = solo::GenesisDoc::from_json(&genesis).unwrap();
         Solo::start(app, SoloConfig::new(&home, rpc, genesis)).unwrap().wait().unwrap();
     } else {
         let peers = settings["peers"].as_array().unwrap();

@@ -103,8 +103,8 @@ fn a_chain_that_a_critical_vat_stopped_says_why_stops_again_and_is_recovered() {
 
     for _ in 0..2 {
         let dev = place.dev_at(&new, &[]);
+        assert!(height(&dev) > committed, "it is ready only after its first block");
         assert_eq!(call(&place, &dev, "increment")["status"], "fulfilled");
-        assert!(height(&dev) > committed);
         assert_eq!(place.ask(&dev, &["query", "vat", "v3", "--json"]).json()["status"], "running");
         assert!(dev.stop("TERM").success());
     }

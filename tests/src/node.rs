@@ -7,7 +7,7 @@ use capstan_client::{Bundle, Client, ClientError, DEV_NAMES, Key, Params, Wallet
 use capstan_consensus::solo::{self, ManualClock, Solo, SoloConfig};
 use capstan_genesis::{Genesis, GenesisBundle};
 use capstan_store::Store;
-use capstan_vat_host::{Compilers, HostOptions, JsEngine, WasmHost};
+use capstan_vat_host::{Compilers, HostOptions, JsEngine, MemoryMode, WasmHost};
 
 use crate::{CHAIN_ID, raw, soon};
 
@@ -21,6 +21,8 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// The compilers that translate vats.
     pub compilers: Compilers,
+    /// The way in which workers hold their memory.
+    pub memory: MemoryMode,
     /// Maximum number of vats in memory. `None` takes the default.
     pub max_vats_online: Option<usize>,
     /// Keeps all transcripts if `true`.
@@ -173,14 +175,14 @@ pub fn host(options: &Options) -> WasmHost {
         },
         Engine::Idle => raw::idle_engine(),
     };
-    let Options { cache_dir, compilers, .. } = options.clone();
-    let options = HostOptions { cache_dir, compilers, ..HostOptions::default() };
+    let Options { cache_dir, compilers, memory, .. } = options.clone();
+    let options = HostOptions { cache_dir, compilers, memory, ..HostOptions::default() };
     WasmHost::open(engine, options, &|_| {}).unwrap()
 }
 
 fn run(home: &tempfile::TempDir, genesis: &Genesis, clock: Option<ManualClock>) -> Solo {
     let app = Options::usual().app_at(&home.path().join("state"));
-    let genesis = solo::Genesis::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
+    let genesis = solo::GenesisDoc::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
     let mut config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
     if let Some(clock) = clock {
         config.clock = Arc::new(clock);

@@ -11,7 +11,10 @@ use capstan_abi::{
 };
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        WorkerSource,
+    },
 };
 use serde_json::{Value, json};
 
@@ -35,9 +38,9 @@ impl VatHost for FakeHost {
 
     fn validate(&self, module: &[u8]) -> StartVerdict {
         match module.starts_with(b"bad") {
-            true => Err(SourceRefused(
-                "import env.clock is not allowed: only capstan.* are".to_owned(),
-            )),
+            true => {
+                Err(SourceRefused("import env.clock is not allowed: only capstan.* are".to_owned()))
+            }
             false => Ok(()),
         }
     }

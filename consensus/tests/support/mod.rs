@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use app::TestApp;
 use base64::Engine as _;
-use capstan_consensus::solo::{Genesis, Solo, SoloConfig};
+use capstan_consensus::solo::{GenesisDoc, Solo, SoloConfig};
 use serde_json::{Value, json};
 use tendermint_rpc::dialect::v0_38::Dialect;
 use tendermint_rpc::{Response as _, SimpleRequest};
@@ -30,11 +30,13 @@ pub struct Node {
 #[derive(Clone, Copy)]
 pub struct Rpc(pub SocketAddr);
 
-pub fn genesis() -> Genesis {
+pub fn genesis() -> GenesisDoc {
     let app_state = json!({"accounts": []});
     let time = "2025-01-01T00:00:00Z";
-    Genesis::from_value(json!({"chain_id": "test-1", "genesis_time": time, "app_state": app_state}))
-        .unwrap()
+    GenesisDoc::from_value(
+        json!({"chain_id": "test-1", "genesis_time": time, "app_state": app_state}),
+    )
+    .unwrap()
 }
 
 pub fn config(home: &Path) -> SoloConfig {

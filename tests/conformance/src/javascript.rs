@@ -13,7 +13,10 @@ use capstan_abi::{Delivery, DeliveryResult};
 use capstan_kernel::VAT_ADMIN;
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        WorkerSource,
+    },
     layer::HostLayer,
 };
 use capstan_vat_host::{HostOptions, JsEngine, WasmHost};

@@ -9,7 +9,10 @@ use capstan_abi::{
 };
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        WorkerSource,
+    },
 };
 use serde_json::Value;
 

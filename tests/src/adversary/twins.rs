@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use capstan_app::App;
 use capstan_genesis::Genesis;
 use capstan_store::{StateView, Store};
-use capstan_vat_host::{Compiler, Compilers, WasmHost};
+use capstan_vat_host::{Compiler, Compilers, MemoryMode, WasmHost};
 use serde_json::Value;
 use tendermint_abci::Application;
 use tendermint_proto::google::protobuf::Timestamp;
@@ -53,7 +53,8 @@ impl Twins {
         };
         // Where a chain has JavaScript vats at all, the engine is compiled once for good.
         let compilers = Compilers { engine: Compiler::Singlepass, modules: Compiler::Cranelift };
-        let other = Options { compilers, max_vats_online: Some(2), ..options.clone() };
+        let memory = MemoryMode::Copies;
+        let other = Options { compilers, memory, max_vats_online: Some(2), ..options.clone() };
         let nodes =
             [Twin::new(options, capstan_store::Options::default()), Twin::new(other, small)];
         for node in &nodes {

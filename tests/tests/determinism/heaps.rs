@@ -14,6 +14,7 @@ use capstan_kernel_ports::store::Read;
 use capstan_kernel_ports::{Hash, VatId};
 use capstan_tests::Options;
 use capstan_tests::mixed::{CRANKS, Cranks, MixedNode, often};
+use capstan_vat_host::MemoryMode;
 use sha2::{Digest, Sha256};
 
 fn few() -> NodeOptions {
@@ -128,8 +129,10 @@ fn when_snapshots_are_taken_cannot_be_seen() {
 fn what_is_cached_cannot_be_seen() {
     let cache = tempfile::tempdir().unwrap();
     let kept = Options { cache_dir: Some(cache.path().to_owned()), ..Options::default() };
-    // Without any cache; with one that is filled; with a full one, by a process that has loaded no bundle yet.
-    for host in [Options::default(), kept.clone(), kept] {
+    let copied = Options { memory: MemoryMode::Copies, ..kept.clone() };
+    // Without any cache; with one that is filled; with a full one, by a process that has loaded no bundle yet; and
+    // without copy-on-write.
+    for host in [Options::default(), kept.clone(), kept, copied] {
         let mut node = MixedNode::start_on(host.clone(), few(), often());
         let mut blocks = 0;
         let found = node.live(|node| {

@@ -75,10 +75,7 @@ fn all_vats_replay_equally(state: &impl Read, host: &mut impl VatHost) {
         assert!(all > 1, "{vat} had {all} deliveries");
         if is_running(state, vat) {
             assert!(replays_equally(state, vat, Beginning::Snapshot, host) <= all);
-            assert_eq!(
-                Rehearsal::new(state, vat, Beginning::Snapshot).unwrap().damage(),
-                Ok(None)
-            );
+            assert_eq!(Rehearsal::new(state, vat, Beginning::Snapshot).unwrap().damage(), Ok(None));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use capstan_client::{Args, Client, CreateVat};
 use capstan_genesis::Genesis;
 use capstan_tests::{BareApp, Node, Options, bundle, example};
-use capstan_vat_host::{Compiler, Compilers};
+use capstan_vat_host::{Compiler, Compilers, MemoryMode};
 
 /// The record of a chain.
 struct Recording {
@@ -106,6 +106,11 @@ fn a_node_that_is_stopped_between_executing_and_committing() {
 #[test]
 fn a_node_that_keeps_one_vat_in_memory() {
     replay(&Options { max_vats_online: Some(1), ..Options::usual() }, |_, _| {});
+}
+
+#[test]
+fn a_node_without_copy_on_write() {
+    replay(&Options { memory: MemoryMode::Copies, ..Options::usual() }, |_, _| {});
 }
 
 #[test]

@@ -19,7 +19,6 @@ use crate::{
     heap::image::{HeapHead, Leaf, ZERO_PAGE, leaf, zero_leaf},
     memory::base::{BaseMemory, page},
     memory::linear::WASM_PAGE,
-    memory::pagemap,
     module::compile::CompiledModule,
     worker::Worker,
 };
@@ -114,7 +113,7 @@ impl Worker {
     /// so, and not hashed.
     fn leaves(&self) -> Vec<Leaf> {
         let memory = self.memory();
-        let own = pagemap::own_pages(memory);
+        let own = self.own_pages();
         let base = self.base();
         let of = |number: usize| {
             let bytes = &memory[number * PAGE_BYTES..][..PAGE_BYTES];

@@ -6,7 +6,10 @@ use std::{
 use capstan_abi::{Delivery, DeliveryResult, Encoding};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HeapImage, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HeapImage, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost,
+        WorkerOptions, WorkerSource,
+    },
 };
 
 use crate::{
@@ -64,7 +67,7 @@ impl WasmHost {
         let cache = Cache::open(options.cache_dir.clone())
             .map_err(|(path, source)| HostError::CacheDirectory { path, source })?;
         let cache = Arc::new(cache);
-        let modules = Modules::new(Arc::clone(&cache))?;
+        let modules = Modules::new(Arc::clone(&cache), options.memory)?;
         let compiler = options.compilers.engine;
         let booted = BootedEngine::open(&engine, &modules, &cache, compiler, progress)?;
         let current = booted.hash;
@@ -163,7 +166,9 @@ impl WasmHost {
         };
         let run = worker.run(&command, START_POINTS, None)?;
         Ok(match run.end {
-            End::Done(reply) => supervisor::read_set_bundle_reply(&reply).map(|()| worker).map_err(SourceRefused),
+            End::Done(reply) => {
+                supervisor::read_set_bundle_reply(&reply).map(|()| worker).map_err(SourceRefused)
+            }
             End::Fault(fault) => Err(SourceRefused(fault.text().to_owned())),
             End::Broken(text) => Err(SourceRefused(text)),
         })

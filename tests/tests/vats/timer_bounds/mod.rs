@@ -176,10 +176,10 @@ fn nothing_that_waits_lies_in_the_heap() {
         let service = timer.service.clone();
         timer.ask(&service, "delay", &format!("[{}]", 1_000 + number), &[]);
     };
-    let (mut timer, before, after) = heap_with(1_000, delay);
+    let (mut timer, before, after) = heap_with(300, delay);
     assert!(after <= before + (1 << 20), "{before} bytes became {after}");
     let outcomes = timer.run_to(1_000_000);
-    assert_eq!(settled(&outcomes).len(), 9_000);
+    assert_eq!(settled(&outcomes).len(), 2_700);
     assert!(settled(&outcomes).iter().all(|settled| !settled.rejected));
     assert!(timer.handlers.lock().unwrap().deferred.is_empty());
 }
@@ -190,7 +190,7 @@ fn repeaters_whose_handlers_do_not_answer_take_no_heap_and_hold_up_no_others() {
         let handler = format!("o-{}", 1_000 + number);
         timer.send("repeatAfter", "[0,10,\"$0\"]", &[&handler]).body();
     };
-    let (mut timer, before, after) = heap_with(1_000, repeat);
+    let (mut timer, before, after) = heap_with(300, repeat);
     assert!(after <= before + (1 << 20), "{before} bytes became {after}");
     timer.send("repeatAfter", "[10,10,\"$0\"]", &[HANDLER]).body();
     timer.send("setWakeup", "[1010,\"$0\"]", &["o-61"]).body();
