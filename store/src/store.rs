@@ -252,9 +252,9 @@ impl Store {
 
 /// The time at which a commit must be durable.
 enum Durability {
-    /// When the commit returns.
+    /// The commit is durable when it returns.
     OnDisk,
-    /// Together with a later commit.
+    /// The commit becomes durable together with a later one.
     Later,
 }
 

@@ -171,7 +171,7 @@ enum End {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Step {
     node: Revealed,
-    /// Whether the search continued to the right.
+    /// `true` if the search continued to the right.
     went_right: bool,
     /// Hash of the child on the other side.
     sibling: [u8; 32],
