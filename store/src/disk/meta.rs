@@ -13,7 +13,7 @@ pub const FILE: &str = "state.redb";
 /// Name of the journal's file in the store's directory.
 pub const JOURNAL_FILE: &str = "journal.redb";
 
-/// Store format that this program reads and writes. It goes up with every change of the tables or of the tree's
+/// Store format that this program reads and writes. Others are an [`Error::Format`]. It goes up with every change of the tables or of the tree's
 /// rules: from format 3 on every tree is an AVL tree.
 pub const FORMAT: u32 = 3;
 
