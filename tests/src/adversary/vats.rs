@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use capstan_client::Bundle;
 
-use crate::{bundle, bundle_text};
+use crate::{bundle, bundle_text, silent};
 
 /// The wasm vat of `tests/vats/adversary.c`, compiled by the compiler that compiles the JavaScript engine.
 ///
