@@ -121,18 +121,18 @@ pub struct GenesisVat {
     /// The vat's `vatParameters`, in plain JSON.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub parameters: Value,
-    /// Whether the chain stops if this vat terminates.
+    /// `true` if the chain stops when this vat terminates.
     #[serde(default)]
     pub critical: bool,
-    /// Whether this is a system vat, which serves all users of the chain.
+    /// `true` for a system vat, which serves all users of the chain.
     ///
     /// The kernel refuses messages that are too large for it, and no delivery can terminate it.
     #[serde(default)]
     pub system: bool,
-    /// Whether the vat receives `vatPowers.disavow`.
+    /// `true` if the vat receives `vatPowers.disavow`.
     #[serde(default)]
     pub enable_disavow: bool,
-    /// Whether messages to promises that this vat decides are delivered to it at once (pipelining).
+    /// `true` if messages to promises that this vat decides are delivered to it at once (pipelining).
     #[serde(default)]
     pub enable_pipelining: bool,
     /// The vat's own [`reap_interval`](GenesisKernel::reap_interval). 0 means that it never receives `bringOutYourDead`.
