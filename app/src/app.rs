@@ -184,8 +184,8 @@ impl<H: VatHost> App<H> {
     }
 
     /// Makes what was committed visible to CheckTx and Query.
-    pub(crate) fn publish(&self, snapshot: StateView) -> Result<(), NodeFault> {
-        let committed = Arc::new(Committed::load(snapshot)?);
+    pub(crate) fn publish(&self, state: StateView) -> Result<(), NodeFault> {
+        let committed = Arc::new(Committed::load(state)?);
         *self.0.committed.write().unwrap_or_else(PoisonError::into_inner) = committed.clone();
         *self.check_state() = CheckState::new(committed, self.signatures());
         Ok(())

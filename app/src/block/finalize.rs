@@ -140,7 +140,7 @@ impl<H: VatHost> Consensus<H> {
             Stage::Genesis(block) => *block,
             Stage::Committed => self.store.begin_block(),
             Stage::Finalized { prepared, .. } => {
-                // The engine executes the block again: what the vats in memory have seen never was.
+                // CometBFT has the block executed again: what the vats in memory have seen never was.
                 self.store.discard(*prepared);
                 self.kernel.evict_all();
                 self.watch.forget();
