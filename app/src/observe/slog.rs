@@ -26,7 +26,7 @@ use capstan_abi::json::{
 use capstan_abi::{Delivery, DeliveryResult};
 use capstan_files::{RotatingFile, Rotation};
 use capstan_kernel::{
-    ids::KRef,
+    ids::{BundleKind, KRef},
     queue::event_to_json,
     slog::{CrankType, Event, Slog},
     vat::VatConfig,
@@ -331,12 +331,13 @@ impl Writer {
 fn create_vat(vat: VatId, config: &VatConfig) -> Value {
     let name = config.name.as_deref().unwrap_or_default();
     let description = format!("{name} (from bundleID: {})", config.bundle_id);
+    let is_wasm = BundleKind::from_id(&config.bundle_id) == Some(BundleKind::Wasm);
     json!({
         "vatID": vat.to_string(),
         "dynamic": !config.is_static,
         "description": description.trim(),
         "name": config.name,
-        "managerType": if config.bundle_id.starts_with("w1-") { "wasm" } else { "javascript" },
+        "managerType": if is_wasm { "wasm" } else { "javascript" },
         "vatSourceBundle": {"bundleID": config.bundle_id},
     })
 }
