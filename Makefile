@@ -1,4 +1,6 @@
 # Everything a person types. Each target does its own set-up.
+#
+# Every cargo command selects the whole workspace. A package alone (`-p`) has other features, so wasmer would be compiled again.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -16,7 +18,7 @@ FUZZ_SECONDS ?= 60
 # How long `make adversary` attacks; a seed alone is tried once.
 ADVERSARY_SECONDS ?= $(if $(ADVERSARY_SEED),0,600)
 
-.PHONY: help setup build demo dev test soak adversary fuzz conformance bench fmt lint clean
+.PHONY: help setup build demo dev test soak adversary fuzz conformance bench fmt lint audit clean
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +48,7 @@ fuzz: setup ## Fuzzes what reads bytes from strangers (FUZZ_SECONDS=60 each)
 	@scripts/fuzz.sh $(FUZZ_SECONDS)
 
 conformance: setup ## Runs SwingSet's recorded scenarios (CONFORMANCE_DIR=... for others)
-	$(CARGO) build -p capstan-conformance
+	$(CARGO) build --workspace --bin capstan-conformance
 	@$(BIN)/capstan-conformance "$(CONFORMANCE_DIR)"
 
 bench: setup ## Measures, and prints tables
@@ -55,9 +57,11 @@ bench: setup ## Measures, and prints tables
 fmt: ## Formats the sources
 	$(CARGO) fmt --all
 
-lint: setup ## Checks the format and lints everything
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets
+lint: setup ## Checks the format, lints, documentation, licences and sources of packages
+	@scripts/lint.sh
+
+audit: ## Looks the packages up in RustSec's database of advisories, which it fetches
+	@scripts/deny.sh advisories
 
 clean: ## Removes what was built
 	$(CARGO) clean

@@ -14,3 +14,6 @@ cargo test --workspace --no-fail-fast -- --test-threads=2
 
 section "fuzzing"
 scripts/fuzz.sh 10
+
+section "lints"
+scripts/lint.sh

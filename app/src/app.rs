@@ -8,22 +8,27 @@ use std::{
 
 use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
 use capstan_kernel_ports::host::VatHost;
-use capstan_store::{Block, Prepared, Snapshot, Store};
+use capstan_store::{StateView, Store};
 
 use crate::{
-    block::{bridge::Bridge, overrides::Override},
+    admission::{SignatureCache, mempool::CheckState},
+    block::{
+        bridge::Bridge,
+        consensus::{Consensus, Stage},
+    },
+    committed::Committed,
     fault::NodeFault,
     observe::{
-        crash,
+        AbciMethod, crash_report,
         fatal::{FatalHandler, FatalReport},
         metrics::Metrics,
+        operator::OperatorFiles,
         slog::SlogFile,
         timed::Timed,
         trace::{TraceLog, TraceOptions},
         watch::Watch,
     },
-    records::chain::Chain,
-    tx::{Verified, mempool::CheckState},
+    overrides::Override,
 };
 
 /// Choices of this node alone; none is visible in the state.
@@ -49,17 +54,6 @@ pub struct AppOptions {
     /// Called when the node cannot go on. It is not expected to return; if it does, the method that
     /// was called panics.
     pub on_fatal: FatalHandler,
-}
-
-/// What is written for the operator beside the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperatorFiles {
-    /// The node's home, as commands for the operator name it.
-    pub home: PathBuf,
-    /// The note of the block in progress.
-    pub running: PathBuf,
-    /// Gets the report of a block that ended the process.
-    pub report: PathBuf,
 }
 
 impl Default for AppOptions {
@@ -89,7 +83,7 @@ impl std::fmt::Debug for AppOptions {
 
 /// The ABCI application over a vat host.
 ///
-/// Clones are handles of the same application: an engine makes one for each of its connections. The
+/// Clones are handles of the same application: CometBFT's server makes one for each of its connections. The
 /// methods of consensus exclude each other; CheckTx and Query never wait for them, since they work on
 /// the last committed state.
 pub struct App<H>(Arc<Shared<H>>);
@@ -111,48 +105,10 @@ struct Shared<H> {
     committed: RwLock<Arc<Committed>>,
     check: Mutex<CheckState>,
     watch: Watch,
-    verified: Arc<Verified>,
+    signatures: Arc<SignatureCache>,
     on_fatal: FatalHandler,
     metrics: Metrics,
     genesis_height: u64,
-}
-
-/// The committed state, as CheckTx and Query see it.
-#[derive(Debug)]
-pub(crate) struct Committed {
-    pub(crate) state: Snapshot,
-    /// None before the first commit.
-    pub(crate) chain: Option<Chain>,
-}
-
-/// What only one method of consensus at a time may touch.
-pub(crate) struct Consensus<H> {
-    pub(crate) store: Store,
-    pub(crate) kernel: Kernel<Timed<H>>,
-    pub(crate) stage: Stage,
-    pub(crate) watch: Watch,
-    /// Where traces go, if they are kept.
-    pub(crate) traces: Option<TraceLog>,
-    pub(crate) slog: Option<SlogFile>,
-    pub(crate) verified: Arc<Verified>,
-    pub(crate) overrides: BTreeMap<u64, Override>,
-    pub(crate) operator: Option<OperatorFiles>,
-    pub(crate) trace_dir: Option<PathBuf>,
-}
-
-/// Where between two commits the application is.
-pub(crate) enum Stage {
-    /// Nothing is in progress.
-    Committed,
-    /// InitChain has written the chain's first state; the first block goes on from there.
-    Genesis(Box<Block>),
-    /// A block was executed and waits for Commit.
-    Finalized {
-        height: u64,
-        /// The codes of its transactions' results.
-        codes: Vec<u32>,
-        prepared: Box<Prepared>,
-    },
 }
 
 impl<H: VatHost> App<H> {
@@ -168,7 +124,7 @@ impl<H: VatHost> App<H> {
         let overrides = by_height(options.overrides)?;
         let trace_dir = options.trace.as_ref().map(|trace| trace.dir.clone());
         let running = options.operator.as_ref().and_then(|operator| {
-            crash::look(operator, &committed, &overrides, trace_dir.as_deref())
+            crash_report::look(operator, &committed, &overrides, trace_dir.as_deref())
         });
         let watch = Watch::new(options.trace.is_some(), metrics.clone(), running);
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
@@ -178,7 +134,7 @@ impl<H: VatHost> App<H> {
             slog.kernel_ready();
         }
         let stage = Stage::Committed;
-        let verified = Arc::<Verified>::default();
+        let signatures = Arc::<SignatureCache>::default();
         Ok(Self(Arc::new(Shared {
             consensus: Mutex::new(Consensus {
                 store,
@@ -187,7 +143,7 @@ impl<H: VatHost> App<H> {
                 watch: watch.clone(),
                 traces,
                 slog: options.slog_file,
-                verified: verified.clone(),
+                signatures: signatures.clone(),
                 overrides,
                 operator: options.operator,
                 trace_dir,
@@ -195,8 +151,8 @@ impl<H: VatHost> App<H> {
             watch,
             metrics,
             genesis_height: options.genesis_height,
-            check: Mutex::new(CheckState::new(committed.clone(), verified.clone())),
-            verified,
+            check: Mutex::new(CheckState::new(committed.clone(), signatures.clone())),
+            signatures,
             committed: RwLock::new(committed),
             on_fatal: options.on_fatal,
         })))
@@ -205,7 +161,7 @@ impl<H: VatHost> App<H> {
     /// Runs `work` on what consensus owns. A fault ends the node: this returns only without one.
     pub(crate) fn with_consensus<T>(
         &self,
-        during: &'static str,
+        during: AbciMethod,
         work: impl FnOnce(&mut Consensus<H>) -> Result<T, NodeFault>,
     ) -> T {
         let mut consensus = match self.0.consensus.lock() {
@@ -226,10 +182,10 @@ impl<H: VatHost> App<H> {
     }
 
     /// Makes what was committed visible to CheckTx and Query.
-    pub(crate) fn publish(&self, snapshot: Snapshot) -> Result<(), NodeFault> {
+    pub(crate) fn publish(&self, snapshot: StateView) -> Result<(), NodeFault> {
         let committed = Arc::new(Committed::load(snapshot)?);
         *self.0.committed.write().unwrap_or_else(PoisonError::into_inner) = committed.clone();
-        *self.check_state() = CheckState::new(committed, self.verified());
+        *self.check_state() = CheckState::new(committed, self.signatures());
         Ok(())
     }
 
@@ -241,7 +197,7 @@ impl<H: VatHost> App<H> {
 
 impl<H> App<H> {
     /// What a method that reads the committed state came to. A fault ends the node.
-    pub(crate) fn or_stop<T>(&self, during: &'static str, result: Result<T, NodeFault>) -> T {
+    pub(crate) fn or_stop<T>(&self, during: AbciMethod, result: Result<T, NodeFault>) -> T {
         result.unwrap_or_else(|fault| {
             let height = self.committed().state.height();
             self.stopping();
@@ -279,15 +235,17 @@ impl<H> App<H> {
         }
     }
 
-    /// The committed state, once the chain has a block. Before that there is none, or that of the chain which it goes
-    /// on from, by whose id nothing is signed any more.
-    pub(crate) fn begun(&self) -> Option<Arc<Committed>> {
+    /// Returns the committed state if the chain has a block.
+    ///
+    /// Before its first block a chain may have the state of the one that it continues. Nothing is signed for that
+    /// one's id any more.
+    pub(crate) fn committed_chain(&self) -> Option<Arc<Committed>> {
         Some(self.committed()).filter(|committed| self.own_height(committed) > 0)
     }
 
     /// The signatures that were found good.
-    pub(crate) fn verified(&self) -> Arc<Verified> {
-        self.0.verified.clone()
+    pub(crate) fn signatures(&self) -> Arc<SignatureCache> {
+        self.0.signatures.clone()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -298,13 +256,6 @@ impl<H> App<H> {
     pub(crate) fn check_state(&self) -> MutexGuard<'_, CheckState> {
         // Each check leaves it whole, whatever the next one does.
         self.0.check.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Committed {
-    fn load(state: Snapshot) -> Result<Self, NodeFault> {
-        let chain = Chain::load(&state)?;
-        Ok(Self { state, chain })
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use capstan_genesis::{FromState, Params};
 use capstan_kernel_ports::Hash;
-use capstan_store::{Expected, FILE, Import, Options, Snapshot, Store};
+use capstan_store::{Expected, FILE, Import, Options, StateView, Store};
 use sha2::{Digest, Sha256};
 
 use crate::{block::validators, fault::NodeFault, records::chain::Chain};
@@ -62,7 +62,7 @@ pub struct Exported {
 }
 
 /// Writes a committed state to the file `to`, which must not exist.
-pub fn export(state: &Snapshot, to: &Path) -> Result<Exported, TransferError> {
+pub fn export(state: &StateView, to: &Path) -> Result<Exported, TransferError> {
     let chain = Chain::load(state)?.ok_or(TransferError::Empty)?;
     let fault = |source| TransferError::Io { path: to.to_owned(), source };
     let file = File::options().write(true).create_new(true).open(to).map_err(fault)?;

@@ -5,6 +5,7 @@
 mod common;
 
 use capstan_app::proto;
+use capstan_test_random::Random;
 use common::{Chain, Client, Draft, alice, any, bob, capdata};
 use cosmrs::{
     Any,
@@ -276,15 +277,9 @@ fn fields_of_messages_are_checked_before_they_enter_the_mempool() {
 fn mutated_transactions_never_pass_or_panic() {
     let mut chain = Chain::new();
     let good = spoilt(|_| {});
-    let seed =
-        std::env::var("CAPSTAN_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed_u64);
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as usize
-    };
+    let mut random = Random::seeded(0x5eed);
+    let seed = random.seed();
+    let mut next = || random.number() as usize;
     for round in 0..3000 {
         let mut tx = good.clone();
         for _ in 0..=next() % 3 {

@@ -1,9 +1,15 @@
 //! Bundles as they are installed: bytes and the id that they must have.
 
+use std::io::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+
+use crate::proto;
 
 /// The first bytes of every wasm module.
 const WASM_MAGIC: &[u8] = b"\0asm";
@@ -73,6 +79,29 @@ impl Bundle {
     /// The bundle of a wasm module.
     pub fn from_wasm(bytes: Vec<u8>) -> Self {
         Self { id: format!("w1-{}", hex::encode(Sha256::digest(&bytes))), bytes }
+    }
+}
+
+/// A bundle's bytes as a transaction carries them.
+pub(crate) struct Compressed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) compression: proto::Compression,
+}
+
+impl Compressed {
+    /// Compresses `bytes` with gzip if that makes them shorter.
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let gzip = || -> std::io::Result<Vec<u8>> {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(bytes)?;
+            encoder.finish()
+        };
+        match gzip() {
+            Ok(smaller) if smaller.len() < bytes.len() => {
+                Self { bytes: smaller, compression: proto::Compression::Gzip }
+            }
+            _ => Self { bytes: bytes.to_vec(), compression: proto::Compression::None },
+        }
     }
 }
 

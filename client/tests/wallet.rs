@@ -6,6 +6,10 @@
 #[allow(dead_code, unreachable_pub)] // of the application's tests
 mod host;
 
+#[path = "../examples/counter.rs"]
+#[allow(dead_code, unreachable_pub)] // the program around it
+mod example;
+
 use std::time::{Duration, Instant};
 
 use capstan_app::{App, AppOptions};
@@ -16,6 +20,7 @@ use capstan_client::{
 use capstan_consensus::solo::{self, Solo, SoloConfig};
 use capstan_genesis::{Genesis, GenesisBundle};
 use capstan_store::Store;
+use capstan_test_random::Random;
 use host::FakeHost;
 
 const CHAIN_ID: &str = "capstan-test-1";
@@ -145,13 +150,7 @@ fn a_large_bundle_travels_in_pieces() {
         params.max_chunk_bytes = 3_000;
     });
     // Bytes that do not compress, from a fixed seed.
-    let mut state = 7_u64;
-    let bytes = (0..20_000).map(|_| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    });
-    let bundle = Bundle::from_wasm(bytes.collect());
+    let bundle = Bundle::from_wasm(Random::from(7).bytes(20_000));
     let last = node.wallet(0).install_bundle(&bundle).unwrap();
     let answer: capstan_client::proto::MsgUploadChunkResponse = last.response(0).unwrap();
     assert_eq!((answer.missing, answer.bundle_id), (0, bundle.id.clone()));
@@ -327,4 +326,16 @@ fn the_typed_calls_of_the_rpc_work() {
     assert!(query.value.starts_with(b"{") && query.height >= done.height);
     let error = node.client.block(9_999).unwrap_err();
     assert!(matches!(&error, ClientError::Rpc { code: -32603, .. }), "{error}");
+}
+
+#[test]
+fn the_example_runs_against_a_node() {
+    let node = Node::start();
+    let url = format!("http://{}", node.client.addr());
+    let report = example::run(&url, &module().bytes, "echo").unwrap();
+    assert!(
+        report.starts_with("echo was fulfilled with Some(Array([Number(Number(5))]))"),
+        "{report}"
+    );
+    assert!(report.contains(" deliveries and spent "), "{report}");
 }

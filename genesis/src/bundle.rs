@@ -1,10 +1,14 @@
+//! Identifiers of bundles.
+
 use std::{fmt, str::FromStr};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-/// A bundle's id: `b1-` and the SHA-512 of an Endo zip's compartment map in 128 hex digits, or `w1-`
-/// and the SHA-256 of a wasm module in 64.
+/// Identifier of a bundle, derived from its content.
+///
+/// The id of a JavaScript bundle is `b1-` and the SHA-512 of its compartment map in 128 hexadecimal digits. The id of a
+/// WebAssembly module is `w1-` and its SHA-256 in 64. [`FromStr`] accepts these two forms only, in lower case.
 #[derive(
     Clone,
     Debug,
@@ -21,16 +25,16 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct BundleId(String);
 
-/// What a bundle is made of.
+/// The kind of program that a bundle is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BundleKind {
-    /// An Endo zip archive of JavaScript modules.
+    /// JavaScript: an Endo zip archive of modules.
     EndoZip,
-    /// A wasm module.
+    /// WebAssembly: one module.
     Wasm,
 }
 
-/// A text that is not a bundle id.
+/// The error of parsing a text that is not a [`BundleId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a bundle id: expected b1- and 128 lower-case hex digits (JavaScript) or w1- and 64 (wasm)"
@@ -38,7 +42,7 @@ pub enum BundleKind {
 pub struct NotABundleId(String);
 
 impl BundleId {
-    /// What a bundle with this id is made of.
+    /// Returns the [`BundleKind`] that the id's prefix states.
     pub fn kind(&self) -> BundleKind {
         match self.0.starts_with("w1-") {
             true => BundleKind::Wasm,
@@ -46,7 +50,7 @@ impl BundleId {
         }
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

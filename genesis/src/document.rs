@@ -1,3 +1,5 @@
+//! The whole document, in CometBFT's format.
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -8,112 +10,112 @@ use crate::{
 
 /// A genesis document in CometBFT's format (`genesis.json` of v0.38).
 ///
-/// Numbers of 64 bits are strings of digits there, as CometBFT writes them.
+/// As CometBFT does, it writes 64-bit integers as JSON strings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
-    /// When the chain starts: an RFC 3339 time in UTC, as in `2026-01-01T00:00:00Z`.
+    /// The chain's start time, in RFC 3339 and UTC, as in `2026-01-01T00:00:00Z`.
     pub genesis_time: String,
-    /// The chain's id, which every signature covers. At most 50 bytes.
+    /// The chain id, which every signature covers. It has at most 50 bytes.
     pub chain_id: String,
     /// The height of the first block.
     #[serde(with = "as_text")]
     pub initial_height: i64,
-    /// The engine's parameters.
+    /// The [`ConsensusParams`].
     pub consensus_params: ConsensusParams,
-    /// The first validators. May be empty for an engine that has its own.
+    /// The initial validators. The list may be empty for a chain with a single node, which needs none.
     #[serde(default)]
     pub validators: Vec<Validator>,
-    /// The app hash before the first block: empty.
+    /// The app hash before the first block. It must be empty, since the application computes it.
     #[serde(default)]
     pub app_hash: String,
-    /// What the app starts from.
+    /// The application's initial state.
     pub app_state: AppState,
 }
 
-/// The engine's parameters.
+/// Parameters of consensus, as CometBFT defines them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsensusParams {
-    /// Limits of a block.
+    /// The limits of a block.
     pub block: BlockParams,
-    /// How long evidence of misbehaviour counts.
+    /// The limits of evidence of misbehaviour.
     pub evidence: EvidenceParams,
-    /// Which keys validators may have.
+    /// The kinds of keys that validators may have.
     pub validator: ValidatorParams,
-    /// The app's version.
+    /// The application's version.
     #[serde(default)]
     pub version: VersionParams,
-    /// ABCI's options.
+    /// The options of ABCI.
     #[serde(default)]
     pub abci: AbciParams,
 }
 
-/// Limits of a block.
+/// Limits of a block's size and gas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockParams {
-    /// The largest block in bytes.
+    /// Maximum size of a block in bytes.
     #[serde(with = "as_text")]
     pub max_bytes: i64,
-    /// The most gas in a block; -1: no limit (the app has its own).
+    /// Maximum gas of a block, or -1 for no limit. Capstan has limits of its own in [`Params`](crate::Params).
     #[serde(with = "as_text")]
     pub max_gas: i64,
 }
 
-/// How long evidence of misbehaviour counts.
+/// Limits of the age and size of evidence of misbehaviour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceParams {
-    /// In blocks.
+    /// Maximum age of evidence in blocks.
     #[serde(with = "as_text")]
     pub max_age_num_blocks: i64,
-    /// In nanoseconds.
+    /// Maximum age of evidence in nanoseconds.
     #[serde(with = "as_text")]
     pub max_age_duration: i64,
-    /// The most bytes of evidence in a block.
+    /// Maximum size in bytes of the evidence in a block.
     #[serde(with = "as_text")]
     pub max_bytes: i64,
 }
 
-/// Which keys validators may have.
+/// The kinds of keys that validators may have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidatorParams {
-    /// CometBFT's names of key types.
+    /// The key types, by CometBFT's names.
     pub pub_key_types: Vec<String>,
 }
 
-/// The app's version.
+/// Version of the application.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VersionParams {
-    /// Counts incompatible versions of the app.
+    /// A number that increases with every incompatible version of the application.
     #[serde(with = "as_text")]
     pub app: u64,
 }
 
-/// ABCI's options.
+/// Options of ABCI.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AbciParams {
-    /// The height from which votes carry extensions; 0: never. Capstan needs none.
+    /// The first height at which votes carry extensions, or 0 for never. Capstan needs none.
     #[serde(with = "as_text")]
     pub vote_extensions_enable_height: i64,
 }
 
-/// A validator.
+/// An initial validator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Validator {
-    /// Its consensus address, 40 upper-case hex digits.
+    /// The consensus address: 40 upper-case hexadecimal digits.
     pub address: String,
-    /// Its consensus key.
+    /// The consensus key.
     pub pub_key: PubKey,
-    /// Its voting power.
+    /// The voting power.
     #[serde(with = "as_text")]
     pub power: i64,
-    /// A name for people.
+    /// A name for people. Consensus does not use it.
     #[serde(default)]
     pub name: String,
 }
@@ -122,16 +124,17 @@ pub struct Validator {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PubKey {
-    /// The key's type, as in `tendermint/PubKeyEd25519`.
+    /// The key type, as in `tendermint/PubKeyEd25519`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The key's bytes in base64.
+    /// The key in base64.
     pub value: String,
 }
 
 impl Genesis {
-    /// A chain without validators and accounts, with default parameters. `genesis_time` is RFC 3339
-    /// in UTC; it is an argument because nothing here reads a clock.
+    /// Returns a document without validators and accounts, with default parameters.
+    ///
+    /// `genesis_time` is in RFC 3339 and UTC. It is an argument because this crate reads no clock.
     pub fn new(chain_id: &str, genesis_time: &str) -> Self {
         let app_state = AppState::default();
         let max_bytes = app_state.params.max_block_bytes + BLOCK_OVERHEAD_BYTES;
@@ -157,7 +160,7 @@ impl Genesis {
         }
     }
 
-    /// A chain for development: the accounts named, each with [`Genesis::DEV_BALANCE`].
+    /// Returns a document for development, in which each of `accounts` owns [`Genesis::DEV_BALANCE`].
     pub fn dev(chain_id: &str, genesis_time: &str, accounts: &[(&str, Address)]) -> Self {
         let mut genesis = Self::new(chain_id, genesis_time);
         let funded = |(name, address): &(&str, Address)| GenesisAccount {
@@ -169,11 +172,13 @@ impl Genesis {
         genesis
     }
 
-    /// What each account of [`Genesis::dev`] owns: ten million times a million `ucap`.
+    /// Balance of each account of [`Genesis::dev`]: ten million times a million `ucap`.
     pub const DEV_BALANCE: Amount = Amount(10_000_000_000_000);
 
-    /// Adds the system's own vats: `vatAdmin`, without which no chain runs, and `provisioner`, which is
-    /// bootstrapped and gives accounts their factory objects. Call it when the parameters are set.
+    /// Adds the system vats `vatAdmin` and `provisioner`.
+    ///
+    /// No chain runs without `vatAdmin`. The provisioner is the bootstrap vat and gives accounts their factory objects.
+    /// Its vat parameters are copied from [`AppState::params`], so set those first.
     pub fn add_system_vats(&mut self, vat_admin: GenesisBundle, provisioner: GenesisBundle) {
         let AppState { kernel, params, bundles, .. } = &mut self.app_state;
         let vat = |bundle: &GenesisBundle| GenesisVat {
@@ -192,8 +197,7 @@ impl Genesis {
         bundles.extend([vat_admin, provisioner]);
     }
 
-    /// Adds the timer device and the vat that serves it. The provisioner publishes its service as
-    /// `chain/timer`.
+    /// Adds the timer device and its vat. The provisioner publishes the vat's service as `chain/timer`.
     pub fn add_timer(&mut self, timer: GenesisBundle) {
         let AppState { kernel, bundles, .. } = &mut self.app_state;
         let vat = GenesisVat { system: true, ..GenesisVat::new(timer.id.clone()) };
@@ -202,7 +206,7 @@ impl Genesis {
         bundles.push(timer);
     }
 
-    /// Adds a validator with an Ed25519 key. Its address follows from the key.
+    /// Adds a [`Validator`] with an Ed25519 key, from which its address is derived.
     pub fn add_validator(&mut self, name: &str, ed25519_key: &[u8; 32], power: i64) {
         use base64::{Engine, engine::general_purpose::STANDARD};
         let digest = Sha256::digest(ed25519_key);
@@ -214,26 +218,27 @@ impl Genesis {
         });
     }
 
-    /// Reads and validates a document.
+    /// Reads a document from JSON and validates it.
     pub fn from_json(json: &[u8]) -> Result<Self, GenesisError> {
         let genesis: Self = serde_json::from_slice(json)?;
         genesis.validate()?;
         Ok(genesis)
     }
 
-    /// The canonical form: JSON with the fields in the order of this type, indented by two blanks,
-    /// one line feed at the end.
+    /// Returns the canonical form: JSON with the fields in this type's order, indented by two spaces, with a line feed at
+    /// the end.
     pub fn to_json(&self) -> Result<String, GenesisError> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// SHA-256 of the canonical form, in hex: equal documents have equal hashes, however they were
-    /// formatted.
+    /// Returns the SHA-256 of the canonical form in hexadecimal.
+    ///
+    /// Equal documents have equal hashes, however their JSON was formatted.
     pub fn hash(&self) -> Result<String, GenesisError> {
         Ok(hex::encode(Sha256::digest(self.to_json()?)))
     }
 
-    /// Checks everything that can be checked without running the chain.
+    /// Checks everything that can be checked without running the chain. A [`GenesisError`] names the field at fault.
     pub fn validate(&self) -> Result<(), GenesisError> {
         if !is_chain_id(&self.chain_id) {
             return Err(invalid("chain_id", "must be 1 to 50 letters, digits, '-', '_' or '.'"));
@@ -256,11 +261,11 @@ impl Genesis {
             let problem = format!("must be one above from_state.height ({})", from.height);
             return Err(invalid("initial_height", problem));
         }
-        self.validate_engine()?;
+        self.validate_consensus()?;
         self.app_state.validate()
     }
 
-    fn validate_engine(&self) -> Result<(), GenesisError> {
+    fn validate_consensus(&self) -> Result<(), GenesisError> {
         let limit = self.app_state.params.max_block_bytes;
         let max_bytes = self.consensus_params.block.max_bytes;
         if max_bytes != -1 && (max_bytes < 0 || (max_bytes as u64) < limit) {
@@ -281,7 +286,7 @@ fn is_chain_id(text: &str) -> bool {
     (1..=50).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// `YYYY-MM-DDTHH:MM:SS[.f…]Z`; whether the day exists is left to the engine.
+/// Returns whether `text` has the form `YYYY-MM-DDTHH:MM:SS[.f…]Z`. Consensus checks whether the day exists.
 fn is_utc_time(text: &str) -> bool {
     let Some(body) = text.strip_suffix('Z') else { return false };
     let (seconds, fraction) = body.split_once('.').unwrap_or((body, "0"));
@@ -294,16 +299,16 @@ fn is_utc_time(text: &str) -> bool {
         && fraction.len() <= 9
 }
 
-/// What a block holds beside transactions: header, commit and evidence of a large validator set.
+/// Size of a block besides its transactions: header, commit and evidence of a large validator set.
 const BLOCK_OVERHEAD_BYTES: u64 = 1024 * 1024;
 
-/// The name of the vat that provisions accounts.
+/// Name of the vat that provisions accounts.
 const PROVISIONER: &str = "provisioner";
 
-/// CometBFT's name of an Ed25519 key in JSON.
+/// CometBFT's JSON name of the type of Ed25519 keys.
 const ED25519_KEY: &str = "tendermint/PubKeyEd25519";
 
-/// Numbers as strings of digits, as CometBFT's JSON has them.
+/// Serialisation of integers as JSON strings, which is CometBFT's form.
 mod as_text {
     use std::{fmt::Display, str::FromStr};
 

@@ -1,11 +1,38 @@
-//! The genesis document: what a chain starts from.
+//! The genesis document: the initial state and parameters of a chain.
 //!
-//! [`Genesis`] is a document in CometBFT's format (`genesis.json`) whose `app_state` is an
-//! [`AppState`]: accounts with balances, the chain's [`Params`], the bundles and static vats that
-//! exist from the start. It is made by [`Genesis::dev`] or read by [`Genesis::from_json`], always
-//! validated, written in one canonical form ([`Genesis::to_json`]) and named by the hash of that form
-//! ([`Genesis::hash`]). The app gets the `app_state` part from the engine and reads it with
-//! [`AppState::from_json`].
+//! [`Genesis`] is a document in CometBFT's format (`genesis.json`). Its `app_state` is an [`AppState`]: accounts with
+//! balances, the chain's [`Params`], and the bundles and static vats that exist from the start.
+//!
+//! [`Genesis::new`] and [`Genesis::dev`] build a document, and [`Genesis::from_json`] reads and validates one.
+//! [`Genesis::to_json`] writes it in one canonical form, whose hash ([`Genesis::hash`]) names the chain. The application
+//! receives the `app_state` part from consensus and reads it with [`AppState::from_json`].
+//!
+//! # Example
+//!
+//! ```
+//! use capstan_genesis::{Address, BundleId, Genesis, GenesisBundle, GenesisError, GenesisVat};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let alice = Address([1; 20]);
+//! let mut genesis = Genesis::dev("example-1", "2026-01-01T00:00:00Z", &[("alice", alice)]);
+//! genesis.add_validator("one", &[7; 32], 10);
+//!
+//! let module = b"the bytes of a WebAssembly module";
+//! let id: BundleId = format!("w1-{}", "00".repeat(32)).parse()?;
+//! genesis.app_state.bundles.push(GenesisBundle::new(id.clone(), None, module));
+//! genesis.app_state.kernel.vats.insert("greeter".to_owned(), GenesisVat::new(id));
+//! genesis.validate()?;
+//!
+//! let read = Genesis::from_json(genesis.to_json()?.as_bytes())?;
+//! assert_eq!(read.hash()?, genesis.hash()?);
+//!
+//! // A refusal names the field.
+//! genesis.chain_id.clear();
+//! let refused = genesis.validate();
+//! assert!(matches!(refused, Err(GenesisError::Invalid { field, .. }) if field == "chain_id"));
+//! # Ok(())
+//! # }
+//! ```
 
 mod bundle;
 mod document;
@@ -24,18 +51,18 @@ pub use state::{
     AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel, GenesisVat,
 };
 
-/// Why a genesis document is refused.
+/// The reason for refusing a genesis document.
 #[derive(Debug, thiserror::Error)]
 pub enum GenesisError {
-    /// It is not JSON, or not of the document's shape.
+    /// The text is not JSON, lacks a field, or has an unknown one.
     #[error("the genesis document cannot be read: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// A field has a value that it must not have.
+    /// A field has a value that is not allowed.
     #[error("genesis: {field}: {problem}")]
     Invalid {
-        /// The field's path, as in `app_state.params.block_computrons`.
+        /// The path of the field, as in `app_state.params.block_computrons`.
         field: String,
-        /// What is wrong, and what would be right.
+        /// The fault, and what would be allowed.
         problem: String,
     },
 }
@@ -46,7 +73,7 @@ impl From<InvalidParam> for GenesisError {
     }
 }
 
-/// Shorthand for [`GenesisError::Invalid`].
+/// Returns a [`GenesisError::Invalid`].
 fn invalid(field: impl Into<String>, problem: impl Into<String>) -> GenesisError {
     GenesisError::Invalid { field: field.into(), problem: problem.into() }
 }

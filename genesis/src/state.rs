@@ -1,3 +1,5 @@
+//! The application's part of the document.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -6,129 +8,134 @@ use serde_json::Value;
 
 use crate::{Address, Amount, BundleId, GenesisError, Params, invalid};
 
-/// The `app_state` of a genesis document: everything that the app itself starts from.
+/// The `app_state` of a genesis document: the application's initial state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppState {
-    /// Accounts that exist from the start. Their numbers follow the order of this list.
+    /// The initial accounts. Their account numbers follow the order of this list.
     pub accounts: Vec<GenesisAccount>,
-    /// The chain's parameters.
+    /// The chain's initial [`Params`].
     #[serde(default)]
     pub params: Params,
-    /// Bundles that are installed from the start.
+    /// The bundles that are installed from the start.
     #[serde(default)]
     pub bundles: Vec<GenesisBundle>,
-    /// The kernel's options and static vats.
+    /// The options and static vats of the kernel.
     #[serde(default)]
     pub kernel: GenesisKernel,
-    /// The state that the chain goes on from; then there are no accounts, bundles and vats beside it.
+    /// The exported state with which the chain starts. It excludes accounts, bundles and vats in this document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_state: Option<FromState>,
 }
 
-/// The state of another chain, or of this one before it stopped, from which a chain goes on.
+/// A reference to an exported state with which a chain starts.
+///
+/// It is the state of another chain, or of the same chain before it stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FromState {
-    /// The height at which it was committed. The new chain's first block is the next one.
+    /// The height at which the state was committed. The new chain's first block has the next height.
     pub height: u64,
-    /// Its root hash, which was the app hash after that block: 64 hex digits.
+    /// The root hash, which was the app hash after that block: 64 hexadecimal digits.
     pub root: String,
-    /// The length of the file that it is in.
+    /// The length of the exported file in bytes.
     pub bytes: u64,
-    /// The file's SHA-256: 64 hex digits.
+    /// The SHA-256 of the exported file: 64 hexadecimal digits.
     pub sha256: String,
-    /// Vats that are no longer critical: the chain goes on if they end.
+    /// The vats that are no longer critical. The chain continues if they terminate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncritical: Vec<String>,
 }
 
-/// An account that exists from the start.
+/// An initial account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisAccount {
-    /// Its address.
+    /// The account's address.
     pub address: Address,
-    /// What it owns.
+    /// The account's initial balance.
     pub balance: Amount,
-    /// A name for people, not used by the chain.
+    /// A name for people. The chain does not use it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
 }
 
-/// A bundle that is installed from the start.
+/// An initially installed bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisBundle {
-    /// The id that it must turn out to have.
+    /// The id. The chain does not start if the bundle has another one.
     pub id: BundleId,
-    /// A name under which vats can ask for it (`getNamedBundleCap`).
+    /// The name under which vats find the bundle (`getNamedBundleCap`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its bytes in base64: an Endo zip archive, the JSON record that Agoric's tools wrap one in, or a
-    /// wasm module.
+    /// The bundle in base64: an Endo zip archive, the JSON record in which Agoric's tools wrap one, or a WebAssembly
+    /// module.
     pub base64: String,
 }
 
-/// The kernel's options and static vats.
+/// The initial options and static vats of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenesisKernel {
-    /// Static vats by name. `vatAdmin` must be among them.
+    /// The static vats by name. `vatAdmin` must be one of them.
     pub vats: BTreeMap<String, GenesisVat>,
-    /// The static vat that gets the message `bootstrap(vats, devices)`.
+    /// The static vat that receives the message `bootstrap(vats, devices)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<String>,
-    /// The static vat whose root provisions new accounts: it gets `provision(address)` and answers
-    /// with the account's factory object. None: accounts are given nothing.
+    /// The static vat whose root object provisions new accounts.
+    ///
+    /// It receives `provision(address)` and returns the account's factory object. If this is `None`, accounts receive
+    /// nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioner: Option<String>,
-    /// Devices that bootstrap is given beside `vatAdmin` and `bridge`, which are always there.
+    /// The devices that bootstrap receives besides `vatAdmin` and `bridge`, which always exist.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub devices: BTreeSet<GenesisDevice>,
-    /// A vat is told to bring out its dead each so many deliveries; 0: this counts for nothing.
+    /// The number of deliveries after which a vat receives `bringOutYourDead`. 0 turns this trigger off.
     pub reap_interval: u64,
-    /// It is told so too when so many references were collected; 0: this counts for nothing.
+    /// The number of collected references after which a vat receives `bringOutYourDead`. 0 turns this trigger off.
     pub reap_gc_krefs: u64,
-    /// Let durable kinds hold what is not durable, in all vats. For experiments.
+    /// Lets durable kinds of all vats hold what is not durable. This is for experiments.
     pub relax_durability_rules: bool,
 }
 
-/// A device that a chain may have or not.
+/// A device that a chain may do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GenesisDevice {
-    /// Wakes vats at times, by the time of the blocks.
+    /// The timer: wakes vats at given block times.
     Timer,
-    /// Numbered messages to and from other machines, as SwingSet's vat-tp uses them.
+    /// The mailbox: numbered messages to and from other machines, for SwingSet's vat-tp.
     Mailbox,
-    /// Finds installed bundles, and does nothing else with them.
+    /// The bundle device: finds installed bundles.
     Bundle,
 }
 
-/// A static vat.
+/// A static vat, which exists from the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisVat {
-    /// Its bundle, one of the genesis document's.
+    /// The vat's bundle. It must be one of [`AppState::bundles`].
     pub bundle: BundleId,
-    /// Its vatParameters, plain JSON.
+    /// The vat's `vatParameters`, in plain JSON.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub parameters: Value,
-    /// Whether its death stops the chain.
+    /// Whether the chain stops if this vat terminates.
     #[serde(default)]
     pub critical: bool,
-    /// Whether it serves strangers for the chain: the kernel refuses what is too large for it, and
-    /// nothing that a delivery does can end it.
+    /// Whether this is a system vat, which serves all users of the chain.
+    ///
+    /// The kernel refuses messages that are too large for it, and no delivery can terminate it.
     #[serde(default)]
     pub system: bool,
-    /// Whether it gets `vatPowers.disavow`.
+    /// Whether the vat receives `vatPowers.disavow`.
     #[serde(default)]
     pub enable_disavow: bool,
-    /// Whether messages to promises that it decides go to it at once.
+    /// Whether messages to promises that this vat decides are delivered to it at once (pipelining).
     #[serde(default)]
     pub enable_pipelining: bool,
-    /// Its own reap interval in deliveries; 0: it is never told to bring out its dead.
+    /// The vat's own [`reap_interval`](GenesisKernel::reap_interval). 0 means that it never receives `bringOutYourDead`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reap_interval: Option<u64>,
 }
@@ -148,7 +155,7 @@ impl Default for GenesisKernel {
 }
 
 impl GenesisVat {
-    /// A vat of this bundle with the usual options and no parameters.
+    /// Returns a vat of `bundle` with default options and no parameters.
     pub fn new(bundle: BundleId) -> Self {
         Self {
             bundle,
@@ -163,12 +170,12 @@ impl GenesisVat {
 }
 
 impl GenesisBundle {
-    /// A bundle of these bytes. Whether the id is right is checked when the chain starts.
+    /// Returns a bundle with this content. Whether `id` is right is checked when the chain starts.
     pub fn new(id: BundleId, name: Option<String>, bytes: &[u8]) -> Self {
         Self { id, name, base64: STANDARD.encode(bytes) }
     }
 
-    /// The bundle's bytes.
+    /// Decodes the content. Returns a [`GenesisError`] if it is not base64.
     pub fn bytes(&self) -> Result<Vec<u8>, GenesisError> {
         let problem = |e| invalid(format!("app_state.bundles[{}].base64", self.id), format!("{e}"));
         STANDARD.decode(&self.base64).map_err(problem)
@@ -176,14 +183,14 @@ impl GenesisBundle {
 }
 
 impl AppState {
-    /// Reads and validates an `app_state`, as the engine hands it to `InitChain`.
+    /// Reads an `app_state` from the JSON that consensus passes to `InitChain`, and validates it.
     pub fn from_json(json: &[u8]) -> Result<Self, GenesisError> {
         let state: Self = serde_json::from_slice(json)?;
         state.validate()?;
         Ok(state)
     }
 
-    /// Checks everything that can be checked without running the chain.
+    /// Checks everything that can be checked without running the chain. A [`GenesisError`] names the field at fault.
     pub fn validate(&self) -> Result<(), GenesisError> {
         self.params.validate()?;
         if let Some(from) = &self.from_state {
@@ -194,16 +201,16 @@ impl AppState {
         self.validate_kernel()
     }
 
-    /// The sum of all balances. Validation makes sure that it fits.
+    /// Returns the sum of all balances. [`AppState::validate`] refuses a sum that overflows.
     pub fn supply(&self) -> Amount {
         Amount(self.accounts.iter().fold(0u128, |sum, a| sum.saturating_add(a.balance.0)))
     }
 
     fn validate_from(&self, from: &FromState) -> Result<(), GenesisError> {
-        let beside = !self.accounts.is_empty()
+        let has_more = !self.accounts.is_empty()
             || !self.bundles.is_empty()
             || self.kernel != GenesisKernel::default();
-        if beside {
+        if has_more {
             let problem = "must stand alone: accounts, bundles and kernel come with the state";
             return Err(invalid("app_state.from_state", problem));
         }

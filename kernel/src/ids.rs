@@ -42,7 +42,7 @@ impl fmt::Display for KRef {
     }
 }
 
-/// A device's id: `dN`, from d7.
+/// The id `dN` of a [`Device`](crate::device::Device), from d7.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -54,7 +54,7 @@ impl fmt::Display for DeviceId {
     }
 }
 
-/// A remote's id: `rN`, from r1. A remote is someone outside who holds capabilities: an account.
+/// The id `rN` of a [`Remote`](crate::remote::Remote), from r1.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -66,21 +66,21 @@ impl fmt::Display for RemoteId {
     }
 }
 
-/// Who has a c-list.
+/// An owner of a c-list: a vat, a device or a remote.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
 pub enum Endpoint {
-    /// A vat.
+    /// A vat, by its [`VatId`].
     Vat(VatId),
-    /// A device.
+    /// A device, by its [`DeviceId`].
     Device(DeviceId),
-    /// A remote.
+    /// A remote, by its [`RemoteId`].
     Remote(RemoteId),
 }
 
 impl Endpoint {
-    /// Reads `vN`, `dN` or `rN` with a canonical decimal.
+    /// Reads `vN`, `dN` or `rN` with a canonical decimal, as [`Display`](fmt::Display) writes it.
     pub fn parse(text: &str) -> Option<Self> {
         let number = canonical_decimal(text.get(1..)?)?;
         match text.as_bytes().first()? {
@@ -102,7 +102,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A meter's id: `mN`, from m1.
+/// The id `mN` of a [`Meter`](crate::meter::Meter), from m1.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -121,7 +121,7 @@ impl fmt::Display for MeterId {
     }
 }
 
-/// What a reference refers to.
+/// The kind of thing that a reference names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An object.
@@ -132,7 +132,7 @@ pub enum Kind {
     Device,
 }
 
-/// How long an exported object lives: the `d` or `v` in its vref.
+/// The lifetime of an exported object: the `d` or `v` in its vref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// Gone with the incarnation.
@@ -146,18 +146,18 @@ pub enum Durability {
 /// The parts of a vref or rref that the kernel looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefParts {
-    /// What it refers to.
+    /// The [`Kind`] of its target.
     pub kind: Kind,
-    /// `+`: the endpoint made it; `-`: the kernel gave it to the endpoint.
+    /// True for `+`, which the endpoint made. False for `-`, which the kernel gave to the endpoint.
     pub exported: bool,
-    /// For exported objects.
+    /// The [`Durability`] of an exported object.
     pub durability: Durability,
-    /// True for `o+0`.
+    /// True for `o+0`, a vat's root object.
     pub is_root: bool,
 }
 
-/// Reads a vref: `[opd][+-]N`, and for exported objects `o+[dv]N[/I[:F]]`, all numbers canonical
-/// decimals. None if it is anything else.
+/// Reads a vref: `[opd][+-]N`, and for exported objects `o+[dv]N[/I[:F]]`. All numbers are canonical
+/// decimals. Returns `None` for anything else.
 pub fn parse_vref(vref: &str) -> Option<RefParts> {
     let bytes = vref.as_bytes();
     let kind = match bytes.first()? {
@@ -198,6 +198,15 @@ fn virtual_suffix(text: &str) -> Option<()> {
             canonical_decimal(facet).map(|_| ())
         }
     }
+}
+
+/// Returns true if the text has the form of a bundle id: `b1-` and 128, or `w1-` and 64, lowercase hex digits.
+pub fn is_bundle_id(text: &str) -> bool {
+    let hex = |digits: &str, length: usize| {
+        digits.len() == length && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    text.strip_prefix("b1-").is_some_and(|digits| hex(digits, 128))
+        || text.strip_prefix("w1-").is_some_and(|digits| hex(digits, 64))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod support;
 
 use capstan_kernel::{
     ids::Endpoint,
-    policy::{BlockPolicy, CleanupBudget},
+    policy::{BlockPolicy, CleanupCounts},
     view,
 };
 use support::hoard::{Hoard, VICTIM};
@@ -23,7 +23,7 @@ fn policy() -> BlockPolicy {
         write_byte: 0,
         snapshot: 0,
         fault: 1_000,
-        cleanup: Some(CleanupBudget::uniform(BUDGET)),
+        cleanup: Some(CleanupCounts::uniform(BUDGET)),
     }
 }
 

@@ -6,11 +6,9 @@
 mod support;
 
 use capstan_kernel::view;
+use capstan_test_random::Random;
 use serde_json::json;
-use support::{
-    operator::{VATS, World},
-    random::Dice,
-};
+use support::operator::{VATS, World};
 
 /// Cranks of one kernel: its tombstones and devices keep what they have for good, so it grows.
 const CRANKS_OF_ONE: u64 = 1_000;
@@ -31,32 +29,32 @@ struct Events {
 fn soak(seed: u64, cranks: u64, events: &mut Events) -> u64 {
     let mut world = World::new(seed);
     world.begin();
-    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut random = Random::from(seed);
     while world.cranks < cranks {
         let busy = world.crank();
         world.check();
         if !busy {
-            world.stir(&mut dice);
+            world.stir(&mut random);
         }
-        if dice.roll(40) == 0 {
-            interfere(&mut world, &mut dice, events);
+        if random.below(40) == 0 {
+            interfere(&mut world, &mut random, events);
         }
-        if dice.roll(500) == 0 {
+        if random.below(500) == 0 {
             world.kernel.evict_all();
         }
     }
     world.cranks
 }
 
-fn interfere(world: &mut World, dice: &mut Dice, events: &mut Events) {
+fn interfere(world: &mut World, random: &mut Random, events: &mut Events) {
     let live = world.live();
     if (live.len() as u64) < VATS {
         events.creations += 1;
         return world.tell("create", json!([]));
     }
-    let vat = live[dice.roll(live.len() as u64) as usize];
+    let vat = live[random.below(live.len() as u64) as usize];
     let generation = view::vat_state(&world.state, vat).unwrap().unwrap().incarnation;
-    if dice.roll(4) == 0 || generation > 150 {
+    if random.below(4) == 0 || generation > 150 {
         events.terminations += 1;
         world.tell("terminate", json!([vat.to_string()]));
     } else {

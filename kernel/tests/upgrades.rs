@@ -7,7 +7,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use capstan_abi::{CapData, Delivery, Syscall};
 use capstan_kernel::{
-    policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy},
+    policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy},
     view,
 };
 use capstan_kernel_ports::VatId;
@@ -101,8 +101,8 @@ fn what_only_the_old_heap_held_is_dropped_and_retired() {
 struct Notes(Vec<CrankOutcome>);
 
 impl RunPolicy for Notes {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::UNLIMITED)
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::UNLIMITED)
     }
 
     fn crank_done(&mut self, outcome: &CrankOutcome, _work: &KernelWork) -> bool {

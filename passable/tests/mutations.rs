@@ -7,25 +7,18 @@ use capstan_abi::CapData;
 use capstan_passable::{
     Parsed, Passable, check, method_name, notation, single_slot, to_smallcaps_json,
 };
+use capstan_test_random::Random;
 
-/// A generator of reproducible choices (xorshift64*).
-struct Random {
-    seed: u64,
-    state: u64,
-}
+/// Mutates texts at random.
+struct Mutator(Random);
 
-impl Random {
+impl Mutator {
     fn from_env() -> Self {
-        let seed = std::env::var("CAPSTAN_TEST_SEED").ok().and_then(|s| s.parse().ok());
-        let seed = seed.unwrap_or(0x5eed_0001);
-        Self { seed, state: seed | 1 }
+        Self(Random::seeded(0x5eed_0001))
     }
 
     fn below(&mut self, limit: usize) -> usize {
-        self.state ^= self.state >> 12;
-        self.state ^= self.state << 25;
-        self.state ^= self.state >> 27;
-        (self.state.wrapping_mul(0x2545_f491_4f6c_dd1d) % limit.max(1) as u64) as usize
+        self.0.index(limit)
     }
 
     /// Makes one to four small changes.
@@ -61,7 +54,7 @@ fn plain_json_agrees_with_serde_json_on_mutations() {
         r#"["$0",{"k":"v"},0.1]"#,
         r#"["\ud800","\ud83d\ude00",{"\udfff":"\uDBFF\uDC00"}]"#,
     ];
-    let mut random = Random::from_env();
+    let mut random = Mutator::from_env();
     for round in 0..20_000 {
         let Some(text) = random.mutate(seeds[round % seeds.len()]) else { continue };
         if text.starts_with('#') {
@@ -74,11 +67,11 @@ fn plain_json_agrees_with_serde_json_on_mutations() {
         match (&ours, &theirs) {
             (Ok(made), _) => {
                 let again = to_smallcaps_json(&format!("#{made}"), &[]);
-                assert!(theirs.is_some() && again.is_ok(), "{text:?} seed {}", random.seed);
+                assert!(theirs.is_some() && again.is_ok(), "{text:?} seed {}", random.0.seed());
             }
             (Err(e), Some(_)) => {
                 let on_purpose = e.problem.contains("twice") || e.problem.contains("__proto__");
-                assert!(on_purpose, "{text:?}: {e}, seed {}", random.seed);
+                assert!(on_purpose, "{text:?}: {e}, seed {}", random.0.seed());
             }
             (Err(_), None) => {}
         }
@@ -97,8 +90,8 @@ fn mutated_bodies_are_read_or_refused_and_what_is_read_is_stable() {
         r##"{"@qclass":"slot","index":1}"##,
     ];
     let slots = vec!["ko20".to_owned(), "kp40".to_owned()];
-    let mut random = Random::from_env();
-    let seed = random.seed;
+    let mut random = Mutator::from_env();
+    let seed = random.0.seed();
     for round in 0..60_000 {
         let Some(body) = random.mutate(good[round % good.len()]) else { continue };
         let whole = CapData { body, slots: slots.clone() };

@@ -208,7 +208,7 @@ impl Default for SystemParams {
             message_computrons: 4_000_000,
             byte_computrons: 400,
             slot_computrons: 200_000,
-            wake_computrons: 200_000,
+            wake_computrons: 600_000,
         }
     }
 }

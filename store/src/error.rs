@@ -1,68 +1,82 @@
-//! What can go wrong in the store.
+//! Errors of the store, by cause.
 
-use std::path::PathBuf;
+use std::{io::ErrorKind, path::PathBuf};
 
-use capstan_kernel_ports::{Hash, store::StoreFault};
+use capstan_kernel_ports::{
+    Hash,
+    store::{Cause, StoreFault},
+};
 
-/// A failure of the store.
+/// Failure of the store.
 ///
-/// [`Error::OpenLevels`], [`Error::Stale`], [`Error::Height`], [`Error::EmptyKey`],
-/// [`Error::TooLong`] and [`Error::Local`] are mistakes of the caller, [`Error::Import`] and
-/// [`Error::ImportedRoot`] of whoever sent the stream; all others are faults of this node. None but
-/// a failing disk changes the store.
+/// [`Error::OpenLevels`], [`Error::Stale`], [`Error::Height`], [`Error::EmptyKey`], [`Error::TooLong`] and
+/// [`Error::Local`] are mistakes of the caller. [`Error::Import`] and [`Error::ImportedRoot`] are faults of the
+/// sender of a stream. All others are faults of this node. Only a failing disk can change what is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another process (or another `Store` of this one) has the file open.
+    /// Another process, or another [`Store`](crate::Store) of this process, has the file open.
     #[error("{path}: another process has this store open; stop it or choose another directory")]
     Locked {
-        /// The database file.
+        /// Path of the database file.
         path: PathBuf,
     },
 
-    /// The file is something else than a Capstan store.
+    /// The file is not a Capstan store.
     #[error(
         "{path} is not a Capstan store ({reason}); choose another directory or move the file away"
     )]
     NotAStore {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What gave it away.
+        /// Property that the file lacks.
         reason: String,
     },
 
-    /// A Capstan store, but of a format that this program does not read.
+    /// The file is a Capstan store of a format that this program does not read.
     #[error(
         "{path} has store format {found}, this program reads format {expected}; use the program \
          version that wrote it, or start a new node, which does the chain's blocks again"
     )]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The format found.
+        /// Format of the file.
         found: u32,
-        /// The format this program reads and writes.
+        /// Format that this program reads and writes, [`FORMAT`](crate::FORMAT).
         expected: u32,
     },
 
-    /// An import was to go where a store is already.
+    /// An import was begun where a store exists already.
     #[error("{path} exists already; an import needs a directory without a store")]
     Exists {
-        /// The database file.
+        /// Path of the existing database file.
         path: PathBuf,
     },
 
-    /// The file system refused.
+    /// The file system refused an operation.
     #[error("{path}: {source}")]
     Io {
-        /// What was to be read or written.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// Why not.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 
-    /// The database below failed: the disk is full or broken, or the file is damaged.
+    /// The disk is full. The database wrote nothing of the transaction.
     #[error("database: {0}")]
-    Database(redb::Error),
+    DiskFull(#[source] redb::Error),
+
+    /// The database could not read or write, for another reason than a full disk.
+    #[error("database: {0}")]
+    DatabaseIo(#[source] redb::Error),
+
+    /// The database found a damaged page.
+    #[error("database: {0}")]
+    DatabaseDamaged(#[source] redb::Error),
+
+    /// The database failed in another way.
+    #[error("database: {0}")]
+    Database(#[source] redb::Error),
 
     /// Committed data contradicts itself: the file was damaged or tampered with.
     #[error(
@@ -70,53 +84,53 @@ pub enum Error {
     )]
     Damaged(String),
 
-    /// The Merkle tree refused an operation that must always be possible.
+    /// The Merkle tree refused an operation that is always possible in a sound tree.
     #[error("merkle tree: {0}")]
     Tree(String),
 
     /// A thread of the store could not be started, or panicked.
     #[error("{what}: {why}; start the node again, it goes on from what was committed")]
     Thread {
-        /// What the thread was for.
+        /// Purpose of the thread.
         what: &'static str,
-        /// What went wrong.
+        /// Reason of the failure.
         why: String,
     },
 
-    /// A block was to be prepared while levels above its own were open.
+    /// A block was prepared while levels above its own were open.
     #[error("cannot prepare a block with {0} levels open: merge or roll back all but its own")]
     OpenLevels(usize),
 
-    /// A block or prepared block began at a state that is not the committed one any more.
+    /// A block began at a state that is no longer the committed one.
     #[error("the block began at height {began}, but height {committed} is committed since")]
     Stale {
-        /// The height at which it began.
+        /// Height at which the block began.
         began: u64,
-        /// The height committed now.
+        /// Height that is committed now.
         committed: u64,
     },
 
-    /// A block was to be committed at a height that is not above the committed one.
+    /// A commit was at a height that is not above the committed one.
     #[error("cannot commit height {wanted}: height {committed} is committed already")]
     Height {
-        /// The height asked for.
+        /// Height of the refused commit.
         wanted: u64,
-        /// The height committed.
+        /// Height that is committed.
         committed: u64,
     },
 
-    /// The empty key was written.
+    /// The empty key was written. No entry may have it.
     #[error("the empty key cannot be written")]
     EmptyKey,
 
-    /// A key or value is longer than the store takes.
+    /// A key, value or blob is longer than the store accepts.
     #[error("a {what} of {size} bytes is too long: at most {limit}")]
     TooLong {
-        /// Which of the two.
+        /// The word `key`, `value` or `blob`.
         what: &'static str,
-        /// Its length in bytes.
+        /// Length found, in bytes.
         size: usize,
-        /// The greatest length in bytes.
+        /// Greatest length allowed, in bytes.
         limit: usize,
     },
 
@@ -124,32 +138,72 @@ pub enum Error {
     #[error("a key that begins with `local.` is outside the root hash: nothing can be proven")]
     Local,
 
-    /// An imported stream is malformed or does not give the state it was announced to give.
+    /// An imported stream is malformed, or does not give the announced state.
     #[error("import refused: {0}")]
     Import(String),
 
     /// A finished import has another root than expected.
     #[error("import refused: its root is {found}, expected {expected}")]
     ImportedRoot {
-        /// The root of what was imported.
+        /// Root of the imported state.
         found: Hash,
-        /// The root that was expected.
+        /// Root that was expected.
         expected: Hash,
     },
 }
 
 impl From<Error> for StoreFault {
     fn from(error: Error) -> Self {
-        Self(error.to_string())
+        let variant = match &error {
+            Error::DiskFull(_) => Self::DiskFull,
+            Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull => Self::DiskFull,
+            Error::Io { .. } | Error::DatabaseIo(_) => Self::Io,
+            Error::Damaged(_) | Error::DatabaseDamaged(_) => Self::Damaged,
+            Error::OpenLevels(_)
+            | Error::Stale { .. }
+            | Error::Height { .. }
+            | Error::EmptyKey
+            | Error::TooLong { .. }
+            | Error::Local => Self::Misuse,
+            _ => Self::Other,
+        };
+        variant(Cause::new(error))
     }
 }
 
-/// Every error type of redb becomes [`Error::Database`].
+impl From<redb::Error> for Error {
+    /// Keeps the kind of the failure: [`Error::DiskFull`], [`Error::DatabaseIo`], [`Error::DatabaseDamaged`] or
+    /// [`Error::Database`].
+    fn from(error: redb::Error) -> Self {
+        match io_kind(&error) {
+            Some(ErrorKind::StorageFull) => return Self::DiskFull(error),
+            Some(_) => return Self::DatabaseIo(error),
+            None => {}
+        }
+        match error {
+            // After a failed operation redb refuses all others, until the file is opened again.
+            redb::Error::PreviousIo => Self::DatabaseIo(error),
+            redb::Error::Corrupted(_) => Self::DatabaseDamaged(error),
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Returns the kind of the I/O error that `error` wraps, or `None` if it wraps none.
+fn io_kind(error: &redb::Error) -> Option<ErrorKind> {
+    match error {
+        redb::Error::Io(error) => Some(error.kind()),
+        redb::Error::Backend(error) => error.downcast_ref().map(std::io::Error::kind),
+        _ => None,
+    }
+}
+
+/// Converts each of redb's error types through [`redb::Error`].
 macro_rules! from_redb {
     ($($kind:ident),*) => {$(
         impl From<redb::$kind> for Error {
             fn from(error: redb::$kind) -> Self {
-                Self::Database(error.into())
+                redb::Error::from(error).into()
             }
         }
     )*};

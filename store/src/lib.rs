@@ -4,10 +4,12 @@
 //!
 //! ```
 //! use capstan_kernel_ports::store::{Overlay, Read};
-//! use capstan_store::{Store, verify};
+//! use capstan_store::{Options, Store, verify};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let store = Store::in_memory()?; // or Store::open(directory, Options::default())
+//! # let directory = tempfile::tempdir()?;
+//! # let directory = directory.path();
+//! let store = Store::open(directory, Options::default())?;
 //! let mut block = store.begin_block();
 //! block.push(); // a crank
 //! block.set(b"v1.status", b"running".to_vec());
@@ -16,7 +18,7 @@
 //! let root = prepared.root();
 //! store.commit(prepared, 1)?; // Commit: one durable transaction
 //!
-//! let state = store.reader(); // stays as it is, whatever is committed later
+//! let state = store.reader(); // unaffected by later commits
 //! assert_eq!(state.get(b"v1.status")?.as_deref(), Some(&b"running"[..]));
 //! let proof = state.prove(b"v1.status")?;
 //! assert!(verify(&proof, &root, b"v1.status")?.is_some());
@@ -24,110 +26,145 @@
 //! # }
 //! ```
 //!
-//! # Layout
+//! # Floors
 //!
-//! Two redb files. `journal.redb` has what the last commits changed, `state.redb` the whole state as it
-//! was some commits ago. A state is what the state's file has, with the changes since written over it.
+//! Each folder knows only folders below it.
 //!
 //! ```text
-//! commit ──► journal.redb   changes of commits 41 42 43 44     on disk when `commit` returns
-//!        └─► memory         the same, and the tree's nodes     read by all since
-//!                 │ every 64 MiB, in a thread of its own, all at once
+//!   export    a whole state as a stream of chunks, and back        Export, Import
+//!   store.rs  the committed state and its only writer              Store
+//!   commit    net writes, the prepared block, checkpoints, replay  Prepared
+//!   block     a block's overlays            │  tree   Merkle tree, proofs, integrity
+//!             Block                         │         Proof, verify, IntegrityReport
+//!   view      reading a committed state: checkpoint and later changes  StateView
+//!   disk      the two database files: journal, checkpoint, meta
+//!   ────────  error, options, changes, threads: known to all
+//! ```
+//!
+//! # Files
+//!
+//! There are two redb files. `journal.redb` has the changes of the last commits, and `state.redb` the whole state as
+//! of some commits ago. The committed state is the state's file with the later changes written over it.
+//!
+//! ```text
+//! commit ──► journal.redb   changes of commits 41 42 43 44     durable when `commit` returns
+//!        └─► memory         the same, and the tree's nodes     seen by all later readers
+//!                 │ every 64 MiB, in a thread of its own, in one transaction
 //!                 ▼
 //!            state.redb      everything as of commit 40
 //! ```
 //!
-//! Only the journal decides what is committed: one transaction a block. The state's file follows, in
-//! one transaction each time, and only with what is on disk in the journal; entries of the journal go after
-//! the state's file has them. So at any instruction the journal has every commit from the state's to the
-//! last, and there is nothing to reconcile: opening does again what the state's file lacks, commit by
-//! commit, and compares the root. A key that changes in every block is written to the state's file once
-//! for all of them, and so are the upper nodes of the tree.
+//! The journal alone decides what is committed: one transaction a block. The state's file follows in checkpoints of
+//! one transaction each, which contain only what is durable in the journal. An entry leaves the journal after a
+//! checkpoint has it. So at any instruction the journal has every commit from the state's to the last, and nothing
+//! has to be reconciled. Opening replays the commits that the state's file lacks, and compares the root. A key that
+//! changes in every block is written to the state's file once a checkpoint, and so are the upper nodes of the tree.
 //!
-//! | file | table | key | value |
-//! |---|---|---|---|
-//! | state | `flat` | key | value: every committed entry, node-local ones too |
-//! | | `tree` | tree key | node of the Merkle tree |
-//! | | `blob` | SHA-256 | the bytes with this hash |
-//! | journal | `journal` | serial of the commit (8 bytes), part (4) | changed entries and new blobs, in parts |
-//! | both | `meta` | `magic` | `capstan state`, `capstan journal` |
-//! | | | `format` | [`FORMAT`], 4 bytes |
-//! | | | `height` | 8 bytes |
-//! | | | `serial` | the number of commits so far, 8 bytes |
-//! | | | `root` | 32 bytes |
-//! | | | `root node` | the tree key of the root; absent if the tree is empty |
+//! ## Tables
 //!
-//! Numbers are big endian, but for redb's own in the keys of `journal`.
+//! Integers are big-endian, except in the keys of `journal`, which redb encodes.
 //!
-//! Part of the tree's nodes stays decoded in memory ([`Options::tree_nodes`]); two halves of a block's
-//! changes are found, applied and hashed in two threads. Neither has any influence on the root.
+//! ```text
+//! file     table    key                             value
+//! state    flat     key                             value, of every entry, node-local ones included
+//!          tree     tree key                        node
+//!          blob     SHA-256 (32)                    content with this hash
+//! journal  journal  commit's serial (8), part (4)   up to 65,024 bytes of an entry
+//! both     meta     "magic"                         "capstan state" or "capstan journal"
+//!                   "format"                        3, the FORMAT (4)
+//!                   "height"                        block height (8)
+//!                   "serial"                        number of commits so far (8)
+//!                   "root"                          root hash (32), zeros if the tree is empty
+//!                   "root node"                     tree key of the root, absent if the tree is empty
+//! ```
+//!
+//! ## Bytes
+//!
+//! Lengths in bytes stand in parentheses. Integers in a journal entry are little-endian, as borsh writes them.
+//!
+//! ```text
+//! entry     BLAKE3 of varint(length of the rest) and the rest (32)
+//!           number of changes (4), each: key length (4), key, 0 (1): removed
+//!                                                            or 1 (1), value length (4), value
+//!           number of new blobs (4), each: length (4), content
+//!
+//! tree key  key, if it has up to 254 bytes; else its first 223 bytes and its SHA-256 (32)
+//!
+//! node      link to the left child, link to the right child
+//!           feature (1), always 0
+//!           kv hash (32)      BLAKE3(varint(key length), key, value hash)
+//!           value hash (32)   BLAKE3(varint(33), value)
+//!           value (33)        0 (1), SHA-256 of the value in `flat` (32)
+//! link      0 (1): no child
+//!           or 1 (1), key length (1), tree key, node hash (32), heights of its two children (1, 1), 0 (1)
+//! node hash BLAKE3(kv hash, left child's node hash, right child's node hash), zeros for an absent child
+//!
+//! export    records; each: kind (1), key length (4), value length (4), key, value
+//!           kind 1 header  "capstan state"   format (4), height (8), root (32), root's tree key
+//!                2 node    tree key          node, as above, in key order
+//!                3 entry   key               value, in key order
+//!                4 blob    SHA-256 (32)      content, in key order
+//!                5 end                       number of the records before it but the header (8)
+//! ```
 //!
 //! # The tree
 //!
-//! For each key that does not begin with `local.` the tree has one node, at a *tree key*: the key
-//! itself up to 254 bytes, else its first 223 bytes and its SHA-256. (Not from 256 bytes on, as one
-//! might think from the 255 the tree takes: a key of 255 bytes could be made to look like the tree
-//! key of a longer one.) The node's value is a byte 0 and the SHA-256 of the value. The tree is an
-//! AVL tree with BLAKE3 hashes in every node, that of `grovedb-merk`; its shape depends on the order
-//! of the blocks, not on the order of writes within one. A block's *net* writes reach it: what is
-//! written and removed within a block, or set to what it was, does not.
+//! For each key that does not begin with `local.` the tree has one node, at the key's *tree key*. (Keys of 255 bytes
+//! are hashed too, although the tree would accept them: one could be made to equal the tree key of a longer key.) It
+//! is the AVL tree of `grovedb-merk`, with a BLAKE3 hash in every node. Its shape depends on the order of the blocks,
+//! but not on the order of the writes within one. Only a block's *net* writes reach it. A key that is written and
+//! removed again, or set to the value that it had, does not.
 //!
-//! After every block the heights of a node's two sides differ by one at most, whatever the block wrote: the tree
-//! is changed by joins of balanced trees. So `n` keys are at most `1.44 log2(n) + 2` nodes deep. No calls are nested
-//! deeper than that: the number of keys that a block sets or removes takes no stack. A node that is not
-//! balanced is damage, wherever it is read or imported.
+//! After every block the heights of a node's two sides differ by at most one, whatever the block wrote, since the tree
+//! is changed by joins of balanced trees. So `n` keys are at most `1.44 log2(n) + 2` nodes deep. No recursion is
+//! deeper than that, and the number of keys in a block takes no stack. An unbalanced node is damage, wherever it is
+//! read or imported.
 //!
-//! # Why redb
+//! Part of the nodes stays decoded in memory ([`Options::tree_nodes`]), and two threads find, apply and hash the two
+//! halves of a block's changes. Neither influences the root.
 //!
-//! Two databases were measured with this tree above them: redb, a copy-on-write B-tree, and fjall, a
-//! log-structured merge tree. The criteria are crash safety first, p99 second, p50 third. redb has one
-//! file, checksums, two-phase commits and readers at a fixed state; it was killed and starved of its medium in
-//! tests, here and in its own project, without a loss. fjall's compaction stalled a block for most of a
-//! second. What a B-tree does badly, many small writes all over it in every block, is what the journal
-//! takes away. Durable commits use redb's quick repair: two syncs instead of one, for an opening after a
-//! crash that does not have to read the whole file.
+//! # Choice of the database
+//!
+//! Two databases were measured under this tree: redb, a copy-on-write B-tree, and fjall, a log-structured merge tree.
+//! The criteria are crash safety first, p99 second, p50 third. redb has one file, checksums, two-phase commits and
+//! readers at a fixed state. It was killed and starved of its medium in tests, here and in its own project, without
+//! a loss. fjall's compaction stalled a block for most of a second. A B-tree is bad at many small writes all over it
+//! in every block, and the journal takes these away. Durable commits use redb's quick repair: two syncs instead of
+//! one, so that opening after a crash need not read the whole file.
 //! `cargo bench --workspace --bench commit --profile dev` measures this crate.
 //!
-//! # What must never come back
+//! # Forged state
 //!
-//! Two ways to forge state were found in `grovedb-merk` 6.1.1, in parts that are not used here. Its
-//! proof verifier believes values that begin with 1 or 2 without hashing them: see [`Proof`], which is
-//! of another make. Its restorer accepts a forged value under a right root: an [`Import`] ends with
-//! [`Snapshot::deep_check`]. Both have tests.
+//! Two ways to forge state were found in `grovedb-merk` 6.1.1, in parts that are not used here. Its proof verifier
+//! accepts values that begin with 1 or 2 without hashing them, so [`Proof`] is of another make. Its restorer accepts a
+//! forged value under a right root, so an [`Import`] ends with [`StateView::check_integrity`]. Both have tests.
+
+#![forbid(unsafe_code)]
 
 mod block;
-mod check;
-mod checkpoint;
-mod committed;
-mod db;
-mod entries;
+mod changes;
+mod commit;
+mod disk;
 mod error;
-mod evict;
 mod export;
-mod files;
-mod flush;
-mod gap;
-mod import;
-mod join;
-mod journal;
-mod layers;
-mod memory;
-mod merge;
-mod merk;
-mod node;
-mod proof;
-mod snapshot;
+mod options;
 mod store;
-mod stream;
 mod threads;
 mod tree;
+mod view;
 
-pub use block::Block;
-pub use check::Checked;
-pub use db::{FILE, FORMAT, JOURNAL_FILE};
+pub use block::overlay::Block;
+pub use commit::prepared::Prepared;
+pub use disk::meta::{FILE, FORMAT, JOURNAL_FILE};
 pub use error::Error;
-pub use export::Export;
-pub use import::{Expected, Import};
-pub use proof::{Proof, ProofError, verify};
-pub use snapshot::Snapshot;
-pub use store::{Options, Prepared, Store};
+pub use export::{
+    chunks::Export,
+    import::{Expected, Import},
+};
+pub use options::Options;
+pub use store::Store;
+pub use tree::{
+    integrity::IntegrityReport,
+    proof::{Proof, ProofError, verify},
+};
+pub use view::state_view::StateView;

@@ -1,14 +1,14 @@
-//! The threads of the store.
+//! Threads of the store, and work divided between two of them.
 
 use std::thread;
 
 use crate::Error;
 
-/// The stack of every thread of the store, in bytes. Nothing that a block writes makes more necessary: calls
-/// are nested as deep as a tree is high, see [`crate::join`].
+/// Stack size of every thread of the store, in bytes. It suffices for any block, since recursion is bounded by the
+/// height of the tree (see [`crate::tree::join`]).
 pub(crate) const STACK_BYTES: usize = 256 << 10;
 
-/// Does `one` in a thread of its own while `other` is done here. If both fail, the error is that of `one`.
+/// Runs `one` in a thread of its own and `other` in this one. Returns the error of `one` if both fail.
 pub(crate) fn both<A: Send, B>(
     one: impl FnOnce() -> Result<A, Error> + Send,
     other: impl FnOnce() -> Result<B, Error>,

@@ -70,7 +70,7 @@ fn a_million_keys_are_set_exchanged_and_removed_in_one_block_each() {
             let root = commit(&store, &changes);
             drop(changes);
             assert_eq!(checked_shape(&store.reader()).0, left);
-            assert_eq!(store.reader().deep_check().unwrap().keys, left as u64);
+            assert_eq!(store.reader().check_integrity().unwrap().keys, left as u64);
             drop(store);
             store = Store::open(dir.path(), Options::default()).unwrap();
             assert_eq!(store.root(), root);
@@ -184,7 +184,7 @@ fn no_order_of_insertions_and_removals_unbalances_the_tree() {
                 }
                 assert_eq!(checked_shape(&store.reader()).0, map.len(), "{name}, block {number}");
                 if number % 8 == 0 || number + 1 == blocks.len() {
-                    store.reader().deep_check().unwrap();
+                    store.reader().check_integrity().unwrap();
                     drop(store);
                     store = Store::open(dir.path(), options.clone()).unwrap();
                     assert_eq!(store.root(), root, "{name}, block {number}");
@@ -245,7 +245,7 @@ fn the_root_is_a_function_of_the_blocks_alone() {
                     checked_shape(&store.reader());
                 }
             }
-            store.reader().deep_check().unwrap();
+            store.reader().check_integrity().unwrap();
             let left: Vec<_> = map.into_iter().collect();
             assert_eq!(common::all(&store.reader()), left, "round {round}");
             // A copy has the same shape, so it goes on in the same way.
@@ -307,7 +307,7 @@ fn a_quarter_of_the_stack_is_enough_for_a_quarter_of_the_greatest_height() {
                     commit(&store, &level.iter().map(|i| (key(*i), true)).collect());
                 }
                 assert_eq!(checked_shape(&store.reader()).1, 96 / 4);
-                store.reader().deep_check().unwrap();
+                store.reader().check_integrity().unwrap();
                 let (deepest, root) = (key(levels[23][0]), store.root());
                 let proof = store.reader().prove(&deepest).unwrap();
                 assert!(capstan_store::verify(&proof, &root, &deepest).unwrap().is_some());

@@ -9,7 +9,8 @@ use std::{
 };
 
 use capstan_store::{Options, Store};
-use capstan_test_disk::{Disk, Random};
+use capstan_test_disk::Disk;
+use capstan_test_random::Random;
 
 /// The directory in which [`writer`] writes; without it, it does nothing.
 const WRITER: &str = "CAPSTAN_TEST_WRITE";

@@ -33,14 +33,14 @@ fn filled(dir: &Path) -> Store {
 }
 
 fn checked() -> Options {
-    Options { check: true, ..Options::default() }
+    Options { check_integrity: true, ..Options::default() }
 }
 
 #[test]
 fn an_undamaged_store_passes() {
     let dir = tempfile::tempdir().unwrap();
     let store = filled(dir.path());
-    let checked_store = store.reader().deep_check().unwrap();
+    let checked_store = store.reader().check_integrity().unwrap();
     assert_eq!((checked_store.local_keys, checked_store.blobs), (1, 8));
     assert_eq!(checked_store.keys + 1, common::all(&store.reader()).len() as u64);
     drop(store);
@@ -58,7 +58,7 @@ fn a_bit_flipped_in_any_record_is_found_by_the_deep_check() {
         pristine.restore();
         let what = flip_in_record(dir.path(), &mut random);
         let result = Store::open(dir.path(), Options::default())
-            .and_then(|store| store.reader().deep_check().map(|_| store));
+            .and_then(|store| store.reader().check_integrity().map(|_| store));
         if let Ok(store) = result {
             // A node that the journal writes anew, where it would not matter.
             assert!(what.starts_with(FILE), "round {round}: a flip in {what} was not found");
@@ -98,7 +98,7 @@ fn flip_in_record(dir: &Path, random: &mut Random) -> String {
             let mut table = transaction.open_table(BLOB).unwrap();
             let names: Vec<_> =
                 table.iter().unwrap().map(|entry| entry.unwrap().0.value()).collect();
-            let name = *random.pick(&names);
+            let name = *random.choose(&names);
             let bytes = flipped(table.get(name).unwrap().unwrap().value(), random);
             table.insert(name, bytes.as_slice()).unwrap();
             "a blob".to_owned()
@@ -107,14 +107,14 @@ fn flip_in_record(dir: &Path, random: &mut Random) -> String {
             let mut table = transaction.open_table(JOURNAL).unwrap();
             let parts: Vec<_> =
                 table.iter().unwrap().map(|entry| entry.unwrap().0.value()).collect();
-            let part = *random.pick(&parts);
+            let part = *random.choose(&parts);
             let bytes = flipped(table.get(part).unwrap().unwrap().value(), random);
             table.insert(part, bytes.as_slice()).unwrap();
             format!("part {part:?}")
         }
         _ => {
             let mut table = transaction.open_table(META).unwrap();
-            let name = *random.pick(&["root", "root node", "serial", "format", "magic"]);
+            let name = *random.choose(&["root", "root node", "serial", "format", "magic"]);
             let bytes = flipped(table.get(name).unwrap().unwrap().value(), random);
             table.insert(name, bytes.as_slice()).unwrap();
             format!("the record {name}")
@@ -144,7 +144,7 @@ fn flip(
         .map(|(key, value)| (key.value().to_vec(), value.value().to_vec()))
         .collect();
     entries.retain(|(key, _)| !key.starts_with(except));
-    let (mut key, mut value) = random.pick(&entries).clone();
+    let (mut key, mut value) = random.choose(&entries).clone();
     table.remove(key.as_slice()).unwrap();
     let part = match value.is_empty() || random.one_in(3) {
         true => &mut key,
@@ -185,7 +185,7 @@ fn a_missing_or_additional_record_is_found_by_the_deep_check() {
             transaction.commit().unwrap();
             drop(db);
             let error = Store::open(dir.path(), Options::default())
-                .and_then(|store| store.reader().deep_check())
+                .and_then(|store| store.reader().check_integrity())
                 .unwrap_err();
             assert!(matches!(error, Error::Damaged(_)), "{error}");
         }

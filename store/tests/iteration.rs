@@ -40,7 +40,7 @@ fn agrees_with_an_ordered_map_through_runs_of_removals() {
 }
 
 fn key(random: &mut Random) -> Vec<u8> {
-    format!("{}{}", random.pick(&["a.", "b.", "b.c.", "d"]), random.below(150)).into_bytes()
+    format!("{}{}", random.choose(&["a.", "b.", "b.c.", "d"]), random.below(150)).into_bytes()
 }
 
 fn step(random: &mut Random, block: &mut Block, levels: &mut Vec<Map>) {
@@ -91,7 +91,7 @@ fn empty(random: &mut Random, block: &mut Block, map: &mut Map) {
 }
 
 fn check(random: &mut Random, block: &Block, map: &Map, after: Vec<u8>) -> Option<Entry> {
-    let prefix = *random.pick(&[&b""[..], b"a.", b"b.", b"b.c", b"d", b"b.c.1"]);
+    let prefix = *random.choose(&[&b""[..], b"a.", b"b.", b"b.c", b"d", b"b.c.1"]);
     let found = block.next_after(prefix, &after).unwrap();
     let expected = map
         .range::<[u8], _>((Bound::Excluded(after.as_slice()), Bound::Unbounded))

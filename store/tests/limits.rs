@@ -21,7 +21,8 @@ fn keys_up_to_the_limit_go_everywhere() {
     let [key, local] = keys(MAX_KEY_BYTES);
     let root = common::commit_entries(&store, &[(&key, b"1"), (&local, b"2"), (b"z", b"3")]);
     drop(store);
-    let store = Store::open(dir.path(), Options { check: true, ..Options::default() }).unwrap();
+    let store =
+        Store::open(dir.path(), Options { check_integrity: true, ..Options::default() }).unwrap();
     let state = store.reader();
     assert_eq!(state.root(), root);
     assert_eq!(state.get(&key).unwrap(), Some(b"1".to_vec()));

@@ -66,10 +66,10 @@ fn agrees_with_an_ordered_map() {
 fn options(random: &mut Random) -> Options {
     Options {
         cache_bytes: 1 << 20,
-        tree_nodes: *random.pick(&[0, 1, 20, 300, 100_000]),
-        journal_bytes: *random.pick(&[0, 1_000, 100_000, 3_000_000]),
+        tree_nodes: *random.choose(&[0, 1, 20, 300, 100_000]),
+        journal_bytes: *random.choose(&[0, 1_000, 100_000, 3_000_000]),
         background: random.one_in(2),
-        check: random.one_in(5),
+        check_integrity: random.one_in(5),
     }
 }
 
@@ -157,7 +157,7 @@ fn probe(random: &mut Random, state: &impl Read, model: &Map) {
     let key = key(random);
     assert_eq!(state.get(&key).unwrap(), model.get(&key).cloned());
     let prefixes: [&[u8]; 6] = [b"", b"v", b"v1.c.", b"v2.vs.", b"local.", b"zzz"];
-    let prefix = random.pick(&prefixes);
+    let prefix = random.choose(&prefixes);
     let mut after = match random.one_in(3) {
         true => prefix.to_vec(),
         false => key,

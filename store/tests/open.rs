@@ -95,7 +95,7 @@ fn files_of_two_stores_or_times_are_refused_together() {
     fs::remove_file(&journal).unwrap();
     refused("no journal");
     fs::write(&journal, &new_journal).unwrap();
-    open(&dir).unwrap().reader().deep_check().unwrap();
+    open(&dir).unwrap().reader().check_integrity().unwrap();
 }
 
 #[test]
@@ -220,8 +220,8 @@ fn stores_snapshots_and_blocks_can_go_to_other_threads() {
     fn check_sync<T: Sync>() {}
     check::<Store>();
     check_sync::<Store>();
-    check::<capstan_store::Snapshot>();
-    check_sync::<capstan_store::Snapshot>();
+    check::<capstan_store::StateView>();
+    check_sync::<capstan_store::StateView>();
     check::<capstan_store::Block>();
     check::<capstan_store::Prepared>();
 }

@@ -6,12 +6,12 @@ mod common;
 use std::collections::BTreeMap;
 
 use capstan_kernel_ports::{Hash, store::Overlay};
-use capstan_store::{Proof, ProofError, Snapshot, Store, verify};
+use capstan_store::{Proof, ProofError, StateView, Store, verify};
 use common::{Random, commit};
 use sha2::{Digest, Sha256};
 
 /// A tree with a history, and what is in it.
-fn state(random: &mut Random, keys: u64) -> (Snapshot, BTreeMap<Vec<u8>, Hash>) {
+fn state(random: &mut Random, keys: u64) -> (StateView, BTreeMap<Vec<u8>, Hash>) {
     let store = Store::in_memory().unwrap();
     let mut entries = BTreeMap::new();
     for _ in 0..5 {
@@ -43,11 +43,11 @@ fn key(random: &mut Random) -> Vec<u8> {
 fn show_the_value_or_the_absence_of_every_key() {
     let mut random = Random::seeded(5);
     for keys in [0, 1, 2, 3, 60, 400] {
-        let (snapshot, entries) = state(&mut random, keys);
-        let root = snapshot.root();
+        let (state, entries) = state(&mut random, keys);
+        let root = state.root();
         let others: Vec<_> = (0..200).map(|_| key(&mut random)).collect();
         for key in entries.keys().chain(&others).chain([&vec![0], &vec![255; 9]]) {
-            let bytes = snapshot.prove(key).unwrap().to_bytes();
+            let bytes = state.prove(key).unwrap().to_bytes();
             let proof = Proof::from_bytes(&bytes).unwrap();
             assert_eq!(verify(&proof, &root, key), Ok(entries.get(key).copied()));
             assert!(verify(&proof, &Hash([7; 32]), key).is_err(), "another root");
@@ -58,13 +58,13 @@ fn show_the_value_or_the_absence_of_every_key() {
 #[test]
 fn are_for_one_key_alone() {
     let mut random = Random::seeded(6);
-    let (snapshot, entries) = state(&mut random, 100);
+    let (state, entries) = state(&mut random, 100);
     let keys: Vec<_> = entries.keys().cloned().chain((0..50).map(|_| key(&mut random))).collect();
     for key in &keys {
-        let proof = snapshot.prove(key).unwrap();
+        let proof = state.prove(key).unwrap();
         for other in &keys {
             // An absence proof shows a gap, so it holds for every key in that gap.
-            if let Ok(value) = verify(&proof, &snapshot.root(), other) {
+            if let Ok(value) = verify(&proof, &state.root(), other) {
                 assert_eq!(value, entries.get(other).copied());
             }
         }
@@ -74,10 +74,10 @@ fn are_for_one_key_alone() {
 #[test]
 fn do_not_verify_wrongly_when_mutated() {
     let mut random = Random::seeded(7);
-    let (snapshot, entries) = state(&mut random, 300);
-    let root = snapshot.root();
+    let (state, entries) = state(&mut random, 300);
+    let root = state.root();
     let keys: Vec<_> = entries.keys().cloned().chain((0..100).map(|_| key(&mut random))).collect();
-    let proofs: Vec<_> = keys.iter().map(|key| snapshot.prove(key).unwrap().to_bytes()).collect();
+    let proofs: Vec<_> = keys.iter().map(|key| state.prove(key).unwrap().to_bytes()).collect();
     let mut parsed = 0;
     for _ in 0..200_000 {
         let index = random.below(keys.len() as u64) as usize;
@@ -87,7 +87,7 @@ fn do_not_verify_wrongly_when_mutated() {
             continue;
         };
         parsed += 1;
-        for key in [&keys[index], random.pick(&keys)] {
+        for key in [&keys[index], random.choose(&keys)] {
             if let Ok(value) = verify(&proof, &root, key) {
                 assert_eq!(value, entries.get(key).copied(), "key {}", key.escape_ascii());
             }
@@ -101,7 +101,7 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
         let length = bytes.len() as u64;
         let at = random.below(length) as usize;
         match random.below(8) {
-            0 => bytes[at] = random.next() as u8,
+            0 => bytes[at] = random.number() as u8,
             1..4 => bytes[at] ^= 1 << random.below(8),
             4 => {
                 let to = random.below(length) as usize;
@@ -109,14 +109,14 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
             }
             5 => bytes.truncate(at.max(1)),
             6 => {
-                let other = random.pick(others);
+                let other = random.choose(others);
                 let at = at.min(other.len());
                 bytes.truncate(at.max(1));
                 bytes.extend_from_slice(&other[at..]);
             }
             _ => {
                 // The same place in another proof, as long as a hash.
-                let other = random.pick(others);
+                let other = random.choose(others);
                 let end = (at + 32).min(other.len()).min(bytes.len());
                 if at < end {
                     bytes[at..end].copy_from_slice(&other[at..end]);
@@ -129,8 +129,8 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
 #[test]
 fn that_are_no_proofs_are_refused() {
     let mut random = Random::seeded(8);
-    let (snapshot, _) = state(&mut random, 50);
-    let proof = snapshot.prove(b"k1").unwrap();
+    let (state, _) = state(&mut random, 50);
+    let proof = state.prove(b"k1").unwrap();
     let with_more = [proof.to_bytes(), vec![0]].concat();
     for bytes in [&b""[..], b"x", &with_more, &[0xFF; 64], &[1, 0xFF, 0xFF, 0xFF, 0xFF]] {
         let error = Proof::from_bytes(bytes).unwrap_err();
@@ -140,8 +140,8 @@ fn that_are_no_proofs_are_refused() {
         let length = random.below(200);
         let bytes = random.bytes(length);
         if let Ok(proof) = Proof::from_bytes(&bytes) {
-            assert!(verify(&proof, &snapshot.root(), b"k1").is_err());
+            assert!(verify(&proof, &state.root(), b"k1").is_err());
         }
     }
-    assert_eq!(verify(&proof, &snapshot.root(), b"local.x"), Err(ProofError::Local));
+    assert_eq!(verify(&proof, &state.root(), b"local.x"), Err(ProofError::Local));
 }

@@ -80,7 +80,7 @@ fn the_copy_goes_on_like_the_original() {
         drop(copy);
         Store::open(dir.path(), Options::default()).unwrap()
     };
-    reopened.reader().deep_check().unwrap();
+    reopened.reader().check_integrity().unwrap();
     assert_eq!(chunks(&reopened, 9999, true), chunks(&source, 9999, true));
 }
 
@@ -146,7 +146,7 @@ fn any_change_to_the_stream_is_found() {
             2 => {
                 bytes.remove(at);
             }
-            _ => bytes.insert(at, random.next() as u8),
+            _ => bytes.insert(at, random.number() as u8),
         }
         if bytes == honest {
             continue;

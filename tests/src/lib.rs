@@ -20,7 +20,7 @@ pub mod sim;
 pub use account::{Account, wasm_id};
 pub use bare::BareApp;
 pub use bundles::{bundle, bundle_text, example};
-pub use capstan_test_disk::Random;
+pub use capstan_test_random::Random;
 pub use lone::{Device, LoneVat, Outcome};
 pub use machine::{Machine, MachineConfig};
 pub use node::{Engine, Node, Options, genesis, genesis_with_timer, host};

@@ -12,7 +12,7 @@ use capstan_kernel::{
     Kernel, KernelConfig, KernelOptions, KernelPanic, NodeOptions, StaticVat, VAT_ADMIN, ids::KRef,
     view,
 };
-use capstan_store::{Block, Snapshot, Store};
+use capstan_store::{Block, StateView, Store};
 use capstan_vat_host::WasmHost;
 use serde_json::{Value, json};
 
@@ -129,7 +129,7 @@ impl Machine {
     }
 
     /// The committed state.
-    pub fn state(&self) -> Snapshot {
+    pub fn state(&self) -> StateView {
         self.store.reader()
     }
 

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use capstan_abi::CapData;
 use capstan_client::Bundle;
-use capstan_kernel::policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy};
+use capstan_kernel::policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy};
 use capstan_kernel::promise::ResultPolicy;
 use capstan_kernel::vat::{ReapThreshold, Threshold};
 use capstan_kernel::{
@@ -128,8 +128,8 @@ impl MixedNode {
 pub struct Cranks(pub u64);
 
 impl RunPolicy for Cranks {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::uniform(5))
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::uniform(5))
     }
 
     fn crank_done(&mut self, _: &CrankOutcome, _: &KernelWork) -> bool {

@@ -7,7 +7,7 @@ use capstan_client::{Client, ClientError, Key, Params, Wallet};
 use capstan_consensus::solo::{self, ManualClock, Solo, SoloConfig};
 use capstan_genesis::Genesis;
 use capstan_store::Store;
-use capstan_vat_host::{Compilers, HostOptions, WasmHost};
+use capstan_vat_host::{Compilers, HostOptions, MemoryMode, WasmHost};
 
 use crate::{CHAIN_ID, raw, soon};
 
@@ -21,6 +21,8 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// Which compilers translate vats.
     pub compilers: Compilers,
+    /// How workers hold their memory.
+    pub memory: MemoryMode,
     /// How many vats stay in memory; none: the default.
     pub max_vats_online: Option<usize>,
     /// Whether all transcripts are kept.
@@ -156,8 +158,8 @@ pub fn host(options: &Options) -> WasmHost {
         Engine::JavaScript => capstan_node::js_engine(),
         Engine::Idle => raw::idle_engine(),
     };
-    let Options { cache_dir, compilers, .. } = options.clone();
-    let options = HostOptions { cache_dir, compilers, ..HostOptions::default() };
+    let Options { cache_dir, compilers, memory, .. } = options.clone();
+    let options = HostOptions { cache_dir, compilers, memory, ..HostOptions::default() };
     WasmHost::open(engine, options, &|_| {}).unwrap()
 }
 

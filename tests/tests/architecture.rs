@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-vat-system",
         ],
     ),
-    ("capstan-client", &["capstan-proto"]),
+    ("capstan-client", &["capstan-abi", "capstan-passable", "capstan-proto"]),
     ("capstan-consensus", &["capstan-files"]),
     ("capstan-localnet", &["capstan-consensus", "capstan-files"]),
     (
@@ -58,7 +58,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-vat-system",
         ],
     ),
-    ("capstan-test-disk", &[]),
+    ("capstan-test-disk", &["capstan-test-random"]),
+    ("capstan-test-random", &[]),
 ];
 
 /// Packages at the top: they may use everything.

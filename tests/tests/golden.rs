@@ -12,6 +12,7 @@ use capstan_client::proto::{CapData, MsgCreateVat, MsgTerminateVat};
 use capstan_client::{Bundle, TxBuilder};
 use capstan_genesis::Genesis;
 use capstan_tests::{Account, BareApp, Options, bundle, example, genesis, raw_genesis};
+use capstan_vat_host::MemoryMode;
 use sha2::{Digest, Sha256};
 
 /// The one thing in a block that is refused.
@@ -101,9 +102,23 @@ impl Recorder {
     }
 }
 
+/// As on a machine without copy-on-write.
+fn with_copies(options: Options) -> Options {
+    Options { memory: MemoryMode::Copies, ..options }
+}
+
 #[test]
 fn a_chain_of_wasm_vats_comes_to_the_recorded_hashes() {
-    let mut chain = Recorder::start(&raw_genesis(|_| {}), &Options::raw());
+    wasm_chain(&Options::raw());
+}
+
+#[test]
+fn a_chain_of_wasm_vats_with_copied_memories_comes_to_the_recorded_hashes() {
+    wasm_chain(&with_copies(Options::raw()));
+}
+
+fn wasm_chain(options: &Options) {
+    let mut chain = Recorder::start(&raw_genesis(|_| {}), options);
     let mut accounts: Vec<Account> = (0..6).map(Account::dev).collect();
     let mut call = |account: usize, methods: &[&str]| {
         let tx = accounts[account].calls(methods);
@@ -124,8 +139,17 @@ fn a_chain_of_wasm_vats_comes_to_the_recorded_hashes() {
 
 #[test]
 fn a_chain_of_javascript_vats_comes_to_the_recorded_hashes() {
+    javascript_chain(&Options::usual());
+}
+
+#[test]
+fn a_chain_of_javascript_vats_with_copied_memories_comes_to_the_recorded_hashes() {
+    javascript_chain(&with_copies(Options::usual()));
+}
+
+fn javascript_chain(options: &Options) {
     let genesis = genesis(|params| params.crank_computrons = 60_000_000);
-    let mut chain = Recorder::start(&genesis, &Options::usual());
+    let mut chain = Recorder::start(&genesis, options);
     let (mut alice, mut bob) = (Account::dev(0), Account::dev(1));
     let (counter, hostile) = (example("counter"), bundle("tests/vats/hostile.js"));
     chain.block(vec![]);

@@ -133,7 +133,7 @@ impl QueueChanges {
     /// Takes note of a write, if it is one to a queue. Writes come in key order: what was taken off a promise's queue comes
     /// before what was put on the acceptance queue.
     pub(crate) fn note(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let Some(place) = Place::of_key(key) else { return };
+        let Some(place) = Place::from_key(key) else { return };
         let waits = matches!(place, Place::Waiting { .. });
         let Some(value) = value else {
             self.taken.push(place);
@@ -285,7 +285,7 @@ impl Sought<'_> {
                 self.comes_from(*new, &Cause::Unknown { place: *old, before: trace.height });
             }
             for write in link.writes.iter().filter(|write| write.value.is_some()) {
-                if let (Some(place), Some(cause)) = (Place::of_key(&write.key), &link.cause) {
+                if let (Some(place), Some(cause)) = (Place::from_key(&write.key), &link.cause) {
                     self.comes_from(place, cause);
                 }
             }

@@ -8,8 +8,9 @@ use capstan_kernel_ports::VatId;
 use crate::{
     fault::NodeFault,
     observe::{
+        AbciMethod,
+        remedy::{self, Remedy},
         watch::{LastCrank, LastDelivery},
-        ways::{self, WayOn},
     },
 };
 
@@ -22,7 +23,7 @@ pub const EXIT_NODE_FAULT: i32 = 74;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FatalReport {
     /// The ABCI method that was executed.
-    pub during: &'static str,
+    pub during: AbciMethod,
     /// The last committed height.
     pub committed_height: u64,
     /// What happened. For a critical vat: the vat and the cause.
@@ -34,19 +35,19 @@ pub struct FatalReport {
     /// The last thing that the kernel did in the block.
     pub last: Option<LastCrank>,
     /// What the operator can do to go on.
-    pub ways_on: Vec<WayOn>,
+    pub remedies: Vec<Remedy>,
 }
 
 impl FatalReport {
-    pub(crate) fn new(during: &'static str, committed_height: u64, fault: &NodeFault) -> Self {
+    pub(crate) fn new(during: AbciMethod, committed_height: u64, fault: &NodeFault) -> Self {
         let everywhere = matches!(fault, NodeFault::Kernel(panic) if panic.is_consensus());
         let critical_vat = match fault {
             NodeFault::Kernel(KernelPanic::CriticalVat { vat, .. }) => Some((*vat, String::new())),
             _ => None,
         };
         let cause = fault.to_string();
-        let ways_on = Vec::new();
-        Self { during, committed_height, cause, everywhere, critical_vat, last: None, ways_on }
+        let remedies = Vec::new();
+        Self { during, committed_height, cause, everywhere, critical_vat, last: None, remedies }
     }
 
     /// The exit code that goes with it.
@@ -75,7 +76,7 @@ impl fmt::Display for FatalReport {
             true => EVERYWHERE,
             false => HERE,
         })?;
-        ways::write(f, &self.ways_on)
+        remedy::write(f, &self.remedies)
     }
 }
 

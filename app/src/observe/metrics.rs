@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{app::Committed, fault::NodeFault};
+use crate::{committed::Committed, fault::NodeFault};
 
 /// Labels of a metric, by name.
 type Labels = Vec<(&'static str, String)>;
@@ -179,14 +179,18 @@ impl Metrics {
         self.0.root.observe(took.as_secs_f64());
     }
 
-    /// A block was executed.
-    pub(crate) fn finalized(&self, took: Duration) {
-        self.0.finalize.observe(took.as_secs_f64());
+    /// Executes a block by `work` and measures how long that takes.
+    pub(crate) fn time_finalize<T>(&self, work: impl FnOnce() -> T) -> T {
+        timed(&self.0.finalize, work)
     }
 
-    /// A block was committed; `codes` are those of its transactions.
-    pub(crate) fn committed(&self, took: Duration, codes: &[u32]) {
-        self.0.commit.observe(took.as_secs_f64());
+    /// Commits a block by `work` and measures how long that takes.
+    pub(crate) fn time_commit<T>(&self, work: impl FnOnce() -> T) -> T {
+        timed(&self.0.commit, work)
+    }
+
+    /// Counts a committed block, whose transactions had these codes.
+    pub(crate) fn committed(&self, codes: &[u32]) {
         self.0.blocks.inc();
         for code in codes {
             self.0.transactions.get_or_create(&vec![("code", code.to_string())]).inc();
@@ -248,3 +252,11 @@ fn number(value: u64) -> i64 {
 
 /// Of how many vats the computrons are told one by one.
 const TOP_VATS: usize = 20;
+
+/// Measures `work` into a histogram of seconds.
+fn timed<T>(histogram: &Histogram, work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = work();
+    histogram.observe(began.elapsed().as_secs_f64());
+    result
+}

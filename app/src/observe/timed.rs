@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        WorkerSource,
+    },
 };
 
 use crate::observe::metrics::Metrics;
@@ -65,7 +68,7 @@ impl<H: VatHost> VatHost for Timed<H> {
         self.host.engine()
     }
 
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
+    fn validate(&self, module: &[u8]) -> StartVerdict {
         self.host.validate(module)
     }
 
@@ -74,7 +77,7 @@ impl<H: VatHost> VatHost for Timed<H> {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         self.timed(|host| host.start(vat, source, options))
     }
 

@@ -18,7 +18,7 @@ use crate::{
     observe::{
         cause::{Cause, Causes, QueueChanges},
         metrics::Metrics,
-        running::{Running, Step},
+        progress::{Running, Step},
         trace::{BlockTrace, Link, Written},
     },
     tx::TxHash,

@@ -1,5 +1,6 @@
 use capstan_kernel::KernelPanic;
 use capstan_kernel_ports::store::StoreFault;
+use capstan_proto::{ErrorCode, Method, v1::QUERY_METHODS};
 
 use crate::fault::NodeFault;
 
@@ -8,7 +9,8 @@ use crate::fault::NodeFault;
 pub enum QueryError {
     /// No such path.
     #[error(
-        "unknown query path {0:?}; try params, accounts/ADDRESS, vats, vats/v1, vats/v1/stats, kernel/stats, bundles/ID, promises/kp40, txs/HASH/0, or /capstan.v1.Query/NAME with a protobuf request"
+        "unknown query path {0:?}; try {paths}, store with a key as data, or /capstan.v1.Query/NAME with a protobuf request",
+        paths = paths()
     )]
     UnknownPath(String),
     /// The path is known, but what it names or its data is not of the right form.
@@ -41,15 +43,15 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// The error's number in codespace `capstan`.
-    pub fn code(&self) -> u32 {
+    /// Returns the error's code.
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::UnknownPath(_) => 101,
-            Self::Malformed(_) => 102,
-            Self::NotFound { .. } => 103,
-            Self::Height { .. } => 104,
-            Self::NoProof => 105,
-            Self::Node(_) => 106,
+            Self::UnknownPath(_) => ErrorCode::UnknownPath,
+            Self::Malformed(_) => ErrorCode::MalformedQuery,
+            Self::NotFound { .. } => ErrorCode::NotFound,
+            Self::Height { .. } => ErrorCode::Height,
+            Self::NoProof => ErrorCode::NoProof,
+            Self::Node(_) => ErrorCode::Node,
         }
     }
 
@@ -74,4 +76,16 @@ impl From<StoreFault> for QueryError {
     fn from(fault: StoreFault) -> Self {
         Self::Node(fault.to_string())
     }
+}
+
+/// Lists the paths of the JSON forms, with the names of their variables in capitals.
+fn paths() -> String {
+    let path = |method: &Method| {
+        let segment = |segment: &str| match segment.strip_prefix('{') {
+            Some(variable) => variable.trim_end_matches('}').to_uppercase(),
+            None => segment.to_owned(),
+        };
+        method.path.split('/').map(segment).collect::<Vec<_>>().join("/")
+    };
+    QUERY_METHODS.iter().map(path).collect::<Vec<_>>().join(", ")
 }

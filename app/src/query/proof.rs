@@ -1,7 +1,7 @@
 //! Proofs of single keys.
 
 use capstan_kernel_ports::store::Read;
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
 
 use super::QueryError;
@@ -15,7 +15,7 @@ pub const PROOF_VALUE: &str = "capstan:value";
 pub const PROOF_PATH: &str = "capstan:path";
 
 /// The value at `key` and its proof.
-pub(super) fn of(state: &Snapshot, key: &[u8]) -> Result<ProofOps, QueryError> {
+pub(super) fn of(state: &StateView, key: &[u8]) -> Result<ProofOps, QueryError> {
     let value = state.get(key)?.unwrap_or_default();
     let path = state.prove(key).map_err(|e| QueryError::Node(e.to_string()))?.to_bytes();
     let op = |kind: &str, data| ProofOp { r#type: kind.to_owned(), key: key.to_vec(), data };

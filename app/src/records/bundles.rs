@@ -28,7 +28,7 @@ pub(crate) fn verify(
     match id.kind() {
         BundleKind::Wasm => {
             capstan_bundle::check_wasm_id(&bytes, id.as_str()).map_err(refuse)?;
-            host.validate(&bytes).map_err(TxError::Bundle)?;
+            host.validate(&bytes).map_err(|refused| TxError::Bundle(refused.0))?;
             Ok(bytes)
         }
         BundleKind::EndoZip => {

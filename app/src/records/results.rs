@@ -10,7 +10,7 @@ use capstan_kernel_ports::store::{Overlay, Read};
 use tendermint_proto::v0_38::abci::Event;
 
 use crate::{
-    block::events::event,
+    events::event,
     fault::NodeFault,
     records::{keys, record},
     tx::TxHash,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tendermint_proto::v0_38::abci::Event;
 
 use crate::{
-    block::events::event,
+    events::event,
     fault::{Failure, NodeFault},
     records::{keys, record},
     tx::{Chunk, Compression, Packed, TxError, UploadId},
@@ -108,7 +108,7 @@ pub(crate) fn add_chunk(
     data: &[u8],
 ) -> Result<Progress, Failure> {
     let mut upload = get(state, id)?.ok_or_else(|| TxError::UnknownUpload(id.to_string()))?;
-    check_chunk(&upload, index, data).map_err(|problem| TxError::Chunk { index, problem })?;
+    check_chunk(&upload, index, data)?;
     upload.received[index as usize] = true;
     let missing = upload.missing().len();
     if missing > 0 {
@@ -137,18 +137,20 @@ pub(crate) fn expire(state: &mut dyn Overlay, id: &UploadId) -> Result<Option<Ev
     Ok(Some(event("upload.expired", &attributes)))
 }
 
-fn check_chunk(upload: &Upload, index: u32, data: &[u8]) -> Result<(), String> {
+/// Checks that `data` is the chunk that was announced at `index`.
+fn check_chunk(upload: &Upload, index: u32, data: &[u8]) -> Result<(), TxError> {
+    let refuse = |problem: String| Err(TxError::Chunk { index, problem });
     let Some(chunk) = upload.chunks.get(index as usize) else {
-        return Err(format!("the upload has pieces 0 to {}", upload.chunks.len() - 1));
+        return refuse(format!("the upload has pieces 0 to {}", upload.chunks.len() - 1));
     };
     if upload.received[index as usize] {
-        return Err("it has come already".to_owned());
+        return refuse("it has come already".to_owned());
     }
     if data.len() as u64 != chunk.size {
-        return Err(format!("it has {} bytes, {} were announced", data.len(), chunk.size));
+        return refuse(format!("it has {} bytes, {} were announced", data.len(), chunk.size));
     }
     if Sha256::digest(data)[..] != chunk.sha256 {
-        return Err("its SHA-256 is not the one announced".to_owned());
+        return refuse("its SHA-256 is not the one announced".to_owned());
     }
     Ok(())
 }

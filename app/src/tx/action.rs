@@ -1,17 +1,13 @@
 use capstan_abi::{CapData, Resolution};
-use capstan_genesis::{Address, Amount, BundleId, Params};
+use capstan_genesis::{Address, Amount, BundleId};
 use capstan_kernel::ids::MeterId;
-use cosmrs::{Any, proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend};
-use prost::Message;
+use capstan_proto::v1 as proto;
+use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 
 use super::{
-    TxError,
-    decode::type_url,
-    fields::Fields,
-    messages,
+    protobuf::type_url,
     upload::{Announcement, Packed, UploadId},
 };
-use crate::proto;
 
 /// One message of a transaction, with every field read and checked as far as that needs no state.
 ///
@@ -108,47 +104,6 @@ pub enum Action {
 pub const FACTORY: &str = "factory";
 
 impl Action {
-    /// Reads the message at `index`, which must act for `signer`.
-    pub fn read(
-        index: usize,
-        any: &Any,
-        signer: Address,
-        params: &Params,
-    ) -> Result<Self, TxError> {
-        let fields = Fields { index, signer, params };
-        let url = any.type_url.as_str();
-        let known: &[(String, Read)] = &[
-            (type_url::<MsgBankSend>(), messages::bank_send),
-            (type_url::<proto::MsgInstallBundle>(), messages::install_bundle),
-            (type_url::<proto::MsgBeginUpload>(), messages::begin_upload),
-            (type_url::<proto::MsgUploadChunk>(), messages::upload_chunk),
-            (type_url::<proto::MsgCreateVat>(), messages::create_vat),
-            (type_url::<proto::MsgSend>(), messages::send),
-            (type_url::<proto::MsgTerminateVat>(), messages::terminate_vat),
-            (type_url::<proto::MsgResolve>(), messages::resolve),
-            (type_url::<proto::MsgDrop>(), messages::drop_refs),
-            (type_url::<proto::MsgAck>(), messages::ack),
-            (type_url::<proto::MsgFundMeter>(), messages::fund_meter),
-            (type_url::<proto::MsgUpgradeVat>(), messages::upgrade_vat),
-        ];
-        match known.iter().find(|(name, _)| name == url) {
-            Some((_, read)) => read(&fields, &any.value),
-            None => Err(TxError::UnknownMessage(any.type_url.clone())),
-        }
-    }
-
-    /// Whom the message at `index` acts for: in every message that the chain knows, the text in field 1.
-    pub fn actor(index: usize, any: &Any) -> Result<Address, TxError> {
-        let decoded = FirstField::decode(any.value.as_slice()).map_err(|e| {
-            TxError::Undecodable { part: any.type_url.clone(), problem: e.to_string() }
-        })?;
-        decoded.actor.parse().map_err(|e| TxError::Field {
-            index,
-            field: "field 1 (who acts)",
-            problem: format!("{e}"),
-        })
-    }
-
     /// The bytes that it has the chain store beside the transaction's own.
     pub fn declared_bytes(&self) -> u64 {
         match self {
@@ -176,12 +131,3 @@ impl Action {
         }
     }
 }
-
-/// Just the first field of a message.
-#[derive(Clone, PartialEq, Message)]
-struct FirstField {
-    #[prost(string, tag = "1")]
-    actor: String,
-}
-
-type Read = fn(&Fields<'_>, &[u8]) -> Result<Action, TxError>;

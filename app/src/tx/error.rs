@@ -1,7 +1,4 @@
-use capstan_genesis::Address;
-
-/// The codespace of every error code of the app.
-pub const CODESPACE: &str = "capstan";
+use capstan_proto::{Address, ErrorCode};
 
 /// Why a transaction is refused, or one of its messages fails.
 ///
@@ -230,43 +227,43 @@ pub enum TxError {
 }
 
 impl TxError {
-    /// The error's number in codespace [`CODESPACE`].
-    pub fn code(&self) -> u32 {
+    /// Returns the error's code.
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::TooLarge { .. } => 2,
-            Self::Undecodable { .. } => 3,
-            Self::NotCanonical(_) => 4,
-            Self::MessageCount { .. } => 5,
-            Self::UnknownMessage(_) => 6,
-            Self::SignerCount { .. } => 7,
-            Self::SignMode => 8,
-            Self::PublicKey(_) => 9,
-            Self::HighS => 10,
-            Self::BadSignature { .. } => 11,
-            Self::Sequence { .. } => 12,
-            Self::ActorMismatch { .. } => 13,
-            Self::FeeDenom(_) => 14,
-            Self::FeeTooLow { .. } => 15,
-            Self::NoAccount(_) => 16,
-            Self::CannotPayFee { .. } => 17,
-            Self::Memo { .. } => 18,
-            Self::TimedOut { .. } => 19,
-            Self::Unsupported(_) => 20,
-            Self::Field { .. } => 22,
-            Self::Skipped => 23,
-            Self::InsufficientFunds { .. } => 40,
-            Self::BalanceOverflow(_) => 41,
-            Self::Decompression(_) => 42,
-            Self::Bundle(_) => 43,
-            Self::UnknownBundle(_) => 44,
-            Self::UnknownUpload(_) => 45,
-            Self::UploadExists(_) => 46,
-            Self::UploadQuota(_) => 47,
-            Self::Chunk { .. } => 48,
-            Self::Reference(_) => 49,
-            Self::QueueFull { .. } => 50,
-            Self::OutboxFull { .. } => 51,
-            Self::NoFactory(_) => 52,
+            Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::Undecodable { .. } => ErrorCode::Undecodable,
+            Self::NotCanonical(_) => ErrorCode::NotCanonical,
+            Self::MessageCount { .. } => ErrorCode::MessageCount,
+            Self::UnknownMessage(_) => ErrorCode::UnknownMessage,
+            Self::SignerCount { .. } => ErrorCode::SignerCount,
+            Self::SignMode => ErrorCode::SignMode,
+            Self::PublicKey(_) => ErrorCode::PublicKey,
+            Self::HighS => ErrorCode::HighS,
+            Self::BadSignature { .. } => ErrorCode::BadSignature,
+            Self::Sequence { .. } => ErrorCode::Sequence,
+            Self::ActorMismatch { .. } => ErrorCode::ActorMismatch,
+            Self::FeeDenom(_) => ErrorCode::FeeDenom,
+            Self::FeeTooLow { .. } => ErrorCode::FeeTooLow,
+            Self::NoAccount(_) => ErrorCode::NoAccount,
+            Self::CannotPayFee { .. } => ErrorCode::CannotPayFee,
+            Self::Memo { .. } => ErrorCode::Memo,
+            Self::TimedOut { .. } => ErrorCode::TimedOut,
+            Self::Unsupported(_) => ErrorCode::Unsupported,
+            Self::Field { .. } => ErrorCode::Field,
+            Self::Skipped => ErrorCode::Skipped,
+            Self::InsufficientFunds { .. } => ErrorCode::InsufficientFunds,
+            Self::BalanceOverflow(_) => ErrorCode::BalanceOverflow,
+            Self::Decompression(_) => ErrorCode::Decompression,
+            Self::Bundle(_) => ErrorCode::Bundle,
+            Self::UnknownBundle(_) => ErrorCode::UnknownBundle,
+            Self::UnknownUpload(_) => ErrorCode::UnknownUpload,
+            Self::UploadExists(_) => ErrorCode::UploadExists,
+            Self::UploadQuota(_) => ErrorCode::UploadQuota,
+            Self::Chunk { .. } => ErrorCode::Chunk,
+            Self::Reference(_) => ErrorCode::Reference,
+            Self::QueueFull { .. } => ErrorCode::QueueFull,
+            Self::OutboxFull { .. } => ErrorCode::OutboxFull,
+            Self::NoFactory(_) => ErrorCode::NoFactory,
         }
     }
 }

@@ -4,14 +4,15 @@ use std::{fmt, str::FromStr};
 
 use capstan_abi::CapData;
 use capstan_genesis::{Address, Params};
+use capstan_passable as smallcaps;
+use capstan_proto::v1 as proto;
 use prost::{Message, Name};
 
 use super::{
     TxError,
-    decode::decode_canonical,
+    protobuf::decode_canonical,
     upload::{Chunk, Compression},
 };
-use crate::{proto, smallcaps};
 
 /// Reads the fields of one message.
 pub(super) struct Fields<'a> {

@@ -1,28 +1,22 @@
 //! Transactions: Cosmos SDK `TxRaw` with SIGN_MODE_DIRECT, one signer, secp256k1.
 //!
-//! [`Tx::decode`] is what can be checked without state; [`check`] is what needs the signer's account.
+//! [`Tx::decode`] is what can be checked without state; `admission::check` is what needs the signer's account.
 //! Both are the same in CheckTx and in FinalizeBlock, so that what enters the mempool can fail in a
 //! block only because the state has moved.
 
 mod action;
-mod ante;
 mod decode;
 mod error;
-mod fees;
 mod fields;
-pub(crate) mod mempool;
 mod messages;
-pub(crate) mod proposal;
+mod protobuf;
 mod upload;
-mod verified;
 
 pub use action::{Action, FACTORY};
-pub use ante::{ChainContext, check};
 pub use decode::{Signature, Tx};
-pub use error::{CODESPACE, TxError};
-pub use fees::{computron_price, required_fee};
+pub(crate) use decode::{Unverified, address_of};
+pub use error::TxError;
 pub use upload::{Announcement, Chunk, Compression, Packed, UploadId};
-pub use verified::Verified;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};

@@ -11,7 +11,10 @@ use capstan_abi::{
 };
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        WorkerSource,
+    },
 };
 use serde_json::{Value, json};
 
@@ -33,9 +36,11 @@ impl VatHost for FakeHost {
         Hash([7; 32])
     }
 
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
+    fn validate(&self, module: &[u8]) -> StartVerdict {
         match module.starts_with(b"bad") {
-            true => Err("import env.clock is not allowed: only capstan.* are".to_owned()),
+            true => {
+                Err(SourceRefused("import env.clock is not allowed: only capstan.* are".to_owned()))
+            }
             false => Ok(()),
         }
     }
@@ -45,7 +50,7 @@ impl VatHost for FakeHost {
         vat: VatId,
         _source: &WorkerSource,
         _options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         self.running.insert(vat, 1);
         Ok(Ok(()))
     }
@@ -58,8 +63,10 @@ impl VatHost for FakeHost {
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
         *self.deliveries.lock().unwrap() += 1;
-        let next =
-            self.running.get_mut(&vat).ok_or_else(|| HostFault(format!("{vat} is not started")))?;
+        let next = self
+            .running
+            .get_mut(&vat)
+            .ok_or_else(|| HostFault::Missing(format!("{vat} is not started")))?;
         let mut computrons = DELIVERY;
         let mut result = DeliveryResult::Ok;
         if let Delivery::Message { target, message } = delivery {

@@ -2,7 +2,7 @@
 
 use capstan_kernel::view;
 use capstan_kernel_ports::VatId;
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::passable;
 
 /// All tables, one below the other. Empty ones are named only.
-pub(crate) fn tables(state: &Snapshot, vats: &[(VatId, String)]) -> anyhow::Result<String> {
+pub(crate) fn tables(state: &StateView, vats: &[(VatId, String)]) -> anyhow::Result<String> {
     let dump = view::dump(state)?;
     let name = |id: &str| match vats.iter().find(|(vat, _)| vat.to_string() == id) {
         Some((_, name)) if !name.is_empty() => format!("{id} {name}"),

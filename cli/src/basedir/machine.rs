@@ -15,7 +15,7 @@ use capstan_kernel::{
 };
 use capstan_kernel_ports::VatId;
 use capstan_kernel_ports::store::{Overlay as _, Read as _};
-use capstan_store::{Block, Options, Snapshot, Store};
+use capstan_store::{Block, Options, StateView, Store};
 use capstan_vat_host::{Compilers, WasmHost};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -163,7 +163,7 @@ impl Machine {
     }
 
     /// The state as it is now.
-    pub(crate) fn state(&self) -> Snapshot {
+    pub(crate) fn state(&self) -> StateView {
         self.store.reader()
     }
 

@@ -7,7 +7,7 @@ use capstan_kernel_ports::host::VatHost as _;
 use capstan_kernel_ports::store::Read;
 use capstan_node::home::{Home, cache_dir};
 use capstan_node::open_host;
-use capstan_store::{Snapshot, Store};
+use capstan_store::{StateView, Store};
 use capstan_vat_host::{Compiler, Compilers, WasmHost};
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ impl Replay {
 }
 
 fn rehearse(
-    mut rehearsal: Rehearsal<'_, Snapshot>,
+    mut rehearsal: Rehearsal<'_, StateView>,
     host: &mut WasmHost,
     vat: VatId,
     progress: &Progress,

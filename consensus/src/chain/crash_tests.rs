@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use capstan_test_disk::{Disk, Random};
+use capstan_test_disk::Disk;
+use capstan_test_random::Random;
 use prost::bytes::Bytes;
 use serde_json::json;
 use tendermint::Time;

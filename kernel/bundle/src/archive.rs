@@ -1,6 +1,6 @@
-//! Zip archives as Endo's tools write and read them: files stored, one after the other.
+//! Zip archives in the form of Endo's tools: uncompressed files, one after the other.
 //!
-//! Layout (little-endian; source: PKWARE's APPNOTE 4.3 and @endo/zip):
+//! Layout (little-endian, from PKWARE's APPNOTE 4.3 and @endo/zip):
 //!
 //! ```text
 //! for each file: "PK\3\4", headers, name, contents
@@ -14,35 +14,37 @@
 
 use std::collections::BTreeMap;
 
-/// Why an archive is refused. Two readers of an archive that passes see the same files: its parts lie
-/// one after the other without gap or overlap, both headers of a file agree, and no name comes twice.
+/// The reason for refusing an archive.
+///
+/// All readers of an accepted archive see the same files. Its parts follow each other without gap or overlap, both
+/// headers of a file agree, and no name occurs twice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
-    /// The archive ends too early, or its end is not the end record of a zip without comment.
+    /// The archive does not end with the end record of a zip without comment. It may be truncated.
     #[error("it does not end in a zip's end record: it is cut off, or no zip, or has a comment")]
     End,
-    /// The end record contradicts what comes before it.
+    /// The end record contradicts the rest of the archive.
     #[error("its end record does not fit its contents")]
     Directory,
-    /// There is no file's header where one must be.
+    /// A file's header is missing at this offset, or the archive is truncated there.
     #[error("it is damaged at byte {0}")]
     Damaged(usize),
-    /// A file's name is not UTF-8 text, is empty, or is a folder's.
+    /// A file's name is not UTF-8, is empty, or is that of a folder. The number is the offset.
     #[error("a file at byte {0} has no proper name")]
     Name(usize),
     /// Two files have the same name.
     #[error("two files have the name {0:?}")]
     Duplicate(String),
-    /// A file's two headers differ.
+    /// The two headers of a file differ.
     #[error("the two headers of the file {0:?} differ")]
     Mismatch(String),
-    /// A file is compressed; Endo's reader takes only stored ones.
+    /// A file is compressed. Endo's reader accepts only stored files.
     #[error("the file {0:?} is compressed; files must be stored")]
     Compressed(String),
     /// A file is encrypted, has extra fields, or uses another feature that bundles may not use.
     #[error("the file {0:?} uses a zip feature that bundles may not use")]
     Feature(String),
-    /// A file's contents do not have the checksum of its header.
+    /// A file's content does not have the checksum of its header.
     #[error("the contents of the file {0:?} do not have the checksum of its header")]
     Checksum(String),
 }
@@ -53,19 +55,19 @@ const END_SIGNATURE: &[u8] = b"PK\x05\x06";
 const HEADERS_LENGTH: usize = 26;
 const END_LENGTH: usize = 22;
 
-/// The flag that says a name is UTF-8: the only one that has no bearing on what is read.
+/// Flag of a name in UTF-8. It is the only flag that does not change how a file is read.
 const FLAG_UTF8: u16 = 0x0800;
-/// The MS-DOS attribute of a folder.
+/// MS-DOS attribute of a folder.
 const ATTRIBUTE_FOLDER: u32 = 0x10;
 
-/// What Endo writes as a file's maker: version 3.0, on Unix.
+/// The `version made by` that Endo writes: 3.0, on Unix.
 const MADE_BY: [u8; 2] = [30, 3];
-/// What Endo writes as the version needed.
+/// The `version needed` that Endo writes.
 const VERSION_NEEDED: u16 = 10;
-/// What Endo writes as a file's attributes: a regular file with mode 644.
+/// The external attributes that Endo writes: a regular file with mode 644.
 const ATTRIBUTES: u32 = 0o100_644 << 16;
 
-/// The files of an archive, by name.
+/// Reads an archive and returns its files by name.
 pub(crate) fn read(zip: &[u8]) -> Result<BTreeMap<&str, &[u8]>, ArchiveError> {
     let directory_end = zip.len().checked_sub(END_LENGTH).ok_or(ArchiveError::End)?;
     let (count, directory_start) = read_end(zip, directory_end)?;
@@ -84,12 +86,12 @@ pub(crate) fn read(zip: &[u8]) -> Result<BTreeMap<&str, &[u8]>, ArchiveError> {
     }
 }
 
-/// The canonical archive of these files, in this order.
+/// Returns the canonical archive of `files`, in the given order.
 pub(crate) fn write(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = Vec::new();
     let mut directory = Vec::new();
     for (name, bytes) in files {
-        // Names and contents were read from an archive, so that every length and offset fits.
+        // The files were read from an archive, so every length and offset fits.
         let offset = zip.len() as u32;
         let headers = canonical_headers(name, bytes);
         zip.extend_from_slice(LOCAL_SIGNATURE);
@@ -128,7 +130,7 @@ fn canonical_headers(name: &str, bytes: &[u8]) -> Vec<u8> {
     headers
 }
 
-/// The number of files, and where the directory starts, from the end record at `position`.
+/// Reads the end record at `position`. Returns the number of files and the start of the central directory.
 fn read_end(zip: &[u8], position: usize) -> Result<(u16, usize), ArchiveError> {
     let mut end = Cursor { bytes: zip, position };
     end.signature(END_SIGNATURE).map_err(|_| ArchiveError::End)?;
@@ -145,7 +147,7 @@ fn read_end(zip: &[u8], position: usize) -> Result<(u16, usize), ArchiveError> {
     }
 }
 
-/// Reads the next file's entry in the directory, and the file, which must come next too.
+/// Reads the next entry of the central directory, and its file, which must be the next in the archive.
 fn read_file<'a>(
     directory: &mut Cursor<'a>,
     contents: &mut Cursor<'a>,
@@ -182,7 +184,7 @@ fn read_file<'a>(
     }
 }
 
-/// The part that both headers of a file have.
+/// The fields that both headers of a file have.
 struct Headers {
     flags: u16,
     compression: u16,
@@ -230,7 +232,7 @@ impl Headers {
     }
 }
 
-/// Reads bytes from left to right.
+/// A reader over bytes, from left to right.
 struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,

@@ -1,15 +1,29 @@
-//! Bundles: what vats are made of, verified before they are installed.
+//! Bundles: the programs of vats, verified before they are installed.
 //!
-//! A JavaScript bundle is an Endo zip archive: `compartment-map.json`, which names every module with
-//! its SHA-512, and the modules. Its id is `b1-` and the SHA-512 of `compartment-map.json`, so the id
-//! fixes every byte that a vat executes. Agoric's tools hand it over as a JSON record `{moduleFormat:
-//! "endoZipBase64", endoZipBase64, endoZipBase64Sha512}`. A wasm bundle is a module; its id is `w1-`
-//! and its SHA-256.
+//! A JavaScript bundle is an Endo zip archive. It has the file `compartment-map.json`, which names every module with its
+//! SHA-512, and the modules. Its id is `b1-` and the SHA-512 of `compartment-map.json`, so the id determines every byte
+//! that a vat executes. Agoric's tools wrap the archive in a JSON record `{moduleFormat: "endoZipBase64",
+//! endoZipBase64, endoZipBase64Sha512}`. A WebAssembly bundle is a module, and its id is `w1-` and its SHA-256.
 //!
-//! Verification is a pure function of the bytes, takes time linear in their number, and accepts only
-//! archives that leave a reader no choice: see [`ArchiveError`]. A verified archive is rewritten in
-//! one canonical form, the one that Endo's own tools write, so that an archive's bytes, not only its
-//! modules, are a function of its id.
+//! Verification is a pure function of the bytes, in linear time. It accepts only archives that all readers read alike,
+//! as [`ArchiveError`] explains. It rewrites an archive in one canonical form, the form that Endo's own tools write. So
+//! all bytes of a [`Bundle`]'s archive are a function of its id.
+//!
+//! # Example
+//!
+//! ```
+//! use capstan_bundle::{BundleError, check_wasm_id, verify, wasm_id};
+//!
+//! // A JavaScript bundle comes as a zip archive or as a JSON record. Anything else is refused.
+//! assert!(matches!(verify(b"{}"), Err(BundleError::Shape(_))));
+//!
+//! // A WebAssembly bundle is named by its hash.
+//! let module = b"\0asm\x01\0\0\0";
+//! let id = wasm_id(module);
+//! assert!(id.starts_with("w1-93a44bbb"));
+//! assert_eq!(check_wasm_id(module, &id), Ok(()));
+//! assert!(matches!(check_wasm_id(b"another", &id), Err(BundleError::Id { .. })));
+//! ```
 
 mod archive;
 mod map;
@@ -19,14 +33,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha512};
 
 pub use archive::ArchiveError;
+pub use map::CompartmentMapError;
 
-/// The file of an archive that names all the others.
+/// Name of the file that lists an archive's other files.
 const COMPARTMENT_MAP: &str = "compartment-map.json";
 
-/// The only module format that can be verified.
+/// The `moduleFormat` of the bundles that can be verified.
 const MODULE_FORMAT: &str = "endoZipBase64";
 
-/// A verified JavaScript bundle.
+/// A verified JavaScript bundle, in canonical form. [`verify`] makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
     id: String,
@@ -34,22 +49,22 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// The id, `b1-` and 128 hexadecimal digits.
+    /// Returns the id: `b1-` and 128 hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The archive in canonical form.
+    /// Returns the archive in canonical form.
     pub fn zip(&self) -> &[u8] {
         &self.zip
     }
 
-    /// The archive in canonical form.
+    /// Consumes the bundle and returns its archive in canonical form.
     pub fn into_zip(self) -> Vec<u8> {
         self.zip
     }
 
-    /// The JSON record that Agoric's tools, and a vat's supervisor, take for a bundle.
+    /// Returns the JSON record that Agoric's tools and a vat's supervisor accept as a bundle.
     pub fn to_json(&self) -> String {
         let record = HostBundle {
             module_format: MODULE_FORMAT.to_string(),
@@ -59,63 +74,67 @@ impl Bundle {
         serde_json::json!(record).to_string()
     }
 
-    /// Compares the id with the one that whoever sent the bundle says it has.
+    /// Checks that the sender of the bundle alleged the right id.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BundleError::Id`] if `alleged` is another id.
     pub fn check_id(&self, alleged: &str) -> Result<(), BundleError> {
         check_id(alleged, &self.id)
     }
 }
 
-/// Why a bundle is refused. The texts are for whoever sent it.
+/// The reason for refusing a bundle. The texts address the bundle's sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    /// Not a JSON record with exactly the three string fields of a bundle.
+    /// The input is not a JSON record with exactly the three string fields of a bundle.
     #[error(
         "not a bundle: expected a JSON record with exactly the strings moduleFormat, endoZipBase64 \
          and endoZipBase64Sha512: {0}"
     )]
     Shape(String),
-    /// A module format that cannot be verified.
+    /// The bundle's module format cannot be verified.
     #[error("bundles of format {0:?} cannot be verified, only those of format \"endoZipBase64\"")]
     Format(String),
-    /// `endoZipBase64` is not padded standard base64.
+    /// The field `endoZipBase64` is not padded standard base64.
     #[error("endoZipBase64 is not base64: {0}")]
     Base64(String),
-    /// The archive is damaged, or has what a bundle may not have.
+    /// The archive is damaged, or uses what a bundle may not use.
     #[error("the bundle's zip archive: {0}")]
     Archive(#[from] ArchiveError),
-    /// The archive has no `compartment-map.json`.
+    /// The archive has no file `compartment-map.json`.
     #[error("the bundle's zip archive has no compartment-map.json")]
     NoCompartmentMap,
-    /// `compartment-map.json` does not say what a bundle's must.
+    /// The compartment map is malformed or contradicts itself.
     #[error("the bundle's compartment-map.json: {0}")]
-    CompartmentMap(String),
-    /// A module that the compartment map names is not in the archive.
+    CompartmentMap(#[from] CompartmentMapError),
+    /// The archive lacks a module that the compartment map names.
     #[error("the bundle lacks the module {0:?} that its compartment map names")]
     MissingModule(String),
     /// The archive has a file that the compartment map does not name.
     #[error("the bundle has the file {0:?} that its compartment map does not name")]
     ExtraFile(String),
-    /// A module is not the one that the compartment map names.
+    /// A module's content does not have the hash that the compartment map states.
     #[error("module {path:?} has SHA-512 {actual}, the bundle's compartment map says {expected}")]
     ModuleHash {
-        /// The file in the archive.
+        /// The module's path in the archive.
         path: String,
-        /// What the compartment map says.
+        /// The SHA-512 that the compartment map states, in hexadecimal.
         expected: String,
-        /// What it is.
+        /// The SHA-512 of the content, in hexadecimal.
         actual: String,
     },
-    /// The bundle is sound but has another id than the one alleged.
+    /// The bundle is valid but does not have the alleged id.
     #[error("alleged bundleID {alleged} does not match actual {actual}")]
     Id {
-        /// The id that the sender gave.
+        /// The id that the sender alleged.
         alleged: String,
-        /// The bundle's id.
+        /// The id of the bundle.
         actual: String,
     },
 }
 
-/// Verifies a bundle, given as a zip archive (which starts with `PK`) or as JSON.
+/// Verifies a bundle that is a zip archive or a JSON record. A zip archive starts with `PK`.
 pub fn verify(bytes: &[u8]) -> Result<Bundle, BundleError> {
     match bytes.starts_with(b"PK") {
         true => verify_zip(bytes),
@@ -123,7 +142,7 @@ pub fn verify(bytes: &[u8]) -> Result<Bundle, BundleError> {
     }
 }
 
-/// Verifies a bundle given as the JSON text of its record, and that it has the id given there.
+/// Verifies a bundle that is a JSON record, and checks that it has the id that the record states.
 pub fn verify_json(text: &[u8]) -> Result<Bundle, BundleError> {
     let record: HostBundle =
         serde_json::from_slice(text).map_err(|e| BundleError::Shape(e.to_string()))?;
@@ -136,11 +155,11 @@ pub fn verify_json(text: &[u8]) -> Result<Bundle, BundleError> {
     Ok(bundle)
 }
 
-/// Verifies a bundle given as a zip archive.
+/// Verifies a bundle that is a zip archive.
 pub fn verify_zip(zip: &[u8]) -> Result<Bundle, BundleError> {
     let mut files = archive::read(zip)?;
     let map_bytes = files.remove(COMPARTMENT_MAP).ok_or(BundleError::NoCompartmentMap)?;
-    let modules = map::modules(map_bytes).map_err(BundleError::CompartmentMap)?;
+    let modules = map::modules(map_bytes)?;
     let mut ordered = vec![(COMPARTMENT_MAP, map_bytes)];
     for module in &modules {
         let path = module.path.as_str();
@@ -161,12 +180,16 @@ pub fn verify_zip(zip: &[u8]) -> Result<Bundle, BundleError> {
     Ok(Bundle { id, zip: archive::write(&ordered) })
 }
 
-/// The id of a wasm module: `w1-` and its SHA-256 in hexadecimal.
+/// Returns the id of a WebAssembly module: `w1-` and its SHA-256 in hexadecimal.
 pub fn wasm_id(module: &[u8]) -> String {
     format!("w1-{}", hex::encode(Sha256::digest(module)))
 }
 
-/// Compares a wasm module's id with the one that whoever sent the module says it has.
+/// Checks that the sender of a WebAssembly module alleged the right id.
+///
+/// # Errors
+///
+/// Returns [`BundleError::Id`] if `alleged` is another id.
 pub fn check_wasm_id(module: &[u8], alleged: &str) -> Result<(), BundleError> {
     check_id(alleged, &wasm_id(module))
 }
@@ -178,7 +201,7 @@ fn check_id(alleged: &str, actual: &str) -> Result<(), BundleError> {
     }
 }
 
-/// A bundle as Agoric's tools hand it over.
+/// The JSON record in which Agoric's tools wrap a bundle.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HostBundle {

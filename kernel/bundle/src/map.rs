@@ -1,37 +1,80 @@
-//! `compartment-map.json`: which files a bundle consists of.
+//! The compartment map (`compartment-map.json`), which lists a bundle's files.
 //!
-//! Format: `{tags: [string…], entry: {compartment, module}, compartments: {NAME: {location: NAME,
-//! name, label, modules: {SPECIFIER: module}}}}`, where a module is one of `{location, parser,
-//! sha512}` (the file `NAME/location`), `{compartment, module}` (a module of another compartment),
-//! `{exit}` (a module of the host) and `{deferredError}`. Source: @endo/compartment-mapper 2,
-//! `compartment-map.js` and `digest.js`.
+//! ```text
+//! {tags: [string…], entry: {compartment, module},
+//!  compartments: {NAME: {location: NAME, name, label, modules: {SPECIFIER: module}}}}
+//!
+//! module: {location, parser, sha512}   the file NAME/location
+//!         {compartment, module}        a module of another compartment
+//!         {exit}                       a module of the host
+//!         {deferredError}              an error that an import throws
+//! ```
+//!
+//! Source: @endo/compartment-mapper 2, `compartment-map.js` and `digest.js`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// A file of the bundle.
+/// The reason for refusing a compartment map.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompartmentMapError {
+    /// The map is not JSON, or lacks a field, or has an unknown one. The text is the JSON reader's.
+    #[error("{0}")]
+    Json(String),
+    /// A compartment's `location` is not its name.
+    #[error("compartment {name:?} has location {location:?}")]
+    Location {
+        /// The compartment's name.
+        name: String,
+        /// The compartment's `location`.
+        location: String,
+    },
+    /// A module does not have the fields of exactly one kind of module. The text names the module.
+    #[error("{0} is of no known kind")]
+    Kind(String),
+    /// Two modules are the same file, with different hashes. The text is the file's path.
+    #[error("two hashes for the file {0:?}")]
+    TwoHashes(String),
+    /// The entry or a module refers to a module that does not exist.
+    #[error(
+        "{place} points to module {module:?} of compartment {compartment:?}, which is not there"
+    )]
+    Target {
+        /// The origin of the reference: `entry`, or a module.
+        place: String,
+        /// The compartment that is referred to.
+        compartment: String,
+        /// The module that is referred to.
+        module: String,
+    },
+}
+
+/// A file of the bundle: a module's source.
 pub(crate) struct Module {
-    /// Its path in the archive.
+    /// The path in the archive.
     pub(crate) path: String,
-    /// The SHA-512 of its contents in hexadecimal.
+    /// The SHA-512 of the content in hexadecimal.
     pub(crate) sha512: String,
 }
 
-/// The files that the compartment map names, each once, in the order in which Endo archives them:
-/// by compartment, then by specifier. The error says what is wrong with the map.
-pub(crate) fn modules(text: &[u8]) -> Result<Vec<Module>, String> {
-    let map: CompartmentMap = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+/// Returns the files that a compartment map names, each once.
+///
+/// Their order is the one in which Endo archives them: by compartment, then by specifier.
+pub(crate) fn modules(text: &[u8]) -> Result<Vec<Module>, CompartmentMapError> {
+    let map: CompartmentMap =
+        serde_json::from_slice(text).map_err(|e| CompartmentMapError::Json(e.to_string()))?;
     map.check_target("entry", &map.entry)?;
     let mut modules: Vec<Module> = Vec::new();
     let mut seen = BTreeMap::new();
     for (name, compartment) in &map.compartments {
         if compartment.location != *name {
-            return Err(format!("compartment {name:?} has location {:?}", compartment.location));
+            let (name, location) = (name.clone(), compartment.location.clone());
+            return Err(CompartmentMapError::Location { name, location });
         }
         for (specifier, descriptor) in &compartment.modules {
             let place = format!("module {specifier:?} of compartment {name:?}");
-            match descriptor.kind().ok_or(format!("{place} is of no known kind"))? {
+            match descriptor.kind().ok_or_else(|| CompartmentMapError::Kind(place.clone()))? {
                 Kind::Link(target) => map.check_target(&place, &target)?,
                 Kind::Elsewhere => {}
                 Kind::File { location, sha512 } => {
@@ -39,7 +82,7 @@ pub(crate) fn modules(text: &[u8]) -> Result<Vec<Module>, String> {
                     match seen.insert(path.clone(), sha512.clone()) {
                         None => modules.push(Module { path, sha512 }),
                         Some(other) if other == sha512 => {}
-                        Some(_) => return Err(format!("two hashes for the file {path:?}")),
+                        Some(_) => return Err(CompartmentMapError::TwoHashes(path)),
                     }
                 }
             }
@@ -58,15 +101,17 @@ struct CompartmentMap {
 }
 
 impl CompartmentMap {
-    /// Checks that there is a module where `place` points to.
-    fn check_target(&self, place: &str, target: &Target) -> Result<(), String> {
+    /// Checks that the module exists to which `place` refers.
+    fn check_target(&self, place: &str, target: &Target) -> Result<(), CompartmentMapError> {
         let Target { compartment, module } = target;
         let found = self.compartments.get(compartment);
         match found.is_some_and(|found| found.modules.contains_key(module)) {
             true => Ok(()),
-            false => Err(format!(
-                "{place} points to module {module:?} of compartment {compartment:?}, which is not there"
-            )),
+            false => Err(CompartmentMapError::Target {
+                place: place.to_owned(),
+                compartment: compartment.clone(),
+                module: module.clone(),
+            }),
         }
     }
 }
@@ -84,7 +129,7 @@ struct Compartment {
     modules: BTreeMap<String, Descriptor>,
 }
 
-/// A module, of any kind.
+/// A module of any kind, as its JSON fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Descriptor {
@@ -104,12 +149,12 @@ enum Kind {
         sha512: String,
     },
     Link(Target),
-    /// Nothing in the archive: the host's, or an error that is thrown when it is imported.
+    /// A module of the host, or an error that an import throws. The archive has no file for it.
     Elsewhere,
 }
 
 impl Descriptor {
-    /// None if the fields are not those of exactly one kind.
+    /// Returns the kind of the module, or `None` if the fields are not those of exactly one kind.
     fn kind(&self) -> Option<Kind> {
         let Self { location, parser, sha512, compartment, module, exit, deferred_error } = self;
         let names = [location, parser, sha512, compartment, module, exit, deferred_error];

@@ -1,115 +1,126 @@
-//! Who runs vats: workers that take deliveries, make syscalls and are metered.
+//! The vat host port: workers that take deliveries, make syscalls and are metered.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult};
 
 use crate::{Computrons, Hash, VatId};
 
-/// The host failed: a fault of this node (memory, disk, an engine it lacks), never of a vat.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("vat host: {0}")]
-pub struct HostFault(pub String);
+pub use crate::fault::HostFault;
 
-/// What a worker is made of.
+/// The program of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkerSource {
-    /// A vat in JavaScript: an Endo bundle on a JavaScript engine.
+    /// A vat in JavaScript: an Endo bundle that runs on a JavaScript engine.
     JavaScript {
-        /// The engine's booted base image, as [`VatHost::engine`] named it when the incarnation
-        /// began.
+        /// Hash of the engine's base image. It is what [`VatHost::engine`] returned when the incarnation began.
         engine: Hash,
-        /// The bundle's id (`b1-…`), the key under which anything derived from it may be cached.
+        /// The bundle's id (`b1-…`), a key for caches of whatever is derived from the bundle.
         bundle_id: String,
-        /// The bundle: the bytes of the Endo zip archive.
+        /// The bundle's Endo zip archive.
         zip: Vec<u8>,
     },
-    /// A vat whose bundle is a wasm module.
+    /// A vat whose bundle is a WebAssembly module.
     Wasm {
-        /// The module.
+        /// The module's binary form.
         module: Vec<u8>,
     },
 }
 
-/// What a worker is told beside its source.
+/// The options of a worker besides its source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct WorkerOptions {
-    /// Give vat code `vatPowers.disavow` (liveslots' `enableDisavow`).
+    /// Gives vat code `vatPowers.disavow` (liveslots' `enableDisavow`).
     pub enable_disavow: bool,
-    /// Let durable kinds hold what is not durable (liveslots' `relaxDurabilityRules`).
+    /// Lets durable kinds hold what is not durable (liveslots' `relaxDurabilityRules`).
     pub relax_durability_rules: bool,
 }
 
-/// A delivery that came to its end.
+/// The outcome of a delivery that came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
-    /// How it ended. Running out of computrons, memory or stack is an error with the text of
-    /// [`capstan_abi::Fault`].
+    /// The [`DeliveryResult`]. If the worker ran out of computrons, memory or stack, it is an error with the text of
+    /// the [`Fault`](capstan_abi::Fault).
     pub result: DeliveryResult,
-    /// What it spent; none if it ended in a fault or trap.
+    /// The computrons spent, or `None` if the delivery ended in a fault or trap.
     pub computrons: Option<Computrons>,
-    /// Lines that the vat wrote for tests (`vatPowers.testLog`), outside consensus.
+    /// The lines that the vat wrote with `vatPowers.testLog`. They are outside consensus.
     pub test_log: Vec<String>,
 }
 
-/// Which pages make a heap, each named by its hash: enough to make it again wherever they lie.
+/// A worker's heap as a list of page hashes. It suffices to restore the heap, wherever the pages are stored.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HeapImage {
-    /// The heap's hash, as [`VatHost::heap`] gives it. Covers all that follows and the pages.
+    /// The heap's hash, as [`VatHost::heap`] returns it. It covers the other fields and the pages' contents.
     pub hash: Hash,
-    /// The memory's size in bytes.
+    /// The size of the linear memory in bytes.
     pub memory_bytes: u64,
-    /// What belongs to the heap beside its memory, as the host wrote it.
+    /// The worker's state besides its memory, in a form that only the host reads.
     pub head: Vec<u8>,
-    /// The pages that are not as in a new worker of the same source, in the order of their numbers.
+    /// The pages that differ from those of a new worker of the same source, in ascending order.
     pub pages: Vec<HeapPage>,
 }
 
-/// A page of a heap.
+/// A page of a heap, named by its content's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HeapPage {
-    /// Where it lies: at this number times the size of a page.
+    /// The page's number. Its address is this number times the page size.
     pub number: u32,
-    /// The hash of what it holds.
+    /// The hash of the page's content.
     pub hash: Hash,
 }
 
-/// Answers a worker's syscalls.
+/// The kernel's side of a delivery: it answers the worker's syscalls.
 pub trait Syscalls {
-    /// Does one syscall. An error of this node is remembered by the implementation and ends the
-    /// delivery: the result is then none, and the host must unwind the worker at once.
+    /// Executes one syscall and returns its result.
+    ///
+    /// Returns `None` if this node failed. The implementation keeps the error, and the host must unwind the worker at
+    /// once.
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult>;
 
-    /// The answer to a syscall that could not be decoded: the text says what was wrong.
+    /// Answers a syscall that could not be decoded. `problem` says what was wrong with it.
+    ///
+    /// Returns `None` in the same case as [`Syscalls::syscall`].
     fn malformed(&mut self, problem: &str) -> Option<SyscallResult>;
 
-    /// Takes note of what the worker prints, outside consensus and legible (see
-    /// [`JsString`](capstan_abi::JsString)). `source` says what of it prints: `vat` is the vat's own
-    /// code; `level` is the console's method.
+    /// Records a line that the worker printed. It is outside consensus.
+    ///
+    /// `text` is legible, as [`JsString`](capstan_abi::JsString) defines it. `source` names the part of the worker that
+    /// printed, and is `vat` for the vat's own code. `level` is the console's method.
     fn console(&mut self, source: &str, level: &str, text: &str);
 }
 
-/// Runs vats.
+/// Refusal of a worker's source, with the reason. It is the same on every node.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceRefused(pub String);
+
+/// Verdict on a worker's source, as opposed to a [`HostFault`], which concerns this node alone.
+pub type StartVerdict<T = ()> = Result<T, SourceRefused>;
+
+/// A machine for vats: it runs one worker for each vat in memory.
 ///
-/// Everything observable is a function of the source, the options and the deliveries and syscall
-/// results so far: not of the machine, the compiler, caches or time.
+/// Whatever a worker shows is a function of its source, its options, and the deliveries and syscall results so far. It
+/// does not depend on the machine, the compiler, caches or time.
 pub trait VatHost {
-    /// The hash of the JavaScript engine's base image on which new incarnations start.
+    /// Returns the hash of the JavaScript engine's base image on which new incarnations start.
     fn engine(&self) -> Hash;
 
-    /// Checks, before a wasm bundle is installed, that it can be a worker. The error says why not
-    /// and what would be allowed.
-    fn validate(&self, module: &[u8]) -> Result<(), String>;
+    /// Checks that a WebAssembly module can be a worker, before it is installed as a bundle.
+    ///
+    /// The error says why it cannot, and what would be allowed.
+    fn validate(&self, module: &[u8]) -> StartVerdict;
 
-    /// Starts a worker for `vat`, replacing one that runs. `Ok(Err(text))` if the source itself
-    /// cannot be started: the same on every node.
+    /// Starts a worker for `vat` and replaces one that runs.
+    ///
+    /// Returns a [`StartVerdict`] that is an error if the source cannot be started.
     fn start(
         &mut self,
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault>;
+    ) -> Result<StartVerdict, HostFault>;
 
-    /// Hands `delivery` to the worker of `vat` and runs it until it rests or has spent `limit`.
+    /// Hands `delivery` to the worker of `vat`, and runs it until it is idle or has spent `limit`.
     fn deliver(
         &mut self,
         vat: VatId,
@@ -118,31 +129,34 @@ pub trait VatHost {
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault>;
 
-    /// Whether a worker of `vat` is in memory.
+    /// Returns whether a worker of `vat` is in memory.
     fn is_running(&self, vat: VatId) -> bool;
 
-    /// Drops the worker of `vat`, if there is one.
+    /// Drops the worker of `vat`. Has no effect if there is none.
     fn stop(&mut self, vat: VatId);
 
-    /// The hash of the worker's heap image, and its size in bytes.
+    /// Returns the [`Hash`] of the worker's heap and its size in bytes.
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)>;
 
-    /// The worker's heap between two deliveries. None if there is no worker, or if this host cannot
-    /// give heaps: its vats come back by replay alone. A host gives all heaps or none.
+    /// Returns the [`HeapImage`] of the worker, between two deliveries.
+    ///
+    /// Returns `None` if there is no worker, or if this host has no heap images. Its vats are then restored by replay
+    /// only. A host has images of all heaps or of none.
     fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
         let _ = vat;
         Ok(None)
     }
 
-    /// What the worker's page `number` holds now.
+    /// Returns the current content of page `number` of the worker.
     fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
         let _ = (vat, number);
         None
     }
 
-    /// Starts a worker for `vat` that goes on from `image`, which a worker of the same source once had;
-    /// replaces one that runs. `page` gives what a page of that hash holds. Everything is checked
-    /// against the image's hash.
+    /// Starts a worker for `vat` from `image`, and replaces one that runs.
+    ///
+    /// A worker of the same source must have had this heap. `page` returns the content of the page with a given hash.
+    /// The host checks everything against [`HeapImage::hash`].
     fn restore(
         &mut self,
         vat: VatId,
@@ -151,6 +165,6 @@ pub trait VatHost {
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
         let _ = (source, image, page);
-        Err(HostFault(format!("this host cannot restore the heap of {vat}")))
+        Err(HostFault::Missing(format!("this host cannot restore the heap of {vat}")))
     }
 }

@@ -1,4 +1,5 @@
-//! Layers over a vat host or over what answers its syscalls: each passes on every call that it does not change.
+//! Layers over a vat host, or over the kernel's answers to syscalls. A layer forwards every call that it does not
+//! override.
 //!
 //! ```
 //! use capstan_kernel_ports::{VatId, host::VatHost, layer::HostLayer};
@@ -36,10 +37,13 @@ use capstan_abi::{Delivery, Syscall, SyscallResult};
 
 use crate::{
     Computrons, Hash, VatId,
-    host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        WorkerSource,
+    },
 };
 
-/// A [`VatHost`] over another one. Every method but the first two passes the call on unless the layer overrides it.
+/// A [`VatHost`] over another one. Every method but the first two forwards the call unless the layer overrides it.
 pub trait HostLayer {
     /// The type of the host below.
     type Host: VatHost;
@@ -50,27 +54,27 @@ pub trait HostLayer {
     /// Returns the host below, for calls that change it.
     fn host_mut(&mut self) -> &mut Self::Host;
 
-    /// Stands for [`VatHost::engine`].
+    /// Forwards [`VatHost::engine`].
     fn engine(&self) -> Hash {
         self.host().engine()
     }
 
-    /// Stands for [`VatHost::validate`].
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
+    /// Forwards [`VatHost::validate`].
+    fn validate(&self, module: &[u8]) -> StartVerdict {
         self.host().validate(module)
     }
 
-    /// Stands for [`VatHost::start`].
+    /// Forwards [`VatHost::start`].
     fn start(
         &mut self,
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         self.host_mut().start(vat, source, options)
     }
 
-    /// Stands for [`VatHost::deliver`].
+    /// Forwards [`VatHost::deliver`].
     fn deliver(
         &mut self,
         vat: VatId,
@@ -81,32 +85,32 @@ pub trait HostLayer {
         self.host_mut().deliver(vat, delivery, limit, syscalls)
     }
 
-    /// Stands for [`VatHost::is_running`].
+    /// Forwards [`VatHost::is_running`].
     fn is_running(&self, vat: VatId) -> bool {
         self.host().is_running(vat)
     }
 
-    /// Stands for [`VatHost::stop`].
+    /// Forwards [`VatHost::stop`].
     fn stop(&mut self, vat: VatId) {
         self.host_mut().stop(vat);
     }
 
-    /// Stands for [`VatHost::heap`].
+    /// Forwards [`VatHost::heap`].
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
         self.host().heap(vat)
     }
 
-    /// Stands for [`VatHost::heap_image`].
+    /// Forwards [`VatHost::heap_image`].
     fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
         self.host_mut().heap_image(vat)
     }
 
-    /// Stands for [`VatHost::heap_page`].
+    /// Forwards [`VatHost::heap_page`].
     fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
         self.host().heap_page(vat, number)
     }
 
-    /// Stands for [`VatHost::restore`].
+    /// Forwards [`VatHost::restore`].
     fn restore(
         &mut self,
         vat: VatId,
@@ -123,7 +127,7 @@ impl<L: HostLayer> VatHost for L {
         HostLayer::engine(self)
     }
 
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
+    fn validate(&self, module: &[u8]) -> StartVerdict {
         HostLayer::validate(self, module)
     }
 
@@ -132,7 +136,7 @@ impl<L: HostLayer> VatHost for L {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         HostLayer::start(self, vat, source, options)
     }
 
@@ -177,23 +181,23 @@ impl<L: HostLayer> VatHost for L {
     }
 }
 
-/// An implementation of [`Syscalls`] over another one. Every method but the first passes the call on unless the
+/// An implementation of [`Syscalls`] over another one. Every method but the first forwards the call unless the
 /// layer overrides it.
 pub trait SyscallsLayer {
     /// Returns the implementation below.
     fn syscalls(&mut self) -> &mut dyn Syscalls;
 
-    /// Stands for [`Syscalls::syscall`].
+    /// Forwards [`Syscalls::syscall`].
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
         self.syscalls().syscall(syscall)
     }
 
-    /// Stands for [`Syscalls::malformed`].
+    /// Forwards [`Syscalls::malformed`].
     fn malformed(&mut self, problem: &str) -> Option<SyscallResult> {
         self.syscalls().malformed(problem)
     }
 
-    /// Stands for [`Syscalls::console`].
+    /// Forwards [`Syscalls::console`].
     fn console(&mut self, source: &str, level: &str, text: &str) {
         self.syscalls().console(source, level, text);
     }

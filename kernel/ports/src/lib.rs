@@ -1,8 +1,40 @@
-//! The kernel's ports: the two traits through which it knows the world.
+//! The kernel's ports: the two interfaces through which the kernel reaches the world outside of it.
 //!
-//! [`store`] is where its state lies; [`host`] is who runs vats. The kernel is generic over both;
-//! the `store` and `vat/host` crates implement them and know nothing else of the kernel.
+//! * [`store`] is the interface to state: an ordered map, and overlays for blocks and cranks.
+//! * [`host`] is the interface to vats: workers that take deliveries, make syscalls and are metered.
+//!
+//! The kernel is generic over both. The crates `capstan-store` and `capstan-vat-host` implement them, and know nothing
+//! else of the kernel. [`memory`] implements the first in memory, for tests. [`layer`] lets a host be wrapped.
+//!
+//! # Example
+//!
+//! A crank writes to a level of its own, which is merged if the crank succeeds and rolled back if it fails.
+//!
+//! ```
+//! use capstan_kernel_ports::{
+//!     memory::MemoryState,
+//!     store::{Overlay, Read, StoreFault},
+//! };
+//!
+//! fn main() -> Result<(), StoreFault> {
+//!     let mut state = MemoryState::default();
+//!     state.set(b"v1.status", b"running".to_vec());
+//!
+//!     state.push(); // a crank that succeeds
+//!     state.set(b"v1.deliveries", b"1".to_vec());
+//!     state.merge();
+//!
+//!     state.push(); // a crank that fails
+//!     state.delete(b"v1.status");
+//!     state.rollback();
+//!
+//!     let keys: Vec<Vec<u8>> = state.scan(b"v1.")?.into_iter().map(|(key, _)| key).collect();
+//!     assert_eq!(keys, [b"v1.deliveries".to_vec(), b"v1.status".to_vec()]);
+//!     Ok(())
+//! }
+//! ```
 
+pub mod fault;
 pub mod host;
 pub mod layer;
 pub mod memory;
@@ -10,7 +42,9 @@ pub mod store;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-/// A vat's id: `v1`, `v2`, … in the order of creation, never used again.
+/// Identifier of a vat, shown as `v1`, `v2` and so on in the order of creation.
+///
+/// Ids are never reused. [`VatId::from_str`](std::str::FromStr) reads the shown form.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -36,12 +70,14 @@ impl std::str::FromStr for VatId {
     }
 }
 
-/// A text that does not name a vat.
+/// The error of parsing a text that is not a [`VatId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a vat id: expected v and a number from 1, as in v7")]
 pub struct NotAVatId(pub String);
 
-/// Computation, the deterministic measure of a vat's work: 100 points of the wasm meter each.
+/// An amount of computation, the deterministic measure of a vat's work.
+///
+/// One computron is 100 points of the WebAssembly meter.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize,
 )]
@@ -53,7 +89,7 @@ impl std::fmt::Display for Computrons {
     }
 }
 
-/// A SHA-256 hash, shown as 64 hex digits.
+/// A SHA-256 hash, shown as 64 lower-case hexadecimal digits.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, BorshSerialize, BorshDeserialize,
 )]

@@ -1,5 +1,6 @@
-//! A store in memory, as plain as can be: a map, and a stack of changes over it. For tests and tools.
-//! Misusing its levels is a bug of the caller and panics.
+//! A reference implementation of the storage port in memory, for tests and tools.
+//!
+//! It has no root hash, no proofs and no durability. Rolling back or merging its bottom level panics.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -11,10 +12,12 @@ use crate::{
     store::{Entry, LOCAL, Overlay, Read, StoreFault},
 };
 
-/// One level of changes; none means deleted.
+/// The writes of one level. `None` stands for a deletion.
 type Level = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// State in memory. The bottom level holds everything; blobs are never dropped.
+/// State in memory: an [`Overlay`] whose bottom level is the committed state.
+///
+/// Blobs are never dropped, not even by a rollback.
 #[derive(Debug)]
 pub struct MemoryState {
     levels: Vec<Level>,
@@ -33,7 +36,7 @@ impl MemoryState {
         &mut self.levels[last]
     }
 
-    /// Drops all levels but the bottom one, as discarding what a panic left would.
+    /// Merges all open levels into the bottom one.
     pub fn settle(&mut self) {
         while self.levels.len() > 1 {
             self.merge();
@@ -103,7 +106,7 @@ impl Overlay for MemoryState {
             self.top().extend(top);
             return;
         }
-        // Below the bottom level there is nothing that a deletion would have to hide.
+        // Nothing lies below the bottom level, so a deletion there hides nothing and need not be recorded.
         for (key, value) in top {
             match value {
                 Some(value) => self.top().insert(key, Some(value)),
@@ -113,7 +116,7 @@ impl Overlay for MemoryState {
     }
 
     fn is_written_below(&self, key: &[u8]) -> bool {
-        // The bottom level is the state itself.
+        // The bottom level is committed state, which does not count.
         let below = self.levels.iter().skip(1).rev().skip(1);
         below.into_iter().any(|level| level.contains_key(key))
     }

@@ -1,42 +1,42 @@
-//! Where the kernel's state lies: an ordered map under a stack of overlays.
+//! The storage port: an ordered map from bytes to bytes, and a stack of overlays above it.
 //!
-//! Keys are bytes in byte order. Keys that start with [`LOCAL`] are node-local: they are kept and
-//! committed like all others, but lie outside the state's root hash and outside
-//! [`Overlay::top_writes`]; whatever is written there must be derivable from hashed state or be bound
-//! by a hash in it. Blobs are content-addressed bytes.
+//! Keys are ordered as byte strings. A key that starts with [`LOCAL`] is node-local. It is committed like any other,
+//! but lies outside the state's root hash and outside [`Overlay::top_writes`]. A node-local value must therefore be
+//! derivable from hashed state, or hashed state must hold its hash. Blobs are content-addressed: their key is their
+//! SHA-256.
 
 use crate::Hash;
 
-/// The prefix of keys that lie outside the root hash.
+pub use crate::fault::{Cause, StoreFault};
+
+/// Prefix of the node-local keys, which lie outside the root hash.
 pub const LOCAL: &[u8] = b"local.";
 
-/// The longest key that an overlay takes, in bytes, its prefix included: a key of a vat (65,536 bytes)
-/// and 1,024 bytes before it. A block with a longer one cannot be committed.
+/// Maximum length of a key in bytes: 65,536 bytes for a vat's own key, and 1,024 for the prefix before it.
+///
+/// A block with a longer key cannot be committed.
 pub const MAX_KEY_BYTES: usize = (64 << 10) + (1 << 10);
 
-/// The longest value or blob that an overlay takes, in bytes. A block with a longer one cannot be committed.
+/// Maximum length of a value or blob in bytes. A block with a longer one cannot be committed.
 pub const MAX_VALUE_BYTES: usize = 1 << 30;
 
-/// The store failed: a fault of this node (disk, memory, damaged file), never of a vat or user.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("store: {0}")]
-pub struct StoreFault(pub String);
-
-/// A key and its value.
+/// A key and its value, both owned.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
-/// Reading state: what committed state, a snapshot of it and an overlay have in common.
+/// Read access to state. Committed state and every [`Overlay`] over it implement this trait.
+///
+/// Every method fails with a [`StoreFault`] if this node's storage fails.
 pub trait Read {
-    /// The value of `key`, if there is one. An empty value and no value are different things.
+    /// Returns the value of `key`, or `None` if the key is absent. An empty value is not an absent one.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
 
-    /// The entry with the least key greater than `after` that starts with `prefix`.
+    /// Returns the [`Entry`] with the least key that starts with `prefix` and is greater than `after`.
     fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault>;
 
-    /// The bytes whose SHA-256 is `hash`, if they were put.
+    /// Returns the blob whose SHA-256 is `hash`, or `None` if no such blob was put.
     fn blob(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault>;
 
-    /// All entries whose key starts with `prefix`, in key order.
+    /// Returns all entries whose key starts with `prefix`, in key order.
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Entry>, StoreFault> {
         let mut entries = Vec::new();
         // The prefix itself may be a key.
@@ -52,33 +52,36 @@ pub trait Read {
     }
 }
 
-/// Writing state: a stack of levels over committed state. The bottom level is the block; the kernel
-/// pushes one level a crank, and more for savepoints within it. Writes go to the top level; reads
-/// see all levels. Blobs that were put belong to the level like any write.
+/// Write access to state: a stack of levels over committed state.
+///
+/// The bottom level is the block. The kernel pushes one level for each crank, and further ones as savepoints within a
+/// crank. Writes, blobs included, go to the top level. Reads see all levels, the top one first.
 pub trait Overlay: Read {
-    /// Sets `key` to `value`.
+    /// Sets `key` to `value` in the top level.
     fn set(&mut self, key: &[u8], value: Vec<u8>);
 
-    /// Removes `key`; no effect if it is absent.
+    /// Removes `key` in the top level. Has no effect if the key is absent.
     fn delete(&mut self, key: &[u8]);
 
-    /// Keeps `bytes` and returns their SHA-256. Putting the same bytes twice is one blob.
+    /// Stores `bytes` as a blob and returns their SHA-256. Equal bytes are stored once.
     fn put_blob(&mut self, bytes: Vec<u8>) -> Hash;
 
-    /// Opens a level. Returns the number of levels then open, the block's own included.
+    /// Opens a level and returns the number of open levels, the block's own included.
     fn push(&mut self) -> usize;
 
-    /// Drops the top level with all its writes. The block's own level cannot be dropped this way.
+    /// Drops the top level and all its writes. The block's own level cannot be rolled back.
     fn rollback(&mut self);
 
-    /// Merges the top level into the one below. The block's own level cannot be merged this way.
+    /// Merges the top level into the one below. The block's own level cannot be merged.
     fn merge(&mut self);
 
-    /// Whether a level of the block below the top one has written `key`: a further write costs the commit
-    /// nothing.
+    /// Returns whether a level below the top one, but not committed state, has written `key`.
+    ///
+    /// The commit writes such a key anyway, so a further write adds nothing to its cost.
     fn is_written_below(&self, key: &[u8]) -> bool;
 
-    /// Calls `visit` for each key that the top level wrote, in key order, with its net value (none:
-    /// deleted). [`LOCAL`] keys are left out.
+    /// Calls `visit` for each key that the top level wrote, in key order, with its last value.
+    ///
+    /// The value is `None` if the key was deleted. Keys that start with [`LOCAL`] are left out.
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>));
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_kernel_ports::{Hash, VatId, memory::MemoryState};
+use capstan_test_random::Random;
 
 use crate::{
     control::genesis::first_globals,
@@ -31,22 +32,6 @@ struct Model {
     next_export: u64,
 }
 
-/// xorshift64*.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % sides.max(1)
-    }
-
-    fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
-        if items.is_empty() { None } else { items.get(self.roll(items.len())).cloned() }
-    }
-}
-
 #[test]
 fn random_translation_agrees_with_two_maps() {
     for seed in 1..=40 {
@@ -62,15 +47,15 @@ fn walk(seed: u64) {
     for vat in VATS {
         state.add_vat(VatId(vat), &config()).unwrap();
     }
-    let (mut model, mut dice) = (Model::default(), Dice(seed));
+    let (mut model, mut random) = (Model::default(), Random::from(seed));
     for _ in 0..STEPS {
-        let endpoint = Endpoint::Vat(VatId(VATS[dice.roll(VATS.len())]));
-        match dice.roll(8) {
-            0 | 1 => model.export(&mut state, endpoint, &mut dice),
-            2..=4 => model.import(&mut state, endpoint, &mut dice),
-            5 => model.let_go(&mut state, endpoint, &mut dice),
-            6 => model.delete(&mut state, endpoint, &mut dice),
-            _ => model.refuse(&mut state, endpoint, &mut dice),
+        let endpoint = Endpoint::Vat(VatId(VATS[random.index(VATS.len())]));
+        match random.index(8) {
+            0 | 1 => model.export(&mut state, endpoint, &mut random),
+            2..=4 => model.import(&mut state, endpoint, &mut random),
+            5 => model.let_go(&mut state, endpoint, &mut random),
+            6 => model.delete(&mut state, endpoint, &mut random),
+            _ => model.refuse(&mut state, endpoint, &mut random),
         }
         model.compare(&state);
     }
@@ -79,9 +64,9 @@ fn walk(seed: u64) {
 
 impl Model {
     /// The endpoint mentions something of its own, new or known.
-    fn export(&mut self, state: &mut State<'_>, endpoint: Endpoint, dice: &mut Dice) {
-        let known = self.of(endpoint, |vref, _| is_export(vref));
-        if let (Some((kref, vref)), 0) = (dice.pick(&known), dice.roll(3)) {
+    fn export(&mut self, state: &mut State<'_>, endpoint: Endpoint, random: &mut Random) {
+        let known = self.entries(endpoint, |vref, _| is_export(vref));
+        if let (Some((kref, vref)), 0) = (random.pick(&known), random.index(3)) {
             assert_eq!(state.to_kernel(endpoint, &vref, Use::Mention), Ok(kref));
             self.entries.insert((endpoint, kref), (vref.clone(), true));
             let again = state.to_kernel(endpoint, &vref, Use::New);
@@ -89,9 +74,9 @@ impl Model {
             return;
         }
         self.next_export += 1;
-        let form = ["o+", "p+", "o+d", "o+v"][dice.roll(4)];
+        let form = ["o+", "p+", "o+d", "o+v"][random.index(4)];
         let vref = format!("{form}{}", self.next_export);
-        let usage = [Use::Mention, Use::New][dice.roll(2)];
+        let usage = [Use::Mention, Use::New][random.index(2)];
         let kref = state.to_kernel(endpoint, &vref, usage).unwrap();
         assert!(self.krefs.insert(kref), "{kref} is not new");
         assert_eq!(matches!(kref, KRef::Promise(_)), vref.starts_with('p'));
@@ -99,9 +84,9 @@ impl Model {
     }
 
     /// The kernel mentions something to the endpoint, new to it or known.
-    fn import(&mut self, state: &mut State<'_>, endpoint: Endpoint, dice: &mut Dice) {
+    fn import(&mut self, state: &mut State<'_>, endpoint: Endpoint, random: &mut Random) {
         let krefs: Vec<KRef> = self.krefs.iter().copied().collect();
-        let Some(kref) = dice.pick(&krefs) else { return };
+        let Some(kref) = random.pick(&krefs) else { return };
         match self.entries.get(&(endpoint, kref)).cloned() {
             // The kernel never does this: it would be a contradiction in its own state.
             Some((vref, false)) if is_export(&vref) => {
@@ -124,8 +109,8 @@ impl Model {
     }
 
     /// The endpoint lets go of an import, or is told that an export is not reached.
-    fn let_go(&mut self, state: &mut State<'_>, endpoint: Endpoint, dice: &mut Dice) {
-        let Some((kref, vref)) = dice.pick(&self.of(endpoint, |_, _| true)) else { return };
+    fn let_go(&mut self, state: &mut State<'_>, endpoint: Endpoint, random: &mut Random) {
+        let Some((kref, vref)) = random.pick(&self.entries(endpoint, |_, _| true)) else { return };
         assert_eq!(state.to_kernel(endpoint, &vref, Use::Collect), Ok(kref));
         state.clear_reachable(endpoint, kref).unwrap();
         self.entries.insert((endpoint, kref), (vref.clone(), false));
@@ -135,8 +120,8 @@ impl Model {
         }
     }
 
-    fn delete(&mut self, state: &mut State<'_>, endpoint: Endpoint, dice: &mut Dice) {
-        let Some((kref, vref)) = dice.pick(&self.of(endpoint, |_, _| true)) else { return };
+    fn delete(&mut self, state: &mut State<'_>, endpoint: Endpoint, random: &mut Random) {
+        let Some((kref, vref)) = random.pick(&self.entries(endpoint, |_, _| true)) else { return };
         state.delete_entry(endpoint, kref).unwrap();
         self.entries.remove(&(endpoint, kref));
         // A name that the kernel gave does not come again.
@@ -151,9 +136,9 @@ impl Model {
     }
 
     /// References that mean nothing.
-    fn refuse(&mut self, state: &mut State<'_>, endpoint: Endpoint, dice: &mut Dice) {
+    fn refuse(&mut self, state: &mut State<'_>, endpoint: Endpoint, random: &mut Random) {
         let bad = ["o-999999", "p-999999", "d-999999", "o+01", "d+1", "x+1", "", "o-d1/2", "ro+1"];
-        let vref = bad[dice.roll(bad.len())];
+        let vref = bad[random.index(bad.len())];
         for usage in [Use::Mention, Use::New, Use::Collect] {
             let result = state.to_kernel(endpoint, vref, usage);
             assert!(matches!(result, Err(Refusal::VatFatal(_))), "{vref}: {result:?}");
@@ -165,7 +150,11 @@ impl Model {
         self.entries.insert((endpoint, kref), (vref, true));
     }
 
-    fn of(&self, endpoint: Endpoint, fits: impl Fn(&str, bool) -> bool) -> Vec<(KRef, String)> {
+    fn entries(
+        &self,
+        endpoint: Endpoint,
+        fits: impl Fn(&str, bool) -> bool,
+    ) -> Vec<(KRef, String)> {
         let mine =
             self.entries.iter().filter(|((e, _), (vref, r))| *e == endpoint && fits(vref, *r));
         mine.map(|((_, kref), (vref, _))| (*kref, vref.clone())).collect()

@@ -3,17 +3,22 @@
 //! Each record's file holds its type and what keeps it consistent. This room knows identifiers, limits and
 //! the log. It runs no vat and decides nothing about a crank.
 
+pub(crate) mod cleanup;
 pub mod clist;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod clist_tests;
+pub(crate) mod event_json;
 pub(crate) mod gc;
 pub(crate) mod handle;
 pub(crate) mod keys;
 pub mod meter;
 pub mod object;
+pub(crate) mod place;
 pub mod promise;
 pub mod queue;
 pub mod remote;
+pub(crate) mod send;
+pub mod slog;
 pub mod stats;
 pub mod vat;

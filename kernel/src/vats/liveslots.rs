@@ -1,9 +1,9 @@
-//! What liveslots' own records in a vat's store say about the vat's imports.
+//! Liveslots' own records in a vat's store, as far as they concern the vat's imports.
 //!
-//! Liveslots counts the references from virtual and durable data to an import `o-N` under
-//! `vom.rc.o-N`, and notes each weak collection that has it as a key under `vom.ir.o-N|COLLECTION`
-//! (`virtualReferences.js` of `@agoric/swingset-liveslots`). Both records are complete after every
-//! delivery, so an import without them is held by the heap alone.
+//! Liveslots counts the references from virtual and durable data to an import `o-N` under `vom.rc.o-N`. It
+//! notes each weak collection that has the import as a key under `vom.ir.o-N|COLLECTION`
+//! (`virtualReferences.js` of `@agoric/swingset-liveslots`). Both records are complete after every delivery.
+//! So an import without them is held by the heap alone.
 
 use capstan_kernel_ports::VatId;
 

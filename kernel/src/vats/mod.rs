@@ -5,6 +5,8 @@
 pub(crate) mod heap;
 pub(crate) mod liveslots;
 pub mod replay;
+pub(crate) mod snapshot;
+pub(crate) mod source;
 pub(crate) mod syscall;
 pub mod transcript;
 pub(crate) mod translate;

@@ -17,7 +17,7 @@ use capstan_kernel::{
 };
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{Delivered, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
     memory::MemoryState,
 };
 
@@ -103,7 +103,7 @@ impl VatHost for ClosureHost {
         Hash([7; 32])
     }
 
-    fn validate(&self, _module: &[u8]) -> Result<(), String> {
+    fn validate(&self, _module: &[u8]) -> StartVerdict {
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl VatHost for ClosureHost {
         vat: VatId,
         source: &WorkerSource,
         _options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         let WorkerSource::JavaScript { bundle_id, .. } = source else { unreachable!() };
         self.running.insert(vat, (self.factory)(vat, bundle_id));
         Ok(Ok(()))
@@ -129,7 +129,7 @@ impl VatHost for ClosureHost {
         let mut caller = Caller { syscalls, unwound: false };
         let outcome = behaviour(delivery, &mut caller);
         if caller.unwound {
-            return Err(HostFault("unwound".to_owned()));
+            return Err(HostFault::Missing("unwound".to_owned()));
         }
         let result = match outcome {
             Ok(()) => DeliveryResult::Ok,

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use capstan_abi::{CapData, Delivery, Message, Syscall, SyscallResult};
 use capstan_kernel::{Kernel, VAT_ADMIN, ids::Endpoint, policy::RunPolicy, view};
 use capstan_kernel_ports::{VatId, memory::MemoryState};
+use capstan_test_random::Random;
 use serde_json::{Value, json};
 
 use super::{
     Behaviour, Caller, ClosureHost, config, kernel, method,
     model::Model,
-    random::{Dice, OneCrank, RandomVat},
+    random::{OneCrank, RandomVat},
 };
 
 /// How many random vats live at once.
@@ -24,7 +25,7 @@ const GENERATIONS: u64 = 200;
 /// What a generation may number before it meets the next one's.
 const NUMBERS: u64 = 1_000_000;
 
-/// A kernel in which the operator works, and the test's own dice.
+/// A kernel in which the operator works, and the test's own random.
 pub(crate) struct World {
     pub(crate) kernel: Kernel<ClosureHost>,
     pub(crate) state: MemoryState,
@@ -130,8 +131,8 @@ impl World {
     }
 
     /// Gives the vats something to do.
-    pub(crate) fn stir(&mut self, dice: &mut Dice) {
-        self.tell("stir", json!([dice.roll(1 << 30)]));
+    pub(crate) fn stir(&mut self, random: &mut Random) {
+        self.tell("stir", json!([random.below(1 << 30)]));
     }
 }
 
@@ -218,11 +219,11 @@ impl Operator {
 
     /// Introduces a few vats to each other.
     fn stir(&mut self, choice: u64, kernel: &mut Caller<'_>) {
-        let mut dice = Dice(choice.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let mut random = Random::from(choice);
         let roots: Vec<String> = self.roots.values().cloned().collect();
         let Some(last) = roots.len().checked_sub(1) else { return };
         for _ in 0..4 {
-            let mut pick = || roots[dice.roll(last as u64 + 1) as usize].as_str();
+            let mut pick = || roots[random.below(last as u64 + 1) as usize].as_str();
             let (target, first, second) = (pick(), pick(), pick());
             kernel.send(target, "meet", &[first, second], None);
         }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use capstan_abi::{CapData, Delivery, Message, Resolution, Syscall};
-use capstan_kernel::policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy};
+use capstan_kernel::policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy};
 use capstan_kernel_ports::VatId;
+use capstan_test_random::Random;
 
 use super::{Behaviour, Caller};
 
@@ -12,8 +13,8 @@ use super::{Behaviour, Caller};
 pub(crate) struct OneCrank;
 
 impl RunPolicy for OneCrank {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::uniform(2))
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::uniform(2))
     }
 
     fn crank_done(&mut self, _outcome: &CrankOutcome, _: &KernelWork) -> bool {
@@ -21,26 +22,14 @@ impl RunPolicy for OneCrank {
     }
 }
 
-/// xorshift64*: a vat's choices are a function of the seed and its deliveries.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
-    }
-
-    pub(crate) fn pick<T: Clone>(&mut self, items: &BTreeSet<T>) -> Option<T> {
-        let count = items.len() as u64;
-        if count == 0 { None } else { items.iter().nth(self.roll(count) as usize).cloned() }
-    }
+/// Returns one of these, or `None` if there are none.
+fn pick<T: Clone>(random: &mut Random, items: &BTreeSet<T>) -> Option<T> {
+    if items.is_empty() { None } else { items.iter().nth(random.index(items.len())).cloned() }
 }
 
 /// What a random vat knows.
 pub(crate) struct RandomVat {
-    dice: Dice,
+    random: Random,
     /// Objects it was given and holds.
     imports: BTreeSet<String>,
     /// Objects it was given and has dropped.
@@ -60,7 +49,7 @@ impl RandomVat {
     /// A vat that numbers what it makes from `first`.
     pub(crate) fn new(seed: u64, first: u64) -> Self {
         Self {
-            dice: Dice(seed | 1),
+            random: Random::from(seed),
             imports: BTreeSet::new(),
             dropped: BTreeSet::new(),
             exports: BTreeSet::from(["o+0".to_owned()]),
@@ -86,7 +75,7 @@ impl RandomVat {
             Delivery::BringOutYourDead => return self.collect(kernel),
             _ => {}
         }
-        for _ in 0..self.dice.roll(4) {
+        for _ in 0..self.random.below(4) {
             self.act(kernel)?;
         }
         Ok(())
@@ -148,16 +137,16 @@ impl RandomVat {
     }
 
     fn act(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {
-        match self.dice.roll(100) {
+        match self.random.below(100) {
             0..45 => self.send(kernel),
             45..65 => self.resolve(kernel),
             65..80 => {
-                let Some(promise) = self.dice.pick(&self.promises) else { return Ok(()) };
+                let Some(promise) = pick(&mut self.random, &self.promises) else { return Ok(()) };
                 kernel.call(Syscall::Subscribe { promise }).map(|_| ())
             }
             80..88 => self.collect(kernel),
             88..92 => {
-                let Some(vref) = self.dice.pick(&self.exports) else { return Ok(()) };
+                let Some(vref) = pick(&mut self.random, &self.exports) else { return Ok(()) };
                 if vref == "o+0" {
                     return Ok(());
                 }
@@ -165,15 +154,15 @@ impl RandomVat {
                 kernel.call(Syscall::AbandonExports { refs: vec![vref] }).map(|_| ())
             }
             92..98 => {
-                let key = format!("k{}", self.dice.roll(9)).into();
+                let key = format!("k{}", self.random.below(9)).into();
                 kernel.call(Syscall::VatstoreSet { key, value: "v".into() }).map(|_| ())
             }
-            98 if self.dice.roll(12) == 0 => {
+            98 if self.random.below(12) == 0 => {
                 let info = CapData { body: "#\"bye\"".to_owned(), slots: vec![] };
-                let is_failure = self.dice.roll(2) == 0;
+                let is_failure = self.random.below(2) == 0;
                 kernel.call(Syscall::Exit { is_failure, info }).map(|_| ())
             }
-            99 if self.dice.roll(12) == 0 => {
+            99 if self.random.below(12) == 0 => {
                 // Fatal: nobody has given it this.
                 let promise = "p-999999".to_owned();
                 kernel.call(Syscall::Subscribe { promise }).map(|_| ())
@@ -184,15 +173,15 @@ impl RandomVat {
 
     /// Something to mention: an import, an export new or old, or a promise.
     fn some_slot(&mut self) -> Option<String> {
-        match self.dice.roll(5) {
-            0 => self.dice.pick(&self.imports),
+        match self.random.below(5) {
+            0 => pick(&mut self.random, &self.imports),
             1 => {
                 let vref = format!("o+{}", self.fresh());
                 self.exports.insert(vref.clone());
                 Some(vref)
             }
             2 => {
-                let vref = self.dice.pick(&self.unreachable)?;
+                let vref = pick(&mut self.random, &self.unreachable)?;
                 self.unreachable.remove(&vref);
                 self.exports.insert(vref.clone());
                 Some(vref)
@@ -202,12 +191,12 @@ impl RandomVat {
                 self.decided.insert(vref.clone());
                 Some(vref)
             }
-            _ => self.dice.pick(&self.promises),
+            _ => pick(&mut self.random, &self.promises),
         }
     }
 
     fn slots(&mut self) -> Vec<String> {
-        let wanted = self.dice.roll(4);
+        let wanted = self.random.below(4);
         (0..wanted).filter_map(|_| self.some_slot()).collect()
     }
 
@@ -217,21 +206,21 @@ impl RandomVat {
     }
 
     fn send(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {
-        let to_promise = self.dice.roll(4) == 0;
+        let to_promise = self.random.below(4) == 0;
         let known = if to_promise { &self.promises } else { &self.imports };
-        let Some(target) = self.dice.pick(known) else { return Ok(()) };
+        let Some(target) = pick(&mut self.random, known) else { return Ok(()) };
         let methargs = self.data();
-        let result = (self.dice.roll(3) > 0).then(|| format!("p+{}", self.fresh()));
+        let result = (self.random.below(3) > 0).then(|| format!("p+{}", self.fresh()));
         self.promises.extend(result.clone());
         kernel.call(Syscall::Send { target, message: Message { methargs, result } }).map(|_| ())
     }
 
     fn resolve(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {
-        let Some(promise) = self.dice.pick(&self.decided) else { return Ok(()) };
+        let Some(promise) = pick(&mut self.random, &self.decided) else { return Ok(()) };
         self.decided.remove(&promise);
-        let rejected = self.dice.roll(4) == 0;
+        let rejected = self.random.below(4) == 0;
         let mut data = self.data();
-        if let (0, Some(object)) = (self.dice.roll(3), self.dice.pick(&self.imports)) {
+        if let (0, Some(object)) = (self.random.below(3), pick(&mut self.random, &self.imports)) {
             data = CapData { body: "#\"$0\"".to_owned(), slots: vec![object] };
         }
         // Resolving a promise to data with itself inside is allowed, naming it afterwards is not.
@@ -241,16 +230,16 @@ impl RandomVat {
 
     /// Drops or retires imports, retires exports that the kernel has dropped.
     fn collect(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {
-        if let Some(vref) = self.dice.pick(&self.imports) {
+        if let Some(vref) = pick(&mut self.random, &self.imports) {
             self.imports.remove(&vref);
             self.dropped.insert(vref.clone());
             kernel.call(Syscall::DropImports { refs: vec![vref] })?;
         }
-        if let (0, Some(vref)) = (self.dice.roll(2), self.dice.pick(&self.dropped)) {
+        if let (0, Some(vref)) = (self.random.below(2), pick(&mut self.random, &self.dropped)) {
             self.dropped.remove(&vref);
             kernel.call(Syscall::RetireImports { refs: vec![vref] })?;
         }
-        if let (0, Some(vref)) = (self.dice.roll(2), self.dice.pick(&self.unreachable)) {
+        if let (0, Some(vref)) = (self.random.below(2), pick(&mut self.random, &self.unreachable)) {
             self.unreachable.remove(&vref);
             kernel.call(Syscall::RetireExports { refs: vec![vref] })?;
         }

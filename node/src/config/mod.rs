@@ -75,7 +75,7 @@ impl Config {
     pub fn store_options(&self) -> capstan_store::Options {
         capstan_store::Options {
             cache_bytes: self.store.cache_mib << 20,
-            check: self.store.check_at_start,
+            check_integrity: self.store.check_at_start,
             ..capstan_store::Options::default()
         }
     }

@@ -2,42 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use crate::Random;
+use capstan_test_random::Random;
 
-/// The table that `capstan-bench shapes` made.
+/// The table of key families, made by `capstan-bench shapes`.
 pub(crate) const TABLE: &str = include_str!("workload.tsv");
 
-/// Vats that share the keys.
+/// Number of vats that share the keys.
 const VATS: u64 = 24;
 
-/// The keys that are there, and what blocks do to them.
+/// The existing keys, and a generator of changes to them.
 pub(crate) struct Workload {
     families: Vec<Family>,
     random: Random,
 }
 
-/// A change to a key.
+/// A key and its new value, or `None` for a removal.
 pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
 
-/// Keys of one form.
+/// The keys of one form.
 struct Family {
     form: &'static str,
     value_bytes: usize,
-    /// How many of each a block has.
+    /// The number of changes of each kind in a block.
     rates: [Rate; KINDS],
-    /// The numbers of the keys that are there: those that were long not written, and those of the last blocks, the last
-    /// one's at the end.
+    /// The numbers of the existing keys: those written long ago, and those of each recent block, the last one at the end.
     old: Vec<u64>,
     recent: Vec<Vec<u64>>,
-    /// The next number.
+    /// The number of the next new key.
     next: u64,
 }
 
-/// What can happen to a key: it is new; or it is updated or removed, having been written in the block before, in one of
-/// the ten before or longer ago.
+/// Number of kinds of changes. A key is new, or it is updated or removed. In the latter cases it was written in the last
+/// block, in one of the last ten, or longer ago.
 const KINDS: usize = 7;
 
-/// So many a block, and what is left of one after the last block.
+/// A mean number of changes a block, and the fraction that is carried over to the next block.
 #[derive(Clone, Copy)]
 struct Rate {
     mean: f64,
@@ -59,11 +58,11 @@ impl Workload {
         Self { families: lines.map(Family::parse).collect(), random }
     }
 
-    /// Some `count` entries, in the proportions in which a chain grows.
+    /// Returns about `count` entries, in the proportions in which a chain grows.
     pub(crate) fn populate(&mut self, count: u64) -> Vec<Change> {
         let growth = |family: &Family| {
             let [new, _, _, _, removed @ ..] = family.rates.map(|rate| rate.mean);
-            // What is only there for a while is there too.
+            // Short-lived keys exist too.
             (new - removed.iter().sum::<f64>()).max(new / 20.0).max(0.01)
         };
         let all: f64 = self.families.iter().map(growth).sum();
@@ -82,7 +81,7 @@ impl Workload {
         entries
     }
 
-    /// The changes of a block: `count` of them, about.
+    /// Returns the changes of a block, about `count` of them.
     pub(crate) fn block(&mut self, count: u64) -> Vec<Change> {
         let mut changes = BTreeMap::new();
         let scale = count as f64 / PER;
@@ -93,9 +92,9 @@ impl Workload {
     }
 }
 
-/// The table's figures are of so many changed keys.
+/// Number of changed keys to which the table's figures refer.
 const PER: f64 = 5_000.0;
-/// Blocks that are not long ago.
+/// Number of blocks that count as recent.
 const RECENT: usize = 10;
 
 impl Family {
@@ -125,15 +124,15 @@ impl Family {
             for change in 0..updated + removed {
                 let from = match age {
                     0 => self.recent.last_mut(),
-                    1 => self.recent.get_mut(random.next() as usize % last.max(1)),
+                    1 => self.recent.get_mut(random.number() as usize % last.max(1)),
                     _ => None,
                 };
-                // In the first blocks all keys are old.
+                // In the first blocks no keys are recent.
                 let from = from.filter(|from| !from.is_empty()).unwrap_or(&mut self.old);
                 if from.is_empty() {
                     continue;
                 }
-                let number = from.swap_remove(random.next() as usize % from.len());
+                let number = from.swap_remove(random.number() as usize % from.len());
                 let value = (change < updated).then(|| {
                     written.push(number);
                     value(self.value_bytes, random)
@@ -152,7 +151,7 @@ impl Family {
         }
     }
 
-    /// The key with this number. The first number of a form is a vat's, the last is its own.
+    /// Returns the key with this number. The first number in a form is a vat's, the last one is the key's own.
     fn key(&self, number: u64) -> Vec<u8> {
         let (vat, own) = (number % VATS, number / VATS);
         let mut key = Vec::new();
@@ -175,8 +174,8 @@ impl Family {
                 b'H' => key.extend(format!("{own:016x}").bytes()),
                 b'*' => key.extend(format!("{own}.{vat}").bytes()),
                 b'#' => {
-                    let mut hash = Random(number);
-                    key.extend((0..4).flat_map(|_| hash.next().to_be_bytes()));
+                    let mut hash = Random::from(number);
+                    key.extend((0..4).flat_map(|_| hash.number().to_be_bytes()));
                 }
                 other => key.push(other),
             }
@@ -189,11 +188,11 @@ impl Family {
     }
 }
 
-/// A value that is not there yet.
+/// Returns a new random value.
 fn value(bytes: usize, random: &mut Random) -> Vec<u8> {
     let mut value = Vec::with_capacity(bytes + 8);
     while value.len() < bytes {
-        value.extend(random.next().to_be_bytes());
+        value.extend(random.number().to_be_bytes());
     }
     value.truncate(bytes);
     value

@@ -1,8 +1,6 @@
-//! The three traits: a keyed storage of four record families, a batch of writes to it, and an
-//! ordered cursor over it.
+//! The three traits: a keyed storage of four record families, a batch of writes, and an ordered cursor.
 //!
-//! The families are data (tree nodes), aux (whatever the caller keeps beside them), roots (the key
-//! of the root node) and meta.
+//! The families are data (tree nodes), aux (other records of the caller), roots (the key of the root node) and meta.
 
 use grovedb_costs::{
     ChildrenSizesWithIsSumTree, CostContext, CostResult,
@@ -11,15 +9,15 @@ use grovedb_costs::{
 
 use crate::Error;
 
-/// The storage of one tree.
+/// A keyed storage that holds the records of one tree.
 pub trait StorageContext<'db> {
-    /// Writes that are collected first and applied together.
+    /// The type of write batches.
     type Batch: Batch;
 
-    /// An ordered cursor.
+    /// The type of ordered cursors.
     type RawIterator: RawIterator;
 
-    /// Writes a data record. `children_sizes` and `cost_info` are for the bookkeeping of costs.
+    /// Writes a data record. `children_sizes` and `cost_info` serve the accounting of costs.
     fn put<K: AsRef<[u8]>>(
         &self,
         key: K,
@@ -92,22 +90,22 @@ pub trait StorageContext<'db> {
     /// Reads a meta record.
     fn get_meta<K: AsRef<[u8]>>(&self, key: K) -> CostResult<Option<Vec<u8>>, Error>;
 
-    /// An empty batch for this storage.
+    /// Returns an empty [`Batch`] for this storage.
     fn new_batch(&self) -> Self::Batch;
 
     /// Applies all writes of `batch`.
     fn commit_batch(&self, batch: Self::Batch) -> CostResult<(), Error>;
 
-    /// A cursor over the data records.
+    /// Returns a cursor over the data records.
     fn raw_iter(&self) -> Self::RawIterator;
 
-    /// A cursor over the aux records.
+    /// Returns a cursor over the aux records.
     fn raw_iter_aux(&self) -> Self::RawIterator;
 }
 
-/// Writes that are applied together by [`StorageContext::commit_batch`].
+/// A set of writes that [`StorageContext::commit_batch`] applies together.
 pub trait Batch {
-    /// Adds the writing of a data record.
+    /// Adds a write of a data record.
     fn put<K: AsRef<[u8]>>(
         &mut self,
         key: K,
@@ -116,7 +114,7 @@ pub trait Batch {
         cost_info: Option<KeyValueStorageCost>,
     ) -> Result<(), grovedb_costs::error::Error>;
 
-    /// Adds the writing of an aux record.
+    /// Adds a write of an aux record.
     fn put_aux<K: AsRef<[u8]>>(
         &mut self,
         key: K,
@@ -124,7 +122,7 @@ pub trait Batch {
         cost_info: Option<KeyValueStorageCost>,
     ) -> Result<(), grovedb_costs::error::Error>;
 
-    /// Adds the writing of a roots record.
+    /// Adds a write of a roots record.
     fn put_root<K: AsRef<[u8]>>(
         &mut self,
         key: K,
@@ -132,17 +130,17 @@ pub trait Batch {
         cost_info: Option<KeyValueStorageCost>,
     ) -> Result<(), grovedb_costs::error::Error>;
 
-    /// Adds the removal of a data record.
+    /// Adds a removal of a data record.
     fn delete<K: AsRef<[u8]>>(&mut self, key: K, cost_info: Option<KeyValueStorageCost>);
 
-    /// Adds the removal of an aux record.
+    /// Adds a removal of an aux record.
     fn delete_aux<K: AsRef<[u8]>>(&mut self, key: K, cost_info: Option<KeyValueStorageCost>);
 
-    /// Adds the removal of a roots record.
+    /// Adds a removal of a roots record.
     fn delete_root<K: AsRef<[u8]>>(&mut self, key: K, cost_info: Option<KeyValueStorageCost>);
 }
 
-/// An ordered cursor over the records of one family. It stands on a record or on none.
+/// An ordered cursor over the records of one family. It is positioned at a record or at none.
 pub trait RawIterator {
     /// Moves to the first record.
     fn seek_to_first(&mut self) -> CostContext<()>;
@@ -162,16 +160,16 @@ pub trait RawIterator {
     /// Moves one record backward.
     fn prev(&mut self) -> CostContext<()>;
 
-    /// The value of the record it stands on.
+    /// Returns the value of the current record.
     fn value(&self) -> CostContext<Option<&[u8]>>;
 
-    /// The key of the record it stands on.
+    /// Returns the key of the current record.
     fn key(&self) -> CostContext<Option<&[u8]>>;
 
-    /// Whether it stands on a record.
+    /// Returns whether the cursor is positioned at a record.
     fn valid(&self) -> CostContext<bool>;
 
-    /// Why it stands on none: an error, or (the default) merely the end.
+    /// Returns the error that left the cursor at no record. By default there is none, and the cursor is at the end.
     fn status(&self) -> Result<(), Error> {
         Ok(())
     }

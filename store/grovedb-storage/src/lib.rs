@@ -1,14 +1,24 @@
-//! The storage traits that `grovedb-merk` is generic over, and nothing else.
+//! The storage traits over which `grovedb-merk` is generic, without a database behind them.
 //!
-//! The published crate of this name carries RocksDB as soon as `grovedb-merk` is built with its tree
-//! layer. Capstan uses that tree layer over a database of its own, so the workspace replaces the
-//! published crate by this one through `[patch.crates-io]`. It has the trait signatures of version
-//! 6.1.1 which `grovedb-merk` 6.1.1 and `grovedb-query` 6.1.1 compile against; the top-level
-//! `Storage` trait, its batches and the RocksDB implementation are left out, since neither of them
-//! needs these outside of tests.
+//! The published crate of this name pulls in RocksDB if `grovedb-merk` is built with its tree layer. Capstan uses that
+//! layer over a database of its own. So the workspace replaces the published crate by this one, through
+//! `[patch.crates-io]`.
 //!
-//! Capstan itself reads and writes nodes through `grovedb_merk::tree::{Fetch, Commit}`; the only
-//! item of this crate that exists at run time is [`Error`].
+//! It has the trait signatures of version 6.1.1 against which `grovedb-merk` 6.1.1 and `grovedb-query` 6.1.1 compile. The
+//! `Storage` trait, its batches and the RocksDB implementation are left out, because neither crate needs them outside of
+//! tests.
+//!
+//! Capstan implements none of these traits: it uses only `grovedb-merk`'s nodes, links and hashes. The only item of this
+//! crate that exists at run time is [`Error`].
+//!
+//! # Example
+//!
+//! ```
+//! use grovedb_storage::Error;
+//!
+//! let error = Error::StorageError("the disk is full".to_owned());
+//! assert_eq!(error.to_string(), "storage error: the disk is full");
+//! ```
 
 mod context;
 mod error;

@@ -12,51 +12,7 @@ use capstan_kernel_ports::{
     store::{Entry, Overlay, Read},
 };
 use capstan_store::{Block, Store};
-
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and equal on every machine.
-pub struct Random(u64);
-
-impl Random {
-    /// Begins at the seed in the environment variable CAPSTAN_TEST_SEED, or at `default`; prints it,
-    /// which the test harness shows if the test fails.
-    pub fn seeded(default: u64) -> Self {
-        let seed = match std::env::var("CAPSTAN_TEST_SEED") {
-            Ok(text) => text.parse().expect("CAPSTAN_TEST_SEED is a number"),
-            Err(_) => default,
-        };
-        println!("seed: CAPSTAN_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    pub fn from(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number less than `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    pub fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    pub fn bytes(&mut self, length: u64) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
-    }
-
-    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len() as u64) as usize]
-    }
-}
+pub use capstan_test_random::Random;
 
 /// Commits what `write` writes as the next height; returns the root.
 pub fn commit(store: &Store, write: impl FnOnce(&mut Block)) -> Hash {
@@ -134,5 +90,5 @@ pub fn assert_scripted(store: &Store) {
     }
     let expected: Vec<Entry> = expected.into_iter().collect();
     assert_eq!(all(&store.reader()), expected, "at height {}", store.height());
-    store.reader().deep_check().expect("deep check");
+    store.reader().check_integrity().expect("deep check");
 }

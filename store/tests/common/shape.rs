@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 
 /// Which keys a node has below it, and how high it says they are.
 struct Links([Option<(Vec<u8>, u8)>; 2]);
@@ -14,7 +14,7 @@ struct Links([Option<(Vec<u8>, u8)>; 2]);
 ///
 /// If the heights of a node's sides differ by more than one or are not as its links say, if keys are out of order, or if
 /// the tree is higher than an AVL tree of so many nodes can be.
-pub fn checked_shape(state: &Snapshot) -> (usize, u8) {
+pub fn checked_shape(state: &StateView) -> (usize, u8) {
     let (mut stream, mut root, mut nodes) = (Vec::new(), Vec::new(), HashMap::new());
     'chunks: for chunk in state.export(1 << 20, false) {
         stream.extend(chunk.expect("export"));

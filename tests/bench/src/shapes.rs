@@ -77,7 +77,7 @@ impl Shapes {
     pub(crate) fn count(
         &mut self,
         prepared: &capstan_store::Prepared,
-        state: &capstan_store::Snapshot,
+        state: &capstan_store::StateView,
     ) -> Result<()> {
         self.blocks += 1;
         for (key, value) in prepared.changes() {

@@ -13,7 +13,10 @@ use capstan_abi::{Delivery, DeliveryResult};
 use capstan_kernel::VAT_ADMIN;
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        WorkerSource,
+    },
     layer::HostLayer,
 };
 use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
@@ -58,7 +61,7 @@ impl HostLayer for SpendingAsRecorded {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         self.script.started(vat);
         self.host.start(vat, source, options)
     }

@@ -9,7 +9,10 @@ use capstan_abi::{
 };
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        WorkerSource,
+    },
 };
 use serde_json::Value;
 
@@ -37,8 +40,8 @@ impl VatHost for RecordedHost {
         Hash::default()
     }
 
-    fn validate(&self, _module: &[u8]) -> Result<(), String> {
-        Err("a recorded host runs no wasm".to_owned())
+    fn validate(&self, _module: &[u8]) -> StartVerdict {
+        Err(SourceRefused("a recorded host runs no wasm".to_owned()))
     }
 
     fn start(
@@ -46,7 +49,7 @@ impl VatHost for RecordedHost {
         vat: VatId,
         _source: &WorkerSource,
         _options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         self.script.started(vat);
         self.running.insert(vat);
         Ok(Ok(()))
@@ -61,10 +64,13 @@ impl VatHost for RecordedHost {
     ) -> Result<Delivered, HostFault> {
         let got = delivery_to_json(delivery);
         let scripted = self.script.next(vat, delivery);
-        let scripted =
-            scripted.ok_or_else(|| HostFault(format!("{vat} has no part in delivery {got}")))?;
+        let scripted = scripted
+            .ok_or_else(|| HostFault::Missing(format!("{vat} has no part in delivery {got}")))?;
         if !compare::same(&scripted["vd"], &got) {
-            return Err(HostFault(format!("{vat}: expected {}, got {got}", scripted["vd"])));
+            return Err(HostFault::Missing(format!(
+                "{vat}: expected {}, got {got}",
+                scripted["vd"]
+            )));
         }
         play(vat, &scripted, syscalls)
     }
@@ -85,12 +91,15 @@ impl VatHost for RecordedHost {
 fn play(vat: VatId, scripted: &Value, syscalls: &mut dyn Syscalls) -> Result<Delivered, HostFault> {
     for row in scripted["syscalls"].as_array().into_iter().flatten() {
         let syscall = syscall_from_json(row["vsc"].to_string().as_bytes());
-        let syscall = syscall.map_err(|e| HostFault(e.to_string()))?;
-        let answer = syscalls.syscall(syscall).ok_or_else(|| HostFault("unwound".to_owned()))?;
+        let syscall = syscall.map_err(|e| HostFault::Missing(e.to_string()))?;
+        let answer =
+            syscalls.syscall(syscall).ok_or_else(|| HostFault::Missing("unwound".to_owned()))?;
         let answer = syscall_result_to_json(&answer);
         if !compare::same(&row["vsr"], &answer) {
             let (call, expected) = (&row["vsc"], &row["vsr"]);
-            return Err(HostFault(format!("{vat}: {call}: expected {expected}, got {answer}")));
+            return Err(HostFault::Missing(format!(
+                "{vat}: {call}: expected {expected}, got {answer}"
+            )));
         }
     }
     let result = match scripted["dr"][0].as_str() {

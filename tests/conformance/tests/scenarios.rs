@@ -1,42 +1,53 @@
-//! The recorded scenarios, as tests: on the kernel alone and on the real engine.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+//! One test for each recorded scenario, by its name: `cargo test --workspace --test scenarios 24-upgrade` runs those whose
+//! names contain `24-upgrade`.
+//!
+//! A scenario runs on the kernel alone, where vats do what the recording says they did (`kernel::NAME`), and on the real
+//! engine (`javascript::NAME`). The folders are `scenarios` and `swarms`, and `kernel` for vats that are not JavaScript's.
+#![allow(clippy::unwrap_used)] // tests
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use capstan_conformance::{
     javascript::Workshop, run_javascript, run_recorded, runner::Outcome, scenario_folders,
 };
+use libtest_mimic::{Arguments, Failed, Trial};
 
-fn differences(kind: &str, least: usize, run: impl Fn(&Path) -> Result<Outcome>) -> Vec<String> {
-    let folders = scenario_folders(&Path::new(env!("CARGO_MANIFEST_DIR")).join(kind)).unwrap();
-    assert!(folders.len() >= least, "only {} scenarios were found", folders.len());
-    let difference = |folder: &PathBuf| {
-        let outcome = run(folder).unwrap_or_else(|error| Outcome {
-            difference: Some(format!("{error:#}")),
-            ..Outcome::default()
-        });
-        outcome.difference.map(|difference| format!("{}: {difference}", folder.display()))
-    };
-    folders.iter().filter_map(difference).collect()
-}
+/// The folders of scenarios, how many each has at least, and whether its vats run on the real engine too.
+const KINDS: [(&str, usize, bool); 3] =
+    [("scenarios", 26, true), ("swarms", 13, true), ("kernel", 12, false)];
 
-#[test]
-fn the_kernel_alone_does_what_swingset_did() {
-    assert_eq!(differences("scenarios", 26, run_recorded), Vec::<String>::new());
-}
-
-#[test]
-fn vats_of_every_kind_get_from_the_kernel_what_swingset_gave_them() {
-    assert_eq!(differences("kernel", 12, run_recorded), Vec::<String>::new());
-    assert_eq!(differences("swarms", 13, run_recorded), Vec::<String>::new());
-}
-
-#[test]
-fn javascript_vats_do_what_swingset_did() {
+fn main() -> ExitCode {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workshop");
-    let workshop = Workshop::new(cache).unwrap();
-    let run = |folder: &Path| run_javascript(folder, &workshop);
-    assert_eq!(differences("scenarios", 26, run), Vec::<String>::new());
-    assert_eq!(differences("swarms", 13, run), Vec::<String>::new());
+    let workshop = Arc::new(Workshop::new(cache).unwrap());
+    let mut trials = Vec::new();
+    for (kind, least, on_engine) in KINDS {
+        let folders = scenario_folders(&Path::new(env!("CARGO_MANIFEST_DIR")).join(kind)).unwrap();
+        assert!(folders.len() >= least, "only {} scenarios were found in {kind}", folders.len());
+        for folder in folders {
+            if on_engine {
+                let (folder, workshop) = (folder.clone(), Arc::clone(&workshop));
+                trials.push(trial("javascript", folder, move |folder| {
+                    run_javascript(folder, &workshop)
+                }));
+            }
+            trials.push(trial("kernel", folder, run_recorded));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test that fails with the first difference from the recording.
+fn trial(
+    way: &str,
+    folder: PathBuf,
+    run: impl Fn(&Path) -> Result<Outcome> + Send + 'static,
+) -> Trial {
+    let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+    Trial::test(format!("{way}::{name}"), move || {
+        let outcome = run(&folder).map_err(|error| Failed::from(format!("{error:#}")))?;
+        outcome.difference.map_or(Ok(()), |difference| Err(Failed::from(difference)))
+    })
 }

@@ -1,16 +1,20 @@
+//! The simulated disk.
+
 use std::io::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
-use crate::Random;
+use capstan_test_random::Random;
 
-/// The unit in which a disk writes: a write that was cut off left some of its sectors as they were.
+/// Size of a sector, the unit in which a torn write takes effect.
 const SECTOR_BYTES: usize = 512;
 
-/// A file on a disk in memory. What was written is safe once it was synced; of the rest a crash keeps any part,
-/// sector by sector. Clones are handles of one file; [`Disk::file`] gives others of the same disk, which crash, fail and
-/// fill up together.
+/// A handle to a file on a simulated disk, usable as redb's [`StorageBackend`].
+///
+/// Synced writes survive a crash. Of the unsynced ones, a crash keeps an arbitrary part, sector by sector. Clones are
+/// handles to the same file. [`Disk::file`] returns handles to other files of the disk, which crash, fail and run full
+/// together.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     content: Arc<Mutex<Content>>,
@@ -20,23 +24,23 @@ pub struct Disk {
 
 #[derive(Debug, Default)]
 struct Content {
-    /// Files by their number; those that are missing are empty.
+    /// The files by number. A file beyond the end is empty.
     files: Vec<File>,
-    /// The operations that still succeed; none: all.
+    /// The number of changes that still succeed, or `None` for all.
     left: Option<u64>,
     failed: bool,
     operations: u64,
-    /// How many bytes fit; none: any number.
+    /// The capacity in bytes, or `None` for an unlimited disk.
     capacity: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 struct File {
-    /// What reads see.
+    /// The content that reads see.
     bytes: Vec<u8>,
-    /// What a crash cannot take away.
+    /// The content that survives a crash.
     synced: Vec<u8>,
-    /// What was done since the last sync, in order.
+    /// The changes since the last sync, in order.
     unsynced: Vec<Change>,
 }
 
@@ -47,43 +51,43 @@ enum Change {
 }
 
 impl Disk {
-    /// Another file of the same disk.
+    /// Returns a handle to another file of the same disk.
     pub fn file(&self, number: usize) -> Self {
         Self { content: self.content.clone(), file: number }
     }
 
-    /// A sound disk with the same files as reads see them now.
+    /// Returns a new disk without faults, whose files have the content that reads see now.
     pub fn copy(&self) -> Self {
         let copy = Self::with(self.content().files.iter().map(|file| file.bytes.clone()));
         copy.file(self.file)
     }
 
-    /// How long all files are together, in bytes.
+    /// Returns the total length of all files in bytes.
     pub fn size_bytes(&self) -> usize {
         self.content().size_bytes()
     }
 
-    /// Lets so many further operations that change something succeed, and none after them.
+    /// Lets the next `operations` changes succeed, and makes all later ones fail.
     pub fn fail_after(&self, operations: u64) {
         self.content().left = Some(operations);
     }
 
-    /// Lets no more than so many bytes fit; what is there stays.
+    /// Sets the capacity, or removes it if `bytes` is `None`. Existing content stays.
     pub fn set_capacity(&self, bytes: Option<usize>) {
         self.content().capacity = bytes;
     }
 
-    /// Whether an operation has failed.
+    /// Returns whether an operation has failed.
     pub fn has_failed(&self) -> bool {
         self.content().failed
     }
 
-    /// How many operations changed something so far.
+    /// Returns the number of successful changes so far, syncs included.
     pub fn operations(&self) -> u64 {
         self.content().operations
     }
 
-    /// Takes the power away: nothing reaches this disk any more. Gives the disk as it is found afterwards.
+    /// Simulates a power loss. All later changes to this disk fail. Returns the disk as it is found afterwards.
     pub fn crash(&self, random: &mut Random) -> Self {
         let mut content = self.content();
         content.left = Some(0);
@@ -92,17 +96,18 @@ impl Disk {
     }
 
     fn with(images: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        let of = |image: Vec<u8>| File { bytes: image.clone(), synced: image, ..File::default() };
-        let content = Content { files: images.into_iter().map(of).collect(), ..Content::default() };
+        let file = |image: Vec<u8>| File { bytes: image.clone(), synced: image, ..File::default() };
+        let content =
+            Content { files: images.into_iter().map(file).collect(), ..Content::default() };
         Self { content: Arc::new(Mutex::new(content)), file: 0 }
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
-        // Whoever panicked did so outside of an operation, which are all whole.
+        // No operation panics half-way, so the content behind a poisoned lock is consistent.
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an operation, and does it unless the disk has failed.
+    /// Counts and applies a change, unless the disk has failed or is full. `None` is a sync.
     fn change(&self, change: Option<Change>) -> Result<()> {
         let mut content = self.content();
         match &mut content.left {
@@ -136,7 +141,7 @@ impl Content {
 }
 
 impl File {
-    /// Applies a change; none is a sync.
+    /// Applies a change. `None` is a sync.
     fn change(&mut self, change: Option<Change>) {
         match change {
             Some(change) => {
@@ -150,12 +155,12 @@ impl File {
         }
     }
 
-    /// What a loss of power leaves of it.
+    /// Returns the content that a power loss leaves.
     fn crash(&self, random: &mut Random) -> Vec<u8> {
         let mut bytes = self.synced.clone();
         for change in &self.unsynced {
             match change {
-                // A file's length is known to the file system, not to the sectors.
+                // The file system records a file's length, so no sector of it can be torn.
                 Change::Length(_) => change.apply(&mut bytes),
                 Change::Write(offset, data) => match random.below(3) {
                     0 => {}
@@ -169,7 +174,7 @@ impl File {
 }
 
 impl Change {
-    /// How long the disk must be for it.
+    /// Returns the length that the file must have for this change.
     fn end(&self) -> usize {
         match self {
             Self::Length(length) => *length,
@@ -193,7 +198,7 @@ fn put(offset: usize, data: &[u8], bytes: &mut Vec<u8>) {
     bytes[offset..end].copy_from_slice(data);
 }
 
-/// Writes some of the sectors that `data` touches.
+/// Writes a random subset of the sectors that `data` touches.
 fn torn(offset: usize, data: &[u8], bytes: &mut Vec<u8>, random: &mut Random) {
     let mut from = 0;
     while from < data.len() {

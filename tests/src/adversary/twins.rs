@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use capstan_app::App;
 use capstan_genesis::Genesis;
-use capstan_store::{Snapshot, Store};
-use capstan_vat_host::{Compiler, Compilers, WasmHost};
+use capstan_store::{StateView, Store};
+use capstan_vat_host::{Compiler, Compilers, MemoryMode, WasmHost};
 use serde_json::Value;
 use tendermint_abci::Application;
 use tendermint_proto::google::protobuf::Timestamp;
@@ -53,7 +53,8 @@ impl Twins {
         };
         // Where a chain has JavaScript vats at all, the engine is compiled once for good.
         let compilers = Compilers { engine: Compiler::Singlepass, modules: Compiler::Cranelift };
-        let other = Options { compilers, max_vats_online: Some(2), ..options.clone() };
+        let memory = MemoryMode::Copies;
+        let other = Options { compilers, memory, max_vats_online: Some(2), ..options.clone() };
         let nodes =
             [Twin::new(options, capstan_store::Options::default()), Twin::new(other, small)];
         for node in &nodes {
@@ -162,13 +163,13 @@ impl Twins {
     ///
     /// # Panics
     /// If it stands elsewhere afterwards, or its store is damaged.
-    pub fn look(&mut self, index: usize, look: impl FnOnce(&Snapshot)) {
+    pub fn look(&mut self, index: usize, look: impl FnOnce(&StateView)) {
         let node = &mut self.nodes[index];
         let before = node.app().info(RequestInfo::default());
         node.app = None;
         let store = Store::open(&node.state, node.store.clone()).unwrap();
         let state = store.reader();
-        state.deep_check().unwrap();
+        state.check_integrity().unwrap();
         look(&state);
         drop(state);
         node.app = Some(node.options.app_over(store).unwrap());

@@ -69,7 +69,7 @@ impl BootedEngine {
                 image
             }
         };
-        let memory = BaseMemory::new(image.memory()).map_err(|e| {
+        let memory = BaseMemory::new(image.memory(), module.memory_mode).map_err(|e| {
             HostError::Node(format!("cannot keep the JavaScript engine's image in memory: {e}"))
         })?;
         let hash = engine_hash(&engine.worker_wasm, &image);

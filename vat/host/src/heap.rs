@@ -19,7 +19,6 @@ use crate::{
     heap::image::{HeapHead, Leaf, ZERO_PAGE, leaf, zero_leaf},
     memory::base::{BaseMemory, page},
     memory::linear::WASM_PAGE,
-    memory::pagemap,
     module::compile::CompiledModule,
     worker::Worker,
 };
@@ -49,7 +48,7 @@ impl Worker {
         Ok(HeapImage {
             hash: head.heap_hash(memory_bytes, leaves, self.base().map(BaseMemory::tree)),
             memory_bytes,
-            head: borsh::to_vec(&head).map_err(|e| HostFault(e.to_string()))?,
+            head: borsh::to_vec(&head).map_err(|e| HostFault::Engine(e.to_string()))?,
             pages,
         })
     }
@@ -68,7 +67,8 @@ impl Worker {
         base: Option<&Arc<BaseMemory>>,
         fetch: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<Self, HostFault> {
-        let damaged = |what: &str| HostFault(format!("heap snapshot {}: {what}", image.hash));
+        let damaged =
+            |what: &str| HostFault::DamagedHeap(format!("heap snapshot {}: {what}", image.hash));
         let head: HeapHead = borsh::from_slice(&image.head).map_err(|_| damaged("damaged head"))?;
         let encoding = Encoding::from_number(i32::from(head.encoding));
         let encoding = encoding.ok_or_else(|| damaged("unknown encoding"))?;
@@ -113,7 +113,7 @@ impl Worker {
     /// so, and not hashed.
     fn leaves(&self) -> Vec<Leaf> {
         let memory = self.memory();
-        let own = pagemap::own_pages(memory);
+        let own = self.own_pages();
         let base = self.base();
         let of = |number: usize| {
             let bytes = &memory[number * PAGE_BYTES..][..PAGE_BYTES];

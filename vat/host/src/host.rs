@@ -6,7 +6,10 @@ use std::{
 use capstan_abi::{Delivery, DeliveryResult, Encoding};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HeapImage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HeapImage, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost,
+        WorkerOptions, WorkerSource,
+    },
 };
 
 use crate::{
@@ -64,7 +67,7 @@ impl WasmHost {
         let cache = Cache::open(options.cache_dir.clone())
             .map_err(|(path, source)| HostError::CacheDirectory { path, source })?;
         let cache = Arc::new(cache);
-        let modules = Modules::new(Arc::clone(&cache))?;
+        let modules = Modules::new(Arc::clone(&cache), options.memory)?;
         let compiler = options.compilers.engine;
         let booted = BootedEngine::open(&engine, &modules, &cache, compiler, progress)?;
         let current = booted.hash;
@@ -105,7 +108,7 @@ impl WasmHost {
 
     fn booted(&self, hash: &Hash) -> Result<Arc<BootedEngine>, HostFault> {
         self.engines.get(hash).cloned().ok_or_else(|| {
-            HostFault(format!(
+            HostFault::Missing(format!(
                 "JavaScript engine {hash} is not on this node; it has {}",
                 self.engines.keys().map(Hash::to_string).collect::<Vec<_>>().join(", "),
             ))
@@ -125,9 +128,9 @@ impl WasmHost {
         bundle_id: &str,
         zip: &[u8],
         options: &WorkerOptions,
-    ) -> Result<Result<Worker, String>, HostFault> {
+    ) -> Result<StartVerdict<Worker>, HostFault> {
         if let Err(problem) = supervisor::bundle_digest(bundle_id) {
-            return Ok(Err(problem));
+            return Ok(Err(SourceRefused(problem)));
         }
         let booted = self.booted(engine)?;
         let loaded = match self.shared.loaded(engine, bundle_id, options) {
@@ -135,7 +138,7 @@ impl WasmHost {
             None => {
                 let command = match supervisor::write_set_bundle(None, bundle_id, zip, options) {
                     Ok(command) => command,
-                    Err(problem) => return Ok(Err(problem)),
+                    Err(problem) => return Ok(Err(SourceRefused(problem))),
                 };
                 let loaded = load(&booted, &command)?.map(Arc::new);
                 self.shared.keep(engine, bundle_id, options, loaded.clone());
@@ -155,7 +158,7 @@ impl WasmHost {
         };
         let command = match command {
             Ok(command) => command,
-            Err(problem) => return Ok(Err(problem)),
+            Err(problem) => return Ok(Err(SourceRefused(problem))),
         };
         let mut worker = match started {
             Ok(worker) => worker,
@@ -163,17 +166,19 @@ impl WasmHost {
         };
         let run = worker.run(&command, START_POINTS, None)?;
         Ok(match run.end {
-            End::Done(reply) => supervisor::read_set_bundle_reply(&reply).map(|()| worker),
-            End::Fault(fault) => Err(fault.text().to_owned()),
-            End::Broken(text) => Err(text),
+            End::Done(reply) => {
+                supervisor::read_set_bundle_reply(&reply).map(|()| worker).map_err(SourceRefused)
+            }
+            End::Fault(fault) => Err(SourceRefused(fault.text().to_owned())),
+            End::Broken(text) => Err(SourceRefused(text)),
         })
     }
 
-    fn start_wasm(&self, module: &[u8]) -> Result<Result<Worker, String>, HostFault> {
+    fn start_wasm(&self, module: &[u8]) -> Result<StartVerdict<Worker>, HostFault> {
         let HostOptions { compilers, limits, .. } = &self.options;
         let module = match self.modules.get(module, compilers.modules, limits, false) {
             Ok(module) => module,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err(SourceRefused(error.to_string()))),
         };
         match Worker::start(&module, START_POINTS) {
             Ok(worker) => Ok(Ok(worker)),
@@ -187,9 +192,9 @@ impl VatHost for WasmHost {
         self.current
     }
 
-    fn validate(&self, module: &[u8]) -> Result<(), String> {
+    fn validate(&self, module: &[u8]) -> StartVerdict {
         let checked = validate::check(module, &self.options.limits, false);
-        checked.map(|_| ()).map_err(|refusal| refusal.to_string())
+        checked.map(|_| ()).map_err(|refusal| SourceRefused(refusal.to_string()))
     }
 
     fn start(
@@ -197,7 +202,7 @@ impl VatHost for WasmHost {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<Result<(), String>, HostFault> {
+    ) -> Result<StartVerdict, HostFault> {
         self.stop(vat);
         let started = match source {
             WorkerSource::JavaScript { engine, bundle_id, zip } => {
@@ -217,10 +222,9 @@ impl VatHost for WasmHost {
         limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
-        let mut running = self
-            .workers()
-            .remove(&vat)
-            .ok_or_else(|| HostFault(format!("there is no worker for {vat}: start it first")))?;
+        let mut running = self.workers().remove(&vat).ok_or_else(|| {
+            HostFault::Missing(format!("there is no worker for {vat}: start it first"))
+        })?;
         let worker = &mut running.worker;
         let input = encode(worker.encoding(), delivery)?;
         let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON);
@@ -286,11 +290,11 @@ impl VatHost for WasmHost {
             WorkerSource::Wasm { module } => {
                 let HostOptions { compilers, limits, .. } = &self.options;
                 let module = self.modules.get(module, compilers.modules, limits, false);
-                let module = module.map_err(|e| HostFault(e.to_string()))?;
+                let module = module.map_err(|e| HostFault::Engine(e.to_string()))?;
                 Worker::restore(&module, image, None, None, page)
             }
         };
-        let worker = worker.map_err(|e| HostFault(format!("cannot bring back {vat}: {}", e.0)))?;
+        let worker = worker.map_err(|e| e.in_context(&format!("cannot bring back {vat}: ")))?;
         let mut running = Running::restored(worker, source);
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.restored(&mut running, workers.values());
@@ -301,7 +305,7 @@ impl VatHost for WasmHost {
 
 /// Loads a bundle into a new worker by `command`. None if it has to be loaded later.
 fn load(engine: &BootedEngine, command: &[u8]) -> Result<Option<Loaded>, HostFault> {
-    let fault = |e: &dyn std::fmt::Display| HostFault(e.to_string());
+    let fault = |e: &dyn std::fmt::Display| HostFault::Engine(e.to_string());
     let mut worker = engine.worker().map_err(|e| fault(&e))?;
     let run = worker.run(command, LOAD_POINTS, None)?;
     match run.end {
@@ -313,16 +317,16 @@ fn load(engine: &BootedEngine, command: &[u8]) -> Result<Option<Loaded>, HostFau
     }
 }
 
-fn refused(error: StartError) -> Result<Result<Worker, String>, HostFault> {
+fn refused(error: StartError) -> Result<StartVerdict<Worker>, HostFault> {
     match error {
-        StartError::Module(text) => Ok(Err(text)),
-        StartError::Host(text) => Err(HostFault(text)),
+        StartError::Module(text) => Ok(Err(SourceRefused(text))),
+        StartError::Host(text) => Err(HostFault::Engine(text)),
     }
 }
 
 fn encode(encoding: Encoding, delivery: &Delivery) -> Result<Vec<u8>, HostFault> {
     match encoding {
-        Encoding::Borsh => borsh::to_vec(delivery).map_err(|e| HostFault(e.to_string())),
+        Encoding::Borsh => borsh::to_vec(delivery).map_err(|e| HostFault::Engine(e.to_string())),
         Encoding::Json => Ok(supervisor::write_delivery(delivery)),
     }
 }

@@ -33,4 +33,4 @@ pub use heap::image::{Image, PAGE_BYTES};
 pub use host::WasmHost;
 pub use module::limits::ModuleLimits;
 pub use module::validate::Refusal;
-pub use options::{Compiler, Compilers, HostOptions};
+pub use options::{Compiler, Compilers, HostOptions, MemoryMode};

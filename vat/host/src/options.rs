@@ -11,13 +11,47 @@ pub struct HostOptions {
     pub cache_dir: Option<PathBuf>,
     /// Which compiler translates what.
     pub compilers: Compilers,
+    /// How workers hold their memory.
+    pub memory: MemoryMode,
     /// What modules from users may contain.
     pub limits: ModuleLimits,
 }
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { cache_dir: None, compilers: Compilers::default(), limits: ModuleLimits::user() }
+        Self {
+            cache_dir: None,
+            compilers: Compilers::default(),
+            memory: MemoryMode::default(),
+            limits: ModuleLimits::user(),
+        }
+    }
+}
+
+/// A way in which workers hold their memory. Results, heap hashes and computrons are the same under both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryMode {
+    /// Workers of one bundle share the pages that they have not written to. Needs Linux with pages of 4 KiB: a host opened
+    /// elsewhere takes [`MemoryMode::Copies`] instead.
+    CopyOnWrite,
+    /// Every worker has a copy of its own, and pages are compared to find what it changed. Runs on every Unix.
+    Copies,
+}
+
+impl Default for MemoryMode {
+    /// Returns [`MemoryMode::CopyOnWrite`], which falls back where the system lacks it.
+    fn default() -> Self {
+        Self::CopyOnWrite
+    }
+}
+
+impl MemoryMode {
+    /// Returns this mode if the system has what it needs, and [`MemoryMode::Copies`] otherwise.
+    pub(crate) fn supported(self) -> Self {
+        match cfg!(target_os = "linux") && region::page::size() == crate::PAGE_BYTES {
+            true => self,
+            false => Self::Copies,
+        }
     }
 }
 

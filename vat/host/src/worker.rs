@@ -1,11 +1,13 @@
 //! One running worker: a wasmer store with one instance of a compiled module.
 
+mod answerer;
 pub(crate) mod exports;
 pub(crate) mod imports;
 pub(crate) mod supervisor;
 
 use std::{
     io,
+    ptr::NonNull,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,8 +24,8 @@ use wasmer_types::TrapCode;
 
 use crate::{
     Image,
-    memory::base::BaseMemory,
     memory::linear::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
+    memory::{base::BaseMemory, own_pages},
     module::compile::CompiledModule,
     worker::exports::{Exports, MovableStore, find_function, mutable_globals},
     worker::imports::{Env, Links, Stop, imports},
@@ -47,12 +49,6 @@ pub(crate) struct Worker {
     /// Keeps the code alive, and in the list of compiled modules.
     module: Arc<CompiledModule>,
 }
-
-// SAFETY: wasmer's store, which everything else here belongs to, is not `Send` because of two things: a callback that
-// users may set, which we never do, and pointers to instances, tables, globals and code, all of which the store
-// (or the module, which is `Send` itself) owns and which move with it. Only a running call leaves traces in its
-// thread (trap handlers, the installed store); `run` has returned before a worker can be moved, since it borrows it.
-unsafe impl Send for Worker {}
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,7 +88,7 @@ impl Worker {
         worker.set_points(limit)?;
         let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
         let result = abi.call(&mut worker.store.0);
-        let number = match worker.conclude(result).map_err(|e| StartError::Host(e.0))? {
+        let number = match worker.conclude(result).map_err(|e| StartError::Host(e.text()))? {
             Ok(number) => number,
             Err(End::Fault(fault)) => return Err(StartError::Module(fault.text().to_owned())),
             Err(End::Broken(text)) => return Err(StartError::Module(text)),
@@ -198,7 +194,7 @@ impl Worker {
             // `put` has checked that the length is one of this memory's.
             boot.call(&mut self.store.0, ptr, script.len() as i32)
         });
-        match self.conclude(result).map_err(|e| e.0)? {
+        match self.conclude(result).map_err(|e| e.text())? {
             Ok(0) => Ok(()),
             Ok(code) => Err(format!("capstan_boot returned {code}; the node's log has the reason")),
             Err(end) => Err(format!("{end:?}")),
@@ -213,11 +209,10 @@ impl Worker {
         limit: u64,
         syscalls: Option<&mut dyn Syscalls>,
     ) -> Result<Run, HostFault> {
-        self.set_points(limit).map_err(|e| HostFault(e.to_string()))?;
-        // SAFETY: `finish` is called below, before `syscalls` ends; a panic in between leaves a pointer
-        // that only another `run` would use, which sets it anew.
-        unsafe { self.env.as_mut(&mut self.store.0).begin(syscalls) };
-        let result = self.put(input).and_then(|ptr| {
+        self.set_points(limit).map_err(|e| HostFault::Engine(e.to_string()))?;
+        let answerer = self.env.as_mut(&mut self.store.0).begin();
+        let result = answerer.lend(syscalls, || {
+            let ptr = self.put(input)?;
             let deliver = self.exports.deliver.clone();
             deliver.call(&mut self.store.0, ptr, input.len() as i32)
         });
@@ -241,31 +236,33 @@ impl Worker {
 
     /// Keeps the memory as it is now as the base of this worker and of others.
     pub(crate) fn new_base(&mut self) -> io::Result<Arc<BaseMemory>> {
-        let base = Arc::new(BaseMemory::new(self.memory())?);
+        let base = Arc::new(BaseMemory::new(self.memory(), self.module.memory_mode)?);
         self.rebase(&base)?;
         Ok(base)
     }
 
-    /// Gives back the worker's own copies of pages that are again as in its base: a garbage
-    /// collection writes to every object, mostly what was there before.
+    /// Drops the worker's private copies of pages that are again as in its base. A garbage collection writes to
+    /// every object, mostly what was there before.
     pub(crate) fn trim(&mut self) -> io::Result<()> {
-        match self.base.clone() {
-            // SAFETY: an instance's memory lies as it was mapped; it is borrowed by nobody else.
-            Some(base) => unsafe { base.trim(self.memory_mut()) },
+        let start = self.memory_start();
+        match &self.base {
+            // SAFETY: `base` was placed at the start of this worker's memory, which does not move. `&mut self` excludes
+            // other references to it.
+            Some(base) => unsafe { base.trim(start) },
             None => Ok(()),
         }
     }
 
-    /// Shares every page that is as in `base` with it, and gives back what was its own copy.
+    /// Makes `base` the worker's base, without changing what its memory holds: pages that are equal are shared.
     pub(crate) fn rebase(&mut self, base: &Arc<BaseMemory>) -> io::Result<()> {
         if self.base.as_ref().is_some_and(|own| Arc::ptr_eq(own, base)) {
             return self.trim();
         }
-        let old = self.base.clone();
-        let memory = self.memory_mut();
-        if memory.len() >= base.bytes().len() {
-            // SAFETY: a worker's memory is a mapping of its own; it is borrowed by nobody else.
-            unsafe { base.put_under(memory, old.as_deref()) }?;
+        if self.memory().len() >= base.bytes().len() {
+            let start = self.memory_start();
+            // SAFETY: a worker's memory is page-aligned, open for its whole length, in a region of its own, and a view of its
+            // present base. `&mut self` excludes other references to it.
+            unsafe { base.remap(start, self.base.as_deref()) }?;
             self.base = Some(Arc::clone(base));
         }
         Ok(())
@@ -294,7 +291,7 @@ impl Worker {
         result: Result<T, RuntimeError>,
     ) -> Result<Result<T, End>, HostFault> {
         if let Some(fault) = self.memory_state.fault() {
-            return Err(HostFault(fault));
+            return Err(HostFault::Engine(fault));
         }
         let error = match result {
             Ok(_) if self.memory_state.is_refused() => return Ok(Err(End::Fault(Fault::Allocate))),
@@ -305,7 +302,7 @@ impl Worker {
         };
         let stop = error.downcast_ref::<Stop>().cloned();
         match stop {
-            Some(Stop::Host(text)) => Err(HostFault(text)),
+            Some(Stop::Host(text)) => Err(HostFault::Engine(text)),
             Some(Stop::Fault(fault)) => Ok(Err(End::Fault(fault))),
             Some(Stop::Broken(text)) => Ok(Err(End::Broken(text))),
             None => self.trap(error).map(Err),
@@ -326,9 +323,9 @@ impl Worker {
         let message = error.message();
         match error.to_trap().and_then(trap_text) {
             Some(text) => Ok(End::Broken(format!("wasm trap: {text}"))),
-            None => {
-                Err(HostFault(format!("a worker stopped for a reason of this node: {message}")))
-            }
+            None => Err(HostFault::Engine(format!(
+                "a worker stopped for a reason of this node: {message}"
+            ))),
         }
     }
 
@@ -421,6 +418,16 @@ impl Worker {
         // SAFETY: the memory belongs to this worker's store, which nobody can run or grow while it is
         // borrowed here.
         unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) }
+    }
+
+    /// Returns where the linear memory begins. It stays there as long as the worker lives.
+    fn memory_start(&mut self) -> NonNull<u8> {
+        NonNull::from(self.memory_mut()).cast()
+    }
+
+    /// Returns for each page of the linear memory whether it may hold a private copy. `None` if any page may.
+    pub(crate) fn own_pages(&self) -> Option<Vec<bool>> {
+        own_pages(self.memory(), self.module.memory_mode)
     }
 
     pub(crate) fn memory_mut(&mut self) -> &mut [u8] {

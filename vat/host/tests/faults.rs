@@ -271,5 +271,5 @@ fn a_syscall_that_the_node_cannot_answer_unwinds_the_worker_as_a_host_fault() {
 fn no_worker_is_a_host_fault() {
     let mut host = host(BOTH[0]);
     let error = deliver(&mut host, V1).unwrap_err();
-    assert_eq!(error.0, "there is no worker for v1: start it first");
+    assert_eq!(error.text(), "there is no worker for v1: start it first");
 }

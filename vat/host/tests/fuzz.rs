@@ -41,7 +41,7 @@ fn for_some_time(mut case: impl FnMut(u64)) -> u64 {
 fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
     for _ in 0..=random.below(6) {
         if bytes.is_empty() {
-            bytes.push(random.next() as u8);
+            bytes.push(random.number() as u8);
         }
         let n = bytes.len() as u64;
         let (at, to) = (random.below(n) as usize, random.below(n) as usize);
@@ -55,7 +55,7 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
                 bytes.splice(to..to, copy);
             }
             4 => bytes.truncate(bytes.len() - some.min(bytes.len())),
-            _ => bytes[at] = random.next() as u8,
+            _ => bytes[at] = random.number() as u8,
         }
     }
 }
@@ -73,7 +73,7 @@ fn mutated_modules_are_refused_or_run() {
     let mut host = host(BOTH[0]);
     let (mut passed, mut ran) = (0, 0);
     let cases = for_some_time(|seed| {
-        let mut random = Random::new(seed);
+        let mut random = Random::from(seed);
         let mut module = originals[random.below(originals.len() as u64) as usize].clone();
         mutate(&mut random, &mut module);
         let valid = host.validate(&module).is_ok();
@@ -94,10 +94,10 @@ fn mutated_modules_are_refused_or_run() {
 fn random_bytes_are_no_module() {
     let host = host(BOTH[0]);
     let cases = for_some_time(|seed| {
-        let mut random = Random::new(seed);
+        let mut random = Random::from(seed);
         let mut bytes = b"\0asm\x01\0\0\0".to_vec();
         for _ in 0..random.below(200) {
-            bytes.push(random.next() as u8);
+            bytes.push(random.number() as u8);
         }
         assert!(host.validate(&bytes).is_err());
     });
@@ -156,7 +156,7 @@ fn mutated_messages_are_read_or_reported() {
     let mut host = host(BOTH[0]);
     let (mut read, mut refused) = (0, 0);
     let cases = for_some_time(|seed| {
-        let mut random = Random::new(seed);
+        let mut random = Random::from(seed);
         let syscall = syscalls().remove(random.below(syscalls().len() as u64) as usize);
         let is_json = random.below(2) == 1;
         let (mut request, mut reply) = match is_json {
@@ -308,7 +308,7 @@ fn every_decodable_encoding_is_the_only_one() {
         SyscallResult::Error("no".to_owned()),
     ];
     for_some_time(|seed| {
-        let mut random = Random::new(seed);
+        let mut random = Random::from(seed);
         deliveries.iter().for_each(|delivery| decode_mutated(&mut random, delivery));
         results.iter().for_each(|result| decode_mutated(&mut random, result));
         syscalls().iter().for_each(|syscall| decode_mutated(&mut random, syscall));

@@ -16,11 +16,11 @@ const MEMORY: &str = r#"(memory (export "memory") 1 1)"#;
 
 fn refusal(module: &[u8]) -> String {
     let host = host(BOTH[0]);
-    let text = host.validate(module).expect_err("must be refused");
+    let text = host.validate(module).expect_err("must be refused").0;
     // What is refused at install cannot be started either, for the same reason.
     let mut host = host;
     let started = host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap();
-    assert_eq!(started.unwrap_err(), text);
+    assert_eq!(started.unwrap_err().0, text);
     text
 }
 
@@ -246,7 +246,7 @@ fn segments_that_do_not_fit_are_refused_at_start() {
             let mut host = host(compiler);
             assert_eq!(host.validate(&module), Ok(()));
             let started = host.start(V1, &wasm(&module), &WorkerOptions::default()).unwrap();
-            assert_eq!(started.unwrap_err(), "a data or element segment does not fit");
+            assert_eq!(started.unwrap_err().0, "a data or element segment does not fit");
         }
     }
 }
@@ -261,7 +261,7 @@ fn an_unknown_abi_is_refused_at_start() {
     .unwrap();
     let mut host = host(BOTH[0]);
     let started = host.start(V1, &wasm(&text), &WorkerOptions::default()).unwrap();
-    assert_eq!(started.unwrap_err(), "capstan_abi() is 7; known are 1 (borsh) and 2 (JSON)");
+    assert_eq!(started.unwrap_err().0, "capstan_abi() is 7; known are 1 (borsh) and 2 (JSON)");
     assert!(!host.is_running(V1));
     start(&mut host, V1, &module);
     assert!(host.is_running(V1));

@@ -9,10 +9,10 @@ use capstan_kernel_ports::{
     Computrons, Hash,
     host::{Delivered, VatHost, WorkerOptions, WorkerSource},
 };
-use capstan_vat_host::{Compiler, WasmHost, cost};
+use capstan_vat_host::{Compiler, MemoryMode, WasmHost, cost};
 use common::{
     BOTH, Kept, V1,
-    javascript::{Bundle, COUNTER, Kernel, LIMIT, host, send, start_vat, started},
+    javascript::{Bundle, COUNTER, Kernel, LIMIT, host, host_in, send, start_vat, started},
     native_stack_high_water,
 };
 
@@ -52,10 +52,15 @@ struct Life {
     heap: Option<(Hash, u64)>,
 }
 
-/// The same life on a host with `compiler`, its worker replaced by a restored image before the
+/// The same life on a host with `compiler` and `memory`, its worker replaced by a restored image before the
 /// deliveries that `restored` says.
-fn live(compiler: Compiler, bundle: &Bundle, restored: fn(u64) -> bool) -> Life {
-    let mut host = host(compiler);
+fn live(
+    compiler: Compiler,
+    memory: MemoryMode,
+    bundle: &Bundle,
+    restored: fn(u64) -> bool,
+) -> Life {
+    let mut host = host_in(compiler, memory);
     let mut kernel = Kernel::default();
     let source = bundle.on(&host);
     host.start(V1, &source, &WorkerOptions::default()).unwrap().unwrap();
@@ -86,20 +91,23 @@ fn live(compiler: Compiler, bundle: &Bundle, restored: fn(u64) -> bool) -> Life 
 }
 
 #[test]
-fn compilers_and_restores_cannot_be_observed() {
+fn compilers_restores_and_memory_modes_cannot_be_observed() {
+    use MemoryMode::{Copies, CopyOnWrite};
     let bundle = Bundle::of(COUNTER);
-    let expected = live(Compiler::Cranelift, &bundle, |_| false);
+    let expected = live(Compiler::Cranelift, CopyOnWrite, &bundle, |_| false);
     assert!(expected.deliveries.iter().all(|d| d.result == DeliveryResult::Ok));
-    let lives: [(Compiler, fn(u64) -> bool); 6] = [
-        (Compiler::Singlepass, |_| false),
-        (Compiler::Singlepass, |i| i == 21),
-        (Compiler::Singlepass, |_| true),
-        (Compiler::Cranelift, |i| i == 0),
-        (Compiler::Cranelift, |i| i == 38),
-        (Compiler::Cranelift, |_| true),
+    let lives: [(Compiler, MemoryMode, fn(u64) -> bool); 8] = [
+        (Compiler::Singlepass, CopyOnWrite, |_| false),
+        (Compiler::Singlepass, CopyOnWrite, |i| i == 21),
+        (Compiler::Singlepass, CopyOnWrite, |_| true),
+        (Compiler::Cranelift, CopyOnWrite, |i| i == 0),
+        (Compiler::Cranelift, CopyOnWrite, |i| i == 38),
+        (Compiler::Cranelift, CopyOnWrite, |_| true),
+        (Compiler::Singlepass, Copies, |i| i == 21),
+        (Compiler::Cranelift, Copies, |_| true),
     ];
-    for (number, (compiler, restored)) in lives.into_iter().enumerate() {
-        let other = live(compiler, &bundle, restored);
+    for (number, (compiler, memory, restored)) in lives.into_iter().enumerate() {
+        let other = live(compiler, memory, &bundle, restored);
         assert_eq!(other.engine, expected.engine, "{compiler:?}");
         for (i, (one, other)) in expected.deliveries.iter().zip(&other.deliveries).enumerate() {
             assert_eq!(other, one, "delivery {i}, {compiler:?}, life {number}");

@@ -11,7 +11,7 @@ use common::*;
 fn a_native_stack_overflow_is_a_host_fault() {
     for compiler in BOTH {
         let fault = on_engine(compiler, engine("(drop (call $f (i32.const 1)))")).unwrap_err();
-        assert!(fault.0.contains("a worker stopped for a reason of this node"), "{fault}");
+        assert!(fault.text().contains("a worker stopped for a reason of this node"), "{fault}");
         // The host itself goes on.
         assert_eq!(once(compiler, &worker("", "")).result, DeliveryResult::Ok);
     }

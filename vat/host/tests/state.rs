@@ -7,10 +7,10 @@ use std::{fs, path::Path};
 
 use capstan_abi::{DeliveryResult, Syscall};
 use capstan_kernel_ports::{
-    VatId,
+    Hash, VatId,
     host::{VatHost, WorkerOptions, WorkerSource},
 };
-use capstan_vat_host::{Compilers, HostOptions, WasmHost};
+use capstan_vat_host::{Compilers, HostOptions, MemoryMode, WasmHost};
 use common::*;
 
 /// A worker with state of every kind: memory written and grown, globals of all four types, data
@@ -63,9 +63,9 @@ fn run(host: &mut WasmHost, vat: VatId, times: usize) -> Vec<String> {
 
 #[test]
 fn a_restored_worker_goes_on_as_the_one_it_was_taken_from() {
-    for compiler in BOTH {
+    for (compiler, memory) in BOTH.into_iter().flat_map(|c| MEMORY_MODES.map(|m| (c, m))) {
         let module = stateful();
-        let mut host = host(compiler);
+        let mut host = host_in(compiler, memory);
         start(&mut host, V1, &module);
         run(&mut host, V1, 3);
         let image = host.image(V1).unwrap();
@@ -77,9 +77,9 @@ fn a_restored_worker_goes_on_as_the_one_it_was_taken_from() {
         assert_eq!(run(&mut host, V1, 5), run(&mut host, VatId(2), 5));
         assert_eq!(host.heap(V1), host.heap(VatId(2)));
         assert_ne!(host.image(V1).unwrap().hash(), image.hash());
-        // Other compilers take each other's images.
-        for other in BOTH {
-            let mut host_2 = common::host(other);
+        // Other compilers and other ways to hold memory take each other's images.
+        for (other, memory) in BOTH.into_iter().flat_map(|c| MEMORY_MODES.map(|m| (c, m))) {
+            let mut host_2 = host_in(other, memory);
             kept.restore(&mut host_2, V1, &wasm(&module)).unwrap();
             run(&mut host_2, V1, 5);
             assert_eq!(host_2.heap(V1), host.heap(V1));
@@ -110,7 +110,7 @@ fn a_damaged_snapshot_is_a_host_fault_and_leaves_no_worker() {
         let mut damaged = kept.clone();
         spoil(&mut damaged);
         let fault = damaged.restore(&mut host, V1, &wasm(&module)).unwrap_err();
-        assert!(fault.0.contains("heap snapshot"), "{i}: {fault}");
+        assert!(fault.text().contains("heap snapshot"), "{i}: {fault}");
         assert!(!host.is_running(V1));
     }
     // A snapshot of another module.
@@ -121,7 +121,12 @@ fn a_damaged_snapshot_is_a_host_fault_and_leaves_no_worker() {
 
 #[test]
 fn the_heap_hash_is_a_function_of_memory_and_globals() {
-    let mut host = host(BOTH[0]);
+    let hashes = MEMORY_MODES.map(heap_hashes);
+    assert_eq!(hashes[0], hashes[1]);
+}
+
+fn heap_hashes(memory: MemoryMode) -> [Hash; 4] {
+    let mut host = host_in(BOTH[0], memory);
     for (vat, items) in [
         (1, ""),
         (2, ""),
@@ -136,12 +141,13 @@ fn the_heap_hash_is_a_function_of_memory_and_globals() {
     assert_ne!(hash(1), hash(4));
     assert_eq!(host.heap(VatId(1)).unwrap().1, 65_536);
     assert_eq!(host.heap(VatId(9)), None);
+    [1, 2, 3, 4].map(hash)
 }
 
 #[test]
 fn javascript_workers_start_from_the_booted_image_and_do_not_share_what_they_write() {
-    for compiler in BOTH {
-        let mut host = host(compiler);
+    for (compiler, memory) in BOTH.into_iter().flat_map(|c| MEMORY_MODES.map(|m| (c, m))) {
+        let mut host = host_in(compiler, memory);
         let source = WorkerSource::JavaScript {
             engine: host.engine(),
             bundle_id: format!("b1-{}", "0".repeat(128)),
@@ -174,12 +180,12 @@ fn bad_sources_are_refused_the_same_everywhere() {
         host.start(V1, &source, &WorkerOptions::default())
     };
     let refusal = start(engine, "b1-12").unwrap().unwrap_err();
-    assert!(refusal.contains("is not the id of an Endo bundle"), "{refusal}");
+    assert!(refusal.0.contains("is not the id of an Endo bundle"), "{refusal}");
     let fault = start(capstan_kernel_ports::Hash([7; 32]), "b1-12").map(|_| ());
     assert!(fault.is_ok(), "the id is looked at first: {fault:?}");
     let fault =
         start(capstan_kernel_ports::Hash([7; 32]), &format!("b1-{}", "a".repeat(128))).unwrap_err();
-    assert!(fault.0.contains("is not on this node"), "{fault}");
+    assert!(fault.text().contains("is not on this node"), "{fault}");
 }
 
 fn cached(dir: &Path) -> HostOptions {

@@ -8,23 +8,21 @@ mod common;
 
 use std::cmp::Ordering;
 
+use capstan_test_random::Random;
 use common::Engine;
 
-/// Knuth's linear congruential generator (MMIX), of which the high bits are used.
-struct Random(u64);
+/// Draws numbers that are hard for an engine.
+struct Numbers(Random);
 
-impl Random {
+impl Numbers {
     fn new() -> (Self, u64) {
-        let seed = std::env::var("CAPSTAN_TEST_SEED").map_or(1, |text| text.parse().unwrap());
-        (Self(seed), seed)
+        let random = Random::seeded(1);
+        let seed = random.seed();
+        (Self(random), seed)
     }
 
     fn bits(&mut self) -> u64 {
-        let mut half = || {
-            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            self.0 >> 32
-        };
-        half() << 32 | half()
+        self.0.number()
     }
 
     /// A number of any exponent, or near zero, or an integer or a fraction.
@@ -109,7 +107,7 @@ const COMPARE_ALL: &str = "(() => { const lines = []; \
 
 #[test]
 fn bigints_compare_with_numbers_by_value() {
-    let (mut random, seed) = Random::new();
+    let (mut random, seed) = Numbers::new();
     let mut engine = Engine::with_shims();
     let random_integers: Vec<i128> = (0..60).map(|_| random.integer()).collect();
     let random_numbers: Vec<f64> = (0..60).map(|_| random.number()).collect();
@@ -131,7 +129,7 @@ fn bigints_compare_with_numbers_by_value() {
 
 #[test]
 fn a_mixed_array_is_sorted_by_value() {
-    let (mut random, seed) = Random::new();
+    let (mut random, seed) = Numbers::new();
     let mut engine = Engine::with_shims();
     let mut integers = odd_integers();
     integers.extend((0..100).map(|_| random.integer()));
@@ -194,7 +192,7 @@ fn to_text(number: f64) -> String {
 
 #[test]
 fn powers_of_two_and_their_neighbours_have_the_fewest_digits() {
-    let (mut random, seed) = Random::new();
+    let (mut random, seed) = Numbers::new();
     let mut numbers = Vec::new();
     for exponent in -1074..=1023 {
         // 2 ** exponent, also where it is below the smallest normal number.
@@ -226,7 +224,7 @@ fn powers_of_two_and_their_neighbours_have_the_fewest_digits() {
 
 #[test]
 fn functions_of_math_are_defined_where_the_standard_says() {
-    let (mut random, seed) = Random::new();
+    let (mut random, seed) = Numbers::new();
     let mut engine = Engine::with_shims();
     let mut numbers = odd_numbers();
     numbers.extend((0..2000).map(|_| random.number()));

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use capstan_kernel_ports::store::{Entry, LOCAL, Read, StoreFault};
-use capstan_store::Snapshot;
+use capstan_store::StateView;
 
 use super::{
     Value, Written,
@@ -14,8 +14,8 @@ use super::{
 ///
 /// Reads both states once, side by side.
 pub fn differences(
-    a: &Snapshot,
-    b: &Snapshot,
+    a: &StateView,
+    b: &StateView,
     limit: usize,
 ) -> Result<Vec<KeyDifference>, StoreFault> {
     let mut found = Vec::new();
@@ -44,7 +44,7 @@ fn least(heads: &[Option<Entry>; 2]) -> ControlFlow<(), Vec<u8>> {
 }
 
 /// The next entry that is part of the state's hash.
-fn next(state: &Snapshot, after: &[u8]) -> Result<Option<Entry>, StoreFault> {
+fn next(state: &StateView, after: &[u8]) -> Result<Option<Entry>, StoreFault> {
     let found = state.next_after(b"", after)?;
     match found {
         // The least text that is greater than all that begin with `local.`.
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    fn state(entries: &[(&str, &str)]) -> Snapshot {
+    fn state(entries: &[(&str, &str)]) -> StateView {
         let store = Store::in_memory().unwrap();
         let mut block = store.begin_block();
         for (key, value) in entries {

@@ -1,101 +1,143 @@
-//! Memory images that many workers map copy-on-write: one copy in memory, whoever uses it.
+//! Memory images that many workers start from.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    ops::Range,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    ptr::NonNull,
-    sync::OnceLock,
-};
+use std::{io, ops::Range, ptr::NonNull, sync::OnceLock};
 
+#[cfg(target_os = "linux")]
+use super::cow::{self, SealedImage};
 use crate::{
-    PAGE_BYTES,
+    MemoryMode, PAGE_BYTES,
     heap::image::{Leaf, PageTree, leaf},
-    memory::pagemap,
+    memory::own_pages,
 };
 
-/// A linear memory, in an anonymous file that nobody can change any more.
+/// A linear memory that does not change any more.
 #[derive(Debug)]
 pub(crate) struct BaseMemory {
-    file: OwnedFd,
-    bytes: Mapping,
+    bytes: Bytes,
     tree: OnceLock<PageTree>,
-    /// Pages to which the first worker on this wrote, and so will those that follow.
+    /// The pages to which the first worker on this image wrote. Those that follow write to the same.
     written: OnceLock<Vec<Range<usize>>>,
 }
 
+/// Where an image lies, by the [`MemoryMode`] that it was made in.
+#[derive(Debug)]
+enum Bytes {
+    /// Workers have private views of it.
+    #[cfg(target_os = "linux")]
+    Sealed(SealedImage),
+    /// Workers have copies of it.
+    Copied(Box<[u8]>),
+}
+
 impl BaseMemory {
-    /// Keeps a copy of `bytes`, which are whole wasm pages and not empty.
-    pub(crate) fn new(bytes: &[u8]) -> io::Result<Self> {
-        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-        // SAFETY: the name is a NUL-terminated string; the call has no other requirement.
-        let fd = check(unsafe { libc::memfd_create(c"capstan-image".as_ptr(), flags) })?;
-        // SAFETY: the descriptor was just made and has no other owner.
-        let mut file = unsafe { File::from_raw_fd(fd) };
-        file.write_all(bytes)?;
-        let seals =
-            libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
-        // The system may hold a page of the file for a moment, as when it moves memory: then it is busy.
-        for left in (0..100).rev() {
-            // SAFETY: a plain call on a descriptor that is owned here.
-            match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }) {
-                Err(error) if left > 0 && error.raw_os_error() == Some(libc::EBUSY) => {
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                }
-                sealed => {
-                    sealed?;
-                    break;
-                }
-            }
-        }
-        let mapping = Mapping::new(&file, bytes.len())?;
-        let (tree, written) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { file: file.into(), bytes: mapping, tree, written })
+    /// Copies `bytes`, which must be whole wasm pages and not empty.
+    pub(crate) fn new(bytes: &[u8], mode: MemoryMode) -> io::Result<Self> {
+        let bytes = match mode {
+            #[cfg(target_os = "linux")]
+            MemoryMode::CopyOnWrite => Bytes::Sealed(SealedImage::new(bytes)?),
+            _ => Bytes::Copied(bytes.into()),
+        };
+        Ok(Self { bytes, tree: OnceLock::new(), written: OnceLock::new() })
     }
 
-    /// The memory.
+    /// Returns the image's bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping is readable for its whole length as long as `self` lives, and the file's
-        // seals say that nobody writes to it.
-        unsafe { std::slice::from_raw_parts(self.bytes.start.as_ptr(), self.bytes.length) }
+        match &self.bytes {
+            #[cfg(target_os = "linux")]
+            Bytes::Sealed(image) => image.bytes(),
+            Bytes::Copied(bytes) => bytes,
+        }
     }
 
-    /// The hashes of the memory's pages.
+    /// Returns the hashes of the image's pages.
     pub(crate) fn leaves(&self) -> &[Leaf] {
         self.tree().leaves()
     }
 
+    /// Returns the Merkle tree over the image's pages, which is computed once.
     pub(crate) fn tree(&self) -> &PageTree {
         self.tree.get_or_init(|| PageTree::new(self.bytes().chunks(PAGE_BYTES).map(leaf).collect()))
     }
 
-    /// Puts a private, writable view of the memory at `start`, in place of what is mapped there.
+    /// Makes the memory at `start` hold what the image holds: as a private view of it, or as a copy.
     ///
     /// # Safety
-    /// As many bytes from `start`, a multiple of the system's page size, as the memory has must belong
-    /// to a mapping of the caller's to which nothing refers but as raw memory.
-    pub(crate) unsafe fn map_private(&self, start: *mut u8) -> io::Result<()> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
-        let (length, file) = (self.bytes.length, self.file.as_raw_fd());
-        // SAFETY: the caller gives up what is mapped there.
-        let mapped = unsafe { libc::mmap(start.cast(), length, protection, flags, file, 0) };
-        if mapped == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        // One call takes less time than a fault for each page. Systems that do not know it refuse it.
-        for pages in self.written.get().into_iter().flatten() {
-            // SAFETY: these pages are within the view that was just made, and none changes.
-            unsafe {
-                let first = start.add(pages.start * PAGE_BYTES).cast();
-                libc::madvise(first, pages.len() * PAGE_BYTES, libc::MADV_POPULATE_WRITE);
+    /// `start` must be page-aligned, and `start..start + self.bytes().len()` must be writable and lie in one mapping
+    /// that the caller owns. No reference to that range may exist.
+    pub(crate) unsafe fn place(&self, start: NonNull<u8>) -> io::Result<()> {
+        match &self.bytes {
+            #[cfg(target_os = "linux")]
+            Bytes::Sealed(image) => {
+                // SAFETY: the caller's promise is what `map_private` asks for.
+                unsafe { image.map_private(start) }?;
+                for pages in self.written.get().into_iter().flatten() {
+                    // SAFETY: a noted page is one of this image, so it lies in the view that was just mapped.
+                    unsafe { cow::populate(start, pages) };
+                }
+            }
+            Bytes::Copied(bytes) => {
+                // SAFETY: the caller owns the range and may write to it. It cannot overlap with `bytes`,
+                // which this image owns.
+                unsafe {
+                    start.copy_from_nonoverlapping(NonNull::from(&**bytes).cast(), bytes.len())
+                };
             }
         }
         Ok(())
     }
 
-    /// Notes the pages that a worker on this has copies of, if no other's were noted.
+    /// Turns the memory at `start` into a private view of this image without changing what it holds: pages that are equal are
+    /// shared from then on. Does nothing if the image is copied by its workers.
+    ///
+    /// # Safety
+    /// As for [`BaseMemory::place`]. The memory must be readable too, and if `old` is given, the range must be a private view of
+    /// `old`, zero beyond it, but for the pages that were written to.
+    pub(crate) unsafe fn remap(
+        &self,
+        start: NonNull<u8>,
+        old: Option<&BaseMemory>,
+    ) -> io::Result<()> {
+        if matches!(self.bytes, Bytes::Copied(_)) {
+            return Ok(());
+        }
+        let copies = {
+            // SAFETY: the range is readable and no other reference to it exists. This one ends before the
+            // range is mapped anew.
+            let memory = unsafe { std::slice::from_raw_parts(start.as_ptr(), self.bytes().len()) };
+            self.differing_pages(memory, old)
+        };
+        // SAFETY: the caller's promise, and no reference is left from above.
+        unsafe { self.place(start) }?;
+        for (number, bytes) in copies {
+            // SAFETY: `differing_pages` numbers whole pages of the range, which is writable.
+            unsafe {
+                let page = start.add(number * PAGE_BYTES);
+                page.copy_from_nonoverlapping(NonNull::from(&*bytes).cast(), bytes.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns copies of the pages of `memory`, a view of `old`, that are not as in this image.
+    fn differing_pages(&self, memory: &[u8], old: Option<&BaseMemory>) -> Vec<(usize, Box<[u8]>)> {
+        let owned = own_pages(memory, MemoryMode::CopyOnWrite);
+        if let (Some(old), Some(owned)) = (old, &owned) {
+            old.note_written(&owned[..owned.len().min(old.bytes().len() / PAGE_BYTES)]);
+        }
+        let leaf_of = |base: &BaseMemory, number: usize| base.leaves().get(number).copied();
+        let is_as_before = |number: usize| {
+            let shows_old = owned.as_ref().is_some_and(|owned| !owned[number]);
+            shows_old && old.is_some_and(|old| leaf_of(old, number) == leaf_of(self, number))
+        };
+        let pages = memory.chunks_exact(PAGE_BYTES).enumerate();
+        pages
+            .filter(|(number, _)| !is_as_before(*number))
+            .filter(|(number, bytes)| Some(*bytes) != page(self.bytes(), *number))
+            .map(|(number, bytes)| (number, bytes.into()))
+            .collect()
+    }
+
+    /// Notes the pages that a worker on this image has copies of, unless another's were noted before.
     fn note_written(&self, owned: &[bool]) {
         self.written.get_or_init(|| {
             let runs = owned.chunk_by(|a, b| a == b).scan(0, |from, run| {
@@ -106,109 +148,54 @@ impl BaseMemory {
         });
     }
 
-    /// Makes `memory`, at least as long as this, a private view of this without changing it: pages that
-    /// are the same are shared from then on. `memory` is a view of `old` now, if of anything.
+    /// Drops from the memory at `start` the private copies of pages that are equal to the image's. Does nothing if the image is
+    /// copied by its workers.
     ///
     /// # Safety
-    /// As for [`BaseMemory::map_private`] at the start of `memory`.
-    pub(crate) unsafe fn put_under(
-        &self,
-        memory: &mut [u8],
-        old: Option<&BaseMemory>,
-    ) -> io::Result<()> {
-        let lower = &mut memory[..self.bytes.length];
-        let owned = pagemap::own_pages(lower);
-        if let (Some(old), Some(owned)) = (old, &owned) {
-            old.note_written(&owned[..owned.len().min(old.bytes.length / PAGE_BYTES)]);
-        }
-        let leaf_of = |base: &BaseMemory, at: usize| base.leaves().get(at).copied();
-        let is_as_before = |at: usize| {
-            let shows_old = owned.as_ref().is_some_and(|owned| !owned[at]);
-            shows_old && old.is_some_and(|old| leaf_of(old, at) == leaf_of(self, at))
-        };
-        let differs =
-            |at: &usize| !is_as_before(*at) && page(lower, *at) != page(self.bytes(), *at);
-        let copies: Vec<(usize, Vec<u8>)> = (0..lower.len() / PAGE_BYTES)
-            .filter(differs)
-            .map(|at| (at, lower[at * PAGE_BYTES..][..PAGE_BYTES].to_vec()))
-            .collect();
-        // SAFETY: the caller's promise; what differs is written again below.
-        unsafe { self.map_private(lower.as_mut_ptr()) }?;
-        for (at, bytes) in copies {
-            lower[at * PAGE_BYTES..][..PAGE_BYTES].copy_from_slice(&bytes);
-        }
-        Ok(())
-    }
-
-    /// Drops the private copies of pages that are the same as here from `memory`.
-    ///
-    /// # Safety
-    /// The start of `memory` must be a view made by [`BaseMemory::map_private`] of this very memory.
-    pub(crate) unsafe fn trim(&self, memory: &mut [u8]) -> io::Result<()> {
-        let pages = self.bytes.length / PAGE_BYTES;
-        let owned = pagemap::own_pages(&memory[..self.bytes.length]);
-        let mut from = 0;
-        while from < pages {
-            let is_needless = |at: &usize| {
-                owned.as_ref().is_none_or(|owned| owned[*at])
-                    && page(memory, *at) == page(self.bytes(), *at)
+    /// `start..start + self.bytes().len()` must be a view that [`BaseMemory::place`] or [`BaseMemory::remap`] of this image
+    /// made, owned by the caller. No reference to that range may exist.
+    pub(crate) unsafe fn trim(&self, start: NonNull<u8>) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Bytes::Sealed(image) = &self.bytes {
+            let needless = {
+                // SAFETY: the view is readable and no other reference to it exists. This one ends before
+                // copies are dropped.
+                let memory =
+                    unsafe { std::slice::from_raw_parts(start.as_ptr(), image.bytes().len()) };
+                needless_copies(memory, image.bytes())
             };
-            let length = (from..pages).take_while(is_needless).count();
-            if length > 0 {
-                let start = memory[from * PAGE_BYTES..].as_mut_ptr().cast();
-                // SAFETY: whole pages of the view; what shows through from the file is the same.
-                let advice =
-                    unsafe { libc::madvise(start, length * PAGE_BYTES, libc::MADV_DONTNEED) };
-                check(advice)?;
+            for pages in needless {
+                // SAFETY: whole pages of the view. What shows through is equal.
+                unsafe { cow::discard(start, &pages) }?;
             }
-            from += length + 1;
         }
+        let _ = start;
         Ok(())
     }
 }
 
-/// The page number `at` of `memory`, if it has one.
-pub(crate) fn page(memory: &[u8], at: usize) -> Option<&[u8]> {
-    memory.get(at * PAGE_BYTES..)?.get(..PAGE_BYTES)
-}
-
-/// A read-only view of a whole file.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<u8>,
-    length: usize,
-}
-
-// SAFETY: the view is owned and read-only.
-unsafe impl Send for Mapping {}
-// SAFETY: as above.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    fn new(file: &File, length: usize) -> io::Result<Self> {
-        let fd = file.as_raw_fd();
-        // SAFETY: a new mapping at an address of the system's choice.
-        let start = unsafe {
-            libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, fd, 0)
-        };
-        match NonNull::new(start.cast::<u8>()) {
-            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, length }),
-            _ => Err(io::Error::last_os_error()),
+/// Returns the runs of pages in which `view` has private copies equal to the pages of `image`.
+#[cfg(target_os = "linux")]
+fn needless_copies(view: &[u8], image: &[u8]) -> Vec<Range<usize>> {
+    let owned = own_pages(view, MemoryMode::CopyOnWrite);
+    let pages = image.len() / PAGE_BYTES;
+    let is_needless = |number: &usize| {
+        owned.as_ref().is_none_or(|owned| owned[*number])
+            && page(view, *number) == page(image, *number)
+    };
+    let mut runs = Vec::new();
+    let mut from = 0;
+    while from < pages {
+        let to = (from..pages).find(|number| !is_needless(number)).unwrap_or(pages);
+        if to > from {
+            runs.push(from..to);
         }
+        from = to + 1;
     }
+    runs
 }
 
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the view was mapped by `new` and is no longer referred to.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
-    }
-}
-
-/// A system call's result.
-pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    match result < 0 {
-        true => Err(io::Error::last_os_error()),
-        false => Ok(result),
-    }
+/// Returns the page `number` of `memory`. `None` if it has no such page.
+pub(crate) fn page(memory: &[u8], number: usize) -> Option<&[u8]> {
+    memory.get(number * PAGE_BYTES..)?.get(..PAGE_BYTES)
 }

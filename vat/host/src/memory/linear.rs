@@ -22,7 +22,7 @@ use wasmer::{
 
 use crate::{
     cost,
-    memory::base::{BaseMemory, check},
+    memory::{base::BaseMemory, region::Region},
 };
 
 /// Bytes in a wasm page.
@@ -155,18 +155,12 @@ impl WorkerMemory {
             MemoryStyle::Dynamic { .. } => ty.maximum.unwrap_or(ty.minimum).bytes().0,
         };
         let region = Region::reserve(bound + guard).map_err(|e| region_error(&e))?;
-        let length = match &plan.base {
-            Some(base) => {
-                // SAFETY: the reservation is new, and larger than any wasm memory.
-                unsafe { base.map_private(region.start.as_ptr()) }.map_err(|e| region_error(&e))?;
-                base.bytes().len()
-            }
-            None => {
-                let length = ty.minimum.bytes().0;
-                region.open(0, length).map_err(|e| region_error(&e))?;
-                length
-            }
-        };
+        let length = plan.base.as_ref().map_or(ty.minimum.bytes().0, |base| base.bytes().len());
+        region.open(0, length).map_err(|e| region_error(&e))?;
+        if let Some(base) = &plan.base {
+            // SAFETY: the region is new, so nothing refers to it, and it was opened for the image's length.
+            unsafe { base.place(region.start()) }.map_err(|e| region_error(&e))?;
+        }
         let size = Pages(u32::try_from(length / WASM_PAGE).map_err(|e| region_error(&e))?);
         let mut memory = Self { region, ty, style, size, definition, plan: plan.clone() };
         memory.publish();
@@ -177,7 +171,7 @@ impl WorkerMemory {
     fn publish(&mut self) {
         // SAFETY: wasmer promised a valid location when it asked for this memory.
         let definition = unsafe { self.definition.as_mut() };
-        definition.base = self.region.start.as_ptr();
+        definition.base = self.region.start().as_ptr();
         definition.current_length = self.size.bytes().0;
     }
 
@@ -238,47 +232,6 @@ impl LinearMemory for WorkerMemory {
         Err(MemoryError::UnsupportedOperation {
             message: "a worker's memory is copied as an image".to_owned(),
         })
-    }
-}
-
-/// A reservation of address space that is given back when dropped.
-#[derive(Debug)]
-struct Region {
-    start: NonNull<u8>,
-    length: usize,
-}
-
-impl Region {
-    /// Reserves `length` bytes that cannot be touched yet.
-    fn reserve(length: usize) -> std::io::Result<Self> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping at an address of the system's choice.
-        let start =
-            unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) };
-        match NonNull::new(start.cast::<u8>()) {
-            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, length }),
-            _ => Err(std::io::Error::last_os_error()),
-        }
-    }
-
-    /// Makes `length` bytes from `offset` readable and writable; they are zero.
-    fn open(&self, offset: usize, length: usize) -> std::io::Result<()> {
-        debug_assert!(offset + length <= self.length);
-        if length == 0 {
-            return Ok(());
-        }
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the range lies within this region.
-        let start = unsafe { self.start.as_ptr().add(offset) };
-        // SAFETY: as above; only widens what may be done with it.
-        check(unsafe { libc::mprotect(start.cast(), length, protection) }).map(|_| ())
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: the region was mapped by `reserve` and is no longer referred to.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
     }
 }
 

@@ -15,7 +15,7 @@ use wasmer::{
 };
 
 use crate::{
-    Compiler, HostError, ModuleLimits, Refusal, cost,
+    Compiler, HostError, MemoryMode, ModuleLimits, Refusal, cost,
     module::cache::{Cache, Key},
     module::instrument,
     module::validate,
@@ -30,6 +30,8 @@ pub(crate) struct CompiledModule {
     pub(crate) engine: Engine,
     pub(crate) module: Module,
     pub(crate) stack_bytes: Option<u32>,
+    /// How its workers hold their memory.
+    pub(crate) memory_mode: MemoryMode,
     key: Key,
 }
 
@@ -49,12 +51,14 @@ pub(crate) enum CompileError {
 pub(crate) struct Modules {
     cache: Arc<Cache>,
     target: Target,
+    memory_mode: MemoryMode,
     recent: Mutex<VecDeque<Arc<CompiledModule>>>,
 }
 
 impl Modules {
-    pub(crate) fn new(cache: Arc<Cache>) -> Result<Self, HostError> {
-        Ok(Self { cache, target: target()?, recent: Mutex::default() })
+    pub(crate) fn new(cache: Arc<Cache>, memory: MemoryMode) -> Result<Self, HostError> {
+        let memory_mode = memory.supported();
+        Ok(Self { cache, target: target()?, memory_mode, recent: Mutex::default() })
     }
 
     /// The compiled form of `module`: from memory, from the cache, or new.
@@ -79,8 +83,8 @@ impl Modules {
                 compiled
             }
         };
-        let stack_bytes = limits.stack_bytes;
-        let compiled = Arc::new(CompiledModule { engine, module, stack_bytes, key });
+        let (stack_bytes, memory_mode) = (limits.stack_bytes, self.memory_mode);
+        let compiled = Arc::new(CompiledModule { engine, module, stack_bytes, memory_mode, key });
         self.remember(&compiled);
         Ok(compiled)
     }

@@ -1,14 +1,15 @@
 //! The host's side of a worker's imports.
 
-use std::ptr::NonNull;
-
 use capstan_abi::{Encoding, Fault, Syscall, SyscallResult, imports as names, legible};
 use capstan_kernel_ports::host::Syscalls;
 use wasmer::{
     AsStoreMut, Function, FunctionEnv, FunctionEnvMut, Global, Imports, Memory, RuntimeError, Value,
 };
 
-use crate::{cost, worker::supervisor};
+use crate::{
+    cost,
+    worker::{answerer::Answerer, supervisor},
+};
 
 /// Test log lines are kept up to this many bytes a delivery; what comes after is dropped.
 pub(crate) const TEST_LOG_BYTES: usize = 1 << 20;
@@ -38,19 +39,13 @@ impl From<Stop> for RuntimeError {
 /// What prints in a worker that is a wasm module, by SwingSet's names.
 const VAT_CODE: &str = "vat";
 
-/// Who answers syscalls during one delivery.
-struct Answerer(NonNull<dyn Syscalls>);
-
-// SAFETY: set and cleared by one thread around a delivery, used by that thread in between.
-unsafe impl Send for Answerer {}
-
 /// What the imports know.
 #[derive(Default)]
 pub(crate) struct Env {
     /// The worker's memory and points, once it is instantiated.
     links: Option<Links>,
     encoding: Option<Encoding>,
-    syscalls: Option<Answerer>,
+    answerer: Answerer,
     result: Vec<u8>,
     done: Option<Vec<u8>>,
     test_log: Vec<String>,
@@ -73,25 +68,17 @@ impl Env {
         self.encoding = Some(encoding);
     }
 
-    /// Prepares for a run whose syscalls `syscalls` answers.
-    ///
-    /// # Safety
-    /// [`Env::finish`] must be called before the reference's lifetime ends.
-    pub(crate) unsafe fn begin(&mut self, syscalls: Option<&mut dyn Syscalls>) {
-        self.syscalls = syscalls.map(|syscalls| {
-            // SAFETY: only forgets the lifetime; the caller promises not to outlive it.
-            let syscalls: &mut (dyn Syscalls + 'static) = unsafe { std::mem::transmute(syscalls) };
-            Answerer(NonNull::from(syscalls))
-        });
+    /// Prepares for a run. Its syscalls are answered by what the caller lends to the returned [`Answerer`].
+    pub(crate) fn begin(&mut self) -> Answerer {
         self.result.clear();
         self.done = None;
         self.test_log.clear();
         self.test_log_bytes = 0;
+        self.answerer.clone()
     }
 
     /// Ends a run: what the worker reported as done, and its test log.
     pub(crate) fn finish(&mut self) -> (Option<Vec<u8>>, Vec<String>) {
-        self.syscalls = None;
         self.result = Vec::new();
         (self.done.take(), std::mem::take(&mut self.test_log))
     }
@@ -106,20 +93,14 @@ impl Env {
         &mut self,
         ask: impl FnOnce(&mut dyn Syscalls) -> Option<SyscallResult>,
     ) -> Result<SyscallResult, Stop> {
-        let Some(syscalls) = &mut self.syscalls else {
-            return Err(Stop::Broken("syscall outside of a delivery".to_owned()));
-        };
-        // SAFETY: between `begin` and `finish` the reference is alive and used by nobody else.
-        let syscalls = unsafe { syscalls.0.as_mut() };
-        ask(syscalls).ok_or_else(|| Stop::Host("a syscall could not be done".to_owned()))
+        let outside = || Stop::Broken("syscall outside of a delivery".to_owned());
+        let result = self.answerer.ask(ask).ok_or_else(outside)?;
+        result.ok_or_else(|| Stop::Host("a syscall could not be done".to_owned()))
     }
 
-    /// Tells whoever answers syscalls something, if a delivery runs.
+    /// Tells what answers syscalls something, if a delivery runs.
     fn tell(&mut self, tell: impl FnOnce(&mut dyn Syscalls)) {
-        if let Some(syscalls) = &mut self.syscalls {
-            // SAFETY: between `begin` and `finish` the reference is alive and used by nobody else.
-            tell(unsafe { syscalls.0.as_mut() });
-        }
+        let _ = self.answerer.ask(tell);
     }
 
     fn test_log(&mut self, line: String) {

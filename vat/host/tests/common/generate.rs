@@ -3,33 +3,7 @@
 
 use std::fmt::Write;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub(crate) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.below(from.len() as u64) as usize]
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
+pub(crate) use capstan_test_random::Random;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ty {
@@ -55,7 +29,7 @@ impl Ty {
 
 /// The parts of a worker, for [`worker`](super::worker): items, and the body of a delivery.
 pub(crate) fn parts(seed: u64) -> (String, String) {
-    let mut random = Random::new(seed);
+    let mut random = Random::from(seed);
     let mut items = String::new();
     for ty in TYPES {
         let name = ty.name();
@@ -122,7 +96,7 @@ impl<'r> Generator<'r> {
         let name = ty.name();
         let code = match choice {
             0 | 1 => {
-                let local = self.random.pick(&["l", "m"]);
+                let local = *self.random.choose(&["l", "m"]);
                 format!("(local.set ${local}{name} {})", self.expression(ty))
             }
             2 => format!("(global.set $g{name} {})", self.expression(ty)),
@@ -221,7 +195,7 @@ impl<'r> Generator<'r> {
             Ty::F32 => &["f32.store"],
             Ty::F64 => &["f64.store"],
         };
-        let (operator, offset) = (self.random.pick(operators), self.random.below(64));
+        let (operator, offset) = (*self.random.choose(operators), self.random.below(64));
         format!("({operator} offset={offset} {} {})", self.address(), self.expression(ty))
     }
 
@@ -312,16 +286,16 @@ impl<'r> Generator<'r> {
             Ty::F32 => &["f32.load"],
             Ty::F64 => &["f64.load"],
         };
-        let (operator, offset) = (self.random.pick(operators), self.random.below(64));
+        let (operator, offset) = (*self.random.choose(operators), self.random.below(64));
         format!("({operator} offset={offset} {})", self.address())
     }
 
     fn constant(&mut self, ty: Ty) -> String {
         let bits = match self.random.below(4) {
-            0 => self.random.next(),
+            0 => self.random.number(),
             1 => self.random.below(64),
             2 => (self.random.below(16) as i64).wrapping_neg() as u64,
-            _ => self.random.next() >> self.random.below(64),
+            _ => self.random.number() >> self.random.below(64),
         };
         match ty {
             Ty::I32 => format!("(i32.const {})", bits as u32 as i32),
@@ -348,7 +322,7 @@ impl<'r> Generator<'r> {
                     "0.1",
                     "-4294967296",
                 ];
-                format!("(f32.const {})", self.random.pick(&special))
+                format!("(f32.const {})", *self.random.choose(&special))
             }
             Ty::F64 => {
                 let special = [
@@ -372,7 +346,7 @@ impl<'r> Generator<'r> {
                     "0.1",
                     "-18446744073709551616",
                 ];
-                format!("(f64.const {})", self.random.pick(&special))
+                format!("(f64.const {})", *self.random.choose(&special))
             }
         }
     }
@@ -392,7 +366,7 @@ impl<'r> Generator<'r> {
     fn i32_operator(&mut self) -> (&'static str, &'static [Ty]) {
         match self.random.below(12) {
             0 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "i32.clz",
                     "i32.ctz",
                     "i32.popcnt",
@@ -402,40 +376,40 @@ impl<'r> Generator<'r> {
                 ]),
                 &[Ty::I32],
             ),
-            1 => (self.random.pick(&["i64.eqz", "i32.wrap_i64"]), &[Ty::I64]),
+            1 => (*self.random.choose(&["i64.eqz", "i32.wrap_i64"]), &[Ty::I64]),
             2 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "i64.eq", "i64.ne", "i64.lt_s", "i64.lt_u", "i64.gt_s", "i64.gt_u", "i64.le_s",
                     "i64.le_u", "i64.ge_s", "i64.ge_u",
                 ]),
                 &[Ty::I64, Ty::I64],
             ),
             3 => (
-                self.random.pick(&["f32.eq", "f32.ne", "f32.lt", "f32.gt", "f32.le", "f32.ge"]),
+                *self.random.choose(&["f32.eq", "f32.ne", "f32.lt", "f32.gt", "f32.le", "f32.ge"]),
                 &[Ty::F32, Ty::F32],
             ),
             4 => (
-                self.random.pick(&["f64.eq", "f64.ne", "f64.lt", "f64.gt", "f64.le", "f64.ge"]),
+                *self.random.choose(&["f64.eq", "f64.ne", "f64.lt", "f64.gt", "f64.le", "f64.ge"]),
                 &[Ty::F64, Ty::F64],
             ),
             5 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "i32.trunc_sat_f32_s",
                     "i32.trunc_sat_f32_u",
                     "i32.reinterpret_f32",
                 ]),
                 &[Ty::F32],
             ),
-            6 => (self.random.pick(&["i32.trunc_sat_f64_s", "i32.trunc_sat_f64_u"]), &[Ty::F64]),
+            6 => (*self.random.choose(&["i32.trunc_sat_f64_s", "i32.trunc_sat_f64_u"]), &[Ty::F64]),
             7 if self.random.one_in(300) => (
-                self.random.pick(&["i32.div_s", "i32.div_u", "i32.rem_s", "i32.rem_u"]),
+                *self.random.choose(&["i32.div_s", "i32.div_u", "i32.rem_s", "i32.rem_u"]),
                 &[Ty::I32, Ty::I32],
             ),
             7 if self.random.one_in(300) => {
-                (self.random.pick(&["i32.trunc_f64_s", "i32.trunc_f64_u"]), &[Ty::F64])
+                (*self.random.choose(&["i32.trunc_f64_s", "i32.trunc_f64_u"]), &[Ty::F64])
             }
             8 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "i32.eq", "i32.ne", "i32.lt_s", "i32.lt_u", "i32.gt_s", "i32.gt_u", "i32.le_s",
                     "i32.le_u", "i32.ge_s", "i32.ge_u",
                 ]),
@@ -443,7 +417,7 @@ impl<'r> Generator<'r> {
             ),
             9 => ("memory.size", &[]),
             _ => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "i32.add",
                     "i32.sub",
                     "i32.mul",
@@ -464,7 +438,7 @@ impl<'r> Generator<'r> {
     fn i64_operator(&mut self) -> (&'static str, &'static [Ty]) {
         match self.random.below(8) {
             0 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "i64.clz",
                     "i64.ctz",
                     "i64.popcnt",
@@ -474,10 +448,10 @@ impl<'r> Generator<'r> {
                 ]),
                 &[Ty::I64],
             ),
-            1 => (self.random.pick(&["i64.extend_i32_s", "i64.extend_i32_u"]), &[Ty::I32]),
-            2 => (self.random.pick(&["i64.trunc_sat_f32_s", "i64.trunc_sat_f32_u"]), &[Ty::F32]),
+            1 => (*self.random.choose(&["i64.extend_i32_s", "i64.extend_i32_u"]), &[Ty::I32]),
+            2 => (*self.random.choose(&["i64.trunc_sat_f32_s", "i64.trunc_sat_f32_u"]), &[Ty::F32]),
             3 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "i64.trunc_sat_f64_s",
                     "i64.trunc_sat_f64_u",
                     "i64.reinterpret_f64",
@@ -485,14 +459,14 @@ impl<'r> Generator<'r> {
                 &[Ty::F64],
             ),
             4 if self.random.one_in(300) => (
-                self.random.pick(&["i64.div_s", "i64.div_u", "i64.rem_s", "i64.rem_u"]),
+                *self.random.choose(&["i64.div_s", "i64.div_u", "i64.rem_s", "i64.rem_u"]),
                 &[Ty::I64, Ty::I64],
             ),
             4 if self.random.one_in(300) => {
-                (self.random.pick(&["i64.trunc_f32_s", "i64.trunc_f32_u"]), &[Ty::F32])
+                (*self.random.choose(&["i64.trunc_f32_s", "i64.trunc_f32_u"]), &[Ty::F32])
             }
             _ => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "i64.add",
                     "i64.sub",
                     "i64.mul",
@@ -513,7 +487,7 @@ impl<'r> Generator<'r> {
     fn f32_operator(&mut self) -> (&'static str, &'static [Ty]) {
         match self.random.below(6) {
             0 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "f32.abs",
                     "f32.neg",
                     "f32.sqrt",
@@ -525,17 +499,17 @@ impl<'r> Generator<'r> {
                 &[Ty::F32],
             ),
             1 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "f32.convert_i32_s",
                     "f32.convert_i32_u",
                     "f32.reinterpret_i32",
                 ]),
                 &[Ty::I32],
             ),
-            2 => (self.random.pick(&["f32.convert_i64_s", "f32.convert_i64_u"]), &[Ty::I64]),
+            2 => (*self.random.choose(&["f32.convert_i64_s", "f32.convert_i64_u"]), &[Ty::I64]),
             3 => ("f32.demote_f64", &[Ty::F64]),
             _ => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "f32.add",
                     "f32.sub",
                     "f32.mul",
@@ -552,7 +526,7 @@ impl<'r> Generator<'r> {
     fn f64_operator(&mut self) -> (&'static str, &'static [Ty]) {
         match self.random.below(6) {
             0 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "f64.abs",
                     "f64.neg",
                     "f64.sqrt",
@@ -563,9 +537,9 @@ impl<'r> Generator<'r> {
                 ]),
                 &[Ty::F64],
             ),
-            1 => (self.random.pick(&["f64.convert_i32_s", "f64.convert_i32_u"]), &[Ty::I32]),
+            1 => (*self.random.choose(&["f64.convert_i32_s", "f64.convert_i32_u"]), &[Ty::I32]),
             2 => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "f64.convert_i64_s",
                     "f64.convert_i64_u",
                     "f64.reinterpret_i64",
@@ -574,7 +548,7 @@ impl<'r> Generator<'r> {
             ),
             3 => ("f64.promote_f32", &[Ty::F32]),
             _ => (
-                self.random.pick(&[
+                *self.random.choose(&[
                     "f64.add",
                     "f64.sub",
                     "f64.mul",

@@ -16,7 +16,7 @@ use capstan_kernel_ports::{
     Computrons, VatId,
     host::{Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
-use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, WasmHost};
+use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, MemoryMode, WasmHost};
 
 /// What a delivery may spend.
 pub(crate) const LIMIT: Computrons = Computrons(100_000_000);
@@ -53,6 +53,11 @@ pub(crate) fn engine() -> JsEngine {
 
 /// A host whose engine is compiled by `compiler`, from a cache that lives as long as the build.
 pub(crate) fn host(compiler: Compiler) -> WasmHost {
+    host_in(compiler, MemoryMode::default())
+}
+
+/// The same, whose workers hold their memory in this way.
+pub(crate) fn host_in(compiler: Compiler, memory: MemoryMode) -> WasmHost {
     // One after the other, so that what one has compiled the next finds in the cache.
     static OPENING: Mutex<()> = Mutex::new(());
     let _guard = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,6 +65,7 @@ pub(crate) fn host(compiler: Compiler) -> WasmHost {
         // Each compiler boots an image of its own.
         cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join(compiler.name())),
         compilers: Compilers { engine: compiler, modules: Compiler::Singlepass },
+        memory,
         ..HostOptions::default()
     };
     WasmHost::open(engine(), options, &|_| ()).unwrap()

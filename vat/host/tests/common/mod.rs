@@ -13,7 +13,7 @@ use capstan_kernel_ports::{
         Delivered, HeapImage, HeapPage, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
 };
-use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, WasmHost};
+use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, MemoryMode, WasmHost};
 
 pub(crate) const V1: VatId = VatId(1);
 pub(crate) const LIMIT: Computrons = Computrons(1_000_000);
@@ -99,9 +99,16 @@ pub(crate) fn toy_engine() -> JsEngine {
 
 /// A host that uses one compiler for everything and keeps nothing.
 pub(crate) fn host(compiler: Compiler) -> WasmHost {
-    let compilers = Compilers { engine: compiler, modules: compiler };
-    open(HostOptions { compilers, ..HostOptions::default() })
+    host_in(compiler, MemoryMode::default())
 }
+
+/// The same, whose workers hold their memory in this way.
+pub(crate) fn host_in(compiler: Compiler, memory: MemoryMode) -> WasmHost {
+    let compilers = Compilers { engine: compiler, modules: compiler };
+    open(HostOptions { compilers, memory, ..HostOptions::default() })
+}
+
+pub(crate) const MEMORY_MODES: [MemoryMode; 2] = [MemoryMode::CopyOnWrite, MemoryMode::Copies];
 
 pub(crate) fn open(options: HostOptions) -> WasmHost {
     WasmHost::open(toy_engine(), options, &|_| ()).unwrap()

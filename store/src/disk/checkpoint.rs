@@ -1,0 +1,95 @@
+//! The state's file: the whole state after one of the last commits.
+
+use std::{path::Path, sync::Arc};
+
+use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition};
+
+use crate::{Error, changes::Changes, disk::meta::Meta};
+
+/// Table of all committed keys and values, node-local ones included.
+pub(crate) const FLAT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("flat");
+/// Table of the Merkle tree's nodes, by tree key.
+pub(crate) const TREE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tree");
+/// Table of blobs, by their SHA-256.
+pub(crate) const BLOB: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("blob");
+
+/// A table from bytes to bytes, at a fixed state of the file.
+pub(crate) type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// Content of the state's file at one commit. Later checkpoints do not change it.
+pub(crate) struct Checkpoint {
+    pub(crate) meta: Meta,
+    pub(crate) flat: Table,
+    pub(crate) tree: Table,
+    pub(crate) blob: ReadOnlyTable<[u8; 32], &'static [u8]>,
+    // Last, so that it outlives the tables: reads fail once the database is closed.
+    #[allow(dead_code, reason = "held, not used")]
+    db: Arc<Database>,
+}
+
+impl Checkpoint {
+    /// Opens the file's present content.
+    pub(crate) fn take(db: &Arc<Database>, path: &Path) -> Result<Self, Error> {
+        let meta = read_meta(db, path)?;
+        let transaction = db.begin_read()?;
+        Ok(Self {
+            meta,
+            flat: transaction.open_table(FLAT)?,
+            tree: transaction.open_table(TREE)?,
+            blob: transaction.open_table(BLOB)?,
+            db: db.clone(),
+        })
+    }
+
+    /// Writes the changes that lead to the state of `meta`, in one transaction that is durable when this returns.
+    pub(crate) fn write(
+        db: &Arc<Database>,
+        path: &Path,
+        changes: &Changes,
+        meta: &Meta,
+    ) -> Result<Self, Error> {
+        let mut transaction = db.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        // Two syncs instead of one, and the allocator's state written too. A crash cannot leave a half-written commit
+        // that looks whole, and opening after it need not read the whole file.
+        transaction.set_quick_repair(true);
+        for (table, written) in [(FLAT, &changes.flat), (TREE, &changes.nodes)] {
+            let mut table = transaction.open_table(table)?;
+            for (key, value) in written {
+                match value {
+                    Some(value) => table.insert(&**key, &**value)?,
+                    None => table.remove(&**key)?,
+                };
+            }
+        }
+        {
+            let mut blobs = transaction.open_table(BLOB)?;
+            for (hash, bytes) in &changes.blobs {
+                blobs.insert(hash.0, &**bytes)?;
+            }
+        }
+        meta.write(&transaction)?;
+        transaction.commit()?;
+        Self::take(db, path)
+    }
+}
+
+/// Reads the file's `meta` records. Fails if it is not a state of our format.
+pub(crate) fn read_meta(db: &Database, path: &Path) -> Result<Meta, Error> {
+    Meta::read(db, path, MAGIC)
+}
+
+/// Creates the tables of an empty state, if there are none.
+pub(crate) fn initialise_if_empty(db: &Database) -> Result<(), Error> {
+    let transaction = db.begin_write()?;
+    if transaction.list_tables()?.next().is_some() {
+        return Ok(transaction.abort()?);
+    }
+    transaction.open_table(FLAT)?;
+    transaction.open_table(TREE)?;
+    transaction.open_table(BLOB)?;
+    Meta::initialise(&transaction, MAGIC)?;
+    Ok(transaction.commit()?)
+}
+
+const MAGIC: &[u8] = b"capstan state";

@@ -1,0 +1,138 @@
+//! Export of a whole state in chunks.
+
+use capstan_kernel_ports::{Hash, store::LOCAL};
+
+use crate::{
+    Error, StateView,
+    export::stream::{Header, Kind, MAGIC, append},
+    view::entries::{Bytes, Entries, Nodes},
+};
+
+/// Iterator over the chunks of an exported state. It ends after the last chunk, or after an error.
+///
+/// It holds a [`StateView`], so the chain goes on meanwhile. In memory it holds one chunk and the longest record.
+/// Without local keys two stores with the same state and blobs give the same chunks. [`Import`](crate::Import) takes
+/// them.
+pub struct Export {
+    state: StateView,
+    chunk_bytes: usize,
+    with_local: bool,
+    stage: Stage,
+    /// Encoded records, of which the first `sent` bytes are returned already.
+    buffer: Vec<u8>,
+    sent: usize,
+    records: u64,
+}
+
+impl StateView {
+    /// Exports this state in chunks of `chunk_bytes`. The last one may be shorter.
+    ///
+    /// `with_local` includes the keys that begin with `local.`, which is meant for a copy of this very node: no other
+    /// node could check them.
+    pub fn export(&self, chunk_bytes: usize, with_local: bool) -> Export {
+        Export {
+            state: self.clone(),
+            chunk_bytes: chunk_bytes.max(1),
+            with_local,
+            stage: Stage::Header,
+            buffer: Vec::new(),
+            sent: 0,
+            records: 0,
+        }
+    }
+}
+
+impl Iterator for Export {
+    type Item = Result<Vec<u8>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.buffer.len() - self.sent < self.chunk_bytes && !matches!(self.stage, Stage::Done)
+        {
+            if let Err(error) = self.encode_more() {
+                self.stage = Stage::Done;
+                self.buffer.clear();
+                self.sent = 0;
+                return Some(Err(error));
+            }
+        }
+        let end = self.buffer.len().min(self.sent + self.chunk_bytes);
+        let chunk = self.buffer[self.sent..end].to_vec();
+        self.sent = end;
+        if self.sent == self.buffer.len() {
+            self.buffer.clear();
+            self.sent = 0;
+        }
+        (!chunk.is_empty()).then_some(Ok(chunk))
+    }
+}
+
+impl std::fmt::Debug for Export {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Export")
+            .field("state", &self.state)
+            .field("records", &self.records)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The next section of the stream.
+enum Stage {
+    Header,
+    Nodes(Nodes),
+    Entries(Entries),
+    Blobs(Box<dyn Iterator<Item = Result<(Hash, Bytes), Error>> + Send + Sync>),
+    End,
+    Done,
+}
+
+impl Export {
+    /// Encodes one record, or advances to the next stage.
+    fn encode_more(&mut self) -> Result<(), Error> {
+        self.stage = match &mut self.stage {
+            Stage::Header => {
+                let header = encode_header(&self.state);
+                append(&mut self.buffer, Kind::Header, MAGIC, &header);
+                Stage::Nodes(self.state.nodes()?)
+            }
+            Stage::Nodes(nodes) => match nodes.next().transpose()? {
+                Some((key, node)) => {
+                    append(&mut self.buffer, Kind::Node, &key, &node);
+                    self.records += 1;
+                    return Ok(());
+                }
+                None => Stage::Entries(self.state.range(std::ops::Bound::Unbounded)?),
+            },
+            Stage::Entries(entries) => match entries.next().transpose()? {
+                Some((key, value)) => {
+                    if self.with_local || !key.starts_with(LOCAL) {
+                        append(&mut self.buffer, Kind::Entry, &key, &value);
+                        self.records += 1;
+                    }
+                    return Ok(());
+                }
+                None => Stage::Blobs(Box::new(self.state.blobs()?)),
+            },
+            Stage::Blobs(blobs) => match blobs.next().transpose()? {
+                Some((hash, bytes)) => {
+                    append(&mut self.buffer, Kind::Blob, &hash.0, &bytes);
+                    self.records += 1;
+                    return Ok(());
+                }
+                None => Stage::End,
+            },
+            Stage::End => {
+                let records = self.records.to_be_bytes();
+                append(&mut self.buffer, Kind::End, b"", &records);
+                Stage::Done
+            }
+            Stage::Done => return Ok(()),
+        };
+        Ok(())
+    }
+}
+
+fn encode_header(state: &StateView) -> Vec<u8> {
+    let meta = state.meta();
+    let header = Header { height: meta.height, root: meta.root.0, root_key: meta.root_key.clone() };
+    header.encode()
+}

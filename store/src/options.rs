@@ -1,0 +1,32 @@
+//! The options of a store.
+
+/// Options of a [`Store`](crate::Store). None of them influences the state.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Size of the database's page cache, in bytes.
+    pub cache_bytes: usize,
+    /// Approximate number of Merkle tree nodes kept in memory, at about 900 bytes each. Other nodes are read from the
+    /// database whenever a block changes something below them.
+    pub tree_nodes: usize,
+    /// Journal size, in bytes, that triggers a checkpoint. Each change counts 1,024 bytes extra. Opening the store
+    /// replays the journal, and the changes in it are also held in memory.
+    pub journal_bytes: usize,
+    /// Write checkpoints in a thread of their own while blocks go on. If `false`, every so often a commit writes one
+    /// and takes that much longer. Tests that must run the same way every time set it to `false`.
+    pub background: bool,
+    /// Check the whole store when it is opened: the checksums of the files, and all that
+    /// [`StateView::check_integrity`](crate::StateView::check_integrity) checks. This reads everything.
+    pub check_integrity: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 256 << 20,
+            tree_nodes: 200_000,
+            journal_bytes: 64 << 20,
+            background: true,
+            check_integrity: false,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A committed state at one height.
+
+use std::{ops::Bound, path::Path, sync::Arc};
+
+use capstan_kernel_ports::{
+    Hash,
+    store::{Entry, Read, StoreFault},
+};
+use redb::Database;
+
+use crate::{
+    Error,
+    changes::Changes,
+    disk::checkpoint::Checkpoint,
+    disk::meta::Meta,
+    view::entries::{Bytes, Entries, Nodes, blobs},
+    view::layers::Layers,
+};
+
+/// The committed state at one height, unaffected by later commits.
+///
+/// Clones are cheap and share the same state. While one lives, the database keeps the pages of that state, so its
+/// file grows with later commits and stays locked. Do not keep a view longer than a query or an export takes.
+#[derive(Clone)]
+pub struct StateView {
+    meta: Arc<Meta>,
+    /// The last checkpoint at or before this state.
+    checkpoint: Arc<Checkpoint>,
+    /// Changes of the commits after the checkpoint, including those after this state.
+    memory: Layers,
+}
+
+impl StateView {
+    /// Returns the height at which this state was committed, or 0 before the first commit.
+    pub fn height(&self) -> u64 {
+        self.meta.height
+    }
+
+    /// Returns the root hash of this state. It is zero if no key outside `local.` exists.
+    pub fn root(&self) -> Hash {
+        self.meta.root
+    }
+
+    /// Creates the view of a checkpoint.
+    pub(crate) fn stored(checkpoint: Arc<Checkpoint>) -> Self {
+        let meta = Arc::new(checkpoint.meta.clone());
+        Self { meta, checkpoint, memory: Layers::default() }
+    }
+
+    /// Returns the state after one more commit, which leads to `meta` by these changes.
+    pub(crate) fn advance(&self, meta: Meta, changes: Changes) -> Self {
+        self.memory.add(meta.serial, changes);
+        Self { meta: Arc::new(meta), ..self.clone() }
+    }
+
+    /// Returns the same state over a later checkpoint, which must not be after this state.
+    pub(crate) fn over(&self, checkpoint: Arc<Checkpoint>) -> Self {
+        let memory = self.memory.after(checkpoint.meta.serial);
+        Self { meta: self.meta.clone(), checkpoint, memory }
+    }
+
+    /// Returns the same state, with later commits kept in a layer of their own.
+    pub(crate) fn seal(&self) -> Self {
+        Self { memory: self.memory.seal(), ..self.clone() }
+    }
+
+    /// Writes this state to the state's file.
+    pub(crate) fn write_checkpoint(
+        &self,
+        db: &Arc<Database>,
+        path: &Path,
+    ) -> Result<Checkpoint, Error> {
+        Checkpoint::write(db, path, &self.changes(), &self.meta)
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Returns whether both are views of one commit of one store.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.meta, &other.meta)
+    }
+
+    /// Returns the value of `key` without a copy.
+    pub(crate) fn lend(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        match self.memory.get(key, self.meta.serial) {
+            Some(written) => Ok(written.map(Bytes::InMemory)),
+            None => Ok(self.checkpoint.flat.get(key)?.map(Bytes::Stored)),
+        }
+    }
+
+    /// Returns the tree node at `key` without a copy.
+    pub(crate) fn lend_node(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        match self.memory.node(key, self.meta.serial) {
+            Some(written) => Ok(written.map(Bytes::InMemory)),
+            None => Ok(self.checkpoint.tree.get(key)?.map(Bytes::Stored)),
+        }
+    }
+
+    /// Returns all entries at or after the lower bound `from`, in key order.
+    pub(crate) fn range(&self, from: Bound<&[u8]>) -> Result<Entries, Error> {
+        let stored = self.checkpoint.flat.range::<&[u8]>((from, Bound::Unbounded))?;
+        Ok(Entries::new(stored, self.memory.clone(), self.meta.serial, from))
+    }
+
+    /// Returns all tree nodes, in the order of tree keys.
+    pub(crate) fn nodes(&self) -> Result<Nodes, Error> {
+        let stored = self.checkpoint.tree.range::<&[u8]>(..)?;
+        Ok(Nodes::new(stored, self.changes().nodes))
+    }
+
+    /// Returns all blobs, in the order of their hashes.
+    pub(crate) fn blobs(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Hash, Bytes), Error>> + Send + Sync + use<>, Error>
+    {
+        Ok(blobs(self.checkpoint.blob.range::<[u8; 32]>(..)?, self.changes().blobs))
+    }
+
+    /// Returns whether a blob with this hash exists.
+    pub(crate) fn has_blob(&self, hash: &Hash) -> Result<bool, Error> {
+        let in_memory = self.memory.blob(hash, self.meta.serial).is_some();
+        Ok(in_memory || self.checkpoint.blob.get(hash.0)?.is_some())
+    }
+
+    /// Returns the difference to the checkpoint.
+    fn changes(&self) -> Changes {
+        self.memory.up_to(self.meta.serial)
+    }
+
+    fn first_from(&self, from: Bound<&[u8]>, prefix: &[u8]) -> Result<Option<Entry>, Error> {
+        let Some(found) = self.range(from)?.next() else {
+            return Ok(None);
+        };
+        let (key, value) = found?;
+        Ok(key.starts_with(prefix).then(|| (key.to_vec(), value.to_vec())))
+    }
+}
+
+impl Read for StateView {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        Ok(self.lend(key)?.map(|bytes| bytes.to_vec()))
+    }
+
+    fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault> {
+        Ok(self.first_from(start(prefix, after), prefix)?)
+    }
+
+    fn blob(&self, hash: &Hash) -> Result<Option<Vec<u8>>, StoreFault> {
+        if let Some(bytes) = self.memory.blob(hash, self.meta.serial) {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let found = self.checkpoint.blob.get(hash.0).map_err(Error::from)?;
+        Ok(found.map(|guard| guard.value().to_vec()))
+    }
+}
+
+impl std::fmt::Debug for StateView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateView")
+            .field("height", &self.height())
+            .field("root", &self.root())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns the lower bound of the keys that are greater than `after` and start with `prefix`. If any key at or above
+/// it starts with `prefix`, the first one does.
+pub(crate) fn start<'a>(prefix: &'a [u8], after: &'a [u8]) -> Bound<&'a [u8]> {
+    match after < prefix {
+        true => Bound::Included(prefix),
+        false => Bound::Excluded(after),
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of one whole chain from outside, over its JSON-RPC and its clock.
+
+mod bad_input;
+mod clock;
+mod story;

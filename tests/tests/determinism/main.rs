@@ -1,0 +1,5 @@
+//! Tests that nothing a node does on its own changes a root, a transcript or a computron.
+
+mod heaps;
+mod replay;
+mod same_hashes;

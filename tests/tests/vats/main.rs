@@ -1,0 +1,6 @@
+//! Tests of vats on the real engine: documented examples, vows, texts and the timer.
+
+mod documents;
+mod lone_surrogates;
+mod timer_bounds;
+mod vows;
