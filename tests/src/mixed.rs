@@ -22,7 +22,7 @@ use crate::{Options, bundle, host};
 /// Cranks of a block.
 pub const CRANKS: u64 = 7;
 
-/// What the boss is asked to do, block after block, as soon as the block before left nothing to do.
+/// Requests to the boss, block after block, each as soon as the block before left nothing to do.
 const STORY: [&str; 14] = [
     r#"["create",["ann"]]"#,
     r#"["create",["ben"]]"#,

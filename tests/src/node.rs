@@ -11,23 +11,23 @@ use capstan_vat_host::{Compilers, HostOptions, MemoryMode, WasmHost};
 
 use crate::{CHAIN_ID, raw, soon};
 
-/// How often a chain with a clock of its own makes a block when nothing happens.
+/// Interval at which an idle chain with a clock of its own makes a block.
 const EMPTY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Choices of a node that no other node may notice.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Where compiled engines are kept; none: nowhere.
+    /// Directory in which compiled engines are kept. `None` keeps none.
     pub cache_dir: Option<PathBuf>,
-    /// Which compilers translate vats.
+    /// The compilers that translate vats.
     pub compilers: Compilers,
-    /// How workers hold their memory.
+    /// The way in which workers hold their memory.
     pub memory: MemoryMode,
-    /// How many vats stay in memory; none: the default.
+    /// Maximum number of vats in memory. `None` takes the default.
     pub max_vats_online: Option<usize>,
-    /// Whether all transcripts are kept.
+    /// Keeps all transcripts if `true`.
     pub archive: bool,
-    /// Which engine JavaScript vats run on. Part of the state: all nodes of a chain have the same.
+    /// The engine that JavaScript vats run on. It is part of the state, so all nodes of a chain have the same.
     pub engine: Engine,
 }
 

@@ -6,6 +6,7 @@ pub mod host;
 use std::sync::{Arc, Mutex};
 
 use capstan_app::{App, AppOptions, FatalHandler, FatalReport, proto};
+pub use capstan_bundle::wasm_id;
 use capstan_genesis::{Address, Genesis, GenesisBundle, Params};
 use capstan_kernel::NodeOptions;
 use capstan_kernel_ports::host::VatHost;
@@ -150,10 +151,6 @@ pub fn any<M: Message + Name>(message: &M) -> Any {
 
 pub fn capdata(body: &str, slots: &[&str]) -> proto::CapData {
     proto::CapData { body: body.to_owned(), slots: slots.iter().map(|s| (*s).to_owned()).collect() }
-}
-
-pub fn wasm_id(module: &[u8]) -> String {
-    format!("w1-{}", hex::encode(Sha256::digest(module)))
 }
 
 /// The application with a store in memory, and the reports of its end.

@@ -1,4 +1,4 @@
-//! What is fuzzed: everything that reads bytes from strangers. Each function takes any bytes and
+//! The functions that are fuzzed: everything that reads bytes from strangers. Each function takes any bytes and
 //! panics only if a property is broken.
 //!
 //! `make fuzz` runs them under libFuzzer, starting from [`seeds`]. It also compares the JavaScript worker with Node on random

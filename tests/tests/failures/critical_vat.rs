@@ -155,7 +155,7 @@ fn hash_of(tx: &[u8]) -> String {
     hex::encode_upper(Sha256::digest(tx))
 }
 
-/// Where the message lay at which the node stopped.
+/// Returns the queue and place of the message at which the node stopped.
 fn place_of(report: &FatalReport) -> String {
     report.last.as_ref().unwrap().place.unwrap().to_string()
 }
