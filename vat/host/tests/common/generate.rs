@@ -96,7 +96,7 @@ impl<'r> Generator<'r> {
         let name = ty.name();
         let code = match choice {
             0 | 1 => {
-                let local = self.random.choose(&["l", "m"]);
+                let local = *self.random.choose(&["l", "m"]);
                 format!("(local.set ${local}{name} {})", self.expression(ty))
             }
             2 => format!("(global.set $g{name} {})", self.expression(ty)),
@@ -195,7 +195,7 @@ impl<'r> Generator<'r> {
             Ty::F32 => &["f32.store"],
             Ty::F64 => &["f64.store"],
         };
-        let (operator, offset) = (self.random.choose(operators), self.random.below(64));
+        let (operator, offset) = (*self.random.choose(operators), self.random.below(64));
         format!("({operator} offset={offset} {} {})", self.address(), self.expression(ty))
     }
 
@@ -286,7 +286,7 @@ impl<'r> Generator<'r> {
             Ty::F32 => &["f32.load"],
             Ty::F64 => &["f64.load"],
         };
-        let (operator, offset) = (self.random.choose(operators), self.random.below(64));
+        let (operator, offset) = (*self.random.choose(operators), self.random.below(64));
         format!("({operator} offset={offset} {})", self.address())
     }
 
@@ -322,7 +322,7 @@ impl<'r> Generator<'r> {
                     "0.1",
                     "-4294967296",
                 ];
-                format!("(f32.const {})", self.random.choose(&special))
+                format!("(f32.const {})", *self.random.choose(&special))
             }
             Ty::F64 => {
                 let special = [
@@ -346,7 +346,7 @@ impl<'r> Generator<'r> {
                     "0.1",
                     "-18446744073709551616",
                 ];
-                format!("(f64.const {})", self.random.choose(&special))
+                format!("(f64.const {})", *self.random.choose(&special))
             }
         }
     }
@@ -366,7 +366,7 @@ impl<'r> Generator<'r> {
     fn i32_operator(&mut self) -> (&'static str, &'static [Ty]) {
         match self.random.below(12) {
             0 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "i32.clz",
                     "i32.ctz",
                     "i32.popcnt",
@@ -376,40 +376,40 @@ impl<'r> Generator<'r> {
                 ]),
                 &[Ty::I32],
             ),
-            1 => (self.random.choose(&["i64.eqz", "i32.wrap_i64"]), &[Ty::I64]),
+            1 => (*self.random.choose(&["i64.eqz", "i32.wrap_i64"]), &[Ty::I64]),
             2 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "i64.eq", "i64.ne", "i64.lt_s", "i64.lt_u", "i64.gt_s", "i64.gt_u", "i64.le_s",
                     "i64.le_u", "i64.ge_s", "i64.ge_u",
                 ]),
                 &[Ty::I64, Ty::I64],
             ),
             3 => (
-                self.random.choose(&["f32.eq", "f32.ne", "f32.lt", "f32.gt", "f32.le", "f32.ge"]),
+                *self.random.choose(&["f32.eq", "f32.ne", "f32.lt", "f32.gt", "f32.le", "f32.ge"]),
                 &[Ty::F32, Ty::F32],
             ),
             4 => (
-                self.random.choose(&["f64.eq", "f64.ne", "f64.lt", "f64.gt", "f64.le", "f64.ge"]),
+                *self.random.choose(&["f64.eq", "f64.ne", "f64.lt", "f64.gt", "f64.le", "f64.ge"]),
                 &[Ty::F64, Ty::F64],
             ),
             5 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "i32.trunc_sat_f32_s",
                     "i32.trunc_sat_f32_u",
                     "i32.reinterpret_f32",
                 ]),
                 &[Ty::F32],
             ),
-            6 => (self.random.choose(&["i32.trunc_sat_f64_s", "i32.trunc_sat_f64_u"]), &[Ty::F64]),
+            6 => (*self.random.choose(&["i32.trunc_sat_f64_s", "i32.trunc_sat_f64_u"]), &[Ty::F64]),
             7 if self.random.one_in(300) => (
-                self.random.choose(&["i32.div_s", "i32.div_u", "i32.rem_s", "i32.rem_u"]),
+                *self.random.choose(&["i32.div_s", "i32.div_u", "i32.rem_s", "i32.rem_u"]),
                 &[Ty::I32, Ty::I32],
             ),
             7 if self.random.one_in(300) => {
-                (self.random.choose(&["i32.trunc_f64_s", "i32.trunc_f64_u"]), &[Ty::F64])
+                (*self.random.choose(&["i32.trunc_f64_s", "i32.trunc_f64_u"]), &[Ty::F64])
             }
             8 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "i32.eq", "i32.ne", "i32.lt_s", "i32.lt_u", "i32.gt_s", "i32.gt_u", "i32.le_s",
                     "i32.le_u", "i32.ge_s", "i32.ge_u",
                 ]),
@@ -417,7 +417,7 @@ impl<'r> Generator<'r> {
             ),
             9 => ("memory.size", &[]),
             _ => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "i32.add",
                     "i32.sub",
                     "i32.mul",
@@ -438,7 +438,7 @@ impl<'r> Generator<'r> {
     fn i64_operator(&mut self) -> (&'static str, &'static [Ty]) {
         match self.random.below(8) {
             0 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "i64.clz",
                     "i64.ctz",
                     "i64.popcnt",
@@ -448,10 +448,10 @@ impl<'r> Generator<'r> {
                 ]),
                 &[Ty::I64],
             ),
-            1 => (self.random.choose(&["i64.extend_i32_s", "i64.extend_i32_u"]), &[Ty::I32]),
-            2 => (self.random.choose(&["i64.trunc_sat_f32_s", "i64.trunc_sat_f32_u"]), &[Ty::F32]),
+            1 => (*self.random.choose(&["i64.extend_i32_s", "i64.extend_i32_u"]), &[Ty::I32]),
+            2 => (*self.random.choose(&["i64.trunc_sat_f32_s", "i64.trunc_sat_f32_u"]), &[Ty::F32]),
             3 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "i64.trunc_sat_f64_s",
                     "i64.trunc_sat_f64_u",
                     "i64.reinterpret_f64",
@@ -459,14 +459,14 @@ impl<'r> Generator<'r> {
                 &[Ty::F64],
             ),
             4 if self.random.one_in(300) => (
-                self.random.choose(&["i64.div_s", "i64.div_u", "i64.rem_s", "i64.rem_u"]),
+                *self.random.choose(&["i64.div_s", "i64.div_u", "i64.rem_s", "i64.rem_u"]),
                 &[Ty::I64, Ty::I64],
             ),
             4 if self.random.one_in(300) => {
-                (self.random.choose(&["i64.trunc_f32_s", "i64.trunc_f32_u"]), &[Ty::F32])
+                (*self.random.choose(&["i64.trunc_f32_s", "i64.trunc_f32_u"]), &[Ty::F32])
             }
             _ => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "i64.add",
                     "i64.sub",
                     "i64.mul",
@@ -487,7 +487,7 @@ impl<'r> Generator<'r> {
     fn f32_operator(&mut self) -> (&'static str, &'static [Ty]) {
         match self.random.below(6) {
             0 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "f32.abs",
                     "f32.neg",
                     "f32.sqrt",
@@ -499,17 +499,17 @@ impl<'r> Generator<'r> {
                 &[Ty::F32],
             ),
             1 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "f32.convert_i32_s",
                     "f32.convert_i32_u",
                     "f32.reinterpret_i32",
                 ]),
                 &[Ty::I32],
             ),
-            2 => (self.random.choose(&["f32.convert_i64_s", "f32.convert_i64_u"]), &[Ty::I64]),
+            2 => (*self.random.choose(&["f32.convert_i64_s", "f32.convert_i64_u"]), &[Ty::I64]),
             3 => ("f32.demote_f64", &[Ty::F64]),
             _ => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "f32.add",
                     "f32.sub",
                     "f32.mul",
@@ -526,7 +526,7 @@ impl<'r> Generator<'r> {
     fn f64_operator(&mut self) -> (&'static str, &'static [Ty]) {
         match self.random.below(6) {
             0 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "f64.abs",
                     "f64.neg",
                     "f64.sqrt",
@@ -537,9 +537,9 @@ impl<'r> Generator<'r> {
                 ]),
                 &[Ty::F64],
             ),
-            1 => (self.random.choose(&["f64.convert_i32_s", "f64.convert_i32_u"]), &[Ty::I32]),
+            1 => (*self.random.choose(&["f64.convert_i32_s", "f64.convert_i32_u"]), &[Ty::I32]),
             2 => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "f64.convert_i64_s",
                     "f64.convert_i64_u",
                     "f64.reinterpret_i64",
@@ -548,7 +548,7 @@ impl<'r> Generator<'r> {
             ),
             3 => ("f64.promote_f32", &[Ty::F32]),
             _ => (
-                self.random.choose(&[
+                *self.random.choose(&[
                     "f64.add",
                     "f64.sub",
                     "f64.mul",
