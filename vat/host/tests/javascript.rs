@@ -12,7 +12,7 @@ use capstan_kernel_ports::{
 use capstan_vat_host::{Compiler, MemoryMode, WasmHost, cost};
 use common::{
     BOTH, Kept, V1,
-    javascript::{Bundle, COUNTER, Kernel, LIMIT, host, send, start_vat, started},
+    javascript::{Bundle, COUNTER, Kernel, LIMIT, host, host_in, send, start_vat, started},
     native_stack_high_water,
 };
 
