@@ -4,7 +4,7 @@
 #   docker build -t capstan .
 #   docker run --rm -p 127.0.0.1:26657:26657 capstan dev --rpc 0.0.0.0:26657
 
-FROM rust:1.95-trixie AS build
+FROM rust:1.95.0-trixie AS build
 # LLVM 22 is newer than the distribution's.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl golang make nodejs npm \

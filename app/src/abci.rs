@@ -1,7 +1,5 @@
 //! ABCI 2.0: every method answered on purpose.
 
-use std::time::Instant;
-
 use capstan_genesis::AppState;
 use capstan_kernel_ports::host::VatHost;
 use tendermint_abci::Application;
@@ -19,15 +17,16 @@ use tendermint_proto::v0_38::abci::{
 };
 
 use crate::{
+    admission::{mempool, proposal},
     app::App,
-    block::EngineGenesis,
-    fault::NodeFault,
+    block::ConsensusGenesis,
+    fault::{Failure, NodeFault},
+    observe::AbciMethod,
     query,
     records::chain::ChainRecord,
-    tx::{mempool, proposal},
 };
 
-/// Counts incompatible versions of the app: of what it writes, and of what it accepts.
+/// Version of the application: of the state that it writes, and of the transactions that it accepts.
 pub const APP_VERSION: u64 = 1;
 
 impl<H: VatHost + Send + 'static> Application for App<H> {
@@ -40,7 +39,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         ResponseFlush {}
     }
 
-    /// Where the app stands. From this the engine knows which blocks to execute again.
+    /// Returns the last committed height and app hash. From them CometBFT knows which blocks to execute again.
     fn info(&self, _request: RequestInfo) -> ResponseInfo {
         let committed = self.committed();
         let height = self.own_height(&committed);
@@ -57,7 +56,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     /// Writes the chain's first state. Validators and consensus parameters stay as in the genesis
     /// document. A wrong document stops the node: ABCI has no other way to say so.
     fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
-        let root = self.with_consensus("InitChain", |consensus| {
+        let root = self.with_consensus(AbciMethod::InitChain, |consensus| {
             let chain = ChainRecord {
                 chain_id: request.chain_id.clone(),
                 initial_height: u64::try_from(request.initial_height).unwrap_or(1).max(1),
@@ -65,13 +64,13 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
             let genesis = AppState::from_json(&request.app_state_bytes)
                 .map_err(|e| NodeFault::Genesis(e.to_string()))?;
             let block = request.consensus_params.as_ref().and_then(|params| params.block.as_ref());
-            let engine = EngineGenesis {
+            let consensus_genesis = ConsensusGenesis {
                 validators: request.validators.clone(),
                 // -1 says that there is no bound.
                 max_gas: block.and_then(|block| u64::try_from(block.max_gas).ok()),
                 time: seconds(request.time.as_ref()),
             };
-            consensus.init_chain(&chain, &genesis, &engine)?.map_err(NodeFault::Genesis)
+            consensus.init_chain(&chain, &genesis, &consensus_genesis)
         });
         ResponseInitChain {
             consensus_params: None,
@@ -85,31 +84,33 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
-        let Some(committed) = self.begun() else {
+        let Some(committed) = self.committed_chain() else {
             return mempool::unavailable(
                 "the chain has no block yet; try again after the first one",
             );
         };
         // Decoding needs no lock: only the check against the accounts does.
-        let decoded = mempool::decode(&committed, &request.tx);
-        let outcome = decoded.and_then(|tx| match tx {
-            Ok(tx) => Ok(self.check_state().check(&tx)?.map(|()| tx)),
-            Err(error) => Ok(Err(error)),
-        });
-        match outcome {
-            Ok(Ok(tx)) => mempool::accepted(&tx),
-            Ok(Err(error)) => mempool::refused(&error),
-            Err(fault) => mempool::unavailable(&fault.to_string()),
+        let checked = mempool::decode(&committed, &request.tx)
+            .and_then(|tx| self.check_state().check(&tx).map(|()| tx));
+        match checked {
+            Ok(tx) => mempool::accepted(&tx),
+            Err(Failure::Tx(error)) => mempool::refused(&error),
+            Err(Failure::Node(fault)) => mempool::unavailable(&fault.to_string()),
         }
     }
 
     /// Takes the transactions in the mempool's order as long as they fit, by their size and their gas. Those
     /// that no honest proposer takes are left out: other validators would refuse the block.
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
-        let engine_bytes = u64::try_from(request.max_tx_bytes).unwrap_or(0);
+        let consensus_bytes = u64::try_from(request.max_tx_bytes).unwrap_or(0);
         let txs = self.or_stop(
-            "PrepareProposal",
-            proposal::prepare(self.begun(), self.verified(), request.txs, engine_bytes),
+            AbciMethod::PrepareProposal,
+            proposal::prepare(
+                self.committed_chain(),
+                self.signatures(),
+                request.txs,
+                consensus_bytes,
+            ),
         );
         ResponsePrepareProposal { txs }
     }
@@ -117,8 +118,8 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     /// Refuses a block that no honest proposer makes: over a limit, with a transaction twice, or with one that
     /// cannot be decoded, or whose signature, sequence or fee is not as it must be.
     fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
-        let honest = proposal::is_honest(self.begun(), self.verified(), &request.txs);
-        let status = match self.or_stop("ProcessProposal", honest) {
+        let honest = proposal::is_honest(self.committed_chain(), self.signatures(), &request.txs);
+        let status = match self.or_stop(AbciMethod::ProcessProposal, honest) {
             true => ProposalStatus::Accept,
             false => ProposalStatus::Reject,
         };
@@ -143,14 +144,14 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
-        let began = Instant::now();
-        let executed = self.with_consensus("FinalizeBlock", |consensus| {
-            let wrong = || NodeFault::Damaged(format!("block height {}", request.height));
-            let height = u64::try_from(request.height).map_err(|_| wrong())?;
-            let time = seconds(request.time.as_ref());
-            consensus.finalize(height, time, &request.txs, &request.misbehavior)
+        let executed = self.metrics().time_finalize(|| {
+            self.with_consensus(AbciMethod::FinalizeBlock, |consensus| {
+                let wrong = || NodeFault::Damaged(format!("block height {}", request.height));
+                let height = u64::try_from(request.height).map_err(|_| wrong())?;
+                let time = seconds(request.time.as_ref());
+                consensus.finalize(height, time, &request.txs, &request.misbehavior)
+            })
         });
-        self.metrics().finalized(began.elapsed());
         ResponseFinalizeBlock {
             events: executed.events,
             tx_results: executed.results,
@@ -161,15 +162,16 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     fn commit(&self) -> ResponseCommit {
-        let began = Instant::now();
-        let codes = self.with_consensus("Commit", |consensus| {
-            let (snapshot, codes) = consensus.commit()?;
-            // While consensus is held, so that heights become visible in order.
-            self.publish(snapshot)?;
-            Ok(codes)
+        let codes = self.metrics().time_commit(|| {
+            self.with_consensus(AbciMethod::Commit, |consensus| {
+                let (state, codes) = consensus.commit()?;
+                // While consensus is held, so that heights become visible in order.
+                self.publish(state)?;
+                Ok(codes)
+            })
         });
-        self.metrics().committed(began.elapsed(), &codes);
-        // The engine may keep all blocks: transactions are found in them.
+        self.metrics().committed(&codes);
+        // CometBFT may keep all blocks: transactions are found in them.
         ResponseCommit { retain_height: 0 }
     }
 
@@ -201,7 +203,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 }
 
-/// The whole seconds of a time; none before 1970.
+/// Returns the whole seconds of a time, or `None` before 1970.
 fn seconds(time: Option<&Timestamp>) -> Option<u64> {
     time.and_then(|time| u64::try_from(time.seconds).ok())
 }

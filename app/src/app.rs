@@ -8,25 +8,30 @@ use std::{
 
 use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
 use capstan_kernel_ports::host::VatHost;
-use capstan_store::{Block, Prepared, StateView, Store};
+use capstan_store::{StateView, Store};
 
 use crate::{
-    block::{bridge::Bridge, overrides::Override},
+    admission::{SignatureCache, mempool::CheckState},
+    block::{
+        bridge::Bridge,
+        consensus::{Consensus, Stage},
+    },
+    committed::Committed,
     fault::NodeFault,
     observe::{
-        crash,
+        AbciMethod, crash_report,
         fatal::{FatalHandler, FatalReport},
         metrics::Metrics,
+        operator::OperatorFiles,
         slog::SlogFile,
         timed::Timed,
         trace::{TraceLog, TraceOptions},
         watch::Watch,
     },
-    records::chain::Chain,
-    tx::{Verified, mempool::CheckState},
+    overrides::Override,
 };
 
-/// Choices of this node alone; none is visible in the state.
+/// Options of this node alone. No state depends on them, except by [`AppOptions::overrides`].
 pub struct AppOptions {
     /// The kernel's part of them.
     pub kernel: NodeOptions,
@@ -34,32 +39,20 @@ pub struct AppOptions {
     pub slog: Option<Box<dyn Slog + Send>>,
     /// Gets a line for each thing that the kernel does.
     pub slog_file: Option<SlogFile>,
-    /// The height of the state that the genesis document goes on from; 0 if it begins with nothing. As long as the
-    /// store is at this height, the chain has not begun.
+    /// Height of the state that the genesis document continues, or 0 if there is none. While the store is at this
+    /// height, the chain has no block.
     pub genesis_height: u64,
-    /// What is done differently in some blocks, as the validators agreed. Part of what the chain comes to: nodes with
-    /// other overrides for their blocks are on another chain.
+    /// The agreed [`Override`]s, by which the validators execute some blocks differently. They change the state:
+    /// nodes with other overrides are on another chain.
     pub overrides: Vec<Override>,
-    /// Keeps traces of the last blocks; none: keeps none.
+    /// Directory and number of traces of the last blocks. `None` keeps no traces.
     pub trace: Option<TraceOptions>,
-    /// Where the block in progress is noted, for whoever starts the node after a block ended it; none: nowhere.
+    /// Files that tell the operator about a block that ended the process. `None` writes none.
     pub operator: Option<OperatorFiles>,
     /// Files whose sizes are among the metrics.
     pub measured_files: Vec<PathBuf>,
-    /// Called when the node cannot go on. It is not expected to return; if it does, the method that
-    /// was called panics.
+    /// Handler of faults that end the node. It must not return: if it does, the ABCI method panics.
     pub on_fatal: FatalHandler,
-}
-
-/// What is written for the operator beside the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperatorFiles {
-    /// The node's home, as commands for the operator name it.
-    pub home: PathBuf,
-    /// The note of the block in progress.
-    pub running: PathBuf,
-    /// Gets the report of a block that ended the process.
-    pub report: PathBuf,
 }
 
 impl Default for AppOptions {
@@ -87,11 +80,11 @@ impl std::fmt::Debug for AppOptions {
     }
 }
 
-/// The ABCI application over a vat host.
+/// The ABCI application over a [`VatHost`].
 ///
-/// Clones are handles of the same application: an engine makes one for each of its connections. The
-/// methods of consensus exclude each other; CheckTx and Query never wait for them, since they work on
-/// the last committed state.
+/// Clones are handles of the same application: CometBFT's server makes one for each of its connections. The
+/// consensus methods exclude each other. CheckTx and Query never wait for them, since they work on the last
+/// committed state.
 pub struct App<H>(Arc<Shared<H>>);
 
 impl<H> Clone for App<H> {
@@ -111,52 +104,17 @@ struct Shared<H> {
     committed: RwLock<Arc<Committed>>,
     check: Mutex<CheckState>,
     watch: Watch,
-    verified: Arc<Verified>,
+    signatures: Arc<SignatureCache>,
     on_fatal: FatalHandler,
     metrics: Metrics,
     genesis_height: u64,
 }
 
-/// The committed state, as CheckTx and Query see it.
-#[derive(Debug)]
-pub(crate) struct Committed {
-    pub(crate) state: StateView,
-    /// None before the first commit.
-    pub(crate) chain: Option<Chain>,
-}
-
-/// What only one method of consensus at a time may touch.
-pub(crate) struct Consensus<H> {
-    pub(crate) store: Store,
-    pub(crate) kernel: Kernel<Timed<H>>,
-    pub(crate) stage: Stage,
-    pub(crate) watch: Watch,
-    /// Where traces go, if they are kept.
-    pub(crate) traces: Option<TraceLog>,
-    pub(crate) slog: Option<SlogFile>,
-    pub(crate) verified: Arc<Verified>,
-    pub(crate) overrides: BTreeMap<u64, Override>,
-    pub(crate) operator: Option<OperatorFiles>,
-    pub(crate) trace_dir: Option<PathBuf>,
-}
-
-/// Where between two commits the application is.
-pub(crate) enum Stage {
-    /// Nothing is in progress.
-    Committed,
-    /// InitChain has written the chain's first state; the first block goes on from there.
-    Genesis(Box<Block>),
-    /// A block was executed and waits for Commit.
-    Finalized {
-        height: u64,
-        /// The codes of its transactions' results.
-        codes: Vec<u32>,
-        prepared: Box<Prepared>,
-    },
-}
-
 impl<H: VatHost> App<H> {
-    /// The application over the state in `store`, running vats by `host`.
+    /// Creates the application over the state in `store`. Vats run in `host`.
+    ///
+    /// # Errors
+    /// A [`NodeFault`] if the state cannot be read, or two [`Override`]s are for one block.
     pub fn new(store: Store, host: H, options: AppOptions) -> Result<Self, NodeFault> {
         if let Some(slog) = &options.slog_file {
             slog.kernel_init();
@@ -168,7 +126,7 @@ impl<H: VatHost> App<H> {
         let overrides = by_height(options.overrides)?;
         let trace_dir = options.trace.as_ref().map(|trace| trace.dir.clone());
         let running = options.operator.as_ref().and_then(|operator| {
-            crash::look(operator, &committed, &overrides, trace_dir.as_deref())
+            crash_report::look(operator, &committed, &overrides, trace_dir.as_deref())
         });
         let watch = Watch::new(options.trace.is_some(), metrics.clone(), running);
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
@@ -178,7 +136,7 @@ impl<H: VatHost> App<H> {
             slog.kernel_ready();
         }
         let stage = Stage::Committed;
-        let verified = Arc::<Verified>::default();
+        let signatures = Arc::<SignatureCache>::default();
         Ok(Self(Arc::new(Shared {
             consensus: Mutex::new(Consensus {
                 store,
@@ -187,7 +145,7 @@ impl<H: VatHost> App<H> {
                 watch: watch.clone(),
                 traces,
                 slog: options.slog_file,
-                verified: verified.clone(),
+                signatures: signatures.clone(),
                 overrides,
                 operator: options.operator,
                 trace_dir,
@@ -195,8 +153,8 @@ impl<H: VatHost> App<H> {
             watch,
             metrics,
             genesis_height: options.genesis_height,
-            check: Mutex::new(CheckState::new(committed.clone(), verified.clone())),
-            verified,
+            check: Mutex::new(CheckState::new(committed.clone(), signatures.clone())),
+            signatures,
             committed: RwLock::new(committed),
             on_fatal: options.on_fatal,
         })))
@@ -205,7 +163,7 @@ impl<H: VatHost> App<H> {
     /// Runs `work` on what consensus owns. A fault ends the node: this returns only without one.
     pub(crate) fn with_consensus<T>(
         &self,
-        during: &'static str,
+        during: AbciMethod,
         work: impl FnOnce(&mut Consensus<H>) -> Result<T, NodeFault>,
     ) -> T {
         let mut consensus = match self.0.consensus.lock() {
@@ -226,10 +184,10 @@ impl<H: VatHost> App<H> {
     }
 
     /// Makes what was committed visible to CheckTx and Query.
-    pub(crate) fn publish(&self, snapshot: StateView) -> Result<(), NodeFault> {
-        let committed = Arc::new(Committed::load(snapshot)?);
+    pub(crate) fn publish(&self, state: StateView) -> Result<(), NodeFault> {
+        let committed = Arc::new(Committed::load(state)?);
         *self.0.committed.write().unwrap_or_else(PoisonError::into_inner) = committed.clone();
-        *self.check_state() = CheckState::new(committed, self.verified());
+        *self.check_state() = CheckState::new(committed, self.signatures());
         Ok(())
     }
 
@@ -240,8 +198,8 @@ impl<H: VatHost> App<H> {
 }
 
 impl<H> App<H> {
-    /// What a method that reads the committed state came to. A fault ends the node.
-    pub(crate) fn or_stop<T>(&self, during: &'static str, result: Result<T, NodeFault>) -> T {
+    /// Returns the result of a method that reads the committed state. A fault ends the node.
+    pub(crate) fn or_stop<T>(&self, during: AbciMethod, result: Result<T, NodeFault>) -> T {
         result.unwrap_or_else(|fault| {
             let height = self.committed().state.height();
             self.stopping();
@@ -251,19 +209,18 @@ impl<H> App<H> {
 }
 
 impl<H> App<H> {
-    /// The committed state.
+    /// Returns the last committed state.
     pub(crate) fn committed(&self) -> Arc<Committed> {
         // It is replaced whole, so a panic elsewhere cannot have left half of it.
         self.0.committed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The process is about to end as it should, or has said itself why it ends: the next start does not take the block in
-    /// progress for what ended it.
+    /// Notes that the process is about to end on purpose: the next start does not blame the block in progress.
     pub fn stopping(&self) {
         self.0.watch.stopping();
     }
 
-    /// The node's metrics, in the text format that Prometheus reads.
+    /// Returns the node's metrics in Prometheus' text format.
     ///
     /// # Errors
     /// The committed state cannot be read.
@@ -271,7 +228,8 @@ impl<H> App<H> {
         self.0.metrics.text(&self.committed())
     }
 
-    /// The last committed height of this chain: 0 before its first block, whatever state it goes on from.
+    /// Returns the last committed height of this chain, or 0 before its first block, even if it continues another
+    /// chain's state.
     pub(crate) fn own_height(&self, committed: &Committed) -> u64 {
         match committed.state.height() {
             height if height == self.0.genesis_height => 0,
@@ -279,36 +237,31 @@ impl<H> App<H> {
         }
     }
 
-    /// The committed state, once the chain has a block. Before that there is none, or that of the chain which it goes
-    /// on from, by whose id nothing is signed any more.
-    pub(crate) fn begun(&self) -> Option<Arc<Committed>> {
+    /// Returns the committed state if the chain has a block.
+    ///
+    /// Before its first block a chain may have the state of the one that it continues. Nothing is signed for that
+    /// one's id any more.
+    pub(crate) fn committed_chain(&self) -> Option<Arc<Committed>> {
         Some(self.committed()).filter(|committed| self.own_height(committed) > 0)
     }
 
-    /// The signatures that were found good.
-    pub(crate) fn verified(&self) -> Arc<Verified> {
-        self.0.verified.clone()
+    /// Returns the cache of verified signatures.
+    pub(crate) fn signatures(&self) -> Arc<SignatureCache> {
+        self.0.signatures.clone()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 
-    /// The state of the mempool's checks.
+    /// Locks the state of the mempool's checks.
     pub(crate) fn check_state(&self) -> MutexGuard<'_, CheckState> {
         // Each check leaves it whole, whatever the next one does.
         self.0.check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Committed {
-    fn load(state: StateView) -> Result<Self, NodeFault> {
-        let chain = Chain::load(&state)?;
-        Ok(Self { state, chain })
-    }
-}
-
-/// The overrides by their blocks' heights; a block has one at most.
+/// Sorts overrides by the heights of their blocks. A block has one at most.
 fn by_height(overrides: Vec<Override>) -> Result<BTreeMap<u64, Override>, NodeFault> {
     let mut by_height = BTreeMap::new();
     for agreed in overrides {

@@ -1,40 +1,60 @@
 //! The ABCI application: transactions, accounts, fees, the execution of blocks, queries.
 //!
-//! Start at [`App`], which answers `tendermint-abci`'s `Application`; then follow a transaction:
-//! [`tx`] (what is accepted, and why not), `block/execute.rs` (what its messages do), `block/` (the order of a
-//! block), [`query`] (what can be asked afterwards). The state's layout is drawn in `records/keys.rs`, the events
-//! in [`events`].
+//! Start at [`App`], which implements `tendermint-abci`'s `Application`. A transaction's way through the folders:
+//!
+//! * [`tx`] decodes it, and knows every reason to refuse it: [`tx::TxError`].
+//! * `admission` checks it against the signer's account, the same way in CheckTx, in proposals and in blocks.
+//! * `block` executes blocks: their transactions, the kernel's cranks, validators, agreed [`Override`]s.
+//! * `records` keeps the application's own state. `records/keys.rs` draws its layout.
+//! * [`query`] answers questions about the last committed state.
+//! * `observe` watches execution for the operator, outside of consensus: traces, metrics, slog, reports.
+//!
+//! The [`events`] of blocks and transactions are listed in their module.
+//!
+//! An application over a vat host, with its state in memory:
+//!
+//! ```no_run
+//! use capstan_app::{App, AppOptions, NodeFault};
+//! use capstan_kernel_ports::host::VatHost;
+//! use capstan_store::Store;
+//!
+//! fn app<H: VatHost>(host: H) -> Result<App<H>, NodeFault> {
+//!     App::new(Store::in_memory()?, host, AppOptions::default())
+//! }
+//! ```
+#![forbid(unsafe_code)]
 
 mod abci;
+mod admission;
 mod app;
 mod block;
+mod committed;
+pub mod events;
 mod fault;
 mod observe;
+mod overrides;
 pub mod query;
 mod records;
 pub mod state_export;
 pub mod tx;
 
 pub use abci::APP_VERSION;
-pub use app::{App, AppOptions, OperatorFiles};
-pub use block::{
-    block_policy, events,
-    overrides::{Override, OverrideError},
-};
+pub use app::{App, AppOptions};
+pub use block::block_policy;
 pub use capstan_files::Rotation;
 pub use capstan_kernel::NodeOptions;
-pub use capstan_passable as smallcaps;
 pub use capstan_proto::v1 as proto;
 pub use fault::NodeFault;
 pub use observe::{
-    cause,
-    crash::CrashReport,
+    AbciMethod, cause,
+    crash_report::CrashReport,
     fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport},
-    running::Step,
+    operator::OperatorFiles,
+    progress::Step,
+    remedy::Remedy,
     slog::SlogFile,
     trace::{self, TraceOptions},
     watch::{LastCrank, LastDelivery},
-    ways::WayOn,
 };
+pub use overrides::{Override, OverrideError};
 pub use records::{account, results, uploads};
-pub use tx::mempool::UNAVAILABLE;

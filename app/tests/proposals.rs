@@ -4,6 +4,7 @@
 mod common;
 
 use capstan_genesis::Amount;
+use capstan_proto::ErrorCode;
 use capstan_store::Store;
 use common::{Chain, Client, Draft, alice, bob, genesis};
 use tendermint_abci::Application;
@@ -138,7 +139,7 @@ fn a_proposal_holds_nothing_before_the_first_block() {
     let chain = Chain::open(Store::in_memory().unwrap());
     chain.init(&genesis(|_| {}));
     let tx = payment(&mut alice());
-    assert_eq!(chain.check(&tx).code, capstan_app::UNAVAILABLE);
+    assert_eq!(chain.check(&tx).code, ErrorCode::Unavailable.number());
     assert!(prepare(&chain, std::slice::from_ref(&tx), 1 << 20).is_empty());
     assert!(!accepts(&chain, &[tx]));
 }

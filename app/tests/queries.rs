@@ -3,11 +3,9 @@
 
 mod common;
 
-use capstan_app::{
-    proto,
-    query::{PROOF_PATH, PROOF_VALUE},
-};
+use capstan_app::query::{PROOF_PATH, PROOF_VALUE};
 use capstan_kernel_ports::Hash;
+use capstan_proto::{ErrorCode, v1 as proto};
 use capstan_store::{Proof, verify};
 use common::{Chain, Client, alice, bob, wasm_id};
 use cosmrs::proto::cosmos::{
@@ -18,6 +16,7 @@ use cosmrs::proto::cosmos::{
     },
 };
 use prost::Message;
+use prost_types::FileDescriptorSet;
 use sha2::{Digest, Sha256};
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
@@ -192,6 +191,16 @@ fn questions_without_an_answer_say_why() {
         ("objects/ko9999", 103, "no object ko9999"),
         ("meters/m9", 103, "no meter m9"),
         ("vats/nonsense", 102, "not a vat id"),
+        ("vats/v07/stats", 102, "not a vat id"),
+        ("promises/ko20", 102, "not a kernel promise"),
+        ("objects/kp40", 102, "not a kernel object"),
+        ("meters/7", 102, "not a meter"),
+        ("clists/x1", 102, "has no c-list"),
+        ("accounts/cosmos1xyz", 102, "not a Capstan address"),
+        ("bundles/b1-00", 102, "not a bundle id"),
+        ("txs/00/0", 102, "not a transaction hash"),
+        ("/capstan.v1.Query/Nonsense", 101, "unknown query path"),
+        ("/cosmos.gov.v1.Query/Params", 101, "unknown query path"),
         ("nonsense", 101, "unknown query path"),
         ("store", 103, "no key"),
     ] {
@@ -208,4 +217,69 @@ fn questions_without_an_answer_say_why() {
     assert_eq!(response.code, 104, "{}", response.log);
     let now = RequestQuery { path: "params".into(), height: chain.height, ..Default::default() };
     assert_eq!(chain.app.query(now).code, 0);
+}
+
+/// Returns a value for a variable or option of a path, of the form that its handler expects.
+fn sample(name: &str, address: &str, tx_hash: &str) -> String {
+    match name {
+        "address" | "endpoint" => address.to_owned(),
+        "upload_id" => "00".repeat(32),
+        "tx_hash" => tx_hash.to_owned(),
+        "index" | "limit" => "1".to_owned(),
+        "bundle_id" => wasm_id(MODULE),
+        "vat_id" => "v1".to_owned(),
+        "meter_id" => "m1".to_owned(),
+        "peer" => "peer".to_owned(),
+        other => panic!("this test has no sample for the field {other}; add one"),
+    }
+}
+
+#[test]
+fn every_method_of_the_descriptors_is_answered_in_both_forms() {
+    let files = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
+    let services = files.file.iter().flat_map(|file| &file.service);
+    let declared: Vec<_> = services
+        .filter(|service| service.name() == "Query")
+        .flat_map(|service| service.method.iter().map(|method| method.name().to_owned()))
+        .collect();
+    let names: Vec<_> = proto::QUERY_METHODS.iter().map(|method| method.name).collect();
+    assert_eq!(names, declared);
+    let (chain, alice, tx) = chain();
+    let (address, hash) = (alice.address().to_string(), hex::encode_upper(Sha256::digest(&tx)));
+    // Both forms may say that what the samples name does not exist: that too is an answer.
+    let answered = |path: &str| {
+        let response = chain.query(path, &[]);
+        let code = ErrorCode::from_number(response.code);
+        assert_ne!(code, Some(ErrorCode::UnknownPath), "{path}: {}", response.log);
+        assert_ne!(code, Some(ErrorCode::Node), "{path}: {}", response.log);
+        response
+    };
+    for method in proto::QUERY_METHODS {
+        assert!(method.about.ends_with('.'), "{}: its method needs a comment", method.name);
+        answered(method.full_path);
+        let fill = |segment: &str| match segment.strip_prefix('{') {
+            Some(_) if method.name == "Promise" => "kp40".to_owned(),
+            Some(_) if method.name == "Object" => "ko20".to_owned(),
+            Some(name) => sample(name.trim_end_matches('}'), &address, &hash),
+            None => segment.to_owned(),
+        };
+        let path: Vec<_> = method.path.split('/').map(fill).collect();
+        let response = answered(&path.join("/"));
+        let found = response.code == 0 || response.code == ErrorCode::NotFound.number();
+        assert!(found, "{}: {}", method.path, response.log);
+        // The error about an unknown path lists this one.
+        let listed = method.path.replace(['{', '}'], "").to_uppercase();
+        let log = chain.query("nonsense", &[]).log.to_uppercase();
+        assert!(log.contains(&listed), "{listed}: {log}");
+    }
+}
+
+#[test]
+fn no_two_methods_answer_one_path() {
+    for method in proto::QUERY_METHODS {
+        let path = method.path.replace(['{', '}'], "");
+        let segments: Vec<_> = path.split('/').collect();
+        let matching = proto::QUERY_METHODS.iter().filter(|m| m.match_path(&segments).is_some());
+        assert_eq!(matching.count(), 1, "{path}");
+    }
 }

@@ -12,7 +12,7 @@ use crate::failure::usage;
 use crate::output::Output;
 use crate::progress;
 
-/// `capstan bundle`.
+/// Arguments of `capstan bundle`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan bundle counter.js -o counter.json\n\n\
     SRC is an ES module that exports buildRootObject. It may import its package's dependencies, and the vats' libraries\n\
@@ -20,7 +20,7 @@ use crate::progress;
     A wasm module needs no bundling: install it as it is.\n\
     Needs Node and this project's npm packages (make setup); CAPSTAN_JS_TOOLS names the directory of bundle.mjs.")]
 pub(crate) struct BundleSource {
-    /// The vat's source.
+    /// Source of the vat.
     #[arg(value_name = "SRC.js")]
     source: PathBuf,
     /// The file to write.
@@ -75,7 +75,7 @@ pub(crate) fn run_node(
     }
 }
 
-/// A script of the JavaScript tools, with its npm packages beside it.
+/// Returns the path of a script of the JavaScript tools. Checks that its npm packages are next to it.
 pub(crate) fn find_script(tools: Option<&Path>, name: &str) -> anyhow::Result<PathBuf> {
     let named = tools
         .map(Path::to_owned)
@@ -97,7 +97,7 @@ pub(crate) fn find_script(tools: Option<&Path>, name: &str) -> anyhow::Result<Pa
     Ok(script)
 }
 
-/// Where the tools stand in the checkout that this program was built in.
+/// Directory of the tools in the checkout that this program was built in.
 const CHECKOUT_TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vat/js/tools");
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::progress::during;
 use capstan_node::home::{STATE, TRACES};
 
-/// `capstan debug`.
+/// Arguments of `capstan debug`.
 #[derive(Subcommand, Debug)]
 #[command(after_help = "Example: capstan debug bisect ./node0 ./node1")]
 pub(crate) enum Debug {
@@ -37,7 +37,7 @@ pub(crate) enum Debug {
         With each crank goes what led to it: the transaction whose message, directly or through other vats, put on the \
         kernel's queue what the crank worked on.")]
     Cranks {
-        /// The block's height.
+        /// Height of the block.
         #[arg(long)]
         height: Option<u64>,
         /// Print the keys that each crank wrote, too.
@@ -119,7 +119,7 @@ fn compare_states(a: &Path, b: &Path) -> anyhow::Result<(String, Vec<KeyDifferen
     Ok((note, keys.map_err(anyhow::Error::new)?))
 }
 
-/// How many keys of states that differ are printed.
+/// Number of keys that are printed of states that differ.
 const MAX_KEYS: usize = 100;
 
 fn finding_json(found: &Finding, names: &[String; 2]) -> Value {

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
+use capstan_client::{DENOM, DEV_NAMES, Deadline, Key};
 use capstan_consensus::solo::Solo;
 use capstan_genesis::Genesis;
 use capstan_node::config::{Config, LogFormat};
@@ -12,52 +12,53 @@ use capstan_node::dev_genesis;
 use capstan_node::home::Home;
 use serde_json::{Value, json};
 
+use crate::Common;
+use crate::failure::usage;
 use crate::home::path;
 use crate::init::{DEFAULT_CHAIN_ID, new_genesis};
 use crate::output::Output;
-use crate::process::{init_logs, listen_addr, on_signal};
+use crate::process::{init_logs, listen_addr, log_filter, on_signal};
 use crate::progress::Progress;
-use crate::{Common, failure};
 
-/// How long the first block may take: it starts the system's vats.
+/// Time in which the first block must come. It starts the system's vats.
 const FIRST_BLOCK: Duration = Duration::from_secs(120);
 
-/// `capstan dev`.
+/// Arguments of `capstan dev`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan dev --home ./chain --rpc 127.0.0.1:26657\n\n\
-    Runs until Ctrl-C or SIGTERM. The chain goes on where it stopped when it is started on the same home again.\n\
-    With --json one line is printed when the node is ready: {\"ready\":true,\"chain_id\":…,\"rpc\":…,\"accounts\":[…]}.\n\
+    Runs until Ctrl-C or SIGTERM. A later start on the same home continues the chain.\n\
+    With --json it prints one line when the node is ready, which is when a block can be queried: {\"ready\":true,\"chain_id\":…,\"rpc\":…,\"accounts\":[…]}.\n\
     Logs go to standard error.")]
 pub(crate) struct Dev {
-    /// Where the JSON-RPC listens; port 0 takes a free one [default: rpc.listen in config.toml, 127.0.0.1:26657].
+    /// Address of the JSON-RPC. Port 0 takes a free one [default: rpc.listen in config.toml, 127.0.0.1:26657].
     #[arg(long, value_name = "ADDR")]
     rpc: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or filters as in capstan_app=debug [default: log.level in
+    /// Log level (error, warn, info, debug, trace) or filters such as capstan_app=debug [default: log.level in
     /// config.toml, warn].
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
-    /// How log lines look: text or json [default: log.format in config.toml, text].
+    /// Format of the log [default: log.format in config.toml, text].
     #[arg(long, value_name = "FORMAT", value_enum)]
     log_format: Option<LogFormatArg>,
-    /// A file that gets a line of JSON for each thing that the kernel does [default: log.slog in config.toml, none].
+    /// File for one line of JSON about each step of the kernel [default: log.slog in config.toml, none].
     #[arg(long, value_name = "FILE")]
     slog: Option<String>,
-    /// Keep transcripts that no restart needs any more, so that `capstan vat replay` can go back to a vat's beginning
-    /// [default: vats.archive in config.toml, no].
+    /// Keep transcripts that no restart needs any more, so that `capstan vat replay` can replay the whole history of a
+    /// vat [default: vats.archive in config.toml, no].
     #[arg(long)]
     archive: bool,
-    /// How many vats are in memory at once; the others come back when something is sent to them [default: vats.max_online
-    /// in config.toml, 50].
+    /// Maximum number of vats in memory. The others are restored when something is sent to them [default:
+    /// vats.max_online in config.toml, 50].
     #[arg(long, value_name = "N")]
     max_vats_online: Option<usize>,
 }
 
-/// How log lines look.
+/// The values of `--log-format`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum LogFormatArg {
-    /// Lines for people.
+    /// Plain lines of text.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -72,17 +73,17 @@ impl From<LogFormatArg> for LogFormat {
 
 impl Dev {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
-        if let Some(rpc) = &self.rpc {
-            // Before a home is made.
-            listen_addr(rpc)?;
-        }
+        self.check_flags()?;
         let progress = Progress::new("opening the home");
         let home =
             Home::open_or_make(path(common)?, || new_genesis(DEFAULT_CHAIN_ID, dev_genesis))?;
         let config = self.config(&home)?;
-        init_logs(&config)?;
-        let rpc = listen_addr(&config.rpc.listen)?;
-        // The engine finds out too, but only after everything else was started.
+        init_logs(log_filter(self.log.as_deref(), &config)?, config.log.format);
+        let rpc = match &self.rpc {
+            Some(text) => listen_addr("--rpc", text)?,
+            None => listen_addr("rpc.listen", &config.rpc.listen)?,
+        };
+        // Consensus finds out too, but only after everything else was started.
         TcpListener::bind(rpc).with_context(|| port_taken(rpc))?;
         let node = capstan_node::start(&home, &config, rpc, &|step| progress.step(step))?;
         let solo = &node.solo;
@@ -94,7 +95,7 @@ impl Dev {
         })?;
         let url = format!("http://{}", solo.rpc_addr());
         progress.step("making the first block");
-        wait_for_first_block(solo, &url)?;
+        wait_for_first_block(solo, genesis.initial_height)?;
         drop(progress);
         let ready = ready(&genesis, &home, &url);
         output.either(&ready, &banner(&ready));
@@ -104,6 +105,20 @@ impl Dev {
             );
         }
         node.solo.wait()?;
+        Ok(())
+    }
+
+    /// Refuses wrong values before a home is made.
+    fn check_flags(&self) -> anyhow::Result<()> {
+        if let Some(rpc) = &self.rpc {
+            listen_addr("--rpc", rpc)?;
+        }
+        if self.log.is_some() {
+            log_filter(self.log.as_deref(), &Config::default())?;
+        }
+        if self.max_vats_online == Some(0) {
+            return Err(usage("--max-vats-online must be at least 1"));
+        }
         Ok(())
     }
 
@@ -123,7 +138,6 @@ impl Dev {
         config.log.format = self.log_format.map_or(config.log.format, Into::into);
         config.vats.archive |= self.archive;
         config.vats.max_online = self.max_vats_online.unwrap_or(config.vats.max_online);
-        config.validate().map_err(|error| failure::usage(error.to_string()))?;
         Ok(config)
     }
 }
@@ -134,13 +148,11 @@ fn port_taken(rpc: SocketAddr) -> String {
     )
 }
 
-/// Waits until the state can be queried.
-fn wait_for_first_block(solo: &Solo, url: &str) -> anyhow::Result<()> {
-    if solo.height() > 0 {
-        return Ok(());
-    }
-    Client::new(url)?.wait_ready(Deadline::after(FIRST_BLOCK))?;
-    Ok(())
+/// Waits for the first block, after which blocks and state can be queried.
+fn wait_for_first_block(solo: &Solo, initial_height: i64) -> anyhow::Result<()> {
+    // A chain that goes on from a state begins far above height 1.
+    let made = || anyhow::Ok((solo.height() >= initial_height).then_some(()));
+    Deadline::after(FIRST_BLOCK).poll("the first block", made)
 }
 
 fn ready(genesis: &Genesis, home: &Home, url: &str) -> Value {

@@ -1,4 +1,4 @@
-//! How a command ends that cannot do what it was told.
+//! The errors of commands, their texts and their exit codes.
 
 use std::process::ExitCode;
 
@@ -19,6 +19,11 @@ pub(crate) struct Rejected;
 /// An error for wrong usage.
 pub(crate) fn usage(text: impl Into<String>) -> Error {
     Usage(text.into()).into()
+}
+
+/// A flag with the value that an error is about, as the context of that error.
+pub(crate) fn flag(name: &str, value: impl std::fmt::Debug) -> String {
+    format!("{name} {value:?}")
 }
 
 /// Prints the error to standard error, as JSON if `json`, and gives the exit code for it.

@@ -1,4 +1,4 @@
-//! Which home a command works on.
+//! The home that a command works on.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use capstan_node::home::KEYS;
 use crate::Common;
 use crate::failure::usage;
 
-/// The home that the command line, the environment or the user's directory names, in this order.
+/// Returns the home that the command line names, or else `$CAPSTAN_HOME`, or else the one in the user's directory.
 pub(crate) fn path(common: &Common) -> anyhow::Result<PathBuf> {
     let named = common.home.clone().or_else(|| std::env::var_os("CAPSTAN_HOME").map(PathBuf::from));
     let user = || std::env::home_dir().map(|dir| dir.join(".capstan"));
@@ -17,7 +17,7 @@ pub(crate) fn path(common: &Common) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Where a home keeps its keys. The home need not be there.
+/// Returns the directory of the keys in the home, which need not exist.
 pub(crate) fn keys_dir(common: &Common) -> anyhow::Result<PathBuf> {
     Ok(path(common)?.join(KEYS))
 }

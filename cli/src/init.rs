@@ -1,52 +1,51 @@
-//! `capstan init`: a home for a new chain, or for one that there is.
+//! `capstan init`: makes a home for a new chain or for an existing one.
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use capstan_consensus::comet::CometHome;
 use capstan_genesis::{Genesis, GenesisDevice};
 use capstan_node::home::{GENESIS, Home, MARKER, read_genesis};
-use capstan_node::{dev_genesis, network_genesis, system_bundle};
+use capstan_node::{NewChainError, add_timer, dev_genesis, network_genesis};
 use serde_json::json;
 
-use crate::failure::usage;
+use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::output::Output;
 use crate::{Common, keys};
 
-/// The chain id of a new home.
+/// Chain id of a new home.
 pub(crate) const DEFAULT_CHAIN_ID: &str = "capstan-dev";
 
-/// The voting power of each validator of a new chain.
+/// Voting power of each validator of a new chain.
 pub(crate) const VALIDATOR_POWER: i64 = 10;
 
-/// `capstan init`.
+/// Arguments of `capstan init`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan init --home ./mychain --chain-id my-chain-1\n\n\
-    Edit genesis.json in the home before the first start to change parameters and balances, config.toml at any time \
-    to change how the node works.\n\
-    With --genesis, FILE's chain is joined; if FILE goes on from a state (capstan export), genesis.state beside it is \
-    taken too.")]
+    To change parameters and balances, edit genesis.json in the home before the first start. To change how the node works, \
+    edit config.toml at any time.\n\
+    --genesis joins the chain of FILE. If FILE goes on from a state (capstan export), genesis.state in the same directory is \
+    copied too.")]
 pub(crate) struct Init {
-    /// The chain's id: 1 to 50 letters, digits, '-', '_' or '.'.
+    /// Id of the chain: 1 to 50 letters, digits, '-', '_' or '.'.
     #[arg(long, value_name = "ID", default_value = DEFAULT_CHAIN_ID, conflicts_with = "genesis")]
     chain_id: String,
-    /// The genesis document of an existing chain.
+    /// Genesis document of an existing chain.
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Give the chain a timer: vats look its service up as `chain/timer`. Such a chain makes a block at
-    /// least once a second.
+    /// Give the chain a timer. Vats look it up as `chain/timer`. Such a chain makes a block at least once a second.
     #[arg(long, conflicts_with = "genesis")]
     timer: bool,
-    /// Give the chain a mailbox: a governor looks it up as `chain/mailbox`, and as `chain/mailbox-conveyor` the right to
-    /// bring in messages from outside.
+    /// Give the chain a mailbox. A governor looks it up as `chain/mailbox`, and the right to bring in messages from
+    /// outside as `chain/mailbox-conveyor`.
     #[arg(long, conflicts_with = "genesis")]
     mailbox: bool,
-    /// An account that governs the chain: it can look up `chain/validators` and the like. An address or a key's name; may
+    /// Account that governs the chain: it can look up `chain/validators` and the like. An address or a key's name. Can
     /// be given several times.
     #[arg(long, value_name = "ACCOUNT", conflicts_with = "genesis")]
     governor: Vec<String>,
-    /// Make a validator's key for CometBFT, and name it as the chain's validator: for `capstan start`.
+    /// Make a validator's key for CometBFT and name it in the genesis document, for `capstan start`.
     #[arg(long, conflicts_with = "genesis")]
     validator: bool,
 }
@@ -61,7 +60,10 @@ impl Init {
             );
         }
         let home = match &self.genesis {
-            Some(file) => Home::make_from(path, &read_genesis(file)?.0, file.parent())?,
+            Some(file) => {
+                let (genesis, _) = read_genesis(file).with_context(|| flag("--genesis", file))?;
+                Home::make_from(path, &genesis, file.parent())?
+            }
             None if self.validator => {
                 let mut genesis = new_genesis(&self.chain_id, network_genesis)?;
                 let comet = CometHome::make(&path, genesis.app_state.params.max_tx_bytes)?;
@@ -72,18 +74,23 @@ impl Init {
             None => Home::open_or_make(path, || new_genesis(&self.chain_id, dev_genesis))?,
         };
         if self.timer {
-            let timer = system_bundle(capstan_vat_system::timer_bundle())?;
-            change_genesis(&home, |genesis| genesis.add_timer(timer))?;
+            change_genesis(&home, |genesis| Ok(add_timer(genesis)?))?;
         }
         if self.mailbox {
             change_genesis(&home, |genesis| {
                 genesis.app_state.kernel.devices.insert(GenesisDevice::Mailbox);
+                Ok(())
             })?;
         }
         if !self.governor.is_empty() {
-            let find = |text: &String| keys::find_address(common, text);
+            let find = |text: &String| {
+                keys::find_address(common, text).with_context(|| flag("--governor", text))
+            };
             let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-            change_genesis(&home, |genesis| genesis.app_state.params.governors = governors)?;
+            change_genesis(&home, |genesis| {
+                genesis.app_state.params.governors = governors;
+                Ok(())
+            })?;
         }
         let chain_id = home.genesis()?.0.chain_id;
         let genesis = home.path.join(GENESIS);
@@ -96,20 +103,23 @@ impl Init {
     }
 }
 
-/// A genesis document for a chain of that id, which the user chose.
+/// Makes a genesis document for a chain id that the user chose.
 pub(crate) fn new_genesis(
     chain_id: &str,
-    make: impl FnOnce(&str) -> anyhow::Result<Genesis>,
+    make: impl FnOnce(&str) -> Result<Genesis, NewChainError>,
 ) -> anyhow::Result<Genesis> {
     let genesis = make(chain_id)?;
-    genesis.validate().map_err(|error| usage(error.to_string()))?;
+    genesis.validate().map_err(|error| usage(format!("--chain-id {chain_id:?}: {error}")))?;
     Ok(genesis)
 }
 
-/// Changes the genesis document of a chain that has not begun yet.
-fn change_genesis(home: &Home, change: impl FnOnce(&mut Genesis)) -> anyhow::Result<()> {
+/// Changes the genesis document of a chain that has not begun, and checks it.
+fn change_genesis(
+    home: &Home,
+    change: impl FnOnce(&mut Genesis) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     home.change_genesis(|genesis| {
-        change(genesis);
+        change(genesis)?;
         genesis.validate().map_err(|error| usage(error.to_string()))
     })
 }

@@ -14,9 +14,9 @@ use crate::Common;
 use crate::failure::usage;
 use crate::home::keys_dir;
 use crate::output::Output;
-use capstan_node::home::write_whole;
+use capstan_files::write_atomic;
 
-/// `capstan keys`.
+/// Arguments of `capstan keys`.
 #[derive(Subcommand, Debug)]
 #[command(after_help = "Example: capstan keys add dave\n\n\
     The keys alice, bob and carol are built in: they come from a mnemonic that everybody knows.\n\
@@ -34,7 +34,7 @@ pub(crate) enum Keys {
     /// Print the address of one key.
     #[command(after_help = "Example: capstan keys show alice")]
     Show {
-        /// The key's name.
+        /// Name of the key.
         name: String,
     },
     /// Take over a key: its mnemonic or its secret in hexadecimal, read from standard input.
@@ -42,14 +42,14 @@ pub(crate) enum Keys {
     Import {
         /// The name that the key gets.
         name: String,
-        /// Which key of the mnemonic: the last number of m/44'/118'/0'/0/N.
+        /// Index of the key in the mnemonic: N in m/44'/118'/0'/0/N.
         #[arg(long, default_value_t = 0, value_name = "N")]
         index: u32,
     },
     /// Print a key's secret in hexadecimal. Whoever has it is the account.
     #[command(after_help = "Example: capstan keys export dave > dave.secret")]
     Export {
-        /// The key's name.
+        /// Name of the key.
         name: String,
     },
 }
@@ -147,7 +147,7 @@ fn store(file: &Path, name: &str, key: &Key) -> anyhow::Result<()> {
         if let Some(dir) = file.parent() {
             make_private_dir(dir)?;
         }
-        write_whole(file, &serde_json::to_vec(&record)?, 0o600)
+        write_atomic(file, &serde_json::to_vec(&record)?, 0o600)
     };
     write().with_context(|| format!("cannot write {}", file.display()))?;
     eprintln!("warning: {} is not encrypted; use its key for tests only", file.display());

@@ -1,9 +1,10 @@
-//! `capstan`: one program to run a chain, to use it and to look into it.
+//! `capstan`: one program to run a chain, to use it and to inspect it.
 //!
-//! Each module is a command or what several commands share: [`process`] is what those share that go on running,
-//! [`home`] says which home a command works on, [`passable`] how values are written on the command line, [`output`] and
-//! [`failure`] what a command prints and with which code it ends.
+//! Each module is a command or is shared by several commands. [`process`] is shared by commands that run until they are
+//! stopped. [`home`] finds the home of a command. [`passable`] reads and writes values on the command line. [`output`]
+//! and [`failure`] print results and errors, and choose the exit code.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod basedir;
@@ -43,24 +44,24 @@ struct Cli {
     common: Common,
 }
 
-/// What every command takes.
+/// The arguments of every command.
 #[derive(clap::Args, Clone, Debug)]
 struct Common {
-    /// Print JSON instead of text: one value a line, on standard output.
+    /// Print JSON instead of text: one value per line, on standard output.
     #[arg(long, global = true)]
     json: bool,
-    /// Where chain state and keys lie [default: $CAPSTAN_HOME, or ~/.capstan].
+    /// Directory of chain state and keys [default: $CAPSTAN_HOME, or ~/.capstan].
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Run a chain of one validator for development; makes its home if there is none.
+    /// Run a chain of one validator for development. Makes its home if there is none.
     Dev(dev::Dev),
     /// Run one node of a network, on CometBFT.
     Start(start::Start),
-    /// Run a network of nodes on this machine, and break it on purpose.
+    /// Run a network of nodes on this machine, which can be broken on purpose.
     Localnet(localnet::Localnet),
     /// Make a home with a genesis document, without running it.
     Init(init::Init),
@@ -73,20 +74,20 @@ enum Command {
     Shell(basedir::Shell),
     /// Bundle a vat's JavaScript source into a file that can be installed.
     Bundle(bundle::BundleSource),
-    /// Send a transaction and wait for what comes of it.
+    /// Send a transaction and wait for its result.
     Tx(tx::Tx),
-    /// Ask a node about the chain.
+    /// Query a node.
     Query(query::Query),
-    /// Write the committed state and a genesis document that goes on from it.
+    /// Export the committed state and a genesis document that goes on from it.
     Export(state_export::Export),
-    /// Agree on what to do differently in the block at which the chain stopped.
+    /// Execute the block at which the chain stopped differently, as the validators agreed.
     Override(overriding::OverrideBlock),
-    /// Begin a new chain from the last committed state of one that had to stop.
+    /// Start a new chain from the last committed state of one that had to stop.
     Recover(state_export::Recover),
-    /// Check vats of a node against their own past.
+    /// Replay the vats of a node and compare.
     #[command(subcommand)]
     Vat(vat::Vat),
-    /// Look into what the last blocks did, and where two nodes went apart.
+    /// Inspect the last blocks, and find where two nodes diverged.
     #[command(subcommand)]
     Debug(debug::Debug),
 }

@@ -1,4 +1,4 @@
-//! What commands print: JSON for programs, tables for people.
+//! The output of commands: JSON for programs, tables for people.
 
 use std::io::Write as _;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::passable;
 
-/// Where a command's result goes.
+/// The output of a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
@@ -20,7 +20,7 @@ impl Output {
         Self { json }
     }
 
-    /// Whether JSON is printed.
+    /// Returns whether JSON is printed.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
@@ -30,7 +30,7 @@ impl Output {
         self.fields(value, short);
     }
 
-    /// The same with bundles' ids in full length.
+    /// Prints a table with bundle ids in full length.
     pub(crate) fn whole_record(self, value: &Value) {
         self.fields(value, str::to_owned);
     }
@@ -68,7 +68,7 @@ impl Output {
     }
 }
 
-/// Prints a line. A reader that has gone away is no failure of the command.
+/// Prints a line of text. A reader that has gone away is no failure of the command.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
@@ -135,12 +135,12 @@ fn text(name: &str, value: &Value) -> String {
     }
 }
 
-/// Whether a text in this field may be a number that JSON's own numbers could not hold.
+/// Returns whether a text in this field may be a number that is too large for a JSON number.
 fn is_count(name: &str) -> bool {
     matches!(name, "meterRemaining" | "remaining" | "threshold" | "balance")
 }
 
-/// `1234567` as `1,234,567`; what is no whole number stays as it is.
+/// Groups the digits of a whole number: `1,234,567`. Other texts stay as they are.
 fn grouped(digits: &str) -> String {
     let (sign, plain) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     if plain.len() < 5 || !plain.bytes().all(|b| b.is_ascii_digit()) {
@@ -176,7 +176,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// How many characters a cell of a list has at most.
+/// Maximum number of characters in a cell of a list.
 const CELL_CHARS: usize = 100;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What commands that go on running share: the log, the addresses, and how they are told to stop.
+//! Logs, addresses and signals, for commands that run until they are stopped.
 
 use std::net::SocketAddr;
 use std::process::exit;
@@ -7,35 +7,45 @@ use capstan_node::config::{Config, LogFormat};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::failure;
+use crate::failure::usage;
 
-/// The exit code after a second signal, as shells have it for SIGINT.
+/// Exit code after a second signal, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Sets up the log on standard error, as the configuration says.
-pub(crate) fn init_logs(config: &Config) -> anyhow::Result<()> {
-    let level = &config.log.level;
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        failure::usage(format!("log level {level}: {error}; try warn, info or debug"))
-    })?;
+/// Sets up the log on standard error. `filter` comes from [`log_filter`].
+pub(crate) fn init_logs(filter: EnvFilter, format: LogFormat) {
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log.format {
+    match format {
         LogFormat::Text => logs.with_ansi(false).init(),
         LogFormat::Json => logs.json().init(),
     }
-    Ok(())
 }
 
-pub(crate) fn listen_addr(text: &str) -> anyhow::Result<SocketAddr> {
-    let text = text.trim_start_matches("tcp://").trim_start_matches("http://");
-    text.parse().map_err(|_| {
-        failure::usage(format!(
-            "--rpc {text:?} is no address; write IP:PORT, as in 127.0.0.1:26657"
-        ))
+/// Reads what is logged: the value of `--log` if it is given, else that of `log.level` in config.toml.
+///
+/// # Errors
+/// Wrong usage, which names the flag or the option.
+pub(crate) fn log_filter(given: Option<&str>, config: &Config) -> anyhow::Result<EnvFilter> {
+    let (name, level) = match given {
+        Some(level) => ("--log", level),
+        None => ("log.level", config.log.level.as_str()),
+    };
+    EnvFilter::try_new(level)
+        .map_err(|error| usage(format!("{name} {level:?}: {error}; try warn, info or debug")))
+}
+
+/// Reads an address to listen on, the value of the flag or option `name`.
+///
+/// # Errors
+/// Wrong usage, which names the flag or the option.
+pub(crate) fn listen_addr(name: &str, text: &str) -> anyhow::Result<SocketAddr> {
+    let addr = text.trim_start_matches("tcp://").trim_start_matches("http://");
+    addr.parse().map_err(|_| {
+        usage(format!("{name} {text:?} is no address; write IP:PORT, as in 127.0.0.1:26657"))
     })
 }
 
-/// Calls `stop` at the first signal to end; a second one ends the process at once, which is safe too.
+/// Calls `stop` at the first signal to end. A second signal ends the process at once, which is safe too.
 pub(crate) fn on_signal(stop: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {

@@ -4,10 +4,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a step goes on before it is mentioned.
+/// Time after which a step is mentioned.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// How long until it is mentioned again.
+/// Time after which it is mentioned again.
 const REPEAT: Duration = Duration::from_secs(5);
 
 /// Watches over a piece of work until it is dropped.
@@ -17,17 +17,17 @@ pub(crate) struct Progress {
     watcher: Option<JoinHandle<()>>,
 }
 
-/// What the watcher is told.
+/// A message to the watcher.
 #[derive(Debug)]
 enum Told {
     /// A new step begins.
     Step(String),
-    /// The step goes on; this is what there is to say of it now.
+    /// The step goes on, with this new text.
     Update(String),
 }
 
 impl Progress {
-    /// Begins with a first step.
+    /// Starts with a first step.
     pub(crate) fn new(step: impl Into<String>) -> Self {
         let (steps, received) = channel();
         let first = step.into();

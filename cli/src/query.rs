@@ -1,15 +1,16 @@
 //! `capstan query`: questions to a node. What `--json` prints is the node's own JSON.
 
+use anyhow::Context as _;
 use capstan_client::{Client, ClientError};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::failure::usage;
+use crate::failure::{flag, usage};
 use crate::output::Output;
 use crate::tx::{NodeArgs, bundle_id};
 use crate::{Common, keys};
 
-/// `capstan query`.
+/// Arguments of `capstan query`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan query vat-stats v3 --json\n\n\
     The same questions can be asked with curl:\n  \
@@ -27,7 +28,7 @@ enum Question {
     /// The node: chain id, height, time.
     #[command(after_help = "Example: capstan query status")]
     Status,
-    /// The chain's parameters.
+    /// Parameters of the chain.
     #[command(after_help = "Example: capstan query params --json")]
     Params,
     /// An account: balance, sequence, endpoint.
@@ -44,7 +45,7 @@ enum Question {
         #[command(flatten)]
         page: Page,
     },
-    /// An installed bundle.
+    /// One installed bundle.
     #[command(
         after_help = "Examples:\n  capstan query bundle b1-…\n  capstan query bundle counter.json"
     )]
@@ -53,7 +54,7 @@ enum Question {
         #[arg(value_name = "BUNDLE")]
         bundle: String,
     },
-    /// All installed bundles.
+    /// List of installed bundles.
     #[command(after_help = "Example: capstan query bundles --limit 10")]
     Bundles {
         #[command(flatten)]
@@ -62,34 +63,34 @@ enum Question {
     /// An upload under way: which pieces are missing.
     #[command(after_help = "Example: capstan query upload 3f…")]
     Upload {
-        /// The upload's id.
+        /// Id of the upload.
         id: String,
     },
-    /// All vats.
+    /// List of vats.
     #[command(after_help = "Example: capstan query vats")]
     Vats {
         #[command(flatten)]
         page: Page,
     },
-    /// One vat.
+    /// One vat: name, bundle, state.
     #[command(after_help = "Example: capstan query vat v3")]
     Vat {
-        /// The vat's id.
+        /// Id of the vat.
         vat: String,
     },
-    /// What a vat holds and has cost.
+    /// Statistics of a vat: objects, promises, cost.
     #[command(after_help = "Example: capstan query vat-stats v3")]
     VatStats {
-        /// The vat's id.
+        /// Id of the vat.
         vat: String,
     },
-    /// What the kernel holds.
+    /// Statistics of the kernel.
     #[command(after_help = "Example: capstan query kernel")]
     Kernel,
-    /// The kernel's queues.
+    /// Queues of the kernel.
     #[command(after_help = "Example: capstan query queue --limit 10")]
     Queue {
-        /// At most so many events of each queue.
+        /// Maximum number of events of each queue.
         #[arg(long, default_value_t = 0)]
         limit: u32,
     },
@@ -98,7 +99,7 @@ enum Question {
         after_help = "Examples:\n  capstan query promise kp40\n  capstan query promise rp+1 --account alice"
     )]
     Promise {
-        /// kpN; or the account's own reference, with --account.
+        /// kpN, or the account's own reference with --account.
         #[arg(value_name = "REF")]
         reference: String,
         #[command(flatten)]
@@ -109,13 +110,13 @@ enum Question {
         after_help = "Examples:\n  capstan query object ko20\n  capstan query object ro-51 --account alice"
     )]
     Object {
-        /// koN; or the account's own reference, with --account.
+        /// koN, or the account's own reference with --account.
         #[arg(value_name = "REF")]
         reference: String,
         #[command(flatten)]
         holder: HolderArgs,
     },
-    /// What an endpoint holds: the kernel's names against its own.
+    /// C-list of an endpoint: the kernel's names and its own.
     #[command(after_help = "Examples:\n  capstan query clist v3\n  capstan query clist alice")]
     Clist {
         /// A vat (vN), device (dN), remote (rN), account address or key's name.
@@ -123,10 +124,10 @@ enum Question {
         #[command(flatten)]
         page: Page,
     },
-    /// A meter.
+    /// A computron meter.
     #[command(after_help = "Example: capstan query meter m1")]
     Meter {
-        /// The meter's id.
+        /// Id of the meter.
         meter: String,
     },
     /// The messages that wait to be conveyed to a peer of the mailbox.
@@ -138,37 +139,37 @@ enum Question {
         #[command(flatten)]
         page: Page,
     },
-    /// What became of a message to a vat.
+    /// Result of a message to a vat.
     #[command(after_help = "Example: capstan query result 9A…")]
     Result {
-        /// The transaction's hash.
+        /// Hash of the transaction.
         hash: String,
-        /// Which of its messages.
+        /// Index of the message in the transaction.
         #[arg(default_value_t = 0)]
         index: u32,
     },
     /// A transaction in a block: its code, log and events.
     #[command(after_help = "Example: capstan query tx 9A… --json")]
     Tx {
-        /// The transaction's hash.
+        /// Hash of the transaction.
         hash: String,
     },
     /// A block's header and transactions.
     #[command(after_help = "Example: capstan query block 7 --json")]
     Block {
-        /// The height; 0: the last one.
+        /// Height of the block. 0: the last one.
         #[arg(default_value_t = 0)]
         height: u32,
     },
 }
 
-/// Which part of a long list.
+/// The page of a long list.
 #[derive(clap::Args, Debug)]
 struct Page {
     /// List what comes after this one.
     #[arg(long, default_value = "")]
     after: String,
-    /// At most so many; 0: 100.
+    /// Maximum number of entries. 0: 100.
     #[arg(long, default_value_t = 0)]
     limit: u32,
 }
@@ -192,7 +193,7 @@ impl Query {
                 asker.record(&format!("accounts/{}", account(&text)?))
             }
             Question::Outbox { account: text, page } => {
-                let path = page.of(&format!("accounts/{}/outbox", account(&text)?));
+                let path = page.path(&format!("accounts/{}/outbox", account(&text)?));
                 asker.list(&path, "entries", &["number", "deliveryJson"])
             }
             Question::Bundle { bundle } => {
@@ -200,12 +201,14 @@ impl Query {
                 output.whole_record(&answer);
                 Ok(())
             }
-            Question::Bundles { page } => {
-                asker.list(&page.of("bundles"), "bundles", &["bundleId", "kind", "size", "sha256"])
-            }
+            Question::Bundles { page } => asker.list(
+                &page.path("bundles"),
+                "bundles",
+                &["bundleId", "kind", "size", "sha256"],
+            ),
             Question::Upload { id } => asker.record(&format!("uploads/{id}")),
             Question::Vats { page } => asker.list(
-                &page.of("vats"),
+                &page.path("vats"),
                 "vats",
                 &[
                     "vatId",
@@ -232,13 +235,13 @@ impl Query {
                 let known = ["v", "d", "r"].iter().any(|kind| is_numbered(&endpoint, kind));
                 let endpoint = if known { endpoint } else { account(&endpoint)?.to_string() };
                 asker.list(
-                    &page.of(&format!("clists/{endpoint}")),
+                    &page.path(&format!("clists/{endpoint}")),
                     "entries",
                     &["kref", "eref", "reachable"],
                 )
             }
             Question::Mailbox { peer, page } => {
-                asker.list(&page.of(&format!("mailbox/{peer}")), "messages", &["number", "body"])
+                asker.list(&page.path(&format!("mailbox/{peer}")), "messages", &["number", "body"])
             }
             Question::Meter { meter } => asker.record(&format!("meters/{meter}")),
             Question::Result { hash, index } => asker.record(&format!("txs/{hash}/{index}")),
@@ -259,7 +262,7 @@ impl Asker {
         Ok(())
     }
 
-    /// A page of a list; people are told how to see the rest.
+    /// Prints a page of a list, and how to see the rest.
     fn list(&self, path: &str, field: &str, columns: &[&str]) -> anyhow::Result<()> {
         let answer = self.ask(path)?;
         let rows = answer[field].as_array().cloned().unwrap_or_default();
@@ -348,7 +351,8 @@ impl Asker {
                 "{reference} is an account's own reference: say whose, as in --account alice"
             )));
         };
-        let address = keys::find_address(common, account)?;
+        let address =
+            keys::find_address(common, account).with_context(|| flag("--account", account))?;
         let mut after = String::new();
         loop {
             let page = self.ask(&with_options(&format!("clists/{address}"), &after, MAX_PAGE))?;
@@ -376,7 +380,7 @@ impl Asker {
 }
 
 impl Page {
-    fn of(&self, path: &str) -> String {
+    fn path(&self, path: &str) -> String {
         with_options(path, &self.after, self.limit)
     }
 }
@@ -392,7 +396,7 @@ fn with_options(path: &str, after: &str, limit: u32) -> String {
     if options.is_empty() { path.to_owned() } else { format!("{path}?{}", options.join("&")) }
 }
 
-/// `v7` for `v`.
+/// Completes the placeholder of an id: `v7` for `v`.
 fn is_numbered(text: &str, kind: &str) -> bool {
     let digits = text.strip_prefix(kind).unwrap_or_default();
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! `capstan start`: one node of a network, on CometBFT.
+//! `capstan start`: runs one node of a network, on CometBFT.
 
 use std::path::PathBuf;
 
@@ -11,38 +11,41 @@ use capstan_node::home::Home;
 use serde_json::json;
 
 use crate::Common;
-use crate::failure::usage;
+use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::output::Output;
-use crate::process::{init_logs, listen_addr, on_signal};
+use crate::process::{init_logs, listen_addr, log_filter, on_signal};
 use crate::progress::Progress;
 
-/// `capstan start`.
+/// Hexadecimal digits of a node id.
+const NODE_ID_DIGITS: usize = 40;
+
+/// Arguments of `capstan start`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example, a chain of one validator:\n  \
     capstan init --home ./node --validator\n  capstan start --home ./node\n\n\
-    Runs until Ctrl-C or SIGTERM, and runs CometBFT as a child; whichever of the two ends, the other ends too. CometBFT's files, \
+    Runs until Ctrl-C or SIGTERM, with CometBFT as a child process. If one of the two ends, the other ends too. CometBFT's files, \
     its config.toml and its log are under comet/ in the home.")]
 pub(crate) struct Start {
-    /// Where CometBFT's JSON-RPC listens.
+    /// Address of CometBFT's JSON-RPC.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26657")]
     rpc: String,
-    /// Where peers connect.
+    /// Address for peers.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26656")]
     p2p: String,
-    /// Peers to keep connections to, as ID@IP:PORT, separated by commas.
+    /// Peers to stay connected to, as ID@IP:PORT, separated by commas.
     #[arg(long, value_name = "PEERS", value_delimiter = ',')]
     peers: Vec<String>,
-    /// The node's name for its peers.
+    /// Name that the node tells its peers.
     #[arg(long, value_name = "NAME", default_value = "capstan")]
     moniker: String,
     /// The cometbft program [default: $CAPSTAN_COMETBFT, or the one that `make setup` installs].
     #[arg(long, value_name = "FILE")]
     cometbft: Option<PathBuf>,
-    /// Only answer ABCI on this address, for a CometBFT that somebody else runs: unix:///PATH or tcp://IP:PORT.
+    /// Serve only ABCI on this address, for a CometBFT that runs elsewhere: unix:///PATH or tcp://IP:PORT.
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["rpc", "p2p", "peers", "moniker", "cometbft"])]
     abci: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or filters as in capstan_app=debug [default: log.level in
+    /// Log level (error, warn, info, debug, trace) or filters such as capstan_app=debug [default: log.level in
     /// config.toml, warn].
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
@@ -52,13 +55,13 @@ impl Start {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let progress = Progress::new("opening the home");
         let home = Home::open(path(common)?)?;
-        let mut config = Config::load(&home.path)?;
-        config.log.level = self.log.clone().unwrap_or(config.log.level);
-        init_logs(&config)?;
+        let config = Config::load(&home.path)?;
+        init_logs(log_filter(self.log.as_deref(), &config)?, config.log.format);
         match &self.abci {
             Some(addr) => {
-                let addr: AbciAddr =
-                    addr.parse().map_err(|e: NotAnAbciAddr| usage(e.to_string()))?;
+                let addr: AbciAddr = addr
+                    .parse()
+                    .map_err(|error: NotAnAbciAddr| usage(format!("--abci {error}")))?;
                 serve(&home, &config, &addr, output, progress)
             }
             None => self.run_comet(&home, &config, output, progress),
@@ -72,7 +75,11 @@ impl Start {
         output: Output,
         progress: Progress,
     ) -> anyhow::Result<()> {
-        let program = comet::find(self.cometbft.as_deref())?;
+        let program =
+            comet::find(self.cometbft.as_deref()).with_context(|| match &self.cometbft {
+                Some(program) => flag("--cometbft", program),
+                None => "CometBFT cannot be started".to_owned(),
+            })?;
         let (genesis, _) = home.genesis()?;
         if genesis.validators.is_empty() {
             bail!(
@@ -85,10 +92,10 @@ impl Start {
             program,
             home: CometHome::make(&home.path, genesis.app_state.params.max_tx_bytes)?,
             moniker: self.moniker,
-            rpc: listen_addr(&self.rpc)?,
-            p2p: listen_addr(&self.p2p)?,
-            empty_interval: capstan_node::policy(config, &genesis).empty_interval,
-            peers: self.peers.into_iter().filter(|peer| !peer.is_empty()).collect(),
+            rpc: listen_addr("--rpc", &self.rpc)?,
+            p2p: listen_addr("--p2p", &self.p2p)?,
+            empty_interval: capstan_node::block_policy(config, &genesis).empty_interval,
+            peers: peers(self.peers)?,
         };
         let (rpc, p2p) = (comet.rpc, comet.p2p);
         let node_id = comet.home.node_id()?;
@@ -114,6 +121,22 @@ impl Start {
         // CometBFT ended, by itself or as it was told to: a block in progress has nothing to do with it.
         app.stopping();
         Ok(ended?)
+    }
+}
+
+/// Checks that peers are written as `ID@IP:PORT`. Empty ones are left out.
+fn peers(given: Vec<String>) -> anyhow::Result<Vec<String>> {
+    let peers: Vec<String> = given.into_iter().filter(|peer| !peer.is_empty()).collect();
+    let is_peer = |text: &String| {
+        let Some((id, addr)) = text.split_once('@') else { return false };
+        let hex = id.len() == NODE_ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        hex && addr.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    };
+    match peers.iter().find(|peer| !is_peer(peer)) {
+        Some(wrong) => Err(usage(format!(
+            "--peers {wrong:?} is no peer; write ID@IP:PORT, where ID is the {NODE_ID_DIGITS} hex digits of its node id"
+        ))),
+        None => Ok(peers),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `capstan export` and `capstan recover`: a committed state as the beginning of a chain.
+//! `capstan export` and `capstan recover`: make a committed state the beginning of a chain.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use capstan_app::state_export::{self, Exported};
-use capstan_genesis::{AppState, Genesis, Validator};
+use capstan_files::write_atomic;
+use capstan_genesis::{AppState, Genesis, GenesisError, Validator};
 use capstan_node::config::CONFIG;
-use capstan_node::home::{GENESIS, GENESIS_STATE, Home, KEYS, write_whole};
+use capstan_node::home::{GENESIS, GENESIS_STATE, Home, KEYS};
 use capstan_store::Store;
 use serde_json::json;
 
@@ -18,51 +19,51 @@ use crate::home;
 use crate::output::Output;
 use crate::progress::during;
 
-/// `capstan export`.
+/// Arguments of `capstan export`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan export --to ./export\n\n\
-    The node must be stopped. Writes genesis.json and genesis.state into DIR. A home of the new chain is made by\n\
-    capstan init --home ./new --genesis ./export/genesis.json: its first block is the one after the last of this chain,\n\
-    and vats, accounts and everything else go on.")]
+    The node must be stopped. Writes genesis.json and genesis.state into DIR. To make a home for the new chain:\n\
+    capstan init --home ./new --genesis ./export/genesis.json\n\
+    Its first block follows the last one of this chain. Vats, accounts and everything else go on.")]
 pub(crate) struct Export {
-    /// The directory for the two files; made if it is not there.
+    /// Directory for the two files. It is made if it does not exist.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     #[command(flatten)]
     chain: NewChain,
 }
 
-/// `capstan recover`.
+/// Arguments of `capstan recover`.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example: capstan recover --home ./old --new-home ./new --chain-id my-chain-2 --uncritical v3\n\n\
-    For a chain that a critical vat has stopped (exit code 70), if it is not to go on by `capstan override`. The block that stopped it was never committed, so the new\n\
-    chain goes on without its transactions. If what killed the vat waits in the kernel's queue, it would come again: then\n\
-    name the vat with --uncritical, and it ends as any other vat does; the chain goes on without it.\n\
-    The new chain's validators are those that the old one had in the end.\n\
-    All validators run this with the same arguments, compare the SHA-256 that it prints, and start the new homes. Where it\n\
-    differs, genesis.json and genesis.state are copied from one that the others agree on; the root hash in the document is\n\
-    the app hash after the last committed block, which every validator has signed for."
+    For a chain that a critical vat has stopped (exit code 70) and that does not go on by `capstan override`. The block that\n\
+    stopped it was never committed, so the new chain goes on without its transactions. The cause may still wait in the\n\
+    kernel's queue and come again. Then name the vat with --uncritical: it ends as any other vat does, and the chain goes on.\n\
+    The new chain has the validators that the old one had at its end.\n\
+    All validators run this with the same arguments, compare the SHA-256 that it prints, and start the new homes. If it\n\
+    differs, copy genesis.json and genesis.state from a validator that the others agree with. The root hash in the document\n\
+    is the app hash after the last committed block, which every validator has signed."
 )]
 pub(crate) struct Recover {
-    /// The home of the new chain; it must not exist.
+    /// Home of the new chain. It must not exist.
     #[arg(long, value_name = "DIR")]
     new_home: PathBuf,
-    /// A vat that is no longer critical, as in v3. May be given several times.
+    /// Vat that is no longer critical, such as v3. Can be given several times.
     #[arg(long, value_name = "VAT")]
     uncritical: Vec<String>,
     #[command(flatten)]
     chain: NewChain,
 }
 
-/// What can be said about the new chain.
+/// Options of the new chain.
 #[derive(clap::Args, Debug)]
 struct NewChain {
-    /// The new chain's id [default: the old one's and -2, or the next number].
+    /// Id of the new chain [default: the old one with -2, or with the next number].
     #[arg(long, value_name = "ID")]
     chain_id: Option<String>,
-    /// When the new chain begins, as in 2026-01-01T00:00:00Z [default: the old one's time, so that all validators write
-    /// the same document].
+    /// Genesis time of the new chain, such as 2026-01-01T00:00:00Z [default: the old chain's, so that all validators
+    /// write the same document].
     #[arg(long, value_name = "TIME")]
     genesis_time: Option<String>,
 }
@@ -72,7 +73,7 @@ impl Export {
         let old = Home::open(home::path(common)?)?;
         let genesis = export(&old, &self.to, &self.chain, &[])?;
         let document = self.to.join(GENESIS);
-        write_whole(&document, genesis.to_json()?.as_bytes(), 0o644)?;
+        write_atomic(&document, genesis.to_json()?.as_bytes(), 0o644)?;
         report(
             &genesis,
             &self.to,
@@ -93,7 +94,7 @@ impl Recover {
         copy(&old.path, new, Path::new(CONFIG))?;
         copy(&old.path, new, Path::new(KEYS))?;
         drop(Home::make_from(new.clone(), &genesis, None)?);
-        // Who signs blocks, under either engine. What was signed belongs to the old chain and stays there.
+        // The keys that sign blocks, under either consensus. Signing records belong to the old chain and stay there.
         copy(&old.path, new, Path::new("solo/priv_validator_key.json"))?;
         copy(&old.path, new, Path::new("comet/config"))?;
         report(&genesis, new, &format!("capstan dev --home {}", new.display()), output)
@@ -127,13 +128,29 @@ fn export(
     if let Err(error) = genesis.validate() {
         // Nothing half-done remains.
         fs::remove_file(&file)?;
-        return Err(usage(error.to_string()));
+        return Err(usage(match flag_of(&error) {
+            Some(flag) => format!("{flag}: {error}"),
+            None => error.to_string(),
+        }));
     }
     Ok(genesis)
 }
 
-/// Names the validators that the old chain had in the end: those of its table, with the names that its genesis document
-/// has for them; if it kept no table, those of that document.
+/// The flag whose value the new document is refused for.
+fn flag_of(error: &GenesisError) -> Option<&'static str> {
+    let GenesisError::Invalid { field, .. } = error else { return None };
+    match field.as_str() {
+        "chain_id" => Some("--chain-id"),
+        "genesis_time" => Some("--genesis-time"),
+        field if field.contains("uncritical") => Some("--uncritical"),
+        _ => None,
+    }
+}
+
+/// Copies the validators that the old chain had at its end.
+///
+/// They come from its table of validators, with their names from its genesis document. If it has no table, they come
+/// from that document.
 fn carry_validators(
     genesis: &mut Genesis,
     before: Vec<Validator>,

@@ -13,13 +13,13 @@ use capstan_passable::notation::BadNotation;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::failure::{Rejected, usage};
+use crate::failure::{Rejected, flag, usage};
 use crate::output::Output;
 use crate::passable;
 use crate::progress::during;
 use crate::{Common, keys};
 
-/// `capstan tx`.
+/// Arguments of `capstan tx`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan tx send ro-51 increment 2 --from alice --json\n\n\
     Every transaction is waited for, messages to vats until they are answered. If --timeout ends the waiting, the\n\
@@ -32,12 +32,12 @@ pub(crate) struct Tx {
     from: Option<String>,
     #[command(flatten)]
     node: NodeArgs,
-    /// How long blocks and answers are waited for, in seconds.
+    /// Maximum time to wait for blocks and answers, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
 }
 
-/// Which node is talked to.
+/// The node that a command talks to.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct NodeArgs {
     /// The node's RPC [default: $CAPSTAN_NODE, or http://127.0.0.1:26657].
@@ -50,10 +50,10 @@ enum Action {
     /// Install a bundle: the file of `capstan bundle`, or a wasm module. Large ones go in pieces.
     #[command(after_help = "Example: capstan tx install-bundle counter.json --from alice")]
     InstallBundle {
-        /// The bundle's file.
+        /// File of the bundle.
         file: PathBuf,
     },
-    /// Create a vat from an installed bundle; prints its id, root object and admin object.
+    /// Create a vat from an installed bundle. Prints its id, root object and admin object.
     #[command(
         after_help = "Example: capstan tx create-vat counter.json --name counter --params '{\"start\":5}' --from alice"
     )]
@@ -61,23 +61,23 @@ enum Action {
         /// The bundle: its id, or its file (which must be installed too).
         #[arg(value_name = "BUNDLE")]
         bundle: String,
-        /// A name for people; it need not be unique.
+        /// Name for people. It need not be unique.
         #[arg(long, default_value = "")]
         name: String,
-        /// The vat's parameters: a JSON record; references stand in it as "@ro-51".
+        /// Parameters of the vat: a JSON record, in which "@ro-51" is a reference.
         #[arg(long, value_name = "JSON")]
         params: Option<String>,
-        /// The computrons bought into the vat's meter; 0: the chain's default.
+        /// Computrons to buy into the vat's meter. 0: the chain's default.
         #[arg(long, value_name = "N", default_value_t = 0)]
         computrons: u64,
     },
     /// Send a message to an object or promise, and wait for the answer.
     #[command(after_help = SEND_HELP)]
     Send {
-        /// The target in the account's own references, such as ro-51 or rp+3; or `factory`.
+        /// Target in the account's own references, such as ro-51 or rp+3, or `factory`.
         #[arg(value_name = "REF")]
         target: String,
-        /// The method's name.
+        /// Name of the method.
         method: String,
         /// The arguments: each is JSON, 7n for a bigint, @ro-51 for a reference, else a string.
         #[arg(allow_negative_numbers = true)]
@@ -94,11 +94,11 @@ enum Action {
         /// The vat's admin object, as create-vat printed it.
         #[arg(value_name = "REF")]
         admin: String,
-        /// Why, as JSON: whoever waits for the vat is told.
+        /// Reason as JSON, which waiting clients of the vat get.
         #[arg(long, value_name = "JSON")]
         reason: Option<String>,
     },
-    /// Upgrade a vat to another bundle by its admin object; what it keeps durably stays.
+    /// Upgrade a vat to another bundle by its admin object. Durable state stays.
     #[command(
         after_help = "Example: capstan tx upgrade-vat ro-54 counter2.json --params '{\"start\":7}' --from alice"
     )]
@@ -112,7 +112,7 @@ enum Action {
         /// The new incarnation's parameters, as for create-vat.
         #[arg(long, value_name = "JSON")]
         params: Option<String>,
-        /// What those are told who wait for the vat's promises.
+        /// Message for those who wait for the vat's promises.
         #[arg(long, value_name = "TEXT", default_value = "")]
         message: String,
     },
@@ -122,7 +122,7 @@ enum Action {
         /// The meter: m and a number.
         #[arg(value_name = "METER")]
         meter: String,
-        /// How many.
+        /// Number of computrons.
         computrons: u64,
     },
     /// Give up references, so that what they name can be collected.
@@ -143,7 +143,7 @@ enum Action {
     Transfer {
         /// The receiver: an address, or a key's name.
         to: String,
-        /// How much, in ucap.
+        /// Amount, in ucap.
         amount: String,
     },
 }
@@ -155,7 +155,11 @@ impl NodeArgs {
             .node
             .clone()
             .or_else(|| std::env::var("CAPSTAN_NODE").ok().filter(|url| !url.is_empty()));
-        Ok(Client::new(named.as_deref().unwrap_or("http://127.0.0.1:26657"))?)
+        let client = Client::new(named.as_deref().unwrap_or("http://127.0.0.1:26657"));
+        match &self.node {
+            Some(url) => client.with_context(|| flag("--node", url)),
+            None => Ok(client?),
+        }
     }
 }
 
@@ -164,7 +168,7 @@ impl Tx {
         let name = self
             .from
             .ok_or_else(|| usage("who signs? Give a key with --from, as in --from alice"))?;
-        let key = keys::find(common, &name)?;
+        let key = keys::find(common, &name).with_context(|| flag("--from", &name))?;
         let client = self.node.client()?;
         let sender = Sender {
             wallet: Wallet::new(&client, key).with_timeout(Duration::from_secs(self.timeout)),
@@ -344,7 +348,7 @@ fn encode_json(what: &str, text: &str) -> anyhow::Result<Args> {
     arguments(passable::encode(&value))
 }
 
-/// `1000ucap` or `1000`.
+/// Parses an amount: `1000ucap` or `1000`.
 fn coins(text: &str) -> anyhow::Result<Amount> {
     let digits = text.strip_suffix(DENOM).unwrap_or(text);
     digits.parse().map_err(|error| usage(format!("{error}; write it as in 1000{DENOM}")))

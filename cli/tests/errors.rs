@@ -48,6 +48,53 @@ fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
 }
 
 #[test]
+fn a_bad_value_is_reported_with_the_flag_that_has_it() {
+    let place = Place::new();
+    place.run(&["init", "--validator"]).assert_failed(0, "");
+    for (args, code, flag) in [
+        (&["dev", "--rpc", "x"][..], 2, "--rpc \"x\""),
+        (&["dev", "--log", "capstan=loud"], 2, "--log \"capstan=loud\""),
+        (&["dev", "--log-format", "xml"], 2, "--log-format"),
+        (&["dev", "--max-vats-online", "0"], 2, "--max-vats-online"),
+        (&["dev", "--slog", "no/such/dir/slog"], 1, "--slog"),
+        (&["start", "--rpc", "x"], 2, "--rpc \"x\""),
+        (&["start", "--p2p", "x"], 2, "--p2p \"x\""),
+        (&["start", "--peers", "x"], 2, "--peers \"x\""),
+        (&["start", "--log", "capstan=loud"], 2, "--log \"capstan=loud\""),
+        (&["start", "--abci", "x"], 2, "--abci \"x\""),
+        (&["start", "--cometbft", "/no/such"], 1, "--cometbft \"/no/such\""),
+        (&["init", "--home", "n", "--chain-id", "a b"], 2, "--chain-id \"a b\""),
+        (&["init", "--home", "n", "--genesis", "no.json"], 1, "--genesis \"no.json\""),
+        (&["init", "--home", "n", "--governor", "capstan1x"], 2, "--governor \"capstan1x\""),
+        (&["localnet", "up", "--home", "net", "--consensus", "raft"], 2, "--consensus \"raft\""),
+        (&["localnet", "up", "--home", "net", "--validators", "0"], 2, "--validators 0"),
+        (&["localnet", "up", "--home", "net", "--chain-id", "a b"], 2, "--chain-id \"a b\""),
+        (&["localnet", "up", "--home", "net", "--genesis", "no.json"], 1, "--genesis \"no.json\""),
+        (&["tx", "ack", "1", "--from", "nobody"], 1, "--from \"nobody\""),
+        (&["tx", "ack", "1", "--from", "alice", "--node", "x"], 2, "--node \"x\""),
+        (&["query", "object", "ro-5", "--account", "nobody"], 1, "--account \"nobody\""),
+        (&["run", ".", "--tools", "no"], 1, "--tools"),
+    ] {
+        place.run(args).assert_failed(code, flag);
+    }
+}
+
+#[test]
+fn a_bad_option_is_reported_by_its_name_in_config_toml() {
+    let place = Place::new();
+    place.run(&["init"]);
+    for (text, part) in [
+        ("[rpc]\nlisten = \"x\"\n", "rpc.listen \"x\""),
+        ("[log]\nlevel = \"capstan=loud\"\n", "log.level \"capstan=loud\""),
+        ("[log]\nslog = \"no/such/dir/slog\"\n", "log.slog"),
+    ] {
+        fs::write(place.home().join("config.toml"), text).unwrap();
+        let failed = place.run(&["dev"]);
+        assert!(failed.code != 0 && failed.stderr.contains(part), "{text}: {failed:?}");
+    }
+}
+
+#[test]
 fn a_node_that_does_not_answer_ends_with_4() {
     let place = Place::new();
     for args in [&["query", "status"][..], &["tx", "send", "ro-51", "read", "--from", "alice"]] {

@@ -22,13 +22,6 @@ const RECOVERY: Duration = Duration::from_secs(120);
 /// How long a message is waited for before it counts as not acknowledged.
 const ANSWER: Duration = Duration::from_secs(8);
 
-/// A module that is a worker and does nothing; its last parenthesis is open.
-const EMPTY_WORKER: &str = r#"(module
-  (memory (export "memory") 1 1)
-  (func (export "capstan_abi") (result i32) i32.const 1)
-  (func (export "capstan_alloc") (param i32) (result i32) i32.const 0)
-  (func (export "capstan_deliver") (param i32 i32))"#;
-
 /// A network in a place of its own; removed in the end.
 struct Network {
     place: Place,
@@ -143,8 +136,10 @@ impl Load {
             Ok(Some((ended.hash.to_string(), ended.height)))
         });
         load.user(network, 2, seed + 2, |wallet, random| {
-            let text = format!("{EMPTY_WORKER} (data (i32.const 0) \"{}\"))", random.number());
-            let bundle = Bundle::from_wasm(wat::parse_str(text).unwrap());
+            // Another bundle each time.
+            let section = random.number().to_be_bytes();
+            let bundle =
+                Bundle::from_wasm(capstan_tests::with_section(capstan_tests::silent(), &section));
             let outcome = wallet.install_bundle(&bundle)?;
             Ok(Some((outcome.hash.to_string(), outcome.height)))
         });
@@ -460,8 +455,9 @@ fn what_cannot_be_done_is_said() {
     };
     run(&["status"]).assert_failed(1, "capstan localnet up");
     run(&["up", "--validators", "0"]).assert_failed(2, "1 to 32");
-    run(&["up", "--engine", "raft"]).assert_failed(2, "comet or solo");
-    run(&["up", "--engine", "solo", "--validators", "2"]).assert_failed(2, "one validator");
+    run(&["up", "--consensus", "raft"]).assert_failed(2, "comet or solo");
+    run(&["up", "--consensus", "solo", "--validators", "2"]).assert_failed(2, "one validator");
+    // An alias of --consensus.
     run(&["up", "--engine", "solo", "--detach"]);
     run(&["up"]).assert_failed(1, "runs already");
     run(&["kill", "node7"]).assert_failed(1, "there are node0");

@@ -103,8 +103,8 @@ fn a_chain_that_a_critical_vat_stopped_says_why_stops_again_and_is_recovered() {
 
     for _ in 0..2 {
         let dev = place.dev_at(&new, &[]);
+        assert!(height(&dev) > committed, "it is ready only after its first block");
         assert_eq!(call(&place, &dev, "increment")["status"], "fulfilled");
-        assert!(height(&dev) > committed);
         assert_eq!(place.ask(&dev, &["query", "vat", "v3", "--json"]).json()["status"], "running");
         assert!(dev.stop("TERM").success());
     }
@@ -377,7 +377,7 @@ fn validators_that_a_governor_set_go_on_in_a_new_chain() {
     let key = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
     let set = send(&[validators, "setPower", key, "7"]);
     assert_eq!(set["status"], "fulfilled", "{set}");
-    // The solo engine, which has one validator, goes on.
+    // Solo consensus, which has one validator, goes on.
     send(&[validators, "list"]);
     assert!(dev.stop("TERM").success());
     let new = place.path().join("new");

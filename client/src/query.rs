@@ -1,55 +1,53 @@
 //! The chain's state: accounts, parameters, and Capstan's own queries.
 
-use capstan_proto::v1 as proto;
-use capstan_proto::{Address, Amount, Params};
-use prost::{Message, Name};
+use capstan_abi::CapData;
+use capstan_passable::{Malformed, Passable};
+use capstan_proto::{Address, Amount, Method, Params, Request, v1 as proto};
+use prost::Message as _;
 use tendermint::Hash;
 use tendermint_rpc::endpoint::status;
 
 use crate::{Client, ClientError, Deadline, SignerData};
 
-/// The path under which the application answers a query, but for the query's name.
-const QUERY_SERVICE: &str = "/capstan.v1.Query/";
-
-/// What a node says of itself.
+/// Status of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The chain's id.
+    /// Id of the chain.
     pub chain_id: String,
-    /// The last block's height; 0 before the first.
+    /// Height of the last block, or 0 before the first.
     pub height: u64,
     /// The last block's time, RFC 3339.
     pub time: String,
     /// The application's hash in the last block's header: the state before that block. Upper-case
     /// hexadecimal.
     pub app_hash: String,
-    /// Whether the node still reads old blocks.
+    /// True while the node replays old blocks.
     pub catching_up: bool,
 }
 
-/// An account.
+/// An account on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Its address.
+    /// Address of the account.
     pub address: Address,
     /// Its number, which signatures cover.
     pub number: u64,
     /// The sequence of its next transaction.
     pub sequence: u64,
-    /// What it owns, in [`crate::DENOM`].
+    /// The balance in [`crate::DENOM`].
     pub balance: Amount,
     /// Its endpoint in the kernel, `rN`; empty until its first message.
     pub remote: String,
 }
 
-/// What became of a message to a vat.
+/// Outcome of a message to a vat.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessageResult {
-    /// The transaction.
+    /// Hash of the transaction.
     pub hash: Hash,
     /// The height of the transaction's block.
     pub height: u64,
-    /// The height of the block in which the message was answered; 0 while it is pending.
+    /// Height of the block in which the message was answered, or 0 while it is pending.
     pub settled_height: u64,
     /// The result promise in the account's channel.
     pub promise: String,
@@ -62,8 +60,22 @@ pub struct MessageResult {
     pub created_vat: Option<proto::CreatedVat>,
 }
 
+impl MessageResult {
+    /// Decodes [`MessageResult::value`]. Returns `None` while the message is pending.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the value is not smallcaps over its slots.
+    pub fn passable(&self) -> Result<Option<Passable>, Malformed> {
+        let proto::CapData { body, slots } = self.value.clone();
+        if body.is_empty() {
+            return Ok(None);
+        }
+        Passable::decode(&CapData { body, slots }).map(Some)
+    }
+}
+
 impl Client {
-    /// What the node says of itself.
+    /// Returns the [`Status`] of the node.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -92,21 +104,22 @@ impl Client {
         })
     }
 
-    /// The account of `address`.
+    /// Returns the [`Account`] of `address`.
     ///
     /// # Errors
-    /// [`ClientError::Query`] if there is none, or as [`Client::call`].
+    /// [`ClientError::Query`] if there is no account, or as [`Client::call`].
     pub fn account(&self, address: &Address) -> Result<Account, ClientError> {
         let request = proto::QueryAccountRequest { address: address.to_string() };
-        let answer: proto::QueryAccountResponse = self.query("Account", &request)?;
+        let answer: proto::QueryAccountResponse = self.query(&request)?;
         let parsed = answer.address.parse().ok().zip(answer.balance.parse().ok());
-        let (address, balance) =
-            parsed.ok_or_else(|| self.bad_answer("Account", "address or balance"))?;
+        let (address, balance) = parsed.ok_or_else(|| {
+            self.bad_answer(proto::QueryAccountRequest::METHOD, "address or balance")
+        })?;
         let (number, sequence) = (answer.account_number, answer.sequence);
         Ok(Account { address, number, sequence, balance, remote: answer.remote })
     }
 
-    /// What a signature of the account of `address` must cover for its next transaction.
+    /// Returns the data that the signature of the account's next transaction must cover.
     ///
     /// # Errors
     /// As [`Client::account`].
@@ -116,23 +129,23 @@ impl Client {
         Ok(SignerData { chain_id, account_number: account.number, sequence: account.sequence })
     }
 
-    /// The chain's parameters.
+    /// Returns the [`Params`] of the chain.
     ///
     /// # Errors
     /// As [`Client::query`].
     pub fn params(&self) -> Result<Params, ClientError> {
-        let answer: proto::QueryParamsResponse =
-            self.query("Params", &proto::QueryParamsRequest {})?;
-        serde_json::from_str(&answer.params_json).map_err(|error| self.bad_answer("Params", error))
+        let answer: proto::QueryParamsResponse = self.query(&proto::QueryParamsRequest {})?;
+        serde_json::from_str(&answer.params_json)
+            .map_err(|error| self.bad_answer(proto::QueryParamsRequest::METHOD, error))
     }
 
-    /// What became of message `index` of the transaction `hash`.
+    /// Returns the outcome of message `index` of the transaction `hash`.
     ///
     /// # Errors
     /// As [`Client::query`].
     pub fn message_result(&self, hash: Hash, index: u32) -> Result<MessageResult, ClientError> {
         let request = proto::QueryMessageResultRequest { tx_hash: hash.to_string(), index };
-        let answer: proto::QueryMessageResultResponse = self.query("MessageResult", &request)?;
+        let answer: proto::QueryMessageResultResponse = self.query(&request)?;
         Ok(MessageResult {
             hash,
             height: answer.height,
@@ -160,15 +173,15 @@ impl Client {
         })
     }
 
-    /// An installed bundle.
+    /// Returns an installed bundle.
     ///
     /// # Errors
     /// As [`Client::query`].
     pub fn bundle(&self, bundle_id: &str) -> Result<proto::QueryBundleResponse, ClientError> {
-        self.query("Bundle", &proto::QueryBundleRequest { bundle_id: bundle_id.to_owned() })
+        self.query(&proto::QueryBundleRequest { bundle_id: bundle_id.to_owned() })
     }
 
-    /// All installed bundles, in the order of their ids.
+    /// Returns all installed bundles, in the order of their ids.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -177,7 +190,7 @@ impl Client {
         let mut after = String::new();
         loop {
             let answer: proto::QueryBundlesResponse =
-                self.query("Bundles", &proto::QueryBundlesRequest { after, limit: 0 })?;
+                self.query(&proto::QueryBundlesRequest { after, limit: 0 })?;
             bundles.extend(answer.bundles);
             after = answer.next;
             if after.is_empty() {
@@ -186,7 +199,7 @@ impl Client {
         }
     }
 
-    /// All vats, in the order of their numbers.
+    /// Returns all vats, in the order of their numbers.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -195,7 +208,7 @@ impl Client {
         let mut after = String::new();
         loop {
             let answer: proto::QueryVatsResponse =
-                self.query("Vats", &proto::QueryVatsRequest { after, limit: 0 })?;
+                self.query(&proto::QueryVatsRequest { after, limit: 0 })?;
             vats.extend(answer.vats);
             after = answer.next;
             if after.is_empty() {
@@ -204,40 +217,40 @@ impl Client {
         }
     }
 
-    /// A vat.
+    /// Returns a vat.
     ///
     /// # Errors
     /// As [`Client::query`].
     pub fn vat(&self, vat_id: &str) -> Result<proto::QueryVatResponse, ClientError> {
-        self.query("Vat", &proto::QueryVatRequest { vat_id: vat_id.to_owned() })
+        self.query(&proto::QueryVatRequest { vat_id: vat_id.to_owned() })
     }
 
-    /// What a vat holds and has cost.
+    /// Returns what a vat holds and what it has cost.
     ///
     /// # Errors
     /// As [`Client::query`].
     pub fn vat_stats(&self, vat_id: &str) -> Result<proto::QueryVatStatsResponse, ClientError> {
-        self.query("VatStats", &proto::QueryVatStatsRequest { vat_id: vat_id.to_owned() })
+        self.query(&proto::QueryVatStatsRequest { vat_id: vat_id.to_owned() })
     }
 
-    /// What the kernel holds.
+    /// Returns the sizes of the kernel's tables and queues.
     ///
     /// # Errors
     /// As [`Client::query`].
     pub fn kernel_stats(&self) -> Result<proto::QueryKernelStatsResponse, ClientError> {
-        self.query("KernelStats", &proto::QueryKernelStatsRequest {})
+        self.query(&proto::QueryKernelStatsRequest {})
     }
 
-    /// A kernel promise, `kpN`.
+    /// Returns a kernel promise, `kpN`.
     ///
     /// # Errors
     /// As [`Client::query`].
     pub fn promise(&self, kref: &str) -> Result<proto::QueryPromiseResponse, ClientError> {
-        self.query("Promise", &proto::QueryPromiseRequest { kref: kref.to_owned() })
+        self.query(&proto::QueryPromiseRequest { kref: kref.to_owned() })
     }
 
-    /// What is to be conveyed to a peer of the mailbox: messages with greater numbers than `after`, at most
-    /// `limit` (0: 100), and the number of the last message that was taken from it.
+    /// Returns the messages to a peer of the mailbox, and the number of the last message that was taken from it.
+    /// Messages have greater numbers than `after`. There are at most `limit`, where 0 stands for 100.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -248,10 +261,11 @@ impl Client {
         limit: u32,
     ) -> Result<proto::QueryMailboxResponse, ClientError> {
         let peer = peer.to_owned();
-        self.query("Mailbox", &proto::QueryMailboxRequest { peer, after, limit })
+        self.query(&proto::QueryMailboxRequest { peer, after, limit })
     }
 
-    /// Entries of an account's outbox with greater numbers than `after`, at most `limit` (0: 100).
+    /// Returns entries of an account's outbox with greater numbers than `after`. There are at most `limit`, where 0
+    /// stands for 100.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -261,28 +275,22 @@ impl Client {
         after: u64,
         limit: u32,
     ) -> Result<proto::QueryOutboxResponse, ClientError> {
-        self.query(
-            "Outbox",
-            &proto::QueryOutboxRequest { address: address.to_string(), after, limit },
-        )
+        self.query(&proto::QueryOutboxRequest { address: address.to_string(), after, limit })
     }
 
-    /// Asks query `name` of the service `capstan.v1.Query` at the last committed state.
+    /// Sends any request of the service `capstan.v1.Query` to the last committed state.
     ///
     /// # Errors
     /// [`ClientError::Query`] if the application refuses, or as [`Client::call`].
-    pub fn query<Q: Message + Name, A: Message + Default>(
-        &self,
-        name: &str,
-        request: &Q,
-    ) -> Result<A, ClientError> {
-        let answer =
-            self.abci_query(&format!("{QUERY_SERVICE}{name}"), &request.encode_to_vec(), 0, false)?;
-        A::decode(answer.value.as_slice()).map_err(|error| self.bad_answer(name, error))
+    pub fn query<R: Request>(&self, request: &R) -> Result<R::Response, ClientError> {
+        let path = R::METHOD.full_path;
+        let answer = self.abci_query(path, &request.encode_to_vec(), 0, false)?;
+        R::Response::decode(answer.value.as_slice())
+            .map_err(|error| self.bad_answer(R::METHOD, error))
     }
 
-    fn bad_answer(&self, name: &str, why: impl std::fmt::Display) -> ClientError {
-        let method = format!("{QUERY_SERVICE}{name}");
-        ClientError::Malformed { addr: self.addr().to_owned(), method, why: why.to_string() }
+    fn bad_answer(&self, method: &Method, why: impl std::fmt::Display) -> ClientError {
+        let (addr, method) = (self.addr().to_owned(), method.full_path.to_owned());
+        ClientError::Malformed { addr, method, why: why.to_string() }
     }
 }

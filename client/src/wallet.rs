@@ -1,43 +1,38 @@
-//! A client with a key: transactions that are signed, paid for, sent and waited for.
+//! Transactions of one account: signed, paid for, sent and waited for.
 
-use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use capstan_proto::v1 as proto;
-use capstan_proto::{Address, Amount, Params};
+use capstan_proto::{Address, Amount, ErrorCode, Params, v1 as proto};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 use cosmrs::proto::cosmos::base::abci::v1beta1::TxMsgData;
 use cosmrs::proto::cosmos::base::v1beta1::Coin;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 use tendermint::Hash;
 
 use crate::{
-    Bundle, Client, ClientError, DENOM, Deadline, Key, MessageResult, SignerData, TxBuilder, TxInfo,
+    Args, Bundle, Client, ClientError, CreateVat, DENOM, Deadline, FundedMeter, Key, MessageResult,
+    SignerData, TxBuilder, TxInfo, TxOutcome, UpgradeVat, bundle::Compressed,
 };
 
-/// How long blocks and answers are waited for unless [`Wallet::with_timeout`] says otherwise.
+/// Default time limit of waiting for blocks and answers.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The application's code for a wrong sequence.
-const CODE_SEQUENCE: u32 = 12;
-
-/// For so long a transaction may be missing though the account's sequence shows that there was one:
-/// nodes index a block's transactions after the block.
+/// Time for which a transaction may be missing although its sequence is used: nodes index transactions after the
+/// block.
 const INDEX_LAG: Duration = Duration::from_secs(5);
 
-/// How often it is asked whether a transaction's sequence is used, while it is in no block.
+/// Interval at which the account's sequence is polled while a transaction is in no block.
 const SEQUENCE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a transaction may need besides a bundle's bytes: body, signer, fee, signature, ids.
+/// Upper bound of a transaction's bytes besides a bundle: body, signer, fee, signature, ids.
 const TX_OVERHEAD_BYTES: u64 = 4_096;
 
-/// A client and a key. It signs with the sequences that it counts itself, so several transactions
-/// can wait for one block; a wallet per key and process is enough, and more than one get in each
-/// other's way.
+/// A [`Client`] and the [`Key`] of an account, which signs and pays.
+///
+/// A wallet counts the account's sequences itself, so that several transactions can wait for one block. Use one wallet
+/// per key: the sequences of two would collide.
 #[derive(Debug)]
 pub struct Wallet {
     client: Client,
@@ -46,99 +41,8 @@ pub struct Wallet {
     signer: Mutex<Option<SignerData>>,
 }
 
-/// A transaction that succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TxOutcome {
-    /// Its hash.
-    pub hash: Hash,
-    /// The height of its block.
-    pub height: u64,
-    /// Each message's encoded response.
-    pub responses: Vec<Vec<u8>>,
-}
-
-/// The arguments of a message.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Args {
-    body: String,
-    slots: Vec<String>,
-}
-
-/// What a vat is to be made of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CreateVat {
-    /// An installed bundle.
-    pub bundle_id: String,
-    /// A name for people; may be empty.
-    pub name: String,
-    /// The vat's `vatParameters`; `None` is an empty record.
-    pub parameters: Option<Args>,
-    /// The computrons bought into its meter; 0 is the chain's default.
-    pub computrons: u64,
-}
-
-/// What a vat is to become.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpgradeVat {
-    /// The vat's admin object in the account's channel.
-    pub admin: String,
-    /// An installed bundle.
-    pub bundle_id: String,
-    /// The new incarnation's `vatParameters`; `None` is an empty record.
-    pub parameters: Option<Args>,
-    /// What those are told who wait for the vat's promises; empty: `vat upgraded`.
-    pub message: String,
-}
-
-/// A meter into which computrons were bought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FundedMeter {
-    /// What it holds now, in computrons; `u64::MAX` if it is more.
-    pub remaining: u64,
-    /// The transaction.
-    pub outcome: TxOutcome,
-}
-
-impl TxOutcome {
-    /// The response to message `index`.
-    ///
-    /// # Errors
-    /// [`ClientError::Tx`] if there is none of this type.
-    pub fn response<M: Message + Default>(&self, index: usize) -> Result<M, ClientError> {
-        let fault = |why: String| {
-            ClientError::Tx(format!("transaction {}: response {index}: {why}", self.hash))
-        };
-        let bytes = self.responses.get(index).ok_or_else(|| fault("there is none".to_owned()))?;
-        M::decode(bytes.as_slice()).map_err(|error| fault(error.to_string()))
-    }
-}
-
-impl Args {
-    /// Plain JSON without references: an array of arguments, or a record of parameters.
-    pub fn json(json: impl Into<String>) -> Self {
-        Self { body: json.into(), slots: Vec::new() }
-    }
-
-    /// Smallcaps (without the `#`) over references of the account's channel: `$0` is the first
-    /// slot.
-    pub fn smallcaps(json: &str, slots: Vec<String>) -> Self {
-        Self { body: format!("#{json}"), slots }
-    }
-
-    fn capdata(&self) -> proto::CapData {
-        proto::CapData { body: self.body.clone(), slots: self.slots.clone() }
-    }
-}
-
-impl CreateVat {
-    /// A vat of this bundle, without name and parameters, with the chain's default computrons.
-    pub fn of(bundle_id: &str) -> Self {
-        Self { bundle_id: bundle_id.to_owned(), ..Self::default() }
-    }
-}
-
 impl Wallet {
-    /// A wallet for `key`.
+    /// Creates a wallet for `key`.
     pub fn new(client: &Client, key: Key) -> Self {
         Self { client: client.clone(), key, timeout: DEFAULT_TIMEOUT, signer: Mutex::new(None) }
     }
@@ -150,12 +54,12 @@ impl Wallet {
         self
     }
 
-    /// The account's address.
+    /// Returns the address of the account.
     pub fn address(&self) -> Address {
         self.key.address()
     }
 
-    /// The client.
+    /// Returns the [`Client`] of the wallet.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -171,7 +75,7 @@ impl Wallet {
         if size > params.max_bundle_bytes {
             return Err(ClientError::BundleTooLarge { size, limit: params.max_bundle_bytes });
         }
-        let packed = Packed::of(&bundle.bytes);
+        let packed = Compressed::new(&bundle.bytes);
         if packed.bytes.len() as u64 + TX_OVERHEAD_BYTES > params.max_tx_bytes {
             return self.upload(bundle, &packed, &params);
         }
@@ -231,7 +135,7 @@ impl Wallet {
         self.submit(TxBuilder::new().message(&self.send_message(target, method, args)), 0)
     }
 
-    /// Ends a vat by its admin object; `reason` as in [`Args`].
+    /// Ends a vat by its admin object. The reason is one value, as [`Args::value`] encodes it.
     ///
     /// # Errors
     /// As [`Wallet::send`].
@@ -307,13 +211,14 @@ impl Wallet {
         self.submit(TxBuilder::new().message(&message), 0)
     }
 
-    /// Signs the transaction with the next sequence and the least fee, sends it, and waits for its
-    /// block. `declared_bytes` are stored beside the transaction's own: those of a bundle,
-    /// uncompressed. A fee that is set is kept.
+    /// Signs the transaction with the next sequence and the lowest fee, sends it, and waits for its block.
+    ///
+    /// `declared_bytes` is the uncompressed size of its bundles, for which the fee pays too. A fee that is already
+    /// set is kept.
     ///
     /// # Errors
-    /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Displaced`],
-    /// [`ClientError::Timeout`], [`ClientError::Tx`], or as [`Client::call`].
+    /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Displaced`], [`ClientError::Timeout`],
+    /// [`ClientError::Tx`], or as [`Client::call`].
     pub fn submit(&self, tx: TxBuilder, declared_bytes: u64) -> Result<TxOutcome, ClientError> {
         let (hash, sequence) = match self.broadcast(&tx, declared_bytes) {
             // Another process has used the account: its sequence is asked for again, once.
@@ -374,7 +279,7 @@ impl Wallet {
     fn upload(
         &self,
         bundle: &Bundle,
-        packed: &Packed,
+        packed: &Compressed,
         params: &Params,
     ) -> Result<TxOutcome, ClientError> {
         let room = params.max_tx_bytes.saturating_sub(TX_OVERHEAD_BYTES).max(1);
@@ -409,8 +314,7 @@ impl Wallet {
         Ok(outcome)
     }
 
-    /// Signs and sends; the lock is held so that transactions arrive in the order of their
-    /// sequences.
+    /// Signs and sends. The lock is held so that transactions arrive in the order of their sequences.
     fn broadcast(&self, tx: &TxBuilder, declared_bytes: u64) -> Result<(Hash, u64), ClientError> {
         let mut signer = self.signer();
         let current = match signer.take() {
@@ -444,14 +348,8 @@ impl Wallet {
         let fees = self.client.params()?.fees;
         // Measured with the largest fee, so that the real one makes the transaction no longer.
         let measured = tx.clone().fee(Amount(u128::MAX)).sign(&self.key, signer)?;
-        let bytes = measured.bytes().len() as u128 + u128::from(declared_bytes);
-        let messages = fees.per_message.0.saturating_mul(tx.message_count() as u128);
-        let fee = fees
-            .per_tx
-            .0
-            .saturating_add(fees.per_byte.0.saturating_mul(bytes))
-            .saturating_add(messages);
-        Ok(tx.clone().fee(Amount(fee)))
+        let (bytes, messages) = (measured.bytes().len() as u64, tx.message_count() as u64);
+        Ok(tx.clone().fee(fees.required(bytes, declared_bytes.into(), messages)))
     }
 
     fn signer(&self) -> std::sync::MutexGuard<'_, Option<SignerData>> {
@@ -460,29 +358,7 @@ impl Wallet {
     }
 }
 
-/// Whether the error says that the sequence is not the account's next.
+/// Returns whether the error says that the sequence is not the account's next.
 fn is_stale(error: &ClientError) -> bool {
-    matches!(error, ClientError::Refused { code: CODE_SEQUENCE, .. })
-}
-
-/// A bundle as it travels.
-struct Packed {
-    bytes: Vec<u8>,
-    compression: proto::Compression,
-}
-
-impl Packed {
-    fn of(bytes: &[u8]) -> Self {
-        let gzip = || -> std::io::Result<Vec<u8>> {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-            encoder.write_all(bytes)?;
-            encoder.finish()
-        };
-        match gzip() {
-            Ok(smaller) if smaller.len() < bytes.len() => {
-                Self { bytes: smaller, compression: proto::Compression::Gzip }
-            }
-            _ => Self { bytes: bytes.to_vec(), compression: proto::Compression::None },
-        }
-    }
+    matches!(error, ClientError::Refused { code, .. } if *code == ErrorCode::Sequence.number())
 }

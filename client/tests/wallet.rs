@@ -6,6 +6,10 @@
 #[allow(dead_code, unreachable_pub)] // of the application's tests
 mod host;
 
+#[path = "../examples/counter.rs"]
+#[allow(dead_code, unreachable_pub)] // the program around it
+mod example;
+
 use std::time::{Duration, Instant};
 
 use capstan_app::{App, AppOptions};
@@ -48,7 +52,7 @@ impl Node {
         let app = App::new(Store::in_memory().unwrap(), FakeHost::default(), AppOptions::default())
             .unwrap();
         let home = tempfile::tempdir().unwrap();
-        let genesis = solo::Genesis::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
+        let genesis = solo::GenesisDoc::from_json(genesis.to_json().unwrap().as_bytes()).unwrap();
         let config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
         let solo = Solo::start(app, config).unwrap();
         let client = Client::new(&format!("http://{}", solo.rpc_addr())).unwrap();
@@ -322,4 +326,17 @@ fn the_typed_calls_of_the_rpc_work() {
     assert!(query.value.starts_with(b"{") && query.height >= done.height);
     let error = node.client.block(9_999).unwrap_err();
     assert!(matches!(&error, ClientError::Rpc { code: -32603, .. }), "{error}");
+}
+
+#[test]
+fn the_example_runs_against_a_node() {
+    let node = Node::start();
+    let url = format!("http://{}", node.client.addr());
+    let report =
+        example::run(&url, b"\0asm and what the host of these tests takes", "echo").unwrap();
+    assert!(
+        report.starts_with("echo was fulfilled with Some(Array([Number(Number(5))]))"),
+        "{report}"
+    );
+    assert!(report.contains(" deliveries and spent "), "{report}");
 }

@@ -1,7 +1,6 @@
-//! What the thread that makes blocks is told.
+//! The messages to the thread that makes blocks.
 
-/// A message to the thread that makes blocks. Commands of development (stepping, snapshots, moving
-/// time) belong here.
+/// A message to the thread that makes blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// There may be work.

@@ -1,7 +1,7 @@
 //! Ed25519 keys in CometBFT's files: of validators (`priv_validator_key.json`) and of nodes (`node_key.json`).
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,14 +11,40 @@ use serde_json::{Value, json};
 use tendermint::PublicKey;
 use tendermint::account::Id;
 
-/// A key file cannot be read or written, or holds no key.
+/// Reason why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the key {}: {why}", path.display())]
+#[error("the key {}: {problem}", path.display())]
 pub struct KeyError {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What is wrong with it.
-    pub why: String,
+    /// The reason.
+    pub problem: KeyProblem,
+}
+
+/// The problem that a [`KeyError`] reports.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyProblem {
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The operating system gives no randomness for a new key.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The file is not JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// The file has no private key.
+    #[error("it has no priv_key.value")]
+    Missing,
+    /// The private key is not base64.
+    #[error("priv_key.value is not base64: {0}")]
+    Base64(#[from] base64::DecodeError),
+    /// The private key is not 64 bytes long.
+    #[error("priv_key.value is shorter than 64 bytes")]
+    Length,
+    /// The private key is not a pair.
+    #[error("the public half of priv_key.value does not belong to its secret half")]
+    Mismatch,
 }
 
 /// The Ed25519 key that signs a validator's votes, or by which a node is known to its peers.
@@ -29,7 +55,7 @@ pub struct ValidatorKey {
 }
 
 impl ValidatorKey {
-    /// The key with this 32-byte secret seed. The same seed makes the same key.
+    /// Makes the key of a secret seed. The same seed makes the same key.
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let signing = SigningKey::from(seed);
         Self { public: signing.verification_key(), signing }
@@ -41,27 +67,28 @@ impl ValidatorKey {
     /// # Errors
     /// [`KeyError`] if the file cannot be read or written or holds no such key.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
-        let fault = |why: String| KeyError { path: path.to_owned(), why };
+        Self::read_or_create(path).map_err(|problem| KeyError { path: path.to_owned(), problem })
+    }
+
+    fn read_or_create(path: &Path) -> Result<Self, KeyProblem> {
         match fs::read(path) {
-            Ok(json) => Self::from_json(&json).map_err(fault),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut seed = [0; 32];
-                getrandom::fill(&mut seed)
-                    .map_err(|error| fault(format!("no randomness: {error}")))?;
+                getrandom::fill(&mut seed)?;
                 let key = Self::from_seed(seed);
-                key.save(path).map_err(|error| fault(error.to_string()))?;
+                key.save(path)?;
                 Ok(key)
             }
-            Err(error) => Err(fault(error.to_string())),
+            other => Self::from_json(&other?),
         }
     }
 
-    /// The public key's 32 bytes.
+    /// Returns the 32 bytes of the public key.
     pub fn public_bytes(&self) -> [u8; 32] {
         self.public.to_bytes()
     }
 
-    /// The validator's address: the first 20 bytes of the SHA-256 of its public key.
+    /// Returns the address of the validator: the first 20 bytes of the SHA-256 of its public key.
     pub fn address(&self) -> Id {
         Id::from(self.public_key())
     }
@@ -70,31 +97,26 @@ impl ValidatorKey {
         PublicKey::from_ed25519_consensus(self.public)
     }
 
-    /// Signs `bytes`; the signature has 64 bytes.
+    /// Signs `bytes`. The signature has 64 bytes.
     pub(crate) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         self.signing.sign(bytes).to_bytes().to_vec()
     }
 
-    fn from_json(json: &[u8]) -> Result<Self, String> {
-        let value: Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        let text = value["priv_key"]["value"].as_str().ok_or("it has no priv_key.value")?;
-        let bytes = BASE64
-            .decode(text)
-            .map_err(|error| format!("priv_key.value is not base64: {error}"))?;
-        // Go's form of an Ed25519 private key: seed and public key.
-        let (seed, public) =
-            bytes.split_at_checked(32).ok_or("priv_key.value is shorter than 64 bytes")?;
-        let seed: [u8; 32] = seed.try_into().map_err(|_| "the seed is not 32 bytes")?;
+    fn from_json(json: &[u8]) -> Result<Self, KeyProblem> {
+        let value: Value = serde_json::from_slice(json)?;
+        let text = value["priv_key"]["value"].as_str().ok_or(KeyProblem::Missing)?;
+        let bytes = BASE64.decode(text)?;
+        // Go writes an Ed25519 private key as seed and public key.
+        let (seed, public) = bytes.split_at_checked(32).ok_or(KeyProblem::Length)?;
+        let seed: [u8; 32] = seed.try_into().map_err(|_| KeyProblem::Length)?;
         let key = Self::from_seed(seed);
         if public != key.public_bytes() {
-            return Err(
-                "the public half of priv_key.value does not belong to its secret half".to_owned()
-            );
+            return Err(KeyProblem::Mismatch);
         }
         Ok(key)
     }
 
-    /// Written beside and renamed, so that a crash leaves no half of a key.
+    /// Writes the key, readable by its owner alone.
     fn save(&self, path: &Path) -> io::Result<()> {
         let public = BASE64.encode(self.public_bytes());
         let private = BASE64.encode([self.signing.to_bytes(), self.public_bytes()].concat());
@@ -103,15 +125,7 @@ impl ValidatorKey {
             "pub_key": {"type": "tendermint/PubKeyEd25519", "value": public},
             "priv_key": {"type": "tendermint/PrivKeyEd25519", "value": private},
         });
-        let temporary = path.with_extension("tmp");
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&temporary)?;
-        file.write_all(format!("{document:#}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+        capstan_files::write_atomic(path, format!("{document:#}\n").as_bytes(), 0o600)
     }
 }
 

@@ -1,9 +1,30 @@
-//! Consensus that drives an ABCI 2.0 application without any set-up of your own. It knows nothing of what
-//! the application does: anything that implements [`tendermint_abci::Application`] runs under it.
+//! Consensus for an ABCI 2.0 application.
 //!
-//! * [`solo`] is for development and tests: one validator, one process, a block as soon as
-//!   there is work, and a JSON-RPC that speaks CometBFT 0.38.
-//! * [`comet`] runs a real CometBFT beside the application, and talks ABCI with it: for networks.
+//! Any [`tendermint_abci::Application`] runs under it. The crate knows nothing else about the application.
+//!
+//! * [`solo`] is for development and tests. It has one validator in one process, makes a block as soon as there is
+//!   work, and serves the JSON-RPC of CometBFT 0.38.
+//! * [`comet`] is for networks. It runs CometBFT as a child process and serves ABCI to it.
+//!
+//! ```
+//! use capstan_consensus::solo::{GenesisDoc, Solo, SoloConfig};
+//!
+//! #[derive(Clone)]
+//! struct Nothing;
+//!
+//! impl tendermint_abci::Application for Nothing {}
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = std::env::temp_dir().join(format!("capstan-consensus-doc-{}", std::process::id()));
+//! let genesis = GenesisDoc::from_json(br#"{"chain_id":"dev-1","genesis_time":"2025-01-01T00:00:00Z"}"#)?;
+//! let solo = Solo::start(Nothing, SoloConfig::new(&dir, "127.0.0.1:0".parse()?, genesis))?;
+//! println!("RPC at http://{}", solo.rpc_addr());
+//! solo.shutdown()?;
+//! # std::fs::remove_dir_all(dir)?;
+//! # Ok(())
+//! # }
+//! ```
+#![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod chain;
@@ -17,7 +38,7 @@ pub mod process;
 mod rpc;
 pub mod solo;
 
-pub use key::{KeyError, ValidatorKey};
+pub use key::{KeyError, KeyProblem, ValidatorKey};
 
 #[cfg(test)]
 #[path = "../tests/support/app.rs"]

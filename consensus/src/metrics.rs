@@ -1,4 +1,4 @@
-//! A port of its own for metrics, for nodes whose JSON-RPC is another program's or is open to others.
+//! A port for metrics, for nodes whose JSON-RPC belongs to another program or is open to others.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,16 +13,19 @@ use axum::routing::get;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-/// Gives metrics as text in the format that Prometheus reads, or says why not.
-pub type Metrics = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+/// A function that returns metrics in the text format of OpenMetrics 1.0, or the reason why it cannot.
+pub type Metrics = Arc<dyn Fn() -> Result<String, MetricsError> + Send + Sync>;
+
+/// Reason why metrics cannot be read.
+pub type MetricsError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The content type of [`Metrics`]: OpenMetrics 1.0, which Prometheus reads.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// How long running requests are waited for when the server stops.
+/// Time for which running requests are waited for when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves metrics at `/metrics` until it is dropped.
+/// A server of [`Metrics`] at `/metrics`. Dropping it stops it.
 #[derive(Debug)]
 pub struct MetricsServer {
     addr: SocketAddr,
@@ -31,10 +34,10 @@ pub struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Listens on `addr`; port 0 takes a free one.
+    /// Listens on `addr`. Port 0 takes a free one.
     ///
     /// # Errors
-    /// The address cannot be listened on, or the thread not be started.
+    /// The address cannot be listened on, or the thread cannot be started.
     pub fn start(addr: SocketAddr, metrics: Metrics) -> io::Result<Self> {
         let listener = TcpListener::bind(addr)?;
         listener.set_nonblocking(true)?;
@@ -59,7 +62,7 @@ impl MetricsServer {
         Ok(Self { addr, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address of the server.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -69,23 +72,23 @@ impl Drop for MetricsServer {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // A panic in it was told; nothing depends on it.
+            // A panic in it was printed, and nothing depends on it.
             let _ = thread.join();
         }
     }
 }
 
-/// The answer to a request for metrics, with more lines before the end.
+/// Answers a request for metrics. `more` is added before the end.
 pub(crate) async fn answer(metrics: Metrics, more: &str) -> Response {
     // It reads the state: not on a thread that serves others.
     let text = tokio::task::spawn_blocking(move || metrics()).await;
-    match text.unwrap_or_else(|error| Err(error.to_string())) {
+    match text.unwrap_or_else(|error| Err(error.into())) {
         Ok(text) => {
             // OpenMetrics ends with a mark, after which nothing may follow.
             let text = format!("{}{more}# EOF\n", text.trim_end().trim_end_matches("# EOF"));
             (StatusCode::OK, [(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
         }
-        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
+        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why.to_string()).into_response(),
     }
 }
 
@@ -118,7 +121,7 @@ mod tests {
         let at = good.addr();
         drop(good);
         assert!(TcpStream::connect(at).is_err(), "it has stopped");
-        let bad = MetricsServer::start(addr, Arc::new(|| Err("the disk".to_owned()))).unwrap();
+        let bad = MetricsServer::start(addr, Arc::new(|| Err("the disk".into()))).unwrap();
         let answer = ask(bad.addr(), "/metrics");
         assert!(answer.contains(" 500 ") && answer.contains("the disk"), "{answer}");
     }

@@ -1,11 +1,9 @@
-//! The rule that a panic of the application ends the process: a node that goes on without its
-//! application would be worse than none.
+//! The rule that a panic of the application ends the process. A node without its application would be worse than none.
 
-/// The exit code of a process whose application panicked: the one that Rust uses for a panic in
-/// `main`.
+/// Exit code of a process whose application panicked, as Rust has it for a panic in `main`.
 const EXIT_CODE_PANIC: i32 = 101;
 
-/// Does `run`, part of the ABCI method of that name. If it panics, the process ends.
+/// Calls `run`, which is part of the ABCI method of that name. If it panics, the process ends.
 pub(crate) fn or_exit<R>(method: &'static str, run: impl FnOnce() -> R) -> R {
     let guard = ExitOnPanic(method);
     let answer = run();

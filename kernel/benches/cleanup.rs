@@ -8,7 +8,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use capstan_kernel::policy::{BlockPolicy, CleanupBudget, Forever};
+use capstan_kernel::policy::{BlockPolicy, CleanupCounts, Forever};
 use support::hoard::{Hoard, VICTIM};
 
 const ENTRIES: u64 = 100_000;
@@ -17,7 +17,7 @@ fn main() {
     let mut hoard = Hoard::new(ENTRIES);
     let end = timed(|| hoard.end());
     // A chain's default.
-    let budget = CleanupBudget {
+    let budget = CleanupCounts {
         exports: 50,
         imports: 50,
         promises: 50,
@@ -46,7 +46,7 @@ fn main() {
     println!("  cleanup without a budget     {unlimited:>12.3?}");
 }
 
-fn policy(budget: CleanupBudget) -> BlockPolicy {
+fn policy(budget: CleanupCounts) -> BlockPolicy {
     BlockPolicy {
         computrons_left: 200_000_000,
         computrons_spent: 0,

@@ -12,7 +12,7 @@ pub(crate) use capstan_passable::{
 
 use crate::ids::KRef;
 
-/// Data with krefs.
+/// Capdata whose slots are [`KRef`]s, as the kernel keeps it.
 pub type KernelData = CapData<KRef>;
 
 pub(crate) type Builder = capstan_passable::Builder<KRef>;
@@ -24,7 +24,8 @@ impl Reference for KRef {
     }
 }
 
-/// Returns what promises of an upgraded vat are rejected with. `incarnation` is the one that ended.
+/// Returns the reason with which promises of an upgraded vat are rejected. `incarnation` is the one that
+/// ended.
 pub fn disconnection(upgrade_message: impl Into<JsString>, incarnation: u64) -> KernelData {
     let message = Json::string(upgrade_message);
     let fields = vec![

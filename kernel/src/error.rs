@@ -1,10 +1,10 @@
-//! What can go wrong, by whose fault it is.
+//! Errors of the kernel, told apart by whose fault they are.
 
 use capstan_kernel_ports::{VatId, host::HostFault, store::StoreFault};
 
 use crate::ids::KRef;
 
-/// The kernel stops: nothing of the current block may be committed.
+/// The reason why the kernel stops. Nothing of the current block may be committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KernelPanic {
     /// A critical vat ended, of itself or by a fault. Every node stops at this crank.
@@ -38,13 +38,13 @@ pub enum KernelPanic {
     Recreate {
         /// The vat.
         vat: VatId,
-        /// What the host said.
+        /// The host's account of the failure.
         problem: String,
     },
-    /// This node's store failed.
+    /// This node's store failed with a [`StoreFault`].
     #[error(transparent)]
     Store(#[from] StoreFault),
-    /// This node's vat host failed.
+    /// This node's vat host failed with a [`HostFault`].
     #[error(transparent)]
     Host(#[from] HostFault),
     /// The state contradicts itself: a bug in the kernel, or damage to the store.
@@ -53,21 +53,21 @@ pub enum KernelPanic {
 }
 
 impl KernelPanic {
-    /// True if every node panics at the same crank; false for a fault of this node alone.
+    /// Returns true if every node panics at the same crank, and false for a fault of this node alone.
     pub fn is_consensus(&self) -> bool {
         matches!(self, Self::CriticalVat { .. } | Self::PromisePolicy { .. })
     }
 }
 
-/// What every kernel function that touches state returns.
+/// The result of every kernel function that touches the state.
 pub(crate) type Result<T> = std::result::Result<T, KernelPanic>;
 
-/// Why a syscall could not be translated.
+/// The reason why a syscall or a remote's request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The vat's fault: it dies. The text goes to the node's log.
     VatFatal(String),
-    /// Not the vat's fault.
+    /// The kernel stops with this [`KernelPanic`].
     Panic(KernelPanic),
 }
 

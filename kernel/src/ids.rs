@@ -42,7 +42,7 @@ impl fmt::Display for KRef {
     }
 }
 
-/// A device's id: `dN`, from d7.
+/// The id `dN` of a [`Device`](crate::device::Device), from d7.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -54,7 +54,7 @@ impl fmt::Display for DeviceId {
     }
 }
 
-/// A remote's id: `rN`, from r1. A remote is someone outside who holds capabilities: an account.
+/// The id `rN` of a [`Remote`](crate::remote::Remote), from r1.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -66,21 +66,21 @@ impl fmt::Display for RemoteId {
     }
 }
 
-/// Who has a c-list.
+/// An owner of a c-list: a vat, a device or a remote.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
 pub enum Endpoint {
-    /// A vat.
+    /// A vat, by its [`VatId`].
     Vat(VatId),
-    /// A device.
+    /// A device, by its [`DeviceId`].
     Device(DeviceId),
-    /// A remote.
+    /// A remote, by its [`RemoteId`].
     Remote(RemoteId),
 }
 
 impl Endpoint {
-    /// Reads `vN`, `dN` or `rN` with a canonical decimal.
+    /// Reads `vN`, `dN` or `rN` with a canonical decimal, as [`Display`](fmt::Display) writes it.
     pub fn parse(text: &str) -> Option<Self> {
         let number = canonical_decimal(text.get(1..)?)?;
         match text.as_bytes().first()? {
@@ -102,7 +102,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A meter's id: `mN`, from m1.
+/// The id `mN` of a [`Meter`](crate::meter::Meter), from m1.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -121,7 +121,7 @@ impl fmt::Display for MeterId {
     }
 }
 
-/// What a reference refers to.
+/// The kind of thing that a reference names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An object.
@@ -132,7 +132,7 @@ pub enum Kind {
     Device,
 }
 
-/// How long an exported object lives: the `d` or `v` in its vref.
+/// The lifetime of an exported object: the `d` or `v` in its vref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// Gone with the incarnation.
@@ -146,18 +146,18 @@ pub enum Durability {
 /// The parts of a vref or rref that the kernel looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefParts {
-    /// What it refers to.
+    /// The [`Kind`] of its target.
     pub kind: Kind,
-    /// `+`: the endpoint made it; `-`: the kernel gave it to the endpoint.
+    /// True for `+`, which the endpoint made. False for `-`, which the kernel gave to the endpoint.
     pub exported: bool,
-    /// For exported objects.
+    /// The [`Durability`] of an exported object.
     pub durability: Durability,
-    /// True for `o+0`.
+    /// True for `o+0`, a vat's root object.
     pub is_root: bool,
 }
 
-/// Reads a vref: `[opd][+-]N`, and for exported objects `o+[dv]N[/I[:F]]`, all numbers canonical
-/// decimals. None if it is anything else.
+/// Reads a vref: `[opd][+-]N`, and for exported objects `o+[dv]N[/I[:F]]`. All numbers are canonical
+/// decimals. Returns `None` for anything else.
 pub fn parse_vref(vref: &str) -> Option<RefParts> {
     let bytes = vref.as_bytes();
     let kind = match bytes.first()? {
@@ -198,6 +198,43 @@ fn virtual_suffix(text: &str) -> Option<()> {
             canonical_decimal(facet).map(|_| ())
         }
     }
+}
+
+/// The kind of a bundle, as the prefix of its id names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BundleKind {
+    /// An Endo zip archive of JavaScript modules: `b1-` and the SHA-512 of its compartment map.
+    EndoZip,
+    /// A wasm module: `w1-` and its SHA-256.
+    Wasm,
+}
+
+impl BundleKind {
+    /// Returns the kind that an id's prefix names, or `None` if it names none.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::split(id).map(|(kind, _)| kind)
+    }
+
+    /// Splits an id into its kind and what follows the prefix. Returns `None` if it has no known prefix.
+    pub(crate) fn split(id: &str) -> Option<(Self, &str)> {
+        let kinds = [("b1-", Self::EndoZip), ("w1-", Self::Wasm)];
+        kinds.into_iter().find_map(|(prefix, kind)| Some((kind, id.strip_prefix(prefix)?)))
+    }
+
+    fn hex_digits(self) -> usize {
+        match self {
+            Self::EndoZip => 128,
+            Self::Wasm => 64,
+        }
+    }
+}
+
+/// Returns true if the text has the form of a bundle id: the prefix of a [`BundleKind`] and a hash in lowercase hex.
+pub fn is_bundle_id(text: &str) -> bool {
+    BundleKind::split(text).is_some_and(|(kind, hash)| {
+        hash.len() == kind.hex_digits()
+            && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! What the kernel bounds, in one place: whatever crosses it, and what is written for a crank.
+//! The kernel's bounds on whatever crosses it and on what it writes for a crank.
 //!
-//! The bounds make sure that no record of a crank comes near the store's own limits
-//! ([`MAX_KEY_BYTES`], [`MAX_VALUE_BYTES`]): a block that was executed can always be committed.
+//! No record of a crank comes near the store's own limits ([`MAX_KEY_BYTES`], [`MAX_VALUE_BYTES`]). So a
+//! block that was executed can always be committed. The limits of the smallcaps grammar are in
+//! [`capstan_passable::limits`].
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{DeliveryResult, JsString};
@@ -22,23 +23,23 @@ pub const MAX_VATSTORE_KEY_BYTES: usize = 65_536;
 /// Most bytes of syscalls and their results in one delivery, each counted with
 /// [`SYSCALL_OVERHEAD_BYTES`]: what one transcript entry can hold.
 pub const MAX_DELIVERY_BYTES: usize = 64 << 20;
-/// What each syscall counts beside its texts.
+/// Bytes that each syscall counts in addition to its texts.
 pub const SYSCALL_OVERHEAD_BYTES: usize = 64;
-/// Most bytes of settled data that one notification carries, the primary promise's own aside.
+/// Most bytes of settled data in one notification, in addition to the primary promise's own.
 pub const MAX_NOTIFY_BYTES: usize = MAX_BODY_BYTES;
-/// Most references that the settled data of one notification holds, the primary promise's own aside.
+/// Most references in the settled data of one notification, in addition to the primary promise's own.
 pub const MAX_NOTIFY_SLOTS: usize = MAX_SLOTS;
-/// Most promises that one notification tells with their data. Those that it mentions besides, and that
-/// lead to others, are told as short rejections.
+/// Most promises whose data one notification carries. Other promises that it mentions, and that lead further,
+/// are told as short rejections.
 pub const MAX_NOTIFY_PROMISES: usize = 1_000;
-/// Most references that one delivery of garbage collection names. The rest follows in others.
+/// Most references in one delivery of garbage collection. The rest follows in others.
 pub const MAX_GC_KREFS: usize = 1_000;
 /// Most outbox entries that one acknowledgement removes.
 pub const MAX_ACKNOWLEDGED: u64 = 10_000;
 /// Longest text of the vats' making that the kernel stores, delivers or reports: error texts, exit
 /// reasons, upgrade messages. Longer ones are cut.
 pub const MAX_TEXT_BYTES: usize = 2_048;
-/// Longest body of exit information that is kept as it is.
+/// Longest body of exit information that is kept as it is; see [`Ending`](crate::vat::Ending).
 pub const MAX_ENDING_BYTES: usize = 16_384;
 /// Most slots of exit information that is kept as it is.
 pub const MAX_ENDING_SLOTS: usize = 16;
@@ -62,23 +63,23 @@ const MAX_NOTIFICATION_BYTES: usize = MAX_CAPDATA_BYTES
 const _: () = assert!(MAX_VATSTORE_KEY_BYTES + MAX_PREFIX_BYTES <= MAX_KEY_BYTES);
 const _: () = assert!(MAX_NOTIFICATION_BYTES + MAX_DELIVERY_BYTES < MAX_VALUE_BYTES / 4);
 
-/// What guards the vats of the system: what they take in one delivery, and what those pay who cause
-/// their work.
+/// The guard of the vats of the system: limits of what they take in one delivery, and prices for those who
+/// cause their work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SystemGuard {
-    /// Most bytes of a body.
+    /// Most bytes of a body, at most [`MAX_BODY_BYTES`] in any case.
     pub max_bytes: u64,
-    /// Most levels of nesting: `[method, args]` are two.
+    /// Most levels of nesting, as [`Shape::depth`] counts them: `[method, args]` are two.
     pub max_depth: u64,
-    /// Most values: strings, numbers, arrays, records and the names of their fields.
+    /// Most values, as [`Shape::nodes`] counts them.
     pub max_nodes: u64,
-    /// Most references.
+    /// Most references, at most [`MAX_SLOTS`] in any case.
     pub max_slots: u64,
     /// Computrons that the sender's meter pays for each message to a vat of the system.
     pub message_price: u64,
-    /// The same for each byte of its body.
+    /// Computrons that the sender's meter pays for each byte of the body.
     pub byte_price: u64,
-    /// The same for each reference that it carries.
+    /// Computrons that the sender's meter pays for each reference.
     pub slot_price: u64,
     /// Computrons that the receiver's meter pays for a message that a vat of the system sent, besides
     /// its delivery.
@@ -134,7 +135,7 @@ pub(crate) fn unsound(data: &KernelData) -> Option<String> {
     capstan_passable::check(data).err().map(|malformed| cut_text(malformed.to_string()))
 }
 
-/// The same for a text without lone surrogates.
+/// Cuts a text without lone surrogates to [`MAX_TEXT_BYTES`].
 fn cut_text(text: String) -> String {
     cut(text.into()).to_string()
 }

@@ -11,7 +11,7 @@ use std::{
 
 use capstan_abi::{CapData, Delivery, JsString, Message, Syscall, SyscallData, SyscallResult};
 use capstan_kernel::{
-    Application, Kernel, KernelConfig, KernelPanic,
+    Application, BridgeAnswer, Kernel, KernelConfig, KernelPanic,
     device::{DeviceError, DeviceKind},
     ids::{Endpoint, KRef},
     promise::ResultPolicy,
@@ -353,14 +353,14 @@ impl Application for Recorder {
         &mut self,
         over: &mut dyn Overlay,
         args: &[Value],
-    ) -> Result<Result<Option<Value>, String>, KernelPanic> {
+    ) -> Result<BridgeAnswer, KernelPanic> {
         self.0.lock().unwrap().push(json!(args));
         let calls = over.get(b"app.calls")?.map_or(0, |bytes| bytes[0]) + 1;
         over.set(b"app.calls", vec![calls]);
         Ok(match args.first().and_then(Value::as_str) {
-            Some("echo") => Ok(Some(json!({"got": args, "calls": calls}))),
-            Some("fail") => Err("it went wrong".to_owned()),
-            _ => Ok(None),
+            Some("echo") => BridgeAnswer::Returned(Some(json!({"got": args, "calls": calls}))),
+            Some("fail") => BridgeAnswer::Thrown("it went wrong".to_owned()),
+            _ => BridgeAnswer::Returned(None),
         })
     }
 }

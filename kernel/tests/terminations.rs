@@ -8,7 +8,7 @@ use std::{cell::RefCell, rc::Rc};
 use capstan_abi::{CapData, Delivery, Syscall};
 use capstan_kernel::{
     Kernel,
-    policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy},
+    policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy},
     promise::ResultPolicy,
     view,
 };
@@ -158,7 +158,7 @@ fn a_failures_reason_refers_to_nothing_that_the_undone_crank_made() {
 struct NoCleanup;
 
 impl RunPolicy for NoCleanup {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
         None
     }
 

@@ -1,5 +1,5 @@
-//! How a running network is told what to do: one line of JSON each way, on a loopback port, with the
-//! token that stands in the network's plan.
+//! The control port of a running network: one line of JSON each way, on loopback, with the token of the network's
+//! [`Plan`].
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,74 +7,74 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::State;
+use crate::process::ProcessState;
 use crate::{NetError, NodePlan, Plan};
 
-/// The longest line that is read.
+/// Maximum size of a line, in bytes.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
-/// What a network can be told. Lists of nodes are names; an empty list means all.
+/// A command to a network. Nodes are given by name. An empty list means all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// To say how it is.
+    /// Reports the [`Status`] of the network.
     Status,
-    /// To end nodes at once, as a crash would.
+    /// Kills nodes at once, as a crash would.
     Kill {
-        /// Which.
+        /// Names of the nodes.
         nodes: Vec<String>,
     },
-    /// To stop nodes where they are.
+    /// Suspends nodes.
     Pause {
-        /// Which.
+        /// Names of the nodes.
         nodes: Vec<String>,
     },
-    /// To let paused nodes go on.
+    /// Resumes suspended nodes.
     Resume {
-        /// Which.
+        /// Names of the nodes.
         nodes: Vec<String>,
     },
-    /// To stop nodes in order if they run, and start them.
+    /// Stops nodes in order if they run, and starts them.
     Restart {
-        /// Which.
+        /// Names of the nodes.
         nodes: Vec<String>,
     },
-    /// To cut the links between these nodes and all others.
+    /// Cuts the links between these nodes and all others.
     Partition {
-        /// Which.
+        /// Names of the nodes.
         nodes: Vec<String>,
     },
-    /// To mend the links of these nodes.
+    /// Restores the links of these nodes.
     Heal {
-        /// Which.
+        /// Names of the nodes.
         nodes: Vec<String>,
     },
-    /// To take in a node whose home is made, and start it.
+    /// Adds a node whose home exists, and starts it.
     Add {
-        /// The node.
+        /// Plan of the node.
         node: NodePlan,
     },
-    /// To stop all nodes in order, and end.
+    /// Stops all nodes in order, and ends the network.
     Down,
 }
 
-/// How a network is.
+/// The status of a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Its nodes.
+    /// Status of each node.
     pub nodes: Vec<NodeStatus>,
-    /// The links that are cut, by the names of their ends.
+    /// Cut links, by the names of the nodes at their ends.
     pub cut: Vec<(String, String)>,
 }
 
-/// How a node is.
+/// The status of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
-    /// The node.
+    /// Plan of the node.
     pub plan: NodePlan,
-    /// What its process is doing.
-    pub state: State,
-    /// Its process, if there is one.
+    /// State of its process.
+    pub state: ProcessState,
+    /// Id of its process, or `None` if it does not run.
     pub pid: Option<u32>,
 }
 
@@ -85,24 +85,33 @@ struct Request {
     command: Command,
 }
 
-type Reply = Result<Status, String>;
+/// The reply to a command.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// The command was executed.
+    #[serde(rename = "Ok")]
+    Done(Status),
+    /// The network refused, for this reason.
+    #[serde(rename = "Err")]
+    Refused(String),
+}
 
-/// A command with the place for its answer.
+/// A command with the channel for its reply.
 pub(crate) struct Order {
     pub(crate) command: Command,
     pub(crate) reply: Sender<Reply>,
-    /// Ends when the answer has been written, or cannot be.
+    /// Disconnects when the reply is written, or cannot be.
     pub(crate) written: Receiver<()>,
 }
 
 impl Order {
-    /// A command of which nobody waits for the answer.
-    pub(crate) fn unheard(command: Command) -> Self {
+    /// Makes a command whose reply nobody reads.
+    pub(crate) fn without_reply(command: Command) -> Self {
         Self { command, reply: channel().0, written: channel().1 }
     }
 }
 
-/// Takes commands and hands them on, until the process ends. Gives the address.
+/// Receives commands and forwards them until the process ends. Returns the address of the control port.
 pub(crate) fn listen(token: String, orders: Sender<Order>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let addr = listener.local_addr()?;
@@ -117,40 +126,42 @@ pub(crate) fn listen(token: String, orders: Sender<Order>) -> io::Result<SocketA
 }
 
 fn serve(mut stream: TcpStream, token: &str, orders: &Sender<Order>) {
-    // Its end is the sign that the answer is written.
+    // When it is dropped, the reply is written.
     let (_writing, written) = channel();
     let reply = match read_line::<Request>(&stream) {
-        Err(error) => Err(error.to_string()),
-        Ok(request) if request.token != token => Err("the token is wrong".to_owned()),
+        Err(error) => Reply::Refused(error.to_string()),
+        Ok(request) if request.token != token => Reply::Refused("the token is wrong".to_owned()),
         Ok(Request { command, .. }) => {
             let (reply, answer) = channel();
-            let ended = || Err("the network has ended".to_owned());
+            let ended = || Reply::Refused("the network has ended".to_owned());
             match orders.send(Order { command, reply, written }) {
                 Ok(()) => answer.recv().unwrap_or_else(|_| ended()),
                 Err(_) => ended(),
             }
         }
     };
-    // Whoever asked may have gone.
+    // The client may have gone away.
     let _ = serde_json::to_vec(&reply).map(|line| stream.write_all(&line));
 }
 
-/// Tells the network of `plan` what to do and gives how it is afterwards.
+/// Sends a command to the network of `plan`. Returns the [`Status`] after it.
 ///
 /// # Errors
-/// [`NetError::Down`] if it does not run; [`NetError::Refused`] if it cannot do it.
+/// [`NetError::NotRunning`] if the network does not run. [`NetError::Refused`] if it cannot do it.
 pub fn call(plan: &Plan, command: Command) -> Result<Status, NetError> {
-    let supervisor = plan.supervisor.as_ref().ok_or(NetError::Down)?;
-    let mut stream = TcpStream::connect(supervisor.control).map_err(|_| NetError::Down)?;
+    let supervisor = plan.supervisor.as_ref().ok_or(NetError::NotRunning)?;
+    let mut stream = TcpStream::connect(supervisor.control).map_err(|_| NetError::NotRunning)?;
     let request = Request { token: supervisor.token.clone(), command };
-    let exchange = || -> io::Result<Reply> {
+    let mut exchange = || -> io::Result<Reply> {
         let mut line = serde_json::to_vec(&request)?;
         line.push(b'\n');
         stream.write_all(&line)?;
         read_line(&stream)
     };
-    let mut exchange = exchange;
-    exchange().map_err(|_| NetError::Down)?.map_err(NetError::Refused)
+    match exchange().map_err(|_| NetError::NotRunning)? {
+        Reply::Done(status) => Ok(status),
+        Reply::Refused(why) => Err(NetError::Refused(why)),
+    }
 }
 
 fn read_line<T: serde::de::DeserializeOwned>(stream: &TcpStream) -> io::Result<T> {

@@ -1,67 +1,33 @@
-//! `net`: a network of nodes on this machine, which can be broken on purpose.
+//! Networks of nodes on one machine, and what breaks them.
 //!
-//! One process, the supervisor ([`Network`]), owns all nodes, each a process on a home of its own, and the links
-//! between them. It takes commands ([`Command`]) by [`call`]. What there is stands in `localnet.json` ([`Plan`]),
-//! so a network can be started again where it stopped.
+//! One process, the supervisor ([`Network`]), owns all nodes and the links between them. Each node is a process with a
+//! home of its own. The supervisor takes a [`Command`] by [`call`]. The file `localnet.json` ([`Plan`]) describes the
+//! network, so that it can be started again where it stopped.
+//!
+//! ```no_run
+//! use capstan_localnet::{Command, Plan, call};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let plan = Plan::load("network".as_ref())?.ok_or("there is no network")?;
+//! let status = call(&plan, Command::Partition { nodes: vec!["node3".to_owned()] })?;
+//! println!("{} links are cut", status.cut.len());
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod control;
+mod error;
 mod link;
 mod plan;
 mod process;
 mod supervisor;
 
-use std::io;
-use std::path::PathBuf;
-
 pub use control::{Command, NodeStatus, Status, call};
+pub use error::NetError;
 pub use link::Link;
-pub use plan::{Engine, NodePlan, Plan, Supervisor};
-pub use process::{Launch, State};
+pub use plan::{Consensus, NodePlan, Plan, Supervisor};
+pub use process::{Launch, ProcessState};
 pub use supervisor::{Launcher, NetStopper, Network};
-
-/// Why something cannot be done with a network.
-#[derive(Debug, thiserror::Error)]
-pub enum NetError {
-    /// There is no network in the directory.
-    #[error("there is no local network in {}; make one by `capstan localnet up`", .0.display())]
-    None(PathBuf),
-    /// It runs already.
-    #[error("the network in {} runs already; `capstan localnet status` shows it", .0.display())]
-    Runs(PathBuf),
-    /// It does not run.
-    #[error("the network does not run; start it by `capstan localnet up`")]
-    Down,
-    /// Its plan cannot be read or written.
-    #[error("the network's plan {}: {why}", path.display())]
-    Plan {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// It has no such node.
-    #[error("there is no node {name:?}; there are {}", known.join(", "))]
-    UnknownNode {
-        /// The name asked for.
-        name: String,
-        /// Those that there are.
-        known: Vec<String>,
-    },
-    /// The solo engine knows no peers.
-    #[error("a network on the solo engine has one node; use `--engine comet` for more")]
-    SoloPeers,
-    /// A node's process cannot be started.
-    #[error("{node} cannot be started: {source}")]
-    Spawn {
-        /// The node.
-        node: String,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The network would not do it.
-    #[error("{0}")]
-    Refused(String),
-    /// The operating system gives no ports or threads.
-    #[error("the operating system gives no ports, threads or randomness: {0}")]
-    Ports(io::Error),
-}

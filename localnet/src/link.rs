@@ -1,8 +1,8 @@
-//! Links: the connections between nodes, each through a proxy of ours that can be cut.
+//! The links between nodes: proxies that can be cut.
 //!
-//! Every pair of nodes has one link, which the node of the greater number dials. While a link is cut nothing gets
-//! through, connections stay open, and what is under way waits: as when packets are lost on the way and sent
-//! again. This needs no privileges and works the same on every machine, which network namespaces do not.
+//! Each pair of nodes has one link, which the node with the greater number dials. While a link is cut, connections stay
+//! open and bytes under way wait, as when packets are lost and sent again. Proxies need no privileges and work on every
+//! machine, unlike network namespaces.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,14 +10,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// A proxy in front of one node for one other. It ends with the process.
+/// A proxy in front of one node for one other node. It ends with the process.
 #[derive(Clone, Debug)]
 pub struct Link {
     addr: SocketAddr,
     gate: Arc<Gate>,
 }
 
-/// Open or shut; those who come while it is shut wait.
+/// A gate that is open or shut. Connections wait while it is shut.
 #[derive(Debug, Default)]
 struct Gate {
     shut: Mutex<bool>,
@@ -25,10 +25,10 @@ struct Gate {
 }
 
 impl Link {
-    /// Begins to pass on connections to `target`.
+    /// Starts to forward connections to `target`.
     ///
     /// # Errors
-    /// No port can be had.
+    /// No port is free.
     pub fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let link = Self { addr: listener.local_addr()?, gate: Arc::default() };
@@ -36,25 +36,25 @@ impl Link {
         std::thread::Builder::new().name("link".to_owned()).spawn(move || {
             for near in listener.incoming().flatten() {
                 let gate = Arc::clone(&gate);
-                // Without a thread the connection is dropped, and dialled again.
+                // Without a thread the connection is dropped and dialled again.
                 let _ = std::thread::Builder::new().spawn(move || pass(&near, target, &gate));
             }
         })?;
         Ok(link)
     }
 
-    /// Where the dialling node connects.
+    /// Returns the address that the other node dials.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Cuts the link, or mends it.
+    /// Cuts or restores the link.
     pub fn set_cut(&self, cut: bool) {
         *self.gate.lock() = cut;
         self.gate.changed.notify_all();
     }
 
-    /// Whether it is cut.
+    /// Returns whether the link is cut.
     pub fn is_cut(&self) -> bool {
         *self.gate.lock()
     }
@@ -71,7 +71,7 @@ impl Gate {
     }
 }
 
-/// Passes bytes both ways until either side closes.
+/// Forwards bytes both ways until either side closes.
 fn pass(near: &TcpStream, target: SocketAddr, gate: &Arc<Gate>) {
     gate.wait_until_open();
     let Ok(far) = TcpStream::connect(target) else { return };
@@ -85,7 +85,7 @@ fn pass(near: &TcpStream, target: SocketAddr, gate: &Arc<Gate>) {
     if let (Ok(from), Ok(to)) = (near.try_clone(), far.try_clone()) {
         copy(from, to, gate);
     }
-    // A panic there was printed; the connection is over either way.
+    // A panic there was printed, and the connection is over either way.
     let _ = backwards.join();
 }
 

@@ -1,8 +1,8 @@
-//! The plan of a local network, kept as `localnet.json` in its directory.
+//! The plan of a network, in the file `localnet.json` of its directory.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -11,70 +11,71 @@ use serde::{Deserialize, Serialize};
 use crate::NetError;
 
 const FILE: &str = "localnet.json";
-/// The version of the file that this program reads and writes.
+/// Version of the file that this program reads and writes.
 const FORMAT: u32 = 1;
 
-/// Which engine the nodes run.
+/// The consensus of all nodes of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// CometBFT.
+pub enum Consensus {
+    /// [CometBFT](capstan_consensus::comet), for any number of nodes.
     Comet,
-    /// The in-process engine: one node.
+    /// [Solo consensus](capstan_consensus::solo), for one node.
     Solo,
 }
 
-/// What a network consists of.
+/// The nodes of a network, and the supervisor that runs them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The file's version.
+    /// Version of the file.
     pub format: u32,
-    /// The chain's id.
+    /// Id of the chain.
     pub chain_id: String,
-    /// The nodes' engine.
-    pub engine: Engine,
-    /// The nodes, in the order in which they were made.
+    /// Consensus of the nodes.
+    #[serde(alias = "engine")]
+    pub consensus: Consensus,
+    /// Nodes, in the order in which they were made.
     pub nodes: Vec<NodePlan>,
-    /// How the running supervisor is reached; none if none runs.
+    /// The running supervisor, or `None` if none runs.
     pub supervisor: Option<Supervisor>,
 }
 
-/// A node.
+/// The plan of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodePlan {
-    /// Its name: `node0` and so on.
+    /// Name: `node0` and so on.
     pub name: String,
-    /// Its home.
+    /// Home of the node.
     pub home: PathBuf,
-    /// Whether the genesis document names it as a validator.
+    /// Whether the genesis document names the node as a validator.
     pub validator: bool,
-    /// By which its peers know it; empty under the solo engine.
+    /// Node id, by which peers know it. Empty under solo consensus.
     pub node_id: String,
-    /// Where its JSON-RPC listens.
+    /// Address of the JSON-RPC.
     pub rpc: SocketAddr,
-    /// Where its peers reach it.
+    /// Address for peers.
     pub p2p: SocketAddr,
 }
 
-/// A supervisor that runs.
+/// A running supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Supervisor {
-    /// Its process.
+    /// Id of its process.
     pub pid: u32,
-    /// Where it takes commands.
+    /// Address of its control port.
     pub control: SocketAddr,
-    /// What a command must show: the file can be read by its owner alone.
+    /// Token that a command must have. Only the owner can read the file.
     pub token: String,
 }
 
 impl Plan {
-    /// A network without nodes.
-    pub fn new(chain_id: &str, engine: Engine) -> Self {
+    /// Makes the [`Plan`] of a network without nodes.
+    pub fn new(chain_id: &str, consensus: Consensus) -> Self {
         let chain_id = chain_id.to_owned();
-        Self { format: FORMAT, chain_id, engine, nodes: Vec::new(), supervisor: None }
+        Self { format: FORMAT, chain_id, consensus, nodes: Vec::new(), supervisor: None }
     }
 
-    /// The plan in `dir`; none if there is no network.
+    /// Reads the plan in `dir`. Returns `None` if there is no network.
     ///
     /// # Errors
     /// [`NetError::Plan`] if the file cannot be read, is damaged or of another version.
@@ -99,20 +100,14 @@ impl Plan {
     /// # Errors
     /// [`NetError::Plan`].
     pub fn save(&self, dir: &Path) -> Result<(), NetError> {
-        use std::os::unix::fs::OpenOptionsExt as _;
         let path = dir.join(FILE);
         let write = || -> io::Result<()> {
-            let partial = path.with_extension("partial");
-            let mut options = fs::OpenOptions::new();
-            let mut file =
-                options.create(true).truncate(true).write(true).mode(0o600).open(&partial)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            fs::rename(&partial, &path)
+            capstan_files::write_atomic(&path, &serde_json::to_vec_pretty(self)?, 0o600)
         };
         write().map_err(|error| NetError::Plan { path: path.clone(), why: error.to_string() })
     }
 
-    /// The node of that name.
+    /// Returns the [`NodePlan`] of that name.
     ///
     /// # Errors
     /// [`NetError::UnknownNode`], which lists those that there are.
@@ -123,7 +118,7 @@ impl Plan {
         })
     }
 
-    /// Two addresses on loopback that neither this network nor, now, anybody else uses.
+    /// Returns two loopback addresses that neither this network nor another program uses.
     ///
     /// # Errors
     /// [`NetError::Ports`].
@@ -154,7 +149,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Plan::load(dir.path()).unwrap(), None);
-        let plan = Plan::new("net-1", Engine::Comet);
+        let plan = Plan::new("net-1", Consensus::Comet);
         plan.save(dir.path()).unwrap();
         assert_eq!(Plan::load(dir.path()).unwrap(), Some(plan.clone()));
         let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
@@ -170,7 +165,7 @@ mod tests {
 
     #[test]
     fn ports_differ() {
-        let plan = Plan::new("net-1", Engine::Comet);
+        let plan = Plan::new("net-1", Consensus::Comet);
         let [one, two] = plan.free_addrs().unwrap();
         assert_ne!(one, two);
     }

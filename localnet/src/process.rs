@@ -1,4 +1,4 @@
-//! The process of one node: `capstan start` on its home, with all that belongs to it.
+//! The process of one node: `capstan start` or `capstan dev` on its home, and its children.
 
 use std::fs::File;
 use std::io;
@@ -6,47 +6,48 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use capstan_consensus::process::{self, Signal, spawn_bound};
 use serde::{Deserialize, Serialize};
 
-/// How a node's process is started.
+/// The command that starts the node of a [`NodePlan`](crate::NodePlan).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
-    /// Its arguments.
+    /// Arguments of the program.
     pub args: Vec<String>,
-    /// Where its output goes.
+    /// File to which its output is appended.
     pub log: PathBuf,
 }
 
-/// What a node's process is doing.
+/// The state of a node's process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It runs.
+pub enum ProcessState {
+    /// The process runs.
     Running,
-    /// It was paused.
+    /// The process was suspended.
     Paused,
-    /// It was killed or stopped by command.
+    /// The process was killed or stopped by a command.
     Stopped,
-    /// It ended by itself: how.
+    /// The process ended by itself. The text says how.
     Ended(String),
 }
 
-/// A node's process, or that there is none.
+/// The process of a node, if it runs.
 #[derive(Debug)]
 pub(crate) struct NodeProcess {
     child: Option<Child>,
-    state: State,
+    state: ProcessState,
 }
 
 impl NodeProcess {
-    /// No process yet.
+    /// Makes a node that does not run.
     pub(crate) fn none() -> Self {
-        Self { child: None, state: State::Stopped }
+        Self { child: None, state: ProcessState::Stopped }
     }
 
-    /// Starts one. Call it from a thread that lives as long as the network: the process ends with that thread.
+    /// Starts the process. It ends with the calling thread, which must live as long as the network.
     pub(crate) fn start(launch: &Launch) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(&launch.log)?;
         let mut command = Command::new(&launch.program);
@@ -56,18 +57,16 @@ impl NodeProcess {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        // SAFETY: between fork and exec only an async-signal-safe call is made.
-        unsafe { command.pre_exec(capstan_consensus::process::die_with_parent) };
-        Ok(Self { child: Some(command.spawn()?), state: State::Running })
+        Ok(Self { child: Some(spawn_bound(&mut command)?), state: ProcessState::Running })
     }
 
-    /// What it is doing, after a look.
-    pub(crate) fn state(&mut self) -> &State {
+    /// Looks at the process and returns its state.
+    pub(crate) fn state(&mut self) -> &ProcessState {
         if let Some(child) = &mut self.child
             && let Ok(Some(status)) = child.try_wait()
         {
             self.child = None;
-            self.state = State::Ended(describe(status));
+            self.state = ProcessState::Ended(describe(status));
         }
         &self.state
     }
@@ -76,50 +75,50 @@ impl NodeProcess {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Ends it at once, as a crash would; CometBFT dies with it.
+    /// Kills the process, as a crash would. CometBFT dies with it.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // If it cannot be killed it has ended.
             let _ = child.kill();
             let _ = child.wait();
-            self.state = State::Stopped;
+            self.state = ProcessState::Stopped;
         }
     }
 
-    /// Asks it to stop in order.
+    /// Asks the process to stop in order.
     pub(crate) fn ask_to_stop(&mut self) {
         self.resume();
-        self.signal(libc::SIGTERM);
+        self.signal(Signal::Term);
     }
 
-    /// Stops it and CometBFT where they are.
+    /// Suspends the process and CometBFT.
     pub(crate) fn pause(&mut self) {
-        if *self.state() == State::Running {
-            self.signal_all(libc::SIGSTOP);
-            self.state = State::Paused;
+        if *self.state() == ProcessState::Running {
+            self.signal_all(Signal::Stop);
+            self.state = ProcessState::Paused;
         }
     }
 
-    /// Lets it go on.
+    /// Resumes the process and CometBFT.
     pub(crate) fn resume(&mut self) {
-        if *self.state() == State::Paused {
-            self.signal_all(libc::SIGCONT);
-            self.state = State::Running;
+        if *self.state() == ProcessState::Paused {
+            self.signal_all(Signal::Cont);
+            self.state = ProcessState::Running;
         }
     }
 
-    fn signal(&self, signal: i32) {
+    fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
-            capstan_consensus::process::signal(pid, signal);
+            process::signal(pid, signal);
         }
     }
 
-    /// The node first, so that it does not see its CometBFT stand still.
-    fn signal_all(&self, signal: i32) {
+    /// Signals the node first, so that it does not see its CometBFT stand still.
+    fn signal_all(&self, signal: Signal) {
         let Some(pid) = self.pid() else { return };
-        capstan_consensus::process::signal(pid, signal);
-        for child in capstan_consensus::process::children(pid) {
-            capstan_consensus::process::signal(child, signal);
+        process::signal(pid, signal);
+        for child in process::children(pid) {
+            process::signal(child, signal);
         }
     }
 }

@@ -1,48 +1,48 @@
-//! The process that owns a network: it starts the nodes, keeps the links between them, and does what it is
-//! told. When it ends, all nodes end.
+//! The process that owns a network. It starts the nodes, keeps the links between them, and executes commands. When it
+//! ends, all nodes end.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::control::{self, Command, NodeStatus, Order, Status};
+use crate::control::{self, Command, NodeStatus, Order, Reply, Status};
 use crate::link::Link;
-use crate::process::{Launch, NodeProcess, State};
-use crate::{Engine, NetError, NodePlan, Plan, Supervisor};
+use crate::process::{Launch, NodeProcess, ProcessState};
+use crate::{Consensus, NetError, NodePlan, Plan, Supervisor};
 
-/// How long nodes may take to stop in order.
+/// Time in which nodes must stop in order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long whoever asked for the end may take to read the answer.
+/// Time in which the client of [`Command::Down`] must read the reply.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often nodes that ended by themselves are looked for.
+/// Interval at which the supervisor looks for nodes that ended by themselves.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
-/// How a node is started: told the node and its peers (`ID@IP:PORT`).
+/// A function that returns the command for a node and its peers (`ID@IP:PORT`).
 pub type Launcher<'a> = dyn Fn(&NodePlan, &[String]) -> Launch + 'a;
 
-/// A network under this process.
+/// A network of which this process is the supervisor.
 pub struct Network<'a> {
     dir: PathBuf,
     plan: Plan,
     launcher: &'a Launcher<'a>,
     processes: BTreeMap<String, NodeProcess>,
-    /// By the names of the node that dials and the one that is dialled.
+    /// Links by the names of the node that dials and of the one that is dialled.
     links: BTreeMap<(String, String), Link>,
     orders: Receiver<Order>,
     own: Sender<Order>,
 }
 
-/// Ends a network from elsewhere, as a signal does.
+/// Ends a [`Network`] from another thread, as a signal does.
 #[derive(Clone, Debug)]
 pub struct NetStopper(Sender<Order>);
 
 impl NetStopper {
-    /// Stops all nodes in order; [`Network::run`] returns then.
+    /// Stops all nodes in order. [`Network::run`] returns then.
     pub fn stop(&self) {
         // Nobody waits for the answer, and a network that has ended needs no order.
-        let _ = self.0.send(Order::unheard(Command::Down));
+        let _ = self.0.send(Order::without_reply(Command::Down));
     }
 }
 
@@ -52,9 +52,9 @@ impl<'a> Network<'a> {
     /// # Errors
     /// [`NetError`]: no plan, a supervisor that runs already, a process that cannot be started.
     pub fn start(dir: &Path, launcher: &'a Launcher) -> Result<Self, NetError> {
-        let plan = Plan::load(dir)?.ok_or_else(|| NetError::None(dir.to_owned()))?;
+        let plan = Plan::load(dir)?.ok_or_else(|| NetError::NoNetwork(dir.to_owned()))?;
         if control::call(&plan, Command::Status).is_ok() {
-            return Err(NetError::Runs(dir.to_owned()));
+            return Err(NetError::AlreadyRuns(dir.to_owned()));
         }
         let (own, orders) = channel();
         let mut network = Self {
@@ -78,12 +78,12 @@ impl<'a> Network<'a> {
         Ok(network)
     }
 
-    /// A handle that ends it from elsewhere.
+    /// Returns a handle that ends the network from another thread.
     pub fn stopper(&self) -> NetStopper {
         NetStopper(self.own.clone())
     }
 
-    /// Does what it is told until it is told to end.
+    /// Executes commands until [`Command::Down`].
     ///
     /// # Errors
     /// [`NetError::Plan`] if the plan cannot be written at the end.
@@ -96,21 +96,25 @@ impl<'a> Network<'a> {
                     self.stop_all();
                     self.plan.supervisor = None;
                     let saved = self.plan.save(&self.dir);
-                    // Whoever asked may have gone.
-                    let _ = reply.send(Ok(self.status()));
+                    // The client may have gone away.
+                    let _ = reply.send(Reply::Done(self.status()));
                     // The answer is written by another thread, which ends with this one's process.
                     let _ = written.recv_timeout(ANSWER_TIMEOUT);
                     return saved;
                 }
                 Ok(Order { command, reply, .. }) => {
-                    let done = self.obey(command).map(|()| self.status());
-                    let _ = reply.send(done.map_err(|error| error.to_string()));
+                    let answer = match self.execute(command) {
+                        Ok(()) => Reply::Done(self.status()),
+                        Err(error) => Reply::Refused(error.to_string()),
+                    };
+                    // The client may have gone away.
+                    let _ = reply.send(answer);
                 }
             }
         }
     }
 
-    fn obey(&mut self, command: Command) -> Result<(), NetError> {
+    fn execute(&mut self, command: Command) -> Result<(), NetError> {
         match command {
             Command::Status | Command::Down => {}
             Command::Kill { nodes } => self.each(&nodes, NodeProcess::kill)?,
@@ -145,7 +149,7 @@ impl<'a> Network<'a> {
     }
 
     fn add(&mut self, node: NodePlan) -> Result<(), NetError> {
-        if self.plan.engine == Engine::Solo {
+        if self.plan.consensus == Consensus::Solo {
             return Err(NetError::SoloPeers);
         }
         self.plan.nodes.push(node.clone());
@@ -177,7 +181,7 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// Stops a node in order, and by force if it takes too long.
+    /// Stops a node in order, and kills it if that takes too long.
     fn stop_node(&mut self, name: &str) {
         let Some(process) = self.processes.get_mut(name) else { return };
         process.ask_to_stop();
@@ -200,7 +204,7 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// The nodes of these names; all if there are none.
+    /// Returns the nodes of these names, or all if there are no names.
     fn named(&self, names: &[String]) -> Result<Vec<NodePlan>, NetError> {
         if names.is_empty() {
             return Ok(self.plan.nodes.clone());
@@ -219,11 +223,11 @@ impl<'a> Network<'a> {
         Status { nodes, cut: cut.map(|(ends, _)| ends.clone()).collect() }
     }
 
-    /// Notes nodes that ended by themselves.
+    /// Logs nodes that ended by themselves.
     fn watch(&mut self) {
         for (name, process) in &mut self.processes {
             let ran = process.pid().is_some();
-            if let (true, State::Ended(how)) = (ran, process.state()) {
+            if let (true, ProcessState::Ended(how)) = (ran, process.state()) {
                 tracing::warn!(node = %name, %how, "a node ended by itself");
             }
         }
@@ -236,16 +240,16 @@ impl std::fmt::Debug for Network<'_> {
     }
 }
 
-/// Waits until all have ended, or it takes too long.
+/// Waits until all have ended, or for [`STOP_TIMEOUT`].
 fn wait(processes: &mut [&mut NodeProcess]) {
     let began = Instant::now();
-    let runs = |process: &mut &mut NodeProcess| *process.state() == State::Running;
+    let runs = |process: &mut &mut NodeProcess| *process.state() == ProcessState::Running;
     while processes.iter_mut().any(runs) && began.elapsed() < STOP_TIMEOUT {
         std::thread::sleep(LOOK_EVERY);
     }
 }
 
-/// 128 random bits.
+/// Makes a token of 128 random bits.
 fn token() -> Result<String, NetError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)

@@ -1,47 +1,75 @@
-//! Genesis documents of new chains.
-
 use std::time::SystemTime;
 
-use anyhow::Context as _;
 use capstan_client::{Bundle, DEV_NAMES, Key};
-use capstan_genesis::{Genesis, GenesisBundle};
+use capstan_genesis::{Genesis, GenesisBundle, Params};
 use tendermint::Time;
 
-/// A chain with the development accounts and the system's vats, beginning now.
-pub fn dev_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
-    let now = now()?;
+use crate::NewChainError;
+
+/// Makes the genesis document of a chain that begins now, with the development accounts and the system's vats.
+///
+/// # Errors
+/// [`NewChainError::Clock`] if the computer's clock is out of range.
+pub fn dev_genesis(chain_id: &str) -> Result<Genesis, NewChainError> {
+    dev_genesis_at(chain_id, &now()?, |_| {})
+}
+
+/// Makes the document of [`dev_genesis`] for a chain that begins at `genesis_time`, in RFC 3339. `change` may change its
+/// parameters.
+///
+/// # Errors
+/// [`NewChainError::SystemBundle`], which is a bug.
+pub fn dev_genesis_at(
+    chain_id: &str,
+    genesis_time: &str,
+    change: impl FnOnce(&mut Params),
+) -> Result<Genesis, NewChainError> {
     let accounts: Vec<_> = DEV_NAMES
         .iter()
         .zip(0_u32..)
         .map(|(name, index)| (*name, Key::dev(index).address()))
         .collect();
-    let mut genesis = Genesis::dev(chain_id, &now, &accounts);
+    let mut genesis = Genesis::dev(chain_id, genesis_time, &accounts);
+    // The parameters of the provisioner follow from those of the chain.
+    change(&mut genesis.app_state.params);
     let vat_admin = system_bundle(capstan_vat_system::vat_admin_bundle())?;
     let provisioner = system_bundle(capstan_vat_system::provisioner_bundle())?;
     genesis.add_system_vats(vat_admin, provisioner);
     Ok(genesis)
 }
 
-/// The same for CometBFT, where alice governs the validators.
-pub fn network_genesis(chain_id: &str) -> anyhow::Result<Genesis> {
+/// Makes the document of [`dev_genesis`] for CometBFT, with alice as the governor of the validators.
+///
+/// # Errors
+/// As [`dev_genesis`].
+pub fn network_genesis(chain_id: &str) -> Result<Genesis, NewChainError> {
     let mut genesis = dev_genesis(chain_id)?;
     genesis.app_state.params.governors = vec![Key::dev(0).address()];
     Ok(genesis)
 }
 
-/// The time of day, RFC 3339.
-fn now() -> anyhow::Result<String> {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .context("the clock is before 1970")?;
-    let seconds = i64::try_from(since.as_secs()).context("the clock is out of range")?;
-    Ok(Time::from_unix_timestamp(seconds, since.subsec_nanos())
-        .context("the clock is out of range")?
-        .to_rfc3339())
+/// Gives the chain of a new genesis document the timer device and its vat.
+///
+/// # Errors
+/// [`NewChainError::SystemBundle`], which is a bug.
+pub fn add_timer(genesis: &mut Genesis) -> Result<(), NewChainError> {
+    genesis.add_timer(system_bundle(capstan_vat_system::timer_bundle())?);
+    Ok(())
 }
 
-/// A bundle of the system for a genesis document.
-pub fn system_bundle(json: &[u8]) -> anyhow::Result<GenesisBundle> {
-    let bundle = Bundle::from_endo_json(json)?;
-    Ok(GenesisBundle::new(bundle.id.parse()?, None, &bundle.bytes))
+fn system_bundle(json: &[u8]) -> Result<GenesisBundle, NewChainError> {
+    let damaged = |error: &dyn std::error::Error| NewChainError::SystemBundle(error.to_string());
+    let bundle = Bundle::from_endo_json(json).map_err(|error| damaged(&error))?;
+    let id = bundle.id.parse().map_err(|error| damaged(&error))?;
+    Ok(GenesisBundle::new(id, None, &bundle.bytes))
+}
+
+/// The time of day in RFC 3339.
+fn now() -> Result<String, NewChainError> {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_err(|_| NewChainError::Clock)?;
+    let seconds = i64::try_from(since.as_secs()).map_err(|_| NewChainError::Clock)?;
+    let time = Time::from_unix_timestamp(seconds, since.subsec_nanos());
+    Ok(time.map_err(|_| NewChainError::Clock)?.to_rfc3339())
 }

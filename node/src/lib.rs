@@ -1,14 +1,33 @@
-//! A node: the home on disk, its configuration, and store, vat host, application and consensus put together.
+//! A node, put together: home, configuration, store, vat host, application and consensus.
+//!
+//! ```no_run
+//! use capstan_node::config::Config;
+//! use capstan_node::home::Home;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let home = Home::open("chain".into())?;
+//! let config = Config::load(&home.path)?;
+//! let rpc = "127.0.0.1:26657".parse()?;
+//! let node = capstan_node::start(&home, &config, rpc, &|step| eprintln!("{step}"))?;
+//! println!("RPC at http://{}", node.solo.rpc_addr());
+//! node.solo.wait()?;
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod config;
+mod error;
 mod genesis;
 pub mod home;
+mod host;
 mod node;
 mod overrides;
 
-pub use genesis::{dev_genesis, network_genesis, system_bundle};
-pub use node::{
-    Node, Steps, open_app, open_host, open_host_at, open_host_with, policy, serve_metrics, start,
-};
-pub use overrides::{override_file, read_all};
+pub use error::{HomeError, NewChainError, NodeError, OverridesError};
+pub use genesis::{add_timer, dev_genesis, dev_genesis_at, network_genesis};
+pub use host::{js_engine, open_host};
+pub use node::{Node, block_policy, open_app, serve_metrics, start};
+pub use overrides::{override_file, read_overrides};

@@ -1,36 +1,39 @@
-//! The overrides of a home: what the validators agreed to do differently in a block, a file a block.
-
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
 use capstan_app::Override;
 
-/// All overrides in `dir`, which need not be there.
+use crate::OverridesError;
+
+/// Reads every [`Override`] in the directory `dir`. Returns none if the directory does not exist.
 ///
 /// # Errors
-/// Text that names the file and what is wrong with it.
-pub fn read_all(dir: &Path) -> anyhow::Result<Vec<Override>> {
+/// [`OverridesError`], which names the file.
+pub fn read_overrides(dir: &Path) -> Result<Vec<Override>, OverridesError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OverridesError::Read { path, source }
+    };
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.with_context(|| format!("cannot read {}", dir.display()))?,
+        other => other.map_err(unreadable(dir))?,
     };
     let mut overrides = Vec::new();
     for entry in entries {
-        let path = entry?.path();
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let agreed = Override::from_json(&bytes).with_context(|| path.display().to_string())?;
-        if path != override_file(dir, agreed.height) {
-            let height = agreed.height;
-            bail!("{} is for block {height}: name it {height}.json", path.display());
+        let path = entry.map_err(unreadable(dir))?.path();
+        let bytes = fs::read(&path).map_err(unreadable(&path))?;
+        let found = Override::from_json(&bytes)
+            .map_err(|source| OverridesError::Invalid { path: path.clone(), source })?;
+        if path != override_file(dir, found.height) {
+            return Err(OverridesError::Misnamed { path, height: found.height });
         }
-        overrides.push(agreed);
+        overrides.push(found);
     }
     Ok(overrides)
 }
 
-/// The file of the override for the block at `height`.
+/// Returns the file of the [`Override`] for the block at `height`.
 pub fn override_file(dir: &Path, height: u64) -> PathBuf {
     dir.join(format!("{height}.json"))
 }

@@ -30,7 +30,7 @@ impl<R> Default for Builder<R> {
 }
 
 impl<R: Reference> Builder<R> {
-    /// A string.
+    /// Returns a string, escaped if it has to be.
     pub fn text(&mut self, text: impl Into<JsString>) -> Json {
         Json::string(text)
     }
@@ -77,7 +77,7 @@ impl<R: Reference> Builder<R> {
         })
     }
 
-    /// The finished capdata.
+    /// Returns the finished [`CapData`].
     pub fn finish(self, value: &Json) -> CapData<R> {
         let mut body = String::from("#");
         value.write(&mut body);
@@ -85,7 +85,7 @@ impl<R: Reference> Builder<R> {
     }
 }
 
-/// `["method",[args…]]`.
+/// Returns the capdata `["method",[args…]]`, over the slots of `builder`.
 pub fn methargs<R: Reference>(
     mut builder: Builder<R>,
     method: &str,

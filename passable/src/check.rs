@@ -13,13 +13,13 @@ use crate::{
     text::is_special,
 };
 
-/// Why a body is refused. The text names the byte offset and what was expected there.
+/// The reason why a body is refused. The text names the byte offset and what was expected there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at byte {offset}: {problem}")]
 pub struct Malformed {
     /// The place, counted in bytes from the start of the body.
     pub offset: usize,
-    /// The mistake.
+    /// The mistake, as text for the sender.
     pub problem: String,
 }
 

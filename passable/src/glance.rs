@@ -1,4 +1,4 @@
-//! What a body says at a glance, without reading more of it than that takes.
+//! Answers that need only the beginning of a body, or a body that is short.
 
 use capstan_abi::{CapData, JsString};
 
@@ -14,7 +14,7 @@ pub fn single_slot<R: Clone>(data: &CapData<R>) -> Option<R> {
     single_slot_index(&data.body).and_then(|index| data.slots.get(index).cloned())
 }
 
-/// The same for data that was not translated yet: an index into its slots.
+/// Returns the index of the slot that a body consists of, for data that was not translated yet.
 pub fn single_slot_index(body: &str) -> Option<usize> {
     match body.strip_prefix('#') {
         // A body may be ten megabytes of something else: only a text is read.
@@ -48,7 +48,7 @@ pub fn leading_text(body: &str) -> Option<JsString> {
     Json::Text(Reader::new(body, at).string()?).as_text()
 }
 
-/// What a body says to people: an error's message or a string, else the body itself.
+/// Returns a body's message for people: an error's message or a string, else the body itself.
 pub fn message(body: &str) -> String {
     let value = body.strip_prefix('#').and_then(Json::parse);
     let text = value.and_then(|value| match value.field("#error") {
@@ -97,7 +97,7 @@ fn bracketed(name: JsString) -> JsString {
     text
 }
 
-/// The same of the encoding before smallcaps.
+/// Returns a method's name in the encoding before smallcaps.
 fn old_method(method: &Json) -> JsString {
     let text = |name: &str| match method.field(name) {
         Some(Json::Text(raw)) => unescape(raw),

@@ -23,7 +23,8 @@ impl Json {
         Self::Text(raw(&escape(text.into())))
     }
 
-    /// The string, with its smallcaps escape undone; none if it is not an ordinary string.
+    /// Returns the string, with its smallcaps escape undone. Returns `None` if this is not an ordinary
+    /// string.
     pub fn as_text(&self) -> Option<JsString> {
         let Self::Text(raw) = self else { return None };
         let text = unescape(raw)?;

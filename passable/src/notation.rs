@@ -37,7 +37,7 @@ pub use show::decode;
 
 use crate::{bigint::BigInt, value::Passable};
 
-/// Why a value cannot be encoded. The text names the part that is wrong and what to write instead.
+/// The reason why a value cannot be encoded. The text names the part that is wrong and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadNotation {
     /// A text begins with `@` and is not a reference.
@@ -59,7 +59,7 @@ pub enum BadNotation {
     /// The value of `@error` or `@tag` is not a string.
     #[error("\"{0}\" must be a string")]
     NotString(&'static str),
-    /// What follows `@"` is not the JSON of a string.
+    /// The text after `@"` is not the JSON of a string.
     #[error("\"@{0}\": what follows @ is not a JSON string such as \"\\ud800\"")]
     JsonString(String),
 }

@@ -6,10 +6,10 @@ use capstan_abi::CapData;
 
 use crate::{builder::Builder, json::Json, reference::Reference, text::slot_index};
 
-/// Capdata taken apart.
+/// [`CapData`] taken apart into a [`Json`] tree.
 #[derive(Clone, Debug)]
 pub struct Parsed<R> {
-    /// The value.
+    /// The value as a tree.
     pub value: Json,
     pub(crate) slots: Vec<R>,
     /// The interface of each reference, without `Alleged: `.
@@ -17,8 +17,8 @@ pub struct Parsed<R> {
 }
 
 impl<R: Reference> Parsed<R> {
-    /// Takes smallcaps apart. None if the body is not smallcaps, is nested too deep, or mentions a
-    /// slot that is not there.
+    /// Takes smallcaps apart. Returns `None` if the body is not smallcaps, nests too deep, or mentions a slot
+    /// that is not there.
     pub fn new(data: &CapData<R>) -> Option<Self> {
         let value = Json::parse(data.body.strip_prefix('#')?)?;
         let mut parsed = Self { value, slots: data.slots.clone(), ifaces: BTreeMap::new() };
@@ -54,7 +54,7 @@ impl<R: Reference> Parsed<R> {
     }
 }
 
-/// Records the interface that each reference is first mentioned with; none if a slot is missing.
+/// Records the interface with which each reference is first mentioned. Returns `None` if a slot is missing.
 fn collect_ifaces<R: Reference>(
     value: &Json,
     slots: &[R],

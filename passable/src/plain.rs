@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 use crate::{json::Json, text::unescape};
 
 impl Json {
-    /// The value as JavaScript's `JSON.stringify` writes it, bigints as decimal strings. None if it
-    /// holds a reference, an error, a symbol or a tagged value, or a string with a lone surrogate: what the
-    /// application is handed is Unicode.
+    /// Returns the value as JavaScript's `JSON.stringify` writes it, with bigints as decimal strings. Returns
+    /// `None` if it holds a reference, an error, a symbol, a tagged value or a string with a lone surrogate,
+    /// because the application gets Unicode.
     pub fn to_plain(&self) -> Option<Value> {
         Some(match self {
             Self::Scalar(text) => serde_json::from_str(text).ok()?,

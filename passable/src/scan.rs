@@ -285,7 +285,7 @@ impl<'a, R: Reference> Scanner<'a, R> {
 const TAG: &str = "#tag";
 const ERROR: &str = "#error";
 
-/// What is known of an object's members when it ends.
+/// The names of an object's members, and which of them have strings as values.
 #[derive(Default)]
 struct Members {
     names: BTreeSet<JsString>,

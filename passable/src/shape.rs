@@ -1,6 +1,6 @@
 //! The size of a body as a parser would meet it.
 
-/// How deep a body nests and of how many values it consists.
+/// The size of a body: its nesting and its number of values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     /// Levels of arrays and records: `[method, args]` are two.

@@ -1,10 +1,30 @@
-//! The public interface of a Capstan chain: the protobuf package `capstan.v1`, addresses, amounts and parameters.
+//! The public interface of a Capstan chain: what its clients and its application share.
+//!
+//! * [`v1`] holds the messages of the protobuf package `capstan.v1`, and the table of its queries.
+//! * [`Method`], [`Request`] and [`Handler`] describe queries to clients and servers.
+//! * [`ErrorCode`] lists the codes of refused transactions and queries.
+//! * [`Address`], [`Amount`], [`Params`] and [`Fees`] are the values in them. [`Fees::required`] is the fee formula.
+//!
+//! ```
+//! use capstan_proto::{Request, v1::{QUERY_METHODS, QueryVatStatsRequest}};
+//!
+//! let method = QueryVatStatsRequest::METHOD;
+//! assert_eq!(method.full_path, "/capstan.v1.Query/VatStats");
+//! assert_eq!(method.path, "vats/{vat_id}/stats");
+//! assert!(QUERY_METHODS.contains(method));
+//! ```
+#![forbid(unsafe_code)]
 
 mod address;
 mod amount;
+mod code;
+mod fee;
+mod method;
 mod params;
 pub mod v1;
 
 pub use address::{ADDRESS_PREFIX, Address, NotAnAddress};
 pub use amount::{Amount, DENOM, NotAnAmount};
+pub use code::{CODESPACE, ErrorCode};
+pub use method::{Answer, Call, Field, FieldKind, Handler, Method, Request, Server};
 pub use params::{CleanupBudget, Fees, InvalidParam, Params, SystemParams};

@@ -1,7 +1,12 @@
 //! The protobuf package `capstan.v1`, compiled from `capstan/v1/*.proto`.
 //!
-//! Requests and answers of queries have a JSON form too: the same fields in camel case.
+//! Messages also serialize to JSON, with their fields in camel case. Requests deserialize from it. The tables of
+//! methods and their dispatchers, such as [`QUERY_METHODS`] and [`dispatch_query`], are generated from the services'
+//! descriptors.
 
 #![allow(clippy::doc_markdown)]
 
 include!(concat!(env!("OUT_DIR"), "/capstan.v1.rs"));
+
+/// The encoded `google.protobuf.FileDescriptorSet` of the package and what it imports.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,6 +1,6 @@
+use capstan_bundle::wasm_id;
 use capstan_client::proto::{CapData, MsgInstallBundle, MsgSend};
 use capstan_client::{Amount, Key, SignedTx, SignerData, TxBuilder};
-use sha2::{Digest, Sha256};
 
 use crate::CHAIN_ID;
 
@@ -75,9 +75,4 @@ impl Account {
             ..Default::default()
         })
     }
-}
-
-/// The bundle id of a wasm module.
-pub fn wasm_id(module: &[u8]) -> String {
-    Sha256::digest(module).iter().fold("w1-".to_owned(), |id, byte| format!("{id}{byte:02x}"))
 }

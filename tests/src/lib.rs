@@ -1,4 +1,4 @@
-//! What the tests that cross crates share: a whole node in this process, bundles made from sources by the project's own
+//! Helpers of the tests that cross crates: a whole node in this process, bundles made from sources by the project's own
 //! bundler, and an application that is driven without any engine.
 //!
 //! Nothing here is a stand-in: real vats under wasmer, the real store on disk, real signed transactions.
@@ -17,15 +17,16 @@ mod process;
 mod raw;
 pub mod sim;
 
-pub use account::{Account, wasm_id};
+pub use account::Account;
 pub use bare::BareApp;
 pub use bundles::{bundle, bundle_text, example};
+pub use capstan_bundle::wasm_id;
 pub use capstan_test_random::Random;
 pub use lone::{Device, LoneVat, Outcome};
 pub use machine::{Machine, MachineConfig};
 pub use node::{Engine, Node, Options, genesis, genesis_with_timer, host};
 pub use process::alone;
-pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, actor_with, raw_genesis};
+pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, actor_with, raw_genesis, silent, with_section};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +36,7 @@ use capstan_client::Deadline;
 /// The chain id of all chains here.
 pub const CHAIN_ID: &str = "capstan-test-1";
 
-/// How long anything here may take before the test gives up.
+/// Returns the deadline of anything here, after which the test gives up.
 pub fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(120))
 }

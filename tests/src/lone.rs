@@ -14,7 +14,7 @@ use crate::{Options, host};
 
 const VAT: VatId = VatId(1);
 
-/// What no delivery here may spend.
+/// Computrons that no delivery here may spend.
 const CRANK_LIMIT: Computrons = Computrons(2_000_000_000);
 
 /// Answers a device call: the device's node, the method, the arguments' body; a body without slots.
@@ -35,14 +35,14 @@ impl std::fmt::Debug for LoneVat {
     }
 }
 
-/// What a delivery came to.
+/// The outcome of a delivery.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Syscalls but those of the vatstore and subscriptions.
     pub syscalls: Vec<Syscall>,
-    /// How many syscalls there were, of whatever kind.
+    /// Number of syscalls of any kind.
     pub count: usize,
-    /// What the vat spent.
+    /// Computrons that the vat spent.
     pub computrons: u64,
     /// The result promise of a message, empty for other deliveries.
     pub result: String,
@@ -83,12 +83,12 @@ impl LoneVat {
         vat
     }
 
-    /// How many syscalls its start took.
+    /// Returns the number of syscalls that its start took.
     pub fn started(&self) -> usize {
         self.started
     }
 
-    /// What the vat keeps.
+    /// Returns the vat's own store.
     pub fn vatstore(&self) -> &BTreeMap<String, String> {
         &self.kernel.vatstore
     }
@@ -125,14 +125,14 @@ impl LoneVat {
         self.deliver(&Delivery::BringOutYourDead)
     }
 
-    /// How large its heap is, in bytes.
+    /// Returns the size of its heap, in bytes.
     pub fn heap_bytes(&self) -> u64 {
         self.host.heap(VAT).unwrap().1
     }
 }
 
 impl Outcome {
-    /// How the promises were settled that were: promise, whether it was rejected, body and slots.
+    /// Returns the settled promises: each with whether it was rejected, the body and the slots.
     pub fn settled(&self) -> Vec<Resolution> {
         let all = self.syscalls.iter().filter_map(|syscall| match syscall {
             Syscall::Resolve { resolutions } => Some(resolutions.clone()),

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{Options, host};
 
-/// What a [`Machine`] starts with, beside the vatAdmin vat.
+/// The vats and options that a [`Machine`] starts with, besides the vatAdmin vat.
 #[derive(Clone, Debug, Default)]
 pub struct MachineConfig {
     /// Static vats. The first one is bootstrapped.
@@ -27,7 +27,7 @@ pub struct MachineConfig {
     pub named: Vec<(&'static str, Bundle)>,
     /// Bundles that are installed without a name.
     pub installed: Vec<Bundle>,
-    /// Devices beside vatAdmin.
+    /// Devices besides vatAdmin.
     pub devices: Vec<(&'static str, DeviceKind)>,
 }
 
@@ -40,7 +40,7 @@ pub struct Machine {
     store: Store,
     heard: Arc<Mutex<Vec<String>>>,
     first: String,
-    /// What bootstrap came to.
+    /// The settlement of bootstrap's promise: `Err` if it was rejected.
     pub bootstrap: Result<Value, Value>,
 }
 
@@ -133,12 +133,12 @@ impl Machine {
         self.store.reader()
     }
 
-    /// What vats have written for tests since this was last called.
+    /// Returns what vats have written for tests since this was last called.
     pub fn heard(&self) -> Vec<String> {
         std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What a promise was settled with; none if it was not.
+    /// Returns what a promise was settled with, or `None` if it is unsettled.
     pub fn settled(&self, promise: KRef) -> Option<Result<Value, Value>> {
         let KRef::Promise(number) = promise else { panic!("{promise}") };
         let data = |data: &CapData<KRef>| match data.body.as_str() {

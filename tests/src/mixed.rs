@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use capstan_abi::CapData;
 use capstan_client::Bundle;
-use capstan_kernel::policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy};
+use capstan_kernel::policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy};
 use capstan_kernel::promise::ResultPolicy;
 use capstan_kernel::vat::{ReapThreshold, Threshold};
 use capstan_kernel::{
@@ -22,7 +22,7 @@ use crate::{Options, bundle, host};
 /// Cranks of a block.
 pub const CRANKS: u64 = 7;
 
-/// What the boss is asked to do, block after block, as soon as the block before left nothing to do.
+/// Requests to the boss, block after block, each as soon as the block before left nothing to do.
 const STORY: [&str; 14] = [
     r#"["create",["ann"]]"#,
     r#"["create",["ben"]]"#,
@@ -128,8 +128,8 @@ impl MixedNode {
 pub struct Cranks(pub u64);
 
 impl RunPolicy for Cranks {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::uniform(5))
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::uniform(5))
     }
 
     fn crank_done(&mut self, _: &CrankOutcome, _: &KernelWork) -> bool {

@@ -9,10 +9,10 @@ use capstan_vat_host::JsEngine;
 
 use crate::{CHAIN_ID, wasm_id};
 
-/// How many accounts a raw chain has: development accounts 0 and on.
+/// Number of accounts of a raw chain: development accounts 0 and on.
 pub const RAW_ACCOUNTS: u32 = 6;
 
-/// The vats that are worked with, beside `provisioner` and `vatAdmin`. Accounts are given the roots of all vats in the
+/// The vats that are worked with, besides `provisioner` and `vatAdmin`. Accounts are given the roots of all vats in the
 /// order of their names, each the next one at its first transaction.
 pub const RAW_VATS: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -22,9 +22,20 @@ pub fn actor() -> &'static [u8] {
     MODULE.get_or_init(|| wat::parse_str(include_str!("../vats/actor.wat")).unwrap())
 }
 
-/// The same module with a custom section, which makes it another bundle.
+/// The module of a vat that takes every delivery, does nothing, and never says that it is done.
+pub fn silent() -> &'static [u8] {
+    static MODULE: OnceLock<Vec<u8>> = OnceLock::new();
+    MODULE.get_or_init(|| wat::parse_str(include_str!("../vats/silent.wat")).unwrap())
+}
+
+/// The module of every vat with a custom section, which makes it another bundle.
 pub fn actor_with(section: &[u8]) -> Vec<u8> {
-    let mut module = actor().to_vec();
+    with_section(actor(), section)
+}
+
+/// Appends a custom section to a module: the same vat, but another bundle.
+pub fn with_section(module: &[u8], section: &[u8]) -> Vec<u8> {
+    let mut module = module.to_vec();
     module.push(0);
     // The section's length in LEB128: its name, `n`, with the name's length, and the bytes.
     let mut length = section.len() + 2;

@@ -1,4 +1,4 @@
-//! Whatever is built shares what is built already: no command of the project selects other features of a package.
+//! Checks that every command of the project selects the same features of each package, so that all share what is built.
 //!
 //! Cargo unifies features over the packages that a command selects. A command that selects fewer packages, or adds
 //! features, compiles wasmer and its compilers again.
@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What types or holds cargo commands.
+/// Files and folders that hold cargo commands.
 const SOURCES: &[&str] =
     &["Makefile", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", ".ci/run", "scripts", "docs"];
 

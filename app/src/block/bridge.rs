@@ -10,7 +10,7 @@
 //! | `deposits` | `giveBack` | `payer`, `amount` | `{amount}`: what was given back |
 //! | `bank` | `balance` | `address` | `{amount}` |
 //! | `validators` | `isGovernor` | `address` | `{isGovernor}`: may have the validators' object |
-//! | `validators` | `list` | | `{validators}`: of each `{pubKey, power}` |
+//! | `validators` | `list` | | `{validators::{self, PowerChange}}`: of each `{pubKey, power}` |
 //! | `validators` | `set` | `pubKey` (Ed25519, base64), `power` (a natural; 0 removes) | `{}` |
 //!
 //! Amounts and naturals are decimal strings. What cannot be done is answered by `{error}`, a text.
@@ -18,15 +18,15 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use capstan_genesis::{Address, Amount, Params};
-use capstan_kernel::{Application, KernelPanic};
+use capstan_kernel::{Application, BridgeAnswer, KernelPanic};
 use capstan_kernel_ports::store::{Overlay, StoreFault};
 use serde_json::{Value, json};
 
 use crate::{
-    block::validators,
+    block::validators::{self, PowerChange},
     fault::{Failure, NodeFault},
     records::{account, chain::Chain},
-    tx::{TxError, computron_price},
+    tx::TxError,
 };
 
 /// Computrons are priced by the million.
@@ -41,18 +41,18 @@ impl Application for Bridge {
         &mut self,
         over: &mut dyn Overlay,
         args: &[Value],
-    ) -> Result<Result<Option<Value>, String>, KernelPanic> {
+    ) -> Result<BridgeAnswer, KernelPanic> {
         match answer(over, args) {
-            Ok(value) => Ok(Ok(Some(value))),
-            Err(Refusal::Asked(error)) => Ok(Ok(Some(json!({"error": error})))),
+            Ok(value) => Ok(BridgeAnswer::Returned(Some(value))),
+            Err(Refusal::Asked(error)) => Ok(BridgeAnswer::Returned(Some(json!({"error": error})))),
             Err(Refusal::Node(fault)) => Err(panic_of(fault)),
         }
     }
 }
 
-/// Why there is no answer.
+/// Reason why a call through the bridge fails.
 enum Refusal {
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled. The vat is told why.
     Asked(String),
     Node(NodeFault),
 }
@@ -80,13 +80,13 @@ fn answer(over: &mut dyn Overlay, args: &[Value]) -> Result<Value, Refusal> {
     match (service.as_str(), kind) {
         ("computrons", "buy") => {
             let (payer, computrons) = (address(request, "payer")?, natural(request, "computrons")?);
-            let price = computron_price(&params(over)?.fees, computrons);
+            let price = params(over)?.fees.computron_price(computrons);
             account::debit(over, payer, price)?;
             Ok(amount(price))
         }
         ("computrons", "refund") => {
             let (payer, computrons) = (address(request, "payer")?, natural(request, "computrons")?);
-            let price = computron_price(&params(over)?.fees, computrons / MEGA * MEGA);
+            let price = params(over)?.fees.computron_price(computrons / MEGA * MEGA);
             account::credit(over, payer, price)?;
             Ok(amount(price))
         }
@@ -115,8 +115,10 @@ fn answer(over: &mut dyn Overlay, args: &[Value]) -> Result<Value, Refusal> {
         }
         ("validators", "set") => {
             let (key, power) = (validator_key(request)?, natural(request, "power")?);
-            validators::set(over, key, power)?.map_err(Refusal::Asked)?;
-            Ok(json!({}))
+            match validators::set(over, key, power)? {
+                PowerChange::Set => Ok(json!({})),
+                PowerChange::Refused(why) => Err(Refusal::Asked(why.to_string())),
+            }
         }
         _ => Err(Refusal::Asked(format!("there is no {service}.{kind}"))),
     }

@@ -1,4 +1,4 @@
-//! Executing transactions: no vat code runs here; messages put work on the kernel's queue.
+//! The execution of transactions. It runs no vat code: messages put work on the kernel's queues.
 
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use capstan_kernel::{
     view,
 };
 use capstan_kernel_ports::{host::VatHost, store::Overlay};
+use capstan_passable as smallcaps;
+use capstan_proto::CODESPACE;
 use cosmrs::{
     Any,
     proto::cosmos::{bank::v1beta1::MsgSendResponse as BankSent, base::abci::v1beta1::TxMsgData},
@@ -19,7 +21,9 @@ use prost::{Message, Name};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::{
-    block::{bridge, events::event},
+    admission::{ChainContext, SignatureCache, check},
+    block::bridge,
+    events::event,
     fault::{Failure, NodeFault},
     observe::{cause::Cause, watch::Watch},
     proto,
@@ -29,11 +33,7 @@ use crate::{
         results::{self, Settled},
         uploads::{self, Progress, Upload},
     },
-    smallcaps,
-    tx::{
-        Action, Announcement, CODESPACE, ChainContext, FACTORY, Packed, Tx, TxError, UploadId,
-        Verified, check, computron_price,
-    },
+    tx::{Action, Announcement, FACTORY, Packed, Tx, TxError, UploadId},
 };
 
 /// Executes the transactions of one block.
@@ -42,15 +42,18 @@ pub(crate) struct Executor<'a, H> {
     pub(crate) over: &'a mut dyn Overlay,
     pub(crate) chain: &'a Chain,
     pub(crate) height: u64,
-    pub(crate) verified: &'a Verified,
+    pub(crate) signatures: &'a SignatureCache,
     pub(crate) watch: &'a Watch,
 }
 
 impl<H: VatHost> Executor<'_, H> {
-    /// Executes one transaction. The error is this node's; a user's error is in the result.
+    /// Executes one transaction. A user's error is in the result.
     ///
-    /// A transaction that is refused leaves no trace. One of which a message fails has paid its fee and
-    /// used its sequence, and has made the signer's account an endpoint if it was none.
+    /// A refused transaction leaves no trace. If a message fails, the fee is paid, the sequence is used, and the
+    /// signer's account has become an endpoint of the kernel.
+    ///
+    /// # Errors
+    /// A [`NodeFault`] of this node.
     pub(crate) fn deliver(&mut self, bytes: &[u8]) -> Result<ExecTxResult, NodeFault> {
         let tx = match Tx::decode(bytes, &self.chain.params) {
             Ok(tx) => tx,
@@ -62,7 +65,7 @@ impl<H: VatHost> Executor<'_, H> {
             chain_id: &self.chain.id,
             height: self.height,
             params: &self.chain.params,
-            verified: self.verified,
+            signatures: self.signatures,
         };
         let account = match check(&tx, account, context) {
             Ok(account) => account,
@@ -155,7 +158,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 self.insist_installed(bundle)?;
                 let computrons = computrons.unwrap_or(self.run.chain.params.default_vat_computrons);
                 // The provisioner buys them when it makes the meter, whoever asks it for the vat.
-                let price = computron_price(&self.run.chain.params.fees, computrons);
+                let price = self.run.chain.params.fees.computron_price(computrons);
                 bridge::check_payable(self.run.over, self.tx.signer, price)?;
                 let methargs = create_vat(bundle.as_str(), name, parameters, computrons);
                 let result = self.send(FACTORY, "createVat", methargs, action)?;
@@ -298,7 +301,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
             }
             Some(_) => {}
         }
-        let price = computron_price(&self.run.chain.params.fees, computrons);
+        let price = self.run.chain.params.fees.computron_price(computrons);
         account::debit(self.run.over, self.tx.signer, price)?;
         let Executor { kernel, over, .. } = &mut *self.run;
         let remaining =
@@ -428,7 +431,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
     }
 }
 
-/// What the kernel does for a message, told of in reports and traces.
+/// Returns the cause of the kernel's work for a message, for reports and traces.
 fn cause(tx: &Tx, index: usize) -> Arc<Cause> {
     let kind = tx.actions.get(index).map(Action::type_url).unwrap_or_default();
     let (tx, signer, index) = (tx.hash, tx.signer.to_string(), index as u32);
@@ -463,14 +466,14 @@ fn fee_paid(payer: Address, fee: Amount) -> Event {
     event("fee.paid", &[("payer", payer.to_string()), ("amount", format!("{fee}{DENOM}"))])
 }
 
-/// The result of a transaction that leaves no trace.
+/// Returns the result of a transaction that leaves no trace.
 pub(crate) fn refused(error: &TxError) -> ExecTxResult {
     failed(error, 0, Vec::new())
 }
 
 fn failed(error: &TxError, gas_wanted: i64, events: Vec<Event>) -> ExecTxResult {
     ExecTxResult {
-        code: error.code(),
+        code: error.code().number(),
         log: error.to_string(),
         codespace: CODESPACE.to_owned(),
         gas_wanted,

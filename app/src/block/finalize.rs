@@ -1,46 +1,36 @@
 //! Executing blocks: genesis, FinalizeBlock, Commit.
 
-use capstan_abi::Delivery;
-use capstan_genesis::{AppState, Params};
 use capstan_kernel::{
-    RunReport, changes,
+    RunReport,
     device::{DeviceError, TIMER},
-    ids::RemoteId,
-    policy::{BlockPolicy, CleanupBudget},
-    vat::VatStatus,
+    policy::BlockPolicy,
     view,
 };
-use capstan_kernel_ports::{Hash, VatId, host::VatHost, store::Overlay};
+use capstan_kernel_ports::{Hash, host::VatHost, store::Overlay};
 use capstan_store::{Block, StateView};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorUpdate};
 
 use crate::{
-    app::{Consensus, Stage},
     block::{
-        activity,
-        events::event,
+        block_policy, changes,
+        consensus::{Consensus, Stage},
         execute::{self, Executor},
-        expiry, genesis, validators,
+        expiry, validators,
     },
-    fault::{Failure, NodeFault},
+    fault::NodeFault,
     observe::{
+        AbciMethod,
         cause::{self, Cause},
         fatal::FatalReport,
-        running::Step,
+        progress::Step,
+        remedy::Incident,
         trace::{BlockTrace, Written},
-        ways::Trouble,
     },
-    records::{
-        account,
-        chain::{self, Chain, ChainRecord},
-        keys::KERNEL_KEYS,
-        record,
-        results::{self, Settled},
-    },
+    records::{chain::Chain, keys::KERNEL_KEYS},
     tx::{TxError, TxHash},
 };
 
-/// What a block came to.
+/// The result of executing a block.
 pub(crate) struct Executed {
     pub(crate) events: Vec<Event>,
     pub(crate) results: Vec<ExecTxResult>,
@@ -48,50 +38,7 @@ pub(crate) struct Executed {
     pub(crate) root: Hash,
 }
 
-/// What the genesis document says beside the app's own state.
-#[derive(Debug)]
-pub(crate) struct EngineGenesis {
-    /// The first validators.
-    pub(crate) validators: Vec<ValidatorUpdate>,
-    /// The most gas in a block, if it is bounded.
-    pub(crate) max_gas: Option<u64>,
-    /// When the chain begins, in seconds since 1970.
-    pub(crate) time: Option<u64>,
-}
-
 impl<H: VatHost> Consensus<H> {
-    /// Writes the chain's first state, without committing it. Returns its root. The inner error: the
-    /// genesis document is wrong.
-    pub(crate) fn init_chain(
-        &mut self,
-        chain: &ChainRecord,
-        app_state: &AppState,
-        engine: &EngineGenesis,
-    ) -> Result<Result<Hash, String>, NodeFault> {
-        self.reset();
-        if let Some(slog) = &self.slog {
-            slog.bootstrap(engine.time);
-        }
-        let mut block = self.store.begin_block();
-        if let Err(problem) = self.write_first_state(&mut block, chain, app_state, engine)? {
-            return Ok(Err(problem));
-        }
-        // The root is needed before the first block, whose writes come on top: so it is computed from
-        // one copy and the block goes on from another.
-        let prepared = self.store.prepare(block)?;
-        let root = prepared.root();
-        self.store.discard(prepared);
-        let mut block = self.store.begin_block();
-        if let Err(problem) = self.write_first_state(&mut block, chain, app_state, engine)? {
-            return Ok(Err(problem));
-        }
-        self.stage = Stage::Genesis(Box::new(block));
-        if let Some(slog) = &self.slog {
-            slog.bootstrapped(engine.time);
-        }
-        Ok(Ok(root))
-    }
-
     /// Executes a block on top of what is committed (or of genesis). Nothing is written. `time` is the
     /// block's, in seconds since 1970.
     pub(crate) fn finalize(
@@ -130,14 +77,14 @@ impl<H: VatHost> Consensus<H> {
         }
         let mut results = Vec::with_capacity(txs.len());
         for (index, tx) in txs.iter().enumerate() {
-            if skipped.contains(&TxHash::of(tx.as_ref())) {
+            if skipped.contains(&TxHash::digest(tx.as_ref())) {
                 results.push(execute::refused(&TxError::Skipped));
                 continue;
             }
             self.watch.step(Step::Transaction(index as u32));
             let kernel = &mut self.kernel;
-            let (verified, watch) = (&*self.verified, &self.watch);
-            let mut executor = Executor { kernel, over, chain: &chain, height, verified, watch };
+            let (signatures, watch) = (&*self.signatures, &self.watch);
+            let mut executor = Executor { kernel, over, chain: &chain, height, signatures, watch };
             results.push(executor.deliver(tx.as_ref())?);
         }
         add(&mut report, &self.run(over, &mut policy)?);
@@ -145,10 +92,10 @@ impl<H: VatHost> Consensus<H> {
         if let Some(agreed) = self.overrides.get(&height) {
             agreed.finish(&mut self.kernel, over)?;
         }
-        events.extend(self.note_changes(over, height)?);
+        events.extend(changes::note(&self.store.reader(), over, height)?);
         let validator_updates = validators::take_updates(over)?;
         if report.cranks > 0 {
-            events.push(run_event(&report));
+            events.push(changes::run_event(&report));
         }
         if let Some(slog) = &self.slog {
             slog.end_block(height, report.cranks, report.computrons);
@@ -166,7 +113,7 @@ impl<H: VatHost> Consensus<H> {
 
     /// Tells the kernel's timer, if it has one, the time of the block. An idle block writes no time, so
     /// that an idle chain's state does not change. True if vats were woken.
-    fn poll_timer(
+    pub(super) fn poll_timer(
         &mut self,
         over: &mut dyn Overlay,
         time: Option<u64>,
@@ -193,7 +140,7 @@ impl<H: VatHost> Consensus<H> {
             Stage::Genesis(block) => *block,
             Stage::Committed => self.store.begin_block(),
             Stage::Finalized { prepared, .. } => {
-                // The engine executes the block again: what the vats in memory have seen never was.
+                // CometBFT has the block executed again: what the vats in memory have seen never was.
                 self.store.discard(*prepared);
                 self.kernel.evict_all();
                 self.watch.forget();
@@ -242,7 +189,7 @@ impl<H: VatHost> Consensus<H> {
     }
 
     /// Forgets what is not committed.
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         if let Stage::Finalized { prepared, .. } =
             std::mem::replace(&mut self.stage, Stage::Committed)
         {
@@ -252,12 +199,12 @@ impl<H: VatHost> Consensus<H> {
         self.watch.forget();
     }
 
-    /// Why the node stops. What the block did until then is kept as its trace.
-    pub(crate) fn report(&mut self, during: &'static str, fault: &NodeFault) -> FatalReport {
+    /// Returns the report about the node's end, and keeps the trace of the unfinished block.
+    pub(crate) fn report(&mut self, during: AbciMethod, fault: &NodeFault) -> FatalReport {
         let mut report = FatalReport::new(during, self.store.height(), fault);
-        if during == "FinalizeBlock" {
+        if during == AbciMethod::FinalizeBlock {
             report.last = self.watch.last();
-            self.tell_ways_on(&mut report);
+            self.tell_remedies(&mut report);
             self.keep_trace(Vec::new(), None);
             if let Some(slog) = &self.slog {
                 slog.flush();
@@ -276,7 +223,7 @@ impl<H: VatHost> Consensus<H> {
     }
 
     /// Says in a report what led to the last crank, and how the chain can go on.
-    fn tell_ways_on(&self, report: &mut FatalReport) {
+    fn tell_remedies(&self, report: &mut FatalReport) {
         let (true, Some(operator), Some(last)) =
             (report.everywhere, &self.operator, &mut report.last)
         else {
@@ -287,7 +234,7 @@ impl<H: VatHost> Consensus<H> {
         {
             tracing::warn!(%error, "the traces cannot be read");
         }
-        let trouble = Trouble {
+        let trouble = Incident {
             home: &operator.home,
             in_force: self.overrides.get(&last.height),
             step: &Step::Crank(Box::new(last.clone())),
@@ -295,10 +242,10 @@ impl<H: VatHost> Consensus<H> {
             critical: report.critical_vat.as_ref().map(|(vat, _)| *vat),
             vat: None,
         };
-        report.ways_on = trouble.ways_on();
+        report.remedies = trouble.remedies();
     }
 
-    /// What the app itself wrote in the block.
+    /// Returns the application's own writes in the block.
     fn app_writes(&self, over: &dyn Overlay) -> Vec<Written> {
         let mut writes = Vec::new();
         if self.watch.is_tracing() {
@@ -318,69 +265,6 @@ impl<H: VatHost> Consensus<H> {
         }
     }
 
-    /// Writes what the genesis document says, over nothing or over the state that it goes on from.
-    fn write_first_state(
-        &mut self,
-        block: &mut Block,
-        chain: &ChainRecord,
-        app_state: &AppState,
-        engine: &EngineGenesis,
-    ) -> Result<Result<(), String>, NodeFault> {
-        let Some(from) = &app_state.from_state else {
-            return self.write_genesis(block, chain, app_state, engine);
-        };
-        let (height, root) = (self.store.height(), self.store.root().to_string());
-        if (height, &root) != (from.height, &from.root) {
-            return Ok(Err(format!(
-                "app_state.from_state is the state {} at height {}; this node has {root} at height {height}",
-                from.root, from.height
-            )));
-        }
-        chain::write(block, chain, &app_state.params, engine.max_gas)?;
-        if let Err(problem) = validators::init(block, &app_state.params, &engine.validators)? {
-            return Ok(Err(problem));
-        }
-        for name in &from.uncritical {
-            let vat: Result<VatId, _> = name.parse();
-            let known = match &vat {
-                Ok(vat) => self.kernel.set_critical(block, *vat, false)?,
-                Err(_) => false,
-            };
-            if !known {
-                return Ok(Err(format!("app_state.from_state.uncritical: there is no vat {name}")));
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    fn write_genesis(
-        &mut self,
-        block: &mut Block,
-        chain: &ChainRecord,
-        app_state: &AppState,
-        engine: &EngineGenesis,
-    ) -> Result<Result<(), String>, NodeFault> {
-        chain::write(block, chain, &app_state.params, engine.max_gas)?;
-        if let Err(problem) = validators::init(block, &app_state.params, &engine.validators)? {
-            return Ok(Err(problem));
-        }
-        for entry in &app_state.accounts {
-            match account::credit(block, entry.address, entry.balance) {
-                Ok(_) => {}
-                Err(Failure::Tx(error)) => return Ok(Err(error.to_string())),
-                Err(Failure::Node(fault)) => return Err(fault),
-            }
-        }
-        match genesis::kernel_config(app_state, self.kernel.host()) {
-            Ok(config) => {
-                self.kernel.initialize(block, &config)?;
-                self.poll_timer(block, engine.time, true)?;
-                Ok(Ok(()))
-            }
-            Err(problem) => Ok(Err(problem)),
-        }
-    }
-
     /// Runs the kernel if there is work and the block's budget is not used up.
     fn run(
         &mut self,
@@ -393,113 +277,10 @@ impl<H: VatHost> Consensus<H> {
         }
         Ok(self.kernel.run(over, policy)?)
     }
-
-    /// Notes what the block did to vats and outboxes. Returns the events.
-    fn note_changes(&self, over: &mut dyn Overlay, height: u64) -> Result<Vec<Event>, NodeFault> {
-        let changes = changes::of(over);
-        let before = self.store.reader();
-        let mut events = Vec::new();
-        for vat in changes.vats {
-            events.extend(vat_events(&before, over, vat)?);
-            activity::note(&before, over, vat, height)?;
-        }
-        for (remote, number) in changes.posted {
-            events.extend(outbox_events(over, remote, number, height)?);
-        }
-        Ok(events)
-    }
 }
 
 fn add(report: &mut RunReport, more: &RunReport) {
     report.cranks += more.cranks;
     report.computrons += more.computrons;
     report.idle = more.idle;
-}
-
-/// What one block of a chain may spend.
-pub fn block_policy(params: &Params) -> BlockPolicy {
-    let budget = params.cleanup;
-    BlockPolicy {
-        computrons_left: params.block_computrons,
-        computrons_spent: 0,
-        vat_creation: params.vat_creation_computrons,
-        crank: params.crank_overhead_computrons,
-        write: params.write_computrons,
-        write_byte: params.write_byte_computrons,
-        snapshot: params.snapshot_computrons,
-        fault: params.crank_computrons,
-        cleanup: Some(CleanupBudget {
-            exports: budget.exports,
-            imports: budget.imports,
-            promises: budget.promises,
-            kv: budget.kv,
-            snapshots: budget.snapshots,
-            transcripts: budget.transcripts,
-        }),
-    }
-}
-
-fn run_event(report: &RunReport) -> Event {
-    let attributes = [
-        ("cranks", report.cranks.to_string()),
-        ("computrons", report.computrons.to_string()),
-        ("idle", report.idle.to_string()),
-    ];
-    event("block.run", &attributes)
-}
-
-/// What became of a vat between two states.
-fn vat_events(
-    before: &StateView,
-    after: &dyn Overlay,
-    vat: VatId,
-) -> Result<Vec<Event>, NodeFault> {
-    let (Some(config), Some(state)) = (view::vat_config(after, vat)?, view::vat_state(after, vat)?)
-    else {
-        return Ok(Vec::new());
-    };
-    let old = view::vat_state(before, vat)?;
-    let id = ("vat_id", vat.to_string());
-    let bundle = ("bundle_id", config.bundle_id);
-    let mut events = Vec::new();
-    match &old {
-        None => {
-            let name = ("name", config.name.unwrap_or_default());
-            events.push(event("vat.created", &[id.clone(), name, bundle]));
-        }
-        Some(old) if old.incarnation != state.incarnation => {
-            let incarnation = ("incarnation", state.incarnation.to_string());
-            events.push(event("vat.upgraded", &[id.clone(), incarnation, bundle]));
-        }
-        Some(_) => {}
-    }
-    let ran = old.is_none_or(|old| old.status == VatStatus::Running);
-    if let Some(ending) = state.status.ending().filter(|_| ran) {
-        let attributes = [id, ("failure", ending.failure.to_string()), ("reason", ending.reason())];
-        events.push(event("vat.terminated", &attributes));
-    }
-    Ok(events)
-}
-
-/// What an outbox entry tells: that promises were settled, or that something came.
-fn outbox_events(
-    over: &mut dyn Overlay,
-    remote: RemoteId,
-    number: u64,
-    height: u64,
-) -> Result<Vec<Event>, NodeFault> {
-    let Some(endpoint) = view::remote(over, remote)? else { return Ok(Vec::new()) };
-    let account = ("account", endpoint.address.clone());
-    let mut events = vec![event("outbox.posted", &[account, ("number", number.to_string())])];
-    let entry = record::get::<Delivery>(over, &view::outbox_key(remote, number))?;
-    let Some(Delivery::Notify { resolutions }) = entry else { return Ok(events) };
-    for resolution in resolutions {
-        let settled = Settled { height, rejected: resolution.rejected };
-        let Some((tx, index)) = results::settle(over, remote, &resolution.promise, settled)? else {
-            continue;
-        };
-        let address = endpoint.address.clone();
-        events.push(results::resolved(address, resolution.promise, settled, &tx, index));
-    }
-    Ok(events)
 }

@@ -1,4 +1,4 @@
-//! From the genesis document to the kernel's configuration.
+//! The kernel's configuration, from the genesis document.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,19 @@ use capstan_kernel::{
 use capstan_kernel_ports::host::VatHost;
 use serde_json::Value;
 
-use crate::{records::bundles, smallcaps};
+use crate::{fault::NodeFault, records::bundles};
+use capstan_passable as smallcaps;
 
-/// What the kernel starts with. The error says what is wrong with the document.
+/// Returns the configuration with which the kernel starts.
+///
+/// # Errors
+/// [`NodeFault::Genesis`], which says what is wrong with the document.
 pub(crate) fn kernel_config(
     genesis: &AppState,
     host: &impl VatHost,
-) -> Result<KernelConfig, String> {
+) -> Result<KernelConfig, NodeFault> {
     if !genesis.kernel.vats.contains_key(VAT_ADMIN) {
-        return Err(format!("app_state.kernel.vats: a vat named {VAT_ADMIN} is required"));
+        return refuse(format!("app_state.kernel.vats: a vat named {VAT_ADMIN} is required"));
     }
     let mut config = KernelConfig {
         bootstrap: genesis.kernel.bootstrap.clone(),
@@ -34,30 +38,34 @@ pub(crate) fn kernel_config(
         options: kernel_options(genesis),
     };
     for bundle in &genesis.bundles {
-        let bytes = bundle.bytes().map_err(|e| e.to_string())?;
+        let bytes = bundle.bytes().map_err(|e| NodeFault::Genesis(e.to_string()))?;
         let sound = bundles::verify(bytes, &bundle.id, host);
-        let bytes = sound.map_err(|e| format!("app_state.bundles[{}]: {e}", bundle.id))?;
+        let bytes = sound
+            .map_err(|e| NodeFault::Genesis(format!("app_state.bundles[{}]: {e}", bundle.id)))?;
         config.bundles.insert(bundle.id.to_string(), bytes);
         if let Some(name) = &bundle.name {
             config.named_bundles.insert(name.clone(), bundle.id.to_string());
         }
     }
     for (name, vat) in &genesis.kernel.vats {
-        let vat = static_vat(vat).map_err(|e| format!("app_state.kernel.vats.{name}: {e}"))?;
-        config.vats.insert(name.clone(), vat);
+        config.vats.insert(name.clone(), static_vat(name, vat)?);
     }
     check_bootstrap(&config)?;
     Ok(config)
 }
 
+fn refuse<T>(problem: String) -> Result<T, NodeFault> {
+    Err(NodeFault::Genesis(problem))
+}
+
 /// Checks that `bootstrap`, which is given all vats and devices, passes the guard of a vat of the system.
-fn check_bootstrap(config: &KernelConfig) -> Result<(), String> {
+fn check_bootstrap(config: &KernelConfig) -> Result<(), NodeFault> {
     let vat = config.bootstrap.as_ref().and_then(|name| config.vats.get(name));
     // The vatAdmin device is always there.
     let given = config.vats.len() + config.devices.len() + 1;
     let limit = config.options.guard.max_slots;
     match vat.is_some_and(|vat| vat.system) && given as u64 > limit {
-        true => Err(format!(
+        true => refuse(format!(
             "app_state.kernel: bootstrap would be given {given} vats and devices, and a vat of the system takes at most {limit} references (params.system.max_slots)"
         )),
         false => Ok(()),
@@ -110,7 +118,7 @@ fn guard(system: &SystemParams) -> SystemGuard {
     }
 }
 
-fn static_vat(vat: &GenesisVat) -> Result<StaticVat, String> {
+fn static_vat(name: &str, vat: &GenesisVat) -> Result<StaticVat, NodeFault> {
     let mut reap = ReapThreshold::default();
     match vat.reap_interval {
         None => {}
@@ -119,8 +127,9 @@ fn static_vat(vat: &GenesisVat) -> Result<StaticVat, String> {
     }
     let parameters = match &vat.parameters {
         Value::Null => "{}".to_owned(),
-        parameters => smallcaps::to_smallcaps_json(&parameters.to_string(), &[])
-            .map_err(|e| format!("parameters: {e}"))?,
+        parameters => smallcaps::to_smallcaps_json(&parameters.to_string(), &[]).map_err(|e| {
+            NodeFault::Genesis(format!("app_state.kernel.vats.{name}: parameters: {e}"))
+        })?,
     };
     Ok(StaticVat {
         parameters: KernelData { body: format!("#{parameters}"), slots: vec![] },

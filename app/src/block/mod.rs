@@ -1,14 +1,16 @@
 //! The execution of blocks: genesis, FinalizeBlock, Commit, and what their transactions do.
 
-pub(crate) mod activity;
+mod apply_override;
 pub(crate) mod bridge;
-pub mod events;
-pub(crate) mod execute;
-pub(crate) mod expiry;
+mod changes;
+pub(crate) mod consensus;
+mod execute;
+mod expiry;
 mod finalize;
-pub(crate) mod genesis;
-pub(crate) mod overrides;
+mod genesis;
+mod init_chain;
+mod policy;
 pub(crate) mod validators;
 
-pub(crate) use finalize::EngineGenesis;
-pub use finalize::block_policy;
+pub(crate) use init_chain::ConsensusGenesis;
+pub use policy::block_policy;

@@ -1,7 +1,7 @@
 //! The validators, on chains whose genesis document names governors (`params.governors`).
 //!
 //! A governor's account gets the object `chain/validators` from its factory's `lookup`; whoever holds that
-//! object sets powers, through the bridge. What is set in a block goes to the engine with that block's results and
+//! object sets powers, through the bridge. What is set in a block goes to CometBFT with that block's results and
 //! counts two blocks later, as CometBFT has it. A validator that signed two blocks of one height loses its power.
 //!
 //! On other chains nothing is kept here: the validators are those of the genesis document, for good.
@@ -18,13 +18,13 @@ use tendermint_proto::v0_38::{
 };
 
 use crate::{
-    block::events::event,
+    events::event,
     fault::NodeFault,
     records::{keys, record},
 };
 
-/// The most power of one validator. CometBFT bounds the sum by 2^60; a thousand million validators are not
-/// to be feared.
+/// Upper bound of one validator's power. CometBFT bounds the sum by 2^60, which a thousand million validators would
+/// reach.
 pub(crate) const MAX_POWER: u64 = 1_000_000_000;
 
 /// An Ed25519 public key.
@@ -34,21 +34,43 @@ pub(crate) type Key = [u8; 32];
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Table {
     powers: BTreeMap<Key, u64>,
-    /// Changes that the engine was not told yet; 0 removes.
+    /// Changes that CometBFT was not told yet. 0 removes a validator.
     changed: BTreeMap<Key, u64>,
 }
 
-/// Why a power cannot be set. The text is for people.
-pub(crate) type Refusal = String;
+/// Says why a validator's power cannot be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PowerRefusal {
+    #[error("this chain has no governors: its validators stay as they are")]
+    NoGovernors,
+    #[error("a power is at most {MAX_POWER}")]
+    TooLarge,
+    #[error("there is no validator with this key")]
+    UnknownKey,
+    #[error("a chain cannot be without validators")]
+    LastValidator,
+}
 
-/// Notes the first validators, if the chain has governors. The inner error: one of them is not usable.
+/// The result of setting a power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PowerChange {
+    /// The validator has the power.
+    Set,
+    /// The table is as before.
+    Refused(PowerRefusal),
+}
+
+/// Records the first validators if the chain has governors.
+///
+/// # Errors
+/// [`NodeFault::Genesis`] if a validator has another type of key, or no valid power.
 pub(crate) fn init(
     over: &mut dyn Overlay,
     params: &Params,
     validators: &[ValidatorUpdate],
-) -> Result<Result<(), String>, NodeFault> {
+) -> Result<(), NodeFault> {
     if params.governors.is_empty() {
-        return Ok(Ok(()));
+        return Ok(());
     }
     let mut table = Table::default();
     for validator in validators {
@@ -57,42 +79,37 @@ pub(crate) fn init(
             _ => None,
         };
         let (Some(key), Ok(power)) = (key, u64::try_from(validator.power)) else {
-            return Ok(Err("validators: only Ed25519 keys with a power are known".to_owned()));
+            let problem = "validators: only Ed25519 keys with a power are known";
+            return Err(NodeFault::Genesis(problem.to_owned()));
         };
         table.powers.insert(key, power);
     }
-    record::set(over, keys::VALIDATORS, &table)?;
-    Ok(Ok(()))
+    record::set(over, keys::VALIDATORS, &table)
 }
 
-/// All validators with their powers; none if the chain has no governors.
+/// Returns the validators' powers, or `None` if the chain has no governors.
 pub(crate) fn list(state: &(impl Read + ?Sized)) -> Result<Option<BTreeMap<Key, u64>>, NodeFault> {
     Ok(record::get::<Table>(state, keys::VALIDATORS)?.map(|table| table.powers))
 }
 
-/// Whether an account may have the validators' object.
+/// Returns whether an account may have the object `chain/validators`.
 pub(crate) fn is_governor(params: &Params, address: Address) -> bool {
     params.governors.contains(&address)
 }
 
-/// Sets a validator's power; 0 removes it.
-pub(crate) fn set(
-    over: &mut dyn Overlay,
-    key: Key,
-    power: u64,
-) -> Result<Result<(), Refusal>, NodeFault> {
+/// Sets a validator's power. 0 removes the validator.
+pub(crate) fn set(over: &mut dyn Overlay, key: Key, power: u64) -> Result<PowerChange, NodeFault> {
+    let refused = |why| Ok(PowerChange::Refused(why));
     let Some(mut table) = record::get::<Table>(over, keys::VALIDATORS)? else {
-        return Ok(Err("this chain has no governors: its validators stay as they are".to_owned()));
+        return refused(PowerRefusal::NoGovernors);
     };
     if power > MAX_POWER {
-        return Ok(Err(format!("a power is at most {MAX_POWER}")));
+        return refused(PowerRefusal::TooLarge);
     }
     let known = table.powers.get(&key).copied();
     match power {
-        0 if known.is_none() => return Ok(Err("there is no validator with this key".to_owned())),
-        0 if table.powers.len() == 1 => {
-            return Ok(Err("a chain cannot be without validators".to_owned()));
-        }
+        0 if known.is_none() => return refused(PowerRefusal::UnknownKey),
+        0 if table.powers.len() == 1 => return refused(PowerRefusal::LastValidator),
         0 => drop(table.powers.remove(&key)),
         _ => drop(table.powers.insert(key, power)),
     }
@@ -100,7 +117,7 @@ pub(crate) fn set(
         table.changed.insert(key, power);
         record::set(over, keys::VALIDATORS, &table)?;
     }
-    Ok(Ok(()))
+    Ok(PowerChange::Set)
 }
 
 /// Takes the power of validators that misbehaved. The events say who did, whether they are known or not.
@@ -114,7 +131,7 @@ pub(crate) fn punish(
         let known = list(over)?.unwrap_or_default();
         let key = known.into_keys().find(|key| address_of(key) == address);
         let removed = match key {
-            Some(key) => set(over, key, 0)?.is_ok(),
+            Some(key) => set(over, key, 0)? == PowerChange::Set,
             None => false,
         };
         let kind = match fault.r#type() {
@@ -133,7 +150,7 @@ pub(crate) fn punish(
     Ok(events)
 }
 
-/// What the engine has to be told after this block, in the order of the keys.
+/// Takes the changes of power that CometBFT has to be told after this block, in the order of the keys.
 pub(crate) fn take_updates(over: &mut dyn Overlay) -> Result<Vec<ValidatorUpdate>, NodeFault> {
     let Some(mut table) = record::get::<Table>(over, keys::VALIDATORS)? else {
         return Ok(Vec::new());
@@ -167,7 +184,7 @@ mod tests {
         let params = Params { governors: vec![Address([1; 20])], ..Params::default() };
         let mut state = MemoryState::default();
         let validators: Vec<_> = (1..=count).map(|n| update([n; 32], 10)).collect();
-        init(&mut state, &params, &validators).unwrap().unwrap();
+        init(&mut state, &params, &validators).unwrap();
         state
     }
 
@@ -183,11 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_told_to_the_engine_once() {
+    fn what_is_set_is_told_to_consensus_once() {
         let mut state = governed(2);
-        set(&mut state, [3; 32], 5).unwrap().unwrap();
-        set(&mut state, [1; 32], 10).unwrap().unwrap(); // as it was
-        set(&mut state, [2; 32], 0).unwrap().unwrap();
+        assert_eq!(set(&mut state, [3; 32], 5).unwrap(), PowerChange::Set);
+        assert_eq!(set(&mut state, [1; 32], 10).unwrap(), PowerChange::Set); // as it was
+        assert_eq!(set(&mut state, [2; 32], 0).unwrap(), PowerChange::Set);
         let told = take_updates(&mut state).unwrap();
         assert_eq!(told, [update([2; 32], 0), update([3; 32], 5)]);
         assert!(take_updates(&mut state).unwrap().is_empty());
@@ -198,18 +215,18 @@ mod tests {
     #[test]
     fn what_would_stop_the_chain_is_refused() {
         let mut state = governed(1);
-        for (key, power, part) in [
-            ([1; 32], 0, "without validators"),
-            ([9; 32], 0, "no validator with this key"),
-            ([1; 32], MAX_POWER + 1, "at most"),
+        for (key, power, why) in [
+            ([1; 32], 0, PowerRefusal::LastValidator),
+            ([9; 32], 0, PowerRefusal::UnknownKey),
+            ([1; 32], MAX_POWER + 1, PowerRefusal::TooLarge),
         ] {
-            let refusal = set(&mut state, key, power).unwrap().unwrap_err();
-            assert!(refusal.contains(part), "{refusal}");
+            assert_eq!(set(&mut state, key, power).unwrap(), PowerChange::Refused(why));
         }
         assert!(take_updates(&mut state).unwrap().is_empty());
         let mut plain = MemoryState::default();
-        init(&mut plain, &Params::default(), &[update([1; 32], 10)]).unwrap().unwrap();
-        assert!(set(&mut plain, [1; 32], 5).unwrap().unwrap_err().contains("no governors"));
+        init(&mut plain, &Params::default(), &[update([1; 32], 10)]).unwrap();
+        let refused = PowerChange::Refused(PowerRefusal::NoGovernors);
+        assert_eq!(set(&mut plain, [1; 32], 5).unwrap(), refused);
         assert_eq!(list(&plain).unwrap(), None);
     }
 

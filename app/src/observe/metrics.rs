@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{app::Committed, fault::NodeFault};
+use crate::{committed::Committed, fault::NodeFault};
 
 /// Labels of a metric, by name.
 type Labels = Vec<(&'static str, String)>;
@@ -71,14 +71,14 @@ struct Inner {
     snapshot: Histogram,
     snapshots: Counter,
     snapshots_loaded: Counter,
-    /// When the snapshot began that is being taken.
+    /// Start of the snapshot in progress.
     snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
     measured_files: Vec<PathBuf>,
 }
 
 impl Metrics {
-    /// Nothing counted yet. Of the files named the sizes are told.
+    /// Creates metrics with all counters at 0. The sizes of `measured_files` are among them.
     pub(crate) fn new(measured_files: Vec<PathBuf>) -> Self {
         let mut registry = Registry::with_prefix("capstan");
         // From a tenth of a millisecond to 26 seconds.
@@ -169,31 +169,35 @@ impl Metrics {
         }
     }
 
-    /// A vat computed for so long.
+    /// Adds the time that a vat computed.
     pub(crate) fn vat_ran(&self, took: Duration) {
         self.0.vat_seconds.inc_by(took.as_secs_f64());
     }
 
-    /// A root was computed.
+    /// Records the time of computing a root.
     pub(crate) fn root_computed(&self, took: Duration) {
         self.0.root.observe(took.as_secs_f64());
     }
 
-    /// A block was executed.
-    pub(crate) fn finalized(&self, took: Duration) {
-        self.0.finalize.observe(took.as_secs_f64());
+    /// Executes a block by `work` and measures how long that takes.
+    pub(crate) fn time_finalize<T>(&self, work: impl FnOnce() -> T) -> T {
+        timed(&self.0.finalize, work)
     }
 
-    /// A block was committed; `codes` are those of its transactions.
-    pub(crate) fn committed(&self, took: Duration, codes: &[u32]) {
-        self.0.commit.observe(took.as_secs_f64());
+    /// Commits a block by `work` and measures how long that takes.
+    pub(crate) fn time_commit<T>(&self, work: impl FnOnce() -> T) -> T {
+        timed(&self.0.commit, work)
+    }
+
+    /// Counts a committed block, whose transactions had these codes.
+    pub(crate) fn committed(&self, codes: &[u32]) {
         self.0.blocks.inc();
         for code in codes {
             self.0.transactions.get_or_create(&vec![("code", code.to_string())]).inc();
         }
     }
 
-    /// All metrics as text, those of the state read off what is committed.
+    /// Returns all metrics as text. Those of the state are read from the committed one.
     pub(crate) fn text(&self, committed: &Committed) -> Result<String, NodeFault> {
         let metrics = &self.0;
         metrics.height.set(number(committed.state.height()));
@@ -246,5 +250,13 @@ fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Of how many vats the computrons are told one by one.
+/// Number of vats whose computrons are shown one by one.
 const TOP_VATS: usize = 20;
+
+/// Measures `work` into a histogram of seconds.
+fn timed<T>(histogram: &Histogram, work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = work();
+    histogram.observe(began.elapsed().as_secs_f64());
+    result
+}

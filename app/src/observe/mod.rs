@@ -1,12 +1,16 @@
 //! Observers of the execution of blocks, outside of consensus: slog, traces, metrics, reports to the operator.
 
 pub mod cause;
-pub(crate) mod crash;
+pub(crate) mod crash_report;
 pub(crate) mod fatal;
+mod method;
 pub(crate) mod metrics;
-pub(crate) mod running;
+pub(crate) mod operator;
+pub(crate) mod progress;
+pub(crate) mod remedy;
 pub(crate) mod slog;
 pub(crate) mod timed;
 pub mod trace;
 pub(crate) mod watch;
-pub(crate) mod ways;
+
+pub use method::AbciMethod;

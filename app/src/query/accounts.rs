@@ -1,136 +1,133 @@
-//! Answers about the app's own state: parameters, accounts, uploads, results of messages.
+//! Queries about the application's own state: parameters, accounts, uploads, results of messages.
 
-use capstan_abi::{CapData, Delivery, json::delivery_to_json};
+use capstan_abi::{CapData, json::delivery_to_json};
 use capstan_genesis::{Address, DENOM};
 use capstan_kernel::{
     ids::{Endpoint, KRef, RemoteId},
     view,
 };
 use capstan_kernel_ports::store::Read;
+use capstan_proto::{
+    Answer, Handler,
+    v1::{
+        self as proto, CreatedVat, MsgCreateVat, OutboxEntry, QueryAccountRequest,
+        QueryAccountResponse, QueryMessageResultRequest, QueryMessageResultResponse,
+        QueryOutboxRequest, QueryOutboxResponse, QueryParamsRequest, QueryParamsResponse,
+        QueryUploadRequest, QueryUploadResponse,
+    },
+};
 use capstan_store::StateView;
 use prost::Name;
 use serde_json::Value;
 
-use super::{
-    QueryError, Reply,
-    page::{Page, page_size},
-    route::Form,
-};
+use super::{Answered, QueryError, QueryServer, args::parse, page::page_size};
 use crate::{
-    proto,
-    records::{account, keys, record, results, uploads},
+    records::{account, keys, results, uploads},
     tx::{TxHash, UploadId},
 };
 
-pub(super) fn params(state: &StateView, form: Form) -> Result<Reply, QueryError> {
-    let json = state.get(keys::PARAMS)?.ok_or_else(|| QueryError::not_found("chain", "yet"))?;
-    let reply = match form {
-        Form::Json => Reply { value: json, key: None },
-        Form::Protobuf => {
-            let params_json = String::from_utf8_lossy(&json).into_owned();
-            Reply::new(form, &proto::QueryParamsResponse { params_json })?
-        }
-    };
-    Ok(reply.about(keys::PARAMS.to_vec()))
-}
-
-pub(super) fn account(
-    state: &StateView,
-    form: Form,
-    address: Address,
-) -> Result<Reply, QueryError> {
-    let account = account::get(state, address)?;
-    let account = account.ok_or_else(|| QueryError::not_found("account", address))?;
-    let remote = view::remote_of(state, &address.to_string())?;
-    let answer = proto::QueryAccountResponse {
-        address: address.to_string(),
-        account_number: account.number,
-        sequence: account.sequence,
-        balance: account.balance.to_string(),
-        denom: DENOM.to_owned(),
-        pubkey: account.public_key.map(hex::encode).unwrap_or_default(),
-        remote: remote.map(|remote| remote.to_string()).unwrap_or_default(),
-    };
-    Ok(Reply::new(form, &answer)?.about(keys::account(address)))
-}
-
-pub(super) fn outbox(
-    state: &StateView,
-    form: Form,
-    address: Address,
-    page: &Page,
-) -> Result<Reply, QueryError> {
-    let none = || QueryError::not_found("outbox of", address);
-    let remote = view::remote_of(state, &address.to_string())?.ok_or_else(none)?;
-    let endpoint = view::remote(state, remote)?.ok_or_else(none)?;
-    let after: u64 = match page.after.as_str() {
-        "" => 0,
-        text => text
-            .parse()
-            .map_err(|_| QueryError::Malformed(format!("after: {text:?} is not a number")))?,
-    };
-    let first = after.max(endpoint.acknowledged).saturating_add(1);
-    let end = endpoint.next_outbox.min(first.saturating_add(page_size(page.limit) as u64));
-    let mut entries = Vec::new();
-    for number in first..end {
-        let Some(delivery) = record::get::<Delivery>(state, &view::outbox_key(remote, number))?
-        else {
-            continue;
-        };
-        let delivery_json = delivery_to_json(&delivery).to_string();
-        entries.push(proto::OutboxEntry { number, delivery_json });
+impl Handler<QueryParamsRequest> for QueryServer<'_> {
+    fn handle(&self, _: QueryParamsRequest) -> Answered<QueryParamsRequest> {
+        let state = self.state;
+        let json = state.get(keys::PARAMS)?.ok_or_else(|| QueryError::not_found("chain", "yet"))?;
+        let params_json = String::from_utf8_lossy(&json).into_owned();
+        Ok(Answer::about(QueryParamsResponse { params_json }, keys::PARAMS.to_vec()))
     }
-    let next = if end < endpoint.next_outbox { end - 1 } else { 0 };
-    Reply::new(form, &proto::QueryOutboxResponse { entries, next })
 }
 
-pub(super) fn upload(state: &StateView, form: Form, id: &UploadId) -> Result<Reply, QueryError> {
-    let upload = uploads::get(state, id)?.ok_or_else(|| QueryError::not_found("upload", id))?;
-    let answer = proto::QueryUploadResponse {
-        upload_id: id.to_string(),
-        submitter: upload.submitter.to_string(),
-        bundle_id: upload.bundle.to_string(),
-        chunks: upload.chunks.len() as u32,
-        missing: upload.missing(),
-        deadline_height: upload.deadline,
-    };
-    Ok(Reply::new(form, &answer)?.about(keys::upload(id)))
+impl Handler<QueryAccountRequest> for QueryServer<'_> {
+    fn handle(&self, request: QueryAccountRequest) -> Answered<QueryAccountRequest> {
+        let state = self.state;
+        let address: Address = parse(&request.address)?;
+        let account = account::get(state, address)?;
+        let account = account.ok_or_else(|| QueryError::not_found("account", address))?;
+        let remote = view::remote_of(state, &address.to_string())?;
+        let answer = QueryAccountResponse {
+            address: address.to_string(),
+            account_number: account.number,
+            sequence: account.sequence,
+            balance: account.balance.to_string(),
+            denom: DENOM.to_owned(),
+            pubkey: account.public_key.map(hex::encode).unwrap_or_default(),
+            remote: remote.map(|remote| remote.to_string()).unwrap_or_default(),
+        };
+        Ok(Answer::about(answer, keys::account(address)))
+    }
 }
 
-pub(super) fn message_result(
-    state: &StateView,
-    form: Form,
-    tx: &TxHash,
-    index: u32,
-) -> Result<Reply, QueryError> {
-    let message = results::get(state, tx, index)?;
-    let message =
-        message.ok_or_else(|| QueryError::not_found("message result", format!("{tx}/{index}")))?;
-    let status = match message.settled {
-        None => "pending",
-        Some(settled) if settled.rejected => "rejected",
-        Some(_) => "fulfilled",
-    };
-    let value = view::settled(state, message.remote, &message.promise)?;
-    let created_vat = match &value {
-        Some(value) if !value.rejected && message.type_url == proto::MsgCreateVat::type_url() => {
-            created_vat(state, message.remote, &value.data)?
+impl Handler<QueryOutboxRequest> for QueryServer<'_> {
+    fn handle(&self, request: QueryOutboxRequest) -> Answered<QueryOutboxRequest> {
+        let state = self.state;
+        let address: Address = parse(&request.address)?;
+        let none = || QueryError::not_found("outbox of", address);
+        let remote = view::remote_of(state, &address.to_string())?.ok_or_else(none)?;
+        let endpoint = view::remote(state, remote)?.ok_or_else(none)?;
+        let first = request.after.max(endpoint.acknowledged).saturating_add(1);
+        let end = endpoint.next_outbox.min(first.saturating_add(page_size(request.limit) as u64));
+        let mut entries = Vec::new();
+        for number in first..end {
+            let Some(delivery) = view::outbox_entry(state, remote, number)? else {
+                continue;
+            };
+            let delivery_json = delivery_to_json(&delivery).to_string();
+            entries.push(OutboxEntry { number, delivery_json });
         }
-        _ => None,
-    };
-    let answer = proto::QueryMessageResultResponse {
-        tx_hash: tx.to_string(),
-        index,
-        type_url: message.type_url,
-        height: message.height,
-        account: message.account.to_string(),
-        promise: message.promise,
-        status: status.to_owned(),
-        value: value.map(|v| proto::CapData { body: v.data.body, slots: v.data.slots }),
-        settled_height: message.settled.map_or(0, |settled| settled.height),
-        created_vat,
-    };
-    Ok(Reply::new(form, &answer)?.about(keys::result(tx, index)))
+        let next = if end < endpoint.next_outbox { end - 1 } else { 0 };
+        Ok(QueryOutboxResponse { entries, next }.into())
+    }
+}
+
+impl Handler<QueryUploadRequest> for QueryServer<'_> {
+    fn handle(&self, request: QueryUploadRequest) -> Answered<QueryUploadRequest> {
+        let state = self.state;
+        let id: UploadId = parse(&request.upload_id)?;
+        let upload =
+            uploads::get(state, &id)?.ok_or_else(|| QueryError::not_found("upload", &id))?;
+        let answer = QueryUploadResponse {
+            upload_id: id.to_string(),
+            submitter: upload.submitter.to_string(),
+            bundle_id: upload.bundle.to_string(),
+            chunks: upload.chunks.len() as u32,
+            missing: upload.missing(),
+            deadline_height: upload.deadline,
+        };
+        Ok(Answer::about(answer, keys::upload(&id)))
+    }
+}
+
+impl Handler<QueryMessageResultRequest> for QueryServer<'_> {
+    fn handle(&self, request: QueryMessageResultRequest) -> Answered<QueryMessageResultRequest> {
+        let state = self.state;
+        let (tx, index): (TxHash, u32) = (parse(&request.tx_hash)?, request.index);
+        let message = results::get(state, &tx, index)?;
+        let message = message
+            .ok_or_else(|| QueryError::not_found("message result", format!("{tx}/{index}")))?;
+        let status = match message.settled {
+            None => "pending",
+            Some(settled) if settled.rejected => "rejected",
+            Some(_) => "fulfilled",
+        };
+        let value = view::settled(state, message.remote, &message.promise)?;
+        let created_vat = match &value {
+            Some(value) if !value.rejected && message.type_url == MsgCreateVat::type_url() => {
+                created_vat(state, message.remote, &value.data)?
+            }
+            _ => None,
+        };
+        let answer = QueryMessageResultResponse {
+            tx_hash: tx.to_string(),
+            index,
+            type_url: message.type_url,
+            height: message.height,
+            account: message.account.to_string(),
+            promise: message.promise,
+            status: status.to_owned(),
+            value: value.map(|v| proto::CapData { body: v.data.body, slots: v.data.slots }),
+            settled_height: message.settled.map_or(0, |settled| settled.height),
+            created_vat,
+        };
+        Ok(Answer::about(answer, keys::result(&tx, index)))
+    }
 }
 
 /// Reads `{root, adminNode, meter}`, as factories answer createVat. The vat is the one that exports
@@ -139,7 +136,7 @@ fn created_vat(
     state: &StateView,
     remote: RemoteId,
     data: &CapData,
-) -> Result<Option<proto::CreatedVat>, QueryError> {
+) -> Result<Option<CreatedVat>, QueryError> {
     let fields =
         data.body.strip_prefix('#').and_then(|json| serde_json::from_str::<Value>(json).ok());
     let slot = |name: &str| {
@@ -152,7 +149,7 @@ fn created_vat(
         Some(KRef::Object(number)) => view::object(state, number)?.and_then(|object| object.owner),
         _ => None,
     };
-    Ok(owner.map(|vat| proto::CreatedVat {
+    Ok(owner.map(|vat| CreatedVat {
         vat_id: vat.to_string(),
         root,
         admin: slot("adminNode").unwrap_or_default(),

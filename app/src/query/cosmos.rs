@@ -1,4 +1,4 @@
-//! Answers for Cosmos clients.
+//! The queries of Cosmos clients.
 
 use capstan_genesis::{Address, Amount, DENOM};
 use capstan_store::StateView;
@@ -6,18 +6,51 @@ use cosmrs::{
     Any,
     crypto::PublicKey,
     proto::cosmos::{
-        auth::v1beta1::{BaseAccount, QueryAccountResponse},
-        bank::v1beta1::{QueryAllBalancesResponse, QueryBalanceResponse},
+        auth::v1beta1::{BaseAccount, QueryAccountRequest, QueryAccountResponse},
+        bank::v1beta1::{
+            QueryAllBalancesRequest, QueryAllBalancesResponse, QueryBalanceRequest,
+            QueryBalanceResponse,
+        },
         base::v1beta1::Coin,
         crypto::secp256k1::PubKey,
     },
 };
 use prost::{Message, Name};
 
-use super::{QueryError, Reply};
+use super::{
+    QueryError, Reply,
+    args::{malformed, parse},
+};
 use crate::records::{account, keys};
 
-pub(super) fn account(state: &StateView, address: Address) -> Result<Reply, QueryError> {
+/// Answers the query at `path`. Returns `None` if it is not one of those that are answered.
+pub(super) fn reply(
+    state: &StateView,
+    path: &str,
+    data: &[u8],
+) -> Result<Option<Reply>, QueryError> {
+    let reply = match path {
+        "/cosmos.auth.v1beta1.Query/Account" => {
+            account(state, parse(&decode::<QueryAccountRequest>(data)?.address)?)?
+        }
+        "/cosmos.bank.v1beta1.Query/Balance" => {
+            let request: QueryBalanceRequest = decode(data)?;
+            balance(state, parse(&request.address)?, &request.denom)?
+        }
+        "/cosmos.bank.v1beta1.Query/AllBalances" => {
+            all_balances(state, parse(&decode::<QueryAllBalancesRequest>(data)?.address)?)?
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(reply))
+}
+
+fn decode<M: Message + Default>(data: &[u8]) -> Result<M, QueryError> {
+    M::decode(data)
+        .map_err(|e| malformed(format!("the request is not protobuf of the right type: {e}")))
+}
+
+fn account(state: &StateView, address: Address) -> Result<Reply, QueryError> {
     let account = account::get(state, address)?;
     let account = account.ok_or_else(|| QueryError::not_found("account", address))?;
     let key = account.public_key.map(|key| Any {
@@ -35,18 +68,14 @@ pub(super) fn account(state: &StateView, address: Address) -> Result<Reply, Quer
     Ok(Reply { value, key: Some(keys::account(address)) })
 }
 
-pub(super) fn balance(
-    state: &StateView,
-    address: Address,
-    denom: &str,
-) -> Result<Reply, QueryError> {
+fn balance(state: &StateView, address: Address, denom: &str) -> Result<Reply, QueryError> {
     let amount = if denom == DENOM { owned(state, address)? } else { Amount(0) };
     let balance = Coin { denom: denom.to_owned(), amount: amount.to_string() };
     let value = QueryBalanceResponse { balance: Some(balance) }.encode_to_vec();
     Ok(Reply { value, key: Some(keys::account(address)) })
 }
 
-pub(super) fn all_balances(state: &StateView, address: Address) -> Result<Reply, QueryError> {
+fn all_balances(state: &StateView, address: Address) -> Result<Reply, QueryError> {
     let amount = owned(state, address)?;
     let coin = Coin { denom: DENOM.to_owned(), amount: amount.to_string() };
     let balances = if amount == Amount(0) { Vec::new() } else { vec![coin] };

@@ -1,64 +1,74 @@
-//! Queries: `abci_query` by path, answered from the last committed state.
+//! Queries: ABCI's `Query` by path, answered from the last committed state.
 //!
-//! Two forms of the same questions:
+//! Each method of the service `capstan.v1.Query` has two forms, both taken from [`QUERY_METHODS`]:
 //!
-//! * `/capstan.v1.Query/VatStats` with a protobuf request as data gives a protobuf answer
-//!   (`proto/capstan/v1/query.proto`). `/cosmos.auth.v1beta1.Query/Account` and
-//!   `/cosmos.bank.v1beta1.Query/{Balance,AllBalances}` answer Cosmos clients.
-//! * `vats/v7/stats` gives JSON: the same fields in camel case. Options such as `after` and `limit`
-//!   follow as in `vats?after=v7&limit=10`, or as a JSON object in data.
+//! * `/capstan.v1.Query/VatStats` with a protobuf request as data gives a protobuf response.
+//! * `vats/v7/stats` gives JSON: the same fields in camel case. Options such as `after` and `limit` follow as in
+//!   `vats?after=v7&limit=10`, or as a JSON object in the data.
 //!
-//! | path | protobuf method |
-//! |---|---|
-//! | `params` | `Params` |
-//! | `accounts/ADDRESS` | `Account` |
-//! | `accounts/ADDRESS/outbox` (`after`, `limit`) | `Outbox` |
-//! | `uploads/UPLOAD_ID` | `Upload` |
-//! | `txs/TX_HASH/INDEX` | `MessageResult` |
-//! | `bundles/BUNDLE_ID` | `Bundle` |
-//! | `bundles` (`after`, `limit`) | `Bundles` |
-//! | `vats` (`after`, `limit`) | `Vats` |
-//! | `vats/VAT` | `Vat` |
-//! | `vats/VAT/stats` | `VatStats` |
-//! | `kernel/stats` | `KernelStats` |
-//! | `kernel/run-queue` (`limit`) | `RunQueue` |
-//! | `promises/KPID` | `Promise` |
-//! | `objects/KOID` | `Object` |
-//! | `clists/ENDPOINT` (`after`, `limit`) | `CList` |
-//! | `meters/METER` | `Meter` |
-//! | `mailbox/PEER` (`after`, `limit`) | `Mailbox` |
-//! | `store` with a key as data | none: the raw value at that key |
+//! Besides them, `/cosmos.auth.v1beta1.Query/Account` and `/cosmos.bank.v1beta1.Query/{Balance,AllBalances}` answer
+//! Cosmos clients, and `store` with a key as data returns the raw value at that key.
 //!
-//! With `prove`, a query that is about one key answers with that key, its raw value and a proof of it
-//! under the app hash, as two proof operations: see [`PROOF_VALUE`] and [`PROOF_PATH`].
+//! A query is added by a method in `capstan/v1/query.proto` and an implementation of [`capstan_proto::Handler`] for
+//! its request by `QueryServer`. Without the latter the application does not compile.
+//!
+//! With `prove`, a query about one record returns its key, and two proof operations that prove the raw value under
+//! the app hash: see [`PROOF_VALUE`] and [`PROOF_PATH`].
 
 mod accounts;
+mod args;
+mod call;
 mod cosmos;
 mod error;
 mod kernel;
 mod page;
 mod proof;
-mod route;
 mod vats;
 
+use capstan_kernel_ports::store::Read as _;
+use capstan_proto::{
+    Answer, CODESPACE, Request, Server,
+    v1::{QUERY_METHODS, dispatch_query},
+};
 use capstan_store::StateView;
-use prost::Message;
-use serde::Serialize;
 use tendermint_proto::v0_38::{abci::RequestQuery, abci::ResponseQuery};
 
+use call::{JsonCall, ProtobufCall};
 pub use error::QueryError;
 pub use proof::{PROOF_PATH, PROOF_VALUE};
-use route::{Form, Question};
 
-/// Answers a query.
+/// The path of the raw value at the key that the data names.
+const STORE: &str = "store";
+
+/// Answers queries from one committed state.
+struct QueryServer<'a> {
+    state: &'a StateView,
+}
+
+impl Server for QueryServer<'_> {
+    type Error = QueryError;
+}
+
+/// The result of handling a request `R`.
+type Answered<R> = Result<Answer<<R as Request>::Response>, QueryError>;
+
+/// An encoded response, and the key that it is about.
+#[derive(Debug)]
+struct Reply {
+    value: Vec<u8>,
+    /// The key of the one record that the response is about, if it is about one.
+    key: Option<Vec<u8>>,
+}
+
+/// Answers a query from a committed state.
 pub(crate) fn answer(state: &StateView, request: &RequestQuery) -> ResponseQuery {
     let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
     match try_answer(state, height, request) {
         Ok(response) => ResponseQuery { height, ..response },
         Err(error) => ResponseQuery {
-            code: error.code(),
+            code: error.code().number(),
             log: error.to_string(),
-            codespace: crate::tx::CODESPACE.to_owned(),
+            codespace: CODESPACE.to_owned(),
             height,
             ..ResponseQuery::default()
         },
@@ -73,11 +83,10 @@ fn try_answer(
     if request.height != 0 && request.height != height {
         return Err(QueryError::Height { asked: request.height, height });
     }
-    let (form, question) = route::parse(&request.path, &request.data)?;
-    let reply = ask(state, &question, form)?;
+    let reply = QueryServer { state }.reply(&request.path, &request.data)?;
     let proof_ops = match (request.prove, &reply.key) {
         (false, _) => None,
-        (true, Some(key)) => Some(proof::of(state, key)?),
+        (true, Some(key)) => Some(proof::prove(state, key)?),
         (true, None) => return Err(QueryError::NoProof),
     };
     let key = reply.key.unwrap_or_default();
@@ -85,59 +94,27 @@ fn try_answer(
     Ok(ResponseQuery { value, key: key.into(), proof_ops, ..ResponseQuery::default() })
 }
 
-fn ask(state: &StateView, question: &Question, form: Form) -> Result<Reply, QueryError> {
-    match question {
-        Question::Params => accounts::params(state, form),
-        Question::Account(address) => accounts::account(state, form, *address),
-        Question::Outbox { address, page } => accounts::outbox(state, form, *address, page),
-        Question::Upload(id) => accounts::upload(state, form, id),
-        Question::MessageResult { tx, index } => accounts::message_result(state, form, tx, *index),
-        Question::Bundle(id) => kernel::bundle(state, form, id),
-        Question::Bundles(page) => kernel::bundles(state, form, page),
-        Question::Vats(page) => vats::list(state, form, page),
-        Question::Vat(vat) => vats::vat(state, form, *vat),
-        Question::VatStats(vat) => vats::stats(state, form, *vat),
-        Question::KernelStats => kernel::stats(state, form),
-        Question::RunQueue { limit } => kernel::run_queue(state, form, *limit),
-        Question::Promise(number) => kernel::promise(state, form, *number),
-        Question::Object(number) => kernel::object(state, form, *number),
-        Question::CList { endpoint, page } => kernel::clist(state, form, endpoint, page),
-        Question::Meter(id) => kernel::meter(state, form, *id),
-        Question::Mailbox { peer, page } => kernel::mailbox(state, form, peer, page),
-        Question::CosmosAccount(address) => cosmos::account(state, *address),
-        Question::CosmosBalance { address, denom } => cosmos::balance(state, *address, denom),
-        Question::CosmosAllBalances(address) => cosmos::all_balances(state, *address),
-        Question::Raw(key) => Reply::raw(state, key),
-    }
-}
-
-/// An answer in the form that was asked for.
-struct Reply {
-    value: Vec<u8>,
-    /// The one key that the answer is about, if it is one.
-    key: Option<Vec<u8>>,
-}
-
-impl Reply {
-    fn new<M: Message + Serialize>(form: Form, message: &M) -> Result<Self, QueryError> {
-        let value = match form {
-            Form::Protobuf => message.encode_to_vec(),
-            Form::Json => {
-                serde_json::to_vec(message).map_err(|e| QueryError::Node(format!("JSON: {e}")))?
-            }
-        };
-        Ok(Self { value, key: None })
+impl QueryServer<'_> {
+    fn reply(&self, path: &str, data: &[u8]) -> Result<Reply, QueryError> {
+        let unknown = || QueryError::UnknownPath(path.to_owned());
+        if path.starts_with("/cosmos.") {
+            return cosmos::reply(self.state, path, data)?.ok_or_else(unknown);
+        }
+        if path.starts_with("/capstan.") {
+            let method = QUERY_METHODS.iter().find(|method| method.full_path == path);
+            let method = method.ok_or_else(unknown)?;
+            return dispatch_query(method, &ProtobufCall(data), self)?.ok_or_else(unknown);
+        }
+        if path.trim_start_matches('/') == STORE {
+            return self.raw(data);
+        }
+        let call = JsonCall::parse(path, data)?;
+        dispatch_query(call.method, &call, self)?.ok_or_else(unknown)
     }
 
-    fn about(self, key: Vec<u8>) -> Self {
-        Self { key: Some(key), ..self }
-    }
-
-    fn raw(state: &StateView, key: &[u8]) -> Result<Self, QueryError> {
-        use capstan_kernel_ports::store::Read;
-        let value = state
-            .get(key)?
-            .ok_or_else(|| QueryError::not_found("key", capstan_abi::legible(key)))?;
-        Ok(Self { value, key: Some(key.to_vec()) })
+    fn raw(&self, key: &[u8]) -> Result<Reply, QueryError> {
+        let none = || QueryError::not_found("key", capstan_abi::legible(key));
+        let value = self.state.get(key)?.ok_or_else(none)?;
+        Ok(Reply { value, key: Some(key.to_vec()) })
     }
 }

@@ -1,4 +1,4 @@
-//! Answers about vats.
+//! Queries about vats and their statistics.
 
 use capstan_kernel::{
     ids::{Endpoint, KRef},
@@ -8,78 +8,96 @@ use capstan_kernel::{
     view::{self, Queue},
 };
 use capstan_kernel_ports::VatId;
+use capstan_proto::{
+    Handler,
+    v1::{
+        QueryVatRequest, QueryVatResponse, QueryVatStatsRequest, QueryVatStatsResponse,
+        QueryVatsRequest, QueryVatsResponse, VatEnding,
+    },
+};
 use capstan_store::StateView;
 
-use super::{
-    QueryError, Reply,
-    kernel::remaining,
-    page::{Page, page_size},
-    route::Form,
-};
-use crate::{block::activity, proto};
+use super::{Answered, QueryError, QueryServer, args::parse, kernel::remaining, page::page_size};
+use crate::records::activity;
 
-pub(super) fn list(state: &StateView, form: Form, page: &Page) -> Result<Reply, QueryError> {
-    let after = match page.after.as_str() {
-        "" => 0,
-        text => text.parse::<VatId>().map_err(|e| QueryError::Malformed(format!("after: {e}")))?.0,
-    };
-    let ids = view::vats(state)?.into_iter().filter(|vat| vat.0 > after).collect::<Vec<_>>();
-    let size = page_size(page.limit);
-    let vats =
-        ids.iter().take(size).map(|vat| describe(state, *vat)).collect::<Result<Vec<_>, _>>()?;
-    let next = match vats.last() {
-        Some(last) if ids.len() > size => last.vat_id.clone(),
-        _ => String::new(),
-    };
-    Reply::new(form, &proto::QueryVatsResponse { vats, next })
+impl Handler<QueryVatsRequest> for QueryServer<'_> {
+    fn handle(&self, request: QueryVatsRequest) -> Answered<QueryVatsRequest> {
+        let state = self.state;
+        let after = match request.after.as_str() {
+            "" => 0,
+            text => {
+                text.parse::<VatId>().map_err(|e| QueryError::Malformed(format!("after: {e}")))?.0
+            }
+        };
+        let ids = view::vats(state)?.into_iter().filter(|vat| vat.0 > after).collect::<Vec<_>>();
+        let size = page_size(request.limit);
+        let vats = ids
+            .iter()
+            .take(size)
+            .map(|vat| describe(state, *vat))
+            .collect::<Result<Vec<_>, _>>()?;
+        let next = match vats.last() {
+            Some(last) if ids.len() > size => last.vat_id.clone(),
+            _ => String::new(),
+        };
+        Ok(QueryVatsResponse { vats, next }.into())
+    }
 }
 
-pub(super) fn vat(state: &StateView, form: Form, vat: VatId) -> Result<Reply, QueryError> {
-    Reply::new(form, &describe(state, vat)?)
+impl Handler<QueryVatRequest> for QueryServer<'_> {
+    fn handle(&self, request: QueryVatRequest) -> Answered<QueryVatRequest> {
+        let state = self.state;
+        Ok(describe(state, parse(&request.vat_id)?)?.into())
+    }
 }
 
-pub(super) fn stats(state: &StateView, form: Form, vat: VatId) -> Result<Reply, QueryError> {
+impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
+    fn handle(&self, request: QueryVatStatsRequest) -> Answered<QueryVatStatsRequest> {
+        let state = self.state;
+        let vat: VatId = parse(&request.vat_id)?;
+        let (config, record) = load(state, vat)?;
+        let holdings = view::holdings(state, Endpoint::Vat(vat))?;
+        let counts =
+            view::vat_counts(state, vat)?.ok_or_else(|| QueryError::not_found("vat", vat))?;
+        let meter = match config.meter {
+            Some(id) => view::meter(state, id)?.map(|meter| meter.remaining),
+            None => None,
+        };
+        let activity = activity::get(state, vat)?.unwrap_or_default();
+        let (snapshot_hash, snapshot_position) = match record.snapshot {
+            Some((hash, position)) => (hash.to_string(), position),
+            None => (String::new(), 0),
+        };
+        let answer = QueryVatStatsResponse {
+            vat_id: vat.to_string(),
+            status: status(&record).to_owned(),
+            critical: config.critical,
+            incarnation: record.incarnation,
+            bundle_id: config.bundle_id,
+            object_count: counts.object_count,
+            promise_count: counts.promise_count,
+            device_count: counts.device_count,
+            transcript_count: counts.transcript_count,
+            exports: holdings.exports,
+            imports: holdings.imports,
+            deliveries: record.deliveries,
+            computrons_total: record.computrons,
+            computrons_last_block: activity.computrons,
+            meter_remaining: remaining(meter.flatten()),
+            heap_bytes: activity.heap_bytes,
+            heap_pages: activity.heap_bytes.div_ceil(PAGE_BYTES),
+            snapshot_position,
+            snapshot_hash,
+            replay_debt: record.replay_debt,
+            queue_depth: queue_depth(state, vat)?,
+        };
+        Ok(answer.into())
+    }
+}
+
+fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryError> {
     let (config, record) = load(state, vat)?;
-    let holdings = view::holdings(state, Endpoint::Vat(vat))?;
-    let counts = view::vat_counts(state, vat)?.ok_or_else(|| QueryError::not_found("vat", vat))?;
-    let meter = match config.meter {
-        Some(id) => view::meter(state, id)?.map(|meter| meter.remaining),
-        None => None,
-    };
-    let activity = activity::get(state, vat)?.unwrap_or_default();
-    let (snapshot_hash, snapshot_position) = match record.snapshot {
-        Some((hash, position)) => (hash.to_string(), position),
-        None => (String::new(), 0),
-    };
-    let answer = proto::QueryVatStatsResponse {
-        vat_id: vat.to_string(),
-        status: status(&record).to_owned(),
-        critical: config.critical,
-        incarnation: record.incarnation,
-        bundle_id: config.bundle_id,
-        object_count: counts.object_count,
-        promise_count: counts.promise_count,
-        device_count: counts.device_count,
-        transcript_count: counts.transcript_count,
-        exports: holdings.exports,
-        imports: holdings.imports,
-        deliveries: record.deliveries,
-        computrons_total: record.computrons,
-        computrons_last_block: activity.computrons,
-        meter_remaining: remaining(meter.flatten()),
-        heap_bytes: activity.heap_bytes,
-        heap_pages: activity.heap_bytes.div_ceil(PAGE_BYTES),
-        snapshot_position,
-        snapshot_hash,
-        replay_debt: record.replay_debt,
-        queue_depth: queue_depth(state, vat)?,
-    };
-    Reply::new(form, &answer)
-}
-
-fn describe(state: &StateView, vat: VatId) -> Result<proto::QueryVatResponse, QueryError> {
-    let (config, record) = load(state, vat)?;
-    Ok(proto::QueryVatResponse {
+    Ok(QueryVatResponse {
         vat_id: vat.to_string(),
         status: status(&record).to_owned(),
         name: config.name.unwrap_or_default(),
@@ -88,7 +106,7 @@ fn describe(state: &StateView, vat: VatId) -> Result<proto::QueryVatResponse, Qu
         critical: config.critical,
         dynamic: !config.is_static,
         meter_id: config.meter.map(|meter| meter.to_string()).unwrap_or_default(),
-        ending: record.status.ending().map(|ending| proto::VatEnding {
+        ending: record.status.ending().map(|ending| VatEnding {
             failure: ending.failure,
             info: ending.info.clone(),
             reason: ending.reason(),
@@ -111,7 +129,7 @@ fn status(record: &VatState) -> &'static str {
     }
 }
 
-/// How many of the events at the head of the queues are for the vat.
+/// Counts the events for the vat at the head of the queues.
 fn queue_depth(state: &StateView, vat: VatId) -> Result<u64, QueryError> {
     let mut depth = 0;
     for queue in [Queue::Acceptance, Queue::Run] {
@@ -149,5 +167,5 @@ fn is_for(state: &StateView, event: &RunQueueEvent, vat: VatId) -> Result<bool, 
 /// The size of the pages in which heaps are counted.
 const PAGE_BYTES: u64 = 4096;
 
-/// How far into each queue a vat's events are counted.
+/// Upper bound of the events of each queue that are counted.
 const MAX_EVENTS: u64 = 1000;

@@ -1,4 +1,4 @@
-use capstan_genesis::{Address, Amount, DENOM, Params};
+use capstan_proto::{Address, Amount, DENOM, Fees, Params};
 use cosmrs::{
     Any,
     crypto::PublicKey,
@@ -8,40 +8,40 @@ use cosmrs::{
         tx::v1beta1::{AuthInfo, Fee, ModeInfo, SignDoc, SignerInfo, TxBody, TxRaw, mode_info},
     },
 };
-use prost::{Message, Name};
+
+use prost::Message as _;
 use sha2::{Digest, Sha256};
 
-use super::{Action, TxError, TxHash};
+use super::{Action, TxError, TxHash, messages, protobuf::decode_canonical};
 use cosmrs::crypto::secp256k1 as ecdsa;
 
 /// A transaction as far as it can be understood without state: decoded, canonical, within the limits,
 /// with every message read.
 #[derive(Clone, Debug)]
 pub struct Tx {
-    /// Its hash.
+    /// Hash of the transaction.
     pub hash: TxHash,
     /// Its length in bytes.
     pub size: usize,
-    /// Whom its messages act for: the signer. That the signature is by that account is for
-    /// [`super::check`] to see.
+    /// Account for which all messages act. `admission::check` verifies that it signed.
     pub signer: Address,
-    /// The compressed secp256k1 key that it carries, if it carries one; it belongs to `signer`.
+    /// Compressed secp256k1 key of the signer, if the transaction carries one.
     pub public_key: Option<[u8; 33]>,
-    /// Its sequence.
+    /// Sequence of the transaction.
     pub sequence: u64,
     /// The fee that it pays.
     pub fee: Amount,
-    /// The gas limit that it states. It buys nothing here, but engines and explorers show it.
+    /// Declared gas limit. It buys nothing here, but CometBFT counts it and explorers show it.
     pub gas_limit: u64,
-    /// It must not be in a later block; 0: no limit.
+    /// Last height at which the transaction is valid, or 0 for any.
     pub timeout_height: u64,
-    /// Its messages.
+    /// Messages in the order of their execution.
     pub actions: Vec<Action>,
-    /// What was signed and how.
+    /// The signature, and the bytes that it covers.
     pub signature: Signature,
 }
 
-/// What was signed, but for the chain id and account number, and the signature.
+/// A signature and the bytes that it covers, except for chain id and account number.
 #[derive(Clone, Debug)]
 pub struct Signature {
     body_bytes: Vec<u8>,
@@ -51,9 +51,16 @@ pub struct Signature {
 }
 
 impl Tx {
-    /// Whether it does more than send coins: then its signer is, or becomes, an endpoint of the kernel.
+    /// Returns whether the transaction does more than send coins, so that its signer must be an endpoint of the
+    /// kernel.
     pub fn needs_endpoint(&self) -> bool {
         self.actions.iter().any(|action| !matches!(action, Action::BankSend { .. }))
+    }
+
+    /// Returns the lowest fee that the chain accepts for the transaction.
+    pub fn required_fee(&self, fees: &Fees) -> Amount {
+        let declared = self.actions.iter().map(|action| u128::from(action.declared_bytes())).sum();
+        fees.required(self.size as u64, declared, self.actions.len() as u64)
     }
 
     /// Reads a transaction and checks all that needs no state.
@@ -69,10 +76,10 @@ impl Tx {
         let public_key = signer_info.public_key.as_ref().map(read_key).transpose()?;
         let signer = signer_of(&body, public_key.as_ref())?;
         let (fee, gas_limit) = read_fee(auth.fee.as_ref(), signer)?;
-        let read = |(index, any): (usize, &Any)| Action::read(index, any, signer, params);
+        let read = |(index, any): (usize, &Any)| messages::read(index, any, signer, params);
         let actions = body.messages.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         Ok(Self {
-            hash: TxHash::of(bytes),
+            hash: TxHash::digest(bytes),
             size: bytes.len(),
             signer,
             public_key,
@@ -93,7 +100,7 @@ impl Tx {
 impl Signature {
     /// Checks the signature by `key` for a chain and account number. `Err` says only that it does not
     /// fit, or that it is not in low-s form.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         key: &[u8; 33],
         chain_id: &str,
@@ -117,24 +124,10 @@ impl Signature {
     }
 }
 
-/// Why a signature is refused.
-pub(super) enum Unverified {
+/// Reason why a signature is refused.
+pub(crate) enum Unverified {
     HighS,
     Wrong,
-}
-
-/// Decodes `bytes`, which must be the one canonical encoding of what they say: re-encoding gives the
-/// same bytes, so there are no unknown fields, no trailing bytes and no second form of a transaction.
-pub(super) fn decode_canonical<M: Message + Default>(
-    part: &str,
-    bytes: &[u8],
-) -> Result<M, TxError> {
-    let message = M::decode(bytes)
-        .map_err(|e| TxError::Undecodable { part: part.to_owned(), problem: e.to_string() })?;
-    match message.encode_to_vec() == bytes {
-        true => Ok(message),
-        false => Err(TxError::NotCanonical(part.to_owned())),
-    }
 }
 
 fn check_body(body: &TxBody, params: &Params) -> Result<(), TxError> {
@@ -185,19 +178,19 @@ fn read_key(any: &Any) -> Result<[u8; 33], TxError> {
     Ok(bytes)
 }
 
-/// The address that a key of [`read_key`] belongs to.
-pub(super) fn address_of(key: &[u8; 33]) -> Option<Address> {
+/// Returns the [`Address`] of a key of [`read_key`].
+pub(crate) fn address_of(key: &[u8; 33]) -> Option<Address> {
     let key = ecdsa::VerifyingKey::from_sec1_bytes(key).ok()?;
     Address::of(&PublicKey::from(key))
 }
 
-/// Who signs: the owner of the key, or, if there is none, whom the first message acts for.
+/// Returns the signer: the owner of the key or, without a key, the account for which the first message acts.
 fn signer_of(body: &TxBody, key: Option<&[u8; 33]>) -> Result<Address, TxError> {
     if let Some(key) = key {
         return address_of(key).ok_or_else(|| TxError::PublicKey("it has no address".to_owned()));
     }
     match body.messages.first() {
-        Some(first) => Action::actor(0, first),
+        Some(first) => messages::actor(0, first),
         None => Err(TxError::MessageCount { count: 0, limit: 0 }),
     }
 }
@@ -225,10 +218,5 @@ fn read_fee(fee: Option<&Fee>, signer: Address) -> Result<(Amount, u64), TxError
     Ok((amount, fee.gas_limit))
 }
 
-/// `cosmos.tx.signing.v1beta1.SignMode.SIGN_MODE_DIRECT`.
+/// The number of `cosmos.tx.signing.v1beta1.SignMode.SIGN_MODE_DIRECT`.
 const DIRECT: i32 = 1;
-
-/// A type's URL, without making a string of it twice.
-pub(super) fn type_url<M: Name>() -> String {
-    format!("/{}.{}", M::PACKAGE, M::NAME)
-}

@@ -1,20 +1,72 @@
-//! How each message becomes an [`Action`].
+//! The decoding of each message to an [`Action`].
 
 use capstan_abi::{CapData, Resolution};
-use capstan_genesis::{Amount, BundleId, DENOM};
+use capstan_genesis::{Address, Amount, BundleId, DENOM, Params};
 use capstan_kernel::ids::MeterId;
-use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
+use capstan_passable as smallcaps;
+use capstan_proto::v1 as proto;
+use cosmrs::{Any, proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend};
+use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::{
     TxError,
     action::{Action, FACTORY},
     fields::Fields,
+    protobuf::type_url,
     upload::{Announcement, Compression, Packed, UploadId},
 };
-use crate::{proto, smallcaps};
 
-pub(super) fn bank_send(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+/// Reads the message at `index`, which must act for `signer`.
+pub(super) fn read(
+    index: usize,
+    any: &Any,
+    signer: Address,
+    params: &Params,
+) -> Result<Action, TxError> {
+    let fields = Fields { index, signer, params };
+    let url = any.type_url.as_str();
+    let known: &[(String, Read)] = &[
+        (type_url::<MsgBankSend>(), bank_send),
+        (type_url::<proto::MsgInstallBundle>(), install_bundle),
+        (type_url::<proto::MsgBeginUpload>(), begin_upload),
+        (type_url::<proto::MsgUploadChunk>(), upload_chunk),
+        (type_url::<proto::MsgCreateVat>(), create_vat),
+        (type_url::<proto::MsgSend>(), send),
+        (type_url::<proto::MsgTerminateVat>(), terminate_vat),
+        (type_url::<proto::MsgResolve>(), resolve),
+        (type_url::<proto::MsgDrop>(), drop_refs),
+        (type_url::<proto::MsgAck>(), ack),
+        (type_url::<proto::MsgFundMeter>(), fund_meter),
+        (type_url::<proto::MsgUpgradeVat>(), upgrade_vat),
+    ];
+    match known.iter().find(|(name, _)| name == url) {
+        Some((_, read)) => read(&fields, &any.value),
+        None => Err(TxError::UnknownMessage(any.type_url.clone())),
+    }
+}
+
+/// Returns the account for which the message at `index` acts. It is the text in field 1 of every known message.
+pub(super) fn actor(index: usize, any: &Any) -> Result<Address, TxError> {
+    let decoded = FirstField::decode(any.value.as_slice())
+        .map_err(|e| TxError::Undecodable { part: any.type_url.clone(), problem: e.to_string() })?;
+    decoded.actor.parse().map_err(|e| TxError::Field {
+        index,
+        field: "field 1 (who acts)",
+        problem: format!("{e}"),
+    })
+}
+
+/// Just the first field of a message.
+#[derive(Clone, PartialEq, Message)]
+struct FirstField {
+    #[prost(string, tag = "1")]
+    actor: String,
+}
+
+type Read = fn(&Fields<'_>, &[u8]) -> Result<Action, TxError>;
+
+fn bank_send(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: MsgBankSend = r.decode(bytes)?;
     r.actor(&msg.from_address)?;
     let to = r.parse("to_address", &msg.to_address)?;
@@ -34,7 +86,7 @@ pub(super) fn bank_send(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError>
     Ok(Action::BankSend { to, amount })
 }
 
-pub(super) fn install_bundle(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn install_bundle(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgInstallBundle = r.decode(bytes)?;
     r.actor(&msg.submitter)?;
     let id = r.parse("bundle_id", &msg.bundle_id)?;
@@ -56,7 +108,7 @@ pub(super) fn install_bundle(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxE
     Ok(Action::InstallBundle { id, packed })
 }
 
-pub(super) fn begin_upload(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn begin_upload(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgBeginUpload = r.decode(bytes)?;
     r.actor(&msg.submitter)?;
     let bundle = r.parse("bundle_id", &msg.bundle_id)?;
@@ -83,14 +135,14 @@ pub(super) fn begin_upload(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxErr
     }))
 }
 
-pub(super) fn upload_chunk(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn upload_chunk(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgUploadChunk = r.decode(bytes)?;
     r.actor(&msg.submitter)?;
     let upload = r.parse("upload_id", &msg.upload_id)?;
     Ok(Action::UploadChunk { upload, index: msg.index, data: msg.data })
 }
 
-pub(super) fn create_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn create_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgCreateVat = r.decode(bytes)?;
     r.actor(&msg.owner)?;
     let bundle = r.parse("bundle_id", &msg.bundle_id)?;
@@ -113,7 +165,7 @@ pub(super) fn create_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError
     })
 }
 
-pub(super) fn send(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn send(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgSend = r.decode(bytes)?;
     r.actor(&msg.sender)?;
     if msg.method.is_empty() {
@@ -132,7 +184,7 @@ pub(super) fn send(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     })
 }
 
-pub(super) fn terminate_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn terminate_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgTerminateVat = r.decode(bytes)?;
     r.actor(&msg.sender)?;
     let admin = r.reference("admin", &msg.admin, &["ro-", "rp-", "rp+"])?;
@@ -145,7 +197,7 @@ pub(super) fn terminate_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxEr
     Ok(Action::TerminateVat { admin, methargs: CapData { body, slots: reason.slots } })
 }
 
-pub(super) fn resolve(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn resolve(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgResolve = r.decode(bytes)?;
     r.actor(&msg.sender)?;
     if msg.resolutions.is_empty() || msg.resolutions.len() > r.params.max_slots as usize {
@@ -164,7 +216,7 @@ pub(super) fn resolve(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     Ok(Action::Resolve { resolutions })
 }
 
-pub(super) fn drop_refs(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn drop_refs(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgDrop = r.decode(bytes)?;
     r.actor(&msg.sender)?;
     if msg.refs.is_empty() || msg.refs.len() > r.params.max_slots as usize {
@@ -175,13 +227,13 @@ pub(super) fn drop_refs(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError>
     Ok(Action::Drop { refs: refs.collect::<Result<_, _>>()? })
 }
 
-pub(super) fn ack(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn ack(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgAck = r.decode(bytes)?;
     r.actor(&msg.sender)?;
     Ok(Action::Ack { through: msg.through })
 }
 
-pub(super) fn fund_meter(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn fund_meter(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgFundMeter = r.decode(bytes)?;
     r.actor(&msg.sender)?;
     let problem = || format!("{:?} is not a meter's id: expected m and a number", msg.meter);
@@ -196,7 +248,7 @@ pub(super) fn fund_meter(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError
 
 /// A message `upgradeVat(adminNode, bundleID, { vatParameters, upgradeMessage })` to the account's own
 /// factory object, which takes the bundle's id where the admin object takes the bundle.
-pub(super) fn upgrade_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+fn upgrade_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgUpgradeVat = r.decode(bytes)?;
     r.actor(&msg.sender)?;
     let admin = r.reference("admin", &msg.admin, &["ro-", "rp-", "rp+"])?;
@@ -220,7 +272,7 @@ pub(super) fn upgrade_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxErro
     Ok(Action::UpgradeVat { admin, bundle, methargs })
 }
 
-/// What the vatAdmin vat allows in a vat's name.
+/// Returns whether the vatAdmin vat allows the byte in a vat's name.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }

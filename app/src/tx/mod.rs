@@ -1,28 +1,22 @@
-//! Transactions: Cosmos SDK `TxRaw` with SIGN_MODE_DIRECT, one signer, secp256k1.
+//! Transactions: `TxRaw` of the Cosmos SDK in `SIGN_MODE_DIRECT`, with one secp256k1 signer.
 //!
-//! [`Tx::decode`] is what can be checked without state; [`check`] is what needs the signer's account.
-//! Both are the same in CheckTx and in FinalizeBlock, so that what enters the mempool can fail in a
-//! block only because the state has moved.
+//! [`Tx::decode`] checks what needs no state, and `admission::check` what needs the signer's account. Both are the
+//! same in CheckTx and in FinalizeBlock. So a transaction from the mempool can fail in a block only because the
+//! state has changed.
 
 mod action;
-mod ante;
 mod decode;
 mod error;
-mod fees;
 mod fields;
-pub(crate) mod mempool;
 mod messages;
-pub(crate) mod proposal;
+mod protobuf;
 mod upload;
-mod verified;
 
 pub use action::{Action, FACTORY};
-pub use ante::{ChainContext, check};
 pub use decode::{Signature, Tx};
-pub use error::{CODESPACE, TxError};
-pub use fees::{computron_price, required_fee};
+pub(crate) use decode::{Unverified, address_of};
+pub use error::TxError;
 pub use upload::{Announcement, Chunk, Compression, Packed, UploadId};
-pub use verified::Verified;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
@@ -32,8 +26,8 @@ use sha2::{Digest, Sha256};
 pub struct TxHash(pub [u8; 32]);
 
 impl TxHash {
-    /// The hash of a transaction's bytes.
-    pub fn of(tx: &[u8]) -> Self {
+    /// Hashes a transaction's bytes.
+    pub fn digest(tx: &[u8]) -> Self {
         Self(Sha256::digest(tx).into())
     }
 }

@@ -6,6 +6,7 @@ pub mod host;
 use std::sync::{Arc, Mutex};
 
 use capstan_app::{App, AppOptions, FatalHandler, FatalReport, proto};
+pub use capstan_bundle::wasm_id;
 use capstan_genesis::{Address, Genesis, GenesisBundle, Params};
 use capstan_kernel::NodeOptions;
 use capstan_kernel_ports::host::VatHost;
@@ -36,6 +37,9 @@ use tendermint_proto::v0_38::types::{BlockParams, ConsensusParams};
 use host::FakeHost;
 
 pub const CHAIN_ID: &str = "capstan-test-1";
+
+/// A wasm module to install.
+pub const MODULE: &[u8] = b"some module";
 
 /// Someone with a key, who remembers their sequence.
 pub struct Client {
@@ -147,10 +151,6 @@ pub fn any<M: Message + Name>(message: &M) -> Any {
 
 pub fn capdata(body: &str, slots: &[&str]) -> proto::CapData {
     proto::CapData { body: body.to_owned(), slots: slots.iter().map(|s| (*s).to_owned()).collect() }
-}
-
-pub fn wasm_id(module: &[u8]) -> String {
-    format!("w1-{}", hex::encode(Sha256::digest(module)))
 }
 
 /// The application with a store in memory, and the reports of its end.
@@ -347,4 +347,32 @@ pub fn attributes(
     let of_kind = events.iter().filter(|event| event.r#type == kind);
     let all = of_kind.flat_map(|event| &event.attributes).filter(|attribute| attribute.key == name);
     all.map(|attribute| attribute.value.clone()).collect()
+}
+
+/// Has alice install the module and gives her factory object's reference.
+pub fn provisioned(chain: &mut Chain, client: &mut Client) -> String {
+    let tx = client.tx(vec![client.install(MODULE)]);
+    chain.ok(tx);
+    let outbox = chain.json(&format!("accounts/{}/outbox", client.address()));
+    let delivery = outbox["entries"][0]["deliveryJson"].as_str().unwrap();
+    let delivery: serde_json::Value = serde_json::from_str(delivery).unwrap();
+    assert_eq!(delivery[0], "notify");
+    delivery[1][0][2]["slots"][0].as_str().unwrap().to_owned()
+}
+
+pub fn alice_address() -> String {
+    alice().address().to_string()
+}
+
+pub fn hex_hash(tx: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode_upper(Sha256::digest(tx))
+}
+
+/// A chain whose provisioner is a vat of a user's, which can end.
+pub fn mortal(critical: bool) -> capstan_genesis::Genesis {
+    let mut genesis = genesis(|_| {});
+    let provisioner = genesis.app_state.kernel.vats.get_mut("provisioner").unwrap();
+    (provisioner.critical, provisioner.system) = (critical, false);
+    genesis
 }

@@ -1,4 +1,4 @@
-//! What vats print, as it comes.
+//! The console of vats, printed as it comes.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(crate) fn show(to_stderr: bool) {
     };
 }
 
-/// An event as its message alone; warnings and errors of the program's own say that they are.
+/// Formats an event as its message alone. Warnings and errors of the program itself are marked.
 struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines

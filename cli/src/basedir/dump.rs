@@ -59,7 +59,7 @@ fn table(title: &str, columns: &[&str], rows: Vec<Vec<String>>) -> String {
     format!("{title}:\n{table}")
 }
 
-/// Who decides a promise, who waits for it, and what waits on it.
+/// Renders who decides a promise, who subscribes to it, and what is queued on it.
 fn unresolved(row: &Value, name: &impl Fn(&str) -> String) -> String {
     let mut about = vec![match row["decider"].as_str() {
         Some(decider) => format!("decided by {}", name(decider)),
@@ -121,5 +121,5 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// How much of a value is shown.
+/// Number of characters of a value that are shown.
 const CELL_CHARS: usize = 80;

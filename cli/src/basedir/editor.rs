@@ -1,4 +1,4 @@
-//! Where the shell's lines come from: a line editor with history and completion, or standard input.
+//! The input of the shell: a line editor with history and completion, or standard input.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ use capstan_node::home::cache_dir;
 /// The file of past lines, in the home, or among what the user's runs share.
 const HISTORY: &str = "shell-history";
 
-/// How many lines are remembered.
+/// Number of lines that the history keeps.
 const HISTORY_LINES: usize = 1000;
 
 /// The source of lines.
@@ -55,7 +55,8 @@ impl Editor {
         Ok(Self { input, line: 0 })
     }
 
-    /// The next line; none at the end. Ctrl-C drops what is being typed. `names` are what can be completed.
+    /// Reads the next line. Returns `None` at the end of the input. Ctrl-C drops the line that is being typed. `names`
+    /// can be completed.
     pub(crate) fn next(
         &mut self,
         continued: bool,
@@ -130,8 +131,8 @@ impl Completer for Names {
     }
 }
 
-/// Where the word before `position` begins, and the names that begin with it. Nothing completes a property, since only
-/// the vat that has the object knows it.
+/// Returns where the word before `position` begins, and the names that begin with it. Properties are not completed,
+/// since only the vat that has the object knows them.
 fn candidates(names: &BTreeSet<String>, line: &str, position: usize) -> (usize, Vec<String>) {
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
     let before = line.get(..position).unwrap_or_default();

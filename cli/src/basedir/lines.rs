@@ -1,4 +1,4 @@
-//! What is typed, made into what the shell's vat can evaluate: by a parser in Node, since it is JavaScript.
+//! The translation of typed lines into what the shell's vat can evaluate, by a JavaScript parser in Node.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(crate) struct Lines {
     output: BufReader<ChildStdout>,
 }
 
-/// What a text is.
+/// The kind of a typed text.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Line {
@@ -29,7 +29,7 @@ pub(crate) enum Line {
         #[serde(rename = "incomplete")]
         _incomplete: bool,
     },
-    /// No JavaScript.
+    /// The text is not JavaScript.
     Wrong {
         #[serde(rename = "error")]
         why: String,
@@ -37,7 +37,7 @@ pub(crate) enum Line {
 }
 
 impl Lines {
-    /// Starts the parser.
+    /// Starts the parser process.
     ///
     /// # Errors
     /// Node or the JavaScript tools are not there.
@@ -52,7 +52,7 @@ impl Lines {
         Ok(Self { child, input, output })
     }
 
-    /// Reads a text.
+    /// Parses a typed text.
     ///
     /// # Errors
     /// The parser has ended.

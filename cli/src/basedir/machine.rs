@@ -16,7 +16,7 @@ use capstan_kernel::{
 use capstan_kernel_ports::VatId;
 use capstan_kernel_ports::store::{Overlay as _, Read as _};
 use capstan_store::{Block, Options, StateView, Store};
-use capstan_vat_host::WasmHost;
+use capstan_vat_host::{Compilers, WasmHost};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,12 +25,12 @@ use crate::failure::usage;
 use crate::passable;
 use crate::progress::Progress;
 use capstan_node::home::cache_dir;
-use capstan_node::open_host_at;
+use capstan_node::open_host;
 
 /// Cranks between two commits.
 const BATCH: u64 = 100;
 
-/// Where the machine's own record lies, beside the kernel's state.
+/// Key of the machine's own record, next to the state of the kernel.
 const RECORD: &[u8] = b"basedir";
 
 /// The subdirectory of a home that is used.
@@ -43,26 +43,26 @@ pub(crate) struct Machine {
     record: Record,
 }
 
-/// What is to be known at the next start.
+/// The record that the next start needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
-    /// The vats' bundles.
+    /// Bundle ids by the names of the vats.
     vats: BTreeMap<String, String>,
     argv: Vec<String>,
     /// The promise for what bootstrap answers.
     bootstrap: String,
-    /// Whether there is a shell.
+    /// Whether the machine has a shell.
     shell: bool,
 }
 
-/// What became of a promise.
+/// The state of a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Nothing yet.
+    /// The promise is not settled.
     Pending,
     /// A value, as the command line writes it.
     Fulfilled(Value),
-    /// A reason, likewise.
+    /// The promise is rejected with this reason.
     Rejected(Value),
 }
 
@@ -71,9 +71,9 @@ pub(crate) enum Outcome {
 pub(crate) struct Ended {
     /// Its id, and its name if it has one.
     pub(crate) vat: String,
-    /// Whether by a failure.
+    /// Whether the vat ended by a failure.
     pub(crate) failure: bool,
-    /// Why.
+    /// The reason for the end.
     pub(crate) reason: String,
 }
 
@@ -95,7 +95,7 @@ impl Machine {
     ) -> anyhow::Result<Self> {
         let dir = home.map(|home| home.join(SUBDIRECTORY));
         let cache = cache_dir(home.unwrap_or(&std::env::temp_dir()));
-        let host = open_host_at(cache, &|step| progress.step(step))?;
+        let host = open_host(cache, Compilers::default(), &|step| progress.step(step))?;
         progress.step("starting the vats");
         let store = match &dir {
             Some(dir) => {
@@ -116,7 +116,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Runs at most `limit` cranks; fewer if nothing is left to do, or once `stop` is settled.
+    /// Runs at most `limit` cranks. Stops early if nothing is left to do, or once `stop` is settled.
     pub(crate) fn run(&mut self, limit: u64, stop: Option<KRef>) -> anyhow::Result<RunReport> {
         let mut total = RunReport::default();
         while total.cranks < limit && !total.idle {
@@ -147,7 +147,7 @@ impl Machine {
         })
     }
 
-    /// What became of a promise that [`Machine::send`] gave. The promise is let go of once it is settled.
+    /// Returns the state of a promise that [`Machine::send`] returned. A settled promise is released.
     pub(crate) fn take(&mut self, promise: KRef) -> anyhow::Result<Outcome> {
         let outcome = self.outcome(promise)?;
         if outcome != Outcome::Pending {
@@ -156,7 +156,7 @@ impl Machine {
         Ok(outcome)
     }
 
-    /// What became of `bootstrap`.
+    /// Returns the state of the promise of `bootstrap`.
     pub(crate) fn bootstrapped(&self) -> anyhow::Result<Outcome> {
         let promise = KRef::parse(&self.record.bootstrap);
         self.outcome(promise.context("the record of the bootstrap message is damaged")?)

@@ -10,7 +10,7 @@ use crate::Common;
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// `capstan run`.
+/// Arguments of `capstan run`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan run examples/encouragement-bot -- Ada\n\n\
     Each vat-NAME.js and each vat-NAME/index.js in BASEDIR becomes a vat. bootstrap.js becomes the vat whose root's\n\
@@ -64,7 +64,7 @@ fn ended_json(ended: &Ended) -> Value {
     json!({"vat": ended.vat, "failure": ended.failure, "reason": ended.reason})
 }
 
-/// Whether the run went well.
+/// Returns whether the run succeeded.
 fn judge(bootstrap: &Outcome, ended: &[Ended]) -> anyhow::Result<()> {
     if let Some(Ended { vat, reason, .. }) = ended.iter().find(|ended| ended.failure) {
         bail!("vat {vat} failed: {reason}");

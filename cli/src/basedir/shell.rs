@@ -15,7 +15,7 @@ use crate::Common;
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// `capstan shell`.
+/// Arguments of `capstan shell`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan shell examples/encouragement-bot\n\n\
     A line is JavaScript, evaluated in a vat of its own; its value is awaited and shown, and what it declares stays. The\n\
@@ -33,7 +33,7 @@ pub(crate) struct Shell {
     sources: Sources,
 }
 
-/// What a line asks for.
+/// The request of a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Request {
     Dump,
@@ -41,7 +41,7 @@ enum Request {
     Run,
 }
 
-/// What came of a line.
+/// The result of a line.
 enum Answer {
     /// Text for people, and the same as JSON.
     Done { text: Option<String>, record: Value },
@@ -180,7 +180,7 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// What is there from the start, beside the vats.
+/// The names that exist from the start, besides the vats.
 const NAMES: &[&str] = &[
     "E",
     "Far",

@@ -12,13 +12,13 @@ use crate::progress;
 /// The vat whose `bootstrap(argv, vats)` is called.
 pub(crate) const BOOTSTRAP: &str = "bootstrap";
 
-/// Where the vats are.
+/// Sources of the vats of a base directory.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Sources {
     /// The directory: bootstrap.js, and a vat in each vat-NAME.js and vat-NAME/index.js.
     #[arg(value_name = "BASEDIR")]
     basedir: PathBuf,
-    /// What bootstrap gets as argv.
+    /// Arguments that bootstrap gets as argv.
     #[arg(value_name = "ARG", last = true)]
     pub(crate) argv: Vec<String>,
     /// The directory with the bundler [default: $CAPSTAN_JS_TOOLS, or the one of the checkout that capstan was built in].

@@ -1,4 +1,4 @@
-//! What nodes have logged.
+//! `capstan localnet logs`: prints the logs of nodes.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use capstan_localnet::{NetError, NodePlan, Plan};
 
-/// How often files are looked at for more.
+/// Interval at which files are looked at for more.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// `capstan localnet logs`.
+/// Arguments of `capstan localnet logs`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan localnet logs -f node1\n\n\
     Capstan's own log and CometBFT's, each line after the node's name.")]
@@ -18,10 +18,10 @@ pub(super) struct Logs {
     /// Go on with what is logged from now on, until Ctrl-C.
     #[arg(long, short = 'f')]
     follow: bool,
-    /// How many of the last lines of each file are printed.
+    /// Number of lines that are printed from the end of each file.
     #[arg(long, short = 'n', value_name = "LINES", default_value_t = 20)]
     lines: usize,
-    /// The nodes; all, if none is named.
+    /// Nodes whose logs are printed. Without names, all.
     #[arg(value_name = "NODE")]
     nodes: Vec<String>,
 }
@@ -90,7 +90,7 @@ pub(super) fn own(node: &NodePlan) -> PathBuf {
     node.home.join("node.log")
 }
 
-/// The last lines of a file; empty if there is none.
+/// Returns the last lines of a file, or an empty text if there is no file.
 pub(super) fn tail(path: &Path, lines: usize) -> String {
     /// More than any number of lines that a person asks for.
     const MAX_BYTES: u64 = 4 << 20;

@@ -1,4 +1,4 @@
-//! `capstan localnet`: a network of nodes on this machine, made to be broken.
+//! `capstan localnet`: runs a network of nodes on this machine, which can be broken on purpose.
 
 mod logs;
 mod status;
@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use capstan_client::Deadline;
-use capstan_localnet::{self as net, Command, Engine, NetError, NodePlan, Plan};
+use capstan_localnet::{self as net, Command, Consensus, NetError, NodePlan, Plan};
+use capstan_node::home::Home;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -17,7 +18,7 @@ use crate::failure::usage;
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// `capstan localnet`.
+/// Arguments of `capstan localnet`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  \
     capstan localnet up --validators 4 --detach\n  \
@@ -28,9 +29,8 @@ use crate::progress::Progress;
     capstan localnet heal\n  \
     capstan localnet wait --height 20\n  \
     capstan localnet down\n\n\
-    The network lies in the directory --home [default: $CAPSTAN_LOCALNET, or ~/.capstan-localnet]; each has its own ports, so several can \
-    run side by side. Nodes reach each other through proxies of the network's own, which is how partitions are made: no privileges \
-    are needed.")]
+    The directory of the network is --home [default: $CAPSTAN_LOCALNET, or ~/.capstan-localnet]. Each network has its own ports, so several \
+    can run at once. Nodes reach each other through proxies of the network. Partitions cut these proxies, which needs no privileges.")]
 pub(crate) struct Localnet {
     #[command(subcommand)]
     action: Action,
@@ -49,41 +49,41 @@ enum Action {
     },
     /// Print what nodes have logged.
     Logs(logs::Logs),
-    /// End nodes at once, as a crash would.
+    /// Kill nodes, as a crash would.
     #[command(after_help = "Example: capstan localnet kill node1")]
     Kill(Nodes),
-    /// Stop nodes where they are.
+    /// Pause nodes: their processes are suspended.
     #[command(after_help = "Example: capstan localnet pause node1 node2")]
     Pause(Nodes),
-    /// Let paused nodes go on; all, if none is named.
+    /// Resume paused nodes. Without names, all.
     #[command(after_help = "Example: capstan localnet resume")]
     Resume(SomeNodes),
-    /// Stop nodes in order if they run, and start them; all, if none is named.
+    /// Stop nodes in order if they run, and start them. Without names, all.
     #[command(after_help = "Example: capstan localnet restart node1")]
     Restart(SomeNodes),
     /// Cut the links between these nodes and all others.
     #[command(after_help = "Example: capstan localnet partition node2 node3")]
     Partition(Nodes),
-    /// Mend the links of these nodes; all, if none is named.
+    /// Restore the links of these nodes. Without names, all.
     #[command(after_help = "Example: capstan localnet heal")]
     Heal(SomeNodes),
-    /// Add a node that is no validator; it fetches all blocks from the others.
+    /// Add a node that is no validator. It fetches all blocks from the others.
     #[command(after_help = "Example: capstan localnet add-node")]
     AddNode,
     /// Wait until all nodes that run have this height.
     #[command(after_help = "Example: capstan localnet wait --height 20 --timeout 60")]
     Wait {
-        /// The height.
+        /// Height that the nodes must reach.
         #[arg(long)]
         height: u64,
-        /// How long to wait, in seconds.
+        /// Maximum time to wait, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         timeout: u64,
-        /// The nodes to wait for; all that run, if none is named.
+        /// Nodes to wait for. Without names, all that run.
         #[arg(value_name = "NODE")]
         nodes: Vec<String>,
     },
-    /// Stop the network in order; it can be started again.
+    /// Stop the network in order. It can be started again.
     #[command(after_help = "Example: capstan localnet down")]
     Down,
     /// Stop the network and remove it, with its chain.
@@ -105,7 +105,7 @@ struct Nodes {
 /// Any number of nodes.
 #[derive(clap::Args, Debug)]
 struct SomeNodes {
-    /// Nodes: node1, or just 1; all, if none is named.
+    /// Nodes: node1, or just 1. Without names, all.
     #[arg(value_name = "NODE")]
     nodes: Vec<String>,
 }
@@ -146,10 +146,10 @@ fn dir(common: &Common) -> anyhow::Result<PathBuf> {
 }
 
 fn plan(dir: &Path) -> Result<Plan, NetError> {
-    Plan::load(dir)?.ok_or_else(|| NetError::None(dir.to_owned()))
+    Plan::load(dir)?.ok_or_else(|| NetError::NoNetwork(dir.to_owned()))
 }
 
-/// `1` is `node1`.
+/// Completes the names of nodes: `1` is `node1`.
 fn names(nodes: Vec<String>) -> Vec<String> {
     let name = |text: String| match text.bytes().all(|b| b.is_ascii_digit()) {
         true => format!("node{text}"),
@@ -160,7 +160,7 @@ fn names(nodes: Vec<String>) -> Vec<String> {
 
 fn tell(dir: &Path, command: Command, output: Output) -> anyhow::Result<()> {
     let status = net::call(&plan(dir)?, command)?;
-    status::print(&status::of(&status), output);
+    status::print(&status::collect(&status), output);
     Ok(())
 }
 
@@ -177,7 +177,7 @@ fn wait(
     nodes.iter().try_for_each(|name| plan.node(name).map(drop))?;
     let what = format!("height {height} on all nodes (an idle chain makes no blocks)");
     let reached = deadline.poll(&what, || {
-        let status = status::of(&net::call(&plan, Command::Status)?);
+        let status = status::collect(&net::call(&plan, Command::Status)?);
         let meant = |node: &&status::Node| match nodes.is_empty() {
             true => node.is_running(),
             false => nodes.contains(&node.name),
@@ -203,7 +203,7 @@ fn down(dir: &Path, output: Output) -> anyhow::Result<()> {
 fn reset(dir: &Path, output: Output) -> anyhow::Result<()> {
     let known = plan(dir)?;
     match net::call(&known, Command::Down) {
-        Ok(_) | Err(NetError::Down) => {}
+        Ok(_) | Err(NetError::NotRunning) => {}
         Err(error) => return Err(error.into()),
     }
     up::remove(dir)?;
@@ -213,14 +213,14 @@ fn reset(dir: &Path, output: Output) -> anyhow::Result<()> {
 }
 
 /// The arguments of a node's process.
-fn node_args(node: &NodePlan, engine: Engine, peers: &[String]) -> Vec<String> {
-    let mut args = vec![match engine {
-        Engine::Comet => "start".to_owned(),
-        Engine::Solo => "dev".to_owned(),
+fn node_args(node: &NodePlan, consensus: Consensus, peers: &[String]) -> Vec<String> {
+    let mut args = vec![match consensus {
+        Consensus::Comet => "start".to_owned(),
+        Consensus::Solo => "dev".to_owned(),
     }];
     args.extend(["--json".to_owned(), "--home".to_owned(), node.home.display().to_string()]);
     args.extend(["--rpc".to_owned(), node.rpc.to_string()]);
-    if engine == Engine::Comet {
+    if consensus == Consensus::Comet {
         args.extend(["--p2p".to_owned(), node.p2p.to_string()]);
         args.extend(["--moniker".to_owned(), node.name.clone()]);
         args.extend(["--peers".to_owned(), peers.join(",")]);
@@ -230,5 +230,6 @@ fn node_args(node: &NodePlan, engine: Engine, peers: &[String]) -> Vec<String> {
 
 /// A home for a node.
 fn make_home(path: PathBuf, genesis: &capstan_genesis::Genesis) -> anyhow::Result<()> {
-    capstan_node::home::Home::make_from(path, genesis, None).map(drop)
+    Home::make_from(path, genesis, None)?;
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! How the nodes of a network are: what their processes do, and what their RPC says.
+//! The status of a network's nodes: their processes and what their RPC reports.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use capstan_client::Client;
-use capstan_localnet::{self as net, Command, NodeStatus, State};
+use capstan_localnet::{self as net, Command, NodeStatus, ProcessState};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tendermint::Time;
@@ -15,21 +15,21 @@ use super::plan;
 use crate::output::Output;
 use crate::process::on_signal;
 
-/// How long a node may take to answer.
+/// Time in which a node must answer.
 const PATIENCE: Duration = Duration::from_millis(1500);
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A network.
+/// The status of a network.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     pub(super) nodes: Vec<Node>,
     /// The links that are cut.
     cut: Vec<(String, String)>,
-    /// How partitions are made.
+    /// Method by which partitions are made.
     partitions_by: &'static str,
 }
 
-/// A node. What is not known is null.
+/// The status of a node. Unknown values are `null`.
 #[derive(Debug, Serialize)]
 pub(super) struct Node {
     pub(super) name: String,
@@ -53,7 +53,7 @@ impl Node {
 }
 
 /// Asks all nodes at once.
-pub(super) fn of(status: &net::Status) -> Status {
+pub(super) fn collect(status: &net::Status) -> Status {
     let nodes = std::thread::scope(|scope| {
         let asked: Vec<_> =
             status.nodes.iter().map(|node| scope.spawn(move || ask(node))).collect();
@@ -71,7 +71,7 @@ pub(super) fn of(status: &net::Status) -> Status {
 }
 
 fn ask(node: &NodeStatus) -> Node {
-    if node.state != State::Running {
+    if node.state != ProcessState::Running {
         return describe(node, &Value::Null, &Value::Null, None, None);
     }
     let client = Client::with_timeout(&node.plan.rpc.to_string(), PATIENCE);
@@ -100,11 +100,11 @@ fn describe(
         name: node.plan.name.clone(),
         validator: node.plan.validator,
         state: match &node.state {
-            State::Running if sync["catching_up"] == true => "catching up".to_owned(),
-            State::Running => "running".to_owned(),
-            State::Paused => "paused".to_owned(),
-            State::Stopped => "stopped".to_owned(),
-            State::Ended(how) => format!("ended: {how}"),
+            ProcessState::Running if sync["catching_up"] == true => "catching up".to_owned(),
+            ProcessState::Running => "running".to_owned(),
+            ProcessState::Paused => "paused".to_owned(),
+            ProcessState::Stopped => "stopped".to_owned(),
+            ProcessState::Ended(how) => format!("ended: {how}"),
         },
         height: number(&sync["latest_block_height"]),
         app_hash: sync["latest_app_hash"].as_str().map(str::to_owned),
@@ -151,7 +151,7 @@ fn row(node: &Node) -> Value {
     })
 }
 
-/// How long ago a time was, for people.
+/// Renders how long ago a time was, for people.
 fn age(time: &str) -> Option<String> {
     let passed = Time::now().duration_since(Time::parse_from_rfc3339(time).ok()?).ok()?;
     Some(match passed.as_secs() {
@@ -161,10 +161,10 @@ fn age(time: &str) -> Option<String> {
     })
 }
 
-/// `capstan localnet status`.
+/// Arguments of `capstan localnet status`.
 pub(super) fn show(dir: &Path, again: bool, output: Output) -> anyhow::Result<()> {
     if !again {
-        print(&of(&net::call(&plan(dir)?, Command::Status)?), output);
+        print(&collect(&net::call(&plan(dir)?, Command::Status)?), output);
         return Ok(());
     }
     let (stop, stopped) = channel::<()>();
@@ -179,7 +179,7 @@ pub(super) fn follow(dir: &Path, output: Output, stopped: &Receiver<()>) -> anyh
         if stopped.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
             return Ok(());
         }
-        let status = of(&net::call(&plan(dir)?, Command::Status)?);
+        let status = collect(&net::call(&plan(dir)?, Command::Status)?);
         if in_place {
             // Clears the screen and begins at its upper left corner.
             print!("\x1b[2J\x1b[H");

@@ -11,68 +11,68 @@ use anyhow::{Context as _, bail};
 use capstan_client::Deadline;
 use capstan_consensus::comet::{self, CometHome};
 use capstan_genesis::Genesis;
-use capstan_localnet::{self as net, Command, Engine, Launch, Network, NodePlan, Plan};
+use capstan_localnet::{self as net, Command, Consensus, Launch, Network, NodePlan, Plan};
 use capstan_node::home::{OVERRIDES, read_genesis};
 use capstan_node::network_genesis;
 
 use super::{make_home, node_args, plan, status};
-use crate::failure::usage;
+use crate::failure::{flag, usage};
 use crate::init::{VALIDATOR_POWER, new_genesis};
 use crate::output::Output;
 use crate::process::on_signal;
 use crate::progress::Progress;
 use crate::state_export::copy;
 
-/// How long a network may take to its first block: the engine may have to be compiled.
+/// Time in which a network must make its first block. The JavaScript engine may have to be compiled.
 const FIRST_BLOCK: Duration = Duration::from_secs(180);
 /// The most validators of a network on one machine.
 const MAX_VALIDATORS: usize = 32;
-/// Where the nodes' homes lie.
+/// Directory of the nodes' homes.
 const NODES: &str = "nodes";
 const SUPERVISOR_LOG: &str = "supervisor.log";
 const PLAN: &str = "localnet.json";
 /// The chain's id, unless it is given.
 const CHAIN_ID: &str = "capstan-localnet";
 
-/// `capstan localnet up`.
+/// Arguments of `capstan localnet up`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan localnet up --validators 4 --detach\n\n\
-    Without --detach the nodes are shown until Ctrl-C, which stops the network. Each node's home is under nodes/.")]
+    Without --detach it shows the nodes until Ctrl-C, which stops the network. The homes of the nodes are under nodes/.")]
 pub(super) struct Up {
-    /// How many validators a new network has [default: 4; 1 on the solo engine].
+    /// Number of validators of a new network [default: 4, or 1 with solo consensus].
     #[arg(long, value_name = "N")]
     validators: Option<usize>,
-    /// The engine: comet (CometBFT), or solo (in-process, one validator).
-    #[arg(long, value_name = "ENGINE", default_value = "comet")]
-    engine: String,
-    /// The id of a new network's chain.
+    /// Consensus of the nodes: comet (CometBFT) or solo (one validator, in the process of the node).
+    #[arg(long, alias = "engine", value_name = "NAME", default_value = "comet")]
+    consensus: String,
+    /// Chain id of a new network.
     #[arg(long, value_name = "ID", default_value = CHAIN_ID)]
     chain_id: String,
-    /// A genesis document for a new network; its validators are replaced by the network's nodes.
+    /// Genesis document for a new network. The nodes of the network replace its validators.
     #[arg(long, value_name = "FILE", conflicts_with = "chain_id")]
     genesis: Option<PathBuf>,
-    /// Return as soon as there is a first block; the network goes on.
+    /// Return after the first block. The network goes on.
     #[arg(long)]
     detach: bool,
 }
 
-/// `capstan localnet supervise`.
+/// Arguments of `capstan localnet supervise`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Supervise {}
 
 impl Up {
     pub(super) fn run(self, dir: &Path, output: Output) -> anyhow::Result<()> {
-        let engine = match self.engine.as_str() {
-            "comet" => Engine::Comet,
-            "solo" => Engine::Solo,
-            other => return Err(usage(format!("--engine {other:?}: choose comet or solo"))),
+        let consensus = match self.consensus.as_str() {
+            "comet" => Consensus::Comet,
+            "solo" => Consensus::Solo,
+            other => return Err(usage(format!("--consensus {other:?}: choose comet or solo"))),
         };
-        if engine == Engine::Comet {
+        if consensus == Consensus::Comet {
             comet::find(None)?;
         }
         let progress = Progress::new("making the nodes' homes");
         match Plan::load(dir)? {
-            None => self.make(dir, engine)?,
+            None => self.make(dir, consensus)?,
             Some(plan) => self.insist_same(&plan, dir)?,
         }
         progress.step("starting the network");
@@ -89,27 +89,28 @@ impl Up {
         super::down(dir, output)
     }
 
-    fn make(&self, dir: &Path, engine: Engine) -> anyhow::Result<()> {
-        let default = if engine == Engine::Comet { 4 } else { 1 };
+    fn make(&self, dir: &Path, consensus: Consensus) -> anyhow::Result<()> {
+        let default = if consensus == Consensus::Comet { 4 } else { 1 };
         let count = self.validators.unwrap_or(default);
         if count == 0 || count > MAX_VALIDATORS {
             return Err(usage(format!("--validators {count}: choose 1 to {MAX_VALIDATORS}")));
         }
-        if engine == Engine::Solo && count != 1 {
-            return Err(usage("the solo engine has one validator; use --engine comet for more"));
+        if consensus == Consensus::Solo && count != 1 {
+            return Err(usage("solo consensus has one validator; use --consensus comet for more"));
         }
         refuse_foreign(dir)?;
+        let read = |file| read_genesis(file).with_context(|| flag("--genesis", file));
         let mut genesis = match &self.genesis {
-            Some(file) => Genesis { validators: Vec::new(), ..read_genesis(file)?.0 },
+            Some(file) => Genesis { validators: Vec::new(), ..read(file)?.0 },
             None => new_genesis(&self.chain_id, network_genesis)?,
         };
         if genesis.app_state.from_state.is_some() {
             return Err(usage("--genesis: a network cannot begin with the state of another chain"));
         }
-        let mut plan = Plan::new(&genesis.chain_id, engine);
+        let mut plan = Plan::new(&genesis.chain_id, consensus);
         for index in 0..count {
             let node = new_node(dir, &plan, index, true, &genesis)?;
-            if engine == Engine::Comet {
+            if consensus == Consensus::Comet {
                 let key = CometHome { path: node.home.join("comet") }.validator_key()?;
                 genesis.add_validator(&node.name, &key.public_bytes(), VALIDATOR_POWER);
             }
@@ -150,7 +151,7 @@ pub(super) fn make_node(dir: &Path, plan: &Plan) -> anyhow::Result<NodePlan> {
     Ok(node)
 }
 
-/// A node with its keys; its home is not complete yet.
+/// Makes the plan and the keys of a node. Its home is not complete yet.
 fn new_node(
     dir: &Path,
     plan: &Plan,
@@ -160,17 +161,17 @@ fn new_node(
 ) -> anyhow::Result<NodePlan> {
     let name = format!("node{index}");
     let home = dir.join(NODES).join(&name);
-    let node_id = match plan.engine {
-        Engine::Comet => {
+    let node_id = match plan.consensus {
+        Consensus::Comet => {
             CometHome::make(&home, genesis.app_state.params.max_tx_bytes)?.node_id()?
         }
-        Engine::Solo => String::new(),
+        Consensus::Solo => String::new(),
     };
     let [rpc, p2p] = plan.free_addrs()?;
     Ok(NodePlan { name, home, validator, node_id, rpc, p2p })
 }
 
-/// Refuses a directory with other things in it; removes what an interrupted start left.
+/// Refuses a directory that holds other files, and removes what an interrupted start left.
 fn refuse_foreign(dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
@@ -230,7 +231,7 @@ fn wait_for_first_block(
         }
         let Ok(found) = net::call(&plan(dir)?, Command::Status) else { return Ok(None) };
         if let Some(node) =
-            found.nodes.iter().find(|node| matches!(node.state, net::State::Ended(_)))
+            found.nodes.iter().find(|node| matches!(node.state, net::ProcessState::Ended(_)))
         {
             let log = super::logs::tail(&super::logs::own(&node.plan), 12);
             // The others are of no use without it.
@@ -241,7 +242,7 @@ fn wait_for_first_block(
             progress.step("waiting for the first block");
             told = true;
         }
-        let status = status::of(&found);
+        let status = status::collect(&found);
         // CometBFT tells a height before the application has committed it.
         let ready = |node: &status::Node| node.height >= Some(1) && node.cranks.is_some();
         Ok(status.nodes.iter().all(ready).then_some(status))
@@ -251,10 +252,10 @@ fn wait_for_first_block(
 impl Supervise {
     pub(super) fn run(self, dir: &Path) -> anyhow::Result<()> {
         let program = std::env::current_exe()?;
-        let engine = plan(dir)?.engine;
+        let consensus = plan(dir)?.consensus;
         let launcher = |node: &NodePlan, peers: &[String]| Launch {
             program: program.clone(),
-            args: node_args(node, engine, peers),
+            args: node_args(node, consensus, peers),
             log: super::logs::own(node),
         };
         let network = Network::start(dir, &launcher)?;

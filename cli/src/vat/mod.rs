@@ -8,7 +8,7 @@ use clap::Subcommand;
 use crate::Common;
 use crate::output::Output;
 
-/// `capstan vat`.
+/// Arguments of `capstan vat`.
 #[derive(Subcommand, Debug)]
 #[command(after_help = "Example: capstan vat replay v3 --home ./chain")]
 pub(crate) enum Vat {

@@ -1,4 +1,4 @@
-//! `capstan vat replay`.
+//! `capstan vat replay`: executes the deliveries of a vat again and compares.
 
 use anyhow::{Context as _, bail};
 use capstan_kernel::replay::{Beginning, Difference, Outcome, Rehearsal, Step};
@@ -6,7 +6,7 @@ use capstan_kernel_ports::VatId;
 use capstan_kernel_ports::host::VatHost as _;
 use capstan_kernel_ports::store::Read;
 use capstan_node::home::{Home, cache_dir};
-use capstan_node::open_host_with;
+use capstan_node::open_host;
 use capstan_store::{StateView, Store};
 use capstan_vat_host::{Compiler, Compilers, WasmHost};
 use serde_json::{Value, json};
@@ -18,22 +18,22 @@ use crate::home;
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// `capstan vat replay`.
+/// Arguments of `capstan vat replay`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan vat replay v3 --from-genesis --home ./chain\n\n\
-    The node must be stopped. Every delivery is made again, by a worker of its own; the syscalls, the result, the computrons\n\
-    and the heap are compared with what was recorded. Nothing in the home is changed.\n\
+    The node must be stopped. A worker of its own makes every delivery again. Syscalls, result, computrons and heap are\n\
+    compared with the record. Nothing in the home is changed.\n\
     A replay begins at the vat's last heap snapshot. With --from-genesis it begins at the vat's first delivery and goes\n\
-    through all upgrades: for nodes that run with --archive.\n\
-    Ends with 0 if the vat did the same again, with 1 if it did not or if it cannot be replayed.")]
+    through all upgrades, which needs a node that ran with --archive.\n\
+    Ends with 0 if the vat did the same again, and with 1 if it did not or cannot be replayed.")]
 pub(crate) struct Replay {
-    /// The vat's id, as in v3; see capstan query vats.
+    /// Id of the vat, such as v3. See capstan query vats.
     vat: String,
     /// Begin at the vat's first delivery.
     #[arg(long)]
     from_genesis: bool,
-    /// Which compiler translates what the vat runs on [default: those of a node, cranelift for the JavaScript engine,
-    /// singlepass for wasm modules]. Nothing may depend on it.
+    /// Compiler of the code that the vat runs on [default: as in a node, cranelift for the JavaScript engine and
+    /// singlepass for wasm modules]. The result does not depend on it.
     #[arg(long, value_name = "NAME", value_enum)]
     compiler: Option<CompilerName>,
 }
@@ -44,7 +44,7 @@ enum CompilerName {
     Cranelift,
 }
 
-/// What a whole replay came to.
+/// The result of a replay.
 struct Replayed {
     deliveries: u64,
     computrons: u64,
@@ -67,7 +67,7 @@ impl Replay {
         let rehearsal = Rehearsal::new(&state, vat, beginning)?;
         let damage = rehearsal.damage()?;
         let mut host =
-            open_host_with(cache_dir(&home.path), self.compilers(), &|step| progress.step(step))?;
+            open_host(cache_dir(&home.path), self.compilers(), &|step| progress.step(step))?;
         let replayed = rehearse(rehearsal, &mut host, vat, &progress)
             .with_context(|| format!("{vat} cannot be replayed"))?;
         drop(progress);
@@ -118,7 +118,7 @@ fn rehearse(
     Ok(replayed)
 }
 
-/// Prints what came of it; fails if anything differed.
+/// Prints the result. Fails if anything differed.
 fn report(
     vat: VatId,
     state: &impl Read,

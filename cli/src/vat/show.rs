@@ -6,7 +6,7 @@ use capstan_kernel::replay::{Difference, Outcome, Step};
 use capstan_kernel::transcript::Entry;
 use serde_json::{Value, json};
 
-/// How many syscalls before the difference are shown.
+/// Number of syscalls that are shown before the difference.
 const SYSCALLS_BEFORE: usize = 5;
 
 /// `{position, entry, delivery, kind, number, expected, found}`.
@@ -43,7 +43,7 @@ pub(super) fn to_text(step: &Step) -> String {
     lines.join("\n")
 }
 
-/// What differs: its name, a syscall's number, and both sides, null where there is none.
+/// The part that differs: its name, the number of the syscall, and both sides, `null` where there is none.
 fn parts(outcome: &Outcome) -> (&'static str, Option<usize>, Value, Value) {
     let difference = match outcome {
         Outcome::Same => return ("nothing", None, Value::Null, Value::Null),
@@ -102,7 +102,7 @@ fn agreed(syscalls: &[(Syscall, SyscallResult)], number: usize) -> Vec<String> {
     left_out.into_iter().chain(lines).collect()
 }
 
-/// Both sides, a line of pretty JSON each; what only one of them has is marked, `-` expected, `+` found.
+/// Renders both sides as pretty JSON. Lines that only one of them has are marked, `-` expected, `+` found.
 fn sides(expected: &Value, found: &Value) -> Vec<String> {
     let lines = |value: &Value, none: &str| match value {
         Value::Null => vec![none.to_owned()],

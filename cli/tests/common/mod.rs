@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub)] // each test program uses a part
 #![allow(clippy::unwrap_used)] // tests
 
+pub mod guide;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The application as the engine's threads share it, with the rule that a panic ends the process.
+//! The application as threads share it. A panic of the application ends the process.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use tendermint_proto::v0_38::abci::{
 use super::versions::{BLOCK_PROTOCOL, COMETBFT_VERSION, P2P_PROTOCOL};
 use crate::panic::or_exit;
 
-/// The methods of an application that the engine calls, without the application's type.
+/// The methods of an [`Application`] that solo consensus calls, without the type of the application.
 pub(crate) trait Abci: Send + Sync {
     fn info(&self) -> ResponseInfo;
     fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain;
@@ -25,7 +25,7 @@ pub(crate) trait Abci: Send + Sync {
     fn commit(&self) -> ResponseCommit;
 }
 
-/// An application of which every call gets its own clone: the lock is held for the cloning only.
+/// An [`Application`] of which every call gets a clone. The lock is held only while it is cloned.
 pub(crate) struct Shared<A>(Mutex<A>);
 
 impl<A: Application> Shared<A> {

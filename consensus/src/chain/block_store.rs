@@ -1,13 +1,12 @@
 //! The block store: blocks, results and indexes in one redb file.
 //!
-//! A database and not append-only files, because what is looked up is not only the newest: blocks
-//! by hash, transactions by hash, transactions by event. redb is in the workspace anyway, and its
-//! transactions make "the block is stored" and "its results and indexes are stored" each one
-//! durable step.
+//! It is a database and not a set of append-only files, because blocks are looked up by hash, and transactions by hash
+//! and by event. redb is in the workspace anyway. Its transactions make storing a block one durable step, and storing
+//! its results and indexes another one.
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | name | `format`: version; `genesis`: the document; `initial`: what `InitChain` gave ([`InitialState`]) |
+//! | `meta` | name | `format`: version; `genesis`: the document; `initial`: the [`InitialState`] |
 //! | `blocks` | height | the block, protobuf `tendermint.types.Block` |
 //! | `block_metas` | height | `tendermint.types.BlockMeta`: id, header, size, number of transactions |
 //! | `seen_commits` | height | `tendermint.types.Commit`: the validator's votes when the block was made |
@@ -17,7 +16,7 @@
 //! | `txs` | hash of the transaction | height, index in the block |
 //! | `tx_events` | see [`super::tx_index`] | nothing |
 //!
-//! A block without results is one that was being run when the process ended.
+//! A block without results was being executed when the process ended.
 
 use std::path::{Path, PathBuf};
 
@@ -42,24 +41,24 @@ const TX_EVENTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("tx_event
 /// The version of the layout above.
 const FORMAT: &[u8] = b"1";
 
-/// Where a transaction is: height and index in its block.
+/// Position of a transaction: the height of its block and its index in the block.
 pub(crate) type TxPosition = (i64, u32);
 
-/// Why the block store cannot be used.
+/// Reason why a block store cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum BlockStoreError {
     /// Another process has the file open.
     #[error("{} is in use by another process; is a node running on this home already?", path.display())]
     InUse {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// The file was written by another version of this engine.
+    /// The file has another format: another version of this program wrote it.
     #[error("{} has block store format {found:?}, this version reads \"1\"; use another home", path.display())]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The format found.
+        /// Format of the file.
         found: String,
     },
     /// The database fails: a full or broken disk, missing permissions, a file that is no database.
@@ -70,13 +69,13 @@ pub enum StoreError {
     Damaged(String),
 }
 
-impl<E: Into<redb::Error>> From<E> for StoreError {
+impl<E: Into<redb::Error>> From<E> for BlockStoreError {
     fn from(error: E) -> Self {
         Self::Database(Box::new(error.into()))
     }
 }
 
-/// What `InitChain` gave: the state before the first block.
+/// The state before the first block, as `InitChain` returned it.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct InitialState {
     #[prost(bytes = "vec", tag = "1")]
@@ -85,30 +84,30 @@ pub(crate) struct InitialState {
     pub(crate) params: ConsensusParams,
 }
 
-/// The block store. Reads see the last finished write.
+/// The store of blocks, results and indexes. Reads see the last write that has finished.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct BlockStore {
     database: Database,
 }
 
-impl Store {
+impl BlockStore {
     /// Opens the store at `path`, or makes an empty one.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, BlockStoreError> {
         let database = Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
+            DatabaseError::DatabaseAlreadyOpen => BlockStoreError::InUse { path: path.to_owned() },
             other => other.into(),
         })?;
         Self::over(database, path)
     }
 
-    /// The store on another medium than a file.
+    /// Opens a store on a [`redb::StorageBackend`] instead of a file.
     #[cfg(test)]
-    pub(crate) fn on_backend(backend: impl redb::StorageBackend) -> Result<Self, StoreError> {
+    pub(crate) fn on_backend(backend: impl redb::StorageBackend) -> Result<Self, BlockStoreError> {
         let database = Database::builder().create_with_backend(backend)?;
         Self::over(database, Path::new("the given medium"))
     }
 
-    fn over(database: Database, path: &Path) -> Result<Self, StoreError> {
+    fn over(database: Database, path: &Path) -> Result<Self, BlockStoreError> {
         let write = database.begin_write()?;
         {
             let mut meta = write.open_table(META)?;
@@ -118,7 +117,7 @@ impl Store {
                 Some(FORMAT) => {}
                 Some(other) => {
                     let found = String::from_utf8_lossy(other).into_owned();
-                    return Err(StoreError::Format { path: path.to_owned(), found });
+                    return Err(BlockStoreError::Format { path: path.to_owned(), found });
                 }
             }
             // Tables exist from here on, so that readers need not tell a missing table from an
@@ -134,40 +133,40 @@ impl Store {
         Ok(Self { database })
     }
 
-    /// The genesis document that the store was made with.
-    pub(crate) fn genesis(&self) -> Result<Option<Vec<u8>>, StoreError> {
+    /// Returns the genesis document that the store was made with.
+    pub(crate) fn genesis(&self) -> Result<Option<Vec<u8>>, BlockStoreError> {
         self.read_meta("genesis")
     }
 
     /// Stores the genesis document.
-    pub(crate) fn set_genesis(&self, document: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn set_genesis(&self, document: &[u8]) -> Result<(), BlockStoreError> {
         self.write_meta("genesis", document)
     }
 
-    /// What `InitChain` gave.
-    pub(crate) fn initial(&self) -> Result<Option<InitialState>, StoreError> {
+    /// Returns the state before the first block, or `None` if `InitChain` was not called yet.
+    pub(crate) fn initial(&self) -> Result<Option<InitialState>, BlockStoreError> {
         self.read_meta("initial")?.map(|bytes| decode("initial state", &bytes)).transpose()
     }
 
-    /// Stores what `InitChain` gave, with the parameters for the first block.
+    /// Stores the [`InitialState`] and its parameters, which hold from the first block on.
     pub(crate) fn set_initial(
         &self,
         state: &InitialState,
         first_height: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), BlockStoreError> {
         let write = self.database.begin_write()?;
         write.open_table(META)?.insert("initial", state.encode_to_vec().as_slice())?;
         write.open_table(PARAMS)?.insert(first_height, state.params.encode_to_vec().as_slice())?;
         Ok(write.commit()?)
     }
 
-    /// Stores a block that is about to be run.
+    /// Stores a block before it is executed.
     pub(crate) fn save_block(
         &self,
         block: &Block,
         meta: &BlockMeta,
         seen: &Commit,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), BlockStoreError> {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let hash = meta.block_id.clone().unwrap_or_default().hash;
         let write = self.database.begin_write()?;
@@ -178,14 +177,13 @@ impl Store {
         Ok(write.commit()?)
     }
 
-    /// Stores what running the block gave, the parameters for the next one if they changed, and the
-    /// indexes.
+    /// Stores the results of a block, the parameters for the next block if they changed, and the indexes.
     pub(crate) fn save_results(
         &self,
         block: &Block,
         results: &ResponseFinalizeBlock,
         new_params: Option<&ConsensusParams>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), BlockStoreError> {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let write = self.database.begin_write()?;
         {
@@ -213,70 +211,74 @@ impl Store {
         Ok(write.commit()?)
     }
 
-    /// The lowest and the highest stored height.
-    pub(crate) fn heights(&self) -> Result<Option<(i64, i64)>, StoreError> {
+    /// Returns the lowest and the highest stored height, or `None` if there is no block.
+    pub(crate) fn heights(&self) -> Result<Option<(i64, i64)>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(BLOCKS)?;
         let first = table.first()?.map(|(height, _)| height.value());
         let last = table.last()?.map(|(height, _)| height.value());
         Ok(first.zip(last))
     }
 
-    /// The highest height with results.
-    pub(crate) fn last_results_height(&self) -> Result<Option<i64>, StoreError> {
+    /// Returns the highest height with results.
+    pub(crate) fn last_results_height(&self) -> Result<Option<i64>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(RESULTS)?;
         Ok(table.last()?.map(|(height, _)| height.value()))
     }
 
-    /// The block at `height`.
-    pub(crate) fn block(&self, height: i64) -> Result<Option<Block>, StoreError> {
+    /// Returns the block at `height`.
+    pub(crate) fn block(&self, height: i64) -> Result<Option<Block>, BlockStoreError> {
         self.read(BLOCKS, height)
     }
 
-    /// What is known of the block at `height` without its contents.
-    pub(crate) fn block_meta(&self, height: i64) -> Result<Option<BlockMeta>, StoreError> {
+    /// Returns the [`BlockMeta`] of the block at `height`.
+    pub(crate) fn block_meta(&self, height: i64) -> Result<Option<BlockMeta>, BlockStoreError> {
         self.read(BLOCK_METAS, height)
     }
 
-    /// The id of the block at `height`.
-    pub(crate) fn block_id(&self, height: i64) -> Result<Option<BlockId>, StoreError> {
+    /// Returns the id of the block at `height`.
+    pub(crate) fn block_id(&self, height: i64) -> Result<Option<BlockId>, BlockStoreError> {
         Ok(self.block_meta(height)?.and_then(|meta| meta.block_id))
     }
 
-    /// The votes with which the block at `height` was made.
-    pub(crate) fn seen_commit(&self, height: i64) -> Result<Option<Commit>, StoreError> {
+    /// Returns the commit that was signed when the block at `height` was made.
+    pub(crate) fn seen_commit(&self, height: i64) -> Result<Option<Commit>, BlockStoreError> {
         self.read(SEEN_COMMITS, height)
     }
 
-    /// What running the block at `height` gave.
-    pub(crate) fn results(&self, height: i64) -> Result<Option<ResponseFinalizeBlock>, StoreError> {
+    /// Returns the results of the block at `height`.
+    pub(crate) fn results(
+        &self,
+        height: i64,
+    ) -> Result<Option<ResponseFinalizeBlock>, BlockStoreError> {
         self.read(RESULTS, height)
     }
 
-    /// What the transaction at `position` came to. Those beside it, which may be many, are not decoded.
+    /// Returns the result of the transaction at `position`. The results of other transactions, which may be many, are
+    /// not decoded.
     pub(crate) fn tx_result(
         &self,
         (height, index): TxPosition,
-    ) -> Result<Option<ExecTxResult>, StoreError> {
+    ) -> Result<Option<ExecTxResult>, BlockStoreError> {
         let open = self.database.begin_read()?.open_table(RESULTS)?;
         let Some(bytes) = open.get(height)? else { return Ok(None) };
         tx_result(bytes.value(), index)
     }
 
-    /// The consensus parameters that hold for the block at `height`.
-    pub(crate) fn params(&self, height: i64) -> Result<Option<ConsensusParams>, StoreError> {
+    /// Returns the consensus parameters that hold for the block at `height`.
+    pub(crate) fn params(&self, height: i64) -> Result<Option<ConsensusParams>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(PARAMS)?;
         let last = table.range(..=height)?.next_back().transpose()?;
         last.map(|(_, bytes)| decode("consensus parameters", bytes.value())).transpose()
     }
 
-    /// The height of the block with this hash.
-    pub(crate) fn height_of(&self, hash: &[u8]) -> Result<Option<i64>, StoreError> {
+    /// Returns the height of the block with this hash.
+    pub(crate) fn height_of(&self, hash: &[u8]) -> Result<Option<i64>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(BLOCK_HASHES)?;
         Ok(table.get(hash)?.map(|height| height.value()))
     }
 
-    /// Where the transaction with this hash is.
-    pub(crate) fn tx_position(&self, hash: &[u8]) -> Result<Option<TxPosition>, StoreError> {
+    /// Returns the position of the transaction with this hash.
+    pub(crate) fn tx_position(&self, hash: &[u8]) -> Result<Option<TxPosition>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(TXS)?;
         Ok(table.get(hash)?.map(|position| position.value()))
     }
@@ -286,7 +288,7 @@ impl Store {
         &self,
         prefix: &[u8],
         mut visit: impl FnMut(&[u8]),
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), BlockStoreError> {
         let table = self.database.begin_read()?.open_table(TX_EVENTS)?;
         for entry in table.range(prefix..)? {
             let (key, _) = entry?;
@@ -302,49 +304,49 @@ impl Store {
         &self,
         table: TableDefinition<'static, i64, &'static [u8]>,
         height: i64,
-    ) -> Result<Option<T>, StoreError> {
+    ) -> Result<Option<T>, BlockStoreError> {
         let open = self.database.begin_read()?.open_table(table)?;
         let Some(bytes) = open.get(height)? else { return Ok(None) };
         decode(&format!("{} of height {height}", redb::TableHandle::name(&table)), bytes.value())
             .map(Some)
     }
 
-    fn read_meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    fn read_meta(&self, name: &str) -> Result<Option<Vec<u8>>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(META)?;
         Ok(table.get(name)?.map(|value| value.value().to_vec()))
     }
 
-    fn write_meta(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    fn write_meta(&self, name: &str, value: &[u8]) -> Result<(), BlockStoreError> {
         let write = self.database.begin_write()?;
         write.open_table(META)?.insert(name, value)?;
         Ok(write.commit()?)
     }
 }
 
-/// Whether the transaction at `position` is there and succeeded.
+/// Returns whether the transaction at `position` exists and succeeded.
 fn succeeded(
     results: &impl ReadableTable<i64, &'static [u8]>,
     position: Option<TxPosition>,
-) -> Result<bool, StoreError> {
+) -> Result<bool, BlockStoreError> {
     let Some((height, index)) = position else { return Ok(false) };
     let Some(bytes) = results.get(height)? else { return Ok(false) };
     Ok(tx_result(bytes.value(), index)?.is_some_and(|result| result.code == 0))
 }
 
-/// The result of one transaction of the stored results of a block.
-fn tx_result(results: &[u8], index: u32) -> Result<Option<ExecTxResult>, StoreError> {
+/// Decodes the result of one transaction from the stored results of a block.
+fn tx_result(results: &[u8], index: u32) -> Result<Option<ExecTxResult>, BlockStoreError> {
     let results: TxResults = decode("results", results)?;
     let result = results.tx_results.get(index as usize);
     result.map(|bytes| decode("a transaction's result", bytes)).transpose()
 }
 
-/// A `ResponseFinalizeBlock` of which the results of transactions are left encoded and all else is left out.
+/// A [`ResponseFinalizeBlock`] whose transaction results stay encoded, without its other fields.
 #[derive(Clone, PartialEq, Message)]
 struct TxResults {
     #[prost(bytes = "vec", repeated, tag = "2")]
     tx_results: Vec<Vec<u8>>,
 }
 
-fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    T::decode(bytes).map_err(|error| StoreError::Damaged(format!("{what}: {error}")))
+fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, BlockStoreError> {
+    T::decode(bytes).map_err(|error| BlockStoreError::Damaged(format!("{what}: {error}")))
 }

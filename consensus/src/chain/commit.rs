@@ -1,4 +1,4 @@
-//! The validator's votes: the commit of a block, signed as CometBFT signs precommits.
+//! The commit of a block: the validator's vote, signed as CometBFT signs precommits.
 
 use prost::Message;
 use tendermint_proto::google::protobuf::Timestamp;
@@ -12,7 +12,7 @@ use tendermint_proto::v0_38::types::{
 
 use crate::key::ValidatorKey;
 
-/// The commit of block `block_id`: the validator's precommit at `time`, in round 0.
+/// Signs a precommit for the block `block_id` at `time`, in round 0. Returns the [`Commit`] that holds it.
 pub(crate) fn signed(
     key: &ValidatorKey,
     chain_id: &str,
@@ -37,8 +37,7 @@ pub(crate) fn signed(
     Commit { height, round: 0, block_id: Some(block_id.clone()), signatures: vec![signature] }
 }
 
-/// What the application is told of `commit` in `ProcessProposal` and `FinalizeBlock`. The first
-/// block's commit is empty.
+/// Renders `commit` as `ProcessProposal` and `FinalizeBlock` carry it. The commit of the first block is empty.
 pub(crate) fn info(commit: &Commit, power: i64) -> CommitInfo {
     let votes = commit.signatures.iter().map(|signature| VoteInfo {
         validator: Some(voter(signature, power)),
@@ -47,8 +46,7 @@ pub(crate) fn info(commit: &Commit, power: i64) -> CommitInfo {
     CommitInfo { round: commit.round, votes: votes.collect() }
 }
 
-/// What the application is told of `commit` in `PrepareProposal`: the same, with empty vote
-/// extensions.
+/// Renders `commit` as `PrepareProposal` carries it: as [`info`] does, with empty vote extensions.
 pub(crate) fn extended_info(commit: &Commit, power: i64) -> ExtendedCommitInfo {
     let votes = commit.signatures.iter().map(|signature| ExtendedVoteInfo {
         validator: Some(voter(signature, power)),

@@ -1,5 +1,5 @@
-//! A crash between any two steps of any block is repaired at the next start; what cannot be
-//! repaired is named.
+//! A crash between any two steps of any block is repaired at the next start. Damage that cannot be repaired is
+//! reported.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use serde_json::json;
 use tendermint::Time;
 
 use super::abci::{Abci, Shared};
-use super::block_store::Store;
+use super::block_store::BlockStore;
 use super::execution::Chain;
-use super::{Genesis, SoloError};
+use super::{GenesisDoc, SoloError};
 use crate::key::ValidatorKey;
 use crate::test_app::TestApp;
 
@@ -29,23 +29,22 @@ enum Step {
 
 const STEPS: [Step; 5] = [Step::Propose, Step::Save, Step::Finalize, Step::Record, Step::Commit];
 
-/// What the blocks of the story hold. The queue changes the state of blocks without transactions
-/// too.
+/// The transactions of each block of the story. The queue changes the state also in blocks without transactions.
 const STORY: [&[&str]; 6] =
     [&[], &["a=1", "fail=x"], &["queue=2"], &[], &["maxgas=50", "b=2"], &[]];
 
-fn genesis() -> Genesis {
-    Genesis::from_value(
+fn genesis() -> GenesisDoc {
+    GenesisDoc::from_value(
         json!({"chain_id": "crash", "genesis_time": "2025-01-01T00:00:00Z", "app_state": {"x": 1}}),
     )
     .unwrap()
 }
 
 fn try_open(dir: &Path) -> Result<Chain, SoloError> {
-    open_over(dir, Store::open(&dir.join("blocks.redb"))?)
+    open_over(dir, BlockStore::open(&dir.join("blocks.redb"))?)
 }
 
-fn open_over(dir: &Path, store: Store) -> Result<Chain, SoloError> {
+fn open_over(dir: &Path, store: BlockStore) -> Result<Chain, SoloError> {
     let app: Arc<dyn Abci> = Arc::new(Shared::new(TestApp::open(dir)));
     Chain::open(app, Arc::new(store), genesis(), ValidatorKey::from_seed([7; 32]))
 }
@@ -133,7 +132,7 @@ fn a_crash_at_any_operation_of_the_block_stores_disk_changes_no_hash() {
         for limit in 0.. {
             let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
             let mut chain =
-                open_over(dir.path(), Store::on_backend(disk.clone()).unwrap()).unwrap();
+                open_over(dir.path(), BlockStore::on_backend(disk.clone()).unwrap()).unwrap();
             (0..crash_at).for_each(|_| advance(&mut chain, Step::Commit));
             disk.fail_after(limit);
             let done = try_advance(&mut chain, Step::Commit);
@@ -141,7 +140,7 @@ fn a_crash_at_any_operation_of_the_block_stores_disk_changes_no_hash() {
             let disk = disk.crash(&mut random);
             drop(chain);
             points += 1;
-            let mut chain = open_over(dir.path(), Store::on_backend(disk).unwrap()).unwrap();
+            let mut chain = open_over(dir.path(), BlockStore::on_backend(disk).unwrap()).unwrap();
             let height = usize::try_from(chain.tip().height).unwrap();
             match height == crash_at {
                 true => lost += 1,
@@ -215,15 +214,15 @@ fn an_application_with_another_state_is_refused() {
 fn another_genesis_document_or_validator_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    let reopen = |genesis: Genesis| {
+    let reopen = |genesis: GenesisDoc| {
         let app: Arc<dyn Abci> = Arc::new(Shared::new(TestApp::open(dir.path())));
-        let store = Arc::new(Store::open(&dir.path().join("blocks.redb")).unwrap());
+        let store = Arc::new(BlockStore::open(&dir.path().join("blocks.redb")).unwrap());
         Chain::open(app, store, genesis, ValidatorKey::from_seed([7; 32])).err().unwrap()
     };
     let mut document = genesis().document().clone();
     document["app_state"]["x"] = json!(2);
     assert!(matches!(
-        reopen(Genesis::from_value(document).unwrap()),
+        reopen(GenesisDoc::from_value(document).unwrap()),
         SoloError::GenesisChanged { .. }
     ));
 
@@ -232,8 +231,8 @@ fn another_genesis_document_or_validator_is_refused() {
     document["validators"] = json!([{"pub_key": key, "power": "10"}]);
     let other = tempfile::tempdir().unwrap();
     let app: Arc<dyn Abci> = Arc::new(Shared::new(TestApp::open(other.path())));
-    let store = Arc::new(Store::open(&other.path().join("blocks.redb")).unwrap());
-    let genesis = Genesis::from_value(document).unwrap();
+    let store = Arc::new(BlockStore::open(&other.path().join("blocks.redb")).unwrap());
+    let genesis = GenesisDoc::from_value(document).unwrap();
     let error = Chain::open(app, store, genesis, ValidatorKey::from_seed([7; 32])).err().unwrap();
     assert!(matches!(error, SoloError::GenesisValidators { count: 1, .. }), "{error}");
 }
@@ -242,8 +241,8 @@ fn another_genesis_document_or_validator_is_refused() {
 fn a_store_in_use_or_of_another_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("blocks.redb");
-    let store = Store::open(&path).unwrap();
-    assert!(matches!(Store::open(&path).unwrap_err(), super::StoreError::InUse { .. }));
+    let store = BlockStore::open(&path).unwrap();
+    assert!(matches!(BlockStore::open(&path).unwrap_err(), super::BlockStoreError::InUse { .. }));
     drop(store);
     let database = redb::Database::create(&path).unwrap();
     let write = database.begin_write().unwrap();
@@ -251,7 +250,7 @@ fn a_store_in_use_or_of_another_format_is_refused() {
     write.open_table(table).unwrap().insert("format", b"2".as_slice()).unwrap();
     write.commit().unwrap();
     drop(database);
-    assert!(matches!(Store::open(&path).unwrap_err(), super::StoreError::Format { .. }));
+    assert!(matches!(BlockStore::open(&path).unwrap_err(), super::BlockStoreError::Format { .. }));
 }
 
 #[test]

@@ -1,30 +1,30 @@
-//! Why the engine does not start, or stops.
+//! The errors of [`solo`](crate::solo).
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{GenesisError, StoreError};
+use super::{BlockStoreError, GenesisDocError};
 use crate::key::KeyError;
 
-/// Why the engine does not start, or stops. Each says what to do where something can be done.
+/// Reason why solo consensus does not start, or stops. The text says what to do if something can be done.
 #[derive(Debug, thiserror::Error)]
 pub enum SoloError {
     /// The genesis document is refused.
     #[error(transparent)]
-    Genesis(#[from] GenesisError),
+    Genesis(#[from] GenesisDocError),
     /// The block store cannot be opened, read or written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] BlockStoreError),
     /// The home directory cannot be made.
     #[error("cannot make the directory {}: {source}", path.display())]
     Home {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The validator's key cannot be had.
+    /// The validator's key cannot be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The RPC address cannot be listened on.
@@ -34,11 +34,11 @@ pub enum SoloError {
     Listen {
         /// The address asked for.
         addr: SocketAddr,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// A thread or the asynchronous runtime cannot be started.
-    #[error("cannot start the engine's threads: {0}")]
+    #[error("cannot start the threads of solo consensus: {0}")]
     Runtime(io::Error),
     /// The home belongs to a chain with another genesis document.
     #[error(
@@ -48,14 +48,14 @@ pub enum SoloError {
         /// The chain id in the home.
         stored: String,
     },
-    /// The genesis document names validators other than this engine's key.
+    /// The genesis document names other validators than the node's own key.
     #[error(
-        "the genesis document names {count} validator(s); the solo engine needs none, or only its own key {own}"
+        "the genesis document names {count} validator(s); solo consensus needs none, or only its own key {own}"
     )]
     GenesisValidators {
-        /// How many it names.
+        /// Number of validators that it names.
         count: usize,
-        /// The engine's address.
+        /// Address of the node's own validator.
         own: String,
     },
     /// The application has committed blocks that the block store does not have.
@@ -64,7 +64,7 @@ pub enum SoloError {
          restore it, or remove the application's state so that the blocks are run again"
     )]
     AppAhead {
-        /// The application's height.
+        /// Height of the application.
         app: i64,
         /// The block store's height.
         store: i64,
@@ -77,7 +77,7 @@ pub enum SoloError {
          node that agrees finds the first crank that differs; to go on, remove the state so that the blocks are run again"
     )]
     AppHash {
-        /// The height; 0 is `InitChain`.
+        /// The height. 0 stands for `InitChain`.
         height: i64,
         /// The recorded hash, hexadecimal.
         expected: String,
@@ -89,18 +89,18 @@ pub enum SoloError {
         "running block {height} again gave other transaction results than recorded; the application changed"
     )]
     Results {
-        /// The block's height.
+        /// Height of the block.
         height: i64,
     },
     /// The application broke a rule of ABCI 2.0.
     #[error("the application broke ABCI at height {height}: {why}")]
     Abci {
-        /// The block's height; 0 is `InitChain`.
+        /// The height of the block. 0 stands for `InitChain`.
         height: i64,
         /// The rule that was broken.
         why: String,
     },
-    /// A thread of the engine ended by a panic: a bug in the engine.
-    #[error("the engine's {0} thread panicked; this is a bug")]
+    /// A thread ended by a panic, which is a bug.
+    #[error("the {0} thread of solo consensus panicked; this is a bug")]
     Panicked(&'static str),
 }

@@ -1,6 +1,7 @@
-//! The chain as a state machine: propose, save, finalize, record, commit. One block is these five
-//! steps in this order; after a crash between any two of them [`super::handshake`] goes on where
-//! they stopped.
+//! The chain as a state machine.
+//!
+//! Each block takes five steps: propose, save, finalize, record, commit. After a crash between any two of them,
+//! [`super::handshake`] continues where they stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,20 +23,20 @@ use tendermint_proto::v0_38::types::{
 use tendermint_proto::v0_38::version::Consensus;
 
 use super::abci::Abci;
-use super::block_store::{Store, StoreError};
+use super::block_store::{BlockStore, BlockStoreError};
 use crate::key::ValidatorKey;
 
 use super::versions::BLOCK_PROTOCOL;
-use super::{Genesis, SoloError, commit, merkle, params};
+use super::{GenesisDoc, SoloError, commit, merkle, params};
 
 /// The voting power of the validator if the genesis document does not say.
 const DEFAULT_POWER: i64 = 10;
 
-/// The chain, its application and its store.
+/// The chain with its application and its [`BlockStore`].
 pub(crate) struct Chain {
     pub(super) app: Arc<dyn Abci>,
-    pub(super) store: Arc<Store>,
-    pub(super) genesis: Genesis,
+    pub(super) store: Arc<BlockStore>,
+    pub(super) genesis: GenesisDoc,
     pub(crate) validator: Validator,
     pub(super) tip: Tip,
 }
@@ -51,7 +52,7 @@ pub(crate) struct Validator {
 /// The end of the chain: what the next block is built on.
 #[derive(Clone, Debug)]
 pub(crate) struct Tip {
-    /// The last block's height; one below the initial height if there is none.
+    /// Height of the last block. Before the first block, one less than the initial height.
     pub(crate) height: i64,
     pub(crate) block_id: BlockId,
     pub(crate) time: Time,
@@ -73,8 +74,8 @@ pub(crate) struct Proposal {
 }
 
 impl Validator {
-    /// The engine's validator. The genesis document may name it; other validators are refused.
-    pub(crate) fn new(key: ValidatorKey, genesis: &Genesis) -> Result<Self, SoloError> {
+    /// Makes the [`Validator`] of this node. A genesis document that names other validators is refused.
+    pub(crate) fn new(key: ValidatorKey, genesis: &GenesisDoc) -> Result<Self, SoloError> {
         let power = match genesis.validators.as_slice() {
             [] => DEFAULT_POWER,
             [only] if only.public_key == key.public_bytes() => only.power,
@@ -91,7 +92,7 @@ impl Validator {
         Ok(Self { set_hash: set.hash().as_bytes().to_vec(), power, key })
     }
 
-    /// The validator in the form in which it is told to the application.
+    /// Returns the validator as ABCI carries it.
     pub(crate) fn update(&self) -> ValidatorUpdate {
         let key = public_key::Sum::Ed25519(self.key.public_bytes().to_vec());
         ValidatorUpdate { pub_key: Some(PublicKey { sum: Some(key) }), power: self.power }
@@ -99,27 +100,28 @@ impl Validator {
 }
 
 impl Proposal {
-    /// The block's id.
+    /// Returns the id of the block.
     pub(crate) fn block_id(&self) -> BlockId {
         self.meta.block_id.clone().unwrap_or_default()
     }
 }
 
 impl Chain {
-    /// Whether the next block must be made even without transactions: the first one, and one after
-    /// a change of the app hash, so that a header holds every state (CometBFT's `needProofBlock`).
+    /// Returns whether the next block must be made even without transactions.
+    ///
+    /// This holds for the first block, and for a block after a change of the app hash, so that some header has every
+    /// state (CometBFT's `needProofBlock`).
     pub(crate) fn needs_proof_block(&self) -> bool {
         self.next_height() == self.genesis.initial_height
             || self.tip.header_app_hash != self.tip.app_hash
     }
 
-    /// The end of the chain.
+    /// Returns the end of the chain.
     pub(crate) fn tip(&self) -> &Tip {
         &self.tip
     }
 
-    /// Builds the next block from `candidates`, which the application may reorder, drop from and
-    /// add to.
+    /// Builds the next block from `candidates`. The application may reorder them, leave some out and add others.
     pub(crate) fn propose(&self, candidates: Vec<Bytes>, now: Time) -> Result<Proposal, SoloError> {
         let time = self.next_time(now);
         let last_commit = self.last_commit(time);
@@ -129,12 +131,12 @@ impl Chain {
         Ok(proposal)
     }
 
-    /// Stores a block durably, before the application runs it.
+    /// Stores a block durably, before the application executes it.
     pub(crate) fn save(&self, proposal: &Proposal) -> Result<(), SoloError> {
         Ok(self.store.save_block(&proposal.block, &proposal.meta, &proposal.seen)?)
     }
 
-    /// Runs a block and checks that the answer keeps ABCI's rules.
+    /// Executes a block and checks that the response keeps the rules of ABCI.
     pub(crate) fn finalize(
         &self,
         block: &Block,
@@ -157,7 +159,7 @@ impl Chain {
         Ok(results)
     }
 
-    /// Stores what running a block gave, before the application is told to commit.
+    /// Stores the results of a block, before the application is told to commit.
     pub(crate) fn record(
         &self,
         block: &Block,
@@ -168,7 +170,7 @@ impl Chain {
         Ok(self.store.save_results(block, results, changed.then_some(&params))?)
     }
 
-    /// Has the application commit a block that was recorded, and makes it the tip.
+    /// Makes the application commit a recorded block, which becomes the [`Tip`].
     pub(crate) fn commit(
         &mut self,
         block: &Block,
@@ -186,7 +188,7 @@ impl Chain {
         self.tip.height + 1
     }
 
-    /// The first block has genesis time, as in CometBFT; every other is later than the one before.
+    /// The first block has the genesis time, as in CometBFT. Each later block is later than the one before.
     fn next_time(&self, now: Time) -> Time {
         if self.next_height() == self.genesis.initial_height {
             return self.genesis.time;
@@ -322,16 +324,17 @@ impl Chain {
             .map_or(Ok(()), |why| broken(format!("FinalizeBlock's consensus parameters: {why}")))
     }
 
-    /// Says what it means here that a block changed the validators. The change is in the block's results, as the
-    /// application wrote it; who signs blocks does not depend on it.
+    /// Logs what a change of the validators means under solo consensus.
+    ///
+    /// The change is in the block's results, as the application wrote it. It does not change who signs blocks.
     fn explain_updates(&self, height: i64, updates: &[ValidatorUpdate]) {
         let own = self.validator.update();
         for update in updates.iter().filter(|update| **update != own) {
-            let who = if update.pub_key == own.pub_key { "this engine's own" } else { "another" };
+            let who = if update.pub_key == own.pub_key { "this node's own" } else { "another" };
             tracing::warn!(
                 height,
                 power = update.power,
-                "the application changes {who} validator's power; it is recorded, but the solo engine has one validator, \
+                "the application changes {who} validator's power; it is recorded, but solo consensus has one validator, \
                  which goes on signing alone with power {}. On CometBFT (capstan localnet, capstan start) the change takes effect",
                 own.power
             );
@@ -344,13 +347,13 @@ impl Chain {
 }
 
 impl Tip {
-    /// The tip after `block`, with the parameters that hold after it.
+    /// Returns the tip after `block`, with the parameters that hold after it.
     pub(crate) fn after(
         block: &Block,
         block_id: BlockId,
         results: &ResponseFinalizeBlock,
         params: ConsensusParams,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, BlockStoreError> {
         let header = header_of(block)?;
         Ok(Self {
             height: header.height,
@@ -364,7 +367,7 @@ impl Tip {
     }
 }
 
-/// Why CometBFT would not take this as a validator update, if it would not.
+/// Returns the reason for which CometBFT would refuse a validator update, or `None` if it would accept it.
 fn no_update(update: &ValidatorUpdate) -> Option<String> {
     let key = update.pub_key.as_ref().and_then(|key| key.sum.as_ref());
     match key {
@@ -376,12 +379,15 @@ fn no_update(update: &ValidatorUpdate) -> Option<String> {
     }
 }
 
-/// The block's header; a stored block always has one.
-pub(crate) fn header_of(block: &Block) -> Result<&Header, StoreError> {
-    block.header.as_ref().ok_or_else(|| StoreError::Damaged("a block without a header".to_owned()))
+/// Returns the header of a block. Every stored block has one.
+pub(crate) fn header_of(block: &Block) -> Result<&Header, BlockStoreError> {
+    block
+        .header
+        .as_ref()
+        .ok_or_else(|| BlockStoreError::Damaged("a block without a header".to_owned()))
 }
 
-/// The transactions of a block.
+/// Returns the transactions of a block.
 pub(crate) fn txs_of(block: &Block) -> &[Vec<u8>] {
     block.data.as_ref().map_or(&[], |data| data.txs.as_slice())
 }
@@ -394,9 +400,13 @@ fn last_commit_of(block: &Block) -> Commit {
     block.last_commit.clone().unwrap_or_default()
 }
 
-fn header_time(header: &Header) -> Result<Time, StoreError> {
-    let damaged =
-        || StoreError::Damaged(format!("the header of height {} has no valid time", header.height));
+fn header_time(header: &Header) -> Result<Time, BlockStoreError> {
+    let damaged = || {
+        BlockStoreError::Damaged(format!(
+            "the header of height {} has no valid time",
+            header.height
+        ))
+    };
     header.time.ok_or_else(damaged)?.try_into().map_err(|_| damaged())
 }
 

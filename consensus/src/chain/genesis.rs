@@ -10,14 +10,14 @@ use tendermint_proto::v0_38::types::{
 
 use super::params;
 
-/// A checked genesis document.
+/// A checked genesis document in CometBFT's format.
 ///
-/// Required: `chain_id` and `genesis_time` (RFC 3339). As in CometBFT, missing consensus parameters
-/// are its defaults, 64-bit integers are strings (plain numbers are taken too), and `app_hash` is
-/// hexadecimal. With no validators the engine's own key is the validator, with power 10. The
-/// application gets `app_state` as compact JSON with the keys in the document's order.
+/// `chain_id` and `genesis_time` (RFC 3339) are required. As in CometBFT, missing consensus parameters have its
+/// defaults, 64-bit integers are strings (numbers are accepted too), and `app_hash` is hexadecimal. Without validators,
+/// the node's own key is the validator, with power 10. The application gets `app_state` as compact JSON whose keys keep
+/// their order.
 #[derive(Clone, Debug)]
-pub struct Genesis {
+pub struct GenesisDoc {
     pub(crate) document: Value,
     pub(crate) chain_id: tendermint::chain::Id,
     pub(crate) time: Time,
@@ -28,9 +28,9 @@ pub struct Genesis {
     pub(crate) app_state: Vec<u8>,
 }
 
-/// Why a genesis document is refused.
+/// Reason why a genesis document is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum GenesisError {
+pub enum GenesisDocError {
     /// The document is not JSON, or a field has the wrong type.
     #[error("the genesis document cannot be read: {0}")]
     Json(#[from] serde_json::Error),
@@ -39,7 +39,7 @@ pub enum GenesisError {
     Field {
         /// The field's path in the document.
         field: &'static str,
-        /// What is wrong with it.
+        /// The reason, for people.
         why: String,
     },
 }
@@ -52,36 +52,38 @@ pub(crate) struct GenesisValidator {
     pub(crate) power: i64,
 }
 
-impl Genesis {
-    /// Reads and checks a document.
+impl GenesisDoc {
+    /// Parses and checks a document.
     ///
     /// # Errors
-    /// [`GenesisError`], which names the field at fault.
-    pub fn from_json(json: &[u8]) -> Result<Self, GenesisError> {
+    /// [`GenesisDocError`], which names the field at fault.
+    pub fn from_json(json: &[u8]) -> Result<Self, GenesisDocError> {
         Self::from_value(serde_json::from_slice(json)?)
     }
 
-    /// Checks a document that is JSON already.
+    /// Checks a document that is parsed already.
     ///
     /// # Errors
-    /// [`GenesisError`], which names the field at fault.
-    pub fn from_value(document: Value) -> Result<Self, GenesisError> {
+    /// [`GenesisDocError`], which names the field at fault.
+    pub fn from_value(document: Value) -> Result<Self, GenesisDocError> {
         let raw = RawGenesis::deserialize(&document)?;
         let chain_id = raw.chain_id.parse().map_err(|_| {
             let why =
                 format!("{:?} is not 1 to 50 of a-z, A-Z, 0-9, '-', '_' and '.'", raw.chain_id);
-            GenesisError::Field { field: "chain_id", why }
+            GenesisDocError::Field { field: "chain_id", why }
         })?;
         let time = Time::parse_from_rfc3339(&raw.genesis_time).map_err(|error| {
-            GenesisError::Field { field: "genesis_time", why: error.to_string() }
+            GenesisDocError::Field { field: "genesis_time", why: error.to_string() }
         })?;
         let params = consensus_params(raw.consensus_params.unwrap_or_default());
         if let Some(why) = params::fault(&params) {
-            return Err(GenesisError::Field { field: "consensus_params", why });
+            return Err(GenesisDocError::Field { field: "consensus_params", why });
         }
         let initial_height = raw.initial_height.map_or(1, |height| height.0).max(1);
-        let app_hash = hex::decode(&raw.app_hash)
-            .map_err(|error| GenesisError::Field { field: "app_hash", why: error.to_string() })?;
+        let app_hash = hex::decode(&raw.app_hash).map_err(|error| GenesisDocError::Field {
+            field: "app_hash",
+            why: error.to_string(),
+        })?;
         let validators = raw
             .validators
             .unwrap_or_default()
@@ -102,12 +104,12 @@ impl Genesis {
         })
     }
 
-    /// The chain's id.
+    /// Returns the chain id.
     pub fn chain_id(&self) -> &str {
         self.chain_id.as_str()
     }
 
-    /// The document as it was given.
+    /// Returns the document as it was given.
     pub fn document(&self) -> &Value {
         &self.document
     }
@@ -199,8 +201,7 @@ fn consensus_params(raw: RawParams) -> ConsensusParams {
             max_bytes: evidence.max_bytes.0,
         }),
         validator: raw.validator,
-        // The application's version is unsigned on the wire; a negative one in JSON is read as
-        // none.
+        // The application's version is unsigned on the wire. A negative one in JSON counts as absent.
         version: raw.version.map(|version| VersionParams {
             app: version.app.and_then(|app| u64::try_from(app.0).ok()).unwrap_or_default(),
         }),
@@ -219,9 +220,9 @@ fn duration(nanos: i64) -> Duration {
     Duration { seconds: nanos / NANOS_PER_SECOND, nanos: rest }
 }
 
-fn validator(raw: RawValidator) -> Result<GenesisValidator, GenesisError> {
+fn validator(raw: RawValidator) -> Result<GenesisValidator, GenesisDocError> {
     use base64::Engine as _;
-    let fault = |why: String| GenesisError::Field { field: "validators", why };
+    let fault = |why: String| GenesisDocError::Field { field: "validators", why };
     if raw.pub_key.r#type != "tendermint/PubKeyEd25519" {
         return Err(fault(format!(
             "key type {:?}; only tendermint/PubKeyEd25519 is known",
@@ -252,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_minimal_document_has_cometbfts_defaults() {
-        let genesis = Genesis::from_value(document()).unwrap();
+        let genesis = GenesisDoc::from_value(document()).unwrap();
         assert_eq!(genesis.chain_id(), "dev-1");
         assert_eq!(genesis.params, params::defaults());
         assert_eq!(genesis.initial_height, 1);
@@ -265,7 +266,7 @@ mod tests {
         doc["initial_height"] = json!("7");
         doc["consensus_params"] =
             json!({"block": {"max_bytes": "1000", "max_gas": -1}, "version": {"app": "3"}});
-        let genesis = Genesis::from_value(doc).unwrap();
+        let genesis = GenesisDoc::from_value(doc).unwrap();
         assert_eq!(genesis.initial_height, 7);
         assert_eq!(genesis.params.block.unwrap().max_bytes, 1000);
         assert_eq!(genesis.params.version.unwrap().app, 3);
@@ -293,9 +294,9 @@ mod tests {
         for (field, value, expected) in cases {
             let mut doc = document();
             doc[field] = value;
-            let error = Genesis::from_value(doc).unwrap_err().to_string();
+            let error = GenesisDoc::from_value(doc).unwrap_err().to_string();
             assert!(error.contains(expected), "{field}: {error}");
         }
-        assert!(Genesis::from_json(b"{").is_err());
+        assert!(GenesisDoc::from_json(b"{").is_err());
     }
 }

@@ -6,19 +6,21 @@ use tendermint_proto::v0_38::abci::{RequestInitChain, ResponseFinalizeBlock, Res
 use tendermint_proto::v0_38::types::{Block, BlockId, PartSetHeader, VersionParams};
 
 use super::abci::Abci;
-use super::block_store::{InitialState, Store, StoreError};
+use super::block_store::{BlockStore, BlockStoreError, InitialState};
 use super::execution::{Chain, Tip, Validator};
 use crate::key::ValidatorKey;
 
-use super::{Genesis, SoloError, merkle, params};
+use super::{GenesisDoc, SoloError, merkle, params};
 
 impl Chain {
-    /// Opens the chain: `Info`; `InitChain` if the application is at height 0; then every stored
-    /// block that the application does not have is run again, and must give what was recorded.
+    /// Opens the chain by the handshake of ABCI.
+    ///
+    /// Calls `Info`, and `InitChain` if the application is at height 0. Then it executes every stored block again that
+    /// the application does not have. Each must give the recorded results.
     pub(crate) fn open(
         app: Arc<dyn Abci>,
-        store: Arc<Store>,
-        genesis: Genesis,
+        store: Arc<BlockStore>,
+        genesis: GenesisDoc,
         key: ValidatorKey,
     ) -> Result<Self, SoloError> {
         check_genesis(&store, &genesis)?;
@@ -27,7 +29,7 @@ impl Chain {
         let base = genesis.initial_height - 1;
         let stored = store.heights()?.map_or(base, |(_, last)| last);
         let recorded = store.last_results_height()?.unwrap_or(base);
-        // An application at height 0 has nothing, whatever the chain's initial height.
+        // An application at height 0 has no state, whatever the initial height of the chain.
         let app_height = info.last_block_height.max(base);
         if app_height > recorded {
             return Err(SoloError::AppAhead { app: app_height, store: recorded });
@@ -37,7 +39,7 @@ impl Chain {
         } else {
             store
                 .initial()?
-                .ok_or_else(|| StoreError::Damaged("no record of InitChain".to_owned()))?
+                .ok_or_else(|| BlockStoreError::Damaged("no record of InitChain".to_owned()))?
         };
         let tip = if app_height == base {
             Tip::initial(&genesis, initial)
@@ -52,7 +54,7 @@ impl Chain {
         Ok(chain)
     }
 
-    /// Runs the blocks `from..=stored`. Those up to `recorded` must give what is on record.
+    /// Executes the blocks `from..=stored` again. Those up to `recorded` must give the recorded results.
     fn catch_up(&mut self, from: i64, recorded: i64, stored: i64) -> Result<(), SoloError> {
         for height in from..=stored {
             tracing::info!(height, "running a stored block again");
@@ -80,7 +82,7 @@ impl Chain {
 
 impl Tip {
     /// The tip before the first block.
-    fn initial(genesis: &Genesis, state: InitialState) -> Self {
+    fn initial(genesis: &GenesisDoc, state: InitialState) -> Self {
         Self {
             height: genesis.initial_height - 1,
             block_id: BlockId { hash: Vec::new(), part_set_header: Some(PartSetHeader::default()) },
@@ -93,23 +95,23 @@ impl Tip {
     }
 
     /// The tip after the stored block at `height`, which has results.
-    fn stored(store: &Store, height: i64) -> Result<Self, SoloError> {
+    fn stored(store: &BlockStore, height: i64) -> Result<Self, SoloError> {
         let (block, block_id) = stored_block(store, height)?;
         let results = stored_results(store, height)?;
         let params = store.params(height + 1)?;
         let params =
-            params.ok_or_else(|| StoreError::Damaged("no consensus parameters".to_owned()))?;
+            params.ok_or_else(|| BlockStoreError::Damaged("no consensus parameters".to_owned()))?;
         Ok(Self::after(&block, block_id, &results, params)?)
     }
 }
 
-/// Remembers the genesis document, or compares it with the one remembered.
-fn check_genesis(store: &Store, genesis: &Genesis) -> Result<(), SoloError> {
+/// Stores the genesis document, or compares it with the stored one.
+fn check_genesis(store: &BlockStore, genesis: &GenesisDoc) -> Result<(), SoloError> {
     let Some(stored) = store.genesis()? else {
         return Ok(store.set_genesis(genesis.document().to_string().as_bytes())?);
     };
     let before: serde_json::Value = serde_json::from_slice(&stored)
-        .map_err(|error| StoreError::Damaged(format!("genesis document: {error}")))?;
+        .map_err(|error| BlockStoreError::Damaged(format!("genesis document: {error}")))?;
     if before == *genesis.document() {
         return Ok(());
     }
@@ -120,8 +122,8 @@ fn check_genesis(store: &Store, genesis: &Genesis) -> Result<(), SoloError> {
 
 fn init_chain(
     app: &dyn Abci,
-    store: &Store,
-    genesis: &Genesis,
+    store: &BlockStore,
+    genesis: &GenesisDoc,
     validator: &Validator,
     info: &ResponseInfo,
 ) -> Result<InitialState, SoloError> {
@@ -138,7 +140,7 @@ fn init_chain(
     let broken = |why: String| SoloError::Abci { height: 0, why };
     if response.validators.iter().any(|update| *update != validator.update()) {
         return Err(broken(
-            "InitChain names other validators; the solo engine has only its own".to_owned(),
+            "InitChain names other validators; solo consensus has only its own".to_owned(),
         ));
     }
     let params = params::merged(&before, response.consensus_params.as_ref());
@@ -152,8 +154,7 @@ fn init_chain(
     };
     let state = InitialState { app_hash, params };
     match store.initial()? {
-        // The application lost its state, or never committed any; what it starts from must not have
-        // changed.
+        // The application lost its state, or never committed any. Its initial state must not have changed.
         Some(recorded) => check_app_hash(0, &recorded.app_hash, &state.app_hash)?,
         None => store.set_initial(&state, genesis.initial_height)?,
     }
@@ -167,14 +168,17 @@ fn check_app_hash(height: i64, expected: &[u8], got: &[u8]) -> Result<(), SoloEr
     Err(SoloError::AppHash { height, expected: hex::encode(expected), got: hex::encode(got) })
 }
 
-fn stored_block(store: &Store, height: i64) -> Result<(Block, BlockId), StoreError> {
-    let missing = || StoreError::Damaged(format!("block {height} is missing"));
+fn stored_block(store: &BlockStore, height: i64) -> Result<(Block, BlockId), BlockStoreError> {
+    let missing = || BlockStoreError::Damaged(format!("block {height} is missing"));
     let block = store.block(height)?.ok_or_else(missing)?;
     Ok((block, store.block_id(height)?.ok_or_else(missing)?))
 }
 
-fn stored_results(store: &Store, height: i64) -> Result<ResponseFinalizeBlock, StoreError> {
-    store
-        .results(height)?
-        .ok_or_else(|| StoreError::Damaged(format!("the results of block {height} are missing")))
+fn stored_results(
+    store: &BlockStore,
+    height: i64,
+) -> Result<ResponseFinalizeBlock, BlockStoreError> {
+    store.results(height)?.ok_or_else(|| {
+        BlockStoreError::Damaged(format!("the results of block {height} are missing"))
+    })
 }

@@ -8,18 +8,18 @@ use tendermint_proto::v0_38::abci::ExecTxResult;
 use tendermint_proto::v0_38::crypto::Proof;
 use tendermint_proto::v0_38::types::{Block, Commit, ConsensusParams, HashedParams, PartSetHeader};
 
-/// A SHA-256 hash.
+/// A SHA-256 hash, 32 bytes.
 pub(crate) type Hash = [u8; 32];
 
 /// The size of the parts into which CometBFT cuts an encoded block for gossip, in bytes.
 const BLOCK_PART_BYTES: usize = 65_536;
 
-/// SHA-256 of `bytes`; the hash of a transaction is this.
+/// Returns the SHA-256 of `bytes`, which is the hash of a transaction.
 pub(crate) fn sha256(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
-/// The Merkle root over `leaves`; of none it is the SHA-256 of nothing.
+/// Returns the Merkle root over `leaves`. Without leaves, it is the SHA-256 of nothing.
 pub(crate) fn root(leaves: &[impl AsRef<[u8]>]) -> Hash {
     simple_hash_from_byte_vectors::<Sha256>(leaves)
 }

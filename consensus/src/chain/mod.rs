@@ -1,4 +1,4 @@
-//! The chain of one validator: its blocks, made, stored and executed.
+//! The chain of one validator: how its blocks are made, executed, stored and found again.
 
 pub(crate) mod abci;
 pub(crate) mod block_store;
@@ -13,9 +13,9 @@ pub(crate) mod query;
 pub(crate) mod tx_index;
 pub(crate) mod versions;
 
-pub use block_store::StoreError;
+pub use block_store::BlockStoreError;
 pub use error::SoloError;
-pub use genesis::{Genesis, GenesisError};
+pub use genesis::{GenesisDoc, GenesisDocError};
 
 #[cfg(test)]
 mod crash_tests;

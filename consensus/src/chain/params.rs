@@ -5,11 +5,11 @@ use tendermint_proto::v0_38::types::{
     AbciParams, BlockParams, ConsensusParams, EvidenceParams, ValidatorParams, VersionParams,
 };
 
-/// The largest block that CometBFT allows, in bytes; also what `max_bytes = -1` means.
+/// Size of the largest block that CometBFT allows, in bytes, and the meaning of `max_bytes = -1`.
 pub(crate) const MAX_BLOCK_BYTES: i64 = 104_857_600;
 
-/// What a block with one validator may need besides its transactions, in bytes: CometBFT's
-/// `MaxOverheadForBlock` (11), `MaxHeaderBytes` (626) and `MaxCommitBytes(1)` (94 + 109).
+/// Bytes that a block with one validator may need besides its transactions: CometBFT's `MaxOverheadForBlock` (11),
+/// `MaxHeaderBytes` (626) and `MaxCommitBytes(1)` (94 + 109).
 const BLOCK_OVERHEAD_BYTES: i64 = 11 + 626 + 94 + 109;
 
 /// CometBFT 0.38's default parameters.
@@ -42,7 +42,7 @@ pub(crate) fn merged(
     }
 }
 
-/// What is wrong with `params` for this engine; `None` if nothing is.
+/// Returns the reason for which solo consensus cannot use `params`, or `None` if it can.
 pub(crate) fn fault(params: &ConsensusParams) -> Option<String> {
     let block = params.block.unwrap_or_default();
     if block.max_bytes != -1 && !(1..=MAX_BLOCK_BYTES).contains(&block.max_bytes) {
@@ -55,27 +55,25 @@ pub(crate) fn fault(params: &ConsensusParams) -> Option<String> {
         return Some(format!("block.max_gas is {}; it must be -1 or more", block.max_gas));
     }
     if params.abci.unwrap_or_default().vote_extensions_enable_height != 0 {
-        return Some(
-            "vote extensions are enabled, which the solo engine does not offer".to_owned(),
-        );
+        return Some("vote extensions are enabled, which solo consensus does not offer".to_owned());
     }
     None
 }
 
-/// The most bytes that a block's transactions may take, protobuf overhead included.
+/// Returns the most bytes that the transactions of a block may take, with their protobuf overhead.
 pub(crate) fn max_data_bytes(params: &ConsensusParams) -> i64 {
     let max_bytes = params.block.unwrap_or_default().max_bytes;
     let limit = if max_bytes == -1 { MAX_BLOCK_BYTES } else { max_bytes };
     (limit - BLOCK_OVERHEAD_BYTES).max(0)
 }
 
-/// The most gas that a block's transactions may want together; `None` if there is no limit.
+/// Returns the most gas that the transactions of a block may want together, or `None` if there is no limit.
 pub(crate) fn max_gas(params: &ConsensusParams) -> Option<i64> {
     let max_gas = params.block.unwrap_or_default().max_gas;
     (max_gas >= 0).then_some(max_gas)
 }
 
-/// The bytes a transaction takes in an encoded block: its own, a field tag and its length.
+/// Returns the bytes that a transaction takes in an encoded block: its own, a field tag and its length.
 pub(crate) fn tx_size_in_block(tx_bytes: usize) -> i64 {
     let size = 1 + prost::length_delimiter_len(tx_bytes) + tx_bytes;
     i64::try_from(size).unwrap_or(i64::MAX)

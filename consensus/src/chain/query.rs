@@ -1,8 +1,12 @@
-//! CometBFT's event query language: `tm.event = 'Tx' AND transfer.amount > 5 AND vat.name EXISTS`.
+//! The event query language of CometBFT: `tm.event = 'Tx' AND transfer.amount > 5 AND vat.name EXISTS`.
 //!
-//! Conditions are joined by `AND`. Operators: `=`, `<`, `<=`, `>`, `>=` with a number, `TIME
-//! rfc3339` or `DATE yyyy-mm-dd`; `=` and `CONTAINS` with a text in single quotes; `EXISTS`. An
-//! attribute fulfils a condition if any of its values does.
+//! Conditions are joined by `AND`. An operator is one of these:
+//!
+//! * `=`, `<`, `<=`, `>`, `>=` with a number, `TIME rfc3339` or `DATE yyyy-mm-dd`,
+//! * `=` and `CONTAINS` with a text in single quotes,
+//! * `EXISTS`.
+//!
+//! An attribute fulfils a condition if any of its values does.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -15,7 +19,23 @@ const MAX_QUERY_BYTES: usize = 512;
 /// Events as composite keys (`type.attribute`) with all their values.
 pub(crate) type EventMap = BTreeMap<String, Vec<String>>;
 
-/// A parsed query.
+/// Reason why a text is no query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum QueryError {
+    /// The text is longer than CometBFT takes.
+    #[error("the query has {0} bytes; the limit is {MAX_QUERY_BYTES}")]
+    TooLong(usize),
+    /// The text has something else where a part of a query must be.
+    #[error("failed to parse query at byte {at}: expected {what}")]
+    Expected {
+        /// Position in the text, in bytes.
+        at: usize,
+        /// The part of a query that must be there.
+        what: String,
+    },
+}
+
+/// A parsed event query.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Query {
     text: String,
@@ -54,16 +74,13 @@ enum Number {
 }
 
 impl Query {
-    /// Parses a query.
+    /// Parses the text of a query.
     ///
     /// # Errors
-    /// A text that says what was expected, and at which byte.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// [`QueryError`], with the position in the text.
+    pub(crate) fn parse(text: &str) -> Result<Self, QueryError> {
         if text.len() > MAX_QUERY_BYTES {
-            return Err(format!(
-                "the query has {} bytes; the limit is {MAX_QUERY_BYTES}",
-                text.len()
-            ));
+            return Err(QueryError::TooLong(text.len()));
         }
         let mut parser = Parser { text, at: 0 };
         let mut conditions = vec![parser.condition()?];
@@ -74,7 +91,7 @@ impl Query {
         Ok(Self { text: text.to_owned(), conditions })
     }
 
-    /// The query as it was written.
+    /// Returns the query as it was written.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -83,7 +100,7 @@ impl Query {
         &self.conditions
     }
 
-    /// Whether `events` fulfil every condition.
+    /// Returns whether `events` fulfil every condition.
     pub(crate) fn matches(&self, events: &EventMap) -> bool {
         self.conditions.iter().all(|condition| {
             events
@@ -94,12 +111,12 @@ impl Query {
 }
 
 impl Condition {
-    /// The composite key that the condition is about.
+    /// Returns the composite key that the condition is about.
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
 
-    /// Whether a value fulfils the condition.
+    /// Returns whether a value fulfils the condition.
     pub(crate) fn accepts(&self, value: &str) -> bool {
         match &self.test {
             Test::Exists => true,
@@ -114,7 +131,7 @@ impl Condition {
         }
     }
 
-    /// The text that a value must be equal to, if the condition is that.
+    /// Returns the text that a value must be equal to, if the condition asks for one.
     pub(crate) fn exact_text(&self) -> Option<&str> {
         match &self.test {
             Test::Equals(text) => Some(text),
@@ -122,7 +139,7 @@ impl Condition {
         }
     }
 
-    /// The integer that a value must be equal to, as text, if the condition is that.
+    /// Returns the integer that a value must be equal to, as text, if the condition asks for one.
     pub(crate) fn exact_integer(&self) -> Option<String> {
         match &self.test {
             Test::Number(Comparison::Equal, Number::Integer(number)) => Some(number.to_string()),
@@ -164,7 +181,7 @@ impl Number {
     }
 }
 
-/// The number at the start of an attribute's value: `5` of `5utoken`.
+/// Returns the number at the start of an attribute's value: `5` of `5utoken`.
 fn leading_number(value: &str) -> Option<Number> {
     let unsigned = value.strip_prefix('-').unwrap_or(value);
     let digits = unsigned.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
@@ -177,7 +194,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn condition(&mut self) -> Result<Condition, String> {
+    fn condition(&mut self) -> Result<Condition, QueryError> {
         let key = self.word(|c| c.is_alphanumeric() || "._-/".contains(c));
         if key.is_empty() {
             return Err(self.expected("an event key such as tm.event"));
@@ -185,7 +202,7 @@ impl<'a> Parser<'a> {
         Ok(Condition { key: key.to_owned(), test: self.test()? })
     }
 
-    fn test(&mut self) -> Result<Test, String> {
+    fn test(&mut self) -> Result<Test, QueryError> {
         match self.word(|c| c.is_ascii_alphabetic()) {
             "EXISTS" => return Ok(Test::Exists),
             "CONTAINS" => return Ok(Test::Contains(self.quoted()?)),
@@ -213,7 +230,7 @@ impl<'a> Parser<'a> {
         self.operand(comparison)
     }
 
-    fn operand(&mut self, comparison: Comparison) -> Result<Test, String> {
+    fn operand(&mut self, comparison: Comparison) -> Result<Test, QueryError> {
         let word = self.word(|c| c.is_ascii_alphanumeric() || ".-+:".contains(c));
         let time = match word {
             "TIME" => self.word(|c| c.is_ascii_alphanumeric() || ".-+:".contains(c)).to_owned(),
@@ -235,7 +252,7 @@ impl<'a> Parser<'a> {
         Ok(Test::Time(comparison, time))
     }
 
-    fn quoted(&mut self) -> Result<String, String> {
+    fn quoted(&mut self) -> Result<String, QueryError> {
         self.skip_spaces();
         let inner = self
             .rest()
@@ -248,7 +265,7 @@ impl<'a> Parser<'a> {
         Ok(inner[..end].to_owned())
     }
 
-    fn keyword(&mut self, keyword: &str) -> Result<(), String> {
+    fn keyword(&mut self, keyword: &str) -> Result<(), QueryError> {
         let word = self.word(|c| c.is_ascii_alphabetic());
         if word == keyword {
             return Ok(());
@@ -257,7 +274,7 @@ impl<'a> Parser<'a> {
         Err(self.expected(keyword))
     }
 
-    /// The next characters that pass `accept`, after spaces; may be empty.
+    /// Consumes spaces and then the characters that pass `accept`. The result may be empty.
     fn word(&mut self, accept: impl Fn(char) -> bool) -> &'a str {
         self.skip_spaces();
         let rest = self.rest();
@@ -280,8 +297,8 @@ impl<'a> Parser<'a> {
         &self.text[self.at..]
     }
 
-    fn expected(&self, what: &str) -> String {
-        format!("failed to parse query at byte {}: expected {what}", self.at)
+    fn expected(&self, what: &str) -> QueryError {
+        QueryError::Expected { at: self.at, what: what.to_owned() }
     }
 }
 
@@ -351,9 +368,10 @@ mod tests {
             ("é=1 AND ü", "expected one of"),
         ];
         for (text, expected) in cases {
-            let error = Query::parse(text).unwrap_err();
+            let error = Query::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
-        assert!(Query::parse(&"a=1 AND ".repeat(80)).unwrap_err().contains("limit"));
+        let long = Query::parse(&"a=1 AND ".repeat(80)).unwrap_err();
+        assert!(long.to_string().contains("limit"));
     }
 }

@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 
 use tendermint_proto::v0_38::abci::Event;
 
-use super::block_store::{Store, StoreError, TxPosition};
+use super::block_store::{BlockStore, BlockStoreError, TxPosition};
 use super::query::{Condition, Query};
 
 const POSITION_BYTES: usize = 12;
 
-/// The index entries of a transaction.
+/// Returns the index keys of a transaction.
 pub(crate) fn keys(position: TxPosition, events: &[Event]) -> Vec<Vec<u8>> {
     let mut keys = vec![key("tx.height", &position.0.to_string(), position)];
     for event in events.iter().filter(|event| !event.r#type.is_empty()) {
@@ -30,8 +30,11 @@ pub(crate) fn keys(position: TxPosition, events: &[Event]) -> Vec<Vec<u8>> {
     keys
 }
 
-/// The transactions that fulfil every condition of `query`, in the chain's order.
-pub(crate) fn search(store: &Store, query: &Query) -> Result<Vec<TxPosition>, StoreError> {
+/// Returns the positions of the transactions that fulfil every condition of `query`, in the order of the chain.
+pub(crate) fn search(
+    store: &BlockStore,
+    query: &Query,
+) -> Result<Vec<TxPosition>, BlockStoreError> {
     let mut found: Option<BTreeSet<TxPosition>> = None;
     for condition in query.conditions() {
         // Every transaction is of this kind, and the index does not say so again for each.
@@ -51,9 +54,9 @@ pub(crate) fn search(store: &Store, query: &Query) -> Result<Vec<TxPosition>, St
 }
 
 fn with_condition(
-    store: &Store,
+    store: &BlockStore,
     condition: &Condition,
-) -> Result<BTreeSet<TxPosition>, StoreError> {
+) -> Result<BTreeSet<TxPosition>, BlockStoreError> {
     if condition.key() == "tx.hash" {
         let hash = condition.exact_text().and_then(|text| hex::decode(text).ok());
         let position = hash.map(|hash| store.tx_position(&hash)).transpose()?.flatten();
@@ -75,10 +78,10 @@ fn with_condition(
 
 /// The positions of the entries under `prefix` whose value passes `accept`.
 fn scan(
-    store: &Store,
+    store: &BlockStore,
     prefix: &[u8],
     accept: impl Fn(&str) -> bool,
-) -> Result<BTreeSet<TxPosition>, StoreError> {
+) -> Result<BTreeSet<TxPosition>, BlockStoreError> {
     let mut found = BTreeSet::new();
     store.scan_tx_events(prefix, |key| {
         if let Some((value, position)) = parse(key)

@@ -3,46 +3,48 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The version of CometBFT that networks run, as Go names it: pinned in `consensus/cometbft.version`, which the
-/// set-up reads too.
+/// Version of CometBFT that nodes run, as Go writes it. It is pinned in `consensus/cometbft.version`, which `make
+/// setup` reads too.
 pub const COMETBFT_VERSION: &str = include_str!("../../cometbft.version").trim_ascii();
 
-/// Why there is no CometBFT to run.
+/// Reason why no CometBFT can be run.
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
-    /// It is nowhere.
+    /// No program was found.
     #[error(
         "cometbft {COMETBFT_VERSION} was not found in {}; install it by `make setup` or `go install \
          github.com/cometbft/cometbft/cmd/cometbft@{COMETBFT_VERSION}`, or name it with --cometbft FILE or CAPSTAN_COMETBFT",
         looked.join(", ")
     )]
     Missing {
-        /// Where it was looked for.
+        /// The paths that were looked at.
         looked: Vec<String>,
     },
     /// The program that was named does not run.
     #[error("{} does not run: {why}", path.display())]
     Unusable {
-        /// The program.
+        /// Path of the program.
         path: PathBuf,
-        /// What happened.
+        /// The reason, for people.
         why: String,
     },
-    /// It is another version, which may make other blocks.
+    /// The program has another version, which may make other blocks.
     #[error(
         "{} is cometbft {found}; Capstan runs with {COMETBFT_VERSION}. Install that by `make setup`",
         path.display()
     )]
     Version {
-        /// The program.
+        /// Path of the program.
         path: PathBuf,
-        /// Its version.
+        /// Version of that program.
         found: String,
     },
 }
 
-/// The program at `named`, else at `$CAPSTAN_COMETBFT`, else where the set-up and `go install` put it, else on the
-/// path; checked to be the right version.
+/// Finds CometBFT and checks its version.
+///
+/// It is the program `named`, or else the one in `$CAPSTAN_COMETBFT`. Without either, the first match is taken among
+/// the directories of `make setup` and `go install` and those of `$PATH`.
 ///
 /// # Errors
 /// [`BinaryError`], which says what to do.

@@ -7,7 +7,8 @@ use tendermint_proto::v0_38::abci::{
 
 use crate::panic::or_exit;
 
-/// The application's answer. A panic of the application ends the process.
+/// Calls the method of the [`Application`] that a request asks for, and returns its response. A panic of the
+/// application ends the process.
 pub(crate) fn answer(app: &impl Application, request: Request) -> Response {
     let value = match request.value {
         None => exception("the request is empty".to_owned()),
@@ -55,7 +56,7 @@ pub(crate) fn answer(app: &impl Application, request: Request) -> Response {
     Response { value: Some(value) }
 }
 
-/// What CometBFT is told before the connection is closed.
+/// Makes the response after which the connection is closed.
 pub(crate) fn exception(error: String) -> Answer {
     Answer::Exception(ResponseException { error })
 }

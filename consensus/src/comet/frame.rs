@@ -5,14 +5,14 @@ use std::io::{self, BufRead, Read, Write};
 
 use prost::{Message, bytes::Bytes};
 
-/// The longest message. A block is at most 100 MiB (CometBFT's `MaxBlockSizeBytes`); what stands around it
-/// is far less than the rest.
+/// Maximum size of a message, in bytes. A block has at most 100 MiB (CometBFT's `MaxBlockSizeBytes`), and the rest of
+/// its message is much smaller than the difference.
 pub(crate) const MAX_FRAME_BYTES: u64 = 128 << 20;
 
-/// What is set aside for a message before its bytes have come.
+/// Memory that is reserved for a message before its bytes have come.
 const FIRST_CAPACITY_BYTES: u64 = 1 << 20;
 
-/// Why a message cannot be read. The connection is of no use afterwards.
+/// Reason why a message cannot be read. The connection cannot be used afterwards.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrameError {
     #[error("the connection failed: {0}")]
@@ -27,9 +27,9 @@ pub(crate) enum FrameError {
     Malformed(#[from] prost::DecodeError),
 }
 
-/// The next message; none at the end of the connection.
+/// Reads the next message. Returns `None` at the end of the connection.
 ///
-/// The message's byte fields share the memory that was read, so a block's transactions are not copied.
+/// The byte fields of the message share the memory that was read, so the transactions of a block are not copied.
 pub(crate) fn read<M: Message + Default>(
     input: &mut impl BufRead,
 ) -> Result<Option<M>, FrameError> {
@@ -49,7 +49,7 @@ pub(crate) fn read<M: Message + Default>(
     Ok(Some(M::decode(Bytes::from(bytes))?))
 }
 
-/// Writes a message; it may stay in the writer's buffer.
+/// Writes a message, which may stay in the buffer of the writer.
 pub(crate) fn write(output: &mut impl Write, message: &impl Message) -> io::Result<()> {
     output.write_all(&message.encode_length_delimited_to_vec())
 }

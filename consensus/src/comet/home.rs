@@ -1,16 +1,16 @@
-//! What CometBFT needs on disk, under `comet/` in a node's home:
+//! The files of CometBFT, under `comet/` in the home of a node.
 //!
 //! ```text
-//! comet/config/config.toml               made once; edit it between starts
-//! comet/config/node_key.json             by which peers know the node
+//! comet/config/config.toml               made once: edit it between starts
+//! comet/config/node_key.json             identifies the node to its peers
 //! comet/config/priv_validator_key.json   signs votes, if the genesis document names it as a validator
 //! comet/data/                            blocks, votes, indices
-//! comet/run/                             the application's socket, for the owner alone
-//! comet/cometbft.log                     what CometBFT says; cometbft.log.1 what it said before, when that was much
+//! comet/run/                             socket of the application, for its owner alone
+//! comet/cometbft.log                     output of CometBFT, with cometbft.log.1 before it
 //! ```
 //!
-//! The genesis document is the home's own `genesis.json`. Addresses and peers are not in the file: they
-//! are given to CometBFT at each start.
+//! CometBFT reads the `genesis.json` of the home. Addresses and peers are not in `config.toml`: CometBFT gets them at
+//! each start.
 
 use std::fs;
 use std::io;
@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 
 use crate::key::{KeyError, ValidatorKey};
 
-/// The part of a node's home that is CometBFT's.
+/// The directory `comet/` in the home of a node.
 #[derive(Clone, Debug)]
 pub struct CometHome {
-    /// `comet/` in the node's home.
+    /// Its path.
     pub path: PathBuf,
 }
 
-/// Why CometBFT's home cannot be made.
+/// Reason why the files of CometBFT cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// A file cannot be written.
@@ -33,22 +33,22 @@ pub enum HomeError {
     Write {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A key cannot be had.
+    /// A key cannot be read or made.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// The largest transaction that CometBFT's mempool and RPC take, when the application's limit is `max_tx_bytes`.
-/// In JSON a transaction is base64: four bytes for three.
+/// Returns the maximum size of a request to CometBFT if a transaction may have `max_tx_bytes`. In JSON a transaction is
+/// base64: four bytes for three.
 fn max_body_bytes(max_tx_bytes: u64) -> u64 {
     max_tx_bytes / 3 * 4 + (64 << 10)
 }
 
 impl CometHome {
-    /// Makes what is missing of `comet/` in `node_home`, for transactions of up to `max_tx_bytes`.
+    /// Makes the files that are missing in `comet/` of `node_home`, for transactions of up to `max_tx_bytes`.
     ///
     /// # Errors
     /// [`HomeError`].
@@ -66,7 +66,7 @@ impl CometHome {
         Ok(home)
     }
 
-    /// The validator's key; made if there is none.
+    /// Reads the validator's key. Makes one if there is none.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -74,7 +74,7 @@ impl CometHome {
         ValidatorKey::load_or_create(&self.path.join("config/priv_validator_key.json"))
     }
 
-    /// The name by which peers know the node: 40 hex digits.
+    /// Returns the node id, by which peers know the node: 40 hexadecimal digits.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -82,7 +82,7 @@ impl CometHome {
         Ok(self.node_key()?.address().to_string().to_lowercase())
     }
 
-    /// Where CometBFT's output goes.
+    /// Returns the file with the output of CometBFT.
     pub fn log(&self) -> PathBuf {
         self.path.join("cometbft.log")
     }
@@ -96,37 +96,37 @@ impl CometHome {
         if path.exists() {
             return Ok(());
         }
-        let partial = path.with_extension("partial");
-        let written = fs::write(&partial, content).and_then(|()| fs::rename(&partial, &path));
+        let written = capstan_files::write_atomic(&path, content.as_bytes(), 0o644);
         written.map_err(|source| HomeError::Write { path, source })
     }
 }
 
 const FIRST_STATE: &str = "{\n  \"height\": \"0\",\n  \"round\": 0,\n  \"step\": 0\n}\n";
 
-/// What differs from CometBFT's defaults (docs.cometbft.com/v0.38/core/configuration).
+/// Returns a `config.toml` with everything that differs from CometBFT's defaults
+/// (docs.cometbft.com/v0.38/core/configuration).
 fn config(max_tx_bytes: u64) -> String {
     let max_body_bytes = max_body_bytes(max_tx_bytes);
     format!(
-        r#"# CometBFT's configuration of this node: what is not here has CometBFT's default. Written once; edit it between
-# starts. Addresses, peers and the application's socket are given to CometBFT at each start.
+        r#"# CometBFT's configuration of this node. Options that are not listed have CometBFT's defaults. The file is written once:
+# edit it between starts. Addresses, peers and the application's socket are given to CometBFT at each start.
 
 genesis_file = "../genesis.json"
 db_backend = "goleveldb"
 log_level = "info"
 
 [rpc]
-# A transaction in base64, and what stands around it.
+# Room for the largest transaction in base64 and for the rest of its request.
 max_body_bytes = {max_body_bytes}
 timeout_broadcast_tx_commit = "60s"
 
 [p2p]
 # Only the peers that the node is started with.
 pex = false
-# Nodes of a local network share an address, which is no public one.
+# Nodes of a local network share a private address.
 addr_book_strict = false
 allow_duplicate_ip = true
-# A peer that went away is looked for again at least this often.
+# Maximum time between attempts to dial a peer that went away.
 persistent_peers_max_dial_period = "2s"
 
 [mempool]
@@ -135,9 +135,8 @@ max_tx_bytes = {max_tx_bytes}
 [consensus]
 timeout_propose = "2s"
 timeout_commit = "500ms"
-# An idle chain makes no blocks. One whose queue is not empty changes its app hash, and CometBFT then
-# makes the next block by itself. After how long an idle chain makes an empty block all the same, blocks.empty_interval_ms in the
-# home's config.toml says.
+# An idle chain makes no blocks. While its queue is not empty, its app hash changes, so CometBFT makes the next block by
+# itself. blocks.empty_interval_ms in the home's config.toml makes an idle chain make empty blocks.
 create_empty_blocks = false
 
 [tx_index]

@@ -1,8 +1,8 @@
-//! `comet`: real CometBFT as the consensus engine.
+//! Consensus by CometBFT, which runs as a child process.
 //!
-//! The application runs in this process behind an ABCI server ([`AbciServer`]); CometBFT runs as a child process
-//! ([`CometNode`]), which is found and checked by [`find`] and has its files under `comet/` in the node's home
-//! ([`CometHome`]). Whichever of the two ends, the other does too.
+//! The application runs in this process, behind an ABCI server ([`AbciServer`]). CometBFT runs as a child
+//! ([`CometNode`]). [`find`] locates the program and checks its version. Its files are under `comet/` in the home of
+//! the node ([`CometHome`]). If either of the two ends, the other ends too.
 
 mod binary;
 mod dispatch;

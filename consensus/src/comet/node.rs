@@ -1,4 +1,4 @@
-//! One node of a network: the application's ABCI server here, CometBFT in a process of its own.
+//! One node of a network: an ABCI server in this process, and CometBFT in a child process.
 
 use std::fs;
 use std::io::{self, PipeWriter};
@@ -11,81 +11,83 @@ use std::time::{Duration, Instant};
 
 use tendermint_abci::Application;
 
+use crate::process::{self, Signal, spawn_bound};
+
 use super::home::CometHome;
 use super::server::AbciServer;
 use super::socket::{self, AbciAddr};
 use super::watch::LogWatch;
 
-/// Where the application's socket lies, in CometBFT's home.
+/// Directory of the application's socket, in the home of CometBFT.
 const SOCKET_DIR: &str = "run";
-/// How long CometBFT may take to stop by itself.
+/// Time in which CometBFT must stop by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a process that is waited for is looked at.
+/// Interval at which a process that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How often it is asked whether CometBFT's consensus has failed.
+/// Interval at which the log is checked for a failure of CometBFT's consensus.
 const LOOK_AT_LOG_EVERY: Duration = Duration::from_millis(500);
-/// How much of CometBFT's log is shown when it ended.
+/// Number of lines of CometBFT's log in an error.
 const SHOWN_LINES: usize = 8;
 
-/// How a node is run.
+/// The configuration of a [`CometNode`].
 #[derive(Clone, Debug)]
 pub struct CometConfig {
-    /// The `cometbft` program ([`super::find`]).
+    /// The `cometbft` program, as [`super::find`] returns it.
     pub program: PathBuf,
-    /// Where its files are.
+    /// The files of CometBFT.
     pub home: CometHome,
-    /// The node's name for its peers.
+    /// Name that the node tells its peers.
     pub moniker: String,
-    /// Where its JSON-RPC listens.
+    /// Address of CometBFT's JSON-RPC.
     pub rpc: SocketAddr,
-    /// Where peers reach it.
+    /// Address for peers.
     pub p2p: SocketAddr,
     /// The peers that it keeps connections to, as `ID@IP:PORT`.
     pub peers: Vec<String>,
-    /// After which time an idle chain makes an empty block, if this node proposes; none: it makes none.
+    /// Time after which an idle chain makes an empty block, if this node is the proposer. With `None` it makes none.
     pub empty_interval: Option<Duration>,
 }
 
-/// Why a node does not start, or stops.
+/// Reason why a [`CometNode`] does not start, or stops.
 #[derive(Debug, thiserror::Error)]
 pub enum CometError {
     /// The ABCI server cannot listen.
     #[error("the ABCI server cannot listen on a socket in {}: {source}", home.display())]
     Listen {
-        /// CometBFT's home.
+        /// Home of CometBFT.
         home: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// CometBFT cannot be started.
     #[error("cannot start {}: {source}", program.display())]
     Spawn {
-        /// The program.
+        /// Path of the program.
         program: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// CometBFT ended by itself.
     #[error("cometbft ended by itself ({status}); the end of {}:\n{tail}{}", log.display(), hint(tail))]
     Ended {
-        /// How.
+        /// Its exit status.
         status: ExitStatus,
-        /// Its log.
+        /// Path of its log.
         log: PathBuf,
         /// The log's last lines.
         tail: String,
     },
-    /// CometBFT's consensus failed, which CometBFT survives without taking part any more. It was stopped.
+    /// The consensus of CometBFT failed. CometBFT goes on without taking part, so it was stopped.
     #[error("cometbft takes no part in consensus any more and was stopped; it says, in {}:\n{said}{}", log.display(), hint(said))]
     Failed {
-        /// Its log.
+        /// Path of its log.
         log: PathBuf,
         /// The line that says so.
         said: String,
     },
 }
 
-/// What is known to lie behind what CometBFT said at its end.
+/// Returns an explanation of what CometBFT logged at its end, if there is one.
 fn hint(tail: &str) -> &'static str {
     const HASH: &str = "\nThis node's app hash is not the one that the others agreed on: its state or its program differs from theirs. \
         Do not restart it as it is; `capstan debug bisect THIS_HOME OTHER_HOME` finds the first crank that differs.";
@@ -97,7 +99,7 @@ fn hint(tail: &str) -> &'static str {
     }
 }
 
-/// A running node. Dropping it stops CometBFT.
+/// A running node under CometBFT. Dropping it stops CometBFT.
 #[derive(Debug)]
 pub struct CometNode {
     child: Arc<Mutex<Child>>,
@@ -106,7 +108,7 @@ pub struct CometNode {
     watch: LogWatch,
 }
 
-/// Stops a node from elsewhere.
+/// Stops a [`CometNode`] from another thread.
 #[derive(Clone, Debug)]
 pub struct CometStopper(Arc<Mutex<Child>>);
 
@@ -126,17 +128,17 @@ impl CometNode {
         Ok(Self { child: Arc::new(Mutex::new(child)), server, config, watch })
     }
 
-    /// CometBFT's process.
+    /// Returns the process id of CometBFT.
     pub fn pid(&self) -> u32 {
         lock(&self.child).id()
     }
 
-    /// Where the application's ABCI server listens.
+    /// Returns the address of the application's ABCI server.
     pub fn abci(&self) -> &AbciAddr {
         self.server.addr()
     }
 
-    /// A handle that stops the node from elsewhere.
+    /// Returns a handle that stops the node from elsewhere.
     pub fn stopper(&self) -> CometStopper {
         CometStopper(Arc::clone(&self.child))
     }
@@ -144,7 +146,7 @@ impl CometNode {
     /// Waits until CometBFT ends.
     ///
     /// # Errors
-    /// [`CometError::Ended`] if it was not told to; [`CometError::Failed`] if it goes on without taking part.
+    /// [`CometError::Ended`] if CometBFT ended without being told to. [`CometError::Failed`] if its consensus failed.
     pub fn wait(mut self) -> Result<(), CometError> {
         let status = loop {
             if let Some(status) = wait(&self.child, Some(LOOK_AT_LOG_EVERY)) {
@@ -172,15 +174,14 @@ impl Drop for CometNode {
 }
 
 impl CometStopper {
-    /// Asks CometBFT to stop, waits for it, and ends it if it takes too long. A node that ended by itself
-    /// is left alone.
+    /// Asks CometBFT to stop, waits for it, and kills it if it takes too long. Does nothing if CometBFT has ended.
     pub fn stop(&self) {
         {
             let mut child = lock(&self.0);
             if !matches!(child.try_wait(), Ok(None)) {
                 return;
             }
-            crate::process::signal(child.id(), libc::SIGTERM);
+            process::signal(child.id(), Signal::Term);
         }
         if wait(&self.0, Some(STOP_TIMEOUT)).is_none() {
             // If it cannot be killed it has ended.
@@ -194,7 +195,7 @@ fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
     child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How the process ended; none if it did not in that time.
+/// Waits for the end of the process. Returns `None` if it has not ended after `timeout`.
 fn wait(child: &Mutex<Child>, timeout: Option<Duration>) -> Option<ExitStatus> {
     let began = Instant::now();
     loop {
@@ -208,7 +209,7 @@ fn wait(child: &Mutex<Child>, timeout: Option<Duration>) -> Option<ExitStatus> {
     }
 }
 
-/// Starts CometBFT; what it prints goes to `output`, of which no end stays here.
+/// Starts CometBFT with its output going to `output`. No end of that pipe stays in this process.
 fn spawn(config: &CometConfig, abci: &AbciAddr, output: PipeWriter) -> io::Result<Child> {
     let empty_interval = config.empty_interval.unwrap_or_default();
     let mut command = Command::new(&config.program);
@@ -228,12 +229,10 @@ fn spawn(config: &CometConfig, abci: &AbciAddr, output: PipeWriter) -> io::Resul
         .stderr(output)
         // A Ctrl-C in the terminal is for the node as a whole, which then stops CometBFT in order.
         .process_group(0);
-    // SAFETY: between fork and exec only this async-signal-safe call is made.
-    unsafe { command.pre_exec(crate::process::die_with_parent) };
-    command.spawn()
+    spawn_bound(&mut command)
 }
 
-/// The last lines of a log.
+/// Returns the last lines of a log.
 fn tail(log: &Path) -> String {
     let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let text = text.unwrap_or_default();

@@ -1,9 +1,11 @@
 //! The ABCI server: the socket on which CometBFT calls the application.
 //!
-//! A thread a connection. CometBFT opens four (consensus, mempool, queries, snapshots), so a query or
-//! a CheckTx waits for FinalizeBlock only if the application makes it wait. `tendermint-abci`'s own server
-//! is not used: it copies all of a message that it has so far at each read, which makes large blocks quadratic, sets
-//! no limit to a message, and lives on without the thread whose application panicked.
+//! Each connection has a thread. CometBFT opens four: consensus, mempool, queries and snapshots. So a query or a
+//! CheckTx waits for FinalizeBlock only if the application makes it wait.
+//!
+//! The server of `tendermint-abci` is not used for three reasons. It copies all of a partial message at each read,
+//! which makes large blocks quadratic. It does not bound a message. It goes on without the thread whose application
+//! panicked.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Write as _};
@@ -18,12 +20,12 @@ use super::dispatch;
 use super::frame::{self, FrameError};
 use super::socket::{AbciAddr, Listener, Stream};
 
-/// The most connections at once: CometBFT's four, and some for those that look.
+/// Maximum number of connections: the four of CometBFT, and some for people who look.
 const MAX_CONNECTIONS: usize = 16;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// A running server. Dropping it closes its socket and all connections.
+/// A running ABCI server. Dropping it closes its socket and all connections.
 #[derive(Debug)]
 pub struct AbciServer {
     addr: AbciAddr,
@@ -40,8 +42,8 @@ struct Connections {
 }
 
 impl AbciServer {
-    /// Serves `app` on `addr`; port 0 takes a free one, and a socket that was left behind is replaced. A panic of the application ends the process
-    /// with exit code 101.
+    /// Serves `app` on `addr`. Port 0 takes a free one, and an abandoned socket is replaced. A panic of the application
+    /// ends the process with exit code 101.
     ///
     /// # Errors
     /// The address cannot be listened on.
@@ -55,7 +57,7 @@ impl AbciServer {
         Ok(Self { addr, connections, accepting: Some(accepting) })
     }
 
-    /// Where it listens.
+    /// Returns the address of the server.
     pub fn addr(&self) -> &AbciAddr {
         &self.addr
     }
@@ -64,7 +66,7 @@ impl AbciServer {
 impl Drop for AbciServer {
     fn drop(&mut self) {
         self.connections.stopping.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts; if it cannot be reached it has ended already.
+        // Wakes the thread that accepts. If it cannot be reached it has ended already.
         drop(Stream::connect(&self.addr));
         for stream in self.connections.lock().values() {
             // One that is closed already needs no closing.
@@ -126,7 +128,7 @@ fn serve<A: Application>(stream: Stream, app: A, connections: &Arc<Connections>)
     thread.map(drop).inspect_err(|_| drop(connections.lock().remove(&number)))
 }
 
-/// Answers one request after the other until the connection ends or something comes that is no request.
+/// Answers requests until the connection ends or sends something else than a request.
 fn converse(stream: Stream, app: &impl Application) -> Result<(), FrameError> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, stream.try_clone()?);
     let mut output = BufWriter::with_capacity(BUFFER_BYTES, stream);

@@ -1,4 +1,4 @@
-//! Where ABCI is spoken: a Unix socket, or a TCP port.
+//! The sockets of ABCI: a Unix socket or a TCP port.
 
 use std::fmt;
 use std::fs;
@@ -9,15 +9,17 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The most bytes of a Unix socket's path: `sockaddr_un` has room for 108, of which one ends the text.
-pub const MAX_PATH_BYTES: usize = 107;
+use crate::process::geteuid;
 
-/// An address that ABCI is served on, written `unix:///PATH` or `tcp://IP:PORT`, as CometBFT has it.
+/// Maximum length of the path of a Unix socket, in bytes: `sockaddr_un` has room for one more, which ends the text.
+pub const MAX_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// The address of an ABCI server, written `unix:///PATH` or `tcp://IP:PORT` as in CometBFT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AbciAddr {
-    /// A socket in the file system: whoever may write to it can connect.
+    /// A socket in the file system. Everyone who may write to it can connect.
     Unix(PathBuf),
-    /// A port: whoever reaches it can connect.
+    /// A port. Everyone who reaches it can connect.
     Tcp(SocketAddr),
 }
 
@@ -56,13 +58,15 @@ impl fmt::Display for AbciAddr {
     }
 }
 
-/// Whether the system can make a socket there.
+/// Returns whether the path is short enough for a socket.
 fn is_short(path: &Path) -> bool {
     path.as_os_str().len() <= MAX_PATH_BYTES
 }
 
-/// Makes a directory that nobody but its owner can enter, and the address of a socket in it: `socket` in `home`, or, if
-/// that path is too long for a socket, in a directory of its own under the system's directory for temporary files.
+/// Makes a directory that only its owner can enter, and returns the address of a socket in it.
+///
+/// The directory is `name` in `home`. If that path is too long for a socket, it is a directory of its own among the
+/// temporary files of the system.
 ///
 /// # Errors
 /// The directory cannot be made, or belongs to somebody else.
@@ -85,7 +89,7 @@ pub(crate) fn private_addr(home: &Path, name: &str) -> io::Result<AbciAddr> {
 
 const SOCKET: &str = "abci.sock";
 
-/// Makes the directory, or takes one that is there, if only its owner, who is this user, can enter it.
+/// Makes the directory, or takes an existing one of this user, and closes it to others.
 fn private_dir(dir: &Path) -> io::Result<PathBuf> {
     use std::os::unix::fs::MetadataExt as _;
     match fs::DirBuilder::new().mode(0o700).create(dir) {
@@ -93,23 +97,21 @@ fn private_dir(dir: &Path) -> io::Result<PathBuf> {
         other => other?,
     }
     let found = fs::symlink_metadata(dir)?;
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    let own = unsafe { libc::geteuid() };
-    if !found.is_dir() || found.uid() != own {
+    if !found.is_dir() || found.uid() != geteuid().as_raw() {
         return Err(io::Error::other(format!("{} belongs to somebody else", dir.display())));
     }
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     Ok(dir.to_owned())
 }
 
-/// Listens on either.
+/// A listener on an [`AbciAddr`].
 #[derive(Debug)]
 pub(crate) enum Listener {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
 
-/// A connection of either.
+/// A connection to an [`AbciAddr`].
 #[derive(Debug)]
 pub(crate) enum Stream {
     Unix(UnixStream),
@@ -117,7 +119,7 @@ pub(crate) enum Stream {
 }
 
 impl Listener {
-    /// Listens on `addr`, and says where: port 0 takes a free one. A socket that nobody listens on any more is removed.
+    /// Listens on `addr` and returns the address. Port 0 takes a free one. An abandoned socket is replaced.
     pub(crate) fn bind(addr: &AbciAddr) -> io::Result<(Self, AbciAddr)> {
         match addr {
             AbciAddr::Tcp(addr) => {
@@ -226,7 +228,7 @@ mod tests {
         let long = format!("unix:///{}", "x".repeat(MAX_PATH_BYTES));
         for (text, part) in [
             ("unix://abci.sock", "not absolute"),
-            (long.as_str(), "at most 107 bytes"),
+            (long.as_str(), format!("at most {MAX_PATH_BYTES} bytes").as_str()),
             ("tcp://localhost", "unix:///PATH or tcp://IP:PORT"),
             ("", "no IP and port"),
         ] {

@@ -1,28 +1,29 @@
-//! What CometBFT says: written to its log, which is rotated while it runs, and looked through for what CometBFT survives
-//! itself and a node must not.
+//! The output of CometBFT: written to a log that rotates, and searched for failures that CometBFT survives and a node
+//! must not.
 //!
-//! When its consensus panics, CometBFT logs `CONSENSUS FAILURE!!!` and lives on without taking part (`consensus/state.go`,
-//! `receiveRoutine`). A node whose app hash the others have outvoted ends so: `+2/3 committed an invalid block: wrong
-//! Block.Header.AppHash`. While it fetches blocks it only says so, again and again.
+//! When its consensus panics, CometBFT logs `CONSENSUS FAILURE!!!` and goes on without taking part
+//! (`consensus/state.go`, `receiveRoutine`). So ends a node whose app hash lost the vote: `+2/3 committed an invalid
+//! block: wrong Block.Header.AppHash`. While it fetches blocks it only logs the error again and again.
 
-use std::fs::{self, File};
-use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Begins the line with which CometBFT's consensus ends.
+use capstan_files::{RotatingFile, Rotation};
+
+/// Start of the line with which the consensus of CometBFT ends.
 const FAILURE: &str = "CONSENSUS FAILURE!!!";
-/// What CometBFT says of a block that was built on another app hash (`state/validation.go`).
+/// Error of CometBFT for a block on another app hash (`state/validation.go`).
 const WRONG_HASH: &str = "wrong Block.Header.AppHash";
-/// The longest line that is kept while its end is missing: the failure's has a stack.
+/// Maximum size of a line whose end has not come, in bytes. The line of the failure has a stack.
 const MAX_LINE_BYTES: usize = 1 << 20;
-/// How much of a line is told.
+/// Number of characters of a line that an error shows.
 const SHOWN_CHARS: usize = 400;
-/// A log of this size is put aside, as `cometbft.log.1`, in place of the one before.
+/// Size at which the log is renamed to `cometbft.log.1`, in bytes.
 const MAX_LOG_BYTES: u64 = 64 << 20;
 
-/// Takes what CometBFT prints until it closes its output.
+/// Reads the output of CometBFT until it is closed.
 #[derive(Debug)]
 pub(super) struct LogWatch {
     path: PathBuf,
@@ -31,10 +32,10 @@ pub(super) struct LogWatch {
 }
 
 impl LogWatch {
-    /// Goes on with the log at `path`. What is written to the pipe that it gives lands there.
+    /// Appends to the log at `path`. Returns the pipe whose content is written there.
     pub(super) fn start(path: PathBuf) -> io::Result<(Self, PipeWriter)> {
         let (output, input) = io::pipe()?;
-        let log = Log::append(path.clone(), MAX_LOG_BYTES)?;
+        let log = Log::append(&path, MAX_LOG_BYTES)?;
         let failure = Arc::default();
         let found = Arc::clone(&failure);
         let thread = std::thread::Builder::new()
@@ -43,12 +44,12 @@ impl LogWatch {
         Ok((Self { path, failure, thread: Some(thread) }, input))
     }
 
-    /// The log.
+    /// Returns the path of the log.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The line with which CometBFT's consensus failed, if it did.
+    /// Returns the line with which the consensus of CometBFT failed, if it did.
     pub(super) fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -62,7 +63,8 @@ impl LogWatch {
     }
 }
 
-/// Reads until the pipe's other ends are closed, whatever becomes of the log: CometBFT must never wait for it.
+/// Reads until the other ends of the pipe are closed, even if the log cannot be written: CometBFT must never wait for
+/// it.
 fn pump(mut output: PipeReader, mut log: Log, failure: &Mutex<Option<String>>) {
     let mut lines = Lines::default();
     let mut buffer = vec![0; 64 << 10];
@@ -80,45 +82,30 @@ fn pump(mut output: PipeReader, mut log: Log, failure: &Mutex<Option<String>>) {
     }
 }
 
-/// A log file that is put aside when it is large.
+/// A log whose failures do not stop anything.
 #[derive(Debug)]
 struct Log {
-    path: PathBuf,
-    file: File,
-    bytes: u64,
-    max_bytes: u64,
+    file: RotatingFile,
     failed: bool,
 }
 
 impl Log {
-    fn append(path: PathBuf, max_bytes: u64) -> io::Result<Self> {
-        let file = File::options().create(true).append(true).open(&path)?;
-        let bytes = file.metadata()?.len();
-        Ok(Self { path, file, bytes, max_bytes, failed: false })
+    fn append(path: &Path, max_bytes: u64) -> io::Result<Self> {
+        let file = RotatingFile::append(path, Rotation { max_bytes, keep: 1 })?;
+        Ok(Self { file, failed: false })
     }
 
-    /// Tells the first of several failures in a row; what cannot be written is lost.
+    /// Logs only the first of several failures in a row. Output that cannot be written is lost.
     fn write(&mut self, bytes: &[u8]) {
-        let written = self.rotate().and_then(|()| self.file.write_all(bytes));
-        self.bytes += bytes.len() as u64;
+        let written = self.file.write(bytes).and_then(|()| self.file.flush());
         if let (Err(error), false) = (&written, self.failed) {
             tracing::warn!(%error, "CometBFT's log cannot be written");
         }
         self.failed = written.is_err();
     }
-
-    fn rotate(&mut self) -> io::Result<()> {
-        if self.bytes < self.max_bytes {
-            return Ok(());
-        }
-        fs::rename(&self.path, self.path.with_extension("log.1"))?;
-        self.file = File::options().create(true).append(true).open(&self.path)?;
-        self.bytes = 0;
-        Ok(())
-    }
 }
 
-/// Looks through lines as they become whole.
+/// Searches lines as they become complete.
 #[derive(Debug, Default)]
 struct Lines {
     partial: Vec<u8>,
@@ -126,7 +113,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Takes what came; the line with which CometBFT's consensus failed, if that is among what is whole now.
+    /// Adds bytes. Returns the line with which the consensus of CometBFT failed, if it is complete now.
     fn take(&mut self, bytes: &[u8]) -> Option<String> {
         self.partial.extend_from_slice(bytes);
         let Some(end) = self.partial.iter().rposition(|byte| *byte == b'\n') else {
@@ -152,6 +139,9 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -195,7 +185,7 @@ mod tests {
     fn a_large_log_is_put_aside_while_it_is_written_and_nothing_is_lost() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cometbft.log");
-        let mut log = Log::append(path.clone(), 100).unwrap();
+        let mut log = Log::append(&path, 100).unwrap();
         for number in 0..15 {
             log.write(format!("line {number:03}\n").as_bytes());
         }
@@ -204,11 +194,10 @@ mod tests {
         let lines: Vec<String> = both.lines().map(str::to_owned).collect();
         assert_eq!(lines, (0..15).map(|n| format!("line {n:03}")).collect::<Vec<_>>());
         assert!(read(&path).len() < 100);
-        // Where it cannot be written, the lines are lost and nothing waits.
+        // Output that cannot be written is lost, and nothing waits for it.
         fs::remove_file(&path).unwrap();
-        fs::remove_file(path.with_extension("log.1")).unwrap();
-        let mut gone = Log { path: dir.path().join("no/such"), max_bytes: 0, ..log };
-        gone.write(b"lost\n");
-        assert!(gone.failed);
+        while !log.failed {
+            log.write(b"lost\n");
+        }
     }
 }

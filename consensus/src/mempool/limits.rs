@@ -1,16 +1,15 @@
 //! The bounds of the mempool.
 
-/// What the mempool takes. The defaults are CometBFT's, except that transactions may have 8 MiB,
-/// for bundles.
+/// The bounds of the mempool. The defaults are those of CometBFT, but a transaction may have 8 MiB, for bundles.
 #[derive(Clone, Copy, Debug)]
 pub struct MempoolLimits {
-    /// How many transactions wait at most.
+    /// Maximum number of waiting transactions.
     pub max_txs: usize,
-    /// How many bytes a transaction has at most.
+    /// Maximum size of a transaction, in bytes.
     pub max_tx_bytes: usize,
-    /// How many bytes all waiting transactions have together at most.
+    /// Maximum size of all waiting transactions together, in bytes.
     pub max_total_bytes: usize,
-    /// How many hashes of past transactions are remembered to refuse duplicates.
+    /// Number of hashes of past transactions that are remembered to refuse duplicates.
     pub cache_size: usize,
 }
 

@@ -20,11 +20,10 @@ use crate::chain::merkle::{Hash, sha256};
 use crate::chain::params;
 use crate::command::Command;
 
-/// How many transactions wait for `CheckTx` at most.
+/// Maximum number of transactions that wait for `CheckTx`.
 const SUBMISSIONS: usize = 1_024;
 
-/// Why a transaction is not taken, besides that `CheckTx` refuses it. The texts are CometBFT's
-/// where it has one.
+/// Reason why a transaction is refused before or after `CheckTx`. The texts are those of CometBFT where it has one.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum MempoolError {
     #[error("tx already exists in cache")]
@@ -43,21 +42,21 @@ pub(crate) enum MempoolError {
     Closed,
 }
 
-/// The mempool.
+/// The transactions that wait for a block.
 pub(crate) struct Mempool {
     app: Arc<dyn Abci>,
     limits: MempoolLimits,
-    /// Held while a transaction is checked and added, so that the order of `CheckTx` is the
-    /// mempool's order; and during `Commit` and the check after it, when ABCI forbids other checks.
+    /// Held while a transaction is checked and added, so that the order of `CheckTx` is the order of the mempool. Also
+    /// held during `Commit` and the recheck after it, when ABCI forbids other checks.
     gate: Mutex<()>,
     pool: Mutex<Pool>,
-    engine: Sender<Command>,
+    wake: Sender<Command>,
 }
 
 /// Proof that no transaction is being checked.
 pub(crate) struct Closed<'a>(#[allow(dead_code)] MutexGuard<'a, ()>);
 
-/// How to hand transactions to the mempool's thread.
+/// A handle to the thread of the mempool.
 #[derive(Clone, Debug)]
 pub(crate) struct Submitter(mpsc::Sender<Submission>);
 
@@ -81,21 +80,21 @@ struct Waiting {
 }
 
 impl Mempool {
-    /// An empty mempool for a chain with `params`; it wakes `engine` when a transaction comes.
+    /// Makes an empty mempool for a chain with `params`. Sends [`Command::Wake`] when a transaction comes.
     pub(crate) fn new(
         app: Arc<dyn Abci>,
         limits: MempoolLimits,
         params: ConsensusParams,
-        engine: Sender<Command>,
+        wake: Sender<Command>,
     ) -> Self {
         let cache =
             Cache { size: limits.cache_size, known: HashSet::new(), order: VecDeque::new() };
         let pool = Mutex::new(Pool { waiting: VecDeque::new(), bytes: 0, cache, params });
-        Self { app, limits, gate: Mutex::new(()), pool, engine }
+        Self { app, limits, gate: Mutex::new(()), pool, wake }
     }
 
-    /// Starts the thread that checks transactions in the order they are handed in. It ends when the
-    /// last [`Submitter`] is dropped.
+    /// Starts the thread that checks transactions in the order of their submission. It ends when the last [`Submitter`]
+    /// is dropped.
     pub(crate) fn start(
         self: &Arc<Self>,
     ) -> std::io::Result<(Submitter, std::thread::JoinHandle<()>)> {
@@ -104,14 +103,14 @@ impl Mempool {
         let thread =
             std::thread::Builder::new().name("solo-mempool".to_owned()).spawn(move || {
                 while let Some(Submission { tx, reply }) = receiver.blocking_recv() {
-                    // Whoever asked may have gone away; the transaction stays.
+                    // The client may have gone away. The transaction stays.
                     let _ = reply.send(mempool.add(tx));
                 }
             })?;
         Ok((Submitter(sender), thread))
     }
 
-    /// Checks a transaction and keeps it if `CheckTx` gives code 0.
+    /// Checks a transaction and adds it if `CheckTx` returns code 0.
     pub(crate) fn add(&self, tx: Bytes) -> Result<ResponseCheckTx, MempoolError> {
         let _gate = self.lock_gate();
         let hash = sha256(&tx);
@@ -131,8 +130,8 @@ impl Mempool {
         }
         pool.bytes += tx.len();
         pool.waiting.push_back(Waiting { tx, hash, gas_wanted: response.gas_wanted });
-        // An engine that is gone makes no more blocks; the RPC goes down with it.
-        let _ = self.engine.send(Command::Wake);
+        // If nobody receives, no more blocks are made, and the RPC ends too.
+        let _ = self.wake.send(Command::Wake);
         Ok(response)
     }
 
@@ -141,7 +140,7 @@ impl Mempool {
         self.app.check_tx(RequestCheckTx { tx, r#type: CheckTxType::New.into() })
     }
 
-    /// The transactions for the next block: the oldest, as far as bytes and gas allow.
+    /// Returns the transactions for the next block: the oldest, as far as bytes and gas allow.
     pub(crate) fn reap(&self) -> Vec<Bytes> {
         let pool = self.pool();
         let mut bytes = params::max_data_bytes(&pool.params);
@@ -161,12 +160,12 @@ impl Mempool {
         self.pool().forget(&hashes);
     }
 
-    /// Keeps new transactions out until the answer is dropped.
+    /// Keeps new transactions out until the result is dropped.
     pub(crate) fn close(&self) -> Closed<'_> {
         Closed(self.lock_gate())
     }
 
-    /// Removes what a block committed and checks the rest again.
+    /// Removes the transactions of a committed block and checks the others again.
     pub(crate) fn update(
         &self,
         _: &Closed<'_>,
@@ -181,7 +180,7 @@ impl Mempool {
             for (tx, result) in txs.iter().zip(results) {
                 let hash = sha256(tx);
                 committed.insert(hash);
-                // What failed may be sent again; what succeeded stays known.
+                // A failed transaction may be sent again. One that succeeded stays known.
                 if result.code == 0 {
                     pool.cache.remember(hash);
                 } else {
@@ -206,12 +205,12 @@ impl Mempool {
         }
     }
 
-    /// Whether no transaction waits.
+    /// Returns whether no transaction waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.pool().waiting.is_empty()
     }
 
-    /// The oldest `limit` transactions, the number of all, and the bytes of all.
+    /// Returns the oldest `limit` transactions, the number of all, and the bytes of all.
     pub(crate) fn peek(&self, limit: usize) -> (Vec<Bytes>, usize, usize) {
         let pool = self.pool();
         let txs = pool.waiting.iter().take(limit).map(|waiting| waiting.tx.clone()).collect();
@@ -240,14 +239,14 @@ impl Mempool {
 }
 
 impl Submitter {
-    /// Hands in a transaction and waits for the answer of `CheckTx`.
+    /// Submits a transaction and waits for the response of `CheckTx`.
     pub(crate) async fn check(&self, tx: Bytes) -> Result<ResponseCheckTx, MempoolError> {
         let (reply, answer) = oneshot::channel();
         self.0.send(Submission { tx, reply }).await.map_err(|_| MempoolError::Closed)?;
         answer.await.map_err(|_| MempoolError::Closed)?
     }
 
-    /// Hands in a transaction and does not wait.
+    /// Submits a transaction without waiting.
     pub(crate) fn submit(&self, tx: Bytes) -> Result<(), MempoolError> {
         let (reply, _) = oneshot::channel();
         self.0.try_send(Submission { tx, reply }).map_err(|error| match error {
@@ -258,7 +257,7 @@ impl Submitter {
 }
 
 impl Pool {
-    /// Refuses what does not fit or is known; remembers the rest.
+    /// Refuses a transaction that does not fit or is known. Remembers the others.
     fn accept(
         &mut self,
         limits: &MempoolLimits,
@@ -293,7 +292,7 @@ impl Pool {
     }
 }
 
-/// The hashes of the last transactions; the oldest are forgotten first.
+/// The hashes of the last transactions. The oldest are forgotten first.
 struct Cache {
     size: usize,
     known: HashSet<Hash>,
@@ -301,7 +300,7 @@ struct Cache {
 }
 
 impl Cache {
-    /// Whether the hash is new.
+    /// Adds a hash. Returns whether it is new.
     fn remember(&mut self, hash: Hash) -> bool {
         if !self.known.insert(hash) {
             return false;

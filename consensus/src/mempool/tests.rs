@@ -1,4 +1,4 @@
-//! What the mempool takes, refuses, gives to blocks and drops after them.
+//! Transactions that the mempool accepts, refuses, offers to blocks and drops after them.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};

@@ -4,34 +4,34 @@ use serde_json::{Value, json};
 use tendermint_proto::v0_38::types::BlockId;
 
 use super::call::{Answer, RpcError};
+use super::context::RpcContext;
 use super::json;
-use super::node::Node;
 use super::params::Params;
 
-/// How many headers `blockchain` gives at most, as in CometBFT.
+/// Maximum number of headers in the answer to `blockchain`, as in CometBFT.
 const BLOCKCHAIN_LIMIT: i64 = 20;
 
-pub(crate) fn block(node: &Node, params: &Params) -> Answer {
+pub(crate) fn block(node: &RpcContext, params: &Params) -> Answer {
     block_at(node, height(node, params)?)
 }
 
-pub(crate) fn block_by_hash(node: &Node, params: &Params) -> Answer {
+pub(crate) fn block_by_hash(node: &RpcContext, params: &Params) -> Answer {
     match height_by_hash(node, params)? {
         Some(height) => block_at(node, height),
         None => Ok(json!({"block_id": json::block_id(&BlockId::default()), "block": null})),
     }
 }
 
-pub(crate) fn header(node: &Node, params: &Params) -> Answer {
+pub(crate) fn header(node: &RpcContext, params: &Params) -> Answer {
     header_at(node, height(node, params)?)
 }
 
-pub(crate) fn header_by_hash(node: &Node, params: &Params) -> Answer {
+pub(crate) fn header_by_hash(node: &RpcContext, params: &Params) -> Answer {
     height_by_hash(node, params)?
         .map_or_else(|| Ok(json!({"header": null})), |height| header_at(node, height))
 }
 
-pub(crate) fn block_results(node: &Node, params: &Params) -> Answer {
+pub(crate) fn block_results(node: &RpcContext, params: &Params) -> Answer {
     let height = height(node, params)?;
     let results = node.store.results(height)?;
     let results = results.ok_or_else(|| missing("results", height))?;
@@ -47,7 +47,7 @@ pub(crate) fn block_results(node: &Node, params: &Params) -> Answer {
     }))
 }
 
-pub(crate) fn blockchain(node: &Node, params: &Params) -> Answer {
+pub(crate) fn blockchain(node: &RpcContext, params: &Params) -> Answer {
     let head = node.feed.head().height;
     let first = node.store.heights()?.map_or(1, |(first, _)| first);
     let (low, high) =
@@ -73,10 +73,10 @@ pub(crate) fn blockchain(node: &Node, params: &Params) -> Answer {
     Ok(json!({"last_height": head.to_string(), "block_metas": metas}))
 }
 
-pub(crate) fn commit(node: &Node, params: &Params) -> Answer {
+pub(crate) fn commit(node: &RpcContext, params: &Params) -> Answer {
     let height = height(node, params)?;
     let meta = node.store.block_meta(height)?.ok_or_else(|| missing("block", height))?;
-    // The next block holds this block's commit for good; until then there are only the votes seen.
+    // The next block holds this block's commit for good. Until then there are only the votes seen.
     let canonical = height < node.feed.head().height;
     let commit = if canonical {
         node.store.block(height + 1)?.and_then(|block| block.last_commit)
@@ -90,9 +90,9 @@ pub(crate) fn commit(node: &Node, params: &Params) -> Answer {
     }))
 }
 
-pub(crate) fn validators(node: &Node, params: &Params) -> Answer {
+pub(crate) fn validators(node: &RpcContext, params: &Params) -> Answer {
     let height = height_or_next(node, params)?;
-    let page = Page::of(params, 1)?;
+    let page = Page::from_params(params, 1)?;
     let validator = &node.validator;
     let one = json!({
         "address": validator.key.address().to_string(),
@@ -107,23 +107,29 @@ pub(crate) fn validators(node: &Node, params: &Params) -> Answer {
     )
 }
 
-/// The height that is asked for, by default the last.
+/// Returns the height that is asked for, by default the last. The next height is allowed, since its parameters are
+/// known.
 ///
 /// # Errors
 /// CometBFT's texts for heights that there are not.
-pub(crate) fn height(node: &Node, params: &Params) -> Result<i64, RpcError> {
+pub(crate) fn height(node: &RpcContext, params: &Params) -> Result<i64, RpcError> {
     let head = node.feed.head().height;
     height_up_to(node, params, head, head)
 }
 
-/// The height that is asked for, by default the last; the next block's is allowed, its rules being
+/// Returns the height that is asked for, by default the last. The next height is allowed, since its parameters are
 /// known.
-pub(crate) fn height_or_next(node: &Node, params: &Params) -> Result<i64, RpcError> {
+pub(crate) fn height_or_next(node: &RpcContext, params: &Params) -> Result<i64, RpcError> {
     let head = node.feed.head().height;
     height_up_to(node, params, head, head + 1)
 }
 
-fn height_up_to(node: &Node, params: &Params, default: i64, most: i64) -> Result<i64, RpcError> {
+fn height_up_to(
+    node: &RpcContext,
+    params: &Params,
+    default: i64,
+    most: i64,
+) -> Result<i64, RpcError> {
     let first = node.genesis.initial_height;
     let height = match params.integer("height")? {
         Some(height) if height <= 0 => {
@@ -149,18 +155,18 @@ fn height_up_to(node: &Node, params: &Params, default: i64, most: i64) -> Result
     Ok(height)
 }
 
-fn height_by_hash(node: &Node, params: &Params) -> Result<Option<i64>, RpcError> {
+fn height_by_hash(node: &RpcContext, params: &Params) -> Result<Option<i64>, RpcError> {
     let head = node.feed.head().height;
     Ok(node.store.height_of(&params.bytes("hash")?)?.filter(|height| *height <= head))
 }
 
-fn block_at(node: &Node, height: i64) -> Answer {
+fn block_at(node: &RpcContext, height: i64) -> Answer {
     let block = node.store.block(height)?.ok_or_else(|| missing("block", height))?;
     let id = node.store.block_id(height)?.ok_or_else(|| missing("block", height))?;
     Ok(json!({"block_id": json::block_id(&id), "block": json::block(&block)}))
 }
 
-fn header_at(node: &Node, height: i64) -> Answer {
+fn header_at(node: &RpcContext, height: i64) -> Answer {
     let meta = node.store.block_meta(height)?.ok_or_else(|| missing("block", height))?;
     Ok(json!({"header": meta.header.as_ref().map(json::header)}))
 }
@@ -181,8 +187,8 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// The page of a list of `total` that `page` and `per_page` ask for.
-    pub(crate) fn of(params: &Params, total: usize) -> Result<Self, RpcError> {
+    /// Reads `page` and `per_page` for a list of `total` elements.
+    pub(crate) fn from_params(params: &Params, total: usize) -> Result<Self, RpcError> {
         let per_page = match params.integer("per_page")? {
             Some(wanted @ 1..) => usize::try_from(wanted).unwrap_or(100).min(100),
             _ => 30,
@@ -201,7 +207,7 @@ impl Page {
         Ok(Self { start, end: total.min(start + per_page) })
     }
 
-    /// The page's indices.
+    /// Returns the indices of the page.
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start..self.end
     }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::node::Node;
+use super::context::RpcContext;
 use super::params::Params;
 use super::{blocks, info, txs};
-use crate::chain::StoreError;
+use crate::chain::BlockStoreError;
+use crate::chain::query::QueryError;
 use crate::mempool::MempoolError;
 
-/// A method's answer.
+/// The result of a method.
 pub(crate) type Answer = Result<Value, RpcError>;
 
 /// Every method with the names of its arguments, in the order in which a list gives them.
@@ -53,7 +54,7 @@ pub(crate) struct RpcError {
     data: String,
 }
 
-/// A parsed request. `id` is `None` for a notification, which gets no response.
+/// A parsed request. A notification has no `id` and gets no response.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Request {
     pub(crate) id: Option<Value>,
@@ -91,8 +92,14 @@ impl RpcError {
     }
 }
 
-impl From<StoreError> for RpcError {
-    fn from(error: StoreError) -> Self {
+impl From<BlockStoreError> for RpcError {
+    fn from(error: BlockStoreError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<QueryError> for RpcError {
+    fn from(error: QueryError) -> Self {
         Self::internal(error.to_string())
     }
 }
@@ -132,7 +139,7 @@ impl Request {
     }
 }
 
-/// A response object.
+/// Makes a response object.
 pub(crate) fn response(id: &Value, answer: Answer) -> Value {
     match answer {
         Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
@@ -142,7 +149,7 @@ pub(crate) fn response(id: &Value, answer: Answer) -> Value {
     }
 }
 
-/// The names of a method's arguments.
+/// Returns the names of the arguments of a method.
 pub(crate) fn arguments_of(
     methods: &[(&str, &'static [&'static str])],
     method: &str,
@@ -150,8 +157,8 @@ pub(crate) fn arguments_of(
     methods.iter().find(|(name, _)| *name == method).map(|(_, arguments)| *arguments)
 }
 
-/// Answers a request; `None` for a notification. What a notification asks for is done all the same.
-pub(crate) async fn answer(node: &Arc<Node>, request: Request) -> Option<Value> {
+/// Answers a request. Returns `None` for a notification, which is executed all the same.
+pub(crate) async fn answer(node: &Arc<RpcContext>, request: Request) -> Option<Value> {
     let answer = match arguments_of(METHODS, &request.method) {
         None => Err(RpcError::method_not_found(&request.method)),
         Some(names) => match Params::from_json(request.params, names) {
@@ -163,8 +170,8 @@ pub(crate) async fn answer(node: &Arc<Node>, request: Request) -> Option<Value> 
 }
 
 /// Calls a method of [`METHODS`].
-pub(crate) async fn call(node: &Arc<Node>, method: &str, params: Params) -> Answer {
-    let run: fn(&Node, &Params) -> Answer = match method {
+pub(crate) async fn call(node: &Arc<RpcContext>, method: &str, params: Params) -> Answer {
+    let run: fn(&RpcContext, &Params) -> Answer = match method {
         "broadcast_tx_async" => return txs::broadcast_async(node, &params),
         "broadcast_tx_commit" => return txs::broadcast_commit(node, &params).await,
         "broadcast_tx_sync" => return txs::broadcast_sync(node, &params).await,
@@ -191,7 +198,7 @@ pub(crate) async fn call(node: &Arc<Node>, method: &str, params: Params) -> Answ
         "validators" => blocks::validators,
         other => return Err(RpcError::method_not_found(other)),
     };
-    // The application and the store block; asynchronous threads must not wait for them.
+    // The application and the store block. Asynchronous threads must not wait for them.
     let node = Arc::clone(node);
     let answer = tokio::task::spawn_blocking(move || run(&node, &params)).await;
     answer.unwrap_or_else(|_| Err(RpcError::internal("the node is shutting down")))

@@ -4,13 +4,13 @@
 use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::Event;
 
+use super::context::Committed;
 use super::json;
-use super::node::Committed;
 use crate::chain::execution::txs_of;
 use crate::chain::merkle::sha256;
 use crate::chain::query::EventMap;
 
-/// One event: what queries are matched against, and what is sent.
+/// One event: the attributes that queries match, and the message that is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct BusEvent {
     /// All attributes by composite key, with `tm.event` and, as CometBFT adds them, `tx.hash`,
@@ -20,8 +20,8 @@ pub(crate) struct BusEvent {
     pub(crate) data: Value,
 }
 
-/// The events of a committed block, in the order in which CometBFT fires them.
-pub(crate) fn of(committed: &Committed) -> Vec<BusEvent> {
+/// Renders the events of a committed block, in the order in which CometBFT fires them.
+pub(crate) fn render(committed: &Committed) -> Vec<BusEvent> {
     let Some(header) = &committed.block.header else { return Vec::new() };
     let height = header.height.to_string();
     let results = &committed.results;

@@ -1,6 +1,7 @@
-//! JSON-RPC over HTTP: POST with JSON, GET with URIs. Status codes are CometBFT's: 500 for what
-//! cannot be parsed or for a failed GET, 200 for everything else; and 413 for bodies over the
-//! limit.
+//! JSON-RPC over HTTP: POST with JSON, GET with URIs.
+//!
+//! Status codes are those of CometBFT: 500 for a request that cannot be parsed or a failed GET, 200 for all else. A
+//! body over the limit gets 413.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,19 +17,19 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::call::{self, METHODS, Request, RpcError, WEBSOCKET_METHODS};
-use super::node::Node;
+use super::context::RpcContext;
 use super::params::Params;
 use super::websocket;
 
-/// What handlers share.
+/// The state that all handlers share.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    pub(crate) node: Arc<Node>,
+    pub(crate) node: Arc<RpcContext>,
     pub(crate) websockets: Arc<Semaphore>,
 }
 
-/// All routes.
-pub(crate) fn router(node: Arc<Node>) -> Router {
+/// Returns the routes of the server.
+pub(crate) fn router(node: Arc<RpcContext>) -> Router {
     let websockets = Arc::new(Semaphore::new(node.limits.max_websockets));
     let limit = node.limits.max_body_bytes;
     Router::new()
@@ -41,8 +42,8 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .with_state(Shared { node, websockets })
 }
 
-/// The answer to one request or to a batch; `None` if all were notifications.
-pub(crate) async fn answer_json(node: &Arc<Node>, value: Value) -> Option<Value> {
+/// Answers one request or a batch. Returns `None` if all were notifications.
+pub(crate) async fn answer_json(node: &Arc<RpcContext>, value: Value) -> Option<Value> {
     let Value::Array(batch) = value else { return answer_one(node, &value).await };
     if batch.is_empty() || batch.len() > node.limits.max_batch {
         let most = node.limits.max_batch;
@@ -59,12 +60,12 @@ pub(crate) async fn answer_json(node: &Arc<Node>, value: Value) -> Option<Value>
     if answers.is_empty() { None } else { Some(answers.into()) }
 }
 
-/// A JSON response.
+/// Makes a response with a JSON body.
 pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-async fn answer_one(node: &Arc<Node>, value: &Value) -> Option<Value> {
+async fn answer_one(node: &Arc<RpcContext>, value: &Value) -> Option<Value> {
     match Request::parse(value) {
         Ok(request) => call::answer(node, request).await,
         Err(response) => Some(response),
@@ -106,7 +107,7 @@ async fn post(State(shared): State<Shared>, body: Result<Bytes, BytesRejection>)
     }
 }
 
-fn unreadable(node: &Node, rejection: &BytesRejection) -> Response {
+fn unreadable(node: &RpcContext, rejection: &BytesRejection) -> Response {
     let too_large = matches!(
         rejection,
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_))

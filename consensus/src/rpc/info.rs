@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tendermint_proto::v0_38::abci::RequestQuery;
 
 use super::call::{Answer, RpcError};
-use super::node::Node;
+use super::context::RpcContext;
 use super::params::Params;
 use super::{blocks, json};
 use crate::chain::merkle::sha256;
@@ -13,15 +13,15 @@ use crate::chain::versions::{BLOCK_PROTOCOL, COMETBFT_VERSION, P2P_PROTOCOL};
 /// The size of the pieces of `genesis_chunked`, in bytes, as in CometBFT.
 const GENESIS_CHUNK_BYTES: usize = 16 << 20;
 
-pub(crate) fn health(_: &Node, _: &Params) -> Answer {
+pub(crate) fn health(_: &RpcContext, _: &Params) -> Answer {
     Ok(json!({}))
 }
 
-pub(crate) fn net_info(_: &Node, _: &Params) -> Answer {
+pub(crate) fn net_info(_: &RpcContext, _: &Params) -> Answer {
     Ok(json!({"listening": false, "listeners": [], "n_peers": "0", "peers": []}))
 }
 
-pub(crate) fn status(node: &Node, _: &Params) -> Answer {
+pub(crate) fn status(node: &RpcContext, _: &Params) -> Answer {
     let head = node.feed.head().height;
     let first = node.store.heights()?.map_or(0, |(first, _)| first);
     let latest = sync_info(node, "latest", head)?;
@@ -56,11 +56,11 @@ pub(crate) fn status(node: &Node, _: &Params) -> Answer {
     }))
 }
 
-pub(crate) fn genesis(node: &Node, _: &Params) -> Answer {
+pub(crate) fn genesis(node: &RpcContext, _: &Params) -> Answer {
     Ok(json!({"genesis": genesis_document(node)}))
 }
 
-pub(crate) fn genesis_chunked(node: &Node, params: &Params) -> Answer {
+pub(crate) fn genesis_chunked(node: &RpcContext, params: &Params) -> Answer {
     let bytes = genesis_document(node).to_string().into_bytes();
     let chunks: Vec<&[u8]> = bytes.chunks(GENESIS_CHUNK_BYTES).collect();
     let wanted = params.integer("chunk")?.unwrap_or(0);
@@ -77,7 +77,7 @@ pub(crate) fn genesis_chunked(node: &Node, params: &Params) -> Answer {
     )
 }
 
-pub(crate) fn consensus_params(node: &Node, params: &Params) -> Answer {
+pub(crate) fn consensus_params(node: &RpcContext, params: &Params) -> Answer {
     let height = blocks::height_or_next(node, params)?;
     let found =
         node.store.params(height)?.ok_or_else(|| RpcError::internal("no consensus parameters"))?;
@@ -86,7 +86,7 @@ pub(crate) fn consensus_params(node: &Node, params: &Params) -> Answer {
     )
 }
 
-pub(crate) fn abci_info(node: &Node, _: &Params) -> Answer {
+pub(crate) fn abci_info(node: &RpcContext, _: &Params) -> Answer {
     let info = node.app.info();
     Ok(json!({"response": {
         "data": info.data,
@@ -97,7 +97,7 @@ pub(crate) fn abci_info(node: &Node, _: &Params) -> Answer {
     }}))
 }
 
-pub(crate) fn abci_query(node: &Node, params: &Params) -> Answer {
+pub(crate) fn abci_query(node: &RpcContext, params: &Params) -> Answer {
     let response = node.app.query(RequestQuery {
         path: params.text("path")?,
         data: params.hex_bytes("data")?.into(),
@@ -109,7 +109,7 @@ pub(crate) fn abci_query(node: &Node, params: &Params) -> Answer {
 
 /// The four fields of `sync_info` about one block, or about none with height 0.
 fn sync_info(
-    node: &Node,
+    node: &RpcContext,
     which: &str,
     height: i64,
 ) -> Result<serde_json::Map<String, Value>, RpcError> {
@@ -125,8 +125,8 @@ fn sync_info(
     Ok(fields)
 }
 
-/// The genesis document with every field that CometBFT's has, the engine's validator included.
-fn genesis_document(node: &Node) -> Value {
+/// Returns the genesis document with every field that CometBFT's has, and with the node's own validator.
+fn genesis_document(node: &RpcContext) -> Value {
     let genesis = &node.genesis;
     json!({
         "genesis_time": genesis.time.to_rfc3339(),
@@ -144,6 +144,6 @@ fn genesis_document(node: &Node) -> Value {
     })
 }
 
-fn public_key(node: &Node) -> Value {
+fn public_key(node: &RpcContext) -> Value {
     json!({"type": "tendermint/PubKeyEd25519", "value": json::base64(&node.validator.key.public_bytes())})
 }

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-/// What the JSON-RPC takes.
+/// The bounds of the JSON-RPC of [`solo`](crate::solo).
 #[derive(Clone, Copy, Debug)]
 pub struct RpcLimits {
-    /// How many bytes the body of a request, or a WebSocket message, has at most.
+    /// Maximum size of the body of a request or of a WebSocket message, in bytes.
     pub max_body_bytes: usize,
-    /// How many calls a batch has at most.
+    /// Maximum number of calls in a batch.
     pub max_batch: usize,
-    /// How many WebSocket connections are open at most.
+    /// Maximum number of open WebSocket connections.
     pub max_websockets: usize,
-    /// How many subscriptions a WebSocket connection has at most.
+    /// Maximum number of subscriptions of one WebSocket connection.
     pub max_subscriptions: usize,
-    /// How long `broadcast_tx_commit` waits for its block.
+    /// Time for which `broadcast_tx_commit` waits for its block.
     pub commit_timeout: Duration,
 }
 
 impl Default for RpcLimits {
-    /// CometBFT's, except for the body's size, which has room for the largest transaction in
-    /// base64, and for the subscriptions, 100 a connection.
+    /// The defaults of CometBFT, with two exceptions: the body has room for the largest transaction in base64, and a
+    /// connection may have 100 subscriptions.
     fn default() -> Self {
         Self {
             max_body_bytes: 12 << 20,

@@ -3,12 +3,12 @@
 
 mod blocks;
 mod call;
+pub(crate) mod context;
 pub(crate) mod events;
 mod http;
 mod info;
 pub(crate) mod json;
 mod limits;
-pub(crate) mod node;
 mod params;
 mod quotes;
 mod txs;
@@ -25,12 +25,12 @@ use tokio::sync::oneshot;
 
 pub use limits::RpcLimits;
 
-use node::Node;
+use context::RpcContext;
 
-/// How long running calls are waited for when the server stops.
+/// Time for which running calls are waited for when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running server.
+/// A running server of the JSON-RPC.
 pub(crate) struct Server {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
@@ -38,7 +38,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves `node` on `listener`, on threads of its own.
-    pub(crate) fn start(listener: TcpListener, node: Node) -> io::Result<Self> {
+    pub(crate) fn start(listener: TcpListener, node: RpcContext) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("solo-rpc")
@@ -59,7 +59,12 @@ impl Server {
     }
 }
 
-fn serve(runtime: Runtime, listener: TcpListener, node: Arc<Node>, stopped: oneshot::Receiver<()>) {
+fn serve(
+    runtime: Runtime,
+    listener: TcpListener,
+    node: Arc<RpcContext>,
+    stopped: oneshot::Receiver<()>,
+) {
     runtime.block_on(async move {
         let served = async {
             let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -12,14 +12,14 @@ use serde_json::{Map, Value};
 
 use super::call::RpcError;
 
-/// A method's arguments.
+/// The arguments of a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Params {
     Json(Map<String, Value>),
     Uri(HashMap<String, String>),
 }
 
-/// How a JSON text stands for bytes.
+/// Encoding of bytes in JSON.
 #[derive(Clone, Copy)]
 enum BytesAs {
     Base64,
@@ -45,7 +45,7 @@ impl Params {
         }
     }
 
-    /// A 64-bit integer.
+    /// Returns a 64-bit integer, or `None` if it is not given.
     pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, RpcError> {
         let fault = |given: &dyn std::fmt::Display| {
             invalid(name, &format!("{given} is not a 64-bit integer"))
@@ -64,7 +64,7 @@ impl Params {
         }
     }
 
-    /// A truth value; false if it is not given.
+    /// Returns a truth value. The default is `false`.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, RpcError> {
         let given = match self {
             Self::Json(map) => map.get(name).filter(|value| !value.is_null()).map(Value::to_string),
@@ -77,7 +77,7 @@ impl Params {
         }
     }
 
-    /// A text; empty if it is not given.
+    /// Returns a text. The default is empty.
     pub(crate) fn text(&self, name: &str) -> Result<String, RpcError> {
         match self {
             Self::Json(map) => match map.get(name) {
@@ -90,12 +90,12 @@ impl Params {
         }
     }
 
-    /// Bytes that JSON has as base64; empty if they are not given.
+    /// Returns bytes that are base64 in JSON. The default is empty.
     pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>, RpcError> {
         self.any_bytes(name, BytesAs::Base64)
     }
 
-    /// Bytes that JSON has as hexadecimal; empty if they are not given.
+    /// Returns bytes that are hexadecimal in JSON. The default is empty.
     pub(crate) fn hex_bytes(&self, name: &str) -> Result<Vec<u8>, RpcError> {
         self.any_bytes(name, BytesAs::Hex)
     }

@@ -1,6 +1,7 @@
-//! Quotes in the URIs of GET requests. CometBFT's RPC takes `/abci_query?path="vats"` as people type it
-//! for curl; HTTP's grammar, and so the HTTP library, wants `%22`. Here the quotes of request lines are
-//! replaced before the library sees them.
+//! Quotes in the URIs of GET requests.
+//!
+//! CometBFT's RPC accepts `/abci_query?path="vats"`, which people type for curl. The grammar of HTTP, and so the HTTP
+//! library, wants `%22`. This module replaces the quotes of request lines before the library reads them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The longest line that is waited for; a longer one is passed on as it is.
+/// Maximum size of a line that is waited for, in bytes. A longer one is passed on unchanged.
 const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// A listener whose connections may have quotes in their URIs.
@@ -31,19 +32,19 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// A connection whose request lines are mended as they are read.
+/// A connection whose request lines are encoded as they are read.
 #[derive(Debug)]
 pub(crate) struct Stream<S> {
     inner: S,
-    mender: Mender,
-    /// What was read and mended, from `given` on still to be handed out.
+    mender: QuoteEncoder,
+    /// Encoded bytes. Those from `given` on are still to be handed out.
     ready: Vec<u8>,
     given: usize,
 }
 
 impl<S> Stream<S> {
     fn new(inner: S) -> Self {
-        Self { inner, mender: Mender::default(), ready: Vec::new(), given: 0 }
+        Self { inner, mender: QuoteEncoder::default(), ready: Vec::new(), given: 0 }
     }
 }
 
@@ -99,26 +100,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     }
 }
 
-/// Which part of a request is being read.
+/// The part of a request that is being read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Part {
     #[default]
     RequestLine,
     /// The header of a GET, which has no body: another request follows.
     Header,
-    /// Whatever else: not looked at.
+    /// Everything else, which is passed on unchanged.
     Rest,
 }
 
 /// Replaces the quotes of request lines in a stream of bytes.
 #[derive(Debug, Default)]
-struct Mender {
+struct QuoteEncoder {
     part: Part,
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
 }
 
-impl Mender {
+impl QuoteEncoder {
     fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for (at, byte) in bytes.iter().enumerate() {
             self.line.push(*byte);
@@ -165,7 +166,7 @@ fn is_empty(line: &[u8]) -> bool {
     matches!(line, b"\n" | b"\r\n")
 }
 
-/// Whether a header says that something other than a request comes after it: a WebSocket, a body.
+/// Returns whether a header announces something other than a request after it: a WebSocket or a body.
 fn changes_what_follows(line: &[u8]) -> bool {
     let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
     ["upgrade", "content-length", "transfer-encoding"]
@@ -177,9 +178,9 @@ fn changes_what_follows(line: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// What comes out if the text comes in pieces of `size` bytes.
-    fn mended(text: &str, size: usize) -> String {
-        let (mut mender, mut out) = (Mender::default(), Vec::new());
+    /// Returns the encoded text if it comes in pieces of `size` bytes.
+    fn encoded(text: &str, size: usize) -> String {
+        let (mut mender, mut out) = (QuoteEncoder::default(), Vec::new());
         text.as_bytes().chunks(size).for_each(|piece| mender.take(piece, &mut out));
         out.extend(mender.give_up());
         String::from_utf8(out).unwrap()
@@ -202,7 +203,7 @@ mod tests {
             ("GET /\"half".to_owned(), "GET /\"half".to_owned()),
         ] {
             for size in [1, 2, 7, 4096, 1 << 20] {
-                assert_eq!(mended(&text, size), expected, "in pieces of {size}");
+                assert_eq!(encoded(&text, size), expected, "in pieces of {size}");
             }
         }
     }

@@ -9,8 +9,8 @@ use tendermint_proto::v0_38::types::Block;
 
 use super::blocks::Page;
 use super::call::{Answer, RpcError};
+use super::context::RpcContext;
 use super::json;
-use super::node::Node;
 use super::params::Params;
 use crate::chain::block_store::TxPosition;
 use crate::chain::execution::txs_of;
@@ -18,21 +18,21 @@ use crate::chain::merkle::{self, sha256};
 use crate::chain::query::Query;
 use crate::chain::tx_index;
 
-pub(crate) fn broadcast_async(node: &Node, params: &Params) -> Answer {
+pub(crate) fn broadcast_async(node: &RpcContext, params: &Params) -> Answer {
     let tx = tx_argument(params)?;
     let hash = sha256(&tx);
     node.submitter.submit(tx)?;
     Ok(broadcast_answer(&ResponseCheckTx::default(), &hash))
 }
 
-pub(crate) async fn broadcast_sync(node: &Node, params: &Params) -> Answer {
+pub(crate) async fn broadcast_sync(node: &RpcContext, params: &Params) -> Answer {
     let tx = tx_argument(params)?;
     let hash = sha256(&tx);
     let response = node.submitter.check(tx).await?;
     Ok(broadcast_answer(&response, &hash))
 }
 
-pub(crate) async fn broadcast_commit(node: &Arc<Node>, params: &Params) -> Answer {
+pub(crate) async fn broadcast_commit(node: &Arc<RpcContext>, params: &Params) -> Answer {
     let tx = tx_argument(params)?;
     let hash = sha256(&tx);
     let mut heads = node.feed.watch();
@@ -60,11 +60,11 @@ pub(crate) async fn broadcast_commit(node: &Arc<Node>, params: &Params) -> Answe
     }
 }
 
-pub(crate) fn check_tx(node: &Node, params: &Params) -> Answer {
+pub(crate) fn check_tx(node: &RpcContext, params: &Params) -> Answer {
     Ok(json::check_tx(&node.mempool.check_only(tx_argument(params)?)))
 }
 
-pub(crate) fn unconfirmed(node: &Node, params: &Params) -> Answer {
+pub(crate) fn unconfirmed(node: &RpcContext, params: &Params) -> Answer {
     let limit = match params.integer("limit")? {
         Some(wanted @ 1..) => usize::try_from(wanted).unwrap_or(100).min(100),
         _ => 30,
@@ -79,14 +79,14 @@ pub(crate) fn unconfirmed(node: &Node, params: &Params) -> Answer {
     }))
 }
 
-pub(crate) fn num_unconfirmed(node: &Node, _: &Params) -> Answer {
+pub(crate) fn num_unconfirmed(node: &RpcContext, _: &Params) -> Answer {
     let (_, total, bytes) = node.mempool.peek(0);
     Ok(
         json!({"n_txs": total.to_string(), "total": total.to_string(), "total_bytes": bytes.to_string(), "txs": null}),
     )
 }
 
-pub(crate) fn tx(node: &Node, params: &Params) -> Answer {
+pub(crate) fn tx(node: &RpcContext, params: &Params) -> Answer {
     let hash = params.bytes("hash")?;
     let head = node.feed.head().height;
     let position = node.store.tx_position(&hash)?.filter(|(height, _)| *height <= head);
@@ -95,8 +95,8 @@ pub(crate) fn tx(node: &Node, params: &Params) -> Answer {
     tx_at(node, position, params.flag("prove")?)
 }
 
-pub(crate) fn search(node: &Node, params: &Params) -> Answer {
-    let query = Query::parse(&params.text("query")?).map_err(RpcError::internal)?;
+pub(crate) fn search(node: &RpcContext, params: &Params) -> Answer {
+    let query = Query::parse(&params.text("query")?)?;
     let prove = params.flag("prove")?;
     let descending = match params.text("order_by")?.as_str() {
         "" | "asc" => false,
@@ -113,7 +113,7 @@ pub(crate) fn search(node: &Node, params: &Params) -> Answer {
     if descending {
         found.reverse();
     }
-    let page = Page::of(params, found.len())?;
+    let page = Page::from_params(params, found.len())?;
     let txs: Vec<Value> =
         found[page.range()].iter().map(|at| tx_at(node, *at, prove)).collect::<Result<_, _>>()?;
     Ok(json!({"txs": txs, "total_count": found.len().to_string()}))
@@ -128,7 +128,7 @@ fn tx_argument(params: &Params) -> Result<Bytes, RpcError> {
     }
 }
 
-fn tx_at(node: &Node, (height, index): TxPosition, prove: bool) -> Answer {
+fn tx_at(node: &RpcContext, (height, index): TxPosition, prove: bool) -> Answer {
     let damaged =
         || RpcError::internal(format!("transaction {index} of block {height} is missing"));
     let block = node.store.block(height)?.ok_or_else(damaged)?;
@@ -158,7 +158,7 @@ fn proof(block: &Block, index: usize) -> Option<Value> {
 
 /// The result of `tx` if the block at `height` has it.
 async fn result_in_block(
-    node: &Arc<Node>,
+    node: &Arc<RpcContext>,
     height: i64,
     tx: &Bytes,
 ) -> Result<Option<ExecTxResult>, RpcError> {

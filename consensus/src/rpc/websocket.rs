@@ -11,12 +11,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use super::call::{self, Answer, Request, RpcError, WEBSOCKET_METHODS};
+use super::context::{Committed, RpcContext};
 use super::http::{Shared, answer_json, json_response};
-use super::node::{Committed, Node};
 use super::params::Params;
 use crate::chain::query::Query;
 
-/// How many calls of one connection run at a time; further ones wait unread.
+/// Maximum number of calls of one connection that run at a time. Further ones wait unread.
 const CALLS_IN_FLIGHT: usize = 16;
 
 /// Accepts a connection unless there are too many.
@@ -39,9 +39,9 @@ pub(crate) async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgr
     })
 }
 
-/// One connection.
+/// The state of one connection.
 struct Session {
-    node: Arc<Node>,
+    node: Arc<RpcContext>,
     subscriptions: Vec<Subscription>,
     calls: JoinSet<Option<Value>>,
 }
@@ -52,7 +52,7 @@ struct Subscription {
 }
 
 impl Session {
-    fn new(node: Arc<Node>) -> Self {
+    fn new(node: Arc<RpcContext>) -> Self {
         Self { node, subscriptions: Vec::new(), calls: JoinSet::new() }
     }
 
@@ -77,7 +77,7 @@ impl Session {
         }
     }
 
-    /// Handles a message; what can be answered at once is.
+    /// Handles a message. Returns the answers that are ready at once.
     fn receive(&mut self, message: Message) -> Vec<Value> {
         let text = match &message {
             Message::Text(text) => text.as_bytes(),
@@ -110,7 +110,7 @@ impl Session {
             self.subscriptions.clear();
             return Ok(json!({}));
         }
-        let query = Query::parse(&params.text("query")?).map_err(RpcError::internal)?;
+        let query = Query::parse(&params.text("query")?)?;
         let known = self.subscriptions.iter().position(|subscription| subscription.query == query);
         if method == "unsubscribe" {
             let known = known.ok_or_else(|| RpcError::internal("subscription not found"))?;
@@ -128,7 +128,7 @@ impl Session {
         Ok(json!({}))
     }
 
-    /// What the subscriptions get of a block.
+    /// Returns the messages that the subscriptions get about a block.
     fn events(&self, block: &Committed) -> Vec<Value> {
         if self.subscriptions.is_empty() {
             return Vec::new();

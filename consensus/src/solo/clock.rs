@@ -1,18 +1,18 @@
-//! Where block times come from.
+//! Clocks that block times come from.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tendermint::Time;
 
-/// A source of time for the engine. Header times are the clock's, moved forward where needed so
-/// that every block is at least a millisecond later than the one before.
+/// A source of block times. A time is moved forward if necessary, so that every block is at least a millisecond later
+/// than the one before.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now, in UTC.
+    /// Returns the time now, in UTC.
     fn now(&self) -> Time;
 }
 
-/// The computer's clock.
+/// The clock of the computer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -22,12 +22,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved. Clones share the time.
+/// A [`Clock`] that stands still until it is moved. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Mutex<Time>>);
 
 impl ManualClock {
-    /// A clock that shows `start`.
+    /// Makes a clock that shows `start`.
     pub fn new(start: Time) -> Self {
         Self(Arc::new(Mutex::new(start)))
     }

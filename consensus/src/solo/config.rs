@@ -1,4 +1,4 @@
-//! What can be chosen about the engine.
+//! The configuration of solo consensus.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,35 +8,35 @@ use std::time::Duration;
 use crate::metrics::Metrics;
 
 use super::{Clock, SystemClock};
-use crate::chain::Genesis;
+use crate::chain::GenesisDoc;
 use crate::mempool::MempoolLimits;
 use crate::rpc::RpcLimits;
 
-/// The engine's configuration.
+/// The configuration of [`Solo`](super::Solo).
 #[derive(Clone)]
 pub struct SoloConfig {
-    /// Where blocks and the validator key are kept, in a subdirectory `solo`. Made if it is not
-    /// there.
+    /// Directory for blocks and the validator's key, which lie in its subdirectory `solo`. It is made if it does not
+    /// exist.
     pub home: PathBuf,
-    /// Where the JSON-RPC listens. Port 0 takes a free one: ask [`super::Solo::rpc_addr`].
+    /// Address of the JSON-RPC. Port 0 takes a free one, which [`super::Solo::rpc_addr`] returns.
     pub rpc_addr: SocketAddr,
-    /// The chain's genesis document. It must not change while the home lives.
-    pub genesis: Genesis,
-    /// When blocks are made.
+    /// Genesis document of the chain. It must not change while the home exists.
+    pub genesis: GenesisDoc,
+    /// Intervals between blocks.
     pub policy: BlockPolicy,
-    /// What the mempool takes.
+    /// Bounds of the mempool.
     pub mempool: MempoolLimits,
-    /// What the JSON-RPC takes.
+    /// Bounds of the JSON-RPC.
     pub rpc: RpcLimits,
-    /// Where block times come from.
+    /// Source of block times.
     pub clock: Arc<dyn Clock>,
-    /// What `/metrics` answers, in the text format that Prometheus reads; none: there is no such path.
+    /// Answer of `/metrics`. With `None` there is no such path.
     pub metrics: Option<Metrics>,
 }
 
 impl SoloConfig {
-    /// A configuration with defaults for everything that has one.
-    pub fn new(home: impl Into<PathBuf>, rpc_addr: SocketAddr, genesis: Genesis) -> Self {
+    /// Makes a configuration with defaults for all other fields.
+    pub fn new(home: impl Into<PathBuf>, rpc_addr: SocketAddr, genesis: GenesisDoc) -> Self {
         Self {
             home: home.into(),
             rpc_addr,
@@ -63,12 +63,12 @@ impl std::fmt::Debug for SoloConfig {
     }
 }
 
-/// When blocks are made, besides "as soon as there is work".
+/// Intervals between blocks. Apart from these, a block is made as soon as there is work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BlockPolicy {
-    /// The least time from one block to the next. Zero (the default): none.
+    /// Minimum time between two blocks. The default is zero.
     pub min_interval: Duration,
-    /// If set, an idle chain makes an empty block after this time (CometBFT's
-    /// `create_empty_blocks_interval`).
+    /// Time after which an idle chain makes an empty block (CometBFT's `create_empty_blocks_interval`). With `None` it
+    /// makes none.
     pub empty_interval: Option<Duration>,
 }

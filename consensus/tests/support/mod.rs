@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use app::TestApp;
 use base64::Engine as _;
-use capstan_consensus::solo::{Genesis, Solo, SoloConfig};
+use capstan_consensus::solo::{GenesisDoc, Solo, SoloConfig};
 use serde_json::{Value, json};
 use tendermint_rpc::dialect::v0_38::Dialect;
 use tendermint_rpc::{Response as _, SimpleRequest};
@@ -30,11 +30,13 @@ pub struct Node {
 #[derive(Clone, Copy)]
 pub struct Rpc(pub SocketAddr);
 
-pub fn genesis() -> Genesis {
+pub fn genesis() -> GenesisDoc {
     let app_state = json!({"accounts": []});
     let time = "2025-01-01T00:00:00Z";
-    Genesis::from_value(json!({"chain_id": "test-1", "genesis_time": time, "app_state": app_state}))
-        .unwrap()
+    GenesisDoc::from_value(
+        json!({"chain_id": "test-1", "genesis_time": time, "app_state": app_state}),
+    )
+    .unwrap()
 }
 
 pub fn config(home: &Path) -> SoloConfig {
@@ -58,6 +60,18 @@ impl Node {
     pub fn idle(&self) -> i64 {
         self.rpc.idle()
     }
+}
+
+/// Starts a node and makes a few blocks. The directory must outlive the node.
+pub fn node_with_blocks() -> (tempfile::TempDir, Node) {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    // So that the transactions are in the blocks after the first.
+    poll(|| (node.rpc.height() > 0).then_some(()));
+    node.rpc.commit("a=1");
+    node.rpc.commit("b=2");
+    node.idle();
+    (home, node)
 }
 
 impl Rpc {
@@ -187,4 +201,9 @@ pub fn text_i64(value: &Value) -> i64 {
 pub fn tx_hash(tx: &str) -> String {
     use sha2::Digest;
     base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(tx))
+}
+
+/// The bytes of a base64 text.
+pub fn decode(text: &str) -> Vec<u8> {
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }

@@ -20,31 +20,31 @@ use crate::{
     },
 };
 
-/// What a kernel starts with.
+/// The configuration of a new kernel.
 #[derive(Clone, Debug)]
 pub struct KernelConfig {
     /// The static vat whose `bootstrap(vats, devices)` is called.
     pub bootstrap: Option<String>,
-    /// Hold the bootstrap vat's root for good.
+    /// Holds the bootstrap vat's root for good.
     pub pin_bootstrap_root: bool,
     /// The static vat whose root provisions new accounts: held for good.
     pub provisioner: Option<String>,
-    /// The static vats by name; `vatAdmin` must be among them.
+    /// The static vats by name, among them [`VAT_ADMIN`](crate::VAT_ADMIN).
     pub vats: BTreeMap<String, StaticVat>,
-    /// Devices by name, beside `vatAdmin`: the others have to be asked for.
+    /// Devices by name. The `vatAdmin` device exists always and is not listed.
     pub devices: BTreeMap<String, DeviceKind>,
-    /// The bundles' bytes by id: zip archives and wasm modules, verified.
+    /// The verified bytes of bundles by id: zip archives and wasm modules.
     pub bundles: BTreeMap<String, Vec<u8>>,
-    /// Bundles that vats can ask for by name: name to id.
+    /// The ids of bundles that vats can ask for by name.
     pub named_bundles: BTreeMap<String, String>,
-    /// Options of the kernel as a whole.
+    /// The [`KernelOptions`].
     pub options: KernelOptions,
 }
 
-/// A vat that the kernel starts with.
+/// A vat of the genesis configuration, or of a [`SubclusterConfig`](crate::subcluster::SubclusterConfig).
 #[derive(Clone, Debug)]
 pub struct StaticVat {
-    /// Its bundle.
+    /// The id of its bundle.
     pub bundle_id: String,
     /// Its parameters, without slots: a smallcaps record.
     pub parameters: KernelData,
@@ -52,18 +52,19 @@ pub struct StaticVat {
     pub critical: bool,
     /// Messages to promises that it decides go to it at once.
     pub enable_pipelining: bool,
-    /// Give it `vatPowers.disavow`.
+    /// Gives its code `vatPowers.disavow`.
     pub enable_disavow: bool,
-    /// Keep a transcript.
+    /// Keeps a transcript, without which it cannot be brought back.
     pub use_transcript: bool,
-    /// Its own thresholds for bringOutYourDead.
+    /// Its own [`ReapThreshold`] for `bringOutYourDead`.
     pub reap: ReapThreshold,
-    /// It serves strangers for the chain: the kernel guards its door and keeps it alive.
+    /// Makes it a vat of the system: the [`SystemGuard`](crate::limits::SystemGuard) applies to it, and it
+    /// cannot be ended.
     pub system: bool,
 }
 
 impl StaticVat {
-    /// A vat with the usual options and empty parameters.
+    /// Returns a vat with the usual options and empty parameters.
     pub fn new(bundle_id: impl Into<String>) -> Self {
         Self {
             bundle_id: bundle_id.into(),

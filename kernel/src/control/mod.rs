@@ -2,7 +2,12 @@
 //!
 //! This room lies over all others: it runs cranks, and changes the state between them.
 
+mod devices;
 pub(crate) mod genesis;
+mod introduce;
 pub(crate) mod kernel;
-pub(crate) mod requests;
+mod messages;
+pub(crate) mod options;
+mod remotes;
 pub mod subcluster;
+mod vats;

@@ -1,14 +1,15 @@
 //! Delivery cranks: what each event on the run queue does.
 
 use capstan_abi::{Delivery, Message};
-use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
+use capstan_kernel_ports::{VatId, host::VatHost};
 use serde_json::Value;
 
 use crate::{
     capdata::{self, Builder, Json, KernelData},
     crank::{
-        guard::{Charge, Lost},
+        guard::{Admission, Lost},
         policy::CrankOutcome,
+        results::CrankResults,
         route::Route,
     },
     error::Result,
@@ -21,35 +22,6 @@ use crate::{
     },
     vats::worker::{self, Online, StartError, Status},
 };
-
-/// What a crank has to do once its event was delivered.
-#[derive(Default)]
-pub(crate) struct CrankResults {
-    /// Undo everything the delivery did.
-    pub(crate) abort: bool,
-    /// Even then do not deliver the event again.
-    pub(crate) consume: bool,
-    /// The vat that was handed a delivery.
-    pub(crate) delivered: Option<VatId>,
-    /// Whether the vat was made in this crank.
-    pub(crate) created: bool,
-    /// Whether the vat was upgraded in this crank.
-    pub(crate) upgraded: bool,
-    pub(crate) computrons: Option<Computrons>,
-    /// Who pays for the computrons.
-    pub(crate) meter: Option<MeterId>,
-    pub(crate) dirt: Option<Dirt>,
-    /// The vat ends: by failure, and with what.
-    pub(crate) terminate: Option<(VatId, bool, KernelData)>,
-    /// A message to the vatAdmin vat.
-    pub(crate) tell_vat_admin: Option<KernelData>,
-    /// What the policy is told, if not what follows from the rest.
-    pub(crate) outcome: Option<CrankOutcome>,
-    /// Whose meter pays how much for the work of a vat of the system, even if the delivery is undone.
-    pub(crate) charge: Option<Charge>,
-    /// A vat of the system failed: what is left to be done instead of the delivery, and the cause.
-    pub(crate) lost: Option<(Lost, KernelData)>,
-}
 
 /// A delivery crank in progress: the state, the host, and who is in memory.
 pub(crate) struct Crank<'c, 's, H> {
@@ -115,8 +87,8 @@ impl<H: VatHost> Crank<'_, '_, H> {
     ) -> Result<CrankResults> {
         let config = self.state.vat_config(vat)?;
         let charge = match self.state.admit(&config, &message.methargs, payer)? {
-            Ok(charge) => charge,
-            Err(refusal) => {
+            Admission::Admitted(charge) => charge,
+            Admission::Refused(refusal) => {
                 self.state.splat(target, &message, capdata::error(&refusal))?;
                 return Ok(CrankResults::default());
             }
@@ -315,7 +287,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         worker::deliver(self.state, self.host, self.online, vat, kernel, translated)
     }
 
-    /// What a delivery's status means for the crank. `gc_krefs`: none if the delivery makes no
+    /// Derives the crank's results from a delivery's status. `gc_krefs` is `None` if the delivery makes no
     /// dirt. If several things went wrong, the first in this order counts.
     pub(crate) fn results(
         &self,

@@ -1,27 +1,35 @@
-//! The guard of the vats of the system: vatAdmin, provisioner, timer and what else the chain's
-//! genesis document names so.
+//! The guard of the vats of the system: vatAdmin, provisioner, timer and whatever else the chain's genesis
+//! document names so.
 //!
-//! Strangers reach them, so no stranger may be able to end or exhaust them. What is larger than
-//! [`SystemGuard`](crate::limits::SystemGuard) allows is refused before the vat sees it; who has a vat of
-//! the system work pays for it before the work is done; and a delivery in which one fails all the same is
-//! undone and lost, while the vat goes on from its state before it.
+//! Strangers reach them, so no stranger may be able to end or exhaust them. Three rules see to that. A
+//! message beyond the limits of [`SystemGuard`](crate::limits::SystemGuard) is refused before the vat sees
+//! it. The sender pays for the vat's work before it is done. A delivery in which such a vat fails all the
+//! same is undone and lost, and the vat goes on from its state before it.
 
 use capstan_abi::{Delivery, Message};
 use capstan_kernel_ports::Computrons;
 
 use crate::{
     capdata::{self, Builder, Json, KernelData},
-    crank::deliver::CrankResults,
     error::Result,
     ids::{Endpoint, KRef, MeterId},
     state::{handle::State, queue::Payer, vat::VatConfig},
 };
 
-/// What a meter pays for the work of a vat of the system.
+/// A price that a meter pays for the work of a vat of the system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Charge {
     meter: MeterId,
     price: Computrons,
+}
+
+/// The verdict on a message before its delivery.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// The message may be delivered, and this is charged for it.
+    Admitted(Option<Charge>),
+    /// The message is rejected with this text.
+    Refused(String),
 }
 
 /// A delivery that a vat of the system has lost: what the kernel does instead.
@@ -47,35 +55,18 @@ impl Lost {
     }
 }
 
-impl CrankResults {
-    /// Turns the end of a vat of the system into the loss of this delivery.
-    pub(crate) fn survived_by(self, config: &VatConfig, lost: impl FnOnce() -> Lost) -> Self {
-        match self.terminate {
-            Some((_, _, cause)) if config.system => Self {
-                abort: true,
-                consume: true,
-                terminate: None,
-                lost: Some((lost(), cause)),
-                ..self
-            },
-            terminate => Self { terminate, ..self },
-        }
-    }
-}
-
 impl State<'_> {
-    /// Decides whether a message may be delivered to a vat, and which meter pays for it. The inner error
-    /// is the text that the message is rejected with.
+    /// Decides whether a message may be delivered to a vat, and which meter pays for it.
     pub(crate) fn admit(
         &self,
         config: &VatConfig,
         methargs: &KernelData,
         payer: Payer,
-    ) -> Result<std::result::Result<Option<Charge>, String>> {
+    ) -> Result<Admission> {
         let guard = &self.globals().options.guard;
         let charge = if config.system {
             if let Some(refusal) = guard.refusal(methargs) {
-                return Ok(Err(refusal));
+                return Ok(Admission::Refused(refusal));
             }
             match payer {
                 Payer::Sender(meter) => Some((meter, guard.price(methargs))),
@@ -88,16 +79,16 @@ impl State<'_> {
             }
         };
         let Some((meter, price)) = charge.filter(|(_, price)| *price > 0) else {
-            return Ok(Ok(None));
+            return Ok(Admission::Admitted(None));
         };
         let price = Computrons(price);
         if !self.meter_covers(meter, price)? {
             let who = if config.system { "sender" } else { "receiver" };
-            return Ok(Err(format!(
+            return Ok(Admission::Refused(format!(
                 "the {who}'s meter {meter} does not cover the {price} computrons that this message costs"
             )));
         }
-        Ok(Ok(Some(Charge { meter, price })))
+        Ok(Admission::Admitted(Some(Charge { meter, price })))
     }
 
     /// Takes a charge off its meter.

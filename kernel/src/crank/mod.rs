@@ -3,8 +3,11 @@
 //! This room knows the records of the state, the vats and the devices. It does not know who runs cranks.
 
 pub(crate) mod deliver;
+pub(crate) mod execute;
 pub(crate) mod guard;
 pub mod policy;
+pub(crate) mod results;
 pub(crate) mod route;
+pub(crate) mod skip;
 pub(crate) mod terminate;
 pub(crate) mod upgrade;

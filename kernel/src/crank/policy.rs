@@ -1,109 +1,60 @@
-//! How long a run goes on, and how much of the dead it may clean up.
+//! Policies: how long a run goes on, and how much cleanup it does.
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::Computrons;
-use serde_json::{Value, json};
 
-use crate::crank::terminate::CleanupWork;
+pub use crate::state::cleanup::CleanupCounts;
 
-/// Decides, crank by crank, whether a run goes on.
+/// Decides, crank by crank, how long [`Kernel::run`](crate::Kernel::run) goes on.
 pub trait RunPolicy {
-    /// Whether the next crank may clean up a terminated vat, and how much of it.
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget>;
+    /// Returns the most that the next crank may clean up of a terminated vat, or `None` if it may not.
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts>;
 
     /// A crank is over. True to go on.
     fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool;
 }
 
-/// What a crank had the kernel and the store do, beside what its vat spent; the same on every node. Of
-/// node-local entries nothing is counted.
+/// The work of the kernel and the store for a crank, in addition to the vat's own. It is the same on every
+/// node. Node-local entries do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelWork {
     /// Entries that were set or removed, and that no crank before has written in this block.
     pub entries: u64,
     /// The bytes of the keys and values of all entries that the crank wrote.
     pub bytes: u64,
-    /// What the vat spent to bring out its dead before a snapshot of its heap was taken; none if none
-    /// was.
+    /// Computrons that the vat spent on `bringOutYourDead` before a snapshot of its heap. `None` if no
+    /// snapshot was taken.
     pub snapshot: Option<Computrons>,
 }
 
-/// What a crank did.
+/// The kind of a crank, and what its vat spent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CrankOutcome {
     /// It routed an event, or there was nothing to deliver.
     Empty,
     /// It made a delivery.
     Delivery {
-        /// What the vat spent; none if it died of a fault.
+        /// Computrons that the vat spent, or `None` if it ended by a fault.
         computrons: Option<Computrons>,
     },
     /// It made a dynamic vat, or tried to.
     VatCreated {
-        /// What the vat spent; none if it died of a fault.
+        /// Computrons that the vat spent, or `None` if it ended by a fault.
         computrons: Option<Computrons>,
     },
     /// It cleaned up part of a terminated vat.
     Cleanup {
-        /// How much.
-        work: CleanupWork,
+        /// The [`CleanupCounts`] of what was removed.
+        work: CleanupCounts,
     },
 }
 
-/// How much of a terminated vat one crank may remove, phase by phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct CleanupBudget {
-    /// Exports to abandon.
-    pub exports: u64,
-    /// Imports to drop.
-    pub imports: u64,
-    /// Promises to drop.
-    pub promises: u64,
-    /// Keys of the vat's store to delete.
-    pub kv: u64,
-    /// Heap snapshots to delete.
-    pub snapshots: u64,
-    /// Transcript entries to delete.
-    pub transcripts: u64,
-}
-
-impl CleanupBudget {
-    /// No limit: for tests and for SwingSet's `step`, never for a chain.
-    pub const UNLIMITED: Self = Self::uniform(u64::MAX);
-
-    /// The same limit for every phase.
-    pub const fn uniform(limit: u64) -> Self {
-        Self {
-            exports: limit,
-            imports: limit,
-            promises: limit,
-            kv: limit,
-            snapshots: limit,
-            transcripts: limit,
-        }
-    }
-
-    /// As SwingSet writes it: `{default, …}`; no limit is null.
-    pub fn to_json(self) -> Value {
-        let limit = |n: u64| if n == u64::MAX { Value::Null } else { json!(n) };
-        if self == Self::uniform(self.exports) {
-            return json!({"default": limit(self.exports)});
-        }
-        json!({
-            "default": limit(self.exports), "exports": limit(self.exports),
-            "imports": limit(self.imports), "promises": limit(self.promises), "kv": limit(self.kv),
-            "snapshots": limit(self.snapshots), "transcripts": limit(self.transcripts),
-        })
-    }
-}
-
-/// Runs until nothing is left.
+/// A [`RunPolicy`] that runs until nothing is left.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Forever;
 
 impl RunPolicy for Forever {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::UNLIMITED)
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::UNLIMITED)
     }
 
     fn crank_done(&mut self, _outcome: &CrankOutcome, _work: &KernelWork) -> bool {
@@ -111,16 +62,16 @@ impl RunPolicy for Forever {
     }
 }
 
-/// Runs a number of cranks, empty ones included.
+/// A [`RunPolicy`] that runs a number of cranks, empty ones included.
 #[derive(Clone, Copy, Debug)]
 pub struct CrankCount {
-    /// How many are left.
+    /// The number of cranks that are left.
     pub left: u64,
 }
 
 impl RunPolicy for CrankCount {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::UNLIMITED)
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::UNLIMITED)
     }
 
     fn crank_done(&mut self, _outcome: &CrankOutcome, _work: &KernelWork) -> bool {
@@ -129,18 +80,17 @@ impl RunPolicy for CrankCount {
     }
 }
 
-/// A block's budget: cranks spend computrons until none are left; cleanup has a budget of its own,
-/// spent once a block.
+/// A block's budget of computrons, with a separate budget for cleanup that is spent once a block.
 ///
-/// A crank counts what its vat spends, and what the kernel and the store have to do for it: so the sum
-/// foretells how long the block takes, whatever its cranks are.
+/// A crank counts what its vat spends, and what the kernel and the store do for it. So the sum predicts how
+/// long the block takes, whatever its cranks are.
 #[derive(Clone, Debug)]
 pub struct BlockPolicy {
     /// Computrons left in the block.
     pub computrons_left: u64,
     /// Computrons spent so far.
     pub computrons_spent: u64,
-    /// Charged for making a vat, beside what its start spends.
+    /// Charged for making a vat, in addition to what its start spends.
     pub vat_creation: u64,
     /// Charged for every crank.
     pub crank: u64,
@@ -148,16 +98,16 @@ pub struct BlockPolicy {
     pub write: u64,
     /// Charged for each byte that a crank writes.
     pub write_byte: u64,
-    /// Charged for a snapshot of a vat's heap, beside what the vat spends for it.
+    /// Charged for a snapshot of a vat's heap, in addition to what the vat spends for it.
     pub snapshot: u64,
     /// Charged for a delivery that ended in a fault: the most that it can have spent.
     pub fault: u64,
-    /// What may still be cleaned up in this block; none once it was.
-    pub cleanup: Option<CleanupBudget>,
+    /// The budget for cleanup in this block, or `None` once it was used.
+    pub cleanup: Option<CleanupCounts>,
 }
 
 impl RunPolicy for BlockPolicy {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
         self.cleanup
     }
 

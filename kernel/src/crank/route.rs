@@ -1,4 +1,4 @@
-//! Where a message goes.
+//! The routing of messages.
 
 use capstan_abi::{JsString, Message};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Where a message goes, as things stand.
+/// The destination of a message, by the present state of its target.
 pub(crate) enum Route {
     /// To an endpoint: to an object that it owns or a promise that it decides.
     Deliver { endpoint: Endpoint, target: KRef },

@@ -4,36 +4,17 @@ use capstan_kernel_ports::VatId;
 
 use crate::{
     capdata::{self, Builder, KernelData, Parsed},
-    crank::policy::CleanupBudget,
     error::{KernelPanic, Result, inconsistent},
-    ids::{Endpoint, KRef},
+    ids::Endpoint,
     limits,
-    slog::Event,
+    state::cleanup::CleanupCounts,
+    state::slog::Event,
     state::{
         handle::State,
         keys,
-        promise::ResultPolicy,
-        queue::Payer,
         vat::{Ending, VatStatus},
     },
 };
-
-/// How much of a terminated vat was removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CleanupWork {
-    /// Exports abandoned.
-    pub exports: u64,
-    /// Imports dropped.
-    pub imports: u64,
-    /// Promises dropped.
-    pub promises: u64,
-    /// Keys of the vat's store deleted.
-    pub kv: u64,
-    /// Heap snapshots deleted.
-    pub snapshots: u64,
-    /// Transcript entries deleted.
-    pub transcripts: u64,
-}
 
 impl State<'_> {
     /// Ends a vat: it gets no more deliveries, its promises are rejected, the vatAdmin vat is told.
@@ -42,13 +23,13 @@ impl State<'_> {
     pub(crate) fn terminate(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
         let info = &limits::cut_ending(info.clone());
         if self.end_vat(vat, failure, info)? {
-            self.doom = Some(KernelPanic::CriticalVat { vat, info: info.body.clone() });
+            self.pending_panic = Some(KernelPanic::CriticalVat { vat, info: info.body.clone() });
             return Ok(());
         }
         self.report_termination(vat, failure, info)
     }
 
-    /// The same without anyone being told. Returns whether the end of the vat is critical.
+    /// Ends a vat without telling anyone. Returns true if the end of the vat is critical.
     pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
         self.log(Event::Terminate { vat, failure, info });
         self.stopped.push(vat);
@@ -94,7 +75,7 @@ impl State<'_> {
         self.tell_vat_admin(self.without_what_is_refused(vat, failure, methargs)?)
     }
 
-    /// Whether vatAdmin is a vat of the system, as on every chain.
+    /// Returns true if vatAdmin is a vat of the system, as on every chain.
     pub(crate) fn guards_vat_admin(&self) -> Result<bool> {
         let Some(root) = self.globals().vat_admin_root else { return Ok(false) };
         let Some(Endpoint::Vat(admin)) = self.live_owner(root)? else { return Ok(false) };
@@ -123,79 +104,16 @@ impl State<'_> {
         Ok(capdata::methargs(builder, "vatTerminated", vec![id, failed, info]))
     }
 
-    /// Sends a message of the kernel's own to the vatAdmin vat, if there is one.
-    pub(crate) fn tell_vat_admin(&mut self, methargs: KernelData) -> Result<()> {
-        match self.globals().vat_admin_root {
-            Some(root) => {
-                self.send_from_kernel(root, methargs, ResultPolicy::LogFailure).map(|_| ())
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Sends a message of the kernel's own; returns the promise for its result.
-    pub(crate) fn send_from_kernel(
-        &mut self,
-        target: KRef,
-        methargs: KernelData,
-        policy: ResultPolicy,
-    ) -> Result<KRef> {
-        let result = self.add_promise(None, policy)?;
-        self.stats.syscalls += 1;
-        self.stats.syscall_send += 1;
-        self.send(target, capstan_abi::Message { methargs, result: Some(result) }, Payer::Nobody)?;
-        Ok(result)
-    }
-
-    /// The same without a promise for the result.
-    pub(crate) fn send_without_result(&mut self, target: KRef, methargs: KernelData) -> Result<()> {
-        self.stats.syscalls += 1;
-        self.stats.syscall_send += 1;
-        self.send(target, capstan_abi::Message { methargs, result: None }, Payer::Nobody)
-    }
-
-    /// The unresolved promises that an endpoint decides, in string order of its names for them.
-    pub(crate) fn decided_by(&self, endpoint: Endpoint) -> Result<Vec<KRef>> {
-        let mut decided = Vec::new();
-        for (_, kref) in self.clist_by_vref(endpoint, "p", u64::MAX)? {
-            let decider = self.unresolved(kref)?.and_then(|unresolved| unresolved.decider);
-            if decider == Some(endpoint) {
-                decided.push(kref);
-            }
-        }
-        Ok(decided)
-    }
-
-    /// Up to `limit` c-list entries whose vref starts with `start`, in string order.
-    pub(crate) fn clist_by_vref(
-        &self,
-        endpoint: Endpoint,
-        start: &str,
-        limit: u64,
-    ) -> Result<Vec<(String, KRef)>> {
-        let prefix = keys::clist_reverse(endpoint, start);
-        let vref_at = prefix.len() - start.len();
-        let mut found = Vec::new();
-        let mut after = prefix.clone();
-        while (found.len() as u64) < limit {
-            let Some((key, value)) = self.over.next_after(&prefix, &after)? else { break };
-            let kref = crate::state::handle::decode(&key, &value)?;
-            found.push((String::from_utf8_lossy(&key[vref_at..]).into_owned(), kref));
-            after = key;
-        }
-        Ok(found)
-    }
-
     /// The terminated vat that has waited longest for its cleanup.
     pub(crate) fn next_dead(&self) -> Result<Option<VatId>> {
         let dead: Option<Vec<VatId>> = self.get(keys::DEAD)?;
         Ok(dead.and_then(|dead| dead.first().copied()))
     }
 
-    /// Removes part of what a terminated vat left, phase after phase; a phase that uses up its
-    /// budget is the last of this crank.
-    pub(crate) fn clean_up(&mut self, vat: VatId, budget: CleanupBudget) -> Result<CleanupWork> {
-        let mut work = CleanupWork::default();
+    /// Removes part of what a terminated vat left, phase after phase. A phase that uses up its budget is the
+    /// last of this crank.
+    pub(crate) fn clean_up(&mut self, vat: VatId, budget: CleanupCounts) -> Result<CleanupCounts> {
+        let mut work = CleanupCounts::default();
         let complete = self.clean_phases(vat, budget, &mut work)?;
         if complete {
             self.forget_dead(vat)?;
@@ -207,8 +125,8 @@ impl State<'_> {
     fn clean_phases(
         &mut self,
         vat: VatId,
-        budget: CleanupBudget,
-        work: &mut CleanupWork,
+        budget: CleanupCounts,
+        work: &mut CleanupCounts,
     ) -> Result<bool> {
         let endpoint = Endpoint::Vat(vat);
         let exports = self.clist_by_vref(endpoint, "o+", budget.exports.max(1))?;

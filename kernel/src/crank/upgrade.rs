@@ -5,11 +5,14 @@ use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
 
 use crate::{
     capdata::{self, Builder, Json, KernelData},
-    crank::deliver::{Crank, CrankResults},
+    crank::{deliver::Crank, results::CrankResults},
     error::Result,
-    ids::{Durability, Endpoint, parse_vref},
+    ids::{Durability, Endpoint, MeterId, parse_vref},
     state::keys,
-    vats::transcript::Entry,
+    vats::{
+        transcript::Entry,
+        worker::{StartError, bring_online},
+    },
 };
 
 impl<H: VatHost> Crank<'_, '_, H> {
@@ -47,9 +50,12 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let translated = self.state.delivery_to_endpoint(Endpoint::Vat(vat), &kernel)?;
         self.state.decrement_all(&parameters.slots)?;
         let meter = self.state.vat_config(vat)?.meter;
-        if let Err(problem) = self.start_new_worker(vat)? {
-            let _ = problem;
-            return Ok(failure(vat, upgrade, reaped.computrons, meter));
+        match bring_online(self.state, self.host, self.online, vat) {
+            Ok(()) => {}
+            Err(StartError::Panic(panic)) => return Err(panic),
+            Err(StartError::Source(_)) => {
+                return Ok(failure(vat, upgrade, reaped.computrons, meter));
+            }
         }
         let status = self.deliver(vat, &kernel, translated)?;
         let started = self.results(vat, status, meter, Some(0))?;
@@ -57,7 +63,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if started.terminate.is_some() {
             return Ok(failure(vat, upgrade, computrons, meter));
         }
-        let tell_vat_admin = Some(callback(upgrade, Ok(old + 1)));
+        let tell_vat_admin = Some(callback(upgrade, Some(old + 1)));
         let (delivered, upgraded) = (Some(vat), true);
         let results = CrankResults { computrons, meter, delivered, upgraded, ..Default::default() };
         Ok(CrankResults { tell_vat_admin, ..results })
@@ -114,23 +120,15 @@ impl<H: VatHost> Crank<'_, '_, H> {
         self.state.put_vat_config(vat, &config)?;
         self.state.set_parameters(vat, parameters)
     }
-
-    fn start_new_worker(&mut self, vat: VatId) -> Result<std::result::Result<(), String>> {
-        use crate::vats::worker::{StartError, bring_online};
-        match bring_online(self.state, self.host, self.online, vat) {
-            Ok(()) => Ok(Ok(())),
-            Err(StartError::Source(problem)) => Ok(Err(problem)),
-            Err(StartError::Panic(panic)) => Err(panic),
-        }
-    }
 }
 
-/// The upgrade is undone and the old incarnation lives on; what was spent is paid for.
+/// Returns the results of an upgrade that is undone. The old incarnation lives on, and the computrons are
+/// paid for.
 fn failure(
     vat: VatId,
     upgrade: u64,
     computrons: Option<Computrons>,
-    meter: Option<crate::ids::MeterId>,
+    meter: Option<MeterId>,
 ) -> CrankResults {
     CrankResults {
         abort: true,
@@ -143,19 +141,22 @@ fn failure(
     }
 }
 
-/// What the vatAdmin vat is told of an upgrade that failed.
+/// Builds the message that tells the vatAdmin vat of a failed upgrade.
 pub(crate) fn failed(upgrade: u64) -> KernelData {
-    callback(upgrade, Err(()))
+    callback(upgrade, None)
 }
 
-/// `vatUpgradeCallback(upgradeID, success, error, incarnationNumber)`.
-fn callback(upgrade: u64, outcome: std::result::Result<u64, ()>) -> KernelData {
+/// Builds `vatUpgradeCallback(upgradeID, success, error, incarnationNumber)`. `incarnation` is `None` if the upgrade
+/// failed.
+fn callback(upgrade: u64, incarnation: Option<u64>) -> KernelData {
     let mut builder = Builder::default();
     let mut args =
-        vec![builder.text(format!("up{upgrade}")), Json::Scalar(outcome.is_ok().to_string())];
-    match outcome {
-        Ok(incarnation) => args.extend([Json::undefined(), Json::Scalar(incarnation.to_string())]),
-        Err(()) => {
+        vec![builder.text(format!("up{upgrade}")), Json::Scalar(incarnation.is_some().to_string())];
+    match incarnation {
+        Some(incarnation) => {
+            args.extend([Json::undefined(), Json::Scalar(incarnation.to_string())])
+        }
+        None => {
             let message = builder.text("vat-upgrade failure");
             let name = builder.text("Error");
             args.push(Json::Object(vec![

@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
-use super::{Answer, Called, DeviceError, Invocation, ROOT, thrown};
+use super::{Answer, CallResult, DeviceError, Invocation, ROOT, thrown};
 use crate::{
+    application::BridgeAnswer,
     capdata::{Builder, Json},
     limits::MAX_BODY_BYTES,
     state::handle::State,
@@ -17,7 +18,7 @@ const DATA_ALONE: &str =
     "the bridge takes data alone: no references, errors, symbols or tags, and no lone surrogates";
 
 impl State<'_> {
-    pub(super) fn call_bridge(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn call_bridge(&mut self, call: &Invocation<'_>) -> CallResult {
         if call.node != ROOT {
             return thrown(format!("unknown device node {}", call.node));
         }
@@ -39,7 +40,7 @@ impl State<'_> {
         }
     }
 
-    fn call_outbound(&mut self, call: &Invocation<'_>) -> Called {
+    fn call_outbound(&mut self, call: &Invocation<'_>) -> CallResult {
         let plain: Option<Vec<Value>> = call.elements()?.iter().map(Json::to_plain).collect();
         let Some(args) = plain else {
             return thrown(DATA_ALONE);
@@ -48,9 +49,9 @@ impl State<'_> {
             return thrown("the application has not connected the bridge");
         };
         match application.outbound(self.over, &args)? {
-            Ok(None) => Ok(Answer::Undefined),
-            Ok(Some(value)) => Ok(Answer::Value(Json::from_plain(&value))),
-            Err(why) => thrown(why),
+            BridgeAnswer::Returned(None) => Ok(Answer::Undefined),
+            BridgeAnswer::Returned(Some(value)) => Ok(Answer::Value(Json::from_plain(&value))),
+            BridgeAnswer::Thrown(why) => thrown(why),
         }
     }
 

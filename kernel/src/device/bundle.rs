@@ -2,19 +2,18 @@
 //! device of its own, `bundle`, as in SwingSet's documentation: for vats that may find bundles and do
 //! nothing else.
 
-use super::{Answer, Called, Invocation, Oops, ROOT, thrown};
+use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
-    ids::{DeviceId, Endpoint},
+    ids::{BundleKind, DeviceId, Endpoint, is_bundle_id},
     state::{handle::State, keys},
-    view,
 };
 
 /// The name of the bundle device.
 pub const BUNDLE: &str = "bundle";
 
 impl State<'_> {
-    pub(super) fn call_bundle(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn call_bundle(&mut self, call: &Invocation<'_>) -> CallResult {
         match call.method {
             _ if call.node != ROOT => self.call_bundlecap(call),
             "getBundleCap" | "getNamedBundleCap" | "getBundleIDByName" => self.find_bundle(call),
@@ -23,10 +22,10 @@ impl State<'_> {
     }
 
     /// `getBundleCap(bundleID)`, `getNamedBundleCap(name)`, `getBundleIDByName(name)`.
-    pub(super) fn find_bundle(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn find_bundle(&mut self, call: &Invocation<'_>) -> CallResult {
         if call.method == "getBundleCap" {
             let id = call.text(0, "bundleID")?;
-            if !view::is_bundle_id(&id) {
+            if !is_bundle_id(&id) {
                 return thrown("getBundleCap() not a bundleID");
             }
             return self.bundlecap(call.device, &id);
@@ -38,7 +37,7 @@ impl State<'_> {
         }
     }
 
-    pub(super) fn call_bundlecap(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn call_bundlecap(&mut self, call: &Invocation<'_>) -> CallResult {
         let Invocation { device, node: node_ref, method, .. } = *call;
         let endpoint = Endpoint::Device(device);
         let slot = keys::vatstore(endpoint, format!("slot.{node_ref}"));
@@ -54,7 +53,7 @@ impl State<'_> {
     }
 
     /// The bundle as JavaScript knows it.
-    fn bundle_record(&mut self, id: &str) -> Called {
+    fn bundle_record(&mut self, id: &str) -> CallResult {
         use base64::Engine as _;
         let Some(hash) = self.get(&keys::bundle(id))? else {
             return thrown(format!("bundle {id} is missing"));
@@ -62,7 +61,7 @@ impl State<'_> {
         let Some(bytes) = self.over.blob(&hash)? else {
             return thrown(format!("bundle {id} is missing"));
         };
-        let Some(sha512) = id.strip_prefix("b1-") else {
+        let Some((BundleKind::EndoZip, sha512)) = BundleKind::split(id) else {
             return thrown("a wasm bundle has no JavaScript form");
         };
         let mut builder = Builder::default();
@@ -74,15 +73,15 @@ impl State<'_> {
         ])))
     }
 
-    fn named_bundle(&mut self, name: &str) -> std::result::Result<String, Oops> {
+    fn named_bundle(&mut self, name: &str) -> std::result::Result<String, DeviceFailure> {
         match self.get(&keys::bundle_name(name))? {
             Some(id) => Ok(id),
             None => thrown(format!("unregistered bundle name '{name}'")),
         }
     }
 
-    /// The device node that stands for an installed bundle; undefined if it is not installed.
-    fn bundlecap(&mut self, device: DeviceId, id: &str) -> Called {
+    /// Returns the device node that stands for an installed bundle, or `undefined` if it is not installed.
+    fn bundlecap(&mut self, device: DeviceId, id: &str) -> CallResult {
         let endpoint = Endpoint::Device(device);
         let by_id = keys::vatstore(endpoint, format!("id.{id}"));
         if let Some(number) = self.get::<u64>(&by_id)? {

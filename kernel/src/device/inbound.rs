@@ -1,14 +1,14 @@
 //! The object that a vat registers with a device for what comes from outside: at most one a device.
 
-use super::{Answer, Called, DeviceError, Invocation, thrown};
+use super::{Answer, CallResult, DeviceError, Invocation, thrown};
 use crate::{
     ids::{DeviceId, Endpoint, KRef},
     state::{handle::State, keys},
 };
 
 impl State<'_> {
-    /// `registerInboundHandler(handler)`; throws `taken` if there is one.
-    pub(super) fn register_inbound(&mut self, call: &Invocation<'_>, taken: &str) -> Called {
+    /// Answers `registerInboundHandler(handler)`. Throws `taken` if there is a handler already.
+    pub(super) fn register_inbound(&mut self, call: &Invocation<'_>, taken: &str) -> CallResult {
         let handler = call.object(0, "handler")?;
         if self.over.get(&handler_key(call.device))?.is_some() {
             return thrown(taken);
@@ -18,12 +18,12 @@ impl State<'_> {
     }
 
     /// `unregisterInboundHandler()`.
-    pub(super) fn unregister_inbound(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn unregister_inbound(&mut self, call: &Invocation<'_>) -> CallResult {
         self.over.delete(&handler_key(call.device));
         Ok(Answer::Undefined)
     }
 
-    /// What is registered with the device of that name.
+    /// Returns the handler that is registered with the device of that name.
     pub(super) fn inbound_handler(
         &self,
         name: &'static str,

@@ -17,7 +17,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{Message, Resolution};
 
-use super::{Answer, Called, Invocation, bigint, thrown};
+use super::{Answer, CallResult, Invocation, bigint, thrown};
 use crate::{
     capdata::{self, Builder, Json},
     error::Result,
@@ -41,7 +41,7 @@ struct Awaited {
 
 impl State<'_> {
     /// Takes the result of the current delivery from the vat. The vat's own answer to it is ignored.
-    pub(super) fn defer_result(&mut self, call: &mut Invocation<'_>) -> Called {
+    pub(super) fn defer_result(&mut self, call: &mut Invocation<'_>) -> CallResult {
         let Some(result) = call.caller.result else { return Ok(Answer::Undefined) };
         if call.caller.is_deferred {
             return thrown("the result of this message is deferred already");
@@ -61,7 +61,7 @@ impl State<'_> {
     }
 
     /// Settles a result that was deferred.
-    pub(super) fn settle_result(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn settle_result(&mut self, call: &Invocation<'_>) -> CallResult {
         let (number, rejected) = (call.nat(0, "number")?, call.flag(1, "isRejected")?);
         let key = match u64::try_from(number) {
             Ok(number) => deferred_key(call.device, number),
@@ -80,7 +80,7 @@ impl State<'_> {
     }
 
     /// Wakes a handler, and has its answer reported.
-    pub(super) fn wake_and_tell(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn wake_and_tell(&mut self, call: &Invocation<'_>) -> CallResult {
         let (handler, listener) = (call.object(0, "handler")?, call.object(1, "listener")?);
         let number = call.nat(2, "number")?;
         let device = call.device;
@@ -122,7 +122,7 @@ impl State<'_> {
 pub(super) fn wake_arguments(
     call: &Invocation<'_>,
     start: usize,
-) -> std::result::Result<capdata::KernelData, super::Oops> {
+) -> std::result::Result<capdata::KernelData, super::DeviceFailure> {
     let mut builder = Builder::default();
     let args = call.elements()?.iter().skip(start);
     let args: Option<Vec<Json>> = args.map(|arg| builder.splice(arg, &call.args)).collect();

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use capstan_kernel_ports::store::Read;
 
-use super::{Answer, Called, DeviceError, Invocation, Oops, ROOT, thrown};
+use super::{Answer, CallResult, DeviceError, DeviceFailure, Invocation, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
     error::{Result, inconsistent},
@@ -28,7 +28,7 @@ const MAX_PEER_BYTES: usize = 100;
 const POSITION_DIGITS: usize = 16;
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// What lies in the mailbox of one peer.
+/// The mailbox of one peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mailbox {
     /// The number of the last message from the peer that was taken.
@@ -38,7 +38,7 @@ pub struct Mailbox {
 }
 
 impl State<'_> {
-    pub(super) fn call_mailbox(&mut self, call: &Invocation<'_>) -> Called {
+    pub(super) fn call_mailbox(&mut self, call: &Invocation<'_>) -> CallResult {
         if call.node != ROOT {
             return thrown(format!("unknown device node {}", call.node));
         }
@@ -147,7 +147,7 @@ fn peer_of(hex: &[u8]) -> Result<String> {
     bytes.ok_or_else(|| inconsistent("a mailbox's peer cannot be read"))
 }
 
-fn peer(call: &Invocation<'_>) -> std::result::Result<String, Oops> {
+fn peer(call: &Invocation<'_>) -> std::result::Result<String, DeviceFailure> {
     let peer = call.text(0, "peer")?;
     match peer.len() <= MAX_PEER_BYTES {
         true => Ok(peer),
@@ -155,11 +155,11 @@ fn peer(call: &Invocation<'_>) -> std::result::Result<String, Oops> {
     }
 }
 
-fn number(call: &Invocation<'_>) -> std::result::Result<u64, Oops> {
+fn number(call: &Invocation<'_>) -> std::result::Result<u64, DeviceFailure> {
     nat(call, 1, "msgnum")
 }
 
-fn nat(call: &Invocation<'_>, index: usize, what: &str) -> std::result::Result<u64, Oops> {
+fn nat(call: &Invocation<'_>, index: usize, what: &str) -> std::result::Result<u64, DeviceFailure> {
     match u64::try_from(call.nat(index, what)?) {
         Ok(number) if number <= MAX_SAFE_INTEGER => Ok(number),
         _ => thrown("message numbers are below 2^53"),
@@ -167,7 +167,7 @@ fn nat(call: &Invocation<'_>, index: usize, what: &str) -> std::result::Result<u
 }
 
 /// The second argument: `[[number, body], …]`.
-fn messages(call: &Invocation<'_>) -> std::result::Result<Vec<(u64, String)>, Oops> {
+fn messages(call: &Invocation<'_>) -> std::result::Result<Vec<(u64, String)>, DeviceFailure> {
     let bad = || thrown(format!("{}() messages must be pairs of number and text", call.method));
     let Json::Array(pairs) = call.arg(1)? else { return bad() };
     let mut messages = Vec::with_capacity(pairs.len());

@@ -1,10 +1,11 @@
-//! Devices: synchronous services of the kernel and, through the bridge, of the application. A vat
-//! that holds a device's node calls it and has the answer within its delivery.
+//! Devices: synchronous services of the kernel and, through the bridge, of the application.
 //!
-//! A device has no transcript. What it keeps lies in the kernel's state, so that an aborted crank
-//! takes it back. It holds what it was given for good, gives no objects or promises of its own away,
-//! and is never given a promise. An ordinary device cannot be given nodes of other devices either; a
-//! raw one can. Whatever goes wrong in a device is the caller's to catch.
+//! A vat that holds a device's node calls it and has the answer within its delivery. A device has no
+//! transcript. Its data lies in the kernel's state, so that an aborted crank takes it back.
+//!
+//! A device holds for good what it was given. It gives away no objects or promises of its own, and is never
+//! given a promise. An ordinary device cannot be given nodes of other devices either, but a raw one can. The
+//! caller can catch whatever goes wrong in a device.
 
 mod bridge;
 mod bundle;
@@ -15,9 +16,8 @@ mod timer;
 mod vat_admin;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_kernel_ports::{VatId, store::Overlay};
+use capstan_kernel_ports::VatId;
 use capstan_passable::Shape;
-use serde_json::Value;
 
 pub use bridge::BRIDGE;
 pub use bundle::BUNDLE;
@@ -29,21 +29,17 @@ pub use vat_admin::VAT_ADMIN;
 
 use crate::{
     capdata::{self, Builder, Json, KernelData, Parsed},
-    error::{KernelPanic, Refusal, Result, inconsistent},
+    error::{KernelPanic, Result},
     ids::{DeviceId, Endpoint, KRef},
     limits::MAX_DEVICE_NODES,
-    slog::Event,
-    state::{
-        clist::{ClistEntry, Use},
-        handle::State,
-        keys,
-    },
+    state::slog::Event,
+    state::{clist::ClistEntry, handle::State, keys},
 };
 
-/// What a device does.
+/// The service that a device gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum DeviceKind {
-    /// Bundles, meters, and the life of vats: every kernel has it.
+    /// Bundles, meters, and the life of vats. Every kernel has it.
     VatAdmin,
     /// Wakes vats when the time of the block has come.
     Timer,
@@ -55,31 +51,16 @@ pub enum DeviceKind {
     Bundle,
 }
 
-/// A device.
+/// A device: its name and kind.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Device {
-    /// The name by which bootstrap gets it.
+    /// The name under which bootstrap gets it.
     pub name: String,
-    /// What it does.
+    /// Its [`DeviceKind`].
     pub kind: DeviceKind,
 }
 
-/// The application that runs the kernel, as vats reach it through the bridge.
-pub trait Application {
-    /// Answers a call that a vat made through the bridge. It may read and write what is the
-    /// application's in the overlay: an aborted crank takes it back. It must be a function of the
-    /// state and the arguments alone. An error is thrown at the vat, its text goes to the log.
-    ///
-    /// Arguments and answer are plain JSON; big integers arrive as decimal strings, and none is the
-    /// answer `undefined`.
-    fn outbound(
-        &mut self,
-        over: &mut dyn Overlay,
-        args: &[Value],
-    ) -> Result<std::result::Result<Option<Value>, String>>;
-}
-
-/// Why the host could not do something with a device.
+/// The reason why the host's use of a device failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The genesis document did not ask for it.
@@ -88,37 +69,37 @@ pub enum DeviceError {
     /// No vat has registered a handler with the device.
     #[error("{0}: no vat has registered a handler yet")]
     NoHandler(&'static str),
-    /// Time ran backwards.
+    /// The new time is before the old one.
     #[error("time is monotonic: {now} is before {last}")]
     TimeRanBackwards {
-        /// What was to be the time.
+        /// The time that was to be set.
         now: u64,
-        /// What it was before.
+        /// The time that was set before.
         last: u128,
     },
-    /// The device cannot take what it was given.
+    /// The device refused its input, for this reason.
     #[error("{0}")]
     Refused(String),
-    /// The kernel's own trouble.
+    /// The kernel stops with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }
 
 impl DeviceError {
     /// An answer for the vat that asked the device to hand something over: undefined, or why not.
-    fn answer(handed_over: std::result::Result<(), Self>) -> Called {
+    fn answer(handed_over: std::result::Result<(), Self>) -> CallResult {
         match handed_over {
             Ok(()) => Ok(Answer::Undefined),
-            Err(Self::Panic(panic)) => Err(Oops::Panic(panic)),
+            Err(Self::Panic(panic)) => Err(DeviceFailure::Panic(panic)),
             Err(refusal) => Ok(Answer::Text(refusal.to_string())),
         }
     }
 }
 
-/// What a vat sees of a device call that went wrong in the device.
+/// The error text that a vat sees of a device call that failed in the device.
 const FAILED: &str = "device.invoke failed, see logs for details";
 
-/// What a device takes for a text.
+/// The requirement on a text argument, as error texts state it.
 const UNICODE: &str = "a string without lone surrogates";
 
 /// The root node of each device.
@@ -130,41 +111,49 @@ pub(crate) struct Caller {
     pub(crate) vat: VatId,
     /// The message's result, if somebody waits for it.
     pub(crate) result: Option<KRef>,
-    /// Whether a device has taken the result: then the vat's own answer is ignored.
+    /// True if a device has taken the result. Then the vat's own answer is ignored.
     pub(crate) is_deferred: bool,
+}
+
+/// The kernel's reply to a device call of a vat.
+pub(crate) enum DeviceReply {
+    /// A value.
+    Returned(KernelData),
+    /// An error that the vat can catch, with a fixed text.
+    Threw(&'static str),
 }
 
 /// One call of a device.
 struct Invocation<'a> {
     caller: &'a mut Caller,
     device: DeviceId,
-    /// Which of the device's nodes was called.
+    /// The node of the device that was called.
     node: &'a str,
     method: &'a str,
     args: Parsed,
 }
 
-/// How a call went.
-type Called = std::result::Result<Answer, Oops>;
+/// The result of a call within a device.
+type CallResult = std::result::Result<Answer, DeviceFailure>;
 
-/// Why there is no answer.
-enum Oops {
+/// The reason why a device gives no answer.
+enum DeviceFailure {
     /// The device threw: the text is for the node's log.
     Thrown(String),
     Panic(KernelPanic),
 }
 
-impl<E: Into<KernelPanic>> From<E> for Oops {
+impl<E: Into<KernelPanic>> From<E> for DeviceFailure {
     fn from(error: E) -> Self {
         Self::Panic(error.into())
     }
 }
 
-fn thrown<T>(why: impl Into<String>) -> std::result::Result<T, Oops> {
-    Err(Oops::Thrown(why.into()))
+fn thrown<T>(why: impl Into<String>) -> std::result::Result<T, DeviceFailure> {
+    Err(DeviceFailure::Thrown(why.into()))
 }
 
-/// What a device call returns.
+/// The answer of a device call.
 enum Answer {
     Undefined,
     Text(String),
@@ -175,31 +164,31 @@ enum Answer {
 
 impl Invocation<'_> {
     /// The arguments.
-    fn elements(&self) -> std::result::Result<&[Json], Oops> {
+    fn elements(&self) -> std::result::Result<&[Json], DeviceFailure> {
         self.args.elements().map_or_else(|| thrown("arguments are not an array"), Ok)
     }
 
-    /// An argument; undefined if there are fewer.
-    fn arg(&self, index: usize) -> std::result::Result<Json, Oops> {
+    /// Returns an argument, or `undefined` if there are fewer.
+    fn arg(&self, index: usize) -> std::result::Result<Json, DeviceFailure> {
         Ok(self.elements()?.get(index).cloned().unwrap_or_else(Json::undefined))
     }
 
-    fn text(&self, index: usize, what: &str) -> std::result::Result<String, Oops> {
+    fn text(&self, index: usize, what: &str) -> std::result::Result<String, DeviceFailure> {
         match self.arg(index)?.as_unicode() {
             Some(text) => Ok(text),
             None => thrown(format!("{}() {what} must be {UNICODE}", self.method)),
         }
     }
 
-    fn flag(&self, index: usize, what: &str) -> std::result::Result<bool, Oops> {
+    fn flag(&self, index: usize, what: &str) -> std::result::Result<bool, DeviceFailure> {
         match self.arg(index)? {
             Json::Scalar(text) if text == "true" || text == "false" => Ok(text == "true"),
             _ => thrown(format!("{}() {what} must be true or false", self.method)),
         }
     }
 
-    /// What JavaScript's `Nat` accepts: a bigint or an integral number that is not negative.
-    fn nat(&self, index: usize, what: &str) -> std::result::Result<u128, Oops> {
+    /// Returns what JavaScript's `Nat` accepts: a bigint or an integral number that is not negative.
+    fn nat(&self, index: usize, what: &str) -> std::result::Result<u128, DeviceFailure> {
         let arg = self.arg(index)?;
         let number = match &arg {
             Json::Scalar(text) => crate::ids::canonical_decimal(text).map(u128::from),
@@ -212,7 +201,7 @@ impl Invocation<'_> {
     }
 
     /// An object that messages can be sent to.
-    fn object(&self, index: usize, what: &str) -> std::result::Result<KRef, Oops> {
+    fn object(&self, index: usize, what: &str) -> std::result::Result<KRef, DeviceFailure> {
         match self.args.reference(&self.arg(index)?) {
             Some(kref @ KRef::Object(_)) => Ok(kref),
             _ => thrown(format!("{}() {what} must be an object", self.method)),
@@ -221,14 +210,14 @@ impl Invocation<'_> {
 }
 
 impl State<'_> {
-    /// Calls a device. The inner error is the caller's to catch.
+    /// Calls a device.
     pub(crate) fn invoke_device(
         &mut self,
         caller: &mut Caller,
         node: KRef,
         method: &str,
         args: &KernelData,
-    ) -> Result<std::result::Result<KernelData, String>> {
+    ) -> Result<DeviceReply> {
         let device = self.device_of(node)?;
         let record: Device = self.need(&keys::device(device))?;
         let node_ref = self.to_device(device, node)?;
@@ -252,12 +241,12 @@ impl State<'_> {
             }
         };
         let why = match called {
-            Ok(answer) => return Ok(Ok(encode(answer))),
-            Err(Oops::Panic(panic)) => return Err(panic),
-            Err(Oops::Thrown(why)) => why,
+            Ok(answer) => return Ok(DeviceReply::Returned(encode(answer))),
+            Err(DeviceFailure::Panic(panic)) => return Err(panic),
+            Err(DeviceFailure::Thrown(why)) => why,
         };
         self.log(Event::DeviceThrew { device: &record.name, method, why: &why });
-        Ok(Err(FAILED.to_owned()))
+        Ok(DeviceReply::Threw(FAILED))
     }
 
     fn call_device(
@@ -265,7 +254,7 @@ impl State<'_> {
         kind: DeviceKind,
         call: &mut Invocation<'_>,
         is_foreign: bool,
-    ) -> Called {
+    ) -> CallResult {
         if is_foreign && kind != DeviceKind::VatAdmin {
             return thrown("an ordinary device cannot be given nodes of other devices");
         }
@@ -278,7 +267,7 @@ impl State<'_> {
         }
     }
 
-    /// Makes a device; its root node is exported when someone asks for it.
+    /// Makes a device. Its root node is exported on demand.
     pub(crate) fn add_device(&mut self, name: &str, kind: DeviceKind) -> Result<DeviceId> {
         let device = DeviceId(self.globals().next_device);
         self.globals_mut().next_device += 1;
@@ -338,17 +327,9 @@ impl State<'_> {
         self.put(&keys::clist_reverse(endpoint, &vref), &kref)?;
         Ok(kref)
     }
-
-    /// The kernel's reference for a vat's root object.
-    pub(crate) fn export_root(&mut self, vat: VatId) -> Result<KRef> {
-        self.to_kernel(Endpoint::Vat(vat), "o+0", Use::Mention).map_err(|refusal| match refusal {
-            Refusal::Panic(panic) => panic,
-            Refusal::VatFatal(why) => inconsistent(format!("root of {vat}: {why}")),
-        })
-    }
 }
 
-/// Whether a method only passes on what it is given, so that the device does not come to hold it.
+/// Returns true if a method only passes on what it is given, so that the device does not come to hold it.
 fn passes_on(kind: DeviceKind, method: &str) -> bool {
     match kind {
         DeviceKind::Timer => {

@@ -11,7 +11,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::Message;
 use capstan_kernel_ports::store::Read;
 
-use super::{Answer, Called, DeviceError, Invocation, Oops, ROOT, bigint, later, thrown};
+use super::{
+    Answer, CallResult, DeviceError, DeviceFailure, Invocation, ROOT, bigint, later, thrown,
+};
 use crate::{
     capdata::{Builder, Json},
     error::{Result, inconsistent},
@@ -59,7 +61,7 @@ impl Repeater {
 }
 
 impl State<'_> {
-    pub(super) fn call_timer(&mut self, call: &mut Invocation<'_>) -> Called {
+    pub(super) fn call_timer(&mut self, call: &mut Invocation<'_>) -> CallResult {
         let device = call.device;
         if call.node != ROOT {
             return thrown(format!("unknown device node {}", call.node));
@@ -112,7 +114,7 @@ impl State<'_> {
         }
     }
 
-    /// Lets the device's time be `now`, in seconds, and sends what is due. True if anything was.
+    /// Sets the device's time to `now`, in seconds, and sends what is due. Returns true if anything was.
     pub(crate) fn poll_timer(&mut self, now: u64) -> std::result::Result<bool, DeviceError> {
         let device = self.device_named(TIMER)?;
         let last = self.now(device)?;
@@ -152,7 +154,7 @@ impl State<'_> {
         self.put(&key(device, &format!("at.{time:032x}.{number:016x}")), &wakeup)
     }
 
-    /// Forgets all wakeups of a handler; returns their times, soonest first.
+    /// Forgets all wakeups of a handler. Returns their times, soonest first.
     fn remove_wakeups(&mut self, device: DeviceId, handler: KRef) -> Result<Vec<u128>> {
         let mut times = Vec::new();
         for (key, time, wakeup) in due(self.over, device, u128::MAX)? {
@@ -165,7 +167,7 @@ impl State<'_> {
     }
 }
 
-/// When the next wakeup is due, in seconds; none if there is no timer or nothing to wake.
+/// Returns when the next wakeup is due, in seconds. Returns `None` if there is no timer or nothing to wake.
 pub(crate) fn next_wakeup(from: &(impl Read + ?Sized)) -> Result<Option<u128>> {
     let Some(device) = get_record(from, &keys::device_name(TIMER))? else { return Ok(None) };
     let prefix = key(device, "at.");
@@ -211,7 +213,7 @@ fn repeater_key(device: DeviceId, index: u64) -> Vec<u8> {
     key(device, &format!("repeater.{index}"))
 }
 
-fn repeater_index(call: &Invocation<'_>) -> std::result::Result<u64, Oops> {
+fn repeater_index(call: &Invocation<'_>) -> std::result::Result<u64, DeviceFailure> {
     let index = u64::try_from(call.nat(0, "index")?);
     index.or_else(|_| thrown("there is no such repeater"))
 }

@@ -4,7 +4,7 @@
 use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
-use super::{Answer, Called, Invocation, Oops, ROOT, UNICODE, later, thrown};
+use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, thrown};
 use crate::{
     capdata::{Json, Parsed, unescape},
     ids::MeterId,
@@ -15,14 +15,13 @@ use crate::{
         queue::RunQueueEvent,
         vat::{DynamicOptions, Threshold},
     },
-    view,
 };
 
 /// The name of the device that administers vats.
 pub const VAT_ADMIN: &str = "vatAdmin";
 
 impl State<'_> {
-    pub(super) fn call_vat_admin(&mut self, call: &mut Invocation<'_>) -> Called {
+    pub(super) fn call_vat_admin(&mut self, call: &mut Invocation<'_>) -> CallResult {
         if call.node == ROOT && call.method == later::DEFER_RESULT {
             return self.defer_result(call);
         }
@@ -102,7 +101,7 @@ impl State<'_> {
         &mut self,
         id: &str,
         change: impl FnOnce(&mut crate::state::meter::Meter),
-    ) -> Called {
+    ) -> CallResult {
         let Some(id) = MeterId::parse(id) else { return thrown(format!("{id} is not a meter id")) };
         match self.update_meter(id, change)? {
             true => Ok(Answer::Undefined),
@@ -110,7 +109,7 @@ impl State<'_> {
         }
     }
 
-    fn get_meter(&mut self, id: &str) -> Called {
+    fn get_meter(&mut self, id: &str) -> CallResult {
         let Some(id) = MeterId::parse(id) else { return thrown(format!("{id} is not a meter id")) };
         let Some(meter) = self.meter(id)? else { return thrown(format!("there is no meter {id}")) };
         let bigint = |n: u128| Json::Text(format!("+{n}"));
@@ -122,7 +121,10 @@ impl State<'_> {
     }
 
     /// Installs the bundle that a vat hands over as a record, without telling anyone. Returns its id.
-    fn install_inline(&mut self, record: Option<&Json>) -> std::result::Result<String, Oops> {
+    fn install_inline(
+        &mut self,
+        record: Option<&Json>,
+    ) -> std::result::Result<String, DeviceFailure> {
         let field = |name: &str| record.and_then(|record| record.field(name)?.as_unicode());
         let json = serde_json::json!({
             "moduleFormat": field("moduleFormat"),
@@ -140,7 +142,12 @@ impl State<'_> {
         Ok(id)
     }
 
-    fn create_by_id(&mut self, bundle_id: &str, options: Option<&Json>, args: &Parsed) -> Called {
+    fn create_by_id(
+        &mut self,
+        bundle_id: &str,
+        options: Option<&Json>,
+        args: &Parsed,
+    ) -> CallResult {
         if self.over.get(&keys::bundle(bundle_id))?.is_none() {
             return thrown(format!("bundle {bundle_id} is not installed"));
         }
@@ -171,7 +178,7 @@ impl State<'_> {
         parameters: &Json,
         args: &Parsed,
         upgrade_message: JsString,
-    ) -> Called {
+    ) -> CallResult {
         let vat = parse_vat(vat)?;
         let Some(parameters) = args.reserialize(parameters) else {
             return thrown("vatParameters cannot be read");
@@ -186,11 +193,12 @@ impl State<'_> {
         Ok(Answer::Text(format!("up{upgrade}")))
     }
 
-    fn vat_stats(&mut self, vat: &str) -> Called {
+    fn vat_stats(&mut self, vat: &str) -> CallResult {
         let vat = parse_vat(vat)?;
-        let Some(stats) = view::vat_counts(self.over, vat)? else {
+        let Some(record) = self.find_vat(vat)? else {
             return thrown(format!("there is no vat {vat}"));
         };
+        let stats = record.counts();
         let count = |name: &str, n: u64| (name.to_owned(), Json::Scalar(n.to_string()));
         Ok(Answer::Value(Json::Object(vec![
             count("deviceCount", stats.device_count),
@@ -201,12 +209,12 @@ impl State<'_> {
     }
 }
 
-fn parse_vat(text: &str) -> std::result::Result<VatId, Oops> {
+fn parse_vat(text: &str) -> std::result::Result<VatId, DeviceFailure> {
     text.parse().or_else(|error: capstan_kernel_ports::NotAVatId| thrown(error.to_string()))
 }
 
-/// The options of a new vat, beside its parameters. Fields that are undefined were not given.
-fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, Oops> {
+/// Reads the options of a new vat, without its parameters. Undefined fields count as missing.
+fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, DeviceFailure> {
     let Json::Object(fields) = record else { return thrown("options must be a record") };
     let mut options = DynamicOptions::default();
     for (name, _) in fields {
@@ -252,7 +260,7 @@ fn threshold(value: &Json) -> Option<Threshold> {
 }
 
 /// Options that change, as the JSON that the vat will be told.
-fn options_json(value: &Json) -> std::result::Result<String, Oops> {
+fn options_json(value: &Json) -> std::result::Result<String, DeviceFailure> {
     let Json::Object(fields) = value else { return thrown("options must be a record") };
     let mut options = serde_json::Map::new();
     for (name, value) in fields {

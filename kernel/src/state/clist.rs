@@ -7,11 +7,15 @@ use crate::{
     capdata::KernelData,
     error::{Refusal, Result, Translated, inconsistent, vat_fatal},
     ids::{Durability, Endpoint, KRef, Kind, RefParts, parse_vref},
-    slog::Event,
-    state::{handle::State, keys, promise::ResultPolicy},
+    state::slog::Event,
+    state::{
+        handle::{State, decode},
+        keys,
+        promise::ResultPolicy,
+    },
 };
 
-/// One c-list entry, found by kref.
+/// A c-list entry, whose key is a [`KRef`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ClistEntry {
     /// For an import: the endpoint holds it strongly. For an export: the endpoint believes that the
@@ -21,14 +25,14 @@ pub struct ClistEntry {
     pub vref: VRef,
 }
 
-/// What an endpoint may be doing when it names a reference of its own.
+/// The way in which an endpoint names a reference of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// Mentioning it: exports become reachable, imports must be.
+    /// A mention: exports become reachable, imports must be.
     Mention,
     /// As [`Use::Mention`], but it must be a new export.
     New,
-    /// Letting go of it: it must be there, and its flag is left alone.
+    /// A release: the entry must exist, and its flag is left alone.
     Collect,
 }
 
@@ -64,7 +68,7 @@ impl State<'_> {
         Ok(kref)
     }
 
-    /// The same for data.
+    /// Translates an endpoint's data to the kernel's.
     pub(crate) fn data_to_kernel(
         &mut self,
         endpoint: Endpoint,
@@ -120,7 +124,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// The endpoint's reference for one of the kernel's; a new import if it has none. It is then
+    /// Returns the endpoint's reference for one of the kernel's, as a new import if it has none. It is then
     /// reachable.
     pub(crate) fn to_endpoint(&mut self, endpoint: Endpoint, kref: KRef) -> Result<VRef> {
         let mut entry = match self.clist_entry(endpoint, kref)? {
@@ -142,7 +146,7 @@ impl State<'_> {
         Ok(vref)
     }
 
-    /// The same for data.
+    /// Translates the kernel's data to an endpoint's.
     pub(crate) fn data_to_endpoint(
         &mut self,
         endpoint: Endpoint,
@@ -251,23 +255,55 @@ impl State<'_> {
         }
         Ok(importers)
     }
+
+    /// The unresolved promises that an endpoint decides, in string order of its names for them.
+    pub(crate) fn decided_by(&self, endpoint: Endpoint) -> Result<Vec<KRef>> {
+        let mut decided = Vec::new();
+        for (_, kref) in self.clist_by_vref(endpoint, "p", u64::MAX)? {
+            let decider = self.unresolved(kref)?.and_then(|unresolved| unresolved.decider);
+            if decider == Some(endpoint) {
+                decided.push(kref);
+            }
+        }
+        Ok(decided)
+    }
+
+    /// Up to `limit` c-list entries whose vref starts with `start`, in string order.
+    pub(crate) fn clist_by_vref(
+        &self,
+        endpoint: Endpoint,
+        start: &str,
+        limit: u64,
+    ) -> Result<Vec<(String, KRef)>> {
+        let prefix = keys::clist_reverse(endpoint, start);
+        let vref_at = prefix.len() - start.len();
+        let mut found = Vec::new();
+        let mut after = prefix.clone();
+        while (found.len() as u64) < limit {
+            let Some((key, value)) = self.over.next_after(&prefix, &after)? else { break };
+            let kref = decode(&key, &value)?;
+            found.push((String::from_utf8_lossy(&key[vref_at..]).into_owned(), kref));
+            after = key;
+        }
+        Ok(found)
+    }
 }
 
-/// The next numbers of an endpoint's imports.
+/// The next numbers of an [`Endpoint`]'s imports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ImportIds {
-    /// Of objects.
+    /// The next number of an object.
     pub object: u64,
-    /// Of promises.
+    /// The next number of a promise.
     pub promise: u64,
-    /// Of device nodes.
+    /// The next number of a device node.
     pub device: u64,
 }
 
 impl ImportIds {
-    /// Where a vat's, and a remote's, imports begin.
+    /// The first imports of vats and remotes.
     pub const VAT: Self = Self { object: 50, promise: 60, device: 70 };
-    /// Where a device's imports begin.
+    /// The first imports of devices.
     pub const DEVICE: Self = Self { object: 10, device: 20, promise: 30 };
 
     pub(crate) fn take(&mut self, kref: KRef) -> VRef {
@@ -293,7 +329,7 @@ fn parse_ref(endpoint: Endpoint, text: &str) -> Option<RefParts> {
     }
 }
 
-/// Whether a vref or rref is the endpoint's own.
+/// Returns true if a vref or rref is the endpoint's own.
 pub(crate) fn is_export(vref: &str) -> bool {
     vref.trim_start_matches('r').as_bytes().get(1) == Some(&b'+')
 }

@@ -65,7 +65,7 @@ fn walk(seed: u64) {
 impl Model {
     /// The endpoint mentions something of its own, new or known.
     fn export(&mut self, state: &mut State<'_>, endpoint: Endpoint, random: &mut Random) {
-        let known = self.of(endpoint, |vref, _| is_export(vref));
+        let known = self.entries(endpoint, |vref, _| is_export(vref));
         if let (Some((kref, vref)), 0) = (random.pick(&known), random.index(3)) {
             assert_eq!(state.to_kernel(endpoint, &vref, Use::Mention), Ok(kref));
             self.entries.insert((endpoint, kref), (vref.clone(), true));
@@ -110,7 +110,7 @@ impl Model {
 
     /// The endpoint lets go of an import, or is told that an export is not reached.
     fn let_go(&mut self, state: &mut State<'_>, endpoint: Endpoint, random: &mut Random) {
-        let Some((kref, vref)) = random.pick(&self.of(endpoint, |_, _| true)) else { return };
+        let Some((kref, vref)) = random.pick(&self.entries(endpoint, |_, _| true)) else { return };
         assert_eq!(state.to_kernel(endpoint, &vref, Use::Collect), Ok(kref));
         state.clear_reachable(endpoint, kref).unwrap();
         self.entries.insert((endpoint, kref), (vref.clone(), false));
@@ -121,7 +121,7 @@ impl Model {
     }
 
     fn delete(&mut self, state: &mut State<'_>, endpoint: Endpoint, random: &mut Random) {
-        let Some((kref, vref)) = random.pick(&self.of(endpoint, |_, _| true)) else { return };
+        let Some((kref, vref)) = random.pick(&self.entries(endpoint, |_, _| true)) else { return };
         state.delete_entry(endpoint, kref).unwrap();
         self.entries.remove(&(endpoint, kref));
         // A name that the kernel gave does not come again.
@@ -150,7 +150,11 @@ impl Model {
         self.entries.insert((endpoint, kref), (vref, true));
     }
 
-    fn of(&self, endpoint: Endpoint, fits: impl Fn(&str, bool) -> bool) -> Vec<(KRef, String)> {
+    fn entries(
+        &self,
+        endpoint: Endpoint,
+        fits: impl Fn(&str, bool) -> bool,
+    ) -> Vec<(KRef, String)> {
         let mine =
             self.entries.iter().filter(|((e, _), (vref, r))| *e == endpoint && fits(vref, *r));
         mine.map(|((_, kref), (vref, _))| (*kref, vref.clone())).collect()

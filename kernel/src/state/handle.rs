@@ -12,18 +12,18 @@ use capstan_kernel_ports::{
 };
 
 use crate::{
-    device::Application,
+    application::Application,
     error::{KernelPanic, Result, inconsistent},
     ids::{KRef, VatId},
     limits::SystemGuard,
-    slog::{Event, Slog},
+    state::slog::{Event, Slog},
     state::{keys, stats::Stats, vat::ReapThreshold},
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
 pub const SCHEMA_VERSION: u32 = 2;
 
-/// What there is one of.
+/// The records of which a kernel has one.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Globals {
     pub(crate) schema: u32,
@@ -50,22 +50,22 @@ pub(crate) struct Globals {
 /// Options of the kernel as a whole, part of the state.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct KernelOptions {
-    /// When a vat is told to bring out its dead, unless it has its own thresholds.
+    /// The thresholds for `bringOutYourDead` of vats without their own.
     pub reap: ReapThreshold,
-    /// Let durable kinds hold what is not durable.
+    /// Lets durable kinds hold what is not durable.
     pub relax_durability_rules: bool,
     /// Transcript entries after which an incarnation's first heap snapshot is due.
     pub snapshot_initial: u64,
     /// Transcript entries after which each further heap snapshot is due.
     pub snapshot_interval: u64,
-    /// Computrons of deliveries since a vat's last heap snapshot that make the next one due: the most
-    /// that bringing the vat back may cost, one delivery apart.
+    /// Computrons of deliveries since a vat's last heap snapshot after which the next one is due. Bringing
+    /// the vat back costs at most these and one more delivery.
     pub snapshot_debt: u64,
-    /// At an upgrade, let go of the imports that nothing durable holds. SwingSet leaks them.
+    /// Drops, at an upgrade, the imports that nothing durable holds. SwingSet leaks them.
     pub collect_at_upgrade: bool,
     /// Computrons that one crank may spend at most, metered vat or not.
     pub crank_limit: u64,
-    /// What vats of the system take, and what their work costs those who cause it.
+    /// The [`SystemGuard`]: limits and prices of the vats of the system.
     pub guard: SystemGuard,
 }
 
@@ -80,14 +80,14 @@ pub(crate) struct State<'a> {
     pub(crate) maybe_free: MaybeFree,
     /// Vats whose worker is to be stopped when the crank is over.
     pub(crate) stopped: Vec<VatId>,
-    /// What a vat spent to bring out its dead before a snapshot, if the crank took one.
+    /// Computrons that a vat spent on `bringOutYourDead` before a snapshot, if the crank took one.
     pub(crate) snapshot_spent: Option<Computrons>,
-    /// Why the kernel stops once this crank is complete. The crank is completed so that the state
-    /// shows what led to it; the block is never committed.
-    pub(crate) doom: Option<KernelPanic>,
+    /// The reason why the kernel stops once this crank is complete. The crank is completed so that the state
+    /// shows what led to it. The block is never committed.
+    pub(crate) pending_panic: Option<KernelPanic>,
     /// This node keeps transcript entries that no replay needs.
     pub(crate) archive: bool,
-    /// Lives as long as the crank; written back by [`State::save`].
+    /// Held for the length of the crank, and written back by [`State::save`].
     globals: Globals,
     saved_globals: Globals,
 }
@@ -112,7 +112,7 @@ impl MaybeFree {
         Some(kref)
     }
 
-    fn of(krefs: &[KRef]) -> Self {
+    fn from_krefs(krefs: &[KRef]) -> Self {
         let mut free = Self::default();
         krefs.iter().for_each(|kref| free.add(*kref));
         free
@@ -142,19 +142,14 @@ impl<'a> State<'a> {
             stats,
             slog,
             application: None,
-            maybe_free: MaybeFree::of(&globals.waiting),
+            maybe_free: MaybeFree::from_krefs(&globals.waiting),
             stopped: vec![],
             snapshot_spent: None,
-            doom: None,
+            pending_panic: None,
             archive: false,
             globals,
             saved_globals,
         }
-    }
-
-    /// As [`NodeOptions::archive`](crate::NodeOptions) says.
-    pub(crate) fn with_archive(self, archive: bool) -> Self {
-        Self { archive, ..self }
     }
 
     /// Writes what is held in memory, so that the overlay's top level is complete.
@@ -171,7 +166,7 @@ impl<'a> State<'a> {
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.globals = read_globals(self.over)?;
         self.saved_globals = self.globals.clone();
-        self.maybe_free = MaybeFree::of(&self.globals.waiting);
+        self.maybe_free = MaybeFree::from_krefs(&self.globals.waiting);
         Ok(())
     }
 
@@ -193,8 +188,7 @@ impl<'a> State<'a> {
     }
 
     pub(crate) fn need<T: BorshDeserialize>(&self, key: &[u8]) -> Result<T> {
-        let missing = || inconsistent(format!("key {} is missing", String::from_utf8_lossy(key)));
-        self.get(key)?.ok_or_else(missing)
+        need(self.over, key)
     }
 
     pub(crate) fn put<T: BorshSerialize>(&mut self, key: &[u8], value: &T) -> Result<()> {
@@ -216,13 +210,19 @@ impl<'a> State<'a> {
     }
 }
 
-/// Reads a record; damage to it is a panic.
+/// Reads a record. A damaged one is a [`KernelPanic`].
 pub(crate) fn get_record<T: BorshDeserialize>(
     from: &(impl Read + ?Sized),
     key: &[u8],
 ) -> Result<Option<T>> {
     let Some(bytes) = from.get(key)? else { return Ok(None) };
     decode(key, &bytes).map(Some)
+}
+
+/// Reads a record that must be there.
+pub(crate) fn need<T: BorshDeserialize>(from: &(impl Read + ?Sized), key: &[u8]) -> Result<T> {
+    let missing = || inconsistent(format!("key {} is missing", String::from_utf8_lossy(key)));
+    get_record(from, key)?.ok_or_else(missing)
 }
 
 pub(crate) fn decode<T: BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T> {

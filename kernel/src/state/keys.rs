@@ -68,7 +68,7 @@ pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
 pub(crate) const BUNDLES: &[u8] = b"k.b.";
 pub(crate) const CLISTS: &[u8] = b"k.c.";
 pub(crate) const DEFAULT_SUBCLUSTER: &[u8] = b"k.sub";
-/// What all of the kernel's keys begin with, those in the root hash and those outside.
+/// The prefix of all keys of the kernel inside the root hash.
 pub(crate) const ALL: &[u8] = b"k.";
 pub(crate) const ALL_LOCAL: &[u8] = b"local.k.";
 pub(crate) const MAILBOX_ACKS: &[u8] = b"k.mb.a.";
@@ -187,7 +187,7 @@ pub(crate) fn transcript_of(vat: VatId) -> Vec<u8> {
     format!("local.k.t.{vat}.").into_bytes()
 }
 
-pub(crate) const PARTING_HEAPS: &[u8] = b"local.k.hx.";
+pub(crate) const DROPPED_HEAPS: &[u8] = b"local.k.hx.";
 
 pub(crate) fn heap(vat: VatId) -> Vec<u8> {
     format!("local.k.h.{vat}").into_bytes()
@@ -209,7 +209,7 @@ pub(crate) fn heap_page_count(hash: &Hash) -> Vec<u8> {
     [b"local.k.hc.", hash.0.as_slice()].concat()
 }
 
-pub(crate) fn parting_heap(number: u64) -> Vec<u8> {
+pub(crate) fn dropped_heap(number: u64) -> Vec<u8> {
     format!("local.k.hx.{number:016x}").into_bytes()
 }
 

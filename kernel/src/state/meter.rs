@@ -9,12 +9,12 @@ use crate::{
     state::{handle::State, keys},
 };
 
-/// A meter. A vat that has one pays for startVat, messages and notifications.
+/// A meter of computrons. A vat that has one pays for startVat, messages and notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Meter {
-    /// Computrons left; none if unlimited.
+    /// The computrons that are left, or `None` if the meter is unlimited.
     pub remaining: Option<u128>,
-    /// Falling below this many is told to the vatAdmin vat, once.
+    /// The lower bound below which the vatAdmin vat is told, once.
     pub threshold: u128,
 }
 
@@ -34,7 +34,7 @@ impl State<'_> {
         self.get(&keys::meter(id))
     }
 
-    /// Changes a meter; false if there is no such meter.
+    /// Changes a meter. Returns false if there is no such meter.
     pub(crate) fn update_meter(
         &mut self,
         id: MeterId,
@@ -46,7 +46,7 @@ impl State<'_> {
         Ok(true)
     }
 
-    /// Whether the meter covers `spent`.
+    /// Returns true if the meter covers `spent`.
     pub(crate) fn meter_covers(&self, id: MeterId, spent: Computrons) -> Result<bool> {
         let remaining = self.meter(id)?.and_then(|meter| meter.remaining);
         Ok(remaining.is_none_or(|remaining| remaining >= u128::from(spent.0)))

@@ -1,19 +1,25 @@
-//! The records of the kernel's state, and the methods of `State` that read and change them.
+//! The records of the kernel's state, and the methods of [`State`](handle::State) that read and change them.
 //!
-//! Each record's file holds its type and what keeps it consistent. This room knows identifiers, limits and
-//! the log. It runs no vat and decides nothing about a crank.
+//! Each record's file holds its type and what keeps it consistent. The structured log is here too, because its
+//! events show these records. This room knows identifiers, limits, errors and the application's port. It runs
+//! no vat and decides nothing about a crank.
 
+pub(crate) mod cleanup;
 pub mod clist;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod clist_tests;
+pub(crate) mod event_json;
 pub(crate) mod gc;
 pub(crate) mod handle;
 pub(crate) mod keys;
 pub mod meter;
 pub mod object;
+pub(crate) mod place;
 pub mod promise;
 pub mod queue;
 pub mod remote;
+pub(crate) mod send;
+pub mod slog;
 pub mod stats;
 pub mod vat;

@@ -11,14 +11,14 @@ use crate::{
     state::{handle::State, keys},
 };
 
-/// A kernel object.
+/// A kernel object: its owner and reference counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Object {
-    /// The endpoint that exports it; none once it is an orphan.
+    /// The [`Endpoint`] that exports it, or `None` for an orphan.
     pub owner: Option<Endpoint>,
-    /// How many hold it strongly.
+    /// The number of strong holders.
     pub reachable: u64,
-    /// How many could recognize it, those who hold it included.
+    /// The number of those who could recognize it, strong holders included.
     pub recognizable: u64,
 }
 
@@ -92,7 +92,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Who would get a message to the object: its owner, unless that is dead.
+    /// Returns the owner that would get a message to the object, unless it has ended.
     pub(crate) fn live_owner(&self, kref: KRef) -> Result<Option<Endpoint>> {
         let Some(owner) = self.object(kref)?.and_then(|object| object.owner) else {
             return Ok(None);
@@ -158,8 +158,8 @@ impl State<'_> {
 
     /// Changes both counts of an object. An object that is gone has none.
     ///
-    /// Whoever lets go of an object that nobody can reach has it looked at again, even if others can
-    /// still recognize it: its owner may have died since.
+    /// The object is looked at again if nobody can reach it after the change, even if others can still
+    /// recognize it: its owner may have ended since.
     pub(crate) fn count_object(&mut self, kref: KRef, reach: i64, recognize: i64) -> Result<()> {
         let Some(mut object) = self.object(kref)? else { return Ok(()) };
         let below = || inconsistent(format!("{kref} has fewer references than zero"));

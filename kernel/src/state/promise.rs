@@ -8,7 +8,7 @@ use crate::{
     error::{KernelPanic, Result, inconsistent},
     ids::{Endpoint, KRef},
     limits::{MAX_NOTIFY_BYTES, MAX_NOTIFY_PROMISES, MAX_NOTIFY_SLOTS, SystemGuard},
-    slog::Event,
+    state::slog::Event,
     state::{
         handle::State,
         keys,
@@ -16,59 +16,59 @@ use crate::{
     },
 };
 
-/// A kernel promise.
+/// A kernel promise: its state and reference count.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Promise {
-    /// Who holds it: c-lists, queued messages and notifications, other promises' data, the host.
+    /// The number of holders: c-lists, queued messages and notifications, other promises' data, the host.
     pub ref_count: u64,
-    /// Settled or not.
+    /// Its [`PromiseState`].
     pub state: PromiseState,
 }
 
-/// Whether a promise is settled.
+/// The state of a promise: unresolved or settled.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum PromiseState {
-    /// Not yet.
+    /// Unresolved: see [`Unresolved`].
     Unresolved(Unresolved),
-    /// To a value.
+    /// Fulfilled to a value.
     Fulfilled(KernelData),
-    /// To a reason.
+    /// Rejected with a reason.
     Rejected(KernelData),
 }
 
-/// A promise that is not settled.
+/// The part of a [`Promise`] that exists until it is settled.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Unresolved {
-    /// Who may settle it; none while the authority travels with a queued message.
+    /// The [`Endpoint`] that may settle it. `None` while the authority travels with a queued message.
     pub decider: Option<Endpoint>,
-    /// Who is told, in string order of their ids.
+    /// The subscribers to notify, in string order of their ids.
     pub subscribers: Vec<Endpoint>,
-    /// What the kernel does when it is settled.
+    /// The kernel's reaction to its settlement.
     pub policy: ResultPolicy,
-    /// The first message waiting on it.
+    /// The position of the first message waiting on it.
     pub queue_head: u64,
-    /// One past the last message waiting on it.
+    /// One past the position of the last message waiting on it.
     pub queue_tail: u64,
 }
 
-/// What the kernel does when a promise is settled.
+/// The kernel's reaction to the settlement of a promise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum ResultPolicy {
-    /// Nothing.
+    /// No reaction.
     #[default]
     Ignore,
-    /// Logs it.
+    /// Logs the settlement.
     LogAlways,
-    /// Logs it if it is rejected.
+    /// Logs a rejection.
     LogFailure,
-    /// Panics if it is rejected.
+    /// Stops the kernel at a rejection, by [`KernelPanic::PromisePolicy`].
     Panic,
 }
 
-/// What an endpoint is told of a promise that leads further than one notification goes.
+/// The rejection that an endpoint sees in place of a promise that leads further than one notification goes.
 const TOO_FAR: &str = "more settled promises, or more of their data, than one notification tells";
 
-/// What an endpoint is told of settled promises at once.
+/// The settled promises that one notification tells an endpoint of.
 pub(crate) struct Notification {
     /// In the order in which they are found.
     pub(crate) resolutions: Vec<Resolution<KRef>>,
@@ -77,14 +77,14 @@ pub(crate) struct Notification {
     pub(crate) rest: Vec<KRef>,
 }
 
-/// How much a notification can still take besides its primary promise.
-struct NotifyRoom {
+/// The capacity that a notification has left beyond its primary promise.
+struct NotificationCapacity {
     bytes: usize,
     slots: usize,
     promises: usize,
 }
 
-impl NotifyRoom {
+impl NotificationCapacity {
     fn new(guard: Option<&SystemGuard>) -> Self {
         let within = |limit: usize, guard: Option<u64>| {
             guard.and_then(|guard| usize::try_from(guard).ok()).map_or(limit, |own| own.min(limit))
@@ -96,7 +96,7 @@ impl NotifyRoom {
         }
     }
 
-    /// Takes room for one more promise's data. After the first that does not fit nothing does.
+    /// Takes capacity for one more promise's data. After the first that does not fit nothing does.
     fn take(&mut self, data: &KernelData) -> bool {
         let left = (|| {
             Some(Self {
@@ -112,7 +112,7 @@ impl NotifyRoom {
 }
 
 impl Promise {
-    /// What it was settled to; none while it is not.
+    /// Returns its data if it is settled, and `None` otherwise.
     pub fn data(&self) -> Option<&KernelData> {
         match &self.state {
             PromiseState::Unresolved(_) => None,
@@ -293,19 +293,21 @@ impl State<'_> {
             }
             (ResultPolicy::Panic, true) => {
                 let data_json = capstan_abi::json::capdata_to_json(data).to_string();
-                self.doom = Some(KernelPanic::PromisePolicy { promise, data_json });
+                self.pending_panic = Some(KernelPanic::PromisePolicy { promise, data_json });
             }
             _ => {}
         }
     }
 
-    /// Returns the settled promises that a notification of `root` carries: `root` first, then those that
-    /// its data leads to, depth first, as far as they fit. Of those that do not, the ones that lead to no
-    /// other promise follow in notifications of their own; the others are told as rejections. `guarded` is
-    /// for vats of the system: what is too large for them they are told as a rejection.
+    /// Returns the settled promises that a notification of `root` carries: `root` first, then those that its
+    /// data leads to, depth first, as far as they fit.
+    ///
+    /// A promise that does not fit follows in a notification of its own if it leads to no other promise.
+    /// Otherwise it is told as a rejection. With `guarded`, for vats of the system, data beyond their limits
+    /// is told as a rejection too.
     pub(crate) fn notification(&self, root: KRef, guarded: bool) -> Result<Notification> {
         let guard = guarded.then_some(self.globals().options.guard);
-        let mut room = NotifyRoom::new(guard.as_ref());
+        let mut capacity = NotificationCapacity::new(guard.as_ref());
         let mut notification = Notification { resolutions: Vec::new(), rest: Vec::new() };
         let mut seen = std::collections::BTreeSet::new();
         let mut stack = vec![root];
@@ -328,7 +330,7 @@ impl State<'_> {
                 None => data.clone(),
             };
             let leads_on = data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_)));
-            if kref == root || room.take(&data) {
+            if kref == root || capacity.take(&data) {
                 let mentioned = data.slots.iter().rev();
                 stack.extend(mentioned.filter(|slot| matches!(slot, KRef::Promise(_))));
                 notification.resolutions.push(Resolution { promise: kref, rejected, data });

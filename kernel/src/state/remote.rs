@@ -1,5 +1,7 @@
-//! Remotes: accounts as endpoints. What an account holds is what its c-list holds; what vats send it
-//! goes to its outbox, numbered, until the account acknowledges it.
+//! Remotes: accounts as endpoints.
+//!
+//! An account holds what its c-list holds. Deliveries to it go to its outbox, numbered, until the account
+//! acknowledges them.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{CapData, Delivery, Message, Resolution};
@@ -18,14 +20,14 @@ use crate::{
     },
 };
 
-/// A remote.
+/// A remote: an account that holds capabilities.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Remote {
-    /// Whose it is: an account's address.
+    /// The address of its account.
     pub address: String,
     /// The next numbers of its imports.
     pub imports: ImportIds,
-    /// What it was provisioned with.
+    /// The state of its [`Factory`].
     pub factory: Factory,
     /// The number of the next outbox entry, from 1.
     pub next_outbox: u64,
@@ -33,25 +35,25 @@ pub struct Remote {
     pub acknowledged: u64,
 }
 
-/// The first thing that an account gets: what the provisioner answered.
+/// The factory of a remote: the provisioner's answer, and the first thing that an account gets.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Factory {
-    /// Not answered yet: messages may already be sent to the promise.
+    /// Not answered yet. Messages may already be sent to the promise.
     Promised {
         /// The remote's name for the promise.
         rref: String,
     },
-    /// An object.
+    /// Answered with an object.
     Object {
         /// The remote's name for it.
         rref: String,
     },
-    /// It has none: the provisioner refused or answered with something that is not an object, or the remote let go
-    /// of it.
+    /// Missing. The provisioner refused, or answered with something that is not an object, or the remote let
+    /// go of it.
     Refused,
 }
 
-/// Why a remote could not do what it asked for: its own fault.
+/// The reason why a remote's request failed, by its own fault unless it is [`Self::Panic`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
     /// It was never provisioned.
@@ -66,7 +68,7 @@ pub enum RemoteError {
     /// It acknowledged something that it was never sent.
     #[error("outbox entry {asked} does not exist: the last one is {last}")]
     NotSent {
-        /// What it named.
+        /// The entry that it named.
         asked: u64,
         /// The last entry.
         last: u64,
@@ -82,7 +84,7 @@ pub enum RemoteError {
     /// The data is larger than a vat would be allowed to send.
     #[error("message too large: at most 10000000 bytes of body and 10000 slots")]
     TooLarge,
-    /// The kernel's own trouble.
+    /// The kernel stops with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }
@@ -96,7 +98,7 @@ impl From<Refusal> for RemoteError {
     }
 }
 
-/// What came of a message that a remote sent.
+/// The receipt for a message that a remote sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// The remote's name for the promise of the answer, `rp-N`. It is subscribed to.
@@ -118,8 +120,8 @@ impl State<'_> {
         self.put(&keys::remote(id), &remote)
     }
 
-    /// The remote of an address. A new one is made if there is none. The provisioner is asked for its factory if
-    /// it has none: a new one, one that let go of it, and one that got none when it was asked before.
+    /// Returns the remote of an address, and makes one if there is none. Asks the provisioner for a factory
+    /// if the remote has none: a new one, one that let go of it, or one that was refused before.
     pub(crate) fn provision(&mut self, address: &str) -> Result<RemoteId> {
         if let Some(id) = self.get(&keys::remote_address(address))? {
             if self.remote(id)?.factory == Factory::Refused {

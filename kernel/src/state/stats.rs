@@ -1,4 +1,4 @@
-//! Counters of what the kernel did: node-local, for operators; never part of the hash.
+//! Counters of the kernel's work for operators. They are node-local and never part of the hash.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -7,29 +7,29 @@ use borsh::{BorshDeserialize, BorshSerialize};
 pub struct Stats {
     /// Syscalls in all, sends of the kernel itself included.
     pub syscalls: u64,
-    /// `send`.
+    /// Syscalls `send`, and messages of the kernel's own.
     pub syscall_send: u64,
-    /// `callNow`.
+    /// Syscalls `callNow` that were made.
     pub syscall_call_now: u64,
-    /// `subscribe`.
+    /// Syscalls `subscribe` that were made.
     pub syscall_subscribe: u64,
-    /// `resolve`.
+    /// Syscalls `resolve` that were made.
     pub syscall_resolve: u64,
-    /// `exit`.
+    /// Syscalls `exit` that were made.
     pub syscall_exit: u64,
-    /// `vatstoreGet`.
+    /// Syscalls `vatstoreGet` that were made.
     pub syscall_vatstore_get: u64,
-    /// `vatstoreSet`.
+    /// Syscalls `vatstoreSet` that were made.
     pub syscall_vatstore_set: u64,
-    /// `vatstoreGetNextKey`.
+    /// Syscalls `vatstoreGetNextKey` that were made.
     pub syscall_vatstore_get_next_key: u64,
-    /// `vatstoreDelete`.
+    /// Syscalls `vatstoreDelete` that were made.
     pub syscall_vatstore_delete: u64,
     /// Deliveries of messages and notifications.
     pub dispatches: u64,
-    /// Deliveries of messages.
+    /// Deliveries of messages to any endpoint.
     pub dispatch_deliver: u64,
-    /// Deliveries of notifications.
+    /// Deliveries of notifications to any endpoint.
     pub dispatch_notify: u64,
     /// Kernel objects that exist.
     pub kernel_objects: Gauge,
@@ -48,11 +48,11 @@ pub struct Stats {
 /// Something that goes up and down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Gauge {
-    /// Its value now.
+    /// The current value.
     pub value: u64,
-    /// How often it went up.
+    /// The number of increments.
     pub up: u64,
-    /// How often it went down.
+    /// The number of decrements.
     pub down: u64,
     /// The highest it was.
     pub max: u64,

@@ -1,38 +1,42 @@
 //! Vats: what each one is, what it has come to, when it is to be reaped.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_kernel_ports::{Computrons, Hash, VatId};
+use capstan_kernel_ports::{Computrons, Hash, VatId, store::Read};
 use serde_json::{Value, json};
 
 use crate::{
     capdata::{self, KernelData},
     error::{Result, inconsistent},
-    ids::{DeviceId, Endpoint, MeterId},
-    state::{clist::ImportIds, handle::State, keys},
+    ids::{DeviceId, Endpoint, MeterId, canonical_decimal},
+    state::{
+        clist::ImportIds,
+        handle::{State, decode, get_record},
+        keys,
+    },
 };
 
-/// When a vat is told to bring out its dead: when one of its counters reaches a threshold.
+/// Thresholds of a vat's counters. When one is reached, the vat gets `bringOutYourDead`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ReapThreshold {
-    /// Deliveries.
+    /// The threshold for deliveries.
     pub deliveries: Threshold,
     /// References in deliveries of garbage collection.
     pub gc_krefs: Threshold,
-    /// Computrons.
+    /// The threshold for computrons.
     pub computrons: Threshold,
-    /// Never at all.
+    /// True if no threshold ever counts.
     pub never: bool,
 }
 
-/// One threshold.
+/// A threshold of one counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Threshold {
-    /// Whatever the kernel's default is.
+    /// The kernel's default, as [`KernelOptions`](crate::KernelOptions) has it.
     #[default]
     Default,
-    /// This counter counts for nothing.
+    /// Never: the counter does not count.
     Never,
-    /// At this value.
+    /// Reached at this value.
     At(u64),
 }
 
@@ -62,26 +66,27 @@ impl Threshold {
 /// Options of a vat that is made at run time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct DynamicOptions {
-    /// A name for people.
+    /// The name for people.
     pub name: Option<String>,
-    /// The chain halts if the vat ends.
+    /// Stops the chain when the vat ends.
     pub critical: bool,
-    /// Who pays.
+    /// The [`Meter`](crate::meter::Meter) that pays.
     pub meter: Option<MeterId>,
-    /// SwingSet's `managerType`: recorded, without effect; the bundle says what runs it.
+    /// SwingSet's `managerType`. It is recorded and has no effect, because the bundle says what runs it.
     pub manager_type: Option<String>,
-    /// SwingSet's `enableSetup`: recorded, without effect.
+    /// SwingSet's `enableSetup`. It is recorded and has no effect.
     pub enable_setup: Option<bool>,
-    /// Messages to promises that the vat decides go to the vat at once.
+    /// Delivers messages to promises that the vat decides at once.
     pub enable_pipelining: Option<bool>,
-    /// Keep a transcript.
+    /// Keeps a transcript, as is the default.
     pub use_transcript: Option<bool>,
-    /// Deliveries between two bringOutYourDead.
+    /// The [`Threshold`] of deliveries for `bringOutYourDead`.
     pub reap_interval: Threshold,
 }
 
 impl DynamicOptions {
-    /// As SwingSet's slog writes them: those that were given, in the order of their names.
+    /// Returns the options as SwingSet's slog writes them: those that were given, in the order of their
+    /// names.
     pub fn to_json(&self) -> Value {
         let mut fields = serde_json::Map::new();
         let mut put = |name: &str, value: Value| {
@@ -101,56 +106,56 @@ impl DynamicOptions {
     }
 }
 
-/// What a vat is. Changes at creation, upgrade and change of options alone.
+/// The configuration of a vat. It changes only at creation, upgrade and change of options.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct VatConfig {
     /// The name of a static vat, or the label of a dynamic one.
     pub name: Option<String>,
-    /// Made at genesis.
+    /// True for a vat of the genesis configuration.
     pub is_static: bool,
-    /// Its bundle.
+    /// The id of its bundle.
     pub bundle_id: String,
     /// The JavaScript engine's image on which this incarnation runs.
     pub engine: Hash,
-    /// The chain halts if it ends.
+    /// Stops the chain when the vat ends.
     pub critical: bool,
-    /// Who pays for it.
+    /// The [`Meter`](crate::meter::Meter) that pays for it.
     pub meter: Option<MeterId>,
-    /// Messages to promises that it decides go to it at once.
+    /// Delivers messages to promises that the vat decides at once.
     pub enable_pipelining: bool,
-    /// Vat code has `vatPowers.disavow`.
+    /// Gives its code `vatPowers.disavow`.
     pub enable_disavow: bool,
-    /// A transcript is kept.
+    /// Keeps a transcript.
     pub use_transcript: bool,
-    /// Its own thresholds for bringOutYourDead.
+    /// Its own [`ReapThreshold`] for `bringOutYourDead`.
     pub reap: ReapThreshold,
-    /// What it was started with.
+    /// The parameters that it was started with.
     pub parameters: Option<KernelData>,
-    /// A vat of the system: the kernel refuses what is too large for it and undoes the deliveries in
-    /// which it fails, so that no stranger can end it.
+    /// True for a vat of the system. The kernel refuses what is too large for it and undoes the deliveries in
+    /// which it fails, so that no stranger can end it. See [`SystemGuard`](crate::limits::SystemGuard).
     pub system: bool,
 }
 
-/// What a vat has come to.
+/// The progress of a vat: its incarnation, transcript span and counters.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct VatState {
-    /// Alive or not.
+    /// Its [`VatStatus`].
     pub status: VatStatus,
-    /// 0 for the first, one more with each upgrade.
+    /// The number of its incarnation: 0 for the first, one more with each upgrade.
     pub incarnation: u64,
     /// The next numbers of its imports.
     pub imports: ImportIds,
-    /// Counters towards bringOutYourDead.
+    /// Counters towards the next `bringOutYourDead`.
     pub dirt: Dirt,
-    /// Its transcript since the last snapshot, or since the incarnation began.
+    /// The [`Span`] of its transcript since the last snapshot, or since the incarnation began.
     pub span: Span,
-    /// The position of the first entry that is kept: where a replay begins.
+    /// The position of the first kept entry, where a replay begins.
     pub kept_from: u64,
-    /// Computrons of the deliveries that are kept: what bringing the vat back costs.
+    /// Computrons of the kept deliveries, which is the cost of bringing the vat back.
     pub replay_debt: u64,
     /// The heap at the last snapshot of this incarnation: its hash and position.
     pub snapshot: Option<(Hash, u64)>,
-    /// Deliveries in all.
+    /// The number of deliveries in all.
     pub deliveries: u64,
     /// Computrons in all, aborted deliveries included.
     pub computrons: u64,
@@ -158,37 +163,50 @@ pub struct VatState {
     pub last_crank: u64,
 }
 
-/// Whether a vat lives.
+/// The stage of a vat's life.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum VatStatus {
-    /// It does.
+    /// The vat runs.
     Running,
-    /// It ended; what it held is still being cleaned up.
+    /// It ended, and the cleanup of what it held goes on.
     Terminated(Ending),
-    /// It ended and nothing but this record is left.
+    /// It ended, and only this record is left.
     Cleaned(Ending),
 }
 
-/// How a vat ended.
+/// The end of a vat.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Ending {
-    /// By a failure.
+    /// True if it ended by a failure.
     pub failure: bool,
     /// The body of what it ended with.
     pub info: String,
-    /// In which crank.
+    /// The crank in which it ended.
     pub crank: u64,
 }
 
 impl Ending {
-    /// What the vat ended with, for people: an error's message or a string, else the body.
+    /// Returns the reason for people: an error's message or a string, else the body.
     pub fn reason(&self) -> String {
         capdata::message(&self.info)
     }
 }
 
+impl VatState {
+    /// Returns SwingSet's counts of the vat.
+    pub fn counts(&self) -> VatCounts {
+        let first = ImportIds::VAT;
+        VatCounts {
+            object_count: self.imports.object - first.object,
+            promise_count: self.imports.promise - first.promise,
+            device_count: self.imports.device - first.device,
+            transcript_count: self.span.entries(),
+        }
+    }
+}
+
 impl VatStatus {
-    /// How the vat ended, if it did.
+    /// Returns the [`Ending`] of a vat that ended.
     pub fn ending(&self) -> Option<&Ending> {
         match self {
             Self::Running => None,
@@ -197,14 +215,27 @@ impl VatStatus {
     }
 }
 
+/// SwingSet's four counts of a vat: ids allocated so far, and transcript entries in the current span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VatCounts {
+    /// Objects that the vat was given.
+    pub object_count: u64,
+    /// Promises that the vat was given.
+    pub promise_count: u64,
+    /// Device nodes that the vat was given.
+    pub device_count: u64,
+    /// Entries of the current transcript span.
+    pub transcript_count: u64,
+}
+
 /// Counters since the last bringOutYourDead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Dirt {
-    /// Deliveries.
+    /// The number of deliveries.
     pub deliveries: u64,
     /// References in deliveries of garbage collection.
     pub gc_krefs: u64,
-    /// Computrons.
+    /// The number of computrons.
     pub computrons: u64,
 }
 
@@ -246,12 +277,12 @@ impl State<'_> {
         self.put(&keys::vat_state(vat), &state)
     }
 
-    /// Whether the vat is there and runs.
+    /// Returns true if the vat exists and runs.
     pub(crate) fn is_alive(&self, vat: VatId) -> Result<bool> {
         Ok(self.find_vat(vat)?.is_some_and(|state| state.status == VatStatus::Running))
     }
 
-    /// Whether the vat was there and ended.
+    /// Returns true if the vat existed and ended.
     pub(crate) fn is_dead(&self, vat: VatId) -> Result<bool> {
         Ok(self.find_vat(vat)?.is_some_and(|state| state.status != VatStatus::Running))
     }
@@ -367,4 +398,34 @@ impl State<'_> {
     fn put_device_import_ids(&mut self, device: DeviceId, ids: ImportIds) -> Result<()> {
         self.put(&keys::device_imports(device), &ids)
     }
+}
+
+/// Returns all vats that ever were, in the order of their ids.
+pub fn all_vats(state: &(impl Read + ?Sized)) -> Result<Vec<VatId>> {
+    let mut vats = Vec::new();
+    let mut after = keys::VATS.to_vec();
+    while let Some((key, _)) = state.next_after(keys::VATS, &after)? {
+        let text = String::from_utf8_lossy(&key[keys::VATS.len()..]).into_owned();
+        let number = canonical_decimal(&text);
+        vats.push(VatId(number.ok_or_else(|| inconsistent(format!("{text} is not a vat")))?));
+        after = key;
+    }
+    vats.sort_unstable();
+    Ok(vats)
+}
+
+/// Returns the vats that run: static ones in the order of their names, then dynamic ones by id.
+pub fn live_vats(state: &(impl Read + ?Sized)) -> Result<Vec<VatId>> {
+    let mut live = Vec::new();
+    for (key, value) in state.scan(keys::STATIC_NAMES)? {
+        live.push(decode::<VatId>(&key, &value)?);
+    }
+    for vat in all_vats(state)? {
+        let running = get_record::<VatState>(state, &keys::vat_state(vat))?
+            .is_some_and(|record| record.status == VatStatus::Running);
+        if running && !live.contains(&vat) {
+            live.push(vat);
+        }
+    }
+    Ok(live)
 }

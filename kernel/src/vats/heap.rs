@@ -1,13 +1,13 @@
 //! Heap snapshots as this node keeps them: the pages of each live vat's last snapshot.
 //!
-//! The state holds a heap's hash alone; here lie the pages that it stands for. Equal pages are kept
-//! once, whichever vats hold them, and counted. Of a snapshot only those are written that the store
-//! does not have, and those are dropped that no vat's snapshot holds any more: at once where a
-//! snapshot follows another, and bit by bit, crank after crank, where a whole heap goes.
+//! The state holds only a heap's hash. The pages that it stands for lie in local keys. Equal pages are kept
+//! once and counted, whichever vats hold them. A snapshot writes only the pages that the store lacks. Pages
+//! that no snapshot holds any more are deleted at once when a snapshot follows another. The pages of a heap
+//! that is dropped whole are deleted over several cranks.
 //!
-//! The vats of one bundle have most of their pages in common. The first snapshot of any of them is
-//! therefore kept as the bundle's *pattern*, and of the others only what differs from it is listed: what a
-//! snapshot costs is a matter of the pages that are the vat's own.
+//! The vats of one bundle have most of their pages in common. The first snapshot of any of them is therefore
+//! kept as the bundle's *pattern*. The others list only how they differ from it. So a snapshot costs in
+//! proportion to the vat's own pages.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ use crate::{
 
 /// Pages of vanished heaps that one crank lets go: so many that no vat can make them faster, so few that
 /// no crank is held up.
-const PARTING_PAGES_A_CRANK: usize = 256;
+const RELEASED_PAGES_A_CRANK: usize = 256;
 
 /// A heap as it is kept.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -58,7 +58,8 @@ pub(crate) fn image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<H
     Ok(Some(HeapImage { hash, memory_bytes, head, pages }))
 }
 
-/// The size of the vat's heap at its last snapshot, in bytes; none if this node has no such snapshot.
+/// Returns the size of the vat's heap at its last snapshot, in bytes. Returns `None` if this node has no such
+/// snapshot.
 pub(crate) fn size_bytes(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<u64>> {
     Ok(get_record::<Kept>(state, &keys::heap(vat))?.map(|kept| kept.memory_bytes))
 }
@@ -127,12 +128,12 @@ impl State<'_> {
         self.put(&key, &kept)
     }
 
-    /// Drops the vat's heap; its pages go little by little.
+    /// Drops the vat's heap. Its pages are released over the next cranks.
     pub(crate) fn drop_heap(&mut self, vat: VatId) -> Result<()> {
         let key = keys::heap(vat);
         let Some(kept) = self.get::<Kept>(&key)? else { return Ok(()) };
         self.over.delete(&key);
-        self.part_with(&kept.own)?;
+        self.queue_page_release(&kept.own)?;
         let users_key = keys::heap_pattern_users(&kept.pattern);
         let users: u64 = self.need(&users_key)?;
         if users > 1 {
@@ -142,12 +143,12 @@ impl State<'_> {
         let pattern: Vec<HeapPage> = self.need(&pattern_key)?;
         self.over.delete(&users_key);
         self.over.delete(&pattern_key);
-        self.part_with(&pattern)
+        self.queue_page_release(&pattern)
     }
 
     /// Lets go of some pages of heaps that were dropped.
-    pub(crate) fn release_parting_pages(&mut self) -> Result<()> {
-        let first = self.over.next_after(keys::PARTING_HEAPS, keys::PARTING_HEAPS)?;
+    pub(crate) fn release_dropped_pages(&mut self) -> Result<()> {
+        let first = self.over.next_after(keys::DROPPED_HEAPS, keys::DROPPED_HEAPS)?;
         let Some((key, bytes)) = first else { return Ok(()) };
         for page in decode::<Vec<HeapPage>>(&key, &bytes)? {
             self.release_page(&page.hash)?;
@@ -156,8 +157,8 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Counts the vat among the users of its bundle's pattern, and returns the pattern's name. If there is
-    /// none yet, `new` becomes it.
+    /// Counts the vat among the users of its bundle's pattern, and returns the pattern's name. If the bundle
+    /// has no pattern yet, `new` becomes it.
     fn use_pattern<H: VatHost>(&mut self, host: &H, vat: VatId, new: &HeapImage) -> Result<String> {
         let config = self.vat_config(vat)?;
         let name = pattern_name(&config.engine, &config.bundle_id);
@@ -173,14 +174,14 @@ impl State<'_> {
         Ok(name)
     }
 
-    fn part_with(&mut self, pages: &[HeapPage]) -> Result<()> {
+    fn queue_page_release(&mut self, pages: &[HeapPage]) -> Result<()> {
         let mut number = self.globals().crank << 16;
-        for pages in pages.chunks(PARTING_PAGES_A_CRANK) {
+        for pages in pages.chunks(RELEASED_PAGES_A_CRANK) {
             // Another heap may have gone in this crank.
-            while self.over.get(&keys::parting_heap(number))?.is_some() {
+            while self.over.get(&keys::dropped_heap(number))?.is_some() {
                 number += 1;
             }
-            self.put(&keys::parting_heap(number), &pages)?;
+            self.put(&keys::dropped_heap(number), &pages)?;
         }
         Ok(())
     }
@@ -210,7 +211,7 @@ impl State<'_> {
     }
 }
 
-/// What vats must have in common to have a pattern in common.
+/// Returns the name of a pattern: vats share one if they have engine and bundle in common.
 fn pattern_name(engine: &Hash, bundle_id: &str) -> String {
     format!("{engine}.{bundle_id}")
 }

@@ -1,15 +1,15 @@
-//! What liveslots' own records in a vat's store say about the vat's imports.
+//! Liveslots' own records in a vat's store, as far as they concern the vat's imports.
 //!
-//! Liveslots counts the references from virtual and durable data to an import `o-N` under
-//! `vom.rc.o-N`, and notes each weak collection that has it as a key under `vom.ir.o-N|COLLECTION`
-//! (`virtualReferences.js` of `@agoric/swingset-liveslots`). Both records are complete after every
-//! delivery, so an import without them is held by the heap alone.
+//! Liveslots counts the references from virtual and durable data to an import `o-N` under `vom.rc.o-N`. It
+//! notes each weak collection that has the import as a key under `vom.ir.o-N|COLLECTION`
+//! (`virtualReferences.js` of `@agoric/swingset-liveslots`). Both records are complete after every delivery.
+//! So an import without them is held by the heap alone.
 
 use capstan_kernel_ports::VatId;
 
 use crate::{
     error::Result,
-    ids::Endpoint,
+    ids::{BundleKind, Endpoint},
     state::{handle::State, keys},
 };
 
@@ -18,7 +18,8 @@ impl State<'_> {
     /// `retireImports` would: nobody else ever will once that heap is gone. A vat of wasm keeps its own
     /// books, which nobody here can read: it has to let go by itself.
     pub(crate) fn drop_heap_imports(&mut self, vat: VatId) -> Result<()> {
-        if !self.vat_config(vat)?.bundle_id.starts_with("b1-") {
+        let config = self.vat_config(vat)?;
+        if BundleKind::from_id(&config.bundle_id) != Some(BundleKind::EndoZip) {
             return Ok(());
         }
         let endpoint = Endpoint::Vat(vat);

@@ -17,56 +17,56 @@ use crate::{
     state::{
         handle::{get_record, read_globals},
         keys,
-        vat::{Span, VatConfig, VatState},
+        vat::{Span, VatConfig, VatState, all_vats},
     },
     vats::{
         heap,
+        source::{worker_options, worker_source},
         transcript::Entry,
-        worker::{worker_options, worker_source},
     },
 };
 
-/// The first thing that a worker did otherwise than recorded.
+/// The first difference between a replay and the transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// A syscall.
     Syscall {
         /// Its number within the delivery, from 0.
         number: usize,
-        /// The one that was recorded; none if there are no more.
+        /// The recorded one, or `None` if the record has no more.
         expected: Option<Syscall>,
-        /// The one that was made; none if the delivery ended.
+        /// The one that was made, or `None` if the delivery ended.
         found: Option<Syscall>,
     },
-    /// A syscall that could not be decoded, where none can have been recorded.
+    /// A syscall that could not be decoded. No such syscall can have been recorded.
     Malformed {
         /// Its number within the delivery, from 0.
         number: usize,
-        /// What was wrong with it.
+        /// The decoding error.
         problem: String,
     },
-    /// How the delivery ended.
+    /// The result of the delivery.
     Result {
         /// As recorded.
         expected: DeliveryResult,
         /// As it went.
         found: DeliveryResult,
     },
-    /// What the delivery cost.
+    /// The computrons that the delivery spent.
     Computrons {
         /// As recorded.
         expected: Option<Computrons>,
         /// As it went.
         found: Option<Computrons>,
     },
-    /// The heap after all deliveries before.
+    /// The heap after all deliveries before, as a `Hash`.
     Heap {
         /// The one that the nodes agreed on.
         expected: Hash,
         /// The worker's.
         found: Hash,
     },
-    /// The entries of the current span are others than the state says.
+    /// The entries of the current span do not have the hash in [`VatState::span`].
     Transcript {
         /// The span's hash in the state.
         expected: Hash,
@@ -124,30 +124,30 @@ fn spending(computrons: &Option<Computrons>) -> String {
     computrons.map_or_else(|| "nothing that was counted".to_owned(), |c| format!("{c} computrons"))
 }
 
-/// One entry of a transcript that was done again.
+/// One repeated entry of a transcript.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Its position.
+    /// The position in the transcript.
     pub position: u64,
-    /// What it says.
+    /// The recorded [`Entry`].
     pub entry: Entry,
-    /// What came of it.
+    /// The [`Outcome`] of the comparison.
     pub outcome: Outcome,
 }
 
 impl Step {
-    /// Whether the vat was told something.
+    /// Returns true if the entry is a delivery.
     pub fn is_delivery(&self) -> bool {
         matches!(self.entry, Entry::Delivery { .. })
     }
 }
 
-/// What came of doing again what an entry says.
+/// The result of repeating one transcript entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The same as was recorded.
+    /// The worker did the same as recorded.
     Same,
-    /// Something else.
+    /// The worker did something else, the [`Difference`].
     Differs(Difference),
     /// The bundle cannot be started.
     NotStarted(String),
@@ -174,7 +174,7 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
         Ok(Self { state, vat, config, limit, next, end, has_worker: false })
     }
 
-    /// Does the next entry again; none at the end. After anything but [`Outcome::Same`] the walk is over.
+    /// Repeats the next entry. Returns `None` at the end, and after any outcome but [`Outcome::Same`].
     pub(crate) fn step<H: VatHost>(&mut self, host: &mut H) -> Result<Option<Step>> {
         if self.next >= self.end {
             return Ok(None);
@@ -183,28 +183,22 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
         let key = keys::transcript(vat, position);
         let entry: Entry = get_record(self.state, &key)?
             .ok_or_else(|| inconsistent(format!("entry {position} of {vat} is missing")))?;
-        let outcome = match self.apply(host, &entry)? {
-            Ok(None) => Outcome::Same,
-            Ok(Some(difference)) => Outcome::Differs(difference),
-            Err(problem) => Outcome::NotStarted(problem),
-        };
+        let outcome = self.apply(host, &entry)?;
         self.next = if outcome == Outcome::Same { position + 1 } else { self.end };
         Ok(Some(Step { position, entry, outcome }))
     }
 
-    fn apply<H: VatHost>(
-        &mut self,
-        host: &mut H,
-        entry: &Entry,
-    ) -> Result<std::result::Result<Option<Difference>, String>> {
+    fn apply<H: VatHost>(&mut self, host: &mut H, entry: &Entry) -> Result<Outcome> {
         let vat = self.vat;
         match entry {
             Entry::InitializeWorker { bundle_id, engine } => {
                 let source = worker_source(self.state, bundle_id, *engine)?;
                 let options = worker_options(self.state, &self.config)?;
                 self.has_worker = true;
-                let verdict = host.start(vat, &source, &options)?;
-                Ok(verdict.map(|()| None).map_err(|refused| refused.0))
+                Ok(match host.start(vat, &source, &options)? {
+                    Ok(()) => Outcome::Same,
+                    Err(refused) => Outcome::NotStarted(refused.0),
+                })
             }
             Entry::LoadSnapshot { heap } if !self.has_worker => {
                 // Within an incarnation neither bundle nor engine change.
@@ -212,29 +206,30 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
                 let source = worker_source(self.state, bundle_id, *engine)?;
                 heap::restore(self.state, host, vat, &source, *heap)?;
                 self.has_worker = true;
-                Ok(Ok(None))
+                Ok(Outcome::Same)
             }
             // It is the heap that the span before ended with, which was compared.
-            Entry::LoadSnapshot { .. } => Ok(Ok(None)),
-            Entry::SaveSnapshot { heap: expected } => Ok(Ok(match host.heap(vat) {
+            Entry::LoadSnapshot { .. } => Ok(Outcome::Same),
+            Entry::SaveSnapshot { heap: expected } => Ok(match host.heap(vat) {
                 Some((found, _)) if found != *expected => {
-                    Some(Difference::Heap { expected: *expected, found })
+                    Outcome::Differs(Difference::Heap { expected: *expected, found })
                 }
-                _ => None,
-            })),
+                _ => Outcome::Same,
+            }),
             Entry::ShutdownWorker => {
                 host.stop(vat);
-                Ok(Ok(None))
+                Ok(Outcome::Same)
             }
             Entry::Delivery { delivery, syscalls, result, computrons } => {
                 let done = Recorded { syscalls, result, computrons: *computrons };
-                deliver_again(host, vat, delivery, &done, self.limit).map(Ok)
+                let difference = deliver_again(host, vat, delivery, &done, self.limit)?;
+                Ok(difference.map_or(Outcome::Same, Outcome::Differs))
             }
         }
     }
 }
 
-/// What a delivery did.
+/// A delivery's recorded syscalls, result and computrons.
 struct Recorded<'a> {
     syscalls: &'a [(Syscall, SyscallResult)],
     result: &'a DeliveryResult,
@@ -278,7 +273,7 @@ impl<'a> Answers<'a> {
         Self { recorded: recorded.iter(), count: 0, difference: None }
     }
 
-    /// The first difference; also that syscalls are missing.
+    /// Returns the first difference. Missing syscalls count as one.
     fn finish(mut self) -> Option<Difference> {
         let number = self.count;
         let missing = self.recorded.next().map(|(expected, _)| Difference::Syscall {
@@ -313,29 +308,29 @@ impl Syscalls for Answers<'_> {
         self.differ(Difference::Malformed { number, problem: problem.to_owned() })
     }
 
-    /// What the vat printed was heard when it happened.
+    /// Ignores the output: it was logged when the delivery was made.
     fn console(&mut self, _: &str, _: &str, _: &str) {}
 }
 
-/// Where a rehearsal begins.
+/// The entry at which a rehearsal begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
     /// At the vat's first delivery, through all its incarnations: for nodes that archive.
     Genesis,
-    /// Where bringing the vat back into memory would begin: at the last heap snapshot, or where the
-    /// incarnation began.
+    /// At the entry where bringing the vat back into memory would begin: the last heap snapshot, or the start
+    /// of the incarnation.
     Snapshot,
 }
 
-/// Why a vat cannot be rehearsed.
+/// The reason why a vat cannot be rehearsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RehearsalError {
-    /// No vat ever had that id.
+    /// No vat ever had this [`VatId`].
     #[error("there is no {vat}: the chain has {vats} vats, see capstan query vats")]
     Unknown {
         /// The id.
         vat: VatId,
-        /// How many there were.
+        /// The number of vats that ever were.
         vats: usize,
     },
     /// The vat was made with `useTranscript: false`.
@@ -348,9 +343,9 @@ pub enum RehearsalError {
     Ended {
         /// The vat.
         vat: VatId,
-        /// When.
+        /// The crank in which it ended.
         crank: u64,
-        /// Why.
+        /// The reason, as text for people.
         reason: String,
     },
     /// The entries in question were dropped, or were made before this node archived.
@@ -363,12 +358,12 @@ pub enum RehearsalError {
         /// The position of the first that is missing.
         wanted: u64,
     },
-    /// The state cannot be read, or the host failed.
+    /// The state cannot be read, or the host failed, with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
 }
 
-/// A check of a vat against its own past, by a host that does nothing else. Nothing is changed.
+/// A replay of a vat against its own past, by a [`VatHost`] that does nothing else. It changes nothing.
 pub struct Rehearsal<'a, R: Read> {
     replay: Replay<'a, R>,
     record: VatState,
@@ -381,10 +376,10 @@ impl<R: Read> std::fmt::Debug for Rehearsal<'_, R> {
 }
 
 impl<'a, R: Read> Rehearsal<'a, R> {
-    /// Prepares to replay the vat of that id from `beginning` to its last delivery.
+    /// Prepares to replay the vat with that id from `beginning` to its last delivery.
     ///
     /// # Errors
-    /// Where there is nothing to replay; see [`RehearsalError`].
+    /// Returns a [`RehearsalError`] if there is nothing to replay.
     pub fn new(
         state: &'a R,
         vat: VatId,
@@ -393,7 +388,7 @@ impl<'a, R: Read> Rehearsal<'a, R> {
         let config: Option<VatConfig> = get_record(state, &keys::vat_config(vat))?;
         let record: Option<VatState> = get_record(state, &keys::vat_state(vat))?;
         let (Some(config), Some(record)) = (config, record) else {
-            let vats = crate::view::vats(state)?.len();
+            let vats = all_vats(state)?.len();
             return Err(RehearsalError::Unknown { vat, vats });
         };
         if !config.use_transcript {
@@ -415,7 +410,7 @@ impl<'a, R: Read> Rehearsal<'a, R> {
         Ok(Self { replay, record })
     }
 
-    /// The positions that are still to come.
+    /// Returns the positions that are still to come.
     pub fn positions(&self) -> Range<u64> {
         self.replay.next..self.replay.end
     }
@@ -434,7 +429,7 @@ impl<'a, R: Read> Rehearsal<'a, R> {
         Ok((found != expected).then_some(Difference::Transcript { expected, found }))
     }
 
-    /// Does the next entry again; none at the end.
+    /// Repeats the next entry. Returns `None` at the end.
     pub fn step<H: VatHost>(&mut self, host: &mut H) -> Result<Option<Step>> {
         self.replay.step(host)
     }

@@ -9,18 +9,18 @@ use capstan_kernel_ports::{VatId, host::Syscalls};
 
 use crate::{
     capdata::{self, KernelData, Parsed},
-    device::Caller,
+    device::{Caller, DeviceReply},
     error::{KernelPanic, Refusal, Result, Translated, inconsistent, vat_fatal},
     ids::{Endpoint, KRef, Kind, parse_vref},
     limits::{
         self, MAX_BODY_BYTES, MAX_DELIVERY_BYTES, MAX_ENDING_BYTES, MAX_SLOTS,
         MAX_VATSTORE_KEY_BYTES, SYSCALL_OVERHEAD_BYTES,
     },
-    slog::Event,
+    state::slog::Event,
     state::{clist::Use, handle::State, keys, queue::Payer, vat::VatConfig},
 };
 
-/// What a vat is told whose syscall could not be translated.
+/// The error text for a vat whose syscall could not be translated.
 const PREPARE_TO_DIE: &str = "syscall translation error: prepare to die";
 
 /// Answers the syscalls of one delivery, and remembers what the crank has to know.
@@ -32,12 +32,12 @@ pub(crate) struct VatSyscalls<'c, 's> {
     /// The vat's name for the result of the message that is being delivered.
     result: Option<VRef>,
     enable_pipelining: bool,
-    /// Who pays if a message reaches a vat of the system.
+    /// The payer of a message that reaches a vat of the system.
     payer: Payer,
-    /// What the transcript entry can still take; `None` after a syscall that did not fit: then nothing is
-    /// done or recorded any more.
-    room_bytes: Option<usize>,
-    /// Why the vat must die, if a syscall was illegal.
+    /// The bytes that the transcript entry can still take. `None` after a syscall that did not fit: from then
+    /// on nothing is done or recorded.
+    capacity_bytes: Option<usize>,
+    /// The reason why the vat must end, if a syscall was illegal.
     pub(crate) illegal: Option<KernelData>,
     /// The last `exit`: by failure, and with what.
     pub(crate) exit: Option<(bool, KernelData)>,
@@ -68,7 +68,7 @@ impl<'c, 's> VatSyscalls<'c, 's> {
             result: delivery.result().cloned(),
             enable_pipelining: config.enable_pipelining,
             payer,
-            room_bytes: Some(MAX_DELIVERY_BYTES),
+            capacity_bytes: Some(MAX_DELIVERY_BYTES),
             illegal: None,
             exit: None,
             panic: None,
@@ -80,7 +80,7 @@ impl<'c, 's> VatSyscalls<'c, 's> {
 impl Syscalls for VatSyscalls<'_, '_> {
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
         let executed =
-            self.take_room(syscall_bytes(&syscall)).and_then(|()| self.execute(&syscall));
+            self.take_capacity(syscall_bytes(&syscall)).and_then(|()| self.execute(&syscall));
         let (result, refusal) = match executed {
             Ok(result) => (result, None),
             Err(Refusal::VatFatal(why)) => (self.condemn(), Some(why)),
@@ -96,8 +96,8 @@ impl Syscalls for VatSyscalls<'_, '_> {
             result: &result,
             refusal,
         });
-        if let Some(room) = &mut self.room_bytes {
-            *room = room.saturating_sub(result_bytes(&result));
+        if let Some(left) = &mut self.capacity_bytes {
+            *left = left.saturating_sub(result_bytes(&result));
             self.record.push((syscall, result.clone()));
         }
         Some(result)
@@ -120,9 +120,9 @@ impl VatSyscalls<'_, '_> {
     }
 
     /// Counts what the transcript entry of this delivery has to hold.
-    fn take_room(&mut self, bytes: usize) -> Translated<()> {
-        self.room_bytes = self.room_bytes.and_then(|room| room.checked_sub(bytes));
-        match self.room_bytes {
+    fn take_capacity(&mut self, bytes: usize) -> Translated<()> {
+        self.capacity_bytes = self.capacity_bytes.and_then(|left| left.checked_sub(bytes));
+        match self.capacity_bytes {
             Some(_) => Ok(()),
             None => vat_fatal(format!(
                 "the syscalls of one delivery take more than {MAX_DELIVERY_BYTES} bytes"
@@ -220,10 +220,10 @@ impl VatSyscalls<'_, '_> {
         let args = self.state.data_to_kernel(me, args.clone())?;
         self.state.stats.syscall_call_now += 1;
         Ok(match self.state.invoke_device(&mut self.caller, node, &method.legible(), &args)? {
-            Ok(data) => {
+            DeviceReply::Returned(data) => {
                 SyscallResult::Ok(SyscallData::CapData(self.state.data_to_endpoint(me, &data)?))
             }
-            Err(text) => SyscallResult::Error(text),
+            DeviceReply::Threw(text) => SyscallResult::Error(text.to_owned()),
         })
     }
 
@@ -290,7 +290,7 @@ impl VatSyscalls<'_, '_> {
         Ok(keys::vatstore(self.me(), key.as_wtf8()))
     }
 
-    /// An empty value reads as none, as SwingSet has it.
+    /// Reads a key. An empty value reads as absent, as in SwingSet.
     fn vatstore_get(&mut self, key: &JsString) -> Translated<SyscallResult> {
         self.state.stats.syscall_vatstore_get += 1;
         let value = self.state.over.get(&self.vatstore_key(key)?)?;

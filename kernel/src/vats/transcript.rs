@@ -36,27 +36,27 @@ pub enum Entry {
     },
     /// The worker was stopped for an upgrade.
     ShutdownWorker,
-    /// A delivery.
+    /// A [`Delivery`] was made.
     Delivery {
-        /// What the vat was told.
+        /// The [`Delivery`], as the vat saw it.
         delivery: Delivery,
-        /// What it asked and got.
+        /// Its syscalls and their results, in order.
         syscalls: Vec<(Syscall, SyscallResult)>,
-        /// How it ended.
+        /// Its result.
         result: DeliveryResult,
-        /// What it spent.
+        /// The computrons that it spent.
         computrons: Option<Computrons>,
     },
 }
 
 impl Span {
-    /// The hash of a span without entries.
+    /// Returns the hash of a [`Span`] without entries.
     pub fn first_hash() -> Hash {
         Hash(Sha256::digest(b"start of transcript span").into())
     }
 
-    /// The hash of a span whose hash was `hash` and that goes on with an entry: SHA-256 of that hash and of
-    /// the SHA-256 of the entry's borsh.
+    /// Returns the hash of a span that goes on with an entry: SHA-256 of the hash so far and of the SHA-256
+    /// of the entry's borsh. [`Span::hash`] holds it.
     pub fn next_hash(hash: Hash, entry: &[u8]) -> Hash {
         Hash(
             Sha256::new()
@@ -67,7 +67,7 @@ impl Span {
         )
     }
 
-    /// The number of its entries.
+    /// Returns the number of its entries.
     pub fn entries(&self) -> u64 {
         self.end - self.start
     }
@@ -90,7 +90,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Ends the span; the next entry begins a new one.
+    /// Ends the span. The next entry begins a new one.
     pub(crate) fn roll_span(&mut self, vat: VatId) -> Result<()> {
         self.update_vat(vat, |state| {
             let at = state.span.end;
@@ -108,7 +108,7 @@ impl State<'_> {
         })
     }
 
-    /// Deletes up to `limit` of the entries that are kept of a vat that ended; returns how many.
+    /// Deletes up to `limit` of the kept entries of a vat that ended. Returns how many.
     pub(crate) fn clean_transcript(&mut self, vat: VatId, limit: u64) -> Result<u64> {
         let VatState { kept_from, span, .. } = self.vat(vat)?;
         let until = span.end.min(kept_from.saturating_add(limit));

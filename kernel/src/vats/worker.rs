@@ -3,25 +3,18 @@
 use std::collections::VecDeque;
 
 use capstan_abi::{Delivery, DeliveryResult, JsString};
-use capstan_kernel_ports::{
-    Computrons, Hash, VatId,
-    host::{VatHost, WorkerOptions, WorkerSource},
-    store::Read,
-};
+use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
 
 use crate::{
-    capdata::{self, KernelData},
-    error::{KernelPanic, Result, inconsistent},
+    capdata::KernelData,
+    error::{KernelPanic, Result},
     ids::KRef,
     limits,
-    slog::{Event, Slog},
-    state::{
-        handle::{State, get_record, read_globals},
-        keys,
-        vat::VatConfig,
-    },
+    state::handle::State,
+    state::slog::{Event, Slog},
     vats::{
         replay::{Outcome, Replay},
+        source::{worker_options, worker_source},
         syscall::VatSyscalls,
         transcript::Entry,
     },
@@ -39,7 +32,7 @@ impl Online {
         Self { order: VecDeque::new(), max: max.max(1) }
     }
 
-    /// Notes a use; returns the vat that has to leave memory for it.
+    /// Notes a use. Returns the vat that has to leave memory for it.
     fn touch(&mut self, vat: VatId) -> Option<VatId> {
         if self.order.back() == Some(&vat) {
             return None;
@@ -58,7 +51,7 @@ impl Online {
     }
 }
 
-/// How a delivery went.
+/// The result of a delivery.
 pub(crate) struct Status {
     pub(crate) computrons: Option<Computrons>,
     /// A syscall was illegal.
@@ -69,7 +62,7 @@ pub(crate) struct Status {
     pub(crate) exit: Option<(bool, KernelData)>,
 }
 
-/// Why a worker could not be started.
+/// The reason why a worker could not be started.
 pub(crate) enum StartError {
     /// The source is at fault.
     Source(String),
@@ -83,8 +76,8 @@ impl<E: Into<KernelPanic>> From<E> for StartError {
     }
 }
 
-/// Brings the vat into memory if it is not there: its worker starts from the last snapshot, or anew if
-/// there is none, and replays its transcript from there.
+/// Brings the vat into memory if it is not there. Its worker starts from the last snapshot, or anew if there
+/// is none, and replays its transcript from there.
 pub(crate) fn bring_online<H: VatHost>(
     state: &mut State<'_>,
     host: &mut H,
@@ -150,120 +143,8 @@ pub(crate) fn bring_online<H: VatHost>(
     Ok(())
 }
 
-/// What workers of the vat are told beside their source.
-pub(crate) fn worker_options(
-    state: &(impl Read + ?Sized),
-    config: &VatConfig,
-) -> Result<WorkerOptions> {
-    Ok(WorkerOptions {
-        enable_disavow: config.enable_disavow,
-        relax_durability_rules: read_globals(state)?.options.relax_durability_rules,
-    })
-}
-
-/// The bundle, and the engine that runs it if it is JavaScript.
-pub(crate) fn worker_source(
-    state: &(impl Read + ?Sized),
-    bundle_id: &str,
-    engine: Hash,
-) -> Result<WorkerSource> {
-    let missing = || inconsistent(format!("bundle {bundle_id} is missing"));
-    let hash: Hash = get_record(state, &keys::bundle(bundle_id))?.ok_or_else(missing)?;
-    let bytes = state.blob(&hash)?.ok_or_else(missing)?;
-    Ok(match bundle_id.starts_with("w1-") {
-        true => WorkerSource::Wasm { module: bytes },
-        false => WorkerSource::JavaScript { engine, bundle_id: bundle_id.to_owned(), zip: bytes },
-    })
-}
-
-/// What came of looking whether a snapshot is due.
-pub(crate) enum Snapshot {
-    /// It was not.
-    NotDue,
-    /// It was taken.
-    Taken,
-    /// The vat failed to bring out its dead: it has to end, with this.
-    Failed(KernelData),
-}
-
-/// Vats of the system owe a replay of at most this share of `snapshot_debt`: whoever has one fail has it
-/// brought back, too.
-const SYSTEM_SHARE: u64 = 10;
-
-/// Takes a snapshot of the vat's heap if one is due: the first when its span has `snapshot_initial`
-/// entries, later ones when it has `interval`, and any when replaying the span would cost
-/// `snapshot_debt`. The vat brings out its dead first, for nothing.
-pub(crate) fn snapshot_if_due<H: VatHost>(
-    state: &mut State<'_>,
-    host: &mut H,
-    online: &mut Online,
-    vat: VatId,
-    interval: u64,
-) -> Result<Snapshot> {
-    let record = state.vat(vat)?;
-    let entries = record.span.entries();
-    let options = &state.globals().options;
-    let may_owe = |share: u64| record.replay_debt < options.snapshot_debt / share;
-    let is_short =
-        entries < interval && (record.snapshot.is_some() || entries < options.snapshot_initial);
-    if is_short && may_owe(SYSTEM_SHARE) {
-        return Ok(Snapshot::NotDue);
-    }
-    let config = state.vat_config(vat)?;
-    let due = !is_short || config.system || !may_owe(1);
-    if !due || !config.use_transcript {
-        return Ok(Snapshot::NotDue);
-    }
-    state.save()?;
-    state.over.push();
-    let maybe_free = state.maybe_free.clone();
-    let reap = Delivery::BringOutYourDead;
-    let status = deliver(state, host, online, vat, &Delivery::BringOutYourDead, reap)?;
-    if let Some(info) = status.illegal.or(status.error.map(|text| capdata::error(&text))) {
-        state.over.rollback();
-        state.reload()?;
-        state.maybe_free = maybe_free;
-        if !state.vat_config(vat)?.system {
-            return Ok(Snapshot::Failed(info));
-        }
-        // Nothing ends a vat of the system: its heap of before is kept, with its dead.
-        state.log(Event::DeliveryLost { vat, cause: &info });
-        host.stop(vat);
-        online.forget(vat);
-        state.over.push();
-        bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
-    }
-    take_snapshot(state, host, vat)?;
-    state.snapshot_spent = Some(status.computrons.unwrap_or_default());
-    state.save()?;
-    state.over.merge();
-    Ok(Snapshot::Taken)
-}
-
-fn take_snapshot<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result<()> {
-    state.log(Event::SnapshotStart { vat });
-    let image = host.heap_image(vat)?;
-    let pages = image.as_ref().map_or(0, |image| image.pages.len() as u64);
-    let heap = image.as_ref().map_or(Hash::default(), |image| image.hash);
-    state.append_entry(vat, &Entry::SaveSnapshot { heap })?;
-    state.roll_span(vat)?;
-    state.append_entry(vat, &Entry::LoadSnapshot { heap })?;
-    let position = state.vat(vat)?.span.start;
-    state.update_vat(vat, |state| state.snapshot = Some((heap, position)))?;
-    match image {
-        Some(image) => {
-            state.save_heap(host, vat, &image)?;
-            state.prune_transcript(vat, position)?;
-        }
-        // The vat comes back by replay alone: all of it stays.
-        None => state.update_vat(vat, |state| state.replay_debt = 0)?,
-    }
-    state.log(Event::SnapshotSaved { vat, heap, pages, position });
-    Ok(())
-}
-
 /// A vat that had been started could not be brought back.
-fn not_started(vat: VatId, error: StartError) -> KernelPanic {
+pub(crate) fn not_started(vat: VatId, error: StartError) -> KernelPanic {
     match error {
         StartError::Source(problem) => KernelPanic::Recreate { vat, problem },
         StartError::Panic(panic) => panic,

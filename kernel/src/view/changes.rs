@@ -1,4 +1,4 @@
-//! What a block changed, read off its writes: so that whoever drives the kernel can tell others.
+//! The changes of a block, read off its writes for whoever drives the kernel.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use crate::{
     state::keys,
 };
 
-/// What the top level of an overlay changed.
+/// The vats and outboxes that the top level of an overlay changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Vats whose configuration or state was written.
+    /// Vats whose [`VatConfig`](crate::vat::VatConfig) or [`VatState`](crate::vat::VatState) was written.
     pub vats: BTreeSet<VatId>,
     /// Outbox entries that were posted.
     pub posted: BTreeSet<(RemoteId, u64)>,
 }
 
-/// Collects the changes of the top level. With the block's own level on top that is the whole block.
-pub fn of(over: &dyn Overlay) -> Changes {
+/// Collects the [`Changes`] of the top level. With the block's own level on top that is the whole block.
+pub fn collect(over: &dyn Overlay) -> Changes {
     let mut changes = Changes::default();
     over.top_writes(&mut |key, value| {
-        if let Some(vat) = vat_of(key) {
+        if let Some(vat) = written_vat(key) {
             changes.vats.insert(vat);
         } else if let (Some(entry), Some(_)) = (posted(key), value) {
             changes.posted.insert(entry);
@@ -31,7 +31,7 @@ pub fn of(over: &dyn Overlay) -> Changes {
     changes
 }
 
-fn vat_of(key: &[u8]) -> Option<VatId> {
+fn written_vat(key: &[u8]) -> Option<VatId> {
     let number = key.strip_prefix(keys::VATS).or_else(|| key.strip_prefix(keys::VAT_STATES))?;
     canonical_decimal(std::str::from_utf8(number).ok()?).map(VatId)
 }
@@ -51,10 +51,10 @@ mod tests {
 
     #[test]
     fn keys_are_read_back() {
-        assert_eq!(vat_of(&keys::vat_config(VatId(7))), Some(VatId(7)));
-        assert_eq!(vat_of(&keys::vat_state(VatId(12))), Some(VatId(12)));
+        assert_eq!(written_vat(&keys::vat_config(VatId(7))), Some(VatId(7)));
+        assert_eq!(written_vat(&keys::vat_state(VatId(12))), Some(VatId(12)));
         assert_eq!(posted(&keys::outbox(RemoteId(3), 18)), Some((RemoteId(3), 18)));
-        assert_eq!(vat_of(&keys::outbox(RemoteId(3), 18)), None);
+        assert_eq!(written_vat(&keys::outbox(RemoteId(3), 18)), None);
         assert_eq!(posted(&keys::vat_state(VatId(12))), None);
     }
 }

@@ -1,9 +1,27 @@
-//! Reads of a committed state, without running anything.
+//! Reads of a committed state, without running anything: for queries, tools and tests.
 //!
-//! This room knows the records of the state and reads them through
-//! [`Read`](capstan_kernel_ports::store::Read) alone.
+//! This room knows the records of the state, the heaps that vats left and what devices keep. It reads them
+//! through [`Read`](capstan_kernel_ports::store::Read) alone and changes nothing.
 
 pub mod changes;
-mod records;
+mod devices;
+mod dump;
+mod kernel;
+mod references;
+mod remotes;
+mod vats;
 
-pub use records::*;
+pub use devices::{
+    bundle, bundles, bundles_after, has_device, mailbox, mailbox_message_key, mailboxes,
+    next_wakeup,
+};
+pub use dump::{dump, promise_to_json};
+pub use kernel::{KernelStatus, Queue, is_busy, is_initialized, kernel_status, queue};
+pub use references::{Holdings, clist, holdings, kref_of, meter, object, promise};
+pub use remotes::{outbox, outbox_entry, outbox_key, remote, remote_of, settled};
+pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_counts, vat_state};
+
+pub use crate::{
+    ids::is_bundle_id,
+    state::vat::{VatCounts, all_vats as vats, live_vats},
+};

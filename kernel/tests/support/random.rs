@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use capstan_abi::{CapData, Delivery, Message, Resolution, Syscall};
-use capstan_kernel::policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy};
+use capstan_kernel::policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy};
 use capstan_kernel_ports::VatId;
 use capstan_test_random::Random;
 
@@ -13,8 +13,8 @@ use super::{Behaviour, Caller};
 pub(crate) struct OneCrank;
 
 impl RunPolicy for OneCrank {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::uniform(2))
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::uniform(2))
     }
 
     fn crank_done(&mut self, _outcome: &CrankOutcome, _: &KernelWork) -> bool {

@@ -152,7 +152,7 @@ fn settled(app: &BareApp, tx: &SignedTx, mut height: i64) -> Result<i64> {
 fn over_rpc() -> Result<Value> {
     let home = tempfile::tempdir()?;
     let app = Options::raw().app_at(&home.path().join("state"));
-    let genesis = solo::Genesis::from_json(sends_genesis().to_json()?.as_bytes())?;
+    let genesis = solo::GenesisDoc::from_json(sends_genesis().to_json()?.as_bytes())?;
     let mut config = SoloConfig::new(home.path(), "127.0.0.1:0".parse()?, genesis);
     config.mempool.max_txs = SENDERS as usize * SENDS; // the senders do not wait for blocks
     let solo = Solo::start(app.clone(), config)?;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{Bench, Clock};
 
-/// What it is, who does it, the method, how many messages.
+/// A kind of work: its name, the vat that does it, the method, and the number of messages.
 type Kind = (&'static str, &'static str, &'static str, u64);
 
 /// The work of ordinary programs.
@@ -36,7 +36,7 @@ const KINDS: [Kind; 14] = [
     ("wasm: new keys", "wasm", "grow", 100),
 ];
 
-/// What no price of an operator foretells: a read costs a hundred times as much if its address is in no
+/// Work that no price of an operator foretells: a read costs a hundred times as much if its address is in no
 /// cache.
 const APART: Kind = ("apart: wasm: reads all over 16 MiB", "wasm", "walk", 50);
 

@@ -20,7 +20,7 @@ use capstan_kernel::{
     Kernel, KernelConfig, KernelOptions, NodeOptions, RunReport, StaticVat, VAT_ADMIN,
     capdata::KernelData,
     ids::KRef,
-    policy::{CleanupBudget, CrankOutcome, KernelWork, RunPolicy},
+    policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy},
     promise::{PromiseState, ResultPolicy},
     vat::{ReapThreshold, Threshold},
     view,
@@ -247,8 +247,8 @@ struct Batch {
 }
 
 impl RunPolicy for Batch {
-    fn allow_cleanup(&mut self) -> Option<CleanupBudget> {
-        Some(CleanupBudget::uniform(100))
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::uniform(100))
     }
 
     fn crank_done(&mut self, _outcome: &CrankOutcome, _: &KernelWork) -> bool {

@@ -60,7 +60,7 @@ pub(crate) struct Shapes {
     changes: u64,
 }
 
-/// What happened to keys of one form.
+/// Counts of the changes to keys of one form.
 #[derive(Default)]
 struct Family {
     key_bytes: u64,

@@ -185,7 +185,7 @@ pub fn thrown(expected: &Value, got: &Value) -> Option<String> {
     }
 }
 
-/// Whether two values are equal, where null fields count as absent and a recorded long string is
+/// Returns `true` if two values are equal, where null fields count as absent and a recorded long string is
 /// given by its length and hash.
 pub fn same(expected: &Value, got: &Value) -> bool {
     match (expected, got) {
@@ -206,17 +206,17 @@ pub fn same(expected: &Value, got: &Value) -> bool {
     }
 }
 
-/// Whether the texts differ by [`ADMIN_DATA`] alone: both are rejections of `adminData()`.
+/// Returns `true` if the texts differ by [`ADMIN_DATA`] alone: both are rejections of `adminData()`.
 fn is_admin_data(expected: &str, got: &str) -> bool {
     lacks_admin_data(expected) && got.contains("adminData")
 }
 
-/// Whether a recorded text says that an adminNode has no `adminData` method.
+/// Returns `true` if a recorded text says that an adminNode has no `adminData` method.
 pub fn lacks_admin_data(recorded: &str) -> bool {
     recorded.contains("has no method") && recorded.contains("adminData")
 }
 
-/// Whether a recorded text stands for a longer one by naming its SHA-256.
+/// Returns `true` if a recorded text stands for a longer one by naming its SHA-256.
 fn is_digest(recorded: &str, text: &str) -> bool {
     text.len() > 3_000 && recorded.contains(&hex::encode(Sha256::digest(text)))
 }

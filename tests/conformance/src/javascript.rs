@@ -104,7 +104,7 @@ impl HostLayer for SpendingAsRecorded {
     }
 }
 
-/// Where bundles, compiled code and images are kept between runs.
+/// A cache of bundles, compiled code and images that lasts between runs.
 #[derive(Clone, Debug)]
 pub struct Workshop {
     cache: PathBuf,

@@ -13,7 +13,7 @@ use capstan_kernel::{
 };
 use serde_json::{Value, json};
 
-/// What was written down so far; shared with the kernel.
+/// The log so far, shared with the kernel.
 #[derive(Clone, Debug, Default)]
 pub struct Recording(Arc<Mutex<Written>>);
 

@@ -26,12 +26,12 @@ use crate::{
 /// Computrons of a crank: a chain's default.
 const CRANK_LIMIT: u64 = 200_000_000;
 
-/// What came of a scenario.
+/// The outcome of a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// The first difference; none if all is equal.
     pub difference: Option<String>,
-    /// Where Capstan does otherwise on purpose.
+    /// The intended deviations of Capstan that the scenario met.
     pub deviations: BTreeSet<&'static str>,
 }
 
@@ -296,7 +296,7 @@ fn compare_step(
     })
 }
 
-/// What SwingSet throws when a static vat is named that is not there.
+/// The text that SwingSet throws when a static vat is named that is not there.
 fn no_such_vat() -> Value {
     json!({"threw": "vat name (a string) must exist, but doesn't"})
 }

@@ -17,15 +17,15 @@ use sha2::{Digest, Sha512};
 pub struct Scenario {
     /// The folder's name.
     pub name: String,
-    /// Where its vats' sources lie.
+    /// The directory of its vats' sources.
     pub folder: PathBuf,
     /// SwingSet's configuration.
     pub config: Config,
     /// `local` (garbage collection was not forced) or `xs-worker`.
     pub worker: String,
-    /// What is done, step by step.
+    /// The steps of the scenario, in order.
     pub steps: Vec<Value>,
-    /// What SwingSet did.
+    /// The recording of SwingSet.
     pub expected: Value,
 }
 
@@ -120,12 +120,12 @@ impl Scenario {
         Ok((loaded, bundles))
     }
 
-    /// Whether it was recorded with SwingSet's local worker, which forces no garbage collection.
+    /// Returns `true` if it was recorded with SwingSet's local worker, which forces no garbage collection.
     pub fn is_local(&self) -> bool {
         self.worker == "local"
     }
 
-    /// Whether a local worker was told to bring out its dead and found nothing.
+    /// Returns `true` if a local worker was told to bring out its dead and found nothing.
     pub fn reaps_in_vain(&self) -> bool {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let deliveries =

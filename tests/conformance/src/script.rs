@@ -20,7 +20,7 @@ struct Part {
     coming: VecDeque<Value>,
     /// Deliveries of this incarnation that were made.
     made: Vec<Value>,
-    /// How many of them the last snapshot holds.
+    /// Number of them that the last snapshot holds.
     in_snapshot: usize,
     /// Deliveries of this incarnation still to be replayed.
     replay: VecDeque<Value>,
@@ -102,12 +102,12 @@ impl Script {
     }
 }
 
-/// What the vat spent in a recorded delivery.
+/// Returns the computrons that the vat spent in a recorded delivery.
 pub fn computrons(recorded: &Value) -> Option<capstan_kernel_ports::Computrons> {
     recorded["dr"][2]["compute"].as_u64().map(capstan_kernel_ports::Computrons)
 }
 
-/// Whether a recorded delivery is a bringOutYourDead that found nothing.
+/// Returns `true` if a recorded delivery is a bringOutYourDead that found nothing.
 pub fn reaps_in_vain(recorded: &Value) -> bool {
     recorded["vd"][0] == "bringOutYourDead"
         && recorded["syscalls"].as_array().is_none_or(Vec::is_empty)

@@ -1,4 +1,4 @@
-//! What the vatAdmin vat does beyond SwingSet's, on the real engine: a meter tells when it runs low.
+//! Tests of the vatAdmin vat beyond SwingSet's, on the real engine: a meter tells when it runs low.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 use std::{collections::BTreeMap, path::Path};

@@ -1,4 +1,4 @@
-//! What is fuzzed: everything that reads bytes from strangers. Each function takes any bytes and
+//! The functions that are fuzzed: everything that reads bytes from strangers. Each function takes any bytes and
 //! panics only if a property is broken.
 //!
 //! `make fuzz` runs them under libFuzzer, starting from [`seeds`]. It also compares the JavaScript worker with Node on random
@@ -10,13 +10,14 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{CapData, Delivery, DeliveryResult, JsString, Syscall, SyscallResult};
-use capstan_app::{smallcaps, tx::Tx};
+use capstan_app::tx::Tx;
 use capstan_genesis::Params;
 use capstan_kernel::vat::Ending;
 use capstan_kernel_ports::{
     Computrons, VatId,
     host::{Syscalls, VatHost, WorkerOptions, WorkerSource},
 };
+use capstan_passable as smallcaps;
 use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, WasmHost};
 
 pub use seeds::{ENGINE, TARGETS, seeds};

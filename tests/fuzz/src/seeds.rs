@@ -82,21 +82,9 @@ fn messages() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// The smallest JavaScript engine: it runs nothing and has done everything.
-pub static ENGINE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    assemble(
-        r#"(module
-  (import "capstan" "done" (func $done (param i32 i32)))
-  (memory (export "memory") 2 4)
-  (global $sp (export "__stack_pointer") (mut i32) (i32.const 65536))
-  (data (i32.const 0) "[\"dispatchReady\"]")
-  (func (export "capstan_abi") (result i32) i32.const 2)
-  (func (export "capstan_alloc") (param i32) (result i32) i32.const 4096)
-  (func (export "capstan_boot") (param i32 i32) (result i32) i32.const 0)
-  (func (export "capstan_deliver") (param i32 i32)
-    (call $done (i32.const 0) (i32.const 17))))"#,
-    )
-});
+/// The engine that runs no JavaScript, `tests/vats/engine.wat`.
+pub static ENGINE: LazyLock<Vec<u8>> =
+    LazyLock::new(|| assemble(include_str!("../../vats/engine.wat")));
 
 const LOOP: &str =
     "(loop $l (i64.store (i32.const 0) (i64.add (i64.load (i32.const 0)) (i64.const 1))) (br $l))";

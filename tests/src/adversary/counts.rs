@@ -7,7 +7,7 @@ use capstan_kernel::view;
 use capstan_kernel_ports::store::Read;
 use serde_json::Value;
 
-/// How far the kernel's counts of each object (reachable, recognizable) and promise are from what its tables hold: only for
+/// Returns how far the kernel's counts of each object (reachable, recognizable) and promise are from what its tables hold: only for
 /// those where they differ. What the kernel pins differs, always by the same.
 pub type Differences = BTreeMap<String, (i64, i64)>;
 
@@ -52,7 +52,7 @@ pub fn differences(state: &impl Read) -> Differences {
     counts.0
 }
 
-/// What is kept, less what was found to hold it.
+/// The kept count of each, less the references that were found.
 #[derive(Default)]
 struct Counts(Differences);
 

@@ -1,4 +1,4 @@
-//! What the adversary's vats are told to do: random programs that aim at the edges of what is allowed.
+//! Random programs for the adversary's vats, which aim at the edges of what is allowed.
 
 use crate::Random;
 
@@ -40,7 +40,7 @@ pub(super) const METHODS: [&str; 27] = [
     "nobody",
 ];
 
-/// What limits the sizes in one chain.
+/// Upper bounds of the sizes in one chain.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// The most that is usual.
@@ -86,7 +86,7 @@ pub(super) fn wasm_program(random: &mut Random, sizes: Sizes) -> String {
     program
 }
 
-/// What is sent from now on.
+/// The messages that are sent from now on.
 fn shape(random: &mut Random, sizes: Sizes) -> String {
     let kind = random.below(24);
     let mut text = format!("d{kind},{}", sizes.pick(random));

@@ -13,7 +13,7 @@ use super::vats::{broken_vats, js_vat, wasm_vat};
 use super::yard::whole_genesis;
 use crate::{Account, Options, Random};
 
-/// How many accounts attack.
+/// Number of accounts that attack.
 const ATTACKERS: u32 = 4;
 /// The account that does not.
 const CANARY: u32 = 5;
@@ -24,7 +24,7 @@ const CANARY_EVERY: u64 = 40;
 /// Blocks from one restart to the next, about.
 const RESTART_EVERY: u64 = 30;
 
-/// What a chain is like.
+/// The parameters of an attacked chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// Small budgets: many blocks a second, work stays over, snapshots and cleanup are due all the time.
@@ -219,7 +219,7 @@ impl Siege {
     }
 }
 
-/// Where the result of a transaction's first message is asked for.
+/// Returns the query path of the result of a transaction's first message.
 fn result_path(tx: &[u8]) -> String {
     format!("txs/{}/0", hex::encode_upper(Sha256::digest(tx)))
 }

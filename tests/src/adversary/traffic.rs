@@ -1,4 +1,4 @@
-//! What the adversary's accounts send: every kind of message, with fields that are right, at the edge or wrong.
+//! Transactions of the adversary's accounts: every kind of message, with fields that are right, at the edge or wrong.
 
 use capstan_client::TxBuilder;
 use capstan_client::proto::{
@@ -24,7 +24,7 @@ pub struct Attacker {
     pub(super) js: Vec<String>,
 }
 
-/// What attackers know of their chain.
+/// The attackers' knowledge of their chain.
 #[derive(Debug)]
 pub(super) struct World {
     /// Ids of bundles, those that are installed and work first.
@@ -348,7 +348,7 @@ fn js_step_alone(random: &mut Random, sizes: Sizes) -> String {
     }
 }
 
-/// What fits a line.
+/// Shortens a text to fit a line.
 fn short(text: &str) -> String {
     match text.char_indices().nth(700) {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),

@@ -28,7 +28,7 @@ pub struct Twins {
     height: i64,
     /// The time of the last block, in seconds since 1970.
     pub time: i64,
-    /// What the kernel pins, once that is known.
+    /// The objects that the kernel pins, once they are known.
     pinned: Option<Differences>,
     /// Vats that must run: ids and names.
     needed: Vec<(String, String)>,
@@ -215,7 +215,7 @@ pub(super) fn short(text: &str) -> String {
     }
 }
 
-/// What this process has in memory.
+/// Returns how much memory this process has.
 fn resident_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

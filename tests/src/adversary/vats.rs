@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use capstan_client::Bundle;
 
-use crate::{bundle, bundle_text};
+use crate::{bundle, bundle_text, silent};
 
 /// The wasm vat of `tests/vats/adversary.c`, compiled by the compiler that compiles the JavaScript engine.
 ///
@@ -34,15 +34,9 @@ pub(super) fn broken_vats() -> Vec<Bundle> {
     ]
     .into_iter()
     .map(bundle_text)
-    .chain([Bundle::from_wasm(wat::parse_str(SILENT).unwrap())])
+    .chain([Bundle::from_wasm(silent().to_vec())])
     .collect()
 }
-
-/// A wasm vat that never says that it is done.
-const SILENT: &str = r#"(module (memory (export "memory") 1 1)
-    (func (export "capstan_abi") (result i32) (i32.const 1))
-    (func (export "capstan_alloc") (param i32) (result i32) (i32.const 0))
-    (func (export "capstan_deliver") (param i32 i32)))"#;
 
 const FLAGS: [&str; 10] = [
     "--target=wasm32-unknown-unknown",

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::{Profile, Siege};
 
-/// What tells a process that it is besieged: seed, profile and number of blocks.
+/// Environment variable that tells a process which siege to run: seed, profile and number of blocks.
 const ORDER: &str = "CAPSTAN_ADVERSARY_SIEGE";
 /// The lines of a siege that are told if it fails.
 const LAST_LINES: usize = 60;
@@ -46,7 +46,7 @@ pub fn watch(test: &str, seed: u64, profile: Profile, blocks: u64) {
     );
 }
 
-/// What the process of a siege does: the body of an ignored test.
+/// Runs the siege that this process was started for: the body of an ignored test.
 pub fn besieged() {
     let Ok(order) = std::env::var(ORDER) else { return };
     let words: Vec<&str> = order.split(' ').collect();

@@ -13,7 +13,7 @@ use crate::{Account, Options, RAW_VATS, genesis_with_timer, raw_genesis, wasm_id
 /// A chain that does not come to rest within so many blocks never does.
 const MOST_BLOCKS: u32 = 3_000;
 
-/// How many accounts a chain here has: development accounts 0 and on.
+/// Number of accounts of a chain here: development accounts 0 and on.
 const ACCOUNTS: u32 = 6;
 
 /// A chain, and accounts that try things on it.
@@ -155,7 +155,7 @@ impl Yard {
             .unwrap_or_else(|| panic!("no vat {name}"))
     }
 
-    /// That these vats run, both nodes come back from their disks as they were, and the chain goes on.
+    /// Asserts that these vats run, that both nodes come back from their disks as they were, and that the chain goes on.
     pub fn assert_unharmed(&mut self, vats: &[&str]) {
         for name in vats {
             let vat = self.named(name);

@@ -9,7 +9,7 @@ use tendermint_proto::v0_38::abci::{
 use super::{Validator, hostile_transaction};
 use crate::{Account, CHAIN_ID, Options, RAW_ACCOUNTS, Random, actor_with};
 
-/// What messages do, by the methods of `actor.wat`; `die` and `x` end a vat for good and come rarely.
+/// The methods of `actor.wat` that messages call. `die` and `x` end a vat for good and come rarely.
 const METHODS: [&str; 7] = ["increment", "increment", "grow", "erase", "forward", "work", "refuse"];
 
 /// When a chain begins, in milliseconds since 1970: 2026-01-01.
@@ -28,7 +28,7 @@ pub struct Decided {
     pub codes: Vec<u32>,
 }
 
-/// What happened in a run.
+/// Counts of what happened in a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Crashes, wherever.
@@ -57,7 +57,7 @@ pub struct Network {
     /// Transactions that were accepted and are in no block, in the order in which they came.
     pool: Vec<Vec<u8>>,
     accounts: Vec<Account>,
-    /// What each validator's clock shows, in milliseconds since 1970. They differ, and jump.
+    /// The time of each validator's clock, in milliseconds since 1970. Clocks differ, and jump.
     clocks_ms: Vec<u64>,
     counts: Counts,
 }
@@ -81,7 +81,7 @@ impl Network {
         }
     }
 
-    /// What happened so far.
+    /// Returns the counts of what happened so far.
     pub fn counts(&self) -> Counts {
         self.counts
     }
@@ -183,7 +183,7 @@ impl Network {
         self.accounts[account].calls(&methods)
     }
 
-    /// Whether an engine would make a block: for transactions, or since the last one changed the app hash.
+    /// Returns `true` if consensus would make a block: for transactions, or since the last one changed the app hash.
     fn needs_block(&self) -> bool {
         let hash = |block: Option<&Decided>| block.and_then(|block| block.app_hash.clone());
         let [.., before, last] = self.decided.as_slice() else { return true };
@@ -246,7 +246,7 @@ impl Network {
         };
     }
 
-    /// A proposer that is not honest: beside good transactions one that nobody pays for. Nobody votes for its block.
+    /// A proposer that is not honest: besides good transactions one that nobody pays for. Nobody votes for its block.
     fn propose_dishonestly(&mut self, voters: &[usize]) {
         let taken = self.random.below(self.pool.len() as u64 + 1) as usize;
         let mut txs = self.pool[..taken].to_vec();
@@ -264,7 +264,7 @@ impl Network {
         self.counts.dishonest += 1;
     }
 
-    /// Whether a validator would vote for a block.
+    /// Returns `true` if a validator would vote for a block.
     fn accepts(&self, voter: usize, txs: &[Vec<u8>]) -> bool {
         let Some(app) = self.validators[voter].app() else { return false };
         let txs = txs.iter().cloned().map(Into::into).collect();
@@ -289,7 +289,7 @@ impl Network {
         }
     }
 
-    /// Whoever executes a block first says what it comes to; all others must agree.
+    /// Notes the app hash of whoever executes a block first, and asserts that all others agree.
     fn compare(&mut self, height: usize, index: usize, results: &ResponseFinalizeBlock) {
         let codes: Vec<u32> = results.tx_results.iter().map(|result| result.code).collect();
         let block = &mut self.decided[height];

@@ -27,9 +27,9 @@ pub struct Validator {
     options: Options,
     /// The height that the application said it had committed.
     acknowledged: usize,
-    /// How many operations of the disk its last commit took.
+    /// Number of disk operations that its last commit took.
     commit_operations: u64,
-    /// What the block above the committed ones gave, executed and not yet committed.
+    /// The result of the block that was executed and is not yet committed.
     finalized: Option<ResponseFinalizeBlock>,
 }
 
@@ -65,7 +65,7 @@ impl Validator {
         &self.disk
     }
 
-    /// Whether the process runs.
+    /// Returns `true` if the process runs.
     pub fn is_up(&self) -> bool {
         self.app.is_some()
     }
@@ -75,17 +75,17 @@ impl Validator {
         self.app.as_ref()
     }
 
-    /// How many blocks it has committed.
+    /// Returns the number of blocks that it has committed.
     pub fn height(&self) -> usize {
         self.acknowledged
     }
 
-    /// How many operations of the disk its last commit took.
+    /// Number of disk operations that its last commit took.
     pub fn commit_operations(&self) -> u64 {
         self.commit_operations
     }
 
-    /// What executing the next block gave, if that was done.
+    /// Returns the result of the next block, if it was executed.
     pub fn finalized(&self) -> Option<&ResponseFinalizeBlock> {
         self.finalized.as_ref()
     }

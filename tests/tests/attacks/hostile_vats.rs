@@ -1,4 +1,4 @@
-//! What a hostile vat can do: end itself. Its caller is told why, and nobody else notices.
+//! A hostile vat can only end itself. Its caller is told why, and nobody else notices.
 #![allow(clippy::unwrap_used)] // tests
 
 use capstan_client::{Args, CreateVat, Wallet};

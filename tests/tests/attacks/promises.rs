@@ -1,4 +1,4 @@
-//! What is told about promises is bounded: however large and many the data are, a notification is not, and the rest follows.
+//! Notifications about promises are bounded: however large and many the data are, a notification is not, and the rest follows.
 #![allow(clippy::unwrap_used)] // tests
 
 use capstan_abi::Delivery;

@@ -1,4 +1,4 @@
-//! What a vat writes cannot stop a node: many removals, long keys, large values, long transcripts.
+//! Writes of a vat cannot stop a node: many removals, long keys, large values, long transcripts.
 #![allow(clippy::unwrap_used)] // tests
 
 use capstan_tests::adversary::Yard;

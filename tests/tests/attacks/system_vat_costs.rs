@@ -1,4 +1,4 @@
-//! What the worst arguments cost the vats of the system, within what the kernel lets through to them: 64 KiB, 32 levels,
+//! The cost of the worst arguments for the vats of the system, within what the kernel lets through to them: 64 KiB, 32 levels,
 //! 4,096 nodes, 64 references. Every method of theirs gets every one of them.
 //!
 //! With `--nocapture` it prints the dearest deliveries, from which the prices of messages to these vats are derived.
@@ -30,7 +30,7 @@ fn array(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(","))
 }
 
-/// As many of `item`, of so many nodes each, as are let through.
+/// Returns as many of `item`, of so many nodes each, as are let through.
 fn many(item: &str, nodes: usize) -> String {
     let by_bytes = (BODY_BYTES - 1_024) / (item.len() + 1);
     let by_nodes = (NODES - ROOM) / nodes;

@@ -7,7 +7,7 @@ use capstan_tests::alone;
 
 const SYSTEM: [&str; 3] = ["vatAdmin", "provisioner", "timer"];
 
-/// That the system lives and makes vats for others.
+/// Asserts that the system lives and makes vats for others.
 fn assert_unharmed(yard: &mut Yard, after: &str) {
     for name in SYSTEM {
         let vat = yard.named(name);

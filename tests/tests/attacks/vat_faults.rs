@@ -1,4 +1,4 @@
-//! What ends a wasm vat on a chain, with SwingSet's texts; and what `changeOptions` changes. (JavaScript vats' excesses are
+//! Faults that end a wasm vat on a chain, with SwingSet's texts, and the effects of `changeOptions`. (JavaScript vats' excesses are
 //! `hostile_vats.rs`, their meters `documents.rs`.)
 #![allow(clippy::unwrap_used)] // tests
 

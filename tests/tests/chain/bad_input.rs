@@ -24,7 +24,7 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, ClientError>) -> (u32, String) 
     }
 }
 
-/// That a refusal has this code and says this.
+/// Asserts that a refusal has this code and says this.
 fn assert_refused<T: std::fmt::Debug>(result: Result<T, ClientError>, code: u32, part: &str) {
     let (found, log) = refusal(result);
     assert!(
@@ -33,7 +33,7 @@ fn assert_refused<T: std::fmt::Debug>(result: Result<T, ClientError>, code: u32,
     );
 }
 
-/// That the chain still does what it should.
+/// Asserts that the chain still does what it should.
 fn assert_unharmed(node: &Node) {
     let wallet = node.wallet(2);
     wallet.transfer(&Key::dev(0).address(), Amount(1)).unwrap();

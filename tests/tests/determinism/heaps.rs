@@ -63,7 +63,7 @@ fn how_many_vats_are_in_memory_and_what_is_archived_cannot_be_seen() {
     }
 }
 
-/// What a chain can see of a vat at the end of the story, after everyone has brought out their dead: its store, what it
+/// All that a chain can see of a vat at the end of the story, after everyone has brought out their dead: its store, what it
 /// imports and exports, the objects and promises that are left, and what the boss was answered.
 fn outcome(options: KernelOptions) -> Outcome {
     let mut node = MixedNode::start(few(), options);
@@ -83,7 +83,7 @@ fn outcome(options: KernelOptions) -> Outcome {
 /// See [`outcome`].
 struct Outcome {
     seen: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// How many vats have a snapshot.
+    /// Number of vats that have a snapshot.
     taken: usize,
     /// The most transcript entries that a vat would be replayed with.
     replayed: u64,
@@ -257,7 +257,7 @@ fn audit(state: &impl Read) {
     }
 }
 
-/// What is kept of transcripts is what the state says, and with `archive` everything.
+/// Checks that the kept transcripts are those that the state says, and with `archive` all.
 fn check_transcripts(state: &impl Read, archive: bool) {
     for vat in view::vats(state).unwrap() {
         let record = view::vat_state(state, vat).unwrap().unwrap();

@@ -11,7 +11,7 @@ use capstan_genesis::Genesis;
 use capstan_tests::{BareApp, Node, Options, bundle, example};
 use capstan_vat_host::{Compiler, Compilers, MemoryMode};
 
-/// What a chain did.
+/// The record of a chain.
 struct Recording {
     genesis: Genesis,
     blocks: Vec<Block>,

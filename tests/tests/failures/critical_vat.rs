@@ -140,7 +140,7 @@ fn every_node_stops_at_the_same_block_and_stops_there_again() {
     let signer = Account::dev(0).address();
     let led = format!("led to by transaction {hash} of {signer}, message 0 (/");
     assert!(text.contains(&led), "{led}: {text}");
-    let commands: Vec<&str> = report.ways_on.iter().map(|way| way.command.as_str()).collect();
+    let commands: Vec<&str> = report.remedies.iter().map(|way| way.command.as_str()).collect();
     let options = [
         format!("--skip-tx {hash}"),
         format!("--drop-message {place}"),
@@ -155,7 +155,7 @@ fn hash_of(tx: &[u8]) -> String {
     hex::encode_upper(Sha256::digest(tx))
 }
 
-/// Where the message lay at which the node stopped.
+/// Returns the queue and place of the message at which the node stopped.
 fn place_of(report: &FatalReport) -> String {
     report.last.as_ref().unwrap().place.unwrap().to_string()
 }

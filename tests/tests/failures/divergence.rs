@@ -23,7 +23,7 @@ struct Faulty {
     wrong: Option<u64>,
     kind: Fault,
     deliveries: u64,
-    /// Which of them were of `increment`, which writes to the vat's store.
+    /// Those of them that were of `increment`, which writes to the vat's store.
     increments: Arc<Mutex<Vec<u64>>>,
 }
 

@@ -13,7 +13,7 @@ use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInfo, RequestIn
 
 const BLOCKS: i64 = 30;
 
-/// How much room somebody makes at a time, in bytes.
+/// Room that somebody makes at a time, in bytes.
 const ROOM: usize = 400 << 10;
 
 /// An application on `disk`, whose last report is kept.

@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::RequestQuery;
 
-/// How many crashes all networks have together, at least.
+/// Minimum number of crashes of all networks together.
 const CRASHES: u64 = 1_000;
 
-/// How many validators the networks have.
+/// Numbers of validators of the networks.
 const SIZES: [usize; 5] = [4, 1, 3, 4, 7];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Whatever comes off a queue in a block can be taken out of it: the chain goes on, or stops on every node alike.
+//! Any event that comes off a queue in a block can be taken out of it: the chain goes on, or stops on every node alike.
 #![allow(clippy::unwrap_used)] // tests
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -40,7 +40,7 @@ impl World {
         assert_eq!(found, (status, body), "{method}{args}");
     }
 
-    /// Whoever lived before lives.
+    /// Asserts that all vats live that lived before.
     fn check_alive(&self) {
         self.check("ping", "[]", "fulfilled", r##"#"pong""##);
         for vat in SYSTEM_VATS {

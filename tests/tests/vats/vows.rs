@@ -17,7 +17,7 @@ fn start() -> Machine {
     })
 }
 
-/// What the watcher watches: a label, the watcher's method, and the vows' names.
+/// A set of watched vows: a label, the watcher's method, and the vows' names.
 const WATCHED: [(&str, &str, &[&str]); 8] = [
     ("watch", "watch", &["a"]),
     ("watch rejected", "watch", &["no"]),

@@ -1,0 +1,88 @@
+use capstan_genesis::{Address, Params};
+
+use super::signature_cache::{SignatureCache, check_of};
+use crate::{
+    records::account::Account,
+    tx::{Tx, TxError, Unverified, address_of},
+};
+
+/// The context of a check, besides the signer's account.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChainContext<'a> {
+    /// Id of the chain.
+    pub(crate) chain_id: &'a str,
+    /// The height of the block that the transaction is to be in.
+    pub(crate) height: u64,
+    /// [`Params`] of the chain.
+    pub(crate) params: &'a Params,
+    /// Signatures that this node has found good before.
+    pub(crate) signatures: &'a SignatureCache,
+}
+
+/// Checks `tx` against its signer's account and takes the fee. Returns the [`Account`] as it is before the
+/// transaction's messages.
+///
+/// The checks have the same order in CheckTx and in FinalizeBlock. The signature comes last, since it costs most.
+pub(crate) fn check(
+    tx: &Tx,
+    account: Option<Account>,
+    chain: ChainContext<'_>,
+) -> Result<Account, TxError> {
+    if tx.timeout_height != 0 && tx.timeout_height < chain.height {
+        return Err(TxError::TimedOut { timeout: tx.timeout_height, height: chain.height });
+    }
+    let required = tx.required_fee(&chain.params.fees);
+    if tx.fee < required {
+        return Err(TxError::FeeTooLow { got: tx.fee.0, required: required.0 });
+    }
+    let mut account = account.ok_or(TxError::NoAccount(tx.signer))?;
+    if tx.sequence != account.sequence {
+        return Err(TxError::Sequence { expected: account.sequence, got: tx.sequence });
+    }
+    let Some(balance) = account.balance.checked_sub(tx.fee) else {
+        let (balance, fee) = (account.balance.0, tx.fee.0);
+        return Err(TxError::CannotPayFee { account: tx.signer, balance, fee });
+    };
+    let key = signing_key(tx, &account, tx.signer)?;
+    check_signature(tx, &key, account.number, chain)?;
+    account.balance = balance;
+    account.sequence += 1;
+    account.public_key = Some(key);
+    Ok(account)
+}
+
+fn check_signature(
+    tx: &Tx,
+    key: &[u8; 33],
+    account_number: u64,
+    chain: ChainContext<'_>,
+) -> Result<(), TxError> {
+    let check = check_of(tx, key, account_number, chain.chain_id);
+    if chain.signatures.contains(&check) {
+        return Ok(());
+    }
+    tx.signature.verify(key, chain.chain_id, account_number).map_err(|why| match why {
+        Unverified::HighS => TxError::HighS,
+        Unverified::Wrong => TxError::BadSignature {
+            chain_id: chain.chain_id.to_owned(),
+            account_number,
+            sequence: tx.sequence,
+        },
+    })?;
+    chain.signatures.insert(check);
+    Ok(())
+}
+
+/// The key that must have signed: the account's own, or, in its first transaction, the one that the
+/// transaction carries.
+fn signing_key(tx: &Tx, account: &Account, signer: Address) -> Result<[u8; 33], TxError> {
+    match (tx.public_key, account.public_key) {
+        (Some(key), _) if address_of(&key) == Some(signer) => Ok(key),
+        (Some(_), _) => Err(TxError::PublicKey(format!("it does not belong to {signer}"))),
+        (None, Some(key)) => Ok(key),
+        (None, None) => {
+            let problem = "the account's first transaction must carry it in its signer info";
+            Err(TxError::PublicKey(problem.to_owned()))
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The accounts as CheckTx and proposals see them: the committed state and the fees of transactions since.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use capstan_genesis::{Address, Amount, Fees};
+use capstan_kernel::view;
+use capstan_proto::{CODESPACE, ErrorCode};
+use tendermint_proto::v0_38::abci::ResponseCheckTx;
+
+use crate::{
+    admission::{ChainContext, SignatureCache, check},
+    committed::Committed,
+    fault::{Failure, NodeFault},
+    records::{
+        account::{self, Account},
+        chain::Chain,
+    },
+    tx::{Action, Tx, TxError},
+};
+
+/// The committed state with the effects of some transactions on their signers' sequences and balances.
+///
+/// They are those of the mempool, where several transactions of one sender may wait, or those of a proposal. Each
+/// commit replaces the mempool's, and CometBFT then checks again what is left in its mempool.
+#[derive(Debug)]
+pub(crate) struct CheckState {
+    committed: Arc<Committed>,
+    signatures: Arc<SignatureCache>,
+    accounts: BTreeMap<Address, Account>,
+}
+
+impl CheckState {
+    pub(crate) fn new(committed: Arc<Committed>, signatures: Arc<SignatureCache>) -> Self {
+        Self { committed, signatures, accounts: BTreeMap::new() }
+    }
+
+    /// Decodes a transaction by the chain's parameters.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Tx, Failure> {
+        decode(&self.committed, bytes)
+    }
+
+    /// Checks a transaction. If it passes, later checks see its effects.
+    pub(crate) fn check(&mut self, tx: &Tx) -> Result<(), Failure> {
+        let chain = chain(&self.committed)?;
+        let account = match self.accounts.get(&tx.signer) {
+            Some(account) => Some(account.clone()),
+            None => account::get(&self.committed.state, tx.signer)?,
+        };
+        let context = ChainContext {
+            chain_id: &chain.id,
+            // The transaction can be in the next block at the earliest.
+            height: self.committed.state.height() + 1,
+            params: &chain.params,
+            signatures: &self.signatures,
+        };
+        self.accounts.insert(tx.signer, check(tx, account, context)?);
+        Ok(())
+    }
+
+    /// Takes from the signer of a checked transaction what its messages may spend at most.
+    ///
+    /// Only their execution shows what they spend, so the balance here is a lower bound.
+    pub(crate) fn spend(&mut self, tx: &Tx) -> Result<(), NodeFault> {
+        let fees = &chain(&self.committed)?.params.fees;
+        let spent = tx.actions.iter().fold(0, |sum: u128, action| {
+            sum.saturating_add(match action {
+                Action::BankSend { amount, .. } => amount.0,
+                Action::FundMeter { computrons, .. } => fees.computron_price(*computrons).0,
+                _ => 0,
+            })
+        });
+        let spent = spent.saturating_add(self.price_of_endpoint(tx, fees)?.0);
+        if let Some(account) = self.accounts.get_mut(&tx.signer) {
+            account.balance = Amount(account.balance.0.saturating_sub(spent));
+        }
+        Ok(())
+    }
+
+    /// Returns the price for the signer to become an endpoint, by the committed state.
+    fn price_of_endpoint(&self, tx: &Tx, fees: &Fees) -> Result<Amount, NodeFault> {
+        let address = tx.signer.to_string();
+        match tx.needs_endpoint() && view::remote_of(&self.committed.state, &address)?.is_none() {
+            true => Ok(fees.per_account),
+            false => Ok(Amount(0)),
+        }
+    }
+}
+
+/// Decodes a transaction by the parameters of the committed state.
+pub(crate) fn decode(committed: &Committed, bytes: &[u8]) -> Result<Tx, Failure> {
+    Ok(Tx::decode(bytes, &chain(committed)?.params)?)
+}
+
+fn chain(committed: &Committed) -> Result<&Chain, NodeFault> {
+    let missing = || NodeFault::Damaged("there is no chain yet".to_owned());
+    committed.chain.as_ref().ok_or_else(missing)
+}
+
+/// Returns the answer for a transaction that passes.
+pub(crate) fn accepted(tx: &Tx) -> ResponseCheckTx {
+    let gas_wanted = i64::try_from(tx.gas_limit).unwrap_or(i64::MAX);
+    ResponseCheckTx { gas_wanted, ..ResponseCheckTx::default() }
+}
+
+/// Returns the answer for a transaction that is refused.
+pub(crate) fn refused(error: &TxError) -> ResponseCheckTx {
+    ResponseCheckTx {
+        code: error.code().number(),
+        log: error.to_string(),
+        codespace: CODESPACE.to_owned(),
+        ..ResponseCheckTx::default()
+    }
+}
+
+/// Returns the answer if this node cannot check, which is not the sender's fault.
+pub(crate) fn unavailable(why: &str) -> ResponseCheckTx {
+    ResponseCheckTx {
+        code: ErrorCode::Unavailable.number(),
+        log: why.to_owned(),
+        codespace: CODESPACE.to_owned(),
+        ..ResponseCheckTx::default()
+    }
+}

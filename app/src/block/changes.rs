@@ -1,0 +1,98 @@
+//! The changes that a block made to vats and outboxes, as events and as records.
+
+use capstan_kernel::{RunReport, changes, ids::RemoteId, vat::VatStatus, view};
+use capstan_kernel_ports::{VatId, store::Overlay};
+use capstan_store::StateView;
+use tendermint_proto::v0_38::abci::Event;
+
+use crate::{
+    events::event,
+    fault::NodeFault,
+    records::{
+        activity,
+        results::{self, Settled},
+    },
+};
+
+/// Notes what the block did to vats and outboxes. Returns the events.
+pub(crate) fn note(
+    before: &StateView,
+    over: &mut dyn Overlay,
+    height: u64,
+) -> Result<Vec<Event>, NodeFault> {
+    let changes = changes::collect(over);
+    let mut events = Vec::new();
+    for vat in changes.vats {
+        events.extend(vat_events(before, over, vat)?);
+        activity::note(before, over, vat, height)?;
+    }
+    for (remote, number) in changes.posted {
+        events.extend(outbox_events(over, remote, number, height)?);
+    }
+    Ok(events)
+}
+
+pub(crate) fn run_event(report: &RunReport) -> Event {
+    let attributes = [
+        ("cranks", report.cranks.to_string()),
+        ("computrons", report.computrons.to_string()),
+        ("idle", report.idle.to_string()),
+    ];
+    event("block.run", &attributes)
+}
+
+/// Returns the events of a vat between two states.
+fn vat_events(
+    before: &StateView,
+    after: &dyn Overlay,
+    vat: VatId,
+) -> Result<Vec<Event>, NodeFault> {
+    let (Some(config), Some(state)) = (view::vat_config(after, vat)?, view::vat_state(after, vat)?)
+    else {
+        return Ok(Vec::new());
+    };
+    let old = view::vat_state(before, vat)?;
+    let id = ("vat_id", vat.to_string());
+    let bundle = ("bundle_id", config.bundle_id);
+    let mut events = Vec::new();
+    match &old {
+        None => {
+            let name = ("name", config.name.unwrap_or_default());
+            events.push(event("vat.created", &[id.clone(), name, bundle]));
+        }
+        Some(old) if old.incarnation != state.incarnation => {
+            let incarnation = ("incarnation", state.incarnation.to_string());
+            events.push(event("vat.upgraded", &[id.clone(), incarnation, bundle]));
+        }
+        Some(_) => {}
+    }
+    let ran = old.is_none_or(|old| old.status == VatStatus::Running);
+    if let Some(ending) = state.status.ending().filter(|_| ran) {
+        let attributes = [id, ("failure", ending.failure.to_string()), ("reason", ending.reason())];
+        events.push(event("vat.terminated", &attributes));
+    }
+    Ok(events)
+}
+
+/// Returns the events of a new outbox entry. Messages whose results it settles are marked so.
+fn outbox_events(
+    over: &mut dyn Overlay,
+    remote: RemoteId,
+    number: u64,
+    height: u64,
+) -> Result<Vec<Event>, NodeFault> {
+    let Some(endpoint) = view::remote(over, remote)? else { return Ok(Vec::new()) };
+    let account = ("account", endpoint.address.clone());
+    let mut events = vec![event("outbox.posted", &[account, ("number", number.to_string())])];
+    let entry = view::outbox_entry(over, remote, number)?;
+    let Some(capstan_abi::Delivery::Notify { resolutions }) = entry else { return Ok(events) };
+    for resolution in resolutions {
+        let settled = Settled { height, rejected: resolution.rejected };
+        let Some((tx, index)) = results::settle(over, remote, &resolution.promise, settled)? else {
+            continue;
+        };
+        let address = endpoint.address.clone();
+        events.push(results::resolved(address, resolution.promise, settled, &tx, index));
+    }
+    Ok(events)
+}

@@ -1,0 +1,25 @@
+use capstan_genesis::Params;
+use capstan_kernel::policy::{BlockPolicy, CleanupCounts};
+
+/// Returns what one block of a chain may spend.
+pub fn block_policy(params: &Params) -> BlockPolicy {
+    let budget = params.cleanup;
+    BlockPolicy {
+        computrons_left: params.block_computrons,
+        computrons_spent: 0,
+        vat_creation: params.vat_creation_computrons,
+        crank: params.crank_overhead_computrons,
+        write: params.write_computrons,
+        write_byte: params.write_byte_computrons,
+        snapshot: params.snapshot_computrons,
+        fault: params.crank_computrons,
+        cleanup: Some(CleanupCounts {
+            exports: budget.exports,
+            imports: budget.imports,
+            promises: budget.promises,
+            kv: budget.kv,
+            snapshots: budget.snapshots,
+            transcripts: budget.transcripts,
+        }),
+    }
+}

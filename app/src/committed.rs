@@ -1,0 +1,18 @@
+use capstan_store::StateView;
+
+use crate::{fault::NodeFault, records::chain::Chain};
+
+/// The committed state, as CheckTx and Query see it.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) state: StateView,
+    /// None before the first commit.
+    pub(crate) chain: Option<Chain>,
+}
+
+impl Committed {
+    pub(crate) fn load(state: StateView) -> Result<Self, NodeFault> {
+        let chain = Chain::load(&state)?;
+        Ok(Self { state, chain })
+    }
+}

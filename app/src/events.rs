@@ -1,0 +1,38 @@
+//! The app's ABCI events. Their types and attributes are a public interface: `subscribe` and
+//! `tx_search` select by them, as in `vat.created.vat_id='v12'`. All attributes are indexed.
+//!
+//! | type | attributes | where |
+//! |---|---|---|
+//! | `fee.paid` | `payer`, `amount` (as in `1500ucap`) | transaction, also one that failed |
+//! | `account.provisioned` | `account`, `amount` | transaction, also one that failed |
+//! | `transfer` | `sender`, `recipient`, `amount` | transaction |
+//! | `account.created` | `address` | transaction |
+//! | `bundle.installed` | `bundle_id`, `submitter`, `size` | transaction |
+//! | `upload.begun` | `upload_id`, `submitter`, `bundle_id`, `deadline_height` | transaction |
+//! | `upload.chunk` | `upload_id`, `index`, `missing` | transaction |
+//! | `upload.expired` | `upload_id`, `submitter` | block |
+//! | `message.sent` | `sender`, `target`, `method`, `promise`, `message_index` | transaction |
+//! | `meter.funded` | `meter_id`, `payer`, `computrons`, `amount`, `remaining` | transaction |
+//! | `promise.resolved` | `account`, `promise` | transaction |
+//! | `reference.dropped` | `account`, `reference` | transaction |
+//! | `outbox.acknowledged` | `account`, `through` | transaction |
+//! | `message.resolved` | `account`, `promise`, `status` (`fulfilled`, `rejected`), `tx_hash`, `message_index` | block |
+//! | `outbox.posted` | `account`, `number` | block |
+//! | `vat.created` | `vat_id`, `name`, `bundle_id` | block |
+//! | `vat.upgraded` | `vat_id`, `incarnation`, `bundle_id` | block |
+//! | `vat.terminated` | `vat_id`, `failure` (`true`, `false`), `reason` | block |
+//! | `validator.misbehaved` | `address`, `kind` (`duplicate-vote`, `light-client-attack`, `unknown`), `height`, `removed` (`true`, `false`) | block |
+//! | `chain.overridden` | `sha256`: of the override that the validators agreed on | block |
+//! | `block.run` | `cranks`, `computrons`, `idle` | block, if there was work |
+
+use tendermint_proto::v0_38::abci::{Event, EventAttribute};
+
+/// Builds an [`Event`] of this type with these attributes.
+pub(crate) fn event(kind: &str, attributes: &[(&str, String)]) -> Event {
+    let attribute = |(key, value): &(&str, String)| EventAttribute {
+        key: (*key).to_owned(),
+        value: value.clone(),
+        index: true,
+    };
+    Event { r#type: kind.to_owned(), attributes: attributes.iter().map(attribute).collect() }
+}

@@ -1,0 +1,49 @@
+//! Every command of the guides in `docs/` does what the guide says.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+mod common;
+
+use common::guide::{Guide, Part};
+use common::{Dev, Place, checkout};
+
+/// Runs a guide from its beginning to its end, as a reader would.
+fn follow(name: &str) {
+    let text = std::fs::read_to_string(checkout().join("docs").join(name)).unwrap();
+    let guide = Guide::parse(&text);
+    let place = Place::new();
+    let mut dev: Option<Dev> = None;
+    let mut commands = 0;
+    let mut printed = String::new();
+    for part in guide.parts {
+        match part {
+            Part::Shell(block) if block == "capstan dev" => dev = Some(place.dev()),
+            Part::Shell(block) => {
+                printed = common::guide::run(&place, dev.as_ref(), &block);
+                commands += 1;
+            }
+            Part::Output(expected) => common::guide::assert_shown(name, &expected, &printed),
+            Part::Stop => assert!(dev.take().expect("a node runs").stop("TERM").success()),
+        }
+    }
+    assert!(commands > 1, "{name} has {commands} commands");
+}
+
+#[test]
+fn writing_a_vat() {
+    follow("writing-a-vat.md");
+}
+
+#[test]
+fn rpc_and_transactions() {
+    follow("rpc-and-transactions.md");
+}
+
+#[test]
+fn running_a_node() {
+    follow("running-a-node.md");
+}
+
+#[test]
+fn how_a_crank_works() {
+    follow("how-a-crank-works.md");
+}

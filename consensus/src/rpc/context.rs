@@ -1,0 +1,95 @@
+//! The state that the JSON-RPC reads: application, store, mempool, last block and the stream of committed blocks.
+
+use std::sync::{Arc, OnceLock};
+
+use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
+use tendermint_proto::v0_38::types::{Block, BlockId};
+use tokio::sync::{broadcast, watch};
+
+use super::RpcLimits;
+use super::events::{self, BusEvent};
+use crate::chain::GenesisDoc;
+use crate::chain::abci::Abci;
+use crate::chain::block_store::BlockStore;
+use crate::chain::execution::Validator;
+use crate::mempool::{Mempool, Submitter};
+use crate::metrics::Metrics;
+
+/// Number of blocks that a slow subscriber may lag behind before its subscriptions end.
+const BUS_BLOCKS: usize = 256;
+
+/// The state that all handlers of the JSON-RPC share.
+pub(crate) struct RpcContext {
+    pub(crate) app: Arc<dyn Abci>,
+    pub(crate) store: Arc<BlockStore>,
+    pub(crate) mempool: Arc<Mempool>,
+    pub(crate) submitter: Submitter,
+    pub(crate) genesis: GenesisDoc,
+    pub(crate) validator: Validator,
+    pub(crate) limits: RpcLimits,
+    pub(crate) rpc_addr: String,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) metrics: Option<Metrics>,
+}
+
+/// The channel on which every committed block is published.
+pub(crate) struct Feed {
+    head: watch::Sender<Head>,
+    blocks: broadcast::Sender<Arc<Committed>>,
+}
+
+/// The last committed block. Blocks after it that are in the store must not be shown yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Height of the block. Before the first block, one less than the initial height.
+    pub(crate) height: i64,
+    /// The app hash after it.
+    pub(crate) app_hash: Vec<u8>,
+}
+
+/// A committed block with its results.
+pub(crate) struct Committed {
+    pub(crate) block: Block,
+    pub(crate) block_id: BlockId,
+    pub(crate) results: ResponseFinalizeBlock,
+    events: OnceLock<Vec<BusEvent>>,
+}
+
+impl Feed {
+    /// Makes the feed of a chain that ends at `head`.
+    pub(crate) fn new(head: Head) -> Self {
+        Self { head: watch::Sender::new(head), blocks: broadcast::Sender::new(BUS_BLOCKS) }
+    }
+
+    /// Publishes a committed block.
+    pub(crate) fn publish(&self, block: Block, block_id: BlockId, results: ResponseFinalizeBlock) {
+        let height = block.header.as_ref().map_or(0, |header| header.height);
+        let head = Head { height, app_hash: results.app_hash.to_vec() };
+        let committed = Committed { block, block_id, results, events: OnceLock::new() };
+        // An error only says that nobody listens.
+        let _ = self.blocks.send(Arc::new(committed));
+        self.head.send_replace(head);
+    }
+
+    /// Returns the last committed block.
+    pub(crate) fn head(&self) -> Head {
+        self.head.borrow().clone()
+    }
+
+    /// Returns a receiver that is woken by every new head.
+    pub(crate) fn watch(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
+    }
+
+    /// Returns a receiver of every block that is committed from now on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Committed>> {
+        self.blocks.subscribe()
+    }
+}
+
+impl Committed {
+    /// Returns the events of the block as subscribers get them. They are rendered once.
+    pub(crate) fn events(&self) -> &[BusEvent] {
+        self.events.get_or_init(|| events::render(self))
+    }
+}

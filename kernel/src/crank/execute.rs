@@ -1,0 +1,236 @@
+//! The execution of one crank: selection, routing or delivery, what survives an abort, and the crank chain.
+
+use std::collections::BTreeSet;
+
+use capstan_kernel_ports::{Computrons, Hash, VatId, host::VatHost};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    crank::{
+        deliver::Crank,
+        policy::{CrankOutcome, KernelWork, RunPolicy},
+        results::CrankResults,
+    },
+    error::{KernelPanic, Result},
+    state::{
+        handle::State,
+        queue::{Place, RunQueueEvent, TakenOut},
+        slog::{CrankType, Event, Writes},
+        stats::Stats,
+    },
+    vats::snapshot::{Snapshot, snapshot_if_due},
+};
+
+/// The work that is left for the owner of the workers when a crank is complete.
+#[must_use]
+pub(crate) struct Closing {
+    /// The work of the kernel and the store.
+    pub(crate) work: KernelWork,
+    /// Vats whose worker has to be stopped.
+    pub(crate) stopped: Vec<VatId>,
+    /// The reason why the kernel stops, if it does.
+    pub(crate) panic: Option<KernelPanic>,
+}
+
+impl<H: VatHost> Crank<'_, '_, H> {
+    /// Executes the next crank. Returns `None` if there is nothing to do. Events that `taken_out` names are skipped.
+    pub(crate) fn execute(
+        &mut self,
+        policy: &mut dyn RunPolicy,
+        taken_out: &mut BTreeSet<TakenOut>,
+    ) -> Result<Option<(CrankOutcome, Closing)>> {
+        let Some((crank_type, event)) = select(self.state, policy)? else { return Ok(None) };
+        let crank = self.state.globals().crank;
+        let place = self.state.taken_from(crank_type, &event)?;
+        self.state.log(Event::CrankStart { crank, crank_type, message: &event, place });
+        let outcome = match crank_type {
+            _ if takes_out(taken_out, &event, place) => {
+                self.state.skip(event)?;
+                CrankOutcome::Empty
+            }
+            CrankType::Routing => {
+                self.state.route_accepted(event)?;
+                CrankOutcome::Empty
+            }
+            CrankType::Delivery => self.deliver_event(event)?,
+        };
+        self.state.process_refcounts()?;
+        self.state.postpone_refcounts();
+        self.state.release_dropped_pages()?;
+        self.state.globals_mut().crank += 1;
+        let closing = close(self.state, Some(crank))?;
+        self.state.log(Event::CrankFinish { crank });
+        Ok(Some((outcome, closing)))
+    }
+}
+
+/// Returns true if an event is among those that are to be skipped, and removes its names.
+fn takes_out(named: &mut BTreeSet<TakenOut>, event: &RunQueueEvent, place: Option<Place>) -> bool {
+    if named.is_empty() {
+        return false;
+    }
+    let names = [event.result().map(TakenOut::Result), place.map(TakenOut::Place)];
+    // Both names of one message may have been given.
+    names.into_iter().flatten().filter(|name| named.remove(name)).count() > 0
+}
+
+/// Takes the next thing to do: accepted events first, then cleanup of dead vats if the policy
+/// allows it, garbage collection, reaping, and the run queue.
+fn select(
+    state: &mut State<'_>,
+    policy: &mut dyn RunPolicy,
+) -> Result<Option<(CrankType, RunQueueEvent)>> {
+    if let Some(event) = state.next_accepted()? {
+        return Ok(Some((CrankType::Routing, event)));
+    }
+    let dead = match policy.allow_cleanup() {
+        Some(budget) => state.next_dead()?.map(|vat| (vat, budget)),
+        None => None,
+    };
+    let event = if let Some((vat, budget)) = dead {
+        Some(RunQueueEvent::CleanupTerminatedVat { vat, budget })
+    } else if let Some(event) = state.next_gc()? {
+        Some(event)
+    } else if let Some(vat) = state.next_reap()? {
+        Some(RunQueueEvent::BringOutYourDead { vat })
+    } else {
+        state.next_scheduled()?
+    };
+    Ok(event.map(|event| (CrankType::Delivery, event)))
+}
+
+impl<H: VatHost> Crank<'_, '_, H> {
+    /// Delivers an event, undoes what has to be undone, and applies what survives that.
+    fn deliver_event(&mut self, event: RunQueueEvent) -> Result<CrankOutcome> {
+        self.state.save()?;
+        let stats = self.state.stats.clone();
+        self.state.over.push();
+        let mut results = self.process(event)?;
+        let replay = match results.abort {
+            true => self.abort(&mut results, stats)?,
+            false => {
+                self.complete(&mut results)?;
+                0
+            }
+        };
+        self.apply(results, replay)
+    }
+
+    /// Undoes the delivery but for what survives an abort. Returns the computrons that it takes to bring the worker
+    /// of a vat of the system back, which lost the delivery.
+    fn abort(&mut self, results: &mut CrankResults, stats: Stats) -> Result<u64> {
+        let state = &mut *self.state;
+        undo(state, results, stats)?;
+        if let Some((.., info)) = &mut results.terminate {
+            *info = state.replace_undone(info)?;
+        }
+        if let Some(charge) = &results.charge {
+            state.collect(charge)?;
+        }
+        let Some((lost, cause)) = results.lost.take() else { return Ok(0) };
+        let mut replay = 0;
+        if let Some(vat) = results.delivered {
+            state.log(Event::DeliveryLost { vat, cause: &cause });
+            replay = state.vat(vat)?.replay_debt;
+        }
+        state.forgo(lost, &cause)?;
+        Ok(replay)
+    }
+
+    /// Keeps the delivery, and takes a snapshot of the vat's heap if one is due.
+    fn complete(&mut self, results: &mut CrankResults) -> Result<()> {
+        let Self { state, host, online } = self;
+        state.save()?;
+        state.over.merge();
+        if let (Some(vat), false) = (results.delivered, results.upgraded) {
+            let interval = state.globals().options.snapshot_interval;
+            if let Snapshot::Failed(info) = snapshot_if_due(state, *host, online, vat, interval)? {
+                results.terminate.get_or_insert((vat, true, info));
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what a delivery leads to whether it was undone or not.
+    fn apply(&mut self, results: CrankResults, replay: u64) -> Result<CrankOutcome> {
+        let state = &mut *self.state;
+        let CrankResults { delivered, computrons, meter, dirt, terminate, tell_vat_admin, .. } =
+            results;
+        if let Some(vat) = delivered
+            && state.find_vat(vat)?.is_some()
+        {
+            state.note_spending(vat, computrons)?;
+        }
+        if let (Some(meter), Some(spent)) = (meter, computrons) {
+            state.charge_meter(meter, spent)?;
+        }
+        if let (Some(vat), Some(dirt)) = (delivered, dirt) {
+            state.add_dirt(vat, dirt)?;
+        }
+        if let Some((vat, failure, info)) = terminate {
+            state.terminate(vat, failure, &info)?;
+        }
+        if let Some(methargs) = tell_vat_admin {
+            state.tell_vat_admin(methargs)?;
+        }
+        let computrons = computrons.map(|spent| Computrons(spent.0.saturating_add(replay)));
+        Ok(match (results.outcome, delivered, results.created) {
+            (Some(outcome), ..) => outcome,
+            (None, Some(_), true) => CrankOutcome::VatCreated { computrons },
+            (None, Some(_), false) => CrankOutcome::Delivery { computrons },
+            (None, None, _) => CrankOutcome::Empty,
+        })
+    }
+}
+
+/// Rolls the delivery back: to before it, or, if the event is to be tried again, to before it was
+/// taken off its queue. The worker has seen what never happened and is dropped.
+fn undo(state: &mut State<'_>, results: &CrankResults, stats: Stats) -> Result<()> {
+    state.over.rollback();
+    *state.stats = stats;
+    if !results.consume {
+        state.over.rollback();
+        state.over.push();
+    }
+    state.reload()?;
+    if let Some(vat) = results.delivered {
+        state.stopped.push(vat);
+    }
+    Ok(())
+}
+
+/// Completes the top level and chains its writes into the crank chain. `crank` is `None` for a change between
+/// cranks.
+pub(crate) fn close(state: &mut State<'_>, crank: Option<u64>) -> Result<Closing> {
+    let stopped = std::mem::take(&mut state.stopped);
+    let work = finish_level(state, crank)?;
+    Ok(Closing { work, stopped, panic: state.pending_panic.take() })
+}
+
+/// Completes the top level and chains its writes into the crank chain. Returns what it took.
+fn finish_level(state: &mut State<'_>, crank: Option<u64>) -> Result<KernelWork> {
+    state.save()?;
+    let mut hasher = Sha256::new();
+    hasher.update(state.globals().crank_chain.0);
+    let mut work = KernelWork { snapshot: state.snapshot_spent.take(), ..KernelWork::default() };
+    state.over.top_writes(&mut |key, value| {
+        work.entries += u64::from(!state.over.is_written_below(key));
+        work.bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        hasher.update((key.len() as u64).to_be_bytes());
+        hasher.update(key);
+        match value {
+            Some(value) => {
+                hasher.update([1]);
+                hasher.update((value.len() as u64).to_be_bytes());
+                hasher.update(value);
+            }
+            None => hasher.update([0]),
+        }
+    });
+    let hash = Hash(hasher.finalize().into());
+    if let Some(slog) = state.slog.as_mut() {
+        slog.event(Event::Chained { crank, hash, writes: Writes(&*state.over) });
+    }
+    state.globals_mut().crank_chain = hash;
+    state.save().map(|()| work)
+}

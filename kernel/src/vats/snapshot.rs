@@ -1,0 +1,100 @@
+//! Heap snapshots: when one is due, and how it is taken.
+
+use capstan_abi::Delivery;
+use capstan_kernel_ports::{Hash, VatId, host::VatHost};
+
+use crate::{
+    capdata::{self, KernelData},
+    error::Result,
+    state::{handle::State, slog::Event},
+    vats::{
+        transcript::Entry,
+        worker::{Online, bring_online, deliver, not_started},
+    },
+};
+
+/// The result of checking whether a snapshot is due.
+pub(crate) enum Snapshot {
+    /// It was not.
+    NotDue,
+    /// It was taken.
+    Taken,
+    /// The vat failed to bring out its dead: it has to end, with this.
+    Failed(KernelData),
+}
+
+/// Vats of the system owe a replay of at most this share of `snapshot_debt`: whoever has one fail has it
+/// brought back, too.
+const SYSTEM_SHARE: u64 = 10;
+
+/// Takes a snapshot of the vat's heap if one is due: the first when its span has `snapshot_initial`
+/// entries, later ones when it has `interval`, and any when replaying the span would cost
+/// `snapshot_debt`. The vat brings out its dead first, for nothing.
+pub(crate) fn snapshot_if_due<H: VatHost>(
+    state: &mut State<'_>,
+    host: &mut H,
+    online: &mut Online,
+    vat: VatId,
+    interval: u64,
+) -> Result<Snapshot> {
+    let record = state.vat(vat)?;
+    let entries = record.span.entries();
+    let options = &state.globals().options;
+    let may_owe = |share: u64| record.replay_debt < options.snapshot_debt / share;
+    let is_short =
+        entries < interval && (record.snapshot.is_some() || entries < options.snapshot_initial);
+    if is_short && may_owe(SYSTEM_SHARE) {
+        return Ok(Snapshot::NotDue);
+    }
+    let config = state.vat_config(vat)?;
+    let due = !is_short || config.system || !may_owe(1);
+    if !due || !config.use_transcript {
+        return Ok(Snapshot::NotDue);
+    }
+    state.save()?;
+    state.over.push();
+    let maybe_free = state.maybe_free.clone();
+    let reap = Delivery::BringOutYourDead;
+    let status = deliver(state, host, online, vat, &Delivery::BringOutYourDead, reap)?;
+    if let Some(info) = status.illegal.or(status.error.map(|text| capdata::error(&text))) {
+        state.over.rollback();
+        state.reload()?;
+        state.maybe_free = maybe_free;
+        if !state.vat_config(vat)?.system {
+            return Ok(Snapshot::Failed(info));
+        }
+        // Nothing ends a vat of the system: its heap of before is kept, with its dead.
+        state.log(Event::DeliveryLost { vat, cause: &info });
+        host.stop(vat);
+        online.forget(vat);
+        state.over.push();
+        bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
+    }
+    take_snapshot(state, host, vat)?;
+    state.snapshot_spent = Some(status.computrons.unwrap_or_default());
+    state.save()?;
+    state.over.merge();
+    Ok(Snapshot::Taken)
+}
+
+fn take_snapshot<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) -> Result<()> {
+    state.log(Event::SnapshotStart { vat });
+    let image = host.heap_image(vat)?;
+    let pages = image.as_ref().map_or(0, |image| image.pages.len() as u64);
+    let heap = image.as_ref().map_or(Hash::default(), |image| image.hash);
+    state.append_entry(vat, &Entry::SaveSnapshot { heap })?;
+    state.roll_span(vat)?;
+    state.append_entry(vat, &Entry::LoadSnapshot { heap })?;
+    let position = state.vat(vat)?.span.start;
+    state.update_vat(vat, |state| state.snapshot = Some((heap, position)))?;
+    match image {
+        Some(image) => {
+            state.save_heap(host, vat, &image)?;
+            state.prune_transcript(vat, position)?;
+        }
+        // The vat comes back by replay alone: all of it stays.
+        None => state.update_vat(vat, |state| state.replay_debt = 0)?,
+    }
+    state.log(Event::SnapshotSaved { vat, heap, pages, position });
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Remotes and their outboxes.
+
+use capstan_abi::{Delivery, Resolution};
+use capstan_kernel_ports::store::Read;
+
+use crate::{
+    error::{Result, inconsistent},
+    ids::RemoteId,
+    state::{
+        handle::{decode, get_record},
+        keys,
+        remote::Remote,
+    },
+};
+
+/// Returns a [`Remote`], or `None` if it does not exist.
+pub fn remote(state: &(impl Read + ?Sized), id: RemoteId) -> Result<Option<Remote>> {
+    get_record(state, &keys::remote(id))
+}
+
+/// Returns the [`RemoteId`] of an account, or `None` if it was never provisioned.
+pub fn remote_of(state: &(impl Read + ?Sized), address: &str) -> Result<Option<RemoteId>> {
+    get_record(state, &keys::remote_address(address))
+}
+
+/// Returns a remote's outbox: numbers and [`Delivery`]s, oldest first.
+pub fn outbox(state: &(impl Read + ?Sized), remote: RemoteId) -> Result<Vec<(u64, Delivery)>> {
+    let prefix = keys::outbox_of(remote);
+    let mut entries = Vec::new();
+    for (key, value) in state.scan(&prefix)? {
+        let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+        let number = u64::from_str_radix(&text, 16);
+        let number = number.map_err(|_| inconsistent(format!("{text} is no outbox number")))?;
+        entries.push((number, decode(&key, &value)?));
+    }
+    Ok(entries)
+}
+
+/// Returns the settlement of a remote's promise `rp-N`, until the remote acknowledges it. Returns `None`
+/// while the promise is not settled. [`kref_of`](super::kref_of) tells whether it exists.
+pub fn settled(
+    state: &(impl Read + ?Sized),
+    remote: RemoteId,
+    rref: &str,
+) -> Result<Option<Resolution>> {
+    let Some(number) = get_record::<u64>(state, &keys::settled(remote, rref))? else {
+        return Ok(None);
+    };
+    let Some(Delivery::Notify { resolutions }) = get_record(state, &keys::outbox(remote, number))?
+    else {
+        return Ok(None);
+    };
+    Ok(resolutions.into_iter().find(|resolution| resolution.promise == rref))
+}
+
+/// Returns entry `number` of a remote's outbox, or `None` if it was acknowledged or never made.
+pub fn outbox_entry(
+    state: &(impl Read + ?Sized),
+    remote: RemoteId,
+    number: u64,
+) -> Result<Option<Delivery>> {
+    get_record(state, &keys::outbox(remote, number))
+}
+
+/// Returns the key of an outbox entry, for proofs.
+pub fn outbox_key(remote: RemoteId, number: u64) -> Vec<u8> {
+    keys::outbox(remote, number)
+}

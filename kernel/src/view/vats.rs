@@ -1,0 +1,44 @@
+//! Vats: their configurations, states and heaps.
+
+use capstan_kernel_ports::{VatId, host::HeapImage, store::Read};
+
+use crate::{
+    error::Result,
+    state::{
+        handle::get_record,
+        keys,
+        vat::{VatConfig, VatCounts, VatState},
+    },
+    vats::heap,
+};
+
+/// Returns the [`VatId`] of the live static vat of that name.
+pub fn vat_by_name(state: &(impl Read + ?Sized), name: &str) -> Result<Option<VatId>> {
+    get_record(state, &keys::static_name(name))
+}
+
+/// Returns the [`VatConfig`] of a vat, or `None` if it never was.
+pub fn vat_config(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatConfig>> {
+    get_record(state, &keys::vat_config(vat))
+}
+
+/// Returns the [`VatState`] of a vat, or `None` if it never was.
+pub fn vat_state(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatState>> {
+    get_record(state, &keys::vat_state(vat))
+}
+
+/// Returns the [`HeapImage`] of the vat's last snapshot. Returns `None` if no snapshot was taken, or this
+/// node does not have it.
+pub fn heap_image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<HeapImage>> {
+    heap::image(state, vat)
+}
+
+/// Returns the size in bytes of the vat's heap at its last snapshot. Returns `None` as [`heap_image`] does.
+pub fn heap_bytes(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<u64>> {
+    heap::size_bytes(state, vat)
+}
+
+/// Returns SwingSet's [`VatCounts`] of a vat, or `None` if it never was.
+pub fn vat_counts(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatCounts>> {
+    Ok(vat_state(state, vat)?.map(|vat| vat.counts()))
+}

@@ -1,0 +1,108 @@
+//! The configuration of a node: `config.toml` in its home.
+//!
+//! [`TEMPLATE`] is the file of a new home. It has every option with its default and its meaning. An option that is left
+//! out has its default. Flags of the command line override the file.
+
+mod options;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use capstan_app::NodeOptions;
+use capstan_consensus::solo::{BlockPolicy, MempoolLimits, RpcLimits};
+
+pub use options::{Blocks, Config, Log, LogFormat, Mempool, Metrics, Rpc, Store, Traces, Vats};
+pub use parse::OptionError;
+
+/// File name of the configuration in a home.
+pub const CONFIG: &str = "config.toml";
+
+/// Content of the configuration of a new home.
+pub const TEMPLATE: &str = include_str!("config.toml");
+
+/// Reason why the configuration of a home cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// An option is wrong.
+    #[error("{}", path.display())]
+    Option {
+        /// The file.
+        path: PathBuf,
+        /// The option and what it may be.
+        source: OptionError,
+    },
+}
+
+impl Config {
+    /// Reads the configuration of the home in the directory `home`. Returns the defaults if there is no file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the file, the option and what it may be.
+    pub fn load(home: &Path) -> Result<Self, ConfigError> {
+        let path = home.join(CONFIG);
+        match fs::read_to_string(&path) {
+            Ok(text) => parse::parse(&text).map_err(|source| ConfigError::Option { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(ConfigError::Read { path, source }),
+        }
+    }
+
+    /// Returns the address on which metrics are served besides the RPC, or `None` if `metrics.listen` is empty.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.listen.parse().ok()
+    }
+
+    /// Returns the options of the kernel that belong to the node.
+    pub fn kernel_options(&self) -> NodeOptions {
+        NodeOptions { max_vats_online: self.vats.max_online, archive: self.vats.archive }
+    }
+
+    /// Returns the options of the store.
+    pub fn store_options(&self) -> capstan_store::Options {
+        capstan_store::Options {
+            cache_bytes: self.store.cache_mib << 20,
+            check_integrity: self.store.check_at_start,
+            ..capstan_store::Options::default()
+        }
+    }
+
+    /// Returns when solo consensus makes blocks.
+    pub fn block_policy(&self) -> BlockPolicy {
+        let empty = self.blocks.empty_interval_ms;
+        BlockPolicy {
+            min_interval: Duration::from_millis(self.blocks.min_interval_ms),
+            empty_interval: (empty > 0).then(|| Duration::from_millis(empty)),
+        }
+    }
+
+    /// Returns the bounds of the mempool.
+    pub fn mempool_limits(&self) -> MempoolLimits {
+        let Mempool { max_txs, max_tx_bytes, max_total_bytes, cache_size } = self.mempool;
+        MempoolLimits { max_txs, max_tx_bytes, max_total_bytes, cache_size }
+    }
+
+    /// Returns the bounds of the JSON-RPC.
+    pub fn rpc_limits(&self) -> RpcLimits {
+        RpcLimits {
+            max_body_bytes: self.rpc.max_body_bytes,
+            max_batch: self.rpc.max_batch,
+            max_websockets: self.rpc.max_websockets,
+            max_subscriptions: self.rpc.max_subscriptions,
+            commit_timeout: Duration::from_millis(self.rpc.commit_timeout_ms),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+use capstan_app::NodeOptions;
+use capstan_consensus::solo::{MempoolLimits, RpcLimits};
+use serde::{Deserialize, Serialize};
+
+/// Every option of one node. Other nodes cannot see them, and they never change what the chain computes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The JSON-RPC of solo consensus.
+    pub rpc: Rpc,
+    /// The log and the slog.
+    pub log: Log,
+    /// The mempool of solo consensus.
+    pub mempool: Mempool,
+    /// When solo consensus makes blocks.
+    pub blocks: Blocks,
+    /// Vats in memory and their transcripts.
+    pub vats: Vats,
+    /// The store of the chain's state.
+    pub store: Store,
+    /// Traces of the last blocks.
+    pub traces: Traces,
+    /// Metrics on a port of their own.
+    pub metrics: Metrics,
+}
+
+/// Section `[rpc]`: the JSON-RPC, with the bounds of [`RpcLimits`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rpc {
+    /// Address that it listens on, `IP:PORT`. Port 0 takes a free one.
+    pub listen: String,
+    /// Whether `/metrics` answers.
+    pub metrics: bool,
+    /// Most bytes in the body of a request or in a WebSocket message.
+    pub max_body_bytes: usize,
+    /// Most calls in a batch.
+    pub max_batch: usize,
+    /// Most open WebSocket connections.
+    pub max_websockets: usize,
+    /// Most subscriptions of one WebSocket connection.
+    pub max_subscriptions: usize,
+    /// Milliseconds that `broadcast_tx_commit` waits for its block.
+    pub commit_timeout_ms: u64,
+}
+
+/// Section `[log]`: the log on standard error, and the slog.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Level, or filters such as `capstan_app=debug`.
+    pub level: String,
+    /// Format of a line.
+    pub format: LogFormat,
+    /// File of the slog, relative to the home. Empty means no slog.
+    pub slog: String,
+    /// Size in MiB at which the slog is rotated. 0 means never.
+    pub slog_max_mib: u64,
+    /// Number of rotated slogs that are kept.
+    pub slog_keep: u32,
+}
+
+/// Format of the log's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Plain text.
+    #[default]
+    Text,
+    /// One JSON object for each line.
+    Json,
+}
+
+/// Section `[mempool]`: the bounds of [`MempoolLimits`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mempool {
+    /// Most transactions that wait.
+    pub max_txs: usize,
+    /// Most bytes of a transaction.
+    pub max_tx_bytes: usize,
+    /// Most bytes of all waiting transactions together.
+    pub max_total_bytes: usize,
+    /// Number of hashes that are remembered to refuse duplicates.
+    pub cache_size: usize,
+}
+
+/// Section `[blocks]`: when solo consensus makes blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blocks {
+    /// Least number of milliseconds between two blocks.
+    pub min_interval_ms: u64,
+    /// Milliseconds after which an idle chain makes an empty block. 0 means never.
+    pub empty_interval_ms: u64,
+}
+
+/// Section `[vats]`: vats in memory and their transcripts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Vats {
+    /// Most vats that are in memory at once.
+    pub max_online: usize,
+    /// Whether transcripts are kept that no restart needs any more.
+    pub archive: bool,
+}
+
+/// Section `[store]`: the store of the chain's state.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// Cache of the database in MiB.
+    pub cache_mib: usize,
+    /// Whether the whole state is checked when the node starts.
+    pub check_at_start: bool,
+}
+
+/// Section `[traces]`: traces of the last blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// Number of blocks whose traces are kept.
+    pub keep_blocks: u64,
+}
+
+/// Section `[metrics]`: metrics on a port of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Address that serves `/metrics`, `IP:PORT`. Empty means no such port.
+    pub listen: String,
+}
+
+impl Default for Rpc {
+    fn default() -> Self {
+        let limits = RpcLimits::default();
+        Self {
+            listen: "127.0.0.1:26657".to_owned(),
+            metrics: true,
+            max_body_bytes: limits.max_body_bytes,
+            max_batch: limits.max_batch,
+            max_websockets: limits.max_websockets,
+            max_subscriptions: limits.max_subscriptions,
+            commit_timeout_ms: limits.commit_timeout.as_millis() as u64,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "warn".to_owned(),
+            format: LogFormat::Text,
+            slog: String::new(),
+            slog_max_mib: 256,
+            slog_keep: 8,
+        }
+    }
+}
+
+impl Default for Mempool {
+    fn default() -> Self {
+        let MempoolLimits { max_txs, max_tx_bytes, max_total_bytes, cache_size } =
+            MempoolLimits::default();
+        Self { max_txs, max_tx_bytes, max_total_bytes, cache_size }
+    }
+}
+
+impl Default for Vats {
+    fn default() -> Self {
+        Self { max_online: NodeOptions::default().max_vats_online, archive: false }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { cache_mib: 256, check_at_start: false }
+    }
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self { keep_blocks: 200 }
+    }
+}

@@ -1,0 +1,109 @@
+use super::Config;
+
+/// Reason why an option of `config.toml` is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionError {
+    /// The file is not TOML, or an option has a value of another type.
+    #[error(transparent)]
+    Toml(#[from] toml::de::Error),
+    /// The defaults cannot be written as TOML: a bug.
+    #[error(transparent)]
+    Defaults(#[from] toml::ser::Error),
+    /// There is no such section.
+    #[error("there is no section [{name}]; did you mean [{nearest}]?")]
+    Section {
+        /// The section.
+        name: String,
+        /// The section with the most similar name.
+        nearest: String,
+    },
+    /// There is no such option.
+    #[error("there is no option {name}; did you mean {nearest}?")]
+    Unknown {
+        /// The option, as `section.option`.
+        name: String,
+        /// The option with the most similar name.
+        nearest: String,
+    },
+    /// An option is zero that must not be.
+    #[error("{0} must be at least 1")]
+    Zero(&'static str),
+    /// An option is no address.
+    #[error("{name} {text:?} is no address; write IP:PORT")]
+    Address {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        text: String,
+    },
+    /// The mempool has no room for the largest transaction.
+    #[error("mempool.max_total_bytes must not be less than mempool.max_tx_bytes")]
+    MempoolBytes,
+}
+
+/// Reads and checks the text of a `config.toml`.
+pub(super) fn parse(text: &str) -> Result<Config, OptionError> {
+    refuse_unknown(&text.parse()?)?;
+    let config = toml::from_str(text)?;
+    validate(&config)?;
+    Ok(config)
+}
+
+/// Checks what does not follow from the options' types.
+fn validate(config: &Config) -> Result<(), OptionError> {
+    let positive = [
+        ("rpc.max_body_bytes", config.rpc.max_body_bytes),
+        ("rpc.max_batch", config.rpc.max_batch),
+        ("mempool.max_txs", config.mempool.max_txs),
+        ("mempool.max_tx_bytes", config.mempool.max_tx_bytes),
+        ("vats.max_online", config.vats.max_online),
+        ("store.cache_mib", config.store.cache_mib),
+    ];
+    if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+        return Err(OptionError::Zero(name));
+    }
+    if !config.metrics.listen.is_empty() && config.metrics_addr().is_none() {
+        let text = config.metrics.listen.clone();
+        return Err(OptionError::Address { name: "metrics.listen", text });
+    }
+    if config.mempool.max_total_bytes < config.mempool.max_tx_bytes {
+        return Err(OptionError::MempoolBytes);
+    }
+    Ok(())
+}
+
+/// Refuses options that do not exist, and names the most similar one that does.
+fn refuse_unknown(table: &toml::Table) -> Result<(), OptionError> {
+    let known = known_options()?;
+    let sections: Vec<&str> =
+        known.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
+    for (section, value) in table {
+        let Some(options) = value.as_table().filter(|_| sections.contains(&section.as_str()))
+        else {
+            let nearest = nearest(section, sections.iter().copied());
+            return Err(OptionError::Section { name: section.clone(), nearest });
+        };
+        for option in options.keys() {
+            let name = format!("{section}.{option}");
+            if !known.contains(&name) {
+                let nearest = nearest(&name, known.iter().map(String::as_str));
+                return Err(OptionError::Unknown { name, nearest });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns all options as `section.option`.
+pub(super) fn known_options() -> Result<Vec<String>, toml::ser::Error> {
+    let defaults = toml::Table::try_from(Config::default())?;
+    let of_section = |(section, value): (&String, &toml::Value)| {
+        let options = value.as_table().into_iter().flat_map(toml::Table::keys);
+        options.map(|option| format!("{section}.{option}")).collect::<Vec<_>>()
+    };
+    Ok(defaults.iter().flat_map(of_section).collect())
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    known.min_by_key(|known| strsim::levenshtein(name, known)).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,45 @@
+//! The options that a file may have, and what is said of wrong ones.
+
+use super::parse::{known_options, parse};
+use super::*;
+
+#[test]
+fn the_file_of_a_new_home_has_every_option_with_its_default() {
+    assert_eq!(parse(TEMPLATE).unwrap(), Config::default());
+    let table: toml::Table = TEMPLATE.parse().unwrap();
+    for name in known_options().unwrap() {
+        let (section, option) = name.split_once('.').unwrap();
+        assert!(table[section].get(option).is_some(), "{name} is not in the file");
+    }
+    let explained = TEMPLATE.lines().zip(TEMPLATE.lines().skip(1));
+    for (before, line) in explained.filter(|(_, line)| line.contains(" = ")) {
+        assert!(before.starts_with('#'), "{line}: what is it?");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_would_be_right() {
+    for (text, part) in [
+        ("[rpc]\nlissen = \"x\"", "rpc.lissen; did you mean rpc.listen"),
+        ("[mempol]\nmax_txs = 1", "[mempol]; did you mean [mempool]"),
+        ("max_txs = 1", "section [max_txs]"),
+        ("[vats]\nmax_online = 0", "vats.max_online must be at least 1"),
+        ("[vats]\nmax_online = \"many\"", "invalid type"),
+        ("[log]\nformat = \"xml\"", "unknown variant `xml`, expected `text` or `json`"),
+        ("[mempool]\nmax_total_bytes = 5", "max_total_bytes must not be less"),
+        ("[metrics]\nlisten = \"everywhere\"", "metrics.listen \"everywhere\" is no address"),
+        ("[rpc", "expected"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_home_without_a_file_has_the_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Config::load(dir.path()).unwrap(), Config::default());
+    fs::write(dir.path().join(CONFIG), "[blocks]\nempty_interval_ms = 1500\n").unwrap();
+    let config = Config::load(dir.path()).unwrap();
+    assert_eq!(config.block_policy().empty_interval, Some(Duration::from_millis(1500)));
+}
