@@ -24,6 +24,7 @@
 //! (`["deliver", vdo]` and `["setBundle", …]` in; `["ok", …]`, `["error", text, …]` and
 //! `["dispatchReady"]` out, through `done`); what it issues itself (`["syscall", vso]`,
 //! `["testLog", …]`, `["sourcedConsole", …]`) goes through `syscall`.
+#![forbid(unsafe_code)]
 #![no_std]
 
 extern crate alloc;

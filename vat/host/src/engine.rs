@@ -15,7 +15,7 @@ use crate::{
     worker::Worker,
 };
 
-/// A JavaScript engine: what the `vat/js` crate provides.
+/// A JavaScript engine, as the `vat/js` crate provides it: a [`WasmHost`](crate::WasmHost) boots it once.
 #[derive(Clone)]
 pub struct JsEngine {
     /// The engine's module, a worker that also exports `capstan_boot`.

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-/// Why a [`WasmHost`](crate::WasmHost) could not be opened: a fault of this node or of the engine
-/// it was given, never of a vat.
+/// A failure to open a [`WasmHost`](crate::WasmHost): a fault of this node or of the engine that it was given, never
+/// of a vat.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// The processor lacks instructions that all artifacts use.

@@ -24,14 +24,14 @@ use crate::{
 };
 
 impl Worker {
-    /// The heap's hash, and the memory's size in bytes.
+    /// Returns the heap's hash and the memory's size in bytes.
     pub(crate) fn heap(&mut self) -> (Hash, u64) {
         let head = self.heap_head();
         let size = self.memory().len() as u64;
         (head.heap_hash(size, self.leaves(), self.base().map(BaseMemory::tree)), size)
     }
 
-    /// The heap, as pages that differ from `origin`.
+    /// Returns the heap as a [`HeapImage`], whose pages are those that differ from `origin`.
     pub(crate) fn heap_image(
         &mut self,
         origin: Option<&BaseMemory>,
@@ -53,7 +53,7 @@ impl Worker {
         })
     }
 
-    /// What page `number` holds now.
+    /// Returns the bytes of page `number`. `None` if the memory is smaller.
     pub(crate) fn heap_page(&self, number: u32) -> Option<Vec<u8>> {
         page(self.memory(), number as usize).map(<[u8]>::to_vec)
     }
@@ -128,12 +128,12 @@ impl Worker {
     }
 }
 
-/// The hash of page `number` of a memory that is as `origin` and zero beyond.
+/// Returns the hash of page `number` of a memory that equals `origin` and is zero beyond it.
 fn origin_leaf(origin: Option<&BaseMemory>, number: usize) -> Leaf {
     origin.and_then(|origin| origin.leaves().get(number).copied()).unwrap_or_else(zero_leaf)
 }
 
-/// The hashes of all pages of `image`; none if its list is not in order or does not fit its size.
+/// Returns the hashes of all pages of `image`. `None` if its list is not in order or does not fit its size.
 fn wanted_leaves(image: &HeapImage, origin: Option<&BaseMemory>) -> Option<Vec<Leaf>> {
     let size = usize::try_from(image.memory_bytes).ok()?;
     if !size.is_multiple_of(WASM_PAGE) || size > MAX_MEMORY_BYTES {

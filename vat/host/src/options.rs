@@ -2,18 +2,18 @@ use std::path::PathBuf;
 
 use crate::ModuleLimits;
 
-/// How a [`WasmHost`](crate::WasmHost) works on this node. But for `limits`, which are part of the
-/// chain's rules, nothing here can be observed by a vat.
+/// The options of a [`WasmHost`](crate::WasmHost) on this node. Vats can observe none of them but `limits`, which are part of
+/// the chain's rules.
 #[derive(Clone, Debug)]
 pub struct HostOptions {
-    /// Where compiled artifacts and the engine's base image are kept between runs; none to keep
+    /// Directory in which compiled artifacts and the engine's base image are kept between runs. `None` keeps
     /// nothing.
     pub cache_dir: Option<PathBuf>,
-    /// Which compiler translates what.
+    /// The [`Compilers`] for the engine and for modules from users.
     pub compilers: Compilers,
-    /// How workers hold their memory.
+    /// The way in which workers hold their memory.
     pub memory: MemoryMode,
-    /// What modules from users may contain.
+    /// The bounds of modules from users.
     pub limits: ModuleLimits,
 }
 
@@ -55,7 +55,7 @@ impl MemoryMode {
     }
 }
 
-/// Which compiler translates the JavaScript engine and which the modules from users.
+/// The [`Compiler`] for each kind of module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compilers {
     /// For the JavaScript engine: compiled once, run all the time.

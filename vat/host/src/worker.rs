@@ -34,7 +34,7 @@ use crate::{
 /// How far below its stack pointer a function compiled by clang writes without moving it.
 const RED_ZONE_BYTES: i32 = 128;
 
-/// A worker in memory.
+/// A running worker: one instance of a [`CompiledModule`] in a store of its own.
 pub(crate) struct Worker {
     store: MovableStore,
     instance: Instance,
@@ -127,13 +127,14 @@ impl Worker {
         base: Option<&Arc<BaseMemory>>,
         size: usize,
     ) -> Result<Self, StartError> {
-        let unfit = |what: &str| StartError::Host(format!("a heap of another module: {what}"));
+        let mismatch = |what: &str| StartError::Host(format!("a heap of another module: {what}"));
         let mut worker = Self::instantiate(module, base, false)?;
         worker.set_encoding(encoding);
-        worker.set_globals(globals).map_err(|what| unfit(&what))?;
-        let missing = size.checked_sub(worker.memory().len()).ok_or_else(|| unfit("too small"))?;
+        worker.set_globals(globals).map_err(|what| mismatch(&what))?;
+        let missing =
+            size.checked_sub(worker.memory().len()).ok_or_else(|| mismatch("too small"))?;
         // A wasm memory has at most 65,536 pages, or growing fails.
-        let pages = u32::try_from(missing / WASM_PAGE).map_err(|_| unfit("too large"))?;
+        let pages = u32::try_from(missing / WASM_PAGE).map_err(|_| mismatch("too large"))?;
         let memory = worker.exports.memory.clone();
         let grown = memory.grow(&mut worker.store.0, pages);
         grown.map_err(|e| StartError::Host(format!("cannot give a vat its memory: {e}")))?;
@@ -268,12 +269,12 @@ impl Worker {
         Ok(())
     }
 
-    /// What the memory is a view of, if of anything.
+    /// Returns the image that the memory is based on. `None` if it started as zeros.
     pub(crate) fn base(&self) -> Option<&BaseMemory> {
         self.base.as_deref()
     }
 
-    /// Asks the worker for room and puts `bytes` there.
+    /// Writes `bytes` to memory that the worker allocates, and returns their address.
     fn put(&mut self, bytes: &[u8]) -> Result<i32, RuntimeError> {
         let too_large = |_| Stop::Broken("a delivery is too large for the vat's memory".to_owned());
         let length = i32::try_from(bytes.len()).map_err(too_large)?;
@@ -285,7 +286,7 @@ impl Worker {
         Ok(ptr)
     }
 
-    /// What a call into the worker came to. The outer error is a fault of this node.
+    /// Interprets the result of a call into the worker. The outer error is a fault of this node.
     fn conclude<T>(
         &mut self,
         result: Result<T, RuntimeError>,
@@ -309,7 +310,7 @@ impl Worker {
         }
     }
 
-    /// Why the worker trapped.
+    /// Determines why the worker trapped.
     fn trap(&mut self, error: RuntimeError) -> Result<End, HostFault> {
         if self.memory_state.is_refused() {
             return Ok(End::Fault(Fault::Allocate));
@@ -329,7 +330,7 @@ impl Worker {
         }
     }
 
-    /// Whether the stack counter went over its limit, or, in a module that has none, the stack in
+    /// Tells whether the stack counter went over its limit, or, in a module that has none, the stack in
     /// its linear memory went below zero.
     fn is_stack_spent(&mut self) -> bool {
         match (self.module.stack_bytes, &self.globals[..]) {
@@ -453,8 +454,8 @@ fn instantiation(error: InstantiationError) -> StartError {
     }
 }
 
-/// What a trap is called: coarse enough to be the same under every compiler. None for those that
-/// are no doing of the worker's.
+/// Returns the name of a trap, coarse enough to be the same under every compiler. `None` for traps that
+/// are not the worker's doing.
 fn trap_text(trap: TrapCode) -> Option<&'static str> {
     Some(match trap {
         TrapCode::HeapAccessOutOfBounds => "memory access out of bounds",

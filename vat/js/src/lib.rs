@@ -27,6 +27,8 @@
 //! every JavaScript vat. Between two calls the wasm stack is empty and the one mutable global, the
 //! stack pointer, is at rest, so linear memory alone is the vat's state.
 
+#![forbid(unsafe_code)]
+
 use sha2::{Digest, Sha256};
 
 /// The engine: a wasm module.

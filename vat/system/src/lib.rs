@@ -3,6 +3,8 @@
 //! Each bundle is the JSON text of a record `{moduleFormat: "endoZipBase64", endoZipBase64,
 //! endoZipBase64Sha512}`.
 
+#![forbid(unsafe_code)]
+
 /// The vatAdmin vat: creates, upgrades and ends vats for those who hold its service.
 ///
 /// Its device's methods are those of SwingSet's vatAdmin device (`createMeter`, `createByBundleID`,

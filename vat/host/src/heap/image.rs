@@ -13,7 +13,7 @@ pub const PAGE_BYTES: usize = 4_096;
 /// A vat's heap between two deliveries.
 #[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Image {
-    /// What the worker's `capstan_abi()` returned.
+    /// The number that the worker's `capstan_abi()` returned.
     encoding: u8,
     /// The mutable globals: index in the module and value, floats as their bits, in index order.
     globals: Vec<(u32, u64)>,
@@ -26,7 +26,7 @@ impl Image {
         Self { encoding: encoding as u8, globals, memory }
     }
 
-    /// The image's hash: the worker's identity beside its module.
+    /// Returns the image's hash, which together with its module identifies a worker.
     ///
     /// `sha256("capstan.heap.1" ‖ encoding ‖ memory length (u64 LE) ‖ number of globals (u32 LE) ‖
     /// (index u32 LE ‖ bits u64 LE)… ‖ root)`, where `root` is the Merkle root over the memory's
@@ -38,12 +38,12 @@ impl Image {
         head.heap_hash(self.memory.len() as u64, leaves, None)
     }
 
-    /// The memory's size in bytes.
+    /// Returns the memory's size in bytes.
     pub fn size_bytes(&self) -> u64 {
         self.memory.len() as u64
     }
 
-    /// The memory in pages of [`PAGE_BYTES`] bytes, first to last.
+    /// Returns the memory's pages of [`PAGE_BYTES`] bytes, in order.
     pub fn pages(&self) -> impl Iterator<Item = &[u8]> {
         self.memory.chunks(PAGE_BYTES)
     }
@@ -83,10 +83,10 @@ pub(crate) fn leaf(page: &[u8]) -> Leaf {
     Sha256::new().chain_update([0]).chain_update(page).finalize().into()
 }
 
-/// What belongs to a heap beside its memory.
+/// The parts of a heap besides its memory.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct HeapHead {
-    /// What the worker's `capstan_abi()` returned.
+    /// The number that the worker's `capstan_abi()` returned.
     pub(crate) encoding: u8,
     /// The mutable globals: index in the module and bits, in index order.
     pub(crate) globals: Vec<(u32, u64)>,

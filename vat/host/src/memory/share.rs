@@ -105,7 +105,7 @@ impl Shared {
         }
     }
 
-    /// The memory that is most like a vat of `source` which has been running for some time.
+    /// Returns the image most similar to a vat of `source` that has been running for some time. `None` if the host has no image of its bundle.
     pub(crate) fn base_of(&self, source: &WorkerSource) -> Option<Arc<BaseMemory>> {
         let bundle = bundle_key(source)?;
         let mut loads = self.loads.iter().rev().filter(|((key, _), _)| *key == bundle);
@@ -116,7 +116,7 @@ impl Shared {
         })
     }
 
-    /// Saves what memory can be saved after `running`, one of `others`' fellows, has done `delivery`.
+    /// Shares the memory of `running` with `others`, workers of the same host, after it has done `delivery`.
     pub(crate) fn after<'w>(
         &mut self,
         running: &mut Running,
@@ -134,7 +134,7 @@ impl Shared {
         warn(done);
     }
 
-    /// Saves what memory can be saved after `running`, one of `others`' fellows, was brought back.
+    /// Shares the memory of `running` with `others`, workers of the same host, after it was restored from a snapshot.
     pub(crate) fn restored<'w>(
         &mut self,
         running: &mut Running,
@@ -143,7 +143,7 @@ impl Shared {
         warn(self.share(running, others));
     }
 
-    /// Shares with fellows that have collected garbage too.
+    /// Shares with workers of the same bundle that have collected garbage too.
     fn share<'w>(
         &mut self,
         running: &mut Running,
@@ -153,8 +153,9 @@ impl Shared {
         if let Some(base) = self.bases.get(bundle).and_then(Weak::upgrade) {
             return running.worker.rebase(&base);
         }
-        let is_fellow = |other: &Running| other.has_collected && other.bundle == running.bundle;
-        if !others.any(is_fellow) {
+        let is_of_same_bundle =
+            |other: &Running| other.has_collected && other.bundle == running.bundle;
+        if !others.any(is_of_same_bundle) {
             return running.worker.trim();
         }
         let base = running.worker.new_base()?;

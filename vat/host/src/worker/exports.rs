@@ -13,7 +13,7 @@ pub(crate) struct MovableStore(pub(crate) Store);
 // thread during calls only, and there is no way to two threads at once without a shared reference.
 unsafe impl Send for MovableStore {}
 
-/// What the host uses of a worker's exports.
+/// The exports of a worker that the host uses.
 pub(crate) struct Exports {
     pub(crate) memory: Memory,
     pub(crate) alloc: TypedFunction<i32, i32>,
