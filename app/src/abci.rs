@@ -26,7 +26,7 @@ use crate::{
     records::chain::ChainRecord,
 };
 
-/// Counts incompatible versions of the app: of what it writes, and of what it accepts.
+/// Version of the application: of the state that it writes, and of the transactions that it accepts.
 pub const APP_VERSION: u64 = 1;
 
 impl<H: VatHost + Send + 'static> Application for App<H> {
@@ -39,7 +39,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         ResponseFlush {}
     }
 
-    /// Where the app stands. From this CometBFT knows which blocks to execute again.
+    /// Returns the last committed height and app hash. From them CometBFT knows which blocks to execute again.
     fn info(&self, _request: RequestInfo) -> ResponseInfo {
         let committed = self.committed();
         let height = self.own_height(&committed);
@@ -203,7 +203,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 }
 
-/// The whole seconds of a time; none before 1970.
+/// Returns the whole seconds of a time, or `None` before 1970.
 fn seconds(time: Option<&Timestamp>) -> Option<u64> {
     time.and_then(|time| u64::try_from(time.seconds).ok())
 }

@@ -31,7 +31,7 @@ use crate::{
     overrides::Override,
 };
 
-/// Choices of this node alone; none is visible in the state.
+/// Options of this node alone. No state depends on them, except by [`AppOptions::overrides`].
 pub struct AppOptions {
     /// The kernel's part of them.
     pub kernel: NodeOptions,
@@ -39,20 +39,19 @@ pub struct AppOptions {
     pub slog: Option<Box<dyn Slog + Send>>,
     /// Gets a line for each thing that the kernel does.
     pub slog_file: Option<SlogFile>,
-    /// The height of the state that the genesis document goes on from; 0 if it begins with nothing. As long as the
-    /// store is at this height, the chain has not begun.
+    /// Height of the state that the genesis document continues, or 0 if there is none. While the store is at this
+    /// height, the chain has no block.
     pub genesis_height: u64,
-    /// What is done differently in some blocks, as the validators agreed. Part of what the chain comes to: nodes with
-    /// other overrides for their blocks are on another chain.
+    /// The agreed [`Override`]s, by which the validators execute some blocks differently. They change the state:
+    /// nodes with other overrides are on another chain.
     pub overrides: Vec<Override>,
-    /// Keeps traces of the last blocks; none: keeps none.
+    /// Directory and number of traces of the last blocks. `None` keeps no traces.
     pub trace: Option<TraceOptions>,
-    /// Where the block in progress is noted, for whoever starts the node after a block ended it; none: nowhere.
+    /// Files that tell the operator about a block that ended the process. `None` writes none.
     pub operator: Option<OperatorFiles>,
     /// Files whose sizes are among the metrics.
     pub measured_files: Vec<PathBuf>,
-    /// Called when the node cannot go on. It is not expected to return; if it does, the method that
-    /// was called panics.
+    /// Handler of faults that end the node. It must not return: if it does, the ABCI method panics.
     pub on_fatal: FatalHandler,
 }
 
@@ -81,11 +80,11 @@ impl std::fmt::Debug for AppOptions {
     }
 }
 
-/// The ABCI application over a vat host.
+/// The ABCI application over a [`VatHost`].
 ///
 /// Clones are handles of the same application: CometBFT's server makes one for each of its connections. The
-/// methods of consensus exclude each other; CheckTx and Query never wait for them, since they work on
-/// the last committed state.
+/// consensus methods exclude each other. CheckTx and Query never wait for them, since they work on the last
+/// committed state.
 pub struct App<H>(Arc<Shared<H>>);
 
 impl<H> Clone for App<H> {
@@ -112,7 +111,10 @@ struct Shared<H> {
 }
 
 impl<H: VatHost> App<H> {
-    /// The application over the state in `store`, running vats by `host`.
+    /// Creates the application over the state in `store`. Vats run in `host`.
+    ///
+    /// # Errors
+    /// A [`NodeFault`] if the state cannot be read, or two [`Override`]s are for one block.
     pub fn new(store: Store, host: H, options: AppOptions) -> Result<Self, NodeFault> {
         if let Some(slog) = &options.slog_file {
             slog.kernel_init();
@@ -182,8 +184,8 @@ impl<H: VatHost> App<H> {
     }
 
     /// Makes what was committed visible to CheckTx and Query.
-    pub(crate) fn publish(&self, snapshot: StateView) -> Result<(), NodeFault> {
-        let committed = Arc::new(Committed::load(snapshot)?);
+    pub(crate) fn publish(&self, state: StateView) -> Result<(), NodeFault> {
+        let committed = Arc::new(Committed::load(state)?);
         *self.0.committed.write().unwrap_or_else(PoisonError::into_inner) = committed.clone();
         *self.check_state() = CheckState::new(committed, self.signatures());
         Ok(())
@@ -196,7 +198,7 @@ impl<H: VatHost> App<H> {
 }
 
 impl<H> App<H> {
-    /// What a method that reads the committed state came to. A fault ends the node.
+    /// Returns the result of a method that reads the committed state. A fault ends the node.
     pub(crate) fn or_stop<T>(&self, during: AbciMethod, result: Result<T, NodeFault>) -> T {
         result.unwrap_or_else(|fault| {
             let height = self.committed().state.height();
@@ -207,19 +209,18 @@ impl<H> App<H> {
 }
 
 impl<H> App<H> {
-    /// The committed state.
+    /// Returns the last committed state.
     pub(crate) fn committed(&self) -> Arc<Committed> {
         // It is replaced whole, so a panic elsewhere cannot have left half of it.
         self.0.committed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The process is about to end as it should, or has said itself why it ends: the next start does not take the block in
-    /// progress for what ended it.
+    /// Notes that the process is about to end on purpose: the next start does not blame the block in progress.
     pub fn stopping(&self) {
         self.0.watch.stopping();
     }
 
-    /// The node's metrics, in the text format that Prometheus reads.
+    /// Returns the node's metrics in Prometheus' text format.
     ///
     /// # Errors
     /// The committed state cannot be read.
@@ -227,7 +228,8 @@ impl<H> App<H> {
         self.0.metrics.text(&self.committed())
     }
 
-    /// The last committed height of this chain: 0 before its first block, whatever state it goes on from.
+    /// Returns the last committed height of this chain, or 0 before its first block, even if it continues another
+    /// chain's state.
     pub(crate) fn own_height(&self, committed: &Committed) -> u64 {
         match committed.state.height() {
             height if height == self.0.genesis_height => 0,
@@ -243,7 +245,7 @@ impl<H> App<H> {
         Some(self.committed()).filter(|committed| self.own_height(committed) > 0)
     }
 
-    /// The signatures that were found good.
+    /// Returns the cache of verified signatures.
     pub(crate) fn signatures(&self) -> Arc<SignatureCache> {
         self.0.signatures.clone()
     }
@@ -252,14 +254,14 @@ impl<H> App<H> {
         &self.0.metrics
     }
 
-    /// The state of the mempool's checks.
+    /// Locks the state of the mempool's checks.
     pub(crate) fn check_state(&self) -> MutexGuard<'_, CheckState> {
         // Each check leaves it whole, whatever the next one does.
         self.0.check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The overrides by their blocks' heights; a block has one at most.
+/// Sorts overrides by the heights of their blocks. A block has one at most.
 fn by_height(overrides: Vec<Override>) -> Result<BTreeMap<u64, Override>, NodeFault> {
     let mut by_height = BTreeMap::new();
     for agreed in overrides {

@@ -27,7 +27,7 @@
 
 use tendermint_proto::v0_38::abci::{Event, EventAttribute};
 
-/// An event of this type with these attributes.
+/// Builds an [`Event`] of this type with these attributes.
 pub(crate) fn event(kind: &str, attributes: &[(&str, String)]) -> Event {
     let attribute = |(key, value): &(&str, String)| EventAttribute {
         key: (*key).to_owned(),

@@ -8,7 +8,7 @@ use crate::tx::TxError;
 /// This node cannot go on: nothing of the current block may be committed. Never a user's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeFault {
-    /// The store failed.
+    /// The store cannot read or write.
     #[error(transparent)]
     Store(#[from] StoreFault),
     /// The kernel stopped: a critical vat died, or something of this node failed in it.
@@ -23,9 +23,9 @@ pub enum NodeFault {
     /// An agreed override cannot be done here: it is for another state, or names what is not there.
     #[error("the override for block {height} is refused: {why}")]
     Override {
-        /// The block's height.
+        /// Height of the block.
         height: u64,
-        /// Why.
+        /// Reason for the refusal.
         why: String,
     },
     /// The state contradicts itself: a bug, or damage to the store.
@@ -39,13 +39,13 @@ impl From<capstan_store::Error> for NodeFault {
     }
 }
 
-/// Why a message was not executed: the sender's error or the node's fault. The two must never be
-/// confused: the first is part of the chain's history, the second stops the node.
+/// Reason why a message was not executed. The sender's error is part of the chain's history, while a [`NodeFault`]
+/// stops the node.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The sender's error.
+    /// An error of the sender, which every node finds.
     Tx(TxError),
-    /// The node's fault.
+    /// A fault of this node, which stops it.
     Node(NodeFault),
 }
 

@@ -1,18 +1,18 @@
-//! Agreed overrides: what validators whose chain has stopped do differently in one block, all of them alike.
+//! Agreed overrides: one block, executed differently by all validators of a chain that has stopped.
 //!
-//! A critical vat's end stops every node in the block that the engine has decided already: that block cannot be
-//! replaced, but what it comes to can be agreed on anew. An override names the block's height and the app hash under
-//! it, so it can mean no other state. So does a block that ends the process on every node. It is a JSON document:
+//! A critical vat's end stops every node in a block that consensus has decided. So does a block that ends every node's
+//! process. Its transactions cannot change, but the validators can agree to execute it differently. An [`Override`]
+//! names the block's height and the app hash before it, so it can mean no other state. It is a JSON document:
 //!
 //! ```json
 //! {"height": 17, "app_hash": "64 hex digits", "uncritical": ["v3"], "terminate": ["v7"],
 //!  "skip_transactions": ["64 hex digits"], "drop_messages": ["kp40", "run-17"]}
 //! ```
 //!
-//! The last four may be left out, but not all. What it says of vats is done before anything else in the block. Messages
-//! are dropped when their turn comes, also those that are sent in the block itself: places on queues are those of the
-//! block as it goes with this override. Its canonical form goes into the state (`a.override.HEIGHT`), so that
-//! nodes with different overrides, or with none, have different app hashes and never one chain by mistake.
+//! Of the last four at least one must be there. Changes to vats come before anything else in the block. Messages are
+//! dropped when their turn comes, also those that are sent in the block itself. Places on queues are those of the block
+//! as it is executed with this override. Its canonical form goes into the state (`a.override.HEIGHT`), so that nodes
+//! with different overrides have different app hashes, and cannot share a chain by mistake.
 
 use std::collections::BTreeSet;
 
@@ -23,10 +23,10 @@ use sha2::{Digest, Sha256};
 
 use crate::tx::TxHash;
 
-/// What is done differently in one block.
+/// Changes to the execution of one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// The block's height.
+    /// Height of the block.
     pub height: u64,
     /// The app hash after the block before it.
     pub app_hash: Hash,
@@ -36,7 +36,7 @@ pub struct Override {
     pub terminate: Vec<VatId>,
     /// Transactions of the block that are not executed. They cost their signers nothing.
     pub skip_transactions: Vec<TxHash>,
-    /// Messages that are not delivered, by their results, which are rejected; and whatever comes off a queue at a place.
+    /// Messages that are not delivered, named by their result or by their place on a queue. A result is rejected.
     pub drop_messages: Vec<TakenOut>,
 }
 
@@ -45,7 +45,7 @@ pub struct Override {
 #[error("no override: {0}")]
 pub struct OverrideError(String);
 
-/// The document's form.
+/// JSON form of an [`Override`].
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -62,10 +62,10 @@ struct Document {
 }
 
 impl Override {
-    /// Reads a document.
+    /// Parses a document.
     ///
     /// # Errors
-    /// [`OverrideError`]: the first thing that is wrong.
+    /// [`OverrideError`], which names the first mistake.
     pub fn from_json(json: &[u8]) -> Result<Self, OverrideError> {
         let wrong = |why: String| OverrideError(why);
         let document: Document = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
@@ -100,7 +100,7 @@ impl Override {
         Ok(parsed)
     }
 
-    /// The canonical document: the same override always gives the same bytes.
+    /// Returns the canonical document: the same override always gives the same bytes.
     pub fn to_json(&self) -> Vec<u8> {
         let document = Document {
             height: self.height,
@@ -114,7 +114,7 @@ impl Override {
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
-    /// The options with which `capstan override` makes it.
+    /// Returns the options with which `capstan override` makes it.
     pub fn to_options(&self) -> String {
         let option = |name: &str, values: Vec<String>| -> Vec<String> {
             values.into_iter().map(|value| format!("--{name} {value}")).collect()
@@ -128,7 +128,7 @@ impl Override {
         all.concat().join(" ")
     }
 
-    /// What validators compare before they use it: the SHA-256 of [`Self::to_json`], in hex.
+    /// Returns the SHA-256 of [`Self::to_json`] in hex, which validators compare before they use the override.
     pub fn sha256(&self) -> String {
         hex::encode(Sha256::digest(self.to_json()))
     }

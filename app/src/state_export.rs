@@ -19,16 +19,16 @@ use crate::{block::validators, fault::NodeFault, records::chain::Chain};
 
 /// A state cannot be written out or taken in.
 #[derive(Debug, thiserror::Error)]
-pub enum TransferError {
+pub enum StateExportError {
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// The store refused.
+    /// The store refused to export or import.
     #[error(transparent)]
     Store(#[from] capstan_store::Error),
     /// The state cannot be read.
@@ -37,9 +37,9 @@ pub enum TransferError {
     /// The file is not the one that the genesis document names.
     #[error("{} is not the state that the genesis document names: {problem}; copy it again", path.display())]
     Other {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What differs.
+        /// Difference from the genesis document.
         problem: String,
     },
     /// There is no chain in the state.
@@ -47,24 +47,24 @@ pub enum TransferError {
     Empty,
 }
 
-/// What a genesis document must say of a state that was written out.
+/// An exported state, as a genesis document must describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
     /// The state's height, hash and file.
     pub from: FromState,
     /// The id of the chain that it is of.
     pub chain_id: String,
-    /// That chain's parameters.
+    /// [`Params`] of the exported chain.
     pub params: Params,
-    /// Its validators after all changes, Ed25519 key and power; none if the chain keeps no table of them: then they
-    /// are those of its genesis document.
+    /// Ed25519 keys and powers of the validators after all changes. `None` if the chain keeps no table of them, so
+    /// that those of its genesis document hold.
     pub validators: Option<BTreeMap<[u8; 32], u64>>,
 }
 
 /// Writes a committed state to the file `to`, which must not exist.
-pub fn export(state: &StateView, to: &Path) -> Result<Exported, TransferError> {
-    let chain = Chain::load(state)?.ok_or(TransferError::Empty)?;
-    let fault = |source| TransferError::Io { path: to.to_owned(), source };
+pub fn export(state: &StateView, to: &Path) -> Result<Exported, StateExportError> {
+    let chain = Chain::load(state)?.ok_or(StateExportError::Empty)?;
+    let fault = |source| StateExportError::Io { path: to.to_owned(), source };
     let file = File::options().write(true).create_new(true).open(to).map_err(fault)?;
     let mut out = BufWriter::new(file);
     let (mut hash, mut bytes) = (Sha256::new(), 0);
@@ -89,20 +89,21 @@ pub fn export(state: &StateView, to: &Path) -> Result<Exported, TransferError> {
 /// Makes a store in `directory` of the state in `file`, unless there is a store already.
 ///
 /// # Errors
-/// [`TransferError`]; nothing is left of the store then.
+/// [`StateExportError`]. Nothing is left of the store then.
 pub fn import(
     from: &FromState,
     file: &Path,
     directory: &Path,
     options: Options,
-) -> Result<(), TransferError> {
+) -> Result<(), StateExportError> {
     let store = directory.join(FILE);
-    let exists = store.try_exists().map_err(|source| TransferError::Io { path: store, source })?;
+    let exists =
+        store.try_exists().map_err(|source| StateExportError::Io { path: store, source })?;
     if exists {
         return Ok(());
     }
-    let other = |problem: String| TransferError::Other { path: file.to_owned(), problem };
-    let fault = |source| TransferError::Io { path: file.to_owned(), source };
+    let other = |problem: String| StateExportError::Other { path: file.to_owned(), problem };
+    let fault = |source| StateExportError::Io { path: file.to_owned(), source };
     let mut root = [0; 32];
     hex::decode_to_slice(&from.root, &mut root).map_err(|error| other(error.to_string()))?;
     let expected = Expected { height: from.height, root: Hash(root), local: true };

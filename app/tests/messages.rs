@@ -9,7 +9,6 @@ use common::{
     Chain, Client, MODULE, alice, alice_address, any, attributes, bob, capdata, hex_hash, mortal,
     provisioned, response, wasm_id,
 };
-use tendermint_abci::Application;
 
 #[test]
 fn coins_move_and_accounts_come_to_be() {

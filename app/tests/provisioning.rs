@@ -5,7 +5,6 @@ mod common;
 
 use capstan_app::proto;
 use common::{Chain, alice, alice_address, any, bob, provisioned};
-use tendermint_abci::Application;
 
 #[test]
 fn the_first_transaction_provisions_the_account() {

@@ -50,6 +50,8 @@ impl BundleSource {
             let said = String::from_utf8_lossy(&done.stderr);
             bail!("{source} cannot be bundled:\n{}", said.trim_end());
         }
+        // What the bundle lacks without being refused for it.
+        eprint!("{}", String::from_utf8_lossy(&done.stderr));
         let file = self.output.display().to_string();
         let bytes = std::fs::read(&self.output).with_context(|| format!("cannot read {file}"))?;
         let bundle = Bundle::from_endo_json(&bytes).with_context(|| file.clone())?;

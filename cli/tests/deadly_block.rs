@@ -18,10 +18,9 @@ use capstan_client::{Client, ClientError, Deadline, SignedTx};
 use capstan_consensus::comet::{CometConfig, CometHome, CometNode, find};
 use capstan_consensus::solo::{self, Solo, SoloConfig};
 use capstan_genesis::Genesis;
-use capstan_kernel_ports::host::{
-    Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource,
-};
-use capstan_kernel_ports::{Computrons, Hash, VatId};
+use capstan_kernel_ports::host::{Delivered, HostFault, Syscalls, VatHost as _};
+use capstan_kernel_ports::layer::HostLayer;
+use capstan_kernel_ports::{Computrons, VatId};
 use capstan_store::Store;
 use capstan_tests::{Account, Options, host, raw_genesis};
 use capstan_vat_host::WasmHost;
@@ -34,7 +33,7 @@ const VALIDATORS: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The node's number in its network.
 const INDEX: &str = "CAPSTAN_TEST_INDEX";
-/// Where the node of [`planted_node`] works, and with which engine: it is no test without it.
+/// Home and consensus of the node of [`planted_node`], which is no test without it.
 const NODE: &str = "CAPSTAN_TEST_NODE";
 
 /// A vat host under which some messages end the process.
@@ -87,22 +86,15 @@ fn overflow(depth: u64) -> u64 {
     overflow(depth + 1) + std::hint::black_box(held)[7]
 }
 
-impl VatHost for Planted {
-    fn engine(&self) -> Hash {
-        self.host.engine()
+impl HostLayer for Planted {
+    type Host = WasmHost;
+
+    fn host(&self) -> &WasmHost {
+        &self.host
     }
 
-    fn validate(&self, module: &[u8]) -> StartVerdict {
-        self.host.validate(module)
-    }
-
-    fn start(
-        &mut self,
-        vat: VatId,
-        source: &WorkerSource,
-        options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
-        self.host.start(vat, source, options)
+    fn host_mut(&mut self) -> &mut WasmHost {
+        &mut self.host
     }
 
     fn deliver(
@@ -114,36 +106,6 @@ impl VatHost for Planted {
     ) -> Result<Delivered, HostFault> {
         self.end_if_planted(delivery);
         self.host.deliver(vat, delivery, limit, syscalls)
-    }
-
-    fn is_running(&self, vat: VatId) -> bool {
-        self.host.is_running(vat)
-    }
-
-    fn stop(&mut self, vat: VatId) {
-        self.host.stop(vat);
-    }
-
-    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
-        self.host.heap(vat)
-    }
-
-    fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
-        self.host.heap_image(vat)
-    }
-
-    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
-        self.host.heap_page(vat, number)
-    }
-
-    fn restore(
-        &mut self,
-        vat: VatId,
-        source: &WorkerSource,
-        image: &HeapImage,
-        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
-    ) -> Result<(), HostFault> {
-        self.host.restore(vat, source, image, page)
     }
 }
 
@@ -309,7 +271,7 @@ fn free_addrs(count: usize) -> Vec<SocketAddr> {
     held.iter().map(|listener| listener.local_addr().unwrap()).collect()
 }
 
-/// Homes of a raw chain with that many validators under CometBFT; with none, one for the solo engine.
+/// Makes homes of a raw chain with that many validators under CometBFT. With none, it makes one for solo consensus.
 fn homes(place: &Place, validators: usize) -> Vec<Node> {
     // Blocks leave nothing over.
     let genesis = raw_genesis(|genesis| genesis.app_state.params.block_computrons = 50_000_000);

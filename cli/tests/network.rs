@@ -455,8 +455,9 @@ fn what_cannot_be_done_is_said() {
     };
     run(&["status"]).assert_failed(1, "capstan localnet up");
     run(&["up", "--validators", "0"]).assert_failed(2, "1 to 32");
-    run(&["up", "--engine", "raft"]).assert_failed(2, "comet or solo");
-    run(&["up", "--engine", "solo", "--validators", "2"]).assert_failed(2, "one validator");
+    run(&["up", "--consensus", "raft"]).assert_failed(2, "comet or solo");
+    run(&["up", "--consensus", "solo", "--validators", "2"]).assert_failed(2, "one validator");
+    // An alias of --consensus.
     run(&["up", "--engine", "solo", "--detach"]);
     run(&["up"]).assert_failed(1, "runs already");
     run(&["kill", "node7"]).assert_failed(1, "there are node0");

@@ -377,7 +377,7 @@ fn validators_that_a_governor_set_go_on_in_a_new_chain() {
     let key = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
     let set = send(&[validators, "setPower", key, "7"]);
     assert_eq!(set["status"], "fulfilled", "{set}");
-    // The solo engine, which has one validator, goes on.
+    // Solo consensus, which has one validator, goes on.
     send(&[validators, "list"]);
     assert!(dev.stop("TERM").success());
     let new = place.path().join("new");

@@ -14,7 +14,7 @@ use crate::proto;
 /// The first bytes of every wasm module.
 const WASM_MAGIC: &[u8] = b"\0asm";
 
-/// A bundle.
+/// A bundle and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
     /// Its id: `b1-` and the SHA-512 of the Endo archive's compartment map, or `w1-` and the
@@ -24,10 +24,10 @@ pub struct Bundle {
     pub bytes: Vec<u8>,
 }
 
-/// Why a bundle cannot be read. That its id is right is for the chain to check.
+/// Reason why a bundle cannot be read. The chain itself checks the id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    /// It is neither a bundle of `@endo/bundle-source` nor a wasm module.
+    /// The file is neither a bundle of `@endo/bundle-source` nor a wasm module.
     #[error(
         "not a bundle: {0}; expected the JSON of @endo/bundle-source with moduleFormat endoZipBase64, or a wasm module"
     )]
@@ -45,7 +45,7 @@ struct EndoBundle {
 }
 
 impl Bundle {
-    /// The bundle in a file of either kind.
+    /// Reads a bundle of either kind from a file's bytes.
     ///
     /// # Errors
     /// [`BundleError`].
@@ -57,7 +57,7 @@ impl Bundle {
         }
     }
 
-    /// The bundle in the JSON that `@endo/bundle-source` writes, format `endoZipBase64`.
+    /// Reads a bundle from the JSON of `@endo/bundle-source` in the format `endoZipBase64`.
     ///
     /// # Errors
     /// [`BundleError`].
@@ -76,7 +76,7 @@ impl Bundle {
         Ok(Self { id: format!("b1-{}", bundle.sha512), bytes })
     }
 
-    /// The bundle of a wasm module.
+    /// Makes a bundle of a wasm module.
     pub fn from_wasm(bytes: Vec<u8>) -> Self {
         Self { id: format!("w1-{}", hex::encode(Sha256::digest(&bytes))), bytes }
     }

@@ -30,7 +30,7 @@ pub struct Client {
 pub struct AbciQuery {
     /// The key that the value belongs to, if the query is about one.
     pub key: Vec<u8>,
-    /// The answer.
+    /// Value of the answer.
     pub value: Vec<u8>,
     /// The proof that the key has the value, if it was asked for.
     pub proof: Option<ProofOps>,
@@ -41,7 +41,7 @@ pub struct AbciQuery {
 /// A transaction in a block.
 #[derive(Clone, Debug)]
 pub struct TxInfo {
-    /// Its hash.
+    /// Hash of the transaction.
     pub hash: Hash,
     /// The height of its block.
     pub height: u64,
@@ -49,19 +49,19 @@ pub struct TxInfo {
     pub index: u32,
     /// The application's code: 0 if it succeeded.
     pub code: u32,
-    /// Who gives the code its meaning.
+    /// Codespace, which gives the code its meaning.
     pub codespace: String,
-    /// What the application says of a failure.
+    /// Message of the application about a failure.
     pub log: String,
     /// The encoded `TxMsgData` with each message's response.
     pub data: Vec<u8>,
-    /// The application's events.
+    /// Events of the application.
     pub events: Vec<AbciEvent>,
 }
 
 impl Client {
-    /// A client of the node at `url`: `http://HOST:PORT`, `tcp://HOST:PORT` or `HOST:PORT`. Nothing
-    /// is connected yet.
+    /// Creates a client of the node at `url`: `http://HOST:PORT`, `tcp://HOST:PORT` or `HOST:PORT`. It connects at
+    /// the first call.
     ///
     /// # Errors
     /// [`ClientError::Url`].
@@ -69,7 +69,7 @@ impl Client {
         Ok(Self { transport: Transport::new(url)? })
     }
 
-    /// A client whose calls take at most `limit`, for nodes that may not answer.
+    /// Creates a client whose calls take at most `limit`, for nodes that may not answer.
     ///
     /// # Errors
     /// [`ClientError::Url`].
@@ -91,7 +91,7 @@ impl Client {
         self.transport.call(request)
     }
 
-    /// Makes any call; gives its result as JSON.
+    /// Makes any call, and returns its result as JSON.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -167,7 +167,7 @@ impl Client {
         self.tx_info(answer.hash, answer.height.value(), 0, answer.tx_result)?.succeeded()
     }
 
-    /// The transaction with this hash; `None` while it is in no block.
+    /// Returns the transaction with this hash, or `None` while it is in no block.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -194,8 +194,8 @@ impl Client {
         deadline.poll(&format!("the block of transaction {hash}"), || self.tx(hash))?.succeeded()
     }
 
-    /// Transactions whose events fulfil `query`, in the chain's order; page `page` (from 1) of
-    /// `per_page` (at most 100).
+    /// Returns the transactions whose events match `query`, in the chain's order. Pages count from 1 and hold
+    /// `per_page` transactions, at most 100.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -217,7 +217,7 @@ impl Client {
         found.txs.into_iter().map(info).collect()
     }
 
-    /// The block at `height`; the last one for 0.
+    /// Returns the block at `height`. 0 stands for the last one.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -225,7 +225,7 @@ impl Client {
         self.call(block::Request { height: (height > 0).then(|| height.into()) })
     }
 
-    /// What running the block at `height` gave; the last one for 0.
+    /// Returns the results of the block at `height`. 0 stands for the last one.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -233,7 +233,7 @@ impl Client {
         self.call(block_results::Request { height: (height > 0).then(|| height.into()) })
     }
 
-    /// The validators of the block at `height`; of the last one for 0.
+    /// Returns the validators of the block at `height`. 0 stands for the last one.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -277,7 +277,7 @@ impl Client {
 }
 
 impl TxInfo {
-    /// The transaction, if it succeeded.
+    /// Returns the transaction if it succeeded.
     ///
     /// # Errors
     /// [`ClientError::Failed`] if it did not.

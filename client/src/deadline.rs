@@ -16,17 +16,17 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// A deadline `limit` from now.
+    /// Returns a deadline `limit` from now.
     pub fn after(limit: Duration) -> Self {
         Self { start: Instant::now(), limit }
     }
 
-    /// What is left; zero if it has passed.
+    /// Returns the time that is left, or zero if the deadline has passed.
     pub fn left(&self) -> Duration {
         self.limit.saturating_sub(self.start.elapsed())
     }
 
-    /// How long it was in all.
+    /// Returns the whole time between start and deadline.
     pub fn limit(&self) -> Duration {
         self.limit
     }

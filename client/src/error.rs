@@ -1,36 +1,36 @@
-//! What goes wrong between a client and its node.
+//! Errors between a client and its node.
 
 use std::time::Duration;
 
 use crate::{BundleError, KeyError};
 
-/// Why a call failed. Each cause says whose move it is.
+/// Reason why a call failed. Each variant says what can be done.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The URL is not one of a node.
     #[error("{url:?} is not a node's URL: {why}; write http://HOST:PORT")]
     Url {
-        /// What was given.
+        /// Text that was given.
         url: String,
-        /// What is wrong with it.
+        /// Description of the mistake.
         why: &'static str,
     },
     /// Nothing answers at the node's address.
     #[error("no node answers at {addr}: {why}; is `capstan dev` running?")]
     Unreachable {
-        /// `HOST:PORT`.
+        /// Address of the node, `HOST:PORT`.
         addr: String,
-        /// What the operating system says.
+        /// Error of the operating system.
         why: String,
     },
     /// Something answers, but not as a node does.
     #[error("the answer of {addr} to {method} is not that of a node: {why}")]
     Malformed {
-        /// `HOST:PORT`.
+        /// Address of the node, `HOST:PORT`.
         addr: String,
         /// The method that was called.
         method: String,
-        /// What is wrong with the answer.
+        /// Description of the mistake in the answer.
         why: String,
     },
     /// The node answered with a JSON-RPC error.
@@ -42,43 +42,43 @@ pub enum ClientError {
         code: i64,
         /// JSON-RPC's name for the code.
         message: String,
-        /// What the node says of the cause.
+        /// Message of the node about the cause.
         data: String,
     },
     /// The application answered a query with an error.
     #[error("query {path}: {log} ({codespace} code {code})")]
     Query {
-        /// The query's path.
+        /// Path of the query.
         path: String,
-        /// Who gives the code its meaning.
+        /// Codespace, which gives the code its meaning.
         codespace: String,
         /// The application's code, not 0.
         code: u32,
-        /// What the application says of the cause.
+        /// Message of the application about the cause.
         log: String,
     },
     /// The application refused the transaction: it is in no block and cost nothing.
     #[error("the transaction is refused: {log} ({codespace} code {code})")]
     Refused {
-        /// Who gives the code its meaning.
+        /// Codespace, which gives the code its meaning.
         codespace: String,
         /// The application's code, not 0.
         code: u32,
-        /// What the application says of the cause.
+        /// Message of the application about the cause.
         log: String,
     },
     /// The transaction failed in its block.
     #[error("transaction {hash} failed in block {height}: {log} ({codespace} code {code})")]
     Failed {
-        /// The transaction's hash.
+        /// Hash of the transaction.
         hash: tendermint::Hash,
-        /// The block's height.
+        /// Height of the block.
         height: u64,
-        /// Who gives the code its meaning.
+        /// Codespace, which gives the code its meaning.
         codespace: String,
         /// The application's code, not 0.
         code: u32,
-        /// What the application says of the cause.
+        /// Message of the application about the cause.
         log: String,
     },
     /// The node took the transaction while it was behind the others: its sequence was used already,
@@ -87,25 +87,25 @@ pub enum ClientError {
         "transaction {hash} is in no block, but its sequence {sequence} is used: the account has sent another through another node; see what it did before you send this one again"
     )]
     Displaced {
-        /// The transaction's hash.
+        /// Hash of the transaction.
         hash: tendermint::Hash,
-        /// Its sequence.
+        /// Sequence of the transaction.
         sequence: u64,
     },
-    /// What was waited for did not come in time. It may still come.
+    /// The deadline passed. The awaited event may still happen.
     #[error("{what} did not come within {waited:?}")]
     Timeout {
-        /// What was waited for.
+        /// Description of the awaited event.
         what: String,
-        /// How long.
+        /// Time that was waited.
         waited: Duration,
     },
     /// The connection for events was closed by the node.
     #[error("the event connection to {addr} ended: {why}")]
     Closed {
-        /// `HOST:PORT`.
+        /// Address of the node, `HOST:PORT`.
         addr: String,
-        /// Why.
+        /// Reason for the refusal.
         why: String,
     },
     /// A transaction cannot be built or signed from what was given, or its responses cannot be
@@ -129,9 +129,9 @@ pub enum ClientError {
     /// The vat was not created, or the answer is not that of the chain's factory.
     #[error("creating the vat gave {status}: {value}")]
     NotCreated {
-        /// The promise's status.
+        /// Status of the result promise.
         status: String,
-        /// What it was settled to.
+        /// Value to which it was settled.
         value: String,
     },
 }

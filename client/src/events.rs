@@ -11,7 +11,7 @@ use tungstenite::{Message, WebSocket};
 
 use crate::{ClientError, Deadline};
 
-/// How long connecting and subscribing may take.
+/// Time limit of connecting and subscribing.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The id of the subscription's request, which its events carry too.
@@ -27,7 +27,7 @@ pub struct Subscription {
 /// An event that fulfils the subscription's query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// What happened.
+    /// Kind of the event.
     pub kind: EventKind,
     /// The event's content, in CometBFT's JSON.
     pub value: Value,
@@ -35,14 +35,14 @@ pub struct Event {
     pub attributes: BTreeMap<String, Vec<String>>,
 }
 
-/// What an event is about.
+/// Subject of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// A block was committed.
     NewBlock,
-    /// A block was committed; only its header comes.
+    /// A block was committed. Only its header is sent.
     NewBlockHeader,
-    /// A block was committed; only its events come.
+    /// A block was committed. Only its events are sent.
     NewBlockEvents,
     /// A transaction was committed.
     Tx,
@@ -96,12 +96,12 @@ impl Subscription {
         Ok(subscription)
     }
 
-    /// Waits for the next event.
+    /// Waits for the next [`Event`].
     ///
     /// # Errors
-    /// [`ClientError::Timeout`] if none comes in time (later ones still can be had),
-    /// [`ClientError::Closed`] if the node ended the connection, [`ClientError::Rpc`] if it
-    /// cancelled the subscription.
+    /// [`ClientError::Timeout`] if no event comes in time, in which case later calls can still return one.
+    /// [`ClientError::Closed`] if the node ended the connection, [`ClientError::Rpc`] if it cancelled the
+    /// subscription.
     pub fn next(&mut self, deadline: Deadline) -> Result<Event, ClientError> {
         loop {
             if let Payload { data: Some(data), events } = self.receive(deadline)? {

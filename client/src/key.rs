@@ -1,4 +1,4 @@
-//! Signing keys.
+//! Signing keys and their addresses.
 
 use bip39::{Language, Mnemonic};
 use capstan_proto::Address;
@@ -15,7 +15,7 @@ pub const DEV_MNEMONIC: &str = "test test test test test test test test test tes
 /// The names of the first accounts of [`DEV_MNEMONIC`], in order.
 pub const DEV_NAMES: [&str; 3] = ["alice", "bob", "carol"];
 
-/// How many words a new mnemonic has: 256 bits of randomness.
+/// Bytes of randomness in a new mnemonic, which gives 24 words.
 const NEW_MNEMONIC_BYTES: usize = 32;
 
 /// A secp256k1 signing key with its account's address.
@@ -26,7 +26,7 @@ pub struct Key {
     address: Address,
 }
 
-/// Why there is no key.
+/// Reason why a key cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The words are no BIP-39 mnemonic.
@@ -46,8 +46,7 @@ pub enum KeyError {
 }
 
 impl Key {
-    /// Key `index` of a mnemonic, at the path `m/44'/118'/0'/0/INDEX` that Cosmos wallets use,
-    /// without passphrase.
+    /// Derives key `index` of a mnemonic at the path `m/44'/118'/0'/0/INDEX` of Cosmos wallets, without passphrase.
     ///
     /// # Errors
     /// [`KeyError::Mnemonic`] if a word or the checksum is wrong.
@@ -63,7 +62,7 @@ impl Key {
         Self::from_secret(derived.to_bytes()).ok_or_else(underivable)
     }
 
-    /// A new mnemonic of 24 words from the operating system's randomness, with its key 0.
+    /// Creates a mnemonic of 24 words from the operating system's randomness, and derives its key 0.
     ///
     /// # Errors
     /// [`KeyError::Randomness`].
@@ -77,7 +76,7 @@ impl Key {
         Ok((words, key))
     }
 
-    /// The key with this secret: 64 hexadecimal digits.
+    /// Reads a secret key in 64 hexadecimal digits.
     ///
     /// # Errors
     /// [`KeyError::Hex`].
@@ -87,16 +86,15 @@ impl Key {
         Self::from_secret(secret).ok_or(KeyError::Hex)
     }
 
-    /// Key `index` of [`DEV_MNEMONIC`]: 0 is alice, 1 bob, 2 carol.
+    /// Returns key `index` of [`DEV_MNEMONIC`]: 0 is alice, 1 bob, 2 carol.
     ///
-    /// # Panics
-    /// Not for indices below 2^31; the mnemonic is a constant that a test derives from.
+    /// # Panics If `index` is 2^31 or more. The mnemonic itself is a constant that a test derives from.
     #[allow(clippy::expect_used)] // the mnemonic is constant and valid, as a test shows
     pub fn dev(index: u32) -> Self {
         Self::from_mnemonic(DEV_MNEMONIC, index).expect("the development mnemonic is valid")
     }
 
-    /// The development key with this name, one of [`DEV_NAMES`].
+    /// Returns the development key with this name, one of [`DEV_NAMES`].
     pub fn dev_named(name: &str) -> Option<Self> {
         (0_u32..)
             .zip(DEV_NAMES)
@@ -104,33 +102,33 @@ impl Key {
             .map(|(index, _)| Self::dev(index))
     }
 
-    /// The account's address.
+    /// Returns the address of the account.
     pub fn address(&self) -> Address {
         self.address
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub fn public_key(&self) -> PublicKey {
         self.public
     }
 
-    /// The secret in 64 hexadecimal digits, for storing it. Whoever has it is the account.
+    /// Returns the secret in 64 hexadecimal digits, for storage. It gives full control of the account.
     pub fn secret_hex(&self) -> String {
         hex::encode(self.secret)
     }
 
-    /// The key as `cosmrs` signs with it.
+    /// Returns the key as `cosmrs` signs with it.
     pub(crate) fn signing_key(&self) -> Option<SigningKey> {
         SigningKey::from_slice(&self.secret).ok()
     }
 
-    /// The key as `cosmrs` signs with it, no signature being like another.
+    /// Returns the key as `cosmrs` signs with it, but with a fresh signature each time.
     pub(crate) fn hedged_signing_key(&self) -> Option<SigningKey> {
         let key = k256::ecdsa::SigningKey::from_slice(&self.secret).ok()?;
         Some(SigningKey::new(Box::new(Hedged(key))))
     }
 
-    /// None if the number is no secret key.
+    /// Returns `None` if the number is not a secret key.
     fn from_secret(secret: [u8; 32]) -> Option<Self> {
         let public = SigningKey::from_slice(&secret).ok()?.public_key();
         Some(Self { secret, public, address: Address::of(&public)? })

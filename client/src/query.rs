@@ -9,45 +9,45 @@ use tendermint_rpc::endpoint::status;
 
 use crate::{Client, ClientError, Deadline, SignerData};
 
-/// What a node says of itself.
+/// Status of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The chain's id.
+    /// Id of the chain.
     pub chain_id: String,
-    /// The last block's height; 0 before the first.
+    /// Height of the last block, or 0 before the first.
     pub height: u64,
     /// The last block's time, RFC 3339.
     pub time: String,
     /// The application's hash in the last block's header: the state before that block. Upper-case
     /// hexadecimal.
     pub app_hash: String,
-    /// Whether the node still reads old blocks.
+    /// True while the node replays old blocks.
     pub catching_up: bool,
 }
 
-/// An account.
+/// An account on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Its address.
+    /// Address of the account.
     pub address: Address,
     /// Its number, which signatures cover.
     pub number: u64,
     /// The sequence of its next transaction.
     pub sequence: u64,
-    /// What it owns, in [`crate::DENOM`].
+    /// The balance in [`crate::DENOM`].
     pub balance: Amount,
     /// Its endpoint in the kernel, `rN`; empty until its first message.
     pub remote: String,
 }
 
-/// What became of a message to a vat.
+/// Outcome of a message to a vat.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessageResult {
-    /// The transaction.
+    /// Hash of the transaction.
     pub hash: Hash,
     /// The height of the transaction's block.
     pub height: u64,
-    /// The height of the block in which the message was answered; 0 while it is pending.
+    /// Height of the block in which the message was answered, or 0 while it is pending.
     pub settled_height: u64,
     /// The result promise in the account's channel.
     pub promise: String,
@@ -75,7 +75,7 @@ impl MessageResult {
 }
 
 impl Client {
-    /// What the node says of itself.
+    /// Returns the [`Status`] of the node.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -104,10 +104,10 @@ impl Client {
         })
     }
 
-    /// The account of `address`.
+    /// Returns the [`Account`] of `address`.
     ///
     /// # Errors
-    /// [`ClientError::Query`] if there is none, or as [`Client::call`].
+    /// [`ClientError::Query`] if there is no account, or as [`Client::call`].
     pub fn account(&self, address: &Address) -> Result<Account, ClientError> {
         let request = proto::QueryAccountRequest { address: address.to_string() };
         let answer: proto::QueryAccountResponse = self.query(&request)?;
@@ -119,7 +119,7 @@ impl Client {
         Ok(Account { address, number, sequence, balance, remote: answer.remote })
     }
 
-    /// What a signature of the account of `address` must cover for its next transaction.
+    /// Returns the data that the signature of the account's next transaction must cover.
     ///
     /// # Errors
     /// As [`Client::account`].
@@ -129,7 +129,7 @@ impl Client {
         Ok(SignerData { chain_id, account_number: account.number, sequence: account.sequence })
     }
 
-    /// The chain's parameters.
+    /// Returns the [`Params`] of the chain.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -139,7 +139,7 @@ impl Client {
             .map_err(|error| self.bad_answer(proto::QueryParamsRequest::METHOD, error))
     }
 
-    /// What became of message `index` of the transaction `hash`.
+    /// Returns the outcome of message `index` of the transaction `hash`.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -173,7 +173,7 @@ impl Client {
         })
     }
 
-    /// An installed bundle.
+    /// Returns an installed bundle.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -181,7 +181,7 @@ impl Client {
         self.query(&proto::QueryBundleRequest { bundle_id: bundle_id.to_owned() })
     }
 
-    /// All installed bundles, in the order of their ids.
+    /// Returns all installed bundles, in the order of their ids.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -199,7 +199,7 @@ impl Client {
         }
     }
 
-    /// All vats, in the order of their numbers.
+    /// Returns all vats, in the order of their numbers.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -217,7 +217,7 @@ impl Client {
         }
     }
 
-    /// A vat.
+    /// Returns a vat.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -225,7 +225,7 @@ impl Client {
         self.query(&proto::QueryVatRequest { vat_id: vat_id.to_owned() })
     }
 
-    /// What a vat holds and has cost.
+    /// Returns what a vat holds and what it has cost.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -233,7 +233,7 @@ impl Client {
         self.query(&proto::QueryVatStatsRequest { vat_id: vat_id.to_owned() })
     }
 
-    /// What the kernel holds.
+    /// Returns the sizes of the kernel's tables and queues.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -241,7 +241,7 @@ impl Client {
         self.query(&proto::QueryKernelStatsRequest {})
     }
 
-    /// A kernel promise, `kpN`.
+    /// Returns a kernel promise, `kpN`.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -249,8 +249,8 @@ impl Client {
         self.query(&proto::QueryPromiseRequest { kref: kref.to_owned() })
     }
 
-    /// What is to be conveyed to a peer of the mailbox: messages with greater numbers than `after`, at most
-    /// `limit` (0: 100), and the number of the last message that was taken from it.
+    /// Returns the messages to a peer of the mailbox, and the number of the last message that was taken from it.
+    /// Messages have greater numbers than `after`. There are at most `limit`, where 0 stands for 100.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -264,7 +264,8 @@ impl Client {
         self.query(&proto::QueryMailboxRequest { peer, after, limit })
     }
 
-    /// Entries of an account's outbox with greater numbers than `after`, at most `limit` (0: 100).
+    /// Returns entries of an account's outbox with greater numbers than `after`. There are at most `limit`, where 0
+    /// stands for 100.
     ///
     /// # Errors
     /// As [`Client::query`].

@@ -11,11 +11,10 @@ use ureq::Agent;
 
 use crate::ClientError;
 
-/// How long a connection may take to be made.
+/// Time limit of making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a call may take. `broadcast_tx_commit` waits for a block, so this is longer than nodes
-/// wait.
+/// Time limit of a call. `broadcast_tx_commit` waits for a block, so this is longer than nodes wait.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The largest answer that is read, in bytes. Blocks have at most 100 MiB, in base64 a third more.
@@ -26,7 +25,7 @@ const MAX_ANSWER_BYTES: u64 = 160 << 20;
 pub(crate) struct Transport {
     addr: String,
     agent: Agent,
-    /// How long a call may take.
+    /// Time limit of a call.
     limit: Duration,
 }
 
@@ -52,7 +51,7 @@ impl Transport {
         Self::with_timeout(url, CALL_TIMEOUT)
     }
 
-    /// The same, with a limit for each call.
+    /// Creates a transport with a time limit for each call.
     pub(crate) fn with_timeout(url: &str, limit: Duration) -> Result<Self, ClientError> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -65,7 +64,7 @@ impl Transport {
         Ok(Self { addr: address(url)?, agent: config.into(), limit })
     }
 
-    /// `HOST:PORT`.
+    /// Address of the node, `HOST:PORT`.
     pub(crate) fn addr(&self) -> &str {
         &self.addr
     }

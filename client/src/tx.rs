@@ -19,10 +19,10 @@ pub struct TxBuilder {
     timeout_height: u32,
 }
 
-/// What a signature covers besides the transaction itself.
+/// Data that a signature covers besides the transaction itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignerData {
-    /// The chain's id.
+    /// Id of the chain.
     pub chain_id: String,
     /// The account's number, as [`crate::Client::account`] gives it.
     pub account_number: u64,
@@ -42,7 +42,7 @@ impl TxBuilder {
         Self::default()
     }
 
-    /// Adds a message.
+    /// Adds a message to the transaction.
     #[must_use]
     pub fn message<M: Message + Name>(self, message: &M) -> Self {
         self.any(Any { type_url: format!("/{}", M::full_name()), value: message.encode_to_vec() })
@@ -55,7 +55,7 @@ impl TxBuilder {
         self
     }
 
-    /// Sets the memo.
+    /// Sets the transaction's memo.
     #[must_use]
     pub fn memo(mut self, memo: impl Into<String>) -> Self {
         self.memo = memo.into();
@@ -69,40 +69,40 @@ impl TxBuilder {
         self
     }
 
-    /// Sets the gas limit. Capstan ignores it; explorers show it.
+    /// Sets the gas limit. It buys nothing on Capstan, but explorers show it.
     #[must_use]
     pub fn gas_limit(mut self, gas_limit: u64) -> Self {
         self.gas_limit = gas_limit;
         self
     }
 
-    /// The transaction must not be in a later block than this. 0: no limit.
+    /// Sets the last height at which the transaction is valid. 0 sets no limit.
     #[must_use]
     pub fn timeout_height(mut self, height: u32) -> Self {
         self.timeout_height = height;
         self
     }
 
-    /// How many messages there are.
+    /// Returns the number of messages.
     pub fn message_count(&self) -> usize {
         self.messages.len()
     }
 
-    /// Whether a fee was set.
+    /// Returns whether a fee was set.
     pub fn has_fee(&self) -> bool {
         self.fee != Amount(0)
     }
 
-    /// Signs in SIGN_MODE_DIRECT. The same transaction, signed again, has the same bytes.
+    /// Signs in `SIGN_MODE_DIRECT`. The same transaction, signed again, has the same bytes.
     ///
     /// # Errors
-    /// [`ClientError::Tx`] if the chain id is none.
+    /// [`ClientError::Tx`] if the chain id is not valid.
     pub fn sign(&self, key: &Key, signer: &SignerData) -> Result<SignedTx, ClientError> {
         self.sign_with(key.signing_key(), key, signer)
     }
 
-    /// As [`TxBuilder::sign`], with another signature and so another hash each time: what is sent
-    /// twice is never taken for what was sent once.
+    /// Signs as [`TxBuilder::sign`], with a fresh signature and so a new hash each time: a resubmission is never
+    /// mistaken for the earlier one.
     ///
     /// # Errors
     /// As [`TxBuilder::sign`].
@@ -145,17 +145,17 @@ impl TxBuilder {
 }
 
 impl SignedTx {
-    /// The encoded `TxRaw`.
+    /// Returns the encoded `TxRaw`.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The transaction's hash: SHA-256 of its bytes.
+    /// Returns the transaction's hash: the SHA-256 of its bytes.
     pub fn hash(&self) -> Hash {
         Hash::Sha256(Sha256::digest(&self.bytes).into())
     }
 
-    /// A transaction from its bytes, which are not looked at.
+    /// Wraps the bytes of a signed transaction without checking them.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self { bytes }
     }

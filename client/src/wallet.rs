@@ -16,17 +16,17 @@ use crate::{
     SignerData, TxBuilder, TxInfo, TxOutcome, UpgradeVat, bundle::Compressed,
 };
 
-/// How long blocks and answers are waited for unless [`Wallet::with_timeout`] says otherwise.
+/// Default time limit of waiting for blocks and answers.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// For so long a transaction may be missing though the account's sequence shows that there was one:
-/// nodes index a block's transactions after the block.
+/// Time for which a transaction may be missing although its sequence is used: nodes index transactions after the
+/// block.
 const INDEX_LAG: Duration = Duration::from_secs(5);
 
-/// How often it is asked whether a transaction's sequence is used, while it is in no block.
+/// Interval at which the account's sequence is polled while a transaction is in no block.
 const SEQUENCE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a transaction may need besides a bundle's bytes: body, signer, fee, signature, ids.
+/// Upper bound of a transaction's bytes besides a bundle: body, signer, fee, signature, ids.
 const TX_OVERHEAD_BYTES: u64 = 4_096;
 
 /// A [`Client`] and the [`Key`] of an account, which signs and pays.
@@ -42,7 +42,7 @@ pub struct Wallet {
 }
 
 impl Wallet {
-    /// A wallet for `key`.
+    /// Creates a wallet for `key`.
     pub fn new(client: &Client, key: Key) -> Self {
         Self { client: client.clone(), key, timeout: DEFAULT_TIMEOUT, signer: Mutex::new(None) }
     }
@@ -54,12 +54,12 @@ impl Wallet {
         self
     }
 
-    /// The account's address.
+    /// Returns the address of the account.
     pub fn address(&self) -> Address {
         self.key.address()
     }
 
-    /// The client.
+    /// Returns the [`Client`] of the wallet.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -135,7 +135,7 @@ impl Wallet {
         self.submit(TxBuilder::new().message(&self.send_message(target, method, args)), 0)
     }
 
-    /// Ends a vat by its admin object; `reason` as in [`Args`].
+    /// Ends a vat by its admin object. The reason is one value, as [`Args::value`] encodes it.
     ///
     /// # Errors
     /// As [`Wallet::send`].
@@ -211,13 +211,14 @@ impl Wallet {
         self.submit(TxBuilder::new().message(&message), 0)
     }
 
-    /// Signs the transaction with the next sequence and the least fee, sends it, and waits for its
-    /// block. `declared_bytes` are stored beside the transaction's own: those of a bundle,
-    /// uncompressed. A fee that is set is kept.
+    /// Signs the transaction with the next sequence and the lowest fee, sends it, and waits for its block.
+    ///
+    /// `declared_bytes` is the uncompressed size of its bundles, for which the fee pays too. A fee that is already
+    /// set is kept.
     ///
     /// # Errors
-    /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Displaced`],
-    /// [`ClientError::Timeout`], [`ClientError::Tx`], or as [`Client::call`].
+    /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Displaced`], [`ClientError::Timeout`],
+    /// [`ClientError::Tx`], or as [`Client::call`].
     pub fn submit(&self, tx: TxBuilder, declared_bytes: u64) -> Result<TxOutcome, ClientError> {
         let (hash, sequence) = match self.broadcast(&tx, declared_bytes) {
             // Another process has used the account: its sequence is asked for again, once.
@@ -313,8 +314,7 @@ impl Wallet {
         Ok(outcome)
     }
 
-    /// Signs and sends; the lock is held so that transactions arrive in the order of their
-    /// sequences.
+    /// Signs and sends. The lock is held so that transactions arrive in the order of their sequences.
     fn broadcast(&self, tx: &TxBuilder, declared_bytes: u64) -> Result<(Hash, u64), ClientError> {
         let mut signer = self.signer();
         let current = match signer.take() {
@@ -358,7 +358,7 @@ impl Wallet {
     }
 }
 
-/// Whether the error says that the sequence is not the account's next.
+/// Returns whether the error says that the sequence is not the account's next.
 fn is_stale(error: &ClientError) -> bool {
     matches!(error, ClientError::Refused { code, .. } if *code == ErrorCode::Sequence.number())
 }

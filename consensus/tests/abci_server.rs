@@ -1,4 +1,4 @@
-//! The ABCI server keeps serving the engine, whatever others send it.
+//! The ABCI server keeps serving CometBFT, whatever others send it.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 #[path = "support/app.rs"]
@@ -27,7 +27,7 @@ struct Place {
     server: AbciServer,
 }
 
-/// An engine's connection.
+/// A connection, as CometBFT has it.
 struct Peer {
     stream: TcpStream,
     input: BufReader<TcpStream>,
@@ -105,7 +105,7 @@ fn block(height: i64, txs: Vec<Bytes>) -> Ask {
 #[test]
 fn what_is_no_frame_ends_its_own_connection_only() {
     let place = Place::new();
-    let mut engine = place.chain();
+    let mut comet = place.chain();
     for (bytes, reason) in [
         (vec![0xff; 11], "varint"),
         (vec![0xff, 0xff, 0xff, 0xff, 0x7f], "at most"),
@@ -120,19 +120,19 @@ fn what_is_no_frame_ends_its_own_connection_only() {
         stranger.stream.write_all(&bytes).unwrap();
         let error = stranger.refused();
         assert!(error.contains(reason), "{bytes:?}: {error}");
-        engine.echo("still there");
+        comet.echo("still there");
     }
     // An empty request is a frame: the answer is an exception and the connection may go on.
     let mut stranger = place.peer();
     stranger.stream.write_all(&[0]).unwrap();
     assert!(matches!(stranger.receive(), Answer::Exception(e) if e.error.contains("empty")));
-    engine.echo("still there");
+    comet.echo("still there");
 }
 
 #[test]
 fn a_frame_that_is_cut_or_stands_still_holds_nobody_up() {
     let place = Place::new();
-    let mut engine = place.chain();
+    let mut comet = place.chain();
     let frame = Request { value: Some(block(1, vec![Bytes::from(vec![b'x'; 5000])])) }
         .encode_length_delimited_to_vec();
     for end in [1, 2, 3, 1000, frame.len() - 1] {
@@ -142,10 +142,10 @@ fn a_frame_that_is_cut_or_stands_still_holds_nobody_up() {
         assert!(cut.refused().contains("in the middle"), "{end} bytes");
         let mut still = place.peer();
         still.stream.write_all(&frame[..end]).unwrap();
-        engine.echo("while another peer is in the middle of a frame");
+        comet.echo("while another peer is in the middle of a frame");
     }
     // None of these blocks was executed: the next one is still the first.
-    assert!(matches!(engine.call(block(1, vec![])), Answer::FinalizeBlock(_)));
+    assert!(matches!(comet.call(block(1, vec![])), Answer::FinalizeBlock(_)));
 }
 
 #[test]
@@ -163,30 +163,30 @@ fn a_frame_may_come_byte_by_byte() {
 #[test]
 fn requests_sent_together_are_answered_in_their_order() {
     let place = Place::new();
-    let mut engine = place.peer();
+    let mut comet = place.peer();
     for number in 0..500 {
-        engine.send(Ask::Echo(RequestEcho { message: number.to_string() }));
+        comet.send(Ask::Echo(RequestEcho { message: number.to_string() }));
     }
-    engine.send(Ask::Flush(RequestFlush {}));
+    comet.send(Ask::Flush(RequestFlush {}));
     for number in 0..500 {
-        let answer = engine.receive();
+        let answer = comet.receive();
         assert!(matches!(answer, Answer::Echo(echo) if echo.message == number.to_string()));
     }
-    assert!(matches!(engine.receive(), Answer::Flush(_)));
+    assert!(matches!(comet.receive(), Answer::Flush(_)));
 }
 
 #[test]
 fn connections_beyond_the_limit_are_refused_until_others_end() {
     let place = Place::new();
-    let mut engine = place.peer();
-    engine.echo("first");
+    let mut comet = place.peer();
+    comet.echo("first");
     let mut crowd: Vec<Peer> = (0..15).map(|_| place.peer()).collect();
     crowd.iter_mut().for_each(|peer| peer.echo("one of the crowd"));
     let mut refused = place.peer();
     // What was sent to a connection that is refused may be lost by a reset instead of an end.
     let ended = refused.input.read(&mut [0]);
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
-    engine.echo("still there");
+    comet.echo("still there");
     drop(crowd);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -202,15 +202,15 @@ fn connections_beyond_the_limit_are_refused_until_others_end() {
 #[test]
 fn a_block_of_20_mb_arrives_whole() {
     let place = Place::new();
-    let mut engine = place.chain();
+    let mut comet = place.chain();
     let txs: Vec<Bytes> =
         (0..20).map(|n| format!("key{n}={}", "v".repeat(1 << 20)).into()).collect();
-    let Answer::FinalizeBlock(done) = engine.call(block(1, txs)) else { panic!("no block") };
+    let Answer::FinalizeBlock(done) = comet.call(block(1, txs)) else { panic!("no block") };
     assert_eq!(done.tx_results.len(), 20);
     // The test's application answers with the value that it was given.
     assert!(done.tx_results.iter().all(|result| result.data.len() == 1 << 20));
-    assert!(matches!(engine.call(Ask::Commit(RequestCommit {})), Answer::Commit(_)));
-    let Answer::Info(info) = engine.call(Ask::Info(RequestInfo::default())) else { panic!() };
+    assert!(matches!(comet.call(Ask::Commit(RequestCommit {})), Answer::Commit(_)));
+    let Answer::Info(info) = comet.call(Ask::Info(RequestInfo::default())) else { panic!() };
     assert_eq!(info.last_block_height, 1);
 }
 

@@ -1,4 +1,4 @@
-//! When the engine makes blocks, what it keeps over a restart, and that light clients can verify
+//! The blocks of solo consensus: their timing, their survival of restarts, and light clients that verify
 //! it.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
@@ -87,7 +87,7 @@ fn blocks_wait_for_the_least_interval_and_come_after_the_empty_interval() {
 }
 
 #[test]
-fn header_times_follow_the_engines_clock() {
+fn header_times_follow_the_clock() {
     let home = tempfile::tempdir().unwrap();
     let clock = ManualClock::new("2030-01-01T00:00:00Z".parse().unwrap());
     let mut config = config(home.path());
@@ -155,7 +155,7 @@ fn a_restart_between_any_two_blocks_changes_no_hash_and_old_blocks_stay() {
 }
 
 #[test]
-fn a_second_engine_on_the_same_home_or_address_is_refused() {
+fn a_second_node_on_the_same_home_or_address_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start(home.path());
     let error = Solo::start(TestApp::open(home.path()), config(home.path())).err().unwrap();
@@ -168,7 +168,7 @@ fn a_second_engine_on_the_same_home_or_address_is_refused() {
     taken.rpc_addr = node.solo.rpc_addr();
     let error = Solo::start(TestApp::open(other.path()), taken).err().unwrap();
     assert!(matches!(error, SoloError::Listen { .. }), "{error}");
-    assert_eq!(node.idle(), 1, "the first engine is unharmed");
+    assert_eq!(node.idle(), 1, "the first node is unharmed");
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn reads_do_not_wait_for_a_running_block() {
 }
 
 #[test]
-fn the_application_that_breaks_abci_ends_the_engine_with_an_error() {
+fn the_application_that_breaks_abci_ends_consensus_with_an_error() {
     #[derive(Clone)]
     struct Broken(TestApp);
     impl tendermint_abci::Application for Broken {
@@ -312,7 +312,7 @@ fn the_application_that_breaks_abci_ends_the_engine_with_an_error() {
 }
 
 #[test]
-fn a_stopper_ends_the_engine_from_another_thread() {
+fn a_stopper_ends_consensus_from_another_thread() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start(home.path());
     node.idle();
@@ -353,7 +353,7 @@ fn a_change_of_the_validators_is_recorded_and_the_chain_goes_on() {
     let node = Node::start(home.path());
     assert_eq!(node.idle(), height);
     assert_eq!(node.rpc.commit("b=1")["tx_result"]["code"], 0);
-    // What no engine takes ends this one, too.
+    // An update that CometBFT refuses ends solo consensus, too.
     node.rpc.call("broadcast_tx_sync", json!({"tx": base64("validator=-1:9")}));
     let error = node.solo.wait().unwrap_err();
     assert!(error.to_string().contains("a power of -1"), "{error}");

@@ -1,14 +1,10 @@
-//! Every method of the JSON-RPC: its answer as `tendermint-rpc` reads it and as CometBFT writes it,
-//! and its errors.
+//! Every method of the JSON-RPC: its answer as `tendermint-rpc` reads it and as CometBFT writes it, and its errors.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod support;
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-
 use serde_json::{Value, json};
-use support::{Node, Rpc, base64, config, poll, text_i64, tx_hash};
+use support::{Node, base64, config, decode, node_with_blocks, poll, tx_hash};
 use tendermint_rpc::endpoint::{
     abci_info, abci_query, block, block_by_hash, block_results, blockchain, broadcast, commit,
     consensus_params, genesis, genesis_chunked, header, health, net_info, status, tx, tx_search,
@@ -16,23 +12,8 @@ use tendermint_rpc::endpoint::{
 };
 use tendermint_rpc::{Order, client::CompatMode};
 
-const PARSE_ERROR: i64 = -32700;
-const INVALID_REQUEST: i64 = -32600;
-const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
 const INTERNAL_ERROR: i64 = -32603;
-
-/// A node with a few blocks; the directory must outlive it.
-fn node() -> (tempfile::TempDir, Node) {
-    let home = tempfile::tempdir().unwrap();
-    let node = Node::start(home.path());
-    // So that the transactions are in the blocks after the first.
-    poll(|| (node.rpc.height() > 0).then_some(()));
-    node.rpc.commit("a=1");
-    node.rpc.commit("b=2");
-    node.idle();
-    (home, node)
-}
 
 /// All paths in a JSON value, with the kind of what is there. Lists are shown by their first
 /// element.
@@ -107,7 +88,7 @@ fn strings(list: &[&str]) -> Vec<String> {
 
 #[test]
 fn status_health_and_net_info() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let typed = node.rpc.typed(status::Request);
     assert_eq!(typed.node_info.network.as_str(), "test-1");
     assert_eq!(CompatMode::from_version(typed.node_info.version).unwrap(), CompatMode::V0_38);
@@ -125,7 +106,7 @@ fn status_health_and_net_info() {
 
 #[test]
 fn genesis_and_its_chunks() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let typed = node.rpc.typed(genesis::Request::<Value>::default());
     assert_eq!(typed.genesis.chain_id.as_str(), "test-1");
     assert_eq!(typed.genesis.initial_height, 1);
@@ -141,7 +122,7 @@ fn genesis_and_its_chunks() {
 
 #[test]
 fn consensus_params_and_validators() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let params = node.rpc.typed(consensus_params::Request::new(Some(1_u32.into())));
     assert_eq!(params.consensus_params.block.max_bytes, 22_020_096);
     assert_eq!(params.consensus_params.version.unwrap().app, 3);
@@ -170,7 +151,7 @@ fn consensus_params_and_validators() {
 
 #[test]
 fn block_and_header_by_height_and_by_hash() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let typed = node.rpc.typed(block::Request::new(2_u32.into()));
     assert_eq!(typed.block.data, [b"a=1".to_vec()]);
     let by_hash = node.rpc.typed(block_by_hash::Request::new(typed.block_id.hash));
@@ -207,7 +188,7 @@ fn block_and_header_by_height_and_by_hash() {
 
 #[test]
 fn heights_that_there_are_not() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let last = node.solo.height();
     for method in ["block", "block_results", "commit", "header", "validators", "consensus_params"] {
         let error = |height: Value| node.rpc.error(method, json!({"height": height}));
@@ -226,7 +207,7 @@ fn heights_that_there_are_not() {
 
 #[test]
 fn block_results_commit_and_blockchain() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let results = node.rpc.typed(block_results::Request::new(2_u32.into()));
     assert_eq!(results.txs_results.unwrap()[0].events[0].kind, "app");
     assert_eq!(results.finalize_block_events[0].kind, "queue");
@@ -267,7 +248,7 @@ fn block_results_commit_and_blockchain() {
 
 #[test]
 fn abci_info_and_abci_query() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let info = node.rpc.typed(abci_info::Request).response;
     assert_eq!((info.data.as_str(), info.app_version), ("test", 3));
     assert_eq!(i64::from(info.last_block_height), node.solo.height());
@@ -292,7 +273,7 @@ fn abci_info_and_abci_query() {
 
 #[test]
 fn broadcasts_wait_for_nothing_for_the_check_or_for_the_block() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let sync = node.rpc.typed(broadcast::tx_sync::Request::new(*b"c=3"));
     assert!(sync.code.is_ok());
     let hash = sync.hash;
@@ -354,7 +335,7 @@ fn broadcast_tx_commit_gives_up_after_its_time() {
 
 #[test]
 fn duplicates_and_impossible_transactions_are_refused() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     for method in ["broadcast_tx_sync", "broadcast_tx_commit"] {
         let (code, data) = node.rpc.error(method, json!({"tx": base64("a=1")}));
         assert_eq!((code, data.as_str()), (INTERNAL_ERROR, "tx already exists in cache"));
@@ -371,7 +352,7 @@ fn duplicates_and_impossible_transactions_are_refused() {
 
 #[test]
 fn a_flood_of_invalid_transactions_leaves_the_chain_alone() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let height = node.solo.height();
     for batch in 0..20 {
         let requests: Vec<Value> = (0..100)
@@ -388,7 +369,7 @@ fn a_flood_of_invalid_transactions_leaves_the_chain_alone() {
 
 #[test]
 fn check_tx_and_unconfirmed_transactions() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let checked = node.rpc.call("check_tx", json!({"tx": base64("x=1")}));
     assert_eq!((&checked["code"], &checked["gas_wanted"]), (&json!(0), &json!("1")));
     assert_eq!(node.rpc.call("check_tx", json!({"tx": base64("bad=1")}))["log"], "refused");
@@ -410,7 +391,7 @@ fn check_tx_and_unconfirmed_transactions() {
 
 #[test]
 fn tx_with_its_proof() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     let hash = |text: &str| {
         let bytes = decode(&tx_hash(text));
         tendermint::Hash::try_from(bytes).unwrap()
@@ -430,7 +411,7 @@ fn tx_with_its_proof() {
 
 #[test]
 fn tx_search_by_events_heights_and_hashes() {
-    let (_home, node) = node();
+    let (_home, node) = node_with_blocks();
     for n in 0..5 {
         node.rpc.commit(&format!("n{n}={}", n * 10));
     }
@@ -466,127 +447,4 @@ fn tx_search_by_events_heights_and_hashes() {
         "page should be within [1, 1] range, given 9"
     );
     assert!(error(json!({"query": "a=1", "order_by": "up"})).contains("asc"));
-}
-
-/// What curl sends if the quotes are typed, as CometBFT's documentation does: twice on a connection.
-#[test]
-fn quotes_need_not_be_encoded() {
-    let (_home, node) = node();
-    let mut stream = TcpStream::connect(node.rpc.0).unwrap();
-    let request = |path: &str, rest: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{rest}\r\n");
-    let first = request("/abci_query?path=\"/key\"&data=0x61", "");
-    let second = request("/block?height=\"2\"", "Connection: close\r\n");
-    stream.write_all(format!("{first}{second}").as_bytes()).unwrap();
-    let mut answers = String::new();
-    stream.read_to_string(&mut answers).unwrap();
-    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
-    assert!(answers.contains(&format!("\"value\":\"{}\"", base64("1"))), "{answers}");
-    assert!(answers.contains("\"height\":\"2\""), "{answers}");
-}
-
-#[test]
-fn uris_have_cometbfts_quoting() {
-    let (_home, node) = node();
-    let get = |path: &str| {
-        let (status, body) = node.rpc.get(path);
-        assert_eq!(status, 200, "{path}: {body}");
-        assert_eq!(body["id"], -1);
-        body["result"].clone()
-    };
-    assert_eq!(get("/block?height=2"), node.rpc.call("block", json!({"height": "2"})));
-    assert_eq!(get("/block?height=%222%22"), node.rpc.call("block", json!({"height": "2"})));
-    assert_eq!(get("/abci_query?path=%22/key%22&data=0x61")["response"]["value"], base64("1"));
-    assert_eq!(
-        get("/abci_query?path=%22/key%22&data=%22a%22&prove=false")["response"]["value"],
-        base64("1")
-    );
-    assert_eq!(
-        get("/broadcast_tx_commit?tx=%22uri=1%22")["height"],
-        (node.rpc.idle() - 1).to_string()
-    );
-    let hash = hex::encode(decode(&tx_hash("uri=1")));
-    assert_eq!(get(&format!("/tx?hash=0x{hash}&prove=true"))["tx"], base64("uri=1"));
-    assert_eq!(
-        get("/tx_search?query=%22app.key='uri'%22&per_page=10&page=1&order_by=%22asc%22")["total_count"],
-        "1"
-    );
-    assert_eq!(get("/health"), json!({}));
-
-    let (status, body) = node.rpc.get("/block?height=x");
-    assert_eq!((status, body["error"]["code"].as_i64()), (500, Some(INVALID_PARAMS)));
-    let (status, body) = node.rpc.get("/abci_query?path=/key");
-    assert_eq!((status, body["error"]["code"].as_i64()), (500, Some(INVALID_PARAMS)));
-    let (status, body) = node.rpc.get("/block?height=99");
-    assert_eq!((status, body["error"]["code"].as_i64()), (500, Some(INTERNAL_ERROR)));
-    let (status, body) = node.rpc.get("/no_such_method");
-    assert_eq!((status, body["error"]["code"].as_i64()), (404, Some(METHOD_NOT_FOUND)));
-    assert_eq!(node.rpc.get("/a/b").0, 404);
-    let (status, index) = node.rpc.get("/");
-    assert!(status == 200 && index.as_str().unwrap().contains("/broadcast_tx_commit  tx"));
-}
-
-#[test]
-fn malformed_requests_have_the_right_error_codes() {
-    let (_home, node) = node();
-    let code = |rpc: Rpc, body: &str| {
-        let (status, text) = rpc.post(body);
-        let value: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{body}: {text}"));
-        (status, value["error"]["code"].as_i64().unwrap())
-    };
-    for body in ["", "{", "nonsense", "{\"method\": \"status\"", "\u{0}"] {
-        assert_eq!(code(node.rpc, body), (500, PARSE_ERROR), "{body:?}");
-    }
-    let deep = "[".repeat(100_000);
-    assert_eq!(code(node.rpc, &deep), (500, PARSE_ERROR));
-    for body in [
-        "5",
-        "\"status\"",
-        "[]",
-        "{\"id\": 1}",
-        "{\"id\": 1, \"method\": 7}",
-        "{\"id\": [1], \"method\": \"status\"}",
-    ] {
-        assert_eq!(code(node.rpc, body), (200, INVALID_REQUEST), "{body}");
-    }
-    assert_eq!(code(node.rpc, r#"{"id": 1, "method": "no_such"}"#), (200, METHOD_NOT_FOUND));
-    assert_eq!(
-        code(node.rpc, r#"{"id": 1, "method": "subscribe", "params": {"query": "a=1"}}"#),
-        (200, METHOD_NOT_FOUND)
-    );
-    assert_eq!(
-        code(node.rpc, r#"{"id": 1, "method": "block", "params": "x"}"#),
-        (200, INVALID_PARAMS)
-    );
-    assert_eq!(
-        code(node.rpc, r#"{"id": 1, "method": "block", "params": ["1", "2"]}"#),
-        (200, INVALID_PARAMS)
-    );
-    let (status, text) = node.rpc.post(&"x".repeat((12 << 20) + 1));
-    assert_eq!(status, 413, "{text}");
-    assert!(text.contains("more than 12582912 bytes"));
-    let batch: Vec<Value> = (0..101).map(|id| json!({"id": id, "method": "health"})).collect();
-    assert_eq!(code(node.rpc, &Value::from(batch).to_string()), (200, INVALID_REQUEST));
-    node.rpc.commit("still=alive");
-}
-
-#[test]
-fn batches_notifications_and_positional_arguments() {
-    let (_home, node) = node();
-    let (_, text) = node.rpc.post(
-        r#"[{"jsonrpc":"2.0","id":"x","method":"health"}, {"method":"health"}, 7, {"id":2,"method":"block","params":["2"]}]"#,
-    );
-    let answers: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(answers.as_array().unwrap().len(), 3);
-    assert_eq!(answers[0], json!({"jsonrpc": "2.0", "id": "x", "result": {}}));
-    assert_eq!(answers[1]["error"]["code"], INVALID_REQUEST);
-    assert_eq!(answers[2]["result"]["block"]["header"]["height"], "2");
-    assert_eq!(node.rpc.post(r#"{"jsonrpc":"2.0","method":"health"}"#), (200, String::new()));
-    let all = node.rpc.call("abci_query", json!(["/key", "61", "0", false]));
-    assert_eq!(all["response"]["value"], base64("1"));
-    assert_eq!(text_i64(&all["response"]["height"]), node.solo.height());
-}
-
-fn decode(text: &str) -> Vec<u8> {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }

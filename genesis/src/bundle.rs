@@ -50,7 +50,7 @@ impl BundleId {
         }
     }
 
-    /// Returns the id as text.
+    /// Returns the id as text, the form that [`FromStr`] reads.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -23,13 +23,13 @@ pub struct Genesis {
     pub initial_height: i64,
     /// The [`ConsensusParams`].
     pub consensus_params: ConsensusParams,
-    /// The initial validators. The list may be empty for a chain with a single node, which needs none.
+    /// The initial [`Validator`]s. The list may be empty for a chain with a single node, which needs none.
     #[serde(default)]
     pub validators: Vec<Validator>,
     /// The app hash before the first block. It must be empty, since the application computes it.
     #[serde(default)]
     pub app_hash: String,
-    /// The application's initial state.
+    /// The application's initial state: an [`AppState`].
     pub app_state: AppState,
 }
 
@@ -37,16 +37,16 @@ pub struct Genesis {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsensusParams {
-    /// The limits of a block.
+    /// The limits of a block, as [`BlockParams`].
     pub block: BlockParams,
-    /// The limits of evidence of misbehaviour.
+    /// The limits of evidence, as [`EvidenceParams`].
     pub evidence: EvidenceParams,
-    /// The kinds of keys that validators may have.
+    /// The kinds of keys that validators may have, as [`ValidatorParams`].
     pub validator: ValidatorParams,
-    /// The application's version.
+    /// The application's version, as [`VersionParams`].
     #[serde(default)]
     pub version: VersionParams,
-    /// The options of ABCI.
+    /// The options of ABCI, as [`AbciParams`].
     #[serde(default)]
     pub abci: AbciParams,
 }
@@ -110,7 +110,7 @@ pub struct AbciParams {
 pub struct Validator {
     /// The consensus address: 40 upper-case hexadecimal digits.
     pub address: String,
-    /// The consensus key.
+    /// The consensus key: a [`PubKey`].
     pub pub_key: PubKey,
     /// The voting power.
     #[serde(with = "as_text")]

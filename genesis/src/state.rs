@@ -12,18 +12,18 @@ use crate::{Address, Amount, BundleId, GenesisError, Params, invalid};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppState {
-    /// The initial accounts. Their account numbers follow the order of this list.
+    /// The initial [`GenesisAccount`]s. Their account numbers follow the order of this list.
     pub accounts: Vec<GenesisAccount>,
     /// The chain's initial [`Params`].
     #[serde(default)]
     pub params: Params,
-    /// The bundles that are installed from the start.
+    /// The [`GenesisBundle`]s that are installed from the start.
     #[serde(default)]
     pub bundles: Vec<GenesisBundle>,
-    /// The options and static vats of the kernel.
+    /// The options and static vats of the kernel, as [`GenesisKernel`].
     #[serde(default)]
     pub kernel: GenesisKernel,
-    /// The exported state with which the chain starts. It excludes accounts, bundles and vats in this document.
+    /// The exported state with which the chain starts, as [`FromState`]. It excludes accounts, bundles and vats in this document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_state: Option<FromState>,
 }
@@ -51,9 +51,9 @@ pub struct FromState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisAccount {
-    /// The account's address.
+    /// The account's [`Address`].
     pub address: Address,
-    /// The account's initial balance.
+    /// The account's initial balance, an [`Amount`].
     pub balance: Amount,
     /// A name for people. The chain does not use it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -64,7 +64,7 @@ pub struct GenesisAccount {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisBundle {
-    /// The id. The chain does not start if the bundle has another one.
+    /// The [`BundleId`]. The chain does not start if the bundle has another one.
     pub id: BundleId,
     /// The name under which vats find the bundle (`getNamedBundleCap`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub struct GenesisBundle {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenesisKernel {
-    /// The static vats by name. `vatAdmin` must be one of them.
+    /// The static vats, each a [`GenesisVat`], by name. `vatAdmin` must be one of them.
     pub vats: BTreeMap<String, GenesisVat>,
     /// The static vat that receives the message `bootstrap(vats, devices)`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +89,7 @@ pub struct GenesisKernel {
     /// nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioner: Option<String>,
-    /// The devices that bootstrap receives besides `vatAdmin` and `bridge`, which always exist.
+    /// The [`GenesisDevice`]s that bootstrap receives besides `vatAdmin` and `bridge`, which always exist.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub devices: BTreeSet<GenesisDevice>,
     /// The number of deliveries after which a vat receives `bringOutYourDead`. 0 turns this trigger off.
@@ -121,18 +121,18 @@ pub struct GenesisVat {
     /// The vat's `vatParameters`, in plain JSON.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub parameters: Value,
-    /// Whether the chain stops if this vat terminates.
+    /// `true` if the chain stops when this vat terminates.
     #[serde(default)]
     pub critical: bool,
-    /// Whether this is a system vat, which serves all users of the chain.
+    /// `true` for a system vat, which serves all users of the chain.
     ///
     /// The kernel refuses messages that are too large for it, and no delivery can terminate it.
     #[serde(default)]
     pub system: bool,
-    /// Whether the vat receives `vatPowers.disavow`.
+    /// `true` if the vat receives `vatPowers.disavow`.
     #[serde(default)]
     pub enable_disavow: bool,
-    /// Whether messages to promises that this vat decides are delivered to it at once (pipelining).
+    /// `true` if messages to promises that this vat decides are delivered to it at once (pipelining).
     #[serde(default)]
     pub enable_pipelining: bool,
     /// The vat's own [`reap_interval`](GenesisKernel::reap_interval). 0 means that it never receives `bringOutYourDead`.

@@ -29,7 +29,7 @@
 //! use capstan_kernel::{limits::SystemGuard, policy::Forever, vat::ReapThreshold};
 //! use capstan_kernel_ports::{
 //!     Computrons, Hash, VatId,
-//!     host::{Delivered, HostFault, Syscalls, VatHost, WorkerOptions, WorkerSource},
+//!     host::{Delivered, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
 //!     memory::MemoryState,
 //! };
 //!
@@ -42,7 +42,7 @@
 //!         vat: VatId,
 //!         _source: &WorkerSource,
 //!         _options: &WorkerOptions,
-//!     ) -> Result<Result<(), String>, HostFault> {
+//!     ) -> Result<StartVerdict, HostFault> {
 //!         self.0.push(vat);
 //!         Ok(Ok(()))
 //!     }
@@ -60,7 +60,7 @@
 //!
 //!     // …
 //! #     fn engine(&self) -> Hash { Hash::default() }
-//! #     fn validate(&self, _module: &[u8]) -> Result<(), String> { Ok(()) }
+//! #     fn validate(&self, _module: &[u8]) -> StartVerdict { Ok(()) }
 //! #     fn is_running(&self, vat: VatId) -> bool { self.0.contains(&vat) }
 //! #     fn stop(&mut self, vat: VatId) { self.0.retain(|other| *other != vat); }
 //! #     fn heap(&self, _vat: VatId) -> Option<(Hash, u64)> { None }
@@ -93,6 +93,8 @@
 //! assert!(report.idle && report.computrons >= 100);
 //! # Ok::<(), capstan_kernel::KernelPanic>(())
 //! ```
+
+#![forbid(unsafe_code)]
 
 mod application;
 pub mod capdata;

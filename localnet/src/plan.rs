@@ -18,9 +18,9 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Consensus {
-    /// CometBFT, for any number of nodes.
+    /// [CometBFT](capstan_consensus::comet), for any number of nodes.
     Comet,
-    /// Solo consensus, for one node.
+    /// [Solo consensus](capstan_consensus::solo), for one node.
     Solo,
 }
 
@@ -69,7 +69,7 @@ pub struct Supervisor {
 }
 
 impl Plan {
-    /// Makes the plan of a network without nodes.
+    /// Makes the [`Plan`] of a network without nodes.
     pub fn new(chain_id: &str, consensus: Consensus) -> Self {
         let chain_id = chain_id.to_owned();
         Self { format: FORMAT, chain_id, consensus, nodes: Vec::new(), supervisor: None }
@@ -107,7 +107,7 @@ impl Plan {
         write().map_err(|error| NetError::Plan { path: path.clone(), why: error.to_string() })
     }
 
-    /// Returns the node of that name.
+    /// Returns the [`NodePlan`] of that name.
     ///
     /// # Errors
     /// [`NetError::UnknownNode`], which lists those that there are.

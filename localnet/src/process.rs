@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use capstan_consensus::process::{self, Signal, spawn_bound};
 use serde::{Deserialize, Serialize};
 
-/// The command that starts a node.
+/// The command that starts the node of a [`NodePlan`](crate::NodePlan).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
     /// Path of the program.

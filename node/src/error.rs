@@ -3,7 +3,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use capstan_app::state_export::TransferError;
+use capstan_app::state_export::StateExportError;
 use capstan_app::{NodeFault, OverrideError};
 use capstan_consensus::solo::{GenesisDocError, SoloError};
 use capstan_genesis::GenesisError;
@@ -180,7 +180,7 @@ pub enum NodeError {
     Overrides(#[from] OverridesError),
     /// The state that the genesis document goes on from cannot be imported.
     #[error(transparent)]
-    StateImport(#[from] TransferError),
+    StateImport(#[from] StateExportError),
     /// The state cannot be opened.
     #[error(transparent)]
     Store(#[from] capstan_store::Error),

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use capstan_client::{Bundle, DEV_NAMES, Key};
-use capstan_genesis::{Genesis, GenesisBundle};
+use capstan_genesis::{Genesis, GenesisBundle, Params};
 use tendermint::Time;
 
 use crate::NewChainError;
@@ -11,20 +11,27 @@ use crate::NewChainError;
 /// # Errors
 /// [`NewChainError::Clock`] if the computer's clock is out of range.
 pub fn dev_genesis(chain_id: &str) -> Result<Genesis, NewChainError> {
-    dev_genesis_at(chain_id, &now()?)
+    dev_genesis_at(chain_id, &now()?, |_| {})
 }
 
-/// Makes the document of [`dev_genesis`] for a chain that begins at `genesis_time`, in RFC 3339.
+/// Makes the document of [`dev_genesis`] for a chain that begins at `genesis_time`, in RFC 3339. `change` may change its
+/// parameters.
 ///
 /// # Errors
 /// [`NewChainError::SystemBundle`], which is a bug.
-pub fn dev_genesis_at(chain_id: &str, genesis_time: &str) -> Result<Genesis, NewChainError> {
+pub fn dev_genesis_at(
+    chain_id: &str,
+    genesis_time: &str,
+    change: impl FnOnce(&mut Params),
+) -> Result<Genesis, NewChainError> {
     let accounts: Vec<_> = DEV_NAMES
         .iter()
         .zip(0_u32..)
         .map(|(name, index)| (*name, Key::dev(index).address()))
         .collect();
     let mut genesis = Genesis::dev(chain_id, genesis_time, &accounts);
+    // The parameters of the provisioner follow from those of the chain.
+    change(&mut genesis.app_state.params);
     let vat_admin = system_bundle(capstan_vat_system::vat_admin_bundle())?;
     let provisioner = system_bundle(capstan_vat_system::provisioner_bundle())?;
     genesis.add_system_vats(vat_admin, provisioner);

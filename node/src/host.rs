@@ -15,7 +15,7 @@ pub fn js_engine() -> JsEngine {
 /// long.
 ///
 /// # Errors
-/// [`HostError`] if the engine does not compile or boot.
+/// [`HostError`] if the JavaScript engine does not compile or boot.
 pub fn open_host(
     cache: PathBuf,
     compilers: Compilers,

@@ -32,6 +32,8 @@
 //! # Ok::<(), capstan_passable::Malformed>(())
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod bigint;
 mod builder;
 mod check;

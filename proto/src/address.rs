@@ -34,7 +34,7 @@ pub struct NotAnAddress {
 }
 
 impl Address {
-    /// The address that belongs to a public key; none unless it is a secp256k1 key.
+    /// Returns the address of a public key, or `None` if it is not a secp256k1 key.
     pub fn of(key: &PublicKey) -> Option<Self> {
         let id = key.account_id(ADDRESS_PREFIX).ok()?;
         id.to_bytes().try_into().ok().map(Self)

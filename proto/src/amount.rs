@@ -32,12 +32,12 @@ pub struct Amount(pub u128);
 pub struct NotAnAmount(String);
 
 impl Amount {
-    /// The sum, if it fits.
+    /// Returns the sum, or `None` if it exceeds 2^128 - 1.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// The difference, if it is not negative.
+    /// Returns the difference, or `None` if it is negative.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
     }

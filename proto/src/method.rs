@@ -32,11 +32,11 @@ pub struct Field {
 /// Type of a request's field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
-    /// A `string`.
+    /// A text, `string` in protobuf.
     Text,
-    /// A `uint32`.
+    /// A number of 32 bits, `uint32` in protobuf.
     U32,
-    /// A `uint64`.
+    /// A number of 64 bits, `uint64` in protobuf.
     U64,
 }
 
@@ -51,7 +51,7 @@ pub trait Request: Message + Default + DeserializeOwned {
 /// A response, and the key of the state that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<M> {
-    /// The response.
+    /// Message of the response.
     pub message: M,
     /// Key of the one record that the response shows. Only such a response can be proven.
     pub key: Option<Vec<u8>>,
@@ -76,7 +76,7 @@ pub trait Handler<R: Request>: Server {
 pub trait Call {
     /// Error of decoding and encoding.
     type Error;
-    /// Encoded response.
+    /// Type of the encoded response.
     type Reply;
 
     /// Decodes the request.
@@ -132,14 +132,14 @@ impl Method {
 }
 
 impl<M> Answer<M> {
-    /// A response about the record at `key`.
+    /// Creates a response about the record at `key`.
     pub fn about(message: M, key: Vec<u8>) -> Self {
         Self { message, key: Some(key) }
     }
 }
 
 impl<M> From<M> for Answer<M> {
-    /// A response that is not about one record.
+    /// Creates a response that is not about one record.
     fn from(message: M) -> Self {
         Self { message, key: None }
     }

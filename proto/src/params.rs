@@ -11,23 +11,23 @@ pub struct Params {
     /// A block starts no further crank when its cranks count so many computrons. A block overruns it by at
     /// most one crank. A million take some 10 ms.
     pub block_computrons: u64,
-    /// The most that one crank of any vat may spend; a vat that needs more is ended.
+    /// Upper bound of the computrons that one crank may spend. A vat that needs more is ended.
     pub crank_computrons: u64,
-    /// What the making of a vat counts towards the block, beside what its start spends.
+    /// Computrons that the creation of a vat counts towards the block, besides those of its start.
     pub vat_creation_computrons: u64,
-    /// What every crank counts towards the block beside what its vat spends.
+    /// Computrons that every crank counts towards the block, besides those of its vat.
     pub crank_overhead_computrons: u64,
-    /// What every entry of the state that the block's cranks write counts towards the block.
+    /// Computrons that each written entry of the state counts towards the block.
     pub write_computrons: u64,
-    /// What each byte of these entries counts, crank by crank.
+    /// Computrons that each byte of these entries counts, crank by crank.
     pub write_byte_computrons: u64,
-    /// What a snapshot of a vat's heap counts, beside what the vat spends to bring out its dead before.
+    /// Computrons that a heap snapshot counts, besides those of the `bringOutYourDead` delivery before it.
     pub snapshot_computrons: u64,
-    /// What a new vat's meter holds if its creator does not say.
+    /// Computrons in a new vat's meter by default.
     pub default_vat_computrons: u64,
     /// The most that can be bought into a new vat's meter.
     pub max_vat_computrons: u64,
-    /// How much of dead vats one block cleans up at most.
+    /// Upper bounds of the cleanup of dead vats in one block.
     pub cleanup: CleanupBudget,
     /// A vat's first snapshot is due at this many transcript entries.
     pub snapshot_initial: u64,
@@ -36,7 +36,7 @@ pub struct Params {
     /// A snapshot is due too when the deliveries since the last have spent so many computrons: this
     /// bounds the time to bring a vat back.
     pub snapshot_debt: u64,
-    /// The longest transaction.
+    /// Upper bound of a transaction's bytes.
     pub max_tx_bytes: u64,
     /// The most bytes of transactions in one block. Not above the consensus parameter
     /// `block.max_bytes`.
@@ -70,11 +70,11 @@ pub struct Params {
     pub max_outbox_length: u64,
     /// The result of a message can be asked for during so many blocks.
     pub result_retention_blocks: u64,
-    /// What vats of the system take, and what their work costs those who cause it.
+    /// Limits of messages to vats of the system, and prices of their work.
     pub system: SystemParams,
-    /// What transactions cost.
+    /// Prices of transactions.
     pub fees: Fees,
-    /// What an account leaves with the chain for each name that it has published; it is given back when the name is.
+    /// Deposit of an account for each name that it has published. It is returned when the name is given up.
     pub publish_deposit: Amount,
     /// The accounts that can look up `chain/validators`, the object that sets the validators' powers. None: the
     /// validators of the genesis document stay.
@@ -88,11 +88,11 @@ pub struct Params {
 pub struct InvalidParam {
     /// The parameter, as in `cleanup.kv`.
     pub name: &'static str,
-    /// What is wrong, and what would be right.
+    /// Description of the mistake, and of what is expected.
     pub problem: String,
 }
 
-/// How much of dead vats one block cleans up at most, by SwingSet's phases.
+/// Upper bounds of the cleanup of dead vats in one block, by SwingSet's phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CleanupBudget {
@@ -104,14 +104,14 @@ pub struct CleanupBudget {
     pub promises: u64,
     /// Keys of the vat's own store.
     pub kv: u64,
-    /// Snapshots.
+    /// Snapshots that are deleted.
     pub snapshots: u64,
-    /// Transcript entries.
+    /// Transcript entries that are deleted.
     pub transcripts: u64,
 }
 
-/// What vats of the system take in one delivery, and what their work costs the meters of those who
-/// cause it. Accounts pay for it by the fees of their transactions.
+/// Limits of deliveries to vats of the system, and prices of their work, which the meters of their callers pay.
+/// Accounts pay by the fees of their transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SystemParams {
@@ -121,7 +121,7 @@ pub struct SystemParams {
     pub max_depth: u64,
     /// The most values: strings, numbers, arrays, records and the names of their fields.
     pub max_nodes: u64,
-    /// The most references.
+    /// Upper bound of the references in a message.
     pub max_slots: u64,
     /// Computrons that the sender's meter pays for a message.
     pub message_computrons: u64,
@@ -134,21 +134,20 @@ pub struct SystemParams {
     pub wake_computrons: u64,
 }
 
-/// What transactions cost, in the chain's coin.
+/// Prices of transactions in the chain's coin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fees {
-    /// Each transaction.
+    /// Price of each transaction.
     pub per_tx: Amount,
-    /// Each byte that is stored: of the transaction, and of the bundles that it declares
-    /// (uncompressed).
+    /// Price of each stored byte: of the transaction, and of its bundles, uncompressed.
     pub per_byte: Amount,
-    /// Each message.
+    /// Price of each message.
     pub per_message: Amount,
-    /// Each million computrons that are bought into a meter, rounded up.
+    /// Price of each million computrons that are bought into a meter, rounded up.
     pub per_mega_computron: Amount,
-    /// The first transaction of an account that does more than send coins, beside its fee: the account then holds
-    /// objects, and what the kernel and the provisioner keep for it stays.
+    /// Price of an account's first transaction that does more than send coins, besides its fee. It pays for the
+    /// records that the kernel and the provisioner then keep for the account.
     pub per_account: Amount,
 }
 
@@ -263,8 +262,7 @@ impl Params {
         self.validate_sizes()
     }
 
-    /// What the kernel itself sends to vats of the system must pass their limits: endings of vats above
-    /// all.
+    /// Checks that the kernel's own messages to vats of the system, such as endings of vats, pass their limits.
     fn validate_system(&self) -> Result<(), InvalidParam> {
         let least: &[(&str, u64, u64)] = &[
             ("system.max_bytes", self.system.max_bytes, 32 * 1024),
@@ -315,7 +313,7 @@ const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 const MIB: u64 = 1024 * 1024;
 
-/// What surrounds a message in a transaction takes less than this.
+/// Upper bound of the bytes that surround a message in a transaction.
 const MIN_TX_BYTES: u64 = 2048;
 
 /// CometBFT's limit of a block's size (`types.MaxBlockSizeBytes`).

@@ -62,12 +62,12 @@ impl Store {
         Self::checked_over(files, path.join(FILE), path.join(JOURNAL_FILE), options)
     }
 
-    /// Creates an empty store in memory, for tests. It differs from one on disk only in its media.
+    /// Creates an empty store in memory, for tests. It differs from one of [`Store::open`] only in its media.
     pub fn in_memory() -> Result<Self, Error> {
         Self::on_backends(InMemoryBackend::new(), InMemoryBackend::new(), Options::default())
     }
 
-    /// Opens the store on two storage backends of redb, or creates an empty one there. `state` and `journal` stand
+    /// Opens the store on two [`StorageBackend`]s, or creates an empty one there. `state` and `journal` stand
     /// for the two files.
     pub fn on_backends(
         state: impl StorageBackend,
@@ -89,13 +89,13 @@ impl Store {
         self.reader().root()
     }
 
-    /// Returns a view of the committed state. Later commits do not change it.
+    /// Returns a [`StateView`] of the committed state. Later commits do not change it.
     pub fn reader(&self) -> StateView {
         // The view is replaced as a whole, so a panic elsewhere cannot leave half of one.
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Begins a block over the committed state.
+    /// Begins a [`Block`] over the committed state.
     pub fn begin_block(&self) -> Block {
         Block::new(self.reader())
     }
@@ -143,7 +143,7 @@ impl Store {
         self.write(prepared, height, Durability::Later)
     }
 
-    /// Drops a prepared block. If the block changes nothing, this also keeps the tree in memory, which a plain drop
+    /// Drops a [`Prepared`] block. If the block changes nothing, this also keeps the tree in memory, which a plain drop
     /// does not.
     pub fn discard(&self, prepared: Prepared) {
         let mut writer = self.lock();
@@ -252,9 +252,9 @@ impl Store {
 
 /// The time at which a commit must be durable.
 enum Durability {
-    /// When the commit returns.
+    /// The commit is durable when it returns.
     OnDisk,
-    /// Together with a later commit.
+    /// The commit becomes durable together with a later one.
     Later,
 }
 

@@ -1,4 +1,4 @@
-//! Whatever blocks write, the tree is balanced and a small stack is enough.
+//! The tree stays balanced and needs little stack, whatever blocks write.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -16,10 +16,10 @@ use common::Random;
 use grovedb_merk::tree::{kv_digest_to_kv_hash, node_hash, value_hash};
 use shape::checked_shape;
 
-/// The stack on which all of this must work.
+/// Size of the stack on which all of this must run.
 const STACK_BYTES: usize = 256 << 10;
 
-/// What a block does to a key: sets or removes it.
+/// A key that a block sets or removes.
 type Changes = Vec<(Vec<u8>, bool)>;
 
 fn on_a_stack_of<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -52,10 +52,10 @@ fn a_million_keys_are_set_exchanged_and_removed_in_one_block_each() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path(), Options::default()).unwrap();
         let set = (0..=KEYS).map(|i| (key(2 * i), true)).collect();
-        // Every second key goes, and one comes beside it.
+        // Every second key is removed, and a neighbouring key is added.
         let exchange =
             (0..KEYS / 2).flat_map(|i| [(key(4 * i), false), (key(4 * i + 1), true)]).collect();
-        // All are removed but one in the middle.
+        // All keys but one in the middle are removed.
         let middle = KEYS / 2 * 2 + 2;
         let remove = (0..KEYS / 2)
             .flat_map(|i| [4 * i + 1, 4 * i + 2])
@@ -79,7 +79,7 @@ fn a_million_keys_are_set_exchanged_and_removed_in_one_block_each() {
     });
 }
 
-/// Series of blocks that are made to unbalance a tree, each with its name.
+/// Returns named series of blocks that are designed to unbalance a tree.
 fn adversaries() -> Vec<(&'static str, Vec<Changes>)> {
     const KEYS: u32 = 24_000;
     let set = |i: u32| (key(i), true);
@@ -87,7 +87,7 @@ fn adversaries() -> Vec<(&'static str, Vec<Changes>)> {
     let all: Changes = (0..KEYS).map(set).collect();
     let after_all = |blocks: Vec<Changes>| [vec![all.clone()], blocks].concat();
     let runs = |from: u32| (from..from + 3_000).map(gone).collect::<Changes>();
-    // Each keeps of the rest what its intervals, halves of halves, do not have.
+    // Each round keeps the keys outside of its intervals, which are halves of halves.
     let halves = |odd: u32| {
         let inside = move |i: &u32| (i.max(&1).ilog2() + odd).is_multiple_of(2);
         (0..KEYS).filter(inside).map(gone).collect::<Changes>()
@@ -170,7 +170,7 @@ fn no_order_of_insertions_and_removals_unbalances_the_tree() {
         for (name, blocks) in adversaries() {
             println!("{name}");
             let dir = tempfile::tempdir().unwrap();
-            // Few nodes stay in memory, and the state's file is written often.
+            // Few nodes stay in memory, and checkpoints are frequent.
             let options = Options { tree_nodes: 500, journal_bytes: 8 << 20, ..Options::default() };
             let mut store = Store::open(dir.path(), options.clone()).unwrap();
             let mut map = BTreeMap::new();
@@ -196,7 +196,7 @@ fn no_order_of_insertions_and_removals_unbalances_the_tree() {
     });
 }
 
-/// Random blocks over a few thousand keys: runs, sprinkles and dense regions, set or removed.
+/// Returns a random block over a few thousand keys: runs, scattered keys and dense regions, set or removed.
 fn random_blocks(random: &mut Random) -> Vec<Changes> {
     (0..40)
         .map(|_| {
@@ -217,7 +217,7 @@ fn the_root_is_a_function_of_the_blocks_alone() {
     let mut random = Random::seeded(77);
     for round in 0..4 {
         let blocks = random_blocks(&mut random);
-        // Nodes kept, the journal's length, blocks between two openings.
+        // Nodes in memory, journal size, blocks between two openings.
         let ways = [
             (0, 0, usize::MAX),
             (7, 1 << 20, 3),
@@ -248,7 +248,7 @@ fn the_root_is_a_function_of_the_blocks_alone() {
             store.reader().check_integrity().unwrap();
             let left: Vec<_> = map.into_iter().collect();
             assert_eq!(common::all(&store.reader()), left, "round {round}");
-            // A copy has the same shape, so it goes on in the same way.
+            // A copy has the same shape, so the same blocks lead to the same roots.
             let copied = tempfile::tempdir().unwrap();
             let copy = copy_of(&store, copied.path());
             for store in [&store, &copy] {
@@ -272,7 +272,7 @@ fn copy_of(store: &Store, dir: &Path) -> Store {
     import.finish().unwrap()
 }
 
-/// The keys of the AVL tree of this height that has the fewest nodes, level by level.
+/// Returns the keys of an AVL tree with this height and the fewest nodes, level by level.
 fn sparsest(height: u32) -> Vec<Vec<u32>> {
     let mut fewest = vec![0, 1];
     while fewest.len() <= height as usize {
@@ -294,7 +294,7 @@ fn sparsest(height: u32) -> Vec<Vec<u32>> {
 
 #[test]
 fn a_quarter_of_the_stack_is_enough_for_a_quarter_of_the_greatest_height() {
-    // Trees have at most 96 levels, by `MAX_HEIGHT`, and each needs as much stack as any other.
+    // A tree has at most 96 levels (`MAX_HEIGHT`), and each level needs the same amount of stack.
     on_a_stack_of(
         std::env::var("SB").map(|s| s.parse().unwrap()).unwrap_or(STACK_BYTES / 4),
         || {
@@ -311,7 +311,7 @@ fn a_quarter_of_the_stack_is_enough_for_a_quarter_of_the_greatest_height() {
                 let (deepest, root) = (key(levels[23][0]), store.root());
                 let proof = store.reader().prove(&deepest).unwrap();
                 assert!(capstan_store::verify(&proof, &root, &deepest).unwrap().is_some());
-                // The side that is the higher one at every node goes, and so each rotates.
+                // The higher side of every node is removed, so every node rotates.
                 commit(
                     &store,
                     &levels[12..].concat().iter().map(|i| (key(*i), i % 3 == 0)).collect(),
@@ -325,7 +325,7 @@ fn a_quarter_of_the_stack_is_enough_for_a_quarter_of_the_greatest_height() {
     );
 }
 
-/// A node for a stream: its bytes and hash.
+/// Returns the bytes and the hash of a node, for an export stream.
 fn node(key: &[u8], links: [Option<(&[u8], [u8; 32], [u8; 2])>; 2]) -> (Vec<u8>, [u8; 32]) {
     let mut leaf = vec![0];
     leaf.extend(<sha2::Sha256 as sha2::Digest>::digest(b"x"));
@@ -345,7 +345,7 @@ fn node(key: &[u8], links: [Option<(&[u8], [u8; 32], [u8; 2])>; 2]) -> (Vec<u8>,
     (bytes, node_hash(&kv_hash, &left, &right).value)
 }
 
-/// Imports a state of these nodes, in key order, and of an entry for each.
+/// Imports a state that consists of `nodes`, in key order, and of an entry for each.
 fn import(nodes: &[(Vec<u8>, Vec<u8>)], root_key: &[u8], root: [u8; 32]) -> Result<Store, Error> {
     let mut stream = Vec::new();
     let mut append = |kind: u8, key: &[u8], value: &[u8]| {
@@ -366,7 +366,7 @@ fn import(nodes: &[(Vec<u8>, Vec<u8>)], root_key: &[u8], root: [u8; 32]) -> Resu
 
 #[test]
 fn an_unbalanced_state_is_not_imported_even_under_its_own_root() {
-    // b below a on the right is balanced; c below b is not.
+    // With b to the right of a the tree is balanced. With c below b it is not.
     let (c, c_hash) = node(b"c", [None, None]);
     let (b, b_hash) = node(b"b", [None, Some((b"c", c_hash, [0, 0]))]);
     let (a, a_hash) = node(b"a", [None, Some((b"b", b_hash, [0, 1]))]);
@@ -380,7 +380,7 @@ fn an_unbalanced_state_is_not_imported_even_under_its_own_root() {
 #[test]
 fn a_stream_that_claims_the_greatest_height_is_refused_on_a_small_stack() {
     on_a_stack_of(STACK_BYTES, || {
-        // Each node's left child is the one before; its right one is said to be there, one lower.
+        // Each node's left child is the previous node. Its right child, one level lower, is claimed but absent.
         let name = |i: u8| format!("k{i:03}").into_bytes();
         let (first, mut hash) = node(&name(0), [None, None]);
         let mut nodes = vec![(name(0), first)];

@@ -1,4 +1,4 @@
-//! After a crash at any instruction the state is the old or the new one, whole.
+//! A crash at any instruction leaves the old state or the new one, never a mixture.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -12,7 +12,7 @@ use capstan_store::{Options, Store};
 use capstan_test_disk::Disk;
 use capstan_test_random::Random;
 
-/// The directory in which [`writer`] writes; without it, it does nothing.
+/// Environment variable with the directory of [`writer`], which does nothing if it is not set.
 const WRITER: &str = "CAPSTAN_TEST_WRITE";
 const COMMITTED: &str = "committed ";
 
@@ -30,22 +30,22 @@ fn kill_in_the_middle_of_commits() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut wanted = 1 + random.below(12);
-        let mut said = last;
+        let mut reported = last;
         while wanted > 0 {
             let line = lines.next().expect("the writer writes until it is killed").unwrap();
             if let Some((_, height)) = line.split_once(COMMITTED) {
-                said = height.parse().unwrap();
+                reported = height.parse().unwrap();
                 wanted -= 1;
             }
         }
-        // Somewhere within the next commit: spinning, since sleeping is too coarse.
+        // Spins to a point within the next commit, since sleeping is too coarse.
         for _ in 0..random.below(2_000_000) {
             std::hint::spin_loop();
         }
         child.kill().unwrap();
         child.wait().unwrap();
         let store = Store::open(dir.path(), Options::default()).unwrap();
-        assert!(store.height() >= said, "round {round}: height {said} was lost");
+        assert!(store.height() >= reported, "round {round}: height {reported} was lost");
         common::assert_scripted(&store);
         last = store.height();
     }
@@ -58,7 +58,7 @@ fn writer() {
     let Ok(dir) = std::env::var(WRITER) else {
         return;
     };
-    // The state's file is written in the background all the time.
+    // Checkpoints are written in the background all the time.
     let store = Store::open(dir, Options { journal_bytes: 70_000, ..Options::default() }).unwrap();
     loop {
         let height = store.height() + 1;
@@ -78,14 +78,14 @@ fn a_disk_that_fails_after_any_number_of_operations() {
         store.commit(prepared, height).unwrap();
     }
     drop(store);
-    // Every other of these commits begins with the state's file.
+    // Every other of these commits begins with a checkpoint.
     for height in 4..=7 {
         sweep(&base, height, &mut random);
         assert!(commit_one(&base, height));
     }
 }
 
-/// Lets the disk fail after each single operation of an opening and the commit at `height`.
+/// Lets the disk fail after each single operation of opening the store and committing `height`.
 fn sweep(base: &Disk, height: u64, random: &mut Random) {
     let (mut old, mut new, mut whole) = (0, 0, 0);
     for limit in 0.. {
@@ -93,7 +93,7 @@ fn sweep(base: &Disk, height: u64, random: &mut Random) {
         disk.fail_after(limit);
         let committed = commit_one(&disk, height);
         let unharmed = committed && !disk.has_failed();
-        // What was written since the last sync may or may not have reached the disk, each by itself.
+        // Each unsynced write may or may not have reached the disk.
         for _ in 0..3 {
             let after = disk.crash(random);
             let store = on(&after).unwrap();
@@ -103,7 +103,7 @@ fn sweep(base: &Disk, height: u64, random: &mut Random) {
                 other => panic!("limit {limit}: height {other}, committed: {committed}"),
             }
             common::assert_scripted(&store);
-            // It goes on from there, whatever the state's file had.
+            // The next commit succeeds, whatever the last checkpoint had.
             let next = store.height() + 1;
             let prepared = store.prepare(common::scripted_block(&store, next)).unwrap();
             store.commit(prepared, next).unwrap();
@@ -123,26 +123,26 @@ fn sweep(base: &Disk, height: u64, random: &mut Random) {
 fn a_disk_that_fails_while_the_states_file_is_written_in_the_background() {
     let mut random = Random::seeded(23);
     let (mut reached, mut failed) = (0, 0);
-    // Which operations of the two threads come before the limit is another each time, so each is tried often.
+    // The two threads interleave differently each time, so each limit is tried often.
     for limit in 0..600 {
         let disk = Disk::default();
         drop(in_background(&disk).unwrap());
         let base = disk.operations();
         disk.fail_after(limit);
-        let said = commit_many(&disk, limit);
-        reached = said.synced.max(reached);
+        let progress = commit_many(&disk, limit);
+        reached = progress.synced.max(reached);
         failed += u64::from(disk.operations() - base == limit && disk.has_failed());
         for _ in 0..3 {
             let store = in_background(&disk.crash(&mut random)).unwrap();
             let found = store.height();
             assert!(
-                (said.synced..=said.tried).contains(&found),
-                "limit {limit}: height {found}, on disk {}, tried {}",
-                said.synced,
-                said.tried
+                (progress.synced..=progress.started).contains(&found),
+                "limit {limit}: height {found}, on disk {}, started {}",
+                progress.synced,
+                progress.started
             );
             common::assert_scripted(&store);
-            // It goes on from there, whatever the state's file had.
+            // The next commit succeeds, whatever the last checkpoint had.
             for height in found + 1..=found + 4 {
                 let prepared = store.prepare(common::scripted_block(&store, height)).unwrap();
                 store.commit(prepared, height).unwrap();
@@ -153,54 +153,54 @@ fn a_disk_that_fails_while_the_states_file_is_written_in_the_background() {
     assert!(reached >= 12 && failed > 500, "height {reached}, {failed} failures: they missed");
 }
 
-/// How far a run came.
-struct Said {
-    /// The last height that was reported to be on disk.
+/// The progress of a run until the disk failed.
+struct Progress {
+    /// The last height that was reported as durable.
     synced: u64,
-    /// The last height whose commit was begun.
-    tried: u64,
+    /// The last height whose commit was started.
+    started: u64,
 }
 
-/// Commits blocks until the disk fails, some of them unsynced, in a pattern of their own for each `seed`.
-fn commit_many(disk: &Disk, seed: u64) -> Said {
-    let mut said = Said { synced: 0, tried: 0 };
+/// Commits blocks until the disk fails. `seed` determines which commits are unsynced.
+fn commit_many(disk: &Disk, seed: u64) -> Progress {
+    let mut progress = Progress { synced: 0, started: 0 };
     let Ok(store) = in_background(disk) else {
-        return said;
+        return progress;
     };
     let mut random = Random::from(seed);
     for height in 1..=40 {
         let Ok(prepared) = store.prepare(common::scripted_block(&store, height)) else {
-            return said;
+            return progress;
         };
-        said.tried = height;
+        progress.started = height;
         let unsynced = random.one_in(3);
         let committed = match unsynced {
             true => store.commit_unsynced(prepared, height),
             false => store.commit(prepared, height),
         };
         if committed.is_err() {
-            return said;
+            return progress;
         }
         if !unsynced {
-            said.synced = height;
+            progress.synced = height;
         }
     }
-    said
+    progress
 }
 
-/// A store that writes the state's file in the background nearly all the time.
+/// Opens a store that writes checkpoints in the background nearly all the time.
 fn in_background(disk: &Disk) -> Result<Store, capstan_store::Error> {
     let options = Options { journal_bytes: 70_000, ..Options::default() };
     Store::on_backends(disk.file(0), disk.file(1), options)
 }
 
-/// A store that writes the state's file within every other commit.
+/// Opens a store that writes a checkpoint within every other commit.
 fn on(disk: &Disk) -> Result<Store, capstan_store::Error> {
     let options = Options { journal_bytes: 100_000, background: false, ..Options::default() };
     Store::on_backends(disk.file(0), disk.file(1), options)
 }
 
-/// Opens the store on `disk` and commits one block; whether the commit was reported as done.
+/// Opens the store on `disk` and commits one block. Returns whether the commit was reported as done.
 fn commit_one(disk: &Disk, height: u64) -> bool {
     let Ok(store) = on(disk) else {
         return false;

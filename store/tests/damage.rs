@@ -1,4 +1,4 @@
-//! Damage to what is stored is found, whatever it hits.
+//! Damage to stored data is detected, wherever it is.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -20,7 +20,7 @@ const BLOB: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("blob");
 const JOURNAL: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("journal");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-/// A store of eight commits, of which the state's file has the first ones and the journal the others.
+/// Returns a store of eight commits, of which the checkpoint has the first ones and the journal the others.
 fn filled(dir: &Path) -> Store {
     let options = Options { journal_bytes: 150_000, background: false, ..Options::default() };
     let store = Store::open(dir, options).unwrap();
@@ -52,7 +52,7 @@ fn a_bit_flipped_in_any_record_is_found_by_the_deep_check() {
     let mut random = Random::seeded(11);
     let dir = tempfile::tempdir().unwrap();
     let entries = common::all(&filled(dir.path()).reader());
-    let pristine = Pristine::of(dir.path());
+    let pristine = Pristine::read(dir.path());
     let mut missed = 0;
     for round in 0..200 {
         pristine.restore();
@@ -60,7 +60,7 @@ fn a_bit_flipped_in_any_record_is_found_by_the_deep_check() {
         let result = Store::open(dir.path(), Options::default())
             .and_then(|store| store.reader().check_integrity().map(|_| store));
         if let Ok(store) = result {
-            // A node that the journal writes anew, where it would not matter.
+            // The replay of the journal overwrites this node, so the damage has no effect.
             assert!(what.starts_with(FILE), "round {round}: a flip in {what} was not found");
             assert_eq!(common::all(&store.reader()), entries, "round {round}: {what}");
             missed += 1;
@@ -69,11 +69,11 @@ fn a_bit_flipped_in_any_record_is_found_by_the_deep_check() {
     assert!(missed < 60, "{missed} flips were not found");
 }
 
-/// The files of a store as they should be.
+/// The undamaged files of a store.
 struct Pristine([(PathBuf, Vec<u8>); 2]);
 
 impl Pristine {
-    fn of(dir: &Path) -> Self {
+    fn read(dir: &Path) -> Self {
         Self([FILE, JOURNAL_FILE].map(|name| (dir.join(name), fs::read(dir.join(name)).unwrap())))
     }
 
@@ -82,7 +82,7 @@ impl Pristine {
     }
 }
 
-/// Flips a bit in the key or value of some record, as if it had been written so.
+/// Flips a bit in the key or value of a random record, through redb, so that its checksums hold.
 fn flip_in_record(dir: &Path, random: &mut Random) -> String {
     let kind = random.below(6);
     let file = match kind {
@@ -124,7 +124,7 @@ fn flip_in_record(dir: &Path, random: &mut Random) -> String {
     format!("{file}: {what}")
 }
 
-/// These bytes with one bit flipped.
+/// Returns `bytes` with one bit flipped.
 fn flipped(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let at = random.below(bytes.len() as u64) as usize;
@@ -160,12 +160,12 @@ fn flip(
 fn a_missing_or_additional_record_is_found_by_the_deep_check() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path()));
-    // With nothing in the journal: what it has would be written again.
+    // The journal is empty, since its replay would overwrite damage.
     let options = Options { journal_bytes: 0, background: false, ..Options::default() };
     let store = Store::open(dir.path(), options).unwrap();
     common::commit(&store, |_| {});
     drop(store);
-    let pristine = Pristine::of(dir.path());
+    let pristine = Pristine::read(dir.path());
     for (file, table) in [(FILE, FLAT), (FILE, TREE)] {
         for remove in [true, false] {
             pristine.restore();
@@ -197,7 +197,7 @@ fn a_bit_flipped_anywhere_in_the_files_is_found_by_a_checked_opening() {
     let mut random = Random::seeded(12);
     let dir = tempfile::tempdir().unwrap();
     let entries = common::all(&filled(dir.path()).reader());
-    let pristine = Pristine::of(dir.path());
+    let pristine = Pristine::read(dir.path());
     let mut found = 0;
     for round in 0..400 {
         pristine.restore();
@@ -209,7 +209,7 @@ fn a_bit_flipped_anywhere_in_the_files_is_found_by_a_checked_opening() {
         let opened = catch_unwind(AssertUnwindSafe(|| Store::open(dir.path(), checked())));
         match opened.unwrap_or_else(|_| panic!("round {round}: a flip at {at} made it panic")) {
             Err(_) => found += 1,
-            // A page that is not in use, or a copy of what stands elsewhere too.
+            // The page is unused, or a duplicate.
             Ok(store) => assert_eq!(common::all(&store.reader()), entries, "a flip at {at}"),
         }
     }
@@ -217,7 +217,7 @@ fn a_bit_flipped_anywhere_in_the_files_is_found_by_a_checked_opening() {
     assert!(found > 20, "only {found} flips hit anything: the file is too sparse for this test");
 }
 
-/// Without it the file's tables would have to be trusted to be what this test takes them for.
+/// Guards the other tests, which open the tables by the names and types that are documented.
 #[test]
 fn the_tables_are_those_that_are_documented() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! Iteration through a block agrees with an ordered map, however its levels are woven, and stays
-//! quick where much was removed.
+//! Iteration through a block's levels agrees with an ordered map, and stays fast across many removed keys.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -76,7 +75,7 @@ fn step(random: &mut Random, block: &mut Block, levels: &mut Vec<Map>) {
     }
 }
 
-/// Removes one next key after the other, always beginning at the same place.
+/// Removes the keys one after the other, and always searches from the same position.
 fn empty(random: &mut Random, block: &mut Block, map: &mut Map) {
     let after = key(random);
     for _ in 0..random.below(25) {

@@ -1,4 +1,4 @@
-//! The lengths that an overlay takes, at the last good and the first bad value.
+//! The limits of keys and values, at the last accepted and the first refused length.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use capstan_kernel_ports::store::{LOCAL, MAX_KEY_BYTES, MAX_VALUE_BYTES, Overlay, Read};
 use capstan_store::{Error, Expected, Import, Options, Store, verify};
 
-/// A key of this length in the longest places: alone, and node-local.
+/// Returns two keys of this length: a plain one and a node-local one.
 fn keys(length: usize) -> [Vec<u8>; 2] {
     [Vec::new(), LOCAL.to_vec()].map(|mut key| {
         key.resize(length, b'k');
@@ -63,7 +63,7 @@ fn what_is_longer_is_refused_before_anything_is_written() {
         refused(&|block| block.set(&key, Vec::new()), MAX_KEY_BYTES + 1, MAX_KEY_BYTES);
         refused(&|block| block.delete(&key), MAX_KEY_BYTES + 1, MAX_KEY_BYTES);
     }
-    // Pages of zeros that nobody writes to take no memory.
+    // Untouched zero pages take no memory.
     let long = || vec![0; MAX_VALUE_BYTES + 1];
     refused(&|block| block.set(b"b", long()), MAX_VALUE_BYTES + 1, MAX_VALUE_BYTES);
     refused(&|block| block.set(b"local.b", long()), MAX_VALUE_BYTES + 1, MAX_VALUE_BYTES);

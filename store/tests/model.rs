@@ -1,4 +1,4 @@
-//! The store behaves like an ordered map, through levels, commits, discards and reopening.
+//! The store behaves like an ordered map across levels, commits, discards and reopening.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -73,7 +73,7 @@ fn options(random: &mut Random) -> Options {
     }
 }
 
-/// One random operation on the block and the model's levels alike.
+/// Applies one random operation to both the block and the model.
 fn step(
     random: &mut Random,
     block: &mut Block,
@@ -94,11 +94,11 @@ fn step(
             levels[top].remove(&key);
         }
         11 if random.one_in(12) => {
-            // A run of removals, so that iteration meets many tombstones.
+            // A run of removals, so that iteration passes many tombstones.
             let from = key(random);
-            let doomed: Vec<_> =
+            let removed: Vec<_> =
                 levels[top].range(from..).take(30).map(|(k, _)| k.clone()).collect();
-            for key in doomed {
+            for key in removed {
                 block.delete(&key);
                 levels[top].remove(&key);
             }
@@ -141,7 +141,7 @@ fn close_level(
     }
 }
 
-/// Keys that share beginnings, some of them local, some too long for the tree.
+/// Returns a random key. Keys share prefixes, some are node-local, and some are too long for the tree.
 fn key(random: &mut Random) -> Vec<u8> {
     let number = random.below(3000);
     match random.below(10) {

@@ -1,4 +1,4 @@
-//! What the store refuses, and how it says so.
+//! Refusals of the store, and their messages.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -64,7 +64,7 @@ fn files_of_two_stores_or_times_are_refused_together() {
         let store = open(dir).unwrap();
         common::commit_entries(&store, &[(b"a", value), (b"b", value)]);
     }
-    // The same number of commits, and no journal that could bridge the difference.
+    // The stores have the same number of commits, so the journal cannot bridge the difference.
     let options = || Options { journal_bytes: 0, background: false, ..Options::default() };
     for dir in [&dir, &other] {
         let store = Store::open(dir.path(), options()).unwrap();
@@ -125,7 +125,7 @@ fn another_process_is_refused() {
     );
 }
 
-/// The directory that [`other_process`] opens; without it, it does nothing.
+/// Environment variable with the directory that [`other_process`] opens. The test does nothing if it is not set.
 const OTHER_PROCESS: &str = "CAPSTAN_TEST_OPEN";
 
 #[test]

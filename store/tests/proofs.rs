@@ -1,4 +1,4 @@
-//! Proofs hold for what is true and for nothing else.
+//! Proofs verify for true statements only.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -10,7 +10,7 @@ use capstan_store::{Proof, ProofError, StateView, Store, verify};
 use common::{Random, commit};
 use sha2::{Digest, Sha256};
 
-/// A tree with a history, and what is in it.
+/// Returns a state after several blocks, and its entries.
 fn state(random: &mut Random, keys: u64) -> (StateView, BTreeMap<Vec<u8>, Hash>) {
     let store = Store::in_memory().unwrap();
     let mut entries = BTreeMap::new();
@@ -63,7 +63,7 @@ fn are_for_one_key_alone() {
     for key in &keys {
         let proof = state.prove(key).unwrap();
         for other in &keys {
-            // An absence proof shows a gap, so it holds for every key in that gap.
+            // An absence proof shows a gap, so it is valid for every key in the gap.
             if let Ok(value) = verify(&proof, &state.root(), other) {
                 assert_eq!(value, entries.get(other).copied());
             }
@@ -115,7 +115,7 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
                 bytes.extend_from_slice(&other[at..]);
             }
             _ => {
-                // The same place in another proof, as long as a hash.
+                // The bytes of a hash's length at the same offset of another proof.
                 let other = random.choose(others);
                 let end = (at + 32).min(other.len()).min(bytes.len());
                 if at < end {

@@ -1,4 +1,4 @@
-//! What the root hash depends on, and what it does not.
+//! Inputs of the root hash, and what does not influence it.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -12,7 +12,7 @@ use common::{Random, commit, commit_entries};
 
 #[test]
 fn is_pinned_for_a_fixed_history() {
-    // Consensus depends on it: if this changes, every chain forks.
+    // Consensus depends on this value. If it changes, every chain forks.
     let store = Store::in_memory().unwrap();
     for height in 1..=20 {
         let prepared = store.prepare(common::scripted_block(&store, height)).unwrap();
@@ -133,7 +133,7 @@ fn covers_the_difference_between_empty_and_absent() {
 fn covers_keys_of_any_length_each_on_its_own() {
     let store = Store::in_memory().unwrap();
     let mut roots = vec![store.root()];
-    // Long keys with one beginning of 223 bytes and more, in one block and in several.
+    // Long keys with a common prefix of at least 223 bytes, in one block and in several.
     let long: Vec<Vec<u8>> = (0..40)
         .map(|i| [vec![b'k'; 240 + i % 20], vec![i as u8]].concat())
         .chain([vec![b'z'; 255], vec![b'z'; 256], vec![b'z'; 1000], vec![b'z'; 60_000]])

@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_app::{App, AppOptions, FatalHandler, NodeFault};
-use capstan_client::{Bundle, Client, ClientError, DEV_NAMES, Key, Params, Wallet};
+use capstan_client::{Client, ClientError, Key, Params, Wallet};
 use capstan_consensus::solo::{self, ManualClock, Solo, SoloConfig};
-use capstan_genesis::{Genesis, GenesisBundle};
+use capstan_genesis::Genesis;
 use capstan_store::Store;
-use capstan_vat_host::{Compilers, HostOptions, JsEngine, MemoryMode, WasmHost};
+use capstan_vat_host::{Compilers, HostOptions, MemoryMode, WasmHost};
 
 use crate::{CHAIN_ID, raw, soon};
 
@@ -142,37 +142,20 @@ impl Node {
 
 /// A genesis document with the development accounts and the system's vats.
 pub fn genesis(change: impl FnOnce(&mut Params)) -> Genesis {
-    let keys: Vec<_> =
-        (0..).zip(DEV_NAMES).map(|(index, name)| (name, Key::dev(index).address())).collect();
-    let mut genesis = Genesis::dev(CHAIN_ID, "2026-01-01T00:00:00Z", &keys);
-    change(&mut genesis.app_state.params);
-    let vat_admin = system_bundle(capstan_vat_system::vat_admin_bundle());
-    genesis.add_system_vats(vat_admin, system_bundle(capstan_vat_system::provisioner_bundle()));
-    genesis
+    capstan_node::dev_genesis_at(CHAIN_ID, "2026-01-01T00:00:00Z", change).unwrap()
 }
 
 /// The same with a timer.
 pub fn genesis_with_timer(change: impl FnOnce(&mut Params)) -> Genesis {
     let mut genesis = genesis(change);
-    genesis.add_timer(system_bundle(capstan_vat_system::timer_bundle()));
+    capstan_node::add_timer(&mut genesis).unwrap();
     genesis
-}
-
-fn system_bundle(json: &[u8]) -> GenesisBundle {
-    let bundle = Bundle::from_endo_json(json).unwrap();
-    GenesisBundle::new(bundle.id.parse().unwrap(), None, &bundle.bytes)
 }
 
 /// A vat host with the engine that the options name.
 pub fn host(options: &Options) -> WasmHost {
-    let boot_scripts = capstan_vat_js::boot_scripts();
     let engine = match options.engine {
-        Engine::JavaScript => JsEngine {
-            worker_wasm: capstan_vat_js::worker().to_vec(),
-            boot_scripts: boot_scripts
-                .map(|(name, source)| (name.to_owned(), source.to_vec()))
-                .into(),
-        },
+        Engine::JavaScript => capstan_node::js_engine(),
         Engine::Idle => raw::idle_engine(),
     };
     let Options { cache_dir, compilers, memory, .. } = options.clone();

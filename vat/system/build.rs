@@ -26,7 +26,13 @@ fn build() -> Result<(), String> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     let bundler = package.join("../js/tools/bundle.mjs");
-    let tools = ["../js/tools/bundle.mjs", "../js/tools/bundler.mjs", "../js/package-lock.json"];
+    let tools = [
+        "../js/tools/bundle.mjs",
+        "../js/tools/bundler.mjs",
+        "../js/tools/causes.mjs",
+        "../js/tools/missing.mjs",
+        "../js/package-lock.json",
+    ];
     for input in ["src", "package.json", IDS].into_iter().chain(tools) {
         println!("cargo::rerun-if-changed={}", package.join(input).display());
     }

@@ -6,22 +6,23 @@ use crate::{
     tx::{Tx, TxError, Unverified, address_of},
 };
 
-/// What a transaction is checked against, beside its signer's account.
+/// The context of a check, besides the signer's account.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChainContext<'a> {
-    /// The chain's id.
+    /// Id of the chain.
     pub(crate) chain_id: &'a str,
     /// The height of the block that the transaction is to be in.
     pub(crate) height: u64,
-    /// The chain's parameters.
+    /// [`Params`] of the chain.
     pub(crate) params: &'a Params,
     /// Signatures that this node has found good before.
     pub(crate) signatures: &'a SignatureCache,
 }
 
-/// Checks `tx` against its signer's account and takes the fee: returns the account as it is when the
-/// transaction's messages begin. All of it in the same order in CheckTx and in FinalizeBlock; the
-/// signature last, since it costs most.
+/// Checks `tx` against its signer's account and takes the fee. Returns the [`Account`] as it is before the
+/// transaction's messages.
+///
+/// The checks have the same order in CheckTx and in FinalizeBlock. The signature comes last, since it costs most.
 pub(crate) fn check(
     tx: &Tx,
     account: Option<Account>,

@@ -34,7 +34,7 @@ impl CheckState {
         Self { committed, signatures, accounts: BTreeMap::new() }
     }
 
-    /// Decodes a transaction.
+    /// Decodes a transaction by the chain's parameters.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Tx, Failure> {
         decode(&self.committed, bytes)
     }
@@ -57,8 +57,9 @@ impl CheckState {
         Ok(())
     }
 
-    /// Takes from the signer of a transaction that was checked what its messages may spend. What they spend for
-    /// certain is not known before they are executed; what is left here is never more than what is left then.
+    /// Takes from the signer of a checked transaction what its messages may spend at most.
+    ///
+    /// Only their execution shows what they spend, so the balance here is a lower bound.
     pub(crate) fn spend(&mut self, tx: &Tx) -> Result<(), NodeFault> {
         let fees = &chain(&self.committed)?.params.fees;
         let spent = tx.actions.iter().fold(0, |sum: u128, action| {
@@ -75,7 +76,7 @@ impl CheckState {
         Ok(())
     }
 
-    /// What the signer pays for becoming an endpoint, by the committed state.
+    /// Returns the price for the signer to become an endpoint, by the committed state.
     fn price_of_endpoint(&self, tx: &Tx, fees: &Fees) -> Result<Amount, NodeFault> {
         let address = tx.signer.to_string();
         match tx.needs_endpoint() && view::remote_of(&self.committed.state, &address)?.is_none() {
@@ -95,13 +96,13 @@ fn chain(committed: &Committed) -> Result<&Chain, NodeFault> {
     committed.chain.as_ref().ok_or_else(missing)
 }
 
-/// The answer for a transaction that is good.
+/// Returns the answer for a transaction that passes.
 pub(crate) fn accepted(tx: &Tx) -> ResponseCheckTx {
     let gas_wanted = i64::try_from(tx.gas_limit).unwrap_or(i64::MAX);
     ResponseCheckTx { gas_wanted, ..ResponseCheckTx::default() }
 }
 
-/// The answer for a transaction that is refused.
+/// Returns the answer for a transaction that is refused.
 pub(crate) fn refused(error: &TxError) -> ResponseCheckTx {
     ResponseCheckTx {
         code: error.code().number(),
@@ -111,7 +112,7 @@ pub(crate) fn refused(error: &TxError) -> ResponseCheckTx {
     }
 }
 
-/// The answer if this node cannot check: not the sender's fault.
+/// Returns the answer if this node cannot check, which is not the sender's fault.
 pub(crate) fn unavailable(why: &str) -> ResponseCheckTx {
     ResponseCheckTx {
         code: ErrorCode::Unavailable.number(),

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::tx::Tx;
 
-/// How many checks a generation remembers: two are kept, so twice that many at 32 bytes each, about 2 MB.
+/// Number of checks that a generation remembers. Two are kept, of 32 bytes a check, about 2 MB.
 const GENERATION: usize = 1 << 15;
 
 /// Signatures that were found good, so that this node verifies each once: in CheckTx, in a proposal or in the block,
@@ -28,20 +28,20 @@ struct Generations {
 /// number in 8 bytes, and the chain's id.
 pub(super) type Check = [u8; 32];
 
-/// What the signature of `tx` is checked against, in short.
+/// Returns the hash of everything that the signature of `tx` is checked against.
 pub(super) fn check_of(tx: &Tx, key: &[u8; 33], account_number: u64, chain_id: &str) -> Check {
     let hash = Sha256::new().chain_update(tx.hash.0).chain_update(key);
     hash.chain_update(account_number.to_be_bytes()).chain_update(chain_id).finalize().into()
 }
 
 impl SignatureCache {
-    /// Whether that was found good before.
+    /// Returns whether this check has passed before.
     pub(super) fn contains(&self, check: &Check) -> bool {
         let generations = self.lock();
         generations.young.contains(check) || generations.old.contains(check)
     }
 
-    /// Remembers that it was found good.
+    /// Remembers that this check has passed.
     pub(super) fn insert(&self, check: Check) {
         let mut generations = self.lock();
         if generations.young.len() >= GENERATION {

@@ -34,7 +34,7 @@ impl Override {
         }
         kernel.take_out(self.drop_messages.iter().copied());
         for skipped in &self.skip_transactions {
-            if !txs.iter().any(|tx| TxHash::of(tx.as_ref()) == *skipped) {
+            if !txs.iter().any(|tx| TxHash::digest(tx.as_ref()) == *skipped) {
                 return refuse(format!("the block has no transaction {skipped}"));
             }
         }

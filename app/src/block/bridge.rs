@@ -50,9 +50,9 @@ impl Application for Bridge {
     }
 }
 
-/// Why there is no answer.
+/// Reason why a call through the bridge fails.
 enum Refusal {
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled. The vat is told why.
     Asked(String),
     Node(NodeFault),
 }

@@ -11,13 +11,13 @@ use crate::{
     overrides::Override,
 };
 
-/// What only one method of consensus at a time may touch.
+/// State that only one of ABCI's consensus methods may use at a time.
 pub(crate) struct Consensus<H> {
     pub(crate) store: Store,
     pub(crate) kernel: Kernel<Timed<H>>,
     pub(crate) stage: Stage,
     pub(crate) watch: Watch,
-    /// Where traces go, if they are kept.
+    /// Log of the traces, if they are kept.
     pub(crate) traces: Option<TraceLog>,
     pub(crate) slog: Option<SlogFile>,
     pub(crate) signatures: Arc<SignatureCache>,
@@ -26,11 +26,11 @@ pub(crate) struct Consensus<H> {
     pub(crate) trace_dir: Option<PathBuf>,
 }
 
-/// Where between two commits the application is.
+/// Stage of the application between two commits.
 pub(crate) enum Stage {
     /// Nothing is in progress.
     Committed,
-    /// InitChain has written the chain's first state; the first block goes on from there.
+    /// InitChain has written the chain's first state, on which the first block builds.
     Genesis(Box<Block>),
     /// A block was executed and waits for Commit.
     Finalized {

@@ -1,4 +1,4 @@
-//! Executing transactions: no vat code runs here; messages put work on the kernel's queue.
+//! The execution of transactions. It runs no vat code: messages put work on the kernel's queues.
 
 use std::sync::Arc;
 
@@ -47,10 +47,13 @@ pub(crate) struct Executor<'a, H> {
 }
 
 impl<H: VatHost> Executor<'_, H> {
-    /// Executes one transaction. The error is this node's; a user's error is in the result.
+    /// Executes one transaction. A user's error is in the result.
     ///
-    /// A transaction that is refused leaves no trace. One of which a message fails has paid its fee and
-    /// used its sequence, and has made the signer's account an endpoint if it was none.
+    /// A refused transaction leaves no trace. If a message fails, the fee is paid, the sequence is used, and the
+    /// signer's account has become an endpoint of the kernel.
+    ///
+    /// # Errors
+    /// A [`NodeFault`] of this node.
     pub(crate) fn deliver(&mut self, bytes: &[u8]) -> Result<ExecTxResult, NodeFault> {
         let tx = match Tx::decode(bytes, &self.chain.params) {
             Ok(tx) => tx,
@@ -428,7 +431,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
     }
 }
 
-/// What the kernel does for a message, told of in reports and traces.
+/// Returns the cause of the kernel's work for a message, for reports and traces.
 fn cause(tx: &Tx, index: usize) -> Arc<Cause> {
     let kind = tx.actions.get(index).map(Action::type_url).unwrap_or_default();
     let (tx, signer, index) = (tx.hash, tx.signer.to_string(), index as u32);
@@ -463,7 +466,7 @@ fn fee_paid(payer: Address, fee: Amount) -> Event {
     event("fee.paid", &[("payer", payer.to_string()), ("amount", format!("{fee}{DENOM}"))])
 }
 
-/// The result of a transaction that leaves no trace.
+/// Returns the result of a transaction that leaves no trace.
 pub(crate) fn refused(error: &TxError) -> ExecTxResult {
     failed(error, 0, Vec::new())
 }

@@ -10,7 +10,7 @@ use crate::{
     records::{keys, results, uploads},
 };
 
-/// The most that one block forgets; the rest follows with the next blocks.
+/// Upper bound of the records that one block forgets. The rest follows in the next blocks.
 const MAX_PER_BLOCK: usize = 1000;
 
 /// Forgets what is due at `height` or before. Returns the events.

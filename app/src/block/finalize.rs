@@ -77,7 +77,7 @@ impl<H: VatHost> Consensus<H> {
         }
         let mut results = Vec::with_capacity(txs.len());
         for (index, tx) in txs.iter().enumerate() {
-            if skipped.contains(&TxHash::of(tx.as_ref())) {
+            if skipped.contains(&TxHash::digest(tx.as_ref())) {
                 results.push(execute::refused(&TxError::Skipped));
                 continue;
             }
@@ -140,7 +140,7 @@ impl<H: VatHost> Consensus<H> {
             Stage::Genesis(block) => *block,
             Stage::Committed => self.store.begin_block(),
             Stage::Finalized { prepared, .. } => {
-                // The engine executes the block again: what the vats in memory have seen never was.
+                // CometBFT has the block executed again: what the vats in memory have seen never was.
                 self.store.discard(*prepared);
                 self.kernel.evict_all();
                 self.watch.forget();
@@ -199,7 +199,7 @@ impl<H: VatHost> Consensus<H> {
         self.watch.forget();
     }
 
-    /// Why the node stops. What the block did until then is kept as its trace.
+    /// Returns the report about the node's end, and keeps the trace of the unfinished block.
     pub(crate) fn report(&mut self, during: AbciMethod, fault: &NodeFault) -> FatalReport {
         let mut report = FatalReport::new(during, self.store.height(), fault);
         if during == AbciMethod::FinalizeBlock {
@@ -245,7 +245,7 @@ impl<H: VatHost> Consensus<H> {
         report.remedies = trouble.remedies();
     }
 
-    /// What the app itself wrote in the block.
+    /// Returns the application's own writes in the block.
     fn app_writes(&self, over: &dyn Overlay) -> Vec<Written> {
         let mut writes = Vec::new();
         if self.watch.is_tracing() {

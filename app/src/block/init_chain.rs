@@ -20,11 +20,11 @@ use crate::{
 /// The part of the genesis document that CometBFT reads: everything besides the app's own state.
 #[derive(Debug)]
 pub(crate) struct ConsensusGenesis {
-    /// The first validators.
+    /// Validators of the first block.
     pub(crate) validators: Vec<ValidatorUpdate>,
     /// The most gas in a block, if it is bounded.
     pub(crate) max_gas: Option<u64>,
-    /// When the chain begins, in seconds since 1970.
+    /// Time at which the chain begins, in seconds since 1970.
     pub(crate) time: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
 use capstan_genesis::Params;
 use capstan_kernel::policy::{BlockPolicy, CleanupCounts};
 
-/// What one block of a chain may spend.
+/// Returns what one block of a chain may spend.
 pub fn block_policy(params: &Params) -> BlockPolicy {
     let budget = params.cleanup;
     BlockPolicy {

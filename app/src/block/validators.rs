@@ -23,8 +23,8 @@ use crate::{
     records::{keys, record},
 };
 
-/// The most power of one validator. CometBFT bounds the sum by 2^60; a thousand million validators are not
-/// to be feared.
+/// Upper bound of one validator's power. CometBFT bounds the sum by 2^60, which a thousand million validators would
+/// reach.
 pub(crate) const MAX_POWER: u64 = 1_000_000_000;
 
 /// An Ed25519 public key.
@@ -34,7 +34,7 @@ pub(crate) type Key = [u8; 32];
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Table {
     powers: BTreeMap<Key, u64>,
-    /// Changes that CometBFT was not told yet; 0 removes.
+    /// Changes that CometBFT was not told yet. 0 removes a validator.
     changed: BTreeMap<Key, u64>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) enum PowerRefusal {
 pub(crate) enum PowerChange {
     /// The validator has the power.
     Set,
-    /// Nothing changed.
+    /// The table is as before.
     Refused(PowerRefusal),
 }
 
@@ -87,17 +87,17 @@ pub(crate) fn init(
     record::set(over, keys::VALIDATORS, &table)
 }
 
-/// All validators with their powers; none if the chain has no governors.
+/// Returns the validators' powers, or `None` if the chain has no governors.
 pub(crate) fn list(state: &(impl Read + ?Sized)) -> Result<Option<BTreeMap<Key, u64>>, NodeFault> {
     Ok(record::get::<Table>(state, keys::VALIDATORS)?.map(|table| table.powers))
 }
 
-/// Whether an account may have the validators' object.
+/// Returns whether an account may have the object `chain/validators`.
 pub(crate) fn is_governor(params: &Params, address: Address) -> bool {
     params.governors.contains(&address)
 }
 
-/// Sets a validator's power; 0 removes it.
+/// Sets a validator's power. 0 removes the validator.
 pub(crate) fn set(over: &mut dyn Overlay, key: Key, power: u64) -> Result<PowerChange, NodeFault> {
     let refused = |why| Ok(PowerChange::Refused(why));
     let Some(mut table) = record::get::<Table>(over, keys::VALIDATORS)? else {

@@ -1,7 +1,7 @@
-//! What led to a crank: which transaction put on the kernel's queues what the crank works on.
+//! The causes of cranks: the transaction that put a crank's event on the kernel's queues, directly or by earlier cranks.
 //!
-//! Followed outside of consensus, by what each link of the crank chain wrote. An event that a crank queues has the
-//! crank's cause. A message that waited on a promise keeps its own.
+//! Causes are followed outside of consensus, by the writes of each link of the crank chain. An event that a crank queues
+//! inherits the crank's [`Cause`]. A message that waited on a promise keeps its own.
 
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
@@ -14,14 +14,14 @@ use crate::{
     tx::TxHash,
 };
 
-/// What led to a crank, or to a change between cranks.
+/// Cause of a crank, or of a change between cranks.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Cause {
     /// A message of a transaction.
     Message {
-        /// The transaction's hash.
+        /// Hash of the transaction.
         tx: TxHash,
-        /// Who signed it.
+        /// Address of the signer.
         signer: String,
         /// The message's number in it, from 0.
         index: u32,
@@ -30,16 +30,16 @@ pub enum Cause {
     },
     /// The block itself, such as its time or an override.
     Block {
-        /// What of it.
+        /// Description for people.
         what: String,
     },
     /// The kernel's own work for no one in particular: collection of garbage, cleanup of vats.
     Kernel,
     /// Nobody looked when it was queued.
     Unknown {
-        /// Where it lay.
+        /// Place of the event on a queue.
         place: Place,
-        /// It was queued before this block.
+        /// The event was queued before this block.
         before: u64,
     },
 }
@@ -49,7 +49,7 @@ impl Cause {
         Arc::new(Self::Block { what: what.to_owned() })
     }
 
-    /// The transaction, if one is known.
+    /// Returns the transaction's [`TxHash`], or `None` if no transaction is known to be the cause.
     pub fn tx(&self) -> Option<TxHash> {
         match self {
             Self::Message { tx, .. } => Some(*tx),
@@ -57,7 +57,7 @@ impl Cause {
         }
     }
 
-    /// As a record for programs.
+    /// Returns the cause as a JSON object.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Message { tx, signer, index, kind } => json!({
@@ -89,14 +89,14 @@ impl fmt::Display for Cause {
 #[derive(Debug)]
 pub(crate) struct Causes {
     known: HashMap<Place, Known>,
-    /// What is not known was queued before this block.
+    /// Returns the cause of an event whose cause is not known: it was queued before this block.
     since: u64,
 }
 
 #[derive(Debug)]
 struct Known {
     cause: Arc<Cause>,
-    /// Of a message that waits on a promise: by this it is known again when it moves.
+    /// Digest of a message that waits on a promise, which identifies it when it moves.
     message: Option<Digest>,
 }
 
@@ -105,7 +105,7 @@ struct Known {
 struct Digest(usize, u32);
 
 impl Digest {
-    fn of(message: &[u8]) -> Self {
+    fn digest(message: &[u8]) -> Self {
         Self(message.len(), crc32fast::hash(message))
     }
 }
@@ -120,12 +120,12 @@ struct Queued {
     target: Option<u64>,
 }
 
-/// How a link of the crank chain changed the queues.
+/// Changes to the queues by one link of the crank chain.
 #[derive(Debug, Default)]
 pub(crate) struct QueueChanges {
     queued: Vec<Queued>,
     taken: Vec<Place>,
-    /// Whether messages were taken that waited on promises.
+    /// True if messages that waited on promises left them.
     moves: bool,
 }
 
@@ -140,12 +140,13 @@ impl QueueChanges {
             self.moves |= waits;
             return;
         };
-        let mut queued = Queued { place, message: waits.then(|| Digest::of(value)), target: None };
+        let mut queued =
+            Queued { place, message: waits.then(|| Digest::digest(value)), target: None };
         if let (true, Place::Accepted(_), Some((target, message))) =
             (self.moves, place, to_promise(value))
         {
             queued.target = Some(target);
-            queued.message = Some(Digest::of(message));
+            queued.message = Some(Digest::digest(message));
         }
         self.queued.push(queued);
     }
@@ -173,13 +174,13 @@ impl Causes {
         }
     }
 
-    /// What was seen is not what is committed.
+    /// Forgets all causes: what was seen was not committed.
     pub(crate) fn forget(&mut self) {
         *self = Self::new();
     }
 
-    /// The cause of what lies at `place`.
-    pub(crate) fn of(&self, place: Place) -> Arc<Cause> {
+    /// Returns the [`Cause`] of the event at `place`.
+    pub(crate) fn at(&self, place: Place) -> Arc<Cause> {
         match self.known.get(&place) {
             Some(known) => known.cause.clone(),
             None => Arc::new(Cause::Unknown { place, before: self.since }),
@@ -228,7 +229,7 @@ impl Causes {
     }
 }
 
-/// Where a message to the promise `target` had waited on it, if it had.
+/// Returns the place on the promise `target` where a message waited, if it did.
 fn take_origin(
     waited: &mut Vec<(Place, Option<Known>)>,
     target: u64,
@@ -297,7 +298,7 @@ impl Sought<'_> {
         }
     }
 
-    /// What lies at `place` has that cause, which may be sought further.
+    /// Records the cause of the event at `place`.
     fn comes_from(&mut self, place: Place, cause: &Cause) {
         let Some(mut found) = self.places.remove(&place) else { return };
         found.iter_mut().for_each(|sought| **sought = cause.clone());
@@ -307,7 +308,7 @@ impl Sought<'_> {
     }
 }
 
-/// How many places are remembered. What is queued beyond is not followed.
+/// Upper bound of the places that are remembered. Events beyond it are not followed.
 const MAX_KNOWN: usize = 1 << 18;
 
 #[cfg(test)]
@@ -356,7 +357,7 @@ mod tests {
             let at = Place::Accepted(position);
             causes.follow(5, &tx(number), changes(vec![queued(at, &message)], vec![]));
             let RunQueueEvent::Send { message, payer, .. } = message else { panic!() };
-            let cause = causes.of(at);
+            let cause = causes.at(at);
             assert_eq!(cause, tx(number));
             let moves = changes(vec![queued(waiting(position), &(message, payer))], vec![at]);
             assert_eq!(causes.follow(5, &cause, moves), []);
@@ -369,10 +370,10 @@ mod tests {
         let moves = changes(vec![own, first, second, other], vec![waiting(0), waiting(1)]);
         let moved = causes.follow(6, &tx(3), moves);
         assert_eq!(moved, [(Place::Accepted(8), waiting(0)), (Place::Accepted(9), waiting(1))]);
-        let found = [7, 8, 9, 10].map(|at| causes.of(Place::Accepted(at)));
+        let found = [7, 8, 9, 10].map(|at| causes.at(Place::Accepted(at)));
         assert_eq!(found, [tx(3), tx(1), tx(2), tx(3)]);
         let unknown = Cause::Unknown { place: Place::Run(3), before: 5 };
-        assert_eq!(*causes.of(Place::Run(3)), unknown);
+        assert_eq!(*causes.at(Place::Run(3)), unknown);
         assert_eq!(unknown.to_string(), "unknown: queued before height 5");
     }
 
@@ -384,9 +385,9 @@ mod tests {
         let places = (0..=MAX_KNOWN as u64).map(|at| (Place::Run(at), event.clone()));
         causes.follow(8, &tx(1), changes(places.collect(), vec![]));
         let last = MAX_KNOWN as u64 - 1;
-        assert_eq!(causes.of(Place::Run(last)), tx(1));
+        assert_eq!(causes.at(Place::Run(last)), tx(1));
         let left_out = Place::Run(last + 1);
-        assert_eq!(*causes.of(left_out), Cause::Unknown { place: left_out, before: 9 });
+        assert_eq!(*causes.at(left_out), Cause::Unknown { place: left_out, before: 9 });
         causes.forget();
         assert!(causes.known.is_empty());
     }

@@ -10,40 +10,42 @@ use crate::{
         cause,
         fatal::write_crank,
         operator::OperatorFiles,
-        progress::{Crash, Running, Step},
+        progress::{Crash, ProgressNote, Step},
         remedy::{self, Incident, Remedy},
     },
     overrides::Override,
     tx::{Action, Tx, TxHash},
 };
 
-/// What is known of a block that ended the process, for people.
+/// Report about a block that ended the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrashReport {
-    /// The block's height.
+    /// Height of the block.
     pub height: u64,
-    /// How often a process ended in it.
+    /// Number of processes that ended in this block.
     pub times: u64,
-    /// How often at the same step.
+    /// Number of processes that ended at this step of it.
     pub times_here: u64,
     /// The block's transactions, as text: hash, signer and messages.
     pub txs: Vec<String>,
-    /// What the node was at.
+    /// [`Step`] that the node was executing.
     pub step: Step,
-    /// Whether an override says since then what to do differently in the block.
+    /// True if the block is now executed with another [`Override`] than before.
     pub overridden: bool,
-    /// What the operator can do if it happens again.
+    /// Remedies for the operator if it happens again.
     pub remedies: Vec<Remedy>,
 }
 
-/// Opens the note of the block in progress. If a block ended the last process, says so. None if there can be no note.
+/// Opens the note of the block in progress, and reports a block that ended the last process. Returns `None` if the
+/// note cannot be written.
 pub(crate) fn look(
     operator: &OperatorFiles,
     committed: &Committed,
     overrides: &BTreeMap<u64, Override>,
     traces: Option<&Path>,
-) -> Option<Running> {
-    let (mut running, crash) = match Running::open(&operator.running, committed.state.height()) {
+) -> Option<ProgressNote> {
+    let (mut running, crash) = match ProgressNote::open(&operator.running, committed.state.height())
+    {
         Ok(opened) => opened,
         Err(error) => {
             let path = operator.running.display();
@@ -89,7 +91,7 @@ impl CrashReport {
                 tracing::warn!(%error, "the traces cannot be read");
             }
         }
-        let hashes: Vec<TxHash> = txs.iter().map(|tx| TxHash::of(tx)).collect();
+        let hashes: Vec<TxHash> = txs.iter().map(|tx| TxHash::digest(tx)).collect();
         let trouble = Incident {
             home: &operator.home,
             in_force,
@@ -159,7 +161,7 @@ impl fmt::Display for CrashReport {
             Step::Transaction(index) => {
                 writeln!(f, "  point     transaction {index} was executed")?
             }
-            Step::Begun => writeln!(f, "  point     nothing of it was done yet")?,
+            Step::Started => writeln!(f, "  point     nothing of it was done yet")?,
             Step::Root => {
                 writeln!(f, "  point     all of it was executed, and its app hash computed")?
             }
@@ -177,8 +179,8 @@ const AGAIN: &str = "\
 If that ends the process again, and on every node, the block is the cause, and the validators can agree on what to do \
 differently in it (`capstan override --help`). If it ends this node alone, look at its memory, disk and program.";
 
-/// How many transactions are listed.
+/// Upper bound of the transactions that are listed.
 const MAX_SHOWN: usize = 100;
 
-/// How much of a method's name is shown.
+/// Upper bound of the characters of a method's name.
 const MAX_METHOD_CHARS: usize = 80;

@@ -19,14 +19,14 @@ pub const EXIT_CONSENSUS_HALT: i32 = 70;
 /// The process's exit code when this node alone cannot go on: disk, memory, damage.
 pub const EXIT_NODE_FAULT: i32 = 74;
 
-/// Why a node stops, for people.
+/// Report about the end of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FatalReport {
     /// The ABCI method that was executed.
     pub during: AbciMethod,
     /// The last committed height.
     pub committed_height: u64,
-    /// What happened. For a critical vat: the vat and the cause.
+    /// Fault that ended the node. For a critical vat, it names the vat and the reason of its end.
     pub cause: String,
     /// True if every node stops at this block.
     pub everywhere: bool,
@@ -34,7 +34,7 @@ pub struct FatalReport {
     pub critical_vat: Option<(VatId, String)>,
     /// The last thing that the kernel did in the block.
     pub last: Option<LastCrank>,
-    /// What the operator can do to go on.
+    /// Remedies for the operator.
     pub remedies: Vec<Remedy>,
 }
 
@@ -50,7 +50,7 @@ impl FatalReport {
         Self { during, committed_height, cause, everywhere, critical_vat, last: None, remedies }
     }
 
-    /// The exit code that goes with it.
+    /// Returns the process's exit code: [`EXIT_CONSENSUS_HALT`] or [`EXIT_NODE_FAULT`].
     pub fn exit_code(&self) -> i32 {
         if self.everywhere { EXIT_CONSENSUS_HALT } else { EXIT_NODE_FAULT }
     }
@@ -80,7 +80,7 @@ impl fmt::Display for FatalReport {
     }
 }
 
-/// The lines about a crank in a report.
+/// Writes the lines about a crank in a report.
 pub(crate) fn write_crank(f: &mut fmt::Formatter<'_>, last: &LastCrank) -> fmt::Result {
     let place = last.place.map(|place| format!(" at {place}")).unwrap_or_default();
     writeln!(f, "  crank     {}{place}: {}", last.crank, last.message)?;
@@ -108,7 +108,7 @@ const HERE: &str = "\
 This node alone stops: mend its disk or memory and start it again. If the state is damaged, restore a copy of the home, \
 or let a new home fetch the blocks from peers.";
 
-/// What to do at the end of a node.
+/// Action at the end of a node.
 pub struct FatalHandler(Box<dyn Fn(&FatalReport) + Send + Sync>);
 
 impl FatalHandler {

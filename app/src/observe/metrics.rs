@@ -71,14 +71,14 @@ struct Inner {
     snapshot: Histogram,
     snapshots: Counter,
     snapshots_loaded: Counter,
-    /// When the snapshot began that is being taken.
+    /// Start of the snapshot in progress.
     snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
     measured_files: Vec<PathBuf>,
 }
 
 impl Metrics {
-    /// Nothing counted yet. Of the files named the sizes are told.
+    /// Creates metrics with all counters at 0. The sizes of `measured_files` are among them.
     pub(crate) fn new(measured_files: Vec<PathBuf>) -> Self {
         let mut registry = Registry::with_prefix("capstan");
         // From a tenth of a millisecond to 26 seconds.
@@ -169,12 +169,12 @@ impl Metrics {
         }
     }
 
-    /// A vat computed for so long.
+    /// Adds the time that a vat computed.
     pub(crate) fn vat_ran(&self, took: Duration) {
         self.0.vat_seconds.inc_by(took.as_secs_f64());
     }
 
-    /// A root was computed.
+    /// Records the time of computing a root.
     pub(crate) fn root_computed(&self, took: Duration) {
         self.0.root.observe(took.as_secs_f64());
     }
@@ -197,7 +197,7 @@ impl Metrics {
         }
     }
 
-    /// All metrics as text, those of the state read off what is committed.
+    /// Returns all metrics as text. Those of the state are read from the committed one.
     pub(crate) fn text(&self, committed: &Committed) -> Result<String, NodeFault> {
         let metrics = &self.0;
         metrics.height.set(number(committed.state.height()));
@@ -250,7 +250,7 @@ fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Of how many vats the computrons are told one by one.
+/// Number of vats whose computrons are shown one by one.
 const TOP_VATS: usize = 20;
 
 /// Measures `work` into a histogram of seconds.

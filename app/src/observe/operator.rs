@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// What is written for the operator beside the state.
+/// Files for the operator, besides the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorFiles {
     /// The node's home, as commands for the operator name it.

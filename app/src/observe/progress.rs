@@ -1,8 +1,8 @@
-//! The note of the block in progress: what the next start knows of a block that ended the process.
+//! The note of the block in progress, from which the next start reports a block that ended the process.
 //!
-//! It is written before each piece of work, in place and without waiting for the disk: it survives any end of the
-//! process, but after a loss of power it is only as new as what the operating system had written. It is outside of
-//! consensus, and a node that cannot write it goes on without.
+//! It is written before each [`Step`], in place and without waiting for the disk. So it survives any end of the process,
+//! but after a loss of power it is only as new as what the operating system had written. It is outside of consensus, and
+//! a node that cannot write it goes on without it.
 //!
 //! ```text
 //! 0      "capstan running 1\n"
@@ -12,7 +12,7 @@
 //! 8192   a record: BlockNote
 //! ```
 //!
-//! A record is its length and CRC-32, both as 4 bytes in big-endian order, and its borsh: one that was torn is none.
+//! A record is its length and CRC-32, both as 4 bytes in big-endian order, and its borsh. A torn record does not count.
 
 use std::{
     fs::{File, OpenOptions},
@@ -25,18 +25,18 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::observe::watch::LastCrank;
 
-/// What a node is at in a block.
+/// A step of the execution of a block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Step {
-    /// The block has begun.
-    Begun,
+    /// The block has started.
+    Started,
     /// A transaction is executed, by its place in the block.
     Transaction(u32),
-    /// A crank runs.
+    /// The kernel runs a crank.
     Crank(Box<LastCrank>),
     /// The state's root is computed.
     Root,
-    /// All is done; the engine has not said yet that the block is to be committed.
+    /// The block is executed and waits for Commit.
     Executed,
     /// The block is written to disk.
     Committing,
@@ -45,25 +45,25 @@ pub enum Step {
 /// The end of a process in the middle of a block, as the note tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Crash {
-    /// The block's height.
+    /// Height of the block.
     pub(crate) height: u64,
-    /// Its transactions' bytes.
+    /// Bytes of its transactions.
     pub(crate) txs: Vec<Vec<u8>>,
     /// The SHA-256 of the override that it was executed with.
     pub(crate) with: Option<String>,
-    /// What the node was at.
+    /// [`Step`] that the node was executing.
     pub(crate) step: Step,
-    /// How often the process ended in this block.
+    /// Number of processes that ended in this block.
     pub(crate) times: u64,
-    /// How often at this step of it.
+    /// Number of processes that ended at this step of it.
     pub(crate) times_here: u64,
-    /// Whether the transactions may be read: they may be what ends processes.
+    /// True if the transactions may be decoded. Decoding them may be what ends processes.
     pub(crate) readable: bool,
 }
 
 /// The note, open for writing.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct ProgressNote {
     file: File,
     height: u64,
     deaths: Vec<Death>,
@@ -89,7 +89,7 @@ struct CrankWork<'a> {
 #[derive(BorshSerialize)]
 #[allow(dead_code)] // the others give the crank its number
 enum CrankStep<'a> {
-    Begun,
+    Started,
     Transaction(u32),
     Crank(&'a LastCrank),
 }
@@ -99,8 +99,8 @@ struct BlockNote {
     height: u64,
     /// Earlier ends of processes in this block.
     deaths: Vec<Death>,
-    /// Whether the block was begun since the last of them.
-    begun: bool,
+    /// True if the block was started after the last of these ends.
+    started: bool,
     /// The SHA-256 of the override that it is executed with.
     with: Option<String>,
     txs: Vec<Vec<u8>>,
@@ -115,15 +115,15 @@ struct Death {
 /// A step without what is told of it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 enum Where {
-    Begun,
+    Started,
     Transaction(u32),
     Crank(u64),
     Root,
     Committing,
 }
 
-impl Running {
-    /// Opens the note, and says what it tells of a block that was begun and is not committed.
+impl ProgressNote {
+    /// Opens the note, and says what it tells of a block that was started and is not committed.
     pub(crate) fn open(path: &Path, committed: u64) -> io::Result<(Self, Option<Crash>)> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
@@ -156,7 +156,7 @@ impl Running {
             self.height = height;
             self.deaths.clear();
         }
-        self.step(Step::Begun);
+        self.step(Step::Started);
         let block = self.block_note(true, with, txs);
         self.write_record(BLOCK_AT, &block);
     }
@@ -174,20 +174,25 @@ impl Running {
         self.write_record(WORK_AT, &work);
     }
 
-    /// The end of the process that comes next says nothing about the block.
+    /// Notes that the next end of the process says nothing about the block.
     pub(crate) fn stopping(&mut self) {
         self.write(STOPPING_AT, &[1]);
     }
 
-    /// Whether the transactions of a block that ended the process are being read.
+    /// Notes whether transactions of a block that ended the process are being decoded.
     pub(crate) fn reading(&mut self, reading: bool) {
         self.write(READING_AT, &[u8::from(reading)]);
     }
 
-    fn block_note(&self, begun: bool, with: Option<String>, txs: &[impl AsRef<[u8]>]) -> BlockNote {
+    fn block_note(
+        &self,
+        started: bool,
+        with: Option<String>,
+        txs: &[impl AsRef<[u8]>],
+    ) -> BlockNote {
         let txs = txs.iter().map(|tx| tx.as_ref().to_vec()).collect();
         let (height, deaths) = (self.height, self.deaths.clone());
-        BlockNote { height, deaths, begun, with, txs }
+        BlockNote { height, deaths, started, with, txs }
     }
 
     fn write_record(&mut self, at: u64, value: &impl BorshSerialize) {
@@ -216,7 +221,7 @@ impl Running {
     }
 }
 
-/// What a note says.
+/// Content of a note.
 struct Found {
     block: BlockNote,
     step: Step,
@@ -225,10 +230,10 @@ struct Found {
 }
 
 impl Found {
-    /// The end of the process in the middle of the block, which is counted with the others; none if there was none.
+    /// Returns the end of the process in the middle of the block and counts it, or `None` if it did not end there.
     fn crash(self, deaths: &mut Vec<Death>) -> Option<Crash> {
         let at = self.step.place()?;
-        if !self.block.begun || self.stopping {
+        if !self.block.started || self.stopping {
             return None;
         }
         let found = deaths.iter().position(|death| death.at == at);
@@ -250,7 +255,7 @@ impl Found {
 impl Step {
     fn place(&self) -> Option<Where> {
         Some(match self {
-            Self::Begun => Where::Begun,
+            Self::Started => Where::Started,
             Self::Transaction(index) => Where::Transaction(*index),
             Self::Crank(crank) => Where::Crank(crank.crank),
             Self::Root => Where::Root,
@@ -260,7 +265,7 @@ impl Step {
     }
 }
 
-/// Reads a note. None if there is none, or if one of its records is torn.
+/// Reads a note. Returns `None` if it is missing, or if one of its records is torn.
 fn read(file: &File) -> Option<Found> {
     let mut head = vec![0; READING_AT as usize + 1];
     file.read_exact_at(&mut head, 0).ok()?;
@@ -268,7 +273,7 @@ fn read(file: &File) -> Option<Found> {
         return None;
     }
     let block: BlockNote = read_record(file, BLOCK_AT)?;
-    // Where the block was not begun again the work is that of an earlier start.
+    // Where the block was not started again the work is that of an earlier start.
     let work: Option<Work> = read_record(file, WORK_AT);
     let step = work.filter(|work| work.height == block.height).map_or(Step::Executed, |w| w.step);
     let flag = |at: u64| head[at as usize] == 1;
@@ -295,7 +300,7 @@ const READING_AT: u64 = 65;
 const WORK_AT: u64 = 4096;
 const BLOCK_AT: u64 = 8192;
 
-/// How many places in one block are remembered at which processes ended.
+/// Upper bound of the places in one block at which ends of processes are counted.
 const MAX_DEATHS: usize = 16;
 
 #[cfg(test)]
@@ -308,15 +313,15 @@ mod tests {
         Step::Crank(Box::new(crank))
     }
 
-    fn note(running: &mut Running, step: Step) {
+    fn note(running: &mut ProgressNote, step: Step) {
         match &step {
             Step::Crank(crank) => running.crank(crank),
             _ => running.step(step),
         }
     }
 
-    fn open(path: &Path, committed: u64) -> (Running, Option<Crash>) {
-        Running::open(path, committed).unwrap()
+    fn open(path: &Path, committed: u64) -> (ProgressNote, Option<Crash>) {
+        ProgressNote::open(path, committed).unwrap()
     }
 
     #[test]
@@ -370,7 +375,7 @@ mod tests {
         begin();
         let mut crashed = open(&path, 6);
         let found = crashed.1.as_ref().map(|crash| (&crash.step, crash.readable));
-        assert_eq!(found, Some((&Step::Begun, true)));
+        assert_eq!(found, Some((&Step::Started, true)));
         assert_eq!(crashed.1.unwrap().with.as_deref(), Some("sha"));
         crashed.0.begin_block(7, None, &[b"one"]);
         crashed.0.reading(true);

@@ -9,22 +9,22 @@ use crate::{observe::progress::Step, overrides::Override, tx::TxHash};
 /// A command with which the chain goes on if the validators agree on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
-    /// What is typed into a shell.
+    /// Command line for a shell.
     pub command: String,
-    /// What comes of it.
+    /// Effect of the command.
     pub does: String,
 }
 
-/// What is known of a block, to find the ways on.
+/// Facts about a block that stopped the node, from which remedies follow.
 #[derive(Debug)]
 pub(crate) struct Incident<'a> {
-    /// The node's home.
+    /// Home directory of the node.
     pub(crate) home: &'a Path,
     /// The override that the block is executed with already.
     pub(crate) in_force: Option<&'a Override>,
-    /// What the node was at.
+    /// [`Step`] that the node was executing.
     pub(crate) step: &'a Step,
-    /// The block's transactions.
+    /// Hashes of the block's transactions.
     pub(crate) txs: &'a [TxHash],
     /// The vat whose end stops the chain.
     pub(crate) critical: Option<VatId>,
@@ -33,7 +33,7 @@ pub(crate) struct Incident<'a> {
 }
 
 impl Incident<'_> {
-    /// Each way on, the one that takes least away first.
+    /// Returns the remedies, the one with the least effect first.
     pub(crate) fn remedies(&self) -> Vec<Remedy> {
         let mut ways = Vec::new();
         let mut add = |options: String, does: String| {
@@ -54,7 +54,7 @@ impl Incident<'_> {
                     add(format!("--drop-message {place}"), DROPS.to_owned());
                 }
             }
-            Step::Begun | Step::Root | Step::Executed | Step::Committing => {
+            Step::Started | Step::Root | Step::Executed | Step::Committing => {
                 if (1..=MAX_SKIPPED).contains(&self.txs.len()) {
                     let all: Vec<_> = self.txs.iter().map(|tx| format!("--skip-tx {tx}")).collect();
                     add(all.join(" "), SKIPS_ALL.to_owned());

@@ -26,7 +26,7 @@ use capstan_abi::json::{
 use capstan_abi::{Delivery, DeliveryResult};
 use capstan_files::{RotatingFile, Rotation};
 use capstan_kernel::{
-    ids::KRef,
+    ids::{BundleKind, KRef},
     queue::event_to_json,
     slog::{CrankType, Event, Slog},
     vat::VatConfig,
@@ -42,7 +42,7 @@ pub struct SlogFile(Arc<Mutex<Writer>>);
 struct Writer {
     out: RotatingFile,
     began: Instant,
-    /// When what is under way began, by the type of the line that will end it.
+    /// Start times of what is under way, by the type of the line that will end it.
     under_way: BTreeMap<&'static str, Instant>,
     /// The vats that this process has brought into memory before.
     known: BTreeSet<VatId>,
@@ -295,7 +295,7 @@ impl Writer {
         self.put(kind, fields);
     }
 
-    /// How long what ends now took.
+    /// Returns the seconds since the start of what ends now.
     fn seconds(&mut self, end: &'static str) -> Option<f64> {
         self.under_way.remove(end).map(|began| began.elapsed().as_secs_f64())
     }
@@ -327,16 +327,17 @@ impl Writer {
     }
 }
 
-/// What SwingSet says of a vat when it first loads it.
+/// Describes a vat as SwingSet does when it first loads it.
 fn create_vat(vat: VatId, config: &VatConfig) -> Value {
     let name = config.name.as_deref().unwrap_or_default();
     let description = format!("{name} (from bundleID: {})", config.bundle_id);
+    let is_wasm = BundleKind::from_id(&config.bundle_id) == Some(BundleKind::Wasm);
     json!({
         "vatID": vat.to_string(),
         "dynamic": !config.is_static,
         "description": description.trim(),
         "name": config.name,
-        "managerType": if config.bundle_id.starts_with("w1-") { "wasm" } else { "javascript" },
+        "managerType": if is_wasm { "wasm" } else { "javascript" },
         "vatSourceBundle": {"bundleID": config.bundle_id},
     })
 }

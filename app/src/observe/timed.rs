@@ -13,9 +13,8 @@ use capstan_kernel_ports::{
 
 use crate::observe::metrics::Metrics;
 
-/// A host, and where its time is counted: what passes between a delivery's beginning and its end, but
-/// for its syscalls, which are the kernel's; and the starting and restoring of workers. No result depends on
-/// it.
+/// A [`VatHost`] that measures its own time into [`Metrics`]: deliveries without their syscalls, which are the
+/// kernel's, and the starting and restoring of workers. No result depends on it.
 pub(crate) struct Timed<H> {
     host: H,
     metrics: Metrics,

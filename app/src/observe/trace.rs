@@ -1,10 +1,10 @@
-//! The traces of the last blocks: what each crank wrote, in files beside the state.
+//! The traces of the last blocks: the writes of each crank, in files besides the state.
 //!
-//! They are outside of consensus and may be lost at any time. Two nodes that came to different app hashes are compared
-//! by them: [`bisect`] finds the first crank at which they differ, and the keys.
+//! They are outside of consensus and may be lost at any time. They serve to compare two nodes with different app hashes:
+//! [`bisect`] finds the first crank at which they differ, and the keys.
 //!
-//! A file `HEIGHT.trace` (16 decimal digits) is `capstan trace 2`, a line feed, and a zlib stream of the borsh of
-//! [`BlockTrace`]. The stream's checksum shows a file that was not written to its end.
+//! A file `HEIGHT.trace` (16 decimal digits) holds `capstan trace 2`, a line feed, and a zlib stream of the borsh of
+//! [`BlockTrace`]. The stream's checksum reveals a file that was not written to its end.
 
 pub mod bisect;
 mod log;
@@ -26,44 +26,44 @@ use crate::observe::cause::Cause;
 
 pub(crate) use log::TraceLog;
 
-/// Where traces are kept, and how many.
+/// Directory and number of the traces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceOptions {
-    /// The directory; made if it is not there.
+    /// Directory, which is created if it is missing.
     pub dir: PathBuf,
-    /// How many blocks are kept, those left out that did nothing.
+    /// Number of blocks that are kept. Blocks that wrote nothing do not count.
     pub keep_blocks: u64,
 }
 
-/// What a block did, link by link of the crank chain.
+/// Trace of one block, link by link of the crank chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct BlockTrace {
-    /// The block's height.
+    /// Height of the block.
     pub height: u64,
     /// The crank chain before it.
     pub before: Hash,
     /// Cranks and changes from outside, in order.
     pub links: Vec<Link>,
-    /// What the app wrote beside the kernel: accounts, results, uploads.
+    /// Writes of the application itself: accounts, results, uploads.
     pub app_writes: Vec<Written>,
-    /// The app hash after it; none if the block did not come to its end.
+    /// App hash after it, or `None` if the block did not come to its end.
     pub app_hash: Option<Hash>,
 }
 
 /// One link of the crank chain.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Link {
-    /// The crank's number; none for a change between cranks: a transaction's.
+    /// Number of the crank, or `None` for a change between cranks, such as a transaction's.
     pub crank: Option<u64>,
-    /// What the crank worked on, and the last delivery that it made, for people.
+    /// Description of the crank's event and of its last delivery.
     pub about: Vec<String>,
     /// The chain's hash after it.
     pub hash: Hash,
-    /// What it wrote, in key order.
+    /// Writes in key order.
     pub writes: Vec<Written>,
-    /// Where the event that the crank worked on had lain; none if it came from no queue.
+    /// [`Place`] from which the crank took its event, or `None` if it came from no queue.
     pub place: Option<Place>,
-    /// What led to it.
+    /// [`Cause`] of the crank or change.
     pub cause: Option<Cause>,
     /// The messages that it moved from a promise to the acceptance queue: the new place and the old one.
     pub moved: Vec<(Place, Place)>,
@@ -72,22 +72,22 @@ pub struct Link {
 /// A key and what was written to it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Written {
-    /// The key.
+    /// Key in the state.
     pub key: Vec<u8>,
-    /// What was written; none: it was deleted.
+    /// The written [`Value`], or `None` if the key was deleted.
     pub value: Option<Value>,
 }
 
 /// A value, or what is kept of it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Value {
-    /// A short one.
+    /// A value of up to 256 bytes.
     Whole(Vec<u8>),
     /// The length and SHA-256 of a long one.
     Hash {
-        /// In bytes.
+        /// Length of it in bytes.
         bytes: u64,
-        /// The SHA-256.
+        /// SHA-256 of the value.
         hash: Hash,
     },
 }
@@ -100,15 +100,15 @@ pub enum TraceError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// The file is not a trace, or was not written to its end.
     #[error("{} is not a whole trace of this version: {problem}", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// Description of the damage.
         problem: String,
     },
 }
@@ -157,7 +157,7 @@ impl BlockTrace {
     }
 }
 
-/// The heights of which there are traces in `dir`, lowest first.
+/// Returns the heights of the traces in `dir`, lowest first.
 pub fn heights(dir: &Path) -> Result<Vec<u64>, TraceError> {
     let fault = |source| TraceError::Io { path: dir.to_owned(), source };
     let mut heights = Vec::new();

@@ -1,4 +1,4 @@
-//! What this node sees of its own work, outside of consensus: for the report at its end, for traces and metrics.
+//! The observer of this node's own work, outside of consensus. It feeds reports, traces and metrics.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,7 +18,7 @@ use crate::{
     observe::{
         cause::{Cause, Causes, QueueChanges},
         metrics::Metrics,
-        progress::{Running, Step},
+        progress::{ProgressNote, Step},
         trace::{BlockTrace, Link, Written},
     },
     tx::TxHash,
@@ -27,24 +27,24 @@ use crate::{
 /// The last thing that the kernel did, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct LastCrank {
-    /// The block's height.
+    /// Height of the block.
     pub height: u64,
-    /// The crank's number.
+    /// Number of the crank.
     pub crank: u64,
-    /// What it worked on.
+    /// Description of the event that it worked on.
     pub message: String,
-    /// Where that had lain; none if it came from no queue.
+    /// Place from which the event came, or `None` if it came from no queue.
     pub place: Option<Place>,
-    /// What led to it.
+    /// [`Cause`] of the crank or change.
     pub cause: Option<Cause>,
     /// The vat that was brought into memory for it, until that gets its delivery.
     pub starting: Option<VatId>,
-    /// The last delivery that it made; none if it made none.
+    /// Last delivery of the crank, or `None` if it made none.
     pub delivery: Option<LastDelivery>,
 }
 
 impl LastCrank {
-    /// The vat that ran, or was about to.
+    /// Returns the vat that ran, or was about to.
     pub fn vat(&self) -> Option<VatId> {
         self.starting.or(self.delivery.as_ref().map(|delivery| delivery.vat))
     }
@@ -53,13 +53,13 @@ impl LastCrank {
 /// A delivery, for people.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct LastDelivery {
-    /// To which vat.
+    /// Vat that received it.
     pub vat: VatId,
     /// Its position in the vat's transcript.
     pub number: u64,
-    /// What it was.
+    /// Description of the delivery.
     pub delivery: String,
-    /// How it ended; none if it did not.
+    /// Description of its result, or `None` if it did not end.
     pub result: Option<String>,
 }
 
@@ -78,17 +78,17 @@ struct Notes {
     room: usize,
     metrics: Metrics,
     causes: Causes,
-    /// What leads to changes between cranks.
+    /// Cause of changes between cranks.
     outside: Arc<Cause>,
-    /// What led to the crank in progress.
+    /// Cause of the crank in progress.
     inside: Arc<Cause>,
-    /// The transactions of this block that were executed so far.
+    /// Returns the transactions of this block that were executed so far.
     executed: Vec<TxHash>,
-    running: Option<Running>,
+    running: Option<ProgressNote>,
 }
 
 impl Watch {
-    pub(crate) fn new(tracing: bool, metrics: Metrics, running: Option<Running>) -> Self {
+    pub(crate) fn new(tracing: bool, metrics: Metrics, running: Option<ProgressNote>) -> Self {
         let trace = BlockTrace::default();
         let outside = Cause::block("genesis");
         Self(Arc::new(Mutex::new(Notes {
@@ -106,12 +106,13 @@ impl Watch {
         })))
     }
 
-    /// The slog for the kernel: takes notes, and passes all on to `next`.
+    /// Returns the [`Slog`] for the kernel, which takes notes and passes events on to `next`.
     pub(crate) fn slog(&self, next: Vec<Box<dyn Slog + Send>>) -> Box<dyn Slog + Send> {
         Box::new(Tee { watch: self.clone(), next })
     }
 
-    /// A block begins, `with` an override of that SHA-256. `chain` is asked for the crank chain's hash if it is not known.
+    /// Starts the notes of a block. `with` is the SHA-256 of its override. `chain` returns the crank chain's hash
+    /// if it is not known.
     pub(crate) fn begin_block<E>(
         &self,
         height: u64,
@@ -135,14 +136,14 @@ impl Watch {
         Ok(())
     }
 
-    /// What was noted of the block so far; the notes are empty then.
+    /// Takes the notes about the block so far. Returns `None` if no traces are kept.
     pub(crate) fn take_trace(&self) -> Option<BlockTrace> {
         let mut notes = self.notes();
         let trace = std::mem::take(&mut notes.trace);
         notes.tracing.then_some(trace)
     }
 
-    /// What the block came to is not what is committed: the crank chain is to be read again.
+    /// Forgets the block, which was not committed: the crank chain must be read again.
     pub(crate) fn forget(&self) {
         let mut notes = self.notes();
         notes.chain = None;
@@ -160,7 +161,7 @@ impl Watch {
         notes.outside = cause;
     }
 
-    /// The transactions of this block that were executed so far.
+    /// Returns the transactions of this block that were executed so far.
     pub(crate) fn executed(&self) -> Vec<TxHash> {
         self.notes().executed.clone()
     }
@@ -172,7 +173,7 @@ impl Watch {
         }
     }
 
-    /// The end of the process that comes next says nothing about the block in progress.
+    /// Notes that the next end of the process says nothing about the block in progress.
     pub(crate) fn stopping(&self) {
         if let Some(running) = &mut self.notes().running {
             running.stopping();
@@ -189,12 +190,12 @@ impl Watch {
         result
     }
 
-    /// The last thing that the kernel did in this block.
+    /// Returns the last crank of this block.
     pub(crate) fn last(&self) -> Option<LastCrank> {
         self.notes().last.clone()
     }
 
-    /// Whether traces are kept.
+    /// Returns whether traces are kept.
     pub(crate) fn is_tracing(&self) -> bool {
         self.notes().tracing
     }
@@ -224,7 +225,7 @@ impl Notes {
         self.metrics.event(event);
         match event {
             Event::CrankStart { crank, message, place, .. } => {
-                self.inside = place.map_or_else(|| Cause::Kernel.into(), |at| self.causes.of(at));
+                self.inside = place.map_or_else(|| Cause::Kernel.into(), |at| self.causes.at(at));
                 self.last = Some(LastCrank {
                     height: self.trace.height,
                     crank: *crank,
@@ -356,8 +357,8 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// How much of a message is told.
+/// Upper bound of a message's description.
 const MAX_TEXT_CHARS: usize = 300;
 
-/// How much of one block's writes is kept, in bytes of keys and what goes with them.
+/// Upper bound of the writes of one block that are kept, in bytes of keys and overhead.
 const MAX_BLOCK_BYTES: usize = 64 << 20;

@@ -1,4 +1,4 @@
-//! Answers about the app's own state: parameters, accounts, uploads, results of messages.
+//! Queries about the application's own state: parameters, accounts, uploads, results of messages.
 
 use capstan_abi::{CapData, json::delivery_to_json};
 use capstan_genesis::{Address, DENOM};

@@ -94,7 +94,7 @@ fn value(field: &Field, text: &str) -> Result<Value, QueryError> {
     }
 }
 
-/// Splits `segments/of/the/path?with=options`.
+/// Splits `segments/of/the/path?with=options` into segments and options.
 fn split(path: &str) -> Result<(Vec<&str>, Options), QueryError> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut options = Options::default();

@@ -4,10 +4,10 @@ use capstan_proto::{ErrorCode, Method, v1::QUERY_METHODS};
 
 use crate::fault::NodeFault;
 
-/// Why a query has no answer. The numbers of [`QueryError::code`] are part of the public interface.
+/// Reason why a query has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// No such path.
+    /// No query has this path.
     #[error(
         "unknown query path {0:?}; try {paths}, store with a key as data, or /capstan.v1.Query/NAME with a protobuf request",
         paths = paths()
@@ -16,20 +16,20 @@ pub enum QueryError {
     /// The path is known, but what it names or its data is not of the right form.
     #[error("malformed query: {0}")]
     Malformed(String),
-    /// What the query names does not exist.
+    /// The thing that the query names does not exist.
     #[error("there is no {what} {name}")]
     NotFound {
         /// The kind of thing.
         what: &'static str,
-        /// Its name.
+        /// Name of the thing.
         name: String,
     },
     /// Only the last committed height can be asked.
     #[error("height {asked} is not available, only the last one: {height}; ask without a height")]
     Height {
-        /// What was asked for.
+        /// Height that was requested.
         asked: i64,
-        /// What there is.
+        /// Height of the last commit.
         height: i64,
     },
     /// The answer is not about one key, so there is no proof of it.
@@ -37,7 +37,7 @@ pub enum QueryError {
         "this query has no proof: its answer is not about one key; ask for the keys that it is made of, by the path store"
     )]
     NoProof,
-    /// This node failed.
+    /// This node failed to read its state.
     #[error("this node cannot answer: {0}")]
     Node(String),
 }

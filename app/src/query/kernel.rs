@@ -1,4 +1,4 @@
-//! Answers about the kernel's tables.
+//! Queries about the kernel's tables.
 
 use capstan_genesis::{BundleId, BundleKind};
 use capstan_kernel::{
@@ -189,7 +189,7 @@ impl Handler<QueryMeterRequest> for QueryServer<'_> {
     }
 }
 
-/// What is left in a meter, as text.
+/// Returns the rest of a meter as text.
 pub(super) fn remaining(remaining: Option<u128>) -> String {
     remaining.map_or_else(|| "unlimited".to_owned(), |n| n.to_string())
 }

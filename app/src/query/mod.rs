@@ -52,7 +52,7 @@ impl Server for QueryServer<'_> {
 /// The result of handling a request `R`.
 type Answered<R> = Result<Answer<<R as Request>::Response>, QueryError>;
 
-/// An encoded response.
+/// An encoded response, and the key that it is about.
 #[derive(Debug)]
 struct Reply {
     value: Vec<u8>,
@@ -60,7 +60,7 @@ struct Reply {
     key: Option<Vec<u8>>,
 }
 
-/// Answers a query.
+/// Answers a query from a committed state.
 pub(crate) fn answer(state: &StateView, request: &RequestQuery) -> ResponseQuery {
     let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
     match try_answer(state, height, request) {
@@ -86,7 +86,7 @@ fn try_answer(
     let reply = QueryServer { state }.reply(&request.path, &request.data)?;
     let proof_ops = match (request.prove, &reply.key) {
         (false, _) => None,
-        (true, Some(key)) => Some(proof::of(state, key)?),
+        (true, Some(key)) => Some(proof::prove(state, key)?),
         (true, None) => return Err(QueryError::NoProof),
     };
     let key = reply.key.unwrap_or_default();

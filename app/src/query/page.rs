@@ -1,4 +1,4 @@
-//! Responses in pages.
+//! The size of responses in pages.
 
 /// Number of entries in a page if the request does not bound it.
 const DEFAULT_LIMIT: usize = 100;

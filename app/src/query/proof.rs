@@ -14,8 +14,8 @@ pub const PROOF_VALUE: &str = "capstan:value";
 /// that of the other operation's data.
 pub const PROOF_PATH: &str = "capstan:path";
 
-/// The value at `key` and its proof.
-pub(super) fn of(state: &StateView, key: &[u8]) -> Result<ProofOps, QueryError> {
+/// Returns the value at `key` and its proof.
+pub(super) fn prove(state: &StateView, key: &[u8]) -> Result<ProofOps, QueryError> {
     let value = state.get(key)?.unwrap_or_default();
     let path = state.prove(key).map_err(|e| QueryError::Node(e.to_string()))?.to_bytes();
     let op = |kind: &str, data| ProofOp { r#type: kind.to_owned(), key: key.to_vec(), data };

@@ -1,4 +1,4 @@
-//! Answers about vats.
+//! Queries about vats and their statistics.
 
 use capstan_kernel::{
     ids::{Endpoint, KRef},
@@ -129,7 +129,7 @@ fn status(record: &VatState) -> &'static str {
     }
 }
 
-/// How many of the events at the head of the queues are for the vat.
+/// Counts the events for the vat at the head of the queues.
 fn queue_depth(state: &StateView, vat: VatId) -> Result<u64, QueryError> {
     let mut depth = 0;
     for queue in [Queue::Acceptance, Queue::Run] {
@@ -167,5 +167,5 @@ fn is_for(state: &StateView, event: &RunQueueEvent, vat: VatId) -> Result<bool, 
 /// The size of the pages in which heaps are counted.
 const PAGE_BYTES: u64 = 4096;
 
-/// How far into each queue a vat's events are counted.
+/// Upper bound of the events of each queue that are counted.
 const MAX_EVENTS: u64 = 1000;

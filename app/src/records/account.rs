@@ -17,13 +17,13 @@ pub struct Account {
     pub number: u64,
     /// The sequence that its next transaction must carry.
     pub sequence: u64,
-    /// What it owns.
+    /// Coins that it owns.
     pub balance: Amount,
     /// Its compressed secp256k1 key, known from its first transaction on.
     pub public_key: Option<[u8; 33]>,
 }
 
-/// The account of `address`, if there is one.
+/// Returns the [`Account`] of `address`, or `None` if there is none.
 pub fn get(state: &(impl Read + ?Sized), address: Address) -> Result<Option<Account>, NodeFault> {
     record::get(state, &keys::account(address))
 }
@@ -37,7 +37,7 @@ pub(crate) fn set(
     record::set(state, &keys::account(address), account)
 }
 
-/// Adds `amount` to what `address` owns. Creates the account if there is none; returns whether it did.
+/// Adds `amount` to the balance of `address`. Creates the account if there is none, and returns whether it did.
 pub(crate) fn credit(
     state: &mut dyn Overlay,
     address: Address,

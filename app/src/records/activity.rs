@@ -1,5 +1,5 @@
-//! What each vat did in the last block in which it ran, and how large its heap was at its last
-//! snapshot: for operators, outside the hash.
+//! Figures of each vat for operators, outside the root hash: its work in the last block in which it ran, and the
+//! size of its heap.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel::view;
@@ -13,15 +13,15 @@ use crate::{fault::NodeFault, records::record};
 /// A vat's last block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Activity {
-    /// The block's height.
+    /// Height of the block.
     pub(crate) height: u64,
     /// The computrons that the vat spent in it.
     pub(crate) computrons: u64,
-    /// The bytes of its heap at the end of the last block with a snapshot; 0 if this node saw none.
+    /// Bytes of its heap at the end of the last block with a snapshot, or 0 if this node saw no snapshot.
     pub(crate) heap_bytes: u64,
 }
 
-/// The last block of a vat.
+/// Returns the [`Activity`] of a vat, or `None` if it never ran.
 pub(crate) fn get(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<Activity>, NodeFault> {
     record::get(state, &key(vat))
 }

@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::tx::{Compression, Packed, TxError};
 
-/// The bundle's bytes. Never makes more of them than were declared.
+/// Returns the uncompressed bytes. It never produces more of them than were declared.
 pub(crate) fn unpack(packed: Packed) -> Result<Vec<u8>, TxError> {
     match packed.compression {
         Compression::None => Ok(packed.bytes),

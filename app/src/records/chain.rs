@@ -1,4 +1,4 @@
-//! What there is one of on a chain: its id, its parameters, and what is forgotten at which height.
+//! The records that a chain has once: its id, its first height, its parameters.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_genesis::Params;
@@ -9,7 +9,7 @@ use crate::{
     records::{keys, record},
 };
 
-/// What a chain is born with and never changes.
+/// Properties of a chain that never change.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct ChainRecord {
     /// Its id, which every signature covers.
@@ -24,12 +24,12 @@ pub(crate) struct Chain {
     pub(crate) id: String,
     pub(crate) initial_height: u64,
     pub(crate) params: Params,
-    /// The most gas that the transactions of a block may state together; none: any.
+    /// Upper bound of the gas that the transactions of a block may declare together. `None` sets no bound.
     pub(crate) max_gas: Option<u64>,
 }
 
 impl Chain {
-    /// Reads both; none if there was no InitChain.
+    /// Reads the record and the parameters. Returns `None` before InitChain.
     pub(crate) fn load(state: &(impl Read + ?Sized)) -> Result<Option<Self>, NodeFault> {
         let Some(chain) = record::get::<ChainRecord>(state, keys::CHAIN)? else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! The layout of the app's keys, all of it. The kernel's lie under `k.`.
+//! The layout of all keys of the application. The kernel's keys begin with `k.`.
 //!
 //! Numbers in keys are 16 hex digits, so that their order is the numbers'. Values are borsh of the types
 //! named, unless something else is said.

@@ -23,17 +23,17 @@ pub struct MessageRecord {
     pub type_url: String,
     /// The height of its block.
     pub height: u64,
-    /// Who sent it.
+    /// [`Address`] of the sender.
     pub account: Address,
-    /// The account's endpoint.
+    /// Endpoint of the account in the kernel.
     pub remote: RemoteId,
     /// The result promise in the account's channel, `rp-N`.
     pub promise: String,
-    /// How it was settled; none while it is pending.
+    /// [`Settled`] state of the promise, or `None` while it is pending.
     pub settled: Option<Settled>,
 }
 
-/// How a result promise was settled.
+/// Settlement of a result promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Settled {
     /// The height of the block that did it.
@@ -42,7 +42,7 @@ pub struct Settled {
     pub rejected: bool,
 }
 
-/// What became of message `index` of `tx`; none if it is unknown or was forgotten.
+/// Returns the record of message `index` of `tx`, or `None` if it is unknown or was forgotten.
 pub fn get(
     state: &(impl Read + ?Sized),
     tx: &TxHash,
@@ -87,7 +87,7 @@ pub(crate) fn settle(
     Ok(Some((tx, index)))
 }
 
-/// The event that tells how a message was answered.
+/// Returns the [`Event`] that tells how a message was answered.
 pub(crate) fn resolved(
     account: String,
     promise: String,
@@ -106,7 +106,7 @@ pub(crate) fn resolved(
     event("message.resolved", &attributes)
 }
 
-/// Forgets a message.
+/// Forgets a message and its promise.
 pub(crate) fn expire(state: &mut dyn Overlay, tx: &TxHash, index: u32) -> Result<(), NodeFault> {
     let key = keys::result(tx, index);
     if let Some(message) = record::get::<MessageRecord>(state, &key)? {

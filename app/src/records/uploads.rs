@@ -14,26 +14,26 @@ use crate::{
     tx::{Chunk, Compression, Packed, TxError, UploadId},
 };
 
-/// An upload under way. The pieces that have come lie beside it, each under its own key.
+/// An upload under way. Each piece that has arrived lies under its own key.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Upload {
-    /// Who began it, and whose quota it takes.
+    /// The account that began it, whose quota it takes.
     pub submitter: Address,
     /// The id that the bundle must turn out to have.
     pub bundle: BundleId,
-    /// How the pieces together are compressed.
+    /// Compression of the whole upload.
     pub compression: Compression,
     /// The bundle's length in bytes, uncompressed.
     pub uncompressed_size: u64,
-    /// The pieces.
+    /// Hashes and sizes of the pieces, in order.
     pub chunks: Vec<Chunk>,
-    /// Which of them have come.
+    /// For each piece, whether it has arrived.
     pub received: Vec<bool>,
     /// The first height at which it is forgotten.
     pub deadline: u64,
 }
 
-/// What an account has under way.
+/// Uploads that an account has under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Quota {
     uploads: u32,
@@ -41,24 +41,24 @@ struct Quota {
 }
 
 impl Upload {
-    /// How many bytes the pieces have together.
+    /// Returns the number of bytes of all pieces together.
     fn bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.size).sum()
     }
 
-    /// The pieces that have not come.
+    /// Returns the indices of the pieces that have not arrived.
     pub fn missing(&self) -> Vec<u32> {
         let missing = |(index, received): (usize, &bool)| (!received).then_some(index as u32);
         self.received.iter().enumerate().filter_map(missing).collect()
     }
 }
 
-/// The upload, if it is under way.
+/// Returns the [`Upload`], or `None` if it is not under way.
 pub fn get(state: &(impl Read + ?Sized), id: &UploadId) -> Result<Option<Upload>, NodeFault> {
     record::get(state, &keys::upload(id))
 }
 
-/// Begins an upload.
+/// Begins an upload, within the account's quota.
 pub(crate) fn begin(
     state: &mut dyn Overlay,
     id: &UploadId,
@@ -92,9 +92,9 @@ pub(crate) fn begin(
     Ok(())
 }
 
-/// What an upload has come to with a piece.
+/// State of an upload after a piece.
 pub(crate) enum Progress {
-    /// So many pieces are missing still.
+    /// This number of pieces is missing.
     Missing(u32),
     /// Nothing is missing: the upload is over, this is the bundle.
     Complete(Upload, Packed),

@@ -9,93 +9,92 @@ use super::{
     upload::{Announcement, Packed, UploadId},
 };
 
-/// One message of a transaction, with every field read and checked as far as that needs no state.
+/// One message of a transaction. Every field is decoded and checked as far as that needs no state.
 ///
-/// References are texts of the account's channel (`ro-3`, `rp+1`); whether the account holds them is
-/// for the kernel to say.
+/// References are texts of the account's c-list (`ro-3`, `rp+1`). The kernel checks whether the account holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Move coins.
+    /// Sends coins to an account.
     BankSend {
-        /// Who gets them.
+        /// Receiver of the coins.
         to: Address,
-        /// How many.
+        /// Number of coins to send.
         amount: Amount,
     },
-    /// Install a bundle.
+    /// Installs a bundle as a whole.
     InstallBundle {
         /// The id that it must have.
         id: BundleId,
-        /// Its bytes.
+        /// Bytes of the bundle, and their compression.
         packed: Packed,
     },
-    /// Announce a bundle in pieces.
+    /// Announces a bundle that comes in pieces.
     BeginUpload(Announcement),
-    /// Deliver a piece.
+    /// Delivers a piece of an upload.
     UploadChunk {
-        /// The upload.
+        /// [`UploadId`] of the upload.
         upload: UploadId,
-        /// Which piece.
+        /// Index of the piece, from 0.
         index: u32,
-        /// Its bytes.
+        /// Bytes of the piece.
         data: Vec<u8>,
     },
-    /// Create a vat.
+    /// Creates a vat from a bundle.
     CreateVat {
-        /// What it is made of.
+        /// [`BundleId`] of an installed bundle.
         bundle: BundleId,
-        /// Its name.
+        /// Name for people.
         name: String,
         /// Its vatParameters: smallcaps JSON without `#`, and the slots.
         parameters: CapData,
-        /// What is bought into its meter; none: the chain's default.
+        /// Computrons bought into its meter, or `None` for the chain's default.
         computrons: Option<u64>,
     },
-    /// Send a message.
+    /// Sends a message to an object.
     Send {
         /// The object or promise, or [`FACTORY`].
         target: String,
         /// The body `#[method, args]`.
         methargs: CapData,
-        /// The method's name.
+        /// Name of the method.
         method: String,
     },
-    /// End a vat.
+    /// Ends a vat by its admin object.
     TerminateVat {
-        /// Its admin object.
+        /// Reference to the vat's admin object.
         admin: String,
         /// The body of the call.
         methargs: CapData,
     },
-    /// Upgrade a vat.
+    /// Upgrades a vat by its admin object.
     UpgradeVat {
-        /// Its admin object.
+        /// Reference to the vat's admin object.
         admin: String,
-        /// The new bundle.
+        /// [`BundleId`] of the new bundle.
         bundle: BundleId,
         /// The body of the call.
         methargs: CapData,
     },
-    /// Buy computrons into a meter.
+    /// Buys computrons into a meter.
     FundMeter {
-        /// The meter.
+        /// [`MeterId`] of the meter.
         meter: MeterId,
-        /// How many, more than 0.
+        /// Number of computrons, at least 1.
         computrons: u64,
     },
-    /// Settle promises.
+    /// Settles promises that the account decides.
     Resolve {
-        /// In order.
+        /// Settlements in the order in which they happen.
         resolutions: Vec<Resolution>,
     },
-    /// Give up references.
+    /// Gives up references to objects.
     Drop {
-        /// Imported objects.
+        /// References to imported objects.
         refs: Vec<String>,
     },
-    /// Acknowledge outbox entries.
+    /// Acknowledges entries of the outbox.
     Ack {
-        /// The last one that was read.
+        /// Number of the last entry that was read.
         through: u64,
     },
 }
@@ -104,7 +103,7 @@ pub enum Action {
 pub const FACTORY: &str = "factory";
 
 impl Action {
-    /// The bytes that it has the chain store beside the transaction's own.
+    /// Returns the number of bytes that the chain stores besides the transaction's own.
     pub fn declared_bytes(&self) -> u64 {
         match self {
             Self::InstallBundle { packed, .. } => packed.uncompressed_size,
@@ -113,7 +112,7 @@ impl Action {
         }
     }
 
-    /// The type URL of its protobuf message.
+    /// Returns the type URL of its protobuf message.
     pub fn type_url(&self) -> String {
         match self {
             Self::BankSend { .. } => type_url::<MsgBankSend>(),

@@ -19,30 +19,29 @@ use cosmrs::crypto::secp256k1 as ecdsa;
 /// with every message read.
 #[derive(Clone, Debug)]
 pub struct Tx {
-    /// Its hash.
+    /// Hash of the transaction.
     pub hash: TxHash,
     /// Its length in bytes.
     pub size: usize,
-    /// Whom its messages act for: the signer. That the signature is by that account is for
-    /// `admission::check` to see.
+    /// Account for which all messages act. `admission::check` verifies that it signed.
     pub signer: Address,
-    /// The compressed secp256k1 key that it carries, if it carries one; it belongs to `signer`.
+    /// Compressed secp256k1 key of the signer, if the transaction carries one.
     pub public_key: Option<[u8; 33]>,
-    /// Its sequence.
+    /// Sequence of the transaction.
     pub sequence: u64,
     /// The fee that it pays.
     pub fee: Amount,
-    /// The gas limit that it states. It buys nothing here, but engines and explorers show it.
+    /// Declared gas limit. It buys nothing here, but CometBFT counts it and explorers show it.
     pub gas_limit: u64,
-    /// It must not be in a later block; 0: no limit.
+    /// Last height at which the transaction is valid, or 0 for any.
     pub timeout_height: u64,
-    /// Its messages.
+    /// Messages in the order of their execution.
     pub actions: Vec<Action>,
-    /// What was signed and how.
+    /// The signature, and the bytes that it covers.
     pub signature: Signature,
 }
 
-/// What was signed, but for the chain id and account number, and the signature.
+/// A signature and the bytes that it covers, except for chain id and account number.
 #[derive(Clone, Debug)]
 pub struct Signature {
     body_bytes: Vec<u8>,
@@ -52,7 +51,8 @@ pub struct Signature {
 }
 
 impl Tx {
-    /// Whether it does more than send coins: then its signer is, or becomes, an endpoint of the kernel.
+    /// Returns whether the transaction does more than send coins, so that its signer must be an endpoint of the
+    /// kernel.
     pub fn needs_endpoint(&self) -> bool {
         self.actions.iter().any(|action| !matches!(action, Action::BankSend { .. }))
     }
@@ -79,7 +79,7 @@ impl Tx {
         let read = |(index, any): (usize, &Any)| messages::read(index, any, signer, params);
         let actions = body.messages.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         Ok(Self {
-            hash: TxHash::of(bytes),
+            hash: TxHash::digest(bytes),
             size: bytes.len(),
             signer,
             public_key,
@@ -124,7 +124,7 @@ impl Signature {
     }
 }
 
-/// Why a signature is refused.
+/// Reason why a signature is refused.
 pub(crate) enum Unverified {
     HighS,
     Wrong,
@@ -178,13 +178,13 @@ fn read_key(any: &Any) -> Result<[u8; 33], TxError> {
     Ok(bytes)
 }
 
-/// The address that a key of [`read_key`] belongs to.
+/// Returns the [`Address`] of a key of [`read_key`].
 pub(crate) fn address_of(key: &[u8; 33]) -> Option<Address> {
     let key = ecdsa::VerifyingKey::from_sec1_bytes(key).ok()?;
     Address::of(&PublicKey::from(key))
 }
 
-/// Who signs: the owner of the key, or, if there is none, whom the first message acts for.
+/// Returns the signer: the owner of the key or, without a key, the account for which the first message acts.
 fn signer_of(body: &TxBody, key: Option<&[u8; 33]>) -> Result<Address, TxError> {
     if let Some(key) = key {
         return address_of(key).ok_or_else(|| TxError::PublicKey("it has no address".to_owned()));
@@ -218,5 +218,5 @@ fn read_fee(fee: Option<&Fee>, signer: Address) -> Result<(Amount, u64), TxError
     Ok((amount, fee.gas_limit))
 }
 
-/// `cosmos.tx.signing.v1beta1.SignMode.SIGN_MODE_DIRECT`.
+/// The number of `cosmos.tx.signing.v1beta1.SignMode.SIGN_MODE_DIRECT`.
 const DIRECT: i32 = 1;

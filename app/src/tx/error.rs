@@ -1,11 +1,8 @@
 use capstan_proto::{Address, ErrorCode};
 
-/// Why a transaction is refused, or one of its messages fails.
+/// Reason why a transaction is refused, or why one of its messages fails.
 ///
-/// The number that [`TxError::code`] gives each cause is part of the public interface and never
-/// changes its meaning. Codes below 40 are refusals of the whole transaction: it pays no fee. From 40 on
-/// a message failed: the fee is taken, the sequence moves on, and nothing else of the transaction
-/// happens.
+/// Each has an [`ErrorCode`], whose ranges say whether the transaction pays its fee.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TxError {
     /// The transaction is longer than `max_tx_bytes`.
@@ -13,17 +10,17 @@ pub enum TxError {
         "the transaction has {size} bytes, more than the {limit} that the chain allows (max_tx_bytes); upload large bundles in pieces with MsgBeginUpload"
     )]
     TooLarge {
-        /// Its length.
+        /// Length of it in bytes.
         size: usize,
-        /// The limit.
+        /// Limit of the chain.
         limit: u64,
     },
     /// A part is not protobuf of the right shape.
     #[error("{part} cannot be decoded: {problem}")]
     Undecodable {
-        /// Which part: `TxRaw`, `TxBody`, `AuthInfo` or a message's type.
+        /// Name of the part: `TxRaw`, `TxBody`, `AuthInfo` or a message's type.
         part: String,
-        /// What the decoder said.
+        /// Error of the decoder.
         problem: String,
     },
     /// A part is protobuf, but not in its one canonical form.
@@ -34,9 +31,9 @@ pub enum TxError {
     /// There is no message, or there are too many.
     #[error("the transaction has {count} messages; it must have 1 to {limit}")]
     MessageCount {
-        /// How many it has.
+        /// Number of messages.
         count: usize,
-        /// The limit.
+        /// Limit of the chain.
         limit: u32,
     },
     /// A message has a type that the chain does not know.
@@ -68,7 +65,7 @@ pub enum TxError {
         "the signature does not verify; sign for chain id {chain_id:?} with account number {account_number} and sequence {sequence}"
     )]
     BadSignature {
-        /// The chain's id.
+        /// Id of the chain.
         chain_id: String,
         /// The signer's account number.
         account_number: u64,
@@ -80,19 +77,19 @@ pub enum TxError {
         "account sequence mismatch, expected {expected}, got {got}; ask for the account and sign again"
     )]
     Sequence {
-        /// The account's next.
+        /// Next sequence of the account.
         expected: u64,
-        /// The transaction's.
+        /// Sequence of the transaction.
         got: u64,
     },
     /// A message acts for someone else than the signer.
     #[error("message {index} acts for {actor:?}, but the transaction is signed by {signer}")]
     ActorMismatch {
-        /// Which message, from 0.
+        /// Index of the message, from 0.
         index: usize,
-        /// Whom it names.
+        /// Account that the message names.
         actor: String,
-        /// Who signed.
+        /// Account that signed.
         signer: Address,
     },
     /// The fee is not one amount of the chain's coin.
@@ -101,9 +98,9 @@ pub enum TxError {
     /// The fee is too low.
     #[error("the fee is {got}ucap, but this transaction costs at least {required}ucap")]
     FeeTooLow {
-        /// What the transaction pays.
+        /// Fee that the transaction pays.
         got: u128,
-        /// What it must pay.
+        /// Lowest fee that the chain accepts.
         required: u128,
     },
     /// The signer has no account yet.
@@ -112,11 +109,11 @@ pub enum TxError {
     /// The signer cannot pay the fee.
     #[error("{account} owns {balance}ucap and cannot pay the fee of {fee}ucap")]
     CannotPayFee {
-        /// The signer.
+        /// Account of the signer.
         account: Address,
-        /// What it owns.
+        /// Coins that it owns.
         balance: u128,
-        /// The fee.
+        /// Fee of the transaction.
         fee: u128,
     },
     /// The memo is too long.
@@ -124,9 +121,9 @@ pub enum TxError {
         "the memo has {size} bytes, more than the {limit} that the chain allows (max_memo_bytes)"
     )]
     Memo {
-        /// Its length.
+        /// Length of it in bytes.
         size: usize,
-        /// The limit.
+        /// Limit of the chain.
         limit: u32,
     },
     /// The transaction's timeout height has passed.
@@ -134,9 +131,9 @@ pub enum TxError {
         "the transaction was good until height {timeout}, and this is height {height}; sign it again"
     )]
     TimedOut {
-        /// Its timeout height.
+        /// Timeout height of the transaction.
         timeout: u64,
-        /// The block's height.
+        /// Height of the block.
         height: u64,
     },
     /// A feature of Cosmos transactions that the chain does not have.
@@ -145,11 +142,11 @@ pub enum TxError {
     /// A message has a field that cannot be.
     #[error("message {index}: {field}: {problem}")]
     Field {
-        /// Which message, from 0.
+        /// Index of the message, from 0.
         index: usize,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
-        /// What is wrong, and what would be right.
+        /// Description of the mistake, and of what is expected.
         problem: String,
     },
 
@@ -162,11 +159,11 @@ pub enum TxError {
     /// The account cannot pay what a message costs or moves.
     #[error("{account} owns {balance}ucap, less than {needed}ucap")]
     InsufficientFunds {
-        /// The account.
+        /// Account that has to pay.
         account: Address,
-        /// What it owns after the fee.
+        /// Its balance after the fee.
         balance: u128,
-        /// What it needs.
+        /// Amount that it has to pay.
         needed: u128,
     },
     /// The receiver's balance would not fit.
@@ -178,10 +175,10 @@ pub enum TxError {
     /// The bundle is not what it should be.
     #[error("the bundle is refused: {0}")]
     Bundle(String),
-    /// No such bundle.
+    /// No bundle with this id is installed.
     #[error("no bundle {0} is installed; install it first with MsgInstallBundle")]
     UnknownBundle(String),
-    /// No such upload.
+    /// No upload with this id is under way.
     #[error("no upload {0} is under way; it is complete, expired or was never begun")]
     UnknownUpload(String),
     /// The same upload is under way already.
@@ -193,9 +190,9 @@ pub enum TxError {
     /// A piece is not of the upload.
     #[error("piece {index} is refused: {problem}")]
     Chunk {
-        /// Which piece.
+        /// Index of the piece, from 0.
         index: u32,
-        /// What is wrong with it.
+        /// Description of the mistake.
         problem: String,
     },
     /// A reference is not in the account's c-list, or not of the right kind.
@@ -206,9 +203,9 @@ pub enum TxError {
         "the kernel's queues hold {length} events, the limit is {limit} (max_queue_length); try again later"
     )]
     QueueFull {
-        /// The events.
+        /// Number of events.
         length: u64,
-        /// The limit.
+        /// Limit of the chain.
         limit: u64,
     },
     /// The account's outbox is full.
@@ -216,9 +213,9 @@ pub enum TxError {
         "the outbox holds {length} entries, the limit is {limit} (max_outbox_length); acknowledge them with MsgAck"
     )]
     OutboxFull {
-        /// The entries.
+        /// Number of entries.
         length: u64,
-        /// The limit.
+        /// Limit of the chain.
         limit: u64,
     },
     /// The account was given no factory object.

@@ -81,7 +81,7 @@ impl Fields<'_> {
         Ok(Chunk { sha256, size: chunk.size })
     }
 
-    /// A reference that starts with one of `forms`.
+    /// Checks that a reference has one of `forms`, such as `ro-`.
     pub(super) fn reference(
         &self,
         field: &'static str,
@@ -143,7 +143,7 @@ impl Fields<'_> {
     }
 }
 
-/// Whether `text` is `form` and a canonical decimal of 64 bits.
+/// Returns whether `text` is `form` followed by a canonical decimal of 64 bits.
 fn is_numbered(text: &str, form: &str) -> bool {
     let number = text.strip_prefix(form).map(|digits| (digits, digits.parse::<u64>()));
     matches!(number, Some((digits, Ok(number))) if number.to_string() == digits)

@@ -46,7 +46,7 @@ pub(super) fn read(
     }
 }
 
-/// Whom the message at `index` acts for: in every message that the chain knows, the text in field 1.
+/// Returns the account for which the message at `index` acts. It is the text in field 1 of every known message.
 pub(super) fn actor(index: usize, any: &Any) -> Result<Address, TxError> {
     let decoded = FirstField::decode(any.value.as_slice())
         .map_err(|e| TxError::Undecodable { part: any.type_url.clone(), problem: e.to_string() })?;
@@ -272,7 +272,7 @@ fn upgrade_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     Ok(Action::UpgradeVat { admin, bundle, methargs })
 }
 
-/// What the vatAdmin vat allows in a vat's name.
+/// Returns whether the vatAdmin vat allows the byte in a vat's name.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }

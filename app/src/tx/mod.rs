@@ -1,8 +1,8 @@
-//! Transactions: Cosmos SDK `TxRaw` with SIGN_MODE_DIRECT, one signer, secp256k1.
+//! Transactions: `TxRaw` of the Cosmos SDK in `SIGN_MODE_DIRECT`, with one secp256k1 signer.
 //!
-//! [`Tx::decode`] is what can be checked without state; `admission::check` is what needs the signer's account.
-//! Both are the same in CheckTx and in FinalizeBlock, so that what enters the mempool can fail in a
-//! block only because the state has moved.
+//! [`Tx::decode`] checks what needs no state, and `admission::check` what needs the signer's account. Both are the
+//! same in CheckTx and in FinalizeBlock. So a transaction from the mempool can fail in a block only because the
+//! state has changed.
 
 mod action;
 mod decode;
@@ -26,8 +26,8 @@ use sha2::{Digest, Sha256};
 pub struct TxHash(pub [u8; 32]);
 
 impl TxHash {
-    /// The hash of a transaction's bytes.
-    pub fn of(tx: &[u8]) -> Self {
+    /// Hashes a transaction's bytes.
+    pub fn digest(tx: &[u8]) -> Self {
         Self(Sha256::digest(tx).into())
     }
 }

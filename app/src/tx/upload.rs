@@ -5,12 +5,12 @@ use std::{fmt, str::FromStr};
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_genesis::BundleId;
 
-/// Bytes, perhaps compressed.
+/// Bytes of a bundle, possibly compressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
     /// The bytes as they came.
     pub bytes: Vec<u8>,
-    /// How they are compressed.
+    /// Compression of the bytes.
     pub compression: Compression,
     /// Their length in bytes when they are not.
     pub uncompressed_size: u64,
@@ -19,24 +19,24 @@ pub struct Packed {
 /// A bundle that will come in pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// Names the upload.
+    /// Id of the upload.
     pub upload: UploadId,
     /// The id that the bundle must have.
     pub bundle: BundleId,
-    /// How the pieces together are compressed.
+    /// Compression of the whole upload.
     pub compression: Compression,
     /// The bundle's length in bytes, uncompressed.
     pub uncompressed_size: u64,
-    /// The pieces.
+    /// Hashes and sizes of the pieces, in order.
     pub chunks: Vec<Chunk>,
 }
 
-/// How bytes are compressed.
+/// Compression of a bundle's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     None,
-    /// One gzip member.
+    /// Gzip, as one member.
     Gzip,
 }
 

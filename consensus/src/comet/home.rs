@@ -108,25 +108,25 @@ const FIRST_STATE: &str = "{\n  \"height\": \"0\",\n  \"round\": 0,\n  \"step\":
 fn config(max_tx_bytes: u64) -> String {
     let max_body_bytes = max_body_bytes(max_tx_bytes);
     format!(
-        r#"# CometBFT's configuration of this node: what is not here has CometBFT's default. Written once; edit it between
-# starts. Addresses, peers and the application's socket are given to CometBFT at each start.
+        r#"# CometBFT's configuration of this node. Options that are not listed have CometBFT's defaults. The file is written once:
+# edit it between starts. Addresses, peers and the application's socket are given to CometBFT at each start.
 
 genesis_file = "../genesis.json"
 db_backend = "goleveldb"
 log_level = "info"
 
 [rpc]
-# A transaction in base64, and what stands around it.
+# Room for the largest transaction in base64 and for the rest of its request.
 max_body_bytes = {max_body_bytes}
 timeout_broadcast_tx_commit = "60s"
 
 [p2p]
 # Only the peers that the node is started with.
 pex = false
-# Nodes of a local network share an address, which is no public one.
+# Nodes of a local network share a private address.
 addr_book_strict = false
 allow_duplicate_ip = true
-# A peer that went away is looked for again at least this often.
+# Maximum time between attempts to dial a peer that went away.
 persistent_peers_max_dial_period = "2s"
 
 [mempool]
@@ -135,9 +135,8 @@ max_tx_bytes = {max_tx_bytes}
 [consensus]
 timeout_propose = "2s"
 timeout_commit = "500ms"
-# An idle chain makes no blocks. One whose queue is not empty changes its app hash, and CometBFT then
-# makes the next block by itself. After how long an idle chain makes an empty block all the same, blocks.empty_interval_ms in the
-# home's config.toml says.
+# An idle chain makes no blocks. While its queue is not empty, its app hash changes, so CometBFT makes the next block by
+# itself. blocks.empty_interval_ms in the home's config.toml makes an idle chain make empty blocks.
 create_empty_blocks = false
 
 [tx_index]

@@ -142,7 +142,7 @@ impl Drop for Solo {
     fn drop(&mut self) {
         self.stopper().stop();
         if let Err(error) = self.join() {
-            tracing::error!(%error, "the engine ended by an error");
+            tracing::error!(%error, "solo consensus ended by an error");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A small application to run the engine with: a key-value store with a queue, kept in a file.
+//! A small application that consensus runs in tests: a key-value store with a queue, kept in a file.
 //!
 //! A transaction is `KEY=VALUE`. Some keys mean something: `queue` puts VALUE items on a queue, of
 //! which every block takes one, so that the app hash changes without transactions; `fail` fails in

@@ -62,6 +62,18 @@ impl Node {
     }
 }
 
+/// Starts a node and makes a few blocks. The directory must outlive the node.
+pub fn node_with_blocks() -> (tempfile::TempDir, Node) {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::start(home.path());
+    // So that the transactions are in the blocks after the first.
+    poll(|| (node.rpc.height() > 0).then_some(()));
+    node.rpc.commit("a=1");
+    node.rpc.commit("b=2");
+    node.idle();
+    (home, node)
+}
+
 impl Rpc {
     /// The whole response to a POST of `body`, with its status.
     pub fn post(self, body: &str) -> (u16, String) {
@@ -189,4 +201,9 @@ pub fn text_i64(value: &Value) -> i64 {
 pub fn tx_hash(tx: &str) -> String {
     use sha2::Digest;
     base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(tx))
+}
+
+/// The bytes of a base64 text.
+pub fn decode(text: &str) -> Vec<u8> {
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }

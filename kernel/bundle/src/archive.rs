@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-/// The reason for refusing an archive.
+/// The reason for refusing an archive. It is part of a [`BundleError`](crate::BundleError).
 ///
 /// All readers of an accepted archive see the same files. Its parts follow each other without gap or overlap, both
 /// headers of a file agree, and no name occurs twice.

@@ -24,6 +24,7 @@
 //! assert_eq!(check_wasm_id(module, &id), Ok(()));
 //! assert!(matches!(check_wasm_id(b"another", &id), Err(BundleError::Id { .. })));
 //! ```
+#![forbid(unsafe_code)]
 
 mod archive;
 mod map;
@@ -54,7 +55,7 @@ impl Bundle {
         &self.id
     }
 
-    /// Returns the archive in canonical form.
+    /// Returns the archive in canonical form. [`verify_zip`] accepts it.
     pub fn zip(&self) -> &[u8] {
         &self.zip
     }
@@ -84,7 +85,7 @@ impl Bundle {
     }
 }
 
-/// The reason for refusing a bundle. The texts address the bundle's sender.
+/// The reason for refusing a [`Bundle`]. The texts address the bundle's sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
     /// The input is not a JSON record with exactly the three string fields of a bundle.
@@ -99,13 +100,13 @@ pub enum BundleError {
     /// The field `endoZipBase64` is not padded standard base64.
     #[error("endoZipBase64 is not base64: {0}")]
     Base64(String),
-    /// The archive is damaged, or uses what a bundle may not use.
+    /// The archive is damaged, or uses what a bundle may not use, as [`ArchiveError`] says.
     #[error("the bundle's zip archive: {0}")]
     Archive(#[from] ArchiveError),
     /// The archive has no file `compartment-map.json`.
     #[error("the bundle's zip archive has no compartment-map.json")]
     NoCompartmentMap,
-    /// The compartment map is malformed or contradicts itself.
+    /// The compartment map is refused, as [`CompartmentMapError`] says.
     #[error("the bundle's compartment-map.json: {0}")]
     CompartmentMap(#[from] CompartmentMapError),
     /// The archive lacks a module that the compartment map names.
@@ -134,7 +135,9 @@ pub enum BundleError {
     },
 }
 
-/// Verifies a bundle that is a zip archive or a JSON record. A zip archive starts with `PK`.
+/// Verifies a bundle that is a zip archive or a JSON record.
+///
+/// Bytes that start with `PK` go to [`verify_zip`], all others to [`verify_json`].
 pub fn verify(bytes: &[u8]) -> Result<Bundle, BundleError> {
     match bytes.starts_with(b"PK") {
         true => verify_zip(bytes),
@@ -142,7 +145,9 @@ pub fn verify(bytes: &[u8]) -> Result<Bundle, BundleError> {
     }
 }
 
-/// Verifies a bundle that is a JSON record, and checks that it has the id that the record states.
+/// Verifies a bundle that is a JSON record, the form that [`Bundle::to_json`] writes.
+///
+/// The bundle must have the id that the record states.
 pub fn verify_json(text: &[u8]) -> Result<Bundle, BundleError> {
     let record: HostBundle =
         serde_json::from_slice(text).map_err(|e| BundleError::Shape(e.to_string()))?;
@@ -155,7 +160,7 @@ pub fn verify_json(text: &[u8]) -> Result<Bundle, BundleError> {
     Ok(bundle)
 }
 
-/// Verifies a bundle that is a zip archive.
+/// Verifies a bundle that is a zip archive and returns it as a [`Bundle`] in canonical form.
 pub fn verify_zip(zip: &[u8]) -> Result<Bundle, BundleError> {
     let mut files = archive::read(zip)?;
     let map_bytes = files.remove(COMPARTMENT_MAP).ok_or(BundleError::NoCompartmentMap)?;
@@ -180,7 +185,7 @@ pub fn verify_zip(zip: &[u8]) -> Result<Bundle, BundleError> {
     Ok(Bundle { id, zip: archive::write(&ordered) })
 }
 
-/// Returns the id of a WebAssembly module: `w1-` and its SHA-256 in hexadecimal.
+/// Returns the id of a WebAssembly module: `w1-` and its SHA-256 in hexadecimal. [`check_wasm_id`] compares it.
 pub fn wasm_id(module: &[u8]) -> String {
     format!("w1-{}", hex::encode(Sha256::digest(module)))
 }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// The reason for refusing a compartment map.
+/// The reason for refusing a compartment map. It is part of a [`BundleError`](crate::BundleError).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompartmentMapError {
     /// The map is not JSON, or lacks a field, or has an unknown one. The text is the JSON reader's.

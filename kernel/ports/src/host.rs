@@ -135,7 +135,7 @@ pub trait VatHost {
     /// Drops the worker of `vat`. Has no effect if there is none.
     fn stop(&mut self, vat: VatId);
 
-    /// Returns the [`Hash`] of the worker's heap and its size in bytes.
+    /// Returns the [`Hash`](struct@Hash) of the worker's heap and its size in bytes.
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)>;
 
     /// Returns the [`HeapImage`] of the worker, between two deliveries.

@@ -33,6 +33,7 @@
 //!     Ok(())
 //! }
 //! ```
+#![forbid(unsafe_code)]
 
 pub mod fault;
 pub mod host;

@@ -5,7 +5,7 @@
 use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
-    ids::{DeviceId, Endpoint, is_bundle_id},
+    ids::{BundleKind, DeviceId, Endpoint, is_bundle_id},
     state::{handle::State, keys},
 };
 
@@ -61,7 +61,7 @@ impl State<'_> {
         let Some(bytes) = self.over.blob(&hash)? else {
             return thrown(format!("bundle {id} is missing"));
         };
-        let Some(sha512) = id.strip_prefix("b1-") else {
+        let Some((BundleKind::EndoZip, sha512)) = BundleKind::split(id) else {
             return thrown("a wasm bundle has no JavaScript form");
         };
         let mut builder = Builder::default();

@@ -1,7 +1,8 @@
-//! The records of the kernel's state, and the methods of `State` that read and change them.
+//! The records of the kernel's state, and the methods of [`State`](handle::State) that read and change them.
 //!
-//! Each record's file holds its type and what keeps it consistent. This room knows identifiers, limits and
-//! the log. It runs no vat and decides nothing about a crank.
+//! Each record's file holds its type and what keeps it consistent. The structured log is here too, because its
+//! events show these records. This room knows identifiers, limits, errors and the application's port. It runs
+//! no vat and decides nothing about a crank.
 
 pub(crate) mod cleanup;
 pub mod clist;

@@ -9,7 +9,7 @@ use capstan_kernel_ports::VatId;
 
 use crate::{
     error::Result,
-    ids::Endpoint,
+    ids::{BundleKind, Endpoint},
     state::{handle::State, keys},
 };
 
@@ -18,7 +18,8 @@ impl State<'_> {
     /// `retireImports` would: nobody else ever will once that heap is gone. A vat of wasm keeps its own
     /// books, which nobody here can read: it has to let go by itself.
     pub(crate) fn drop_heap_imports(&mut self, vat: VatId) -> Result<()> {
-        if !self.vat_config(vat)?.bundle_id.starts_with("b1-") {
+        let config = self.vat_config(vat)?;
+        if BundleKind::from_id(&config.bundle_id) != Some(BundleKind::EndoZip) {
             return Ok(());
         }
         let endpoint = Endpoint::Vat(vat);

@@ -1,6 +1,7 @@
 //! Vats in memory: their workers, transcripts and heap snapshots, and the translation of what crosses to them.
 //!
-//! This room knows the records of the state. It does not know why a delivery is made.
+//! This room knows the records of the state, and the devices that syscalls reach. It does not know why a delivery
+//! is made.
 
 pub(crate) mod heap;
 pub(crate) mod liveslots;

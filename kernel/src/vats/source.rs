@@ -8,6 +8,7 @@ use capstan_kernel_ports::{
 
 use crate::{
     error::{Result, inconsistent},
+    ids::BundleKind,
     state::{
         handle::{get_record, read_globals},
         keys,
@@ -35,8 +36,8 @@ pub(crate) fn worker_source(
     let missing = || inconsistent(format!("bundle {bundle_id} is missing"));
     let hash: Hash = get_record(state, &keys::bundle(bundle_id))?.ok_or_else(missing)?;
     let bytes = state.blob(&hash)?.ok_or_else(missing)?;
-    Ok(match bundle_id.starts_with("w1-") {
-        true => WorkerSource::Wasm { module: bytes },
-        false => WorkerSource::JavaScript { engine, bundle_id: bundle_id.to_owned(), zip: bytes },
+    Ok(match BundleKind::from_id(bundle_id) {
+        Some(BundleKind::Wasm) => WorkerSource::Wasm { module: bytes },
+        _ => WorkerSource::JavaScript { engine, bundle_id: bundle_id.to_owned(), zip: bytes },
     })
 }

@@ -183,7 +183,7 @@ pub fn read_genesis(file: &Path) -> Result<(Genesis, Vec<u8>), HomeError> {
     Ok((genesis, bytes))
 }
 
-/// Returns where compiled engines are kept. The cache belongs to the user and not to a home, so that a new home starts
+/// Returns where compiled JavaScript engines are kept. The cache belongs to the user and not to a home, so that a new home starts
 /// fast too. Losing it costs only time.
 pub fn cache_dir(home: &Path) -> PathBuf {
     let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -11,10 +11,10 @@ use crate::Error;
 
 /// A keyed storage that holds the records of one tree.
 pub trait StorageContext<'db> {
-    /// The type of write batches.
+    /// The type of batches, a [`Batch`].
     type Batch: Batch;
 
-    /// The type of ordered cursors.
+    /// The type of ordered cursors, a [`RawIterator`].
     type RawIterator: RawIterator;
 
     /// Writes a data record. `children_sizes` and `cost_info` serve the accounting of costs.
@@ -93,19 +93,19 @@ pub trait StorageContext<'db> {
     /// Returns an empty [`Batch`] for this storage.
     fn new_batch(&self) -> Self::Batch;
 
-    /// Applies all writes of `batch`.
+    /// Applies all writes of a [`Batch`].
     fn commit_batch(&self, batch: Self::Batch) -> CostResult<(), Error>;
 
-    /// Returns a cursor over the data records.
+    /// Returns a [`RawIterator`] over the data records.
     fn raw_iter(&self) -> Self::RawIterator;
 
-    /// Returns a cursor over the aux records.
+    /// Returns a [`RawIterator`] over the aux records.
     fn raw_iter_aux(&self) -> Self::RawIterator;
 }
 
 /// A set of writes that [`StorageContext::commit_batch`] applies together.
 pub trait Batch {
-    /// Adds a write of a data record.
+    /// Adds a write of a data record, as [`StorageContext::put`] does at once.
     fn put<K: AsRef<[u8]>>(
         &mut self,
         key: K,
@@ -114,7 +114,7 @@ pub trait Batch {
         cost_info: Option<KeyValueStorageCost>,
     ) -> Result<(), grovedb_costs::error::Error>;
 
-    /// Adds a write of an aux record.
+    /// Adds a write of an aux record, as [`StorageContext::put_aux`] does at once.
     fn put_aux<K: AsRef<[u8]>>(
         &mut self,
         key: K,
@@ -122,7 +122,7 @@ pub trait Batch {
         cost_info: Option<KeyValueStorageCost>,
     ) -> Result<(), grovedb_costs::error::Error>;
 
-    /// Adds a write of a roots record.
+    /// Adds a write of a roots record, as [`StorageContext::put_root`] does at once.
     fn put_root<K: AsRef<[u8]>>(
         &mut self,
         key: K,
@@ -130,13 +130,13 @@ pub trait Batch {
         cost_info: Option<KeyValueStorageCost>,
     ) -> Result<(), grovedb_costs::error::Error>;
 
-    /// Adds a removal of a data record.
+    /// Adds a removal of a data record, as [`StorageContext::delete`] does at once.
     fn delete<K: AsRef<[u8]>>(&mut self, key: K, cost_info: Option<KeyValueStorageCost>);
 
-    /// Adds a removal of an aux record.
+    /// Adds a removal of an aux record, as [`StorageContext::delete_aux`] does at once.
     fn delete_aux<K: AsRef<[u8]>>(&mut self, key: K, cost_info: Option<KeyValueStorageCost>);
 
-    /// Adds a removal of a roots record.
+    /// Adds a removal of a roots record, as [`StorageContext::delete_root`] does at once.
     fn delete_root<K: AsRef<[u8]>>(&mut self, key: K, cost_info: Option<KeyValueStorageCost>);
 }
 

@@ -19,6 +19,7 @@
 //! let error = Error::StorageError("the disk is full".to_owned());
 //! assert_eq!(error.to_string(), "storage error: the disk is full");
 //! ```
+#![forbid(unsafe_code)]
 
 mod context;
 mod error;

@@ -241,8 +241,9 @@ mod tests {
         (entry.map(|(key, _)| key), steps)
     }
 
-    /// Returns blocks in which all keys are removed: set and removed in the block itself, or in a level above;
-    /// committed and removed in the block; or committed as removed, with the removals still in memory.
+    /// Returns four blocks in which all keys are removed. The first sets and removes them itself, and the second removes
+    /// them in a level above. The third removes committed keys. In the last one the removals are committed too, and
+    /// still in memory.
     fn emptied() -> Vec<Block> {
         let all = |block: &mut Block, value: Option<&[u8]>| {
             for i in 0..KEYS {

@@ -28,7 +28,7 @@ pub(crate) struct Flusher {
     /// Commits since the last checkpoint: serial and weight.
     behind: VecDeque<(u64, usize)>,
     behind_bytes: usize,
-    /// Whether all commits in `behind` are durable.
+    /// `true` if all commits in `behind` are durable.
     durable: bool,
     /// Serials of journal entries that the last checkpoint has made superfluous.
     done: Vec<u64>,

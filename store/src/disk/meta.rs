@@ -13,8 +13,9 @@ pub const FILE: &str = "state.redb";
 /// Name of the journal's file in the store's directory.
 pub const JOURNAL_FILE: &str = "journal.redb";
 
-/// Store format that this program reads and writes. It goes up with every change of the tables or of the tree's
-/// rules: from format 3 on every tree is an AVL tree.
+/// Store format that this program reads and writes. Others are an [`Error::Format`].
+///
+/// It goes up with every change of the tables or of the tree's rules: from format 3 on every tree is an AVL tree.
 pub const FORMAT: u32 = 3;
 
 /// Table of the records of [`Meta`], with the file's mark and format.

@@ -25,7 +25,7 @@ pub struct Export {
 }
 
 impl StateView {
-    /// Exports this state in chunks of `chunk_bytes`. The last one may be shorter.
+    /// Exports this state as an [`Export`]: chunks of `chunk_bytes`. The last one may be shorter.
     ///
     /// `with_local` includes the keys that begin with `local.`, which is meant for a copy of this very node: no other
     /// node could check them.

@@ -18,7 +18,7 @@ use crate::{
     export::stream::{Header, Kind, Record},
 };
 
-/// Properties that an imported state must have.
+/// Properties that the state of an [`Import`] must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// Height at which it was committed.

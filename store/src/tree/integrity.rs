@@ -28,10 +28,10 @@ pub struct IntegrityReport {
 impl StateView {
     /// Computes every hash of this state anew.
     ///
-    /// Each tree node is checked against its key, value and children, up to the root; each value against its node;
-    /// and each blob against its hash. The order of keys, the balance of every node and the heights in the nodes are
-    /// checked too. No hash covers the heights, but the tree's growth depends on them. Finally no node and no key may
-    /// be left over.
+    /// The check covers each tree node against its key, value and children, up to the root. It covers each value
+    /// against its node, and each blob against its hash. The order of keys, the balance of every node and the heights in
+    /// the nodes are checked too. No hash covers the heights, but the tree's growth depends on them. Finally no node and
+    /// no key may be left over.
     ///
     /// It needs memory for one path of the tree, and time in proportion to the state.
     ///

@@ -32,7 +32,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Returns the borsh encoding of the proof.
+    /// Returns the borsh encoding of the proof, which [`Proof::from_bytes`] decodes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // Writing to a vector cannot fail, and nothing is longer than borsh's 32-bit lengths.
@@ -52,7 +52,7 @@ impl Proof {
     }
 }
 
-/// Reason for which a proof is refused.
+/// Reason for which [`verify`] or [`Proof::from_bytes`] refuses a proof.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// The bytes are not a proof.
@@ -77,7 +77,7 @@ pub enum ProofError {
     Local,
 }
 
-/// Verifies `proof`. Returns the SHA-256 of the value that `key` has under `root`, or `None` if it has none.
+/// Verifies a [`Proof`]. Returns the SHA-256 of the value that `key` has under `root`, or `None` if it has none.
 pub fn verify(proof: &Proof, root: &Hash, key: &[u8]) -> Result<Option<Hash>, ProofError> {
     if key.starts_with(LOCAL) {
         return Err(ProofError::Local);
@@ -171,7 +171,7 @@ enum End {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Step {
     node: Revealed,
-    /// Whether the search continued to the right.
+    /// `true` if the search continued to the right.
     went_right: bool,
     /// Hash of the child on the other side.
     sibling: [u8; 32],

@@ -14,7 +14,7 @@ use capstan_kernel_ports::{
 use capstan_store::{Block, Store};
 pub use capstan_test_random::Random;
 
-/// Commits what `write` writes as the next height; returns the root.
+/// Commits the writes of `write` at the next height and returns the root.
 pub fn commit(store: &Store, write: impl FnOnce(&mut Block)) -> Hash {
     let mut block = store.begin_block();
     write(&mut block);
@@ -25,7 +25,7 @@ pub fn commit(store: &Store, write: impl FnOnce(&mut Block)) -> Hash {
     root
 }
 
-/// Commits these entries.
+/// Commits `entries` at the next height and returns the root.
 pub fn commit_entries(store: &Store, entries: &[(&[u8], &[u8])]) -> Hash {
     commit(store, |block| {
         for (key, value) in entries {
@@ -34,13 +34,14 @@ pub fn commit_entries(store: &Store, entries: &[(&[u8], &[u8])]) -> Hash {
     })
 }
 
-/// All entries.
+/// Returns all entries of `state`.
 pub fn all(state: &impl Read) -> Vec<Entry> {
     state.scan(b"").expect("scan")
 }
 
-/// The writes of the block at `height` in tests that must know the state at every height: sets and
-/// removals of shared keys, and local ones.
+/// Returns the writes of the block at `height`: sets and removals of shared keys, and node-local ones.
+///
+/// They depend on `height` only, so that a test knows the state at every height.
 pub fn script(height: u64) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     let mut random = Random::from(height);
     let mut writes: Vec<_> = (0..60)
@@ -56,12 +57,12 @@ pub fn script(height: u64) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     writes
 }
 
-/// The blob of the block at `height`.
+/// Returns the blob of the block at `height`.
 pub fn script_blob(height: u64) -> Vec<u8> {
     Random::from(!height).bytes(5000)
 }
 
-/// A block with the script of `height`.
+/// Returns a block with the writes and the blob of `height`.
 pub fn scripted_block(store: &Store, height: u64) -> Block {
     let mut block = store.begin_block();
     for (key, value) in script(height) {
@@ -74,7 +75,7 @@ pub fn scripted_block(store: &Store, height: u64) -> Block {
     block
 }
 
-/// Checks that the store is, whole, what the scripts up to its height make of it.
+/// Checks that the store has exactly the state that the scripts up to its height produce.
 pub fn assert_scripted(store: &Store) {
     let mut expected = std::collections::BTreeMap::new();
     for height in 1..=store.height() {

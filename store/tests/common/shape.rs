@@ -1,19 +1,19 @@
-//! The shape of the tree, as an export shows it: read here anew from the bytes.
+//! The shape of the tree, read from the bytes of an export.
 #![allow(unreachable_pub, clippy::expect_used, reason = "helpers of tests")]
 
 use std::collections::HashMap;
 
 use capstan_store::StateView;
 
-/// Which keys a node has below it, and how high it says they are.
+/// A node's children, left and right, and the heights that it records for them.
 struct Links([Option<(Vec<u8>, u8)>; 2]);
 
-/// How many nodes the tree has and how high it is.
+/// Returns the number of nodes and the height of the tree.
 ///
 /// # Panics
 ///
-/// If the heights of a node's sides differ by more than one or are not as its links say, if keys are out of order, or if
-/// the tree is higher than an AVL tree of so many nodes can be.
+/// Panics if the heights of a node's children differ by more than one or are not those in its links. Panics if keys are
+/// out of order, or if the tree is higher than an AVL tree with its number of nodes can be.
 pub fn checked_shape(state: &StateView) -> (usize, u8) {
     let (mut stream, mut root, mut nodes) = (Vec::new(), Vec::new(), HashMap::new());
     'chunks: for chunk in state.export(1 << 20, false) {
@@ -38,7 +38,7 @@ pub fn checked_shape(state: &StateView) -> (usize, u8) {
 }
 
 fn check(nodes: &HashMap<Vec<u8>, Links>, root: &[u8]) -> u8 {
-    // Nodes on the way, and the heights of the sides that are done.
+    // The path to the current node, and the heights of each node's finished children.
     let mut way: Vec<(&[u8], Vec<u8>)> = vec![(root, Vec::new())];
     let (mut last, mut seen): (Option<&[u8]>, usize) = (None, 0);
     loop {
@@ -68,7 +68,7 @@ fn check(nodes: &HashMap<Vec<u8>, Links>, root: &[u8]) -> u8 {
     }
 }
 
-/// Takes the first record off `stream`, if it is whole: kind, key and value.
+/// Takes the first record off `stream`: kind, key and value. Returns `None` if the record is incomplete.
 fn take_record<'a>(stream: &mut &'a [u8]) -> Option<(u8, &'a [u8], &'a [u8])> {
     let (head, rest) = stream.split_at_checked(9)?;
     let length =
@@ -79,7 +79,7 @@ fn take_record<'a>(stream: &mut &'a [u8]) -> Option<(u8, &'a [u8], &'a [u8])> {
     Some((head[0], key, value))
 }
 
-/// The links at the beginning of a node, see `node.rs`.
+/// Parses the links at the beginning of a node. The store's front page has their format.
 fn links(mut node: &[u8]) -> Links {
     Links([(); 2].map(|()| {
         let (present, rest) = node.split_first().expect("a link");

@@ -56,7 +56,7 @@ impl Disk {
         Self { content: self.content.clone(), file: number }
     }
 
-    /// Returns a new disk without faults, whose files have the content that reads see now.
+    /// Returns a new [`Disk`] without faults, whose files have the content that reads see now.
     pub fn copy(&self) -> Self {
         let copy = Self::with(self.content().files.iter().map(|file| file.bytes.clone()));
         copy.file(self.file)
@@ -77,7 +77,7 @@ impl Disk {
         self.content().capacity = bytes;
     }
 
-    /// Returns whether an operation has failed.
+    /// Returns whether an operation has failed, because of [`Disk::fail_after`], [`Disk::set_capacity`] or a crash.
     pub fn has_failed(&self) -> bool {
         self.content().failed
     }
@@ -87,7 +87,7 @@ impl Disk {
         self.content().operations
     }
 
-    /// Simulates a power loss. All later changes to this disk fail. Returns the disk as it is found afterwards.
+    /// Simulates a power loss. All later changes to this disk fail. Returns the [`Disk`] as it is found afterwards.
     pub fn crash(&self, random: &mut Random) -> Self {
         let mut content = self.content();
         content.left = Some(0);

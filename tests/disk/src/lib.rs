@@ -24,6 +24,7 @@
 //! # Ok(())
 //! # }
 //! ```
+#![forbid(unsafe_code)]
 // Test helpers panic at the line that is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

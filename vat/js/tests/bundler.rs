@@ -116,3 +116,99 @@ fn what_cannot_be_bundled_is_refused_with_the_reason() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(error.trim(), "bundle: there is no file /nonexistent/vat.js");
 }
+
+/// A vat that imports `dep`, which is installed with these files besides its package.json.
+fn with_dependency(descriptor: &str, files: &[(&str, &str)]) -> TempDir {
+    let vat = "import { Far } from '@endo/far';\nimport { x } from 'dep';\n\
+               export const buildRootObject = () => Far('root', { x: () => x });\n";
+    let package = r#"{"name":"p","version":"1.0.0","type":"module","dependencies":{"dep":"1"}}"#;
+    let folder = folder(&[("vat.js", vat), ("package.json", package)]);
+    let dep = folder.path().join("node_modules/dep");
+    for (name, text) in [("package.json", descriptor)].iter().chain(files) {
+        let file = dep.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    folder
+}
+
+const DEP: &str = r#"{"name":"dep","version":"2.1.0","type":"module","main":"index.js"}"#;
+
+#[test]
+fn a_package_that_cannot_be_bundled_is_named_with_what_helps() {
+    let commonjs = r#"{"name":"dep","version":"2.1.0","exports":"./esm/index.js"}"#;
+    let esm = [
+        ("esm/package.json", r#"{"type":"module"}"#),
+        ("esm/index.js", "import { x } from './x.js'; export { x };"),
+        ("esm/x.js", "export const x = 1;"),
+    ];
+    let subpath = r#"{"name":"dep","version":"2.1.0","exports":{"./other":"./index.js"}}"#;
+    let cases: [(&str, &[(&str, &str)], &str); 4] = [
+        (commonjs, &esm, "dep@2.1.0 says \"type\": \"module\" in a package.json of its folder esm"),
+        (subpath, &[("index.js", "")], "but dep@2.1.0 does not export it"),
+        (
+            DEP,
+            &[("index.js", "import 'fs'; export const x = 1;")],
+            "dep@2.1.0 imports \"fs\", a module of Node.js",
+        ),
+        (
+            DEP,
+            &[("index.js", "import './x.wasm';"), ("x.wasm", "")],
+            "The module x.wasm of dep@2.1.0",
+        ),
+    ];
+    for (descriptor, files, cause) in cases {
+        let folder = with_dependency(descriptor, files);
+        let output = run(&folder.path().join("vat.js"));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("bundle: ") && error.contains(cause), "{cause}: {error}");
+        assert!(!error.contains("A vat is an ES module"), "{error}");
+    }
+}
+
+#[test]
+fn a_module_that_a_bundle_lacks_is_a_warning() {
+    let untyped = r#"{"name":"dep","version":"2.1.0","main":"index.js"}"#;
+    let cases: [(&str, &[(&str, &str)], &str); 5] = [
+        (untyped, &[("index.js", "export const x = 1;")], "dep@2.1.0 has an ES module, index.js,"),
+        (DEP, &[], "dep@2.1.0 has no file \"./index.js\""),
+        (
+            DEP,
+            &[("index.js", "export const x = <b/>;")],
+            "index.js of dep@2.1.0 is not plain JavaScript",
+        ),
+        (
+            untyped,
+            &[("index.js", "exports.x = require('./x.node');"), ("x.node", "")],
+            "x.node of dep@2.1.0 is a native addon",
+        ),
+        (
+            untyped,
+            &[("index.js", "exports.x = require('crypto');")],
+            "dep@2.1.0 imports \"crypto\", a module of Node.js",
+        ),
+    ];
+    for (descriptor, files, cause) in cases {
+        let folder = with_dependency(descriptor, files);
+        let output = run(&folder.path().join("vat.js"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert!(said.starts_with("bundle: warning: ") && said.contains(cause), "{cause}: {said}");
+    }
+}
+
+#[test]
+fn a_bundler_that_runs_out_of_memory_says_so() {
+    let folder = folder(&[]);
+    let mut node = Command::new("node");
+    node.arg("--max-old-space-size=20").arg(package().join("tools/bundle.mjs"));
+    let output =
+        node.arg(folder.path().join("vat.js")).arg(folder.path().join("vat.json")).output();
+    let output = output.unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("bundle: the bundler ran out of memory ("), "{error}");
+    assert!(error.contains("NODE_OPTIONS=--max-old-space-size="), "{error}");
+    assert_eq!(output.stdout, b"");
+}

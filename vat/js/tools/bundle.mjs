@@ -1,27 +1,108 @@
 // Bundles a vat's source: node bundle.mjs SRC.js OUT.json
 //
 // OUT.json is an Endo bundle, {moduleFormat: "endoZipBase64", endoZipBase64, endoZipBase64Sha512}, with
-// the id that Agoric's own tools give. Prints the bundle's id.
+// the id that Agoric's own tools give. Prints the bundle's id. Warns on stderr about modules that the bundle lacks.
+//
+// The bundler runs in a worker thread, so that running out of memory is an error that can be told.
 import fs from 'node:fs';
 import process from 'node:process';
+import v8 from 'node:v8';
+import { fileURLToPath } from 'node:url';
+import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 
-import { bundle } from './bundler.mjs';
+import { bundle, views } from './bundler.mjs';
+import { causeOf, packageLabel } from './causes.mjs';
+import { missingModules } from './missing.mjs';
 
-const main = async ([source, out, ...rest]) => {
-  if (!source || !out || rest.length) {
-    throw Error('usage: node bundle.mjs SRC.js OUT.json');
-  }
-  if (!fs.statSync(source, { throwIfNoEntry: false })?.isFile()) {
-    throw Error(`there is no file ${source}`);
-  }
-  const result = await bundle(fs.realpathSync(source));
-  fs.writeFileSync(out, `${JSON.stringify(result)}\n`);
-  console.log(`b1-${result.endoZipBase64Sha512}`);
+/** Powers that report every file which they read to the main thread. */
+const reporting = powers => {
+  const report = read => location => {
+    parentPort.postMessage({ read: location });
+    return read(location);
+  };
+  const { maybeRead, read = maybeRead } = powers;
+  return { ...powers, maybeRead: report(maybeRead), read: report(read) };
 };
 
-main(process.argv.slice(2)).catch(error => {
-  const isScript = /sourceType: "module"/.test(error.message);
-  const hint = isScript ? '\nA vat is an ES module: set "type": "module" in its package.json.' : '';
-  console.error(`bundle: ${error.message}${hint}`);
+const work = async ({ source, out }) => {
+  const result = await bundle(source, views(source).map(reporting));
+  fs.writeFileSync(out, `${JSON.stringify(result)}\n`);
+  const missing = await missingModules(result.endoZipBase64);
+  parentPort.postMessage({ id: `b1-${result.endoZipBase64Sha512}`, missing });
+};
+
+/** The package most of whose files were read, for a bundler that ran out of memory. */
+const largest = locations => {
+  const counts = new Map();
+  for (const location of locations) {
+    const label = location.startsWith('file:') && packageLabel(fileURLToPath(location));
+    counts.set(label, (counts.get(label) ?? 0) + 1);
+  }
+  counts.delete(false);
+  const [first] = [...counts].sort(([, a], [, b]) => b - a);
+  return first && ` Most of the files that it had read (${first[1]}) belong to ${first[0]}.`;
+};
+
+const outOfMemory = (limitMb, locations) =>
+  Error(
+    `the bundler ran out of memory (${limitMb} MB).${largest(locations) ?? ''}\n` +
+      'Import only the modules that the vat needs, make the package one file of plain JavaScript first (with esbuild, ' +
+      'for example), or give Node more memory: NODE_OPTIONS=--max-old-space-size=8192.',
+  );
+
+/** Runs the bundler in a worker thread, whose memory is bounded as this thread's is. */
+const inWorker = (source, out) =>
+  new Promise((resolve, reject) => {
+    const limitMb = Math.floor(v8.getHeapStatistics().heap_size_limit / 2 ** 20);
+    const worker = new Worker(fileURLToPath(import.meta.url), {
+      workerData: { source, out },
+      resourceLimits: { maxOldGenerationSizeMb: limitMb },
+    });
+    const locations = new Set();
+    worker.on('message', message => {
+      if (message.read !== undefined) {
+        locations.add(message.read);
+      } else if (message.error !== undefined) {
+        reject(Error(message.error));
+      } else {
+        resolve(message);
+      }
+    });
+    worker.on('error', error =>
+      reject(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? outOfMemory(limitMb, locations) : error),
+    );
+    worker.on('exit', code => reject(Error(`the bundler ended with ${code}`)));
+  });
+
+const withCause = (message, source) => {
+  const cause = causeOf(message, source);
+  return cause === undefined ? message : `${message}\n${cause}`;
+};
+
+const main = async ([given, out, ...rest]) => {
+  if (!given || !out || rest.length) {
+    throw Error('usage: node bundle.mjs SRC.js OUT.json');
+  }
+  if (!fs.statSync(given, { throwIfNoEntry: false })?.isFile()) {
+    throw Error(`there is no file ${given}`);
+  }
+  const source = fs.realpathSync(given);
+  const { id, missing } = await inWorker(source, out);
+  for (const error of missing) {
+    console.error(`bundle: warning: a module is missing, and what imports it will fail. ${withCause(error, source)}`);
+  }
+  console.log(id);
+};
+
+const fail = message => {
+  console.error(`bundle: ${message}`);
   process.exitCode = 1;
-});
+};
+
+if (isMainThread) {
+  main(process.argv.slice(2)).catch(error => fail(error.message));
+} else {
+  work(workerData).catch(({ message }) => {
+    parentPort.postMessage({ error: withCause(message, workerData.source) });
+  });
+}

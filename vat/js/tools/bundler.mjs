@@ -18,6 +18,7 @@ const TOOLS = [
   '@babel/parser',
   '@endo/bundle-source',
   '@endo/init',
+  '@endo/zip',
 ];
 
 const readJson = location => {
@@ -36,7 +37,7 @@ const libraries = () => {
 };
 
 /** The location of the package.json that governs `source`, or undefined. */
-const findPackage = source => {
+export const findPackage = source => {
   for (let folder = path.dirname(source); ; folder = path.dirname(folder)) {
     const file = path.join(folder, 'package.json');
     if (fs.existsSync(file)) {
@@ -116,7 +117,7 @@ const looseDescriptor = name => ({
  * and only if that fails, a package that depends on all our libraries too. (What a package declares
  * to depend on is part of the bundle's id.)
  */
-const views = source => {
+export const views = source => {
   const file = findPackage(source);
   if (file === undefined) {
     const folder = path.dirname(source);

@@ -1,15 +1,15 @@
-//! Where two nodes went apart.
+//! Bisection: the first crank at which two nodes differ.
 
 use std::{collections::BTreeMap, path::Path};
 
 use super::{BlockTrace, Link, TraceError, Value, Written, heights};
 
-/// What a comparison of two nodes' traces came to.
+/// Result of comparing the traces of two nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// No block that both have differs.
     Same {
-        /// The lowest and the highest height that both have; none if there is no such block.
+        /// Lowest and highest height of which both have traces, or `None` if there is no such block.
         compared: Option<(u64, u64)>,
     },
     /// The nodes had gone apart before the first block that both have.
@@ -19,18 +19,18 @@ pub enum Finding {
     },
     /// The first crank, or change by a transaction, that differs.
     Link {
-        /// The block.
+        /// Height of the block.
         height: u64,
-        /// Which of its links, from 0.
+        /// Index of the link in the block.
         position: usize,
-        /// What each node did; none if its block had ended before.
+        /// [`Link`] of each node, or `None` if its block had ended before.
         links: Box<[Option<Link>; 2]>,
         /// The keys that the two wrote differently.
         keys: Vec<KeyDifference>,
     },
-    /// All cranks of the block agree: the app, beside the kernel, wrote something else.
+    /// All cranks of the block agree, but the application's own writes differ.
     App {
-        /// The block.
+        /// Height of the block.
         height: u64,
         /// The keys that the two wrote differently.
         keys: Vec<KeyDifference>,
@@ -38,7 +38,7 @@ pub enum Finding {
     /// All that was written agrees, and yet the app hashes differ: a store is damaged, or the nodes began the block on
     /// states that differ in what the crank chain does not cover.
     Hash {
-        /// The block.
+        /// Height of the block.
         height: u64,
     },
 }
@@ -46,20 +46,20 @@ pub enum Finding {
 /// A key that two nodes wrote differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyDifference {
-    /// The key.
+    /// Key in the state.
     pub key: Vec<u8>,
-    /// What each did to it.
+    /// Write of each node.
     pub writes: [Write; 2],
 }
 
-/// What a node did to a key.
+/// A node's write to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// It did not write it.
+    /// The node did not write the key.
     Untouched,
-    /// It deleted it.
+    /// The node deleted the key.
     Deleted,
-    /// It set it.
+    /// The node set the key.
     Set(Value),
 }
 
@@ -77,7 +77,7 @@ pub fn bisect(a: &Path, b: &Path) -> Result<Finding, TraceError> {
     Ok(Finding::Same { compared: common.first().copied().zip(common.last().copied()) })
 }
 
-/// What two nodes' traces of one block differ in first.
+/// Returns the first difference between two traces of one block.
 pub fn compare(a: &BlockTrace, b: &BlockTrace) -> Option<Finding> {
     let height = a.height;
     if a.before != b.before {

@@ -36,7 +36,7 @@ impl TraceLog {
         }
     }
 
-    /// Waits until all is written; nothing can be put afterwards.
+    /// Waits until all traces are written. Later ones are dropped.
     pub(crate) fn close(&mut self) {
         self.traces = None;
         if let Some(writer) = self.writer.take() {

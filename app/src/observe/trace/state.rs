@@ -1,4 +1,4 @@
-//! How two committed states differ, for nodes whose traces do not reach back to where they went apart.
+//! Comparison of two committed states, for nodes whose traces do not reach back to the first difference.
 
 use std::ops::ControlFlow;
 
@@ -10,9 +10,10 @@ use super::{
     bisect::{KeyDifference, Write},
 };
 
-/// The keys in which two states differ, those of one node alone left out, in key order; at most `limit`.
+/// Returns up to `limit` keys in which two states differ, in key order. Keys that only concern one node are left
+/// out.
 ///
-/// Reads both states once, side by side.
+/// It reads both states once, side by side.
 pub fn differences(
     a: &StateView,
     b: &StateView,

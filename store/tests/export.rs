@@ -1,4 +1,4 @@
-//! A state that is exported and imported is the same state, or it is refused.
+//! An import gives the exported state, or is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -12,7 +12,7 @@ use capstan_kernel_ports::{
 use capstan_store::{Error, Expected, FILE, Import, Options, Store};
 use common::Random;
 
-/// A store with long keys, a large blob, an empty value, local keys and a history.
+/// Returns a store with long keys, a large blob, an empty value, node-local keys and several blocks.
 fn source() -> Store {
     let store = Store::in_memory().unwrap();
     for height in 1..=12 {
@@ -65,7 +65,7 @@ fn gives_the_same_state_whatever_the_chunk_size() {
 
 #[test]
 fn the_copy_goes_on_like_the_original() {
-    // The roots depend on the shape of the tree, which depends on its history: so it must travel.
+    // Later roots depend on the shape of the tree, which depends on its history. So the export must contain it.
     let source = source();
     let dir = tempfile::tempdir().unwrap();
     let copy = import(dir.path(), expected(&source, true), &chunks(&source, 4096, true)).unwrap();
@@ -108,8 +108,8 @@ fn an_export_is_of_its_snapshot_while_the_chain_goes_on() {
 
 #[test]
 fn a_forged_value_is_found_under_the_right_root() {
-    // grovedb-merk 6.1.1's own restorer accepts this: the tree's hashes are all right, but the
-    // value beside them is another.
+    // grovedb-merk 6.1.1's own restorer accepts this: all hashes of the tree are right, but the
+    // value next to them is not.
     let source = source();
     let honest = chunks(&source, usize::MAX, false).concat();
     for forged in [
@@ -123,7 +123,7 @@ fn a_forged_value_is_found_under_the_right_root() {
     }
 }
 
-/// `stream` with `from`, where it follows `after`, replaced by `to`.
+/// Returns `stream` with the first `from` after `after` replaced by `to`.
 fn replace(stream: &[u8], from: &[u8], to: &[u8], after: &[u8]) -> Vec<u8> {
     let wanted = [after, from].concat();
     let at = stream.windows(wanted.len()).position(|window| window == wanted);
