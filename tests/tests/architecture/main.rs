@@ -1,30 +1,33 @@
 //! The invariants of ARCHITECTURE.md that can be read off the sources.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
+mod rooms;
+mod source;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
     process::Command,
 };
 
-/// Who may depend on whom among the project's own packages: everyone that a package may use.
+/// The arrows between the project's own packages: each package and all of its own that it depends on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("capstan-abi", &[]),
+    ("capstan-passable", &["capstan-abi"]),
     ("capstan-kernel-ports", &["capstan-abi"]),
     ("capstan-bundle", &[]),
-    ("capstan-kernel", &["capstan-abi", "capstan-kernel-ports", "capstan-bundle"]),
+    (
+        "capstan-kernel",
+        &["capstan-abi", "capstan-bundle", "capstan-kernel-ports", "capstan-passable"],
+    ),
     ("grovedb-storage", &[]),
-    ("capstan-store", &["capstan-kernel-ports", "grovedb-storage"]),
+    ("capstan-store", &["capstan-kernel-ports"]),
     ("capstan-vat-js", &[]),
     ("capstan-vat-host", &["capstan-abi", "capstan-kernel-ports"]),
     ("capstan-vat-system", &[]),
     ("capstan-files", &[]),
     ("capstan-proto", &[]),
-    (
-        "capstan-genesis",
-        &["capstan-kernel", "capstan-proto", "capstan-vat-system", "capstan-bundle"],
-    ),
+    ("capstan-genesis", &["capstan-proto"]),
     (
         "capstan-app",
         &[
@@ -34,11 +37,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-genesis",
             "capstan-kernel",
             "capstan-kernel-ports",
+            "capstan-passable",
             "capstan-proto",
             "capstan-store",
-            "capstan-vat-host",
-            "capstan-vat-js",
-            "capstan-vat-system",
         ],
     ),
     ("capstan-client", &["capstan-abi", "capstan-passable", "capstan-proto"]),
@@ -90,49 +91,69 @@ const IMPURE: &[&str] = &[
     "eprintln!",
 ];
 
+/// The sources that read no clock. In `app` only the observers may.
+const WITHOUT_CLOCK: &[&str] = &[
+    "kernel",
+    "store/src",
+    "vat/abi",
+    "vat/host/src",
+    "passable",
+    "proto",
+    "files",
+    "genesis",
+    "app/src",
+];
+
+/// Where the application reads clocks, for measurements that no result depends on.
+const OBSERVERS: &str = "app/src/observe/";
+
+/// The ways in which Rust code reads a clock.
+const CLOCKS: &[&str] = &["Instant", "SystemTime", "UNIX_EPOCH"];
+
 #[test]
-fn dependency_arrows_point_one_way() {
+fn dependency_arrows_are_those_and_no_others() {
     let allowed: BTreeMap<&str, BTreeSet<&str>> =
         ARROWS.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
     let packages = packages();
-    let own: BTreeSet<&str> = packages.keys().map(String::as_str).collect();
     for (name, dependencies) in &packages {
         if TOP.contains(&name.as_str()) {
             continue;
         }
         let allowed = allowed
             .get(name.as_str())
-            .unwrap_or_else(|| panic!("package {name} is new: say here what it may depend on"));
-        for dependency in dependencies.iter().filter(|d| own.contains(d.as_str())) {
-            assert!(allowed.contains(dependency.as_str()), "{name} may not depend on {dependency}");
-        }
+            .unwrap_or_else(|| panic!("package {name} is new: say here what it depends on"));
+        let own = dependencies.iter().map(String::as_str).filter(|d| packages.contains_key(*d));
+        assert_eq!(&own.collect::<BTreeSet<_>>(), allowed, "what {name} depends on");
+    }
+    for name in allowed.keys() {
+        assert!(packages.contains_key(*name), "there is no package {name}");
     }
 }
 
 #[test]
 fn the_kernel_is_pure() {
-    let kernel = root().join("kernel");
-    let mut seen = 0;
-    // A module of tests in a file of its own is only there when tests are.
-    let is_test = |file: &PathBuf| file.to_string_lossy().ends_with("_tests.rs");
-    for file in rust_files(&kernel).into_iter().filter(|file| !is_test(file)) {
-        let text = fs::read_to_string(&file).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for (number, line) in code.lines().enumerate() {
-            let line = line.split("//").next().unwrap_or_default();
-            for word in IMPURE {
-                let place = || format!("{}:{}", file.display(), number + 1);
-                assert!(!line.contains(word), "{}: the kernel may not use {word}", place());
-            }
-        }
-        seen += 1;
+    let files = source::rust_files(&source::root().join("kernel"));
+    assert!(files.len() > 20, "only {} files of the kernel were found", files.len());
+    for file in files {
+        source::refuse(&file, IMPURE, "the kernel may not use");
     }
-    assert!(seen > 20, "only {seen} files of the kernel were found");
+}
+
+#[test]
+fn only_the_observers_read_clocks() {
+    let folders = WITHOUT_CLOCK.iter().flat_map(|folder| {
+        let files = source::rust_files(&source::root().join(folder));
+        assert!(!files.is_empty(), "there is nothing in {folder}");
+        files
+    });
+    for file in folders.filter(|file| !file.to_string_lossy().contains(OBSERVERS)) {
+        source::refuse(&file, CLOCKS, "only app's observers and what is above them may use");
+    }
 }
 
 #[test]
 fn what_touches_consensus_is_pinned() {
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest = fs::read_to_string(source::root().join("Cargo.toml")).unwrap();
     for name in ["wasmer", "wasm-encoder", "grovedb-merk", "grovedb-version", "borsh", "redb"] {
         let line = manifest.lines().find(|line| line.starts_with(&format!("{name} =")));
         let line = line.unwrap_or_else(|| panic!("{name} is not in the workspace's dependencies"));
@@ -140,11 +161,11 @@ fn what_touches_consensus_is_pinned() {
     }
 }
 
-/// The project's packages with the names of their ordinary dependencies.
+/// Returns the project's packages with the names of their ordinary dependencies.
 fn packages() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .current_dir(root())
+        .current_dir(source::root())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -156,23 +177,4 @@ fn packages() -> BTreeMap<String, BTreeSet<String>> {
         (package["name"].as_str().unwrap_or_default().to_owned(), names)
     };
     list(&metadata["packages"]).iter().map(package).collect()
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir()
-            && path.file_name().is_some_and(|name| name != "tests" && name != "benches")
-        {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
