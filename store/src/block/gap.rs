@@ -135,13 +135,8 @@ mod tests {
     #[test]
     fn stretches_say_what_a_set_of_absent_keys_says() {
         let keys = keys();
-        let mut seed = 7_u64;
-        let mut next = |below: usize| {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) as usize % below
-        };
+        let mut random = capstan_test_random::Random::seeded(7);
+        let mut next = |below: usize| random.index(below);
         let (mut gaps, mut absent) = (Gaps::default(), BTreeSet::new());
         for step in 0..20_000 {
             let key = &keys[next(keys.len())];
