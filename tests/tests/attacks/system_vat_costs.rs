@@ -336,3 +336,51 @@ fn a_new_incarnation_starts_as_fast_with_many_vats_and_meters() {
     let ended = again.send("o+0", "vatTerminated", "[\"v2\",true,\"x\"]", &[]);
     assert!(again.vatstore().len() < vat.vatstore().len() + 60 && ended.count > 2);
 }
+
+#[test]
+fn answers_of_done_are_kept_for_everybody_however_many_strangers_ask() {
+    let mut vats = 0;
+    let mut kept = 0;
+    let device: Device = Box::new(move |_, method, _| match method {
+        "createByBundleID" => {
+            vats += 1;
+            format!("\"v{vats}\"")
+        }
+        "deferResult" => {
+            kept += 1;
+            format!("\"+{kept}\"")
+        }
+        "getBundleID" => "\"b1-0\"".to_owned(),
+        _ => "\"#undefined\"".to_owned(),
+    });
+    let mut vat = LoneVat::start(capstan_vat_system::vat_admin_bundle(), "{}", device);
+    let made = vat.send("o+0", "createVatAdminService", "[\"$0.Alleged: device\"]", &["d-70"]);
+    let service = made.slots().remove(0);
+    let mut create = |vat: &mut LoneVat, id: &str| {
+        let asked = vat.send(&service, "createVat", "[\"$0.Alleged: device node\",{}]", &["d-71"]);
+        let args = format!("[{id:?},{{\"rootObject\":\"$0\"}}]");
+        let news = vat.send("o+0", "newVatCallback", &args, &["o-80"]);
+        let created = news.settled().into_iter().find(|r| r.promise == asked.result).unwrap();
+        created.data.slots[0].clone()
+    };
+    // A stranger's fifty vats, each asked as often as one may be.
+    for number in 1..=50 {
+        let admin = create(&mut vat, &format!("v{number}"));
+        for _ in 0..20 {
+            assert_eq!(vat.send(&admin, "done", "[]", &[]).settled(), [], "it waits in the heap");
+        }
+        let refusal = vat.send(&admin, "done", "[]", &[]).refusal();
+        assert!(refusal.contains("20 times already"), "{refusal}");
+    }
+    let admin = create(&mut vat, "v51");
+    for _ in 0..20 {
+        let asked = vat.send(&admin, "done", "[]", &[]);
+        assert_eq!(asked.called(), ["deferResult"], "the device keeps it");
+    }
+    assert!(vat.send(&admin, "done", "[]", &[]).refusal().contains("20 times already"));
+    let ended = vat.send("o+0", "vatTerminated", "[\"v51\",true,\"why\"]", &[]);
+    assert_eq!(ended.called(), ["settleResult"; 20]);
+    let ended = vat.send("o+0", "vatTerminated", "[\"v1\",false,\"why\"]", &[]);
+    assert_eq!(ended.called(), [""; 0]);
+    assert_eq!(ended.settled().len(), 21, "those of the heap, and the message's own answer");
+}

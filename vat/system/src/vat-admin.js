@@ -28,11 +28,20 @@ const UPGRADE_MESSAGE = 'vat upgraded';
 /** How many answers of `done()` are outstanding at most for one vat: its end settles them in one delivery. */
 const MAX_PENDING_DONE = 20;
 
+/** How many of all answers of `done()` are promises in the heap, as in SwingSet. The device keeps the others. */
+const MAX_DONE_IN_HEAP = 1_000;
+
 /** How many bundles are waited for at most. */
 const MAX_PENDING_BUNDLES = 1_000;
 
 /** Longer than the id of any bundle. */
 const MAX_BUNDLE_ID = 200;
+
+const take = (table, key) => {
+  const value = table.get(key);
+  table.delete(key);
+  return value;
+};
 
 const put = (table, key, value) => {
   if (table.has(key)) {
@@ -50,6 +59,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const pendingUpgrades = new Map(); // upgradeID -> promise kit for {incarnationNumber}
   const pendingBundles = new Map(); // bundleID -> promise kit for the bundlecap
 
+  const pendingEnds = new Map(); // vatID -> {kit, askers}: for what the vat ends with, if somebody asked
+  let askers = 0; // of all of them
   const exitingVats = new Set(); // vatIDs whose end was asked for and not reported yet
 
   // While the service is paused, a promise kit that is fulfilled when nothing is pending.
@@ -167,14 +178,22 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     done() {
       const { vatID } = this.state;
       insistRunning(vatID, 'done', true);
-      const results = pendingEnds.has(vatID) ? pendingEnds.get(vatID) : [];
-      results.length < MAX_PENDING_DONE ||
+      const end = pendingEnds.get(vatID) || { kit: makePromiseKit(), askers: 0 };
+      const kept = keptEnds.has(vatID) ? keptEnds.get(vatID) : [];
+      end.askers + kept.length < MAX_PENDING_DONE ||
         Fail`done() of vat ${q(vatID)} was asked for ${q(MAX_PENDING_DONE)} times already: wait for an answer`;
-      // The device keeps the result, which this method's answer is not.
+      if (askers < MAX_DONE_IN_HEAP) {
+        end.askers += 1;
+        askers += 1;
+        pendingEnds.set(vatID, end);
+        return end.kit.promise;
+      }
+      // The device keeps the result, and what this method returns is ignored.
       const result = D(device).deferResult();
       if (result !== undefined) {
-        put(pendingEnds, vatID, harden([...results, result]));
+        put(keptEnds, vatID, harden([...kept, result]));
       }
+      return undefined;
     },
     upgrade(bundlecap, options) {
       const { vatID } = this.state;
@@ -309,8 +328,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     makeScalarBigMapStore('notifierByMeterID', { durable: true }),
   );
   // vatID -> the numbers under which the device keeps the results of `done()`
-  const pendingEnds = provide(baggage, 'pendingEnds', () =>
-    makeScalarBigMapStore('pendingEnds', { durable: true }),
+  const keptEnds = provide(baggage, 'keptEnds', () =>
+    makeScalarBigMapStore('keptEnds', { durable: true }),
   );
 
   const pendingUpdates = new Map(); // meterID -> promise kit for the next update, lost by an upgrade
@@ -453,14 +472,19 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
         console.log(`static or unknown vat ${vatID} terminated`);
         return;
       }
-      const results = pendingEnds.has(vatID) ? pendingEnds.get(vatID) : [];
-      if (results.length > 0) {
-        pendingEnds.delete(vatID);
-      }
+      const end = pendingEnds.get(vatID);
+      pendingEnds.delete(vatID);
+      askers -= end?.askers ?? 0;
+      const kept = keptEnds.has(vatID) ? take(keptEnds, vatID) : [];
       exitingVats.delete(vatID);
       managedVats.delete(vatID);
       checkQuiescence();
-      for (const result of results) {
+      if (shouldReject) {
+        end?.kit.reject(info);
+      } else {
+        end?.kit.resolve(info);
+      }
+      for (const result of kept) {
         D(device).settleResult(result, shouldReject, info);
       }
     },
