@@ -72,6 +72,7 @@ impl ServiceGenerator for MethodTable {
              pub const {constant}_METHODS: &[crate::Method] = &[\n{table}];\n\n{impls}\n\
              /// Lets `server` handle a call of `method`, one of [`{constant}_METHODS`]. Returns `None` for any other.\n\
              ///\n/// # Errors\n/// The request cannot be decoded, the handler fails, or the response cannot be encoded.\n\
+             #[allow(clippy::implied_bounds_in_impls)]\n\
              pub fn dispatch_{}<C: crate::Call>(\n    method: &crate::Method,\n    call: &C,\n    \
              server: &(impl crate::Server<Error = C::Error>{bounds}),\n) -> Result<Option<C::Reply>, C::Error> {{\n    \
              let reply = match method.name {{\n{arms}        _ => return Ok(None),\n    }};\n    reply.map(Some)\n}}\n",

@@ -44,7 +44,6 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-
 mod tests {
     use super::*;
 

@@ -92,7 +92,6 @@ fn open(path: &Path) -> io::Result<(BufWriter<File>, u64)> {
 }
 
 #[cfg(test)]
-
 mod tests {
     use super::*;
 

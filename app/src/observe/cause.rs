@@ -97,15 +97,15 @@ pub(crate) struct Causes {
 struct Known {
     cause: Arc<Cause>,
     /// Digest of a message that waits on a promise, which identifies it when it moves.
-    message: Option<Digest>,
+    message: Option<MessageDigest>,
 }
 
 /// The length and CRC-32 of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Digest(usize, u32);
+struct MessageDigest(usize, u32);
 
-impl Digest {
-    fn digest(message: &[u8]) -> Self {
+impl MessageDigest {
+    fn new(message: &[u8]) -> Self {
         Self(message.len(), crc32fast::hash(message))
     }
 }
@@ -115,7 +115,7 @@ impl Digest {
 struct Queued {
     place: Place,
     /// The message that waits on a promise, or that goes to one and may have waited on it.
-    message: Option<Digest>,
+    message: Option<MessageDigest>,
     /// The promise that it goes to.
     target: Option<u64>,
 }
@@ -141,12 +141,12 @@ impl QueueChanges {
             return;
         };
         let mut queued =
-            Queued { place, message: waits.then(|| Digest::digest(value)), target: None };
+            Queued { place, message: waits.then(|| MessageDigest::new(value)), target: None };
         if let (true, Place::Accepted(_), Some((target, message))) =
             (self.moves, place, to_promise(value))
         {
             queued.target = Some(target);
-            queued.message = Some(Digest::digest(message));
+            queued.message = Some(MessageDigest::new(message));
         }
         self.queued.push(queued);
     }
@@ -233,7 +233,7 @@ impl Causes {
 fn take_origin(
     waited: &mut Vec<(Place, Option<Known>)>,
     target: u64,
-    message: Option<Digest>,
+    message: Option<MessageDigest>,
 ) -> Option<(Place, Option<Known>)> {
     let is_it = |(place, known): &(Place, Option<Known>)| {
         let same = known.as_ref().is_none_or(|known| known.message == message);

@@ -82,7 +82,7 @@ impl Handler<QueryUploadRequest> for QueryServer<'_> {
         let state = self.state;
         let id: UploadId = parse(&request.upload_id)?;
         let upload =
-            uploads::get(state, &id)?.ok_or_else(|| QueryError::not_found("upload", &id))?;
+            uploads::get(state, &id)?.ok_or_else(|| QueryError::not_found("upload", id))?;
         let answer = QueryUploadResponse {
             upload_id: id.to_string(),
             submitter: upload.submitter.to_string(),

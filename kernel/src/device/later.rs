@@ -133,9 +133,9 @@ pub(super) fn wake_arguments(
 }
 
 fn deferred_key(device: DeviceId, number: u64) -> Vec<u8> {
-    keys::vatstore(Endpoint::Device(device), &format!("deferred.{number}"))
+    keys::vatstore(Endpoint::Device(device), format!("deferred.{number}"))
 }
 
 fn awaited_key(device: DeviceId, promise: KRef) -> Vec<u8> {
-    keys::vatstore(Endpoint::Device(device), &format!("awaited.{promise}"))
+    keys::vatstore(Endpoint::Device(device), format!("awaited.{promise}"))
 }
