@@ -356,7 +356,7 @@ fn answers_of_done_are_kept_for_everybody_however_many_strangers_ask() {
     let mut vat = LoneVat::start(capstan_vat_system::vat_admin_bundle(), "{}", device);
     let made = vat.send("o+0", "createVatAdminService", "[\"$0.Alleged: device\"]", &["d-70"]);
     let service = made.slots().remove(0);
-    let mut create = |vat: &mut LoneVat, id: &str| {
+    let create = |vat: &mut LoneVat, id: &str| {
         let asked = vat.send(&service, "createVat", "[\"$0.Alleged: device node\",{}]", &["d-71"]);
         let args = format!("[{id:?},{{\"rootObject\":\"$0\"}}]");
         let news = vat.send("o+0", "newVatCallback", &args, &["o-80"]);

@@ -164,7 +164,7 @@ impl Timer {
 
     /// Sends a message whose result the device is to keep; returns the result's number.
     pub(super) fn ask(&mut self, target: &str, method: &str, args: &str, slots: &[&str]) -> u64 {
-        let outcome = self.send_to(&target.to_owned(), method, args, slots);
+        let outcome = self.send_to(target, method, args, slots);
         assert!(outcome.called().contains(&"deferResult"), "{outcome:?}");
         self.handlers.lock().unwrap().next
     }
