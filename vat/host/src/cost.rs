@@ -2,7 +2,7 @@
 //!
 //! A point is meant to be 0.1 ns, so that computrons foretell time: `capstan-bench cost` measures it.
 //! An operator costs one point, except those that compile to nothing and, in modules from users, those
-//! that take a processor longer ([`user_points`]). In the JavaScript engine all have one price: it is
+//! that take a processor longer (`user_points`). In the JavaScript engine all have one price: it is
 //! one program, whatever runs on it, and its mix of operators varies little. What costs time in
 //! proportion to an operand is charged by that operand.
 
