@@ -4,7 +4,7 @@
 
 use crate::seams::Seam;
 
-/// In `quickjs.c`.
+/// Returns the corrections of `quickjs.c`.
 pub(crate) fn quickjs() -> impl Iterator<Item = Seam> {
     BIGINT_COMPARE
         .into_iter()
