@@ -7,7 +7,7 @@ pub enum HostError {
     /// The processor lacks instructions that all artifacts use.
     #[error("this processor lacks {0}: Capstan needs x86-64-v3 (Intel since 2013, AMD since 2015)")]
     Processor(String),
-    /// The directory for cached artifacts cannot be created.
+    /// The directory [`HostOptions::cache_dir`](crate::HostOptions::cache_dir) cannot be created.
     #[error("cannot create the cache directory {path}: {source}")]
     CacheDirectory {
         /// Path of the directory.

@@ -86,7 +86,7 @@ impl WasmHost {
         })
     }
 
-    /// Adds an older engine, for vats whose incarnation began on it.
+    /// Adds an older [`JsEngine`], for vats whose incarnation began on it.
     ///
     /// Returns the hash by which [`WorkerSource::JavaScript`] names it.
     pub fn add_engine(

@@ -81,7 +81,7 @@ pub enum Compiler {
 }
 
 impl Compiler {
-    /// Returns the compiler's name, as in cache keys and logs.
+    /// Returns the name of the [`Compiler`], as in cache keys and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Singlepass => "singlepass",

@@ -439,7 +439,7 @@ impl Worker {
 
     pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
         let view = self.exports.memory.view(&self.store.0);
-        // SAFETY: as in `memory`; the store is borrowed mutably.
+        // SAFETY: as in `memory`. The store is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(view.data_ptr(), view.data_size() as usize) }
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 /// Size in bytes of a page of an [`Image`], the unit of hashing, of copy-on-write and of snapshots.
 pub const PAGE_BYTES: usize = 4_096;
 
-/// Heap of a vat between two deliveries.
+/// Heap of a vat between two deliveries, as [`WasmHost::image`](crate::WasmHost::image) returns it.
 #[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Image {
     /// The number that the worker's `capstan_abi()` returned.

@@ -135,11 +135,11 @@ struct WorkerMemory {
     plan: MemoryPlan,
 }
 
-// SAFETY: the region is owned by the memory and the definition by its instance; wasmer lets one
+// SAFETY: the region is owned by the memory and the definition by its instance. wasmer lets one
 // thread at a time use a store.
 unsafe impl Send for WorkerMemory {}
-// SAFETY: as above; no method changes anything through a shared reference but `initialize_with_data`,
-// which wasmer calls from the thread that runs the store.
+// SAFETY: as above. Only `initialize_with_data` changes anything through a shared reference, and
+// wasmer calls it from the thread that runs the store.
 unsafe impl Sync for WorkerMemory {}
 
 impl WorkerMemory {
@@ -226,7 +226,7 @@ impl LinearMemory for WorkerMemory {
         if !self.plan.write_segments.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // SAFETY: the definition is this memory's own and valid; the caller has checked the bounds.
+        // SAFETY: the definition is this memory's own and valid. The caller has checked the bounds.
         unsafe { initialize_memory_with_data(self.definition.as_ref(), start, data) }
     }
 

@@ -46,7 +46,7 @@ pub struct ModuleLimits {
 }
 
 impl ModuleLimits {
-    /// Returns the limits for modules from users.
+    /// Returns the [`ModuleLimits`] for modules from users.
     pub fn user() -> Self {
         Self {
             module_bytes: 2 << 20,

@@ -24,7 +24,7 @@ pub enum Refusal {
         what: &'static str,
         /// Measured value.
         found: u64,
-        /// Largest allowed value.
+        /// Largest allowed value, from [`ModuleLimits`].
         limit: u64,
     },
     /// The bytes are not a module in the allowed subset of wasm.
@@ -58,10 +58,10 @@ pub enum Refusal {
     /// The module exports a name that the host reserves for itself.
     #[error("forbidden export {0:?}: names that start with capstan. are reserved")]
     ReservedExport(String),
-    /// The memory may grow without limit.
+    /// The memory declares no maximum, which [`ModuleLimits::memory_pages`] bounds.
     #[error("the memory has no maximum; declare one of at most {limit} pages of 64 KiB")]
     UnboundedMemory {
-        /// Largest allowed maximum, in wasm pages.
+        /// Largest allowed maximum, in wasm pages ([`ModuleLimits::memory_pages`]).
         limit: u32,
     },
     /// The module has a start function, which would run before the worker is metered.
