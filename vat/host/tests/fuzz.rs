@@ -261,7 +261,7 @@ fn a_body_is_utf_8_in_which_a_lone_surrogate_is_an_escape() {
     }
 }
 
-/// Runs a JSON worker that prints, and returns the host's view of it.
+/// Tests that output which a JSON worker prints is never taken for a syscall.
 #[test]
 fn what_is_printed_is_never_a_syscall() {
     let deep = ["[".repeat(10_000), "]".repeat(10_000)].concat();
