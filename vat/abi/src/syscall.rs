@@ -101,6 +101,6 @@ pub enum SyscallData<R = VRef> {
     Null,
     /// Value or key of the vat's own store.
     Text(JsString),
-    /// Answer of a device, as [`CapData`](crate::CapData).
+    /// Answer of a device, as [`CapData`].
     CapData(CapData<R>),
 }
