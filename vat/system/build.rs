@@ -1,5 +1,5 @@
-//! Bundles the system vats with the project's own bundler (`vat/js/tools/bundle.mjs`) and checks that
-//! each has the id that every other node has.
+//! Build script that bundles the system vats with the project's own bundler
+//! (`vat/js/tools/bundle.mjs`). It checks that each has the id that every other node has.
 
 use std::{
     env, fs,
@@ -9,7 +9,7 @@ use std::{
 
 const VATS: [&str; 4] = ["vat-admin", "provisioner", "timer", "shell"];
 
-/// The committed ids, a line each: name, space, id.
+/// Committed ids, one line for each: name, space, id.
 const IDS: &str = "bundle-ids.txt";
 
 fn main() -> ExitCode {
@@ -36,7 +36,7 @@ fn build() -> Result<(), String> {
     for input in ["src", "package.json", IDS].into_iter().chain(tools) {
         println!("cargo::rerun-if-changed={}", package.join(input).display());
     }
-    // Appears and disappears as npm installs; its contents are pinned by the lock file.
+    // The file appears and disappears as npm installs. The lock file pins its contents.
     println!(
         "cargo::rerun-if-changed={}",
         package.join("../js/node_modules/.package-lock.json").display()

@@ -3,62 +3,66 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{CapData, JsString, Message, Resolution, VRef};
 
-/// What the kernel asks a vat to do (SwingSet's `VatDeliveryObject`, or with `R` = kref its
-/// `KernelDeliveryObject`).
+/// Request from the kernel to a vat.
+///
+/// It is SwingSet's `VatDeliveryObject` if `R` is [`VRef`], and its `KernelDeliveryObject` if `R`
+/// is a kref.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Delivery<R = VRef> {
-    /// The first delivery of every incarnation: build the root object from the parameters.
+    /// Builds the root object from the parameters. This is the first delivery of every incarnation.
     StartVat {
-        /// The vat's parameters, an encoded record.
+        /// Vat parameters: [`CapData`] of a record.
         parameters: CapData<R>,
     },
-    /// A method call on one of the vat's exports, or on a promise that the vat decides.
+    /// Calls a method on one of the vat's exports, or on a promise that the vat decides.
     Message {
-        /// The object or promise that is called.
+        /// Object or promise that is called.
         target: R,
-        /// The method, its arguments and the result promise.
+        /// [`Message`] with the method, its arguments and the result promise.
         message: Message<R>,
     },
-    /// Promises that the vat subscribed to are settled, and with them those that they lead to.
+    /// Reports the settlement of promises that the vat subscribed to, and of the promises that
+    /// these refer to.
     Notify {
-        /// The primary promise first.
+        /// A [`Resolution`] for each promise, the primary one first.
         resolutions: Vec<Resolution<R>>,
     },
-    /// The kernel can no longer reach these exports.
+    /// Reports that the kernel can no longer reach these exports.
     DropExports {
         /// In sorted order.
         refs: Vec<R>,
     },
-    /// Nobody can recognize these exports any more; the ids will not be used again.
+    /// Reports that nobody can recognize these exports any more. Their ids will not be used again.
     RetireExports {
         /// In sorted order.
         refs: Vec<R>,
     },
-    /// These imports are gone; the ids will not be used again.
+    /// Reports that these imports are gone. Their ids will not be used again.
     RetireImports {
         /// In sorted order.
         refs: Vec<R>,
     },
-    /// Collect garbage and report imports that were dropped.
+    /// Asks the vat to collect garbage and to report the imports that it has dropped.
     BringOutYourDead,
-    /// The vat's options changed.
+    /// Changes the vat's options.
     ChangeVatOptions {
-        /// The changed options, a JSON object.
+        /// Changed options, as a JSON object.
         options_json: String,
     },
 }
 
-/// How a delivery ended.
+/// Outcome of a [`Delivery`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum DeliveryResult {
-    /// The vat came to rest.
+    /// The vat became quiescent.
     Ok,
-    /// The delivery failed and the vat must die: the text says why.
+    /// The delivery failed and the vat must be terminated. The text gives the reason.
     Error(JsString),
 }
 
 impl<R> Delivery<R> {
-    /// Returns the result promise of a message, or `None` if nobody waits for it or the delivery is no message.
+    /// Returns the result promise of a [`Delivery::Message`]. Returns `None` if nobody waits for
+    /// the result, and for every other delivery.
     pub fn result(&self) -> Option<&R> {
         match self {
             Self::Message { message, .. } => message.result.as_ref(),

@@ -1,9 +1,11 @@
-//! The JSON form of the ABI: SwingSet's arrays (`["message", target, {methargs, result}]`, …), used
-//! by the JavaScript worker, in logs and in tests.
+//! JSON form of the ABI, used by the JavaScript worker, in logs and in tests.
 //!
-//! What a worker sends is read with its lone surrogates ([`JsString`] and [`Syscall`] are read by serde from JSON
-//! bytes), and what it is sent is written with them ([`write_syscall_result`]). The functions that make a [`Value`]
-//! are for logs, tools and tests, where such strings are [legible](JsString::legible).
+//! It consists of SwingSet's arrays, such as `["message", target, {methargs, result}]`.
+//!
+//! Input from a worker keeps its lone surrogates: serde reads [`JsString`] and [`Syscall`] from
+//! JSON bytes. Output to a worker keeps them too ([`write_syscall_result`]). The functions that
+//! return a [`Value`] are for logs, tools and tests. In these, lone surrogates are
+//! [legible](JsString::legible).
 
 mod read;
 
@@ -22,7 +24,8 @@ pub use read::{
     Elements, capdata_from_json, delivery_result_from_json, elements, syscall_from_json,
 };
 
-/// A JSON text that is not a syscall or delivery result; the text says what was expected.
+/// Error for JSON text that is not a [`Syscall`] or a [`DeliveryResult`](crate::DeliveryResult). It
+/// says what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(pub String);
 
@@ -41,7 +44,8 @@ impl From<serde_json::Error> for Malformed {
 }
 
 impl JsString {
-    /// The string as `JSON.stringify` writes it, quotes and all: lone surrogates are escapes.
+    /// Returns the string as `JSON.stringify` writes it, including the quotes. Lone surrogates
+    /// become escapes.
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(self.len() + 2);
         out.push('"');
@@ -56,18 +60,22 @@ impl JsString {
         out
     }
 
-    /// The string that a JSON string stands for; `json` has the quotes.
+    /// Parses a JSON string, including its quotes.
+    ///
+    /// # Errors
+    /// [`Malformed`] if `json` is not a JSON string.
     pub fn from_json(json: &str) -> Result<Self, Malformed> {
         Ok(serde_json::from_str(json)?)
     }
 }
 
-/// `{body, slots}`.
+/// Converts [`CapData`] to `{body, slots}`.
 pub fn capdata_to_json<R: ToString>(data: &CapData<R>) -> Value {
     json!({"body": data.body, "slots": refs_to_json(&data.slots)})
 }
 
-/// SwingSet's `VatDeliveryObject` (with krefs: the same tags over krefs).
+/// Converts a [`Delivery`] to SwingSet's `VatDeliveryObject`. Deliveries with krefs use the same
+/// tags.
 pub fn delivery_to_json<R: ToString>(delivery: &Delivery<R>) -> Value {
     match delivery {
         Delivery::StartVat { parameters } => json!(["startVat", capdata_to_json(parameters)]),
@@ -91,7 +99,7 @@ pub fn delivery_to_json<R: ToString>(delivery: &Delivery<R>) -> Value {
     }
 }
 
-/// SwingSet's `VatSyscallObject`, for logs and tools.
+/// Converts a [`Syscall`] to SwingSet's `VatSyscallObject`, for logs and tools.
 pub fn syscall_to_json<R: ToString>(syscall: &Syscall<R>) -> Value {
     match syscall {
         Syscall::Send { target, message } => {
@@ -120,7 +128,8 @@ pub fn syscall_to_json<R: ToString>(syscall: &Syscall<R>) -> Value {
     }
 }
 
-/// `["ok", data]` or `["error", text]`, as the worker that made the syscall is told.
+/// Encodes a [`SyscallResult`] for the worker that made the syscall: `["ok", data]` or `["error",
+/// text]`.
 pub fn write_syscall_result(result: &SyscallResult) -> String {
     match result {
         SyscallResult::Ok(SyscallData::Text(text)) => ["[\"ok\",", &text.to_json(), "]"].concat(),
@@ -128,7 +137,7 @@ pub fn write_syscall_result(result: &SyscallResult) -> String {
     }
 }
 
-/// The same for logs and tools.
+/// Converts a [`SyscallResult`] to `["ok", data]` or `["error", text]`, for logs and tools.
 pub fn syscall_result_to_json<R: ToString>(result: &SyscallResult<R>) -> Value {
     match result {
         SyscallResult::Ok(SyscallData::Null) => json!(["ok", null]),

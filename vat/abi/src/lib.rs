@@ -1,29 +1,65 @@
-//! The vat ABI: what crosses the boundary between the kernel and a vat.
+//! Data types and encodings of the vat ABI: everything that crosses the boundary between the kernel
+//! and a vat.
 //!
-//! The kernel hands a vat one [`Delivery`] at a time; while it works on it the vat makes any number
-//! of [`Syscall`]s, each answered at once by a [`SyscallResult`]; the delivery ends with a
-//! [`DeliveryResult`]. The shapes and their meaning are SwingSet's (`VatDeliveryObject`,
-//! `VatSyscallObject`); on the wire between host and wasm module they are
-//! [borsh](https://borsh.io) in declaration order, or, for a worker that asks for it, JSON (module
-//! [`json`]). References are vrefs: strings such as `o+0` or `p-60`, valid in one vat alone.
+//! The kernel hands a vat one [`Delivery`] at a time. While the vat works on it, it makes any
+//! number of [`Syscall`]s. Each is answered synchronously by a [`SyscallResult`]. The delivery ends
+//! with a [`DeliveryResult`]. These types follow SwingSet's `VatDeliveryObject` and
+//! `VatSyscallObject`.
+//!
+//! Between host and wasm module, values are encoded in [borsh](https://borsh.io), with variants and
+//! fields in declaration order. A worker can ask for JSON instead (module `json`, behind the
+//! feature of that name). References are vrefs: strings such as `o+0` or `p-60`, which are valid in
+//! one vat only.
+//!
+//! # Example
+//!
+//! A delivery as the host sends it to a worker that speaks [`Encoding::Borsh`]:
+//!
+//! ```
+//! use capstan_abi::{CapData, Delivery, Message};
+//!
+//! let delivery = Delivery::Message {
+//!     target: "o+0".to_string(),
+//!     message: Message {
+//!         methargs: CapData { body: r#"#["hello",["world"]]"#.to_string(), slots: vec![] },
+//!         result: Some("p-60".to_string()),
+//!     },
+//! };
+//! let bytes = borsh::to_vec(&delivery)?;
+//! let decoded: Delivery = borsh::from_slice(&bytes)?;
+//! assert_eq!(decoded, delivery);
+//! assert_eq!(decoded.result(), Some(&"p-60".to_string()));
+//! # Ok::<(), borsh::io::Error>(())
+//! ```
 //!
 //! # The wasm side
 //!
-//! A worker module exports `memory`, `capstan_abi() -> i32` (one of the [`Encoding`] numbers),
-//! `capstan_alloc(len: i32) -> i32` and `capstan_deliver(ptr: i32, len: i32)`. It may import, from
-//! module `capstan`, nothing but [`imports`].
+//! A worker module exports four items: `memory`, `capstan_abi() -> i32`, `capstan_alloc(len: i32)
+//! -> i32` and `capstan_deliver(ptr: i32, len: i32)`. The first function returns one of the
+//! [`Encoding`] numbers. The module may import only the functions of [`imports`], from module
+//! `capstan`.
 //!
-//! The host asks `capstan_alloc` for room, writes the encoded delivery there (the buffer is the
-//! worker's from then on) and calls `capstan_deliver`, which works until the vat rests, calls
-//! [`DONE`](imports::DONE) once with the encoded [`DeliveryResult`], and returns. A delivery that
-//! returns without it, or calls it twice, ends the vat.
+//! For each delivery the host takes these steps:
 //!
-//! A JavaScript engine ([`Encoding::Json`]) also exports `capstan_boot(ptr: i32, len: i32) -> i32`,
-//! which evaluates one boot script (NUL-terminated at `ptr + len`) and returns 0, or another number
-//! if it failed. Its deliveries and replies are the commands of Agoric's supervisor
-//! (`["deliver", vdo]` and `["setBundle", …]` in; `["ok", …]`, `["error", text, …]` and
-//! `["dispatchReady"]` out, through `done`); what it issues itself (`["syscall", vso]`,
-//! `["testLog", …]`, `["sourcedConsole", …]`) goes through `syscall`.
+//! * It calls `capstan_alloc` and writes the encoded delivery to the returned address. From then on
+//!   the worker owns that buffer.
+//! * It calls `capstan_deliver`, which works until the vat is quiescent. The worker reports the
+//!   encoded [`DeliveryResult`] by one call of [`DONE`](imports::DONE), and returns.
+//!
+//! A delivery that returns without calling `DONE`, or calls it twice, terminates the vat.
+//!
+//! # JavaScript engines
+//!
+//! An engine ([`Encoding::Json`]) also exports `capstan_boot(ptr: i32, len: i32) -> i32`. That
+//! function evaluates one boot script, which is NUL-terminated at `ptr + len`. It returns 0 on
+//! success and another number on failure.
+//!
+//! Commands and replies are those of Agoric's supervisor:
+//!
+//! * `capstan_deliver` receives `["deliver", vdo]` or `["setBundle", …]`.
+//! * `done` reports `["ok", …]`, `["error", text, …]` or `["dispatchReady"]`.
+//! * `syscall` carries what the worker itself issues: `["syscall", vso]`, `["testLog", …]` and
+//!   `["sourcedConsole", …]`.
 #![forbid(unsafe_code)]
 #![no_std]
 
@@ -42,53 +78,56 @@ pub use delivery::{Delivery, DeliveryResult};
 pub use syscall::{Syscall, SyscallData, SyscallResult};
 pub use text::{JsString, NotWtf8, legible};
 
-/// A reference valid inside one vat: type letter, `+` (exported by the vat) or `-` (imported), and
-/// a number with optional virtual-object parts, as in `o+0`, `p-60`, `o+d10/3:1`.
+/// Reference that is valid inside one vat, such as `o+0`, `p-60` or `o+d10/3:1`.
+///
+/// It consists of a type letter, a sign and a number. The sign is `+` for exports of the vat and
+/// `-` for its imports. Virtual objects add parts to the number.
 pub type VRef = String;
 
-/// Data with references: a body in smallcaps encoding, whose `$i` and `&i` index into `slots`.
+/// Serialized data with references: a smallcaps body whose `$i` and `&i` index into `slots`.
 ///
-/// `R` is the kind of reference: a vref inside a vat, a kref inside the kernel.
+/// `R` is the type of a reference: a [`VRef`] inside a vat, a kref inside the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct CapData<R = VRef> {
-    /// `#` followed by JSON (smallcaps); without `#` it is the older `@qclass` encoding. JSON text is UTF-8: a lone
-    /// surrogate in a string of it is an escape, as `JSON.stringify` writes it.
+    /// Text of the encoding: `#` followed by JSON for smallcaps, and JSON without `#` for the older
+    /// `@qclass` encoding. JSON text is UTF-8. A lone surrogate in one of its strings is an escape,
+    /// as `JSON.stringify` writes it.
     pub body: String,
-    /// The references that the body mentions by index.
+    /// References that the body mentions by index.
     pub slots: Vec<R>,
 }
 
-/// One settled promise, in a `notify` delivery or a `resolve` syscall.
+/// Settlement of one promise, in [`Delivery::Notify`] or [`Syscall::Resolve`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Resolution<R = VRef> {
-    /// The promise that is settled.
+    /// Promise that is settled.
     pub promise: R,
-    /// True if it is rejected, false if it is fulfilled.
+    /// Is true if the promise is rejected, and false if it is fulfilled.
     pub rejected: bool,
-    /// What it is settled to.
+    /// Fulfillment value or rejection reason, as [`CapData`].
     pub data: CapData<R>,
 }
 
-/// A message: the encoded `[method, args]` and the promise for its result.
+/// Message to an object or promise: the encoded `[method, args]` and the result promise.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Message<R = VRef> {
-    /// The encoding of the two-element array `[method, args]`.
+    /// [`CapData`] of the two-element array `[method, args]`.
     pub methargs: CapData<R>,
-    /// The promise to be settled with the answer; none if nobody waits for it.
+    /// Promise to settle with the answer. `None` if nobody waits for one.
     pub result: Option<R>,
 }
 
-/// How a worker wants its deliveries and syscalls encoded: what its `capstan_abi()` returns.
+/// Encoding of a worker's deliveries and syscalls. The worker's `capstan_abi()` returns its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// Borsh in, borsh out: every worker but the JavaScript engine.
+    /// Borsh in both directions, for every worker except JavaScript engines.
     Borsh = 1,
-    /// The JSON commands of Agoric's supervisor (`["deliver", …]`, `["syscall", …]`).
+    /// JSON commands of Agoric's supervisor (`["deliver", …]`, `["syscall", …]`).
     Json = 2,
 }
 
 impl Encoding {
-    /// The encoding that a worker's `capstan_abi()` names.
+    /// Returns the encoding with this number. Returns `None` if there is no such encoding.
     pub fn from_number(number: i32) -> Option<Self> {
         match number {
             1 => Some(Self::Borsh),
@@ -98,36 +137,41 @@ impl Encoding {
     }
 }
 
-/// The functions a worker may import from module `capstan`, with their wasm signatures.
+/// Functions that a worker may import from module `capstan`, with their wasm signatures.
 pub mod imports {
-    /// The module name of every import.
+    /// Module name of every import.
     pub const MODULE: &str = "capstan";
-    /// `syscall(ptr: i32, len: i32) -> i32`: makes a syscall, returns the length of its result.
+    /// `syscall(ptr: i32, len: i32) -> i32`: makes the encoded [`Syscall`](super::Syscall) and
+    /// returns the length of its result.
     pub const SYSCALL: &str = "syscall";
-    /// `take_result(ptr: i32)`: copies the last syscall's result to `ptr`.
+    /// `take_result(ptr: i32)`: copies the last syscall's [`SyscallResult`](super::SyscallResult)
+    /// to `ptr`.
     pub const TAKE_RESULT: &str = "take_result";
-    /// `done(ptr: i32, len: i32)`: reports how the delivery ended, once, before it returns.
+    /// `done(ptr: i32, len: i32)`: reports the delivery's
+    /// [`DeliveryResult`](super::DeliveryResult), exactly once before it returns.
     pub const DONE: &str = "done";
-    /// `log(level: i32, ptr: i32, len: i32)`: a line of text for the node's log, outside consensus.
+    /// `log(level: i32, ptr: i32, len: i32)`: writes a line of text to the node's log, which is
+    /// outside of consensus.
     pub const LOG: &str = "log";
-    /// `fault(kind: i32)`: ends the vat; never returns. The kinds are [`Fault`](super::Fault).
+    /// `fault(kind: i32)`: terminates the vat and never returns. The kinds are those of
+    /// [`Fault`](super::Fault).
     pub const FAULT: &str = "fault";
 }
 
-/// Why a vat ran out of something: a property of the vat, the same on every node.
+/// Resource that a vat has exhausted. This is deterministic: the same on every node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 pub enum Fault {
-    /// The crank's computrons are spent.
+    /// Computrons: the crank has spent all it had.
     Compute = 0,
-    /// The vat's memory is at its maximum.
+    /// Memory: the vat's linear memory is at its maximum.
     Allocate = 1,
-    /// The vat's stack is at its maximum.
+    /// Stack: the vat's call stack is at its maximum.
     Stack = 2,
 }
 
 impl Fault {
-    /// The text that the kernel and the vat's owner see, SwingSet's to the letter.
+    /// Returns the text that the kernel and the vat's owner see, which is exactly SwingSet's.
     pub fn text(self) -> &'static str {
         match self {
             Self::Compute => "Compute meter exceeded",
@@ -136,7 +180,8 @@ impl Fault {
         }
     }
 
-    /// The fault that a worker's `fault(kind)` names.
+    /// Returns the fault that a worker's `fault(kind)` names. Returns `None` if `number` is no such
+    /// kind.
     pub fn from_number(number: i32) -> Option<Self> {
         match number {
             0 => Some(Self::Compute),

@@ -3,102 +3,104 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{CapData, JsString, Message, Resolution, VRef};
 
-/// What a vat asks of the kernel (SwingSet's `VatSyscallObject`).
+/// Request from a vat to the kernel (SwingSet's `VatSyscallObject`).
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Syscall<R = VRef> {
-    /// Send a message.
+    /// Sends a [`Message`] to an object or promise.
     Send {
-        /// An object or promise.
+        /// Object or promise that receives the message.
         target: R,
-        /// Method, arguments and result promise.
+        /// Method, arguments and result promise, as a [`Message`].
         message: Message<R>,
     },
-    /// Call a device synchronously.
+    /// Calls a device synchronously.
     CallNow {
-        /// A device node.
+        /// Device node that is called.
         target: R,
-        /// The method's name.
+        /// Name of the method.
         method: JsString,
-        /// The arguments: an encoded array.
+        /// Arguments: [`CapData`] of an array.
         args: CapData<R>,
     },
-    /// Ask to be told when a promise is settled.
+    /// Subscribes to a promise, so that a [`Delivery::Notify`](crate::Delivery::Notify) reports its
+    /// settlement.
     Subscribe {
-        /// The promise.
+        /// Promise that the vat subscribes to.
         promise: R,
     },
-    /// Settle promises that the vat decides.
+    /// Settles promises that the vat decides.
     Resolve {
-        /// In the order in which they are settled.
+        /// A [`Resolution`] for each promise, in the order of settlement.
         resolutions: Vec<Resolution<R>>,
     },
-    /// End the vat when this crank is over.
+    /// Terminates the vat at the end of this crank.
     Exit {
-        /// True if the crank is to be undone and the reason reported as a rejection.
+        /// Is true if the crank is to be undone and `info` reported as a rejection.
         is_failure: bool,
-        /// The completion value or the reason.
+        /// Completion value, or reason of the failure.
         info: CapData<R>,
     },
-    /// Read a key of the vat's own store.
+    /// Reads a key of the vat's own store.
     VatstoreGet {
         /// The key.
         key: JsString,
     },
-    /// The least key of the vat's own store that is greater than `prior`.
+    /// Returns the least key of the vat's own store that is greater than `prior`.
     VatstoreGetNextKey {
-        /// A key, or the empty string to start.
+        /// Exclusive lower bound. The empty string starts at the first key.
         prior: JsString,
     },
-    /// Write a key of the vat's own store.
+    /// Writes a key of the vat's own store.
     VatstoreSet {
         /// The key.
         key: JsString,
-        /// The value.
+        /// Value to store, as a [`JsString`].
         value: JsString,
     },
-    /// Delete a key of the vat's own store.
+    /// Deletes a key of the vat's own store.
     VatstoreDelete {
         /// The key.
         key: JsString,
     },
-    /// The vat can no longer reach these imports.
+    /// Reports that the vat can no longer reach these imports.
     DropImports {
         /// Imported objects.
         refs: Vec<R>,
     },
-    /// The vat can no longer recognize these imports.
+    /// Reports that the vat can no longer recognize these imports.
     RetireImports {
-        /// Imported objects, dropped before.
+        /// Imported objects, which the vat has dropped before.
         refs: Vec<R>,
     },
-    /// The vat gives up these exports, which the kernel had dropped.
+    /// Gives up exports that the kernel has dropped.
     RetireExports {
         /// Exported objects.
         refs: Vec<R>,
     },
-    /// The vat gives up these exports although others still hold them.
+    /// Gives up exports that others still hold.
     AbandonExports {
         /// Exported objects.
         refs: Vec<R>,
     },
 }
 
-/// The kernel's answer to a [`Syscall`].
+/// Kernel's answer to a [`Syscall`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum SyscallResult<R = VRef> {
-    /// It was done.
+    /// The kernel carried out the syscall.
     Ok(SyscallData<R>),
-    /// It was refused. After a refusal that is not a device's error the vat is to be ended.
+    /// The kernel refused the syscall. The vat must then be terminated, unless the text is a
+    /// device's error.
     Error(String),
 }
 
-/// What a successful [`Syscall`] returns.
+/// Value that a successful [`Syscall`] returns.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum SyscallData<R = VRef> {
-    /// Nothing, or no such key.
+    /// No value, or no such key.
     Null,
-    /// A value or key of the vatstore.
+    /// Value or key of the vat's own store.
     Text(JsString),
-    /// What a device answered.
+    /// Answer of a device, as [`CapData`].
     CapData(CapData<R>),
 }

@@ -11,30 +11,32 @@ use borsh::{
     io::{Error, ErrorKind, Read, Result, Write},
 };
 
-/// A JavaScript string: any sequence of UTF-16 code units, also one with lone surrogates.
+/// JavaScript string: any sequence of UTF-16 code units, including lone surrogates.
 ///
-/// It is kept as well-formed [WTF-8](https://simonsapin.github.io/wtf-8/), which is UTF-8 that also encodes lone
-/// surrogates, in three bytes each; a surrogate pair is always one sequence of four bytes. So each string has
-/// exactly one encoding. Without lone surrogates it is UTF-8: its bytes, borsh and order are then those of a
-/// [`String`]. The order of any two is that of their bytes, which is that of their code points.
+/// It is stored as well-formed [WTF-8](https://simonsapin.github.io/wtf-8/). That is UTF-8 which
+/// also encodes lone surrogates, in three bytes each. A surrogate pair is always one sequence of
+/// four bytes, so each string has exactly one encoding. A string without lone surrogates is UTF-8:
+/// its bytes, borsh encoding and order are those of a [`String`]. Strings are ordered by their
+/// bytes, which is the order of their code points.
 ///
-/// # Where it stands
-/// Wherever a vat's text comes raw: keys and values of its store, a device method's name, the error of a delivery.
-/// In the body of [`CapData`](crate::CapData) it does not: a body is JSON text in UTF-8, where a lone surrogate is
-/// an escape such as `\ud800`. A body that holds one raw cannot be decoded, and no more can a syscall with bytes
-/// that are not WTF-8: to the kernel both are malformed syscalls.
+/// # Use
+/// It holds raw text from a vat: keys and values of its store, a device method's name, the error of
+/// a delivery. The body of [`CapData`](crate::CapData) is no such text. It is JSON in UTF-8, where
+/// a lone surrogate is an escape such as `\ud800`. A body with a raw lone surrogate cannot be
+/// decoded. Neither can a syscall with bytes that are not WTF-8. The kernel treats both as
+/// malformed syscalls.
 ///
 /// # Outside of consensus
-/// Logs, the slog, events, traces and queries are UTF-8. There is one rule for all of them: each lone surrogate
-/// is written as the six characters of its JSON escape, such as `\ud800`. [`JsString::legible`], [`legible`] and
-/// `Display` do that, and nothing is ever read back from it.
+/// Logs, the slog, events, traces and queries are UTF-8. They all write each lone surrogate as the
+/// six characters of its JSON escape, such as `\ud800`. [`JsString::legible`], [`legible`] and
+/// `Display` do so. That form is never read back.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JsString(Vec<u8>);
 
-/// Bytes that are not well-formed WTF-8.
+/// Error for bytes that are not well-formed WTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotWtf8 {
-    /// Where what is wrong begins.
+    /// Offset of the first invalid byte.
     pub at: usize,
 }
 
@@ -47,7 +49,7 @@ impl fmt::Display for NotWtf8 {
 impl core::error::Error for NotWtf8 {}
 
 impl JsString {
-    /// The string with these bytes.
+    /// Returns the string with these bytes.
     ///
     /// # Errors
     /// [`NotWtf8`], also for a surrogate pair that is encoded as two surrogates.
@@ -74,33 +76,33 @@ impl JsString {
         Ok(Self(bytes))
     }
 
-    /// The bytes.
+    /// Returns the bytes in WTF-8.
     pub fn as_wtf8(&self) -> &[u8] {
         &self.0
     }
 
-    /// The bytes, taken out.
+    /// Returns the bytes in WTF-8, consuming the string.
     pub fn into_wtf8(self) -> Vec<u8> {
         self.0
     }
 
-    /// The number of bytes.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it is the empty string.
+    /// Checks whether the string is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The text, if there is no lone surrogate in it.
+    /// Returns the text as UTF-8. Returns `None` if it contains a lone surrogate.
     pub fn as_str(&self) -> Option<&str> {
         core::str::from_utf8(&self.0).ok()
     }
 
-    /// The string for everything outside of consensus, which is UTF-8: each lone surrogate as the six
-    /// characters of its JSON escape, such as `\ud800`.
+    /// Returns the string in UTF-8, for uses outside of consensus. Each lone surrogate becomes the
+    /// six characters of its JSON escape, such as `\ud800`.
     pub fn legible(&self) -> Cow<'_, str> {
         if let Some(text) = self.as_str() {
             return Cow::Borrowed(text);
@@ -113,7 +115,8 @@ impl JsString {
         Cow::Owned(out)
     }
 
-    /// Appends a code unit. A trailing surrogate after a leading one makes a pair with it, as in JavaScript.
+    /// Appends a code unit. A trailing surrogate after a leading one forms a pair with it, as in
+    /// JavaScript.
     pub fn push_unit(&mut self, unit: u16) {
         if let (true, Some(leading)) = (is_trailing(unit), self.ends_with_leading()) {
             self.0.truncate(self.0.len() - 3);
@@ -131,17 +134,18 @@ impl JsString {
         }
     }
 
-    /// Appends a text.
+    /// Appends UTF-8 text.
     pub fn push_str(&mut self, text: &str) {
         self.0.extend(text.as_bytes());
     }
 
-    /// Appends a character.
+    /// Appends one Unicode character.
     pub fn push_char(&mut self, c: char) {
         self.push_str(c.encode_utf8(&mut [0; 4]));
     }
 
-    /// Appends a string, as JavaScript's `+` does: surrogates that meet make a pair.
+    /// Appends another [`JsString`], as JavaScript's `+` does. Two surrogates that meet form a
+    /// pair.
     pub fn push(&mut self, other: &Self) {
         let mut rest = &other.0[..];
         if let Some(unit) = surrogate_at(rest, 0) {
@@ -151,7 +155,7 @@ impl JsString {
         self.0.extend(rest);
     }
 
-    /// The longest beginning of at most `max` bytes that ends between two code points.
+    /// Returns the longest prefix of at most `max` bytes that ends between two code points.
     pub fn prefix(&self, max: usize) -> Self {
         let mut end = max.min(self.0.len());
         while end < self.0.len() && self.0[end] & 0xc0 == 0x80 {
@@ -160,20 +164,20 @@ impl JsString {
         Self(self.0[..end].to_vec())
     }
 
-    /// What is left without `first`, if the string begins with it.
+    /// Returns the string without its first character. Returns `None` if that is not `first`.
     pub fn strip_prefix(&self, first: char) -> Option<Self> {
         self.0
             .strip_prefix(first.encode_utf8(&mut [0; 4]).as_bytes())
             .map(|rest| Self(rest.to_vec()))
     }
 
-    /// The code unit at the end, if it is a lone leading surrogate.
+    /// Returns the code unit at the end. Returns `None` if it is not a lone leading surrogate.
     fn ends_with_leading(&self) -> Option<u16> {
         let unit = surrogate_at(&self.0, self.0.len().checked_sub(3)?)?;
         (!is_trailing(unit)).then_some(unit)
     }
 
-    /// Calls `visit` with the texts and lone surrogates that the string consists of.
+    /// Calls `visit` with each piece of the string, in order.
     pub(crate) fn pieces(&self, mut visit: impl FnMut(Piece<'_>)) {
         let mut rest = &self.0[..];
         while !rest.is_empty() {
@@ -189,7 +193,8 @@ impl JsString {
     }
 }
 
-/// Bytes that a vat gave for a text, for everything outside of consensus: what is not WTF-8 is replaced by U+FFFD.
+/// Converts text from a vat to UTF-8, for uses outside of consensus. Lone surrogates are escaped as
+/// in [`JsString::legible`]. Bytes that are not WTF-8 are replaced by U+FFFD.
 pub fn legible(bytes: &[u8]) -> String {
     match JsString::from_wtf8(bytes.to_vec()) {
         Ok(text) => text.to_string(),
@@ -197,15 +202,15 @@ pub fn legible(bytes: &[u8]) -> String {
     }
 }
 
-/// A part of a string.
+/// Part of a [`JsString`].
 pub(crate) enum Piece<'a> {
-    /// Text without lone surrogates.
+    /// UTF-8 text without lone surrogates.
     Text(&'a str),
-    /// A lone surrogate.
+    /// Code unit of a lone surrogate.
     Lone(u16),
 }
 
-/// A lone surrogate as `JSON.stringify` writes it.
+/// Returns the JSON escape of a lone surrogate, as `JSON.stringify` writes it.
 pub(crate) fn escape(unit: u16) -> String {
     format!("\\u{unit:04x}")
 }
@@ -214,7 +219,7 @@ fn is_trailing(unit: u16) -> bool {
     (0xdc00..=0xdfff).contains(&unit)
 }
 
-/// The surrogate that is encoded at `at`, if one is.
+/// Returns the surrogate that is encoded at `at`. Returns `None` if there is none.
 fn surrogate_at(bytes: &[u8], at: usize) -> Option<u16> {
     match bytes.get(at..at.checked_add(3)?)? {
         [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf] => {
@@ -224,7 +229,7 @@ fn surrogate_at(bytes: &[u8], at: usize) -> Option<u16> {
     }
 }
 
-/// The longest beginning that is UTF-8.
+/// Returns the longest prefix that is UTF-8.
 fn utf8_prefix(bytes: &[u8]) -> &str {
     match core::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -312,7 +317,7 @@ mod tests {
         text
     }
 
-    /// The code units again.
+    /// Returns the string's code units.
     fn to_units(text: &JsString) -> Vec<u16> {
         let mut out = vec![];
         text.pieces(|piece| match piece {
@@ -322,7 +327,7 @@ mod tests {
         out
     }
 
-    /// Code units from where encodings differ.
+    /// Code units at the boundaries between encodings.
     const EDGES: [u16; 14] = [
         0, 0x41, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xd800, 0xdbff, 0xdc00, 0xdfff, 0xe000, 0xfffd,
         0xffff,
@@ -351,7 +356,7 @@ mod tests {
 
     #[test]
     fn each_string_is_its_code_units_and_none_besides() {
-        // Every string of two bytes more than a surrogate is read, or refused, but never as what it is not.
+        // Every string of two bytes more than a surrogate is read or refused, but never misread.
         for first in [0xecu8, 0xed, 0xee] {
             for second in 0x7f..=0xc0 {
                 for third in [0x7fu8, 0x80, 0xbf, 0xc0] {
@@ -389,7 +394,8 @@ mod tests {
             let error = borsh::from_slice::<JsString>(&borsh::to_vec(bytes).unwrap()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidData);
         }
-        // A trailing surrogate before a leading one is no pair, nor are two with something between.
+        // A trailing surrogate before a leading one is no pair. Neither are two with something
+        // between them.
         for fine in
             [[&pair[3..], &pair[..3]].concat(), [&pair[..3], &b"-"[..], &pair[3..]].concat()]
         {

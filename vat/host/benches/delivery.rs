@@ -1,7 +1,7 @@
-//! What a delivery, a worker and a module cost on this machine.
+//! Benchmarks of a delivery, a worker and a module on this machine.
 //!
-//! `cargo bench -p capstan-vat-host --bench delivery [-- --json]`. CPU times are of this thread;
-//! compile times are wall times of all threads.
+//! `cargo bench -p capstan-vat-host --bench delivery [-- --json]`. CPU times are of this thread,
+//! and compile times are wall times of all threads.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The JavaScript engine's base image: booted once, then the start of every JavaScript vat.
+//! Base image of the JavaScript engine, which is booted once. Every JavaScript vat starts from it.
 
 use std::sync::Arc;
 
@@ -15,12 +15,14 @@ use crate::{
     worker::Worker,
 };
 
-/// A JavaScript engine, as the `vat/js` crate provides it: a [`WasmHost`](crate::WasmHost) boots it once.
+/// JavaScript engine, as the `vat/js` crate provides it. A [`WasmHost`](crate::WasmHost) boots it
+/// once.
 #[derive(Clone)]
 pub struct JsEngine {
-    /// The engine's module, a worker that also exports `capstan_boot`.
+    /// Module of the engine, a worker that also exports `capstan_boot`.
     pub worker_wasm: Vec<u8>,
-    /// The scripts that are evaluated in the base image, in order: a name for messages, the source.
+    /// Scripts that are evaluated in the base image, in order. Each has a name for messages and a
+    /// source.
     pub boot_scripts: Vec<(String, Vec<u8>)>,
 }
 
@@ -34,7 +36,7 @@ impl std::fmt::Debug for JsEngine {
     }
 }
 
-/// An engine that is compiled and booted.
+/// [`JsEngine`] that has been compiled and booted.
 #[derive(Debug)]
 pub(crate) struct BootedEngine {
     pub(crate) hash: Hash,
@@ -76,13 +78,14 @@ impl BootedEngine {
         Ok(Self { hash, module, memory: Arc::new(memory), globals: image.globals().to_vec() })
     }
 
-    /// A worker with the base image, of which it shares every page until it writes to it.
+    /// Returns a worker on the base image. It shares each page until it writes to it.
     pub(crate) fn worker(&self) -> Result<Worker, crate::worker::StartError> {
         Worker::fork(&self.module, Encoding::Json, &self.globals, &self.memory)
     }
 }
 
-/// The engine's identity: `sha256("capstan.engine.1" ‖ sha256(module) ‖ heap hash of the image)`.
+/// Returns the engine's identity: `sha256("capstan.engine.1" ‖ sha256(module) ‖ heap hash of the
+/// image)`.
 fn engine_hash(module: &[u8], image: &Image) -> Hash {
     let hash = Sha256::new()
         .chain_update("capstan.engine.1")
@@ -91,7 +94,8 @@ fn engine_hash(module: &[u8], image: &Image) -> Hash {
     Hash(hash.finalize().into())
 }
 
-/// Everything on which the base image depends: not the compiler.
+/// Returns the key of the base image. It covers everything that the image depends on, but not the
+/// compiler.
 fn boot_key(engine: &JsEngine) -> Key {
     let about =
         format!("capstan image\ncost {}\ninstrument {}\n", cost::VERSION, instrument::VERSION);

@@ -1,29 +1,29 @@
 use std::path::PathBuf;
 
-/// A failure to open a [`WasmHost`](crate::WasmHost): a fault of this node or of the engine that it was given, never
-/// of a vat.
+/// Error of opening a [`WasmHost`](crate::WasmHost). It is a fault of this node or of its engine,
+/// never of a vat.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// The processor lacks instructions that all artifacts use.
     #[error("this processor lacks {0}: Capstan needs x86-64-v3 (Intel since 2013, AMD since 2015)")]
     Processor(String),
-    /// The directory for cached artifacts cannot be made.
+    /// The directory [`HostOptions::cache_dir`](crate::HostOptions::cache_dir) cannot be created.
     #[error("cannot create the cache directory {path}: {source}")]
     CacheDirectory {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// What the system said.
+        /// Error from the operating system.
         source: std::io::Error,
     },
-    /// The JavaScript engine's module is not a worker.
+    /// The module of the [`JsEngine`](crate::JsEngine) is not a worker.
     #[error("the JavaScript engine's module is not usable: {0}")]
     Engine(String),
-    /// A boot script of the JavaScript engine failed.
+    /// A boot script of the [`JsEngine`](crate::JsEngine) failed.
     #[error("boot script {name} of the JavaScript engine failed: {reason}")]
     Boot {
-        /// The script.
+        /// Name of the script.
         name: String,
-        /// What happened.
+        /// Description of the failure.
         reason: String,
     },
     /// Memory or another resource of this node ran out.

@@ -1,8 +1,8 @@
-//! Heaps as a store keeps them: from a worker to pages and hashes, and back.
+//! Conversion of heaps between a worker and the pages and hashes that a store keeps.
 //!
-//! The pages of an image are those that differ from the *origin*: the engine's booted image, or a
-//! memory of zeros for a module from a user. What a worker's memory is mapped over (the origin, or
-//! what the vats of one bundle have in common) is of no consequence for the image.
+//! The pages of an image are those that differ from the *origin*. That is the engine's booted
+//! image, or a memory of zeros for a module from a user. The mapping of a worker's memory does not
+//! affect the image: it may lie over the origin or over an image that the vats of one bundle share.
 
 pub(crate) mod image;
 
@@ -53,13 +53,13 @@ impl Worker {
         })
     }
 
-    /// Returns the bytes of page `number`. `None` if the memory is smaller.
+    /// Returns the bytes of page `number`. Returns `None` if the memory is smaller.
     pub(crate) fn heap_page(&self, number: u32) -> Option<Vec<u8>> {
         page(self.memory(), number as usize).map(<[u8]>::to_vec)
     }
 
-    /// A worker with the heap of `image`, as a view of `base` where it is as there. Everything is
-    /// checked against the image's hash.
+    /// Returns a worker with the heap of `image`. Where the heap equals `base`, its memory is a
+    /// view of it. Everything is checked against the image's hash.
     pub(crate) fn restore(
         module: &Arc<CompiledModule>,
         image: &HeapImage,
@@ -109,8 +109,10 @@ impl Worker {
         HeapHead { encoding: self.encoding() as u8, globals: self.global_bits() }
     }
 
-    /// The hashes of the memory's pages. Those that are as in the base are not read if the system says
-    /// so, and not hashed.
+    /// Returns the hashes of the memory's pages.
+    ///
+    /// Pages that equal the base are not hashed. If the system reports them, they are not read
+    /// either.
     fn leaves(&self) -> Vec<Leaf> {
         let memory = self.memory();
         let own = self.own_pages();
@@ -133,7 +135,8 @@ fn origin_leaf(origin: Option<&BaseMemory>, number: usize) -> Leaf {
     origin.and_then(|origin| origin.leaves().get(number).copied()).unwrap_or_else(zero_leaf)
 }
 
-/// Returns the hashes of all pages of `image`. `None` if its list is not in order or does not fit its size.
+/// Returns the hashes of all pages of `image`. Returns `None` if its list of pages is not sorted or
+/// does not fit its size.
 fn wanted_leaves(image: &HeapImage, origin: Option<&BaseMemory>) -> Option<Vec<Leaf>> {
     let size = usize::try_from(image.memory_bytes).ok()?;
     if !size.is_multiple_of(WASM_PAGE) || size > MAX_MEMORY_BYTES {
@@ -150,5 +153,5 @@ fn wanted_leaves(image: &HeapImage, origin: Option<&BaseMemory>) -> Option<Vec<L
     Some(leaves)
 }
 
-/// The largest memory that wasm32 has.
+/// Size in bytes of the largest memory in wasm32.
 const MAX_MEMORY_BYTES: usize = 1 << 32;

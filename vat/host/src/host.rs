@@ -23,42 +23,45 @@ use crate::{
     worker::{End, StartError, Worker},
 };
 
-/// What a worker may spend before its first delivery: to say which ABI it speaks, to take its
+/// Points that a worker may spend before its first delivery, to return its ABI and to take its
 /// bundle.
 const START_POINTS: u64 = 100_000_000 * cost::POINTS_PER_COMPUTRON;
 
-/// What loading a bundle may cost before its vat starts, some five times what the largest of
-/// Agoric's cost. No vat pays for it, since a node does it once for all vats of the bundle; beyond it
-/// the vat does.
+/// Points that loading a bundle may cost before its vat starts.
+///
+/// This is some five times the largest of Agoric's bundles. No vat pays for it, since a node loads
+/// each bundle once for all its vats. A bundle that exceeds it is loaded at the vat's expense.
 const LOAD_POINTS: u64 = 50_000_000 * cost::POINTS_PER_COMPUTRON;
 
-/// Runs vats as wasm instances under wasmer.
+/// Host that runs vats as wasm instances under wasmer, and implements [`VatHost`].
 ///
-/// Each vat has a store of its own. Modules from users get a stack counter; the JavaScript engine is
-/// bounded by the stack in its own linear memory. When that goes below zero, or the engine asks for
-/// it by the import `fault`, the vat ends with `Stack meter exceeded`. The native stack is larger
-/// than either can use; if it overflows all the same, that is a [`HostFault`].
+/// Each vat has a store of its own. Modules from users get a stack counter. The JavaScript engine
+/// is bounded by the stack in its own linear memory. If that goes below zero, or the engine calls
+/// the import `fault`, the vat ends with `Stack meter exceeded`. The native stack is larger than
+/// either can use. An overflow of it is a [`HostFault`].
 ///
 /// The memory of a JavaScript vat is a copy-on-write view of an image of its engine with its bundle
-/// loaded, which is made once for all vats of the bundle.
+/// loaded. That image is made once for all vats of the bundle.
 ///
-/// A worker that ended in a fault or trap is gone: [`VatHost::is_running`] is false afterwards.
+/// A worker that ended in a fault or trap is removed: [`VatHost::is_running`] then returns false.
 #[derive(Debug)]
 pub struct WasmHost {
     options: HostOptions,
     cache: Arc<Cache>,
     modules: Modules,
-    /// By hash; the current one's hash apart.
+    /// Engines by hash. `current` is the hash of the one for new vats.
     engines: BTreeMap<Hash, Arc<BootedEngine>>,
     current: Hash,
     shared: Shared,
-    /// Behind a mutex since even looking at a worker's heap takes a mutable store.
+    /// Workers by vat. The mutex is there since even reading a worker's heap takes a mutable store.
     workers: Mutex<BTreeMap<VatId, Running>>,
 }
 
 impl WasmHost {
-    /// Opens a host whose new JavaScript vats run on `engine`. Compiling and booting it takes some
-    /// seconds if the cache does not have it; `progress` is told what is going on.
+    /// Opens a host whose new JavaScript vats run on `engine`.
+    ///
+    /// Compiling and booting it takes some seconds if the cache does not have it. `progress`
+    /// receives a message for each step. Fails with a [`HostError`] if the engine cannot be used.
     pub fn open(
         engine: JsEngine,
         options: HostOptions,
@@ -83,8 +86,9 @@ impl WasmHost {
         })
     }
 
-    /// Makes an older engine available to the vats whose incarnation began on it; returns the hash
-    /// by which [`WorkerSource::JavaScript`] names it.
+    /// Adds an older [`JsEngine`], for vats whose incarnation began on it.
+    ///
+    /// Returns the hash by which [`WorkerSource::JavaScript`] names it.
     pub fn add_engine(
         &mut self,
         engine: &JsEngine,
@@ -97,7 +101,8 @@ impl WasmHost {
         Ok(hash)
     }
 
-    /// The heap of the worker of `vat`, if it is in memory.
+    /// Returns the heap of the worker of `vat` as an [`Image`]. Returns `None` if no such worker is
+    /// in memory.
     pub fn image(&self, vat: VatId) -> Option<Image> {
         self.workers().get_mut(&vat).map(|running| running.worker.image())
     }
@@ -115,12 +120,12 @@ impl WasmHost {
         })
     }
 
-    /// A JavaScript worker that has been given its bundle.
+    /// Returns a JavaScript worker that has been given its bundle.
     ///
-    /// The bundle is loaded before the vat has a name: what this leaves is the same for all its vats and
-    /// is kept. A bundle that cannot be loaded so early (its modules fail, make syscalls or take too long)
-    /// is loaded by `startVat`, as part of that delivery. Which of the two it is depends on the bundle
-    /// alone.
+    /// The bundle is loaded before the vat has a name. The result is the same for all its vats and
+    /// is kept. Some bundles cannot be loaded so early: their modules fail, make syscalls or take
+    /// too long. These are loaded by `startVat`, as part of that delivery. Which case applies
+    /// depends on the bundle alone.
     fn start_javascript(
         &mut self,
         vat: VatId,
@@ -303,7 +308,7 @@ impl VatHost for WasmHost {
     }
 }
 
-/// Loads a bundle into a new worker by `command`. None if it has to be loaded later.
+/// Loads a bundle into a new worker by `command`. Returns `None` if it has to be loaded later.
 fn load(engine: &BootedEngine, command: &[u8]) -> Result<Option<Loaded>, HostFault> {
     let fault = |e: &dyn std::fmt::Display| HostFault::Engine(e.to_string());
     let mut worker = engine.worker().map_err(|e| fault(&e))?;

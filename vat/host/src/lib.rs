@@ -1,5 +1,7 @@
-//! Runs vats as WebAssembly under [wasmer](https://wasmer.io): validates, instruments, compiles,
-//! meters, snapshots and restores them.
+//! Vat host: runs vats as WebAssembly under [wasmer](https://wasmer.io).
+//!
+//! It validates modules, instruments and compiles them, meters their work, and takes and restores
+//! snapshots.
 //!
 //! ```
 //! use capstan_kernel_ports::host::VatHost;
@@ -15,22 +17,24 @@
 //! }
 //! ```
 //!
-//! [`WasmHost`] implements the kernel's port [`VatHost`](capstan_kernel_ports::host::VatHost). What a
-//! vat can observe is a function of its module, its deliveries and its syscalls' results: the same
-//! under both compilers, on every machine, from a fresh start and from an image. This holds for these reasons:
+//! [`WasmHost`] implements the kernel's port [`VatHost`](capstan_kernel_ports::host::VatHost).
+//! Everything that a vat can observe is a function of its module, its deliveries and the results of
+//! its syscalls. This holds under both compilers, on every machine, from a fresh start and from an
+//! image, for these reasons:
 //!
-//! * The gate (`validate`) lets pass only what is deterministic and whose state is its memory
-//!   and its mutable globals.
-//! * Work is metered in points ([`cost`]) by inserted code, the stack by an inserted counter; host
-//!   calls are charged too. NaNs are canonical.
-//! * The worker of a JavaScript vat starts as a copy-on-write view of its bundle's image, or as a copy of it.
-//! * Where singlepass and cranelift differ, inserted code makes them agree (module `instrument`); tests
-//!   compare them over generated modules and over the JavaScript engine.
-//! * Compiled artifacts and base images are cached by a key that holds all they depend on, and
-//!   are hash-checked before use ([`HostOptions::cache_dir`]).
+//! * The gate (`validate`) accepts only deterministic modules whose state is their memory and their
+//!   mutable globals.
+//! * Inserted code meters work in points ([`cost`]) and counts the depth of the stack. Host calls
+//!   are charged too. NaNs are canonical.
+//! * A JavaScript worker starts as a copy-on-write view of its bundle's image, or as a copy of it.
+//! * Inserted code makes singlepass and cranelift agree where they differ (module `instrument`).
+//!   Tests compare them over generated modules and over the JavaScript engine.
+//! * Compiled artifacts and base images are cached by a key that covers everything they depend on.
+//!   Their hash is checked before use ([`HostOptions::cache_dir`]).
 //!
-//! Copy-on-write needs Linux with pages of 4 KiB: images are sealed memory files (`memfd_create`). Elsewhere every worker
-//! has a plain copy, with the same results and hashes ([`MemoryMode`]).
+//! Copy-on-write needs Linux with pages of 4 KiB, since images are sealed memory files
+//! (`memfd_create`). Elsewhere every worker has a plain copy, with the same results and hashes
+//! ([`MemoryMode`]).
 
 #![deny(clippy::undocumented_unsafe_blocks)]
 

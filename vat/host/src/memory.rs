@@ -1,8 +1,9 @@
-//! The linear memories of workers, and the images that they start from.
+//! Linear memories of workers, and the images that they start from.
 //!
-//! On Linux the workers of one bundle share pages by copy-on-write, and the system tells which pages a worker has
-//! written to. Both need Linux with pages of 4 KiB and lie in [`cow`] and [`pagemap`]. Anywhere else, and where
-//! [`MemoryMode::Copies`](crate::MemoryMode::Copies) asks for it, every worker has a plain copy and pages are compared.
+//! On Linux with pages of 4 KiB, the workers of one bundle share pages by copy-on-write ([`cow`]).
+//! The system reports the pages that a worker has written to ([`pagemap`]). Elsewhere, and with
+//! [`MemoryMode::Copies`](crate::MemoryMode::Copies), every worker has a plain copy and pages are
+//! compared.
 
 pub(crate) mod base;
 #[cfg(target_os = "linux")]
@@ -15,8 +16,10 @@ pub(crate) mod share;
 
 use crate::MemoryMode;
 
-/// Returns for each page of `memory`, which must be page-aligned, whether it may hold a private copy. `None` if the mode or the
-/// system does not tell: then any page may.
+/// Returns for each page of `memory` whether it may hold a private copy. `memory` must be
+/// page-aligned.
+///
+/// Returns `None` if the mode or the system does not tell. Then any page may.
 pub(crate) fn own_pages(memory: &[u8], mode: MemoryMode) -> Option<Vec<bool>> {
     match mode {
         #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! WebAssembly modules: their checks, what is added to them, and their compilation.
+//! Validation, instrumentation and compilation of WebAssembly modules.
 
 pub(crate) mod cache;
 pub(crate) mod compile;

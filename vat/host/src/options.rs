@@ -2,18 +2,18 @@ use std::path::PathBuf;
 
 use crate::ModuleLimits;
 
-/// The options of a [`WasmHost`](crate::WasmHost) on this node. Vats can observe none of them but `limits`, which are part of
-/// the chain's rules.
+/// Options of a [`WasmHost`](crate::WasmHost) on this node. Vats can observe only `limits`, which
+/// are part of the chain's rules.
 #[derive(Clone, Debug)]
 pub struct HostOptions {
-    /// Directory in which compiled artifacts and the engine's base image are kept between runs. `None` keeps
-    /// nothing.
+    /// Directory in which compiled artifacts and the engine's base image are kept between runs.
+    /// `None` keeps nothing.
     pub cache_dir: Option<PathBuf>,
-    /// The [`Compilers`] for the engine and for modules from users.
+    /// [`Compilers`] for the engine and for modules from users.
     pub compilers: Compilers,
-    /// The way in which workers hold their memory.
+    /// [`MemoryMode`] of all workers.
     pub memory: MemoryMode,
-    /// The bounds of modules from users.
+    /// [`ModuleLimits`] for modules from users.
     pub limits: ModuleLimits,
 }
 
@@ -28,13 +28,14 @@ impl Default for HostOptions {
     }
 }
 
-/// A way in which workers hold their memory. Results, heap hashes and computrons are the same under both.
+/// Storage of the workers' memory. Results, heap hashes and computrons are the same in both modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryMode {
-    /// Workers of one bundle share the pages that they have not written to. Needs Linux with pages of 4 KiB: a host opened
-    /// elsewhere takes [`MemoryMode::Copies`] instead.
+    /// Workers of one bundle share the pages that they have not written to. This needs Linux with
+    /// pages of 4 KiB. A host opened elsewhere uses [`MemoryMode::Copies`] instead.
     CopyOnWrite,
-    /// Every worker has a copy of its own, and pages are compared to find what it changed. Runs on every Unix.
+    /// Every worker has a copy of its own, and pages are compared to find its changes. This runs on
+    /// every Unix.
     Copies,
 }
 
@@ -58,9 +59,9 @@ impl MemoryMode {
 /// The [`Compiler`] for each kind of module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compilers {
-    /// For the JavaScript engine: compiled once, run all the time.
+    /// [`Compiler`] for the JavaScript engine, which is compiled once and runs all the time.
     pub engine: Compiler,
-    /// For modules from users: compile time must be linear in the module's size.
+    /// [`Compiler`] for modules from users. Its compile time must be linear in the module's size.
     pub modules: Compiler,
 }
 
@@ -70,17 +71,17 @@ impl Default for Compilers {
     }
 }
 
-/// A compiler from wasm to machine code. All give the same points, results and memory.
+/// Compiler from wasm to machine code. All compilers give the same points, results and memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compiler {
-    /// Linear compile time, slower code.
+    /// Singlepass: linear compile time, slower code.
     Singlepass,
-    /// Optimising.
+    /// Cranelift: optimized code, slower compilation.
     Cranelift,
 }
 
 impl Compiler {
-    /// The compiler's name, as in cache keys and logs.
+    /// Returns the name of the [`Compiler`], as in cache keys and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Singlepass => "singlepass",

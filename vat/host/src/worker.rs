@@ -1,4 +1,4 @@
-//! One running worker: a wasmer store with one instance of a compiled module.
+//! A running worker: a wasmer store with one instance of a compiled module.
 
 mod answerer;
 pub(crate) mod exports;
@@ -31,58 +31,60 @@ use crate::{
     worker::imports::{Env, Links, Stop, imports},
 };
 
-/// How far below its stack pointer a function compiled by clang writes without moving it.
+/// Number of bytes below its stack pointer that a function compiled by clang may write without
+/// moving it.
 const RED_ZONE_BYTES: i32 = 128;
 
-/// A running worker: one instance of a [`CompiledModule`] in a store of its own.
+/// Running worker: one instance of a [`CompiledModule`] in a store of its own.
 pub(crate) struct Worker {
     store: MovableStore,
     instance: Instance,
     env: FunctionEnv<Env>,
     exports: Exports,
-    /// The mutable globals by index.
+    /// Mutable globals by index.
     globals: Vec<(u32, Global)>,
     memory_state: Arc<MemoryState>,
     encoding: Encoding,
-    /// What the memory is a view of, if of anything.
+    /// Image that the memory is a view of, if there is one.
     base: Option<Arc<BaseMemory>>,
-    /// Keeps the code alive, and in the list of compiled modules.
+    /// Module of the instance. This reference keeps its code alive, and in the list of compiled
+    /// modules.
     module: Arc<CompiledModule>,
 }
 
-/// How a run ended.
+/// Outcome of a [`Run`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The worker came to rest; what it reported as done.
+    /// The worker became quiescent. It holds the result that the worker reported.
     Done(Vec<u8>),
-    /// It ran out of something.
+    /// The worker exhausted a resource.
     Fault(Fault),
-    /// It trapped or broke the ABI.
+    /// The worker trapped or broke the ABI.
     Broken(String),
 }
 
-/// A run of a worker.
+/// Run of a worker, from its input to its end.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) end: End,
-    /// The points that were spent, if the worker came to rest.
+    /// Points that were spent, if the worker became quiescent.
     pub(crate) points: u64,
     pub(crate) test_log: Vec<String>,
 }
 
-/// Why there is no worker.
+/// Error of starting a worker.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// The node failed.
     #[error("{0}")]
     Host(String),
-    /// The module did: the same on every node.
+    /// The module failed, which is the same on every node.
     #[error("{0}")]
     Module(String),
 }
 
 impl Worker {
-    /// A new worker, with at most `limit` points to say which ABI it speaks.
+    /// Starts a new worker, with at most `limit` points to return its ABI.
     pub(crate) fn start(module: &Arc<CompiledModule>, limit: u64) -> Result<Self, StartError> {
         let mut worker = Self::instantiate(module, None, true)?;
         worker.set_points(limit)?;
@@ -105,7 +107,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// A worker whose memory is a private view of `base`, with the mutable globals as given.
+    /// Returns a worker whose memory is a private view of `base`, with the given mutable globals.
     pub(crate) fn fork(
         module: &Arc<CompiledModule>,
         encoding: Encoding,
@@ -118,8 +120,9 @@ impl Worker {
         Ok(worker)
     }
 
-    /// A worker with a memory of `size` bytes, whole wasm pages, and the mutable globals as given. The
-    /// memory is as `base`, which is no larger, and zero beyond.
+    /// Returns a worker with a memory of `size` bytes, whole wasm pages, and the given mutable
+    /// globals. The memory starts with the contents of `base`, which is no larger, and is zero
+    /// beyond.
     pub(crate) fn with_memory(
         module: &Arc<CompiledModule>,
         encoding: Encoding,
@@ -160,7 +163,7 @@ impl Worker {
         let imports = imports(&mut store, &env);
         let instance =
             Instance::new(&mut store, &module.module, &imports).map_err(instantiation)?;
-        // From here on the only writes of segments are the worker's own `memory.init`.
+        // From here on, only the worker's own `memory.init` writes segments.
         write_segments.store(true, Ordering::Relaxed);
         let exports = Exports::find(&instance, &store)?;
         env.as_mut(&mut store).link(Links {
@@ -184,7 +187,7 @@ impl Worker {
         self.env.as_mut(&mut self.store.0).set_encoding(encoding);
     }
 
-    /// Evaluates a boot script; the error says how it failed.
+    /// Evaluates a boot script. The error describes the failure.
     pub(crate) fn boot(&mut self, script: &[u8]) -> Result<(), String> {
         self.set_points(i64::MAX as u64).map_err(|e| e.to_string())?;
         let boot: TypedFunction<(i32, i32), i32> =
@@ -202,8 +205,8 @@ impl Worker {
         }
     }
 
-    /// Delivers `input` and runs the worker until it rests or has spent `limit` points. After any
-    /// end but [`End::Done`] the worker must not be used again.
+    /// Delivers `input` and runs the worker until it is quiescent or has spent `limit` points.
+    /// After any end but [`End::Done`] the worker must not be used again.
     pub(crate) fn run(
         &mut self,
         input: &[u8],
@@ -229,21 +232,21 @@ impl Worker {
         Ok(Run { end, points, test_log })
     }
 
-    /// The heap: everything that makes this worker differ from a new one.
+    /// Returns the heap, which is all that distinguishes this worker from a new one.
     pub(crate) fn image(&mut self) -> Image {
         let globals = self.global_bits();
         Image::new(self.encoding, globals, self.memory().to_vec())
     }
 
-    /// Keeps the memory as it is now as the base of this worker and of others.
+    /// Makes an image of the current memory, as the base of this worker and of others.
     pub(crate) fn new_base(&mut self) -> io::Result<Arc<BaseMemory>> {
         let base = Arc::new(BaseMemory::new(self.memory(), self.module.memory_mode)?);
         self.rebase(&base)?;
         Ok(base)
     }
 
-    /// Drops the worker's private copies of pages that are again as in its base. A garbage collection writes to
-    /// every object, mostly what was there before.
+    /// Drops the worker's private copies of pages that equal its base again. A garbage collection
+    /// writes to every object, mostly without changing it.
     pub(crate) fn trim(&mut self) -> io::Result<()> {
         let start = self.memory_start();
         match &self.base {
@@ -254,7 +257,8 @@ impl Worker {
         }
     }
 
-    /// Makes `base` the worker's base, without changing what its memory holds: pages that are equal are shared.
+    /// Makes `base` the worker's base, without changing the contents of its memory. Equal pages are
+    /// shared.
     pub(crate) fn rebase(&mut self, base: &Arc<BaseMemory>) -> io::Result<()> {
         if self.base.as_ref().is_some_and(|own| Arc::ptr_eq(own, base)) {
             return self.trim();
@@ -330,8 +334,8 @@ impl Worker {
         }
     }
 
-    /// Tells whether the stack counter went over its limit, or, in a module that has none, the stack in
-    /// its linear memory went below zero.
+    /// Checks whether the stack counter exceeded its limit. In a module without a counter, checks
+    /// whether the stack in linear memory went below zero.
     fn is_stack_spent(&mut self) -> bool {
         match (self.module.stack_bytes, &self.globals[..]) {
             (Some(limit), _) => {
@@ -358,7 +362,7 @@ impl Worker {
             .map_err(|e| StartError::Host(e.to_string()))
     }
 
-    /// Negative if more was spent than there was.
+    /// Returns the points that are left. They are negative if more was spent than there was.
     fn points_left(&mut self) -> i64 {
         match self.get(&self.exports.points.clone()) {
             Value::I64(points) => points,
@@ -378,7 +382,8 @@ impl Worker {
         find_function(&self.instance, &self.store.0, name)
     }
 
-    /// The mutable globals: index in the module and value, floats as their bits, in index order.
+    /// Returns the mutable globals as pairs of index in the module and value, in index order.
+    /// Floats are given by their bits.
     pub(crate) fn global_bits(&mut self) -> Vec<(u32, u64)> {
         let mut bits = Vec::with_capacity(self.globals.len());
         for (index, global) in &self.globals {
@@ -387,7 +392,7 @@ impl Worker {
                 Value::I64(value) => value as u64,
                 Value::F32(value) => u64::from(value.to_bits()),
                 Value::F64(value) => value.to_bits(),
-                // The gate lets no other types pass.
+                // The gate accepts no other types.
                 _ => 0,
             };
             bits.push((*index, value));
@@ -413,7 +418,7 @@ impl Worker {
         Ok(())
     }
 
-    /// The linear memory.
+    /// Returns the linear memory.
     pub(crate) fn memory(&self) -> &[u8] {
         let view = self.exports.memory.view(&self.store.0);
         // SAFETY: the memory belongs to this worker's store, which nobody can run or grow while it is
@@ -421,19 +426,20 @@ impl Worker {
         unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) }
     }
 
-    /// Returns where the linear memory begins. It stays there as long as the worker lives.
+    /// Returns the address of the linear memory, which is fixed as long as the worker lives.
     fn memory_start(&mut self) -> NonNull<u8> {
         NonNull::from(self.memory_mut()).cast()
     }
 
-    /// Returns for each page of the linear memory whether it may hold a private copy. `None` if any page may.
+    /// Returns for each page of the linear memory whether it may hold a private copy. Returns
+    /// `None` if any page may.
     pub(crate) fn own_pages(&self) -> Option<Vec<bool>> {
         own_pages(self.memory(), self.module.memory_mode)
     }
 
     pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
         let view = self.exports.memory.view(&self.store.0);
-        // SAFETY: as in `memory`; the store is borrowed mutably.
+        // SAFETY: as in `memory`. The store is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(view.data_ptr(), view.data_size() as usize) }
     }
 }
@@ -446,7 +452,7 @@ impl std::fmt::Debug for Worker {
 
 fn instantiation(error: InstantiationError) -> StartError {
     match error {
-        // There is no start function: what can trap is a segment that does not fit.
+        // There is no start function, so only a segment that does not fit can trap.
         InstantiationError::Start(_) => {
             StartError::Module("a data or element segment does not fit".to_owned())
         }
@@ -454,8 +460,8 @@ fn instantiation(error: InstantiationError) -> StartError {
     }
 }
 
-/// Returns the name of a trap, coarse enough to be the same under every compiler. `None` for traps that
-/// are not the worker's doing.
+/// Returns the name of a trap, coarse enough to be the same under every compiler. Returns `None`
+/// for traps that the worker did not cause.
 fn trap_text(trap: TrapCode) -> Option<&'static str> {
     Some(match trap {
         TrapCode::HeapAccessOutOfBounds => "memory access out of bounds",

@@ -1,6 +1,7 @@
-//! Singlepass and cranelift give the same points, results, memory and globals for any module.
+//! Differential test: singlepass and cranelift give the same points, results, memory and globals
+//! for any module.
 //!
-//! `CAPSTAN_SECONDS` says how long to look (20), `CAPSTAN_SEED` with which module to begin (0).
+//! `CAPSTAN_SECONDS` sets the duration (20). `CAPSTAN_SEED` sets the seed of the first module (0).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -18,10 +19,11 @@ use capstan_kernel_ports::{
 use capstan_vat_host::{Image, WasmHost};
 use common::{generate::parts, *};
 
-/// Enough that most modules come to rest, few enough that endless ones end soon.
+/// Points of a delivery: enough that most modules become quiescent, few enough that endless ones
+/// end soon.
 const FEW: Computrons = Computrons(20_000);
 
-/// The module's life: three deliveries, or fewer if it dies, and its heap after each.
+/// Runs a module for three deliveries, or fewer if it dies, and records its heap after each.
 fn life(host: &mut WasmHost, module: &[u8]) -> Vec<(Delivered, Option<Image>)> {
     host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap().unwrap();
     let mut seen = Vec::new();
@@ -59,11 +61,11 @@ fn generated_modules_behave_the_same_under_both_compilers() {
         seed += 1;
     }
     println!("{} modules: {rested} came to rest, {ended:?}", seed - first);
-    // The generator must reach what it is for.
+    // The generator must reach the cases that it is for.
     assert!(rested >= 20 && ended.len() >= 3, "{rested} {ended:?}");
 }
 
-/// Stores the bits of what every operator makes of the operands to where the image shows them.
+/// Stores the bits of every operator's results where the image shows them.
 fn store_all(results: &[(&str, String)]) -> Vec<u8> {
     let store = |(i, (ty, expression)): (usize, &(&str, String))| {
         format!("({ty}.store offset={} (i32.const 2048) {expression})\n", i * 8)
@@ -87,7 +89,7 @@ fn the_bits_of_every_nan_are_the_same_under_both_compilers() {
             let unary = ["abs", "neg", "sqrt", "ceil", "floor", "trunc", "nearest"];
             for operator in unary {
                 results.push((ty, format!("({ty}.{operator} {a})")));
-                // Of a value that arithmetic has just made.
+                // The operand is a value that arithmetic has just produced.
                 results.push((ty, format!("({ty}.{operator} ({ty}.add {a} {a}))")));
             }
             for operator in ["add", "sub", "mul", "div", "min", "max", "copysign"] {

@@ -1,5 +1,5 @@
-//! Every way in which a vat can run out of something or break: the same text under both compilers,
-//! the vat gone, the host unharmed.
+//! Tests of every way in which a vat can exhaust a resource or break. Both compilers give the same
+//! text, the vat is gone, and the host is unharmed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -9,8 +9,8 @@ use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
 use capstan_vat_host::cost;
 use common::*;
 
-/// What a delivery to `module` ends with, under both compilers; the worker must be gone after an
-/// error, and the host still work.
+/// Checks the outcome of a delivery to `module` under both compilers. After an error the worker
+/// must be gone and the host still work.
 fn ends_with(module: &[u8], expected: &str) {
     for compiler in BOTH {
         let mut host = host(compiler);
@@ -65,7 +65,8 @@ fn recursions() -> Vec<Vec<u8>> {
         (8, 500, 500),
     ] {
         let arguments: String = (0..params).map(|i| format!("(i64.const {i}) ")).collect();
-        // Live across the call: every local is read afterwards, the operands wait on the stack.
+        // Everything is live across the call: every local is read afterwards, and the operands wait
+        // on the stack.
         let before: String = (0..locals)
             .map(|i| format!("(local.set {} (i64.load (i32.const {})))", params + i, i % 1_000))
             .collect();
@@ -90,7 +91,7 @@ fn recursions() -> Vec<Vec<u8>> {
 #[test]
 fn the_stack_counter_trips_long_before_the_native_stack_is_full() {
     for compiler in BOTH {
-        // On a thread of its own, hence a native stack of its own.
+        // It runs on a thread of its own, and so on a native stack of its own.
         let run = move || {
             for module in recursions() {
                 let delivered = once(compiler, &module);
@@ -112,7 +113,7 @@ fn an_engine_whose_own_stack_is_spent_exceeds_the_stack_meter() {
         let below = "(global.set $sp (i32.const -32)) (i32.store (global.get $sp) (i32.const 1))";
         let delivered = on_engine(compiler, engine(below)).unwrap();
         assert_eq!(delivered.result, error("Stack meter exceeded"));
-        // The same trap with a stack that is not spent is another matter.
+        // The same trap is another matter if the stack is not spent.
         let elsewhere = "(i32.store (i32.const -32) (i32.const 1))";
         let delivered = on_engine(compiler, engine(elsewhere)).unwrap();
         assert_eq!(delivered.result, error("wasm trap: memory access out of bounds"));
@@ -142,7 +143,7 @@ fn growing_memory_up_to_its_maximum_is_allowed() {
 
 #[test]
 fn a_giant_fill_is_charged_before_it_is_done() {
-    // Out of bounds, so it does nothing; but asking for 4 GiB again and again must end soon.
+    // This is out of bounds and does nothing, but asking for 4 GiB again and again must end soon.
     let fill = "(loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) (br $l))";
     ends_with(&worker("", fill), "Compute meter exceeded");
     let giant = "(memory.fill (i32.const 0) (i32.const 1) (i32.const -1))";
@@ -252,7 +253,7 @@ fn a_worker_can_report_an_error_and_live_on() {
 fn a_syscall_that_the_node_cannot_answer_unwinds_the_worker_as_a_host_fault() {
     for compiler in BOTH {
         let mut host = host(compiler);
-        // Syscall::VatstoreGet { key: "" }; what comes after it must not run.
+        // Syscall::VatstoreGet { key: "" }. The code after it must not run.
         let get = worker(
             "(data (i32.const 0) \"\\05\\00\\00\\00\\00\")",
             "(drop (call $syscall (i32.const 0) (i32.const 5)))

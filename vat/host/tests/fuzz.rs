@@ -1,7 +1,7 @@
-//! Mutated modules and mutated messages: refused, or run to an end that is the vat's own; never a
-//! panic, never a fault of the node.
+//! Fuzz tests with mutated modules and mutated messages. Each is refused, or runs to an end that is
+//! the vat's own. None causes a panic or a fault of the node.
 //!
-//! `CAPSTAN_SECONDS` says how long to look (5 for each), `CAPSTAN_SEED` with which case to begin (0).
+//! `CAPSTAN_SECONDS` sets the duration of each test (5). `CAPSTAN_SEED` sets the first case (0).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -22,14 +22,14 @@ use common::{
     *,
 };
 
-/// Calls `case` with one seed after the other until the time is over.
+/// Calls `case` with one seed after another until the time is over.
 fn for_some_time(mut case: impl FnMut(u64)) -> u64 {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("CAPSTAN_SEED").unwrap_or(0);
     let until = Instant::now() + Duration::from_secs(number("CAPSTAN_SECONDS").unwrap_or(5));
     let mut seed = first;
     while Instant::now() < until {
-        // Shown only if the test fails.
+        // This is shown only if the test fails.
         println!("CAPSTAN_SEED={seed}");
         case(seed);
         seed += 1;
@@ -104,7 +104,8 @@ fn random_bytes_are_no_module() {
     assert!(cases > 100);
 }
 
-/// A worker that sends `request` as a syscall, takes the answer, and reports `reply` as its result.
+/// Returns a worker that sends `request` as a syscall, takes the answer, and reports `reply` as its
+/// result.
 fn messenger(encoding: u8, request: &[u8], reply: &[u8]) -> Vec<u8> {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("\\{b:02x}")).collect::<String>();
     let (asked, answered) = (request.len(), reply.len());
@@ -260,7 +261,7 @@ fn a_body_is_utf_8_in_which_a_lone_surrogate_is_an_escape() {
     }
 }
 
-/// A worker of JSON that prints, with what its host makes of it.
+/// Tests that output which a JSON worker prints is never taken for a syscall.
 #[test]
 fn what_is_printed_is_never_a_syscall() {
     let deep = ["[".repeat(10_000), "]".repeat(10_000)].concat();
@@ -283,7 +284,7 @@ fn what_is_printed_is_never_a_syscall() {
     }
 }
 
-/// Decodes mutated encodings of `values`; whatever decodes must encode to the same bytes.
+/// Decodes mutated encodings of `values`. Each value that decodes must encode to the same bytes.
 fn decode_mutated<T: BorshDeserialize + borsh::BorshSerialize>(random: &mut Random, value: &T) {
     let mut bytes = borsh::to_vec(value).unwrap();
     mutate(random, &mut bytes);

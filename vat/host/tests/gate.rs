@@ -1,4 +1,4 @@
-//! What the gate refuses, each with its reason, and that nothing gets past it in other ways.
+//! Tests of the gate: each refusal has its reason, and nothing gets past it in other ways.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -7,7 +7,7 @@ use capstan_kernel_ports::host::{Delivered, VatHost, WorkerOptions};
 use capstan_vat_host::ModuleLimits;
 use common::*;
 
-/// The rest of a worker, to which a test adds what is to be refused.
+/// Rest of a worker, to which a test adds the refused part.
 const EXPORTS: &str = r#"
   (func (export "capstan_abi") (result i32) i32.const 1)
   (func (export "capstan_alloc") (param i32) (result i32) i32.const 0)
@@ -17,7 +17,7 @@ const MEMORY: &str = r#"(memory (export "memory") 1 1)"#;
 fn refusal(module: &[u8]) -> String {
     let host = host(BOTH[0]);
     let text = host.validate(module).expect_err("must be refused").0;
-    // What is refused at install cannot be started either, for the same reason.
+    // A module that is refused at install cannot be started either, for the same reason.
     let mut host = host;
     let started = host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap();
     assert_eq!(started.unwrap_err().0, text);
@@ -32,7 +32,7 @@ fn refuses(items: &str, reason: &str) {
     assert!(refusal.contains(reason), "{refusal}");
 }
 
-/// Refused when added to an otherwise good worker.
+/// Checks that `items` are refused in an otherwise good worker.
 #[track_caller]
 fn refuses_with(items: &str, reason: &str) {
     refuses(&format!("{items} {MEMORY} {EXPORTS}"), reason);
@@ -121,7 +121,7 @@ fn what_would_change_state_outside_of_memory_and_globals_is_refused() {
         ("data.drop", "(data.drop $d)"),
     ] {
         let function = format!("{table} (func {code})");
-        // What needs the type of references is refused for that where it comes first.
+        // Operators that need reference types are refused for that where it comes first.
         let text =
             refusal(&wat::parse_str(format!("(module {function} {MEMORY} {EXPORTS})")).unwrap());
         let named = text.starts_with(&format!("function 0 uses {operator}, which is not allowed"));
@@ -154,7 +154,7 @@ fn other_features_are_refused_by_name() {
         ),
     ] {
         let text = format!("(module {items} {MEMORY} {EXPORTS})");
-        // Memory 64 comes with a second memory, so leave ours out.
+        // Memory 64 comes with a second memory, so ours is left out.
         let text = if feature == "memory64" { text.replace(MEMORY, "") } else { text };
         let refusal = refusal(&wat::parse_str(&text).unwrap());
         println!("{feature}: {refusal}");
@@ -285,7 +285,7 @@ fn names_in_custom_sections_mean_nothing() {
     assert!(run(&[plain.as_slice(), names].concat()).0);
 }
 
-/// Whether the module passes, and what its delivery then comes to.
+/// Checks whether the module passes, and returns the result of its delivery.
 fn run(module: &[u8]) -> (bool, Option<Delivered>) {
     let mut host = host(BOTH[0]);
     let validated = host.validate(module).is_ok();

@@ -1,5 +1,5 @@
-//! JavaScript vats on the project's own engine: equal under both compilers and across restores, ended
-//! by what they exceed, cheap to create.
+//! Tests of JavaScript vats on the project's own engine. They are equal under both compilers and
+//! across restores, end when they exceed a limit, and are cheap to create.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -43,7 +43,7 @@ fn a_vat_answers_messages() {
     assert_eq!(delivered.test_log, ["a{\"b\":1}"]);
 }
 
-/// All that can be observed of a vat's life.
+/// Everything that can be observed of a vat's life.
 #[derive(Debug, PartialEq)]
 struct Life {
     engine: Hash,
@@ -52,8 +52,8 @@ struct Life {
     heap: Option<(Hash, u64)>,
 }
 
-/// The same life on a host with `compiler` and `memory`, its worker replaced by a restored image before the
-/// deliveries that `restored` says.
+/// Runs the same life on a host with `compiler` and `memory`. The worker is replaced by a restored
+/// image before the deliveries in `restored`.
 fn live(
     compiler: Compiler,
     memory: MemoryMode,
@@ -271,7 +271,7 @@ fn fall(compiler: Compiler, limit: Computrons) -> Vec<(String, Delivered, Vec<Sy
 
 #[test]
 fn what_a_vat_exceeds_ends_it_the_same_under_both_compilers() {
-    // On threads of their own, hence on native stacks of their own.
+    // They run on threads of their own, and so on native stacks of their own.
     let fallen = BOTH.map(|compiler| {
         let run = move || (fall(compiler, Computrons(20_000_000)), native_stack_high_water());
         std::thread::spawn(run).join().unwrap()
@@ -296,7 +296,7 @@ fn what_a_vat_exceeds_ends_it_the_same_under_both_compilers() {
     for (name, _, _) in cranelift.iter().filter(|(name, _, _)| name.starts_with("recurse")) {
         assert_eq!(text(name), "Stack meter exceeded", "{name}");
     }
-    // The margin of four that the native stack must have over all of these.
+    // The native stack must have a margin of four over all of these.
     for (compiler, (_, used)) in BOTH.iter().zip(&fallen) {
         println!("{compiler:?}: {used} bytes of native stack, of {}", cost::NATIVE_STACK_BYTES);
         assert!(*used > 0 && used * 4 <= cost::NATIVE_STACK_BYTES, "{compiler:?} used {used}");

@@ -1,4 +1,5 @@
-//! What a JavaScript vat costs in memory. A binary of its own: it measures its whole process.
+//! Memory cost of a JavaScript vat. The test is a binary of its own, since it measures its whole
+//! process.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -11,7 +12,8 @@ use capstan_kernel_ports::{
 use capstan_vat_host::Compiler;
 use common::javascript::{Bundle, COUNTER, Kernel, LIMIT, host, send, start_vat, started};
 
-/// Anonymous memory of this process in bytes: what no file and no other mapping shares.
+/// Returns the anonymous memory of this process in bytes, which no file and no other mapping
+/// shares.
 fn anonymous_memory() -> usize {
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap();
@@ -57,7 +59,7 @@ fn a_vat_costs_only_the_pages_that_it_wrote_to() {
         each(after_collection, before),
         each(after_many, before),
     );
-    // What a vat may cost above the pages that it shares.
+    // Upper bound for a vat's memory above the pages that it shares.
     assert!(each(after_start, before) <= 2 << 20);
     assert!(each(after_collection, before) <= 2 << 20);
 }

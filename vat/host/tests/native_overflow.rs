@@ -1,5 +1,5 @@
-//! The native stack running over: in a process of its own, since it fills the stack that others would
-//! measure.
+//! Test of an overflow of the native stack. It runs in a process of its own, since it fills the
+//! stack that others would measure.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

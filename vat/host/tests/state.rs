@@ -1,4 +1,4 @@
-//! Images, caches and many workers at once.
+//! Tests of images, of caches and of many workers at once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -13,9 +13,9 @@ use capstan_kernel_ports::{
 use capstan_vat_host::{Compilers, HostOptions, MemoryMode, WasmHost};
 use common::*;
 
-/// A worker with state of every kind: memory written and grown, globals of all four types, data
-/// segments that were overwritten, a passive segment, a table. It reports its state as the key of a
-/// vatstoreGet, so that the kernel sees it.
+/// Worker with state of every kind: memory written and grown, globals of all four types, data
+/// segments that were overwritten, a passive segment, a table. It reports its state to the kernel
+/// as the key of a vatstoreGet.
 fn stateful() -> Vec<u8> {
     worker(
         r#"(global $a (mut i32) (i32.const 5))
@@ -45,7 +45,7 @@ fn stateful() -> Vec<u8> {
     )
 }
 
-/// Some deliveries to `vat`: what was spent and asked.
+/// Makes some deliveries to `vat` and returns the spent points and the syscalls.
 fn run(host: &mut WasmHost, vat: VatId, times: usize) -> Vec<String> {
     let mut answers = Answers::default();
     let one = |_| {
@@ -196,7 +196,7 @@ fn cached(dir: &Path) -> HostOptions {
     }
 }
 
-/// The files in the cache, with their contents.
+/// Returns the files in the cache, with their contents.
 fn files(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
@@ -243,7 +243,7 @@ fn a_cache_that_cannot_be_written_is_no_fault() {
     fs::write(&blocked, "in the way").unwrap();
     let refused = WasmHost::open(toy_engine(), cached(&blocked.join("cache")), &|_| ());
     assert!(refused.unwrap_err().to_string().starts_with("cannot create the cache directory"));
-    // Writing fails later, since a directory stands where each file should be.
+    // Writing fails later, since a directory is at the path of each file.
     let probe = dir.path().join("probe");
     open(cached(&probe));
     for (path, _) in files(&probe) {

@@ -1,4 +1,5 @@
-//! Compiles QuickJS-ng and our worker around it to one wasm module, the same bytes on every machine.
+//! Compilation of QuickJS-ng and our worker to one wasm module, with the same bytes on every
+//! machine.
 
 use std::{
     env,
@@ -16,15 +17,15 @@ use crate::{
     sha256_hex, write_output,
 };
 
-/// The compiler's major version. The exact version that gave `worker.sha256` stands in that file.
+/// Major version of the compiler. `worker.sha256` names the exact version that produced its hash.
 const LLVM_MAJOR: &str = "22";
 
-/// Our sources, below `worker/`. The first is compiled like the rest.
+/// Our sources, below `worker/`.
 const WORKER_SOURCES: [&str; 4] = ["worker.c", "globals.c", "codec.c", "harden.c"];
 const WORKER_HEADERS: [&str; 7] =
     ["codec.h", "collector.h", "globals.h", "harden.h", "host.h", "lookahead.h", "stack_limit.h"];
 
-/// QuickJS-ng's sources, below the folder of the crate rquickjs-sys; some have [`seams`].
+/// Sources of QuickJS-ng, below the folder of the crate rquickjs-sys. Some have [`seams`].
 const QUICKJS_SOURCES: [&str; 5] = [
     "quickjs/quickjs.c",
     "quickjs/libregexp.c",
@@ -33,7 +34,7 @@ const QUICKJS_SOURCES: [&str; 5] = [
     "wasm-shim/shim.c",
 ];
 
-/// The wasm features and language options of every source.
+/// Wasm features and language options for every source.
 const COMMON_FLAGS: [&str; 11] = [
     "--target=wasm32-unknown-unknown",
     "-std=gnu11",
@@ -48,15 +49,15 @@ const COMMON_FLAGS: [&str; 11] = [
     "-mnontrapping-fptoint",
 ];
 
-/// What QuickJS-ng needs to compile without an operating system: the macros of its own wasm build; and
-/// without its dumps, for which it would look at a flag before every opcode.
+/// Flags for compiling QuickJS-ng without an operating system: the macros of its own wasm build.
+/// `NDEBUG` leaves out its dumps, which would test a flag before every opcode.
 const QUICKJS_FLAGS: [&str; 6] =
     ["-D_GNU_SOURCE", "-DEMSCRIPTEN=1", "-DFE_DOWNWARD=0", "-DFE_UPWARD=0", "-DNDEBUG", "-w"];
 
-/// The stack lies below everything else, so that its overflow can touch nothing.
+/// Size of the stack, which lies below everything else, so that its overflow cannot touch anything.
 const STACK_BYTES: u32 = 1024 * 1024;
 
-/// The vat's memory limit: 2,048 pages. The booted engine takes 11 MB.
+/// Memory limit of a vat: 2,048 pages. The booted engine takes 11 MB.
 const MAX_MEMORY_BYTES: u32 = 128 * 1024 * 1024;
 
 const INSTALL: &str = "\
@@ -85,12 +86,12 @@ pub(crate) fn build() -> Result<(), String> {
     write_output("worker.sha256", sha256_hex(&module).as_bytes())
 }
 
-/// The programs that make the module.
+/// Programs that produce the module.
 struct Toolchain {
     clang: String,
     linker: String,
     builtins: PathBuf,
-    /// What they say of their versions.
+    /// Their versions, as they print them.
     versions: String,
 }
 
@@ -114,7 +115,7 @@ impl Toolchain {
     }
 }
 
-/// The first line of `program --version`, which must name LLVM's expected major version.
+/// Returns the first line of `program --version`, which must name LLVM's expected major version.
 fn version(program: &str) -> Result<String, String> {
     let text =
         run(Command::new(program).arg("--version")).map_err(|e| format!("{e}.\n{INSTALL}"))?;
@@ -126,8 +127,8 @@ fn version(program: &str) -> Result<String, String> {
     }
 }
 
-/// The folder of the crate rquickjs-sys, in the version that Cargo.lock names. Cargo downloads it if
-/// it has to.
+/// Returns the folder of the crate rquickjs-sys, in the version that Cargo.lock names. Cargo
+/// downloads the crate if necessary.
 fn quickjs_dir() -> Result<PathBuf, String> {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let manifest = package_dir().join("Cargo.toml");
@@ -183,7 +184,7 @@ fn compile_all(
     Ok(objects)
 }
 
-/// Writes `source` with its seams to where the module is built, and returns that path.
+/// Applies the seams to `source`, writes the result to the output folder, and returns its path.
 fn write_with_seams(source: &Path, seams: &[Seam]) -> Result<PathBuf, String> {
     let mut text =
         fs::read_to_string(source).map_err(|e| format!("cannot read {}: {e}", source.display()))?;
@@ -201,7 +202,7 @@ fn write_with_seams(source: &Path, seams: &[Seam]) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// Keeps the checkout's path out of the module.
+/// Returns the flag that keeps the checkout's path out of the module.
 fn prefix_map(folder: &Path) -> String {
     format!("-ffile-prefix-map={}=.", folder.display())
 }

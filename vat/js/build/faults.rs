@@ -1,9 +1,10 @@
-//! What we mend in QuickJS-ng's sources, where it computes something else than ECMA-262 asks for. `tests/numbers.rs`,
-//! `tests/scopes.rs`, `tests/syntax.rs` and `tests/programs.rs` hold the right results.
+//! Corrections of QuickJS-ng's sources where they deviate from ECMA-262. The tests
+//! `tests/numbers.rs`, `tests/scopes.rs`, `tests/syntax.rs` and `tests/programs.rs` contain the
+//! right results.
 
 use crate::seams::Seam;
 
-/// In `quickjs.c`.
+/// Returns the corrections of `quickjs.c`.
 pub(crate) fn quickjs() -> impl Iterator<Item = Seam> {
     BIGINT_COMPARE
         .into_iter()
@@ -15,27 +16,30 @@ pub(crate) fn quickjs() -> impl Iterator<Item = Seam> {
         .chain(ITERATORS)
 }
 
-/// A BigInt and a number of the same sign whose exponents differ: the larger exponent is the larger magnitude, which
-/// is the smaller value of two negative ones.
+/// Comparison of a BigInt with a number of the same sign and another exponent. The larger exponent
+/// has the larger magnitude, which is the smaller value if both are negative.
 const BIGINT_COMPARE: [Seam; 1] = [(
     "            if (f < e)\n                return -1;\n            else\n                return 1;",
     "            return (f < e) != a_sign ? -1 : 1;",
 )];
 
-/// The C library's `acosh` gives a number for many arguments far below 1, where rounding makes the logarithm's
-/// argument positive. No other function of `Math` has such a place.
+/// Domain of `acosh`. The C library returns a number for many arguments far below 1, where rounding
+/// makes the logarithm's argument positive. No other function of `Math` has this defect.
 const ACOSH: [Seam; 1] = [("return acosh(d);", "return d < 1 ? NAN : acosh(d);")];
 
-/// A proxy whose `defineProperty` trap answers yes for a property that cannot be configured: only a descriptor that asks
-/// for `writable: false` contradicts a target that is writable, not one that leaves it out, as an assignment does.
+/// Check of a proxy whose `defineProperty` trap accepts a property that is not configurable. Only a
+/// descriptor with `writable: false` contradicts a writable target. One without `writable`, as an
+/// assignment has, does not.
 const PROXY_DEFINE: [Seam; 1] = [(
     "JS_PROP_WRITABLE && !(flags & JS_PROP_WRITABLE)) {",
     "JS_PROP_WRITABLE && (flags & (JS_PROP_HAS_WRITABLE | JS_PROP_WRITABLE)) == JS_PROP_HAS_WRITABLE) {",
 )];
 
-/// The look-ahead for an arrow function or a destructuring pattern took a `/` for the start of a regular expression
-/// after templates, after properties that are named as keywords and after every `of`, and for a division after the
-/// head of a statement and after a block. `worker/lookahead.h` follows what it needs to know.
+/// Look-ahead for arrow functions and destructuring patterns.
+///
+/// It mistook a `/` for the start of a regular expression after templates, after properties named
+/// like keywords, and after every `of`. It mistook one for a division after the head of a statement
+/// and after a block. `worker/lookahead.h` tracks the necessary context.
 const LOOK_AHEAD: [Seam; 5] = [
     (
         "#define SKIP_HAS_SEMI       (1 << 0)",
@@ -61,9 +65,11 @@ const LOOK_AHEAD: [Seam; 5] = [
     ),
 ];
 
-/// Parameters with default values live in a scope of their own. The body had copies of them: of what the caller gave, not of what a
-/// default value had assigned; and what the body assigned, a function among the default values did not see. ECMA-262 gives the body
-/// a variable of its own only where it declares one of that name.
+/// Scope of parameters with default values.
+///
+/// The body had copies of the arguments, without the assignments of default values. Functions in
+/// default values did not see assignments in the body. ECMA-262 gives the body a variable of its
+/// own only where it declares one of that name.
 const PARAMETERS: [Seam; 7] = [
     (
         "    uint8_t var_kind : 4; /* see JSVarKindEnum */\n    /* if is_captured",
@@ -121,8 +127,8 @@ const PARAMETERS: [Seam; 7] = [
     ),
 ];
 
-/// `continue` in a loop `for (let …;…;…)` went behind the end of its scope, so that closures of this turn and the next shared their
-/// variables.
+/// Scope end at `continue` in a loop `for (let …;…;…)`. It jumped past that end, so that closures
+/// of two successive iterations shared their variables.
 const CONTINUE: [Seam; 3] = [
     (
         "                             label_name, label_break, label_cont, 0);\n            \
@@ -140,8 +146,8 @@ const CONTINUE: [Seam; 3] = [
     ("            /* XXX: check continue case */\n", "            emit_label(s, label_next);\n"),
 ];
 
-/// An iterator whose `next` throws is not asked to `return`: in spreads, the constructors of maps, sets and AggregateError,
-/// and `from` of arrays and typed arrays.
+/// Iterators whose `next` throws: they get no call of `return`. This concerns spreads, the
+/// constructors of maps, sets and `AggregateError`, and `from` of arrays and typed arrays.
 const ITERATORS: [Seam; 5] = [
     (
         "        if (js_for_of_start(ctx, &stack[1], false))\n            goto exception;\n        \
@@ -185,8 +191,9 @@ const ITERATORS: [Seam; 5] = [
     ),
 ];
 
-/// In `dtoa.c`, the shortest digits of a power of two. The interval of what rounds to it is half as wide below it as
-/// above, so that the nearest number of so few digits may lie below and outside, and the next above inside.
+/// Shortest digits of a power of two, in `dtoa.c`. The interval that rounds to it is half as wide
+/// below as above. So the nearest number with few digits may lie below it and outside, while the
+/// next one above lies inside.
 pub(crate) const DTOA: [Seam; 4] = [
     (
         "            /* mant_max always fits on 64 bits */",
@@ -212,12 +219,14 @@ pub(crate) const DTOA: [Seam; 4] = [
     ),
 ];
 
-/// In `libregexp.c`, which groups may have the same name: those of which no two can take part in one match, being in
-/// different alternatives of one disjunction. While an alternative is parsed, the names of its disjunction's other
-/// alternatives are hidden, and at the disjunction's end they come back. A name's second byte of two after it says so.
+/// Duplicate group names, in `libregexp.c`. Groups may share a name if no two of them can take part
+/// in one match, because they lie in different alternatives of one disjunction. While an
+/// alternative is parsed, the names of the disjunction's other alternatives are hidden. They
+/// reappear at its end. The second of two bytes after a name marks it as hidden.
 ///
-/// A reference in a lookbehind stands before groups that are matched before it: it takes all groups of the name, not
-/// only those to its left. The search for them jumped over the character after a name, which may open the next group.
+/// A reference in a lookbehind precedes groups that are matched before it. It refers to all groups
+/// of the name, not only to those on its left. The search for them skipped the character after a
+/// name, which may open the next group.
 pub(crate) const REGEXP: [Seam; 6] = [
     (
         "                        if (re_parse_group_name(name, sizeof(name), &p) == 0) {",
@@ -255,8 +264,9 @@ pub(crate) const REGEXP: [Seam; 6] = [
     ),
 ];
 
-/// In `libregexp.c`, classes with strings (flag `v`) in a lookbehind: each string is matched from its end, and steps back
-/// as many characters as it has. They were matched forwards, and all stepped back one.
+/// Classes with strings (flag `v`) in a lookbehind, in `libregexp.c`. Each string is matched from
+/// its end and steps back by its own length. They were matched forwards, and all stepped back by
+/// one.
 pub(crate) const REGEXP_STRINGS: [Seam; 10] = [
     (
         "static int re_emit_string_list(REParseState *s, const REStringList *sl)\n{",

@@ -1,5 +1,6 @@
-//! Builds what the crate embeds: the JavaScript engine as a wasm module, and the scripts that boot
-//! it. Stops with a message that says what to install if something is missing.
+//! Build script of the crate's embedded files: the JavaScript engine as a wasm module, and the
+//! scripts that boot it. If something is missing, it stops with a message that says what to
+//! install.
 
 mod engine;
 mod faults;
@@ -21,12 +22,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// This package's folder.
+/// Returns the folder of this package.
 fn package_dir() -> PathBuf {
     PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default())
 }
 
-/// Where the crate's `include_bytes!` finds what is built here.
+/// Returns the folder in which the crate's `include_bytes!` finds the built files.
 fn out_dir() -> PathBuf {
     PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default())
 }

@@ -1,6 +1,8 @@
-//! The scripts that boot the engine: our shims, then SES lockdown and the supervisor with liveslots
-//! as Agoric publishes them in npm packages, with seams: a text found exactly once, and what is put in its
-//! place. Sources stand in the bundles as string literals: `\n` is a backslash and an n.
+//! Scripts that boot the engine: our shims, SES lockdown, and the supervisor with liveslots.
+//!
+//! The last two are Agoric's npm packages with seams applied. A seam is a text that is found
+//! exactly once, and its replacement. Sources are string literals in the bundles, so that `\n` is a
+//! backslash and an n.
 
 use std::{fs, path::Path};
 
@@ -26,24 +28,28 @@ const BUNDLES: [(&str, &str, &str, Seams); 2] = [
     ),
 ];
 
-/// In lockdown: an eventual send asks for the end of the operation's name, one of six, without a regular
-/// expression that tries every beginning of it. That was a twentieth of a message's time.
+/// Seam of lockdown: tests the end of an operation's name, one of six, without a regular
+/// expression.
+///
+/// The expression tries every prefix of the name at each eventual send, which took a twentieth of a
+/// message's time.
 const LOCKDOWN: [(&str, &str); 1] = [(
     "const SEND_ONLY_RE = /^(.*)SendOnly$/;",
     "const SEND_ONLY_RE = { exec: name => name.endsWith('SendOnly') ? [name, name.slice(0, -8)] : null };",
 )];
 
-/// In the supervisor, so that a bundle can be loaded before the vat that runs it has an id or makes a
-/// syscall. The image that this leaves is the start of every vat of the bundle.
+/// Seams of the supervisor: load a bundle before the vat that runs it has an id or makes a syscall.
+/// The resulting image is the start of every vat of the bundle.
 ///
-/// * `setBundle` takes a fourth argument: true to load the bundle at once. `setVatID` names the vat.
-/// * Liveslots hands over the globals of vat code when it is made, and takes its id later; the id is in
-///   the names that its marshaller gives to errors.
-/// * What vat code finds in `VatData` makes a syscall first if it is called before `startVat`, which ends
-///   the attempt: the kinds and ids that it needs are set up by `startVat` alone.
-/// * What a load leaves is old, as `seams.rs` has it: `gc(true)`.
-/// * A root that is a hardened record of nothing but functions, as SwingSet's documentation has it, is not
-///   refused: the vat's root is then a `Far` object with these functions.
+/// * `setBundle` takes a fourth argument, which is true to load the bundle at once. `setVatID`
+///   names the vat.
+/// * Liveslots passes the globals of vat code on when it is created, and takes its id later. Its
+///   marshaller uses the id in the names of errors.
+/// * Functions in `VatData` make a syscall first if they are called before `startVat`, which ends
+///   the attempt. Only `startVat` sets up the kinds and ids that they need.
+/// * Objects that a load leaves belong to the old generation, as in `seams.rs`: `gc(true)`.
+/// * A root may be a hardened record of nothing but functions, as in SwingSet's documentation. The
+///   vat's root is then a `Far` object with these functions.
 const SUPERVISOR: [(&str, &str); 12] = [
     ("assert.typeof(marshalName, 'string');", "assert.typeof(`${marshalName}`, 'string');"),
     (
@@ -92,7 +98,7 @@ const SUPERVISOR: [(&str, &str); 12] = [
     ),
 ];
 
-/// Writes one script a bundle.
+/// Writes one script for each bundle.
 pub(crate) fn build() -> Result<(), String> {
     let modules = package_dir().join("node_modules");
     for (output, path, sha256, seams) in BUNDLES {
@@ -115,7 +121,7 @@ fn with_seams(mut script: String, seams: Seams, name: &str) -> Result<String, St
     Ok(script)
 }
 
-/// A script that evaluates the `nestedEvaluate` bundle at `path`.
+/// Returns a script that evaluates the `nestedEvaluate` bundle at `path`.
 fn script(path: &Path, sha256: &str) -> Result<String, String> {
     let name = path.display();
     let bytes = fs::read(path).map_err(|e| {

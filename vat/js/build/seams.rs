@@ -1,11 +1,11 @@
-//! What we change in QuickJS-ng's sources: a text found exactly once, and what is put in its place.
+//! Changes to the sources of QuickJS-ng: texts that are found exactly once, and their replacements.
 
 use crate::faults;
 
-/// A text that stands once in a source, and what is put in its place.
+/// Text that occurs exactly once in a source, and its replacement.
 pub(crate) type Seam = (&'static str, &'static str);
 
-/// All changes of a source, in the order in which they are made.
+/// Returns all changes of a source, in the order of their application.
 pub(crate) fn of(source: &str) -> Vec<Seam> {
     match source {
         "quickjs/quickjs.c" => {
@@ -17,28 +17,33 @@ pub(crate) fn of(source: &str) -> Vec<Seam> {
     }
 }
 
-/// The hash of a map's key chooses its bucket by the lowest bits. Those of a multiple of 16, as pointers
-/// are, and of a small integer's floating-point form, are all zero: so a map of integers was one list,
-/// and of objects a sixteenth of its buckets was used. The order of a map's entries does not depend on it.
+/// Better mixing of the hash of a map's key, whose lowest bits choose the bucket.
+///
+/// The lowest bits are all zero for multiples of 16, such as pointers, and for small integers in
+/// floating-point form. A map of integers would be a single list, and a map of objects would use a
+/// sixteenth of its buckets. The order of a map's entries does not depend on the hash.
 const MAP_HASH: [Seam; 1] = [(
     "return h ^ ctx->hash_seed ^ hash32(tag);",
     "h = hash32(h); return h ^ (h >> 15) ^ ctx->hash_seed ^ hash32(tag);",
 )];
 
-/// Two generations for the collector of cycles, as CPython's `gc.freeze` has them.
+/// Two generations for the cycle collector, as with CPython's `gc.freeze`.
 ///
-/// A collection counts the references between all objects: it writes to each of them, and in a vat that
-/// has done little these are the engine's, liveslots' and the bundle's, ten megabytes that it shares with
-/// other vats until it writes to them. So `JS_AgeHeap` makes what lives old: out of the list of objects that
-/// a young collection looks at. To it, references from old objects are like those from the stack: what they
-/// lead to lives. References to old objects are not counted, so that no old object looks unreferenced.
+/// A collection counts the references between all objects, which writes to each of them. In a vat
+/// that has done little, most objects are those of the engine, of liveslots and of the bundle. They
+/// take ten megabytes, shared with other vats until written to.
 ///
-/// * An old object whose last reference goes ends at once, as ever; but if it goes with a cycle that is freed,
-///   or if the object is part of a cycle, only in the next full collection, `JS_RunGC`.
-/// * A shape that is moved in memory comes into the young list, old as it was: the next young collection
+/// So `JS_AgeHeap` makes the live objects old: it removes them from the list that a young
+/// collection visits. A young collection treats references from old objects like those from the
+/// stack: their targets live. It does not count references to old objects, so that no old object
+/// looks unreferenced.
+///
+/// * An old object is freed at once when its last reference goes, as before. An object in a cycle,
+///   or one last referenced by a freed cycle, waits for the next full collection, `JS_RunGC`.
+/// * A shape that moves in memory enters the young list but stays old. The next young collection
 ///   puts it back.
-/// * New objects are not put into the gaps between old ones, in all the pages where there is one. A gap
-///   comes into use again when something beside it ends.
+/// * New objects do not fill the gaps between old ones, which lie on many pages. A gap becomes
+///   usable again when a neighbouring object is freed.
 const OLD_OBJECTS: [Seam; 14] = [
     (
         "if (unlikely(ar->n_used_blocks == ar->n_blocks))\n            list_add(",

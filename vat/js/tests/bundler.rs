@@ -1,4 +1,5 @@
-//! The bundler, `tools/bundle.mjs`: the ids it gives, what it finds, and how it refuses.
+//! Tests of the bundler, `tools/bundle.mjs`: the ids that it prints, the files that it finds, and
+//! its refusals.
 
 #![allow(clippy::unwrap_used)] // tests
 

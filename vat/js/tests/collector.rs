@@ -1,5 +1,6 @@
-//! The collector of cycles with its two generations (`build/seams.rs`): nothing that is reached ends, and nothing else
-//! lives but what old objects lead to, until the next full collection. `CAPSTAN_TEST_SEED=N` repeats one graph.
+//! Tests of the cycle collector with two generations (`build/seams.rs`). No reachable object is
+//! freed. Unreachable objects survive until the next full collection only if old objects refer to
+//! them. `CAPSTAN_TEST_SEED=N` repeats one graph.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -8,9 +9,10 @@ mod common;
 use common::Engine;
 use serde_json::{Value, json};
 
-/// How many graphs are made.
+/// Number of graphs.
 const GRAPHS: u64 = 40;
-/// Every how many collections the engine looks at old objects too: `FULL_COLLECTION_INTERVAL` in `globals.c`.
+/// Number of collections after which the engine visits old objects too: `FULL_COLLECTION_INTERVAL`
+/// in `globals.c`.
 const FULL_COLLECTION_INTERVAL: u64 = 16;
 
 fn engine() -> Engine {
@@ -28,7 +30,7 @@ fn command(engine: &mut Engine, command: Value) -> Value {
 #[derive(Debug, Default)]
 struct Seen {
     ended: u64,
-    /// That old objects kept beyond a collection, once for each.
+    /// Number of objects that old ones kept beyond a collection, counted once for each collection.
     late: u64,
 }
 

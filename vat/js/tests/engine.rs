@@ -1,4 +1,4 @@
-//! The engine by itself, before lockdown: its ABI, its globals, and how it ends.
+//! Tests of the engine by itself, before lockdown: its ABI, its globals, and its faults.
 
 #![allow(clippy::unwrap_used)] // tests
 

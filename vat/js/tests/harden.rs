@@ -1,5 +1,6 @@
-//! The native `harden` does what SES's own does: the same errors, the same frozen, the same traps in the same order, for
-//! random graphs of objects. `CAPSTAN_TEST_SEED=N` repeats one graph.
+//! Tests that the native `harden` equals SES's own, for random graphs of objects: the same errors,
+//! the same frozen objects, the same traps in the same order. `CAPSTAN_TEST_SEED=N` repeats one
+//! graph.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -7,7 +8,7 @@ mod common;
 
 use common::Engine;
 
-/// How many graphs are made.
+/// Number of graphs.
 const GRAPHS: u64 = 1_000;
 
 /// An engine after lockdown, with the native `harden`, or without: then SES installs its own.
@@ -23,7 +24,7 @@ fn locked_down(native: bool) -> Engine {
     engine
 }
 
-/// What a graph's hardening shows.
+/// Returns the observable result of hardening a graph.
 fn observed(engine: &mut Engine, seed: u64) -> String {
     engine.eval(&format!("runHarden({seed})"))
 }
@@ -31,7 +32,7 @@ fn observed(engine: &mut Engine, seed: u64) -> String {
 #[test]
 fn the_native_harden_cannot_be_told_from_that_of_ses() {
     let (mut native, mut ses) = (locked_down(true), locked_down(false));
-    // Each is what it is taken for.
+    // Each engine is of the expected kind.
     let is_native = "typeof harden === 'function' && harden === nativeHarden";
     assert_eq!([native.eval(is_native), ses.eval(is_native)], ["true", "false"]);
     let seeds = match std::env::var("CAPSTAN_TEST_SEED") {

@@ -1,6 +1,6 @@
-//! Numbers as ECMA-262 has them where QuickJS-ng had them otherwise (`build/faults.rs`): comparisons of BigInts with
-//! numbers, the shortest digits of powers of two, and where the functions of `Math` are not defined.
-//! `CAPSTAN_TEST_SEED=N` takes other random numbers.
+//! Tests of numbers where QuickJS-ng deviated from ECMA-262 (`build/faults.rs`): comparisons of
+//! BigInts with numbers, the shortest digits of powers of two, and the domains of the functions of
+//! `Math`. `CAPSTAN_TEST_SEED=N` takes other random numbers.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -43,7 +43,7 @@ impl Numbers {
     }
 }
 
-/// How an integer compares with a number; `None` for NaN.
+/// Compares an integer with a number. Returns `None` for NaN.
 fn compare(integer: i128, number: f64) -> Option<Ordering> {
     const LIMIT: f64 = (1_u128 << 127) as f64;
     if number.is_nan() {

@@ -11,7 +11,7 @@ use std::{fs, path::Path, process::Command};
 use common::Engine;
 use serde_json::Value;
 
-/// How many programs there are.
+/// Number of programs.
 const PROGRAMS: u32 = 800;
 
 #[test]

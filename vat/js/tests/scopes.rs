@@ -1,5 +1,5 @@
-//! Scopes and iterators as ECMA-262 has them where QuickJS-ng had them otherwise (`build/faults.rs`): parameters beside default
-//! values, variables of a loop that goes on by `continue`, and iterators that throw.
+//! Tests of scopes and iterators where QuickJS-ng deviated from ECMA-262 (`build/faults.rs`):
+//! parameters with default values, variables of a loop with `continue`, and iterators that throw.
 
 #![allow(clippy::unwrap_used)] // tests
 

@@ -1,5 +1,5 @@
-//! Syntax as ECMA-262 has it where QuickJS-ng had it otherwise (`build/faults.rs`): divisions in what a look-ahead runs over,
-//! and regular expressions.
+//! Tests of syntax where QuickJS-ng deviated from ECMA-262 (`build/faults.rs`): divisions within a
+//! look-ahead, and regular expressions.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -7,7 +7,7 @@ mod common;
 
 use common::Engine;
 
-/// What a script's value is as text, or the name of what it threw.
+/// Returns a script's value as text, or the name of the thrown error.
 fn outcome(source: &str) -> String {
     let quoted = serde_json::to_string(source).unwrap();
     let mut engine = Engine::new();
@@ -24,8 +24,8 @@ fn check(cases: &[(&str, &str)]) {
     }
 }
 
-/// After which tokens a `/` divides, and after which it begins a regular expression, within the parentheses, brackets and braces
-/// that may turn out to be an arrow function's parameters or a pattern.
+/// Tests after which tokens a `/` divides, and after which it begins a regular expression. The
+/// tokens lie within brackets that may turn out to be an arrow function's parameters or a pattern.
 #[test]
 fn a_look_ahead_tells_divisions_from_regular_expressions() {
     check(&[
@@ -196,7 +196,7 @@ fn groups_of_one_name_stand_in_different_alternatives() {
             }
         }
     }
-    // As many alternatives as one likes, and names in the first and last.
+    // There may be any number of alternatives, with names in the first and last.
     let many = format!("/(?<n>a){}|(?<n>b)/.exec('b').groups.n", "|1".repeat(1000));
     assert_eq!(outcome(&many), "b");
 }

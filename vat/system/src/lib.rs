@@ -1,61 +1,73 @@
-//! The vats that every chain starts with, as Endo bundles.
+//! Bundles of the vats that every chain starts with, and of the shell's vat.
 //!
-//! Each bundle is the JSON text of a record `{moduleFormat: "endoZipBase64", endoZipBase64,
-//! endoZipBase64Sha512}`.
+//! Each is an Endo bundle: the JSON text of a record `{moduleFormat: "endoZipBase64",
+//! endoZipBase64, endoZipBase64Sha512}`.
+//!
+//! ```
+//! let bundle: serde_json::Value = serde_json::from_slice(capstan_vat_system::timer_bundle())?;
+//! assert_eq!(bundle["moduleFormat"], "endoZipBase64");
+//! assert!(capstan_vat_system::timer_id().starts_with("b1-"));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 #![forbid(unsafe_code)]
 
-/// The vatAdmin vat: creates, upgrades and ends vats for those who hold its service.
+/// Returns the bundle of the vatAdmin vat, which creates, upgrades and terminates vats for the
+/// holders of its service.
 ///
-/// Its device's methods are those of SwingSet's vatAdmin device (`createMeter`, `createByBundleID`,
-/// …) and `getVatStats(vatID)`, which gives a record of the numbers `objectCount`, `promiseCount`,
-/// `deviceCount` and `transcriptCount`.
+/// Its device has the methods of SwingSet's vatAdmin device (`createMeter`, `createByBundleID`, …).
+/// It also has `getVatStats(vatID)`, which returns a record of the numbers `objectCount`,
+/// `promiseCount`, `deviceCount` and `transcriptCount`.
 pub fn vat_admin_bundle() -> &'static [u8] {
     include_bytes!(concat!(env!("OUT_DIR"), "/vat-admin.json"))
 }
 
-/// The chain's bootstrap vat. The kernel sends its root `provision(address)` at an account's first
-/// transaction; the answer is the account's first object, with `createVat(bundleID, options)`,
+/// Returns the bundle of the provisioner, the chain's bootstrap vat.
+///
+/// The kernel sends its root `provision(address)` at an account's first transaction. The answer is
+/// the account's first object. That object has the methods `createVat(bundleID, options)`,
 /// `upgradeVat(adminNode, bundleID, options)`, `publish(name, object)`, `unpublish(name)` and
 /// `lookup(name)`.
 ///
-/// Vat parameters, a record: `defaultComputrons` and `maxComputrons`, both optional bigints, which
-/// bound what a new vat's meter is filled with.
+/// The vat parameters are a record of two optional bigints, `defaultComputrons` and
+/// `maxComputrons`. They bound the initial value of a new vat's meter.
 pub fn provisioner_bundle() -> &'static [u8] {
     include_bytes!(concat!(env!("OUT_DIR"), "/provisioner.json"))
 }
 
-/// The timer vat: SwingSet's timer service over the kernel's timer device. Its root has
-/// `createTimerService(device)`, which gives the service.
+/// Returns the bundle of the timer vat, SwingSet's timer service over the kernel's timer device.
+/// Its root has `createTimerService(device)`, which returns the service.
 pub fn timer_bundle() -> &'static [u8] {
     include_bytes!(concat!(env!("OUT_DIR"), "/timer.json"))
 }
 
-/// The vat of `capstan shell`, which no chain has. Its root has `introduce(argv, vats, devices)`, which
-/// defines the vats' names for what is evaluated, and `evaluate(source, names)`: evaluates an
-/// expression that declares these names, awaits its value, and answers with `{value, isUndefined}` or
-/// `{thrown}`, texts for people.
+/// Returns the bundle of the vat behind `capstan shell`, which no chain contains.
+///
+/// Its root has two methods. `introduce(argv, vats, devices)` defines the names of vats for the
+/// evaluated code. `evaluate(source, names)` evaluates an expression that declares these names and
+/// awaits its value. It answers with `{value, isUndefined}` or `{thrown}`, which are texts for
+/// people.
 pub fn shell_bundle() -> &'static [u8] {
     include_bytes!(concat!(env!("OUT_DIR"), "/shell.json"))
 }
 
-/// The id (`b1-…`) of [`vat_admin_bundle`].
+/// Returns the id (`b1-…`) of [`vat_admin_bundle`].
 pub fn vat_admin_id() -> &'static str {
     id("vat-admin ")
 }
 
-/// The id (`b1-…`) of [`provisioner_bundle`].
+/// Returns the id (`b1-…`) of [`provisioner_bundle`].
 pub fn provisioner_id() -> &'static str {
     id("provisioner ")
 }
 
-/// The id (`b1-…`) of [`timer_bundle`].
+/// Returns the id (`b1-…`) of [`timer_bundle`].
 pub fn timer_id() -> &'static str {
     id("timer ")
 }
 
-/// The rest of the line of the built list of ids that starts with `prefix`; the build script writes
-/// one for each vat.
+/// Returns the rest of the line that starts with `prefix`, from the built list of ids. The build
+/// script writes one line for each vat.
 fn id(prefix: &str) -> &'static str {
     let ids = include_str!(concat!(env!("OUT_DIR"), "/bundle-ids.txt"));
     ids.lines().find_map(|line| line.strip_prefix(prefix)).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The system vats' bundles are sound.
+//! Tests that the bundles of the system vats are sound.
 
 #![allow(clippy::unwrap_used)] // tests
 

@@ -1,4 +1,4 @@
-//! The provisioner vat, on the engine, with the test as its kernel.
+//! Tests of the provisioner vat on the engine, with the test as its kernel.
 
 #![allow(clippy::unwrap_used)] // tests
 
@@ -19,11 +19,11 @@ const UNKNOWN: &str = "b1-000000000000000000000000000000000000000000000000000000
 
 type Vatstore = Arc<Mutex<BTreeMap<String, String>>>;
 
-/// A provisioner that has been started.
+/// Provisioner that has been started.
 struct Provisioner {
     engine: Engine,
     vatstore: Vatstore,
-    /// Syscalls but those of the vatstore, since they were last asked for.
+    /// Syscalls since they were last read, except those of the vatstore.
     syscalls: Arc<Mutex<Vec<Value>>>,
     next_promise: u32,
 }
@@ -59,7 +59,7 @@ impl Provisioner {
         provisioner
     }
 
-    /// The first object of a new account.
+    /// Returns the first object of a new account.
     fn account(&mut self, address: &str) -> String {
         let (body, slots) = self.ask("o+0", "provision", &format!("[{address:?}]"), &[]);
         assert_eq!(body, r#""$0.Alleged: accountFactory""#);
@@ -72,7 +72,7 @@ impl Provisioner {
         serde_json::from_str(&replies[0]).unwrap()
     }
 
-    /// Delivers, and gives the syscalls that were made, subscriptions left out.
+    /// Delivers, and returns the resulting syscalls without subscriptions.
     fn deliver(&mut self, delivery: Value) -> Vec<Value> {
         let result = self.command(&json!(["deliver", delivery]));
         assert_eq!(result[0], "ok", "{result}");
@@ -89,7 +89,7 @@ impl Provisioner {
         self.deliver(json!(["message", target, { "methargs": methargs, "result": result }]))
     }
 
-    /// Sends a message that is answered at once: body and slots of the answer.
+    /// Sends a message that is answered at once, and returns body and slots of the answer.
     fn ask(
         &mut self,
         target: &str,
@@ -102,14 +102,14 @@ impl Provisioner {
         resolution(&syscalls[0], false)
     }
 
-    /// Sends a message that is refused at once: the error's text.
+    /// Sends a message that is refused at once, and returns the error's text.
     fn refused(&mut self, target: &str, method: &str, args: &str) -> String {
         let syscalls = self.send(target, method, args, &[]);
         assert_eq!(syscalls.len(), 1, "{syscalls:?}");
         error_text(&syscalls[0])
     }
 
-    /// Publishes an object, for a deposit: body and slots of the answer.
+    /// Publishes an object for a deposit, and returns body and slots of the answer.
     fn publish(
         &mut self,
         account: &str,
@@ -124,7 +124,7 @@ impl Provisioner {
         resolution(&syscalls[1], false)
     }
 
-    /// Creates a vat for an account: its adminNode.
+    /// Creates a vat for an account and returns its adminNode.
     fn created(&mut self, account: &str, admin: &str) {
         let sent = self.send(account, "createVat", &format!("[\"{UNKNOWN}\"]"), &[]);
         let sent = self.fulfil(&sent[0], r#""$0.Alleged: device node""#, &["d-71"]);
@@ -133,7 +133,7 @@ impl Provisioner {
         self.fulfil(&sent[0], created, &[admin, "o-62"]);
     }
 
-    /// Fulfils the result of a message that the vat sent: the syscalls that follow.
+    /// Fulfils the result of a message that the vat sent, and returns the syscalls that follow.
     fn fulfil(&mut self, send: &Value, body: &str, slots: &[&str]) -> Vec<Value> {
         let data = json!({ "body": format!("#{body}"), "slots": slots });
         self.deliver(json!(["notify", [[send[2]["result"], false, data]]]))
@@ -179,7 +179,7 @@ fn answer(command: &str, vatstore: &Vatstore, log: &Mutex<Vec<Value>>) -> String
     json!(["ok", data]).to_string()
 }
 
-/// Body (without `#`) and slots of the one promise that a `resolve` settles.
+/// Returns body (without `#`) and slots of the one promise that a `resolve` settles.
 fn resolution(syscall: &Value, is_rejection: bool) -> (String, Vec<Value>) {
     assert_eq!(syscall[0], "resolve", "{syscall}");
     let settled = &syscall[1][0];
@@ -236,13 +236,13 @@ fn a_vat_is_created_with_a_meter() {
     }
 }
 
-/// What was asked through the bridge.
+/// Returns the requests through the bridge.
 fn asked(call: &Value) -> Value {
     assert_eq!([&call[0], &call[1], &call[2]], ["callNow", "d-72", "callOutbound"], "{call}");
     serde_json::from_str(&call[3]["body"].as_str().unwrap()[1..]).unwrap()
 }
 
-/// Type, payer and computrons of what was asked through the bridge.
+/// Returns type, payer and computrons of the requests through the bridge.
 fn trade(call: &Value) -> Value {
     let args = asked(call);
     assert_eq!(args[0], "computrons");

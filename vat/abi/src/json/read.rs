@@ -1,4 +1,4 @@
-//! Reading what a worker sends, straight from JSON bytes. Nothing here recurses over them.
+//! Readers of a worker's output, straight from JSON bytes. None of them recurses over the input.
 
 use alloc::{
     format,
@@ -17,7 +17,7 @@ use crate::{CapData, DeliveryResult, JsString, Message, Resolution, Syscall};
 
 impl<'de> Deserialize<'de> for JsString {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As bytes, serde_json gives lone surrogates too, in WTF-8; as text it refuses them.
+        // serde_json passes lone surrogates on in bytes, as WTF-8, and refuses them in text.
         deserializer.deserialize_bytes(TextVisitor)
     }
 }
@@ -40,16 +40,13 @@ impl Visitor<'_> for TextVisitor {
     }
 }
 
-/// The elements of a JSON array, each as its own JSON text.
+/// Iterator over the elements of a JSON array, each as its own JSON text.
 #[derive(Clone, Copy, Debug)]
 pub struct Elements<'a> {
     rest: &'a [u8],
 }
 
-/// Takes a JSON array apart.
-///
-/// # Errors
-/// [`Malformed`] if `json` is not JSON, or no array. Strings in it need not be UTF-8, and numbers may be of any size.
+/// Splits a JSON array into its [`Elements`].
 pub fn elements(json: &[u8]) -> Result<Elements<'_>, Malformed> {
     serde_json::from_slice::<IgnoredAny>(json)?;
     match json.trim_ascii() {
@@ -85,11 +82,10 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Reads a `VatSyscallObject`, as a JavaScript worker sends it. A lone surrogate in a reference or in a body is
-/// malformed: there it can only stand as an escape of the body's own JSON.
+/// Reads a [`Syscall`] from the `VatSyscallObject` of a JavaScript worker.
 ///
-/// # Errors
-/// [`Malformed`].
+/// A lone surrogate in a reference or in a body is malformed. There it can only occur as an escape
+/// of the body's own JSON.
 pub fn syscall_from_json(json: &[u8]) -> Result<Syscall, Malformed> {
     let tag = name(elements(json)?.next(), "a syscall's name")?;
     Ok(match tag.as_str().unwrap_or_default() {
@@ -131,17 +127,14 @@ pub fn syscall_from_json(json: &[u8]) -> Result<Syscall, Malformed> {
     })
 }
 
-/// A syscall's name, which was read before.
+/// Name of a syscall, which was read before.
 type Tag = IgnoredAny;
 
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Malformed> {
     Ok(serde_json::from_slice(json)?)
 }
 
-/// Reads a `VatDeliveryResult`: `["ok", results, usage]` or `["error", text, usage]`.
-///
-/// # Errors
-/// [`Malformed`].
+/// Reads a [`DeliveryResult`] from `["ok", results, usage]` or `["error", text, usage]`.
 pub fn delivery_result_from_json(json: &[u8]) -> Result<DeliveryResult, Malformed> {
     let mut fields = elements(json)?;
     let tag = name(fields.next(), "\"ok\" or \"error\"")?;
@@ -152,10 +145,7 @@ pub fn delivery_result_from_json(json: &[u8]) -> Result<DeliveryResult, Malforme
     }
 }
 
-/// Reads `{body, slots}`.
-///
-/// # Errors
-/// [`Malformed`].
+/// Reads [`CapData`] from `{body, slots}`.
 pub fn capdata_from_json(json: &[u8]) -> Result<CapData, Malformed> {
     Ok(parse::<CapDataFields>(json)?.into())
 }

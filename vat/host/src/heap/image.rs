@@ -1,4 +1,4 @@
-//! A vat's heap as data: the linear memory and the mutable globals, which are all of its state.
+//! Heap of a vat as data: the linear memory and the mutable globals, which are all of its state.
 
 use std::sync::OnceLock;
 
@@ -7,17 +7,17 @@ use capstan_abi::Encoding;
 use capstan_kernel_ports::Hash;
 use sha2::{Digest, Sha256};
 
-/// Bytes in a page of an image: the unit of hashing, of copy-on-write and of what a snapshot stores.
+/// Size in bytes of a page of an [`Image`], the unit of hashing, of copy-on-write and of snapshots.
 pub const PAGE_BYTES: usize = 4_096;
 
-/// A vat's heap between two deliveries.
+/// Heap of a vat between two deliveries, as [`WasmHost::image`](crate::WasmHost::image) returns it.
 #[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Image {
     /// The number that the worker's `capstan_abi()` returned.
     encoding: u8,
     /// The mutable globals: index in the module and value, floats as their bits, in index order.
     globals: Vec<(u32, u64)>,
-    /// The linear memory, whole wasm pages.
+    /// Linear memory, whole wasm pages.
     memory: Vec<u8>,
 }
 
@@ -26,12 +26,13 @@ impl Image {
         Self { encoding: encoding as u8, globals, memory }
     }
 
-    /// Returns the image's hash, which together with its module identifies a worker.
+    /// Returns the image's [`struct@Hash`]. Together with the hash of the module it identifies a
+    /// worker.
     ///
-    /// `sha256("capstan.heap.1" ‖ encoding ‖ memory length (u64 LE) ‖ number of globals (u32 LE) ‖
-    /// (index u32 LE ‖ bits u64 LE)… ‖ root)`, where `root` is the Merkle root over the memory's
-    /// pages of 4 KiB: a leaf is `sha256(0 ‖ page)`, a node `sha256(1 ‖ left ‖ right)`, and a level's
-    /// odd last node goes up unchanged.
+    /// It is `sha256("capstan.heap.1" ‖ encoding ‖ memory length (u64 LE) ‖ number of globals (u32
+    /// LE) ‖ (index u32 LE ‖ bits u64 LE)… ‖ root)`. `root` is the Merkle root over the memory's
+    /// pages of 4 KiB. A leaf is `sha256(0 ‖ page)` and a node `sha256(1 ‖ left ‖ right)`. An odd
+    /// last node of a level moves up unchanged.
     pub fn hash(&self) -> Hash {
         let leaves = self.memory.chunks(PAGE_BYTES).map(leaf).collect();
         let head = HeapHead { encoding: self.encoding, globals: self.globals.clone() };
@@ -48,7 +49,7 @@ impl Image {
         self.memory.chunks(PAGE_BYTES)
     }
 
-    /// The mutable globals: index in the module and bits.
+    /// Returns the mutable globals, as pairs of index in the module and bits.
     pub(crate) fn globals(&self) -> &[(u32, u64)] {
         &self.globals
     }
@@ -67,13 +68,13 @@ impl std::fmt::Debug for Image {
     }
 }
 
-/// The hash of one page.
+/// Hash of one page.
 pub(crate) type Leaf = [u8; 32];
 
-/// A page of zeros: what memory is before anybody writes to it.
+/// Page of zeros, the initial contents of memory.
 pub(crate) const ZERO_PAGE: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
-/// The hash of [`ZERO_PAGE`].
+/// Returns the hash of [`ZERO_PAGE`].
 pub(crate) fn zero_leaf() -> Leaf {
     static ZERO_LEAF: OnceLock<Leaf> = OnceLock::new();
     *ZERO_LEAF.get_or_init(|| leaf(&ZERO_PAGE))
@@ -83,7 +84,7 @@ pub(crate) fn leaf(page: &[u8]) -> Leaf {
     Sha256::new().chain_update([0]).chain_update(page).finalize().into()
 }
 
-/// The parts of a heap besides its memory.
+/// Parts of a heap besides its memory.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct HeapHead {
     /// The number that the worker's `capstan_abi()` returned.
@@ -93,7 +94,8 @@ pub(crate) struct HeapHead {
 }
 
 impl HeapHead {
-    /// See [`Image::hash`]. A memory much like the one of `known` takes less time.
+    /// Returns the heap's hash, as in [`Image::hash`]. It takes less time for a memory that
+    /// resembles that of `known`.
     pub(crate) fn heap_hash(
         &self,
         memory_bytes: u64,
@@ -114,10 +116,10 @@ impl HeapHead {
     }
 }
 
-/// The hashes over a memory's pages.
+/// Merkle tree over the pages of a memory.
 #[derive(Debug)]
 pub(crate) struct PageTree {
-    /// The leaves, and above them level by level up to the root.
+    /// Levels from the leaves up to the root.
     levels: Vec<Vec<Leaf>>,
 }
 
@@ -130,7 +132,7 @@ impl PageTree {
         Self { levels }
     }
 
-    /// The hashes of the pages.
+    /// Returns the hashes of the pages.
     pub(crate) fn leaves(&self) -> &[Leaf] {
         self.level(0)
     }
@@ -154,7 +156,8 @@ fn merkle_root(mut level: Vec<Leaf>, known: Option<&PageTree>) -> Leaf {
     level[0]
 }
 
-/// The nodes above `level`. Those above two that are as in `known` are taken from `known_above`.
+/// Returns the nodes above `level`. Nodes above two that equal `known` are taken from
+/// `known_above`.
 fn next_level(level: &[Leaf], known: &[Leaf], known_above: &[Leaf]) -> Vec<Leaf> {
     let node = |(at, children): (usize, &[Leaf])| {
         let [left, right] = children else {

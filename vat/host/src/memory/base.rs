@@ -10,16 +10,16 @@ use crate::{
     memory::own_pages,
 };
 
-/// A linear memory that does not change any more.
+/// Linear memory that does not change any more.
 #[derive(Debug)]
 pub(crate) struct BaseMemory {
     bytes: Bytes,
     tree: OnceLock<PageTree>,
-    /// The pages to which the first worker on this image wrote. Those that follow write to the same.
+    /// Pages that the first worker on this image wrote to. Later workers write to the same.
     written: OnceLock<Vec<Range<usize>>>,
 }
 
-/// Where an image lies, by the [`MemoryMode`] that it was made in.
+/// Location of an image, by the [`MemoryMode`] that it was made in.
 #[derive(Debug)]
 enum Bytes {
     /// Workers have private views of it.
@@ -59,11 +59,11 @@ impl BaseMemory {
         self.tree.get_or_init(|| PageTree::new(self.bytes().chunks(PAGE_BYTES).map(leaf).collect()))
     }
 
-    /// Makes the memory at `start` hold what the image holds: as a private view of it, or as a copy.
+    /// Fills the memory at `start` with the image: as a private view of it, or as a copy.
     ///
     /// # Safety
-    /// `start` must be page-aligned, and `start..start + self.bytes().len()` must be writable and lie in one mapping
-    /// that the caller owns. No reference to that range may exist.
+    /// `start` must be page-aligned, and `start..start + self.bytes().len()` must be writable and
+    /// lie in one mapping that the caller owns. No reference to that range may exist.
     pub(crate) unsafe fn place(&self, start: NonNull<u8>) -> io::Result<()> {
         match &self.bytes {
             #[cfg(target_os = "linux")]
@@ -86,12 +86,13 @@ impl BaseMemory {
         Ok(())
     }
 
-    /// Turns the memory at `start` into a private view of this image without changing what it holds: pages that are equal are
-    /// shared from then on. Does nothing if the image is copied by its workers.
+    /// Turns the memory at `start` into a private view of this image without changing its contents.
+    /// Equal pages are shared from then on. Does nothing if workers copy the image.
     ///
     /// # Safety
-    /// As for [`BaseMemory::place`]. The memory must be readable too, and if `old` is given, the range must be a private view of
-    /// `old`, zero beyond it, but for the pages that were written to.
+    /// As for [`BaseMemory::place`]. The memory must be readable too. If `old` is given, the range
+    /// must be a private view of `old`, and zero beyond it, except for the pages that were written
+    /// to.
     pub(crate) unsafe fn remap(
         &self,
         start: NonNull<u8>,
@@ -118,7 +119,8 @@ impl BaseMemory {
         Ok(())
     }
 
-    /// Returns copies of the pages of `memory`, a view of `old`, that are not as in this image.
+    /// Returns copies of the pages of `memory` that differ from this image. `memory` is a view of
+    /// `old`.
     fn differing_pages(&self, memory: &[u8], old: Option<&BaseMemory>) -> Vec<(usize, Box<[u8]>)> {
         let owned = own_pages(memory, MemoryMode::CopyOnWrite);
         if let (Some(old), Some(owned)) = (old, &owned) {
@@ -137,7 +139,8 @@ impl BaseMemory {
             .collect()
     }
 
-    /// Notes the pages that a worker on this image has copies of, unless another's were noted before.
+    /// Records the pages of which a worker on this image has copies, unless those of another are
+    /// recorded.
     fn note_written(&self, owned: &[bool]) {
         self.written.get_or_init(|| {
             let runs = owned.chunk_by(|a, b| a == b).scan(0, |from, run| {
@@ -148,12 +151,13 @@ impl BaseMemory {
         });
     }
 
-    /// Drops from the memory at `start` the private copies of pages that are equal to the image's. Does nothing if the image is
-    /// copied by its workers.
+    /// Drops the private copies of pages that equal the image from the memory at `start`. Does
+    /// nothing if workers copy the image.
     ///
     /// # Safety
-    /// `start..start + self.bytes().len()` must be a view that [`BaseMemory::place`] or [`BaseMemory::remap`] of this image
-    /// made, owned by the caller. No reference to that range may exist.
+    /// `start..start + self.bytes().len()` must be a view that [`BaseMemory::place`] or
+    /// [`BaseMemory::remap`] of this image made, owned by the caller. No reference to that range
+    /// may exist.
     pub(crate) unsafe fn trim(&self, start: NonNull<u8>) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         if let Bytes::Sealed(image) = &self.bytes {
@@ -195,7 +199,7 @@ fn needless_copies(view: &[u8], image: &[u8]) -> Vec<Range<usize>> {
     runs
 }
 
-/// Returns the page `number` of `memory`. `None` if it has no such page.
+/// Returns the page `number` of `memory`. Returns `None` if it has no such page.
 pub(crate) fn page(memory: &[u8], number: usize) -> Option<&[u8]> {
     memory.get(number * PAGE_BYTES..)?.get(..PAGE_BYTES)
 }

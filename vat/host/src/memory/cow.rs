@@ -17,10 +17,10 @@ use rustix::{
 
 use crate::PAGE_BYTES;
 
-/// How often sealing is tried while the system holds a page of the file, a millisecond apart.
+/// Number of attempts at sealing while the system holds a page of the file, a millisecond apart.
 const SEAL_ATTEMPTS: u32 = 100;
 
-/// An image in an anonymous file that nothing can change, shrink or grow.
+/// Image in an anonymous file that nothing can change, shrink or grow.
 #[derive(Debug)]
 pub(crate) struct SealedImage {
     file: File,
@@ -63,7 +63,8 @@ impl SealedImage {
     }
 }
 
-/// Seals `file` against every change. The system refuses this for a moment if it holds a page of the file, as when it moves memory.
+/// Seals `file` against every change. The system refuses this briefly while it holds a page of the
+/// file, for example to move memory.
 fn seal(file: &File) -> io::Result<()> {
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     for _ in 1..SEAL_ATTEMPTS {
@@ -75,8 +76,8 @@ fn seal(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fcntl_add_seals(file, seals)?)
 }
 
-/// Copies `pages` of the private view at `start` at once: one call takes less time than a fault for each page. A system
-/// that does not know the call refuses it, which does no harm.
+/// Copies `pages` of the private view at `start` at once, which takes less time than a fault for
+/// each page. A system that does not know the call refuses it, which does no harm.
 ///
 /// # Safety
 /// The pages must lie in a private, writable view that the caller owns and that starts at `start`.

@@ -1,5 +1,5 @@
-//! A worker's linear memory: a private mapping of the engine's base image, copied page by page as it
-//! is written to, or of nothing.
+//! Linear memory of a worker: a private mapping of a base image, copied page by page on write, or
+//! new memory.
 
 use std::{
     ptr::NonNull,
@@ -25,41 +25,43 @@ use crate::{
     memory::{base::BaseMemory, region::Region},
 };
 
-/// Bytes in a wasm page.
+/// Size in bytes of a wasm page.
 pub(crate) const WASM_PAGE: usize = 65_536;
 
-/// What a worker's memory and its host tell each other.
+/// State that a worker's memory shares with its host.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryState {
-    /// A `memory.grow` went beyond the maximum.
+    /// Is true if a `memory.grow` went beyond the maximum.
     refused: AtomicBool,
-    /// The node could not give what the maximum allows.
+    /// Error of this node if it could not provide memory within the maximum.
     fault: Mutex<Option<String>>,
 }
 
 impl MemoryState {
-    /// Whether the worker asked for more memory than its maximum.
+    /// Checks whether the worker asked for more memory than its maximum.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Why this node could not provide memory, if it could not.
+    /// Returns the error of this node if it could not provide memory.
     pub(crate) fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What the next instance's memory is made of.
+/// Plan for the memory of the next instance.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryPlan {
-    /// The image it starts as; none for a new memory.
+    /// Image that the memory starts as. `None` for a new memory.
     pub(crate) base: Option<Arc<BaseMemory>>,
-    /// Whether the module's data segments are to be written. Not if they are in the image already.
+    /// Is true if the module's data segments are to be written. It is false if the image contains
+    /// them.
     pub(crate) write_segments: Arc<AtomicBool>,
     pub(crate) state: Arc<MemoryState>,
 }
 
-/// Makes one instance's memory as planned, on the stack size that all workers share.
+/// Tunables that create one instance's memory as planned, and set the native stack size of all
+/// workers.
 pub(crate) struct WorkerTunables {
     base: BaseTunables,
     config: VMConfig,
@@ -120,24 +122,24 @@ impl Tunables for WorkerTunables {
     }
 }
 
-/// One worker's memory.
+/// Memory of one worker.
 #[derive(Debug)]
 struct WorkerMemory {
     region: Region,
     ty: MemoryType,
     style: MemoryStyle,
     size: Pages,
-    /// Where compiled code looks for the memory's address and size; lives in the instance, which
-    /// outlives its memory.
+    /// Location from which compiled code reads the memory's address and size. It lies in the
+    /// instance, which outlives its memory.
     definition: NonNull<VMMemoryDefinition>,
     plan: MemoryPlan,
 }
 
-// SAFETY: the region is owned by the memory and the definition by its instance; wasmer lets one
+// SAFETY: the region is owned by the memory and the definition by its instance. wasmer lets one
 // thread at a time use a store.
 unsafe impl Send for WorkerMemory {}
-// SAFETY: as above; no method changes anything through a shared reference but `initialize_with_data`,
-// which wasmer calls from the thread that runs the store.
+// SAFETY: as above. Only `initialize_with_data` changes anything through a shared reference, and
+// wasmer calls it from the thread that runs the store.
 unsafe impl Sync for WorkerMemory {}
 
 impl WorkerMemory {
@@ -167,7 +169,7 @@ impl WorkerMemory {
         Ok(memory)
     }
 
-    /// Tells compiled code where the memory is and how large.
+    /// Publishes the memory's address and size to compiled code.
     fn publish(&mut self) {
         // SAFETY: wasmer promised a valid location when it asked for this memory.
         let definition = unsafe { self.definition.as_mut() };
@@ -224,7 +226,7 @@ impl LinearMemory for WorkerMemory {
         if !self.plan.write_segments.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // SAFETY: the definition is this memory's own and valid; the caller has checked the bounds.
+        // SAFETY: the definition is this memory's own and valid. The caller has checked the bounds.
         unsafe { initialize_memory_with_data(self.definition.as_ref(), start, data) }
     }
 

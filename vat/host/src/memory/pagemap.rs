@@ -1,10 +1,14 @@
-//! Which pages of this process are private copies, from Linux's `/proc/self/pagemap`. All others are as they were mapped.
+//! Detection of private page copies of this process, from Linux's `/proc/self/pagemap`. All other
+//! pages are as they were mapped.
 
 use std::{fs::File, os::unix::fs::FileExt, sync::OnceLock};
 
 use crate::PAGE_BYTES;
 
-/// Returns for each page of `memory`, which must be page-aligned, whether it may hold a private copy. `None` if the system does not tell.
+/// Returns for each page of `memory` whether it may hold a private copy. `memory` must be
+/// page-aligned.
+///
+/// Returns `None` if the system does not tell.
 pub(crate) fn own_pages(memory: &[u8]) -> Option<Vec<bool>> {
     let first = memory.as_ptr() as usize / PAGE_BYTES;
     let mut entries = vec![0; memory.len() / PAGE_BYTES * ENTRY_BYTES];
@@ -13,7 +17,7 @@ pub(crate) fn own_pages(memory: &[u8]) -> Option<Vec<bool>> {
     Some(entries.iter().map(|entry| is_own(u64::from_ne_bytes(*entry))).collect())
 }
 
-/// Bytes of an entry in `/proc/PID/pagemap`.
+/// Size in bytes of an entry in `/proc/PID/pagemap`.
 const ENTRY_BYTES: usize = 8;
 
 // The bits of an entry, from Linux, Documentation/admin-guide/mm/pagemap.rst.
@@ -21,7 +25,8 @@ const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const FILE_PAGE: u64 = 1 << 61;
 
-/// Tells whether a page's entry stands for a private copy. A page that is not present shows what is mapped when it is read, and one of a file shows the file.
+/// Checks whether a page's entry denotes a private copy. Reading an absent page shows the mapped
+/// contents, and a page of a file shows the file.
 fn is_own(entry: u64) -> bool {
     entry & SWAPPED != 0 || entry & (PRESENT | FILE_PAGE) == PRESENT
 }
@@ -29,7 +34,7 @@ fn is_own(entry: u64) -> bool {
 fn file() -> Option<&'static File> {
     static FILE: OnceLock<Option<File>> = OnceLock::new();
     FILE.get_or_init(|| {
-        // Entries are of pages of the system's own size.
+        // Entries describe pages of the system's own size.
         match region::page::size() == PAGE_BYTES {
             true => File::open("/proc/self/pagemap").ok(),
             false => None,

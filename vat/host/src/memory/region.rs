@@ -4,7 +4,8 @@ use std::{io, ptr::NonNull};
 
 use region::{Allocation, Protection};
 
-/// A reservation of address space, given back when dropped. What lies in it can be touched once it was [opened](Region::open).
+/// Reservation of address space, released when dropped. Memory in it is accessible once it was
+/// [opened](Region::open).
 pub(crate) struct Region {
     allocation: Allocation,
     start: NonNull<u8>,
@@ -16,7 +17,7 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Reserves `length` bytes, none of which can be touched yet.
+    /// Reserves `length` bytes, none of which is accessible yet.
     pub(crate) fn reserve(length: usize) -> io::Result<Self> {
         let mut allocation = region::alloc(length, Protection::NONE).map_err(io::Error::from)?;
         let start = NonNull::new(allocation.as_mut_ptr::<u8>())

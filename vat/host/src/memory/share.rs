@@ -1,9 +1,12 @@
-//! Sharing memory among the vats of one bundle. Saves memory and time; nothing can be observed of it.
+//! Memory sharing among the vats of one bundle. It saves memory and time, and vats cannot observe
+//! it.
 //!
-//! A new JavaScript vat is a view of its bundle's image: the engine with the bundle loaded. Building its
-//! root writes to objects all over the heap (their counts, mostly), much the same in every vat of the bundle.
-//! So the second one that has collected its first garbage, or that comes back from a snapshot, becomes the
-//! base of those that follow.
+//! A new JavaScript vat is a view of its bundle's image: the engine with the bundle loaded.
+//! Building its root writes to objects all over the heap, mostly to their reference counts. The
+//! result is much the same in every vat of the bundle.
+//!
+//! So a second vat's memory becomes the base of those that follow. It is taken after the vat's
+//! first garbage collection, or after it is restored from a snapshot.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,62 +22,62 @@ use capstan_kernel_ports::{
 
 use crate::{memory::base::BaseMemory, worker::Worker};
 
-/// How many bundles' images are kept although perhaps no vat runs on them. Each takes as much memory
-/// as a vat's heap.
+/// Number of loaded bundles whose images are kept although perhaps no vat uses them. Each takes as
+/// much memory as a vat's heap.
 const RECENT: usize = 32;
 
-/// An engine and the id of a bundle on it.
+/// Engine and id of a bundle that runs on it.
 type BundleKey = (Hash, String);
 
-/// A worker in memory.
+/// Worker in memory, with the facts that decide about sharing.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) worker: Worker,
-    /// The bundle it runs, if it is a JavaScript vat's.
+    /// Bundle that it runs, if it is a JavaScript vat's.
     bundle: Option<BundleKey>,
-    /// It has collected garbage.
+    /// Is true if it has collected garbage.
     has_collected: bool,
 }
 
 impl Running {
-    /// A worker that was just made from `source`.
+    /// Wraps a worker that was just made from `source`.
     pub(crate) fn new(worker: Worker, source: &WorkerSource) -> Self {
         Self { worker, bundle: bundle_key(source), has_collected: false }
     }
 
-    /// A worker with the heap of a snapshot: before those, garbage is collected.
+    /// Wraps a worker with the heap of a snapshot. Garbage is collected before every snapshot.
     pub(crate) fn restored(worker: Worker, source: &WorkerSource) -> Self {
         Self { has_collected: true, ..Self::new(worker, source) }
     }
 
-    /// The JavaScript engine that it runs on, if it does.
+    /// Returns the JavaScript engine that it runs on. Returns `None` for a wasm module.
     pub(crate) fn engine(&self) -> Option<&Hash> {
         self.bundle.as_ref().map(|(engine, _)| engine)
     }
 }
 
-/// What a worker is when it has its bundle but no name.
+/// State of a worker that has its bundle but no name.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) memory: Arc<BaseMemory>,
     pub(crate) globals: Vec<(u32, u64)>,
 }
 
-/// Loads that were done, each for an engine, a bundle and options. None if the bundle cannot be loaded
-/// before the vat starts.
+/// Result of loading a bundle, for an engine, a bundle and options. `None` if the bundle cannot be
+/// loaded before the vat starts.
 type Load = ((BundleKey, WorkerOptions), Option<Arc<Loaded>>);
 
-/// What the vats of one bundle share.
+/// Images that the vats of a bundle share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// The last one used comes last.
+    /// Loaded bundles, the most recently used last.
     loads: VecDeque<Load>,
-    /// For vats that have collected garbage, as long as any of them uses it.
+    /// Images for vats that have collected garbage. Each is kept as long as a vat uses it.
     bases: BTreeMap<BundleKey, Weak<BaseMemory>>,
 }
 
 impl Shared {
-    /// What came of loading a bundle, if it was tried.
+    /// Returns the result of loading a bundle. Returns `None` if it was not tried.
     pub(crate) fn loaded(
         &mut self,
         engine: &Hash,
@@ -90,7 +93,7 @@ impl Shared {
         Some(loaded)
     }
 
-    /// Keeps what came of loading a bundle.
+    /// Keeps the result of loading a bundle.
     pub(crate) fn keep(
         &mut self,
         engine: &Hash,
@@ -105,7 +108,8 @@ impl Shared {
         }
     }
 
-    /// Returns the image most similar to a vat of `source` that has been running for some time. `None` if the host has no image of its bundle.
+    /// Returns the image most similar to a vat of `source` that has been running for some time.
+    /// Returns `None` if the host has no image of its bundle.
     pub(crate) fn base_of(&self, source: &WorkerSource) -> Option<Arc<BaseMemory>> {
         let bundle = bundle_key(source)?;
         let mut loads = self.loads.iter().rev().filter(|((key, _), _)| *key == bundle);
@@ -116,7 +120,8 @@ impl Shared {
         })
     }
 
-    /// Shares the memory of `running` with `others`, workers of the same host, after it has done `delivery`.
+    /// Shares the memory of `running` with `others` after it has done `delivery`. They are workers
+    /// of the same host.
     pub(crate) fn after<'w>(
         &mut self,
         running: &mut Running,
@@ -126,7 +131,7 @@ impl Shared {
         if *delivery != Delivery::BringOutYourDead {
             return;
         }
-        // The engine's full collections write to every object, mostly what was there before.
+        // The engine's full collections write to every object, mostly without changing it.
         let done = match std::mem::replace(&mut running.has_collected, true) {
             true => running.worker.trim(),
             false => self.share(running, others),
@@ -134,7 +139,8 @@ impl Shared {
         warn(done);
     }
 
-    /// Shares the memory of `running` with `others`, workers of the same host, after it was restored from a snapshot.
+    /// Shares the memory of `running` with `others` after it was restored from a snapshot. They are
+    /// workers of the same host.
     pub(crate) fn restored<'w>(
         &mut self,
         running: &mut Running,
@@ -143,7 +149,7 @@ impl Shared {
         warn(self.share(running, others));
     }
 
-    /// Shares with workers of the same bundle that have collected garbage too.
+    /// Shares memory with workers of the same bundle that have collected garbage too.
     fn share<'w>(
         &mut self,
         running: &mut Running,

@@ -1,8 +1,8 @@
-//! Files that can be made again: compiled artifacts and base images. Each is bound to its key by a
-//! hash that is checked before its contents are used, since the runtime itself would accept an
-//! artifact with flipped bytes.
+//! Cache of files that can be rebuilt: compiled artifacts and base images.
 //!
-//! A file is named by its key in hex and holds `sha256(key ‖ contents) ‖ contents`.
+//! A hash binds each file to its key. It is checked before the contents are used, since the runtime
+//! itself would accept an artifact with flipped bits. A file is named by its key in hex and holds
+//! `sha256(key ‖ contents) ‖ contents`.
 
 use std::{
     fs, io,
@@ -12,17 +12,17 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// A hash that says everything on which the contents of a cached file depend.
+/// Hash over everything that the contents of a cached file depend on.
 pub(crate) type Key = [u8; 32];
 
-/// A directory of cached files; without one, nothing is kept.
+/// Directory of cached files. Without a directory, nothing is kept.
 #[derive(Debug)]
 pub(crate) struct Cache {
     dir: Option<PathBuf>,
 }
 
 impl Cache {
-    /// Opens the cache in `dir`, making the directory if it is not there.
+    /// Opens the cache in `dir`, creating the directory if it does not exist.
     pub(crate) fn open(dir: Option<PathBuf>) -> Result<Self, (PathBuf, io::Error)> {
         if let Some(path) = &dir {
             fs::create_dir_all(path).map_err(|source| (path.clone(), source))?;
@@ -30,7 +30,8 @@ impl Cache {
         Ok(Self { dir })
     }
 
-    /// What was kept under `key`. A file that was damaged or tampered with counts as absent.
+    /// Returns the contents stored under `key`. A file that was damaged or tampered with counts as
+    /// absent.
     pub(crate) fn read(&self, kind: &str, key: &Key) -> Option<Vec<u8>> {
         let path = self.path(kind, key)?;
         let mut bytes = match fs::read(&path) {
@@ -53,7 +54,8 @@ impl Cache {
         }
     }
 
-    /// Keeps `contents` under `key`. Failing to is no fault: they are made again next time.
+    /// Stores `contents` under `key`. A failure is only logged, since they can be rebuilt next
+    /// time.
     pub(crate) fn write(&self, kind: &str, key: &Key, contents: &[u8]) {
         let Some(path) = self.path(kind, key) else {
             return;
@@ -72,7 +74,7 @@ fn seal(key: &Key, contents: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(key).chain_update(contents).finalize().into()
 }
 
-/// Writes beside the target and renames, so that a reader sees all or nothing.
+/// Writes to a temporary file and renames it, so that a reader sees all or nothing.
 fn write_atomically(path: &std::path::Path, key: &Key, contents: &[u8]) -> io::Result<()> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let unique = COUNTER.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! From a checked module to machine code, through the artifact cache.
+//! Compilation of checked modules to machine code, through the artifact cache.
 
 use std::{
     collections::VecDeque,
@@ -21,32 +21,32 @@ use crate::{
     module::validate,
 };
 
-/// How many modules are kept compiled although no worker runs them.
+/// Number of compiled modules that are kept although no worker runs them.
 const RECENT: usize = 16;
 
-/// A module that can be instantiated, with the engine that owns its code.
+/// Module that can be instantiated, with the engine that owns its code.
 #[derive(Debug)]
 pub(crate) struct CompiledModule {
     pub(crate) engine: Engine,
     pub(crate) module: Module,
     pub(crate) stack_bytes: Option<u32>,
-    /// How its workers hold their memory.
+    /// [`MemoryMode`] of its workers.
     pub(crate) memory_mode: MemoryMode,
     key: Key,
 }
 
-/// Why there is no compiled module: the module's fault, the same on every node.
+/// Error of compiling a module. It is the module's fault.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompileError {
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Compilers have limits of their own. What they say depends on the compiler, so it goes to the
-    /// log only.
+    /// The compiler has refused the module by limits of its own. Its message depends on the
+    /// compiler, so only the log has it.
     #[error("the compiler cannot translate the module")]
     Compiler,
 }
 
-/// Compiles modules and keeps what was compiled.
+/// Compiler of modules that keeps its results.
 #[derive(Debug)]
 pub(crate) struct Modules {
     cache: Arc<Cache>,
@@ -61,7 +61,7 @@ impl Modules {
         Ok(Self { cache, target: target()?, memory_mode, recent: Mutex::default() })
     }
 
-    /// The compiled form of `module`: from memory, from the cache, or new.
+    /// Returns `module` in compiled form: from memory, from the cache, or new.
     pub(crate) fn get(
         &self,
         module: &[u8],
@@ -89,7 +89,7 @@ impl Modules {
         Ok(compiled)
     }
 
-    /// Everything on which the artifact depends.
+    /// Returns the key of an artifact, which covers everything that the artifact depends on.
     fn key(&self, module: &[u8], compiler: Compiler, limits: &ModuleLimits) -> Key {
         let about = format!(
             "capstan artifact\n{}\nwasmer {WASMER_VERSION}\n{}\n{:?}\ncost {}\ninstrument {}\n{limits:?}\n",
@@ -110,7 +110,8 @@ impl Modules {
         Some(found)
     }
 
-    /// Modules in use are kept as well, so that a second worker of one shares its code.
+    /// Keeps a module. Modules in use are kept as well, so that a second worker of one shares its
+    /// code.
     fn remember(&self, module: &Arc<CompiledModule>) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.push_back(Arc::clone(module));
@@ -169,8 +170,8 @@ impl Modules {
 
     fn engine(&self, config: impl CompilerConfig + 'static) -> Engine {
         let mut features = Features::none();
-        // Reference types let pass the overlong encoding of `call_indirect` that LLVM emits; the
-        // gate has refused the proposal's operators.
+        // The feature of reference types accepts the overlong encoding of `call_indirect` that LLVM
+        // emits. The gate has refused the proposal's operators.
         features.bulk_memory(true).reference_types(true);
         let config: Box<dyn CompilerConfig> = Box::new(config);
         EngineBuilder::new(config)
@@ -181,9 +182,11 @@ impl Modules {
     }
 }
 
-/// The target of all artifacts: on x86-64 a fixed set of instructions, so that an artifact runs
-/// wherever it is loaded. Without AVX, singlepass (7.4.2) takes another path for floating point,
-/// which miscompiles: QuickJS fails to boot on it.
+/// Returns the target of all artifacts. On x86-64 it is a fixed set of instructions, so that an
+/// artifact runs wherever it is loaded.
+///
+/// Without AVX, singlepass (7.4.2) compiles floating point in another way, which is incorrect:
+/// QuickJS fails to boot.
 fn target() -> Result<Target, HostError> {
     if cfg!(not(target_arch = "x86_64")) {
         return Ok(Target::default());

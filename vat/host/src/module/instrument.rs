@@ -1,10 +1,12 @@
-//! What the host adds to a module before it is compiled: metering, charges by length, the stack
-//! counter, the end at a refused `memory.grow`, canonical NaNs where a compiler forgets them, and
-//! exports of what a snapshot must hold.
+//! Instrumentation of a module before it is compiled.
 //!
-//! It is done from wasm to wasm, so every compiler sees the same charges. What is not changed is
-//! copied byte by byte; custom sections are left out, since wasmer takes names from them and panics
-//! at some that are odd.
+//! It adds metering, charges by length and the stack counter. It ends the vat at a refused
+//! `memory.grow` and makes NaNs canonical where a compiler does not. It exports the state that a
+//! snapshot must hold.
+//!
+//! The rewriting is from wasm to wasm, so every compiler sees the same charges. Unchanged parts are
+//! copied byte by byte. Custom sections are left out, since wasmer takes names from them and panics
+//! at some malformed ones.
 
 mod body;
 mod code;
@@ -19,23 +21,24 @@ use wasmer::sys::wasmparser::{BinaryReaderError, FuncType, Operator, Parser, Pay
 
 use crate::module::validate::Checked;
 
-/// Changes whenever the inserted code changes; part of every cache key.
+/// Version of the inserted code, which is part of every cache key. It changes whenever the code
+/// does.
 pub(crate) const VERSION: u32 = 5;
 
-/// The global with the points that are left: negative once too much was spent. A function that runs
-/// keeps them in a local instead.
+/// Global with the points that are left, which is negative once too much was spent. A running
+/// function keeps them in a local instead.
 pub(crate) const POINTS: &str = "capstan.points";
-/// The global that is 1 if the module stopped since its points ran out.
+/// Global that is 1 if the module stopped because its points ran out.
 pub(crate) const EXHAUSTED: &str = "capstan.exhausted";
-/// The stack counter; over the limit after a trap if the trap was for the stack.
+/// Global with the stack counter. It exceeds the limit after a trap if the stack was the reason.
 pub(crate) const DEPTH: &str = "capstan.depth";
-/// The module's mutable globals are exported under this prefix and their index.
+/// Prefix of the names under which the module's mutable globals are exported. The index follows.
 pub(crate) const GLOBAL_PREFIX: &str = "capstan.global.";
 
-/// How many operators are added to each function, roughly.
+/// Approximate number of operators that are added to each function.
 pub(crate) const FUNCTION_WEIGHT: u64 = 16;
 
-/// How many operators `operator` becomes, roughly, with what is added here.
+/// Returns the approximate number of operators that `operator` becomes, including the added ones.
 pub(crate) fn weight(operator: &Operator<'_>) -> u64 {
     let added = match operator {
         Operator::Call { .. } | Operator::CallIndirect { .. } => 22,
@@ -50,8 +53,10 @@ pub(crate) fn weight(operator: &Operator<'_>) -> u64 {
     1 + added
 }
 
-/// The module as it is to be compiled. `module` must have passed the gate, which `checked` it.
-/// `stack_bytes` is the stack counter's limit; none to have no counter. `price` is what an operator costs.
+/// Returns the instrumented module.
+///
+/// `module` must have passed the gate, with the result `checked`. `stack_bytes` is the limit of the
+/// stack counter, or `None` for no counter. `price` returns the price of an operator.
 pub(crate) fn instrument(
     module: &[u8],
     checked: &Checked,
@@ -82,17 +87,17 @@ struct Rewriter<'a> {
     stack_bytes: Option<u32>,
     price: fn(&Operator<'_>) -> u64,
     types: Vec<FuncType>,
-    /// The type of each function with a body.
+    /// Type of each function with a body.
     functions: Vec<u32>,
-    /// Set once the section of globals is written.
+    /// Added globals, once the section of globals is written.
     globals: Option<Globals>,
-    /// The module's own mutable globals.
+    /// Mutable globals of the module itself.
     mutable: Vec<u32>,
     code: CodeSection,
     out: Module,
 }
 
-/// The indexes of the globals that are added.
+/// Indexes of the added globals.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Globals {
     points: u32,
@@ -167,8 +172,8 @@ impl<'a> Rewriter<'a> {
         Ok(())
     }
 
-    /// A checked module exports something, and that section comes after the globals and before the
-    /// code.
+    /// Returns the added globals. They are known here: a checked module has exports, and that
+    /// section lies between the globals and the code.
     fn added(&self) -> Globals {
         self.globals.unwrap_or(Globals::after(0))
     }
@@ -209,13 +214,13 @@ impl<'a> Rewriter<'a> {
         self.out.section(&RawSection { id: SectionId::Export.into(), data: &data });
     }
 
-    /// A part of the module, which is in memory: its offsets are a `usize`.
+    /// Returns a part of the module. It is in memory, so its offsets fit a `usize`.
     fn bytes(&self, range: Range<u64>) -> &'a [u8] {
         &self.module[range.start as usize..range.end as usize]
     }
 }
 
-/// Where the first item of a section begins; its end if there are none.
+/// Returns the offset of a section's first item. Returns the section's end if it has none.
 fn first_offset<T>(
     mut items: impl Iterator<Item = Result<(u64, T), BinaryReaderError>>,
     section: &Range<u64>,

@@ -1,49 +1,52 @@
 use crate::cost;
 
-/// What a wasm module may contain. All nodes of a chain must use the same limits: they decide
-/// which modules can be installed and when a vat runs out of memory or stack.
+/// Limits on the contents of a wasm module.
+///
+/// All nodes of a chain must use the same limits. They decide which modules can be installed and
+/// when a vat runs out of memory or stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleLimits {
-    /// The module's size in bytes.
+    /// Maximum size of the module in bytes.
     pub module_bytes: usize,
-    /// Function types.
+    /// Maximum number of function types.
     pub types: u32,
-    /// Imported functions (each import may be declared more than once).
+    /// Maximum number of imported functions. Each import may be declared more than once.
     pub imports: u32,
-    /// Functions with a body.
+    /// Maximum number of functions with a body.
     pub functions: u32,
-    /// Globals.
+    /// Maximum number of globals.
     pub globals: u32,
-    /// Exports.
+    /// Maximum number of exports.
     pub exports: u32,
-    /// Entries of the table.
+    /// Maximum number of entries of the table.
     pub table_entries: u32,
-    /// Element segments.
+    /// Maximum number of element segments.
     pub element_segments: u32,
-    /// Data segments.
+    /// Maximum number of data segments.
     pub data_segments: u32,
-    /// Operators in all functions together, those counted that metering and the stack counter add: what
-    /// compile time and the size of machine code go by. Singlepass does some five million a second.
+    /// Maximum number of operators in all functions together, including those of metering and the
+    /// stack counter. It bounds compile time and the size of machine code. Singlepass compiles some
+    /// five million operators a second.
     pub operators: u64,
-    /// One function's body in bytes.
+    /// Maximum size of a function's body in bytes.
     pub body_bytes: usize,
-    /// One function's parameters.
+    /// Maximum number of a function's parameters.
     pub params: usize,
-    /// One function's locals, parameters included.
+    /// Maximum number of a function's locals, parameters included.
     pub locals: u32,
-    /// Values on one function's operand stack.
+    /// Maximum number of values on a function's operand stack.
     pub operands: u32,
-    /// Blocks within blocks, in one function.
+    /// Maximum nesting depth of blocks in a function.
     pub nesting: u32,
-    /// The memory's declared maximum, in wasm pages of 64 KiB.
+    /// Upper bound for the memory's declared maximum, in wasm pages of 64 KiB.
     pub memory_pages: u32,
-    /// What all frames on the stack may cost together, in the units of [`cost::frame_bytes`];
-    /// none for a module that bounds its stack itself.
+    /// Upper bound for all frames on the stack together, in the units of [`cost::frame_bytes`].
+    /// `None` for a module that bounds its stack itself.
     pub stack_bytes: Option<u32>,
 }
 
 impl ModuleLimits {
-    /// The limits for modules from users.
+    /// Returns the [`ModuleLimits`] for modules from users.
     pub fn user() -> Self {
         Self {
             module_bytes: 2 << 20,
@@ -66,9 +69,11 @@ impl ModuleLimits {
         }
     }
 
-    /// The limits for the JavaScript engine, which is part of the chain's software: wide enough for
-    /// an interpreter's main loop, and no stack counter (it would cost three times the work; the
-    /// engine bounds its own stack, see [`WasmHost`](crate::WasmHost)).
+    /// Returns the limits for a [`JsEngine`](crate::JsEngine), which is part of the chain's
+    /// software.
+    ///
+    /// They are wide enough for an interpreter's main loop. There is no stack counter, which would
+    /// triple the work. The engine bounds its own stack (see [`WasmHost`](crate::WasmHost)).
     pub fn engine() -> Self {
         Self {
             module_bytes: 16 << 20,

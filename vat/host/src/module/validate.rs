@@ -1,4 +1,4 @@
-//! The gate through which every wasm module passes before it is compiled.
+//! Gate that every wasm module passes before it is compiled.
 
 use capstan_abi::imports;
 use wasmer::sys::wasmparser::{
@@ -10,86 +10,88 @@ use wasmer::sys::wasmparser::{
 
 use crate::{ModuleLimits, cost, module::instrument};
 
-/// Names that the host's instrumentation exports begin so; a module may not export any that do.
+/// Prefix of the names that the host's instrumentation exports. A module may not export such names.
 pub(crate) const RESERVED_PREFIX: &str = "capstan.";
 
-/// Why a module cannot be a worker, and what would be allowed.
+/// Reason why a module cannot be a worker, and the form that would be allowed. See
+/// [`ModuleLimits`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Something is larger than allowed.
+    /// A size or number exceeds its limit in [`ModuleLimits`].
     #[error("{what} is {found}, more than the {limit} allowed")]
     TooMuch {
-        /// What was counted.
+        /// Name of the measured quantity.
         what: &'static str,
-        /// How much there is.
+        /// Measured value.
         found: u64,
-        /// How much is allowed.
+        /// Largest allowed value, from [`ModuleLimits`].
         limit: u64,
     },
-    /// The bytes are not a module of the wasm that is allowed.
+    /// The bytes are not a module in the allowed subset of wasm.
     #[error(
         "not an allowed wasm module: {problem} (at byte {offset}); allowed is WebAssembly 1.0 with \
          bulk memory, sign extension, saturating float-to-int conversion and mutable globals"
     )]
     Invalid {
-        /// What the validator found.
+        /// Message of the validator.
         problem: String,
-        /// Where.
+        /// Offset of the problem in the module.
         offset: u64,
     },
-    /// An import that no worker may have.
+    /// The module has an import that no worker may have.
     #[error(
         "forbidden import {module}.{name}{detail}; allowed are the functions capstan.syscall(i32, \
          i32) -> i32, capstan.take_result(i32), capstan.done(i32, i32), capstan.log(i32, i32, i32) \
          and capstan.fault(i32)"
     )]
     Import {
-        /// The module imported from.
+        /// Name of the module that it is imported from.
         module: String,
-        /// What is imported.
+        /// Name of the import.
         name: String,
-        /// Empty if there is no such import, or what is wrong with it.
+        /// Problem with the import's type. It is empty if there is no import of that name.
         detail: String,
     },
-    /// An export that every worker must have is missing or of another type.
+    /// An export that every worker must have is missing or has another type.
     #[error("missing export {0}")]
     MissingExport(&'static str),
-    /// An export whose name the host needs for itself.
+    /// The module exports a name that the host reserves for itself.
     #[error("forbidden export {0:?}: names that start with capstan. are reserved")]
     ReservedExport(String),
-    /// The memory may grow without limit.
+    /// The memory declares no maximum, which [`ModuleLimits::memory_pages`] bounds.
     #[error("the memory has no maximum; declare one of at most {limit} pages of 64 KiB")]
     UnboundedMemory {
-        /// The largest maximum that is allowed, in wasm pages.
+        /// Largest allowed maximum, in wasm pages ([`ModuleLimits::memory_pages`]).
         limit: u32,
     },
-    /// A start function, which would run before the worker is metered.
+    /// The module has a start function, which would run before the worker is metered.
     #[error("a start function is not allowed; do it in capstan_abi or in the first delivery")]
     StartFunction,
-    /// An operator that changes what a snapshot of memory and globals does not hold.
+    /// A function uses an operator that changes state besides memory and globals, which a snapshot
+    /// does not hold.
     #[error(
         "function {function} uses {operator}, which is not allowed: tables and segments never \
          change, so that memory and globals are a vat's whole state"
     )]
     Stateful {
-        /// The operator.
+        /// Name of the operator.
         operator: &'static str,
-        /// The function's index in the module.
+        /// Index of the function in the module.
         function: u32,
     },
 }
 
-/// What the gate found out about a module that it let pass.
+/// Properties of a module that the gate has accepted.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    /// The memory's declared maximum in wasm pages.
+    /// Declared maximum of the memory in wasm pages.
     pub(crate) memory_max_pages: u32,
-    /// The stack cost of each function with a body, in order ([`cost::frame_bytes`]).
+    /// Stack cost of each function with a body, in order ([`cost::frame_bytes`]).
     pub(crate) frame_bytes: Vec<u32>,
 }
 
-/// Lets `module` pass if it is a worker within `limits`. `engine` asks for what a JavaScript engine
-/// exports beside.
+/// Accepts `module` if it is a worker within `limits`. If `engine` is true, it must also have the
+/// exports of a JavaScript engine.
 pub(crate) fn check(
     module: &[u8],
     limits: &ModuleLimits,
@@ -120,8 +122,8 @@ pub(crate) fn check(
     Ok(Checked { memory_max_pages, frame_bytes: gate.frame_bytes })
 }
 
-/// WebAssembly 1.0 and the four proposals that compilers take for granted. The overlong table index
-/// of `call_indirect` is an encoding that LLVM emits, not a feature.
+/// Returns the allowed features: WebAssembly 1.0 and four proposals that all compilers implement.
+/// The overlong table index of `call_indirect` is an encoding that LLVM emits, not a feature.
 fn features() -> WasmFeatures {
     WasmFeatures::MUTABLE_GLOBAL
         | WasmFeatures::SATURATING_FLOAT_TO_INT
@@ -152,7 +154,7 @@ impl Gate<'_> {
         }
     }
 
-    /// What is to be refused with a reason of its own, before the validator sees the section.
+    /// Refuses sections for reasons of their own, before the validator sees them.
     fn check_section(&mut self, payload: &Payload<'_>) -> Result<(), Refusal> {
         let limits = self.limits;
         let count = |what, found: u32, limit: u32| at_most(what, found as usize, limit as usize);
@@ -251,7 +253,7 @@ fn refuse_stateful(operator: &Operator<'_>, function: u32) -> Result<(), Refusal
     Err(Refusal::Stateful { operator, function })
 }
 
-/// The types of the functions that a worker may import.
+/// Returns the type of the import `name`. Returns `None` if no worker may import it.
 fn import_type(name: &str) -> Option<(&'static [ValType], &'static [ValType])> {
     const I32: ValType = ValType::I32;
     Some(match name {

@@ -1,4 +1,4 @@
-//! The way from a worker's imports to the [`Syscalls`] of the delivery that runs.
+//! Access of a worker's imports to the [`Syscalls`] of the current delivery.
 
 use std::{
     ptr::NonNull,
@@ -7,11 +7,12 @@ use std::{
 
 use capstan_kernel_ports::host::Syscalls;
 
-/// A slot in which a delivery lends its [`Syscalls`] to the imports of its worker. Clones are the same slot.
+/// Slot in which a delivery lends its [`Syscalls`] to the imports of its worker. Clones share the
+/// slot.
 #[derive(Clone, Default)]
 pub(crate) struct Answerer(Arc<Mutex<Option<Lent>>>);
 
-/// A reference whose lifetime the type does not show.
+/// Reference whose lifetime the type does not show.
 struct Lent(NonNull<dyn Syscalls>);
 
 // SAFETY: the reference is used only while `Answerer::lend` runs, which keeps its owner from using it. The slot's lock lets
@@ -20,8 +21,8 @@ struct Lent(NonNull<dyn Syscalls>);
 unsafe impl Send for Lent {}
 
 impl Answerer {
-    /// Runs `work` while `syscalls` answers what is [asked](Answerer::ask). However `work` ends, nothing can be asked
-    /// afterwards.
+    /// Runs `work` while `syscalls` answers the calls of [`Answerer::ask`]. However `work` ends,
+    /// nothing can be asked afterwards.
     pub(crate) fn lend<R>(
         &self,
         syscalls: Option<&mut dyn Syscalls>,
@@ -37,7 +38,7 @@ impl Answerer {
         work()
     }
 
-    /// Asks what was lent. `None` if nothing is.
+    /// Calls `ask` with the lent [`Syscalls`]. Returns `None` if nothing is lent.
     pub(crate) fn ask<R>(&self, ask: impl FnOnce(&mut dyn Syscalls) -> R) -> Option<R> {
         let mut slot = self.slot();
         let lent = slot.as_mut()?;

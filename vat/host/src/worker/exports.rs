@@ -1,11 +1,11 @@
-//! What the host uses of an instance: its store, its exports, and the globals that instrumentation
-//! exports.
+//! Parts of an instance that the host uses: its store, its exports, and the globals that
+//! instrumentation exports.
 
 use wasmer::{Global, Instance, Memory, Store, TypedFunction};
 
 use crate::{module::instrument, worker::StartError};
 
-/// A store that may move to another thread together with all that it owns.
+/// Store that may move to another thread together with all that it owns.
 pub(crate) struct MovableStore(pub(crate) Store);
 
 // SAFETY: everything that a store points to is its own: instances, memories, tables, and as host data
@@ -13,7 +13,7 @@ pub(crate) struct MovableStore(pub(crate) Store);
 // thread during calls only, and there is no way to two threads at once without a shared reference.
 unsafe impl Send for MovableStore {}
 
-/// The exports of a worker that the host uses.
+/// Exports of a worker that the host uses.
 pub(crate) struct Exports {
     pub(crate) memory: Memory,
     pub(crate) alloc: TypedFunction<i32, i32>,
@@ -38,7 +38,7 @@ impl Exports {
     }
 }
 
-/// The gate has checked that a worker's functions are there.
+/// Returns an exported function. The gate has checked that a worker's functions exist.
 pub(crate) fn find_function<A, R>(
     instance: &Instance,
     store: &Store,
@@ -52,7 +52,7 @@ where
     function.map_err(|e| StartError::Host(format!("{name}: {e}")))
 }
 
-/// The mutable globals by index, in order.
+/// Returns the mutable globals, in index order.
 pub(crate) fn mutable_globals(instance: &Instance) -> Vec<(u32, Global)> {
     let mut globals: Vec<(u32, Global)> = instance
         .exports

@@ -1,4 +1,4 @@
-//! The host's side of a worker's imports.
+//! Host functions behind a worker's imports.
 
 use capstan_abi::{Encoding, Fault, Syscall, SyscallResult, imports as names, legible};
 use capstan_kernel_ports::host::Syscalls;
@@ -11,21 +11,21 @@ use crate::{
     worker::{answerer::Answerer, supervisor},
 };
 
-/// Test log lines are kept up to this many bytes a delivery; what comes after is dropped.
+/// Upper bound in bytes for the test log of a delivery. Lines beyond it are dropped.
 pub(crate) const TEST_LOG_BYTES: usize = 1 << 20;
-/// A line for the node's log is cut to this many bytes.
+/// Maximum length in bytes of a line for the node's log. Longer lines are cut.
 pub(crate) const LOG_LINE_BYTES: usize = 4 << 10;
 
-/// Why the host ends a worker's run from within.
+/// Reason for which the host ends a worker's run from within.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Stop {
     /// The node failed.
     #[error("{0}")]
     Host(String),
-    /// The vat ran out of something.
+    /// The vat exhausted a resource.
     #[error("{}", .0.text())]
     Fault(Fault),
-    /// The worker broke the ABI: the vat's own doing.
+    /// The worker broke the ABI, which is the vat's fault.
     #[error("{0}")]
     Broken(String),
 }
@@ -36,13 +36,13 @@ impl From<Stop> for RuntimeError {
     }
 }
 
-/// What prints in a worker that is a wasm module, by SwingSet's names.
+/// Source of console lines from a wasm module, by SwingSet's names.
 const VAT_CODE: &str = "vat";
 
-/// What the imports know.
+/// State of the imports.
 #[derive(Default)]
 pub(crate) struct Env {
-    /// The worker's memory and points, once it is instantiated.
+    /// Memory and points of the worker, once it is instantiated.
     links: Option<Links>,
     encoding: Option<Encoding>,
     answerer: Answerer,
@@ -68,7 +68,8 @@ impl Env {
         self.encoding = Some(encoding);
     }
 
-    /// Prepares for a run. Its syscalls are answered by what the caller lends to the returned [`Answerer`].
+    /// Prepares for a run. Syscalls are answered by what the caller lends to the returned
+    /// [`Answerer`].
     pub(crate) fn begin(&mut self) -> Answerer {
         self.result.clear();
         self.done = None;
@@ -77,7 +78,7 @@ impl Env {
         self.answerer.clone()
     }
 
-    /// Ends a run: what the worker reported as done, and its test log.
+    /// Ends a run. Returns the result that the worker reported, and its test log.
     pub(crate) fn finish(&mut self) -> (Option<Vec<u8>>, Vec<String>) {
         self.result = Vec::new();
         (self.done.take(), std::mem::take(&mut self.test_log))
@@ -98,7 +99,7 @@ impl Env {
         result.ok_or_else(|| Stop::Host("a syscall could not be done".to_owned()))
     }
 
-    /// Tells what answers syscalls something, if a delivery runs.
+    /// Calls `tell` with the lent [`Syscalls`]. Does nothing if no delivery runs.
     fn tell(&mut self, tell: impl FnOnce(&mut dyn Syscalls)) {
         let _ = self.answerer.ask(tell);
     }
@@ -111,7 +112,7 @@ impl Env {
     }
 }
 
-/// The imports that a worker may have.
+/// Returns the imports that a worker may have.
 pub(crate) fn imports(store: &mut impl AsStoreMut, env: &FunctionEnv<Env>) -> Imports {
     let mut imports = Imports::new();
     let mut define = |name, function: Function| imports.define(names::MODULE, name, function);
@@ -146,7 +147,7 @@ fn syscall(mut env: FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<i32, 
     Ok(length)
 }
 
-/// What a JavaScript worker's supervisor issues.
+/// Carries out a command of a JavaScript worker's supervisor and returns the answer.
 fn command(env: &mut Env, request: &[u8]) -> Result<Vec<u8>, Stop> {
     Ok(match supervisor::read_command(request) {
         supervisor::Command::Syscall(Ok(syscall)) => {
@@ -220,7 +221,7 @@ fn fault(_: FunctionEnvMut<'_, Env>, kind: i32) -> Result<(), RuntimeError> {
     Err(stop.into())
 }
 
-/// As much of what a vat printed as is taken note of.
+/// Returns the part of a printed line that is kept.
 fn shortened(line: &str) -> &str {
     &line[..line.floor_char_boundary(LOG_LINE_BYTES)]
 }
@@ -239,7 +240,7 @@ fn write_log(level: &str, line: &str) {
 fn receive(env: &mut FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<Vec<u8>, Stop> {
     let (start, length) = (u64::from(ptr as u32), len as u32 as usize);
     let links = env.data().links()?;
-    // The bounds come first: the charge for a length beyond all memory says nothing.
+    // The bounds are checked first: the price of a length beyond all memory is meaningless.
     if start + length as u64 > links.memory.view(env).data_size() {
         return Err(Stop::Broken("the worker passed an address outside its memory".to_owned()));
     }
@@ -261,7 +262,7 @@ fn charge(env: &mut FunctionEnvMut<'_, Env>, points: u64) -> Result<(), Stop> {
     let Value::I64(left) = links.points.get(env) else {
         return Err(Stop::Host("the points global is not an i64".to_owned()));
     };
-    // What is charged for is in memory, so its price is far from an i64's end.
+    // The charged bytes are in memory, so their price is far below the maximum of an i64.
     match left.saturating_sub_unsigned(points) {
         rest @ 0.. => links.points.set(env, Value::I64(rest)).map_err(global_error),
         _ => {

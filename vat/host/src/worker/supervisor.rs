@@ -1,5 +1,5 @@
-//! The JSON commands between a JavaScript worker and its host, those of Agoric's xsnap supervisor
-//! (npm `@agoric/swingset-xsnap-supervisor`).
+//! JSON commands between a JavaScript worker and its host. They are those of Agoric's xsnap
+//! supervisor (npm `@agoric/swingset-xsnap-supervisor`).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use capstan_abi::{
@@ -11,28 +11,30 @@ use serde_json::json;
 
 use crate::worker::imports::{LOG_LINE_BYTES, TEST_LOG_BYTES};
 
-/// What a supervisor issues while it works.
+/// Command that a supervisor issues during a delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// `["syscall", vso]`; the error says why it is not one.
+    /// `["syscall", vso]`. The error says why it is malformed.
     Syscall(Result<Syscall, String>),
-    /// `["testLog", …args]`, one after the other with nothing between, as SwingSet joins them.
+    /// `["testLog", …args]`, the arguments joined without a separator, as in SwingSet.
     TestLog(String),
     /// `["sourcedConsole", source, level, …args]`, the arguments joined by spaces.
     Console {
-        /// `vat`, `liveSlots` and so on.
+        /// Source of the line: `vat`, `liveSlots` and so on.
         source: String,
-        /// The console's method.
+        /// Method of the console.
         level: String,
-        /// The text, legible, perhaps cut.
+        /// Text in UTF-8, which may be cut.
         line: String,
     },
-    /// Anything else, by its name.
+    /// Any other command, by its name.
     Unknown(String),
 }
 
-/// Reads a command, which may be any bytes. What is no JSON array can only be a syscall gone wrong. What is printed
-/// and what is unknown is read whatever it holds: nothing that a vat prints can be its end.
+/// Reads a command from any bytes.
+///
+/// Bytes that are no JSON array count as a malformed syscall. Console lines and unknown commands
+/// are read whatever they contain: printing never terminates a vat.
 pub(crate) fn read_command(bytes: &[u8]) -> Command {
     let mut fields = match elements(bytes) {
         Ok(fields) => fields,
@@ -55,7 +57,7 @@ fn read_syscall(mut fields: Elements<'_>) -> Result<Syscall, Malformed> {
     abi_json::syscall_from_json(fields.next().unwrap_or_default())
 }
 
-/// The arguments as a line for people of some `max` bytes.
+/// Returns the arguments as a line for people, cut at about `max` bytes.
 fn join(fields: Elements<'_>, separator: &str, max: usize) -> String {
     let mut line = String::new();
     for (index, field) in fields.enumerate() {
@@ -70,13 +72,13 @@ fn join(fields: Elements<'_>, separator: &str, max: usize) -> String {
     line
 }
 
-/// The next argument for people.
+/// Returns the next argument as text for people.
 fn shown(fields: &mut Elements<'_>, max: usize) -> String {
     fields.next().map(|field| legible(field, max)).unwrap_or_default()
 }
 
-/// A value as JavaScript's `String` would show it in a log, at least `max` bytes of it if there are more: strings
-/// without quotes, anything else as its JSON.
+/// Returns a value as JavaScript's `String` would show it in a log. Strings have no quotes, and
+/// anything else is its JSON. Longer values are cut after at least `max` bytes.
 fn legible(json: &[u8], max: usize) -> String {
     if let Ok(text) = serde_json::from_slice::<JsString>(json) {
         return text.prefix(max + 4).legible().into_owned();
@@ -84,18 +86,18 @@ fn legible(json: &[u8], max: usize) -> String {
     String::from_utf8_lossy(&json[..json.len().min(max + 4)]).into_owned()
 }
 
-/// The reply to `["syscall", vso]`.
+/// Encodes the reply to `["syscall", vso]`.
 pub(crate) fn write_result(result: &SyscallResult) -> Vec<u8> {
     abi_json::write_syscall_result(result).into_bytes()
 }
 
-/// `["deliver", vdo]`.
+/// Encodes the command `["deliver", vdo]`.
 pub(crate) fn write_delivery(delivery: &Delivery) -> Vec<u8> {
     json!(["deliver", abi_json::delivery_to_json(delivery)]).to_string().into_bytes()
 }
 
-/// Reads what a delivery was answered with. `["err", name, message]` is the supervisor's own failure,
-/// for which the vat must die as for an error that it reports.
+/// Reads the reply to a delivery. `["err", name, message]` is a failure of the supervisor itself,
+/// which terminates the vat like an error that it reports.
 pub(crate) fn read_delivery_result(reply: &[u8]) -> Result<DeliveryResult, String> {
     if let Some(text) = supervisor_failure(reply) {
         return Ok(DeliveryResult::Error(text));
@@ -103,8 +105,9 @@ pub(crate) fn read_delivery_result(reply: &[u8]) -> Result<DeliveryResult, Strin
     abi_json::delivery_result_from_json(reply).map_err(|e| e.to_string())
 }
 
-/// `["setBundle", vatID, bundle, liveSlotsOptions, isEarly]`, the bundle as Endo writes it to JSON.
-/// Without a vat the bundle is loaded at once, and the worker can be named later.
+/// Encodes the command `["setBundle", vatID, bundle, liveSlotsOptions, isEarly]`, with the bundle
+/// as in Endo's JSON. Without a vat the bundle is loaded at once, and the worker can be named
+/// later.
 pub(crate) fn write_set_bundle(
     vat: Option<VatId>,
     bundle_id: &str,
@@ -125,7 +128,7 @@ pub(crate) fn write_set_bundle(
     Ok(json!(["setBundle", id, bundle, options, vat.is_none()]).to_string().into_bytes())
 }
 
-/// The digest in the id of an Endo bundle; the error says what such an id looks like.
+/// Returns the digest in the id of an Endo bundle. The error describes the expected form.
 pub(crate) fn bundle_digest(bundle_id: &str) -> Result<&str, String> {
     bundle_id
         .strip_prefix("b1-")
@@ -135,12 +138,12 @@ pub(crate) fn bundle_digest(bundle_id: &str) -> Result<&str, String> {
         })
 }
 
-/// `["setVatID", vatID]`, for a worker that has its bundle.
+/// Encodes the command `["setVatID", vatID]`, for a worker that has its bundle.
 pub(crate) fn write_set_vat_id(vat: VatId) -> Vec<u8> {
     json!(["setVatID", vat.to_string()]).to_string().into_bytes()
 }
 
-/// Reads what `setBundle` or `setVatID` was answered with: `["dispatchReady"]`, or why not.
+/// Reads the reply to `setBundle` or `setVatID`: `["dispatchReady"]`, or the reason of a failure.
 pub(crate) fn read_set_bundle_reply(reply: &[u8]) -> Result<(), String> {
     if let Some(text) = supervisor_failure(reply) {
         return Err(text.to_string());
@@ -164,7 +167,8 @@ fn supervisor_failure(reply: &[u8]) -> Option<JsString> {
     Some(failure)
 }
 
-/// A value as JavaScript's `String` would show it: strings without quotes, anything else as its JSON.
+/// Returns a value as JavaScript's `String` would show it. Strings have no quotes, and anything
+/// else is its JSON.
 fn text(json: Option<&[u8]>) -> JsString {
     let json = json.unwrap_or_default();
     serde_json::from_slice(json).unwrap_or_else(|_| String::from_utf8_lossy(json).into())

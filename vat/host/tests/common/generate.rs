@@ -57,7 +57,7 @@ pub(crate) fn parts(seed: u64) -> (String, String) {
 
 struct Generator<'r> {
     random: &'r mut Random,
-    /// The function that is generated; none outside of all, where there are no locals.
+    /// The function that is generated. `None` outside of all, where there are no locals.
     function: Option<u64>,
     depth: u32,
     /// Labels of enclosing blocks that yield nothing, innermost last.

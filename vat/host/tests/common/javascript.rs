@@ -18,7 +18,7 @@ use capstan_kernel_ports::{
 };
 use capstan_vat_host::{Compiler, Compilers, HostOptions, JsEngine, MemoryMode, WasmHost};
 
-/// What a delivery may spend.
+/// Computrons that a delivery may spend.
 pub(crate) const LIMIT: Computrons = Computrons(100_000_000);
 
 /// A vat that counts, holds things and does what the language offers.
@@ -56,7 +56,7 @@ pub(crate) fn host(compiler: Compiler) -> WasmHost {
     host_in(compiler, MemoryMode::default())
 }
 
-/// The same, whose workers hold their memory in this way.
+/// Returns such a host with this mode of memory.
 pub(crate) fn host_in(compiler: Compiler, memory: MemoryMode) -> WasmHost {
     // One after the other, so that what one has compiled the next finds in the cache.
     static OPENING: Mutex<()> = Mutex::new(());
@@ -94,7 +94,7 @@ impl Bundle {
         }
     }
 
-    /// The bundle on the host's current engine.
+    /// Returns the bundle on the host's current engine.
     pub(crate) fn on(&self, host: &WasmHost) -> WorkerSource {
         WorkerSource::JavaScript {
             engine: host.engine(),
@@ -104,7 +104,7 @@ impl Bundle {
     }
 }
 
-/// A kernel that keeps a vatstore and remembers all syscalls.
+/// Kernel that keeps a vatstore and records all syscalls.
 #[derive(Default)]
 pub(crate) struct Kernel {
     pub(crate) vatstore: BTreeMap<JsString, JsString>,
@@ -142,7 +142,7 @@ impl Syscalls for Kernel {
 }
 
 impl Kernel {
-    /// What the `n`th last resolution says.
+    /// Returns the body of the `n`th last resolution.
     pub(crate) fn last_resolution(&self) -> (bool, String) {
         let found = self.syscalls.iter().rev().find_map(|syscall| match syscall {
             Syscall::Resolve { resolutions } => {

@@ -1,4 +1,4 @@
-//! What the tests share: hosts, small workers in WAT, and somebody who answers syscalls.
+//! Code that the tests share: hosts, small workers in WAT, and objects that answer syscalls.
 #![allow(dead_code)] // Each test binary uses a part of this.
 
 pub(crate) mod generate;
@@ -46,7 +46,7 @@ impl Kept {
     }
 }
 
-/// An engine in a few lines: takes every bundle and answers every delivery with `["ok",null]`. Its
+/// Engine in a few lines: takes every bundle and answers every delivery with `["ok",null]`. Its
 /// memory holds a counter of its commands at 64.
 pub(crate) const TOY_ENGINE: &str = r#"
 (module
@@ -67,9 +67,10 @@ pub(crate) const TOY_ENGINE: &str = r#"
       (else (call $done (i32.const 32) (i32.const 11))))))
 "#;
 
-/// A borsh worker whose delivery runs `body` and then reports success. `$len` is the delivery's
-/// length, `$i` and `$j` are free i32 locals, `$x` an i64, `$f` an f64; bytes 0 to 1023 of the memory
-/// are zero, the delivery lies at 1024.
+/// Returns a borsh worker whose delivery runs `body` and then reports success.
+///
+/// `$len` is the delivery's length, `$i` and `$j` are free i32 locals, `$x` an i64, `$f` an f64.
+/// Bytes 0 to 1023 of the memory are zero, and the delivery lies at 1024.
 pub(crate) fn worker(items: &str, body: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
@@ -97,12 +98,12 @@ pub(crate) fn toy_engine() -> JsEngine {
     }
 }
 
-/// A host that uses one compiler for everything and keeps nothing.
+/// Returns a host that uses one compiler for everything and keeps nothing.
 pub(crate) fn host(compiler: Compiler) -> WasmHost {
     host_in(compiler, MemoryMode::default())
 }
 
-/// The same, whose workers hold their memory in this way.
+/// Returns such a host with this mode of memory.
 pub(crate) fn host_in(compiler: Compiler, memory: MemoryMode) -> WasmHost {
     let compilers = Compilers { engine: compiler, modules: compiler };
     open(HostOptions { compilers, memory, ..HostOptions::default() })
@@ -171,8 +172,8 @@ impl Syscalls for Answers {
     fn console(&mut self, _: &str, _: &str, _: &str) {}
 }
 
-/// The most that any native stack of this process has ever held: the resident pages of mappings
-/// that have the size of one.
+/// Returns the largest use of any native stack of this process so far. It counts the resident pages
+/// of mappings that have the size of one.
 pub(crate) fn native_stack_high_water() -> usize {
     let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let kilobytes = |line: &str| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap();
@@ -189,7 +190,7 @@ pub(crate) fn native_stack_high_water() -> usize {
     most
 }
 
-/// A JavaScript engine whose deliveries run `body`; its stack pointer is `$sp`.
+/// Returns a JavaScript engine whose deliveries run `body`. Its stack pointer is `$sp`.
 pub(crate) fn engine(body: &str) -> JsEngine {
     let text = format!(
         r#"(module
@@ -209,7 +210,7 @@ pub(crate) fn engine(body: &str) -> JsEngine {
     JsEngine { worker_wasm: wat::parse_str(text).unwrap(), boot_scripts: vec![] }
 }
 
-/// One delivery to a vat on `engine`.
+/// Makes one delivery to a vat on `engine`.
 pub(crate) fn on_engine(compiler: Compiler, engine: JsEngine) -> Result<Delivered, HostFault> {
     let compilers = Compilers { engine: compiler, modules: compiler };
     let options = HostOptions { compilers, ..HostOptions::default() };

@@ -10,7 +10,7 @@ use wasmer::{
     sys::{EngineBuilder, Singlepass},
 };
 
-/// How a call ended that did not return.
+/// End of a call that did not return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// `fault(kind)` was called.
@@ -28,7 +28,7 @@ pub(crate) struct Engine {
     record: Arc<Mutex<Record>>,
 }
 
-/// What the host was told, and how it answers.
+/// Record of the host's calls, and its answers.
 struct Record {
     log: Vec<String>,
     replies: Vec<String>,
@@ -113,13 +113,13 @@ impl Engine {
         self.record().log.clone()
     }
 
-    /// Evaluates a script: what `capstan_boot` returned.
+    /// Evaluates a script and returns the result of `capstan_boot`.
     pub(crate) fn boot(&mut self, script: &str) -> Result<i32, End> {
         let [pointer, length] = self.put(script);
         Ok(self.call("capstan_boot", &[pointer, length])?.unwrap())
     }
 
-    /// Evaluates statements; the value of the last as text.
+    /// Evaluates statements and returns the value of the last as text.
     pub(crate) fn eval(&mut self, statements: &str) -> String {
         self.record().log.clear();
         let quoted = statements.replace('\\', "\\\\").replace('`', "\\`").replace("${", "\\${");
@@ -132,7 +132,7 @@ impl Engine {
         self.log().remove(0)
     }
 
-    /// Delivers a command: the replies.
+    /// Delivers a command and returns the replies.
     pub(crate) fn deliver(&mut self, command: &str) -> Result<Vec<String>, End> {
         let [pointer, length] = self.put(command);
         self.call("capstan_deliver", &[pointer, length])?;

@@ -1,15 +1,15 @@
-//! One function's body.
+//! Instrumentation of one function's body.
 //!
 //! # Metering
 //!
-//! While a function runs, the points that are left are in a local of its own, from which the price of
-//! each basic block is taken: a processor's register, mostly, where a global would be read, compared
-//! and written for every block. The global is right whenever somebody else looks at it: before a call
-//! (and read again after it) and when the function ends.
+//! While a function runs, the remaining points are in a local of its own. The price of each basic
+//! block is subtracted from it. A compiler mostly keeps that local in a register, where a global
+//! would be read, compared and written for every block. The global is up to date whenever other
+//! code reads it: before a call and when the function ends. After a call it is read again.
 //!
-//! Whether points are left is looked at where a function begins, in each turn of a loop, before a
-//! bulk operation and in every host function. So a module may go below zero by the price of code
-//! without loops and calls. It has still run out then, since the host looks last of all.
+//! The points are checked at the start of a function, in each iteration of a loop, before a bulk
+//! operation and in every host function. So a module may go below zero by the price of code without
+//! loops and calls. It still counts as exhausted then, since the host makes the last check.
 
 use wasm_encoder::{BlockType, Encode as _, Instruction, ValType};
 use wasmer::sys::wasmparser::{
@@ -22,7 +22,8 @@ use super::{
 };
 use crate::cost;
 
-/// Whether what follows `operator` may run a different number of times than what comes before.
+/// Checks whether the code after `operator` may run a different number of times than the code
+/// before.
 pub(super) fn ends_basic_block(operator: &Operator<'_>) -> bool {
     matches!(
         operator,
@@ -39,20 +40,20 @@ pub(super) fn ends_basic_block(operator: &Operator<'_>) -> bool {
     )
 }
 
-/// What is known of a function beside its body.
+/// Properties of a function besides its body.
 pub(super) struct Function<'a> {
     pub(super) module: &'a [u8],
     pub(super) ty: &'a FuncType,
     pub(super) globals: Globals,
-    /// The memory's maximum: what goes beyond is refused, so not charged.
+    /// Maximum of the memory. Growth beyond it is refused and so not charged.
     pub(super) memory_max_pages: u32,
     pub(super) stack: Option<Stack>,
-    /// What an operator costs.
+    /// Returns the price of an operator.
     pub(super) price: fn(&Operator<'_>) -> u64,
 }
 
 impl Function<'_> {
-    /// The body with everything that is added.
+    /// Returns the body with everything that is added.
     pub(super) fn rewrite(&self, body: &FunctionBody<'_>) -> Result<Vec<u8>, BinaryReaderError> {
         let mut reader = body.get_locals_reader()?;
         let (groups, start) = (reader.get_count(), reader.original_position());
@@ -80,11 +81,12 @@ impl Function<'_> {
         Ok(writer.code.out)
     }
 
-    /// Every way out of the function, but for `return`, leads through the end of a block of this type.
+    /// Returns the type of the block that wraps the body. Every exit except `return` leads through
+    /// its end.
     fn block_type(&self) -> BlockType {
         match self.ty.results() {
             [] => BlockType::Empty,
-            // The gate lets no other types and no second result pass.
+            // The gate accepts no other types and no second result.
             [result, ..] => BlockType::Result(match result {
                 ParsedType::I64 => ValType::I64,
                 ParsedType::F32 => ValType::F32,
@@ -98,7 +100,7 @@ impl Function<'_> {
 struct Writer<'a> {
     code: Code,
     function: &'a Function<'a>,
-    /// Of the basic block so far.
+    /// Price of the current basic block so far.
     price: u64,
 }
 
@@ -124,7 +126,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// `bytes` are `operator` as it stands in the module.
+    /// Writes `operator` with its additions. `bytes` is its encoding in the module.
     fn operator(&mut self, operator: &Operator<'_>, bytes: &[u8]) {
         let code = &mut self.code;
         match operator {
@@ -159,8 +161,8 @@ impl Writer<'_> {
                 code.copy(bytes);
                 code.end_if_refused();
             }
-            // Singlepass (7.4.2) does not make the NaN that these yield canonical. A product is made so
-            // by every compiler, and multiplying by one changes nothing else.
+            // Singlepass (7.4.2) does not make the NaNs of these operators canonical. Every
+            // compiler does so for a product, and multiplying by one changes nothing else.
             Operator::F64PromoteF32 => {
                 code.copy(bytes);
                 code.put(&Instruction::F64Const(1.0.into()));
@@ -171,8 +173,8 @@ impl Writer<'_> {
                 code.put(&Instruction::F32Const(1.0.into()));
                 code.put(&Instruction::F32Mul);
             }
-            // Singlepass delays making a NaN canonical until it is stored, and forgets to after these.
-            // Looking at a value's bits makes it canonical at once.
+            // Singlepass delays making a NaN canonical until it is stored, and omits it after
+            // these. Reading a value's bits makes it canonical at once.
             Operator::F32Neg | Operator::F32Abs => {
                 code.put(&Instruction::I32ReinterpretF32);
                 code.put(&Instruction::F32ReinterpretI32);

@@ -1,26 +1,26 @@
-//! The sequences of instructions that are added.
+//! Instruction sequences that instrumentation adds.
 
 use wasm_encoder::{BlockType, Encode as _, Instruction};
 
 use super::Globals;
 use crate::cost;
 
-/// The stack counter of a function.
+/// Stack counter of a function.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stack {
-    /// What all frames may cost together.
+    /// Upper bound for all frames together.
     pub(super) limit: u32,
-    /// What a frame of this function costs.
+    /// Cost of a frame of this function.
     pub(super) frame: u32,
 }
 
-/// A function's body while it is written.
+/// Function body that is being written.
 pub(super) struct Code {
     pub(super) out: Vec<u8>,
     pub(super) globals: Globals,
-    /// The local with the points that are left, an i64.
+    /// Local with the points that are left, an i64.
     pub(super) left: u32,
-    /// A local for what an operand is needed twice, an i32.
+    /// Local for an operand that is needed twice, an i32.
     pub(super) scratch: u32,
 }
 
@@ -39,14 +39,14 @@ impl Code {
         }
     }
 
-    /// Takes `points` from what is left.
+    /// Subtracts `points` from the points that are left.
     pub(super) fn spend(&mut self, points: u64) {
         if points == 0 {
             return;
         }
         self.put_all(&[
             Instruction::LocalGet(self.left),
-            // A function's size is bounded, so is what a part of it costs.
+            // A function's size is bounded, and so is the price of its parts.
             Instruction::I64Const(points as i64),
             Instruction::I64Sub,
             Instruction::LocalSet(self.left),
@@ -67,19 +67,19 @@ impl Code {
         ]);
     }
 
-    /// Takes over what the global says is left.
+    /// Loads the points that are left from the global.
     pub(super) fn load_points(&mut self) {
         self.put(&Instruction::GlobalGet(self.globals.points));
         self.put(&Instruction::LocalSet(self.left));
     }
 
-    /// Says in the global what is left.
+    /// Stores the points that are left in the global.
     pub(super) fn store_points(&mut self) {
         self.put(&Instruction::LocalGet(self.left));
         self.put(&Instruction::GlobalSet(self.globals.points));
     }
 
-    /// Charges for a bulk operation over as many bytes as the topmost operand says.
+    /// Charges for a bulk operation. The topmost operand is its number of bytes.
     pub(super) fn bulk_price(&mut self) {
         let scratch = self.scratch;
         self.put_all(&[
@@ -96,8 +96,8 @@ impl Code {
         self.put(&Instruction::LocalGet(scratch));
     }
 
-    /// Charges for growing the memory by as many pages as the topmost operand says. More than there can
-    /// ever be is refused, and ends the vat for that reason.
+    /// Charges for growing the memory. The topmost operand is the number of pages. A number above
+    /// the maximum is not charged, since growing by it is refused and ends the vat.
     pub(super) fn grow_price(&mut self, max_pages: u32) {
         let scratch = self.scratch;
         self.put_all(&[
@@ -119,8 +119,8 @@ impl Code {
         self.put(&Instruction::LocalGet(scratch));
     }
 
-    /// Ends the vat if the topmost operand is the -1 of a refused `memory.grow`: the host has remembered
-    /// why.
+    /// Ends the vat if the topmost operand is the -1 of a refused `memory.grow`. The host has
+    /// recorded the reason.
     pub(super) fn end_if_refused(&mut self) {
         self.put_all(&[
             Instruction::LocalTee(self.scratch),
@@ -133,8 +133,8 @@ impl Code {
         ]);
     }
 
-    /// Counts the caller's frame before a call. Counting at the call, not at the entry, spares leaf
-    /// functions the counter.
+    /// Counts the caller's frame before a call. Counting at the call rather than at the entry
+    /// spares leaf functions the counter.
     pub(super) fn enter(&mut self, stack: Stack) {
         let depth = self.globals.depth;
         self.put_all(&[
