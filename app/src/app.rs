@@ -24,7 +24,7 @@ use crate::{
         metrics::Metrics,
         operator::OperatorFiles,
         slog::SlogFile,
-        timed::Timed,
+        timed::TimedHost,
         trace::{TraceLog, TraceOptions},
         watch::Watch,
     },
@@ -121,7 +121,7 @@ impl<H: VatHost> App<H> {
         }
         let committed = Arc::new(Committed::load(store.reader())?);
         let metrics = Metrics::new(options.measured_files);
-        let mut kernel = Kernel::new(Timed::new(host, metrics.clone()), options.kernel);
+        let mut kernel = Kernel::new(TimedHost::new(host, metrics.clone()), options.kernel);
         kernel.set_application(Box::new(Bridge));
         let overrides = by_height(options.overrides)?;
         let trace_dir = options.trace.as_ref().map(|trace| trace.dir.clone());

@@ -6,7 +6,7 @@ use capstan_store::{Block, Prepared, Store};
 use crate::{
     admission::SignatureCache,
     observe::{
-        operator::OperatorFiles, slog::SlogFile, timed::Timed, trace::TraceLog, watch::Watch,
+        operator::OperatorFiles, slog::SlogFile, timed::TimedHost, trace::TraceLog, watch::Watch,
     },
     overrides::Override,
 };
@@ -14,7 +14,7 @@ use crate::{
 /// State that only one of ABCI's consensus methods may use at a time.
 pub(crate) struct Consensus<H> {
     pub(crate) store: Store,
-    pub(crate) kernel: Kernel<Timed<H>>,
+    pub(crate) kernel: Kernel<TimedHost<H>>,
     pub(crate) stage: Stage,
     pub(crate) watch: Watch,
     /// Log of the traces, if they are kept.

@@ -15,12 +15,12 @@ use crate::observe::metrics::Metrics;
 
 /// A [`VatHost`] that measures its own time into [`Metrics`]: deliveries without their syscalls, which are the
 /// kernel's, and the starting and restoring of workers. No result depends on it.
-pub(crate) struct Timed<H> {
+pub(crate) struct TimedHost<H> {
     host: H,
     metrics: Metrics,
 }
 
-impl<H> Timed<H> {
+impl<H> TimedHost<H> {
     pub(crate) fn new(host: H, metrics: Metrics) -> Self {
         Self { host, metrics }
     }
@@ -62,7 +62,7 @@ impl Syscalls for TimedSyscalls<'_> {
     }
 }
 
-impl<H: VatHost> VatHost for Timed<H> {
+impl<H: VatHost> VatHost for TimedHost<H> {
     fn engine(&self) -> Hash {
         self.host.engine()
     }
