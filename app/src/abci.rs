@@ -1,4 +1,4 @@
-//! ABCI 2.0: every method answered on purpose.
+//! The ABCI 2.0 methods of [`App`].
 
 use capstan_genesis::AppState;
 use capstan_kernel_ports::host::VatHost;
@@ -26,7 +26,7 @@ use crate::{
     records::chain::ChainRecord,
 };
 
-/// Version of the application: of the state that it writes, and of the transactions that it accepts.
+/// Version of the state format and of the transactions that [`App`] accepts.
 pub const APP_VERSION: u64 = 1;
 
 impl<H: VatHost + Send + 'static> Application for App<H> {
@@ -35,7 +35,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     fn flush(&self) -> ResponseFlush {
-        // Every answer is given at once; nothing is held back.
+        // Every answer is given at once and none is buffered.
         ResponseFlush {}
     }
 
@@ -53,8 +53,8 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         }
     }
 
-    /// Writes the chain's first state. Validators and consensus parameters stay as in the genesis
-    /// document. A wrong document stops the node: ABCI has no other way to say so.
+    /// Writes the chain's first state. Validators and consensus parameters stay as in the genesis document. A wrong
+    /// document stops the node, since ABCI has no error response.
     fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
         let root = self.with_consensus(AbciMethod::InitChain, |consensus| {
             let chain = ChainRecord {
@@ -99,8 +99,8 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         }
     }
 
-    /// Takes the transactions in the mempool's order as long as they fit, by their size and their gas. Those
-    /// that no honest proposer takes are left out: other validators would refuse the block.
+    /// Selects transactions in the mempool's order as long as their size and gas fit. Leaves out those that no honest
+    /// proposer takes, for which other validators would refuse the block.
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
         let consensus_bytes = u64::try_from(request.max_tx_bytes).unwrap_or(0);
         let txs = self.or_stop(
@@ -115,8 +115,8 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         ResponsePrepareProposal { txs }
     }
 
-    /// Refuses a block that no honest proposer makes: over a limit, with a transaction twice, or with one that
-    /// cannot be decoded, or whose signature, sequence or fee is not as it must be.
+    /// Refuses a block that no honest proposer makes. Such a block exceeds a limit, repeats a transaction, or has one
+    /// that cannot be decoded or whose signature, sequence or fee is wrong.
     fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
         let honest = proposal::is_honest(self.committed_chain(), self.signatures(), &request.txs);
         let status = match self.or_stop(AbciMethod::ProcessProposal, honest) {
@@ -126,12 +126,12 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         ResponseProcessProposal { status: status.into() }
     }
 
-    /// Capstan's votes carry nothing.
+    /// Returns an empty vote extension: Capstan's votes carry no data.
     fn extend_vote(&self, _request: RequestExtendVote) -> ResponseExtendVote {
         ResponseExtendVote::default()
     }
 
-    /// Since our votes carry nothing, a vote that carries something is not of this chain.
+    /// Accepts only empty vote extensions.
     fn verify_vote_extension(
         &self,
         request: RequestVerifyVoteExtension,
@@ -175,22 +175,22 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         ResponseCommit { retain_height: 0 }
     }
 
-    /// There are no snapshots: a new node executes the blocks.
+    /// Returns no snapshots, since a new node executes all blocks.
     fn list_snapshots(&self) -> ResponseListSnapshots {
         ResponseListSnapshots { snapshots: Vec::new() }
     }
 
-    /// None is accepted, whatever its format.
+    /// Rejects every snapshot.
     fn offer_snapshot(&self, _request: RequestOfferSnapshot) -> ResponseOfferSnapshot {
         ResponseOfferSnapshot { result: response_offer_snapshot::Result::Reject.into() }
     }
 
-    /// An empty chunk: there are no snapshots.
+    /// Returns an empty chunk, since there are no snapshots.
     fn load_snapshot_chunk(&self, _request: RequestLoadSnapshotChunk) -> ResponseLoadSnapshotChunk {
         ResponseLoadSnapshotChunk::default()
     }
 
-    /// No snapshot was accepted, so there is nothing that a chunk could belong to.
+    /// Aborts the restoration, since no snapshot was accepted to which a chunk could belong.
     fn apply_snapshot_chunk(
         &self,
         _request: RequestApplySnapshotChunk,
@@ -203,7 +203,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 }
 
-/// Returns the whole seconds of a time, or `None` before 1970.
+/// Returns the whole seconds of a [`Timestamp`], or `None` before 1970.
 fn seconds(time: Option<&Timestamp>) -> Option<u64> {
     time.and_then(|time| u64::try_from(time.seconds).ok())
 }

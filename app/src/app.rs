@@ -1,4 +1,4 @@
-//! The application: what its clones share, and who may touch which part.
+//! The application's handle and the state that its clones share.
 
 use std::{
     collections::BTreeMap,
@@ -24,34 +24,34 @@ use crate::{
         metrics::Metrics,
         operator::OperatorFiles,
         slog::SlogFile,
-        timed::Timed,
+        timed::TimedHost,
         trace::{TraceLog, TraceOptions},
         watch::Watch,
     },
     overrides::Override,
 };
 
-/// Options of this node alone. No state depends on them, except by [`AppOptions::overrides`].
+/// Options of this node. The state depends on none of them but [`AppOptions::overrides`].
 pub struct AppOptions {
-    /// The kernel's part of them.
+    /// Options of the kernel: [`NodeOptions`].
     pub kernel: NodeOptions,
-    /// Receives the kernel's events.
+    /// [`Slog`] that receives the kernel's events.
     pub slog: Option<Box<dyn Slog + Send>>,
-    /// Gets a line for each thing that the kernel does.
+    /// [`SlogFile`] that receives a line for each event of the kernel.
     pub slog_file: Option<SlogFile>,
-    /// Height of the state that the genesis document continues, or 0 if there is none. While the store is at this
+    /// Height of the state that the genesis document continues, or 0 if it continues none. While the store is at this
     /// height, the chain has no block.
     pub genesis_height: u64,
-    /// The agreed [`Override`]s, by which the validators execute some blocks differently. They change the state:
+    /// The agreed [`Override`]s, by which the validators execute some blocks differently. They change the state, so
     /// nodes with other overrides are on another chain.
     pub overrides: Vec<Override>,
-    /// Directory and number of traces of the last blocks. `None` keeps no traces.
+    /// [`TraceOptions`] for the last blocks. `None` keeps no traces.
     pub trace: Option<TraceOptions>,
-    /// Files that tell the operator about a block that ended the process. `None` writes none.
+    /// [`OperatorFiles`] that tell the operator about a block that ended the process. `None` writes none.
     pub operator: Option<OperatorFiles>,
-    /// Files whose sizes are among the metrics.
+    /// Files whose sizes the metrics report, in addition to the state.
     pub measured_files: Vec<PathBuf>,
-    /// Handler of faults that end the node. It must not return: if it does, the ABCI method panics.
+    /// [`FatalHandler`] of faults that end the node. It must not return: if it does, the ABCI method panics.
     pub on_fatal: FatalHandler,
 }
 
@@ -121,7 +121,7 @@ impl<H: VatHost> App<H> {
         }
         let committed = Arc::new(Committed::load(store.reader())?);
         let metrics = Metrics::new(options.measured_files);
-        let mut kernel = Kernel::new(Timed::new(host, metrics.clone()), options.kernel);
+        let mut kernel = Kernel::new(TimedHost::new(host, metrics.clone()), options.kernel);
         kernel.set_application(Box::new(Bridge));
         let overrides = by_height(options.overrides)?;
         let trace_dir = options.trace.as_ref().map(|trace| trace.dir.clone());
@@ -160,7 +160,7 @@ impl<H: VatHost> App<H> {
         })))
     }
 
-    /// Runs `work` on what consensus owns. A fault ends the node: this returns only without one.
+    /// Runs `work` on the [`Consensus`] state. A [`NodeFault`] ends the node, so this returns only without one.
     pub(crate) fn with_consensus<T>(
         &self,
         during: AbciMethod,
@@ -168,7 +168,7 @@ impl<H: VatHost> App<H> {
     ) -> T {
         let mut consensus = match self.0.consensus.lock() {
             Ok(consensus) => consensus,
-            // A method panicked half-way: what is in memory may be wrong. What is on disk is not.
+            // A method panicked halfway, so the state in memory may be inconsistent. The state on disk is not.
             Err(_) => {
                 let fault = NodeFault::Damaged("an earlier call panicked".to_owned());
                 self.0.on_fatal.call(&FatalReport::new(during, 0, &fault))
@@ -183,7 +183,7 @@ impl<H: VatHost> App<H> {
         }
     }
 
-    /// Makes what was committed visible to CheckTx and Query.
+    /// Publishes the committed [`StateView`] to CheckTx and Query.
     pub(crate) fn publish(&self, state: StateView) -> Result<(), NodeFault> {
         let committed = Arc::new(Committed::load(state)?);
         *self.0.committed.write().unwrap_or_else(PoisonError::into_inner) = committed.clone();
@@ -198,7 +198,7 @@ impl<H: VatHost> App<H> {
 }
 
 impl<H> App<H> {
-    /// Returns the result of a method that reads the committed state. A fault ends the node.
+    /// Returns the value of `result`. A [`NodeFault`] ends the node.
     pub(crate) fn or_stop<T>(&self, during: AbciMethod, result: Result<T, NodeFault>) -> T {
         result.unwrap_or_else(|fault| {
             let height = self.committed().state.height();
@@ -209,13 +209,14 @@ impl<H> App<H> {
 }
 
 impl<H> App<H> {
-    /// Returns the last committed state.
+    /// Returns the last [`Committed`] state.
     pub(crate) fn committed(&self) -> Arc<Committed> {
-        // It is replaced whole, so a panic elsewhere cannot have left half of it.
+        // The value is replaced whole, so a panic cannot have left half of it.
         self.0.committed.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes that the process is about to end on purpose: the next start does not blame the block in progress.
+    /// Notes that the process is about to end on purpose, so that the next start does not blame the block in
+    /// progress.
     pub fn stopping(&self) {
         self.0.watch.stopping();
     }
@@ -237,15 +238,15 @@ impl<H> App<H> {
         }
     }
 
-    /// Returns the committed state if the chain has a block.
+    /// Returns the [`Committed`] state, or `None` if the chain has no block.
     ///
-    /// Before its first block a chain may have the state of the one that it continues. Nothing is signed for that
-    /// one's id any more.
+    /// Before its first block, a chain may have the state of another one that it continues. Transactions are not
+    /// signed for the id of that one any more.
     pub(crate) fn committed_chain(&self) -> Option<Arc<Committed>> {
         Some(self.committed()).filter(|committed| self.own_height(committed) > 0)
     }
 
-    /// Returns the cache of verified signatures.
+    /// Returns the [`SignatureCache`].
     pub(crate) fn signatures(&self) -> Arc<SignatureCache> {
         self.0.signatures.clone()
     }
@@ -254,14 +255,14 @@ impl<H> App<H> {
         &self.0.metrics
     }
 
-    /// Locks the state of the mempool's checks.
+    /// Locks the mempool's [`CheckState`].
     pub(crate) fn check_state(&self) -> MutexGuard<'_, CheckState> {
-        // Each check leaves it whole, whatever the next one does.
+        // Each check leaves a consistent state, so a panic in another one does no harm.
         self.0.check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Sorts overrides by the heights of their blocks. A block has one at most.
+/// Indexes [`Override`]s by the heights of their blocks. A block has at most one.
 fn by_height(overrides: Vec<Override>) -> Result<BTreeMap<u64, Override>, NodeFault> {
     let mut by_height = BTreeMap::new();
     for agreed in overrides {

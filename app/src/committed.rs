@@ -2,11 +2,11 @@ use capstan_store::StateView;
 
 use crate::{fault::NodeFault, records::chain::Chain};
 
-/// The committed state, as CheckTx and Query see it.
+/// The committed state for CheckTx and Query.
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) state: StateView,
-    /// None before the first commit.
+    /// [`Chain`] of the state, or `None` before the first commit.
     pub(crate) chain: Option<Chain>,
 }
 

@@ -1,5 +1,5 @@
-//! The app's ABCI events. Their types and attributes are a public interface: `subscribe` and
-//! `tx_search` select by them, as in `vat.created.vat_id='v12'`. All attributes are indexed.
+//! The ABCI events of the application. Their types and attributes are a public interface: `subscribe` and `tx_search`
+//! select by them, as in `vat.created.vat_id='v12'`. All attributes are indexed.
 //!
 //! | type | attributes | where |
 //! |---|---|---|

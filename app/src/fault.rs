@@ -1,26 +1,28 @@
-//! Faults of this node, as opposed to a user's errors.
+//! Faults of this node, in contrast to errors of users.
 
 use capstan_kernel::KernelPanic;
 use capstan_kernel_ports::store::StoreFault;
 
 use crate::tx::TxError;
 
-/// This node cannot go on: nothing of the current block may be committed. Never a user's fault.
+/// Fault that stops this node: nothing of the current block may be committed. A user's error is never a fault but a
+/// [`TxError`].
 #[derive(Debug, thiserror::Error)]
 pub enum NodeFault {
-    /// The store cannot read or write.
+    /// Fault of the store: it cannot read or write.
     #[error(transparent)]
     Store(#[from] StoreFault),
-    /// The kernel stopped: a critical vat died, or something of this node failed in it.
+    /// Panic of the kernel: a critical vat died, or this node failed in it.
     #[error(transparent)]
     Kernel(#[from] KernelPanic),
-    /// The traces of blocks cannot be kept where they should be.
+    /// Traces of blocks cannot be written to their directory.
     #[error("the traces of blocks cannot be kept: {0}")]
     Trace(#[from] crate::observe::trace::TraceError),
     /// The genesis document cannot start a chain.
     #[error("the genesis document is refused: {0}")]
     Genesis(String),
-    /// An agreed override cannot be done here: it is for another state, or names what is not there.
+    /// An agreed [`Override`](crate::Override) cannot be applied: it is for another state, or names things that do
+    /// not exist.
     #[error("the override for block {height} is refused: {why}")]
     Override {
         /// Height of the block.
@@ -28,7 +30,7 @@ pub enum NodeFault {
         /// Reason for the refusal.
         why: String,
     },
-    /// The state contradicts itself: a bug, or damage to the store.
+    /// Inconsistent state: a bug, or damage to the store.
     #[error("the app's state is damaged: {0}")]
     Damaged(String),
 }

@@ -1,4 +1,4 @@
-//! Agreed overrides: one block, executed differently by all validators of a chain that has stopped.
+//! Agreed overrides, by which all validators of a stopped chain execute one block differently.
 //!
 //! A critical vat's end stops every node in a block that consensus has decided. So does a block that ends every node's
 //! process. Its transactions cannot change, but the validators can agree to execute it differently. An [`Override`]
@@ -9,10 +9,11 @@
 //!  "skip_transactions": ["64 hex digits"], "drop_messages": ["kp40", "run-17"]}
 //! ```
 //!
-//! Of the last four at least one must be there. Changes to vats come before anything else in the block. Messages are
-//! dropped when their turn comes, also those that are sent in the block itself. Places on queues are those of the block
-//! as it is executed with this override. Its canonical form goes into the state (`a.override.HEIGHT`), so that nodes
-//! with different overrides have different app hashes, and cannot share a chain by mistake.
+//! At least one of the last four fields must be present. Changes to vats come before anything else in the block.
+//! Messages are dropped when their turn comes, also those that are sent in the block itself. Places on queues are
+//! those of the block as it is executed with this override. The canonical document goes into the state
+//! (`a.override.HEIGHT`). So nodes with different overrides have different app hashes, and cannot share a chain by
+//! mistake.
 
 use std::collections::BTreeSet;
 
@@ -23,24 +24,25 @@ use sha2::{Digest, Sha256};
 
 use crate::tx::TxHash;
 
-/// Changes to the execution of one block.
+/// Agreed changes to the execution of one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     /// Height of the block.
     pub height: u64,
-    /// The app hash after the block before it.
+    /// App hash after the block before it: a [`struct@Hash`] of the committed state.
     pub app_hash: Hash,
-    /// Vats whose end no longer stops the chain.
+    /// [`VatId`]s of vats whose end no longer stops the chain.
     pub uncritical: Vec<VatId>,
-    /// Vats that end, critical or not, before anything else in the block.
+    /// [`VatId`]s of vats that end, critical or not, before anything else in the block.
     pub terminate: Vec<VatId>,
-    /// Transactions of the block that are not executed. They cost their signers nothing.
+    /// [`TxHash`]es of transactions in the block that are not executed. They cost their signers nothing.
     pub skip_transactions: Vec<TxHash>,
-    /// Messages that are not delivered, named by their result or by their place on a queue. A result is rejected.
+    /// Messages that are not delivered, named by their result or by their place on a queue: see [`TakenOut`]. Their
+    /// results are rejected.
     pub drop_messages: Vec<TakenOut>,
 }
 
-/// A document that is no override. The text says what is wrong with it.
+/// Mistake in a document that should be an [`Override`]. The text says what to correct.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no override: {0}")]
 pub struct OverrideError(String);
@@ -62,7 +64,7 @@ struct Document {
 }
 
 impl Override {
-    /// Parses a document.
+    /// Parses the JSON document of an override.
     ///
     /// # Errors
     /// [`OverrideError`], which names the first mistake.
@@ -100,7 +102,7 @@ impl Override {
         Ok(parsed)
     }
 
-    /// Returns the canonical document: the same override always gives the same bytes.
+    /// Returns the canonical document. Equal overrides give equal bytes.
     pub fn to_json(&self) -> Vec<u8> {
         let document = Document {
             height: self.height,
@@ -110,11 +112,11 @@ impl Override {
             skip_transactions: show_all(&self.skip_transactions),
             drop_messages: show_all(&self.drop_messages),
         };
-        // Numbers and texts in a record always have a JSON form.
+        // Numbers and texts in a record can always be encoded as JSON.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
-    /// Returns the options with which `capstan override` makes it.
+    /// Returns the command-line options with which `capstan override` creates this override.
     pub fn to_options(&self) -> String {
         let option = |name: &str, values: Vec<String>| -> Vec<String> {
             values.into_iter().map(|value| format!("--{name} {value}")).collect()
@@ -134,7 +136,7 @@ impl Override {
     }
 }
 
-/// In order, each once.
+/// Returns the sorted texts of `items`, without duplicates.
 fn show_all(items: &[impl ToString]) -> Vec<String> {
     let all: BTreeSet<String> = items.iter().map(ToString::to_string).collect();
     all.into_iter().collect()

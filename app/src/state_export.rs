@@ -1,7 +1,7 @@
-//! A whole state as the beginning of a chain: written to a file, named by a genesis document, read back.
+//! Export of a whole state, and import as the beginning of a chain.
 //!
-//! The file is the store's export with the node-local keys that the kernel works with. The genesis document has its
-//! height, root hash, length and SHA-256, so that whoever trusts the document can trust the file.
+//! The file is the store's export with the node-local keys that the kernel needs. The genesis document has its
+//! height, root hash, length and SHA-256, so trust in the document extends to the file.
 
 use std::{
     collections::BTreeMap,
@@ -17,24 +17,24 @@ use sha2::{Digest, Sha256};
 
 use crate::{block::validators, fault::NodeFault, records::chain::Chain};
 
-/// A state cannot be written out or taken in.
+/// Reason why a state cannot be exported or imported.
 #[derive(Debug, thiserror::Error)]
 pub enum StateExportError {
-    /// The file system refused.
+    /// Error of the file system.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
         /// Error of the operating system.
         source: io::Error,
     },
-    /// The store refused to export or import.
+    /// Error of the store during export or import.
     #[error(transparent)]
     Store(#[from] capstan_store::Error),
-    /// The state cannot be read.
+    /// Fault of the node while it reads the state.
     #[error(transparent)]
     State(#[from] NodeFault),
-    /// The file is not the one that the genesis document names.
+    /// The file differs from the one that the genesis document names.
     #[error("{} is not the state that the genesis document names: {problem}; copy it again", path.display())]
     Other {
         /// Path of the file.
@@ -42,26 +42,26 @@ pub enum StateExportError {
         /// Difference from the genesis document.
         problem: String,
     },
-    /// There is no chain in the state.
+    /// The state has no chain.
     #[error("the state holds no chain yet: there is no block")]
     Empty,
 }
 
-/// An exported state, as a genesis document must describe it.
+/// Properties of an exported state for a genesis document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
-    /// The state's height, hash and file.
+    /// Height, hash and file of the state: a [`FromState`].
     pub from: FromState,
-    /// The id of the chain that it is of.
+    /// Id of the exported chain.
     pub chain_id: String,
     /// [`Params`] of the exported chain.
     pub params: Params,
-    /// Ed25519 keys and powers of the validators after all changes. `None` if the chain keeps no table of them, so
-    /// that those of its genesis document hold.
+    /// Ed25519 keys and powers of the validators after all changes. `None` if the chain keeps no table of them and
+    /// those of its genesis document hold.
     pub validators: Option<BTreeMap<[u8; 32], u64>>,
 }
 
-/// Writes a committed state to the file `to`, which must not exist.
+/// Writes a committed [`StateView`] to the file `to`, which must not exist. Returns its properties as [`Exported`].
 pub fn export(state: &StateView, to: &Path) -> Result<Exported, StateExportError> {
     let chain = Chain::load(state)?.ok_or(StateExportError::Empty)?;
     let fault = |source| StateExportError::Io { path: to.to_owned(), source };
@@ -86,7 +86,7 @@ pub fn export(state: &StateView, to: &Path) -> Result<Exported, StateExportError
     Ok(Exported { from, chain_id: chain.id, params: chain.params, validators })
 }
 
-/// Makes a store in `directory` of the state in `file`, unless there is a store already.
+/// Creates a store in `directory` from the state in `file`, unless a store exists already.
 ///
 /// # Errors
 /// [`StateExportError`]. Nothing is left of the store then.

@@ -16,17 +16,17 @@ pub(crate) struct Usage(pub(crate) String);
 #[error("the message was answered by a rejection")]
 pub(crate) struct Rejected;
 
-/// An error for wrong usage.
+/// Creates an [`Error`] for wrong usage.
 pub(crate) fn usage(text: impl Into<String>) -> Error {
     Usage(text.into()).into()
 }
 
-/// A flag with the value that an error is about, as the context of that error.
+/// Formats a flag with its value, as the context of an error.
 pub(crate) fn flag(name: &str, value: impl std::fmt::Debug) -> String {
     format!("{name} {value:?}")
 }
 
-/// Prints the error to standard error, as JSON if `json`, and gives the exit code for it.
+/// Prints an [`Error`] to standard error, as JSON if `json` is set. Returns its [`ExitCode`].
 pub(crate) fn report(error: &Error, json: bool) -> ExitCode {
     let code = exit_code(error);
     if json {
@@ -42,7 +42,7 @@ pub(crate) fn report(error: &Error, json: bool) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The text of an error and its causes. A cause that its error has told already is left out.
+/// Returns the text of an [`Error`] and its causes. Leaves out a cause that its error's text contains already.
 fn chain(error: &Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

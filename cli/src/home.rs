@@ -1,4 +1,4 @@
-//! The home that a command works on.
+//! The home directory of a command.
 
 use std::path::PathBuf;
 

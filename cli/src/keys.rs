@@ -97,7 +97,7 @@ impl Keys {
     }
 }
 
-/// The key with this name.
+/// Returns the [`Key`] with this name.
 ///
 /// # Errors
 /// There is none, or its file is damaged.
@@ -105,7 +105,7 @@ pub(crate) fn find(common: &Common, name: &str) -> anyhow::Result<Key> {
     load(&keys_dir(common)?, name)
 }
 
-/// The address that a text names: an address, or the name of a key.
+/// Returns the [`Address`] that a text names: an address, or the name of a key.
 pub(crate) fn find_address(common: &Common, text: &str) -> anyhow::Result<Address> {
     match text.parse() {
         Ok(address) => Ok(address),
@@ -191,7 +191,7 @@ fn read_secret(index: u32) -> anyhow::Result<Key> {
     Ok(key)
 }
 
-/// The file for a new key.
+/// Returns the file for a new key, which must not exist.
 fn free_file(dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
     check_name(name)?;
     if DEV_NAMES.contains(&name) {
@@ -206,7 +206,7 @@ fn free_file(dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
-/// A name is part of a file's name.
+/// Checks the name of a key, which is part of a file's name.
 fn check_name(name: &str) -> anyhow::Result<()> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
     if (1..=32).contains(&name.len()) && name.bytes().all(allowed) {

@@ -15,7 +15,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// JSON, or text for people.
+    /// Creates an output of JSON, or of text for people.
     pub(crate) fn new(json: bool) -> Self {
         Self { json }
     }
@@ -25,17 +25,17 @@ impl Output {
         self.json
     }
 
-    /// A result: the JSON itself, or its fields and values in a table. There, bundles' ids are cut short.
+    /// Prints a record: the JSON [`Value`] itself, or a table of its fields with shortened bundle ids.
     pub(crate) fn record(self, value: &Value) {
         self.fields(value, short);
     }
 
-    /// Prints a table with bundle ids in full length.
+    /// Prints a record as [`Output::record`], with full bundle ids.
     pub(crate) fn whole_record(self, value: &Value) {
         self.fields(value, str::to_owned);
     }
 
-    /// A result that is a list of records: the JSON itself, or a line a record with these columns.
+    /// Prints a list of records: the JSON [`Value`] itself, or a table with these columns.
     pub(crate) fn list(self, value: &Value, rows: &[Value], columns: &[&str]) {
         if self.json {
             return self.json_line(value);
@@ -51,7 +51,7 @@ impl Output {
         say(&table.to_string());
     }
 
-    /// A result that has a text of its own for people.
+    /// Prints a JSON [`Value`], or `text` for people.
     pub(crate) fn either(self, value: &Value, text: &str) {
         if self.json { self.json_line(value) } else { say(text) }
     }

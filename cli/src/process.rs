@@ -12,7 +12,7 @@ use crate::failure::usage;
 /// Exit code after a second signal, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Sets up the log on standard error. `filter` comes from [`log_filter`].
+/// Sets up the log on standard error with a [`LogFormat`]. `filter` comes from [`log_filter`].
 pub(crate) fn init_logs(filter: EnvFilter, format: LogFormat) {
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

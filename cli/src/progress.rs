@@ -1,4 +1,4 @@
-//! Tells on standard error what takes long. What is done within a second is not mentioned.
+//! Messages on standard error about long work. Work of less than a second is not mentioned.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_millis(800);
 /// Time after which it is mentioned again.
 const REPEAT: Duration = Duration::from_secs(5);
 
-/// Watches over a piece of work until it is dropped.
+/// Watcher over a piece of work, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
     steps: Option<Sender<Told>>,

@@ -149,7 +149,7 @@ enum Action {
 }
 
 impl NodeArgs {
-    /// A client of the node.
+    /// Creates a [`Client`] of the node.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let named = self
             .node
@@ -316,7 +316,7 @@ impl Sender {
     }
 }
 
-/// The id of a bundle that is named by it or by a file.
+/// Returns the id of a bundle that is named by its id or by a file.
 ///
 /// # Errors
 /// The text is neither.
@@ -332,7 +332,7 @@ pub(crate) fn bundle_id(text: &str) -> anyhow::Result<String> {
     }
 }
 
-/// A reference with or without the `@` that it has inside arguments.
+/// Removes the `@` that a reference has inside arguments.
 fn reference(text: &str) -> &str {
     text.strip_prefix('@').unwrap_or(text)
 }

@@ -1,4 +1,4 @@
-//! Bundles as they are installed: bytes and the id that they must have.
+//! Bundles to install: their bytes and the id that these must have.
 
 use std::io::Write as _;
 
@@ -11,16 +11,16 @@ use sha2::{Digest, Sha256};
 
 use crate::proto;
 
-/// The first bytes of every wasm module.
+/// First bytes of every wasm module.
 const WASM_MAGIC: &[u8] = b"\0asm";
 
 /// A bundle and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
-    /// Its id: `b1-` and the SHA-512 of the Endo archive's compartment map, or `w1-` and the
-    /// SHA-256 of the wasm module.
+    /// Id of the bundle: `b1-` and the SHA-512 of the Endo archive's compartment map, or `w1-` and the SHA-256 of the
+    /// wasm module, in hex.
     pub id: String,
-    /// The zip archive, or the module.
+    /// Bytes of the zip archive or wasm module.
     pub bytes: Vec<u8>,
 }
 
@@ -76,13 +76,13 @@ impl Bundle {
         Ok(Self { id: format!("b1-{}", bundle.sha512), bytes })
     }
 
-    /// Makes a bundle of a wasm module.
+    /// Creates a bundle of a wasm module.
     pub fn from_wasm(bytes: Vec<u8>) -> Self {
         Self { id: format!("w1-{}", hex::encode(Sha256::digest(&bytes))), bytes }
     }
 }
 
-/// A bundle's bytes as a transaction carries them.
+/// Bytes of a bundle in a transaction, possibly compressed.
 pub(crate) struct Compressed {
     pub(crate) bytes: Vec<u8>,
     pub(crate) compression: proto::Compression,

@@ -1,4 +1,4 @@
-//! The calls of the JSON-RPC.
+//! The calls of a node's JSON-RPC.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{ClientError, Deadline, SignedTx, Subscription};
 /// JSON-RPC's code for errors of a method, which also says that a transaction is not found.
 const INTERNAL_ERROR: i64 = -32603;
 
-/// A connection to a node. Clones share it.
+/// Connection to a node. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Transport,
@@ -28,13 +28,13 @@ pub struct Client {
 /// The application's answer to a query.
 #[derive(Clone, Debug)]
 pub struct AbciQuery {
-    /// The key that the value belongs to, if the query is about one.
+    /// Key of the value, if the query is about one record.
     pub key: Vec<u8>,
     /// Value of the answer.
     pub value: Vec<u8>,
-    /// The proof that the key has the value, if it was asked for.
+    /// [`ProofOps`] that the key has the value, if a proof was requested.
     pub proof: Option<ProofOps>,
-    /// The height of the state that was asked.
+    /// Height of the queried state.
     pub height: u64,
 }
 
@@ -43,17 +43,17 @@ pub struct AbciQuery {
 pub struct TxInfo {
     /// Hash of the transaction.
     pub hash: Hash,
-    /// The height of its block.
+    /// Height of the transaction's block.
     pub height: u64,
-    /// Its index in the block.
+    /// Index of the transaction in its block, from 0.
     pub index: u32,
     /// The application's code: 0 if it succeeded.
     pub code: u32,
-    /// Codespace, which gives the code its meaning.
+    /// Codespace that gives the code its meaning.
     pub codespace: String,
     /// Message of the application about a failure.
     pub log: String,
-    /// The encoded `TxMsgData` with each message's response.
+    /// Encoded `TxMsgData` with each message's response.
     pub data: Vec<u8>,
     /// Events of the application.
     pub events: Vec<AbciEvent>,
@@ -77,12 +77,12 @@ impl Client {
         Ok(Self { transport: Transport::with_timeout(url, limit)? })
     }
 
-    /// `HOST:PORT` of the node.
+    /// Returns the node's address, `HOST:PORT`.
     pub fn addr(&self) -> &str {
         self.transport.addr()
     }
 
-    /// Makes any call that `tendermint-rpc` has a type for.
+    /// Makes any call for which `tendermint-rpc` has a [`SimpleRequest`].
     ///
     /// # Errors
     /// [`ClientError::Unreachable`], [`ClientError::Malformed`], [`ClientError::Rpc`] or
@@ -99,7 +99,7 @@ impl Client {
         self.transport.call_json(method, params)
     }
 
-    /// Asks the application. `height` 0 is the last committed state.
+    /// Sends a query to the application. `height` 0 stands for the last committed state.
     ///
     /// # Errors
     /// [`ClientError::Query`] if the application answers with a code other than 0, or as
@@ -131,7 +131,7 @@ impl Client {
         })
     }
 
-    /// Hands in a transaction and waits for the application's check.
+    /// Broadcasts a [`SignedTx`] and waits for the application's check.
     ///
     /// # Errors
     /// [`ClientError::Refused`] if the check fails, or as [`Client::call`].
@@ -148,8 +148,8 @@ impl Client {
         Ok(answer.hash)
     }
 
-    /// Hands in a transaction and waits for its block, as long as the node waits. Prefer
-    /// [`Client::wait_tx`] where blocks may take long.
+    /// Broadcasts a [`SignedTx`] and waits for its block, as long as the node waits. Prefer [`Client::wait_tx`] if
+    /// blocks may take long.
     ///
     /// # Errors
     /// [`ClientError::Refused`] if the check fails, [`ClientError::Failed`] if the transaction
@@ -241,8 +241,7 @@ impl Client {
         self.call(validators::Request::new((height > 0).then(|| height.into()), None, None))
     }
 
-    /// Opens a connection of its own on which the events come that fulfil `query`, such as
-    /// `tm.event='NewBlock'`.
+    /// Opens a connection of its own for the events that match `query`, such as `tm.event='NewBlock'`.
     ///
     /// # Errors
     /// [`ClientError::Unreachable`], or [`ClientError::Rpc`] if the query is malformed.

@@ -1,14 +1,14 @@
-//! Waiting with an end.
+//! Polling with a time limit.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::ClientError;
 
-/// The shortest and the longest pause between two questions.
+/// Shortest and longest pause between two polls.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
-/// The moment at which waiting ends.
+/// Moment at which waiting ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     start: Instant,
@@ -31,7 +31,7 @@ impl Deadline {
         self.limit
     }
 
-    /// Asks until there is an answer. The pauses grow, since most answers come soon.
+    /// Calls `ask` until it returns `Some`. The pauses grow, since most answers come soon.
     ///
     /// # Errors
     /// [`ClientError::Timeout`] naming `what` was waited for, or the error of a question.

@@ -7,7 +7,7 @@ use crate::{BundleError, KeyError};
 /// Reason why a call failed. Each variant says what can be done.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The URL is not one of a node.
+    /// The URL is not that of a node.
     #[error("{url:?} is not a node's URL: {why}; write http://HOST:PORT")]
     Url {
         /// Text that was given.
@@ -23,12 +23,12 @@ pub enum ClientError {
         /// Error of the operating system.
         why: String,
     },
-    /// Something answers, but not as a node does.
+    /// The answer is not that of a node.
     #[error("the answer of {addr} to {method} is not that of a node: {why}")]
     Malformed {
         /// Address of the node, `HOST:PORT`.
         addr: String,
-        /// The method that was called.
+        /// Method that was called.
         method: String,
         /// Description of the mistake in the answer.
         why: String,
@@ -36,7 +36,7 @@ pub enum ClientError {
     /// The node answered with a JSON-RPC error.
     #[error("{method} failed: {message}: {data}")]
     Rpc {
-        /// The method that was called.
+        /// Method that was called.
         method: String,
         /// JSON-RPC's code, such as -32603.
         code: i64,
@@ -50,17 +50,17 @@ pub enum ClientError {
     Query {
         /// Path of the query.
         path: String,
-        /// Codespace, which gives the code its meaning.
+        /// Codespace that gives the code its meaning.
         codespace: String,
         /// The application's code, not 0.
         code: u32,
         /// Message of the application about the cause.
         log: String,
     },
-    /// The application refused the transaction: it is in no block and cost nothing.
+    /// The application refused the transaction. It is in no block and cost nothing.
     #[error("the transaction is refused: {log} ({codespace} code {code})")]
     Refused {
-        /// Codespace, which gives the code its meaning.
+        /// Codespace that gives the code its meaning.
         codespace: String,
         /// The application's code, not 0.
         code: u32,
@@ -74,15 +74,15 @@ pub enum ClientError {
         hash: tendermint::Hash,
         /// Height of the block.
         height: u64,
-        /// Codespace, which gives the code its meaning.
+        /// Codespace that gives the code its meaning.
         codespace: String,
         /// The application's code, not 0.
         code: u32,
         /// Message of the application about the cause.
         log: String,
     },
-    /// The node took the transaction while it was behind the others: its sequence was used already,
-    /// by a transaction of the account that the node had not heard of.
+    /// The node accepted the transaction while it lagged behind the others. Another transaction of the account, which
+    /// the node did not know, had used the sequence already.
     #[error(
         "transaction {hash} is in no block, but its sequence {sequence} is used: the account has sent another through another node; see what it did before you send this one again"
     )]
@@ -97,33 +97,32 @@ pub enum ClientError {
     Timeout {
         /// Description of the awaited event.
         what: String,
-        /// Time that was waited.
+        /// Time spent waiting.
         waited: Duration,
     },
-    /// The connection for events was closed by the node.
+    /// The node closed the connection for events.
     #[error("the event connection to {addr} ended: {why}")]
     Closed {
         /// Address of the node, `HOST:PORT`.
         addr: String,
-        /// Reason for the refusal.
+        /// Reason why the connection ended.
         why: String,
     },
-    /// A transaction cannot be built or signed from what was given, or its responses cannot be
-    /// read.
+    /// A transaction cannot be built or signed, or its responses cannot be decoded.
     #[error("{0}")]
     Tx(String),
-    /// A key cannot be read or made.
+    /// A key cannot be read or created: see [`KeyError`].
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A bundle cannot be read.
+    /// A bundle cannot be read: see [`BundleError`].
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The chain does not allow a bundle of this size.
     #[error("the bundle has {size} bytes; the chain allows {limit} (max_bundle_bytes)")]
     BundleTooLarge {
-        /// Its size in bytes.
+        /// Size of the bundle, in bytes.
         size: u64,
-        /// The chain's limit in bytes.
+        /// Limit of the chain, in bytes.
         limit: u64,
     },
     /// The vat was not created, or the answer is not that of the chain's factory.

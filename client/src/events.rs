@@ -14,22 +14,22 @@ use crate::{ClientError, Deadline};
 /// Time limit of connecting and subscribing.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The id of the subscription's request, which its events carry too.
+/// Id of the subscription's request, which its events carry too.
 const REQUEST_ID: i64 = 1;
 
-/// A subscription on a connection of its own. Dropping it ends it.
+/// Subscription to events on a connection of its own. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Subscription {
     addr: String,
     socket: WebSocket<TcpStream>,
 }
 
-/// An event that fulfils the subscription's query.
+/// Event that matches the subscription's query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Kind of the event.
     pub kind: EventKind,
-    /// The event's content, in CometBFT's JSON.
+    /// Content of the event, in CometBFT's JSON.
     pub value: Value,
     /// All attributes by composite key (`type.attribute`), such as `tx.hash` and `tm.event`.
     pub attributes: BTreeMap<String, Vec<String>>,
@@ -46,7 +46,7 @@ pub enum EventKind {
     NewBlockEvents,
     /// A transaction was committed.
     Tx,
-    /// Something else, by CometBFT's name.
+    /// Another event, by CometBFT's name.
     Other(String),
 }
 
@@ -78,7 +78,7 @@ struct Fault {
 }
 
 impl Subscription {
-    /// Connects to `addr` and subscribes.
+    /// Connects to `addr` and subscribes to the events that match `query`.
     pub(crate) fn open(addr: &str, query: &str) -> Result<Self, ClientError> {
         let stream = connect(addr)?;
         let url = format!("ws://{addr}/websocket");
@@ -91,7 +91,7 @@ impl Subscription {
             .socket
             .send(Message::text(request))
             .map_err(|error| closed(addr, &error.to_string()))?;
-        // The first answer is to the request and has no event in it.
+        // The first answer is the one to the request, without an event.
         subscription.receive(Deadline::after(OPEN_TIMEOUT))?;
         Ok(subscription)
     }
@@ -151,7 +151,7 @@ impl Subscription {
 }
 
 impl EventKind {
-    /// The kind of `tendermint/event/NAME`.
+    /// Returns the kind of `tendermint/event/NAME`.
     fn named(name: &str) -> Self {
         match name.rsplit('/').next().unwrap_or(name) {
             "NewBlock" => Self::NewBlock,

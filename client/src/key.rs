@@ -9,10 +9,10 @@ use k256::ecdsa::VerifyingKey;
 use k256::ecdsa::signature::{Error as SignatureError, Keypair, RandomizedSigner, Signer};
 use rand_core::OsRng;
 
-/// The mnemonic of development chains. It is public: never use its keys where money counts.
+/// Mnemonic of development chains. It is public, so never use its keys for anything of value.
 pub const DEV_MNEMONIC: &str = "test test test test test test test test test test test junk";
 
-/// The names of the first accounts of [`DEV_MNEMONIC`], in order.
+/// Names of the first accounts of [`DEV_MNEMONIC`], in order.
 pub const DEV_NAMES: [&str; 3] = ["alice", "bob", "carol"];
 
 /// Bytes of randomness in a new mnemonic, which gives 24 words.
@@ -29,10 +29,10 @@ pub struct Key {
 /// Reason why a key cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The words are no BIP-39 mnemonic.
+    /// The words are not a BIP-39 mnemonic.
     #[error("not a BIP-39 mnemonic of 12 to 24 English words: {0}")]
     Mnemonic(String),
-    /// The text is no secret key.
+    /// The text is not a secret key.
     #[error(
         "not a secret key: expected 64 hexadecimal digits of a number below the order of secp256k1"
     )]
@@ -102,7 +102,7 @@ impl Key {
             .map(|(index, _)| Self::dev(index))
     }
 
-    /// Returns the address of the account.
+    /// Returns the [`Address`] of the account.
     pub fn address(&self) -> Address {
         self.address
     }
@@ -117,25 +117,25 @@ impl Key {
         hex::encode(self.secret)
     }
 
-    /// Returns the key as `cosmrs` signs with it.
+    /// Returns the key as a [`SigningKey`] of `cosmrs`.
     pub(crate) fn signing_key(&self) -> Option<SigningKey> {
         SigningKey::from_slice(&self.secret).ok()
     }
 
-    /// Returns the key as `cosmrs` signs with it, but with a fresh signature each time.
+    /// Returns the key as a [`SigningKey`] of `cosmrs` that gives a fresh signature each time.
     pub(crate) fn hedged_signing_key(&self) -> Option<SigningKey> {
         let key = k256::ecdsa::SigningKey::from_slice(&self.secret).ok()?;
         Some(SigningKey::new(Box::new(Hedged(key))))
     }
 
-    /// Returns `None` if the number is not a secret key.
+    /// Creates a key from its secret. Returns `None` if the number is not a secret key.
     fn from_secret(secret: [u8; 32]) -> Option<Self> {
         let public = SigningKey::from_slice(&secret).ok()?.public_key();
         Some(Self { secret, public, address: Address::of(&public)? })
     }
 }
 
-/// Signs as RFC 6979 section 3.6 says, with additional randomness.
+/// Signing key that adds randomness to each signature, by RFC 6979 section 3.6.
 struct Hedged(k256::ecdsa::SigningKey);
 
 impl Signer<Signature> for Hedged {
@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// What other Cosmos wallets derive from the development mnemonic, under the prefix `cosmos`.
+    /// Address that other Cosmos wallets derive from the development mnemonic, with the prefix `cosmos`.
     const COSMOS_ALICE: &str = "cosmos15yk64u7zc9g9k2yr2wmzeva5qgwxps6yxj00e7";
 
     #[test]

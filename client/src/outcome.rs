@@ -3,14 +3,14 @@ use tendermint::Hash;
 
 use crate::ClientError;
 
-/// A transaction that succeeded.
+/// Outcome of a transaction that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TxOutcome {
     /// Hash of the transaction.
     pub hash: Hash,
-    /// Height of its block.
+    /// Height of the transaction's block.
     pub height: u64,
-    /// Encoded response to each of its messages.
+    /// Encoded response to each message, in order.
     pub responses: Vec<Vec<u8>>,
 }
 

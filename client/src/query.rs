@@ -1,4 +1,4 @@
-//! The chain's state: accounts, parameters, and Capstan's own queries.
+//! Queries for the chain's state: accounts, parameters, and the service `capstan.v1.Query`.
 
 use capstan_abi::CapData;
 use capstan_passable::{Malformed, Passable};
@@ -16,10 +16,9 @@ pub struct Status {
     pub chain_id: String,
     /// Height of the last block, or 0 before the first.
     pub height: u64,
-    /// The last block's time, RFC 3339.
+    /// Time of the last block, as in RFC 3339.
     pub time: String,
-    /// The application's hash in the last block's header: the state before that block. Upper-case
-    /// hexadecimal.
+    /// App hash in the last block's header, in upper-case hexadecimal. It is that of the state before the block.
     pub app_hash: String,
     /// True while the node replays old blocks.
     pub catching_up: bool,
@@ -30,13 +29,14 @@ pub struct Status {
 pub struct Account {
     /// Address of the account.
     pub address: Address,
-    /// Its number, which signatures cover.
+    /// Number of the account, which signatures cover.
     pub number: u64,
-    /// The sequence of its next transaction.
+    /// Sequence of the account's next transaction.
     pub sequence: u64,
-    /// The balance in [`crate::DENOM`].
+    /// Balance in [`DENOM`](crate::DENOM).
     pub balance: Amount,
-    /// Its endpoint in the kernel, `rN`; empty until its first message.
+    /// Endpoint of the account in the kernel, `rN`. Empty until the account's first transaction that does more than
+    /// send coins.
     pub remote: String,
 }
 
@@ -45,18 +45,18 @@ pub struct Account {
 pub struct MessageResult {
     /// Hash of the transaction.
     pub hash: Hash,
-    /// The height of the transaction's block.
+    /// Height of the transaction's block.
     pub height: u64,
-    /// Height of the block in which the message was answered, or 0 while it is pending.
+    /// Height of the block that settled the promise, or 0 while it is pending.
     pub settled_height: u64,
-    /// The result promise in the account's channel.
+    /// Result promise in the account's channel, `rp-N`.
     pub promise: String,
-    /// `pending`, `fulfilled` or `rejected`.
+    /// State of the promise: `pending`, `fulfilled` or `rejected`.
     pub status: String,
-    /// The answer, or the reason of the rejection: smallcaps, with references of the account's
-    /// channel. Empty while it is pending.
+    /// Value of the fulfilment, or reason of the rejection, in smallcaps with references of the account's channel.
+    /// Empty while the promise is pending.
     pub value: proto::CapData,
-    /// The vat that a fulfilled `MsgCreateVat` made.
+    /// Vat that a fulfilled [`MsgCreateVat`](proto::MsgCreateVat) created.
     pub created_vat: Option<proto::CreatedVat>,
 }
 
@@ -225,7 +225,7 @@ impl Client {
         self.query(&proto::QueryVatRequest { vat_id: vat_id.to_owned() })
     }
 
-    /// Returns what a vat holds and what it has cost.
+    /// Returns the holdings and costs of a vat.
     ///
     /// # Errors
     /// As [`Client::query`].

@@ -1,4 +1,4 @@
-//! JSON-RPC over HTTP: one POST a call.
+//! JSON-RPC over HTTP, with one POST for each call.
 
 use std::io::Read;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use ureq::Agent;
 
 use crate::ClientError;
 
-/// Time limit of making a connection.
+/// Time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time limit of a call. `broadcast_tx_commit` waits for a block, so this is longer than nodes wait.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The largest answer that is read, in bytes. Blocks have at most 100 MiB, in base64 a third more.
+/// Upper bound of an answer, in bytes. Blocks have at most 100 MiB, in base64 a third more.
 const MAX_ANSWER_BYTES: u64 = 160 << 20;
 
-/// A node's address and the connections to it.
+/// Address of a node, and the connections to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     addr: String,
@@ -29,7 +29,7 @@ pub(crate) struct Transport {
     limit: Duration,
 }
 
-/// A response, before its result is looked at.
+/// JSON-RPC response whose result is not yet decoded.
 #[derive(Deserialize)]
 struct Envelope {
     result: Option<Value>,
@@ -46,7 +46,7 @@ struct RpcFault {
 }
 
 impl Transport {
-    /// Takes `http://HOST:PORT`, `tcp://HOST:PORT` or `HOST:PORT`.
+    /// Creates a transport to `http://HOST:PORT`, `tcp://HOST:PORT` or `HOST:PORT`.
     pub(crate) fn new(url: &str) -> Result<Self, ClientError> {
         Self::with_timeout(url, CALL_TIMEOUT)
     }
@@ -58,18 +58,18 @@ impl Transport {
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_TIMEOUT.min(limit)))
             .timeout_global(Some(limit))
-            // Environment variables name proxies for the web, not for the user's own node.
+            // Proxies in environment variables are for the web, not for the user's own node.
             .proxy(None)
             .build();
         Ok(Self { addr: address(url)?, agent: config.into(), limit })
     }
 
-    /// Address of the node, `HOST:PORT`.
+    /// Returns the node's address, `HOST:PORT`.
     pub(crate) fn addr(&self) -> &str {
         &self.addr
     }
 
-    /// Makes a call with `tendermint-rpc`'s types.
+    /// Makes a call with a [`SimpleRequest`] of `tendermint-rpc`.
     pub(crate) fn call<R: SimpleRequest<Dialect>>(
         &self,
         request: R,
@@ -81,13 +81,13 @@ impl Transport {
         response.map(Into::into).map_err(|error| self.malformed(&method, error.to_string()))
     }
 
-    /// Makes a call that `tendermint-rpc` has no type for.
+    /// Makes a call for which `tendermint-rpc` has no type.
     pub(crate) fn call_json(&self, method: &str, params: Value) -> Result<Value, ClientError> {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         self.post(method, &body.to_string())
     }
 
-    /// Posts `body`, a call of `method`, and gives its result.
+    /// Posts `body`, a call of `method`, and returns its result.
     fn post(&self, method: &str, body: &str) -> Result<Value, ClientError> {
         let unreachable = |error: ureq::Error| self.transport_fault(method, &error);
         let request = self
@@ -145,7 +145,7 @@ impl RpcFault {
     }
 }
 
-/// `HOST:PORT` of a URL.
+/// Returns the `HOST:PORT` of a URL.
 fn address(url: &str) -> Result<String, ClientError> {
     let fault = |why| ClientError::Url { url: url.to_owned(), why };
     let rest = match url.split_once("://") {

@@ -9,7 +9,7 @@ use tendermint::Hash;
 
 use crate::{Amount, ClientError, DENOM, Key};
 
-/// A transaction in the making: messages, memo, fee, gas limit, last height.
+/// Builder of transactions: messages, memo, fee, gas limit and timeout height.
 #[derive(Clone, Debug, Default)]
 pub struct TxBuilder {
     messages: Vec<Any>,
@@ -24,9 +24,9 @@ pub struct TxBuilder {
 pub struct SignerData {
     /// Id of the chain.
     pub chain_id: String,
-    /// The account's number, as [`crate::Client::account`] gives it.
+    /// Number of the account, as in [`Account::number`](crate::Account::number).
     pub account_number: u64,
-    /// The sequence that the account's next transaction must have.
+    /// Sequence that the account's next transaction must have.
     pub sequence: u64,
 }
 
@@ -37,7 +37,7 @@ pub struct SignedTx {
 }
 
 impl TxBuilder {
-    /// No message, no fee.
+    /// Creates a transaction without messages and fee.
     pub fn new() -> Self {
         Self::default()
     }
@@ -136,7 +136,7 @@ impl TxBuilder {
             .parse()
             .map_err(|error: cosmrs::ErrorReport| ClientError::Tx(error.to_string()))?;
         let mut fee = Fee::from_amount_and_gas(Coin { denom, amount: self.fee.0 }, self.gas_limit);
-        // In the SDK's encoding no fee is no coin, not a coin of zero.
+        // The SDK encodes the absence of a fee as no coin, not as a coin of zero.
         if self.fee == Amount(0) {
             fee.amount.clear();
         }
@@ -218,7 +218,7 @@ mod tests {
         assert!(!verifies(signed.bytes(), "other", 3));
         let next = SignerData { sequence: 10, ..signer() };
         assert_ne!(builder().sign(&key, &next).unwrap().hash(), signed.hash());
-        // Signed once more it is the same, signed anew another, and as good.
+        // `sign` gives the same bytes again, `sign_anew` others that are valid too.
         assert_eq!(builder().sign(&key, &signer()).unwrap(), signed);
         let anew = builder().sign_anew(&key, &signer()).unwrap();
         assert!(verifies(anew.bytes(), "capstan-dev", 3));

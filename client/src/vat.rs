@@ -9,14 +9,14 @@ pub struct CreateVat {
     pub name: String,
     /// The vat's `vatParameters`. `None` stands for an empty record.
     pub parameters: Option<Args>,
-    /// Computrons bought into its meter. 0 stands for the chain's default.
+    /// Computrons bought into the vat's meter. 0 stands for the chain's default.
     pub computrons: u64,
 }
 
 /// Describes the upgrade that [`Wallet::upgrade_vat`](crate::Wallet::upgrade_vat) makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpgradeVat {
-    /// The vat's admin object in the account's c-list.
+    /// Admin object of the vat in the account's c-list, `ro-N`.
     pub admin: String,
     /// Id of an installed bundle.
     pub bundle_id: String,
@@ -31,7 +31,7 @@ pub struct UpgradeVat {
 pub struct FundedMeter {
     /// Computrons in the meter, or `u64::MAX` if it holds more.
     pub remaining: u64,
-    /// The transaction that bought them.
+    /// [`TxOutcome`] of the transaction that bought the computrons.
     pub outcome: TxOutcome,
 }
 

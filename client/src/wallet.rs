@@ -1,4 +1,4 @@
-//! Transactions of one account: signed, paid for, sent and waited for.
+//! Transactions of one account: signed, paid, broadcast and awaited.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ use crate::{
 /// Default time limit of waiting for blocks and answers.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Time for which a transaction may be missing although its sequence is used: nodes index transactions after the
-/// block.
+/// Time for which a transaction may be missing although its sequence is used, since nodes index transactions after
+/// the block.
 const INDEX_LAG: Duration = Duration::from_secs(5);
 
 /// Interval at which the account's sequence is polled while a transaction is in no block.
@@ -47,7 +47,7 @@ impl Wallet {
         Self { client: client.clone(), key, timeout: DEFAULT_TIMEOUT, signer: Mutex::new(None) }
     }
 
-    /// Sets how long blocks and answers are waited for.
+    /// Sets the time limit of waiting for blocks and answers.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -64,8 +64,7 @@ impl Wallet {
         &self.client
     }
 
-    /// Installs a bundle: in one transaction if it fits, in pieces otherwise. Compresses it if that
-    /// helps.
+    /// Installs a [`Bundle`] in one transaction if it fits, in chunks otherwise. Compresses it if that helps.
     ///
     /// # Errors
     /// [`ClientError::BundleTooLarge`], or as [`Wallet::submit`].
@@ -89,7 +88,7 @@ impl Wallet {
         self.submit(TxBuilder::new().message(&message), size)
     }
 
-    /// Creates a vat and waits until it runs.
+    /// Creates a vat, waits until it runs, and returns it as [`CreatedVat`](proto::CreatedVat).
     ///
     /// # Errors
     /// [`ClientError::NotCreated`] if the factory refuses or the vat fails, or as
@@ -107,8 +106,8 @@ impl Wallet {
         created_vat.ok_or(ClientError::NotCreated { status, value: value.body })
     }
 
-    /// Sends `method(args)` to `target`, an object or promise of the account's channel, and waits
-    /// for the answer. That the answer is a rejection is no error here.
+    /// Sends `method(args)` to `target`, an object or promise of the account's channel, and waits for the answer. A
+    /// rejection as the answer is no error here.
     ///
     /// # Errors
     /// [`ClientError::Timeout`] if there is no answer in time, or as [`Wallet::submit`].
@@ -121,8 +120,7 @@ impl Wallet {
         self.submit_and_wait(&self.send_message(target, method, args))
     }
 
-    /// Sends `method(args)` to `target` and does not wait for the answer: [`Client::wait_result`]
-    /// does.
+    /// Sends `method(args)` to `target` without waiting for the answer. [`Client::wait_result`] waits for it.
     ///
     /// # Errors
     /// As [`Wallet::submit`].
@@ -135,7 +133,7 @@ impl Wallet {
         self.submit(TxBuilder::new().message(&self.send_message(target, method, args)), 0)
     }
 
-    /// Ends a vat by its admin object. The reason is one value, as [`Args::value`] encodes it.
+    /// Terminates a vat by its admin object. The reason is one value, as [`Args::value`] encodes it.
     ///
     /// # Errors
     /// As [`Wallet::send`].
@@ -180,7 +178,7 @@ impl Wallet {
         Ok(FundedMeter { remaining, outcome })
     }
 
-    /// Gives up imported objects.
+    /// Drops references to imported objects.
     ///
     /// # Errors
     /// As [`Wallet::submit`].
@@ -189,7 +187,7 @@ impl Wallet {
         self.submit(TxBuilder::new().message(&message), 0)
     }
 
-    /// Acknowledges the outbox up to and with entry `through`.
+    /// Acknowledges the entries of the account's outbox up to and including `through`.
     ///
     /// # Errors
     /// As [`Wallet::submit`].
@@ -198,7 +196,7 @@ impl Wallet {
         self.submit(TxBuilder::new().message(&message), 0)
     }
 
-    /// Moves coins.
+    /// Sends coins to another account.
     ///
     /// # Errors
     /// As [`Wallet::submit`].
@@ -221,7 +219,7 @@ impl Wallet {
     /// [`ClientError::Tx`], or as [`Client::call`].
     pub fn submit(&self, tx: TxBuilder, declared_bytes: u64) -> Result<TxOutcome, ClientError> {
         let (hash, sequence) = match self.broadcast(&tx, declared_bytes) {
-            // Another process has used the account: its sequence is asked for again, once.
+            // Another process has used the account, so its sequence is queried once more.
             Err(error) if is_stale(&error) => self.broadcast(&tx, declared_bytes)?,
             other => other?,
         };
@@ -236,7 +234,7 @@ impl Wallet {
         Ok(TxOutcome { hash, height: info.height, responses })
     }
 
-    /// Waits for the transaction's block, as long as it can still come.
+    /// Waits for the transaction's block while it can still come.
     fn wait_tx(&self, hash: Hash, sequence: u64) -> Result<TxInfo, ClientError> {
         let mut asked = Instant::now();
         let mut used = None::<Instant>;
@@ -262,7 +260,7 @@ impl Wallet {
     }
 
     fn send_message(&self, target: &str, method: &str, args: &Args) -> proto::MsgSend {
-        // Without arguments a body is left out; an empty one would be malformed.
+        // Without arguments the body is omitted, since an empty one would be malformed.
         let args = Some(args.capdata()).filter(|args| !args.body.is_empty());
         let (target, method) = (target.to_owned(), method.to_owned());
         proto::MsgSend { sender: self.address().to_string(), target, method, args }
@@ -314,28 +312,28 @@ impl Wallet {
         Ok(outcome)
     }
 
-    /// Signs and sends. The lock is held so that transactions arrive in the order of their sequences.
+    /// Signs and broadcasts. Holds the lock meanwhile, so that transactions arrive in the order of their sequences.
     fn broadcast(&self, tx: &TxBuilder, declared_bytes: u64) -> Result<(Hash, u64), ClientError> {
         let mut signer = self.signer();
         let current = match signer.take() {
             Some(known) => known,
             None => self.client.signer_data(&self.address())?,
         };
-        // A node that is behind may ask for a sequence that was used: the same bytes would pass for
-        // what was done then.
+        // A lagging node may expect a sequence that is used already. With the same bytes, the transaction would be
+        // mistaken for the earlier one.
         let signed = self.with_fee(tx, declared_bytes, &current)?.sign_anew(&self.key, &current)?;
         let sent = self.client.broadcast_sync(&signed).map(|hash| (hash, current.sequence));
         let used = match &sent {
             Ok(_) => 1,
             Err(error @ ClientError::Refused { .. }) if !is_stale(error) => 0,
-            // Whether the sequence was used is not known: it is asked for next time.
+            // It is unknown whether the sequence was used, so it is queried next time.
             Err(_) => return sent,
         };
         *signer = Some(SignerData { sequence: current.sequence + used, ..current });
         sent
     }
 
-    /// The transaction with the least fee that the chain takes, unless it has one.
+    /// Returns the transaction with the lowest fee that the chain accepts, unless it has a fee already.
     fn with_fee(
         &self,
         tx: &TxBuilder,
@@ -353,7 +351,7 @@ impl Wallet {
     }
 
     fn signer(&self) -> std::sync::MutexGuard<'_, Option<SignerData>> {
-        // A panic while it was held leaves at worst no sequence, which is then asked for.
+        // A panic while the lock was held leaves at worst no sequence, which is then queried.
         self.signer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

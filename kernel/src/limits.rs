@@ -1,4 +1,4 @@
-//! The kernel's bounds on whatever crosses it and on what it writes for a crank.
+//! The kernel's bounds on data that crosses it and on the records that it writes for a crank.
 //!
 //! No record of a crank comes near the store's own limits ([`MAX_KEY_BYTES`], [`MAX_VALUE_BYTES`]). So a
 //! block that was executed can always be committed. The limits of the smallcaps grammar are in
@@ -14,48 +14,48 @@ use crate::{
     ids::KRef,
 };
 
-/// Longest body of one capdata, in bytes: liveslots' own limit.
+/// Upper bound of the body of one capdata, in bytes. It is the limit of liveslots, too.
 pub const MAX_BODY_BYTES: usize = 10_000_000;
-/// Most slots of one capdata: liveslots' own limit.
+/// Upper bound of the slots of one capdata. It is the limit of liveslots, too.
 pub const MAX_SLOTS: usize = 10_000;
-/// Longest vatstore key, in bytes, without the kernel's prefix.
+/// Upper bound of a vatstore key, in bytes, without the kernel's prefix.
 pub const MAX_VATSTORE_KEY_BYTES: usize = 65_536;
-/// Most bytes of syscalls and their results in one delivery, each counted with
-/// [`SYSCALL_OVERHEAD_BYTES`]: what one transcript entry can hold.
+/// Upper bound of the syscalls and their results in one delivery, in bytes, so that a transcript entry can hold them.
+/// Each counts [`SYSCALL_OVERHEAD_BYTES`] extra.
 pub const MAX_DELIVERY_BYTES: usize = 64 << 20;
-/// Bytes that each syscall counts in addition to its texts.
+/// Bytes that each syscall counts in addition to its texts, towards [`MAX_DELIVERY_BYTES`].
 pub const SYSCALL_OVERHEAD_BYTES: usize = 64;
-/// Most bytes of settled data in one notification, in addition to the primary promise's own.
+/// Upper bound of the settled data in one notification, in bytes, in addition to the primary promise's own.
 pub const MAX_NOTIFY_BYTES: usize = MAX_BODY_BYTES;
-/// Most references in the settled data of one notification, in addition to the primary promise's own.
+/// Upper bound of the references in the settled data of one notification, in addition to the primary promise's own.
 pub const MAX_NOTIFY_SLOTS: usize = MAX_SLOTS;
-/// Most promises whose data one notification carries. Other promises that it mentions, and that lead further,
-/// are told as short rejections.
+/// Upper bound of the promises whose data one notification carries. Further promises that it mentions are reported as
+/// short rejections.
 pub const MAX_NOTIFY_PROMISES: usize = 1_000;
-/// Most references in one delivery of garbage collection. The rest follows in others.
+/// Upper bound of the references in one delivery of garbage collection. The rest follows in further deliveries.
 pub const MAX_GC_KREFS: usize = 1_000;
-/// Most outbox entries that one acknowledgement removes.
+/// Upper bound of the outbox entries that one acknowledgement removes.
 pub const MAX_ACKNOWLEDGED: u64 = 10_000;
-/// Longest text of the vats' making that the kernel stores, delivers or reports: error texts, exit
-/// reasons, upgrade messages. Longer ones are cut.
+/// Upper bound of texts from vats that the kernel stores, delivers or reports, in bytes: error texts, exit reasons,
+/// upgrade messages. Longer texts are truncated.
 pub const MAX_TEXT_BYTES: usize = 2_048;
-/// Longest body of exit information that is kept as it is; see [`Ending`](crate::vat::Ending).
+/// Upper bound of the body of exit information that is kept unchanged, in bytes: see [`Ending`](crate::vat::Ending).
 pub const MAX_ENDING_BYTES: usize = 16_384;
-/// Most slots of exit information that is kept as it is.
+/// Upper bound of the slots of exit information that is kept unchanged.
 pub const MAX_ENDING_SLOTS: usize = 16;
-/// Deepest nesting of exit information that is kept as it is.
+/// Upper bound of the nesting depth of exit information that is kept unchanged.
 pub const MAX_ENDING_DEPTH: u64 = 16;
-/// Most values of exit information that is kept as it is.
+/// Upper bound of the values in exit information that is kept unchanged.
 pub const MAX_ENDING_NODES: u64 = 1_000;
-/// Most values that the arguments of one device call may consist of.
+/// Upper bound of the values in the arguments of one device call.
 pub const MAX_DEVICE_NODES: usize = 65_536;
 
-/// The longest prefix of a key of the kernel, in bytes: `k.s.`, an endpoint and a dot are shorter.
+/// Upper bound of the prefix of a kernel key, in bytes. `k.s.`, an endpoint and a dot are shorter.
 const MAX_PREFIX_BYTES: usize = 64;
 
-// The largest records: a transcript entry, which holds a delivery and all its syscalls; an outbox entry,
-// which is a delivery; a vatstore value; a promise or queued message with its data. A slot's name in a
-// vat or remote takes less than 128 bytes, a promise that is told as a short rejection less than 512.
+// The largest records are a transcript entry (a delivery and all its syscalls), an outbox entry (a delivery), a
+// vatstore value, and a promise or queued message with its data. A slot's name in a vat or remote takes less than 128
+// bytes. A promise that is reported as a short rejection takes less than 512.
 const MAX_CAPDATA_BYTES: usize = MAX_BODY_BYTES + 128 * MAX_SLOTS;
 const MAX_NOTIFICATION_BYTES: usize = MAX_CAPDATA_BYTES
     + MAX_NOTIFY_BYTES
@@ -63,31 +63,29 @@ const MAX_NOTIFICATION_BYTES: usize = MAX_CAPDATA_BYTES
 const _: () = assert!(MAX_VATSTORE_KEY_BYTES + MAX_PREFIX_BYTES <= MAX_KEY_BYTES);
 const _: () = assert!(MAX_NOTIFICATION_BYTES + MAX_DELIVERY_BYTES < MAX_VALUE_BYTES / 4);
 
-/// The guard of the vats of the system: limits of what they take in one delivery, and prices for those who
-/// cause their work.
+/// Guard of the system vats: limits of one delivery to them, and prices for the senders that cause their work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SystemGuard {
-    /// Most bytes of a body, at most [`MAX_BODY_BYTES`] in any case.
+    /// Upper bound of a body, in bytes, and never above [`MAX_BODY_BYTES`].
     pub max_bytes: u64,
-    /// Most levels of nesting, as [`Shape::depth`] counts them: `[method, args]` are two.
+    /// Upper bound of the nesting depth, as [`Shape::depth`] counts it: `[method, args]` are two levels.
     pub max_depth: u64,
-    /// Most values, as [`Shape::nodes`] counts them.
+    /// Upper bound of the values, as [`Shape::nodes`] counts them.
     pub max_nodes: u64,
-    /// Most references, at most [`MAX_SLOTS`] in any case.
+    /// Upper bound of the references, and never above [`MAX_SLOTS`].
     pub max_slots: u64,
-    /// Computrons that the sender's meter pays for each message to a vat of the system.
+    /// Computrons that the sender's meter pays for each message to a system vat.
     pub message_price: u64,
     /// Computrons that the sender's meter pays for each byte of the body.
     pub byte_price: u64,
     /// Computrons that the sender's meter pays for each reference.
     pub slot_price: u64,
-    /// Computrons that the receiver's meter pays for a message that a vat of the system sent, besides
-    /// its delivery.
+    /// Computrons that the receiver's meter pays for a message from a system vat, besides its delivery.
     pub wake_price: u64,
 }
 
 impl SystemGuard {
-    /// No limits and no prices, for kernels without a chain.
+    /// Guard without limits and prices, for kernels without a chain.
     pub const NONE: Self = Self {
         max_bytes: u64::MAX,
         max_depth: u64::MAX,
@@ -99,10 +97,10 @@ impl SystemGuard {
         wake_price: 0,
     };
 
-    /// Returns why `data` is too large for a vat of the system, if it is.
+    /// Returns the reason why `data` is too large for a system vat, or `None` if it is not.
     pub(crate) fn refusal(&self, data: &KernelData) -> Option<String> {
         let Shape { depth, nodes } = Shape::measure(&data.body);
-        // What waits for a promise lies in the vat's heap until somebody settles it.
+        // Whatever waits for a promise stays in the vat's heap until the promise is settled.
         if data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_))) {
             return Some("a vat of the system takes no promises".to_owned());
         }
@@ -127,7 +125,8 @@ impl SystemGuard {
     }
 }
 
-/// Returns why `data` is not smallcaps over its slots, if it is not: then a vat's decoder would fail.
+/// Returns the reason why `data` is not smallcaps over its slots, or `None` if it is. Otherwise a vat's decoder would
+/// fail.
 pub(crate) fn unsound(data: &KernelData) -> Option<String> {
     if !data.body.starts_with('#') {
         return Some("the body does not begin with #".to_owned());
@@ -135,12 +134,12 @@ pub(crate) fn unsound(data: &KernelData) -> Option<String> {
     capstan_passable::check(data).err().map(|malformed| cut_text(malformed.to_string()))
 }
 
-/// Cuts a text without lone surrogates to [`MAX_TEXT_BYTES`].
+/// Truncates a text without lone surrogates to [`MAX_TEXT_BYTES`].
 fn cut_text(text: String) -> String {
     cut(text.into()).to_string()
 }
 
-/// Cuts a text of a vat's making to [`MAX_TEXT_BYTES`] and says so at its end.
+/// Truncates a vat's text to [`MAX_TEXT_BYTES`], and marks that at its end.
 pub(crate) fn cut(text: JsString) -> JsString {
     if text.len() <= MAX_TEXT_BYTES {
         return text;
@@ -150,7 +149,7 @@ pub(crate) fn cut(text: JsString) -> JsString {
     short
 }
 
-/// Cuts the text of a delivery that failed.
+/// Truncates the error text of a failed delivery.
 pub(crate) fn cut_result(result: DeliveryResult) -> DeliveryResult {
     match result {
         DeliveryResult::Error(text) => DeliveryResult::Error(cut(text)),
@@ -158,7 +157,8 @@ pub(crate) fn cut_result(result: DeliveryResult) -> DeliveryResult {
     }
 }
 
-/// Cuts what a vat ended with: an error or string to its text, anything else to a remark.
+/// Shortens a vat's exit information if it exceeds the limits: an error or string to its text, other data to a
+/// remark.
 pub(crate) fn cut_ending(info: KernelData) -> KernelData {
     let shape = Shape::measure(&info.body);
     let fits = info.body.len() <= MAX_ENDING_BYTES

@@ -4,11 +4,11 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use cosmrs::{AccountId, crypto::PublicKey};
 use serde::{Deserialize, Serialize};
 
-/// The human-readable part of every address.
+/// Human-readable part of every [`Address`].
 pub const ADDRESS_PREFIX: &str = "capstan";
 
-/// An account's address: RIPEMD-160 of SHA-256 of its compressed secp256k1 public key, as in the
-/// Cosmos SDK. Its text form is bech32 with the prefix `capstan`.
+/// Address of an account: RIPEMD-160 of SHA-256 of its compressed secp256k1 public key, as in the Cosmos SDK. Its
+/// text form is bech32 with the prefix [`ADDRESS_PREFIX`].
 #[derive(
     Clone,
     Copy,
@@ -25,7 +25,7 @@ pub const ADDRESS_PREFIX: &str = "capstan";
 #[serde(try_from = "String", into = "String")]
 pub struct Address(pub [u8; 20]);
 
-/// A text that is not an address.
+/// Error for a text that is not an [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a Capstan address: {problem}")]
 pub struct NotAnAddress {
@@ -34,7 +34,7 @@ pub struct NotAnAddress {
 }
 
 impl Address {
-    /// Returns the address of a public key, or `None` if it is not a secp256k1 key.
+    /// Returns the address of a [`PublicKey`], or `None` if it is not a secp256k1 key.
     pub fn of(key: &PublicKey) -> Option<Self> {
         let id = key.account_id(ADDRESS_PREFIX).ok()?;
         id.to_bytes().try_into().ok().map(Self)
@@ -59,7 +59,7 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The prefix is lower-case letters and the length is in range: `new` cannot refuse.
+        // The prefix consists of lower-case letters and the length is in range, so `new` cannot refuse.
         match AccountId::new(ADDRESS_PREFIX, &self.0) {
             Ok(id) => f.write_str(id.as_ref()),
             Err(_) => f.write_str(&hex::encode(self.0)),
@@ -97,7 +97,7 @@ mod tests {
         let text = address.to_string();
         assert!(text.starts_with("capstan1"), "{text}");
         assert_eq!(text.parse(), Ok(address));
-        // bech32 allows upper case; one address must have one text.
+        // bech32 allows upper case, but an address must have only one text.
         assert!(text.to_uppercase().parse::<Address>().is_err());
     }
 

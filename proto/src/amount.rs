@@ -3,10 +3,10 @@ use std::{fmt, str::FromStr};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-/// The denomination of the chain's coin.
+/// Denomination of the chain's coin.
 pub const DENOM: &str = "ucap";
 
-/// An amount of the chain's coin, in [`DENOM`]. In JSON it is a string of decimal digits.
+/// Amount of the chain's coin, in [`DENOM`]. In JSON it is a string of decimal digits.
 #[derive(
     Clone,
     Copy,
@@ -24,7 +24,7 @@ pub const DENOM: &str = "ucap";
 #[serde(try_from = "String", into = "String")]
 pub struct Amount(pub u128);
 
-/// A text that is not an amount.
+/// Error for a text that is not an [`Amount`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not an amount: expected a decimal number below 2^128, without sign or leading zeros"

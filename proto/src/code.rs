@@ -21,10 +21,10 @@ macro_rules! error_codes {
         }
 
         impl ErrorCode {
-            /// All codes in ascending order.
+            /// All codes, in ascending order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// Says what the code means.
+            /// Returns the meaning of the code, for people.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$name => $meaning,)*
@@ -84,7 +84,7 @@ impl ErrorCode {
         self as u32
     }
 
-    /// Returns the code with this number. Returns `None` if there is no such code.
+    /// Returns the code with this number, or `None` if there is no such code.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.number() == number)
     }

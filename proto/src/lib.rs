@@ -1,4 +1,4 @@
-//! The public interface of a Capstan chain: what its clients and its application share.
+//! The public interface of a Capstan chain, which its clients and its application share.
 //!
 //! * [`v1`] holds the messages of the protobuf package `capstan.v1`, and the table of its queries.
 //! * [`Method`], [`Request`] and [`Handler`] describe queries to clients and servers.

@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// A method of a service, as its `.proto` file declares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
-    /// Name, as in `VatStats`.
+    /// Name of the method, as in `VatStats`.
     pub name: &'static str,
     /// Path of the protobuf form, as in `/capstan.v1.Query/VatStats`.
     pub full_path: &'static str,
@@ -12,7 +12,7 @@ pub struct Method {
     pub path: &'static str,
     /// First sentence of the documentation.
     pub about: &'static str,
-    /// Fields of the request, in the order of the `.proto` file.
+    /// [`Field`]s of the request, in the order of the `.proto` file.
     pub fields: &'static [Field],
     /// JSON name of the response's field that is the whole JSON form. If `None`, that form is the response itself.
     pub json_field: Option<&'static str>,
@@ -25,7 +25,7 @@ pub struct Field {
     pub name: &'static str,
     /// Name in JSON and as an option of a path.
     pub json_name: &'static str,
-    /// Type of the value.
+    /// [`FieldKind`] of the value.
     pub kind: FieldKind,
 }
 
@@ -44,7 +44,7 @@ pub enum FieldKind {
 pub trait Request: Message + Default + DeserializeOwned {
     /// Type of the response.
     type Response: Message + Default + Serialize;
-    /// Method that takes this request.
+    /// [`Method`] that takes this request.
     const METHOD: &'static Method;
 }
 
@@ -118,7 +118,7 @@ impl Method {
         Some(variables)
     }
 
-    /// Returns the fields of the request that are not part of [`Method::path`].
+    /// Returns the [`Field`]s of the request that are not part of [`Method::path`].
     pub fn options(&self) -> impl Iterator<Item = &'static Field> {
         let in_path: Vec<_> =
             self.path.split('/').filter_map(|segment| self.variable(segment)).collect();

@@ -2,16 +2,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Address, Amount};
 
-/// The chain's parameters: set in the genesis document, readable by query, the same on every node.
+/// Parameters of the chain. They are set in the genesis document and the same on every node.
 ///
 /// In JSON a parameter that is left out has its default. Sizes are in bytes, work in computrons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
-    /// A block starts no further crank when its cranks count so many computrons. A block overruns it by at
-    /// most one crank. A million take some 10 ms.
+    /// Computrons of cranks after which a block starts no further crank. A block exceeds the limit by at most one
+    /// crank. A million computrons take some 10 ms.
     pub block_computrons: u64,
-    /// Upper bound of the computrons that one crank may spend. A vat that needs more is ended.
+    /// Upper bound of the computrons that one crank may spend. A vat that needs more is terminated.
     pub crank_computrons: u64,
     /// Computrons that the creation of a vat counts towards the block, besides those of its start.
     pub vat_creation_computrons: u64,
@@ -19,74 +19,74 @@ pub struct Params {
     pub crank_overhead_computrons: u64,
     /// Computrons that each written entry of the state counts towards the block.
     pub write_computrons: u64,
-    /// Computrons that each byte of these entries counts, crank by crank.
+    /// Computrons that each byte of these entries counts towards the block, crank by crank.
     pub write_byte_computrons: u64,
-    /// Computrons that a heap snapshot counts, besides those of the `bringOutYourDead` delivery before it.
+    /// Computrons that a heap snapshot counts towards the block, besides those of the `bringOutYourDead` delivery
+    /// before it.
     pub snapshot_computrons: u64,
     /// Computrons in a new vat's meter by default.
     pub default_vat_computrons: u64,
-    /// The most that can be bought into a new vat's meter.
+    /// Upper bound of the computrons that can be bought into a new vat's meter.
     pub max_vat_computrons: u64,
-    /// Upper bounds of the cleanup of dead vats in one block.
+    /// [`CleanupBudget`] of one block.
     pub cleanup: CleanupBudget,
-    /// A vat's first snapshot is due at this many transcript entries.
+    /// Number of transcript entries at which a vat's first snapshot is due.
     pub snapshot_initial: u64,
-    /// Further snapshots are due each so many transcript entries.
+    /// Number of transcript entries between further snapshots.
     pub snapshot_interval: u64,
-    /// A snapshot is due too when the deliveries since the last have spent so many computrons: this
-    /// bounds the time to bring a vat back.
+    /// Computrons of the deliveries since the last snapshot at which the next one is due, too. This bounds the
+    /// duration of a replay.
     pub snapshot_debt: u64,
-    /// Upper bound of a transaction's bytes.
+    /// Upper bound of a transaction's size, in bytes.
     pub max_tx_bytes: u64,
-    /// The most bytes of transactions in one block. Not above the consensus parameter
+    /// Upper bound of the transactions in one block, in bytes. It must not exceed the consensus parameter
     /// `block.max_bytes`.
     pub max_block_bytes: u64,
-    /// The most messages in one transaction.
+    /// Upper bound of the messages in one transaction.
     pub max_messages_per_tx: u32,
-    /// The longest memo of a transaction.
+    /// Upper bound of a transaction's memo, in bytes.
     pub max_memo_bytes: u32,
-    /// The most that a message's method, arguments and references may take together.
+    /// Upper bound of a message's method, arguments and references together, in bytes.
     pub max_message_bytes: u32,
-    /// The most references that one message may carry.
+    /// Upper bound of the references in one message.
     pub max_slots: u32,
-    /// The longest name of a vat, at most 199.
+    /// Upper bound of a vat's name, in bytes. It is at most 199.
     pub max_name_bytes: u32,
-    /// The largest bundle, uncompressed.
+    /// Upper bound of an uncompressed bundle, in bytes.
     pub max_bundle_bytes: u64,
-    /// The largest piece of an upload.
+    /// Upper bound of one chunk of an upload, in bytes.
     pub max_chunk_bytes: u64,
-    /// The most pieces of an upload.
+    /// Upper bound of the chunks of an upload.
     pub max_chunks: u32,
-    /// An upload that is not complete after so many blocks is forgotten.
+    /// Number of blocks after which an incomplete upload expires.
     pub upload_deadline_blocks: u64,
-    /// The most uploads that one account may have under way.
+    /// Upper bound of an account's uploads in progress.
     pub max_uploads_per_account: u32,
-    /// The most bytes, compressed, that one account's uploads under way may announce together.
+    /// Upper bound of the compressed bytes that an account's uploads in progress announce together.
     pub max_upload_bytes_per_account: u64,
-    /// A message of a transaction is refused while the kernel's queues hold so many events.
+    /// Number of events on the kernel's queues from which on messages of transactions are refused.
     pub max_queue_length: u64,
-    /// A message of a transaction is refused while its account's outbox holds so many entries: read
-    /// and acknowledge them first.
+    /// Number of entries in an account's outbox from which on its messages are refused until it acknowledges some.
     pub max_outbox_length: u64,
-    /// The result of a message can be asked for during so many blocks.
+    /// Number of blocks for which the result of a message can be queried.
     pub result_retention_blocks: u64,
-    /// Limits of messages to vats of the system, and prices of their work.
+    /// [`SystemParams`]: limits of messages to system vats, and prices of their work.
     pub system: SystemParams,
-    /// Prices of transactions.
+    /// [`Fees`]: prices of transactions.
     pub fees: Fees,
-    /// Deposit of an account for each name that it has published. It is returned when the name is given up.
+    /// Deposit of an account for each name that it has published. It is refunded when the name is given up.
     pub publish_deposit: Amount,
-    /// The accounts that can look up `chain/validators`, the object that sets the validators' powers. None: the
-    /// validators of the genesis document stay.
+    /// [`Address`]es of the accounts that can look up `chain/validators`, the object that sets the validators'
+    /// powers. If empty, the validators of the genesis document stay.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub governors: Vec<Address>,
 }
 
-/// Says which parameter has a value that it must not have, and why.
+/// Invalid value of one of the [`Params`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("params.{name}: {problem}")]
 pub struct InvalidParam {
-    /// The parameter, as in `cleanup.kv`.
+    /// Name of the parameter, as in `cleanup.kv`.
     pub name: &'static str,
     /// Description of the mistake, and of what is expected.
     pub problem: String,
@@ -96,17 +96,17 @@ pub struct InvalidParam {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CleanupBudget {
-    /// Exports that are orphaned.
+    /// Number of exports that are orphaned.
     pub exports: u64,
-    /// Imports that are dropped.
+    /// Number of imports that are dropped.
     pub imports: u64,
-    /// Promises that are let go.
+    /// Number of promises that are released.
     pub promises: u64,
-    /// Keys of the vat's own store.
+    /// Number of keys of the vat's own store that are deleted.
     pub kv: u64,
-    /// Snapshots that are deleted.
+    /// Number of snapshots that are deleted.
     pub snapshots: u64,
-    /// Transcript entries that are deleted.
+    /// Number of transcript entries that are deleted.
     pub transcripts: u64,
 }
 
@@ -115,19 +115,19 @@ pub struct CleanupBudget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SystemParams {
-    /// The most bytes of a message's method and arguments, or of a settled promise.
+    /// Upper bound of a message's method and arguments, or of a settled promise, in bytes.
     pub max_bytes: u64,
-    /// The deepest nesting: `[method, args]` are two levels.
+    /// Upper bound of the nesting depth, where `[method, args]` are two levels.
     pub max_depth: u64,
-    /// The most values: strings, numbers, arrays, records and the names of their fields.
+    /// Upper bound of the values: strings, numbers, arrays, records and the names of their fields.
     pub max_nodes: u64,
     /// Upper bound of the references in a message.
     pub max_slots: u64,
     /// Computrons that the sender's meter pays for a message.
     pub message_computrons: u64,
-    /// Computrons that it pays for each byte of the message.
+    /// Computrons that the sender's meter pays for each byte of the message.
     pub byte_computrons: u64,
-    /// Computrons that it pays for each reference in the message.
+    /// Computrons that the sender's meter pays for each reference in the message.
     pub slot_computrons: u64,
     /// Computrons that a message of a vat of the system costs the meter of the vat that receives it,
     /// besides its delivery.
@@ -225,7 +225,7 @@ impl Default for Fees {
 }
 
 impl Params {
-    /// Checks that the parameters make a chain that can run.
+    /// Checks that a chain with these parameters can run. Returns the first [`InvalidParam`].
     pub fn validate(&self) -> Result<(), InvalidParam> {
         let positive: &[(&str, u64)] = &[
             ("block_computrons", self.block_computrons),
@@ -288,7 +288,7 @@ impl Params {
             let problem = format!("must be at most {MAX_BLOCK_BYTES}, CometBFT's own limit");
             return Err(invalid("max_block_bytes", problem));
         }
-        // A piece must fit a transaction with room for what surrounds it.
+        // A chunk must fit into a transaction, together with the bytes that surround it.
         if self.max_chunk_bytes + MIN_TX_BYTES > self.max_tx_bytes {
             let problem = format!(
                 "must be at least {MIN_TX_BYTES} below max_tx_bytes ({})",
@@ -308,7 +308,7 @@ fn invalid(name: &'static str, problem: impl Into<String>) -> InvalidParam {
     InvalidParam { name, problem: problem.into() }
 }
 
-/// The largest integer that JavaScript's numbers hold exactly: vats are told the limit as one.
+/// Largest integer that JavaScript's numbers hold exactly. Vats get the limit as such a number.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 const MIB: u64 = 1024 * 1024;
@@ -319,7 +319,7 @@ const MIN_TX_BYTES: u64 = 2048;
 /// CometBFT's limit of a block's size (`types.MaxBlockSizeBytes`).
 const MAX_BLOCK_BYTES: u64 = 100 * MIB;
 
-/// A bundle is one value of the store and is read as a whole.
+/// Upper bound of `max_bundle_bytes`. A bundle is one value of the store and is read as a whole.
 const MAX_BUNDLE_BYTES: u64 = 256 * MIB;
 
 #[cfg(test)]

@@ -8,5 +8,5 @@
 
 include!(concat!(env!("OUT_DIR"), "/capstan.v1.rs"));
 
-/// The encoded `google.protobuf.FileDescriptorSet` of the package and what it imports.
+/// Encoded `google.protobuf.FileDescriptorSet` of the package and its imports.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

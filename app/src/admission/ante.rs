@@ -11,15 +11,15 @@ use crate::{
 pub(crate) struct ChainContext<'a> {
     /// Id of the chain.
     pub(crate) chain_id: &'a str,
-    /// The height of the block that the transaction is to be in.
+    /// Height of the next block, in which the transaction would be executed.
     pub(crate) height: u64,
     /// [`Params`] of the chain.
     pub(crate) params: &'a Params,
-    /// Signatures that this node has found good before.
+    /// [`SignatureCache`] of this node.
     pub(crate) signatures: &'a SignatureCache,
 }
 
-/// Checks `tx` against its signer's account and takes the fee. Returns the [`Account`] as it is before the
+/// Checks `tx` against its signer's account and takes the fee. Returns the [`Account`] as it stands before the
 /// transaction's messages.
 ///
 /// The checks have the same order in CheckTx and in FinalizeBlock. The signature comes last, since it costs most.
@@ -73,8 +73,7 @@ fn check_signature(
     Ok(())
 }
 
-/// The key that must have signed: the account's own, or, in its first transaction, the one that the
-/// transaction carries.
+/// Returns the key that must have signed: the account's own, or the one in its first transaction.
 fn signing_key(tx: &Tx, account: &Account, signer: Address) -> Result<[u8; 33], TxError> {
     match (tx.public_key, account.public_key) {
         (Some(key), _) if address_of(&key) == Some(signer) => Ok(key),

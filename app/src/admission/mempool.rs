@@ -1,4 +1,4 @@
-//! The accounts as CheckTx and proposals see them: the committed state and the fees of transactions since.
+//! The view of accounts for CheckTx and proposals: the committed state less the fees of later transactions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,10 +18,10 @@ use crate::{
     tx::{Action, Tx, TxError},
 };
 
-/// The committed state with the effects of some transactions on their signers' sequences and balances.
+/// The [`Committed`] state with the effects of pending transactions on their signers' sequences and balances.
 ///
-/// They are those of the mempool, where several transactions of one sender may wait, or those of a proposal. Each
-/// commit replaces the mempool's, and CometBFT then checks again what is left in its mempool.
+/// Pending are the transactions of the mempool, where one sender may have several, or those of a proposal. Each
+/// commit replaces the mempool's state, and CometBFT then checks its remaining transactions again.
 #[derive(Debug)]
 pub(crate) struct CheckState {
     committed: Arc<Committed>,
@@ -34,12 +34,12 @@ impl CheckState {
         Self { committed, signatures, accounts: BTreeMap::new() }
     }
 
-    /// Decodes a transaction by the chain's parameters.
+    /// Decodes a [`Tx`] within the limits of the chain's parameters.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Tx, Failure> {
         decode(&self.committed, bytes)
     }
 
-    /// Checks a transaction. If it passes, later checks see its effects.
+    /// Checks a [`Tx`]. If it passes, later checks see its effects.
     pub(crate) fn check(&mut self, tx: &Tx) -> Result<(), Failure> {
         let chain = chain(&self.committed)?;
         let account = match self.accounts.get(&tx.signer) {
@@ -57,9 +57,9 @@ impl CheckState {
         Ok(())
     }
 
-    /// Takes from the signer of a checked transaction what its messages may spend at most.
+    /// Debits the signer of a checked [`Tx`] with the upper bound of what its messages spend.
     ///
-    /// Only their execution shows what they spend, so the balance here is a lower bound.
+    /// The actual spending is known only after execution, so the balance here is a lower bound.
     pub(crate) fn spend(&mut self, tx: &Tx) -> Result<(), NodeFault> {
         let fees = &chain(&self.committed)?.params.fees;
         let spent = tx.actions.iter().fold(0, |sum: u128, action| {
@@ -76,7 +76,7 @@ impl CheckState {
         Ok(())
     }
 
-    /// Returns the price for the signer to become an endpoint, by the committed state.
+    /// Returns the price of the signer's endpoint, or 0 if the committed state has one already or none is needed.
     fn price_of_endpoint(&self, tx: &Tx, fees: &Fees) -> Result<Amount, NodeFault> {
         let address = tx.signer.to_string();
         match tx.needs_endpoint() && view::remote_of(&self.committed.state, &address)?.is_none() {
@@ -86,7 +86,7 @@ impl CheckState {
     }
 }
 
-/// Decodes a transaction by the parameters of the committed state.
+/// Decodes a [`Tx`] within the limits of the [`Committed`] state's parameters.
 pub(crate) fn decode(committed: &Committed, bytes: &[u8]) -> Result<Tx, Failure> {
     Ok(Tx::decode(bytes, &chain(committed)?.params)?)
 }
@@ -96,13 +96,13 @@ fn chain(committed: &Committed) -> Result<&Chain, NodeFault> {
     committed.chain.as_ref().ok_or_else(missing)
 }
 
-/// Returns the answer for a transaction that passes.
+/// Returns the response for a [`Tx`] that passes.
 pub(crate) fn accepted(tx: &Tx) -> ResponseCheckTx {
     let gas_wanted = i64::try_from(tx.gas_limit).unwrap_or(i64::MAX);
     ResponseCheckTx { gas_wanted, ..ResponseCheckTx::default() }
 }
 
-/// Returns the answer for a transaction that is refused.
+/// Returns the response for a transaction that is refused with a [`TxError`].
 pub(crate) fn refused(error: &TxError) -> ResponseCheckTx {
     ResponseCheckTx {
         code: error.code().number(),
@@ -112,7 +112,7 @@ pub(crate) fn refused(error: &TxError) -> ResponseCheckTx {
     }
 }
 
-/// Returns the answer if this node cannot check, which is not the sender's fault.
+/// Returns the response for a transaction that this node cannot check, which is not the sender's fault.
 pub(crate) fn unavailable(why: &str) -> ResponseCheckTx {
     ResponseCheckTx {
         code: ErrorCode::Unavailable.number(),

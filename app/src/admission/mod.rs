@@ -1,4 +1,4 @@
-//! Admission of transactions: the checks against the accounts that CheckTx, proposals and blocks share.
+//! Admission of transactions: checks against accounts, shared by CheckTx, proposals and blocks.
 
 mod ante;
 pub(crate) mod mempool;

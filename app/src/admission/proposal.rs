@@ -1,9 +1,9 @@
 //! The content of proposed blocks: one rule for PrepareProposal and ProcessProposal, so that no honest proposal is
 //! ever refused.
 //!
-//! The rule depends on the committed state and the proposal alone. It cannot see what the kernel does before a block's
-//! transactions: work that earlier blocks left over may buy computrons with the coins that a fee was to be paid with.
-//! Everything else that makes a transaction fail without paying is found here.
+//! The rule depends only on the [`Committed`] state and the proposal. It cannot foresee the kernel's work before the
+//! block's transactions. Work left over from earlier blocks may buy computrons with the coins that were meant for a
+//! fee. Every other reason why a transaction fails without paying is found here.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
 /// Selects transactions for a block, in the mempool's order, until one does not fit.
 ///
 /// They must fit into `consensus_bytes` by CometBFT's count, and within the application's limits. Transactions that
-/// the block's execution would refuse are left out.
+/// the block's execution would refuse are left out. Selects none if there is no chain yet.
 pub(crate) fn prepare(
     committed: Option<Arc<Committed>>,
     signatures: Arc<SignatureCache>,
@@ -62,7 +62,7 @@ pub(crate) fn is_honest(
     Ok(true)
 }
 
-/// A block as it is put together.
+/// The block that is being assembled.
 struct Proposal {
     /// Lower bounds of the accounts' balances after the transactions so far.
     accounts: CheckState,
@@ -70,10 +70,10 @@ struct Proposal {
     taken: BTreeSet<TxHash>,
 }
 
-/// The space that is left in a block.
+/// Remaining capacity of a block.
 #[derive(Clone, Copy)]
 struct Capacity {
-    /// Bytes by the application's count, which is that of the transactions alone.
+    /// Bytes by the application's count, which covers only the transactions.
     bytes: u64,
     /// Bytes by CometBFT's count: [`encoded_size`].
     consensus_bytes: u64,

@@ -7,14 +7,13 @@ use sha2::{Digest, Sha256};
 
 use crate::tx::Tx;
 
-/// Number of checks that a generation remembers. Two are kept, of 32 bytes a check, about 2 MB.
+/// Number of checks in a generation. Two generations of 32 bytes a check take about 2 MB.
 const GENERATION: usize = 1 << 15;
 
-/// Signatures that were found good, so that this node verifies each once: in CheckTx, in a proposal or in the block,
-/// whatever comes first.
+/// A cache of valid signatures. Each node verifies a signature once, in CheckTx, in a proposal or in the block.
 ///
-/// It changes when something is computed, never what comes out: an entry names all that a signature is checked
-/// against, and what is not remembered is signatures again. Bounded: the older half is forgotten at once.
+/// The cache never changes a result: an entry's key covers every input of the verification, and a miss verifies
+/// again. Its size is bounded. When the young generation is full, the old one is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct SignatureCache(Mutex<Generations>);
 
@@ -24,24 +23,26 @@ struct Generations {
     old: BTreeSet<Check>,
 }
 
-/// SHA-256 over the transaction's hash (which covers what was signed, and the signature), the key, the account's
-/// number in 8 bytes, and the chain's id.
+/// Key of a cache entry: a SHA-256 of all inputs of a verification.
+///
+/// The inputs are the transaction's hash, the public key, the account's number in 8 bytes and the chain's id. The
+/// transaction's hash covers the signed bytes and the signature.
 pub(super) type Check = [u8; 32];
 
-/// Returns the hash of everything that the signature of `tx` is checked against.
+/// Returns the [`Check`] of the signature of `tx`.
 pub(super) fn check_of(tx: &Tx, key: &[u8; 33], account_number: u64, chain_id: &str) -> Check {
     let hash = Sha256::new().chain_update(tx.hash.0).chain_update(key);
     hash.chain_update(account_number.to_be_bytes()).chain_update(chain_id).finalize().into()
 }
 
 impl SignatureCache {
-    /// Returns whether this check has passed before.
+    /// Returns whether this [`Check`] has passed before.
     pub(super) fn contains(&self, check: &Check) -> bool {
         let generations = self.lock();
         generations.young.contains(check) || generations.old.contains(check)
     }
 
-    /// Remembers that this check has passed.
+    /// Records that this [`Check`] has passed.
     pub(super) fn insert(&self, check: Check) {
         let mut generations = self.lock();
         if generations.young.len() >= GENERATION {
@@ -51,7 +52,7 @@ impl SignatureCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
-        // Every entry is true, whatever else a panic left undone.
+        // Each entry is valid by itself, so a panic cannot have left an inconsistent cache.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

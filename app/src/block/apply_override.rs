@@ -7,7 +7,7 @@ use tendermint_proto::v0_38::abci::Event;
 use crate::{events::event, fault::NodeFault, overrides::Override, records::keys, tx::TxHash};
 
 impl Override {
-    /// Does it, as the first thing in its block. `root` is the committed state's.
+    /// Applies the override before anything else in its block. `root` is the committed state's root.
     pub(crate) fn apply<H: VatHost>(
         &self,
         kernel: &mut Kernel<H>,
@@ -42,7 +42,7 @@ impl Override {
         Ok(event("chain.overridden", &[("sha256", self.sha256())]))
     }
 
-    /// Completes it when the block has done its work: a message whose turn did not come is taken out of the queues.
+    /// Completes the override at the end of its block. A message whose turn did not come is removed from the queues.
     pub(crate) fn finish<H: VatHost>(
         &self,
         kernel: &mut Kernel<H>,

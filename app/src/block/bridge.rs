@@ -1,4 +1,4 @@
-//! The application's end of the kernel's bridge: what system vats can ask the chain for.
+//! The application's end of the kernel's bridge: services of the chain for system vats.
 //!
 //! The first argument names a service, the second is a record with a `type`:
 //!
@@ -13,8 +13,8 @@
 //! | `validators` | `list` | | `{validators::{self, PowerChange}}`: of each `{pubKey, power}` |
 //! | `validators` | `set` | `pubKey` (Ed25519, base64), `power` (a natural; 0 removes) | `{}` |
 //!
-//! Amounts and naturals are decimal strings. What cannot be done is answered by `{error}`, a text.
-//! Whoever holds the bridge spends every account's coins, so the bootstrap vat keeps it to itself.
+//! Amounts and naturals are decimal strings. A refused request is answered by `{error}`, a text. The holder of the
+//! bridge can spend every account's coins, so the bootstrap vat keeps it to itself.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use capstan_genesis::{Address, Amount, Params};
@@ -29,10 +29,10 @@ use crate::{
     tx::TxError,
 };
 
-/// Computrons are priced by the million.
+/// Computrons in a unit of the price.
 const MEGA: u64 = 1_000_000;
 
-/// Answers calls through the bridge.
+/// Handler of calls through the bridge.
 #[derive(Debug)]
 pub(crate) struct Bridge;
 
@@ -50,7 +50,7 @@ impl Application for Bridge {
     }
 }
 
-/// Reason why a call through the bridge fails.
+/// Failure of a call through the bridge.
 enum Refusal {
     /// The request cannot be fulfilled. The vat is told why.
     Asked(String),
@@ -166,7 +166,7 @@ fn panic_of(fault: NodeFault) -> KernelPanic {
     }
 }
 
-/// Refuses what the account cannot pay now. Nothing is taken: that happens when the meter is made.
+/// Refuses a vat's computrons that the account cannot pay now. The coins are taken only when the meter is created.
 pub(crate) fn check_payable(
     over: &dyn Overlay,
     payer: Address,

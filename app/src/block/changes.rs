@@ -1,4 +1,4 @@
-//! The changes that a block made to vats and outboxes, as events and as records.
+//! A block's changes to vats and outboxes, as events and as records.
 
 use capstan_kernel::{RunReport, changes, ids::RemoteId, vat::VatStatus, view};
 use capstan_kernel_ports::{VatId, store::Overlay};
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Notes what the block did to vats and outboxes. Returns the events.
+/// Records a block's changes to vats and outboxes. Returns their [`Event`]s.
 pub(crate) fn note(
     before: &StateView,
     over: &mut dyn Overlay,
@@ -74,7 +74,7 @@ fn vat_events(
     Ok(events)
 }
 
-/// Returns the events of a new outbox entry. Messages whose results it settles are marked so.
+/// Returns the [`Event`]s of a new outbox entry. Marks the messages whose results it settles.
 fn outbox_events(
     over: &mut dyn Overlay,
     remote: RemoteId,

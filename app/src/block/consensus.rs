@@ -6,18 +6,18 @@ use capstan_store::{Block, Prepared, Store};
 use crate::{
     admission::SignatureCache,
     observe::{
-        operator::OperatorFiles, slog::SlogFile, timed::Timed, trace::TraceLog, watch::Watch,
+        operator::OperatorFiles, slog::SlogFile, timed::TimedHost, trace::TraceLog, watch::Watch,
     },
     overrides::Override,
 };
 
-/// State that only one of ABCI's consensus methods may use at a time.
+/// State of ABCI's consensus methods, of which only one runs at a time.
 pub(crate) struct Consensus<H> {
     pub(crate) store: Store,
-    pub(crate) kernel: Kernel<Timed<H>>,
+    pub(crate) kernel: Kernel<TimedHost<H>>,
     pub(crate) stage: Stage,
     pub(crate) watch: Watch,
-    /// Log of the traces, if they are kept.
+    /// [`TraceLog`], or `None` if no traces are kept.
     pub(crate) traces: Option<TraceLog>,
     pub(crate) slog: Option<SlogFile>,
     pub(crate) signatures: Arc<SignatureCache>,
@@ -35,7 +35,7 @@ pub(crate) enum Stage {
     /// A block was executed and waits for Commit.
     Finalized {
         height: u64,
-        /// The codes of its transactions' results.
+        /// Result codes of the block's transactions.
         codes: Vec<u32>,
         prepared: Box<Prepared>,
     },

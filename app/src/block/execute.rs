@@ -1,4 +1,4 @@
-//! The execution of transactions. It runs no vat code: messages put work on the kernel's queues.
+//! The execution of transactions. It runs no vat code, since messages only put work on the kernel's queues.
 
 use std::sync::Arc;
 
@@ -47,10 +47,10 @@ pub(crate) struct Executor<'a, H> {
 }
 
 impl<H: VatHost> Executor<'_, H> {
-    /// Executes one transaction. A user's error is in the result.
+    /// Executes one transaction. The [`ExecTxResult`] carries an error of the user.
     ///
-    /// A refused transaction leaves no trace. If a message fails, the fee is paid, the sequence is used, and the
-    /// signer's account has become an endpoint of the kernel.
+    /// A refused transaction changes no state. If a message fails, the fee stays paid, the sequence stays used, and
+    /// the signer's account stays an endpoint of the kernel.
     ///
     /// # Errors
     /// A [`NodeFault`] of this node.
@@ -79,7 +79,7 @@ impl<H: VatHost> Executor<'_, H> {
             Err(Failure::Tx(error)) => return Ok(failed(&error, gas_wanted, events)),
             Err(Failure::Node(fault)) => return Err(fault),
         };
-        // What was paid stays paid if a message fails.
+        // Payments up to here stay if a message fails.
         let paid = events.len();
         self.over.push();
         match self.messages(&tx, remote, &mut events) {
@@ -102,8 +102,8 @@ impl<H: VatHost> Executor<'_, H> {
         }
     }
 
-    /// Makes the signer an endpoint of the kernel, unless it is one or does nothing that needs it. What stays of it
-    /// is paid for.
+    /// Makes the signer an endpoint of the kernel, unless it is one already or needs none. The signer pays for the
+    /// lasting records. Returns the endpoint's [`RemoteId`], or `None` if the transaction needs none.
     fn provision(&mut self, tx: &Tx, events: &mut Vec<Event>) -> Result<Option<RemoteId>, Failure> {
         if !tx.needs_endpoint() {
             return Ok(None);
@@ -135,7 +135,7 @@ impl<H: VatHost> Executor<'_, H> {
     }
 }
 
-/// One message in execution.
+/// The message that is being executed.
 struct Msg<'a, 'b, H> {
     run: &'a mut Executor<'b, H>,
     tx: &'a Tx,
@@ -157,7 +157,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
             Action::CreateVat { bundle, name, parameters, computrons } => {
                 self.insist_installed(bundle)?;
                 let computrons = computrons.unwrap_or(self.run.chain.params.default_vat_computrons);
-                // The provisioner buys them when it makes the meter, whoever asks it for the vat.
+                // The provisioner buys them when it creates the meter, whichever account asks it for the vat.
                 let price = self.run.chain.params.fees.computron_price(computrons);
                 bridge::check_payable(self.run.over, self.tx.signer, price)?;
                 let methargs = create_vat(bundle.as_str(), name, parameters, computrons);
@@ -277,8 +277,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
         }
     }
 
-    /// Refuses a reference that the signer does not hold: mentioning an object that is not there would
-    /// be refused anyway, but a promise of its own would be made.
+    /// Refuses a reference that the signer does not hold. Without this check, an unknown promise would be created.
     fn insist_held(&self, rref: &str) -> Result<(), Failure> {
         let endpoint = Endpoint::Remote(self.remote()?);
         match view::kref_of(self.run.over, endpoint, rref).map_err(NodeFault::from)? {
@@ -321,7 +320,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
         Ok(any(&proto::MsgFundMeterResponse { remaining }))
     }
 
-    /// Sends a message as the signer, and remembers its result promise.
+    /// Sends a message as the signer, and records its result promise.
     fn send(
         &mut self,
         target: &str,
@@ -370,8 +369,8 @@ impl<H: VatHost> Msg<'_, '_, H> {
         Ok(any(&proto::MsgResolveResponse {}))
     }
 
-    /// Notes that a message was answered which the account had sent to an object of its own: nothing comes to its
-    /// outbox, since it knows the answer.
+    /// Records the result of a message that the account sent to an object of its own. No outbox entry follows, since
+    /// the account itself gave the answer.
     fn settle_own(&mut self, remote: RemoteId, resolution: &Resolution) -> Result<(), Failure> {
         let settled = Settled { height: self.run.height, rejected: resolution.rejected };
         let promise = &resolution.promise;
@@ -400,7 +399,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
         Ok(any(&proto::MsgAckResponse {}))
     }
 
-    /// Refuses a message while the kernel, or the account, has too much to read already.
+    /// Refuses a message while the kernel's queues or the account's outbox are full.
     fn check_room(&self, remote: RemoteId) -> Result<(), Failure> {
         let params = &self.run.chain.params;
         let status = view::kernel_status(self.run.over).map_err(NodeFault::from)?;
@@ -421,7 +420,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
         self.remote.ok_or_else(|| missing().into())
     }
 
-    /// An event of the signer's account with one more attribute.
+    /// Adds an [`Event`] of the signer's account with one more attribute.
     fn account_event(&mut self, kind: &str, name: &str, value: String) {
         self.event(kind, &[("account", self.tx.signer.to_string()), (name, value)]);
     }
@@ -431,14 +430,14 @@ impl<H: VatHost> Msg<'_, '_, H> {
     }
 }
 
-/// Returns the cause of the kernel's work for a message, for reports and traces.
+/// Returns the [`Cause`] of the kernel's work for a message, for reports and traces.
 fn cause(tx: &Tx, index: usize) -> Arc<Cause> {
     let kind = tx.actions.get(index).map(Action::type_url).unwrap_or_default();
     let (tx, signer, index) = (tx.hash, tx.signer.to_string(), index as u32);
     Arc::new(Cause::Message { tx, signer, index, kind })
 }
 
-/// `createVat(bundleID, { name, vatParameters, computrons })`.
+/// Builds the call `createVat(bundleID, { name, vatParameters, computrons })`.
 fn create_vat(bundle: &str, name: &str, parameters: &CapData, computrons: u64) -> CapData {
     let name = match name {
         "" => String::new(),
@@ -466,7 +465,7 @@ fn fee_paid(payer: Address, fee: Amount) -> Event {
     event("fee.paid", &[("payer", payer.to_string()), ("amount", format!("{fee}{DENOM}"))])
 }
 
-/// Returns the result of a transaction that leaves no trace.
+/// Returns the [`ExecTxResult`] of a transaction that is refused and changes no state.
 pub(crate) fn refused(error: &TxError) -> ExecTxResult {
     failed(error, 0, Vec::new())
 }

@@ -1,6 +1,6 @@
-//! Forgetting: uploads that were not completed in time, results of messages after a while.
+//! Expiry of incomplete uploads and of old messages' results.
 //!
-//! Nothing is written when nothing is due, so an idle chain's hash stays.
+//! A block in which nothing expires writes nothing, so the app hash of an idle chain stays the same.
 
 use capstan_kernel_ports::store::Overlay;
 use tendermint_proto::v0_38::abci::Event;
@@ -10,10 +10,10 @@ use crate::{
     records::{keys, results, uploads},
 };
 
-/// Upper bound of the records that one block forgets. The rest follows in the next blocks.
+/// Upper bound of the records that expire in one block. The rest follows in the next blocks.
 const MAX_PER_BLOCK: usize = 1000;
 
-/// Forgets what is due at `height` or before. Returns the events.
+/// Deletes records that expire at `height` or before. Returns the [`Event`]s.
 pub(crate) fn expire(state: &mut dyn Overlay, height: u64) -> Result<Vec<Event>, NodeFault> {
     let mut events = Vec::new();
     for _ in 0..MAX_PER_BLOCK {
@@ -41,7 +41,7 @@ enum What {
     Result(crate::tx::TxHash, u32),
 }
 
-/// Reads `a.exp.HEIGHT.u.UPLOAD` or `a.exp.HEIGHT.r.TXHASH.INDEX`.
+/// Parses a key `a.exp.HEIGHT.u.UPLOAD` or `a.exp.HEIGHT.r.TXHASH.INDEX`. Returns `None` for any other.
 fn parse(key: &[u8]) -> Option<Due> {
     let text = std::str::from_utf8(key.strip_prefix(keys::EXPIRY)?).ok()?;
     let mut parts = text.split('.');

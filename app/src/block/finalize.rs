@@ -1,4 +1,4 @@
-//! Executing blocks: genesis, FinalizeBlock, Commit.
+//! Execution and commit of a block.
 
 use capstan_kernel::{
     RunReport,
@@ -30,7 +30,7 @@ use crate::{
     tx::{TxError, TxHash},
 };
 
-/// The result of executing a block.
+/// The result of a block's execution.
 pub(crate) struct Executed {
     pub(crate) events: Vec<Event>,
     pub(crate) results: Vec<ExecTxResult>,
@@ -39,7 +39,7 @@ pub(crate) struct Executed {
 }
 
 impl<H: VatHost> Consensus<H> {
-    /// Executes a block on top of what is committed (or of genesis). Nothing is written. `time` is the
+    /// Executes a block on top of the committed state, or of genesis. Nothing is written to the store. `time` is the
     /// block's, in seconds since 1970.
     pub(crate) fn finalize(
         &mut self,
@@ -111,8 +111,8 @@ impl<H: VatHost> Consensus<H> {
         Ok(Executed { events, results, validator_updates, root })
     }
 
-    /// Tells the kernel's timer, if it has one, the time of the block. An idle block writes no time, so
-    /// that an idle chain's state does not change. True if vats were woken.
+    /// Tells the kernel's timer, if it has one, the time of the block. Returns whether vats were woken. An idle block
+    /// writes no time, so that an idle chain's state does not change.
     pub(super) fn poll_timer(
         &mut self,
         over: &mut dyn Overlay,
@@ -127,20 +127,20 @@ impl<H: VatHost> Consensus<H> {
         self.watch.caused_by(Cause::block("the timer, by the block's time"));
         match self.kernel.poll_timer(over, time) {
             Ok(woken) => Ok(woken),
-            // Block times never run backwards; if they did, the timer would stand still meanwhile.
+            // Block times never run backwards. If they did, the timer would stand still meanwhile.
             Err(DeviceError::TimeRanBackwards { .. }) => Ok(false),
             Err(DeviceError::Panic(panic)) => Err(panic.into()),
             Err(error) => Err(NodeFault::Damaged(error.to_string())),
         }
     }
 
-    /// The block to execute next, over what is committed or on top of genesis.
+    /// Returns the [`Block`] to execute next, over the committed state or on top of genesis.
     fn open_block(&mut self) -> Block {
         match std::mem::replace(&mut self.stage, Stage::Committed) {
             Stage::Genesis(block) => *block,
             Stage::Committed => self.store.begin_block(),
             Stage::Finalized { prepared, .. } => {
-                // CometBFT has the block executed again: what the vats in memory have seen never was.
+                // CometBFT has the block executed again, so the vats in memory have seen uncommitted deliveries.
                 self.store.discard(*prepared);
                 self.kernel.evict_all();
                 self.watch.forget();
@@ -149,7 +149,7 @@ impl<H: VatHost> Consensus<H> {
         }
     }
 
-    /// The chain, of which the next block must be the one at `height`.
+    /// Loads the [`Chain`], and checks that its next block is the one at `height`.
     fn next_chain(&self, over: &dyn Overlay, height: u64) -> Result<Chain, NodeFault> {
         let missing =
             || NodeFault::Damaged("there is no chain: InitChain was never called".to_owned());
@@ -165,8 +165,7 @@ impl<H: VatHost> Consensus<H> {
         Ok(chain)
     }
 
-    /// Commits the block that was executed. Returns the state to show from now on, and the codes of the block's
-    /// transactions.
+    /// Commits the executed block. Returns the new [`StateView`] and the result codes of the block's transactions.
     pub(crate) fn commit(&mut self) -> Result<(StateView, Vec<u32>), NodeFault> {
         match std::mem::replace(&mut self.stage, Stage::Committed) {
             Stage::Finalized { height, codes, prepared } => {
@@ -188,7 +187,7 @@ impl<H: VatHost> Consensus<H> {
         }
     }
 
-    /// Forgets what is not committed.
+    /// Discards all uncommitted work.
     pub(super) fn reset(&mut self) {
         if let Stage::Finalized { prepared, .. } =
             std::mem::replace(&mut self.stage, Stage::Committed)
@@ -199,7 +198,7 @@ impl<H: VatHost> Consensus<H> {
         self.watch.forget();
     }
 
-    /// Returns the report about the node's end, and keeps the trace of the unfinished block.
+    /// Returns the [`FatalReport`] about the node's end, and keeps the trace of the unfinished block.
     pub(crate) fn report(&mut self, during: AbciMethod, fault: &NodeFault) -> FatalReport {
         let mut report = FatalReport::new(during, self.store.height(), fault);
         if during == AbciMethod::FinalizeBlock {
@@ -215,14 +214,14 @@ impl<H: VatHost> Consensus<H> {
             }
         }
         if let Some((vat, name)) = &mut report.critical_vat {
-            // A vat that the block itself made has no name in what is committed.
+            // A vat that the block itself created has no name in the committed state.
             let config = view::vat_config(&self.store.reader(), *vat).ok().flatten();
             *name = config.and_then(|config| config.name).unwrap_or_default();
         }
         report
     }
 
-    /// Says in a report what led to the last crank, and how the chain can go on.
+    /// Completes a [`FatalReport`] with the cause of the last crank and the remedies.
     fn tell_remedies(&self, report: &mut FatalReport) {
         let (true, Some(operator), Some(last)) =
             (report.everywhere, &self.operator, &mut report.last)

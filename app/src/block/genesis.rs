@@ -1,4 +1,4 @@
-//! The kernel's configuration, from the genesis document.
+//! The kernel's configuration as the genesis document gives it.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{fault::NodeFault, records::bundles};
 use capstan_passable as smallcaps;
 
-/// Returns the configuration with which the kernel starts.
+/// Returns the [`KernelConfig`] with which the kernel starts.
 ///
 /// # Errors
 /// [`NodeFault::Genesis`], which says what is wrong with the document.
@@ -58,10 +58,10 @@ fn refuse<T>(problem: String) -> Result<T, NodeFault> {
     Err(NodeFault::Genesis(problem))
 }
 
-/// Checks that `bootstrap`, which is given all vats and devices, passes the guard of a vat of the system.
+/// Checks that the `bootstrap` message passes the guard of a system vat. It carries all vats and devices.
 fn check_bootstrap(config: &KernelConfig) -> Result<(), NodeFault> {
     let vat = config.bootstrap.as_ref().and_then(|name| config.vats.get(name));
-    // The vatAdmin device is always there.
+    // The vatAdmin device always exists.
     let given = config.vats.len() + config.devices.len() + 1;
     let limit = config.options.guard.max_slots;
     match vat.is_some_and(|vat| vat.system) && given as u64 > limit {
@@ -72,7 +72,7 @@ fn check_bootstrap(config: &KernelConfig) -> Result<(), NodeFault> {
     }
 }
 
-/// The bridge is always there: the application is at its other end. What else there is, genesis says.
+/// Returns the chain's devices. The bridge to the application is always one of them, and genesis names the others.
 fn devices(genesis: &AppState) -> BTreeMap<String, DeviceKind> {
     let mut devices = BTreeMap::from([(BRIDGE.to_owned(), DeviceKind::Bridge)]);
     for device in &genesis.kernel.devices {

@@ -1,4 +1,4 @@
-//! The chain's first state.
+//! The chain's first state, which InitChain writes.
 
 use capstan_genesis::AppState;
 use capstan_kernel_ports::{Hash, VatId, host::VatHost};
@@ -17,19 +17,19 @@ use crate::{
     },
 };
 
-/// The part of the genesis document that CometBFT reads: everything besides the app's own state.
+/// The part of the genesis document that CometBFT reads: everything but the application's own state.
 #[derive(Debug)]
 pub(crate) struct ConsensusGenesis {
     /// Validators of the first block.
     pub(crate) validators: Vec<ValidatorUpdate>,
-    /// The most gas in a block, if it is bounded.
+    /// Upper bound of the gas in a block, or `None` without a bound.
     pub(crate) max_gas: Option<u64>,
-    /// Time at which the chain begins, in seconds since 1970.
+    /// Genesis time, in seconds since 1970.
     pub(crate) time: Option<u64>,
 }
 
 impl<H: VatHost> Consensus<H> {
-    /// Writes the chain's first state, without committing it. Returns its root.
+    /// Writes the chain's first state, without committing it. Returns its root [`struct@Hash`].
     ///
     /// # Errors
     /// [`NodeFault::Genesis`] if the genesis document is wrong, or another fault of the node.
@@ -45,8 +45,8 @@ impl<H: VatHost> Consensus<H> {
         }
         let mut block = self.store.begin_block();
         self.write_first_state(&mut block, chain, app_state, consensus)?;
-        // The root is needed before the first block, whose writes come on top: so it is computed from
-        // one copy and the block goes on from another.
+        // The root is needed before the first block, whose writes come on top. So it is computed from one copy, and
+        // the block continues from another.
         let prepared = self.store.prepare(block)?;
         let root = prepared.root();
         self.store.discard(prepared);
@@ -59,7 +59,7 @@ impl<H: VatHost> Consensus<H> {
         Ok(root)
     }
 
-    /// Writes what the genesis document says, over nothing or over the state that it goes on from.
+    /// Writes the state that the genesis document describes, over an empty state or over the one that it continues.
     fn write_first_state(
         &mut self,
         block: &mut Block,

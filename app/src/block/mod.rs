@@ -1,4 +1,4 @@
-//! The execution of blocks: genesis, FinalizeBlock, Commit, and what their transactions do.
+//! The execution of blocks: genesis, FinalizeBlock, Commit, and their transactions.
 
 mod apply_override;
 pub(crate) mod bridge;

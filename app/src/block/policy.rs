@@ -1,7 +1,7 @@
 use capstan_genesis::Params;
 use capstan_kernel::policy::{BlockPolicy, CleanupCounts};
 
-/// Returns what one block of a chain may spend.
+/// Returns the [`BlockPolicy`] by which the chain's [`Params`] bound the work of one block.
 pub fn block_policy(params: &Params) -> BlockPolicy {
     let budget = params.cleanup;
     BlockPolicy {

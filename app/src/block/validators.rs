@@ -1,10 +1,10 @@
 //! The validators, on chains whose genesis document names governors (`params.governors`).
 //!
-//! A governor's account gets the object `chain/validators` from its factory's `lookup`; whoever holds that
-//! object sets powers, through the bridge. What is set in a block goes to CometBFT with that block's results and
-//! counts two blocks later, as CometBFT has it. A validator that signed two blocks of one height loses its power.
+//! A governor's account gets the object `chain/validators` from its factory's `lookup`. A holder of that object sets
+//! powers, through the bridge. Changes in a block go to CometBFT with that block's results and take effect two blocks
+//! later. A validator that signed two blocks of one height loses its power.
 //!
-//! On other chains nothing is kept here: the validators are those of the genesis document, for good.
+//! Other chains keep no table: their validators are always those of the genesis document.
 
 use std::collections::BTreeMap;
 
@@ -30,15 +30,15 @@ pub(crate) const MAX_POWER: u64 = 1_000_000_000;
 /// An Ed25519 public key.
 pub(crate) type Key = [u8; 32];
 
-/// All validators, and what the running block has changed.
+/// All validators, and the changes of the current block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Table {
     powers: BTreeMap<Key, u64>,
-    /// Changes that CometBFT was not told yet. 0 removes a validator.
+    /// Changes of power that are not yet reported to CometBFT. 0 removes a validator.
     changed: BTreeMap<Key, u64>,
 }
 
-/// Says why a validator's power cannot be set.
+/// Reason why a validator's power cannot be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PowerRefusal {
     #[error("this chain has no governors: its validators stay as they are")]
@@ -56,7 +56,7 @@ pub(crate) enum PowerRefusal {
 pub(crate) enum PowerChange {
     /// The validator has the power.
     Set,
-    /// The table is as before.
+    /// The power is refused, and the table stays as it was.
     Refused(PowerRefusal),
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn is_governor(params: &Params, address: Address) -> bool {
     params.governors.contains(&address)
 }
 
-/// Sets a validator's power. 0 removes the validator.
+/// Sets a validator's power, where 0 removes the validator. Returns a [`PowerChange`].
 pub(crate) fn set(over: &mut dyn Overlay, key: Key, power: u64) -> Result<PowerChange, NodeFault> {
     let refused = |why| Ok(PowerChange::Refused(why));
     let Some(mut table) = record::get::<Table>(over, keys::VALIDATORS)? else {
@@ -120,7 +120,7 @@ pub(crate) fn set(over: &mut dyn Overlay, key: Key, power: u64) -> Result<PowerC
     Ok(PowerChange::Set)
 }
 
-/// Takes the power of validators that misbehaved. The events say who did, whether they are known or not.
+/// Sets the power of validators that misbehaved to 0. The [`Event`]s name them, also those that are not in the table.
 pub(crate) fn punish(
     over: &mut dyn Overlay,
     misbehavior: &[Misbehavior],
@@ -150,7 +150,7 @@ pub(crate) fn punish(
     Ok(events)
 }
 
-/// Takes the changes of power that CometBFT has to be told after this block, in the order of the keys.
+/// Takes the [`ValidatorUpdate`]s for CometBFT after this block, in the order of the keys.
 pub(crate) fn take_updates(over: &mut dyn Overlay) -> Result<Vec<ValidatorUpdate>, NodeFault> {
     let Some(mut table) = record::get::<Table>(over, keys::VALIDATORS)? else {
         return Ok(Vec::new());
@@ -162,13 +162,13 @@ pub(crate) fn take_updates(over: &mut dyn Overlay) -> Result<Vec<ValidatorUpdate
     record::set(over, keys::VALIDATORS, &table)?;
     let update = |(key, power): (Key, u64)| ValidatorUpdate {
         pub_key: Some(PublicKey { sum: Some(Sum::Ed25519(key.to_vec())) }),
-        // At most MAX_POWER.
+        // The power is at most MAX_POWER.
         power: i64::try_from(power).unwrap_or(i64::MAX),
     };
     Ok(changed.into_iter().map(update).collect())
 }
 
-/// A validator's address: the first 20 bytes of the SHA-256 of its key.
+/// Returns a validator's address: the first 20 bytes of the SHA-256 of its key.
 fn address_of(key: &Key) -> Vec<u8> {
     Sha256::digest(key)[..20].to_vec()
 }

@@ -23,7 +23,7 @@ pub enum Cause {
         tx: TxHash,
         /// Address of the signer.
         signer: String,
-        /// The message's number in it, from 0.
+        /// Index of the message in the transaction, from 0.
         index: u32,
         /// The message's type URL.
         kind: String,
@@ -35,7 +35,7 @@ pub enum Cause {
     },
     /// The kernel's own work for no one in particular: collection of garbage, cleanup of vats.
     Kernel,
-    /// Nobody looked when it was queued.
+    /// The cause is unknown: this process did not see the event being queued.
     Unknown {
         /// Place of the event on a queue.
         place: Place,
@@ -57,7 +57,7 @@ impl Cause {
         }
     }
 
-    /// Returns the cause as a JSON object.
+    /// Returns the cause as a JSON object: a [`Value`].
     pub fn to_json(&self) -> Value {
         match self {
             Self::Message { tx, signer, index, kind } => json!({
@@ -85,11 +85,11 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The causes of what lies on the queues, as far as this process saw it being queued.
+/// Causes of the events on the queues, as far as this process saw them being queued.
 #[derive(Debug)]
 pub(crate) struct Causes {
     known: HashMap<Place, Known>,
-    /// Returns the cause of an event whose cause is not known: it was queued before this block.
+    /// Height from which on causes are complete. An event without a known cause was queued before this block.
     since: u64,
 }
 
@@ -110,13 +110,13 @@ impl MessageDigest {
     }
 }
 
-/// Something that was queued.
+/// Event that was put on a queue.
 #[derive(Debug)]
 struct Queued {
     place: Place,
-    /// The message that waits on a promise, or that goes to one and may have waited on it.
+    /// Digest of a message that waits on a promise, or that goes to one and may have waited on it.
     message: Option<MessageDigest>,
-    /// The promise that it goes to.
+    /// Number of the promise that the message goes to.
     target: Option<u64>,
 }
 
@@ -125,13 +125,13 @@ struct Queued {
 pub(crate) struct QueueChanges {
     queued: Vec<Queued>,
     taken: Vec<Place>,
-    /// True if messages that waited on promises left them.
+    /// True if messages left the promises on which they waited.
     moves: bool,
 }
 
 impl QueueChanges {
-    /// Takes note of a write, if it is one to a queue. Writes come in key order: what was taken off a promise's queue comes
-    /// before what was put on the acceptance queue.
+    /// Records a write, if it is one to a queue. Writes come in key order, so removals from a promise's queue come
+    /// before additions to the acceptance queue.
     pub(crate) fn note(&mut self, key: &[u8], value: Option<&[u8]>) {
         let Some(place) = Place::from_key(key) else { return };
         let waits = matches!(place, Place::Waiting { .. });
@@ -152,8 +152,8 @@ impl QueueChanges {
     }
 }
 
-/// The promise that an event of the acceptance queue is a message to, and the message with its payer, as it is on a
-/// promise's queue.
+/// Decodes an event of the acceptance queue that is a message to a promise. Returns the promise's number, and the
+/// message with its payer as on a promise's queue.
 fn to_promise(mut event: &[u8]) -> Option<(u64, &[u8])> {
     const SEND: u8 = 0;
     match (u8::deserialize(&mut event), KRef::deserialize(&mut event)) {
@@ -167,14 +167,14 @@ impl Causes {
         Self { known: HashMap::new(), since: 0 }
     }
 
-    /// Says from which block on what is queued is seen. Only the first counts, until all is forgotten.
+    /// Sets the height from which on causes are complete. Only the first call counts, until [`Causes::forget`].
     pub(crate) fn begin_block(&mut self, height: u64) {
         if self.since == 0 {
             self.since = height;
         }
     }
 
-    /// Forgets all causes: what was seen was not committed.
+    /// Forgets all causes, since the block in which they were seen was not committed.
     pub(crate) fn forget(&mut self) {
         *self = Self::new();
     }
@@ -187,8 +187,8 @@ impl Causes {
         }
     }
 
-    /// Follows a link whose cause is `cause`, in the block at `height`. Returns which messages moved from a promise to the
-    /// acceptance queue: the new place and the old one.
+    /// Follows a link whose cause is `cause`, in the block at `height`. Returns the messages that moved from a
+    /// promise to the acceptance queue: the new [`Place`] and the old one.
     pub(crate) fn follow(
         &mut self,
         height: u64,
@@ -229,7 +229,8 @@ impl Causes {
     }
 }
 
-/// Returns the place on the promise `target` where a message waited, if it did.
+/// Takes from `waited` the [`Place`] on the promise `target` where a message waited. Returns `None` if it did not
+/// wait.
 fn take_origin(
     waited: &mut Vec<(Place, Option<Known>)>,
     target: u64,
@@ -243,8 +244,8 @@ fn take_origin(
     Some(waited.remove(at))
 }
 
-/// Looks in the traces in `dir` for what was not seen: the links that queued it, and the causes of those. Traces of the block
-/// at `until` and later are left out.
+/// Replaces each [`Cause::Unknown`] that the traces in `dir` explain. It looks for the links that queued the events,
+/// and for the causes of those. Traces of the block at `until` and later are left out.
 ///
 /// # Errors
 /// The traces cannot be read.
@@ -265,7 +266,7 @@ pub fn resolve<'a>(
         }
         match BlockTrace::read(dir, height) {
             Ok(trace) => sought.look_in(&trace),
-            // One that was not written to its end tells nothing, and neither does what is before it.
+            // An incomplete trace breaks the chain of causes, so older ones are not read.
             Err(TraceError::Damaged { .. }) => break,
             Err(error) => return Err(error),
         }
@@ -273,7 +274,7 @@ pub fn resolve<'a>(
     Ok(())
 }
 
-/// Causes that are not known, by where lay what they are the causes of.
+/// Unknown [`Cause`]s by the [`Place`]s of their events.
 #[derive(Default)]
 struct Sought<'a> {
     places: HashMap<Place, Vec<&'a mut Cause>>,
@@ -298,7 +299,7 @@ impl Sought<'_> {
         }
     }
 
-    /// Records the cause of the event at `place`.
+    /// Records the [`Cause`] of the event at `place`.
     fn comes_from(&mut self, place: Place, cause: &Cause) {
         let Some(mut found) = self.places.remove(&place) else { return };
         found.iter_mut().for_each(|sought| **sought = cause.clone());

@@ -32,7 +32,7 @@ pub struct CrashReport {
     pub step: Step,
     /// True if the block is now executed with another [`Override`] than before.
     pub overridden: bool,
-    /// Remedies for the operator if it happens again.
+    /// [`Remedy`]s for the operator if the process ends there again.
     pub remedies: Vec<Remedy>,
 }
 
@@ -100,7 +100,7 @@ impl CrashReport {
             critical: None,
             vat,
         };
-        // What happens with a new override is to be seen first.
+        // A new override may already help, so no further remedy is proposed.
         let remedies = if overridden { Vec::new() } else { trouble.remedies() };
         let tell = |(bytes, hash): (&Vec<u8>, &TxHash)| match readable {
             true => about(bytes, hash, committed),
@@ -116,7 +116,7 @@ fn lives(committed: &Committed, vat: capstan_kernel_ports::VatId) -> bool {
     state.is_some_and(|state| state.status.ending().is_none())
 }
 
-/// A transaction's hash, signer and messages.
+/// Describes a transaction: its hash, signer and messages.
 fn about(bytes: &[u8], hash: &TxHash, committed: &Committed) -> String {
     let Some(chain) = &committed.chain else { return hash.to_string() };
     match Tx::decode(bytes, &chain.params) {

@@ -1,4 +1,4 @@
-//! The end of a node: nothing of the block is committed, a report says why, the process ends.
+//! The end of a node at a fault: nothing of the block is committed, a report gives the reason, and the process exits.
 
 use std::{fmt, path::PathBuf};
 
@@ -14,15 +14,15 @@ use crate::{
     },
 };
 
-/// The process's exit code when every node stops at this block: a critical vat died.
+/// Exit code of the process if every node stops at this block, since a critical vat died.
 pub const EXIT_CONSENSUS_HALT: i32 = 70;
-/// The process's exit code when this node alone cannot go on: disk, memory, damage.
+/// Exit code of the process if only this node cannot go on, because of its disk, its memory or damage.
 pub const EXIT_NODE_FAULT: i32 = 74;
 
 /// Report about the end of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FatalReport {
-    /// The ABCI method that was executed.
+    /// [`AbciMethod`] that was executed.
     pub during: AbciMethod,
     /// The last committed height.
     pub committed_height: u64,
@@ -30,11 +30,11 @@ pub struct FatalReport {
     pub cause: String,
     /// True if every node stops at this block.
     pub everywhere: bool,
-    /// The vat whose end stops the chain, and its name.
+    /// [`VatId`] and name of the critical vat whose end stops the chain.
     pub critical_vat: Option<(VatId, String)>,
-    /// The last thing that the kernel did in the block.
+    /// [`LastCrank`] of the kernel in the block, or `None` if it ran none.
     pub last: Option<LastCrank>,
-    /// Remedies for the operator.
+    /// [`Remedy`]s for the operator, the one with the least effect first.
     pub remedies: Vec<Remedy>,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for FatalReport {
     }
 }
 
-/// Writes the lines about a crank in a report.
+/// Writes a report's lines about a [`LastCrank`].
 pub(crate) fn write_crank(f: &mut fmt::Formatter<'_>, last: &LastCrank) -> fmt::Result {
     let place = last.place.map(|place| format!(" at {place}")).unwrap_or_default();
     writeln!(f, "  crank     {}{place}: {}", last.crank, last.message)?;
@@ -108,11 +108,11 @@ const HERE: &str = "\
 This node alone stops: mend its disk or memory and start it again. If the state is damaged, restore a copy of the home, \
 or let a new home fetch the blocks from peers.";
 
-/// Action at the end of a node.
+/// Action at the end of a node, which receives the [`FatalReport`].
 pub struct FatalHandler(Box<dyn Fn(&FatalReport) + Send + Sync>);
 
 impl FatalHandler {
-    /// Writes the report to stderr and, if there is one, to the file, and ends the process.
+    /// Creates a handler that writes the report to stderr and to `report_file`, and ends the process.
     pub fn exit(report_file: Option<PathBuf>) -> Self {
         Self(Box::new(move |report| {
             eprintln!("{report}");
@@ -125,7 +125,7 @@ impl FatalHandler {
         }))
     }
 
-    /// Calls `handle`, and panics if that returns: for tests, and for hosts of several nodes.
+    /// Creates a handler that calls `handle`, and panics if that returns. It serves tests and hosts of several nodes.
     pub fn call_back(handle: impl Fn(&FatalReport) + Send + Sync + 'static) -> Self {
         Self(Box::new(handle))
     }

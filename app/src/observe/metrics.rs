@@ -1,4 +1,4 @@
-//! Metrics of this node, outside of consensus, in the text format that Prometheus reads.
+//! Metrics of this node, outside of consensus, in Prometheus' text format.
 
 use std::{
     collections::BTreeMap,
@@ -71,7 +71,7 @@ struct Inner {
     snapshot: Histogram,
     snapshots: Counter,
     snapshots_loaded: Counter,
-    /// Start of the snapshot in progress.
+    /// Start of the snapshot in progress, or `None`.
     snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
     measured_files: Vec<PathBuf>,
@@ -81,7 +81,7 @@ impl Metrics {
     /// Creates metrics with all counters at 0. The sizes of `measured_files` are among them.
     pub(crate) fn new(measured_files: Vec<PathBuf>) -> Self {
         let mut registry = Registry::with_prefix("capstan");
-        // From a tenth of a millisecond to 26 seconds.
+        // The buckets span a tenth of a millisecond to 26 seconds.
         let seconds = || {
             Histogram::new((0..19).map(|power: i32| 0.0001 * 2f64.powi(power)).collect::<Vec<_>>())
         };
@@ -142,7 +142,7 @@ impl Metrics {
         Self(Arc::new(inner))
     }
 
-    /// Counts what the kernel tells.
+    /// Counts an [`Event`] of the kernel.
     pub(crate) fn event(&self, event: &Event<'_>) {
         let metrics = &self.0;
         match event {
@@ -169,22 +169,22 @@ impl Metrics {
         }
     }
 
-    /// Adds the time that a vat computed.
+    /// Adds the computing time of a vat.
     pub(crate) fn vat_ran(&self, took: Duration) {
         self.0.vat_seconds.inc_by(took.as_secs_f64());
     }
 
-    /// Records the time of computing a root.
+    /// Records the duration of a root's computation.
     pub(crate) fn root_computed(&self, took: Duration) {
         self.0.root.observe(took.as_secs_f64());
     }
 
-    /// Executes a block by `work` and measures how long that takes.
+    /// Executes a block by `work` and records the duration.
     pub(crate) fn time_finalize<T>(&self, work: impl FnOnce() -> T) -> T {
         timed(&self.0.finalize, work)
     }
 
-    /// Commits a block by `work` and measures how long that takes.
+    /// Commits a block by `work` and records the duration.
     pub(crate) fn time_commit<T>(&self, work: impl FnOnce() -> T) -> T {
         timed(&self.0.commit, work)
     }
@@ -197,7 +197,7 @@ impl Metrics {
         }
     }
 
-    /// Returns all metrics as text. Those of the state are read from the committed one.
+    /// Returns all metrics as text. Those of the state are read from the [`Committed`] one.
     pub(crate) fn text(&self, committed: &Committed) -> Result<String, NodeFault> {
         let metrics = &self.0;
         metrics.height.set(number(committed.state.height()));
@@ -250,10 +250,10 @@ fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Number of vats whose computrons are shown one by one.
+/// Number of vats whose computrons are reported individually.
 const TOP_VATS: usize = 20;
 
-/// Measures `work` into a histogram of seconds.
+/// Measures `work` into a [`Histogram`] of seconds.
 fn timed<T>(histogram: &Histogram, work: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let result = work();

@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 
-/// Files for the operator, besides the state.
+/// Paths of the files that a node writes for its operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorFiles {
-    /// The node's home, as commands for the operator name it.
+    /// Home directory of the node, as commands for the operator name it.
     pub home: PathBuf,
-    /// The note of the block in progress.
+    /// Note of the block in progress, from which the next start reports a crash.
     pub running: PathBuf,
-    /// Gets the report of a block that ended the process.
+    /// Report of a block that ended the process: a [`CrashReport`](crate::CrashReport) or
+    /// [`FatalReport`](crate::FatalReport).
     pub report: PathBuf,
 }

@@ -12,7 +12,8 @@
 //! 8192   a record: BlockNote
 //! ```
 //!
-//! A record is its length and CRC-32, both as 4 bytes in big-endian order, and its borsh. A torn record does not count.
+//! A record consists of its length and CRC-32, each in 4 big-endian bytes, and its borsh encoding. A torn record does
+//! not count.
 
 use std::{
     fs::{File, OpenOptions},
@@ -42,14 +43,14 @@ pub enum Step {
     Committing,
 }
 
-/// The end of a process in the middle of a block, as the note tells it.
+/// The end of a process in the middle of a block, as recorded in the note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Crash {
     /// Height of the block.
     pub(crate) height: u64,
-    /// Bytes of its transactions.
+    /// Bytes of the block's transactions.
     pub(crate) txs: Vec<Vec<u8>>,
-    /// The SHA-256 of the override that it was executed with.
+    /// SHA-256 of the override with which the block was executed, or `None`.
     pub(crate) with: Option<String>,
     /// [`Step`] that the node was executing.
     pub(crate) step: Step,
@@ -68,7 +69,7 @@ pub(crate) struct ProgressNote {
     height: u64,
     deaths: Vec<Death>,
     failing: bool,
-    /// Kept for the next record.
+    /// Buffer that is reused for the next record.
     record: Vec<u8>,
 }
 
@@ -78,14 +79,14 @@ struct Work {
     step: Step,
 }
 
-/// The same of a crank, borrowed: it is written for every crank.
+/// Borrowed form of [`Work`] for a crank. It is written for every crank, so nothing is copied.
 #[derive(BorshSerialize)]
 struct CrankWork<'a> {
     height: u64,
     step: CrankStep<'a>,
 }
 
-/// The first variants of [`Step`], so that both have one form.
+/// Borrowed form of the first variants of [`Step`], with the same encoding.
 #[derive(BorshSerialize)]
 #[allow(dead_code)] // the others give the crank its number
 enum CrankStep<'a> {
@@ -101,7 +102,7 @@ struct BlockNote {
     deaths: Vec<Death>,
     /// True if the block was started after the last of these ends.
     started: bool,
-    /// The SHA-256 of the override that it is executed with.
+    /// SHA-256 of the override with which the block is executed, or `None`.
     with: Option<String>,
     txs: Vec<Vec<u8>>,
 }
@@ -112,7 +113,7 @@ struct Death {
     times: u64,
 }
 
-/// A step without what is told of it.
+/// Place of a [`Step`], without its description.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 enum Where {
     Started,
@@ -123,7 +124,7 @@ enum Where {
 }
 
 impl ProgressNote {
-    /// Opens the note, and says what it tells of a block that was started and is not committed.
+    /// Opens the note. Returns the [`Crash`] in a block after height `committed`, if one is recorded.
     pub(crate) fn open(path: &Path, committed: u64) -> io::Result<(Self, Option<Crash>)> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
@@ -132,7 +133,7 @@ impl ProgressNote {
         head[..MARK.len()].copy_from_slice(MARK);
         if let Some(found) = read(&file).filter(|found| found.block.height > committed) {
             height = found.block.height;
-            // If the last start ended over reading them, no later one tries again.
+            // If the last start ended while it decoded the transactions, no later one tries again.
             head[READING_AT as usize] = u8::from(found.reading);
             deaths = found.block.deaths.clone();
             crash = found.crash(&mut deaths);
@@ -145,7 +146,7 @@ impl ProgressNote {
         Ok((running, crash))
     }
 
-    /// Notes that a block begins, `with` an override of that SHA-256.
+    /// Notes the start of a block. `with` is the SHA-256 of its override.
     pub(crate) fn begin_block(
         &mut self,
         height: u64,
@@ -161,15 +162,15 @@ impl ProgressNote {
         self.write_record(BLOCK_AT, &block);
     }
 
-    /// Notes what is about to be done in the block.
+    /// Notes the next [`Step`] of the block.
     pub(crate) fn step(&mut self, step: Step) {
         let work = Work { height: self.height, step };
         self.write_record(WORK_AT, &work);
     }
 
-    /// Notes what a crank is about to do.
+    /// Notes the next action of a crank.
     pub(crate) fn crank(&mut self, crank: &LastCrank) {
-        // What is told of a crank is cut to a few hundred characters where it is made.
+        // The texts in a `LastCrank` were cut to a few hundred characters when it was created.
         let work = CrankWork { height: self.height, step: CrankStep::Crank(crank) };
         self.write_record(WORK_AT, &work);
     }
@@ -199,7 +200,7 @@ impl ProgressNote {
         let mut record = std::mem::take(&mut self.record);
         record.clear();
         record.extend([0; 8]);
-        // Writing to memory fails only for collections of more than 2^32 elements; a block has not so many bytes.
+        // Writing to memory fails only for collections of more than 2^32 elements. A block has fewer bytes.
         if value.serialize(&mut record).is_ok() {
             let bytes = &record[8..];
             let (length, sum) = (bytes.len() as u32, crc32fast::hash(bytes));
@@ -221,7 +222,7 @@ impl ProgressNote {
     }
 }
 
-/// Content of a note.
+/// Content of a note that was read from its file.
 struct Found {
     block: BlockNote,
     step: Step,
@@ -230,7 +231,7 @@ struct Found {
 }
 
 impl Found {
-    /// Returns the end of the process in the middle of the block and counts it, or `None` if it did not end there.
+    /// Returns the [`Crash`] in the block and counts it, or `None` if the process did not end there.
     fn crash(self, deaths: &mut Vec<Death>) -> Option<Crash> {
         let at = self.step.place()?;
         if !self.block.started || self.stopping {
@@ -244,7 +245,7 @@ impl Found {
         here.times += 1;
         let times_here = here.times;
         deaths.push(here);
-        // A block has many cranks; those where it ended last are the ones that count.
+        // A block has many cranks, so only the latest places are kept.
         deaths.drain(..deaths.len().saturating_sub(MAX_DEATHS));
         let times = deaths.iter().map(|death| death.times).sum();
         let Self { block: BlockNote { height, with, txs, .. }, step, reading, .. } = self;
@@ -273,7 +274,7 @@ fn read(file: &File) -> Option<Found> {
         return None;
     }
     let block: BlockNote = read_record(file, BLOCK_AT)?;
-    // Where the block was not started again the work is that of an earlier start.
+    // If the block was not started again, the work is that of an earlier start.
     let work: Option<Work> = read_record(file, WORK_AT);
     let step = work.filter(|work| work.height == block.height).map_or(Step::Executed, |w| w.step);
     let flag = |at: u64| head[at as usize] == 1;

@@ -1,4 +1,4 @@
-//! The ways on from a block that stops the chain or ends its processes: commands, ready to be run.
+//! Remedies for a block that stops the chain or ends its processes: commands that are ready to run.
 
 use std::{fmt, path::Path};
 
@@ -6,7 +6,7 @@ use capstan_kernel_ports::VatId;
 
 use crate::{observe::progress::Step, overrides::Override, tx::TxHash};
 
-/// A command with which the chain goes on if the validators agree on it.
+/// Command with which the chain continues if the validators agree on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
     /// Command line for a shell.
@@ -20,20 +20,20 @@ pub struct Remedy {
 pub(crate) struct Incident<'a> {
     /// Home directory of the node.
     pub(crate) home: &'a Path,
-    /// The override that the block is executed with already.
+    /// [`Override`] with which the block is executed already, or `None`.
     pub(crate) in_force: Option<&'a Override>,
     /// [`Step`] that the node was executing.
     pub(crate) step: &'a Step,
-    /// Hashes of the block's transactions.
+    /// [`TxHash`]es of the block's transactions.
     pub(crate) txs: &'a [TxHash],
-    /// The vat whose end stops the chain.
+    /// [`VatId`] of the critical vat whose end stops the chain, or `None`.
     pub(crate) critical: Option<VatId>,
-    /// The vat that ran, if the committed state has it and it lives.
+    /// [`VatId`] of the vat that ran, or `None` if it is not alive in the committed state.
     pub(crate) vat: Option<VatId>,
 }
 
 impl Incident<'_> {
-    /// Returns the remedies, the one with the least effect first.
+    /// Returns the [`Remedy`]s, the one with the least effect first.
     pub(crate) fn remedies(&self) -> Vec<Remedy> {
         let mut ways = Vec::new();
         let mut add = |options: String, does: String| {
@@ -83,7 +83,7 @@ impl Incident<'_> {
     }
 }
 
-/// Writes the ways on below a report.
+/// Writes the [`Remedy`]s below a report.
 pub(crate) fn write(f: &mut fmt::Formatter<'_>, ways: &[Remedy]) -> fmt::Result {
     if ways.is_empty() {
         return Ok(());
@@ -95,7 +95,7 @@ pub(crate) fn write(f: &mut fmt::Formatter<'_>, ways: &[Remedy]) -> fmt::Result 
     Ok(())
 }
 
-/// A word as a shell reads it.
+/// Quotes a word for a shell, if it needs quotes.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
@@ -110,7 +110,7 @@ const SKIPS_ALL: &str =
 const DROPS: &str =
     "does not deliver what lies there: a message is rejected, a vat is not started or upgraded";
 
-/// A longer list of transactions is not printed as a command.
+/// Upper bound of the transactions in a printed command. A command for more is not printed.
 const MAX_SKIPPED: usize = 100;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The slog: what the kernel does, event by event, as lines of JSON in a file.
+//! The slog: events of the kernel as lines of JSON in a file.
 //!
 //! Types and fields are named as in SwingSet's slog, so that tools written for it read this one: `kernel-init-start`,
 //! `kernel-init-finish`, `create-vat`, `vat-startup-start`, `vat-startup-finish`, `console`, `crank-start`,
@@ -34,7 +34,7 @@ use capstan_kernel::{
 use capstan_kernel_ports::VatId;
 use serde_json::{Value, json};
 
-/// A slog file. Clones write to the same one.
+/// Handle of a slog file. Clones write to the same file.
 #[derive(Clone, Debug)]
 pub struct SlogFile(Arc<Mutex<Writer>>);
 
@@ -42,11 +42,11 @@ pub struct SlogFile(Arc<Mutex<Writer>>);
 struct Writer {
     out: RotatingFile,
     began: Instant,
-    /// Start times of what is under way, by the type of the line that will end it.
+    /// Start times of unfinished activities, by the type of the line that will end each.
     under_way: BTreeMap<&'static str, Instant>,
-    /// The vats that this process has brought into memory before.
+    /// Vats that this process has brought into memory before.
     known: BTreeSet<VatId>,
-    /// The one that is being brought into memory for the first time.
+    /// Vat that is being brought into memory for the first time, or `None`.
     starting: Option<VatId>,
     crank: u64,
     hash: Option<String>,
@@ -56,7 +56,7 @@ struct Writer {
 }
 
 impl SlogFile {
-    /// Goes on with the file at `path`, or makes it.
+    /// Opens the file at `path` to append to it, or creates it. `rotation` bounds its size: see [`Rotation`].
     pub fn append(path: &Path, rotation: Rotation) -> io::Result<Self> {
         Ok(Self(Arc::new(Mutex::new(Writer {
             out: RotatingFile::append(path, rotation)?,
@@ -123,13 +123,13 @@ impl SlogFile {
         writer.flush();
     }
 
-    /// Writes out what is held in memory.
+    /// Flushes the buffer to the file.
     pub(crate) fn flush(&self) {
         self.writer().flush();
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A line is written whole or not at all as far as this process is concerned.
+        // A panic cannot leave part of a line, so the lock's state is consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -250,7 +250,7 @@ impl Writer {
                 self.finish("finish-replay", fields);
             }
             Event::Console { vat, source, level, text } => {
-                // Liveslots calls itself `ls`; SwingSet's slog spells it out.
+                // Liveslots calls itself `ls`. SwingSet's slog spells it out.
                 let source = if *source == "ls" { "liveslots" } else { source };
                 let mut fields = self.about(json!({
                     "source": source,
@@ -273,7 +273,7 @@ impl Writer {
         }
     }
 
-    /// The fields with those that say to which delivery they belong.
+    /// Adds to `fields` those that name the current delivery.
     fn about(&self, mut fields: Value) -> Value {
         if let Some((vat, number)) = &self.delivery {
             fields["crankNum"] = json!(self.crank);
@@ -283,25 +283,25 @@ impl Writer {
         fields
     }
 
-    /// Writes the line that begins something, which a line of the type `end` will end.
+    /// Writes the first line of an activity, which a line of the type `end` will end.
     fn start(&mut self, kind: &str, end: &'static str, fields: Value) {
         self.put(kind, fields);
         self.under_way.insert(end, Instant::now());
     }
 
-    /// Writes the line that ends something.
+    /// Writes the last line of an activity.
     fn finish(&mut self, kind: &'static str, mut fields: Value) {
         fields["seconds"] = json!(self.seconds(kind));
         self.put(kind, fields);
     }
 
-    /// Returns the seconds since the start of what ends now.
+    /// Returns the duration, in seconds, of the activity that a line of the type `end` ends.
     fn seconds(&mut self, end: &'static str) -> Option<f64> {
         self.under_way.remove(end).map(|began| began.elapsed().as_secs_f64())
     }
 
     fn put(&mut self, kind: &str, fields: Value) {
-        // A clock before 1970 is a wrong clock, which is no reason to stop.
+        // A clock before 1970 is wrong, but that is no reason to stop.
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut line = json!({"type": kind});
         if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
@@ -318,7 +318,7 @@ impl Writer {
         self.note(flushed);
     }
 
-    /// Tells the first of several failures in a row. A node goes on without its slog.
+    /// Logs the first of several failures in a row. A node goes on without its slog.
     fn note(&mut self, outcome: io::Result<()>) {
         if let (Err(error), false) = (&outcome, self.failed) {
             tracing::warn!(%error, "the slog cannot be written");
@@ -327,7 +327,7 @@ impl Writer {
     }
 }
 
-/// Describes a vat as SwingSet does when it first loads it.
+/// Builds the line `create-vat`, as in SwingSet's slog.
 fn create_vat(vat: VatId, config: &VatConfig) -> Value {
     let name = config.name.as_deref().unwrap_or_default();
     let description = format!("{name} (from bundleID: {})", config.bundle_id);
@@ -342,7 +342,7 @@ fn create_vat(vat: VatId, config: &VatConfig) -> Value {
     })
 }
 
-/// SwingSet's kernel form of a delivery, which differs from the vat's in notifications.
+/// Returns SwingSet's kernel form of a [`Delivery`], which differs from the vat's in notifications.
 fn kernel_delivery(delivery: &Delivery<KRef>) -> Value {
     let Delivery::Notify { resolutions } = delivery else { return delivery_to_json(delivery) };
     let rows = resolutions.iter().map(|resolution| {

@@ -1,4 +1,4 @@
-//! A vat host that measures how long vats compute, for this node's metrics.
+//! A vat host that measures the computing time of vats, for this node's metrics.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,14 @@ use capstan_kernel_ports::{
 
 use crate::observe::metrics::Metrics;
 
-/// A [`VatHost`] that measures its own time into [`Metrics`]: deliveries without their syscalls, which are the
-/// kernel's, and the starting and restoring of workers. No result depends on it.
-pub(crate) struct Timed<H> {
+/// A [`VatHost`] that records the computing time of an inner one in [`Metrics`]. It counts deliveries, and the start
+/// and restoration of workers. The time of syscalls is the kernel's and does not count.
+pub(crate) struct TimedHost<H> {
     host: H,
     metrics: Metrics,
 }
 
-impl<H> Timed<H> {
+impl<H> TimedHost<H> {
     pub(crate) fn new(host: H, metrics: Metrics) -> Self {
         Self { host, metrics }
     }
@@ -33,7 +33,7 @@ impl<H> Timed<H> {
     }
 }
 
-/// Syscalls, and how long they took.
+/// Syscalls of a delivery, and their total duration.
 struct TimedSyscalls<'a> {
     syscalls: &'a mut dyn Syscalls,
     spent: Duration,
@@ -62,7 +62,7 @@ impl Syscalls for TimedSyscalls<'_> {
     }
 }
 
-impl<H: VatHost> VatHost for Timed<H> {
+impl<H: VatHost> VatHost for TimedHost<H> {
     fn engine(&self) -> Hash {
         self.host.engine()
     }

@@ -1,7 +1,7 @@
-//! The traces of the last blocks: the writes of each crank, in files besides the state.
+//! The traces of the last blocks: the writes of each crank, in files next to the state.
 //!
-//! They are outside of consensus and may be lost at any time. They serve to compare two nodes with different app hashes:
-//! [`bisect`] finds the first crank at which they differ, and the keys.
+//! Traces are outside of consensus and may be lost at any time. They serve to compare two nodes with different app
+//! hashes. [`bisect`] finds the first crank at which they differ, and the keys.
 //!
 //! A file `HEIGHT.trace` (16 decimal digits) holds `capstan trace 2`, a line feed, and a zlib stream of the borsh of
 //! [`BlockTrace`]. The stream's checksum reveals a file that was not written to its end.
@@ -29,7 +29,7 @@ pub(crate) use log::TraceLog;
 /// Directory and number of the traces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceOptions {
-    /// Directory, which is created if it is missing.
+    /// Directory of the traces, which is created if it is missing.
     pub dir: PathBuf,
     /// Number of blocks that are kept. Blocks that wrote nothing do not count.
     pub keep_blocks: u64,
@@ -40,36 +40,36 @@ pub struct TraceOptions {
 pub struct BlockTrace {
     /// Height of the block.
     pub height: u64,
-    /// The crank chain before it.
+    /// [`struct@Hash`] of the crank chain before the block.
     pub before: Hash,
-    /// Cranks and changes from outside, in order.
+    /// [`Link`]s of the crank chain in order: cranks, and changes between them.
     pub links: Vec<Link>,
-    /// Writes of the application itself: accounts, results, uploads.
+    /// Writes of the application itself, such as accounts, results and uploads.
     pub app_writes: Vec<Written>,
-    /// App hash after it, or `None` if the block did not come to its end.
+    /// App hash after the block, or `None` if its execution did not end.
     pub app_hash: Option<Hash>,
 }
 
-/// One link of the crank chain.
+/// Link of the crank chain: a crank, or a change between cranks.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Link {
     /// Number of the crank, or `None` for a change between cranks, such as a transaction's.
     pub crank: Option<u64>,
     /// Description of the crank's event and of its last delivery.
     pub about: Vec<String>,
-    /// The chain's hash after it.
+    /// [`struct@Hash`] of the crank chain after this link.
     pub hash: Hash,
-    /// Writes in key order.
+    /// Writes of the link, in key order.
     pub writes: Vec<Written>,
     /// [`Place`] from which the crank took its event, or `None` if it came from no queue.
     pub place: Option<Place>,
     /// [`Cause`] of the crank or change.
     pub cause: Option<Cause>,
-    /// The messages that it moved from a promise to the acceptance queue: the new place and the old one.
+    /// Messages that moved from a promise to the acceptance queue: the new [`Place`] and the old one.
     pub moved: Vec<(Place, Place)>,
 }
 
-/// A key and what was written to it.
+/// A write to one key of the state.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Written {
     /// Key in the state.
@@ -78,32 +78,32 @@ pub struct Written {
     pub value: Option<Value>,
 }
 
-/// A value, or what is kept of it.
+/// A written value, whole if it is short and as its hash if it is long.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Value {
-    /// A value of up to 256 bytes.
+    /// A value of at most 256 bytes.
     Whole(Vec<u8>),
-    /// The length and SHA-256 of a long one.
+    /// The length and SHA-256 of a longer value.
     Hash {
-        /// Length of it in bytes.
+        /// Length of the value, in bytes.
         bytes: u64,
         /// SHA-256 of the value.
         hash: Hash,
     },
 }
 
-/// A trace cannot be read or written.
+/// Reason why a trace cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// The file system refused.
+    /// Error of the file system.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
         /// Error of the operating system.
         source: io::Error,
     },
-    /// The file is not a trace, or was not written to its end.
+    /// Damaged trace: the file is not a trace, or was not written to its end.
     #[error("{} is not a whole trace of this version: {problem}", path.display())]
     Damaged {
         /// Path of the file.
@@ -177,10 +177,10 @@ fn file(dir: &Path, height: u64) -> PathBuf {
 
 const MARK: &[u8] = b"capstan trace 2\n";
 
-/// Values up to this length are kept whole.
+/// Length, in bytes, up to which values are kept whole.
 const WHOLE_BYTES: usize = 256;
 
-/// No trace that is read is longer, whatever a file claims.
+/// Upper bound of a trace's uncompressed length, in bytes, whatever a file claims.
 const MAX_TRACE_BYTES: u64 = 1 << 30;
 
 #[cfg(test)]

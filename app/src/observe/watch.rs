@@ -1,4 +1,4 @@
-//! The observer of this node's own work, outside of consensus. It feeds reports, traces and metrics.
+//! The observer of this node's work, outside of consensus. It feeds reports, traces and metrics.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,42 +24,42 @@ use crate::{
     tx::TxHash,
 };
 
-/// The last thing that the kernel did, for people.
+/// Description of the kernel's last crank, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct LastCrank {
     /// Height of the block.
     pub height: u64,
     /// Number of the crank.
     pub crank: u64,
-    /// Description of the event that it worked on.
+    /// Description of the event that the crank processed.
     pub message: String,
     /// Place from which the event came, or `None` if it came from no queue.
     pub place: Option<Place>,
     /// [`Cause`] of the crank or change.
     pub cause: Option<Cause>,
-    /// The vat that was brought into memory for it, until that gets its delivery.
+    /// [`VatId`] of the vat that was brought into memory for the crank, until it gets its delivery.
     pub starting: Option<VatId>,
-    /// Last delivery of the crank, or `None` if it made none.
+    /// [`LastDelivery`] of the crank, or `None` if it made none.
     pub delivery: Option<LastDelivery>,
 }
 
 impl LastCrank {
-    /// Returns the vat that ran, or was about to.
+    /// Returns the [`VatId`] of the vat that ran, or was about to run.
     pub fn vat(&self) -> Option<VatId> {
         self.starting.or(self.delivery.as_ref().map(|delivery| delivery.vat))
     }
 }
 
-/// A delivery, for people.
+/// Description of a crank's last delivery, for people.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct LastDelivery {
-    /// Vat that received it.
+    /// [`VatId`] of the vat that received the delivery.
     pub vat: VatId,
-    /// Its position in the vat's transcript.
+    /// Position of the delivery in the vat's transcript.
     pub number: u64,
     /// Description of the delivery.
     pub delivery: String,
-    /// Description of its result, or `None` if it did not end.
+    /// Description of the result, or `None` if the delivery did not end.
     pub result: Option<String>,
 }
 
@@ -70,11 +70,11 @@ pub(crate) struct Watch(Arc<Mutex<Notes>>);
 #[derive(Debug)]
 struct Notes {
     tracing: bool,
-    /// The crank chain's hash as far as it is known.
+    /// [`struct@Hash`] of the crank chain, or `None` if it must be read from the state.
     chain: Option<Hash>,
     last: Option<LastCrank>,
     trace: BlockTrace,
-    /// Bytes that may still be kept of the block's writes.
+    /// Remaining capacity for the block's writes, in bytes.
     room: usize,
     metrics: Metrics,
     causes: Causes,
@@ -82,7 +82,7 @@ struct Notes {
     outside: Arc<Cause>,
     /// Cause of the crank in progress.
     inside: Arc<Cause>,
-    /// Returns the transactions of this block that were executed so far.
+    /// [`TxHash`]es of the transactions of this block that were executed so far.
     executed: Vec<TxHash>,
     running: Option<ProgressNote>,
 }
@@ -111,8 +111,8 @@ impl Watch {
         Box::new(Tee { watch: self.clone(), next })
     }
 
-    /// Starts the notes of a block. `with` is the SHA-256 of its override. `chain` returns the crank chain's hash
-    /// if it is not known.
+    /// Starts the notes of a block. `with` is the SHA-256 of its override. `chain` reads the crank chain's hash, and
+    /// is called only if that is not known.
     pub(crate) fn begin_block<E>(
         &self,
         height: u64,
@@ -136,21 +136,21 @@ impl Watch {
         Ok(())
     }
 
-    /// Takes the notes about the block so far. Returns `None` if no traces are kept.
+    /// Takes the [`BlockTrace`] of the block so far, or `None` if no traces are kept.
     pub(crate) fn take_trace(&self) -> Option<BlockTrace> {
         let mut notes = self.notes();
         let trace = std::mem::take(&mut notes.trace);
         notes.tracing.then_some(trace)
     }
 
-    /// Forgets the block, which was not committed: the crank chain must be read again.
+    /// Forgets the block, which was not committed. The crank chain must then be read again.
     pub(crate) fn forget(&self) {
         let mut notes = self.notes();
         notes.chain = None;
         notes.causes.forget();
     }
 
-    /// Says what leads to the changes between cranks that follow.
+    /// Sets the [`Cause`] of the following changes between cranks.
     pub(crate) fn caused_by(&self, cause: Arc<Cause>) {
         let mut notes = self.notes();
         if let Some(tx) = cause.tx()
@@ -161,12 +161,12 @@ impl Watch {
         notes.outside = cause;
     }
 
-    /// Returns the transactions of this block that were executed so far.
+    /// [`TxHash`]es of the transactions of this block that were executed so far.
     pub(crate) fn executed(&self) -> Vec<TxHash> {
         self.notes().executed.clone()
     }
 
-    /// Notes what is about to be done in the block.
+    /// Notes the next [`Step`] of the block.
     pub(crate) fn step(&self, step: Step) {
         if let Some(running) = &mut self.notes().running {
             running.step(step);
@@ -180,7 +180,7 @@ impl Watch {
         }
     }
 
-    /// Computes a block's root, and notes how long that takes.
+    /// Computes a block's root by `compute`, and records the duration.
     pub(crate) fn root<T>(&self, compute: impl FnOnce() -> T) -> T {
         self.step(Step::Root);
         let began = Instant::now();
@@ -190,7 +190,7 @@ impl Watch {
         result
     }
 
-    /// Returns the last crank of this block.
+    /// Returns the [`LastCrank`] of this block, or `None` if it ran none.
     pub(crate) fn last(&self) -> Option<LastCrank> {
         self.notes().last.clone()
     }
@@ -201,7 +201,7 @@ impl Watch {
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
-        // Each note is whole, whatever happened after it.
+        // Each note is complete by itself, so a panic leaves consistent notes.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -298,7 +298,7 @@ impl Notes {
         self.trace.links.push(Link { crank, about, hash, writes: kept, place, cause, moved });
     }
 
-    /// Notes the crank in progress for whoever starts after the end of this process.
+    /// Notes the crank in progress, for the start after this process ends.
     fn note_last(&mut self) {
         if let (Some(running), Some(last)) = (&mut self.running, &self.last) {
             running.crank(last);
@@ -316,7 +316,7 @@ impl Notes {
     }
 }
 
-/// Keeps a write while there is room for it.
+/// Returns a write as it is kept, or `None` if it exceeds `room`.
 fn keep(room: &mut usize, key: &[u8], value: Option<&[u8]>) -> Option<Written> {
     *room = room.checked_sub(key.len() + 64)?;
     Some(Written::new(key, value))
@@ -357,7 +357,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Upper bound of a message's description.
+/// Upper bound of a message's description, in characters.
 const MAX_TEXT_CHARS: usize = 300;
 
 /// Upper bound of the writes of one block that are kept, in bytes of keys and overhead.

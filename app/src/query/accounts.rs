@@ -130,8 +130,8 @@ impl Handler<QueryMessageResultRequest> for QueryServer<'_> {
     }
 }
 
-/// Reads `{root, adminNode, meter}`, as factories answer createVat. The vat is the one that exports
-/// the root.
+/// Decodes a factory's answer to createVat, `{root, adminNode, meter}`. The created vat is the one that exports the
+/// root.
 fn created_vat(
     state: &StateView,
     remote: RemoteId,

@@ -1,4 +1,4 @@
-//! The texts in requests, parsed.
+//! Parsers of the texts in requests.
 
 use std::str::FromStr;
 
@@ -14,7 +14,7 @@ pub(super) enum Holder {
     Account(Address),
 }
 
-/// Parses a text whose type says what is wrong with it.
+/// Parses a text by its type's [`FromStr`], whose error describes the mistake.
 pub(super) fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, QueryError> {
     text.parse().map_err(|error| malformed(format!("{error}")))
 }
@@ -39,14 +39,14 @@ pub(super) fn object(text: &str) -> Result<u64, QueryError> {
     }
 }
 
-/// Parses the id of a meter.
+/// Parses a [`MeterId`].
 pub(super) fn meter(text: &str) -> Result<MeterId, QueryError> {
     let refuse =
         || malformed(format!("{text:?} is not a meter: expected m and a number, as in m1"));
     MeterId::parse(text).ok_or_else(refuse)
 }
 
-/// Parses an endpoint or the address of an account.
+/// Parses the owner of a c-list: an endpoint or the address of an account.
 pub(super) fn holder(text: &str) -> Result<Holder, QueryError> {
     if let Some(endpoint) = Endpoint::parse(text) {
         return Ok(Holder::Endpoint(endpoint));

@@ -9,15 +9,15 @@ use serde_json::{Map, Value};
 
 use super::{QueryError, Reply, args::malformed};
 
-/// A call whose request and response are protobuf.
+/// A call with a protobuf request, which gets a protobuf response.
 #[derive(Debug)]
 pub(super) struct ProtobufCall<'a>(pub(super) &'a [u8]);
 
-/// A call by the path of [`Method::path`].
+/// A call by [`Method::path`], which gets a JSON response.
 #[derive(Debug)]
 pub(super) struct JsonCall {
     pub(super) method: &'static Method,
-    /// The request's fields by their JSON names.
+    /// Fields of the request by their JSON names.
     fields: Map<String, Value>,
 }
 
@@ -72,7 +72,7 @@ impl JsonCall {
             fields.insert(field.json_name.to_owned(), value(field, text)?);
         }
         for field in method.options() {
-            // An option without a value is as good as none.
+            // An option without a value counts as absent.
             if let Some(text) = options.0.remove(field.json_name).filter(|text| !text.is_empty()) {
                 fields.insert(field.json_name.to_owned(), value(field, &text)?);
             }
@@ -84,7 +84,7 @@ impl JsonCall {
     }
 }
 
-/// Parses the value of a field.
+/// Parses the value of a [`Field`].
 fn value(field: &Field, text: &str) -> Result<Value, QueryError> {
     let refuse = |max: u64| malformed(format!("{text:?} is not a number from 0 to {max}"));
     match field.kind {

@@ -1,4 +1,4 @@
-//! The queries of Cosmos clients.
+//! The queries of Cosmos clients: accounts and balances.
 
 use capstan_genesis::{Address, Amount, DENOM};
 use capstan_store::StateView;
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::records::{account, keys};
 
-/// Answers the query at `path`. Returns `None` if it is not one of those that are answered.
+/// Answers the Cosmos query at `path`. Returns `None` if the path is unknown.
 pub(super) fn reply(
     state: &StateView,
     path: &str,
@@ -83,7 +83,7 @@ fn all_balances(state: &StateView, address: Address) -> Result<Reply, QueryError
     Ok(Reply { value, key: Some(keys::account(address)) })
 }
 
-/// An address without an account owns nothing: that is no error, as in the Cosmos SDK.
+/// Returns the balance of `address`. An address without an account has 0, as in the Cosmos SDK.
 fn owned(state: &StateView, address: Address) -> Result<Amount, QueryError> {
     Ok(account::get(state, address)?.map_or(Amount(0), |account| account.balance))
 }

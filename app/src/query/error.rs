@@ -7,24 +7,24 @@ use crate::fault::NodeFault;
 /// Reason why a query has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// No query has this path.
+    /// The path is that of no query.
     #[error(
         "unknown query path {0:?}; try {paths}, store with a key as data, or /capstan.v1.Query/NAME with a protobuf request",
         paths = paths()
     )]
     UnknownPath(String),
-    /// The path is known, but what it names or its data is not of the right form.
+    /// The path is known, but a name in it or the data is malformed.
     #[error("malformed query: {0}")]
     Malformed(String),
     /// The thing that the query names does not exist.
     #[error("there is no {what} {name}")]
     NotFound {
-        /// The kind of thing.
+        /// Kind of the thing, such as a vat.
         what: &'static str,
-        /// Name of the thing.
+        /// Name of the thing, as the query gave it.
         name: String,
     },
-    /// Only the last committed height can be asked.
+    /// The query is for another height than the last committed one.
     #[error("height {asked} is not available, only the last one: {height}; ask without a height")]
     Height {
         /// Height that was requested.
@@ -32,7 +32,7 @@ pub enum QueryError {
         /// Height of the last commit.
         height: i64,
     },
-    /// The answer is not about one key, so there is no proof of it.
+    /// The query asks for a proof, but its answer is not about one key.
     #[error(
         "this query has no proof: its answer is not about one key; ask for the keys that it is made of, by the path store"
     )]
@@ -43,7 +43,7 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// Returns the error's code.
+    /// Returns the [`ErrorCode`] of the error.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownPath(_) => ErrorCode::UnknownPath,

@@ -1,4 +1,4 @@
-//! Queries about the kernel's tables.
+//! Queries about the kernel's tables, queues and meters.
 
 use capstan_genesis::{BundleId, BundleKind};
 use capstan_kernel::{
@@ -160,7 +160,7 @@ impl Handler<QueryCListRequest> for QueryServer<'_> {
             }
         };
         let entries = view::clist(state, endpoint)?;
-        // In the order of the keys, which is that of the krefs' texts.
+        // The entries come in the order of their keys, which is that of the krefs' texts.
         let mut rest = entries.into_iter().filter(|(kref, _)| kref.to_string() > request.after);
         let one = |(kref, entry): (KRef, capstan_kernel::clist::ClistEntry)| CListEntry {
             kref: kref.to_string(),
@@ -189,7 +189,7 @@ impl Handler<QueryMeterRequest> for QueryServer<'_> {
     }
 }
 
-/// Returns the rest of a meter as text.
+/// Returns a meter's remaining computrons as text, `unlimited` for `None`.
 pub(super) fn remaining(remaining: Option<u128>) -> String {
     remaining.map_or_else(|| "unlimited".to_owned(), |n| n.to_string())
 }

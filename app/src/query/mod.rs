@@ -37,10 +37,10 @@ use call::{JsonCall, ProtobufCall};
 pub use error::QueryError;
 pub use proof::{PROOF_PATH, PROOF_VALUE};
 
-/// The path of the raw value at the key that the data names.
+/// Path of the query for the raw value at a key, which is the query's data.
 const STORE: &str = "store";
 
-/// Answers queries from one committed state.
+/// Server of queries over one committed [`StateView`].
 struct QueryServer<'a> {
     state: &'a StateView,
 }
@@ -49,18 +49,18 @@ impl Server for QueryServer<'_> {
     type Error = QueryError;
 }
 
-/// The result of handling a request `R`.
+/// Result of handling a request `R`.
 type Answered<R> = Result<Answer<<R as Request>::Response>, QueryError>;
 
-/// An encoded response, and the key that it is about.
+/// An encoded response, and the key of its record.
 #[derive(Debug)]
 struct Reply {
     value: Vec<u8>,
-    /// The key of the one record that the response is about, if it is about one.
+    /// Key of the one record in the response, or `None` if it is not about one.
     key: Option<Vec<u8>>,
 }
 
-/// Answers a query from a committed state.
+/// Answers a [`RequestQuery`] from a committed state.
 pub(crate) fn answer(state: &StateView, request: &RequestQuery) -> ResponseQuery {
     let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
     match try_answer(state, height, request) {

@@ -2,10 +2,10 @@
 
 /// Number of entries in a page if the request does not bound it.
 const DEFAULT_LIMIT: usize = 100;
-/// The most entries of a page.
+/// Upper bound of the entries in a page.
 const MAX_LIMIT: usize = 1000;
 
-/// Returns the most entries that a page has if the request asks for `limit`. 0 stands for the default.
+/// Returns the upper bound of a page's entries if the request asks for `limit`, where 0 stands for the default.
 pub(super) fn page_size(limit: u32) -> usize {
     match limit as usize {
         0 => DEFAULT_LIMIT,

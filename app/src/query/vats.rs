@@ -129,7 +129,7 @@ fn status(record: &VatState) -> &'static str {
     }
 }
 
-/// Counts the events for the vat at the head of the queues.
+/// Counts the events for a vat among the first [`MAX_EVENTS`] of each queue.
 fn queue_depth(state: &StateView, vat: VatId) -> Result<u64, QueryError> {
     let mut depth = 0;
     for queue in [Queue::Acceptance, Queue::Run] {
@@ -164,7 +164,7 @@ fn is_for(state: &StateView, event: &RunQueueEvent, vat: VatId) -> Result<bool, 
     })
 }
 
-/// The size of the pages in which heaps are counted.
+/// Page size in which heaps are counted, in bytes.
 const PAGE_BYTES: u64 = 4096;
 
 /// Upper bound of the events of each queue that are counted.

@@ -1,4 +1,4 @@
-//! Accounts: who can sign, and what they own.
+//! Accounts: their keys, sequences and balances.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_genesis::{Address, Amount};
@@ -10,16 +10,16 @@ use crate::{
     tx::TxError,
 };
 
-/// An account: one record in the state, under its address.
+/// An account: one record in the state, whose key has its [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Account {
-    /// Its number, given in the order of creation, covered by every signature of it.
+    /// Number of the account, given in the order of creation. Every signature covers it.
     pub number: u64,
-    /// The sequence that its next transaction must carry.
+    /// Sequence that the account's next transaction must carry.
     pub sequence: u64,
-    /// Coins that it owns.
+    /// Balance of the account: an [`Amount`].
     pub balance: Amount,
-    /// Its compressed secp256k1 key, known from its first transaction on.
+    /// Compressed secp256k1 public key, or `None` before the account's first transaction.
     pub public_key: Option<[u8; 33]>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn credit(
     Ok(created)
 }
 
-/// Takes `amount` from what `address` owns.
+/// Subtracts `amount` from the balance of `address`. Fails with a [`TxError`] if the balance is too low.
 pub(crate) fn debit(
     state: &mut dyn Overlay,
     address: Address,

@@ -1,5 +1,5 @@
-//! Figures of each vat for operators, outside the root hash: its work in the last block in which it ran, and the
-//! size of its heap.
+//! Figures of each vat for operators, outside the root hash. They are its work in the last block in which it ran, and
+//! the size of its heap.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel::view;
@@ -10,14 +10,14 @@ use capstan_kernel_ports::{
 
 use crate::{fault::NodeFault, records::record};
 
-/// A vat's last block.
+/// Figures of a vat's last block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Activity {
     /// Height of the block.
     pub(crate) height: u64,
-    /// The computrons that the vat spent in it.
+    /// Computrons that the vat spent in the block.
     pub(crate) computrons: u64,
-    /// Bytes of its heap at the end of the last block with a snapshot, or 0 if this node saw no snapshot.
+    /// Size of the heap, in bytes, at the end of the last block with a snapshot, or 0 if this node saw no snapshot.
     pub(crate) heap_bytes: u64,
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn get(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<Act
     record::get(state, &key(vat))
 }
 
-/// Notes what a vat did between two states, if it had a delivery or a snapshot.
+/// Records a vat's [`Activity`] between two states, if it had a delivery or a snapshot.
 pub(crate) fn note(
     before: &impl Read,
     over: &mut dyn Overlay,
@@ -51,7 +51,8 @@ pub(crate) fn note(
     record::set(over, &key(vat), &activity)
 }
 
-/// A key outside the root hash: the records follow from the blocks, and no rule depends on them.
+/// Returns the key of a vat's [`Activity`], outside the root hash. The records follow from the blocks, and no rule
+/// depends on them.
 fn key(vat: VatId) -> Vec<u8> {
     format!("local.a.activity.{vat}").into_bytes()
 }

@@ -1,4 +1,4 @@
-//! Bundles in transactions: unpacked within bounds, verified, installed.
+//! Bundles in transactions: unpacked within bounds and verified.
 
 use std::io::Read as _;
 
@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::tx::{Compression, Packed, TxError};
 
-/// Returns the uncompressed bytes. It never produces more of them than were declared.
+/// Returns the uncompressed bytes of a [`Packed`] bundle. It never produces more of them than were declared.
 pub(crate) fn unpack(packed: Packed) -> Result<Vec<u8>, TxError> {
     match packed.compression {
         Compression::None => Ok(packed.bytes),
@@ -17,8 +17,8 @@ pub(crate) fn unpack(packed: Packed) -> Result<Vec<u8>, TxError> {
     }
 }
 
-/// Checks that `bytes` are a sound bundle with the id `id`. Returns the bytes to keep: for an Endo
-/// archive its canonical form, so that they are a function of the id. Every fault is the sender's.
+/// Checks that `bytes` are a valid bundle with the id `id`. Returns the bytes to keep. Those of an Endo archive are
+/// its canonical form, so that they are a function of the id. Every failure is a [`TxError`] of the sender.
 pub(crate) fn verify(
     bytes: Vec<u8>,
     id: &BundleId,
@@ -41,7 +41,7 @@ pub(crate) fn verify(
 
 fn gunzip(bytes: &[u8], declared: u64) -> Result<Vec<u8>, TxError> {
     let mut out = Vec::new();
-    // One byte more than declared tells a longer bundle from one of the right length.
+    // One byte more than declared reveals a bundle that is too long.
     let mut decoder = MultiGzDecoder::new(bytes).take(declared.saturating_add(1));
     let result = decoder.read_to_end(&mut out);
     result.map_err(|e| TxError::Decompression(format!("not gzip: {e}")))?;

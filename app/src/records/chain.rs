@@ -1,4 +1,4 @@
-//! The records that a chain has once: its id, its first height, its parameters.
+//! The records of the chain itself: its id, its first height and its parameters.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_genesis::Params;
@@ -9,16 +9,16 @@ use crate::{
     records::{keys, record},
 };
 
-/// Properties of a chain that never change.
+/// Constant properties of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct ChainRecord {
-    /// Its id, which every signature covers.
+    /// Id of the chain, which every signature covers.
     pub(crate) chain_id: String,
-    /// The height of its first block.
+    /// Height of the chain's first block.
     pub(crate) initial_height: u64,
 }
 
-/// The chain's record and parameters, as every check needs them.
+/// [`ChainRecord`] and [`Params`] of the chain, which every check needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
     pub(crate) id: String,
@@ -29,7 +29,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Reads the record and the parameters. Returns `None` before InitChain.
+    /// Loads the record and the parameters. Returns `None` before InitChain.
     pub(crate) fn load(state: &(impl Read + ?Sized)) -> Result<Option<Self>, NodeFault> {
         let Some(chain) = record::get::<ChainRecord>(state, keys::CHAIN)? else {
             return Ok(None);

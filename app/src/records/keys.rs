@@ -29,7 +29,7 @@ pub(crate) const NEXT_ACCOUNT: &[u8] = b"a.next_account";
 pub(crate) const MAX_GAS: &[u8] = b"a.max_gas";
 pub(crate) const VALIDATORS: &[u8] = b"a.validators";
 pub(crate) const PARAMS: &[u8] = b"p.params";
-/// The prefix of the kernel's keys.
+/// Prefix of the kernel's keys.
 pub(crate) const KERNEL_KEYS: &[u8] = b"k.";
 pub(crate) const EXPIRY: &[u8] = b"a.exp.";
 

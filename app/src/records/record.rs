@@ -1,11 +1,11 @@
-//! Borsh records in the state.
+//! Encoding of records in the state by borsh.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::store::{Overlay, Read};
 
 use crate::fault::NodeFault;
 
-/// Reads the record at `key`.
+/// Reads the record at `key`, or returns `None` if there is none.
 pub(crate) fn get<T: BorshDeserialize>(
     state: &(impl Read + ?Sized),
     key: &[u8],
@@ -27,12 +27,12 @@ pub(crate) fn set<T: BorshSerialize>(
     Ok(())
 }
 
-/// Reads a record from its bytes, which came from `key`.
+/// Decodes a record from the bytes at `key`.
 pub(crate) fn decode<T: BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T, NodeFault> {
     borsh::from_slice(bytes).map_err(|e| damaged(key, &e))
 }
 
-/// Takes the next number of the counter at `key`, from 0.
+/// Returns the number of the counter at `key`, from 0, and increments the counter.
 pub(crate) fn next_number(state: &mut dyn Overlay, key: &[u8]) -> Result<u64, NodeFault> {
     let number: u64 = get(state, key)?.unwrap_or(0);
     set(state, key, &(number + 1))?;

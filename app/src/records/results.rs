@@ -1,4 +1,4 @@
-//! The results of messages: which promise answers which message, and how it was settled.
+//! The results of messages: the result promise of each, and its settlement.
 //!
 //! The value itself lies in the account's outbox, in the kernel, until it is acknowledged.
 
@@ -16,18 +16,18 @@ use crate::{
     tx::TxHash,
 };
 
-/// A message that has a result promise.
+/// Record of a message that has a result promise.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct MessageRecord {
-    /// The message's type URL.
+    /// Type URL of the message, as in `/capstan.v1.MsgSend`.
     pub type_url: String,
-    /// The height of its block.
+    /// Height of the message's block.
     pub height: u64,
     /// [`Address`] of the sender.
     pub account: Address,
-    /// Endpoint of the account in the kernel.
+    /// [`RemoteId`] of the account's endpoint in the kernel.
     pub remote: RemoteId,
-    /// The result promise in the account's channel, `rp-N`.
+    /// Result promise in the account's channel, `rp-N`.
     pub promise: String,
     /// [`Settled`] state of the promise, or `None` while it is pending.
     pub settled: Option<Settled>,
@@ -36,13 +36,13 @@ pub struct MessageRecord {
 /// Settlement of a result promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Settled {
-    /// The height of the block that did it.
+    /// Height of the block that settled the promise.
     pub height: u64,
-    /// True if it was rejected.
+    /// True if the promise was rejected.
     pub rejected: bool,
 }
 
-/// Returns the record of message `index` of `tx`, or `None` if it is unknown or was forgotten.
+/// Returns the [`MessageRecord`] of message `index` of `tx`, or `None` if it is unknown or has expired.
 pub fn get(
     state: &(impl Read + ?Sized),
     tx: &TxHash,
@@ -51,7 +51,7 @@ pub fn get(
     record::get(state, &keys::result(tx, index))
 }
 
-/// Remembers a message, for as long as the parameters say.
+/// Records a message until `result_retention_blocks` of [`Params`] have passed.
 pub(crate) fn add(
     state: &mut dyn Overlay,
     tx: &TxHash,
@@ -66,8 +66,8 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// Notes that a promise of a remote was settled. Returns the message that it answers, if it is one
-/// that is remembered.
+/// Records that a promise of a remote was settled. Returns the message that it answers, or `None` if no message is
+/// recorded for it.
 pub(crate) fn settle(
     state: &mut dyn Overlay,
     remote: RemoteId,
@@ -87,7 +87,7 @@ pub(crate) fn settle(
     Ok(Some((tx, index)))
 }
 
-/// Returns the [`Event`] that tells how a message was answered.
+/// Returns the [`Event`] of a settled message.
 pub(crate) fn resolved(
     account: String,
     promise: String,
@@ -106,7 +106,7 @@ pub(crate) fn resolved(
     event("message.resolved", &attributes)
 }
 
-/// Forgets a message and its promise.
+/// Deletes the record of a message and of its promise.
 pub(crate) fn expire(state: &mut dyn Overlay, tx: &TxHash, index: u32) -> Result<(), NodeFault> {
     let key = keys::result(tx, index);
     if let Some(message) = record::get::<MessageRecord>(state, &key)? {

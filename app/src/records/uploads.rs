@@ -1,5 +1,5 @@
-//! Bundles that come in pieces: announced with the hash of each piece, delivered in any order by
-//! anyone, forgotten at a deadline.
+//! Uploads of bundles in chunks. They are announced with the hash of each chunk, delivered in any order by any
+//! account, and expire at a deadline.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_genesis::{Address, BundleId, Params};
@@ -14,26 +14,26 @@ use crate::{
     tx::{Chunk, Compression, Packed, TxError, UploadId},
 };
 
-/// An upload under way. Each piece that has arrived lies under its own key.
+/// An upload in progress. Each chunk that has arrived has a key of its own.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Upload {
-    /// The account that began it, whose quota it takes.
+    /// [`Address`] of the account that began the upload, whose quota it counts towards.
     pub submitter: Address,
-    /// The id that the bundle must turn out to have.
+    /// [`BundleId`] that the bundle must have.
     pub bundle: BundleId,
-    /// Compression of the whole upload.
+    /// [`Compression`] of the concatenated chunks.
     pub compression: Compression,
-    /// The bundle's length in bytes, uncompressed.
+    /// Size of the uncompressed bundle, in bytes.
     pub uncompressed_size: u64,
-    /// Hashes and sizes of the pieces, in order.
+    /// Hash and size of each [`Chunk`], in order.
     pub chunks: Vec<Chunk>,
-    /// For each piece, whether it has arrived.
+    /// Flag for each chunk, true if it has arrived.
     pub received: Vec<bool>,
-    /// The first height at which it is forgotten.
+    /// Lowest block height at which the upload expires.
     pub deadline: u64,
 }
 
-/// Uploads that an account has under way.
+/// Total of an account's uploads in progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Quota {
     uploads: u32,
@@ -41,19 +41,19 @@ struct Quota {
 }
 
 impl Upload {
-    /// Returns the number of bytes of all pieces together.
+    /// Returns the size of all chunks together, in bytes.
     fn bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.size).sum()
     }
 
-    /// Returns the indices of the pieces that have not arrived.
+    /// Returns the indices of the missing chunks, from 0.
     pub fn missing(&self) -> Vec<u32> {
         let missing = |(index, received): (usize, &bool)| (!received).then_some(index as u32);
         self.received.iter().enumerate().filter_map(missing).collect()
     }
 }
 
-/// Returns the [`Upload`], or `None` if it is not under way.
+/// Returns the [`Upload`], or `None` if it is not in progress.
 pub fn get(state: &(impl Read + ?Sized), id: &UploadId) -> Result<Option<Upload>, NodeFault> {
     record::get(state, &keys::upload(id))
 }
@@ -92,15 +92,15 @@ pub(crate) fn begin(
     Ok(())
 }
 
-/// State of an upload after a piece.
+/// State of an upload after a chunk.
 pub(crate) enum Progress {
-    /// This number of pieces is missing.
+    /// Number of chunks that are still missing.
     Missing(u32),
-    /// Nothing is missing: the upload is over, this is the bundle.
+    /// The upload is complete: its record, and the bundle.
     Complete(Upload, Packed),
 }
 
-/// Takes in a piece.
+/// Adds a chunk to its upload. Returns the [`Progress`] of the upload.
 pub(crate) fn add_chunk(
     state: &mut dyn Overlay,
     id: &UploadId,
@@ -129,7 +129,7 @@ pub(crate) fn add_chunk(
     Ok(Progress::Complete(upload, Packed { bytes, compression, uncompressed_size }))
 }
 
-/// Forgets an upload whose deadline has come. Returns its event.
+/// Deletes an upload at its deadline. Returns its [`Event`], or `None` if it was completed before.
 pub(crate) fn expire(state: &mut dyn Overlay, id: &UploadId) -> Result<Option<Event>, NodeFault> {
     let Some(upload) = get(state, id)? else { return Ok(None) };
     remove(state, id, &upload)?;

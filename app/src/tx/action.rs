@@ -9,61 +9,61 @@ use super::{
     upload::{Announcement, Packed, UploadId},
 };
 
-/// One message of a transaction. Every field is decoded and checked as far as that needs no state.
+/// A decoded message of a transaction. Every field is checked as far as that needs no state.
 ///
 /// References are texts of the account's c-list (`ro-3`, `rp+1`). The kernel checks whether the account holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Sends coins to an account.
     BankSend {
-        /// Receiver of the coins.
+        /// [`Address`] of the receiver.
         to: Address,
-        /// Number of coins to send.
+        /// [`Amount`] to send.
         amount: Amount,
     },
     /// Installs a bundle as a whole.
     InstallBundle {
-        /// The id that it must have.
+        /// [`BundleId`] that the bundle must have.
         id: BundleId,
-        /// Bytes of the bundle, and their compression.
+        /// [`Packed`] bytes of the bundle.
         packed: Packed,
     },
-    /// Announces a bundle that comes in pieces.
+    /// Announces a bundle that is uploaded in chunks.
     BeginUpload(Announcement),
-    /// Delivers a piece of an upload.
+    /// Delivers a chunk of an upload.
     UploadChunk {
         /// [`UploadId`] of the upload.
         upload: UploadId,
-        /// Index of the piece, from 0.
+        /// Index of the chunk, from 0.
         index: u32,
-        /// Bytes of the piece.
+        /// Bytes of the chunk.
         data: Vec<u8>,
     },
     /// Creates a vat from a bundle.
     CreateVat {
         /// [`BundleId`] of an installed bundle.
         bundle: BundleId,
-        /// Name for people.
+        /// Name of the vat for people, which need not be unique.
         name: String,
-        /// Its vatParameters: smallcaps JSON without `#`, and the slots.
+        /// `vatParameters` of the vat: [`CapData`] whose body is smallcaps JSON without `#`.
         parameters: CapData,
-        /// Computrons bought into its meter, or `None` for the chain's default.
+        /// Computrons bought into the vat's meter, or `None` for the chain's default.
         computrons: Option<u64>,
     },
     /// Sends a message to an object.
     Send {
-        /// The object or promise, or [`FACTORY`].
+        /// Reference to the object or promise, or [`FACTORY`].
         target: String,
-        /// The body `#[method, args]`.
+        /// Method and arguments: [`CapData`] with the body `#[method, args]`.
         methargs: CapData,
         /// Name of the method.
         method: String,
     },
-    /// Ends a vat by its admin object.
+    /// Terminates a vat by its admin object.
     TerminateVat {
         /// Reference to the vat's admin object.
         admin: String,
-        /// The body of the call.
+        /// Method and arguments of the call, as [`CapData`].
         methargs: CapData,
     },
     /// Upgrades a vat by its admin object.
@@ -72,7 +72,7 @@ pub enum Action {
         admin: String,
         /// [`BundleId`] of the new bundle.
         bundle: BundleId,
-        /// The body of the call.
+        /// Method and arguments of the call, as [`CapData`].
         methargs: CapData,
     },
     /// Buys computrons into a meter.
@@ -84,7 +84,7 @@ pub enum Action {
     },
     /// Settles promises that the account decides.
     Resolve {
-        /// Settlements in the order in which they happen.
+        /// [`Resolution`]s in the order in which they happen.
         resolutions: Vec<Resolution>,
     },
     /// Gives up references to objects.
@@ -94,16 +94,16 @@ pub enum Action {
     },
     /// Acknowledges entries of the outbox.
     Ack {
-        /// Number of the last entry that was read.
+        /// Number of the last acknowledged entry.
         through: u64,
     },
 }
 
-/// The target of a message that goes to the account's own factory object, whatever its reference is.
+/// Target of a message to the account's own factory object, whatever its reference is.
 pub const FACTORY: &str = "factory";
 
 impl Action {
-    /// Returns the number of bytes that the chain stores besides the transaction's own.
+    /// Returns the number of bytes that the chain stores in addition to the transaction's own.
     pub fn declared_bytes(&self) -> u64 {
         match self {
             Self::InstallBundle { packed, .. } => packed.uncompressed_size,
@@ -112,7 +112,7 @@ impl Action {
         }
     }
 
-    /// Returns the type URL of its protobuf message.
+    /// Returns the type URL of the action's protobuf message.
     pub fn type_url(&self) -> String {
         match self {
             Self::BankSend { .. } => type_url::<MsgBankSend>(),

@@ -15,29 +15,29 @@ use sha2::{Digest, Sha256};
 use super::{Action, TxError, TxHash, messages, protobuf::decode_canonical};
 use cosmrs::crypto::secp256k1 as ecdsa;
 
-/// A transaction as far as it can be understood without state: decoded, canonical, within the limits,
-/// with every message read.
+/// A decoded transaction. It is in canonical form and within the chain's limits, and each of its messages has been
+/// decoded.
 #[derive(Clone, Debug)]
 pub struct Tx {
-    /// Hash of the transaction.
+    /// [`TxHash`] of the transaction.
     pub hash: TxHash,
-    /// Its length in bytes.
+    /// Size of the transaction, in bytes.
     pub size: usize,
-    /// Account for which all messages act. `admission::check` verifies that it signed.
+    /// [`Address`] of the account for which all messages act. `admission::check` verifies that it signed.
     pub signer: Address,
     /// Compressed secp256k1 key of the signer, if the transaction carries one.
     pub public_key: Option<[u8; 33]>,
     /// Sequence of the transaction.
     pub sequence: u64,
-    /// The fee that it pays.
+    /// Fee that the transaction pays: an [`Amount`].
     pub fee: Amount,
     /// Declared gas limit. It buys nothing here, but CometBFT counts it and explorers show it.
     pub gas_limit: u64,
-    /// Last height at which the transaction is valid, or 0 for any.
+    /// Last block height at which the transaction is valid, or 0 without a limit.
     pub timeout_height: u64,
-    /// Messages in the order of their execution.
+    /// Messages in the order of their execution, each an [`Action`].
     pub actions: Vec<Action>,
-    /// The signature, and the bytes that it covers.
+    /// [`Signature`], and the bytes that it covers.
     pub signature: Signature,
 }
 
@@ -46,7 +46,7 @@ pub struct Tx {
 pub struct Signature {
     body_bytes: Vec<u8>,
     auth_info_bytes: Vec<u8>,
-    /// `r` and `s`, 32 bytes each.
+    /// Numbers `r` and `s` of the signature, 32 bytes each.
     signature: Vec<u8>,
 }
 
@@ -57,13 +57,13 @@ impl Tx {
         self.actions.iter().any(|action| !matches!(action, Action::BankSend { .. }))
     }
 
-    /// Returns the lowest fee that the chain accepts for the transaction.
+    /// Returns the lowest fee that the chain accepts for the transaction, by [`Fees::required`].
     pub fn required_fee(&self, fees: &Fees) -> Amount {
         let declared = self.actions.iter().map(|action| u128::from(action.declared_bytes())).sum();
         fees.required(self.size as u64, declared, self.actions.len() as u64)
     }
 
-    /// Reads a transaction and checks all that needs no state.
+    /// Decodes a transaction, and checks all that needs no state. Returns a [`TxError`] for the first mistake.
     pub fn decode(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
         if bytes.len() as u64 > params.max_tx_bytes {
             return Err(TxError::TooLarge { size: bytes.len(), limit: params.max_tx_bytes });
@@ -98,8 +98,8 @@ impl Tx {
 }
 
 impl Signature {
-    /// Checks the signature by `key` for a chain and account number. `Err` says only that it does not
-    /// fit, or that it is not in low-s form.
+    /// Verifies the signature by `key` for a chain and account number. `Err` says only whether it is invalid or not
+    /// in low-s form.
     pub(crate) fn verify(
         &self,
         key: &[u8; 33],
@@ -218,5 +218,5 @@ fn read_fee(fee: Option<&Fee>, signer: Address) -> Result<(Amount, u64), TxError
     Ok((amount, fee.gas_limit))
 }
 
-/// The number of `cosmos.tx.signing.v1beta1.SignMode.SIGN_MODE_DIRECT`.
+/// Number of `cosmos.tx.signing.v1beta1.SignMode.SIGN_MODE_DIRECT`.
 const DIRECT: i32 = 1;

@@ -10,12 +10,12 @@ pub enum TxError {
         "the transaction has {size} bytes, more than the {limit} that the chain allows (max_tx_bytes); upload large bundles in pieces with MsgBeginUpload"
     )]
     TooLarge {
-        /// Length of it in bytes.
+        /// Size in bytes.
         size: usize,
         /// Limit of the chain.
         limit: u64,
     },
-    /// A part is not protobuf of the right shape.
+    /// A part of the transaction is not valid protobuf of its type.
     #[error("{part} cannot be decoded: {problem}")]
     Undecodable {
         /// Name of the part: `TxRaw`, `TxBody`, `AuthInfo` or a message's type.
@@ -23,12 +23,12 @@ pub enum TxError {
         /// Error of the decoder.
         problem: String,
     },
-    /// A part is protobuf, but not in its one canonical form.
+    /// A part of the transaction is valid protobuf, but not in canonical form.
     #[error(
         "{0} is not in canonical protobuf form: it has unknown fields, trailing bytes or fields out of order; encode it with the chain's own .proto files"
     )]
     NotCanonical(String),
-    /// There is no message, or there are too many.
+    /// The transaction has no message or too many.
     #[error("the transaction has {count} messages; it must have 1 to {limit}")]
     MessageCount {
         /// Number of messages.
@@ -36,12 +36,12 @@ pub enum TxError {
         /// Limit of the chain.
         limit: u32,
     },
-    /// A message has a type that the chain does not know.
+    /// A message is of an unknown type.
     #[error(
         "unknown message type {0}; this chain knows capstan.v1.Msg… and cosmos.bank.v1beta1.MsgSend"
     )]
     UnknownMessage(String),
-    /// Not exactly one signer and one signature.
+    /// The transaction does not have exactly one signer and one signature.
     #[error(
         "the transaction has {signers} signers and {signatures} signatures; it must have one of each"
     )]
@@ -51,16 +51,16 @@ pub enum TxError {
         /// The number of signatures.
         signatures: usize,
     },
-    /// Another sign mode than direct.
+    /// The sign mode is not `SIGN_MODE_DIRECT`.
     #[error("the signer's mode is not SIGN_MODE_DIRECT with a single key; sign with that mode")]
     SignMode,
-    /// The public key is missing, of another kind, or not the account's.
+    /// The public key is missing, of another type, or not the account's.
     #[error("public key: {0}")]
     PublicKey(String),
-    /// The signature's s lies in the upper half: a second form of a valid signature.
+    /// The signature's `s` lies in the upper half of the order. It would be a second form of a valid signature.
     #[error("the signature is not in low-s form; normalise s to the lower half of the group order")]
     HighS,
-    /// The signature does not fit.
+    /// The signature is invalid for this chain and account.
     #[error(
         "the signature does not verify; sign for chain id {chain_id:?} with account number {account_number} and sequence {sequence}"
     )]
@@ -82,20 +82,20 @@ pub enum TxError {
         /// Sequence of the transaction.
         got: u64,
     },
-    /// A message acts for someone else than the signer.
+    /// A message acts for another account than the signer's.
     #[error("message {index} acts for {actor:?}, but the transaction is signed by {signer}")]
     ActorMismatch {
         /// Index of the message, from 0.
         index: usize,
         /// Account that the message names.
         actor: String,
-        /// Account that signed.
+        /// [`Address`] of the account that signed.
         signer: Address,
     },
     /// The fee is not one amount of the chain's coin.
     #[error("the fee must be one amount of ucap: {0}")]
     FeeDenom(String),
-    /// The fee is too low.
+    /// The fee is below the lowest one that the chain accepts.
     #[error("the fee is {got}ucap, but this transaction costs at least {required}ucap")]
     FeeTooLow {
         /// Fee that the transaction pays.
@@ -103,25 +103,25 @@ pub enum TxError {
         /// Lowest fee that the chain accepts.
         required: u128,
     },
-    /// The signer has no account yet.
+    /// The signer's address has no account yet.
     #[error("{0} has no account on this chain; send it some ucap first")]
     NoAccount(Address),
     /// The signer cannot pay the fee.
     #[error("{account} owns {balance}ucap and cannot pay the fee of {fee}ucap")]
     CannotPayFee {
-        /// Account of the signer.
+        /// [`Address`] of the signer.
         account: Address,
         /// Coins that it owns.
         balance: u128,
         /// Fee of the transaction.
         fee: u128,
     },
-    /// The memo is too long.
+    /// The memo exceeds `max_memo_bytes`.
     #[error(
         "the memo has {size} bytes, more than the {limit} that the chain allows (max_memo_bytes)"
     )]
     Memo {
-        /// Length of it in bytes.
+        /// Size in bytes.
         size: usize,
         /// Limit of the chain.
         limit: u32,
@@ -136,10 +136,10 @@ pub enum TxError {
         /// Height of the block.
         height: u64,
     },
-    /// A feature of Cosmos transactions that the chain does not have.
+    /// The transaction uses a feature of Cosmos transactions that the chain does not have.
     #[error("{0} is not supported by this chain; leave it empty")]
     Unsupported(&'static str),
-    /// A message has a field that cannot be.
+    /// A field of a message has an invalid value.
     #[error("message {index}: {field}: {problem}")]
     Field {
         /// Index of the message, from 0.
@@ -150,7 +150,7 @@ pub enum TxError {
         problem: String,
     },
 
-    /// The validators agreed not to execute it.
+    /// The validators agreed on an [`Override`](crate::Override) that skips the transaction.
     #[error(
         "the validators agreed not to execute this transaction; it has cost nothing and can be sent again"
     )]
@@ -159,38 +159,38 @@ pub enum TxError {
     /// The account cannot pay what a message costs or moves.
     #[error("{account} owns {balance}ucap, less than {needed}ucap")]
     InsufficientFunds {
-        /// Account that has to pay.
+        /// [`Address`] of the account that has to pay.
         account: Address,
         /// Its balance after the fee.
         balance: u128,
         /// Amount that it has to pay.
         needed: u128,
     },
-    /// The receiver's balance would not fit.
+    /// The receiver's balance would exceed 2^128 - 1.
     #[error("the balance of {0} would exceed 2^128")]
     BalanceOverflow(Address),
-    /// The bytes do not decompress to what was declared.
+    /// The bundle's bytes do not decompress to the declared size.
     #[error("the compressed bundle is refused: {0}")]
     Decompression(String),
-    /// The bundle is not what it should be.
+    /// The bundle is invalid, or has another id than declared.
     #[error("the bundle is refused: {0}")]
     Bundle(String),
     /// No bundle with this id is installed.
     #[error("no bundle {0} is installed; install it first with MsgInstallBundle")]
     UnknownBundle(String),
-    /// No upload with this id is under way.
+    /// No upload with this id is in progress.
     #[error("no upload {0} is under way; it is complete, expired or was never begun")]
     UnknownUpload(String),
-    /// The same upload is under way already.
+    /// The same upload is in progress already.
     #[error("upload {0} is under way already; send its missing pieces")]
     UploadExists(String),
-    /// The account has too much under way.
+    /// The account's uploads in progress exceed its quota.
     #[error("upload quota: {0}")]
     UploadQuota(String),
-    /// A piece is not of the upload.
+    /// A chunk does not belong to the upload.
     #[error("piece {index} is refused: {problem}")]
     Chunk {
-        /// Index of the piece, from 0.
+        /// Index of the chunk, from 0.
         index: u32,
         /// Description of the mistake.
         problem: String,
@@ -198,7 +198,7 @@ pub enum TxError {
     /// A reference is not in the account's c-list, or not of the right kind.
     #[error("{0}")]
     Reference(String),
-    /// The kernel has too much to do already.
+    /// The kernel's queues are full.
     #[error(
         "the kernel's queues hold {length} events, the limit is {limit} (max_queue_length); try again later"
     )]
@@ -218,13 +218,13 @@ pub enum TxError {
         /// Limit of the chain.
         limit: u64,
     },
-    /// The account was given no factory object.
+    /// The account has no factory object.
     #[error("the account has no factory object: {0}")]
     NoFactory(String),
 }
 
 impl TxError {
-    /// Returns the error's code.
+    /// Returns the [`ErrorCode`] of the error.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::TooLarge { .. } => ErrorCode::TooLarge,

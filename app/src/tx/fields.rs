@@ -1,4 +1,4 @@
-//! The fields of messages, read and checked as far as that needs no state.
+//! Decoding of messages' fields, with all checks that need no state.
 
 use std::{fmt, str::FromStr};
 
@@ -14,7 +14,7 @@ use super::{
     upload::{Chunk, Compression},
 };
 
-/// Reads the fields of one message.
+/// Reader of the fields of one message.
 pub(super) struct Fields<'a> {
     pub(super) index: usize,
     pub(super) signer: Address,
@@ -97,7 +97,7 @@ impl Fields<'_> {
         Err(self.refuse(field, problem))
     }
 
-    /// Smallcaps JSON, without `#`, from what a message brings.
+    /// Returns a message's [`CapData`] as smallcaps JSON without `#`.
     pub(super) fn capdata(
         &self,
         field: &'static str,

@@ -17,7 +17,7 @@ use super::{
     upload::{Announcement, Compression, Packed, UploadId},
 };
 
-/// Reads the message at `index`, which must act for `signer`.
+/// Decodes the message at `index` to an [`Action`]. It must act for `signer`.
 pub(super) fn read(
     index: usize,
     any: &Any,
@@ -57,7 +57,7 @@ pub(super) fn actor(index: usize, any: &Any) -> Result<Address, TxError> {
     })
 }
 
-/// Just the first field of a message.
+/// The first field of any message.
 #[derive(Clone, PartialEq, Message)]
 struct FirstField {
     #[prost(string, tag = "1")]
@@ -126,7 +126,7 @@ fn begin_upload(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
         return Err(r.refuse("uncompressed_size", problem));
     }
     Ok(Action::BeginUpload(Announcement {
-        // The message names its submitter, so no one else's upload has this id.
+        // The message names its submitter, so no upload of another account has this id.
         upload: UploadId(Sha256::digest(bytes).into()),
         bundle,
         compression,
@@ -246,8 +246,8 @@ fn fund_meter(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     Ok(Action::FundMeter { meter, computrons: msg.computrons })
 }
 
-/// A message `upgradeVat(adminNode, bundleID, { vatParameters, upgradeMessage })` to the account's own
-/// factory object, which takes the bundle's id where the admin object takes the bundle.
+/// Decodes a `MsgUpgradeVat`: the call `upgradeVat(adminNode, bundleID, { vatParameters, upgradeMessage })` to the
+/// account's own factory object. The factory takes the bundle's id where the admin object takes the bundle.
 fn upgrade_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgUpgradeVat = r.decode(bytes)?;
     r.actor(&msg.sender)?;
@@ -260,7 +260,7 @@ fn upgrade_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     };
     let sigil = if admin.starts_with("ro") { '$' } else { '&' };
     let CapData { body, mut slots } = parameters;
-    // The parameters' own slots keep their places. If the admin object is among them it has one.
+    // The parameters' slots keep their indices. If the admin object is among them, it has one already.
     let index = slots.iter().position(|slot| *slot == admin).unwrap_or(slots.len());
     if index == slots.len() {
         slots.push(admin.clone());

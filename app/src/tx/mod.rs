@@ -1,8 +1,8 @@
 //! Transactions: `TxRaw` of the Cosmos SDK in `SIGN_MODE_DIRECT`, with one secp256k1 signer.
 //!
-//! [`Tx::decode`] checks what needs no state, and `admission::check` what needs the signer's account. Both are the
-//! same in CheckTx and in FinalizeBlock. So a transaction from the mempool can fail in a block only because the
-//! state has changed.
+//! [`Tx::decode`] makes the checks that need no state, and `admission::check` those that need the signer's account.
+//! Both are the same in CheckTx and in FinalizeBlock. So a transaction from the mempool can fail in a block only
+//! because the state has changed.
 
 mod action;
 mod decode;
@@ -21,12 +21,12 @@ pub use upload::{Announcement, Chunk, Compression, Packed, UploadId};
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
 
-/// A transaction's hash: SHA-256 of its bytes, as CometBFT computes it. Shown in upper-case hex.
+/// Hash of a transaction: the SHA-256 of its bytes, as CometBFT computes it. It is displayed in upper-case hex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct TxHash(pub [u8; 32]);
 
 impl TxHash {
-    /// Hashes a transaction's bytes.
+    /// Computes the hash of a transaction's bytes.
     pub fn digest(tx: &[u8]) -> Self {
         Self(Sha256::digest(tx).into())
     }
@@ -48,7 +48,7 @@ impl std::str::FromStr for TxHash {
     }
 }
 
-/// A text that is not a transaction's hash.
+/// Error for a text that is not a [`TxHash`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a transaction hash: expected 64 hex digits")]
 pub struct NotATxHash(String);

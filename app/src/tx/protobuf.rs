@@ -1,4 +1,4 @@
-//! Protobuf as transactions must encode it.
+//! Canonical protobuf, as required of transactions.
 
 use prost::{Message, Name};
 
@@ -6,7 +6,7 @@ use super::TxError;
 
 /// Decodes `bytes`, which must be a canonical encoding: encoding the message again gives the same bytes.
 ///
-/// So there are no unknown fields, no trailing bytes and no second form of a transaction.
+/// So there are no unknown fields, no trailing bytes and no second encoding of a transaction.
 pub(super) fn decode_canonical<M: Message + Default>(
     part: &str,
     bytes: &[u8],

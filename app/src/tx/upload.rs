@@ -1,4 +1,4 @@
-//! Bundles as transactions carry them: whole or in pieces.
+//! Bundles in transactions, whole or in chunks.
 
 use std::{fmt, str::FromStr};
 
@@ -8,26 +8,26 @@ use capstan_genesis::BundleId;
 /// Bytes of a bundle, possibly compressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// The bytes as they came.
+    /// Bytes of the bundle, compressed or not.
     pub bytes: Vec<u8>,
-    /// Compression of the bytes.
+    /// [`Compression`] of the bytes.
     pub compression: Compression,
-    /// Their length in bytes when they are not.
+    /// Size of the uncompressed bundle, in bytes.
     pub uncompressed_size: u64,
 }
 
-/// A bundle that will come in pieces.
+/// Announcement of a bundle that will come in chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// Id of the upload.
+    /// [`UploadId`] of the upload.
     pub upload: UploadId,
-    /// The id that the bundle must have.
+    /// [`BundleId`] that the bundle must have.
     pub bundle: BundleId,
-    /// Compression of the whole upload.
+    /// [`Compression`] of the concatenated chunks.
     pub compression: Compression,
-    /// The bundle's length in bytes, uncompressed.
+    /// Size of the uncompressed bundle, in bytes.
     pub uncompressed_size: u64,
-    /// Hashes and sizes of the pieces, in order.
+    /// Hash and size of each [`Chunk`], in order.
     pub chunks: Vec<Chunk>,
 }
 
@@ -40,20 +40,21 @@ pub enum Compression {
     Gzip,
 }
 
-/// One piece of an upload.
+/// Hash and size of one chunk of an upload.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Chunk {
-    /// The SHA-256 of its bytes.
+    /// SHA-256 of the chunk's bytes.
     pub sha256: [u8; 32],
-    /// Its length in bytes.
+    /// Size of the chunk, in bytes.
     pub size: u64,
 }
 
-/// Names an upload: the SHA-256 of the submitter's address and the announcement, as 64 hex digits.
+/// Id of an upload: the SHA-256 of the submitter's address and the [`Announcement`]. It is displayed as 64 hex
+/// digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct UploadId(pub [u8; 32]);
 
-/// A text that does not name an upload.
+/// Error for a text that is not an [`UploadId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an upload id: expected 64 lower-case hex digits")]
 pub struct NotAnUploadId(String);

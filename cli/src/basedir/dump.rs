@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::passable;
 
-/// All tables, one below the other. Empty ones are named only.
+/// Renders all tables of a [`StateView`]. Empty ones are only named.
 pub(crate) fn tables(state: &StateView, vats: &[(VatId, String)]) -> anyhow::Result<String> {
     let dump = view::dump(state)?;
     let name = |id: &str| match vats.iter().find(|(vat, _)| vat.to_string() == id) {

@@ -34,7 +34,7 @@ enum Input {
 }
 
 impl Editor {
-    /// Lines from a terminal, or from standard input as it is.
+    /// Creates a source of lines: a line editor on a terminal, or plain standard input.
     pub(crate) fn new(interactive: bool, home: Option<&Path>) -> anyhow::Result<Self> {
         let input = match interactive {
             false => Input::Script(io::stdin().lock().lines()),
@@ -85,7 +85,7 @@ impl Editor {
         }
     }
 
-    /// The number of the line that was read last, from 1.
+    /// Returns the number of the last line, from 1.
     pub(crate) fn line_number(&self) -> u64 {
         self.line
     }

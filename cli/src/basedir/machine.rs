@@ -69,7 +69,7 @@ pub(crate) enum Outcome {
 /// A vat that ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
-    /// Its id, and its name if it has one.
+    /// Id of the vat, and its name if it has one.
     pub(crate) vat: String,
     /// Whether the vat ended by a failure.
     pub(crate) failure: bool,
@@ -116,7 +116,8 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Runs at most `limit` cranks. Stops early if nothing is left to do, or once `stop` is settled.
+    /// Runs at most `limit` cranks, and returns the [`RunReport`]. Stops early if nothing is left to do, or once
+    /// `stop` is settled.
     pub(crate) fn run(&mut self, limit: u64, stop: Option<KRef>) -> anyhow::Result<RunReport> {
         let mut total = RunReport::default();
         while total.cranks < limit && !total.idle {
@@ -136,7 +137,7 @@ impl Machine {
         Ok(total)
     }
 
-    /// Sends a message to the root of a static vat. Returns the promise for its result.
+    /// Sends a message to the root of a static vat. Returns the [`KRef`] of the result promise.
     pub(crate) fn send(&mut self, vat: &str, method: &str, args: Value) -> anyhow::Result<KRef> {
         let data = passable::encode(&Value::Array(vec![method.into(), args]));
         let body = data.map_err(|error| usage(error.to_string()))?.body;
@@ -156,18 +157,18 @@ impl Machine {
         Ok(outcome)
     }
 
-    /// Returns the state of the promise of `bootstrap`.
+    /// Returns the [`Outcome`] of `bootstrap`.
     pub(crate) fn bootstrapped(&self) -> anyhow::Result<Outcome> {
         let promise = KRef::parse(&self.record.bootstrap);
         self.outcome(promise.context("the record of the bootstrap message is damaged")?)
     }
 
-    /// The state as it is now.
+    /// Returns the current [`StateView`].
     pub(crate) fn state(&self) -> StateView {
         self.store.reader()
     }
 
-    /// The vats by id, with what they are called.
+    /// Returns the [`VatId`]s of the vats, with their names.
     pub(crate) fn vats(&self) -> anyhow::Result<Vec<(VatId, String)>> {
         let state = self.state();
         let vats = view::vats(&state)?;
@@ -179,7 +180,7 @@ impl Machine {
             .collect()
     }
 
-    /// The vats that ended.
+    /// Returns the vats that ended, as [`Ended`].
     pub(crate) fn ended(&self) -> anyhow::Result<Vec<Ended>> {
         let state = self.state();
         let mut ended = Vec::new();

@@ -45,9 +45,9 @@ enum Request {
 enum Answer {
     /// Text for people, and the same as JSON.
     Done { text: Option<String>, record: Value },
-    /// It failed, and so.
+    /// Failure, with its text.
     Failed(String),
-    /// More is to be typed.
+    /// The line is incomplete.
     Incomplete,
 }
 

@@ -1,4 +1,4 @@
-//! From a base directory to bundles.
+//! Bundling of the vats of a base directory.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// The bundles of all vats by name, [`BOOTSTRAP`] among them.
+    /// Returns the [`Bundle`]s of all vats by name, including [`BOOTSTRAP`].
     ///
     /// # Errors
     /// The directory has no bootstrap.js, a source is not one of a vat, or the bundler is not there.

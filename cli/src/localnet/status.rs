@@ -52,7 +52,7 @@ impl Node {
     }
 }
 
-/// Asks all nodes at once.
+/// Asks all nodes at once, and returns their [`Status`].
 pub(super) fn collect(status: &net::Status) -> Status {
     let nodes = std::thread::scope(|scope| {
         let asked: Vec<_> =
@@ -122,7 +122,7 @@ fn number(value: &Value) -> Option<u64> {
     value.as_str()?.parse().ok()
 }
 
-/// Prints the table, or the JSON.
+/// Prints a [`Status`] as a table or as JSON.
 pub(super) fn print(status: &Status, output: Output) {
     let record = serde_json::to_value(status).unwrap_or_default();
     let rows: Vec<Value> = status.nodes.iter().map(row).collect();
@@ -161,7 +161,7 @@ fn age(time: &str) -> Option<String> {
     })
 }
 
-/// Arguments of `capstan localnet status`.
+/// Prints the [`Status`] of a network once.
 pub(super) fn show(dir: &Path, again: bool, output: Output) -> anyhow::Result<()> {
     if !again {
         print(&collect(&net::call(&plan(dir)?, Command::Status)?), output);

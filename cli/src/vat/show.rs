@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// Number of syscalls that are shown before the difference.
 const SYSCALLS_BEFORE: usize = 5;
 
-/// `{position, entry, delivery, kind, number, expected, found}`.
+/// Builds the JSON `{position, entry, delivery, kind, number, expected, found}` of a [`Step`].
 pub(super) fn to_json(step: &Step) -> Value {
     let (kind, number, expected, found) = parts(&step.outcome);
     let (entry, delivery) = told(&step.entry);
@@ -24,7 +24,7 @@ pub(super) fn to_json(step: &Step) -> Value {
     })
 }
 
-/// The position, what the vat was told, the last syscalls that agreed, and both sides.
+/// Renders a [`Step`]: the position, the delivery, the last syscalls that agreed, and both sides.
 pub(super) fn to_text(step: &Step) -> String {
     let (kind, number, expected, found) = parts(&step.outcome);
     let (entry, delivery) = told(&step.entry);

@@ -1,9 +1,8 @@
-//! Results that a vat answers later, through its device, and answers that a device waits for in a vat's
-//! place.
+//! Deferred results, which a vat settles later through its device, and answers that a device awaits for a vat.
 //!
-//! A vat keeps each promise that it has to settle in its heap, so strangers could fill a vat of the system by
-//! asking for promises. Here the promise passes to the device, which keeps it in the kernel's state under a
-//! number, and the vat keeps the number. Such a promise outlives the vat's incarnation.
+//! A vat keeps each promise that it has to settle in its heap. So strangers could fill the heap of a system vat by
+//! requesting promises. Instead, the promise passes to the device, which keeps it in the kernel's state under a
+//! number. The vat keeps only the number. Such a promise outlives the vat's incarnation.
 //!
 //! | method | what it does |
 //! |---|---|
@@ -11,8 +10,8 @@
 //! | `settleResult(number, isRejected, value)` | settles such a result |
 //! | `wakeAndTell(handler, listener, number, ...args)` | sends `wake(...args)` to the handler, and `answered(number, isRejected)` to the listener once that is answered |
 //!
-//! Kept under the device's store: `deferred` (u64, the next number), `deferred.N` ([`KRef`] of the promise) and
-//! `awaited.KREF` ([`Awaited`]). Each record holds a reference to its promise.
+//! The device's store has three records: `deferred` (u64, the next number), `deferred.N` ([`KRef`] of the promise)
+//! and `awaited.KREF` ([`Awaited`]). The last two hold a reference to their promise.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{Message, Resolution};
@@ -25,14 +24,14 @@ use crate::{
     state::{handle::State, keys, promise::ResultPolicy, queue::Payer},
 };
 
-/// Takes the result of the message that is being delivered.
+/// Method that takes the result of the message that is being delivered.
 pub(super) const DEFER_RESULT: &str = "deferResult";
-/// Settles a result that was taken.
+/// Method that settles a deferred result.
 pub(super) const SETTLE_RESULT: &str = "settleResult";
-/// Wakes a handler, and tells a listener when it has answered.
+/// Method that wakes a handler, and tells a listener when the handler has answered.
 pub(super) const WAKE_AND_TELL: &str = "wakeAndTell";
 
-/// An answer that a device waits for.
+/// Record of an answer that a device waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Awaited {
     listener: KRef,
@@ -40,7 +39,8 @@ struct Awaited {
 }
 
 impl State<'_> {
-    /// Takes the result of the current delivery from the vat. The vat's own answer to it is ignored.
+    /// Takes the result promise of the current delivery from the vat, and returns its number. The vat's own answer is
+    /// ignored.
     pub(super) fn defer_result(&mut self, call: &mut Invocation<'_>) -> CallResult {
         let Some(result) = call.caller.result else { return Ok(Answer::Undefined) };
         if call.caller.is_deferred {
@@ -60,7 +60,7 @@ impl State<'_> {
         Ok(Answer::Value(bigint(number.into())))
     }
 
-    /// Settles a result that was deferred.
+    /// Settles a deferred result by its number.
     pub(super) fn settle_result(&mut self, call: &Invocation<'_>) -> CallResult {
         let (number, rejected) = (call.nat(0, "number")?, call.flag(1, "isRejected")?);
         let key = match u64::try_from(number) {
@@ -79,13 +79,13 @@ impl State<'_> {
         Ok(Answer::Undefined)
     }
 
-    /// Wakes a handler, and has its answer reported.
+    /// Wakes a handler, and has its answer reported to a listener.
     pub(super) fn wake_and_tell(&mut self, call: &Invocation<'_>) -> CallResult {
         let (handler, listener) = (call.object(0, "handler")?, call.object(1, "listener")?);
         let number = call.nat(2, "number")?;
         let device = call.device;
         let methargs = wake_arguments(call, 3)?;
-        // The listener is held for good, as whatever a device is given.
+        // The device holds the listener forever, like everything that it is given.
         self.to_device(device, listener)?;
         let result = self.add_promise(None, ResultPolicy::Ignore)?;
         self.increment(result)?;
@@ -95,7 +95,7 @@ impl State<'_> {
         Ok(Answer::Undefined)
     }
 
-    /// Tells a device's listener that a promise which it waited for is settled.
+    /// Tells a device's listener that the awaited promise is settled.
     pub(crate) fn tell_listener(
         &mut self,
         device: DeviceId,
@@ -110,7 +110,7 @@ impl State<'_> {
         self.send_only(listener, "answered", Builder::default(), args)
     }
 
-    /// Sends a message of a vat of the system: the receiver's meter pays for its part of the work.
+    /// Sends a message of a system vat. The receiver's meter pays for its part of the work.
     pub(super) fn send_woken(&mut self, target: KRef, message: Message<KRef>) -> Result<()> {
         self.stats.syscalls += 1;
         self.stats.syscall_send += 1;
@@ -118,7 +118,7 @@ impl State<'_> {
     }
 }
 
-/// `wake` with the call's arguments from `start` on.
+/// Builds the message `wake` with the call's arguments from index `start` on.
 pub(super) fn wake_arguments(
     call: &Invocation<'_>,
     start: usize,

@@ -1,4 +1,4 @@
-//! Bisection: the first crank at which two nodes differ.
+//! Comparison of traces for the first crank at which two nodes differ.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -7,17 +7,17 @@ use super::{BlockTrace, Link, TraceError, Value, Written, heights};
 /// Result of comparing the traces of two nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// No block that both have differs.
+    /// All blocks that both nodes have traces of agree.
     Same {
         /// Lowest and highest height of which both have traces, or `None` if there is no such block.
         compared: Option<(u64, u64)>,
     },
-    /// The nodes had gone apart before the first block that both have.
+    /// The nodes had diverged before the first block that both have traces of.
     Before {
-        /// The first block that both have.
+        /// Height of the first block that both nodes have a trace of.
         height: u64,
     },
-    /// The first crank, or change by a transaction, that differs.
+    /// First crank, or change by a transaction, that differs.
     Link {
         /// Height of the block.
         height: u64,
@@ -25,34 +25,34 @@ pub enum Finding {
         position: usize,
         /// [`Link`] of each node, or `None` if its block had ended before.
         links: Box<[Option<Link>; 2]>,
-        /// The keys that the two wrote differently.
+        /// [`KeyDifference`]s of the two nodes' writes.
         keys: Vec<KeyDifference>,
     },
     /// All cranks of the block agree, but the application's own writes differ.
     App {
         /// Height of the block.
         height: u64,
-        /// The keys that the two wrote differently.
+        /// [`KeyDifference`]s of the two nodes' writes.
         keys: Vec<KeyDifference>,
     },
-    /// All that was written agrees, and yet the app hashes differ: a store is damaged, or the nodes began the block on
-    /// states that differ in what the crank chain does not cover.
+    /// All writes agree, and yet the app hashes differ. Either a store is damaged, or the nodes began the block on
+    /// states that differ in parts that the crank chain does not cover.
     Hash {
         /// Height of the block.
         height: u64,
     },
 }
 
-/// A key that two nodes wrote differently.
+/// A key to which two nodes wrote different values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyDifference {
     /// Key in the state.
     pub key: Vec<u8>,
-    /// Write of each node.
+    /// [`Write`] of each node to the key.
     pub writes: [Write; 2],
 }
 
-/// A node's write to a key.
+/// A node's write to a key of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     /// The node did not write the key.
@@ -63,7 +63,8 @@ pub enum Write {
     Set(Value),
 }
 
-/// Compares the traces in two directories, block by block, from the first that both have.
+/// Compares the traces in two directories, block by block, from the first that both have. Returns the first
+/// difference as a [`Finding`].
 pub fn bisect(a: &Path, b: &Path) -> Result<Finding, TraceError> {
     let in_b = heights(b)?;
     let common: Vec<u64> =
@@ -77,7 +78,7 @@ pub fn bisect(a: &Path, b: &Path) -> Result<Finding, TraceError> {
     Ok(Finding::Same { compared: common.first().copied().zip(common.last().copied()) })
 }
 
-/// Returns the first difference between two traces of one block.
+/// Returns the first difference between two [`BlockTrace`]s of one block, or `None` if they agree.
 pub fn compare(a: &BlockTrace, b: &BlockTrace) -> Option<Finding> {
     let height = a.height;
     if a.before != b.before {
@@ -147,7 +148,7 @@ mod tests {
         let names: Vec<_> = keys.iter().map(|k| String::from_utf8_lossy(&k.key)).collect();
         assert_eq!(names, ["k", "only a"]);
         assert_eq!(keys[1].writes[1], Write::Untouched);
-        // The longer of two blocks that agree so far.
+        // One block continues where the other, equal so far, has ended.
         let longer = block(vec![a.links[0].clone(), a.links[1].clone(), link(3, 4, &[])]);
         let found = compare(&a, &longer);
         assert!(matches!(found, Some(Finding::Link { position: 2, .. })), "{found:?}");

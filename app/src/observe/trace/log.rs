@@ -7,7 +7,7 @@ use std::{
 
 use super::{BlockTrace, TraceError, TraceOptions, file, heights};
 
-/// Writes traces on a thread of its own: no block waits for them. Whoever drops it waits until all are written.
+/// Writer of traces on a thread of its own, so that no block waits for them. Dropping it waits until all are written.
 #[derive(Debug)]
 pub(crate) struct TraceLog {
     traces: Option<Sender<BlockTrace>>,
@@ -31,12 +31,12 @@ impl TraceLog {
 
     pub(crate) fn put(&self, trace: BlockTrace) {
         if let Some(traces) = &self.traces {
-            // If nobody receives, the writer has ended by a panic, which was told.
+            // Without a receiver, the writer has ended by a panic, which was logged.
             let _ = traces.send(trace);
         }
     }
 
-    /// Waits until all traces are written. Later ones are dropped.
+    /// Waits until all traces are written. Traces that come later are discarded.
     pub(crate) fn close(&mut self) {
         self.traces = None;
         if let Some(writer) = self.writer.take() {
@@ -55,7 +55,7 @@ fn write_all(options: &TraceOptions, traces: &Receiver<BlockTrace>) {
     let mut failing = false;
     for trace in traces {
         let written = trace.write(&options.dir).and_then(|()| prune(options));
-        // A node that cannot keep traces goes on without: they are for people.
+        // A node that cannot keep traces goes on without them, since they are only for people.
         if let (Err(error), false) = (&written, failing) {
             tracing::warn!(%error, "the traces of blocks cannot be kept");
         }

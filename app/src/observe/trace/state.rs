@@ -10,10 +10,9 @@ use super::{
     bisect::{KeyDifference, Write},
 };
 
-/// Returns up to `limit` keys in which two states differ, in key order. Keys that only concern one node are left
-/// out.
+/// Returns up to `limit` [`KeyDifference`]s between two states, in key order. Node-local keys are left out.
 ///
-/// It reads both states once, side by side.
+/// Both states are read once, in parallel.
 pub fn differences(
     a: &StateView,
     b: &StateView,
@@ -44,11 +43,11 @@ fn least(heads: &[Option<Entry>; 2]) -> ControlFlow<(), Vec<u8>> {
     }
 }
 
-/// The next entry that is part of the state's hash.
+/// Returns the next [`Entry`] that the root hash covers, or `None` at the end.
 fn next(state: &StateView, after: &[u8]) -> Result<Option<Entry>, StoreFault> {
     let found = state.next_after(b"", after)?;
     match found {
-        // The least text that is greater than all that begin with `local.`.
+        // The lowest key above all that begin with `local.`.
         Some((key, _)) if key.starts_with(LOCAL) => state.next_after(b"", b"local/"),
         found => Ok(found),
     }
