@@ -114,6 +114,13 @@ impl SystemGuard {
         {
             return Some(format!("a vat of the system takes at most {limit} {what}, not {found}"));
         }
+        // A vat writes a reference's interface name again with all that it stores and sends.
+        let name = longest_reference(&data.body);
+        if name > MAX_REFERENCE_BYTES {
+            return Some(format!(
+                "a vat of the system takes references with names of at most {MAX_REFERENCE_BYTES} bytes, not {name}"
+            ));
+        }
         unsound(data).map(|problem| format!("a vat of the system takes smallcaps alone: {problem}"))
     }
 
@@ -123,6 +130,31 @@ impl SystemGuard {
         let slots = self.slot_price.saturating_mul(methargs.slots.len() as u64);
         self.message_price.saturating_add(bytes).saturating_add(slots)
     }
+}
+
+/// Maximum length of a reference in a message to a system vat, in bytes: index and interface name as they stand in
+/// the body.
+const MAX_REFERENCE_BYTES: usize = 128;
+
+/// Returns the length of the longest JSON text in `body` that is a reference in smallcaps.
+fn longest_reference(body: &str) -> usize {
+    let mut longest = 0;
+    let mut rest = body;
+    while let Some((_, after)) = rest.split_once('"') {
+        let mut is_escaped = false;
+        let end = after.bytes().position(|byte| {
+            let ends = byte == b'"' && !is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            ends
+        });
+        let text = &after[..end.unwrap_or(after.len())];
+        // The first character may be written as an escape.
+        if ["$", "&", "\\u0024", "\\u0026"].iter().any(|sigil| text.starts_with(sigil)) {
+            longest = longest.max(text.len());
+        }
+        rest = after.get(text.len() + 1..).unwrap_or_default();
+    }
+    longest
 }
 
 /// Returns the reason why `data` is not smallcaps over its slots, or `None` if it is. Otherwise a vat's decoder would

@@ -151,6 +151,34 @@ fn promises_and_unsound_references_are_refused() {
 }
 
 #[test]
+fn a_reference_with_a_long_name_is_refused_however_it_is_written() {
+    let mut stage = stage();
+    // Index, dot and name have 128 bytes at most, as they stand in the body.
+    let names = [
+        (format!("$0.{}", "x".repeat(125)), None),
+        (format!("$0.{}", "x".repeat(126)), Some("names of at most 128 bytes, not 129")),
+        (format!("$0.{}", "\\\"".repeat(63)), Some("names of at most 128 bytes, not 129")),
+        (format!("\\u00240.{}", "x".repeat(126)), Some("names of at most 128 bytes, not 134")),
+        // An ordinary text may be as long as the message.
+        (format!("x$0.{}", "x".repeat(500)), None),
+    ];
+    for (number, (text, refusal)) in names.into_iter().enumerate() {
+        let (result, method) = (format!("p+{}", 900 + number), format!("m{number}"));
+        let body = format!("#[\"{method}\",[\"{text}\",\"$0\"]]");
+        stage.perform("user", json!([["send", "o-51", body, ["o+5"], result]])).unwrap();
+        let user = stage.vat("user");
+        let told = |delivery: &Delivery| match delivery {
+            Delivery::Notify { resolutions } => resolutions.iter().any(|r| {
+                r.promise == result && refusal.is_some_and(|words| r.data.body.contains(words))
+            }),
+            _ => false,
+        };
+        assert_eq!(stage.count(user, told), usize::from(refusal.is_some()), "{text}");
+        assert_eq!(messages_to(&stage, "sys", &method), usize::from(refusal.is_none()), "{text}");
+    }
+}
+
+#[test]
 fn results_that_are_too_large_for_a_vat_of_the_system_are_told_as_rejections() {
     // The vat of the system asks user, whose answer has this many bytes.
     for (length, is_rejected) in [(1_997, false), (1_998, true)] {

@@ -17,7 +17,7 @@ const VAT: VatId = VatId(1);
 /// Computrons that no delivery here may spend.
 const CRANK_LIMIT: Computrons = Computrons(2_000_000_000);
 
-/// Answers a device call: the device's node, the method, the arguments' body; a body without slots.
+/// Answers a device call: the device's node, the method, the arguments' body; a body without slots. An empty answer is a failure.
 pub type Device = Box<dyn FnMut(&str, &str, &str) -> String>;
 
 /// One JavaScript vat on the real engine, with the test as its kernel: what it asks for is written down, what it spends
@@ -221,7 +221,10 @@ impl Syscalls for TestKernel {
             Syscall::CallNow { target, method, args } => {
                 let answer = (self.device)(target, &method.legible(), &args.body);
                 self.syscalls.push(syscall);
-                return Some(SyscallResult::Ok(SyscallData::CapData(data(&answer, &[]))));
+                return Some(match answer.is_empty() {
+                    true => SyscallResult::Error("device.invoke failed".to_owned()),
+                    false => SyscallResult::Ok(SyscallData::CapData(data(&answer, &[]))),
+                });
             }
             Syscall::Subscribe { .. } => SyscallData::Null,
             _ => {

@@ -12,6 +12,7 @@ import { b, Fail } from '@endo/errors';
 import { Far } from '@endo/far';
 import { Nat } from '@endo/nat';
 
+import { reasonText } from './brief.js';
 import { isObject } from './shapes.js';
 import { prepareNotifierKit } from './timer-notifier.js';
 import {
@@ -71,7 +72,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const arm = () => {
     const first = schedule.first();
     const next = cancels.isPending() ? 0n : first && timeOf(first);
-    if (next !== armed) {
+    // What is due is asked for again: if the delivery of a wakeup was lost, the device has it no more.
+    if (next !== armed || (next !== undefined && next <= now())) {
       D(device).removeWakeup(wakeupHandler);
       armed = next;
       if (next !== undefined && next <= LAST_TIME) {
@@ -122,6 +124,15 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     }
   };
 
+  // One event that fails must not hold up the others.
+  const attempt = (act, ...args) => {
+    try {
+      act(...args);
+    } catch (error) {
+      console.log('timer: an event is left out:', reasonText(error));
+    }
+  };
+
   // Members of a group: {place} of an event, {repeater}, {canceller} of a notifier.
   const strike = ({ place, repeater, canceller }) => {
     if (canceller) {
@@ -138,6 +149,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       }
     }
   };
+
+  const attemptStrike = member => attempt(strike, member);
 
   const enlist = (when, cancelToken, makeEvent) => {
     const number = takeNumber();
@@ -213,7 +226,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   };
 
   const cancel = token => {
-    cancels.cancel(token, strike, BATCH);
+    cancels.cancel(token, attemptStrike, BATCH);
     arm();
     if (cancels.isPending()) {
       goOnLater(now());
@@ -228,9 +241,9 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       if (place === undefined || timeOf(place) > time) {
         break;
       }
-      fire(schedule.take(place), time);
+      attempt(fire, schedule.take(place), time);
     }
-    cancels.goOn(strike, BATCH);
+    cancels.goOn(attemptStrike, BATCH);
     arm();
     if (armed !== undefined && armed <= time) {
       goOnLater(time);

@@ -30,6 +30,8 @@ pub(super) struct Handlers {
     /// Number of results that the device keeps, and the number of the next.
     pub(super) deferred: BTreeSet<u64>,
     pub(super) next: u64,
+    /// Number of the next wakeups of handlers that fail.
+    pub(super) failing: usize,
 }
 
 pub(super) fn device(now: &Arc<Mutex<u64>>, handlers: &Arc<Mutex<Handlers>>) -> Device {
@@ -46,6 +48,10 @@ pub(super) fn device(now: &Arc<Mutex<u64>>, handlers: &Arc<Mutex<Handlers>>) -> 
             "removeWakeup" => handlers.wakeups.clear(),
             // Without a time it is a message of the vat to itself.
             "wakeSoon" if !args.contains("absValue") => handlers.soon += 1,
+            "wakeSoon" | "wakeAndTell" if handlers.failing > 0 => {
+                handlers.failing -= 1;
+                return String::new();
+            }
             "wakeSoon" | "wakeAndTell" => {}
             "deferResult" => {
                 handlers.next += 1;

@@ -141,6 +141,32 @@ fn another_incarnation_goes_on_with_what_was_left() {
 }
 
 #[test]
+fn a_wakeup_that_is_lost_is_made_good_by_whoever_calls_next() {
+    let mut timer = Timer::start();
+    timer.set_wakeup(2_000, HANDLER, TOKEN);
+    // The delivery of the device's wakeup was undone: the device has none, and the vat knows nothing of it.
+    *timer.now.lock().unwrap() = 2_001;
+    timer.handlers.lock().unwrap().wakeups.clear();
+    timer.set_wakeup(9_000, "o-61", TOKEN);
+    let targets: Vec<String> =
+        woken(&timer.run_to(2_002)).into_iter().map(|(target, _)| target).collect();
+    assert_eq!(targets, [HANDLER]);
+}
+
+#[test]
+fn an_event_that_fails_holds_up_no_others() {
+    let mut timer = Timer::start();
+    for handler in ["o-61", "o-62", "o-63"] {
+        timer.send("setWakeup", "[2000,\"$0\"]", &[handler]).body();
+    }
+    timer.handlers.lock().unwrap().failing = 1;
+    let targets: Vec<String> =
+        woken(&timer.run_to(2_000)).into_iter().map(|(target, _)| target).collect();
+    assert_eq!(targets, ["o-61", "o-62", "o-63"], "all were tried");
+    assert_eq!(woken(&timer.run_to(3_000)).len(), 0);
+}
+
+#[test]
 fn a_message_to_itself_that_is_lost_is_made_good_by_the_devices_wakeup() {
     let mut timer = Timer::start();
     for number in 0..100 {
