@@ -14,6 +14,21 @@ fail() {
 }
 
 missing_tool cargo && fail "Rust is missing: install rustup from your system's packages or rust-lang.org, then run this again"
+# rust-toolchain.toml names an exact release. Where the installed stable toolchain is that release, it gets this name too,
+# so that rustup has nothing to download.
+name_toolchain() {
+    local wanted host home stable
+    wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    home=${RUSTUP_HOME:-$HOME/.rustup}
+    stable=$(RUSTUP_TOOLCHAIN=stable rustc --print sysroot 2>/dev/null) || return 0
+    host=$(RUSTUP_TOOLCHAIN=stable rustc -vV | sed -n 's/^host: //p')
+    [ "$(RUSTUP_TOOLCHAIN=stable rustc -vV | sed -n 's/^release: //p')" = "$wanted" ] || return 0
+    [ -e "$home/toolchains/$wanted-$host" ] || ln -s "$stable" "$home/toolchains/$wanted-$host"
+}
+if ! missing_tool rustup; then
+    name_toolchain
+fi
+
 missing_tool node && fail "Node.js 20 or newer is missing (Debian and Ubuntu: apt-get install nodejs npm)"
 missing_tool npm && fail "npm is missing (Debian and Ubuntu: apt-get install npm)"
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "Node.js $(node --version) is too old: 20 or newer is needed"
