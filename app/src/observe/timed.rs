@@ -9,6 +9,7 @@ use capstan_kernel_ports::{
         Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
         WorkerSource,
     },
+    layer::HostLayer,
 };
 
 use crate::observe::metrics::Metrics;
@@ -62,13 +63,15 @@ impl Syscalls for TimedSyscalls<'_> {
     }
 }
 
-impl<H: VatHost> VatHost for TimedHost<H> {
-    fn engine(&self) -> Hash {
-        self.host.engine()
+impl<H: VatHost> HostLayer for TimedHost<H> {
+    type Host = H;
+
+    fn host(&self) -> &H {
+        &self.host
     }
 
-    fn validate(&self, module: &[u8]) -> StartVerdict {
-        self.host.validate(module)
+    fn host_mut(&mut self) -> &mut H {
+        &mut self.host
     }
 
     fn start(
@@ -92,26 +95,6 @@ impl<H: VatHost> VatHost for TimedHost<H> {
         let delivered = self.host.deliver(vat, delivery, limit, &mut syscalls);
         self.metrics.vat_ran(began.elapsed().saturating_sub(syscalls.spent));
         delivered
-    }
-
-    fn is_running(&self, vat: VatId) -> bool {
-        self.host.is_running(vat)
-    }
-
-    fn stop(&mut self, vat: VatId) {
-        self.host.stop(vat);
-    }
-
-    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
-        self.host.heap(vat)
-    }
-
-    fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
-        self.host.heap_image(vat)
-    }
-
-    fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
-        self.host.heap_page(vat, number)
     }
 
     fn restore(
