@@ -32,7 +32,7 @@ fn a_wrong_genesis_document_stops_the_node_with_a_report() {
     }
 }
 
-/// So many vats besides the system's two: bootstrap is given them all, and two devices.
+/// Number of vats besides the two of the system. Bootstrap is given all of them, and two devices.
 fn crowd(vats: usize) -> capstan_genesis::Genesis {
     genesis(|g| {
         let bundle = wasm_id(b"admin").parse().unwrap();

@@ -19,7 +19,7 @@ use crate::{
 /// Selects transactions for a block, in the mempool's order, until one does not fit.
 ///
 /// They must fit into `consensus_bytes` by CometBFT's count, and within the application's limits. Transactions that
-/// the block's execution would refuse are left out. Selects none if there is no chain yet.
+/// the block's execution would refuse are left out. Selects nothing before the chain's first block.
 pub(crate) fn prepare(
     committed: Option<Arc<Committed>>,
     signatures: Arc<SignatureCache>,

@@ -51,7 +51,7 @@ struct Record {
     argv: Vec<String>,
     /// The promise for what bootstrap answers.
     bootstrap: String,
-    /// Whether the machine has a shell.
+    /// `true` if the machine has a shell.
     shell: bool,
 }
 
@@ -71,7 +71,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Ended {
     /// Id of the vat, and its name if it has one.
     pub(crate) vat: String,
-    /// Whether the vat ended by a failure.
+    /// `true` if the vat ended by a failure.
     pub(crate) failure: bool,
     /// The reason for the end.
     pub(crate) reason: String,

@@ -20,7 +20,7 @@ pub struct Guide {
 pub enum Part {
     /// A block of commands.
     Shell(String),
-    /// What the commands before it print.
+    /// Output of the commands before this text.
     Output(String),
     /// The place where the reader has stopped the node.
     Stop,
