@@ -396,7 +396,7 @@ fn with_options(path: &str, after: &str, limit: u32) -> String {
     if options.is_empty() { path.to_owned() } else { format!("{path}?{}", options.join("&")) }
 }
 
-/// Returns an example of an id for a placeholder, such as `v7` for `v`.
+/// Returns whether `text` is `kind` followed by a number, as `v7` is for `v`.
 fn is_numbered(text: &str, kind: &str) -> bool {
     let digits = text.strip_prefix(kind).unwrap_or_default();
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
