@@ -232,6 +232,7 @@ fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, DeviceF
                 options.manager_type = Some(value.as_unicode().map_or_else(|| thrown(bad()), Ok)?);
             }
             "enableSetup" => options.enable_setup = boolean(value),
+            "enableVatstore" => options.enable_vatstore = boolean(value),
             "enablePipelining" => options.enable_pipelining = boolean(value),
             "useTranscript" => options.use_transcript = boolean(value),
             "reapInterval" => {

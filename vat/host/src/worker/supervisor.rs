@@ -123,6 +123,8 @@ pub(crate) fn write_set_bundle(
     let options = json!({
         "enableDisavow": options.enable_disavow,
         "relaxDurabilityRules": options.relax_durability_rules,
+        "enableVatstore": options.enable_vatstore,
+        "enableSetup": options.enable_setup,
     });
     let id = vat.map_or_else(String::new, |vat| vat.to_string());
     Ok(json!(["setBundle", id, bundle, options, vat.is_none()]).to_string().into_bytes())
