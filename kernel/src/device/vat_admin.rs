@@ -133,8 +133,8 @@ impl State<'_> {
         });
         let bundle = capstan_bundle::verify_json(json.to_string().as_bytes());
         let bundle = bundle.map_or_else(|error| thrown(error.to_string()), Ok)?;
-        let key = keys::bundle(bundle.id());
-        let id = bundle.id().to_owned();
+        let key = keys::bundle(bundle.id().as_str());
+        let id = bundle.id().to_string();
         if self.over.get(&key)?.is_none() {
             let hash = self.over.put_blob(bundle.into_zip());
             self.put(&key, &hash)?;
@@ -232,6 +232,7 @@ fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, DeviceF
                 options.manager_type = Some(value.as_unicode().map_or_else(|| thrown(bad()), Ok)?);
             }
             "enableSetup" => options.enable_setup = boolean(value),
+            "enableVatstore" => options.enable_vatstore = boolean(value),
             "enablePipelining" => options.enable_pipelining = boolean(value),
             "useTranscript" => options.use_transcript = boolean(value),
             "reapInterval" => {

@@ -263,7 +263,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
     let player = workshop.bundle(&vats.join("vat-player.js"))?;
     let admin = workshop.bundle(Path::new(VAT_ADMIN))?;
     let wasm = wat::parse_str(include_str!("../vats/player.wat"))?;
-    let wasm = (capstan_bundle::wasm_id(&wasm), wasm);
+    let wasm = (capstan_bundle::wasm_id(&wasm).to_string(), wasm);
     let static_vats = [
         ("bootstrap", &boot.0),
         ("left", &player.0),
