@@ -59,7 +59,7 @@ fn a_message_that_was_queued_or_routed_before_is_rejected() {
             stage.kernel.queue_to_object(&mut stage.state, alice, methargs, policy).unwrap();
         for _ in 0..cranks {
             // Routed, and not delivered yet.
-            let mut once = capstan_kernel::policy::CrankCount::new(1);
+            let mut once = capstan_kernel::policy::CrankCount { left: 1 };
             stage.kernel.run(&mut stage.state, &mut once).unwrap();
         }
         revoke(&mut stage, alice);
