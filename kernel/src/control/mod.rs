@@ -9,5 +9,5 @@ pub(crate) mod kernel;
 mod messages;
 pub(crate) mod options;
 mod remotes;
-pub mod subcluster;
+mod subclusters;
 mod vats;

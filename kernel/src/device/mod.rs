@@ -12,6 +12,7 @@ mod bundle;
 mod inbound;
 mod later;
 mod mailbox;
+mod subclusters;
 mod timer;
 mod vat_admin;
 
@@ -160,6 +161,8 @@ enum Answer {
     /// A device node of this device's own.
     Node(KRef),
     Value(Json),
+    /// A value with references.
+    Data(KernelData),
 }
 
 impl Invocation<'_> {
@@ -335,7 +338,9 @@ fn passes_on(kind: DeviceKind, method: &str) -> bool {
         DeviceKind::Timer => {
             [timer::WAKE_SOON, later::SETTLE_RESULT, later::WAKE_AND_TELL].contains(&method)
         }
-        DeviceKind::VatAdmin => method == later::SETTLE_RESULT,
+        DeviceKind::VatAdmin => {
+            [later::SETTLE_RESULT, subclusters::ADD_VAT, subclusters::LAUNCH].contains(&method)
+        }
         _ => false,
     }
 }
@@ -352,6 +357,7 @@ fn encode(answer: Answer) -> KernelData {
         Answer::Text(text) => builder.text(&text),
         Answer::Node(node) => builder.slot(node, "device node"),
         Answer::Value(value) => value,
+        Answer::Data(data) => return data,
     };
     builder.finish(&value)
 }

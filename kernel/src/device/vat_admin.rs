@@ -4,7 +4,9 @@
 use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
-use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, thrown};
+use super::{
+    Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, subclusters, thrown,
+};
 use crate::{
     capdata::{Json, Parsed, unescape},
     ids::MeterId,
@@ -24,6 +26,9 @@ impl State<'_> {
     pub(super) fn call_vat_admin(&mut self, call: &mut Invocation<'_>) -> CallResult {
         if call.node == ROOT && call.method == later::DEFER_RESULT {
             return self.defer_result(call);
+        }
+        if call.node == ROOT && call.method == subclusters::LAUNCH {
+            return self.launch_system(call);
         }
         let call = &*call;
         let Invocation { node, method, ref args, .. } = *call;
@@ -93,7 +98,7 @@ impl State<'_> {
             "getBundleCap" | "getNamedBundleCap" | "getBundleIDByName" => self.find_bundle(call),
             later::SETTLE_RESULT => self.settle_result(call),
             "getVatStats" => self.vat_stats(&text(0, "vatID")?),
-            _ => thrown(format!("target[{method}] does not exist")),
+            _ => self.call_subclusters(call),
         }
     }
 
