@@ -38,6 +38,7 @@
 mod bundle;
 mod document;
 mod state;
+mod subcluster;
 
 pub use bundle::{BundleId, BundleKind, NotABundleId};
 pub use capstan_proto::{
@@ -51,6 +52,7 @@ pub use document::{
 pub use state::{
     AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel, GenesisVat,
 };
+pub use subcluster::{GenesisCluster, GenesisIo, GenesisSubcluster, GenesisVats};
 
 /// The reason for refusing a genesis document.
 #[derive(Debug, thiserror::Error)]
