@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::output::Output;
-use crate::{Common, keys};
+use crate::{Common, keys, subclusters};
 
 /// Chain id of a new home.
 pub(crate) const DEFAULT_CHAIN_ID: &str = "capstan-dev";
@@ -41,6 +41,10 @@ pub(crate) struct Init {
     /// outside as `chain/mailbox-conveyor`.
     #[arg(long, conflicts_with = "genesis")]
     mailbox: bool,
+    /// Launch a system subcluster: a file with `{"name", "config": {"bootstrap", "services", "vats"}}`. A vat's `bundle`
+    /// is an id of the genesis document or a bundle's file beside FILE. Can be given several times.
+    #[arg(long, value_name = "FILE", conflicts_with = "genesis")]
+    system_subcluster: Vec<PathBuf>,
     /// Account that governs the chain: it can look up `chain/validators` and the like. An address or a key's name. Can
     /// be given several times.
     #[arg(long, value_name = "ACCOUNT", conflicts_with = "genesis")]
@@ -79,6 +83,14 @@ impl Init {
         if self.mailbox {
             change_genesis(&home, |genesis| {
                 genesis.app_state.kernel.devices.insert(GenesisDevice::Mailbox);
+                Ok(())
+            })?;
+        }
+        for file in &self.system_subcluster {
+            let read =
+                subclusters::read(file).with_context(|| flag("--system-subcluster", file))?;
+            change_genesis(&home, |genesis| {
+                read.add_to(&mut genesis.app_state);
                 Ok(())
             })?;
         }

@@ -23,6 +23,7 @@ mod progress;
 mod query;
 mod start;
 mod state_export;
+mod subclusters;
 mod tx;
 mod vat;
 

@@ -84,6 +84,18 @@ enum Question {
         /// Id of the vat.
         vat: String,
     },
+    /// List of subclusters: vats that were launched together.
+    #[command(after_help = "Example: capstan query subclusters --json")]
+    Subclusters {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// One subcluster: owner, vats, services, state.
+    #[command(after_help = "Example: capstan query subcluster s1")]
+    Subcluster {
+        /// Id of the subcluster.
+        subcluster: String,
+    },
     /// Statistics of the kernel.
     #[command(after_help = "Example: capstan query kernel")]
     Kernel,
@@ -223,6 +235,14 @@ impl Query {
             ),
             Question::Vat { vat } => asker.record(&format!("vats/{vat}")),
             Question::VatStats { vat } => asker.record(&format!("vats/{vat}/stats")),
+            Question::Subclusters { page } => asker.list(
+                &page.path("subclusters"),
+                "subclusters",
+                &["subclusterId", "name", "owner", "status", "bootstrap"],
+            ),
+            Question::Subcluster { subcluster } => {
+                asker.record(&format!("subclusters/{subcluster}"))
+            }
             Question::Kernel => asker.record("kernel/stats"),
             Question::Queue { limit } => asker.record(&with_options("kernel/run-queue", "", limit)),
             Question::Promise { reference, holder } => {

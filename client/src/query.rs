@@ -225,6 +225,35 @@ impl Client {
         self.query(&proto::QueryVatRequest { vat_id: vat_id.to_owned() })
     }
 
+    /// Returns all subclusters, in the order of their numbers.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn subclusters(&self) -> Result<Vec<proto::QuerySubclusterResponse>, ClientError> {
+        let mut subclusters = Vec::new();
+        let mut after = String::new();
+        loop {
+            let answer: proto::QuerySubclustersResponse =
+                self.query(&proto::QuerySubclustersRequest { after, limit: 0 })?;
+            subclusters.extend(answer.subclusters);
+            after = answer.next;
+            if after.is_empty() {
+                return Ok(subclusters);
+            }
+        }
+    }
+
+    /// Returns a subcluster.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn subcluster(
+        &self,
+        subcluster_id: &str,
+    ) -> Result<proto::QuerySubclusterResponse, ClientError> {
+        self.query(&proto::QuerySubclusterRequest { subcluster_id: subcluster_id.to_owned() })
+    }
+
     /// Returns the holdings and costs of a vat.
     ///
     /// # Errors

@@ -37,6 +37,7 @@
 
 mod document;
 mod state;
+mod subcluster;
 
 pub use capstan_abi::{BundleId, BundleKind, NotABundleId};
 pub use capstan_proto::{
@@ -50,6 +51,7 @@ pub use document::{
 pub use state::{
     AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel, GenesisVat,
 };
+pub use subcluster::{GenesisCluster, GenesisIo, GenesisSubcluster, GenesisVats};
 
 /// The reason for refusing a genesis document.
 #[derive(Debug, thiserror::Error)]

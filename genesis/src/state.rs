@@ -6,7 +6,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Address, Amount, BundleId, GenesisError, Params, invalid};
+use crate::{
+    Address, Amount, BundleId, GenesisError, GenesisSubcluster, Params, invalid, subcluster,
+};
 
 /// The `app_state` of a genesis document: the application's initial state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +94,9 @@ pub struct GenesisKernel {
     /// The [`GenesisDevice`]s that bootstrap receives besides `vatAdmin` and `bridge`, which always exist.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub devices: BTreeSet<GenesisDevice>,
+    /// The [`GenesisSubcluster`]s that are launched after bootstrap, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub system_subclusters: Vec<GenesisSubcluster>,
     /// The number of deliveries after which a vat receives `bringOutYourDead`. 0 turns this trigger off.
     pub reap_interval: u64,
     /// The number of collected references after which a vat receives `bringOutYourDead`. 0 turns this trigger off.
@@ -161,6 +166,7 @@ impl Default for GenesisKernel {
             bootstrap: None,
             provisioner: None,
             devices: BTreeSet::new(),
+            system_subclusters: Vec::new(),
             reap_interval: 100,
             reap_gc_krefs: 20,
             relax_durability_rules: false,
@@ -303,11 +309,13 @@ impl AppState {
                 return Err(invalid(format!("app_state.kernel.{field}"), problem));
             }
         }
-        Ok(())
+        let is_installed =
+            |vat: &GenesisVat| self.bundles.iter().any(|bundle| bundle.id == vat.bundle);
+        subcluster::validate(&self.kernel.system_subclusters, is_installed)
     }
 }
 
-fn is_vat_name(name: &str) -> bool {
+pub(crate) fn is_vat_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }

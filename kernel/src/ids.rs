@@ -103,6 +103,25 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// The id `sN` of a [`Subcluster`](crate::subcluster::Subcluster), from s1. None is ever used twice.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
+)]
+pub struct SubclusterId(pub u64);
+
+impl SubclusterId {
+    /// Reads `sN` with a canonical decimal.
+    pub fn parse(text: &str) -> Option<Self> {
+        canonical_decimal(text.strip_prefix('s')?).map(Self)
+    }
+}
+
+impl fmt::Display for SubclusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}", self.0)
+    }
+}
+
 /// The id `mN` of a [`Meter`](crate::meter::Meter), from m1.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `state` | the records of the state and their methods; `keys.rs` draws the layout of their keys |
 //! | `device` | synchronous services that vats call |
+//! | `subcluster` | vats that are launched and ended together |
 //! | `vats` | workers, transcripts, heap snapshots, and the translation of deliveries and syscalls |
 //! | `crank` | one crank, from the selection of an event to the end of its changes |
 //! | `view` | reading without running |
@@ -105,15 +106,15 @@ mod error;
 pub mod ids;
 pub mod limits;
 mod state;
+pub mod subcluster;
 mod vats;
 pub mod view;
 
 pub use application::{Application, BridgeAnswer};
 pub use control::{
-    genesis::{KernelConfig, StaticVat},
+    genesis::KernelConfig,
     kernel::{Kernel, NodeOptions, RunReport},
     options::{BadOptions, OptionChanges},
-    subcluster,
 };
 pub use crank::policy;
 pub use device::VAT_ADMIN;
@@ -121,7 +122,9 @@ pub use error::KernelPanic;
 pub use state::{
     clist,
     handle::{KernelOptions, SCHEMA_VERSION},
-    meter, object, promise, queue, remote, revocation, slog, stats, vat,
+    meter, object, promise, queue, remote, revocation, slog,
+    static_vat::StaticVat,
+    stats, vat,
 };
 pub use vats::{replay, transcript};
 pub use view::changes;

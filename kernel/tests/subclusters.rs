@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
 use capstan_abi::{CapData, Delivery};
 use capstan_kernel::{
@@ -40,7 +40,8 @@ fn cluster(bootstrap: Option<&str>, names: &[&str]) -> SubclusterConfig {
     let vat = |name: &&str| ((*name).to_owned(), StaticVat::new("b1-boot"));
     SubclusterConfig {
         bootstrap: bootstrap.map(str::to_owned),
-        vats: names.iter().map(vat).collect::<BTreeMap<_, _>>(),
+        vats: names.iter().map(vat).collect(),
+        ..SubclusterConfig::default()
     }
 }
 
@@ -64,11 +65,12 @@ fn a_subcluster_is_started_and_introduced() {
     let (mut kernel, mut state, log) = started();
     let launched =
         kernel.launch_subcluster(&mut state, &cluster(Some("b"), &["a", "b", "c"])).unwrap();
-    assert_eq!(launched.vats.values().copied().collect::<Vec<_>>(), [VatId(3), VatId(4), VatId(5)]);
+    let members = [("a", VatId(3)), ("b", VatId(4)), ("c", VatId(5))];
+    assert_eq!(launched.vats, members.map(|(name, vat)| (name.to_owned(), vat)));
     assert!(matches!(launched.bootstrap_result, Some(KRef::Promise(_))));
     run(&mut kernel, &mut state);
     assert_eq!(log.take(), ["v4 bootstrap 3 #1"]);
-    for vat in launched.vats.values() {
+    for (_, vat) in &launched.vats {
         assert_eq!(view::vat_state(&state, *vat).unwrap().unwrap().status, VatStatus::Running);
     }
 }
@@ -77,7 +79,7 @@ fn a_subcluster_is_started_and_introduced() {
 fn what_cannot_be_launched_starts_nothing() {
     let (mut kernel, mut state, _) = started();
     let mut unknown = cluster(None, &["a", "b"]);
-    unknown.vats.insert("c".to_owned(), StaticVat::new("b1-nowhere"));
+    unknown.vats.push(("c".to_owned(), StaticVat::new("b1-nowhere")));
     let refused = kernel.launch_subcluster(&mut state, &unknown).unwrap_err();
     assert_eq!(refused.to_string(), "vat c: bundle b1-nowhere is not installed");
     let refused = kernel.launch_subcluster(&mut state, &cluster(Some("x"), &["a"])).unwrap_err();

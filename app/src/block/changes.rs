@@ -1,6 +1,12 @@
 //! A block's changes to vats, outboxes and objects, as events and as records.
 
-use capstan_kernel::{RunReport, changes, ids::{KRef, RemoteId}, vat::VatStatus, view};
+use capstan_kernel::{
+    RunReport, changes,
+    ids::{KRef, RemoteId},
+    subcluster::{News, Notice},
+    vat::VatStatus,
+    view,
+};
 use capstan_kernel_ports::{VatId, store::Overlay};
 use capstan_store::StateView;
 use tendermint_proto::v0_38::abci::Event;
@@ -57,6 +63,24 @@ pub(crate) fn run_event(report: &RunReport) -> Event {
         ("idle", report.idle.to_string()),
     ];
     event("block.run", &attributes)
+}
+
+/// Returns the [`Event`] of a subcluster's [`Notice`].
+pub(crate) fn subcluster_event(notice: Notice) -> Event {
+    let mut attributes = Vec::new();
+    if let Some(id) = notice.id {
+        attributes.push(("subcluster_id", id.to_string()));
+    }
+    attributes.push(("name", notice.name.unwrap_or_default()));
+    attributes.push(("owner", notice.owner.to_string()));
+    let (kind, reason) = match notice.news {
+        News::Launched => ("subcluster.launched", None),
+        News::Bootstrapped => ("subcluster.bootstrapped", None),
+        News::Failed(reason) => ("subcluster.failed", Some(reason)),
+        News::Terminated(reason) => ("subcluster.terminated", Some(reason)),
+    };
+    attributes.extend(reason.map(|reason| ("reason", reason)));
+    event(kind, &attributes)
 }
 
 /// Returns the events of a vat between two states.

@@ -93,6 +93,7 @@ impl<H: VatHost> Consensus<H> {
             agreed.finish(&mut self.kernel, over)?;
         }
         events.extend(changes::note(&self.store.reader(), over, height)?);
+        events.extend(self.kernel.take_notices().into_iter().map(changes::subcluster_event));
         let validator_updates = validators::take_updates(over)?;
         if report.cranks > 0 {
             events.push(changes::run_event(&report));
@@ -143,6 +144,7 @@ impl<H: VatHost> Consensus<H> {
                 // CometBFT has the block executed again, so the vats in memory have seen uncommitted deliveries.
                 self.store.discard(*prepared);
                 self.kernel.evict_all();
+                self.kernel.take_notices();
                 self.watch.forget();
                 self.store.begin_block()
             }
@@ -195,6 +197,7 @@ impl<H: VatHost> Consensus<H> {
             self.store.discard(*prepared);
         }
         self.kernel.evict_all();
+        self.kernel.take_notices();
         self.watch.forget();
     }
 

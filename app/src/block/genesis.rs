@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use capstan_genesis::{AppState, GenesisDevice, GenesisVat, SystemParams};
+use capstan_genesis::{AppState, GenesisDevice, GenesisSubcluster, GenesisVat, SystemParams};
 use capstan_kernel::{
     KernelConfig, KernelOptions, StaticVat, VAT_ADMIN,
     capdata::KernelData,
     device::{BRIDGE, BUNDLE, DeviceKind, MAILBOX, TIMER},
     limits::SystemGuard,
+    subcluster::{IoChannel, IoDirection, SubclusterConfig},
     vat::{ReapThreshold, Threshold},
 };
 use capstan_kernel_ports::host::VatHost;
@@ -48,10 +49,35 @@ pub(crate) fn kernel_config(
         }
     }
     for (name, vat) in &genesis.kernel.vats {
-        config.vats.insert(name.clone(), static_vat(name, vat)?);
+        let field = format!("vats.{name}");
+        config.vats.insert(name.clone(), static_vat(&field, vat)?);
     }
     check_bootstrap(&config)?;
     Ok(config)
+}
+
+/// Returns the system subclusters by name, in the document's order.
+///
+/// # Errors
+/// [`NodeFault::Genesis`], which says what is wrong with the document.
+pub(crate) fn system_subclusters(
+    genesis: &AppState,
+) -> Result<Vec<(String, SubclusterConfig)>, NodeFault> {
+    let one = |GenesisSubcluster { name, config }: &GenesisSubcluster| {
+        let mut vats = Vec::new();
+        for (vat_name, vat) in &config.vats.0 {
+            let field = format!("system_subclusters.{name}.config.vats.{vat_name}");
+            vats.push((vat_name.clone(), static_vat(&field, vat)?));
+        }
+        let io = config.io.iter().map(|(name, io)| {
+            let direction = IoDirection::parse(&io.direction).unwrap_or_default();
+            (name.clone(), IoChannel { direction })
+        });
+        let bootstrap = Some(config.bootstrap.clone());
+        let services = config.services.clone();
+        Ok((name.clone(), SubclusterConfig { bootstrap, services, io: io.collect(), vats }))
+    };
+    genesis.kernel.system_subclusters.iter().map(one).collect()
 }
 
 fn refuse<T>(problem: String) -> Result<T, NodeFault> {
@@ -118,7 +144,7 @@ fn guard(system: &SystemParams) -> SystemGuard {
     }
 }
 
-fn static_vat(name: &str, vat: &GenesisVat) -> Result<StaticVat, NodeFault> {
+fn static_vat(field: &str, vat: &GenesisVat) -> Result<StaticVat, NodeFault> {
     let mut reap = ReapThreshold::default();
     match vat.reap_interval {
         None => {}
@@ -128,7 +154,7 @@ fn static_vat(name: &str, vat: &GenesisVat) -> Result<StaticVat, NodeFault> {
     let parameters = match &vat.parameters {
         Value::Null => "{}".to_owned(),
         parameters => smallcaps::to_smallcaps_json(&parameters.to_string(), &[]).map_err(|e| {
-            NodeFault::Genesis(format!("app_state.kernel.vats.{name}: parameters: {e}"))
+            NodeFault::Genesis(format!("app_state.kernel.{field}: parameters: {e}"))
         })?,
     };
     Ok(StaticVat {

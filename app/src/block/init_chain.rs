@@ -1,6 +1,7 @@
 //! The chain's first state, which InitChain writes.
 
 use capstan_genesis::AppState;
+use capstan_kernel::subcluster::LaunchError;
 use capstan_kernel_ports::{Hash, VatId, host::VatHost};
 use capstan_store::Block;
 use tendermint_proto::v0_38::abci::ValidatorUpdate;
@@ -50,6 +51,7 @@ impl<H: VatHost> Consensus<H> {
         let prepared = self.store.prepare(block)?;
         let root = prepared.root();
         self.store.discard(prepared);
+        self.kernel.take_notices();
         let mut block = self.store.begin_block();
         self.write_first_state(&mut block, chain, app_state, consensus)?;
         self.stage = Stage::Genesis(Box::new(block));
@@ -111,7 +113,17 @@ impl<H: VatHost> Consensus<H> {
             }
         }
         let config = genesis::kernel_config(app_state, self.kernel.host())?;
-        self.kernel.initialize(block, &config)?;
+        let bootstrapped = self.kernel.initialize(block, &config)?;
+        let systems = genesis::system_subclusters(app_state)?;
+        if !systems.is_empty() {
+            let added = self.kernel.add_system_subclusters(block, &systems, bootstrapped);
+            added.map_err(|error| match error {
+                LaunchError::Panic(panic) => panic.into(),
+                refusal => {
+                    NodeFault::Genesis(format!("app_state.kernel.system_subclusters: {refusal}"))
+                }
+            })?;
+        }
         self.poll_timer(block, consensus.time, true)?;
         Ok(())
     }

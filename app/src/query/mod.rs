@@ -23,6 +23,7 @@ mod error;
 mod kernel;
 mod page;
 mod proof;
+mod subclusters;
 mod vats;
 
 use capstan_kernel_ports::store::Read as _;

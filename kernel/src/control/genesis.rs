@@ -6,7 +6,7 @@ use capstan_abi::Message;
 use capstan_kernel_ports::{Hash, store::Overlay};
 
 use crate::{
-    capdata::{self, Builder, Json, KernelData},
+    capdata::{self, Builder, Json},
     device::{DeviceKind, VAT_ADMIN},
     error::{Result, inconsistent},
     ids::{DeviceId, KRef},
@@ -15,8 +15,9 @@ use crate::{
         keys,
         promise::ResultPolicy,
         queue::{Payer, Queues, RunQueueEvent},
+        static_vat::StaticVat,
         stats::Stats,
-        vat::{ReapThreshold, VatConfig},
+        vat::VatConfig,
     },
 };
 
@@ -39,50 +40,6 @@ pub struct KernelConfig {
     pub named_bundles: BTreeMap<String, String>,
     /// The [`KernelOptions`].
     pub options: KernelOptions,
-}
-
-/// A vat of the genesis configuration, or of a [`SubclusterConfig`](crate::subcluster::SubclusterConfig).
-#[derive(Clone, Debug)]
-pub struct StaticVat {
-    /// The id of its bundle.
-    pub bundle_id: String,
-    /// Its parameters, without slots: a smallcaps record.
-    pub parameters: KernelData,
-    /// The chain halts if it ends.
-    pub critical: bool,
-    /// Messages to promises that it decides go to it at once.
-    pub enable_pipelining: bool,
-    /// Gives its code `vatPowers.disavow`.
-    pub enable_disavow: bool,
-    /// Gives its code `vatPowers.vatstore`.
-    pub enable_vatstore: bool,
-    /// Makes it a raw vat: its bundle's default export `setup()` is called, and there is no liveslots.
-    pub enable_setup: bool,
-    /// Keeps a transcript. Only raw vats can do without one: their workers live for one delivery each.
-    pub use_transcript: bool,
-    /// Its own [`ReapThreshold`] for `bringOutYourDead`.
-    pub reap: ReapThreshold,
-    /// Makes it a vat of the system: the [`SystemGuard`](crate::limits::SystemGuard) applies to it, and it
-    /// cannot be ended.
-    pub system: bool,
-}
-
-impl StaticVat {
-    /// Returns a vat with the usual options and empty parameters.
-    pub fn new(bundle_id: impl Into<String>) -> Self {
-        Self {
-            bundle_id: bundle_id.into(),
-            parameters: KernelData { body: "#{}".to_owned(), slots: vec![] },
-            critical: false,
-            enable_pipelining: false,
-            enable_disavow: false,
-            enable_vatstore: true,
-            enable_setup: false,
-            use_transcript: true,
-            reap: ReapThreshold::default(),
-            system: false,
-        }
-    }
 }
 
 /// Vats that come first in the numbering, after the bootstrap vat: SwingSet's order.

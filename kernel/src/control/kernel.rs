@@ -23,6 +23,7 @@ use crate::{
         queue::TakenOut,
         slog::Slog,
         stats::Stats,
+        subcluster::Notice,
     },
     vats::worker::Online,
 };
@@ -55,6 +56,7 @@ pub struct Kernel<H> {
     application: Option<Box<dyn Application + Send>>,
     pub(crate) panic: Option<KernelPanic>,
     pub(crate) taken_out: BTreeSet<TakenOut>,
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl<H: std::fmt::Debug> std::fmt::Debug for Kernel<H> {
@@ -79,8 +81,16 @@ impl<H: VatHost> Kernel<H> {
     pub fn new(host: H, options: NodeOptions) -> Self {
         let NodeOptions { max_vats_online, archive } = options;
         let online = Online::new(max_vats_online);
-        let taken_out = BTreeSet::new();
-        Self { host, online, archive, slog: None, application: None, panic: None, taken_out }
+        Self {
+            host,
+            online,
+            archive,
+            slog: None,
+            application: None,
+            panic: None,
+            taken_out: BTreeSet::new(),
+            notices: vec![],
+        }
     }
 
     /// Connects the [`Application`] to the other end of the bridge device.
@@ -185,6 +195,7 @@ impl<H: VatHost> Kernel<H> {
         let slog = self.slog.as_mut().map(|slog| slog.as_mut() as &mut dyn Slog);
         let mut state = State::open(over, stats, slog)?;
         state.archive = self.archive;
+        state.engine = self.host.engine();
         state.application =
             self.application.as_mut().map(|app| app.as_mut() as &mut dyn Application);
         work(&mut Crank { state: &mut state, host: &mut self.host, online: &mut self.online })
@@ -224,6 +235,7 @@ impl<H: VatHost> Kernel<H> {
         over.push();
         let outcome = self.open(over, &mut stats, |crank| {
             let value = change(crank)?;
+            crank.state.settle_launches()?;
             crank.state.postpone_refcounts();
             Ok((value, close(crank.state, None)?))
         });
@@ -278,6 +290,7 @@ impl<H: VatHost> Kernel<H> {
     /// Stops the workers that are to be stopped, and takes over why the kernel stops.
     fn settle(&mut self, closing: Closing) {
         self.panic = closing.panic;
+        self.notices.extend(closing.notices);
         for vat in closing.stopped {
             self.host.stop(vat);
             self.online.forget(vat);

@@ -10,5 +10,5 @@ mod messages;
 pub(crate) mod options;
 mod remotes;
 mod revocation;
-pub mod subcluster;
+mod subclusters;
 mod vats;

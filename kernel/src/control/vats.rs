@@ -6,12 +6,13 @@ use capstan_kernel_ports::{VatId, host::VatHost, store::Overlay};
 
 use crate::{
     capdata::{self, Builder, Json, KernelData},
-    control::{genesis::StaticVat, kernel::Kernel, subcluster::LaunchError},
+    control::kernel::Kernel,
     crank::deliver::Crank,
     device::VAT_ADMIN,
     error::{KernelPanic, Result},
     ids::KRef,
-    state::{keys, promise::ResultPolicy, vat::live_vats},
+    state::{keys, promise::ResultPolicy, static_vat::StaticVat, vat::live_vats},
+    subcluster::LaunchError,
     vats::{
         snapshot::{Snapshot, snapshot_if_due},
         worker::{StartError, bring_online},
@@ -115,8 +116,7 @@ impl<H: VatHost> Kernel<H> {
         name: &str,
         setup: &StaticVat,
     ) -> std::result::Result<VatId, LaunchError> {
-        let engine = self.host().engine();
-        self.between_cranks(over, |state| state.start_new_vat(name, setup, engine))
+        self.between_cranks(over, |state| state.start_checked_vat(name, setup))
     }
 
     /// Returns the root object of a live vat, for the host to send messages to. Returns `None` if the vat

@@ -17,6 +17,7 @@ use crate::{
         queue::{Place, RunQueueEvent, TakenOut},
         slog::{CrankType, Event, Writes},
         stats::Stats,
+        subcluster::Notice,
     },
     vats::snapshot::{Snapshot, snapshot_if_due},
 };
@@ -30,6 +31,8 @@ pub(crate) struct Closing {
     pub(crate) stopped: Vec<VatId>,
     /// The reason why the kernel stops, if it does.
     pub(crate) panic: Option<KernelPanic>,
+    /// What became of subclusters.
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl<H: VatHost> Crank<'_, '_, H> {
@@ -54,6 +57,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             }
             CrankType::Delivery => self.deliver_event(event)?,
         };
+        self.state.settle_launches()?;
         self.state.process_refcounts()?;
         self.state.postpone_refcounts();
         self.state.release_dropped_pages()?;
@@ -204,7 +208,8 @@ fn undo(state: &mut State<'_>, results: &CrankResults, stats: Stats) -> Result<(
 pub(crate) fn close(state: &mut State<'_>, crank: Option<u64>) -> Result<Closing> {
     let stopped = std::mem::take(&mut state.stopped);
     let work = finish_level(state, crank)?;
-    Ok(Closing { work, stopped, panic: state.pending_panic.take() })
+    let notices = std::mem::take(&mut state.notices);
+    Ok(Closing { work, stopped, panic: state.pending_panic.take(), notices })
 }
 
 /// Completes the top level and chains its writes into the crank chain. Returns what it took.

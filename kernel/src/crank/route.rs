@@ -96,7 +96,10 @@ impl State<'_> {
         message: &Message<KRef>,
         reason: KernelData,
     ) -> Result<()> {
-        if let Some(result) = message.result {
+        // The kernel may have rejected the result before, with the cause of a launch that failed.
+        if let Some(result) = message.result
+            && self.unresolved(result)?.is_some()
+        {
             self.reject(result, reason)?;
         }
         self.release_send(target, message)

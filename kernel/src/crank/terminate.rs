@@ -38,6 +38,9 @@ impl State<'_> {
         }
         let config = self.vat_config(vat)?;
         self.mark_terminated(vat, failure, info)?;
+        if failure {
+            self.note_ended_member(vat, info)?;
+        }
         if let (true, Some(name)) = (config.is_static, &config.name) {
             self.over.delete(&keys::static_name(name));
         }

@@ -13,6 +13,7 @@ mod inbound;
 mod later;
 mod mailbox;
 mod revocation;
+mod subclusters;
 mod timer;
 mod vat_admin;
 
@@ -161,6 +162,8 @@ enum Answer {
     /// A device node of this device's own.
     Node(KRef),
     Value(Json),
+    /// A value with references.
+    Data(KernelData),
 }
 
 impl Invocation<'_> {
@@ -337,7 +340,8 @@ fn passes_on(kind: DeviceKind, method: &str) -> bool {
             [timer::WAKE_SOON, later::SETTLE_RESULT, later::WAKE_AND_TELL].contains(&method)
         }
         DeviceKind::VatAdmin => {
-            method == later::SETTLE_RESULT || revocation::METHODS.contains(&method)
+            [later::SETTLE_RESULT, subclusters::ADD_VAT, subclusters::LAUNCH].contains(&method)
+                || revocation::METHODS.contains(&method)
         }
         _ => false,
     }
@@ -355,6 +359,7 @@ fn encode(answer: Answer) -> KernelData {
         Answer::Text(text) => builder.text(&text),
         Answer::Node(node) => builder.slot(node, "device node"),
         Answer::Value(value) => value,
+        Answer::Data(data) => return data,
     };
     builder.finish(&value)
 }

@@ -4,7 +4,10 @@
 use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
-use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, revocation, thrown};
+use super::{
+    Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, revocation, subclusters,
+    thrown,
+};
 use crate::{
     capdata::{Json, Parsed, unescape},
     ids::MeterId,
@@ -24,6 +27,9 @@ impl State<'_> {
     pub(super) fn call_vat_admin(&mut self, call: &mut Invocation<'_>) -> CallResult {
         if call.node == ROOT && call.method == later::DEFER_RESULT {
             return self.defer_result(call);
+        }
+        if call.node == ROOT && call.method == subclusters::LAUNCH {
+            return self.launch_system(call);
         }
         let call = &*call;
         let Invocation { node, method, ref args, .. } = *call;
@@ -94,7 +100,7 @@ impl State<'_> {
             later::SETTLE_RESULT => self.settle_result(call),
             _ if revocation::METHODS.contains(&method) => self.call_revocation(call),
             "getVatStats" => self.vat_stats(&text(0, "vatID")?),
-            _ => thrown(format!("target[{method}] does not exist")),
+            _ => self.call_subclusters(call),
         }
     }
 

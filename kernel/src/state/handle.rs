@@ -17,7 +17,12 @@ use crate::{
     ids::{KRef, VatId},
     limits::SystemGuard,
     state::slog::{Event, Slog},
-    state::{keys, stats::Stats, vat::ReapThreshold},
+    state::{
+        keys,
+        stats::Stats,
+        subcluster::{Notice, SettledLaunch},
+        vat::ReapThreshold,
+    },
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
@@ -87,6 +92,14 @@ pub(crate) struct State<'a> {
     pub(crate) pending_panic: Option<KernelPanic>,
     /// This node keeps transcript entries that no replay needs.
     pub(crate) archive: bool,
+    /// The engine's image on which new incarnations run.
+    pub(crate) engine: Hash,
+    /// Launches of subclusters to which something happened, until [`State::settle_launches`] follows it up.
+    pub(crate) settled_launches: VecDeque<SettledLaunch>,
+    /// True if the chain's bootstrap was fulfilled in this crank.
+    pub(crate) bootstrapped: bool,
+    /// What became of subclusters in this crank.
+    pub(crate) notices: Vec<Notice>,
     /// Held for the length of the crank, and written back by [`State::save`].
     globals: Globals,
     saved_globals: Globals,
@@ -147,6 +160,10 @@ impl<'a> State<'a> {
             snapshot_spent: None,
             pending_panic: None,
             archive: false,
+            engine: Hash::default(),
+            settled_launches: VecDeque::new(),
+            bootstrapped: false,
+            notices: vec![],
             globals,
             saved_globals,
         }
@@ -167,6 +184,9 @@ impl<'a> State<'a> {
         self.globals = read_globals(self.over)?;
         self.saved_globals = self.globals.clone();
         self.maybe_free = MaybeFree::from_krefs(&self.globals.waiting);
+        self.settled_launches.clear();
+        self.bootstrapped = false;
+        self.notices.clear();
         Ok(())
     }
 

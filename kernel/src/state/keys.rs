@@ -24,7 +24,12 @@
 //! k.dn.NAME                DeviceId
 //! k.di.N                   ImportIds of a device
 //! k.dv.N                   Device: its name and what it does
-//! k.sub                    Subcluster: the default one, once it was launched
+//! k.sub                    SubclusterId: the default one, once it was launched
+//! k.sc.HEX                 Subcluster
+//! k.scs                    u64: the number of the next subcluster
+//! k.scv.N                  SubclusterId that vat N belongs to
+//! k.scn.NAME               SubclusterId of a system subcluster
+//! k.scp.HEX                (name, SubclusterConfig): a system subcluster that waits for the chain's bootstrap
 //! k.mb.a.PEER              u64: the last message taken from a mailbox's peer; PEER is hex
 //! k.mb.o.PEER.HEX          a message to a mailbox's peer, as it is
 //! k.m.N                    Meter
@@ -68,6 +73,10 @@ pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
 pub(crate) const BUNDLES: &[u8] = b"k.b.";
 pub(crate) const CLISTS: &[u8] = b"k.c.";
 pub(crate) const DEFAULT_SUBCLUSTER: &[u8] = b"k.sub";
+pub(crate) const SUBCLUSTERS: &[u8] = b"k.sc.";
+pub(crate) const NEXT_SUBCLUSTER: &[u8] = b"k.scs";
+pub(crate) const SYSTEM_SUBCLUSTERS: &[u8] = b"k.scn.";
+pub(crate) const PENDING_SUBCLUSTERS: &[u8] = b"k.scp.";
 /// The prefix of all keys of the kernel inside the root hash.
 pub(crate) const ALL: &[u8] = b"k.";
 pub(crate) const ALL_LOCAL: &[u8] = b"local.k.";
@@ -141,6 +150,22 @@ pub(crate) fn static_name(name: &str) -> Vec<u8> {
 
 pub(crate) fn device_name(name: &str) -> Vec<u8> {
     format!("k.dn.{name}").into_bytes()
+}
+
+pub(crate) fn subcluster(number: u64) -> Vec<u8> {
+    format!("k.sc.{number:016x}").into_bytes()
+}
+
+pub(crate) fn subcluster_of(vat: VatId) -> Vec<u8> {
+    format!("k.scv.{}", vat.0).into_bytes()
+}
+
+pub(crate) fn system_subcluster(name: &str) -> Vec<u8> {
+    format!("k.scn.{name}").into_bytes()
+}
+
+pub(crate) fn pending_subcluster(position: u64) -> Vec<u8> {
+    format!("k.scp.{position:016x}").into_bytes()
 }
 
 pub(crate) fn meter(meter: MeterId) -> Vec<u8> {

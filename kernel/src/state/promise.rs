@@ -6,13 +6,14 @@ use capstan_abi::Resolution;
 use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
-    ids::{Endpoint, KRef},
+    ids::{Endpoint, KRef, SubclusterId},
     limits::{MAX_NOTIFY_BYTES, MAX_NOTIFY_PROMISES, MAX_NOTIFY_SLOTS, SystemGuard},
     state::slog::Event,
     state::{
         handle::State,
         keys,
         queue::{RunQueueEvent, Waiting},
+        subcluster::SettledLaunch,
     },
 };
 
@@ -63,6 +64,8 @@ pub enum ResultPolicy {
     LogFailure,
     /// Stops the kernel at a rejection, by [`KernelPanic::PromisePolicy`].
     Panic,
+    /// Completes the launch of a subcluster, or undoes it at a rejection.
+    Launch(SubclusterId),
 }
 
 /// The rejection that an endpoint sees in place of a promise that leads further than one notification goes.
@@ -291,6 +294,14 @@ impl State<'_> {
             (ResultPolicy::LogAlways, _) | (ResultPolicy::LogFailure, true) => {
                 self.log(Event::PromisePolicy { promise, rejected, data });
             }
+            (ResultPolicy::Launch(id), _) => {
+                if rejected {
+                    self.log(Event::PromisePolicy { promise, rejected, data });
+                }
+                let data = data.clone();
+                self.settled_launches.push_back(SettledLaunch { id, rejected, data });
+            }
+            (ResultPolicy::Panic, false) => self.bootstrapped = true,
             (ResultPolicy::Panic, true) => {
                 let data_json = capstan_abi::json::capdata_to_json(data).to_string();
                 self.pending_panic = Some(KernelPanic::PromisePolicy { promise, data_json });

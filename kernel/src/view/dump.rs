@@ -119,6 +119,7 @@ fn policy_name(policy: ResultPolicy) -> &'static str {
         ResultPolicy::LogAlways => "logAlways",
         ResultPolicy::LogFailure => "logFailure",
         ResultPolicy::Panic => "panic",
+        ResultPolicy::Launch(_) => "launch",
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use capstan_client::Bundle;
 use capstan_kernel::device::{BUNDLE, DeviceKind};
-use capstan_kernel::subcluster::{Subcluster, SubclusterConfig};
+use capstan_kernel::subcluster::SubclusterConfig;
 use capstan_kernel::{KernelPanic, StaticVat, ids::KRef, view};
 use capstan_kernel_ports::VatId;
 use capstan_kernel_ports::host::VatHost as _;
@@ -214,13 +214,14 @@ fn a_subcluster_lives_on_in_the_vat_table_until_its_vats_are_ended() {
     let (mut machine, counter, mortal) = dynamic_vats();
     let config = SubclusterConfig {
         bootstrap: None,
-        vats: BTreeMap::from([
+        vats: vec![
             ("counter".to_owned(), StaticVat::new(counter)),
             ("mortal".to_owned(), StaticVat::new(mortal)),
-        ]),
+        ],
+        ..SubclusterConfig::default()
     };
     let launched = machine.change(|kernel, block| kernel.launch_default_subcluster(block, &config));
-    let Subcluster { vats, .. } = launched.unwrap().unwrap();
+    let vats: BTreeMap<String, VatId> = launched.unwrap().unwrap().vats.into_iter().collect();
     machine.run().unwrap();
     let (counter, mortal) = (vats["counter"], vats["mortal"]);
     for vat in [counter, mortal] {

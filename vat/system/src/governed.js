@@ -2,6 +2,7 @@
 // world outside.
 import { prepareExo } from '@agoric/vat-data';
 import { b, Fail, q } from '@endo/errors';
+import { E } from '@endo/far';
 import { isNat } from '@endo/nat';
 
 import { brief } from './brief.js';
@@ -11,15 +12,21 @@ const insistTarget = (target, what) => {
   isObject(target) || insistText(target, 100, `${what}: the kref of an object`);
 };
 
+/** The longest name of a subcluster or vat. */
+const MAX_NAME = 100;
+
+const MAX_REASON = 1_000;
+
 /**
  * The objects by the names under which governors look them up.
  *
- * @param {object} baggage holds the devices, `bridge` and `mailbox`
+ * @param {object} baggage holds the devices `bridge`, `mailbox` and `vatAdminDevice`, and the vat `vatAdmin`
  * @param {object} powers
  * @param {Function} powers.D calls devices
+ * @param {Function} powers.tell the kernel of subclusters, by a method of the vatAdmin device
  * @param {Function} powers.ask a service of the chain, through the bridge
  */
-export const prepareGoverned = (baggage, { D, ask }) => {
+export const prepareGoverned = (baggage, { D, ask, tell }) => {
   // The validators, for governors and those whom they give it to.
   const validators = prepareExo(baggage, 'validators', undefined, {
     // [{pubKey, power}]: Ed25519 keys in base64, powers as bigints
@@ -109,19 +116,53 @@ export const prepareGoverned = (baggage, { D, ask }) => {
       const { system = false, ...unknown } = options;
       Object.keys(unknown).length === 0 || Fail`revoke: the only option is ${q('system')}`;
       typeof system === 'boolean' || Fail`revoke: system must be true or false, not ${brief(system)}`;
-      const problem = device('vatAdmin').revoke(target, system);
+      const problem = device('vatAdminDevice').revoke(target, system);
       !problem || Fail`revoke: ${b(problem)}`;
     },
     isRevoked(target) {
       insistTarget(target, 'isRevoked');
-      const answer = device('vatAdmin').isRevoked(target);
+      const answer = device('vatAdminDevice').isRevoked(target);
       typeof answer === 'boolean' || Fail`isRevoked: ${b(answer)}`;
       return answer;
     },
   });
 
+  // The subclusters that the chain itself launched.
+  const systemSubclusters = prepareExo(baggage, 'systemSubclusters', undefined, {
+    // [{id, name, status, vats: {NAME: vatID}}]
+    list() {
+      return tell('systemSubclusters');
+    },
+    // The root object of the bootstrap vat.
+    getRoot(name) {
+      insistText(name, MAX_NAME, 'getRoot: a name');
+      return tell('systemSubclusterRoot', name).root;
+    },
+    // Upgrades a vat. Options: vatParameters, upgradeMessage. Gives {incarnationNumber}.
+    upgradeVat(subcluster, vat, bundleID, options = harden({})) {
+      insistText(subcluster, MAX_NAME, 'upgradeVat: a subcluster');
+      insistText(vat, MAX_NAME, 'upgradeVat: a vat');
+      insistText(bundleID, MAX_NAME * 2, 'upgradeVat: a bundle id');
+      const { vatID } = tell('systemSubclusterVat', subcluster, vat);
+      return E(baggage.get('vatAdmin')).upgradeStaticVat(vatID, null, bundleID, options);
+    },
+    // {bootstrap, services, vats: {NAME: {bundleID, parameters, ...options}}}. Gives {subclusterId, root,
+    // bootstrapResult} when bootstrap is fulfilled: the kernel answers in this vat's place.
+    launch(name, config) {
+      insistText(name, MAX_NAME, 'launch: a name');
+      tell('launchSystemSubcluster', name, config);
+    },
+    // Ends a subcluster. One with a critical vat is refused.
+    terminate(name, reason = 'ended by the chain\'s governors') {
+      insistText(name, MAX_NAME, 'terminate: a name');
+      insistText(reason, MAX_REASON, 'terminate: a reason');
+      tell('terminateSystemSubcluster', name, reason);
+    },
+  });
+
   return harden({
     'chain/revoker': revoker,
+    'chain/system-subclusters': systemSubclusters,
     'chain/validators': validators,
     'chain/mailbox': mailbox,
     'chain/mailbox-conveyor': mailboxConveyor,

@@ -8,7 +8,10 @@
 //
 // The chain's governors can look up what rules the chain, and pass it on: `chain/validators`; `chain/revoker`;
 // `chain/mailbox` and `chain/bridge` for a vat that talks to the world outside; `chain/mailbox-conveyor`
-// and `chain/bridge-conveyor` for whoever brings in what comes from there.
+// and `chain/bridge-conveyor` for whoever brings in what comes from there; `chain/system-subclusters` for the
+// subclusters of the chain itself.
+//
+// The kernel keeps a record of each subcluster. The provisioner tells it, through the vatAdmin device.
 //
 // Vat parameters: `defaultComputrons` and `maxComputrons`, naturals as bigints: what the meter of a
 // new vat is filled with, and the most that may be asked for.
@@ -147,7 +150,15 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     }
   };
 
-  const governed = prepareGoverned(baggage, { D, ask });
+  // Tells the kernel of a subcluster, or asks about one.
+  const tell = (method, ...args) => {
+    baggage.has('vatAdminDevice') || Fail`the chain has not been bootstrapped`;
+    const answer = D(baggage.get('vatAdminDevice'))[method](...args);
+    !answer?.error || Fail`${b(answer.error)}`;
+    return answer;
+  };
+
+  const governed = prepareGoverned(baggage, { D, ask, tell });
 
   // Creates a metered vat for an account, which pays. Gives {root, adminNode, meter}.
   const createVatFor = async (address, what, bundleID, options) => {
@@ -199,9 +210,11 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     baggage,
     'subcluster',
     undefined,
-    (address, name) => ({
+    (address, name, id) => ({
       address,
       name,
+      id,
+      isEnded: false,
       vats: makeScalarBigMapStore('subcluster', { durable: true }),
     }),
     {
@@ -211,7 +224,9 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       },
       // Starts one more vat. Options as those of createVat, but for the name.
       async startVat(name, bundleID, options = NO_OPTIONS) {
-        const { address, name: cluster, vats } = this.state;
+        const { state } = this;
+        const { address, name: cluster, id, vats } = state;
+        !state.isEnded || Fail`startVat: the subcluster has ended`;
         insistName(name, 'startVat');
         insistRecord(options, 'startVat');
         vats.getSize() < MAX_SUBCLUSTER ||
@@ -219,39 +234,67 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         !vats.has(name) || Fail`startVat: there is a vat ${q(name)} already`;
         const full = harden({ ...options, name: `${cluster}.${name}` });
         const vat = await createVatFor(address, 'startVat', bundleID, full);
-        // Others may have been started meanwhile.
-        if (vats.has(name) || vats.getSize() >= MAX_SUBCLUSTER) {
+        // Others may have been started meanwhile, or the subcluster ended.
+        if (state.isEnded || vats.has(name) || vats.getSize() >= MAX_SUBCLUSTER) {
           await end(vat, Error('another vat took the place'));
           throw Fail`startVat: another vat took the place of ${q(name)}`;
         }
         vats.init(name, vat);
+        tell('addSubclusterVat', id, name, vat.root);
         return vat;
       },
       // Ends a vat. Its record stays in the chain's vat table.
       async terminateVat(name, reason = Error('terminated by its subcluster')) {
-        const { vats } = this.state;
+        const { id, vats } = this.state;
         insistName(name, 'terminateVat');
         insistReason(reason, 'terminateVat');
         vats.has(name) || Fail`terminateVat: there is no vat ${q(name)}`;
         const vat = vats.get(name);
         vats.delete(name);
+        tell('removeSubclusterVat', id, name);
         // It may have ended by itself.
         await E.when(end(vat, reason), undefined, () => {});
       },
       async terminateAllVats(reason = Error('terminated by its subcluster')) {
-        const { vats } = this.state;
+        const { id, vats } = this.state;
         insistReason(reason, 'terminateAllVats');
-        const all = [...vats.values()];
+        const all = [...vats.values()].reverse();
+        for (const name of [...vats.keys()]) {
+          vats.delete(name);
+          tell('removeSubclusterVat', id, name);
+        }
+        await Promise.all(all.map(vat => E.when(end(vat, reason), undefined, () => {})));
+      },
+      // Ends the subcluster for good: its vats, the last one first, and its record.
+      async terminate(reason = Error('terminated by its owner')) {
+        const { state } = this;
+        const { id, vats } = state;
+        insistReason(reason, 'terminate');
+        !state.isEnded || Fail`terminate: the subcluster has ended already`;
+        state.isEnded = true;
+        const all = [...vats.values()].reverse();
         vats.clear();
+        const text = reason instanceof Error ? reason.message : reason;
+        tell('deleteSubcluster', id, cut(`${text}`, MAX_UPGRADE_MESSAGE));
         await Promise.all(all.map(vat => E.when(end(vat, reason), undefined, () => {})));
       },
     },
   );
 
+  // What follows the answer of `bootstrap`. A launch that fails ends its vats.
+  const followBootstrap = (subcluster, id, result) => {
+    const fail = error => {
+      const reason = error instanceof Error ? error : Error('bootstrap was rejected');
+      return subcluster.terminate(reason);
+    };
+    // The subcluster may have been ended meanwhile.
+    E.when(E.when(result, () => tell('completeSubcluster', id), fail), undefined, () => {});
+  };
+
   // {bootstrap, vats: {NAME: {bundleID, ...options}}}, checked before anything is started.
   const checkCluster = async config => {
     insistRecord(config, 'launchSubcluster');
-    const { name, bootstrap, vats, ...unknown } = config;
+    const { name, bootstrap, services = harden([]), vats, ...unknown } = config;
     insistNoMore(unknown, 'launchSubcluster');
     insistName(name, 'launchSubcluster');
     insistRecord(vats, 'launchSubcluster');
@@ -260,7 +303,11 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       Fail`launchSubcluster: a subcluster has 1 to ${q(MAX_SUBCLUSTER)} vats, not ${q(count)}`;
     bootstrap === undefined ||
       (typeof bootstrap === 'string' && Object.hasOwn(vats, bootstrap)) ||
-      Fail`launchSubcluster: there is no vat ${brief(bootstrap)} to be bootstrapped`;
+      Fail`launchSubcluster: invalid bootstrap vat name ${b(brief(bootstrap))}`;
+    (Array.isArray(services) &&
+      services.length <= MAX_SUBCLUSTER &&
+      services.every(service => typeof service === 'string' && service.length <= MAX_FULL_NAME)) ||
+      Fail`launchSubcluster: services are at most ${q(MAX_SUBCLUSTER)} names, not ${brief(services)}`;
     for (const [vatName, vat] of Object.entries(vats)) {
       insistName(vatName, 'launchSubcluster');
       insistRecord(vat, 'launchSubcluster');
@@ -280,27 +327,32 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         return createVatFor(this.state.address, 'createVat', bundleID, options);
       },
 
-      // Starts vats together: {name, bootstrap, vats: {NAME: {bundleID, ...options of createVat}}}. If
+      // Starts vats together: {name, bootstrap, services, vats: {NAME: {bundleID, ...options of createVat}}}. If
       // one of them cannot be started, none is. The vat that `bootstrap` names gets
-      // bootstrap(roots by name, {}). Gives {subcluster, vats, bootstrapResult}.
+      // bootstrap(roots by name, services by name). If it rejects that, all of them end. Gives {subcluster,
+      // subclusterId, vats, bootstrapResult}.
       async launchSubcluster(config) {
         const { address } = this.state;
         await checkCluster(config);
-        const { name, bootstrap, vats } = config;
-        const subcluster = makeSubcluster(address, name);
+        const { name, bootstrap, services = harden([]), vats } = config;
+        const { id, services: given } = tell('addSubcluster', name, address, bootstrap, services);
+        const subcluster = makeSubcluster(address, name, id);
         try {
           for (const [vatName, { bundleID, ...options }] of Object.entries(vats)) {
             await subcluster.startVat(vatName, bundleID, harden(options));
           }
         } catch (error) {
-          await subcluster.terminateAllVats();
+          await subcluster.terminate(error instanceof Error ? error : Error('a vat did not start'));
           throw error;
         }
         const started = subcluster.getVats();
         const roots = Object.entries(started).map(([vatName, { root }]) => [vatName, root]);
         const bootstrapResult =
-          bootstrap && E(started[bootstrap].root).bootstrap(harden(Object.fromEntries(roots)), NO_OPTIONS);
-        return harden({ subcluster, vats: started, bootstrapResult });
+          bootstrap && E(started[bootstrap].root).bootstrap(harden(Object.fromEntries(roots)), given);
+        if (bootstrapResult) {
+          followBootstrap(subcluster, id, bootstrapResult);
+        }
+        return harden({ subcluster, subclusterId: id, vats: started, bootstrapResult });
       },
 
       // Upgrades a vat that this or any other account created. Options: vatParameters,
@@ -358,11 +410,13 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
 
   return Far('provisioner', {
     async bootstrap({ vatAdmin, timer }, devices) {
-      for (const name of ['bridge', 'mailbox', 'vatAdmin']) {
+      for (const name of ['bridge', 'mailbox']) {
         if (devices[name]) {
           baggage.init(name, devices[name]);
         }
       }
+      baggage.init('vatAdmin', vatAdmin);
+      baggage.init('vatAdminDevice', devices.vatAdmin);
       const service = await E(vatAdmin).createVatAdminService(devices.vatAdmin);
       baggage.init('vatAdminService', service);
       if (timer && devices.timer) {
