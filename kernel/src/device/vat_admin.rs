@@ -4,7 +4,7 @@
 use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
-use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, thrown};
+use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, revocation, thrown};
 use crate::{
     capdata::{Json, Parsed, unescape},
     ids::MeterId,
@@ -92,6 +92,7 @@ impl State<'_> {
             }
             "getBundleCap" | "getNamedBundleCap" | "getBundleIDByName" => self.find_bundle(call),
             later::SETTLE_RESULT => self.settle_result(call),
+            _ if revocation::METHODS.contains(&method) => self.call_revocation(call),
             "getVatStats" => self.vat_stats(&text(0, "vatID")?),
             _ => thrown(format!("target[{method}] does not exist")),
         }
@@ -209,7 +210,7 @@ impl State<'_> {
     }
 }
 
-fn parse_vat(text: &str) -> std::result::Result<VatId, DeviceFailure> {
+pub(super) fn parse_vat(text: &str) -> std::result::Result<VatId, DeviceFailure> {
     text.parse().or_else(|error: capstan_kernel_ports::NotAVatId| thrown(error.to_string()))
 }
 
