@@ -3,8 +3,12 @@
 
 mod support;
 
+use std::sync::{Arc, Condvar, Mutex};
+
+use capstan_consensus::solo::{Clock, GenesisDoc, SoloConfig, SystemClock};
 use serde_json::{Value, json};
 use support::{Node, base64, config, decode, node_with_blocks, poll, tx_hash};
+use tendermint::Time;
 use tendermint_rpc::endpoint::{
     abci_info, abci_query, block, block_by_hash, block_results, blockchain, broadcast, commit,
     consensus_params, genesis, genesis_chunked, header, health, net_info, status, tx, tx_search,
@@ -447,4 +451,42 @@ fn tx_search_by_events_heights_and_hashes() {
         "page should be within [1, 1] range, given 9"
     );
     assert!(error(json!({"query": "a=1", "order_by": "up"})).contains("asc"));
+}
+
+/// A clock that shows no time until it is released, so that no block is made.
+#[derive(Clone, Default)]
+struct HeldClock(Arc<(Mutex<bool>, Condvar)>);
+
+impl Clock for HeldClock {
+    fn now(&self) -> Time {
+        let released = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_while(released, |released| !*released).unwrap());
+        SystemClock.now()
+    }
+}
+
+#[test]
+fn status_before_the_first_block_has_height_0_and_the_time_0() {
+    let home = tempfile::tempdir().unwrap();
+    let clock = HeldClock::default();
+    let genesis = json!({
+        "chain_id": "test-1", "genesis_time": "2025-01-01T00:00:00Z", "initial_height": "7",
+        "app_state": {"accounts": []},
+    });
+    let genesis = GenesisDoc::from_value(genesis).unwrap();
+    let clock_of_node = Arc::new(clock.clone());
+    let config = SoloConfig { genesis, clock: clock_of_node, ..config(home.path()) };
+    let node = Node::start_with(config);
+    let status = node.rpc.call("status", json!({}));
+    for which in ["earliest", "latest"] {
+        let field = |name: &str| status["sync_info"][format!("{which}_{name}")].clone();
+        assert_eq!(field("block_height"), "0");
+        assert_eq!(field("block_time"), "1970-01-01T00:00:00Z");
+        assert_eq!((field("block_hash"), field("app_hash")), ("".into(), "".into()));
+    }
+    *clock.0.0.lock().unwrap() = true;
+    clock.0.1.notify_all();
+    poll(|| (node.rpc.height() >= 7).then_some(()));
+    let status = node.rpc.call("status", json!({}));
+    assert_eq!(status["sync_info"]["earliest_block_height"], "7");
 }

@@ -121,7 +121,8 @@ fn sync_info(
     put("block_hash", json::hash(&meta.block_id.unwrap_or_default().hash));
     put("app_hash", json::hash(&header.app_hash));
     put("block_height", header.height.to_string());
-    put("block_time", json::time(header.time));
+    // Without a block CometBFT reports the time 0 of Unix.
+    put("block_time", json::time(Some(header.time.unwrap_or_default())));
     Ok(fields)
 }
 

@@ -156,7 +156,7 @@ impl Application for TestApp {
         let mut inner = self.inner.lock().unwrap();
         let app_state: serde_json::Value =
             serde_json::from_slice(&request.app_state_bytes).unwrap();
-        let mut state = State::default();
+        let mut state = State { height: request.initial_height - 1, ..State::default() };
         state.data.insert("genesis".into(), app_state.to_string());
         let app_hash = state.hash();
         inner.finalized = None;

@@ -247,7 +247,7 @@ impl VatHost for WasmHost {
         };
         if rests {
             let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-            self.shared.after(&mut running, delivery, workers.values());
+            self.shared.after(&mut running, delivery, workers.values())?;
             workers.insert(vat, running);
         }
         let computrons = rests.then(|| Computrons(cost::computrons(run.points)));
@@ -302,7 +302,7 @@ impl VatHost for WasmHost {
         let worker = worker.map_err(|e| e.in_context(&format!("cannot bring back {vat}: ")))?;
         let mut running = Running::restored(worker, source);
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.restored(&mut running, workers.values());
+        self.shared.restored(&mut running, workers.values())?;
         workers.insert(vat, running);
         Ok(())
     }

@@ -6,7 +6,6 @@ pub(crate) mod imports;
 pub(crate) mod supervisor;
 
 use std::{
-    io,
     ptr::NonNull,
     sync::{
         Arc,
@@ -25,7 +24,10 @@ use wasmer_types::TrapCode;
 use crate::{
     Image,
     memory::linear::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
-    memory::{base::BaseMemory, own_pages},
+    memory::{
+        base::{BaseMemory, ShareError},
+        own_pages,
+    },
     module::compile::CompiledModule,
     worker::exports::{Exports, MovableStore, find_function, mutable_globals},
     worker::imports::{Env, Links, Stop, imports},
@@ -239,7 +241,7 @@ impl Worker {
     }
 
     /// Makes an image of the current memory, as the base of this worker and of others.
-    pub(crate) fn new_base(&mut self) -> io::Result<Arc<BaseMemory>> {
+    pub(crate) fn new_base(&mut self) -> Result<Arc<BaseMemory>, ShareError> {
         let base = Arc::new(BaseMemory::new(self.memory(), self.module.memory_mode)?);
         self.rebase(&base)?;
         Ok(base)
@@ -247,19 +249,19 @@ impl Worker {
 
     /// Drops the worker's private copies of pages that equal its base again. A garbage collection
     /// writes to every object, mostly without changing it.
-    pub(crate) fn trim(&mut self) -> io::Result<()> {
+    pub(crate) fn trim(&mut self) -> Result<(), ShareError> {
         let start = self.memory_start();
         match &self.base {
             // SAFETY: `base` was placed at the start of this worker's memory, which does not move. `&mut self` excludes
             // other references to it.
-            Some(base) => unsafe { base.trim(start) },
+            Some(base) => Ok(unsafe { base.trim(start) }?),
             None => Ok(()),
         }
     }
 
     /// Makes `base` the worker's base, without changing the contents of its memory. Equal pages are
     /// shared.
-    pub(crate) fn rebase(&mut self, base: &Arc<BaseMemory>) -> io::Result<()> {
+    pub(crate) fn rebase(&mut self, base: &Arc<BaseMemory>) -> Result<(), ShareError> {
         if self.base.as_ref().is_some_and(|own| Arc::ptr_eq(own, base)) {
             return self.trim();
         }

@@ -19,6 +19,17 @@ pub(crate) struct BaseMemory {
     written: OnceLock<Vec<Range<usize>>>,
 }
 
+/// Failure to share a worker's memory.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShareError {
+    /// The memory is as it was. The worker goes on without sharing.
+    #[error("vats cannot share memory: {0}")]
+    Unshared(#[from] io::Error),
+    /// The system may have removed a part of the memory. The worker cannot go on.
+    #[error("a vat's memory is lost, because the system could not map it anew: {0}")]
+    Lost(#[source] io::Error),
+}
+
 /// Location of an image, by the [`MemoryMode`] that it was made in.
 #[derive(Debug)]
 enum Bytes {
@@ -89,6 +100,10 @@ impl BaseMemory {
     /// Turns the memory at `start` into a private view of this image without changing its contents.
     /// Equal pages are shared from then on. Does nothing if workers copy the image.
     ///
+    /// # Errors
+    /// Returns [`ShareError::Lost`] if the mapping fails. The memory's contents are undefined then,
+    /// because the system may remove the old mapping first.
+    ///
     /// # Safety
     /// As for [`BaseMemory::place`]. The memory must be readable too. If `old` is given, the range
     /// must be a private view of `old`, and zero beyond it, except for the pages that were written
@@ -97,7 +112,7 @@ impl BaseMemory {
         &self,
         start: NonNull<u8>,
         old: Option<&BaseMemory>,
-    ) -> io::Result<()> {
+    ) -> Result<(), ShareError> {
         if matches!(self.bytes, Bytes::Copied(_)) {
             return Ok(());
         }
@@ -108,7 +123,7 @@ impl BaseMemory {
             self.differing_pages(memory, old)
         };
         // SAFETY: the caller's promise, and no reference is left from above.
-        unsafe { self.place(start) }?;
+        unsafe { self.place(start) }.map_err(ShareError::Lost)?;
         for (number, bytes) in copies {
             // SAFETY: `differing_pages` numbers whole pages of the range, which is writable.
             unsafe {
@@ -202,4 +217,25 @@ fn needless_copies(view: &[u8], image: &[u8]) -> Vec<Range<usize>> {
 /// Returns the page `number` of `memory`. Returns `None` if it has no such page.
 pub(crate) fn page(memory: &[u8], number: usize) -> Option<&[u8]> {
     memory.get(number * PAGE_BYTES..)?.get(..PAGE_BYTES)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_cannot_be_mapped_anew_is_lost() {
+        let page = vec![7; 65_536];
+        let image = SealedImage::new(&page).unwrap().write_only();
+        let base = BaseMemory {
+            bytes: Bytes::Sealed(image),
+            tree: OnceLock::new(),
+            written: OnceLock::new(),
+        };
+        let mut memory = memmap2::MmapMut::map_anon(page.len()).unwrap();
+        let start = NonNull::from(&mut *memory).cast();
+        // SAFETY: `memory` is a mapping of its own with the image's length, and nothing else refers to it.
+        let done = unsafe { base.remap(start, None) };
+        assert!(matches!(done, Err(ShareError::Lost(_))), "{done:?}");
+    }
 }

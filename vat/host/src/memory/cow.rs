@@ -63,6 +63,16 @@ impl SealedImage {
     }
 }
 
+#[cfg(test)]
+impl SealedImage {
+    /// Returns an image of which no view can be mapped, because its file cannot be read.
+    pub(crate) fn write_only(self) -> Self {
+        let unreadable = tempfile::NamedTempFile::new().map(|file| file.into_temp_path());
+        let unreadable = unreadable.and_then(|path| File::options().write(true).open(path));
+        Self { file: unreadable.unwrap_or(self.file), bytes: self.bytes }
+    }
+}
+
 /// Seals `file` against every change. The system refuses this briefly while it holds a page of the
 /// file, for example to move memory.
 fn seal(file: &File) -> io::Result<()> {

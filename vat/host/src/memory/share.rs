@@ -10,17 +10,19 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io,
     sync::{Arc, Weak},
 };
 
 use capstan_abi::Delivery;
 use capstan_kernel_ports::{
     Hash,
-    host::{WorkerOptions, WorkerSource},
+    host::{HostFault, WorkerOptions, WorkerSource},
 };
 
-use crate::{memory::base::BaseMemory, worker::Worker};
+use crate::{
+    memory::base::{BaseMemory, ShareError},
+    worker::Worker,
+};
 
 /// Number of loaded bundles whose images are kept although perhaps no vat uses them. Each takes as
 /// much memory as a vat's heap.
@@ -121,32 +123,32 @@ impl Shared {
     }
 
     /// Shares the memory of `running` with `others` after it has done `delivery`. They are workers
-    /// of the same host.
+    /// of the same host. The error means that `running` cannot go on.
     pub(crate) fn after<'w>(
         &mut self,
         running: &mut Running,
         delivery: &Delivery,
         others: impl Iterator<Item = &'w Running>,
-    ) {
+    ) -> Result<(), HostFault> {
         if *delivery != Delivery::BringOutYourDead {
-            return;
+            return Ok(());
         }
         // The engine's full collections write to every object, mostly without changing it.
         let done = match std::mem::replace(&mut running.has_collected, true) {
             true => running.worker.trim(),
             false => self.share(running, others),
         };
-        warn(done);
+        settle(done)
     }
 
     /// Shares the memory of `running` with `others` after it was restored from a snapshot. They are
-    /// workers of the same host.
+    /// workers of the same host. The error means that `running` cannot go on.
     pub(crate) fn restored<'w>(
         &mut self,
         running: &mut Running,
         others: impl Iterator<Item = &'w Running>,
-    ) {
-        warn(self.share(running, others));
+    ) -> Result<(), HostFault> {
+        settle(self.share(running, others))
     }
 
     /// Shares memory with workers of the same bundle that have collected garbage too.
@@ -154,7 +156,7 @@ impl Shared {
         &mut self,
         running: &mut Running,
         mut others: impl Iterator<Item = &'w Running>,
-    ) -> io::Result<()> {
+    ) -> Result<(), ShareError> {
         let Some(bundle) = &running.bundle else { return Ok(()) };
         if let Some(base) = self.bases.get(bundle).and_then(Weak::upgrade) {
             return running.worker.rebase(&base);
@@ -171,9 +173,16 @@ impl Shared {
     }
 }
 
-fn warn(done: io::Result<()>) {
-    if let Err(error) = done {
-        tracing::warn!(%error, "vats cannot share memory");
+/// Logs a failure that only costs memory. A worker without its memory must not run: what it did would
+/// differ from other nodes, so the node stops and goes on from its committed state.
+fn settle(done: Result<(), ShareError>) -> Result<(), HostFault> {
+    match done {
+        Ok(()) => Ok(()),
+        Err(error @ ShareError::Unshared(_)) => {
+            tracing::warn!("{error}");
+            Ok(())
+        }
+        Err(error @ ShareError::Lost(_)) => Err(HostFault::Engine(error.to_string())),
     }
 }
 
@@ -181,5 +190,20 @@ fn bundle_key(source: &WorkerSource) -> Option<BundleKey> {
     match source {
         WorkerSource::JavaScript { engine, bundle_id, .. } => Some((*engine, bundle_id.clone())),
         WorkerSource::Wasm { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_vat_goes_on_without_sharing_but_not_without_its_memory() {
+        let error = || io::Error::from(io::ErrorKind::OutOfMemory);
+        assert_eq!(settle(Err(ShareError::Unshared(error()))), Ok(()));
+        let fault = settle(Err(ShareError::Lost(error()))).unwrap_err();
+        assert!(fault.to_string().contains("a vat's memory is lost"), "{fault}");
     }
 }
