@@ -216,17 +216,14 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
           case 'reapInterval':
             assert(value === 'never' || isNat(value), 'invalid reapInterval value');
             break;
-          // The vat is told; see create-vat-options.js.
-          case 'virtualObjectCacheSize':
-            assert(isNat(value), 'invalid virtualObjectCacheSize value');
-            break;
           default:
             Fail`invalid option ${brief(name)}`;
         }
       }
       D(device).changeOptions(vatID, options);
     },
-    // {objectCount, promiseCount, deviceCount, transcriptCount}
+    // {objectCount, promiseCount, deviceCount} in the vat's c-list, {transcriptCount}, and the imports that it
+    // was given in all: {objectImportsTotal, promiseImportsTotal, deviceImportsTotal}
     adminData() {
       const { vatID } = this.state;
       insistRunning(vatID, 'adminData');
