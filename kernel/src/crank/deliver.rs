@@ -67,13 +67,31 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 return self.message_to_vat(vat, target, routed, message, payer);
             }
             Route::Deliver { endpoint, target: routed } => {
-                self.state.release_send(target, &message)?;
-                let kernel = Delivery::Message { target: routed, message };
-                let translated = self.translate_message(endpoint, &kernel)?;
-                return self.hand_over(endpoint, translated);
+                return self.message_to_remote(endpoint, target, routed, message);
             }
         }
         Ok(CrankResults::default())
+    }
+
+    /// Puts a message into an account's outbox, if the account's bounds leave room for it.
+    fn message_to_remote(
+        &mut self,
+        endpoint: Endpoint,
+        target: KRef,
+        routed: KRef,
+        message: Message<KRef>,
+    ) -> Result<CrankResults> {
+        if let Endpoint::Remote(remote) = endpoint {
+            if let Some(refusal) = self.state.call_refused(remote, &message.methargs)? {
+                self.state.splat(target, &message, capdata::error(refusal.as_str()))?;
+                return Ok(CrankResults::default());
+            }
+            self.state.subscribe_remote(remote, &message.methargs, true)?;
+        }
+        self.state.release_send(target, &message)?;
+        let kernel = Delivery::Message { target: routed, message };
+        let translated = self.translate_message(endpoint, &kernel)?;
+        self.hand_over(endpoint, translated)
     }
 
     /// Delivers a message to a vat. `target` is what it was addressed to and `routed` where that led.
@@ -138,6 +156,11 @@ impl<H: VatHost> Crank<'_, '_, H> {
         };
         let guarded = config.as_ref().is_some_and(|(_, config)| config.system);
         let Notification { resolutions, rest } = self.state.notification(promise, guarded)?;
+        if let Endpoint::Remote(remote) = endpoint {
+            for resolution in &resolutions {
+                self.state.subscribe_remote(remote, &resolution.data, false)?;
+            }
+        }
         let kernel = Delivery::Notify { resolutions };
         let translated = self.state.delivery_to_endpoint(endpoint, &kernel)?;
         for promise in rest {

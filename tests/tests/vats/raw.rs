@@ -249,7 +249,7 @@ fn an_account_runs_a_raw_vat() {
     node.restart();
     assert_eq!(increment(&node), "#3");
     // Without the option the bundle has nothing to run.
-    let error = node.wallet(0).create_vat(&CreateVat::of(&raw.id)).unwrap_err().to_string();
+    let error = node.wallet(0).create_vat(&CreateVat::new(&raw.id)).unwrap_err().to_string();
     assert!(error.contains("buildRootObject"), "{error}");
     let wrong = format!(r#"["{}",{{"enableSetup":"yes"}}]"#, raw.id);
     let wrong = node.wallet(0).send("factory", "createVat", &Args::json(&wrong)).unwrap();

@@ -149,7 +149,7 @@ fn an_accounts_vat_has_a_vatstore_and_keeps_it_over_a_restart() {
     let alice = node.wallet(0);
     let stored = stored();
     alice.install_bundle(&stored).unwrap();
-    let vat = alice.create_vat(&CreateVat::of(&stored.id)).unwrap();
+    let vat = alice.create_vat(&CreateVat::new(&stored.id)).unwrap();
     let set = alice.send(&vat.root, "set", &Args::json(r#"["color","red"]"#)).unwrap();
     assert_eq!(set.status, "fulfilled", "{}", set.value.body);
     node.wait_idle();

@@ -6,7 +6,7 @@
 // published name has a deposit, paid the same way, which is given back when the name is.
 // If the chain has a timer, its service is published as `chain/timer`.
 //
-// The chain's governors can look up what rules the chain, and pass it on: `chain/validators`;
+// The chain's governors can look up what rules the chain, and pass it on: `chain/validators`; `chain/revoker`;
 // `chain/mailbox` and `chain/bridge` for a vat that talks to the world outside; `chain/mailbox-conveyor`
 // and `chain/bridge-conveyor` for whoever brings in what comes from there.
 //
@@ -358,7 +358,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
 
   return Far('provisioner', {
     async bootstrap({ vatAdmin, timer }, devices) {
-      for (const name of ['bridge', 'mailbox']) {
+      for (const name of ['bridge', 'mailbox', 'vatAdmin']) {
         if (devices[name]) {
           baggage.init(name, devices[name]);
         }
