@@ -56,9 +56,7 @@ impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
         let state = self.state;
         let vat: VatId = parse(&request.vat_id)?;
         let (config, record) = load(state, vat)?;
-        let holdings = view::holdings(state, Endpoint::Vat(vat))?;
-        let counts =
-            view::vat_counts(state, vat)?.ok_or_else(|| QueryError::not_found("vat", vat))?;
+        let (holdings, counts) = (record.holdings, record.counts());
         let meter = match config.meter {
             Some(id) => view::meter(state, id)?.map(|meter| meter.remaining),
             None => None,
@@ -78,6 +76,9 @@ impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
             promise_count: counts.promise_count,
             device_count: counts.device_count,
             transcript_count: counts.transcript_count,
+            object_imports_total: counts.object_imports_total,
+            promise_imports_total: counts.promise_imports_total,
+            device_imports_total: counts.device_imports_total,
             exports: holdings.exports,
             imports: holdings.imports,
             deliveries: record.deliveries,

@@ -171,7 +171,7 @@ impl State<'_> {
     fn delete_device_entries(&mut self, endpoint: Endpoint, limit: u64) -> Result<u64> {
         let entries = self.clist_by_vref(endpoint, "d", limit.max(1))?;
         for (vref, kref) in &entries {
-            self.forget_entry(endpoint, *kref, vref);
+            self.forget_entry(endpoint, *kref, vref)?;
         }
         Ok(entries.len() as u64)
     }

@@ -209,8 +209,11 @@ impl State<'_> {
         let count = |name: &str, n: u64| (name.to_owned(), Json::Scalar(n.to_string()));
         Ok(Answer::Value(Json::Object(vec![
             count("deviceCount", stats.device_count),
+            count("deviceImportsTotal", stats.device_imports_total),
             count("objectCount", stats.object_count),
+            count("objectImportsTotal", stats.object_imports_total),
             count("promiseCount", stats.promise_count),
+            count("promiseImportsTotal", stats.promise_imports_total),
             count("transcriptCount", stats.transcript_count),
         ])))
     }

@@ -25,6 +25,30 @@ pub struct ClistEntry {
     pub vref: VRef,
 }
 
+/// Counts of the entries in a vat's c-list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Holdings {
+    /// Objects that it exports.
+    pub exports: u64,
+    /// Objects that it imports.
+    pub imports: u64,
+    /// Promises that it exports or imports.
+    pub promises: u64,
+    /// Device nodes that it imports.
+    pub devices: u64,
+}
+
+impl Holdings {
+    fn count_of(&mut self, kref: KRef, vref: &str) -> &mut u64 {
+        match kref {
+            KRef::Object(_) if is_export(vref) => &mut self.exports,
+            KRef::Object(_) => &mut self.imports,
+            KRef::Promise(_) => &mut self.promises,
+            KRef::Device(_) => &mut self.devices,
+        }
+    }
+}
+
 /// The way in which an endpoint names a reference of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -97,6 +121,7 @@ impl State<'_> {
         self.write_entry(endpoint, kref, ClistEntry { reachable: false, vref: vref.to_owned() })?;
         self.put(&keys::clist_reverse(endpoint, vref), &kref)?;
         self.stats.clist_entries.inc();
+        self.count_entry(endpoint, |holdings| *holdings.count_of(kref, vref) += 1)?;
         self.log(Event::Clist { endpoint, change: "export", kref, vref });
         Ok(kref)
     }
@@ -171,6 +196,7 @@ impl State<'_> {
         }
         self.put(&keys::clist_reverse(endpoint, &vref), &kref)?;
         self.stats.clist_entries.inc();
+        self.count_entry(endpoint, |holdings| *holdings.count_of(kref, &vref) += 1)?;
         self.log(Event::Clist { endpoint, change: "import", kref, vref: &vref });
         Ok(ClistEntry { reachable: false, vref })
     }
@@ -220,18 +246,38 @@ impl State<'_> {
             KRef::Object(_) if !is_export(&entry.vref) => self.count_object(kref, 0, -1)?,
             _ => {}
         }
-        self.forget_entry(endpoint, kref, &entry.vref);
-        Ok(())
+        self.forget_entry(endpoint, kref, &entry.vref)
     }
 
     /// Removes both directions of an entry and nothing else.
-    pub(crate) fn forget_entry(&mut self, endpoint: Endpoint, kref: KRef, vref: &str) {
+    pub(crate) fn forget_entry(
+        &mut self,
+        endpoint: Endpoint,
+        kref: KRef,
+        vref: &str,
+    ) -> Result<()> {
         self.over.delete(&keys::clist(endpoint, kref));
         self.over.delete(&keys::clist_reverse(endpoint, vref));
         if !is_export(vref) && matches!(kref, KRef::Object(_)) {
             self.over.delete(&keys::importer(kref, endpoint));
         }
         self.stats.clist_entries.dec();
+        self.count_entry(endpoint, |holdings| {
+            let count = holdings.count_of(kref, vref);
+            *count = count.saturating_sub(1);
+        })
+    }
+
+    /// Changes the counts of a vat's entries. Nobody asks for those of other endpoints.
+    fn count_entry(
+        &mut self,
+        endpoint: Endpoint,
+        change: impl FnOnce(&mut Holdings),
+    ) -> Result<()> {
+        match endpoint {
+            Endpoint::Vat(vat) => self.update_vat(vat, |state| change(&mut state.holdings)),
+            Endpoint::Device(_) | Endpoint::Remote(_) => Ok(()),
+        }
     }
 
     /// The live vats and remotes that import an object, in string order of their ids.

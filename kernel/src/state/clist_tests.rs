@@ -10,7 +10,7 @@ use crate::{
     error::Refusal,
     ids::{Endpoint, KRef},
     state::{
-        clist::{Use, is_export},
+        clist::{Holdings, Use, is_export},
         handle::{KernelOptions, State},
         stats::Stats,
         vat::VatConfig,
@@ -171,6 +171,9 @@ impl Model {
             }
         }
         assert_eq!(found, self.entries);
+        for vat in VATS {
+            self.compare_counts(state, VatId(vat));
+        }
         for kref in &self.krefs {
             let holders = self.entries.iter().filter(|((_, other), _)| other == kref);
             let importers = holders.clone().filter(|(_, (vref, _))| !is_export(vref));
@@ -190,6 +193,23 @@ impl Model {
                 ),
             }
         }
+    }
+}
+
+impl Model {
+    /// The vat's counters are those of its entries.
+    fn compare_counts(&self, state: &State<'_>, vat: VatId) {
+        let count = |is_one: fn(&KRef, bool) -> bool| {
+            let mine = self.entries.iter().filter(|((e, _), _)| *e == Endpoint::Vat(vat));
+            mine.filter(|((_, kref), (vref, _))| is_one(kref, is_export(vref))).count() as u64
+        };
+        let expected = Holdings {
+            exports: count(|kref, own| matches!(kref, KRef::Object(_)) && own),
+            imports: count(|kref, own| matches!(kref, KRef::Object(_)) && !own),
+            promises: count(|kref, _| matches!(kref, KRef::Promise(_))),
+            devices: 0,
+        };
+        assert_eq!(state.vat(vat).unwrap().holdings, expected, "{vat}");
     }
 }
 

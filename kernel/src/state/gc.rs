@@ -58,7 +58,7 @@ impl State<'_> {
             Some(dead) => {
                 // The owner died and was not cleaned up yet: take the object away from it now.
                 if let Some(entry) = self.clist_entry(dead, kref)? {
-                    self.forget_entry(dead, kref, &entry.vref);
+                    self.forget_entry(dead, kref, &entry.vref)?;
                 }
                 self.retire_object(kref)
             }
@@ -84,7 +84,7 @@ impl State<'_> {
             self.put_object(kref, object)?;
         }
         if let Some(entry) = self.clist_entry(owner, kref)? {
-            self.forget_entry(owner, kref, &entry.vref);
+            self.forget_entry(owner, kref, &entry.vref)?;
         }
         self.maybe_free.add(kref);
         Ok(())

@@ -9,7 +9,7 @@ use crate::{
     error::{Result, inconsistent},
     ids::{BundleKind, DeviceId, Endpoint, MeterId, canonical_decimal},
     state::{
-        clist::ImportIds,
+        clist::{Holdings, ImportIds},
         handle::{State, decode, get_record},
         keys,
     },
@@ -191,6 +191,8 @@ pub struct VatState {
     pub incarnation: u64,
     /// The next numbers of its imports.
     pub imports: ImportIds,
+    /// Counts of the entries in its c-list.
+    pub holdings: Holdings,
     /// Counters towards the next `bringOutYourDead`.
     pub dirt: Dirt,
     /// The [`Span`] of its transcript since the last snapshot, or since the incarnation began.
@@ -239,14 +241,17 @@ impl Ending {
 }
 
 impl VatState {
-    /// Returns SwingSet's counts of the vat.
+    /// Returns SwingSet's counts of the vat, and what it was given in all.
     pub fn counts(&self) -> VatCounts {
         let first = ImportIds::VAT;
         VatCounts {
-            object_count: self.imports.object - first.object,
-            promise_count: self.imports.promise - first.promise,
-            device_count: self.imports.device - first.device,
+            object_count: self.holdings.exports + self.holdings.imports,
+            promise_count: self.holdings.promises,
+            device_count: self.holdings.devices,
             transcript_count: self.span.entries(),
+            object_imports_total: self.imports.object - first.object,
+            promise_imports_total: self.imports.promise - first.promise,
+            device_imports_total: self.imports.device - first.device,
         }
     }
 }
@@ -261,17 +266,23 @@ impl VatStatus {
     }
 }
 
-/// SwingSet's four counts of a vat: ids allocated so far, and transcript entries in the current span.
+/// SwingSet's four counts of a vat, as its documentation has them, and how often it was given something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VatCounts {
-    /// Objects that the vat was given.
+    /// Objects in its c-list: those that it exports and those that it imports.
     pub object_count: u64,
-    /// Promises that the vat was given.
+    /// Promises in its c-list.
     pub promise_count: u64,
-    /// Device nodes that the vat was given.
+    /// Device nodes in its c-list.
     pub device_count: u64,
     /// Entries of the current transcript span.
     pub transcript_count: u64,
+    /// The number of ids `o-N` that were allocated for it in all.
+    pub object_imports_total: u64,
+    /// The number of ids `p-N` that were allocated for it in all.
+    pub promise_imports_total: u64,
+    /// The number of ids `d-N` that were allocated for it in all.
+    pub device_imports_total: u64,
 }
 
 /// Counters since the last bringOutYourDead.
@@ -340,6 +351,7 @@ impl State<'_> {
             status: VatStatus::Running,
             incarnation: 0,
             imports: ImportIds::VAT,
+            holdings: Holdings::default(),
             dirt: Dirt::default(),
             span: Span { start: 0, end: 0, hash: Span::first_hash() },
             kept_from: 0,

@@ -18,11 +18,11 @@ pub use devices::{
 };
 pub use dump::{dump, promise_to_json};
 pub use kernel::{KernelStatus, Queue, is_busy, is_initialized, kernel_status, queue};
-pub use references::{Holdings, clist, holdings, kref_of, meter, object, promise};
+pub use references::{clist, kref_of, meter, object, promise};
 pub use remotes::{outbox, outbox_entry, outbox_key, remote, remote_of, settled};
 pub use subclusters::{
     subcluster, subcluster_key, subcluster_of, subclusters_after, system_subcluster,
 };
-pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_counts, vat_state};
+pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_state};
 
 pub use crate::state::vat::{VatCounts, all_vats as vats, live_vats};

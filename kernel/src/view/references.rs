@@ -6,7 +6,7 @@ use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef, MeterId},
     state::{
-        clist::{ClistEntry, is_export},
+        clist::ClistEntry,
         handle::{decode, get_record},
         keys,
         meter::Meter,
@@ -14,19 +14,6 @@ use crate::{
         promise::Promise,
     },
 };
-
-/// Counts over an endpoint's c-list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holdings {
-    /// Objects that it exports.
-    pub exports: u64,
-    /// Objects that it imports.
-    pub imports: u64,
-    /// Promises that it exports or imports.
-    pub promises: u64,
-    /// Device nodes that it imports.
-    pub devices: u64,
-}
 
 /// Returns the c-list of an [`Endpoint`], in the order of its krefs' texts.
 pub fn clist(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Vec<(KRef, ClistEntry)>> {
@@ -38,21 +25,6 @@ pub fn clist(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Vec<(KR
         entries.push((kref, decode(&key, &value)?));
     }
     Ok(entries)
-}
-
-/// Counts the [`Holdings`] of an endpoint.
-pub fn holdings(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Holdings> {
-    let mut holdings = Holdings::default();
-    for (kref, entry) in clist(state, endpoint)? {
-        let count = match kref {
-            KRef::Object(_) if is_export(&entry.vref) => &mut holdings.exports,
-            KRef::Object(_) => &mut holdings.imports,
-            KRef::Promise(_) => &mut holdings.promises,
-            KRef::Device(_) => &mut holdings.devices,
-        };
-        *count += 1;
-    }
-    Ok(holdings)
 }
 
 /// Returns the [`KRef`] for an endpoint's reference, or `None` if the endpoint has no such reference.

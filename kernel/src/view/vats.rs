@@ -7,7 +7,7 @@ use crate::{
     state::{
         handle::get_record,
         keys,
-        vat::{VatConfig, VatCounts, VatState},
+        vat::{VatConfig, VatState},
     },
     vats::heap,
 };
@@ -36,9 +36,4 @@ pub fn heap_image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<Hea
 /// Returns the size in bytes of the vat's heap at its last snapshot. Returns `None` as [`heap_image`] does.
 pub fn heap_bytes(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<u64>> {
     heap::size_bytes(state, vat)
-}
-
-/// Returns SwingSet's [`VatCounts`] of a vat, or `None` if it never was.
-pub fn vat_counts(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatCounts>> {
-    Ok(vat_state(state, vat)?.map(|vat| vat.counts()))
 }

@@ -1,4 +1,7 @@
 // The options of `createVat`, checked and turned into what the vatAdmin device takes.
+//
+// Two of them are hints without an effect here: `managerType`, because the bundle says which engine runs the vat, and
+// `virtualObjectCacheSize`.
 import { Fail, q } from '@endo/errors';
 
 import { cut } from './brief.js';
@@ -28,6 +31,7 @@ const checkManager = (managerType, nodeOptions) => {
   !nodeOptions ||
     managerType === 'node-subprocess' ||
     Fail`CreateVatOptions: nodeOptions requires managerType='node-subprocess'`;
+  !nodeOptions || Fail`CreateVatOptions: no vat runs in a process of Node: leave out nodeOptions`;
 };
 
 /**
@@ -52,7 +56,7 @@ export const convertOptions = (options, { criticalVatKey, meterIDOf }) => {
     reapInterval,
     critical,
     enableVatstore,
-    // A hint of SwingSet's documentation. Liveslots takes no size any more: its cache lasts for a delivery.
+    // Liveslots takes no size any more: its cache lasts for a delivery.
     virtualObjectCacheSize,
     ...unknown
   } = options;

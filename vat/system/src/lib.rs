@@ -16,8 +16,9 @@
 /// holders of its service.
 ///
 /// Its device has the methods of SwingSet's vatAdmin device (`createMeter`, `createByBundleID`, …).
-/// It also has `getVatStats(vatID)`, which returns a record of the numbers `objectCount`,
-/// `promiseCount`, `deviceCount` and `transcriptCount`.
+/// It also has `getVatStats(vatID)`, which returns a record of numbers: `objectCount`,
+/// `promiseCount` and `deviceCount` of the vat's c-list, `transcriptCount`, and how many imports
+/// it was given in all, as `objectImportsTotal` and its kin.
 pub fn vat_admin_bundle() -> &'static [u8] {
     include_bytes!(concat!(env!("OUT_DIR"), "/vat-admin.json"))
 }

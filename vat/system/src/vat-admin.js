@@ -216,10 +216,6 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
           case 'reapInterval':
             assert(value === 'never' || isNat(value), 'invalid reapInterval value');
             break;
-          // The vat is told; see create-vat-options.js.
-          case 'virtualObjectCacheSize':
-            assert(isNat(value), 'invalid virtualObjectCacheSize value');
-            break;
           default:
             Fail`invalid option ${brief(name)}`;
         }
@@ -242,7 +238,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       typeof answer === 'boolean' || Fail`isRevoked: ${b(answer)}`;
       return answer;
     },
-    // {objectCount, promiseCount, deviceCount, transcriptCount}
+    // {objectCount, promiseCount, deviceCount} in the vat's c-list, {transcriptCount}, and the imports that it
+    // was given in all: {objectImportsTotal, promiseImportsTotal, deviceImportsTotal}
     adminData() {
       const { vatID } = this.state;
       insistRunning(vatID, 'adminData');
