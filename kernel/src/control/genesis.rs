@@ -182,6 +182,7 @@ fn add_static_vat(
         system: setup.system,
     };
     state.add_vat(vat, &config)?;
+    state.begin_transcript(vat, &config)?;
     state.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
     if name == VAT_ADMIN {
         let root = state.export_root(vat)?;
