@@ -27,8 +27,8 @@ pub struct Deviation {
     pub at: String,
     /// What the recording has there.
     pub swingset: Value,
-    /// What Capstan's engine does instead.
-    pub capstan: Value,
+    /// What Capstan's engine does instead. Without it, an element of a list is not there.
+    pub capstan: Option<Value>,
 }
 
 /// The deviations that a scenario declares.
@@ -59,11 +59,58 @@ pub fn apply(expected: &mut Value, declared: &[Deviation]) -> Result<Vec<String>
         if !compare::same(swingset, place) {
             bail!("deviations.json: {at} is {place} in expected.json, not {swingset}");
         }
-        *place = capstan.clone();
+        match capstan {
+            Some(capstan) => *place = capstan.clone(),
+            None => remove(expected, at)?,
+        }
         let text = format!("{name}: {why}");
         if !texts.contains(&text) {
             texts.push(text);
         }
     }
     Ok(texts)
+}
+
+/// Takes an element out of a list.
+fn remove(expected: &mut Value, at: &str) -> Result<()> {
+    let (list, index) = at.rsplit_once('/').unwrap_or_default();
+    let list = expected.pointer_mut(list).and_then(Value::as_array_mut);
+    let list = list.with_context(|| format!("deviations.json: {at} is no element of a list"))?;
+    list.remove(index.parse().with_context(|| format!("deviations.json: {at}"))?);
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn deviation(at: &str, swingset: Value, capstan: Option<Value>) -> Deviation {
+        let (name, why) = ("engine-holds".to_owned(), "a test".to_owned());
+        Deviation { name, why, at: at.to_owned(), swingset, capstan }
+    }
+
+    #[test]
+    fn what_is_declared_takes_the_place_of_what_was_recorded() {
+        let mut expected = json!({"cranks": [{"n": 1}, {"n": 2}]});
+        let declared = [
+            deviation("/cranks/1", json!({"n": 2}), None),
+            deviation("/cranks/0/n", json!(1), Some(json!(7))),
+        ];
+        assert_eq!(apply(&mut expected, &declared).unwrap(), ["engine-holds: a test"]);
+        assert_eq!(expected, json!({"cranks": [{"n": 7}]}));
+    }
+
+    #[test]
+    fn a_declaration_that_does_not_fit_the_recording_is_an_error() {
+        let mut expected = json!({"cranks": [{"n": 1}]});
+        for declared in [
+            deviation("/cranks/0/n", json!(2), Some(json!(7))),
+            deviation("/cranks/1", json!(1), None),
+        ] {
+            apply(&mut expected, &[declared]).unwrap_err();
+        }
+    }
 }
