@@ -54,7 +54,8 @@ fn by_phase(message: &Value) -> Value {
         let phases = ["exports", "imports", "promises", "kv", "snapshots", "transcripts"];
         let budget = &message["budget"];
         let limit = |phase: &str| budget.get(phase).unwrap_or(&budget["default"]).clone();
-        message["budget"] = phases.iter().map(|phase| ((*phase).to_owned(), limit(phase))).collect();
+        message["budget"] =
+            phases.iter().map(|phase| ((*phase).to_owned(), limit(phase))).collect();
     }
     message
 }
@@ -112,11 +113,7 @@ fn syscalls(delivery: &Value, vat: &str) -> Vec<Value> {
 }
 
 /// The first difference between two dumps. A deviation on purpose is noted instead.
-pub fn dump(
-    expected: &Value,
-    got: &Value,
-    deviations: &mut BTreeSet<String>,
-) -> Option<String> {
+pub fn dump(expected: &Value, got: &Value, deviations: &mut BTreeSet<String>) -> Option<String> {
     let mut expected = expected.clone();
     let there = |row: &Value| {
         got["promises"].as_array().into_iter().flatten().any(|other| other["id"] == row["id"])

@@ -53,9 +53,9 @@ pub fn apply(expected: &mut Value, declared: &[Deviation]) -> Result<Vec<String>
     let mut texts: Vec<String> = Vec::new();
     for deviation in declared {
         let Deviation { name, why, at, swingset, capstan } = deviation;
-        let place = expected.pointer_mut(at).with_context(|| {
-            format!("deviations.json: {at} is no place in expected.json")
-        })?;
+        let place = expected
+            .pointer_mut(at)
+            .with_context(|| format!("deviations.json: {at} is no place in expected.json"))?;
         if !compare::same(swingset, place) {
             bail!("deviations.json: {at} is {place} in expected.json, not {swingset}");
         }

@@ -29,7 +29,10 @@ impl Outside {
     /// The host of a scenario.
     pub fn new(scenario: &Scenario) -> Self {
         let devices = scenario.config.devices.values();
-        let answers = devices.flat_map(|device| device.answers.clone()).collect();
+        Self::answering(devices.flat_map(|device| device.answers.clone()).collect())
+    }
+
+    fn answering(answers: VecDeque<Value>) -> Self {
         Self(Arc::new(Mutex::new(Bridge { answers, calls: Vec::new() })))
     }
 
@@ -70,7 +73,8 @@ impl<H: ScenarioHost> Run<H> {
             }
             _ => {
                 let peer = step["peer"].as_str().context("deliverInbound: peer is a text")?;
-                let ack = step["ack"].as_u64().context("deliverInbound: ack is a natural number")?;
+                let ack =
+                    step["ack"].as_u64().context("deliverInbound: ack is a natural number")?;
                 let messages: Vec<(u64, String)> = serde_json::from_value(step["messages"].clone())
                     .context("deliverInbound: messages are pairs of a number and a text")?;
                 let taken = self.kernel.mailbox_inbound(state, peer, &messages, ack);
@@ -94,5 +98,25 @@ impl<H: ScenarioHost> Run<H> {
         let boxes: Map<String, Value> =
             view::mailboxes(&self.state)?.into_iter().map(row).collect();
         Ok(json!({"mailbox": boxes}))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use capstan_kernel_ports::memory::MemoryState;
+
+    use super::*;
+
+    #[test]
+    fn the_bridge_answers_in_the_order_of_the_scenario_and_notes_each_call() {
+        let answers = [json!({"returns": 7}), json!({"throws": "no"})];
+        let mut outside = Outside::answering(answers.into());
+        let mut state = MemoryState::default();
+        let mut call = |arg: &str| outside.outbound(&mut state, &[json!(arg)]).unwrap();
+        assert_eq!(call("a"), BridgeAnswer::Returned(Some(json!(7))));
+        assert_eq!(call("b"), BridgeAnswer::Thrown("no".to_owned()));
+        assert_eq!(call("c"), BridgeAnswer::Returned(None));
+        assert_eq!(outside.calls(), [json!(["a"]), json!(["b"]), json!(["c"])]);
     }
 }

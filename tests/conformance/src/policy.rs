@@ -48,8 +48,7 @@ fn counts(budget: &Value) -> Result<CleanupCounts> {
         return Ok(CleanupCounts::uniform(limit));
     }
     let phases = budget.as_object().context("cleanup: a number, a boolean or a record")?;
-    let known =
-        ["default", "exports", "imports", "promises", "kv", "snapshots", "transcripts"];
+    let known = ["default", "exports", "imports", "promises", "kv", "snapshots", "transcripts"];
     if let Some(odd) = phases.keys().find(|phase| !known.contains(&phase.as_str())) {
         bail!("cleanup: {odd} is none of {}", known.join(", "));
     }
@@ -91,5 +90,37 @@ fn computrons(outcome: &CrankOutcome) -> u64 {
         CrankOutcome::Empty | CrankOutcome::Cleanup { .. } => 0,
         CrankOutcome::Delivery { computrons } => computrons.map_or(1_000_000, |spent| spent.0),
         CrankOutcome::VatCreated { .. } => 100_000,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_counter_allows_a_hundred_and_a_run_without_limit_everything() {
+        let allowed = |step: Value| StepPolicy::of_run(&step).unwrap().allow_cleanup();
+        assert_eq!(allowed(json!({"cranks": 3})), Some(CleanupCounts::uniform(100)));
+        assert_eq!(allowed(json!({"computrons": 3})), Some(CleanupCounts::uniform(100)));
+        assert_eq!(allowed(json!({})), Some(CleanupCounts::UNLIMITED));
+        assert_eq!(allowed(json!({"cleanup": false})), None);
+        assert_eq!(allowed(json!({"cleanup": 5})), Some(CleanupCounts::uniform(5)));
+        let phases = CleanupCounts { kv: 7, exports: u64::MAX, ..CleanupCounts::uniform(2) };
+        let step = json!({"cleanup": {"default": 2, "kv": 7, "exports": null}});
+        assert_eq!(allowed(step), Some(phases));
+        StepPolicy::of_run(&json!({"cleanup": {"vatstore": 1}})).unwrap_err();
+    }
+
+    #[test]
+    fn a_budget_that_is_given_once_is_gone_after_one_cleanup() {
+        let mut policy = StepPolicy::of_run(&json!({"cleanup": 5, "cleanupOnce": true})).unwrap();
+        assert!(policy.crank_done(&CrankOutcome::Empty, &KernelWork::default()));
+        assert_eq!(policy.allow_cleanup(), Some(CleanupCounts::uniform(5)));
+        let work = CleanupCounts::default();
+        assert!(policy.crank_done(&CrankOutcome::Cleanup { work }, &KernelWork::default()));
+        assert_eq!(policy.allow_cleanup(), None);
     }
 }

@@ -141,7 +141,10 @@ fn compare_step(
         deviations.insert(compare::DUMP_OF_DEAD_VAT.to_owned());
         return None;
     }
-    let fields = ["cranks", "threw", "kpid", "kref", "status", "data", "pos", "vats", "answer", "mailbox", "outbound"];
+    let fields = [
+        "cranks", "threw", "kpid", "kref", "status", "data", "pos", "vats", "answer", "mailbox",
+        "outbound",
+    ];
     let known = fields.iter().filter(|name| !expected[**name].is_null());
     let differs = |name: &&str| match *name {
         "threw" => compare::thrown(&expected["threw"], &got["threw"]),

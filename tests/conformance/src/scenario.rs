@@ -141,7 +141,9 @@ impl Scenario {
         let statics = self.static_vats().into_iter().zip(1..);
         let statics = statics.filter(|(name, _)| {
             let setup = self.config.vats.get(*name);
-            worker(setup.and_then(|s| s.creation_options.get("managerType")).unwrap_or(&Value::Null))
+            worker(
+                setup.and_then(|s| s.creation_options.get("managerType")).unwrap_or(&Value::Null),
+            )
         });
         let cranks = self.expected["cranks"].as_array().into_iter().flatten();
         let made = cranks.map(|crank| &crank["message"]).filter(|m| m["type"] == "create-vat");
