@@ -154,6 +154,13 @@ pub trait VatHost {
     /// Returns the [`Hash`](struct@Hash) of the worker's heap and its size in bytes.
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)>;
 
+    /// Returns `true` if the vat's heap may be snapshotted at all. The answer is the same on every node. A
+    /// transcript without snapshots is replayed from its begin.
+    fn takes_snapshots(&self, vat: VatId) -> bool {
+        let _ = vat;
+        true
+    }
+
     /// Returns the [`HeapImage`] of the worker, between two deliveries.
     ///
     /// Returns `None` if there is no worker, or if this host has no heap images. Its vats are then restored by replay

@@ -100,6 +100,11 @@ pub trait HostLayer {
         self.host().heap(vat)
     }
 
+    /// Forwards [`VatHost::takes_snapshots`].
+    fn takes_snapshots(&self, vat: VatId) -> bool {
+        self.host().takes_snapshots(vat)
+    }
+
     /// Forwards [`VatHost::heap_image`].
     fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
         self.host_mut().heap_image(vat)
@@ -160,6 +165,10 @@ impl<L: HostLayer> VatHost for L {
 
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
         HostLayer::heap(self, vat)
+    }
+
+    fn takes_snapshots(&self, vat: VatId) -> bool {
+        HostLayer::takes_snapshots(self, vat)
     }
 
     fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {

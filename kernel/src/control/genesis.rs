@@ -148,6 +148,7 @@ fn add_static_vat(
     };
     config.check_transcript().map_err(|lack| inconsistent(format!("vat {name}: {lack}")))?;
     state.add_vat(vat, &config)?;
+    state.begin_transcript(vat, &config)?;
     state.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
     if name == VAT_ADMIN {
         let root = state.export_root(vat)?;

@@ -103,6 +103,18 @@ impl<H: VatHost> Kernel<H> {
         self.slog = Some(slog);
     }
 
+    /// Forgets the [`KernelPanic`] that stopped the kernel, and the vats in memory. The caller has put the
+    /// state back to the last commit, as a restart of the node does.
+    pub fn restart(&mut self) {
+        self.evict_all();
+        self.forget_panic();
+    }
+
+    /// Returns the vat host for changes.
+    pub fn host_mut(&mut self) -> &mut H {
+        &mut self.host
+    }
+
     /// Returns the vat host.
     pub fn host(&self) -> &H {
         &self.host

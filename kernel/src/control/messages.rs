@@ -116,6 +116,16 @@ impl<H: VatHost> Kernel<H> {
         })
     }
 
+    /// Sends a message without a result promise to an object or promise.
+    pub fn post_to_object(
+        &mut self,
+        over: &mut dyn Overlay,
+        target: KRef,
+        methargs: KernelData,
+    ) -> Result<()> {
+        self.between_cranks(over, |state| state.send_without_result(target, methargs))
+    }
+
     /// Takes a message out of the queues, named by its result promise, and rejects that. Returns false if
     /// there is no such message.
     pub fn drop_message(&mut self, over: &mut dyn Overlay, result: KRef) -> Result<bool> {

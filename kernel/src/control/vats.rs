@@ -139,8 +139,8 @@ impl<H: VatHost> Kernel<H> {
     ) -> std::result::Result<(), LaunchError> {
         self.with_workers(over, |crank| {
             let Crank { state, host, online } = crank;
-            // A vat that was never started has no transcript to begin with.
-            let has_begun = state.find_vat(vat)?.is_some_and(|record| record.span.entries() > 0);
+            // The transcript of a vat that was never started has one entry: that a worker is to be made.
+            let has_begun = state.find_vat(vat)?.is_some_and(|record| record.span.end > 1);
             if !state.is_alive(vat)? {
                 return Err(LaunchError::NotRunning(vat));
             }

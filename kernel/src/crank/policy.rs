@@ -62,7 +62,11 @@ impl RunPolicy for Forever {
     }
 }
 
-/// A [`RunPolicy`] that runs a number of cranks, empty ones included.
+/// The cleanup of one crank that [`CrankCount`] allows, in each phase: that of SwingSet's crank counter.
+const CLEANUP_OF_A_CRANK: CleanupCounts = CleanupCounts::uniform(100);
+
+/// A [`RunPolicy`] that runs a number of cranks, empty ones included. Each may clean up as much as with
+/// SwingSet's crank counter: 100 of each kind.
 #[derive(Clone, Copy, Debug)]
 pub struct CrankCount {
     /// The number of cranks that are left.
@@ -71,7 +75,7 @@ pub struct CrankCount {
 
 impl RunPolicy for CrankCount {
     fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
-        Some(CleanupCounts::UNLIMITED)
+        Some(CLEANUP_OF_A_CRANK)
     }
 
     fn crank_done(&mut self, _outcome: &CrankOutcome, _work: &KernelWork) -> bool {

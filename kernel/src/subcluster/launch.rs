@@ -210,6 +210,7 @@ impl State<'_> {
             system: setup.system,
         };
         self.add_vat(vat, &config)?;
+        self.begin_transcript(vat, &config)?;
         // Nobody else holds it yet, and a root that was dropped once is lost to its vat.
         let root = self.export_root(vat)?;
         self.pin(root)?;

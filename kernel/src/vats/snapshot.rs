@@ -48,7 +48,7 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     }
     let config = state.vat_config(vat)?;
     let due = !is_short || config.system || !may_owe(1);
-    if !due || !config.use_transcript {
+    if !due || !config.use_transcript || !host.takes_snapshots(vat) {
         return Ok(Snapshot::NotDue);
     }
     state.save()?;

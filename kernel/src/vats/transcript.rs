@@ -10,7 +10,7 @@ use crate::{
     state::{
         handle::{State, encode},
         keys,
-        vat::{Span, VatState},
+        vat::{Span, VatConfig, VatState},
     },
 };
 
@@ -74,6 +74,16 @@ impl Span {
 }
 
 impl State<'_> {
+    /// Writes the first entry of an incarnation's transcript, unless it is there: a worker is to be made.
+    pub(crate) fn begin_transcript(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
+        if !config.use_transcript || self.vat(vat)?.span.entries() > 0 {
+            return Ok(());
+        }
+        let entry =
+            Entry::InitializeWorker { bundle_id: config.bundle_id.clone(), engine: config.engine };
+        self.append_entry(vat, &entry)
+    }
+
     /// Appends an entry to the vat's transcript.
     pub(crate) fn append_entry(&mut self, vat: VatId, entry: &Entry) -> Result<()> {
         let bytes = encode(entry)?;

@@ -91,11 +91,7 @@ pub(crate) fn bring_online<H: VatHost>(
         return Ok(());
     }
     let config = state.vat_config(vat)?;
-    if config.use_transcript && state.vat(vat)?.span.entries() == 0 {
-        let entry =
-            Entry::InitializeWorker { bundle_id: config.bundle_id.clone(), engine: config.engine };
-        state.append_entry(vat, &entry)?;
-    }
+    state.begin_transcript(vat, &config)?;
     if let Some(idle) = online.touch(vat) {
         host.stop(idle);
     }

@@ -24,6 +24,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    runner::ScenarioHost,
     scenario::Scenario,
     script::{self, Script},
 };
@@ -34,14 +35,22 @@ use crate::{
 pub struct SpendingAsRecorded {
     host: WasmHost,
     script: Script,
-    /// The recording's worker did not force garbage collection.
-    is_local: bool,
 }
 
 impl SpendingAsRecorded {
     /// `host`, with the spending of a recording.
     pub fn new(host: WasmHost, scenario: &Scenario) -> Self {
-        Self { host, script: Script::new(&scenario.expected), is_local: scenario.is_local() }
+        Self { host, script: Script::new(scenario) }
+    }
+}
+
+impl ScenarioHost for SpendingAsRecorded {
+    fn commit(&mut self) {
+        self.script.commit();
+    }
+
+    fn roll_back(&mut self) {
+        self.script.roll_back();
     }
 }
 
@@ -75,7 +84,7 @@ impl HostLayer for SpendingAsRecorded {
     ) -> Result<Delivered, HostFault> {
         let recorded = self.script.next(vat, delivery);
         // What a local worker did not collect is not to be collected now: see `compare::LOCAL_GC`.
-        if self.is_local && recorded.as_ref().is_some_and(script::reaps_in_vain) {
+        if self.script.is_local(vat) && recorded.as_ref().is_some_and(script::reaps_in_vain) {
             return Ok(Delivered {
                 result: DeliveryResult::Ok,
                 computrons: None,
@@ -85,6 +94,10 @@ impl HostLayer for SpendingAsRecorded {
         let mut delivered = self.host.deliver(vat, delivery, limit, syscalls)?;
         delivered.computrons = recorded.as_ref().and_then(script::computrons);
         Ok(delivered)
+    }
+
+    fn takes_snapshots(&self, vat: VatId) -> bool {
+        !self.script.is_local(vat)
     }
 
     fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {

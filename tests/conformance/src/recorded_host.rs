@@ -18,6 +18,8 @@ use serde_json::Value;
 
 use crate::{
     compare,
+    runner::ScenarioHost,
+    scenario::Scenario,
     script::{self, Script},
 };
 
@@ -30,8 +32,18 @@ pub struct RecordedHost {
 
 impl RecordedHost {
     /// A host for all vats of a recording.
-    pub fn new(expected: &Value) -> Self {
-        Self { script: Script::new(expected), running: BTreeSet::new() }
+    pub fn new(scenario: &Scenario) -> Self {
+        Self { script: Script::new(scenario), running: BTreeSet::new() }
+    }
+}
+
+impl ScenarioHost for RecordedHost {
+    fn commit(&mut self) {
+        self.script.commit();
+    }
+
+    fn roll_back(&mut self) {
+        self.script.roll_back();
     }
 }
 
@@ -81,6 +93,10 @@ impl VatHost for RecordedHost {
 
     fn stop(&mut self, vat: VatId) {
         self.running.remove(&vat);
+    }
+
+    fn takes_snapshots(&self, vat: VatId) -> bool {
+        !self.script.is_local(vat)
     }
 
     fn heap(&self, _vat: VatId) -> Option<(Hash, u64)> {

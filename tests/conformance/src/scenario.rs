@@ -1,13 +1,14 @@
 //! Reading a scenario and what SwingSet did on it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 use capstan_kernel::VAT_ADMIN;
+use capstan_kernel_ports::VatId;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha512};
@@ -40,6 +41,9 @@ pub struct Config {
     /// Bundles that vats can ask for by name.
     #[serde(default)]
     pub bundles: BTreeMap<String, BundleSetup>,
+    /// The devices, by the names under which bootstrap gets them.
+    #[serde(default)]
+    pub devices: BTreeMap<String, DeviceSetup>,
     /// Deliveries between two bringOutYourDead: a number or `never`.
     pub default_reap_interval: Option<Value>,
     /// References between two bringOutYourDead: a number or `never`.
@@ -70,6 +74,17 @@ pub struct VatSetup {
     /// Its options.
     #[serde(default)]
     pub creation_options: serde_json::Map<String, Value>,
+}
+
+/// A device.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeviceSetup {
+    /// One of the kernel's own: `bridge`, `mailbox`, `timer` or `bundle`.
+    pub kind: String,
+    /// The host's answers to calls through a bridge, in order: `{returns}` or `{throws}` each.
+    #[serde(default)]
+    pub answers: Vec<Value>,
 }
 
 /// A named bundle.
@@ -120,17 +135,44 @@ impl Scenario {
         Ok((loaded, bundles))
     }
 
-    /// Returns `true` if it was recorded with SwingSet's local worker, which forces no garbage collection.
-    pub fn is_local(&self) -> bool {
-        self.worker == "local"
+    /// The vats that ran on SwingSet's local worker, which forces no garbage collection and has no snapshots.
+    pub fn local_vats(&self) -> BTreeSet<VatId> {
+        let worker = |option: &Value| option.as_str().unwrap_or(&self.worker) == "local";
+        let statics = self.static_vats().into_iter().zip(1..);
+        let statics = statics.filter(|(name, _)| {
+            let setup = self.config.vats.get(*name);
+            worker(
+                setup.and_then(|s| s.creation_options.get("managerType")).unwrap_or(&Value::Null),
+            )
+        });
+        let cranks = self.expected["cranks"].as_array().into_iter().flatten();
+        let made = cranks.map(|crank| &crank["message"]).filter(|m| m["type"] == "create-vat");
+        let made = made.filter(|message| worker(&message["dynamicOptions"]["managerType"]));
+        let made = made.filter_map(|message| message["vatID"].as_str()?.parse().ok());
+        statics.map(|(_, number)| VatId(number)).chain(made).collect()
+    }
+
+    /// The static vats in the order of their ids: SwingSet's.
+    fn static_vats(&self) -> Vec<&str> {
+        let first = [self.config.bootstrap.as_str(), VAT_ADMIN, "comms", "vattp", "timer"];
+        let there = |name: &&str| *name == VAT_ADMIN || self.config.vats.contains_key(*name);
+        let mut order: Vec<&str> = first.into_iter().filter(there).collect();
+        let others = self.config.vats.keys().map(String::as_str);
+        order.extend(others.filter(|name| !first.contains(name)));
+        order
     }
 
     /// Returns `true` if a local worker was told to bring out its dead and found nothing.
     pub fn reaps_in_vain(&self) -> bool {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let local = self.local_vats();
         let deliveries =
             list(&self.expected["cranks"]).into_iter().flat_map(|c| list(&c["deliveries"]));
-        self.is_local() && deliveries.into_iter().any(|d| crate::script::reaps_in_vain(&d))
+        let is_local = |delivery: &Value| {
+            let vat = delivery["vatID"].as_str().and_then(|vat| vat.parse().ok());
+            vat.is_some_and(|vat| local.contains(&vat))
+        };
+        deliveries.into_iter().any(|d| is_local(&d) && crate::script::reaps_in_vain(&d))
     }
 
     /// The source files of its bundles, by the name that stands in the recording.

@@ -1,21 +1,25 @@
 //! A recorded vat's part, delivery by delivery, also when it is brought back by replay.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use capstan_abi::{Delivery, json::delivery_to_json};
 use capstan_kernel_ports::VatId;
 use serde_json::Value;
 
-use crate::compare;
+use crate::{compare, scenario::Scenario};
 
 /// The parts of all vats of a recording.
 #[derive(Debug, Default)]
 pub struct Script {
     vats: BTreeMap<VatId, Part>,
+    /// The vats whose worker was SwingSet's local one.
+    local: BTreeSet<VatId>,
 }
 
 #[derive(Debug, Default)]
 struct Part {
+    /// What was made, and what of it a snapshot held, at the last commit.
+    committed: (Vec<Value>, usize),
     /// Deliveries to come.
     coming: VecDeque<Value>,
     /// Deliveries of this incarnation that were made.
@@ -30,8 +34,9 @@ struct Part {
 
 impl Script {
     /// The parts that a recording's deliveries make up, each in the order of its delivery numbers.
-    pub fn new(expected: &Value) -> Self {
-        let mut script = Self::default();
+    pub fn new(scenario: &Scenario) -> Self {
+        let expected = &scenario.expected;
+        let mut script = Self { local: scenario.local_vats(), ..Self::default() };
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let cranks = list(&expected["cranks"]).into_iter();
         for delivery in cranks.flat_map(|crank| list(&crank["deliveries"])) {
@@ -48,6 +53,26 @@ impl Script {
             part.coming.insert(before.map_or(0, |index| index + 1), delivery);
         }
         script
+    }
+
+    /// Returns `true` if the vat's worker was SwingSet's local one: it forces no garbage collection and has
+    /// no snapshots.
+    pub fn is_local(&self, vat: VatId) -> bool {
+        self.local.contains(&vat)
+    }
+
+    /// All that was done so far is committed.
+    pub fn commit(&mut self) {
+        for part in self.vats.values_mut() {
+            part.committed = (part.made.clone(), part.in_snapshot);
+        }
+    }
+
+    /// What was made since the last commit is made once more: as it was recorded the second time.
+    pub fn roll_back(&mut self) {
+        for part in self.vats.values_mut() {
+            (part.made, part.in_snapshot) = part.committed.clone();
+        }
     }
 
     fn part_of(&mut self, delivery: &Value) -> Option<&mut Part> {
