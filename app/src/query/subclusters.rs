@@ -38,7 +38,7 @@ impl Handler<QuerySubclusterRequest> for QueryServer<'_> {
         let id = parse(&request.subcluster_id)?;
         let none = || QueryError::not_found("subcluster", id);
         let record = view::subcluster(self.state, id)?.ok_or_else(none)?;
-        Ok(Answer::with_key(describe(record), view::subcluster_key(id)))
+        Ok(Answer::about(describe(record), view::subcluster_key(id)))
     }
 }
 
