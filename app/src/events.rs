@@ -25,6 +25,7 @@
 //! | `subcluster.bootstrapped` | `subcluster_id`, `name`, `owner` | block |
 //! | `subcluster.failed` | `subcluster_id` (absent if it got none), `name`, `owner`, `reason` | block |
 //! | `subcluster.terminated` | `subcluster_id`, `name`, `owner`, `reason` | block |
+//! | `object.revoked` | `kref`, `owner` (empty for an orphan) | block |
 //! | `validator.misbehaved` | `address`, `kind` (`duplicate-vote`, `light-client-attack`, `unknown`), `height`, `removed` (`true`, `false`) | block |
 //! | `chain.overridden` | `sha256`: of the override that the validators agreed on | block |
 //! | `block.run` | `cranks`, `computrons`, `idle` | block, if there was work |

@@ -35,12 +35,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod bundle;
 mod document;
 mod state;
 mod subcluster;
 
-pub use bundle::{BundleId, BundleKind, NotABundleId};
+pub use capstan_abi::{BundleId, BundleKind, NotABundleId};
 pub use capstan_proto::{
     ADDRESS_PREFIX, Address, Amount, CleanupBudget, DENOM, Fees, InvalidParam, NotAnAddress,
     NotAnAmount, Params, SystemParams,

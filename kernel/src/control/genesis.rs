@@ -139,11 +139,14 @@ fn add_static_vat(
         meter: None,
         enable_pipelining: setup.enable_pipelining,
         enable_disavow: setup.enable_disavow,
+        enable_vatstore: setup.enable_vatstore,
+        enable_setup: setup.enable_setup,
         use_transcript: setup.use_transcript,
         reap: setup.reap,
         parameters: None,
         system: setup.system,
     };
+    config.check_transcript().map_err(|lack| inconsistent(format!("vat {name}: {lack}")))?;
     state.add_vat(vat, &config)?;
     state.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
     if name == VAT_ADMIN {

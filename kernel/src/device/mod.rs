@@ -12,6 +12,7 @@ mod bundle;
 mod inbound;
 mod later;
 mod mailbox;
+mod revocation;
 mod subclusters;
 mod timer;
 mod vat_admin;
@@ -340,6 +341,7 @@ fn passes_on(kind: DeviceKind, method: &str) -> bool {
         }
         DeviceKind::VatAdmin => {
             [later::SETTLE_RESULT, subclusters::ADD_VAT, subclusters::LAUNCH].contains(&method)
+                || revocation::METHODS.contains(&method)
         }
         _ => false,
     }

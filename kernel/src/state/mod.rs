@@ -20,6 +20,7 @@ pub(crate) mod place;
 pub mod promise;
 pub mod queue;
 pub mod remote;
+pub mod revocation;
 pub(crate) mod send;
 pub mod slog;
 pub(crate) mod static_vat;

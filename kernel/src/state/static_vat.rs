@@ -17,7 +17,11 @@ pub struct StaticVat {
     pub enable_pipelining: bool,
     /// Gives its code `vatPowers.disavow`.
     pub enable_disavow: bool,
-    /// Keeps a transcript, without which it cannot be brought back.
+    /// Gives its code `vatPowers.vatstore`.
+    pub enable_vatstore: bool,
+    /// Makes it a raw vat: its bundle's default export `setup()` is called, and there is no liveslots.
+    pub enable_setup: bool,
+    /// Keeps a transcript. Only raw vats can do without one: their workers live for one delivery each.
     pub use_transcript: bool,
     /// Its own [`ReapThreshold`] for `bringOutYourDead`.
     pub reap: ReapThreshold,
@@ -35,6 +39,8 @@ impl StaticVat {
             critical: false,
             enable_pipelining: false,
             enable_disavow: false,
+            enable_vatstore: true,
+            enable_setup: false,
             use_transcript: true,
             reap: ReapThreshold::default(),
             system: false,

@@ -202,11 +202,15 @@ impl State<'_> {
             meter: None,
             enable_pipelining: setup.enable_pipelining,
             enable_disavow: setup.enable_disavow,
+            enable_vatstore: setup.enable_vatstore,
+            enable_setup: setup.enable_setup,
             use_transcript: setup.use_transcript,
             reap: setup.reap,
             parameters: None,
             system: setup.system,
         };
+        let lacking = |lack| crate::error::inconsistent(format!("vat {name}: {lack}"));
+        config.check_transcript().map_err(lacking)?;
         self.add_vat(vat, &config)?;
         // Nobody else holds it yet, and a root that was dropped once is lost to its vat.
         let root = self.export_root(vat)?;

@@ -1,12 +1,16 @@
 // What the chain's governors may look up, and pass on: the validators, and both ends of the devices that talk to the
 // world outside.
 import { prepareExo } from '@agoric/vat-data';
-import { b, Fail } from '@endo/errors';
+import { b, Fail, q } from '@endo/errors';
 import { E } from '@endo/far';
 import { isNat } from '@endo/nat';
 
 import { brief } from './brief.js';
-import { insistText } from './shapes.js';
+import { insistText, isObject, isRecord } from './shapes.js';
+
+const insistTarget = (target, what) => {
+  isObject(target) || insistText(target, 100, `${what}: the kref of an object`);
+};
 
 /** The longest name of a subcluster or vat. */
 const MAX_NAME = 100;
@@ -136,8 +140,29 @@ export const prepareGoverned = (baggage, { D, ask, tell }) => {
     },
   });
 
+  // Objects that are to get no more messages, named by a reference or by their krefs.
+  const revoker = prepareExo(baggage, 'revoker', undefined, {
+    // Is for good. Objects of the system are revoked only with {system: true}.
+    revoke(target, options = harden({})) {
+      insistTarget(target, 'revoke');
+      isRecord(options) || Fail`revoke: options must be a record`;
+      const { system = false, ...unknown } = options;
+      Object.keys(unknown).length === 0 || Fail`revoke: the only option is ${q('system')}`;
+      typeof system === 'boolean' || Fail`revoke: system must be true or false, not ${brief(system)}`;
+      const problem = device('vatAdmin').revoke(target, system);
+      !problem || Fail`revoke: ${b(problem)}`;
+    },
+    isRevoked(target) {
+      insistTarget(target, 'isRevoked');
+      const answer = device('vatAdmin').isRevoked(target);
+      typeof answer === 'boolean' || Fail`isRevoked: ${b(answer)}`;
+      return answer;
+    },
+  });
+
   return harden({
     'chain/system-subclusters': systemSubclusters,
+    'chain/revoker': revoker,
     'chain/validators': validators,
     'chain/mailbox': mailbox,
     'chain/mailbox-conveyor': mailboxConveyor,
