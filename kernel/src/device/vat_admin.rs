@@ -5,7 +5,8 @@ use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
 use super::{
-    Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, revocation, subclusters, thrown,
+    Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, revocation, subclusters,
+    thrown,
 };
 use crate::{
     capdata::{Json, Parsed, unescape},
