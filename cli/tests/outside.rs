@@ -208,7 +208,7 @@ fn a_subcluster_that_cannot_be_started_whole_is_not_started() {
     for (config, part) in [
         (json!({"name": "x", "vats": {"a": vat, "z": failing}}), "as asked"),
         (json!({"name": "x", "vats": {"a": vat, "z": unknown}}), "is not installed"),
-        (json!({"name": "x", "vats": {"a": vat}, "bootstrap": "b"}), "no vat"),
+        (json!({"name": "x", "vats": {"a": vat}, "bootstrap": "b"}), "invalid bootstrap vat name"),
         (json!({"name": "x y", "vats": {"a": vat}}), "a name is"),
         (json!({"name": "x", "vats": {}}), "1 to 32 vats, not 0"),
         (json!({"name": "x", "vats": {"a": vat}, "shoe": 9}), "unknown options"),

@@ -92,6 +92,11 @@ impl Node {
         Self::of(genesis_with_timer(|_| {}), Some(clock))
     }
 
+    /// A new chain with this genesis document.
+    pub fn start_from(genesis: Genesis) -> Self {
+        Self::of(genesis, None)
+    }
+
     fn of(genesis: Genesis, clock: Option<ManualClock>) -> Self {
         let home = tempfile::tempdir().unwrap();
         let solo = run(&home, &genesis, clock.clone());

@@ -21,7 +21,7 @@ pub struct StaticVat {
     pub enable_vatstore: bool,
     /// Makes it a raw vat: its bundle's default export `setup()` is called, and there is no liveslots.
     pub enable_setup: bool,
-    /// Keeps a transcript, without which it cannot be brought back.
+    /// Keeps a transcript. Only raw vats can do without one: their workers live for one delivery each.
     pub use_transcript: bool,
     /// Its own [`ReapThreshold`] for `bringOutYourDead`.
     pub reap: ReapThreshold,

@@ -209,6 +209,8 @@ impl State<'_> {
             parameters: None,
             system: setup.system,
         };
+        let lacking = |lack| crate::error::inconsistent(format!("vat {name}: {lack}"));
+        config.check_transcript().map_err(lacking)?;
         self.add_vat(vat, &config)?;
         self.begin_transcript(vat, &config)?;
         // Nobody else holds it yet, and a root that was dropped once is lost to its vat.
