@@ -6,7 +6,8 @@ import readline from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { E, Far } from '@endo/far';
 import { makeMarshal } from '@endo/marshal';
-import { Remotable, isPromise, passStyleOf } from '@endo/pass-style';
+import { isPromise } from '@endo/promise-kit';
+import { Remotable, passStyleOf } from '@endo/pass-style';
 
 const write = process.stdout.write.bind(process.stdout);
 // What the user's program prints is for people.
