@@ -148,7 +148,7 @@ const onMessage = async (entry, [, target, { methargs, result }]) => {
 };
 
 const onNotify = ([, resolutions]) => {
-  for (const [promise, { rejected, data }] of resolutions) {
+  for (const [promise, rejected, data] of resolutions) {
     const settler = settlers.get(promise);
     if (settler) {
       settlers.delete(promise);
