@@ -18,7 +18,7 @@ use crate::{
         handle::State,
         promise::Notification,
         queue::{GcKind, Payer, RunQueueEvent, Waiting},
-        vat::{Dirt, DynamicOptions, ReapThreshold, Threshold, VatConfig},
+        vat::{Dirt, DynamicOptions, Threshold},
     },
     vats::worker::{self, Online, StartError, Status},
 };
@@ -237,9 +237,13 @@ impl<H: VatHost> Crank<'_, '_, H> {
         parameters: &KernelData,
         options: &DynamicOptions,
     ) -> Result<CrankResults> {
-        let config = dynamic_config(bundle_id, options, self.host.engine());
+        let config = options.config(bundle_id, self.host.engine());
         self.state.add_vat(vat, &config)?;
-        match worker::bring_online(self.state, self.host, self.online, vat) {
+        let started = match config.check_transcript() {
+            Ok(()) => worker::bring_online(self.state, self.host, self.online, vat),
+            Err(lack) => Err(StartError::Source(lack.to_owned())),
+        };
+        match started {
             Ok(()) => {}
             Err(StartError::Panic(panic)) => return Err(panic),
             Err(StartError::Source(problem)) => {
@@ -347,26 +351,5 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let results =
             CrankResults { abort, delivered, computrons, meter, dirt, ..Default::default() };
         Ok(CrankResults { terminate, ..results })
-    }
-}
-
-fn dynamic_config(
-    bundle_id: String,
-    options: &DynamicOptions,
-    engine: capstan_kernel_ports::Hash,
-) -> VatConfig {
-    VatConfig {
-        name: options.name.clone(),
-        is_static: false,
-        bundle_id,
-        engine,
-        critical: options.critical,
-        meter: options.meter,
-        enable_pipelining: options.enable_pipelining.unwrap_or(false),
-        enable_disavow: false,
-        use_transcript: options.use_transcript.unwrap_or(true),
-        reap: ReapThreshold { deliveries: options.reap_interval, ..ReapThreshold::default() },
-        parameters: None,
-        system: false,
     }
 }
