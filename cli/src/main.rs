@@ -21,6 +21,7 @@ mod overriding;
 mod process;
 mod progress;
 mod query;
+mod serve;
 mod start;
 mod state_export;
 mod subclusters;
@@ -79,6 +80,8 @@ enum Command {
     Tx(tx::Tx),
     /// Query a node.
     Query(query::Query),
+    /// Serve an account's object, written in JavaScript, from this machine.
+    Serve(serve::Serve),
     /// Export the committed state and a genesis document that goes on from it.
     Export(state_export::Export),
     /// Execute the block at which the chain stopped differently, as the validators agreed.
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
         Command::Bundle(bundle) => bundle.run(output),
         Command::Tx(tx) => tx.run(&common, output),
         Command::Query(query) => query.run(&common, output),
+        Command::Serve(serve) => serve.run(&common, output),
         Command::Export(export) => export.run(&common, output),
         Command::Override(agree) => agree.run(&common, output),
         Command::Recover(recover) => recover.run(&common, output),

@@ -86,6 +86,19 @@ enum Action {
         #[arg(long)]
         no_wait: bool,
     },
+    /// Settle a promise that the account decides: the result of a call to its object, or a promise of its own.
+    #[command(after_help = RESOLVE_HELP)]
+    Resolve {
+        /// The promise: rp-N, as `capstan query outbox` shows it, or rp+N.
+        #[arg(value_name = "PROMISE")]
+        promise: String,
+        /// The value: JSON, 7n for a bigint, @ro-51 for a reference, else a string. Without it: undefined.
+        #[arg(allow_negative_numbers = true)]
+        value: Option<String>,
+        /// Reject the promise. A text becomes an error with this message.
+        #[arg(long)]
+        reject: bool,
+    },
     /// End a vat by its admin object.
     #[command(
         after_help = "Example: capstan tx terminate-vat ro-53 --reason '\"not needed any more\"' --from alice"
@@ -183,6 +196,9 @@ impl Tx {
             }
             Action::Send { target, method, args, no_wait } => {
                 sender.send(&target, &method, &args, no_wait)
+            }
+            Action::Resolve { promise, value, reject } => {
+                sender.resolve(&promise, value.as_deref(), reject)
             }
             Action::TerminateVat { admin, reason } => {
                 let reason = reason.map(|text| encode_json("--reason", &text)).transpose()?;
@@ -291,6 +307,21 @@ impl Sender {
         self.answered(&during(wait, || self.wallet.send(target, method, &args))?)
     }
 
+    fn resolve(&self, promise: &str, value: Option<&str>, reject: bool) -> anyhow::Result<()> {
+        let promise = reference(promise);
+        if !promise.starts_with("rp") {
+            return Err(usage(format!(
+                "{promise:?} is not a promise: it is written rp-60 or rp+1; `capstan query outbox` shows the results of calls"
+            )));
+        }
+        let value = arguments(settled_value(value, reject))?;
+        let settle = || match reject {
+            true => self.wallet.reject(promise, &value),
+            false => self.wallet.resolve(promise, &value),
+        };
+        self.done(&during(BLOCK, settle)?)
+    }
+
     /// Prints what a message was answered with.
     fn answered(&self, result: &MessageResult) -> anyhow::Result<()> {
         let value = passable::decode(&result.value.body, &result.value.slots);
@@ -334,6 +365,21 @@ pub(crate) fn bundle_id(text: &str) -> anyhow::Result<String> {
     }
 }
 
+/// Encodes what a promise is settled to. A text that rejects becomes an error.
+fn settled_value(text: Option<&str>, reject: bool) -> Result<CapData, BadNotation> {
+    let value = match text {
+        None if reject => json!({"@error": "rejected", "name": "Error"}),
+        None => json!({"@undefined": true}),
+        Some(text) => match passable::argument(text) {
+            Value::String(message) if reject && !message.starts_with('@') => {
+                json!({"@error": message, "name": "Error"})
+            }
+            value => value,
+        },
+    };
+    passable::encode(&value)
+}
+
 /// Removes the `@` that a reference has inside arguments.
 fn reference(text: &str) -> &str {
     text.strip_prefix('@').unwrap_or(text)
@@ -357,6 +403,14 @@ fn coins(text: &str) -> anyhow::Result<Amount> {
 }
 
 const BLOCK: &str = "waiting for the transaction's block";
+
+const RESOLVE_HELP: &str = "\
+Examples:
+  capstan tx resolve rp-61 42 --from alice
+  capstan tx resolve rp-61 '{\"price\":7,\"from\":\"@ro+2\"}' --from alice
+  capstan tx resolve rp-61 'no such city' --reject --from alice
+
+A promise is settled once. Only the account that decides it can settle it, and not to another promise.";
 
 const SEND_HELP: &str = "\
 Examples:

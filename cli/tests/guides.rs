@@ -47,3 +47,8 @@ fn running_a_node() {
 fn how_a_crank_works() {
     follow("how-a-crank-works.md");
 }
+
+#[test]
+fn accounts_as_remotes() {
+    follow("accounts-as-remotes.md");
+}

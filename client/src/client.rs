@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use cosmrs::proto::cosmos::base::abci::v1beta1::TxMsgData;
+use prost::Message as _;
 use serde_json::Value;
 use tendermint::Hash;
 use tendermint::abci::Event as AbciEvent;
@@ -14,7 +16,7 @@ use tendermint_rpc::endpoint::{abci_query, block, block_results, broadcast, tx, 
 use tendermint_rpc::{Order, SimpleRequest, endpoint};
 
 use crate::transport::Transport;
-use crate::{ClientError, Deadline, SignedTx, Subscription};
+use crate::{ClientError, Deadline, SignedTx, Subscription, TxOutcome};
 
 /// JSON-RPC's code for errors of a method, which also says that a transaction is not found.
 const INTERNAL_ERROR: i64 = -32603;
@@ -276,6 +278,21 @@ impl Client {
 }
 
 impl TxInfo {
+    /// Decodes the responses to the messages of a transaction that succeeded. `addr` names the node in an error.
+    ///
+    /// # Errors
+    /// [`ClientError::Malformed`].
+    pub fn outcome(self, addr: &str) -> Result<TxOutcome, ClientError> {
+        let data =
+            TxMsgData::decode(self.data.as_slice()).map_err(|error| ClientError::Malformed {
+                addr: addr.to_owned(),
+                method: "tx".to_owned(),
+                why: format!("the result's data is no TxMsgData: {error}"),
+            })?;
+        let responses = data.msg_responses.into_iter().map(|response| response.value).collect();
+        Ok(TxOutcome { hash: self.hash, height: self.height, responses })
+    }
+
     /// Returns the transaction if it succeeded.
     ///
     /// # Errors

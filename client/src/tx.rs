@@ -93,6 +93,11 @@ impl TxBuilder {
         self.fee != Amount(0)
     }
 
+    /// Returns the fee.
+    pub(crate) fn fee_amount(&self) -> Amount {
+        self.fee
+    }
+
     /// Signs in `SIGN_MODE_DIRECT`. The same transaction, signed again, has the same bytes.
     ///
     /// # Errors

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use capstan_proto::{Address, Amount, ErrorCode, Params, v1 as proto};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
-use cosmrs::proto::cosmos::base::abci::v1beta1::TxMsgData;
 use cosmrs::proto::cosmos::base::v1beta1::Coin;
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
@@ -13,7 +12,7 @@ use tendermint::Hash;
 
 use crate::{
     Args, Bundle, Client, ClientError, CreateVat, DENOM, Deadline, FundedMeter, Key, MessageResult,
-    SignerData, TxBuilder, TxInfo, TxOutcome, UpgradeVat, bundle::Compressed,
+    Settlement, SignedTx, SignerData, TxBuilder, TxInfo, TxOutcome, UpgradeVat, bundle::Compressed,
 };
 
 /// Default time limit of waiting for blocks and answers.
@@ -178,6 +177,55 @@ impl Wallet {
         Ok(FundedMeter { remaining, outcome })
     }
 
+    /// Fulfils a promise that the account decides: the result of a call (`rp-N`), or one of its own (`rp+N`). The
+    /// value is one value, as [`Args::value`] encodes it.
+    ///
+    /// # Errors
+    /// As [`Wallet::submit`].
+    pub fn resolve(&self, promise: &str, value: &Args) -> Result<TxOutcome, ClientError> {
+        self.settle(&[Settlement::fulfil(promise, value)])
+    }
+
+    /// Rejects a promise that the account decides, with one value as the reason.
+    ///
+    /// # Errors
+    /// As [`Wallet::submit`].
+    pub fn reject(&self, promise: &str, reason: &Args) -> Result<TxOutcome, ClientError> {
+        self.settle(&[Settlement::reject(promise, reason)])
+    }
+
+    /// Settles several promises in one transaction: all of them or none.
+    ///
+    /// # Errors
+    /// As [`Wallet::submit`].
+    pub fn settle(&self, settlements: &[Settlement]) -> Result<TxOutcome, ClientError> {
+        let message = self.settle_message(settlements);
+        self.submit(TxBuilder::new().message(&message), 0)
+    }
+
+    /// Returns the message that settles promises, for a transaction that the program builds itself.
+    pub fn settle_message(&self, settlements: &[Settlement]) -> proto::MsgResolve {
+        let resolutions = settlements.iter().map(Settlement::to_proto).collect();
+        proto::MsgResolve { sender: self.address().to_string(), resolutions }
+    }
+
+    /// Signs a transaction with the lowest fee and the account's next sequence, without sending it. A program that
+    /// keeps the bytes can send the very same transaction again after a crash.
+    ///
+    /// # Errors
+    /// As [`Client::query`] and [`TxBuilder::sign`].
+    pub fn sign(&self, tx: &TxBuilder, signer: &SignerData) -> Result<SignedTx, ClientError> {
+        self.with_fee(tx, 0, signer)?.sign_anew(&self.key, signer)
+    }
+
+    /// Returns the lowest fee that the chain takes for a transaction without bundles.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn fee(&self, tx: &TxBuilder, signer: &SignerData) -> Result<Amount, ClientError> {
+        Ok(self.with_fee(tx, 0, signer)?.fee_amount())
+    }
+
     /// Drops references to imported objects.
     ///
     /// # Errors
@@ -224,14 +272,7 @@ impl Wallet {
             other => other?,
         };
         let info = self.wait_tx(hash, sequence)?;
-        let data =
-            TxMsgData::decode(info.data.as_slice()).map_err(|error| ClientError::Malformed {
-                addr: self.client.addr().to_owned(),
-                method: "tx".to_owned(),
-                why: format!("the result's data is no TxMsgData: {error}"),
-            })?;
-        let responses = data.msg_responses.into_iter().map(|response| response.value).collect();
-        Ok(TxOutcome { hash, height: info.height, responses })
+        info.outcome(self.client.addr())
     }
 
     /// Waits for the transaction's block while it can still come.
@@ -259,7 +300,8 @@ impl Wallet {
         found?.succeeded()
     }
 
-    fn send_message(&self, target: &str, method: &str, args: &Args) -> proto::MsgSend {
+    /// Returns the message that sends `method(args)` to `target`.
+    pub fn send_message(&self, target: &str, method: &str, args: &Args) -> proto::MsgSend {
         // Without arguments the body is omitted, since an empty one would be malformed.
         let args = Some(args.capdata()).filter(|args| !args.body.is_empty());
         let (target, method) = (target.to_owned(), method.to_owned());

@@ -107,7 +107,8 @@ pub fn from_json(text: &str) -> serde_json::Result<Value> {
     })
 }
 
-fn argument(text: &str) -> Value {
+/// Reads one argument as people type it: JSON if it can be read as JSON, `7n` for a bigint, else a string.
+pub fn argument(text: &str) -> Value {
     if let Some(digits) = text.strip_suffix('n').filter(|digits| BigInt::parse(digits).is_some()) {
         return json!({"@bigint": digits});
     }

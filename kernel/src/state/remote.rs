@@ -239,6 +239,11 @@ impl State<'_> {
         let answered =
             resolutions.iter().filter(|one| one.promise.starts_with("rp-")).count() as u64;
         for Resolution { promise: rref, rejected, data } in resolutions {
+            // What was settled has left the c-list.
+            if rref.starts_with("rp-") && self.clist_kref(endpoint, &rref)?.is_none() {
+                let text = format!("{rref} is not a promise that this account may resolve");
+                return Err(RemoteError::Reference(text));
+            }
             let promise = self.to_kernel(endpoint, &rref, Use::Mention)?;
             let decided = matches!(promise, KRef::Promise(_))
                 && self.unresolved(promise)?.is_some_and(|u| u.decider == Some(endpoint))

@@ -1,0 +1,155 @@
+//! Transactions of `capstan serve`, one at a time, each in the journal before it is sent.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use capstan_client::{Args, ClientError, Settlement, SignedTx, TxBuilder, TxInfo, Wallet, proto};
+
+use super::journal::{Answer, Journal, Pending};
+
+/// Answers in one transaction.
+const BATCH: usize = 16;
+/// Pause between two looks at a transaction.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Time for which nodes may index a transaction later than its block.
+const INDEX_LAG: u32 = 50;
+
+/// What became of a transaction.
+pub(super) enum Sent {
+    /// It is in a block, where it succeeded or failed.
+    Block(Box<TxInfo>),
+    /// The chain refused it, or another one used its sequence.
+    No(String),
+}
+
+pub(super) struct Chain {
+    pub(super) wallet: Wallet,
+    max_fee: u64,
+}
+
+impl Chain {
+    pub(super) fn new(wallet: Wallet, max_fee: u64) -> Self {
+        Self { wallet, max_fee }
+    }
+
+    /// Builds, signs and journals a transaction, sends it and waits for its block. Returns `None` if the fees of
+    /// this hour are used up.
+    pub(super) fn send(
+        &self,
+        journal: &mut Journal,
+        tx: &TxBuilder,
+        pending: Pending,
+    ) -> anyhow::Result<Option<Sent>> {
+        let signer = self.wallet.client().signer_data(&self.wallet.address())?;
+        let fee = u64::try_from(self.wallet.fee(tx, &signer)?.0).unwrap_or(u64::MAX);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let fees = &mut journal.record.fees;
+        fees.retain(|(at, _)| at + 3_600 > now);
+        let spent: u64 = fees.iter().map(|(_, fee)| fee).sum();
+        if spent.saturating_add(fee) > self.max_fee {
+            return Ok(None);
+        }
+        fees.push((now, fee));
+        let signed = self.wallet.sign(tx, &signer)?;
+        let bytes = hex(signed.bytes());
+        let pending = Pending { bytes, sequence: signer.sequence, ..pending };
+        journal.record.pending = Some(pending);
+        journal.save()?;
+        super::service::planted("signed");
+        self.finish(journal).map(Some)
+    }
+
+    /// Sends the journaled transaction, as often as it takes, and waits until its fate is known.
+    pub(super) fn finish(&self, journal: &mut Journal) -> anyhow::Result<Sent> {
+        let pending = journal.record.pending.clone().context("no transaction is pending")?;
+        let bytes = unhex(&pending.bytes).context("the journal is damaged")?;
+        let signed = SignedTx::from_bytes(bytes);
+        let hash = signed.hash();
+        let client = self.wallet.client();
+        let mut used = 0;
+        let mut refusal = String::new();
+        loop {
+            match client.tx(hash) {
+                Ok(Some(info)) => return Ok(Sent::Block(Box::new(info))),
+                Err(error) if !is_transient(&error) => return Err(error.into()),
+                _ => {}
+            }
+            if let Err(error) = client.broadcast_sync(&signed) {
+                match error {
+                    ClientError::Refused { log, .. } => refusal = log,
+                    // It waits for a block, or the node is away.
+                    ClientError::Rpc { .. } => {}
+                    error if is_transient(&error) => {}
+                    error => return Err(error.into()),
+                }
+            }
+            super::service::planted("sent");
+            if !refusal.is_empty() {
+                used += 1;
+                if used > INDEX_LAG {
+                    return Ok(Sent::No(refusal));
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Builds the transaction of the answers that are ready, and of an acknowledgement.
+    pub(super) fn answers(&self, journal: &Journal, alone: bool) -> (TxBuilder, Pending) {
+        let count = if alone { 1 } else { BATCH };
+        let record = &journal.record;
+        let chosen: Vec<(&u64, &Answer)> = record.answers.iter().take(count).collect();
+        let own = record.own.iter().take(count - chosen.len());
+        let settlements: Vec<Settlement> =
+            chosen.iter().map(|(_, answer)| *answer).chain(own.clone()).map(settlement).collect();
+        let answers: Vec<u64> = chosen.iter().map(|(number, _)| **number).collect();
+        let mut tx = TxBuilder::new();
+        if !settlements.is_empty() {
+            tx = tx.message(&self.wallet.settle_message(&settlements));
+        }
+        let through = journal.through(&answers);
+        let ack = (through > record.acknowledged).then_some(through);
+        if let Some(through) = ack {
+            let sender = self.wallet.address().to_string();
+            tx = tx.message(&proto::MsgAck { sender, through });
+        }
+        let own = own.count();
+        (tx, Pending { bytes: String::new(), sequence: 0, answers, own, ack })
+    }
+
+    /// Checks that the account has an endpoint, which its first message makes.
+    pub(super) fn provisioned(&self) -> anyhow::Result<()> {
+        let account = self.wallet.client().account(&self.wallet.address())?;
+        if account.remote.is_empty() {
+            bail!(
+                "the account holds nothing on the chain yet; send its first message: capstan tx send factory getVats --from KEY"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether the same call may succeed later.
+pub(super) fn is_transient(error: &ClientError) -> bool {
+    matches!(error, ClientError::Unreachable { .. } | ClientError::Timeout { .. })
+}
+
+fn settlement(answer: &Answer) -> Settlement {
+    let json = answer.body.strip_prefix('#').unwrap_or(&answer.body);
+    let value = Args::smallcaps(json, answer.slots.clone());
+    match answer.rejected {
+        true => Settlement::reject(&answer.promise, &value),
+        false => Settlement::fulfil(&answer.promise, &value),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect()
+}

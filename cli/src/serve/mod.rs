@@ -1,0 +1,80 @@
+//! `capstan serve`: an account's object, written in JavaScript on the user's own machine.
+
+mod chain;
+mod child;
+mod journal;
+mod service;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use capstan_client::Wallet;
+
+use crate::failure::{flag, usage};
+use crate::output::Output;
+use crate::tx::NodeArgs;
+use crate::{Common, home, keys, process};
+
+/// Arguments of `capstan serve`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
+pub(crate) struct Serve {
+    /// ES module that exports makeObject(powers), which returns the methods.
+    #[arg(value_name = "FILE.js")]
+    file: PathBuf,
+    /// The key of the account: best one that nothing else uses.
+    #[arg(long, value_name = "KEY")]
+    from: String,
+    /// Publish the object under this name of the account, if it is not yet.
+    #[arg(long, value_name = "NAME")]
+    publish: Vec<String>,
+    /// Reference of the account that the object gets as powers.imports, such as ro-51.
+    #[arg(long, value_name = "REF")]
+    import: Vec<String>,
+    /// Largest sum of fees in an hour, in ucap. Further calls wait.
+    #[arg(long, value_name = "UCAP", default_value_t = 1_000_000)]
+    max_fee_per_hour: u64,
+    /// Time after which a call is rejected that the object has not answered, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    method_timeout: u64,
+    /// Directory of the journal [default: serve/ADDRESS in the home].
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+impl Serve {
+    pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        if !self.file.is_file() {
+            return Err(usage(format!("there is no file {}", self.file.display())));
+        }
+        let key = keys::find(common, &self.from).with_context(|| flag("--from", &self.from))?;
+        let wallet = Wallet::new(&self.node.client()?, key);
+        let dir = match self.state {
+            Some(dir) => dir,
+            None => home::path(common)?.join("serve").join(wallet.address().to_string()),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        process::on_signal(move || stopped.store(true, Ordering::Relaxed))?;
+        let options = service::Options {
+            file: self.file,
+            names: self.publish,
+            imports: self.import,
+            max_fee: self.max_fee_per_hour,
+            limit: Duration::from_secs(self.method_timeout.max(1)),
+        };
+        service::Service::start(wallet, &dir, options, output)?.run(&stop)
+    }
+}
+
+const HELP: &str = "\
+Example: capstan serve oracle.js --from carol --publish oracle
+
+The account pays the fee of each answer, so --max-fee-per-hour bounds what callers can cause. An answer is on the chain
+once, also after crashes. A call that a crash interrupted is rejected, unless the file exports `idempotent = true`: then
+its method runs again. Stop with Ctrl-C: what is answered by then is sent at the next start.";

@@ -1,0 +1,307 @@
+//! `capstan serve`: objects of an account that vats and accounts call, through crashes, and the verbs that it is made of.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use common::{Dev, PATIENCE, Place};
+use serde_json::{Value, json};
+
+const OBJECT: &str = "\
+import fs from 'node:fs';
+export const makeObject = ({ E, Far }) => {
+  const note = what => fs.appendFileSync(process.env.RAN, `${what}\\n`);
+  return {
+    async add(a, b) {
+      note('add');
+      await new Promise(resolve => setTimeout(resolve, 20));
+      return a + b;
+    },
+    fail() { throw RangeError('too far'); },
+    never: () => new Promise(() => {}),
+    counter() {
+      let count = 0;
+      return Far('counter', { next: () => (count += 1) });
+    },
+    ask: (other, ...args) => E(other).add(...args),
+  };
+};
+";
+
+const RELAY: &str = "\
+import { E, Far } from '@endo/far';
+export const buildRootObject = () => Far('relay', {
+  relay: (target, method, ...args) => E(target)[method](...args),
+  add: (a, b) => a + b,
+});
+";
+
+/// A chain on which carol serves an object that alice holds.
+struct Stage {
+    place: Place,
+    dev: Dev,
+}
+
+/// A running `capstan serve`.
+struct Server {
+    child: Child,
+    lines: Receiver<Value>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let place = Place::new();
+        let dev = place.dev();
+        std::fs::write(place.path().join("object.mjs"), OBJECT).unwrap();
+        let stage = Self { place, dev };
+        stage.send("carol", &["factory", "getVats"]);
+        stage
+    }
+
+    fn ask(&self, args: &[&str]) -> common::Done {
+        self.place.ask(&self.dev, args)
+    }
+
+    /// Sends a message and returns the answer, also a rejection.
+    fn send(&self, from: &str, args: &[&str]) -> Value {
+        let done = self.ask(&[&["tx", "send"], args, &["--from", from, "--json"]].concat());
+        serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{done:?}"))
+    }
+
+    /// Starts to serve, and waits until it is ready. A crash is planted at a step, if one is named.
+    fn serve(&self, crash: Option<&str>, more: &[&str]) -> Server {
+        let first = ["serve", "object.mjs", "--from", "carol", "--publish", "object", "--json"];
+        let mut command = self.place.command(&[&first[..], more].concat());
+        command.env("CAPSTAN_NODE", self.dev.url());
+        command.env("RAN", self.place.path().join("ran")).stderr(Stdio::inherit());
+        if let Some(step) = crash {
+            command.env("CAPSTAN_SERVE_CRASH_AT", step);
+        }
+        let mut child = command.spawn().unwrap();
+        let (sender, lines) = channel();
+        let stdout = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                drop(sender.send(serde_json::from_str(&line).unwrap()));
+            }
+        });
+        let server = Server { child, lines };
+        server.wait_for("ready");
+        server
+    }
+
+    /// Alice's reference of the published object.
+    fn object(&self) -> String {
+        let address = self.ask(&["query", "account", "carol", "--json"]).json()["address"].clone();
+        let name = format!("{}/object", address.as_str().unwrap());
+        let found = self.send("alice", &["factory", "lookup", &name]);
+        found["value"].as_str().unwrap().trim_start_matches('@').to_owned()
+    }
+
+    fn runs(&self) -> usize {
+        std::fs::read_to_string(self.place.path().join("ran")).unwrap_or_default().lines().count()
+    }
+
+    /// How often promises of carol were resolved on the chain.
+    fn resolved(&self) -> usize {
+        let address = self.ask(&["query", "account", "carol", "--json"]).json()["address"].clone();
+        let client = capstan_client::Client::new(self.dev.url()).unwrap();
+        let query = format!("promise.resolved.account='{}'", address.as_str().unwrap());
+        client.tx_search(&query, 1, 100).unwrap().iter().filter(|tx| tx.code == 0).count()
+    }
+}
+
+impl Server {
+    fn wait_for(&self, event: &str) -> Value {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).expect(event);
+            if line["event"] == event {
+                return line;
+            }
+        }
+    }
+
+    fn stop(mut self) {
+        let kill = format!("kill -TERM {}", self.child.id());
+        std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    fn crashed(mut self) {
+        assert!(!self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn vats_and_accounts_call_an_object_that_an_account_serves() {
+    let stage = Stage::new();
+    let server = stage.serve(None, &["--method-timeout", "2"]);
+    let object = stage.object();
+    let answer = stage.send("alice", &[&object, "add", "1", "2"]);
+    assert_eq!((&answer["status"], &answer["value"]), (&json!("fulfilled"), &json!(3)));
+    let failed = stage.send("alice", &[&object, "fail"]);
+    assert_eq!(failed["value"], json!({"@error": "too far", "name": "RangeError"}));
+    let unknown = stage.send("alice", &[&object, "nothing"]);
+    assert!(unknown["value"].to_string().contains("target has no method"), "{unknown}");
+    let late = stage.send("alice", &[&object, "never"]);
+    assert!(late["value"].to_string().contains("did not answer within 2s"), "{late}");
+    // Another object of the account, by a reference.
+    let counter = stage.send("alice", &[&object, "counter"])["value"].clone();
+    let counter = counter.as_str().unwrap().trim_start_matches('@').to_owned();
+    assert_eq!(stage.send("alice", &[&counter, "next"])["value"], 1);
+    assert_eq!(stage.send("alice", &[&counter, "next"])["value"], 2);
+    // From a vat, and to a vat.
+    std::fs::write(stage.place.path().join("relay.js"), RELAY).unwrap();
+    stage.place.run(&["bundle", "relay.js", "-o", "relay.json"]).assert_failed(0, "");
+    stage.ask(&["tx", "install-bundle", "relay.json", "--from", "alice"]).assert_failed(0, "");
+    let vat = stage.ask(&["tx", "create-vat", "relay.json", "--from", "alice", "--json"]).json();
+    let root = vat["root"].as_str().unwrap();
+    let target = format!("@{object}");
+    assert_eq!(stage.send("alice", &[root, "relay", &target, "add", "3", "4"])["value"], 7);
+    let other = format!("@{root}");
+    assert_eq!(stage.send("alice", &[&object, "ask", &other, "5", "6"])["value"], 11);
+    // A dropped export is told in the outbox, and an object of an earlier run is gone.
+    server.stop();
+    let server = stage.serve(None, &[]);
+    let gone = stage.send("alice", &[&counter, "next"]);
+    assert!(gone["value"].to_string().contains("earlier run"), "{gone}");
+    assert_eq!(stage.send("alice", &[&object, "add", "1", "1"])["value"], 2);
+    server.stop();
+}
+
+#[test]
+fn a_crash_at_any_step_answers_once() {
+    let stage = Stage::new();
+    stage.serve(None, &[]).stop();
+    let object = stage.object();
+    let mut expected = stage.resolved();
+    for (step, answer) in [
+        ("started", None),
+        ("answered", Some(5)),
+        ("signed", Some(5)),
+        ("sent", Some(5)),
+        ("committed", Some(5)),
+    ] {
+        let before = stage.runs();
+        let server = stage.serve(Some(step), &[]);
+        let call =
+            ["tx", "send", &object, "add", "2", "3", "--from", "alice", "--json", "--no-wait"];
+        let sent = stage.ask(&call).json();
+        server.crashed();
+        let server = stage.serve(None, &[]);
+        let hash = sent["tx_hash"].as_str().unwrap();
+        let result = loop {
+            let result = stage.ask(&["query", "result", hash, "--json"]).json();
+            if result["status"] != "pending" {
+                break result;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        };
+        match answer {
+            Some(sum) => assert_eq!(result["value"]["body"], format!("#{sum}"), "{step}: {result}"),
+            None => assert!(result["value"].to_string().contains("restarted"), "{step}: {result}"),
+        }
+        expected += 1;
+        assert_eq!(stage.resolved(), expected, "{step}");
+        assert_eq!(stage.runs() - before, usize::from(answer.is_some()), "{step}");
+        server.stop();
+    }
+}
+
+#[test]
+fn fees_of_a_flood_are_bounded() {
+    let stage = Stage::new();
+    stage.serve(None, &[]).stop();
+    let object = stage.object();
+    let balance = || {
+        let account = stage.ask(&["query", "account", "carol", "--json"]).json();
+        account["balance"].as_str().unwrap().parse::<u64>().unwrap()
+    };
+    let before = balance();
+    let server = stage.serve(None, &["--max-fee-per-hour", "12000"]);
+    for _ in 0..12 {
+        stage
+            .ask(&["tx", "send", &object, "add", "1", "1", "--no-wait", "--from", "alice"])
+            .assert_failed(0, "");
+    }
+    server.wait_for("paused");
+    server.stop();
+    assert!(before - balance() <= 12_000, "{} ucap were paid", before - balance());
+}
+
+#[test]
+fn a_file_that_cannot_be_served_is_named() {
+    let stage = Stage::new();
+    let serve = |file: &str| stage.ask(&["serve", file, "--from", "carol"]);
+    serve("none.mjs").assert_failed(2, "there is no file none.mjs");
+    std::fs::write(stage.place.path().join("bad.mjs"), "export const x = ;").unwrap();
+    serve("bad.mjs").assert_failed(1, "SyntaxError");
+    std::fs::write(stage.place.path().join("empty.mjs"), "export const x = 1;").unwrap();
+    serve("empty.mjs").assert_failed(1, "exports no function makeObject");
+    let bob = stage.ask(&["serve", "object.mjs", "--from", "bob"]);
+    bob.assert_failed(1, "its first message");
+}
+
+#[test]
+fn calls_are_answered_by_hand() {
+    let stage = Stage::new();
+    std::fs::write(stage.place.path().join("relay.js"), RELAY).unwrap();
+    stage.place.run(&["bundle", "relay.js", "-o", "relay.json"]).assert_failed(0, "");
+    stage.ask(&["tx", "install-bundle", "relay.json", "--from", "alice"]).assert_failed(0, "");
+    let vat = stage.ask(&["tx", "create-vat", "relay.json", "--from", "alice", "--json"]).json();
+    let root = vat["root"].as_str().unwrap();
+    for (value, reject, body) in [
+        ("42", false, "#42"),
+        ("no such city", true, "#{\"#error\":\"no such city\",\"name\":\"Error\"}"),
+    ] {
+        let call = [
+            "tx",
+            "send",
+            root,
+            "relay",
+            "@ro+1",
+            "weather",
+            "--no-wait",
+            "--from",
+            "alice",
+            "--json",
+        ];
+        let sent = stage.ask(&call).json();
+        let outbox = stage.ask(&["query", "outbox", "alice", "--json"]).json();
+        let entries = outbox["entries"].as_array().unwrap();
+        let deliveries = entries.iter().map(|entry| {
+            serde_json::from_str::<Value>(entry["deliveryJson"].as_str().unwrap()).unwrap()
+        });
+        let called = deliveries.filter(|delivery| delivery[0] == "message").last().unwrap();
+        let promise = called[2]["result"].as_str().unwrap();
+        let mut resolve = vec!["tx", "resolve", promise, value, "--from", "alice"];
+        resolve.extend(reject.then_some("--reject"));
+        stage.ask(&resolve).assert_failed(0, "");
+        stage.ask(&resolve).assert_failed(3, "not a promise that this account may resolve");
+        let result =
+            stage.ask(&["query", "result", sent["tx_hash"].as_str().unwrap(), "--json"]).json();
+        assert_eq!(result["value"]["body"], body);
+    }
+    stage
+        .ask(&["tx", "resolve", "ro-50", "1", "--from", "alice"])
+        .assert_failed(2, "is not a promise");
+    // The vat lets go of the account's object, and the account hears of it.
+    let admin = vat["admin"].as_str().unwrap();
+    stage.ask(&["tx", "terminate-vat", admin, "--from", "alice"]).assert_failed(0, "");
+    let dropped = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        stage.ask(&["query", "outbox", "alice"]).stdout.contains("dropExports")
+    });
+    assert!(dropped);
+}

@@ -1,0 +1,211 @@
+// Runs an account's object, written in JavaScript, for `capstan serve`. Lines of JSON on standard
+// input and output connect it to the program that reads the outbox and sends transactions.
+import '@endo/init';
+import path from 'node:path';
+import readline from 'node:readline';
+import { pathToFileURL } from 'node:url';
+import { E, Far } from '@endo/far';
+import { makeMarshal } from '@endo/marshal';
+import { isPromise } from '@endo/promise-kit';
+import { Remotable, passStyleOf } from '@endo/pass-style';
+
+const write = process.stdout.write.bind(process.stdout);
+// What the user's program prints is for people.
+process.stdout.write = process.stderr.write.bind(process.stderr);
+const tell = message => write(`${JSON.stringify(message)}\n`);
+
+const [, , file, root, first, names] = process.argv;
+let next = Number(first);
+const slots = new Map(); // value -> reference
+const values = new Map(); // reference -> value
+const settlers = new Map(); // reference of an imported promise -> { resolve, reject }
+const sends = new Map(); // number of a send -> { resolve, reject }
+let lastSend = 0;
+
+const keep = (reference, value) => {
+  slots.set(value, reference);
+  values.set(reference, value);
+  return value;
+};
+
+const send = (target, method, args) => {
+  if (typeof method !== 'string') throw Error('only methods with names that are texts can be called');
+  const { body, slots: refs } = marshal.serialize(harden(args));
+  lastSend += 1;
+  const id = lastSend;
+  const answer = new Promise((resolve, reject) => sends.set(id, { resolve, reject }));
+  tell({ t: 'send', id, target, method, body, slots: refs });
+  return answer;
+};
+
+const handler = target => ({
+  applyMethod: (_, method, args) => send(target, method, args),
+  applyFunction: () => Promise.reject(Error('a reference of the chain has methods, and is no function')),
+  get: () => Promise.reject(Error('a reference of the chain has methods, and no properties to read')),
+});
+
+const importObject = (reference, iface = 'Alleged: remote') => {
+  let presence;
+  // eslint-disable-next-line no-new
+  new HandledPromise((_resolve, _reject, resolveWithPresence) => {
+    presence = resolveWithPresence(handler(reference));
+  });
+  return keep(reference, Remotable(iface, undefined, presence));
+};
+
+const importPromise = reference => {
+  const promise = new HandledPromise((resolve, reject) => {
+    settlers.set(reference, { resolve, reject });
+  }, handler(reference));
+  promise.catch(() => {});
+  return keep(reference, promise);
+};
+
+const settle = (promise, value) => {
+  const report = (rejected, what) => {
+    const { body, slots: refs } = encode(what);
+    tell({ t: 'settle', promise, rejected, body, slots: refs });
+    slots.delete(value);
+    values.delete(promise);
+  };
+  value.then(what => report(false, what), reason => report(true, reason));
+};
+
+const convertValToSlot = value => {
+  const known = slots.get(value);
+  if (known) return known;
+  next += 1;
+  const promise = isPromise(value);
+  const reference = `${promise ? 'rp' : 'ro'}+${next}`;
+  keep(reference, value);
+  if (promise) settle(reference, value);
+  return reference;
+};
+
+const convertSlotToVal = (reference, iface) => {
+  if (values.has(reference)) return values.get(reference);
+  if (/^r[op]\+/.test(reference)) throw Error(`${reference} is an object of an earlier run, which is gone`);
+  return reference.startsWith('ro') ? importObject(reference, iface) : importPromise(reference);
+};
+
+const marshal = makeMarshal(convertValToSlot, convertSlotToVal, {
+  marshalName: 'serve',
+  serializeBodyFormat: 'smallcaps',
+  errorTagging: 'off',
+  marshalSaveError: () => {},
+});
+
+/** The value as data, or an error that says why it cannot be. */
+const encode = value => {
+  try {
+    return marshal.serialize(harden(value));
+  } catch (error) {
+    return marshal.serialize(harden(Error(`the value cannot be passed: ${error.message}`)));
+  }
+};
+
+const call = async (target, { body, slots: refs }) => {
+  await null;
+  const object = values.get(target);
+  if (object === undefined) throw Error(`${target} is an object of an earlier run, which is gone`);
+  const [method, args] = marshal.unserialize({ body, slots: refs });
+  if (isPromise(object)) return E(object)[method](...args);
+  if (typeof method !== 'string' || !Object.hasOwn(methodsOf(object), method)) {
+    throw TypeError(`target has no method ${JSON.stringify(String(method))}`);
+  }
+  return object[method](...args);
+};
+
+const methodsOf = object => {
+  const all = {};
+  for (let at = object; at && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+    for (const name of Object.getOwnPropertyNames(at)) {
+      if (name !== 'constructor' && typeof at[name] === 'function') all[name] = true;
+    }
+  }
+  return all;
+};
+
+const onMessage = async (entry, [, target, { methargs, result }]) => {
+  await null;
+  const answer = (rejected, value) => {
+    let encoded;
+    try {
+      encoded = marshal.serialize(harden(value));
+    } catch (error) {
+      rejected = true;
+      encoded = encode(Error(`the answer cannot be passed: ${error.message}`));
+    }
+    tell({ t: 'answer', entry, rejected, body: encoded.body, slots: encoded.slots });
+  };
+  try {
+    const value = await call(target, methargs);
+    answer(false, value);
+  } catch (error) {
+    answer(true, error instanceof Error ? error : Error(String(error)));
+  }
+  if (result) slots.delete(values.get(result));
+};
+
+const onNotify = ([, resolutions]) => {
+  for (const [promise, rejected, data] of resolutions) {
+    const settler = settlers.get(promise);
+    if (settler) {
+      settlers.delete(promise);
+      slots.delete(values.get(promise));
+      values.delete(promise);
+      const value = marshal.unserialize(data);
+      if (rejected) settler.reject(value);
+      else settler.resolve(value);
+    }
+  }
+};
+
+const forget = references => {
+  for (const reference of references) {
+    if (reference !== root) {
+      slots.delete(values.get(reference));
+      values.delete(reference);
+    }
+  }
+};
+
+const onLine = async line => {
+  const told = JSON.parse(line);
+  if (told.t === 'ping') {
+    tell({ t: 'pong' });
+  } else if (told.t === 'sent') {
+    const settler = sends.get(told.id);
+    sends.delete(told.id);
+    if (settler) settler.resolve(values.get(told.promise) || importPromise(told.promise));
+  } else if (told.t === 'failed') {
+    const settler = sends.get(told.id);
+    sends.delete(told.id);
+    if (settler) settler.reject(Error(told.error));
+  } else if (told.t === 'entry') {
+    const [kind, list] = told.delivery;
+    if (kind === 'message') await onMessage(told.entry, told.delivery);
+    else if (kind === 'notify') onNotify(told.delivery);
+    else if (kind !== 'dropExports') forget(list);
+    else forget(list);
+  }
+};
+
+process.on('unhandledRejection', error => console.error('unhandled rejection:', error));
+const module = await import(pathToFileURL(path.resolve(file)).href);
+const make = module.makeObject || module.buildRootObject;
+if (typeof make !== 'function') {
+  throw Error(`${file} exports no function makeObject or buildRootObject`);
+}
+const drop = object => {
+  const reference = slots.get(object);
+  if (!/^ro-/.test(reference || '')) throw Error('only an object of the chain can be dropped');
+  forget([reference]);
+  tell({ t: 'drop', reference });
+};
+const imports = Object.fromEntries(JSON.parse(names).map(ref => [ref, importObject(ref)]));
+const made = await make({ E, Far, drop, imports });
+const isFar = Object.isFrozen(made) && passStyleOf(made) === 'remotable';
+keep(root, isFar ? made : Far('served', { ...made }));
+tell({ t: 'ready', idempotent: module.idempotent === true });
+readline.createInterface({ input: process.stdin }).on('line', onLine).on('close', () => process.exit(0));
