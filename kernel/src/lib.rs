@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `state` | the records of the state and their methods; `keys.rs` draws the layout of their keys |
 //! | `device` | synchronous services that vats call |
+//! | `service` | objects that the kernel or the application answers for |
 //! | `vats` | workers, transcripts, heap snapshots, and the translation of deliveries and syscalls |
 //! | `crank` | one crank, from the selection of an event to the end of its changes |
 //! | `view` | reading without running |
@@ -74,6 +75,7 @@
 //! #     pin_bootstrap_root: false,
 //! #     provisioner: None,
 //! #     devices: BTreeMap::new(),
+//! #     services: BTreeMap::new(),
 //! #     named_bundles: BTreeMap::new(),
 //! #     options: KernelOptions {
 //! #         reap: ReapThreshold::default(),
@@ -104,11 +106,12 @@ pub mod device;
 mod error;
 pub mod ids;
 pub mod limits;
+pub mod service;
 mod state;
 mod vats;
 pub mod view;
 
-pub use application::{Application, BridgeAnswer};
+pub use application::{Application, BridgeAnswer, ServiceAnswer, ServiceCall};
 pub use control::{
     genesis::{KernelConfig, StaticVat},
     kernel::{Kernel, NodeOptions, RunReport},

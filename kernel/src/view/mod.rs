@@ -9,6 +9,7 @@ mod dump;
 mod kernel;
 mod references;
 mod remotes;
+mod services;
 mod vats;
 
 pub use devices::{
@@ -19,6 +20,7 @@ pub use dump::{dump, promise_to_json};
 pub use kernel::{KernelStatus, Queue, is_busy, is_initialized, kernel_status, queue};
 pub use references::{Holdings, clist, holdings, kref_of, meter, object, promise};
 pub use remotes::{outbox, outbox_entry, outbox_key, remote, remote_of, settled};
+pub use services::{service, services_after};
 pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_counts, vat_state};
 
 pub use crate::{

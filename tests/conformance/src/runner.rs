@@ -339,6 +339,7 @@ fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelConfig>
         vats,
         devices: BTreeMap::new(),
         bundles: at_genesis.map(|(_, (id, bytes))| (id.clone(), bytes.clone())).collect(),
+        services: BTreeMap::new(),
         named_bundles: named.collect::<Result<_>>()?,
         options: KernelOptions {
             reap: ReapThreshold {
