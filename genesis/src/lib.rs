@@ -49,7 +49,8 @@ pub use document::{
     ValidatorParams, VersionParams,
 };
 pub use state::{
-    AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel, GenesisVat,
+    AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel,
+    GenesisService, GenesisVat,
 };
 
 /// The reason for refusing a genesis document.
