@@ -9,6 +9,7 @@ pub(crate) mod kernel;
 mod messages;
 pub(crate) mod options;
 mod remotes;
+mod revocation;
 mod services;
 pub mod subcluster;
 mod vats;

@@ -27,6 +27,8 @@ pub(crate) enum Route {
     Splat(KernelData),
 }
 
+const REVOKED: &str = "[KERNEL:OBJECT_REVOKED] Target object has been revoked";
+
 impl State<'_> {
     /// Routes a message by the present state of its target.
     pub(crate) fn route(&self, target: KRef, message: &Message<KRef>) -> Result<Route> {
@@ -38,6 +40,9 @@ impl State<'_> {
     }
 
     fn route_to_object(&self, target: KRef) -> Result<Route> {
+        if self.object(target)?.is_some_and(|object| object.revoked) {
+            return Ok(Route::Splat(capdata::error(REVOKED)));
+        }
         Ok(match self.live_owner(target)? {
             Some(Endpoint::Kernel) if self.service_of(target)?.is_none() => {
                 Route::Splat(capdata::error(OBJECT_DELETED))
