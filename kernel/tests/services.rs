@@ -276,3 +276,16 @@ fn a_meter_pays_for_every_message_to_a_service_and_an_empty_one_for_none() {
         assert_eq!(report.computrons, 100, "a failure costs the same");
     }
 }
+
+#[test]
+fn the_facet_revokes_an_object_and_says_so() {
+    let mut stage = stage();
+    let facet = service(&stage, "facet");
+    let bob = stage.kernel.pin_vat_root(&mut stage.state, "bob").unwrap().unwrap();
+    let is = r##"#["isRevoked",["$0"]]"##;
+    assert_eq!(ask(&mut stage, facet, is, &[bob]), Ok("#false".to_owned()));
+    ask(&mut stage, facet, r##"#["revoke",["$0"]]"##, &[bob]).unwrap();
+    assert_eq!(ask(&mut stage, facet, is, &[bob]), Ok("#true".to_owned()));
+    let refused = ask(&mut stage, bob, r##"#["ask",[1]]"##, &[]).unwrap_err();
+    assert!(refused.contains("[KERNEL:OBJECT_REVOKED]"), "{refused}");
+}

@@ -1,6 +1,11 @@
 //! A block's changes to vats, outboxes and objects, as events and as records.
 
-use capstan_kernel::{RunReport, changes, ids::{KRef, RemoteId}, vat::VatStatus, view};
+use capstan_kernel::{
+    RunReport, changes,
+    ids::{KRef, RemoteId},
+    vat::VatStatus,
+    view,
+};
 use capstan_kernel_ports::{VatId, store::Overlay};
 use capstan_store::StateView;
 use tendermint_proto::v0_38::abci::Event;

@@ -31,8 +31,6 @@ impl<H: VatHost> Kernel<H> {
         over: &mut dyn Overlay,
         kref: &str,
     ) -> Result<bool, RevocationError> {
-        self.between_cranks(over, |state| {
-            state.is_revoked(parse_object(kref)?, Revocable::System)
-        })
+        self.between_cranks(over, |state| state.is_revoked(parse_object(kref)?, Revocable::System))
     }
 }

@@ -4,7 +4,9 @@
 use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
-use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, revocation, thrown};
+use super::{
+    Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, revocation, thrown,
+};
 use crate::{
     capdata::{Json, Parsed, unescape},
     ids::MeterId,

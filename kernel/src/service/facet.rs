@@ -7,6 +7,8 @@
 //! | `getVats(after, limit)` | `{vats, next}`: up to `limit` live vats, 100 at most, with numbers above that of `after` |
 //! | `pingVat(vatID)` | `'pong'` if the vat lives; no vat code runs |
 //! | `queueMessage(target, method, args)` | the target's own answer: the message goes on the queue, and is not waited for |
+//! | `revoke(object)` | undefined: an object of a user gets no more messages |
+//! | `isRevoked(object)` | true if it was revoked |
 //! | `getService(name)` | `{service}`: the object of a service that is not for the system alone |
 //! | `registerKernelServiceObject(name, object, {systemOnly})` | `{name, systemOnly}`: makes an object of a vat a service |
 //! | `unregisterKernelServiceObject(name)` | true if there was such a service |
@@ -14,11 +16,14 @@
 use capstan_kernel_ports::VatId;
 use capstan_passable::Passable;
 
-use super::{Answer, Answered, Call, ServiceError, thrown};
+use super::{Answer, Answered, Call, Failure, ServiceError, thrown};
 use crate::{
     capdata::{self, Builder, Json, Parsed},
     ids::KRef,
-    state::handle::State,
+    state::{
+        handle::State,
+        revocation::{Revocable, RevocationError},
+    },
 };
 
 /// The methods of the service.
@@ -28,6 +33,8 @@ pub(super) const METHODS: &[&str] = &[
     "getVats",
     "pingVat",
     "queueMessage",
+    "revoke",
+    "isRevoked",
     "getService",
     "registerKernelServiceObject",
     "unregisterKernelServiceObject",
@@ -47,6 +54,15 @@ impl State<'_> {
                 false => thrown("Vat does not exist."),
             },
             "queueMessage" => self.queue_message(call),
+            "revoke" => {
+                self.revoke(call.object(0, "an object")?, Revocable::Users).map_err(refusal)?;
+                Ok(Answer::Value(Passable::Undefined))
+            }
+            "isRevoked" => {
+                let kref = call.object(0, "an object")?;
+                let revoked = self.is_revoked(kref, Revocable::Users).map_err(refusal)?;
+                Ok(Answer::Value(revoked.into()))
+            }
             "getService" => self.public_service(call),
             "registerKernelServiceObject" => self.register_for_vat(call),
             _ => {
@@ -169,6 +185,13 @@ impl State<'_> {
             Err(ServiceError::Panic(panic)) => Err(panic.into()),
             Err(refusal) => thrown(refusal.to_string()),
         }
+    }
+}
+
+fn refusal(error: RevocationError) -> Failure {
+    match error {
+        RevocationError::Panic(panic) => Failure::Panic(panic),
+        refusal => Failure::Thrown(refusal.to_string()),
     }
 }
 
