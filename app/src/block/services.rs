@@ -16,7 +16,7 @@ use capstan_passable::Passable;
 
 use crate::{
     block::validators::{self, PowerChange},
-    fault::{Failure, NodeFault},
+    fault::NodeFault,
     records::chain::Chain,
 };
 
