@@ -122,7 +122,7 @@ impl<H: VatHost> App<H> {
         let committed = Arc::new(Committed::load(store.reader())?);
         let metrics = Metrics::new(options.measured_files);
         let mut kernel = Kernel::new(TimedHost::new(host, metrics.clone()), options.kernel);
-        kernel.set_application(Box::new(Bridge));
+        kernel.set_application(Box::new(Bridge::default()));
         let overrides = by_height(options.overrides)?;
         let trace_dir = options.trace.as_ref().map(|trace| trace.dir.clone());
         let running = options.operator.as_ref().and_then(|operator| {

@@ -49,7 +49,8 @@ pub use document::{
     ValidatorParams, VersionParams,
 };
 pub use state::{
-    AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel, GenesisVat,
+    AppState, FromState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisKernel,
+    GenesisService, GenesisVat,
 };
 pub use subcluster::{GenesisCluster, GenesisIo, GenesisSubcluster, GenesisVats};
 

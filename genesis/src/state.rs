@@ -97,6 +97,9 @@ pub struct GenesisKernel {
     /// The [`GenesisSubcluster`]s that are launched after bootstrap, in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub system_subclusters: Vec<GenesisSubcluster>,
+    /// The [`GenesisService`]s of the kernel, which bootstrap receives as a third argument if there are any.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub services: BTreeSet<GenesisService>,
     /// The number of deliveries after which a vat receives `bringOutYourDead`. 0 turns this trigger off.
     pub reap_interval: u64,
     /// The number of collected references after which a vat receives `bringOutYourDead`. 0 turns this trigger off.
@@ -115,6 +118,26 @@ pub enum GenesisDevice {
     Mailbox,
     /// The bundle device: finds installed bundles.
     Bundle,
+}
+
+/// A service of the kernel: an object that the kernel, and not a vat, answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GenesisService {
+    /// The kernel itself: status, messages, and other services. For the system alone.
+    KernelFacet,
+    /// The chain: id, height, block time, parameters. Every account can look it up as `chain/info`.
+    Chain,
+    /// The validators: who they are, and their powers, which can be set. For the system alone.
+    Validators,
+    /// The vats' side of the mailbox. For the system alone.
+    Mailbox,
+    /// The outer side of the mailbox. For the system alone.
+    MailboxConveyor,
+    /// The vats' side of the bridge. For the system alone.
+    Bridge,
+    /// The outer side of the bridge. For the system alone.
+    BridgeConveyor,
 }
 
 /// A static vat, which exists from the start.
@@ -167,6 +190,7 @@ impl Default for GenesisKernel {
             provisioner: None,
             devices: BTreeSet::new(),
             system_subclusters: Vec::new(),
+            services: BTreeSet::new(),
             reap_interval: 100,
             reap_gc_krefs: 20,
             relax_durability_rules: false,

@@ -67,7 +67,7 @@ impl fmt::Display for RemoteId {
     }
 }
 
-/// An owner of a c-list: a vat, a device or a remote.
+/// An owner of objects, or a decider of promises: a vat, a device, a remote or the kernel itself.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
@@ -78,11 +78,16 @@ pub enum Endpoint {
     Device(DeviceId),
     /// A remote, by its [`RemoteId`].
     Remote(RemoteId),
+    /// The kernel, which owns the objects of its [services](crate::service). It has no c-list.
+    Kernel,
 }
 
 impl Endpoint {
-    /// Reads `vN`, `dN` or `rN` with a canonical decimal, as [`Display`](fmt::Display) writes it.
+    /// Reads `kernel`, or `vN`, `dN` or `rN` with a canonical decimal, as [`Display`](fmt::Display) writes it.
     pub fn parse(text: &str) -> Option<Self> {
+        if text == "kernel" {
+            return Some(Self::Kernel);
+        }
         let number = canonical_decimal(text.get(1..)?)?;
         match text.as_bytes().first()? {
             b'v' => Some(Self::Vat(VatId(number))),
@@ -99,6 +104,7 @@ impl fmt::Display for Endpoint {
             Self::Vat(id) => id.fmt(f),
             Self::Device(id) => id.fmt(f),
             Self::Remote(id) => id.fmt(f),
+            Self::Kernel => f.write_str("kernel"),
         }
     }
 }
@@ -256,7 +262,7 @@ mod tests {
         for kref in [KRef::Object(20), KRef::Promise(40), KRef::Device(30)] {
             assert_eq!(KRef::parse(&kref.to_string()), Some(kref));
         }
-        for text in ["v1", "d7", "r1"] {
+        for text in ["v1", "d7", "r1", "kernel"] {
             assert_eq!(Endpoint::parse(text).map(|e| e.to_string()).as_deref(), Some(text));
         }
         assert_eq!(KRef::parse("ko007"), None);

@@ -13,6 +13,7 @@
 //! | `state` | the records of the state and their methods; `keys.rs` draws the layout of their keys |
 //! | `device` | synchronous services that vats call |
 //! | `subcluster` | vats that are launched and ended together |
+//! | `service` | objects that the kernel or the application answers for |
 //! | `vats` | workers, transcripts, heap snapshots, and the translation of deliveries and syscalls |
 //! | `crank` | one crank, from the selection of an event to the end of its changes |
 //! | `view` | reading without running |
@@ -75,6 +76,7 @@
 //! #     pin_bootstrap_root: false,
 //! #     provisioner: None,
 //! #     devices: BTreeMap::new(),
+//! #     services: BTreeMap::new(),
 //! #     named_bundles: BTreeMap::new(),
 //! #     options: KernelOptions {
 //! #         reap: ReapThreshold::default(),
@@ -105,12 +107,13 @@ pub mod device;
 mod error;
 pub mod ids;
 pub mod limits;
+pub mod service;
 mod state;
 pub mod subcluster;
 mod vats;
 pub mod view;
 
-pub use application::{Application, BridgeAnswer};
+pub use application::{Application, BridgeAnswer, ServiceAnswer, ServiceCall};
 pub use control::{
     genesis::KernelConfig,
     kernel::{Kernel, NodeOptions, RunReport},

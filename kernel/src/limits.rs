@@ -110,11 +110,21 @@ impl SystemGuard {
 
     /// Returns the reason why `data` is too large for a system vat, or `None` if it is not.
     pub(crate) fn refusal(&self, data: &KernelData) -> Option<String> {
-        let Shape { depth, nodes } = Shape::measure(&data.body);
         // Whatever waits for a promise stays in the vat's heap until the promise is settled.
         if data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_))) {
             return Some("a vat of the system takes no promises".to_owned());
         }
+        self.excess("a vat of the system", data)
+    }
+
+    /// Returns the reason why `data` is too large for a service of the kernel, or `None` if it is not. A service keeps
+    /// no heap, so promises are no burden for it.
+    pub(crate) fn service_refusal(&self, data: &KernelData) -> Option<String> {
+        self.excess("a kernel service", data)
+    }
+
+    fn excess(&self, who: &str, data: &KernelData) -> Option<String> {
+        let Shape { depth, nodes } = Shape::measure(&data.body);
         let measures = [
             (data.body.len() as u64, self.max_bytes, "bytes"),
             (depth, self.max_depth, "levels of nesting"),
@@ -123,16 +133,16 @@ impl SystemGuard {
         ];
         if let Some((found, limit, what)) = measures.into_iter().find(|(found, max, _)| found > max)
         {
-            return Some(format!("a vat of the system takes at most {limit} {what}, not {found}"));
+            return Some(format!("{who} takes at most {limit} {what}, not {found}"));
         }
         // A vat writes a reference's interface name again with all that it stores and sends.
         let name = longest_reference(&data.body);
         if name > MAX_REFERENCE_BYTES {
             return Some(format!(
-                "a vat of the system takes references with names of at most {MAX_REFERENCE_BYTES} bytes, not {name}"
+                "{who} takes references with names of at most {MAX_REFERENCE_BYTES} bytes, not {name}"
             ));
         }
-        unsound(data).map(|problem| format!("a vat of the system takes smallcaps alone: {problem}"))
+        unsound(data).map(|problem| format!("{who} takes smallcaps alone: {problem}"))
     }
 
     /// Returns the computrons that a message with these arguments costs its sender.

@@ -174,6 +174,7 @@ fn kernel_config(config: &MachineConfig) -> KernelConfig {
             .chain([(VAT_ADMIN, &admin)])
             .map(|(name, bundle)| (name.to_owned(), StaticVat::new(id(bundle))))
             .collect::<BTreeMap<_, _>>(),
+        services: BTreeMap::new(),
         named_bundles: named.collect(),
         bundles: bundles
             .chain(&config.installed)

@@ -159,6 +159,7 @@ fn config(options: KernelOptions) -> KernelConfig {
         vats: vats
             .map(|(name, bundle)| (name.to_owned(), StaticVat::new(bundle.id.to_string())))
             .into(),
+        services: BTreeMap::new(),
         named_bundles: BTreeMap::from([("worker".to_owned(), worker.id.to_string())]),
         bundles: [boss, worker, admin].map(bytes).into(),
         options,

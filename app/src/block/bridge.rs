@@ -18,12 +18,15 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use capstan_genesis::{Address, Amount, Params};
-use capstan_kernel::{Application, BridgeAnswer, KernelPanic};
+use capstan_kernel::{Application, BridgeAnswer, KernelPanic, ServiceAnswer, ServiceCall};
 use capstan_kernel_ports::store::{Overlay, StoreFault};
 use serde_json::{Value, json};
 
 use crate::{
-    block::validators::{self, PowerChange},
+    block::{
+        services::{self, Moment},
+        validators::{self, PowerChange},
+    },
     fault::{Failure, NodeFault},
     records::{account, chain::Chain},
     tx::TxError,
@@ -32,9 +35,12 @@ use crate::{
 /// Computrons in a unit of the price.
 const MEGA: u64 = 1_000_000;
 
-/// Handler of calls through the bridge.
-#[derive(Debug)]
-pub(crate) struct Bridge;
+/// Handler of calls through the bridge, and of calls to the application's services.
+#[derive(Debug, Default)]
+pub(crate) struct Bridge {
+    /// The block in progress.
+    pub(crate) moment: Moment,
+}
 
 impl Application for Bridge {
     fn outbound(
@@ -47,6 +53,18 @@ impl Application for Bridge {
             Err(Refusal::Asked(error)) => Ok(BridgeAnswer::Returned(Some(json!({"error": error})))),
             Err(Refusal::Node(fault)) => Err(panic_of(fault)),
         }
+    }
+
+    fn service_methods(&self, service: &str) -> &'static [&'static str] {
+        services::methods(service)
+    }
+
+    fn serve(
+        &mut self,
+        over: &mut dyn Overlay,
+        call: &ServiceCall<'_>,
+    ) -> Result<ServiceAnswer, KernelPanic> {
+        services::serve(over, self.moment, call).map_err(panic_of)
     }
 }
 

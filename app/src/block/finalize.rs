@@ -12,10 +12,14 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorU
 
 use crate::{
     block::{
-        block_policy, changes,
+        block_policy,
+        bridge::Bridge,
+        changes,
         consensus::{Consensus, Stage},
         execute::{self, Executor},
-        expiry, validators,
+        expiry,
+        services::Moment,
+        validators,
     },
     fault::NodeFault,
     observe::{
@@ -48,6 +52,7 @@ impl<H: VatHost> Consensus<H> {
         txs: &[impl AsRef<[u8]>],
         misbehavior: &[Misbehavior],
     ) -> Result<Executed, NodeFault> {
+        self.kernel.set_application(Box::new(Bridge { moment: Moment { height, time } }));
         let mut block = self.open_block();
         let over: &mut dyn Overlay = &mut block;
         let chain = self.next_chain(over, height)?;

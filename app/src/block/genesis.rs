@@ -2,19 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use capstan_genesis::{AppState, GenesisDevice, GenesisSubcluster, GenesisVat, SystemParams};
+use capstan_genesis::{
+    AppState, GenesisDevice, GenesisService, GenesisSubcluster, GenesisVat, SystemParams,
+};
 use capstan_kernel::{
     KernelConfig, KernelOptions, StaticVat, VAT_ADMIN,
     capdata::KernelData,
     device::{BRIDGE, BUNDLE, DeviceKind, MAILBOX, TIMER},
     limits::SystemGuard,
+    service::{NewService, ServiceKind},
     subcluster::{IoChannel, IoDirection, SubclusterConfig},
     vat::{ReapThreshold, Threshold},
 };
 use capstan_kernel_ports::host::VatHost;
 use serde_json::Value;
 
-use crate::{fault::NodeFault, records::bundles};
+use crate::{
+    block::services::{CHAIN, VALIDATORS},
+    fault::NodeFault,
+    records::bundles,
+};
 use capstan_passable as smallcaps;
 
 /// Returns the [`KernelConfig`] with which the kernel starts.
@@ -34,6 +41,7 @@ pub(crate) fn kernel_config(
         provisioner: genesis.kernel.provisioner.clone(),
         vats: Default::default(),
         devices: devices(genesis),
+        services: services(genesis),
         bundles: Default::default(),
         named_bundles: Default::default(),
         options: kernel_options(genesis),
@@ -88,11 +96,11 @@ fn refuse<T>(problem: String) -> Result<T, NodeFault> {
 fn check_bootstrap(config: &KernelConfig) -> Result<(), NodeFault> {
     let vat = config.bootstrap.as_ref().and_then(|name| config.vats.get(name));
     // The vatAdmin device always exists.
-    let given = config.vats.len() + config.devices.len() + 1;
+    let given = config.vats.len() + config.devices.len() + 1 + config.services.len();
     let limit = config.options.guard.max_slots;
     match vat.is_some_and(|vat| vat.system) && given as u64 > limit {
         true => refuse(format!(
-            "app_state.kernel: bootstrap would be given {given} vats and devices, and a vat of the system takes at most {limit} references (params.system.max_slots)"
+            "app_state.kernel: bootstrap would be given {given} vats, devices and services, and a vat of the system takes at most {limit} references (params.system.max_slots)"
         )),
         false => Ok(()),
     }
@@ -110,6 +118,27 @@ fn devices(genesis: &AppState) -> BTreeMap<String, DeviceKind> {
         devices.insert(name.to_owned(), kind);
     }
     devices
+}
+
+/// Returns the kernel's services.
+fn services(genesis: &AppState) -> BTreeMap<String, NewService> {
+    let new = |service: &GenesisService| {
+        let (name, kind, system_only) = match service {
+            GenesisService::KernelFacet => ("kernelFacet", ServiceKind::Facet, true),
+            GenesisService::Chain => (CHAIN, ServiceKind::Application, false),
+            GenesisService::Validators => (VALIDATORS, ServiceKind::Application, true),
+            GenesisService::Mailbox => ("mailbox", ServiceKind::Mailbox, true),
+            GenesisService::MailboxConveyor => {
+                ("mailbox-conveyor", ServiceKind::MailboxConveyor, true)
+            }
+            GenesisService::Bridge => ("bridge", ServiceKind::Bridge, true),
+            GenesisService::BridgeConveyor => {
+                ("bridge-conveyor", ServiceKind::BridgeConveyor, true)
+            }
+        };
+        (name.to_owned(), NewService { kind, system_only })
+    };
+    genesis.kernel.services.iter().map(new).collect()
 }
 
 fn kernel_options(genesis: &AppState) -> KernelOptions {

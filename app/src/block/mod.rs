@@ -10,6 +10,7 @@ mod finalize;
 mod genesis;
 mod init_chain;
 mod policy;
+pub(crate) mod services;
 pub(crate) mod validators;
 
 pub(crate) use init_chain::ConsensusGenesis;

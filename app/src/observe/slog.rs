@@ -266,6 +266,10 @@ impl Writer {
                     json!({"crankNum": self.crank, "device": device, "method": method, "why": why});
                 self.put("device-threw", fields);
             }
+            Event::ServiceInvoked { service, method, why_not } => {
+                let fields = json!({"crankNum": self.crank, "service": service, "method": method, "error": why_not});
+                self.put("kernel-service", fields);
+            }
             Event::PromisePolicy { promise, rejected, data } => {
                 let fields = json!({"kpid": promise.to_string(), "rejected": rejected, "data": capdata_to_json(data)});
                 self.put("promise-policy", fields);

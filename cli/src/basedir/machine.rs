@@ -289,6 +289,7 @@ fn kernel_config(bundles: BTreeMap<String, Bundle>, shell: bool) -> anyhow::Resu
         vats: BTreeMap::new(),
         devices: BTreeMap::new(),
         bundles: BTreeMap::new(),
+        services: BTreeMap::new(),
         named_bundles: BTreeMap::new(),
         options: KernelOptions {
             reap: ReapThreshold {

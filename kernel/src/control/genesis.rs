@@ -10,6 +10,7 @@ use crate::{
     device::{DeviceKind, VAT_ADMIN},
     error::{Result, inconsistent},
     ids::{DeviceId, KRef},
+    service::{NewService, ServiceError},
     state::{
         handle::{Globals, KernelOptions, SCHEMA_VERSION, State},
         keys,
@@ -34,6 +35,8 @@ pub struct KernelConfig {
     pub vats: BTreeMap<String, StaticVat>,
     /// Devices by name. The `vatAdmin` device exists always and is not listed.
     pub devices: BTreeMap<String, DeviceKind>,
+    /// Services of the kernel by name. If there are any, `bootstrap` gets their objects as a third argument.
+    pub services: BTreeMap<String, NewService>,
     /// The verified bytes of bundles by id: zip archives and wasm modules.
     pub bundles: BTreeMap<String, Vec<u8>>,
     /// The ids of bundles that vats can ask for by name.
@@ -71,8 +74,9 @@ pub(crate) fn initialize(
         add_static_vat(&mut state, name, &config.vats[name], engine)?;
     }
     let devices = add_devices(&mut state, config)?;
+    let services = add_services(&mut state, config)?;
     let result = match &config.bootstrap {
-        Some(name) => Some(queue_bootstrap(&mut state, config, name, &devices)?),
+        Some(name) => Some(queue_bootstrap(&mut state, config, name, &devices, &services)?),
         None => None,
     };
     if let Some(name) = &config.provisioner {
@@ -170,17 +174,31 @@ fn add_devices(state: &mut State<'_>, config: &KernelConfig) -> Result<BTreeMap<
     Ok(devices)
 }
 
+/// All services in the order of their names.
+fn add_services(state: &mut State<'_>, config: &KernelConfig) -> Result<BTreeMap<String, KRef>> {
+    let mut services = BTreeMap::new();
+    for (name, service) in &config.services {
+        let kref = state.register_service(name, *service).map_err(|error| match error {
+            ServiceError::Panic(panic) => panic,
+            refusal => inconsistent(refusal.to_string()),
+        })?;
+        services.insert(name.clone(), kref);
+    }
+    Ok(services)
+}
+
 fn root_of(state: &mut State<'_>, name: &str) -> Result<KRef> {
     let vat = state.need(&keys::static_name(name))?;
     state.export_root(vat)
 }
 
-/// `bootstrap(vats, devices)`: the roots of all static vats and devices by name.
+/// `bootstrap(vats, devices)`: the roots of all static vats and devices by name, and the services if there are any.
 fn queue_bootstrap(
     state: &mut State<'_>,
     config: &KernelConfig,
     name: &str,
     devices: &BTreeMap<String, DeviceId>,
+    services: &BTreeMap<String, KRef>,
 ) -> Result<KRef> {
     let mut builder = Builder::default();
     let mut vats = Vec::new();
@@ -193,7 +211,11 @@ fn queue_bootstrap(
         let node = state.device_export(*device, 0)?;
         nodes.push((device_name.clone(), builder.slot(node, "device")));
     }
-    let args = vec![Json::Object(vats), Json::Object(nodes)];
+    let mut args = vec![Json::Object(vats), Json::Object(nodes)];
+    if !services.is_empty() {
+        let slot = |(name, kref): (&String, &KRef)| (name.clone(), builder.slot(*kref, "service"));
+        args.push(Json::Object(services.iter().map(slot).collect()));
+    }
     let root = root_of(state, name)?;
     let methargs = capdata::methargs(builder, "bootstrap", args);
     let result = state.add_promise(None, ResultPolicy::Panic)?;

@@ -10,5 +10,6 @@ mod messages;
 pub(crate) mod options;
 mod remotes;
 mod revocation;
+mod services;
 mod subclusters;
 mod vats;

@@ -66,6 +66,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             Route::Deliver { endpoint: Endpoint::Vat(vat), target: routed } => {
                 return self.message_to_vat(vat, target, routed, message, payer);
             }
+            Route::Deliver { endpoint: Endpoint::Kernel, target: routed } => {
+                return self.serve(target, routed, message, payer);
+            }
             Route::Deliver { endpoint, target: routed } => {
                 return self.message_to_remote(endpoint, target, routed, message);
             }

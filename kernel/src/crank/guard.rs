@@ -37,6 +37,8 @@ pub(crate) enum Admission {
 pub(crate) enum Lost {
     /// Rejects the message, which was addressed to `target`.
     Message { target: KRef, message: Message<KRef> },
+    /// Rejects the message with the cause itself: the kernel's service that it was for has failed.
+    Call { target: KRef, message: Message<KRef> },
     /// Releases the promise. The vat never hears of it.
     Notification { promise: KRef },
     /// Does the kernel's part of the collection. The vat keeps what it was to let go of.
@@ -78,12 +80,32 @@ impl State<'_> {
                 _ => None,
             }
         };
+        self.admit_for(charge, if config.system { "sender" } else { "receiver" })
+    }
+
+    /// Decides whether a message may be delivered to a service of the kernel, and which meter pays for it.
+    pub(crate) fn admit_to_service(
+        &self,
+        methargs: &KernelData,
+        payer: Payer,
+    ) -> Result<Admission> {
+        let guard = &self.globals().options.guard;
+        if let Some(refusal) = guard.service_refusal(methargs) {
+            return Ok(Admission::Refused(refusal));
+        }
+        let charge = match payer {
+            Payer::Sender(meter) => Some((meter, guard.price(methargs))),
+            Payer::Nobody | Payer::Receiver => None,
+        };
+        self.admit_for(charge, "sender")
+    }
+
+    fn admit_for(&self, charge: Option<(MeterId, u64)>, who: &str) -> Result<Admission> {
         let Some((meter, price)) = charge.filter(|(_, price)| *price > 0) else {
             return Ok(Admission::Admitted(None));
         };
         let price = Computrons(price);
         if !self.meter_covers(meter, price)? {
-            let who = if config.system { "sender" } else { "receiver" };
             return Ok(Admission::Refused(format!(
                 "the {who}'s meter {meter} does not cover the {price} computrons that this message costs"
             )));
@@ -114,6 +136,7 @@ impl State<'_> {
                     format!("the vat of the system failed, and the message was undone: {cause}");
                 self.splat(target, &message, capdata::error(&text))
             }
+            Lost::Call { target, message } => self.splat(target, &message, cause.clone()),
             Lost::Notification { promise } => self.decrement(promise),
             Lost::Collection { endpoint, kernel } => {
                 if let Delivery::RetireExports { refs } = &kernel {

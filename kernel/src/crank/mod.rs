@@ -8,6 +8,7 @@ pub(crate) mod guard;
 pub mod policy;
 pub(crate) mod results;
 pub(crate) mod route;
+mod serve;
 pub(crate) mod skip;
 pub(crate) mod terminate;
 pub(crate) mod upgrade;

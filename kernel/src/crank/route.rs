@@ -13,6 +13,10 @@ use crate::{
     },
 };
 
+/// The rejection of a message to an object of the kernel's that no service stands behind any more.
+const OBJECT_DELETED: &str =
+    "[KERNEL:OBJECT_DELETED] Target object has no owner; it may have been deleted";
+
 /// The destination of a message, by the present state of its target.
 pub(crate) enum Route {
     /// To an endpoint: to an object that it owns or a promise that it decides.
@@ -40,6 +44,9 @@ impl State<'_> {
             return Ok(Route::Splat(capdata::error(REVOKED)));
         }
         Ok(match self.live_owner(target)? {
+            Some(Endpoint::Kernel) if self.service_of(target)?.is_none() => {
+                Route::Splat(capdata::error(OBJECT_DELETED))
+            }
             Some(endpoint) => Route::Deliver { endpoint, target },
             None => Route::Splat(capdata::error("vat terminated")),
         })

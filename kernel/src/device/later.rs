@@ -47,7 +47,8 @@ impl State<'_> {
             return thrown("the result of this message is deferred already");
         }
         let decider = self.unresolved(result)?.and_then(|unresolved| unresolved.decider);
-        let endpoint = Endpoint::Vat(call.caller.vat);
+        let Some(vat) = call.caller.vat else { return Ok(Answer::Undefined) };
+        let endpoint = Endpoint::Vat(vat);
         if decider != Some(endpoint) {
             return thrown(format!("{result} is not the caller's to defer"));
         }

@@ -110,7 +110,8 @@ const ROOT: &str = "d+0";
 /// The vat that calls a device, and the message in whose delivery it does so.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    pub(crate) vat: VatId,
+    /// `None` if the call comes from a service.
+    pub(crate) vat: Option<VatId>,
     /// The message's result, if somebody waits for it.
     pub(crate) result: Option<KRef>,
     /// True if a device has taken the result. Then the vat's own answer is ignored.
@@ -123,6 +124,14 @@ pub(crate) enum DeviceReply {
     Returned(KernelData),
     /// An error that the vat can catch, with a fixed text.
     Threw(&'static str),
+}
+
+/// What came of a service's call of a device.
+pub(crate) enum Spoken {
+    /// It did what it was asked for.
+    Done,
+    /// It did not, for this reason.
+    Refused(String),
 }
 
 /// One call of a device.
@@ -214,6 +223,27 @@ impl Invocation<'_> {
 }
 
 impl State<'_> {
+    /// Has a device do what a message to a service asks for.
+    pub(crate) fn speak_to_device(
+        &mut self,
+        name: &'static str,
+        method: &str,
+        args: &KernelData,
+    ) -> Result<Spoken> {
+        let device = match self.device_named(name) {
+            Ok(device) => device,
+            Err(DeviceError::Panic(panic)) => return Err(panic),
+            Err(missing) => return Ok(Spoken::Refused(missing.to_string())),
+        };
+        let node = self.device_export(device, 0)?;
+        let mut caller = Caller { vat: None, result: None, is_deferred: false };
+        Ok(match self.try_device(&mut caller, device, node, method, args)? {
+            // Devices that hand something over answer with the reason if they cannot.
+            Ok(Answer::Text(why)) | Err(why) => Spoken::Refused(why),
+            Ok(_) => Spoken::Done,
+        })
+    }
+
     /// Calls a device.
     pub(crate) fn invoke_device(
         &mut self,
@@ -223,6 +253,24 @@ impl State<'_> {
         args: &KernelData,
     ) -> Result<DeviceReply> {
         let device = self.device_of(node)?;
+        let why = match self.try_device(caller, device, node, method, args)? {
+            Ok(answer) => return Ok(DeviceReply::Returned(encode(answer))),
+            Err(why) => why,
+        };
+        let record: Device = self.need(&keys::device(device))?;
+        self.log(Event::DeviceThrew { device: &record.name, method, why: &why });
+        Ok(DeviceReply::Threw(FAILED))
+    }
+
+    /// Calls a device. The inner error is the reason for which it threw.
+    fn try_device(
+        &mut self,
+        caller: &mut Caller,
+        device: DeviceId,
+        node: KRef,
+        method: &str,
+        args: &KernelData,
+    ) -> Result<std::result::Result<Answer, String>> {
         let record: Device = self.need(&keys::device(device))?;
         let node_ref = self.to_device(device, node)?;
         let mut is_foreign = false;
@@ -244,13 +292,11 @@ impl State<'_> {
                 self.call_device(record.kind, &mut call, is_foreign)
             }
         };
-        let why = match called {
-            Ok(answer) => return Ok(DeviceReply::Returned(encode(answer))),
-            Err(DeviceFailure::Panic(panic)) => return Err(panic),
-            Err(DeviceFailure::Thrown(why)) => why,
-        };
-        self.log(Event::DeviceThrew { device: &record.name, method, why: &why });
-        Ok(DeviceReply::Threw(FAILED))
+        match called {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(DeviceFailure::Panic(panic)) => Err(panic),
+            Err(DeviceFailure::Thrown(why)) => Ok(Err(why)),
+        }
     }
 
     fn call_device(

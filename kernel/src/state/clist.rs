@@ -292,7 +292,7 @@ impl State<'_> {
             let alive = match endpoint {
                 Endpoint::Vat(vat) => !self.is_dead(vat)?,
                 Endpoint::Remote(_) => true,
-                Endpoint::Device(_) => false,
+                Endpoint::Device(_) | Endpoint::Kernel => false,
             };
             if alive {
                 importers.push(endpoint);

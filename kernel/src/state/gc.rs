@@ -45,6 +45,8 @@ impl State<'_> {
             return Ok(());
         }
         match object.owner {
+            // A service's object is held as long as the service is registered.
+            Some(Endpoint::Kernel) => self.retire_object(kref),
             Some(owner) if self.live_owner(kref)?.is_some() => {
                 let entry = self.clist_entry(owner, kref)?;
                 if entry.is_some_and(|entry| entry.reachable) {

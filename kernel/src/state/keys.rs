@@ -33,6 +33,8 @@
 //! k.mb.a.PEER              u64: the last message taken from a mailbox's peer; PEER is hex
 //! k.mb.o.PEER.HEX          a message to a mailbox's peer, as it is
 //! k.m.N                    Meter
+//! k.svc.NAME               Service: a kernel service
+//! k.svk.N                  String: the name of the service whose object is koN, if the kernel owns that
 //! k.pin.K                  pinned objects; no value
 //! k.b.ID                   Hash: the blob of a bundle
 //! k.bn.NAME                String: id of a named bundle
@@ -80,6 +82,7 @@ pub(crate) const PENDING_SUBCLUSTERS: &[u8] = b"k.scp.";
 /// The prefix of all keys of the kernel inside the root hash.
 pub(crate) const ALL: &[u8] = b"k.";
 pub(crate) const ALL_LOCAL: &[u8] = b"local.k.";
+pub(crate) const SERVICES: &[u8] = b"k.svc.";
 pub(crate) const MAILBOX_ACKS: &[u8] = b"k.mb.a.";
 pub(crate) const MAILBOX_MESSAGES: &[u8] = b"k.mb.o.";
 
@@ -174,6 +177,14 @@ pub(crate) fn meter(meter: MeterId) -> Vec<u8> {
 
 pub(crate) fn pin(kref: KRef) -> Vec<u8> {
     format!("k.pin.{kref}").into_bytes()
+}
+
+pub(crate) fn service(name: &str) -> Vec<u8> {
+    format!("k.svc.{name}").into_bytes()
+}
+
+pub(crate) fn service_object(number: u64) -> Vec<u8> {
+    format!("k.svk.{number}").into_bytes()
 }
 
 pub(crate) fn bundle(id: &str) -> Vec<u8> {

@@ -131,6 +131,7 @@ impl State<'_> {
                 let config: Option<VatConfig> = self.get(&keys::vat_config(vat))?;
                 Ok(config.is_some_and(|config| config.system))
             }
+            Some(Endpoint::Kernel) => Ok(true),
             _ => Ok(false),
         }
     }

@@ -214,6 +214,15 @@ pub enum Event<'a> {
         /// The reason, for the log alone.
         why: &'a str,
     },
+    /// A service of the kernel was called.
+    ServiceInvoked {
+        /// The service's name.
+        service: &'a str,
+        /// The called method.
+        method: &'a str,
+        /// The reason why the call failed, or `None` if it did not.
+        why_not: Option<&'a str>,
+    },
     /// A promise with a logging policy was settled.
     PromisePolicy {
         /// The promise.

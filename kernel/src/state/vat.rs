@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     capdata::{self, KernelData},
-    error::{Result, inconsistent},
+    error::{KernelPanic, Result, inconsistent},
     ids::{BundleKind, DeviceId, Endpoint, MeterId, canonical_decimal},
     state::{
         clist::{Holdings, ImportIds},
@@ -438,6 +438,7 @@ impl State<'_> {
             Endpoint::Vat(vat) => Ok(self.vat(vat)?.imports),
             Endpoint::Device(device) => self.device_import_ids(device),
             Endpoint::Remote(remote) => Ok(self.remote(remote)?.imports),
+            Endpoint::Kernel => Err(no_clist()),
         }
     }
 
@@ -446,6 +447,7 @@ impl State<'_> {
             Endpoint::Vat(vat) => self.update_vat(vat, |state| state.imports = ids),
             Endpoint::Device(device) => self.put_device_import_ids(device, ids),
             Endpoint::Remote(remote) => self.update_remote(remote, |state| state.imports = ids),
+            Endpoint::Kernel => Err(no_clist()),
         }
     }
 
@@ -456,6 +458,10 @@ impl State<'_> {
     fn put_device_import_ids(&mut self, device: DeviceId, ids: ImportIds) -> Result<()> {
         self.put(&keys::device_imports(device), &ids)
     }
+}
+
+fn no_clist() -> KernelPanic {
+    inconsistent("the kernel itself has no c-list")
 }
 
 /// Returns all vats that ever were, in the order of their ids.

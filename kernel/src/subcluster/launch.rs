@@ -9,6 +9,7 @@ use crate::{
     capdata::{self, Builder, Json},
     error::{KernelPanic, Result},
     ids::{KRef, SubclusterId},
+    service::ServiceError,
     state::{
         handle::State,
         keys,
@@ -160,12 +161,13 @@ impl State<'_> {
     pub(crate) fn cluster_services(
         &self,
         names: &[String],
-        _is_system: bool,
+        is_system: bool,
     ) -> std::result::Result<BTreeMap<String, KRef>, LaunchError> {
-        match names.first() {
-            Some(name) => Err(LaunchError::UnknownService(name.clone())),
-            None => Ok(BTreeMap::new()),
-        }
+        self.services_named(names, is_system).map_err(|error| match error {
+            ServiceError::Panic(panic) => LaunchError::Panic(panic),
+            ServiceError::Unknown(name) => LaunchError::UnknownService(name),
+            other => LaunchError::InvalidConfig(other.to_string()),
+        })
     }
 
     fn start_members(&mut self, record: &mut Subcluster, config: &SubclusterConfig) -> Result<()> {

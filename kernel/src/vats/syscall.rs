@@ -64,7 +64,7 @@ impl<'c, 's> VatSyscalls<'c, 's> {
         Self {
             state,
             vat,
-            caller: Caller { vat, result: kernel.result().copied(), is_deferred: false },
+            caller: Caller { vat: Some(vat), result: kernel.result().copied(), is_deferred: false },
             result: delivery.result().cloned(),
             enable_pipelining: config.enable_pipelining,
             payer,

@@ -9,6 +9,7 @@ mod dump;
 mod kernel;
 mod references;
 mod remotes;
+mod services;
 mod subclusters;
 mod vats;
 
@@ -20,6 +21,7 @@ pub use dump::{dump, promise_to_json};
 pub use kernel::{KernelStatus, Queue, is_busy, is_initialized, kernel_status, queue};
 pub use references::{clist, kref_of, meter, object, promise};
 pub use remotes::{outbox, outbox_entry, outbox_key, remote, remote_of, settled};
+pub use services::{service, services_after};
 pub use subclusters::{
     subcluster, subcluster_key, subcluster_of, subclusters_after, system_subcluster,
 };

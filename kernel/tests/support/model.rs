@@ -39,6 +39,9 @@ impl Model {
         let root = view::kref_of(state, Endpoint::Vat(boot), "o+0").unwrap().unwrap();
         model.hold(&root.to_string());
         model.hold("kp40");
+        for (_, service) in view::services_after(state, "", usize::MAX).unwrap() {
+            model.hold(&service.kref.to_string());
+        }
         model
     }
 

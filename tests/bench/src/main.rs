@@ -283,6 +283,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
         provisioner: None,
         devices: BTreeMap::new(),
         vats: static_vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
+        services: BTreeMap::new(),
         named_bundles: BTreeMap::from([("player".to_owned(), player.0.clone())]),
         bundles: BTreeMap::from([boot, player, wasm, admin]),
         options: options(),

@@ -125,6 +125,7 @@ impl Slog for Recording {
             | Event::SnapshotSaved { .. }
             | Event::SnapshotLoaded { .. }
             | Event::DeviceThrew { .. }
+            | Event::ServiceInvoked { .. }
             | Event::PromisePolicy { .. } => {}
         }
     }

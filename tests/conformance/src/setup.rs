@@ -47,6 +47,7 @@ pub fn kernel_config(scenario: &Scenario, bundles: &Bundles) -> Result<KernelCon
             .map(|(name, setup)| Ok((name.clone(), device_kind(name, setup)?)))
             .collect::<Result<_>>()?,
         bundles: bytes,
+        services: BTreeMap::new(),
         named_bundles: named,
         options: options(config),
     })

@@ -24,6 +24,7 @@ fn a_meter_that_falls_below_its_threshold_tells_whoever_waits() {
         provisioner: None,
         vats: vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
         devices: BTreeMap::new(),
+        services: BTreeMap::new(),
         named_bundles: BTreeMap::from([("spender".to_owned(), spender.0.clone())]),
         bundles: BTreeMap::from([watcher, spender, admin]),
         options: KernelOptions {

@@ -40,6 +40,9 @@ pub fn differences(state: &impl Read) -> Differences {
     for device in 0..16 {
         counts.device(state, Endpoint::Device(DeviceId(device)));
     }
+    for (_, service) in view::services_after(state, "", usize::MAX).unwrap() {
+        counts.hold(&service.kref.to_string());
+    }
     for name in ["runQueue", "acceptanceQueue"] {
         dump[name].as_array().unwrap().iter().for_each(|event| counts.event(event));
     }

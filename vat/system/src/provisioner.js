@@ -4,7 +4,8 @@
 // What goes into a vat's meter is bought from the chain at that moment, through the bridge, with the
 // account's coins, whoever sent the message: the account itself or a vat that was given the factory. A
 // published name has a deposit, paid the same way, which is given back when the name is.
-// If the chain has a timer, its service is published as `chain/timer`.
+// If the chain has a timer, its service is published as `chain/timer`, and registered with the kernel as `timer`.
+// The kernel's service `chain` is published as `chain/info`.
 //
 // The chain's governors can look up what rules the chain, and pass it on: `chain/validators`; `chain/revoker`;
 // `chain/mailbox` and `chain/bridge` for a vat that talks to the world outside; `chain/mailbox-conveyor`
@@ -409,7 +410,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
   );
 
   return Far('provisioner', {
-    async bootstrap({ vatAdmin, timer }, devices) {
+    async bootstrap({ vatAdmin, timer }, devices, services = {}) {
       for (const name of ['bridge', 'mailbox']) {
         if (devices[name]) {
           baggage.init(name, devices[name]);
@@ -419,9 +420,15 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       baggage.init('vatAdminDevice', devices.vatAdmin);
       const service = await E(vatAdmin).createVatAdminService(devices.vatAdmin);
       baggage.init('vatAdminService', service);
+      if (services.chain) {
+        published.init('chain/info', harden({ object: services.chain, deposit: '0' }));
+      }
       if (timer && devices.timer) {
         const object = await E(timer).createTimerService(devices.timer);
         published.init('chain/timer', harden({ object, deposit: '0' }));
+        if (services.kernelFacet) {
+          await E(services.kernelFacet).registerKernelServiceObject('timer', object);
+        }
       }
     },
 
