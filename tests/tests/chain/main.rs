@@ -2,4 +2,5 @@
 
 mod bad_input;
 mod clock;
+mod outbox;
 mod story;
