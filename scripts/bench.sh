@@ -12,6 +12,8 @@ section "kernel and vats"
 "$CARGO_TARGET_DIR/debug/capstan-bench"
 section "what a million computrons take"
 "$CARGO_TARGET_DIR/debug/capstan-bench" cost
+section "smallcaps"
+"$CARGO_TARGET_DIR/debug/capstan-bench" smallcaps
 section "blocks"
 "$CARGO_TARGET_DIR/debug/capstan-bench" blocks
 section "a thousand vats"

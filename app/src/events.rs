@@ -21,6 +21,7 @@
 //! | `vat.created` | `vat_id`, `name`, `bundle_id` | block |
 //! | `vat.upgraded` | `vat_id`, `incarnation`, `bundle_id` | block |
 //! | `vat.terminated` | `vat_id`, `failure` (`true`, `false`), `reason` | block |
+//! | `object.revoked` | `kref`, `owner` (empty for an orphan) | block |
 //! | `validator.misbehaved` | `address`, `kind` (`duplicate-vote`, `light-client-attack`, `unknown`), `height`, `removed` (`true`, `false`) | block |
 //! | `chain.overridden` | `sha256`: of the override that the validators agreed on | block |
 //! | `block.run` | `cranks`, `computrons`, `idle` | block, if there was work |

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use capstan_abi::BundleKind;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Map, Value};
@@ -159,9 +160,7 @@ fn grouped(digits: &str) -> String {
 /// A bundle's id in a list, cut short: the whole one is 131 characters.
 fn short(text: &str) -> String {
     match text.split_at_checked(15) {
-        Some((head, rest))
-            if rest.len() > 40 && (head.starts_with("b1-") || head.starts_with("w1-")) =>
-        {
+        Some((head, rest)) if rest.len() > 40 && BundleKind::from_id(head).is_some() => {
             format!("{head}…")
         }
         _ => text.to_owned(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use capstan_abi::CapData;
+use capstan_abi::{BundleKind, CapData};
 use capstan_client::{
     Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, MessageResult, TxOutcome,
     UpgradeVat, Wallet,
@@ -321,11 +321,13 @@ impl Sender {
 /// # Errors
 /// The text is neither.
 pub(crate) fn bundle_id(text: &str) -> anyhow::Result<String> {
-    if text.starts_with("b1-") || text.starts_with("w1-") {
+    if BundleKind::from_id(text).is_some() {
         return Ok(text.to_owned());
     }
     match std::fs::read(text) {
-        Ok(bytes) => Ok(Bundle::from_file_bytes(&bytes).with_context(|| text.to_owned())?.id),
+        Ok(bytes) => {
+            Ok(Bundle::from_file_bytes(&bytes).with_context(|| text.to_owned())?.id.into())
+        }
         Err(error) => Err(usage(format!(
             "{text:?} is neither a bundle's id (b1-…, w1-…) nor a file: {error}"
         ))),

@@ -131,7 +131,7 @@ impl Load {
         });
         let id = counter.id.clone();
         load.user(network, 1, seed + 1, move |wallet, _| {
-            let vat = wallet.create_vat(&CreateVat::of(&id))?;
+            let vat = wallet.create_vat(&CreateVat::new(&id))?;
             let ended = wallet.terminate_vat(&vat.admin, None)?;
             Ok(Some((ended.hash.to_string(), ended.height)))
         });
@@ -187,7 +187,7 @@ fn counter(network: &Network) -> (Bundle, String) {
     let bundle = example("counter");
     let alice = network.wallet(0, 0).with_timeout(RECOVERY);
     alice.install_bundle(&bundle).unwrap();
-    let vat = alice.create_vat(&CreateVat::of(&bundle.id)).unwrap();
+    let vat = alice.create_vat(&CreateVat::new(&bundle.id)).unwrap();
     (bundle, vat.root)
 }
 

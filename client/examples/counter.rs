@@ -40,7 +40,7 @@ pub fn run(url: &str, bundle: &[u8], method: &str) -> Result<String, Box<dyn Err
     let vat = alice.create_vat(&CreateVat {
         name: "rust-example".to_owned(),
         parameters: Some(parameters),
-        ..CreateVat::of(&bundle.id)
+        ..CreateVat::new(&bundle.id)
     })?;
 
     let answer = alice.send(&vat.root, method, &Args::new([5.into()])?)?;

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use capstan_abi::{BundleId, BundleKind, NotABundleId};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Deserialize;
@@ -17,9 +18,8 @@ const WASM_MAGIC: &[u8] = b"\0asm";
 /// A bundle and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
-    /// Id of the bundle: `b1-` and the SHA-512 of the Endo archive's compartment map, or `w1-` and the SHA-256 of the
-    /// wasm module, in hex.
-    pub id: String,
+    /// [`BundleId`], which [`Bundle::from_endo_json`] takes from its record and does not compute.
+    pub id: BundleId,
     /// Bytes of the zip archive or wasm module.
     pub bytes: Vec<u8>,
 }
@@ -32,6 +32,9 @@ pub enum BundleError {
         "not a bundle: {0}; expected the JSON of @endo/bundle-source with moduleFormat endoZipBase64, or a wasm module"
     )]
     Unknown(String),
+    /// The record of `@endo/bundle-source` states no SHA-512.
+    #[error("not a bundle: its endoZipBase64Sha512 is no SHA-512: {0}")]
+    Id(#[from] NotABundleId),
 }
 
 #[derive(Deserialize)]
@@ -73,12 +76,13 @@ impl Bundle {
         let bytes = BASE64.decode(&bundle.zip).map_err(|error| {
             BundleError::Unknown(format!("endoZipBase64 is not base64: {error}"))
         })?;
-        Ok(Self { id: format!("b1-{}", bundle.sha512), bytes })
+        let id = format!("{}{}", BundleKind::EndoZip.prefix(), bundle.sha512).parse()?;
+        Ok(Self { id, bytes })
     }
 
     /// Creates a bundle of a wasm module.
     pub fn from_wasm(bytes: Vec<u8>) -> Self {
-        Self { id: format!("w1-{}", hex::encode(Sha256::digest(&bytes))), bytes }
+        Self { id: BundleId::wasm(Sha256::digest(&bytes).into()), bytes }
     }
 }
 
@@ -116,10 +120,13 @@ mod tests {
             r#"{{"moduleFormat":"endoZipBase64","endoZipBase64":"UEsDBA==","endoZipBase64Sha512":"{hash}"}}"#
         );
         let bundle = Bundle::from_file_bytes(json.as_bytes()).unwrap();
-        assert_eq!((bundle.id, bundle.bytes), (format!("b1-{hash}"), b"PK\x03\x04".to_vec()));
+        assert_eq!(
+            (bundle.id, bundle.bytes),
+            (BundleId::endo_zip([0xab; 64]), b"PK\x03\x04".to_vec())
+        );
         let module = Bundle::from_file_bytes(b"\0asm\x01\0\0\0").unwrap();
         let empty_module = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476";
-        assert_eq!(module.id, format!("w1-{empty_module}"));
+        assert_eq!((module.id.kind(), module.id.digest()), (BundleKind::Wasm, empty_module));
     }
 
     #[test]
@@ -134,6 +141,10 @@ mod tests {
             (
                 r#"{"moduleFormat":"endoZipBase64","endoZipBase64":"!","endoZipBase64Sha512":""}"#,
                 "not base64",
+            ),
+            (
+                r#"{"moduleFormat":"endoZipBase64","endoZipBase64":"","endoZipBase64Sha512":"00"}"#,
+                "\"b1-00\" is not a bundle id",
             ),
         ] {
             let error = Bundle::from_file_bytes(text.as_bytes()).unwrap_err().to_string();

@@ -131,7 +131,7 @@ impl Key {
     /// Creates a key from its secret. Returns `None` if the number is not a secret key.
     fn from_secret(secret: [u8; 32]) -> Option<Self> {
         let public = SigningKey::from_slice(&secret).ok()?.public_key();
-        Some(Self { secret, public, address: Address::of(&public)? })
+        Some(Self { secret, public, address: Address::from_public_key(&public)? })
     }
 }
 

@@ -9,7 +9,7 @@
 //! let alice = Wallet::new(&client, Key::dev(0));
 //! let bundle = Bundle::from_endo_json(&std::fs::read("counter.bundle.json")?)?;
 //! alice.install_bundle(&bundle)?;
-//! let vat = alice.create_vat(&CreateVat { name: "counter".into(), ..CreateVat::of(&bundle.id) })?;
+//! let vat = alice.create_vat(&CreateVat { name: "counter".into(), ..CreateVat::new(&bundle.id) })?;
 //! let answer = alice.send(&vat.root, "increment", &Args::new([5.into()])?)?;
 //! println!("{}: {:?}", answer.status, answer.passable()?);
 //! println!("{} computrons", client.vat_stats(&vat.vat_id)?.computrons_total);

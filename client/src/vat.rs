@@ -37,7 +37,7 @@ pub struct FundedMeter {
 
 impl CreateVat {
     /// Describes a vat of a bundle without name and parameters, with the chain's default computrons.
-    pub fn of(bundle_id: &str) -> Self {
-        Self { bundle_id: bundle_id.to_owned(), ..Self::default() }
+    pub fn new(bundle_id: impl Into<String>) -> Self {
+        Self { bundle_id: bundle_id.into(), ..Self::default() }
     }
 }

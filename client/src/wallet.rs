@@ -83,7 +83,7 @@ impl Wallet {
             bundle: packed.bytes,
             compression: packed.compression.into(),
             uncompressed_size: size,
-            bundle_id: bundle.id.clone(),
+            bundle_id: bundle.id.to_string(),
         };
         self.submit(TxBuilder::new().message(&message), size)
     }
@@ -291,7 +291,7 @@ impl Wallet {
         let submitter = self.address().to_string();
         let begin = proto::MsgBeginUpload {
             submitter: submitter.clone(),
-            bundle_id: bundle.id.clone(),
+            bundle_id: bundle.id.to_string(),
             compression: packed.compression.into(),
             uncompressed_size: bundle.bytes.len() as u64,
             chunks: pieces.iter().map(info).collect(),

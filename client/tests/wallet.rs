@@ -85,7 +85,7 @@ fn a_bundle_is_installed_a_vat_created_and_asked() {
 
     let parameters = Some(Args::json(r#"{"start":5}"#));
     let vat = alice
-        .create_vat(&CreateVat { name: "v".into(), parameters, ..CreateVat::of(&bundle.id) })
+        .create_vat(&CreateVat { name: "v".into(), parameters, ..CreateVat::new(&bundle.id) })
         .unwrap();
     assert!(
         vat.vat_id.starts_with('v') && vat.root.starts_with("ro-") && vat.admin.starts_with("ro-"),
@@ -153,7 +153,7 @@ fn a_large_bundle_travels_in_pieces() {
     let bundle = Bundle::from_wasm(Random::from(7).bytes(20_000));
     let last = node.wallet(0).install_bundle(&bundle).unwrap();
     let answer: capstan_client::proto::MsgUploadChunkResponse = last.response(0).unwrap();
-    assert_eq!((answer.missing, answer.bundle_id), (0, bundle.id.clone()));
+    assert_eq!((answer.missing, answer.bundle_id), (0, bundle.id.to_string()));
     assert_eq!(node.client.bundle(&bundle.id).unwrap().size, 20_000);
     let chunks = node.client.tx_search("upload.chunk.index EXISTS", 1, 100).unwrap();
     assert!(chunks.len() >= 7, "{}", chunks.len());
@@ -167,7 +167,7 @@ fn what_the_chain_refuses_is_said_as_the_chain_says_it() {
     let node = Node::start();
     let alice = node.wallet(0);
     let unknown = format!("w1-{}", "0".repeat(64));
-    let error = alice.create_vat(&CreateVat::of(&unknown)).unwrap_err();
+    let error = alice.create_vat(&CreateVat::new(&unknown)).unwrap_err();
     assert!(
         matches!(&error, ClientError::Failed { .. })
             && error.to_string().contains("install it first"),
@@ -180,7 +180,7 @@ fn what_the_chain_refuses_is_said_as_the_chain_says_it() {
         matches!(&error, ClientError::Refused { .. }) && error.to_string().contains("target"),
         "{error}"
     );
-    let forged = Bundle { id: unknown, ..module() };
+    let forged = Bundle { id: unknown.parse().unwrap(), ..module() };
     let error = alice.install_bundle(&forged).unwrap_err();
     assert!(error.to_string().contains("does not match"), "{error}");
     let error = node.client.vat_stats("v999").unwrap_err();
@@ -261,7 +261,7 @@ fn an_answer_that_never_comes_is_given_up() {
     let node = Node::start();
     let alice = node.wallet(0);
     alice.install_bundle(&module()).unwrap();
-    let vat = alice.create_vat(&CreateVat::of(&module().id)).unwrap();
+    let vat = alice.create_vat(&CreateVat::new(&module().id)).unwrap();
     let start = Instant::now();
     let impatient = node.wallet(0).with_timeout(Duration::from_millis(300));
     let error = impatient.send(&vat.root, "never", &Args::default()).unwrap_err();

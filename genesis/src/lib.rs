@@ -35,11 +35,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod bundle;
 mod document;
 mod state;
 
-pub use bundle::{BundleId, BundleKind, NotABundleId};
+pub use capstan_abi::{BundleId, BundleKind, NotABundleId};
 pub use capstan_proto::{
     ADDRESS_PREFIX, Address, Amount, CleanupBudget, DENOM, Fees, InvalidParam, NotAnAddress,
     NotAnAmount, Params, SystemParams,

@@ -132,12 +132,26 @@ pub struct GenesisVat {
     /// `true` if the vat receives `vatPowers.disavow`.
     #[serde(default)]
     pub enable_disavow: bool,
+    /// `true`, as is the default, if the vat receives `vatPowers.vatstore`.
+    #[serde(default = "enabled", skip_serializing_if = "is_enabled")]
+    pub enable_vatstore: bool,
+    /// `true` for a raw vat: the bundle's default export `setup()` takes its deliveries, without liveslots.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enable_setup: bool,
     /// `true` if messages to promises that this vat decides are delivered to it at once (pipelining).
     #[serde(default)]
     pub enable_pipelining: bool,
     /// The vat's own [`reap_interval`](GenesisKernel::reap_interval). 0 means that it never receives `bringOutYourDead`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reap_interval: Option<u64>,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+fn is_enabled(option: &bool) -> bool {
+    *option
 }
 
 impl Default for GenesisKernel {
@@ -163,6 +177,8 @@ impl GenesisVat {
             critical: false,
             system: false,
             enable_disavow: false,
+            enable_vatstore: true,
+            enable_setup: false,
             enable_pipelining: false,
             reap_interval: None,
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+pub use capstan_abi::{BundleId, BundleKind};
 pub use capstan_kernel_ports::VatId;
 pub(crate) use capstan_passable::canonical_decimal;
 
@@ -198,43 +199,6 @@ fn virtual_suffix(text: &str) -> Option<()> {
             canonical_decimal(facet).map(|_| ())
         }
     }
-}
-
-/// The kind of a bundle, as the prefix of its id names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BundleKind {
-    /// An Endo zip archive of JavaScript modules: `b1-` and the SHA-512 of its compartment map.
-    EndoZip,
-    /// A wasm module: `w1-` and its SHA-256.
-    Wasm,
-}
-
-impl BundleKind {
-    /// Returns the kind that an id's prefix names, or `None` if it names none.
-    pub fn from_id(id: &str) -> Option<Self> {
-        Self::split(id).map(|(kind, _)| kind)
-    }
-
-    /// Splits an id into its kind and what follows the prefix. Returns `None` if it has no known prefix.
-    pub(crate) fn split(id: &str) -> Option<(Self, &str)> {
-        let kinds = [("b1-", Self::EndoZip), ("w1-", Self::Wasm)];
-        kinds.into_iter().find_map(|(prefix, kind)| Some((kind, id.strip_prefix(prefix)?)))
-    }
-
-    fn hex_digits(self) -> usize {
-        match self {
-            Self::EndoZip => 128,
-            Self::Wasm => 64,
-        }
-    }
-}
-
-/// Returns true if the text has the form of a bundle id: the prefix of a [`BundleKind`] and a hash in lowercase hex.
-pub fn is_bundle_id(text: &str) -> bool {
-    BundleKind::split(text).is_some_and(|(kind, hash)| {
-        hash.len() == kind.hex_digits()
-            && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    })
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ pub use error::KernelPanic;
 pub use state::{
     clist,
     handle::{KernelOptions, SCHEMA_VERSION},
-    meter, object, promise, queue, remote, slog, stats, vat,
+    meter, object, promise, queue, remote, revocation, slog, stats, vat,
 };
 pub use vats::{replay, transcript};
 pub use view::changes;

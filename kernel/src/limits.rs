@@ -36,6 +36,17 @@ pub const MAX_NOTIFY_PROMISES: usize = 1_000;
 pub const MAX_GC_KREFS: usize = 1_000;
 /// Upper bound of the outbox entries that one acknowledgement removes.
 pub const MAX_ACKNOWLEDGED: u64 = 10_000;
+/// Upper bound of the calls in an account's outbox that the account has not acknowledged. A further call is rejected.
+pub const MAX_CALLS: u64 = 5_000;
+/// Upper bound of the bytes of those calls, from which on a further call is rejected. A reference counts
+/// [`CALL_SLOT_BYTES`].
+pub const MAX_CALL_BYTES: u64 = 32 << 20;
+/// Upper bound of the calls that an account has not answered, from which on a further call is rejected.
+pub const MAX_UNANSWERED: u64 = 10_000;
+/// Upper bound of the promises in the arguments of one call to an account, each of which it is notified of later.
+pub const MAX_CALL_PROMISES: usize = 100;
+/// Bytes that a reference counts towards [`MAX_CALL_BYTES`].
+pub const CALL_SLOT_BYTES: u64 = 64;
 /// Upper bound of texts from vats that the kernel stores, delivers or reports, in bytes: error texts, exit reasons,
 /// upgrade messages. Longer texts are truncated.
 pub const MAX_TEXT_BYTES: usize = 2_048;

@@ -60,8 +60,7 @@ pub fn add_timer(genesis: &mut Genesis) -> Result<(), NewChainError> {
 fn system_bundle(json: &[u8]) -> Result<GenesisBundle, NewChainError> {
     let damaged = |error: &dyn std::error::Error| NewChainError::SystemBundle(error.to_string());
     let bundle = Bundle::from_endo_json(json).map_err(|error| damaged(&error))?;
-    let id = bundle.id.parse().map_err(|error| damaged(&error))?;
-    Ok(GenesisBundle::new(id, None, &bundle.bytes))
+    Ok(GenesisBundle::new(bundle.id, None, &bundle.bytes))
 }
 
 /// The time of day in RFC 3339.

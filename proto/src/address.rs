@@ -35,7 +35,7 @@ pub struct NotAnAddress {
 
 impl Address {
     /// Returns the address of a [`PublicKey`], or `None` if it is not a secp256k1 key.
-    pub fn of(key: &PublicKey) -> Option<Self> {
+    pub fn from_public_key(key: &PublicKey) -> Option<Self> {
         let id = key.account_id(ADDRESS_PREFIX).ok()?;
         id.to_bytes().try_into().ok().map(Self)
     }

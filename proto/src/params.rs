@@ -67,6 +67,7 @@ pub struct Params {
     /// Number of events on the kernel's queues from which on messages of transactions are refused.
     pub max_queue_length: u64,
     /// Number of entries in an account's outbox from which on its messages are refused until it acknowledges some.
+    /// Calls to objects of the account do not count.
     pub max_outbox_length: u64,
     /// Number of blocks for which the result of a message can be queried.
     pub result_retention_blocks: u64,

@@ -71,7 +71,7 @@ impl Account {
         TxBuilder::new().message(&MsgInstallBundle {
             submitter: self.address(),
             bundle: module.to_vec(),
-            bundle_id: wasm_id(module),
+            bundle_id: wasm_id(module).to_string(),
             ..Default::default()
         })
     }

@@ -16,6 +16,7 @@ mod node;
 mod process;
 mod raw;
 pub mod sim;
+mod wrong_host;
 
 pub use account::Account;
 pub use bare::BareApp;
@@ -27,6 +28,7 @@ pub use machine::{Machine, MachineConfig};
 pub use node::{Engine, Node, Options, genesis, genesis_with_timer, host};
 pub use process::alone;
 pub use raw::{RAW_ACCOUNTS, RAW_VATS, actor, actor_with, raw_genesis, silent, with_section};
+pub use wrong_host::{Wrong, WrongHost};
 
 use std::path::PathBuf;
 use std::time::Duration;

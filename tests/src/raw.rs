@@ -65,7 +65,7 @@ pub fn raw_genesis(change: impl FnOnce(&mut Genesis)) -> Genesis {
     params.cleanup.imports = 2;
     params.cleanup.transcripts = 10;
     genesis.app_state.kernel.reap_interval = 7;
-    let bundle = GenesisBundle::new(wasm_id(actor()).parse().unwrap(), None, actor());
+    let bundle = GenesisBundle::new(wasm_id(actor()), None, actor());
     let vat = GenesisVat::new(bundle.id.clone());
     let kernel = &mut genesis.app_state.kernel;
     for name in RAW_VATS.into_iter().chain(["provisioner", "vatAdmin"]) {

@@ -178,7 +178,7 @@ fn install(account: &Account, bundle: &Bundle) -> TxBuilder {
     TxBuilder::new().message(&capstan_client::proto::MsgInstallBundle {
         submitter: account.address(),
         bundle: bundle.bytes.clone(),
-        bundle_id: bundle.id.clone(),
+        bundle_id: bundle.id.to_string(),
         ..Default::default()
     })
 }
@@ -186,7 +186,7 @@ fn install(account: &Account, bundle: &Bundle) -> TxBuilder {
 fn create(account: &Account, bundle: &Bundle, parameters: &str) -> TxBuilder {
     TxBuilder::new().message(&MsgCreateVat {
         owner: account.address(),
-        bundle_id: bundle.id.clone(),
+        bundle_id: bundle.id.to_string(),
         name: "vat".to_owned(),
         parameters: Some(CapData { body: parameters.to_owned(), slots: vec![] }),
         computrons: 500_000_000,

@@ -1,6 +1,11 @@
-//! A block's changes to vats and outboxes, as events and as records.
+//! A block's changes to vats, outboxes and objects, as events and as records.
 
-use capstan_kernel::{RunReport, changes, ids::RemoteId, vat::VatStatus, view};
+use capstan_kernel::{
+    RunReport, changes,
+    ids::{KRef, RemoteId},
+    vat::VatStatus,
+    view,
+};
 use capstan_kernel_ports::{VatId, store::Overlay};
 use capstan_store::StateView;
 use tendermint_proto::v0_38::abci::Event;
@@ -29,7 +34,25 @@ pub(crate) fn note(
     for (remote, number) in changes.posted {
         events.extend(outbox_events(over, remote, number, height)?);
     }
+    for number in changes.revoked {
+        events.extend(revocation_event(before, over, number)?);
+    }
     Ok(events)
+}
+
+/// Returns the event of an object that was revoked between two states.
+fn revocation_event(
+    before: &StateView,
+    after: &dyn Overlay,
+    number: u64,
+) -> Result<Option<Event>, NodeFault> {
+    if view::object(before, number)?.is_some_and(|object| object.revoked) {
+        return Ok(None);
+    }
+    let Some(object) = view::object(after, number)? else { return Ok(None) };
+    let kref = ("kref", KRef::Object(number).to_string());
+    let owner = ("owner", object.owner.map(|owner| owner.to_string()).unwrap_or_default());
+    Ok(Some(event("object.revoked", &[kref, owner])))
 }
 
 pub(crate) fn run_event(report: &RunReport) -> Event {

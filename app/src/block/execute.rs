@@ -408,7 +408,9 @@ impl<H: VatHost> Msg<'_, '_, H> {
             return Err(TxError::QueueFull { length, limit: params.max_queue_length }.into());
         }
         let record = view::remote(self.run.over, remote).map_err(NodeFault::from)?;
-        let length = record.map_or(0, |r| r.next_outbox - 1 - r.acknowledged);
+        // Others cause calls, so calls do not keep the account from sending. They have bounds of their own.
+        let length = record
+            .map_or(0, |r| (r.next_outbox - 1 - r.acknowledged).saturating_sub(r.calls.waiting));
         if length >= params.max_outbox_length {
             return Err(TxError::OutboxFull { length, limit: params.max_outbox_length }.into());
         }

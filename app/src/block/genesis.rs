@@ -137,6 +137,8 @@ fn static_vat(name: &str, vat: &GenesisVat) -> Result<StaticVat, NodeFault> {
         system: vat.system,
         enable_pipelining: vat.enable_pipelining,
         enable_disavow: vat.enable_disavow,
+        enable_vatstore: vat.enable_vatstore,
+        enable_setup: vat.enable_setup,
         reap,
         ..StaticVat::new(vat.bundle.as_str())
     })

@@ -26,6 +26,9 @@ use crate::{
     tx::{TxHash, UploadId},
 };
 
+/// Number of bytes after which a page of an outbox ends, since one entry may have megabytes.
+const MAX_OUTBOX_PAGE_BYTES: usize = 4 << 20;
+
 impl Handler<QueryParamsRequest> for QueryServer<'_> {
     fn handle(&self, _: QueryParamsRequest) -> Answered<QueryParamsRequest> {
         let state = self.state;
@@ -64,15 +67,17 @@ impl Handler<QueryOutboxRequest> for QueryServer<'_> {
         let endpoint = view::remote(state, remote)?.ok_or_else(none)?;
         let first = request.after.max(endpoint.acknowledged).saturating_add(1);
         let end = endpoint.next_outbox.min(first.saturating_add(page_size(request.limit) as u64));
-        let mut entries = Vec::new();
-        for number in first..end {
-            let Some(delivery) = view::outbox_entry(state, remote, number)? else {
-                continue;
-            };
-            let delivery_json = delivery_to_json(&delivery).to_string();
-            entries.push(OutboxEntry { number, delivery_json });
+        let mut entries: Vec<OutboxEntry> = Vec::new();
+        let (mut read, mut bytes) = (first, 0);
+        while read < end && bytes < MAX_OUTBOX_PAGE_BYTES {
+            if let Some(delivery) = view::outbox_entry(state, remote, read)? {
+                let delivery_json = delivery_to_json(&delivery).to_string();
+                bytes += delivery_json.len();
+                entries.push(OutboxEntry { number: read, delivery_json });
+            }
+            read += 1;
         }
-        let next = if end < endpoint.next_outbox { end - 1 } else { 0 };
+        let next = if read < endpoint.next_outbox { read - 1 } else { 0 };
         Ok(QueryOutboxResponse { entries, next }.into())
     }
 }

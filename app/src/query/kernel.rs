@@ -144,6 +144,7 @@ impl Handler<QueryObjectRequest> for QueryServer<'_> {
             owner: object.owner.map(|owner| owner.to_string()).unwrap_or_default(),
             reachable: object.reachable,
             recognizable: object.recognizable,
+            revoked: object.revoked,
         };
         Ok(answer.into())
     }

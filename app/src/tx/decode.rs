@@ -181,7 +181,7 @@ fn read_key(any: &Any) -> Result<[u8; 33], TxError> {
 /// Returns the [`Address`] of a key of [`read_key`].
 pub(crate) fn address_of(key: &[u8; 33]) -> Option<Address> {
     let key = ecdsa::VerifyingKey::from_sec1_bytes(key).ok()?;
-    Address::of(&PublicKey::from(key))
+    Address::from_public_key(&PublicKey::from(key))
 }
 
 /// Returns the signer: the owner of the key or, without a key, the account for which the first message acts.

@@ -6,7 +6,6 @@ pub mod host;
 use std::sync::{Arc, Mutex};
 
 use capstan_app::{App, AppOptions, FatalHandler, FatalReport, proto};
-pub use capstan_bundle::wasm_id;
 use capstan_genesis::{Address, Genesis, GenesisBundle, Params};
 use capstan_kernel::NodeOptions;
 use capstan_kernel_ports::host::VatHost;
@@ -63,7 +62,7 @@ impl Client {
     }
 
     pub fn address(&self) -> Address {
-        Address::of(&self.key.public_key()).unwrap()
+        Address::from_public_key(&self.key.public_key()).unwrap()
     }
 
     pub fn public_key(&self) -> PublicKey {
@@ -375,4 +374,9 @@ pub fn mortal(critical: bool) -> capstan_genesis::Genesis {
     let provisioner = genesis.app_state.kernel.vats.get_mut("provisioner").unwrap();
     (provisioner.critical, provisioner.system) = (critical, false);
     genesis
+}
+
+/// Returns the id of a WebAssembly module as the text that messages carry.
+pub fn wasm_id(module: &[u8]) -> String {
+    capstan_bundle::wasm_id(module).into()
 }

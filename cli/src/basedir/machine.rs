@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use capstan_client::Bundle;
-use capstan_genesis::{BundleId, Params};
+use capstan_genesis::Params;
 use capstan_kernel::ids::KRef;
 use capstan_kernel::policy::CrankCount;
 use capstan_kernel::promise::PromiseState;
@@ -106,7 +106,8 @@ impl Machine {
             None => Store::in_memory()?,
         };
         let kernel = Kernel::new(host, NodeOptions::default());
-        let ids = bundles.iter().map(|(name, bundle)| (name.clone(), bundle.id.clone())).collect();
+        let ids =
+            bundles.iter().map(|(name, bundle)| (name.clone(), bundle.id.to_string())).collect();
         let record = Record { vats: ids, argv: argv.to_vec(), bootstrap: String::new(), shell };
         let mut machine = Self { store, kernel, record };
         match machine.store.reader().get(RECORD)? {
@@ -308,7 +309,6 @@ fn kernel_config(bundles: BTreeMap<String, Bundle>, shell: bool) -> anyhow::Resu
     for (name, Bundle { id, bytes }) in all {
         let sound = capstan_bundle::verify(&bytes).with_context(|| format!("vat {name}"))?;
         sound.check_id(&id)?;
-        let id: BundleId = id.parse()?;
         // Its bundle can be asked for by the vat's name, so that more vats can be made of it.
         config.named_bundles.insert(name.clone(), id.to_string());
         config.vats.insert(name, StaticVat::new(id.as_str()));

@@ -20,7 +20,7 @@
 //! // A WebAssembly bundle is named by its hash.
 //! let module = b"\0asm\x01\0\0\0";
 //! let id = wasm_id(module);
-//! assert!(id.starts_with("w1-93a44bbb"));
+//! assert!(id.digest().starts_with("93a44bbb"));
 //! assert_eq!(check_wasm_id(module, &id), Ok(()));
 //! assert!(matches!(check_wasm_id(b"another", &id), Err(BundleError::Id { .. })));
 //! ```
@@ -30,6 +30,7 @@ mod archive;
 mod map;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use capstan_abi::{BundleId, BundleKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -45,13 +46,13 @@ const MODULE_FORMAT: &str = "endoZipBase64";
 /// A verified JavaScript bundle, in canonical form. [`verify`] makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
-    id: String,
+    id: BundleId,
     zip: Vec<u8>,
 }
 
 impl Bundle {
-    /// Returns the id: `b1-` and 128 hexadecimal digits.
-    pub fn id(&self) -> &str {
+    /// Returns the [`BundleId`], of the kind [`BundleKind::EndoZip`].
+    pub fn id(&self) -> &BundleId {
         &self.id
     }
 
@@ -70,18 +71,18 @@ impl Bundle {
         let record = HostBundle {
             module_format: MODULE_FORMAT.to_string(),
             endo_zip_base64: BASE64.encode(&self.zip),
-            endo_zip_base64_sha512: self.id.trim_start_matches("b1-").to_string(),
+            endo_zip_base64_sha512: self.id.digest().to_owned(),
         };
         serde_json::json!(record).to_string()
     }
 
-    /// Checks that the sender of the bundle alleged the right id.
+    /// Checks that the sender of the bundle alleged the right id. An id that is none is another one.
     ///
     /// # Errors
     ///
     /// Returns [`BundleError::Id`] if `alleged` is another id.
-    pub fn check_id(&self, alleged: &str) -> Result<(), BundleError> {
-        check_id(alleged, &self.id)
+    pub fn check_id(&self, alleged: impl AsRef<str>) -> Result<(), BundleError> {
+        check_id(alleged.as_ref(), &self.id)
     }
 }
 
@@ -131,7 +132,7 @@ pub enum BundleError {
         /// The id that the sender alleged.
         alleged: String,
         /// The id of the bundle.
-        actual: String,
+        actual: BundleId,
     },
 }
 
@@ -156,7 +157,11 @@ pub fn verify_json(text: &[u8]) -> Result<Bundle, BundleError> {
     }
     let zip = BASE64.decode(&record.endo_zip_base64);
     let bundle = verify_zip(&zip.map_err(|e| BundleError::Base64(e.to_string()))?)?;
-    bundle.check_id(&format!("b1-{}", record.endo_zip_base64_sha512))?;
+    bundle.check_id(format!(
+        "{}{}",
+        BundleKind::EndoZip.prefix(),
+        record.endo_zip_base64_sha512
+    ))?;
     Ok(bundle)
 }
 
@@ -181,13 +186,13 @@ pub fn verify_zip(zip: &[u8]) -> Result<Bundle, BundleError> {
     if let Some(path) = files.keys().next() {
         return Err(BundleError::ExtraFile(path.to_string()));
     }
-    let id = format!("b1-{}", hex::encode(Sha512::digest(map_bytes)));
+    let id = BundleId::endo_zip(Sha512::digest(map_bytes).into());
     Ok(Bundle { id, zip: archive::write(&ordered) })
 }
 
-/// Returns the id of a WebAssembly module: `w1-` and its SHA-256 in hexadecimal. [`check_wasm_id`] compares it.
-pub fn wasm_id(module: &[u8]) -> String {
-    format!("w1-{}", hex::encode(Sha256::digest(module)))
+/// Returns the [`BundleId`] of a WebAssembly module. [`check_wasm_id`] compares it.
+pub fn wasm_id(module: &[u8]) -> BundleId {
+    BundleId::wasm(Sha256::digest(module).into())
 }
 
 /// Checks that the sender of a WebAssembly module alleged the right id.
@@ -195,14 +200,14 @@ pub fn wasm_id(module: &[u8]) -> String {
 /// # Errors
 ///
 /// Returns [`BundleError::Id`] if `alleged` is another id.
-pub fn check_wasm_id(module: &[u8], alleged: &str) -> Result<(), BundleError> {
-    check_id(alleged, &wasm_id(module))
+pub fn check_wasm_id(module: &[u8], alleged: impl AsRef<str>) -> Result<(), BundleError> {
+    check_id(alleged.as_ref(), &wasm_id(module))
 }
 
-fn check_id(alleged: &str, actual: &str) -> Result<(), BundleError> {
-    match alleged == actual {
+fn check_id(alleged: &str, actual: &BundleId) -> Result<(), BundleError> {
+    match actual == alleged {
         true => Ok(()),
-        false => Err(BundleError::Id { alleged: alleged.to_string(), actual: actual.to_string() }),
+        false => Err(BundleError::Id { alleged: alleged.to_owned(), actual: actual.clone() }),
     }
 }
 

@@ -27,12 +27,28 @@ pub enum WorkerSource {
 }
 
 /// The options of a worker besides its source.
-#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct WorkerOptions {
     /// Gives vat code `vatPowers.disavow` (liveslots' `enableDisavow`).
     pub enable_disavow: bool,
     /// Lets durable kinds hold what is not durable (liveslots' `relaxDurabilityRules`).
     pub relax_durability_rules: bool,
+    /// Gives vat code `vatPowers.vatstore` (SwingSet's `enableVatstore`).
+    pub enable_vatstore: bool,
+    /// Runs the bundle's `setup()` without liveslots (SwingSet's `enableSetup`).
+    pub enable_setup: bool,
+}
+
+impl Default for WorkerOptions {
+    /// Returns the options of a usual vat: with liveslots, and with `vatPowers.vatstore`.
+    fn default() -> Self {
+        Self {
+            enable_disavow: false,
+            relax_durability_rules: false,
+            enable_vatstore: true,
+            enable_setup: false,
+        }
+    }
 }
 
 /// The outcome of a delivery that came to its end.

@@ -54,7 +54,11 @@ pub struct StaticVat {
     pub enable_pipelining: bool,
     /// Gives its code `vatPowers.disavow`.
     pub enable_disavow: bool,
-    /// Keeps a transcript, without which it cannot be brought back.
+    /// Gives its code `vatPowers.vatstore`.
+    pub enable_vatstore: bool,
+    /// Makes it a raw vat: its bundle's default export `setup()` is called, and there is no liveslots.
+    pub enable_setup: bool,
+    /// Keeps a transcript. Only raw vats can do without one: their workers live for one delivery each.
     pub use_transcript: bool,
     /// Its own [`ReapThreshold`] for `bringOutYourDead`.
     pub reap: ReapThreshold,
@@ -72,6 +76,8 @@ impl StaticVat {
             critical: false,
             enable_pipelining: false,
             enable_disavow: false,
+            enable_vatstore: true,
+            enable_setup: false,
             use_transcript: true,
             reap: ReapThreshold::default(),
             system: false,
@@ -176,11 +182,14 @@ fn add_static_vat(
         meter: None,
         enable_pipelining: setup.enable_pipelining,
         enable_disavow: setup.enable_disavow,
+        enable_vatstore: setup.enable_vatstore,
+        enable_setup: setup.enable_setup,
         use_transcript: setup.use_transcript,
         reap: setup.reap,
         parameters: None,
         system: setup.system,
     };
+    config.check_transcript().map_err(|lack| inconsistent(format!("vat {name}: {lack}")))?;
     state.add_vat(vat, &config)?;
     state.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
     if name == VAT_ADMIN {

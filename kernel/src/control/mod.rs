@@ -9,5 +9,6 @@ pub(crate) mod kernel;
 mod messages;
 pub(crate) mod options;
 mod remotes;
+mod revocation;
 pub mod subcluster;
 mod vats;

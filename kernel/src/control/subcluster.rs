@@ -12,7 +12,7 @@ use capstan_kernel_ports::{VatId, host::VatHost, store::Overlay};
 use crate::{
     capdata::{self, Builder, Json},
     control::{genesis::StaticVat, kernel::Kernel},
-    error::{KernelPanic, Result},
+    error::{KernelPanic, Result, inconsistent},
     ids::KRef,
     state::{
         handle::State,
@@ -139,11 +139,14 @@ impl State<'_> {
             meter: None,
             enable_pipelining: setup.enable_pipelining,
             enable_disavow: setup.enable_disavow,
+            enable_vatstore: setup.enable_vatstore,
+            enable_setup: setup.enable_setup,
             use_transcript: setup.use_transcript,
             reap: setup.reap,
             parameters: None,
             system: false,
         };
+        config.check_transcript().map_err(|lack| inconsistent(format!("vat {name}: {lack}")))?;
         self.add_vat(vat, &config)?;
         // Nobody else holds it yet, and a root that was dropped once is lost to its vat.
         let root = self.export_root(vat)?;

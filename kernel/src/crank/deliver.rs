@@ -18,7 +18,7 @@ use crate::{
         handle::State,
         promise::Notification,
         queue::{GcKind, Payer, RunQueueEvent, Waiting},
-        vat::{Dirt, DynamicOptions, ReapThreshold, Threshold, VatConfig},
+        vat::{Dirt, DynamicOptions, Threshold},
     },
     vats::worker::{self, Online, StartError, Status},
 };
@@ -67,13 +67,31 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 return self.message_to_vat(vat, target, routed, message, payer);
             }
             Route::Deliver { endpoint, target: routed } => {
-                self.state.release_send(target, &message)?;
-                let kernel = Delivery::Message { target: routed, message };
-                let translated = self.translate_message(endpoint, &kernel)?;
-                return self.hand_over(endpoint, translated);
+                return self.message_to_remote(endpoint, target, routed, message);
             }
         }
         Ok(CrankResults::default())
+    }
+
+    /// Puts a message into an account's outbox, if the account's bounds leave room for it.
+    fn message_to_remote(
+        &mut self,
+        endpoint: Endpoint,
+        target: KRef,
+        routed: KRef,
+        message: Message<KRef>,
+    ) -> Result<CrankResults> {
+        if let Endpoint::Remote(remote) = endpoint {
+            if let Some(refusal) = self.state.call_refused(remote, &message.methargs)? {
+                self.state.splat(target, &message, capdata::error(refusal.as_str()))?;
+                return Ok(CrankResults::default());
+            }
+            self.state.subscribe_remote(remote, &message.methargs, true)?;
+        }
+        self.state.release_send(target, &message)?;
+        let kernel = Delivery::Message { target: routed, message };
+        let translated = self.translate_message(endpoint, &kernel)?;
+        self.hand_over(endpoint, translated)
     }
 
     /// Delivers a message to a vat. `target` is what it was addressed to and `routed` where that led.
@@ -138,6 +156,11 @@ impl<H: VatHost> Crank<'_, '_, H> {
         };
         let guarded = config.as_ref().is_some_and(|(_, config)| config.system);
         let Notification { resolutions, rest } = self.state.notification(promise, guarded)?;
+        if let Endpoint::Remote(remote) = endpoint {
+            for resolution in &resolutions {
+                self.state.subscribe_remote(remote, &resolution.data, false)?;
+            }
+        }
         let kernel = Delivery::Notify { resolutions };
         let translated = self.state.delivery_to_endpoint(endpoint, &kernel)?;
         for promise in rest {
@@ -214,9 +237,13 @@ impl<H: VatHost> Crank<'_, '_, H> {
         parameters: &KernelData,
         options: &DynamicOptions,
     ) -> Result<CrankResults> {
-        let config = dynamic_config(bundle_id, options, self.host.engine());
+        let config = options.config(bundle_id, self.host.engine());
         self.state.add_vat(vat, &config)?;
-        match worker::bring_online(self.state, self.host, self.online, vat) {
+        let started = match config.check_transcript() {
+            Ok(()) => worker::bring_online(self.state, self.host, self.online, vat),
+            Err(lack) => Err(StartError::Source(lack.to_owned())),
+        };
+        match started {
             Ok(()) => {}
             Err(StartError::Panic(panic)) => return Err(panic),
             Err(StartError::Source(problem)) => {
@@ -324,26 +351,5 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let results =
             CrankResults { abort, delivered, computrons, meter, dirt, ..Default::default() };
         Ok(CrankResults { terminate, ..results })
-    }
-}
-
-fn dynamic_config(
-    bundle_id: String,
-    options: &DynamicOptions,
-    engine: capstan_kernel_ports::Hash,
-) -> VatConfig {
-    VatConfig {
-        name: options.name.clone(),
-        is_static: false,
-        bundle_id,
-        engine,
-        critical: options.critical,
-        meter: options.meter,
-        enable_pipelining: options.enable_pipelining.unwrap_or(false),
-        enable_disavow: false,
-        use_transcript: options.use_transcript.unwrap_or(true),
-        reap: ReapThreshold { deliveries: options.reap_interval, ..ReapThreshold::default() },
-        parameters: None,
-        system: false,
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Route {
     Splat(KernelData),
 }
 
+const REVOKED: &str = "[KERNEL:OBJECT_REVOKED] Target object has been revoked";
+
 impl State<'_> {
     /// Routes a message by the present state of its target.
     pub(crate) fn route(&self, target: KRef, message: &Message<KRef>) -> Result<Route> {
@@ -34,6 +36,9 @@ impl State<'_> {
     }
 
     fn route_to_object(&self, target: KRef) -> Result<Route> {
+        if self.object(target)?.is_some_and(|object| object.revoked) {
+            return Ok(Route::Splat(capdata::error(REVOKED)));
+        }
         Ok(match self.live_owner(target)? {
             Some(endpoint) => Route::Deliver { endpoint, target },
             None => Route::Splat(capdata::error("vat terminated")),

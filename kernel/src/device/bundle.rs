@@ -5,7 +5,7 @@
 use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
-    ids::{BundleKind, DeviceId, Endpoint, is_bundle_id},
+    ids::{BundleId, BundleKind, DeviceId, Endpoint},
     state::{handle::State, keys},
 };
 
@@ -25,7 +25,7 @@ impl State<'_> {
     pub(super) fn find_bundle(&mut self, call: &Invocation<'_>) -> CallResult {
         if call.method == "getBundleCap" {
             let id = call.text(0, "bundleID")?;
-            if !is_bundle_id(&id) {
+            if id.parse::<BundleId>().is_err() {
                 return thrown("getBundleCap() not a bundleID");
             }
             return self.bundlecap(call.device, &id);

@@ -12,6 +12,7 @@ mod bundle;
 mod inbound;
 mod later;
 mod mailbox;
+mod revocation;
 mod timer;
 mod vat_admin;
 
@@ -335,7 +336,9 @@ fn passes_on(kind: DeviceKind, method: &str) -> bool {
         DeviceKind::Timer => {
             [timer::WAKE_SOON, later::SETTLE_RESULT, later::WAKE_AND_TELL].contains(&method)
         }
-        DeviceKind::VatAdmin => method == later::SETTLE_RESULT,
+        DeviceKind::VatAdmin => {
+            method == later::SETTLE_RESULT || revocation::METHODS.contains(&method)
+        }
         _ => false,
     }
 }

@@ -4,7 +4,9 @@
 use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
-use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, thrown};
+use super::{
+    Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, revocation, thrown,
+};
 use crate::{
     capdata::{Json, Parsed, unescape},
     ids::MeterId,
@@ -92,6 +94,7 @@ impl State<'_> {
             }
             "getBundleCap" | "getNamedBundleCap" | "getBundleIDByName" => self.find_bundle(call),
             later::SETTLE_RESULT => self.settle_result(call),
+            _ if revocation::METHODS.contains(&method) => self.call_revocation(call),
             "getVatStats" => self.vat_stats(&text(0, "vatID")?),
             _ => thrown(format!("target[{method}] does not exist")),
         }
@@ -133,8 +136,8 @@ impl State<'_> {
         });
         let bundle = capstan_bundle::verify_json(json.to_string().as_bytes());
         let bundle = bundle.map_or_else(|error| thrown(error.to_string()), Ok)?;
-        let key = keys::bundle(bundle.id());
-        let id = bundle.id().to_owned();
+        let key = keys::bundle(bundle.id().as_str());
+        let id = bundle.id().to_string();
         if self.over.get(&key)?.is_none() {
             let hash = self.over.put_blob(bundle.into_zip());
             self.put(&key, &hash)?;
@@ -209,7 +212,7 @@ impl State<'_> {
     }
 }
 
-fn parse_vat(text: &str) -> std::result::Result<VatId, DeviceFailure> {
+pub(super) fn parse_vat(text: &str) -> std::result::Result<VatId, DeviceFailure> {
     text.parse().or_else(|error: capstan_kernel_ports::NotAVatId| thrown(error.to_string()))
 }
 
@@ -232,6 +235,7 @@ fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, DeviceF
                 options.manager_type = Some(value.as_unicode().map_or_else(|| thrown(bad()), Ok)?);
             }
             "enableSetup" => options.enable_setup = boolean(value),
+            "enableVatstore" => options.enable_vatstore = boolean(value),
             "enablePipelining" => options.enable_pipelining = boolean(value),
             "useTranscript" => options.use_transcript = boolean(value),
             "reapInterval" => {

@@ -216,6 +216,8 @@ fn config() -> VatConfig {
         meter: None,
         enable_pipelining: false,
         enable_disavow: false,
+        enable_vatstore: true,
+        enable_setup: false,
         use_transcript: true,
         reap: Default::default(),
         parameters: None,

@@ -12,7 +12,7 @@
 //! k.reap                   Vec<VatId>: vats due for bringOutYourDead
 //! k.dead                   Vec<VatId>: terminated vats not yet cleaned up, oldest first
 //! k.g.E.TYPE.K             GC action: TYPE is dropExport, retireExport or retireImport; no value
-//! k.o.N                    Object: owner and reference counts
+//! k.o.N                    Object: owner, reference counts, whether it was revoked
 //! k.p.N                    Promise
 //! k.pq.N.HEX               Message: queued on promise N
 //! k.d.N                    DeviceId: owner of a device node

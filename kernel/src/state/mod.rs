@@ -19,6 +19,7 @@ pub(crate) mod place;
 pub mod promise;
 pub mod queue;
 pub mod remote;
+pub mod revocation;
 pub(crate) mod send;
 pub mod slog;
 pub mod stats;

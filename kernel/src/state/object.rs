@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use borsh::{BorshDeserialize, BorshSerialize};
+use borsh::{
+    BorshDeserialize, BorshSerialize,
+    io::{self, Read, Write},
+};
 
 use crate::{
     capdata::KernelData,
@@ -11,8 +14,8 @@ use crate::{
     state::{handle::State, keys},
 };
 
-/// A kernel object: its owner and reference counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+/// A kernel object: its owner, its reference counts and whether it was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Object {
     /// The [`Endpoint`] that exports it, or `None` for an orphan.
     pub owner: Option<Endpoint>,
@@ -20,6 +23,51 @@ pub struct Object {
     pub reachable: u64,
     /// The number of those who could recognize it, strong holders included.
     pub recognizable: u64,
+    /// True if it gets no more messages.
+    pub revoked: bool,
+}
+
+/// The bits of a record's first byte.
+const OWNED: u8 = 1;
+const REVOKED: u8 = 2;
+
+// The first byte says whether there is an owner and whether the object was revoked, so that the flag takes no room.
+impl BorshSerialize for Object {
+    fn serialize<W: Write>(&self, writer: &mut W) -> io::Result<()> {
+        let owned = if self.owner.is_some() { OWNED } else { 0 };
+        let revoked = if self.revoked { REVOKED } else { 0 };
+        (owned | revoked).serialize(writer)?;
+        if let Some(owner) = &self.owner {
+            owner.serialize(writer)?;
+        }
+        self.reachable.serialize(writer)?;
+        self.recognizable.serialize(writer)
+    }
+}
+
+/// Returns true if a record's bytes are those of a revoked object, without reading the rest.
+pub(crate) fn is_revoked(record: &[u8]) -> bool {
+    record.first().is_some_and(|flags| flags & REVOKED != 0)
+}
+
+impl BorshDeserialize for Object {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> io::Result<Self> {
+        let flags = u8::deserialize_reader(reader)?;
+        if flags & !(OWNED | REVOKED) != 0 {
+            let text = format!("{flags} are not the flags of an object");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let owner = match flags & OWNED {
+            0 => None,
+            _ => Some(Endpoint::deserialize_reader(reader)?),
+        };
+        Ok(Self {
+            owner,
+            reachable: u64::deserialize_reader(reader)?,
+            recognizable: u64::deserialize_reader(reader)?,
+            revoked: flags & REVOKED != 0,
+        })
+    }
 }
 
 impl State<'_> {
@@ -38,7 +86,8 @@ impl State<'_> {
     fn allocate_object(&mut self, owner: Option<Endpoint>) -> Result<KRef> {
         let number = self.globals().next_object;
         self.globals_mut().next_object += 1;
-        self.put(&keys::object(number), &Object { owner, reachable: 0, recognizable: 0 })?;
+        let object = Object { owner, reachable: 0, recognizable: 0, revoked: false };
+        self.put(&keys::object(number), &object)?;
         self.stats.kernel_objects.inc();
         Ok(KRef::Object(number))
     }

@@ -7,10 +7,13 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{CapData, Delivery, Message, Resolution};
 
 use crate::{
-    capdata::{self, Builder},
+    capdata::{self, Builder, KernelData},
     error::{KernelPanic, Refusal, Result, inconsistent},
     ids::{Endpoint, KRef, RemoteId},
-    limits::{MAX_ACKNOWLEDGED, MAX_BODY_BYTES, MAX_SLOTS},
+    limits::{
+        CALL_SLOT_BYTES, MAX_ACKNOWLEDGED, MAX_BODY_BYTES, MAX_CALL_BYTES, MAX_CALL_PROMISES,
+        MAX_CALLS, MAX_SLOTS, MAX_UNANSWERED,
+    },
     state::{
         clist::{ImportIds, Use},
         handle::State,
@@ -33,6 +36,40 @@ pub struct Remote {
     pub next_outbox: u64,
     /// The last outbox entry that was acknowledged.
     pub acknowledged: u64,
+    /// The [`Calls`] that wait for the account.
+    pub calls: Calls,
+}
+
+/// The calls to objects of an account that it has not dealt with. Others cause them, so they are bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Calls {
+    /// The number of calls in the outbox that are not acknowledged.
+    pub waiting: u64,
+    /// The bytes of those calls, as [`call_bytes`] counts them.
+    pub bytes: u64,
+    /// The number of calls whose result promise the account has not settled, acknowledged or not.
+    pub unanswered: u64,
+}
+
+impl Calls {
+    /// Returns the reason why no further call is taken, or `None` if there is room.
+    fn full(self) -> Option<String> {
+        let limits = [
+            (self.waiting, MAX_CALLS, "calls that it has not acknowledged"),
+            (self.bytes, MAX_CALL_BYTES, "bytes of calls that it has not acknowledged"),
+            (self.unanswered, MAX_UNANSWERED, "calls that it has not answered"),
+        ];
+        let (_, limit, what) = limits.into_iter().find(|(found, limit, _)| found >= limit)?;
+        Some(format!("{REJECTED} the account has {limit} {what}"))
+    }
+}
+
+/// The beginning of the error with which a call to an account is rejected that is not delivered.
+const REJECTED: &str = "[KERNEL:DELIVERY_FAILED] Message rejected:";
+
+/// Returns the size of a call, for [`Calls::bytes`].
+fn call_bytes<R>(methargs: &CapData<R>) -> u64 {
+    methargs.body.len() as u64 + CALL_SLOT_BYTES * methargs.slots.len() as u64
 }
 
 /// The factory of a remote: the provisioner's answer, and the first thing that an account gets.
@@ -137,6 +174,7 @@ impl State<'_> {
             factory: Factory::Refused,
             next_outbox: 1,
             acknowledged: 0,
+            calls: Calls::default(),
         };
         self.put(&keys::remote(id), &remote)?;
         self.put(&keys::remote_address(address), &id)?;
@@ -197,6 +235,9 @@ impl State<'_> {
         let endpoint = Endpoint::Remote(remote);
         let mut translated: Vec<Resolution<KRef>> = Vec::with_capacity(resolutions.len());
         let mut settled = std::collections::BTreeSet::new();
+        // What it decides without having exported it is the result of a call.
+        let answered =
+            resolutions.iter().filter(|one| one.promise.starts_with("rp-")).count() as u64;
         for Resolution { promise: rref, rejected, data } in resolutions {
             let promise = self.to_kernel(endpoint, &rref, Use::Mention)?;
             let decided = matches!(promise, KRef::Promise(_))
@@ -216,6 +257,9 @@ impl State<'_> {
         for resolution in &translated {
             self.delete_entry(endpoint, resolution.promise)?;
         }
+        self.update_remote(remote, |record| {
+            record.calls.unanswered = record.calls.unanswered.saturating_sub(answered);
+        })?;
         Ok(self.resolve(translated)?)
     }
 
@@ -255,17 +299,65 @@ impl State<'_> {
         if sequence.saturating_sub(record.acknowledged) > MAX_ACKNOWLEDGED {
             return Err(RemoteError::TooMany { first: record.acknowledged + MAX_ACKNOWLEDGED });
         }
+        let mut calls = record.calls;
         for number in record.acknowledged + 1..=sequence {
             let key = keys::outbox(remote, number);
-            if let Some(Delivery::<String>::Notify { resolutions }) = self.get(&key)? {
-                for resolution in resolutions {
-                    self.over.delete(&keys::settled(remote, &resolution.promise));
+            match self.get::<Delivery>(&key)? {
+                Some(Delivery::Notify { resolutions }) => {
+                    for resolution in resolutions {
+                        self.over.delete(&keys::settled(remote, &resolution.promise));
+                    }
                 }
+                Some(Delivery::Message { message, .. }) => {
+                    calls.waiting = calls.waiting.saturating_sub(1);
+                    calls.bytes = calls.bytes.saturating_sub(call_bytes(&message.methargs));
+                }
+                _ => {}
             }
             self.over.delete(&key);
         }
         let acknowledged = record.acknowledged.max(sequence);
-        Ok(self.update_remote(remote, |remote| remote.acknowledged = acknowledged)?)
+        Ok(self.update_remote(remote, |remote| {
+            remote.acknowledged = acknowledged;
+            remote.calls = calls;
+        })?)
+    }
+
+    /// Returns the reason why an account does not get this call, or `None` if it does.
+    pub(crate) fn call_refused(
+        &self,
+        remote: RemoteId,
+        methargs: &KernelData,
+    ) -> Result<Option<String>> {
+        let promises =
+            methargs.slots.iter().filter(|slot| matches!(slot, KRef::Promise(_))).count();
+        if promises > MAX_CALL_PROMISES {
+            let text = format!("{REJECTED} an account takes at most {MAX_CALL_PROMISES} promises");
+            return Ok(Some(text));
+        }
+        Ok(self.remote(remote)?.calls.full())
+    }
+
+    /// Subscribes an account to the promises in data that it is about to get, unless the account decides them.
+    /// Accounts have no syscall to subscribe with. `settled` tells whether settled promises count too: a
+    /// notification carries those that its data mentions.
+    pub(crate) fn subscribe_remote(
+        &mut self,
+        remote: RemoteId,
+        data: &KernelData,
+        settled: bool,
+    ) -> Result<()> {
+        let endpoint = Endpoint::Remote(remote);
+        for slot in data.slots.iter().filter(|slot| matches!(slot, KRef::Promise(_))) {
+            let wanted = match self.unresolved(*slot)? {
+                Some(promise) => promise.decider != Some(endpoint),
+                None => settled,
+            };
+            if wanted {
+                self.subscribe(*slot, endpoint)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts a translated delivery into the outbox.
@@ -278,10 +370,19 @@ impl State<'_> {
                 self.settle_factory(remote, &record.factory, resolution)?;
             }
         }
+        let mut calls = record.calls;
+        if let Delivery::Message { message, .. } = &delivery {
+            calls.waiting += 1;
+            calls.bytes = calls.bytes.saturating_add(call_bytes(&message.methargs));
+            calls.unanswered += u64::from(message.result.is_some());
+        }
         self.put(&keys::outbox(remote, number), &delivery)?;
         let next =
             number.checked_add(1).ok_or_else(|| inconsistent("outbox numbers are used up"))?;
-        self.update_remote(remote, |remote| remote.next_outbox = next)
+        self.update_remote(remote, |remote| {
+            remote.next_outbox = next;
+            remote.calls = calls;
+        })
     }
 
     fn settle_factory(

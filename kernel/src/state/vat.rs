@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     capdata::{self, KernelData},
     error::{Result, inconsistent},
-    ids::{DeviceId, Endpoint, MeterId, canonical_decimal},
+    ids::{BundleKind, DeviceId, Endpoint, MeterId, canonical_decimal},
     state::{
         clist::ImportIds,
         handle::{State, decode, get_record},
@@ -74,8 +74,10 @@ pub struct DynamicOptions {
     pub meter: Option<MeterId>,
     /// SwingSet's `managerType`. It is recorded and has no effect, because the bundle says what runs it.
     pub manager_type: Option<String>,
-    /// SwingSet's `enableSetup`. It is recorded and has no effect.
+    /// SwingSet's `enableSetup`: a raw vat, which runs the bundle's `setup()` without liveslots.
     pub enable_setup: Option<bool>,
+    /// SwingSet's `enableVatstore`: gives its code `vatPowers.vatstore`, as is the default.
+    pub enable_vatstore: Option<bool>,
     /// Delivers messages to promises that the vat decides at once.
     pub enable_pipelining: Option<bool>,
     /// Keeps a transcript, as is the default.
@@ -85,6 +87,26 @@ pub struct DynamicOptions {
 }
 
 impl DynamicOptions {
+    /// Returns the configuration of a vat with these options.
+    pub(crate) fn config(&self, bundle_id: String, engine: Hash) -> VatConfig {
+        VatConfig {
+            name: self.name.clone(),
+            is_static: false,
+            bundle_id,
+            engine,
+            critical: self.critical,
+            meter: self.meter,
+            enable_pipelining: self.enable_pipelining.unwrap_or(false),
+            enable_disavow: false,
+            enable_vatstore: self.enable_vatstore.unwrap_or(true),
+            enable_setup: self.enable_setup.unwrap_or(false),
+            use_transcript: self.use_transcript.unwrap_or(true),
+            reap: ReapThreshold { deliveries: self.reap_interval, ..ReapThreshold::default() },
+            parameters: None,
+            system: false,
+        }
+    }
+
     /// Returns the options as SwingSet's slog writes them: those that were given, in the order of their
     /// names.
     pub fn to_json(&self) -> Value {
@@ -97,6 +119,7 @@ impl DynamicOptions {
         put("critical", json!(self.critical));
         put("enablePipelining", json!(self.enable_pipelining));
         put("enableSetup", json!(self.enable_setup));
+        put("enableVatstore", json!(self.enable_vatstore));
         put("managerType", json!(self.manager_type));
         put("meterID", json!(self.meter.map(|meter| meter.to_string())));
         put("name", json!(self.name));
@@ -125,7 +148,12 @@ pub struct VatConfig {
     pub enable_pipelining: bool,
     /// Gives its code `vatPowers.disavow`.
     pub enable_disavow: bool,
-    /// Keeps a transcript.
+    /// Gives its code `vatPowers.vatstore`.
+    pub enable_vatstore: bool,
+    /// Runs the bundle's `setup()` without liveslots.
+    pub enable_setup: bool,
+    /// Keeps a transcript. Without one the vat's worker lives for one delivery: the next one begins with
+    /// `setup()` again, over the same store.
     pub use_transcript: bool,
     /// Its own [`ReapThreshold`] for `bringOutYourDead`.
     pub reap: ReapThreshold,
@@ -134,6 +162,24 @@ pub struct VatConfig {
     /// True for a vat of the system. The kernel refuses what is too large for it and undoes the deliveries in
     /// which it fails, so that no stranger can end it. See [`SystemGuard`](crate::limits::SystemGuard).
     pub system: bool,
+}
+
+impl VatConfig {
+    /// Returns true for a vat without liveslots, which makes syscalls itself: a wasm module, or a bundle whose
+    /// `setup()` runs.
+    pub fn is_raw(&self) -> bool {
+        self.enable_setup || BundleKind::from_id(&self.bundle_id) == Some(BundleKind::Wasm)
+    }
+
+    /// Checks that the vat can come back into memory. The error says what it lacks.
+    pub(crate) fn check_transcript(&self) -> std::result::Result<(), &'static str> {
+        match self.use_transcript || self.is_raw() {
+            true => Ok(()),
+            false => Err(
+                "useTranscript: false needs enableSetup: liveslots comes back into memory by its transcript alone",
+            ),
+        }
+    }
 }
 
 /// The progress of a vat: its incarnation, transcript span and counters.

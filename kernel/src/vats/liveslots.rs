@@ -9,17 +9,17 @@ use capstan_kernel_ports::VatId;
 
 use crate::{
     error::Result,
-    ids::{BundleKind, Endpoint},
+    ids::Endpoint,
     state::{handle::State, keys},
 };
 
 impl State<'_> {
     /// Lets go of the imports that only the heap of a vat's incarnation held, as `dropImports` and
-    /// `retireImports` would: nobody else ever will once that heap is gone. A vat of wasm keeps its own
-    /// books, which nobody here can read: it has to let go by itself.
+    /// `retireImports` would: nobody else ever will once that heap is gone. A raw vat keeps its own books,
+    /// which nobody here can read: it has to let go by itself.
     pub(crate) fn drop_heap_imports(&mut self, vat: VatId) -> Result<()> {
         let config = self.vat_config(vat)?;
-        if BundleKind::from_id(&config.bundle_id) != Some(BundleKind::EndoZip) {
+        if config.is_raw() {
             return Ok(());
         }
         let endpoint = Endpoint::Vat(vat);

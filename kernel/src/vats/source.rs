@@ -24,6 +24,8 @@ pub(crate) fn worker_options(
     Ok(WorkerOptions {
         enable_disavow: config.enable_disavow,
         relax_durability_rules: read_globals(state)?.options.relax_durability_rules,
+        enable_vatstore: config.enable_vatstore,
+        enable_setup: config.enable_setup,
     })
 }
 

@@ -183,6 +183,11 @@ pub(crate) fn deliver<H: VatHost>(
         DeliveryResult::Ok => None,
         DeliveryResult::Error(text) => Some(text.clone()),
     };
+    if !config.use_transcript {
+        // What a worker holds besides the vat's store would depend on when it last left memory.
+        host.stop(vat);
+        online.forget(vat);
+    }
     let was_reap = delivery == Delivery::BringOutYourDead;
     if config.use_transcript {
         let entry = Entry::Delivery { delivery, syscalls: record, result, computrons };

@@ -6,16 +6,18 @@ use capstan_kernel_ports::{VatId, store::Overlay};
 
 use crate::{
     ids::{Endpoint, RemoteId, canonical_decimal},
-    state::keys,
+    state::{keys, object::is_revoked},
 };
 
-/// The vats and outboxes that the top level of an overlay changed.
+/// The vats, outboxes and revoked objects that the top level of an overlay changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Vats whose [`VatConfig`](crate::vat::VatConfig) or [`VatState`](crate::vat::VatState) was written.
     pub vats: BTreeSet<VatId>,
     /// Outbox entries that were posted.
     pub posted: BTreeSet<(RemoteId, u64)>,
+    /// Objects that were written and are revoked, in this block or before.
+    pub revoked: BTreeSet<u64>,
 }
 
 /// Collects the [`Changes`] of the top level. With the block's own level on top that is the whole block.
@@ -26,6 +28,10 @@ pub fn collect(over: &dyn Overlay) -> Changes {
             changes.vats.insert(vat);
         } else if let (Some(entry), Some(_)) = (posted(key), value) {
             changes.posted.insert(entry);
+        } else if let (Some(number), Some(value)) = (written_object(key), value)
+            && is_revoked(value)
+        {
+            changes.revoked.insert(number);
         }
     });
     changes
@@ -34,6 +40,10 @@ pub fn collect(over: &dyn Overlay) -> Changes {
 fn written_vat(key: &[u8]) -> Option<VatId> {
     let number = key.strip_prefix(keys::VATS).or_else(|| key.strip_prefix(keys::VAT_STATES))?;
     canonical_decimal(std::str::from_utf8(number).ok()?).map(VatId)
+}
+
+fn written_object(key: &[u8]) -> Option<u64> {
+    canonical_decimal(std::str::from_utf8(key.strip_prefix(keys::OBJECTS)?).ok()?)
 }
 
 fn posted(key: &[u8]) -> Option<(RemoteId, u64)> {
@@ -54,6 +64,8 @@ mod tests {
         assert_eq!(written_vat(&keys::vat_config(VatId(7))), Some(VatId(7)));
         assert_eq!(written_vat(&keys::vat_state(VatId(12))), Some(VatId(12)));
         assert_eq!(posted(&keys::outbox(RemoteId(3), 18)), Some((RemoteId(3), 18)));
+        assert_eq!(written_object(&keys::object(20)), Some(20));
+        assert_eq!(written_object(&keys::promise(20)), None);
         assert_eq!(written_vat(&keys::outbox(RemoteId(3), 18)), None);
         assert_eq!(posted(&keys::vat_state(VatId(12))), None);
     }

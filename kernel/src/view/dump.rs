@@ -128,7 +128,11 @@ fn dump_objects(state: &(impl Read + ?Sized)) -> Result<Vec<Value>> {
         let Some(object) = object(state, number)? else { continue };
         let id = KRef::Object(number).to_string();
         let owner = object.owner.map(|owner| owner.to_string());
-        rows.push(json!([id, owner, object.reachable, object.recognizable]));
+        let mut row = vec![json!(id), json!(owner)];
+        row.extend([json!(object.reachable), json!(object.recognizable)]);
+        // SwingSet has no such word, so only an object that was revoked has it.
+        row.extend(object.revoked.then(|| json!("revoked")));
+        rows.push(Value::Array(row));
     }
     Ok(rows)
 }

@@ -21,7 +21,4 @@ pub use references::{Holdings, clist, holdings, kref_of, meter, object, promise}
 pub use remotes::{outbox, outbox_entry, outbox_key, remote, remote_of, settled};
 pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_counts, vat_state};
 
-pub use crate::{
-    ids::is_bundle_id,
-    state::vat::{VatCounts, all_vats as vats, live_vats},
-};
+pub use crate::state::vat::{VatCounts, all_vats as vats, live_vats};

@@ -134,7 +134,7 @@ fn config(workshop: &Workshop, params: &Params) -> Result<KernelConfig> {
     let vats = Path::new(env!("CARGO_MANIFEST_DIR")).join("vats");
     let labour = workshop.bundle(&vats.join("vat-labour.js"))?;
     let wasm = wat::parse_str(include_str!("../vats/labour.wat"))?;
-    let wasm = (capstan_bundle::wasm_id(&wasm), wasm);
+    let wasm = (capstan_bundle::wasm_id(&wasm).to_string(), wasm);
     let mut config = crate::config(workshop)?;
     for (name, (id, bundle)) in [("labour", labour), ("wasm", wasm)] {
         config.vats.insert(name.to_owned(), StaticVat::new(&id));

@@ -7,6 +7,7 @@ mod blocks;
 mod cost;
 mod fleet;
 mod shapes;
+mod smallcaps;
 
 use std::{
     collections::BTreeMap,
@@ -32,13 +33,15 @@ use serde_json::{Value, json};
 const HELP: &str = "\
 Measures the kernel with real vats, and prints tables.
 
-Usage: capstan-bench [cost | blocks | fleet] [--json]
+Usage: capstan-bench [cost | blocks | fleet | smallcaps] [--json]
        capstan-bench shapes
 
 (none)   ping-pong of JavaScript and of wasm vats, vats created from one bundle
 cost     what a million computrons of each kind of work take
 blocks   empty blocks, messages to a vat with and without JSON-RPC
 fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
+smallcaps
+         checking and reading a body of smallcaps, over parsing its JSON
 shapes   the families of keys that real vats change, for the store's benchmark
 --json   figures for programs";
 
@@ -60,6 +63,8 @@ fn main() -> Result<()> {
         ["blocks"] => return blocks::run(false),
         ["blocks", "--json"] => return blocks::run(true),
         ["fleet", ..] => return fleet::run(&arguments[1..]),
+        ["smallcaps"] => return smallcaps::run(false),
+        ["smallcaps", "--json"] => return smallcaps::run(true),
         ["shapes"] => return shapes::run(),
         ["--help" | "-h"] => {
             println!("{HELP}");
@@ -263,7 +268,7 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
     let player = workshop.bundle(&vats.join("vat-player.js"))?;
     let admin = workshop.bundle(Path::new(VAT_ADMIN))?;
     let wasm = wat::parse_str(include_str!("../vats/player.wat"))?;
-    let wasm = (capstan_bundle::wasm_id(&wasm), wasm);
+    let wasm = (capstan_bundle::wasm_id(&wasm).to_string(), wasm);
     let static_vats = [
         ("bootstrap", &boot.0),
         ("left", &player.0),

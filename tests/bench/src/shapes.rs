@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use capstan_conformance::javascript::Workshop;
-use capstan_kernel::{KernelConfig, StaticVat, VAT_ADMIN};
+use capstan_kernel::{KernelConfig, StaticVat, VAT_ADMIN, ids::BundleKind};
 use capstan_kernel_ports::store::Read;
 use serde_json::json;
 
@@ -154,7 +154,8 @@ fn form_of_part(part: &str) -> String {
     if part.len() == 16 && part.chars().all(is_hex) {
         return "H".to_owned();
     }
-    if part.len() >= 32 && part.trim_start_matches("b1-").chars().all(is_hex) {
+    let digest = BundleKind::split(part).map_or(part, |(_, digest)| digest);
+    if part.len() >= 32 && digest.chars().all(is_hex) {
         return "*".to_owned();
     }
     let mut form = String::new();

@@ -383,6 +383,7 @@ fn static_vat(bundle_id: &str, setup: &VatSetup) -> Result<StaticVat> {
     vat.critical = flag("critical").unwrap_or(false);
     vat.enable_pipelining = flag("enablePipelining").unwrap_or(false);
     vat.enable_disavow = flag("enableDisavow").unwrap_or(false);
+    vat.enable_setup = flag("enableSetup").unwrap_or(false);
     vat.use_transcript = flag("useTranscript").unwrap_or(true);
     vat.reap = ReapThreshold {
         deliveries: threshold("reapInterval")?,

@@ -38,7 +38,7 @@ impl Canary {
         self.rounds += 1;
         let message = MsgCreateVat {
             owner: self.account.address(),
-            bundle_id: wasm_id(actor()),
+            bundle_id: wasm_id(actor()).to_string(),
             name: "canary".to_owned(),
             parameters: None,
             computrons: 1_000_000,

@@ -184,13 +184,13 @@ impl Siege {
             let message = MsgInstallBundle {
                 submitter: account.address(),
                 bundle: bundle.bytes.clone(),
-                bundle_id: bundle.id.clone(),
+                bundle_id: bundle.id.to_string(),
                 ..MsgInstallBundle::default()
             };
             let tx = account.tx(TxBuilder::new().message(&message));
             let result = self.twins.block(&[tx]).tx_results.remove(0);
             assert_eq!(result.code, 0, "{}: {}", bundle.id, result.log);
-            self.world.bundles.push(bundle.id.clone());
+            self.world.bundles.push(bundle.id.to_string());
         }
         for (index, wasm) in
             (0..ATTACKERS as usize).flat_map(|index| [(index, true), (index, false)])

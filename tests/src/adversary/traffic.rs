@@ -98,7 +98,7 @@ impl Attacker {
             };
         }
         let install = self.account.install(&module);
-        let id = wasm_id(&module);
+        let id = wasm_id(&module).to_string();
         Attack {
             tx: self.account.tx(install),
             about: format!("a mutant, {id:.12}"),

@@ -29,7 +29,7 @@ impl Yard {
     /// 0 is the root of `a`, and so on. Every vat knows the roots of the others, in this order.
     pub fn raw(change: impl FnOnce(&mut Genesis)) -> Self {
         let genesis = raw_genesis(|genesis| {
-            let bundle = GenesisBundle::new(wasm_id(wasm_vat()).parse().unwrap(), None, wasm_vat());
+            let bundle = GenesisBundle::new(wasm_id(wasm_vat()), None, wasm_vat());
             for name in RAW_VATS {
                 let vat = genesis.app_state.kernel.vats.get_mut(name).unwrap();
                 vat.bundle = bundle.id.clone();
@@ -101,13 +101,13 @@ impl Yard {
         let install = MsgInstallBundle {
             submitter: address.clone(),
             bundle: bundle.bytes.clone(),
-            bundle_id: bundle.id.clone(),
+            bundle_id: bundle.id.to_string(),
             ..MsgInstallBundle::default()
         };
         self.tx(account, TxBuilder::new().message(&install));
         let create = MsgCreateVat {
             owner: address,
-            bundle_id: bundle.id.clone(),
+            bundle_id: bundle.id.to_string(),
             computrons: 1 << 42,
             ..MsgCreateVat::default()
         };

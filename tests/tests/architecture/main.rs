@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capstan-abi", &[]),
     ("capstan-passable", &["capstan-abi"]),
     ("capstan-kernel-ports", &["capstan-abi"]),
-    ("capstan-bundle", &[]),
+    ("capstan-bundle", &["capstan-abi"]),
     (
         "capstan-kernel",
         &["capstan-abi", "capstan-bundle", "capstan-kernel-ports", "capstan-passable"],
@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capstan-vat-system", &[]),
     ("capstan-files", &[]),
     ("capstan-proto", &[]),
-    ("capstan-genesis", &["capstan-proto"]),
+    ("capstan-genesis", &["capstan-abi", "capstan-proto"]),
     (
         "capstan-app",
         &[
@@ -148,6 +148,20 @@ fn only_the_observers_read_clocks() {
     });
     for file in folders.filter(|file| !file.to_string_lossy().contains(OBSERVERS)) {
         source::refuse(&file, CLOCKS, "only app's observers and what is above them may use");
+    }
+}
+
+#[test]
+fn one_file_knows_the_prefixes_of_bundle_ids() {
+    let with_sources = |package: &str| source::root().join(package).join("src");
+    let folders = ["app", "cli", "client", "consensus", "genesis", "kernel", "kernel/bundle"];
+    let more = ["kernel/ports", "node", "passable", "proto", "store", "vat/abi", "vat/host"];
+    for folder in folders.into_iter().chain(more).map(with_sources) {
+        for file in source::rust_files(&folder) {
+            if !file.ends_with("vat/abi/src/bundle_id.rs") {
+                source::refuse(&file, &["\"b1-", "\"w1-"], "only BundleKind may know");
+            }
+        }
     }
 }
 

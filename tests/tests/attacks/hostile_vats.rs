@@ -10,7 +10,7 @@ fn chain() -> Node {
 }
 
 fn create(owner: &Wallet, bundle_id: &str) -> capstan_client::proto::CreatedVat {
-    owner.create_vat(&CreateVat::of(bundle_id)).unwrap()
+    owner.create_vat(&CreateVat::new(bundle_id)).unwrap()
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn actor_that(dies: &str, helper: &str) -> Vec<u8> {
 /// Why the vat ended that the account's first message killed.
 fn ends_with(module: &[u8], compilers: Compilers) -> String {
     let genesis = raw_genesis(|genesis| {
-        let bundle = GenesisBundle::new(wasm_id(module).parse().unwrap(), None, module);
+        let bundle = GenesisBundle::new(wasm_id(module), None, module);
         let kernel = &mut genesis.app_state.kernel;
         kernel.vats.insert("a".to_owned(), GenesisVat::new(bundle.id.clone()));
         genesis.app_state.bundles.push(bundle);

@@ -157,7 +157,7 @@ fn uploads_whose_pieces_come_wrong() {
     assert!(pieces.len() > 2);
     let begin = MsgBeginUpload {
         submitter: alice.address().to_string(),
-        bundle_id: counter.id.clone(),
+        bundle_id: counter.id.to_string(),
         compression: Compression::None.into(),
         uncompressed_size: counter.bytes.len() as u64,
         chunks: pieces

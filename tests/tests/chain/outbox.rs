@@ -74,7 +74,7 @@ fn a_follower_gives_each_entry_once_over_cuts_and_restarts() {
 
     let counter = example("counter");
     alice.install_bundle(&counter).unwrap();
-    let vat = alice.create_vat(&CreateVat::of(&counter.id)).unwrap();
+    let vat = alice.create_vat(&CreateVat::new(&counter.id)).unwrap();
     let mut numbers = Vec::new();
     let mut take = |follower: &mut capstan_client::OutboxFollower| {
         let OutboxEntry { number, delivery } = follower.next_before(soon()).unwrap().unwrap();
@@ -132,7 +132,7 @@ fn a_stream_gives_what_it_read_and_then_ends() {
     let counter = example("counter");
     alice.install_bundle(&counter).unwrap();
     let mut stream = node.client().follow_outbox(&alice.address()).into_stream().unwrap();
-    let vat = alice.create_vat(&CreateVat::of(&counter.id)).unwrap();
+    let vat = alice.create_vat(&CreateVat::new(&counter.id)).unwrap();
     alice_increments(&node, &vat.root);
     let count = node.client().outbox(&alice.address(), 0, 0).unwrap().entries.len();
     for number in 1..=count {

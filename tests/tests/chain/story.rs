@@ -12,7 +12,7 @@ fn create(
 ) -> capstan_client::proto::CreatedVat {
     let parameters = Some(Args::json(parameters));
     owner
-        .create_vat(&CreateVat { name: name.into(), parameters, ..CreateVat::of(bundle_id) })
+        .create_vat(&CreateVat { name: name.into(), parameters, ..CreateVat::new(bundle_id) })
         .unwrap()
 }
 
@@ -151,7 +151,7 @@ fn a_vat_that_cannot_be_built_is_refused_with_its_reason() {
     ];
     for (bundle, reason) in cases {
         alice.install_bundle(&bundle).unwrap();
-        let error = alice.create_vat(&CreateVat::of(&bundle.id)).unwrap_err().to_string();
+        let error = alice.create_vat(&CreateVat::new(&bundle.id)).unwrap_err().to_string();
         assert!(error.contains(reason), "expected {reason:?} in {error}");
     }
     let counter = example("counter");

@@ -4,19 +4,18 @@
 
 use std::sync::{Mutex, OnceLock};
 
-use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult};
+use capstan_abi::{DeliveryResult, Syscall, SyscallResult};
 use capstan_kernel::NodeOptions;
 use capstan_kernel::replay::{Beginning, Difference, Outcome, Rehearsal, RehearsalError, Step};
 use capstan_kernel::transcript::Entry;
 use capstan_kernel::view;
-use capstan_kernel_ports::host::{Delivered, HostFault, Syscalls, VatHost};
-use capstan_kernel_ports::layer::{HostLayer, SyscallsLayer};
+use capstan_kernel_ports::host::VatHost;
 use capstan_kernel_ports::store::{Overlay, Read};
 use capstan_kernel_ports::{Computrons, Hash, VatId};
 use capstan_store::{Block, StateView};
 use capstan_tests::mixed::{MixedNode, often};
-use capstan_tests::{Account, BareApp, Options, host, raw_genesis};
-use capstan_vat_host::{Compiler, Compilers, WasmHost};
+use capstan_tests::{Account, BareApp, Options, Wrong, WrongHost, host, raw_genesis};
+use capstan_vat_host::{Compiler, Compilers};
 
 /// The state of a node that has archived the whole story.
 fn archive() -> StateView {
@@ -115,103 +114,6 @@ fn wasm_vats_do_the_same_again_under_either_compiler() {
     }
 }
 
-/// A host that goes wrong once.
-struct Patched {
-    host: WasmHost,
-    wrong: Wrong,
-    /// The delivery at which it does, counted from 0.
-    at: u64,
-    deliveries: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wrong {
-    Computrons,
-    Result,
-    /// The first write to the vat's store has another value.
-    Syscall,
-    /// The vat does nothing at all.
-    Missing,
-    /// A syscall more, at the end.
-    Extra,
-    /// A heap of another hash, from that delivery on.
-    Heap,
-}
-
-struct Forging<'a>(&'a mut dyn Syscalls, bool);
-
-impl SyscallsLayer for Forging<'_> {
-    fn syscalls(&mut self) -> &mut dyn Syscalls {
-        self.0
-    }
-
-    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
-        match syscall {
-            Syscall::VatstoreSet { key, .. } if !self.1 => {
-                self.1 = true;
-                self.0.syscall(Syscall::VatstoreSet { key, value: "forged".into() })
-            }
-            other => self.0.syscall(other),
-        }
-    }
-}
-
-impl HostLayer for Patched {
-    type Host = WasmHost;
-
-    fn host(&self) -> &WasmHost {
-        &self.host
-    }
-
-    fn host_mut(&mut self) -> &mut WasmHost {
-        &mut self.host
-    }
-
-    fn deliver(
-        &mut self,
-        vat: VatId,
-        delivery: &Delivery,
-        limit: Computrons,
-        syscalls: &mut dyn Syscalls,
-    ) -> Result<Delivered, HostFault> {
-        let is_wrong = self.deliveries == self.at;
-        self.deliveries += 1;
-        if !is_wrong {
-            return self.host.deliver(vat, delivery, limit, syscalls);
-        }
-        match self.wrong {
-            Wrong::Syscall => {
-                self.host.deliver(vat, delivery, limit, &mut Forging(syscalls, false))
-            }
-            Wrong::Missing => {
-                Ok(Delivered { result: DeliveryResult::Ok, computrons: None, test_log: vec![] })
-            }
-            Wrong::Extra => {
-                let delivered = self.host.deliver(vat, delivery, limit, syscalls)?;
-                let _ = syscalls.syscall(Syscall::VatstoreGet { key: "no".into() });
-                Ok(delivered)
-            }
-            wrong => {
-                let mut delivered = self.host.deliver(vat, delivery, limit, syscalls)?;
-                if wrong == Wrong::Computrons {
-                    delivered.computrons =
-                        delivered.computrons.map(|spent| Computrons(spent.0 + 1));
-                }
-                if wrong == Wrong::Result {
-                    delivered.result = DeliveryResult::Error("patched".into());
-                }
-                Ok(delivered)
-            }
-        }
-    }
-
-    fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
-        let (hash, bytes) = self.host.heap(vat)?;
-        let is_wrong = self.wrong == Wrong::Heap && self.deliveries > self.at;
-        Some((if is_wrong { Hash([9; 32]) } else { hash }, bytes))
-    }
-}
-
 /// All that is kept of a vat's transcript.
 fn entries(state: &impl Read, vat: VatId) -> Vec<(Vec<u8>, Entry)> {
     let entries = state.scan(format!("local.k.t.{vat}.").as_bytes()).unwrap();
@@ -251,7 +153,7 @@ fn the_first_thing_that_a_host_does_otherwise_is_named() {
         Wrong::Extra,
         Wrong::Heap,
     ] {
-        let mut patched = Patched { host, wrong, at, deliveries: 0 };
+        let mut patched = WrongHost::new(host, wrong, Some(at));
         let (last, _) = replay(&state, vat, Beginning::Genesis, &mut patched);
         host = patched.host;
         let Some(Step {

@@ -33,8 +33,8 @@ fn recording() -> &'static Recording {
         let (counter, hostile) = (example("counter"), bundle("tests/vats/hostile.js"));
         alice.install_bundle(&counter).unwrap();
         bob.install_bundle(&hostile).unwrap();
-        let one = alice.create_vat(&CreateVat::of(&counter.id)).unwrap();
-        let two = bob.create_vat(&CreateVat::of(&hostile.id)).unwrap();
+        let one = alice.create_vat(&CreateVat::new(&counter.id)).unwrap();
+        let two = bob.create_vat(&CreateVat::new(&hostile.id)).unwrap();
         for _ in 0..5 {
             alice.send(&one.root, "increment", &Args::json("[2]")).unwrap();
             bob.send(&two.root, "ping", &Args::default()).unwrap();
@@ -42,7 +42,7 @@ fn recording() -> &'static Recording {
         alice.drop_refs(std::slice::from_ref(&one.meter)).unwrap();
         bob.send(&two.root, "loop", &Args::default()).unwrap();
         alice.transfer(&bob.address(), capstan_client::Amount(7)).unwrap();
-        let three = alice.create_vat(&CreateVat::of(&counter.id)).unwrap();
+        let three = alice.create_vat(&CreateVat::new(&counter.id)).unwrap();
         alice.terminate_vat(&one.admin, None).unwrap();
         alice.send(&three.root, "increment", &Args::default()).unwrap();
         node.wait_idle();

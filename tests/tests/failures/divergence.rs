@@ -4,67 +4,33 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use capstan_abi::{Delivery, Syscall, SyscallResult};
+use capstan_abi::Delivery;
 use capstan_app::trace::bisect::{Finding, Write, bisect};
 use capstan_app::{App, AppOptions, FatalHandler, TraceOptions};
 use capstan_kernel_ports::host::{Delivered, HeapImage, HostFault, Syscalls, VatHost};
-use capstan_kernel_ports::layer::{HostLayer, SyscallsLayer};
+use capstan_kernel_ports::layer::HostLayer;
 use capstan_kernel_ports::{Computrons, VatId};
 use capstan_store::Store;
-use capstan_tests::{Account, Options, host, raw_genesis};
-use capstan_vat_host::WasmHost;
+use capstan_tests::{Account, Options, Wrong, WrongHost, host, raw_genesis};
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInitChain};
 
-/// A host that does one delivery otherwise than all others would: the fault that a divergence comes from.
-struct Faulty {
-    host: WasmHost,
-    /// The delivery that goes wrong, counted over all vats; none: none does.
-    wrong: Option<u64>,
-    kind: Fault,
+/// Counts the deliveries of a host, and gives no heaps.
+struct Counting {
+    host: WrongHost,
     deliveries: u64,
     /// Those of them that were of `increment`, which writes to the vat's store.
     increments: Arc<Mutex<Vec<u64>>>,
 }
 
-#[derive(Clone, Copy)]
-enum Fault {
-    /// It costs one computron more.
-    Computrons,
-    /// The vat's store is written with something else.
-    Value,
-}
+impl HostLayer for Counting {
+    type Host = WrongHost;
 
-/// Passes syscalls on, the first write to the vat's store with another value.
-struct Forging<'a> {
-    inner: &'a mut dyn Syscalls,
-    done: bool,
-}
-
-impl SyscallsLayer for Forging<'_> {
-    fn syscalls(&mut self) -> &mut dyn Syscalls {
-        self.inner
-    }
-
-    fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
-        match syscall {
-            Syscall::VatstoreSet { key, .. } if !self.done => {
-                self.done = true;
-                self.inner.syscall(Syscall::VatstoreSet { key, value: "forged".into() })
-            }
-            other => self.inner.syscall(other),
-        }
-    }
-}
-
-impl HostLayer for Faulty {
-    type Host = WasmHost;
-
-    fn host(&self) -> &WasmHost {
+    fn host(&self) -> &WrongHost {
         &self.host
     }
 
-    fn host_mut(&mut self) -> &mut WasmHost {
+    fn host_mut(&mut self) -> &mut WrongHost {
         &mut self.host
     }
 
@@ -75,26 +41,11 @@ impl HostLayer for Faulty {
         limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
-        self.deliveries += 1;
         if is_increment(delivery) {
             self.increments.lock().unwrap().push(self.deliveries);
         }
-        match self.kind {
-            _ if self.wrong != Some(self.deliveries) => {
-                self.host.deliver(vat, delivery, limit, syscalls)
-            }
-            Fault::Computrons => {
-                let mut delivered = self.host.deliver(vat, delivery, limit, syscalls)?;
-                delivered.computrons = delivered.computrons.map(|spent| Computrons(spent.0 + 1));
-                Ok(delivered)
-            }
-            Fault::Value => {
-                let mut forging = Forging { inner: syscalls, done: false };
-                let delivered = self.host.deliver(vat, delivery, limit, &mut forging)?;
-                assert!(forging.done, "delivery {} writes nothing", self.deliveries);
-                Ok(delivered)
-            }
-        }
+        self.deliveries += 1;
+        VatHost::deliver(&mut self.host, vat, delivery, limit, syscalls)
     }
 
     /// Gives no heaps, so that vats come back by replay through this host.
@@ -109,10 +60,11 @@ fn is_increment(delivery: &Delivery) -> bool {
 }
 
 /// Runs the story on a node, whose traces are in `home`; gives its app hashes, and which deliveries were of `increment`.
-fn run(home: &Path, wrong: Option<u64>, kind: Fault) -> (Vec<Vec<u8>>, Vec<u64>) {
+fn run(home: &Path, wrong: Option<u64>, kind: Wrong) -> (Vec<Vec<u8>>, Vec<u64>) {
     let increments = Arc::default();
     let host = host(&Options::raw());
-    let host = Faulty { host, wrong, kind, deliveries: 0, increments: Arc::clone(&increments) };
+    let host = WrongHost::new(host, kind, wrong);
+    let host = Counting { host, deliveries: 0, increments: Arc::clone(&increments) };
     let on_fatal = FatalHandler::call_back(|_| {});
     let trace = Some(TraceOptions { dir: home.to_owned(), keep_blocks: 100 });
     let options = AppOptions { on_fatal, trace, ..AppOptions::default() };
@@ -145,7 +97,7 @@ fn run(home: &Path, wrong: Option<u64>, kind: Fault) -> (Vec<Vec<u8>>, Vec<u64>)
 #[test]
 fn nodes_that_agree_have_no_difference() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    assert_eq!(run(a.path(), None, Fault::Value), run(b.path(), None, Fault::Value));
+    assert_eq!(run(a.path(), None, Wrong::Syscall), run(b.path(), None, Wrong::Syscall));
     let found = bisect(a.path(), b.path()).unwrap();
     assert_eq!(found, Finding::Same { compared: Some((1, 8)) });
 }
@@ -153,9 +105,9 @@ fn nodes_that_agree_have_no_difference() {
 #[test]
 fn the_first_crank_that_went_wrong_is_found_with_its_keys() {
     let good_home = tempfile::tempdir().unwrap();
-    let (good, increments) = run(good_home.path(), None, Fault::Value);
+    let (good, increments) = run(good_home.path(), None, Wrong::Syscall);
     assert!(increments.len() >= 6, "{increments:?}");
-    for (kind, expected) in [(Fault::Computrons, "k.w."), (Fault::Value, "k.s.v")] {
+    for (kind, expected) in [(Wrong::Computrons, "k.w."), (Wrong::Syscall, "k.s.v")] {
         for &wrong in &increments {
             let bad_home = tempfile::tempdir().unwrap();
             let (bad, _) = run(bad_home.path(), Some(wrong), kind);

@@ -19,7 +19,7 @@ impl World {
         let create = |name: &str| {
             let bundle = bundle(&format!("tests/vats/iterator-{name}.js"));
             alice.install_bundle(&bundle).unwrap();
-            alice.create_vat(&CreateVat::of(&bundle.id)).unwrap()
+            alice.create_vat(&CreateVat::new(&bundle.id)).unwrap()
         };
         let (producer, consumer) = (create("producer"), create("consumer").root);
         drop(alice);
@@ -60,7 +60,7 @@ impl World {
     fn upgrade_producer(&self, parameters: &str) {
         let upgrade = UpgradeVat {
             admin: self.producer.admin.clone(),
-            bundle_id: bundle("tests/vats/iterator-producer.js").id,
+            bundle_id: bundle("tests/vats/iterator-producer.js").id.to_string(),
             parameters: Some(Args::json(parameters)),
             message: String::new(),
         };

@@ -20,7 +20,7 @@ impl World {
         let bundle = bundle("tests/vats/surrogates.js");
         let alice = node.wallet(0);
         alice.install_bundle(&bundle).unwrap();
-        let vat = alice.create_vat(&CreateVat::of(&bundle.id)).unwrap();
+        let vat = alice.create_vat(&CreateVat::new(&bundle.id)).unwrap();
         Self { node, vat, bundle }
     }
 
@@ -165,7 +165,7 @@ fn no_account_ends_a_vat_of_the_system_with_them() {
         }
     }
     // Nobody noticed: another account makes a vat, and so does a vat.
-    world.node.wallet(1).create_vat(&CreateVat::of(id)).unwrap();
+    world.node.wallet(1).create_vat(&CreateVat::new(id)).unwrap();
     let answer = world
         .send("create", &format!(r#"["$2","{id}",{{"vatParameters":{{"\ud800":"\udfff"}}}}]"#));
     assert_eq!(answer.value.body, r##"#["fulfilled",{"\ud800":"\udfff"}]"##);
@@ -190,7 +190,7 @@ fn ends_and_upgrades_tell_them_as_they_are() {
         ("exit", "fulfilled", r##"#"\ud800""##),
         ("fail", "rejected", r##"#{"#error":"\ud800","name":"Error"}"##),
     ] {
-        let vat = alice.create_vat(&CreateVat::of(&world.bundle.id)).unwrap();
+        let vat = alice.create_vat(&CreateVat::new(&world.bundle.id)).unwrap();
         let done = alice.send_only(&vat.admin, "done", &Args::default()).unwrap().hash;
         alice.send(&vat.root, method, &Args::default()).unwrap();
         let ending = world.node.client().wait_result(done, 0, soon()).unwrap();
@@ -206,7 +206,7 @@ fn ends_and_upgrades_tell_them_as_they_are() {
     // A vat whose modules throw one.
     let thrower = bundle_text("throw Error('x\\ud800');\nexport const buildRootObject = () => {};");
     alice.install_bundle(&thrower).unwrap();
-    let refused = alice.create_vat(&CreateVat::of(&thrower.id)).unwrap_err().to_string();
+    let refused = alice.create_vat(&CreateVat::new(&thrower.id)).unwrap_err().to_string();
     assert!(refused.contains("x\\"), "{refused}");
     world.check_alive();
 }

@@ -65,6 +65,7 @@
 
 extern crate alloc;
 
+mod bundle_id;
 mod delivery;
 #[cfg(feature = "json")]
 pub mod json;
@@ -74,6 +75,7 @@ mod text;
 use alloc::{string::String, vec::Vec};
 use borsh::{BorshDeserialize, BorshSerialize};
 
+pub use bundle_id::{BundleId, BundleKind, NotABundleId};
 pub use delivery::{Delivery, DeliveryResult};
 pub use syscall::{Syscall, SyscallData, SyscallResult};
 pub use text::{JsString, NotWtf8, legible};

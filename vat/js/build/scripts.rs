@@ -50,7 +50,9 @@ const LOCKDOWN: [(&str, &str); 1] = [(
 /// * Objects that a load leaves belong to the old generation, as in `seams.rs`: `gc(true)`.
 /// * A root may be a hardened record of nothing but functions, as in SwingSet's documentation. The
 ///   vat's root is then a `Far` object with these functions.
-const SUPERVISOR: [(&str, &str); 12] = [
+/// * `enableVatstore` and `enableSetup` do what `src/options.js` says. Code that lists `vatPowers` finds those of
+///   today's liveslots: `vatstore` is not enumerable.
+const SUPERVISOR: [(&str, &str); 13] = [
     ("assert.typeof(marshalName, 'string');", "assert.typeof(`${marshalName}`, 'string');"),
     (
         "marshalName: `liveSlots:${forVatID}`,",
@@ -73,6 +75,10 @@ const SUPERVISOR: [(&str, &str); 12] = [
         r"const given = await buildRootObject(vpow, vatParameters, baggage);\n    const isPlain =\n      typeof given === 'object' &&\n      given &&\n      Object.isFrozen(given) &&\n      Object.getPrototypeOf(given) === Object.prototype &&\n      Reflect.ownKeys(given).length > 0 &&\n      Reflect.ownKeys(given).every(key => {\n        const { value, enumerable } = Object.getOwnPropertyDescriptor(given, key);\n        return typeof value === 'function' && enumerable;\n      });\n    const rootObject = isPlain\n      ? Remotable('Alleged: root', undefined, { ...given })\n      : given;",
     ),
     (
+        r"    harden(vpow);\n\n    vrm.initializeIDCounters();",
+        r"    if (liveSlotsOptions.enableVatstore) {\n      const value = capstanOptions.makeVatstore(syscall);\n      Object.defineProperty(vpow, 'vatstore', { value });\n    }\n    harden(vpow);\n\n    vrm.initializeIDCounters();",
+    ),
+    (
         "async function setBundle(vatID, bundle, liveSlotsOptions) {",
         r"let setVatID;\n  async function setBundle(vatID, bundle, liveSlotsOptions, isEarly) {",
     ),
@@ -86,7 +92,7 @@ const SUPERVISOR: [(&str, &str); 12] = [
     ),
     (
         "    const ls = makeLiveSlots(",
-        r"    if (isEarly) {\n      buildVatNamespace.early = (globals, inescapable, setID) => {\n        loaded = load(globals, inescapable);\n        setVatID = setID;\n      };\n    }\n    const ls = makeLiveSlots(",
+        r"    if (isEarly) {\n      buildVatNamespace.early = (globals, inescapable, setID) => {\n        loaded = load(globals, inescapable);\n        setVatID = setID;\n      };\n    }\n    const { enableSetup: isRaw = false } = liveSlotsOptions;\n    if (isRaw && isEarly) {\n      buildVatNamespace.early({}, {}, () => {});\n    }\n    const makeRaw = () => ({\n      dispatch: capstanOptions.makeRawDispatch({\n        load: () => buildVatNamespace({}, {}),\n        makeSyscall: makeSupervisorSyscall,\n        syscallToManager,\n        vatPowers,\n      }),\n    });\n    const ls = isRaw ? makeRaw() : makeLiveSlots(",
     ),
     (
         r"    return ['dispatchReady'];\n",

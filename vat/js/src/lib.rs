@@ -8,7 +8,7 @@
 //!
 //! // The scripts that boot it, in order.
 //! let names = capstan_vat_js::boot_scripts().map(|(name, _)| name);
-//! assert_eq!(names, ["shims", "lockdown", "supervisor"]);
+//! assert_eq!(names, ["shims", "lockdown", "options", "supervisor"]);
 //! ```
 //!
 //! [`worker`] is a wasm module that speaks the vat ABI in JSON (`capstan_abi::Encoding::Json`). It
@@ -21,8 +21,8 @@
 //! * `capstan_boot(ptr, len) -> i32` evaluates a script. It returns 0, or 1 if the script threw,
 //!   and logs the reason.
 //! * `capstan_deliver(ptr, len)` passes one JSON command to the supervisor and runs until the vat
-//!   is quiescent. Commands are `["setBundle", vatID, bundle, liveSlotsOptions]` and `["deliver",
-//!   delivery]`.
+//!   is quiescent. Commands are `["setBundle", vatID, bundle, options, isEarly]`, `["setVatID", vatID]` and
+//!   `["deliver", delivery]`.
 //!
 //! It imports these functions, all from module `capstan`:
 //!
@@ -59,12 +59,13 @@ pub fn worker_hash() -> &'static str {
 
 /// Returns the scripts that boot the engine, with their names, in the order of evaluation.
 ///
-/// The shims make QuickJS-ng look like xsnap. SES lockdown follows, and then the supervisor with
-/// Agoric's liveslots.
-pub fn boot_scripts() -> [(&'static str, &'static [u8]); 3] {
+/// The shims make QuickJS-ng look like xsnap. SES lockdown follows, then what some
+/// options of vats give, and then the supervisor with Agoric's liveslots.
+pub fn boot_scripts() -> [(&'static str, &'static [u8]); 4] {
     [
         ("shims", include_bytes!("shims.js")),
         ("lockdown", include_bytes!(concat!(env!("OUT_DIR"), "/lockdown.js"))),
+        ("options", include_bytes!("options.js")),
         ("supervisor", include_bytes!(concat!(env!("OUT_DIR"), "/supervisor.js"))),
     ]
 }

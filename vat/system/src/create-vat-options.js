@@ -3,7 +3,7 @@ import { Fail, q } from '@endo/errors';
 
 import { cut } from './brief.js';
 
-const MANAGER_TYPES = ['local', 'node-subprocess', 'xsnap', 'xs-worker'];
+const MANAGER_TYPES = ['local', 'node-subprocess', 'nodeWorker', 'xsnap', 'xs-worker'];
 const MAX_NAME_LENGTH = 199;
 
 // False, undefined and empty values pass, whatever their type.
@@ -51,10 +51,9 @@ export const convertOptions = (options, { criticalVatKey, meterIDOf }) => {
     useTranscript,
     reapInterval,
     critical,
-    // Named by SwingSet's documentation. Liveslots has neither any more: its cache lasts for a delivery,
-    // and vats keep their data in baggage.
-    virtualObjectCacheSize,
     enableVatstore,
+    // A hint of SwingSet's documentation. Liveslots takes no size any more: its cache lasts for a delivery.
+    virtualObjectCacheSize,
     ...unknown
   } = options;
   checkName(name);
@@ -64,7 +63,9 @@ export const convertOptions = (options, { criticalVatKey, meterIDOf }) => {
   checkType('useTranscript', useTranscript, 'boolean');
   checkType('reapInterval', reapInterval, 'number');
   checkType('virtualObjectCacheSize', virtualObjectCacheSize, 'number');
-  checkType('enableVatstore', enableVatstore, 'boolean');
+  enableVatstore === undefined ||
+    typeof enableVatstore === 'boolean' ||
+    Fail`CreateVatOptions(enableVatstore)`;
   const unknownNames = Object.keys(unknown).join(',');
   !unknownNames || Fail`CreateVatOptions: unknown options ${q(cut(unknownNames, 1000))}`;
   !critical || critical === criticalVatKey || Fail`invalid criticalVatKey`;
@@ -78,5 +79,7 @@ export const convertOptions = (options, { criticalVatKey, meterIDOf }) => {
     useTranscript,
     reapInterval,
     critical: !!critical,
+    // SwingSet of today has no such option, so that the device is told of it by those alone who use it.
+    ...(enableVatstore === undefined ? {} : { enableVatstore }),
   });
 };

@@ -1,11 +1,15 @@
 // What the chain's governors may look up, and pass on: the validators, and both ends of the devices that talk to the
 // world outside.
 import { prepareExo } from '@agoric/vat-data';
-import { b, Fail } from '@endo/errors';
+import { b, Fail, q } from '@endo/errors';
 import { isNat } from '@endo/nat';
 
 import { brief } from './brief.js';
-import { insistText } from './shapes.js';
+import { insistText, isObject, isRecord } from './shapes.js';
+
+const insistTarget = (target, what) => {
+  isObject(target) || insistText(target, 100, `${what}: the kref of an object`);
+};
 
 /**
  * The objects by the names under which governors look them up.
@@ -96,7 +100,28 @@ export const prepareGoverned = (baggage, { D, ask }) => {
     },
   });
 
+  // Objects that are to get no more messages, named by a reference or by their krefs.
+  const revoker = prepareExo(baggage, 'revoker', undefined, {
+    // Is for good. Objects of the system are revoked only with {system: true}.
+    revoke(target, options = harden({})) {
+      insistTarget(target, 'revoke');
+      isRecord(options) || Fail`revoke: options must be a record`;
+      const { system = false, ...unknown } = options;
+      Object.keys(unknown).length === 0 || Fail`revoke: the only option is ${q('system')}`;
+      typeof system === 'boolean' || Fail`revoke: system must be true or false, not ${brief(system)}`;
+      const problem = device('vatAdmin').revoke(target, system);
+      !problem || Fail`revoke: ${b(problem)}`;
+    },
+    isRevoked(target) {
+      insistTarget(target, 'isRevoked');
+      const answer = device('vatAdmin').isRevoked(target);
+      typeof answer === 'boolean' || Fail`isRevoked: ${b(answer)}`;
+      return answer;
+    },
+  });
+
   return harden({
+    'chain/revoker': revoker,
     'chain/validators': validators,
     'chain/mailbox': mailbox,
     'chain/mailbox-conveyor': mailboxConveyor,

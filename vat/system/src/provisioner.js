@@ -6,7 +6,7 @@
 // published name has a deposit, paid the same way, which is given back when the name is.
 // If the chain has a timer, its service is published as `chain/timer`.
 //
-// The chain's governors can look up what rules the chain, and pass it on: `chain/validators`;
+// The chain's governors can look up what rules the chain, and pass it on: `chain/validators`; `chain/revoker`;
 // `chain/mailbox` and `chain/bridge` for a vat that talks to the world outside; `chain/mailbox-conveyor`
 // and `chain/bridge-conveyor` for whoever brings in what comes from there.
 //
@@ -59,6 +59,12 @@ const insistReason = (reason, what) => {
   reason instanceof Error ||
     typeof reason === 'string' ||
     Fail`${b(what)}: a reason is an error or a text, not ${brief(reason)}`;
+};
+
+const insistFlag = (name, flag, what) => {
+  flag === undefined ||
+    typeof flag === 'boolean' ||
+    Fail`${b(what)}: ${b(name)} must be true or false, not ${brief(flag)}`;
 };
 
 const insistName = (name, what) => {
@@ -146,9 +152,18 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
   // Creates a metered vat for an account, which pays. Gives {root, adminNode, meter}.
   const createVatFor = async (address, what, bundleID, options) => {
     insistRecord(options, what);
-    const { computrons = defaultComputrons, name, vatParameters, reapInterval, ...unknown } =
-      options;
+    const {
+      computrons = defaultComputrons,
+      name,
+      vatParameters,
+      reapInterval,
+      enableSetup,
+      enableVatstore,
+      ...unknown
+    } = options;
     insistNoMore(unknown, what);
+    insistFlag('enableSetup', enableSetup, what);
+    insistFlag('enableVatstore', enableVatstore, what);
     name === undefined || insistText(name, MAX_VAT_NAME, `${what}: a name`);
     reapInterval === undefined ||
       reapInterval === 'never' ||
@@ -159,7 +174,11 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     const service = vatAdminService();
     trade('buy', address, remaining);
     const meter = await E(service).createMeter(remaining, 0n);
-    const vatOptions = harden({ name, vatParameters, reapInterval, meter });
+    const flags = {
+      ...(enableSetup === undefined ? {} : { enableSetup }),
+      ...(enableVatstore === undefined ? {} : { enableVatstore }),
+    };
+    const vatOptions = harden({ name, vatParameters, reapInterval, meter, ...flags });
     try {
       const { root, adminNode } = await E(service).createVat(bundlecap, vatOptions);
       adminNodes.add(adminNode);
@@ -255,8 +274,8 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     undefined,
     address => ({ address }),
     {
-      // Creates a metered vat. Options: name, vatParameters, reapInterval, computrons. Gives
-      // {root, adminNode, meter}.
+      // Creates a metered vat. Options: name, vatParameters, reapInterval, computrons, enableSetup,
+      // enableVatstore. Gives {root, adminNode, meter}.
       async createVat(bundleID, options = NO_OPTIONS) {
         return createVatFor(this.state.address, 'createVat', bundleID, options);
       },
@@ -339,7 +358,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
 
   return Far('provisioner', {
     async bootstrap({ vatAdmin, timer }, devices) {
-      for (const name of ['bridge', 'mailbox']) {
+      for (const name of ['bridge', 'mailbox', 'vatAdmin']) {
         if (devices[name]) {
           baggage.init(name, devices[name]);
         }

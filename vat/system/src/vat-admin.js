@@ -226,6 +226,22 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       }
       D(device).changeOptions(vatID, options);
     },
+    // No message reaches the object from now on, for good. Only for what this vat exports.
+    revoke(object) {
+      const { vatID } = this.state;
+      insistRunning(vatID, 'revoke');
+      isObject(object) || Fail`revoke: expected an object of the vat, not ${brief(object)}`;
+      const problem = D(device).revokeExport(vatID, object);
+      !problem || Fail`revoke: ${b(problem)}`;
+    },
+    isRevoked(object) {
+      const { vatID } = this.state;
+      insistRunning(vatID, 'isRevoked');
+      isObject(object) || Fail`isRevoked: expected an object of the vat, not ${brief(object)}`;
+      const answer = D(device).isExportRevoked(vatID, object);
+      typeof answer === 'boolean' || Fail`isRevoked: ${b(answer)}`;
+      return answer;
+    },
     // {objectCount, promiseCount, deviceCount, transcriptCount}
     adminData() {
       const { vatID } = this.state;

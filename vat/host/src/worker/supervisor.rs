@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use capstan_abi::{
-    Delivery, DeliveryResult, JsString, Syscall, SyscallResult,
+    BundleKind, Delivery, DeliveryResult, JsString, Syscall, SyscallResult,
     json::{self as abi_json, Elements, Malformed, elements},
 };
 use capstan_kernel_ports::{VatId, host::WorkerOptions};
@@ -123,6 +123,8 @@ pub(crate) fn write_set_bundle(
     let options = json!({
         "enableDisavow": options.enable_disavow,
         "relaxDurabilityRules": options.relax_durability_rules,
+        "enableVatstore": options.enable_vatstore,
+        "enableSetup": options.enable_setup,
     });
     let id = vat.map_or_else(String::new, |vat| vat.to_string());
     Ok(json!(["setBundle", id, bundle, options, vat.is_none()]).to_string().into_bytes())
@@ -130,12 +132,14 @@ pub(crate) fn write_set_bundle(
 
 /// Returns the digest in the id of an Endo bundle. The error describes the expected form.
 pub(crate) fn bundle_digest(bundle_id: &str) -> Result<&str, String> {
-    bundle_id
-        .strip_prefix("b1-")
-        .filter(|hex| hex.len() == 128 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
-        .ok_or_else(|| {
-            format!("{bundle_id:?} is not the id of an Endo bundle (b1- and 128 hex digits)")
-        })
+    match BundleKind::split(bundle_id) {
+        Some((BundleKind::EndoZip, hex))
+            if hex.len() == 128 && hex.bytes().all(|b| b.is_ascii_hexdigit()) =>
+        {
+            Ok(hex)
+        }
+        _ => Err(format!("{bundle_id:?} is not the id of an Endo bundle (b1- and 128 hex digits)")),
+    }
 }
 
 /// Encodes the command `["setVatID", vatID]`, for a worker that has its bundle.
