@@ -34,6 +34,11 @@ fn writing_a_vat() {
 }
 
 #[test]
+fn streams() {
+    follow("streams.md");
+}
+
+#[test]
 fn rpc_and_transactions() {
     follow("rpc-and-transactions.md");
 }

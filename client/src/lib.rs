@@ -22,9 +22,10 @@
 //! * [`Args`] encodes [`Passable`] values as arguments.
 //! * [`TxBuilder`] builds and signs transactions of the Cosmos SDK in `SIGN_MODE_DIRECT`.
 //! * [`Client`] makes calls of the JSON-RPC, sends Capstan's queries, and subscribes to events.
+//! * [`OutboxFollower`] reads an account's outbox entry by entry, and [`OutboxStream`] does so asynchronously.
 //! * [`Wallet`] signs with the right sequence and fee, and waits for blocks and results.
 //!
-//! All calls block, and everything that waits has a [`Deadline`]. `examples/counter.rs` is a whole program.
+//! All calls block, and everything that waits has a [`Deadline`]. Only [`OutboxStream`] is asynchronous. `examples/counter.rs` is a whole program.
 //!
 //! # Transport
 //! `tendermint-rpc` provides the types of requests and responses, but not the transport. Its `http-client` feature brings
@@ -42,6 +43,8 @@ mod error;
 mod events;
 mod kernel_error;
 mod key;
+mod outbox;
+mod outbox_stream;
 mod outcome;
 mod query;
 mod settlement;
@@ -52,6 +55,7 @@ mod wallet;
 
 pub use args::Args;
 pub use bundle::{Bundle, BundleError};
+pub use capstan_abi::{CapData, Delivery, Message, Resolution};
 pub use capstan_passable::{Malformed, Passable};
 pub use capstan_proto::v1 as proto;
 pub use capstan_proto::{ADDRESS_PREFIX, Address, Amount, DENOM, ErrorCode, Fees, Params};
@@ -59,8 +63,11 @@ pub use client::{AbciQuery, Client, TxInfo};
 pub use deadline::Deadline;
 pub use error::ClientError;
 pub use events::{Event, EventKind, Subscription};
+pub use futures_core::Stream;
 pub use kernel_error::{KernelError, KernelErrorCode};
 pub use key::{DEV_MNEMONIC, DEV_NAMES, Key, KeyError};
+pub use outbox::{OutboxEntry, OutboxFollower, OutboxStopper};
+pub use outbox_stream::OutboxStream;
 pub use outcome::TxOutcome;
 pub use query::{Account, MessageResult, Status};
 pub use settlement::Settlement;

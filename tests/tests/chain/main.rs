@@ -3,4 +3,5 @@
 mod bad_input;
 mod clock;
 mod revocation;
+mod outbox;
 mod story;

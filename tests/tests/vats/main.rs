@@ -2,6 +2,7 @@
 
 mod documents;
 mod dynamic;
+mod iterators;
 mod lone_surrogates;
 mod raw;
 mod timer_bounds;

@@ -21,7 +21,8 @@ use crate::{
 };
 
 pub use read::{
-    Elements, capdata_from_json, delivery_result_from_json, elements, syscall_from_json,
+    Elements, capdata_from_json, delivery_from_json, delivery_result_from_json, elements,
+    syscall_from_json,
 };
 
 /// Error for JSON text that is not a [`Syscall`] or a [`DeliveryResult`](crate::DeliveryResult). It

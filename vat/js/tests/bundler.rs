@@ -85,6 +85,16 @@ fn a_source_needs_no_package() {
 }
 
 #[test]
+fn libraries_of_this_project_are_lent_too() {
+    let vat = "import { makeExoGenerator } from '@capstan/remote-iterables';\n\
+               import { prepareDurableIterator } from '@capstan/remote-iterables/durable.js';\n\
+               export const buildRootObject = () => [makeExoGenerator, prepareDurableIterator];\n";
+    let lone = id(&folder(&[("vat.js", vat)]));
+    assert_eq!(lone, id(&folder(&[("vat.js", vat)])), "wherever it is");
+    assert_ne!(id(&folder(&[("vat.js", vat), ("package.json", PACKAGE)])), lone);
+}
+
+#[test]
 fn a_package_of_ones_own_comes_first() {
     let own = folder(&[("package.json", PACKAGE)]);
     let far = own.path().join("node_modules/@endo/far");

@@ -10,6 +10,11 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const OUR_PACKAGE = new URL('../package.json', import.meta.url);
 const OUR_MODULES = new URL('../node_modules/', import.meta.url);
 
+/** The libraries of our own that vats import, and where they are. */
+const OUR_LIBRARIES = {
+  '@capstan/remote-iterables': new URL('../remote-iterables/', import.meta.url),
+};
+
 /** Our dependencies that are tools, not libraries for vats. */
 const TOOLS = [
   '@agoric/babel-parser',
@@ -29,11 +34,14 @@ const readJson = location => {
   }
 };
 
+const versionAt = place => readJson(new URL('package.json', place)).version;
+
 /** The libraries that we lend, with their versions: a `dependencies` record. */
 const libraries = () => {
   const { dependencies } = readJson(OUR_PACKAGE);
   const entries = Object.entries(dependencies);
-  return Object.fromEntries(entries.filter(([name]) => !TOOLS.includes(name)));
+  const own = Object.entries(OUR_LIBRARIES).map(([name, place]) => [name, versionAt(place)]);
+  return Object.fromEntries([...entries.filter(([name]) => !TOOLS.includes(name)), ...own]);
 };
 
 /** The location of the package.json that governs `source`, or undefined. */
@@ -77,7 +85,7 @@ const canonical = async location => {
     return `${await real(location)}${slash}`;
   } catch (error) {
     const [, name] = /^file:\/\/\/node_modules\/((?:@[^/]+\/)?[^/]+)\/$/.exec(location) || [];
-    const ours = name && new URL(`${name}/`, OUR_MODULES);
+    const ours = name && (OUR_LIBRARIES[name] ?? new URL(`${name}/`, OUR_MODULES));
     return ours && fs.existsSync(ours) ? `${await real(ours)}${slash}` : location;
   }
 };

@@ -13,7 +13,7 @@ use serde::{
 };
 
 use super::Malformed;
-use crate::{CapData, DeliveryResult, JsString, Message, Resolution, Syscall};
+use crate::{CapData, Delivery, DeliveryResult, JsString, Message, Resolution, Syscall};
 
 impl<'de> Deserialize<'de> for JsString {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -91,23 +91,14 @@ pub fn syscall_from_json(json: &[u8]) -> Result<Syscall, Malformed> {
     Ok(match tag.as_str().unwrap_or_default() {
         "send" => {
             let (_, target, message): (Tag, String, MessageFields) = parse(json)?;
-            let MessageFields { methargs, result } = message;
-            Syscall::Send { target, message: Message { methargs: methargs.into(), result } }
+            Syscall::Send { target, message: message.into() }
         }
         "callNow" => {
             let (_, target, method, args): (Tag, String, JsString, CapDataFields) = parse(json)?;
             Syscall::CallNow { target, method, args: args.into() }
         }
         "subscribe" => Syscall::Subscribe { promise: parse::<(Tag, _)>(json)?.1 },
-        "resolve" => {
-            let (_, list): (Tag, Vec<(String, bool, CapDataFields)>) = parse(json)?;
-            let resolution = |(promise, rejected, data): (_, _, CapDataFields)| Resolution {
-                promise,
-                rejected,
-                data: data.into(),
-            };
-            Syscall::Resolve { resolutions: list.into_iter().map(resolution).collect() }
-        }
+        "resolve" => Syscall::Resolve { resolutions: resolutions(parse::<(Tag, _)>(json)?.1) },
         "exit" => {
             let (_, is_failure, info): (Tag, bool, CapDataFields) = parse(json)?;
             Syscall::Exit { is_failure, info: info.into() }
@@ -127,7 +118,31 @@ pub fn syscall_from_json(json: &[u8]) -> Result<Syscall, Malformed> {
     })
 }
 
-/// Name of a syscall, which was read before.
+/// Reads a [`Delivery`] as [`delivery_to_json`](super::delivery_to_json) writes it.
+pub fn delivery_from_json(json: &[u8]) -> Result<Delivery, Malformed> {
+    let tag = name(elements(json)?.next(), "a delivery's name")?;
+    Ok(match tag.as_str().unwrap_or_default() {
+        "startVat" => {
+            Delivery::StartVat { parameters: parse::<(Tag, CapDataFields)>(json)?.1.into() }
+        }
+        "message" => {
+            let (_, target, message): (Tag, String, MessageFields) = parse(json)?;
+            Delivery::Message { target, message: message.into() }
+        }
+        "notify" => Delivery::Notify { resolutions: resolutions(parse::<(Tag, _)>(json)?.1) },
+        "dropExports" => Delivery::DropExports { refs: parse::<(Tag, _)>(json)?.1 },
+        "retireExports" => Delivery::RetireExports { refs: parse::<(Tag, _)>(json)?.1 },
+        "retireImports" => Delivery::RetireImports { refs: parse::<(Tag, _)>(json)?.1 },
+        "bringOutYourDead" => Delivery::BringOutYourDead,
+        "changeVatOptions" => {
+            let (_, options): (Tag, serde_json::Value) = parse(json)?;
+            Delivery::ChangeVatOptions { options_json: options.to_string() }
+        }
+        _ => return Err(Malformed(format!("there is no delivery {tag}"))),
+    })
+}
+
+/// Name of a syscall or a delivery, which was read before.
 type Tag = IgnoredAny;
 
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Malformed> {
@@ -168,6 +183,21 @@ struct MessageFields {
     result: Option<String>,
 }
 
+impl From<MessageFields> for Message {
+    fn from(MessageFields { methargs, result }: MessageFields) -> Self {
+        Self { methargs: methargs.into(), result }
+    }
+}
+
+fn resolutions(list: Vec<(String, bool, CapDataFields)>) -> Vec<Resolution> {
+    let resolution = |(promise, rejected, data): (_, _, CapDataFields)| Resolution {
+        promise,
+        rejected,
+        data: data.into(),
+    };
+    list.into_iter().map(resolution).collect()
+}
+
 fn name(json: Option<&[u8]>, what: &str) -> Result<JsString, Malformed> {
     let text = json.and_then(|json| serde_json::from_slice(json).ok());
     text.ok_or_else(|| Malformed(format!("expected {what}")))
@@ -178,7 +208,7 @@ mod tests {
     use alloc::vec;
 
     use super::*;
-    use crate::json::syscall_to_json;
+    use crate::json::{delivery_to_json, syscall_to_json};
 
     fn read(json: &str) -> Result<Syscall, Malformed> {
         syscall_from_json(json.as_bytes())
@@ -276,6 +306,31 @@ mod tests {
         }
         let null = read(r#"["send","o-1",{"methargs":{"body":"","slots":[]},"result":null}]"#);
         assert!(matches!(null, Ok(Syscall::Send { message, .. }) if message.result.is_none()));
+    }
+
+    #[test]
+    fn every_delivery_is_read_as_it_is_written() {
+        let data = || CapData { body: "#[\"\\ud800\"]".into(), slots: vec!["ro-1".into()] };
+        let refs = || vec!["ro+1".to_string(), "ro+2".to_string()];
+        let message = |result| Message { methargs: data(), result };
+        let resolution = Resolution { promise: "rp-60".into(), rejected: true, data: data() };
+        for delivery in [
+            Delivery::StartVat { parameters: data() },
+            Delivery::Message { target: "ro+1".into(), message: message(Some("rp-60".into())) },
+            Delivery::Message { target: "ro+1".into(), message: message(None) },
+            Delivery::Notify { resolutions: vec![resolution] },
+            Delivery::DropExports { refs: refs() },
+            Delivery::RetireExports { refs: refs() },
+            Delivery::RetireImports { refs: refs() },
+            Delivery::BringOutYourDead,
+            Delivery::ChangeVatOptions { options_json: r#"{"reapInterval":7}"#.into() },
+        ] {
+            let json = delivery_to_json(&delivery).to_string();
+            assert_eq!(delivery_from_json(json.as_bytes()), Ok(delivery));
+        }
+        for bad in ["", "[]", "[\"no\"]", "[\"message\",\"ro+1\"]", "[\"dropExports\",[7]]"] {
+            assert!(delivery_from_json(bad.as_bytes()).is_err(), "{bad}");
+        }
     }
 
     #[test]
