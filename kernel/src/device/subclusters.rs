@@ -179,8 +179,9 @@ impl State<'_> {
         call: &mut Invocation<'_>,
         result: crate::ids::KRef,
     ) -> Result<(), DeviceFailure> {
+        let Some(vat) = call.caller.vat else { return Ok(()) };
         self.set_decider(result, Some(Endpoint::Device(call.device)))?;
-        self.delete_entry(Endpoint::Vat(call.caller.vat), result)?;
+        self.delete_entry(Endpoint::Vat(vat), result)?;
         call.caller.is_deferred = true;
         Ok(())
     }

@@ -276,7 +276,7 @@ impl State<'_> {
     ) -> Result<()> {
         match endpoint {
             Endpoint::Vat(vat) => self.update_vat(vat, |state| change(&mut state.holdings)),
-            Endpoint::Device(_) | Endpoint::Remote(_) => Ok(()),
+            Endpoint::Device(_) | Endpoint::Remote(_) | Endpoint::Kernel => Ok(()),
         }
     }
 

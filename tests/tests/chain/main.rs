@@ -2,6 +2,6 @@
 
 mod bad_input;
 mod clock;
-mod revocation;
 mod outbox;
+mod revocation;
 mod story;
