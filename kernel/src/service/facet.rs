@@ -7,6 +7,11 @@
 //! | `getVats(after, limit)` | `{vats, next}`: up to `limit` live vats, 100 at most, with numbers above that of `after` |
 //! | `pingVat(vatID)` | `'pong'` if the vat lives; no vat code runs |
 //! | `queueMessage(target, method, args)` | the target's own answer: the message goes on the queue, and is not waited for |
+//! | `getSubclusters(after)` | `{subclusters, next}`: up to 100 records with numbers above that of `after` |
+//! | `getSubcluster(id)` | `{id, name, owner, status, bootstrap, vats: [[name, vatID]], services}` |
+//! | `getSystemSubclusterRoot(name)` | `{root}` |
+//! | `launchSubcluster({bootstrap, services, vats})` | `{subclusterId, root, bootstrapResult}` when `bootstrap` has answered |
+//! | `terminateSubcluster(id, reason)` | undefined: its vats end in reverse order |
 //! | `revoke(object)` | undefined: an object of a user gets no more messages |
 //! | `isRevoked(object)` | true if it was revoked |
 //! | `getService(name)` | `{service}`: the object of a service that is not for the system alone |
@@ -33,6 +38,11 @@ pub(super) const METHODS: &[&str] = &[
     "getVats",
     "pingVat",
     "queueMessage",
+    "getSubclusters",
+    "getSubcluster",
+    "getSystemSubclusterRoot",
+    "launchSubcluster",
+    "terminateSubcluster",
     "revoke",
     "isRevoked",
     "getService",
@@ -54,6 +64,11 @@ impl State<'_> {
                 false => thrown("Vat does not exist."),
             },
             "queueMessage" => self.queue_message(call),
+            "getSubclusters" => self.list_subclusters(call),
+            "getSubcluster" => self.describe_subcluster(call),
+            "getSystemSubclusterRoot" => self.system_root(call),
+            "launchSubcluster" => self.launch_for_vat(call),
+            "terminateSubcluster" => self.end_for_vat(call),
             "revoke" => {
                 self.revoke(call.object(0, "an object")?, Revocable::Users).map_err(refusal)?;
                 Ok(Answer::Value(Passable::Undefined))

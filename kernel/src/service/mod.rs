@@ -12,11 +12,13 @@
 //! |---|---|
 //! | `registry.rs` | names, records, who may have what |
 //! | `facet.rs` | the kernel's own service |
+//! | `subclusters.rs` | its methods for subclusters |
 //! | `conveyor.rs` | services over the mailbox and the bridge |
 
 mod conveyor;
 mod facet;
 mod registry;
+mod subclusters;
 
 use capstan_abi::{CapData, Message, Resolution};
 use capstan_passable::Passable;
@@ -59,6 +61,8 @@ pub(crate) enum Answer {
     Value(Passable<KRef>),
     /// The result promise went on with a message, whose receiver decides it.
     Forwarded,
+    /// A record of the state keeps the result promise, and the kernel settles it later.
+    Later,
 }
 
 /// The reason why a service gives no answer.
@@ -133,7 +137,7 @@ impl State<'_> {
     pub(crate) fn invoke_service(&mut self, request: &Request<'_>) -> Result<Option<String>> {
         let answered = self.decode_and_call(request).and_then(|answer| match answer {
             Answer::Value(value) => self.fulfil(request.message.result, &value),
-            Answer::Forwarded => Ok(()),
+            Answer::Forwarded | Answer::Later => Ok(()),
         });
         let why = match answered {
             Ok(()) => None,

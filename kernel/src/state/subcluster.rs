@@ -155,13 +155,6 @@ impl State<'_> {
         self.put(&keys::subcluster(record.id.0), record)
     }
 
-    /// All subclusters, in the order of their numbers.
-    #[allow(dead_code)]
-    pub(crate) fn subclusters(&self) -> Result<Vec<Subcluster>> {
-        let entries = self.over.scan(keys::SUBCLUSTERS)?;
-        entries.iter().map(|(key, value)| crate::state::handle::decode(key, value)).collect()
-    }
-
     /// A subcluster's id that was never used before.
     pub(crate) fn allocate_subcluster(&mut self) -> Result<SubclusterId> {
         let number = self.get::<u64>(keys::NEXT_SUBCLUSTER)?.unwrap_or(1);
