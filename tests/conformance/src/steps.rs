@@ -197,8 +197,6 @@ impl<H: ScenarioHost> Run<H> {
     }
 }
 
-/// Compares what the recorded step returned, as far as it is meant to be compared.
-
 /// The text that SwingSet throws when a static vat is named that is not there.
 fn no_such_vat() -> Value {
     json!({"threw": "vat name (a string) must exist, but doesn't"})
