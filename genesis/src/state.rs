@@ -140,6 +140,37 @@ pub enum GenesisService {
     BridgeConveyor,
 }
 
+impl GenesisService {
+    /// All services, in the order of this type.
+    pub const ALL: [Self; 7] = [
+        Self::KernelFacet,
+        Self::Chain,
+        Self::Validators,
+        Self::Mailbox,
+        Self::MailboxConveyor,
+        Self::Bridge,
+        Self::BridgeConveyor,
+    ];
+
+    /// Returns the name under which vats are given the service.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KernelFacet => "kernelFacet",
+            Self::Chain => "chain",
+            Self::Validators => "validators",
+            Self::Mailbox => "mailbox",
+            Self::MailboxConveyor => "mailbox-conveyor",
+            Self::Bridge => "bridge",
+            Self::BridgeConveyor => "bridge-conveyor",
+        }
+    }
+
+    /// Returns the service with this name, or `None` if vats of the chain have to register it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|service| service.name() == name)
+    }
+}
+
 /// A static vat, which exists from the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -335,7 +366,7 @@ impl AppState {
         }
         let is_installed =
             |vat: &GenesisVat| self.bundles.iter().any(|bundle| bundle.id == vat.bundle);
-        subcluster::validate(&self.kernel.system_subclusters, is_installed)
+        subcluster::validate(&self.kernel, is_installed)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{GenesisError, GenesisVat, invalid, state::is_vat_name};
+use crate::{GenesisError, GenesisKernel, GenesisService, GenesisVat, invalid, state::is_vat_name};
 
 /// Upper bound of the vats of a subcluster, and of its services.
 const MAX_NAMES: usize = 32;
@@ -93,12 +93,12 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for VatsVisitor<V> {
 
 /// Checks system subclusters. `is_installed` tells whether a vat's bundle is in the document.
 pub(crate) fn validate(
-    subclusters: &[GenesisSubcluster],
+    kernel: &GenesisKernel,
     is_installed: impl Fn(&GenesisVat) -> bool,
 ) -> Result<(), GenesisError> {
     const FIELD: &str = "app_state.kernel.system_subclusters";
     let mut names = BTreeSet::new();
-    for GenesisSubcluster { name, config } in subclusters {
+    for GenesisSubcluster { name, config } in &kernel.system_subclusters {
         if !is_vat_name(name) {
             let problem = format!("{name:?}: a name is 1 to 64 letters, digits, _ or -");
             return Err(invalid(FIELD, problem));
@@ -127,7 +127,7 @@ pub(crate) fn validate(
             let problem = format!("invalid bootstrap vat name {}", config.bootstrap);
             return Err(invalid(field("bootstrap"), problem));
         }
-        validate_given(config, field)?;
+        validate_given(config, &kernel.services, field)?;
     }
     Ok(())
 }
@@ -135,6 +135,7 @@ pub(crate) fn validate(
 /// Checks what a subcluster is given.
 fn validate_given(
     config: &GenesisCluster,
+    services: &BTreeSet<GenesisService>,
     field: impl Fn(&str) -> String,
 ) -> Result<(), GenesisError> {
     for (what, count) in [("services", config.services.len()), ("io", config.io.len())] {
@@ -146,6 +147,11 @@ fn validate_given(
     for service in &config.services {
         if !seen.insert(service) || config.io.contains_key(service) {
             return Err(invalid(field("services"), format!("{service:?} stands twice")));
+        }
+        // Vats register further names while the chain runs.
+        if GenesisService::named(service).is_some_and(|known| !services.contains(&known)) {
+            let problem = format!("{service:?} must be one of app_state.kernel.services, too");
+            return Err(invalid(field("services"), problem));
         }
     }
     for (name, io) in &config.io {
@@ -191,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn services_of_the_chain_and_of_its_vats_are_given() {
+        let mut state = state();
+        let given = ["chain", "bridge-conveyor", "oracle"].map(str::to_owned);
+        state.kernel.system_subclusters[0].config.services = given.into();
+        state.kernel.services = [GenesisService::Chain, GenesisService::BridgeConveyor].into();
+        state.validate().unwrap();
+    }
+
+    #[test]
     fn refusals_name_what_is_wrong() {
         type Spoil = fn(&mut AppState);
         let cases: &[(Spoil, &str)] = &[
@@ -212,6 +227,10 @@ mod tests {
             (
                 |s| s.kernel.system_subclusters[0].config.services = vec!["x".into(); 2],
                 "\"x\" stands twice",
+            ),
+            (
+                |s| s.kernel.system_subclusters[0].config.services = vec!["chain".into()],
+                "\"chain\" must be one of app_state.kernel.services, too",
             ),
         ];
         for (spoil, text) in cases {
