@@ -59,7 +59,7 @@ impl SystemSubcluster {
             }
         }
         let services = &self.subcluster.config.services;
-        let known = services.iter().filter_map(|name| GenesisService::named(name));
+        let known = services.iter().filter_map(|name| GenesisService::parse(name));
         state.kernel.services.extend(known);
         state.kernel.system_subclusters.push(self.subcluster);
     }

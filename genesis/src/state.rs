@@ -141,33 +141,9 @@ pub enum GenesisService {
 }
 
 impl GenesisService {
-    /// All services, in the order of this type.
-    pub const ALL: [Self; 7] = [
-        Self::KernelFacet,
-        Self::Chain,
-        Self::Validators,
-        Self::Mailbox,
-        Self::MailboxConveyor,
-        Self::Bridge,
-        Self::BridgeConveyor,
-    ];
-
-    /// Returns the name under which vats are given the service.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::KernelFacet => "kernelFacet",
-            Self::Chain => "chain",
-            Self::Validators => "validators",
-            Self::Mailbox => "mailbox",
-            Self::MailboxConveyor => "mailbox-conveyor",
-            Self::Bridge => "bridge",
-            Self::BridgeConveyor => "bridge-conveyor",
-        }
-    }
-
-    /// Returns the service with this name, or `None` if vats of the chain have to register it.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|service| service.name() == name)
+    /// Returns the service of that name, or `None` if only a vat can register one.
+    pub fn parse(name: &str) -> Option<Self> {
+        serde_json::from_value(Value::String(name.to_owned())).ok()
     }
 }
 
@@ -366,7 +342,11 @@ impl AppState {
         }
         let is_installed =
             |vat: &GenesisVat| self.bundles.iter().any(|bundle| bundle.id == vat.bundle);
-        subcluster::validate(&self.kernel, is_installed)
+        // Other names may be registered by vats of the system, while the chain runs.
+        let lacks = |name: &str| {
+            GenesisService::parse(name).is_some_and(|it| !self.kernel.services.contains(&it))
+        };
+        subcluster::validate(&self.kernel.system_subclusters, is_installed, lacks)
     }
 }
 

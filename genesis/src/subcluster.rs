@@ -8,10 +8,14 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{GenesisError, GenesisKernel, GenesisService, GenesisVat, invalid, state::is_vat_name};
+use crate::{GenesisError, GenesisVat, invalid, state::is_vat_name};
 
 /// Upper bound of the vats of a subcluster, and of its services.
 const MAX_NAMES: usize = 32;
+
+/// The reason why io channels are refused, in the words of the kernel.
+const NO_IO: &str =
+    "Cluster config declares IO channels but no IO channel factory was provided to the kernel";
 
 /// A system subcluster, which the chain launches once after its bootstrap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,14 +95,16 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for VatsVisitor<V> {
     }
 }
 
-/// Checks system subclusters. `is_installed` tells whether a vat's bundle is in the document.
+/// Checks system subclusters. `is_installed` tells whether a vat's bundle is in the document, and `lacks` whether a
+/// service of that name would have to be asked for and was not.
 pub(crate) fn validate(
-    kernel: &GenesisKernel,
+    subclusters: &[GenesisSubcluster],
     is_installed: impl Fn(&GenesisVat) -> bool,
+    lacks: impl Fn(&str) -> bool,
 ) -> Result<(), GenesisError> {
     const FIELD: &str = "app_state.kernel.system_subclusters";
     let mut names = BTreeSet::new();
-    for GenesisSubcluster { name, config } in &kernel.system_subclusters {
+    for GenesisSubcluster { name, config } in subclusters {
         if !is_vat_name(name) {
             let problem = format!("{name:?}: a name is 1 to 64 letters, digits, _ or -");
             return Err(invalid(FIELD, problem));
@@ -127,7 +133,7 @@ pub(crate) fn validate(
             let problem = format!("invalid bootstrap vat name {}", config.bootstrap);
             return Err(invalid(field("bootstrap"), problem));
         }
-        validate_given(config, &kernel.services, field)?;
+        validate_given(config, field, &lacks)?;
     }
     Ok(())
 }
@@ -135,38 +141,35 @@ pub(crate) fn validate(
 /// Checks what a subcluster is given.
 fn validate_given(
     config: &GenesisCluster,
-    services: &BTreeSet<GenesisService>,
     field: impl Fn(&str) -> String,
+    lacks: impl Fn(&str) -> bool,
 ) -> Result<(), GenesisError> {
-    for (what, count) in [("services", config.services.len()), ("io", config.io.len())] {
-        if count > MAX_NAMES {
-            return Err(invalid(field(what), format!("{count} are more than {MAX_NAMES}")));
-        }
+    let count = config.services.len();
+    if count > MAX_NAMES {
+        return Err(invalid(field("services"), format!("{count} are more than {MAX_NAMES}")));
     }
     let mut seen = BTreeSet::new();
     for service in &config.services {
-        if !seen.insert(service) || config.io.contains_key(service) {
+        if !seen.insert(service) {
             return Err(invalid(field("services"), format!("{service:?} stands twice")));
         }
-        // Vats register further names while the chain runs.
-        if GenesisService::named(service).is_some_and(|known| !services.contains(&known)) {
-            let problem = format!("{service:?} must be one of app_state.kernel.services, too");
+        if lacks(service) {
+            let problem = format!(
+                "no registered kernel service '{service}': app_state.kernel.services has to name it"
+            );
             return Err(invalid(field("services"), problem));
         }
     }
-    for (name, io) in &config.io {
-        if !is_vat_name(name) || !["", "in", "out", "inout"].contains(&io.direction.as_str()) {
-            let problem = "a name is 1 to 64 letters, digits, _ or -, a direction in, out or inout";
-            return Err(invalid(field(&format!("io.{name}")), problem));
-        }
+    match config.io.is_empty() {
+        true => Ok(()),
+        false => Err(invalid(field("io"), NO_IO)),
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AppState, GenesisBundle};
+    use crate::{AppState, GenesisBundle, GenesisService};
 
     fn state() -> AppState {
         let id: crate::BundleId = format!("w1-{}", "00".repeat(32)).parse().unwrap();
@@ -199,7 +202,7 @@ mod tests {
     #[test]
     fn services_of_the_chain_and_of_its_vats_are_given() {
         let mut state = state();
-        let given = ["chain", "bridge-conveyor", "oracle"].map(str::to_owned);
+        let given = ["chain", "bridgeConveyor", "oracle"].map(str::to_owned);
         state.kernel.system_subclusters[0].config.services = given.into();
         state.kernel.services = [GenesisService::Chain, GenesisService::BridgeConveyor].into();
         state.validate().unwrap();
@@ -230,7 +233,14 @@ mod tests {
             ),
             (
                 |s| s.kernel.system_subclusters[0].config.services = vec!["chain".into()],
-                "\"chain\" must be one of app_state.kernel.services, too",
+                "no registered kernel service 'chain'",
+            ),
+            (
+                |s| {
+                    let io = &mut s.kernel.system_subclusters[0].config.io;
+                    io.insert("x".into(), GenesisIo::default());
+                },
+                "config.io: Cluster config declares IO channels",
             ),
         ];
         for (spoil, text) in cases {

@@ -17,7 +17,11 @@ use capstan_kernel::{
 use capstan_kernel_ports::host::VatHost;
 use serde_json::Value;
 
-use crate::{fault::NodeFault, records::bundles};
+use crate::{
+    block::services::{CHAIN, VALIDATORS},
+    fault::NodeFault,
+    records::bundles,
+};
 use capstan_passable as smallcaps;
 
 /// Returns the [`KernelConfig`] with which the kernel starts.
@@ -119,16 +123,18 @@ fn devices(genesis: &AppState) -> BTreeMap<String, DeviceKind> {
 /// Returns the kernel's services.
 fn services(genesis: &AppState) -> BTreeMap<String, NewService> {
     let new = |service: &GenesisService| {
-        let (kind, system_only) = match service {
-            GenesisService::KernelFacet => (ServiceKind::Facet, true),
-            GenesisService::Chain => (ServiceKind::Application, false),
-            GenesisService::Validators => (ServiceKind::Application, true),
-            GenesisService::Mailbox => (ServiceKind::Mailbox, true),
-            GenesisService::MailboxConveyor => (ServiceKind::MailboxConveyor, true),
-            GenesisService::Bridge => (ServiceKind::Bridge, true),
-            GenesisService::BridgeConveyor => (ServiceKind::BridgeConveyor, true),
+        let (name, kind, system_only) = match service {
+            GenesisService::KernelFacet => ("kernelFacet", ServiceKind::Facet, true),
+            GenesisService::Chain => (CHAIN, ServiceKind::Application, false),
+            GenesisService::Validators => (VALIDATORS, ServiceKind::Application, true),
+            GenesisService::Mailbox => ("mailbox", ServiceKind::Mailbox, true),
+            GenesisService::MailboxConveyor => {
+                ("mailboxConveyor", ServiceKind::MailboxConveyor, true)
+            }
+            GenesisService::Bridge => ("bridge", ServiceKind::Bridge, true),
+            GenesisService::BridgeConveyor => ("bridgeConveyor", ServiceKind::BridgeConveyor, true),
         };
-        (service.name().to_owned(), NewService { kind, system_only })
+        (name.to_owned(), NewService { kind, system_only })
     };
     genesis.kernel.services.iter().map(new).collect()
 }

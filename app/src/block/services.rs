@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// Name of the service that tells of the chain.
-const CHAIN: &str = "chain";
+pub(crate) const CHAIN: &str = "chain";
 /// Name of the service that has the validators.
-const VALIDATORS: &str = "validators";
+pub(crate) const VALIDATORS: &str = "validators";
 
 /// The block in progress, as far as services tell of it.
 #[derive(Clone, Copy, Debug, Default)]
