@@ -42,7 +42,8 @@ pub(crate) struct Init {
     #[arg(long, conflicts_with = "genesis")]
     mailbox: bool,
     /// Launch a system subcluster: a file with `{"name", "config": {"bootstrap", "services", "vats"}}`. A vat's `bundle`
-    /// is an id of the genesis document or a bundle's file beside FILE. Can be given several times.
+    /// is an id of the genesis document or a bundle's file beside FILE. The chain gets the kernel services that
+    /// FILE names. Can be given several times.
     #[arg(long, value_name = "FILE", conflicts_with = "genesis")]
     system_subcluster: Vec<PathBuf>,
     /// Account that governs the chain: it can look up `chain/validators` and the like. An address or a key's name. Can

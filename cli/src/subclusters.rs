@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use capstan_client::Bundle;
 use capstan_genesis::{
-    AppState, BundleId, GenesisBundle, GenesisCluster, GenesisSubcluster, GenesisVat, GenesisVats,
+    AppState, BundleId, GenesisBundle, GenesisCluster, GenesisService, GenesisSubcluster,
+    GenesisVat, GenesisVats,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -49,13 +50,17 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<SystemSubcluster> {
 }
 
 impl SystemSubcluster {
-    /// Adds it to a genesis document. Bundles that are there already are not added again.
+    /// Adds it to a genesis document, with the bundles and the chain's services that it needs. What is there already
+    /// is not added again.
     pub(crate) fn add_to(self, state: &mut AppState) {
         for bundle in self.bundles {
             if !state.bundles.iter().any(|other| other.id == bundle.id) {
                 state.bundles.push(bundle);
             }
         }
+        let services = &self.subcluster.config.services;
+        let known = services.iter().filter_map(|name| GenesisService::parse(name));
+        state.kernel.services.extend(known);
         state.kernel.system_subclusters.push(self.subcluster);
     }
 }

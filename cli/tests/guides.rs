@@ -39,6 +39,11 @@ fn streams() {
 }
 
 #[test]
+fn subclusters() {
+    follow("subclusters.md");
+}
+
+#[test]
 fn rpc_and_transactions() {
     follow("rpc-and-transactions.md");
 }

@@ -141,8 +141,8 @@ pub enum GenesisService {
 }
 
 impl GenesisService {
-    /// Returns the service of that name, as the genesis document writes it.
-    fn parse(name: &str) -> Option<Self> {
+    /// Returns the service of that name, or `None` if only a vat can register one.
+    pub fn parse(name: &str) -> Option<Self> {
         serde_json::from_value(Value::String(name.to_owned())).ok()
     }
 }

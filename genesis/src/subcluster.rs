@@ -169,7 +169,7 @@ fn validate_given(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AppState, GenesisBundle};
+    use crate::{AppState, GenesisBundle, GenesisService};
 
     fn state() -> AppState {
         let id: crate::BundleId = format!("w1-{}", "00".repeat(32)).parse().unwrap();
@@ -197,6 +197,15 @@ mod tests {
         let twice = json.replace("\"a\":{", "\"z\":{");
         let error = AppState::from_json(twice.as_bytes()).unwrap_err().to_string();
         assert!(error.contains("vat \"z\" stands twice"), "{error}");
+    }
+
+    #[test]
+    fn services_of_the_chain_and_of_its_vats_are_given() {
+        let mut state = state();
+        let given = ["chain", "bridgeConveyor", "oracle"].map(str::to_owned);
+        state.kernel.system_subclusters[0].config.services = given.into();
+        state.kernel.services = [GenesisService::Chain, GenesisService::BridgeConveyor].into();
+        state.validate().unwrap();
     }
 
     #[test]

@@ -5,3 +5,4 @@ mod clock;
 mod outbox;
 mod revocation;
 mod story;
+mod subclusters;

@@ -23,10 +23,11 @@ const MAX_REASON = 1_000;
  * @param {object} baggage holds the devices `bridge`, `mailbox` and `vatAdminDevice`, and the vat `vatAdmin`
  * @param {object} powers
  * @param {Function} powers.D calls devices
+ * @param {Function} powers.bundleCap finds an installed bundle by its id
  * @param {Function} powers.tell the kernel of subclusters, by a method of the vatAdmin device
  * @param {Function} powers.ask a service of the chain, through the bridge
  */
-export const prepareGoverned = (baggage, { D, ask, tell }) => {
+export const prepareGoverned = (baggage, { D, ask, bundleCap, tell }) => {
   // The validators, for governors and those whom they give it to.
   const validators = prepareExo(baggage, 'validators', undefined, {
     // [{pubKey, power}]: Ed25519 keys in base64, powers as bigints
@@ -139,11 +140,12 @@ export const prepareGoverned = (baggage, { D, ask, tell }) => {
       return tell('systemSubclusterRoot', name).root;
     },
     // Upgrades a vat. Options: vatParameters, upgradeMessage. Gives {incarnationNumber}.
-    upgradeVat(subcluster, vat, bundleID, options = harden({})) {
+    async upgradeVat(subcluster, vat, bundleID, options = harden({})) {
       insistText(subcluster, MAX_NAME, 'upgradeVat: a subcluster');
       insistText(vat, MAX_NAME, 'upgradeVat: a vat');
-      insistText(bundleID, MAX_NAME * 2, 'upgradeVat: a bundle id');
       const { vatID } = tell('systemSubclusterVat', subcluster, vat);
+      // The kernel would only say that the upgrade failed.
+      await bundleCap(bundleID, 'upgradeVat');
       return E(baggage.get('vatAdmin')).upgradeStaticVat(vatID, null, bundleID, options);
     },
     // {bootstrap, services, vats: {NAME: {bundleID, parameters, ...options}}}. Gives {subclusterId, root,

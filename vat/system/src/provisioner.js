@@ -155,11 +155,14 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
   const tell = (method, ...args) => {
     baggage.has('vatAdminDevice') || Fail`the chain has not been bootstrapped`;
     const answer = D(baggage.get('vatAdminDevice'))[method](...args);
-    !answer?.error || Fail`${b(answer.error)}`;
+    if (answer?.error) {
+      // The caller reads the kernel's own text, without the quotes that Fail would add.
+      throw Error(answer.error);
+    }
     return answer;
   };
 
-  const governed = prepareGoverned(baggage, { D, ask, tell });
+  const governed = prepareGoverned(baggage, { D, ask, bundleCap, tell });
 
   // Creates a metered vat for an account, which pays. Gives {root, adminNode, meter}.
   const createVatFor = async (address, what, bundleID, options) => {

@@ -1,0 +1,29 @@
+// Keeps the services that it is given at bootstrap, over upgrades, and asks them what it is told to.
+import { E, Far } from '@endo/far';
+
+export const buildRootObject = (_vatPowers, { version = 1, fails = false } = {}, baggage) => {
+  const put = (name, value) => {
+    if (baggage.has(name)) {
+      baggage.set(name, value);
+    } else {
+      baggage.init(name, value);
+    }
+  };
+  const get = (name, otherwise) => (baggage.has(name) ? baggage.get(name) : otherwise);
+  return Far('keeper', {
+    async bootstrap(vats, services) {
+      put('bootstraps', get('bootstraps', 0) + 1);
+      put('given', harden({ vats: Object.keys(vats), services: Object.keys(services) }));
+      for (const [name, service] of Object.entries(services)) {
+        put(`service ${name}`, service);
+      }
+      if (fails) {
+        throw Error('the keeper fails as asked');
+      }
+      put('chain', services.chain ? await E(services.chain).getChainId() : 'none');
+      return 'kept';
+    },
+    told: () => harden({ ...get('given', {}), bootstraps: get('bootstraps', 0), chain: get('chain', 'none'), version }),
+    ask: (service, method, ...args) => E(baggage.get(`service ${service}`))[method](...args),
+  });
+};
