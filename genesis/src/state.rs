@@ -140,6 +140,13 @@ pub enum GenesisService {
     BridgeConveyor,
 }
 
+impl GenesisService {
+    /// Returns the service of that name, as the genesis document writes it.
+    fn parse(name: &str) -> Option<Self> {
+        serde_json::from_value(Value::String(name.to_owned())).ok()
+    }
+}
+
 /// A static vat, which exists from the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -335,7 +342,11 @@ impl AppState {
         }
         let is_installed =
             |vat: &GenesisVat| self.bundles.iter().any(|bundle| bundle.id == vat.bundle);
-        subcluster::validate(&self.kernel.system_subclusters, is_installed)
+        // Other names may be registered by vats of the system, while the chain runs.
+        let lacks = |name: &str| {
+            GenesisService::parse(name).is_some_and(|it| !self.kernel.services.contains(&it))
+        };
+        subcluster::validate(&self.kernel.system_subclusters, is_installed, lacks)
     }
 }
 

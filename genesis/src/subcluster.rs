@@ -13,6 +13,10 @@ use crate::{GenesisError, GenesisVat, invalid, state::is_vat_name};
 /// Upper bound of the vats of a subcluster, and of its services.
 const MAX_NAMES: usize = 32;
 
+/// The reason why io channels are refused, in the words of the kernel.
+const NO_IO: &str =
+    "Cluster config declares IO channels but no IO channel factory was provided to the kernel";
+
 /// A system subcluster, which the chain launches once after its bootstrap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,10 +95,12 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for VatsVisitor<V> {
     }
 }
 
-/// Checks system subclusters. `is_installed` tells whether a vat's bundle is in the document.
+/// Checks system subclusters. `is_installed` tells whether a vat's bundle is in the document, and `lacks` whether a
+/// service of that name would have to be asked for and was not.
 pub(crate) fn validate(
     subclusters: &[GenesisSubcluster],
     is_installed: impl Fn(&GenesisVat) -> bool,
+    lacks: impl Fn(&str) -> bool,
 ) -> Result<(), GenesisError> {
     const FIELD: &str = "app_state.kernel.system_subclusters";
     let mut names = BTreeSet::new();
@@ -127,7 +133,7 @@ pub(crate) fn validate(
             let problem = format!("invalid bootstrap vat name {}", config.bootstrap);
             return Err(invalid(field("bootstrap"), problem));
         }
-        validate_given(config, field)?;
+        validate_given(config, field, &lacks)?;
     }
     Ok(())
 }
@@ -136,25 +142,28 @@ pub(crate) fn validate(
 fn validate_given(
     config: &GenesisCluster,
     field: impl Fn(&str) -> String,
+    lacks: impl Fn(&str) -> bool,
 ) -> Result<(), GenesisError> {
-    for (what, count) in [("services", config.services.len()), ("io", config.io.len())] {
-        if count > MAX_NAMES {
-            return Err(invalid(field(what), format!("{count} are more than {MAX_NAMES}")));
-        }
+    let count = config.services.len();
+    if count > MAX_NAMES {
+        return Err(invalid(field("services"), format!("{count} are more than {MAX_NAMES}")));
     }
     let mut seen = BTreeSet::new();
     for service in &config.services {
-        if !seen.insert(service) || config.io.contains_key(service) {
+        if !seen.insert(service) {
             return Err(invalid(field("services"), format!("{service:?} stands twice")));
         }
-    }
-    for (name, io) in &config.io {
-        if !is_vat_name(name) || !["", "in", "out", "inout"].contains(&io.direction.as_str()) {
-            let problem = "a name is 1 to 64 letters, digits, _ or -, a direction in, out or inout";
-            return Err(invalid(field(&format!("io.{name}")), problem));
+        if lacks(service) {
+            let problem = format!(
+                "no registered kernel service '{service}': app_state.kernel.services has to name it"
+            );
+            return Err(invalid(field("services"), problem));
         }
     }
-    Ok(())
+    match config.io.is_empty() {
+        true => Ok(()),
+        false => Err(invalid(field("io"), NO_IO)),
+    }
 }
 
 #[cfg(test)]
@@ -212,6 +221,17 @@ mod tests {
             (
                 |s| s.kernel.system_subclusters[0].config.services = vec!["x".into(); 2],
                 "\"x\" stands twice",
+            ),
+            (
+                |s| s.kernel.system_subclusters[0].config.services = vec!["chain".into()],
+                "no registered kernel service 'chain'",
+            ),
+            (
+                |s| {
+                    let io = &mut s.kernel.system_subclusters[0].config.io;
+                    io.insert("x".into(), GenesisIo::default());
+                },
+                "config.io: Cluster config declares IO channels",
             ),
         ];
         for (spoil, text) in cases {

@@ -129,12 +129,10 @@ fn services(genesis: &AppState) -> BTreeMap<String, NewService> {
             GenesisService::Validators => (VALIDATORS, ServiceKind::Application, true),
             GenesisService::Mailbox => ("mailbox", ServiceKind::Mailbox, true),
             GenesisService::MailboxConveyor => {
-                ("mailbox-conveyor", ServiceKind::MailboxConveyor, true)
+                ("mailboxConveyor", ServiceKind::MailboxConveyor, true)
             }
             GenesisService::Bridge => ("bridge", ServiceKind::Bridge, true),
-            GenesisService::BridgeConveyor => {
-                ("bridge-conveyor", ServiceKind::BridgeConveyor, true)
-            }
+            GenesisService::BridgeConveyor => ("bridgeConveyor", ServiceKind::BridgeConveyor, true),
         };
         (name.to_owned(), NewService { kind, system_only })
     };

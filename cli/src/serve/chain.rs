@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use capstan_client::{Args, ClientError, Settlement, SignedTx, TxBuilder, TxInfo, Wallet, proto};
 
 use super::journal::{Answer, Journal, Pending};
@@ -117,13 +117,11 @@ impl Chain {
         (tx, Pending { bytes: String::new(), sequence: 0, answers, own, ack })
     }
 
-    /// Checks that the account has an endpoint, which its first message makes.
-    pub(super) fn provisioned(&self) -> anyhow::Result<()> {
+    /// Gives the account its endpoint, if it has none yet: its first message makes it.
+    pub(super) fn provision(&self) -> anyhow::Result<()> {
         let account = self.wallet.client().account(&self.wallet.address())?;
         if account.remote.is_empty() {
-            bail!(
-                "the account holds nothing on the chain yet; send its first message: capstan tx send factory getVats --from KEY"
-            );
+            self.wallet.send("factory", "__getMethodNames__", &Args::default())?;
         }
         Ok(())
     }

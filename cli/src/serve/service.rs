@@ -59,7 +59,7 @@ impl Service {
     ) -> anyhow::Result<Self> {
         let chain = Chain::new(wallet, options.max_fee);
         let mut journal = Journal::open(dir)?;
-        chain.provisioned()?;
+        chain.provision()?;
         journal.record.session += 1;
         journal.save()?;
         let first = journal.record.session * NUMBERS + NUMBERS;
