@@ -183,7 +183,7 @@ impl<H: ScenarioHost> Run<H> {
         let status = match &promise.state {
             PromiseState::Unresolved(_) => "unresolved",
             PromiseState::Fulfilled(_) => "fulfilled",
-            PromiseState::Rejected(_) => "rejected",
+            PromiseState::Rejected(_) | PromiseState::RejectedByKernel { .. } => "rejected",
         };
         let Some(data) = promise.data() else {
             return Ok(json!({"kpid": kref.to_string(), "status": status}));
