@@ -1,5 +1,5 @@
 //! A revoked object gets no more messages, however they come to it. Nothing else changes.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

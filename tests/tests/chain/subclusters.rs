@@ -117,7 +117,7 @@ fn a_system_subcluster_is_launched_once_and_asks_its_services() {
         assert_eq!((&record["id"], &record["services"]), (&json!("s1"), &services), "{records}");
         assert_eq!(record["vats"], json!([["main", vat.vat_id]]));
         let found = through("kernelFacet", "getSystemSubclusterRoot", &["keeper"]).1;
-        assert_eq!(found, [keeper.clone()]);
+        assert_eq!(found, std::slice::from_ref(&keeper));
         let error = refused(&alice, &keeper, "ask", json!(["kernelFacet", "getSubcluster", "s9"]));
         assert!(error.contains("Subcluster does not exist."), "{error}");
         node.wait_idle();
