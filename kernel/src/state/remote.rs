@@ -45,7 +45,7 @@ pub struct Remote {
 pub struct Calls {
     /// The number of calls in the outbox that are not acknowledged.
     pub waiting: u64,
-    /// The bytes of those calls, as [`call_bytes`] counts them.
+    /// The bytes of those calls, as `call_bytes` counts them.
     pub bytes: u64,
     /// The number of calls whose result promise the account has not settled, acknowledged or not.
     pub unanswered: u64,

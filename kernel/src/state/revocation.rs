@@ -2,7 +2,7 @@
 //!
 //! It is for good. Nothing else changes: who holds the object goes on holding it, its counts stay, nobody is told, and
 //! the results of messages that were delivered before still come. A message is checked each time that it is routed
-//! ([`State::route`]), before the owner is looked up.
+//! (`State::route`), before the owner is looked up.
 
 use crate::{
     error::{KernelPanic, Result},
