@@ -108,7 +108,9 @@ fn computrons_are_bought_into_a_meter_and_an_empty_one_ends_its_vat() {
         calls += 1;
         assert!(calls < 200, "the meter is never empty");
     };
-    assert!(dead.stdout.contains("vat terminated"), "{dead:?}");
+    // The message is tried again with the dead vat. The code depends on whether the vat is cleaned up by then.
+    let codes = ["[KERNEL:ENDPOINT_UNREACHABLE]", "[KERNEL:OBJECT_DELETED]"];
+    assert!(codes.iter().any(|code| dead.stdout.contains(code)), "{dead:?}");
     let record = place.ask(&dev, &["query", "vat", text(&poor, "vat_id"), "--json"]).json();
     assert!(record.to_string().contains("meter underflow, vat terminated"), "{record}");
 }

@@ -21,6 +21,16 @@ pub struct KernelError {
 pub enum KernelErrorCode {
     /// `OBJECT_REVOKED`: the target was revoked.
     ObjectRevoked,
+    /// `OBJECT_DELETED`: the target has no owner any more.
+    ObjectDeleted,
+    /// `ENDPOINT_UNREACHABLE`: the vat that owned the target has ended.
+    EndpointUnreachable,
+    /// `BAD_PROMISE_RESOLUTION`: the target was a promise that was fulfilled with something that is no object.
+    BadPromiseResolution,
+    /// `VAT_TERMINATED`: the vat that was to settle the promise has ended. [`KernelError::detail`] says with what.
+    VatTerminated,
+    /// `DELIVERY_FAILED`: the message was not delivered, or the service that it was for failed.
+    DeliveryFailed,
     /// A code that this version does not know.
     Other(String),
 }
@@ -45,17 +55,46 @@ impl KernelError {
         if code.is_empty() || !code.bytes().all(is_code) {
             return None;
         }
-        let code = match code {
-            "OBJECT_REVOKED" => KernelErrorCode::ObjectRevoked,
-            other => KernelErrorCode::Other(other.to_owned()),
-        };
+        let code = KernelErrorCode::of(code);
         Some(Self { code, is_vat_fatal, detail: detail.trim_start().to_owned() })
+    }
+}
+
+impl KernelErrorCode {
+    /// Returns the code of a name.
+    fn of(name: &str) -> Self {
+        match name {
+            "OBJECT_REVOKED" => Self::ObjectRevoked,
+            "OBJECT_DELETED" => Self::ObjectDeleted,
+            "ENDPOINT_UNREACHABLE" => Self::EndpointUnreachable,
+            "BAD_PROMISE_RESOLUTION" => Self::BadPromiseResolution,
+            "VAT_TERMINATED" => Self::VatTerminated,
+            "DELIVERY_FAILED" => Self::DeliveryFailed,
+            other => Self::Other(other.to_owned()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_codes_that_the_documentation_lists_are_known() {
+        let table = include_str!("../../docs/errors.md");
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let codes: Vec<&str> =
+            rows.map(|(code, _)| code).filter(|code| !code.contains(':')).collect();
+        assert_eq!(codes.len(), 6, "{codes:?}");
+        for (at, code) in codes.iter().enumerate() {
+            let known = KernelErrorCode::of(code);
+            assert!(!matches!(known, KernelErrorCode::Other(_)), "{code}");
+            assert!(codes[..at].iter().all(|other| KernelErrorCode::of(other) != known), "{code}");
+        }
+        let error = KernelError::parse("[KERNEL:VAT_TERMINATED] Vat termination: #1").unwrap();
+        assert_eq!(error.code, KernelErrorCode::VatTerminated);
+        assert_eq!(error.detail, "Vat termination: #1");
+    }
 
     #[test]
     fn codes_and_details_are_told_apart() {

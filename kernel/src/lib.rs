@@ -125,7 +125,7 @@ pub use error::KernelPanic;
 pub use state::{
     clist,
     handle::{KernelOptions, SCHEMA_VERSION},
-    meter, object, promise, queue, remote, revocation, slog,
+    meter, object, promise, queue, rejection, remote, revocation, slog,
     static_vat::StaticVat,
     stats, vat,
 };

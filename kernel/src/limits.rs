@@ -194,10 +194,15 @@ fn cut_text(text: String) -> String {
 
 /// Truncates a vat's text to [`MAX_TEXT_BYTES`], and marks that at its end.
 pub(crate) fn cut(text: JsString) -> JsString {
-    if text.len() <= MAX_TEXT_BYTES {
+    cut_to(MAX_TEXT_BYTES, text)
+}
+
+/// Truncates a text to `limit` bytes, and marks that at its end.
+pub(crate) fn cut_to(limit: usize, text: JsString) -> JsString {
+    if text.len() <= limit {
         return text;
     }
-    let mut short = text.prefix(MAX_TEXT_BYTES);
+    let mut short = text.prefix(limit);
     short.push_str(&format!("... (cut: {} bytes)", text.len()));
     short
 }

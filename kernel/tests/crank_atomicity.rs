@@ -54,7 +54,9 @@ fn settled(state: &MemoryState, promise: KRef) -> (bool, String) {
     let KRef::Promise(number) = promise else { panic!("{promise} is not a promise") };
     match view::promise(state, number).unwrap().unwrap().state {
         PromiseState::Fulfilled(data) => (true, data.body),
-        PromiseState::Rejected(data) => (false, data.body),
+        PromiseState::Rejected(data) | PromiseState::RejectedByKernel { data, .. } => {
+            (false, data.body)
+        }
         PromiseState::Unresolved(_) => panic!("{promise} is not settled"),
     }
 }

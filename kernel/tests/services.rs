@@ -142,6 +142,7 @@ fn unknown_methods_and_bad_messages_are_rejected_by_name() {
     ] {
         let error = call(&mut stage, "greeter", body, &[]).unwrap_err();
         assert!(error.contains(words), "{body}: {error}");
+        assert!(error.contains("[KERNEL:DELIVERY_FAILED] "), "{body}: {error}");
     }
     let names = call(&mut stage, "greeter", r##"#["__getMethodNames__",[]]"##, &[]);
     assert_eq!(names, Ok(r##"#["hello","goBadly","nothing"]"##.to_owned()));

@@ -147,7 +147,8 @@ impl Machine {
         };
         match view::promise(&self.state(), number).unwrap()?.state {
             PromiseState::Fulfilled(value) => Some(Ok(data(&value))),
-            PromiseState::Rejected(reason) => Some(Err(data(&reason))),
+            PromiseState::Rejected(reason)
+            | PromiseState::RejectedByKernel { data: reason, .. } => Some(Err(data(&reason))),
             PromiseState::Unresolved(_) => None,
         }
     }

@@ -118,7 +118,9 @@ impl Handler<QueryPromiseRequest> for QueryServer<'_> {
             QueryPromiseResponse { kref, ref_count: promise.ref_count, data, ..Default::default() };
         match &promise.state {
             PromiseState::Fulfilled(_) => "fulfilled".clone_into(&mut answer.state),
-            PromiseState::Rejected(_) => "rejected".clone_into(&mut answer.state),
+            PromiseState::Rejected(_) | PromiseState::RejectedByKernel { .. } => {
+                "rejected".clone_into(&mut answer.state);
+            }
             PromiseState::Unresolved(unresolved) => {
                 "unresolved".clone_into(&mut answer.state);
                 answer.decider =

@@ -249,7 +249,10 @@ impl Machine {
         Ok(match &promise.state {
             PromiseState::Unresolved(_) => Outcome::Pending,
             PromiseState::Fulfilled(value) => Outcome::Fulfilled(decode(value)),
-            PromiseState::Rejected(reason) => Outcome::Rejected(decode(reason)),
+            PromiseState::Rejected(reason)
+            | PromiseState::RejectedByKernel { data: reason, .. } => {
+                Outcome::Rejected(decode(reason))
+            }
         })
     }
 

@@ -18,6 +18,7 @@ use crate::{
         handle::State,
         promise::Notification,
         queue::{GcKind, Payer, RunQueueEvent, Waiting},
+        rejection::{Rejection, delivery_failed},
         vat::{Dirt, DynamicOptions, Threshold},
     },
     vats::worker::{self, Online, StartError, Status},
@@ -86,7 +87,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     ) -> Result<CrankResults> {
         if let Endpoint::Remote(remote) = endpoint {
             if let Some(refusal) = self.state.call_refused(remote, &message.methargs)? {
-                self.state.splat(target, &message, capdata::error(refusal.as_str()))?;
+                self.state.splat(target, &message, delivery_failed(&refusal))?;
                 return Ok(CrankResults::default());
             }
             self.state.subscribe_remote(remote, &message.methargs, true)?;
@@ -110,7 +111,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let charge = match self.state.admit(&config, &message.methargs, payer)? {
             Admission::Admitted(charge) => charge,
             Admission::Refused(refusal) => {
-                self.state.splat(target, &message, capdata::error(&refusal))?;
+                self.state.splat(target, &message, Rejection::undelivered(&refusal))?;
                 return Ok(CrankResults::default());
             }
         };
@@ -158,7 +159,8 @@ impl<H: VatHost> Crank<'_, '_, H> {
             _ => None,
         };
         let guarded = config.as_ref().is_some_and(|(_, config)| config.system);
-        let Notification { resolutions, rest } = self.state.notification(promise, guarded)?;
+        let Notification { resolutions, rest } =
+            self.state.notification(promise, endpoint, guarded)?;
         if let Endpoint::Remote(remote) = endpoint {
             for resolution in &resolutions {
                 self.state.subscribe_remote(remote, &resolution.data, false)?;

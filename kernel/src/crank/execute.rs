@@ -125,8 +125,8 @@ impl<H: VatHost> Crank<'_, '_, H> {
     fn abort(&mut self, results: &mut CrankResults, stats: Stats) -> Result<u64> {
         let state = &mut *self.state;
         undo(state, results, stats)?;
-        if let Some((.., info)) = &mut results.terminate {
-            *info = state.replace_undone(info)?;
+        if let Some((vat, _, info)) = &mut results.terminate {
+            *info = state.replace_undone(*vat, info)?;
         }
         if let Some(charge) = &results.charge {
             state.collect(charge)?;

@@ -13,7 +13,7 @@ use crate::{
     capdata::{self, Builder, Json, KernelData},
     error::Result,
     ids::{Endpoint, KRef, MeterId},
-    state::{handle::State, queue::Payer, vat::VatConfig},
+    state::{handle::State, queue::Payer, rejection::Rejection, vat::VatConfig},
 };
 
 /// A price that a meter pays for the work of a vat of the system.
@@ -134,7 +134,7 @@ impl State<'_> {
                 let cause = capdata::message(&cause.body);
                 let text =
                     format!("the vat of the system failed, and the message was undone: {cause}");
-                self.splat(target, &message, capdata::error(&text))
+                self.splat(target, &message, Rejection::undelivered(&text))
             }
             Lost::Call { target, message } => self.splat(target, &message, cause.clone()),
             Lost::Notification { promise } => self.decrement(promise),

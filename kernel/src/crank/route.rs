@@ -1,21 +1,18 @@
 //! The routing of messages.
 
-use capstan_abi::{JsString, Message};
+use capstan_abi::Message;
 
 use crate::{
-    capdata::{self, KernelData},
+    capdata,
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
     state::{
         handle::State,
         promise::PromiseState,
         queue::{RunQueueEvent, Waiting},
+        rejection::Rejection,
     },
 };
-
-/// The rejection of a message to an object of the kernel's that no service stands behind any more.
-const OBJECT_DELETED: &str =
-    "[KERNEL:OBJECT_DELETED] Target object has no owner; it may have been deleted";
 
 /// The destination of a message, by the present state of its target.
 pub(crate) enum Route {
@@ -24,10 +21,8 @@ pub(crate) enum Route {
     /// It waits on the promise that it is addressed to.
     Wait,
     /// Nowhere: its result is rejected.
-    Splat(KernelData),
+    Splat(Rejection),
 }
-
-const REVOKED: &str = "[KERNEL:OBJECT_REVOKED] Target object has been revoked";
 
 impl State<'_> {
     /// Routes a message by the present state of its target.
@@ -40,15 +35,19 @@ impl State<'_> {
     }
 
     fn route_to_object(&self, target: KRef) -> Result<Route> {
-        if self.object(target)?.is_some_and(|object| object.revoked) {
-            return Ok(Route::Splat(capdata::error(REVOKED)));
+        let object = self.object(target)?;
+        if object.as_ref().is_some_and(|object| object.revoked) {
+            return Ok(Route::Splat(Rejection::object_revoked()));
         }
         Ok(match self.live_owner(target)? {
             Some(Endpoint::Kernel) if self.service_of(target)?.is_none() => {
-                Route::Splat(capdata::error(OBJECT_DELETED))
+                Route::Splat(Rejection::service_gone())
             }
             Some(endpoint) => Route::Deliver { endpoint, target },
-            None => Route::Splat(capdata::error("vat terminated")),
+            None => {
+                let has_owner = object.is_some_and(|object| object.owner.is_some());
+                Route::Splat(Rejection::unowned(has_owner))
+            }
         })
     }
 
@@ -58,19 +57,21 @@ impl State<'_> {
                 return match capdata::single_slot(&data) {
                     Some(object @ KRef::Object(_)) => self.route_to_object(object),
                     _ => {
-                        let mut text = JsString::from("data is not callable, has no method ");
-                        text.push(&capdata::method_name(&message.methargs));
-                        Ok(Route::Splat(capdata::error(text)))
+                        let method = capdata::method_name(&message.methargs);
+                        Ok(Route::Splat(Rejection::not_callable(&method)))
                     }
                 };
             }
-            PromiseState::Rejected(data) => return Ok(Route::Splat(data)),
+            PromiseState::Rejected(data) => return Ok(Route::Splat(data.into())),
+            PromiseState::RejectedByKernel { data, cause } => {
+                return Ok(Route::Splat(Rejection { data, cause: Some(cause) }));
+            }
             PromiseState::Unresolved(unresolved) => unresolved,
         };
         let Some(endpoint) = unresolved.decider else { return Ok(Route::Wait) };
         let Endpoint::Vat(vat) = endpoint else { return Ok(Route::Wait) };
         if !self.is_alive(vat)? {
-            return Ok(Route::Splat(capdata::error("vat terminated")));
+            return Ok(Route::Splat(Rejection::unowned(true)));
         }
         Ok(match self.vat_config(vat)?.enable_pipelining {
             true => Route::Deliver { endpoint, target },
@@ -101,7 +102,7 @@ impl State<'_> {
         &mut self,
         target: KRef,
         message: &Message<KRef>,
-        reason: KernelData,
+        reason: impl Into<Rejection>,
     ) -> Result<()> {
         // The kernel may have rejected the result before, with the cause of a launch that failed.
         if let Some(result) = message.result

@@ -4,7 +4,6 @@ use capstan_abi::Message;
 use capstan_kernel_ports::{Computrons, host::VatHost};
 
 use crate::{
-    capdata,
     crank::{
         deliver::Crank,
         guard::{Admission, Lost},
@@ -13,8 +12,8 @@ use crate::{
     },
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
-    service::{Request, delivery_failed},
-    state::queue::Payer,
+    service::Request,
+    state::{queue::Payer, rejection::delivery_failed},
 };
 
 impl<H: VatHost> Crank<'_, '_, H> {
@@ -31,7 +30,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let charge = match self.state.admit_to_service(&message.methargs, payer)? {
             Admission::Admitted(charge) => charge,
             Admission::Refused(refusal) => {
-                self.state.splat(target, &message, capdata::error(&refusal))?;
+                self.state.splat(target, &message, delivery_failed(&refusal))?;
                 return Ok(CrankResults::default());
             }
         };

@@ -4,8 +4,11 @@ use crate::{
     capdata,
     error::Result,
     ids::KRef,
-    state::{handle::State, queue::RunQueueEvent},
+    state::{handle::State, queue::RunQueueEvent, rejection::Rejection},
 };
+
+/// The reason that senders of messages are told.
+const DROPPED: &str = "message dropped by agreement";
 
 impl State<'_> {
     /// Takes the message with this result out of the queues and rejects the result. The other events keep
@@ -32,7 +35,7 @@ impl State<'_> {
             }
         }
         for (target, message) in &dropped {
-            self.splat(*target, message, capdata::error("message dropped by agreement"))?;
+            self.splat(*target, message, Rejection::undelivered(DROPPED))?;
         }
         Ok(!dropped.is_empty())
     }
@@ -43,7 +46,7 @@ impl State<'_> {
         let reason = capdata::error("taken out by agreement");
         match event {
             RunQueueEvent::Send { target, message, .. } => {
-                self.splat(target, &message, capdata::error("message dropped by agreement"))
+                self.splat(target, &message, Rejection::undelivered(DROPPED))
             }
             RunQueueEvent::Notify { promise, .. } => self.decrement(promise),
             RunQueueEvent::CreateVat { vat, parameters, .. }

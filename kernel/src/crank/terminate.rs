@@ -12,6 +12,7 @@ use crate::{
     state::{
         handle::State,
         keys,
+        rejection::Rejection,
         vat::{Ending, VatStatus},
     },
 };
@@ -45,7 +46,7 @@ impl State<'_> {
             self.over.delete(&keys::static_name(name));
         }
         for promise in self.decided_by(Endpoint::Vat(vat))? {
-            self.reject(promise, capdata::error("vat terminated"))?;
+            self.reject(promise, Rejection::vat_terminated(vat))?;
         }
         // What the host started it held by its root; SwingSet's static vats keep their pins.
         if let (false, Some(root)) = (config.is_static, self.clist_kref(Endpoint::Vat(vat), "o+0")?)

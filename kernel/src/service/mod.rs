@@ -255,8 +255,3 @@ fn encode(value: &Passable<KRef>) -> Answered<KernelData> {
         false => thrown("the answer is too large"),
     }
 }
-
-/// The rejection of a call that failed in a service.
-pub(crate) fn delivery_failed(why: &str) -> KernelData {
-    capdata::error(format!("[KERNEL:DELIVERY_FAILED] {why}"))
-}

@@ -19,6 +19,7 @@ pub mod object;
 pub(crate) mod place;
 pub mod promise;
 pub mod queue;
+pub mod rejection;
 pub mod remote;
 pub mod revocation;
 pub(crate) mod send;

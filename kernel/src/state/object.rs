@@ -10,8 +10,8 @@ use borsh::{
 use crate::{
     capdata::KernelData,
     error::{Result, inconsistent},
-    ids::{DeviceId, Endpoint, KRef},
-    state::{handle::State, keys},
+    ids::{DeviceId, Endpoint, KRef, VatId},
+    state::{handle::State, keys, rejection::Rejection},
 };
 
 /// A kernel object: its owner, its reference counts and whether it was revoked.
@@ -93,9 +93,9 @@ impl State<'_> {
     }
 
     /// Replaces what vanished when a crank was undone, in data that outlives it: an object by an orphan, a
-    /// promise by one that is rejected with `vat terminated`. Nothing else may be referred to that does
+    /// promise by one that is rejected because `vat` has ended. Nothing else may be referred to that does
     /// not exist: its number is about to be given to something else.
-    pub(crate) fn replace_undone(&mut self, data: &KernelData) -> Result<KernelData> {
+    pub(crate) fn replace_undone(&mut self, vat: VatId, data: &KernelData) -> Result<KernelData> {
         let mut replaced = BTreeMap::new();
         for kref in &data.slots {
             let is_gone = match kref {
@@ -109,7 +109,7 @@ impl State<'_> {
         }
         for (kref, replacement) in &mut replaced {
             *replacement = match kref {
-                KRef::Promise(_) => self.add_rejected("vat terminated")?,
+                KRef::Promise(_) => self.add_rejected(Rejection::vat_terminated(vat))?,
                 _ => self.add_orphan()?,
             };
         }

@@ -13,6 +13,7 @@ use crate::{
         handle::State,
         keys,
         queue::{RunQueueEvent, Waiting},
+        rejection::{Cause, Rejection, Wording},
         subcluster::SettledLaunch,
     },
 };
@@ -35,6 +36,13 @@ pub enum PromiseState {
     Fulfilled(KernelData),
     /// Rejected with a reason.
     Rejected(KernelData),
+    /// Rejected by the kernel, for a cause of which accounts are told another text than vats.
+    RejectedByKernel {
+        /// The data that vats are told. It refers to nothing.
+        data: KernelData,
+        /// The [`Cause`].
+        cause: Cause,
+    },
 }
 
 /// The part of a [`Promise`] that exists until it is settled.
@@ -119,7 +127,9 @@ impl Promise {
     pub fn data(&self) -> Option<&KernelData> {
         match &self.state {
             PromiseState::Unresolved(_) => None,
-            PromiseState::Fulfilled(data) | PromiseState::Rejected(data) => Some(data),
+            PromiseState::Fulfilled(data)
+            | PromiseState::Rejected(data)
+            | PromiseState::RejectedByKernel { data, .. } => Some(data),
         }
     }
 }
@@ -141,10 +151,10 @@ impl State<'_> {
         Ok(KRef::Promise(number))
     }
 
-    /// A new promise, rejected with an error and looked at when the crank is over.
-    pub(crate) fn add_rejected(&mut self, message: &str) -> Result<KRef> {
+    /// A new promise, rejected and looked at when the crank is over.
+    pub(crate) fn add_rejected(&mut self, rejection: Rejection) -> Result<KRef> {
         let kref = self.add_promise(None, ResultPolicy::Ignore)?;
-        self.reject(kref, capdata::error(message))?;
+        self.reject(kref, rejection)?;
         self.maybe_free.add(kref);
         Ok(kref)
     }
@@ -248,17 +258,18 @@ impl State<'_> {
     /// authority is there.
     pub(crate) fn resolve(&mut self, resolutions: Vec<Resolution<KRef>>) -> Result<()> {
         for resolution in resolutions {
-            self.resolve_one(resolution)?;
+            self.resolve_one(resolution, None)?;
         }
         Ok(())
     }
 
     /// Rejects a promise.
-    pub(crate) fn reject(&mut self, promise: KRef, data: KernelData) -> Result<()> {
-        self.resolve_one(Resolution { promise, rejected: true, data })
+    pub(crate) fn reject(&mut self, promise: KRef, rejection: impl Into<Rejection>) -> Result<()> {
+        let Rejection { data, cause } = rejection.into();
+        self.resolve_one(Resolution { promise, rejected: true, data }, cause)
     }
 
-    fn resolve_one(&mut self, resolution: Resolution<KRef>) -> Result<()> {
+    fn resolve_one(&mut self, resolution: Resolution<KRef>, cause: Option<Cause>) -> Result<()> {
         let Resolution { promise: kref, rejected, data } = resolution;
         let Some(unresolved) = self.unresolved(kref)? else {
             return Err(inconsistent(format!("{kref} was already resolved")));
@@ -274,9 +285,10 @@ impl State<'_> {
         }
         self.requeue_promise(kref)?;
         let mut promise = self.promise(kref)?;
-        promise.state = match rejected {
-            true => PromiseState::Rejected(data.clone()),
-            false => PromiseState::Fulfilled(data.clone()),
+        promise.state = match (rejected, cause) {
+            (true, Some(cause)) => PromiseState::RejectedByKernel { data: data.clone(), cause },
+            (true, None) => PromiseState::Rejected(data.clone()),
+            (false, _) => PromiseState::Fulfilled(data.clone()),
         };
         self.put_promise(kref, &promise)?;
         self.apply_policy(unresolved.policy, kref, rejected, &data);
@@ -311,12 +323,18 @@ impl State<'_> {
     }
 
     /// Returns the settled promises that a notification of `root` carries: `root` first, then those that its
-    /// data leads to, depth first, as far as they fit.
+    /// data leads to, depth first, as far as they fit. Rejections are worded for the endpoint.
     ///
     /// A promise that does not fit follows in a notification of its own if it leads to no other promise.
     /// Otherwise it is told as a rejection. With `guarded`, for vats of the system, data beyond their limits
     /// is told as a rejection too.
-    pub(crate) fn notification(&self, root: KRef, guarded: bool) -> Result<Notification> {
+    pub(crate) fn notification(
+        &self,
+        root: KRef,
+        endpoint: Endpoint,
+        guarded: bool,
+    ) -> Result<Notification> {
+        let mut wording = Wording::of(endpoint);
         let guard = guarded.then_some(self.globals().options.guard);
         let mut capacity = NotificationCapacity::new(guard.as_ref());
         let mut notification = Notification { resolutions: Vec::new(), rest: Vec::new() };
@@ -326,19 +344,14 @@ impl State<'_> {
             if !seen.insert(kref) {
                 continue;
             }
-            let promise = self.promise(kref)?;
-            let Some(data) = promise.data() else {
+            let settlement = wording.settlement(self, self.promise(kref)?.state)?;
+            let Some((rejected, data)) = settlement else {
                 // Only mentioned, unless it is the root: then nothing is to be told yet.
                 continue;
             };
-            let mut rejected = matches!(promise.state, PromiseState::Rejected(_));
-            let refusal = guard.and_then(|guard| guard.refusal(data));
-            let data = match refusal {
-                Some(refusal) => {
-                    rejected = true;
-                    capdata::error(&refusal)
-                }
-                None => data.clone(),
+            let (rejected, data) = match guard.and_then(|guard| guard.refusal(&data)) {
+                Some(refusal) => (true, capdata::error(&refusal)),
+                None => (rejected, data),
             };
             let leads_on = data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_)));
             if kref == root || capacity.take(&data) {

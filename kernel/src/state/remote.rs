@@ -64,8 +64,8 @@ impl Calls {
     }
 }
 
-/// The beginning of the error with which a call to an account is rejected that is not delivered.
-const REJECTED: &str = "[KERNEL:DELIVERY_FAILED] Message rejected:";
+/// The beginning of the reason why a call to an account is not delivered.
+const REJECTED: &str = "Message rejected:";
 
 /// Returns the size of a call, for [`Calls::bytes`].
 fn call_bytes<R>(methargs: &CapData<R>) -> u64 {

@@ -82,7 +82,7 @@ pub fn promise_to_json(
         PromiseState::Fulfilled(value) => {
             json!({"id": id, "state": "fulfilled", "refCount": count, "data": data(value)})
         }
-        PromiseState::Rejected(reason) => {
+        PromiseState::Rejected(reason) | PromiseState::RejectedByKernel { data: reason, .. } => {
             json!({"id": id, "state": "rejected", "refCount": count, "data": data(reason)})
         }
         PromiseState::Unresolved(unresolved) => {

@@ -165,7 +165,9 @@ fn escaped(value: &Value) -> Value {
 pub(crate) fn answer(promise: &Promise) -> Result<String, String> {
     match &promise.state {
         PromiseState::Fulfilled(data) => Ok(data.body.clone()),
-        PromiseState::Rejected(data) => Err(data.body.clone()),
+        PromiseState::Rejected(data) | PromiseState::RejectedByKernel { data, .. } => {
+            Err(data.body.clone())
+        }
         PromiseState::Unresolved(_) => panic!("the promise is not settled"),
     }
 }

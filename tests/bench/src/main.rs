@@ -193,7 +193,10 @@ impl Bench {
         let block = self.block.as_ref().context("no block")?;
         match view::promise(block, number)?.context("the result is gone")?.state {
             PromiseState::Fulfilled(_) => Ok(cranks),
-            PromiseState::Rejected(reason) => bail!("{method} was rejected: {}", reason.body),
+            PromiseState::Rejected(reason)
+            | PromiseState::RejectedByKernel { data: reason, .. } => {
+                bail!("{method} was rejected: {}", reason.body)
+            }
             PromiseState::Unresolved(_) => bail!("{method} was not answered"),
         }
     }

@@ -183,7 +183,7 @@ impl<H: ScenarioHost> Run<H> {
         let status = match &promise.state {
             PromiseState::Unresolved(_) => "unresolved",
             PromiseState::Fulfilled(_) => "fulfilled",
-            PromiseState::Rejected(_) => "rejected",
+            PromiseState::Rejected(_) | PromiseState::RejectedByKernel { .. } => "rejected",
         };
         let Some(data) = promise.data() else {
             return Ok(json!({"kpid": kref.to_string(), "status": status}));
@@ -196,8 +196,6 @@ impl<H: ScenarioHost> Run<H> {
         Ok(json!({"kpid": kref.to_string(), "status": status, "data": data}))
     }
 }
-
-/// Compares what the recorded step returned, as far as it is meant to be compared.
 
 /// The text that SwingSet throws when a static vat is named that is not there.
 fn no_such_vat() -> Value {

@@ -1,4 +1,5 @@
 //! A machine whose bootstrap vat makes dynamic vats, for tests of their options.
+#![allow(clippy::unwrap_used)] // tests
 
 use capstan_client::Bundle;
 use capstan_kernel::device::{BUNDLE, DeviceKind};
