@@ -48,7 +48,7 @@ fn a_system_bootstrap_vat_is_given_at_most_what_it_takes() {
     let stopped = std::panic::catch_unwind(AssertUnwindSafe(|| chain.init(&crowd(61))));
     assert!(stopped.is_err());
     let report = chain.fatal.lock().unwrap()[0].clone();
-    assert!(report.cause.contains("65 vats and devices"), "{report}");
+    assert!(report.cause.contains("65 vats, devices and services"), "{report}");
 }
 
 #[test]
