@@ -14,9 +14,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Time for which nodes may index a transaction later than its block.
 const INDEX_LAG: u32 = 50;
 
-/// What became of a transaction.
+/// The fate of a transaction.
 pub(super) enum Sent {
-    /// It is in a block, where it succeeded or failed.
+    /// A block contains the transaction, as a success or as a failure.
     Block(Box<TxInfo>),
     /// The chain refused it, or another one used its sequence.
     No(String),
@@ -51,7 +51,7 @@ impl Chain {
         }
         fees.push((now, fee));
         let signed = self.wallet.sign(tx, &signer)?;
-        let bytes = hex(signed.bytes());
+        let bytes = hex::encode(signed.bytes());
         let pending = Pending { bytes, sequence: signer.sequence, ..pending };
         journal.record.pending = Some(pending);
         journal.save()?;
@@ -62,7 +62,7 @@ impl Chain {
     /// Sends the journaled transaction, as often as it takes, and waits until its fate is known.
     pub(super) fn finish(&self, journal: &mut Journal) -> anyhow::Result<Sent> {
         let pending = journal.record.pending.clone().context("no transaction is pending")?;
-        let bytes = unhex(&pending.bytes).context("the journal is damaged")?;
+        let bytes = hex::decode(&pending.bytes).context("the journal is damaged")?;
         let signed = SignedTx::from_bytes(bytes);
         let hash = signed.hash();
         let client = self.wallet.client();
@@ -139,15 +139,4 @@ fn settlement(answer: &Answer) -> Settlement {
         true => Settlement::reject(&answer.promise, &value),
         false => Settlement::fulfil(&answer.promise, &value),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect()
 }

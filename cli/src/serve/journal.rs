@@ -29,7 +29,7 @@ pub(super) struct Pending {
     pub(super) ack: Option<u64>,
 }
 
-/// What is kept of the service. It is bounded by the calls that run at a time.
+/// The calls and transactions of a service that are not finished. The calls that run at a time bound its size.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Record {
@@ -113,6 +113,14 @@ impl Journal {
             record.done.retain(|number| *number > ack);
         }
         record.pending = None;
+    }
+
+    /// Removes the first settlement of the object's own promises, which the chain does not take.
+    pub(super) fn give_up_own(&mut self) {
+        let record = &mut self.record;
+        for answer in record.own.drain(..record.own.len().min(1)) {
+            record.open.remove(&answer.promise);
+        }
     }
 
     /// Notes that the process ended while calls ran. Each is rejected, unless it may run again.

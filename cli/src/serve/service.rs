@@ -27,7 +27,7 @@ const ACK_BATCH: usize = 100;
 /// Interval between two looks at the outbox.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What the command line asks for.
+/// The options of the command line.
 pub(super) struct Options {
     pub(super) file: PathBuf,
     pub(super) names: Vec<String>,
@@ -259,8 +259,11 @@ impl Service {
         };
         self.say("failed", json!({"entries": pending.answers, "error": problem}));
         self.journal.record.pending = None;
-        if let [number] = pending.answers[..] {
-            self.give_up(number, &problem);
+        match (&pending.answers[..], pending.own) {
+            ([number], 0) => self.give_up(*number, &problem),
+            // The chain would refuse it again, and each attempt has a fee.
+            ([], 1) => self.journal.give_up_own(),
+            _ => {}
         }
         self.journal.save()?;
         Ok(false)
@@ -294,7 +297,14 @@ impl Service {
         };
         let pending =
             Pending { bytes: String::new(), sequence: 0, answers: Vec::new(), own: 0, ack: None };
-        let Some(sent) = self.chain.send(&mut self.journal, &tx, pending)? else {
+        let sent = match self.chain.send(&mut self.journal, &tx, pending) {
+            // Nothing was signed: the node is asked again later.
+            Err(error) if error.downcast_ref::<ClientError>().is_some_and(is_transient) => {
+                return Ok(false);
+            }
+            sent => sent?,
+        };
+        let Some(sent) = sent else {
             self.pause()?;
             return Ok(false);
         };
@@ -352,7 +362,9 @@ impl Service {
 
 /// Ends the process at a step that a test names in the environment, as a crash would.
 pub(super) fn planted(step: &str) {
-    if std::env::var("CAPSTAN_SERVE_CRASH_AT").is_ok_and(|at| at == step) {
+    // Only builds for development can be crashed so.
+    if cfg!(debug_assertions) && std::env::var("CAPSTAN_SERVE_CRASH_AT").is_ok_and(|at| at == step)
+    {
         std::process::abort();
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Closing {
     pub(crate) stopped: Vec<VatId>,
     /// The reason why the kernel stops, if it does.
     pub(crate) panic: Option<KernelPanic>,
-    /// What became of subclusters.
+    /// The notices of subclusters.
     pub(crate) notices: Vec<Notice>,
 }
 

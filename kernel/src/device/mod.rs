@@ -126,7 +126,7 @@ pub(crate) enum DeviceReply {
     Threw(&'static str),
 }
 
-/// What came of a service's call of a device.
+/// The outcome of a service's call of a device.
 pub(crate) enum Spoken {
     /// It did what it was asked for.
     Done,

@@ -98,7 +98,7 @@ pub(crate) struct State<'a> {
     pub(crate) settled_launches: VecDeque<SettledLaunch>,
     /// True if the chain's bootstrap was fulfilled in this crank.
     pub(crate) bootstrapped: bool,
-    /// What became of subclusters in this crank.
+    /// The notices of subclusters in this crank.
     pub(crate) notices: Vec<Notice>,
     /// Held for the length of the crank, and written back by [`State::save`].
     globals: Globals,

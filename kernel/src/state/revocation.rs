@@ -51,7 +51,7 @@ pub enum Revocable {
     Users,
     /// Those of the system too, except the few that the kernel itself sends messages to.
     System,
-    /// What this vat exports.
+    /// The objects that this vat exports.
     Vat(VatId),
 }
 

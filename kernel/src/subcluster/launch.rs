@@ -52,7 +52,7 @@ pub enum LaunchError {
     BadName {
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: &'static str,
     },
     /// Two system subclusters of a configuration have the same name.

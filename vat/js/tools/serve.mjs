@@ -186,7 +186,6 @@ const onLine = async line => {
     const [kind, list] = told.delivery;
     if (kind === 'message') await onMessage(told.entry, told.delivery);
     else if (kind === 'notify') onNotify(told.delivery);
-    else if (kind !== 'dropExports') forget(list);
     else forget(list);
   }
 };
