@@ -64,6 +64,15 @@ impl Init {
                 path.display()
             );
         }
+        // What can be wrong is found before anything is written.
+        let read = |file: &PathBuf| {
+            subclusters::read(file).with_context(|| flag("--system-subcluster", file))
+        };
+        let subclusters = self.system_subcluster.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let find = |text: &String| {
+            keys::find_address(common, text).with_context(|| flag("--governor", text))
+        };
+        let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
         let home = match &self.genesis {
             Some(file) => {
                 let (genesis, _) = read_genesis(file).with_context(|| flag("--genesis", file))?;
@@ -87,19 +96,13 @@ impl Init {
                 Ok(())
             })?;
         }
-        for file in &self.system_subcluster {
-            let read =
-                subclusters::read(file).with_context(|| flag("--system-subcluster", file))?;
+        for subcluster in subclusters {
             change_genesis(&home, |genesis| {
-                read.add_to(&mut genesis.app_state);
+                subcluster.add_to(&mut genesis.app_state);
                 Ok(())
             })?;
         }
         if !self.governor.is_empty() {
-            let find = |text: &String| {
-                keys::find_address(common, text).with_context(|| flag("--governor", text))
-            };
-            let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
             change_genesis(&home, |genesis| {
                 genesis.app_state.params.governors = governors;
                 Ok(())
