@@ -69,6 +69,16 @@ impl Init {
             subclusters::read(file).with_context(|| flag("--system-subcluster", file))
         };
         let subclusters = self.system_subcluster.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        if !subclusters.is_empty() {
+            let mut trial = match &self.genesis {
+                Some(file) => read_genesis(file).with_context(|| flag("--genesis", file))?.0,
+                None => new_genesis(&self.chain_id, dev_genesis)?,
+            };
+            for subcluster in &subclusters {
+                subcluster.clone().add_to(&mut trial.app_state);
+            }
+            trial.validate().map_err(|error| usage(error.to_string()))?;
+        }
         let find = |text: &String| {
             keys::find_address(common, text).with_context(|| flag("--governor", text))
         };

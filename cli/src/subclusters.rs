@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// A system subcluster, and the bundles that it brings.
+#[derive(Clone)]
 pub(crate) struct SystemSubcluster {
     subcluster: GenesisSubcluster,
     bundles: Vec<GenesisBundle>,
