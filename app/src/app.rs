@@ -9,6 +9,7 @@ use std::{
 use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
 use capstan_kernel_ports::host::VatHost;
 use capstan_store::{StateView, Store};
+use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use crate::{
     admission::{SignatureCache, mempool::CheckState},
@@ -29,6 +30,7 @@ use crate::{
         watch::Watch,
     },
     overrides::Override,
+    query::{self, QueryLimits},
 };
 
 /// Options of this node. The state depends on none of them but [`AppOptions::overrides`].
@@ -49,6 +51,8 @@ pub struct AppOptions {
     pub trace: Option<TraceOptions>,
     /// [`OperatorFiles`] that tell the operator about a block that ended the process. `None` writes none.
     pub operator: Option<OperatorFiles>,
+    /// [`QueryLimits`] of the answers to queries.
+    pub queries: QueryLimits,
     /// Files whose sizes the metrics report, in addition to the state.
     pub measured_files: Vec<PathBuf>,
     /// [`FatalHandler`] of faults that end the node. It must not return: if it does, the ABCI method panics.
@@ -65,6 +69,7 @@ impl Default for AppOptions {
             overrides: Vec::new(),
             trace: None,
             operator: None,
+            queries: QueryLimits::default(),
             measured_files: Vec::new(),
             on_fatal: FatalHandler::exit(None),
         }
@@ -108,6 +113,7 @@ struct Shared<H> {
     on_fatal: FatalHandler,
     metrics: Metrics,
     genesis_height: u64,
+    queries: QueryLimits,
 }
 
 impl<H: VatHost> App<H> {
@@ -153,6 +159,7 @@ impl<H: VatHost> App<H> {
             watch,
             metrics,
             genesis_height: options.genesis_height,
+            queries: options.queries,
             check: Mutex::new(CheckState::new(committed.clone(), signatures.clone())),
             signatures,
             committed: RwLock::new(committed),
@@ -227,6 +234,13 @@ impl<H> App<H> {
     /// The committed state cannot be read.
     pub fn metrics_text(&self) -> Result<String, NodeFault> {
         self.0.metrics.text(&self.committed())
+    }
+
+    /// Answers a query from the last committed state.
+    pub(crate) fn answer_query(&self, request: &RequestQuery) -> ResponseQuery {
+        let answer = query::answer(&self.committed().state, self.0.queries, request);
+        self.0.metrics.answered(answer.value.len());
+        answer
     }
 
     /// Returns the last committed height of this chain, or 0 before its first block, even if it continues another

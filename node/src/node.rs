@@ -98,6 +98,7 @@ pub fn open_app(
             home.state().join(capstan_store::JOURNAL_FILE),
             home.path.join("solo").join("blocks.redb"),
         ],
+        queries: config.query_limits(),
         on_fatal: FatalHandler::exit(Some(home.fatal_report())),
         ..AppOptions::default()
     };

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -40,6 +43,9 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_vats` | vats that run |
 /// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
 /// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
+/// | `capstan_queries_total` | queries answered, through any JSON-RPC |
+/// | `capstan_query_answer_bytes_total` | bytes of their answers |
+/// | `capstan_query_answer_bytes_max` | bytes of the largest one since the start |
 /// | `capstan_vat_seconds_total` | time that vats computed: deliveries but for their syscalls, starting, restoring |
 /// | `capstan_root_seconds` | how long computing a block's root took; part of FinalizeBlock |
 /// | `capstan_finalize_seconds`, `capstan_commit_seconds`, `capstan_snapshot_seconds` | how long FinalizeBlock, Commit and
@@ -71,6 +77,9 @@ struct Inner {
     snapshot: Histogram,
     snapshots: Counter,
     snapshots_loaded: Counter,
+    queries: Counter,
+    query_bytes: Counter,
+    query_bytes_max: Gauge,
     /// Start of the snapshot in progress, or `None`.
     snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
@@ -133,6 +142,13 @@ impl Metrics {
                 "snapshots_loaded",
                 "Heaps that were loaded to bring vats back",
                 Counter::default()
+            ),
+            queries: register!("queries", "Queries answered", Counter::default()),
+            query_bytes: register!("query_answer_bytes", "Bytes of answers", Counter::default()),
+            query_bytes_max: register!(
+                "query_answer_bytes_max",
+                "Bytes of the largest answer since the start",
+                Gauge::default()
             ),
             snapshot_began: Mutex::default(),
             by_vat: Mutex::default(),
@@ -197,6 +213,14 @@ impl Metrics {
         }
     }
 
+    /// Counts a query whose answer had `bytes`.
+    pub(crate) fn answered(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.0.queries.inc();
+        self.0.query_bytes.inc_by(bytes);
+        self.0.query_bytes_max.inner().fetch_max(number(bytes), Ordering::Relaxed);
+    }
+
     /// Returns all metrics as text. Those of the state are read from the [`Committed`] one.
     pub(crate) fn text(&self, committed: &Committed) -> Result<String, NodeFault> {
         let metrics = &self.0;
@@ -212,7 +236,7 @@ impl Metrics {
                     .set(number(length));
             }
             metrics.dead_vats.set(number(status.dead.len() as u64));
-            metrics.vats.set(number(view::live_vats(&committed.state)?.len() as u64));
+            metrics.vats.set(number(status.running_vats));
         }
         self.set_top_vats();
         for path in &metrics.measured_files {

@@ -14,10 +14,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use capstan_app::NodeOptions;
+use capstan_app::{NodeOptions, query::QueryLimits};
 use capstan_consensus::solo::{BlockPolicy, MempoolLimits, RpcLimits};
 
-pub use options::{Blocks, Config, Log, LogFormat, Mempool, Metrics, Rpc, Store, Traces, Vats};
+pub use options::{
+    Blocks, Config, Log, LogFormat, Mempool, Metrics, Queries, Rpc, Store, Traces, Vats,
+};
 pub use parse::OptionError;
 
 /// File name of the configuration in a home.
@@ -80,6 +82,11 @@ impl Config {
         }
     }
 
+    /// Returns the bounds of answers to queries.
+    pub fn query_limits(&self) -> QueryLimits {
+        QueryLimits { max_page_bytes: self.queries.max_page_bytes }
+    }
+
     /// Returns when solo consensus makes blocks.
     pub fn block_policy(&self) -> BlockPolicy {
         let empty = self.blocks.empty_interval_ms;
@@ -100,8 +107,13 @@ impl Config {
         RpcLimits {
             max_body_bytes: self.rpc.max_body_bytes,
             max_batch: self.rpc.max_batch,
+            max_answer_bytes: self.rpc.max_answer_bytes,
+            max_pending_bytes: self.rpc.max_pending_bytes,
+            max_connections: self.rpc.max_connections,
+            idle_timeout: Duration::from_millis(self.rpc.idle_timeout_ms),
             max_websockets: self.rpc.max_websockets,
             max_subscriptions: self.rpc.max_subscriptions,
+            max_backlog_bytes: self.rpc.max_backlog_bytes,
             commit_timeout: Duration::from_millis(self.rpc.commit_timeout_ms),
         }
     }

@@ -1,4 +1,4 @@
-use capstan_app::NodeOptions;
+use capstan_app::{NodeOptions, query::QueryLimits};
 use capstan_consensus::solo::{MempoolLimits, RpcLimits};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ pub struct Config {
     pub vats: Vats,
     /// The store of the chain's state.
     pub store: Store,
+    /// Answers to queries.
+    pub queries: Queries,
     /// Traces of the last blocks.
     pub traces: Traces,
     /// Metrics on a port of their own.
@@ -36,10 +38,20 @@ pub struct Rpc {
     pub max_body_bytes: usize,
     /// Most calls in a batch.
     pub max_batch: usize,
+    /// Most bytes of an answer, that to a whole batch included.
+    pub max_answer_bytes: usize,
+    /// Most bytes of all bodies and answers in memory.
+    pub max_pending_bytes: usize,
+    /// Most open connections, WebSockets included.
+    pub max_connections: usize,
+    /// Milliseconds without a byte after which a connection is closed.
+    pub idle_timeout_ms: u64,
     /// Most open WebSocket connections.
     pub max_websockets: usize,
     /// Most subscriptions of one WebSocket connection.
     pub max_subscriptions: usize,
+    /// Bytes that wait for a WebSocket's client from which on it counts as too slow.
+    pub max_backlog_bytes: usize,
     /// Milliseconds that `broadcast_tx_commit` waits for its block.
     pub commit_timeout_ms: u64,
 }
@@ -115,6 +127,14 @@ pub struct Store {
     pub check_at_start: bool,
 }
 
+/// Section `[queries]`: answers to queries, with the bounds of [`QueryLimits`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queries {
+    /// Most bytes of one page of a list.
+    pub max_page_bytes: usize,
+}
+
 /// Section `[traces]`: traces of the last blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -139,8 +159,13 @@ impl Default for Rpc {
             metrics: true,
             max_body_bytes: limits.max_body_bytes,
             max_batch: limits.max_batch,
+            max_answer_bytes: limits.max_answer_bytes,
+            max_pending_bytes: limits.max_pending_bytes,
+            max_connections: limits.max_connections,
+            idle_timeout_ms: limits.idle_timeout.as_millis() as u64,
             max_websockets: limits.max_websockets,
             max_subscriptions: limits.max_subscriptions,
+            max_backlog_bytes: limits.max_backlog_bytes,
             commit_timeout_ms: limits.commit_timeout.as_millis() as u64,
         }
     }
@@ -175,6 +200,12 @@ impl Default for Vats {
 impl Default for Store {
     fn default() -> Self {
         Self { cache_mib: 256, check_at_start: false }
+    }
+}
+
+impl Default for Queries {
+    fn default() -> Self {
+        Self { max_page_bytes: QueryLimits::default().max_page_bytes }
     }
 }
 
