@@ -22,7 +22,7 @@ use crate::{
     observe::{
         AbciMethod, crash_report,
         fatal::{FatalHandler, FatalReport},
-        metrics::Metrics,
+        metrics::{Measure, Metrics},
         operator::OperatorFiles,
         slog::SlogFile,
         timed::TimedHost,
@@ -55,6 +55,8 @@ pub struct AppOptions {
     pub queries: QueryLimits,
     /// Files whose sizes the metrics report, in addition to the state.
     pub measured_files: Vec<PathBuf>,
+    /// Further metrics: [`Measure`]s of what the application does not know.
+    pub measures: Vec<Measure>,
     /// [`FatalHandler`] of faults that end the node. It must not return: if it does, the ABCI method panics.
     pub on_fatal: FatalHandler,
 }
@@ -71,6 +73,7 @@ impl Default for AppOptions {
             operator: None,
             queries: QueryLimits::default(),
             measured_files: Vec::new(),
+            measures: Vec::new(),
             on_fatal: FatalHandler::exit(None),
         }
     }
@@ -126,7 +129,7 @@ impl<H: VatHost> App<H> {
             slog.kernel_init();
         }
         let committed = Arc::new(Committed::load(store.reader())?);
-        let metrics = Metrics::new(options.measured_files);
+        let metrics = Metrics::new(options.measured_files, options.measures);
         let mut kernel = Kernel::new(TimedHost::new(host, metrics.clone()), options.kernel);
         kernel.set_application(Box::new(Bridge::default()));
         let overrides = by_height(options.overrides)?;

@@ -48,6 +48,7 @@ pub use fault::NodeFault;
 pub use observe::{
     AbciMethod, cause,
     crash_report::CrashReport,
+    metrics::Measure,
     fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport},
     operator::OperatorFiles,
     progress::Step,

@@ -1,11 +1,16 @@
 //! Logs, addresses and signals, for commands that run until they are stopped.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::process::exit;
 
+use capstan_files::one_line;
 use capstan_node::config::{Config, LogFormat};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::failure::usage;
 
@@ -16,8 +21,18 @@ const INTERRUPTED: i32 = 130;
 pub(crate) fn init_logs(filter: EnvFilter, format: LogFormat) {
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => logs.with_ansi(false).init(),
+        // A vat's line may not look like lines of the node. The fields of an event are where strangers' texts are.
+        LogFormat::Text => logs.with_ansi(false).fmt_fields(debug_fn(field).delimited(" ")).init(),
         LogFormat::Json => logs.json().init(),
+    }
+}
+
+/// Writes a field of an event to a text log.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => write!(writer, "{}", one_line(&value)),
+        name => write!(writer, "{name}={}", one_line(&value)),
     }
 }
 

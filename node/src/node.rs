@@ -2,16 +2,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_app::{App, AppOptions, FatalHandler, Rotation, SlogFile, TraceOptions, state_export};
+use capstan_app::{
+    App, AppOptions, FatalHandler, Measure, Rotation, SlogFile, TraceOptions, state_export,
+};
 use capstan_consensus::metrics::{Metrics, MetricsServer};
 use capstan_consensus::solo::{self, BlockPolicy, Solo, SoloConfig};
 use capstan_genesis::{Genesis, GenesisDevice};
 use capstan_store::Store;
-use capstan_vat_host::{Compilers, WasmHost};
+use capstan_vat_host::WasmHost;
 
 use crate::config::Config;
+use crate::descriptors;
 use crate::home::{Home, cache_dir};
-use crate::{NodeError, open_host, read_overrides};
+use crate::{NodeError, open_host_with, read_overrides};
 
 /// How often a chain with a timer makes a block when nothing happens.
 const TIMER_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,7 +50,7 @@ pub fn start(
     let solo = SoloConfig {
         policy: block_policy(config, &genesis),
         mempool: config.mempool_limits(),
-        rpc: config.rpc_limits(),
+        rpc: descriptors::fit(config.rpc_limits()),
         metrics,
         ..SoloConfig::new(&home.path, rpc, document)
     };
@@ -76,7 +79,7 @@ pub fn open_app(
     on_step: &dyn Fn(&str),
 ) -> Result<App<WasmHost>, NodeError> {
     let (genesis, _) = home.genesis()?;
-    let host = open_host(cache_dir(&home.path), Compilers::default(), on_step)?;
+    let host = open_host_with(config.host_options(cache_dir(&home.path)), on_step)?;
     let store = config.store_options();
     let from_state = &genesis.app_state.from_state;
     if let Some(from) = from_state {
@@ -99,11 +102,25 @@ pub fn open_app(
             home.path.join("solo").join("blocks.redb"),
         ],
         queries: config.query_limits(),
+        measures: cache_measures(&host),
         on_fatal: FatalHandler::exit(Some(home.fatal_report())),
         ..AppOptions::default()
     };
     App::new(store, host, options)
         .map_err(|source| NodeError::State { home: home.path.clone(), source })
+}
+
+/// Returns the sizes of the vat host's caches as metrics.
+fn cache_measures(host: &WasmHost) -> Vec<Measure> {
+    let (disk, memory) = (host.usage(), host.usage());
+    vec![
+        Measure::new("artifact_cache_bytes", "Compiled modules on disk", move || {
+            disk.artifact_bytes()
+        }),
+        Measure::new("idle_code_bytes", "Compiled modules in memory that no vat runs", move || {
+            memory.idle_code_bytes()
+        }),
+    ]
 }
 
 /// Serves the metrics of `app` at the address that `metrics.listen` names. Returns `None` if it names none.

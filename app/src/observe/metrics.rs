@@ -43,6 +43,7 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_vats` | vats that run |
 /// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
 /// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
+/// | `capstan_artifact_cache_bytes`, `capstan_idle_code_bytes` | compiled modules on disk, and in memory without a vat |
 /// | `capstan_queries_total` | queries answered, through any JSON-RPC |
 /// | `capstan_query_answer_bytes_total` | bytes of their answers |
 /// | `capstan_query_answer_bytes_max` | bytes of the largest one since the start |
@@ -84,24 +85,52 @@ struct Inner {
     snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
     measured_files: Vec<PathBuf>,
+    measures: Vec<(Gauge, Measure)>,
+}
+
+/// A number that is read when metrics are asked for, as the metric `capstan_NAME`.
+pub struct Measure {
+    name: &'static str,
+    help: &'static str,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Measure {
+    /// Creates the metric `capstan_NAME`, whose value `read` returns.
+    pub fn new(
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, help, read: Box::new(read) }
+    }
+}
+
+impl std::fmt::Debug for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Measure").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Metrics {
-    /// Creates metrics with all counters at 0. The sizes of `measured_files` are among them.
-    pub(crate) fn new(measured_files: Vec<PathBuf>) -> Self {
+    /// Creates metrics with all counters at 0. The sizes of `measured_files` and the `measures` are among them.
+    pub(crate) fn new(measured_files: Vec<PathBuf>, measures: Vec<Measure>) -> Self {
         let mut registry = Registry::with_prefix("capstan");
         // The buckets span a tenth of a millisecond to 26 seconds.
         let seconds = || {
             Histogram::new((0..19).map(|power: i32| 0.0001 * 2f64.powi(power)).collect::<Vec<_>>())
         };
         macro_rules! register {
-            ($name:literal, $help:literal, $metric:expr) => {{
+            ($name:expr, $help:expr, $metric:expr) => {{
                 let metric = $metric;
                 registry.register($name, $help, metric.clone());
                 metric
             }};
         }
+        let measured = |measure: Measure| (register!(measure.name, measure.help, Gauge::default()), measure);
+        let measures = measures.into_iter().map(measured).collect();
         let inner = Inner {
+            measures,
             blocks: register!("blocks", "Blocks committed", Counter::default()),
             transactions: register!(
                 "transactions",
@@ -239,6 +268,9 @@ impl Metrics {
             metrics.vats.set(number(status.running_vats));
         }
         self.set_top_vats();
+        for (gauge, measure) in &metrics.measures {
+            gauge.set(number((measure.read)()));
+        }
         for path in &metrics.measured_files {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             // A file that is not there yet has no size.

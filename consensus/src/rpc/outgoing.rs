@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 
 use super::budget::{Reserved, held};
 use super::context::Committed;
-use super::usage::Counted;
 use crate::chain::query::Query;
+use crate::listen::Counted;
 
 /// A subscription to the events that match a query.
 pub(crate) struct Subscription {

@@ -1,4 +1,4 @@
-//! The server of the JSON-RPC: its threads, and the connections that it accepts.
+//! The server of the JSON-RPC, on threads of its own.
 
 use std::io;
 use std::net::TcpListener;
@@ -6,24 +6,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-use super::connection::Connection;
 use super::context::RpcContext;
-use super::usage::Counted;
 use super::http;
+use crate::listen::{self, Bounds};
 
 /// Time for which running calls are waited for when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Pause after a failure to accept a connection, which is the operating system's and may last.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running server of the JSON-RPC.
 pub(crate) struct Server {
@@ -60,60 +51,19 @@ fn serve(
     node: Arc<RpcContext>,
     stopped: oneshot::Receiver<()>,
 ) {
+    let bounds = Bounds {
+        most: node.limits.max_connections,
+        idle: node.limits.idle_timeout,
+        open: Arc::clone(&node.usage.connections),
+        dropped: Arc::clone(&node.usage.dropped),
+    };
     runtime.block_on(async move {
         tokio::select! {
-            ended = accept(listener, node) => if let Err(error) = ended {
+            ended = listen::accept(listener, http::router(node), bounds) => if let Err(error) = ended {
                 tracing::error!(%error, "the RPC server failed");
             },
             _ = stopped => {}
         }
     });
     runtime.shutdown_timeout(STOP_TIMEOUT);
-}
-
-/// Accepts connections, no more at a time than allowed. Further ones wait in the operating system's queue.
-async fn accept(listener: TcpListener, node: Arc<RpcContext>) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let most = node.limits.max_connections.min(Semaphore::MAX_PERMITS);
-    let open = Arc::new(Semaphore::new(most));
-    let router = http::router(Arc::clone(&node));
-    loop {
-        let Ok(permit) = Arc::clone(&open).acquire_owned().await else { return Ok(()) };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::spawn(converse(stream, router.clone(), Arc::clone(&node), permit));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection to the RPC was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Answers the requests of one connection until it ends. A WebSocket takes the connection over, with its permit.
-async fn converse(
-    stream: TcpStream,
-    router: Router,
-    node: Arc<RpcContext>,
-    permit: OwnedSemaphorePermit,
-) {
-    let idle = node.limits.idle_timeout;
-    let counted = Counted::new(&node.usage.connections, 1);
-    let stream = Connection::new(stream, idle, (permit, counted));
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(idle)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .with_upgrades()
-        .await;
-    if served.is_err_and(|error| error.is_timeout() || timed_out(&error)) {
-        node.usage.drop_client();
-    }
-}
-
-/// Returns whether a connection failed because it was idle.
-fn timed_out(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }

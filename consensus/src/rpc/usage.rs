@@ -23,45 +23,8 @@ pub(crate) struct Usage {
     pub(crate) subscriptions: Arc<AtomicUsize>,
     pub(crate) backlog: Arc<AtomicUsize>,
     pub(crate) refused: AtomicU64,
-    pub(crate) dropped: AtomicU64,
+    pub(crate) dropped: Arc<AtomicU64>,
     answer_max: AtomicUsize,
-}
-
-/// A number that is part of one or two counters until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Counted {
-    counters: [Option<Arc<AtomicUsize>>; 2],
-    amount: usize,
-}
-
-impl Counted {
-    /// Adds `amount` to `counter`.
-    pub(crate) fn new(counter: &Arc<AtomicUsize>, amount: usize) -> Self {
-        counter.fetch_add(amount, Ordering::Relaxed);
-        Self { counters: [Some(Arc::clone(counter)), None], amount }
-    }
-
-    /// Adds the amount to a second counter too.
-    pub(crate) fn and(mut self, counter: &Arc<AtomicUsize>) -> Self {
-        counter.fetch_add(self.amount, Ordering::Relaxed);
-        self.counters[1] = Some(Arc::clone(counter));
-        self
-    }
-
-    /// Changes what is counted.
-    pub(crate) fn set(&mut self, amount: usize) {
-        for counter in self.counters.iter().flatten() {
-            counter.fetch_add(amount, Ordering::Relaxed);
-            counter.fetch_sub(self.amount, Ordering::Relaxed);
-        }
-        self.amount = amount;
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.set(0);
-    }
 }
 
 impl Usage {
@@ -92,8 +55,8 @@ impl Usage {
             ("answer_bytes_max", "Bytes of the largest answer", read(&self.answer_max)),
         ];
         let counters = [
-            ("refused", "Requests refused because of a bound", &self.refused),
-            ("dropped", "Connections closed because of their clients", &self.dropped),
+            ("refused", "Requests refused because of a bound", self.refused.load(Ordering::Relaxed)),
+            ("dropped", "Connections closed because of their clients", self.dropped.load(Ordering::Relaxed)),
         ];
         let mut text = String::new();
         for (name, help, value) in gauges {
@@ -104,7 +67,6 @@ impl Usage {
             );
         }
         for (name, help, value) in counters {
-            let value = value.load(Ordering::Relaxed);
             let _ = write!(
                 text,
                 "# HELP capstan_rpc_{name} {help}.\n# TYPE capstan_rpc_{name} counter\ncapstan_rpc_{name}_total {value}\n"

@@ -19,8 +19,8 @@ use super::context::{Committed, RpcContext};
 use super::http::{Shared, answer_json, json_response};
 use super::outgoing::{Outgoing, Subscription};
 use super::params::Params;
-use super::usage::Counted;
 use crate::chain::query::Query;
+use crate::listen::Counted;
 
 /// Maximum number of calls of one connection that run at a time. Further ones wait unread.
 const CALLS_IN_FLIGHT: usize = 16;

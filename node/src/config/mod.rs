@@ -17,6 +17,8 @@ use std::time::Duration;
 use capstan_app::{NodeOptions, query::QueryLimits};
 use capstan_consensus::solo::{BlockPolicy, MempoolLimits, RpcLimits};
 
+use capstan_vat_host::HostOptions;
+
 pub use options::{
     Blocks, Config, Log, LogFormat, Mempool, Metrics, Queries, Rpc, Store, Traces, Vats,
 };
@@ -71,6 +73,16 @@ impl Config {
     /// Returns the options of the kernel that belong to the node.
     pub fn kernel_options(&self) -> NodeOptions {
         NodeOptions { max_vats_online: self.vats.max_online, archive: self.vats.archive }
+    }
+
+    /// Returns the options of the vat host, which keeps compiled code in the directory `cache`.
+    pub fn host_options(&self, cache: PathBuf) -> HostOptions {
+        HostOptions {
+            cache_dir: Some(cache),
+            max_artifact_bytes: self.vats.artifact_cache_mib.saturating_mul(1 << 20),
+            max_idle_code_bytes: self.vats.idle_code_mib.saturating_mul(1 << 20),
+            ..HostOptions::default()
+        }
     }
 
     /// Returns the options of the store.

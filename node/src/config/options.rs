@@ -1,5 +1,6 @@
 use capstan_app::{NodeOptions, query::QueryLimits};
 use capstan_consensus::solo::{MempoolLimits, RpcLimits};
+use capstan_vat_host::HostOptions;
 use serde::{Deserialize, Serialize};
 
 /// Every option of one node. Other nodes cannot see them, and they never change what the chain computes.
@@ -115,6 +116,10 @@ pub struct Vats {
     pub max_online: usize,
     /// Whether transcripts are kept that no restart needs any more.
     pub archive: bool,
+    /// Most MiB of compiled modules on disk.
+    pub artifact_cache_mib: u64,
+    /// Most MiB of compiled modules in memory that no vat runs.
+    pub idle_code_mib: u64,
 }
 
 /// Section `[store]`: the store of the chain's state.
@@ -193,7 +198,13 @@ impl Default for Mempool {
 
 impl Default for Vats {
     fn default() -> Self {
-        Self { max_online: NodeOptions::default().max_vats_online, archive: false }
+        let host = HostOptions::default();
+        Self {
+            max_online: NodeOptions::default().max_vats_online,
+            archive: false,
+            artifact_cache_mib: host.max_artifact_bytes >> 20,
+            idle_code_mib: host.max_idle_code_bytes >> 20,
+        }
     }
 }
 

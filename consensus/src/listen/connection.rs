@@ -1,4 +1,4 @@
-//! A connection to the JSON-RPC that fails when it is idle for too long.
+//! A connection that fails when it is idle for too long.
 
 use std::future::Future as _;
 use std::io;
@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::counted::Counted;
 use super::quotes::Stream;
-use super::usage::Counted;
 
 /// A connection that counts as open for as long as it exists.
 #[derive(Debug)]
@@ -20,12 +20,12 @@ pub(crate) struct Connection<S> {
     idle: Duration,
     /// The time at which the connection fails unless a byte is read or written before.
     deadline: Pin<Box<Sleep>>,
-    _open: (OwnedSemaphorePermit, Counted),
+    _open: (Counted, OwnedSemaphorePermit),
 }
 
 impl<S> Connection<S> {
     /// Makes a connection that fails when nothing was read or written for the time `idle`.
-    pub(crate) fn new(inner: S, idle: Duration, open: (OwnedSemaphorePermit, Counted)) -> Self {
+    pub(crate) fn new(inner: S, idle: Duration, open: (Counted, OwnedSemaphorePermit)) -> Self {
         Self { inner: Stream::new(inner), idle, deadline: Box::pin(sleep(idle)), _open: open }
     }
 
