@@ -50,7 +50,7 @@ impl Logs {
         }
         for file in &mut tails {
             let text = tail(&file.path, self.lines);
-            text.lines().try_for_each(|line| say(&file.label, line))?;
+            text.lines().try_for_each(|line| say_log(&file.label, line))?;
             file.position = std::fs::metadata(&file.path).map_or(0, |metadata| metadata.len());
         }
         if !self.follow {
