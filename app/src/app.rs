@@ -140,7 +140,8 @@ impl<H: VatHost> App<H> {
         let watch = Watch::new(options.trace.is_some(), metrics.clone(), running);
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
         kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).collect()));
-        let traces = options.trace.map(TraceLog::open).transpose()?;
+        let open = |trace| TraceLog::open(trace, metrics.clone());
+        let traces = options.trace.map(open).transpose()?;
         if let Some(slog) = &options.slog_file {
             slog.kernel_ready();
         }

@@ -78,7 +78,7 @@ impl Dev {
         let home =
             Home::open_or_make(path(common)?, || new_genesis(DEFAULT_CHAIN_ID, dev_genesis))?;
         let config = self.config(&home)?;
-        init_logs(log_filter(self.log.as_deref(), &config)?, config.log.format);
+        init_logs(log_filter(self.log.as_deref(), &config)?, &home.path, &config.log)?;
         let rpc = match &self.rpc {
             Some(text) => listen_addr("--rpc", text)?,
             None => listen_addr("rpc.listen", &config.rpc.listen)?,

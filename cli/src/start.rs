@@ -56,7 +56,7 @@ impl Start {
         let progress = Progress::new("opening the home");
         let home = Home::open(path(common)?)?;
         let config = Config::load(&home.path)?;
-        init_logs(log_filter(self.log.as_deref(), &config)?, config.log.format);
+        init_logs(log_filter(self.log.as_deref(), &config)?, &home.path, &config.log)?;
         match &self.abci {
             Some(addr) => {
                 let addr: AbciAddr = addr

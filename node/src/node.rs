@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,18 +90,15 @@ pub fn open_app(
     on_step("opening the chain's state");
     let store = Store::open(home.state(), store)?;
     let keep_blocks = config.traces.keep_blocks;
+    let max_bytes = config.traces.max_mib.saturating_mul(1 << 20);
     let options = AppOptions {
         kernel: config.kernel_options(),
         genesis_height: from_state.as_ref().map_or(0, |from| from.height),
         overrides: read_overrides(&home.overrides())?,
         slog_file: slog_file(home, config)?,
-        trace: (keep_blocks > 0).then(|| TraceOptions { dir: home.traces(), keep_blocks }),
+        trace: (keep_blocks > 0).then(|| TraceOptions { dir: home.traces(), keep_blocks, max_bytes }),
         operator: Some(home.operator_files()),
-        measured_files: vec![
-            home.state().join(capstan_store::FILE),
-            home.state().join(capstan_store::JOURNAL_FILE),
-            home.path.join("solo").join("blocks.redb"),
-        ],
+        measured_files: measured_files(home, config),
         queries: config.query_limits(),
         measures: cache_measures(&host),
         on_fatal: FatalHandler::exit(Some(home.fatal_report())),
@@ -108,6 +106,18 @@ pub fn open_app(
     };
     App::new(store, host, options)
         .map_err(|source| NodeError::State { home: home.path.clone(), source })
+}
+
+/// Returns the files of a node that grow.
+fn measured_files(home: &Home, config: &Config) -> Vec<PathBuf> {
+    let mut files = vec![
+        home.state().join(capstan_store::FILE),
+        home.state().join(capstan_store::JOURNAL_FILE),
+        home.path.join("solo").join("blocks.redb"),
+    ];
+    let logs = [&config.log.slog, &config.log.file];
+    files.extend(logs.into_iter().filter(|name| !name.is_empty()).map(|name| home.path.join(name)));
+    files
 }
 
 /// Returns the sizes of the vat host's caches as metrics.
@@ -148,7 +158,7 @@ fn slog_file(home: &Home, config: &Config) -> Result<Option<SlogFile>, NodeError
     }
     let path = home.path.join(&config.log.slog);
     let rotation =
-        Rotation { max_bytes: config.log.slog_max_mib << 20, keep: config.log.slog_keep };
+        Rotation { max_bytes: config.log.slog_max_mib.saturating_mul(1 << 20), keep: config.log.slog_keep };
     match SlogFile::append(&path, rotation) {
         Ok(slog) => Ok(Some(slog)),
         Err(source) => Err(NodeError::Slog { path, source }),

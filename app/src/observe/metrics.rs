@@ -44,6 +44,7 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
 /// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
 /// | `capstan_artifact_cache_bytes`, `capstan_idle_code_bytes` | compiled modules on disk, and in memory without a vat |
+/// | `capstan_trace_bytes` | traces of blocks on disk |
 /// | `capstan_queries_total` | queries answered, through any JSON-RPC |
 /// | `capstan_query_answer_bytes_total` | bytes of their answers |
 /// | `capstan_query_answer_bytes_max` | bytes of the largest one since the start |
@@ -81,6 +82,7 @@ struct Inner {
     queries: Counter,
     query_bytes: Counter,
     query_bytes_max: Gauge,
+    trace_bytes: Gauge,
     /// Start of the snapshot in progress, or `None`.
     snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
@@ -179,6 +181,7 @@ impl Metrics {
                 "Bytes of the largest answer since the start",
                 Gauge::default()
             ),
+            trace_bytes: register!("trace_bytes", "Size of the traces of blocks", Gauge::default()),
             snapshot_began: Mutex::default(),
             by_vat: Mutex::default(),
             measured_files,
@@ -248,6 +251,11 @@ impl Metrics {
         self.0.queries.inc();
         self.0.query_bytes.inc_by(bytes);
         self.0.query_bytes_max.inner().fetch_max(number(bytes), Ordering::Relaxed);
+    }
+
+    /// Notes the size of all traces.
+    pub(crate) fn traces(&self, bytes: u64) {
+        self.0.trace_bytes.set(number(bytes));
     }
 
     /// Returns all metrics as text. Those of the state are read from the [`Committed`] one.

@@ -65,6 +65,12 @@ pub struct Log {
     pub level: String,
     /// Format of a line.
     pub format: LogFormat,
+    /// File of the log, relative to the home. Empty means standard error.
+    pub file: String,
+    /// Size in MiB at which the file of the log is rotated. 0 means never.
+    pub file_max_mib: u64,
+    /// Number of rotated files of the log that are kept.
+    pub file_keep: u32,
     /// File of the slog, relative to the home. Empty means no slog.
     pub slog: String,
     /// Size in MiB at which the slog is rotated. 0 means never.
@@ -146,6 +152,8 @@ pub struct Queries {
 pub struct Traces {
     /// Number of blocks whose traces are kept.
     pub keep_blocks: u64,
+    /// Most MiB of all traces.
+    pub max_mib: u64,
 }
 
 /// Section `[metrics]`: metrics on a port of their own.
@@ -181,6 +189,9 @@ impl Default for Log {
         Self {
             level: "warn".to_owned(),
             format: LogFormat::Text,
+            file: String::new(),
+            file_max_mib: 64,
+            file_keep: 4,
             slog: String::new(),
             slog_max_mib: 256,
             slog_keep: 8,
@@ -222,6 +233,6 @@ impl Default for Queries {
 
 impl Default for Traces {
     fn default() -> Self {
-        Self { keep_blocks: 200 }
+        Self { keep_blocks: 200, max_mib: 1024 }
     }
 }
