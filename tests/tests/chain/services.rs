@@ -93,7 +93,7 @@ fn a_vat_that_holds_the_validators_changes_a_power_and_reads_why_it_cannot() {
         assert!(error.contains(&format!("[KERNEL:DELIVERY_FAILED] {part}")), "{part}: {error}");
     }
     ask(&alice, &keeper, "ask", set(KEY, json!(7)));
-    ask(&alice, &keeper, "ask", set(KEY, json!("+8")));
+    ask(&alice, &keeper, "ask", set(KEY, json!(8)));
     let heights = 1..=u32::try_from(node.client().status().unwrap().height).unwrap();
     let powers: Vec<u64> = heights
         .flat_map(|height| node.client().block_results(height).unwrap().validator_updates)
@@ -237,7 +237,7 @@ fn an_upgraded_vat_still_holds_a_service() {
 /// Launches a keeper that holds `chain` for an account: its root, its adminNode and its id.
 fn keeper_of(owner: &Wallet) -> (String, String, String) {
     let keeper = bundle(KEEPER);
-    let vats = json!({"main": {"bundleID": keeper.id.to_string(), "computrons": "+2000000000"}});
+    let vats = json!({"main": {"bundleID": keeper.id.to_string(), "computrons": 2_000_000_000}});
     let config =
         json!([{"name": "mine", "bootstrap": "main", "services": ["chain"], "vats": vats}]);
     let (launched, slots) = ask(owner, "factory", "launchSubcluster", config);
