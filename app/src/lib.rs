@@ -48,8 +48,8 @@ pub use fault::NodeFault;
 pub use observe::{
     AbciMethod, cause,
     crash_report::CrashReport,
-    metrics::Measure,
     fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport},
+    metrics::Measure,
     operator::OperatorFiles,
     progress::Step,
     remedy::Remedy,

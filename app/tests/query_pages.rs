@@ -104,9 +104,11 @@ fn the_heads_of_the_queues_share_a_page_and_the_rest_is_asked_for_by_position() 
         let response = chain.query(&format!("kernel/run-queue?limit=1000&skip={seen}"), &[]);
         assert!(response.value.len() <= PAGE_BYTES + ENVELOPE_BYTES, "{}", response.value.len());
         let queues: Value = serde_json::from_slice(&response.value).unwrap();
-        let (run, waiting) = (queues["runQueue"].as_array().unwrap().len(), &queues["runQueueLength"]);
+        let (run, waiting) =
+            (queues["runQueue"].as_array().unwrap().len(), &queues["runQueueLength"]);
         let accepted = queues["acceptanceQueue"].as_array().unwrap().len();
-        let total = waiting.as_u64().unwrap().max(queues["acceptanceQueueLength"].as_u64().unwrap());
+        let total =
+            waiting.as_u64().unwrap().max(queues["acceptanceQueueLength"].as_u64().unwrap());
         assert!(total >= 8, "{queues}");
         seen += run.max(accepted) as u64;
         if seen >= total {

@@ -283,9 +283,8 @@ mod tests {
             let path = entry.unwrap().path();
             match path.is_dir() {
                 true => sources(&path, found),
-                false => {
-                    found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
-                }
+                false => found
+                    .push((path.display().to_string(), std::fs::read_to_string(&path).unwrap())),
             }
         }
     }

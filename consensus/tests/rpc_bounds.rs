@@ -123,7 +123,8 @@ fn queries_that_differ_by_blanks_are_one_subscription() {
     let mut socket = node.rpc.websocket();
     for (id, blanks) in (0..20).map(|id| (id, " ".repeat(1 + id as usize))) {
         let again = " AND tm.event EXISTS".repeat(id as usize % 5);
-        let query = format!("tm.event{blanks}={blanks}'NewBlock' AND tm.event EXISTS{again}{blanks}");
+        let query =
+            format!("tm.event{blanks}={blanks}'NewBlock' AND tm.event EXISTS{again}{blanks}");
         send(&mut socket, id, "subscribe", json!({"query": query}));
         let answer = receive(&mut socket);
         match id {

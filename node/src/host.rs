@@ -31,9 +31,6 @@ pub fn open_host(
 ///
 /// # Errors
 /// As [`open_host`].
-pub fn open_host_with(
-    options: HostOptions,
-    on_step: &dyn Fn(&str),
-) -> Result<WasmHost, HostError> {
+pub fn open_host_with(options: HostOptions, on_step: &dyn Fn(&str)) -> Result<WasmHost, HostError> {
     WasmHost::open(js_engine(), options, on_step)
 }

@@ -96,7 +96,11 @@ pub fn open_app(
         genesis_height: from_state.as_ref().map_or(0, |from| from.height),
         overrides: read_overrides(&home.overrides())?,
         slog_file: slog_file(home, config)?,
-        trace: (keep_blocks > 0).then(|| TraceOptions { dir: home.traces(), keep_blocks, max_bytes }),
+        trace: (keep_blocks > 0).then(|| TraceOptions {
+            dir: home.traces(),
+            keep_blocks,
+            max_bytes,
+        }),
         operator: Some(home.operator_files()),
         measured_files: measured_files(home, config),
         queries: config.query_limits(),
@@ -157,8 +161,10 @@ fn slog_file(home: &Home, config: &Config) -> Result<Option<SlogFile>, NodeError
         return Ok(None);
     }
     let path = home.path.join(&config.log.slog);
-    let rotation =
-        Rotation { max_bytes: config.log.slog_max_mib.saturating_mul(1 << 20), keep: config.log.slog_keep };
+    let rotation = Rotation {
+        max_bytes: config.log.slog_max_mib.saturating_mul(1 << 20),
+        keep: config.log.slog_keep,
+    };
     match SlogFile::append(&path, rotation) {
         Ok(slog) => Ok(Some(slog)),
         Err(source) => Err(NodeError::Slog { path, source }),

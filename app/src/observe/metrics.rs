@@ -129,7 +129,8 @@ impl Metrics {
                 metric
             }};
         }
-        let measured = |measure: Measure| (register!(measure.name, measure.help, Gauge::default()), measure);
+        let measured =
+            |measure: Measure| (register!(measure.name, measure.help, Gauge::default()), measure);
         let measures = measures.into_iter().map(measured).collect();
         let inner = Inner {
             measures,

@@ -63,14 +63,15 @@ impl Handler<QueryOutboxRequest> for QueryServer<'_> {
         let remote = view::remote_of(state, &address.to_string())?.ok_or_else(none)?;
         let endpoint = view::remote(state, remote)?.ok_or_else(none)?;
         let first = request.after.max(endpoint.acknowledged);
-        let page = Page::fill(request.limit, self.limits.max_page_bytes, |last: Option<&OutboxEntry>| {
-            let after = last.map_or(first, |entry| entry.number);
-            let entry = view::outbox_after(state, remote, after)?;
-            Ok(entry.map(|(number, delivery)| OutboxEntry {
-                number,
-                delivery_json: delivery_to_json(&delivery).to_string(),
-            }))
-        })?;
+        let page =
+            Page::fill(request.limit, self.limits.max_page_bytes, |last: Option<&OutboxEntry>| {
+                let after = last.map_or(first, |entry| entry.number);
+                let entry = view::outbox_after(state, remote, after)?;
+                Ok(entry.map(|(number, delivery)| OutboxEntry {
+                    number,
+                    delivery_json: delivery_to_json(&delivery).to_string(),
+                }))
+            })?;
         let next = page.next(|last| last.number);
         Ok(QueryOutboxResponse { entries: page.entries, next }.into())
     }

@@ -45,9 +45,9 @@ impl Handler<QueryBundlesRequest> for QueryServer<'_> {
             |last: Option<&QueryBundleResponse>| {
                 let after = last.map_or(&request.after, |last| &last.bundle_id);
                 let Some((id, bundle)) = view::bundle_after(state, after)? else { return Ok(None) };
-                let id = id.parse().map_err(|e| {
-                    QueryError::Node(format!("an installed bundle's id: {e}"))
-                })?;
+                let id = id
+                    .parse()
+                    .map_err(|e| QueryError::Node(format!("an installed bundle's id: {e}")))?;
                 Ok(Some(describe_bundle(&id, bundle)))
             },
         )?;
@@ -169,15 +169,16 @@ impl Handler<QueryCListRequest> for QueryServer<'_> {
                 Endpoint::Remote(remote.ok_or_else(|| QueryError::not_found("c-list of", address))?)
             }
         };
-        let page = Page::fill(request.limit, self.limits.max_page_bytes, |last: Option<&CListEntry>| {
-            let after = last.map_or(&request.after, |last| &last.kref);
-            let entry = view::clist_after(state, endpoint, after)?;
-            Ok(entry.map(|(kref, entry)| CListEntry {
-                kref: kref.to_string(),
-                eref: entry.vref,
-                reachable: entry.reachable,
-            }))
-        })?;
+        let page =
+            Page::fill(request.limit, self.limits.max_page_bytes, |last: Option<&CListEntry>| {
+                let after = last.map_or(&request.after, |last| &last.kref);
+                let entry = view::clist_after(state, endpoint, after)?;
+                Ok(entry.map(|(kref, entry)| CListEntry {
+                    kref: kref.to_string(),
+                    eref: entry.vref,
+                    reachable: entry.reachable,
+                }))
+            })?;
         let next = page.next(|last| last.kref.clone());
         Ok(QueryCListResponse { entries: page.entries, next }.into())
     }
@@ -206,11 +207,12 @@ impl Handler<QueryMailboxRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryMailboxRequest) -> Answered<QueryMailboxRequest> {
         let state = self.state;
         let QueryMailboxRequest { peer, after, limit } = request;
-        let page = Page::fill(limit, self.limits.max_page_bytes, |last: Option<&MailboxMessage>| {
-            let after = last.map_or(after, |last| last.number);
-            let message = view::mailbox_message_after(state, &peer, after)?;
-            Ok(message.map(|(number, body)| MailboxMessage { number, body }))
-        })?;
+        let page =
+            Page::fill(limit, self.limits.max_page_bytes, |last: Option<&MailboxMessage>| {
+                let after = last.map_or(after, |last| last.number);
+                let message = view::mailbox_message_after(state, &peer, after)?;
+                Ok(message.map(|(number, body)| MailboxMessage { number, body }))
+            })?;
         let next = page.next(|last| last.number);
         let inbound_ack = view::mailbox_ack(state, &peer)?;
         Ok(QueryMailboxResponse { peer, inbound_ack, messages: page.entries, next }.into())

@@ -17,7 +17,12 @@ use capstan_proto::{
 };
 use capstan_store::StateView;
 
-use super::{Answered, QueryError, QueryServer, args::parse, kernel::remaining, page::{MAX_LIMIT, Page}};
+use super::{
+    Answered, QueryError, QueryServer,
+    args::parse,
+    kernel::remaining,
+    page::{MAX_LIMIT, Page},
+};
 use crate::records::activity;
 
 impl Handler<QueryVatsRequest> for QueryServer<'_> {

@@ -63,12 +63,7 @@ pub(crate) async fn accept(
 }
 
 /// Answers the requests of one connection until it ends. A WebSocket takes the connection over, with its permit.
-async fn converse(
-    stream: TcpStream,
-    router: Router,
-    bounds: Bounds,
-    permit: OwnedSemaphorePermit,
-) {
+async fn converse(stream: TcpStream, router: Router, bounds: Bounds, permit: OwnedSemaphorePermit) {
     let counted = Counted::new(&bounds.open, 1);
     let stream = Connection::new(stream, bounds.idle, (counted, permit));
     let served = http1::Builder::new()
@@ -84,6 +79,7 @@ async fn converse(
 
 /// Returns whether a connection failed because it was idle.
 fn timed_out(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }

@@ -113,7 +113,10 @@ mod tests {
     #[test]
     fn json_is_read_as_it_is() {
         let json = r#"{"a":[1,-2,0.5,null,true,"\u00e9"],"b":{"c":18446744073709551615}}"#;
-        assert_eq!(parse(json.as_bytes(), 1).unwrap(), serde_json::from_str::<Value>(json).unwrap());
+        assert_eq!(
+            parse(json.as_bytes(), 1).unwrap(),
+            serde_json::from_str::<Value>(json).unwrap()
+        );
         for bad in ["", "{", "[1,]", "1 2"] {
             let error = parse(bad.as_bytes(), 1).unwrap_err();
             assert!(format!("{error:?}").contains("-32700"), "{bad}: {error:?}");

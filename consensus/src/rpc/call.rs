@@ -191,7 +191,8 @@ pub(crate) async fn answer(
 ) -> Option<String> {
     let most = node.limits.max_answer_bytes;
     if *room == 0 {
-        let error = format!("the call was not made, since the whole answer has at most {most} bytes");
+        let error =
+            format!("the call was not made, since the whole answer has at most {most} bytes");
         return Some(response(&request.id?, Err(RpcError::server(error))).to_string());
     }
     let answer = match arguments_of(METHODS, &request.method) {

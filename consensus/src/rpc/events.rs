@@ -24,10 +24,7 @@ impl BusEvent {
     /// Returns the message about the event to a subscription.
     pub(crate) fn message(&self, id: &Value, query: &str) -> String {
         let query = Value::from(query);
-        format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"query":{query},{}}}}}"#,
-            self.members
-        )
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"query":{query},{}}}}}"#, self.members)
     }
 }
 

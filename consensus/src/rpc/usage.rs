@@ -55,8 +55,16 @@ impl Usage {
             ("answer_bytes_max", "Bytes of the largest answer", read(&self.answer_max)),
         ];
         let counters = [
-            ("refused", "Requests refused because of a bound", self.refused.load(Ordering::Relaxed)),
-            ("dropped", "Connections closed because of their clients", self.dropped.load(Ordering::Relaxed)),
+            (
+                "refused",
+                "Requests refused because of a bound",
+                self.refused.load(Ordering::Relaxed),
+            ),
+            (
+                "dropped",
+                "Connections closed because of their clients",
+                self.dropped.load(Ordering::Relaxed),
+            ),
         ];
         let mut text = String::new();
         for (name, help, value) in gauges {

@@ -117,7 +117,9 @@ impl Session {
         };
         let value = match body::parse(text, self.node.limits.max_batch) {
             Ok(value) => value,
-            Err(error) => return self.send(Some(call::response(&json!(-1), Err(error)).to_string())),
+            Err(error) => {
+                return self.send(Some(call::response(&json!(-1), Err(error)).to_string()));
+            }
         };
         if let Some((request, names)) = subscription_request(&value) {
             let id = request.id.unwrap_or_default();

@@ -30,7 +30,10 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("[rpc]\nmax_answer_bytes = 100", "rpc.max_answer_bytes must not be less than 1024"),
         ("[rpc]\nmax_pending_bytes = 9", "max_pending_bytes must not be less than rpc.max_answer"),
         ("[rpc]\nmax_websockets = 501", "max_connections must not be less than rpc.max_websockets"),
-        ("[rpc]\nidle_timeout_ms = 10000", "idle_timeout_ms must not be less than rpc.commit_timeo"),
+        (
+            "[rpc]\nidle_timeout_ms = 10000",
+            "idle_timeout_ms must not be less than rpc.commit_timeo",
+        ),
         ("[mempool]\nmax_total_bytes = 5", "max_total_bytes must not be less"),
         ("[metrics]\nlisten = \"everywhere\"", "metrics.listen \"everywhere\" is no address"),
         ("[rpc", "expected"),

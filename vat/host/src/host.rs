@@ -314,7 +314,8 @@ impl VatHost for WasmHost {
                     match worker.encoding() {
                         Encoding::Borsh => Ok(worker),
                         Encoding::Json => {
-                            let text = format!("{vat} is a module whose heap says that it speaks JSON");
+                            let text =
+                                format!("{vat} is a module whose heap says that it speaks JSON");
                             Err(HostFault::Engine(text))
                         }
                     }

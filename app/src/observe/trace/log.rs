@@ -39,7 +39,10 @@ impl TraceLog {
             let height = trace.height;
             // Without a receiver, the writer has ended by a panic, which was logged.
             if let Err(TrySendError::Full(_)) = traces.try_send(trace) {
-                tracing::warn!(height, "the disk is too slow for the block's trace, which is left out");
+                tracing::warn!(
+                    height,
+                    "the disk is too slow for the block's trace, which is left out"
+                );
             }
         }
     }

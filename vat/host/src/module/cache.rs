@@ -143,8 +143,14 @@ fn artifacts(dir: &Path) -> io::Result<Vec<Artifact>> {
         // Another process with this cache may have removed it.
         let Ok(about) = fs::metadata(&path) else { continue };
         let name = path.file_stem().and_then(OsStr::to_str);
-        let key = name.filter(|_| is_whole).and_then(|name| hex::decode(name).ok()?.try_into().ok());
-        found.push(Artifact { key, bytes: about.len(), used: (about.mtime(), about.mtime_nsec()), path });
+        let key =
+            name.filter(|_| is_whole).and_then(|name| hex::decode(name).ok()?.try_into().ok());
+        found.push(Artifact {
+            key,
+            bytes: about.len(),
+            used: (about.mtime(), about.mtime_nsec()),
+            path,
+        });
     }
     Ok(found)
 }
@@ -192,7 +198,8 @@ mod tests {
         // Each file has a seal of 32 bytes.
         let cache = Cache::open(Some(dir.path().to_owned()), 500, Arc::clone(&usage)).unwrap();
         let age = |number: u8, seconds: u64| {
-            let file = File::options().append(true).open(cache.path(ARTIFACT, &key(number)).unwrap());
+            let file =
+                File::options().append(true).open(cache.path(ARTIFACT, &key(number)).unwrap());
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
             file.unwrap().set_modified(time).unwrap();
         };
