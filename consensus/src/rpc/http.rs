@@ -30,7 +30,8 @@ pub(crate) struct Shared {
 
 /// Returns the routes of the server.
 pub(crate) fn router(node: Arc<RpcContext>) -> Router {
-    let websockets = Arc::new(Semaphore::new(node.limits.max_websockets));
+    let most = node.limits.max_websockets.min(Semaphore::MAX_PERMITS);
+    let websockets = Arc::new(Semaphore::new(most));
     let limit = node.limits.max_body_bytes;
     Router::new()
         .route("/", get(index).post(post))

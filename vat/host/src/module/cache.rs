@@ -142,6 +142,9 @@ fn artifacts(dir: &Path) -> io::Result<Vec<Artifact>> {
         }
         // Another process with this cache may have removed it.
         let Ok(about) = fs::metadata(&path) else { continue };
+        if !about.is_file() {
+            continue;
+        }
         let name = path.file_stem().and_then(OsStr::to_str);
         let key =
             name.filter(|_| is_whole).and_then(|name| hex::decode(name).ok()?.try_into().ok());
