@@ -23,7 +23,7 @@ const KINDS: [(&str, usize, bool); 6] = [
     ("peer", 12, true),
     ("raw", 5, true),
     ("kernel", 12, false),
-    ("upstream", 1, false),
+    ("upstream", 2, false),
 ];
 
 fn main() -> ExitCode {
