@@ -113,7 +113,9 @@ pub mod subcluster;
 mod vats;
 pub mod view;
 
-pub use application::{Application, BridgeAnswer, ServiceAnswer, ServiceCall};
+pub use application::{
+    Application, BridgeAnswer, DeviceAnswer, DeviceCall, DeviceSyscalls, ServiceAnswer, ServiceCall,
+};
 pub use control::{
     genesis::KernelConfig,
     kernel::{Kernel, NodeOptions, RunReport},

@@ -3,6 +3,7 @@
 
 pub mod compare;
 pub mod deviations;
+pub mod devices;
 pub mod javascript;
 pub mod marshal;
 pub mod outside;
@@ -14,6 +15,7 @@ pub mod scenario;
 pub mod script;
 pub mod setup;
 pub mod steps;
+pub mod upstream;
 
 use std::{
     fs,

@@ -76,14 +76,17 @@ fn options(config: &Config) -> KernelOptions {
     }
 }
 
-/// The kernel's own device of that kind.
+/// The kernel's own device of that kind, or one with code of its own.
 fn device_kind(name: &str, setup: &DeviceSetup) -> Result<DeviceKind> {
     Ok(match setup.kind.as_str() {
         "bridge" => DeviceKind::Bridge,
         "mailbox" => DeviceKind::Mailbox,
         "timer" => DeviceKind::Timer,
         "bundle" => DeviceKind::Bundle,
-        other => bail!("device {name}: kind {other} is none of bridge, mailbox, timer, bundle"),
+        "source" => DeviceKind::Application,
+        other => {
+            bail!("device {name}: kind {other} is none of bridge, mailbox, timer, bundle, source")
+        }
     })
 }
 
