@@ -237,10 +237,11 @@ impl State<'_> {
         };
         let node = self.device_export(device, 0)?;
         let mut caller = Caller { vat: None, result: None, is_deferred: false };
-        Ok(match self.try_device(&mut caller, device, node, method, args)? {
+        Ok(match self.try_device(&mut caller, device, node, method, args) {
             // Devices that hand something over answer with the reason if they cannot.
-            Ok(Answer::Text(why)) | Err(why) => Spoken::Refused(why),
+            Ok(Answer::Text(why)) | Err(DeviceFailure::Thrown(why)) => Spoken::Refused(why),
             Ok(_) => Spoken::Done,
+            Err(DeviceFailure::Panic(panic)) => return Err(panic),
         })
     }
 
@@ -253,16 +254,17 @@ impl State<'_> {
         args: &KernelData,
     ) -> Result<DeviceReply> {
         let device = self.device_of(node)?;
-        let why = match self.try_device(caller, device, node, method, args)? {
+        let why = match self.try_device(caller, device, node, method, args) {
             Ok(answer) => return Ok(DeviceReply::Returned(encode(answer))),
-            Err(why) => why,
+            Err(DeviceFailure::Thrown(why)) => why,
+            Err(DeviceFailure::Panic(panic)) => return Err(panic),
         };
         let record: Device = self.need(&keys::device(device))?;
         self.log(Event::DeviceThrew { device: &record.name, method, why: &why });
         Ok(DeviceReply::Threw(FAILED))
     }
 
-    /// Calls a device. The inner error is the reason for which it threw.
+    /// Calls a device, which may throw.
     fn try_device(
         &mut self,
         caller: &mut Caller,
@@ -270,7 +272,7 @@ impl State<'_> {
         node: KRef,
         method: &str,
         args: &KernelData,
-    ) -> Result<std::result::Result<Answer, String>> {
+    ) -> CallResult {
         let record: Device = self.need(&keys::device(device))?;
         let node_ref = self.to_device(device, node)?;
         let mut is_foreign = false;
@@ -282,7 +284,7 @@ impl State<'_> {
                 false => self.to_device(device, *kref)?.starts_with("d-"),
             };
         }
-        let called = match Parsed::new(args) {
+        match Parsed::new(args) {
             _ if Shape::measure(&args.body).nodes > MAX_DEVICE_NODES as u64 => {
                 thrown(format!("a device takes at most {MAX_DEVICE_NODES} values"))
             }
@@ -291,11 +293,6 @@ impl State<'_> {
                 let mut call = Invocation { caller, device, node: &node_ref, method, args };
                 self.call_device(record.kind, &mut call, is_foreign)
             }
-        };
-        match called {
-            Ok(answer) => Ok(Ok(answer)),
-            Err(DeviceFailure::Panic(panic)) => Err(panic),
-            Err(DeviceFailure::Thrown(why)) => Ok(Err(why)),
         }
     }
 

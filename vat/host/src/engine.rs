@@ -114,7 +114,8 @@ fn boot(module: &Arc<CompiledModule>, engine: &JsEngine) -> Result<Image, HostEr
         return Err(HostError::Engine("capstan_abi() must be 2 (JSON)".to_owned()));
     }
     for (name, source) in &engine.boot_scripts {
-        worker.boot(source).map_err(|reason| HostError::Boot { name: name.clone(), reason })?;
+        let booted = worker.boot(source);
+        booted.map_err(|e| HostError::Boot { name: name.clone(), reason: e.to_string() })?;
     }
     Ok(worker.image())
 }
