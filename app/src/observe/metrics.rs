@@ -13,7 +13,7 @@ use capstan_kernel_ports::VatId;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
 use crate::{committed::Committed, fault::NodeFault};
@@ -81,58 +81,63 @@ impl Metrics {
     /// Creates metrics with all counters at 0. The sizes of `measured_files` are among them.
     pub(crate) fn new(measured_files: Vec<PathBuf>) -> Self {
         let mut registry = Registry::with_prefix("capstan");
-        // The buckets span a tenth of a millisecond to 26 seconds.
-        let seconds = || {
-            Histogram::new((0..19).map(|power: i32| 0.0001 * 2f64.powi(power)).collect::<Vec<_>>())
-        };
-        macro_rules! register {
-            ($name:literal, $help:literal, $metric:expr) => {{
-                let metric = $metric;
-                registry.register($name, $help, metric.clone());
-                metric
-            }};
-        }
+        let registered = &mut registry;
         let inner = Inner {
-            blocks: register!("blocks", "Blocks committed", Counter::default()),
-            transactions: register!(
+            blocks: register(registered, "blocks", "Blocks committed"),
+            transactions: register(
+                registered,
                 "transactions",
                 "Transactions in committed blocks by result code",
-                Family::default()
             ),
-            cranks: register!("cranks", "Cranks executed", Counter::default()),
-            deliveries: register!("deliveries", "Deliveries to vats", Counter::default()),
-            replayed: register!(
+            cranks: register(registered, "cranks", "Cranks executed"),
+            deliveries: register(registered, "deliveries", "Deliveries to vats"),
+            replayed: register(
+                registered,
                 "replayed_deliveries",
                 "Deliveries repeated to bring vats back",
-                Counter::default()
             ),
-            syscalls: register!("syscalls", "Syscalls of vats", Counter::default()),
-            computrons: register!("computrons", "Computrons spent", Counter::default()),
-            terminated: register!("vats_terminated", "Vats that ended", Counter::default()),
-            height: register!("height", "The last committed height", Gauge::default()),
-            queues: register!("queue_length", "Events on the kernel's queues", Family::default()),
-            dead_vats: register!(
+            syscalls: register(registered, "syscalls", "Syscalls of vats"),
+            computrons: register(registered, "computrons", "Computrons spent"),
+            terminated: register(registered, "vats_terminated", "Vats that ended"),
+            height: register(registered, "height", "The last committed height"),
+            queues: register(registered, "queue_length", "Events on the kernel's queues"),
+            dead_vats: register(
+                registered,
                 "dead_vats",
                 "Terminated vats that wait for their cleanup",
-                Gauge::default()
             ),
-            vats: register!("vats", "Vats that run", Gauge::default()),
-            files: register!("file_bytes", "Sizes of the node's files", Family::default()),
-            top_vats: register!(
+            vats: register(registered, "vats", "Vats that run"),
+            files: register(registered, "file_bytes", "Sizes of the node's files"),
+            top_vats: register(
+                registered,
                 "vat_computrons",
                 "Computrons of the vats that spent most since the start",
-                Family::default()
             ),
-            vat_seconds: register!("vat_seconds", "Time that vats computed", Counter::default()),
-            root: register!("root_seconds", "How long computing a root took", seconds()),
-            finalize: register!("finalize_seconds", "How long FinalizeBlock took", seconds()),
-            commit: register!("commit_seconds", "How long Commit took", seconds()),
-            snapshot: register!("snapshot_seconds", "How long storing a heap took", seconds()),
-            snapshots: register!("snapshots", "Heaps that were stored", Counter::default()),
-            snapshots_loaded: register!(
+            vat_seconds: register(registered, "vat_seconds", "Time that vats computed"),
+            root: register_as(
+                registered,
+                "root_seconds",
+                "How long computing a root took",
+                seconds(),
+            ),
+            finalize: register_as(
+                registered,
+                "finalize_seconds",
+                "How long FinalizeBlock took",
+                seconds(),
+            ),
+            commit: register_as(registered, "commit_seconds", "How long Commit took", seconds()),
+            snapshot: register_as(
+                registered,
+                "snapshot_seconds",
+                "How long storing a heap took",
+                seconds(),
+            ),
+            snapshots: register(registered, "snapshots", "Heaps that were stored"),
+            snapshots_loaded: register(
+                registered,
                 "snapshots_loaded",
                 "Heaps that were loaded to bring vats back",
-                Counter::default()
             ),
             snapshot_began: Mutex::default(),
             by_vat: Mutex::default(),
@@ -244,6 +249,21 @@ impl Metrics {
     fn by_vat(&self) -> std::sync::MutexGuard<'_, BTreeMap<VatId, u64>> {
         self.0.by_vat.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Registers a metric that begins at 0.
+fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    register_as(registry, name, help, M::default())
+}
+
+fn register_as<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// Creates a histogram of seconds. The buckets span a tenth of a millisecond to 26 seconds.
+fn seconds() -> Histogram {
+    Histogram::new((0..19).map(|power: i32| 0.0001 * 2f64.powi(power)).collect::<Vec<_>>())
 }
 
 fn number(value: u64) -> i64 {
