@@ -45,6 +45,23 @@ pub struct KernelConfig {
     pub options: KernelOptions,
 }
 
+impl KernelConfig {
+    /// Returns a configuration without vats, devices and bundles. It lacks the vatAdmin vat, which every kernel has.
+    pub fn new(options: KernelOptions) -> Self {
+        Self {
+            bootstrap: None,
+            pin_bootstrap_root: false,
+            provisioner: None,
+            vats: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            services: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+            named_bundles: BTreeMap::new(),
+            options,
+        }
+    }
+}
+
 /// Vats that come first in the numbering, after the bootstrap vat: SwingSet's order.
 const FIRST_VATS: [&str; 4] = [VAT_ADMIN, "comms", "vattp", "timer"];
 

@@ -5,7 +5,7 @@ use capstan_kernel_ports::Hash;
 
 use crate::{
     capdata::KernelData,
-    state::vat::{ReapThreshold, VatConfig},
+    state::vat_config::{ReapThreshold, VatConfig},
 };
 
 /// A vat of the genesis configuration, or of a [`SubclusterConfig`](crate::subcluster::SubclusterConfig).
