@@ -65,16 +65,40 @@ struct Inner {
     files: Family<Labels, Gauge>,
     top_vats: Family<Labels, Gauge>,
     vat_seconds: Counter<f64, AtomicU64>,
-    root: Histogram,
-    finalize: Histogram,
-    commit: Histogram,
-    snapshot: Histogram,
+    seconds: Durations,
     snapshots: Counter,
     snapshots_loaded: Counter,
     /// Start of the snapshot in progress, or `None`.
     snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
     measured_files: Vec<PathBuf>,
+}
+
+/// Histograms of durations, in seconds.
+#[derive(Debug)]
+struct Durations {
+    root: Histogram,
+    finalize: Histogram,
+    commit: Histogram,
+    snapshot: Histogram,
+}
+
+impl Durations {
+    fn new(registry: &mut Registry) -> Self {
+        let mut named = |name, help| {
+            // The buckets span a tenth of a millisecond to 26 seconds.
+            let buckets = (0..19).map(|power: i32| 0.0001 * 2f64.powi(power));
+            let histogram = Histogram::new(buckets.collect::<Vec<_>>());
+            registry.register(name, help, histogram.clone());
+            histogram
+        };
+        Self {
+            root: named("root_seconds", "How long computing a root took"),
+            finalize: named("finalize_seconds", "How long FinalizeBlock took"),
+            commit: named("commit_seconds", "How long Commit took"),
+            snapshot: named("snapshot_seconds", "How long storing a heap took"),
+        }
+    }
 }
 
 impl Metrics {
@@ -114,25 +138,7 @@ impl Metrics {
                 "Computrons of the vats that spent most since the start",
             ),
             vat_seconds: register(registered, "vat_seconds", "Time that vats computed"),
-            root: register_as(
-                registered,
-                "root_seconds",
-                "How long computing a root took",
-                seconds(),
-            ),
-            finalize: register_as(
-                registered,
-                "finalize_seconds",
-                "How long FinalizeBlock took",
-                seconds(),
-            ),
-            commit: register_as(registered, "commit_seconds", "How long Commit took", seconds()),
-            snapshot: register_as(
-                registered,
-                "snapshot_seconds",
-                "How long storing a heap took",
-                seconds(),
-            ),
+            seconds: Durations::new(registered),
             snapshots: register(registered, "snapshots", "Heaps that were stored"),
             snapshots_loaded: register(
                 registered,
@@ -158,7 +164,7 @@ impl Metrics {
             Event::SnapshotSaved { .. } => {
                 metrics.snapshots.inc();
                 if let Some(began) = self.snapshot_began().take() {
-                    metrics.snapshot.observe(began.elapsed().as_secs_f64());
+                    metrics.seconds.snapshot.observe(began.elapsed().as_secs_f64());
                 }
             }
             Event::SnapshotLoaded { .. } => drop(metrics.snapshots_loaded.inc()),
@@ -181,17 +187,17 @@ impl Metrics {
 
     /// Records the duration of a root's computation.
     pub(crate) fn root_computed(&self, took: Duration) {
-        self.0.root.observe(took.as_secs_f64());
+        self.0.seconds.root.observe(took.as_secs_f64());
     }
 
     /// Executes a block by `work` and records the duration.
     pub(crate) fn time_finalize<T>(&self, work: impl FnOnce() -> T) -> T {
-        timed(&self.0.finalize, work)
+        timed(&self.0.seconds.finalize, work)
     }
 
     /// Commits a block by `work` and records the duration.
     pub(crate) fn time_commit<T>(&self, work: impl FnOnce() -> T) -> T {
-        timed(&self.0.commit, work)
+        timed(&self.0.seconds.commit, work)
     }
 
     /// Counts a committed block, whose transactions had these codes.
@@ -253,17 +259,9 @@ impl Metrics {
 
 /// Registers a metric that begins at 0.
 fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
-    register_as(registry, name, help, M::default())
-}
-
-fn register_as<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
-}
-
-/// Creates a histogram of seconds. The buckets span a tenth of a millisecond to 26 seconds.
-fn seconds() -> Histogram {
-    Histogram::new((0..19).map(|power: i32| 0.0001 * 2f64.powi(power)).collect::<Vec<_>>())
 }
 
 fn number(value: u64) -> i64 {
