@@ -2,6 +2,15 @@
 //! bundler, and an application that is driven without any engine.
 //!
 //! Nothing here is a stand-in: real vats under wasmer, the real store on disk, real signed transactions.
+//!
+//! ```no_run
+//! use capstan_tests::{Machine, MachineConfig, bundle};
+//! use serde_json::json;
+//!
+//! let vats = vec![("counter", bundle("examples/counter/vat-counter.js"))];
+//! let mut machine = Machine::start(&MachineConfig { vats, ..MachineConfig::default() });
+//! assert_eq!(machine.ask("increment", json!([2])), json!("+2"));
+//! ```
 // Helpers of tests fail loudly, at the line that is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
