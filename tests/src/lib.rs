@@ -4,12 +4,12 @@
 //! Nothing here is a stand-in: real vats under wasmer, the real store on disk, real signed transactions.
 //!
 //! ```no_run
-//! use capstan_tests::{Machine, MachineConfig, bundle};
-//! use serde_json::json;
+//! use capstan_client::{Amount, Key};
+//! use capstan_tests::Node;
 //!
-//! let vats = vec![("counter", bundle("examples/counter/vat-counter.js"))];
-//! let mut machine = Machine::start(&MachineConfig { vats, ..MachineConfig::default() });
-//! assert_eq!(machine.ask("increment", json!([2])), json!("+2"));
+//! let node = Node::start(|_| {});
+//! node.wallet(0).transfer(&Key::dev(1).address(), Amount(1)).unwrap();
+//! assert!(node.client().status().unwrap().height > 0);
 //! ```
 // Helpers of tests fail loudly, at the line that is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
