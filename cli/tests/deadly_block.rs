@@ -88,7 +88,7 @@ fn open(home: &Path) -> App<HookedHost<WasmHost>> {
     };
     let options = AppOptions {
         overrides,
-        trace: Some(TraceOptions { dir: file("traces"), keep_blocks: 100 }),
+        trace: Some(TraceOptions { dir: file("traces"), keep_blocks: 100, max_bytes: 1 << 30 }),
         operator: Some(OperatorFiles {
             home: home.to_owned(),
             running: file("running"),
