@@ -142,12 +142,9 @@ impl Metrics {
     /// Creates metrics with all counters at 0. The sizes of `measured_files` and the `measures` are among them.
     pub(crate) fn new(measured_files: Vec<PathBuf>, measures: Vec<Measure>) -> Self {
         let mut registry = Registry::with_prefix("capstan");
-        let measured =
-            |measure: Measure| (register(&mut registry, measure.name, measure.help), measure);
-        let measures = measures.into_iter().map(measured).collect();
         let registered = &mut registry;
         let inner = Inner {
-            measures,
+            measures: register_measures(registered, measures),
             blocks: register(registered, "blocks", "Blocks committed"),
             transactions: register(
                 registered,
@@ -327,6 +324,11 @@ fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, he
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
+}
+
+fn register_measures(registry: &mut Registry, measures: Vec<Measure>) -> Vec<(Gauge, Measure)> {
+    let measured = |measure: Measure| (register(registry, measure.name, measure.help), measure);
+    measures.into_iter().map(measured).collect()
 }
 
 fn number(value: u64) -> i64 {
