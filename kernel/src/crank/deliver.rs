@@ -15,9 +15,10 @@ use crate::{
     error::Result,
     ids::{Endpoint, KRef, MeterId},
     state::{
+        event::Waiting,
         handle::State,
         promise::Notification,
-        queue::{GcKind, Payer, RunQueueEvent, Waiting},
+        queue::{GcKind, Payer, RunQueueEvent},
         rejection::{Rejection, delivery_failed},
         vat::{Dirt, DynamicOptions, Threshold},
     },

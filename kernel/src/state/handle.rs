@@ -19,9 +19,9 @@ use crate::{
     state::slog::{Event, Slog},
     state::{
         keys,
+        notice::{Notice, SettledLaunch},
         stats::Stats,
-        subcluster::{Notice, SettledLaunch},
-        vat::ReapThreshold,
+        vat_config::ReapThreshold,
     },
 };
 

@@ -10,8 +10,11 @@ use crate::{
     error::{KernelPanic, Result},
     ids::KRef,
     limits,
-    state::handle::State,
-    state::slog::{Event, Slog},
+    state::{
+        handle::State,
+        slog::{Event, Slog},
+        vat::VatState,
+    },
     vats::{
         replay::{Outcome, Replay},
         source::{worker_options, worker_source},
@@ -97,46 +100,59 @@ pub(crate) fn bring_online<H: VatHost>(
     }
     let record = state.vat(vat)?;
     state.log(Event::WorkerStart { vat, config: &config });
-    let loaded = record.snapshot.filter(|(_, position)| *position == record.kept_from);
-    // What is told between the steps of a replay, which holds the state's overlay.
-    let started = |slog: Option<&mut &mut dyn Slog>| {
-        let Some(slog) = slog else { return };
-        if let Some((heap, _)) = loaded {
-            slog.event(Event::SnapshotLoaded { vat, heap });
-        }
-        slog.event(Event::WorkerStarted { vat });
-        let entries = record.span.end - record.kept_from;
-        if config.use_transcript && entries > 1 {
-            slog.event(Event::ReplayStart { vat, entries });
-        }
-    };
-    let mut deliveries = 0;
     if config.use_transcript {
-        let mut replay = Replay::new(state.over, vat, record.kept_from..record.span.end)?;
-        while let Some(step) = replay.step(host)? {
-            match step.outcome {
-                Outcome::Same => deliveries += u64::from(step.is_delivery()),
-                Outcome::NotStarted(problem) => return Err(StartError::Source(problem)),
-                Outcome::Differs(difference) => Err(KernelPanic::Anachrophobia {
-                    vat,
-                    position: step.position,
-                    problem: difference.to_string(),
-                })?,
-            }
-            if step.position == record.kept_from {
-                started(state.slog.as_mut());
-            }
-        }
-    } else {
-        let source = worker_source(&*state.over, &config.bundle_id, config.engine)?;
-        let options = worker_options(&*state.over, &config)?;
-        host.start(vat, &source, &options)?.map_err(|refused| StartError::Source(refused.0))?;
-        started(state.slog.as_mut());
+        return replay_span(state, host, vat, &record);
     }
-    if config.use_transcript && record.span.end - record.kept_from > 1 {
+    let source = worker_source(&*state.over, &config.bundle_id, config.engine)?;
+    let options = worker_options(&*state.over, &config)?;
+    host.start(vat, &source, &options)?.map_err(|refused| StartError::Source(refused.0))?;
+    log_started(state.slog.as_mut(), vat, &record, 0);
+    Ok(())
+}
+
+/// Starts the vat's worker and replays the kept part of its transcript.
+fn replay_span<H: VatHost>(
+    state: &mut State<'_>,
+    host: &mut H,
+    vat: VatId,
+    record: &VatState,
+) -> std::result::Result<(), StartError> {
+    let entries = record.span.end - record.kept_from;
+    let mut deliveries = 0;
+    let mut replay = Replay::new(state.over, vat, record.kept_from..record.span.end)?;
+    while let Some(step) = replay.step(host)? {
+        match step.outcome {
+            Outcome::Same => deliveries += u64::from(step.is_delivery()),
+            Outcome::NotStarted(problem) => return Err(StartError::Source(problem)),
+            Outcome::Differs(difference) => Err(KernelPanic::Anachrophobia {
+                vat,
+                position: step.position,
+                problem: difference.to_string(),
+            })?,
+        }
+        if step.position == record.kept_from {
+            log_started(state.slog.as_mut(), vat, record, entries);
+        }
+    }
+    if entries > 1 {
         state.log(Event::Replay { vat, deliveries });
     }
     Ok(())
+}
+
+/// Logs that a worker has started, between the steps of a replay, which holds the state's overlay. `entries` is the
+/// number of transcript entries to replay.
+fn log_started(slog: Option<&mut &mut dyn Slog>, vat: VatId, record: &VatState, entries: u64) {
+    let Some(slog) = slog else { return };
+    if let Some((heap, position)) = record.snapshot
+        && position == record.kept_from
+    {
+        slog.event(Event::SnapshotLoaded { vat, heap });
+    }
+    slog.event(Event::WorkerStarted { vat });
+    if entries > 1 {
+        slog.event(Event::ReplayStart { vat, entries });
+    }
 }
 
 /// A vat that had been started could not be brought back.

@@ -3,6 +3,11 @@
 //!
 //! `make fuzz` runs them under libFuzzer, starting from [`seeds`]. It also compares the JavaScript worker with Node on random
 //! programs: `programs/compare.mjs`.
+//!
+//! ```
+//! // Bytes that are no transaction are refused, and never panic.
+//! capstan_fuzz::tx(b"\x0a\xff");
+//! ```
 
 mod seeds;
 

@@ -19,8 +19,8 @@ use crate::{
     module::cache::Cache,
     module::compile::Modules,
     module::validate,
-    worker::supervisor,
-    worker::{End, StartError, Worker},
+    worker::supervisor::{self, BundleDigest},
+    worker::{End, ReplyError, StartError, Worker},
 };
 
 /// Points that a worker may spend before its first delivery, to return its ABI and to take its
@@ -144,17 +144,15 @@ impl WasmHost {
         zip: &[u8],
         options: &WorkerOptions,
     ) -> Result<StartVerdict<Worker>, HostFault> {
-        if let Err(problem) = supervisor::bundle_digest(bundle_id) {
-            return Ok(Err(SourceRefused(problem)));
-        }
+        let digest = match BundleDigest::from_id(bundle_id) {
+            Ok(digest) => digest,
+            Err(error) => return Ok(Err(SourceRefused(error.to_string()))),
+        };
         let booted = self.booted(engine)?;
         let loaded = match self.shared.loaded(engine, bundle_id, options) {
             Some(loaded) => loaded,
             None => {
-                let command = match supervisor::write_set_bundle(None, bundle_id, zip, options) {
-                    Ok(command) => command,
-                    Err(problem) => return Ok(Err(SourceRefused(problem))),
-                };
+                let command = supervisor::write_set_bundle(None, digest, zip, options);
                 let loaded = load(&booted, &command)?.map(Arc::new);
                 self.shared.keep(engine, bundle_id, options, loaded.clone());
                 loaded
@@ -164,16 +162,12 @@ impl WasmHost {
             Some(loaded) => {
                 let Loaded { memory, globals } = loaded.as_ref();
                 let started = Worker::fork(&booted.module, Encoding::Json, globals, memory);
-                (started, Ok(supervisor::write_set_vat_id(vat)))
+                (started, supervisor::write_set_vat_id(vat))
             }
             None => {
-                let command = supervisor::write_set_bundle(Some(vat), bundle_id, zip, options);
+                let command = supervisor::write_set_bundle(Some(vat), digest, zip, options);
                 (booted.worker(), command)
             }
-        };
-        let command = match command {
-            Ok(command) => command,
-            Err(problem) => return Ok(Err(SourceRefused(problem))),
         };
         let mut worker = match started {
             Ok(worker) => worker,
@@ -182,7 +176,8 @@ impl WasmHost {
         let run = worker.run(&command, START_POINTS, None)?;
         Ok(match run.end {
             End::Done(reply) => {
-                supervisor::read_set_bundle_reply(&reply).map(|()| worker).map_err(SourceRefused)
+                let taken = supervisor::read_set_bundle_reply(&reply);
+                taken.map(|()| worker).map_err(|error| SourceRefused(error.to_string()))
             }
             End::Fault(fault) => Err(SourceRefused(fault.text().to_owned())),
             End::Broken(text) => Err(SourceRefused(text)),
@@ -359,9 +354,9 @@ fn encode(encoding: Encoding, delivery: &Delivery) -> Result<Vec<u8>, HostFault>
     }
 }
 
-fn decode(encoding: Encoding, reply: &[u8]) -> Result<DeliveryResult, String> {
+fn decode(encoding: Encoding, reply: &[u8]) -> Result<DeliveryResult, ReplyError> {
     match encoding {
-        Encoding::Borsh => borsh::from_slice(reply).map_err(|e| e.to_string()),
+        Encoding::Borsh => borsh::from_slice(reply).map_err(ReplyError::Borsh),
         Encoding::Json => supervisor::read_delivery_result(reply),
     }
 }
