@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 
-use capstan_abi::{Delivery, DeliveryResult, JsString};
-use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
+use capstan_abi::{Delivery, DeliveryResult, Fault, JsString};
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    host::{Start, VatHost},
+};
 
 use crate::{
     capdata::KernelData,
@@ -32,14 +35,18 @@ impl Online {
         Self { order: VecDeque::new(), max: max.max(1) }
     }
 
-    /// Notes a use. Returns the vat that has to leave memory for it.
-    fn touch(&mut self, vat: VatId) -> Option<VatId> {
+    /// Notes a use. Returns the vat that has to leave memory for it. At least `resident` vats stay.
+    fn touch(&mut self, vat: VatId, resident: u32) -> Option<VatId> {
         if self.order.back() == Some(&vat) {
             return None;
         }
         self.forget(vat);
         self.order.push_back(vat);
-        if self.order.len() > self.max { self.order.pop_front() } else { None }
+        if self.order.len() > self.max.max(resident as usize) {
+            self.order.pop_front()
+        } else {
+            None
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<VatId> {
@@ -50,6 +57,9 @@ impl Online {
         self.order.retain(|other| *other != vat);
     }
 }
+
+/// The reason why a vat ends whose meter does not cover what it does.
+pub(crate) const METER_UNDERFLOW: &str = "meter underflow, vat terminated";
 
 /// The result of a delivery.
 pub(crate) struct Status {
@@ -84,17 +94,16 @@ pub(crate) fn bring_online<H: VatHost>(
     online: &mut Online,
     vat: VatId,
 ) -> std::result::Result<(), StartError> {
-    if host.is_running(vat) {
-        if let Some(idle) = online.touch(vat) {
-            host.stop(idle);
-        }
-        return Ok(());
-    }
     let config = state.vat_config(vat)?;
-    state.begin_transcript(vat, &config)?;
-    if let Some(idle) = online.touch(vat) {
+    state.note_use(vat, &config)?;
+    if let Some(idle) = online.touch(vat, state.globals().options.billing.resident_vats) {
         host.stop(idle);
     }
+    if host.is_running(vat) {
+        return Ok(());
+    }
+    let begins = state.vat(vat)?.span.end == state.vat(vat)?.kept_from;
+    state.begin_transcript(vat, &config)?;
     let record = state.vat(vat)?;
     state.log(Event::WorkerStart { vat, config: &config });
     let loaded = record.snapshot.filter(|(_, position)| *position == record.kept_from);
@@ -111,27 +120,41 @@ pub(crate) fn bring_online<H: VatHost>(
         }
     };
     let mut deliveries = 0;
+    let options = worker_options(&*state.over, &config)?;
+    let start;
+    let mut refused = None;
     if config.use_transcript {
         let mut replay = Replay::new(state.over, vat, record.kept_from..record.span.end)?;
         while let Some(step) = replay.step(host)? {
             match step.outcome {
                 Outcome::Same => deliveries += u64::from(step.is_delivery()),
-                Outcome::NotStarted(problem) => return Err(StartError::Source(problem)),
+                Outcome::NotStarted(problem) => refused = Some(problem),
                 Outcome::Differs(difference) => Err(KernelPanic::Anachrophobia {
                     vat,
                     position: step.position,
                     problem: difference.to_string(),
                 })?,
             }
-            if step.position == record.kept_from {
+            if step.position == record.kept_from && refused.is_none() {
                 started(state.slog.as_mut());
             }
         }
+        // What a replay starts again is part of the vat's return.
+        start = replay.start_cost().filter(|_| begins);
     } else {
         let source = worker_source(&*state.over, &config.bundle_id, config.engine)?;
-        let options = worker_options(&*state.over, &config)?;
-        host.start(vat, &source, &options)?.map_err(|refused| StartError::Source(refused.0))?;
-        started(state.slog.as_mut());
+        let Start { verdict, cost } = host.start(vat, &source, &options)?;
+        start = Some(cost);
+        refused = verdict.err().map(|refused| refused.0);
+        if refused.is_none() {
+            started(state.slog.as_mut());
+        }
+    }
+    if let Some(cost) = start {
+        state.count_start(vat, &config, &options, cost)?;
+    }
+    if let Some(problem) = refused {
+        return Err(StartError::Source(problem));
     }
     if config.use_transcript && record.span.end - record.kept_from > 1 {
         state.log(Event::Replay { vat, deliveries });
@@ -160,7 +183,7 @@ pub(crate) fn deliver<H: VatHost>(
     let config = state.vat_config(vat)?;
     let delivery_number = state.vat(vat)?.span.end;
     state.log(Event::Deliver { vat, delivery_number, kernel, vat_delivery: &delivery });
-    let limit = Computrons(state.globals().options.crank_limit);
+    let limit = state.delivery_limit(&config)?;
     let mut syscalls = VatSyscalls::new(state, vat, &config, kernel, &delivery);
     let delivered = host.deliver(vat, &delivery, limit, &mut syscalls);
     let VatSyscalls { illegal, exit, panic, record, .. } = syscalls;
@@ -175,8 +198,15 @@ pub(crate) fn deliver<H: VatHost>(
         computrons,
         test_log: &delivered.test_log,
     });
+    state.count(computrons.unwrap_or(limit));
+    let is_meter_spent = limit < Computrons(state.globals().options.crank_limit);
     let error = match &result {
         DeliveryResult::Ok => None,
+        DeliveryResult::Error(text)
+            if is_meter_spent && text.to_string() == Fault::Compute.text() =>
+        {
+            Some(METER_UNDERFLOW.into())
+        }
         DeliveryResult::Error(text) => Some(text.clone()),
     };
     if !config.use_transcript {

@@ -44,6 +44,9 @@ pub const JSON_POINTS: u64 = 50_000;
 /// Points for each byte that crosses between worker and host, which is copied, decoded and encoded.
 pub const HOST_BYTE_POINTS: u64 = 20;
 
+/// Computrons for each byte of a module from a user that is compiled.
+pub const COMPILE_COMPUTRONS: u64 = 10;
+
 /// Upper bound for all frames of a worker's stack together, in the units of [`frame_bytes`]. It is
 /// the value of [`ModuleLimits::stack_bytes`](crate::ModuleLimits::stack_bytes) for modules from
 /// users.

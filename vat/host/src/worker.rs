@@ -86,8 +86,11 @@ pub(crate) enum StartError {
 }
 
 impl Worker {
-    /// Starts a new worker, with at most `limit` points to return its ABI.
-    pub(crate) fn start(module: &Arc<CompiledModule>, limit: u64) -> Result<Self, StartError> {
+    /// Starts a new worker, with at most `limit` points to return its ABI. Returns the points that it spent, too.
+    pub(crate) fn start(
+        module: &Arc<CompiledModule>,
+        limit: u64,
+    ) -> Result<(Self, u64), StartError> {
         let mut worker = Self::instantiate(module, None, true)?;
         worker.set_points(limit)?;
         let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
@@ -106,7 +109,8 @@ impl Worker {
             ))
         })?;
         worker.set_encoding(encoding);
-        Ok(worker)
+        let points = limit.saturating_sub(worker.points_left().max(0) as u64);
+        Ok((worker, points))
     }
 
     /// Returns a worker whose memory is a private view of `base`, with the given mutable globals.
