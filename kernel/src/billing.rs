@@ -11,7 +11,7 @@ pub struct Billing {
     pub all_work: bool,
     /// The number of vats that every node keeps in memory, the most recently used ones. With 0 the state does not say.
     pub resident_vats: u32,
-    /// Computrons for the return of a heap to memory, besides its pages.
+    /// Computrons for a snapshot of a heap or its return to memory, besides its pages.
     pub restore: u64,
     /// Computrons for each page of a heap that is snapshotted or returns to memory.
     pub page: u64,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use capstan_genesis::{
-    AppState, GenesisDevice, GenesisService, GenesisSubcluster, GenesisVat, SystemParams,
+    AppState, GenesisDevice, GenesisService, GenesisSubcluster, GenesisVat, Params, SystemParams,
 };
 use capstan_kernel::{
     KernelConfig, KernelOptions, StaticVat, VAT_ADMIN,

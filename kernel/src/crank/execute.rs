@@ -217,10 +217,14 @@ impl State<'_> {
         }
         self.save()?;
         let KernelWork { entries, bytes, .. } = top_work(&*self.over);
-        let price =
-            [billing.write.saturating_mul(entries), billing.write_byte.saturating_mul(bytes)]
-                .into_iter()
-                .fold(billing.crank, u64::saturating_add);
+        let snapshot = |pages| billing.restore.saturating_add(billing.page.saturating_mul(pages));
+        let price = [
+            billing.write.saturating_mul(entries),
+            billing.write_byte.saturating_mul(bytes),
+            self.snapshot_pages.map_or(0, snapshot),
+        ]
+        .into_iter()
+        .fold(billing.crank, u64::saturating_add);
         self.charge_meter(meter, Computrons(price))
     }
 }
