@@ -227,6 +227,14 @@ pub(crate) fn transcript_of(vat: VatId) -> Vec<u8> {
     format!("local.k.t.{vat}.").into_bytes()
 }
 
+/// Returns the vat and the position of a transcript entry. Returns `None` for any other key.
+pub(crate) fn parse_transcript(key: &[u8]) -> Option<(VatId, u64)> {
+    let rest = std::str::from_utf8(key.strip_prefix(b"local.k.t.")?).ok()?;
+    let (vat, position) = rest.split_once('.')?;
+    let Some(Endpoint::Vat(vat)) = Endpoint::parse(vat) else { return None };
+    Some((vat, u64::from_str_radix(position, 16).ok()?))
+}
+
 pub(crate) const DROPPED_HEAPS: &[u8] = b"local.k.hx.";
 
 pub(crate) fn heap(vat: VatId) -> Vec<u8> {
