@@ -119,7 +119,9 @@ fn check_outboxes(state: &(impl Read + ?Sized)) -> Result<u64> {
         });
         let (remote, number) =
             parsed.ok_or_else(|| inconsistent(format!("{name} is no outbox entry")))?;
-        let Delivery::Notify { resolutions } = decode(key, value)? else { return Ok(()) };
+        let Delivery::<String>::Notify { resolutions } = decode(key, value)? else {
+            return Ok(());
+        };
         for resolution in resolutions {
             insist(state, &keys::settled(remote, &resolution.promise), &number)?;
             count += 1;

@@ -19,6 +19,15 @@ pub enum Local {
 /// Decides about a node-local entry by its key.
 pub type LocalFilter = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Without => f.write_str("Without"),
+            Self::Where(_) => f.write_str("Where"),
+        }
+    }
+}
+
 impl Local {
     /// Returns all of them, for a copy of this very node.
     pub fn all() -> Self {

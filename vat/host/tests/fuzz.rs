@@ -152,7 +152,7 @@ fn start_messenger(host: &mut WasmHost, encoding: u8, request: &[u8], reply: &[u
     let engine = host.add_engine(&engine, &|_| ()).unwrap();
     let bundle_id = format!("b1-{}", "0".repeat(128));
     let source = WorkerSource::JavaScript { engine, bundle_id, zip: vec![] };
-    host.start(V1, &source, &WorkerOptions::default()).unwrap().unwrap();
+    host.start(V1, &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
 }
 
 fn syscalls() -> Vec<Syscall> {
