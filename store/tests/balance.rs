@@ -11,7 +11,7 @@ use capstan_kernel_ports::{
     Hash,
     store::{Overlay, Read},
 };
-use capstan_store::{Error, Expected, Import, Options, Store};
+use capstan_store::{Error, Expected, Import, Local, Options, Store};
 use common::Random;
 use grovedb_merk::tree::{kv_digest_to_kv_hash, node_hash, value_hash};
 use shape::checked_shape;
@@ -286,7 +286,7 @@ fn the_root_is_a_function_of_the_blocks_alone() {
 fn copy_of(store: &Store, dir: &Path) -> Store {
     let expected = Expected { height: store.height(), root: store.root(), local: true };
     let mut import = Import::begin(dir, Options::default(), expected).unwrap();
-    for chunk in store.reader().export(1 << 16, true) {
+    for chunk in store.reader().export(1 << 16, Local::all()) {
         import.chunk(&chunk.unwrap()).unwrap();
     }
     import.finish().unwrap()

@@ -175,6 +175,7 @@ fn options() -> KernelOptions {
         snapshot_debt: u64::MAX,
         crank_limit: 400_000_000,
         guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
         collect_at_upgrade: true,
     }
 }

@@ -174,5 +174,6 @@ pub fn often() -> KernelOptions {
         collect_at_upgrade: true,
         crank_limit: 400_000_000,
         guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
     }
 }

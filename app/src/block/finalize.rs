@@ -129,7 +129,9 @@ impl<H: VatHost> Consensus<H> {
             self.watch.step(Step::Transaction(index as u32));
             let kernel = &mut self.kernel;
             let (signatures, watch) = (&*self.signatures, &self.watch);
-            let mut executor = Executor { kernel, over, chain, height, signatures, watch };
+            let verified = Vec::new();
+            let mut executor =
+                Executor { kernel, over, chain, height, signatures, watch, verified };
             results.push(executor.deliver(tx.as_ref())?);
         }
         Ok(results)

@@ -278,6 +278,7 @@ fn kernel_config(bundles: BTreeMap<String, Bundle>, shell: bool) -> anyhow::Resu
         snapshot_debt: params.snapshot_debt,
         crank_limit: params.crank_computrons,
         guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
         collect_at_upgrade: true,
     });
     for (name, Bundle { id, bytes }) in all {

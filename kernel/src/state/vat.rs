@@ -34,8 +34,12 @@ pub struct VatState {
     pub kept_from: u64,
     /// Computrons of the kept deliveries, which is the cost of bringing the vat back.
     pub replay_debt: u64,
+    /// Computrons that the start of this incarnation's worker took.
+    pub start_cost: u64,
     /// The heap at the last snapshot of this incarnation: its hash and position.
     pub snapshot: Option<(Hash, u64)>,
+    /// The number of pages of that heap.
+    pub heap_pages: u64,
     /// The number of deliveries in all.
     pub deliveries: u64,
     /// Computrons in all, aborted deliveries included.
@@ -190,7 +194,9 @@ impl State<'_> {
             span: Span { start: 0, end: 0, hash: Span::first_hash() },
             kept_from: 0,
             replay_debt: 0,
+            start_cost: 0,
             snapshot: None,
+            heap_pages: 0,
             deliveries: 0,
             computrons: 0,
             last_crank: self.globals().crank,

@@ -301,6 +301,7 @@ fn options() -> KernelOptions {
         collect_at_upgrade: true,
         crank_limit: 1_000_000_000,
         guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
     }
 }
 

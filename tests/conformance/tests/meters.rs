@@ -33,6 +33,7 @@ fn a_meter_that_falls_below_its_threshold_tells_whoever_waits() {
             collect_at_upgrade: true,
             crank_limit: 100_000_000_000,
             guard: capstan_kernel::limits::SystemGuard::NONE,
+            billing: capstan_kernel::billing::Billing::SWINGSET,
         })
     };
     let mut kernel = Kernel::new(workshop.host().unwrap(), NodeOptions::default());

@@ -94,7 +94,7 @@ pub fn wasm(data: &[u8]) {
     let source = WorkerSource::Wasm { module: data.to_vec() };
     let valid = host.validate(data).is_ok();
     let started = match host.start(vat, &source, &WorkerOptions::default()) {
-        Ok(started) => started,
+        Ok(started) => started.verdict,
         Err(fault) => panic!("starting: {fault}"),
     };
     assert!(valid || started.is_err(), "refused, and yet it started");

@@ -96,12 +96,13 @@ fn wrong_abi(number: i32, encoding: Encoding) -> String {
 }
 
 impl Worker {
-    /// Starts a new worker, with at most `limit` points to return its ABI. It must speak `encoding`.
+    /// Starts a new worker, with at most `limit` points to return its ABI. It must speak `encoding`. Returns the
+    /// points that it spent, too.
     pub(crate) fn start(
         module: &Arc<CompiledModule>,
         encoding: Encoding,
         limit: u64,
-    ) -> Result<Self, StartError> {
+    ) -> Result<(Self, u64), StartError> {
         let mut worker = Self::instantiate(module, None, true)?;
         worker.set_points(limit)?;
         let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
@@ -118,7 +119,8 @@ impl Worker {
             return Err(StartError::Module(wrong_abi(number, encoding)));
         }
         worker.set_encoding(encoding);
-        Ok(worker)
+        let points = limit.saturating_sub(worker.points_left().max(0) as u64);
+        Ok((worker, points))
     }
 
     /// Returns a worker whose memory is a private view of `base`, with the given mutable globals.
