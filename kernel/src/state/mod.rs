@@ -27,4 +27,5 @@ pub mod slog;
 pub(crate) mod static_vat;
 pub mod stats;
 pub(crate) mod subcluster;
+pub(crate) mod told;
 pub mod vat;
