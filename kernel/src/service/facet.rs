@@ -7,7 +7,7 @@
 //! | `getVats(after, limit)` | `{vats, next}`: up to `limit` live vats, 100 at most, with numbers above that of `after` |
 //! | `pingVat(vatID)` | `'pong'` if the vat lives; no vat code runs |
 //! | `queueMessage(target, method, args)` | the target's own answer: the message goes on the queue, and is not waited for |
-//! | `getSubclusters(after)` | `{subclusters, next}`: up to 100 records with numbers above that of `after` |
+//! | `getSubclusters(after)` | `{subclusters, next}`: up to 100 records with numbers above that of `after`, as many as a vat of the system takes |
 //! | `getSubcluster(id)` | `{id, name, owner, status, bootstrap, vats: [[name, vatID]], services}` |
 //! | `getSystemSubclusterRoot(name)` | `{root}` |
 //! | `launchSubcluster({bootstrap, services, vats})` | `{subclusterId, root, bootstrapResult}` when `bootstrap` has answered |
