@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use capstan_abi::CapData;
 use capstan_kernel::{
-    Application, BridgeAnswer, DeviceKind, KernelPanic, MAILBOX, ServiceAnswer, ServiceCall,
+    Application, BridgeAnswer, KernelPanic, ServiceAnswer, ServiceCall,
+    device::{DeviceKind, MAILBOX},
     ids::KRef,
     object::Object,
     promise::ResultPolicy,

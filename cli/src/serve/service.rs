@@ -81,6 +81,7 @@ impl Service {
             service.finish()?;
         }
         service.journal.interrupted(service.node.idempotent);
+        service.refit();
         service.journal.save()?;
         for name in options.names {
             service.publish(&name)?;
@@ -204,6 +205,17 @@ impl Service {
         let Some(excess) = self.chain.excess(&answer.body, &answer.slots) else { return answer };
         let body = error_body(&format!("the account's object answered with too much: {excess}"));
         Answer { rejected: true, body, slots: Vec::new(), ..answer }
+    }
+
+    /// Rejects in place of answers of an earlier run that no transaction takes by now.
+    fn refit(&mut self) {
+        let record = &mut self.journal.record;
+        let (answers, own) = (std::mem::take(&mut record.answers), std::mem::take(&mut record.own));
+        let answers = answers.into_iter().map(|(number, answer)| (number, self.fitting(answer)));
+        let answers = answers.collect();
+        let own = own.into_iter().map(|answer| self.fitting(answer)).collect();
+        let record = &mut self.journal.record;
+        (record.answers, record.own) = (answers, own);
     }
 
     fn time_out(&mut self) -> anyhow::Result<()> {
