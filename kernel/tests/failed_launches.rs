@@ -10,7 +10,7 @@ use capstan_kernel::{
     policy::Forever,
     promise::PromiseState,
     service::{NewService, ServiceKind},
-    subcluster::{News, Subcluster, SubclusterConfig},
+    subcluster::{News, Subcluster, SubclusterConfig, SubclusterId},
     view,
 };
 use capstan_kernel_ports::{VatId, memory::MemoryState};
@@ -208,4 +208,15 @@ fn a_critical_vat_that_ends_after_its_launch_stops_the_kernel() {
     kernel.post_to_object(&mut state, root, methargs).unwrap();
     let stopped = kernel.run(&mut state, &mut Forever).unwrap_err();
     assert!(matches!(stopped, KernelPanic::CriticalVat { .. }), "{stopped}");
+}
+
+#[test]
+fn a_launch_of_a_critical_vat_that_never_answers_can_be_ended() {
+    let (mut kernel, mut state) = started();
+    launch_critical(&mut kernel, &mut state, "boot");
+    run(&mut kernel, &mut state);
+    let reason = CapData { body: "#\"enough\"".to_owned(), slots: vec![] };
+    kernel.terminate_subcluster(&mut state, SubclusterId(1), &reason).unwrap();
+    run(&mut kernel, &mut state);
+    assert_eq!(view::live_vats(&state).unwrap().len(), 3);
 }

@@ -84,7 +84,9 @@ impl State<'_> {
         reason: &KernelData,
     ) -> std::result::Result<(), SubclusterError> {
         let record = self.subcluster(id)?.ok_or(SubclusterError::Unknown)?;
-        for (_, vat) in &record.vats {
+        // A launch that never comes to an end can be ended.
+        let is_running = record.status == LaunchStatus::Running;
+        for (_, vat) in record.vats.iter().filter(|_| is_running) {
             if self.is_alive(*vat)? && self.vat_config(*vat)?.critical {
                 return Err(SubclusterError::Critical(*vat));
             }
