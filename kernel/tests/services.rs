@@ -309,3 +309,20 @@ fn a_conveyor_does_not_hand_promises_to_its_device() {
     assert_eq!(outcome(&mut stage, promise).unwrap(), "#\"pong\"");
     stage.check();
 }
+
+#[test]
+fn the_facet_unregisters_objects_of_vats_alone() {
+    let mut stage = stage();
+    for name in ["facet", "greeter"] {
+        let body = format!("#[\"unregisterKernelServiceObject\",[\"{name}\"]]");
+        let refused = call(&mut stage, "facet", &body, &[]).unwrap_err();
+        assert!(refused.contains("the kernel itself answers"), "{refused}");
+        assert!(view::service(&stage.state, name).unwrap().is_some());
+    }
+    let greeter = service(&stage, "greeter");
+    let body = "#[\"registerKernelServiceObject\",[\"again\",\"$0\"]]";
+    call(&mut stage, "facet", body, &[greeter]).unwrap();
+    let body = "#[\"unregisterKernelServiceObject\",[\"again\"]]";
+    assert_eq!(call(&mut stage, "facet", body, &[]).unwrap(), "#true");
+    assert_eq!(view::service(&stage.state, "again").unwrap(), None);
+}
