@@ -31,20 +31,24 @@ pub(super) struct Chain {
     max_fee: u64,
     /// Bytes of answers that one transaction takes.
     room: usize,
+    /// Bytes of one answer that the chain takes.
+    most: usize,
 }
 
 impl Chain {
     pub(super) fn new(wallet: Wallet, max_fee: u64) -> anyhow::Result<Self> {
-        let bytes = wallet.client().params()?.max_tx_bytes;
-        let room = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(OVERHEAD);
-        Ok(Self { wallet, max_fee, room })
+        let params = wallet.client().params()?;
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let room = bytes(params.max_tx_bytes).saturating_sub(2 * OVERHEAD);
+        let most = bytes(params.max_message_bytes.into()).min(room);
+        Ok(Self { wallet, max_fee, room, most })
     }
 
-    /// Returns the reason why no transaction takes data of this size, or `None` if one does. Nodes refuse a larger one
-    /// in ways that cannot be told from a node that is away.
+    /// Returns the reason why the chain takes no data of this size, or `None` if it does. Nodes refuse a transaction
+    /// that is too large in ways that cannot be told from a node that is away.
     pub(super) fn excess(&self, body: &str, slots: &[String]) -> Option<String> {
-        let (bytes, room) = (size(body, slots), self.room);
-        (bytes > room).then(|| format!("it has {bytes} bytes, and a transaction takes {room}"))
+        let (bytes, most) = (size(body, slots), self.most);
+        (bytes > most).then(|| format!("it has {bytes} bytes, and the chain takes {most}"))
     }
 
     /// Builds, signs and journals a transaction, sends it and waits for its block. Returns `None` if the fees of
@@ -115,7 +119,7 @@ impl Chain {
         let record = &journal.record;
         let mut room = self.room;
         let mut fits = |answer: &Answer| {
-            let left = room.checked_sub(size(&answer.body, &answer.slots));
+            let left = room.checked_sub(size(&answer.body, &answer.slots) + OVERHEAD);
             room = left.unwrap_or(0);
             left.is_some()
         };
@@ -162,7 +166,7 @@ pub(super) fn is_transient(error: &ClientError) -> bool {
 /// Returns the bytes that data takes in a transaction.
 fn size(body: &str, slots: &[String]) -> usize {
     let slots = slots.iter().map(|slot| slot.len() + 8).sum::<usize>();
-    body.len() + slots + OVERHEAD
+    body.len() + slots
 }
 
 fn settlement(answer: &Answer) -> Settlement {

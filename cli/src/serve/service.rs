@@ -200,14 +200,14 @@ impl Service {
         Ok(())
     }
 
-    /// Returns an answer as it is, or a rejection in its place if no transaction takes it.
+    /// Returns an answer as it is, or a rejection in its place if the chain does not take it.
     fn fitting(&self, answer: Answer) -> Answer {
         let Some(excess) = self.chain.excess(&answer.body, &answer.slots) else { return answer };
         let body = error_body(&format!("the account's object answered with too much: {excess}"));
         Answer { rejected: true, body, slots: Vec::new(), ..answer }
     }
 
-    /// Rejects in place of answers of an earlier run that no transaction takes by now.
+    /// Rejects in place of answers of an earlier run that the chain does not take by now.
     fn refit(&mut self) {
         let record = &mut self.journal.record;
         let (answers, own) = (std::mem::take(&mut record.answers), std::mem::take(&mut record.own));
