@@ -86,6 +86,22 @@ fn objects_that_callers_pass_do_not_stay_in_memory() {
 }
 
 #[test]
+fn a_promise_may_be_settled_right_after_the_call_that_brings_it() {
+    let mut program = Program::new(200);
+    program.call(1, "#[\"wait\",[{\"promise\":\"&0\"}]]", &["rp-77".to_owned()]);
+    let data = json!({"body": "#7", "slots": []});
+    program.entry(2, json!(["notify", [["rp-77", false, data]]]));
+    assert_eq!(program.next()["body"], "#\"fulfilled\"");
+}
+
+#[test]
+fn a_call_that_cannot_be_read_is_rejected() {
+    let mut program = Program::new(200);
+    program.call(1, "#[", &[]);
+    assert_eq!(program.next()["rejected"], true);
+}
+
+#[test]
 fn a_promise_that_is_settled_with_garbage_is_rejected() {
     let mut program = Program::new(200);
     program.call(1, "#[\"wait\",[{\"promise\":\"&0\"}]]", &["rp-77".to_owned()]);

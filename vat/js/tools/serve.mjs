@@ -113,11 +113,16 @@ const encode = value => {
   }
 };
 
-const call = async (target, { body, slots: refs }) => {
-  await null;
+// At once: the next line may settle a promise that this one brings.
+const read = (target, { body, slots: refs }) => {
   const object = values.get(target);
   if (object === undefined) throw Error(`${target} is an object of an earlier run, which is gone`);
   const [method, args] = marshal.unserialize({ body, slots: refs });
+  return { object, method, args };
+};
+
+const call = async ({ object, method, args }) => {
+  await null;
   if (isPromise(object)) return E(object)[method](...args);
   if (typeof method !== 'string' || !Object.hasOwn(methodsOf(object), method)) {
     throw TypeError(`target has no method ${JSON.stringify(String(method))}`);
@@ -136,7 +141,6 @@ const methodsOf = object => {
 };
 
 const onMessage = async (entry, [, target, { methargs, result }]) => {
-  await null;
   const answer = (rejected, value) => {
     let encoded;
     try {
@@ -148,7 +152,7 @@ const onMessage = async (entry, [, target, { methargs, result }]) => {
     tell({ t: 'answer', entry, rejected, body: encoded.body, slots: encoded.slots });
   };
   try {
-    const value = await call(target, methargs);
+    const value = await call(read(target, methargs));
     answer(false, value);
   } catch (error) {
     answer(true, error instanceof Error ? error : Error(String(error)));
