@@ -45,7 +45,10 @@ pub const MAX_CALL_BYTES: u64 = 32 << 20;
 pub const MAX_UNANSWERED: u64 = 10_000;
 /// Upper bound of the promises in the arguments of one call to an account, each of which it is notified of later.
 pub const MAX_CALL_PROMISES: usize = 100;
-/// Bytes that a reference counts towards [`MAX_CALL_BYTES`].
+/// Upper bound of the bytes of notifications in an account's outbox that the account has not acknowledged, from which on
+/// further ones are put off until it has.
+pub const MAX_TOLD_BYTES: u64 = 32 << 20;
+/// Bytes that a reference, and a settled promise, counts towards [`MAX_CALL_BYTES`] and [`MAX_TOLD_BYTES`].
 pub const CALL_SLOT_BYTES: u64 = 64;
 /// Upper bound of texts from vats that the kernel stores, delivers or reports, in bytes: error texts, exit reasons,
 /// upgrade messages. Longer texts are truncated.

@@ -95,6 +95,18 @@ impl State<'_> {
         }
     }
 
+    /// Takes the result off a message if it was settled while the message was on its way, as that of a launch that
+    /// failed. Nobody can settle it again.
+    pub(crate) fn forget_settled_result(&mut self, message: &mut Message<KRef>) -> Result<()> {
+        if let Some(result) = message.result
+            && self.unresolved(result)?.is_none()
+        {
+            message.result = None;
+            self.decrement(result)?;
+        }
+        Ok(())
+    }
+
     /// Rejects the result of a message that goes nowhere, and releases what the message held.
     pub(crate) fn splat(
         &mut self,

@@ -19,8 +19,8 @@ use crate::{
 
 impl State<'_> {
     /// Ends a vat: it gets no more deliveries, its promises are rejected, the vatAdmin vat is told.
-    /// If it is critical the kernel panics when the crank is complete.
-    /// What it ended with is cut to a few kilobytes before anybody sees it.
+    /// If it is critical the kernel panics when the crank is complete, unless the vat is being launched: then the
+    /// launch fails. What it ended with is cut to a few kilobytes before anybody sees it.
     pub(crate) fn terminate(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
         let info = &limits::cut_ending(info.clone());
         if self.end_vat(vat, failure, info)? {
@@ -30,7 +30,15 @@ impl State<'_> {
         self.report_termination(vat, failure, info)
     }
 
-    /// Ends a vat without telling anyone. Returns true if the end of the vat is critical.
+    /// Ends a vat of a launch that failed, by failure. Nobody relies yet on one that is critical.
+    pub(crate) fn terminate_uncritical(&mut self, vat: VatId, info: &KernelData) -> Result<()> {
+        let info = &limits::cut_ending(info.clone());
+        self.end_vat(vat, true, info)?;
+        self.report_termination(vat, true, info)
+    }
+
+    /// Ends a vat without telling anyone. Returns true if the end of the vat is critical. That of a vat that is being
+    /// launched is not, but its launch fails.
     pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
         self.log(Event::Terminate { vat, failure, info });
         self.stopped.push(vat);
@@ -39,8 +47,9 @@ impl State<'_> {
             return Ok(false);
         }
         let config = self.vat_config(vat)?;
+        let is_launching = config.critical && self.is_launching(vat)?;
         self.mark_terminated(vat, failure, info)?;
-        if failure {
+        if failure || is_launching {
             self.note_ended_member(vat, info)?;
         }
         if let (true, Some(name)) = (config.is_static, &config.name) {
@@ -54,7 +63,7 @@ impl State<'_> {
         {
             self.unpin(root)?;
         }
-        Ok(config.critical)
+        Ok(config.critical && !is_launching)
     }
 
     fn mark_terminated(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {

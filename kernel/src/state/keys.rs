@@ -43,6 +43,7 @@
 //! k.r.N                    Remote
 //! k.ra.ADDRESS             RemoteId
 //! k.ro.rN.HEX              Delivery<rref>: an outbox entry
+//! k.rp.rN.HEX              KRef: a promise of which a remote is told when it has acknowledged what it was told
 //!
 //! local.k.c.E.VREF         KRef: the other direction of k.c
 //! local.k.i.K.E            who imports object K; no value
@@ -213,6 +214,10 @@ pub(crate) fn outbox(remote: RemoteId, sequence: u64) -> Vec<u8> {
 
 pub(crate) fn outbox_of(remote: RemoteId) -> Vec<u8> {
     format!("k.ro.{remote}.").into_bytes()
+}
+
+pub(crate) fn put_off(remote: RemoteId, number: u64) -> Vec<u8> {
+    format!("k.rp.{remote}.{number:016x}").into_bytes()
 }
 
 pub(crate) fn settled(remote: RemoteId, rref: &str) -> Vec<u8> {
