@@ -108,7 +108,8 @@ pub(crate) fn first_globals(options: KernelOptions) -> Globals {
         provisioner_root: None,
         options,
         crank_chain: Hash::default(),
-        waiting: vec![],
+        next_dead: 0,
+        waiting: 0,
     }
 }
 
@@ -147,7 +148,6 @@ fn add_static_vat(
         enable_setup: setup.enable_setup,
         use_transcript: setup.use_transcript,
         reap: setup.reap,
-        parameters: None,
         system: setup.system,
     };
     config.check_transcript().map_err(|lack| inconsistent(format!("vat {name}: {lack}")))?;

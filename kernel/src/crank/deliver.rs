@@ -16,7 +16,7 @@ use crate::{
     ids::{Endpoint, KRef, MeterId},
     state::{
         handle::State,
-        promise::Notification,
+        notification::Notification,
         queue::{GcKind, Payer, RunQueueEvent, Waiting},
         rejection::{Rejection, delivery_failed},
         vat::{Dirt, DynamicOptions, Threshold},

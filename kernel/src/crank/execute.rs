@@ -59,7 +59,6 @@ impl<H: VatHost> Crank<'_, '_, H> {
         };
         self.state.settle_launches()?;
         self.state.process_refcounts()?;
-        self.state.postpone_refcounts();
         self.state.release_dropped_pages()?;
         self.state.globals_mut().crank += 1;
         let closing = close(self.state, Some(crank))?;

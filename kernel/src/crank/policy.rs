@@ -84,7 +84,8 @@ impl RunPolicy for CrankCount {
     }
 }
 
-/// A block's budget of computrons, with a separate budget for cleanup that is spent once a block.
+/// A block's budget of computrons, with a separate budget for one crank of cleanup. Whoever drives the kernel gives
+/// that again when nothing else is left to do.
 ///
 /// A crank counts what its vat spends, and what the kernel and the store do for it. So the sum predicts how
 /// long the block takes, whatever its cranks are.
@@ -106,7 +107,7 @@ pub struct BlockPolicy {
     pub snapshot: u64,
     /// Charged for a delivery that ended in a fault: the most that it can have spent.
     pub fault: u64,
-    /// The budget for cleanup in this block, or `None` once it was used.
+    /// The budget for one crank of cleanup, or `None` once it was used.
     pub cleanup: Option<CleanupCounts>,
 }
 
@@ -123,9 +124,10 @@ impl RunPolicy for BlockPolicy {
             CrankOutcome::VatCreated { computrons } => {
                 spent(computrons).saturating_add(self.vat_creation)
             }
-            CrankOutcome::Cleanup { .. } => {
+            CrankOutcome::Cleanup { work } => {
                 self.cleanup = None;
-                0
+                // Half of what is removed are node-local entries, which are not among those below.
+                self.write.saturating_mul(work.total())
             }
         };
         let cost = [

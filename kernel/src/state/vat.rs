@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
-    ids::{BundleKind, DeviceId, Endpoint, MeterId, canonical_decimal},
+    ids::{BundleKind, DeviceId, Endpoint, KRef, MeterId, canonical_decimal},
     state::{
         clist::{Holdings, ImportIds},
         handle::{State, decode, get_record},
@@ -102,7 +102,6 @@ impl DynamicOptions {
             enable_setup: self.enable_setup.unwrap_or(false),
             use_transcript: self.use_transcript.unwrap_or(true),
             reap: ReapThreshold { deliveries: self.reap_interval, ..ReapThreshold::default() },
-            parameters: None,
             system: false,
         }
     }
@@ -157,8 +156,6 @@ pub struct VatConfig {
     pub use_transcript: bool,
     /// Its own [`ReapThreshold`] for `bringOutYourDead`.
     pub reap: ReapThreshold,
-    /// The parameters that it was started with.
-    pub parameters: Option<KernelData>,
     /// True for a vat of the system. The kernel refuses what is too large for it and undoes the deliveries in
     /// which it fails, so that no stranger can end it. See [`SystemGuard`](crate::limits::SystemGuard).
     pub system: bool,
@@ -364,14 +361,19 @@ impl State<'_> {
         self.put(&keys::vat_state(vat), &state)
     }
 
-    /// Replaces the vat's parameters and moves the references that they hold.
+    /// Holds what the vat's parameters refer to, in place of what earlier parameters did. Of parameters nothing else
+    /// is kept.
     pub(crate) fn set_parameters(&mut self, vat: VatId, parameters: &KernelData) -> Result<()> {
-        let mut config = self.vat_config(vat)?;
+        let key = keys::vat_parameters(vat);
         self.increment_all(&parameters.slots)?;
-        if let Some(old) = config.parameters.replace(parameters.clone()) {
-            self.decrement_all(&old.slots)?;
+        let old: Vec<KRef> = self.get(&key)?.unwrap_or_default();
+        self.decrement_all(&old)?;
+        match parameters.slots.is_empty() {
+            false => return self.put(&key, &parameters.slots),
+            true if !old.is_empty() => self.over.delete(&key),
+            true => {}
         }
-        self.put_vat_config(vat, &config)
+        Ok(())
     }
 
     /// Counts a delivery towards bringOutYourDead, and schedules one when it is time.

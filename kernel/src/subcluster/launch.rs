@@ -208,7 +208,6 @@ impl State<'_> {
             enable_setup: setup.enable_setup,
             use_transcript: setup.use_transcript,
             reap: setup.reap,
-            parameters: None,
             system: setup.system,
         };
         let lacking = |lack| crate::error::inconsistent(format!("vat {name}: {lack}"));

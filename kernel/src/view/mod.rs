@@ -18,7 +18,7 @@ pub use devices::{
     next_wakeup,
 };
 pub use dump::{dump, promise_to_json};
-pub use kernel::{KernelStatus, Queue, is_busy, is_initialized, kernel_status, queue};
+pub use kernel::{KernelStatus, Queue, has_dead, is_busy, is_initialized, kernel_status, queue};
 pub use references::{clist, kref_of, meter, object, promise};
 pub use remotes::{outbox, outbox_entry, outbox_key, remote, remote_of, settled};
 pub use services::{service, services_after};

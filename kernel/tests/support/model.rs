@@ -66,8 +66,9 @@ impl Model {
     /// What vats were started with is held for as long as their records are kept: for good.
     fn count_parameters(&mut self, state: &MemoryState) {
         for vat in view::vats(state).unwrap() {
-            let config = view::vat_config(state, vat).unwrap().unwrap();
-            for kref in config.parameters.into_iter().flat_map(|parameters| parameters.slots) {
+            let held = state.get(format!("k.vp.{}", vat.0).as_bytes()).unwrap();
+            let held = held.map(|bytes| borsh::from_slice::<Vec<KRef>>(&bytes).unwrap());
+            for kref in held.into_iter().flatten() {
                 self.hold(&kref.to_string());
             }
         }
