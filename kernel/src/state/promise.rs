@@ -27,6 +27,9 @@ pub struct Promise {
     pub ref_count: u64,
     /// Its [`PromiseState`].
     pub state: PromiseState,
+    /// The promise `kpN` whose data it shares, by number, and with it the references that this data holds. `None` if
+    /// the data is its own or holds no references. That promise may be gone.
+    pub data_of: Option<u64>,
 }
 
 /// The state of a promise: unresolved or settled.
@@ -125,6 +128,7 @@ impl Promise {
         let Some(record) = get_record::<PromiseRecord>(from, &keys::promise(number))? else {
             return Ok(None);
         };
+        let mut data_of = None;
         let state = match record.stage {
             Stage::Pending(pending) => PromiseState::Unresolved(Unresolved {
                 subscribers: subscribers(from, number, &pending)?,
@@ -134,6 +138,7 @@ impl Promise {
                 queue_tail: pending.queue_tail,
             }),
             Stage::Settled(settled) => {
+                data_of = settled.data.shared_source().filter(|source| *source != number);
                 let data = load_data(from, &settled.data)?;
                 match (settled.rejected, settled.cause) {
                     (true, Some(cause)) => PromiseState::RejectedByKernel { data, cause },
@@ -142,7 +147,7 @@ impl Promise {
                 }
             }
         };
-        Ok(Some(Self { ref_count: record.ref_count, state }))
+        Ok(Some(Self { ref_count: record.ref_count, state, data_of }))
     }
 }
 

@@ -74,6 +74,14 @@ impl StoredData {
         }
     }
 
+    /// Returns the number of the promise that was first settled with it, if it can be shared and holds references.
+    pub(crate) fn shared_source(&self) -> Option<u64> {
+        match self {
+            Self::Apart(large) if large.slots > 0 => Some(large.source),
+            _ => None,
+        }
+    }
+
     /// Returns true if it refers to a promise.
     pub(crate) fn leads_on(&self) -> bool {
         match self {
