@@ -73,6 +73,8 @@ impl State<'_> {
     fn mark_terminated(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
         let crank = self.globals().crank;
         let ending = Ending { failure, info: info.body.clone(), crank };
+        let running = &mut self.globals_mut().running_vats;
+        *running = running.saturating_sub(1);
         self.update_vat(vat, |state| state.status = VatStatus::Terminated(ending))?;
         let position = self.globals().next_dead;
         self.globals_mut().next_dead += 1;

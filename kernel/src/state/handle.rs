@@ -48,6 +48,8 @@ pub(crate) struct Globals {
     pub(crate) options: KernelOptions,
     /// The hash of all writes of all cranks so far, chained crank by crank.
     pub(crate) crank_chain: Hash,
+    /// Number of vats that run.
+    pub(crate) running_vats: u64,
     /// The position of the next terminated vat that waits for its cleanup.
     pub(crate) next_dead: u64,
     /// The number of krefs whose count fell to zero between cranks. The next crank looks at them first.
