@@ -17,7 +17,7 @@ use crate::{
     state::{
         event::Waiting,
         handle::State,
-        promise::Notification,
+        notification::Notification,
         queue::{GcKind, Payer, RunQueueEvent},
         rejection::{Rejection, delivery_failed},
         vat::{Dirt, DynamicOptions, Threshold},
