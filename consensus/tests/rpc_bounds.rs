@@ -81,10 +81,11 @@ fn an_answer_to_one_call_is_bounded_too() {
     assert!(why.contains("more than 65536 bytes"), "{why}");
     assert_eq!(node.rpc.call("tx_search", page(1))["txs"].as_array().unwrap().len(), 1);
     // The answer to broadcast_tx_commit would be too large as well.
-    let height = (node.idle() + 1).to_string();
+    let before = node.idle();
     let tx = base64(&format!("large={}", "x".repeat(60 * KIB)));
     node.rpc.call("broadcast_tx_sync", json!({"tx": tx}));
-    node.idle();
+    poll(|| (node.solo.height() > before + 1).then_some(()));
+    let height = (before + 1).to_string();
     let (status, answer) = node.rpc.get(&format!("/block?height={height}"));
     assert!(status == 500 && answer["error"]["data"].as_str().unwrap().contains("65536"));
     assert!(node.rpc.error("block", json!({"height": height})).1.contains("65536"));
