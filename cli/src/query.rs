@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::failure::{flag, usage};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::tx::{NodeArgs, bundle_id};
 use crate::{Common, keys};
 
@@ -95,6 +95,12 @@ enum Question {
     Subcluster {
         /// Id of the subcluster.
         subcluster: String,
+    },
+    /// List of kernel services: objects that have a name in the kernel.
+    #[command(after_help = "Example: capstan query services --json")]
+    Services {
+        #[command(flatten)]
+        page: Page,
     },
     /// Statistics of the kernel.
     #[command(after_help = "Example: capstan query kernel")]
@@ -243,6 +249,11 @@ impl Query {
             Question::Subcluster { subcluster } => {
                 asker.record(&format!("subclusters/{subcluster}"))
             }
+            Question::Services { page } => asker.list(
+                &page.path("services"),
+                "services",
+                &["name", "kref", "owner", "systemOnly"],
+            ),
             Question::Kernel => asker.record("kernel/stats"),
             Question::Queue { limit } => asker.record(&with_options("kernel/run-queue", "", limit)),
             Question::Promise { reference, holder } => {
@@ -293,7 +304,7 @@ impl Asker {
             _ => String::new(),
         };
         if !next.is_empty() && !self.output.is_json() {
-            eprintln!("There is more: --after {next}");
+            output::warn(&format!("There is more: --after {next}"));
         }
         Ok(())
     }
