@@ -159,12 +159,6 @@ enum DeviceFailure {
     Panic(KernelPanic),
 }
 
-/// The reason why a device gave no answer, for the log or for the vat.
-enum Refusal {
-    Thrown(String),
-    Told(String),
-}
-
 impl<E: Into<KernelPanic>> From<E> for DeviceFailure {
     fn from(error: E) -> Self {
         Self::Panic(error.into())
@@ -246,14 +240,19 @@ impl State<'_> {
             Err(DeviceError::Panic(panic)) => return Err(panic),
             Err(missing) => return Ok(Spoken::Refused(missing.to_string())),
         };
+        // Vats cannot give a device promises either: it would hold them for good.
+        if args.slots.iter().any(|slot| matches!(slot, KRef::Promise(_))) {
+            return Ok(Spoken::Refused("a device takes no promises".to_owned()));
+        }
         let node = self.device_export(device, 0)?;
         let mut caller = Caller { vat: None, result: None, is_deferred: false };
-        Ok(match self.try_device(&mut caller, device, node, method, args)? {
+        Ok(match self.try_device(&mut caller, device, node, method, args) {
             // Devices that hand something over answer with the reason if they cannot.
-            Ok(Answer::Text(why)) | Err(Refusal::Thrown(why) | Refusal::Told(why)) => {
+            Ok(Answer::Text(why)) | Err(DeviceFailure::Thrown(why) | DeviceFailure::Told(why)) => {
                 Spoken::Refused(why)
             }
             Ok(_) => Spoken::Done,
+            Err(DeviceFailure::Panic(panic)) => return Err(panic),
         })
     }
 
@@ -266,17 +265,18 @@ impl State<'_> {
         args: &KernelData,
     ) -> Result<DeviceReply> {
         let device = self.device_of(node)?;
-        let (why, told) = match self.try_device(caller, device, node, method, args)? {
+        let (why, told) = match self.try_device(caller, device, node, method, args) {
             Ok(answer) => return Ok(DeviceReply::Returned(encode(answer))),
-            Err(Refusal::Thrown(why)) => (why, FAILED.to_owned()),
-            Err(Refusal::Told(text)) => (text.clone(), text),
+            Err(DeviceFailure::Thrown(why)) => (why, FAILED.to_owned()),
+            Err(DeviceFailure::Told(text)) => (text.clone(), text),
+            Err(DeviceFailure::Panic(panic)) => return Err(panic),
         };
         let record: Device = self.need(&keys::device(device))?;
         self.log(Event::DeviceThrew { device: &record.name, method, why: &why });
         Ok(DeviceReply::Threw(told))
     }
 
-    /// Calls a device. The inner error is the reason for which it gave no answer.
+    /// Calls a device, which may throw.
     fn try_device(
         &mut self,
         caller: &mut Caller,
@@ -284,7 +284,7 @@ impl State<'_> {
         node: KRef,
         method: &str,
         args: &KernelData,
-    ) -> Result<std::result::Result<Answer, Refusal>> {
+    ) -> CallResult {
         let record: Device = self.need(&keys::device(device))?;
         let node_ref = self.to_device(device, node)?;
         let mut is_foreign = false;
@@ -296,7 +296,7 @@ impl State<'_> {
                 false => self.to_device(device, *kref)?.starts_with("d-"),
             };
         }
-        let called = match Parsed::new(args) {
+        match Parsed::new(args) {
             _ if record.kind == DeviceKind::Application => {
                 self.call_outside_device(device, &record.name, &node_ref, method, args)
             }
@@ -308,12 +308,6 @@ impl State<'_> {
                 let mut call = Invocation { caller, device, node: &node_ref, method, args };
                 self.call_device(record.kind, &mut call, is_foreign)
             }
-        };
-        match called {
-            Ok(answer) => Ok(Ok(answer)),
-            Err(DeviceFailure::Panic(panic)) => Err(panic),
-            Err(DeviceFailure::Thrown(why)) => Ok(Err(Refusal::Thrown(why))),
-            Err(DeviceFailure::Told(text)) => Ok(Err(Refusal::Told(text))),
         }
     }
 

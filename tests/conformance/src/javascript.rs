@@ -14,8 +14,7 @@ use capstan_kernel::VAT_ADMIN;
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{
-        Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
-        WorkerSource,
+        Delivered, HeapImage, HostFault, Start, Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
     layer::HostLayer,
 };
@@ -71,7 +70,7 @@ impl HostLayer for SpendingAsRecorded {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
+    ) -> Result<Start, HostFault> {
         self.script.started(vat);
         self.host.start(vat, source, options)
     }

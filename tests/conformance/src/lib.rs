@@ -1,5 +1,14 @@
 //! Runs recorded SwingSet scenarios on Capstan's kernel and compares delivery by delivery, syscall
 //! by syscall.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! let folder = std::path::Path::new("tests/conformance/scenarios/24-upgrade");
+//! let outcome = capstan_conformance::run_recorded(folder)?;
+//! assert_eq!(outcome.difference, None);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod compare;
 pub mod deviations;

@@ -73,6 +73,7 @@ fn options(config: &Config) -> KernelOptions {
         collect_at_upgrade: false,
         crank_limit: CRANK_LIMIT,
         guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
     }
 }
 
