@@ -110,7 +110,7 @@ fn assert_goes_on(alice: &Alice<'_>, keeper: &str, revoked: &str) {
     let heard = alice.ask(&[keeper, "heard"]);
     assert_eq!(heard[2], json!(["messages", "peer", [[2, "in again"]]]), "{heard}");
     let id = alice.through(keeper, "chain", "getChainId", &[]);
-    assert_eq!(id, "capstan-dev");
+    assert_eq!(id, "capstan-dev-2", "the service tells of the chain that it is on");
     let listed = alice.through(keeper, "validators", "list", &[]);
     assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
 }
