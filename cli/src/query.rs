@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::failure::{flag, usage};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::tx::{NodeArgs, bundle_id};
 use crate::{Common, keys};
 
@@ -304,7 +304,7 @@ impl Asker {
             _ => String::new(),
         };
         if !next.is_empty() && !self.output.is_json() {
-            eprintln!("There is more: --after {next}");
+            output::warn(&format!("There is more: --after {next}"));
         }
         Ok(())
     }

@@ -122,7 +122,7 @@ fn open(home: &Path) -> App<Planted> {
     };
     let options = AppOptions {
         overrides,
-        trace: Some(TraceOptions { dir: file("traces"), keep_blocks: 100 }),
+        trace: Some(TraceOptions { dir: file("traces"), keep_blocks: 100, max_bytes: 1 << 30 }),
         operator: Some(OperatorFiles {
             home: home.to_owned(),
             running: file("running"),

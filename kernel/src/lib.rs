@@ -123,7 +123,7 @@ pub use crank::policy;
 pub use device::VAT_ADMIN;
 pub use error::KernelPanic;
 pub use state::{
-    clist,
+    bundle, clist,
     handle::{KernelOptions, SCHEMA_VERSION},
     meter, object, promise, queue, rejection, remote, revocation, slog,
     static_vat::StaticVat,

@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod config;
+mod descriptors;
 mod error;
 mod genesis;
 pub mod home;
@@ -28,6 +29,6 @@ mod overrides;
 
 pub use error::{HomeError, NewChainError, NodeError, OverridesError};
 pub use genesis::{add_timer, dev_genesis, dev_genesis_at, network_genesis};
-pub use host::{js_engine, open_host};
+pub use host::{js_engine, open_host, open_host_with};
 pub use node::{Node, block_policy, open_app, serve_metrics, start};
 pub use overrides::{override_file, read_overrides};

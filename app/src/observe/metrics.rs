@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -40,6 +43,11 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_vats` | vats that run |
 /// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
 /// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
+/// | `capstan_artifact_cache_bytes`, `capstan_idle_code_bytes` | compiled modules on disk, and in memory without a vat |
+/// | `capstan_trace_bytes` | traces of blocks on disk |
+/// | `capstan_queries_total` | queries answered, through any JSON-RPC |
+/// | `capstan_query_answer_bytes_total` | bytes of their answers |
+/// | `capstan_query_answer_bytes_max` | bytes of the largest one since the start |
 /// | `capstan_vat_seconds_total` | time that vats computed: deliveries but for their syscalls, starting, restoring |
 /// | `capstan_root_seconds` | how long computing a block's root took; part of FinalizeBlock |
 /// | `capstan_finalize_seconds`, `capstan_commit_seconds`, `capstan_snapshot_seconds` | how long FinalizeBlock, Commit and
@@ -71,28 +79,61 @@ struct Inner {
     snapshot: Histogram,
     snapshots: Counter,
     snapshots_loaded: Counter,
+    queries: Counter,
+    query_bytes: Counter,
+    query_bytes_max: Gauge,
+    trace_bytes: Gauge,
     /// Start of the snapshot in progress, or `None`.
     snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
     measured_files: Vec<PathBuf>,
+    measures: Vec<(Gauge, Measure)>,
+}
+
+/// A number that is read when metrics are asked for, as the metric `capstan_NAME`.
+pub struct Measure {
+    name: &'static str,
+    help: &'static str,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Measure {
+    /// Creates the metric `capstan_NAME`, whose value `read` returns.
+    pub fn new(
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, help, read: Box::new(read) }
+    }
+}
+
+impl std::fmt::Debug for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Measure").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Metrics {
-    /// Creates metrics with all counters at 0. The sizes of `measured_files` are among them.
-    pub(crate) fn new(measured_files: Vec<PathBuf>) -> Self {
+    /// Creates metrics with all counters at 0. The sizes of `measured_files` and the `measures` are among them.
+    pub(crate) fn new(measured_files: Vec<PathBuf>, measures: Vec<Measure>) -> Self {
         let mut registry = Registry::with_prefix("capstan");
         // The buckets span a tenth of a millisecond to 26 seconds.
         let seconds = || {
             Histogram::new((0..19).map(|power: i32| 0.0001 * 2f64.powi(power)).collect::<Vec<_>>())
         };
         macro_rules! register {
-            ($name:literal, $help:literal, $metric:expr) => {{
+            ($name:expr, $help:expr, $metric:expr) => {{
                 let metric = $metric;
                 registry.register($name, $help, metric.clone());
                 metric
             }};
         }
+        let measured =
+            |measure: Measure| (register!(measure.name, measure.help, Gauge::default()), measure);
+        let measures = measures.into_iter().map(measured).collect();
         let inner = Inner {
+            measures,
             blocks: register!("blocks", "Blocks committed", Counter::default()),
             transactions: register!(
                 "transactions",
@@ -134,6 +175,14 @@ impl Metrics {
                 "Heaps that were loaded to bring vats back",
                 Counter::default()
             ),
+            queries: register!("queries", "Queries answered", Counter::default()),
+            query_bytes: register!("query_answer_bytes", "Bytes of answers", Counter::default()),
+            query_bytes_max: register!(
+                "query_answer_bytes_max",
+                "Bytes of the largest answer since the start",
+                Gauge::default()
+            ),
+            trace_bytes: register!("trace_bytes", "Size of the traces of blocks", Gauge::default()),
             snapshot_began: Mutex::default(),
             by_vat: Mutex::default(),
             measured_files,
@@ -197,6 +246,19 @@ impl Metrics {
         }
     }
 
+    /// Counts a query whose answer had `bytes`.
+    pub(crate) fn answered(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.0.queries.inc();
+        self.0.query_bytes.inc_by(bytes);
+        self.0.query_bytes_max.inner().fetch_max(number(bytes), Ordering::Relaxed);
+    }
+
+    /// Notes the size of all traces.
+    pub(crate) fn traces(&self, bytes: u64) {
+        self.0.trace_bytes.set(number(bytes));
+    }
+
     /// Returns all metrics as text. Those of the state are read from the [`Committed`] one.
     pub(crate) fn text(&self, committed: &Committed) -> Result<String, NodeFault> {
         let metrics = &self.0;
@@ -212,9 +274,12 @@ impl Metrics {
                     .set(number(length));
             }
             metrics.dead_vats.set(number(status.dead.len() as u64));
-            metrics.vats.set(number(view::live_vats(&committed.state)?.len() as u64));
+            metrics.vats.set(number(status.running_vats));
         }
         self.set_top_vats();
+        for (gauge, measure) in &metrics.measures {
+            gauge.set(number((measure.read)()));
+        }
         for path in &metrics.measured_files {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             // A file that is not there yet has no size.

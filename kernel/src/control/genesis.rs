@@ -64,8 +64,7 @@ pub(crate) fn initialize(
     let mut state = State::new(over, &mut stats, None, globals);
     state.put(keys::QUEUES, &Queues::EMPTY)?;
     for (id, bytes) in &config.bundles {
-        let hash = state.over.put_blob(bytes.clone());
-        state.put(&keys::bundle(id), &hash)?;
+        state.put_bundle(id, bytes.clone())?;
     }
     for (name, id) in &config.named_bundles {
         state.put(&keys::bundle_name(name), id)?;
@@ -108,6 +107,7 @@ pub(crate) fn first_globals(options: KernelOptions) -> Globals {
         provisioner_root: None,
         options,
         crank_chain: Hash::default(),
+        running_vats: 0,
         waiting: vec![],
     }
 }

@@ -24,7 +24,7 @@ use capstan_passable::Shape;
 pub use bridge::BRIDGE;
 pub use bundle::BUNDLE;
 pub use mailbox::{MAILBOX, Mailbox};
-pub(crate) use mailbox::{read_mailbox, read_mailboxes};
+pub(crate) use mailbox::{message_after, read_mailboxes};
 pub use timer::TIMER;
 pub(crate) use timer::next_wakeup;
 pub use vat_admin::VAT_ADMIN;

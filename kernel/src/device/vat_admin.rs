@@ -140,11 +140,9 @@ impl State<'_> {
         });
         let bundle = capstan_bundle::verify_json(json.to_string().as_bytes());
         let bundle = bundle.map_or_else(|error| thrown(error.to_string()), Ok)?;
-        let key = keys::bundle(bundle.id().as_str());
         let id = bundle.id().to_string();
-        if self.over.get(&key)?.is_none() {
-            let hash = self.over.put_blob(bundle.into_zip());
-            self.put(&key, &hash)?;
+        if self.over.get(&keys::bundle(&id))?.is_none() {
+            self.put_bundle(&id, bundle.into_zip())?;
         }
         Ok(id)
     }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// The records of which a kernel has one.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -48,6 +48,8 @@ pub(crate) struct Globals {
     pub(crate) options: KernelOptions,
     /// The hash of all writes of all cranks so far, chained crank by crank.
     pub(crate) crank_chain: Hash,
+    /// Number of vats that run.
+    pub(crate) running_vats: u64,
     /// Krefs whose count fell to zero between cranks: the next crank looks at them first.
     pub(crate) waiting: Vec<KRef>,
 }

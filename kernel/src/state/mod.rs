@@ -4,6 +4,7 @@
 //! events show these records. This room knows identifiers, limits, errors and the application's port. It runs
 //! no vat and decides nothing about a crank.
 
+pub mod bundle;
 pub(crate) mod cleanup;
 pub mod clist;
 #[cfg(test)]

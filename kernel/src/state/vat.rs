@@ -347,6 +347,7 @@ impl State<'_> {
     /// Records a new vat. The engine is the host's current one.
     pub(crate) fn add_vat(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         self.put_vat_config(vat, config)?;
+        self.globals_mut().running_vats += 1;
         let state = VatState {
             status: VatStatus::Running,
             incarnation: 0,

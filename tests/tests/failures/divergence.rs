@@ -66,7 +66,7 @@ fn run(home: &Path, wrong: Option<u64>, kind: Wrong) -> (Vec<Vec<u8>>, Vec<u64>)
     let host = WrongHost::new(host, kind, wrong);
     let host = Counting { host, deliveries: 0, increments: Arc::clone(&increments) };
     let on_fatal = FatalHandler::call_back(|_| {});
-    let trace = Some(TraceOptions { dir: home.to_owned(), keep_blocks: 100 });
+    let trace = Some(TraceOptions { dir: home.to_owned(), keep_blocks: 100, max_bytes: 1 << 30 });
     let options = AppOptions { on_fatal, trace, ..AppOptions::default() };
     let app = App::new(Store::in_memory().unwrap(), host, options).unwrap();
     // Blocks of several deliveries, so that a wrong one may be anywhere in its block.

@@ -13,7 +13,7 @@ use capstan_kernel_ports::{
 };
 
 use crate::{
-    HostError, HostOptions, Image, JsEngine, cost,
+    HostError, HostOptions, Image, JsEngine, Usage, cost,
     engine::BootedEngine,
     memory::share::{Loaded, Running, Shared},
     module::cache::Cache,
@@ -55,6 +55,7 @@ pub struct WasmHost {
     shared: Shared,
     /// Workers by vat. The mutex is there since even reading a worker's heap takes a mutable store.
     workers: Mutex<BTreeMap<VatId, Running>>,
+    usage: Arc<Usage>,
 }
 
 impl WasmHost {
@@ -67,10 +68,13 @@ impl WasmHost {
         options: HostOptions,
         progress: &dyn Fn(&str),
     ) -> Result<Self, HostError> {
-        let cache = Cache::open(options.cache_dir.clone())
+        let usage = Arc::<Usage>::default();
+        let bound = options.max_artifact_bytes;
+        let cache = Cache::open(options.cache_dir.clone(), bound, Arc::clone(&usage))
             .map_err(|(path, source)| HostError::CacheDirectory { path, source })?;
         let cache = Arc::new(cache);
-        let modules = Modules::new(Arc::clone(&cache), options.memory)?;
+        let idle = options.max_idle_code_bytes;
+        let modules = Modules::new(Arc::clone(&cache), options.memory, idle, Arc::clone(&usage))?;
         let compiler = options.compilers.engine;
         let booted = BootedEngine::open(&engine, &modules, &cache, compiler, progress)?;
         let current = booted.hash;
@@ -83,7 +87,13 @@ impl WasmHost {
             current,
             shared: Shared::default(),
             workers: Mutex::default(),
+            usage,
         })
+    }
+
+    /// Returns the sizes of the host's caches, as they change.
+    pub fn usage(&self) -> Arc<Usage> {
+        Arc::clone(&self.usage)
     }
 
     /// Adds an older [`JsEngine`], for vats whose incarnation began on it.
@@ -185,7 +195,7 @@ impl WasmHost {
             Ok(module) => module,
             Err(error) => return Ok(Err(SourceRefused(error.to_string()))),
         };
-        match Worker::start(&module, START_POINTS) {
+        match Worker::start(&module, Encoding::Borsh, START_POINTS) {
             Ok(worker) => Ok(Ok(worker)),
             Err(error) => refused(error),
         }
@@ -259,7 +269,11 @@ impl VatHost for WasmHost {
     }
 
     fn stop(&mut self, vat: VatId) {
-        self.workers().remove(&vat);
+        let stopped = self.workers().remove(&vat);
+        if stopped.is_some() {
+            drop(stopped);
+            self.modules.tidy();
+        }
     }
 
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
@@ -296,7 +310,16 @@ impl VatHost for WasmHost {
                 let HostOptions { compilers, limits, .. } = &self.options;
                 let module = self.modules.get(module, compilers.modules, limits, false);
                 let module = module.map_err(|e| HostFault::Engine(e.to_string()))?;
-                Worker::restore(&module, image, None, None, page)
+                Worker::restore(&module, image, None, None, page).and_then(|worker| {
+                    match worker.encoding() {
+                        Encoding::Borsh => Ok(worker),
+                        Encoding::Json => {
+                            let text =
+                                format!("{vat} is a module whose heap says that it speaks JSON");
+                            Err(HostFault::Engine(text))
+                        }
+                    }
+                })
             }
         };
         let worker = worker.map_err(|e| e.in_context(&format!("cannot bring back {vat}: ")))?;

@@ -85,9 +85,28 @@ pub(crate) enum StartError {
     Module(String),
 }
 
+/// Returns the reason for which a worker that says `number` is refused where `encoding` is spoken.
+///
+/// Only the JavaScript engine speaks JSON. The host's memory for JSON is many times its length, and
+/// a module from a user could write it so that this is most.
+fn wrong_abi(number: i32, encoding: Encoding) -> String {
+    match (encoding, Encoding::from_number(number)) {
+        (Encoding::Json, _) => format!("capstan_abi() is {number}: the engine's must be 2 (JSON)"),
+        (Encoding::Borsh, Some(Encoding::Json)) => {
+            "capstan_abi() is 2 (JSON), which only the JavaScript engine speaks: a module's must be 1 (borsh)"
+                .to_owned()
+        }
+        (Encoding::Borsh, _) => format!("capstan_abi() is {number}: a module's must be 1 (borsh)"),
+    }
+}
+
 impl Worker {
-    /// Starts a new worker, with at most `limit` points to return its ABI.
-    pub(crate) fn start(module: &Arc<CompiledModule>, limit: u64) -> Result<Self, StartError> {
+    /// Starts a new worker, with at most `limit` points to return its ABI. It must speak `encoding`.
+    pub(crate) fn start(
+        module: &Arc<CompiledModule>,
+        encoding: Encoding,
+        limit: u64,
+    ) -> Result<Self, StartError> {
         let mut worker = Self::instantiate(module, None, true)?;
         worker.set_points(limit)?;
         let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
@@ -100,11 +119,9 @@ impl Worker {
                 return Err(StartError::Module("done outside of a delivery".to_owned()));
             }
         };
-        let encoding = Encoding::from_number(number).ok_or_else(|| {
-            StartError::Module(format!(
-                "capstan_abi() is {number}; known are 1 (borsh) and 2 (JSON)"
-            ))
-        })?;
+        if number != encoding as i32 {
+            return Err(StartError::Module(wrong_abi(number, encoding)));
+        }
         worker.set_encoding(encoding);
         Ok(worker)
     }
