@@ -16,7 +16,7 @@ use capstan_kernel_ports::VatId;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
 use crate::{committed::Committed, fault::NodeFault};
@@ -73,10 +73,7 @@ struct Inner {
     files: Family<Labels, Gauge>,
     top_vats: Family<Labels, Gauge>,
     vat_seconds: Counter<f64, AtomicU64>,
-    root: Histogram,
-    finalize: Histogram,
-    commit: Histogram,
-    snapshot: Histogram,
+    seconds: Durations,
     snapshots: Counter,
     snapshots_loaded: Counter,
     queries: Counter,
@@ -114,75 +111,86 @@ impl std::fmt::Debug for Measure {
     }
 }
 
+/// Histograms of durations, in seconds.
+#[derive(Debug)]
+struct Durations {
+    root: Histogram,
+    finalize: Histogram,
+    commit: Histogram,
+    snapshot: Histogram,
+}
+
+impl Durations {
+    fn new(registry: &mut Registry) -> Self {
+        let mut named = |name, help| {
+            // The buckets span a tenth of a millisecond to 26 seconds.
+            let buckets = (0..19).map(|power: i32| 0.0001 * 2f64.powi(power));
+            let histogram = Histogram::new(buckets.collect::<Vec<_>>());
+            registry.register(name, help, histogram.clone());
+            histogram
+        };
+        Self {
+            root: named("root_seconds", "How long computing a root took"),
+            finalize: named("finalize_seconds", "How long FinalizeBlock took"),
+            commit: named("commit_seconds", "How long Commit took"),
+            snapshot: named("snapshot_seconds", "How long storing a heap took"),
+        }
+    }
+}
+
 impl Metrics {
     /// Creates metrics with all counters at 0. The sizes of `measured_files` and the `measures` are among them.
     pub(crate) fn new(measured_files: Vec<PathBuf>, measures: Vec<Measure>) -> Self {
         let mut registry = Registry::with_prefix("capstan");
-        // The buckets span a tenth of a millisecond to 26 seconds.
-        let seconds = || {
-            Histogram::new((0..19).map(|power: i32| 0.0001 * 2f64.powi(power)).collect::<Vec<_>>())
-        };
-        macro_rules! register {
-            ($name:expr, $help:expr, $metric:expr) => {{
-                let metric = $metric;
-                registry.register($name, $help, metric.clone());
-                metric
-            }};
-        }
-        let measured =
-            |measure: Measure| (register!(measure.name, measure.help, Gauge::default()), measure);
-        let measures = measures.into_iter().map(measured).collect();
+        let registered = &mut registry;
         let inner = Inner {
-            measures,
-            blocks: register!("blocks", "Blocks committed", Counter::default()),
-            transactions: register!(
+            measures: register_measures(registered, measures),
+            blocks: register(registered, "blocks", "Blocks committed"),
+            transactions: register(
+                registered,
                 "transactions",
                 "Transactions in committed blocks by result code",
-                Family::default()
             ),
-            cranks: register!("cranks", "Cranks executed", Counter::default()),
-            deliveries: register!("deliveries", "Deliveries to vats", Counter::default()),
-            replayed: register!(
+            cranks: register(registered, "cranks", "Cranks executed"),
+            deliveries: register(registered, "deliveries", "Deliveries to vats"),
+            replayed: register(
+                registered,
                 "replayed_deliveries",
                 "Deliveries repeated to bring vats back",
-                Counter::default()
             ),
-            syscalls: register!("syscalls", "Syscalls of vats", Counter::default()),
-            computrons: register!("computrons", "Computrons spent", Counter::default()),
-            terminated: register!("vats_terminated", "Vats that ended", Counter::default()),
-            height: register!("height", "The last committed height", Gauge::default()),
-            queues: register!("queue_length", "Events on the kernel's queues", Family::default()),
-            dead_vats: register!(
+            syscalls: register(registered, "syscalls", "Syscalls of vats"),
+            computrons: register(registered, "computrons", "Computrons spent"),
+            terminated: register(registered, "vats_terminated", "Vats that ended"),
+            height: register(registered, "height", "The last committed height"),
+            queues: register(registered, "queue_length", "Events on the kernel's queues"),
+            dead_vats: register(
+                registered,
                 "dead_vats",
                 "Terminated vats that wait for their cleanup",
-                Gauge::default()
             ),
-            vats: register!("vats", "Vats that run", Gauge::default()),
-            files: register!("file_bytes", "Sizes of the node's files", Family::default()),
-            top_vats: register!(
+            vats: register(registered, "vats", "Vats that run"),
+            files: register(registered, "file_bytes", "Sizes of the node's files"),
+            top_vats: register(
+                registered,
                 "vat_computrons",
                 "Computrons of the vats that spent most since the start",
-                Family::default()
             ),
-            vat_seconds: register!("vat_seconds", "Time that vats computed", Counter::default()),
-            root: register!("root_seconds", "How long computing a root took", seconds()),
-            finalize: register!("finalize_seconds", "How long FinalizeBlock took", seconds()),
-            commit: register!("commit_seconds", "How long Commit took", seconds()),
-            snapshot: register!("snapshot_seconds", "How long storing a heap took", seconds()),
-            snapshots: register!("snapshots", "Heaps that were stored", Counter::default()),
-            snapshots_loaded: register!(
+            vat_seconds: register(registered, "vat_seconds", "Time that vats computed"),
+            seconds: Durations::new(registered),
+            snapshots: register(registered, "snapshots", "Heaps that were stored"),
+            snapshots_loaded: register(
+                registered,
                 "snapshots_loaded",
                 "Heaps that were loaded to bring vats back",
-                Counter::default()
             ),
-            queries: register!("queries", "Queries answered", Counter::default()),
-            query_bytes: register!("query_answer_bytes", "Bytes of answers", Counter::default()),
-            query_bytes_max: register!(
+            queries: register(registered, "queries", "Queries answered"),
+            query_bytes: register(registered, "query_answer_bytes", "Bytes of answers"),
+            query_bytes_max: register(
+                registered,
                 "query_answer_bytes_max",
                 "Bytes of the largest answer since the start",
-                Gauge::default()
             ),
-            trace_bytes: register!("trace_bytes", "Size of the traces of blocks", Gauge::default()),
+            trace_bytes: register(registered, "trace_bytes", "Size of the traces of blocks"),
             snapshot_began: Mutex::default(),
             by_vat: Mutex::default(),
             measured_files,
@@ -202,7 +210,7 @@ impl Metrics {
             Event::SnapshotSaved { .. } => {
                 metrics.snapshots.inc();
                 if let Some(began) = self.snapshot_began().take() {
-                    metrics.snapshot.observe(began.elapsed().as_secs_f64());
+                    metrics.seconds.snapshot.observe(began.elapsed().as_secs_f64());
                 }
             }
             Event::SnapshotLoaded { .. } => drop(metrics.snapshots_loaded.inc()),
@@ -225,17 +233,17 @@ impl Metrics {
 
     /// Records the duration of a root's computation.
     pub(crate) fn root_computed(&self, took: Duration) {
-        self.0.root.observe(took.as_secs_f64());
+        self.0.seconds.root.observe(took.as_secs_f64());
     }
 
     /// Executes a block by `work` and records the duration.
     pub(crate) fn time_finalize<T>(&self, work: impl FnOnce() -> T) -> T {
-        timed(&self.0.finalize, work)
+        timed(&self.0.seconds.finalize, work)
     }
 
     /// Commits a block by `work` and records the duration.
     pub(crate) fn time_commit<T>(&self, work: impl FnOnce() -> T) -> T {
-        timed(&self.0.commit, work)
+        timed(&self.0.seconds.commit, work)
     }
 
     /// Counts a committed block, whose transactions had these codes.
@@ -309,6 +317,18 @@ impl Metrics {
     fn by_vat(&self) -> std::sync::MutexGuard<'_, BTreeMap<VatId, u64>> {
         self.0.by_vat.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Registers a metric that begins at 0.
+fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn register_measures(registry: &mut Registry, measures: Vec<Measure>) -> Vec<(Gauge, Measure)> {
+    let measured = |measure: Measure| (register(registry, measure.name, measure.help), measure);
+    measures.into_iter().map(measured).collect()
 }
 
 fn number(value: u64) -> i64 {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::editor::Editor;
 use super::lines::{Line, Lines};
-use super::machine::{Machine, Outcome, SHELL};
+use super::machine::{Basedir, Outcome, SHELL};
 use super::sources::Sources;
 use super::{console, dump};
 use crate::Common;
@@ -52,7 +52,7 @@ enum Answer {
 }
 
 struct Session {
-    machine: Machine,
+    machine: Basedir,
     lines: Lines,
     /// Everything that can be completed.
     names: BTreeSet<String>,
@@ -65,7 +65,7 @@ impl Shell {
         names.extend(bundles.keys().cloned());
         let progress = Progress::new("opening the JavaScript engine");
         let argv = &self.sources.argv;
-        let machine = Machine::open(bundles, argv, true, common.home.as_deref(), &progress)?;
+        let machine = Basedir::open(bundles, argv, true, common.home.as_deref(), &progress)?;
         drop(progress);
         console::show(output.is_json());
         let lines = Lines::start(self.sources.tools.as_deref())?;

@@ -45,6 +45,23 @@ pub struct KernelConfig {
     pub options: KernelOptions,
 }
 
+impl KernelConfig {
+    /// Returns a configuration without vats, devices and bundles. It lacks the vatAdmin vat, which every kernel has.
+    pub fn new(options: KernelOptions) -> Self {
+        Self {
+            bootstrap: None,
+            pin_bootstrap_root: false,
+            provisioner: None,
+            vats: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            services: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+            named_bundles: BTreeMap::new(),
+            options,
+        }
+    }
+}
+
 /// Vats that come first in the numbering, after the bootstrap vat: SwingSet's order.
 const FIRST_VATS: [&str; 4] = [VAT_ADMIN, "comms", "vattp", "timer"];
 
@@ -134,25 +151,8 @@ fn add_static_vat(
     }
     let vat = state.allocate_vat();
     state.put(&keys::static_name(name), &vat)?;
-    let config = VatConfig {
-        name: Some(name.to_owned()),
-        is_static: true,
-        bundle_id: setup.bundle_id.clone(),
-        engine,
-        critical: setup.critical,
-        meter: None,
-        enable_pipelining: setup.enable_pipelining,
-        enable_disavow: setup.enable_disavow,
-        enable_vatstore: setup.enable_vatstore,
-        enable_setup: setup.enable_setup,
-        use_transcript: setup.use_transcript,
-        reap: setup.reap,
-        parameters: None,
-        system: setup.system,
-    };
-    config.check_transcript().map_err(|lack| inconsistent(format!("vat {name}: {lack}")))?;
-    state.add_vat(vat, &config)?;
-    state.begin_transcript(vat, &config)?;
+    let config = VatConfig { is_static: true, ..setup.config(name, engine) };
+    state.begin_vat(vat, &config)?;
     state.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
     if name == VAT_ADMIN {
         let root = state.export_root(vat)?;

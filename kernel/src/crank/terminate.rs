@@ -34,6 +34,7 @@ impl State<'_> {
     pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
         self.log(Event::Terminate { vat, failure, info });
         self.stopped.push(vat);
+        self.note_stop(vat)?;
         if !self.is_alive(vat)? {
             return Ok(false);
         }

@@ -7,6 +7,7 @@ pub mod changes;
 mod devices;
 mod dump;
 mod kernel;
+mod local;
 mod references;
 mod remotes;
 mod services;
@@ -19,6 +20,7 @@ pub use devices::{
 };
 pub use dump::{dump, promise_to_json};
 pub use kernel::{KernelStatus, Queue, events, is_busy, is_initialized, kernel_status, queue};
+pub use local::{NeededLocal, check_local};
 pub use references::{clist, clist_after, kref_of, meter, object, promise};
 pub use remotes::{outbox, outbox_after, outbox_entry, outbox_key, remote, remote_of, settled};
 pub use services::{service, services_after};

@@ -78,7 +78,7 @@ fn mutated_modules_are_refused_or_run() {
         let mut module = originals[random.below(originals.len() as u64) as usize].clone();
         mutate(&mut random, &mut module);
         let valid = host.validate(&module).is_ok();
-        let started = host.start(V1, &wasm(&module), &WorkerOptions::default()).unwrap();
+        let started = host.start(V1, &wasm(&module), &WorkerOptions::default()).unwrap().verdict;
         assert!(valid || started.is_err());
         passed += u64::from(valid);
         if started.is_ok() {
@@ -152,7 +152,7 @@ fn start_messenger(host: &mut WasmHost, encoding: u8, request: &[u8], reply: &[u
     let engine = host.add_engine(&engine, &|_| ()).unwrap();
     let bundle_id = format!("b1-{}", "0".repeat(128));
     let source = WorkerSource::JavaScript { engine, bundle_id, zip: vec![] };
-    host.start(V1, &source, &WorkerOptions::default()).unwrap().unwrap();
+    host.start(V1, &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
 }
 
 fn syscalls() -> Vec<Syscall> {

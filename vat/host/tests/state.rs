@@ -154,7 +154,7 @@ fn javascript_workers_start_from_the_booted_image_and_do_not_share_what_they_wri
             zip: b"zip".to_vec(),
         };
         for vat in [1, 2, 3] {
-            host.start(VatId(vat), &source, &WorkerOptions::default()).unwrap().unwrap();
+            host.start(VatId(vat), &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
         }
         deliver(&mut host, VatId(2)).unwrap();
         // The toy engine counts its commands at 64, and the bytes of its boot scripts at 68.
@@ -179,7 +179,7 @@ fn bad_sources_are_refused_the_same_everywhere() {
             WorkerSource::JavaScript { engine, bundle_id: bundle_id.to_owned(), zip: vec![] };
         host.start(V1, &source, &WorkerOptions::default())
     };
-    let refusal = start(engine, "b1-12").unwrap().unwrap_err();
+    let refusal = start(engine, "b1-12").unwrap().verdict.unwrap_err();
     assert!(refusal.0.contains("is not the id of an Endo bundle"), "{refusal}");
     let fault = start(capstan_kernel_ports::Hash([7; 32]), "b1-12").map(|_| ());
     assert!(fault.is_ok(), "the id is looked at first: {fault:?}");
