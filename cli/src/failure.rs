@@ -6,6 +6,8 @@ use anyhow::Error;
 use capstan_client::ClientError;
 use serde_json::json;
 
+use crate::output::visible;
+
 /// Wrong usage that the command line's grammar could not see. Its text says what would be right.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -37,7 +39,7 @@ pub(crate) fn report(error: &Error, json: bool) -> ExitCode {
         }
         eprintln!("{record}");
     } else {
-        eprintln!("error: {}", chain(error));
+        eprintln!("error: {}", visible(&chain(error)));
     }
     ExitCode::from(code)
 }

@@ -16,6 +16,7 @@ mod home;
 mod init;
 mod keys;
 mod localnet;
+mod outbox;
 mod output;
 mod overriding;
 mod process;

@@ -1,11 +1,12 @@
 //! The output of commands: JSON for programs, tables for people.
 
-use std::io::Write as _;
+use std::borrow::Cow;
+use std::io::{self, Write as _};
 
 use capstan_abi::BundleKind;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::passable;
 
@@ -57,6 +58,26 @@ impl Output {
         if self.json { self.json_line(value) } else { say(text) }
     }
 
+    /// Prints one of many lines: a JSON [`Value`], or a text for people.
+    ///
+    /// # Errors
+    /// The line cannot be written, as when its reader has gone away.
+    pub(crate) fn stream(self, value: &Value, text: impl FnOnce() -> String) -> io::Result<()> {
+        let line = if self.json { value.to_string() } else { text() };
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{}", visible(&line))?;
+        stdout.flush()
+    }
+
+    /// Prints to standard error what happens while a command goes on: a JSON line with `event` and `text`, or the text.
+    pub(crate) fn note(self, event: &str, text: &str) {
+        if self.json {
+            eprintln!("{}", json!({"event": event, "text": text}));
+        } else {
+            eprintln!("{}", visible(text));
+        }
+    }
+
     fn fields(self, value: &Value, shape: fn(&str) -> String) {
         match value {
             Value::Object(fields) if !self.json => say(&fields_table(fields, shape).to_string()),
@@ -71,7 +92,28 @@ impl Output {
 
 /// Prints a line of text. A reader that has gone away is no failure of the command.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let _ = writeln!(io::stdout().lock(), "{}", visible(line));
+}
+
+/// Escapes characters that would steer the terminal or turn the order of its letters. Strangers write texts of vats and
+/// accounts. In JSON the escape stands for the same character.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let steers = |letter: char| {
+        (letter.is_control() && !matches!(letter, '\n' | '\t'))
+            || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if steers(letter) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown.into()
 }
 
 fn new_table() -> Table {
@@ -201,6 +243,18 @@ mod tests {
         let value = json!({"body": "#[\"$0.Alleged: counter\",\"+7\"]", "slots": ["ko20"]});
         assert_eq!(text("data", &value), r#"["@ko20",{"@bigint":"7"}]"#);
         assert_eq!(text("data", &Value::Null), "-");
+    }
+
+    #[test]
+    fn texts_of_strangers_do_not_steer_the_terminal() {
+        let hostile = json!({"name": "a\u{9b}31m\u{202e}b\u{7f}", "new": "line\n"}).to_string();
+        let shown = visible(&hostile);
+        assert!(shown.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{shown}");
+        let (meant, read): (Value, Value) =
+            (serde_json::from_str(&hostile).unwrap(), serde_json::from_str(&shown).unwrap());
+        assert_eq!(meant, read);
+        assert_eq!(visible("a\u{1b}[2Jb\nc"), "a\\u001b[2Jb\nc");
+        assert_eq!(visible("Grüße, 世界"), "Grüße, 世界");
     }
 
     #[test]
