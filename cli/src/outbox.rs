@@ -135,7 +135,7 @@ fn goodbye(last: u64, output: Output) {
 }
 
 /// Returns an entry for programs: what it tells, decoded, and the delivery itself.
-fn record(number: u64, delivery: &Delivery) -> Value {
+pub(crate) fn record(number: u64, delivery: &Delivery) -> Value {
     let kind = delivery_to_json(delivery)[0].clone();
     let mut record = json!({"number": number, "kind": kind});
     match delivery {
@@ -157,7 +157,7 @@ fn record(number: u64, delivery: &Delivery) -> Value {
 }
 
 /// Returns an entry for people, on one line.
-fn line(number: u64, delivery: &Delivery) -> String {
+pub(crate) fn line(number: u64, delivery: &Delivery) -> String {
     let raw = delivery_to_json(delivery);
     let kind = raw[0].as_str().unwrap_or_default();
     let told = match delivery {

@@ -5,9 +5,10 @@ mod common;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::TcpListener;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use capstan_client::{ClientError, Deadline};
 use common::{Dev, PATIENCE, Place};
 use serde_json::{Value, json};
 
@@ -101,7 +102,7 @@ impl Follower {
 
     fn interrupt(&mut self) {
         let kill = format!("kill -INT {}", self.child.id());
-        std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
+        Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(self.child.wait().unwrap().success());
     }
 }
@@ -176,17 +177,14 @@ fn a_follower_ends_if_nobody_reads_or_no_node_is_there() {
         env!("CARGO_BIN_EXE_capstan"),
         stage.addr
     );
-    let mut shell = stage.place.command(&[]);
-    let mut shell = {
-        let envs: Vec<_> =
-            shell.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
-        shell = std::process::Command::new("bash");
-        shell.args(["-c", &pipe]).envs(envs).stdout(std::process::Stdio::piped()).spawn().unwrap()
-    };
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &pipe]).env("CAPSTAN_HOME", stage.place.home()).stdout(Stdio::piped());
+    let mut shell = shell.spawn().unwrap();
     // The second entry finds no reader.
     stage.call("two");
     stage.call("three");
-    assert!(shell.wait().unwrap().success());
+    let ended = || Ok::<_, ClientError>(shell.try_wait().unwrap());
+    assert!(Deadline::after(PATIENCE).poll("the end", ended).unwrap().success());
     stage.stop();
     let none = stage.place.run(&["query", "outbox", "alice", "--follow", "--node", &stage.addr]);
     none.assert_failed(4, "is `capstan dev` running?");

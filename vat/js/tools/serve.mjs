@@ -133,8 +133,8 @@ const onMessage = async (entry, [, target, { methargs, result }]) => {
     try {
       encoded = marshal.serialize(harden(value));
     } catch (error) {
+      encoded = encode(Error(`what the method ${rejected ? 'threw' : 'answered'} cannot be passed: ${error.message}`));
       rejected = true;
-      encoded = encode(Error(`the answer cannot be passed: ${error.message}`));
     }
     tell({ t: 'answer', entry, rejected, body: encoded.body, slots: encoded.slots });
   };
@@ -142,7 +142,7 @@ const onMessage = async (entry, [, target, { methargs, result }]) => {
     const value = await call(target, methargs);
     answer(false, value);
   } catch (error) {
-    answer(true, error instanceof Error ? error : Error(String(error)));
+    answer(true, error);
   }
   if (result) slots.delete(values.get(result));
 };
@@ -154,9 +154,14 @@ const onNotify = ([, resolutions]) => {
       settlers.delete(promise);
       slots.delete(values.get(promise));
       values.delete(promise);
-      const value = marshal.unserialize(data);
-      if (rejected) settler.reject(value);
-      else settler.resolve(value);
+      try {
+        const value = marshal.unserialize(data);
+        if (rejected) settler.reject(value);
+        else settler.resolve(value);
+      } catch (error) {
+        // It names an object of an earlier run. The other promises are settled all the same.
+        settler.reject(error);
+      }
     }
   }
 };
