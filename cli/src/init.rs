@@ -1,11 +1,11 @@
 //! `capstan init`: makes a home for a new chain or for an existing one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use capstan_consensus::comet::CometHome;
 use capstan_genesis::{Genesis, GenesisDevice};
-use capstan_node::home::{GENESIS, Home, MARKER, read_genesis};
+use capstan_node::home::{GENESIS, Home, read_genesis};
 use capstan_node::{NewChainError, add_timer, dev_genesis, network_genesis};
 use serde_json::json;
 
@@ -58,66 +58,21 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let path = path(common)?;
-        if path.join(MARKER).exists() {
-            bail!(
-                "{} is a home already; remove it or choose another directory with --home",
-                path.display()
-            );
-        }
+        Home::insist_free(&path)?;
         // What can be wrong is found before anything is written.
-        let read = |file: &PathBuf| {
-            subclusters::read(file).with_context(|| flag("--system-subcluster", file))
+        let genesis = match &self.genesis {
+            Some(file) => read_genesis(file).with_context(|| flag("--genesis", file))?.0,
+            None => self.new_chain(common)?,
         };
-        let subclusters = self.system_subcluster.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        if !subclusters.is_empty() {
-            let mut trial = match &self.genesis {
-                Some(file) => read_genesis(file).with_context(|| flag("--genesis", file))?.0,
-                None => new_genesis(&self.chain_id, dev_genesis)?,
-            };
-            for subcluster in &subclusters {
-                subcluster.clone().add_to(&mut trial.app_state);
-            }
-            trial.validate().map_err(|error| usage(error.to_string()))?;
-        }
-        let find = |text: &String| {
-            keys::find_address(common, text).with_context(|| flag("--governor", text))
+        let home = if self.validator {
+            let mut genesis = genesis;
+            let comet = CometHome::make(&path, genesis.app_state.params.max_tx_bytes)?;
+            let key = comet.validator_key()?.public_bytes();
+            genesis.add_validator("validator", &key, VALIDATOR_POWER);
+            Home::make_from(path, &genesis, None)?
+        } else {
+            Home::make_from(path, &genesis, self.genesis.as_deref().and_then(Path::parent))?
         };
-        let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        let home = match &self.genesis {
-            Some(file) => {
-                let (genesis, _) = read_genesis(file).with_context(|| flag("--genesis", file))?;
-                Home::make_from(path, &genesis, file.parent())?
-            }
-            None if self.validator => {
-                let mut genesis = new_genesis(&self.chain_id, network_genesis)?;
-                let comet = CometHome::make(&path, genesis.app_state.params.max_tx_bytes)?;
-                let key = comet.validator_key()?.public_bytes();
-                genesis.add_validator("validator", &key, VALIDATOR_POWER);
-                Home::make_from(path, &genesis, None)?
-            }
-            None => Home::open_or_make(path, || new_genesis(&self.chain_id, dev_genesis))?,
-        };
-        if self.timer {
-            change_genesis(&home, |genesis| Ok(add_timer(genesis)?))?;
-        }
-        if self.mailbox {
-            change_genesis(&home, |genesis| {
-                genesis.app_state.kernel.devices.insert(GenesisDevice::Mailbox);
-                Ok(())
-            })?;
-        }
-        for subcluster in subclusters {
-            change_genesis(&home, |genesis| {
-                subcluster.add_to(&mut genesis.app_state);
-                Ok(())
-            })?;
-        }
-        if !self.governor.is_empty() {
-            change_genesis(&home, |genesis| {
-                genesis.app_state.params.governors = governors;
-                Ok(())
-            })?;
-        }
         let chain_id = home.genesis()?.0.chain_id;
         let genesis = home.path.join(GENESIS);
         let record = json!({"home": home.path, "chain_id": chain_id, "genesis": genesis});
@@ -126,6 +81,33 @@ impl Init {
         let text = format!("Made {} for chain {chain_id}.\n{next}", home.path.display());
         output.either(&record, &text);
         Ok(())
+    }
+
+    /// Returns the genesis document of a new chain, with what the options add, checked.
+    fn new_chain(&self, common: &Common) -> anyhow::Result<Genesis> {
+        let make = if self.validator { network_genesis } else { dev_genesis };
+        let mut genesis = new_genesis(&self.chain_id, make)?;
+        if self.timer {
+            add_timer(&mut genesis)?;
+        }
+        let state = &mut genesis.app_state;
+        if self.mailbox {
+            state.kernel.devices.insert(GenesisDevice::Mailbox);
+        }
+        for file in &self.system_subcluster {
+            let subcluster =
+                subclusters::read(file).with_context(|| flag("--system-subcluster", file))?;
+            subcluster.add_to(state);
+        }
+        for text in &self.governor {
+            let governor =
+                keys::find_address(common, text).with_context(|| flag("--governor", text))?;
+            if !state.params.governors.contains(&governor) {
+                state.params.governors.push(governor);
+            }
+        }
+        genesis.validate().map_err(|error| usage(error.to_string()))?;
+        Ok(genesis)
     }
 }
 
@@ -137,15 +119,4 @@ pub(crate) fn new_genesis(
     let genesis = make(chain_id)?;
     genesis.validate().map_err(|error| usage(format!("--chain-id {chain_id:?}: {error}")))?;
     Ok(genesis)
-}
-
-/// Changes the genesis document of a chain that has not begun, and checks it.
-fn change_genesis(
-    home: &Home,
-    change: impl FnOnce(&mut Genesis) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    home.change_genesis(|genesis| {
-        change(genesis)?;
-        genesis.validate().map_err(|error| usage(error.to_string()))
-    })
 }

@@ -44,7 +44,7 @@ impl Stage {
         std::fs::write(stage.place.path().join("relay.js"), RELAY).unwrap();
         stage.place.run(&["bundle", "relay.js", "-o", "relay.json"]).assert_failed(0, "");
         stage.ask(&["tx", "install-bundle", "relay.json", "--from", "alice"]).json();
-        let vat = stage.ask(&["tx", "create-vat", "relay.json", "--from", "alice", "--json"]);
+        let vat = stage.ask(&["tx", "create-vat", "relay.json", "--from", "alice"]);
         vat.json()["root"].as_str().unwrap().clone_into(&mut stage.root);
         stage
     }

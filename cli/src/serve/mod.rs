@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use capstan_client::Wallet;
+use capstan_node::home::SERVE;
 
 use crate::failure::{flag, usage};
 use crate::output::Output;
@@ -63,7 +64,7 @@ impl Serve {
         let wallet = Wallet::new(&self.node.client()?, key);
         let dir = match self.state {
             Some(dir) => dir,
-            None => home::path(common)?.join("serve").join(wallet.address().to_string()),
+            None => home::path(common)?.join(SERVE).join(wallet.address().to_string()),
         };
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
