@@ -393,7 +393,7 @@ impl Asker {
             after = page["next"].as_str().unwrap_or_default().to_owned();
             if after.is_empty() {
                 anyhow::bail!(
-                    "{account} does not hold {reference} (any more); `capstan query clist {account}` lists what it holds"
+                    "{account} does not hold {reference} (any more); `capstan query clist {account}` lists what it holds, and `capstan query outbox {account}` what its promises were settled to"
                 );
             }
         }

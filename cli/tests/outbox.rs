@@ -156,11 +156,14 @@ fn a_follower_goes_on_after_a_number_and_ends_after_a_count() {
     let after = (calls[1] - 1).to_string();
     let mut follower = stage.follow(&["--after", &after, "--limit", "1"]);
     let shown = follower.next();
-    let expected = format!("{} message ro+1.hello(\"two\",{{\"@bigint\":\"7\"}}) result rp-", calls[1]);
+    let expected =
+        format!("{} message ro+1.hello(\"two\",{{\"@bigint\":\"7\"}}) result rp-", calls[1]);
     assert!(shown.starts_with(&expected), "{shown}");
     assert!(follower.child.wait().unwrap().success());
     // The list has the same lines, and the same cursor.
-    let listed = stage.place.ask(stage.dev.as_ref().unwrap(), &["query", "outbox", "alice", "--after", &after]);
+    let listed = stage
+        .place
+        .ask(stage.dev.as_ref().unwrap(), &["query", "outbox", "alice", "--after", &after]);
     assert_eq!(listed.stdout.lines().next().unwrap(), shown);
     let mut stopped = stage.follow(&["--after", &after]);
     assert_eq!(stopped.next(), shown);

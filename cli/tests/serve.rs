@@ -17,7 +17,7 @@ export const buildRootObject = () => Far('relay', {
 #[test]
 fn vats_and_accounts_call_an_object_that_an_account_serves() {
     let stage = Stage::new();
-    let server = stage.serve(None, &["--method-timeout", "2"]);
+    let server = stage.serve(None, &["--method-timeout", "6"]);
     let object = stage.object();
     let answer = stage.send("alice", &[&object, "add", "1", "2"]);
     assert_eq!((&answer["status"], &answer["value"]), (&json!("fulfilled"), &json!(3)));
@@ -26,7 +26,7 @@ fn vats_and_accounts_call_an_object_that_an_account_serves() {
     let unknown = stage.send("alice", &[&object, "nothing"]);
     assert!(unknown["value"].to_string().contains("target has no method"), "{unknown}");
     let late = stage.send("alice", &[&object, "never"]);
-    assert!(late["value"].to_string().contains("did not answer within 2s"), "{late}");
+    assert!(late["value"].to_string().contains("did not answer within 6s"), "{late}");
     // Another object of the account, by a reference.
     let counter = stage.send("alice", &[&object, "counter"])["value"].clone();
     let counter = counter.as_str().unwrap().trim_start_matches('@').to_owned();

@@ -85,7 +85,11 @@ impl Service {
 
     /// Sends each answer alone that the chain did not take together with others, and gives up one that it did not take
     /// alone: it would be refused again, and each attempt has a fee.
-    pub(super) fn answers_refused(&mut self, pending: &Pending, problem: &str) -> anyhow::Result<()> {
+    pub(super) fn answers_refused(
+        &mut self,
+        pending: &Pending,
+        problem: &str,
+    ) -> anyhow::Result<()> {
         match (&pending.answers[..], pending.own) {
             ([], 0) => anyhow::bail!("the chain does not take the acknowledgement: {problem}"),
             ([number], 0) => self.give_up(*number, problem),
@@ -121,7 +125,8 @@ impl Service {
     }
 
     fn dropped(&self, promise: &str, problem: &str) {
-        let text = format!("dropped: the settlement of {promise}, which is not tried again: {problem}");
+        let text =
+            format!("dropped: the settlement of {promise}, which is not tried again: {problem}");
         self.say("dropped", json!({"promise": promise, "error": problem}), &text);
     }
 }

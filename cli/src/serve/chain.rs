@@ -13,7 +13,7 @@ use super::planted;
 /// Answers in one transaction.
 const BATCH: usize = 16;
 /// Pause between two looks at a transaction.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(50);
 /// Pause after a node did not answer.
 const RETRY: Duration = Duration::from_secs(1);
 /// Interval in which a transaction is sent again that no block has.
@@ -110,7 +110,10 @@ impl Chain {
 
     fn look_now(&self, flight: &mut Flight) -> Result<Option<Fate>, ClientError> {
         let client = self.wallet.client();
-        if let Some(info) = client.tx(flight.hash)? {
+        // Sending comes first: whatever a block has already is refused.
+        if flight.sent.is_some()
+            && let Some(info) = client.tx(flight.hash)?
+        {
             return Ok(Some(Fate::Block(Box::new(info))));
         }
         if flight.used.is_some_and(|at| at.elapsed() > INDEX_LAG) {

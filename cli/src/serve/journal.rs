@@ -209,7 +209,8 @@ impl Journal {
     }
 }
 
-const RESTARTED: &str = "the account's server was restarted while it worked on this call, which it does not repeat";
+const RESTARTED: &str =
+    "the account's server was restarted while it worked on this call, which it does not repeat";
 
 impl Record {
     /// Returns the size of the settlements that wait, in bytes.

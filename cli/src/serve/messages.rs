@@ -113,7 +113,12 @@ impl Service {
     }
 
     /// Calls the account's factory and waits for the answer.
-    fn ask(&mut self, method: &str, args: &Args, stop: &AtomicBool) -> anyhow::Result<MessageResult> {
+    fn ask(
+        &mut self,
+        method: &str,
+        args: &Args,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<MessageResult> {
         let message = self.chain.wallet.send_message("factory", method, args);
         let tx = TxBuilder::new().message(&message);
         loop {

@@ -25,8 +25,10 @@ pub(super) const ROOT: &str = "ro+1000000";
 const FIRST_NUMBER: u64 = 1_000_000;
 /// Calls that run or wait to be answered at a time. Further ones stay in the outbox.
 const MAX_RUNNING: usize = 64;
-/// Interval of the timeouts, and of looks at a transaction.
+/// Interval of the timeouts.
 const STEP: Duration = Duration::from_millis(100);
+/// Interval of looks at a transaction.
+const LOOK: Duration = Duration::from_millis(20);
 /// Pause after the fees are used up, or the node is away.
 pub(super) const PAUSE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
@@ -86,8 +88,7 @@ impl Service {
         let first = journal.record.exported.max(FIRST_NUMBER);
         let mut node = Node::start(&options.file, ROOT, first, &options.imports, sender.clone())?;
         let early = node.wait_until_ready(&options.file, &events)?;
-        let flight = Chain::resume(&journal)?
-            .map(|(flight, pending)| (flight, Cargo::of(pending)));
+        let flight = Chain::resume(&journal)?.map(|(flight, pending)| (flight, Cargo::of(pending)));
         journal.interrupted(node.idempotent);
         journal.save()?;
         let (permits, taken) = sync_channel(MAX_RUNNING);
@@ -125,7 +126,8 @@ impl Service {
     pub(super) fn run(mut self, stop: &AtomicBool) -> anyhow::Result<()> {
         while !stop.load(Ordering::Relaxed) {
             self.grant();
-            match self.events.recv_timeout(STEP) {
+            let step = if self.flight.is_some() { LOOK } else { STEP };
+            match self.events.recv_timeout(step) {
                 Ok(event) => self.event(event)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(self.node.ended()),
@@ -249,7 +251,11 @@ impl Service {
     }
 
     /// Notes that a transaction is under way, or puts its cargo back.
-    fn signed(&mut self, signed: anyhow::Result<Option<Flight>>, cargo: Cargo) -> anyhow::Result<()> {
+    fn signed(
+        &mut self,
+        signed: anyhow::Result<Option<Flight>>,
+        cargo: Cargo,
+    ) -> anyhow::Result<()> {
         match signed {
             Ok(Some(flight)) => {
                 self.paused = false;
@@ -259,7 +265,9 @@ impl Service {
             Ok(None) => {
                 self.pause("the fees of the last hour reach --max-fee-per-hour");
             }
-            Err(error) if error.downcast_ref::<ClientError>().is_some_and(ClientError::is_transient) => {
+            Err(error)
+                if error.downcast_ref::<ClientError>().is_some_and(ClientError::is_transient) =>
+            {
                 self.resume = Some(Instant::now() + RETRY);
             }
             Err(error) => return Err(error),
@@ -295,7 +303,9 @@ impl Service {
                 self.answers_taken(&pending, info.height);
                 Ok(())
             }
-            (Fate::Block(info), Cargo::Answers(pending)) => self.answers_refused(&pending, &info.log),
+            (Fate::Block(info), Cargo::Answers(pending)) => {
+                self.answers_refused(&pending, &info.log)
+            }
             (Fate::Refused(log), Cargo::Answers(pending)) => self.answers_refused(&pending, &log),
             (fate, Cargo::Message(told)) => self.forwarded_is(&told, fate),
         }

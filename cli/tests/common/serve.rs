@@ -31,9 +31,9 @@ export const makeObject = ({ E, Far }) => {
       await new Promise(resolve => setTimeout(resolve, milliseconds));
       return 'done';
     },
-    later: milliseconds => {
-      const promise = new Promise(resolve => setTimeout(() => resolve('settled'), milliseconds));
-      return Far('later', { promise: () => ({ promise }) });
+    later: (milliseconds, value) => {
+      const promise = new Promise(resolve => setTimeout(() => resolve(value), milliseconds));
+      return { promise };
     },
     map: () => new Map(),
     raise(what) { throw what; },
