@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use capstan_abi::json::{delivery_from_json, delivery_to_json};
 use capstan_client::{
-    Address, CapData, Client, ClientError, Deadline, Delivery, OutboxEntry, Resolution,
+    Address, CapData, Client, ClientError, Deadline, Delivery, ErrorCode, OutboxEntry, Resolution,
 };
 use serde_json::{Value, json};
 
@@ -49,7 +49,14 @@ pub(crate) fn list(
     limit: u32,
     output: Output,
 ) -> anyhow::Result<()> {
-    let page = client.outbox(address, after, limit)?;
+    let page = client.outbox(address, after, limit).map_err(|error| match error {
+        ClientError::Query { code, .. } if code == ErrorCode::NotFound.number() => {
+            let why =
+                format!("{address} has no outbox yet: an account has one after its first message");
+            anyhow::Error::from(error).context(why)
+        }
+        error => error.into(),
+    })?;
     if output.is_json() {
         let entries: Vec<Value> = page
             .entries

@@ -187,7 +187,7 @@ impl Tx {
             wallet: Wallet::new(&client, key).with_timeout(Duration::from_secs(self.timeout)),
             output,
         };
-        perform(self.action, &sender, common).map_err(|error| explain(error, &sender, &name))
+        perform(self.action, &sender, common).map_err(|error| explain(error, &sender.wallet, &name))
     }
 }
 
@@ -239,7 +239,7 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
 }
 
 /// Says what a newcomer must know about an account that is not there yet.
-fn explain(error: anyhow::Error, sender: &Sender, name: &str) -> anyhow::Error {
+pub(crate) fn explain(error: anyhow::Error, wallet: &Wallet, name: &str) -> anyhow::Error {
     let code = match error.downcast_ref::<ClientError>() {
         Some(ClientError::Query { path, code, .. }) if path.ends_with("/Account") => *code,
         _ => return error,
@@ -247,7 +247,7 @@ fn explain(error: anyhow::Error, sender: &Sender, name: &str) -> anyhow::Error {
     if code != ErrorCode::NotFound.number() {
         return error;
     }
-    let address = sender.wallet.address();
+    let address = wallet.address();
     error.context(format!(
         "the account of {name} does not exist yet; it begins with its first coins, as in `capstan tx transfer {address} 1000000{DENOM} --from alice`"
     ))

@@ -175,6 +175,7 @@ fn a_follower_goes_on_after_a_number_and_ends_after_a_count() {
 fn a_follower_ends_if_nobody_reads_or_no_node_is_there() {
     let mut stage = Stage::new();
     stage.call("one");
+    stage.ask(&["query", "outbox", "bob"]).assert_failed(3, "after its first message");
     let pipe = format!(
         "{} query outbox alice --follow --node {} | head -1",
         env!("CARGO_BIN_EXE_capstan"),

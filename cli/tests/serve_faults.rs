@@ -183,6 +183,10 @@ fn a_file_that_fails_to_load_costs_nothing() {
     stage
         .ask(&["serve", "object.mjs", "--from", "carol", "--import", "ko20"])
         .assert_failed(2, "is not an object that the account holds");
+    stage.place.run(&["keys", "add", "dave"]).assert_failed(0, "");
+    stage
+        .ask(&["serve", "object.mjs", "--from", "dave"])
+        .assert_failed(3, "it begins with its first coins");
     assert_eq!(balance(&stage), before);
 }
 

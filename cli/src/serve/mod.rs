@@ -19,7 +19,7 @@ use capstan_node::home::SERVE;
 
 use crate::failure::{flag, usage};
 use crate::output::Output;
-use crate::tx::NodeArgs;
+use crate::tx::{NodeArgs, explain};
 use crate::{Common, home, keys, process};
 
 /// Arguments of `capstan serve`.
@@ -62,6 +62,11 @@ impl Serve {
         }
         let key = keys::find(common, &self.from).with_context(|| flag("--from", &self.from))?;
         let wallet = Wallet::new(&self.node.client()?, key);
+        // Before anything is written. A node that does not answer is told here, too.
+        wallet
+            .client()
+            .account(&wallet.address())
+            .map_err(|error| explain(error.into(), &wallet, &self.from))?;
         let dir = match self.state {
             Some(dir) => dir,
             None => home::path(common)?.join(SERVE).join(wallet.address().to_string()),

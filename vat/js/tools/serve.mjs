@@ -111,7 +111,8 @@ const call = async (target, { body, slots: refs }) => {
   const [method, args] = marshal.unserialize({ body, slots: refs });
   if (isPromise(object)) return E(object)[method](...args);
   if (typeof method !== 'string' || !Object.hasOwn(methodsOf(object), method)) {
-    throw TypeError(`target has no method ${JSON.stringify(String(method))}`);
+    const known = JSON.stringify(Object.keys(methodsOf(object)).sort());
+    throw TypeError(`target has no method ${JSON.stringify(String(method))}, has ${known}`);
   }
   return object[method](...args);
 };
