@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use capstan_consensus::comet::CometHome;
-use capstan_genesis::{Genesis, GenesisDevice};
+use capstan_genesis::Genesis;
 use capstan_node::home::{GENESIS, Home, read_genesis};
 use capstan_node::{NewChainError, add_timer, dev_genesis, network_genesis};
 use serde_json::json;
@@ -90,10 +90,10 @@ impl Init {
         if self.timer {
             add_timer(&mut genesis)?;
         }
-        let state = &mut genesis.app_state;
         if self.mailbox {
-            state.kernel.devices.insert(GenesisDevice::Mailbox);
+            genesis.add_mailbox();
         }
+        let state = &mut genesis.app_state;
         for file in &self.system_subcluster {
             let subcluster =
                 subclusters::read(file).with_context(|| flag("--system-subcluster", file))?;

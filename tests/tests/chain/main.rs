@@ -4,5 +4,7 @@ mod bad_input;
 mod clock;
 mod outbox;
 mod revocation;
+mod revoked_objects;
+mod services;
 mod story;
 mod subclusters;
