@@ -99,6 +99,9 @@ impl Init {
                 subclusters::read(file).with_context(|| flag("--system-subcluster", file))?;
             subcluster.add_to(state);
         }
+        if !self.governor.is_empty() {
+            state.params.governors.clear();
+        }
         for text in &self.governor {
             let governor =
                 keys::find_address(common, text).with_context(|| flag("--governor", text))?;

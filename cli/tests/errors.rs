@@ -81,6 +81,21 @@ fn a_bad_value_is_reported_with_the_flag_that_has_it() {
 }
 
 #[test]
+fn wrong_usage_is_json_for_programs_and_help_is_text() {
+    let place = Place::new();
+    for args in [&["query", "vtas", "--json"][..], &["--json", "tx", "send"], &["--json"]] {
+        let failed = place.run(args);
+        let record: Value = serde_json::from_str(&failed.stderr).unwrap();
+        assert_eq!((failed.code, &record["exit_code"]), (2, &2.into()), "{failed:?}");
+        assert!(record["error"].as_str().unwrap().contains("Usage: capstan"), "{record}");
+    }
+    let mistyped = place.run(&["query", "vtas"]);
+    mistyped.assert_failed(2, "similar subcommand");
+    let help = place.run(&["tx", "--help", "--json"]);
+    assert!(help.code == 0 && help.stdout.contains("Example:"), "{help:?}");
+}
+
+#[test]
 fn a_bad_option_is_reported_by_its_name_in_config_toml() {
     let place = Place::new();
     place.run(&["init"]);

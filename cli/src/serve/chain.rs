@@ -41,6 +41,8 @@ pub(super) struct Flight {
     signed: SignedTx,
     hash: Hash,
     sequence: u64,
+    /// The fee that counts as paid. 0 if an earlier run signed it.
+    pub(super) fee: u64,
     /// The time of the next look.
     next: Instant,
     sent: Option<Instant>,
@@ -85,7 +87,7 @@ impl Chain {
             Some(Pending { bytes, sequence: signer.sequence, ..pending.clone() });
         journal.save()?;
         planted("signed");
-        Ok(Some(Flight::new(signed, signer.sequence)))
+        Ok(Some(Flight { fee, ..Flight::new(signed, signer.sequence) }))
     }
 
     /// Returns the transaction that an earlier run signed.
@@ -181,7 +183,7 @@ impl Chain {
 impl Flight {
     fn new(signed: SignedTx, sequence: u64) -> Self {
         let hash = signed.hash();
-        Self { signed, hash, sequence, next: Instant::now(), sent: None, used: None }
+        Self { signed, hash, sequence, fee: 0, next: Instant::now(), sent: None, used: None }
     }
 }
 

@@ -189,6 +189,15 @@ impl Journal {
         spent <= limit
     }
 
+    /// Takes back a fee that was not paid, since no block has the transaction.
+    pub(super) fn refund(&mut self, mut fee: u64) {
+        for spent in self.record.fees.values_mut().rev() {
+            let back = fee.min(*spent);
+            *spent -= back;
+            fee -= back;
+        }
+    }
+
     /// Notes that the process ended while calls ran. Each is rejected, unless it may run again.
     pub(super) fn interrupted(&mut self, idempotent: bool) {
         let record = &mut self.record;
@@ -269,6 +278,8 @@ mod tests {
         assert!(journal.spend(60, 100, 0) && journal.spend(40, 100, 1_800));
         assert!(!journal.spend(1, 100, 3_000));
         assert!(journal.spend(60, 100, 3_700));
+        journal.refund(30);
+        assert!(journal.spend(30, 100, 3_700) && !journal.spend(1, 100, 3_700));
         for second in 0..100_000 {
             journal.spend(0, 100, second);
         }

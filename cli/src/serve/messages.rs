@@ -138,7 +138,7 @@ impl Service {
                 }
                 std::thread::sleep(STEP);
             };
-            self.journal.record.pending = None;
+            self.ended(&flight, &fate);
             self.journal.save()?;
             match fate {
                 Fate::Block(info) if info.code == 0 => {

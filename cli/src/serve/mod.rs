@@ -41,8 +41,8 @@ pub(crate) struct Serve {
     /// Largest sum of fees in an hour, in ucap, the start included. Further calls wait.
     #[arg(long, value_name = "UCAP", default_value_t = 1_000_000)]
     max_fee_per_hour: u64,
-    /// Time after which a call is rejected that the object has not answered, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Time after which a call is rejected that the object has not answered, in seconds. At most a day.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     method_timeout: u64,
     /// Directory of the journal [default: serve/ADDRESS in the home].
     #[arg(long, value_name = "DIR")]
@@ -80,7 +80,7 @@ impl Serve {
             names: self.publish,
             imports: imports.collect(),
             max_fee: self.max_fee_per_hour,
-            limit: Duration::from_secs(self.method_timeout.max(1)),
+            limit: Duration::from_secs(self.method_timeout),
         };
         service::Service::start(wallet, &dir, options, output, &stop)?.run(&stop)
     }

@@ -222,8 +222,8 @@ impl Service {
     pub(super) fn transact(&mut self) -> anyhow::Result<()> {
         if let Some((flight, _)) = &mut self.flight {
             let Some(fate) = self.chain.look(flight)? else { return Ok(()) };
-            let Some((_, cargo)) = self.flight.take() else { return Ok(()) };
-            self.journal.record.pending = None;
+            let Some((flight, cargo)) = self.flight.take() else { return Ok(()) };
+            self.ended(&flight, &fate);
             self.land(cargo, fate)?;
             self.journal.save()?;
         }
@@ -247,6 +247,14 @@ impl Service {
         } else {
             self.answered_last = false;
             Ok(())
+        }
+    }
+
+    /// Notes that the fate of a transaction is known.
+    pub(super) fn ended(&mut self, flight: &Flight, fate: &Fate) {
+        self.journal.record.pending = None;
+        if !matches!(fate, Fate::Block(_)) {
+            self.journal.refund(flight.fee);
         }
     }
 
