@@ -91,7 +91,7 @@ impl Service {
             if self.journal.record.published.contains(name) {
                 continue;
             }
-            let object = format!("{}", json!([name, "$0.Alleged: served"]));
+            let object = json!([name, "$0.Alleged: served"]).to_string();
             let args = Args::smallcaps(&object, vec![ROOT.to_owned()]);
             let answer = self.ask("publish", &args, stop)?;
             // A run that crashed may have published it.

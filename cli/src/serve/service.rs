@@ -199,7 +199,10 @@ impl Service {
             planted("started");
             self.running.insert(number, Instant::now());
             let text = format!("call: {}", outbox::line(number, &delivery));
-            self.say("call", outbox::record(number, &delivery), &text);
+            let mut call = outbox::record(number, &delivery);
+            // The fields say the same.
+            call["delivery"].take();
+            self.say("call", call, &text);
         } else {
             record.done.insert(number);
         }
