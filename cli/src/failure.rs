@@ -6,7 +6,7 @@ use anyhow::Error;
 use capstan_client::ClientError;
 use serde_json::json;
 
-use crate::output::visible;
+use crate::output;
 
 /// Wrong usage that the command line's grammar could not see. Its text says what would be right.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -37,9 +37,9 @@ pub(crate) fn report(error: &Error, json: bool) -> ExitCode {
             record["codespace"] = codespace.into();
             record["code"] = number.into();
         }
-        eprintln!("{record}");
+        output::warn_json(&record);
     } else {
-        eprintln!("error: {}", visible(&chain(error)));
+        output::warn(&format!("error: {}", chain(error)));
     }
     ExitCode::from(code)
 }

@@ -13,7 +13,7 @@ use capstan_client::{
 };
 use serde_json::{Value, json};
 
-use crate::output::Output;
+use crate::output::{Output, warn};
 use crate::passable;
 use crate::process::on_signal;
 
@@ -75,7 +75,7 @@ pub(crate) fn list(
         output.either(&Value::Null, &line(entry.number, &delivery));
     }
     if page.next > 0 {
-        eprintln!("There is more: --after {}", page.next);
+        warn(&format!("There is more: --after {}", page.next));
     }
     Ok(())
 }
@@ -137,7 +137,7 @@ fn tell_outage(error: Option<&ClientError>, lost: &mut bool, client: &Client, ou
 
 fn goodbye(last: u64, output: Output) {
     if last > 0 && !output.is_json() {
-        eprintln!("Stopped. To go on: --after {last}");
+        warn(&format!("Stopped. To go on: --after {last}"));
     }
 }
 

@@ -44,13 +44,15 @@ pub(crate) struct Executor<'a, H> {
     pub(crate) height: u64,
     pub(crate) signatures: &'a SignatureCache,
     pub(crate) watch: &'a Watch,
+    /// Uploads whose bundles the present transaction has verified.
+    pub(crate) verified: Vec<UploadId>,
 }
 
 impl<H: VatHost> Executor<'_, H> {
     /// Executes one transaction. The [`ExecTxResult`] carries an error of the user.
     ///
-    /// A refused transaction changes no state. If a message fails, the fee stays paid, the sequence stays used, and
-    /// the signer's account stays an endpoint of the kernel.
+    /// A refused transaction changes no state. If a message fails, the fee stays paid, the sequence stays used,
+    /// the signer's account stays an endpoint of the kernel, and an upload that the transaction completed is over.
     ///
     /// # Errors
     /// A [`NodeFault`] of this node.
@@ -82,6 +84,7 @@ impl<H: VatHost> Executor<'_, H> {
         // Payments up to here stay if a message fails.
         let paid = events.len();
         self.over.push();
+        self.verified.clear();
         match self.messages(&tx, remote, &mut events) {
             Ok(msg_responses) => {
                 self.over.merge();
@@ -96,6 +99,9 @@ impl<H: VatHost> Executor<'_, H> {
             Err(Failure::Tx(error)) => {
                 self.over.rollback();
                 events.truncate(paid);
+                for id in std::mem::take(&mut self.verified) {
+                    events.extend(uploads::fail(self.over, &id)?);
+                }
                 Ok(failed(&error, gas_wanted, events))
             }
             Err(Failure::Node(fault)) => Err(fault),
@@ -255,6 +261,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
         let (missing, bundle_id) = match uploads::add_chunk(self.run.over, id, index, data)? {
             Progress::Missing(missing) => (missing, String::new()),
             Progress::Complete(upload, packed) => {
+                self.run.verified.push(*id);
                 self.install(&upload.bundle, packed)?;
                 (0, upload.bundle.to_string())
             }

@@ -149,11 +149,7 @@ impl<H: VatHost> Kernel<H> {
                 break;
             };
             report.cranks += 1;
-            if let CrankOutcome::Delivery { computrons } | CrankOutcome::VatCreated { computrons } =
-                &outcome
-            {
-                report.computrons += computrons.map_or(0, |c| c.0);
-            }
+            report.computrons = report.computrons.saturating_add(work.computrons);
             if !policy.crank_done(&outcome, &work) {
                 break;
             }

@@ -15,13 +15,14 @@ use crate::{
     error::Result,
     ids::{Endpoint, KRef, MeterId},
     state::{
+        event::Waiting,
         handle::State,
         promise::Notification,
-        queue::{GcKind, Payer, RunQueueEvent, Waiting},
+        queue::{GcKind, Payer, RunQueueEvent},
         rejection::{Rejection, delivery_failed},
         vat::{Dirt, DynamicOptions, Threshold},
     },
-    vats::worker::{self, Online, StartError, Status},
+    vats::worker::{self, METER_UNDERFLOW, Online, StartError, Status},
 };
 
 /// A delivery crank in progress: the state, the host, and who is in memory.
@@ -257,6 +258,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
                     consume: true,
                     delivered: Some(vat),
                     created: true,
+                    meter: config.meter,
                     terminate: Some((vat, true, capdata::error(&problem))),
                     ..CrankResults::default()
                 });
@@ -339,7 +341,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         } else if let Some(text) = status.error {
             failed(capdata::error(&text))
         } else if underflow {
-            failed(capdata::error("meter underflow, vat terminated"))
+            failed(capdata::error(METER_UNDERFLOW))
         } else if let Some((failure, info)) = status.exit {
             (failure, Some((vat, failure, info)))
         } else {

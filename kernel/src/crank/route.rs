@@ -7,9 +7,7 @@ use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
     state::{
-        handle::State,
-        promise::PromiseState,
-        queue::{RunQueueEvent, Waiting},
+        event::Waiting, handle::State, promise::PromiseState, queue::RunQueueEvent,
         rejection::Rejection,
     },
 };

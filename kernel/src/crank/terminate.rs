@@ -34,6 +34,7 @@ impl State<'_> {
     pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
         self.log(Event::Terminate { vat, failure, info });
         self.stopped.push(vat);
+        self.note_stop(vat)?;
         if !self.is_alive(vat)? {
             return Ok(false);
         }
@@ -59,6 +60,8 @@ impl State<'_> {
     fn mark_terminated(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
         let crank = self.globals().crank;
         let ending = Ending { failure, info: info.body.clone(), crank };
+        let running = &mut self.globals_mut().running_vats;
+        *running = running.saturating_sub(1);
         self.update_vat(vat, |state| state.status = VatStatus::Terminated(ending))?;
         let mut dead: Vec<VatId> = self.get(keys::DEAD)?.unwrap_or_default();
         dead.push(vat);

@@ -223,6 +223,7 @@ fn options() -> KernelOptions {
         collect_at_upgrade: false,
         crank_limit: 1,
         guard: crate::limits::SystemGuard::NONE,
+        billing: crate::billing::Billing::SWINGSET,
     }
 }
 

@@ -5,9 +5,9 @@ use crate::{
     ids::{Endpoint, KRef},
     limits::MAX_GC_KREFS,
     state::{
+        event::{GcKind, RunQueueEvent},
         handle::State,
         keys,
-        queue::{GcKind, RunQueueEvent},
     },
 };
 

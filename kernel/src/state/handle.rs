@@ -7,26 +7,27 @@ use std::collections::VecDeque;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{
-    Computrons, Hash,
+    Hash,
     store::{Overlay, Read},
 };
 
 use crate::{
     application::Application,
+    billing::Billing,
     error::{KernelPanic, Result, inconsistent},
-    ids::{KRef, VatId},
+    ids::{KRef, MeterId, VatId},
     limits::SystemGuard,
     state::slog::{Event, Slog},
     state::{
         keys,
+        notice::{Notice, SettledLaunch},
         stats::Stats,
-        subcluster::{Notice, SettledLaunch},
-        vat::ReapThreshold,
+        vat_config::ReapThreshold,
     },
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// The records of which a kernel has one.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -48,6 +49,8 @@ pub(crate) struct Globals {
     pub(crate) options: KernelOptions,
     /// The hash of all writes of all cranks so far, chained crank by crank.
     pub(crate) crank_chain: Hash,
+    /// Number of vats that run.
+    pub(crate) running_vats: u64,
     /// Krefs whose count fell to zero between cranks: the next crank looks at them first.
     pub(crate) waiting: Vec<KRef>,
 }
@@ -72,6 +75,8 @@ pub struct KernelOptions {
     pub crank_limit: u64,
     /// The [`SystemGuard`]: limits and prices of the vats of the system.
     pub guard: SystemGuard,
+    /// The [`Billing`] of meters.
+    pub billing: Billing,
 }
 
 /// The state during a crank.
@@ -85,8 +90,12 @@ pub(crate) struct State<'a> {
     pub(crate) maybe_free: MaybeFree,
     /// Vats whose worker is to be stopped when the crank is over.
     pub(crate) stopped: Vec<VatId>,
-    /// Computrons that a vat spent on `bringOutYourDead` before a snapshot, if the crank took one.
-    pub(crate) snapshot_spent: Option<Computrons>,
+    /// Computrons that vats and their workers have spent in this crank, whether it is undone or not.
+    pub(crate) spent: u64,
+    /// The meter that pays for this crank, once it was charged for what its vat did.
+    pub(crate) payer: Option<MeterId>,
+    /// Pages of the heap of which the crank took a snapshot, if it took one.
+    pub(crate) snapshot_pages: Option<u64>,
     /// The reason why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it. The block is never committed.
     pub(crate) pending_panic: Option<KernelPanic>,
@@ -157,7 +166,9 @@ impl<'a> State<'a> {
             application: None,
             maybe_free: MaybeFree::from_krefs(&globals.waiting),
             stopped: vec![],
-            snapshot_spent: None,
+            spent: 0,
+            payer: None,
+            snapshot_pages: None,
             pending_panic: None,
             archive: false,
             engine: Hash::default(),

@@ -9,6 +9,8 @@
 //! k.globals                Globals: next ids, crank number, kernel options, vatAdmin root, crank chain
 //! k.q.a.HEX  k.q.r.HEX     RunQueueEvent: acceptance queue and run queue (heads and tails in k.queues)
 //! k.queues                 Queues
+//! k.res.v                  Recent<VatId>: the vats that every node keeps in memory
+//! k.res.s                  Recent<Hash>: the sources that every node keeps loaded
 //! k.reap                   Vec<VatId>: vats due for bringOutYourDead
 //! k.dead                   Vec<VatId>: terminated vats not yet cleaned up, oldest first
 //! k.g.E.TYPE.K             GC action: TYPE is dropExport, retireExport or retireImport; no value
@@ -62,6 +64,8 @@ use crate::ids::{Endpoint, KRef, MeterId, RemoteId, VatId};
 pub(crate) const GLOBALS: &[u8] = b"k.globals";
 pub(crate) const QUEUES: &[u8] = b"k.queues";
 pub(crate) const REAP: &[u8] = b"k.reap";
+pub(crate) const RESIDENT_VATS: &[u8] = b"k.res.v";
+pub(crate) const LOADED_SOURCES: &[u8] = b"k.res.s";
 pub(crate) const DEAD: &[u8] = b"k.dead";
 pub(crate) const STATS: &[u8] = b"local.k.stats";
 pub(crate) const GC_ACTIONS: &[u8] = b"k.g.";
@@ -221,6 +225,14 @@ pub(crate) fn transcript(vat: VatId, position: u64) -> Vec<u8> {
 
 pub(crate) fn transcript_of(vat: VatId) -> Vec<u8> {
     format!("local.k.t.{vat}.").into_bytes()
+}
+
+/// Returns the vat and the position of a transcript entry. Returns `None` for any other key.
+pub(crate) fn parse_transcript(key: &[u8]) -> Option<(VatId, u64)> {
+    let rest = std::str::from_utf8(key.strip_prefix(b"local.k.t.")?).ok()?;
+    let (vat, position) = rest.split_once('.')?;
+    let Some(Endpoint::Vat(vat)) = Endpoint::parse(vat) else { return None };
+    Some((vat, u64::from_str_radix(position, 16).ok()?))
 }
 
 pub(crate) const DROPPED_HEAPS: &[u8] = b"local.k.hx.";

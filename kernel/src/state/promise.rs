@@ -3,18 +3,19 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::Resolution;
 
+pub use crate::state::result_policy::ResultPolicy;
 use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
-    ids::{Endpoint, KRef, SubclusterId},
+    ids::{Endpoint, KRef},
     limits::{MAX_NOTIFY_BYTES, MAX_NOTIFY_PROMISES, MAX_NOTIFY_SLOTS, SystemGuard},
     state::slog::Event,
     state::{
+        event::{RunQueueEvent, Waiting},
         handle::State,
         keys,
-        queue::{RunQueueEvent, Waiting},
+        notice::SettledLaunch,
         rejection::{Cause, Rejection, Wording},
-        subcluster::SettledLaunch,
     },
 };
 
@@ -58,22 +59,6 @@ pub struct Unresolved {
     pub queue_head: u64,
     /// One past the position of the last message waiting on it.
     pub queue_tail: u64,
-}
-
-/// The kernel's reaction to the settlement of a promise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum ResultPolicy {
-    /// No reaction.
-    #[default]
-    Ignore,
-    /// Logs the settlement.
-    LogAlways,
-    /// Logs a rejection.
-    LogFailure,
-    /// Stops the kernel at a rejection, by [`KernelPanic::PromisePolicy`].
-    Panic,
-    /// Completes the launch of a subcluster, or undoes it at a rejection.
-    Launch(SubclusterId),
 }
 
 /// The rejection that an endpoint sees in place of a promise that leads further than one notification goes.

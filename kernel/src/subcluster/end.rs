@@ -7,7 +7,8 @@ use crate::{
     limits::{MAX_BODY_BYTES, MAX_SLOTS},
     state::{
         handle::State,
-        subcluster::{LaunchStatus, News, Owner, SettledLaunch, Subcluster, SubclusterError},
+        notice::SettledLaunch,
+        subcluster::{LaunchStatus, News, Owner, Subcluster, SubclusterError},
     },
 };
 use capstan_abi::Resolution;

@@ -9,11 +9,12 @@ use crate::{
     ids::{Endpoint, KRef, canonical_decimal},
     state::{
         clist::ClistEntry,
+        event::Waiting,
         gc::legible,
         handle::{decode, get_record, need},
         keys,
         promise::{Promise, PromiseState, ResultPolicy},
-        queue::{Waiting, event_to_json},
+        queue::event_to_json,
         vat::{VatStatus, all_vats},
     },
 };

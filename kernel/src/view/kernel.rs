@@ -23,6 +23,10 @@ pub struct KernelStatus {
     pub acceptance_queue: u64,
     /// Events on the run queue.
     pub run_queue: u64,
+    /// The number that the next vat gets. Not every number below it is that of a vat.
+    pub next_vat: u64,
+    /// Vats that run.
+    pub running_vats: u64,
     /// Terminated vats that wait for their cleanup, by [`VatId`].
     pub dead: Vec<VatId>,
     /// The node-local [`Stats`].
@@ -64,6 +68,8 @@ pub fn kernel_status(state: &(impl Read + ?Sized)) -> Result<KernelStatus> {
         crank_chain: globals.crank_chain,
         acceptance_queue: queues.acceptance.1 - queues.acceptance.0,
         run_queue: queues.run.1 - queues.run.0,
+        next_vat: globals.next_vat,
+        running_vats: globals.running_vats,
         dead: get_record(state, keys::DEAD)?.unwrap_or_default(),
         stats: get_record(state, keys::STATS)?.unwrap_or_default(),
     })
@@ -71,14 +77,23 @@ pub fn kernel_status(state: &(impl Read + ?Sized)) -> Result<KernelStatus> {
 
 /// Returns at most `limit` events of a queue, as [`RunQueueEvent`]s.
 pub fn queue(state: &(impl Read + ?Sized), queue: Queue, limit: u64) -> Result<Vec<RunQueueEvent>> {
+    events(state, queue, 0)?.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect()
+}
+
+/// Returns the events of a queue from the one after the first `skip` on. Each is read when it is asked for.
+pub fn events<S: Read + ?Sized>(
+    state: &S,
+    queue: Queue,
+    skip: u64,
+) -> Result<impl Iterator<Item = Result<RunQueueEvent>>> {
     let queues: Queues = need(state, keys::QUEUES)?;
     let (head, tail) = match queue {
         Queue::Acceptance => queues.acceptance,
         Queue::Run => queues.run,
     };
-    let key = |position| match queue {
+    let key = move |position| match queue {
         Queue::Acceptance => keys::acceptance(position),
         Queue::Run => keys::run(position),
     };
-    (head..tail.min(head.saturating_add(limit))).map(|at| need(state, &key(at))).collect()
+    Ok((head.saturating_add(skip)..tail).map(move |at| need(state, &key(at))))
 }

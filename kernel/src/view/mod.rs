@@ -7,6 +7,7 @@ pub mod changes;
 mod devices;
 mod dump;
 mod kernel;
+mod local;
 mod references;
 mod remotes;
 mod services;
@@ -14,13 +15,14 @@ mod subclusters;
 mod vats;
 
 pub use devices::{
-    bundle, bundles, bundles_after, has_device, mailbox, mailbox_message_key, mailboxes,
-    next_wakeup,
+    bundle, bundle_after, bundles, has_device, mailbox_ack, mailbox_message_after,
+    mailbox_message_key, mailboxes, next_wakeup,
 };
 pub use dump::{dump, promise_to_json};
-pub use kernel::{KernelStatus, Queue, is_busy, is_initialized, kernel_status, queue};
-pub use references::{clist, kref_of, meter, object, promise};
-pub use remotes::{outbox, outbox_entry, outbox_key, remote, remote_of, settled};
+pub use kernel::{KernelStatus, Queue, events, is_busy, is_initialized, kernel_status, queue};
+pub use local::{NeededLocal, check_local};
+pub use references::{clist, clist_after, kref_of, meter, object, promise};
+pub use remotes::{outbox, outbox_after, outbox_entry, outbox_key, remote, remote_of, settled};
 pub use services::{service, services_after};
 pub use subclusters::{
     subcluster, subcluster_key, subcluster_of, subclusters_after, system_subcluster,

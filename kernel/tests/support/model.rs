@@ -23,6 +23,8 @@ impl Model {
         for row in dump["objects"].as_array().unwrap() {
             model.objects.insert(row[0].as_str().unwrap().to_owned(), (0, 0));
         }
+        let running = view::kernel_status(state).unwrap().running_vats;
+        assert_eq!(running, view::live_vats(state).unwrap().len() as u64);
         model.count_clists(state);
         model.count_parameters(state);
         for name in ["runQueue", "acceptanceQueue"] {
