@@ -8,8 +8,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use capstan_client::{Client, ClientError, Deadline};
-use common::{PATIENCE, Place, checkout};
+use common::{PATIENCE, Place};
 use serde_json::{Value, json};
+
+const VAT: &str = "\
+import { Far } from '@endo/far';
+export const buildRootObject = () => Far('root', { bootstrap() {} });
+";
 
 /// The files of a place, with those in directories.
 fn files(place: &Place) -> Vec<String> {
@@ -31,9 +36,8 @@ fn files(place: &Place) -> Vec<String> {
 /// A place with files of subclusters. `good.json` can be launched.
 fn place() -> Place {
     let place = Place::new();
-    let source = checkout().join("examples/counter/vat-counter.js");
-    let source = source.to_str().unwrap();
-    place.run(&["bundle", source, "-o", "counter.json"]).assert_failed(0, "");
+    std::fs::write(place.path().join("counter.js"), VAT).unwrap();
+    place.run(&["bundle", "counter.js", "-o", "counter.json"]).assert_failed(0, "");
     let vat = json!({"bundle": "counter.json"});
     let good = json!({"name": "core", "config": {"bootstrap": "a", "vats": {"a": vat}}});
     let change = |path: &str, value: Value| {
@@ -59,7 +63,7 @@ fn place() -> Place {
         std::fs::write(place.path().join(format!("{name}.json")), content.to_string()).unwrap();
     }
     std::fs::write(place.path().join("broken.json"), "{\"name\":").unwrap();
-    let service = r#"{"name":"core","config":{"bootstrap":"a","services":["clock"],"vats":{"a":{"bundle":"counter.json"}}}}"#;
+    let service = r#"{"name":"core","config":{"bootstrap":"a","services":["chain","chain"],"vats":{"a":{"bundle":"counter.json"}}}}"#;
     std::fs::write(place.path().join("bad-service.json"), service).unwrap();
     place
 }
@@ -77,7 +81,7 @@ fn a_subcluster_that_the_chain_cannot_have_is_refused_and_nothing_is_made() {
         ("bad-name", "name"),
         ("bad-option", "colour"),
         ("no-vats", "1 to 32 vats"),
-        ("bad-service", "clock"),
+        ("bad-service", "stands twice"),
     ] {
         let file = format!("{name}.json");
         for more in [&[][..], &["--validator"], &["--timer", "--mailbox", "--governor", "alice"]] {
