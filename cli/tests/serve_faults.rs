@@ -160,7 +160,7 @@ fn what_cannot_be_passed_is_a_rejection() {
     told(&["map"], "what the method answered cannot be passed");
     told(&["raiseMap"], "what the method threw cannot be passed");
     told(&["never"], "did not answer within 2s");
-    told(&["big", "2000000"], "the limit is");
+    told(&["big", "2000000"], "answered with too much");
     assert_eq!(value(&["raise", "{\"code\":5}"]), json!({"code": 5}));
     assert_eq!(value(&["raise", "text"]), json!("text"));
     server.stop();

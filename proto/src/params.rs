@@ -33,7 +33,7 @@ pub struct Params {
     pub default_vat_computrons: u64,
     /// Upper bound of the computrons that can be bought into a new vat's meter.
     pub max_vat_computrons: u64,
-    /// [`CleanupBudget`] of one block.
+    /// [`CleanupBudget`] of one crank. A block begins with one such crank, and has more if nothing else is left to do.
     pub cleanup: CleanupBudget,
     /// Number of transcript entries at which a vat's first snapshot is due.
     pub snapshot_initial: u64,
@@ -98,7 +98,7 @@ pub struct InvalidParam {
     pub problem: String,
 }
 
-/// Upper bounds of the cleanup of dead vats in one block, by SwingSet's phases.
+/// Upper bounds of what one crank cleans up after dead vats, by SwingSet's phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CleanupBudget {

@@ -7,6 +7,7 @@ use capstan_genesis::{Address, Amount, DENOM};
 use capstan_kernel::{
     Kernel,
     ids::{Endpoint, MeterId, RemoteId},
+    limits::MAX_TOLD_BYTES,
     remote::RemoteError,
     view,
 };
@@ -415,6 +416,10 @@ impl<H: VatHost> Msg<'_, '_, H> {
             return Err(TxError::QueueFull { length, limit: params.max_queue_length }.into());
         }
         let record = view::remote(self.run.over, remote).map_err(NodeFault::from)?;
+        if let Some(told) = record.as_ref().map(|record| record.told).filter(|told| told.is_full())
+        {
+            return Err(TxError::OutboxTooLarge { bytes: told.bytes, limit: MAX_TOLD_BYTES }.into());
+        }
         // Others cause calls, so calls do not keep the account from sending. They have bounds of their own.
         let length = record
             .map_or(0, |r| (r.next_outbox - 1 - r.acknowledged).saturating_sub(r.calls.waiting));

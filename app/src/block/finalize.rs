@@ -1,5 +1,6 @@
 //! Execution and commit of a block.
 
+use capstan_genesis::Params;
 use capstan_kernel::{
     RunReport,
     device::{DeviceError, TIMER},
@@ -75,6 +76,7 @@ impl<H: VatHost> Consensus<H> {
         }
         let results = self.deliver_all(over, &chain, height, txs)?;
         add(&mut report, &self.run(over, &mut policy)?);
+        self.go_on_cleaning_up(over, &mut policy, &chain.params, &mut report)?;
         self.watch.step(Step::Root);
         if let Some(agreed) = self.overrides.get(&height) {
             agreed.finish(&mut self.kernel, over)?;
@@ -298,6 +300,22 @@ impl<H: VatHost> Consensus<H> {
         if !trace.links.is_empty() || !app_writes.is_empty() {
             log.put(BlockTrace { app_writes, app_hash, ..trace });
         }
+    }
+
+    /// Cleans up after dead vats with the computrons that the block has left, once nothing else is left to do. What
+    /// vats leave would otherwise take blocks of its own, each with little in it.
+    fn go_on_cleaning_up(
+        &mut self,
+        over: &mut dyn Overlay,
+        policy: &mut BlockPolicy,
+        params: &Params,
+        report: &mut RunReport,
+    ) -> Result<(), NodeFault> {
+        while policy.computrons_left > 0 && view::has_dead(over)? {
+            policy.cleanup = block_policy(params).cleanup;
+            add(report, &self.run(over, policy)?);
+        }
+        Ok(())
     }
 
     /// Runs the kernel if there is work and the block's budget is not used up.

@@ -59,7 +59,9 @@ impl Service {
         let bytes = answer.bytes();
         let why = if bytes > self.chain.max_answer {
             let limit = self.chain.max_answer;
-            format!("the answer has {bytes} bytes, the limit is {limit}")
+            format!(
+                "the account's object answered with too much: it has {bytes} bytes, and the chain takes {limit}"
+            )
         } else if self.journal.record.waiting_bytes() + bytes > MAX_WAITING_BYTES {
             "too many bytes of answers of this account wait to be sent".to_owned()
         } else if !self.journal.export(&answer.slots) {
@@ -68,6 +70,19 @@ impl Service {
             return answer;
         };
         Answer::error(answer.promise, &why)
+    }
+
+    /// Rejects in place of answers of an earlier run that the chain does not take by now.
+    pub(super) fn refit(&mut self) {
+        let limit = self.chain.max_answer;
+        let record = &mut self.journal.record;
+        for answer in record.answers.values_mut().chain(&mut record.own) {
+            if answer.bytes() > limit {
+                let why =
+                    format!("the answer has {} bytes, and the chain takes {limit}", answer.bytes());
+                *answer = Answer::error(std::mem::take(&mut answer.promise), &why);
+            }
+        }
     }
 
     /// Notes that answers are in a block.

@@ -20,8 +20,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const RESEND: Duration = Duration::from_secs(5);
 /// Time for which nodes may index a transaction later than its block.
 const INDEX_LAG: Duration = Duration::from_secs(5);
-/// Upper bound of an answer, in bytes, if the chain allows that much.
-const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
 /// The fate of a transaction.
 pub(super) enum Fate {
@@ -63,7 +61,9 @@ impl Chain {
         let client = wallet.client();
         let signer = client.signer_data(&wallet.address())?;
         journal.insist_chain(&signer.chain_id, signer.sequence)?;
-        let max_answer = MAX_ANSWER_BYTES.min(client.params()?.max_tx_bytes / 2) as usize;
+        let params = client.params()?;
+        let most = u64::from(params.max_message_bytes).min(params.max_tx_bytes / 2);
+        let max_answer = usize::try_from(most).unwrap_or(usize::MAX);
         Ok(Self { wallet, max_fee, max_answer })
     }
 
@@ -156,6 +156,7 @@ impl Chain {
         let own = record.own.iter().map(|answer| (None, answer));
         let (mut settlements, mut pending, mut bytes) = (Vec::new(), Pending::default(), 0);
         for (number, answer) in ready.chain(own).take(if alone { 1 } else { BATCH }) {
+            // Of two answers each is at most half of a transaction.
             bytes += answer.bytes();
             if bytes > self.max_answer && !settlements.is_empty() {
                 break;

@@ -161,3 +161,38 @@ impl Drop for Node {
         let _ = self.child.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::serve::inbox::CAPACITY;
+
+    /// Upper bound for a machine under load. It is no limit of the code.
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn a_program_that_says_much_does_not_keep_one_from_telling_it_more() {
+        const CALLS: u64 = 150;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("object.mjs");
+        std::fs::write(&file, "export const makeObject = () => ({ echo: text => text });").unwrap();
+        let (sender, events) = sync_channel(CAPACITY);
+        let mut node = Node::start(&file, "ro+1", 2, &[], sender).unwrap();
+        node.wait_until_ready(&file, &events).unwrap();
+        let (done, finished) = channel();
+        std::thread::spawn(move || {
+            let body = format!("#[\"echo\",[\"{}\"]]", "x".repeat(100_000));
+            for entry in 0..CALLS {
+                let methargs = json!({"body": body, "slots": []});
+                let message = json!({"methargs": methargs, "result": format!("rp-{entry}")});
+                let delivery = json!(["message", "ro+1", message]);
+                node.tell(&json!({"t": "entry", "entry": entry, "delivery": delivery})).unwrap();
+            }
+            let said = |_: &u64| matches!(events.recv_timeout(PATIENCE).unwrap(), Event::Said(_));
+            done.send((0..CALLS).filter(said).count()).unwrap();
+        });
+        assert_eq!(finished.recv_timeout(PATIENCE).unwrap(), CALLS as usize);
+    }
+}

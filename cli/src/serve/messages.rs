@@ -26,7 +26,10 @@ impl Service {
         let error = if self.sends.len() >= MAX_SENDS {
             format!("more than {MAX_SENDS} messages wait to be sent")
         } else if bytes > self.chain.max_answer {
-            format!("the arguments have {bytes} bytes, the limit is {}", self.chain.max_answer)
+            format!(
+                "the message is too large: it has {bytes} bytes, and the chain takes {}",
+                self.chain.max_answer
+            )
         } else if !self.journal.export(&slots(told)) {
             "too many promises of this account wait to be settled".to_owned()
         } else {

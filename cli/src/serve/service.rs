@@ -110,6 +110,9 @@ impl Service {
             resume: None,
             paused: false,
         };
+        if service.flight.is_none() {
+            service.refit();
+        }
         for told in early {
             service.told(&told)?;
         }

@@ -125,7 +125,8 @@ pub(crate) fn first_globals(options: KernelOptions) -> Globals {
         options,
         crank_chain: Hash::default(),
         running_vats: 0,
-        waiting: vec![],
+        next_dead: 0,
+        waiting: 0,
     }
 }
 

@@ -244,7 +244,7 @@ impl<H: VatHost> Kernel<H> {
         let outcome = self.open(over, &mut stats, |crank| {
             let value = change(crank)?;
             crank.state.settle_launches()?;
-            crank.state.postpone_refcounts();
+            crank.state.postpone_refcounts()?;
             Ok((value, close(crank.state, None)?))
         });
         match outcome {

@@ -79,7 +79,7 @@ impl<H: VatHost> Kernel<H> {
 
     fn release_resolution(&mut self, over: &mut dyn Overlay, promise: KRef) -> Result<()> {
         self.between_cranks(over, |state| {
-            let data = state.promise(promise)?.data().cloned();
+            let data = state.settled_data(promise)?;
             if let Some(data) = data {
                 state.decrement(promise)?;
                 state.increment_all(&data.slots)?;

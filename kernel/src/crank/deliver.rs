@@ -17,7 +17,7 @@ use crate::{
     state::{
         event::Waiting,
         handle::State,
-        promise::Notification,
+        notification::Notification,
         queue::{GcKind, Payer, RunQueueEvent},
         rejection::{Rejection, delivery_failed},
         vat::{Dirt, DynamicOptions, Threshold},
@@ -61,7 +61,13 @@ impl<H: VatHost> Crank<'_, '_, H> {
         }
     }
 
-    fn send(&mut self, target: KRef, message: Message<KRef>, payer: Payer) -> Result<CrankResults> {
+    fn send(
+        &mut self,
+        target: KRef,
+        mut message: Message<KRef>,
+        payer: Payer,
+    ) -> Result<CrankResults> {
+        self.state.forget_settled_result(&mut message)?;
         match self.state.route(target, &message)? {
             Route::Splat(reason) => self.state.splat(target, &message, reason)?,
             Route::Wait => self.state.queue_on_promise(target, &Waiting { message, payer })?,
@@ -143,6 +149,16 @@ impl<H: VatHost> Crank<'_, '_, H> {
     }
 
     fn notify(&mut self, endpoint: Endpoint, promise: KRef) -> Result<CrankResults> {
+        let Endpoint::Remote(remote) = endpoint else { return self.tell(endpoint, promise) };
+        if self.state.put_off(remote, promise)? {
+            return Ok(CrankResults::default());
+        }
+        let results = self.tell(endpoint, promise)?;
+        self.state.take_up(remote)?;
+        Ok(results)
+    }
+
+    fn tell(&mut self, endpoint: Endpoint, promise: KRef) -> Result<CrankResults> {
         self.state.decrement(promise)?;
         self.state.stats.dispatches += 1;
         if let Endpoint::Vat(vat) = endpoint

@@ -61,7 +61,6 @@ impl<H: VatHost> Crank<'_, '_, H> {
         };
         self.state.settle_launches()?;
         self.state.process_refcounts()?;
-        self.state.postpone_refcounts();
         self.state.release_dropped_pages()?;
         if let Some(meter) = self.state.payer.take() {
             self.state.bill_kernel(meter)?;

@@ -94,7 +94,8 @@ impl RunPolicy for CrankCount {
     }
 }
 
-/// A block's budget of computrons, with a separate budget for cleanup that is spent once a block.
+/// A block's budget of computrons, with a separate budget for one crank of cleanup. Whoever drives the kernel gives
+/// that again when nothing else is left to do.
 ///
 /// A crank counts what its vat spends, and what the kernel and the store do for it. So the sum predicts how
 /// long the block takes, whatever its cranks are.
@@ -116,7 +117,7 @@ pub struct BlockPolicy {
     pub snapshot: u64,
     /// Charged for each page of a heap of which a snapshot is taken.
     pub page: u64,
-    /// The budget for cleanup in this block, or `None` once it was used.
+    /// The budget for one crank of cleanup, or `None` once it was used.
     pub cleanup: Option<CleanupCounts>,
 }
 
@@ -128,9 +129,10 @@ impl RunPolicy for BlockPolicy {
     fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool {
         let creation = match outcome {
             CrankOutcome::VatCreated { .. } => self.vat_creation,
-            CrankOutcome::Cleanup { .. } => {
+            CrankOutcome::Cleanup { work } => {
                 self.cleanup = None;
-                0
+                // Half of what is removed are node-local entries, which are not among those below.
+                self.write.saturating_mul(work.total())
             }
             CrankOutcome::Empty | CrankOutcome::Delivery { .. } => 0,
         };

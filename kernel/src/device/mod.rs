@@ -240,6 +240,10 @@ impl State<'_> {
             Err(DeviceError::Panic(panic)) => return Err(panic),
             Err(missing) => return Ok(Spoken::Refused(missing.to_string())),
         };
+        // Vats cannot give a device promises either: it would hold them for good.
+        if args.slots.iter().any(|slot| matches!(slot, KRef::Promise(_))) {
+            return Ok(Spoken::Refused("a device takes no promises".to_owned()));
+        }
         let node = self.device_export(device, 0)?;
         let mut caller = Caller { vat: None, result: None, is_deferred: false };
         Ok(match self.try_device(&mut caller, device, node, method, args) {

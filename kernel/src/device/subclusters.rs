@@ -97,7 +97,8 @@ impl State<'_> {
                 let (id, name) = (subcluster_id(call)?, call.text(1, "name")?);
                 let root = call.object(2, "root")?;
                 let Some(Endpoint::Vat(vat)) = self.live_owner(root)? else {
-                    return thrown("root is not an object of a vat that runs");
+                    // It may have ended since it was started.
+                    return answer(Err(Refused::Asked(format!("vat {name} has ended already"))));
                 };
                 answer(self.change_subcluster(id, |state, record| {
                     Ok(state.join_subcluster(record, &name, vat)?)

@@ -213,7 +213,7 @@ impl Model {
     }
 }
 
-fn options() -> KernelOptions {
+pub(crate) fn options() -> KernelOptions {
     KernelOptions {
         reap: Default::default(),
         relax_durability_rules: false,
@@ -227,7 +227,7 @@ fn options() -> KernelOptions {
     }
 }
 
-fn config() -> VatConfig {
+pub(crate) fn config() -> VatConfig {
     VatConfig {
         name: None,
         is_static: false,
@@ -241,7 +241,6 @@ fn config() -> VatConfig {
         enable_setup: false,
         use_transcript: true,
         reap: Default::default(),
-        parameters: None,
         system: false,
     }
 }

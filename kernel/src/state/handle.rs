@@ -51,8 +51,10 @@ pub(crate) struct Globals {
     pub(crate) crank_chain: Hash,
     /// Number of vats that run.
     pub(crate) running_vats: u64,
-    /// Krefs whose count fell to zero between cranks: the next crank looks at them first.
-    pub(crate) waiting: Vec<KRef>,
+    /// The position of the next terminated vat that waits for its cleanup.
+    pub(crate) next_dead: u64,
+    /// The number of krefs whose count fell to zero between cranks. The next crank looks at them first.
+    pub(crate) waiting: u64,
 }
 
 /// Options of the kernel as a whole, part of the state.
@@ -134,10 +136,10 @@ impl MaybeFree {
         Some(kref)
     }
 
-    fn from_krefs(krefs: &[KRef]) -> Self {
-        let mut free = Self::default();
-        krefs.iter().for_each(|kref| free.add(*kref));
-        free
+    /// Puts `krefs` before those that it has.
+    fn put_first(&mut self, krefs: impl IntoIterator<Item = KRef>) {
+        let later = std::mem::take(self);
+        krefs.into_iter().chain(later.order).for_each(|kref| self.add(kref));
     }
 }
 
@@ -164,7 +166,7 @@ impl<'a> State<'a> {
             stats,
             slog,
             application: None,
-            maybe_free: MaybeFree::from_krefs(&globals.waiting),
+            maybe_free: MaybeFree::default(),
             stopped: vec![],
             spent: 0,
             payer: None,
@@ -194,7 +196,7 @@ impl<'a> State<'a> {
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.globals = read_globals(self.over)?;
         self.saved_globals = self.globals.clone();
-        self.maybe_free = MaybeFree::from_krefs(&self.globals.waiting);
+        self.maybe_free = MaybeFree::default();
         self.settled_launches.clear();
         self.bootstrapped = false;
         self.notices.clear();
@@ -202,8 +204,24 @@ impl<'a> State<'a> {
     }
 
     /// Leaves what is still to be looked at to the next crank.
-    pub(crate) fn postpone_refcounts(&mut self) {
-        self.globals.waiting = std::mem::take(&mut self.maybe_free).order.into();
+    pub(crate) fn postpone_refcounts(&mut self) -> Result<()> {
+        for kref in std::mem::take(&mut self.maybe_free).order {
+            self.put(&keys::waiting(self.globals.waiting), &kref)?;
+            self.globals.waiting += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes up what was left to this crank, before what came up in it.
+    pub(crate) fn take_postponed(&mut self) -> Result<()> {
+        let mut krefs = Vec::new();
+        for position in 0..std::mem::take(&mut self.globals.waiting) {
+            let key = keys::waiting(position);
+            krefs.push(self.need(&key)?);
+            self.over.delete(&key);
+        }
+        self.maybe_free.put_first(krefs);
+        Ok(())
     }
 
     pub(crate) fn globals(&self) -> &Globals {

@@ -12,14 +12,19 @@
 //! k.res.v                  Recent<VatId>: the vats that every node keeps in memory
 //! k.res.s                  Recent<Hash>: the sources that every node keeps loaded
 //! k.reap                   Vec<VatId>: vats due for bringOutYourDead
-//! k.dead                   Vec<VatId>: terminated vats not yet cleaned up, oldest first
+//! k.dead.HEX               VatId: a terminated vat not yet cleaned up, oldest first
+//! k.wait.HEX               KRef: a count that fell to zero between cranks, for the next crank to look at
 //! k.g.E.TYPE.K             GC action: TYPE is dropExport, retireExport or retireImport; no value
 //! k.o.N                    Object: owner, reference counts, whether it was revoked
-//! k.p.N                    Promise
+//! k.p.N                    PromiseRecord
+//! k.pd.N                   KernelData: large data that promise N was settled with, which others may share
+//! k.pc.N                   u64: the number of promises that have that data, if it is more than one
+//! k.ps.N.E                 a subscriber of promise N that its record does not list; no value
 //! k.pq.N.HEX               Message: queued on promise N
 //! k.d.N                    DeviceId: owner of a device node
 //! k.c.E.K                  ClistEntry: reachable flag and vref (rref)
 //! k.v.N                    VatConfig: what the vat is
+//! k.vp.N                   Vec<KRef>: what the vat's parameters refer to, if anything
 //! k.w.N                    VatState: what the vat has come to
 //! k.s.vN.KEY               the vat's own store (or a device's: k.s.dN.KEY)
 //! k.n.NAME                 VatId of a live static vat
@@ -43,6 +48,7 @@
 //! k.r.N                    Remote
 //! k.ra.ADDRESS             RemoteId
 //! k.ro.rN.HEX              Delivery<rref>: an outbox entry
+//! k.rp.rN.HEX              KRef: a promise of which a remote is told when it has acknowledged what it was told
 //!
 //! local.k.c.E.VREF         KRef: the other direction of k.c
 //! local.k.i.K.E            who imports object K; no value
@@ -66,7 +72,7 @@ pub(crate) const QUEUES: &[u8] = b"k.queues";
 pub(crate) const REAP: &[u8] = b"k.reap";
 pub(crate) const RESIDENT_VATS: &[u8] = b"k.res.v";
 pub(crate) const LOADED_SOURCES: &[u8] = b"k.res.s";
-pub(crate) const DEAD: &[u8] = b"k.dead";
+pub(crate) const DEAD: &[u8] = b"k.dead.";
 pub(crate) const STATS: &[u8] = b"local.k.stats";
 pub(crate) const GC_ACTIONS: &[u8] = b"k.g.";
 pub(crate) const OBJECTS: &[u8] = b"k.o.";
@@ -98,6 +104,14 @@ pub(crate) fn run(position: u64) -> Vec<u8> {
     format!("k.q.r.{position:016x}").into_bytes()
 }
 
+pub(crate) fn dead(position: u64) -> Vec<u8> {
+    format!("k.dead.{position:016x}").into_bytes()
+}
+
+pub(crate) fn waiting(position: u64) -> Vec<u8> {
+    format!("k.wait.{position:016x}").into_bytes()
+}
+
 pub(crate) fn gc_action(endpoint: Endpoint, kind: &str, kref: KRef) -> Vec<u8> {
     format!("k.g.{endpoint}.{kind}.{kref}").into_bytes()
 }
@@ -112,6 +126,22 @@ pub(crate) fn promise(number: u64) -> Vec<u8> {
 
 pub(crate) fn promise_message(number: u64, position: u64) -> Vec<u8> {
     format!("k.pq.{number}.{position:016x}").into_bytes()
+}
+
+pub(crate) fn promise_data(number: u64) -> Vec<u8> {
+    format!("k.pd.{number}").into_bytes()
+}
+
+pub(crate) fn promise_data_count(number: u64) -> Vec<u8> {
+    format!("k.pc.{number}").into_bytes()
+}
+
+pub(crate) fn subscriber(number: u64, endpoint: Endpoint) -> Vec<u8> {
+    format!("k.ps.{number}.{endpoint}").into_bytes()
+}
+
+pub(crate) fn subscribers_of(number: u64) -> Vec<u8> {
+    format!("k.ps.{number}.").into_bytes()
 }
 
 pub(crate) fn device_node(number: u64) -> Vec<u8> {
@@ -140,6 +170,10 @@ pub(crate) fn importers_of(kref: KRef) -> Vec<u8> {
 
 pub(crate) fn vat_config(vat: VatId) -> Vec<u8> {
     format!("k.v.{}", vat.0).into_bytes()
+}
+
+pub(crate) fn vat_parameters(vat: VatId) -> Vec<u8> {
+    format!("k.vp.{}", vat.0).into_bytes()
 }
 
 pub(crate) fn vat_state(vat: VatId) -> Vec<u8> {
@@ -213,6 +247,10 @@ pub(crate) fn outbox(remote: RemoteId, sequence: u64) -> Vec<u8> {
 
 pub(crate) fn outbox_of(remote: RemoteId) -> Vec<u8> {
     format!("k.ro.{remote}.").into_bytes()
+}
+
+pub(crate) fn put_off(remote: RemoteId, number: u64) -> Vec<u8> {
+    format!("k.rp.{remote}.{number:016x}").into_bytes()
 }
 
 pub(crate) fn settled(remote: RemoteId, rref: &str) -> Vec<u8> {

@@ -10,7 +10,7 @@ pub(crate) mod cleanup;
 pub mod clist;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod clist_tests;
+pub(crate) mod clist_tests;
 pub(crate) mod event;
 pub(crate) mod event_json;
 pub(crate) mod gc;
@@ -19,18 +19,24 @@ pub(crate) mod io_channel;
 pub(crate) mod keys;
 pub mod meter;
 pub(crate) mod notice;
+pub(crate) mod notification;
 pub mod object;
 pub(crate) mod place;
 pub mod promise;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod promise_tests;
 pub mod queue;
 pub mod rejection;
 pub mod remote;
 pub(crate) mod result_policy;
 pub mod revocation;
 pub(crate) mod send;
+pub(crate) mod settled;
 pub mod slog;
 pub(crate) mod static_vat;
 pub mod stats;
 pub(crate) mod subcluster;
+pub(crate) mod told;
 pub mod vat;
 pub(crate) mod vat_config;

@@ -66,7 +66,6 @@ impl StaticVat {
             enable_setup: self.enable_setup,
             use_transcript: self.use_transcript,
             reap: self.reap,
-            parameters: None,
             system: self.system,
         }
     }

@@ -113,6 +113,14 @@ impl State<'_> {
         self.get(&keys::subcluster_of(vat))
     }
 
+    /// Returns true if a vat is one of a launch that fails with it.
+    pub(crate) fn is_launching(&self, vat: VatId) -> Result<bool> {
+        let Some(id) = self.subcluster_of(vat)? else { return Ok(false) };
+        Ok(self.subcluster(id)?.is_some_and(|record| {
+            record.status == LaunchStatus::Launching && !matches!(record.owner, Owner::Account(_))
+        }))
+    }
+
     /// Writes down that a vat belongs to a subcluster.
     pub(crate) fn join_subcluster(
         &mut self,

@@ -7,7 +7,7 @@ pub use crate::state::vat_config::{DynamicOptions, ReapThreshold, Threshold, Vat
 use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
-    ids::{DeviceId, Endpoint, canonical_decimal},
+    ids::{DeviceId, Endpoint, KRef, canonical_decimal},
     state::{
         clist::{Holdings, ImportIds},
         handle::{State, decode, get_record},
@@ -204,14 +204,19 @@ impl State<'_> {
         self.put(&keys::vat_state(vat), &state)
     }
 
-    /// Replaces the vat's parameters and moves the references that they hold.
+    /// Holds what the vat's parameters refer to, in place of what earlier parameters did. Of parameters nothing else
+    /// is kept.
     pub(crate) fn set_parameters(&mut self, vat: VatId, parameters: &KernelData) -> Result<()> {
-        let mut config = self.vat_config(vat)?;
+        let key = keys::vat_parameters(vat);
         self.increment_all(&parameters.slots)?;
-        if let Some(old) = config.parameters.replace(parameters.clone()) {
-            self.decrement_all(&old.slots)?;
+        let old: Vec<KRef> = self.get(&key)?.unwrap_or_default();
+        self.decrement_all(&old)?;
+        match parameters.slots.is_empty() {
+            false => return self.put(&key, &parameters.slots),
+            true if !old.is_empty() => self.over.delete(&key),
+            true => {}
         }
-        self.put_vat_config(vat, &config)
+        Ok(())
     }
 
     /// Counts a delivery towards bringOutYourDead, and schedules one when it is time.

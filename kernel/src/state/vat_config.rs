@@ -96,7 +96,6 @@ impl DynamicOptions {
             enable_setup: self.enable_setup.unwrap_or(false),
             use_transcript: self.use_transcript.unwrap_or(true),
             reap: ReapThreshold { deliveries: self.reap_interval, ..ReapThreshold::default() },
-            parameters: None,
             system: false,
         }
     }
@@ -151,8 +150,6 @@ pub struct VatConfig {
     pub use_transcript: bool,
     /// Its own [`ReapThreshold`] for `bringOutYourDead`.
     pub reap: ReapThreshold,
-    /// The parameters that it was started with.
-    pub parameters: Option<KernelData>,
     /// True for a vat of the system. The kernel refuses what is too large for it and undoes the deliveries in
     /// which it fails, so that no stranger can end it. See [`SystemGuard`](crate::limits::SystemGuard).
     pub system: bool,

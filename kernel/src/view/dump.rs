@@ -79,7 +79,7 @@ pub fn promise_to_json(
     let id = KRef::Promise(number).to_string();
     let data = capstan_abi::json::capdata_to_json::<KRef>;
     let count = promise.ref_count;
-    Ok(match &promise.state {
+    let mut row = match &promise.state {
         PromiseState::Fulfilled(value) => {
             json!({"id": id, "state": "fulfilled", "refCount": count, "data": data(value)})
         }
@@ -111,7 +111,12 @@ pub fn promise_to_json(
             }
             row
         }
-    })
+    };
+    // SwingSet has no such word, so only data that is shared and holds references has it.
+    if let Some(number) = promise.data_of {
+        row["dataOf"] = json!(KRef::Promise(number).to_string());
+    }
+    Ok(row)
 }
 
 fn policy_name(policy: ResultPolicy) -> &'static str {

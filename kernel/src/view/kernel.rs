@@ -5,7 +5,7 @@ use capstan_kernel_ports::{Hash, VatId, store::Read};
 use crate::{
     error::Result,
     state::{
-        handle::{get_record, need, read_globals},
+        handle::{decode, get_record, need, read_globals},
         keys,
         queue::{Queues, RunQueueEvent},
         stats::Stats,
@@ -51,12 +51,16 @@ pub fn is_initialized(state: &(impl Read + ?Sized)) -> Result<bool> {
 /// next block by itself. Cleanup of terminated vats counts.
 pub fn is_busy(state: &(impl Read + ?Sized)) -> Result<bool> {
     let queues: Queues = need(state, keys::QUEUES)?;
-    let pending = |vats: Option<Vec<VatId>>| vats.is_some_and(|vats| !vats.is_empty());
     Ok(queues.acceptance.0 < queues.acceptance.1
         || queues.run.0 < queues.run.1
         || state.next_after(keys::GC_ACTIONS, keys::GC_ACTIONS)?.is_some()
-        || pending(get_record(state, keys::REAP)?)
-        || pending(get_record(state, keys::DEAD)?))
+        || get_record::<Vec<VatId>>(state, keys::REAP)?.is_some_and(|vats| !vats.is_empty())
+        || has_dead(state)?)
+}
+
+/// Returns true if terminated vats wait for their cleanup.
+pub fn has_dead(state: &(impl Read + ?Sized)) -> Result<bool> {
+    Ok(state.next_after(keys::DEAD, keys::DEAD)?.is_some())
 }
 
 /// Returns the [`KernelStatus`].
@@ -70,7 +74,11 @@ pub fn kernel_status(state: &(impl Read + ?Sized)) -> Result<KernelStatus> {
         run_queue: queues.run.1 - queues.run.0,
         next_vat: globals.next_vat,
         running_vats: globals.running_vats,
-        dead: get_record(state, keys::DEAD)?.unwrap_or_default(),
+        dead: state
+            .scan(keys::DEAD)?
+            .iter()
+            .map(|(key, vat)| decode(key, vat))
+            .collect::<Result<_>>()?,
         stats: get_record(state, keys::STATS)?.unwrap_or_default(),
     })
 }

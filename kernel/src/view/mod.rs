@@ -19,7 +19,9 @@ pub use devices::{
     mailbox_message_key, mailboxes, next_wakeup,
 };
 pub use dump::{dump, promise_to_json};
-pub use kernel::{KernelStatus, Queue, events, is_busy, is_initialized, kernel_status, queue};
+pub use kernel::{
+    KernelStatus, Queue, events, has_dead, is_busy, is_initialized, kernel_status, queue,
+};
 pub use local::{NeededLocal, check_local};
 pub use references::{clist, clist_after, kref_of, meter, object, promise};
 pub use remotes::{outbox, outbox_after, outbox_entry, outbox_key, remote, remote_of, settled};
@@ -27,6 +29,6 @@ pub use services::{service, services_after};
 pub use subclusters::{
     subcluster, subcluster_key, subcluster_of, subclusters_after, system_subcluster,
 };
-pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_state};
+pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_parameters, vat_state};
 
 pub use crate::state::vat::{VatCounts, all_vats as vats, live_vats};

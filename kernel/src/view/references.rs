@@ -50,7 +50,7 @@ pub fn kref_of(
 
 /// Returns the [`Promise`] `kpN`, or `None` if it does not exist.
 pub fn promise(state: &(impl Read + ?Sized), number: u64) -> Result<Option<Promise>> {
-    get_record(state, &keys::promise(number))
+    Promise::load(state, number)
 }
 
 /// Returns the [`Object`] `koN`, or `None` if it does not exist.

@@ -74,7 +74,8 @@ pub(crate) fn message(method: &str, slots: &[&str], result: Option<&str>) -> Mes
     }
 }
 
-fn reference(slot: &str, index: usize) -> String {
+/// A reference to a slot, as smallcaps writes it.
+pub(crate) fn reference(slot: &str, index: usize) -> String {
     let sigil = if slot.trim_start_matches('r').starts_with('p') { '&' } else { '$' };
     format!("\"{sigil}{index}\"")
 }
