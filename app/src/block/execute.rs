@@ -22,7 +22,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::{
     admission::{ChainContext, SignatureCache, check},
-    block::bridge,
+    block::{bridge, channels},
     events::event,
     fault::{Failure, NodeFault},
     observe::{cause::Cause, watch::Watch},
@@ -182,6 +182,18 @@ impl<H: VatHost> Msg<'_, '_, H> {
             Action::Resolve { resolutions } => self.resolve(resolutions),
             Action::Drop { refs } => self.drop_refs(refs),
             Action::Ack { through } => self.acknowledge(*through),
+            Action::WriteChannel { channel, lines, close } => {
+                let (answer, event) =
+                    channels::write(self.run, self.tx.signer, channel, lines, *close)?;
+                self.events.push(event);
+                Ok(any(&answer))
+            }
+            Action::AckChannel { channel, through } => {
+                let (answer, event) =
+                    channels::acknowledge(self.run, self.tx.signer, channel, *through)?;
+                self.events.push(event);
+                Ok(any(&answer))
+            }
         }
     }
 

@@ -8,9 +8,9 @@
 //! | `pingVat(vatID)` | `'pong'` if the vat lives; no vat code runs |
 //! | `queueMessage(target, method, args)` | the target's own answer: the message goes on the queue, and is not waited for |
 //! | `getSubclusters(after)` | `{subclusters, next}`: up to 100 records with numbers above that of `after` |
-//! | `getSubcluster(id)` | `{id, name, owner, status, bootstrap, vats: [[name, vatID]], services}` |
+//! | `getSubcluster(id)` | `{id, name, owner, status, bootstrap, vats: [[name, vatID]], services, io: [[name, direction]]}` |
 //! | `getSystemSubclusterRoot(name)` | `{root}` |
-//! | `launchSubcluster({bootstrap, services, vats})` | `{subclusterId, root, bootstrapResult}` when `bootstrap` has answered |
+//! | `launchSubcluster({bootstrap, services, io, vats})` | `{subclusterId, root, bootstrapResult}` when `bootstrap` has answered |
 //! | `terminateSubcluster(id, reason)` | undefined: its vats end in reverse order |
 //! | `revoke(object)` | undefined: an object of a user gets no more messages |
 //! | `isRevoked(object)` | true if it was revoked |
@@ -21,7 +21,7 @@
 use capstan_kernel_ports::VatId;
 use capstan_passable::Passable;
 
-use super::{Answer, Answered, Call, Failure, ServiceError, thrown};
+use super::{Answer, Answered, Call, Failure, ServiceError, ServiceKind, thrown};
 use crate::{
     capdata::{self, Builder, Json, Parsed},
     ids::KRef,
@@ -81,7 +81,11 @@ impl State<'_> {
             "getService" => self.public_service(call),
             "registerKernelServiceObject" => self.register_for_vat(call),
             _ => {
-                let removed = self.unregister_service(call.text(0, "a name")?)?;
+                let name = call.text(0, "a name")?;
+                if self.service(name)?.is_some_and(|service| service.kind == ServiceKind::Io) {
+                    return thrown("an io channel is closed with its subcluster");
+                }
+                let removed = self.unregister_service(name)?;
                 Ok(Answer::Value(removed.into()))
             }
         }

@@ -1,33 +1,185 @@
-//! Io channels of subclusters: opened at the launch, closed at the end.
+//! Io channels of subclusters: opened at the launch, used from outside, closed at the end.
 
 use std::collections::BTreeMap;
 
+use capstan_abi::Resolution;
+use capstan_passable::Passable;
+
 use crate::{
-    error::Result,
-    ids::{KRef, SubclusterId},
-    state::{handle::State, io_channel::IoChannel},
-    subcluster::launch::LaunchError,
+    capdata::KernelData,
+    error::{Result, inconsistent},
+    ids::{Endpoint, KRef, SubclusterId},
+    limits::MAX_IO_LINE_BYTES,
+    service::{NewService, ServiceError, ServiceKind},
+    state::{
+        handle::State,
+        io_channel::{
+            Flow, IoChannel, IoDirection, IoError, IoLine, IoName, IoReader, IoState, LineQueue,
+        },
+        rejection::delivery_failed,
+    },
 };
 
 impl State<'_> {
     /// Opens the declared channels. Returns the object of each, which `bootstrap` gets under the channel's name.
     pub(crate) fn open_io(
         &mut self,
-        _id: SubclusterId,
+        id: SubclusterId,
         io: &BTreeMap<String, IoChannel>,
-    ) -> std::result::Result<BTreeMap<String, KRef>, LaunchError> {
-        match io.is_empty() {
-            true => Ok(BTreeMap::new()),
-            false => Err(LaunchError::NoIo),
+    ) -> Result<BTreeMap<String, KRef>> {
+        let mut objects = BTreeMap::new();
+        for (channel, IoChannel { direction }) in io {
+            let name = IoName { subcluster: id, channel: channel.clone() };
+            let service = NewService { kind: ServiceKind::Io, system_only: false };
+            let object = match self.register_service(&name.to_string(), service) {
+                Ok(object) => object,
+                Err(ServiceError::Panic(panic)) => return Err(panic),
+                // Nobody else registers names of this form, and no id of a subcluster is used twice.
+                Err(refusal) => return Err(inconsistent(format!("{name}: {refusal}"))),
+            };
+            let (input, output) = (LineQueue::default(), LineQueue::default());
+            let record = IoState { direction: *direction, input, output, readers: vec![] };
+            self.put_io_channel(&name, &record)?;
+            objects.insert(channel.clone(), object);
         }
+        Ok(objects)
     }
 
-    /// Closes the channels of a subcluster that ends.
+    /// Closes the channels of a subcluster that ends. Reads that wait are rejected.
     pub(crate) fn close_io(
         &mut self,
-        _id: SubclusterId,
-        _io: &BTreeMap<String, IoChannel>,
+        id: SubclusterId,
+        io: &BTreeMap<String, IoChannel>,
     ) -> Result<()> {
+        for channel in io.keys() {
+            let name = IoName { subcluster: id, channel: channel.clone() };
+            let Some(record) = self.io_channel(&name)? else { continue };
+            for reader in &record.readers {
+                let why = delivery_failed(&format!("IO channel \"{name}\" is closed"));
+                self.settle_read(reader, true, why)?;
+            }
+            self.delete_io_channel(&name, &record);
+            self.unregister_service(&name.to_string())?;
+        }
         Ok(())
     }
+
+    /// Takes lines from outside, and the end of them. All of them are taken, or none.
+    pub(crate) fn write_to_vats(
+        &mut self,
+        name: &IoName,
+        lines: Vec<String>,
+        close: bool,
+    ) -> std::result::Result<IoState, IoError> {
+        let mut record = self.io_channel(name)?.ok_or_else(|| IoError::Unknown(name.clone()))?;
+        if record.direction == IoDirection::Out {
+            return Err(IoError::NoInput(name.clone()));
+        }
+        for line in lines {
+            check_line(&line)?;
+            match self.next_reader(&mut record)? {
+                Some(reader) => self.settle_read(&reader, false, encode(&line.into())?)?,
+                None => {
+                    let line = IoLine::Text(line);
+                    self.push_io_line(name, Flow::Input, &mut record.input, &line)?;
+                }
+            }
+        }
+        if close {
+            let mut was_heard = false;
+            while let Some(reader) = self.next_reader(&mut record)? {
+                self.settle_read(&reader, false, encode(&Passable::Null)?)?;
+                was_heard = true;
+            }
+            if !was_heard {
+                self.push_io_line(name, Flow::Input, &mut record.input, &IoLine::End)?;
+            }
+        }
+        self.put_io_channel(name, &record)?;
+        Ok(record)
+    }
+
+    /// Removes the output up to and including line `through`, which has been read outside.
+    pub(crate) fn acknowledge_io(
+        &mut self,
+        name: &IoName,
+        through: u64,
+    ) -> std::result::Result<IoState, IoError> {
+        let mut record = self.io_channel(name)?.ok_or_else(|| IoError::Unknown(name.clone()))?;
+        if record.direction == IoDirection::In {
+            return Err(IoError::NoOutput(name.clone()));
+        }
+        let last = record.output.last;
+        if through > last {
+            return Err(IoError::NotWritten { name: name.clone(), through, last });
+        }
+        while record.output.taken < through {
+            self.pop_io_line(name, Flow::Output, &mut record.output)?;
+        }
+        self.put_io_channel(name, &record)?;
+        Ok(record)
+    }
+
+    /// Takes the oldest read that somebody still waits for.
+    fn next_reader(&mut self, record: &mut IoState) -> Result<Option<IoReader>> {
+        while !record.readers.is_empty() {
+            let reader = record.readers.remove(0);
+            if self.is_heard(&reader)? {
+                return Ok(Some(reader));
+            }
+            self.give_up(&reader)?;
+        }
+        Ok(None)
+    }
+
+    /// Gives up the reads that nobody waits for any more.
+    pub(crate) fn drop_unheard(&mut self, record: &mut IoState) -> Result<()> {
+        for reader in std::mem::take(&mut record.readers) {
+            match self.is_heard(&reader)? {
+                true => record.readers.push(reader),
+                false => self.give_up(&reader)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns false if the read was made by a vat that has ended or was upgraded since, and nobody else has its
+    /// promise. A line for it would be lost.
+    fn is_heard(&self, reader: &IoReader) -> Result<bool> {
+        let Some((vat, incarnation)) = reader.vat else { return Ok(true) };
+        let is_alive = self.is_alive(vat)?;
+        if is_alive && self.vat(vat)?.incarnation == incarnation {
+            return Ok(true);
+        }
+        let subscribers = self.unresolved(reader.promise)?.map(|promise| promise.subscribers);
+        let others = subscribers.unwrap_or_default();
+        if others.iter().any(|other| *other != Endpoint::Vat(vat)) {
+            return Ok(true);
+        }
+        Ok(is_alive && self.watches_durably(vat, reader.promise)?)
+    }
+
+    fn give_up(&mut self, reader: &IoReader) -> Result<()> {
+        self.settle_read(reader, true, delivery_failed("the vat that read has a new incarnation"))
+    }
+
+    fn settle_read(&mut self, reader: &IoReader, rejected: bool, data: KernelData) -> Result<()> {
+        let promise = reader.promise;
+        if self.unresolved(promise)?.is_some() {
+            self.resolve(vec![Resolution { promise, rejected, data }])?;
+        }
+        self.decrement(promise)
+    }
+}
+
+/// Refuses a line that is too long.
+pub(crate) fn check_line(line: &str) -> std::result::Result<(), IoError> {
+    match line.len() <= MAX_IO_LINE_BYTES {
+        true => Ok(()),
+        false => Err(IoError::LongLine(line.len())),
+    }
+}
+
+fn encode(value: &Passable<KRef>) -> Result<KernelData> {
+    value.encode().map_err(|malformed| inconsistent(format!("a line: {malformed}")))
 }

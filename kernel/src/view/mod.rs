@@ -6,6 +6,7 @@
 pub mod changes;
 mod devices;
 mod dump;
+mod io;
 mod kernel;
 mod references;
 mod remotes;
@@ -18,6 +19,7 @@ pub use devices::{
     next_wakeup,
 };
 pub use dump::{dump, promise_to_json};
+pub use io::{io_channel, io_output};
 pub use kernel::{KernelStatus, Queue, is_busy, is_initialized, kernel_status, queue};
 pub use references::{clist, kref_of, meter, object, promise};
 pub use remotes::{outbox, outbox_entry, outbox_key, remote, remote_of, settled};
