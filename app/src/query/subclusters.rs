@@ -1,6 +1,7 @@
 //! Queries about subclusters.
 
 use capstan_kernel::{
+    limits::{MAX_IO_BYTES, MAX_IO_LINES},
     subcluster::{IoName, LaunchStatus, Subcluster, SubclusterId},
     view,
 };
@@ -59,6 +60,8 @@ impl Handler<QueryChannelRequest> for QueryServer<'_> {
             waiting_reads: u32::try_from(record.readers.len()).unwrap_or(u32::MAX),
             acknowledged: record.output.taken,
             written: record.output.last,
+            max_lines: MAX_IO_LINES,
+            max_bytes: MAX_IO_BYTES,
             next: if last < record.output.last { last } else { 0 },
             lines: lines.into_iter().map(|(number, text)| ChannelLine { number, text }).collect(),
         }
