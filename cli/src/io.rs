@@ -16,7 +16,7 @@ use crate::progress::during;
 use crate::tx::NodeArgs;
 use crate::{Common, keys};
 
-/// Interval at which a channel is queried while its lines or its room are waited for.
+/// Interval at which a channel is queried for further lines.
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// Lines of standard input that are read ahead.
@@ -100,8 +100,11 @@ impl Io {
                 let wallet = wallet.ok_or_else(|| {
                     usage("who signs? Give a key with --from, as in --from alice")
                 })?;
-                Writer { wallet, client, channel, limit, written: 0, waiting: 0 }
-                    .run(text.as_deref(), close, output)
+                Writer { wallet, client, channel, limit, written: 0, waiting: 0 }.run(
+                    text.as_deref(),
+                    close,
+                    output,
+                )
             }
             Action::Read { channel, follow, after } => {
                 Reader { client, wallet, channel, output }.run(after, follow)
@@ -125,7 +128,9 @@ impl Writer {
     fn run(mut self, text: Option<&str>, close: bool, output: Output) -> anyhow::Result<()> {
         match text {
             None if !close => {
-                return Err(usage("what is to be written? Give a text, - for standard input, or --close"));
+                return Err(usage(
+                    "what is to be written? Give a text, - for standard input, or --close",
+                ));
             }
             None => self.write(&[], true)?,
             Some("-") => {
@@ -217,11 +222,7 @@ impl Writer {
         is: impl Fn(&QueryChannelResponse) -> Option<Room>,
     ) -> Result<Option<Room>, ClientError> {
         let ChannelArgs { subcluster, channel } = &self.channel;
-        let mut asked = false;
         Deadline::after(self.limit).poll(what, || {
-            if std::mem::replace(&mut asked, true) {
-                std::thread::sleep(PAUSE);
-            }
             let state = self.client.channel(subcluster, channel, u64::MAX, 1)?;
             Ok(match state.direction.as_str() {
                 "out" => Some(None),

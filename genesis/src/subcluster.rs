@@ -254,7 +254,8 @@ mod tests {
             ("unit", "there is no unit on a chain"),
             ("fly", "unknown option fly"),
         ] {
-            let odd = json.replace("{\"direction\":\"out\"}", &format!("{{\"{option}\":\"line\"}}"));
+            let odd =
+                json.replace("{\"direction\":\"out\"}", &format!("{{\"{option}\":\"line\"}}"));
             let error = AppState::from_json(odd.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }

@@ -339,7 +339,10 @@ fn the_end_of_a_subcluster_closes_its_channels_and_leaves_nothing() {
     stage.run();
     assert_eq!(keys(&stage), 0);
     let closed = outcome(&mut stage, waiting).unwrap().unwrap_err();
-    assert!(closed.contains(r#"[KERNEL:DELIVERY_FAILED] IO channel \"io:s1:inout\" is closed"#), "{closed}");
+    assert!(
+        closed.contains(r#"[KERNEL:DELIVERY_FAILED] IO channel \"io:s1:inout\" is closed"#),
+        "{closed}"
+    );
     assert!(told(&stage, "alice")[0].contains("is closed"));
     let methargs = data("#[\"read\",[]]");
     let Stage { kernel, state, .. } = &mut stage;
@@ -378,7 +381,8 @@ fn a_channel_is_only_its_own_subclusters_and_its_name_is_reserved() {
     assert!(error.contains("does not begin with io:"), "{error}");
     let error = call("#[\"unregisterKernelServiceObject\",[\"io:s1:in\"]]", &[]);
     assert!(error.contains("closed with its subcluster"), "{error}");
-    let config = r#"{"bootstrap":"a","io":{"x":{"type":"console"}},"vats":{"a":{"bundleID":"b1-bob"}}}"#;
+    let config =
+        r#"{"bootstrap":"a","io":{"x":{"type":"console"}},"vats":{"a":{"bundleID":"b1-bob"}}}"#;
     for (channel, words) in [
         (r#"{"type":"console"}"#, "io channel x: there is no type on a chain"),
         (r#"{"fly":1}"#, "io channel x: unknown option fly"),

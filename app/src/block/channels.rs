@@ -62,11 +62,7 @@ pub(super) fn acknowledge<H: VatHost>(
     Ok((proto::MsgAckChannelResponse { waiting }, event("channel.acknowledged", &attributes)))
 }
 
-fn insist_allowed<H>(
-    run: &Executor<'_, H>,
-    signer: Address,
-    name: &IoName,
-) -> Result<(), Failure> {
+fn insist_allowed<H>(run: &Executor<'_, H>, signer: Address, name: &IoName) -> Result<(), Failure> {
     let record = view::subcluster(run.over, name.subcluster).map_err(NodeFault::from)?;
     let Some(record) = record.filter(|record| record.io.contains_key(&name.channel)) else {
         return Err(failure(IoError::Unknown(name.clone())));

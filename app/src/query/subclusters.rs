@@ -8,8 +8,9 @@ use capstan_kernel::{
 use capstan_proto::{
     Answer, Handler,
     v1::{
-        ChannelLine, QueryChannelRequest, QueryChannelResponse, QuerySubclusterRequest, QuerySubclusterResponse, QuerySubclustersRequest,
-        QuerySubclustersResponse, SubclusterIo, SubclusterVat,
+        ChannelLine, QueryChannelRequest, QueryChannelResponse, QuerySubclusterRequest,
+        QuerySubclusterResponse, QuerySubclustersRequest, QuerySubclustersResponse, SubclusterIo,
+        SubclusterVat,
     },
 };
 

@@ -124,7 +124,9 @@ impl Action {
         match self {
             Self::InstallBundle { packed, .. } => packed.uncompressed_size,
             Self::BeginUpload(announced) => announced.uncompressed_size,
-            Self::WriteChannel { lines, .. } => CHANNEL_LINE_BYTES.saturating_mul(lines.len() as u64),
+            Self::WriteChannel { lines, .. } => {
+                CHANNEL_LINE_BYTES.saturating_mul(lines.len() as u64)
+            }
             _ => 0,
         }
     }

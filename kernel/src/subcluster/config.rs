@@ -175,7 +175,9 @@ fn parse_vat(name: &str, value: &Json, of: &Parsed) -> Result<StaticVat, LaunchE
 }
 
 /// Reads `{NAME: {direction}}`, or undefined, which is none.
-pub(crate) fn parse_channels(io: Option<&Json>) -> Result<BTreeMap<String, IoChannel>, LaunchError> {
+pub(crate) fn parse_channels(
+    io: Option<&Json>,
+) -> Result<BTreeMap<String, IoChannel>, LaunchError> {
     let named = entries(io, "io")?;
     if named.len() > MAX_NAMES {
         return invalid(format!("{} io channels are more than {MAX_NAMES}", named.len()));

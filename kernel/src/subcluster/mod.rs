@@ -21,8 +21,8 @@ pub use crate::state::{
     io_channel::{IoChannel, IoDirection, IoError, IoName, IoReader, IoState, LineQueue},
     subcluster::{LaunchStatus, News, Notice, Owner, Subcluster, SubclusterError},
 };
-pub use config::{MAX_NAMES, SubclusterConfig, is_name};
 pub(crate) use config::parse_channels;
+pub use config::{MAX_NAMES, SubclusterConfig, is_name};
 pub(crate) use io::check_line;
 pub(crate) use launch::Label;
 pub use launch::LaunchError;
