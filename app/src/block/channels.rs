@@ -9,18 +9,44 @@ use capstan_kernel::{
     view,
 };
 use capstan_kernel_ports::host::VatHost;
+use cosmrs::Any;
 use tendermint_proto::v0_38::abci::Event;
 
 use crate::{
-    block::{execute::Executor, validators},
+    block::{
+        execute::{Executor, any},
+        validators,
+    },
     events::event,
     fault::{Failure, NodeFault},
     proto,
-    tx::TxError,
+    tx::{Action, TxError},
 };
 
+/// Executes a message about an io channel.
+pub(super) fn execute<H: VatHost>(
+    run: &mut Executor<'_, H>,
+    signer: Address,
+    action: &Action,
+) -> Result<(Any, Event), Failure> {
+    match action {
+        Action::WriteChannel { channel, lines, close } => {
+            let (answer, event) = write(run, signer, channel, lines, *close)?;
+            Ok((any(&answer), event))
+        }
+        Action::AckChannel { channel, through } => {
+            let (answer, event) = acknowledge(run, signer, channel, *through)?;
+            Ok((any(&answer), event))
+        }
+        other => {
+            let problem = format!("{} is about no io channel", other.type_url());
+            Err(NodeFault::Damaged(problem).into())
+        }
+    }
+}
+
 /// Writes lines for vats to read.
-pub(super) fn write<H: VatHost>(
+fn write<H: VatHost>(
     run: &mut Executor<'_, H>,
     signer: Address,
     name: &IoName,
@@ -44,7 +70,7 @@ pub(super) fn write<H: VatHost>(
 }
 
 /// Removes lines that were read outside.
-pub(super) fn acknowledge<H: VatHost>(
+fn acknowledge<H: VatHost>(
     run: &mut Executor<'_, H>,
     signer: Address,
     name: &IoName,

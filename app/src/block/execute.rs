@@ -182,17 +182,10 @@ impl<H: VatHost> Msg<'_, '_, H> {
             Action::Resolve { resolutions } => self.resolve(resolutions),
             Action::Drop { refs } => self.drop_refs(refs),
             Action::Ack { through } => self.acknowledge(*through),
-            Action::WriteChannel { channel, lines, close } => {
-                let (answer, event) =
-                    channels::write(self.run, self.tx.signer, channel, lines, *close)?;
+            Action::WriteChannel { .. } | Action::AckChannel { .. } => {
+                let (answer, event) = channels::execute(self.run, self.tx.signer, action)?;
                 self.events.push(event);
-                Ok(any(&answer))
-            }
-            Action::AckChannel { channel, through } => {
-                let (answer, event) =
-                    channels::acknowledge(self.run, self.tx.signer, channel, *through)?;
-                self.events.push(event);
-                Ok(any(&answer))
+                Ok(answer)
             }
         }
     }
@@ -495,6 +488,6 @@ fn failed(error: &TxError, gas_wanted: i64, events: Vec<Event>) -> ExecTxResult 
     }
 }
 
-fn any<M: Message + Name>(message: &M) -> Any {
+pub(super) fn any<M: Message + Name>(message: &M) -> Any {
     Any { type_url: format!("/{}.{}", M::PACKAGE, M::NAME), value: message.encode_to_vec() }
 }
