@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use capstan_consensus::comet::CometHome;
-use capstan_genesis::{Genesis, GenesisDevice};
+use capstan_genesis::Genesis;
 use capstan_node::home::{GENESIS, Home, MARKER, read_genesis};
 use capstan_node::{NewChainError, add_timer, dev_genesis, network_genesis};
 use serde_json::json;
@@ -102,7 +102,7 @@ impl Init {
         }
         if self.mailbox {
             change_genesis(&home, |genesis| {
-                genesis.app_state.kernel.devices.insert(GenesisDevice::Mailbox);
+                genesis.add_mailbox();
                 Ok(())
             })?;
         }

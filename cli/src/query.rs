@@ -96,6 +96,12 @@ enum Question {
         /// Id of the subcluster.
         subcluster: String,
     },
+    /// List of kernel services: objects that have a name in the kernel.
+    #[command(after_help = "Example: capstan query services --json")]
+    Services {
+        #[command(flatten)]
+        page: Page,
+    },
     /// Statistics of the kernel.
     #[command(after_help = "Example: capstan query kernel")]
     Kernel,
@@ -243,6 +249,11 @@ impl Query {
             Question::Subcluster { subcluster } => {
                 asker.record(&format!("subclusters/{subcluster}"))
             }
+            Question::Services { page } => asker.list(
+                &page.path("services"),
+                "services",
+                &["name", "kref", "owner", "systemOnly"],
+            ),
             Question::Kernel => asker.record("kernel/stats"),
             Question::Queue { limit } => asker.record(&with_options("kernel/run-queue", "", limit)),
             Question::Promise { reference, holder } => {

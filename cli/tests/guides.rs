@@ -49,6 +49,11 @@ fn subclusters() {
 }
 
 #[test]
+fn revocation() {
+    follow("revocation.md");
+}
+
+#[test]
 fn rpc_and_transactions() {
     follow("rpc-and-transactions.md");
 }

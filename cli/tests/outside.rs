@@ -101,11 +101,11 @@ fn messages_come_in_and_go_out_through_mailbox_and_bridge_by_those_who_hold_the_
     );
 
     for (args, part) in [
-        (&["far", "7", "0"][..], "pairs of a number and a string"),
-        (&["far", r#"[["1","x"]]"#, "0"], "pairs of a number and a string"),
-        (&["7", "[]", "0"], "a peer is a string"),
-        (&["far", "[]", "-1"], "an acknowledgement is a number"),
-        (&["far", "[]", "9007199254740993n"], "device.invoke failed"),
+        (&["far", "7", "0"][..], "pairs of number and text"),
+        (&["far", r#"[["1","x"]]"#, "0"], "pairs of number and text"),
+        (&["7", "[]", "0"], "peer must be a string"),
+        (&["far", "[]", "-1"], "ack must be a natural"),
+        (&["far", "[]", "9007199254740993n"], "message numbers are below 2^53"),
     ] {
         refused(&deliver(args), part);
     }
@@ -146,9 +146,12 @@ fn a_chain_without_a_mailbox_says_so() {
     let place = Place::new();
     assert_eq!(place.run(&["init", "--governor", "alice"]).code, 0);
     let dev = place.dev();
-    let conveyor = look_up(&place, &dev, "alice", "chain/mailbox-conveyor");
-    let done = send(&place, &dev, "alice", &[&conveyor, "deliverInbound", "far", "[]", "0"]);
-    refused(&done, "no mailbox device");
+    let lookup = ["factory", "lookup", "chain/mailbox-conveyor"];
+    refused(&send(&place, &dev, "bob", &lookup), "for the chain's governors");
+    refused(
+        &send(&place, &dev, "alice", &lookup),
+        "this chain has no mailboxConveyor service: app_state.kernel.services has to name it",
+    );
     place
         .run(&["init", "--governor", "nobody", "--home", "other"])
         .assert_failed(1, "no key \"nobody\"");

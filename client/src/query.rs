@@ -270,6 +270,24 @@ impl Client {
         self.query(&proto::QueryChannelRequest { subcluster_id, channel, after, limit })
     }
 
+    /// Returns all kernel services, in the order of their names.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn services(&self) -> Result<Vec<proto::KernelService>, ClientError> {
+        let mut services = Vec::new();
+        let mut after = String::new();
+        loop {
+            let answer: proto::QueryServicesResponse =
+                self.query(&proto::QueryServicesRequest { after, limit: 0 })?;
+            services.extend(answer.services);
+            after = answer.next;
+            if after.is_empty() {
+                return Ok(services);
+            }
+        }
+    }
+
     /// Returns the holdings and costs of a vat.
     ///
     /// # Errors

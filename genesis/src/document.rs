@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Address, Amount, AppState, GenesisAccount, GenesisBundle, GenesisDevice, GenesisError,
-    GenesisVat, invalid,
+    GenesisService, GenesisVat, invalid,
 };
 
 /// A genesis document in CometBFT's format (`genesis.json` of v0.38).
@@ -175,7 +175,8 @@ impl Genesis {
     /// Balance of each account of [`Genesis::dev`]: ten million times a million `ucap`.
     pub const DEV_BALANCE: Amount = Amount(10_000_000_000_000);
 
-    /// Adds the system vats `vatAdmin` and `provisioner`.
+    /// Adds the system vats `vatAdmin` and `provisioner`, and the kernel services of every chain: all but those of the
+    /// mailbox.
     ///
     /// No chain runs without `vatAdmin`. The provisioner is the bootstrap vat and gives accounts their factory objects.
     /// Its vat parameters are copied from [`AppState::params`], so set those first.
@@ -194,7 +195,21 @@ impl Genesis {
         kernel.vats.insert(PROVISIONER.to_owned(), GenesisVat { parameters, ..vat(&provisioner) });
         kernel.bootstrap = Some(PROVISIONER.to_owned());
         kernel.provisioner = Some(PROVISIONER.to_owned());
+        kernel.services.extend([
+            GenesisService::KernelFacet,
+            GenesisService::Chain,
+            GenesisService::Validators,
+            GenesisService::Bridge,
+            GenesisService::BridgeConveyor,
+        ]);
         bundles.extend([vat_admin, provisioner]);
+    }
+
+    /// Adds the mailbox device and its services.
+    pub fn add_mailbox(&mut self) {
+        let kernel = &mut self.app_state.kernel;
+        kernel.devices.insert(GenesisDevice::Mailbox);
+        kernel.services.extend([GenesisService::Mailbox, GenesisService::MailboxConveyor]);
     }
 
     /// Adds the timer device and its vat. The provisioner publishes the vat's service as `chain/timer`.

@@ -311,6 +311,28 @@ fn a_line_is_not_given_to_a_vat_that_has_ended_or_was_upgraded_since_it_read() {
 }
 
 #[test]
+fn a_read_that_is_under_way_during_an_upgrade_takes_no_line() {
+    let mut stage = stage();
+    let channel = held_by(&mut stage, "alice", "in");
+    let id = stage.vat("alice");
+    let args = format!("#[\"{id}\",\"b1-alice\",\"#undefined\",\"new\"]");
+    // The upgrade gets in line before the read of the old incarnation.
+    for (vat, order) in [
+        ("boot", json!([["call", "d-70", "upgradeVat", args]])),
+        ("alice", json!([["send", channel, "#[\"read\",[]]", [], "p+7"]])),
+    ] {
+        let methargs = data(&support::script::orders(&order));
+        assert!(stage.kernel.post_to_vat_root(&mut stage.state, vat, methargs).unwrap());
+    }
+    write(&mut stage, "in", &["one"], false).unwrap();
+    assert_eq!(view::vat_state(&stage.state, id).unwrap().unwrap().incarnation, 1);
+    let lost = told(&stage, "alice").pop().unwrap();
+    assert!(lost.contains("read by a vat that was upgraded since"), "{lost}");
+    assert_eq!(record(&stage, "in").input.len(), 1);
+    assert_eq!(ask(&mut stage, "in", "#[\"read\",[]]").unwrap(), "#\"one\"");
+}
+
+#[test]
 fn reads_that_nobody_waits_for_make_room_for_others() {
     let mut stage = stage();
     let channel = held_by(&mut stage, "alice", "in");

@@ -11,6 +11,7 @@ use capstan_kernel::{
     ids::{Endpoint, RemoteId},
     policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy},
     revocation::Revocable,
+    service::{NewService, ServiceKind},
     view,
 };
 use capstan_kernel_ports::memory::MemoryState;
@@ -18,6 +19,8 @@ use serde_json::Value;
 use support::{Behaviour, Caller, ClosureHost, config, idle, kernel, method, run};
 
 const TABLE: &str = include_str!("../../docs/errors.md");
+/// The name of the kernel service.
+const SERVICE: &str = "facet";
 
 type Told = Rc<RefCell<Vec<Resolution>>>;
 
@@ -34,7 +37,9 @@ fn desk(told: Told) -> Behaviour {
             match method(message).as_str() {
                 "hold" => kept.clone_from(slots),
                 "provision" => settle(kernel, message, false, "#\"$0\"", &["o+0".to_owned()])?,
-                "get" => settle(kernel, message, false, "#[\"$0\",\"$1\",\"$2\"]", &kept)?,
+                "get" => {
+                    settle(kernel, message, false, "#[\"$0\",\"$1\",\"$2\",\"$3\"]", &kept)?;
+                }
                 "watch" => {
                     kernel.call(Syscall::Subscribe { promise: slots[0].clone() })?;
                 }
@@ -64,12 +69,13 @@ fn settle(
     kernel.call(Syscall::Resolve { resolutions }).map(drop)
 }
 
-/// Gives the desk the roots of the others. They come in the order of the names.
+/// Gives the desk the roots of the others, which come in the order of the names, and the service, which comes last.
 fn introduce() -> Behaviour {
     Box::new(|delivery, kernel| {
         if let Delivery::Message { message, .. } = delivery {
             let slots: Vec<&str> = message.methargs.slots.iter().map(String::as_str).collect();
-            kernel.send(slots[1], "hold", &slots[2..5], None);
+            let others = [slots[2], slots[3], slots[4], slots[slots.len() - 1]];
+            kernel.send(slots[1], "hold", &others, None);
         }
         Ok(())
     })
@@ -88,7 +94,7 @@ impl RunPolicy for NoCleanup {
     }
 }
 
-/// An account that holds the roots of two vats and of a vat of the system.
+/// An account that holds the roots of two vats and of a vat of the system, and a kernel service.
 struct Hall {
     kernel: Kernel<ClosureHost>,
     state: MemoryState,
@@ -98,6 +104,7 @@ struct Hall {
     first: String,
     second: String,
     system: String,
+    service: String,
 }
 
 impl Hall {
@@ -107,6 +114,8 @@ impl Hall {
         let mut config = config("boot", &["boot", "desk", "first", "second", "system"]);
         config.provisioner = Some("desk".to_owned());
         config.vats.get_mut("system").unwrap().system = true;
+        let service = NewService { kind: ServiceKind::Facet, system_only: true };
+        config.services.insert(SERVICE.to_owned(), service);
         let factory = Box::new(move |_, bundle: &str| match bundle {
             "b1-boot" => introduce(),
             "b1-desk" => desk(Rc::clone(&ears)),
@@ -118,12 +127,13 @@ impl Hall {
         run(&mut kernel, &mut state);
         let factory = kernel.factory(&mut state, account).unwrap();
         let none = String::new;
-        let (first, second, system) = (none(), none(), none());
-        let mut hall = Self { kernel, state, account, told, factory, first, second, system };
+        let (first, second, system, service) = (none(), none(), none(), none());
+        let mut hall =
+            Self { kernel, state, account, told, factory, first, second, system, service };
         let held = hall.send(&hall.factory.clone(), "get", &[]);
         run(&mut hall.kernel, &mut hall.state);
         let slots = hall.outbox(&held).data.slots;
-        [hall.first, hall.second, hall.system] = slots.try_into().unwrap();
+        [hall.first, hall.second, hall.system, hall.service] = slots.try_into().unwrap();
         hall
     }
 
@@ -184,6 +194,55 @@ fn row(code: &str) -> (String, String) {
     let cells: Vec<&str> = row.split('|').collect();
     let quoted = |cell: &str| cell.split('`').nth(1).unwrap().to_owned();
     (quoted(cells[0]), quoted(cells[1]))
+}
+
+/// The first cells of the rows of both tables.
+fn first_cells() -> Vec<&'static str> {
+    let is_row = |line: &&str| line.starts_with("| ") && !line.ends_with(" cause |");
+    let cells = TABLE.lines().filter(is_row).map(|line| line.split('|').nth(1).unwrap().trim());
+    cells.filter(|cell| *cell != "rejected by").collect()
+}
+
+/// What all are told, by the second table.
+fn coded_row(rejected_by: &str) -> &'static str {
+    let start = format!("| {rejected_by} |");
+    let row = TABLE.lines().find_map(|line| line.strip_prefix(&start)).expect(rejected_by);
+    row.split('`').nth(1).unwrap()
+}
+
+/// A row that no test of this file knows is one that nobody has compared with the kernel.
+#[test]
+fn each_row_of_the_tables_has_its_test() {
+    let checked = [
+        "`OBJECT_REVOKED`",
+        "`OBJECT_DELETED`",
+        "`ENDPOINT_UNREACHABLE`",
+        "`BAD_PROMISE_RESOLUTION`",
+        "`VAT_TERMINATED`",
+        "`DELIVERY_FAILED`",
+        GONE,
+        FAILING,
+        "the bounds of an account",
+    ];
+    assert_eq!(first_cells(), checked);
+}
+
+const GONE: &str = "a kernel service that is no longer registered";
+const FAILING: &str = "a kernel service that refuses or fails";
+
+#[test]
+fn messages_to_services_are_rejected_as_the_table_says() {
+    let mut hall = Hall::new();
+    let service = hall.service.clone();
+    let told = |hall: &mut Hall, method: &str, row: &str, reason: &str| {
+        let result = hall.send_watched(&service, method, &[]);
+        let expected = coded_row(row).replace('…', reason);
+        assert_eq!(hall.texts(&result), (expected.clone(), expected));
+    };
+    let reason = "getSubcluster: a subcluster's id must be a string";
+    told(&mut hall, "getSubcluster", FAILING, reason);
+    assert!(hall.kernel.unregister_service(&mut hall.state, SERVICE).unwrap());
+    told(&mut hall, "ping", GONE, "");
 }
 
 #[test]

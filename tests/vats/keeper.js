@@ -1,4 +1,5 @@
-// Keeps the services that it is given at bootstrap, over upgrades, and asks them what it is told to.
+// Keeps the services that it is given at bootstrap, over upgrades, and asks them what it is told to. It hears what comes in
+// by the mailbox and the bridge.
 import { E, Far } from '@endo/far';
 
 export const buildRootObject = (_vatPowers, { version = 1, fails = false } = {}, baggage) => {
@@ -10,7 +11,8 @@ export const buildRootObject = (_vatPowers, { version = 1, fails = false } = {},
     }
   };
   const get = (name, otherwise) => (baggage.has(name) ? baggage.get(name) : otherwise);
-  return Far('keeper', {
+  const hear = (...news) => put('heard', harden([...get('heard', []), news]));
+  const root = Far('keeper', {
     async bootstrap(vats, services) {
       put('bootstraps', get('bootstraps', 0) + 1);
       put('given', harden({ vats: Object.keys(vats), services: Object.keys(services) }));
@@ -25,5 +27,19 @@ export const buildRootObject = (_vatPowers, { version = 1, fails = false } = {},
     },
     told: () => harden({ ...get('given', {}), bootstraps: get('bootstraps', 0), chain: get('chain', 'none'), version }),
     ask: (service, method, ...args) => E(baggage.get(`service ${service}`))[method](...args),
+    // One call after the other, none of which is waited for: how many there were.
+    flood(service, method, count) {
+      for (let n = 0; n < count; n += 1) {
+        E.sendOnly(baggage.get(`service ${service}`))[method]();
+      }
+      return count;
+    },
+    // The root survives upgrades, and so do its registrations.
+    listen: service => E(baggage.get(`service ${service}`)).registerInboundHandler(root),
+    deliverInboundMessages: (peer, messages) => hear('messages', peer, messages),
+    deliverInboundAck: (peer, ack) => hear('ack', peer, ack),
+    inbound: (...args) => hear('inbound', ...args),
+    heard: () => get('heard', harden([])),
   });
+  return root;
 };

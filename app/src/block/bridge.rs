@@ -9,14 +9,11 @@
 //! | `deposits` | `takeForName` | `payer` | `{amount}`: the deposit of a published name, taken from the payer |
 //! | `deposits` | `giveBack` | `payer`, `amount` | `{amount}`: what was given back |
 //! | `bank` | `balance` | `address` | `{amount}` |
-//! | `validators` | `isGovernor` | `address` | `{isGovernor}`: may have the validators' object |
-//! | `validators` | `list` | | `{validators::{self, PowerChange}}`: of each `{pubKey, power}` |
-//! | `validators` | `set` | `pubKey` (Ed25519, base64), `power` (a natural; 0 removes) | `{}` |
+//! | `validators` | `isGovernor` | `address` | `{isGovernor}`: may look up what rules the chain |
 //!
 //! Amounts and naturals are decimal strings. A refused request is answered by `{error}`, a text. The holder of the
 //! bridge can spend every account's coins, so the bootstrap vat keeps it to itself.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use capstan_genesis::{Address, Amount, Params};
 use capstan_kernel::{Application, BridgeAnswer, KernelPanic, ServiceAnswer, ServiceCall};
 use capstan_kernel_ports::store::{Overlay, StoreFault};
@@ -25,7 +22,7 @@ use serde_json::{Value, json};
 use crate::{
     block::{
         services::{self, Moment},
-        validators::{self, PowerChange},
+        validators,
     },
     fault::{Failure, NodeFault},
     records::{account, chain::Chain},
@@ -126,18 +123,6 @@ fn answer(over: &mut dyn Overlay, args: &[Value]) -> Result<Value, Refusal> {
             let address = address(request, "address")?;
             Ok(json!({"isGovernor": validators::is_governor(&params(over)?, address)}))
         }
-        ("validators", "list") => {
-            let one = |(key, power): (validators::Key, u64)| json!({"pubKey": BASE64.encode(key), "power": power.to_string()});
-            let all = validators::list(over)?.unwrap_or_default();
-            Ok(json!({"validators": all.into_iter().map(one).collect::<Vec<_>>()}))
-        }
-        ("validators", "set") => {
-            let (key, power) = (validator_key(request)?, natural(request, "power")?);
-            match validators::set(over, key, power)? {
-                PowerChange::Set => Ok(json!({})),
-                PowerChange::Refused(why) => Err(Refusal::Asked(why.to_string())),
-            }
-        }
         _ => Err(Refusal::Asked(format!("there is no {service}.{kind}"))),
     }
 }
@@ -167,13 +152,6 @@ fn coins(request: &Value, field: &str) -> Result<Amount, Refusal> {
     let number = request[field].as_str().and_then(|text| text.parse().ok());
     let refuse = || Refusal::Asked(format!("{field}: expected an amount of coins"));
     number.map(Amount).ok_or_else(refuse)
-}
-
-fn validator_key(request: &Value) -> Result<validators::Key, Refusal> {
-    let bytes = BASE64.decode(request["pubKey"].as_str().unwrap_or_default()).ok();
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
-        Refusal::Asked("pubKey: expected an Ed25519 public key, 32 bytes in base64".to_owned())
-    })
 }
 
 fn panic_of(fault: NodeFault) -> KernelPanic {

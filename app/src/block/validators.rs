@@ -1,7 +1,7 @@
 //! The validators, on chains whose genesis document names governors (`params.governors`).
 //!
-//! A governor's account gets the object `chain/validators` from its factory's `lookup`. A holder of that object sets
-//! powers, through the bridge. Changes in a block go to CometBFT with that block's results and take effect two blocks
+//! A governor's account gets the kernel service `validators` as `chain/validators` from its factory's `lookup`. A holder of
+//! the service sets powers. Changes in a block go to CometBFT with that block's results and take effect two blocks
 //! later. A validator that signed two blocks of one height loses its power.
 //!
 //! Other chains keep no table: their validators are always those of the genesis document.
@@ -92,7 +92,7 @@ pub(crate) fn list(state: &(impl Read + ?Sized)) -> Result<Option<BTreeMap<Key, 
     Ok(record::get::<Table>(state, keys::VALIDATORS)?.map(|table| table.powers))
 }
 
-/// Returns whether an account may have the object `chain/validators`.
+/// Returns whether an account may look up what rules the chain.
 pub(crate) fn is_governor(params: &Params, address: Address) -> bool {
     params.governors.contains(&address)
 }

@@ -23,6 +23,7 @@ mod error;
 mod kernel;
 mod page;
 mod proof;
+mod services;
 mod subclusters;
 mod vats;
 

@@ -23,9 +23,9 @@ pub const MAILBOX: &str = "mailbox";
 
 /// Longest name of a peer, in bytes.
 const MAX_PEER_BYTES: usize = 100;
-/// The largest number that JavaScript's numbers keep apart from the next one: 2^53 - 1.
-/// The hex digits of a message's number in its key.
+/// Number of hex digits of a message's number in its key.
 const POSITION_DIGITS: usize = 16;
+/// The largest number that JavaScript's numbers keep apart from the next one: 2^53 - 1.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// The mailbox of one peer.

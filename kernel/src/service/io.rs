@@ -9,11 +9,10 @@ use capstan_passable::Passable;
 use super::{Answer, Answered, Call, Failure, thrown};
 use crate::{
     error::inconsistent,
-    ids::Endpoint,
     limits::MAX_IO_READS,
     state::{
         handle::State,
-        io_channel::{Flow, IoDirection, IoError, IoLine, IoName, IoReader, IoState},
+        io_channel::{Flow, IoDirection, IoError, IoLine, IoName, IoState},
     },
     subcluster::check_line,
 };
@@ -46,25 +45,19 @@ impl State<'_> {
             return Err(IoError::WriteOnly(name).into());
         }
         let Some(promise) = call.result else { return Ok(Answer::Value(Passable::Undefined)) };
+        if !self.is_heard(promise)? {
+            return Err(IoError::Unheard(name).into());
+        }
         let answer = match self.pop_io_line(&name, Flow::Input, &mut record.input)? {
             Some(IoLine::Text(line)) => Answer::Value(line.into()),
             Some(IoLine::End) => Answer::Value(Passable::Null),
             None => {
-                self.drop_unheard(&mut record)?;
+                self.drop_unheard(&name, &mut record)?;
                 if record.readers.len() >= MAX_IO_READS {
                     return Err(IoError::TooManyReads(name).into());
                 }
-                let subscribers = self.unresolved(promise)?.map(|promise| promise.subscribers);
-                let vat = subscribers.unwrap_or_default().into_iter().find_map(|one| match one {
-                    Endpoint::Vat(vat) => Some(vat),
-                    _ => None,
-                });
-                let vat = match vat {
-                    Some(vat) => Some((vat, self.vat(vat)?.incarnation)),
-                    None => None,
-                };
                 self.increment(promise)?;
-                record.readers.push(IoReader { promise, vat });
+                record.readers.push(promise);
                 Answer::Later
             }
         };

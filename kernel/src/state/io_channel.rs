@@ -4,7 +4,6 @@
 //! is read from the state, and goes when it is acknowledged. While a vat waits for input there is none.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_kernel_ports::VatId;
 
 use crate::{
     error::{KernelPanic, Result, inconsistent},
@@ -89,8 +88,8 @@ pub struct IoState {
     pub input: LineQueue,
     /// The lines of vats that nobody outside has acknowledged.
     pub output: LineQueue,
-    /// The reads that wait for input, oldest first.
-    pub readers: Vec<IoReader>,
+    /// The promises of the reads that wait for input, oldest first. The record holds them, and the kernel decides them.
+    pub readers: Vec<KRef>,
 }
 
 /// A queue of lines, which are numbered from 1.
@@ -114,15 +113,6 @@ impl LineQueue {
     pub fn is_empty(&self) -> bool {
         self.last == self.taken
     }
-}
-
-/// A read that waits for input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct IoReader {
-    /// The promise for the line, which the record holds and the kernel decides.
-    pub promise: KRef,
-    /// The vat that asked, and the number of its incarnation. `None` if it was no vat.
-    pub vat: Option<(VatId, u64)>,
 }
 
 /// An entry of a queue.
@@ -175,6 +165,9 @@ pub enum IoError {
     /// A line is too long.
     #[error("a line of an io channel has at most {MAX_IO_LINE_BYTES} bytes, not {0}")]
     LongLine(usize),
+    /// The vat that reads was upgraded since, or has ended.
+    #[error("IO channel \"{0}\" is read by a vat that was upgraded since, or has ended")]
+    Unheard(IoName),
     /// Too many reads wait.
     #[error("IO channel \"{0}\" has {MAX_IO_READS} reads that wait already")]
     TooManyReads(IoName),

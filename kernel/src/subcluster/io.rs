@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use capstan_abi::Resolution;
+use capstan_kernel_ports::VatId;
 use capstan_passable::Passable;
 
 use crate::{
@@ -13,9 +14,7 @@ use crate::{
     service::{NewService, ServiceError, ServiceKind},
     state::{
         handle::State,
-        io_channel::{
-            Flow, IoChannel, IoDirection, IoError, IoLine, IoName, IoReader, IoState, LineQueue,
-        },
+        io_channel::{Flow, IoChannel, IoDirection, IoError, IoLine, IoName, IoState, LineQueue},
         rejection::delivery_failed,
     },
 };
@@ -56,7 +55,7 @@ impl State<'_> {
             let Some(record) = self.io_channel(&name)? else { continue };
             for reader in &record.readers {
                 let why = delivery_failed(&format!("IO channel \"{name}\" is closed"));
-                self.settle_read(reader, true, why)?;
+                self.settle_read(*reader, true, why)?;
             }
             self.delete_io_channel(&name, &record);
             self.unregister_service(&name.to_string())?;
@@ -77,8 +76,8 @@ impl State<'_> {
         }
         for line in lines {
             check_line(&line)?;
-            match self.next_reader(&mut record)? {
-                Some(reader) => self.settle_read(&reader, false, encode(&line.into())?)?,
+            match self.next_reader(name, &mut record)? {
+                Some(reader) => self.settle_read(reader, false, encode(&line.into())?)?,
                 None => {
                     let line = IoLine::Text(line);
                     self.push_io_line(name, Flow::Input, &mut record.input, &line)?;
@@ -87,8 +86,8 @@ impl State<'_> {
         }
         if close {
             let mut was_heard = false;
-            while let Some(reader) = self.next_reader(&mut record)? {
-                self.settle_read(&reader, false, encode(&Passable::Null)?)?;
+            while let Some(reader) = self.next_reader(name, &mut record)? {
+                self.settle_read(reader, false, encode(&Passable::Null)?)?;
                 was_heard = true;
             }
             if !was_heard {
@@ -121,50 +120,52 @@ impl State<'_> {
     }
 
     /// Takes the oldest read that somebody still waits for.
-    fn next_reader(&mut self, record: &mut IoState) -> Result<Option<IoReader>> {
+    fn next_reader(&mut self, name: &IoName, record: &mut IoState) -> Result<Option<KRef>> {
         while !record.readers.is_empty() {
             let reader = record.readers.remove(0);
-            if self.is_heard(&reader)? {
+            if self.is_heard(reader)? {
                 return Ok(Some(reader));
             }
-            self.give_up(&reader)?;
+            self.give_up(name, reader)?;
         }
         Ok(None)
     }
 
     /// Gives up the reads that nobody waits for any more.
-    pub(crate) fn drop_unheard(&mut self, record: &mut IoState) -> Result<()> {
+    pub(crate) fn drop_unheard(&mut self, name: &IoName, record: &mut IoState) -> Result<()> {
         for reader in std::mem::take(&mut record.readers) {
-            match self.is_heard(&reader)? {
+            match self.is_heard(reader)? {
                 true => record.readers.push(reader),
-                false => self.give_up(&reader)?,
+                false => self.give_up(name, reader)?,
             }
         }
         Ok(())
     }
 
-    /// Returns false if the read was made by a vat that has ended or was upgraded since, and nobody else has its
-    /// promise. A line for it would be lost.
-    fn is_heard(&self, reader: &IoReader) -> Result<bool> {
-        let Some((vat, incarnation)) = reader.vat else { return Ok(true) };
-        let is_alive = self.is_alive(vat)?;
-        if is_alive && self.vat(vat)?.incarnation == incarnation {
-            return Ok(true);
+    /// Returns false if only vats wait for the promise that have ended, or that were upgraded since it was made. A line
+    /// for them would be lost.
+    pub(crate) fn is_heard(&self, promise: KRef) -> Result<bool> {
+        let Some(unresolved) = self.unresolved(promise)? else { return Ok(false) };
+        for subscriber in &unresolved.subscribers {
+            let Endpoint::Vat(vat) = *subscriber else { return Ok(true) };
+            if self.is_alive(vat)? && self.knows(vat, promise)? {
+                return Ok(true);
+            }
         }
-        let subscribers = self.unresolved(reader.promise)?.map(|promise| promise.subscribers);
-        let others = subscribers.unwrap_or_default();
-        if others.iter().any(|other| *other != Endpoint::Vat(vat)) {
-            return Ok(true);
-        }
-        Ok(is_alive && self.watches_durably(vat, reader.promise)?)
+        Ok(unresolved.subscribers.is_empty())
     }
 
-    fn give_up(&mut self, reader: &IoReader) -> Result<()> {
-        self.settle_read(reader, true, delivery_failed("the vat that read has a new incarnation"))
+    fn knows(&self, vat: VatId, promise: KRef) -> Result<bool> {
+        let KRef::Promise(number) = promise else { return Ok(false) };
+        Ok(number >= self.vat(vat)?.first_promise || self.watches_durably(vat, promise)?)
     }
 
-    fn settle_read(&mut self, reader: &IoReader, rejected: bool, data: KernelData) -> Result<()> {
-        let promise = reader.promise;
+    fn give_up(&mut self, name: &IoName, reader: KRef) -> Result<()> {
+        let why = IoError::Unheard(name.clone()).to_string();
+        self.settle_read(reader, true, delivery_failed(&why))
+    }
+
+    fn settle_read(&mut self, promise: KRef, rejected: bool, data: KernelData) -> Result<()> {
         if self.unresolved(promise)?.is_some() {
             self.resolve(vec![Resolution { promise, rejected, data }])?;
         }

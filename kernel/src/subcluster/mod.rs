@@ -18,7 +18,7 @@ mod system;
 
 pub use crate::ids::SubclusterId;
 pub use crate::state::{
-    io_channel::{IoChannel, IoDirection, IoError, IoName, IoReader, IoState, LineQueue},
+    io_channel::{IoChannel, IoDirection, IoError, IoName, IoState, LineQueue},
     subcluster::{LaunchStatus, News, Notice, Owner, Subcluster, SubclusterError},
 };
 pub(crate) use config::parse_channels;

@@ -42,7 +42,7 @@ impl Model {
         model.hold("kp40");
         for (_, value) in state.scan(b"k.io.").unwrap() {
             let channel: IoState = borsh::from_slice(&value).unwrap();
-            channel.readers.iter().for_each(|reader| model.hold(&reader.promise.to_string()));
+            channel.readers.iter().for_each(|reader| model.hold(&reader.to_string()));
         }
         for (_, service) in view::services_after(state, "", usize::MAX).unwrap() {
             model.hold(&service.kref.to_string());

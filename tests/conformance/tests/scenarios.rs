@@ -17,7 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The folders of scenarios, how many each has at least, and whether its vats run on the real engine too.
 const KINDS: [(&str, usize, bool); 4] =
-    [("scenarios", 26, true), ("swarms", 13, true), ("peer", 11, true), ("kernel", 12, false)];
+    [("scenarios", 26, true), ("swarms", 13, true), ("peer", 12, true), ("kernel", 12, false)];
 
 fn main() -> ExitCode {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workshop");

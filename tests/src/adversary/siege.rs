@@ -241,8 +241,9 @@ fn genesis(profile: Profile) -> Genesis {
             params.upload_deadline_blocks = 20;
         }
     });
+    genesis.add_mailbox();
     let kernel = &mut genesis.app_state.kernel;
-    kernel.devices.extend([GenesisDevice::Mailbox, GenesisDevice::Bundle]);
+    kernel.devices.insert(GenesisDevice::Bundle);
     if profile == Profile::Small {
         kernel.reap_interval = 7;
         kernel.reap_gc_krefs = 20;

@@ -187,13 +187,22 @@ fn the_timer_is_cheap_whatever_it_is_given() {
 
 #[test]
 fn the_provisioner_is_cheap_whatever_it_is_given() {
-    let device: Device = Box::new(|_, _, _| "{\"amount\":\"7\"}".to_owned());
+    let device: Device = Box::new(|_, method, _| match method {
+        "revoke" | "isRevoked" => "\"no such object\"".to_owned(),
+        "systemSubclusters" => "[]".to_owned(),
+        _ => "{\"amount\":\"7\",\"isGovernor\":true,\"vatID\":\"v9\"}".to_owned(),
+    });
     let mut vat = LoneVat::start(capstan_vat_system::provisioner_bundle(), "{}", device);
     let vats = "[{\"vatAdmin\":\"$0\"},{\"bridge\":\"$2.Alleged: device\",\"vatAdmin\":\"$1.Alleged: device\"}]";
     let sent = vat.send("o+0", "bootstrap", vats, &["o-50", "d-70", "d-72"]).sent();
     vat.notify(&sent[0].2, false, "\"$0\"", &["o-51"]);
     let factory = vat.send("o+0", "provision", "[\"alice\"]", &[]).slots().remove(0);
-    let objects = [Object {
+    let governed = |vat: &mut LoneVat, name: &str| {
+        vat.send(&factory, "lookup", &format!("[{name:?}]"), &[]).slots().remove(0)
+    };
+    let revoker = governed(&mut vat, "chain/revoker");
+    let subclusters = governed(&mut vat, "chain/system-subclusters");
+    let factory = Object {
         name: "factory",
         target: factory,
         methods: &[
@@ -207,7 +216,24 @@ fn the_provisioner_is_cheap_whatever_it_is_given() {
             ("unpublish", &["\"n\""]),
             ("lookup", &["\"n\""]),
         ],
-    }];
+    };
+    let revoker = Object {
+        name: "revoker",
+        target: revoker,
+        methods: &[("revoke", &["\"$TARGET\"", "{}"]), ("isRevoked", &["\"$TARGET\""])],
+    };
+    let subclusters = Object {
+        name: "systemSubclusters",
+        target: subclusters,
+        methods: &[
+            ("list", &[]),
+            ("getRoot", &["\"n\""]),
+            ("upgradeVat", &["\"n\"", "\"v\"", "\"b1-0\"", "{}"]),
+            ("launch", &["\"n\"", "{\"vats\":{}}"]),
+            ("terminate", &["\"n\"", "\"why\""]),
+        ],
+    };
+    let objects = [factory, revoker, subclusters];
     show("provisioner", &measure(&mut vat, &objects));
     let reap = vat.bring_out_your_dead();
     println!("provisioner: {} computrons, {} syscalls: collection", reap.computrons, reap.count);
@@ -277,6 +303,8 @@ fn vat_admin_is_cheap_whatever_it_is_given() {
                 ("changeOptions", &["{\"reapInterval\":7}"]),
                 ("adminData", &[]),
                 ("terminateWithFailure", &["\"x\""]),
+                ("revoke", &["\"$TARGET\""]),
+                ("isRevoked", &["\"$TARGET\""]),
             ],
         },
         // What the kernel sends with what vats end with. (`meterCrossedThreshold` has nothing of theirs.)

@@ -5,5 +5,7 @@ mod clock;
 mod io;
 mod outbox;
 mod revocation;
+mod revoked_objects;
+mod services;
 mod story;
 mod subclusters;

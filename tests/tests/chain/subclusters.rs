@@ -4,22 +4,21 @@
 use capstan_client::proto::QuerySubclusterResponse;
 use capstan_client::{Args, Bundle, Key, Wallet};
 use capstan_genesis::{
-    GenesisBundle, GenesisCluster, GenesisService, GenesisSubcluster, GenesisVat, GenesisVats,
+    Genesis, GenesisBundle, GenesisCluster, GenesisSubcluster, GenesisVat, GenesisVats,
 };
 use capstan_tests::{CHAIN_ID, Node, bundle, genesis};
 use serde_json::{Value, json};
 
-const KEEPER: &str = "tests/vats/keeper.js";
+/// The source of a vat that keeps the services that it is given.
+pub(crate) const KEEPER: &str = "tests/vats/keeper.js";
 
-/// A chain with services and a system subcluster for each of the given names, services and parameters of its one vat.
-/// Account 0 governs it.
-fn start(subclusters: &[(&str, &[&str], Value)]) -> (Node, Bundle) {
+/// The genesis document of a chain with a system subcluster for each of the given names, services and parameters of its
+/// one vat. Account 0 governs it.
+pub(crate) fn chain(subclusters: &[(&str, &[&str], Value)]) -> Genesis {
     let keeper = bundle(KEEPER);
     let mut genesis = genesis(|params| params.governors = vec![Key::dev(0).address()]);
     let state = &mut genesis.app_state;
     state.bundles.push(GenesisBundle::new(keeper.id.clone(), None, &keeper.bytes));
-    state.kernel.services =
-        [GenesisService::KernelFacet, GenesisService::Chain, GenesisService::Validators].into();
     for (name, services, parameters) in subclusters {
         let parameters = parameters.clone();
         let vat = GenesisVat { parameters, ..GenesisVat::new(keeper.id.clone()) };
@@ -31,20 +30,24 @@ fn start(subclusters: &[(&str, &[&str], Value)]) -> (Node, Bundle) {
         };
         state.kernel.system_subclusters.push(GenesisSubcluster { name: (*name).into(), config });
     }
-    let node = Node::start_from(genesis);
+    genesis
+}
+
+fn start(subclusters: &[(&str, &[&str], Value)]) -> (Node, Bundle) {
+    let node = Node::start_from(chain(subclusters));
     node.wait_idle();
-    (node, keeper)
+    (node, bundle(KEEPER))
 }
 
 /// The answer to a message as plain JSON, and its references.
-fn ask(from: &Wallet, target: &str, method: &str, args: Value) -> (Value, Vec<String>) {
+pub(crate) fn ask(from: &Wallet, target: &str, method: &str, args: Value) -> (Value, Vec<String>) {
     let answer = from.send(target, method, &Args::json(args.to_string())).unwrap();
     assert_eq!(answer.status, "fulfilled", "{method}: {}", answer.value.body);
     let body = answer.value.body.strip_prefix('#').unwrap();
     (serde_json::from_str(body).unwrap(), answer.value.slots)
 }
 
-fn refused(from: &Wallet, target: &str, method: &str, args: Value) -> String {
+pub(crate) fn refused(from: &Wallet, target: &str, method: &str, args: Value) -> String {
     let answer = from.send(target, method, &Args::json(args.to_string())).unwrap();
     assert_eq!(answer.status, "rejected", "{method}: {}", answer.value.body);
     answer.value.body
@@ -55,7 +58,7 @@ fn governed(governor: &Wallet) -> String {
     ask(governor, "factory", "lookup", json!(["chain/system-subclusters"])).1.remove(0)
 }
 
-fn root(governor: &Wallet, name: &str) -> String {
+pub(crate) fn root(governor: &Wallet, name: &str) -> String {
     ask(governor, &governed(governor), "getRoot", json!([name])).1.remove(0)
 }
 

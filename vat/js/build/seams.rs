@@ -9,7 +9,7 @@ pub(crate) type Seam = (&'static str, &'static str);
 pub(crate) fn of(source: &str) -> Vec<Seam> {
     match source {
         "quickjs/quickjs.c" => {
-            MAP_HASH.into_iter().chain(OLD_OBJECTS).chain(faults::quickjs()).collect()
+            MAP_HASH.into_iter().chain(OLD_OBJECTS).chain(ALLOCATION).chain(faults::quickjs()).collect()
         }
         "quickjs/dtoa.c" => faults::DTOA.to_vec(),
         "quickjs/libregexp.c" => faults::REGEXP.into_iter().chain(faults::REGEXP_STRINGS).collect(),
@@ -26,6 +26,24 @@ const MAP_HASH: [Seam; 1] = [(
     "return h ^ ctx->hash_seed ^ hash32(tag);",
     "h = hash32(h); return h ^ (h >> 15) ^ ctx->hash_seed ^ hash32(tag);",
 )];
+
+/// End of the vat where a string would be too long, or a size does not fit the address space.
+///
+/// XS ends the vat there too, as for all memory that it cannot have. ECMA-262 leaves such limits to
+/// the engine. Lengths that the standard itself refuses remain errors that a program can catch, and
+/// so do BigInts: a message can contain one that is too large, which must not end its target.
+const ALLOCATION: [Seam; 2] = [
+    (
+        "    JSRuntime *rt = ctx->rt;\n    JSStackFrame *sf;\n    bool add_backtrace;\n",
+        "    JSRuntime *rt = ctx->rt;\n    JSStackFrame *sf;\n    bool add_backtrace;\n    \
+         if (!strcmp(fmt, \"invalid string length\") || !strcmp(fmt, \"string too long\"))\n        \
+         host_fault(FAULT_ALLOCATE);\n",
+    ),
+    (
+        "JSValue JS_ThrowOutOfMemory(JSContext *ctx)\n{",
+        "JSValue JS_ThrowOutOfMemory(JSContext *ctx)\n{\n    host_fault(FAULT_ALLOCATE);",
+    ),
+];
 
 /// Two generations for the cycle collector, as with CPython's `gc.freeze`.
 ///

@@ -216,9 +216,42 @@ fn refused_memory_ends_the_vat() {
         "new ArrayBuffer(2 ** 31 - 1);",
         "'ab'.repeat(2 ** 27).indexOf('c');",
         "const all = new Map(); for (let i = 0; ; i++) all.set(i, `${i}`);",
+        "Array(2 ** 32 - 2).fill(1);",
+        "let s = 'x'; for (;;) s += s;",
+        "let s = 'x'; for (;;) s = `${s}${s}`;",
+        "let s = 'x'; for (;;) s = s.concat(s);",
+        "'xx'.repeat(2 ** 30);",
+        "'x'.padStart(2 ** 31);",
+        "'x'.padEnd(Infinity);",
+        "const s = 'x'.repeat(2 ** 16); s.split('').join(s);",
     ] {
         let mut engine = Engine::with_shims();
         let end = engine.boot(&format!("try {{ {program} }} catch (e) {{ print('caught', e); }}"));
         assert_eq!(end, Err(End::Fault(1)), "{program}: log {:?}", engine.log());
+    }
+}
+
+/// Lengths that the standard refuses, and BigInts, which messages contain. XS refuses them at other
+/// sizes.
+#[test]
+fn a_size_that_the_standard_refuses_is_an_error_that_can_be_caught() {
+    for program in [
+        "'x'.repeat(2 ** 31)",
+        "'x'.repeat(-1)",
+        "''.repeat(Infinity)",
+        "new Array(2 ** 32)",
+        "new ArrayBuffer(2 ** 31)",
+        "new ArrayBuffer(8).transfer(2 ** 40)",
+        "new Uint8Array(2 ** 53 - 1)",
+        "[].length = 2 ** 32",
+        "Array.prototype.slice.call({ length: 2 ** 32 })",
+        "1n << (2n ** 30n)",
+        "3n ** (2n ** 40n)",
+        "BigInt.asUintN(2 ** 40, -1n)",
+        "BigInt('9'.repeat(400000))",
+    ] {
+        let mut engine = Engine::with_shims();
+        let name = format!("(() => {{ try {{ return typeof ({program}); }} catch (e) {{ return e.name; }} }})()");
+        assert_eq!(engine.eval(&name), "RangeError", "{program}");
     }
 }

@@ -7,10 +7,8 @@
 // If the chain has a timer, its service is published as `chain/timer`, and registered with the kernel as `timer`.
 // The kernel's service `chain` is published as `chain/info`.
 //
-// The chain's governors can look up what rules the chain, and pass it on: `chain/validators`; `chain/revoker`;
-// `chain/mailbox` and `chain/bridge` for a vat that talks to the world outside; `chain/mailbox-conveyor`
-// and `chain/bridge-conveyor` for whoever brings in what comes from there; `chain/system-subclusters` for the
-// subclusters of the chain itself.
+// The chain's governors can look up what rules the chain, and pass it on: kernel services for the system alone, such as
+// `chain/validators`; `chain/revoker`; `chain/system-subclusters`. `governed.js` has the list.
 //
 // The kernel keeps a record of each subcluster. The provisioner tells it, through the vatAdmin device.
 //
@@ -28,7 +26,7 @@ import { isNat } from '@endo/nat';
 
 import { brief, cut } from './brief.js';
 import { prepareGoverned } from './governed.js';
-import { insistText, isObject, isRecord } from './shapes.js';
+import { insistNoProblem, insistText, isObject, isRecord } from './shapes.js';
 
 const BUNDLE_ID = /^(?:b1-[0-9a-f]{128}|w1-[0-9a-f]{64})$/;
 const NAME = /^[A-Za-z0-9._-]{1,100}$/;
@@ -117,7 +115,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     baggage.has('bridge') || Fail`createVat: this chain has no bridge to buy computrons through`;
     const request = harden({ type, payer, computrons: `${computrons}` });
     const { error } = D(baggage.get('bridge')).callOutbound('computrons', request);
-    !error || Fail`createVat: ${b(error)}`;
+    insistNoProblem(error, 'createVat');
   };
 
   // What an account may know of a vat's meter. To fill it up is for those who have paid for it.
@@ -138,7 +136,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
   const ask = (service, request) => {
     baggage.has('bridge') || Fail`this chain has no bridge`;
     const { error, ...answer } = D(baggage.get('bridge')).callOutbound(service, harden(request));
-    !error || Fail`${b(error)}`;
+    insistNoProblem(error, service);
     return answer;
   };
 
@@ -162,7 +160,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     return answer;
   };
 
-  const governed = prepareGoverned(baggage, { D, ask, bundleCap, tell });
+  const governed = prepareGoverned(baggage, { D, bundleCap, tell });
 
   // Creates a metered vat for an account, which pays. Gives {root, adminNode, meter}.
   const createVatFor = async (address, what, bundleID, options) => {
@@ -402,10 +400,10 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         typeof name === 'string' || Fail`lookup: a name is a string, not ${brief(name)}`;
         name.length <= MAX_FULL_NAME || Fail`lookup: nothing is published as ${brief(name)}`;
         const { address } = this.state;
-        if (Object.hasOwn(governed, name)) {
+        if (governed.has(name)) {
           const { isGovernor } = ask('validators', { type: 'isGovernor', address });
           isGovernor || Fail`lookup: ${q(name)} is for the chain's governors`;
-          return governed[name];
+          return governed.get(name);
         }
         const fullName = name.includes('/') ? name : `${address}/${name}`;
         published.has(fullName) || Fail`lookup: nothing is published as ${q(fullName)}`;
@@ -416,11 +414,10 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
 
   return Far('provisioner', {
     async bootstrap({ vatAdmin, timer }, devices, services = {}) {
-      for (const name of ['bridge', 'mailbox']) {
-        if (devices[name]) {
-          baggage.init(name, devices[name]);
-        }
+      if (devices.bridge) {
+        baggage.init('bridge', devices.bridge);
       }
+      baggage.init('services', services);
       baggage.init('vatAdmin', vatAdmin);
       baggage.init('vatAdminDevice', devices.vatAdmin);
       const service = await E(vatAdmin).createVatAdminService(devices.vatAdmin);

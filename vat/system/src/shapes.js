@@ -29,3 +29,10 @@ export const insistText = (text, limit, what) => {
   (typeof text === 'string' && text.length <= limit) ||
     Fail`${b(what)} must be a text of at most ${q(limit)} characters, not ${brief(text)}`;
 };
+
+/** Refuses with the kernel's own text, without the quotes that Fail would add. */
+export const insistNoProblem = (problem, what) => {
+  if (problem) {
+    throw Error(`${what}: ${problem}`);
+  }
+};

@@ -21,7 +21,7 @@ import { makePromiseKit } from '@endo/promise-kit';
 
 import { brief, cut } from './brief.js';
 import { convertOptions } from './create-vat-options.js';
-import { isObject } from './shapes.js';
+import { insistNoProblem, isObject } from './shapes.js';
 
 const UPGRADE_MESSAGE = 'vat upgraded';
 
@@ -227,15 +227,14 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       const { vatID } = this.state;
       insistRunning(vatID, 'revoke');
       isObject(object) || Fail`revoke: expected an object of the vat, not ${brief(object)}`;
-      const problem = D(device).revokeExport(vatID, object);
-      !problem || Fail`revoke: ${b(problem)}`;
+      insistNoProblem(D(device).revokeExport(vatID, object), 'revoke');
     },
     isRevoked(object) {
       const { vatID } = this.state;
       insistRunning(vatID, 'isRevoked');
       isObject(object) || Fail`isRevoked: expected an object of the vat, not ${brief(object)}`;
       const answer = D(device).isExportRevoked(vatID, object);
-      typeof answer === 'boolean' || Fail`isRevoked: ${b(answer)}`;
+      typeof answer === 'boolean' || insistNoProblem(answer, 'isRevoked');
       return answer;
     },
     // {objectCount, promiseCount, deviceCount} in the vat's c-list, {transcriptCount}, and the imports that it
