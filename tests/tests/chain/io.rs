@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use capstan_client::{Args, Bundle, ClientError, ErrorCode, Key, UpgradeVat, Wallet};
+use capstan_client::proto::MsgWriteChannel;
+use capstan_client::{Args, Bundle, ClientError, ErrorCode, Key, TxBuilder, UpgradeVat, Wallet};
 use capstan_genesis::{
     GenesisBundle, GenesisCluster, GenesisIo, GenesisSubcluster, GenesisVat, GenesisVats,
 };
@@ -179,6 +180,16 @@ fn only_the_launcher_writes_and_acknowledges_and_only_what_fits() {
         assert_eq!(code, Some(ErrorCode::Field), "{text}");
         assert!(text.contains(words), "{text}");
     }
+    // Each line costs what an entry of the state takes, however short it is.
+    let message = MsgWriteChannel {
+        sender: bob.address().to_string(),
+        subcluster_id: id.to_owned(),
+        channel: "in".to_owned(),
+        lines: many[..128].to_vec(),
+        close: false,
+    };
+    let (code, text) = failure(bob.submit(TxBuilder::new().message(&message), 0));
+    assert_eq!(code, Some(ErrorCode::FeeTooLow), "{text}");
     bob.write_channel(id, "in", &many[..128], false).unwrap();
     let (code, text) = failure(bob.write_channel(id, "in", &lines(&["x"]), false));
     assert_eq!(code, Some(ErrorCode::ChannelFull), "{text}");

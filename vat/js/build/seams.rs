@@ -8,9 +8,12 @@ pub(crate) type Seam = (&'static str, &'static str);
 /// Returns all changes of a source, in the order of their application.
 pub(crate) fn of(source: &str) -> Vec<Seam> {
     match source {
-        "quickjs/quickjs.c" => {
-            MAP_HASH.into_iter().chain(OLD_OBJECTS).chain(ALLOCATION).chain(faults::quickjs()).collect()
-        }
+        "quickjs/quickjs.c" => MAP_HASH
+            .into_iter()
+            .chain(OLD_OBJECTS)
+            .chain(ALLOCATION)
+            .chain(faults::quickjs())
+            .collect(),
         "quickjs/dtoa.c" => faults::DTOA.to_vec(),
         "quickjs/libregexp.c" => faults::REGEXP.into_iter().chain(faults::REGEXP_STRINGS).collect(),
         _ => Vec::new(),

@@ -251,7 +251,9 @@ fn a_size_that_the_standard_refuses_is_an_error_that_can_be_caught() {
         "BigInt('9'.repeat(400000))",
     ] {
         let mut engine = Engine::with_shims();
-        let name = format!("(() => {{ try {{ return typeof ({program}); }} catch (e) {{ return e.name; }} }})()");
+        let name = format!(
+            "(() => {{ try {{ return typeof ({program}); }} catch (e) {{ return e.name; }} }})()"
+        );
         assert_eq!(engine.eval(&name), "RangeError", "{program}");
     }
 }
