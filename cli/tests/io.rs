@@ -41,6 +41,35 @@ fn home(place: &Place) -> std::path::PathBuf {
     home
 }
 
+/// Waits until the subcluster `s1` runs.
+fn wait_running(dev: &Dev) {
+    let client = Client::new(dev.url()).unwrap();
+    let running = || {
+        let listed = client.subclusters()?;
+        let is = listed.first().is_some_and(|one| one.status == "running");
+        Ok::<_, capstan_client::ClientError>(is.then_some(()))
+    };
+    Deadline::after(PATIENCE).poll("the subcluster", running).unwrap();
+}
+
+/// Has alice launch the same subcluster.
+fn launch(place: &Place, dev: &Dev) {
+    let echo = checkout().join("tests/vats/echo.js");
+    assert_eq!(place.run(&["bundle", text(&echo), "-o", "echo.json"]).code, 0);
+    let install = ["tx", "install-bundle", "echo.json", "--from", "alice", "--json"];
+    let id = place.ask(dev, &install).json()["bundle_id"].as_str().unwrap().to_owned();
+    let config = serde_json::json!({
+        "name": "echo", "bootstrap": "main", "services": ["console"],
+        "io": {"console": {}, "in": {"direction": "in"}, "out": {"direction": "out"}},
+        "vats": {"main": {"bundleID": id}},
+    });
+    let send =
+        ["tx", "send", "factory", "launchSubcluster", &config.to_string(), "--from", "alice"];
+    let launched = place.ask(dev, &send);
+    assert_eq!(launched.code, 0, "{launched:?}");
+    wait_running(dev);
+}
+
 /// Writes the lines of standard input.
 fn write_input(place: &Place, dev: &Dev, channel: &str, input: &str, more: &[&str]) -> Done {
     let args = ["io", "write", "s1", channel, "-", "--from", "alice", "--json"];
@@ -70,8 +99,9 @@ fn wait_written(dev: &Dev, count: u64) {
 #[test]
 fn lines_go_in_and_out_over_a_restart_and_an_export() {
     let place = Place::new();
-    let home = home(&place);
+    let home = place.home();
     let dev = place.dev_at(&home, &[]);
+    launch(&place, &dev);
     let one = ["io", "write", "s1", "console", "one", "--from", "alice", "--json"];
     assert_eq!(place.ask(&dev, &one).json()["lines"], 1);
     let done = write_input(&place, &dev, "console", "two\n\nthree", &["--close"]).json();
@@ -112,6 +142,7 @@ fn a_follower_prints_what_comes_and_mistakes_are_named() {
     let place = Place::new();
     let home = home(&place);
     let dev = place.dev_at(&home, &[]);
+    wait_running(&dev);
     let follow = ["io", "read", "s1", "console", "--follow", "--from", "alice", "--json"];
     let mut command = place.command(&follow);
     let mut child = command.env("CAPSTAN_NODE", dev.url()).spawn().unwrap();
