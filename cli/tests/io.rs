@@ -146,20 +146,20 @@ fn a_follower_prints_what_comes_and_mistakes_are_named() {
     let follow = ["io", "read", "s1", "console", "--follow", "--from", "alice", "--json"];
     let mut command = place.command(&follow);
     let mut child = command.env("CAPSTAN_NODE", dev.url()).spawn().unwrap();
+    let client = Client::new(dev.url()).unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for (number, word) in [(1, "one"), (2, "two")] {
         let write = ["io", "write", "s1", "console", word, "--from", "alice"];
         assert_eq!(place.ask(&dev, &write).code, 0);
         let expected = format!(r#"{{"number":{number},"text":"v1 got {word}"}}"#);
         assert_eq!(lines.next().unwrap().unwrap(), expected);
+        // Both sign with one key, one after the other.
+        let freed = || {
+            let state = client.channel("s1", "console", 0, 0)?;
+            Ok::<_, capstan_client::ClientError>((state.acknowledged == number).then_some(()))
+        };
+        Deadline::after(PATIENCE).poll("the acknowledgement", freed).unwrap();
     }
-    let client = Client::new(dev.url()).unwrap();
-    let freed = || {
-        Ok::<_, capstan_client::ClientError>(
-            (client.channel("s1", "console", 0, 0)?.acknowledged == 2).then_some(()),
-        )
-    };
-    Deadline::after(PATIENCE).poll("the acknowledgement", freed).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
 
