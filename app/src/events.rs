@@ -17,6 +17,8 @@
 //! | `promise.resolved` | `account`, `promise` | transaction |
 //! | `reference.dropped` | `account`, `reference` | transaction |
 //! | `outbox.acknowledged` | `account`, `through` | transaction |
+//! | `channel.written` | `subcluster_id`, `channel`, `sender`, `lines` (their number), `closed` (`true`, `false`) | transaction |
+//! | `channel.acknowledged` | `subcluster_id`, `channel`, `sender`, `through` | transaction |
 //! | `message.resolved` | `account`, `promise`, `status` (`fulfilled`, `rejected`), `tx_hash`, `message_index` | block |
 //! | `outbox.posted` | `account`, `number` | block |
 //! | `vat.created` | `vat_id`, `name`, `bundle_id` | block |

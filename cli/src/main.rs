@@ -14,6 +14,7 @@ mod dev;
 mod failure;
 mod home;
 mod init;
+mod io;
 mod keys;
 mod localnet;
 mod outbox;
@@ -81,6 +82,8 @@ enum Command {
     Tx(tx::Tx),
     /// Query a node.
     Query(query::Query),
+    /// Write lines to the io channels of a subcluster, and read what its vats wrote.
+    Io(io::Io),
     /// Serve an account's object, written in JavaScript, from this machine.
     Serve(serve::Serve),
     /// Export the committed state and a genesis document that goes on from it.
@@ -114,6 +117,7 @@ fn main() -> ExitCode {
         Command::Bundle(bundle) => bundle.run(output),
         Command::Tx(tx) => tx.run(&common, output),
         Command::Query(query) => query.run(&common, output),
+        Command::Io(io) => io.run(&common, output),
         Command::Serve(serve) => serve.run(&common, output),
         Command::Export(export) => export.run(&common, output),
         Command::Override(agree) => agree.run(&common, output),

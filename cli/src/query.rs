@@ -109,6 +109,14 @@ enum Question {
         #[command(flatten)]
         page: Page,
     },
+    /// An io channel of a subcluster: direction, what waits. `capstan io read` prints its lines.
+    #[command(after_help = "Example: capstan query channel s1 console")]
+    Channel {
+        /// Id of the subcluster.
+        subcluster: String,
+        /// Name of the channel in the subcluster.
+        channel: String,
+    },
     /// Statistics of the kernel.
     #[command(after_help = "Example: capstan query kernel")]
     Kernel,
@@ -252,6 +260,11 @@ impl Query {
                 "services",
                 &["name", "kref", "owner", "systemOnly"],
             ),
+            Question::Channel { subcluster, channel } => asker.record(&with_options(
+                &format!("subclusters/{subcluster}/io/{channel}"),
+                LAST_LINE,
+                1,
+            )),
             Question::Kernel => asker.record("kernel/stats"),
             Question::Queue { limit } => asker.record(&with_options("kernel/run-queue", "", limit)),
             Question::Promise { reference, holder } => {
@@ -426,6 +439,9 @@ fn is_numbered(text: &str, kind: &str) -> bool {
     let digits = text.strip_prefix(kind).unwrap_or_default();
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
+
+/// A line after which there is none, so that a channel is described without its lines.
+const LAST_LINE: &str = "18446744073709551615";
 
 /// The longest page that a node gives.
 const MAX_PAGE: u32 = 1000;

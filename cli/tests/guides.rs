@@ -39,6 +39,11 @@ fn streams() {
 }
 
 #[test]
+fn io() {
+    follow("io.md");
+}
+
+#[test]
 fn subclusters() {
     follow("subclusters.md");
 }

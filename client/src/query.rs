@@ -254,6 +254,22 @@ impl Client {
         self.query(&proto::QuerySubclusterRequest { subcluster_id: subcluster_id.to_owned() })
     }
 
+    /// Returns an io channel of a subcluster, and the lines that vats wrote to it with greater numbers than `after`.
+    /// There are at most `limit` lines, where 0 stands for 100.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub fn channel(
+        &self,
+        subcluster_id: &str,
+        channel: &str,
+        after: u64,
+        limit: u32,
+    ) -> Result<proto::QueryChannelResponse, ClientError> {
+        let (subcluster_id, channel) = (subcluster_id.to_owned(), channel.to_owned());
+        self.query(&proto::QueryChannelRequest { subcluster_id, channel, after, limit })
+    }
+
     /// Returns all kernel services, in the order of their names.
     ///
     /// # Errors

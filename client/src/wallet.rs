@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use capstan_proto::{Address, Amount, ErrorCode, Params, v1 as proto};
+use capstan_proto::{Address, Amount, CHANNEL_LINE_BYTES, ErrorCode, Params, v1 as proto};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 use cosmrs::proto::cosmos::base::v1beta1::Coin;
 use prost::{Message, Name};
@@ -242,6 +242,48 @@ impl Wallet {
     pub fn acknowledge(&self, through: u64) -> Result<TxOutcome, ClientError> {
         let message = proto::MsgAck { sender: self.address().to_string(), through };
         self.submit(TxBuilder::new().message(&message), 0)
+    }
+
+    /// Writes lines to an io channel of a subcluster, and the end of the input if `close` is true. Returns the response,
+    /// which says how many lines wait for the vats.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] if the channel does not take all of them, or as [`Wallet::submit`].
+    pub fn write_channel(
+        &self,
+        subcluster_id: &str,
+        channel: &str,
+        lines: &[String],
+        close: bool,
+    ) -> Result<proto::MsgWriteChannelResponse, ClientError> {
+        let message = proto::MsgWriteChannel {
+            sender: self.address().to_string(),
+            subcluster_id: subcluster_id.to_owned(),
+            channel: channel.to_owned(),
+            lines: lines.to_vec(),
+            close,
+        };
+        let declared = CHANNEL_LINE_BYTES.saturating_mul(lines.len() as u64);
+        self.submit(TxBuilder::new().message(&message), declared)?.response(0)
+    }
+
+    /// Acknowledges what vats wrote to an io channel, up to and including line `through`. Those lines are removed.
+    ///
+    /// # Errors
+    /// As [`Wallet::submit`].
+    pub fn acknowledge_channel(
+        &self,
+        subcluster_id: &str,
+        channel: &str,
+        through: u64,
+    ) -> Result<proto::MsgAckChannelResponse, ClientError> {
+        let message = proto::MsgAckChannel {
+            sender: self.address().to_string(),
+            subcluster_id: subcluster_id.to_owned(),
+            channel: channel.to_owned(),
+            through,
+        };
+        self.submit(TxBuilder::new().message(&message), 0)?.response(0)
     }
 
     /// Sends coins to another account.

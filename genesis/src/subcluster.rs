@@ -10,12 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{GenesisError, GenesisVat, invalid, state::is_vat_name};
 
-/// Upper bound of the vats of a subcluster, and of its services.
+/// Upper bound of the vats of a subcluster, of its services and of its io channels.
 const MAX_NAMES: usize = 32;
-
-/// The reason why io channels are refused, in the words of the kernel.
-const NO_IO: &str =
-    "Cluster config declares IO channels but no IO channel factory was provided to the kernel";
 
 /// A system subcluster, which the chain launches once after its bootstrap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,11 +41,35 @@ pub struct GenesisCluster<V = GenesisVat> {
 
 /// An io channel of a system subcluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "BTreeMap<String, serde_json::Value>")]
 pub struct GenesisIo {
-    /// The ways in which data flows: `in`, `out` or `inout`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// The ways in which data flows: `in`, `out` or `inout`. Empty stands for `inout`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub direction: String,
+}
+
+/// Options of io channels that other kernels have, for ends that are files, sockets and consoles.
+const IO_ELSEWHERE: &[&str] = &["type", "unit", "path", "hostport"];
+
+impl TryFrom<BTreeMap<String, serde_json::Value>> for GenesisIo {
+    type Error = String;
+
+    fn try_from(fields: BTreeMap<String, serde_json::Value>) -> Result<Self, String> {
+        let mut io = Self::default();
+        for (field, value) in fields {
+            match (field.as_str(), value) {
+                ("direction", serde_json::Value::String(text)) => io.direction = text,
+                ("direction", _) => return Err("direction must be in, out or inout".to_owned()),
+                (other, _) if IO_ELSEWHERE.contains(&other) => {
+                    return Err(format!(
+                        "there is no {other} on a chain: transactions and queries are the other end of an io channel"
+                    ));
+                }
+                (other, _) => return Err(format!("unknown option {other} of an io channel")),
+            }
+        }
+        Ok(io)
+    }
 }
 
 /// Vats by name, in the order of their names. A name that stands twice is refused.
@@ -153,17 +173,27 @@ fn validate_given(
         if !seen.insert(service) {
             return Err(invalid(field("services"), format!("{service:?} stands twice")));
         }
-        if lacks(service) {
+        if !config.io.contains_key(service) && lacks(service) {
             let problem = format!(
                 "no registered kernel service '{service}': app_state.kernel.services has to name it"
             );
             return Err(invalid(field("services"), problem));
         }
     }
-    match config.io.is_empty() {
-        true => Ok(()),
-        false => Err(invalid(field("io"), NO_IO)),
+    if config.io.len() > MAX_NAMES {
+        let problem = format!("{} are more than {MAX_NAMES}", config.io.len());
+        return Err(invalid(field("io"), problem));
     }
+    for (name, io) in &config.io {
+        let field = field(&format!("io.{name}"));
+        if !is_vat_name(name) {
+            return Err(invalid(field, "a channel's name is 1 to 64 letters, digits, _ or -"));
+        }
+        if !["", "in", "out", "inout"].contains(&io.direction.as_str()) {
+            return Err(invalid(format!("{field}.direction"), "expected in, out or inout"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -209,6 +239,29 @@ mod tests {
     }
 
     #[test]
+    fn io_channels_have_a_direction_and_no_option_of_another_kernel() {
+        let mut state = state();
+        let config = &mut state.kernel.system_subclusters[0].config;
+        config.io.insert("console".into(), GenesisIo::default());
+        config.io.insert("log".into(), GenesisIo { direction: "out".into() });
+        config.services = vec!["log".into()];
+        state.validate().unwrap();
+        let json = serde_json::to_string(&state).unwrap();
+        assert!(json.contains(r#""io":{"console":{},"log":{"direction":"out"}}"#), "{json}");
+        assert_eq!(AppState::from_json(json.as_bytes()).unwrap(), state);
+        for (option, words) in [
+            ("type", "there is no type on a chain"),
+            ("unit", "there is no unit on a chain"),
+            ("fly", "unknown option fly"),
+        ] {
+            let odd =
+                json.replace("{\"direction\":\"out\"}", &format!("{{\"{option}\":\"line\"}}"));
+            let error = AppState::from_json(odd.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
     fn refusals_name_what_is_wrong() {
         type Spoil = fn(&mut AppState);
         let cases: &[(Spoil, &str)] = &[
@@ -238,9 +291,23 @@ mod tests {
             (
                 |s| {
                     let io = &mut s.kernel.system_subclusters[0].config.io;
-                    io.insert("x".into(), GenesisIo::default());
+                    io.insert("x".into(), GenesisIo { direction: "up".into() });
                 },
-                "config.io: Cluster config declares IO channels",
+                "config.io.x.direction: expected in, out or inout",
+            ),
+            (
+                |s| {
+                    let io = &mut s.kernel.system_subclusters[0].config.io;
+                    io.insert("a b".into(), GenesisIo::default());
+                },
+                "config.io.a b: a channel's name",
+            ),
+            (
+                |s| {
+                    let io = &mut s.kernel.system_subclusters[0].config.io;
+                    io.extend((0..33).map(|n| (format!("n{n}"), GenesisIo::default())));
+                },
+                "config.io: 33 are more than 32",
             ),
         ];
         for (spoil, text) in cases {

@@ -63,6 +63,14 @@ pub const MAX_ENDING_DEPTH: u64 = 16;
 pub const MAX_ENDING_NODES: u64 = 1_000;
 /// Upper bound of the values in the arguments of one device call.
 pub const MAX_DEVICE_NODES: usize = 65_536;
+/// Upper bound of the lines in one direction of an io channel that nobody has read.
+pub const MAX_IO_LINES: u64 = 128;
+/// Upper bound of the bytes of those lines.
+pub const MAX_IO_BYTES: u64 = 256 << 10;
+/// Upper bound of one line of an io channel, in bytes.
+pub const MAX_IO_LINE_BYTES: usize = 64 << 10;
+/// Upper bound of the reads of an io channel that wait for input.
+pub const MAX_IO_READS: usize = 32;
 
 /// Upper bound of the prefix of a kernel key, in bytes. `k.s.`, an endpoint and a dot are shorter.
 const MAX_PREFIX_BYTES: usize = 64;

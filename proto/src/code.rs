@@ -70,6 +70,8 @@ error_codes! {
     QueueFull = 50, "The kernel's queues hold `max_queue_length` events.";
     OutboxFull = 51, "The account's outbox holds `max_outbox_length` entries, or too many bytes of settled promises.";
     NoFactory = 52, "The account has no factory object.";
+    Channel = 53, "An io channel does not exist, is not the account's, or does not take what is written.";
+    ChannelFull = 54, "The lines do not fit into the io channel besides those that nobody has read yet.";
     UnknownPath = 101, "No query has this path.";
     MalformedQuery = 102, "The request or an option of the query is invalid.";
     NotFound = 103, "What the query names does not exist.";

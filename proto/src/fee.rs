@@ -1,5 +1,9 @@
 use crate::{Amount, Fees};
 
+/// Bytes for which the fee pays with each line of an io channel, besides those of the transaction: the chain keeps a
+/// line as an entry of its own.
+pub const CHANNEL_LINE_BYTES: u64 = 64;
+
 impl Fees {
     /// Returns the lowest fee that the chain accepts for a transaction.
     ///

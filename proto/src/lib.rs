@@ -26,5 +26,6 @@ pub mod v1;
 pub use address::{ADDRESS_PREFIX, Address, NotAnAddress};
 pub use amount::{Amount, DENOM, NotAnAmount};
 pub use code::{CODESPACE, ErrorCode};
+pub use fee::CHANNEL_LINE_BYTES;
 pub use method::{Answer, Call, Field, FieldKind, Handler, Method, Request, Server};
 pub use params::{CleanupBudget, Fees, InvalidParam, Params, SystemParams};

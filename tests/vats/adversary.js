@@ -173,5 +173,16 @@ export const buildRootObject = ({ exitVat, exitVatWithFailure }, parameters = {}
   if (atStart) {
     steps[atStart[0]](...atStart.slice(1));
   }
-  return Far('adversary', { run, bootstrap: () => 'up' });
+  // Uses whatever it is given as an io channel, more often than one takes.
+  const bootstrap = (_vats, services = {}) => {
+    for (const channel of Object.values(services)) {
+      kept.push(channel);
+      for (let i = 0; i < 40; i += 1) {
+        E(channel).read().catch(() => {});
+        E(channel).write(data(i, i * 1_000)).catch(() => {});
+      }
+    }
+    return 'up';
+  };
+  return Far('adversary', { run, bootstrap });
 };

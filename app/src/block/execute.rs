@@ -23,7 +23,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::{
     admission::{ChainContext, SignatureCache, check},
-    block::bridge,
+    block::{bridge, channels},
     events::event,
     fault::{Failure, NodeFault},
     observe::{cause::Cause, watch::Watch},
@@ -189,6 +189,11 @@ impl<H: VatHost> Msg<'_, '_, H> {
             Action::Resolve { resolutions } => self.resolve(resolutions),
             Action::Drop { refs } => self.drop_refs(refs),
             Action::Ack { through } => self.acknowledge(*through),
+            Action::WriteChannel { .. } | Action::AckChannel { .. } => {
+                let (answer, event) = channels::execute(self.run, self.tx.signer, action)?;
+                self.events.push(event);
+                Ok(answer)
+            }
         }
     }
 
@@ -495,6 +500,6 @@ fn failed(error: &TxError, gas_wanted: i64, events: Vec<Event>) -> ExecTxResult 
     }
 }
 
-fn any<M: Message + Name>(message: &M) -> Any {
+pub(super) fn any<M: Message + Name>(message: &M) -> Any {
     Any { type_url: format!("/{}.{}", M::PACKAGE, M::NAME), value: message.encode_to_vec() }
 }

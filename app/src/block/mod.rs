@@ -3,6 +3,7 @@
 mod apply_override;
 pub(crate) mod bridge;
 mod changes;
+mod channels;
 pub(crate) mod consensus;
 mod execute;
 mod expiry;

@@ -1,14 +1,16 @@
 //! Queries about subclusters.
 
 use capstan_kernel::{
-    subcluster::{LaunchStatus, Subcluster, SubclusterId},
+    limits::{MAX_IO_BYTES, MAX_IO_LINES},
+    subcluster::{IoName, LaunchStatus, Subcluster, SubclusterId},
     view,
 };
 use capstan_proto::{
     Answer, Handler,
     v1::{
-        QuerySubclusterRequest, QuerySubclusterResponse, QuerySubclustersRequest,
-        QuerySubclustersResponse, SubclusterIo, SubclusterVat,
+        ChannelLine, QueryChannelRequest, QueryChannelResponse, QuerySubclusterRequest,
+        QuerySubclusterResponse, QuerySubclustersRequest, QuerySubclustersResponse, SubclusterIo,
+        SubclusterVat,
     },
 };
 
@@ -38,6 +40,32 @@ impl Handler<QuerySubclusterRequest> for QueryServer<'_> {
         let none = || QueryError::not_found("subcluster", id);
         let record = view::subcluster(self.state, id)?.ok_or_else(none)?;
         Ok(Answer::about(describe(record), view::subcluster_key(id)))
+    }
+}
+
+impl Handler<QueryChannelRequest> for QueryServer<'_> {
+    fn handle(&self, request: QueryChannelRequest) -> Answered<QueryChannelRequest> {
+        let subcluster = parse(&request.subcluster_id)?;
+        let name = IoName { subcluster, channel: request.channel };
+        let none = || QueryError::not_found("io channel", &name);
+        let record = view::io_channel(self.state, &name)?.ok_or_else(none)?;
+        let size = page_size(request.limit);
+        let lines = view::io_output(self.state, &name, request.after, size)?;
+        let last = lines.last().map_or(record.output.last, |(number, _)| *number);
+        Ok(QueryChannelResponse {
+            service: name.to_string(),
+            direction: record.direction.as_str().to_owned(),
+            input_lines: record.input.len(),
+            input_bytes: record.input.bytes,
+            waiting_reads: u32::try_from(record.readers.len()).unwrap_or(u32::MAX),
+            acknowledged: record.output.taken,
+            written: record.output.last,
+            max_lines: MAX_IO_LINES,
+            max_bytes: MAX_IO_BYTES,
+            next: if last < record.output.last { last } else { 0 },
+            lines: lines.into_iter().map(|(number, text)| ChannelLine { number, text }).collect(),
+        }
+        .into())
     }
 }
 

@@ -1,7 +1,7 @@
 use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, BundleId};
-use capstan_kernel::ids::MeterId;
-use capstan_proto::v1 as proto;
+use capstan_kernel::{ids::MeterId, subcluster::IoName};
+use capstan_proto::{CHANNEL_LINE_BYTES, v1 as proto};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 
 use super::{
@@ -97,6 +97,22 @@ pub enum Action {
         /// Number of the last acknowledged entry.
         through: u64,
     },
+    /// Writes lines to an io channel of a subcluster.
+    WriteChannel {
+        /// [`IoName`] of the channel.
+        channel: IoName,
+        /// Lines without line feeds.
+        lines: Vec<String>,
+        /// Whether the input ends after them.
+        close: bool,
+    },
+    /// Acknowledges lines that vats wrote to an io channel.
+    AckChannel {
+        /// [`IoName`] of the channel.
+        channel: IoName,
+        /// Number of the last acknowledged line.
+        through: u64,
+    },
 }
 
 /// Target of a message to the account's own factory object, whatever its reference is.
@@ -108,6 +124,9 @@ impl Action {
         match self {
             Self::InstallBundle { packed, .. } => packed.uncompressed_size,
             Self::BeginUpload(announced) => announced.uncompressed_size,
+            Self::WriteChannel { lines, .. } => {
+                CHANNEL_LINE_BYTES.saturating_mul(lines.len() as u64)
+            }
             _ => 0,
         }
     }
@@ -127,6 +146,8 @@ impl Action {
             Self::Resolve { .. } => type_url::<proto::MsgResolve>(),
             Self::Drop { .. } => type_url::<proto::MsgDrop>(),
             Self::Ack { .. } => type_url::<proto::MsgAck>(),
+            Self::WriteChannel { .. } => type_url::<proto::MsgWriteChannel>(),
+            Self::AckChannel { .. } => type_url::<proto::MsgAckChannel>(),
         }
     }
 }

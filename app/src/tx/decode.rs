@@ -51,10 +51,15 @@ pub struct Signature {
 }
 
 impl Tx {
-    /// Returns whether the transaction does more than send coins, so that its signer must be an endpoint of the
-    /// kernel.
+    /// Returns whether the transaction does more than send coins and use io channels, so that its signer must be an
+    /// endpoint of the kernel.
     pub fn needs_endpoint(&self) -> bool {
-        self.actions.iter().any(|action| !matches!(action, Action::BankSend { .. }))
+        self.actions.iter().any(|action| {
+            !matches!(
+                action,
+                Action::BankSend { .. } | Action::WriteChannel { .. } | Action::AckChannel { .. }
+            )
+        })
     }
 
     /// Returns the lowest fee that the chain accepts for the transaction, by [`Fees::required`].

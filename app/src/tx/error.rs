@@ -231,6 +231,12 @@ pub enum TxError {
     /// The account has no factory object.
     #[error("the account has no factory object: {0}")]
     NoFactory(String),
+    /// An io channel does not exist, is not the account's, or does not take what is written.
+    #[error("{0}")]
+    Channel(String),
+    /// The lines do not fit into the io channel.
+    #[error("{0}; try again when it has been read")]
+    ChannelFull(String),
 }
 
 impl TxError {
@@ -271,6 +277,8 @@ impl TxError {
             Self::QueueFull { .. } => ErrorCode::QueueFull,
             Self::OutboxFull { .. } | Self::OutboxTooLarge { .. } => ErrorCode::OutboxFull,
             Self::NoFactory(_) => ErrorCode::NoFactory,
+            Self::Channel(_) => ErrorCode::Channel,
+            Self::ChannelFull(_) => ErrorCode::ChannelFull,
         }
     }
 }

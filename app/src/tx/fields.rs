@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use capstan_abi::CapData;
 use capstan_genesis::{Address, Params};
+use capstan_kernel::subcluster::{IoName, SubclusterId, is_name};
 use capstan_passable as smallcaps;
 use capstan_proto::v1 as proto;
 use prost::{Message, Name};
@@ -95,6 +96,20 @@ impl Fields<'_> {
         let problem =
             format!("{text:?} is not a reference that fits here: expected {}", forms.join(" or "));
         Err(self.refuse(field, problem))
+    }
+
+    /// Returns the name of an io channel.
+    pub(super) fn channel(&self, subcluster: &str, channel: String) -> Result<IoName, TxError> {
+        let Some(subcluster) = SubclusterId::parse(subcluster) else {
+            let problem = format!("{subcluster:?} is not a subcluster: expected s and a number");
+            return Err(self.refuse("subcluster_id", problem));
+        };
+        if !is_name(&channel) {
+            let problem =
+                "expected 1 to 100 letters, digits, dots, dashes or underscores".to_owned();
+            return Err(self.refuse("channel", problem));
+        }
+        Ok(IoName { subcluster, channel })
     }
 
     /// Returns a message's [`CapData`] as smallcaps JSON without `#`.

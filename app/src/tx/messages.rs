@@ -2,7 +2,10 @@
 
 use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, BundleId, DENOM, Params};
-use capstan_kernel::ids::MeterId;
+use capstan_kernel::{
+    ids::MeterId,
+    limits::{MAX_IO_LINE_BYTES, MAX_IO_LINES},
+};
 use capstan_passable as smallcaps;
 use capstan_proto::v1 as proto;
 use cosmrs::{Any, proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend};
@@ -39,6 +42,8 @@ pub(super) fn read(
         (type_url::<proto::MsgAck>(), ack),
         (type_url::<proto::MsgFundMeter>(), fund_meter),
         (type_url::<proto::MsgUpgradeVat>(), upgrade_vat),
+        (type_url::<proto::MsgWriteChannel>(), write_channel),
+        (type_url::<proto::MsgAckChannel>(), ack_channel),
     ];
     match known.iter().find(|(name, _)| name == url) {
         Some((_, read)) => read(&fields, &any.value),
@@ -244,6 +249,37 @@ fn fund_meter(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
         return Err(r.refuse("computrons", problem));
     }
     Ok(Action::FundMeter { meter, computrons: msg.computrons })
+}
+
+fn write_channel(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+    let msg: proto::MsgWriteChannel = r.decode(bytes)?;
+    r.actor(&msg.sender)?;
+    let channel = r.channel(&msg.subcluster_id, msg.channel)?;
+    let lines = msg.lines;
+    if lines.is_empty() && !msg.close {
+        return Err(r.refuse("lines", "there are none, and close is false".to_owned()));
+    }
+    if lines.len() as u64 > MAX_IO_LINES {
+        let problem = format!("{} lines, at most {MAX_IO_LINES} in one message", lines.len());
+        return Err(r.refuse("lines", problem));
+    }
+    for line in &lines {
+        if line.len() > MAX_IO_LINE_BYTES {
+            let problem = format!("a line of {} bytes, at most {MAX_IO_LINE_BYTES}", line.len());
+            return Err(r.refuse("lines", problem));
+        }
+        if line.contains('\n') {
+            return Err(r.refuse("lines", "a line contains a line feed: write two".to_owned()));
+        }
+    }
+    Ok(Action::WriteChannel { channel, lines, close: msg.close })
+}
+
+fn ack_channel(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
+    let msg: proto::MsgAckChannel = r.decode(bytes)?;
+    r.actor(&msg.sender)?;
+    let channel = r.channel(&msg.subcluster_id, msg.channel)?;
+    Ok(Action::AckChannel { channel, through: msg.through })
 }
 
 /// Decodes a `MsgUpgradeVat`: the call `upgradeVat(adminNode, bundleID, { vatParameters, upgradeMessage })` to the

@@ -5,6 +5,7 @@
 mod devices;
 pub(crate) mod genesis;
 mod introduce;
+mod io;
 pub(crate) mod kernel;
 mod messages;
 pub(crate) mod options;

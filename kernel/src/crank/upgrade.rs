@@ -108,8 +108,10 @@ impl<H: VatHost> Crank<'_, '_, H> {
         self.state.prune_transcript(vat, end)?;
         self.state.roll_span(vat)?;
         self.state.drop_heap(vat)?;
+        let first_promise = self.state.globals().next_promise;
         self.state.update_vat(vat, |state| {
             state.incarnation += 1;
+            state.first_promise = first_promise;
             state.snapshot = None;
         })?;
         config.bundle_id = bundle_id;

@@ -4,7 +4,7 @@
 //!
 //! | method | answer |
 //! |---|---|
-//! | `addSubcluster(name, owner, bootstrap, services)` | `{id, services}`: a record without vats, and the objects of the services by name |
+//! | `addSubcluster(name, owner, bootstrap, services, io)` | `{id, services}`: a record without vats, and the objects of the services and io channels by name |
 //! | `addSubclusterVat(id, name, root)` | undefined: the owner of `root` belongs to the subcluster |
 //! | `removeSubclusterVat(id, name)` | undefined |
 //! | `completeSubcluster(id)` | undefined: its bootstrap was fulfilled |
@@ -17,6 +17,8 @@
 //!
 //! A refused request is answered by `{error}`, a text.
 
+use std::collections::BTreeMap;
+
 use capstan_abi::JsString;
 
 use super::{Answer, CallResult, DeviceFailure, Invocation, thrown};
@@ -27,10 +29,11 @@ use crate::{
     limits,
     state::{
         handle::{State, decode},
+        io_channel::IoChannel,
         keys,
         subcluster::{LaunchStatus, News, Owner, Subcluster, SubclusterError},
     },
-    subcluster::{Label, LaunchError, SubclusterConfig},
+    subcluster::{Label, LaunchError, SubclusterConfig, parse_channels},
 };
 
 /// Method that tells of a vat of an account's subcluster.
@@ -91,7 +94,15 @@ impl State<'_> {
                 };
                 let services = texts(&call.arg(3)?);
                 let Some(services) = services else { return thrown("services are names") };
-                answer(self.add_account_subcluster(name, owner, bootstrap, services))
+                let io = match call.arg(4)? {
+                    undefined if undefined == Json::undefined() => None,
+                    io => Some(io),
+                };
+                let io = match parse_channels(io.as_ref()) {
+                    Ok(io) => io,
+                    Err(refusal) => return answer(Err(refusal.into())),
+                };
+                answer(self.add_account_subcluster(name, owner, bootstrap, services, io))
             }
             ADD_VAT => {
                 let (id, name) = (subcluster_id(call)?, call.text(1, "name")?);
@@ -200,10 +211,12 @@ impl State<'_> {
         owner: String,
         bootstrap: Option<String>,
         services: Vec<String>,
+        io: BTreeMap<String, IoChannel>,
     ) -> Result<Answer, Refused> {
-        let given = self.cluster_services(&services, false)?;
+        let id = self.allocate_subcluster()?;
+        let given = self.cluster_services(id, &services, &io, false)?;
         let record = Subcluster {
-            id: self.allocate_subcluster()?,
+            id,
             name: Some(name),
             owner: Owner::Account(owner),
             status: match &bootstrap {
@@ -213,7 +226,7 @@ impl State<'_> {
             bootstrap,
             vats: vec![],
             services,
-            io: Default::default(),
+            io,
             bootstrap_result: None,
             answer: None,
         };

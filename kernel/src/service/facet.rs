@@ -8,9 +8,9 @@
 //! | `pingVat(vatID)` | `'pong'` if the vat lives; no vat code runs |
 //! | `queueMessage(target, method, args)` | the target's own answer: the message goes on the queue, and is not waited for |
 //! | `getSubclusters(after)` | `{subclusters, next}`: up to 100 records with numbers above that of `after`, as many as a vat of the system takes |
-//! | `getSubcluster(id)` | `{id, name, owner, status, bootstrap, vats: [[name, vatID]], services}` |
+//! | `getSubcluster(id)` | `{id, name, owner, status, bootstrap, vats: [[name, vatID]], services, io: [[name, direction]]}` |
 //! | `getSystemSubclusterRoot(name)` | `{root}` |
-//! | `launchSubcluster({bootstrap, services, vats})` | `{subclusterId, root, bootstrapResult}` when `bootstrap` has answered |
+//! | `launchSubcluster({bootstrap, services, io, vats})` | `{subclusterId, root, bootstrapResult}` when `bootstrap` has answered |
 //! | `terminateSubcluster(id, reason)` | undefined: its vats end in reverse order |
 //! | `revoke(object)` | undefined: an object of a user gets no more messages |
 //! | `isRevoked(object)` | true if it was revoked |

@@ -14,9 +14,11 @@
 //! | `facet.rs` | the kernel's own service |
 //! | `subclusters.rs` | its methods for subclusters |
 //! | `conveyor.rs` | services over the mailbox and the bridge |
+//! | `io.rs` | io channels of subclusters |
 
 mod conveyor;
 mod facet;
+mod io;
 mod registry;
 mod subclusters;
 
@@ -189,6 +191,7 @@ impl State<'_> {
             | ServiceKind::MailboxConveyor
             | ServiceKind::Bridge
             | ServiceKind::BridgeConveyor => self.serve_conveyor(kind, call),
+            ServiceKind::Io => self.serve_io(call),
             ServiceKind::Object => thrown("a vat answers for this object"),
         }
     }
@@ -204,6 +207,7 @@ impl State<'_> {
             ServiceKind::MailboxConveyor => conveyor::MAILBOX_CONVEYOR_METHODS,
             ServiceKind::Bridge => conveyor::BRIDGE_METHODS,
             ServiceKind::BridgeConveyor => conveyor::BRIDGE_CONVEYOR_METHODS,
+            ServiceKind::Io => io::METHODS,
             ServiceKind::Object => &[],
         }
     }

@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::{
     error::{KernelPanic, Result, inconsistent},
     ids::{Endpoint, KRef},
-    state::{handle::State, keys},
+    state::{handle::State, io_channel::IO_PREFIX, keys},
 };
 
 /// A service of the kernel, part of the state.
@@ -38,6 +38,8 @@ pub enum ServiceKind {
     BridgeConveyor,
     /// An object of a vat, which gets its messages as any object does.
     Object,
+    /// An io channel of a [`Subcluster`](crate::subcluster::Subcluster).
+    Io,
 }
 
 impl ServiceKind {
@@ -51,6 +53,7 @@ impl ServiceKind {
             Self::Bridge => "bridge",
             Self::BridgeConveyor => "bridge-conveyor",
             Self::Object => "object",
+            Self::Io => "io",
         }
     }
 }
@@ -78,6 +81,9 @@ pub enum ServiceError {
         "a kernel service has a name of 1 to {MAX_SERVICE_NAME} letters, digits and characters of ._-:/, not {0:?}"
     )]
     BadName(String),
+    /// The name has the form of an io channel's.
+    #[error("a kernel service has a name that does not begin with {IO_PREFIX}, not {0:?}")]
+    Reserved(String),
     /// The kernel stops with this [`KernelPanic`].
     #[error(transparent)]
     Panic(#[from] KernelPanic),
@@ -116,7 +122,7 @@ impl State<'_> {
         name: &str,
         NewService { kind, system_only }: NewService,
     ) -> Registered<KRef> {
-        self.insist_free(name)?;
+        self.insist_free(name, kind)?;
         if kind == ServiceKind::Object {
             return Err(inconsistent("the kernel answers for no vat's object").into());
         }
@@ -136,7 +142,7 @@ impl State<'_> {
         object: KRef,
         system_only: bool,
     ) -> Registered<()> {
-        self.insist_free(name)?;
+        self.insist_free(name, ServiceKind::Object)?;
         self.add_service(name, Service { kref: object, kind: ServiceKind::Object, system_only })
     }
 
@@ -156,7 +162,8 @@ impl State<'_> {
 
     /// The objects of services by their names, for vats of the system or for others.
     ///
-    /// A name that others may not have fails like a name that does not exist.
+    /// A name that others may not have fails like a name that does not exist. So do io channels, which only their own
+    /// subclusters are given.
     pub(crate) fn services_named(
         &self,
         names: &[String],
@@ -165,7 +172,9 @@ impl State<'_> {
         let mut found = BTreeMap::new();
         for name in names {
             match self.service(name)? {
-                Some(service) if is_system || !service.system_only => {
+                Some(service)
+                    if service.kind != ServiceKind::Io && (is_system || !service.system_only) =>
+                {
                     found.insert(name.clone(), service.kref);
                 }
                 _ => return Err(ServiceError::Unknown(shown(name))),
@@ -174,9 +183,12 @@ impl State<'_> {
         Ok(found)
     }
 
-    fn insist_free(&self, name: &str) -> Registered<()> {
+    fn insist_free(&self, name: &str, kind: ServiceKind) -> Registered<()> {
         if !is_service_name(name) {
             return Err(ServiceError::BadName(shown(name)));
+        }
+        if name.starts_with(IO_PREFIX) != (kind == ServiceKind::Io) {
+            return Err(ServiceError::Reserved(shown(name)));
         }
         match self.service(name)? {
             Some(_) => Err(ServiceError::Taken(name.to_owned())),

@@ -116,7 +116,7 @@ fn id_of(call: &Call<'_>) -> Answered<SubclusterId> {
     }
 }
 
-/// `{id, name, owner, status, bootstrap, vats: [[name, vatID]], services}`.
+/// `{id, name, owner, status, bootstrap, vats: [[name, vatID]], services, io: [[name, direction]]}`.
 fn describe(record: Subcluster) -> Passable<KRef> {
     let optional = |text: Option<String>| text.map_or(Passable::Undefined, Passable::from);
     let owner = record.owner.to_string();
@@ -125,6 +125,10 @@ fn describe(record: Subcluster) -> Passable<KRef> {
         .into_iter()
         .map(|(name, vat)| Passable::Array(vec![name.into(), vat.to_string().into()]));
     let services = record.services.into_iter().map(Passable::from);
+    let io = record
+        .io
+        .into_iter()
+        .map(|(name, io)| Passable::Array(vec![name.into(), io.direction.as_str().into()]));
     let status = match record.status {
         LaunchStatus::Launching => "launching",
         LaunchStatus::Running => "running",
@@ -132,6 +136,7 @@ fn describe(record: Subcluster) -> Passable<KRef> {
     Passable::record([
         ("bootstrap", optional(record.bootstrap)),
         ("id", record.id.to_string().into()),
+        ("io", Passable::Array(io.collect())),
         ("name", optional(record.name)),
         ("owner", owner.into()),
         ("services", Passable::Array(services.collect())),

@@ -36,6 +36,9 @@
 //! k.scs                    u64: the number of the next subcluster
 //! k.scv.N                  SubclusterId that vat N belongs to
 //! k.scn.NAME               SubclusterId of a system subcluster
+//! k.io.HEX.NAME            IoState: channel NAME of the subcluster
+//! k.ioi.HEX.NAME.HEX       IoLine: input of that channel
+//! k.ioo.HEX.NAME.HEX       IoLine: output of that channel
 //! k.scp.HEX                (name, SubclusterConfig): a system subcluster that waits for the chain's bootstrap
 //! k.mb.a.PEER              u64: the last message taken from a mailbox's peer; PEER is hex
 //! k.mb.o.PEER.HEX          a message to a mailbox's peer, as it is
@@ -65,7 +68,10 @@
 
 use capstan_kernel_ports::Hash;
 
-use crate::ids::{Endpoint, KRef, MeterId, RemoteId, VatId};
+use crate::{
+    ids::{Endpoint, KRef, MeterId, RemoteId, VatId},
+    state::io_channel::{Flow, IoName},
+};
 
 pub(crate) const GLOBALS: &[u8] = b"k.globals";
 pub(crate) const QUEUES: &[u8] = b"k.queues";
@@ -207,6 +213,18 @@ pub(crate) fn system_subcluster(name: &str) -> Vec<u8> {
 
 pub(crate) fn pending_subcluster(position: u64) -> Vec<u8> {
     format!("k.scp.{position:016x}").into_bytes()
+}
+
+pub(crate) fn io_channel(name: &IoName) -> Vec<u8> {
+    format!("k.io.{:016x}.{}", name.subcluster.0, name.channel).into_bytes()
+}
+
+pub(crate) fn io_line(name: &IoName, flow: Flow, number: u64) -> Vec<u8> {
+    let flow = match flow {
+        Flow::Input => "ioi",
+        Flow::Output => "ioo",
+    };
+    format!("k.{flow}.{:016x}.{}.{number:016x}", name.subcluster.0, name.channel).into_bytes()
 }
 
 pub(crate) fn meter(meter: MeterId) -> Vec<u8> {

@@ -22,6 +22,9 @@ pub struct VatState {
     pub status: VatStatus,
     /// The number of its incarnation: 0 for the first, one more with each upgrade.
     pub incarnation: u64,
+    /// The number of the first promise that this incarnation can have made. Older ones were known to a heap that is
+    /// gone.
+    pub first_promise: u64,
     /// The next numbers of its imports.
     pub imports: ImportIds,
     /// Counts of the entries in its c-list.
@@ -188,6 +191,7 @@ impl State<'_> {
         let state = VatState {
             status: VatStatus::Running,
             incarnation: 0,
+            first_promise: 0,
             imports: ImportIds::VAT,
             holdings: Holdings::default(),
             dirt: Dirt::default(),

@@ -18,6 +18,9 @@ use crate::{
 /// Upper bound of the vats of a subcluster, of its services and of its io channels.
 pub const MAX_NAMES: usize = 32;
 
+/// Options of io channels that other kernels have, for ends that are files, sockets and consoles.
+const IO_ELSEWHERE: &[&str] = &["type", "unit", "path", "hostport"];
+
 /// Upper bound of a name's length.
 const MAX_NAME: usize = 100;
 
@@ -70,9 +73,6 @@ impl SubclusterConfig {
         if let Some(name) = self.io.keys().find(|name| !is_name(name)) {
             return invalid(format!("{name:?} is not an io channel's name"));
         }
-        if let Some(name) = self.services.iter().find(|name| self.io.contains_key(*name)) {
-            return invalid(format!("{name} is a service and an io channel"));
-        }
         match &self.bootstrap {
             Some(name) if !seen.contains(name) => Err(LaunchError::NoBootstrapVat(name.clone())),
             _ => Ok(()),
@@ -93,18 +93,14 @@ impl SubclusterConfig {
                 return Err(LaunchError::NoBootstrapVat(shown.to_owned()));
             }
         };
-        let vats = entries(config, "vats")?.into_iter().map(|(name, vat)| {
+        let vats = entries(config.field("vats"), "vats")?.into_iter().map(|(name, vat)| {
             let vat = parse_vat(&name, vat, of)?;
             Ok((name, vat))
-        });
-        let io = entries(config, "io")?.into_iter().map(|(name, channel)| {
-            let channel = parse_channel(&name, channel)?;
-            Ok((name, channel))
         });
         let read = Self {
             bootstrap: Some(bootstrap),
             services: services(config)?,
-            io: io.collect::<Result<_, LaunchError>>()?,
+            io: parse_channels(config.field("io"))?,
             vats: vats.collect::<Result<_, LaunchError>>()?,
         };
         read.check().map(|()| read)
@@ -125,8 +121,11 @@ fn services(config: &Json) -> Result<Vec<String>, LaunchError> {
 }
 
 /// Returns the entries of a record by their names, none if it is undefined.
-fn entries<'a>(config: &'a Json, field: &str) -> Result<Vec<(String, &'a Json)>, LaunchError> {
-    let fields = match config.field(field) {
+fn entries<'a>(
+    record: Option<&'a Json>,
+    field: &str,
+) -> Result<Vec<(String, &'a Json)>, LaunchError> {
+    let fields = match record {
         None => return Ok(vec![]),
         Some(Json::Object(fields)) => fields,
         Some(_) => return invalid(format!("{field} is not a record")),
@@ -175,12 +174,32 @@ fn parse_vat(name: &str, value: &Json, of: &Parsed) -> Result<StaticVat, LaunchE
     Ok(vat)
 }
 
+/// Reads `{NAME: {direction}}`, or undefined, which is none.
+pub(crate) fn parse_channels(
+    io: Option<&Json>,
+) -> Result<BTreeMap<String, IoChannel>, LaunchError> {
+    let named = entries(io, "io")?;
+    if named.len() > MAX_NAMES {
+        return invalid(format!("{} io channels are more than {MAX_NAMES}", named.len()));
+    }
+    let read = |(name, channel): (String, &Json)| {
+        let channel = parse_channel(&name, channel)?;
+        Ok((name, channel))
+    };
+    named.into_iter().map(read).collect()
+}
+
 fn parse_channel(name: &str, value: &Json) -> Result<IoChannel, LaunchError> {
     let Json::Object(fields) = value else {
         return invalid(format!("io channel {name} is not a record"));
     };
     if let Some((field, _)) = fields.iter().find(|(field, _)| field != "direction") {
-        return invalid(format!("io channel {name}: unknown option {field}"));
+        return invalid(match IO_ELSEWHERE.contains(&field.as_str()) {
+            true => format!(
+                "io channel {name}: there is no {field} on a chain: transactions and queries are the other end of a channel"
+            ),
+            false => format!("io channel {name}: unknown option {field}"),
+        });
     }
     let direction = match value.field("direction") {
         None => Some(IoDirection::default()),

@@ -12,6 +12,7 @@ use crate::{
     service::ServiceError,
     state::{
         handle::State,
+        io_channel::IoChannel,
         keys,
         promise::ResultPolicy,
         queue::{Payer, RunQueueEvent},
@@ -41,11 +42,6 @@ pub enum LaunchError {
     /// There is no such service, or the subcluster may not have it.
     #[error("no registered kernel service '{0}'")]
     UnknownService(String),
-    /// The configuration declares io channels, which this kernel does not have.
-    #[error(
-        "Cluster config declares IO channels but no IO channel factory was provided to the kernel"
-    )]
-    NoIo,
     /// The name of a system subcluster is none, or is taken.
     #[error("system subcluster {name:?}: {problem}")]
     BadName {
@@ -104,8 +100,8 @@ impl State<'_> {
         for (name, setup) in &config.vats {
             self.check_bundle(name, setup)?;
         }
-        let mut services = self.cluster_services(&config.services, label.is_system())?;
-        services.extend(self.open_io(id, &config.io)?);
+        let services =
+            self.cluster_services(id, &config.services, &config.io, label.is_system())?;
         let Label { owner, name } = label;
         let mut record = Subcluster {
             id,
@@ -156,17 +152,25 @@ impl State<'_> {
         }
     }
 
-    /// The objects of the named services, for a system subcluster or for another one.
+    /// The objects of the named services, for a system subcluster or for another one, and of the io channels, which are
+    /// opened. A name may stand in both lists: then it is the channel's.
     pub(crate) fn cluster_services(
-        &self,
+        &mut self,
+        id: SubclusterId,
         names: &[String],
+        io: &BTreeMap<String, IoChannel>,
         is_system: bool,
     ) -> std::result::Result<BTreeMap<String, KRef>, LaunchError> {
-        self.services_named(names, is_system).map_err(|error| match error {
+        let names: Vec<String> =
+            names.iter().filter(|name| !io.contains_key(*name)).cloned().collect();
+        let found = self.services_named(&names, is_system).map_err(|error| match error {
             ServiceError::Panic(panic) => LaunchError::Panic(panic),
             ServiceError::Unknown(name) => LaunchError::UnknownService(name),
             other => LaunchError::InvalidConfig(other.to_string()),
-        })
+        });
+        let mut services = found?;
+        services.extend(self.open_io(id, io)?);
+        Ok(services)
     }
 
     fn start_members(&mut self, record: &mut Subcluster, config: &SubclusterConfig) -> Result<()> {

@@ -18,9 +18,11 @@ mod system;
 
 pub use crate::ids::SubclusterId;
 pub use crate::state::{
-    io_channel::{IoChannel, IoDirection},
+    io_channel::{IoChannel, IoDirection, IoError, IoName, IoState, LineQueue},
     subcluster::{LaunchStatus, News, Notice, Owner, Subcluster, SubclusterError},
 };
+pub(crate) use config::parse_channels;
 pub use config::{MAX_NAMES, SubclusterConfig, is_name};
+pub(crate) use io::check_line;
 pub(crate) use launch::Label;
 pub use launch::LaunchError;

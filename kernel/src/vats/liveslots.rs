@@ -3,13 +3,14 @@
 //! Liveslots counts the references from virtual and durable data to an import `o-N` under `vom.rc.o-N`. It
 //! notes each weak collection that has the import as a key under `vom.ir.o-N|COLLECTION`
 //! (`virtualReferences.js` of `@agoric/swingset-liveslots`). Both records are complete after every delivery.
-//! So an import without them is held by the heap alone.
+//! So an import without them is held by the heap alone. Promises that a vat watches over upgrades are in a collection
+//! (`watchedPromises.js`).
 
 use capstan_kernel_ports::VatId;
 
 use crate::{
     error::Result,
-    ids::Endpoint,
+    ids::{Endpoint, KRef},
     state::{handle::State, keys},
 };
 
@@ -35,5 +36,20 @@ impl State<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Returns true if a vat watches a promise by `watchPromise`, so that its next incarnation waits for it, too.
+    ///
+    /// Liveslots keeps the watched promises in the collection that `watchedPromiseTableID` names, under their names.
+    pub(crate) fn watches_durably(&self, vat: VatId, promise: KRef) -> Result<bool> {
+        let endpoint = Endpoint::Vat(vat);
+        let Some(entry) = self.clist_entry(endpoint, promise)? else { return Ok(false) };
+        let table = self.over.get(&keys::vatstore(endpoint, "watchedPromiseTableID"))?;
+        let table = table.map(|id| String::from_utf8_lossy(&id).into_owned());
+        let Some((_, collection)) = table.as_deref().and_then(|id| id.split_once('/')) else {
+            return Ok(false);
+        };
+        let watched = keys::vatstore(endpoint, format!("vc.{collection}.s{}", entry.vref));
+        Ok(self.over.get(&watched)?.is_some())
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_kernel::{
     ids::{DeviceId, Endpoint, KRef},
+    subcluster::IoState,
     view,
 };
 use capstan_kernel_ports::{memory::MemoryState, store::Read as _};
@@ -40,12 +41,16 @@ impl Model {
             let waiting = promise["queue"].as_array().into_iter().flatten();
             waiting.for_each(|message| model.count_message(&promise["id"], message));
         }
-        // Pinned: the roots of vatAdmin and of the bootstrap vat. Held by the host: bootstrap's result.
-        model.hold("ko20");
-        let boot = view::vat_by_name(state, "boot").unwrap().unwrap();
-        let root = view::kref_of(state, Endpoint::Vat(boot), "o+0").unwrap().unwrap();
-        model.hold(&root.to_string());
+        // Pinned: the roots of vatAdmin, of the bootstrap vat and of vats that the host started. Held by the host:
+        // bootstrap's result.
+        for (key, _) in state.scan(b"k.pin.").unwrap() {
+            model.hold(std::str::from_utf8(&key[b"k.pin.".len()..]).unwrap());
+        }
         model.hold("kp40");
+        for (_, value) in state.scan(b"k.io.").unwrap() {
+            let channel: IoState = borsh::from_slice(&value).unwrap();
+            channel.readers.iter().for_each(|reader| model.hold(&reader.to_string()));
+        }
         for (_, service) in view::services_after(state, "", usize::MAX).unwrap() {
             model.hold(&service.kref.to_string());
         }

@@ -30,11 +30,21 @@ fn transactions() -> Vec<Vec<u8>> {
         args: Some(proto::CapData { body: args.body, slots: args.slots }),
     };
     let drop = proto::MsgDrop { sender: sender.clone(), refs: vec!["ro-50".into()] };
-    let ack = proto::MsgAck { sender, through: 7 };
+    let ack = proto::MsgAck { sender: sender.clone(), through: 7 };
+    let (subcluster_id, channel) = ("s1".to_owned(), "console".to_owned());
+    let write = proto::MsgWriteChannel {
+        sender: sender.clone(),
+        subcluster_id: subcluster_id.clone(),
+        channel: channel.clone(),
+        lines: vec!["one".into(), String::new()],
+        close: true,
+    };
+    let read = proto::MsgAckChannel { sender, subcluster_id, channel, through: 7 };
     let builders = [
         TxBuilder::new().message(&send),
         TxBuilder::new().message(&drop).memo("two").message(&ack),
         TxBuilder::new().message(&send).timeout_height(9),
+        TxBuilder::new().message(&write).message(&read),
     ];
     let signer = SignerData { chain_id: "fuzz".into(), account_number: 1, sequence: 2 };
     let sign = |tx: TxBuilder| tx.gas_limit(100_000).fee(Amount(1500)).sign(&alice, &signer).ok();

@@ -10,7 +10,7 @@ const EDGES: [u64; 42] = [
 ];
 
 /// Methods of the system's objects, and some that nobody has.
-pub(super) const METHODS: [&str; 27] = [
+pub(super) const METHODS: [&str; 29] = [
     "createVat",
     "launchSubcluster",
     "upgradeVat",
@@ -34,6 +34,8 @@ pub(super) const METHODS: [&str; 27] = [
     "schedule",
     "startVat",
     "provision",
+    "read",
+    "write",
     "run",
     "__proto__",
     "then",

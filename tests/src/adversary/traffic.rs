@@ -2,9 +2,9 @@
 
 use capstan_client::TxBuilder;
 use capstan_client::proto::{
-    CapData, ChunkInfo, Compression, MsgAck, MsgBeginUpload, MsgCreateVat, MsgDrop, MsgFundMeter,
-    MsgInstallBundle, MsgResolve, MsgSend, MsgTerminateVat, MsgUpgradeVat, MsgUploadChunk,
-    Resolution,
+    CapData, ChunkInfo, Compression, MsgAck, MsgAckChannel, MsgBeginUpload, MsgCreateVat, MsgDrop,
+    MsgFundMeter, MsgInstallBundle, MsgResolve, MsgSend, MsgTerminateVat, MsgUpgradeVat,
+    MsgUploadChunk, MsgWriteChannel, Resolution,
 };
 
 use super::program::{METHODS, Sizes, data, js_steps, wasm_program};
@@ -114,7 +114,8 @@ impl Attacker {
             78..84 => self.create(tx, world, random),
             84..88 => self.upgrade(tx, world, random),
             88..90 => self.terminate(tx, world, random),
-            90..96 => self.keep_house(tx, random),
+            90..94 => self.keep_house(tx, random),
+            94..96 => self.channels(tx, world, random),
             _ => self.publish_code(tx, world, random),
         }
     }
@@ -286,6 +287,39 @@ impl Attacker {
                     tx.message(&MsgResolve { sender, resolutions }),
                     format!("resolve {count} with {size}"),
                 )
+            }
+        }
+    }
+
+    /// A subcluster with io channels, or lines to and from one.
+    fn channels(&self, tx: TxBuilder, world: &World, random: &mut Random) -> (TxBuilder, String) {
+        let sender = self.account.address();
+        let subcluster_id = format!("s{}", random.below(12));
+        let channel = random.pick(&["in", "out", "both", ""]).unwrap_or("both").to_owned();
+        match random.below(4) {
+            0 => {
+                let bundle = random.pick(&world.bundles).unwrap_or_default();
+                let bootstrap = random.pick(&["\"bootstrap\":\"a\",", ""]).unwrap_or_default();
+                let body = format!(
+                    r##"#[{{"name":"c",{bootstrap}"io":{{"in":{{"direction":"in"}},"out":{{"direction":"out"}},"both":{{}}}},"vats":{{"a":{{"bundleID":"{bundle}"}}}}}}]"##
+                );
+                let about = format!("launch {body}");
+                (tx.message(&self.send("factory", "launchSubcluster", body, vec![])), about)
+            }
+            1 => {
+                let through = random.pick(&[0, 1, 7, 128, u64::MAX]).unwrap_or(0);
+                let about = format!("ack {subcluster_id} {channel} {through}");
+                let message = MsgAckChannel { sender, subcluster_id, channel, through };
+                (tx.message(&message), about)
+            }
+            _ => {
+                let count = random.pick(&[0, 1, 2, 127, 128, 129]).unwrap_or(1);
+                let size = world.sizes.pick(random).min(world.message_bytes / (count + 1));
+                let lines = vec!["l".repeat(size as usize); count as usize];
+                let close = random.one_in(3);
+                let about = format!("write {subcluster_id} {channel} {count} times {size} {close}");
+                let message = MsgWriteChannel { sender, subcluster_id, channel, lines, close };
+                (tx.message(&message), about)
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clock;
+mod io;
 mod outbox;
 mod revocation;
 mod revoked_objects;

@@ -293,12 +293,13 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     E.when(E.when(result, () => tell('completeSubcluster', id), fail), undefined, () => {});
   };
 
-  // {bootstrap, vats: {NAME: {bundleID, ...options}}}, checked before anything is started.
+  // {name, bootstrap, services, io, vats: {NAME: {bundleID, ...options}}}, checked before anything is started.
   const checkCluster = async config => {
     insistRecord(config, 'launchSubcluster');
-    const { name, bootstrap, services = harden([]), vats, ...unknown } = config;
+    const { name, bootstrap, services = harden([]), io, vats, ...unknown } = config;
     insistNoMore(unknown, 'launchSubcluster');
     insistName(name, 'launchSubcluster');
+    io === undefined || insistRecord(io, 'launchSubcluster');
     insistRecord(vats, 'launchSubcluster');
     const count = Object.keys(vats).length;
     (count > 0 && count <= MAX_SUBCLUSTER) ||
@@ -329,15 +330,16 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         return createVatFor(this.state.address, 'createVat', bundleID, options);
       },
 
-      // Starts vats together: {name, bootstrap, services, vats: {NAME: {bundleID, ...options of createVat}}}. If
-      // one of them cannot be started, none is. The vat that `bootstrap` names gets
-      // bootstrap(roots by name, services by name). If it rejects that, all of them end. Gives {subcluster,
-      // subclusterId, vats, bootstrapResult}.
+      // Starts vats together: {name, bootstrap, services, io: {NAME: {direction}}, vats: {NAME: {bundleID, ...options of
+      // createVat}}}. If one of them cannot be started, none is. The vat that `bootstrap` names gets
+      // bootstrap(roots by name, services and io channels by name). If it rejects that, all of them end. Gives
+      // {subcluster, subclusterId, vats, bootstrapResult}.
       async launchSubcluster(config) {
         const { address } = this.state;
         await checkCluster(config);
-        const { name, bootstrap, services = harden([]), vats } = config;
-        const { id, services: given } = tell('addSubcluster', name, address, bootstrap, services);
+        const { name, bootstrap, services = harden([]), io, vats } = config;
+        // The kernel says what is wrong with `io`.
+        const { id, services: given } = tell('addSubcluster', name, address, bootstrap, services, io);
         const subcluster = makeSubcluster(address, name, id);
         try {
           for (const [vatName, { bundleID, ...options }] of Object.entries(vats)) {
