@@ -22,7 +22,6 @@ use crate::{
     block::ConsensusGenesis,
     fault::{Failure, NodeFault},
     observe::AbciMethod,
-    query,
     records::chain::ChainRecord,
 };
 
@@ -80,7 +79,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
     }
 
     fn query(&self, request: RequestQuery) -> ResponseQuery {
-        query::answer(&self.committed().state, &request)
+        self.answer_query(&request)
     }
 
     fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {

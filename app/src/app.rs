@@ -9,6 +9,7 @@ use std::{
 use capstan_kernel::{Kernel, NodeOptions, slog::Slog};
 use capstan_kernel_ports::host::VatHost;
 use capstan_store::{StateView, Store};
+use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
 
 use crate::{
     admission::{SignatureCache, mempool::CheckState},
@@ -21,7 +22,7 @@ use crate::{
     observe::{
         AbciMethod, crash_report,
         fatal::{FatalHandler, FatalReport},
-        metrics::Metrics,
+        metrics::{Measure, Metrics},
         operator::OperatorFiles,
         slog::SlogFile,
         timed::TimedHost,
@@ -29,6 +30,7 @@ use crate::{
         watch::Watch,
     },
     overrides::Override,
+    query::{self, QueryLimits},
 };
 
 /// Options of this node. The state depends on none of them but [`AppOptions::overrides`].
@@ -49,8 +51,12 @@ pub struct AppOptions {
     pub trace: Option<TraceOptions>,
     /// [`OperatorFiles`] that tell the operator about a block that ended the process. `None` writes none.
     pub operator: Option<OperatorFiles>,
+    /// [`QueryLimits`] of the answers to queries.
+    pub queries: QueryLimits,
     /// Files whose sizes the metrics report, in addition to the state.
     pub measured_files: Vec<PathBuf>,
+    /// Further metrics: [`Measure`]s of what the application does not know.
+    pub measures: Vec<Measure>,
     /// [`FatalHandler`] of faults that end the node. It must not return: if it does, the ABCI method panics.
     pub on_fatal: FatalHandler,
 }
@@ -65,7 +71,9 @@ impl Default for AppOptions {
             overrides: Vec::new(),
             trace: None,
             operator: None,
+            queries: QueryLimits::default(),
             measured_files: Vec::new(),
+            measures: Vec::new(),
             on_fatal: FatalHandler::exit(None),
         }
     }
@@ -108,6 +116,7 @@ struct Shared<H> {
     on_fatal: FatalHandler,
     metrics: Metrics,
     genesis_height: u64,
+    queries: QueryLimits,
 }
 
 impl<H: VatHost> App<H> {
@@ -120,7 +129,7 @@ impl<H: VatHost> App<H> {
             slog.kernel_init();
         }
         let committed = Arc::new(Committed::load(store.reader())?);
-        let metrics = Metrics::new(options.measured_files);
+        let metrics = Metrics::new(options.measured_files, options.measures);
         let mut kernel = Kernel::new(TimedHost::new(host, metrics.clone()), options.kernel);
         kernel.set_application(Box::new(Bridge::default()));
         let overrides = by_height(options.overrides)?;
@@ -131,7 +140,8 @@ impl<H: VatHost> App<H> {
         let watch = Watch::new(options.trace.is_some(), metrics.clone(), running);
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
         kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).collect()));
-        let traces = options.trace.map(TraceLog::open).transpose()?;
+        let open = |trace| TraceLog::open(trace, metrics.clone());
+        let traces = options.trace.map(open).transpose()?;
         if let Some(slog) = &options.slog_file {
             slog.kernel_ready();
         }
@@ -153,6 +163,7 @@ impl<H: VatHost> App<H> {
             watch,
             metrics,
             genesis_height: options.genesis_height,
+            queries: options.queries,
             check: Mutex::new(CheckState::new(committed.clone(), signatures.clone())),
             signatures,
             committed: RwLock::new(committed),
@@ -227,6 +238,13 @@ impl<H> App<H> {
     /// The committed state cannot be read.
     pub fn metrics_text(&self) -> Result<String, NodeFault> {
         self.0.metrics.text(&self.committed())
+    }
+
+    /// Answers a query from the last committed state.
+    pub(crate) fn answer_query(&self, request: &RequestQuery) -> ResponseQuery {
+        let answer = query::answer(&self.committed().state, self.0.queries, request);
+        self.0.metrics.answered(answer.value.len());
+        answer
     }
 
     /// Returns the last committed height of this chain, or 0 before its first block, even if it continues another

@@ -10,6 +10,7 @@
 //! | `bundle.installed` | `bundle_id`, `submitter`, `size` | transaction |
 //! | `upload.begun` | `upload_id`, `submitter`, `bundle_id`, `deadline_height` | transaction |
 //! | `upload.chunk` | `upload_id`, `index`, `missing` | transaction |
+//! | `upload.failed` | `upload_id`, `submitter` | transaction that completed the upload and failed |
 //! | `upload.expired` | `upload_id`, `submitter` | block |
 //! | `message.sent` | `sender`, `target`, `method`, `promise`, `message_index` | transaction |
 //! | `meter.funded` | `meter_id`, `payer`, `computrons`, `amount`, `remaining` | transaction |

@@ -49,6 +49,7 @@ pub use observe::{
     AbciMethod, cause,
     crash_report::CrashReport,
     fatal::{EXIT_CONSENSUS_HALT, EXIT_NODE_FAULT, FatalHandler, FatalReport},
+    metrics::Measure,
     operator::OperatorFiles,
     progress::Step,
     remedy::Remedy,

@@ -1,18 +1,19 @@
 //! Export of a whole state, and import as the beginning of a chain.
 //!
-//! The file is the store's export with the node-local keys that the kernel needs. The genesis document has its
+//! The file is the store's export with the node-local keys that the kernel needs. An import checks these against the state. The genesis document has its
 //! height, root hash, length and SHA-256, so trust in the document extends to the file.
 
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, BufWriter, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use capstan_genesis::{FromState, Params};
+use capstan_kernel::view;
 use capstan_kernel_ports::Hash;
-use capstan_store::{Expected, FILE, Import, Options, StateView, Store};
+use capstan_store::{Expected, FILE, Import, JOURNAL_FILE, Local, Options, StateView, Store};
 use sha2::{Digest, Sha256};
 
 use crate::{block::validators, fault::NodeFault, records::chain::Chain};
@@ -68,7 +69,9 @@ pub fn export(state: &StateView, to: &Path) -> Result<Exported, StateExportError
     let file = File::options().write(true).create_new(true).open(to).map_err(fault)?;
     let mut out = BufWriter::new(file);
     let (mut hash, mut bytes) = (Sha256::new(), 0);
-    for chunk in state.export(CHUNK_BYTES, true) {
+    let needed = view::NeededLocal::of(state).map_err(NodeFault::from)?;
+    let local = Local::Where(Box::new(move |key| needed.includes(key)));
+    for chunk in state.export(CHUNK_BYTES, local) {
         let chunk = chunk?;
         hash.update(&chunk);
         bytes += chunk.len() as u64;
@@ -128,8 +131,16 @@ pub fn import(
         return Err(other(format!("its SHA-256 is {found}, not {}", from.sha256)));
     }
     let store: Store = import.finish()?;
+    let checked = view::check_local(&store.reader());
     drop(store);
-    Ok(())
+    checked.map_err(|problem| {
+        // Nobody has used the store yet, so nothing is lost.
+        let removed = [FILE, JOURNAL_FILE].map(|name| fs::remove_file(directory.join(name)));
+        let left = removed.into_iter().find_map(Result::err).map_or(String::new(), |error| {
+            format!("; {} cannot be removed: {error}", directory.display())
+        });
+        other(format!("{problem}{left}"))
+    })
 }
 
 const CHUNK_BYTES: usize = 1 << 20;

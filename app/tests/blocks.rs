@@ -65,6 +65,32 @@ fn a_block_ends_at_its_budget_and_the_next_goes_on() {
 }
 
 #[test]
+fn a_block_cleans_up_after_a_dead_vat_with_the_computrons_that_it_has_left() {
+    let mut chain = Chain::start(Store::in_memory().unwrap(), &mortal(false));
+    let mut alice = alice();
+    for batch in 0..4 {
+        let given: Vec<String> = (0..100).map(|i| format!("ro+{}", batch * 100 + i + 1)).collect();
+        let slots: Vec<&str> = given.iter().map(String::as_str).collect();
+        let args: Vec<String> = (0..100).map(|i| format!("\"${i}\"")).collect();
+        let args = format!("[{}]", args.join(","));
+        let tx = alice.tx(vec![alice.send("factory", "echo", &args, &slots)]);
+        chain.ok(tx);
+    }
+    let tx = alice.tx(vec![alice.send("factory", "die", "[]", &[])]);
+    chain.ok(tx);
+    let mut blocks = 0;
+    while chain.json("vats/v1")["status"] != "cleaned" {
+        chain.block(&[]);
+        blocks += 1;
+        assert!(blocks < 4, "400 imports, 50 a crank: a block has room for many cranks");
+    }
+    assert!(blocks > 0, "the fault took what the block had");
+    let idle = chain.hash();
+    chain.block(&[]);
+    assert_eq!(chain.hash(), idle);
+}
+
+#[test]
 fn a_full_queue_refuses_messages() {
     let mut chain = Chain::with_params(|p| {
         p.max_queue_length = 3;

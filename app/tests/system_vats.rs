@@ -3,46 +3,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
+#[path = "common/engine.rs"]
+mod engine;
 
 use capstan_app::{App, AppOptions, proto};
-use capstan_genesis::{Genesis, GenesisBundle, Params};
 use capstan_store::Store;
-use capstan_vat_host::{HostOptions, JsEngine, WasmHost};
+use capstan_vat_host::WasmHost;
 use common::{Chain, Client, alice, any, bob, capdata};
+use engine::{genesis_with_timer, host};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// A moment in 2026, in seconds since 1970.
 const THEN: i64 = 1_770_000_000;
 
-fn host() -> WasmHost {
-    let boot_scripts = capstan_vat_js::boot_scripts();
-    let engine = JsEngine {
-        worker_wasm: capstan_vat_js::worker().to_vec(),
-        boot_scripts: boot_scripts.map(|(name, script)| (name.to_owned(), script.to_vec())).into(),
-    };
-    let cache_dir = Some(concat!(env!("CARGO_TARGET_TMPDIR"), "/engine").into());
-    WasmHost::open(engine, HostOptions { cache_dir, ..HostOptions::default() }, &|_| {}).unwrap()
-}
-
-fn genesis() -> Genesis {
-    let bundle = |id: &str, json: &[u8]| GenesisBundle::new(id.parse().unwrap(), None, json);
-    let mut genesis = common::genesis(|_| {});
-    genesis.app_state.bundles.clear();
-    genesis.app_state.params = Params::default();
-    genesis.add_system_vats(
-        bundle(capstan_vat_system::vat_admin_id(), capstan_vat_system::vat_admin_bundle()),
-        bundle(capstan_vat_system::provisioner_id(), capstan_vat_system::provisioner_bundle()),
-    );
-    genesis.add_timer(bundle(capstan_vat_system::timer_id(), capstan_vat_system::timer_bundle()));
-    genesis
-}
-
 fn start() -> Chain<WasmHost> {
     let app = App::new(Store::in_memory().unwrap(), host(), AppOptions::default()).unwrap();
     let mut chain = Chain::of(app);
     chain.time = THEN;
-    chain.init(&genesis());
+    chain.init(&genesis_with_timer());
     for _ in 0..6 {
         chain.block(&[]);
     }

@@ -227,6 +227,34 @@ fn a_bundle_that_turns_out_wrong_is_not_installed() {
 }
 
 #[test]
+fn a_bundle_is_verified_once_for_the_pieces_that_were_paid_for() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    // The last piece completes the bundle, and a later message fails: the piece cannot be sent again.
+    for (number, is_good) in [(0, false), (1, true)] {
+        let module = [MODULE, &[number]].concat();
+        let pieces = pieces(&module, 20);
+        let id = begun(&mut chain, &mut alice, &module, &pieces);
+        let last = pieces.len() as u32 - 1;
+        for (index, data) in pieces.iter().enumerate().take(last as usize) {
+            let tx = alice.tx(vec![piece(&alice, &id, index as u32, data)]);
+            chain.ok(tx);
+        }
+        let mut messages = vec![piece(&alice, &id, last, &pieces[last as usize])];
+        if !is_good {
+            messages.push(piece(&alice, &"ab".repeat(32), 0, b"of no upload"));
+        }
+        let tx = alice.tx(messages);
+        let result = chain.block(&[tx]).tx_results.remove(0);
+        assert_eq!(result.code == 0, is_good, "{}", result.log);
+        let failed = attributes(&result.events, "upload.failed", "upload_id");
+        assert_eq!(failed.len(), usize::from(!is_good));
+        let again = alice.tx(vec![piece(&alice, &id, last, &pieces[last as usize])]);
+        fails(&mut chain, again, 45, &id);
+    }
+}
+
+#[test]
 fn an_upload_is_forgotten_at_its_deadline() {
     let mut chain = Chain::with_params(|p| p.upload_deadline_blocks = 3);
     let mut alice = alice();

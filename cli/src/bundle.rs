@@ -9,7 +9,7 @@ use capstan_client::Bundle;
 use serde_json::json;
 
 use crate::failure::usage;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::progress;
 
 /// Arguments of `capstan bundle`.
@@ -51,7 +51,7 @@ impl BundleSource {
             bail!("{source} cannot be bundled:\n{}", said.trim_end());
         }
         // What the bundle lacks without being refused for it.
-        eprint!("{}", String::from_utf8_lossy(&done.stderr));
+        output::warn(String::from_utf8_lossy(&done.stderr).trim_end());
         let file = self.output.display().to_string();
         let bytes = std::fs::read(&self.output).with_context(|| format!("cannot read {file}"))?;
         let bundle = Bundle::from_endo_json(&bytes).with_context(|| file.clone())?;

@@ -16,7 +16,7 @@ use crate::Common;
 use crate::failure::usage;
 use crate::home::path;
 use crate::init::{DEFAULT_CHAIN_ID, new_genesis};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::process::{init_logs, listen_addr, log_filter, on_signal};
 use crate::progress::Progress;
 
@@ -78,7 +78,7 @@ impl Dev {
         let home =
             Home::open_or_make(path(common)?, || new_genesis(DEFAULT_CHAIN_ID, dev_genesis))?;
         let config = self.config(&home)?;
-        init_logs(log_filter(self.log.as_deref(), &config)?, config.log.format);
+        init_logs(log_filter(self.log.as_deref(), &config)?, &home.path, &config.log)?;
         let rpc = match &self.rpc {
             Some(text) => listen_addr("--rpc", text)?,
             None => listen_addr("rpc.listen", &config.rpc.listen)?,
@@ -100,9 +100,9 @@ impl Dev {
         let ready = ready(&genesis, &home, &url);
         output.either(&ready, &banner(&ready));
         if !rpc.ip().is_loopback() {
-            eprintln!(
+            output::warn(&format!(
                 "warning: {rpc} can be reached from other machines, and everybody knows the development keys"
-            );
+            ));
         }
         node.solo.wait()?;
         Ok(())

@@ -6,6 +6,8 @@ use anyhow::Error;
 use capstan_client::ClientError;
 use serde_json::json;
 
+use crate::output;
+
 /// Wrong usage that the command line's grammar could not see. Its text says what would be right.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -35,9 +37,9 @@ pub(crate) fn report(error: &Error, json: bool) -> ExitCode {
             record["codespace"] = codespace.into();
             record["code"] = number.into();
         }
-        eprintln!("{record}");
+        output::warn_json(&record);
     } else {
-        eprintln!("error: {}", chain(error));
+        output::warn(&format!("error: {}", chain(error)));
     }
     ExitCode::from(code)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use capstan_client::Address;
 use capstan_consensus::comet::CometHome;
 use capstan_genesis::Genesis;
 use capstan_node::home::{GENESIS, Home, MARKER, read_genesis};
@@ -12,6 +13,7 @@ use serde_json::json;
 use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::output::Output;
+use crate::subclusters::SystemSubcluster;
 use crate::{Common, keys, subclusters};
 
 /// Chain id of a new home.
@@ -65,6 +67,25 @@ impl Init {
             );
         }
         // What can be wrong is found before anything is written.
+        let subclusters = self.read_subclusters()?;
+        let find = |text: &String| {
+            keys::find_address(common, text).with_context(|| flag("--governor", text))
+        };
+        let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        let home = self.make_home(path)?;
+        self.extend_genesis(&home, subclusters, governors)?;
+        let chain_id = home.genesis()?.0.chain_id;
+        let genesis = home.path.join(GENESIS);
+        let record = json!({"home": home.path, "chain_id": chain_id, "genesis": genesis});
+        let command = if self.validator { "start" } else { "dev" };
+        let next = format!("Start the chain: capstan {command} --home {}", home.path.display());
+        let text = format!("Made {} for chain {chain_id}.\n{next}", home.path.display());
+        output.either(&record, &text);
+        Ok(())
+    }
+
+    /// Reads the files of system subclusters, and checks that the genesis document can have them.
+    fn read_subclusters(&self) -> anyhow::Result<Vec<SystemSubcluster>> {
         let read = |file: &PathBuf| {
             subclusters::read(file).with_context(|| flag("--system-subcluster", file))
         };
@@ -79,11 +100,11 @@ impl Init {
             }
             trial.validate().map_err(|error| usage(error.to_string()))?;
         }
-        let find = |text: &String| {
-            keys::find_address(common, text).with_context(|| flag("--governor", text))
-        };
-        let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        let home = match &self.genesis {
+        Ok(subclusters)
+    }
+
+    fn make_home(&self, path: PathBuf) -> anyhow::Result<Home> {
+        Ok(match &self.genesis {
             Some(file) => {
                 let (genesis, _) = read_genesis(file).with_context(|| flag("--genesis", file))?;
                 Home::make_from(path, &genesis, file.parent())?
@@ -96,35 +117,37 @@ impl Init {
                 Home::make_from(path, &genesis, None)?
             }
             None => Home::open_or_make(path, || new_genesis(&self.chain_id, dev_genesis))?,
-        };
+        })
+    }
+
+    /// Adds to the genesis document what the flags ask for.
+    fn extend_genesis(
+        &self,
+        home: &Home,
+        subclusters: Vec<SystemSubcluster>,
+        governors: Vec<Address>,
+    ) -> anyhow::Result<()> {
         if self.timer {
-            change_genesis(&home, |genesis| Ok(add_timer(genesis)?))?;
+            change_genesis(home, |genesis| Ok(add_timer(genesis)?))?;
         }
         if self.mailbox {
-            change_genesis(&home, |genesis| {
+            change_genesis(home, |genesis| {
                 genesis.add_mailbox();
                 Ok(())
             })?;
         }
         for subcluster in subclusters {
-            change_genesis(&home, |genesis| {
+            change_genesis(home, |genesis| {
                 subcluster.add_to(&mut genesis.app_state);
                 Ok(())
             })?;
         }
-        if !self.governor.is_empty() {
-            change_genesis(&home, |genesis| {
+        if !governors.is_empty() {
+            change_genesis(home, |genesis| {
                 genesis.app_state.params.governors = governors;
                 Ok(())
             })?;
         }
-        let chain_id = home.genesis()?.0.chain_id;
-        let genesis = home.path.join(GENESIS);
-        let record = json!({"home": home.path, "chain_id": chain_id, "genesis": genesis});
-        let command = if self.validator { "start" } else { "dev" };
-        let next = format!("Start the chain: capstan {command} --home {}", home.path.display());
-        let text = format!("Made {} for chain {chain_id}.\n{next}", home.path.display());
-        output.either(&record, &text);
         Ok(())
     }
 }

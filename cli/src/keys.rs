@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::Common;
 use crate::failure::usage;
 use crate::home::keys_dir;
-use crate::output::Output;
+use crate::output::{self, Output};
 use capstan_files::write_atomic;
 
 /// Arguments of `capstan keys`.
@@ -150,7 +150,8 @@ fn store(file: &Path, name: &str, key: &Key) -> anyhow::Result<()> {
         write_atomic(file, &serde_json::to_vec(&record)?, 0o600)
     };
     write().with_context(|| format!("cannot write {}", file.display()))?;
-    eprintln!("warning: {} is not encrypted; use its key for tests only", file.display());
+    let path = file.display();
+    output::warn(&format!("warning: {path} is not encrypted; use its key for tests only"));
     Ok(())
 }
 

@@ -1,8 +1,12 @@
 //! The output of commands: JSON for programs, tables for people.
+//!
+//! Everything that a command prints goes through here. Text for people is made harmless in this one place, since much
+//! of it was written by vats and by strangers. JSON stays exact.
 
 use std::io::Write as _;
 
 use capstan_abi::BundleKind;
+use capstan_files::{one_line, printable};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Map, Value};
@@ -65,13 +69,44 @@ impl Output {
     }
 
     fn json_line(self, value: &Value) {
-        say(&value.to_string());
+        match self.json {
+            true => exact(&value.to_string()),
+            false => say(&value.to_string()),
+        }
     }
 }
 
-/// Prints a line of text. A reader that has gone away is no failure of the command.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+/// Prints lines of text for people, in which nothing that a stranger wrote moves the cursor or hides something. A
+/// reader that has gone away is no failure of the command.
+pub(crate) fn say(lines: &str) {
+    exact(&printable(lines));
+}
+
+/// Prints lines as [`say`] does, to standard error.
+pub(crate) fn warn(lines: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable(lines));
+}
+
+/// Prints one line of another program's log, which its writer cannot make look like several.
+pub(crate) fn say_log(label: &str, line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{label} | {}", one_line(line))
+}
+
+/// Prints JSON, which programs read: not a byte is changed.
+fn exact(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Prints JSON to standard error.
+pub(crate) fn warn_json(record: &Value) {
+    let _ = writeln!(std::io::stderr().lock(), "{record}");
+}
+
+/// Clears the terminal and begins at its upper left corner.
+pub(crate) fn clear() -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    write!(out, "\x1b[2J\x1b[H")?;
+    out.flush()
 }
 
 fn new_table() -> Table {
@@ -112,7 +147,8 @@ fn text(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if is_count(name) => grouped(text),
-        Value::String(text) => text.clone(),
+        // Here too, so that a table is as wide as what it shows.
+        Value::String(text) => printable(text).into_owned(),
         Value::Number(number) => grouped(&number.to_string()),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
@@ -201,6 +237,71 @@ mod tests {
         let value = json!({"body": "#[\"$0.Alleged: counter\",\"+7\"]", "slots": ["ko20"]});
         assert_eq!(text("data", &value), r#"["@ko20",{"@bigint":"7"}]"#);
         assert_eq!(text("data", &Value::Null), "-");
+    }
+
+    /// Texts as a stranger would choose them: of a vat's name, its last words, a message, a bundle's id.
+    const HOSTILE: &[&str] = &[
+        "\u{1b}[2J\u{1b}[Hgone",
+        "\u{1b}]0;title\u{7}",
+        "\u{9b}31mred",
+        "gnp.\u{202e}exe",
+        "\u{2066}isolated\u{2069}",
+        "over\rwritten\u{8}\u{8}",
+    ];
+
+    fn is_harmless(text: &str) -> bool {
+        printable(text) == text
+    }
+
+    #[test]
+    fn tables_and_records_show_what_strangers_wrote_as_escapes() {
+        for hostile in HOSTILE {
+            let data = json!({"body": json!([hostile]).to_string(), "slots": [hostile]});
+            let record = json!({
+                "name": hostile, "list": [hostile, {"inner": hostile}], "value": data,
+                "ending": {"reason": hostile, "info": hostile}, *hostile: hostile,
+            });
+            let Value::Object(fields) = &record else { panic!() };
+            let table = fields_table(fields, str::to_owned).to_string();
+            assert!(is_harmless(&printable(&table)));
+            for field in ["name", "list", "ending"] {
+                assert!(is_harmless(&text(field, &record[field])), "{field}: {hostile:?}");
+            }
+            // A table's lines are as long as each other, since nothing is escaped after it was made.
+            let named = json!({"name": hostile});
+            let Value::Object(fields) = &named else { panic!() };
+            let table = fields_table(fields, str::to_owned).to_string();
+            assert_eq!(printable(&table), table);
+            // Programs get every byte.
+            assert_eq!(serde_json::from_str::<Value>(&record.to_string()).unwrap(), record);
+        }
+    }
+
+    /// Returns the sources of the command line, with their paths.
+    fn sources(dir: &std::path::Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => sources(&path, found),
+                false => found
+                    .push((path.display().to_string(), std::fs::read_to_string(&path).unwrap())),
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_prints_through_this_file() {
+        let mut found = Vec::new();
+        sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        assert!(found.len() > 20);
+        let ways = ["println!", "print!", "stdout().lock()", "stderr().lock()", "dbg!"];
+        for (path, text) in found.iter().filter(|(path, _)| !path.ends_with("src/output.rs")) {
+            for (number, line) in text.lines().enumerate() {
+                let code = line.split("//").next().unwrap();
+                let other = ways.iter().find(|way| code.contains(*way));
+                assert_eq!(other, None, "{path}:{}: use crate::output", number + 1);
+            }
+        }
     }
 
     #[test]

@@ -1,23 +1,75 @@
 //! Logs, addresses and signals, for commands that run until they are stopped.
 
+use std::fmt;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::exit;
+use std::sync::Mutex;
 
-use capstan_node::config::{Config, LogFormat};
+use anyhow::Context as _;
+use capstan_files::{RotatingFile, Rotation, one_line};
+use capstan_node::config::{Config, Log, LogFormat};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::failure::usage;
 
 /// Exit code after a second signal, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Sets up the log on standard error with a [`LogFormat`]. `filter` comes from [`log_filter`].
-pub(crate) fn init_logs(filter: EnvFilter, format: LogFormat) {
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => logs.with_ansi(false).init(),
-        LogFormat::Json => logs.json().init(),
+/// Sets up the log of the node in `home`, on standard error or in a file. `filter` comes from [`log_filter`].
+///
+/// # Errors
+/// The file cannot be opened.
+pub(crate) fn init_logs(filter: EnvFilter, home: &Path, log: &Log) -> anyhow::Result<()> {
+    let to = match log.file.as_str() {
+        "" => BoxMakeWriter::new(std::io::stderr),
+        name => {
+            let path = home.join(name);
+            let rotation = Rotation {
+                max_bytes: log.file_max_mib.saturating_mul(1 << 20),
+                keep: log.file_keep,
+            };
+            let file = RotatingFile::append(&path, rotation)
+                .with_context(|| format!("cannot write the log {} (log.file)", path.display()))?;
+            BoxMakeWriter::new(Mutex::new(LogFile(file)))
+        }
+    };
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(to);
+    match log.format {
+        // A vat's line may not look like lines of the node. The fields of an event are where strangers' texts are.
+        LogFormat::Text => logs.with_ansi(false).fmt_fields(debug_fn(field).delimited(" ")).init(),
+        LogFormat::Json => logs.with_ansi(false).json().init(),
+    }
+    Ok(())
+}
+
+/// The file of a log. The log writes each event at once, so none is cut by a rotation.
+struct LogFile(RotatingFile);
+
+impl Write for LogFile {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.write(event)?;
+        self.0.flush()?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Writes a field of an event to a text log.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => write!(writer, "{}", one_line(&value)),
+        name => write!(writer, "{name}={}", one_line(&value)),
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::output;
+
 /// Time after which a step is mentioned.
 const PATIENCE: Duration = Duration::from_millis(800);
 
@@ -82,7 +84,8 @@ fn watch(mut step: String, told: &Receiver<Told>) {
                 mention = began + PATIENCE;
             }
             Err(RecvTimeoutError::Timeout) => {
-                eprintln!("{step} … ({} s)", began.elapsed().as_secs().max(1));
+                let seconds = began.elapsed().as_secs().max(1);
+                output::warn(&format!("{step} … ({seconds} s)"));
                 mention = Instant::now() + REPEAT;
             }
             Err(RecvTimeoutError::Disconnected) => return,

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::failure::{flag, usage};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::tx::{NodeArgs, bundle_id};
 use crate::{Common, keys};
 
@@ -208,6 +208,12 @@ struct HolderArgs {
     account: Option<String>,
 }
 
+const BUNDLE_COLUMNS: [&str; 4] = ["bundleId", "kind", "size", "sha256"];
+const VAT_COLUMNS: [&str; 8] =
+    ["vatId", "name", "status", "bundleId", "incarnation", "critical", "dynamic", "meterId"];
+const SUBCLUSTER_COLUMNS: [&str; 5] = ["subclusterId", "name", "owner", "status", "bootstrap"];
+const CLIST_COLUMNS: [&str; 3] = ["kref", "eref", "reachable"];
+
 impl Query {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let asker = Asker { client: self.node.client()?, output };
@@ -227,33 +233,16 @@ impl Query {
                 output.whole_record(&answer);
                 Ok(())
             }
-            Question::Bundles { page } => asker.list(
-                &page.path("bundles"),
-                "bundles",
-                &["bundleId", "kind", "size", "sha256"],
-            ),
+            Question::Bundles { page } => {
+                asker.list(&page.path("bundles"), "bundles", &BUNDLE_COLUMNS)
+            }
             Question::Upload { id } => asker.record(&format!("uploads/{id}")),
-            Question::Vats { page } => asker.list(
-                &page.path("vats"),
-                "vats",
-                &[
-                    "vatId",
-                    "name",
-                    "status",
-                    "bundleId",
-                    "incarnation",
-                    "critical",
-                    "dynamic",
-                    "meterId",
-                ],
-            ),
+            Question::Vats { page } => asker.list(&page.path("vats"), "vats", &VAT_COLUMNS),
             Question::Vat { vat } => asker.record(&format!("vats/{vat}")),
             Question::VatStats { vat } => asker.record(&format!("vats/{vat}/stats")),
-            Question::Subclusters { page } => asker.list(
-                &page.path("subclusters"),
-                "subclusters",
-                &["subclusterId", "name", "owner", "status", "bootstrap"],
-            ),
+            Question::Subclusters { page } => {
+                asker.list(&page.path("subclusters"), "subclusters", &SUBCLUSTER_COLUMNS)
+            }
             Question::Subcluster { subcluster } => {
                 asker.record(&format!("subclusters/{subcluster}"))
             }
@@ -278,11 +267,7 @@ impl Query {
             Question::Clist { endpoint, page } => {
                 let known = ["v", "d", "r"].iter().any(|kind| is_numbered(&endpoint, kind));
                 let endpoint = if known { endpoint } else { account(&endpoint)?.to_string() };
-                asker.list(
-                    &page.path(&format!("clists/{endpoint}")),
-                    "entries",
-                    &["kref", "eref", "reachable"],
-                )
+                asker.list(&page.path(&format!("clists/{endpoint}")), "entries", &CLIST_COLUMNS)
             }
             Question::Mailbox { peer, page } => {
                 asker.list(&page.path(&format!("mailbox/{peer}")), "messages", &["number", "body"])
@@ -317,7 +302,7 @@ impl Asker {
             _ => String::new(),
         };
         if !next.is_empty() && !self.output.is_json() {
-            eprintln!("There is more: --after {next}");
+            output::warn(&format!("There is more: --after {next}"));
         }
         Ok(())
     }

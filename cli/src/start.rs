@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::Common;
 use crate::failure::{flag, usage};
 use crate::home::path;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::process::{init_logs, listen_addr, log_filter, on_signal};
 use crate::progress::Progress;
 
@@ -56,7 +56,7 @@ impl Start {
         let progress = Progress::new("opening the home");
         let home = Home::open(path(common)?)?;
         let config = Config::load(&home.path)?;
-        init_logs(log_filter(self.log.as_deref(), &config)?, config.log.format);
+        init_logs(log_filter(self.log.as_deref(), &config)?, &home.path, &config.log)?;
         match &self.abci {
             Some(addr) => {
                 let addr: AbciAddr = addr
@@ -154,7 +154,9 @@ fn serve(
         AbciServer::start(app.clone(), addr).with_context(|| format!("cannot listen on {addr}"))?;
     drop(progress);
     if let AbciAddr::Tcp(_) = addr {
-        eprintln!("warning: whoever reaches {addr} can drive this node; ABCI has no passwords");
+        output::warn(&format!(
+            "warning: whoever reaches {addr} can drive this node; ABCI has no passwords"
+        ));
     }
     output.record(&json!({"abci": server.addr().to_string(), "home": home.path}));
     let (stop, stopped) = std::sync::mpsc::channel();

@@ -18,11 +18,8 @@ use capstan_client::{Client, ClientError, Deadline, SignedTx};
 use capstan_consensus::comet::{CometConfig, CometHome, CometNode, find};
 use capstan_consensus::solo::{self, Solo, SoloConfig};
 use capstan_genesis::Genesis;
-use capstan_kernel_ports::host::{Delivered, HostFault, Syscalls, VatHost as _};
-use capstan_kernel_ports::layer::HostLayer;
-use capstan_kernel_ports::{Computrons, VatId};
 use capstan_store::Store;
-use capstan_tests::{Account, Options, host, raw_genesis};
+use capstan_tests::{Account, HookedHost, Options, host, raw_genesis};
 use capstan_vat_host::WasmHost;
 use common::{PATIENCE, Place, height_at_rest};
 use serde_json::{Value, json};
@@ -36,32 +33,24 @@ const INDEX: &str = "CAPSTAN_TEST_INDEX";
 /// Home and consensus of the node of [`planted_node`], which is no test without it.
 const NODE: &str = "CAPSTAN_TEST_NODE";
 
-/// A vat host under which some messages end the process.
-struct Planted {
-    host: WasmHost,
-    /// Where validators meet before they die.
-    meeting: Option<PathBuf>,
-}
-
-impl Planted {
-    fn end_if_planted(&self, delivery: &Delivery) {
-        let Delivery::Message { message, .. } = delivery else { return };
-        let has = |method: &str| message.methargs.body.contains(method);
-        if has("i-abort") {
-            if let Some(dir) = &self.meeting {
-                meet(dir, &message.methargs.body);
-            }
-            std::process::abort();
+/// Ends the process if the delivery is one of some messages. `meeting` is where validators meet before they die.
+fn end_if_planted(delivery: &Delivery, meeting: Option<&Path>) {
+    let Delivery::Message { message, .. } = delivery else { return };
+    let has = |method: &str| message.methargs.body.contains(method);
+    if has("i-abort") {
+        if let Some(dir) = meeting {
+            meet(dir, &message.methargs.body);
         }
-        if has("i-overflow") {
-            println!("{}", overflow(1));
-        }
-        if has("i-kill") {
-            let pid = std::process::id().to_string();
-            Command::new("kill").args(["-9", &pid]).status().unwrap();
-            loop {
-                std::thread::park();
-            }
+        std::process::abort();
+    }
+    if has("i-overflow") {
+        println!("{}", overflow(1));
+    }
+    if has("i-kill") {
+        let pid = std::process::id().to_string();
+        Command::new("kill").args(["-9", &pid]).status().unwrap();
+        loop {
+            std::thread::park();
         }
     }
 }
@@ -86,31 +75,8 @@ fn overflow(depth: u64) -> u64 {
     overflow(depth + 1) + std::hint::black_box(held)[7]
 }
 
-impl HostLayer for Planted {
-    type Host = WasmHost;
-
-    fn host(&self) -> &WasmHost {
-        &self.host
-    }
-
-    fn host_mut(&mut self) -> &mut WasmHost {
-        &mut self.host
-    }
-
-    fn deliver(
-        &mut self,
-        vat: VatId,
-        delivery: &Delivery,
-        limit: Computrons,
-        syscalls: &mut dyn Syscalls,
-    ) -> Result<Delivered, HostFault> {
-        self.end_if_planted(delivery);
-        self.host.deliver(vat, delivery, limit, syscalls)
-    }
-}
-
 /// The application of a home as `capstan` opens it, over the planted host.
-fn open(home: &Path) -> App<Planted> {
+fn open(home: &Path) -> App<HookedHost<WasmHost>> {
     let file = |name: &str| home.join(name);
     let overrides = match std::fs::read_dir(file("overrides")) {
         Ok(entries) => entries
@@ -122,7 +88,7 @@ fn open(home: &Path) -> App<Planted> {
     };
     let options = AppOptions {
         overrides,
-        trace: Some(TraceOptions { dir: file("traces"), keep_blocks: 100 }),
+        trace: Some(TraceOptions { dir: file("traces"), keep_blocks: 100, max_bytes: 1 << 30 }),
         operator: Some(OperatorFiles {
             home: home.to_owned(),
             running: file("running"),
@@ -134,7 +100,8 @@ fn open(home: &Path) -> App<Planted> {
     let store = Store::open(file("state"), capstan_store::Options::default()).unwrap();
     let parent = home.parent().unwrap().join("meeting");
     let meeting = std::env::var(INDEX).is_ok().then_some(parent);
-    App::new(store, Planted { host: host(&Options::raw()), meeting }, options).unwrap()
+    let end = move |delivery: &Delivery| end_if_planted(delivery, meeting.as_deref());
+    App::new(store, HookedHost::new(host(&Options::raw()), end), options).unwrap()
 }
 
 /// No test of its own: a node that runs until it is ended, for the tests below.

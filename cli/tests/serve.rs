@@ -22,6 +22,7 @@ export const makeObject = ({ E, Far }) => {
     },
     fail() { throw RangeError('too far'); },
     never: () => new Promise(() => {}),
+    big: length => 'x'.repeat(length),
     counter() {
       let count = 0;
       return Far('counter', { next: () => (count += 1) });
@@ -175,6 +176,23 @@ fn vats_and_accounts_call_an_object_that_an_account_serves() {
     let gone = stage.send("alice", &[&counter, "next"]);
     assert!(gone["value"].to_string().contains("earlier run"), "{gone}");
     assert_eq!(stage.send("alice", &[&object, "add", "1", "1"])["value"], 2);
+    server.stop();
+}
+
+#[test]
+fn answers_that_the_chain_does_not_take_do_not_end_the_service() {
+    let stage = Stage::new();
+    let server = stage.serve(None, &["--max-fee-per-hour", "1000000000"]);
+    let object = stage.object();
+    // Nodes refuse a transaction of this size in a way that looks as if they were away.
+    let large = stage.send("alice", &[&object, "big", "9000000"]);
+    assert!(large["value"].to_string().contains("answered with too much"), "{large}");
+    let fits = stage.send("alice", &[&object, "big", "262000"]);
+    assert_eq!(fits["value"].as_str().unwrap().len(), 262_000);
+    let failed: Vec<Value> =
+        server.lines.try_iter().filter(|line| line["event"] == "failed").collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    assert_eq!(stage.send("alice", &[&object, "add", "1", "2"])["value"], 3);
     server.stop();
 }
 

@@ -5,11 +5,73 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Place, checkout};
+use common::{Dev, Place, checkout};
 use serde_json::{Value, json};
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
+}
+
+/// The queries about a vat of this id and bundle, which is named `counter`.
+fn assert_queries_know(place: &Place, dev: &Dev, vat_id: &str, id: &str) {
+    let stats = place.ask(dev, &["query", "vat-stats", vat_id, "--json"]).json();
+    for count in [
+        "objectCount",
+        "promiseCount",
+        "deviceCount",
+        "transcriptCount",
+        "deliveries",
+        "computronsTotal",
+    ] {
+        assert!(stats[count].is_u64(), "{count}: {stats}");
+    }
+    let table = place.ask(dev, &["query", "vat-stats", vat_id]).stdout;
+    assert!(table.contains("computrons total") && table.contains("running"), "{table}");
+    let vats = place.ask(dev, &["query", "vats", "--json"]).json();
+    assert!(
+        vats["vats"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|v| v["vatId"] == vat_id && v["name"] == "counter"),
+        "{vats}"
+    );
+    for bundle in [id, "counter.json"] {
+        assert_eq!(place.ask(dev, &["query", "bundle", bundle, "--json"]).json()["bundleId"], id);
+    }
+}
+
+/// Bundles, installs and creates the counter of the examples. Gives its bundle's id and what `create-vat` printed.
+fn create_counter(place: &Place, dev: &Dev) -> (String, Value) {
+    let source = checkout().join("examples/counter/vat-counter.js");
+    let bundled =
+        place.run(&["bundle", source.to_str().unwrap(), "-o", "counter.json", "--json"]).json();
+    let id = text(&bundled["bundle_id"]).to_owned();
+    let installed = place
+        .ask(dev, &["tx", "install-bundle", "counter.json", "--from", "alice", "--json"])
+        .json();
+    assert_eq!(installed["bundle_id"], id);
+    let create = [
+        "tx",
+        "create-vat",
+        &id,
+        "--name",
+        "counter",
+        "--params",
+        r#"{"start":5}"#,
+        "--from",
+        "alice",
+        "--json",
+    ];
+    let vat = place.ask(dev, &create).json();
+    let (vat_id, root) = (text(&vat["vat_id"]), text(&vat["root"]));
+    assert!(
+        vat_id.starts_with('v')
+            && root.starts_with("ro-")
+            && text(&vat["admin"]).starts_with("ro-"),
+        "{vat}"
+    );
+    (id, vat)
 }
 
 #[test]
@@ -24,34 +86,8 @@ fn from_a_source_file_to_the_vats_statistics_and_on_after_a_restart() {
         dev.ready["accounts"].as_array().unwrap().iter().map(|a| text(&a["name"])).collect();
     assert_eq!(names, ["alice", "bob", "carol"]);
 
-    let source = checkout().join("examples/counter/vat-counter.js");
-    let bundled =
-        place.run(&["bundle", source.to_str().unwrap(), "-o", "counter.json", "--json"]).json();
-    let id = text(&bundled["bundle_id"]);
-    let installed = place
-        .ask(&dev, &["tx", "install-bundle", "counter.json", "--from", "alice", "--json"])
-        .json();
-    assert_eq!(installed["bundle_id"], id);
-    let create = [
-        "tx",
-        "create-vat",
-        id,
-        "--name",
-        "counter",
-        "--params",
-        r#"{"start":5}"#,
-        "--from",
-        "alice",
-        "--json",
-    ];
-    let vat = place.ask(&dev, &create).json();
+    let (id, vat) = create_counter(&place, &dev);
     let (vat_id, root) = (text(&vat["vat_id"]), text(&vat["root"]));
-    assert!(
-        vat_id.starts_with('v')
-            && root.starts_with("ro-")
-            && text(&vat["admin"]).starts_with("ro-"),
-        "{vat}"
-    );
 
     let answer = place
         .ask(&dev, &["tx", "send", root, "increment", "37", "--from", "alice", "--json"])
@@ -68,31 +104,7 @@ fn from_a_source_file_to_the_vats_statistics_and_on_after_a_restart() {
     assert_eq!(refused["status"], "rejected");
     assert!(text(&refused["value"]["@error"]).contains("target has no method"), "{refused}");
 
-    let stats = place.ask(&dev, &["query", "vat-stats", vat_id, "--json"]).json();
-    for count in [
-        "objectCount",
-        "promiseCount",
-        "deviceCount",
-        "transcriptCount",
-        "deliveries",
-        "computronsTotal",
-    ] {
-        assert!(stats[count].is_u64(), "{count}: {stats}");
-    }
-    let table = place.ask(&dev, &["query", "vat-stats", vat_id]).stdout;
-    assert!(table.contains("computrons total") && table.contains("running"), "{table}");
-    let vats = place.ask(&dev, &["query", "vats", "--json"]).json();
-    assert!(
-        vats["vats"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|v| v["vatId"] == vat_id && v["name"] == "counter"),
-        "{vats}"
-    );
-    for bundle in [id, "counter.json"] {
-        assert_eq!(place.ask(&dev, &["query", "bundle", bundle, "--json"]).json()["bundleId"], id);
-    }
+    assert_queries_know(&place, &dev, vat_id, &id);
     let result = place.ask(&dev, &["query", "result", text(&answer["tx_hash"]), "--json"]).json();
     assert_eq!(result["status"], "fulfilled");
     let object = place.ask(&dev, &["query", "object", root, "--account", "alice", "--json"]).json();

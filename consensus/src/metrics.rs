@@ -13,6 +13,8 @@ use axum::routing::get;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
+use crate::listen::{self, Bounds};
+
 /// A function that returns metrics in the text format of OpenMetrics 1.0, or the reason why it cannot.
 pub type Metrics = Arc<dyn Fn() -> Result<String, MetricsError> + Send + Sync>;
 
@@ -24,6 +26,17 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Time for which running requests are waited for when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Maximum number of connections to the port. Few programs read metrics.
+const MAX_CONNECTIONS: usize = 16;
+
+/// Time without a byte after which a connection is closed. Those who read metrics connect again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn bounds() -> Bounds {
+    let (open, dropped) = Default::default();
+    Bounds { most: MAX_CONNECTIONS, idle: IDLE_TIMEOUT, open, dropped }
+}
 
 /// A server of [`Metrics`] at `/metrics`. Dropping it stops it.
 #[derive(Debug)]
@@ -47,11 +60,8 @@ impl MetricsServer {
         let thread = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let router = axum::Router::new().route("/metrics", get(read)).with_state(metrics);
-                let served = async {
-                    axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
-                };
                 tokio::select! {
-                    ended = served => if let Err(error) = ended {
+                    ended = listen::accept(listener, router, bounds()) => if let Err(error) = ended {
                         tracing::error!(%error, "the metrics server failed");
                     },
                     _ = stopped => {}

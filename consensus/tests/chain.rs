@@ -10,6 +10,7 @@ use capstan_consensus::solo::{BlockPolicy, ManualClock, Solo, SoloConfig, SoloEr
 use serde_json::{Value, json};
 use support::app::TestApp;
 use support::{Node, Rpc, base64, config, poll, text_i64, tx_hash};
+use tendermint::block::signed_header::SignedHeader;
 use tendermint_light_client_verifier::options::Options;
 use tendermint_light_client_verifier::types::{
     TrustThreshold, TrustedBlockState, UntrustedBlockState, ValidatorSet,
@@ -198,40 +199,25 @@ fn light_clients_can_verify_every_block() {
     for height in 2..=last {
         let (trusted, untrusted) = (signed(height - 1), signed(height));
         let (set, next) = (set_at(height), set_at(height + 1));
-        let trusted_state = TrustedBlockState {
-            chain_id: &trusted.header.chain_id,
-            header_time: trusted.header.time,
-            height: trusted.header.height,
-            next_validators: &set,
-            next_validators_hash: trusted.header.next_validators_hash,
+        let verdict = |signed_header: &SignedHeader| {
+            let trusted_state = TrustedBlockState {
+                chain_id: &trusted.header.chain_id,
+                header_time: trusted.header.time,
+                height: trusted.header.height,
+                next_validators: &set,
+                next_validators_hash: trusted.header.next_validators_hash,
+            };
+            let next_validators = Some(&next);
+            let untrusted_state =
+                UntrustedBlockState { signed_header, validators: &set, next_validators };
+            verifier.verify_update_header(untrusted_state, trusted_state, &options, now)
         };
-        let untrusted_state = UntrustedBlockState {
-            signed_header: &untrusted,
-            validators: &set,
-            next_validators: Some(&next),
-        };
-        let verdict = verifier.verify_update_header(untrusted_state, trusted_state, &options, now);
-        assert_eq!(verdict, Verdict::Success, "height {height}");
+        assert_eq!(verdict(&untrusted), Verdict::Success, "height {height}");
 
         // A header that was tampered with is refused: the check above can fail.
         let mut forged = untrusted.clone();
         forged.header.app_hash = vec![1; 32].try_into().unwrap();
-        let forged_state = UntrustedBlockState {
-            signed_header: &forged,
-            validators: &set,
-            next_validators: Some(&next),
-        };
-        let trusted_state = TrustedBlockState {
-            chain_id: &trusted.header.chain_id,
-            header_time: trusted.header.time,
-            height: trusted.header.height,
-            next_validators: &set,
-            next_validators_hash: trusted.header.next_validators_hash,
-        };
-        assert_ne!(
-            verifier.verify_update_header(forged_state, trusted_state, &options, now),
-            Verdict::Success
-        );
+        assert_ne!(verdict(&forged), Verdict::Success);
     }
 }
 

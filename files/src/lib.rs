@@ -1,4 +1,5 @@
-//! Files of a node that must survive a crash: atomic replacement, and logs that rotate.
+//! Files of a node that must survive a crash: atomic replacement, and logs that rotate. And the text of strangers in logs
+//! and terminals.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
@@ -13,7 +14,9 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod printable;
 mod rotate;
 
 pub use atomic::write_atomic;
+pub use printable::{one_line, printable};
 pub use rotate::{RotatingFile, Rotation};

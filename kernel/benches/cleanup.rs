@@ -55,7 +55,7 @@ fn policy(budget: CleanupCounts) -> BlockPolicy {
         write: 0,
         write_byte: 0,
         snapshot: 0,
-        fault: 400_000_000,
+        page: 400_000_000,
         cleanup: Some(budget),
     }
 }

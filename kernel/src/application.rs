@@ -1,10 +1,11 @@
 //! The port through which vats reach the application that runs the kernel.
 
+use capstan_abi::CapData;
 use capstan_kernel_ports::store::Overlay;
 use capstan_passable::Passable;
 use serde_json::Value;
 
-use crate::{error::KernelPanic, ids::KRef};
+use crate::{capdata::KernelData, error::KernelPanic, ids::KRef};
 
 /// The application that runs the kernel, as vats reach it through the bridge and through its services.
 pub trait Application {
@@ -43,6 +44,87 @@ pub trait Application {
     ) -> Result<ServiceAnswer, KernelPanic> {
         Ok(ServiceAnswer::Thrown(format!("the application has no service {:?}", call.service)))
     }
+
+    /// Answers a call of a [device](crate::device::DeviceKind::Application) whose code the application has.
+    ///
+    /// The same holds as for [`outbound`](Self::outbound). What the device has to remember is in its part of the
+    /// store, which `syscalls` reads and writes.
+    ///
+    /// # Errors
+    /// Returns a [`KernelPanic`] for a fault of the node.
+    fn call_device(
+        &mut self,
+        _syscalls: &mut dyn DeviceSyscalls,
+        call: &DeviceCall<'_>,
+    ) -> Result<DeviceAnswer, KernelPanic> {
+        Ok(DeviceAnswer::Thrown(format!("the application has no device {:?}", call.device)))
+    }
+}
+
+/// A call of a device of the application, with the device's own references: `d+N` for its nodes, `o-N` for objects.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceCall<'a> {
+    /// The device's name.
+    pub device: &'a str,
+    /// The node that is called: `d+0` is the root.
+    pub node: &'a str,
+    /// The method's name.
+    pub method: &'a str,
+    /// The arguments.
+    pub args: &'a CapData,
+}
+
+/// The [`Application`]'s answer to a call of its device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceAnswer {
+    /// A value. A node `d+N` in it comes into being by being named.
+    Returned(CapData),
+    /// An error that the calling vat can catch, with this text.
+    Failed(String),
+    /// An error that the calling vat can catch, with a fixed text. This one goes to the log.
+    Thrown(String),
+}
+
+/// The kernel, as a device of the application sees it. The inner errors say what was wrong with an argument. The
+/// outer ones are faults of the node, and have to be passed on.
+pub trait DeviceSyscalls {
+    /// Sends a message to an object, for whose result nobody waits.
+    ///
+    /// # Errors
+    /// Returns a [`KernelPanic`] for a fault of the node.
+    fn send_only(
+        &mut self,
+        target: &str,
+        methargs: &CapData,
+    ) -> Result<Result<(), String>, KernelPanic>;
+
+    /// Returns a value of the device's store, or `None` if it is absent or empty.
+    ///
+    /// # Errors
+    /// Returns a [`KernelPanic`] for a fault of the node.
+    fn vatstore_get(&mut self, key: &str) -> Result<Result<Option<String>, String>, KernelPanic>;
+
+    /// Writes a value to the device's store, or deletes the key if it is `None`.
+    ///
+    /// # Errors
+    /// Returns a [`KernelPanic`] for a fault of the node.
+    fn vatstore_set(
+        &mut self,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<Result<(), String>, KernelPanic>;
+
+    /// Translates the device's references to the kernel's.
+    ///
+    /// # Errors
+    /// Returns a [`KernelPanic`] for a fault of the node.
+    fn to_kernel(&mut self, data: &CapData) -> Result<Result<KernelData, String>, KernelPanic>;
+
+    /// Translates the kernel's references to the device's, which holds them for good.
+    ///
+    /// # Errors
+    /// Returns a [`KernelPanic`] for a fault of the node.
+    fn to_device(&mut self, data: &KernelData) -> Result<CapData, KernelPanic>;
 }
 
 /// A call of a service of the application.

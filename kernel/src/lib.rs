@@ -28,10 +28,10 @@
 //!
 //! use capstan_abi::{Delivery, DeliveryResult};
 //! use capstan_kernel::{Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN};
-//! use capstan_kernel::{limits::SystemGuard, policy::Forever, vat::ReapThreshold};
+//! use capstan_kernel::{billing::Billing, limits::SystemGuard, policy::Forever, vat::ReapThreshold};
 //! use capstan_kernel_ports::{
 //!     Computrons, Hash, VatId,
-//!     host::{Delivered, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
+//!     host::{Delivered, HostFault, Start, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
 //!     memory::MemoryState,
 //! };
 //!
@@ -44,9 +44,9 @@
 //!         vat: VatId,
 //!         _source: &WorkerSource,
 //!         _options: &WorkerOptions,
-//!     ) -> Result<StartVerdict, HostFault> {
+//!     ) -> Result<Start, HostFault> {
 //!         self.0.push(vat);
-//!         Ok(Ok(()))
+//!         Ok(Start::free(Ok(())))
 //!     }
 //!
 //!     fn deliver(
@@ -87,6 +87,7 @@
 //! #         collect_at_upgrade: true,
 //! #         crank_limit: 1_000_000,
 //! #         guard: SystemGuard::NONE,
+//! #         billing: Billing::SWINGSET,
 //! #     },
 //! };
 //! let mut state = MemoryState::default();
@@ -100,6 +101,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+pub mod billing;
 pub mod capdata;
 mod control;
 mod crank;
@@ -113,7 +115,9 @@ pub mod subcluster;
 mod vats;
 pub mod view;
 
-pub use application::{Application, BridgeAnswer, ServiceAnswer, ServiceCall};
+pub use application::{
+    Application, BridgeAnswer, DeviceAnswer, DeviceCall, DeviceSyscalls, ServiceAnswer, ServiceCall,
+};
 pub use control::{
     genesis::KernelConfig,
     kernel::{Kernel, NodeOptions, RunReport},
@@ -123,7 +127,7 @@ pub use crank::policy;
 pub use device::VAT_ADMIN;
 pub use error::KernelPanic;
 pub use state::{
-    clist,
+    bundle, clist,
     handle::{KernelOptions, SCHEMA_VERSION},
     meter, object, promise, queue, rejection, remote, revocation, slog,
     static_vat::StaticVat,

@@ -45,7 +45,10 @@ pub const MAX_CALL_BYTES: u64 = 32 << 20;
 pub const MAX_UNANSWERED: u64 = 10_000;
 /// Upper bound of the promises in the arguments of one call to an account, each of which it is notified of later.
 pub const MAX_CALL_PROMISES: usize = 100;
-/// Bytes that a reference counts towards [`MAX_CALL_BYTES`].
+/// Upper bound of the bytes of notifications in an account's outbox that the account has not acknowledged, from which on
+/// further ones are put off until it has.
+pub const MAX_TOLD_BYTES: u64 = 32 << 20;
+/// Bytes that a reference, and a settled promise, counts towards [`MAX_CALL_BYTES`] and [`MAX_TOLD_BYTES`].
 pub const CALL_SLOT_BYTES: u64 = 64;
 /// Upper bound of texts from vats that the kernel stores, delivers or reports, in bytes: error texts, exit reasons,
 /// upgrade messages. Longer texts are truncated.
@@ -118,11 +121,20 @@ impl SystemGuard {
 
     /// Returns the reason why `data` is too large for a system vat, or `None` if it is not.
     pub(crate) fn refusal(&self, data: &KernelData) -> Option<String> {
+        let has_promises = data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_)));
+        self.refusal_of_size(data.body.len(), has_promises)
+            .or_else(|| self.excess(SYSTEM_VAT, data))
+    }
+
+    /// Returns the reason why data is too large for a system vat, as far as its length and its kinds of references
+    /// tell.
+    pub(crate) fn refusal_of_size(&self, bytes: usize, has_promises: bool) -> Option<String> {
         // Whatever waits for a promise stays in the vat's heap until the promise is settled.
-        if data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_))) {
-            return Some("a vat of the system takes no promises".to_owned());
+        if has_promises {
+            return Some(format!("{SYSTEM_VAT} takes no promises"));
         }
-        self.excess("a vat of the system", data)
+        let bytes = bytes as u64;
+        (bytes > self.max_bytes).then(|| too_many(SYSTEM_VAT, bytes, self.max_bytes, "bytes"))
     }
 
     /// Returns the reason why `data` is too large for a service of the kernel, or `None` if it is not. A service keeps
@@ -141,7 +153,7 @@ impl SystemGuard {
         ];
         if let Some((found, limit, what)) = measures.into_iter().find(|(found, max, _)| found > max)
         {
-            return Some(format!("{who} takes at most {limit} {what}, not {found}"));
+            return Some(too_many(who, found, limit, what));
         }
         // A vat writes a reference's interface name again with all that it stores and sends.
         let name = longest_reference(&data.body);
@@ -159,6 +171,13 @@ impl SystemGuard {
         let slots = self.slot_price.saturating_mul(methargs.slots.len() as u64);
         self.message_price.saturating_add(bytes).saturating_add(slots)
     }
+}
+
+/// The receiver in the reasons of refusals.
+const SYSTEM_VAT: &str = "a vat of the system";
+
+fn too_many(who: &str, found: u64, limit: u64, what: &str) -> String {
+    format!("{who} takes at most {limit} {what}, not {found}")
 }
 
 /// Maximum length of a reference in a message to a system vat, in bytes: index and interface name as they stand in

@@ -22,7 +22,7 @@ fn policy() -> BlockPolicy {
         write: 0,
         write_byte: 0,
         snapshot: 0,
-        fault: 1_000,
+        page: 0,
         cleanup: Some(CleanupCounts::uniform(BUDGET)),
     }
 }

@@ -61,10 +61,10 @@ fn settled(state: &MemoryState, promise: KRef) -> (bool, String) {
     }
 }
 
-#[test]
-fn illegal_syscalls_kill_the_vat_and_nothing_else() {
+/// Syscalls that a kernel refuses, each after those that lead to it.
+fn illegal_syscalls() -> Vec<(&'static str, Vec<Syscall>)> {
     let root = || "o+0".to_owned();
-    let illegal: Vec<(&str, Vec<Syscall>)> = vec![
+    vec![
         ("an unknown import", vec![send_with_result("o-999", "p+5")]),
         ("a malformed reference", vec![send_with_result("o+00", "p+5")]),
         ("an exported device node", vec![send_with_result("d+3", "p+5")]),
@@ -113,8 +113,12 @@ fn illegal_syscalls_kill_the_vat_and_nothing_else() {
             "too many slots",
             vec![Syscall::Exit { is_failure: false, info: data("#1", &["o+0"; 10_001]) }],
         ),
-    ];
-    for (what, syscalls) in illegal {
+    ]
+}
+
+#[test]
+fn illegal_syscalls_kill_the_vat_and_nothing_else() {
+    for (what, syscalls) in illegal_syscalls() {
         let behaviour = move |kernel: &mut Caller<'_>, _: &[String]| {
             for syscall in &syscalls {
                 let last = kernel.call(syscall.clone())?;

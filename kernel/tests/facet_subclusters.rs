@@ -98,3 +98,33 @@ fn what_is_wrong_with_a_launch_is_said_and_nothing_is_started() {
     assert!(root.contains(r#"System subcluster \"nobody\" not found"#), "{root}");
     stage.check();
 }
+
+#[test]
+fn a_page_of_subclusters_is_one_that_a_vat_of_the_system_takes() {
+    const LIMIT: u64 = 1_000;
+    let mut stage = Stage::new(&["alice"], |config| {
+        let facet = NewService { kind: ServiceKind::Facet, system_only: true };
+        config.services = BTreeMap::from([("facet".to_owned(), facet)]);
+        config.options.guard.max_bytes = LIMIT;
+    });
+    let name = "n".repeat(100);
+    let launch = format!(
+        r##"#["launchSubcluster",[{{"bootstrap":"{name}","vats":{{"{name}":{{"bundleID":"b1-alice"}}}}}}]]"##
+    );
+    for _ in 0..7 {
+        ask(&mut stage, &launch).unwrap();
+    }
+    let (mut seen, mut after) = (Vec::new(), "\"#undefined\"".to_owned());
+    loop {
+        let page = ask(&mut stage, &format!(r##"#["getSubclusters",[{after}]]"##)).unwrap();
+        assert!(page.len() as u64 <= LIMIT, "{page}");
+        let page: serde_json::Value = serde_json::from_str(&page[1..]).unwrap();
+        let ids = page["subclusters"].as_array().unwrap().iter().map(|one| one["id"].to_string());
+        seen.extend(ids);
+        after = match page["next"].to_string() {
+            none if none == "\"#undefined\"" => break,
+            next => next,
+        };
+    }
+    assert_eq!(seen, (1..=7).map(|n| format!("\"s{n}\"")).collect::<Vec<_>>());
+}

@@ -402,7 +402,7 @@ fn a_channel_is_only_its_own_subclusters_and_its_name_is_reserved() {
     let error = call("#[\"registerKernelServiceObject\",[\"io:s9:in\",\"$0\"]]", &[facet]);
     assert!(error.contains("does not begin with io:"), "{error}");
     let error = call("#[\"unregisterKernelServiceObject\",[\"io:s1:in\"]]", &[]);
-    assert!(error.contains("closed with its subcluster"), "{error}");
+    assert!(error.contains("the kernel itself answers for"), "{error}");
     let config =
         r#"{"bootstrap":"a","io":{"x":{"type":"console"}},"vats":{"a":{"bundleID":"b1-bob"}}}"#;
     for (channel, words) in [

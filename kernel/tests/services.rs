@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use capstan_abi::CapData;
 use capstan_kernel::{
     Application, BridgeAnswer, KernelPanic, ServiceAnswer, ServiceCall,
+    device::{DeviceKind, MAILBOX},
     ids::KRef,
     object::Object,
     promise::ResultPolicy,
@@ -289,4 +290,39 @@ fn the_facet_revokes_an_object_and_says_so() {
     assert_eq!(ask(&mut stage, facet, is, &[bob]), Ok("#true".to_owned()));
     let refused = ask(&mut stage, bob, r##"#["ask",[1]]"##, &[]).unwrap_err();
     assert!(refused.contains("[KERNEL:OBJECT_REVOKED]"), "{refused}");
+}
+
+#[test]
+fn a_conveyor_does_not_hand_promises_to_its_device() {
+    let mut stage = stage_with(|config| {
+        let mailbox = NewService { kind: ServiceKind::Mailbox, system_only: true };
+        config.services.insert("mailbox".to_owned(), mailbox);
+        config.devices.insert(MAILBOX.to_owned(), DeviceKind::Mailbox);
+    });
+    let (handler, never) = (service(&stage, "greeter"), service(&stage, "facet"));
+    let promise = queue(&mut stage, never, "#[\"ping\",[]]", &[]);
+    let body = "#[\"registerInboundHandler\",[\"$0\",\"&1\"]]";
+    let refused = call(&mut stage, "mailbox", body, &[handler, promise]).unwrap_err();
+    assert!(refused.contains("a device takes no promises"), "{refused}");
+    let body = "#[\"registerInboundHandler\",[\"$0\"]]";
+    call(&mut stage, "mailbox", body, &[handler]).unwrap();
+    assert_eq!(outcome(&mut stage, promise).unwrap(), "#\"pong\"");
+    stage.check();
+}
+
+#[test]
+fn the_facet_unregisters_objects_of_vats_alone() {
+    let mut stage = stage();
+    for name in ["facet", "greeter"] {
+        let body = format!("#[\"unregisterKernelServiceObject\",[\"{name}\"]]");
+        let refused = call(&mut stage, "facet", &body, &[]).unwrap_err();
+        assert!(refused.contains("the kernel itself answers"), "{refused}");
+        assert!(view::service(&stage.state, name).unwrap().is_some());
+    }
+    let greeter = service(&stage, "greeter");
+    let body = "#[\"registerKernelServiceObject\",[\"again\",\"$0\"]]";
+    call(&mut stage, "facet", body, &[greeter]).unwrap();
+    let body = "#[\"unregisterKernelServiceObject\",[\"again\"]]";
+    assert_eq!(call(&mut stage, "facet", body, &[]).unwrap(), "#true");
+    assert_eq!(view::service(&stage.state, "again").unwrap(), None);
 }

@@ -21,6 +21,16 @@ pub fn open_host(
     compilers: Compilers,
     on_step: &dyn Fn(&str),
 ) -> Result<WasmHost, HostError> {
-    let options = HostOptions { cache_dir: Some(cache), compilers, ..HostOptions::default() };
+    open_host_with(
+        HostOptions { cache_dir: Some(cache), compilers, ..HostOptions::default() },
+        on_step,
+    )
+}
+
+/// Opens the vat host of a node with these options.
+///
+/// # Errors
+/// As [`open_host`].
+pub fn open_host_with(options: HostOptions, on_step: &dyn Fn(&str)) -> Result<WasmHost, HostError> {
     WasmHost::open(js_engine(), options, on_step)
 }

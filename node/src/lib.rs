@@ -1,4 +1,5 @@
-//! A node, put together: home, configuration, store, vat host, application and consensus.
+//! A node, put together: home, configuration, store, vat host, application and consensus. [`Machine`] is a kernel
+//! without the rest.
 //!
 //! ```no_run
 //! use capstan_node::config::Config;
@@ -19,15 +20,18 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod config;
+mod descriptors;
 mod error;
 mod genesis;
 pub mod home;
 mod host;
+mod machine;
 mod node;
 mod overrides;
 
 pub use error::{HomeError, NewChainError, NodeError, OverridesError};
 pub use genesis::{add_timer, dev_genesis, dev_genesis_at, network_genesis};
-pub use host::{js_engine, open_host};
+pub use host::{js_engine, open_host, open_host_with};
+pub use machine::{Machine, Settlement, settlement};
 pub use node::{Node, block_policy, open_app, serve_metrics, start};
 pub use overrides::{override_file, read_overrides};

@@ -1,17 +1,21 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_app::{App, AppOptions, FatalHandler, Rotation, SlogFile, TraceOptions, state_export};
+use capstan_app::{
+    App, AppOptions, FatalHandler, Measure, Rotation, SlogFile, TraceOptions, state_export,
+};
 use capstan_consensus::metrics::{Metrics, MetricsServer};
 use capstan_consensus::solo::{self, BlockPolicy, Solo, SoloConfig};
 use capstan_genesis::{Genesis, GenesisDevice};
 use capstan_store::Store;
-use capstan_vat_host::{Compilers, WasmHost};
+use capstan_vat_host::WasmHost;
 
 use crate::config::Config;
+use crate::descriptors;
 use crate::home::{Home, cache_dir};
-use crate::{NodeError, open_host, read_overrides};
+use crate::{NodeError, open_host_with, read_overrides};
 
 /// How often a chain with a timer makes a block when nothing happens.
 const TIMER_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,7 +51,7 @@ pub fn start(
     let solo = SoloConfig {
         policy: block_policy(config, &genesis),
         mempool: config.mempool_limits(),
-        rpc: config.rpc_limits(),
+        rpc: descriptors::fit(config.rpc_limits()),
         metrics,
         ..SoloConfig::new(&home.path, rpc, document)
     };
@@ -76,7 +80,7 @@ pub fn open_app(
     on_step: &dyn Fn(&str),
 ) -> Result<App<WasmHost>, NodeError> {
     let (genesis, _) = home.genesis()?;
-    let host = open_host(cache_dir(&home.path), Compilers::default(), on_step)?;
+    let host = open_host_with(config.host_options(cache_dir(&home.path)), on_step)?;
     let store = config.store_options();
     let from_state = &genesis.app_state.from_state;
     if let Some(from) = from_state {
@@ -86,23 +90,51 @@ pub fn open_app(
     on_step("opening the chain's state");
     let store = Store::open(home.state(), store)?;
     let keep_blocks = config.traces.keep_blocks;
+    let max_bytes = config.traces.max_mib.saturating_mul(1 << 20);
     let options = AppOptions {
         kernel: config.kernel_options(),
         genesis_height: from_state.as_ref().map_or(0, |from| from.height),
         overrides: read_overrides(&home.overrides())?,
         slog_file: slog_file(home, config)?,
-        trace: (keep_blocks > 0).then(|| TraceOptions { dir: home.traces(), keep_blocks }),
+        trace: (keep_blocks > 0).then(|| TraceOptions {
+            dir: home.traces(),
+            keep_blocks,
+            max_bytes,
+        }),
         operator: Some(home.operator_files()),
-        measured_files: vec![
-            home.state().join(capstan_store::FILE),
-            home.state().join(capstan_store::JOURNAL_FILE),
-            home.path.join("solo").join("blocks.redb"),
-        ],
+        measured_files: measured_files(home, config),
+        queries: config.query_limits(),
+        measures: cache_measures(&host),
         on_fatal: FatalHandler::exit(Some(home.fatal_report())),
         ..AppOptions::default()
     };
     App::new(store, host, options)
         .map_err(|source| NodeError::State { home: home.path.clone(), source })
+}
+
+/// Returns the files of a node that grow.
+fn measured_files(home: &Home, config: &Config) -> Vec<PathBuf> {
+    let mut files = vec![
+        home.state().join(capstan_store::FILE),
+        home.state().join(capstan_store::JOURNAL_FILE),
+        home.path.join("solo").join("blocks.redb"),
+    ];
+    let logs = [&config.log.slog, &config.log.file];
+    files.extend(logs.into_iter().filter(|name| !name.is_empty()).map(|name| home.path.join(name)));
+    files
+}
+
+/// Returns the sizes of the vat host's caches as metrics.
+fn cache_measures(host: &WasmHost) -> Vec<Measure> {
+    let (disk, memory) = (host.usage(), host.usage());
+    vec![
+        Measure::new("artifact_cache_bytes", "Compiled modules on disk", move || {
+            disk.artifact_bytes()
+        }),
+        Measure::new("idle_code_bytes", "Compiled modules in memory that no vat runs", move || {
+            memory.idle_code_bytes()
+        }),
+    ]
 }
 
 /// Serves the metrics of `app` at the address that `metrics.listen` names. Returns `None` if it names none.
@@ -129,8 +161,10 @@ fn slog_file(home: &Home, config: &Config) -> Result<Option<SlogFile>, NodeError
         return Ok(None);
     }
     let path = home.path.join(&config.log.slog);
-    let rotation =
-        Rotation { max_bytes: config.log.slog_max_mib << 20, keep: config.log.slog_keep };
+    let rotation = Rotation {
+        max_bytes: config.log.slog_max_mib.saturating_mul(1 << 20),
+        keep: config.log.slog_keep,
+    };
     match SlogFile::append(&path, rotation) {
         Ok(slog) => Ok(Some(slog)),
         Err(source) => Err(NodeError::Slog { path, source }),

@@ -20,7 +20,12 @@ pub enum Json {
 impl Json {
     /// Returns a string in smallcaps, escaped if it has to be.
     pub fn string(text: impl Into<JsString>) -> Self {
-        Self::Text(raw(&escape(text.into())))
+        Self::Text(Self::key(text))
+    }
+
+    /// Returns the key of a property in an [`Object`](Self::Object): a name in smallcaps, escaped if it has to be.
+    pub fn key(name: impl Into<JsString>) -> String {
+        raw(&escape(name.into()))
     }
 
     /// Returns the string, with its smallcaps escape undone. Returns `None` if this is not an ordinary

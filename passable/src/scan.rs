@@ -168,7 +168,7 @@ impl<'a, R: Reference> Scanner<'a, R> {
             Dialect::Smallcaps { slots } => {
                 // What is special is ASCII, which looks the same wherever the text is legible.
                 check_special(&text.legible(), slots)
-                    .map_err(|problem| Malformed { offset: start, problem })
+                    .map_err(|error| Malformed { offset: start, problem: error.to_string() })
             }
         }
     }
@@ -334,8 +334,25 @@ impl Members {
     }
 }
 
+/// Error for a string value that starts with a special character.
+#[derive(Debug, thiserror::Error)]
+enum SpecialError {
+    /// Smallcaps knows no such value.
+    #[error("{text:?} is no smallcaps value; a plain string with this text is {plain:?}")]
+    Unknown { text: String, plain: String },
+    /// The text of a reference has no canonical index.
+    #[error("{text:?} must be {kind} and the index of a slot")]
+    NoIndex { text: String, kind: String },
+    /// A reference names a slot that is not there.
+    #[error("{text:?} names slot {index}, but there are {slots}")]
+    NoSlot { text: String, index: usize, slots: usize },
+    /// A reference names a slot of the other kind.
+    #[error("{text:?} stands for {expected}, but slot {index} is {slot}")]
+    OtherKind { text: String, expected: &'static str, index: usize, slot: String },
+}
+
 /// Checks a string value that starts with a special character.
-fn check_special<R: Reference>(text: &str, slots: &[R]) -> Result<Kind, String> {
+fn check_special<R: Reference>(text: &str, slots: &[R]) -> Result<Kind, SpecialError> {
     // Special characters are one byte long.
     let (kind, rest) = text.split_at(1);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -351,10 +368,7 @@ fn check_special<R: Reference>(text: &str, slots: &[R]) -> Result<Kind, String> 
     if fits {
         return Ok(Kind::Other);
     }
-    Err(format!(
-        "{text:?} is no smallcaps value; a plain string with this text is {:?}",
-        format!("!{text}")
-    ))
+    Err(SpecialError::Unknown { text: text.to_owned(), plain: format!("!{text}") })
 }
 
 /// `rest` is a slot's index, perhaps with `.` and an interface name.
@@ -363,18 +377,20 @@ fn check_slot<R: Reference>(
     rest: &str,
     slots: &[R],
     promise: bool,
-) -> Result<(), String> {
+) -> Result<(), SpecialError> {
     let digits = rest.split_once('.').map_or(rest, |(digits, _)| digits);
     let index = digits.parse::<usize>().ok().filter(|index| index.to_string() == digits);
     let Some(index) = index else {
-        return Err(format!("{text:?} must be {} and the index of a slot", &text[..1]));
+        return Err(SpecialError::NoIndex { text: text.to_owned(), kind: text[..1].to_owned() });
     };
     match slots.get(index) {
-        None => Err(format!("{text:?} names slot {index}, but there are {}", slots.len())),
-        Some(slot) if slot.is_promise() != promise => {
-            let what = if promise { "a promise" } else { "an object" };
-            Err(format!("{text:?} stands for {what}, but slot {index} is {slot}"))
-        }
+        None => Err(SpecialError::NoSlot { text: text.to_owned(), index, slots: slots.len() }),
+        Some(slot) if slot.is_promise() != promise => Err(SpecialError::OtherKind {
+            text: text.to_owned(),
+            expected: if promise { "a promise" } else { "an object" },
+            index,
+            slot: slot.to_string(),
+        }),
         Some(_) => Ok(()),
     }
 }

@@ -68,7 +68,7 @@ error_codes! {
     Chunk = 48, "A chunk does not belong to its upload.";
     Reference = 49, "A reference is not in the account's c-list, or of the wrong kind.";
     QueueFull = 50, "The kernel's queues hold `max_queue_length` events.";
-    OutboxFull = 51, "The account's outbox holds `max_outbox_length` entries.";
+    OutboxFull = 51, "The account's outbox holds `max_outbox_length` entries, or too many bytes of settled promises.";
     NoFactory = 52, "The account has no factory object.";
     Channel = 53, "An io channel does not exist, is not the account's, or does not take what is written.";
     ChannelFull = 54, "The lines do not fit into the io channel besides those that nobody has read yet.";

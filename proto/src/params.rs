@@ -24,11 +24,16 @@ pub struct Params {
     /// Computrons that a heap snapshot counts towards the block, besides those of the `bringOutYourDead` delivery
     /// before it.
     pub snapshot_computrons: u64,
+    /// Computrons that each page of 4 KiB of a heap counts when a snapshot is taken, and when the heap returns to memory.
+    pub page_computrons: u64,
+    /// Number of vats that every node keeps in memory, the most recently used ones. A delivery to another vat counts what
+    /// it takes to bring that vat back.
+    pub resident_vats: u32,
     /// Computrons in a new vat's meter by default.
     pub default_vat_computrons: u64,
     /// Upper bound of the computrons that can be bought into a new vat's meter.
     pub max_vat_computrons: u64,
-    /// [`CleanupBudget`] of one block.
+    /// [`CleanupBudget`] of one crank. A block begins with one such crank, and has more if nothing else is left to do.
     pub cleanup: CleanupBudget,
     /// Number of transcript entries at which a vat's first snapshot is due.
     pub snapshot_initial: u64,
@@ -93,7 +98,7 @@ pub struct InvalidParam {
     pub problem: String,
 }
 
-/// Upper bounds of the cleanup of dead vats in one block, by SwingSet's phases.
+/// Upper bounds of what one crank cleans up after dead vats, by SwingSet's phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CleanupBudget {
@@ -162,12 +167,14 @@ impl Default for Params {
             write_computrons: 800,
             write_byte_computrons: 1,
             snapshot_computrons: 50_000,
+            page_computrons: 800,
+            resident_vats: 50,
             default_vat_computrons: 100_000_000_000,
             max_vat_computrons: 10_000_000_000_000,
             cleanup: CleanupBudget::default(),
             snapshot_initial: 3,
             snapshot_interval: 200,
-            snapshot_debt: 100_000_000,
+            snapshot_debt: 10_000_000,
             max_tx_bytes: 4 * MIB,
             max_block_bytes: 20 * MIB,
             max_messages_per_tx: 64,
@@ -233,6 +240,7 @@ impl Params {
             ("crank_computrons", self.crank_computrons),
             ("crank_overhead_computrons", self.crank_overhead_computrons),
             ("default_vat_computrons", self.default_vat_computrons),
+            ("resident_vats", self.resident_vats.into()),
             ("snapshot_initial", self.snapshot_initial),
             ("snapshot_interval", self.snapshot_interval),
             ("snapshot_debt", self.snapshot_debt),

@@ -158,7 +158,7 @@ pub use commit::prepared::Prepared;
 pub use disk::meta::{FILE, FORMAT, JOURNAL_FILE};
 pub use error::Error;
 pub use export::{
-    chunks::Export,
+    chunks::{Export, Local, LocalFilter},
     import::{Expected, Import},
 };
 pub use options::Options;

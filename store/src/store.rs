@@ -111,9 +111,9 @@ impl Store {
             return Err(Error::OpenLevels(block.levels()));
         }
         let (level, committed) = block.into_parts();
-        let base = committed.state().clone();
+        let base = committed.state();
         let mut writer = self.lock();
-        self.check_current(&base)?;
+        self.check_current(base)?;
         let flat = net_writes(level.writes, committed.values())?;
         let mut blobs = Vec::new();
         for (hash, bytes) in level.blobs {
@@ -124,7 +124,8 @@ impl Store {
         }
         let changes = tree_changes(&flat);
         let (tree, applied) = self.apply(writer.tree.take(), &changes)?;
-        Ok(Prepared { base, entry: Entry { flat, blobs }, tree, applied })
+        let (base, gaps) = committed.into_parts();
+        Ok(Prepared { base, entry: Entry { flat, blobs }, tree, applied, gaps })
     }
 
     /// Commits a prepared block as the state at `height`, in one transaction that is durable when this returns.
@@ -233,7 +234,7 @@ impl Store {
         flusher.journaled(meta.serial, prepared.entry.weight_bytes(), durable);
         let Entry { flat, blobs } = prepared.entry;
         let nodes = prepared.applied.map(|applied| applied.nodes).unwrap_or_default();
-        current = current.advance(meta, Changes { flat, nodes, blobs });
+        current = current.advance(meta, Changes { flat, nodes, blobs }, &prepared.gaps);
         self.publish(flusher.begin(current));
         *tree = prepared.tree;
         Ok(())

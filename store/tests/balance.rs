@@ -11,7 +11,7 @@ use capstan_kernel_ports::{
     Hash,
     store::{Overlay, Read},
 };
-use capstan_store::{Error, Expected, Import, Options, Store};
+use capstan_store::{Error, Expected, Import, Local, Options, Store};
 use common::Random;
 use grovedb_merk::tree::{kv_digest_to_kv_hash, node_hash, value_hash};
 use shape::checked_shape;
@@ -79,11 +79,24 @@ fn a_million_keys_are_set_exchanged_and_removed_in_one_block_each() {
     });
 }
 
+/// Number of keys that most series begin with.
+const KEYS: u32 = 24_000;
+
+fn set(i: u32) -> (Vec<u8>, bool) {
+    (key(i), true)
+}
+
+fn gone(i: u32) -> (Vec<u8>, bool) {
+    (key(i), false)
+}
+
 /// Returns named series of blocks that are designed to unbalance a tree.
 fn adversaries() -> Vec<(&'static str, Vec<Changes>)> {
-    const KEYS: u32 = 24_000;
-    let set = |i: u32| (key(i), true);
-    let gone = |i: u32| (key(i), false);
+    [removals(), insertions()].concat()
+}
+
+/// Returns named series of blocks that unbalance a tree by removals.
+fn removals() -> Vec<(&'static str, Vec<Changes>)> {
     let all: Changes = (0..KEYS).map(set).collect();
     let after_all = |blocks: Vec<Changes>| [vec![all.clone()], blocks].concat();
     let runs = |from: u32| (from..from + 3_000).map(gone).collect::<Changes>();
@@ -92,14 +105,6 @@ fn adversaries() -> Vec<(&'static str, Vec<Changes>)> {
         let inside = move |i: &u32| (i.max(&1).ilog2() + odd).is_multiple_of(2);
         (0..KEYS).filter(inside).map(gone).collect::<Changes>()
     };
-    let into_one_gap = (0..40_u8).map(|depth| {
-        let beside = move |i: u16| ([&key(9)[..], &[255 - depth], &i.to_be_bytes()].concat(), true);
-        (0..700).map(beside).collect()
-    });
-    let nested_gaps = (0..60_usize).map(|depth| {
-        let inside = move |i: u8| ([key(9), vec![128; depth], vec![i]].concat(), true);
-        (0..=255).map(inside).collect()
-    });
     vec![
         ("ascending runs", after_all((0..KEYS / 3_000).map(|i| runs(i * 3_000)).collect())),
         ("descending runs", after_all((0..KEYS / 3_000).rev().map(|i| runs(i * 3_000)).collect())),
@@ -143,8 +148,23 @@ fn adversaries() -> Vec<(&'static str, Vec<Changes>)> {
                     .collect(),
             ),
         ),
-        ("into one gap", after_all(into_one_gap.collect())),
-        ("into gaps in gaps", after_all(nested_gaps.collect())),
+    ]
+}
+
+/// Returns named series of blocks that unbalance a tree by insertions.
+fn insertions() -> Vec<(&'static str, Vec<Changes>)> {
+    let all: Changes = (0..KEYS).map(set).collect();
+    let into_one_gap = (0..40_u8).map(|depth| {
+        let beside = move |i: u16| ([&key(9)[..], &[255 - depth], &i.to_be_bytes()].concat(), true);
+        (0..700).map(beside).collect()
+    });
+    let nested_gaps = (0..60_usize).map(|depth| {
+        let inside = move |i: u8| ([key(9), vec![128; depth], vec![i]].concat(), true);
+        (0..=255).map(inside).collect()
+    });
+    vec![
+        ("into one gap", [vec![all.clone()], into_one_gap.collect()].concat()),
+        ("into gaps in gaps", [vec![all], nested_gaps.collect()].concat()),
         (
             "a prefix among others",
             vec![
@@ -266,7 +286,7 @@ fn the_root_is_a_function_of_the_blocks_alone() {
 fn copy_of(store: &Store, dir: &Path) -> Store {
     let expected = Expected { height: store.height(), root: store.root(), local: true };
     let mut import = Import::begin(dir, Options::default(), expected).unwrap();
-    for chunk in store.reader().export(1 << 16, true) {
+    for chunk in store.reader().export(1 << 16, Local::all()) {
         import.chunk(&chunk.unwrap()).unwrap();
     }
     import.finish().unwrap()

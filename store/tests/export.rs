@@ -9,7 +9,7 @@ use capstan_kernel_ports::{
     Hash,
     store::{Overlay, Read},
 };
-use capstan_store::{Error, Expected, FILE, Import, Options, Store};
+use capstan_store::{Error, Expected, FILE, Import, Local, Options, Store};
 use common::Random;
 
 /// Returns a store with long keys, a large blob, an empty value, node-local keys and several blocks.
@@ -32,7 +32,11 @@ fn expected(store: &Store, local: bool) -> Expected {
 }
 
 fn chunks(store: &Store, size: usize, local: bool) -> Vec<Vec<u8>> {
-    store.reader().export(size, local).map(Result::unwrap).collect()
+    store
+        .reader()
+        .export(size, if local { Local::all() } else { Local::Without })
+        .map(Result::unwrap)
+        .collect()
 }
 
 fn import(dir: &Path, expected: Expected, chunks: &[Vec<u8>]) -> Result<Store, Error> {
@@ -96,7 +100,7 @@ fn the_empty_state_can_travel_too() {
 fn an_export_is_of_its_snapshot_while_the_chain_goes_on() {
     let source = source();
     let expected = expected(&source, false);
-    let mut export = source.reader().export(1000, false);
+    let mut export = source.reader().export(1000, Local::Without);
     let mut chunks = vec![export.next().unwrap().unwrap()];
     common::commit_entries(&source, &[(b"later", b"x"), (b"height", b"other")]);
     chunks.extend(export.map(Result::unwrap));

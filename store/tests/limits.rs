@@ -4,7 +4,7 @@
 mod common;
 
 use capstan_kernel_ports::store::{LOCAL, MAX_KEY_BYTES, MAX_VALUE_BYTES, Overlay, Read};
-use capstan_store::{Error, Expected, Import, Options, Store, verify};
+use capstan_store::{Error, Expected, Import, Local, Options, Store, verify};
 
 /// Returns two keys of this length: a plain one and a node-local one.
 fn keys(length: usize) -> [Vec<u8>; 2] {
@@ -36,7 +36,7 @@ fn keys_up_to_the_limit_go_everywhere() {
     let copied = tempfile::tempdir().unwrap();
     let expected = Expected { height: store.height(), root, local: true };
     let mut import = Import::begin(copied.path(), Options::default(), expected).unwrap();
-    for chunk in state.export(10_000, true) {
+    for chunk in state.export(10_000, Local::all()) {
         import.chunk(&chunk.unwrap()).unwrap();
     }
     let copy = import.finish().unwrap();

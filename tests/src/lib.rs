@@ -2,6 +2,15 @@
 //! bundler, and an application that is driven without any engine.
 //!
 //! Nothing here is a stand-in: real vats under wasmer, the real store on disk, real signed transactions.
+//!
+//! ```no_run
+//! use capstan_client::{Amount, Key};
+//! use capstan_tests::Node;
+//!
+//! let node = Node::start(|_| {});
+//! node.wallet(0).transfer(&Key::dev(1).address(), Amount(1)).unwrap();
+//! assert!(node.client().status().unwrap().height > 0);
+//! ```
 // Helpers of tests fail loudly, at the line that is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,6 +18,7 @@ mod account;
 pub mod adversary;
 mod bare;
 mod bundles;
+mod hooked_host;
 mod lone;
 mod machine;
 pub mod mixed;
@@ -23,6 +33,7 @@ pub use bare::BareApp;
 pub use bundles::{bundle, bundle_text, example};
 pub use capstan_bundle::wasm_id;
 pub use capstan_test_random::Random;
+pub use hooked_host::HookedHost;
 pub use lone::{Device, LoneVat, Outcome};
 pub use machine::{Machine, MachineConfig};
 pub use node::{Engine, Node, Options, genesis, genesis_with_timer, host};

@@ -75,7 +75,7 @@ impl LoneVat {
             bundle_id: bundle.id.to_string(),
             zip: bundle.bytes.clone(),
         };
-        host.start(VAT, &source, &WorkerOptions::default()).unwrap().unwrap();
+        host.start(VAT, &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
         let kernel = TestKernel { vatstore, device, syscalls: vec![], count: 0 };
         let mut vat = Self { host, kernel, next_promise: 100, started: 0 };
         let start = Delivery::StartVat { parameters: data(parameters, &[]) };

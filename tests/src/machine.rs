@@ -1,19 +1,17 @@
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use capstan_abi::CapData;
 use capstan_client::Bundle;
 use capstan_kernel::device::DeviceKind;
 use capstan_kernel::policy::Forever;
-use capstan_kernel::promise::{PromiseState, ResultPolicy};
+use capstan_kernel::promise::ResultPolicy;
 use capstan_kernel::slog::{Event, Slog};
 use capstan_kernel::vat::{ReapThreshold, Threshold};
-use capstan_kernel::{
-    Kernel, KernelConfig, KernelOptions, KernelPanic, NodeOptions, StaticVat, VAT_ADMIN, ids::KRef,
-    view,
-};
-use capstan_store::{Block, StateView, Store};
-use capstan_vat_host::WasmHost;
+use capstan_kernel::{KernelConfig, KernelOptions, KernelPanic, StaticVat, VAT_ADMIN, ids::KRef};
+use capstan_node::Settlement;
+use capstan_store::Store;
 use serde_json::{Value, json};
 
 use crate::{Options, host};
@@ -35,13 +33,25 @@ pub struct MachineConfig {
 /// takes no blocks: whatever is sent runs until nothing is left to do.
 #[derive(Debug)]
 pub struct Machine {
-    /// The kernel, whose blocks are those of the store.
-    pub kernel: Kernel<WasmHost>,
-    store: Store,
+    bare: capstan_node::Machine,
     heard: Arc<Mutex<Vec<String>>>,
     first: String,
     /// The settlement of bootstrap's promise: `Err` if it was rejected.
     pub bootstrap: Result<Value, Value>,
+}
+
+impl Deref for Machine {
+    type Target = capstan_node::Machine;
+
+    fn deref(&self) -> &Self::Target {
+        &self.bare
+    }
+}
+
+impl DerefMut for Machine {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.bare
+    }
 }
 
 /// Hears what vats write for tests.
@@ -67,17 +77,16 @@ impl Machine {
     /// The same with other options of the kernel.
     pub fn start_with(config: &MachineConfig, change: impl FnOnce(&mut KernelOptions)) -> Self {
         let store = Store::in_memory().unwrap();
-        let mut kernel = Kernel::new(host(&Options::usual()), NodeOptions::default());
+        let mut bare = capstan_node::Machine::new(host(&Options::usual()), store);
         let heard = Arc::default();
-        kernel.set_slog(Box::new(Listener(Arc::clone(&heard))));
-        let mut block = store.begin_block();
+        bare.kernel.set_slog(Box::new(Listener(Arc::clone(&heard))));
         let mut kernel_config = kernel_config(config);
         change(&mut kernel_config.options);
-        let promise = kernel.initialize(&mut block, &kernel_config).unwrap().unwrap();
-        store.commit(store.prepare(block).unwrap(), 1).unwrap();
+        let begun = bare.change(|kernel, block| kernel.initialize(block, &kernel_config));
+        let promise = begun.unwrap().unwrap();
         let first = config.vats[0].0.to_owned();
         let bootstrap = Ok(Value::Null);
-        let mut machine = Self { kernel, store, heard, first, bootstrap };
+        let mut machine = Self { bare, heard, first, bootstrap };
         machine.run().unwrap();
         machine.bootstrap = machine.settled(promise).expect("bootstrap is answered");
         machine
@@ -109,28 +118,9 @@ impl Machine {
         Ok(promise.expect("the first vat lives"))
     }
 
-    /// Does something to the kernel between its cranks.
-    pub fn change<T, E>(
-        &mut self,
-        change: impl FnOnce(&mut Kernel<WasmHost>, &mut Block) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut block = self.store.begin_block();
-        let changed = change(&mut self.kernel, &mut block)?;
-        self.commit(block);
-        Ok(changed)
-    }
-
     /// Runs until nothing is left to do.
     pub fn run(&mut self) -> Result<(), KernelPanic> {
-        let mut block = self.store.begin_block();
-        self.kernel.run(&mut block, &mut Forever)?;
-        self.commit(block);
-        Ok(())
-    }
-
-    /// The committed state.
-    pub fn state(&self) -> StateView {
-        self.store.reader()
+        self.bare.run(&mut Forever).map(|_| ())
     }
 
     /// Returns what vats have written for tests since this was last called.
@@ -140,22 +130,14 @@ impl Machine {
 
     /// Returns what a promise was settled with, or `None` if it is unsettled.
     pub fn settled(&self, promise: KRef) -> Option<Result<Value, Value>> {
-        let KRef::Promise(number) = promise else { panic!("{promise}") };
-        let data = |data: &CapData<KRef>| match data.body.as_str() {
+        let data = |data: CapData<KRef>| match data.body.as_str() {
             "#\"#undefined\"" => Value::Null,
             body => serde_json::from_str(&body[1..]).unwrap_or_else(|_| Value::from(body)),
         };
-        match view::promise(&self.state(), number).unwrap()?.state {
-            PromiseState::Fulfilled(value) => Some(Ok(data(&value))),
-            PromiseState::Rejected(reason)
-            | PromiseState::RejectedByKernel { data: reason, .. } => Some(Err(data(&reason))),
-            PromiseState::Unresolved(_) => None,
-        }
-    }
-
-    fn commit(&self, block: Block) {
-        let height = self.store.height() + 1;
-        self.store.commit(self.store.prepare(block).unwrap(), height).unwrap();
+        Some(match self.settlement(promise).unwrap()? {
+            Settlement::Fulfilled(value) => Ok(data(value)),
+            Settlement::Rejected(reason) => Err(data(reason)),
+        })
     }
 }
 
@@ -169,28 +151,31 @@ fn kernel_config(config: &MachineConfig) -> KernelConfig {
     KernelConfig {
         bootstrap: Some(config.vats[0].0.to_owned()),
         pin_bootstrap_root: true,
-        provisioner: None,
         devices: devices.collect(),
         vats: vats
             .chain([(VAT_ADMIN, &admin)])
             .map(|(name, bundle)| (name.to_owned(), StaticVat::new(id(bundle))))
             .collect::<BTreeMap<_, _>>(),
-        services: BTreeMap::new(),
         named_bundles: named.collect(),
         bundles: bundles
             .chain(&config.installed)
             .chain([&admin])
             .map(|bundle| (id(bundle), bundle.bytes.clone()))
             .collect(),
-        options: KernelOptions {
-            reap: ReapThreshold { deliveries: Threshold::At(7), ..ReapThreshold::default() },
-            relax_durability_rules: false,
-            snapshot_initial: 3,
-            snapshot_interval: 20,
-            snapshot_debt: u64::MAX,
-            crank_limit: 400_000_000,
-            guard: capstan_kernel::limits::SystemGuard::NONE,
-            collect_at_upgrade: true,
-        },
+        ..KernelConfig::new(options())
+    }
+}
+
+fn options() -> KernelOptions {
+    KernelOptions {
+        reap: ReapThreshold { deliveries: Threshold::At(7), ..ReapThreshold::default() },
+        relax_durability_rules: false,
+        snapshot_initial: 3,
+        snapshot_interval: 20,
+        snapshot_debt: u64::MAX,
+        crank_limit: 400_000_000,
+        guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
+        collect_at_upgrade: true,
     }
 }

@@ -154,15 +154,12 @@ fn config(options: KernelOptions) -> KernelConfig {
     KernelConfig {
         bootstrap: Some("boss".to_owned()),
         pin_bootstrap_root: true,
-        provisioner: None,
-        devices: BTreeMap::new(),
         vats: vats
             .map(|(name, bundle)| (name.to_owned(), StaticVat::new(bundle.id.to_string())))
             .into(),
-        services: BTreeMap::new(),
         named_bundles: BTreeMap::from([("worker".to_owned(), worker.id.to_string())]),
         bundles: [boss, worker, admin].map(bytes).into(),
-        options,
+        ..KernelConfig::new(options)
     }
 }
 
@@ -177,5 +174,6 @@ pub fn often() -> KernelOptions {
         collect_at_upgrade: true,
         crank_limit: 400_000_000,
         guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
     }
 }

@@ -2,7 +2,7 @@
 //! (`vat/js/tools/bundle.mjs`). It checks that each has the id that every other node has.
 
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -15,14 +15,47 @@ const IDS: &str = "bundle-ids.txt";
 fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("\ncapstan-vat-system: {message}\n");
+        Err(error) => {
+            eprintln!("\ncapstan-vat-system: {error}\n");
             ExitCode::FAILURE
         }
     }
 }
 
-fn build() -> Result<(), String> {
+/// The reason why the vats cannot be bundled. Its text says what to do.
+#[derive(Debug, thiserror::Error)]
+enum BuildError {
+    /// A file cannot be read.
+    #[error("cannot read {file}: {error}")]
+    Read { file: String, error: io::Error },
+    /// A file cannot be written.
+    #[error("cannot write {file}: {error}")]
+    Write { file: String, error: io::Error },
+    /// There is no Node.
+    #[error(
+        "cannot run node: {0}.\nInstall Node 20 or newer (Debian, Ubuntu: apt-get install nodejs \
+         npm), then run `make setup`."
+    )]
+    Node(io::Error),
+    /// The bundler reported these errors.
+    #[error(
+        "bundling {} failed.\n{errors}\nIf npm packages are missing, run `make setup`, or `npm ci \
+         --ignore-scripts` in vat/js.",
+        source_path.display()
+    )]
+    Bundler { source_path: PathBuf, errors: String },
+    /// A bundle has another id than on other nodes.
+    #[error(
+        "the system vats' bundles are not those of other nodes.\nexpected:\n{expected}found:\n{found}\
+         If the installed npm packages are not the locked ones, run `npm ci --ignore-scripts` in \
+         vat/js. If the sources were changed on purpose, build once with CAPSTAN_BLESS=1 and commit \
+         {}.",
+        committed.display()
+    )]
+    OtherIds { expected: String, found: String, committed: PathBuf },
+}
+
+fn build() -> Result<(), BuildError> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     let bundler = package.join("../js/tools/bundle.mjs");
@@ -49,44 +82,34 @@ fn build() -> Result<(), String> {
         ids.push_str(&format!("{name} {id}\n"));
     }
     check_ids(&package.join(IDS), &ids)?;
-    fs::write(out.join(IDS), &ids).map_err(|e| format!("cannot write {IDS}: {e}"))
+    fs::write(out.join(IDS), &ids)
+        .map_err(|error| BuildError::Write { file: IDS.to_owned(), error })
 }
 
 /// Bundles `source` to `target` and returns the bundle's id.
-fn bundle(bundler: &Path, source: &Path, target: &Path) -> Result<String, String> {
+fn bundle(bundler: &Path, source: &Path, target: &Path) -> Result<String, BuildError> {
     let output = Command::new("node").arg(bundler).arg(source).arg(target).output();
-    let output = output.map_err(|e| {
-        format!(
-            "cannot run node: {e}.\nInstall Node 20 or newer (Debian, Ubuntu: apt-get install nodejs \
-             npm), then run `make setup`."
-        )
-    })?;
+    let output = output.map_err(BuildError::Node)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_string());
     }
-    Err(format!(
-        "bundling {} failed.\n{}\nIf npm packages are missing, run `make setup`, or `npm ci \
-         --ignore-scripts` in vat/js.",
-        source.display(),
-        String::from_utf8_lossy(&output.stderr).trim_end()
-    ))
+    let errors = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+    Err(BuildError::Bundler { source_path: source.to_path_buf(), errors })
 }
 
 /// Compares the ids with the committed ones: every chain starts with the same vats.
-fn check_ids(committed: &Path, found: &str) -> Result<(), String> {
-    let shown = committed.display();
+fn check_ids(committed: &Path, found: &str) -> Result<(), BuildError> {
+    let file = committed.display().to_string();
     if env::var_os("CAPSTAN_BLESS").is_some() {
-        return fs::write(committed, found).map_err(|e| format!("cannot write {shown}: {e}"));
+        return fs::write(committed, found).map_err(|error| BuildError::Write { file, error });
     }
-    let expected =
-        fs::read_to_string(committed).map_err(|e| format!("cannot read {shown}: {e}"))?;
+    let expected = match fs::read_to_string(committed) {
+        Ok(expected) => expected,
+        Err(error) => return Err(BuildError::Read { file, error }),
+    };
     if expected == found {
         return Ok(());
     }
-    Err(format!(
-        "the system vats' bundles are not those of other nodes.\nexpected:\n{expected}found:\n{found}\
-         If the installed npm packages are not the locked ones, run `npm ci --ignore-scripts` in \
-         vat/js. If the sources were changed on purpose, build once with CAPSTAN_BLESS=1 and commit \
-         {shown}."
-    ))
+    let (found, committed) = (found.to_owned(), committed.to_path_buf());
+    Err(BuildError::OtherIds { expected, found, committed })
 }

@@ -7,6 +7,7 @@ use capstan_genesis::{Address, Amount, DENOM};
 use capstan_kernel::{
     Kernel,
     ids::{Endpoint, MeterId, RemoteId},
+    limits::MAX_TOLD_BYTES,
     remote::RemoteError,
     view,
 };
@@ -44,13 +45,15 @@ pub(crate) struct Executor<'a, H> {
     pub(crate) height: u64,
     pub(crate) signatures: &'a SignatureCache,
     pub(crate) watch: &'a Watch,
+    /// Uploads whose bundles the present transaction has verified.
+    pub(crate) verified: Vec<UploadId>,
 }
 
 impl<H: VatHost> Executor<'_, H> {
     /// Executes one transaction. The [`ExecTxResult`] carries an error of the user.
     ///
-    /// A refused transaction changes no state. If a message fails, the fee stays paid, the sequence stays used, and
-    /// the signer's account stays an endpoint of the kernel.
+    /// A refused transaction changes no state. If a message fails, the fee stays paid, the sequence stays used,
+    /// the signer's account stays an endpoint of the kernel, and an upload that the transaction completed is over.
     ///
     /// # Errors
     /// A [`NodeFault`] of this node.
@@ -82,6 +85,7 @@ impl<H: VatHost> Executor<'_, H> {
         // Payments up to here stay if a message fails.
         let paid = events.len();
         self.over.push();
+        self.verified.clear();
         match self.messages(&tx, remote, &mut events) {
             Ok(msg_responses) => {
                 self.over.merge();
@@ -96,6 +100,9 @@ impl<H: VatHost> Executor<'_, H> {
             Err(Failure::Tx(error)) => {
                 self.over.rollback();
                 events.truncate(paid);
+                for id in std::mem::take(&mut self.verified) {
+                    events.extend(uploads::fail(self.over, &id)?);
+                }
                 Ok(failed(&error, gas_wanted, events))
             }
             Err(Failure::Node(fault)) => Err(fault),
@@ -260,6 +267,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
         let (missing, bundle_id) = match uploads::add_chunk(self.run.over, id, index, data)? {
             Progress::Missing(missing) => (missing, String::new()),
             Progress::Complete(upload, packed) => {
+                self.run.verified.push(*id);
                 self.install(&upload.bundle, packed)?;
                 (0, upload.bundle.to_string())
             }
@@ -413,6 +421,10 @@ impl<H: VatHost> Msg<'_, '_, H> {
             return Err(TxError::QueueFull { length, limit: params.max_queue_length }.into());
         }
         let record = view::remote(self.run.over, remote).map_err(NodeFault::from)?;
+        if let Some(told) = record.as_ref().map(|record| record.told).filter(|told| told.is_full())
+        {
+            return Err(TxError::OutboxTooLarge { bytes: told.bytes, limit: MAX_TOLD_BYTES }.into());
+        }
         // Others cause calls, so calls do not keep the account from sending. They have bounds of their own.
         let length = record
             .map_or(0, |r| (r.next_outbox - 1 - r.acknowledged).saturating_sub(r.calls.waiting));

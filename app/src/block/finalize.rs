@@ -1,5 +1,6 @@
 //! Execution and commit of a block.
 
+use capstan_genesis::Params;
 use capstan_kernel::{
     RunReport,
     device::{DeviceError, TIMER},
@@ -59,19 +60,12 @@ impl<H: VatHost> Consensus<H> {
         if let Some(slog) = &self.slog {
             slog.begin_block(height, time);
         }
-        let agreed = self.overrides.get(&height);
-        let with = agreed.map(|agreed| agreed.sha256());
+        let with = self.overrides.get(&height).map(|agreed| agreed.sha256());
         let chained = || view::kernel_status(over).map(|status| status.crank_chain);
         self.watch.begin_block(height, with, txs, chained)?;
         self.watch.caused_by(Cause::block("what the block itself does"));
         let mut events = Vec::new();
-        if let Some(agreed) = agreed {
-            self.watch.caused_by(Cause::block("an agreed override"));
-            events.push(agreed.apply(&mut self.kernel, over, self.store.root(), txs)?);
-            self.watch.caused_by(Cause::block("what the block itself does"));
-            tracing::warn!(height, sha256 = agreed.sha256(), "an agreed override was applied");
-        }
-        let skipped = agreed.map(|agreed| agreed.skip_transactions.clone()).unwrap_or_default();
+        events.extend(self.apply_override(over, height, txs)?);
         events.extend(expiry::expire(over, height)?);
         events.extend(validators::punish(over, misbehavior)?);
         let mut policy = block_policy(&chain.params);
@@ -80,19 +74,9 @@ impl<H: VatHost> Consensus<H> {
         if self.poll_timer(over, time, has_work)? {
             add(&mut report, &self.run(over, &mut policy)?);
         }
-        let mut results = Vec::with_capacity(txs.len());
-        for (index, tx) in txs.iter().enumerate() {
-            if skipped.contains(&TxHash::digest(tx.as_ref())) {
-                results.push(execute::refused(&TxError::Skipped));
-                continue;
-            }
-            self.watch.step(Step::Transaction(index as u32));
-            let kernel = &mut self.kernel;
-            let (signatures, watch) = (&*self.signatures, &self.watch);
-            let mut executor = Executor { kernel, over, chain: &chain, height, signatures, watch };
-            results.push(executor.deliver(tx.as_ref())?);
-        }
+        let results = self.deliver_all(over, &chain, height, txs)?;
         add(&mut report, &self.run(over, &mut policy)?);
+        self.go_on_cleaning_up(over, &mut policy, &chain.params, &mut report)?;
         self.watch.step(Step::Root);
         if let Some(agreed) = self.overrides.get(&height) {
             agreed.finish(&mut self.kernel, over)?;
@@ -103,11 +87,7 @@ impl<H: VatHost> Consensus<H> {
         if report.cranks > 0 {
             events.push(changes::run_event(&report));
         }
-        if let Some(slog) = &self.slog {
-            slog.end_block(height, report.cranks, report.computrons);
-        }
-        let (txs, cranks, computrons) = (txs.len(), report.cranks, report.computrons);
-        tracing::info!(height, txs, cranks, computrons, idle = report.idle, "block executed");
+        self.log_executed(height, txs.len(), &report);
         let app_writes = self.app_writes(over);
         let prepared = self.watch.root(|| self.store.prepare(block))?;
         let root = prepared.root();
@@ -115,6 +95,56 @@ impl<H: VatHost> Consensus<H> {
         let codes = results.iter().map(|result| result.code).collect();
         self.stage = Stage::Finalized { height, codes, prepared: Box::new(prepared) };
         Ok(Executed { events, results, validator_updates, root })
+    }
+
+    /// Applies the agreed override of this height, and returns its event. Returns `None` if there is no override.
+    fn apply_override(
+        &mut self,
+        over: &mut dyn Overlay,
+        height: u64,
+        txs: &[impl AsRef<[u8]>],
+    ) -> Result<Option<Event>, NodeFault> {
+        let Some(agreed) = self.overrides.get(&height) else { return Ok(None) };
+        self.watch.caused_by(Cause::block("an agreed override"));
+        let event = agreed.apply(&mut self.kernel, over, self.store.root(), txs)?;
+        self.watch.caused_by(Cause::block("what the block itself does"));
+        tracing::warn!(height, sha256 = agreed.sha256(), "an agreed override was applied");
+        Ok(Some(event))
+    }
+
+    /// Executes the transactions in their order, but for those that an agreed override skips.
+    fn deliver_all(
+        &mut self,
+        over: &mut dyn Overlay,
+        chain: &Chain,
+        height: u64,
+        txs: &[impl AsRef<[u8]>],
+    ) -> Result<Vec<ExecTxResult>, NodeFault> {
+        let agreed = self.overrides.get(&height);
+        let mut results = Vec::with_capacity(txs.len());
+        for (index, tx) in txs.iter().enumerate() {
+            let hash = TxHash::digest(tx.as_ref());
+            if agreed.is_some_and(|agreed| agreed.skip_transactions.contains(&hash)) {
+                results.push(execute::refused(&TxError::Skipped));
+                continue;
+            }
+            self.watch.step(Step::Transaction(index as u32));
+            let kernel = &mut self.kernel;
+            let (signatures, watch) = (&*self.signatures, &self.watch);
+            let verified = Vec::new();
+            let mut executor =
+                Executor { kernel, over, chain, height, signatures, watch, verified };
+            results.push(executor.deliver(tx.as_ref())?);
+        }
+        Ok(results)
+    }
+
+    fn log_executed(&self, height: u64, txs: usize, report: &RunReport) {
+        let RunReport { cranks, computrons, idle, .. } = *report;
+        if let Some(slog) = &self.slog {
+            slog.end_block(height, cranks, computrons);
+        }
+        tracing::info!(height, txs, cranks, computrons, idle, "block executed");
     }
 
     /// Tells the kernel's timer, if it has one, the time of the block. Returns whether vats were woken. An idle block
@@ -270,6 +300,22 @@ impl<H: VatHost> Consensus<H> {
         if !trace.links.is_empty() || !app_writes.is_empty() {
             log.put(BlockTrace { app_writes, app_hash, ..trace });
         }
+    }
+
+    /// Cleans up after dead vats with the computrons that the block has left, once nothing else is left to do. What
+    /// vats leave would otherwise take blocks of its own, each with little in it.
+    fn go_on_cleaning_up(
+        &mut self,
+        over: &mut dyn Overlay,
+        policy: &mut BlockPolicy,
+        params: &Params,
+        report: &mut RunReport,
+    ) -> Result<(), NodeFault> {
+        while policy.computrons_left > 0 && view::has_dead(over)? {
+            policy.cleanup = block_policy(params).cleanup;
+            add(report, &self.run(over, policy)?);
+        }
+        Ok(())
     }
 
     /// Runs the kernel if there is work and the block's budget is not used up.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use capstan_genesis::{
-    AppState, GenesisDevice, GenesisService, GenesisSubcluster, GenesisVat, SystemParams,
+    AppState, GenesisDevice, GenesisService, GenesisSubcluster, GenesisVat, Params, SystemParams,
 };
 use capstan_kernel::{
     KernelConfig, KernelOptions, StaticVat, VAT_ADMIN,
+    billing::Billing,
     capdata::KernelData,
     device::{BRIDGE, BUNDLE, DeviceKind, MAILBOX, TIMER},
     limits::SystemGuard,
@@ -155,6 +156,19 @@ fn kernel_options(genesis: &AppState) -> KernelOptions {
         collect_at_upgrade: true,
         crank_limit: genesis.params.crank_computrons,
         guard: guard(&genesis.params.system),
+        billing: billing(&genesis.params),
+    }
+}
+
+fn billing(params: &Params) -> Billing {
+    Billing {
+        all_work: true,
+        resident_vats: params.resident_vats,
+        restore: params.snapshot_computrons,
+        page: params.page_computrons,
+        crank: params.crank_overhead_computrons,
+        write: params.write_computrons,
+        write_byte: params.write_byte_computrons,
     }
 }
 

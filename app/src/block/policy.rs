@@ -12,7 +12,7 @@ pub fn block_policy(params: &Params) -> BlockPolicy {
         write: params.write_computrons,
         write_byte: params.write_byte_computrons,
         snapshot: params.snapshot_computrons,
-        fault: params.crank_computrons,
+        page: params.page_computrons,
         cleanup: Some(CleanupCounts {
             exports: budget.exports,
             imports: budget.imports,

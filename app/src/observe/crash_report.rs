@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
+use capstan_files::printable;
 use capstan_kernel::view;
 
 use crate::{
@@ -63,8 +64,11 @@ pub(crate) fn look(
             running.reading(false);
         }
         tracing::error!(height = report.height, times = report.times, "a block ended the process");
-        eprintln!("{report}");
-        if let Err(error) = std::fs::write(&operator.report, format!("{report}\n")) {
+        let text = report.to_string();
+        // It cites what vats said.
+        let text = printable(&text);
+        eprintln!("{text}");
+        if let Err(error) = std::fs::write(&operator.report, format!("{text}\n")) {
             eprintln!("the report cannot be written to {}: {error}", operator.report.display());
         }
     }

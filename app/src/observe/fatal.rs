@@ -1,7 +1,13 @@
 //! The end of a node at a fault: nothing of the block is committed, a report gives the reason, and the process exits.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    fs::File,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
+use capstan_files::printable;
 use capstan_kernel::KernelPanic;
 use capstan_kernel_ports::VatId;
 
@@ -112,12 +118,18 @@ or let a new home fetch the blocks from peers.";
 pub struct FatalHandler(Box<dyn Fn(&FatalReport) + Send + Sync>);
 
 impl FatalHandler {
-    /// Creates a handler that writes the report to stderr and to `report_file`, and ends the process.
+    /// Creates a handler that writes the report to stderr and to `report_file`, and ends the process. It keeps a
+    /// descriptor for the file, since the node may end because it has no other one left.
     pub fn exit(report_file: Option<PathBuf>) -> Self {
+        let reserve = Mutex::new(report_file.as_ref().and_then(|_| File::open("/dev/null").ok()));
         Self(Box::new(move |report| {
-            eprintln!("{report}");
+            let text = report.to_string();
+            // It cites what vats said.
+            let text = printable(&text);
+            eprintln!("{text}");
+            drop(reserve.lock().unwrap_or_else(PoisonError::into_inner).take());
             if let Some(path) = &report_file
-                && let Err(error) = std::fs::write(path, format!("{report}\n"))
+                && let Err(error) = std::fs::write(path, format!("{text}\n"))
             {
                 eprintln!("the report cannot be written to {}: {error}", path.display());
             }

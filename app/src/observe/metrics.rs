@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,7 +16,7 @@ use capstan_kernel_ports::VatId;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
 use crate::{committed::Committed, fault::NodeFault};
@@ -40,6 +43,11 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_vats` | vats that run |
 /// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
 /// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
+/// | `capstan_artifact_cache_bytes`, `capstan_idle_code_bytes` | compiled modules on disk, and in memory without a vat |
+/// | `capstan_trace_bytes` | traces of blocks on disk |
+/// | `capstan_queries_total` | queries answered, through any JSON-RPC |
+/// | `capstan_query_answer_bytes_total` | bytes of their answers |
+/// | `capstan_query_answer_bytes_max` | bytes of the largest one since the start |
 /// | `capstan_vat_seconds_total` | time that vats computed: deliveries but for their syscalls, starting, restoring |
 /// | `capstan_root_seconds` | how long computing a block's root took; part of FinalizeBlock |
 /// | `capstan_finalize_seconds`, `capstan_commit_seconds`, `capstan_snapshot_seconds` | how long FinalizeBlock, Commit and
@@ -65,75 +73,124 @@ struct Inner {
     files: Family<Labels, Gauge>,
     top_vats: Family<Labels, Gauge>,
     vat_seconds: Counter<f64, AtomicU64>,
-    root: Histogram,
-    finalize: Histogram,
-    commit: Histogram,
-    snapshot: Histogram,
+    seconds: Durations,
     snapshots: Counter,
     snapshots_loaded: Counter,
+    queries: Counter,
+    query_bytes: Counter,
+    query_bytes_max: Gauge,
+    trace_bytes: Gauge,
     /// Start of the snapshot in progress, or `None`.
     snapshot_began: Mutex<Option<Instant>>,
     by_vat: Mutex<BTreeMap<VatId, u64>>,
     measured_files: Vec<PathBuf>,
+    measures: Vec<(Gauge, Measure)>,
+}
+
+/// A number that is read when metrics are asked for, as the metric `capstan_NAME`.
+pub struct Measure {
+    name: &'static str,
+    help: &'static str,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Measure {
+    /// Creates the metric `capstan_NAME`, whose value `read` returns.
+    pub fn new(
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, help, read: Box::new(read) }
+    }
+}
+
+impl std::fmt::Debug for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Measure").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Histograms of durations, in seconds.
+#[derive(Debug)]
+struct Durations {
+    root: Histogram,
+    finalize: Histogram,
+    commit: Histogram,
+    snapshot: Histogram,
+}
+
+impl Durations {
+    fn new(registry: &mut Registry) -> Self {
+        let mut named = |name, help| {
+            // The buckets span a tenth of a millisecond to 26 seconds.
+            let buckets = (0..19).map(|power: i32| 0.0001 * 2f64.powi(power));
+            let histogram = Histogram::new(buckets.collect::<Vec<_>>());
+            registry.register(name, help, histogram.clone());
+            histogram
+        };
+        Self {
+            root: named("root_seconds", "How long computing a root took"),
+            finalize: named("finalize_seconds", "How long FinalizeBlock took"),
+            commit: named("commit_seconds", "How long Commit took"),
+            snapshot: named("snapshot_seconds", "How long storing a heap took"),
+        }
+    }
 }
 
 impl Metrics {
-    /// Creates metrics with all counters at 0. The sizes of `measured_files` are among them.
-    pub(crate) fn new(measured_files: Vec<PathBuf>) -> Self {
+    /// Creates metrics with all counters at 0. The sizes of `measured_files` and the `measures` are among them.
+    pub(crate) fn new(measured_files: Vec<PathBuf>, measures: Vec<Measure>) -> Self {
         let mut registry = Registry::with_prefix("capstan");
-        // The buckets span a tenth of a millisecond to 26 seconds.
-        let seconds = || {
-            Histogram::new((0..19).map(|power: i32| 0.0001 * 2f64.powi(power)).collect::<Vec<_>>())
-        };
-        macro_rules! register {
-            ($name:literal, $help:literal, $metric:expr) => {{
-                let metric = $metric;
-                registry.register($name, $help, metric.clone());
-                metric
-            }};
-        }
+        let registered = &mut registry;
         let inner = Inner {
-            blocks: register!("blocks", "Blocks committed", Counter::default()),
-            transactions: register!(
+            measures: register_measures(registered, measures),
+            blocks: register(registered, "blocks", "Blocks committed"),
+            transactions: register(
+                registered,
                 "transactions",
                 "Transactions in committed blocks by result code",
-                Family::default()
             ),
-            cranks: register!("cranks", "Cranks executed", Counter::default()),
-            deliveries: register!("deliveries", "Deliveries to vats", Counter::default()),
-            replayed: register!(
+            cranks: register(registered, "cranks", "Cranks executed"),
+            deliveries: register(registered, "deliveries", "Deliveries to vats"),
+            replayed: register(
+                registered,
                 "replayed_deliveries",
                 "Deliveries repeated to bring vats back",
-                Counter::default()
             ),
-            syscalls: register!("syscalls", "Syscalls of vats", Counter::default()),
-            computrons: register!("computrons", "Computrons spent", Counter::default()),
-            terminated: register!("vats_terminated", "Vats that ended", Counter::default()),
-            height: register!("height", "The last committed height", Gauge::default()),
-            queues: register!("queue_length", "Events on the kernel's queues", Family::default()),
-            dead_vats: register!(
+            syscalls: register(registered, "syscalls", "Syscalls of vats"),
+            computrons: register(registered, "computrons", "Computrons spent"),
+            terminated: register(registered, "vats_terminated", "Vats that ended"),
+            height: register(registered, "height", "The last committed height"),
+            queues: register(registered, "queue_length", "Events on the kernel's queues"),
+            dead_vats: register(
+                registered,
                 "dead_vats",
                 "Terminated vats that wait for their cleanup",
-                Gauge::default()
             ),
-            vats: register!("vats", "Vats that run", Gauge::default()),
-            files: register!("file_bytes", "Sizes of the node's files", Family::default()),
-            top_vats: register!(
+            vats: register(registered, "vats", "Vats that run"),
+            files: register(registered, "file_bytes", "Sizes of the node's files"),
+            top_vats: register(
+                registered,
                 "vat_computrons",
                 "Computrons of the vats that spent most since the start",
-                Family::default()
             ),
-            vat_seconds: register!("vat_seconds", "Time that vats computed", Counter::default()),
-            root: register!("root_seconds", "How long computing a root took", seconds()),
-            finalize: register!("finalize_seconds", "How long FinalizeBlock took", seconds()),
-            commit: register!("commit_seconds", "How long Commit took", seconds()),
-            snapshot: register!("snapshot_seconds", "How long storing a heap took", seconds()),
-            snapshots: register!("snapshots", "Heaps that were stored", Counter::default()),
-            snapshots_loaded: register!(
+            vat_seconds: register(registered, "vat_seconds", "Time that vats computed"),
+            seconds: Durations::new(registered),
+            snapshots: register(registered, "snapshots", "Heaps that were stored"),
+            snapshots_loaded: register(
+                registered,
                 "snapshots_loaded",
                 "Heaps that were loaded to bring vats back",
-                Counter::default()
             ),
+            queries: register(registered, "queries", "Queries answered"),
+            query_bytes: register(registered, "query_answer_bytes", "Bytes of answers"),
+            query_bytes_max: register(
+                registered,
+                "query_answer_bytes_max",
+                "Bytes of the largest answer since the start",
+            ),
+            trace_bytes: register(registered, "trace_bytes", "Size of the traces of blocks"),
             snapshot_began: Mutex::default(),
             by_vat: Mutex::default(),
             measured_files,
@@ -153,7 +210,7 @@ impl Metrics {
             Event::SnapshotSaved { .. } => {
                 metrics.snapshots.inc();
                 if let Some(began) = self.snapshot_began().take() {
-                    metrics.snapshot.observe(began.elapsed().as_secs_f64());
+                    metrics.seconds.snapshot.observe(began.elapsed().as_secs_f64());
                 }
             }
             Event::SnapshotLoaded { .. } => drop(metrics.snapshots_loaded.inc()),
@@ -176,17 +233,17 @@ impl Metrics {
 
     /// Records the duration of a root's computation.
     pub(crate) fn root_computed(&self, took: Duration) {
-        self.0.root.observe(took.as_secs_f64());
+        self.0.seconds.root.observe(took.as_secs_f64());
     }
 
     /// Executes a block by `work` and records the duration.
     pub(crate) fn time_finalize<T>(&self, work: impl FnOnce() -> T) -> T {
-        timed(&self.0.finalize, work)
+        timed(&self.0.seconds.finalize, work)
     }
 
     /// Commits a block by `work` and records the duration.
     pub(crate) fn time_commit<T>(&self, work: impl FnOnce() -> T) -> T {
-        timed(&self.0.commit, work)
+        timed(&self.0.seconds.commit, work)
     }
 
     /// Counts a committed block, whose transactions had these codes.
@@ -195,6 +252,19 @@ impl Metrics {
         for code in codes {
             self.0.transactions.get_or_create(&vec![("code", code.to_string())]).inc();
         }
+    }
+
+    /// Counts a query whose answer had `bytes`.
+    pub(crate) fn answered(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.0.queries.inc();
+        self.0.query_bytes.inc_by(bytes);
+        self.0.query_bytes_max.inner().fetch_max(number(bytes), Ordering::Relaxed);
+    }
+
+    /// Notes the size of all traces.
+    pub(crate) fn traces(&self, bytes: u64) {
+        self.0.trace_bytes.set(number(bytes));
     }
 
     /// Returns all metrics as text. Those of the state are read from the [`Committed`] one.
@@ -212,9 +282,12 @@ impl Metrics {
                     .set(number(length));
             }
             metrics.dead_vats.set(number(status.dead.len() as u64));
-            metrics.vats.set(number(view::live_vats(&committed.state)?.len() as u64));
+            metrics.vats.set(number(status.running_vats));
         }
         self.set_top_vats();
+        for (gauge, measure) in &metrics.measures {
+            gauge.set(number((measure.read)()));
+        }
         for path in &metrics.measured_files {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             // A file that is not there yet has no size.
@@ -244,6 +317,18 @@ impl Metrics {
     fn by_vat(&self) -> std::sync::MutexGuard<'_, BTreeMap<VatId, u64>> {
         self.0.by_vat.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Registers a metric that begins at 0.
+fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn register_measures(registry: &mut Registry, measures: Vec<Measure>) -> Vec<(Gauge, Measure)> {
+    let measured = |measure: Measure| (register(registry, measure.name, measure.help), measure);
+    measures.into_iter().map(measured).collect()
 }
 
 fn number(value: u64) -> i64 {

@@ -6,8 +6,7 @@ use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{
-        Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
-        WorkerSource,
+        Delivered, HeapImage, HostFault, Start, Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
     layer::HostLayer,
 };
@@ -79,7 +78,7 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
+    ) -> Result<Start, HostFault> {
         self.timed(|host| host.start(vat, source, options))
     }
 

@@ -33,6 +33,8 @@ pub struct TraceOptions {
     pub dir: PathBuf,
     /// Number of blocks that are kept. Blocks that wrote nothing do not count.
     pub keep_blocks: u64,
+    /// Maximum size of all traces in bytes. The last block's is kept however large it is.
+    pub max_bytes: u64,
 }
 
 /// Trace of one block, link by link of the crank chain.

@@ -20,14 +20,11 @@ use capstan_store::StateView;
 use prost::Name;
 use serde_json::Value;
 
-use super::{Answered, QueryError, QueryServer, args::parse, page::page_size};
+use super::{Answered, QueryError, QueryServer, args::parse, page::Page};
 use crate::{
     records::{account, keys, results, uploads},
     tx::{TxHash, UploadId},
 };
-
-/// Number of bytes after which a page of an outbox ends, since one entry may have megabytes.
-const MAX_OUTBOX_PAGE_BYTES: usize = 4 << 20;
 
 impl Handler<QueryParamsRequest> for QueryServer<'_> {
     fn handle(&self, _: QueryParamsRequest) -> Answered<QueryParamsRequest> {
@@ -65,20 +62,18 @@ impl Handler<QueryOutboxRequest> for QueryServer<'_> {
         let none = || QueryError::not_found("outbox of", address);
         let remote = view::remote_of(state, &address.to_string())?.ok_or_else(none)?;
         let endpoint = view::remote(state, remote)?.ok_or_else(none)?;
-        let first = request.after.max(endpoint.acknowledged).saturating_add(1);
-        let end = endpoint.next_outbox.min(first.saturating_add(page_size(request.limit) as u64));
-        let mut entries: Vec<OutboxEntry> = Vec::new();
-        let (mut read, mut bytes) = (first, 0);
-        while read < end && bytes < MAX_OUTBOX_PAGE_BYTES {
-            if let Some(delivery) = view::outbox_entry(state, remote, read)? {
-                let delivery_json = delivery_to_json(&delivery).to_string();
-                bytes += delivery_json.len();
-                entries.push(OutboxEntry { number: read, delivery_json });
-            }
-            read += 1;
-        }
-        let next = if read < endpoint.next_outbox { read - 1 } else { 0 };
-        Ok(QueryOutboxResponse { entries, next }.into())
+        let first = request.after.max(endpoint.acknowledged);
+        let page =
+            Page::fill(request.limit, self.limits.max_page_bytes, |last: Option<&OutboxEntry>| {
+                let after = last.map_or(first, |entry| entry.number);
+                let entry = view::outbox_after(state, remote, after)?;
+                Ok(entry.map(|(number, delivery)| OutboxEntry {
+                    number,
+                    delivery_json: delivery_to_json(&delivery).to_string(),
+                }))
+            })?;
+        let next = page.next(|last| last.number);
+        Ok(QueryOutboxResponse { entries: page.entries, next }.into())
     }
 }
 

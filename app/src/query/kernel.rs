@@ -2,12 +2,12 @@
 
 use capstan_genesis::{BundleId, BundleKind};
 use capstan_kernel::{
+    bundle::InstalledBundle,
     ids::{Endpoint, KRef},
     promise::PromiseState,
     queue::event_to_json,
     view::{self, Queue},
 };
-use capstan_kernel_ports::store::Read;
 use capstan_proto::{
     Handler,
     v1::{
@@ -19,53 +19,54 @@ use capstan_proto::{
         QueryRunQueueResponse,
     },
 };
-use capstan_store::StateView;
 
 use super::{
     Answered, QueryError, QueryServer,
     args::{self, Holder, parse},
-    page::page_size,
+    page::Page,
 };
 
 impl Handler<QueryBundleRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryBundleRequest) -> Answered<QueryBundleRequest> {
         let state = self.state;
-        let id = parse(&request.bundle_id)?;
-        Ok(describe_bundle(state, &id)?.into())
+        let id: BundleId = parse(&request.bundle_id)?;
+        let bundle = view::bundle(state, id.as_str())?;
+        let bundle = bundle.ok_or_else(|| QueryError::not_found("bundle", &id))?;
+        Ok(describe_bundle(&id, bundle).into())
     }
 }
 
 impl Handler<QueryBundlesRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryBundlesRequest) -> Answered<QueryBundlesRequest> {
         let state = self.state;
-        let size = page_size(request.limit);
-        let mut ids = view::bundles_after(state, &request.after, size + 1)?;
-        let more = ids.len() > size;
-        ids.truncate(size);
-        let next = ids.last().filter(|_| more).cloned().unwrap_or_default();
-        let parse = |id: String| {
-            id.parse().map_err(|e| QueryError::Node(format!("an installed bundle's id: {e}")))
-        };
-        let describe = |id: String| describe_bundle(state, &parse(id)?);
-        let bundles = ids.into_iter().map(describe).collect::<Result<_, _>>()?;
-        Ok(QueryBundlesResponse { bundles, next }.into())
+        let page = Page::fill(
+            request.limit,
+            self.limits.max_page_bytes,
+            |last: Option<&QueryBundleResponse>| {
+                let after = last.map_or(&request.after, |last| &last.bundle_id);
+                let Some((id, bundle)) = view::bundle_after(state, after)? else { return Ok(None) };
+                let id = id
+                    .parse()
+                    .map_err(|e| QueryError::Node(format!("an installed bundle's id: {e}")))?;
+                Ok(Some(describe_bundle(&id, bundle)))
+            },
+        )?;
+        let next = page.next(|last| last.bundle_id.clone());
+        Ok(QueryBundlesResponse { bundles: page.entries, next }.into())
     }
 }
 
-fn describe_bundle(state: &StateView, id: &BundleId) -> Result<QueryBundleResponse, QueryError> {
-    let none = || QueryError::not_found("bundle", id);
-    let hash = view::bundle(state, id.as_str())?.ok_or_else(none)?;
-    let bytes = state.blob(&hash)?.ok_or_else(none)?;
+fn describe_bundle(id: &BundleId, bundle: InstalledBundle) -> QueryBundleResponse {
     let kind = match id.kind() {
         BundleKind::EndoZip => "endo-zip",
         BundleKind::Wasm => "wasm",
     };
-    Ok(QueryBundleResponse {
+    QueryBundleResponse {
         bundle_id: id.to_string(),
         kind: kind.to_owned(),
-        size: bytes.len() as u64,
-        sha256: hash.to_string(),
-    })
+        size: bundle.size,
+        sha256: bundle.hash.to_string(),
+    }
 }
 
 impl Handler<QueryKernelStatsRequest> for QueryServer<'_> {
@@ -73,7 +74,7 @@ impl Handler<QueryKernelStatsRequest> for QueryServer<'_> {
         let state = self.state;
         let status = view::kernel_status(state)?;
         let answer = QueryKernelStatsResponse {
-            vats: view::live_vats(state)?.len() as u64,
+            vats: status.running_vats,
             vats_terminated: status.dead.len() as u64,
             kernel_objects: status.stats.kernel_objects.value,
             kernel_promises: status.stats.kernel_promises.value,
@@ -90,14 +91,20 @@ impl Handler<QueryKernelStatsRequest> for QueryServer<'_> {
 impl Handler<QueryRunQueueRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryRunQueueRequest) -> Answered<QueryRunQueueRequest> {
         let state = self.state;
-        let limit = page_size(request.limit) as u64;
+        // Both queues share one page.
+        let bytes = self.limits.max_page_bytes / 2;
         let events = |queue| -> Result<Vec<String>, QueryError> {
-            let events = view::queue(state, queue, limit)?;
-            Ok(events.iter().map(|event| event_to_json(event).to_string()).collect())
+            let mut events = view::events(state, queue, request.skip)?;
+            let text = |event| event_to_json(&event).to_string();
+            let next = |_: Option<&String>| Ok(events.next().transpose()?.map(text));
+            Ok(Page::fill(request.limit, bytes, next)?.entries)
         };
+        let status = view::kernel_status(state)?;
         let answer = QueryRunQueueResponse {
             run_queue: events(Queue::Run)?,
             acceptance_queue: events(Queue::Acceptance)?,
+            run_queue_length: status.run_queue,
+            acceptance_queue_length: status.acceptance_queue,
         };
         Ok(answer.into())
     }
@@ -162,19 +169,18 @@ impl Handler<QueryCListRequest> for QueryServer<'_> {
                 Endpoint::Remote(remote.ok_or_else(|| QueryError::not_found("c-list of", address))?)
             }
         };
-        let entries = view::clist(state, endpoint)?;
-        // The entries come in the order of their keys, which is that of the krefs' texts.
-        let mut rest = entries.into_iter().filter(|(kref, _)| kref.to_string() > request.after);
-        let one = |(kref, entry): (KRef, capstan_kernel::clist::ClistEntry)| CListEntry {
-            kref: kref.to_string(),
-            eref: entry.vref,
-            reachable: entry.reachable,
-        };
-        let entries: Vec<_> = rest.by_ref().take(page_size(request.limit)).map(one).collect();
-        let more = rest.next().is_some();
-        let next =
-            entries.last().filter(|_| more).map(|entry| entry.kref.clone()).unwrap_or_default();
-        Ok(QueryCListResponse { entries, next }.into())
+        let page =
+            Page::fill(request.limit, self.limits.max_page_bytes, |last: Option<&CListEntry>| {
+                let after = last.map_or(&request.after, |last| &last.kref);
+                let entry = view::clist_after(state, endpoint, after)?;
+                Ok(entry.map(|(kref, entry)| CListEntry {
+                    kref: kref.to_string(),
+                    eref: entry.vref,
+                    reachable: entry.reachable,
+                }))
+            })?;
+        let next = page.next(|last| last.kref.clone());
+        Ok(QueryCListResponse { entries: page.entries, next }.into())
     }
 }
 
@@ -201,14 +207,14 @@ impl Handler<QueryMailboxRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryMailboxRequest) -> Answered<QueryMailboxRequest> {
         let state = self.state;
         let QueryMailboxRequest { peer, after, limit } = request;
-        let size = page_size(limit);
-        let mailbox = view::mailbox(state, &peer, after, size + 1)?;
-        let message = |(number, body)| MailboxMessage { number, body };
-        let mut messages: Vec<_> = mailbox.outbox.into_iter().map(message).collect();
-        let more = messages.len() > size;
-        messages.truncate(size);
-        let next = messages.last().filter(|_| more).map_or(0, |message| message.number);
-        let inbound_ack = mailbox.inbound_ack;
-        Ok(QueryMailboxResponse { peer, inbound_ack, messages, next }.into())
+        let page =
+            Page::fill(limit, self.limits.max_page_bytes, |last: Option<&MailboxMessage>| {
+                let after = last.map_or(after, |last| last.number);
+                let message = view::mailbox_message_after(state, &peer, after)?;
+                Ok(message.map(|(number, body)| MailboxMessage { number, body }))
+            })?;
+        let next = page.next(|last| last.number);
+        let inbound_ack = view::mailbox_ack(state, &peer)?;
+        Ok(QueryMailboxResponse { peer, inbound_ack, messages: page.entries, next }.into())
     }
 }

@@ -37,6 +37,7 @@ use tendermint_proto::v0_38::{abci::RequestQuery, abci::ResponseQuery};
 
 use call::{JsonCall, ProtobufCall};
 pub use error::QueryError;
+pub use page::QueryLimits;
 pub use proof::{PROOF_PATH, PROOF_VALUE};
 
 /// Path of the query for the raw value at a key, which is the query's data.
@@ -45,6 +46,7 @@ const STORE: &str = "store";
 /// Server of queries over one committed [`StateView`].
 struct QueryServer<'a> {
     state: &'a StateView,
+    limits: QueryLimits,
 }
 
 impl Server for QueryServer<'_> {
@@ -63,9 +65,13 @@ struct Reply {
 }
 
 /// Answers a [`RequestQuery`] from a committed state.
-pub(crate) fn answer(state: &StateView, request: &RequestQuery) -> ResponseQuery {
+pub(crate) fn answer(
+    state: &StateView,
+    limits: QueryLimits,
+    request: &RequestQuery,
+) -> ResponseQuery {
     let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
-    match try_answer(state, height, request) {
+    match try_answer(QueryServer { state, limits }, height, request) {
         Ok(response) => ResponseQuery { height, ..response },
         Err(error) => ResponseQuery {
             code: error.code().number(),
@@ -78,17 +84,17 @@ pub(crate) fn answer(state: &StateView, request: &RequestQuery) -> ResponseQuery
 }
 
 fn try_answer(
-    state: &StateView,
+    server: QueryServer<'_>,
     height: i64,
     request: &RequestQuery,
 ) -> Result<ResponseQuery, QueryError> {
     if request.height != 0 && request.height != height {
         return Err(QueryError::Height { asked: request.height, height });
     }
-    let reply = QueryServer { state }.reply(&request.path, &request.data)?;
+    let reply = server.reply(&request.path, &request.data)?;
     let proof_ops = match (request.prove, &reply.key) {
         (false, _) => None,
-        (true, Some(key)) => Some(proof::prove(state, key)?),
+        (true, Some(key)) => Some(proof::prove(server.state, key)?),
         (true, None) => return Err(QueryError::NoProof),
     };
     let key = reply.key.unwrap_or_default();

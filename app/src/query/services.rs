@@ -11,20 +11,18 @@ use capstan_proto::{
 };
 use capstan_store::StateView;
 
-use super::{Answered, QueryError, QueryServer, page::page_size};
+use super::{Answered, QueryError, QueryServer, page::Page};
 
 impl Handler<QueryServicesRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryServicesRequest) -> Answered<QueryServicesRequest> {
-        let size = page_size(request.limit);
-        let mut found = view::services_after(self.state, &request.after, size + 1)?;
-        let has_more = found.len() > size;
-        found.truncate(size);
-        let next = match found.last() {
-            Some((name, _)) if has_more => name.clone(),
-            _ => String::new(),
-        };
-        let services = found.into_iter().map(|(name, service)| describe(self.state, name, service));
-        Ok(QueryServicesResponse { services: services.collect::<Result<_, _>>()?, next }.into())
+        let bytes = self.limits.max_page_bytes;
+        let page = Page::fill(request.limit, bytes, |last: Option<&KernelService>| {
+            let after = last.map_or(&request.after, |last| &last.name);
+            let found = view::services_after(self.state, after, 1)?.pop();
+            found.map(|(name, service)| describe(self.state, name, service)).transpose()
+        })?;
+        let next = page.next(|last| last.name.clone());
+        Ok(QueryServicesResponse { services: page.entries, next }.into())
     }
 }
 

@@ -14,7 +14,7 @@ use capstan_proto::{
     },
 };
 
-use super::{Answered, QueryError, QueryServer, page::page_size};
+use super::{Answered, QueryError, QueryServer, page::Page};
 
 impl Handler<QuerySubclustersRequest> for QueryServer<'_> {
     fn handle(&self, request: QuerySubclustersRequest) -> Answered<QuerySubclustersRequest> {
@@ -22,16 +22,15 @@ impl Handler<QuerySubclustersRequest> for QueryServer<'_> {
             "" => 0,
             text => parse(text)?.0,
         };
-        let size = page_size(request.limit);
-        let mut records = view::subclusters_after(self.state, after, size + 1)?;
-        let has_more = records.len() > size;
-        records.truncate(size);
-        let next = match records.last() {
-            Some(last) if has_more => last.id.to_string(),
-            _ => String::new(),
-        };
-        let subclusters = records.into_iter().map(describe).collect();
-        Ok(QuerySubclustersResponse { subclusters, next }.into())
+        // The number of the last one that was read, since its description has it only as text.
+        let mut read = after;
+        let page = Page::fill(request.limit, self.limits.max_page_bytes, |_| {
+            let record = view::subclusters_after(self.state, read, 1)?.pop();
+            read = record.as_ref().map_or(read, |record| record.id.0);
+            Ok(record.map(describe))
+        })?;
+        let next = page.next(|last| last.subcluster_id.clone());
+        Ok(QuerySubclustersResponse { subclusters: page.entries, next }.into())
     }
 }
 

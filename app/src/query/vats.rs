@@ -17,7 +17,12 @@ use capstan_proto::{
 };
 use capstan_store::StateView;
 
-use super::{Answered, QueryError, QueryServer, args::parse, kernel::remaining, page::page_size};
+use super::{
+    Answered, QueryError, QueryServer,
+    args::parse,
+    kernel::remaining,
+    page::{MAX_LIMIT, Page},
+};
 use crate::records::activity;
 
 impl Handler<QueryVatsRequest> for QueryServer<'_> {
@@ -29,18 +34,26 @@ impl Handler<QueryVatsRequest> for QueryServer<'_> {
                 text.parse::<VatId>().map_err(|e| QueryError::Malformed(format!("after: {e}")))?.0
             }
         };
-        let ids = view::vats(state)?.into_iter().filter(|vat| vat.0 > after).collect::<Vec<_>>();
-        let size = page_size(request.limit);
-        let vats = ids
-            .iter()
-            .take(size)
-            .map(|vat| describe(state, *vat))
-            .collect::<Result<Vec<_>, _>>()?;
-        let next = match vats.last() {
-            Some(last) if ids.len() > size => last.vat_id.clone(),
-            _ => String::new(),
+        let end = view::kernel_status(state)?.next_vat;
+        let first = after.saturating_add(1);
+        // Some numbers have no vat, so the page ends after a number of them too.
+        let stop = end.min(first.saturating_add(MAX_LIMIT as u64));
+        let mut numbers = first..stop;
+        let page = Page::fill(request.limit, self.limits.max_page_bytes, |_| {
+            for vat in numbers.by_ref().map(VatId) {
+                match describe(state, vat) {
+                    Err(QueryError::NotFound { .. }) => {}
+                    answer => return answer.map(Some),
+                }
+            }
+            Ok(None)
+        })?;
+        let next = match page.has_more {
+            true => page.next(|last| last.vat_id.clone()),
+            false if first < stop && stop < end => VatId(stop - 1).to_string(),
+            false => String::new(),
         };
-        Ok(QueryVatsResponse { vats, next }.into())
+        Ok(QueryVatsResponse { vats: page.entries, next }.into())
     }
 }
 
@@ -130,12 +143,12 @@ fn status(record: &VatState) -> &'static str {
     }
 }
 
-/// Counts the events for a vat among the first [`MAX_EVENTS`] of each queue.
+/// Counts the events for a vat among the first [`MAX_EVENTS`] of each queue. Only one of them is in memory at a time.
 fn queue_depth(state: &StateView, vat: VatId) -> Result<u64, QueryError> {
     let mut depth = 0;
     for queue in [Queue::Acceptance, Queue::Run] {
-        for event in view::queue(state, queue, MAX_EVENTS)? {
-            depth += u64::from(is_for(state, &event, vat)?);
+        for event in view::events(state, queue, 0)?.take(MAX_EVENTS) {
+            depth += u64::from(is_for(state, &event?, vat)?);
         }
     }
     Ok(depth)
@@ -169,4 +182,4 @@ fn is_for(state: &StateView, event: &RunQueueEvent, vat: VatId) -> Result<bool, 
 const PAGE_BYTES: u64 = 4096;
 
 /// Upper bound of the events of each queue that are counted.
-const MAX_EVENTS: u64 = 1000;
+const MAX_EVENTS: usize = 1000;

@@ -129,12 +129,27 @@ pub(crate) fn add_chunk(
     Ok(Progress::Complete(upload, Packed { bytes, compression, uncompressed_size }))
 }
 
+/// Deletes an upload whose bundle was verified in a transaction that failed. Returns its [`Event`], or `None` if there is no
+/// such upload. Otherwise its last chunk could be sent again and again, and each time the bundle would be verified
+/// for the fee of that chunk.
+pub(crate) fn fail(state: &mut dyn Overlay, id: &UploadId) -> Result<Option<Event>, NodeFault> {
+    end(state, id, "upload.failed")
+}
+
 /// Deletes an upload at its deadline. Returns its [`Event`], or `None` if it was completed before.
 pub(crate) fn expire(state: &mut dyn Overlay, id: &UploadId) -> Result<Option<Event>, NodeFault> {
+    end(state, id, "upload.expired")
+}
+
+fn end(
+    state: &mut dyn Overlay,
+    id: &UploadId,
+    kind: &'static str,
+) -> Result<Option<Event>, NodeFault> {
     let Some(upload) = get(state, id)? else { return Ok(None) };
     remove(state, id, &upload)?;
     let attributes = [("upload_id", id.to_string()), ("submitter", upload.submitter.to_string())];
-    Ok(Some(event("upload.expired", &attributes)))
+    Ok(Some(event(kind, &attributes)))
 }
 
 /// Checks that `data` is the chunk that was announced at `index`.

@@ -218,6 +218,16 @@ pub enum TxError {
         /// Limit of the chain.
         limit: u64,
     },
+    /// The account's outbox has too many bytes that are not acknowledged.
+    #[error(
+        "the outbox holds {bytes} bytes of settled promises, the limit is {limit}; acknowledge entries with MsgAck"
+    )]
+    OutboxTooLarge {
+        /// Number of bytes.
+        bytes: u64,
+        /// Limit of the kernel.
+        limit: u64,
+    },
     /// The account has no factory object.
     #[error("the account has no factory object: {0}")]
     NoFactory(String),
@@ -265,7 +275,7 @@ impl TxError {
             Self::Chunk { .. } => ErrorCode::Chunk,
             Self::Reference(_) => ErrorCode::Reference,
             Self::QueueFull { .. } => ErrorCode::QueueFull,
-            Self::OutboxFull { .. } => ErrorCode::OutboxFull,
+            Self::OutboxFull { .. } | Self::OutboxTooLarge { .. } => ErrorCode::OutboxFull,
             Self::NoFactory(_) => ErrorCode::NoFactory,
             Self::Channel(_) => ErrorCode::Channel,
             Self::ChannelFull(_) => ErrorCode::ChannelFull,

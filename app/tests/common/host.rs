@@ -12,7 +12,7 @@ use capstan_abi::{
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{
-        Delivered, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        Delivered, HostFault, SourceRefused, Start, StartVerdict, Syscalls, VatHost, WorkerOptions,
         WorkerSource,
     },
 };
@@ -50,9 +50,9 @@ impl VatHost for FakeHost {
         vat: VatId,
         _source: &WorkerSource,
         _options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
+    ) -> Result<Start, HostFault> {
         self.running.insert(vat, 1);
-        Ok(Ok(()))
+        Ok(Start::free(Ok(())))
     }
 
     fn deliver(

@@ -205,6 +205,10 @@ impl Chain {
     }
 
     pub fn open_with(store: Store, kernel: NodeOptions) -> Self {
+        Self::open_options(store, AppOptions { kernel, ..AppOptions::default() })
+    }
+
+    pub fn open_options(store: Store, options: AppOptions) -> Self {
         let fatal = Arc::new(Mutex::new(Vec::new()));
         let reports = fatal.clone();
         let on_fatal =
@@ -212,8 +216,7 @@ impl Chain {
         let height = store.height() as i64;
         let host = FakeHost::default();
         let deliveries = host.deliveries.clone();
-        let app = App::new(store, host, AppOptions { on_fatal, kernel, ..AppOptions::default() })
-            .unwrap();
+        let app = App::new(store, host, AppOptions { on_fatal, ..options }).unwrap();
         Self { app, height, time: 0, fatal, deliveries }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use capstan_files::printable;
 use tracing::{Event, Level, Subscriber, field::Field, field::Visit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -36,10 +37,10 @@ where
     ) -> fmt::Result {
         let mut message = Message::default();
         event.record(&mut message);
-        let text = message.0.as_str();
+        let text = printable(&message.0);
         match (event.metadata().target(), *event.metadata().level()) {
             // The host puts the source before what it printed: the vat's code, or its liveslots.
-            ("vat", _) => writeln!(writer, "{}", text.strip_prefix("vat: ").unwrap_or(text)),
+            ("vat", _) => writeln!(writer, "{}", text.strip_prefix("vat: ").unwrap_or(&text)),
             (_, Level::ERROR) => writeln!(writer, "error: {text}"),
             _ => writeln!(writer, "warning: {text}"),
         }

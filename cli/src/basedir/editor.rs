@@ -16,6 +16,8 @@ use rustyline::{Config, Helper};
 
 use capstan_node::home::cache_dir;
 
+use crate::output;
+
 /// The file of past lines, in the home, or among what the user's runs share.
 const HISTORY: &str = "shell-history";
 
@@ -96,7 +98,8 @@ impl Drop for Editor {
         if let Input::Terminal { editor, history } = &self.input
             && let Err(error) = write_history(editor.history(), history)
         {
-            eprintln!("warning: cannot keep the history in {}: {error}", history.display());
+            let path = history.display();
+            output::warn(&format!("warning: cannot keep the history in {path}: {error}"));
         }
     }
 }

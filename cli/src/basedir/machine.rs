@@ -8,11 +8,8 @@ use capstan_client::Bundle;
 use capstan_genesis::Params;
 use capstan_kernel::ids::KRef;
 use capstan_kernel::policy::CrankCount;
-use capstan_kernel::promise::PromiseState;
 use capstan_kernel::vat::{ReapThreshold, Threshold};
-use capstan_kernel::{
-    Kernel, KernelConfig, KernelOptions, NodeOptions, RunReport, StaticVat, VAT_ADMIN, view,
-};
+use capstan_kernel::{Kernel, KernelConfig, KernelOptions, RunReport, StaticVat, VAT_ADMIN, view};
 use capstan_kernel_ports::VatId;
 use capstan_kernel_ports::store::{Overlay as _, Read as _};
 use capstan_store::{Block, Options, StateView, Store};
@@ -25,21 +22,20 @@ use crate::failure::usage;
 use crate::passable;
 use crate::progress::Progress;
 use capstan_node::home::cache_dir;
-use capstan_node::open_host;
+use capstan_node::{Settlement, open_host, settlement};
 
 /// Cranks between two commits.
 const BATCH: u64 = 100;
 
-/// Key of the machine's own record, next to the state of the kernel.
+/// Key of the base directory's own record, next to the state of the kernel.
 const RECORD: &[u8] = b"basedir";
 
 /// The subdirectory of a home that is used.
 const SUBDIRECTORY: &str = "basedir";
 
 /// The vats of a base directory, running or waiting to run.
-pub(crate) struct Machine {
-    store: Store,
-    kernel: Kernel<WasmHost>,
+pub(crate) struct Basedir {
+    bare: capstan_node::Machine,
     record: Record,
 }
 
@@ -51,7 +47,7 @@ struct Record {
     argv: Vec<String>,
     /// The promise for what bootstrap answers.
     bootstrap: String,
-    /// `true` if the machine has a shell.
+    /// `true` if there is a shell.
     shell: bool,
 }
 
@@ -80,9 +76,9 @@ pub(crate) struct Ended {
 /// The vat that evaluates what is typed.
 pub(crate) const SHELL: &str = "shell";
 
-impl Machine {
+impl Basedir {
     /// Starts the vats, or goes on with them where `home` holds them. Without a home nothing is kept. Nothing has run
-    /// when a new machine is there: the start of the vats and `bootstrap(argv, vats)` wait in its queue.
+    /// when a new one is there: the start of the vats and `bootstrap(argv, vats)` wait in its queue.
     ///
     /// # Errors
     /// The home holds other vats or other arguments, cannot be used, or a bundle is not sound.
@@ -105,16 +101,16 @@ impl Machine {
             }
             None => Store::in_memory()?,
         };
-        let kernel = Kernel::new(host, NodeOptions::default());
+        let bare = capstan_node::Machine::new(host, store);
         let ids =
             bundles.iter().map(|(name, bundle)| (name.clone(), bundle.id.to_string())).collect();
         let record = Record { vats: ids, argv: argv.to_vec(), bootstrap: String::new(), shell };
-        let mut machine = Self { store, kernel, record };
-        match machine.store.reader().get(RECORD)? {
-            Some(found) => machine.resume(&found)?,
-            None => machine.begin(bundles)?,
+        let mut basedir = Self { bare, record };
+        match basedir.state().get(RECORD)? {
+            Some(found) => basedir.resume(&found)?,
+            None => basedir.begin(bundles)?,
         }
-        Ok(machine)
+        Ok(basedir)
     }
 
     /// Runs at most `limit` cranks, and returns the [`RunReport`]. Stops early if nothing is left to do, or once
@@ -126,7 +122,8 @@ impl Machine {
             let batch = if stop.is_some() { 1 } else { BATCH.min(limit - total.cranks) };
             let (report, done) = self.change(|kernel, block| {
                 let report = kernel.run(block, &mut CrankCount { left: batch })?;
-                Ok((report, stop.map_or(Ok(false), |stop| settled(block, stop))?))
+                let settlement = stop.map(|stop| settlement(block, stop)).transpose()?;
+                Ok((report, settlement.flatten().is_some()))
             })?;
             total.cranks += report.cranks;
             total.computrons += report.computrons;
@@ -149,7 +146,7 @@ impl Machine {
         })
     }
 
-    /// Returns the state of a promise that [`Machine::send`] returned. A settled promise is released.
+    /// Returns the state of a promise that [`Basedir::send`] returned. A settled promise is released.
     pub(crate) fn take(&mut self, promise: KRef) -> anyhow::Result<Outcome> {
         let outcome = self.outcome(promise)?;
         if outcome != Outcome::Pending {
@@ -166,7 +163,7 @@ impl Machine {
 
     /// Returns the current [`StateView`].
     pub(crate) fn state(&self) -> StateView {
-        self.store.reader()
+        self.bare.state()
     }
 
     /// Returns the [`VatId`]s of the vats, with their names.
@@ -238,21 +235,14 @@ impl Machine {
     }
 
     fn outcome(&self, promise: KRef) -> anyhow::Result<Outcome> {
-        let KRef::Promise(number) = promise else { bail!("{promise} is no promise") };
-        let Some(promise) = view::promise(&self.state(), number)? else {
-            return Ok(Outcome::Pending);
-        };
-        let decode = |data: &capstan_kernel::capdata::KernelData| {
+        let decode = |data: capstan_kernel::capdata::KernelData| {
             let slots: Vec<String> = data.slots.iter().map(ToString::to_string).collect();
             passable::decode(&data.body, &slots)
         };
-        Ok(match &promise.state {
-            PromiseState::Unresolved(_) => Outcome::Pending,
-            PromiseState::Fulfilled(value) => Outcome::Fulfilled(decode(value)),
-            PromiseState::Rejected(reason)
-            | PromiseState::RejectedByKernel { data: reason, .. } => {
-                Outcome::Rejected(decode(reason))
-            }
+        Ok(match self.bare.settlement(promise)? {
+            None => Outcome::Pending,
+            Some(Settlement::Fulfilled(value)) => Outcome::Fulfilled(decode(value)),
+            Some(Settlement::Rejected(reason)) => Outcome::Rejected(decode(reason)),
         })
     }
 
@@ -261,18 +251,8 @@ impl Machine {
         &mut self,
         work: impl FnOnce(&mut Kernel<WasmHost>, &mut Block) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let mut block = self.store.begin_block();
-        let value = work(&mut self.kernel, &mut block)?;
-        let prepared = self.store.prepare(block)?;
-        self.store.commit(prepared, self.store.height() + 1)?;
-        Ok(value)
+        self.bare.change(work)
     }
-}
-
-fn settled(block: &Block, promise: KRef) -> anyhow::Result<bool> {
-    let KRef::Promise(number) = promise else { return Ok(false) };
-    let found = view::promise(block, number)?;
-    Ok(found.is_some_and(|promise| promise.data().is_some()))
 }
 
 /// The directory's vats and those of the system that every kernel needs, with the limits of a development chain.
@@ -285,31 +265,22 @@ fn kernel_config(bundles: BTreeMap<String, Bundle>, shell: bool) -> anyhow::Resu
         all.insert(SHELL.to_owned(), shell);
     }
     let params = Params::default();
-    let mut config = KernelConfig {
-        bootstrap: None,
-        pin_bootstrap_root: false,
-        provisioner: None,
-        vats: BTreeMap::new(),
-        devices: BTreeMap::new(),
-        bundles: BTreeMap::new(),
-        services: BTreeMap::new(),
-        named_bundles: BTreeMap::new(),
-        options: KernelOptions {
-            reap: ReapThreshold {
-                deliveries: Threshold::At(REAP_DELIVERIES),
-                gc_krefs: Threshold::At(REAP_KREFS),
-                computrons: Threshold::Never,
-                never: false,
-            },
-            relax_durability_rules: false,
-            snapshot_initial: params.snapshot_initial,
-            snapshot_interval: params.snapshot_interval,
-            snapshot_debt: params.snapshot_debt,
-            crank_limit: params.crank_computrons,
-            guard: capstan_kernel::limits::SystemGuard::NONE,
-            collect_at_upgrade: true,
+    let mut config = KernelConfig::new(KernelOptions {
+        reap: ReapThreshold {
+            deliveries: Threshold::At(REAP_DELIVERIES),
+            gc_krefs: Threshold::At(REAP_KREFS),
+            computrons: Threshold::Never,
+            never: false,
         },
-    };
+        relax_durability_rules: false,
+        snapshot_initial: params.snapshot_initial,
+        snapshot_interval: params.snapshot_interval,
+        snapshot_debt: params.snapshot_debt,
+        crank_limit: params.crank_computrons,
+        guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
+        collect_at_upgrade: true,
+    });
     for (name, Bundle { id, bytes }) in all {
         let sound = capstan_bundle::verify(&bytes).with_context(|| format!("vat {name}"))?;
         sound.check_id(&id)?;

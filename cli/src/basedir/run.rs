@@ -4,7 +4,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::console;
-use super::machine::{Ended, Machine, Outcome};
+use super::machine::{Basedir, Ended, Outcome};
 use super::sources::Sources;
 use crate::Common;
 use crate::output::Output;
@@ -30,7 +30,7 @@ impl Run {
         let bundles = self.sources.bundle()?;
         let progress = Progress::new("opening the JavaScript engine");
         let argv = &self.sources.argv;
-        let mut machine = Machine::open(bundles, argv, false, common.home.as_deref(), &progress)?;
+        let mut machine = Basedir::open(bundles, argv, false, common.home.as_deref(), &progress)?;
         drop(progress);
         console::show(output.is_json());
         let report = machine.run(u64::MAX, None)?;

@@ -1,18 +1,18 @@
 //! `capstan shell`: a prompt among the vats of a directory.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::editor::Editor;
 use super::lines::{Line, Lines};
-use super::machine::{Machine, Outcome, SHELL};
+use super::machine::{Basedir, Outcome, SHELL};
 use super::sources::Sources;
 use super::{console, dump};
 use crate::Common;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::progress::Progress;
 
 /// Arguments of `capstan shell`.
@@ -52,7 +52,7 @@ enum Answer {
 }
 
 struct Session {
-    machine: Machine,
+    machine: Basedir,
     lines: Lines,
     /// Everything that can be completed.
     names: BTreeSet<String>,
@@ -65,7 +65,7 @@ impl Shell {
         names.extend(bundles.keys().cloned());
         let progress = Progress::new("opening the JavaScript engine");
         let argv = &self.sources.argv;
-        let machine = Machine::open(bundles, argv, true, common.home.as_deref(), &progress)?;
+        let machine = Basedir::open(bundles, argv, true, common.home.as_deref(), &progress)?;
         drop(progress);
         console::show(output.is_json());
         let lines = Lines::start(self.sources.tools.as_deref())?;
@@ -82,10 +82,10 @@ impl Shell {
                 }
                 Answer::Done { text, record } => match text {
                     _ if output.is_json() => output.record(&record),
-                    Some(text) => say(&text),
+                    Some(text) => output::say(&text),
                     None => {}
                 },
-                Answer::Failed(why) if interactive => eprintln!("{why}"),
+                Answer::Failed(why) if interactive => output::warn(&why),
                 Answer::Failed(why) => bail!("line {}: {why}", editor.line_number()),
             }
             typed.clear();
@@ -173,11 +173,6 @@ impl Request {
             _ => None,
         }
     }
-}
-
-fn say(text: &str) {
-    // A reader that has gone away is no failure of the shell.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// The names that exist from the start, besides the vats.

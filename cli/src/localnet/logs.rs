@@ -1,11 +1,13 @@
 //! `capstan localnet logs`: prints the logs of nodes.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use capstan_localnet::{NetError, NodePlan, Plan};
+
+use crate::output::say_log;
 
 /// Interval at which files are looked at for more.
 const EVERY: Duration = Duration::from_millis(200);
@@ -48,7 +50,7 @@ impl Logs {
         }
         for file in &mut tails {
             let text = tail(&file.path, self.lines);
-            text.lines().try_for_each(|line| say(&file.label, line))?;
+            text.lines().try_for_each(|line| say_log(&file.label, line))?;
             file.position = std::fs::metadata(&file.path).map_or(0, |metadata| metadata.len());
         }
         if !self.follow {
@@ -74,15 +76,11 @@ impl Tail {
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|count| count > 0) && line.ends_with('\n') {
             self.position += line.len() as u64;
-            say(&self.label, line.trim_end())?;
+            say_log(&self.label, line.trim_end())?;
             line.clear();
         }
         Ok(())
     }
-}
-
-fn say(label: &str, line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{label} | {line}")
 }
 
 /// The log of a node's own process.

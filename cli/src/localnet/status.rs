@@ -1,6 +1,6 @@
 //! The status of a network's nodes: their processes and what their RPC reports.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tendermint::Time;
 
 use super::plan;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::process::on_signal;
 
 /// Time in which a node must answer.
@@ -131,7 +131,7 @@ pub(super) fn print(status: &Status, output: Output) {
     output.list(&record, &rows, &columns);
     if !status.cut.is_empty() && !output.is_json() {
         let cut: Vec<_> = status.cut.iter().map(|(a, b)| format!("{b}–{a}")).collect();
-        println!("cut links: {}", cut.join(", "));
+        output::say(&format!("cut links: {}", cut.join(", ")));
     }
 }
 
@@ -181,14 +181,12 @@ pub(super) fn follow(dir: &Path, output: Output, stopped: &Receiver<()>) -> anyh
         }
         let status = collect(&net::call(&plan(dir)?, Command::Status)?);
         if in_place {
-            // Clears the screen and begins at its upper left corner.
-            print!("\x1b[2J\x1b[H");
+            output::clear()?;
         }
         print(&status, output);
         if in_place {
-            println!("Ctrl-C ends this.");
+            output::say("Ctrl-C ends this.");
         }
-        std::io::stdout().flush()?;
     }
 }
 

@@ -9,6 +9,10 @@ use super::journal::{Answer, Journal, Pending};
 
 /// Answers in one transaction.
 const BATCH: usize = 16;
+/// Bytes of a transaction, and of an answer in it, besides the answers' own.
+const OVERHEAD: usize = 1_024;
+/// Entries that the chain acknowledges together at most.
+const MAX_ACKNOWLEDGED: u64 = 10_000;
 /// Pause between two looks at a transaction.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Time for which nodes may index a transaction later than its block.
@@ -25,11 +29,26 @@ pub(super) enum Sent {
 pub(super) struct Chain {
     pub(super) wallet: Wallet,
     max_fee: u64,
+    /// Bytes of answers that one transaction takes.
+    room: usize,
+    /// Bytes of one answer that the chain takes.
+    most: usize,
 }
 
 impl Chain {
-    pub(super) fn new(wallet: Wallet, max_fee: u64) -> Self {
-        Self { wallet, max_fee }
+    pub(super) fn new(wallet: Wallet, max_fee: u64) -> anyhow::Result<Self> {
+        let params = wallet.client().params()?;
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let room = bytes(params.max_tx_bytes).saturating_sub(2 * OVERHEAD);
+        let most = bytes(params.max_message_bytes.into()).min(room);
+        Ok(Self { wallet, max_fee, room, most })
+    }
+
+    /// Returns the reason why the chain takes no data of this size, or `None` if it does. Nodes refuse a transaction
+    /// that is too large in ways that cannot be told from a node that is away.
+    pub(super) fn excess(&self, body: &str, slots: &[String]) -> Option<String> {
+        let (bytes, most) = (size(body, slots), self.most);
+        (bytes > most).then(|| format!("it has {bytes} bytes, and the chain takes {most}"))
     }
 
     /// Builds, signs and journals a transaction, sends it and waits for its block. Returns `None` if the fees of
@@ -98,22 +117,34 @@ impl Chain {
     pub(super) fn answers(&self, journal: &Journal, alone: bool) -> (TxBuilder, Pending) {
         let count = if alone { 1 } else { BATCH };
         let record = &journal.record;
-        let chosen: Vec<(&u64, &Answer)> = record.answers.iter().take(count).collect();
+        let mut room = self.room;
+        let mut fits = |answer: &Answer| {
+            let left = room.checked_sub(size(&answer.body, &answer.slots) + OVERHEAD);
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let answers = record.answers.iter().take(count);
+        let chosen: Vec<(&u64, &Answer)> = answers.take_while(|(_, one)| fits(one)).collect();
         let own = record.own.iter().take(count - chosen.len());
-        let settlements: Vec<Settlement> =
-            chosen.iter().map(|(_, answer)| *answer).chain(own.clone()).map(settlement).collect();
+        let own: Vec<&Answer> = own.take_while(|one| fits(one)).collect();
+        let settlements: Vec<Settlement> = chosen
+            .iter()
+            .map(|(_, answer)| *answer)
+            .chain(own.iter().copied())
+            .map(settlement)
+            .collect();
         let answers: Vec<u64> = chosen.iter().map(|(number, _)| **number).collect();
         let mut tx = TxBuilder::new();
         if !settlements.is_empty() {
             tx = tx.message(&self.wallet.settle_message(&settlements));
         }
-        let through = journal.through(&answers);
+        let through = journal.through(&answers).min(record.acknowledged + MAX_ACKNOWLEDGED);
         let ack = (through > record.acknowledged).then_some(through);
         if let Some(through) = ack {
             let sender = self.wallet.address().to_string();
             tx = tx.message(&proto::MsgAck { sender, through });
         }
-        let own = own.count();
+        let own = own.len();
         (tx, Pending { bytes: String::new(), sequence: 0, answers, own, ack })
     }
 
@@ -130,6 +161,12 @@ impl Chain {
 /// Returns whether the same call may succeed later.
 pub(super) fn is_transient(error: &ClientError) -> bool {
     matches!(error, ClientError::Unreachable { .. } | ClientError::Timeout { .. })
+}
+
+/// Returns the bytes that data takes in a transaction.
+fn size(body: &str, slots: &[String]) -> usize {
+    let slots = slots.iter().map(|slot| slot.len() + 8).sum::<usize>();
+    body.len() + slots
 }
 
 fn settlement(answer: &Answer) -> Settlement {

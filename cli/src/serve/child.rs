@@ -3,7 +3,9 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -19,7 +21,10 @@ const PING_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Node {
     child: Child,
-    input: ChildStdin,
+    /// To a thread that writes to the program: it may be busy writing itself.
+    input: Sender<String>,
+    /// Bytes that the program has not read yet.
+    backlog: Arc<AtomicUsize>,
     lines: Receiver<String>,
     asked: Instant,
     answered: Instant,
@@ -55,8 +60,11 @@ impl Node {
                 }
             }
         });
+        let backlog = Arc::new(AtomicUsize::new(0));
+        let input = write_to(input, Arc::clone(&backlog));
         let now = Instant::now();
-        let mut node = Self { child, input, lines, asked: now, answered: now, idempotent: false };
+        let mut node =
+            Self { child, input, backlog, lines, asked: now, answered: now, idempotent: false };
         match node.next(START_LIMIT)? {
             Some(ready) if ready["t"] == "ready" => {
                 node.idempotent = ready["idempotent"] == true;
@@ -67,7 +75,14 @@ impl Node {
     }
 
     pub(super) fn tell(&mut self, message: &Value) -> anyhow::Result<()> {
-        writeln!(self.input, "{message}").context("the object's program ended")
+        let line = format!("{message}\n");
+        self.backlog.fetch_add(line.len(), Ordering::Relaxed);
+        self.input.send(line).ok().context("the object's program ended")
+    }
+
+    /// Returns the number of bytes that the program has not read yet.
+    pub(super) fn backlog(&self) -> usize {
+        self.backlog.load(Ordering::Relaxed)
     }
 
     /// Waits for the next message of the program.
@@ -99,10 +114,56 @@ impl Node {
     }
 }
 
+/// Starts a thread that writes lines to the program, until the program ends.
+fn write_to(mut input: ChildStdin, backlog: Arc<AtomicUsize>) -> Sender<String> {
+    let (sender, lines) = channel::<String>();
+    std::thread::spawn(move || {
+        for line in lines {
+            if input.write_all(line.as_bytes()).is_err() {
+                return;
+            }
+            backlog.fetch_sub(line.len(), Ordering::Relaxed);
+        }
+    });
+    sender
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// Upper bound for a machine under load. It is no limit of the code.
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn a_program_that_says_much_does_not_keep_one_from_telling_it_more() {
+        const CALLS: u64 = 150;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("object.mjs");
+        std::fs::write(&file, "export const makeObject = () => ({ echo: text => text });").unwrap();
+        let mut node = Node::start(&file, "ro+1", 2, &[]).unwrap();
+        let (done, finished) = channel();
+        std::thread::spawn(move || {
+            let body = format!("#[\"echo\",[\"{}\"]]", "x".repeat(100_000));
+            for entry in 0..CALLS {
+                let methargs = json!({"body": body, "slots": []});
+                let message = json!({"methargs": methargs, "result": format!("rp-{entry}")});
+                let delivery = json!(["message", "ro+1", message]);
+                node.tell(&json!({"t": "entry", "entry": entry, "delivery": delivery})).unwrap();
+            }
+            let answers = (0..CALLS).filter(|_| node.next(PATIENCE).unwrap().is_some()).count();
+            done.send(answers).unwrap();
+        });
+        assert_eq!(finished.recv_timeout(PATIENCE).unwrap(), CALLS as usize);
     }
 }

@@ -22,6 +22,8 @@ const NUMBERS: u64 = 1_000_000;
 const MAX_RUNNING: usize = 64;
 /// Sends of the object that wait.
 const MAX_SENDS: usize = 64;
+/// Bytes that the object's program has not read yet, from which on no more of the outbox is read.
+const MAX_BACKLOG: usize = 16 << 20;
 /// Entries without an answer that are acknowledged together.
 const ACK_BATCH: usize = 100;
 /// Interval between two looks at the outbox.
@@ -57,7 +59,7 @@ impl Service {
         options: Options,
         output: Output,
     ) -> anyhow::Result<Self> {
-        let chain = Chain::new(wallet, options.max_fee);
+        let chain = Chain::new(wallet, options.max_fee)?;
         let mut journal = Journal::open(dir)?;
         chain.provision()?;
         journal.record.session += 1;
@@ -79,6 +81,7 @@ impl Service {
             service.finish()?;
         }
         service.journal.interrupted(service.node.idempotent);
+        service.refit();
         service.journal.save()?;
         for name in options.names {
             service.publish(&name)?;
@@ -107,7 +110,8 @@ impl Service {
 
     /// Takes new entries of the outbox.
     fn read(&mut self) -> anyhow::Result<()> {
-        if self.running.len() + self.journal.record.answers.len() >= MAX_RUNNING {
+        let busy = self.running.len() + self.journal.record.answers.len() >= MAX_RUNNING;
+        if busy || self.node.backlog() > MAX_BACKLOG {
             return Ok(());
         }
         let client = self.chain.wallet.client();
@@ -157,14 +161,22 @@ impl Service {
             }
             "settle" => {
                 let promise = text(told, "promise");
-                self.journal.record.own.push(answer(promise, told));
+                let settled = self.fitting(answer(promise, told));
+                self.journal.record.own.push(settled);
                 self.journal.save()?;
             }
             "send" if self.sends.len() >= MAX_SENDS => {
                 let error = format!("more than {MAX_SENDS} messages wait to be sent");
                 self.node.tell(&json!({"t": "failed", "id": told["id"], "error": error}))?;
             }
-            "send" | "drop" => self.sends.push_back(told.clone()),
+            "send" => match self.chain.excess(&text(told, "body"), &slots(told)) {
+                Some(excess) => {
+                    let error = format!("the message is too large: {excess}");
+                    self.node.tell(&json!({"t": "failed", "id": told["id"], "error": error}))?;
+                }
+                None => self.sends.push_back(told.clone()),
+            },
+            "drop" => self.sends.push_back(told.clone()),
             _ => {}
         }
         Ok(())
@@ -173,18 +185,37 @@ impl Service {
     /// Journals an answer. A second one, as after a timeout, is left out.
     fn answered(&mut self, number: u64, told: &Value) -> anyhow::Result<()> {
         self.running.remove(&number);
+        let Some(promise) = self.journal.record.started.remove(&number) else { return Ok(()) };
+        let answer = self.fitting(answer(promise.clone().unwrap_or_default(), told));
         let record = &mut self.journal.record;
-        let Some(promise) = record.started.remove(&number) else { return Ok(()) };
-        for slot in slots(told).iter().filter(|slot| slot.starts_with("rp+")) {
+        for slot in answer.slots.iter().filter(|slot| slot.starts_with("rp+")) {
             record.open.insert(slot.clone());
         }
         match promise {
-            Some(promise) => drop(record.answers.insert(number, answer(promise, told))),
+            Some(_) => drop(record.answers.insert(number, answer)),
             None => drop(record.done.insert(number)),
         }
         self.journal.save()?;
         planted("answered");
         Ok(())
+    }
+
+    /// Returns an answer as it is, or a rejection in its place if the chain does not take it.
+    fn fitting(&self, answer: Answer) -> Answer {
+        let Some(excess) = self.chain.excess(&answer.body, &answer.slots) else { return answer };
+        let body = error_body(&format!("the account's object answered with too much: {excess}"));
+        Answer { rejected: true, body, slots: Vec::new(), ..answer }
+    }
+
+    /// Rejects in place of answers of an earlier run that the chain does not take by now.
+    fn refit(&mut self) {
+        let record = &mut self.journal.record;
+        let (answers, own) = (std::mem::take(&mut record.answers), std::mem::take(&mut record.own));
+        let answers = answers.into_iter().map(|(number, answer)| (number, self.fitting(answer)));
+        let answers = answers.collect();
+        let own = own.into_iter().map(|answer| self.fitting(answer)).collect();
+        let record = &mut self.journal.record;
+        (record.answers, record.own) = (answers, own);
     }
 
     fn time_out(&mut self) -> anyhow::Result<()> {
@@ -196,8 +227,7 @@ impl Service {
             .map(|(number, _)| *number)
             .collect();
         for number in late {
-            let message = format!("the account's object did not answer within {limit:?}");
-            let body = format!("#{}", json!({"#error": message, "name": "Error"}));
+            let body = error_body(&format!("the account's object did not answer within {limit:?}"));
             self.answered(number, &json!({"rejected": true, "body": body, "slots": []}))?;
         }
         Ok(())
@@ -273,8 +303,7 @@ impl Service {
     fn give_up(&mut self, number: u64, problem: &str) {
         let record = &mut self.journal.record;
         let Some(answer) = record.answers.get_mut(&number) else { return };
-        let message = format!("the chain did not take the answer: {problem}");
-        let body = format!("#{}", json!({"#error": message, "name": "Error"}));
+        let body = error_body(&format!("the chain did not take the answer: {problem}"));
         if answer.rejected && answer.body.contains("the chain did not take") {
             record.answers.remove(&number);
             record.done.insert(number);
@@ -376,6 +405,11 @@ fn text(told: &Value, field: &str) -> String {
 fn slots(told: &Value) -> Vec<String> {
     let all = told["slots"].as_array().into_iter().flatten();
     all.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Returns the body of an error with this message.
+fn error_body(message: &str) -> String {
+    format!("#{}", json!({"#error": message, "name": "Error"}))
 }
 
 fn answer(promise: String, told: &Value) -> Answer {

@@ -126,8 +126,26 @@ impl Place {
 
     /// Runs a node on a home until it has printed where it is.
     pub fn node_at(&self, home: &Path, args: &[&str]) -> Dev {
+        let mut command = self.command(args);
+        command.env("CAPSTAN_HOME", home);
+        Self::ready(command)
+    }
+
+    /// Starts `capstan dev` with so many descriptors and waits until it is ready.
+    pub fn dev_with_descriptors(&self, descriptors: u32, home: &Path) -> Dev {
+        let command = self.command(&[]);
+        let mut limited = Command::new("sh");
+        let script = format!("ulimit -n {descriptors}; exec \"$0\" dev --rpc 127.0.0.1:0 --json");
+        limited.args(["-c", &script]).arg(command.get_program()).current_dir(self.path());
+        limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        limited.env("CAPSTAN_HOME", home);
+        limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::ready(limited)
+    }
+
+    fn ready(mut command: Command) -> Dev {
         let began = Instant::now();
-        let mut child = self.command(args).env("CAPSTAN_HOME", home).spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
         let stdout = child.stdout.take().unwrap();
         std::thread::spawn(move || {
@@ -148,6 +166,12 @@ impl Place {
 }
 
 impl Dev {
+    /// The number of descriptors that the process has open.
+    #[cfg(target_os = "linux")]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     pub fn url(&self) -> &str {
         self.ready["rpc"].as_str().unwrap()
     }

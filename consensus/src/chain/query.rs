@@ -35,8 +35,8 @@ pub(crate) enum QueryError {
     },
 }
 
-/// A parsed event query.
-#[derive(Clone, Debug, PartialEq)]
+/// A parsed event query. Queries with the same conditions are equal, however they are written.
+#[derive(Clone, Debug)]
 pub(crate) struct Query {
     text: String,
     conditions: Vec<Condition>,
@@ -73,6 +73,15 @@ enum Number {
     Decimal(f64),
 }
 
+impl PartialEq for Query {
+    fn eq(&self, other: &Self) -> bool {
+        let within = |these: &[Condition], those: &[Condition]| {
+            these.iter().all(|condition| those.contains(condition))
+        };
+        within(&self.conditions, &other.conditions) && within(&other.conditions, &self.conditions)
+    }
+}
+
 impl Query {
     /// Parses the text of a query.
     ///
@@ -86,7 +95,10 @@ impl Query {
         let mut conditions = vec![parser.condition()?];
         while !parser.at_end() {
             parser.keyword("AND")?;
-            conditions.push(parser.condition()?);
+            let condition = parser.condition()?;
+            if !conditions.contains(&condition) {
+                conditions.push(condition);
+            }
         }
         Ok(Self { text: text.to_owned(), conditions })
     }
@@ -348,6 +360,17 @@ mod tests {
         ];
         for text in failing {
             assert!(!Query::parse(text).unwrap().matches(&events()), "{text}");
+        }
+    }
+
+    #[test]
+    fn queries_with_the_same_conditions_are_equal() {
+        let query = |text: &str| Query::parse(text).unwrap();
+        let one = query("tm.event = 'Tx' AND tx.height > 5");
+        assert_eq!(one, query("tx.height>5   AND tm.event='Tx'  AND tx.height > 5 "));
+        assert_eq!(query("tm.event = 'Tx' AND tm.event='Tx'").conditions().len(), 1);
+        for other in ["tm.event = 'Tx'", "tm.event = 'Tx' AND tx.height >= 5", "tx.height > 5"] {
+            assert_ne!(one, query(other), "{other}");
         }
     }
 

@@ -11,6 +11,9 @@ use crate::chain::BlockStoreError;
 use crate::chain::query::QueryError;
 use crate::mempool::MempoolError;
 
+/// Maximum length of a request's id, which the answer and every event of a subscription repeat.
+const MAX_ID_BYTES: usize = 256;
+
 /// The result of a method.
 pub(crate) type Answer = Result<Value, RpcError>;
 
@@ -63,6 +66,11 @@ pub(crate) struct Request {
 }
 
 impl RpcError {
+    /// Returns whether the error says that a text is not JSON.
+    pub(crate) fn is_parse_error(&self) -> bool {
+        self.code == -32700
+    }
+
     pub(crate) fn parse(data: impl Into<String>) -> Self {
         Self { code: -32700, message: "Parse error. Invalid JSON", data: data.into() }
     }
@@ -85,6 +93,20 @@ impl RpcError {
 
     pub(crate) fn internal(data: impl Into<String>) -> Self {
         Self { code: -32603, message: "Internal error", data: data.into() }
+    }
+
+    /// The error in place of an answer that is larger than `most` bytes.
+    pub(crate) fn answer_too_large(most: usize) -> Self {
+        Self::server(format!(
+            "the answer has more than {most} bytes (max_answer_bytes): ask for less at a time"
+        ))
+    }
+
+    /// The error in place of an answer for which the node has no memory left.
+    pub(crate) fn busy(most: usize) -> Self {
+        Self::server(format!(
+            "requests and answers in memory have {most} bytes (max_pending_bytes): try again later"
+        ))
     }
 
     pub(crate) fn server(data: impl Into<String>) -> Self {
@@ -115,27 +137,30 @@ impl Request {
     ///
     /// # Errors
     /// The response to send instead.
-    pub(crate) fn parse(value: &Value) -> Result<Self, Value> {
-        let Value::Object(object) = value else {
+    pub(crate) fn parse(value: Value) -> Result<Self, Value> {
+        let Value::Object(mut object) = value else {
             return Err(response(
                 &Value::Null,
                 Err(RpcError::invalid_request("a request is an object")),
             ));
         };
-        let id = match object.get("id") {
+        let id = match object.remove("id") {
             None | Some(Value::Null) => None,
-            Some(id @ (Value::String(_) | Value::Number(_))) => Some(id.clone()),
+            Some(Value::String(id)) if id.len() <= MAX_ID_BYTES => Some(Value::String(id)),
+            Some(Value::Number(id)) => Some(Value::Number(id)),
             Some(_) => {
-                let error = RpcError::invalid_request("id must be a text or a number");
+                let error = RpcError::invalid_request(format!(
+                    "id must be a number or a text of at most {MAX_ID_BYTES} bytes"
+                ));
                 return Err(response(&Value::Null, Err(error)));
             }
         };
-        let Some(method) = object.get("method").and_then(Value::as_str) else {
+        let Some(Value::String(method)) = object.remove("method") else {
             let error = RpcError::invalid_request("method must be a text");
             return Err(response(&id.unwrap_or_default(), Err(error)));
         };
-        let params = object.get("params").cloned().unwrap_or_default();
-        Ok(Self { id, method: method.to_owned(), params })
+        let params = object.remove("params").unwrap_or_default();
+        Ok(Self { id, method, params })
     }
 }
 
@@ -157,8 +182,19 @@ pub(crate) fn arguments_of(
     methods.iter().find(|(name, _)| *name == method).map(|(_, arguments)| *arguments)
 }
 
-/// Answers a request. Returns `None` for a notification, which is executed all the same.
-pub(crate) async fn answer(node: &Arc<RpcContext>, request: Request) -> Option<Value> {
+/// Answers a request in at most `room` bytes, and subtracts them from it. An answer that is larger becomes an error and
+/// leaves no room. Without room nothing is called. Returns `None` for a notification, which is executed all the same.
+pub(crate) async fn answer(
+    node: &Arc<RpcContext>,
+    request: Request,
+    room: &mut usize,
+) -> Option<String> {
+    let most = node.limits.max_answer_bytes;
+    if *room == 0 {
+        let error =
+            format!("the call was not made, since the whole answer has at most {most} bytes");
+        return Some(response(&request.id?, Err(RpcError::server(error))).to_string());
+    }
     let answer = match arguments_of(METHODS, &request.method) {
         None => Err(RpcError::method_not_found(&request.method)),
         Some(names) => match Params::from_json(request.params, names) {
@@ -166,7 +202,20 @@ pub(crate) async fn answer(node: &Arc<RpcContext>, request: Request) -> Option<V
             Err(error) => Err(error),
         },
     };
-    request.id.map(|id| response(&id, answer))
+    let id = request.id?;
+    let text = response(&id, answer).to_string();
+    node.usage.answered(text.len());
+    match room.checked_sub(text.len()) {
+        Some(rest) => {
+            *room = rest;
+            Some(text)
+        }
+        None => {
+            *room = 0;
+            node.usage.refuse();
+            Some(response(&id, Err(RpcError::answer_too_large(most))).to_string())
+        }
+    }
 }
 
 /// Calls a method of [`METHODS`].
@@ -197,6 +246,9 @@ pub(crate) async fn call(node: &Arc<RpcContext>, method: &str, params: Params) -
         "unconfirmed_txs" => txs::unconfirmed,
         "validators" => blocks::validators,
         other => return Err(RpcError::method_not_found(other)),
+    };
+    let Ok(_running) = node.running.acquire().await else {
+        return Err(RpcError::internal("the node is shutting down"));
     };
     // The application and the store block. Asynchronous threads must not wait for them.
     let node = Arc::clone(node);

@@ -4,10 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
 use tendermint_proto::v0_38::types::{Block, BlockId};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::RpcLimits;
+use super::budget::Budget;
 use super::events::{self, BusEvent};
+use super::usage::Usage;
 use crate::chain::GenesisDoc;
 use crate::chain::abci::Abci;
 use crate::chain::block_store::BlockStore;
@@ -15,8 +17,11 @@ use crate::chain::execution::Validator;
 use crate::mempool::{Mempool, Submitter};
 use crate::metrics::Metrics;
 
-/// Number of blocks that a slow subscriber may lag behind before its subscriptions end.
-const BUS_BLOCKS: usize = 256;
+/// Number of blocks that wait in memory until every session has taken them.
+const BUS_BLOCKS: usize = 16;
+
+/// Number of calls that are executed at a time.
+pub(crate) const CALLS_AT_A_TIME: usize = 8;
 
 /// The state that all handlers of the JSON-RPC share.
 pub(crate) struct RpcContext {
@@ -30,6 +35,12 @@ pub(crate) struct RpcContext {
     pub(crate) rpc_addr: String,
     pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Option<Metrics>,
+    /// Counters of what the server uses.
+    pub(crate) usage: Usage,
+    /// Memory for bodies and answers.
+    pub(crate) budget: Budget,
+    /// Permits of running calls.
+    pub(crate) running: Semaphore,
 }
 
 /// The channel on which every committed block is published.

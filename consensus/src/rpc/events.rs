@@ -16,8 +16,16 @@ pub(crate) struct BusEvent {
     /// All attributes by composite key, with `tm.event` and, as CometBFT adds them, `tx.hash`,
     /// `tx.height`, `block.height`.
     pub(crate) map: EventMap,
-    /// `{"type": "tendermint/event/...", "value": ...}`.
-    pub(crate) data: Value,
+    /// The members `data` and `events` of the message, as JSON without the braces. All subscribers share it.
+    pub(crate) members: String,
+}
+
+impl BusEvent {
+    /// Returns the message about the event to a subscription.
+    pub(crate) fn message(&self, id: &Value, query: &str) -> String {
+        let query = Value::from(query);
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"query":{query},{}}}}}"#, self.members)
+    }
 }
 
 /// Renders the events of a committed block, in the order in which CometBFT fires them.
@@ -64,5 +72,7 @@ fn event(kind: &str, abci: &[Event], extra: &[(&str, String)], value: Value) -> 
         map.entry((*key).to_owned()).or_default().push(value.clone());
     }
     map.entry("tm.event".to_owned()).or_default().push(kind.to_owned());
-    BusEvent { map, data: json!({"type": format!("tendermint/event/{kind}"), "value": value}) }
+    let data = json!({"type": format!("tendermint/event/{kind}"), "value": value});
+    let members = format!(r#""data":{data},"events":{}"#, json!(map));
+    BusEvent { map, members }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{self, DefaultBodyLimit, FromRequest, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::call::{self, METHODS, Request, RpcError, WEBSOCKET_METHODS};
 use super::context::RpcContext;
 use super::params::Params;
-use super::websocket;
+use super::{body, budget, websocket};
 
 /// The state that all handlers share.
 #[derive(Clone)]
@@ -30,7 +30,8 @@ pub(crate) struct Shared {
 
 /// Returns the routes of the server.
 pub(crate) fn router(node: Arc<RpcContext>) -> Router {
-    let websockets = Arc::new(Semaphore::new(node.limits.max_websockets));
+    let most = node.limits.max_websockets.min(Semaphore::MAX_PERMITS);
+    let websockets = Arc::new(Semaphore::new(most));
     let limit = node.limits.max_body_bytes;
     Router::new()
         .route("/", get(index).post(post))
@@ -43,21 +44,25 @@ pub(crate) fn router(node: Arc<RpcContext>) -> Router {
 }
 
 /// Answers one request or a batch. Returns `None` if all were notifications.
-pub(crate) async fn answer_json(node: &Arc<RpcContext>, value: Value) -> Option<Value> {
-    let Value::Array(batch) = value else { return answer_one(node, &value).await };
+pub(crate) async fn answer_json(node: &Arc<RpcContext>, value: Value) -> Option<String> {
+    let mut room = node.limits.max_answer_bytes;
+    let Value::Array(batch) = value else { return answer_one(node, value, &mut room).await };
     if batch.is_empty() || batch.len() > node.limits.max_batch {
         let most = node.limits.max_batch;
         let error = RpcError::invalid_request(format!(
             "a batch has 1 to {most} requests, not {}",
             batch.len()
         ));
-        return Some(call::response(&Value::Null, Err(error)));
+        return Some(call::response(&Value::Null, Err(error)).to_string());
     }
-    let mut answers = Vec::new();
-    for request in &batch {
-        answers.extend(answer_one(node, request).await);
+    let mut answers = String::new();
+    for request in batch {
+        if let Some(answer) = answer_one(node, request, &mut room).await {
+            answers.push(if answers.is_empty() { '[' } else { ',' });
+            answers.push_str(&answer);
+        }
     }
-    if answers.is_empty() { None } else { Some(answers.into()) }
+    if answers.is_empty() { None } else { Some(answers + "]") }
 }
 
 /// Makes a response with a JSON body.
@@ -65,11 +70,30 @@ pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-async fn answer_one(node: &Arc<RpcContext>, value: &Value) -> Option<Value> {
+async fn answer_one(node: &Arc<RpcContext>, value: Value, room: &mut usize) -> Option<String> {
     match Request::parse(value) {
-        Ok(request) => call::answer(node, request).await,
-        Err(response) => Some(response),
+        Ok(request) => call::answer(node, request, room).await,
+        Err(response) => Some(response.to_string()),
     }
+}
+
+/// Sends an answer, which counts as pending until it is sent.
+fn send(node: &RpcContext, status: StatusCode, text: String) -> Response {
+    node.usage.answered(text.len());
+    match node.budget.reserve(text.len()) {
+        Some(reserved) => {
+            let header = [(header::CONTENT_TYPE, "application/json")];
+            (status, header, budget::held(text, reserved)).into_response()
+        }
+        None => busy(node),
+    }
+}
+
+/// The answer to a request for which there is no memory.
+fn busy(node: &RpcContext) -> Response {
+    node.usage.refuse();
+    let error = RpcError::busy(node.limits.max_pending_bytes);
+    json_response(StatusCode::SERVICE_UNAVAILABLE, &call::response(&json!(-1), Err(error)))
 }
 
 async fn index() -> String {
@@ -86,25 +110,39 @@ async fn index() -> String {
     )
 }
 
-async fn post(State(shared): State<Shared>, body: Result<Bytes, BytesRejection>) -> Response {
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => return unreadable(&shared.node, &rejection),
+async fn post(State(shared): State<Shared>, request: extract::Request) -> Response {
+    let node = &shared.node;
+    // The body counts as pending from before it is read until the calls are made.
+    let Some(_reserved) = node.budget.reserve(body_bytes(node, &request)) else {
+        return busy(node);
     };
-    let value = match serde_json::from_slice(&body) {
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejection) => return unreadable(node, &rejection),
+    };
+    let value = match body::parse(&body, node.limits.max_batch) {
         Ok(value) => value,
         Err(error) => {
-            let error = RpcError::parse(format!("error unmarshaling request: {error}"));
-            return json_response(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                &call::response(&json!(-1), Err(error)),
-            );
+            let status = match error.is_parse_error() {
+                true => StatusCode::INTERNAL_SERVER_ERROR,
+                false => StatusCode::OK,
+            };
+            node.usage.refuse();
+            return json_response(status, &call::response(&json!(-1), Err(error)));
         }
     };
-    match answer_json(&shared.node, value).await {
-        Some(answer) => json_response(StatusCode::OK, &answer),
+    drop(body);
+    match answer_json(node, value).await {
+        Some(answer) => send(node, StatusCode::OK, answer),
         None => StatusCode::OK.into_response(),
     }
+}
+
+/// Returns the most bytes that the body of a request can have.
+fn body_bytes(node: &RpcContext, request: &extract::Request) -> usize {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+    length.unwrap_or(usize::MAX).min(node.limits.max_body_bytes)
 }
 
 fn unreadable(node: &RpcContext, rejection: &BytesRejection) -> Response {
@@ -135,7 +173,15 @@ async fn uri(
         Err(error) => Err(RpcError::invalid_params(error.to_string())),
     };
     let status = if answer.is_ok() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-    json_response(status, &call::response(&json!(-1), answer))
+    let text = call::response(&json!(-1), answer).to_string();
+    let most = shared.node.limits.max_answer_bytes;
+    if text.len() > most {
+        shared.node.usage.refuse();
+        let error = RpcError::answer_too_large(most);
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        return json_response(status, &call::response(&json!(-1), Err(error)));
+    }
+    send(&shared.node, status, text)
 }
 
 /// The application's metrics, and those of the mempool.
@@ -150,7 +196,8 @@ async fn metrics(State(shared): State<Shared>) -> Response {
          # HELP capstan_mempool_bytes Their bytes.\n\
          # TYPE capstan_mempool_bytes gauge\ncapstan_mempool_bytes {bytes}\n"
     );
-    crate::metrics::answer(metrics, &own).await
+    let usage = shared.node.usage.text(shared.node.budget.used());
+    crate::metrics::answer(metrics, &(own + &usage)).await
 }
 
 async fn unknown(uri: axum::http::Uri) -> Response {

@@ -9,23 +9,41 @@ pub struct RpcLimits {
     pub max_body_bytes: usize,
     /// Maximum number of calls in a batch.
     pub max_batch: usize,
+    /// Maximum size of an answer in bytes, that to a whole batch included. It must have room for the largest block in
+    /// base64.
+    pub max_answer_bytes: usize,
+    /// Maximum size of all bodies and answers together that are in memory, in bytes. What comes on top is refused.
+    pub max_pending_bytes: usize,
+    /// Maximum number of open connections, WebSockets included. Further ones wait to be accepted.
+    pub max_connections: usize,
+    /// Time without a byte in either direction after which a connection is closed, and time for which the header of
+    /// a request may take. It must be longer than `commit_timeout`.
+    pub idle_timeout: Duration,
     /// Maximum number of open WebSocket connections.
     pub max_websockets: usize,
     /// Maximum number of subscriptions of one WebSocket connection.
     pub max_subscriptions: usize,
+    /// Size in bytes of the messages that wait for a WebSocket's client from which on it counts as too slow. If a
+    /// block comes then, the connection is closed.
+    pub max_backlog_bytes: usize,
     /// Time for which `broadcast_tx_commit` waits for its block.
     pub commit_timeout: Duration,
 }
 
 impl Default for RpcLimits {
-    /// The defaults of CometBFT, with two exceptions: the body has room for the largest transaction in base64, and a
-    /// connection may have 100 subscriptions.
+    /// The defaults of CometBFT where it has such an option, with two exceptions: the body has room for the largest
+    /// transaction in base64, and a connection may have 100 subscriptions.
     fn default() -> Self {
         Self {
             max_body_bytes: 12 << 20,
             max_batch: 100,
+            max_answer_bytes: 32 << 20,
+            max_pending_bytes: 256 << 20,
+            max_connections: 500,
+            idle_timeout: Duration::from_secs(60),
             max_websockets: 100,
             max_subscriptions: 100,
+            max_backlog_bytes: 4 << 20,
             commit_timeout: Duration::from_secs(10),
         }
     }

@@ -70,9 +70,17 @@ pub(crate) fn unconfirmed(node: &RpcContext, params: &Params) -> Answer {
         _ => 30,
     };
     let (txs, total, bytes) = node.mempool.peek(limit);
-    let list: Value = txs.iter().map(|tx| json::base64(tx)).collect();
+    // As many as the answer has room for, with a quarter of it for everything else. The total tells how many wait.
+    let mut room = node.limits.max_answer_bytes / 4 * 3;
+    let list: Vec<String> = txs
+        .iter()
+        .map_while(|tx| {
+            room = room.checked_sub(tx.len().div_ceil(3) * 4)?;
+            Some(json::base64(tx))
+        })
+        .collect();
     Ok(json!({
-        "n_txs": txs.len().to_string(),
+        "n_txs": list.len().to_string(),
         "total": total.to_string(),
         "total_bytes": bytes.to_string(),
         "txs": list,
@@ -114,8 +122,14 @@ pub(crate) fn search(node: &RpcContext, params: &Params) -> Answer {
         found.reverse();
     }
     let page = Page::from_params(params, found.len())?;
-    let txs: Vec<Value> =
-        found[page.range()].iter().map(|at| tx_at(node, *at, prove)).collect::<Result<_, _>>()?;
+    let mut room = node.limits.max_answer_bytes;
+    let mut txs = Vec::new();
+    for at in &found[page.range()] {
+        let tx = tx_at(node, *at, prove)?;
+        let rest = room.checked_sub(tx.to_string().len());
+        room = rest.ok_or_else(|| RpcError::answer_too_large(node.limits.max_answer_bytes))?;
+        txs.push(tx);
+    }
     Ok(json!({"txs": txs, "total_count": found.len().to_string()}))
 }
 

@@ -1,20 +1,26 @@
 //! JSON-RPC over a WebSocket: all methods, and subscriptions to events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::body;
 use super::call::{self, Answer, Request, RpcError, WEBSOCKET_METHODS};
 use super::context::{Committed, RpcContext};
 use super::http::{Shared, answer_json, json_response};
+use super::outgoing::{Outgoing, Subscription};
 use super::params::Params;
 use crate::chain::query::Query;
+use crate::listen::Counted;
 
 /// Maximum number of calls of one connection that run at a time. Further ones wait unread.
 const CALLS_IN_FLIGHT: usize = 16;
@@ -23,6 +29,7 @@ const CALLS_IN_FLIGHT: usize = 16;
 pub(crate) async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
     let Ok(permit) = Arc::clone(&shared.websockets).try_acquire_owned() else {
         let most = shared.node.limits.max_websockets;
+        shared.node.usage.refuse();
         let error = RpcError::server(format!(
             "there are {most} WebSocket connections already; try again later"
         ));
@@ -33,75 +40,97 @@ pub(crate) async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgr
     };
     let limit = shared.node.limits.max_body_bytes;
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
-        // A connection that breaks is its client's business.
-        let _ = Session::new(shared.node).run(socket).await;
+        let _open = Counted::new(&shared.node.usage.websockets, 1);
+        if Session::run(Arc::clone(&shared.node), socket).await == End::Client {
+            shared.node.usage.drop_client();
+        }
         drop(permit);
     })
+}
+
+/// The reason why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The connection was closed, or the node stops.
+    Closed,
+    /// The client read too slowly, or gave no sign of life.
+    Client,
 }
 
 /// The state of one connection.
 struct Session {
     node: Arc<RpcContext>,
-    subscriptions: Vec<Subscription>,
-    calls: JoinSet<Option<Value>>,
-}
-
-struct Subscription {
-    id: Value,
-    query: Query,
+    subscriptions: Vec<Arc<Subscription>>,
+    counted: Counted,
+    calls: JoinSet<Option<String>>,
+    outgoing: Outgoing,
+    /// The last time that anything came from the client.
+    heard: Instant,
 }
 
 impl Session {
-    fn new(node: Arc<RpcContext>) -> Self {
-        Self { node, subscriptions: Vec::new(), calls: JoinSet::new() }
-    }
-
-    async fn run(mut self, mut socket: WebSocket) -> Result<(), axum::Error> {
-        let mut blocks = self.node.feed.subscribe();
+    async fn run(node: Arc<RpcContext>, socket: WebSocket) -> End {
+        let (sink, mut messages) = socket.split();
+        let mut blocks = node.feed.subscribe();
+        let mut pings = tokio::time::interval(ping_interval(node.limits.idle_timeout));
+        let mut session = Self {
+            subscriptions: Vec::new(),
+            counted: Counted::new(&node.usage.subscriptions, 0),
+            calls: JoinSet::new(),
+            outgoing: Outgoing::start(sink, &node.usage.backlog),
+            heard: Instant::now(),
+            node,
+        };
         loop {
-            let answers = tokio::select! {
-                message = socket.recv(), if self.calls.len() < CALLS_IN_FLIGHT => match message {
-                    None | Some(Ok(Message::Close(_))) => return Ok(()),
-                    Some(message) => self.receive(message?),
+            let end = tokio::select! {
+                message = messages.next(), if session.has_room() => match message {
+                    None | Some(Ok(Message::Close(_)) | Err(_)) => Some(End::Closed),
+                    Some(Ok(message)) => session.receive(&message),
                 },
-                Some(done) = self.calls.join_next() => done.ok().flatten().into_iter().collect(),
+                Some(done) = session.calls.join_next() => session.send(done.ok().flatten()),
                 block = blocks.recv() => match block {
-                    Ok(block) => self.events(&block),
-                    Err(RecvError::Lagged(_)) => self.cancel_all(),
-                    Err(RecvError::Closed) => return Ok(()),
+                    Ok(block) => session.publish(&block),
+                    Err(RecvError::Lagged(_)) => Some(End::Client),
+                    Err(RecvError::Closed) => Some(End::Closed),
                 },
+                _ = pings.tick() => session.ping(),
             };
-            for answer in answers {
-                socket.send(Message::Text(answer.to_string().into())).await?;
+            if let Some(end) = end {
+                return end;
             }
         }
     }
 
-    /// Handles a message. Returns the answers that are ready at once.
-    fn receive(&mut self, message: Message) -> Vec<Value> {
-        let text = match &message {
+    /// Returns whether another call may be read. A client that does not read its answers is not read either.
+    fn has_room(&self) -> bool {
+        let most = self.node.limits.max_backlog_bytes;
+        self.calls.len() < CALLS_IN_FLIGHT && self.outgoing.backlog() <= most
+    }
+
+    /// Handles a message.
+    fn receive(&mut self, message: &Message) -> Option<End> {
+        self.heard = Instant::now();
+        let text = match message {
             Message::Text(text) => text.as_bytes(),
             Message::Binary(bytes) => bytes.as_ref(),
-            _ => return Vec::new(),
+            _ => return None,
         };
-        let value: Value = match serde_json::from_slice(text) {
+        let value = match body::parse(text, self.node.limits.max_batch) {
             Ok(value) => value,
             Err(error) => {
-                let error = RpcError::parse(format!("error unmarshaling request: {error}"));
-                return vec![call::response(&json!(-1), Err(error))];
+                return self.send(Some(call::response(&json!(-1), Err(error)).to_string()));
             }
         };
-        if let Ok(request) = Request::parse(&value)
-            && let Some(names) = call::arguments_of(WEBSOCKET_METHODS, &request.method)
-        {
+        if let Some((request, names)) = subscription_request(&value) {
             let id = request.id.unwrap_or_default();
             let params = Params::from_json(request.params, names);
             let answer = params.and_then(|params| self.manage(&request.method, &id, &params));
-            return vec![call::response(&id, answer)];
+            self.counted.set(self.subscriptions.len());
+            return self.send(Some(call::response(&id, answer).to_string()));
         }
         let node = Arc::clone(&self.node);
         self.calls.spawn(async move { answer_json(&node, value).await });
-        Vec::new()
+        None
     }
 
     /// The three methods about subscriptions.
@@ -122,39 +151,73 @@ impl Session {
         }
         let most = self.node.limits.max_subscriptions;
         if self.subscriptions.len() >= most {
+            self.node.usage.refuse();
             return Err(RpcError::internal(format!("max_subscriptions_per_client {most} reached")));
         }
-        self.subscriptions.push(Subscription { id: id.clone(), query });
+        self.subscriptions.push(Arc::new(Subscription { id: id.clone(), query }));
         Ok(json!({}))
     }
 
-    /// Returns the messages that the subscriptions get about a block.
-    fn events(&self, block: &Committed) -> Vec<Value> {
-        if self.subscriptions.is_empty() {
-            return Vec::new();
+    /// Sends an answer, if there is one and room for it.
+    fn send(&self, answer: Option<String>) -> Option<End> {
+        let text = answer?;
+        if let Some(reserved) = self.node.budget.reserve(text.len()) {
+            self.outgoing.answer(text, reserved);
+            return None;
         }
-        let mut messages = Vec::new();
-        for event in block.events() {
-            for subscription in self
-                .subscriptions
-                .iter()
-                .filter(|subscription| subscription.query.matches(&event.map))
-            {
-                let result = json!({"query": subscription.query.text(), "data": event.data, "events": event.map});
-                messages.push(call::response(&subscription.id, Ok(result)));
-            }
+        self.node.usage.refuse();
+        let error = RpcError::busy(self.node.limits.max_pending_bytes);
+        let text = call::response(&json!(-1), Err(error)).to_string();
+        // Without room even for this, the client waits for too much.
+        match self.node.budget.reserve(text.len()) {
+            Some(reserved) => self.outgoing.answer(text, reserved),
+            None => return Some(End::Client),
         }
-        messages
+        None
     }
 
-    /// Ends the subscriptions of a client that reads too slowly.
-    fn cancel_all(&mut self) -> Vec<Value> {
-        let reason =
-            "subscription was canceled (reason: client is not pulling messages fast enough)";
-        let cancelled = std::mem::take(&mut self.subscriptions);
-        cancelled
-            .iter()
-            .map(|subscription| call::response(&subscription.id, Err(RpcError::server(reason))))
-            .collect()
+    /// Sends the events of a block to the subscriptions that they match.
+    fn publish(&self, block: &Arc<Committed>) -> Option<End> {
+        if self.outgoing.is_closed() {
+            return Some(End::Closed);
+        }
+        if self.outgoing.backlog() > self.node.limits.max_backlog_bytes {
+            return Some(End::Client);
+        }
+        if self.subscriptions.is_empty() {
+            return None;
+        }
+        for (index, event) in block.events().iter().enumerate() {
+            let matching = self.subscriptions.iter().filter(|to| to.query.matches(&event.map));
+            matching.for_each(|to| self.outgoing.event(block, index, to));
+        }
+        None
     }
+
+    /// Asks for a sign of life. Ends the session if there was none for too long.
+    fn ping(&self) -> Option<End> {
+        if self.outgoing.is_closed() {
+            return Some(End::Client);
+        }
+        // A client that is not read cannot show that it lives. It is judged by what it reads.
+        if self.has_room() && self.heard.elapsed() > self.node.limits.idle_timeout {
+            return Some(End::Client);
+        }
+        if self.outgoing.backlog() == 0 {
+            self.outgoing.ping();
+        }
+        None
+    }
+}
+
+/// Returns the time between two pings: a client can miss one of them.
+fn ping_interval(idle_timeout: Duration) -> Duration {
+    (idle_timeout / 3).max(Duration::from_millis(10))
+}
+
+/// Returns the request and the names of its arguments if it is a single one to a method about subscriptions.
+fn subscription_request(value: &Value) -> Option<(Request, &'static [&'static str])> {
+    let method = value.get("method")?.as_str()?;
+    let names = call::arguments_of(WEBSOCKET_METHODS, method)?;
+    Some((Request::parse(value.clone()).ok()?, names))
 }

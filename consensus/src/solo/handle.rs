@@ -6,6 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use tendermint_abci::Application;
+use tokio::sync::Semaphore;
 
 use super::maker::BlockMaker;
 use super::{SoloConfig, SoloError};
@@ -16,7 +17,9 @@ use crate::command::Command;
 use crate::key::ValidatorKey;
 use crate::mempool::Mempool;
 use crate::rpc::Server;
-use crate::rpc::context::{Feed, Head, RpcContext};
+use crate::rpc::budget::Budget;
+use crate::rpc::context::{CALLS_AT_A_TIME, Feed, Head, RpcContext};
+use crate::rpc::usage::Usage;
 
 /// Running solo consensus. Dropping it stops it.
 pub struct Solo {
@@ -70,6 +73,9 @@ impl Solo {
             rpc_addr: format!("tcp://{rpc_addr}"),
             feed: Arc::clone(&feed),
             metrics: config.metrics,
+            usage: Usage::default(),
+            budget: Budget::new(config.rpc.max_pending_bytes),
+            running: Semaphore::new(CALLS_AT_A_TIME),
         };
         let server = Server::start(listener, node).map_err(SoloError::Runtime)?;
         let maker = BlockMaker {

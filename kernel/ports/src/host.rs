@@ -113,6 +113,35 @@ pub struct SourceRefused(pub String);
 /// Verdict on a worker's source, as opposed to a [`HostFault`], which concerns this node alone.
 pub type StartVerdict<T = ()> = Result<T, SourceRefused>;
 
+/// The computrons of a worker's start. They are the same on every node, whatever the node has in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StartCost {
+    /// Loading the source, which a host does once for all workers of the source. It keeps the result for
+    /// [`LOADED_SOURCES`] of them.
+    pub load: Computrons,
+    /// The start itself.
+    pub own: Computrons,
+}
+
+/// The outcome of [`VatHost::start`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The [`StartVerdict`]. If it is an error, no worker runs.
+    pub verdict: StartVerdict,
+    /// The [`StartCost`], of a refused start as well.
+    pub cost: StartCost,
+}
+
+impl Start {
+    /// Returns a start that costs nothing, as of a host that runs no code.
+    pub fn free(verdict: StartVerdict) -> Self {
+        Self { verdict, cost: StartCost::default() }
+    }
+}
+
+/// Number of sources whose loaded form every host keeps, the most recently started ones.
+pub const LOADED_SOURCES: usize = 32;
+
 /// A machine for vats: it runs one worker for each vat in memory.
 ///
 /// Whatever a worker shows is a function of its source, its options, and the deliveries and syscall results so far. It
@@ -127,14 +156,12 @@ pub trait VatHost {
     fn validate(&self, module: &[u8]) -> StartVerdict;
 
     /// Starts a worker for `vat` and replaces one that runs.
-    ///
-    /// Returns a [`StartVerdict`] that is an error if the source cannot be started.
     fn start(
         &mut self,
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault>;
+    ) -> Result<Start, HostFault>;
 
     /// Hands `delivery` to the worker of `vat`, and runs it until it is idle or has spent `limit`.
     fn deliver(

@@ -38,7 +38,7 @@ use capstan_abi::{Delivery, Syscall, SyscallResult};
 use crate::{
     Computrons, Hash, VatId,
     host::{
-        Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        Delivered, HeapImage, HostFault, Start, StartVerdict, Syscalls, VatHost, WorkerOptions,
         WorkerSource,
     },
 };
@@ -70,7 +70,7 @@ pub trait HostLayer {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
+    ) -> Result<Start, HostFault> {
         self.host_mut().start(vat, source, options)
     }
 
@@ -141,7 +141,7 @@ impl<L: HostLayer> VatHost for L {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
+    ) -> Result<Start, HostFault> {
         HostLayer::start(self, vat, source, options)
     }
 

@@ -3,7 +3,9 @@
 use capstan_kernel_ports::{host::VatHost, store::Overlay};
 use serde_json::Value;
 
-use crate::{control::kernel::Kernel, device::DeviceError};
+use crate::{
+    application::DeviceSyscalls, control::kernel::Kernel, device::DeviceError, error::Result,
+};
 
 impl<H: VatHost> Kernel<H> {
     /// Sets the timer device's time, in whole seconds since 1970. `now` is the time of the block, never a
@@ -41,5 +43,19 @@ impl<H: VatHost> Kernel<H> {
         args: &[Value],
     ) -> std::result::Result<(), DeviceError> {
         self.between_cranks(over, |state| state.bridge_inbound(args))
+    }
+
+    /// Acts as a [device](crate::device::DeviceKind::Application) of the application, to which something happened
+    /// outside.
+    ///
+    /// # Errors
+    /// Returns a [`DeviceError`] if there is no such device, or if `act` fails. Nothing is changed then.
+    pub fn act_as_device(
+        &mut self,
+        over: &mut dyn Overlay,
+        name: &str,
+        act: impl FnOnce(&mut dyn DeviceSyscalls) -> Result<()>,
+    ) -> std::result::Result<(), DeviceError> {
+        self.between_cranks(over, |state| state.act_as_device(name, act))
     }
 }

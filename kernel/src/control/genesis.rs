@@ -45,6 +45,23 @@ pub struct KernelConfig {
     pub options: KernelOptions,
 }
 
+impl KernelConfig {
+    /// Returns a configuration without vats, devices and bundles. It lacks the vatAdmin vat, which every kernel has.
+    pub fn new(options: KernelOptions) -> Self {
+        Self {
+            bootstrap: None,
+            pin_bootstrap_root: false,
+            provisioner: None,
+            vats: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            services: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+            named_bundles: BTreeMap::new(),
+            options,
+        }
+    }
+}
+
 /// Vats that come first in the numbering, after the bootstrap vat: SwingSet's order.
 const FIRST_VATS: [&str; 4] = [VAT_ADMIN, "comms", "vattp", "timer"];
 
@@ -64,8 +81,7 @@ pub(crate) fn initialize(
     let mut state = State::new(over, &mut stats, None, globals);
     state.put(keys::QUEUES, &Queues::EMPTY)?;
     for (id, bytes) in &config.bundles {
-        let hash = state.over.put_blob(bytes.clone());
-        state.put(&keys::bundle(id), &hash)?;
+        state.put_bundle(id, bytes.clone())?;
     }
     for (name, id) in &config.named_bundles {
         state.put(&keys::bundle_name(name), id)?;
@@ -108,7 +124,9 @@ pub(crate) fn first_globals(options: KernelOptions) -> Globals {
         provisioner_root: None,
         options,
         crank_chain: Hash::default(),
-        waiting: vec![],
+        running_vats: 0,
+        next_dead: 0,
+        waiting: 0,
     }
 }
 
@@ -134,25 +152,8 @@ fn add_static_vat(
     }
     let vat = state.allocate_vat();
     state.put(&keys::static_name(name), &vat)?;
-    let config = VatConfig {
-        name: Some(name.to_owned()),
-        is_static: true,
-        bundle_id: setup.bundle_id.clone(),
-        engine,
-        critical: setup.critical,
-        meter: None,
-        enable_pipelining: setup.enable_pipelining,
-        enable_disavow: setup.enable_disavow,
-        enable_vatstore: setup.enable_vatstore,
-        enable_setup: setup.enable_setup,
-        use_transcript: setup.use_transcript,
-        reap: setup.reap,
-        parameters: None,
-        system: setup.system,
-    };
-    config.check_transcript().map_err(|lack| inconsistent(format!("vat {name}: {lack}")))?;
-    state.add_vat(vat, &config)?;
-    state.begin_transcript(vat, &config)?;
+    let config = VatConfig { is_static: true, ..setup.config(name, engine) };
+    state.begin_vat(vat, &config)?;
     state.accept(RunQueueEvent::StartVat { vat, parameters: setup.parameters.clone() })?;
     if name == VAT_ADMIN {
         let root = state.export_root(vat)?;

@@ -149,11 +149,7 @@ impl<H: VatHost> Kernel<H> {
                 break;
             };
             report.cranks += 1;
-            if let CrankOutcome::Delivery { computrons } | CrankOutcome::VatCreated { computrons } =
-                &outcome
-            {
-                report.computrons += computrons.map_or(0, |c| c.0);
-            }
+            report.computrons = report.computrons.saturating_add(work.computrons);
             if !policy.crank_done(&outcome, &work) {
                 break;
             }
@@ -248,7 +244,7 @@ impl<H: VatHost> Kernel<H> {
         let outcome = self.open(over, &mut stats, |crank| {
             let value = change(crank)?;
             crank.state.settle_launches()?;
-            crank.state.postpone_refcounts();
+            crank.state.postpone_refcounts()?;
             Ok((value, close(crank.state, None)?))
         });
         match outcome {

@@ -21,13 +21,11 @@ impl<H: VatHost> Kernel<H> {
         id: &str,
         bytes: Vec<u8>,
     ) -> Result<bool> {
-        let key = keys::bundle(id);
-        if over.get(&key)?.is_some() {
+        if over.get(&keys::bundle(id))?.is_some() {
             return Ok(false);
         }
         self.between_cranks(over, |state| {
-            let hash = state.over.put_blob(bytes);
-            state.put(&key, &hash)?;
+            state.put_bundle(id, bytes)?;
             let mut builder = Builder::default();
             let id = builder.text(id);
             state.tell_vat_admin(capdata::methargs(builder, "bundleInstalled", vec![id]))?;
@@ -81,7 +79,7 @@ impl<H: VatHost> Kernel<H> {
 
     fn release_resolution(&mut self, over: &mut dyn Overlay, promise: KRef) -> Result<()> {
         self.between_cranks(over, |state| {
-            let data = state.promise(promise)?.data().cloned();
+            let data = state.settled_data(promise)?;
             if let Some(data) = data {
                 state.decrement(promise)?;
                 state.increment_all(&data.slots)?;

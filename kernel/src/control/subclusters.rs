@@ -18,6 +18,9 @@ use crate::{
     subcluster::{Label, LaunchError, SubclusterConfig},
 };
 
+/// A launched subcluster, or the reason why its configuration is refused.
+type LaunchVerdict = std::result::Result<Subcluster, LaunchError>;
+
 impl<H: VatHost> Kernel<H> {
     /// Starts a set of vats and introduces them to each other. The promise for the result of `bootstrap` is held for
     /// the caller until [`Self::take_resolution`]. If it is rejected, the vats end.
@@ -100,10 +103,7 @@ impl<H: VatHost> Kernel<H> {
 
 impl State<'_> {
     /// Launches a subcluster whose `bootstrap` result the host looks at.
-    fn launch_for_host(
-        &mut self,
-        config: &SubclusterConfig,
-    ) -> Result<std::result::Result<Subcluster, LaunchError>> {
+    fn launch_for_host(&mut self, config: &SubclusterConfig) -> Result<LaunchVerdict> {
         match self.launch_subcluster(config, Label::HOST, None) {
             Err(LaunchError::Panic(panic)) => Err(panic),
             Ok(launched) => {

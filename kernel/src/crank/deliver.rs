@@ -15,13 +15,14 @@ use crate::{
     error::Result,
     ids::{Endpoint, KRef, MeterId},
     state::{
+        event::Waiting,
         handle::State,
-        promise::Notification,
-        queue::{GcKind, Payer, RunQueueEvent, Waiting},
+        notification::Notification,
+        queue::{GcKind, Payer, RunQueueEvent},
         rejection::{Rejection, delivery_failed},
         vat::{Dirt, DynamicOptions, Threshold},
     },
-    vats::worker::{self, Online, StartError, Status},
+    vats::worker::{self, METER_UNDERFLOW, Online, StartError, Status},
 };
 
 /// A delivery crank in progress: the state, the host, and who is in memory.
@@ -60,7 +61,13 @@ impl<H: VatHost> Crank<'_, '_, H> {
         }
     }
 
-    fn send(&mut self, target: KRef, message: Message<KRef>, payer: Payer) -> Result<CrankResults> {
+    fn send(
+        &mut self,
+        target: KRef,
+        mut message: Message<KRef>,
+        payer: Payer,
+    ) -> Result<CrankResults> {
+        self.state.forget_settled_result(&mut message)?;
         match self.state.route(target, &message)? {
             Route::Splat(reason) => self.state.splat(target, &message, reason)?,
             Route::Wait => self.state.queue_on_promise(target, &Waiting { message, payer })?,
@@ -142,6 +149,16 @@ impl<H: VatHost> Crank<'_, '_, H> {
     }
 
     fn notify(&mut self, endpoint: Endpoint, promise: KRef) -> Result<CrankResults> {
+        let Endpoint::Remote(remote) = endpoint else { return self.tell(endpoint, promise) };
+        if self.state.put_off(remote, promise)? {
+            return Ok(CrankResults::default());
+        }
+        let results = self.tell(endpoint, promise)?;
+        self.state.take_up(remote)?;
+        Ok(results)
+    }
+
+    fn tell(&mut self, endpoint: Endpoint, promise: KRef) -> Result<CrankResults> {
         self.state.decrement(promise)?;
         self.state.stats.dispatches += 1;
         if let Endpoint::Vat(vat) = endpoint
@@ -257,6 +274,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
                     consume: true,
                     delivered: Some(vat),
                     created: true,
+                    meter: config.meter,
                     terminate: Some((vat, true, capdata::error(&problem))),
                     ..CrankResults::default()
                 });
@@ -339,7 +357,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         } else if let Some(text) = status.error {
             failed(capdata::error(&text))
         } else if underflow {
-            failed(capdata::error("meter underflow, vat terminated"))
+            failed(capdata::error(METER_UNDERFLOW))
         } else if let Some((failure, info)) = status.exit {
             (failure, Some((vat, failure, info)))
         } else {

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use capstan_kernel_ports::{Computrons, Hash, VatId, host::VatHost};
+use capstan_kernel_ports::{Computrons, Hash, VatId, host::VatHost, store::Overlay};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    billing::Billing,
     crank::{
         deliver::Crank,
         policy::{CrankOutcome, KernelWork, RunPolicy},
         results::CrankResults,
     },
     error::{KernelPanic, Result},
+    ids::MeterId,
     state::{
         handle::State,
         queue::{Place, RunQueueEvent, TakenOut},
@@ -59,8 +61,10 @@ impl<H: VatHost> Crank<'_, '_, H> {
         };
         self.state.settle_launches()?;
         self.state.process_refcounts()?;
-        self.state.postpone_refcounts();
         self.state.release_dropped_pages()?;
+        if let Some(meter) = self.state.payer.take() {
+            self.state.bill_kernel(meter)?;
+        }
         self.state.globals_mut().crank += 1;
         let closing = close(self.state, Some(crank))?;
         self.state.log(Event::CrankFinish { crank });
@@ -110,19 +114,15 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let stats = self.state.stats.clone();
         self.state.over.push();
         let mut results = self.process(event)?;
-        let replay = match results.abort {
+        match results.abort {
             true => self.abort(&mut results, stats)?,
-            false => {
-                self.complete(&mut results)?;
-                0
-            }
-        };
-        self.apply(results, replay)
+            false => self.complete(&mut results)?,
+        }
+        self.apply(results)
     }
 
-    /// Undoes the delivery but for what survives an abort. Returns the computrons that it takes to bring the worker
-    /// of a vat of the system back, which lost the delivery.
-    fn abort(&mut self, results: &mut CrankResults, stats: Stats) -> Result<u64> {
+    /// Undoes the delivery but for what survives an abort.
+    fn abort(&mut self, results: &mut CrankResults, stats: Stats) -> Result<()> {
         let state = &mut *self.state;
         undo(state, results, stats)?;
         if let Some((vat, _, info)) = &mut results.terminate {
@@ -131,14 +131,11 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if let Some(charge) = &results.charge {
             state.collect(charge)?;
         }
-        let Some((lost, cause)) = results.lost.take() else { return Ok(0) };
-        let mut replay = 0;
+        let Some((lost, cause)) = results.lost.take() else { return Ok(()) };
         if let Some(vat) = results.delivered {
             state.log(Event::DeliveryLost { vat, cause: &cause });
-            replay = state.vat(vat)?.replay_debt;
         }
-        state.forgo(lost, &cause)?;
-        Ok(replay)
+        state.forgo(lost, &cause)
     }
 
     /// Keeps the delivery, and takes a snapshot of the vat's heap if one is due.
@@ -156,18 +153,25 @@ impl<H: VatHost> Crank<'_, '_, H> {
     }
 
     /// Applies what a delivery leads to whether it was undone or not.
-    fn apply(&mut self, results: CrankResults, replay: u64) -> Result<CrankOutcome> {
+    fn apply(&mut self, results: CrankResults) -> Result<CrankOutcome> {
         let state = &mut *self.state;
+        let bills_all = state.globals().options.billing.all_work;
         let CrankResults { delivered, computrons, meter, dirt, terminate, tell_vat_admin, .. } =
             results;
+        let spent = if bills_all { Some(Computrons(state.spent)) } else { computrons };
+        let mut payer = meter;
         if let Some(vat) = delivered
             && state.find_vat(vat)?.is_some()
         {
-            state.note_spending(vat, computrons)?;
+            state.note_spending(vat, spent)?;
+            if bills_all {
+                payer = state.vat_config(vat)?.meter;
+            }
         }
-        if let (Some(meter), Some(spent)) = (meter, computrons) {
+        if let (Some(meter), Some(spent)) = (payer, spent) {
             state.charge_meter(meter, spent)?;
         }
+        state.payer = payer;
         if let (Some(vat), Some(dirt)) = (delivered, dirt) {
             state.add_dirt(vat, dirt)?;
         }
@@ -177,7 +181,6 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if let Some(methargs) = tell_vat_admin {
             state.tell_vat_admin(methargs)?;
         }
-        let computrons = computrons.map(|spent| Computrons(spent.0.saturating_add(replay)));
         Ok(match (results.outcome, delivered, results.created) {
             (Some(outcome), ..) => outcome,
             (None, Some(_), true) => CrankOutcome::VatCreated { computrons },
@@ -199,8 +202,37 @@ fn undo(state: &mut State<'_>, results: &CrankResults, stats: Stats) -> Result<(
     state.reload()?;
     if let Some(vat) = results.delivered {
         state.stopped.push(vat);
+        state.note_stop(vat)?;
     }
     Ok(())
+}
+
+impl State<'_> {
+    /// Lets a meter pay for what the kernel and the store did in this crank.
+    pub(crate) fn bill_kernel(&mut self, meter: MeterId) -> Result<()> {
+        let billing = self.globals().options.billing;
+        if billing == Billing::SWINGSET {
+            return Ok(());
+        }
+        self.save()?;
+        let KernelWork { entries, bytes, .. } = top_work(&*self.over);
+        let snapshot = |pages| billing.restore.saturating_add(billing.page.saturating_mul(pages));
+        let price = [
+            billing.write.saturating_mul(entries),
+            billing.write_byte.saturating_mul(bytes),
+            self.snapshot_pages.map_or(0, snapshot),
+        ]
+        .into_iter()
+        .fold(billing.crank, u64::saturating_add);
+        self.charge_meter(meter, Computrons(price))
+    }
+}
+
+/// Measures what the top level has written.
+fn top_work(over: &dyn Overlay) -> KernelWork {
+    let mut work = KernelWork::default();
+    over.top_writes(&mut |key, value| work.add_write(key, value, !over.is_written_below(key)));
+    work
 }
 
 /// Completes the top level and chains its writes into the crank chain. `crank` is `None` for a change between
@@ -217,10 +249,13 @@ fn finish_level(state: &mut State<'_>, crank: Option<u64>) -> Result<KernelWork>
     state.save()?;
     let mut hasher = Sha256::new();
     hasher.update(state.globals().crank_chain.0);
-    let mut work = KernelWork { snapshot: state.snapshot_spent.take(), ..KernelWork::default() };
+    let mut work = KernelWork {
+        computrons: std::mem::take(&mut state.spent),
+        snapshot_pages: state.snapshot_pages.take(),
+        ..KernelWork::default()
+    };
     state.over.top_writes(&mut |key, value| {
-        work.entries += u64::from(!state.over.is_written_below(key));
-        work.bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        work.add_write(key, value, !state.over.is_written_below(key));
         hasher.update((key.len() as u64).to_be_bytes());
         hasher.update(key);
         match value {

@@ -11,4 +11,7 @@ pub(crate) mod route;
 mod serve;
 pub(crate) mod skip;
 pub(crate) mod terminate;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod terminate_tests;
 pub(crate) mod upgrade;

@@ -13,17 +13,27 @@ pub trait RunPolicy {
     fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool;
 }
 
-/// The work of the kernel and the store for a crank, in addition to the vat's own. It is the same on every
-/// node. Node-local entries do not count.
+/// The work for a crank, of the vat, the kernel and the store. It is the same on every node. Node-local entries do
+/// not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelWork {
     /// Entries that were set or removed, and that no crank before has written in this block.
     pub entries: u64,
     /// The bytes of the keys and values of all entries that the crank wrote.
     pub bytes: u64,
-    /// Computrons that the vat spent on `bringOutYourDead` before a snapshot of its heap. `None` if no
-    /// snapshot was taken.
-    pub snapshot: Option<Computrons>,
+    /// Computrons that the vat and its worker spent: deliveries, failed ones included, starts, and returns to
+    /// memory. A delivery that failed by a fault counts all that it might have spent.
+    pub computrons: u64,
+    /// The number of pages of the vat's heap. `None` if no snapshot of it was taken.
+    pub snapshot_pages: Option<u64>,
+}
+
+impl KernelWork {
+    /// Adds the write of an entry. It `is_first` if no crank before has written the entry in this block.
+    pub(crate) fn add_write(&mut self, key: &[u8], value: Option<&[u8]>, is_first: bool) {
+        self.entries += u64::from(is_first);
+        self.bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+    }
 }
 
 /// The kind of a crank, and what its vat spent.
@@ -84,7 +94,8 @@ impl RunPolicy for CrankCount {
     }
 }
 
-/// A block's budget of computrons, with a separate budget for cleanup that is spent once a block.
+/// A block's budget of computrons, with a separate budget for one crank of cleanup. Whoever drives the kernel gives
+/// that again when nothing else is left to do.
 ///
 /// A crank counts what its vat spends, and what the kernel and the store do for it. So the sum predicts how
 /// long the block takes, whatever its cranks are.
@@ -104,9 +115,9 @@ pub struct BlockPolicy {
     pub write_byte: u64,
     /// Charged for a snapshot of a vat's heap, in addition to what the vat spends for it.
     pub snapshot: u64,
-    /// Charged for a delivery that ended in a fault: the most that it can have spent.
-    pub fault: u64,
-    /// The budget for cleanup in this block, or `None` once it was used.
+    /// Charged for each page of a heap of which a snapshot is taken.
+    pub page: u64,
+    /// The budget for one crank of cleanup, or `None` once it was used.
     pub cleanup: Option<CleanupCounts>,
 }
 
@@ -116,26 +127,25 @@ impl RunPolicy for BlockPolicy {
     }
 
     fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool {
-        let spent = |computrons: &Option<Computrons>| computrons.map_or(self.fault, |c| c.0);
-        let vat = match outcome {
-            CrankOutcome::Empty => 0,
-            CrankOutcome::Delivery { computrons } => spent(computrons),
-            CrankOutcome::VatCreated { computrons } => {
-                spent(computrons).saturating_add(self.vat_creation)
-            }
-            CrankOutcome::Cleanup { .. } => {
+        let creation = match outcome {
+            CrankOutcome::VatCreated { .. } => self.vat_creation,
+            CrankOutcome::Cleanup { work } => {
                 self.cleanup = None;
-                0
+                // Half of what is removed are node-local entries, which are not among those below.
+                self.write.saturating_mul(work.total())
             }
+            CrankOutcome::Empty | CrankOutcome::Delivery { .. } => 0,
         };
+        let pages = |pages| self.snapshot.saturating_add(self.page.saturating_mul(pages));
         let cost = [
+            creation,
             self.crank,
             self.write.saturating_mul(work.entries),
             self.write_byte.saturating_mul(work.bytes),
-            work.snapshot.map_or(0, |spent| self.snapshot.saturating_add(spent.0)),
+            work.snapshot_pages.map_or(0, pages),
         ]
         .into_iter()
-        .fold(vat, u64::saturating_add);
+        .fold(work.computrons, u64::saturating_add);
         self.computrons_spent = self.computrons_spent.saturating_add(cost);
         self.computrons_left = self.computrons_left.saturating_sub(cost);
         self.computrons_left > 0

@@ -7,10 +7,7 @@ use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
     state::{
-        handle::State,
-        promise::PromiseState,
-        queue::{RunQueueEvent, Waiting},
-        rejection::Rejection,
+        event::Waiting, handle::State, promise::Stage, queue::RunQueueEvent, rejection::Rejection,
     },
 };
 
@@ -52,23 +49,22 @@ impl State<'_> {
     }
 
     fn route_to_promise(&self, target: KRef, message: &Message<KRef>) -> Result<Route> {
-        let unresolved = match self.promise(target)?.state {
-            PromiseState::Fulfilled(data) => {
-                return match capdata::single_slot(&data) {
-                    Some(object @ KRef::Object(_)) => self.route_to_object(object),
-                    _ => {
+        let pending = match self.promise(target)?.stage {
+            Stage::Pending(pending) => pending,
+            Stage::Settled(settled) if settled.rejected => {
+                return Ok(Route::Splat(settled.rejection()));
+            }
+            Stage::Settled(settled) => {
+                return match settled.target() {
+                    Some(object) => self.route_to_object(object),
+                    None => {
                         let method = capdata::method_name(&message.methargs);
                         Ok(Route::Splat(Rejection::not_callable(&method)))
                     }
                 };
             }
-            PromiseState::Rejected(data) => return Ok(Route::Splat(data.into())),
-            PromiseState::RejectedByKernel { data, cause } => {
-                return Ok(Route::Splat(Rejection { data, cause: Some(cause) }));
-            }
-            PromiseState::Unresolved(unresolved) => unresolved,
         };
-        let Some(endpoint) = unresolved.decider else { return Ok(Route::Wait) };
+        let Some(endpoint) = pending.decider else { return Ok(Route::Wait) };
         let Endpoint::Vat(vat) = endpoint else { return Ok(Route::Wait) };
         if !self.is_alive(vat)? {
             return Ok(Route::Splat(Rejection::unowned(true)));
@@ -95,6 +91,18 @@ impl State<'_> {
                 self.schedule(RunQueueEvent::Send { target: routed, message, payer })
             }
         }
+    }
+
+    /// Takes the result off a message if it was settled while the message was on its way, as that of a launch that
+    /// failed. Nobody can settle it again.
+    pub(crate) fn forget_settled_result(&mut self, message: &mut Message<KRef>) -> Result<()> {
+        if let Some(result) = message.result
+            && self.unresolved(result)?.is_none()
+        {
+            message.result = None;
+            self.decrement(result)?;
+        }
+        Ok(())
     }
 
     /// Rejects the result of a message that goes nowhere, and releases what the message held.

@@ -44,6 +44,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             self.state.set_decider(result, Some(Endpoint::Kernel))?;
         }
         let price = self.state.globals().options.guard.price(&message.methargs);
+        self.state.count(Computrons(price));
         let outcome = Some(CrankOutcome::Delivery { computrons: Some(Computrons(price)) });
         let request = Request { name: &name, service, message: &message, payer };
         let results = CrankResults { charge, outcome, ..CrankResults::default() };

@@ -3,7 +3,7 @@
 use crate::{
     capdata,
     error::Result,
-    ids::KRef,
+    ids::{Endpoint, KRef},
     state::{handle::State, queue::RunQueueEvent, rejection::Rejection},
 };
 
@@ -48,7 +48,13 @@ impl State<'_> {
             RunQueueEvent::Send { target, message, .. } => {
                 self.splat(target, &message, Rejection::undelivered(DROPPED))
             }
-            RunQueueEvent::Notify { promise, .. } => self.decrement(promise),
+            RunQueueEvent::Notify { endpoint, promise } => {
+                self.decrement(promise)?;
+                match endpoint {
+                    Endpoint::Remote(remote) => self.take_up(remote),
+                    _ => Ok(()),
+                }
+            }
             RunQueueEvent::CreateVat { vat, parameters, .. }
             | RunQueueEvent::StartVat { vat, parameters } => {
                 self.decrement_all(&parameters.slots)?;

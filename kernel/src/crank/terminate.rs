@@ -5,22 +5,25 @@ use capstan_kernel_ports::VatId;
 use crate::{
     capdata::{self, Builder, KernelData, Parsed},
     error::{KernelPanic, Result, inconsistent},
-    ids::Endpoint,
+    ids::{Endpoint, KRef},
     limits,
     state::cleanup::CleanupCounts,
     state::slog::Event,
     state::{
-        handle::State,
+        handle::{State, decode},
         keys,
         rejection::Rejection,
         vat::{Ending, VatStatus},
     },
 };
 
+/// Number of promises in a vat's c-list that its end looks at. SwingSet looks at all of them.
+pub(crate) const MAX_PROMISES_AT_END: u64 = 4_096;
+
 impl State<'_> {
     /// Ends a vat: it gets no more deliveries, its promises are rejected, the vatAdmin vat is told.
-    /// If it is critical the kernel panics when the crank is complete.
-    /// What it ended with is cut to a few kilobytes before anybody sees it.
+    /// If it is critical the kernel panics when the crank is complete, unless the vat is being launched: then the
+    /// launch fails. What it ended with is cut to a few kilobytes before anybody sees it.
     pub(crate) fn terminate(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
         let info = &limits::cut_ending(info.clone());
         if self.end_vat(vat, failure, info)? {
@@ -30,39 +33,62 @@ impl State<'_> {
         self.report_termination(vat, failure, info)
     }
 
-    /// Ends a vat without telling anyone. Returns true if the end of the vat is critical.
+    /// Ends a vat of a launch that failed, by failure. Nobody relies yet on one that is critical.
+    pub(crate) fn terminate_uncritical(&mut self, vat: VatId, info: &KernelData) -> Result<()> {
+        let info = &limits::cut_ending(info.clone());
+        self.end_vat(vat, true, info)?;
+        self.report_termination(vat, true, info)
+    }
+
+    /// Ends a vat without telling anyone. Returns true if the end of the vat is critical. That of a vat that is being
+    /// launched is not, but its launch fails.
     pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
         self.log(Event::Terminate { vat, failure, info });
         self.stopped.push(vat);
+        self.note_stop(vat)?;
         if !self.is_alive(vat)? {
             return Ok(false);
         }
         let config = self.vat_config(vat)?;
+        let is_launching = config.critical && self.is_launching(vat)?;
         self.mark_terminated(vat, failure, info)?;
-        if failure {
+        if failure || is_launching {
             self.note_ended_member(vat, info)?;
         }
         if let (true, Some(name)) = (config.is_static, &config.name) {
             self.over.delete(&keys::static_name(name));
         }
-        for promise in self.decided_by(Endpoint::Vat(vat))? {
-            self.reject(promise, Rejection::vat_terminated(vat))?;
+        // A vat may decide any number of promises. Those that are not among the first are rejected by its cleanup.
+        // Until then messages to them go the same way, because their decider has ended.
+        for (_, promise) in self.clist_by_vref(Endpoint::Vat(vat), "p", MAX_PROMISES_AT_END)? {
+            self.reject_decided(vat, promise)?;
         }
         // What the host started it held by its root; SwingSet's static vats keep their pins.
         if let (false, Some(root)) = (config.is_static, self.clist_kref(Endpoint::Vat(vat), "o+0")?)
         {
             self.unpin(root)?;
         }
-        Ok(config.critical)
+        Ok(config.critical && !is_launching)
+    }
+
+    /// Rejects a promise if the vat, which has ended, decides it.
+    fn reject_decided(&mut self, vat: VatId, promise: KRef) -> Result<()> {
+        let decider = self.unresolved(promise)?.and_then(|pending| pending.decider);
+        match decider == Some(Endpoint::Vat(vat)) {
+            true => self.reject(promise, Rejection::vat_terminated(vat)),
+            false => Ok(()),
+        }
     }
 
     fn mark_terminated(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
         let crank = self.globals().crank;
         let ending = Ending { failure, info: info.body.clone(), crank };
+        let running = &mut self.globals_mut().running_vats;
+        *running = running.saturating_sub(1);
         self.update_vat(vat, |state| state.status = VatStatus::Terminated(ending))?;
-        let mut dead: Vec<VatId> = self.get(keys::DEAD)?.unwrap_or_default();
-        dead.push(vat);
-        self.put(keys::DEAD, &dead)
+        let position = self.globals().next_dead;
+        self.globals_mut().next_dead += 1;
+        self.put(&keys::dead(position), &vat)
     }
 
     /// Tells the vatAdmin vat: `vatTerminated(vatID, shouldReject, info)`.
@@ -110,8 +136,8 @@ impl State<'_> {
 
     /// The terminated vat that has waited longest for its cleanup.
     pub(crate) fn next_dead(&self) -> Result<Option<VatId>> {
-        let dead: Option<Vec<VatId>> = self.get(keys::DEAD)?;
-        Ok(dead.and_then(|dead| dead.first().copied()))
+        let first = self.over.next_after(keys::DEAD, keys::DEAD)?;
+        first.map(|(key, vat)| decode(&key, &vat)).transpose()
     }
 
     /// Removes part of what a terminated vat left, phase after phase. A phase that uses up its budget is the
@@ -145,7 +171,7 @@ impl State<'_> {
         if work.imports >= budget.imports.max(1) {
             return Ok(false);
         }
-        work.promises = self.drop_entries(endpoint, "p", budget.promises)?;
+        work.promises = self.drop_promises(vat, budget.promises)?;
         if work.promises >= budget.promises.max(1) {
             return Ok(false);
         }
@@ -165,6 +191,17 @@ impl State<'_> {
         let entries = self.clist_by_vref(endpoint, start, limit.max(1))?;
         for (_, kref) in &entries {
             self.delete_entry(endpoint, *kref)?;
+        }
+        Ok(entries.len() as u64)
+    }
+
+    /// Drops promises, and rejects those that the vat's end has left to its cleanup.
+    fn drop_promises(&mut self, vat: VatId, limit: u64) -> Result<u64> {
+        let endpoint = Endpoint::Vat(vat);
+        let entries = self.clist_by_vref(endpoint, "p", limit.max(1))?;
+        for (_, promise) in &entries {
+            self.reject_decided(vat, *promise)?;
+            self.delete_entry(endpoint, *promise)?;
         }
         Ok(entries.len() as u64)
     }
@@ -194,9 +231,10 @@ impl State<'_> {
     }
 
     fn forget_dead(&mut self, vat: VatId) -> Result<()> {
-        let mut dead: Vec<VatId> = self.get(keys::DEAD)?.unwrap_or_default();
-        dead.retain(|other| *other != vat);
-        self.put(keys::DEAD, &dead)?;
+        match self.over.next_after(keys::DEAD, keys::DEAD)? {
+            Some((key, first)) if decode::<VatId>(&key, &first)? == vat => self.over.delete(&key),
+            _ => return Err(inconsistent(format!("{vat} is not the next to be cleaned up"))),
+        }
         self.update_vat(vat, |state| {
             if let VatStatus::Terminated(ending) = &state.status {
                 state.status = VatStatus::Cleaned(ending.clone());

@@ -74,10 +74,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     fn disconnect(&mut self, vat: VatId, reason: &KernelData) -> Result<()> {
         let endpoint = Endpoint::Vat(vat);
         for promise in self.state.decided_by(endpoint)? {
-            let subscribed = self
-                .state
-                .unresolved(promise)?
-                .is_some_and(|unresolved| unresolved.subscribers.contains(&endpoint));
+            let subscribed = self.state.is_subscribed(promise, endpoint)?;
             self.state.reject(promise, reason.clone())?;
             // A vat that waits for its own promise is told by a notification, which removes the
             // entry; nobody else would.

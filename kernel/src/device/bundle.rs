@@ -6,7 +6,7 @@ use super::{Answer, CallResult, DeviceFailure, Invocation, ROOT, thrown};
 use crate::{
     capdata::{Builder, Json},
     ids::{BundleId, BundleKind, DeviceId, Endpoint},
-    state::{handle::State, keys},
+    state::{bundle::InstalledBundle, handle::State, keys},
 };
 
 /// The name of the bundle device.
@@ -55,7 +55,7 @@ impl State<'_> {
     /// The bundle as JavaScript knows it.
     fn bundle_record(&mut self, id: &str) -> CallResult {
         use base64::Engine as _;
-        let Some(hash) = self.get(&keys::bundle(id))? else {
+        let Some(InstalledBundle { hash, .. }) = self.get(&keys::bundle(id))? else {
             return thrown(format!("bundle {id} is missing"));
         };
         let Some(bytes) = self.over.blob(&hash)? else {

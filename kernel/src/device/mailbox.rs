@@ -101,27 +101,21 @@ impl State<'_> {
     }
 }
 
-/// The mailbox of one peer, its outbox from after a number on and at most so long.
-pub(crate) fn read_mailbox(
+/// The first message to a peer whose number is above `after`.
+pub(crate) fn message_after(
     from: &(impl Read + ?Sized),
     peer: &str,
     after: u64,
-    limit: usize,
-) -> Result<Mailbox> {
-    let ack = crate::state::handle::get_record(from, &keys::mailbox_ack(peer))?;
-    let mut mailbox = Mailbox { inbound_ack: ack.unwrap_or(0), outbox: BTreeMap::new() };
+) -> Result<Option<(u64, String)>> {
     let first = keys::mailbox_message(peer, 0);
     let prefix = &first[..first.len() - POSITION_DIGITS];
-    let mut at = keys::mailbox_message(peer, after);
-    while mailbox.outbox.len() < limit {
-        let Some((key, value)) = from.next_after(prefix, &at)? else { break };
-        let digits = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-        let number = u64::from_str_radix(&digits, 16)
-            .map_err(|_| inconsistent(format!("{digits} is not a message's number")))?;
-        mailbox.outbox.insert(number, String::from_utf8_lossy(&value).into_owned());
-        at = key;
-    }
-    Ok(mailbox)
+    let Some((key, value)) = from.next_after(prefix, &keys::mailbox_message(peer, after))? else {
+        return Ok(None);
+    };
+    let digits = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+    let number = u64::from_str_radix(&digits, 16)
+        .map_err(|_| inconsistent(format!("{digits} is not a message's number")))?;
+    Ok(Some((number, String::from_utf8_lossy(&value).into_owned())))
 }
 
 /// The mailboxes of all peers.

@@ -12,6 +12,7 @@ mod bundle;
 mod inbound;
 mod later;
 mod mailbox;
+mod outside;
 mod revocation;
 mod subclusters;
 mod timer;
@@ -24,7 +25,7 @@ use capstan_passable::Shape;
 pub use bridge::BRIDGE;
 pub use bundle::BUNDLE;
 pub use mailbox::{MAILBOX, Mailbox};
-pub(crate) use mailbox::{read_mailbox, read_mailboxes};
+pub(crate) use mailbox::{message_after, read_mailboxes};
 pub use timer::TIMER;
 pub(crate) use timer::next_wakeup;
 pub use vat_admin::VAT_ADMIN;
@@ -51,6 +52,8 @@ pub enum DeviceKind {
     Bridge,
     /// Bundlecaps for installed bundles, and no power over vats.
     Bundle,
+    /// Answers of the [`Application`](crate::Application), which has the device's code.
+    Application,
 }
 
 /// A device: its name and kind.
@@ -122,8 +125,8 @@ pub(crate) struct Caller {
 pub(crate) enum DeviceReply {
     /// A value.
     Returned(KernelData),
-    /// An error that the vat can catch, with a fixed text.
-    Threw(&'static str),
+    /// An error that the vat can catch.
+    Threw(String),
 }
 
 /// The outcome of a service's call of a device.
@@ -151,6 +154,8 @@ type CallResult = std::result::Result<Answer, DeviceFailure>;
 enum DeviceFailure {
     /// The device threw: the text is for the node's log.
     Thrown(String),
+    /// The device answered with an error: the text is for the vat.
+    Told(String),
     Panic(KernelPanic),
 }
 
@@ -235,12 +240,19 @@ impl State<'_> {
             Err(DeviceError::Panic(panic)) => return Err(panic),
             Err(missing) => return Ok(Spoken::Refused(missing.to_string())),
         };
+        // Vats cannot give a device promises either: it would hold them for good.
+        if args.slots.iter().any(|slot| matches!(slot, KRef::Promise(_))) {
+            return Ok(Spoken::Refused("a device takes no promises".to_owned()));
+        }
         let node = self.device_export(device, 0)?;
         let mut caller = Caller { vat: None, result: None, is_deferred: false };
-        Ok(match self.try_device(&mut caller, device, node, method, args)? {
+        Ok(match self.try_device(&mut caller, device, node, method, args) {
             // Devices that hand something over answer with the reason if they cannot.
-            Ok(Answer::Text(why)) | Err(why) => Spoken::Refused(why),
+            Ok(Answer::Text(why)) | Err(DeviceFailure::Thrown(why) | DeviceFailure::Told(why)) => {
+                Spoken::Refused(why)
+            }
             Ok(_) => Spoken::Done,
+            Err(DeviceFailure::Panic(panic)) => return Err(panic),
         })
     }
 
@@ -253,16 +265,18 @@ impl State<'_> {
         args: &KernelData,
     ) -> Result<DeviceReply> {
         let device = self.device_of(node)?;
-        let why = match self.try_device(caller, device, node, method, args)? {
+        let (why, told) = match self.try_device(caller, device, node, method, args) {
             Ok(answer) => return Ok(DeviceReply::Returned(encode(answer))),
-            Err(why) => why,
+            Err(DeviceFailure::Thrown(why)) => (why, FAILED.to_owned()),
+            Err(DeviceFailure::Told(text)) => (text.clone(), text),
+            Err(DeviceFailure::Panic(panic)) => return Err(panic),
         };
         let record: Device = self.need(&keys::device(device))?;
         self.log(Event::DeviceThrew { device: &record.name, method, why: &why });
-        Ok(DeviceReply::Threw(FAILED))
+        Ok(DeviceReply::Threw(told))
     }
 
-    /// Calls a device. The inner error is the reason for which it threw.
+    /// Calls a device, which may throw.
     fn try_device(
         &mut self,
         caller: &mut Caller,
@@ -270,7 +284,7 @@ impl State<'_> {
         node: KRef,
         method: &str,
         args: &KernelData,
-    ) -> Result<std::result::Result<Answer, String>> {
+    ) -> CallResult {
         let record: Device = self.need(&keys::device(device))?;
         let node_ref = self.to_device(device, node)?;
         let mut is_foreign = false;
@@ -282,7 +296,10 @@ impl State<'_> {
                 false => self.to_device(device, *kref)?.starts_with("d-"),
             };
         }
-        let called = match Parsed::new(args) {
+        match Parsed::new(args) {
+            _ if record.kind == DeviceKind::Application => {
+                self.call_outside_device(device, &record.name, &node_ref, method, args)
+            }
             _ if Shape::measure(&args.body).nodes > MAX_DEVICE_NODES as u64 => {
                 thrown(format!("a device takes at most {MAX_DEVICE_NODES} values"))
             }
@@ -291,11 +308,6 @@ impl State<'_> {
                 let mut call = Invocation { caller, device, node: &node_ref, method, args };
                 self.call_device(record.kind, &mut call, is_foreign)
             }
-        };
-        match called {
-            Ok(answer) => Ok(Ok(answer)),
-            Err(DeviceFailure::Panic(panic)) => Err(panic),
-            Err(DeviceFailure::Thrown(why)) => Ok(Err(why)),
         }
     }
 
@@ -314,6 +326,7 @@ impl State<'_> {
             DeviceKind::Mailbox => self.call_mailbox(call),
             DeviceKind::Bridge => self.call_bridge(call),
             DeviceKind::Bundle => self.call_bundle(call),
+            DeviceKind::Application => thrown("the application has this device's code"),
         }
     }
 

@@ -49,12 +49,12 @@ impl State<'_> {
     }
 }
 
+/// The object that a text names, or the reason why it names none.
+type NameVerdict = std::result::Result<KRef, RevocationError>;
+
 impl Invocation<'_> {
     /// Returns the object that an argument is or names.
-    fn revoked(
-        &self,
-        index: usize,
-    ) -> std::result::Result<std::result::Result<KRef, RevocationError>, DeviceFailure> {
+    fn revoked(&self, index: usize) -> std::result::Result<NameVerdict, DeviceFailure> {
         let arg = self.arg(index)?;
         if let Some(kref) = self.args.reference(&arg) {
             return Ok(Ok(kref));

@@ -108,7 +108,8 @@ impl State<'_> {
                 let (id, name) = (subcluster_id(call)?, call.text(1, "name")?);
                 let root = call.object(2, "root")?;
                 let Some(Endpoint::Vat(vat)) = self.live_owner(root)? else {
-                    return thrown("root is not an object of a vat that runs");
+                    // It may have ended since it was started.
+                    return answer(Err(Refused::Asked(format!("vat {name} has ended already"))));
                 };
                 answer(self.change_subcluster(id, |state, record| {
                     Ok(state.join_subcluster(record, &name, vat)?)
@@ -137,6 +138,13 @@ impl State<'_> {
                 let reason = reason.as_text().unwrap_or_default();
                 answer(self.delete_account_subcluster(id, &limits::cut(reason).legible()))
             }
+            _ => self.call_system_subclusters(call),
+        }
+    }
+
+    /// Calls one of the methods for system subclusters.
+    fn call_system_subclusters(&mut self, call: &Invocation<'_>) -> CallResult {
+        match call.method {
             "systemSubclusters" => answer(self.list_system_subclusters()),
             "systemSubclusterRoot" => {
                 let name = call.text(0, "name")?;
@@ -227,7 +235,7 @@ impl State<'_> {
         let mut builder = Builder::default();
         let objects = given.into_iter().map(|(name, kref)| {
             let object = builder.slot(kref, "service");
-            (key(&name), object)
+            (Json::key(name), object)
         });
         let services = Json::Object(objects.collect());
         let fields = vec![("id".to_owned(), text(record.id)), ("services".to_owned(), services)];
@@ -274,7 +282,7 @@ impl State<'_> {
                 LaunchStatus::Launching => "launching",
                 LaunchStatus::Running => "running",
             };
-            let vats = record.vats.iter().map(|(name, vat)| (self::key(name), text(vat)));
+            let vats = record.vats.iter().map(|(name, vat)| (Json::key(name.as_str()), text(vat)));
             listed.push(Json::Object(vec![
                 ("id".to_owned(), text(id)),
                 ("name".to_owned(), text(record.name.unwrap_or_default())),
@@ -300,12 +308,4 @@ fn texts(value: &Json) -> Option<Vec<String>> {
 
 fn text(value: impl ToString) -> Json {
     Json::string(value.to_string().as_str())
-}
-
-/// A name as the key of a record in smallcaps.
-fn key(name: &str) -> String {
-    match Json::string(name) {
-        Json::Text(raw) => raw,
-        _ => name.to_owned(),
-    }
 }

@@ -5,8 +5,7 @@ use capstan_abi::JsString;
 use capstan_kernel_ports::VatId;
 
 use super::{
-    Answer, CallResult, DeviceFailure, Invocation, ROOT, UNICODE, later, revocation, subclusters,
-    thrown,
+    Answer, CallResult, DeviceFailure, Invocation, ROOT, later, revocation, subclusters, thrown,
 };
 use crate::{
     capdata::{Json, Parsed, unescape},
@@ -32,76 +31,76 @@ impl State<'_> {
             return self.launch_system(call);
         }
         let call = &*call;
-        let Invocation { node, method, ref args, .. } = *call;
-        let parsed = args;
         let elements = call.elements()?;
-        if node != ROOT {
+        if call.node != ROOT {
             return self.call_bundlecap(call);
         }
-        let text = |index: usize, what: &str| match elements.get(index).and_then(Json::as_unicode) {
-            Some(text) => Ok(text),
-            None => thrown(format!("{method}() {what} must be {UNICODE}")),
-        };
-        let nat = |index: usize, what: &str| match elements.get(index).and_then(Json::as_nat) {
-            Some(number) => Ok(number),
-            None => thrown(format!("{method}() {what} must be a bigint from 0 to 2^128-1")),
-        };
-        let arity = |count: usize| match elements.len() == count {
-            true => Ok(()),
-            false => thrown(format!("{method}() takes {count} arguments")),
-        };
-        match method {
-            "createMeter" => {
-                let (remaining, threshold) = (nat(0, "remaining")?, nat(1, "threshold")?);
-                Ok(Answer::Text(self.add_meter(Some(remaining), threshold)?.to_string()))
-            }
-            "createUnlimitedMeter" => Ok(Answer::Text(self.add_meter(None, 0)?.to_string())),
-            "addMeterRemaining" => {
-                let (id, delta) = (text(0, "meterID")?, nat(1, "delta")?);
-                self.change_meter(&id, |meter| {
-                    meter.remaining = meter.remaining.map(|old| old.saturating_add(delta));
-                })
-            }
-            "setMeterThreshold" => {
-                let (id, threshold) = (text(0, "meterID")?, nat(1, "threshold")?);
-                self.change_meter(&id, |meter| meter.threshold = threshold)
-            }
-            "getMeter" => self.get_meter(&text(0, "meterID")?),
+        match call.method {
+            "createMeter"
+            | "createUnlimitedMeter"
+            | "addMeterRemaining"
+            | "setMeterThreshold"
+            | "getMeter" => self.call_meters(call),
             "createByBundle" => {
                 let id = self.install_inline(elements.first())?;
-                self.create_by_id(&id, elements.get(1), parsed)
+                self.create_by_id(&id, elements.get(1), &call.args)
             }
-            "createByBundleID" => self.create_by_id(&text(0, "bundleID")?, elements.get(1), parsed),
-            "upgradeVat" => {
-                arity(4)?;
-                let (vat, bundle_id) = (text(0, "vatID")?, text(1, "bundleID")?);
-                let Some(message) = elements[3].as_text() else {
-                    return thrown("upgradeVat() upgradeMessage must be a string");
-                };
-                self.upgrade(&vat, bundle_id, &elements[2], parsed, message)
+            "createByBundleID" => {
+                self.create_by_id(&call.text(0, "bundleID")?, elements.get(1), &call.args)
             }
+            "upgradeVat" => self.call_upgrade(call),
             "terminateWithFailure" => {
-                arity(2)?;
-                let vat = parse_vat(&text(0, "vatID")?)?;
-                let Some(reason) = parsed.reserialize(&elements[1]) else {
+                let vat = vat_of_two(call)?;
+                let Some(reason) = call.args.reserialize(&elements[1]) else {
                     return thrown("terminateWithFailure() reason cannot be read");
                 };
                 self.terminate(vat, true, &reason)?;
                 Ok(Answer::Undefined)
             }
             "changeOptions" => {
-                arity(2)?;
-                let vat = parse_vat(&text(0, "vatID")?)?;
+                let vat = vat_of_two(call)?;
                 let options_json = options_json(&elements[1])?;
                 self.accept(RunQueueEvent::ChangeVatOptions { vat, options_json })?;
                 Ok(Answer::Undefined)
             }
             "getBundleCap" | "getNamedBundleCap" | "getBundleIDByName" => self.find_bundle(call),
             later::SETTLE_RESULT => self.settle_result(call),
-            _ if revocation::METHODS.contains(&method) => self.call_revocation(call),
-            "getVatStats" => self.vat_stats(&text(0, "vatID")?),
+            method if revocation::METHODS.contains(&method) => self.call_revocation(call),
+            "getVatStats" => self.vat_stats(&call.text(0, "vatID")?),
             _ => self.call_subclusters(call),
         }
+    }
+
+    fn call_meters(&mut self, call: &Invocation<'_>) -> CallResult {
+        match call.method {
+            "createMeter" => {
+                let (remaining, threshold) =
+                    (bigint(call, 0, "remaining")?, bigint(call, 1, "threshold")?);
+                Ok(Answer::Text(self.add_meter(Some(remaining), threshold)?.to_string()))
+            }
+            "createUnlimitedMeter" => Ok(Answer::Text(self.add_meter(None, 0)?.to_string())),
+            "addMeterRemaining" => {
+                let (id, delta) = (call.text(0, "meterID")?, bigint(call, 1, "delta")?);
+                self.change_meter(&id, |meter| {
+                    meter.remaining = meter.remaining.map(|old| old.saturating_add(delta));
+                })
+            }
+            "setMeterThreshold" => {
+                let (id, threshold) = (call.text(0, "meterID")?, bigint(call, 1, "threshold")?);
+                self.change_meter(&id, |meter| meter.threshold = threshold)
+            }
+            _ => self.get_meter(&call.text(0, "meterID")?),
+        }
+    }
+
+    fn call_upgrade(&mut self, call: &Invocation<'_>) -> CallResult {
+        check_arity(call, 4)?;
+        let (vat, bundle_id) = (call.text(0, "vatID")?, call.text(1, "bundleID")?);
+        let elements = call.elements()?;
+        let Some(message) = elements[3].as_text() else {
+            return thrown("upgradeVat() upgradeMessage must be a string");
+        };
+        self.upgrade(&vat, bundle_id, &elements[2], &call.args, message)
     }
 
     fn change_meter(
@@ -140,11 +139,9 @@ impl State<'_> {
         });
         let bundle = capstan_bundle::verify_json(json.to_string().as_bytes());
         let bundle = bundle.map_or_else(|error| thrown(error.to_string()), Ok)?;
-        let key = keys::bundle(bundle.id().as_str());
         let id = bundle.id().to_string();
-        if self.over.get(&key)?.is_none() {
-            let hash = self.over.put_blob(bundle.into_zip());
-            self.put(&key, &hash)?;
+        if self.over.get(&keys::bundle(&id))?.is_none() {
+            self.put_bundle(&id, bundle.into_zip())?;
         }
         Ok(id)
     }
@@ -216,6 +213,30 @@ impl State<'_> {
             count("promiseImportsTotal", stats.promise_imports_total),
             count("transcriptCount", stats.transcript_count),
         ])))
+    }
+}
+
+fn check_arity(call: &Invocation<'_>, count: usize) -> std::result::Result<(), DeviceFailure> {
+    match call.elements()?.len() == count {
+        true => Ok(()),
+        false => thrown(format!("{}() takes {count} arguments", call.method)),
+    }
+}
+
+/// Returns the vat of a call with two arguments, the first of which is its id.
+fn vat_of_two(call: &Invocation<'_>) -> std::result::Result<VatId, DeviceFailure> {
+    check_arity(call, 2)?;
+    parse_vat(&call.text(0, "vatID")?)
+}
+
+fn bigint(
+    call: &Invocation<'_>,
+    index: usize,
+    what: &str,
+) -> std::result::Result<u128, DeviceFailure> {
+    match call.arg(index)?.as_nat() {
+        Some(number) => Ok(number),
+        None => thrown(format!("{}() {what} must be a bigint from 0 to 2^128-1", call.method)),
     }
 }
 

@@ -7,7 +7,7 @@
 //! | `getVats(after, limit)` | `{vats, next}`: up to `limit` live vats, 100 at most, with numbers above that of `after` |
 //! | `pingVat(vatID)` | `'pong'` if the vat lives; no vat code runs |
 //! | `queueMessage(target, method, args)` | the target's own answer: the message goes on the queue, and is not waited for |
-//! | `getSubclusters(after)` | `{subclusters, next}`: up to 100 records with numbers above that of `after` |
+//! | `getSubclusters(after)` | `{subclusters, next}`: up to 100 records with numbers above that of `after`, as many as a vat of the system takes |
 //! | `getSubcluster(id)` | `{id, name, owner, status, bootstrap, vats: [[name, vatID]], services, io: [[name, direction]]}` |
 //! | `getSystemSubclusterRoot(name)` | `{root}` |
 //! | `launchSubcluster({bootstrap, services, io, vats})` | `{subclusterId, root, bootstrapResult}` when `bootstrap` has answered |
@@ -16,7 +16,7 @@
 //! | `isRevoked(object)` | true if it was revoked |
 //! | `getService(name)` | `{service}`: the object of a service that is not for the system alone |
 //! | `registerKernelServiceObject(name, object, {systemOnly})` | `{name, systemOnly}`: makes an object of a vat a service |
-//! | `unregisterKernelServiceObject(name)` | true if there was such a service |
+//! | `unregisterKernelServiceObject(name)` | true if there was such a service. Those that the kernel answers for stay |
 
 use capstan_kernel_ports::VatId;
 use capstan_passable::Passable;
@@ -80,14 +80,7 @@ impl State<'_> {
             }
             "getService" => self.public_service(call),
             "registerKernelServiceObject" => self.register_for_vat(call),
-            _ => {
-                let name = call.text(0, "a name")?;
-                if self.service(name)?.is_some_and(|service| service.kind == ServiceKind::Io) {
-                    return thrown("an io channel is closed with its subcluster");
-                }
-                let removed = self.unregister_service(name)?;
-                Ok(Answer::Value(removed.into()))
-            }
+            _ => self.unregister_for_vat(call),
         }
     }
 
@@ -173,6 +166,16 @@ impl State<'_> {
             }
             None => thrown("getService: a name is needed"),
         }
+    }
+
+    /// Services that the kernel answers for stay: nobody could register them again.
+    fn unregister_for_vat(&mut self, call: &Call<'_>) -> Answered {
+        let name = call.text(0, "a name")?;
+        if self.service(name)?.is_some_and(|service| service.kind != ServiceKind::Object) {
+            return thrown(format!("{}: the kernel itself answers for {name:?}", call.method));
+        }
+        let removed = self.unregister_service(name)?;
+        Ok(Answer::Value(removed.into()))
     }
 
     fn register_for_vat(&mut self, call: &Call<'_>) -> Answered {

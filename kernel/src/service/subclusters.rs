@@ -1,8 +1,8 @@
 //! The facet's methods for subclusters.
 
-use capstan_passable::Passable;
+use capstan_passable::{Passable, Shape};
 
-use super::{Answer, Answered, Call, Failure, thrown};
+use super::{Answer, Answered, Call, Failure, encode, thrown};
 use crate::{
     capdata::{self, Json, Parsed},
     ids::{KRef, SubclusterId},
@@ -18,11 +18,15 @@ use crate::{
 /// Upper bound of the subclusters in one answer.
 const MAX_SUBCLUSTERS: usize = 100;
 
+/// Bytes and values of an answer besides its subclusters.
+const PAGE: u64 = 64;
+
 /// The reason of an end for which the caller gave none.
 const NO_REASON: &str = "ended by a holder of the kernel's facet";
 
 impl State<'_> {
-    /// `getSubclusters(after)`: up to 100 records with greater numbers, and the id to go on with.
+    /// `getSubclusters(after)`: up to 100 records with greater numbers, and the id to go on with. A page has no more
+    /// than a vat of the system takes.
     pub(super) fn list_subclusters(&self, call: &Call<'_>) -> Answered {
         let after = match call.arg(0) {
             Passable::Undefined => 0,
@@ -30,14 +34,21 @@ impl State<'_> {
         };
         let (mut found, mut last, mut next) = (Vec::new(), after, Passable::Undefined);
         let mut position = keys::subcluster(after);
+        let guard = &self.globals().options.guard;
+        let mut room = (guard.max_bytes.saturating_sub(PAGE), guard.max_nodes.saturating_sub(PAGE));
         while let Some((key, value)) = self.over.next_after(keys::SUBCLUSTERS, &position)? {
-            if found.len() == MAX_SUBCLUSTERS {
+            let record: Subcluster = decode(&key, &value)?;
+            let (id, described) = (record.id, describe(record));
+            let size = encode(&described)?;
+            let left = room.0.checked_sub(size.body.len() as u64 + 1);
+            let left = left.zip(room.1.checked_sub(Shape::measure(&size.body).nodes));
+            if found.len() == MAX_SUBCLUSTERS || (left.is_none() && !found.is_empty()) {
                 next = SubclusterId(last).to_string().into();
                 break;
             }
-            let record: Subcluster = decode(&key, &value)?;
-            last = record.id.0;
-            found.push(describe(record));
+            room = left.unwrap_or_default();
+            last = id.0;
+            found.push(described);
             position = key;
         }
         let subclusters = Passable::Array(found);

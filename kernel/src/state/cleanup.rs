@@ -38,6 +38,13 @@ impl CleanupCounts {
         }
     }
 
+    /// Returns the number of all that was removed.
+    pub fn total(&self) -> u64 {
+        [self.exports, self.imports, self.promises, self.kv, self.snapshots, self.transcripts]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+
     /// Returns SwingSet's JSON: `{default, …}`, in which `null` is no limit.
     pub fn to_json(self) -> Value {
         let limit = |n: u64| if n == u64::MAX { Value::Null } else { json!(n) };

@@ -11,7 +11,7 @@ use crate::{
     state::{
         handle::{State, decode},
         keys,
-        promise::ResultPolicy,
+        result_policy::ResultPolicy,
     },
 };
 

@@ -213,7 +213,7 @@ impl Model {
     }
 }
 
-fn options() -> KernelOptions {
+pub(crate) fn options() -> KernelOptions {
     KernelOptions {
         reap: Default::default(),
         relax_durability_rules: false,
@@ -223,10 +223,11 @@ fn options() -> KernelOptions {
         collect_at_upgrade: false,
         crank_limit: 1,
         guard: crate::limits::SystemGuard::NONE,
+        billing: crate::billing::Billing::SWINGSET,
     }
 }
 
-fn config() -> VatConfig {
+pub(crate) fn config() -> VatConfig {
     VatConfig {
         name: None,
         is_static: false,
@@ -240,7 +241,6 @@ fn config() -> VatConfig {
         enable_setup: false,
         use_transcript: true,
         reap: Default::default(),
-        parameters: None,
         system: false,
     }
 }

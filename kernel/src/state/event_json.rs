@@ -3,7 +3,7 @@
 use capstan_abi::json::capdata_to_json;
 use serde_json::{Value, json};
 
-use crate::state::queue::RunQueueEvent;
+use crate::state::event::RunQueueEvent;
 
 /// Returns a [`RunQueueEvent`] as SwingSet's slog writes it.
 pub fn event_to_json(event: &RunQueueEvent) -> Value {

@@ -5,9 +5,9 @@ use crate::{
     ids::{Endpoint, KRef},
     limits::MAX_GC_KREFS,
     state::{
+        event::{GcKind, RunQueueEvent},
         handle::State,
         keys,
-        queue::{GcKind, RunQueueEvent},
     },
 };
 
@@ -18,6 +18,7 @@ const RETIRE_IMPORT: &str = "retireImport";
 impl State<'_> {
     /// Follows every count that fell to zero until nothing is left to follow.
     pub(crate) fn process_refcounts(&mut self) -> Result<()> {
+        self.take_postponed()?;
         while let Some(kref) = self.maybe_free.take() {
             match kref {
                 KRef::Promise(_) => self.collect_promise(kref)?,
@@ -32,9 +33,6 @@ impl State<'_> {
         let Some(promise) = self.find_promise(kref)? else { return Ok(()) };
         if promise.ref_count > 0 {
             return Ok(());
-        }
-        if let Some(data) = promise.data() {
-            self.decrement_all(&data.slots)?;
         }
         self.delete_promise(kref)
     }

@@ -7,26 +7,27 @@ use std::collections::VecDeque;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{
-    Computrons, Hash,
+    Hash,
     store::{Overlay, Read},
 };
 
 use crate::{
     application::Application,
+    billing::Billing,
     error::{KernelPanic, Result, inconsistent},
-    ids::{KRef, VatId},
+    ids::{KRef, MeterId, VatId},
     limits::SystemGuard,
     state::slog::{Event, Slog},
     state::{
         keys,
+        notice::{Notice, SettledLaunch},
         stats::Stats,
-        subcluster::{Notice, SettledLaunch},
-        vat::ReapThreshold,
+        vat_config::ReapThreshold,
     },
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// The records of which a kernel has one.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -48,8 +49,12 @@ pub(crate) struct Globals {
     pub(crate) options: KernelOptions,
     /// The hash of all writes of all cranks so far, chained crank by crank.
     pub(crate) crank_chain: Hash,
-    /// Krefs whose count fell to zero between cranks: the next crank looks at them first.
-    pub(crate) waiting: Vec<KRef>,
+    /// Number of vats that run.
+    pub(crate) running_vats: u64,
+    /// The position of the next terminated vat that waits for its cleanup.
+    pub(crate) next_dead: u64,
+    /// The number of krefs whose count fell to zero between cranks. The next crank looks at them first.
+    pub(crate) waiting: u64,
 }
 
 /// Options of the kernel as a whole, part of the state.
@@ -72,6 +77,8 @@ pub struct KernelOptions {
     pub crank_limit: u64,
     /// The [`SystemGuard`]: limits and prices of the vats of the system.
     pub guard: SystemGuard,
+    /// The [`Billing`] of meters.
+    pub billing: Billing,
 }
 
 /// The state during a crank.
@@ -85,8 +92,12 @@ pub(crate) struct State<'a> {
     pub(crate) maybe_free: MaybeFree,
     /// Vats whose worker is to be stopped when the crank is over.
     pub(crate) stopped: Vec<VatId>,
-    /// Computrons that a vat spent on `bringOutYourDead` before a snapshot, if the crank took one.
-    pub(crate) snapshot_spent: Option<Computrons>,
+    /// Computrons that vats and their workers have spent in this crank, whether it is undone or not.
+    pub(crate) spent: u64,
+    /// The meter that pays for this crank, once it was charged for what its vat did.
+    pub(crate) payer: Option<MeterId>,
+    /// Pages of the heap of which the crank took a snapshot, if it took one.
+    pub(crate) snapshot_pages: Option<u64>,
     /// The reason why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it. The block is never committed.
     pub(crate) pending_panic: Option<KernelPanic>,
@@ -125,10 +136,10 @@ impl MaybeFree {
         Some(kref)
     }
 
-    fn from_krefs(krefs: &[KRef]) -> Self {
-        let mut free = Self::default();
-        krefs.iter().for_each(|kref| free.add(*kref));
-        free
+    /// Puts `krefs` before those that it has.
+    fn put_first(&mut self, krefs: impl IntoIterator<Item = KRef>) {
+        let later = std::mem::take(self);
+        krefs.into_iter().chain(later.order).for_each(|kref| self.add(kref));
     }
 }
 
@@ -155,9 +166,11 @@ impl<'a> State<'a> {
             stats,
             slog,
             application: None,
-            maybe_free: MaybeFree::from_krefs(&globals.waiting),
+            maybe_free: MaybeFree::default(),
             stopped: vec![],
-            snapshot_spent: None,
+            spent: 0,
+            payer: None,
+            snapshot_pages: None,
             pending_panic: None,
             archive: false,
             engine: Hash::default(),
@@ -183,7 +196,7 @@ impl<'a> State<'a> {
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.globals = read_globals(self.over)?;
         self.saved_globals = self.globals.clone();
-        self.maybe_free = MaybeFree::from_krefs(&self.globals.waiting);
+        self.maybe_free = MaybeFree::default();
         self.settled_launches.clear();
         self.bootstrapped = false;
         self.notices.clear();
@@ -191,8 +204,24 @@ impl<'a> State<'a> {
     }
 
     /// Leaves what is still to be looked at to the next crank.
-    pub(crate) fn postpone_refcounts(&mut self) {
-        self.globals.waiting = std::mem::take(&mut self.maybe_free).order.into();
+    pub(crate) fn postpone_refcounts(&mut self) -> Result<()> {
+        for kref in std::mem::take(&mut self.maybe_free).order {
+            self.put(&keys::waiting(self.globals.waiting), &kref)?;
+            self.globals.waiting += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes up what was left to this crank, before what came up in it.
+    pub(crate) fn take_postponed(&mut self) -> Result<()> {
+        let mut krefs = Vec::new();
+        for position in 0..std::mem::take(&mut self.globals.waiting) {
+            let key = keys::waiting(position);
+            krefs.push(self.need(&key)?);
+            self.over.delete(&key);
+        }
+        self.maybe_free.put_first(krefs);
+        Ok(())
     }
 
     pub(crate) fn globals(&self) -> &Globals {

@@ -9,15 +9,22 @@
 //! k.globals                Globals: next ids, crank number, kernel options, vatAdmin root, crank chain
 //! k.q.a.HEX  k.q.r.HEX     RunQueueEvent: acceptance queue and run queue (heads and tails in k.queues)
 //! k.queues                 Queues
+//! k.res.v                  Recent<VatId>: the vats that every node keeps in memory
+//! k.res.s                  Recent<Hash>: the sources that every node keeps loaded
 //! k.reap                   Vec<VatId>: vats due for bringOutYourDead
-//! k.dead                   Vec<VatId>: terminated vats not yet cleaned up, oldest first
+//! k.dead.HEX               VatId: a terminated vat not yet cleaned up, oldest first
+//! k.wait.HEX               KRef: a count that fell to zero between cranks, for the next crank to look at
 //! k.g.E.TYPE.K             GC action: TYPE is dropExport, retireExport or retireImport; no value
 //! k.o.N                    Object: owner, reference counts, whether it was revoked
-//! k.p.N                    Promise
+//! k.p.N                    PromiseRecord
+//! k.pd.N                   KernelData: large data that promise N was settled with, which others may share
+//! k.pc.N                   u64: the number of promises that have that data, if it is more than one
+//! k.ps.N.E                 a subscriber of promise N that its record does not list; no value
 //! k.pq.N.HEX               Message: queued on promise N
 //! k.d.N                    DeviceId: owner of a device node
 //! k.c.E.K                  ClistEntry: reachable flag and vref (rref)
 //! k.v.N                    VatConfig: what the vat is
+//! k.vp.N                   Vec<KRef>: what the vat's parameters refer to, if anything
 //! k.w.N                    VatState: what the vat has come to
 //! k.s.vN.KEY               the vat's own store (or a device's: k.s.dN.KEY)
 //! k.n.NAME                 VatId of a live static vat
@@ -44,6 +51,7 @@
 //! k.r.N                    Remote
 //! k.ra.ADDRESS             RemoteId
 //! k.ro.rN.HEX              Delivery<rref>: an outbox entry
+//! k.rp.rN.HEX              KRef: a promise of which a remote is told when it has acknowledged what it was told
 //!
 //! local.k.c.E.VREF         KRef: the other direction of k.c
 //! local.k.i.K.E            who imports object K; no value
@@ -68,7 +76,9 @@ use crate::{
 pub(crate) const GLOBALS: &[u8] = b"k.globals";
 pub(crate) const QUEUES: &[u8] = b"k.queues";
 pub(crate) const REAP: &[u8] = b"k.reap";
-pub(crate) const DEAD: &[u8] = b"k.dead";
+pub(crate) const RESIDENT_VATS: &[u8] = b"k.res.v";
+pub(crate) const LOADED_SOURCES: &[u8] = b"k.res.s";
+pub(crate) const DEAD: &[u8] = b"k.dead.";
 pub(crate) const STATS: &[u8] = b"local.k.stats";
 pub(crate) const GC_ACTIONS: &[u8] = b"k.g.";
 pub(crate) const OBJECTS: &[u8] = b"k.o.";
@@ -100,6 +110,14 @@ pub(crate) fn run(position: u64) -> Vec<u8> {
     format!("k.q.r.{position:016x}").into_bytes()
 }
 
+pub(crate) fn dead(position: u64) -> Vec<u8> {
+    format!("k.dead.{position:016x}").into_bytes()
+}
+
+pub(crate) fn waiting(position: u64) -> Vec<u8> {
+    format!("k.wait.{position:016x}").into_bytes()
+}
+
 pub(crate) fn gc_action(endpoint: Endpoint, kind: &str, kref: KRef) -> Vec<u8> {
     format!("k.g.{endpoint}.{kind}.{kref}").into_bytes()
 }
@@ -114,6 +132,22 @@ pub(crate) fn promise(number: u64) -> Vec<u8> {
 
 pub(crate) fn promise_message(number: u64, position: u64) -> Vec<u8> {
     format!("k.pq.{number}.{position:016x}").into_bytes()
+}
+
+pub(crate) fn promise_data(number: u64) -> Vec<u8> {
+    format!("k.pd.{number}").into_bytes()
+}
+
+pub(crate) fn promise_data_count(number: u64) -> Vec<u8> {
+    format!("k.pc.{number}").into_bytes()
+}
+
+pub(crate) fn subscriber(number: u64, endpoint: Endpoint) -> Vec<u8> {
+    format!("k.ps.{number}.{endpoint}").into_bytes()
+}
+
+pub(crate) fn subscribers_of(number: u64) -> Vec<u8> {
+    format!("k.ps.{number}.").into_bytes()
 }
 
 pub(crate) fn device_node(number: u64) -> Vec<u8> {
@@ -142,6 +176,10 @@ pub(crate) fn importers_of(kref: KRef) -> Vec<u8> {
 
 pub(crate) fn vat_config(vat: VatId) -> Vec<u8> {
     format!("k.v.{}", vat.0).into_bytes()
+}
+
+pub(crate) fn vat_parameters(vat: VatId) -> Vec<u8> {
+    format!("k.vp.{}", vat.0).into_bytes()
 }
 
 pub(crate) fn vat_state(vat: VatId) -> Vec<u8> {
@@ -229,6 +267,10 @@ pub(crate) fn outbox_of(remote: RemoteId) -> Vec<u8> {
     format!("k.ro.{remote}.").into_bytes()
 }
 
+pub(crate) fn put_off(remote: RemoteId, number: u64) -> Vec<u8> {
+    format!("k.rp.{remote}.{number:016x}").into_bytes()
+}
+
 pub(crate) fn settled(remote: RemoteId, rref: &str) -> Vec<u8> {
     format!("local.k.rr.{remote}.{rref}").into_bytes()
 }
@@ -239,6 +281,14 @@ pub(crate) fn transcript(vat: VatId, position: u64) -> Vec<u8> {
 
 pub(crate) fn transcript_of(vat: VatId) -> Vec<u8> {
     format!("local.k.t.{vat}.").into_bytes()
+}
+
+/// Returns the vat and the position of a transcript entry. Returns `None` for any other key.
+pub(crate) fn parse_transcript(key: &[u8]) -> Option<(VatId, u64)> {
+    let rest = std::str::from_utf8(key.strip_prefix(b"local.k.t.")?).ok()?;
+    let (vat, position) = rest.split_once('.')?;
+    let Some(Endpoint::Vat(vat)) = Endpoint::parse(vat) else { return None };
+    Some((vat, u64::from_str_radix(position, 16).ok()?))
 }
 
 pub(crate) const DROPPED_HEAPS: &[u8] = b"local.k.hx.";

@@ -6,7 +6,7 @@ use capstan_kernel_ports::Computrons;
 use crate::{
     error::Result,
     ids::MeterId,
-    state::{handle::State, keys},
+    state::{handle::State, keys, vat::VatConfig},
 };
 
 /// A meter of computrons. A vat that has one pays for startVat, messages and notifications.
@@ -62,5 +62,25 @@ impl State<'_> {
         let crossed = after < meter.threshold && before >= meter.threshold;
         self.put(&keys::meter(id), &meter)?;
         Ok(crossed.then_some(after))
+    }
+
+    /// Adds computrons to those of this crank, whether it is undone or not.
+    pub(crate) fn count(&mut self, computrons: Computrons) {
+        self.spent = self.spent.saturating_add(computrons.0);
+    }
+
+    /// Returns the most that the vat's next delivery may spend.
+    pub(crate) fn delivery_limit(&self, config: &VatConfig) -> Result<Computrons> {
+        let options = &self.globals().options;
+        let crank = Computrons(options.crank_limit);
+        let (true, Some(meter)) = (options.billing.all_work, config.meter) else {
+            return Ok(crank);
+        };
+        let Some(remaining) = self.meter(meter)?.and_then(|meter| meter.remaining) else {
+            return Ok(crank);
+        };
+        // What this crank has spent so far is paid for when it is over.
+        let left = remaining.saturating_sub(u128::from(self.spent));
+        Ok(u64::try_from(left).map_or(crank, |left| crank.min(Computrons(left))))
     }
 }

@@ -1,34 +1,40 @@
 //! Promises: who decides them, who waits for them, what they came to.
+//!
+//! A promise's record is small and is rewritten for every change of its count. What may be large lies apart from it:
+//! the data of a settled promise ([`settled`](crate::state::settled)), the messages that wait for it, and many
+//! subscribers.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_abi::Resolution;
+use capstan_kernel_ports::store::Read;
 
+pub use crate::state::result_policy::ResultPolicy;
 use crate::{
-    capdata::{self, KernelData},
-    error::{KernelPanic, Result, inconsistent},
-    ids::{Endpoint, KRef, SubclusterId},
-    limits::{MAX_NOTIFY_BYTES, MAX_NOTIFY_PROMISES, MAX_NOTIFY_SLOTS, SystemGuard},
-    state::slog::Event,
+    capdata::KernelData,
+    error::{Result, inconsistent},
+    ids::{Endpoint, KRef},
     state::{
-        handle::State,
+        event::{RunQueueEvent, Waiting},
+        handle::{State, get_record},
         keys,
-        queue::{RunQueueEvent, Waiting},
-        rejection::{Cause, Rejection, Wording},
-        subcluster::SettledLaunch,
+        rejection::{Cause, Rejection},
+        settled::{Settled, load_data},
     },
 };
 
 /// A kernel promise: its state and reference count.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promise {
     /// The number of holders: c-lists, queued messages and notifications, other promises' data, the host.
     pub ref_count: u64,
     /// Its [`PromiseState`].
     pub state: PromiseState,
+    /// The promise `kpN` whose data it shares, by number, and with it the references that this data holds. `None` if
+    /// the data is its own or holds no references. That promise may be gone.
+    pub data_of: Option<u64>,
 }
 
 /// The state of a promise: unresolved or settled.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PromiseState {
     /// Unresolved: see [`Unresolved`].
     Unresolved(Unresolved),
@@ -46,7 +52,7 @@ pub enum PromiseState {
 }
 
 /// The part of a [`Promise`] that exists until it is settled.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved {
     /// The [`Endpoint`] that may settle it. `None` while the authority travels with a queued message.
     pub decider: Option<Endpoint>,
@@ -60,65 +66,41 @@ pub struct Unresolved {
     pub queue_tail: u64,
 }
 
-/// The kernel's reaction to the settlement of a promise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum ResultPolicy {
-    /// No reaction.
-    #[default]
-    Ignore,
-    /// Logs the settlement.
-    LogAlways,
-    /// Logs a rejection.
-    LogFailure,
-    /// Stops the kernel at a rejection, by [`KernelPanic::PromisePolicy`].
-    Panic,
-    /// Completes the launch of a subcluster, or undoes it at a rejection.
-    Launch(SubclusterId),
+/// The record of a promise.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct PromiseRecord {
+    pub(crate) ref_count: u64,
+    pub(crate) stage: Stage,
 }
 
-/// The rejection that an endpoint sees in place of a promise that leads further than one notification goes.
-const TOO_FAR: &str = "more settled promises, or more of their data, than one notification tells";
-
-/// The settled promises that one notification tells an endpoint of.
-pub(crate) struct Notification {
-    /// In the order in which they are found.
-    pub(crate) resolutions: Vec<Resolution<KRef>>,
-    /// Settled promises that the data of the others mentions, that did not fit and that lead to no others:
-    /// they are told in notifications of their own.
-    pub(crate) rest: Vec<KRef>,
+/// The state of a promise, without what lies apart from its record.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum Stage {
+    Pending(Pending),
+    Settled(Settled),
 }
 
-/// The capacity that a notification has left beyond its primary promise.
-struct NotificationCapacity {
-    bytes: usize,
-    slots: usize,
-    promises: usize,
+/// An unresolved promise. The positions are those of [`Unresolved`].
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Pending {
+    pub(crate) decider: Option<Endpoint>,
+    pub(crate) policy: ResultPolicy,
+    pub(crate) queue_head: u64,
+    pub(crate) queue_tail: u64,
+    /// The first subscribers, at most [`MAX_LISTED_SUBSCRIBERS`].
+    listed: Vec<Endpoint>,
+    /// True if there are further subscribers, each under a key of its own.
+    has_more: bool,
 }
 
-impl NotificationCapacity {
-    fn new(guard: Option<&SystemGuard>) -> Self {
-        let within = |limit: usize, guard: Option<u64>| {
-            guard.and_then(|guard| usize::try_from(guard).ok()).map_or(limit, |own| own.min(limit))
-        };
-        Self {
-            bytes: within(MAX_NOTIFY_BYTES, guard.map(|guard| guard.max_bytes)),
-            slots: within(MAX_NOTIFY_SLOTS, guard.map(|guard| guard.max_slots)),
-            promises: MAX_NOTIFY_PROMISES - 1,
-        }
-    }
+/// Number of subscribers that a promise's record lists. The first ones cost no entry of their own, and any number of
+/// them leaves the record small.
+const MAX_LISTED_SUBSCRIBERS: usize = 8;
 
-    /// Takes capacity for one more promise's data. After the first that does not fit nothing does.
-    fn take(&mut self, data: &KernelData) -> bool {
-        let left = (|| {
-            Some(Self {
-                bytes: self.bytes.checked_sub(data.body.len())?,
-                slots: self.slots.checked_sub(data.slots.len())?,
-                promises: self.promises.checked_sub(1)?,
-            })
-        })();
-        let fits = left.is_some();
-        *self = left.unwrap_or(Self { bytes: 0, slots: 0, promises: 0 });
-        fits
+impl Pending {
+    /// Returns the subscribers, or `None` if they are more than the record lists.
+    pub(crate) fn few_subscribers(&self) -> Option<&[Endpoint]> {
+        (!self.has_more).then_some(&self.listed)
     }
 }
 
@@ -132,6 +114,62 @@ impl Promise {
             | PromiseState::RejectedByKernel { data, .. } => Some(data),
         }
     }
+
+    /// Reads a promise with all that lies apart from its record.
+    pub(crate) fn load(from: &(impl Read + ?Sized), number: u64) -> Result<Option<Self>> {
+        let Some(record) = get_record::<PromiseRecord>(from, &keys::promise(number))? else {
+            return Ok(None);
+        };
+        let mut data_of = None;
+        let state = match record.stage {
+            Stage::Pending(pending) => PromiseState::Unresolved(Unresolved {
+                subscribers: subscribers(from, number, &pending)?,
+                decider: pending.decider,
+                policy: pending.policy,
+                queue_head: pending.queue_head,
+                queue_tail: pending.queue_tail,
+            }),
+            Stage::Settled(settled) => {
+                data_of = settled.data.shared_source().filter(|source| *source != number);
+                let data = load_data(from, &settled.data)?;
+                match (settled.rejected, settled.cause) {
+                    (true, Some(cause)) => PromiseState::RejectedByKernel { data, cause },
+                    (true, None) => PromiseState::Rejected(data),
+                    (false, _) => PromiseState::Fulfilled(data),
+                }
+            }
+        };
+        Ok(Some(Self { ref_count: record.ref_count, state, data_of }))
+    }
+}
+
+/// Returns the subscribers of a promise, in string order of their ids.
+fn subscribers(
+    from: &(impl Read + ?Sized),
+    number: u64,
+    pending: &Pending,
+) -> Result<Vec<Endpoint>> {
+    let mut all = pending.listed.clone();
+    let prefix = keys::subscribers_of(number);
+    let mut after = prefix.clone();
+    while pending.has_more
+        && let Some((key, _)) = from.next_after(&prefix, &after)?
+    {
+        let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+        let endpoint = Endpoint::parse(&text);
+        all.push(endpoint.ok_or_else(|| inconsistent(format!("{text} is not an endpoint")))?);
+        after = key;
+    }
+    all.sort_by_cached_key(ToString::to_string);
+    Ok(all)
+}
+
+/// The number of a promise.
+pub(crate) fn number_of(kref: KRef) -> Result<u64> {
+    match kref {
+        KRef::Promise(number) => Ok(number),
+        _ => Err(inconsistent(format!("{kref} is not a promise"))),
+    }
 }
 
 impl State<'_> {
@@ -143,10 +181,16 @@ impl State<'_> {
     ) -> Result<KRef> {
         let number = self.globals().next_promise;
         self.globals_mut().next_promise += 1;
-        let unresolved =
-            Unresolved { decider, subscribers: vec![], policy, queue_head: 0, queue_tail: 0 };
-        let promise = Promise { ref_count: 0, state: PromiseState::Unresolved(unresolved) };
-        self.put(&keys::promise(number), &promise)?;
+        let pending = Pending {
+            decider,
+            policy,
+            queue_head: 0,
+            queue_tail: 0,
+            listed: vec![],
+            has_more: false,
+        };
+        let record = PromiseRecord { ref_count: 0, stage: Stage::Pending(pending) };
+        self.put(&keys::promise(number), &record)?;
         self.stats.kernel_promises.inc();
         Ok(KRef::Promise(number))
     }
@@ -159,29 +203,31 @@ impl State<'_> {
         Ok(kref)
     }
 
-    pub(crate) fn find_promise(&self, kref: KRef) -> Result<Option<Promise>> {
-        match kref {
-            KRef::Promise(number) => self.get(&keys::promise(number)),
-            _ => Err(inconsistent(format!("{kref} is not a promise"))),
-        }
+    pub(crate) fn find_promise(&self, kref: KRef) -> Result<Option<PromiseRecord>> {
+        self.get(&keys::promise(number_of(kref)?))
     }
 
-    pub(crate) fn promise(&self, kref: KRef) -> Result<Promise> {
+    pub(crate) fn promise(&self, kref: KRef) -> Result<PromiseRecord> {
         self.find_promise(kref)?.ok_or_else(|| inconsistent(format!("{kref} does not exist")))
     }
 
-    pub(crate) fn put_promise(&mut self, kref: KRef, promise: &Promise) -> Result<()> {
-        match kref {
-            KRef::Promise(number) => self.put(&keys::promise(number), promise),
-            _ => Err(inconsistent(format!("{kref} is not a promise"))),
-        }
+    pub(crate) fn put_promise(&mut self, kref: KRef, record: &PromiseRecord) -> Result<()> {
+        self.put(&keys::promise(number_of(kref)?), record)
     }
 
     /// The unresolved part of a promise, if it is unresolved.
-    pub(crate) fn unresolved(&self, kref: KRef) -> Result<Option<Unresolved>> {
-        match self.promise(kref)?.state {
-            PromiseState::Unresolved(unresolved) => Ok(Some(unresolved)),
-            _ => Ok(None),
+    pub(crate) fn unresolved(&self, kref: KRef) -> Result<Option<Pending>> {
+        match self.promise(kref)?.stage {
+            Stage::Pending(pending) => Ok(Some(pending)),
+            Stage::Settled(_) => Ok(None),
+        }
+    }
+
+    /// What a promise came to, if it is settled.
+    pub(crate) fn settled(&self, kref: KRef) -> Result<Option<Settled>> {
+        match self.promise(kref)?.stage {
+            Stage::Pending(_) => Ok(None),
+            Stage::Settled(settled) => Ok(Some(settled)),
         }
     }
 
@@ -189,29 +235,27 @@ impl State<'_> {
     pub(crate) fn update_unresolved(
         &mut self,
         kref: KRef,
-        change: impl FnOnce(&mut Unresolved),
+        change: impl FnOnce(&mut Pending),
     ) -> Result<()> {
-        let mut promise = self.promise(kref)?;
-        let PromiseState::Unresolved(unresolved) = &mut promise.state else {
+        let mut record = self.promise(kref)?;
+        let Stage::Pending(pending) = &mut record.stage else {
             return Err(inconsistent(format!("{kref} is already resolved")));
         };
-        change(unresolved);
-        self.put_promise(kref, &promise)
+        change(pending);
+        self.put_promise(kref, &record)
     }
 
     pub(crate) fn set_decider(&mut self, kref: KRef, decider: Option<Endpoint>) -> Result<()> {
-        self.update_unresolved(kref, |unresolved| unresolved.decider = decider)
+        self.update_unresolved(kref, |pending| pending.decider = decider)
     }
 
     /// Puts a message on an unresolved promise's queue. The counts that the message holds stay.
     pub(crate) fn queue_on_promise(&mut self, kref: KRef, waiting: &Waiting) -> Result<()> {
-        let KRef::Promise(number) = kref else {
-            return Err(inconsistent(format!("{kref} is not a promise")));
-        };
+        let number = number_of(kref)?;
         let mut position = 0;
-        self.update_unresolved(kref, |unresolved| {
-            position = unresolved.queue_tail;
-            unresolved.queue_tail += 1;
+        self.update_unresolved(kref, |pending| {
+            position = pending.queue_tail;
+            pending.queue_tail += 1;
         })?;
         self.stats.promise_queues_length.inc();
         self.put(&keys::promise_message(number, position), waiting)
@@ -220,164 +264,83 @@ impl State<'_> {
     /// Moves all messages that wait on a promise to the acceptance queue, in order and still
     /// addressed to the promise.
     pub(crate) fn requeue_promise(&mut self, kref: KRef) -> Result<()> {
-        let KRef::Promise(number) = kref else {
-            return Err(inconsistent(format!("{kref} is not a promise")));
-        };
-        let Some(unresolved) = self.unresolved(kref)? else {
+        let number = number_of(kref)?;
+        let Some(pending) = self.unresolved(kref)? else {
             return Err(inconsistent(format!("{kref} is already resolved")));
         };
-        if unresolved.queue_head == unresolved.queue_tail {
+        if pending.queue_head == pending.queue_tail {
             return Ok(());
         }
-        for position in unresolved.queue_head..unresolved.queue_tail {
+        for position in pending.queue_head..pending.queue_tail {
             let key = keys::promise_message(number, position);
             let Waiting { message, payer } = self.need(&key)?;
             self.over.delete(&key);
             self.stats.promise_queues_length.dec();
             self.accept(RunQueueEvent::Send { target: kref, message, payer })?;
         }
-        self.update_unresolved(kref, |unresolved| {
-            unresolved.queue_head = 0;
-            unresolved.queue_tail = 0;
+        self.update_unresolved(kref, |pending| {
+            pending.queue_head = 0;
+            pending.queue_tail = 0;
         })
     }
 
     /// Adds a subscriber, or notifies it at once if the promise is settled.
     pub(crate) fn subscribe(&mut self, kref: KRef, endpoint: Endpoint) -> Result<()> {
-        let Some(unresolved) = self.unresolved(kref)? else { return self.notify(endpoint, kref) };
-        if unresolved.subscribers.contains(&endpoint) {
+        let Some(pending) = self.unresolved(kref)? else { return self.notify(endpoint, kref) };
+        if self.is_listed(kref, &pending, endpoint)? {
             return Ok(());
         }
-        self.update_unresolved(kref, |unresolved| {
-            unresolved.subscribers.push(endpoint);
-            unresolved.subscribers.sort_by_key(ToString::to_string);
-        })
-    }
-
-    /// Settles promises in order. The caller has made sure that each is unresolved and that the
-    /// authority is there.
-    pub(crate) fn resolve(&mut self, resolutions: Vec<Resolution<KRef>>) -> Result<()> {
-        for resolution in resolutions {
-            self.resolve_one(resolution, None)?;
+        if pending.listed.len() < MAX_LISTED_SUBSCRIBERS {
+            return self.update_unresolved(kref, |pending| pending.listed.push(endpoint));
         }
-        Ok(())
-    }
-
-    /// Rejects a promise.
-    pub(crate) fn reject(&mut self, promise: KRef, rejection: impl Into<Rejection>) -> Result<()> {
-        let Rejection { data, cause } = rejection.into();
-        self.resolve_one(Resolution { promise, rejected: true, data }, cause)
-    }
-
-    fn resolve_one(&mut self, resolution: Resolution<KRef>, cause: Option<Cause>) -> Result<()> {
-        let Resolution { promise: kref, rejected, data } = resolution;
-        let Some(unresolved) = self.unresolved(kref)? else {
-            return Err(inconsistent(format!("{kref} was already resolved")));
-        };
-        for subscriber in &unresolved.subscribers {
-            match *subscriber {
-                Endpoint::Device(device) => self.tell_listener(device, kref, rejected)?,
-                subscriber => self.notify(subscriber, kref)?,
-            }
+        self.over.set(&keys::subscriber(number_of(kref)?, endpoint), vec![]);
+        match pending.has_more {
+            true => Ok(()),
+            false => self.update_unresolved(kref, |pending| pending.has_more = true),
         }
-        for slot in &data.slots {
-            self.increment(*slot)?;
-        }
-        self.requeue_promise(kref)?;
-        let mut promise = self.promise(kref)?;
-        promise.state = match (rejected, cause) {
-            (true, Some(cause)) => PromiseState::RejectedByKernel { data: data.clone(), cause },
-            (true, None) => PromiseState::Rejected(data.clone()),
-            (false, _) => PromiseState::Fulfilled(data.clone()),
-        };
-        self.put_promise(kref, &promise)?;
-        self.apply_policy(unresolved.policy, kref, rejected, &data);
-        Ok(())
     }
 
-    fn apply_policy(
+    /// Returns true if the promise is unresolved and the endpoint will be notified of it.
+    pub(crate) fn is_subscribed(&self, kref: KRef, endpoint: Endpoint) -> Result<bool> {
+        match self.unresolved(kref)? {
+            Some(pending) => self.is_listed(kref, &pending, endpoint),
+            None => Ok(false),
+        }
+    }
+
+    fn is_listed(&self, kref: KRef, pending: &Pending, endpoint: Endpoint) -> Result<bool> {
+        let key = keys::subscriber(number_of(kref)?, endpoint);
+        Ok(pending.listed.contains(&endpoint)
+            || (pending.has_more && self.over.get(&key)?.is_some()))
+    }
+
+    /// The subscribers of an unresolved promise, in string order of their ids. It has none from then on.
+    pub(crate) fn take_subscribers(
         &mut self,
-        policy: ResultPolicy,
-        promise: KRef,
-        rejected: bool,
-        data: &KernelData,
-    ) {
-        match (policy, rejected) {
-            (ResultPolicy::LogAlways, _) | (ResultPolicy::LogFailure, true) => {
-                self.log(Event::PromisePolicy { promise, rejected, data });
-            }
-            (ResultPolicy::Launch(id), _) => {
-                if rejected {
-                    self.log(Event::PromisePolicy { promise, rejected, data });
-                }
-                let data = data.clone();
-                self.settled_launches.push_back(SettledLaunch { id, rejected, data });
-            }
-            (ResultPolicy::Panic, false) => self.bootstrapped = true,
-            (ResultPolicy::Panic, true) => {
-                let data_json = capstan_abi::json::capdata_to_json(data).to_string();
-                self.pending_panic = Some(KernelPanic::PromisePolicy { promise, data_json });
-            }
-            _ => {}
-        }
-    }
-
-    /// Returns the settled promises that a notification of `root` carries: `root` first, then those that its
-    /// data leads to, depth first, as far as they fit. Rejections are worded for the endpoint.
-    ///
-    /// A promise that does not fit follows in a notification of its own if it leads to no other promise.
-    /// Otherwise it is told as a rejection. With `guarded`, for vats of the system, data beyond their limits
-    /// is told as a rejection too.
-    pub(crate) fn notification(
-        &self,
-        root: KRef,
-        endpoint: Endpoint,
-        guarded: bool,
-    ) -> Result<Notification> {
-        let mut wording = Wording::of(endpoint);
-        let guard = guarded.then_some(self.globals().options.guard);
-        let mut capacity = NotificationCapacity::new(guard.as_ref());
-        let mut notification = Notification { resolutions: Vec::new(), rest: Vec::new() };
-        let mut seen = std::collections::BTreeSet::new();
-        let mut stack = vec![root];
-        while let Some(kref) = stack.pop() {
-            if !seen.insert(kref) {
-                continue;
-            }
-            let settlement = wording.settlement(self, self.promise(kref)?.state)?;
-            let Some((rejected, data)) = settlement else {
-                // Only mentioned, unless it is the root: then nothing is to be told yet.
-                continue;
-            };
-            let (rejected, data) = match guard.and_then(|guard| guard.refusal(&data)) {
-                Some(refusal) => (true, capdata::error(&refusal)),
-                None => (rejected, data),
-            };
-            let leads_on = data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_)));
-            if kref == root || capacity.take(&data) {
-                let mentioned = data.slots.iter().rev();
-                stack.extend(mentioned.filter(|slot| matches!(slot, KRef::Promise(_))));
-                notification.resolutions.push(Resolution { promise: kref, rejected, data });
-            } else if leads_on {
-                // Told later it would have all that it leads to told again, round and round.
-                let data = capdata::error(TOO_FAR);
-                notification.resolutions.push(Resolution { promise: kref, rejected: true, data });
-            } else {
-                notification.rest.push(kref);
+        number: u64,
+        pending: &Pending,
+    ) -> Result<Vec<Endpoint>> {
+        let all = subscribers(self.over, number, pending)?;
+        if pending.has_more {
+            for endpoint in all.iter().filter(|endpoint| !pending.listed.contains(endpoint)) {
+                self.over.delete(&keys::subscriber(number, *endpoint));
             }
         }
-        Ok(notification)
+        Ok(all)
     }
 
+    /// Deletes a promise with all that lies apart from its record.
     pub(crate) fn delete_promise(&mut self, kref: KRef) -> Result<()> {
-        let KRef::Promise(number) = kref else {
-            return Err(inconsistent(format!("{kref} is not a promise")));
-        };
-        if let PromiseState::Unresolved(unresolved) = self.promise(kref)?.state {
-            for position in unresolved.queue_head..unresolved.queue_tail {
-                self.over.delete(&keys::promise_message(number, position));
-                self.stats.promise_queues_length.dec();
+        let number = number_of(kref)?;
+        match self.promise(kref)?.stage {
+            Stage::Pending(pending) => {
+                for position in pending.queue_head..pending.queue_tail {
+                    self.over.delete(&keys::promise_message(number, position));
+                    self.stats.promise_queues_length.dec();
+                }
+                self.take_subscribers(number, &pending)?;
             }
+            Stage::Settled(settled) => self.drop_data(&settled.data)?,
         }
         self.over.delete(&keys::promise(number));
         self.stats.kernel_promises.dec();

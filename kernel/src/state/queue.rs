@@ -1,163 +1,18 @@
-//! The acceptance queue and the run queue, and what lies on them.
+//! The acceptance queue and the run queue.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use capstan_abi::{JsString, Message};
-use capstan_kernel_ports::VatId;
+use capstan_abi::Message;
 
 pub use crate::state::{
+    event::{GcKind, Payer, RunQueueEvent},
     event_json::event_to_json,
     place::{Place, TakenOut},
 };
 use crate::{
-    capdata::KernelData,
     error::Result,
-    ids::{Endpoint, KRef, MeterId},
-    state::cleanup::CleanupCounts,
-    state::slog::CrankType,
-    state::{handle::State, keys, vat::DynamicOptions},
+    ids::{Endpoint, KRef},
+    state::{handle::State, keys, slog::CrankType},
 };
-
-/// An event for the kernel to work on in a crank.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum RunQueueEvent {
-    /// A message is delivered to its target.
-    Send {
-        /// An object or promise.
-        target: KRef,
-        /// The message.
-        message: Message<KRef>,
-        /// The payer for the work of a vat of the system.
-        payer: Payer,
-    },
-    /// An endpoint is to be told that a promise is settled.
-    Notify {
-        /// The subscriber.
-        endpoint: Endpoint,
-        /// The promise.
-        promise: KRef,
-    },
-    /// A dynamic vat is to be made and started.
-    CreateVat {
-        /// Its id, allocated when the event was queued.
-        vat: VatId,
-        /// Its bundle.
-        bundle_id: String,
-        /// Its parameters.
-        parameters: KernelData,
-        /// Its options.
-        options: DynamicOptions,
-    },
-    /// A static vat is to be started.
-    StartVat {
-        /// The vat.
-        vat: VatId,
-        /// Its parameters.
-        parameters: KernelData,
-    },
-    /// A vat is to get a new incarnation.
-    UpgradeVat {
-        /// The vat.
-        vat: VatId,
-        /// The number by which the vatAdmin vat knows this upgrade, as in `up1`.
-        upgrade: u64,
-        /// The new bundle.
-        bundle_id: String,
-        /// The new parameters.
-        parameters: KernelData,
-        /// The reason with which promises of the old incarnation are rejected.
-        upgrade_message: JsString,
-    },
-    /// A vat's options change.
-    ChangeVatOptions {
-        /// The vat.
-        vat: VatId,
-        /// The changed options, a JSON object.
-        options_json: String,
-    },
-    /// Objects that the kernel can no longer reach, or that nobody can recognize, are collected.
-    CollectGarbage {
-        /// The kind of delivery.
-        kind: GcKind,
-        /// The endpoint to tell.
-        endpoint: Endpoint,
-        /// In string order.
-        krefs: Vec<KRef>,
-    },
-    /// Pending collections turned out not to be needed any more.
-    NegatedGcAction,
-    /// A vat is to bring out its dead.
-    BringOutYourDead {
-        /// The vat.
-        vat: VatId,
-    },
-    /// Part of a dead vat is to be removed.
-    CleanupTerminatedVat {
-        /// The vat.
-        vat: VatId,
-        /// The most to remove.
-        budget: CleanupCounts,
-    },
-}
-
-/// The payer for the work that a message causes in a vat of the system, or that such a vat's message causes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Payer {
-    /// Nobody pays. A transaction has paid already, or the sender is the kernel or an unmetered vat.
-    Nobody,
-    /// The sender's [`Meter`](crate::meter::Meter), if the message reaches a vat of the system.
-    Sender(MeterId),
-    /// The receiver's [`Meter`](crate::meter::Meter), because a vat of the system has sent the message.
-    Receiver,
-}
-
-/// A message that waits on a promise.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) struct Waiting {
-    pub(crate) message: Message<KRef>,
-    pub(crate) payer: Payer,
-}
-
-impl RunQueueEvent {
-    /// Returns the result promise, if this is a message that has one.
-    pub fn result(&self) -> Option<KRef> {
-        match self {
-            Self::Send { message, .. } => message.result,
-            _ => None,
-        }
-    }
-
-    /// Target and message, if this is a message with that result.
-    pub(crate) fn send_with(&self, result: KRef) -> Option<(KRef, Message<KRef>)> {
-        match self {
-            Self::Send { target, message, .. } if message.result == Some(result) => {
-                Some((*target, message.clone()))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// The deliveries of garbage collection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-pub enum GcKind {
-    /// The delivery `dropExports`.
-    DropExports,
-    /// The delivery `retireExports`.
-    RetireExports,
-    /// The delivery `retireImports`.
-    RetireImports,
-}
-
-impl GcKind {
-    /// Returns the name of the delivery.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::DropExports => "dropExports",
-            Self::RetireExports => "retireExports",
-            Self::RetireImports => "retireImports",
-        }
-    }
-}
 
 /// Heads and tails of the two queues: positions of the first item and one past the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -19,7 +19,7 @@ use crate::{
     limits,
     state::{
         handle::State,
-        promise::PromiseState,
+        settled::LargeData,
         vat::{Ending, VatStatus},
     },
 };
@@ -43,14 +43,23 @@ pub enum Cause {
 #[derive(Clone, Debug)]
 pub(crate) struct Rejection {
     /// The data that vats are told.
-    pub(crate) data: KernelData,
+    pub(crate) reason: Reason,
     /// The [`Cause`], if accounts are told a text of their own.
     pub(crate) cause: Option<Cause>,
 }
 
+/// The data of a [`Rejection`].
+#[derive(Clone, Debug)]
+pub(crate) enum Reason {
+    /// Data that is nowhere in the state yet.
+    Data(KernelData),
+    /// Large data of another promise, which is shared with it.
+    Shared(LargeData),
+}
+
 impl From<KernelData> for Rejection {
     fn from(data: KernelData) -> Self {
-        Self { data, cause: None }
+        Self { reason: Reason::Data(data), cause: None }
     }
 }
 
@@ -62,7 +71,7 @@ const MAX_TOLD_ENDING_BYTES: usize = 256;
 
 impl Rejection {
     fn new(cause: Cause, text: impl Into<JsString>) -> Self {
-        Self { data: capdata::error(text), cause: Some(cause) }
+        Self { reason: Reason::Data(capdata::error(text)), cause: Some(cause) }
     }
 
     /// The target was revoked.
@@ -158,25 +167,18 @@ impl Wording {
         Self { is_coded, terminations: BTreeMap::new() }
     }
 
-    /// Returns what the endpoint is told of a promise: whether it is rejected, and the data. Returns `None` if the
-    /// promise is not settled.
-    pub(crate) fn settlement(
-        &mut self,
-        state: &State<'_>,
-        promise: PromiseState,
-    ) -> Result<Option<(bool, KernelData)>> {
-        Ok(match promise {
-            PromiseState::Unresolved(_) => None,
-            PromiseState::Fulfilled(data) => Some((false, data)),
-            PromiseState::Rejected(data) => Some((true, data)),
-            PromiseState::RejectedByKernel { data, cause } if self.is_coded => {
-                Some((true, self.error(state, cause, &data.body)?))
-            }
-            PromiseState::RejectedByKernel { data, .. } => Some((true, data)),
-        })
+    /// Returns true if rejections by the kernel are told with a code, as [`Wording::error`] words them.
+    pub(crate) fn is_coded(&self) -> bool {
+        self.is_coded
     }
 
-    fn error(&mut self, state: &State<'_>, cause: Cause, body: &str) -> Result<KernelData> {
+    /// Returns the error that an account is told of a promise. `body` is that of the error for vats.
+    pub(crate) fn error(
+        &mut self,
+        state: &State<'_>,
+        cause: Cause,
+        body: &str,
+    ) -> Result<KernelData> {
         let Cause::VatTerminated(vat) = cause else { return Ok(told(cause, body, None)) };
         if let Some(error) = self.terminations.get(&vat) {
             return Ok(error.clone());

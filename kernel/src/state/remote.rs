@@ -20,8 +20,11 @@ use crate::{
         keys,
         promise::ResultPolicy,
         queue::Payer,
+        told::told_bytes,
     },
 };
+
+pub use crate::state::told::Told;
 
 /// A remote: an account that holds capabilities.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -38,6 +41,8 @@ pub struct Remote {
     pub acknowledged: u64,
     /// The [`Calls`] that wait for the account.
     pub calls: Calls,
+    /// The notifications that wait for the account: see [`Told`].
+    pub told: Told,
 }
 
 /// The calls to objects of an account that it has not dealt with. Others cause them, so they are bounded.
@@ -175,6 +180,7 @@ impl State<'_> {
             next_outbox: 1,
             acknowledged: 0,
             calls: Calls::default(),
+            told: Told::default(),
         };
         self.put(&keys::remote(id), &remote)?;
         self.put(&keys::remote_address(address), &id)?;
@@ -304,11 +310,12 @@ impl State<'_> {
         if sequence.saturating_sub(record.acknowledged) > MAX_ACKNOWLEDGED {
             return Err(RemoteError::TooMany { first: record.acknowledged + MAX_ACKNOWLEDGED });
         }
-        let mut calls = record.calls;
+        let (mut calls, mut told) = (record.calls, 0);
         for number in record.acknowledged + 1..=sequence {
             let key = keys::outbox(remote, number);
             match self.get::<Delivery>(&key)? {
                 Some(Delivery::Notify { resolutions }) => {
+                    told += told_bytes(&resolutions);
                     for resolution in resolutions {
                         self.over.delete(&keys::settled(remote, &resolution.promise));
                     }
@@ -322,10 +329,12 @@ impl State<'_> {
             self.over.delete(&key);
         }
         let acknowledged = record.acknowledged.max(sequence);
-        Ok(self.update_remote(remote, |remote| {
+        self.update_remote(remote, |remote| {
             remote.acknowledged = acknowledged;
             remote.calls = calls;
-        })?)
+            remote.told.bytes = remote.told.bytes.saturating_sub(told);
+        })?;
+        Ok(self.take_up(remote)?)
     }
 
     /// Returns the reason why an account does not get this call, or `None` if it does.
@@ -369,7 +378,9 @@ impl State<'_> {
     pub(crate) fn post(&mut self, remote: RemoteId, delivery: Delivery) -> Result<()> {
         let record = self.remote(remote)?;
         let number = record.next_outbox;
+        let mut told = 0;
         if let Delivery::Notify { resolutions } = &delivery {
+            told = told_bytes(resolutions);
             for resolution in resolutions {
                 self.put(&keys::settled(remote, &resolution.promise), &number)?;
                 self.settle_factory(remote, &record.factory, resolution)?;
@@ -387,6 +398,7 @@ impl State<'_> {
         self.update_remote(remote, |remote| {
             remote.next_outbox = next;
             remote.calls = calls;
+            remote.told.bytes = remote.told.bytes.saturating_add(told);
         })
     }
 

@@ -9,10 +9,7 @@ use capstan_kernel_ports::{Computrons, Hash, VatId, store::Overlay};
 use crate::{
     ids::{Endpoint, KRef},
     state::cleanup::CleanupCounts,
-    state::{
-        queue::{Place, RunQueueEvent},
-        vat::VatConfig,
-    },
+    state::{event::RunQueueEvent, place::Place, vat_config::VatConfig},
 };
 
 /// A receiver of [`Event`]s.

@@ -1,8 +1,12 @@
 //! The description of a vat that is started without vatAdmin: by genesis, by the host, or with its subcluster.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_kernel_ports::Hash;
 
-use crate::{capdata::KernelData, state::vat::ReapThreshold};
+use crate::{
+    capdata::KernelData,
+    state::vat_config::{ReapThreshold, VatConfig},
+};
 
 /// A vat of the genesis configuration, or of a [`SubclusterConfig`](crate::subcluster::SubclusterConfig).
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -44,6 +48,25 @@ impl StaticVat {
             use_transcript: true,
             reap: ReapThreshold::default(),
             system: false,
+        }
+    }
+
+    /// Returns the configuration of a vat of this name that starts outside of the genesis configuration.
+    pub(crate) fn config(&self, name: &str, engine: Hash) -> VatConfig {
+        VatConfig {
+            name: Some(name.to_owned()),
+            is_static: false,
+            bundle_id: self.bundle_id.clone(),
+            engine,
+            critical: self.critical,
+            meter: None,
+            enable_pipelining: self.enable_pipelining,
+            enable_disavow: self.enable_disavow,
+            enable_vatstore: self.enable_vatstore,
+            enable_setup: self.enable_setup,
+            use_transcript: self.use_transcript,
+            reap: self.reap,
+            system: self.system,
         }
     }
 }

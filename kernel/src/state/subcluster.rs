@@ -1,15 +1,16 @@
-//! Subclusters: vats that belong together, the record of each set, and what became of it.
+//! Subclusters: vats that belong together, and the record of each set.
 
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::VatId;
 
+pub use crate::state::notice::{News, Notice, Owner};
 use crate::{
     capdata::KernelData,
     error::Result,
     ids::{KRef, SubclusterId},
-    state::{handle::State, io_channel::IoChannel, keys},
+    state::{handle::State, io_channel::IoChannel, keys, notice::SettledLaunch},
 };
 
 /// The record of a subcluster, part of the state until the subcluster ends.
@@ -45,27 +46,6 @@ impl Subcluster {
     }
 }
 
-/// The party that launched a subcluster.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Owner {
-    /// The program that runs the kernel, or a holder of the kernel's facet.
-    Host,
-    /// The chain, by its genesis document or its governors: a system subcluster.
-    System,
-    /// An account, by its address.
-    Account(String),
-}
-
-impl std::fmt::Display for Owner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Host => f.write_str("host"),
-            Self::System => f.write_str("system"),
-            Self::Account(address) => f.write_str(address),
-        }
-    }
-}
-
 /// The progress of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum LaunchStatus {
@@ -73,40 +53,6 @@ pub enum LaunchStatus {
     Launching,
     /// `bootstrap` was fulfilled.
     Running,
-}
-
-/// The news of one subcluster, for whoever drives the kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// Its id. `None` if it was refused before it got one.
-    pub id: Option<SubclusterId>,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its [`Owner`].
-    pub owner: Owner,
-    /// The [`News`].
-    pub news: News,
-}
-
-/// The event in a subcluster's life that a [`Notice`] tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// Its vats are being started.
-    Launched,
-    /// Its `bootstrap` was fulfilled.
-    Bootstrapped,
-    /// Its launch failed for this reason, and its vats have ended.
-    Failed(String),
-    /// It was ended for this reason.
-    Terminated(String),
-}
-
-/// The outcome of a launch: `bootstrap` has answered, or a vat has ended.
-#[derive(Debug)]
-pub(crate) struct SettledLaunch {
-    pub(crate) id: SubclusterId,
-    pub(crate) rejected: bool,
-    pub(crate) data: KernelData,
 }
 
 /// The reason why something cannot be done with a subcluster.
@@ -165,6 +111,14 @@ impl State<'_> {
     /// The subcluster that a vat belongs to.
     pub(crate) fn subcluster_of(&self, vat: VatId) -> Result<Option<SubclusterId>> {
         self.get(&keys::subcluster_of(vat))
+    }
+
+    /// Returns true if a vat is one of a launch that fails with it.
+    pub(crate) fn is_launching(&self, vat: VatId) -> Result<bool> {
+        let Some(id) = self.subcluster_of(vat)? else { return Ok(false) };
+        Ok(self.subcluster(id)?.is_some_and(|record| {
+            record.status == LaunchStatus::Launching && !matches!(record.owner, Owner::Account(_))
+        }))
     }
 
     /// Writes down that a vat belongs to a subcluster.

@@ -2,185 +2,18 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Read};
-use serde_json::{Value, json};
 
+pub use crate::state::vat_config::{DynamicOptions, ReapThreshold, Threshold, VatConfig};
 use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
-    ids::{BundleKind, DeviceId, Endpoint, MeterId, canonical_decimal},
+    ids::{DeviceId, Endpoint, KRef, canonical_decimal},
     state::{
         clist::{Holdings, ImportIds},
         handle::{State, decode, get_record},
         keys,
     },
 };
-
-/// Thresholds of a vat's counters. When one is reached, the vat gets `bringOutYourDead`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct ReapThreshold {
-    /// The threshold for deliveries.
-    pub deliveries: Threshold,
-    /// References in deliveries of garbage collection.
-    pub gc_krefs: Threshold,
-    /// The threshold for computrons.
-    pub computrons: Threshold,
-    /// True if no threshold ever counts.
-    pub never: bool,
-}
-
-/// A threshold of one counter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Threshold {
-    /// The kernel's default, as [`KernelOptions`](crate::KernelOptions) has it.
-    #[default]
-    Default,
-    /// Never: the counter does not count.
-    Never,
-    /// Reached at this value.
-    At(u64),
-}
-
-impl Threshold {
-    /// Reads `"never"` or a number.
-    pub fn from_json(value: &Value) -> Option<Self> {
-        match value {
-            Value::String(text) if text == "never" => Some(Self::Never),
-            Value::Number(number) => number.as_u64().map(Self::At),
-            _ => None,
-        }
-    }
-
-    fn or(self, default: Self) -> Self {
-        if self == Self::Default { default } else { self }
-    }
-
-    fn to_json(self) -> Value {
-        match self {
-            Self::Default => Value::Null,
-            Self::Never => json!("never"),
-            Self::At(n) => json!(n),
-        }
-    }
-}
-
-/// Options of a vat that is made at run time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct DynamicOptions {
-    /// The name for people.
-    pub name: Option<String>,
-    /// Stops the chain when the vat ends.
-    pub critical: bool,
-    /// The [`Meter`](crate::meter::Meter) that pays.
-    pub meter: Option<MeterId>,
-    /// SwingSet's `managerType`. It is recorded and has no effect, because the bundle says what runs it.
-    pub manager_type: Option<String>,
-    /// SwingSet's `enableSetup`: a raw vat, which runs the bundle's `setup()` without liveslots.
-    pub enable_setup: Option<bool>,
-    /// SwingSet's `enableVatstore`: gives its code `vatPowers.vatstore`, as is the default.
-    pub enable_vatstore: Option<bool>,
-    /// Delivers messages to promises that the vat decides at once.
-    pub enable_pipelining: Option<bool>,
-    /// Keeps a transcript, as is the default.
-    pub use_transcript: Option<bool>,
-    /// The [`Threshold`] of deliveries for `bringOutYourDead`.
-    pub reap_interval: Threshold,
-}
-
-impl DynamicOptions {
-    /// Returns the configuration of a vat with these options.
-    pub(crate) fn config(&self, bundle_id: String, engine: Hash) -> VatConfig {
-        VatConfig {
-            name: self.name.clone(),
-            is_static: false,
-            bundle_id,
-            engine,
-            critical: self.critical,
-            meter: self.meter,
-            enable_pipelining: self.enable_pipelining.unwrap_or(false),
-            enable_disavow: false,
-            enable_vatstore: self.enable_vatstore.unwrap_or(true),
-            enable_setup: self.enable_setup.unwrap_or(false),
-            use_transcript: self.use_transcript.unwrap_or(true),
-            reap: ReapThreshold { deliveries: self.reap_interval, ..ReapThreshold::default() },
-            parameters: None,
-            system: false,
-        }
-    }
-
-    /// Returns the options as SwingSet's slog writes them: those that were given, in the order of their
-    /// names.
-    pub fn to_json(&self) -> Value {
-        let mut fields = serde_json::Map::new();
-        let mut put = |name: &str, value: Value| {
-            if !value.is_null() {
-                fields.insert(name.to_owned(), value);
-            }
-        };
-        put("critical", json!(self.critical));
-        put("enablePipelining", json!(self.enable_pipelining));
-        put("enableSetup", json!(self.enable_setup));
-        put("enableVatstore", json!(self.enable_vatstore));
-        put("managerType", json!(self.manager_type));
-        put("meterID", json!(self.meter.map(|meter| meter.to_string())));
-        put("name", json!(self.name));
-        put("reapInterval", self.reap_interval.to_json());
-        put("useTranscript", json!(self.use_transcript));
-        Value::Object(fields)
-    }
-}
-
-/// The configuration of a vat. It changes only at creation, upgrade and change of options.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct VatConfig {
-    /// The name of a static vat, or the label of a dynamic one.
-    pub name: Option<String>,
-    /// True for a vat of the genesis configuration.
-    pub is_static: bool,
-    /// The id of its bundle.
-    pub bundle_id: String,
-    /// The JavaScript engine's image on which this incarnation runs.
-    pub engine: Hash,
-    /// Stops the chain when the vat ends.
-    pub critical: bool,
-    /// The [`Meter`](crate::meter::Meter) that pays for it.
-    pub meter: Option<MeterId>,
-    /// Delivers messages to promises that the vat decides at once.
-    pub enable_pipelining: bool,
-    /// Gives its code `vatPowers.disavow`.
-    pub enable_disavow: bool,
-    /// Gives its code `vatPowers.vatstore`.
-    pub enable_vatstore: bool,
-    /// Runs the bundle's `setup()` without liveslots.
-    pub enable_setup: bool,
-    /// Keeps a transcript. Without one the vat's worker lives for one delivery: the next one begins with
-    /// `setup()` again, over the same store.
-    pub use_transcript: bool,
-    /// Its own [`ReapThreshold`] for `bringOutYourDead`.
-    pub reap: ReapThreshold,
-    /// The parameters that it was started with.
-    pub parameters: Option<KernelData>,
-    /// True for a vat of the system. The kernel refuses what is too large for it and undoes the deliveries in
-    /// which it fails, so that no stranger can end it. See [`SystemGuard`](crate::limits::SystemGuard).
-    pub system: bool,
-}
-
-impl VatConfig {
-    /// Returns true for a vat without liveslots, which makes syscalls itself: a wasm module, or a bundle whose
-    /// `setup()` runs.
-    pub fn is_raw(&self) -> bool {
-        self.enable_setup || BundleKind::from_id(&self.bundle_id) == Some(BundleKind::Wasm)
-    }
-
-    /// Checks that the vat can come back into memory. The error says what it lacks.
-    pub(crate) fn check_transcript(&self) -> std::result::Result<(), &'static str> {
-        match self.use_transcript || self.is_raw() {
-            true => Ok(()),
-            false => Err(
-                "useTranscript: false needs enableSetup: liveslots comes back into memory by its transcript alone",
-            ),
-        }
-    }
-}
 
 /// The progress of a vat: its incarnation, transcript span and counters.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -204,8 +37,12 @@ pub struct VatState {
     pub kept_from: u64,
     /// Computrons of the kept deliveries, which is the cost of bringing the vat back.
     pub replay_debt: u64,
+    /// Computrons that the start of this incarnation's worker took.
+    pub start_cost: u64,
     /// The heap at the last snapshot of this incarnation: its hash and position.
     pub snapshot: Option<(Hash, u64)>,
+    /// The number of pages of that heap.
+    pub heap_pages: u64,
     /// The number of deliveries in all.
     pub deliveries: u64,
     /// Computrons in all, aborted deliveries included.
@@ -350,6 +187,7 @@ impl State<'_> {
     /// Records a new vat. The engine is the host's current one.
     pub(crate) fn add_vat(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         self.put_vat_config(vat, config)?;
+        self.globals_mut().running_vats += 1;
         let state = VatState {
             status: VatStatus::Running,
             incarnation: 0,
@@ -360,7 +198,9 @@ impl State<'_> {
             span: Span { start: 0, end: 0, hash: Span::first_hash() },
             kept_from: 0,
             replay_debt: 0,
+            start_cost: 0,
             snapshot: None,
+            heap_pages: 0,
             deliveries: 0,
             computrons: 0,
             last_crank: self.globals().crank,
@@ -368,14 +208,19 @@ impl State<'_> {
         self.put(&keys::vat_state(vat), &state)
     }
 
-    /// Replaces the vat's parameters and moves the references that they hold.
+    /// Holds what the vat's parameters refer to, in place of what earlier parameters did. Of parameters nothing else
+    /// is kept.
     pub(crate) fn set_parameters(&mut self, vat: VatId, parameters: &KernelData) -> Result<()> {
-        let mut config = self.vat_config(vat)?;
+        let key = keys::vat_parameters(vat);
         self.increment_all(&parameters.slots)?;
-        if let Some(old) = config.parameters.replace(parameters.clone()) {
-            self.decrement_all(&old.slots)?;
+        let old: Vec<KRef> = self.get(&key)?.unwrap_or_default();
+        self.decrement_all(&old)?;
+        match parameters.slots.is_empty() {
+            false => return self.put(&key, &parameters.slots),
+            true if !old.is_empty() => self.over.delete(&key),
+            true => {}
         }
-        self.put_vat_config(vat, &config)
+        Ok(())
     }
 
     /// Counts a delivery towards bringOutYourDead, and schedules one when it is time.

@@ -3,11 +3,12 @@
 use crate::{
     capdata::{self, Builder, Json, KernelData, Parsed},
     error::Result,
-    ids::{KRef, SubclusterId},
+    ids::{Endpoint, KRef, SubclusterId},
     limits::{MAX_BODY_BYTES, MAX_SLOTS},
     state::{
         handle::State,
-        subcluster::{LaunchStatus, News, Owner, SettledLaunch, Subcluster, SubclusterError},
+        notice::SettledLaunch,
+        subcluster::{LaunchStatus, News, Owner, Subcluster, SubclusterError},
     },
 };
 use capstan_abi::Resolution;
@@ -84,7 +85,9 @@ impl State<'_> {
         reason: &KernelData,
     ) -> std::result::Result<(), SubclusterError> {
         let record = self.subcluster(id)?.ok_or(SubclusterError::Unknown)?;
-        for (_, vat) in &record.vats {
+        // A launch that never comes to an end can be ended.
+        let is_running = record.status == LaunchStatus::Running;
+        for (_, vat) in record.vats.iter().filter(|_| is_running) {
             if self.is_alive(*vat)? && self.vat_config(*vat)?.critical {
                 return Err(SubclusterError::Critical(*vat));
             }
@@ -102,18 +105,35 @@ impl State<'_> {
         // From here on the end of a vat, or of the result, is no longer that of a member.
         self.forget_subcluster(&record);
         if let Some(result) = record.bootstrap_result {
-            self.settle_answer(result, true, reason.clone())?;
+            match self.is_passed_on(&record, result)? {
+                true => self.decrement(result)?,
+                false => self.settle_answer(result, true, reason.clone())?,
+            }
         }
         if let Some(answer) = record.answer {
             self.settle_answer(answer, true, reason.clone())?;
         }
         for (_, vat) in record.vats.iter().rev() {
             if self.is_alive(*vat)? {
-                self.terminate(*vat, true, reason)?;
+                match record.status {
+                    LaunchStatus::Launching => self.terminate_uncritical(*vat, reason)?,
+                    LaunchStatus::Running => self.terminate(*vat, true, reason)?,
+                }
             }
         }
         self.close_io(record.id, &record.io)?;
         self.notify_of(&record, news);
         Ok(())
+    }
+
+    /// Returns true if somebody else than the subcluster's vats has come to decide the result of its bootstrap. Whoever
+    /// that is goes on to settle it.
+    fn is_passed_on(&self, record: &Subcluster, result: KRef) -> Result<bool> {
+        let decider = self.unresolved(result)?.and_then(|unresolved| unresolved.decider);
+        Ok(match decider {
+            Some(Endpoint::Vat(vat)) => record.vats.iter().all(|(_, member)| *member != vat),
+            Some(_) => true,
+            None => false,
+        })
     }
 }

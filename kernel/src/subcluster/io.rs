@@ -146,13 +146,15 @@ impl State<'_> {
     /// for them would be lost.
     pub(crate) fn is_heard(&self, promise: KRef) -> Result<bool> {
         let Some(unresolved) = self.unresolved(promise)? else { return Ok(false) };
-        for subscriber in &unresolved.subscribers {
+        // With more than a few of them somebody is taken to wait.
+        let Some(subscribers) = unresolved.few_subscribers() else { return Ok(true) };
+        for subscriber in subscribers {
             let Endpoint::Vat(vat) = *subscriber else { return Ok(true) };
             if self.is_alive(vat)? && self.knows(vat, promise)? {
                 return Ok(true);
             }
         }
-        Ok(unresolved.subscribers.is_empty())
+        Ok(subscribers.is_empty())
     }
 
     fn knows(&self, vat: VatId, promise: KRef) -> Result<bool> {

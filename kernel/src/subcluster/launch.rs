@@ -18,7 +18,6 @@ use crate::{
         queue::{Payer, RunQueueEvent},
         static_vat::StaticVat,
         subcluster::{LaunchStatus, News, Owner, Subcluster},
-        vat::VatConfig,
     },
     subcluster::config::{SubclusterConfig, is_name},
 };
@@ -199,26 +198,7 @@ impl State<'_> {
 
     fn start_new_vat(&mut self, name: &str, setup: &StaticVat) -> Result<VatId> {
         let vat = self.allocate_vat();
-        let config = VatConfig {
-            name: Some(name.to_owned()),
-            is_static: false,
-            bundle_id: setup.bundle_id.clone(),
-            engine: self.engine,
-            critical: setup.critical,
-            meter: None,
-            enable_pipelining: setup.enable_pipelining,
-            enable_disavow: setup.enable_disavow,
-            enable_vatstore: setup.enable_vatstore,
-            enable_setup: setup.enable_setup,
-            use_transcript: setup.use_transcript,
-            reap: setup.reap,
-            parameters: None,
-            system: setup.system,
-        };
-        let lacking = |lack| crate::error::inconsistent(format!("vat {name}: {lack}"));
-        config.check_transcript().map_err(lacking)?;
-        self.add_vat(vat, &config)?;
-        self.begin_transcript(vat, &config)?;
+        self.begin_vat(vat, &setup.config(name, self.engine))?;
         // Nobody else holds it yet, and a root that was dropped once is lost to its vat.
         let root = self.export_root(vat)?;
         self.pin(root)?;
@@ -239,11 +219,11 @@ impl State<'_> {
         let mut roots = Vec::new();
         for (name, vat) in vats {
             let root = self.export_root(vat)?;
-            roots.push((key(name), builder.slot(root, "root")));
+            roots.push((Json::key(name.as_str()), builder.slot(root, "root")));
         }
         let mut given = Vec::new();
         for (name, object) in services {
-            given.push((key(name), builder.slot(*object, "service")));
+            given.push((Json::key(name.as_str()), builder.slot(*object, "service")));
         }
         let args = vec![Json::Object(roots), Json::Object(given)];
         let methargs = capdata::methargs(builder, "bootstrap", args);
@@ -254,13 +234,5 @@ impl State<'_> {
         self.send(root, Message { methargs, result: Some(result) }, Payer::Nobody)?;
         self.increment(result)?;
         Ok(result)
-    }
-}
-
-/// A name as the key of a record in smallcaps.
-fn key(name: &str) -> String {
-    match Json::string(name) {
-        Json::Text(raw) => raw,
-        _ => name.to_owned(),
     }
 }

@@ -21,7 +21,7 @@ use capstan_kernel_ports::{
 use crate::{
     error::{KernelPanic, Result, inconsistent},
     state::{
-        handle::{State, decode, get_record},
+        handle::{State, decode, get_record, need},
         keys,
     },
 };
@@ -56,6 +56,36 @@ pub(crate) fn image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<H
     let pages = pages.into_iter().map(|(number, hash)| HeapPage { number, hash }).collect();
     let Kept { hash, memory_bytes, head, .. } = kept;
     Ok(Some(HeapImage { hash, memory_bytes, head, pages }))
+}
+
+/// What a vat's heap refers to.
+pub(crate) struct Held {
+    /// Hash of the heap.
+    pub(crate) hash: Hash,
+    /// Pages that its pattern does not have.
+    pub(crate) pages: Vec<Hash>,
+    /// Name of its pattern.
+    pub(crate) pattern: String,
+}
+
+/// Returns what the heap of the vat's last snapshot refers to, if this node has one.
+pub(crate) fn held(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<Held>> {
+    let kept: Option<Kept> = get_record(state, &keys::heap(vat))?;
+    Ok(kept.map(|Kept { own, pattern, hash, .. }| Held { hash, pages: hashes(own), pattern }))
+}
+
+/// Returns the pages of a pattern.
+pub(crate) fn pattern(state: &(impl Read + ?Sized), name: &str) -> Result<Vec<Hash>> {
+    need(state, &keys::heap_pattern(name)).map(hashes)
+}
+
+/// Returns the pages that a record of dropped ones names.
+pub(crate) fn dropped(key: &[u8], value: &[u8]) -> Result<Vec<Hash>> {
+    decode(key, value).map(hashes)
+}
+
+fn hashes(pages: Vec<HeapPage>) -> Vec<Hash> {
+    pages.into_iter().map(|page| page.hash).collect()
 }
 
 /// Returns the size of the vat's heap at its last snapshot, in bytes. Returns `None` if this node has no such

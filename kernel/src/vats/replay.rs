@@ -7,7 +7,7 @@ use std::ops::Range;
 use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult, json::syscall_to_json};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Syscalls, VatHost},
+    host::{Start, StartCost, Syscalls, VatHost},
     store::Read,
 };
 
@@ -163,6 +163,7 @@ pub(crate) struct Replay<'a, R: Read + ?Sized> {
     next: u64,
     end: u64,
     has_worker: bool,
+    start_cost: Option<StartCost>,
 }
 
 impl<'a, R: Read + ?Sized> Replay<'a, R> {
@@ -171,7 +172,12 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
             .ok_or_else(|| inconsistent(format!("{vat} does not exist")))?;
         let limit = Computrons(read_globals(state)?.options.crank_limit);
         let Range { start: next, end } = positions;
-        Ok(Self { state, vat, config, limit, next, end, has_worker: false })
+        Ok(Self { state, vat, config, limit, next, end, has_worker: false, start_cost: None })
+    }
+
+    /// Returns the cost of the last start of a worker from its bundle, if there was one.
+    pub(crate) fn start_cost(&self) -> Option<StartCost> {
+        self.start_cost
     }
 
     /// Repeats the next entry. Returns `None` at the end, and after any outcome but [`Outcome::Same`].
@@ -195,7 +201,9 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
                 let source = worker_source(self.state, bundle_id, *engine)?;
                 let options = worker_options(self.state, &self.config)?;
                 self.has_worker = true;
-                Ok(match host.start(vat, &source, &options)? {
+                let Start { verdict, cost } = host.start(vat, &source, &options)?;
+                self.start_cost = Some(cost);
+                Ok(match verdict {
                     Ok(()) => Outcome::Same,
                     Err(refused) => Outcome::NotStarted(refused.0),
                 })

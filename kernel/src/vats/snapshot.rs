@@ -29,7 +29,7 @@ const SYSTEM_SHARE: u64 = 10;
 
 /// Takes a snapshot of the vat's heap if one is due: the first when its span has `snapshot_initial`
 /// entries, later ones when it has `interval`, and any when replaying the span would cost
-/// `snapshot_debt`. The vat brings out its dead first, for nothing.
+/// `snapshot_debt`. The vat brings out its dead first.
 pub(crate) fn snapshot_if_due<H: VatHost>(
     state: &mut State<'_>,
     host: &mut H,
@@ -68,10 +68,10 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
         host.stop(vat);
         online.forget(vat);
         state.over.push();
+        state.note_stop(vat)?;
         bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
     }
     take_snapshot(state, host, vat)?;
-    state.snapshot_spent = Some(status.computrons.unwrap_or_default());
     state.save()?;
     state.over.merge();
     Ok(Snapshot::Taken)
@@ -86,7 +86,11 @@ fn take_snapshot<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) ->
     state.roll_span(vat)?;
     state.append_entry(vat, &Entry::LoadSnapshot { heap })?;
     let position = state.vat(vat)?.span.start;
-    state.update_vat(vat, |state| state.snapshot = Some((heap, position)))?;
+    state.snapshot_pages = Some(pages);
+    state.update_vat(vat, |state| {
+        state.snapshot = Some((heap, position));
+        state.heap_pages = pages;
+    })?;
     match image {
         Some(image) => {
             state.save_heap(host, vat, &image)?;

@@ -10,6 +10,7 @@ use crate::{
     error::{Result, inconsistent},
     ids::BundleKind,
     state::{
+        bundle::InstalledBundle,
         handle::{get_record, read_globals},
         keys,
         vat::VatConfig,
@@ -36,8 +37,9 @@ pub(crate) fn worker_source(
     engine: Hash,
 ) -> Result<WorkerSource> {
     let missing = || inconsistent(format!("bundle {bundle_id} is missing"));
-    let hash: Hash = get_record(state, &keys::bundle(bundle_id))?.ok_or_else(missing)?;
-    let bytes = state.blob(&hash)?.ok_or_else(missing)?;
+    let bundle: InstalledBundle =
+        get_record(state, &keys::bundle(bundle_id))?.ok_or_else(missing)?;
+    let bytes = state.blob(&bundle.hash)?.ok_or_else(missing)?;
     Ok(match BundleKind::from_id(bundle_id) {
         Some(BundleKind::Wasm) => WorkerSource::Wasm { module: bytes },
         _ => WorkerSource::JavaScript { engine, bundle_id: bundle_id.to_owned(), zip: bytes },

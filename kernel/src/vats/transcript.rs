@@ -6,7 +6,7 @@ use capstan_kernel_ports::{Computrons, Hash, VatId};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    error::Result,
+    error::{Result, inconsistent},
     state::{
         handle::{State, encode},
         keys,
@@ -74,6 +74,14 @@ impl Span {
 }
 
 impl State<'_> {
+    /// Records a new vat whose name is in `config`, with the first entry of its transcript.
+    pub(crate) fn begin_vat(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
+        let name = config.name.as_deref().unwrap_or_default();
+        config.check_transcript().map_err(|lack| inconsistent(format!("vat {name}: {lack}")))?;
+        self.add_vat(vat, config)?;
+        self.begin_transcript(vat, config)
+    }
+
     /// Writes the first entry of an incarnation's transcript, unless it is there: a worker is to be made.
     pub(crate) fn begin_transcript(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         if !config.use_transcript || self.vat(vat)?.span.entries() > 0 {

@@ -2,16 +2,22 @@
 
 use std::collections::VecDeque;
 
-use capstan_abi::{Delivery, DeliveryResult, JsString};
-use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
+use capstan_abi::{Delivery, DeliveryResult, Fault, JsString};
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    host::{Start, StartCost, VatHost},
+};
 
 use crate::{
     capdata::KernelData,
     error::{KernelPanic, Result},
     ids::KRef,
     limits,
-    state::handle::State,
-    state::slog::{Event, Slog},
+    state::{
+        handle::State,
+        slog::{Event, Slog},
+        vat::VatState,
+    },
     vats::{
         replay::{Outcome, Replay},
         source::{worker_options, worker_source},
@@ -32,14 +38,18 @@ impl Online {
         Self { order: VecDeque::new(), max: max.max(1) }
     }
 
-    /// Notes a use. Returns the vat that has to leave memory for it.
-    fn touch(&mut self, vat: VatId) -> Option<VatId> {
+    /// Notes a use. Returns the vat that has to leave memory for it. At least `resident` vats stay.
+    fn touch(&mut self, vat: VatId, resident: u32) -> Option<VatId> {
         if self.order.back() == Some(&vat) {
             return None;
         }
         self.forget(vat);
         self.order.push_back(vat);
-        if self.order.len() > self.max { self.order.pop_front() } else { None }
+        if self.order.len() > self.max.max(resident as usize) {
+            self.order.pop_front()
+        } else {
+            None
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<VatId> {
@@ -50,6 +60,9 @@ impl Online {
         self.order.retain(|other| *other != vat);
     }
 }
+
+/// The reason why a vat ends whose meter does not cover what it does.
+pub(crate) const METER_UNDERFLOW: &str = "meter underflow, vat terminated";
 
 /// The result of a delivery.
 pub(crate) struct Status {
@@ -84,59 +97,89 @@ pub(crate) fn bring_online<H: VatHost>(
     online: &mut Online,
     vat: VatId,
 ) -> std::result::Result<(), StartError> {
-    if host.is_running(vat) {
-        if let Some(idle) = online.touch(vat) {
-            host.stop(idle);
-        }
-        return Ok(());
-    }
     let config = state.vat_config(vat)?;
-    state.begin_transcript(vat, &config)?;
-    if let Some(idle) = online.touch(vat) {
+    state.note_use(vat, &config)?;
+    if let Some(idle) = online.touch(vat, state.globals().options.billing.resident_vats) {
         host.stop(idle);
     }
+    if host.is_running(vat) {
+        return Ok(());
+    }
+    let begins = state.vat(vat)?.span.end == state.vat(vat)?.kept_from;
+    state.begin_transcript(vat, &config)?;
     let record = state.vat(vat)?;
     state.log(Event::WorkerStart { vat, config: &config });
-    let loaded = record.snapshot.filter(|(_, position)| *position == record.kept_from);
-    // What is told between the steps of a replay, which holds the state's overlay.
-    let started = |slog: Option<&mut &mut dyn Slog>| {
-        let Some(slog) = slog else { return };
-        if let Some((heap, _)) = loaded {
-            slog.event(Event::SnapshotLoaded { vat, heap });
+    let (cost, verdict) = match config.use_transcript {
+        true => {
+            let (cost, verdict) = replay_span(state, host, vat, &record)?;
+            // What a replay starts again is part of the vat's return.
+            (cost.filter(|_| begins), verdict)
         }
-        slog.event(Event::WorkerStarted { vat });
-        let entries = record.span.end - record.kept_from;
-        if config.use_transcript && entries > 1 {
-            slog.event(Event::ReplayStart { vat, entries });
+        false => {
+            let source = worker_source(&*state.over, &config.bundle_id, config.engine)?;
+            let options = worker_options(&*state.over, &config)?;
+            let Start { verdict, cost } = host.start(vat, &source, &options)?;
+            if verdict.is_ok() {
+                log_started(state.slog.as_mut(), vat, &record, 0);
+            }
+            (Some(cost), verdict.map_err(|refused| refused.0))
         }
     };
+    if let Some(cost) = cost {
+        state.count_start(vat, &config, cost)?;
+    }
+    verdict.map_err(StartError::Source)
+}
+
+/// The cost of a start from a bundle, if there was one, and the reason why the bundle cannot be started.
+type Replayed = (Option<StartCost>, std::result::Result<(), String>);
+
+/// Starts the vat's worker and replays the kept part of its transcript.
+fn replay_span<H: VatHost>(
+    state: &mut State<'_>,
+    host: &mut H,
+    vat: VatId,
+    record: &VatState,
+) -> Result<Replayed> {
+    let entries = record.span.end - record.kept_from;
     let mut deliveries = 0;
-    if config.use_transcript {
-        let mut replay = Replay::new(state.over, vat, record.kept_from..record.span.end)?;
-        while let Some(step) = replay.step(host)? {
-            match step.outcome {
-                Outcome::Same => deliveries += u64::from(step.is_delivery()),
-                Outcome::NotStarted(problem) => return Err(StartError::Source(problem)),
-                Outcome::Differs(difference) => Err(KernelPanic::Anachrophobia {
+    let mut replay = Replay::new(state.over, vat, record.kept_from..record.span.end)?;
+    while let Some(step) = replay.step(host)? {
+        match step.outcome {
+            Outcome::Same => deliveries += u64::from(step.is_delivery()),
+            Outcome::NotStarted(problem) => return Ok((replay.start_cost(), Err(problem))),
+            Outcome::Differs(difference) => {
+                return Err(KernelPanic::Anachrophobia {
                     vat,
                     position: step.position,
                     problem: difference.to_string(),
-                })?,
-            }
-            if step.position == record.kept_from {
-                started(state.slog.as_mut());
+                });
             }
         }
-    } else {
-        let source = worker_source(&*state.over, &config.bundle_id, config.engine)?;
-        let options = worker_options(&*state.over, &config)?;
-        host.start(vat, &source, &options)?.map_err(|refused| StartError::Source(refused.0))?;
-        started(state.slog.as_mut());
+        if step.position == record.kept_from {
+            log_started(state.slog.as_mut(), vat, record, entries);
+        }
     }
-    if config.use_transcript && record.span.end - record.kept_from > 1 {
+    let cost = replay.start_cost();
+    if entries > 1 {
         state.log(Event::Replay { vat, deliveries });
     }
-    Ok(())
+    Ok((cost, Ok(())))
+}
+
+/// Logs that a worker has started, between the steps of a replay, which holds the state's overlay. `entries` is the
+/// number of transcript entries to replay.
+fn log_started(slog: Option<&mut &mut dyn Slog>, vat: VatId, record: &VatState, entries: u64) {
+    let Some(slog) = slog else { return };
+    if let Some((heap, position)) = record.snapshot
+        && position == record.kept_from
+    {
+        slog.event(Event::SnapshotLoaded { vat, heap });
+    }
+    slog.event(Event::WorkerStarted { vat });
+    if entries > 1 {
+        slog.event(Event::ReplayStart { vat, entries });
+    }
 }
 
 /// A vat that had been started could not be brought back.
@@ -160,7 +203,7 @@ pub(crate) fn deliver<H: VatHost>(
     let config = state.vat_config(vat)?;
     let delivery_number = state.vat(vat)?.span.end;
     state.log(Event::Deliver { vat, delivery_number, kernel, vat_delivery: &delivery });
-    let limit = Computrons(state.globals().options.crank_limit);
+    let limit = state.delivery_limit(&config)?;
     let mut syscalls = VatSyscalls::new(state, vat, &config, kernel, &delivery);
     let delivered = host.deliver(vat, &delivery, limit, &mut syscalls);
     let VatSyscalls { illegal, exit, panic, record, .. } = syscalls;
@@ -175,8 +218,15 @@ pub(crate) fn deliver<H: VatHost>(
         computrons,
         test_log: &delivered.test_log,
     });
+    state.count(computrons.unwrap_or(limit));
+    let is_meter_spent = limit < Computrons(state.globals().options.crank_limit);
     let error = match &result {
         DeliveryResult::Ok => None,
+        DeliveryResult::Error(text)
+            if is_meter_spent && text.to_string() == Fault::Compute.text() =>
+        {
+            Some(METER_UNDERFLOW.into())
+        }
         DeliveryResult::Error(text) => Some(text.clone()),
     };
     if !config.use_transcript {

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use capstan_kernel_ports::{Hash, store::Read};
+use capstan_kernel_ports::store::Read;
 
 use crate::{
     device::{self, Mailbox},
     error::Result,
-    state::{handle::get_record, keys},
+    state::{
+        bundle::InstalledBundle,
+        handle::{decode, get_record},
+        keys,
+    },
 };
 
-/// Returns the `Hash` of an installed bundle's bytes, which is the key of their blob.
-pub fn bundle(state: &(impl Read + ?Sized), id: &str) -> Result<Option<Hash>> {
+/// Returns the [`InstalledBundle`] of that id, or `None` if there is none.
+pub fn bundle(state: &(impl Read + ?Sized), id: &str) -> Result<Option<InstalledBundle>> {
     get_record(state, &keys::bundle(id))
 }
 
@@ -20,15 +24,18 @@ pub fn mailboxes(state: &(impl Read + ?Sized)) -> Result<BTreeMap<String, Mailbo
     device::read_mailboxes(state)
 }
 
-/// Returns the [`Mailbox`] of one peer: the number of the last message taken from it, and at most `limit`
-/// messages to it with numbers above `after`.
-pub fn mailbox(
+/// Returns the number of the last message that was taken from a peer.
+pub fn mailbox_ack(state: &(impl Read + ?Sized), peer: &str) -> Result<u64> {
+    Ok(get_record(state, &keys::mailbox_ack(peer))?.unwrap_or(0))
+}
+
+/// Returns the first message to a peer whose number is above `after`, with its number.
+pub fn mailbox_message_after(
     state: &(impl Read + ?Sized),
     peer: &str,
     after: u64,
-    limit: usize,
-) -> Result<Mailbox> {
-    device::read_mailbox(state, peer, after, limit)
+) -> Result<Option<(u64, String)>> {
+    device::message_after(state, peer, after)
 }
 
 /// Returns the key of a message in the mailbox, for proofs.
@@ -55,16 +62,15 @@ pub fn bundles(state: &(impl Read + ?Sized)) -> Result<Vec<String>> {
     Ok(state.scan(keys::BUNDLES)?.into_iter().map(id).collect())
 }
 
-/// Returns up to `limit` ids of installed bundles greater than `id`, in ascending order. An empty `id` starts
-/// at the first.
-pub fn bundles_after(state: &(impl Read + ?Sized), id: &str, limit: usize) -> Result<Vec<String>> {
-    let mut ids = Vec::new();
-    let mut after = keys::bundle(id);
-    while ids.len() < limit
-        && let Some((key, _)) = state.next_after(keys::BUNDLES, &after)?
-    {
-        ids.push(String::from_utf8_lossy(&key[keys::BUNDLES.len()..]).into_owned());
-        after = key;
-    }
-    Ok(ids)
+/// Returns the first [`InstalledBundle`] whose id is greater than `id`, with its id. An empty `id` starts at the
+/// first.
+pub fn bundle_after(
+    state: &(impl Read + ?Sized),
+    id: &str,
+) -> Result<Option<(String, InstalledBundle)>> {
+    let Some((key, value)) = state.next_after(keys::BUNDLES, &keys::bundle(id))? else {
+        return Ok(None);
+    };
+    let found = String::from_utf8_lossy(&key[keys::BUNDLES.len()..]).into_owned();
+    Ok(Some((found, decode(&key, &value)?)))
 }

@@ -9,11 +9,12 @@ use crate::{
     ids::{Endpoint, KRef, canonical_decimal},
     state::{
         clist::ClistEntry,
+        event::Waiting,
         gc::legible,
         handle::{decode, get_record, need},
         keys,
         promise::{Promise, PromiseState, ResultPolicy},
-        queue::{Waiting, event_to_json},
+        queue::event_to_json,
         vat::{VatStatus, all_vats},
     },
 };
@@ -78,7 +79,7 @@ pub fn promise_to_json(
     let id = KRef::Promise(number).to_string();
     let data = capstan_abi::json::capdata_to_json::<KRef>;
     let count = promise.ref_count;
-    Ok(match &promise.state {
+    let mut row = match &promise.state {
         PromiseState::Fulfilled(value) => {
             json!({"id": id, "state": "fulfilled", "refCount": count, "data": data(value)})
         }
@@ -110,7 +111,12 @@ pub fn promise_to_json(
             }
             row
         }
-    })
+    };
+    // SwingSet has no such word, so only data that is shared and holds references has it.
+    if let Some(number) = promise.data_of {
+        row["dataOf"] = json!(KRef::Promise(number).to_string());
+    }
+    Ok(row)
 }
 
 fn policy_name(policy: ResultPolicy) -> &'static str {

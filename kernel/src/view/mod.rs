@@ -8,6 +8,7 @@ mod devices;
 mod dump;
 mod io;
 mod kernel;
+mod local;
 mod references;
 mod remotes;
 mod services;
@@ -15,18 +16,21 @@ mod subclusters;
 mod vats;
 
 pub use devices::{
-    bundle, bundles, bundles_after, has_device, mailbox, mailbox_message_key, mailboxes,
-    next_wakeup,
+    bundle, bundle_after, bundles, has_device, mailbox_ack, mailbox_message_after,
+    mailbox_message_key, mailboxes, next_wakeup,
 };
 pub use dump::{dump, promise_to_json};
 pub use io::{io_channel, io_output};
-pub use kernel::{KernelStatus, Queue, is_busy, is_initialized, kernel_status, queue};
-pub use references::{clist, kref_of, meter, object, promise};
-pub use remotes::{outbox, outbox_entry, outbox_key, remote, remote_of, settled};
+pub use kernel::{
+    KernelStatus, Queue, events, has_dead, is_busy, is_initialized, kernel_status, queue,
+};
+pub use local::{NeededLocal, check_local};
+pub use references::{clist, clist_after, kref_of, meter, object, promise};
+pub use remotes::{outbox, outbox_after, outbox_entry, outbox_key, remote, remote_of, settled};
 pub use services::{service, services_after};
 pub use subclusters::{
     subcluster, subcluster_key, subcluster_of, subclusters_after, system_subcluster,
 };
-pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_state};
+pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_parameters, vat_state};
 
 pub use crate::state::vat::{VatCounts, all_vats as vats, live_vats};

@@ -18,13 +18,25 @@ use crate::{
 /// Returns the c-list of an [`Endpoint`], in the order of its krefs' texts.
 pub fn clist(state: &(impl Read + ?Sized), endpoint: Endpoint) -> Result<Vec<(KRef, ClistEntry)>> {
     let prefix = keys::clist_of(endpoint);
-    let mut entries = Vec::new();
-    for (key, value) in state.scan(&prefix)? {
-        let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-        let kref = KRef::parse(&text).ok_or_else(|| inconsistent(format!("{text} is no kref")))?;
-        entries.push((kref, decode(&key, &value)?));
-    }
-    Ok(entries)
+    let entries = state.scan(&prefix)?;
+    entries.iter().map(|(key, value)| entry(&prefix, key, value)).collect()
+}
+
+/// Returns the first entry of the c-list of an [`Endpoint`] whose kref's text is greater than `after`.
+pub fn clist_after(
+    state: &(impl Read + ?Sized),
+    endpoint: Endpoint,
+    after: &str,
+) -> Result<Option<(KRef, ClistEntry)>> {
+    let prefix = keys::clist_of(endpoint);
+    let at = [&prefix, after.as_bytes()].concat();
+    state.next_after(&prefix, &at)?.map(|(key, value)| entry(&prefix, &key, &value)).transpose()
+}
+
+fn entry(prefix: &[u8], key: &[u8], value: &[u8]) -> Result<(KRef, ClistEntry)> {
+    let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+    let kref = KRef::parse(&text).ok_or_else(|| inconsistent(format!("{text} is no kref")))?;
+    Ok((kref, decode(key, value)?))
 }
 
 /// Returns the [`KRef`] for an endpoint's reference, or `None` if the endpoint has no such reference.
@@ -38,7 +50,7 @@ pub fn kref_of(
 
 /// Returns the [`Promise`] `kpN`, or `None` if it does not exist.
 pub fn promise(state: &(impl Read + ?Sized), number: u64) -> Result<Option<Promise>> {
-    get_record(state, &keys::promise(number))
+    Promise::load(state, number)
 }
 
 /// Returns the [`Object`] `koN`, or `None` if it does not exist.

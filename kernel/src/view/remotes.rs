@@ -26,14 +26,26 @@ pub fn remote_of(state: &(impl Read + ?Sized), address: &str) -> Result<Option<R
 /// Returns a remote's outbox: numbers and [`Delivery`]s, oldest first.
 pub fn outbox(state: &(impl Read + ?Sized), remote: RemoteId) -> Result<Vec<(u64, Delivery)>> {
     let prefix = keys::outbox_of(remote);
-    let mut entries = Vec::new();
-    for (key, value) in state.scan(&prefix)? {
-        let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-        let number = u64::from_str_radix(&text, 16);
-        let number = number.map_err(|_| inconsistent(format!("{text} is no outbox number")))?;
-        entries.push((number, decode(&key, &value)?));
-    }
-    Ok(entries)
+    let entries = state.scan(&prefix)?;
+    entries.iter().map(|(key, value)| entry(&prefix, key, value)).collect()
+}
+
+/// Returns the first entry of a remote's outbox whose number is above `after`.
+pub fn outbox_after(
+    state: &(impl Read + ?Sized),
+    remote: RemoteId,
+    after: u64,
+) -> Result<Option<(u64, Delivery)>> {
+    let prefix = keys::outbox_of(remote);
+    let found = state.next_after(&prefix, &keys::outbox(remote, after))?;
+    found.map(|(key, value)| entry(&prefix, &key, &value)).transpose()
+}
+
+fn entry(prefix: &[u8], key: &[u8], value: &[u8]) -> Result<(u64, Delivery)> {
+    let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+    let number = u64::from_str_radix(&text, 16);
+    let number = number.map_err(|_| inconsistent(format!("{text} is no outbox number")))?;
+    Ok((number, decode(key, value)?))
 }
 
 /// Returns the settlement of a remote's promise `rp-N`, until the remote acknowledges it. Returns `None`

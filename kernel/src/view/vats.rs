@@ -4,6 +4,7 @@ use capstan_kernel_ports::{VatId, host::HeapImage, store::Read};
 
 use crate::{
     error::Result,
+    ids::KRef,
     state::{
         handle::get_record,
         keys,
@@ -20,6 +21,11 @@ pub fn vat_by_name(state: &(impl Read + ?Sized), name: &str) -> Result<Option<Va
 /// Returns the [`VatConfig`] of a vat, or `None` if it never was.
 pub fn vat_config(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatConfig>> {
     get_record(state, &keys::vat_config(vat))
+}
+
+/// Returns what the parameters of a vat refer to, which the vat's record holds.
+pub fn vat_parameters(state: &(impl Read + ?Sized), vat: VatId) -> Result<Vec<KRef>> {
+    Ok(get_record(state, &keys::vat_parameters(vat))?.unwrap_or_default())
 }
 
 /// Returns the [`VatState`] of a vat, or `None` if it never was.

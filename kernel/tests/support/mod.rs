@@ -9,7 +9,7 @@ pub(crate) mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use capstan_abi::{CapData, Delivery, DeliveryResult, Message, Syscall, SyscallResult};
+use capstan_abi::{CapData, Delivery, DeliveryResult, Fault, Message, Syscall, SyscallResult};
 use capstan_kernel::{
     Kernel, KernelConfig, KernelOptions, NodeOptions, StaticVat, VAT_ADMIN,
     policy::Forever,
@@ -17,7 +17,10 @@ use capstan_kernel::{
 };
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Delivered, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions, WorkerSource},
+    host::{
+        Delivered, HostFault, SourceRefused, Start, StartCost, StartVerdict, Syscalls, VatHost,
+        WorkerOptions, WorkerSource,
+    },
     memory::MemoryState,
 };
 
@@ -71,7 +74,8 @@ pub(crate) fn message(method: &str, slots: &[&str], result: Option<&str>) -> Mes
     }
 }
 
-fn reference(slot: &str, index: usize) -> String {
+/// A reference to a slot, as smallcaps writes it.
+pub(crate) fn reference(slot: &str, index: usize) -> String {
     let sigil = if slot.trim_start_matches('r').starts_with('p') { '&' } else { '$' };
     format!("\"{sigil}{index}\"")
 }
@@ -89,12 +93,22 @@ pub(crate) struct ClosureHost {
     running: BTreeMap<VatId, Behaviour>,
     /// What every delivery spends.
     pub(crate) cost: Computrons,
+    /// What every start costs.
+    pub(crate) start_cost: StartCost,
+    /// The reason why no worker starts.
+    pub(crate) refusal: Option<&'static str>,
 }
 
 impl ClosureHost {
     /// A host whose vats are made by `factory`.
     pub(crate) fn new(factory: Factory) -> Self {
-        Self { factory, running: BTreeMap::new(), cost: Computrons(1_000) }
+        Self {
+            factory,
+            running: BTreeMap::new(),
+            cost: Computrons(1_000),
+            start_cost: StartCost::default(),
+            refusal: None,
+        }
     }
 }
 
@@ -112,17 +126,21 @@ impl VatHost for ClosureHost {
         vat: VatId,
         source: &WorkerSource,
         _options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
+    ) -> Result<Start, HostFault> {
         let WorkerSource::JavaScript { bundle_id, .. } = source else { unreachable!() };
+        let cost = self.start_cost;
+        if let Some(refusal) = self.refusal {
+            return Ok(Start { verdict: Err(SourceRefused(refusal.to_owned())), cost });
+        }
         self.running.insert(vat, (self.factory)(vat, bundle_id));
-        Ok(Ok(()))
+        Ok(Start { verdict: Ok(()), cost })
     }
 
     fn deliver(
         &mut self,
         vat: VatId,
         delivery: &Delivery,
-        _limit: Computrons,
+        limit: Computrons,
         syscalls: &mut dyn Syscalls,
     ) -> Result<Delivered, HostFault> {
         let behaviour = self.running.get_mut(&vat).expect("the worker was started");
@@ -135,6 +153,10 @@ impl VatHost for ClosureHost {
             Ok(()) => DeliveryResult::Ok,
             Err(text) => DeliveryResult::Error(text.into()),
         };
+        let exhausted = DeliveryResult::Error(Fault::Compute.text().into());
+        if self.cost > limit || result == exhausted {
+            return Ok(Delivered { result: exhausted, computrons: None, test_log: vec![] });
+        }
         Ok(Delivered { result, computrons: Some(self.cost), test_log: vec![] })
     }
 
@@ -174,6 +196,7 @@ pub(crate) fn config(bootstrap: &str, names: &[&str]) -> KernelConfig {
             collect_at_upgrade: true,
             crank_limit: 1_000_000,
             guard: capstan_kernel::limits::SystemGuard::NONE,
+            billing: capstan_kernel::billing::Billing::SWINGSET,
         },
     }
 }

@@ -1,6 +1,6 @@
 //! Reference counts made from scratch, of what holds what: to compare with those that the kernel keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_kernel::{
     ids::{DeviceId, Endpoint, KRef},
@@ -24,13 +24,20 @@ impl Model {
         for row in dump["objects"].as_array().unwrap() {
             model.objects.insert(row[0].as_str().unwrap().to_owned(), (0, 0));
         }
+        let running = view::kernel_status(state).unwrap().running_vats;
+        assert_eq!(running, view::live_vats(state).unwrap().len() as u64);
         model.count_clists(state);
         model.count_parameters(state);
         for name in ["runQueue", "acceptanceQueue"] {
             dump[name].as_array().unwrap().iter().for_each(|event| model.count_event(event));
         }
+        let mut counted = BTreeSet::new();
         for promise in dump["promises"].as_array().unwrap() {
-            model.count_slots(&promise["data"]);
+            // Promises that share their data hold its references once.
+            let source = promise["dataOf"].as_str().or(promise["id"].as_str()).unwrap();
+            if counted.insert(source) {
+                model.count_slots(&promise["data"]);
+            }
             let waiting = promise["queue"].as_array().into_iter().flatten();
             waiting.for_each(|message| model.count_message(&promise["id"], message));
         }
@@ -71,8 +78,7 @@ impl Model {
     /// What vats were started with is held for as long as their records are kept: for good.
     fn count_parameters(&mut self, state: &MemoryState) {
         for vat in view::vats(state).unwrap() {
-            let config = view::vat_config(state, vat).unwrap().unwrap();
-            for kref in config.parameters.into_iter().flat_map(|parameters| parameters.slots) {
+            for kref in view::vat_parameters(state, vat).unwrap() {
                 self.hold(&kref.to_string());
             }
         }

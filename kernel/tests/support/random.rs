@@ -43,6 +43,8 @@ pub(crate) struct RandomVat {
     /// Promises that it knows and others settle.
     promises: BTreeSet<String>,
     next: u64,
+    /// It calls services, and sends results on that it was to settle itself.
+    is_versed: bool,
 }
 
 impl RandomVat {
@@ -57,7 +59,13 @@ impl RandomVat {
             decided: BTreeSet::new(),
             promises: BTreeSet::new(),
             next: first,
+            is_versed: false,
         }
+    }
+
+    /// Has the vat call kernel services, and send on the results that it decides. It must have `enable_pipelining`.
+    pub(crate) fn versed(self) -> Self {
+        Self { is_versed: true, ..self }
     }
 
     /// Does something random with every delivery but the first.
@@ -209,10 +217,56 @@ impl RandomVat {
         let to_promise = self.random.below(4) == 0;
         let known = if to_promise { &self.promises } else { &self.imports };
         let Some(target) = pick(&mut self.random, known) else { return Ok(()) };
+        if self.is_versed {
+            let (methargs, result) = (self.call(), self.passed_on());
+            return kernel
+                .call(Syscall::Send { target, message: Message { methargs, result } })
+                .map(|_| ());
+        }
         let methargs = self.data();
         let result = (self.random.below(3) > 0).then(|| format!("p+{}", self.fresh()));
         self.promises.extend(result.clone());
         kernel.call(Syscall::Send { target, message: Message { methargs, result } }).map(|_| ())
+    }
+
+    /// The result for a message: a new promise, or one that the vat was to settle.
+    fn passed_on(&mut self) -> Option<String> {
+        let result = match self.random.below(4) {
+            0 => return None,
+            1 => pick(&mut self.random, &self.decided)?,
+            _ => format!("p+{}", self.fresh()),
+        };
+        self.decided.remove(&result);
+        self.promises.insert(result.clone());
+        Some(result)
+    }
+
+    /// A call of the kernel's facet, whoever gets it.
+    fn call(&mut self) -> CapData {
+        let slots = self.slots();
+        let refs: Vec<String> = (0..slots.len()).map(|n| super::reference(&slots[n], n)).collect();
+        let (first, all) = (refs.first().cloned().unwrap_or("1".to_owned()), refs.join(","));
+        let number = self.random.below(12);
+        let call = match self.random.below(12) {
+            0 => format!(r#"["queueMessage",[{first},"m",[{all}]]]"#),
+            1 if self.random.below(4) == 0 => {
+                let vat = format!(
+                    r#"{{"bundleID":"b1-r0","enablePipelining":true,"parameters":{{"x":[{all}]}}}}"#
+                );
+                format!(
+                    r#"["launchSubcluster",[{{"bootstrap":"a","vats":{{"a":{vat},"b":{vat}}}}}]]"#
+                )
+            }
+            2 if self.random.below(4) == 0 => format!(r#"["terminateSubcluster",["s{number}"]]"#),
+            3 if self.random.below(4) == 0 => format!(r#"["revoke",[{first}]]"#),
+            4 => format!(r#"["registerKernelServiceObject",["n{number}",{first}]]"#),
+            5 => format!(r#"["unregisterKernelServiceObject",["n{number}"]]"#),
+            6 => format!(r#"["getService",["n{number}"]]"#),
+            7 => r#"["getSubclusters",[]]"#.to_owned(),
+            8 => format!(r#"["registerInboundHandler",[{first},{first}]]"#),
+            _ => format!(r#"["m",[{all}]]"#),
+        };
+        CapData { body: format!("#{call}"), slots }
     }
 
     fn resolve(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {

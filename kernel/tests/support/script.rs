@@ -14,6 +14,7 @@
 //! * `["drop", VREF…]`: drops imports
 //! * `["exit", IS_FAILURE, BODY]`: ends the vat
 //! * `["fail", BYTES]`: ends the delivery with an error text of that length
+//! * `["spin"]`: spends all that the delivery may spend
 //! * `["illegal"]`: makes a syscall that is not allowed
 //!
 //! `ask` is answered with its first argument's number of letters, every other message by its method's name. `bootstrap` introduces all vats to each other.
@@ -172,6 +173,11 @@ pub(crate) fn answer(promise: &Promise) -> Result<String, String> {
     }
 }
 
+/// A vat that does what its messages say.
+pub(crate) fn scripted() -> Behaviour {
+    Box::new(act)
+}
+
 fn act(delivery: &Delivery, kernel: &mut Caller<'_>) -> Result<(), String> {
     let Delivery::Message { message, .. } = delivery else { return Ok(()) };
     let name = method(message);
@@ -255,6 +261,7 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
             let info = CapData { body: text(2), slots: vec![] };
             Syscall::Exit { is_failure: operation[1].as_bool().unwrap(), info }
         }
+        "spin" => return Err(capstan_abi::Fault::Compute.text().to_owned()),
         "fail" => return Err("e".repeat(number(1))),
         "illegal" => Syscall::Subscribe { promise: "o+0".to_owned() },
         other => panic!("there is no operation {other}"),

@@ -14,10 +14,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use capstan_app::NodeOptions;
+use capstan_app::{NodeOptions, query::QueryLimits};
 use capstan_consensus::solo::{BlockPolicy, MempoolLimits, RpcLimits};
 
-pub use options::{Blocks, Config, Log, LogFormat, Mempool, Metrics, Rpc, Store, Traces, Vats};
+use capstan_vat_host::HostOptions;
+
+pub use options::{
+    Blocks, Config, Log, LogFormat, Mempool, Metrics, Queries, Rpc, Store, Traces, Vats,
+};
 pub use parse::OptionError;
 
 /// File name of the configuration in a home.
@@ -71,6 +75,16 @@ impl Config {
         NodeOptions { max_vats_online: self.vats.max_online, archive: self.vats.archive }
     }
 
+    /// Returns the options of the vat host, which keeps compiled code in the directory `cache`.
+    pub fn host_options(&self, cache: PathBuf) -> HostOptions {
+        HostOptions {
+            cache_dir: Some(cache),
+            max_artifact_bytes: self.vats.artifact_cache_mib.saturating_mul(1 << 20),
+            max_idle_code_bytes: self.vats.idle_code_mib.saturating_mul(1 << 20),
+            ..HostOptions::default()
+        }
+    }
+
     /// Returns the options of the store.
     pub fn store_options(&self) -> capstan_store::Options {
         capstan_store::Options {
@@ -78,6 +92,11 @@ impl Config {
             check_integrity: self.store.check_at_start,
             ..capstan_store::Options::default()
         }
+    }
+
+    /// Returns the bounds of answers to queries.
+    pub fn query_limits(&self) -> QueryLimits {
+        QueryLimits { max_page_bytes: self.queries.max_page_bytes }
     }
 
     /// Returns when solo consensus makes blocks.
@@ -100,8 +119,13 @@ impl Config {
         RpcLimits {
             max_body_bytes: self.rpc.max_body_bytes,
             max_batch: self.rpc.max_batch,
+            max_answer_bytes: self.rpc.max_answer_bytes,
+            max_pending_bytes: self.rpc.max_pending_bytes,
+            max_connections: self.rpc.max_connections,
+            idle_timeout: Duration::from_millis(self.rpc.idle_timeout_ms),
             max_websockets: self.rpc.max_websockets,
             max_subscriptions: self.rpc.max_subscriptions,
+            max_backlog_bytes: self.rpc.max_backlog_bytes,
             commit_timeout: Duration::from_millis(self.rpc.commit_timeout_ms),
         }
     }

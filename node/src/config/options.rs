@@ -1,5 +1,6 @@
-use capstan_app::NodeOptions;
+use capstan_app::{NodeOptions, query::QueryLimits};
 use capstan_consensus::solo::{MempoolLimits, RpcLimits};
+use capstan_vat_host::HostOptions;
 use serde::{Deserialize, Serialize};
 
 /// Every option of one node. Other nodes cannot see them, and they never change what the chain computes.
@@ -18,6 +19,8 @@ pub struct Config {
     pub vats: Vats,
     /// The store of the chain's state.
     pub store: Store,
+    /// Answers to queries.
+    pub queries: Queries,
     /// Traces of the last blocks.
     pub traces: Traces,
     /// Metrics on a port of their own.
@@ -36,10 +39,20 @@ pub struct Rpc {
     pub max_body_bytes: usize,
     /// Most calls in a batch.
     pub max_batch: usize,
+    /// Most bytes of an answer, that to a whole batch included.
+    pub max_answer_bytes: usize,
+    /// Most bytes of all bodies and answers in memory.
+    pub max_pending_bytes: usize,
+    /// Most open connections, WebSockets included.
+    pub max_connections: usize,
+    /// Milliseconds without a byte after which a connection is closed.
+    pub idle_timeout_ms: u64,
     /// Most open WebSocket connections.
     pub max_websockets: usize,
     /// Most subscriptions of one WebSocket connection.
     pub max_subscriptions: usize,
+    /// Bytes that wait for a WebSocket's client from which on it counts as too slow.
+    pub max_backlog_bytes: usize,
     /// Milliseconds that `broadcast_tx_commit` waits for its block.
     pub commit_timeout_ms: u64,
 }
@@ -52,6 +65,12 @@ pub struct Log {
     pub level: String,
     /// Format of a line.
     pub format: LogFormat,
+    /// File of the log, relative to the home. Empty means standard error.
+    pub file: String,
+    /// Size in MiB at which the file of the log is rotated. 0 means never.
+    pub file_max_mib: u64,
+    /// Number of rotated files of the log that are kept.
+    pub file_keep: u32,
     /// File of the slog, relative to the home. Empty means no slog.
     pub slog: String,
     /// Size in MiB at which the slog is rotated. 0 means never.
@@ -103,6 +122,10 @@ pub struct Vats {
     pub max_online: usize,
     /// Whether transcripts are kept that no restart needs any more.
     pub archive: bool,
+    /// Most MiB of compiled modules on disk.
+    pub artifact_cache_mib: u64,
+    /// Most MiB of compiled modules in memory that no vat runs.
+    pub idle_code_mib: u64,
 }
 
 /// Section `[store]`: the store of the chain's state.
@@ -115,12 +138,22 @@ pub struct Store {
     pub check_at_start: bool,
 }
 
+/// Section `[queries]`: answers to queries, with the bounds of [`QueryLimits`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queries {
+    /// Most bytes of one page of a list.
+    pub max_page_bytes: usize,
+}
+
 /// Section `[traces]`: traces of the last blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Traces {
     /// Number of blocks whose traces are kept.
     pub keep_blocks: u64,
+    /// Most MiB of all traces.
+    pub max_mib: u64,
 }
 
 /// Section `[metrics]`: metrics on a port of their own.
@@ -139,8 +172,13 @@ impl Default for Rpc {
             metrics: true,
             max_body_bytes: limits.max_body_bytes,
             max_batch: limits.max_batch,
+            max_answer_bytes: limits.max_answer_bytes,
+            max_pending_bytes: limits.max_pending_bytes,
+            max_connections: limits.max_connections,
+            idle_timeout_ms: limits.idle_timeout.as_millis() as u64,
             max_websockets: limits.max_websockets,
             max_subscriptions: limits.max_subscriptions,
+            max_backlog_bytes: limits.max_backlog_bytes,
             commit_timeout_ms: limits.commit_timeout.as_millis() as u64,
         }
     }
@@ -151,6 +189,9 @@ impl Default for Log {
         Self {
             level: "warn".to_owned(),
             format: LogFormat::Text,
+            file: String::new(),
+            file_max_mib: 64,
+            file_keep: 4,
             slog: String::new(),
             slog_max_mib: 256,
             slog_keep: 8,
@@ -168,7 +209,13 @@ impl Default for Mempool {
 
 impl Default for Vats {
     fn default() -> Self {
-        Self { max_online: NodeOptions::default().max_vats_online, archive: false }
+        let host = HostOptions::default();
+        Self {
+            max_online: NodeOptions::default().max_vats_online,
+            archive: false,
+            artifact_cache_mib: host.max_artifact_bytes >> 20,
+            idle_code_mib: host.max_idle_code_bytes >> 20,
+        }
     }
 }
 
@@ -178,8 +225,14 @@ impl Default for Store {
     }
 }
 
+impl Default for Queries {
+    fn default() -> Self {
+        Self { max_page_bytes: QueryLimits::default().max_page_bytes }
+    }
+}
+
 impl Default for Traces {
     fn default() -> Self {
-        Self { keep_blocks: 200 }
+        Self { keep_blocks: 200, max_mib: 1024 }
     }
 }

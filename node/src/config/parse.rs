@@ -36,9 +36,14 @@ pub enum OptionError {
         /// Its value.
         text: String,
     },
-    /// The mempool has no room for the largest transaction.
-    #[error("mempool.max_total_bytes must not be less than mempool.max_tx_bytes")]
-    MempoolBytes,
+    /// An option leaves no room for what another one allows.
+    #[error("{larger} must not be less than {smaller}")]
+    Order {
+        /// The option that is too small.
+        larger: &'static str,
+        /// The option, or the number, that it must have room for.
+        smaller: &'static str,
+    },
 }
 
 /// Reads and checks the text of a `config.toml`.
@@ -54,9 +59,12 @@ fn validate(config: &Config) -> Result<(), OptionError> {
     let positive = [
         ("rpc.max_body_bytes", config.rpc.max_body_bytes),
         ("rpc.max_batch", config.rpc.max_batch),
+        ("rpc.max_connections", config.rpc.max_connections),
+        ("rpc.max_backlog_bytes", config.rpc.max_backlog_bytes),
         ("mempool.max_txs", config.mempool.max_txs),
         ("mempool.max_tx_bytes", config.mempool.max_tx_bytes),
         ("vats.max_online", config.vats.max_online),
+        ("queries.max_page_bytes", config.queries.max_page_bytes),
         ("store.cache_mib", config.store.cache_mib),
     ];
     if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
@@ -66,8 +74,35 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         let text = config.metrics.listen.clone();
         return Err(OptionError::Address { name: "metrics.listen", text });
     }
-    if config.mempool.max_total_bytes < config.mempool.max_tx_bytes {
-        return Err(OptionError::MempoolBytes);
+    let ordered = [
+        (
+            ("mempool.max_total_bytes", config.mempool.max_total_bytes as u64),
+            ("mempool.max_tx_bytes", config.mempool.max_tx_bytes as u64),
+        ),
+        (
+            ("rpc.max_pending_bytes", config.rpc.max_pending_bytes as u64),
+            ("rpc.max_answer_bytes", config.rpc.max_answer_bytes as u64),
+        ),
+        (
+            ("rpc.max_pending_bytes", config.rpc.max_pending_bytes as u64),
+            ("rpc.max_body_bytes", config.rpc.max_body_bytes as u64),
+        ),
+        // An error, too, is an answer.
+        (("rpc.max_answer_bytes", config.rpc.max_answer_bytes as u64), ("1024", 1024)),
+        (
+            ("rpc.max_connections", config.rpc.max_connections as u64),
+            ("rpc.max_websockets", config.rpc.max_websockets as u64),
+        ),
+        // A call that waits for its block is no idle connection.
+        (
+            ("rpc.idle_timeout_ms", config.rpc.idle_timeout_ms),
+            ("rpc.commit_timeout_ms and one more", config.rpc.commit_timeout_ms.saturating_add(1)),
+        ),
+    ];
+    for ((larger, size), (smaller, least)) in ordered {
+        if size < least {
+            return Err(OptionError::Order { larger, smaller });
+        }
     }
     Ok(())
 }

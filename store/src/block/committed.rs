@@ -6,8 +6,11 @@ use std::{collections::HashMap, ops::Bound};
 
 use crate::{
     Error, StateView,
-    block::gap::begins_within,
-    view::entries::{Bytes, Entries},
+    view::{
+        entries::Bytes,
+        gap::{Gaps, begins_within},
+        live::Live,
+    },
 };
 
 /// A committed state with what a block has read of it.
@@ -17,14 +20,26 @@ pub(crate) struct Committed {
     values: PointReads,
     /// Size of the entries in `values`, in bytes.
     size_bytes: usize,
-    /// Removed keys that earlier cursors went through.
+    /// Removed keys that all searches together went through.
     skipped: usize,
+    /// Gaps that this block has found, besides those that the state knows.
+    found: Gaps,
     state: StateView,
 }
 
+/// Number of removed keys in a row from which a gap is noted.
+const MANY: usize = 16;
+
 impl Committed {
     pub(crate) fn new(state: StateView) -> Self {
-        Self { cursor: None, values: HashMap::new(), size_bytes: 0, skipped: 0, state }
+        Self {
+            cursor: None,
+            values: HashMap::new(),
+            size_bytes: 0,
+            skipped: 0,
+            found: Gaps::default(),
+            state,
+        }
     }
 
     pub(crate) fn state(&self) -> &StateView {
@@ -60,20 +75,33 @@ impl Committed {
         &mut self,
         from: Bound<&[u8]>,
     ) -> Result<Option<BorrowedEntry<'_>>, Error> {
-        let advanced = match &mut self.cursor {
-            Some(cursor) => cursor.advance_to(from)?,
-            None => false,
-        };
-        if !advanced {
-            self.skipped = self.skipped();
-            self.cursor = Some(Cursor::seek(&self.state, from)?);
+        let gaps = [&self.found, self.state.gaps()];
+        let mut passed = Some(0);
+        if let Some(cursor) = &mut self.cursor {
+            passed = cursor.advance_to(&self.state, &gaps, from)?;
         }
-        Ok(self.cursor.as_ref().and_then(Cursor::entry))
+        if self.cursor.is_none() || passed.is_none() {
+            let cursor = Cursor::seek(&self.state, &gaps, from)?;
+            passed = Some(cursor.live.passed());
+            self.cursor = Some(cursor);
+        }
+        let passed = passed.unwrap_or(0);
+        self.skipped += passed;
+        let entry = self.cursor.as_ref().and_then(Cursor::entry);
+        if passed >= MANY {
+            self.found.add(from, entry.map(|(key, _)| key));
+        }
+        Ok(entry)
+    }
+
+    /// Returns the state and the gaps in it that this block has found.
+    pub(crate) fn into_parts(self) -> (StateView, Gaps) {
+        (self.state, self.found)
     }
 
     /// Returns the number of removed keys that all searches together went through.
     pub(crate) fn skipped(&self) -> usize {
-        self.skipped + self.cursor.as_ref().map_or(0, |cursor| cursor.range.skipped())
+        self.skipped
     }
 }
 
@@ -112,7 +140,7 @@ const MAX_CACHE_BYTES: usize = 64 << 20;
 /// It knows one entry, and that no other lies between that entry and the lower bound of the search. Iteration thus
 /// descends the database's tree once, whatever the levels above insert or remove in between.
 struct Cursor {
-    range: Entries,
+    live: Live,
     /// Lower bound of the search.
     from: Bound<Vec<u8>>,
     /// The first entry at or after `from`.
@@ -120,33 +148,40 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn seek(state: &StateView, from: Bound<&[u8]>) -> Result<Self, Error> {
-        let mut range = state.range(from)?;
-        let head = range.next().transpose()?;
-        Ok(Self { range, from: from.map(<[u8]>::to_vec), head })
+    fn seek(state: &StateView, gaps: &[&Gaps], from: Bound<&[u8]>) -> Result<Self, Error> {
+        let mut live = Live::at(state, from, gaps)?;
+        let head = live.next(state, gaps)?;
+        Ok(Self { live, from: from.map(<[u8]>::to_vec), head })
     }
 
-    /// Moves the lower bound to `from` if that is here or one entry ahead. Returns whether it did.
-    fn advance_to(&mut self, from: Bound<&[u8]>) -> Result<bool, Error> {
+    /// Moves the lower bound to `from` if that is here or one entry ahead. Returns the number of removed keys that it
+    /// went through, or `None` if `from` is elsewhere.
+    fn advance_to(
+        &mut self,
+        state: &StateView,
+        gaps: &[&Gaps],
+        from: Bound<&[u8]>,
+    ) -> Result<Option<usize>, Error> {
         let began = self.from.as_ref().map(Vec::as_slice);
         let head = self.head.as_ref().map(|(key, _)| &**key);
         let (Bound::Included(key) | Bound::Excluded(key)) = from else {
-            return Ok(false);
+            return Ok(None);
         };
         if !begins_within(began, from) {
-            return Ok(false);
+            return Ok(None);
         }
         match head {
-            None => Ok(true),
+            None => Ok(Some(0)),
             Some(head) if key < head || (key == head && matches!(from, Bound::Included(_))) => {
-                Ok(true)
+                Ok(Some(0))
             }
             Some(head) if key == head => {
                 replace(&mut self.from, head);
-                self.head = self.range.next().transpose()?;
-                Ok(true)
+                let before = self.live.passed();
+                self.head = self.live.next(state, gaps)?;
+                Ok(Some(self.live.passed() - before))
             }
-            Some(_) => Ok(false),
+            Some(_) => Ok(None),
         }
     }
 

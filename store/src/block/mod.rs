@@ -1,13 +1,11 @@
 //! A block that is being executed: a stack of overlays over a committed state.
 //!
 //! [`overlay`] holds the levels and answers reads. [`merge`] walks the written keys of all levels in one order.
-//! [`gap`] remembers ranges without keys, so that a search does not walk them twice. [`committed`] caches
-//! what the block has read of the state below.
+//! [`committed`] caches what the block has read of the state below.
 //!
 //! Knows `view`. Nothing here writes to disk.
 
 pub(crate) mod committed;
-pub(crate) mod gap;
 pub(crate) mod level;
 pub(crate) mod merge;
 pub(crate) mod overlay;

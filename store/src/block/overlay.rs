@@ -12,11 +12,13 @@ use crate::{
     Error, StateView,
     block::{
         committed::Committed,
-        gap::{Gaps, begins_by},
         level::Level,
         merge::{Head, Merge},
     },
-    view::state_view::start,
+    view::{
+        gap::{Gaps, begins_by},
+        state_view::start,
+    },
 };
 
 /// Writes of a block that is being executed, over the state that was committed when it began.
@@ -307,6 +309,59 @@ mod tests {
             // Two deletions and five searches a round, a few steps each.
             assert!(steps < 5_000 * 30, "case {case}: {steps} steps in 5,000 rounds");
         }
+    }
+
+    #[test]
+    fn committed_removals_are_gone_through_once_in_all_later_blocks_together() {
+        let store = Store::in_memory().unwrap();
+        let mut height = 0;
+        let mut in_block = |change: &mut dyn FnMut(&mut Block)| {
+            let mut block = store.begin_block();
+            change(&mut block);
+            height += 1;
+            store.commit(store.prepare(block).unwrap(), height).unwrap();
+        };
+        in_block(&mut |block| (0..KEYS).for_each(|i| block.set(&key(i), vec![1])));
+        in_block(&mut |block| (0..KEYS).for_each(|i| block.delete(&key(i))));
+        let mut steps = 0;
+        for i in 0..100 {
+            let one = key(i * 199);
+            in_block(&mut |block| {
+                block.set(&one, vec![2]);
+                let (found, taken) = next(block, b"v7.");
+                assert_eq!(found.as_ref(), Some(&one));
+                steps += taken + next(block, &one).1;
+            });
+            assert_eq!(store.reader().next_after(b"v7.", b"v7.").unwrap().unwrap().0, one);
+            in_block(&mut |block| {
+                block.push();
+                block.delete(&one);
+                block.merge();
+                let (found, taken) = next(block, b"v7.");
+                assert_eq!(found, None);
+                steps += taken;
+            });
+            assert_eq!(store.reader().next_after(b"v7.", b"v7.").unwrap(), None);
+        }
+        assert!(steps >= KEYS as usize, "no removals were gone through: {steps}");
+        assert!(steps < 2 * KEYS as usize, "{steps} steps for {KEYS} removals in 200 blocks");
+    }
+
+    #[test]
+    fn committed_removals_are_gone_through_once_by_searches_that_go_back_and_forth() {
+        let mut block = emptied().pop().unwrap();
+        let mut steps = 0;
+        for i in 0..1_000 {
+            for place in [i * 7 % 1_000, KEYS / 2 + i * 11 % 1_000] {
+                let one = key(place);
+                block.set(&one, b"y".to_vec());
+                let (found, taken) = next(&block, &one[..one.len() - 1]);
+                assert_eq!(found.as_ref(), Some(&one));
+                steps += taken + next(&block, &one).1;
+                block.delete(&one);
+            }
+        }
+        assert!(steps < 2 * KEYS as usize, "{steps} steps in 4,000 searches");
     }
 
     #[test]

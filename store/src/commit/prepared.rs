@@ -6,6 +6,7 @@ use crate::{
     StateView,
     disk::{journal::Entry, meta::Meta},
     tree::{merk::MerkTree, state_tree::Applied},
+    view::gap::Gaps,
 };
 
 /// A complete block, with the root that it leads to. Nothing of it is written yet.
@@ -19,6 +20,8 @@ pub struct Prepared {
     pub(crate) tree: Option<MerkTree>,
     /// The changed tree nodes. `None` if the tree does not change.
     pub(crate) applied: Option<Applied>,
+    /// Gaps that the block found in the committed state.
+    pub(crate) gaps: Gaps,
 }
 
 impl Prepared {

@@ -12,6 +12,7 @@ use crate::{
         meta::{FILE, JOURNAL_FILE, Meta},
     },
     tree::{merk::MerkTree, state_tree::StateTree},
+    view::gap::Gaps,
 };
 
 /// Returns the committed state and its tree: those of the checkpoint, with the journal's later commits applied. Fails
@@ -47,7 +48,7 @@ pub(crate) fn replay(
                 false => Vec::new(),
             };
             let passed = Meta { serial, ..meta.clone() };
-            state = state.advance(passed, Changes { flat, nodes, blobs });
+            state = state.advance(passed, Changes { flat, nodes, blobs }, &Gaps::default());
         }
     }
     match *state.meta() == meta {

@@ -8,6 +8,40 @@ use crate::{
     view::entries::{Bytes, Entries, Nodes},
 };
 
+/// The node-local entries of an export.
+pub enum Local {
+    /// None of them.
+    Without,
+    /// Those of which the function returns true.
+    Where(LocalFilter),
+}
+
+/// Decides about a node-local entry by its key.
+pub type LocalFilter = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Without => f.write_str("Without"),
+            Self::Where(_) => f.write_str("Where"),
+        }
+    }
+}
+
+impl Local {
+    /// Returns all of them, for a copy of this very node.
+    pub fn all() -> Self {
+        Self::Where(Box::new(|_| true))
+    }
+
+    fn includes(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Without => false,
+            Self::Where(filter) => filter(key),
+        }
+    }
+}
+
 /// Iterator over the chunks of an exported state. It ends after the last chunk, or after an error.
 ///
 /// It holds a [`StateView`], so the chain goes on meanwhile. In memory it holds one chunk and the longest record.
@@ -16,7 +50,7 @@ use crate::{
 pub struct Export {
     state: StateView,
     chunk_bytes: usize,
-    with_local: bool,
+    local: Local,
     stage: Stage,
     /// Encoded records, of which the first `sent` bytes are returned already.
     buffer: Vec<u8>,
@@ -27,13 +61,13 @@ pub struct Export {
 impl StateView {
     /// Exports this state as an [`Export`]: chunks of `chunk_bytes`. The last one may be shorter.
     ///
-    /// `with_local` includes the keys that begin with `local.`, which is meant for a copy of this very node: no other
-    /// node could check them.
-    pub fn export(&self, chunk_bytes: usize, with_local: bool) -> Export {
+    /// [`Local`] says which keys that begin with `local.` are included. The root hash does not cover them, so whoever takes
+    /// them has to check them otherwise.
+    pub fn export(&self, chunk_bytes: usize, local: Local) -> Export {
         Export {
             state: self.clone(),
             chunk_bytes: chunk_bytes.max(1),
-            with_local,
+            local,
             stage: Stage::Header,
             buffer: Vec::new(),
             sent: 0,
@@ -104,7 +138,7 @@ impl Export {
             },
             Stage::Entries(entries) => match entries.next().transpose()? {
                 Some((key, value)) => {
-                    if self.with_local || !key.starts_with(LOCAL) {
+                    if !key.starts_with(LOCAL) || self.local.includes(&key) {
                         append(&mut self.buffer, Kind::Entry, &key, &value);
                         self.records += 1;
                     }

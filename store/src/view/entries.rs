@@ -46,15 +46,14 @@ pub(crate) type Nodes = Merged<vec::IntoIter<Written>>;
 pub(crate) struct Merged<W: Iterator<Item = Written>> {
     stored: Peekable<StoredRange>,
     written: Peekable<W>,
-    /// Removed keys passed so far.
-    skipped: usize,
 }
 
-impl<W: Iterator<Item = Written>> Merged<W> {
-    /// Returns the number of keys it passed that were removed since the checkpoint.
-    pub(crate) fn skipped(&self) -> usize {
-        self.skipped
-    }
+/// A record in a [`Merged`], or a key that had one at the checkpoint or after it.
+pub(crate) enum Step {
+    /// A key and its value.
+    Entry(Bytes, Bytes),
+    /// A key that was removed.
+    Removed(Shared),
 }
 
 impl Entries {
@@ -67,14 +66,14 @@ impl Entries {
     ) -> Self {
         let from = from.map(Shared::from);
         let written = MemoryRange { memory, serial, from }.peekable();
-        Self { stored: stored.peekable(), written, skipped: 0 }
+        Self { stored: stored.peekable(), written }
     }
 }
 
 impl Nodes {
     /// Merges `stored` with the nodes in `written`.
     pub(crate) fn new(stored: StoredRange, written: Vec<Written>) -> Self {
-        Self { stored: stored.peekable(), written: written.into_iter().peekable(), skipped: 0 }
+        Self { stored: stored.peekable(), written: written.into_iter().peekable() }
     }
 }
 
@@ -83,34 +82,41 @@ impl<W: Iterator<Item = Written>> Iterator for Merged<W> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let stored = match self.stored.peek() {
-                Some(Ok((key, _))) => Some(key.value()),
-                Some(Err(_)) => return self.next_stored(),
-                None => None,
-            };
-            let over = match (self.written.peek(), stored) {
-                (None, _) => return self.next_stored(),
-                (Some((key, _)), Some(stored)) if stored < &**key => return self.next_stored(),
-                (Some((key, _)), stored) => stored == Some(&**key),
-            };
-            if over {
-                self.stored.next();
+            match self.step().transpose()? {
+                Ok(Step::Entry(key, value)) => return Some(Ok((key, value))),
+                Ok(Step::Removed(_)) => {}
+                Err(error) => return Some(Err(error)),
             }
-            if let Some((key, Some(value))) = self.written.next() {
-                return Some(Ok((Bytes::InMemory(key), Bytes::InMemory(value))));
-            }
-            self.skipped += 1;
         }
     }
 }
 
 impl<W: Iterator<Item = Written>> Merged<W> {
-    fn next_stored(&mut self) -> Option<<Self as Iterator>::Item> {
-        let next = self.stored.next()?;
-        Some(match next {
-            Ok((key, value)) => Ok((Bytes::Stored(key), Bytes::Stored(value))),
-            Err(error) => Err(error.into()),
-        })
+    /// Advances by one key, removed ones included.
+    pub(crate) fn step(&mut self) -> Result<Option<Step>, Error> {
+        let stored = match self.stored.peek() {
+            Some(Ok((key, _))) => Some(key.value()),
+            Some(Err(_)) => return self.next_stored(),
+            None => None,
+        };
+        let over = match (self.written.peek(), stored) {
+            (None, _) => return self.next_stored(),
+            (Some((key, _)), Some(stored)) if stored < &**key => return self.next_stored(),
+            (Some((key, _)), stored) => stored == Some(&**key),
+        };
+        if over {
+            self.stored.next();
+        }
+        Ok(self.written.next().map(|(key, value)| match value {
+            Some(value) => Step::Entry(Bytes::InMemory(key), Bytes::InMemory(value)),
+            None => Step::Removed(key),
+        }))
+    }
+
+    fn next_stored(&mut self) -> Result<Option<Step>, Error> {
+        let Some(next) = self.stored.next() else { return Ok(None) };
+        let (key, value) = next?;
+        Ok(Some(Step::Entry(Bytes::Stored(key), Bytes::Stored(value))))
     }
 }
 

@@ -14,7 +14,9 @@ use crate::{
     disk::checkpoint::Checkpoint,
     disk::meta::Meta,
     view::entries::{Bytes, Entries, Nodes, blobs},
+    view::gap::Gaps,
     view::layers::Layers,
+    view::live::Live,
 };
 
 /// The committed state at one height, unaffected by later commits.
@@ -28,7 +30,12 @@ pub struct StateView {
     checkpoint: Arc<Checkpoint>,
     /// Changes of the commits after the checkpoint, including those after this state.
     memory: Layers,
+    /// Key ranges without keys, as far as blocks have found out.
+    gaps: Arc<Gaps>,
 }
+
+/// Size limit of the known gaps of a state, in bytes. When they would grow beyond, all are forgotten.
+const MAX_GAPS_BYTES: usize = 1 << 20;
 
 impl StateView {
     /// Returns the height at which this state was committed, or 0 before the first commit.
@@ -44,19 +51,31 @@ impl StateView {
     /// Creates the view of a checkpoint.
     pub(crate) fn stored(checkpoint: Arc<Checkpoint>) -> Self {
         let meta = Arc::new(checkpoint.meta.clone());
-        Self { meta, checkpoint, memory: Layers::default() }
+        Self { meta, checkpoint, memory: Layers::default(), gaps: Arc::default() }
     }
 
-    /// Returns the state after one more commit, which leads to `meta` by these changes.
-    pub(crate) fn advance(&self, meta: Meta, changes: Changes) -> Self {
+    /// Returns the state after one more commit, which leads to `meta` by these changes. `found` are gaps that this
+    /// state was found to have.
+    pub(crate) fn advance(&self, meta: Meta, changes: Changes, found: &Gaps) -> Self {
+        let mut gaps = self.gaps.clone();
+        if found.size_bytes() > 0 || gaps.size_bytes() > 0 {
+            let changed = Arc::make_mut(&mut gaps);
+            changed.extend(found);
+            let set = changes.flat.iter().filter(|(_, value)| value.is_some());
+            set.for_each(|(key, _)| changed.forget(key));
+            if changed.size_bytes() > MAX_GAPS_BYTES {
+                gaps = Arc::default();
+            }
+        }
         self.memory.add(meta.serial, changes);
-        Self { meta: Arc::new(meta), ..self.clone() }
+        Self { meta: Arc::new(meta), gaps, ..self.clone() }
     }
 
     /// Returns the same state over a later checkpoint, which must not be after this state.
     pub(crate) fn over(&self, checkpoint: Arc<Checkpoint>) -> Self {
         let memory = self.memory.after(checkpoint.meta.serial);
-        Self { meta: self.meta.clone(), checkpoint, memory }
+        // The checkpoint has dropped most removals, so that there is little left to jump over.
+        Self { meta: self.meta.clone(), checkpoint, memory, gaps: Arc::default() }
     }
 
     /// Returns the same state, with later commits kept in a layer of their own.
@@ -104,6 +123,11 @@ impl StateView {
         Ok(Entries::new(stored, self.memory.clone(), self.meta.serial, from))
     }
 
+    /// Returns the known ranges without keys.
+    pub(crate) fn gaps(&self) -> &Gaps {
+        &self.gaps
+    }
+
     /// Returns all tree nodes, in the order of tree keys.
     pub(crate) fn nodes(&self) -> Result<Nodes, Error> {
         let stored = self.checkpoint.tree.range::<&[u8]>(..)?;
@@ -130,10 +154,10 @@ impl StateView {
     }
 
     fn first_from(&self, from: Bound<&[u8]>, prefix: &[u8]) -> Result<Option<Entry>, Error> {
-        let Some(found) = self.range(from)?.next() else {
+        let gaps = [&*self.gaps];
+        let Some((key, value)) = Live::at(self, from, &gaps)?.next(self, &gaps)? else {
             return Ok(None);
         };
-        let (key, value) = found?;
         Ok(key.starts_with(prefix).then(|| (key.to_vec(), value.to_vec())))
     }
 }

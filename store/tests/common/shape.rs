@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use capstan_store::StateView;
+use capstan_store::{Local, StateView};
 
 /// A node's children, left and right, and the heights that it records for them.
 struct Links([Option<(Vec<u8>, u8)>; 2]);
@@ -16,7 +16,7 @@ struct Links([Option<(Vec<u8>, u8)>; 2]);
 /// out of order, or if the tree is higher than an AVL tree with its number of nodes can be.
 pub fn checked_shape(state: &StateView) -> (usize, u8) {
     let (mut stream, mut root, mut nodes) = (Vec::new(), Vec::new(), HashMap::new());
-    'chunks: for chunk in state.export(1 << 20, false) {
+    'chunks: for chunk in state.export(1 << 20, Local::Without) {
         stream.extend(chunk.expect("export"));
         let mut rest = stream.as_slice();
         while let Some((kind, key, value)) = take_record(&mut rest) {

@@ -283,13 +283,10 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
     Ok(KernelConfig {
         bootstrap: Some("bootstrap".to_owned()),
         pin_bootstrap_root: true,
-        provisioner: None,
-        devices: BTreeMap::new(),
         vats: static_vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
-        services: BTreeMap::new(),
         named_bundles: BTreeMap::from([("player".to_owned(), player.0.clone())]),
         bundles: BTreeMap::from([boot, player, wasm, admin]),
-        options: options(),
+        ..KernelConfig::new(options())
     })
 }
 
@@ -304,6 +301,7 @@ fn options() -> KernelOptions {
         collect_at_upgrade: true,
         crank_limit: 1_000_000_000,
         guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
     }
 }
 

@@ -177,14 +177,11 @@ fn config(workshop: &Workshop) -> Result<KernelConfig> {
     Ok(KernelConfig {
         bootstrap: Some("bootstrap".to_owned()),
         pin_bootstrap_root: true,
-        provisioner: None,
-        devices: BTreeMap::new(),
         vats: [("bootstrap", &boot.0), (VAT_ADMIN, &admin.0)]
             .map(|(name, id)| (name.to_owned(), StaticVat::new(id)))
             .into(),
-        services: BTreeMap::new(),
         named_bundles: BTreeMap::from([("worker".to_owned(), worker.0.clone())]),
         bundles: BTreeMap::from([boot, worker, admin]),
-        options: options(),
+        ..KernelConfig::new(options())
     })
 }

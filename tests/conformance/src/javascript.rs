@@ -14,8 +14,7 @@ use capstan_kernel::VAT_ADMIN;
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{
-        Delivered, HeapImage, HostFault, StartVerdict, Syscalls, VatHost, WorkerOptions,
-        WorkerSource,
+        Delivered, HeapImage, HostFault, Start, Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
     layer::HostLayer,
 };
@@ -27,6 +26,7 @@ use crate::{
     runner::ScenarioHost,
     scenario::Scenario,
     script::{self, Script},
+    upstream,
 };
 
 /// Vats on the engine that report what the recorded vats spent. What a delivery costs is not
@@ -70,7 +70,7 @@ impl HostLayer for SpendingAsRecorded {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
+    ) -> Result<Start, HostFault> {
         self.script.started(vat);
         self.host.start(vat, source, options)
     }
@@ -84,7 +84,7 @@ impl HostLayer for SpendingAsRecorded {
     ) -> Result<Delivered, HostFault> {
         let recorded = self.script.next(vat, delivery);
         // What a local worker did not collect is not to be collected now: see `compare::LOCAL_GC`.
-        if self.script.is_local(vat) && recorded.as_ref().is_some_and(script::reaps_in_vain) {
+        if recorded.as_ref().is_some_and(|recorded| self.script.leaves_out(vat, recorded)) {
             return Ok(Delivered {
                 result: DeliveryResult::Ok,
                 computrons: None,
@@ -159,7 +159,10 @@ impl Workshop {
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vat/js");
         let mut hasher = Sha256::new();
         for file in [source, &tools.join("package-lock.json"), &tools.join("tools/bundle.mjs")] {
-            hasher.update(fs::read(file).with_context(|| format!("{}", file.display()))?);
+            let read = fs::read(file).with_context(|| {
+                format!("cannot read {}{}", file.display(), upstream::advice(file))
+            });
+            hasher.update(read?);
         }
         // The bundle names its source's place within its package.
         hasher.update(source.as_os_str().as_encoded_bytes());

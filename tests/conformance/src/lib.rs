@@ -1,8 +1,18 @@
 //! Runs recorded SwingSet scenarios on Capstan's kernel and compares delivery by delivery, syscall
 //! by syscall.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! let folder = std::path::Path::new("tests/conformance/scenarios/24-upgrade");
+//! let outcome = capstan_conformance::run_recorded(folder)?;
+//! assert_eq!(outcome.difference, None);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod compare;
 pub mod deviations;
+pub mod devices;
 pub mod javascript;
 pub mod marshal;
 pub mod outside;
@@ -14,6 +24,7 @@ pub mod scenario;
 pub mod script;
 pub mod setup;
 pub mod steps;
+pub mod upstream;
 
 use std::{
     fs,

@@ -6,11 +6,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use capstan_kernel::{Application, BridgeAnswer, KernelPanic, device::DeviceError, view};
+use capstan_kernel::{
+    Application, BridgeAnswer, DeviceAnswer, DeviceCall, DeviceSyscalls, KernelPanic,
+    device::DeviceError, view,
+};
 use capstan_kernel_ports::store::Overlay;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    devices::{self, RecordedDevices},
     runner::{Run, ScenarioHost},
     scenario::Scenario,
 };
@@ -23,17 +27,16 @@ pub struct Outside(Arc<Mutex<Bridge>>);
 struct Bridge {
     answers: VecDeque<Value>,
     calls: Vec<Value>,
+    devices: RecordedDevices,
 }
 
 impl Outside {
     /// The host of a scenario.
     pub fn new(scenario: &Scenario) -> Self {
         let devices = scenario.config.devices.values();
-        Self::answering(devices.flat_map(|device| device.answers.clone()).collect())
-    }
-
-    fn answering(answers: VecDeque<Value>) -> Self {
-        Self(Arc::new(Mutex::new(Bridge { answers, calls: Vec::new() })))
+        let answers = devices.flat_map(|device| device.answers.clone()).collect();
+        let devices = RecordedDevices::new(&scenario.expected);
+        Self(Arc::new(Mutex::new(Bridge { answers, calls: Vec::new(), devices })))
     }
 
     /// The arguments of all calls through the bridge so far.
@@ -56,9 +59,25 @@ impl Application for Outside {
             None => BridgeAnswer::Returned(answer.get("returns").cloned()),
         })
     }
+
+    fn call_device(
+        &mut self,
+        syscalls: &mut dyn DeviceSyscalls,
+        call: &DeviceCall<'_>,
+    ) -> std::result::Result<DeviceAnswer, KernelPanic> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).devices.call(syscalls, call)
+    }
 }
 
 impl<H: ScenarioHost> Run<H> {
+    /// Has a device do what the recording says it did when the host called it.
+    pub(crate) fn call_outside(&mut self, step: &Value, expected: &Value) -> Result<Value> {
+        let device = step["device"].as_str().context("callOutside: device is a text")?;
+        let act = |syscalls: &mut dyn DeviceSyscalls| devices::act(syscalls, &expected["syscalls"]);
+        self.kernel.act_as_device(&mut self.state, device, act)?;
+        Ok(json!({}))
+    }
+
     /// Hands a device what the host has for it.
     pub(crate) fn from_outside(&mut self, step: &Value) -> Result<Value> {
         let state = &mut self.state;
@@ -110,8 +129,8 @@ mod tests {
 
     #[test]
     fn the_bridge_answers_in_the_order_of_the_scenario_and_notes_each_call() {
-        let answers = [json!({"returns": 7}), json!({"throws": "no"})];
-        let mut outside = Outside::answering(answers.into());
+        let answers = VecDeque::from([json!({"returns": 7}), json!({"throws": "no"})]);
+        let mut outside = Outside(Arc::new(Mutex::new(Bridge { answers, ..Bridge::default() })));
         let mut state = MemoryState::default();
         let mut call = |arg: &str| outside.outbound(&mut state, &[json!(arg)]).unwrap();
         assert_eq!(call("a"), BridgeAnswer::Returned(Some(json!(7))));

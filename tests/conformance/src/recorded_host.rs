@@ -10,7 +10,7 @@ use capstan_abi::{
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{
-        Delivered, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost, WorkerOptions,
+        Delivered, HostFault, SourceRefused, Start, StartVerdict, Syscalls, VatHost, WorkerOptions,
         WorkerSource,
     },
 };
@@ -61,10 +61,10 @@ impl VatHost for RecordedHost {
         vat: VatId,
         _source: &WorkerSource,
         _options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
+    ) -> Result<Start, HostFault> {
         self.script.started(vat);
         self.running.insert(vat);
-        Ok(Ok(()))
+        Ok(Start::free(Ok(())))
     }
 
     fn deliver(

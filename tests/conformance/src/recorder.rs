@@ -53,6 +53,21 @@ impl Recording {
     }
 }
 
+impl Recording {
+    fn note_result(&self, result: &DeliveryResult, test_log: &[String]) {
+        let result = match result {
+            DeliveryResult::Ok => json!(["ok"]),
+            DeliveryResult::Error(text) => json!(["error", text.legible()]),
+        };
+        self.with_delivery(|delivery| {
+            delivery["dr"] = result;
+            if !test_log.is_empty() {
+                delivery["log"] = json!(test_log);
+            }
+        });
+    }
+}
+
 fn push(list: &mut Value, item: Value) {
     if !list.is_array() {
         *list = json!([]);
@@ -85,18 +100,7 @@ impl Slog for Recording {
                 });
                 self.with_last(|crank| push(&mut crank["deliveries"], delivery));
             }
-            Event::DeliverResult { result, test_log, .. } => {
-                let result = match result {
-                    DeliveryResult::Ok => json!(["ok"]),
-                    DeliveryResult::Error(text) => json!(["error", text.legible()]),
-                };
-                self.with_delivery(|delivery| {
-                    delivery["dr"] = result;
-                    if !test_log.is_empty() {
-                        delivery["log"] = json!(test_log);
-                    }
-                });
-            }
+            Event::DeliverResult { result, test_log, .. } => self.note_result(result, test_log),
             Event::Syscall { syscall, result, refusal, .. } => {
                 let mut row = json!({
                     "vsc": syscall_to_json(syscall),

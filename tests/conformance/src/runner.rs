@@ -73,7 +73,8 @@ impl<H: ScenarioHost> Run<H> {
         let expected = scenario.expected["steps"].as_array().cloned().unwrap_or_default();
         let cranks = scenario.expected["cranks"].as_array().cloned().unwrap_or_default();
         for (index, step) in scenario.steps.iter().enumerate() {
-            let got = run.step(step)?;
+            let recorded = expected.get(index).unwrap_or(&Value::Null);
+            let got = run.step(step, recorded)?;
             // SwingSet's host commits what a run did, unless the kernel panicked.
             if got["threw"].is_null() {
                 run.commit();

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha512};
 
+use crate::upstream;
+
 /// A scenario: a swarm of vats, what is done with it, and what SwingSet did.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -59,6 +61,15 @@ pub struct Config {
     /// Let durable kinds hold what is not durable.
     #[serde(default)]
     pub relax_durability_rules: bool,
+    /// Add SwingSet's comms vat.
+    #[serde(default)]
+    pub add_comms: bool,
+    /// Add SwingSet's vattp vat.
+    #[serde(default)]
+    pub add_vattp: bool,
+    /// Add SwingSet's timer vat.
+    #[serde(default)]
+    pub add_timer: bool,
 }
 
 /// A static vat.
@@ -80,8 +91,14 @@ pub struct VatSetup {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeviceSetup {
-    /// One of the kernel's own: `bridge`, `mailbox`, `timer` or `bundle`.
+    /// One of the kernel's own: `bridge`, `mailbox`, `timer` or `bundle`. Or `source`: code of its own.
     pub kind: String,
+    /// The source of a device with code of its own, which the recording stands for.
+    pub source_spec: Option<String>,
+    /// The module that makes what the host gives to such a device.
+    pub endowments_spec: Option<String>,
+    /// The parameters of such a device.
+    pub parameters: Option<Value>,
     /// The host's answers to calls through a bridge, in order: `{returns}` or `{throws}` each.
     #[serde(default)]
     pub answers: Vec<Value>,
@@ -115,6 +132,7 @@ impl Scenario {
             steps: scenario["steps"].as_array().cloned().unwrap_or_default(),
             expected: Value::Null,
         };
+        upstream::add_vats(&mut loaded.config);
         let mut made: BTreeMap<PathBuf, (String, Vec<u8>)> = BTreeMap::new();
         let mut bundles = Bundles::new();
         for (name, source) in loaded.sources() {
@@ -137,17 +155,29 @@ impl Scenario {
 
     /// The vats that ran on SwingSet's local worker, which forces no garbage collection and has no snapshots.
     pub fn local_vats(&self) -> BTreeSet<VatId> {
-        let worker = |option: &Value| option.as_str().unwrap_or(&self.worker) == "local";
+        self.vats_with("managerType", |option| option.as_str().unwrap_or(&self.worker) == "local")
+    }
+
+    /// The vats without liveslots.
+    pub fn raw_vats(&self) -> BTreeSet<VatId> {
+        self.vats_with("enableSetup", |option| option == true)
+    }
+
+    /// The vats that keep no transcript.
+    pub fn vats_without_transcript(&self) -> BTreeSet<VatId> {
+        self.vats_with("useTranscript", |option| option == false)
+    }
+
+    /// The vats for whose option, or for its absence, `holds` is true.
+    fn vats_with(&self, option: &str, holds: impl Fn(&Value) -> bool) -> BTreeSet<VatId> {
         let statics = self.static_vats().into_iter().zip(1..);
         let statics = statics.filter(|(name, _)| {
-            let setup = self.config.vats.get(*name);
-            worker(
-                setup.and_then(|s| s.creation_options.get("managerType")).unwrap_or(&Value::Null),
-            )
+            let options = self.config.vats.get(*name).map(|setup| &setup.creation_options);
+            holds(options.and_then(|options| options.get(option)).unwrap_or(&Value::Null))
         });
         let cranks = self.expected["cranks"].as_array().into_iter().flatten();
         let made = cranks.map(|crank| &crank["message"]).filter(|m| m["type"] == "create-vat");
-        let made = made.filter(|message| worker(&message["dynamicOptions"]["managerType"]));
+        let made = made.filter(|message| holds(&message["dynamicOptions"][option]));
         let made = made.filter_map(|message| message["vatID"].as_str()?.parse().ok());
         statics.map(|(_, number)| VatId(number)).chain(made).collect()
     }
@@ -165,7 +195,8 @@ impl Scenario {
     /// Returns `true` if a local worker was told to bring out its dead and found nothing.
     pub fn reaps_in_vain(&self) -> bool {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let local = self.local_vats();
+        let raw = self.raw_vats();
+        let local: BTreeSet<VatId> = self.local_vats().difference(&raw).copied().collect();
         let deliveries =
             list(&self.expected["cranks"]).into_iter().flat_map(|c| list(&c["deliveries"]));
         let is_local = |delivery: &Value| {
@@ -180,11 +211,11 @@ impl Scenario {
         let mut sources = BTreeMap::new();
         for (name, vat) in &self.config.vats {
             if let Some(source) = &vat.source_spec {
-                sources.insert(name.clone(), self.folder.join(source));
+                sources.insert(name.clone(), upstream::source(&self.folder, source));
             }
         }
         for (name, bundle) in &self.config.bundles {
-            sources.insert(name.clone(), self.folder.join(&bundle.source_spec));
+            sources.insert(name.clone(), upstream::source(&self.folder, &bundle.source_spec));
         }
         for step in self.steps.iter().filter(|step| step["op"] == "installBundle") {
             if let (Some(name), Some(file)) = (step["as"].as_str(), step["file"].as_str()) {

@@ -14,6 +14,10 @@ pub struct Script {
     vats: BTreeMap<VatId, Part>,
     /// The vats whose worker was SwingSet's local one.
     local: BTreeSet<VatId>,
+    /// The vats without liveslots, which see what they are delivered.
+    raw: BTreeSet<VatId>,
+    /// The vats without a transcript, whose new workers replay nothing.
+    forgetful: BTreeSet<VatId>,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +40,12 @@ impl Script {
     /// The parts that a recording's deliveries make up, each in the order of its delivery numbers.
     pub fn new(scenario: &Scenario) -> Self {
         let expected = &scenario.expected;
-        let mut script = Self { local: scenario.local_vats(), ..Self::default() };
+        let mut script = Self {
+            local: scenario.local_vats(),
+            raw: scenario.raw_vats(),
+            forgetful: scenario.vats_without_transcript(),
+            ..Self::default()
+        };
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let cranks = list(&expected["cranks"]).into_iter();
         for delivery in cranks.flat_map(|crank| list(&crank["deliveries"])) {
@@ -59,6 +68,12 @@ impl Script {
     /// no snapshots.
     pub fn is_local(&self, vat: VatId) -> bool {
         self.local.contains(&vat)
+    }
+
+    /// Returns `true` if the engine is not to be asked for this delivery: a local worker's liveslots collected
+    /// nothing then.
+    pub fn leaves_out(&self, vat: VatId, recorded: &Value) -> bool {
+        self.is_local(vat) && !self.raw.contains(&vat) && reaps_in_vain(recorded)
     }
 
     /// All that was done so far is committed.
@@ -84,7 +99,10 @@ impl Script {
     pub fn started(&mut self, vat: VatId) {
         let part = self.vats.entry(vat).or_default();
         part.fresh = true;
-        part.replay = part.made.iter().cloned().collect();
+        part.replay = match self.forgetful.contains(&vat) {
+            true => VecDeque::new(),
+            false => part.made.iter().cloned().collect(),
+        };
     }
 
     /// A snapshot of the vat's heap was taken.

@@ -73,17 +73,21 @@ fn options(config: &Config) -> KernelOptions {
         collect_at_upgrade: false,
         crank_limit: CRANK_LIMIT,
         guard: capstan_kernel::limits::SystemGuard::NONE,
+        billing: capstan_kernel::billing::Billing::SWINGSET,
     }
 }
 
-/// The kernel's own device of that kind.
+/// The kernel's own device of that kind, or one with code of its own.
 fn device_kind(name: &str, setup: &DeviceSetup) -> Result<DeviceKind> {
     Ok(match setup.kind.as_str() {
         "bridge" => DeviceKind::Bridge,
         "mailbox" => DeviceKind::Mailbox,
         "timer" => DeviceKind::Timer,
         "bundle" => DeviceKind::Bundle,
-        other => bail!("device {name}: kind {other} is none of bridge, mailbox, timer, bundle"),
+        "source" => DeviceKind::Application,
+        other => {
+            bail!("device {name}: kind {other} is none of bridge, mailbox, timer, bundle, source")
+        }
     })
 }
 

@@ -20,7 +20,8 @@ use crate::{
 
 impl<H: ScenarioHost> Run<H> {
     /// Does one step and returns what SwingSet would have returned, or thrown.
-    pub(crate) fn step(&mut self, step: &Value) -> Result<Value> {
+    /// `expected` is the recording of the step.
+    pub(crate) fn step(&mut self, step: &Value, expected: &Value) -> Result<Value> {
         let text =
             |name: &str| step[name].as_str().with_context(|| format!("step {step} lacks {name}"));
         Ok(match step["op"].as_str() {
@@ -59,6 +60,7 @@ impl<H: ScenarioHost> Run<H> {
                 Err(bad) => json!({"threw": bad.to_string()}),
             },
             Some("bridgeInbound" | "deliverInbound" | "pollTimer") => self.from_outside(step)?,
+            Some("callOutside") => self.call_outside(step, expected)?,
             Some("mailbox") => self.mailboxes()?,
             Some("outbound") => json!({"outbound": self.outside.calls()}),
             Some("commit" | "status") => json!({}),
@@ -132,8 +134,12 @@ impl<H: ScenarioHost> Run<H> {
             return Ok(no_such_vat());
         };
         let body = format!("#{}", marshal::in_order(reason.clone()));
-        self.kernel.terminate_vat(&mut self.state, vat, &CapData { body, slots: vec![] })?;
-        Ok(json!({}))
+        let reason = CapData { body, slots: vec![] };
+        match self.kernel.terminate_vat(&mut self.state, vat, &reason) {
+            // SwingSet's kernel panics too, but throws at the next run.
+            Ok(()) | Err(KernelPanic::CriticalVat { .. }) => Ok(json!({})),
+            Err(panic) => Err(panic.into()),
+        }
     }
 
     /// Reaps vats with deliveries since the positions that an earlier call gave.

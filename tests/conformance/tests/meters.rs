@@ -21,13 +21,10 @@ fn a_meter_that_falls_below_its_threshold_tells_whoever_waits() {
     let config = KernelConfig {
         bootstrap: Some("watcher".to_owned()),
         pin_bootstrap_root: true,
-        provisioner: None,
         vats: vats.map(|(name, id)| (name.to_owned(), StaticVat::new(id))).into(),
-        devices: BTreeMap::new(),
-        services: BTreeMap::new(),
         named_bundles: BTreeMap::from([("spender".to_owned(), spender.0.clone())]),
         bundles: BTreeMap::from([watcher, spender, admin]),
-        options: KernelOptions {
+        ..KernelConfig::new(KernelOptions {
             reap: Default::default(),
             relax_durability_rules: false,
             snapshot_initial: 3,
@@ -36,7 +33,8 @@ fn a_meter_that_falls_below_its_threshold_tells_whoever_waits() {
             collect_at_upgrade: true,
             crank_limit: 100_000_000_000,
             guard: capstan_kernel::limits::SystemGuard::NONE,
-        },
+            billing: capstan_kernel::billing::Billing::SWINGSET,
+        })
     };
     let mut kernel = Kernel::new(workshop.host().unwrap(), NodeOptions::default());
     let mut state = MemoryState::default();

@@ -2,7 +2,8 @@
 //! names contain `24-upgrade`.
 //!
 //! A scenario runs on the kernel alone, where vats do what the recording says they did (`kernel::NAME`), and on the real
-//! engine (`javascript::NAME`). The folders are `scenarios`, `swarms` and `peer`, and `kernel` for vats that are not JavaScript's.
+//! engine (`javascript::NAME`). The folders are `scenarios`, `swarms`, `peer` and `raw`. On the kernel alone run `kernel`,
+//! for vats that are not JavaScript's, and `upstream`, whose vats come from npm packages.
 #![allow(clippy::unwrap_used)] // tests
 
 use std::path::{Path, PathBuf};
@@ -16,8 +17,14 @@ use capstan_conformance::{
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The folders of scenarios, how many each has at least, and whether its vats run on the real engine too.
-const KINDS: [(&str, usize, bool); 4] =
-    [("scenarios", 26, true), ("swarms", 13, true), ("peer", 12, true), ("kernel", 12, false)];
+const KINDS: [(&str, usize, bool); 6] = [
+    ("scenarios", 26, true),
+    ("swarms", 13, true),
+    ("peer", 12, true),
+    ("raw", 5, true),
+    ("kernel", 12, false),
+    ("upstream", 2, false),
+];
 
 fn main() -> ExitCode {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workshop");

@@ -3,6 +3,11 @@
 //!
 //! `make fuzz` runs them under libFuzzer, starting from [`seeds`]. It also compares the JavaScript worker with Node on random
 //! programs: `programs/compare.mjs`.
+//!
+//! ```
+//! // Bytes that are no transaction are refused, and never panic.
+//! capstan_fuzz::tx(b"\x0a\xff");
+//! ```
 
 mod seeds;
 
@@ -89,7 +94,7 @@ pub fn wasm(data: &[u8]) {
     let source = WorkerSource::Wasm { module: data.to_vec() };
     let valid = host.validate(data).is_ok();
     let started = match host.start(vat, &source, &WorkerOptions::default()) {
-        Ok(started) => started,
+        Ok(started) => started.verdict,
         Err(fault) => panic!("starting: {fault}"),
     };
     assert!(valid || started.is_err(), "refused, and yet it started");

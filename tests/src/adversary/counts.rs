@@ -1,6 +1,6 @@
 //! Reference counts made from scratch, of what holds what, against those that the kernel keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_kernel::ids::{DeviceId, Endpoint, KRef, RemoteId};
 use capstan_kernel::view;
@@ -27,9 +27,9 @@ pub fn differences(state: &impl Read) -> Differences {
     let vats = view::vats(state).unwrap();
     for vat in &vats {
         counts.clist(state, Endpoint::Vat(*vat));
-        let config = view::vat_config(state, *vat).unwrap().unwrap();
-        let slots = config.parameters.into_iter().flat_map(|parameters| parameters.slots);
-        slots.for_each(|kref| counts.hold(&kref.to_string()));
+        for kref in view::vat_parameters(state, *vat).unwrap() {
+            counts.hold(&kref.to_string());
+        }
     }
     for remote in (1..).map(RemoteId) {
         if view::remote(state, remote).unwrap().is_none() {
@@ -46,8 +46,13 @@ pub fn differences(state: &impl Read) -> Differences {
     for name in ["runQueue", "acceptanceQueue"] {
         dump[name].as_array().unwrap().iter().for_each(|event| counts.event(event));
     }
+    let mut sources = BTreeSet::new();
     for promise in dump["promises"].as_array().unwrap() {
-        counts.slots(&promise["data"]);
+        // Promises that share their data hold its references once.
+        let source = promise["dataOf"].as_str().or(promise["id"].as_str()).unwrap();
+        if sources.insert(source) {
+            counts.slots(&promise["data"]);
+        }
         let waiting = promise["queue"].as_array().into_iter().flatten();
         waiting.for_each(|message| counts.message(&promise["id"], message));
     }

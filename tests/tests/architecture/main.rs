@@ -53,6 +53,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-consensus",
             "capstan-files",
             "capstan-genesis",
+            "capstan-kernel",
+            "capstan-kernel-ports",
             "capstan-store",
             "capstan-vat-host",
             "capstan-vat-js",

@@ -239,10 +239,22 @@ fn the_provisioner_is_cheap_whatever_it_is_given() {
     println!("provisioner: {} computrons, {} syscalls: collection", reap.computrons, reap.count);
 }
 
-#[test]
-fn vat_admin_is_cheap_whatever_it_is_given() {
+/// The methods of vatAdmin's service, with arguments.
+const SERVICE_METHODS: &[(&str, &[&str])] = &[
+    ("waitForBundleCap", &["\"b1-0\""]),
+    ("getBundleCap", &["\"b1-0\""]),
+    ("getNamedBundleCap", &["\"n\""]),
+    ("getBundleIDByName", &["\"n\""]),
+    ("createMeter", &["\"+1\"", "\"+0\""]),
+    ("createUnlimitedMeter", &[]),
+    ("createVat", &["{}", "{}"]),
+    ("createVatByName", &["\"n\"", "{}"]),
+];
+
+/// A vatAdmin device that does what it is asked.
+fn vat_admin_device() -> Device {
     let mut meters = 0;
-    let device: Device = Box::new(move |_, method, _| match method {
+    Box::new(move |_, method, _| match method {
         "createMeter" | "createUnlimitedMeter" => {
             meters += 1;
             format!("\"m{meters}\"")
@@ -254,8 +266,12 @@ fn vat_admin_is_cheap_whatever_it_is_given() {
         "getBundleID" => "\"b1-0\"".to_owned(),
         "upgradeVat" => "\"up1\"".to_owned(),
         _ => "\"#undefined\"".to_owned(),
-    });
-    let mut vat = LoneVat::start(capstan_vat_system::vat_admin_bundle(), "{}", device);
+    })
+}
+
+#[test]
+fn vat_admin_is_cheap_whatever_it_is_given() {
+    let mut vat = LoneVat::start(capstan_vat_system::vat_admin_bundle(), "{}", vat_admin_device());
     let made = vat.send("o+0", "createVatAdminService", "[\"$0.Alleged: device\"]", &["d-70"]);
     let service = made.slots().remove(0);
     let meter = vat.send(&service, "createMeter", "[\"+5\",\"+0\"]", &[]).slots().remove(0);
@@ -273,20 +289,7 @@ fn vat_admin_is_cheap_whatever_it_is_given() {
         ("getNotifier", &[]),
     ];
     let objects = [
-        Object {
-            name: "vatAdminService",
-            target: service,
-            methods: &[
-                ("waitForBundleCap", &["\"b1-0\""]),
-                ("getBundleCap", &["\"b1-0\""]),
-                ("getNamedBundleCap", &["\"n\""]),
-                ("getBundleIDByName", &["\"n\""]),
-                ("createMeter", &["\"+1\"", "\"+0\""]),
-                ("createUnlimitedMeter", &[]),
-                ("createVat", &["{}", "{}"]),
-                ("createVatByName", &["\"n\"", "{}"]),
-            ],
-        },
+        Object { name: "vatAdminService", target: service, methods: SERVICE_METHODS },
         Object { name: "meter", target: meter, methods: meter_methods },
         Object { name: "unlimitedMeter", target: unlimited, methods: meter_methods },
         Object {

@@ -145,6 +145,23 @@ fn bundles_that_are_not_what_they_say() {
     assert_unharmed(&node);
 }
 
+/// The beginning of an upload of a bundle in these pieces.
+fn begin_of(submitter: &Wallet, bundle: &Bundle, pieces: &[&[u8]]) -> MsgBeginUpload {
+    MsgBeginUpload {
+        submitter: submitter.address().to_string(),
+        bundle_id: bundle.id.to_string(),
+        compression: Compression::None.into(),
+        uncompressed_size: bundle.bytes.len() as u64,
+        chunks: pieces
+            .iter()
+            .map(|piece| ChunkInfo {
+                sha256: Sha256::digest(piece).to_vec(),
+                size: piece.len() as u64,
+            })
+            .collect(),
+    }
+}
+
 #[test]
 fn uploads_whose_pieces_come_wrong() {
     let node = Node::start(|params| {
@@ -155,19 +172,7 @@ fn uploads_whose_pieces_come_wrong() {
     let counter = example("counter");
     let pieces: Vec<&[u8]> = counter.bytes.chunks(100_000).collect();
     assert!(pieces.len() > 2);
-    let begin = MsgBeginUpload {
-        submitter: alice.address().to_string(),
-        bundle_id: counter.id.to_string(),
-        compression: Compression::None.into(),
-        uncompressed_size: counter.bytes.len() as u64,
-        chunks: pieces
-            .iter()
-            .map(|piece| ChunkInfo {
-                sha256: Sha256::digest(piece).to_vec(),
-                size: piece.len() as u64,
-            })
-            .collect(),
-    };
+    let begin = begin_of(&alice, &counter, &pieces);
     let begin_upload = || {
         let done = alice.submit(TxBuilder::new().message(&begin), counter.bytes.len() as u64)?;
         Ok::<_, ClientError>(

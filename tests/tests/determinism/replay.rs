@@ -126,6 +126,38 @@ fn upgraded(state: &impl Read) -> VatId {
     view::live_vats(state).unwrap().into_iter().find(|vat| incarnation(vat) == 1).unwrap()
 }
 
+/// The difference that is found when a host goes wrong in the delivery of this entry.
+fn difference(wrong: Wrong, entry: &Entry) -> Difference {
+    let Entry::Delivery { syscalls, result, computrons, .. } = entry else { unreachable!() };
+    let made = |number: usize| Some(syscalls[number].0.clone());
+    match wrong {
+        Wrong::Computrons => Difference::Computrons {
+            expected: *computrons,
+            found: computrons.map(|spent| Computrons(spent.0 + 1)),
+        },
+        Wrong::Result => Difference::Result {
+            expected: result.clone(),
+            found: DeliveryResult::Error("patched".into()),
+        },
+        Wrong::Syscall => {
+            let is_set = |(syscall, _): &(Syscall, SyscallResult)| {
+                matches!(syscall, Syscall::VatstoreSet { .. })
+            };
+            let number = syscalls.iter().position(is_set).unwrap();
+            let Syscall::VatstoreSet { key, .. } = &syscalls[number].0 else { unreachable!() };
+            let forged = Syscall::VatstoreSet { key: key.clone(), value: "forged".into() };
+            Difference::Syscall { number, expected: made(number), found: Some(forged) }
+        }
+        Wrong::Missing => Difference::Syscall { number: 0, expected: made(0), found: None },
+        Wrong::Extra => Difference::Syscall {
+            number: syscalls.len(),
+            expected: None,
+            found: Some(Syscall::VatstoreGet { key: "no".into() }),
+        },
+        Wrong::Heap => panic!("a heap is no part of a delivery"),
+    }
+}
+
 #[test]
 fn the_first_thing_that_a_host_does_otherwise_is_named() {
     let state = archive();
@@ -143,7 +175,6 @@ fn the_first_thing_that_a_host_does_otherwise_is_named() {
         deliveries.iter().enumerate().filter(|(_, (at, entry))| *at > upgrade && sets(entry));
     let (at, (position, entry)) =
         writing.map(|(at, (position, entry))| (at as u64, (*position, *entry))).nth(1).unwrap();
-    let Entry::Delivery { syscalls, result, computrons, .. } = entry else { unreachable!() };
     let mut host = host(&Options::usual());
     for wrong in [
         Wrong::Computrons,
@@ -162,45 +193,13 @@ fn the_first_thing_that_a_host_does_otherwise_is_named() {
         else {
             panic!("{wrong:?}: {last:?}")
         };
-        let expected = match (wrong, &found) {
-            (Wrong::Heap, Difference::Heap { expected, found }) => {
-                assert_eq!((Hash([9; 32]), true), (*found, found_at > position));
-                assert_eq!(told, Entry::SaveSnapshot { heap: *expected });
-                continue;
-            }
-            (Wrong::Computrons, _) => Difference::Computrons {
-                expected: *computrons,
-                found: computrons.map(|spent| Computrons(spent.0 + 1)),
-            },
-            (Wrong::Result, _) => Difference::Result {
-                expected: result.clone(),
-                found: DeliveryResult::Error("patched".into()),
-            },
-            (Wrong::Syscall, _) => {
-                let is_set = |(syscall, _): &(Syscall, SyscallResult)| {
-                    matches!(syscall, Syscall::VatstoreSet { .. })
-                };
-                let number = syscalls.iter().position(is_set).unwrap();
-                let Syscall::VatstoreSet { key, .. } = &syscalls[number].0 else { unreachable!() };
-                let forged = Syscall::VatstoreSet { key: key.clone(), value: "forged".into() };
-                Difference::Syscall {
-                    number,
-                    expected: Some(syscalls[number].0.clone()),
-                    found: Some(forged),
-                }
-            }
-            (Wrong::Missing, _) => Difference::Syscall {
-                number: 0,
-                expected: Some(syscalls[0].0.clone()),
-                found: None,
-            },
-            (Wrong::Extra, _) => Difference::Syscall {
-                number: syscalls.len(),
-                expected: None,
-                found: Some(Syscall::VatstoreGet { key: "no".into() }),
-            },
-            (Wrong::Heap, _) => panic!("{found:?}"),
-        };
+        if wrong == Wrong::Heap {
+            let Difference::Heap { expected, found } = found else { panic!("{found:?}") };
+            assert_eq!((Hash([9; 32]), true), (found, found_at > position));
+            assert_eq!(told, Entry::SaveSnapshot { heap: expected });
+            continue;
+        }
+        let expected = difference(wrong, entry);
         assert_eq!((found_at, &told, found), (position, entry, expected), "{wrong:?}");
     }
 }

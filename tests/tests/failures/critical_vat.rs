@@ -35,7 +35,8 @@ impl Node {
         let kept = Arc::clone(&reports);
         let on_fatal =
             FatalHandler::call_back(move |report| kept.lock().unwrap().push(report.clone()));
-        let trace = Some(TraceOptions { dir: home.join("traces"), keep_blocks: 100 });
+        let trace =
+            Some(TraceOptions { dir: home.join("traces"), keep_blocks: 100, max_bytes: 1 << 30 });
         let store = Store::open(home.join("state"), capstan_store::Options::default()).unwrap();
         let operator = Some(OperatorFiles {
             home: PathBuf::from("/node"),

@@ -7,53 +7,12 @@ use std::sync::{Arc, Mutex};
 use capstan_abi::Delivery;
 use capstan_app::trace::bisect::{Finding, Write, bisect};
 use capstan_app::{App, AppOptions, FatalHandler, TraceOptions};
-use capstan_kernel_ports::host::{Delivered, HeapImage, HostFault, Syscalls, VatHost};
-use capstan_kernel_ports::layer::HostLayer;
-use capstan_kernel_ports::{Computrons, VatId};
 use capstan_store::Store;
-use capstan_tests::{Account, Options, Wrong, WrongHost, host, raw_genesis};
+use capstan_tests::{Account, HookedHost, Options, Wrong, WrongHost, host, raw_genesis};
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestInitChain};
 
-/// Counts the deliveries of a host, and gives no heaps.
-struct Counting {
-    host: WrongHost,
-    deliveries: u64,
-    /// Those of them that were of `increment`, which writes to the vat's store.
-    increments: Arc<Mutex<Vec<u64>>>,
-}
-
-impl HostLayer for Counting {
-    type Host = WrongHost;
-
-    fn host(&self) -> &WrongHost {
-        &self.host
-    }
-
-    fn host_mut(&mut self) -> &mut WrongHost {
-        &mut self.host
-    }
-
-    fn deliver(
-        &mut self,
-        vat: VatId,
-        delivery: &Delivery,
-        limit: Computrons,
-        syscalls: &mut dyn Syscalls,
-    ) -> Result<Delivered, HostFault> {
-        if is_increment(delivery) {
-            self.increments.lock().unwrap().push(self.deliveries);
-        }
-        self.deliveries += 1;
-        VatHost::deliver(&mut self.host, vat, delivery, limit, syscalls)
-    }
-
-    /// Gives no heaps, so that vats come back by replay through this host.
-    fn heap_image(&mut self, _: VatId) -> Result<Option<HeapImage>, HostFault> {
-        Ok(None)
-    }
-}
-
+/// True for a delivery that writes to the vat's store.
 fn is_increment(delivery: &Delivery) -> bool {
     matches!(delivery, Delivery::Message { message, .. }
         if message.methargs.body.starts_with("#[\"increment\""))
@@ -61,12 +20,19 @@ fn is_increment(delivery: &Delivery) -> bool {
 
 /// Runs the story on a node, whose traces are in `home`; gives its app hashes, and which deliveries were of `increment`.
 fn run(home: &Path, wrong: Option<u64>, kind: Wrong) -> (Vec<Vec<u8>>, Vec<u64>) {
-    let increments = Arc::default();
-    let host = host(&Options::raw());
-    let host = WrongHost::new(host, kind, wrong);
-    let host = Counting { host, deliveries: 0, increments: Arc::clone(&increments) };
+    let increments: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let host = WrongHost::new(host(&Options::raw()), kind, wrong);
+    let (noted, mut deliveries) = (Arc::clone(&increments), 0);
+    // Vats come back by replay through this host.
+    let host = HookedHost::new(host, move |delivery| {
+        if is_increment(delivery) {
+            noted.lock().unwrap().push(deliveries);
+        }
+        deliveries += 1;
+    })
+    .without_heaps();
     let on_fatal = FatalHandler::call_back(|_| {});
-    let trace = Some(TraceOptions { dir: home.to_owned(), keep_blocks: 100 });
+    let trace = Some(TraceOptions { dir: home.to_owned(), keep_blocks: 100, max_bytes: 1 << 30 });
     let options = AppOptions { on_fatal, trace, ..AppOptions::default() };
     let app = App::new(Store::in_memory().unwrap(), host, options).unwrap();
     // Blocks of several deliveries, so that a wrong one may be anywhere in its block.

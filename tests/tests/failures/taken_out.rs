@@ -26,7 +26,8 @@ impl Node {
         let on_fatal = FatalHandler::call_back(move |report: &FatalReport| {
             kept.lock().unwrap().push(report.clone());
         });
-        let trace = Some(TraceOptions { dir: home.join("traces"), keep_blocks: 100 });
+        let trace =
+            Some(TraceOptions { dir: home.join("traces"), keep_blocks: 100, max_bytes: 1 << 30 });
         let overrides = with.into_iter().collect();
         let options = AppOptions { on_fatal, trace, overrides, ..AppOptions::default() };
         let app = App::new(Store::in_memory().unwrap(), host(&Options::raw()), options).unwrap();

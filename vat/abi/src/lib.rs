@@ -35,9 +35,9 @@
 //! # The wasm side
 //!
 //! A worker module exports four items: `memory`, `capstan_abi() -> i32`, `capstan_alloc(len: i32)
-//! -> i32` and `capstan_deliver(ptr: i32, len: i32)`. The first function returns one of the
-//! [`Encoding`] numbers. The module may import only the functions of [`imports`], from module
-//! `capstan`.
+//! -> i32` and `capstan_deliver(ptr: i32, len: i32)`. `capstan_abi` returns 1, for
+//! [`Encoding::Borsh`]. Only a JavaScript engine speaks JSON: any other module that returns 2 is
+//! refused. The module may import only the functions of [`imports`], from module `capstan`.
 //!
 //! For each delivery the host takes these steps:
 //!

@@ -139,7 +139,8 @@ fn bench_engine(compiler: Compiler, rows: &mut Rows) {
     let options = WorkerOptions::default();
     let mut begin = |i: u64| {
         let started = host.start(VatId(i % 64), &source, &options);
-        started.unwrap_or_else(|error| panic!("{error}")).unwrap_or_else(|error| panic!("{error}"));
+        let started = started.unwrap_or_else(|error| panic!("{error}"));
+        started.verdict.unwrap_or_else(|error| panic!("{error}"));
     };
     let (wall, _) = repeat(Duration::from_secs(1), &mut begin);
     rows.push((
@@ -164,7 +165,8 @@ fn bench_engine(compiler: Compiler, rows: &mut Rows) {
 fn start(host: &mut WasmHost, vat: VatId, module: &[u8]) {
     let source = WorkerSource::Wasm { module: module.to_vec() };
     let started = host.start(vat, &source, &WorkerOptions::default());
-    started.unwrap_or_else(|error| panic!("{error}")).unwrap_or_else(|error| panic!("{error}"));
+    let started = started.unwrap_or_else(|error| panic!("{error}"));
+    started.verdict.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// A worker's heap and its pages.

@@ -10,7 +10,7 @@ use wasmer::sys::wasmparser::Operator;
 
 /// Version of the prices and of the instrumentation, which is part of every cache key. It changes
 /// whenever they do.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Number of points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
@@ -20,6 +20,12 @@ pub const BULK_BYTES_PER_POINT_LOG2: u32 = 2;
 
 /// Points for each page of 64 KiB that `memory.grow` adds, which is the price of filling it.
 pub const PAGE_POINTS: u64 = 65_536 >> BULK_BYTES_PER_POINT_LOG2;
+
+/// Points for `memory.grow` in a module from a user, besides its pages.
+pub const GROW_POINTS: u64 = 2_000;
+
+/// Points for a bulk memory operation in a module from a user, besides its bytes.
+pub const BULK_POINTS: u64 = 200;
 
 /// Number of locals that a function may have for free. Above it, each call pays a point for each
 /// local, since all are zeroed.
@@ -43,6 +49,10 @@ pub const JSON_POINTS: u64 = 50_000;
 
 /// Points for each byte that crosses between worker and host, which is copied, decoded and encoded.
 pub const HOST_BYTE_POINTS: u64 = 20;
+
+/// Computrons for each byte of a module from a user that is compiled. Singlepass compiles some two megabytes a
+/// second.
+pub const COMPILE_COMPUTRONS: u64 = 50;
 
 /// Upper bound for all frames of a worker's stack together, in the units of [`frame_bytes`]. It is
 /// the value of [`ModuleLimits::stack_bytes`](crate::ModuleLimits::stack_bytes) for modules from
@@ -84,6 +94,10 @@ pub(crate) fn user_points(operator: &Operator<'_>) -> u64 {
         | Operator::F64PromoteF32
         | Operator::F32DemoteF64 => 11,
         Operator::Call { .. } | Operator::CallIndirect { .. } => USER_CALL_POINTS,
+        Operator::MemoryGrow { .. } => GROW_POINTS,
+        Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => {
+            BULK_POINTS
+        }
         operator => engine_points(operator),
     }
 }

@@ -109,12 +109,11 @@ fn boot_key(engine: &JsEngine) -> Key {
 
 fn boot(module: &Arc<CompiledModule>, engine: &JsEngine) -> Result<Image, HostError> {
     let unusable = |e: crate::worker::StartError| HostError::Engine(e.to_string());
-    let mut worker = Worker::start(module, i64::MAX as u64).map_err(unusable)?;
-    if worker.encoding() != Encoding::Json {
-        return Err(HostError::Engine("capstan_abi() must be 2 (JSON)".to_owned()));
-    }
+    let started = Worker::start(module, Encoding::Json, i64::MAX as u64);
+    let (mut worker, _) = started.map_err(unusable)?;
     for (name, source) in &engine.boot_scripts {
-        worker.boot(source).map_err(|reason| HostError::Boot { name: name.clone(), reason })?;
+        let booted = worker.boot(source);
+        booted.map_err(|e| HostError::Boot { name: name.clone(), reason: e.to_string() })?;
     }
     Ok(worker.image())
 }

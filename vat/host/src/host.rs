@@ -7,30 +7,32 @@ use capstan_abi::{Delivery, DeliveryResult, Encoding};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{
-        Delivered, HeapImage, HostFault, SourceRefused, StartVerdict, Syscalls, VatHost,
-        WorkerOptions, WorkerSource,
+        Delivered, HeapImage, HostFault, SourceRefused, Start, StartCost, StartVerdict, Syscalls,
+        VatHost, WorkerOptions, WorkerSource,
     },
 };
 
 use crate::{
-    HostError, HostOptions, Image, JsEngine, cost,
+    HostError, HostOptions, Image, JsEngine, Usage, cost,
     engine::BootedEngine,
-    memory::share::{Loaded, Running, Shared},
+    memory::share::{Load, Loaded, Running, Shared},
     module::cache::Cache,
     module::compile::Modules,
     module::validate,
-    worker::supervisor,
-    worker::{End, StartError, Worker},
+    worker::supervisor::{self, BundleDigest},
+    worker::{End, ReplyError, StartError, Worker},
 };
 
-/// Points that a worker may spend before its first delivery, to return its ABI and to take its
-/// bundle.
+/// Points that a JavaScript worker may spend before its first delivery, to take its bundle.
 const START_POINTS: u64 = 100_000_000 * cost::POINTS_PER_COMPUTRON;
+
+/// Points that a wasm module may spend before its first delivery, to return the number of its ABI.
+const ABI_POINTS: u64 = 100_000 * cost::POINTS_PER_COMPUTRON;
 
 /// Points that loading a bundle may cost before its vat starts.
 ///
-/// This is some five times the largest of Agoric's bundles. No vat pays for it, since a node loads
-/// each bundle once for all its vats. A bundle that exceeds it is loaded at the vat's expense.
+/// This is some five times the largest of Agoric's bundles. A bundle that exceeds it is loaded by each
+/// of its vats for itself.
 const LOAD_POINTS: u64 = 50_000_000 * cost::POINTS_PER_COMPUTRON;
 
 /// Host that runs vats as wasm instances under wasmer, and implements [`VatHost`].
@@ -55,6 +57,7 @@ pub struct WasmHost {
     shared: Shared,
     /// Workers by vat. The mutex is there since even reading a worker's heap takes a mutable store.
     workers: Mutex<BTreeMap<VatId, Running>>,
+    usage: Arc<Usage>,
 }
 
 impl WasmHost {
@@ -67,10 +70,13 @@ impl WasmHost {
         options: HostOptions,
         progress: &dyn Fn(&str),
     ) -> Result<Self, HostError> {
-        let cache = Cache::open(options.cache_dir.clone())
+        let usage = Arc::<Usage>::default();
+        let bound = options.max_artifact_bytes;
+        let cache = Cache::open(options.cache_dir.clone(), bound, Arc::clone(&usage))
             .map_err(|(path, source)| HostError::CacheDirectory { path, source })?;
         let cache = Arc::new(cache);
-        let modules = Modules::new(Arc::clone(&cache), options.memory)?;
+        let idle = options.max_idle_code_bytes;
+        let modules = Modules::new(Arc::clone(&cache), options.memory, idle, Arc::clone(&usage))?;
         let compiler = options.compilers.engine;
         let booted = BootedEngine::open(&engine, &modules, &cache, compiler, progress)?;
         let current = booted.hash;
@@ -83,7 +89,13 @@ impl WasmHost {
             current,
             shared: Shared::default(),
             workers: Mutex::default(),
+            usage,
         })
+    }
+
+    /// Returns the sizes of the host's caches, as they change.
+    pub fn usage(&self) -> Arc<Usage> {
+        Arc::clone(&self.usage)
     }
 
     /// Adds an older [`JsEngine`], for vats whose incarnation began on it.
@@ -133,62 +145,64 @@ impl WasmHost {
         bundle_id: &str,
         zip: &[u8],
         options: &WorkerOptions,
-    ) -> Result<StartVerdict<Worker>, HostFault> {
-        if let Err(problem) = supervisor::bundle_digest(bundle_id) {
-            return Ok(Err(SourceRefused(problem)));
-        }
-        let booted = self.booted(engine)?;
-        let loaded = match self.shared.loaded(engine, bundle_id, options) {
-            Some(loaded) => loaded,
-            None => {
-                let command = match supervisor::write_set_bundle(None, bundle_id, zip, options) {
-                    Ok(command) => command,
-                    Err(problem) => return Ok(Err(SourceRefused(problem))),
-                };
-                let loaded = load(&booted, &command)?.map(Arc::new);
-                self.shared.keep(engine, bundle_id, options, loaded.clone());
-                loaded
+    ) -> Result<(StartVerdict<Worker>, StartCost), HostFault> {
+        let digest = match BundleDigest::from_id(bundle_id) {
+            Ok(digest) => digest,
+            Err(error) => {
+                return Ok((Err(SourceRefused(error.to_string())), StartCost::default()));
             }
         };
+        let booted = self.booted(engine)?;
+        let Load { points, loaded } = match self.shared.loaded(engine, bundle_id, options) {
+            Some(load) => load,
+            None => {
+                let command = supervisor::write_set_bundle(None, digest, zip, options);
+                let load = load(&booted, &command)?;
+                self.shared.keep(engine, bundle_id, options, load.clone());
+                load
+            }
+        };
+        let load = Computrons(cost::computrons(points));
         let (started, command) = match loaded {
             Some(loaded) => {
                 let Loaded { memory, globals } = loaded.as_ref();
                 let started = Worker::fork(&booted.module, Encoding::Json, globals, memory);
-                (started, Ok(supervisor::write_set_vat_id(vat)))
+                (started, supervisor::write_set_vat_id(vat))
             }
             None => {
-                let command = supervisor::write_set_bundle(Some(vat), bundle_id, zip, options);
+                let command = supervisor::write_set_bundle(Some(vat), digest, zip, options);
                 (booted.worker(), command)
             }
         };
-        let command = match command {
-            Ok(command) => command,
-            Err(problem) => return Ok(Err(SourceRefused(problem))),
-        };
+        let cost = |points| StartCost { load, own: Computrons(cost::computrons(points)) };
         let mut worker = match started {
             Ok(worker) => worker,
-            Err(error) => return refused(error),
+            Err(error) => return Ok((refused(error)?, cost(0))),
         };
         let run = worker.run(&command, START_POINTS, None)?;
         Ok(match run.end {
             End::Done(reply) => {
-                supervisor::read_set_bundle_reply(&reply).map(|()| worker).map_err(SourceRefused)
+                let taken = supervisor::read_set_bundle_reply(&reply);
+                let taken = taken.map(|()| worker);
+                (taken.map_err(|error| SourceRefused(error.to_string())), cost(run.points))
             }
-            End::Fault(fault) => Err(SourceRefused(fault.text().to_owned())),
-            End::Broken(text) => Err(SourceRefused(text)),
+            End::Fault(fault) => (Err(SourceRefused(fault.text().to_owned())), cost(START_POINTS)),
+            End::Broken(text) => (Err(SourceRefused(text)), cost(START_POINTS)),
         })
     }
 
-    fn start_wasm(&self, module: &[u8]) -> Result<StartVerdict<Worker>, HostFault> {
+    fn start_wasm(&self, bytes: &[u8]) -> Result<(StartVerdict<Worker>, StartCost), HostFault> {
         let HostOptions { compilers, limits, .. } = &self.options;
-        let module = match self.modules.get(module, compilers.modules, limits, false) {
+        let load = Computrons(cost::COMPILE_COMPUTRONS.saturating_mul(bytes.len() as u64));
+        let cost = |points| StartCost { load, own: Computrons(cost::computrons(points)) };
+        let module = match self.modules.get(bytes, compilers.modules, limits, false) {
             Ok(module) => module,
-            Err(error) => return Ok(Err(SourceRefused(error.to_string()))),
+            Err(error) => return Ok((Err(SourceRefused(error.to_string())), cost(0))),
         };
-        match Worker::start(&module, START_POINTS) {
-            Ok(worker) => Ok(Ok(worker)),
-            Err(error) => refused(error),
-        }
+        Ok(match Worker::start(&module, Encoding::Borsh, ABI_POINTS) {
+            Ok((worker, points)) => (Ok(worker), cost(points)),
+            Err(error) => (refused(error)?, cost(ABI_POINTS)),
+        })
     }
 }
 
@@ -207,17 +221,18 @@ impl VatHost for WasmHost {
         vat: VatId,
         source: &WorkerSource,
         options: &WorkerOptions,
-    ) -> Result<StartVerdict, HostFault> {
+    ) -> Result<Start, HostFault> {
         self.stop(vat);
-        let started = match source {
+        let (started, cost) = match source {
             WorkerSource::JavaScript { engine, bundle_id, zip } => {
                 self.start_javascript(vat, engine, bundle_id, zip, options)?
             }
             WorkerSource::Wasm { module } => self.start_wasm(module)?,
         };
-        Ok(started.map(|worker| {
+        let verdict = started.map(|worker| {
             self.workers().insert(vat, Running::new(worker, source));
-        }))
+        });
+        Ok(Start { verdict, cost })
     }
 
     fn deliver(
@@ -259,7 +274,11 @@ impl VatHost for WasmHost {
     }
 
     fn stop(&mut self, vat: VatId) {
-        self.workers().remove(&vat);
+        let stopped = self.workers().remove(&vat);
+        if stopped.is_some() {
+            drop(stopped);
+            self.modules.tidy();
+        }
     }
 
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
@@ -296,7 +315,16 @@ impl VatHost for WasmHost {
                 let HostOptions { compilers, limits, .. } = &self.options;
                 let module = self.modules.get(module, compilers.modules, limits, false);
                 let module = module.map_err(|e| HostFault::Engine(e.to_string()))?;
-                Worker::restore(&module, image, None, None, page)
+                Worker::restore(&module, image, None, None, page).and_then(|worker| {
+                    match worker.encoding() {
+                        Encoding::Borsh => Ok(worker),
+                        Encoding::Json => {
+                            let text =
+                                format!("{vat} is a module whose heap says that it speaks JSON");
+                            Err(HostFault::Engine(text))
+                        }
+                    }
+                })
             }
         };
         let worker = worker.map_err(|e| e.in_context(&format!("cannot bring back {vat}: ")))?;
@@ -308,17 +336,19 @@ impl VatHost for WasmHost {
     }
 }
 
-/// Loads a bundle into a new worker by `command`. Returns `None` if it has to be loaded later.
-fn load(engine: &BootedEngine, command: &[u8]) -> Result<Option<Loaded>, HostFault> {
+/// Loads a bundle into a new worker by `command`.
+fn load(engine: &BootedEngine, command: &[u8]) -> Result<Load, HostFault> {
     let fault = |e: &dyn std::fmt::Display| HostFault::Engine(e.to_string());
     let mut worker = engine.worker().map_err(|e| fault(&e))?;
     let run = worker.run(command, LOAD_POINTS, None)?;
     match run.end {
         End::Done(reply) if supervisor::read_set_bundle_reply(&reply).is_ok() => {
             let memory = worker.new_base().map_err(|e| fault(&e))?;
-            Ok(Some(Loaded { memory, globals: worker.global_bits() }))
+            let loaded = Arc::new(Loaded { memory, globals: worker.global_bits() });
+            Ok(Load { points: run.points, loaded: Some(loaded) })
         }
-        End::Done(_) | End::Fault(_) | End::Broken(_) => Ok(None),
+        End::Done(_) => Ok(Load { points: run.points, loaded: None }),
+        End::Fault(_) | End::Broken(_) => Ok(Load { points: LOAD_POINTS, loaded: None }),
     }
 }
 
@@ -336,9 +366,9 @@ fn encode(encoding: Encoding, delivery: &Delivery) -> Result<Vec<u8>, HostFault>
     }
 }
 
-fn decode(encoding: Encoding, reply: &[u8]) -> Result<DeliveryResult, String> {
+fn decode(encoding: Encoding, reply: &[u8]) -> Result<DeliveryResult, ReplyError> {
     match encoding {
-        Encoding::Borsh => borsh::from_slice(reply).map_err(|e| e.to_string()),
+        Encoding::Borsh => borsh::from_slice(reply).map_err(ReplyError::Borsh),
         Encoding::Json => supervisor::read_delivery_result(reply),
     }
 }

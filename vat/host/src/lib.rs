@@ -46,6 +46,7 @@ mod host;
 mod memory;
 mod module;
 mod options;
+mod usage;
 mod worker;
 
 pub use engine::JsEngine;
@@ -55,3 +56,4 @@ pub use host::WasmHost;
 pub use module::limits::ModuleLimits;
 pub use module::validate::Refusal;
 pub use options::{Compiler, Compilers, HostOptions, MemoryMode};
+pub use usage::Usage;

@@ -15,6 +15,12 @@ pub struct HostOptions {
     pub memory: MemoryMode,
     /// [`ModuleLimits`] for modules from users.
     pub limits: ModuleLimits,
+    /// Maximum size of the artifacts in `cache_dir`, in bytes. Those of modules that run are kept
+    /// all the same.
+    pub max_artifact_bytes: u64,
+    /// Maximum size of the compiled modules that are kept in memory although no worker runs them,
+    /// in bytes.
+    pub max_idle_code_bytes: u64,
 }
 
 impl Default for HostOptions {
@@ -24,6 +30,8 @@ impl Default for HostOptions {
             compilers: Compilers::default(),
             memory: MemoryMode::default(),
             limits: ModuleLimits::user(),
+            max_artifact_bytes: 1 << 30,
+            max_idle_code_bytes: 256 << 20,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A running worker: a wasmer store with one instance of a compiled module.
 
 mod answerer;
+mod error;
 pub(crate) mod exports;
 pub(crate) mod imports;
 pub(crate) mod supervisor;
@@ -20,6 +21,8 @@ use wasmer::{
     sys::NativeEngineExt,
 };
 use wasmer_types::TrapCode;
+
+pub(crate) use error::{BootError, BundleError, GlobalsError, ReplyError, StartError};
 
 use crate::{
     Image,
@@ -65,6 +68,9 @@ pub(crate) enum End {
     Broken(String),
 }
 
+/// Result of a call into a worker: a value, or the worker's [`End`].
+type CallVerdict<T> = Result<T, End>;
+
 /// Run of a worker, from its input to its end.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -74,20 +80,29 @@ pub(crate) struct Run {
     pub(crate) test_log: Vec<String>,
 }
 
-/// Error of starting a worker.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    /// The node failed.
-    #[error("{0}")]
-    Host(String),
-    /// The module failed, which is the same on every node.
-    #[error("{0}")]
-    Module(String),
+/// Returns the reason for which a worker that says `number` is refused where `encoding` is spoken.
+///
+/// Only the JavaScript engine speaks JSON. The host's memory for JSON is many times its length, and
+/// a module from a user could write it so that this is most.
+fn wrong_abi(number: i32, encoding: Encoding) -> String {
+    match (encoding, Encoding::from_number(number)) {
+        (Encoding::Json, _) => format!("capstan_abi() is {number}: the engine's must be 2 (JSON)"),
+        (Encoding::Borsh, Some(Encoding::Json)) => {
+            "capstan_abi() is 2 (JSON), which only the JavaScript engine speaks: a module's must be 1 (borsh)"
+                .to_owned()
+        }
+        (Encoding::Borsh, _) => format!("capstan_abi() is {number}: a module's must be 1 (borsh)"),
+    }
 }
 
 impl Worker {
-    /// Starts a new worker, with at most `limit` points to return its ABI.
-    pub(crate) fn start(module: &Arc<CompiledModule>, limit: u64) -> Result<Self, StartError> {
+    /// Starts a new worker, with at most `limit` points to return its ABI. It must speak `encoding`. Returns the
+    /// points that it spent, too.
+    pub(crate) fn start(
+        module: &Arc<CompiledModule>,
+        encoding: Encoding,
+        limit: u64,
+    ) -> Result<(Self, u64), StartError> {
         let mut worker = Self::instantiate(module, None, true)?;
         worker.set_points(limit)?;
         let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
@@ -100,13 +115,12 @@ impl Worker {
                 return Err(StartError::Module("done outside of a delivery".to_owned()));
             }
         };
-        let encoding = Encoding::from_number(number).ok_or_else(|| {
-            StartError::Module(format!(
-                "capstan_abi() is {number}; known are 1 (borsh) and 2 (JSON)"
-            ))
-        })?;
+        if number != encoding as i32 {
+            return Err(StartError::Module(wrong_abi(number, encoding)));
+        }
         worker.set_encoding(encoding);
-        Ok(worker)
+        let points = limit.saturating_sub(worker.points_left().max(0) as u64);
+        Ok((worker, points))
     }
 
     /// Returns a worker whose memory is a private view of `base`, with the given mutable globals.
@@ -118,7 +132,7 @@ impl Worker {
     ) -> Result<Self, StartError> {
         let mut worker = Self::instantiate(module, Some(base), false)?;
         worker.set_encoding(encoding);
-        worker.set_globals(globals).map_err(StartError::Host)?;
+        worker.set_globals(globals).map_err(|e| StartError::Host(e.to_string()))?;
         Ok(worker)
     }
 
@@ -135,7 +149,7 @@ impl Worker {
         let mismatch = |what: &str| StartError::Host(format!("a heap of another module: {what}"));
         let mut worker = Self::instantiate(module, base, false)?;
         worker.set_encoding(encoding);
-        worker.set_globals(globals).map_err(|what| mismatch(&what))?;
+        worker.set_globals(globals).map_err(|e| mismatch(&e.to_string()))?;
         let missing =
             size.checked_sub(worker.memory().len()).ok_or_else(|| mismatch("too small"))?;
         // A wasm memory has at most 65,536 pages, or growing fails.
@@ -189,21 +203,20 @@ impl Worker {
         self.env.as_mut(&mut self.store.0).set_encoding(encoding);
     }
 
-    /// Evaluates a boot script. The error describes the failure.
-    pub(crate) fn boot(&mut self, script: &[u8]) -> Result<(), String> {
-        self.set_points(i64::MAX as u64).map_err(|e| e.to_string())?;
-        let boot: TypedFunction<(i32, i32), i32> =
-            self.function("capstan_boot").map_err(|e| e.to_string())?;
+    /// Evaluates a boot script.
+    pub(crate) fn boot(&mut self, script: &[u8]) -> Result<(), BootError> {
+        self.set_points(i64::MAX as u64)?;
+        let boot: TypedFunction<(i32, i32), i32> = self.function("capstan_boot")?;
         let mut source = script.to_vec();
         source.push(0);
         let result = self.put(&source).and_then(|ptr| {
             // `put` has checked that the length is one of this memory's.
             boot.call(&mut self.store.0, ptr, script.len() as i32)
         });
-        match self.conclude(result).map_err(|e| e.text())? {
+        match self.conclude(result).map_err(|e| BootError::Host(e.text()))? {
             Ok(0) => Ok(()),
-            Ok(code) => Err(format!("capstan_boot returned {code}; the node's log has the reason")),
-            Err(end) => Err(format!("{end:?}")),
+            Ok(code) => Err(BootError::Threw(code)),
+            Err(end) => Err(BootError::Ended(end)),
         }
     }
 
@@ -292,11 +305,11 @@ impl Worker {
         Ok(ptr)
     }
 
-    /// Interprets the result of a call into the worker. The outer error is a fault of this node.
+    /// Interprets the result of a call into the worker. The error is a fault of this node.
     fn conclude<T>(
         &mut self,
         result: Result<T, RuntimeError>,
-    ) -> Result<Result<T, End>, HostFault> {
+    ) -> Result<CallVerdict<T>, HostFault> {
         if let Some(fault) = self.memory_state.fault() {
             return Err(HostFault::Engine(fault));
         }
@@ -402,20 +415,21 @@ impl Worker {
         bits
     }
 
-    fn set_globals(&mut self, bits: &[(u32, u64)]) -> Result<(), String> {
+    fn set_globals(&mut self, bits: &[(u32, u64)]) -> Result<(), GlobalsError> {
         if bits.len() != self.globals.len() {
-            return Err("another number of globals".to_owned());
+            return Err(GlobalsError::Number);
         }
         for ((index, global), (wanted, bits)) in self.globals.iter().zip(bits) {
             let value = match global.get(&mut self.store.0) {
-                _ if index != wanted => return Err("other globals".to_owned()),
+                _ if index != wanted => return Err(GlobalsError::Index),
                 Value::I32(_) => Value::I32(*bits as u32 as i32),
                 Value::I64(_) => Value::I64(*bits as i64),
                 Value::F32(_) => Value::F32(f32::from_bits(*bits as u32)),
                 Value::F64(_) => Value::F64(f64::from_bits(*bits)),
-                _ => return Err("a global of another type".to_owned()),
+                _ => return Err(GlobalsError::Type),
             };
-            global.set(&mut self.store.0, value).map_err(|e| e.to_string())?;
+            let set = global.set(&mut self.store.0, value);
+            set.map_err(|e| GlobalsError::Refused(e.to_string()))?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ const FEW: Computrons = Computrons(20_000);
 
 /// Runs a module for three deliveries, or fewer if it dies, and records its heap after each.
 fn life(host: &mut WasmHost, module: &[u8]) -> Vec<(Delivered, Option<Image>)> {
-    host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap().unwrap();
+    host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap().verdict.unwrap();
     let mut seen = Vec::new();
     while seen.len() < 3 && host.is_running(V1) {
         let delivered = host.deliver(V1, &message("m"), FEW, &mut Answers::default()).unwrap();

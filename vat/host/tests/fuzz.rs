@@ -15,8 +15,9 @@ use capstan_abi::{
 };
 use capstan_kernel_ports::{
     Computrons,
-    host::{VatHost, WorkerOptions},
+    host::{VatHost, WorkerOptions, WorkerSource},
 };
+use capstan_vat_host::{JsEngine, WasmHost};
 use common::{
     generate::{Random, parts},
     *,
@@ -77,7 +78,7 @@ fn mutated_modules_are_refused_or_run() {
         let mut module = originals[random.below(originals.len() as u64) as usize].clone();
         mutate(&mut random, &mut module);
         let valid = host.validate(&module).is_ok();
-        let started = host.start(V1, &wasm(&module), &WorkerOptions::default()).unwrap();
+        let started = host.start(V1, &wasm(&module), &WorkerOptions::default()).unwrap().verdict;
         assert!(valid || started.is_err());
         passed += u64::from(valid);
         if started.is_ok() {
@@ -104,11 +105,22 @@ fn random_bytes_are_no_module() {
     assert!(cases > 100);
 }
 
-/// Returns a worker that sends `request` as a syscall, takes the answer, and reports `reply` as its
-/// result.
+/// Returns a worker that sends `request` as a syscall at each delivery, takes the answer, and reports `reply` as its
+/// result. One that speaks JSON is an engine, which takes every bundle.
 fn messenger(encoding: u8, request: &[u8], reply: &[u8]) -> Vec<u8> {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("\\{b:02x}")).collect::<String>();
     let (asked, answered) = (request.len(), reply.len());
+    let (items, set_up) = match encoding {
+        1 => ("", ""),
+        _ => (
+            r#"(global (export "__stack_pointer") (mut i32) (i32.const 65536))
+  (data (i32.const 60000) "[\"dispatchReady\"]")
+  (func (export "capstan_boot") (param i32 i32) (result i32) i32.const 0)"#,
+            // The second letter of `["setBundle"` is not that of `["deliver"`.
+            r#"(if (i32.eq (i32.load8_u (i32.add (local.get 0) (i32.const 2))) (i32.const 115))
+      (then (call $done (i32.const 60000) (i32.const 17)) return))"#,
+        ),
+    };
     let text = format!(
         r#"(module
   (import "capstan" "syscall" (func $syscall (param i32 i32) (result i32)))
@@ -116,9 +128,11 @@ fn messenger(encoding: u8, request: &[u8], reply: &[u8]) -> Vec<u8> {
   (import "capstan" "done" (func $done (param i32 i32)))
   (memory (export "memory") 4 4)
   (data (i32.const 65536) "{}") (data (i32.const 131072) "{}")
+  {items}
   (func (export "capstan_abi") (result i32) i32.const {encoding})
   (func (export "capstan_alloc") (param i32) (result i32) i32.const 0)
   (func (export "capstan_deliver") (param i32 i32)
+    {set_up}
     (drop (call $syscall (i32.const 65536) (i32.const {asked})))
     (call $take_result (i32.const 196608))
     (call $done (i32.const 131072) (i32.const {answered}))))"#,
@@ -126,6 +140,19 @@ fn messenger(encoding: u8, request: &[u8], reply: &[u8]) -> Vec<u8> {
         hex(reply),
     );
     wat::parse_str(&text).unwrap()
+}
+
+/// Starts a [`messenger`] as v1.
+fn start_messenger(host: &mut WasmHost, encoding: u8, request: &[u8], reply: &[u8]) {
+    let worker_wasm = messenger(encoding, request, reply);
+    if encoding == 1 {
+        return start(host, V1, &worker_wasm);
+    }
+    let engine = JsEngine { worker_wasm, boot_scripts: vec![] };
+    let engine = host.add_engine(&engine, &|_| ()).unwrap();
+    let bundle_id = format!("b1-{}", "0".repeat(128));
+    let source = WorkerSource::JavaScript { engine, bundle_id, zip: vec![] };
+    host.start(V1, &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
 }
 
 fn syscalls() -> Vec<Syscall> {
@@ -157,6 +184,10 @@ fn mutated_messages_are_read_or_reported() {
     let mut host = host(BOTH[0]);
     let (mut read, mut refused) = (0, 0);
     let cases = for_some_time(|seed| {
+        if seed % 50 == 49 {
+            // A host keeps all its engines.
+            host = common::host(BOTH[0]);
+        }
         let mut random = Random::from(seed);
         let syscall = syscalls().remove(random.below(syscalls().len() as u64) as usize);
         let is_json = random.below(2) == 1;
@@ -176,8 +207,7 @@ fn mutated_messages_are_read_or_reported() {
             mutate(&mut random, &mut request);
             mutate(&mut random, &mut reply);
         }
-        let module = messenger(1 + u8::from(is_json), &request, &reply);
-        start(&mut host, V1, &module);
+        start_messenger(&mut host, 1 + u8::from(is_json), &request, &reply);
         let mut answers = Answers::default();
         let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
         if intact {
@@ -216,7 +246,7 @@ fn texts_are_wtf_8_or_the_syscall_is_malformed() {
             };
             let reply: &[u8] = if encoding == 1 { b"\0" } else { b"[\"ok\"]" };
             let mut host = host(compiler);
-            start(&mut host, V1, &messenger(encoding, &request, reply));
+            start_messenger(&mut host, encoding, &request, reply);
             let mut answers = Answers::default();
             let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
             assert_eq!(delivered.result, DeliveryResult::Ok);
@@ -253,7 +283,7 @@ fn a_body_is_utf_8_in_which_a_lone_surrogate_is_an_escape() {
     ] {
         let reply: &[u8] = if encoding == 1 { b"\0" } else { b"[\"ok\"]" };
         let mut host = host(BOTH[0]);
-        start(&mut host, V1, &messenger(encoding, &request, reply));
+        start_messenger(&mut host, encoding, &request, reply);
         let mut answers = Answers::default();
         host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
         assert_eq!(answers.syscalls.iter().collect::<Vec<_>>(), Vec::from_iter(expected));
@@ -272,9 +302,8 @@ fn what_is_printed_is_never_a_syscall() {
         for command in ["[\"sourcedConsole\",\"vat\",\"log\",", "[\"testLog\",", "[\"unheardOf\","]
         {
             let request = format!("{command}{}]", printed);
-            let module = messenger(2, request.as_bytes(), b"[\"ok\"]");
             let mut host = host(BOTH[0]);
-            start(&mut host, V1, &module);
+            start_messenger(&mut host, 2, request.as_bytes(), b"[\"ok\"]");
             let mut answers = Answers::default();
             let delivered = host.deliver(V1, &message("m"), LIMIT, &mut answers).unwrap();
             assert_eq!(delivered.result, DeliveryResult::Ok, "{request:.100}");

@@ -19,7 +19,7 @@ fn refusal(module: &[u8]) -> String {
     let text = host.validate(module).expect_err("must be refused").0;
     // A module that is refused at install cannot be started either, for the same reason.
     let mut host = host;
-    let started = host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap();
+    let started = host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap().verdict;
     assert_eq!(started.unwrap_err().0, text);
     text
 }
@@ -245,7 +245,8 @@ fn segments_that_do_not_fit_are_refused_at_start() {
             let module = wat::parse_str(format!("(module {items} {MEMORY} {EXPORTS})")).unwrap();
             let mut host = host(compiler);
             assert_eq!(host.validate(&module), Ok(()));
-            let started = host.start(V1, &wasm(&module), &WorkerOptions::default()).unwrap();
+            let started =
+                host.start(V1, &wasm(&module), &WorkerOptions::default()).unwrap().verdict;
             assert_eq!(started.unwrap_err().0, "a data or element segment does not fit");
         }
     }
@@ -253,17 +254,21 @@ fn segments_that_do_not_fit_are_refused_at_start() {
 
 #[test]
 fn an_unknown_abi_is_refused_at_start() {
-    let module = worker("", "");
-    let text = wat::parse_str(format!(
-        "(module {MEMORY} {})",
-        EXPORTS.replace("i32.const 1)", "i32.const 7)")
-    ))
-    .unwrap();
     let mut host = host(BOTH[0]);
-    let started = host.start(V1, &wasm(&text), &WorkerOptions::default()).unwrap();
-    assert_eq!(started.unwrap_err().0, "capstan_abi() is 7; known are 1 (borsh) and 2 (JSON)");
-    assert!(!host.is_running(V1));
-    start(&mut host, V1, &module);
+    for (number, expected) in [
+        (7, "capstan_abi() is 7: a module's must be 1 (borsh)"),
+        (
+            2,
+            "capstan_abi() is 2 (JSON), which only the JavaScript engine speaks: a module's must be 1 (borsh)",
+        ),
+    ] {
+        let exports = EXPORTS.replace("i32.const 1)", &format!("i32.const {number})"));
+        let text = wat::parse_str(format!("(module {MEMORY} {exports})")).unwrap();
+        let started = host.start(V1, &wasm(&text), &WorkerOptions::default()).unwrap().verdict;
+        assert_eq!(started.unwrap_err().0, expected);
+        assert!(!host.is_running(V1));
+    }
+    start(&mut host, V1, &worker("", ""));
     assert!(host.is_running(V1));
 }
 
@@ -289,7 +294,7 @@ fn names_in_custom_sections_mean_nothing() {
 fn run(module: &[u8]) -> (bool, Option<Delivered>) {
     let mut host = host(BOTH[0]);
     let validated = host.validate(module).is_ok();
-    let started = host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap().is_ok();
+    let started = host.start(V1, &wasm(module), &WorkerOptions::default()).unwrap().verdict.is_ok();
     assert_eq!(validated, started);
     (validated, started.then(|| deliver(&mut host, V1).unwrap()))
 }

@@ -63,7 +63,7 @@ fn live(
     let mut host = host_in(compiler, memory);
     let mut kernel = Kernel::default();
     let source = bundle.on(&host);
-    host.start(V1, &source, &WorkerOptions::default()).unwrap().unwrap();
+    host.start(V1, &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
     let mut deliveries = Vec::new();
     for i in 0..60 {
         if restored(i) {

@@ -29,7 +29,7 @@ fn a_vat_costs_only_the_pages_that_it_wrote_to() {
     started(&mut host, VatId(1_000), &source, &mut kernel);
     let before = anonymous_memory();
     for vat in 0..VATS {
-        host.start(VatId(vat), &source, &WorkerOptions::default()).unwrap().unwrap();
+        host.start(VatId(vat), &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
     }
     let with_bundle = anonymous_memory();
     for vat in 0..VATS {

@@ -154,7 +154,7 @@ fn javascript_workers_start_from_the_booted_image_and_do_not_share_what_they_wri
             zip: b"zip".to_vec(),
         };
         for vat in [1, 2, 3] {
-            host.start(VatId(vat), &source, &WorkerOptions::default()).unwrap().unwrap();
+            host.start(VatId(vat), &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
         }
         deliver(&mut host, VatId(2)).unwrap();
         // The toy engine counts its commands at 64, and the bytes of its boot scripts at 68.
@@ -179,7 +179,7 @@ fn bad_sources_are_refused_the_same_everywhere() {
             WorkerSource::JavaScript { engine, bundle_id: bundle_id.to_owned(), zip: vec![] };
         host.start(V1, &source, &WorkerOptions::default())
     };
-    let refusal = start(engine, "b1-12").unwrap().unwrap_err();
+    let refusal = start(engine, "b1-12").unwrap().verdict.unwrap_err();
     assert!(refusal.0.contains("is not the id of an Endo bundle"), "{refusal}");
     let fault = start(capstan_kernel_ports::Hash([7; 32]), "b1-12").map(|_| ());
     assert!(fault.is_ok(), "the id is looked at first: {fault:?}");
@@ -253,6 +253,46 @@ fn a_cache_that_cannot_be_written_is_no_fault() {
     let mut host = open(cached(&probe));
     start(&mut host, V1, &worker("", ""));
     assert_eq!(deliver(&mut host, V1).unwrap().result, DeliveryResult::Ok);
+}
+
+#[test]
+fn full_caches_drop_what_nobody_runs_and_change_no_result() {
+    let modules: Vec<Vec<u8>> =
+        (0..6).map(|n| worker("", &"(drop (i32.const 1))".repeat(50 * n))).collect();
+    let story = |options: HostOptions| {
+        let mut host = open(options);
+        let usage = host.usage();
+        // One module is run all the time, the others one after another and again.
+        start(&mut host, VatId(99), &modules[0]);
+        let mut results = Vec::new();
+        for module in modules.iter().chain(&modules) {
+            start(&mut host, V1, module);
+            let delivered = deliver(&mut host, V1).unwrap();
+            results.push((delivered.result, delivered.computrons, host.heap(V1)));
+            host.stop(V1);
+        }
+        results.push((deliver(&mut host, VatId(99)).unwrap().result, None, None));
+        (results, usage.artifact_bytes(), usage.idle_code_bytes())
+    };
+    let (roomy, full) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (expected, disk, idle) = story(cached(roomy.path()));
+    let artifacts = |dir: &Path| {
+        let artifact = |(path, bytes): (std::path::PathBuf, Vec<u8>)| {
+            (path.extension().unwrap() == "artifact").then_some(bytes.len() as u64)
+        };
+        files(dir).into_iter().filter_map(artifact).collect::<Vec<_>>()
+    };
+    // Those of the users and the engine's.
+    assert_eq!(artifacts(roomy.path()).len(), 7);
+    assert_eq!(disk, artifacts(roomy.path()).iter().sum::<u64>());
+    assert!(idle > 0 && idle < disk);
+    let bounds =
+        HostOptions { max_artifact_bytes: 1, max_idle_code_bytes: 0, ..cached(full.path()) };
+    let (results, disk, idle) = story(bounds);
+    assert_eq!(results, expected);
+    // The engine's, that of v99, and the last one that was compiled, which ran then.
+    assert_eq!(artifacts(full.path()).len(), 3);
+    assert_eq!((disk, idle), (artifacts(full.path()).iter().sum(), 0));
 }
 
 #[test]

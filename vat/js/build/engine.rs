@@ -12,13 +12,14 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    error::BuildError,
     out_dir, package_dir,
     seams::{self, Seam},
     sha256_hex, write_output,
 };
 
 /// Major version of the compiler. `worker.sha256` names the exact version that produced its hash.
-const LLVM_MAJOR: &str = "22";
+pub(crate) const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`.
 const WORKER_SOURCES: [&str; 4] = ["worker.c", "globals.c", "codec.c", "harden.c"];
@@ -60,7 +61,7 @@ const STACK_BYTES: u32 = 1024 * 1024;
 /// Memory limit of a vat: 2,048 pages. The booted engine takes 11 MB.
 const MAX_MEMORY_BYTES: u32 = 128 * 1024 * 1024;
 
-const INSTALL: &str = "\
+pub(crate) const INSTALL: &str = "\
 The JavaScript engine is compiled to wasm by clang and lld of LLVM 22, with LLVM's compiler-rt for \
 wasm32.
   Debian, Ubuntu: make setup, or apt-get install clang-22 lld-22 libclang-rt-22-dev-wasm32
@@ -69,7 +70,7 @@ wasm32.
              libclang_rt.builtins for wasm32, set CAPSTAN_WASM_BUILTINS to that file.";
 
 /// Writes `worker.wasm` and checks it against the committed hash.
-pub(crate) fn build() -> Result<(), String> {
+pub(crate) fn build() -> Result<(), BuildError> {
     let worker = package_dir().join("worker");
     for file in WORKER_SOURCES.iter().chain(&WORKER_HEADERS) {
         println!("cargo::rerun-if-changed={}", worker.join(file).display());
@@ -96,7 +97,7 @@ struct Toolchain {
 }
 
 impl Toolchain {
-    fn find() -> Result<Self, String> {
+    fn find() -> Result<Self, BuildError> {
         let clang = env::var("CAPSTAN_CLANG").unwrap_or(format!("clang-{LLVM_MAJOR}"));
         let linker = env::var("CAPSTAN_WASM_LD").unwrap_or(format!("wasm-ld-{LLVM_MAJOR}"));
         let versions = format!("{} / {}", version(&clang)?, version(&linker)?);
@@ -108,43 +109,39 @@ impl Toolchain {
             }
         };
         if !builtins.is_file() {
-            let path = builtins.display();
-            return Err(format!("there is no wasm32 compiler-rt at {path}.\n{INSTALL}"));
+            return Err(BuildError::Builtins(builtins));
         }
         Ok(Self { clang, linker, builtins, versions })
     }
 }
 
 /// Returns the first line of `program --version`, which must name LLVM's expected major version.
-fn version(program: &str) -> Result<String, String> {
-    let text =
-        run(Command::new(program).arg("--version")).map_err(|e| format!("{e}.\n{INSTALL}"))?;
+fn version(program: &str) -> Result<String, BuildError> {
+    let text = run(Command::new(program).arg("--version"))
+        .map_err(|error| BuildError::Toolchain(Box::new(error)))?;
     let line = text.lines().next().unwrap_or_default().to_string();
     let is_expected = |word: &str| word.split('.').next() == Some(LLVM_MAJOR);
     match line.split_whitespace().any(is_expected) {
         true => Ok(line),
-        false => Err(format!("{program} is `{line}`, expected version {LLVM_MAJOR}.\n{INSTALL}")),
+        false => Err(BuildError::Version { program: program.to_owned(), line }),
     }
 }
 
 /// Returns the folder of the crate rquickjs-sys, in the version that Cargo.lock names. Cargo
 /// downloads the crate if necessary.
-fn quickjs_dir() -> Result<PathBuf, String> {
+fn quickjs_dir() -> Result<PathBuf, BuildError> {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let manifest = package_dir().join("Cargo.toml");
     let metadata = run(Command::new(cargo)
         .args(["metadata", "--format-version=1", "--locked", "--manifest-path"])
         .arg(manifest))
-    .map_err(|e| {
-        format!("cannot find the sources of QuickJS-ng: {e}.\nRun `cargo fetch --locked`.")
-    })?;
-    let metadata: Value =
-        serde_json::from_str(&metadata).map_err(|e| format!("cargo metadata: {e}"))?;
+    .map_err(|error| BuildError::Sources(Box::new(error)))?;
+    let metadata: Value = serde_json::from_str(&metadata).map_err(BuildError::Metadata)?;
     let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
     let package = packages.iter().find(|package| package["name"] == "rquickjs-sys");
     let manifest = package.and_then(|package| package["manifest_path"].as_str());
     let folder = manifest.and_then(|path| Path::new(path).parent());
-    folder.map(Path::to_path_buf).ok_or("Cargo.lock does not name rquickjs-sys".to_string())
+    folder.map(Path::to_path_buf).ok_or(BuildError::Unlocked)
 }
 
 /// Compiles every source to an object file.
@@ -152,7 +149,7 @@ fn compile_all(
     toolchain: &Toolchain,
     quickjs: &Path,
     worker: &Path,
-) -> Result<Vec<PathBuf>, String> {
+) -> Result<Vec<PathBuf>, BuildError> {
     let quickjs_sources = QUICKJS_SOURCES.iter().map(|name| {
         let source = quickjs.join(name);
         match seams::of(name).as_slice() {
@@ -185,17 +182,9 @@ fn compile_all(
 }
 
 /// Applies the seams to `source`, writes the result to the output folder, and returns its path.
-fn write_with_seams(source: &Path, seams: &[Seam]) -> Result<PathBuf, String> {
-    let mut text =
-        fs::read_to_string(source).map_err(|e| format!("cannot read {}: {e}", source.display()))?;
-    for (found, put) in seams {
-        let count = text.matches(found).count();
-        if count != 1 {
-            let path = source.display();
-            return Err(format!("{path} has {count} places like this, expected one: {found}"));
-        }
-        text = text.replace(found, put);
-    }
+fn write_with_seams(source: &Path, seams: &[Seam]) -> Result<PathBuf, BuildError> {
+    let text = read_text(source)?;
+    let text = seams::apply(seams, text, &source.display())?;
     let name = source.file_name().unwrap_or_default();
     let path = out_dir().join(name);
     write_output(&name.to_string_lossy(), text.as_bytes())?;
@@ -207,7 +196,7 @@ fn prefix_map(folder: &Path) -> String {
     format!("-ffile-prefix-map={}=.", folder.display())
 }
 
-fn link(toolchain: &Toolchain, quickjs: &Path, objects: &[PathBuf]) -> Result<Vec<u8>, String> {
+fn link(toolchain: &Toolchain, quickjs: &Path, objects: &[PathBuf]) -> Result<Vec<u8>, BuildError> {
     let module = out_dir().join("worker.wasm");
     let mut command = Command::new(&toolchain.linker);
     command.args(["--no-entry", "--stack-first", "--gc-sections", "--strip-all"]);
@@ -217,39 +206,40 @@ fn link(toolchain: &Toolchain, quickjs: &Path, objects: &[PathBuf]) -> Result<Ve
     command.arg(quickjs.join("vendor/wasi-libc/lib/libc.a"));
     command.arg(&toolchain.builtins).arg("-o").arg(&module);
     run(&mut command)?;
-    fs::read(&module).map_err(|e| format!("cannot read {}: {e}", module.display()))
+    fs::read(&module).map_err(|error| BuildError::Read { path: module, error })
 }
 
 /// Compares the module's hash with the committed one: all nodes must run the same engine.
-fn check_hash(module: &[u8], toolchain: &Toolchain) -> Result<(), String> {
+fn check_hash(module: &[u8], toolchain: &Toolchain) -> Result<(), BuildError> {
     let committed = package_dir().join("worker.sha256");
     println!("cargo::rerun-if-changed={}", committed.display());
     let found = format!("{}\n{}\n", sha256_hex(module), toolchain.versions);
     if env::var_os("CAPSTAN_BLESS").is_some() {
         return fs::write(&committed, found)
-            .map_err(|e| format!("cannot write {}: {e}", committed.display()));
+            .map_err(|error| BuildError::Write { path: committed, error });
     }
-    let text = fs::read_to_string(&committed)
-        .map_err(|e| format!("cannot read {}: {e}", committed.display()))?;
+    let text = read_text(&committed)?;
     if text.lines().next() == found.lines().next() {
         return Ok(());
     }
-    Err(format!(
-        "the JavaScript engine was compiled to another module than every other node runs.\n\
-         expected (SHA-256, compiler / linker):\n{text}found:\n{found}\
-         If the versions differ, install the expected ones. If the sources were changed on purpose, \
-         build once with CAPSTAN_BLESS=1 and commit {}.",
-        committed.display()
-    ))
+    Err(BuildError::OtherModule { expected: text, found, committed })
+}
+
+fn read_text(path: &Path) -> Result<String, BuildError> {
+    let text = fs::read_to_string(path);
+    text.map_err(|error| BuildError::Read { path: path.to_path_buf(), error })
 }
 
 /// Runs a program to its end and returns what it printed.
-fn run(command: &mut Command) -> Result<String, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|e| format!("cannot run {name}: {e}"))?;
+fn run(command: &mut Command) -> Result<String, BuildError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => return Err(BuildError::Start { program, error }),
+    };
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let errors = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{name} failed: {}", errors.trim_end()))
+    Err(BuildError::Program { program, errors: errors.trim_end().to_owned() })
 }

@@ -3,6 +3,7 @@
 //! install.
 
 mod engine;
+mod error;
 mod faults;
 mod scripts;
 mod seams;
@@ -11,12 +12,14 @@ use std::{env, fs, path::PathBuf, process::ExitCode};
 
 use sha2::{Digest, Sha256};
 
+use error::BuildError;
+
 fn main() -> ExitCode {
     let built = engine::build().and_then(|()| scripts::build());
     match built {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("\ncapstan-vat-js: {message}\n");
+        Err(error) => {
+            eprintln!("\ncapstan-vat-js: {error}\n");
             ExitCode::FAILURE
         }
     }
@@ -32,9 +35,9 @@ fn out_dir() -> PathBuf {
     PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default())
 }
 
-fn write_output(name: &str, bytes: &[u8]) -> Result<(), String> {
+fn write_output(name: &str, bytes: &[u8]) -> Result<(), BuildError> {
     let path = out_dir().join(name);
-    fs::write(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
+    fs::write(&path, bytes).map_err(|error| BuildError::Write { path, error })
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {

@@ -8,9 +8,14 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::{package_dir, sha256_hex, write_output};
+use crate::{
+    error::BuildError,
+    package_dir,
+    seams::{self, Seam},
+    sha256_hex, write_output,
+};
 
-type Seams = &'static [(&'static str, &'static str)];
+type Seams = &'static [Seam];
 
 /// Output, path below `node_modules`, SHA-256 and seams of each published bundle.
 const BUNDLES: [(&str, &str, &str, Seams); 2] = [
@@ -33,7 +38,7 @@ const BUNDLES: [(&str, &str, &str, Seams); 2] = [
 ///
 /// The expression tries every prefix of the name at each eventual send, which took a twentieth of a
 /// message's time.
-const LOCKDOWN: [(&str, &str); 1] = [(
+const LOCKDOWN: [Seam; 1] = [(
     "const SEND_ONLY_RE = /^(.*)SendOnly$/;",
     "const SEND_ONLY_RE = { exec: name => name.endsWith('SendOnly') ? [name, name.slice(0, -8)] : null };",
 )];
@@ -52,7 +57,7 @@ const LOCKDOWN: [(&str, &str); 1] = [(
 ///   vat's root is then a `Far` object with these functions.
 /// * `enableVatstore` and `enableSetup` do what `src/options.js` says. Code that lists `vatPowers` finds those of
 ///   today's liveslots: `vatstore` is not enumerable.
-const SUPERVISOR: [(&str, &str); 13] = [
+const SUPERVISOR: [Seam; 13] = [
     ("assert.typeof(marshalName, 'string');", "assert.typeof(`${marshalName}`, 'string');"),
     (
         "marshalName: `liveSlots:${forVatID}`,",
@@ -105,51 +110,36 @@ const SUPERVISOR: [(&str, &str); 13] = [
 ];
 
 /// Writes one script for each bundle.
-pub(crate) fn build() -> Result<(), String> {
+pub(crate) fn build() -> Result<(), BuildError> {
     let modules = package_dir().join("node_modules");
     for (output, path, sha256, seams) in BUNDLES {
         let path = modules.join(path);
         println!("cargo::rerun-if-changed={}", path.display());
-        let script = with_seams(script(&path, sha256)?, seams, output)?;
+        let script = seams::apply(seams, script(&path, sha256)?, &output)?;
         write_output(output, script.as_bytes())?;
     }
     Ok(())
 }
 
-fn with_seams(mut script: String, seams: Seams, name: &str) -> Result<String, String> {
-    for (found, put) in seams {
-        let count = script.matches(found).count();
-        if count != 1 {
-            return Err(format!("{name} has {count} places like this, expected one: {found}"));
-        }
-        script = script.replace(found, put);
-    }
-    Ok(script)
-}
-
 /// Returns a script that evaluates the `nestedEvaluate` bundle at `path`.
-fn script(path: &Path, sha256: &str) -> Result<String, String> {
-    let name = path.display();
-    let bytes = fs::read(path).map_err(|e| {
-        format!(
-            "cannot read {name}: {e}\nInstall the locked npm packages: run `make setup`, or \
-             `npm ci --ignore-scripts` in {} (Node 20 or newer).",
-            package_dir().display()
-        )
-    })?;
+fn script(path: &Path, sha256: &'static str) -> Result<String, BuildError> {
+    let (path, package) = (path.to_path_buf(), package_dir());
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Err(BuildError::Uninstalled { path, error, package }),
+    };
     let found = sha256_hex(&bytes);
     if found != sha256 {
-        return Err(format!(
-            "{name} has SHA-256 {found}, expected {sha256}.\nThe installed npm packages are not the \
-             locked ones: run `npm ci --ignore-scripts` in {}.",
-            package_dir().display()
-        ));
+        return Err(BuildError::OtherBundle { path, found, expected: sha256, package });
     }
-    let bundle: Value = serde_json::from_slice(&bytes).map_err(|e| format!("{name}: {e}"))?;
+    let bundle: Value = match serde_json::from_slice(&bytes) {
+        Ok(bundle) => bundle,
+        Err(error) => return Err(BuildError::BundleJson { path, error }),
+    };
     match (&bundle["moduleFormat"], &bundle["source"]) {
         (Value::String(format), Value::String(source)) if format == "nestedEvaluate" => {
             Ok(format!("({source}\n)()"))
         }
-        _ => Err(format!("{name} is not a nestedEvaluate bundle")),
+        _ => Err(BuildError::BundleForm(path)),
     }
 }

@@ -1,6 +1,8 @@
 //! Changes to the sources of QuickJS-ng: texts that are found exactly once, and their replacements.
 
-use crate::faults;
+use std::fmt::Display;
+
+use crate::{error::BuildError, faults};
 
 /// Text that occurs exactly once in a source, and its replacement.
 pub(crate) type Seam = (&'static str, &'static str);
@@ -18,6 +20,22 @@ pub(crate) fn of(source: &str) -> Vec<Seam> {
         "quickjs/libregexp.c" => faults::REGEXP.into_iter().chain(faults::REGEXP_STRINGS).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Applies `seams` to a source. `name` is the source's name for the error text.
+pub(crate) fn apply(
+    seams: &[Seam],
+    mut source: String,
+    name: &dyn Display,
+) -> Result<String, BuildError> {
+    for (found, put) in seams {
+        let count = source.matches(found).count();
+        if count != 1 {
+            return Err(BuildError::Seam { source_name: name.to_string(), count, found });
+        }
+        source = source.replace(found, put);
+    }
+    Ok(source)
 }
 
 /// Better mixing of the hash of a map's key, whose lowest bits choose the bucket.

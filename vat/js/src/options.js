@@ -1,5 +1,5 @@
-// Evaluated after SES lockdown and before the supervisor, which uses `capstanOptions`: what vats get by the options
-// `enableVatstore` and `enableSetup`. Agoric's supervisor has neither. Vat code runs in compartments, which do not see
+// `capstanOptions`: what vats get by the options `enableVatstore` and `enableSetup`. Evaluated after SES lockdown and
+// before the supervisor, which uses it. Agoric's supervisor has neither. Vat code runs in compartments, which do not see
 // the globals of the supervisor.
 (() => {
   const { assert, harden } = globalThis;
@@ -10,7 +10,7 @@
 
   const PREFIX = 'vvs.';
   const KEY = /^[-\w.+/]+$/;
-  /** Follows every character of a key. */
+  /** Character that follows every character of a key. */
   const AFTER_ALL = '\x7f';
 
   const scoped = key => {
@@ -19,12 +19,12 @@
     return `${PREFIX}${key}`;
   };
 
-  /** The key with its last character replaced by the one at that distance. */
+  /** Returns the key with its last character replaced by the one at that distance. */
   const shifted = (key, distance) =>
     `${key.slice(0, -1)}${String.fromCharCode(key.charCodeAt(key.length - 1) + distance)}`;
 
   const makeVatstore = syscall => {
-    /** The first stored key after `prior`, if it comes before `end`. */
+    /** Returns the first stored key after `prior`, if it comes before `end`. */
     const nextBefore = (prior, end) => {
       const key = syscall.vatstoreGetNextKey(prior);
       return typeof key === 'string' && key < end ? key : undefined;
@@ -40,7 +40,7 @@
       delete: key => {
         syscall.vatstoreDelete(scoped(key));
       },
-      // The first entry `[key, value]` after `priorKey`, within `lowerBound <= key < upperBound`. An empty `priorKey`
+      // Returns the first entry `[key, value]` after `priorKey`, within `lowerBound <= key < upperBound`. An empty `priorKey`
       // begins at the lower bound. Without an upper bound keys begin with the lower bound.
       getAfter: (priorKey, lowerBound, upperBound = undefined) => {
         let prior;
@@ -49,7 +49,7 @@
           assert(priorKey >= lowerBound, 'priorKey must be >= lowerBound');
         }
         const lower = scoped(lowerBound);
-        // What precedes the lower bound and every key from there on.
+        // A key that precedes the lower bound and every key from there on.
         prior ||= `${shifted(lower, -1)}${AFTER_ALL}`;
         let end = shifted(lower, 1);
         if (upperBound) {
@@ -57,7 +57,7 @@
           assert(upperBound > lowerBound, 'upperBound must be > lowerBound');
         }
         const key = nextBefore(prior, end);
-        // An empty value reads as none.
+        // An empty value reads as undefined.
         return key && harden([key.slice(PREFIX.length), syscall.vatstoreGet(key) || '']);
       },
     });
@@ -75,11 +75,11 @@
   };
 
   /**
-   * The vat's dispatch. Its first delivery calls `setup`, so that the vat pays for it.
+   * Returns the vat's dispatch. Its first delivery calls `setup`, so that the vat pays for it.
    *
    * @param {object} worker
-   * @param {() => Promise<object>} worker.load gives the bundle's namespace
-   * @param {(handler: (vso: unknown) => unknown) => object} worker.makeSyscall gives the methods of `syscall`
+   * @param {() => Promise<object>} worker.load returns the bundle's namespace
+   * @param {(handler: (vso: unknown) => unknown) => object} worker.makeSyscall returns the methods of `syscall`
    * @param {(vso: unknown) => unknown} worker.syscallToManager
    * @param {object} worker.vatPowers
    */

@@ -1,5 +1,5 @@
-// Evaluated first, before SES lockdown: what the worker's start compartment needs beside QuickJS-ng
-// so that it looks like xsnap, for which Agoric's lockdown and supervisor are made.
+// Globals that the worker's start compartment needs besides those of QuickJS-ng. With them it looks like xsnap, for
+// which Agoric's lockdown and supervisor are made. Evaluated first, before SES lockdown.
 (() => {
   const { utf8Encode, utf8Decode, base64Encode, base64Decode, harden } = capstanNatives;
   delete globalThis.capstanNatives;
@@ -9,9 +9,9 @@
   const define = (target, name, value) =>
     defineProperty(target, name, { value, writable: true, enumerable: false, configurable: true });
 
-  // QuickJS-ng holds a registry's unregister token strongly. Liveslots passes the target itself as
-  // its token, which then would never be collected: bringOutYourDead would report nothing. So a
-  // token is represented by an object of its own, which lives as long as the token.
+  // QuickJS-ng holds a registry's unregister token strongly. Liveslots passes the target itself as its token, which then
+  // would never be collected, and bringOutYourDead would report nothing. So an object of its own represents a token, and
+  // lives as long as the token.
   const { prototype: registryPrototype } = FinalizationRegistry;
   const { register: nativeRegister, unregister: nativeUnregister } = registryPrototype;
   const { get: weakMapGet, set: weakMapSet } = WeakMap.prototype;
@@ -39,15 +39,15 @@
   define(registryPrototype, 'register', register);
   define(registryPrototype, 'unregister', unregister);
 
-  // SES takes a native one, as xsnap has, instead of its own, which was half of all that a delivery cost.
+  // SES uses a native `harden` if there is one, as in xsnap. Its own took half of a delivery's cost.
   define(globalThis, 'harden', harden);
 
-  // With V8's extensions SES would take the engine for V8.
+  // With V8's extensions, SES would take the engine for V8.
   delete Error.captureStackTrace;
   delete Error.stackTraceLimit;
   delete Error.prepareStackTrace;
 
-  // [buffer, offset, length] of an ArrayBuffer or a view of one.
+  // Returns [buffer, offset, length] of an ArrayBuffer or a view of one.
   const byteRange = bytes =>
     ArrayBuffer.isView(bytes)
       ? [bytes.buffer, bytes.byteOffset, bytes.byteLength]
@@ -58,7 +58,7 @@
       return 'utf-8';
     }
 
-    // Lone surrogates become U+FFFD.
+    // Encodes lone surrogates as U+FFFD.
     encode(text = '') {
       return new Uint8Array(utf8Encode(`${text}`));
     }
@@ -89,7 +89,7 @@
       return this.#ignoreBOM;
     }
 
-    // Invalid parts become U+FFFD each, or throw a TypeError if `fatal`.
+    // Decodes each invalid part as U+FFFD, or throws a TypeError if `fatal`.
     decode(bytes = undefined, { stream = false } = {}) {
       if (stream) {
         throw TypeError('TextDecoder: streams are not supported');
@@ -108,7 +108,7 @@
     decode: text => base64Decode(`${text}`),
   };
 
-  // Vat code gets these very objects, and the supervisor encodes its commands with them.
+  // Vat code gets these same objects, and the supervisor encodes its commands with them.
   freeze(TextEncoder.prototype);
   freeze(TextDecoder.prototype);
   freeze(Base64.encode);

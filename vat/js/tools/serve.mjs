@@ -16,8 +16,12 @@ const tell = message => write(`${JSON.stringify(message)}\n`);
 
 const [, , file, root, first, names] = process.argv;
 let next = Number(first);
-const slots = new Map(); // value -> reference
-const values = new Map(); // reference -> value
+const slots = new WeakMap(); // value -> reference
+const values = new Map(); // reference -> value: exports, and promises that are not settled
+const imported = new Map(); // reference -> WeakRef of the value. Callers pass any number of objects
+const collected = new FinalizationRegistry(reference => {
+  if (imported.get(reference)?.deref() === undefined) imported.delete(reference);
+});
 const settlers = new Map(); // reference of an imported promise -> { resolve, reject }
 const sends = new Map(); // number of a send -> { resolve, reject }
 let lastSend = 0;
@@ -50,7 +54,11 @@ const importObject = (reference, iface = 'Alleged: remote') => {
   new HandledPromise((_resolve, _reject, resolveWithPresence) => {
     presence = resolveWithPresence(handler(reference));
   });
-  return keep(reference, Remotable(iface, undefined, presence));
+  const value = Remotable(iface, undefined, presence);
+  slots.set(value, reference);
+  imported.set(reference, new WeakRef(value));
+  collected.register(value, reference);
+  return value;
 };
 
 const importPromise = reference => {
@@ -83,7 +91,8 @@ const convertValToSlot = value => {
 };
 
 const convertSlotToVal = (reference, iface) => {
-  if (values.has(reference)) return values.get(reference);
+  const known = values.get(reference) ?? imported.get(reference)?.deref();
+  if (known !== undefined) return known;
   if (/^r[op]\+/.test(reference)) throw Error(`${reference} is an object of an earlier run, which is gone`);
   return reference.startsWith('ro') ? importObject(reference, iface) : importPromise(reference);
 };
@@ -104,11 +113,16 @@ const encode = value => {
   }
 };
 
-const call = async (target, { body, slots: refs }) => {
-  await null;
+// At once: the next line may settle a promise that this one brings.
+const read = (target, { body, slots: refs }) => {
   const object = values.get(target);
   if (object === undefined) throw Error(`${target} is an object of an earlier run, which is gone`);
   const [method, args] = marshal.unserialize({ body, slots: refs });
+  return { object, method, args };
+};
+
+const call = async ({ object, method, args }) => {
+  await null;
   if (isPromise(object)) return E(object)[method](...args);
   if (typeof method !== 'string' || !Object.hasOwn(methodsOf(object), method)) {
     throw TypeError(`target has no method ${JSON.stringify(String(method))}`);
@@ -127,7 +141,6 @@ const methodsOf = object => {
 };
 
 const onMessage = async (entry, [, target, { methargs, result }]) => {
-  await null;
   const answer = (rejected, value) => {
     let encoded;
     try {
@@ -139,7 +152,7 @@ const onMessage = async (entry, [, target, { methargs, result }]) => {
     tell({ t: 'answer', entry, rejected, body: encoded.body, slots: encoded.slots });
   };
   try {
-    const value = await call(target, methargs);
+    const value = await call(read(target, methargs));
     answer(false, value);
   } catch (error) {
     answer(true, error instanceof Error ? error : Error(String(error)));
@@ -154,9 +167,14 @@ const onNotify = ([, resolutions]) => {
       settlers.delete(promise);
       slots.delete(values.get(promise));
       values.delete(promise);
-      const value = marshal.unserialize(data);
-      if (rejected) settler.reject(value);
-      else settler.resolve(value);
+      // Whoever settled it may be hostile. What waits for it goes on all the same.
+      try {
+        const value = marshal.unserialize(data);
+        if (rejected) settler.reject(value);
+        else settler.resolve(value);
+      } catch (error) {
+        settler.reject(Error(`${promise} was settled with what cannot be read: ${error.message}`));
+      }
     }
   }
 };
@@ -164,8 +182,9 @@ const onNotify = ([, resolutions]) => {
 const forget = references => {
   for (const reference of references) {
     if (reference !== root) {
-      slots.delete(values.get(reference));
+      slots.delete(values.get(reference) ?? imported.get(reference)?.deref());
       values.delete(reference);
+      imported.delete(reference);
     }
   }
 };

@@ -12,9 +12,9 @@ void utf8_replace_surrogates(uint8_t *text, size_t length) {
   }
 }
 
-// The length of the sequence at the start of `text` if it is valid; otherwise minus the length of
-// the maximal invalid part (at least 1). The table of well-formed sequences is the Unicode
-// standard's, 3-7. `length` is not 0.
+// Returns the length of the sequence at the start of `text` if it is valid. Otherwise returns minus the length of the
+// maximal invalid part (at least 1). The table of well-formed sequences is 3-7 of the Unicode standard. `length` is
+// not 0.
 static int utf8_sequence(const uint8_t *text, size_t length) {
   uint8_t first = text[0];
   if (first < 0x80) return 1;
@@ -65,7 +65,7 @@ void base64_encode(const uint8_t *bytes, size_t length, char *out) {
   }
 }
 
-// The six bits of a letter of the alphabet, or -1.
+// Returns the six bits of a letter of the alphabet, or -1.
 static int base64_bits(uint8_t letter) {
   if (letter >= 'A' && letter <= 'Z') return letter - 'A';
   if (letter >= 'a' && letter <= 'z') return letter - 'a' + 26;

@@ -1,9 +1,9 @@
-// What build/seams.rs adds to the engine's collector of cycles.
+// Functions that build/seams.rs adds to the engine's collector of cycles.
 #pragma once
 #include "quickjs.h"
 
-// Collects, without looking at old objects.
+// Collects garbage among young objects.
 void JS_RunYoungGC(JSRuntime *runtime);
 
-// Collects everything, and makes old what lives.
+// Collects garbage among all objects, and makes the survivors old.
 void JS_AgeHeap(JSRuntime *runtime);

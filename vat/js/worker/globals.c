@@ -8,7 +8,7 @@
 #include "harden.h"
 #include "host.h"
 
-// Functions given to setImmediate: `immediates[first_immediate .. end_immediate]` are to be run.
+// Functions given to setImmediate. `immediates[first_immediate .. end_immediate]` have not run yet.
 static JSValue *immediates;
 static uint32_t first_immediate, end_immediate, immediates_capacity;
 
@@ -32,7 +32,7 @@ static JSValue set_immediate(JSContext *ctx, JSValueConst self, int argc, JSValu
   return JS_UNDEFINED;
 }
 
-// print(...texts): one line to the node's log.
+// print(...texts): writes one line to the node's log.
 static JSValue print(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   char *line = NULL;
   size_t length = 0;
@@ -61,14 +61,14 @@ static JSValue print(JSContext *ctx, JSValueConst self, int argc, JSValueConst *
   return JS_UNDEFINED;
 }
 
-// An ArrayBuffer over `bytes`, allocated by js_malloc, which it takes; and `bytes` may be NULL.
+// Returns an ArrayBuffer that takes over `bytes`, which js_malloc allocated. `bytes` may be NULL.
 static JSValue array_buffer(JSContext *ctx, uint8_t *bytes, size_t length) {
   JSValue buffer = JS_NewArrayBufferCopy(ctx, bytes, length);
   js_free(ctx, bytes);
   return buffer;
 }
 
-// issueCommand(ArrayBuffer): ArrayBuffer, the host's answer.
+// issueCommand(ArrayBuffer): returns the host's answer as an ArrayBuffer.
 static JSValue issue_command(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   size_t length;
   uint8_t *command = JS_GetArrayBuffer(ctx, &length, argv[0]);
@@ -81,14 +81,14 @@ static JSValue issue_command(JSContext *ctx, JSValueConst self, int argc, JSValu
   return array_buffer(ctx, answer, answer_length);
 }
 
-// Every how many collections old objects are looked at too. It is a matter of time alone: what ends
-// later is only what was in a cycle with objects that lived when the vat's bundle had been loaded.
+// Number of collections after which one collects among old objects too. Only garbage in a cycle with objects that
+// existed when the vat's bundle had been loaded waits for it.
 enum { FULL_COLLECTION_INTERVAL = 16 };
 
 static uint32_t collections;
 static bool is_aging_asked_for;
 
-// gc(): collects. gc(true) also makes old what lives at the end of the command.
+// gc(): collects garbage. gc(true) also makes the objects old that live at the end of the command.
 static JSValue gc(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   JSRuntime *runtime = JS_GetRuntime(ctx);
   if (argc > 0 && JS_ToBool(ctx, argv[0])) is_aging_asked_for = true;
@@ -103,12 +103,12 @@ bool globals_take_aging(void) {
   return is_asked_for;
 }
 
-// The supervisor switches xsnap's meter off and on; ours belongs to the host and never stops.
+// Has no effect. The supervisor switches xsnap's meter off and on, but our meter belongs to the host and never stops.
 static JSValue no_meter(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   return JS_NewInt32(ctx, 0);
 }
 
-// utf8Encode(text): ArrayBuffer.
+// utf8Encode(text): returns an ArrayBuffer.
 static JSValue utf8_encode(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   size_t length;
   const char *text = JS_ToCStringLen(ctx, &length, argv[0]);
@@ -121,7 +121,7 @@ static JSValue utf8_encode(JSContext *ctx, JSValueConst self, int argc, JSValueC
   return buffer;
 }
 
-// The bytes `[offset, offset + length)` of the ArrayBuffer `argv[0]`; NULL after throwing.
+// Returns the bytes `[offset, offset + length)` of the ArrayBuffer `argv[0]`, or NULL after throwing.
 static const uint8_t *byte_range(JSContext *ctx, JSValueConst *argv, size_t *length) {
   size_t size;
   const uint8_t *bytes = JS_GetArrayBuffer(ctx, &size, argv[0]);
@@ -136,7 +136,7 @@ static const uint8_t *byte_range(JSContext *ctx, JSValueConst *argv, size_t *len
   return bytes + offset;
 }
 
-// utf8Decode(ArrayBuffer, offset, length, fatal): the text.
+// utf8Decode(ArrayBuffer, offset, length, fatal): returns the text.
 static JSValue utf8_decode(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   size_t length;
   const uint8_t *bytes = byte_range(ctx, argv, &length);
@@ -151,7 +151,7 @@ static JSValue utf8_decode(JSContext *ctx, JSValueConst self, int argc, JSValueC
   return text;
 }
 
-// base64Encode(ArrayBuffer, offset, length): the text.
+// base64Encode(ArrayBuffer, offset, length): returns the text.
 static JSValue base64_encode_bytes(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   size_t length;
   const uint8_t *bytes = byte_range(ctx, argv, &length);
@@ -165,7 +165,7 @@ static JSValue base64_encode_bytes(JSContext *ctx, JSValueConst self, int argc, 
   return string;
 }
 
-// base64Decode(text): ArrayBuffer.
+// base64Decode(text): returns an ArrayBuffer.
 static JSValue base64_decode_text(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
   size_t length;
   const char *text = JS_ToCStringLen(ctx, &length, argv[0]);

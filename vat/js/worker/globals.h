@@ -1,4 +1,4 @@
-// The functions that JavaScript finds in the worker's start compartment.
+// Functions that JavaScript finds in the worker's start compartment.
 #pragma once
 #include "quickjs.h"
 
@@ -6,8 +6,8 @@
 // `currentMeterLimit`, `resetMeter`), and for src/shims.js the object `capstanNatives`.
 void globals_define(JSContext *ctx);
 
-// Takes the function that was given to `setImmediate` first; false if none is left.
+// Takes the first function that was given to `setImmediate`. Returns false if none is left.
 bool globals_next_immediate(JSValue *function);
 
-// Whether `gc(true)` was called since this was asked last.
+// Returns true if `gc(true)` was called since the last call of this function.
 bool globals_take_aging(void);

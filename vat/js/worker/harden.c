@@ -1,6 +1,6 @@
-// Does what `makeHardener` of npm `ses` does, in the same order, so that proxies see the same: objects
-// are visited in the order in which they were found, each is frozen before its properties are looked
-// at, and nothing counts as hardened before all of it is.
+// A native form of `makeHardener` of npm `ses`. It does the same in the same order, so that proxies see the same.
+// Objects are visited in the order in which they were found. Each is frozen before its properties are read. Nothing
+// counts as hardened before all of it is.
 #include "harden.h"
 
 #include <math.h>
@@ -11,7 +11,7 @@
 // The objects that were hardened, and the set's methods.
 static JSValue hardened, weakset_has, weakset_add;
 
-// The objects of one call in the order of finding, each held, and a table to find them by.
+// The objects of one call in the order in which they were found, each held, and a table to find them by.
 typedef struct {
   JSValue *objects;
   uint32_t count, capacity;
@@ -35,14 +35,14 @@ void harden_start(JSContext *ctx) {
   JS_FreeValue(ctx, global);
 }
 
-// 1, 0, or -1 after throwing.
+// Returns 1 or 0, or -1 after throwing.
 static int is_hardened(JSContext *ctx, JSValueConst object) {
   JSValue answer = JS_Call(ctx, weakset_has, hardened, 1, &object);
   if (JS_IsException(answer)) return -1;
   return JS_ToBool(ctx, answer);
 }
 
-// Where `object` is in the table, or the free place where it belongs.
+// Returns the place of `object` in the table, or the free place where it belongs.
 static uint32_t place(const found *found, const void *object) {
   uint32_t mask = found->table_size - 1;
   uint32_t at = ((uint32_t)(uintptr_t)object >> 3) * 2654435761u & mask;
@@ -74,7 +74,7 @@ static int make_table(JSContext *ctx, found *found) {
   return 0;
 }
 
-// Notes `value` if it is an object that is neither hardened nor noted. -1 after throwing.
+// Notes `value` if it is an object that is neither hardened nor noted. Returns -1 after throwing.
 static int enqueue(JSContext *ctx, found *found, JSValueConst value) {
   if (!JS_IsObject(value) || is_found(found, value)) return 0;
   int known = is_hardened(ctx, value);
@@ -92,7 +92,7 @@ static int enqueue(JSContext *ctx, found *found, JSValueConst value) {
   return 0;
 }
 
-// Whether a property's name is an integer in canonical form: 1, 0, or -1 after throwing.
+// Checks whether a property's name is an integer in canonical form. Returns 1 or 0, or -1 after throwing.
 static int is_integer_index(JSContext *ctx, JSAtom name) {
   JSValue key = JS_AtomToValue(ctx, name);
   int answer = 0;
@@ -117,7 +117,7 @@ static void free_descriptor(JSContext *ctx, JSPropertyDescriptor *property) {
   JS_FreeValue(ctx, property->setter);
 }
 
-// The elements of a typed array stay writable, as entries of a map do; all else is frozen.
+// Freezes a typed array but for its elements, which stay writable like a map's entries.
 static int freeze_typed_array(JSContext *ctx, JSValueConst array) {
   int done = JS_PreventExtensions(ctx, array);
   if (done <= 0) {
@@ -143,7 +143,7 @@ static int freeze_typed_array(JSContext *ctx, JSValueConst array) {
       continue;
     }
     if (property.flags & JS_PROP_GETSET) {
-      // SES asks for an accessor that is not writable, and this is what it hears.
+      // Setter that throws, since SES asks for an accessor that is not writable.
       JS_ThrowTypeError(ctx, "Invalid property descriptor. Cannot both specify accessors and a "
                              "value or writable attribute");
       result = -1;
@@ -161,8 +161,8 @@ static int freeze_typed_array(JSContext *ctx, JSValueConst array) {
   return result;
 }
 
-// Reads all of an object's properties and its prototype, then notes what they refer to: the
-// prototype first. -1 after throwing.
+// Reads all of an object's properties and its prototype, and then notes the objects that they refer to, the prototype
+// first. Returns -1 after throwing.
 static int traverse(JSContext *ctx, found *found, JSValueConst object) {
   JSPropertyEnum *names;
   uint32_t count, read = 0;
@@ -197,7 +197,7 @@ static int traverse(JSContext *ctx, found *found, JSValueConst object) {
   return result ? -1 : 0;
 }
 
-// Freezes everything that is found, which finds more. -1 after throwing.
+// Freezes all objects that were found, which finds more. Returns -1 after throwing.
 static int freeze_all(JSContext *ctx, found *found) {
   for (uint32_t i = 0; i < found->count; i++) {
     JSValue object = found->objects[i];

@@ -1,10 +1,11 @@
-// Included by quickjs.c before js_parse_skip_parens_token: tells a division from a regular expression there.
+// A look-ahead that tells a division from a regular expression. quickjs.c includes it before
+// js_parse_skip_parens_token.
 //
-// The look-ahead runs over tokens to a closing bracket, without parsing. Whether a `/` divides depends on whether an
-// operand ends before it; for that it has to know what a closing bracket closes, and where words are names.
+// It runs over tokens to a closing bracket, without parsing. A `/` divides if an operand ends before it. To know that,
+// the look-ahead keeps track of what each closing bracket closes, and of where words are names.
 #pragma once
 
-// What an open bracket belongs to.
+// The construct that an open bracket belongs to.
 enum {
   SKIP_OPERAND = 1,   // it closes an operand: an object, a call, a function's or class's body in an expression
   SKIP_STATEMENT,     // it closes a block, or the head of a statement
@@ -32,7 +33,7 @@ static bool skip_is_name(int token) {
   return token == TOK_IDENT || (token >= TOK_FIRST_KEYWORD && token <= TOK_LAST_KEYWORD);
 }
 
-// Whether a statement may begin at the next token: after the end of another, also if a line terminator ended it.
+// Returns true if a statement may begin at the next token: after the end of another, also by a line terminator.
 static bool skip_begins_statement(const JSSkip *skip) {
   switch (skip->last) {
   case ';': case '}': case ')': case TOK_ELSE: case TOK_DO:
@@ -44,7 +45,7 @@ static bool skip_begins_statement(const JSSkip *skip) {
   }
 }
 
-// What a `{` belongs to. `outer` is the level in which it stands.
+// Returns the construct that a `{` belongs to. `outer` is the level in which it stands.
 static int skip_brace(JSSkip *skip, size_t outer, bool begins) {
   int class_body = skip->class_body[outer];
   skip->class_body[outer] = 0;
@@ -59,7 +60,7 @@ static int skip_brace(JSSkip *skip, size_t outer, bool begins) {
   }
 }
 
-// What a `(` belongs to.
+// Returns the construct that a `(` belongs to.
 static int skip_parenthesis(const JSSkip *skip) {
   if (skip->parameters) return skip->parameters;
   switch (skip->last) {
@@ -70,7 +71,7 @@ static int skip_parenthesis(const JSSkip *skip) {
   }
 }
 
-// Whether an operand ends with this identifier.
+// Returns true if an operand ends with this identifier.
 static bool skip_identifier(JSParseState *s, JSSkip *skip, char innermost) {
   if (token_is_pseudo_keyword(s, JS_ATOM_of)) return !(skip->operand && innermost == '(');
   if (token_is_pseudo_keyword(s, JS_ATOM_await)) return !skip->has_async;

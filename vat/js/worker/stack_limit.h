@@ -1,12 +1,11 @@
-// Included before every source of QuickJS: makes a full stack end the vat instead of throwing.
+// A stack limit that ends the vat instead of throwing. Included before every source of QuickJS.
 //
-// QuickJS asks for its frame's address for one purpose, to compare it with a limit and throw a
-// RangeError that a program can catch; JavaScript semantics would then depend on the depth of the
-// stack. Here the question itself is answered by the fault, and the engine's own limit is off.
+// QuickJS asks for its frame's address for one purpose. It compares the address with a limit, and throws a RangeError
+// that a program can catch. JavaScript semantics would then depend on the depth of the stack. Here the question itself
+// is answered by the fault, and the engine's own limit is off.
 //
-// The stack lies at the bottom of linear memory and grows down to address zero. The reserve is for
-// functions below the last check; should they need more, they trap at an address out of bounds,
-// which the host takes as the same fault.
+// The stack lies at the bottom of linear memory and grows down to address zero. The reserve is for functions below the
+// last check. If they need more, they trap at an address out of bounds, which the host takes as the same fault.
 #pragma once
 #include "host.h"
 

@@ -12,15 +12,15 @@
 // The encoding that `capstan_abi` names: JSON commands.
 enum { ABI_JSON = 2 };
 
-// Heap growth that makes the engine look for cycles by itself. Collections cost points and time but
-// nothing else can see them; vats collect in every bringOutYourDead.
+// Heap growth after which the engine looks for cycles by itself. Collections cost points and time, and nothing else
+// observes them. Vats collect in every bringOutYourDead.
 enum { GC_THRESHOLD_BYTES = 16 * 1024 * 1024 };
 
 static JSRuntime *runtime;
 static JSContext *context;
 
-// The allocator under the engine: memory that is refused ends the vat, so that no program can
-// catch it and carry on in a heap that depends on how much memory there is.
+// The allocator under the engine. Memory that is refused ends the vat. So no program can catch it and go on in a heap
+// that depends on how much memory there is.
 static void *allocated(void *memory) {
   if (!memory) host_fault(FAULT_ALLOCATE);
   return memory;
@@ -39,7 +39,7 @@ static size_t heap_usable_size(const void *memory) { return malloc_usable_size((
 static const JSMallocFunctions HEAP = {heap_calloc, heap_malloc, heap_free, heap_realloc,
                                        heap_usable_size};
 
-// The clock that QuickJS's wasm shim asks for: there is none.
+// The clock that QuickJS's wasm shim asks for, which always shows zero.
 double __rquickjs_host_now_us(void) { return 0; }
 
 static void start_engine(void) {
@@ -82,8 +82,8 @@ static void log_exception(void) {
   JS_FreeValue(context, exception);
 }
 
-// Runs promise jobs, and whenever there are none left one function given to setImmediate, until
-// nothing is left to do. What a job throws has nobody to catch it and is logged.
+// Runs promise jobs, and one function given to setImmediate whenever no job is left, until nothing is left to do. An
+// exception of a job is logged, since nobody can catch it.
 static void run_to_rest(void) {
   for (;;) {
     JSContext *job_context;
@@ -100,7 +100,7 @@ static void run_to_rest(void) {
   }
 }
 
-// Calls the supervisor's `handleCommand`; JS_EXCEPTION if there is none or if it throws.
+// Calls the supervisor's `handleCommand`. Returns JS_EXCEPTION if there is none or if it throws.
 static JSValue handle_command(const uint8_t *command, uint32_t length) {
   JSValue global = JS_GetGlobalObject(context);
   JSValue handler = JS_GetPropertyStr(context, global, "handleCommand");
@@ -114,16 +114,16 @@ static JSValue handle_command(const uint8_t *command, uint32_t length) {
 
 CAPSTAN_EXPORT("capstan_abi") int32_t capstan_abi(void) { return ABI_JSON; }
 
-// Memory for an argument of `capstan_boot` or `capstan_deliver`, which take it. One byte more than
-// asked for, zero, so that a script ends as the engine's parser wants it to.
+// Allocates memory for an argument of `capstan_boot` or `capstan_deliver`, which free it. It ends with one more byte
+// than asked for, a zero, as the engine's parser wants it after a script.
 CAPSTAN_EXPORT("capstan_alloc") uint8_t *capstan_alloc(uint32_t length) {
   uint8_t *memory = allocated(length == UINT32_MAX ? NULL : malloc(length + 1));
   memory[length] = 0;
   return memory;
 }
 
-// Evaluates a script in the start compartment and runs to rest. Returns 0, or 1 after logging what
-// the script threw. What it leaves is old.
+// Evaluates a script in the start compartment, until the worker is quiescent. Returns 0, or 1 after logging what the
+// script threw. Objects that it leaves are old.
 CAPSTAN_EXPORT("capstan_boot") int32_t capstan_boot(uint8_t *script, uint32_t length) {
   if (!runtime) start_engine();
   JSValue value = JS_Eval(context, (const char *)script, length, "boot", JS_EVAL_TYPE_GLOBAL);
@@ -136,7 +136,7 @@ CAPSTAN_EXPORT("capstan_boot") int32_t capstan_boot(uint8_t *script, uint32_t le
   return failed;
 }
 
-// Hands the supervisor one JSON command, runs to rest and reports the reply by `done`.
+// Hands the supervisor one JSON command, runs until the worker is quiescent, and reports the reply by `done`.
 CAPSTAN_EXPORT("capstan_deliver") void capstan_deliver(uint8_t *command, uint32_t length) {
   static const char NO_REPLY[] = "[\"error\",\"the supervisor gave no reply\",null]";
   if (!runtime) start_engine();

@@ -1,5 +1,5 @@
-// How a message quotes what a caller gave: shortly, and without a look inside of it. So an error costs the same
-// whatever was wrong.
+// Short quotes of what a caller gave, for the texts of errors. Nothing looks inside of a value, so an error costs the
+// same whatever was wrong.
 import { b, q } from '@endo/errors';
 
 const MAX_QUOTED = 100;
@@ -7,7 +7,7 @@ const MAX_BIGINT = 2n ** 256n;
 
 const isHighSurrogate = code => code >= 0xd800 && code <= 0xdbff;
 
-/** A text, cut if it is long. Never ends in half a character. */
+/** Returns a text, cut if it is long. It never ends in half a character. */
 export const cut = (text, length = MAX_QUOTED) => {
   if (text.length <= length) {
     return text;
@@ -16,7 +16,7 @@ export const cut = (text, length = MAX_QUOTED) => {
   return `${text.slice(0, end)}…`;
 };
 
-/** What stands for a value in an error's message. */
+/** Returns the text that stands for a value in an error's message. */
 export const brief = value => {
   switch (typeof value) {
     case 'string':
@@ -37,7 +37,7 @@ export const brief = value => {
   }
 };
 
-/** The text of what something was rejected with. */
+/** Returns the text of a reason for a rejection. */
 export const reasonText = reason => {
   const text = typeof reason === 'object' && reason !== null ? reason.message : reason;
   return typeof text === 'string' ? cut(text, 1000) : 'no reason that can be read';

@@ -1,7 +1,7 @@
-// The options of `createVat`, checked and turned into what the vatAdmin device takes.
+// Options of `createVat`, checked and converted to those of the vatAdmin device.
 //
-// Two of them are hints without an effect here: `managerType`, because the bundle says which engine runs the vat, and
-// `virtualObjectCacheSize`.
+// Two of them are hints without an effect here. `managerType` is one because the bundle says which engine runs the vat.
+// `virtualObjectCacheSize` is the other.
 import { Fail, q } from '@endo/errors';
 
 import { cut } from './brief.js';
@@ -35,7 +35,7 @@ const checkManager = (managerType, nodeOptions) => {
 };
 
 /**
- * The device's options for the caller's `options`.
+ * Returns the device's options for the caller's `options`.
  *
  * @param {object} options as given to `createVat`
  * @param {object} tools
@@ -56,7 +56,7 @@ export const convertOptions = (options, { criticalVatKey, meterIDOf }) => {
     reapInterval,
     critical,
     enableVatstore,
-    // Liveslots takes no size any more: its cache lasts for a delivery.
+    // Liveslots no longer takes a size: its cache lasts for one delivery.
     virtualObjectCacheSize,
     ...unknown
   } = options;
@@ -83,7 +83,7 @@ export const convertOptions = (options, { criticalVatKey, meterIDOf }) => {
     useTranscript,
     reapInterval,
     critical: !!critical,
-    // SwingSet of today has no such option, so that the device is told of it by those alone who use it.
+    // Today's SwingSet has no such option. So the device gets it only from those who use it.
     ...(enableVatstore === undefined ? {} : { enableVatstore }),
   });
 };

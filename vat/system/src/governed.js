@@ -21,7 +21,7 @@ const SERVICES = harden({
   'chain/bridge-conveyor': 'bridgeConveyor',
 });
 
-/** The longest name of a subcluster or vat. */
+/** Maximum length of the name of a subcluster or vat. */
 const MAX_NAME = 100;
 
 const MAX_REASON = 1_000;
@@ -41,9 +41,9 @@ export const prepareGoverned = (baggage, { D, bundleCap, tell }) => {
     return D(baggage.get('vatAdminDevice'));
   };
 
-  // Objects that are to get no more messages, named by a reference or by their krefs.
+  // Revokes objects, which are named by a reference or by their krefs.
   const revoker = prepareExo(baggage, 'revoker', undefined, {
-    // Is for good. Objects of the system are revoked only with {system: true}.
+    // Revokes an object for good. Objects of the system are revoked only with {system: true}.
     revoke(target, options = harden({})) {
       insistTarget(target, 'revoke');
       isRecord(options) || Fail`revoke: options must be a record`;
@@ -62,16 +62,16 @@ export const prepareGoverned = (baggage, { D, bundleCap, tell }) => {
 
   // The subclusters that the chain itself launched.
   const systemSubclusters = prepareExo(baggage, 'systemSubclusters', undefined, {
-    // [{id, name, status, vats: {NAME: vatID}}]
+    // Returns [{id, name, status, vats: {NAME: vatID}}].
     list() {
       return tell('systemSubclusters');
     },
-    // The root object of the bootstrap vat.
+    // Returns the root object of the bootstrap vat.
     getRoot(name) {
       insistText(name, MAX_NAME, 'getRoot: a name');
       return tell('systemSubclusterRoot', name).root;
     },
-    // Upgrades a vat. Options: vatParameters, upgradeMessage. Gives {incarnationNumber}.
+    // Upgrades a vat. Options: vatParameters, upgradeMessage. Returns {incarnationNumber}.
     async upgradeVat(subcluster, vat, bundleID, options = harden({})) {
       insistText(subcluster, MAX_NAME, 'upgradeVat: a subcluster');
       insistText(vat, MAX_NAME, 'upgradeVat: a vat');
@@ -80,8 +80,8 @@ export const prepareGoverned = (baggage, { D, bundleCap, tell }) => {
       await bundleCap(bundleID, 'upgradeVat');
       return E(baggage.get('vatAdmin')).upgradeStaticVat(vatID, null, bundleID, options);
     },
-    // {bootstrap, services, vats: {NAME: {bundleID, parameters, ...options}}}. Gives {subclusterId, root,
-    // bootstrapResult} when bootstrap is fulfilled: the kernel answers in this vat's place.
+    // Launches {bootstrap, services, vats: {NAME: {bundleID, parameters, ...options}}}. The answer is {subclusterId, root,
+    // bootstrapResult} once bootstrap is fulfilled. The kernel gives it in this vat's place.
     launch(name, config) {
       insistText(name, MAX_NAME, 'launch: a name');
       tell('launchSystemSubcluster', name, config);

@@ -1,5 +1,5 @@
-// The chain's bootstrap vat: gives every new account its first object, an account factory, with
-// which the account creates vats and shares objects by name.
+// The chain's bootstrap vat, which gives every new account its first object. This is an account factory, with which
+// the account creates vats and shares objects by name.
 //
 // What goes into a vat's meter is bought from the chain at that moment, through the bridge, with the
 // account's coins, whoever sent the message: the account itself or a vat that was given the factory. A
@@ -34,15 +34,15 @@ const NAME = /^[A-Za-z0-9._-]{1,100}$/;
 const DEFAULT_COMPUTRONS = 100_000_000_000n;
 const MAX_COMPUTRONS = 10_000_000_000_000n;
 
-/** The longest name of a vat, the vat table's own limit. */
+/** Maximum length of a vat's name, as in the vat table. */
 const MAX_VAT_NAME = 199;
 
-/** The longest full name: an address, a slash and a name. */
+/** Maximum length of a full name: an address, a slash and a name. */
 const MAX_FULL_NAME = 200;
 
 const MAX_UPGRADE_MESSAGE = 1_000;
 
-/** How many vats a subcluster has at most. */
+/** Maximum number of vats of a subcluster. */
 const MAX_SUBCLUSTER = 32;
 
 const NO_OPTIONS = harden({});
@@ -56,7 +56,7 @@ const insistNoMore = (unknown, what) => {
   names.length === 0 || Fail`${b(what)}: unknown options ${q(cut(names.join(', ')))}`;
 };
 
-// Why a vat is ended: what can be told to everybody who asks.
+// Reasons for the end of a vat, as everybody who asks is told them.
 const insistReason = (reason, what) => {
   reason instanceof Error ||
     typeof reason === 'string' ||
@@ -118,21 +118,21 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     insistNoProblem(error, 'createVat');
   };
 
-  // What an account may know of a vat's meter. To fill it up is for those who have paid for it.
+  // A read-only view of a vat's meter for accounts. Only those who pay can refill it.
   const makeMeterView = prepareExoClass(
     baggage,
     'meterView',
     undefined,
     meter => ({ meter }),
     {
-      // {remaining, threshold}, in computrons
+      // Returns {remaining, threshold}, in computrons.
       get() {
         return E(this.state.meter).get();
       },
     },
   );
 
-  // A call to the chain itself.
+  // Calls the chain itself.
   const ask = (service, request) => {
     baggage.has('bridge') || Fail`this chain has no bridge`;
     const { error, ...answer } = D(baggage.get('bridge')).callOutbound(service, harden(request));
@@ -162,7 +162,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
 
   const governed = prepareGoverned(baggage, { D, bundleCap, tell });
 
-  // Creates a metered vat for an account, which pays. Gives {root, adminNode, meter}.
+  // Creates a metered vat for an account, which pays. Returns {root, adminNode, meter}.
   const createVatFor = async (address, what, bundleID, options) => {
     insistRecord(options, what);
     const {
@@ -197,7 +197,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       adminNodes.add(adminNode);
       return harden({ root, adminNode, meter: makeMeterView(meter) });
     } catch (error) {
-      // Nobody else has the meter: what is in it still is given back.
+      // Gives back what is still in the meter, which nobody else has.
       const left = await E(meter).get();
       trade('refund', address, left.remaining);
       throw error;
@@ -373,7 +373,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         return E(adminNode).upgrade(bundlecap, options);
       },
 
-      // Shares an object under a name of the account's own. Gives the full name, `ADDRESS/NAME`.
+      // Shares an object under a name of the account's own. Returns the full name, `ADDRESS/NAME`.
       publish(name, object) {
         insistName(name, 'publish');
         isObject(object) || Fail`publish: only an object can be published`;
@@ -395,7 +395,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         returnDeposit(address, deposit);
       },
 
-      // The object published under a full name, or under a name of the account's own.
+      // Returns the object published under a full name, or under a name of the account's own.
       lookup(name) {
         typeof name === 'string' || Fail`lookup: a name is a string, not ${brief(name)}`;
         name.length <= MAX_FULL_NAME || Fail`lookup: nothing is published as ${brief(name)}`;

@@ -1,4 +1,4 @@
-// Whether an argument has the shape that a method expects, without a look at what else it holds.
+// Checks of the shape of an argument, which do not look at what else it holds.
 //
 // What comes with a message is made of passable values; of these an object for messages alone has a pass style of its
 // own under this symbol.
@@ -9,14 +9,14 @@ import { brief } from './brief.js';
 
 const PASS_STYLE = Symbol.for('passStyle');
 
-/** An object that messages can be sent to, or a device node. */
+/** Returns true for an object that messages can be sent to, and for a device node. */
 export const isObject = value =>
   typeof value === 'object' &&
   value !== null &&
   value[PASS_STYLE] === 'remotable' &&
   passStyleOf(value) === 'remotable';
 
-/** A plain record. */
+/** Returns true for a plain record. */
 export const isRecord = value =>
   typeof value === 'object' &&
   value !== null &&
@@ -24,7 +24,7 @@ export const isRecord = value =>
   value[PASS_STYLE] === undefined &&
   Object.getPrototypeOf(value) === Object.prototype;
 
-/** Refuses what is not a text, or too long a one. */
+/** Throws if a value is not a text, or is too long. */
 export const insistText = (text, limit, what) => {
   (typeof text === 'string' && text.length <= limit) ||
     Fail`${b(what)} must be a text of at most ${q(limit)} characters, not ${brief(text)}`;

@@ -1,10 +1,10 @@
-// The vat in which `capstan shell` evaluates what is typed. It gets the vats' roots once, and then
-// sources: each the text of an expression for a promise. What a line declares is a global of the
-// vat's one compartment, so it is there for the lines after it.
+// The vat in which `capstan shell` evaluates what is typed. It gets the vats' roots once. After that it gets sources:
+// each is the text of an expression for a promise. What a line declares is a global of the vat's one compartment, so
+// later lines see it.
 import { E, Far, getInterfaceOf, passStyleOf } from '@endo/far';
 import { makePromiseKit } from '@endo/promise-kit';
 
-/** How deep, and how far into a container, a value is shown. */
+/** Depth, and number of items of a container, to which a value is shown. */
 const MAX_DEPTH = 4;
 const MAX_ITEMS = 100;
 
@@ -31,7 +31,7 @@ const showError = error => {
   return `${name}: ${message}`;
 };
 
-/** A value as text, much as Node shows it. */
+/** Returns a value as text, much as Node shows it. */
 const show = (value, depth = 0, seen = []) => {
   switch (typeof value) {
     case 'string':
@@ -72,10 +72,10 @@ const show = (value, depth = 0, seen = []) => {
   return showItems('{', Object.entries(value).map(field), '}');
 };
 
-/** What was thrown, as text: an error's name and message, or the value. */
+/** Returns what was thrown as text: an error's name and message, or the value. */
 const showThrown = thrown => (thrown instanceof Error ? showError(thrown) : show(thrown));
 
-/** Commands are not for vats: a vat cannot run the kernel that runs it. */
+/** Refuses a command. A vat cannot run the kernel that runs it. */
 const notHere = name => () => {
   throw Error(`${name}() is a command: write it on a line of its own`);
 };
@@ -87,7 +87,7 @@ export const buildRootObject = () => {
   const { globalThis: globals } = compartment;
 
   return Far('shell', {
-    /** Gives the names of the vats, and all of them as `vats`, to what is evaluated from now on. */
+    /** Makes the vats visible to all later sources: each by its name, and all of them as `vats`. */
     introduce: (argv, vats, devices) => {
       Object.assign(globals, { argv, vats, devices });
       for (const [name, root] of Object.entries(vats)) {
@@ -98,8 +98,8 @@ export const buildRootObject = () => {
     },
 
     /**
-     * Evaluates `source`, an expression for a promise, and awaits it. `names` are what it declares.
-     * Answers with the value or what was thrown, as text.
+     * Evaluates `source`, an expression for a promise, and awaits it. `names` are the names that it declares.
+     * Returns the value, or what was thrown, as text.
      */
     evaluate: async (source, names) => {
       for (const name of names) {

@@ -1,12 +1,11 @@
-// Times: what a timer gives away is branded with its `timerBrand`, what it takes may be. Absolute
-// times are `{timerBrand, absValue}`, spans `{timerBrand, relValue}`, both naturals as bigints; plain
-// naturals are taken too. These are the records of `@agoric/time`.
+// Times, as records of `@agoric/time`. An absolute time is `{timerBrand, absValue}` and a span is `{timerBrand,
+// relValue}`, with naturals as bigints. A timer brands the times that it returns. It also takes plain naturals.
 import { Fail, q } from '@endo/errors';
 import { Nat } from '@endo/nat';
 
 import { brief } from './brief.js';
 
-/** The last time that the timer device knows. */
+/** The greatest time that the timer device knows. */
 export const LAST_TIME = 2n ** 128n - 1n;
 
 const natural = value => {
@@ -27,18 +26,18 @@ const unbrand = (time, field, timerBrand) => {
   return natural(time[field]);
 };
 
-/** The natural that an absolute time stands for. */
+/** Returns the natural that an absolute time stands for. */
 export const fromTimestamp = (time, timerBrand) => unbrand(time, 'absValue', timerBrand);
 
-/** The natural that a span of time stands for. */
+/** Returns the natural that a span of time stands for. */
 export const fromRelativeTime = (span, timerBrand) => unbrand(span, 'relValue', timerBrand);
 
-/** An absolute time of the timer. */
+/** Returns an absolute time of the timer. */
 export const toTimestamp = (absValue, timerBrand) => harden({ timerBrand, absValue });
 
 /**
- * Where `now` is in the rhythm `start`, `start + interval`, …: the latest beat (undefined before the
- * first) and the next one, each with its time and its number, from 1n.
+ * Returns the position of `now` in the rhythm `start`, `start + interval`, and so on. That is the latest beat
+ * (undefined before the first) and the next one, each with its time and its number, from 1n.
  */
 export const beats = (start, interval, now) => {
   if (now < start) {

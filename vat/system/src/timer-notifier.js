@@ -1,21 +1,21 @@
-// The timer's notifiers: of the beats of a rhythm.
+// The timer's notifiers of the beats of a rhythm.
 import { prepareExoClassKit } from '@agoric/vat-data';
 import { Fail } from '@endo/errors';
 
 import { beats } from './time.js';
 
 /**
- * A maker of notifiers of beats, whose update counts are the beats' numbers. After a notifier was cancelled every
- * update is the last one, without a count.
+ * Returns a maker of notifiers of beats, whose update counts are the beats' numbers. Once a notifier is cancelled,
+ * every update is the last one, without a count.
  *
- * A result that has to wait is settled by a waiter, a facet with `due()` and `cancelled()`: each returns what the
- * result is settled with.
+ * A waiter settles a result that has to wait. It is a facet with `due()` and `cancelled()`, each of which returns the
+ * settlement.
  *
  * @param {object} baggage
  * @param {object} timer
  * @param {() => bigint} timer.now
- * @param {Function} timer.stamp a time as it is given away
- * @param {Function} timer.answerAt has a waiter settle the result of the current message at a time
+ * @param {Function} timer.stamp returns a time with the timer's brand
+ * @param {Function} timer.answerAt lets a waiter settle the current message's result at a time
  * @param {Function} timer.join lets a token cancel a notifier
  */
 export const prepareNotifierKit = (baggage, { now, stamp, answerAt, join }) => {
@@ -70,9 +70,9 @@ export const prepareNotifierKit = (baggage, { now, stamp, answerAt, join }) => {
           return beat.latestAfter(updateCount) || beat.wait(beat);
         },
       },
-      // A waiter itself: a notifier's result is an update.
+      // It is a waiter itself, because a notifier's result is an update.
       beat: {
-        // The last update that the caller does not know, undefined if that is yet to come.
+        // Returns the last update if the caller does not know it, and undefined if that is yet to come.
         latestAfter(updateCount) {
           const { start, every, final } = this.state;
           const { latest } = beats(start, every, now());

@@ -1,24 +1,23 @@
-// What the timer keeps: durable tables in which every operation takes the same few syscalls, however much there
-// is in them.
+// The timer's durable tables. Every operation takes the same few syscalls, however much is in them.
 //
-// schedule: place -> event. A place is a time and a number, as one bigint: events stand by time, and those of one
-// time in the order in which they were set.
-// groups: cancel token -> group. A group is a table of its own, number -> member: what the token cancels.
+// schedule: place -> event. A place is a time and a number, as one bigint. So events are ordered by time, and those of
+// one time by the order in which they were set.
+// groups: cancel token -> group. A group is a table of its own, number -> member, of what the token cancels.
 // cancelling: number -> group. Groups that were cancelled and have members left.
 import { makeScalarBigMapStore, makeScalarBigWeakMapStore, provide } from '@agoric/vat-data';
 
 const NUMBER_BITS = 64n;
 
-/** In a group's table beside its numbers, after which it stands: the group was cancelled. */
+/** Key in a group's table, after all numbers, which says that the group was cancelled. */
 const CANCELLED = 'cancelled';
 
-/** The place of an event that has a time and a number. */
+/** Returns the place of an event that has a time and a number. */
 export const placeAt = (time, number) => (time << NUMBER_BITS) | number;
 
-/** The time of a place in the schedule. */
+/** Returns the time of a place in the schedule. */
 export const timeOf = place => place >> NUMBER_BITS;
 
-/** The first key of a table, undefined if it is empty. */
+/** Returns the first key of a table, or undefined if the table is empty. */
 const firstKey = table => {
   for (const key of table.keys()) {
     return key;
@@ -26,7 +25,7 @@ const firstKey = table => {
   return undefined;
 };
 
-/** Takes what stands under `key`. */
+/** Removes and returns the value under `key`. */
 export const take = (table, key) => {
   const value = table.get(key);
   table.delete(key);
@@ -36,7 +35,7 @@ export const take = (table, key) => {
 const provideTable = (baggage, name) =>
   provide(baggage, name, () => makeScalarBigMapStore(name, { durable: true }));
 
-/** Numbers, each given once in the life of the vat. */
+/** Numbers, each of which is returned once in the life of the vat. */
 export const prepareNumbers = baggage => {
   let next = provide(baggage, 'nextNumber', () => 1n);
   return () => {
@@ -51,7 +50,7 @@ export const prepareNumbers = baggage => {
 export const prepareSchedule = baggage => {
   const schedule = provideTable(baggage, 'schedule');
   return harden({
-    /** Where the first event stands, undefined if there is none. */
+    /** Returns the place of the first event, or undefined if there is none. */
     first: () => firstKey(schedule),
     /** Adds an event. */
     add(place, event) {
@@ -61,7 +60,7 @@ export const prepareSchedule = baggage => {
   });
 };
 
-/** What belongs to which cancel token. */
+/** The members of each cancel token's group. */
 export const prepareCancels = (baggage, takeNumber) => {
   const groups = provide(baggage, 'groups', () =>
     makeScalarBigWeakMapStore('groups', { durable: true }),
@@ -80,7 +79,7 @@ export const prepareCancels = (baggage, takeNumber) => {
     return typeof key === 'bigint' ? key : undefined;
   };
 
-  /** Gives up to `most` members to `strike`, in the order in which they came: how many. */
+  /** Hands up to `most` members to `strike`, in the order in which they came. Returns their number. */
   const strikeSome = (group, strike, most) => {
     let count = 0;
     let number = firstMember(group);
@@ -95,7 +94,7 @@ export const prepareCancels = (baggage, takeNumber) => {
   const isLeft = group => firstMember(group) !== undefined;
 
   return harden({
-    /** Lets a token cancel one more member: its membership, undefined without a token. */
+    /** Lets a token cancel one more member. Returns its membership, or undefined without a token. */
     join(token, number, member) {
       if (token === undefined) {
         return undefined;
@@ -104,9 +103,9 @@ export const prepareCancels = (baggage, takeNumber) => {
       group.init(number, harden(member));
       return harden({ token, group, number });
     },
-    /** Whether the token of a membership was cancelled, and this member not told yet. */
+    /** Returns true if the token of a membership was cancelled, and this member has not been told yet. */
     isCancelled: membership => membership !== undefined && membership.group.has(CANCELLED),
-    /** Ends a membership. True if what it belonged to has been cancelled, and it was not told yet. */
+    /** Ends a membership. Returns true if its group was cancelled, and this member has not been told yet. */
     leave(membership) {
       if (membership === undefined) {
         return false;
@@ -121,7 +120,7 @@ export const prepareCancels = (baggage, takeNumber) => {
       }
       return false;
     },
-    /** Cancels the members of a token: up to `most` at once, the others by `goOn`. */
+    /** Cancels up to `most` members of a token at once, and leaves the others to `goOn`. */
     cancel(token, strike, most) {
       if (!groups.has(token)) {
         return;
@@ -139,7 +138,7 @@ export const prepareCancels = (baggage, takeNumber) => {
       let first = firstKey(cancelling);
       while (first !== undefined && count < most) {
         const group = cancelling.get(first);
-        // A group whose members have all left counts too: it is looked at.
+        // A group whose members have all left counts too, since it is read.
         count += Math.max(1, strikeSome(group, strike, most - count));
         if (isLeft(group)) {
           return;
@@ -148,10 +147,10 @@ export const prepareCancels = (baggage, takeNumber) => {
         first = firstKey(cancelling);
       }
     },
-    /** Whether there is something for `goOn`. */
+    /** Returns true if there is work for `goOn`. */
     isPending: () => firstKey(cancelling) !== undefined,
   });
 };
 
-/** The repeaters by number. */
+/** The repeaters, by number. */
 export const prepareRepeaters = baggage => provideTable(baggage, 'repeaters');

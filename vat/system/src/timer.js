@@ -1,12 +1,12 @@
 // The timer vat: wakeups at times, over the timer device. Its service is SwingSet's timer service, with
 // the same methods and behaviour. Handlers, repeaters, notifiers and promises survive upgrades of this vat.
 //
-// A handler is an object with `wake(time)`. A cancel token is any object: `cancel(token)` ends whatever
-// it was given for.
+// A handler is an object with `wake(time)`. A cancel token is any object. `cancel(token)` ends all that it was given
+// for.
 //
-// Whatever waits lies in tables and in the device, and nothing in the heap: a method that answers later lets
-// the device keep its result (`deferResult`), and the answers of repeaters' handlers are reported as messages
-// (`wakeAndTell`). So strangers can fill nothing that others need.
+// All that waits is in tables and in the device, and nothing is in the heap. A method that answers later lets the device
+// keep its result (`deferResult`). The answers of repeaters' handlers are reported as messages (`wakeAndTell`). So
+// strangers cannot fill anything that others need.
 import { prepareExo, prepareExoClassKit } from '@agoric/vat-data';
 import { b, Fail } from '@endo/errors';
 import { Far } from '@endo/far';
@@ -26,10 +26,10 @@ import {
 } from './timer-tables.js';
 import { LAST_TIME, beats, fromRelativeTime, fromTimestamp, toTimestamp } from './time.js';
 
-/** How many events one delivery fires, and how many it cancels. */
+/** Maximum number of events that one delivery fires, and of those that it cancels. */
 const BATCH = 16;
 
-/** When a message of the vat to itself is taken to be lost, in seconds. */
+/** Time after which a message of the vat to itself is taken to be lost, in seconds. */
 const PATIENCE = 60n;
 
 const insistObject = (value, what) => {
@@ -67,12 +67,12 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     return time;
   };
 
-  // The device knows one wakeup, that of the first event; what is left of earlier work is due at once.
+  // The device knows one wakeup, that of the first event. The rest of earlier work is due at once.
   let armed;
   const arm = () => {
     const first = schedule.first();
     const next = cancels.isPending() ? 0n : first && timeOf(first);
-    // What is due is asked for again: if the delivery of a wakeup was lost, the device has it no more.
+    // Asks again for what is due. If the delivery of a wakeup was lost, the device no longer has it.
     if (next !== armed || (next !== undefined && next <= now())) {
       D(device).removeWakeup(wakeupHandler);
       armed = next;
@@ -82,7 +82,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     }
   };
 
-  // The device's wakeup comes in the next block. In this one the vat goes on by a message to itself.
+  // The device's wakeup comes in the next block. In this block the vat goes on by a message to itself.
   let goesOnSince;
   const goOnLater = time => {
     if (goesOnSince === undefined || goesOnSince + PATIENCE < time) {
@@ -91,14 +91,14 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     }
   };
 
-  // Nobody waits for what such a handler answers.
+  // Nobody waits for the answer of such a handler.
   const wakeOnce = (handler, time) => {
     D(device).wakeSoon(handler, stamp(time));
   };
 
-  // Events stand in the schedule: {handler, membership} of a handler that is woken once, {result, waiter,
-  // membership} of a result that the device keeps, {repeater}. A waiter is what says what a notifier's or an
-  // iterator's result is settled with.
+  // Events in the schedule: {handler, membership} of a handler that is woken once, {result, waiter,
+  // membership} of a result that the device keeps, {repeater}. A waiter returns the settlement of a notifier's or an
+  // iterator's result.
 
   const settle = ({ result, waiter }, isCancelled, time) => {
     if (waiter) {
@@ -160,12 +160,12 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     arm();
   };
 
-  // Has the device keep the result of the message that is being delivered until the time has come. The method
-  // must return at once, and its own answer is ignored. Last of all, so that what is refused is answered.
+  // Lets the device keep the current message's result until the time has come. The method must return at once, and its
+  // own answer is ignored. A caller does this last, so that a refusal is answered.
   const answerAt = (when, cancelToken, waiter = undefined) => {
     enlist(when, cancelToken, () => {
       const result = D(device).deferResult();
-      // A message whose result nobody waits for still takes its place, and does nothing.
+      // A message whose result nobody waits for takes its place too, and does nothing.
       return { result, waiter };
     });
   };
@@ -180,8 +180,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     return undefined;
   };
 
-  // A repeater: {start, every, handler, membership, place}. While its handler works it stands in no schedule; a
-  // handler that fails is not woken again.
+  // A repeater: {start, every, handler, membership, place}. While its handler works, it is not in the schedule. A handler
+  // that fails is not woken again.
 
   const awaitBeat = repeater => {
     if (repeaters.has(repeater)) {
@@ -233,7 +233,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     }
   };
 
-  // Does a batch of what is due.
+  // Fires a batch of the events that are due.
   const work = () => {
     const time = now();
     for (let count = 0; count < BATCH; count += 1) {
@@ -256,7 +256,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     undefined,
     (start, every) => ({ start, every, active: false }),
     {
-      // Nothing but a token.
+      // An object that is only a token.
       cancelToken: {},
       repeater: {
         schedule(handler) {
@@ -294,7 +294,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       goesOnSince = undefined;
       work();
     },
-    // The device tells that the handler of a repeater has answered.
+    // The device calls this when the handler of a repeater has answered.
     answered(repeater, isRejected) {
       if (isRejected) {
         endRepeater(repeater);
@@ -308,7 +308,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     getCurrentTimestamp() {
       return stamp(now());
     },
-    // Wakes the handler once; at once if it is too late. Gives the time that was asked for.
+    // Wakes the handler once, immediately if the time has passed. Returns the time that was asked for.
     setWakeup(whenTime, handler, cancelToken = undefined) {
       const when = absolute(whenTime);
       insistObject(handler, 'setWakeup() handler');
@@ -321,14 +321,14 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       }
       return stamp(when);
     },
-    // A promise for the time at which it was woken.
+    // Returns a promise for the time of the wakeup.
     wakeAt(when, cancelToken = undefined) {
       return wakeupAt(absolute(when), cancelToken);
     },
     delay(delta, cancelToken = undefined) {
       return wakeupAt(after(delta), cancelToken);
     },
-    // An object with schedule(handler) and disable().
+    // Returns an object with schedule(handler) and disable().
     makeRepeater(delta, every) {
       return makeRepeaterKit(after(delta), interval(every)).repeater;
     },
@@ -351,7 +351,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     },
   });
 
-  // For those who may know the time and nothing else.
+  // Returns a clock, for those who may know the time and nothing else.
   const timerClock = prepareExo(baggage, 'timerClock', undefined, {
     getCurrentTimestamp() {
       return stamp(now());

@@ -1,55 +1,29 @@
-// The vatAdmin vat: turns the vatAdmin device into objects that other vats can hold. It alone holds
-// the device, and only data goes into it.
+// The vatAdmin vat, which turns the vatAdmin device into objects that other vats can hold. It alone holds the device,
+// and only data goes into it.
 //
-// Its behaviour, messages and object ids are those of SwingSet's vat of that name: kinds are defined
-// in the same order, and what is exported has the same names. Beyond it, an adminNode has
-// `adminData`, and a meter's `getNotifier` gives a notifier. What it keeps of vats and meters is looked up, never walked
-// along: a new incarnation starts as fast with a million of them.
-import {
-  makeScalarBigMapStore,
-  makeScalarBigSetStore,
-  makeScalarBigWeakMapStore,
-  prepareExo,
-  prepareExoClass,
-  prepareExoClassKit,
-  provide,
-} from '@agoric/vat-data';
+// Its behaviour, messages and object ids are those of SwingSet's vat of that name: kinds are defined in the same order,
+// and exports have the same names. Beyond it, an adminNode has `adminData`, `revoke` and `isRevoked`, and a meter's
+// `getNotifier` returns a notifier. Records of vats and meters are looked up and never iterated over. So a new
+// incarnation starts as fast with a million of them.
+import { makeScalarBigSetStore, prepareExo, prepareExoClass, provide } from '@agoric/vat-data';
 import { b, Fail, q } from '@endo/errors';
 import { E, Far, passStyleOf } from '@endo/far';
-import { Nat, isNat } from '@endo/nat';
+import { isNat } from '@endo/nat';
 import { makePromiseKit } from '@endo/promise-kit';
 
 import { brief, cut } from './brief.js';
 import { convertOptions } from './create-vat-options.js';
+import { prepareMeterNotifiers, prepareMeters, provideNotifierTable } from './meters.js';
 import { insistNoProblem, isObject } from './shapes.js';
+import { prepareEnds } from './vat-ends.js';
 
 const UPGRADE_MESSAGE = 'vat upgraded';
 
-/** How many answers of `done()` are outstanding at most for one vat: its end settles them in one delivery. */
-const MAX_PENDING_DONE = 20;
-
-/** How many of all answers of `done()` are promises in the heap, as in SwingSet. The device keeps the others. */
-const MAX_DONE_IN_HEAP = 1_000;
-
-/** How many bundles are waited for at most. */
+/** Maximum number of bundles that are waited for. */
 const MAX_PENDING_BUNDLES = 1_000;
 
-/** Longer than the id of any bundle. */
+/** Upper bound of the length of a bundle's id. */
 const MAX_BUNDLE_ID = 200;
-
-const take = (table, key) => {
-  const value = table.get(key);
-  table.delete(key);
-  return value;
-};
-
-const put = (table, key, value) => {
-  if (table.has(key)) {
-    table.set(key, value);
-  } else {
-    table.init(key, value);
-  }
-};
 
 export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   let device = baggage.has('vatAdminDev') ? baggage.get('vatAdminDev') : undefined;
@@ -59,11 +33,9 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const pendingUpgrades = new Map(); // upgradeID -> promise kit for {incarnationNumber}
   const pendingBundles = new Map(); // bundleID -> promise kit for the bundlecap
 
-  const pendingEnds = new Map(); // vatID -> {kit, askers}: for what the vat ends with, if somebody asked
-  let askers = 0; // of all of them
   const exitingVats = new Set(); // vatIDs whose end was asked for and not reported yet
 
-  // While the service is paused, a promise kit that is fulfilled when nothing is pending.
+  // A promise kit while the service is paused, which is fulfilled when nothing is pending.
   let quiescence;
   let isQuiescent = false;
 
@@ -96,7 +68,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     return upgraded.promise;
   };
 
-  // Kinds and exported objects, in the order that gives them SwingSet's ids: o+d10 and so on.
+  // Kinds and exported objects, in the order that gives them SwingSet's ids, from o+d10.
 
   const criticalVatKey = prepareExo(baggage, 'criticalVatKey', undefined, {});
 
@@ -104,96 +76,25 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     makeScalarBigSetStore('managedVats', { durable: true }),
   );
 
-  const meterByID = provide(baggage, 'meterByID', () =>
-    makeScalarBigMapStore('meterByID', { durable: true }),
-  );
-  const meterIDs = provide(baggage, 'meterIDs', () =>
-    makeScalarBigWeakMapStore('meterIDs', { durable: true }),
-  );
-  const noteMeter = ({ state: { meterID }, self }) => {
-    meterByID.init(meterID, harden({ meter: self }));
-    meterIDs.init(self, meterID);
-  };
-  const meterIDOf = meter =>
-    isObject(meter) && meterIDs.has(meter) ? meterIDs.get(meter) : undefined;
-
-  const makeMeter = prepareExoClass(
-    baggage,
-    'meter',
-    undefined,
-    (remaining, threshold) => {
-      Nat(remaining);
-      Nat(threshold);
-      // As they are: the device takes bigints alone.
-      const meterID = D(device).createMeter(remaining, threshold);
-      return { meterID };
-    },
-    {
-      addRemaining(delta) {
-        D(device).addMeterRemaining(this.state.meterID, Nat(delta));
-      },
-      setThreshold(threshold) {
-        D(device).setMeterThreshold(this.state.meterID, Nat(threshold));
-      },
-      get() {
-        return D(device).getMeter(this.state.meterID);
-      },
-      // A notifier of what is left, each time that it falls below the threshold.
-      getNotifier() {
-        return provideNotifier(this.state.meterID);
-      },
-    },
-    { finish: noteMeter },
-  );
-
-  const makeUnlimitedMeter = prepareExoClass(
-    baggage,
-    'unlimitedMeter',
-    undefined,
-    () => ({ meterID: D(device).createUnlimitedMeter() }),
-    {
-      addRemaining(_delta) {},
-      setThreshold(_threshold) {},
-      get() {
-        return harden({ remaining: 'unlimited', threshold: 0 });
-      },
-      // It never tells anything: there is always more.
-      getNotifier() {
-        return provideNotifier(this.state.meterID);
-      },
-    },
-    { finish: noteMeter },
-  );
+  const { makeMeter, makeUnlimitedMeter, meterIDOf } = prepareMeters(baggage, {
+    callDevice: () => D(device),
+    provideNotifier: meterID => provideNotifier(meterID),
+  });
 
   const makeAdminNode = prepareExoClass(baggage, 'adminNode', undefined, vatID => ({ vatID }), {
     terminateWithFailure(reason) {
       const { vatID } = this.state;
       insistNotPaused();
       insistRunning(vatID, 'terminateWithFailure');
-      // Refuses a reason with promises: then the vat is not ending.
+      // Throws for a reason with promises. Then the vat is not ending.
       D(device).terminateWithFailure(vatID, reason);
       exitingVats.add(vatID);
     },
-    // What a vat ended with is told only to those who ask before it is reported.
+    // Returns a promise for what the vat ends with. Only those who ask before the end is reported are told.
     done() {
       const { vatID } = this.state;
       insistRunning(vatID, 'done', true);
-      const end = pendingEnds.get(vatID) || { kit: makePromiseKit(), askers: 0 };
-      const kept = keptEnds.has(vatID) ? keptEnds.get(vatID) : [];
-      end.askers + kept.length < MAX_PENDING_DONE ||
-        Fail`done() of vat ${q(vatID)} was asked for ${q(MAX_PENDING_DONE)} times already: wait for an answer`;
-      if (askers < MAX_DONE_IN_HEAP) {
-        end.askers += 1;
-        askers += 1;
-        pendingEnds.set(vatID, end);
-        return end.kit.promise;
-      }
-      // The device keeps the result, and what this method returns is ignored.
-      const result = D(device).deferResult();
-      if (result !== undefined) {
-        put(keptEnds, vatID, harden([...kept, result]));
-      }
-      return undefined;
+      return waitForEnd(vatID);
     },
     upgrade(bundlecap, options) {
       const { vatID } = this.state;
@@ -222,7 +123,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       }
       D(device).changeOptions(vatID, options);
     },
-    // No message reaches the object from now on, for good. Only for what this vat exports.
+    // Revokes an object that the vat exports: no message reaches it any more.
     revoke(object) {
       const { vatID } = this.state;
       insistRunning(vatID, 'revoke');
@@ -237,8 +138,8 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       typeof answer === 'boolean' || insistNoProblem(answer, 'isRevoked');
       return answer;
     },
-    // {objectCount, promiseCount, deviceCount} in the vat's c-list, {transcriptCount}, and the imports that it
-    // was given in all: {objectImportsTotal, promiseImportsTotal, deviceImportsTotal}
+    // Returns {objectCount, promiseCount, deviceCount} of the vat's c-list, {transcriptCount}, and the number of all its
+    // imports so far: {objectImportsTotal, promiseImportsTotal, deviceImportsTotal}.
     adminData() {
       const { vatID } = this.state;
       insistRunning(vatID, 'adminData');
@@ -246,7 +147,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     },
   });
 
-  // The answer to createVat: {adminNode, root}, when the kernel has reported the new vat.
+  // Returns the answer to createVat, {adminNode, root}, once the kernel has reported the new vat.
   const finishVatCreation = vatID => {
     const root = makePromiseKit();
     pendingVats.set(vatID, root);
@@ -258,7 +159,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const deviceOptions = options =>
     convertOptions(options, { criticalVatKey, meterIDOf });
 
-  // Of what cannot be a name the device makes an error; what would have to be walked along does not get that far.
+  // Throws for an object. For other values that are no names the device throws, but it would have to read an object.
   const insistNoObject = (value, what) => {
     typeof value !== 'object' || Fail`${b(what)} must be a string, not ${brief(value)}`;
   };
@@ -333,57 +234,11 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
     },
   });
 
-  // Notifiers of meters: defined after what SwingSet has, so that its kinds keep their ids. Each meter
-  // has at most one, made when it is first asked for.
+  // Beyond what SwingSet has, and defined after it, so that its kinds keep their ids.
 
-  const notifierByMeterID = provide(baggage, 'notifierByMeterID', () =>
-    makeScalarBigMapStore('notifierByMeterID', { durable: true }),
-  );
-  // vatID -> the numbers under which the device keeps the results of `done()`
-  const keptEnds = provide(baggage, 'keptEnds', () =>
-    makeScalarBigMapStore('keptEnds', { durable: true }),
-  );
-
-  const pendingUpdates = new Map(); // meterID -> promise kit for the next update, lost by an upgrade
-
-  const makeMeterNotifier = prepareExoClassKit(
-    baggage,
-    'meterNotifier',
-    undefined,
-    meterID => ({ meterID, value: undefined, updateCount: undefined }),
-    {
-      notifier: {
-        // {value, updateCount} of the latest update, or a promise for the next one if `updateCount`
-        // is the latest one's or there was none.
-        getUpdateSince(updateCount = undefined) {
-          const { meterID, value, updateCount: latest } = this.state;
-          if (latest !== undefined && updateCount !== latest) {
-            return harden({ value, updateCount: latest });
-          }
-          if (!pendingUpdates.has(meterID)) {
-            pendingUpdates.set(meterID, makePromiseKit());
-          }
-          return pendingUpdates.get(meterID).promise;
-        },
-      },
-      updater: {
-        updateState(value) {
-          const { state } = this;
-          state.value = value;
-          state.updateCount = (state.updateCount ?? 0n) + 1n;
-          pendingUpdates.get(state.meterID)?.resolve(harden({ value, updateCount: state.updateCount }));
-          pendingUpdates.delete(state.meterID);
-        },
-      },
-    },
-  );
-
-  const provideNotifier = meterID => {
-    if (!notifierByMeterID.has(meterID)) {
-      notifierByMeterID.init(meterID, makeMeterNotifier(meterID));
-    }
-    return notifierByMeterID.get(meterID).notifier;
-  };
+  const notifierByMeterID = provideNotifierTable(baggage);
+  const { waitForEnd, takeEnd } = prepareEnds(baggage, () => D(device));
+  const { provideNotifier, updateMeter } = prepareMeterNotifiers(baggage, notifierByMeterID);
 
   const settleNewVat = (vatID, { rootObject, error }) => {
     if (!pendingVats.has(vatID)) {
@@ -444,7 +299,7 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
       }
     },
 
-    // The rest is sent by the kernel alone.
+    // Only the kernel sends the messages below.
 
     bundleInstalled(bundleID) {
       const bundlecap =
@@ -484,27 +339,15 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
         console.log(`static or unknown vat ${vatID} terminated`);
         return;
       }
-      const end = pendingEnds.get(vatID);
-      pendingEnds.delete(vatID);
-      askers -= end?.askers ?? 0;
-      const kept = keptEnds.has(vatID) ? take(keptEnds, vatID) : [];
+      const settleEnd = takeEnd(vatID);
       exitingVats.delete(vatID);
       managedVats.delete(vatID);
       checkQuiescence();
-      if (shouldReject) {
-        end?.kit.reject(info);
-      } else {
-        end?.kit.resolve(info);
-      }
-      for (const result of kept) {
-        D(device).settleResult(result, shouldReject, info);
-      }
+      settleEnd(shouldReject, info);
     },
 
     meterCrossedThreshold(meterID, remaining) {
-      if (notifierByMeterID.has(meterID)) {
-        notifierByMeterID.get(meterID).updater.updateState(remaining);
-      }
+      updateMeter(meterID, remaining);
     },
   });
 };

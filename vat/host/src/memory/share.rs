@@ -16,17 +16,13 @@ use std::{
 use capstan_abi::Delivery;
 use capstan_kernel_ports::{
     Hash,
-    host::{HostFault, WorkerOptions, WorkerSource},
+    host::{HostFault, LOADED_SOURCES, WorkerOptions, WorkerSource},
 };
 
 use crate::{
     memory::base::{BaseMemory, ShareError},
     worker::Worker,
 };
-
-/// Number of loaded bundles whose images are kept although perhaps no vat uses them. Each takes as
-/// much memory as a vat's heap.
-const RECENT: usize = 32;
 
 /// Engine and id of a bundle that runs on it.
 type BundleKey = (Hash, String);
@@ -65,15 +61,21 @@ pub(crate) struct Loaded {
     pub(crate) globals: Vec<(u32, u64)>,
 }
 
-/// Result of loading a bundle, for an engine, a bundle and options. `None` if the bundle cannot be
-/// loaded before the vat starts.
-type Load = ((BundleKey, WorkerOptions), Option<Arc<Loaded>>);
+/// Result of loading a bundle.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    /// Points that it took.
+    pub(crate) points: u64,
+    /// The worker's state, or `None` if the bundle cannot be loaded before the vat starts.
+    pub(crate) loaded: Option<Arc<Loaded>>,
+}
 
 /// Images that the vats of a bundle share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Loaded bundles, the most recently used last.
-    loads: VecDeque<Load>,
+    /// Results of loading, by engine, bundle and options. The most recently used is the last. Each image takes as much
+    /// memory as a vat's heap.
+    loads: VecDeque<((BundleKey, WorkerOptions), Load)>,
     /// Images for vats that have collected garbage. Each is kept as long as a vat uses it.
     bases: BTreeMap<BundleKey, Weak<BaseMemory>>,
 }
@@ -85,14 +87,15 @@ impl Shared {
         engine: &Hash,
         bundle_id: &str,
         options: &WorkerOptions,
-    ) -> Option<Option<Arc<Loaded>>> {
-        let is_it =
-            |((key, with), _): &Load| key.0 == *engine && key.1 == bundle_id && with == options;
+    ) -> Option<Load> {
+        let is_it = |((key, with), _): &((BundleKey, WorkerOptions), Load)| {
+            key.0 == *engine && key.1 == bundle_id && with == options
+        };
         let at = self.loads.iter().position(is_it)?;
-        let load = self.loads.remove(at)?;
-        let loaded = load.1.clone();
-        self.loads.push_back(load);
-        Some(loaded)
+        let entry = self.loads.remove(at)?;
+        let load = entry.1.clone();
+        self.loads.push_back(entry);
+        Some(load)
     }
 
     /// Keeps the result of loading a bundle.
@@ -101,11 +104,11 @@ impl Shared {
         engine: &Hash,
         bundle_id: &str,
         options: &WorkerOptions,
-        loaded: Option<Arc<Loaded>>,
+        load: Load,
     ) {
         let key = (*engine, bundle_id.to_owned());
-        self.loads.push_back(((key, options.clone()), loaded));
-        if self.loads.len() > RECENT {
+        self.loads.push_back(((key, options.clone()), load));
+        if self.loads.len() > LOADED_SOURCES {
             self.loads.pop_front();
         }
     }
@@ -117,7 +120,7 @@ impl Shared {
         let mut loads = self.loads.iter().rev().filter(|((key, _), _)| *key == bundle);
         let collected = self.bases.get(&bundle).and_then(Weak::upgrade);
         collected.or_else(|| {
-            let loaded = loads.find_map(|(_, loaded)| loaded.as_ref())?;
+            let loaded = loads.find_map(|(_, load)| load.loaded.as_ref())?;
             Some(Arc::clone(&loaded.memory))
         })
     }

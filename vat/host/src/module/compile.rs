@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
 use sha2::{Digest, Sha256};
@@ -15,14 +15,11 @@ use wasmer::{
 };
 
 use crate::{
-    Compiler, HostError, MemoryMode, ModuleLimits, Refusal, cost,
-    module::cache::{Cache, Key},
+    Compiler, HostError, MemoryMode, ModuleLimits, Refusal, Usage, cost,
+    module::cache::{ARTIFACT, Cache, Key},
     module::instrument,
     module::validate,
 };
-
-/// Number of compiled modules that are kept although no worker runs them.
-const RECENT: usize = 16;
 
 /// Module that can be instantiated, with the engine that owns its code.
 #[derive(Debug)]
@@ -33,6 +30,8 @@ pub(crate) struct CompiledModule {
     /// [`MemoryMode`] of its workers.
     pub(crate) memory_mode: MemoryMode,
     key: Key,
+    /// Size of the artifact in bytes, which is about that of the code in memory.
+    bytes: u64,
 }
 
 /// Error of compiling a module. It is the module's fault.
@@ -52,13 +51,21 @@ pub(crate) struct Modules {
     cache: Arc<Cache>,
     target: Target,
     memory_mode: MemoryMode,
+    /// Maximum size of the modules that are kept although no worker runs them, in bytes.
+    max_idle_bytes: u64,
+    usage: Arc<Usage>,
     recent: Mutex<VecDeque<Arc<CompiledModule>>>,
 }
 
 impl Modules {
-    pub(crate) fn new(cache: Arc<Cache>, memory: MemoryMode) -> Result<Self, HostError> {
-        let memory_mode = memory.supported();
-        Ok(Self { cache, target: target()?, memory_mode, recent: Mutex::default() })
+    pub(crate) fn new(
+        cache: Arc<Cache>,
+        memory: MemoryMode,
+        max_idle_bytes: u64,
+        usage: Arc<Usage>,
+    ) -> Result<Self, HostError> {
+        let (target, memory_mode) = (target()?, memory.supported());
+        Ok(Self { cache, target, memory_mode, max_idle_bytes, usage, recent: Mutex::default() })
     }
 
     /// Returns `module` in compiled form: from memory, from the cache, or new.
@@ -73,19 +80,24 @@ impl Modules {
         if let Some(found) = self.recall(&key) {
             return Ok(found);
         }
-        let (engine, module) = match self.load(&key) {
-            Some(loaded) => loaded,
+        let (stack_bytes, memory_mode) = (limits.stack_bytes, self.memory_mode);
+        let (engine, module, bytes, is_new) = match self.load(&key) {
+            Some((engine, module, bytes)) => (engine, module, bytes, false),
             None => {
-                let compiled = self.compile(module, compiler, limits, engine)?;
-                if let Ok(artifact) = compiled.1.serialize() {
-                    self.cache.write("artifact", &key, &artifact);
+                let (engine, compiled) = self.compile(module, compiler, limits, engine)?;
+                let artifact = compiled.serialize().unwrap_or_default();
+                if !artifact.is_empty() {
+                    self.cache.write(ARTIFACT, &key, &artifact);
                 }
-                compiled
+                (engine, compiled, artifact.len().max(module.len()) as u64, true)
             }
         };
-        let (stack_bytes, memory_mode) = (limits.stack_bytes, self.memory_mode);
-        let compiled = Arc::new(CompiledModule { engine, module, stack_bytes, memory_mode, key });
+        let compiled = CompiledModule { engine, module, stack_bytes, memory_mode, key, bytes };
+        let compiled = Arc::new(compiled);
         self.remember(&compiled);
+        if is_new {
+            self.cache.trim(|key| self.is_in_use(key));
+        }
         Ok(compiled)
     }
 
@@ -113,24 +125,38 @@ impl Modules {
     /// Keeps a module. Modules in use are kept as well, so that a second worker of one shares its
     /// code.
     fn remember(&self, module: &Arc<CompiledModule>) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.push_back(Arc::clone(module));
-        let idle = |m: &Arc<CompiledModule>| Arc::strong_count(m) == 1;
-        while recent.iter().filter(|m| idle(m)).count() > RECENT {
-            match recent.iter().position(idle) {
-                Some(oldest) => drop(recent.remove(oldest)),
-                None => break,
-            }
-        }
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push_back(Arc::clone(module));
+        self.tidy();
     }
 
-    fn load(&self, key: &Key) -> Option<(Engine, Module)> {
-        let artifact = self.cache.read("artifact", key)?;
+    /// Drops the modules that no worker runs and that were used least recently, until the rest is
+    /// within the bound.
+    pub(crate) fn tidy(&self) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = |m: &Arc<CompiledModule>| Arc::strong_count(m) == 1;
+        let mut bytes: u64 = recent.iter().filter(|m| idle(m)).map(|m| m.bytes).sum();
+        while bytes > self.max_idle_bytes
+            && let Some(oldest) = recent.iter().position(idle)
+        {
+            bytes -= recent.remove(oldest).map_or(0, |module| module.bytes);
+        }
+        self.usage.idle_code_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns true if a worker runs the module with this key.
+    fn is_in_use(&self, key: &Key) -> bool {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.iter().any(|module| module.key == *key && Arc::strong_count(module) > 1)
+    }
+
+    fn load(&self, key: &Key) -> Option<(Engine, Module, u64)> {
+        let artifact = self.cache.read(ARTIFACT, key)?;
+        let bytes = artifact.len() as u64;
         let engine: Engine = EngineBuilder::headless().engine().into();
         // SAFETY: the cache's hash says that these are the bytes which this program once got from
         // `serialize`, for this very module, compiler and target.
         match unsafe { Module::deserialize(&engine, artifact) } {
-            Ok(module) => Some((engine, module)),
+            Ok(module) => Some((engine, module, bytes)),
             Err(error) => {
                 tracing::warn!(%error, "a cached artifact does not load: compiling again");
                 None

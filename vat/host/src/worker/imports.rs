@@ -154,7 +154,7 @@ fn command(env: &mut Env, request: &[u8]) -> Result<Vec<u8>, Stop> {
             supervisor::write_result(&env.answer(|s| s.syscall(syscall))?)
         }
         supervisor::Command::Syscall(Err(problem)) => {
-            supervisor::write_result(&env.answer(|s| s.malformed(&problem))?)
+            supervisor::write_result(&env.answer(|s| s.malformed(&problem.to_string()))?)
         }
         supervisor::Command::TestLog(line) => {
             env.test_log(line);

@@ -9,13 +9,16 @@ use capstan_abi::{
 use capstan_kernel_ports::{VatId, host::WorkerOptions};
 use serde_json::json;
 
-use crate::worker::imports::{LOG_LINE_BYTES, TEST_LOG_BYTES};
+use crate::worker::{
+    BundleError, ReplyError,
+    imports::{LOG_LINE_BYTES, TEST_LOG_BYTES},
+};
 
 /// Command that a supervisor issues during a delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// `["syscall", vso]`. The error says why it is malformed.
-    Syscall(Result<Syscall, String>),
+    Syscall(Result<Syscall, Malformed>),
     /// `["testLog", …args]`, the arguments joined without a separator, as in SwingSet.
     TestLog(String),
     /// `["sourcedConsole", source, level, …args]`, the arguments joined by spaces.
@@ -38,11 +41,11 @@ pub(crate) enum Command {
 pub(crate) fn read_command(bytes: &[u8]) -> Command {
     let mut fields = match elements(bytes) {
         Ok(fields) => fields,
-        Err(error) => return Command::Syscall(Err(error.to_string())),
+        Err(error) => return Command::Syscall(Err(error)),
     };
     let name = shown(&mut fields, LOG_LINE_BYTES);
     match name.as_str() {
-        "syscall" => Command::Syscall(read_syscall(fields).map_err(|error| error.to_string())),
+        "syscall" => Command::Syscall(read_syscall(fields)),
         "testLog" => Command::TestLog(join(fields, "", TEST_LOG_BYTES)),
         "sourcedConsole" => {
             let source = shown(&mut fields, LOG_LINE_BYTES);
@@ -98,11 +101,11 @@ pub(crate) fn write_delivery(delivery: &Delivery) -> Vec<u8> {
 
 /// Reads the reply to a delivery. `["err", name, message]` is a failure of the supervisor itself,
 /// which terminates the vat like an error that it reports.
-pub(crate) fn read_delivery_result(reply: &[u8]) -> Result<DeliveryResult, String> {
+pub(crate) fn read_delivery_result(reply: &[u8]) -> Result<DeliveryResult, ReplyError> {
     if let Some(text) = supervisor_failure(reply) {
         return Ok(DeliveryResult::Error(text));
     }
-    abi_json::delivery_result_from_json(reply).map_err(|e| e.to_string())
+    Ok(abi_json::delivery_result_from_json(reply)?)
 }
 
 /// Encodes the command `["setBundle", vatID, bundle, liveSlotsOptions, isEarly]`, with the bundle
@@ -110,15 +113,14 @@ pub(crate) fn read_delivery_result(reply: &[u8]) -> Result<DeliveryResult, Strin
 /// later.
 pub(crate) fn write_set_bundle(
     vat: Option<VatId>,
-    bundle_id: &str,
+    digest: BundleDigest<'_>,
     zip: &[u8],
     options: &WorkerOptions,
-) -> Result<Vec<u8>, String> {
-    let sha512 = bundle_digest(bundle_id)?;
+) -> Vec<u8> {
     let bundle = json!({
         "moduleFormat": "endoZipBase64",
         "endoZipBase64": STANDARD.encode(zip),
-        "endoZipBase64Sha512": sha512,
+        "endoZipBase64Sha512": digest.0,
     });
     let options = json!({
         "enableDisavow": options.enable_disavow,
@@ -127,18 +129,29 @@ pub(crate) fn write_set_bundle(
         "enableSetup": options.enable_setup,
     });
     let id = vat.map_or_else(String::new, |vat| vat.to_string());
-    Ok(json!(["setBundle", id, bundle, options, vat.is_none()]).to_string().into_bytes())
+    json!(["setBundle", id, bundle, options, vat.is_none()]).to_string().into_bytes()
 }
 
-/// Returns the digest in the id of an Endo bundle. The error describes the expected form.
-pub(crate) fn bundle_digest(bundle_id: &str) -> Result<&str, String> {
-    match BundleKind::split(bundle_id) {
-        Some((BundleKind::EndoZip, hex))
-            if hex.len() == 128 && hex.bytes().all(|b| b.is_ascii_hexdigit()) =>
-        {
-            Ok(hex)
+/// The SHA-512 in the id of an Endo bundle, in hex.
+#[derive(Clone, Copy)]
+pub(crate) struct BundleDigest<'a>(&'a str);
+
+/// Error for a text that is not the id of an Endo bundle.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not the id of an Endo bundle (b1- and 128 hex digits)")]
+pub(crate) struct NoEndoBundle(String);
+
+impl<'a> BundleDigest<'a> {
+    /// Takes the digest from the id of an Endo bundle.
+    pub(crate) fn from_id(bundle_id: &'a str) -> Result<Self, NoEndoBundle> {
+        match BundleKind::split(bundle_id) {
+            Some((BundleKind::EndoZip, hex))
+                if hex.len() == 128 && hex.bytes().all(|b| b.is_ascii_hexdigit()) =>
+            {
+                Ok(Self(hex))
+            }
+            _ => Err(NoEndoBundle(bundle_id.to_owned())),
         }
-        _ => Err(format!("{bundle_id:?} is not the id of an Endo bundle (b1- and 128 hex digits)")),
     }
 }
 
@@ -148,15 +161,15 @@ pub(crate) fn write_set_vat_id(vat: VatId) -> Vec<u8> {
 }
 
 /// Reads the reply to `setBundle` or `setVatID`: `["dispatchReady"]`, or the reason of a failure.
-pub(crate) fn read_set_bundle_reply(reply: &[u8]) -> Result<(), String> {
+pub(crate) fn read_set_bundle_reply(reply: &[u8]) -> Result<(), BundleError> {
     if let Some(text) = supervisor_failure(reply) {
-        return Err(text.to_string());
+        return Err(BundleError::Supervisor(text));
     }
-    let mut fields = elements(reply).map_err(|error| error.to_string())?;
+    let mut fields = elements(reply)?;
     match shown(&mut fields, LOG_LINE_BYTES).as_str() {
         "dispatchReady" => Ok(()),
-        "error" => Err(shown(&mut fields, LOG_LINE_BYTES)),
-        _ => Err("the JavaScript engine did not take the bundle".to_owned()),
+        "error" => Err(BundleError::Refused(shown(&mut fields, LOG_LINE_BYTES))),
+        _ => Err(BundleError::Unknown),
     }
 }
 
@@ -259,16 +272,17 @@ mod tests {
 
     #[test]
     fn a_failure_of_the_supervisor_is_the_deliverys() {
-        let of = |reply: &str| read_delivery_result(reply.as_bytes());
-        let error = |text: &str| Ok(DeliveryResult::Error(JsString::from_json(text).unwrap()));
+        let read = |reply: &str| read_delivery_result(reply.as_bytes());
+        let of = |reply: &str| read(reply).unwrap();
+        let error = |text: &str| DeliveryResult::Error(JsString::from_json(text).unwrap());
         assert_eq!(of(r#"["err","TypeError","x\ud800"]"#), error(r#""TypeError: x\ud800""#));
         assert_eq!(of(r#"["err",null,[1e999]]"#), error(r#""null: [1e999]""#));
         assert_eq!(of(r#"["err"]"#), error(r#"": ""#));
         assert_eq!(of(r#"["error","\ud800",null]"#), error(r#""\ud800""#));
-        assert!(of("exception from handleItem").is_err());
+        assert!(read("exception from handleItem").is_err());
         assert_eq!(read_set_bundle_reply(br#"["dispatchReady"]"#), Ok(()));
-        let refused = read_set_bundle_reply(br#"["err","Error","\ud800"]"#);
-        assert_eq!(refused, Err("Error: \\ud800".to_owned()));
+        let refused = read_set_bundle_reply(br#"["err","Error","\ud800"]"#).unwrap_err();
+        assert_eq!(refused.to_string(), "Error: \\ud800");
         assert!(read_set_bundle_reply(b"[\"dispatchReady\"").is_err());
     }
 }

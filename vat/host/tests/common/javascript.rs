@@ -172,7 +172,7 @@ pub(crate) fn send(method: &str, args: &str, result: u64) -> Delivery {
 
 /// Starts a vat with a bundle and lets it build its root.
 pub(crate) fn started(host: &mut WasmHost, vat: VatId, source: &WorkerSource, kernel: &mut Kernel) {
-    host.start(vat, source, &WorkerOptions::default()).unwrap().unwrap();
+    host.start(vat, source, &WorkerOptions::default()).unwrap().verdict.unwrap();
     let delivered = host.deliver(vat, &start_vat(), LIMIT, kernel).unwrap();
     assert_eq!(delivered.result, DeliveryResult::Ok);
 }

@@ -122,7 +122,7 @@ pub(crate) fn wasm(module: &[u8]) -> WorkerSource {
 }
 
 pub(crate) fn start(host: &mut WasmHost, vat: VatId, module: &[u8]) {
-    host.start(vat, &wasm(module), &WorkerOptions::default()).unwrap().unwrap();
+    host.start(vat, &wasm(module), &WorkerOptions::default()).unwrap().verdict.unwrap();
 }
 
 /// Starts `module` as v1 of a new host and makes one delivery.
@@ -220,7 +220,7 @@ pub(crate) fn on_engine(compiler: Compiler, engine: JsEngine) -> Result<Delivere
         bundle_id: format!("b1-{}", "0".repeat(128)),
         zip: vec![],
     };
-    host.start(V1, &source, &WorkerOptions::default()).unwrap().unwrap();
+    host.start(V1, &source, &WorkerOptions::default()).unwrap().verdict.unwrap();
     let result = host.deliver(V1, &message("m"), Computrons(100_000_000), &mut Answers::default());
     assert!(!host.is_running(V1));
     result

@@ -161,30 +161,12 @@ impl Writer<'_> {
                 code.copy(bytes);
                 code.end_if_refused();
             }
-            // Singlepass (7.4.2) does not make the NaNs of these operators canonical. Every
-            // compiler does so for a product, and multiplying by one changes nothing else.
-            Operator::F64PromoteF32 => {
-                code.copy(bytes);
-                code.put(&Instruction::F64Const(1.0.into()));
-                code.put(&Instruction::F64Mul);
-            }
-            Operator::F32DemoteF64 => {
-                code.copy(bytes);
-                code.put(&Instruction::F32Const(1.0.into()));
-                code.put(&Instruction::F32Mul);
-            }
-            // Singlepass delays making a NaN canonical until it is stored, and omits it after
-            // these. Reading a value's bits makes it canonical at once.
-            Operator::F32Neg | Operator::F32Abs => {
-                code.put(&Instruction::I32ReinterpretF32);
-                code.put(&Instruction::F32ReinterpretI32);
-                code.copy(bytes);
-            }
-            Operator::F64Neg | Operator::F64Abs => {
-                code.put(&Instruction::I64ReinterpretF64);
-                code.put(&Instruction::F64ReinterpretI64);
-                code.copy(bytes);
-            }
+            Operator::F64PromoteF32
+            | Operator::F32DemoteF64
+            | Operator::F32Neg
+            | Operator::F32Abs
+            | Operator::F64Neg
+            | Operator::F64Abs => code.canonical_nan(operator, bytes),
             _ => code.copy(bytes),
         }
     }

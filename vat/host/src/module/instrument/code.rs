@@ -1,6 +1,7 @@
 //! Instruction sequences that instrumentation adds.
 
 use wasm_encoder::{BlockType, Encode as _, Instruction};
+use wasmer::sys::wasmparser::Operator;
 
 use super::Globals;
 use crate::cost;
@@ -159,5 +160,37 @@ impl Code {
             Instruction::I32Sub,
             Instruction::GlobalSet(depth),
         ]);
+    }
+
+    /// Writes one of the operators of floats after which singlepass leaves a NaN as it is, so that its result is the
+    /// canonical one.
+    pub(super) fn canonical_nan(&mut self, operator: &Operator<'_>, bytes: &[u8]) {
+        match operator {
+            // Singlepass (7.4.2) does not make the NaNs of these operators canonical. Every
+            // compiler does so for a product, and multiplying by one changes nothing else.
+            Operator::F64PromoteF32 => {
+                self.copy(bytes);
+                self.put(&Instruction::F64Const(1.0.into()));
+                self.put(&Instruction::F64Mul);
+            }
+            Operator::F32DemoteF64 => {
+                self.copy(bytes);
+                self.put(&Instruction::F32Const(1.0.into()));
+                self.put(&Instruction::F32Mul);
+            }
+            // Singlepass delays making a NaN canonical until it is stored, and omits it after
+            // these. Reading a value's bits makes it canonical at once.
+            Operator::F32Neg | Operator::F32Abs => {
+                self.put(&Instruction::I32ReinterpretF32);
+                self.put(&Instruction::F32ReinterpretI32);
+                self.copy(bytes);
+            }
+            Operator::F64Neg | Operator::F64Abs => {
+                self.put(&Instruction::I64ReinterpretF64);
+                self.put(&Instruction::F64ReinterpretI64);
+                self.copy(bytes);
+            }
+            _ => self.copy(bytes),
+        }
     }
 }

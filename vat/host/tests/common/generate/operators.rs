@@ -2,6 +2,25 @@
 
 use super::{Generator, Ty};
 
+const I32_COMPARISONS: &[&str] = &[
+    "i32.eq", "i32.ne", "i32.lt_s", "i32.lt_u", "i32.gt_s", "i32.gt_u", "i32.le_s", "i32.le_u",
+    "i32.ge_s", "i32.ge_u",
+];
+
+const I32_ARITHMETIC: &[&str] = &[
+    "i32.add",
+    "i32.sub",
+    "i32.mul",
+    "i32.and",
+    "i32.or",
+    "i32.xor",
+    "i32.shl",
+    "i32.shr_s",
+    "i32.shr_u",
+    "i32.rotl",
+    "i32.rotr",
+];
+
 impl Generator<'_> {
     /// An operator that yields `ty`.
     pub(super) fn operator(&mut self, ty: Ty) -> String {
@@ -60,30 +79,9 @@ impl Generator<'_> {
             7 if self.random.one_in(300) => {
                 (*self.random.choose(&["i32.trunc_f64_s", "i32.trunc_f64_u"]), &[Ty::F64])
             }
-            8 => (
-                *self.random.choose(&[
-                    "i32.eq", "i32.ne", "i32.lt_s", "i32.lt_u", "i32.gt_s", "i32.gt_u", "i32.le_s",
-                    "i32.le_u", "i32.ge_s", "i32.ge_u",
-                ]),
-                &[Ty::I32, Ty::I32],
-            ),
+            8 => (*self.random.choose(I32_COMPARISONS), &[Ty::I32, Ty::I32]),
             9 => ("memory.size", &[]),
-            _ => (
-                *self.random.choose(&[
-                    "i32.add",
-                    "i32.sub",
-                    "i32.mul",
-                    "i32.and",
-                    "i32.or",
-                    "i32.xor",
-                    "i32.shl",
-                    "i32.shr_s",
-                    "i32.shr_u",
-                    "i32.rotl",
-                    "i32.rotr",
-                ]),
-                &[Ty::I32, Ty::I32],
-            ),
+            _ => (*self.random.choose(I32_ARITHMETIC), &[Ty::I32, Ty::I32]),
         }
     }
 

@@ -4,33 +4,13 @@
 //! library, wants `%22`. This module replaces the quotes of request lines before the library reads them.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 
 /// Maximum size of a line that is waited for, in bytes. A longer one is passed on unchanged.
 const MAX_LINE_BYTES: usize = 64 << 10;
-
-/// A listener whose connections may have quotes in their URIs.
-#[derive(Debug)]
-pub(crate) struct Listener(pub(crate) TcpListener);
-
-impl axum::serve::Listener for Listener {
-    type Io = Stream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
-        (Stream::new(stream), address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
-}
 
 /// A connection whose request lines are encoded as they are read.
 #[derive(Debug)]
@@ -43,7 +23,8 @@ pub(crate) struct Stream<S> {
 }
 
 impl<S> Stream<S> {
-    fn new(inner: S) -> Self {
+    /// Encodes what is read from `inner`.
+    pub(crate) fn new(inner: S) -> Self {
         Self { inner, mender: QuoteEncoder::default(), ready: Vec::new(), given: 0 }
     }
 }
@@ -89,6 +70,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

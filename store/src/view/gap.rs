@@ -4,17 +4,42 @@
 //! replaces all removals and gaps that the search went through. A write or a rolled-back removal adds at most one
 //! gap. So all searches of a block together take no more steps than it has writes and searches, up to a constant
 //! factor.
+//!
+//! A committed state has gaps too, since the removals of earlier blocks stay in memory until a checkpoint. Blocks hand
+//! on what they find, so that later blocks and queries need not go through the same removals.
 
 use std::{collections::BTreeMap, ops::Bound};
 
 /// A set of disjoint gaps. A gap includes its beginning and excludes its end.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Gaps {
     /// Ends by beginnings. A gap whose end is `None` is unbounded.
     ends: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Approximate size in memory, in bytes.
+    size_bytes: usize,
 }
 
+/// Approximate size of a gap besides the bytes of its ends.
+const GAP_BYTES: usize = 64;
+
 impl Gaps {
+    /// Returns the approximate size in memory, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    fn insert(&mut self, begin: Vec<u8>, end: Option<Vec<u8>>) {
+        self.remove(&begin);
+        self.size_bytes += size_bytes(&begin, end.as_deref());
+        self.ends.insert(begin, end);
+    }
+
+    fn remove(&mut self, begin: &[u8]) {
+        if let Some(end) = self.ends.remove(begin) {
+            self.size_bytes -= size_bytes(begin, end.as_deref());
+        }
+    }
+
     /// Returns the end of the gap that contains the lower bound `from`, or `None` if no gap does.
     pub(crate) fn end_at(&self, from: Bound<&[u8]>) -> Option<Option<&[u8]>> {
         if self.ends.is_empty() {
@@ -32,6 +57,13 @@ impl Gaps {
         }
         let later = (Bound::Excluded(place(from)), Bound::Unbounded);
         self.ends.range(later).next().map(|(begin, _)| begin.as_slice())
+    }
+
+    /// Adds all gaps of `other`.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        for (begin, end) in &other.ends {
+            self.add(Bound::Included(begin), end.as_deref());
+        }
     }
 
     /// Adds the gap from the lower bound `from` up to `to`, exclusive, or unbounded.
@@ -54,10 +86,10 @@ impl Gaps {
                 (Some(end), Some(its_end)) => Some(end.max(its_end.clone())),
                 _ => None,
             };
-            self.ends.remove(&next);
+            self.remove(&next);
         }
         if end.as_ref().is_none_or(|end| begin < *end) {
-            self.ends.insert(begin, end);
+            self.insert(begin, end);
         }
     }
 
@@ -68,11 +100,11 @@ impl Gaps {
         };
         let (begin, end, after) = (begin.clone(), end.clone(), place(Bound::Excluded(key)));
         match begin == key {
-            true => self.ends.remove(&begin),
-            false => self.ends.insert(begin, Some(key.to_vec())),
-        };
+            true => self.remove(&begin),
+            false => self.insert(begin, Some(key.to_vec())),
+        }
         if end.as_ref().is_none_or(|end| after < *end) {
-            self.ends.insert(after, end);
+            self.insert(after, end);
         }
     }
 
@@ -82,6 +114,10 @@ impl Gaps {
         let found = self.ends.range::<[u8], _>(up_to).next_back()?;
         found.1.as_deref().is_none_or(|end| place < end).then_some(found)
     }
+}
+
+fn size_bytes(begin: &[u8], end: Option<&[u8]>) -> usize {
+    GAP_BYTES + begin.len() + end.map_or(0, <[u8]>::len)
 }
 
 /// Returns whether a gap that begins at `begin` contains the place right after `key` or lies before it.
@@ -168,6 +204,8 @@ mod tests {
                 assert!(end.as_ref().is_none_or(|end| begin < end));
                 last = Some(end);
             }
+            let sizes = gaps.ends.iter().map(|(begin, end)| size_bytes(begin, end.as_deref()));
+            assert_eq!(gaps.size_bytes(), sizes.sum::<usize>(), "step {step}");
         }
     }
 }

@@ -1,0 +1,112 @@
+//! The program that runs an account's object under Node, as hostile callers meet it.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+const OBJECT: &str = "\
+export const makeObject = () => ({
+  take: (...all) => all.length,
+  wait: ({ promise }) => promise.then(() => 'fulfilled', error => `rejected: ${error.message}`),
+});
+";
+
+struct Program {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    _dir: tempfile::TempDir,
+}
+
+impl Program {
+    /// Starts the program with so many megabytes of heap.
+    fn new(heap: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("object.mjs");
+        std::fs::write(&file, OBJECT).unwrap();
+        let mut child = Command::new("node")
+            .arg(script())
+            .arg(&file)
+            .args(["ro+1", "2", "[]"])
+            .env("NODE_OPTIONS", format!("--max-old-space-size={heap}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut program = Self { child, lines, _dir: dir };
+        assert_eq!(program.next()["t"], "ready");
+        program
+    }
+
+    fn next(&mut self) -> Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).expect("the program goes on")
+    }
+
+    fn entry(&mut self, entry: u64, delivery: Value) {
+        let line = json!({"t": "entry", "entry": entry, "delivery": delivery});
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    fn call(&mut self, entry: u64, body: &str, slots: &[String]) {
+        let methargs = json!({"body": body, "slots": slots});
+        let message = json!({"methargs": methargs, "result": format!("rp-{entry}")});
+        self.entry(entry, json!(["message", "ro+1", message]));
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../vat/js/tools/serve.mjs")
+}
+
+#[test]
+fn objects_that_callers_pass_do_not_stay_in_memory() {
+    const EACH: usize = 2_000;
+    let mut program = Program::new(48);
+    let args: Vec<String> = (0..EACH).map(|n| format!("\"${n}.Alleged: x\"")).collect();
+    let body = format!("#[\"take\",[{}]]", args.join(","));
+    for call in 0..60 {
+        let first = 50 + call as usize * EACH;
+        let slots: Vec<String> = (first..first + EACH).map(|n| format!("ro-{n}")).collect();
+        program.call(call, &body, &slots);
+        assert_eq!(program.next()["body"], format!("#{EACH}"));
+    }
+}
+
+#[test]
+fn a_promise_may_be_settled_right_after_the_call_that_brings_it() {
+    let mut program = Program::new(200);
+    program.call(1, "#[\"wait\",[{\"promise\":\"&0\"}]]", &["rp-77".to_owned()]);
+    let data = json!({"body": "#7", "slots": []});
+    program.entry(2, json!(["notify", [["rp-77", false, data]]]));
+    assert_eq!(program.next()["body"], "#\"fulfilled\"");
+}
+
+#[test]
+fn a_call_that_cannot_be_read_is_rejected() {
+    let mut program = Program::new(200);
+    program.call(1, "#[", &[]);
+    assert_eq!(program.next()["rejected"], true);
+}
+
+#[test]
+fn a_promise_that_is_settled_with_garbage_is_rejected() {
+    let mut program = Program::new(200);
+    program.call(1, "#[\"wait\",[{\"promise\":\"&0\"}]]", &["rp-77".to_owned()]);
+    let garbage = json!({"body": "#[", "slots": []});
+    program.entry(2, json!(["notify", [["rp-77", false, garbage]]]));
+    let body = program.next()["body"].to_string();
+    assert!(body.contains("settled with what cannot be read"), "{body}");
+}

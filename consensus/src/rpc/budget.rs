@@ -1,0 +1,81 @@
+//! The memory that bodies of requests and answers may take together.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The unit in which bytes are counted.
+const UNIT: usize = 1024;
+
+/// A number of bytes of which parts are reserved. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    free: Arc<Semaphore>,
+    units: usize,
+}
+
+/// A part of a [`Budget`]. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: usize) -> Self {
+        let units = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(units)), units }
+    }
+
+    /// Reserves room for `bytes`. Returns `None` if so much is not free.
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
+        Arc::clone(&self.free)
+            .try_acquire_many_owned(units)
+            .ok()
+            .map(|permit| Reserved { _permit: permit })
+    }
+
+    /// Returns the number of reserved bytes.
+    pub(crate) fn used(&self) -> usize {
+        (self.units - self.free.available_permits()) * UNIT
+    }
+}
+
+/// A text that gives its part of the budget back when it was sent.
+struct Held {
+    text: String,
+    _reserved: Reserved,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+/// Returns a text as bytes that hold a part of the budget for as long as they are in memory.
+pub(crate) fn held(text: String, reserved: Reserved) -> Bytes {
+    Bytes::from_owner(Held { text, _reserved: reserved })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reserved_is_free_again_when_the_last_bytes_are_dropped() {
+        let budget = Budget::new(10 * UNIT);
+        let first = budget.reserve(6 * UNIT).unwrap();
+        assert!(budget.reserve(4 * UNIT + 1).is_none());
+        assert_eq!(budget.used(), 6 * UNIT);
+        let bytes = held("text".to_owned(), first);
+        let copy = bytes.clone();
+        drop(bytes);
+        assert_eq!((budget.used(), copy.as_ref()), (6 * UNIT, b"text".as_slice()));
+        drop(copy);
+        assert_eq!(budget.used(), 0);
+        assert!(budget.reserve(usize::MAX).is_none());
+    }
+}

@@ -1,0 +1,37 @@
+//! The work that meters pay for, and its prices.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// The work for which the meter of a vat pays besides `startVat`, messages and notifications that succeed, and the prices of
+/// what the kernel does for a vat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Billing {
+    /// Lets a meter pay for all the work of its vat: starts, failed deliveries, garbage collection and returns to memory.
+    /// A delivery can then spend no more than the meter holds.
+    pub all_work: bool,
+    /// The number of vats that every node keeps in memory, the most recently used ones. With 0 the state does not say.
+    pub resident_vats: u32,
+    /// Computrons for a snapshot of a heap or its return to memory, besides its pages.
+    pub restore: u64,
+    /// Computrons for each page of a heap that is snapshotted or returns to memory.
+    pub page: u64,
+    /// Computrons that a vat's meter pays for each crank.
+    pub crank: u64,
+    /// Computrons that a vat's meter pays for each entry of the state that a crank writes.
+    pub write: u64,
+    /// Computrons that a vat's meter pays for each byte of these entries.
+    pub write_byte: u64,
+}
+
+impl Billing {
+    /// The bills of SwingSet, where a meter pays for `startVat`, messages and notifications that succeed.
+    pub const SWINGSET: Self = Self {
+        all_work: false,
+        resident_vats: 0,
+        restore: 0,
+        page: 0,
+        crank: 0,
+        write: 0,
+        write_byte: 0,
+    };
+}

@@ -1,0 +1,188 @@
+//! The vats and sources that every node keeps in memory, as the state decides it.
+//!
+//! Which vats are in memory is each node's own affair, and so is the work of bringing one back. A block must count the
+//! same on every node. So the state says which vats were used last, and every node keeps at least those. A delivery to
+//! any other vat counts what it takes to bring the vat back, whether this node has to or not.
+//!
+//! The record is not written at each use. It has two generations. A vat that is used enters the young one. When the
+//! young one is full, it becomes the old one, and the former old one is forgotten. A vat in the young generation is
+//! used without a write. All vats in both generations were used more recently than any other vat.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use capstan_kernel_ports::{
+    Computrons, Hash, VatId,
+    host::{LOADED_SOURCES, StartCost, WorkerOptions},
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    error::Result,
+    state::{
+        handle::{State, encode},
+        keys,
+        vat::VatConfig,
+    },
+    vats::source::worker_options,
+};
+
+/// The most recently used of something: at most `capacity` in both generations.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Recent<T> {
+    young: Vec<T>,
+    old: Vec<T>,
+}
+
+/// The place where a use found its item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Young,
+    Old,
+    Nowhere,
+}
+
+impl<T: PartialEq> Recent<T> {
+    const fn new() -> Self {
+        Self { young: Vec::new(), old: Vec::new() }
+    }
+
+    /// Notes a use. The record has changed unless the item was [`Found::Young`].
+    fn touch(&mut self, item: T, capacity: usize) -> Found {
+        if self.young.contains(&item) {
+            return Found::Young;
+        }
+        let was_old = self.old.contains(&item);
+        if self.young.len() >= (capacity / 2).max(1) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.retain(|other| *other != item);
+        self.young.push(item);
+        if was_old { Found::Old } else { Found::Nowhere }
+    }
+
+    /// Forgets an item. Returns true if it was there.
+    fn forget(&mut self, item: &T) -> bool {
+        let before = self.young.len() + self.old.len();
+        self.young.retain(|other| other != item);
+        self.old.retain(|other| other != item);
+        self.young.len() + self.old.len() < before
+    }
+}
+
+impl State<'_> {
+    /// Notes that the vat is used, and counts what it takes to bring it back unless every node has it in memory. A vat
+    /// that has not begun only becomes one of those.
+    pub(crate) fn note_use(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
+        let billing = self.globals().options.billing;
+        if billing.resident_vats == 0 || !config.use_transcript {
+            return Ok(());
+        }
+        let mut vats: Recent<VatId> = self.get(keys::RESIDENT_VATS)?.unwrap_or(Recent::new());
+        let found = vats.touch(vat, billing.resident_vats as usize);
+        if found != Found::Young {
+            self.put(keys::RESIDENT_VATS, &vats)?;
+        }
+        if found == Found::Nowhere {
+            let cost = self.return_cost(vat)?;
+            self.count(cost);
+        }
+        Ok(())
+    }
+
+    /// Notes that the vat's worker is dropped on every node.
+    pub(crate) fn note_stop(&mut self, vat: VatId) -> Result<()> {
+        let Some(mut vats) = self.get::<Recent<VatId>>(keys::RESIDENT_VATS)? else { return Ok(()) };
+        match vats.forget(&vat) {
+            true => self.put(keys::RESIDENT_VATS, &vats),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts the start of a worker for a new incarnation of the vat.
+    pub(crate) fn count_start(
+        &mut self,
+        vat: VatId,
+        config: &VatConfig,
+        cost: StartCost,
+    ) -> Result<()> {
+        let StartCost { load, own } = cost;
+        self.update_vat(vat, |state| state.start_cost = load.0.saturating_add(own.0))?;
+        self.count(own);
+        if self.globals().options.billing.resident_vats == 0 {
+            return Ok(());
+        }
+        let options = worker_options(&*self.over, config)?;
+        let source = source_hash(config, &options)?;
+        let mut sources: Recent<Hash> = self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
+        let found = sources.touch(source, LOADED_SOURCES);
+        if found != Found::Young {
+            self.put(keys::LOADED_SOURCES, &sources)?;
+        }
+        if found == Found::Nowhere {
+            self.count(load);
+        }
+        Ok(())
+    }
+
+    /// Returns the computrons that it takes to bring the vat back: its heap or its source, and the replay.
+    fn return_cost(&self, vat: VatId) -> Result<Computrons> {
+        let record = self.vat(vat)?;
+        let billing = self.globals().options.billing;
+        let base = match record.snapshot {
+            _ if record.span.end == 0 => 0,
+            Some((_, position)) if position == record.kept_from => {
+                billing.restore.saturating_add(billing.page.saturating_mul(record.heap_pages))
+            }
+            _ => record.start_cost,
+        };
+        Ok(Computrons(base.saturating_add(record.replay_debt)))
+    }
+}
+
+/// Returns a name of what a host loads once for all workers that have it in common.
+fn source_hash(config: &VatConfig, options: &WorkerOptions) -> Result<Hash> {
+    let source = encode(&(config.engine, &config.bundle_id, options))?;
+    Ok(Hash(Sha256::digest(source).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    #[test]
+    fn whatever_is_remembered_was_used_more_recently_than_anything_else() {
+        const CAPACITY: usize = 6;
+        let mut recent = Recent::new();
+        let mut uses: VecDeque<u64> = VecDeque::new();
+        let mut number: u64 = 1;
+        for _ in 0..2_000 {
+            number = number
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let item = (number >> 33) % 11;
+            let known = recent.young.contains(&item) || recent.old.contains(&item);
+            let found = recent.touch(item, CAPACITY);
+            assert_eq!(found != Found::Nowhere, known);
+            uses.retain(|other| *other != item);
+            uses.push_front(item);
+            let kept = recent.young.len() + recent.old.len();
+            assert!(kept <= CAPACITY);
+            let last: Vec<u64> = uses.iter().copied().take(kept).collect();
+            assert!(
+                last.iter().all(|item| recent.young.contains(item) || recent.old.contains(item))
+            );
+        }
+    }
+
+    #[test]
+    fn an_item_that_is_used_again_and_again_changes_nothing() {
+        let mut recent = Recent::new();
+        assert_eq!(recent.touch(1, 4), Found::Nowhere);
+        assert_eq!(recent.touch(1, 4), Found::Young);
+        assert_eq!(recent.touch(2, 4), Found::Nowhere);
+        assert_eq!(recent.touch(3, 4), Found::Nowhere);
+        assert_eq!(recent.touch(1, 4), Found::Old);
+        assert!(recent.forget(&1) && !recent.forget(&1));
+    }
+}

@@ -1,0 +1,240 @@
+//! A check of the node-local records against the state that the root hash binds.
+//!
+//! The root hash does not cover keys that begin with `local.`. On a node they are right because the node wrote them. In a
+//! state that comes from elsewhere they may say anything. So each is derived again here, or compared with the hash
+//! that binds it. Two swapped lines in a reverse c-list would otherwise give an account somebody else's objects.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use borsh::BorshDeserialize;
+use capstan_abi::Delivery;
+use capstan_kernel_ports::{Hash, VatId, store::Read};
+
+use crate::{
+    error::{KernelPanic, Result, inconsistent},
+    ids::{Endpoint, KRef},
+    state::{
+        clist::{ClistEntry, is_export},
+        handle::{decode, get_record},
+        keys,
+        vat::{Span, VatState, VatStatus, all_vats},
+    },
+    vats::heap,
+};
+
+/// Prefix of the records of applications, and counters on which nothing depends.
+const UNCHECKED: [&[u8]; 2] = [b"local.a.", keys::STATS];
+
+/// The node-local entries that another node needs to go on from a state.
+///
+/// Transcript entries that no replay needs are not among them. So nodes that archive and nodes that do not export the same.
+#[derive(Clone, Debug)]
+pub struct NeededLocal {
+    /// The transcript entries that a replay of each vat needs.
+    transcripts: BTreeMap<VatId, Range<u64>>,
+}
+
+impl NeededLocal {
+    /// Reads from `state` what is needed.
+    ///
+    /// # Errors
+    /// Returns a [`KernelPanic`] if the state cannot be read.
+    pub fn of(state: &(impl Read + ?Sized)) -> Result<Self> {
+        let mut transcripts = BTreeMap::new();
+        for vat in all_vats(state)? {
+            if let Some(record) = get_record::<VatState>(state, &keys::vat_state(vat))? {
+                transcripts.insert(vat, record.kept_from..record.span.end);
+            }
+        }
+        Ok(Self { transcripts })
+    }
+
+    /// Returns true if the entry with this key is needed.
+    pub fn includes(&self, key: &[u8]) -> bool {
+        match keys::parse_transcript(key) {
+            Some((vat, position)) => {
+                self.transcripts.get(&vat).is_some_and(|needed| needed.contains(&position))
+            }
+            None => !UNCHECKED.iter().any(|prefix| key.starts_with(prefix)),
+        }
+    }
+}
+
+/// Checks all node-local records of the kernel.
+///
+/// # Errors
+/// Returns [`KernelPanic::Inconsistent`] with the first record that is missing, is wrong or should not be there.
+pub fn check_local(state: &(impl Read + ?Sized)) -> Result<()> {
+    let mut expected = 0;
+    expected += check_clists(state)?;
+    expected += check_outboxes(state)?;
+    expected += check_transcripts(state)?;
+    expected += check_heaps(state)?;
+    let mut found = 0;
+    each(state, keys::ALL_LOCAL, |key, _| {
+        found += u64::from(!UNCHECKED.iter().any(|prefix| key.starts_with(prefix)));
+        Ok(())
+    })?;
+    match found == expected {
+        true => Ok(()),
+        false => Err(inconsistent(format!(
+            "the state has {found} node-local records of the kernel, where {expected} follow from the rest"
+        ))),
+    }
+}
+
+/// Checks the reverse c-lists and the importers of objects. Returns the number of records.
+fn check_clists(state: &(impl Read + ?Sized)) -> Result<u64> {
+    let mut count = 0;
+    each(state, keys::CLISTS, |key, value| {
+        let name = String::from_utf8_lossy(&key[keys::CLISTS.len()..]).into_owned();
+        let parsed = name
+            .split_once('.')
+            .and_then(|(endpoint, kref)| Some((Endpoint::parse(endpoint)?, KRef::parse(kref)?)));
+        let (endpoint, kref) =
+            parsed.ok_or_else(|| inconsistent(format!("{name} is no c-list entry")))?;
+        let ClistEntry { vref, .. } = decode(key, value)?;
+        insist(state, &keys::clist_reverse(endpoint, &vref), &kref)?;
+        count += 1;
+        if matches!(kref, KRef::Object(_)) && !is_export(&vref) {
+            let importer = keys::importer(kref, endpoint);
+            if state.get(&importer)?.is_none() {
+                return Err(missing(&importer));
+            }
+            count += 1;
+        }
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// Checks which outbox entry settled which promise. Returns the number of records.
+fn check_outboxes(state: &(impl Read + ?Sized)) -> Result<u64> {
+    let mut count = 0;
+    each(state, keys::OUTBOXES, |key, value| {
+        let name = String::from_utf8_lossy(&key[keys::OUTBOXES.len()..]).into_owned();
+        let parsed = name.split_once('.').and_then(|(remote, number)| {
+            let Some(Endpoint::Remote(remote)) = Endpoint::parse(remote) else { return None };
+            Some((remote, u64::from_str_radix(number, 16).ok()?))
+        });
+        let (remote, number) =
+            parsed.ok_or_else(|| inconsistent(format!("{name} is no outbox entry")))?;
+        let Delivery::<String>::Notify { resolutions } = decode(key, value)? else {
+            return Ok(());
+        };
+        for resolution in resolutions {
+            insist(state, &keys::settled(remote, &resolution.promise), &number)?;
+            count += 1;
+        }
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// Checks the transcripts by the hash of each vat's span. Returns the number of entries.
+fn check_transcripts(state: &(impl Read + ?Sized)) -> Result<u64> {
+    let mut count = 0;
+    for vat in all_vats(state)? {
+        let Some(record) = get_record::<VatState>(state, &keys::vat_state(vat))? else { continue };
+        let VatState { span, kept_from, status, .. } = record;
+        let mut hash = Span::first_hash();
+        for position in kept_from..span.end {
+            let key = keys::transcript(vat, position);
+            let entry = state.get(&key)?.ok_or_else(|| missing(&key))?;
+            if position >= span.start {
+                hash = Span::next_hash(hash, &entry);
+            }
+            count += 1;
+        }
+        if status == VatStatus::Running && kept_from <= span.start && hash != span.hash {
+            return Err(inconsistent(format!(
+                "the transcript of {vat} has the hash {hash}, where the state has {}",
+                span.hash
+            )));
+        }
+    }
+    Ok(count)
+}
+
+/// Checks that each vat has the heap of its last snapshot, and that each page is held as often as its count says. A page's
+/// content is checked by the host when the heap returns to memory. Returns the number of records.
+fn check_heaps(state: &(impl Read + ?Sized)) -> Result<u64> {
+    let mut holds: BTreeMap<Hash, u32> = BTreeMap::new();
+    let mut count = 0;
+    let mut hold = |pages: Vec<Hash>| {
+        pages.into_iter().for_each(|page| *holds.entry(page).or_default() += 1);
+    };
+    let mut users: BTreeMap<String, u64> = BTreeMap::new();
+    for vat in all_vats(state)? {
+        let Some(record) = get_record::<VatState>(state, &keys::vat_state(vat))? else { continue };
+        let kept = heap::held(state, vat)?;
+        let snapshot = record.snapshot.map(|(hash, _)| hash);
+        let is_bound = match &kept {
+            Some(kept) => record.status != VatStatus::Running || Some(kept.hash) == snapshot,
+            None => snapshot.is_none_or(|hash| hash == Hash::default()),
+        };
+        if record.status == VatStatus::Running && !is_bound {
+            return Err(inconsistent(format!(
+                "the heap of {vat} is not that of its last snapshot"
+            )));
+        }
+        if let Some(kept) = kept {
+            count += 1;
+            hold(kept.pages);
+            *users.entry(kept.pattern).or_default() += 1;
+        }
+    }
+    for (pattern, users) in users {
+        insist(state, &keys::heap_pattern_users(&pattern), &users)?;
+        hold(heap::pattern(state, &pattern)?);
+        count += 2;
+    }
+    each(state, keys::DROPPED_HEAPS, |key, value| {
+        hold(heap::dropped(key, value)?);
+        count += 1;
+        Ok(())
+    })?;
+    for (page, times) in holds {
+        insist(state, &keys::heap_page_count(&page), &times)?;
+        let key = keys::heap_page(&page);
+        if state.get(&key)?.is_none() {
+            return Err(missing(&key));
+        }
+        count += 2;
+    }
+    Ok(count)
+}
+
+/// Calls `visit` for each entry whose key begins with `prefix`.
+fn each(
+    state: &(impl Read + ?Sized),
+    prefix: &[u8],
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut after = prefix.to_vec();
+    while let Some((key, value)) = state.next_after(prefix, &after)? {
+        visit(&key, &value)?;
+        after = key;
+    }
+    Ok(())
+}
+
+/// Checks that the record at `key` is `expected`.
+fn insist<T: BorshDeserialize + PartialEq>(
+    state: &(impl Read + ?Sized),
+    key: &[u8],
+    expected: &T,
+) -> Result<()> {
+    match get_record::<T>(state, key)? {
+        Some(found) if found == *expected => Ok(()),
+        Some(_) => Err(inconsistent(format!(
+            "the node-local record {} does not follow from the rest of the state",
+            String::from_utf8_lossy(key)
+        ))),
+        None => Err(missing(key)),
+    }
+}
+
+fn missing(key: &[u8]) -> KernelPanic {
+    inconsistent(format!("the node-local record {} is missing", String::from_utf8_lossy(key)))
+}

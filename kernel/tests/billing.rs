@@ -1,0 +1,214 @@
+//! Bills: a meter pays for all work of its vat, and a block counts it.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+mod support;
+
+use std::{cell::RefCell, rc::Rc};
+
+use capstan_kernel::{
+    Kernel, NodeOptions,
+    billing::Billing,
+    ids::MeterId,
+    policy::{CleanupCounts, CrankOutcome, KernelWork, RunPolicy},
+    vat::Threshold,
+    view,
+};
+use capstan_kernel_ports::{Computrons, VatId, host::StartCost, memory::MemoryState};
+use serde_json::{Value, json};
+use support::{
+    ClosureHost,
+    script::{Stage, orders, scripted},
+};
+
+const LOAD: u64 = 500;
+const OWN: u64 = 30;
+const DELIVERY: u64 = 1_000;
+const CRANK_LIMIT: u64 = 1_000_000;
+
+/// All work is billed, and the kernel's own costs nothing, so that sums are easy to check.
+const BILLING: Billing =
+    Billing { all_work: true, resident_vats: 100, restore: 7, page: 0, ..Billing::SWINGSET };
+
+/// A stage where starts cost something.
+fn stage(billing: Billing) -> Stage {
+    let mut stage = Stage::new(&["user"], |config| {
+        config.options.billing = billing;
+        // No snapshots, whose deliveries would be billed as well.
+        config.options.snapshot_initial = 1_000;
+        config.options.snapshot_interval = 1_000;
+        config.options.reap.deliveries = Threshold::Never;
+    });
+    stage.kernel.host_mut().start_cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
+    stage
+}
+
+/// Has vatAdmin make a vat of the bundle of `user`, with a meter of its own that holds so much. Returns the
+/// vat, if it lives.
+fn metered(stage: &mut Stage, computrons: u64) -> Option<VatId> {
+    let before: Vec<VatId> = view::live_vats(&stage.state).unwrap();
+    let meter = format!("#[\"+{computrons}\",\"+0\"]");
+    stage.perform("vatAdmin", json!([["call", "d-70", "createMeter", meter]])).unwrap();
+    let number = (1..).take_while(|number| remaining(stage, *number).is_some()).count();
+    let create = format!("#[\"b1-user\",{{\"meterID\":\"m{number}\"}}]");
+    stage.perform("vatAdmin", json!([["call", "d-70", "createByBundleID", create]])).unwrap();
+    let live = view::live_vats(&stage.state).unwrap();
+    live.into_iter().find(|vat| !before.contains(vat))
+}
+
+fn remaining(stage: &Stage, number: u64) -> Option<u64> {
+    let meter = view::meter(&stage.state, MeterId(number)).unwrap()?;
+    Some(u64::try_from(meter.remaining.unwrap()).unwrap())
+}
+
+/// Has the vat whose root vatAdmin holds do something, and returns what meter 1 paid.
+fn spend(stage: &mut Stage, root: &str, operations: &Value) -> u64 {
+    let before = remaining(stage, 1).unwrap();
+    let send = json!([["send", root, orders(operations), []]]);
+    stage.perform("vatAdmin", send).unwrap();
+    before - remaining(stage, 1).unwrap()
+}
+
+/// A policy that runs until nothing is left, and notes the work of each crank.
+#[derive(Clone, Default)]
+struct Notes(Rc<RefCell<Vec<KernelWork>>>);
+
+impl RunPolicy for Notes {
+    fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
+        Some(CleanupCounts::UNLIMITED)
+    }
+
+    fn crank_done(&mut self, _outcome: &CrankOutcome, work: &KernelWork) -> bool {
+        self.0.borrow_mut().push(*work);
+        true
+    }
+}
+
+impl Notes {
+    fn computrons(&self) -> u64 {
+        self.0.borrow().iter().map(|work| work.computrons).sum()
+    }
+}
+
+#[test]
+fn the_first_vat_of_a_bundle_pays_for_its_load_and_every_one_for_its_start() {
+    let mut stage = stage(BILLING);
+    metered(&mut stage, 100_000).unwrap();
+    assert_eq!(remaining(&stage, 1), Some(100_000 - LOAD - OWN - DELIVERY));
+    metered(&mut stage, 100_000).unwrap();
+    assert_eq!(remaining(&stage, 2), Some(100_000 - OWN - DELIVERY));
+}
+
+#[test]
+fn a_snapshot_is_paid_for_by_the_delivery_after_which_it_falls_due() {
+    let mut stage = Stage::new(&["user"], |config| config.options.billing = BILLING);
+    metered(&mut stage, 100_000).unwrap();
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), 2 * DELIVERY + BILLING.restore);
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);
+}
+
+#[test]
+fn a_creation_that_fails_is_paid_for() {
+    let mut stage = stage(BILLING);
+    stage.kernel.host_mut().refusal = Some("it is no worker");
+    assert_eq!(metered(&mut stage, 100_000), None);
+    assert_eq!(remaining(&stage, 1), Some(100_000 - LOAD - OWN));
+    stage.kernel.host_mut().refusal = None;
+    // What startVat may spend is what the start has left.
+    assert_eq!(metered(&mut stage, LOAD + OWN + DELIVERY - 1), None);
+    assert_eq!(remaining(&stage, 2), Some(0));
+    assert!(metered(&mut stage, LOAD + OWN + DELIVERY).is_some());
+    assert_eq!(remaining(&stage, 3), Some(0));
+}
+
+#[test]
+fn a_delivery_that_spends_its_limit_is_paid_for_in_full() {
+    let mut stage = stage(BILLING);
+    let vat = metered(&mut stage, 5 * CRANK_LIMIT).unwrap();
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);
+    assert_eq!(spend(&mut stage, "o-52", &json!([["spin"]])), CRANK_LIMIT);
+    assert!(!stage.lives(vat));
+}
+
+#[test]
+fn a_delivery_spends_no_more_than_its_meter_holds() {
+    let mut stage = stage(BILLING);
+    let vat = metered(&mut stage, LOAD + OWN + DELIVERY + 100_000).unwrap();
+    assert_eq!(spend(&mut stage, "o-52", &json!([["spin"]])), 100_000);
+    assert!(!stage.lives(vat));
+    let ending = view::vat_state(&stage.state, vat).unwrap().unwrap().status;
+    assert_eq!(ending.ending().unwrap().reason(), "meter underflow, vat terminated");
+}
+
+#[test]
+fn garbage_collection_is_paid_for() {
+    for (billing, price) in [(BILLING, 2 * DELIVERY), (Billing::SWINGSET, DELIVERY)] {
+        let mut stage = stage(billing);
+        let meter = "#[\"+100000\",\"+0\"]";
+        let create = r##"#["b1-user",{"meterID":"m1","reapInterval":1}]"##;
+        let make = json!([
+            ["call", "d-70", "createMeter", meter],
+            ["call", "d-70", "createByBundleID", create]
+        ]);
+        stage.perform("vatAdmin", make).unwrap();
+        assert_eq!(spend(&mut stage, "o-52", &json!([])), price);
+    }
+}
+
+#[test]
+fn the_kernels_own_work_is_paid_for() {
+    let crank = Billing { crank: 10_000, ..BILLING };
+    let mut stage = stage(crank);
+    metered(&mut stage, 1_000_000).unwrap();
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY + 10_000);
+    let bytes = Billing { write_byte: 1, ..BILLING };
+    let mut stage = self::stage(bytes);
+    metered(&mut stage, 1_000_000).unwrap();
+    let little = spend(&mut stage, "o-52", &json!([["set", "k", 1]]));
+    let much = spend(&mut stage, "o-52", &json!([["set", "k", 100_001]]));
+    assert_eq!(much - little, 100_000);
+}
+
+#[test]
+fn a_return_to_memory_counts_the_same_whether_a_node_has_the_vat_or_not() {
+    let names = ["o-52", "o-53", "o-54", "o-55", "o-56", "o-57"];
+    let begun = || {
+        let mut stage = stage(Billing { resident_vats: 4, ..BILLING });
+        for number in 1..=names.len() as u64 {
+            metered(&mut stage, number * 1_000_000).unwrap();
+        }
+        stage
+    };
+    let round = |state: &mut MemoryState, kernel: &mut Kernel<ClosureHost>| {
+        let notes = Notes::default();
+        for root in names {
+            let send = json!([["send", root, orders(&json!([])), []]]);
+            let methargs = capstan_abi::CapData { body: orders(&send), slots: vec![] };
+            assert!(kernel.post_to_vat_root(state, "vatAdmin", methargs).unwrap());
+            kernel.run(state, &mut notes.clone()).unwrap();
+        }
+        let chain = view::kernel_status(state).unwrap().crank_chain;
+        let total = notes.computrons();
+        (chain, total)
+    };
+    // One node keeps all vats, and one only those that it must.
+    let Stage { mut kernel, mut state, .. } = begun();
+    let roomy = round(&mut state, &mut kernel);
+    let options = NodeOptions { max_vats_online: 1, ..NodeOptions::default() };
+    let factory: support::Factory = Box::new(|_, _| scripted());
+    let mut tight = Kernel::new(ClosureHost::new(factory), options);
+    tight.host_mut().start_cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
+    let narrow = round(&mut begun().state, &mut tight);
+    assert_eq!(roomy, narrow);
+    // Each of the vats has left memory before it is used again: its start and its deliveries are repeated.
+    let deliveries = 2 * names.len() as u64 * DELIVERY;
+    assert!(roomy.1 > deliveries, "{} computrons", roomy.1);
+}
+
+#[test]
+fn a_vat_that_is_used_again_soon_costs_no_return() {
+    let mut stage = stage(Billing { resident_vats: 4, ..BILLING });
+    metered(&mut stage, 1_000_000).unwrap();
+    for _ in 0..20 {
+        assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);
+    }
+}
