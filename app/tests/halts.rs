@@ -32,7 +32,8 @@ fn a_wrong_genesis_document_stops_the_node_with_a_report() {
     }
 }
 
-/// Number of vats besides the two of the system. Bootstrap is given all of them, and two devices.
+/// A genesis document with so many vats besides the two of the system. Bootstrap is given all of them, two devices and five
+/// services.
 fn crowd(vats: usize) -> capstan_genesis::Genesis {
     genesis(|g| {
         let bundle = wasm_id(b"admin").parse().unwrap();
@@ -43,9 +44,9 @@ fn crowd(vats: usize) -> capstan_genesis::Genesis {
 
 #[test]
 fn a_system_bootstrap_vat_is_given_at_most_what_it_takes() {
-    Chain::open(Store::in_memory().unwrap()).init(&crowd(60));
+    Chain::open(Store::in_memory().unwrap()).init(&crowd(55));
     let chain = Chain::open(Store::in_memory().unwrap());
-    let stopped = std::panic::catch_unwind(AssertUnwindSafe(|| chain.init(&crowd(61))));
+    let stopped = std::panic::catch_unwind(AssertUnwindSafe(|| chain.init(&crowd(56))));
     assert!(stopped.is_err());
     let report = chain.fatal.lock().unwrap()[0].clone();
     assert!(report.cause.contains("65 vats, devices and services"), "{report}");

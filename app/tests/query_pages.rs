@@ -121,7 +121,7 @@ fn the_heads_of_the_queues_share_a_page_and_the_rest_is_asked_for_by_position() 
 #[test]
 fn the_size_of_a_bundle_is_that_of_its_bytes() {
     let (mut chain, mut alice) = (chain(), alice());
-    let modules: Vec<Vec<u8>> = (1..80u8).map(|n| vec![n; usize::from(n) * 100]).collect();
+    let modules: Vec<Vec<u8>> = (1..=150u8).map(|n| vec![n; usize::from(n) * 100]).collect();
     for some in modules.chunks(20) {
         let messages = some.iter().map(|module| alice.install(module)).collect();
         let tx = alice.tx(messages);
@@ -142,7 +142,7 @@ fn c_lists_and_vats_are_walked_page_by_page() {
     let (mut chain, mut alice) = (chain(), alice());
     let messages = (0..400).map(|_| alice.send("factory", "never", "[]", &[]));
     let messages: Vec<_> = messages.collect();
-    for some in messages.chunks(100) {
+    for some in messages.chunks(50) {
         let tx = alice.tx(some.to_vec());
         chain.ok(tx);
     }

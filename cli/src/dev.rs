@@ -95,11 +95,13 @@ impl Dev {
         })?;
         let url = format!("http://{}", solo.rpc_addr());
         progress.step("making the first block");
-        wait_for_first_block(solo, genesis.initial_height)?;
+        let has_begun = wait_for_first_block(solo, genesis.initial_height)?;
         drop(progress);
-        let ready = ready(&genesis, &home, &url);
-        output.either(&ready, &banner(&ready));
-        if !rpc.ip().is_loopback() {
+        if has_begun {
+            let ready = ready(&genesis, &home, &url);
+            output.either(&ready, &banner(&ready));
+        }
+        if has_begun && !rpc.ip().is_loopback() {
             output::warn(&format!(
                 "warning: {rpc} can be reached from other machines, and everybody knows the development keys"
             ));
@@ -148,10 +150,16 @@ fn port_taken(rpc: SocketAddr) -> String {
     )
 }
 
-/// Waits for the first block, after which blocks and state can be queried.
-fn wait_for_first_block(solo: &Solo, initial_height: i64) -> anyhow::Result<()> {
-    // A chain that goes on from a state begins far above height 1.
-    let made = || anyhow::Ok((solo.height() >= initial_height).then_some(()));
+/// Waits for the first block, after which blocks and state can be queried. Returns false if the user or an error ended
+/// the chain before.
+fn wait_for_first_block(solo: &Solo, initial_height: i64) -> anyhow::Result<bool> {
+    let made = || {
+        // Asked first: a chain that ended later may have made the block.
+        let has_ended = solo.is_finished();
+        // A chain that goes on from a state begins far above height 1.
+        let is_made = solo.height() >= initial_height;
+        anyhow::Ok((is_made || has_ended).then_some(is_made))
+    };
     Deadline::after(FIRST_BLOCK).poll("the first block", made)
 }
 

@@ -90,7 +90,8 @@ fn client_error(error: &Error) -> Option<&ClientError> {
 }
 
 const FAILED: u8 = 1;
-const USAGE: u8 = 2;
+/// Exit code of wrong usage.
+pub(crate) const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 const UNREACHABLE: u8 = 4;
 

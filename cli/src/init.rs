@@ -1,19 +1,17 @@
 //! `capstan init`: makes a home for a new chain or for an existing one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use capstan_client::Address;
+use anyhow::Context as _;
 use capstan_consensus::comet::CometHome;
 use capstan_genesis::Genesis;
-use capstan_node::home::{GENESIS, Home, MARKER, read_genesis};
+use capstan_node::home::{GENESIS, Home, read_genesis};
 use capstan_node::{NewChainError, add_timer, dev_genesis, network_genesis};
 use serde_json::json;
 
 use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::output::Output;
-use crate::subclusters::SystemSubcluster;
 use crate::{Common, keys, subclusters};
 
 /// Chain id of a new home.
@@ -60,20 +58,21 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let path = path(common)?;
-        if path.join(MARKER).exists() {
-            bail!(
-                "{} is a home already; remove it or choose another directory with --home",
-                path.display()
-            );
-        }
+        Home::insist_free(&path)?;
         // What can be wrong is found before anything is written.
-        let subclusters = self.read_subclusters()?;
-        let find = |text: &String| {
-            keys::find_address(common, text).with_context(|| flag("--governor", text))
+        let genesis = match &self.genesis {
+            Some(file) => read_genesis(file).with_context(|| flag("--genesis", file))?.0,
+            None => self.new_chain(common)?,
         };
-        let governors = self.governor.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        let home = self.make_home(path)?;
-        self.extend_genesis(&home, subclusters, governors)?;
+        let home = if self.validator {
+            let mut genesis = genesis;
+            let comet = CometHome::make(&path, genesis.app_state.params.max_tx_bytes)?;
+            let key = comet.validator_key()?.public_bytes();
+            genesis.add_validator("validator", &key, VALIDATOR_POWER);
+            Home::make_from(path, &genesis, None)?
+        } else {
+            Home::make_from(path, &genesis, self.genesis.as_deref().and_then(Path::parent))?
+        };
         let chain_id = home.genesis()?.0.chain_id;
         let genesis = home.path.join(GENESIS);
         let record = json!({"home": home.path, "chain_id": chain_id, "genesis": genesis});
@@ -84,71 +83,34 @@ impl Init {
         Ok(())
     }
 
-    /// Reads the files of system subclusters, and checks that the genesis document can have them.
-    fn read_subclusters(&self) -> anyhow::Result<Vec<SystemSubcluster>> {
-        let read = |file: &PathBuf| {
-            subclusters::read(file).with_context(|| flag("--system-subcluster", file))
-        };
-        let subclusters = self.system_subcluster.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        if !subclusters.is_empty() {
-            let mut trial = match &self.genesis {
-                Some(file) => read_genesis(file).with_context(|| flag("--genesis", file))?.0,
-                None => new_genesis(&self.chain_id, dev_genesis)?,
-            };
-            for subcluster in &subclusters {
-                subcluster.clone().add_to(&mut trial.app_state);
-            }
-            trial.validate().map_err(|error| usage(error.to_string()))?;
-        }
-        Ok(subclusters)
-    }
-
-    fn make_home(&self, path: PathBuf) -> anyhow::Result<Home> {
-        Ok(match &self.genesis {
-            Some(file) => {
-                let (genesis, _) = read_genesis(file).with_context(|| flag("--genesis", file))?;
-                Home::make_from(path, &genesis, file.parent())?
-            }
-            None if self.validator => {
-                let mut genesis = new_genesis(&self.chain_id, network_genesis)?;
-                let comet = CometHome::make(&path, genesis.app_state.params.max_tx_bytes)?;
-                let key = comet.validator_key()?.public_bytes();
-                genesis.add_validator("validator", &key, VALIDATOR_POWER);
-                Home::make_from(path, &genesis, None)?
-            }
-            None => Home::open_or_make(path, || new_genesis(&self.chain_id, dev_genesis))?,
-        })
-    }
-
-    /// Adds to the genesis document what the flags ask for.
-    fn extend_genesis(
-        &self,
-        home: &Home,
-        subclusters: Vec<SystemSubcluster>,
-        governors: Vec<Address>,
-    ) -> anyhow::Result<()> {
+    /// Returns the genesis document of a new chain, with what the options add, checked.
+    fn new_chain(&self, common: &Common) -> anyhow::Result<Genesis> {
+        let make = if self.validator { network_genesis } else { dev_genesis };
+        let mut genesis = new_genesis(&self.chain_id, make)?;
         if self.timer {
-            change_genesis(home, |genesis| Ok(add_timer(genesis)?))?;
+            add_timer(&mut genesis)?;
         }
         if self.mailbox {
-            change_genesis(home, |genesis| {
-                genesis.add_mailbox();
-                Ok(())
-            })?;
+            genesis.add_mailbox();
         }
-        for subcluster in subclusters {
-            change_genesis(home, |genesis| {
-                subcluster.add_to(&mut genesis.app_state);
-                Ok(())
-            })?;
+        let state = &mut genesis.app_state;
+        for file in &self.system_subcluster {
+            let subcluster =
+                subclusters::read(file).with_context(|| flag("--system-subcluster", file))?;
+            subcluster.add_to(state);
         }
-        if !governors.is_empty() {
-            change_genesis(home, |genesis| {
-                genesis.app_state.params.governors = governors;
-                Ok(())
-            })?;
+        if !self.governor.is_empty() {
+            state.params.governors.clear();
         }
-        Ok(())
+        for text in &self.governor {
+            let governor =
+                keys::find_address(common, text).with_context(|| flag("--governor", text))?;
+            if !state.params.governors.contains(&governor) {
+                state.params.governors.push(governor);
+            }
+        }
+        genesis.validate().map_err(|error| usage(error.to_string()))?;
+        Ok(genesis)
     }
 }
 
@@ -160,15 +122,4 @@ pub(crate) fn new_genesis(
     let genesis = make(chain_id)?;
     genesis.validate().map_err(|error| usage(format!("--chain-id {chain_id:?}: {error}")))?;
     Ok(genesis)
-}
-
-/// Changes the genesis document of a chain that has not begun, and checks it.
-fn change_genesis(
-    home: &Home,
-    change: impl FnOnce(&mut Genesis) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    home.change_genesis(|genesis| {
-        change(genesis)?;
-        genesis.validate().map_err(|error| usage(error.to_string()))
-    })
 }

@@ -17,6 +17,7 @@ mod init;
 mod io;
 mod keys;
 mod localnet;
+mod outbox;
 mod output;
 mod overriding;
 mod process;
@@ -100,7 +101,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { command, common } = Cli::parse();
+    let Cli { command, common } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     let output = Output::new(common.json);
     let done = match command {
         Command::Dev(dev) => dev.run(&common, output),
@@ -125,6 +129,19 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error, common.json),
     }
+}
+
+/// Prints what is wrong with the command line, or the help that it asks for. Programs that ask for JSON get an error in
+/// JSON, as for every other failure.
+fn misused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        return failure::report(&failure::usage(text), true);
+    }
+    // Nobody reads what cannot be printed.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::USAGE))
 }
 
 const AFTER_HELP: &str = "\

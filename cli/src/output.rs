@@ -3,13 +3,13 @@
 //! Everything that a command prints goes through here. Text for people is made harmless in this one place, since much
 //! of it was written by vats and by strangers. JSON stays exact.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use capstan_abi::BundleKind;
 use capstan_files::{one_line, printable};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::passable;
 
@@ -59,6 +59,25 @@ impl Output {
     /// Prints a JSON [`Value`], or `text` for people.
     pub(crate) fn either(self, value: &Value, text: &str) {
         if self.json { self.json_line(value) } else { say(text) }
+    }
+
+    /// Prints one of many lines: a JSON [`Value`], or a text for people.
+    ///
+    /// # Errors
+    /// The line cannot be written, as when its reader has gone away.
+    pub(crate) fn stream(self, value: &Value, text: impl FnOnce() -> String) -> io::Result<()> {
+        let line = if self.json { value.to_string() } else { printable(&text()).to_string() };
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{line}")?;
+        stdout.flush()
+    }
+
+    /// Prints to standard error what happens while a command goes on: a JSON line with `event` and `text`, or the text.
+    pub(crate) fn note(self, event: &str, text: &str) {
+        match self.json {
+            true => warn_json(&json!({"event": event, "text": text})),
+            false => warn(text),
+        }
     }
 
     fn fields(self, value: &Value, shape: fn(&str) -> String) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::failure::{flag, usage};
 use crate::output::{self, Output};
 use crate::tx::{NodeArgs, bundle_id};
-use crate::{Common, keys};
+use crate::{Common, keys, outbox};
 
 /// Arguments of `capstan query`.
 #[derive(clap::Args, Debug)]
@@ -38,12 +38,19 @@ enum Question {
         account: String,
     },
     /// The messages and settled promises that wait for an account.
-    #[command(after_help = "Example: capstan query outbox alice --limit 10")]
+    #[command(after_help = outbox::HELP)]
     Outbox {
         /// An address, or a key's name.
         account: String,
-        #[command(flatten)]
-        page: Page,
+        /// List what comes after the entry with this number.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        after: u64,
+        /// Maximum number of entries. 0: 100, or all that come with --follow.
+        #[arg(long, default_value_t = 0)]
+        limit: u32,
+        /// Go on with entries that come later, until Ctrl-C or --limit.
+        #[arg(long)]
+        follow: bool,
     },
     /// One installed bundle.
     #[command(
@@ -224,9 +231,11 @@ impl Query {
             Question::Account { account: text } => {
                 asker.record(&format!("accounts/{}", account(&text)?))
             }
-            Question::Outbox { account: text, page } => {
-                let path = page.path(&format!("accounts/{}/outbox", account(&text)?));
-                asker.list(&path, "entries", &["number", "deliveryJson"])
+            Question::Outbox { account: text, after, limit, follow: true } => {
+                outbox::follow(&asker.client, &account(&text)?, after, limit, output)
+            }
+            Question::Outbox { account: text, after, limit, follow: false } => {
+                outbox::list(&asker.client, &account(&text)?, after, limit, output)
             }
             Question::Bundle { bundle } => {
                 let answer = asker.ask(&format!("bundles/{}", bundle_id(&bundle)?))?;
@@ -393,7 +402,7 @@ impl Asker {
             after = page["next"].as_str().unwrap_or_default().to_owned();
             if after.is_empty() {
                 anyhow::bail!(
-                    "{account} does not hold {reference} (any more); `capstan query clist {account}` lists what it holds"
+                    "{account} does not hold {reference} (any more); `capstan query clist {account}` lists what it holds, and `capstan query outbox {account}` what its promises were settled to"
                 );
             }
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use capstan_abi::{BundleKind, CapData};
 use capstan_client::{
-    Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, MessageResult, TxOutcome,
-    UpgradeVat, Wallet,
+    Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, ErrorCode, MessageResult,
+    TxOutcome, UpgradeVat, Wallet,
 };
 use capstan_passable::notation::BadNotation;
 use clap::Subcommand;
@@ -187,54 +187,70 @@ impl Tx {
             wallet: Wallet::new(&client, key).with_timeout(Duration::from_secs(self.timeout)),
             output,
         };
-        match self.action {
-            Action::InstallBundle { file } => sender.install_bundle(&file),
-            Action::CreateVat { bundle, name, params, computrons } => {
-                let bundle_id = bundle_id(&bundle)?;
-                let parameters = params.map(|text| encode_json("--params", &text)).transpose()?;
-                sender.create_vat(&CreateVat { bundle_id, name, parameters, computrons })
-            }
-            Action::Send { target, method, args, no_wait } => {
-                sender.send(&target, &method, &args, no_wait)
-            }
-            Action::Resolve { promise, value, reject } => {
-                sender.resolve(&promise, value.as_deref(), reject)
-            }
-            Action::TerminateVat { admin, reason } => {
-                let reason = reason.map(|text| encode_json("--reason", &text)).transpose()?;
-                let wait = format!("waiting for the end of the vat of {admin}");
-                sender.answered(&during(wait, || {
-                    sender.wallet.terminate_vat(reference(&admin), reason.as_ref())
-                })?)
-            }
-            Action::UpgradeVat { admin, bundle, params, message } => {
-                let bundle_id = bundle_id(&bundle)?;
-                let parameters = params.map(|text| encode_json("--params", &text)).transpose()?;
-                let upgrade = UpgradeVat {
-                    admin: reference(&admin).to_owned(),
-                    bundle_id,
-                    parameters,
-                    message,
-                };
-                let wait = format!("waiting for the upgrade of the vat of {admin}");
-                sender.answered(&during(wait, || sender.wallet.upgrade_vat(&upgrade))?)
-            }
-            Action::FundMeter { meter, computrons } => sender.fund_meter(&meter, computrons),
-            Action::Drop { refs } => {
-                let refs: Vec<String> =
-                    refs.iter().map(|text| reference(text).to_owned()).collect();
-                sender.done(&during(BLOCK, || sender.wallet.drop_refs(&refs))?)
-            }
-            Action::Ack { through } => {
-                sender.done(&during(BLOCK, || sender.wallet.acknowledge(through))?)
-            }
-            Action::Transfer { to, amount } => {
-                let to = keys::find_address(common, &to)?;
-                let amount = coins(&amount)?;
-                sender.done(&during(BLOCK, || sender.wallet.transfer(&to, amount))?)
-            }
+        perform(self.action, &sender, common).map_err(|error| explain(error, &sender.wallet, &name))
+    }
+}
+
+/// Performs an action of a signer.
+fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<()> {
+    match action {
+        Action::InstallBundle { file } => sender.install_bundle(&file),
+        Action::CreateVat { bundle, name, params, computrons } => {
+            let bundle_id = bundle_id(&bundle)?;
+            let parameters = params.map(|text| encode_json("--params", &text)).transpose()?;
+            sender.create_vat(&CreateVat { bundle_id, name, parameters, computrons })
+        }
+        Action::Send { target, method, args, no_wait } => {
+            sender.send(&target, &method, &args, no_wait)
+        }
+        Action::Resolve { promise, value, reject } => {
+            sender.resolve(&promise, value.as_deref(), reject)
+        }
+        Action::TerminateVat { admin, reason } => {
+            let reason = reason.map(|text| encode_json("--reason", &text)).transpose()?;
+            let wait = format!("waiting for the end of the vat of {admin}");
+            let result =
+                during(wait, || sender.wallet.terminate_vat(reference(&admin), reason.as_ref()))?;
+            sender.answered_by_admin(&result, &admin)
+        }
+        Action::UpgradeVat { admin, bundle, params, message } => {
+            let bundle_id = bundle_id(&bundle)?;
+            let parameters = params.map(|text| encode_json("--params", &text)).transpose()?;
+            let upgrade =
+                UpgradeVat { admin: reference(&admin).to_owned(), bundle_id, parameters, message };
+            let wait = format!("waiting for the upgrade of the vat of {admin}");
+            let result = during(wait, || sender.wallet.upgrade_vat(&upgrade))?;
+            sender.answered_by_admin(&result, &admin)
+        }
+        Action::FundMeter { meter, computrons } => sender.fund_meter(&meter, computrons),
+        Action::Drop { refs } => {
+            let refs: Vec<String> = refs.iter().map(|text| reference(text).to_owned()).collect();
+            sender.done(&during(BLOCK, || sender.wallet.drop_refs(&refs))?)
+        }
+        Action::Ack { through } => {
+            sender.done(&during(BLOCK, || sender.wallet.acknowledge(through))?)
+        }
+        Action::Transfer { to, amount } => {
+            let to = keys::find_address(common, &to)?;
+            let amount = coins(&amount)?;
+            sender.done(&during(BLOCK, || sender.wallet.transfer(&to, amount))?)
         }
     }
+}
+
+/// Says what a newcomer must know about an account that is not there yet.
+pub(crate) fn explain(error: anyhow::Error, wallet: &Wallet, name: &str) -> anyhow::Error {
+    let code = match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Query { path, code, .. }) if path.ends_with("/Account") => *code,
+        _ => return error,
+    };
+    if code != ErrorCode::NotFound.number() {
+        return error;
+    }
+    let address = wallet.address();
+    error.context(format!(
+        "the account of {name} does not exist yet; it begins with its first coins, as in `capstan tx transfer {address} 1000000{DENOM} --from alice`"
+    ))
 }
 
 struct Sender {
@@ -282,6 +298,11 @@ impl Sender {
     }
 
     fn fund_meter(&self, meter: &str, computrons: u64) -> anyhow::Result<()> {
+        if meter.starts_with("ro-") || meter.starts_with('@') {
+            return Err(usage(format!(
+                "{meter:?} is a reference: a meter's id is written m1; `capstan query vat` names a vat's meter"
+            )));
+        }
         let funded = during(BLOCK, || self.wallet.fund_meter(meter, computrons))?;
         self.output.record(&json!({
             "meter": meter,
@@ -338,6 +359,17 @@ impl Sender {
         });
         self.output.either(&record, &text);
         if result.status == "rejected" { Err(Rejected.into()) } else { Ok(()) }
+    }
+
+    /// Prints the answer of a vat's admin object, and what may be wrong if it is another object.
+    fn answered_by_admin(&self, result: &MessageResult, admin: &str) -> anyhow::Result<()> {
+        let answered = self.answered(result);
+        if answered.is_err() && result.value.body.contains("target has no method") {
+            return answered.with_context(|| {
+                format!("{admin} is not a vat's admin object, which create-vat printed as `admin`")
+            });
+        }
+        answered
     }
 
     /// Prints that a transaction is in a block.

@@ -71,12 +71,28 @@ fn a_bad_value_is_reported_with_the_flag_that_has_it() {
         (&["localnet", "up", "--home", "net", "--chain-id", "a b"], 2, "--chain-id \"a b\""),
         (&["localnet", "up", "--home", "net", "--genesis", "no.json"], 1, "--genesis \"no.json\""),
         (&["tx", "ack", "1", "--from", "nobody"], 1, "--from \"nobody\""),
+        (&["tx", "fund-meter", "ro-52", "1", "--from", "alice"], 2, "a meter's id is written m1"),
         (&["tx", "ack", "1", "--from", "alice", "--node", "x"], 2, "--node \"x\""),
         (&["query", "object", "ro-5", "--account", "nobody"], 1, "--account \"nobody\""),
         (&["run", ".", "--tools", "no"], 1, "--tools"),
     ] {
         place.run(args).assert_failed(code, flag);
     }
+}
+
+#[test]
+fn wrong_usage_is_json_for_programs_and_help_is_text() {
+    let place = Place::new();
+    for args in [&["query", "vtas", "--json"][..], &["--json", "tx", "send"], &["--json"]] {
+        let failed = place.run(args);
+        let record: Value = serde_json::from_str(&failed.stderr).unwrap();
+        assert_eq!((failed.code, &record["exit_code"]), (2, &2.into()), "{failed:?}");
+        assert!(record["error"].as_str().unwrap().contains("Usage: capstan"), "{record}");
+    }
+    let mistyped = place.run(&["query", "vtas"]);
+    mistyped.assert_failed(2, "similar subcommand");
+    let help = place.run(&["tx", "--help", "--json"]);
+    assert!(help.code == 0 && help.stdout.contains("Example:"), "{help:?}");
 }
 
 #[test]
@@ -116,6 +132,7 @@ fn what_the_chain_refuses_ends_with_3_and_its_code() {
     let place = Place::new();
     let dev = place.dev();
     let id = format!("b1-{}", "0".repeat(128));
+    place.run(&["keys", "add", "dave"]).assert_failed(0, "");
     for (args, part) in [
         (&["query", "vat", "v99"][..], "no vat v99"),
         (&["query", "vat-stats", "99"], "not a vat id"),
@@ -124,6 +141,7 @@ fn what_the_chain_refuses_ends_with_3_and_its_code() {
         (&["tx", "create-vat", &id, "--from", "alice"], "install it first"),
         (&["tx", "send", "ro-77", "read", "--from", "alice"], "not held by this account"),
         (&["tx", "terminate-vat", "ro-77", "--from", "alice"], "not held by this account"),
+        (&["tx", "ack", "1", "--from", "dave"], "it begins with its first coins"),
     ] {
         place.ask(&dev, args).assert_failed(3, part);
     }

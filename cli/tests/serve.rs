@@ -3,34 +3,8 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-
-use common::{Dev, PATIENCE, Place};
+use common::serve::Stage;
 use serde_json::{Value, json};
-
-const OBJECT: &str = "\
-import fs from 'node:fs';
-export const makeObject = ({ E, Far }) => {
-  const note = what => fs.appendFileSync(process.env.RAN, `${what}\\n`);
-  return {
-    async add(a, b) {
-      note('add');
-      await new Promise(resolve => setTimeout(resolve, 20));
-      return a + b;
-    },
-    fail() { throw RangeError('too far'); },
-    never: () => new Promise(() => {}),
-    big: length => 'x'.repeat(length),
-    counter() {
-      let count = 0;
-      return Far('counter', { next: () => (count += 1) });
-    },
-    ask: (other, ...args) => E(other).add(...args),
-  };
-};
-";
 
 const RELAY: &str = "\
 import { E, Far } from '@endo/far';
@@ -40,112 +14,10 @@ export const buildRootObject = () => Far('relay', {
 });
 ";
 
-/// A chain on which carol serves an object that alice holds.
-struct Stage {
-    place: Place,
-    dev: Dev,
-}
-
-/// A running `capstan serve`.
-struct Server {
-    child: Child,
-    lines: Receiver<Value>,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let place = Place::new();
-        let dev = place.dev();
-        std::fs::write(place.path().join("object.mjs"), OBJECT).unwrap();
-        Self { place, dev }
-    }
-
-    fn ask(&self, args: &[&str]) -> common::Done {
-        self.place.ask(&self.dev, args)
-    }
-
-    /// Sends a message and returns the answer, also a rejection.
-    fn send(&self, from: &str, args: &[&str]) -> Value {
-        let done = self.ask(&[&["tx", "send"], args, &["--from", from, "--json"]].concat());
-        serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{done:?}"))
-    }
-
-    /// Starts to serve, and waits until it is ready. A crash is planted at a step, if one is named.
-    fn serve(&self, crash: Option<&str>, more: &[&str]) -> Server {
-        let first = ["serve", "object.mjs", "--from", "carol", "--publish", "object", "--json"];
-        let mut command = self.place.command(&[&first[..], more].concat());
-        command.env("CAPSTAN_NODE", self.dev.url());
-        command.env("RAN", self.place.path().join("ran")).stderr(Stdio::inherit());
-        if let Some(step) = crash {
-            command.env("CAPSTAN_SERVE_CRASH_AT", step);
-        }
-        let mut child = command.spawn().unwrap();
-        let (sender, lines) = channel();
-        let stdout = child.stdout.take().unwrap();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                drop(sender.send(serde_json::from_str(&line).unwrap()));
-            }
-        });
-        let server = Server { child, lines };
-        server.wait_for("ready");
-        server
-    }
-
-    /// Alice's reference of the published object.
-    fn object(&self) -> String {
-        let address = self.ask(&["query", "account", "carol", "--json"]).json()["address"].clone();
-        let name = format!("{}/object", address.as_str().unwrap());
-        let found = self.send("alice", &["factory", "lookup", &name]);
-        found["value"].as_str().unwrap().trim_start_matches('@').to_owned()
-    }
-
-    fn runs(&self) -> usize {
-        std::fs::read_to_string(self.place.path().join("ran")).unwrap_or_default().lines().count()
-    }
-
-    /// How often promises of carol were resolved on the chain.
-    fn resolved(&self) -> usize {
-        let address = self.ask(&["query", "account", "carol", "--json"]).json()["address"].clone();
-        let client = capstan_client::Client::new(self.dev.url()).unwrap();
-        let query = format!("promise.resolved.account='{}'", address.as_str().unwrap());
-        client.tx_search(&query, 1, 100).unwrap().iter().filter(|tx| tx.code == 0).count()
-    }
-}
-
-impl Server {
-    fn wait_for(&self, event: &str) -> Value {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE).expect(event);
-            if line["event"] == event {
-                return line;
-            }
-        }
-    }
-
-    fn stop(mut self) {
-        let kill = format!("kill -TERM {}", self.child.id());
-        std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
-        assert!(self.child.wait().unwrap().success());
-    }
-
-    fn crashed(mut self) {
-        assert!(!self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn vats_and_accounts_call_an_object_that_an_account_serves() {
     let stage = Stage::new();
-    let server = stage.serve(None, &["--method-timeout", "2"]);
+    let server = stage.serve(None, &["--method-timeout", "6"]);
     let object = stage.object();
     let answer = stage.send("alice", &[&object, "add", "1", "2"]);
     assert_eq!((&answer["status"], &answer["value"]), (&json!("fulfilled"), &json!(3)));
@@ -154,7 +26,7 @@ fn vats_and_accounts_call_an_object_that_an_account_serves() {
     let unknown = stage.send("alice", &[&object, "nothing"]);
     assert!(unknown["value"].to_string().contains("target has no method"), "{unknown}");
     let late = stage.send("alice", &[&object, "never"]);
-    assert!(late["value"].to_string().contains("did not answer within 2s"), "{late}");
+    assert!(late["value"].to_string().contains("did not answer within 6s"), "{late}");
     // Another object of the account, by a reference.
     let counter = stage.send("alice", &[&object, "counter"])["value"].clone();
     let counter = counter.as_str().unwrap().trim_start_matches('@').to_owned();

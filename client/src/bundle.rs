@@ -29,7 +29,7 @@ pub struct Bundle {
 pub enum BundleError {
     /// The file is neither a bundle of `@endo/bundle-source` nor a wasm module.
     #[error(
-        "not a bundle: {0}; expected the JSON of @endo/bundle-source with moduleFormat endoZipBase64, or a wasm module"
+        "not a bundle: {0}; expected the JSON of @endo/bundle-source with moduleFormat endoZipBase64, as `capstan bundle` writes it, or a wasm module"
     )]
     Unknown(String),
     /// The record of `@endo/bundle-source` states no SHA-512.

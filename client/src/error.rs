@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use capstan_proto::{CODESPACE, ErrorCode};
+
 use crate::{BundleError, KeyError};
 
 /// Reason why a call failed. Each variant says what can be done.
@@ -133,4 +135,26 @@ pub enum ClientError {
         /// Value to which it was settled.
         value: String,
     },
+}
+
+impl ClientError {
+    /// Returns whether the same call may succeed once the node or the connection is back.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Closed { .. }
+            | Self::Timeout { .. }
+            // A subscription that was cancelled, a full mempool, or a node that has just begun.
+            | Self::Rpc { .. } => true,
+            // A proxy's answer while the node behind it is away, or half an answer. What the application itself
+            // answered, by the path of its query, stays as it is.
+            Self::Malformed { method, .. } => !method.starts_with('/'),
+            Self::Query { codespace, code, .. } | Self::Refused { codespace, code, .. } => {
+                let codes = [ErrorCode::Unavailable, ErrorCode::Node, ErrorCode::QueueFull];
+                codespace == CODESPACE && codes.iter().any(|known| known.number() == *code)
+            }
+            _ => false,
+        }
+    }
 }

@@ -74,6 +74,10 @@ pub struct OutboxFollower {
 struct Outage {
     patience: Option<Duration>,
     since: Option<Instant>,
+    /// Error of the last attempt, if it failed.
+    error: Option<ClientError>,
+    /// Time of the next attempt.
+    retry: Option<Instant>,
     pause: Duration,
 }
 
@@ -103,7 +107,7 @@ impl Client {
             read: VecDeque::new(),
             events: None,
             queried: None,
-            outage: Outage { patience: None, since: None, pause: PAUSES.0 },
+            outage: Outage::new(),
             stopped: Arc::default(),
             ended: false,
         }
@@ -124,6 +128,12 @@ impl OutboxFollower {
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.outage.patience = Some(patience);
         self
+    }
+
+    /// Returns the error of the last attempt to reach the node, or `None` if it succeeded. The follower tries again while
+    /// a program waits with [`OutboxFollower::next_before`].
+    pub fn outage(&self) -> Option<&ClientError> {
+        self.outage.error.as_ref()
     }
 
     /// Returns a handle that ends the follower.
@@ -160,13 +170,18 @@ impl OutboxFollower {
 
     /// Reads or waits for at most `limit`, not counting calls of the node.
     fn step(&mut self, limit: Duration) -> Result<(), ClientError> {
+        let pause = self.outage.pause_left();
+        if !pause.is_zero() {
+            std::thread::sleep(pause.min(limit));
+            return Ok(());
+        }
         let Err(error) = self.read_or_wait(limit) else {
             self.outage.over();
             return Ok(());
         };
         // The next attempt begins with a new connection and a query, so that nothing is left out.
         (self.events, self.queried) = (None, None);
-        if !is_transient(&error) || self.outage.exhausted() {
+        if !error.is_transient() || self.outage.exhausted() {
             self.end();
             return Err(error);
         }
@@ -174,7 +189,7 @@ impl OutboxFollower {
             // The answer may have been too large.
             self.page = (self.page / 2).max(1);
         }
-        std::thread::sleep(self.outage.next_pause().min(limit));
+        self.outage.failed(error);
         Ok(())
     }
 
@@ -242,8 +257,12 @@ impl Iterator for OutboxFollower {
 }
 
 impl Outage {
+    fn new() -> Self {
+        Self { patience: None, since: None, error: None, retry: None, pause: PAUSES.0 }
+    }
+
     fn over(&mut self) {
-        (self.since, self.pause) = (None, PAUSES.0);
+        *self = Self { patience: self.patience, ..Self::new() };
     }
 
     /// Returns whether the node is out of reach for longer than it may be.
@@ -252,28 +271,21 @@ impl Outage {
         self.patience.is_some_and(|patience| since.elapsed() >= patience)
     }
 
-    fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(PAUSES.1);
-        pause
+    /// Notes a failed attempt. The next one comes after a pause, each longer than the one before.
+    fn failed(&mut self, error: ClientError) {
+        self.error = Some(error);
+        let spent = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let left = self.patience.map_or(self.pause, |patience| patience.saturating_sub(spent));
+        self.retry = Some(Instant::now() + self.pause.min(left));
+        self.pause = (self.pause * 2).min(PAUSES.1);
+    }
+
+    fn pause_left(&self) -> Duration {
+        self.retry.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
     }
 }
 
 /// The subscription to blocks that post to the outbox of `address`.
 fn posted_to(address: &Address) -> String {
     format!("tm.event='NewBlockEvents' AND outbox.posted.account='{address}'")
-}
-
-/// Returns whether the same call may succeed once the node or the connection is back.
-fn is_transient(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. }
-        | ClientError::Closed { .. }
-        | ClientError::Timeout { .. }
-        // A subscription that was cancelled, or a node that has just begun.
-        | ClientError::Rpc { .. } => true,
-        // A proxy's answer while the node behind it is away.
-        ClientError::Malformed { method, .. } => method == "subscribe" || method == "abci_query",
-        _ => false,
-    }
 }

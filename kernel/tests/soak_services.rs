@@ -126,9 +126,10 @@ impl World {
             2 => {
                 let object = self.some()[0];
                 let revocable = [Revocable::Users, Revocable::System][self.random.index(2)];
-                match self.kernel.revoke(&mut self.state, &object.to_string(), revocable) {
-                    Err(RevocationError::Panic(panic)) => panic!("{panic}"),
-                    _ => {}
+                let object = object.to_string();
+                let revoked = self.kernel.revoke(&mut self.state, &object, revocable);
+                if let Err(RevocationError::Panic(panic)) = revoked {
+                    panic!("{panic}");
                 }
             }
             3 => self.kernel.evict_all(),

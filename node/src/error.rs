@@ -28,7 +28,7 @@ pub enum HomeError {
     )]
     NoHome(PathBuf),
     /// A new home was asked for in the place of one.
-    #[error("{} is a home already; choose another directory", .0.display())]
+    #[error("{} is a home already; remove it or choose another directory with --home", .0.display())]
     Exists(PathBuf),
     /// The directory holds files that no home has.
     #[error(

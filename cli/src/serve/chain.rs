@@ -1,172 +1,191 @@
 //! Transactions of `capstan serve`, one at a time, each in the journal before it is sent.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use capstan_client::{Args, ClientError, Settlement, SignedTx, TxBuilder, TxInfo, Wallet, proto};
+use capstan_client::{
+    Args, ClientError, ErrorCode, Hash, Settlement, SignedTx, TxBuilder, TxInfo, Wallet, proto,
+};
 
 use super::journal::{Answer, Journal, Pending};
+use super::planted;
 
 /// Answers in one transaction.
 const BATCH: usize = 16;
-/// Bytes of a transaction, and of an answer in it, besides the answers' own.
-const OVERHEAD: usize = 1_024;
-/// Entries that the chain acknowledges together at most.
-const MAX_ACKNOWLEDGED: u64 = 10_000;
 /// Pause between two looks at a transaction.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(50);
+/// Pause after a node did not answer.
+const RETRY: Duration = Duration::from_secs(1);
+/// Interval in which a transaction is sent again that no block has.
+const RESEND: Duration = Duration::from_secs(5);
 /// Time for which nodes may index a transaction later than its block.
-const INDEX_LAG: u32 = 50;
+const INDEX_LAG: Duration = Duration::from_secs(5);
 
 /// The fate of a transaction.
-pub(super) enum Sent {
+pub(super) enum Fate {
     /// A block contains the transaction, as a success or as a failure.
     Block(Box<TxInfo>),
-    /// The chain refused it, or another one used its sequence.
-    No(String),
+    /// The chain refuses it.
+    Refused(String),
+    /// Another transaction of the account used its sequence.
+    Displaced,
+    /// The account cannot pay the fee.
+    Poor(String),
+}
+
+/// A journaled transaction whose block has not been seen.
+#[derive(Debug)]
+pub(super) struct Flight {
+    signed: SignedTx,
+    hash: Hash,
+    sequence: u64,
+    /// The fee that counts as paid. 0 if an earlier run signed it.
+    pub(super) fee: u64,
+    /// The time of the next look.
+    next: Instant,
+    sent: Option<Instant>,
+    /// Since when its sequence is known to be used.
+    used: Option<Instant>,
 }
 
 pub(super) struct Chain {
     pub(super) wallet: Wallet,
-    max_fee: u64,
-    /// Bytes of answers that one transaction takes.
-    room: usize,
-    /// Bytes of one answer that the chain takes.
-    most: usize,
+    pub(super) max_fee: u64,
+    /// Upper bound of an answer, in bytes.
+    pub(super) max_answer: usize,
 }
 
 impl Chain {
-    pub(super) fn new(wallet: Wallet, max_fee: u64) -> anyhow::Result<Self> {
-        let params = wallet.client().params()?;
-        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let room = bytes(params.max_tx_bytes).saturating_sub(2 * OVERHEAD);
-        let most = bytes(params.max_message_bytes.into()).min(room);
-        Ok(Self { wallet, max_fee, room, most })
+    /// Checks that the journal belongs to the node's chain.
+    pub(super) fn new(wallet: Wallet, max_fee: u64, journal: &mut Journal) -> anyhow::Result<Self> {
+        let client = wallet.client();
+        let signer = client.signer_data(&wallet.address())?;
+        journal.insist_chain(&signer.chain_id, signer.sequence)?;
+        let params = client.params()?;
+        let most = u64::from(params.max_message_bytes).min(params.max_tx_bytes / 2);
+        let max_answer = usize::try_from(most).unwrap_or(usize::MAX);
+        Ok(Self { wallet, max_fee, max_answer })
     }
 
-    /// Returns the reason why the chain takes no data of this size, or `None` if it does. Nodes refuse a transaction
-    /// that is too large in ways that cannot be told from a node that is away.
-    pub(super) fn excess(&self, body: &str, slots: &[String]) -> Option<String> {
-        let (bytes, most) = (size(body, slots), self.most);
-        (bytes > most).then(|| format!("it has {bytes} bytes, and the chain takes {most}"))
-    }
-
-    /// Builds, signs and journals a transaction, sends it and waits for its block. Returns `None` if the fees of
-    /// this hour are used up.
-    pub(super) fn send(
+    /// Builds, signs and journals a transaction. Returns `None` if the fees of this hour are used up.
+    pub(super) fn sign(
         &self,
         journal: &mut Journal,
         tx: &TxBuilder,
-        pending: Pending,
-    ) -> anyhow::Result<Option<Sent>> {
+        pending: &Pending,
+    ) -> anyhow::Result<Option<Flight>> {
         let signer = self.wallet.client().signer_data(&self.wallet.address())?;
         let fee = u64::try_from(self.wallet.fee(tx, &signer)?.0).unwrap_or(u64::MAX);
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let fees = &mut journal.record.fees;
-        fees.retain(|(at, _)| at + 3_600 > now);
-        let spent: u64 = fees.iter().map(|(_, fee)| fee).sum();
-        if spent.saturating_add(fee) > self.max_fee {
+        if !journal.spend(fee, self.max_fee, now) {
             return Ok(None);
         }
-        fees.push((now, fee));
         let signed = self.wallet.sign(tx, &signer)?;
         let bytes = hex::encode(signed.bytes());
-        let pending = Pending { bytes, sequence: signer.sequence, ..pending };
-        journal.record.pending = Some(pending);
+        journal.record.sequence = signer.sequence;
+        journal.record.pending =
+            Some(Pending { bytes, sequence: signer.sequence, ..pending.clone() });
         journal.save()?;
-        super::service::planted("signed");
-        self.finish(journal).map(Some)
+        planted("signed");
+        Ok(Some(Flight { fee, ..Flight::new(signed, signer.sequence) }))
     }
 
-    /// Sends the journaled transaction, as often as it takes, and waits until its fate is known.
-    pub(super) fn finish(&self, journal: &mut Journal) -> anyhow::Result<Sent> {
-        let pending = journal.record.pending.clone().context("no transaction is pending")?;
+    /// Returns the transaction that an earlier run signed.
+    pub(super) fn resume(journal: &Journal) -> anyhow::Result<Option<(Flight, Pending)>> {
+        let Some(pending) = journal.record.pending.clone() else { return Ok(None) };
         let bytes = hex::decode(&pending.bytes).context("the journal is damaged")?;
-        let signed = SignedTx::from_bytes(bytes);
-        let hash = signed.hash();
-        let client = self.wallet.client();
-        let mut used = 0;
-        let mut refusal = String::new();
-        loop {
-            match client.tx(hash) {
-                Ok(Some(info)) => return Ok(Sent::Block(Box::new(info))),
-                Err(error) if !is_transient(&error) => return Err(error.into()),
-                _ => {}
-            }
-            if let Err(error) = client.broadcast_sync(&signed) {
-                match error {
-                    ClientError::Refused { log, .. } => refusal = log,
-                    // It waits for a block, or the node is away.
-                    ClientError::Rpc { .. } => {}
-                    error if is_transient(&error) => {}
-                    error => return Err(error.into()),
-                }
-            }
-            super::service::planted("sent");
-            if !refusal.is_empty() {
-                used += 1;
-                if used > INDEX_LAG {
-                    return Ok(Sent::No(refusal));
-                }
-            }
-            std::thread::sleep(PAUSE);
+        Ok(Some((Flight::new(SignedTx::from_bytes(bytes), pending.sequence), pending)))
+    }
+
+    /// Sends a transaction if it is time, and looks for it. Returns its fate if that is known.
+    pub(super) fn look(&self, flight: &mut Flight) -> Result<Option<Fate>, ClientError> {
+        if flight.next > Instant::now() {
+            return Ok(None);
         }
+        let fate = self.look_now(flight);
+        flight.next = Instant::now() + if fate.is_err() { RETRY } else { PAUSE };
+        match fate {
+            Err(error) if error.is_transient() => Ok(None),
+            fate => fate,
+        }
+    }
+
+    fn look_now(&self, flight: &mut Flight) -> Result<Option<Fate>, ClientError> {
+        let client = self.wallet.client();
+        // Sending comes first: whatever a block has already is refused.
+        if flight.sent.is_some()
+            && let Some(info) = client.tx(flight.hash)?
+        {
+            return Ok(Some(Fate::Block(Box::new(info))));
+        }
+        if flight.used.is_some_and(|at| at.elapsed() > INDEX_LAG) {
+            return Ok(Some(Fate::Displaced));
+        }
+        if flight.sent.is_some_and(|at| at.elapsed() < RESEND) {
+            return Ok(None);
+        }
+        flight.sent = Some(Instant::now());
+        let sent = client.broadcast_sync(&flight.signed);
+        planted("sent");
+        let Err(ClientError::Refused { codespace, code, log }) = sent else {
+            // A node that has it already answers with an error.
+            return Ok(None);
+        };
+        let is = |known: ErrorCode| known.number() == code;
+        if is(ErrorCode::Sequence) {
+            let account = client.account(&self.wallet.address())?;
+            if account.sequence > flight.sequence {
+                flight.used = Some(flight.used.unwrap_or_else(Instant::now));
+            }
+            return Ok(None);
+        }
+        if is(ErrorCode::CannotPayFee) || is(ErrorCode::NoAccount) {
+            return Ok(Some(Fate::Poor(log)));
+        }
+        let refused = ClientError::Refused { codespace, code, log };
+        if refused.is_transient() {
+            return Err(refused);
+        }
+        Ok(Some(Fate::Refused(refused.to_string())))
     }
 
     /// Builds the transaction of the answers that are ready, and of an acknowledgement.
     pub(super) fn answers(&self, journal: &Journal, alone: bool) -> (TxBuilder, Pending) {
-        let count = if alone { 1 } else { BATCH };
         let record = &journal.record;
-        let mut room = self.room;
-        let mut fits = |answer: &Answer| {
-            let left = room.checked_sub(size(&answer.body, &answer.slots) + OVERHEAD);
-            room = left.unwrap_or(0);
-            left.is_some()
-        };
-        let answers = record.answers.iter().take(count);
-        let chosen: Vec<(&u64, &Answer)> = answers.take_while(|(_, one)| fits(one)).collect();
-        let own = record.own.iter().take(count - chosen.len());
-        let own: Vec<&Answer> = own.take_while(|one| fits(one)).collect();
-        let settlements: Vec<Settlement> = chosen
-            .iter()
-            .map(|(_, answer)| *answer)
-            .chain(own.iter().copied())
-            .map(settlement)
-            .collect();
-        let answers: Vec<u64> = chosen.iter().map(|(number, _)| **number).collect();
+        let ready = record.answers.iter().map(|(number, answer)| (Some(*number), answer));
+        let own = record.own.iter().map(|answer| (None, answer));
+        let (mut settlements, mut pending, mut bytes) = (Vec::new(), Pending::default(), 0);
+        for (number, answer) in ready.chain(own).take(if alone { 1 } else { BATCH }) {
+            // Of two answers each is at most half of a transaction.
+            bytes += answer.bytes();
+            if bytes > self.max_answer && !settlements.is_empty() {
+                break;
+            }
+            settlements.push(settlement(answer));
+            match number {
+                Some(number) => pending.answers.push(number),
+                None => pending.own += 1,
+            }
+        }
         let mut tx = TxBuilder::new();
         if !settlements.is_empty() {
             tx = tx.message(&self.wallet.settle_message(&settlements));
         }
-        let through = journal.through(&answers).min(record.acknowledged + MAX_ACKNOWLEDGED);
-        let ack = (through > record.acknowledged).then_some(through);
-        if let Some(through) = ack {
+        let through = journal.through(&pending.answers);
+        if through > record.acknowledged {
             let sender = self.wallet.address().to_string();
             tx = tx.message(&proto::MsgAck { sender, through });
+            pending.ack = Some(through);
         }
-        let own = own.len();
-        (tx, Pending { bytes: String::new(), sequence: 0, answers, own, ack })
-    }
-
-    /// Gives the account its endpoint, if it has none yet: its first message makes it.
-    pub(super) fn provision(&self) -> anyhow::Result<()> {
-        let account = self.wallet.client().account(&self.wallet.address())?;
-        if account.remote.is_empty() {
-            self.wallet.send("factory", "__getMethodNames__", &Args::default())?;
-        }
-        Ok(())
+        (tx, pending)
     }
 }
 
-/// Returns whether the same call may succeed later.
-pub(super) fn is_transient(error: &ClientError) -> bool {
-    matches!(error, ClientError::Unreachable { .. } | ClientError::Timeout { .. })
-}
-
-/// Returns the bytes that data takes in a transaction.
-fn size(body: &str, slots: &[String]) -> usize {
-    let slots = slots.iter().map(|slot| slot.len() + 8).sum::<usize>();
-    body.len() + slots
+impl Flight {
+    fn new(signed: SignedTx, sequence: u64) -> Self {
+        let hash = signed.hash();
+        Self { signed, hash, sequence, fee: 0, next: Instant::now(), sent: None, used: None }
+    }
 }
 
 fn settlement(answer: &Answer) -> Settlement {

@@ -1,8 +1,11 @@
 //! `capstan serve`: an account's object, written in JavaScript on the user's own machine.
 
+mod answers;
 mod chain;
 mod child;
+mod inbox;
 mod journal;
+mod messages;
 mod service;
 
 use std::path::PathBuf;
@@ -12,10 +15,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use capstan_client::Wallet;
+use capstan_node::home::SERVE;
 
 use crate::failure::{flag, usage};
 use crate::output::Output;
-use crate::tx::NodeArgs;
+use crate::tx::{NodeArgs, explain};
 use crate::{Common, home, keys, process};
 
 /// Arguments of `capstan serve`.
@@ -34,11 +38,11 @@ pub(crate) struct Serve {
     /// Reference of the account that the object gets as powers.imports, such as ro-51.
     #[arg(long, value_name = "REF")]
     import: Vec<String>,
-    /// Largest sum of fees in an hour, in ucap. Further calls wait.
+    /// Largest sum of fees in an hour, in ucap, the start included. Further calls wait.
     #[arg(long, value_name = "UCAP", default_value_t = 1_000_000)]
     max_fee_per_hour: u64,
-    /// Time after which a call is rejected that the object has not answered, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Time after which a call is rejected that the object has not answered, in seconds. At most a day.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     method_timeout: u64,
     /// Directory of the journal [default: serve/ADDRESS in the home].
     #[arg(long, value_name = "DIR")]
@@ -52,23 +56,47 @@ impl Serve {
         if !self.file.is_file() {
             return Err(usage(format!("there is no file {}", self.file.display())));
         }
+        if let Some(wrong) = self.import.iter().find(|reference| !is_import(reference)) {
+            let why = "is not an object that the account holds, which is written ro-51";
+            return Err(usage(format!("--import {wrong:?} {why}")));
+        }
         let key = keys::find(common, &self.from).with_context(|| flag("--from", &self.from))?;
         let wallet = Wallet::new(&self.node.client()?, key);
+        // Before anything is written. A node that does not answer is told here, too.
+        wallet
+            .client()
+            .account(&wallet.address())
+            .map_err(|error| explain(error.into(), &wallet, &self.from))?;
         let dir = match self.state {
             Some(dir) => dir,
-            None => home::path(common)?.join("serve").join(wallet.address().to_string()),
+            None => home::path(common)?.join(SERVE).join(wallet.address().to_string()),
         };
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         process::on_signal(move || stopped.store(true, Ordering::Relaxed))?;
+        let imports = self.import.iter().map(|text| text.trim_start_matches('@').to_owned());
         let options = service::Options {
             file: self.file,
             names: self.publish,
-            imports: self.import,
+            imports: imports.collect(),
             max_fee: self.max_fee_per_hour,
-            limit: Duration::from_secs(self.method_timeout.max(1)),
+            limit: Duration::from_secs(self.method_timeout),
         };
-        service::Service::start(wallet, &dir, options, output)?.run(&stop)
+        service::Service::start(wallet, &dir, options, output, &stop)?.run(&stop)
+    }
+}
+
+fn is_import(reference: &str) -> bool {
+    let digits = reference.trim_start_matches('@').strip_prefix("ro-");
+    digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
+}
+
+/// Ends the process at a step that a test names in the environment, as a crash would.
+fn planted(step: &str) {
+    // Only builds for development can be crashed so.
+    if cfg!(debug_assertions) && std::env::var("CAPSTAN_SERVE_CRASH_AT").is_ok_and(|at| at == step)
+    {
+        std::process::abort();
     }
 }
 
@@ -77,4 +105,5 @@ Example: capstan serve oracle.js --from carol --publish oracle
 
 The account pays the fee of each answer, so --max-fee-per-hour bounds what callers can cause. An answer is on the chain
 once, also after crashes. A call that a crash interrupted is rejected, unless the file exports `idempotent = true`: then
-its method runs again. Stop with Ctrl-C: what is answered by then is sent at the next start.";
+its method runs again. While the node is away, it is tried again. Stop with Ctrl-C: what is answered by then is sent at
+the next start.";

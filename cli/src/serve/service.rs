@@ -3,31 +3,35 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use capstan_client::{Args, ClientError, TxBuilder, Wallet, proto};
+use capstan_abi::json::delivery_to_json;
+use capstan_client::{ClientError, Delivery, OutboxEntry, Wallet};
 use serde_json::{Value, json};
 
-use super::chain::{Chain, Sent, is_transient};
+use super::chain::{Chain, Fate, Flight};
 use super::child::Node;
-use super::journal::{Answer, Journal, Pending};
+use super::inbox::{self, Event};
+use super::journal::{ACK_BATCH, Journal, Pending};
+use super::planted;
+use crate::outbox;
 use crate::output::Output;
 
 /// The object's reference.
-const ROOT: &str = "ro+1000000";
-/// Numbers of the objects that one run can export.
-const NUMBERS: u64 = 1_000_000;
+pub(super) const ROOT: &str = "ro+1000000";
+/// Objects get numbers above this.
+const FIRST_NUMBER: u64 = 1_000_000;
 /// Calls that run or wait to be answered at a time. Further ones stay in the outbox.
 const MAX_RUNNING: usize = 64;
-/// Sends of the object that wait.
-const MAX_SENDS: usize = 64;
-/// Bytes that the object's program has not read yet, from which on no more of the outbox is read.
-const MAX_BACKLOG: usize = 16 << 20;
-/// Entries without an answer that are acknowledged together.
-const ACK_BATCH: usize = 100;
-/// Interval between two looks at the outbox.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Interval of the timeouts.
+const STEP: Duration = Duration::from_millis(100);
+/// Interval of looks at a transaction.
+const LOOK: Duration = Duration::from_millis(20);
+/// Pause after the fees are used up, or the node is away.
+pub(super) const PAUSE: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The options of the command line.
 pub(super) struct Options {
@@ -38,17 +42,35 @@ pub(super) struct Options {
     pub(super) limit: Duration,
 }
 
+/// The purpose of a transaction.
+pub(super) enum Cargo {
+    Answers(Pending),
+    /// A message or a drop, as the object's program said it. [`Value::Null`] if an earlier run sent it.
+    Message(Value),
+}
+
 pub(super) struct Service {
-    chain: Chain,
-    journal: Journal,
-    node: Node,
-    output: Output,
+    pub(super) chain: Chain,
+    pub(super) journal: Journal,
+    pub(super) node: Node,
+    pub(super) output: Output,
     limit: Duration,
+    events: Receiver<Event>,
+    permits: SyncSender<()>,
+    /// Entries that the follower may still give.
+    granted: usize,
     /// The last entry that was read.
     seen: u64,
-    running: BTreeMap<u64, Instant>,
-    sends: VecDeque<Value>,
-    paused: bool,
+    pub(super) running: BTreeMap<u64, Instant>,
+    pub(super) sends: VecDeque<Value>,
+    pub(super) flight: Option<(Flight, Cargo)>,
+    /// The last transaction had answers. Messages take turns with them.
+    answered_last: bool,
+    /// Settlements that are sent one by one, since the chain did not take them together.
+    pub(super) alone: usize,
+    /// Nothing is signed before this time.
+    pub(super) resume: Option<Instant>,
+    pub(super) paused: bool,
 }
 
 impl Service {
@@ -58,14 +80,18 @@ impl Service {
         dir: &Path,
         options: Options,
         output: Output,
+        stop: &AtomicBool,
     ) -> anyhow::Result<Self> {
-        let chain = Chain::new(wallet, options.max_fee)?;
         let mut journal = Journal::open(dir)?;
-        chain.provision()?;
-        journal.record.session += 1;
+        let chain = Chain::new(wallet, options.max_fee, &mut journal)?;
+        let (sender, events) = sync_channel(inbox::CAPACITY);
+        let first = journal.record.exported.max(FIRST_NUMBER);
+        let mut node = Node::start(&options.file, ROOT, first, &options.imports, sender.clone())?;
+        let early = node.wait_until_ready(&options.file, &events)?;
+        let flight = Chain::resume(&journal)?.map(|(flight, pending)| (flight, Cargo::of(pending)));
+        journal.interrupted(node.idempotent);
         journal.save()?;
-        let first = journal.record.session * NUMBERS + NUMBERS;
-        let node = Node::start(&options.file, ROOT, first, &options.imports)?;
+        let (permits, taken) = sync_channel(MAX_RUNNING);
         let mut service = Self {
             seen: journal.record.acknowledged,
             chain,
@@ -73,346 +99,263 @@ impl Service {
             node,
             output,
             limit: options.limit,
+            events,
+            permits,
+            granted: 0,
             running: BTreeMap::new(),
             sends: VecDeque::new(),
+            flight,
+            answered_last: false,
+            alone: 0,
+            resume: None,
             paused: false,
         };
-        if service.journal.record.pending.is_some() {
-            service.finish()?;
+        if service.flight.is_none() {
+            service.refit();
         }
-        service.journal.interrupted(service.node.idempotent);
-        service.refit();
-        service.journal.save()?;
-        for name in options.names {
-            service.publish(&name)?;
+        for told in early {
+            service.told(&told)?;
         }
-        let address = service.chain.wallet.address().to_string();
-        service.say("ready", json!({"account": address, "object": ROOT}));
+        service.publish(&options.names, stop)?;
+        let address = service.chain.wallet.address();
+        let follower = service.chain.wallet.client().follow_outbox(&address).after(service.seen);
+        std::thread::spawn(move || inbox::follow(follower, &taken, &sender));
+        let text = format!("ready: {address} serves {ROOT}");
+        service.say("ready", json!({"account": address.to_string(), "object": ROOT}), &text);
         Ok(service)
     }
 
     /// Serves until it is stopped.
     pub(super) fn run(mut self, stop: &AtomicBool) -> anyhow::Result<()> {
         while !stop.load(Ordering::Relaxed) {
-            let mut limit = PAUSE;
-            while let Some(told) = self.node.next(limit)? {
-                self.told(&told)?;
-                limit = Duration::ZERO;
+            self.grant();
+            let step = if self.flight.is_some() { LOOK } else { STEP };
+            match self.events.recv_timeout(step) {
+                Ok(event) => self.event(event)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(self.node.ended()),
+            }
+            for _ in 0..inbox::CAPACITY {
+                let Ok(event) = self.events.try_recv() else { break };
+                self.event(event)?;
             }
             self.node.watch(self.limit)?;
             self.time_out()?;
             self.transact()?;
-            self.read()?;
         }
-        self.say("stopped", json!({"acknowledged": self.journal.record.acknowledged}));
+        let acknowledged = self.journal.record.acknowledged;
+        let text = format!("stopped: entries up to {acknowledged} are acknowledged");
+        self.say("stopped", json!({"acknowledged": acknowledged}), &text);
         Ok(())
     }
 
-    /// Takes new entries of the outbox.
-    fn read(&mut self) -> anyhow::Result<()> {
-        let busy = self.running.len() + self.journal.record.answers.len() >= MAX_RUNNING;
-        if busy || self.node.backlog() > MAX_BACKLOG {
-            return Ok(());
-        }
-        let client = self.chain.wallet.client();
-        let room = MAX_RUNNING - self.running.len();
-        let page = match client.outbox(&self.chain.wallet.address(), self.seen, room as u32) {
-            Ok(page) => page,
-            Err(error) if is_transient(&error) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        for entry in page.entries {
-            // Somebody else acknowledged what lies between.
-            if self.seen == self.journal.record.acknowledged && entry.number > self.seen + 1 {
-                self.journal.record.acknowledged = entry.number - 1;
+    /// Lets the follower give as many entries as there is room for.
+    fn grant(&mut self) {
+        let busy = self.running.len() + self.journal.record.answers.len();
+        while self.granted + busy < MAX_RUNNING && self.node.has_room() {
+            if self.permits.try_send(()).is_err() {
+                return;
             }
-            self.seen = entry.number;
-            let delivery: Value = serde_json::from_str(&entry.delivery_json)?;
-            self.take(entry.number, delivery)?;
+            self.granted += 1;
         }
-        Ok(())
     }
 
-    fn take(&mut self, number: u64, delivery: Value) -> anyhow::Result<()> {
+    fn event(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Said(line) => {
+                let told = self.node.said(&line)?;
+                self.told(&told)
+            }
+            Event::Ended => Err(self.node.ended()),
+            Event::Entry(entry) => {
+                self.granted -= 1;
+                self.take(entry)
+            }
+            Event::Lost(why) => {
+                self.say("lost", json!({"why": why}), &format!("lost: {why}; trying again"));
+                Ok(())
+            }
+            Event::Back => {
+                self.say("back", json!({}), "back: the node answers");
+                Ok(())
+            }
+            Event::Failed(error) => Err(error.into()),
+        }
+    }
+
+    /// Hands an entry of the outbox to the object.
+    fn take(&mut self, OutboxEntry { number, delivery }: OutboxEntry) -> anyhow::Result<()> {
         let record = &mut self.journal.record;
+        // Somebody else acknowledged what lies between.
+        if self.seen == record.acknowledged {
+            record.acknowledged = number - 1;
+        } else {
+            record.done.extend(self.seen + 1..number);
+        }
+        self.seen = number;
         if record.done.contains(&number) || record.answers.contains_key(&number) {
             return Ok(());
         }
-        if delivery[0] == "message" {
-            let promise = delivery[2]["result"].as_str().map(str::to_owned);
-            record.started.insert(number, promise);
+        if let Delivery::Message { message, .. } = &delivery {
+            record.started.insert(number, message.result.clone());
             self.journal.save()?;
             planted("started");
             self.running.insert(number, Instant::now());
-            self.say("call", json!({"entry": number, "target": delivery[1]}));
+            let text = format!("call: {}", outbox::line(number, &delivery));
+            let mut call = outbox::record(number, &delivery);
+            // The fields say the same.
+            call["delivery"].take();
+            self.say("call", call, &text);
         } else {
             record.done.insert(number);
         }
+        let delivery = delivery_to_json(&delivery);
         self.node.tell(&json!({"t": "entry", "entry": number, "delivery": delivery}))
-    }
-
-    /// Does what the object's program says.
-    fn told(&mut self, told: &Value) -> anyhow::Result<()> {
-        self.node.answers();
-        match told["t"].as_str().unwrap_or_default() {
-            "answer" => {
-                let number = told["entry"].as_u64().unwrap_or_default();
-                self.answered(number, told)?;
-            }
-            "settle" => {
-                let promise = text(told, "promise");
-                let settled = self.fitting(answer(promise, told));
-                self.journal.record.own.push(settled);
-                self.journal.save()?;
-            }
-            "send" if self.sends.len() >= MAX_SENDS => {
-                let error = format!("more than {MAX_SENDS} messages wait to be sent");
-                self.node.tell(&json!({"t": "failed", "id": told["id"], "error": error}))?;
-            }
-            "send" => match self.chain.excess(&text(told, "body"), &slots(told)) {
-                Some(excess) => {
-                    let error = format!("the message is too large: {excess}");
-                    self.node.tell(&json!({"t": "failed", "id": told["id"], "error": error}))?;
-                }
-                None => self.sends.push_back(told.clone()),
-            },
-            "drop" => self.sends.push_back(told.clone()),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Journals an answer. A second one, as after a timeout, is left out.
-    fn answered(&mut self, number: u64, told: &Value) -> anyhow::Result<()> {
-        self.running.remove(&number);
-        let Some(promise) = self.journal.record.started.remove(&number) else { return Ok(()) };
-        let answer = self.fitting(answer(promise.clone().unwrap_or_default(), told));
-        let record = &mut self.journal.record;
-        for slot in answer.slots.iter().filter(|slot| slot.starts_with("rp+")) {
-            record.open.insert(slot.clone());
-        }
-        match promise {
-            Some(_) => drop(record.answers.insert(number, answer)),
-            None => drop(record.done.insert(number)),
-        }
-        self.journal.save()?;
-        planted("answered");
-        Ok(())
-    }
-
-    /// Returns an answer as it is, or a rejection in its place if the chain does not take it.
-    fn fitting(&self, answer: Answer) -> Answer {
-        let Some(excess) = self.chain.excess(&answer.body, &answer.slots) else { return answer };
-        let body = error_body(&format!("the account's object answered with too much: {excess}"));
-        Answer { rejected: true, body, slots: Vec::new(), ..answer }
-    }
-
-    /// Rejects in place of answers of an earlier run that the chain does not take by now.
-    fn refit(&mut self) {
-        let record = &mut self.journal.record;
-        let (answers, own) = (std::mem::take(&mut record.answers), std::mem::take(&mut record.own));
-        let answers = answers.into_iter().map(|(number, answer)| (number, self.fitting(answer)));
-        let answers = answers.collect();
-        let own = own.into_iter().map(|answer| self.fitting(answer)).collect();
-        let record = &mut self.journal.record;
-        (record.answers, record.own) = (answers, own);
     }
 
     fn time_out(&mut self) -> anyhow::Result<()> {
         let limit = self.limit;
-        let late: Vec<u64> = self
-            .running
-            .iter()
-            .filter(|(_, began)| began.elapsed() > limit)
-            .map(|(number, _)| *number)
-            .collect();
+        let late = self.running.iter().filter(|(_, began)| began.elapsed() > limit);
+        let late: Vec<u64> = late.map(|(number, _)| *number).collect();
         for number in late {
-            let body = error_body(&format!("the account's object did not answer within {limit:?}"));
-            self.answered(number, &json!({"rejected": true, "body": body, "slots": []}))?;
+            let why = format!("the account's object did not answer within {limit:?}");
+            self.reject(number, &why)?;
         }
         Ok(())
     }
 
-    /// Sends what is ready: answers together, then the object's messages.
-    fn transact(&mut self) -> anyhow::Result<()> {
+    /// Looks at the transaction under way, or signs the next one.
+    pub(super) fn transact(&mut self) -> anyhow::Result<()> {
+        if let Some((flight, _)) = &mut self.flight {
+            let Some(fate) = self.chain.look(flight)? else { return Ok(()) };
+            let Some((flight, cargo)) = self.flight.take() else { return Ok(()) };
+            self.ended(&flight, &fate);
+            self.land(cargo, fate)?;
+            self.journal.save()?;
+        }
+        if self.resume.is_some_and(|at| at > Instant::now()) {
+            return Ok(());
+        }
         let record = &self.journal.record;
         let ready = !record.answers.is_empty() || !record.own.is_empty();
         let unacknowledged = self.journal.through(&[]) - record.acknowledged;
-        if ready || unacknowledged as usize >= ACK_BATCH {
-            self.answer(false)?;
+        let ready = ready || unacknowledged >= ACK_BATCH;
+        if ready && !(self.answered_last && !self.sends.is_empty()) {
+            self.answered_last = true;
+            let (tx, pending) = self.chain.answers(&self.journal, self.alone > 0);
+            let signed = self.chain.sign(&mut self.journal, &tx, &pending);
+            self.signed(signed, Cargo::Answers(pending))
+        } else if let Some(told) = self.sends.pop_front() {
+            self.answered_last = false;
+            let tx = self.forwarded(&told);
+            let signed = self.chain.sign(&mut self.journal, &tx, &Pending::default());
+            self.signed(signed, Cargo::Message(told))
+        } else {
+            self.answered_last = false;
+            Ok(())
         }
-        while let Some(told) = self.sends.pop_front() {
-            if !self.forward(&told)? {
-                self.sends.push_front(told);
-                break;
-            }
-        }
-        Ok(())
     }
 
-    /// Sends a transaction of answers. If it fails, each answer is sent alone.
-    fn answer(&mut self, alone: bool) -> anyhow::Result<()> {
-        let (tx, pending) = self.chain.answers(&self.journal, alone);
-        let sent = match self.chain.send(&mut self.journal, &tx, pending.clone()) {
-            Err(error) if error.downcast_ref::<ClientError>().is_some_and(is_transient) => {
+    /// Notes that the fate of a transaction is known.
+    pub(super) fn ended(&mut self, flight: &Flight, fate: &Fate) {
+        self.journal.record.pending = None;
+        if !matches!(fate, Fate::Block(_)) {
+            self.journal.refund(flight.fee);
+        }
+    }
+
+    /// Notes that a transaction is under way, or puts its cargo back.
+    fn signed(
+        &mut self,
+        signed: anyhow::Result<Option<Flight>>,
+        cargo: Cargo,
+    ) -> anyhow::Result<()> {
+        match signed {
+            Ok(Some(flight)) => {
+                self.paused = false;
+                self.flight = Some((flight, cargo));
                 return Ok(());
             }
-            sent => sent?,
-        };
-        let Some(sent) = sent else { return self.pause() };
-        self.paused = false;
-        if self.conclude(&pending, sent)? || alone {
-            return Ok(());
-        }
-        self.answer(true)
-    }
-
-    /// Finishes the transaction that an earlier run signed.
-    fn finish(&mut self) -> anyhow::Result<()> {
-        let Some(pending) = self.journal.record.pending.clone() else { return Ok(()) };
-        let sent = self.chain.finish(&mut self.journal)?;
-        self.conclude(&pending, sent).map(drop)
-    }
-
-    /// Notes what became of answers. Returns whether they are on the chain.
-    fn conclude(&mut self, pending: &Pending, sent: Sent) -> anyhow::Result<bool> {
-        let problem = match sent {
-            Sent::Block(info) if info.code == 0 => {
-                planted("committed");
-                self.journal.settled(pending);
-                self.journal.save()?;
-                self.say("answered", json!({"entries": pending.answers, "height": info.height}));
-                return Ok(true);
+            Ok(None) => {
+                self.pause("the fees of the last hour reach --max-fee-per-hour");
             }
-            Sent::Block(info) => info.log,
-            Sent::No(log) => log,
-        };
-        self.say("failed", json!({"entries": pending.answers, "error": problem}));
-        self.journal.record.pending = None;
-        match (&pending.answers[..], pending.own) {
-            ([number], 0) => self.give_up(*number, &problem),
-            // The chain would refuse it again, and each attempt has a fee.
-            ([], 1) => self.journal.give_up_own(),
-            _ => {}
-        }
-        self.journal.save()?;
-        Ok(false)
-    }
-
-    /// Replaces an answer that the chain does not take by a rejection that says so, or leaves it if it is one.
-    fn give_up(&mut self, number: u64, problem: &str) {
-        let record = &mut self.journal.record;
-        let Some(answer) = record.answers.get_mut(&number) else { return };
-        let body = error_body(&format!("the chain did not take the answer: {problem}"));
-        if answer.rejected && answer.body.contains("the chain did not take") {
-            record.answers.remove(&number);
-            record.done.insert(number);
-        } else {
-            (answer.rejected, answer.body, answer.slots) = (true, body, Vec::new());
-        }
-    }
-
-    /// Sends a message or a drop of the object. Returns whether it is dealt with.
-    fn forward(&mut self, told: &Value) -> anyhow::Result<bool> {
-        let wallet = &self.chain.wallet;
-        let tx = if told["t"] == "drop" {
-            let refs = vec![text(told, "reference")];
-            TxBuilder::new().message(&proto::MsgDrop { sender: wallet.address().to_string(), refs })
-        } else {
-            let body = text(told, "body");
-            let args = Args::smallcaps(body.strip_prefix('#').unwrap_or(&body), slots(told));
-            let (target, method) = (text(told, "target"), text(told, "method"));
-            TxBuilder::new().message(&wallet.send_message(&target, &method, &args))
-        };
-        let pending =
-            Pending { bytes: String::new(), sequence: 0, answers: Vec::new(), own: 0, ack: None };
-        let sent = match self.chain.send(&mut self.journal, &tx, pending) {
-            // Nothing was signed: the node is asked again later.
-            Err(error) if error.downcast_ref::<ClientError>().is_some_and(is_transient) => {
-                return Ok(false);
+            Err(error)
+                if error.downcast_ref::<ClientError>().is_some_and(ClientError::is_transient) =>
+            {
+                self.resume = Some(Instant::now() + RETRY);
             }
-            sent => sent?,
-        };
-        let Some(sent) = sent else {
-            self.pause()?;
-            return Ok(false);
-        };
-        self.journal.record.pending = None;
-        self.journal.save()?;
-        let reply = match sent {
-            Sent::Block(info) if info.code == 0 => {
-                let outcome = info.outcome(self.chain.wallet.client().addr())?;
-                let promise = match told["t"] == "send" {
-                    true => outcome.response::<proto::MsgSendResponse>(0)?.result,
-                    false => String::new(),
-                };
-                json!({"t": "sent", "id": told["id"], "promise": promise})
-            }
-            Sent::Block(info) => json!({"t": "failed", "id": told["id"], "error": info.log}),
-            Sent::No(error) => json!({"t": "failed", "id": told["id"], "error": error}),
-        };
-        if told["t"] == "send" {
-            self.node.tell(&reply)?;
+            Err(error) => return Err(error),
         }
-        Ok(true)
-    }
-
-    fn publish(&mut self, name: &str) -> anyhow::Result<()> {
-        if self.journal.record.published.contains(name) {
-            return Ok(());
-        }
-        let args = Args::smallcaps(
-            &json!([name, "$0.Alleged: served"]).to_string(),
-            vec![ROOT.to_owned()],
-        );
-        let answer = self.chain.wallet.send("factory", "publish", &args)?;
-        if answer.status == "rejected" {
-            bail!("{name:?} cannot be published: {}", answer.value.body);
-        }
-        self.journal.record.published.insert(name.to_owned());
-        self.journal.save()?;
-        self.say("published", json!({"name": name}));
+        self.put_back(cargo);
         Ok(())
     }
 
-    fn pause(&mut self) -> anyhow::Result<()> {
+    fn put_back(&mut self, cargo: Cargo) {
+        // Answers are in the journal still.
+        if let Cargo::Message(told) = cargo
+            && !told.is_null()
+        {
+            self.sends.push_front(told);
+        }
+    }
+
+    /// Acts on the fate of a transaction.
+    fn land(&mut self, cargo: Cargo, fate: Fate) -> anyhow::Result<()> {
+        match (fate, cargo) {
+            (Fate::Displaced, cargo) => {
+                let why = "another transaction of the account used the sequence";
+                self.say("again", json!({"why": why}), &format!("again: {why}"));
+                self.put_back(cargo);
+                Ok(())
+            }
+            (Fate::Poor(why), cargo) => {
+                self.pause(&why);
+                self.put_back(cargo);
+                Ok(())
+            }
+            (Fate::Block(info), Cargo::Answers(pending)) if info.code == 0 => {
+                self.answers_taken(&pending, info.height);
+                Ok(())
+            }
+            (Fate::Block(info), Cargo::Answers(pending)) => {
+                self.answers_refused(&pending, &info.log)
+            }
+            (Fate::Refused(log), Cargo::Answers(pending)) => self.answers_refused(&pending, &log),
+            (fate, Cargo::Message(told)) => self.forwarded_is(&told, fate),
+        }
+    }
+
+    fn pause(&mut self, why: &str) {
+        self.resume = Some(Instant::now() + PAUSE);
         if !std::mem::replace(&mut self.paused, true) {
-            self.say("paused", json!({"why": "the fees of this hour reach --max-fee-per-hour"}));
+            self.say("paused", json!({"why": why}), &format!("paused: {why}"));
+        }
+    }
+
+    pub(super) fn say(&self, what: &str, mut record: Value, text: &str) {
+        record["event"] = what.into();
+        self.output.either(&record, text);
+    }
+
+    /// Waits until no transaction is under way.
+    pub(super) fn finish(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+        while self.flight.is_some() {
+            if stop.load(Ordering::Relaxed) {
+                bail!("stopped before the object was published");
+            }
+            std::thread::sleep(STEP);
+            self.transact()?;
         }
         Ok(())
     }
+}
 
-    fn say(&self, what: &str, mut record: Value) {
-        let text = format!("{what}: {record}");
-        record["event"] = what.into();
-        self.output.either(&record, &text);
+impl Cargo {
+    /// Returns the purpose of a transaction that an earlier run signed.
+    fn of(pending: Pending) -> Self {
+        match pending.answers.is_empty() && pending.own == 0 && pending.ack.is_none() {
+            true => Self::Message(Value::Null),
+            false => Self::Answers(pending),
+        }
     }
-}
-
-/// Ends the process at a step that a test names in the environment, as a crash would.
-pub(super) fn planted(step: &str) {
-    // Only builds for development can be crashed so.
-    if cfg!(debug_assertions) && std::env::var("CAPSTAN_SERVE_CRASH_AT").is_ok_and(|at| at == step)
-    {
-        std::process::abort();
-    }
-}
-
-fn text(told: &Value, field: &str) -> String {
-    told[field].as_str().unwrap_or_default().to_owned()
-}
-
-fn slots(told: &Value) -> Vec<String> {
-    let all = told["slots"].as_array().into_iter().flatten();
-    all.filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-/// Returns the body of an error with this message.
-fn error_body(message: &str) -> String {
-    format!("#{}", json!({"#error": message, "name": "Error"}))
-}
-
-fn answer(promise: String, told: &Value) -> Answer {
-    let rejected = told["rejected"] == true;
-    Answer { promise, rejected, body: text(told, "body"), slots: slots(told) }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // tests
 
 pub mod guide;
+pub mod serve;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;

@@ -17,8 +17,8 @@ use crate::chain::execution::Validator;
 use crate::mempool::{Mempool, Submitter};
 use crate::metrics::Metrics;
 
-/// Number of blocks that wait in memory until every session has taken them.
-const BUS_BLOCKS: usize = 16;
+/// Number of blocks that wait in memory until every session has taken them. A session that is behind by so many ends.
+pub(crate) const BUS_BLOCKS: usize = 16;
 
 /// Number of calls that are executed at a time.
 pub(crate) const CALLS_AT_A_TIME: usize = 8;

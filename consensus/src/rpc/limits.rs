@@ -23,8 +23,8 @@ pub struct RpcLimits {
     pub max_websockets: usize,
     /// Maximum number of subscriptions of one WebSocket connection.
     pub max_subscriptions: usize,
-    /// Size in bytes of the messages that wait for a WebSocket's client from which on it counts as too slow. If a
-    /// block comes then, the connection is closed.
+    /// Size in bytes of the messages that wait for a WebSocket's client from which on it counts as behind. It is sent
+    /// no further block then. If 16 blocks wait for it, the connection is closed.
     pub max_backlog_bytes: usize,
     /// Time for which `broadcast_tx_commit` waits for its block.
     pub commit_timeout: Duration,

@@ -8,6 +8,7 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use futures_util::SinkExt as _;
 use futures_util::stream::SplitSink;
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -37,6 +38,7 @@ pub(crate) struct Outgoing {
     items: UnboundedSender<(Item, Counted)>,
     backlog: Arc<AtomicUsize>,
     total: Arc<AtomicUsize>,
+    sent: Arc<Notify>,
     writer: JoinHandle<()>,
 }
 
@@ -44,13 +46,19 @@ impl Outgoing {
     /// Starts to send over `sink`. The bytes that wait are part of `total` too.
     pub(crate) fn start(sink: SplitSink<WebSocket, Message>, total: &Arc<AtomicUsize>) -> Self {
         let (items, queue) = unbounded_channel();
-        let writer = tokio::spawn(write(sink, queue));
-        Self { items, backlog: Arc::default(), total: Arc::clone(total), writer }
+        let sent = Arc::<Notify>::default();
+        let writer = tokio::spawn(write(sink, queue, Arc::clone(&sent)));
+        Self { items, backlog: Arc::default(), total: Arc::clone(total), sent, writer }
     }
 
     /// Returns the number of bytes that wait.
     pub(crate) fn backlog(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Returns what is notified whenever something was sent.
+    pub(crate) fn sent(&self) -> Arc<Notify> {
+        Arc::clone(&self.sent)
     }
 
     /// Returns whether the connection is broken, so that nothing is sent any more.
@@ -93,12 +101,15 @@ impl Drop for Outgoing {
 async fn write(
     mut sink: SplitSink<WebSocket, Message>,
     mut queue: UnboundedReceiver<(Item, Counted)>,
+    sent: Arc<Notify>,
 ) {
-    while let Some((item, _counted)) = queue.recv().await {
+    while let Some((item, counted)) = queue.recv().await {
         let Some(message) = message(item) else { continue };
         if sink.send(message).await.is_err() {
             return;
         }
+        drop(counted);
+        sent.notify_one();
     }
 }
 

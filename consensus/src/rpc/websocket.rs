@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::body;
 use super::call::{self, Answer, Request, RpcError, WEBSOCKET_METHODS};
-use super::context::{Committed, RpcContext};
+use super::context::{BUS_BLOCKS, Committed, RpcContext};
 use super::http::{Shared, answer_json, json_response};
 use super::outgoing::{Outgoing, Subscription};
 use super::params::Params;
@@ -81,6 +81,7 @@ impl Session {
             heard: Instant::now(),
             node,
         };
+        let (mut heads, sent) = (session.node.feed.watch(), session.outgoing.sent());
         loop {
             let end = tokio::select! {
                 message = messages.next(), if session.has_room() => match message {
@@ -88,10 +89,15 @@ impl Session {
                     Some(Ok(message)) => session.receive(&message),
                 },
                 Some(done) = session.calls.join_next() => session.send(done.ok().flatten()),
-                block = blocks.recv() => match block {
+                block = blocks.recv(), if session.is_in_time() => match block {
                     Ok(block) => session.publish(&block),
                     Err(RecvError::Lagged(_)) => Some(End::Client),
                     Err(RecvError::Closed) => Some(End::Closed),
+                },
+                () = sent.notified(), if !session.is_in_time() => None,
+                changed = heads.changed() => match changed {
+                    Ok(()) => session.judge(blocks.len()),
+                    Err(_) => Some(End::Closed),
                 },
                 _ = pings.tick() => session.ping(),
             };
@@ -103,8 +109,18 @@ impl Session {
 
     /// Returns whether another call may be read. A client that does not read its answers is not read either.
     fn has_room(&self) -> bool {
-        let most = self.node.limits.max_backlog_bytes;
-        self.calls.len() < CALLS_IN_FLIGHT && self.outgoing.backlog() <= most
+        self.calls.len() < CALLS_IN_FLIGHT && self.is_in_time()
+    }
+
+    /// Returns whether the client has read so much that the next block's events may wait for it. Until then the block
+    /// waits with those of all other sessions.
+    fn is_in_time(&self) -> bool {
+        self.outgoing.backlog() <= self.node.limits.max_backlog_bytes
+    }
+
+    /// Ends the session if so many blocks wait for a client that is behind.
+    fn judge(&self, blocks: usize) -> Option<End> {
+        (!self.is_in_time() && blocks >= BUS_BLOCKS).then_some(End::Client)
     }
 
     /// Handles a message.
@@ -180,9 +196,6 @@ impl Session {
     fn publish(&self, block: &Arc<Committed>) -> Option<End> {
         if self.outgoing.is_closed() {
             return Some(End::Closed);
-        }
-        if self.outgoing.backlog() > self.node.limits.max_backlog_bytes {
-            return Some(End::Client);
         }
         if self.subscriptions.is_empty() {
             return None;

@@ -111,6 +111,11 @@ impl Solo {
         self.feed.head().height
     }
 
+    /// Returns whether it has ended, by a [`Stopper`] or by an error, so that [`Solo::wait`] returns at once.
+    pub fn is_finished(&self) -> bool {
+        self.blocks.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Returns a handle that stops it from another thread.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.commands.clone())

@@ -93,16 +93,16 @@ pub(crate) struct Pending {
     has_more: bool,
 }
 
+impl Pending {
+    /// Returns the first subscribers, and true if there are further ones.
+    pub(crate) fn first_subscribers(&self) -> (&[Endpoint], bool) {
+        (&self.listed, self.has_more)
+    }
+}
+
 /// Number of subscribers that a promise's record lists. The first ones cost no entry of their own, and any number of
 /// them leaves the record small.
 const MAX_LISTED_SUBSCRIBERS: usize = 8;
-
-impl Pending {
-    /// Returns the subscribers, or `None` if they are more than the record lists.
-    pub(crate) fn few_subscribers(&self) -> Option<&[Endpoint]> {
-        (!self.has_more).then_some(&self.listed)
-    }
-}
 
 impl Promise {
     /// Returns its data if it is settled, and `None` otherwise.

@@ -4,10 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::Hash;
 use serde_json::{Value, json};
 
-use crate::{
-    capdata::KernelData,
-    ids::{BundleKind, MeterId},
-};
+use crate::ids::{BundleKind, MeterId};
 
 /// Thresholds of a vat's counters. When one is reached, the vat gets `bringOutYourDead`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -146,15 +146,15 @@ impl State<'_> {
     /// for them would be lost.
     pub(crate) fn is_heard(&self, promise: KRef) -> Result<bool> {
         let Some(unresolved) = self.unresolved(promise)? else { return Ok(false) };
-        // With more than a few of them somebody is taken to wait.
-        let Some(subscribers) = unresolved.few_subscribers() else { return Ok(true) };
+        let (subscribers, has_more) = unresolved.first_subscribers();
         for subscriber in subscribers {
             let Endpoint::Vat(vat) = *subscriber else { return Ok(true) };
             if self.is_alive(vat)? && self.knows(vat, promise)? {
                 return Ok(true);
             }
         }
-        Ok(subscribers.is_empty())
+        // Further ones are not looked at, since their number has no bound.
+        Ok(has_more || subscribers.is_empty())
     }
 
     fn knows(&self, vat: VatId, promise: KRef) -> Result<bool> {

@@ -223,7 +223,7 @@ impl VatSyscalls<'_, '_> {
             DeviceReply::Returned(data) => {
                 SyscallResult::Ok(SyscallData::CapData(self.state.data_to_endpoint(me, &data)?))
             }
-            DeviceReply::Threw(text) => SyscallResult::Error(text.into()),
+            DeviceReply::Threw(text) => SyscallResult::Error(text),
         })
     }
 

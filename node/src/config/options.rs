@@ -51,7 +51,7 @@ pub struct Rpc {
     pub max_websockets: usize,
     /// Most subscriptions of one WebSocket connection.
     pub max_subscriptions: usize,
-    /// Bytes that wait for a WebSocket's client from which on it counts as too slow.
+    /// Bytes that wait for a WebSocket's client from which on it counts as behind.
     pub max_backlog_bytes: usize,
     /// Milliseconds that `broadcast_tx_commit` waits for its block.
     pub commit_timeout_ms: u64,

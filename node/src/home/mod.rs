@@ -43,6 +43,9 @@ pub const GENESIS_STATE: &str = "genesis.state";
 /// Name of the directory of the keys.
 pub const KEYS: &str = "keys";
 
+/// Name of the directory of the journals of `capstan serve`.
+pub const SERVE: &str = "serve";
+
 /// Name of the directory of CometBFT's files.
 const COMET: &str = "comet";
 
@@ -98,6 +101,18 @@ impl Home {
         }
     }
 
+    /// Checks that a home can be made at `path`, and makes nothing.
+    ///
+    /// # Errors
+    /// [`HomeError::Exists`] if there is a home. [`HomeError`] if the directory holds other files.
+    pub fn insist_free(path: &Path) -> Result<(), HomeError> {
+        match path.join(MARKER).exists() {
+            true => Err(HomeError::Exists(path.to_owned())),
+            false if path.exists() => refuse_foreign(path),
+            false => Ok(()),
+        }
+    }
+
     /// Makes a home for the chain of a genesis document. If the document goes on from a state, the state's file is
     /// copied from `state_dir`.
     ///
@@ -108,28 +123,22 @@ impl Home {
         genesis: &Genesis,
         state_dir: Option<&Path>,
     ) -> Result<Self, HomeError> {
-        if path.join(MARKER).exists() {
-            return Err(HomeError::Exists(path));
+        Self::insist_free(&path)?;
+        let state = match (&genesis.app_state.from_state, state_dir) {
+            (Some(_), Some(dir)) => Some(dir.join(GENESIS_STATE)),
+            _ => None,
+        };
+        // Nothing is made if there is no state to go on from.
+        if let Some(file) = &state {
+            fs::metadata(file)
+                .map_err(|source| HomeError::GenesisState { path: file.clone(), source })?;
         }
         let (path, lock) = enter(&path, |source| HomeError::Write { path: path.clone(), source })?;
-        if let (Some(_), Some(dir)) = (&genesis.app_state.from_state, state_dir) {
-            copy_state(&dir.join(GENESIS_STATE), &path.join(GENESIS_STATE))?;
+        if let Some(file) = &state {
+            copy_state(file, &path.join(GENESIS_STATE))?;
         }
         make(&path, genesis)?;
         Ok(Self { path, _lock: lock })
-    }
-
-    /// Changes the genesis document of a chain that has not begun.
-    ///
-    /// # Errors
-    /// [`HomeError`] if the document cannot be read or written. Whatever `change` fails with.
-    pub fn change_genesis<E: From<HomeError>>(
-        &self,
-        change: impl FnOnce(&mut Genesis) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let (mut genesis, _) = self.genesis()?;
-        change(&mut genesis)?;
-        Ok(write_genesis(&self.path, &genesis)?)
     }
 
     /// Reads and checks the genesis document. Returns its bytes too.
@@ -212,7 +221,8 @@ fn refuse_foreign(path: &Path) -> Result<(), HomeError> {
     if path.join(MARKER).exists() {
         return Ok(());
     }
-    // What an interrupted start leaves, and what `capstan keys` and `capstan init --validator` make before.
+    // What an interrupted start leaves, and what `capstan keys`, `capstan serve` and `capstan init --validator` make
+    // before.
     let ours = [
         GENESIS,
         GENESIS_STATE,
@@ -221,6 +231,7 @@ fn refuse_foreign(path: &Path) -> Result<(), HomeError> {
         KEYS,
         OVERRIDES,
         COMET,
+        SERVE,
         "genesis.partial",
         "home.partial",
         "config.partial",

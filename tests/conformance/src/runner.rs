@@ -79,13 +79,16 @@ impl<H: ScenarioHost> Run<H> {
             if got["threw"].is_null() {
                 run.commit();
             }
+            let place = |difference| Some(format!("step {index} ({}): {difference}", step["op"]));
+            if let (Some(threw), false) = (got["threw"].as_str(), recorded["threw"].is_string()) {
+                return Ok(place(format!("threw {threw}")));
+            }
             let made = run.recording.cranks();
             if let Some(difference) =
                 compare::cranks(&cranks[..cranks.len().min(made.len())], &made)
             {
                 return Ok(Some(difference));
             }
-            let place = |difference| Some(format!("step {index} ({}): {difference}", step["op"]));
             if let Some(difference) =
                 expected.get(index).and_then(|want| compare_step(want, &got, deviations))
             {

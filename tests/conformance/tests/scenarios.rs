@@ -2,8 +2,8 @@
 //! names contain `24-upgrade`.
 //!
 //! A scenario runs on the kernel alone, where vats do what the recording says they did (`kernel::NAME`), and on the real
-//! engine (`javascript::NAME`). The folders are `scenarios`, `swarms`, `peer` and `raw`. On the kernel alone run `kernel`,
-//! for vats that are not JavaScript's, and `upstream`, whose vats come from npm packages.
+//! engine (`javascript::NAME`). The folders are `scenarios`, `swarms`, `peer`, `raw` and `kernel`. Those of `upstream`, whose
+//! vats come from npm packages, run on the kernel alone.
 #![allow(clippy::unwrap_used)] // tests
 
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const KINDS: [(&str, usize, bool); 6] = [
     ("swarms", 13, true),
     ("peer", 12, true),
     ("raw", 5, true),
-    ("kernel", 12, false),
+    ("kernel", 12, true),
     ("upstream", 2, false),
 ];
 

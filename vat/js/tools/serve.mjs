@@ -125,7 +125,8 @@ const call = async ({ object, method, args }) => {
   await null;
   if (isPromise(object)) return E(object)[method](...args);
   if (typeof method !== 'string' || !Object.hasOwn(methodsOf(object), method)) {
-    throw TypeError(`target has no method ${JSON.stringify(String(method))}`);
+    const known = JSON.stringify(Object.keys(methodsOf(object)).sort());
+    throw TypeError(`target has no method ${JSON.stringify(String(method))}, has ${known}`);
   }
   return object[method](...args);
 };
@@ -146,8 +147,8 @@ const onMessage = async (entry, [, target, { methargs, result }]) => {
     try {
       encoded = marshal.serialize(harden(value));
     } catch (error) {
+      encoded = encode(Error(`what the method ${rejected ? 'threw' : 'answered'} cannot be passed: ${error.message}`));
       rejected = true;
-      encoded = encode(Error(`the answer cannot be passed: ${error.message}`));
     }
     tell({ t: 'answer', entry, rejected, body: encoded.body, slots: encoded.slots });
   };
@@ -155,7 +156,7 @@ const onMessage = async (entry, [, target, { methargs, result }]) => {
     const value = await call(read(target, methargs));
     answer(false, value);
   } catch (error) {
-    answer(true, error instanceof Error ? error : Error(String(error)));
+    answer(true, error);
   }
   if (result) slots.delete(values.get(result));
 };

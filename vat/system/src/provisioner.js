@@ -413,7 +413,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
   );
 
   return Far('provisioner', {
-    async bootstrap({ vatAdmin, timer }, devices, services = {}) {
+    async bootstrap({ vatAdmin, timer }, devices, services = NO_OPTIONS) {
       if (devices.bridge) {
         baggage.init('bridge', devices.bridge);
       }

@@ -30,7 +30,7 @@ export const insistText = (text, limit, what) => {
     Fail`${b(what)} must be a text of at most ${q(limit)} characters, not ${brief(text)}`;
 };
 
-/** Refuses with the kernel's own text, without the quotes that Fail would add. */
+/** Throws the text of a problem as the kernel wrote it, without the quotes that Fail would add. */
 export const insistNoProblem = (problem, what) => {
   if (problem) {
     throw Error(`${what}: ${problem}`);

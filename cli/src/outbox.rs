@@ -1,0 +1,273 @@
+//! `capstan query outbox`: the entries of an account's outbox, a page of them or one by one as they come.
+
+use std::io::ErrorKind;
+use std::process::exit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use capstan_abi::json::{delivery_from_json, delivery_to_json};
+use capstan_client::{
+    Address, CapData, Client, ClientError, Deadline, Delivery, ErrorCode, OutboxEntry, Resolution,
+};
+use serde_json::{Value, json};
+
+use crate::output::{Output, warn};
+use crate::passable;
+use crate::process::on_signal;
+
+pub(crate) const HELP: &str = "\
+Examples:
+  capstan query outbox alice --limit 10
+  capstan query outbox alice --follow --after 12
+
+A line names the entry's number, its kind, and what it tells:
+  7 message ro+1.hello(\"world\",\"@ro-51\") result rp-60
+  8 notify rp+3 fulfilled 42
+  9 dropExports ro+1
+Values have the form of `capstan tx send`. `capstan tx resolve rp-60 VALUE` answers the call, and `capstan tx ack 9` removes
+entries up to 9.
+
+--follow begins after the last acknowledged entry, or after --after. It tries again while the node is away. With --json it
+prints one line for each entry: {\"number\":7,\"kind\":\"message\",\"target\":…,\"method\":…,\"args\":[…],\"result\":…,\"delivery\":[…]}.";
+
+/// Time in which a loss of the node is noticed.
+const STEP: Duration = Duration::from_millis(500);
+
+/// Time that a call of the node may still take after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Maximum number of characters of an entry for people.
+const LINE_CHARS: usize = 1000;
+
+/// Prints a page of the outbox.
+pub(crate) fn list(
+    client: &Client,
+    address: &Address,
+    after: u64,
+    limit: u32,
+    output: Output,
+) -> anyhow::Result<()> {
+    let page = client.outbox(address, after, limit).map_err(|error| match error {
+        ClientError::Query { code, .. } if code == ErrorCode::NotFound.number() => {
+            let why =
+                format!("{address} has no outbox yet: an account has one after its first message");
+            anyhow::Error::from(error).context(why)
+        }
+        error => error.into(),
+    })?;
+    if output.is_json() {
+        let entries: Vec<Value> = page
+            .entries
+            .iter()
+            .map(|entry| json!({"number": entry.number, "deliveryJson": entry.delivery_json}))
+            .collect();
+        output.record(&json!({"entries": entries, "next": page.next}));
+        return Ok(());
+    }
+    if page.entries.is_empty() {
+        output.either(&Value::Null, "(none)");
+    }
+    for entry in &page.entries {
+        let delivery = delivery_from_json(entry.delivery_json.as_bytes())
+            .with_context(|| format!("entry {}", entry.number))?;
+        output.either(&Value::Null, &line(entry.number, &delivery));
+    }
+    if page.next > 0 {
+        warn(&format!("There is more: --after {}", page.next));
+    }
+    Ok(())
+}
+
+/// Prints entries as they come, until the user stops it, `limit` entries were printed or nobody reads any more.
+pub(crate) fn follow(
+    client: &Client,
+    address: &Address,
+    after: u64,
+    limit: u32,
+    output: Output,
+) -> anyhow::Result<()> {
+    // A wrong address of the node is told at once. Only a node that was there is waited for.
+    client.status()?;
+    let mut follower = client.follow_outbox(address).after(after);
+    let last = Arc::new(AtomicU64::new(after));
+    let (stopper, seen) = (follower.stopper(), Arc::clone(&last));
+    on_signal(move || {
+        stopper.stop();
+        std::thread::sleep(GRACE);
+        // The node does not answer. There is nothing to save.
+        goodbye(seen.load(Ordering::Relaxed), output);
+        exit(0);
+    })?;
+    let mut left = if limit == 0 { u64::MAX } else { limit.into() };
+    let mut lost = false;
+    while left > 0 {
+        match follower.next_before(Deadline::after(STEP)) {
+            Ok(Some(OutboxEntry { number, delivery })) => {
+                let printed = output.stream(&record(number, &delivery), || line(number, &delivery));
+                match printed {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                    other => other.context("cannot write to standard output")?,
+                }
+                last.store(number, Ordering::Relaxed);
+                left -= 1;
+            }
+            Ok(None) => {
+                goodbye(last.load(Ordering::Relaxed), output);
+                return Ok(());
+            }
+            Err(ClientError::Timeout { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        tell_outage(follower.outage(), &mut lost, client, output);
+    }
+    Ok(())
+}
+
+/// Says once that the node is away, and once that it is back.
+fn tell_outage(error: Option<&ClientError>, lost: &mut bool, client: &Client, output: Output) {
+    match (error, *lost) {
+        (Some(error), false) => output.note("lost", &format!("{error}; trying again")),
+        (None, true) => output.note("back", &format!("the node at {} is back", client.addr())),
+        _ => {}
+    }
+    *lost = error.is_some();
+}
+
+fn goodbye(last: u64, output: Output) {
+    if last > 0 && !output.is_json() {
+        warn(&format!("Stopped. To go on: --after {last}"));
+    }
+}
+
+/// Returns an entry for programs: what it tells, decoded, and the delivery itself.
+pub(crate) fn record(number: u64, delivery: &Delivery) -> Value {
+    let kind = delivery_to_json(delivery)[0].clone();
+    let mut record = json!({"number": number, "kind": kind});
+    match delivery {
+        Delivery::Message { target, message } => {
+            let call = decoded(&message.methargs);
+            record["target"] = target.as_str().into();
+            record["method"] = call[0].clone();
+            record["args"] = call[1].clone();
+            record["result"] = message.result.as_deref().into();
+        }
+        Delivery::Notify { resolutions } => {
+            let one = |Resolution { promise, rejected, data }: &Resolution| json!({"promise": promise, "rejected": rejected, "value": decoded(data)});
+            record["resolutions"] = resolutions.iter().map(one).collect();
+        }
+        other => record["refs"] = delivery_to_json(other)[1].clone(),
+    }
+    record["delivery"] = delivery_to_json(delivery);
+    record
+}
+
+/// Returns an entry for people, on one line.
+pub(crate) fn line(number: u64, delivery: &Delivery) -> String {
+    let raw = delivery_to_json(delivery);
+    let kind = raw[0].as_str().unwrap_or_default();
+    let told = match delivery {
+        Delivery::Message { target, message } => {
+            let result = message.result.as_deref();
+            let result = result.map(|promise| format!(" result {promise}")).unwrap_or_default();
+            format!("{target}{}{result}", call(&decoded(&message.methargs)))
+        }
+        Delivery::Notify { resolutions } => {
+            resolutions.iter().map(settlement).collect::<Vec<_>>().join("; ")
+        }
+        _ => raw[1].as_array().map_or_else(String::new, |refs| {
+            refs.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+        }),
+    };
+    let told = match told.char_indices().nth(LINE_CHARS) {
+        Some((end, _)) => format!("{}… (--json prints all)", &told[..end]),
+        None => told,
+    };
+    format!("{number} {kind} {told}")
+}
+
+/// Returns `.method(arguments)`.
+fn call(methargs: &Value) -> String {
+    let (method, args) = (&methargs[0], methargs[1].as_array());
+    let args: Vec<String> = args.into_iter().flatten().map(Value::to_string).collect();
+    let args = args.join(",");
+    match method {
+        Value::String(name) if is_identifier(name) => format!(".{name}({args})"),
+        // A call of the object itself.
+        Value::Null => format!("({args})"),
+        other => format!("[{other}]({args})"),
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'))
+}
+
+fn settlement(resolution: &Resolution) -> String {
+    let how = if resolution.rejected { "rejected" } else { "fulfilled" };
+    format!("{} {how} {}", resolution.promise, decoded(&resolution.data))
+}
+
+fn decoded(data: &CapData) -> Value {
+    passable::decode(&data.body, &data.slots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Delivery {
+        delivery_from_json(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn entries_are_lines_for_people_and_records_for_programs() {
+        for (delivery, expected) in [
+            (
+                r##"["message","ro+1",{"methargs":{"body":"#[\"hello\",[\"world\",\"$0\",\"+7\"]]","slots":["ro-51"]},"result":"rp-60"}]"##,
+                r#"1 message ro+1.hello("world","@ro-51",{"@bigint":"7"}) result rp-60"#,
+            ),
+            (
+                r##"["message","ro+1",{"methargs":{"body":"#[\"two words\",[]]","slots":[]},"result":null}]"##,
+                r#"1 message ro+1["two words"]()"#,
+            ),
+            (
+                r##"["message","ro+1",{"methargs":{"body":"#[\"#undefined\",[1]]","slots":[]},"result":null}]"##,
+                "1 message ro+1(1)",
+            ),
+            (
+                r##"["notify",[["rp+3",false,{"body":"#42","slots":[]}],["rp-4",true,{"body":"#{\"#error\":\"no\",\"name\":\"Error\"}","slots":[]}]]]"##,
+                r#"1 notify rp+3 fulfilled 42; rp-4 rejected {"@error":"no","name":"Error"}"#,
+            ),
+            (r#"["dropExports",["ro+1","ro+2"]]"#, "1 dropExports ro+1 ro+2"),
+            (r#"["retireImports",["ro-51"]]"#, "1 retireImports ro-51"),
+        ] {
+            let parsed = parse(delivery);
+            assert_eq!(line(1, &parsed), expected);
+            let record = record(1, &parsed);
+            assert_eq!(record["delivery"], serde_json::from_str::<Value>(delivery).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_record_has_what_a_program_needs() {
+        let message = parse(
+            r##"["message","ro+1",{"methargs":{"body":"#[\"hello\",[\"$0\"]]","slots":["ro-51"]},"result":"rp-60"}]"##,
+        );
+        let record = record(7, &message);
+        assert_eq!((&record["kind"], &record["number"]), (&json!("message"), &json!(7)));
+        assert_eq!((&record["target"], &record["method"]), (&json!("ro+1"), &json!("hello")));
+        assert_eq!((&record["args"], &record["result"]), (&json!(["@ro-51"]), &json!("rp-60")));
+    }
+
+    #[test]
+    fn a_long_entry_is_cut_for_people() {
+        let body = json!(format!("#[\"hello\",[{:?}]]", "é".repeat(5000)));
+        let json = format!(
+            r#"["message","ro+1",{{"methargs":{{"body":{body},"slots":[]}},"result":"rp-60"}}]"#
+        );
+        let shown = line(1, &parse(&json));
+        assert!(shown.chars().count() < LINE_CHARS + 100 && shown.contains("--json"), "{shown}");
+    }
+}

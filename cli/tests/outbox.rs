@@ -1,0 +1,195 @@
+//! `capstan query outbox`: entries for people and for programs, followed over a node that goes away and comes back.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use capstan_client::{ClientError, Deadline};
+use common::{Dev, PATIENCE, Place};
+use serde_json::{Value, json};
+
+const RELAY: &str = "\
+import { E, Far } from '@endo/far';
+export const buildRootObject = () => Far('relay', {
+  relay: (target, method, ...args) => E(target)[method](...args),
+});
+";
+
+/// A chain at an address that stays, with a vat that calls what it is passed.
+struct Stage {
+    place: Place,
+    addr: String,
+    dev: Option<Dev>,
+    root: String,
+}
+
+/// A running `capstan query outbox --follow`.
+struct Follower {
+    child: Child,
+    printed: Receiver<String>,
+    told: Receiver<String>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = held.local_addr().unwrap().to_string();
+        drop(held);
+        let mut stage = Self { place: Place::new(), addr, dev: None, root: String::new() };
+        stage.start();
+        std::fs::write(stage.place.path().join("relay.js"), RELAY).unwrap();
+        stage.place.run(&["bundle", "relay.js", "-o", "relay.json"]).assert_failed(0, "");
+        stage.ask(&["tx", "install-bundle", "relay.json", "--from", "alice"]).json();
+        let vat = stage.ask(&["tx", "create-vat", "relay.json", "--from", "alice"]);
+        vat.json()["root"].as_str().unwrap().clone_into(&mut stage.root);
+        stage
+    }
+
+    fn start(&mut self) {
+        let args = ["dev", "--rpc", &self.addr, "--json", "--log", "error"];
+        self.dev = Some(self.place.node_at(&self.place.home(), &args));
+    }
+
+    fn stop(&mut self) {
+        assert!(self.dev.take().unwrap().stop("TERM").success());
+    }
+
+    fn ask(&self, args: &[&str]) -> common::Done {
+        self.place.ask(self.dev.as_ref().unwrap(), &[args, &["--json"]].concat())
+    }
+
+    /// Lets the vat call alice's object, which nobody answers.
+    fn call(&self, word: &str) {
+        let call = ["tx", "send", &self.root, "relay", "@ro+1", "hello", word, "7n"];
+        self.ask(&[&call[..], &["--no-wait", "--from", "alice"]].concat()).json();
+    }
+
+    fn entries(&self) -> Vec<Value> {
+        let outbox = self.ask(&["query", "outbox", "alice"]).json();
+        outbox["entries"].as_array().unwrap().clone()
+    }
+
+    fn follow(&self, args: &[&str]) -> Follower {
+        let first = ["query", "outbox", "alice", "--follow", "--node", &self.addr];
+        let mut child = self.place.command(&[&first[..], args].concat()).spawn().unwrap();
+        let printed = lines(child.stdout.take().unwrap());
+        let told = lines(child.stderr.take().unwrap());
+        Follower { child, printed, told }
+    }
+}
+
+impl Follower {
+    fn next(&self) -> String {
+        self.printed.recv_timeout(PATIENCE).unwrap()
+    }
+
+    fn next_message(&self) -> Value {
+        loop {
+            let entry: Value = serde_json::from_str(&self.next()).unwrap();
+            if entry["kind"] == "message" {
+                return entry;
+            }
+        }
+    }
+
+    fn wait_for(&self, part: &str) {
+        while !self.told.recv_timeout(PATIENCE).expect(part).contains(part) {}
+    }
+
+    fn interrupt(&mut self) {
+        let kill = format!("kill -INT {}", self.child.id());
+        Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        BufReader::new(from).lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)))
+    });
+    lines
+}
+
+#[test]
+fn a_follower_prints_each_entry_over_a_node_that_goes_away() {
+    let mut stage = Stage::new();
+    let mut follower = stage.follow(&["--json"]);
+    stage.call("one");
+    let entry = follower.next_message();
+    assert_eq!((&entry["target"], &entry["method"]), (&json!("ro+1"), &json!("hello")));
+    assert_eq!(entry["args"], json!(["one", {"@bigint": "7"}]));
+    assert!(entry["result"].as_str().unwrap().starts_with("rp-"), "{entry}");
+    assert_eq!(entry["delivery"][0], "message");
+    stage.stop();
+    follower.wait_for("\"lost\"");
+    stage.start();
+    follower.wait_for("\"back\"");
+    stage.call("two");
+    assert_eq!(follower.next_message()["args"][0], "two");
+    follower.interrupt();
+}
+
+#[test]
+fn a_follower_goes_on_after_a_number_and_ends_after_a_count() {
+    let stage = Stage::new();
+    stage.call("one");
+    stage.call("two");
+    let entries = stage.entries();
+    let calls: Vec<u64> = entries
+        .iter()
+        .filter(|entry| entry["deliveryJson"].as_str().unwrap().starts_with("[\"message\""))
+        .map(|entry| entry["number"].as_u64().unwrap())
+        .collect();
+    let after = (calls[1] - 1).to_string();
+    let mut follower = stage.follow(&["--after", &after, "--limit", "1"]);
+    let shown = follower.next();
+    let expected =
+        format!("{} message ro+1.hello(\"two\",{{\"@bigint\":\"7\"}}) result rp-", calls[1]);
+    assert!(shown.starts_with(&expected), "{shown}");
+    assert!(follower.child.wait().unwrap().success());
+    // The list has the same lines, and the same cursor.
+    let listed = stage
+        .place
+        .ask(stage.dev.as_ref().unwrap(), &["query", "outbox", "alice", "--after", &after]);
+    assert_eq!(listed.stdout.lines().next().unwrap(), shown);
+    let mut stopped = stage.follow(&["--after", &after]);
+    assert_eq!(stopped.next(), shown);
+    stopped.interrupt();
+    stopped.wait_for(&format!("--after {}", entries.last().unwrap()["number"]));
+}
+
+#[test]
+fn a_follower_ends_if_nobody_reads_or_no_node_is_there() {
+    let mut stage = Stage::new();
+    stage.call("one");
+    stage.ask(&["query", "outbox", "bob"]).assert_failed(3, "after its first message");
+    let pipe = format!(
+        "{} query outbox alice --follow --node {} | head -1",
+        env!("CARGO_BIN_EXE_capstan"),
+        stage.addr
+    );
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &pipe]).env("CAPSTAN_HOME", stage.place.home()).stdout(Stdio::piped());
+    let mut shell = shell.spawn().unwrap();
+    // The second entry finds no reader.
+    stage.call("two");
+    stage.call("three");
+    let ended = || Ok::<_, ClientError>(shell.try_wait().unwrap());
+    assert!(Deadline::after(PATIENCE).poll("the end", ended).unwrap().success());
+    stage.stop();
+    let none = stage.place.run(&["query", "outbox", "alice", "--follow", "--node", &stage.addr]);
+    none.assert_failed(4, "is `capstan dev` running?");
+}
