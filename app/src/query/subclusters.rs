@@ -14,7 +14,10 @@ use capstan_proto::{
     },
 };
 
-use super::{Answered, QueryError, QueryServer, page::Page};
+use super::{
+    Answered, QueryError, QueryServer,
+    page::{Page, page_size},
+};
 
 impl Handler<QuerySubclustersRequest> for QueryServer<'_> {
     fn handle(&self, request: QuerySubclustersRequest) -> Answered<QuerySubclustersRequest> {
