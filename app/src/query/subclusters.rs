@@ -52,9 +52,12 @@ impl Handler<QueryChannelRequest> for QueryServer<'_> {
         let name = IoName { subcluster, channel: request.channel };
         let none = || QueryError::not_found("io channel", &name);
         let record = view::io_channel(self.state, &name)?.ok_or_else(none)?;
-        let size = page_size(request.limit);
-        let lines = view::io_output(self.state, &name, request.after, size)?;
-        let last = lines.last().map_or(record.output.last, |(number, _)| *number);
+        let bytes = self.limits.max_page_bytes;
+        let page = Page::fill(request.limit, bytes, |last: Option<&ChannelLine>| {
+            let after = last.map_or(request.after, |last| last.number);
+            let line = view::io_output(self.state, &name, after, 1)?.pop();
+            Ok(line.map(|(number, text)| ChannelLine { number, text }))
+        })?;
         Ok(QueryChannelResponse {
             service: name.to_string(),
             direction: record.direction.as_str().to_owned(),
@@ -65,8 +68,8 @@ impl Handler<QueryChannelRequest> for QueryServer<'_> {
             written: record.output.last,
             max_lines: MAX_IO_LINES,
             max_bytes: MAX_IO_BYTES,
-            next: if last < record.output.last { last } else { 0 },
-            lines: lines.into_iter().map(|(number, text)| ChannelLine { number, text }).collect(),
+            next: page.next(|last| last.number),
+            lines: page.entries,
         }
         .into())
     }
