@@ -89,6 +89,13 @@ pub fn open_app(
     }
     on_step("opening the chain's state");
     let store = Store::open(home.state(), store)?;
+    let resident = genesis.app_state.params.resident_vats;
+    if config.vats.max_online < resident as usize {
+        tracing::warn!(
+            "vats.max_online is {}, and the chain counts on {resident} vats in memory (resident_vats): this node will be slower than others",
+            config.vats.max_online
+        );
+    }
     let keep_blocks = config.traces.keep_blocks;
     let max_bytes = config.traces.max_mib.saturating_mul(1 << 20);
     let options = AppOptions {

@@ -1,7 +1,7 @@
 //! The vats and sources that every node keeps in memory, as the state decides it.
 //!
 //! Which vats are in memory is each node's own affair, and so is the work of bringing one back. A block must count the
-//! same on every node. So the state says which vats were used last, and every node keeps at least those. A delivery to
+//! same on every node. So the state says which vats were used last, and a node should keep at least those. A delivery to
 //! any other vat counts what it takes to bring the vat back, whether this node has to or not.
 //!
 //! The record is not written at each use. It has two generations. A vat that is used enters the young one. When the

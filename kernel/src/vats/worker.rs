@@ -38,18 +38,14 @@ impl Online {
         Self { order: VecDeque::new(), max: max.max(1) }
     }
 
-    /// Notes a use. Returns the vat that has to leave memory for it. At least `resident` vats stay.
-    fn touch(&mut self, vat: VatId, resident: u32) -> Option<VatId> {
+    /// Notes a use. Returns the vat that has to leave memory for it.
+    fn touch(&mut self, vat: VatId) -> Option<VatId> {
         if self.order.back() == Some(&vat) {
             return None;
         }
         self.forget(vat);
         self.order.push_back(vat);
-        if self.order.len() > self.max.max(resident as usize) {
-            self.order.pop_front()
-        } else {
-            None
-        }
+        if self.order.len() > self.max { self.order.pop_front() } else { None }
     }
 
     pub(crate) fn pop(&mut self) -> Option<VatId> {
@@ -99,7 +95,7 @@ pub(crate) fn bring_online<H: VatHost>(
 ) -> std::result::Result<(), StartError> {
     let config = state.vat_config(vat)?;
     state.note_use(vat, &config)?;
-    if let Some(idle) = online.touch(vat, state.globals().options.billing.resident_vats) {
+    if let Some(idle) = online.touch(vat) {
         host.stop(idle);
     }
     if host.is_running(vat) {
