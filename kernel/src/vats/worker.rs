@@ -219,7 +219,7 @@ pub(crate) fn deliver<H: VatHost>(
     let error = match &result {
         DeliveryResult::Ok => None,
         DeliveryResult::Error(text)
-            if is_meter_spent && text.to_string() == Fault::Compute.text() =>
+            if is_meter_spent && *text == JsString::from(Fault::Compute.text()) =>
         {
             Some(METER_UNDERFLOW.into())
         }
