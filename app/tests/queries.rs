@@ -230,6 +230,7 @@ fn sample(name: &str, address: &str, tx_hash: &str) -> String {
         "vat_id" => "v1".to_owned(),
         "meter_id" => "m1".to_owned(),
         "subcluster_id" => "s1".to_owned(),
+        "channel" => "console".to_owned(),
         "peer" => "peer".to_owned(),
         other => panic!("this test has no sample for the field {other}; add one"),
     }

@@ -140,7 +140,7 @@ fn the_size_of_a_bundle_is_that_of_its_bytes() {
 #[test]
 fn c_lists_and_vats_are_walked_page_by_page() {
     let (mut chain, mut alice) = (chain(), alice());
-    let messages = (0..400).map(|_| alice.send("factory", "never", "[]", &[]));
+    let messages = (0..1_200).map(|_| alice.send("factory", "never", "[]", &[]));
     let messages: Vec<_> = messages.collect();
     for some in messages.chunks(50) {
         let tx = alice.tx(some.to_vec());
@@ -148,7 +148,7 @@ fn c_lists_and_vats_are_walked_page_by_page() {
     }
     (0..5).for_each(|_| drop(chain.block(&[])));
     let (entries, pages) = walk(&chain, &format!("clists/{}", alice.address()), "entries");
-    assert!(entries.len() > 400 && pages > 1, "{} in {pages}", entries.len());
+    assert!(entries.len() > 1_200 && pages > 1, "{} in {pages}", entries.len());
     let krefs: Vec<_> = entries.iter().map(|entry| entry["kref"].as_str().unwrap()).collect();
     assert!(krefs.is_sorted_by(|a, b| a < b), "{krefs:?}");
     let (vats, _) = walk(&chain, "vats", "vats");

@@ -1,6 +1,6 @@
 //! `capstan io`: the outer ends of a subcluster's io channels.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::BufRead as _;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
@@ -304,36 +304,17 @@ impl Reader {
     }
 
     fn print(&self, lines: &[ChannelLine]) -> std::io::Result<()> {
-        let mut out = std::io::stdout().lock();
         for ChannelLine { number, text } in lines {
-            match (self.output.is_json(), out.is_terminal()) {
-                (true, _) => writeln!(out, "{}", json!({"number": number, "text": text}))?,
-                (false, true) => writeln!(out, "{}", harmless(text))?,
-                (false, false) => writeln!(out, "{text}")?,
-            }
+            let line = json!({"number": number, "text": text});
+            self.output.stream(&line, || text.clone())?;
         }
-        out.flush()
+        Ok(())
     }
-}
-
-/// Escapes the characters with which a text of a stranger's vat could control a terminal.
-fn harmless(text: &str) -> String {
-    let escape = |c: char| match c.is_control() && c != '\t' {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(escape).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_terminal_is_not_controlled_by_what_vats_write() {
-        assert_eq!(harmless("a\tb é"), "a\tb é");
-        assert_eq!(harmless("\u{1b}[2J\r\n"), "\\u{1b}[2J\\r\\n");
-    }
 
     #[test]
     fn room_is_taken_until_a_line_does_not_fit() {

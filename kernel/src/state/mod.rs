@@ -16,6 +16,7 @@ pub(crate) mod event_json;
 pub(crate) mod gc;
 pub(crate) mod handle;
 pub(crate) mod io_channel;
+pub(crate) mod io_name;
 pub(crate) mod keys;
 pub mod meter;
 pub(crate) mod notice;

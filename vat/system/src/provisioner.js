@@ -133,19 +133,19 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
   );
 
   // Calls the chain itself.
-  const ask = (service, request) => {
+  const ask = (service, request, method) => {
     baggage.has('bridge') || Fail`this chain has no bridge`;
     const { error, ...answer } = D(baggage.get('bridge')).callOutbound(service, harden(request));
-    insistNoProblem(error, service);
+    insistNoProblem(error, method);
     return answer;
   };
 
   // A chain without a bridge has no coins.
   const takeDeposit = payer =>
-    baggage.has('bridge') ? ask('deposits', { type: 'takeForName', payer }).amount : '0';
+    baggage.has('bridge') ? ask('deposits', { type: 'takeForName', payer }, 'publish').amount : '0';
   const returnDeposit = (payer, amount) => {
     if (amount !== '0') {
-      ask('deposits', { type: 'giveBack', payer, amount });
+      ask('deposits', { type: 'giveBack', payer, amount }, 'unpublish');
     }
   };
 
@@ -401,7 +401,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         name.length <= MAX_FULL_NAME || Fail`lookup: nothing is published as ${brief(name)}`;
         const { address } = this.state;
         if (governed.has(name)) {
-          const { isGovernor } = ask('validators', { type: 'isGovernor', address });
+          const { isGovernor } = ask('validators', { type: 'isGovernor', address }, 'lookup');
           isGovernor || Fail`lookup: ${q(name)} is for the chain's governors`;
           return governed.get(name);
         }

@@ -370,7 +370,7 @@ fn a_name_that_is_not_paid_for_is_not_published() {
     let mut provisioner = Provisioner::bootstrapped();
     let pauper = provisioner.account("pauper");
     let refused = provisioner.send(&pauper, "publish", "[\"x\",\"$0\"]", &["o-77"]);
-    assert_eq!(error_text(&refused[1]), "too poor");
+    assert_eq!(error_text(&refused[1]), "publish: too poor");
     let reason = provisioner.refused(&pauper, "lookup", "[\"x\"]");
     assert_eq!(reason, "lookup: nothing is published as \"pauper/x\"");
 }
