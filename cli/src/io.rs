@@ -1,7 +1,7 @@
 //! `capstan io`: the outer ends of a subcluster's io channels.
 
 use std::io::BufRead as _;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -160,18 +160,13 @@ impl Writer {
             let mut room = self.room(first.len() as u64, 1)?;
             room.take(&first);
             let mut batch = vec![first];
-            loop {
-                match lines.try_recv() {
-                    Ok(line) => {
-                        let line = line?;
-                        if !room.take(&line) {
-                            next = Some(line);
-                            break;
-                        }
-                        batch.push(line);
-                    }
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            while let Ok(line) = lines.try_recv() {
+                let line = line?;
+                if !room.take(&line) {
+                    next = Some(line);
+                    break;
                 }
+                batch.push(line);
             }
             self.submit(&batch, false)?;
             if next.is_none() {

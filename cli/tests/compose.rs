@@ -2,7 +2,7 @@
 //!
 //! No images are built here. The Dockerfile is checked for what it takes from the checkout.
 #![cfg(target_os = "linux")] // the whole of 127.0.0.0/8 is loopback there
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

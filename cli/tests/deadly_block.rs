@@ -2,7 +2,7 @@
 //!
 //! The nodes that die are this program itself, started again for one of its tests: a node as `capstan` has it, over a vat
 //! host that ends the process when a vat is told a certain message. No input makes the shipped program do that.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What the binary says when something is wrong, and with which code it ends.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

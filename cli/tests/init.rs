@@ -1,5 +1,5 @@
 //! `capstan init` with files, keys and options that a chain cannot have: it refuses them, and makes nothing.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! A real network: CometBFT and Capstan in processes of their own, under load, broken on purpose.
 //!
 //! `CAPSTAN_TEST_SEED` repeats the choices of a run; `CAPSTAN_ROUNDS` says how often the network is broken.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

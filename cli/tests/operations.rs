@@ -1,6 +1,6 @@
 //! What an operator does: a chain that a critical vat stopped goes on, a state is moved, two nodes are compared, a node
 //! is configured and watched.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

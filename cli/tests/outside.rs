@@ -1,5 +1,5 @@
 //! What comes from outside of the chain, by whoever holds the right to bring it in: mailbox, bridge, sets of vats.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

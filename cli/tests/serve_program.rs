@@ -8,7 +8,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::{Value, json};
 
 const OBJECT: &str = "\
-export const makeObject = () => ({
+export const makeObject = ({ E }) => ({
+  ask: target => E(target).go(),
   take: (...all) => all.length,
   wait: ({ promise }) => promise.then(() => 'fulfilled', error => `rejected: ${error.message}`),
 });
@@ -69,6 +70,20 @@ impl Drop for Program {
 
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../vat/js/tools/serve.mjs")
+}
+
+#[test]
+fn a_result_that_is_told_before_its_message_is_in_a_block_is_not_lost() {
+    let mut program = Program::new(64);
+    program.call(1, "#[\"ask\",[\"$0.Alleged: x\"]]", &["ro-50".to_owned()]);
+    let send = program.next();
+    assert_eq!((&send["t"], &send["target"]), (&json!("send"), &json!("ro-50")));
+    let resolution = json!(["rp-9", false, {"body": "#7", "slots": []}]);
+    program.entry(2, json!(["notify", [resolution]]));
+    let sent = json!({"t": "sent", "id": send["id"], "promise": "rp-9"});
+    writeln!(program.child.stdin.as_mut().unwrap(), "{sent}").unwrap();
+    let answer = program.next();
+    assert_eq!((&answer["t"], &answer["body"]), (&json!("answer"), &json!("#7")));
 }
 
 #[test]

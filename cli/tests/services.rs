@@ -1,6 +1,6 @@
 //! Kernel services and revoked objects over what an operator does: a replay of the vats, and a state that is exported and
 //! becomes the beginning of a new chain.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! The binary's whole story: a chain, a bundle, a vat, messages, questions, a restart.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What strangers do to a node from outside: connections that they leave open, and texts that are made for a terminal.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Time passes for vats where nothing else happens, and only where a chain has a timer.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

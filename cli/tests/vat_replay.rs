@@ -1,5 +1,5 @@
 //! `capstan vat replay`: a stopped node's vats are checked against their past.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

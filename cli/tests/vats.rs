@@ -1,5 +1,5 @@
 //! What an account does with its vats beside sending messages: upgrading them, paying for them, telling the time.
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
 

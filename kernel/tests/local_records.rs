@@ -50,7 +50,7 @@ fn a_record_that_is_changed_missing_or_added_is_found() {
         stage.state.set(key, value.clone());
     }
     view::check_local(&stage.state).unwrap();
-    for added in ["local.k.c.v1.o-999", "local.k.i.ko20.v1", "local.k.t.v99.0000000000000000"] {
+    for added in ["local.k.c.v1.o-999", "local.k.i.ko999.v1", "local.k.t.v99.0000000000000000"] {
         stage.state.set(added.as_bytes(), vec![1]);
         let problem = view::check_local(&stage.state).unwrap_err().to_string();
         assert!(problem.contains("node-local records"), "{problem}");

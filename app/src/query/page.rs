@@ -41,7 +41,8 @@ impl<T: Serialize> Page<T> {
     ) -> Result<Self, QueryError> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while let Some(entry) = next(entries.last())? {
-            bytes += json_bytes(&entry)?;
+            // The comma counts, since a page may have a thousand entries.
+            bytes += json_bytes(&entry)? + 1;
             let is_full = entries.len() >= page_size(limit) || bytes > max_bytes;
             if is_full && !entries.is_empty() {
                 return Ok(Self { entries, has_more: true });
@@ -104,9 +105,9 @@ mod tests {
         assert_eq!(page(0, 100, &[]), (0, false));
         assert_eq!(page(2, 100, &[1, 1]), (2, false));
         assert_eq!(page(2, 100, &[1, 1, 1]), (2, true));
-        // The quotation marks count.
-        assert_eq!(page(0, 24, &[10, 10]), (2, false));
-        assert_eq!(page(0, 23, &[10, 10]), (1, true));
+        // The quotation marks and commas count.
+        assert_eq!(page(0, 26, &[10, 10]), (2, false));
+        assert_eq!(page(0, 25, &[10, 10]), (1, true));
         assert_eq!(page(0, 5, &[10, 10]), (1, true));
         assert_eq!(page(0, 5, &[10]), (1, false));
         assert_eq!(page(0, usize::MAX, &[1; 101]), (100, true));

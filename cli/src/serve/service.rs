@@ -240,7 +240,7 @@ impl Service {
         let ready = !record.answers.is_empty() || !record.own.is_empty();
         let unacknowledged = self.journal.through(&[]) - record.acknowledged;
         let ready = ready || unacknowledged >= ACK_BATCH;
-        if ready && !(self.answered_last && !self.sends.is_empty()) {
+        if ready && (self.sends.is_empty() || !self.answered_last) {
             self.answered_last = true;
             let (tx, pending) = self.chain.answers(&self.journal, self.alone > 0);
             let signed = self.chain.sign(&mut self.journal, &tx, &pending);

@@ -218,9 +218,7 @@ pub(crate) fn deliver<H: VatHost>(
     let is_meter_spent = limit < Computrons(state.globals().options.crank_limit);
     let error = match &result {
         DeliveryResult::Ok => None,
-        DeliveryResult::Error(text)
-            if is_meter_spent && *text == JsString::from(Fault::Compute.text()) =>
-        {
+        DeliveryResult::Error(text) if is_meter_spent && *text == Fault::Compute.text() => {
             Some(METER_UNDERFLOW.into())
         }
         DeliveryResult::Error(text) => Some(text.clone()),

@@ -24,6 +24,7 @@ const collected = new FinalizationRegistry(reference => {
 });
 const settlers = new Map(); // reference of an imported promise -> { resolve, reject }
 const sends = new Map(); // number of a send -> { resolve, reject }
+const early = new Map(); // reference -> [rejected, data]: results that are told before their send is
 let lastSend = 0;
 
 const keep = (reference, value) => {
@@ -161,23 +162,37 @@ const onMessage = async (entry, [, target, { methargs, result }]) => {
   if (result) slots.delete(values.get(result));
 };
 
+const settleImported = (promise, rejected, data) => {
+  const settler = settlers.get(promise);
+  settlers.delete(promise);
+  slots.delete(values.get(promise));
+  values.delete(promise);
+  // Whoever settled it may be hostile. What waits for it goes on all the same.
+  try {
+    const value = marshal.unserialize(data);
+    if (rejected) settler.reject(value);
+    else settler.resolve(value);
+  } catch (error) {
+    settler.reject(Error(`${promise} was settled with what cannot be read: ${error.message}`));
+  }
+};
+
 const onNotify = ([, resolutions]) => {
   for (const [promise, rejected, data] of resolutions) {
-    const settler = settlers.get(promise);
-    if (settler) {
-      settlers.delete(promise);
-      slots.delete(values.get(promise));
-      values.delete(promise);
-      // Whoever settled it may be hostile. What waits for it goes on all the same.
-      try {
-        const value = marshal.unserialize(data);
-        if (rejected) settler.reject(value);
-        else settler.resolve(value);
-      } catch (error) {
-        settler.reject(Error(`${promise} was settled with what cannot be read: ${error.message}`));
-      }
-    }
+    if (settlers.has(promise)) settleImported(promise, rejected, data);
+    // The outbox may be ahead of the news that a message is in a block.
+    else if (sends.size > 0) early.set(promise, [rejected, data]);
   }
+};
+
+const onSent = ({ id, promise }) => {
+  const settler = sends.get(id);
+  sends.delete(id);
+  if (settler) settler.resolve(values.get(promise) || importPromise(promise));
+  const told = early.get(promise);
+  early.delete(promise);
+  if (told && settlers.has(promise)) settleImported(promise, ...told);
+  if (sends.size === 0) early.clear();
 };
 
 const forget = references => {
@@ -195,12 +210,11 @@ const onLine = async line => {
   if (told.t === 'ping') {
     tell({ t: 'pong' });
   } else if (told.t === 'sent') {
-    const settler = sends.get(told.id);
-    sends.delete(told.id);
-    if (settler) settler.resolve(values.get(told.promise) || importPromise(told.promise));
+    onSent(told);
   } else if (told.t === 'failed') {
     const settler = sends.get(told.id);
     sends.delete(told.id);
+    if (sends.size === 0) early.clear();
     if (settler) settler.reject(Error(told.error));
   } else if (told.t === 'entry') {
     const [kind, list] = told.delivery;
