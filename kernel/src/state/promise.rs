@@ -1,7 +1,7 @@
 //! Promises: who decides them, who waits for them, what they came to.
 //!
 //! A promise's record is small and is rewritten for every change of its count. What may be large lies apart from it:
-//! the data of a settled promise ([`settled`](crate::state::settled)), the messages that wait for it, and many
+//! the data of a settled promise (`settled.rs`), the messages that wait for it, and many
 //! subscribers.
 
 use borsh::{BorshDeserialize, BorshSerialize};
