@@ -43,6 +43,16 @@ pub enum StateExportError {
         /// Difference from the genesis document.
         problem: String,
     },
+    /// The file is the one that the genesis document names, and a node-local record in it does not follow from its state.
+    #[error(
+        "{}: {problem}; whoever made this file is not to be trusted: take an export of another node", path.display()
+    )]
+    Forged {
+        /// Path of the file.
+        path: PathBuf,
+        /// The record, and what is wrong with it.
+        problem: String,
+    },
     /// The state has no chain.
     #[error("the state holds no chain yet: there is no block")]
     Empty,
@@ -139,7 +149,7 @@ pub fn import(
         let left = removed.into_iter().find_map(Result::err).map_or(String::new(), |error| {
             format!("; {} cannot be removed: {error}", directory.display())
         });
-        other(format!("{problem}{left}"))
+        StateExportError::Forged { path: file.to_owned(), problem: format!("{problem}{left}") }
     })
 }
 

@@ -46,7 +46,7 @@ impl Alice<'_> {
     }
 }
 
-/// What of a chain must be the same on the next one.
+/// Returns the parts of a chain that an export carries over unchanged.
 fn kept(alice: &Alice<'_>, revoked: &str, keeper: &str) -> Value {
     json!({
         "services": alice.query(&["services"]),

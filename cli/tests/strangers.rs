@@ -1,4 +1,4 @@
-//! What strangers do to a node from outside: connections that they leave open, and texts that are made for a terminal.
+//! Connections that strangers leave open, and texts that strangers write to control a terminal.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;

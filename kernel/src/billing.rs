@@ -9,7 +9,7 @@ pub struct Billing {
     /// Lets a meter pay for all the work of its vat: starts, failed deliveries, garbage collection and returns to memory.
     /// A delivery can then spend no more than the meter holds.
     pub all_work: bool,
-    /// The number of vats that every node keeps in memory, the most recently used ones. With 0 the state does not say.
+    /// The number of vats that blocks count as being in memory, the most recently used ones. With 0 no return is counted.
     pub resident_vats: u32,
     /// Computrons for a snapshot of a heap or its return to memory, besides its pages.
     pub restore: u64,

@@ -212,3 +212,24 @@ fn a_vat_that_is_used_again_soon_costs_no_return() {
         assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);
     }
 }
+
+#[test]
+fn an_upgrade_that_fails_is_paid_for_each_time() {
+    let mut stage = stage(BILLING);
+    let vat = metered(&mut stage, 1_000_000).unwrap();
+    let upgrade = format!("#[\"{vat}\",\"b1-user\",{{}},\"again\"]");
+    let mut paid = Vec::new();
+    for _ in 0..2 {
+        let before = remaining(&stage, 1).unwrap();
+        stage.kernel.host_mut().refusal = Some("it is no worker");
+        let order = json!([["call", "d-70", "upgradeVat", upgrade]]);
+        stage.perform("vatAdmin", order).unwrap();
+        stage.kernel.host_mut().refusal = None;
+        paid.push(before - remaining(&stage, 1).unwrap());
+        assert!(stage.lives(vat));
+        // The worker is gone, so the vat comes back: its start and the replay of `startVat`, or of what it did since.
+        assert!(spend(&mut stage, "o-52", &json!([])) > DELIVERY + OWN);
+    }
+    // The vat brought out its dead, and a worker was started in vain.
+    assert_eq!(paid, [DELIVERY + OWN; 2]);
+}

@@ -26,8 +26,8 @@ pub struct Params {
     pub snapshot_computrons: u64,
     /// Computrons that each page of 4 KiB of a heap counts when a snapshot is taken, and when the heap returns to memory.
     pub page_computrons: u64,
-    /// Number of vats that every node keeps in memory, the most recently used ones. A delivery to another vat counts what
-    /// it takes to bring that vat back.
+    /// Number of vats, the most recently used ones, on which blocks count as being in memory. A delivery to another vat
+    /// counts what it takes to bring that vat back. At most 10,000.
     pub resident_vats: u32,
     /// Computrons in a new vat's meter by default.
     pub default_vat_computrons: u64,
@@ -87,6 +87,9 @@ pub struct Params {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub governors: Vec<Address>,
 }
+
+/// Upper bound of [`Params::resident_vats`], whose names are one record of the state.
+const MAX_RESIDENT_VATS: u32 = 10_000;
 
 /// Invalid value of one of the [`Params`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -262,6 +265,9 @@ impl Params {
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(invalid(name, "must be at least 1"));
+        }
+        if self.resident_vats > MAX_RESIDENT_VATS {
+            return Err(invalid("resident_vats", format!("must be at most {MAX_RESIDENT_VATS}")));
         }
         if !(self.default_vat_computrons..=MAX_SAFE_INTEGER).contains(&self.max_vat_computrons) {
             let problem = format!("must be from default_vat_computrons to {MAX_SAFE_INTEGER}");

@@ -103,7 +103,7 @@ pub enum Action {
         channel: IoName,
         /// Lines without line feeds.
         lines: Vec<String>,
-        /// Whether the input ends after them.
+        /// True if the input ends after these lines.
         close: bool,
     },
     /// Acknowledges lines that vats wrote to an io channel.

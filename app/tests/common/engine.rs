@@ -27,7 +27,7 @@ pub fn genesis() -> Genesis {
     genesis
 }
 
-/// The same with a timer.
+/// Returns the same genesis document with a timer.
 pub fn genesis_with_timer() -> Genesis {
     let mut genesis = genesis();
     genesis.add_timer(bundle(capstan_vat_system::timer_id(), capstan_vat_system::timer_bundle()));

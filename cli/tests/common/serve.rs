@@ -142,7 +142,7 @@ impl Stage {
         Deadline::after(PATIENCE).poll("the answer", answer).unwrap()
     }
 
-    /// How often promises of carol were resolved on the chain.
+    /// Returns the number of promises of carol that were resolved on the chain.
     pub fn resolved(&self) -> usize {
         let address = self.ask(&["query", "account", "carol", "--json"]).json()["address"].clone();
         let client = capstan_client::Client::new(self.dev.url()).unwrap();

@@ -1,4 +1,4 @@
-//! The vats and sources that every node keeps in memory, as the state decides it.
+//! The vats and sources that blocks count as being in memory, as the state decides it.
 //!
 //! Which vats are in memory is each node's own affair, and so is the work of bringing one back. A block must count the
 //! same on every node. So the state says which vats were used last, and a node should keep at least those. A delivery to
@@ -69,8 +69,8 @@ impl<T: PartialEq> Recent<T> {
 }
 
 impl State<'_> {
-    /// Notes that the vat is used, and counts what it takes to bring it back unless every node has it in memory. A vat
-    /// that has not begun only becomes one of those.
+    /// Notes that the vat is used, and counts what it takes to bring it back unless it was used lately. A vat that has
+    /// not begun costs nothing here.
     pub(crate) fn note_use(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         let billing = self.globals().options.billing;
         if billing.resident_vats == 0 || !config.use_transcript {
@@ -88,7 +88,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Notes that the vat's worker is dropped on every node.
+    /// Notes that the vat's worker is dropped, as it is on every node.
     pub(crate) fn note_stop(&mut self, vat: VatId) -> Result<()> {
         let Some(mut vats) = self.get::<Recent<VatId>>(keys::RESIDENT_VATS)? else { return Ok(()) };
         match vats.forget(&vat) {

@@ -101,7 +101,8 @@ pub(crate) fn bring_online<H: VatHost>(
     if host.is_running(vat) {
         return Ok(());
     }
-    let begins = state.vat(vat)?.span.end == state.vat(vat)?.kept_from;
+    let before = state.vat(vat)?;
+    let begins = before.span.end == before.kept_from;
     state.begin_transcript(vat, &config)?;
     let record = state.vat(vat)?;
     state.log(Event::WorkerStart { vat, config: &config });
