@@ -18,6 +18,7 @@ mod account;
 pub mod adversary;
 mod bare;
 mod bundles;
+mod calibration;
 mod hooked_host;
 mod lone;
 mod machine;
@@ -30,6 +31,7 @@ mod wrong_host;
 
 pub use account::Account;
 pub use bare::BareApp;
+pub use calibration::{Measured, Scales};
 pub use bundles::{bundle, bundle_text, example};
 pub use capstan_bundle::wasm_id;
 pub use capstan_test_random::Random;

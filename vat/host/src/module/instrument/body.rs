@@ -20,7 +20,7 @@ use super::{
     Globals,
     code::{Code, Stack},
 };
-use crate::cost;
+use crate::cost::{self, Prices};
 
 /// Checks whether the code after `operator` may run a different number of times than the code
 /// before.
@@ -48,8 +48,7 @@ pub(super) struct Function<'a> {
     /// Maximum of the memory. Growth beyond it is refused and so not charged.
     pub(super) memory_max_pages: u32,
     pub(super) stack: Option<Stack>,
-    /// Returns the price of an operator.
-    pub(super) price: fn(&Operator<'_>) -> u64,
+    pub(super) prices: Prices,
 }
 
 impl Function<'_> {
@@ -115,7 +114,7 @@ impl Writer<'_> {
             let operator = operators.read()?;
             let end = operators.original_position();
             let bytes = &self.function.module[start as usize..end as usize];
-            self.price += (self.function.price)(&operator);
+            self.price += self.function.prices.points(&operator);
             if ends_basic_block(&operator) {
                 self.code.spend(std::mem::take(&mut self.price));
             }
@@ -153,11 +152,11 @@ impl Writer<'_> {
             Operator::MemoryFill { .. }
             | Operator::MemoryCopy { .. }
             | Operator::MemoryInit { .. } => {
-                code.bulk_price();
+                code.bulk_price(self.function.prices.empty_points(operator));
                 code.copy(bytes);
             }
             Operator::MemoryGrow { .. } => {
-                code.grow_price(self.function.memory_max_pages);
+                code.grow_price(self.function.memory_max_pages, self.function.prices.page_points());
                 code.copy(bytes);
                 code.end_if_refused();
             }
