@@ -15,34 +15,19 @@ const LIMIT: Computrons = Computrons(10_000_000_000);
 /// Measurements of one figure, of which the least counts: what else the machine does can only add.
 const ROUNDS: usize = 3;
 
-/// Turns of the nominal loop.
-const TURNS: u32 = 100_000;
-
-/// Plain arithmetic, of which a turn of the nominal loop has some copies.
-const ARITHMETIC: &str = "
-    (local.set $hash (i32.xor (i32.add (local.get $hash) (i32.const 16777619)) (local.get $left)))
-    (local.set $other (i32.sub (i32.and (local.get $other) (i32.const -12345)) (local.get $hash)))";
-
-/// Returns a module whose deliveries run a loop of plain arithmetic. Its computrons take the nominal time.
-fn nominal_module() -> Vec<u8> {
-    let turn = ARITHMETIC.repeat(16);
-    let text = format!(
-        r#"(module
+/// A vat whose work is in the middle of what vats of ordinary programs do for a computron: calls, comparisons and additions.
+const NOMINAL: &str = r#"(module
   (import "capstan" "done" (func $done (param i32 i32)))
   (memory (export "memory") 1 1)
+  (func $fibonacci (param i32) (result i32)
+    (if (result i32) (i32.lt_u (local.get 0) (i32.const 2)) (then (local.get 0))
+      (else (i32.add (call $fibonacci (i32.sub (local.get 0) (i32.const 1)))
+                     (call $fibonacci (i32.sub (local.get 0) (i32.const 2)))))))
   (func (export "capstan_abi") (result i32) (i32.const 1))
   (func (export "capstan_alloc") (param i32) (result i32) (i32.const 4096))
   (func (export "capstan_deliver") (param i32 i32)
-    (local $left i32) (local $hash i32) (local $other i32)
-    (local.set $left (i32.const {TURNS}))
-    (loop $next
-      {turn}
-      (br_if $next (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-    (i32.store (i32.const 512) (i32.add (local.get $hash) (local.get $other)))
-    (call $done (i32.const 8) (i32.const 1))))"#
-    );
-    wat::parse_str(text).unwrap()
-}
+    (i32.store (i32.const 512) (call $fibonacci (i32.const 27)))
+    (call $done (i32.const 8) (i32.const 1))))"#;
 
 /// Work of a vat, and the CPU time that it took.
 #[derive(Clone, Copy, Debug)]
@@ -84,10 +69,11 @@ impl Default for Scales {
 impl Scales {
     /// Returns the nominal time of one computron on this machine in nanoseconds.
     ///
-    /// It is that of a loop of plain arithmetic, whose operators cost a point each. Times of other work are compared with it,
-    /// since machines differ.
+    /// It is that of a recursive function of calls, comparisons and additions. Times of other work are compared with it, since
+    /// machines differ.
     pub fn nominal(&mut self) -> f64 {
-        self.weigh(&nominal_module(), "work").unwrap().nanoseconds()
+        let module = wat::parse_str(NOMINAL).unwrap();
+        self.weigh(&module, "work").unwrap().nanoseconds()
     }
 
     /// Measures a delivery of a message to a new vat of `module`, after one that warms it up.

@@ -31,8 +31,8 @@ mod wrong_host;
 
 pub use account::Account;
 pub use bare::BareApp;
-pub use calibration::{Measured, Scales};
 pub use bundles::{bundle, bundle_text, example};
+pub use calibration::{Measured, Scales};
 pub use capstan_bundle::wasm_id;
 pub use capstan_test_random::Random;
 pub use hooked_host::HookedHost;

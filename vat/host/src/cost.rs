@@ -1,16 +1,18 @@
 //! Prices of all work of a worker, in points. A computron is 100 points.
 //!
-//! A point is meant to be 0.1 ns, so that computrons predict time. `capstan-bench cost` measures
-//! it. An operator costs one point, with two exceptions: those that compile to nothing, and slow
-//! operators in modules from users (`user_points`). In the JavaScript engine all operators have one
-//! price. It is one program, and its mix of operators varies little. Work that is proportional to
+//! Computrons foretell time: over all kinds of work, hostile ones included, a computron takes at most some three times what it
+//! takes ordinary programs. `capstan-bench cost` measures it.
+//!
+//! In the JavaScript engine most operators have one price, since it is one program, and its mix of operators varies little. A
+//! module from a user can consist of any operator, so each has the price of a chain of it. Where the time depends on what fits
+//! the caches of a processor, the price is that of the worst case that the module's size allows. Work that is proportional to
 //! an operand is charged by that operand.
 
 use wasmer::sys::wasmparser::Operator;
 
 /// Version of the prices and of the instrumentation, which is part of every cache key. It changes
 /// whenever they do.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 10;
 
 /// Number of points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
@@ -35,19 +37,29 @@ pub const BULK_POINTS: u64 = 200;
 /// bytes.
 pub const EMPTY_FILL_POINTS: u64 = 500;
 
-/// Number of locals that a function may have for free. Above it, each call pays a point for each
-/// local, since all are zeroed.
+/// Points for each subnormal operand or result of a multiplication, division, square root or conversion of floats in a module
+/// from a user. Processors take a detour for them.
+pub const SUBNORMAL_POINTS: u64 = 200;
+
+/// Number of locals that a function may have for free, parameters included. Above it, each call pays a point for each
+/// local, since all are zeroed or copied.
 pub const FREE_LOCALS: u32 = 16;
+
+/// Points for a multiplication, division or square root of floats in the JavaScript engine.
+const ENGINE_FLOAT_POINTS: u64 = 60;
 
 /// Points for a call in the JavaScript engine. Calls indicate work behind them: code with many
 /// calls touches much memory.
 pub const CALL_POINTS: u64 = 40;
 
 /// Largest size of the functions of a module from a user whose machine code fits the caches of a processor's core.
-const SMALL_CODE_BYTES: u64 = 64 << 10;
+const SMALL_CODE_BYTES: u64 = 8 << 10;
 
-/// Largest size of the functions of a module from a user of which most machine code fits those caches.
-const MEDIUM_CODE_BYTES: u64 = 256 << 10;
+/// Largest size of functions whose machine code fits the larger of those caches.
+const MEDIUM_CODE_BYTES: u64 = 64 << 10;
+
+/// Largest size of functions of which most machine code fits that cache.
+const LARGE_CODE_BYTES: u64 = 256 << 10;
 
 /// Points for a call of any host function.
 pub const HOST_CALL_POINTS: u64 = 5_000;
@@ -110,9 +122,10 @@ impl Prices {
     pub(crate) fn user(memory_pages: u32, code_bytes: u64) -> Self {
         let access = access_points(memory_pages);
         let (branch, call, jump) = match code_bytes {
-            0..=SMALL_CODE_BYTES => (10, 48, 90),
-            ..=MEDIUM_CODE_BYTES => (30, 100, 250),
-            _ => (60, 200, 500),
+            0..=SMALL_CODE_BYTES => (14, 48, 90),
+            ..=MEDIUM_CODE_BYTES => (16, 150, 150),
+            ..=LARGE_CODE_BYTES => (40, 360, 300),
+            _ => (60, 560, 500),
         };
         Self::User(UserPrices { access, branch, call, jump })
     }
@@ -123,6 +136,11 @@ impl Prices {
             Self::Engine => PAGE_POINTS,
             Self::User(_) => USER_PAGE_POINTS,
         }
+    }
+
+    /// Checks whether subnormal operands and results are charged.
+    pub(crate) fn charges_subnormals(&self) -> bool {
+        matches!(self, Self::User(_))
     }
 
     /// Returns the additional points of a bulk operation of no bytes.
@@ -150,10 +168,10 @@ impl Prices {
 pub fn access_points(max_pages: u32) -> u64 {
     match max_pages {
         0..=16 => 40,
-        17..=32 => 150,
+        17..=32 => 180,
         33..=64 => 220,
-        65..=256 => 450,
-        257..=1_024 => 1_200,
+        65..=256 => 900,
+        257..=1_024 => 1_500,
         _ => 2_200,
     }
 }
@@ -238,14 +256,15 @@ fn float_points(operator: &Operator<'_>) -> Option<u64> {
     use Operator as O;
     Some(match operator {
         O::F32Add | O::F32Sub | O::F64Add | O::F64Sub => 11,
-        O::F32Mul | O::F64Mul => 11,
-        O::F32Div | O::F64Div | O::F32Sqrt | O::F64Sqrt => 38,
+        O::F32Mul | O::F64Mul => 44,
+        O::F32Div | O::F64Div => 68,
+        O::F32Sqrt | O::F64Sqrt => 60,
         O::F32Min | O::F32Max | O::F64Min | O::F64Max => 28,
         O::F32Ceil | O::F32Floor | O::F32Trunc | O::F32Nearest => 18,
         O::F64Ceil | O::F64Floor | O::F64Trunc | O::F64Nearest => 18,
         O::F32Neg | O::F32Abs | O::F64Neg | O::F64Abs => 20,
         O::F32Copysign | O::F64Copysign => 14,
-        O::F64PromoteF32 | O::F32DemoteF64 => 18,
+        O::F64PromoteF32 | O::F32DemoteF64 => 64,
         O::F32Eq | O::F32Ne | O::F32Lt | O::F32Gt | O::F32Le | O::F32Ge => 14,
         O::F64Eq | O::F64Ne | O::F64Lt | O::F64Gt | O::F64Le | O::F64Ge => 14,
         O::I32ReinterpretF32 | O::I64ReinterpretF64 => 4,
@@ -269,7 +288,21 @@ fn engine_points(operator: &Operator<'_>) -> u64 {
         | Operator::End
         | Operator::Nop => 0,
         Operator::Call { .. } | Operator::CallIndirect { .. } => CALL_POINTS,
+        // What subnormal numbers take is spread over all of them.
+        Operator::F64Mul | Operator::F64Div | Operator::F64Sqrt => ENGINE_FLOAT_POINTS,
         _ => 1,
+    }
+}
+
+/// Returns what a delivery to a JavaScript vat costs in percent of its operators' prices, by the size of the vat's memory in
+/// bytes when the delivery begins.
+///
+/// The more memory a program uses, the further away are its objects.
+pub fn memory_percent(bytes: usize) -> u64 {
+    match bytes >> 20 {
+        0..=24 => 100,
+        25..=48 => 125,
+        _ => 150,
     }
 }
 

@@ -25,8 +25,7 @@ use wasmer_types::TrapCode;
 pub(crate) use error::{BootError, BundleError, GlobalsError, ReplyError, StartError};
 
 use crate::{
-    cost,
-    Image,
+    Image, cost,
     memory::linear::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
     memory::{
         base::{BaseMemory, ShareError},

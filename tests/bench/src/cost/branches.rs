@@ -2,15 +2,18 @@
 
 use super::pattern::{Pattern, looped};
 
-const RANDOM: &str =
-    "(local.set $i (i32.add (i32.mul (local.get $i) (i32.const 1664525)) (i32.const 1013904223)))\n";
+const RANDOM: &str = "(local.set $i (i32.add (i32.mul (local.get $i) (i32.const 1664525)) (i32.const 1013904223)))\n";
 
 /// Returns the patterns.
 pub(super) fn patterns() -> Vec<Pattern> {
     let bit = "(i32.and (i32.shr_u (local.get $i) (i32.const 30)) (i32.const 1))";
     let byte = "(i32.shr_u (local.get $i) (i32.const 26))";
-    let branch = format!("{RANDOM} (block $b (br_if $b {bit}) (local.set $j (i32.add (local.get $j) (i32.const 1))))\n");
-    let conditional = format!("{RANDOM} (if {bit} (then (local.set $j (i32.const 1))) (else (local.set $j (i32.const 2))))\n");
+    let branch = format!(
+        "{RANDOM} (block $b (br_if $b {bit}) (local.set $j (i32.add (local.get $j) (i32.const 1))))\n"
+    );
+    let conditional = format!(
+        "{RANDOM} (if {bit} (then (local.set $j (i32.const 1))) (else (local.set $j (i32.const 2))))\n"
+    );
     let table = br_table(byte);
     let recursion = "(func $down (param i32) (result i32) (if (result i32) (local.get 0)
         (then (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1))))) (else (i32.const 0))))";
@@ -22,8 +25,11 @@ pub(super) fn patterns() -> Vec<Pattern> {
             .with_items("(func $empty)".to_owned()),
         Pattern::new("deep recursion", looped(30, "(local.set $j (call $down (i32.const 10000)))"))
             .with_items(recursion.to_owned()),
-        Pattern::new("calls with 60 parameters", looped(20_000, &format!("(call $many {})", "(i64.const 1)".repeat(60))))
-            .with_items(format!("(func $many (param {}))", "i64 ".repeat(60))),
+        Pattern::new(
+            "calls with 60 parameters",
+            looped(20_000, &format!("(call $many {})", "(i64.const 1)".repeat(60))),
+        )
+        .with_items(format!("(func $many (param {}))", "i64 ".repeat(60))),
         Pattern::new("calls with 2,000 locals", looped(2_000, "(call $wide)"))
             .with_items(format!("(func $wide (local {}))", "i64 ".repeat(2_000))),
         Pattern::new("calls through a small table", indirect(byte)).with_items(functions(64, 4)),
@@ -38,14 +44,37 @@ pub(super) fn patterns() -> Vec<Pattern> {
         )
         .with_items(functions(8_000, 40)),
         Pattern::new("a small tree of branches at random", tree_walk(1)).with_items(trees(1, 11)),
-        Pattern::new("trees of branches in 200 KiB at random", tree_walk(2)).with_items(trees(2, 12)),
+        Pattern::new("trees of branches in 200 KiB at random", tree_walk(2))
+            .with_items(trees(2, 12)),
         Pattern::new("large trees of branches at random", tree_walk(8)).with_items(trees(8, 12)),
-        Pattern::new("calls in a scattered order", scattered(16_000)).with_items(functions(16_000, 4)),
-        Pattern::new("calls in a scattered order in 60 KiB", scattered(2_000).repeat(4)).with_items(functions(2_000, 4)),
-        Pattern::new("a function of 200 KiB", "(call $long) (call $long)".repeat(40))
-            .with_items(format!("(func $long (local i32) {})", "(local.set 0 (i32.add (local.get 0) (i32.const 1)))".repeat(25_000))),
-        Pattern::new("functions of 200 KiB in turn", "(call $a) (call $b) (call $c) (call $d) (call $e)".repeat(16))
-            .with_items(["a", "b", "c", "d", "e"].map(|name| format!("(func ${name} (local i32) {})", "(local.set 0 (i32.add (local.get 0) (i32.const 1)))".repeat(25_000))).concat()),
+        Pattern::new("calls in a scattered order", scattered(16_000))
+            .with_items(functions(16_000, 4)),
+        Pattern::new("calls in a scattered order in 16 KiB", scattered(500).repeat(16))
+            .with_items(functions(500, 4)),
+        Pattern::new("calls in a scattered order in 60 KiB", scattered(2_000).repeat(4))
+            .with_items(functions(2_000, 4)),
+        Pattern::new("calls in a scattered order in 200 KiB", scattered(7_000).repeat(2))
+            .with_items(functions(7_000, 4)),
+        Pattern::new("a function of 200 KiB", "(call $long) (call $long)".repeat(40)).with_items(
+            format!(
+                "(func $long (local i32) {})",
+                "(local.set 0 (i32.add (local.get 0) (i32.const 1)))".repeat(25_000)
+            ),
+        ),
+        Pattern::new(
+            "functions of 200 KiB in turn",
+            "(call $a) (call $b) (call $c) (call $d) (call $e)".repeat(16),
+        )
+        .with_items(
+            ["a", "b", "c", "d", "e"]
+                .map(|name| {
+                    format!(
+                        "(func ${name} (local i32) {})",
+                        "(local.set 0 (i32.add (local.get 0) (i32.const 1)))".repeat(25_000)
+                    )
+                })
+                .concat(),
+        ),
     ]
 }
 
@@ -64,12 +93,15 @@ fn functions(count: u32, operators: usize) -> String {
     let body = "(global.set $g (i32.const 3))".repeat(operators);
     let names: String = (0..count).map(|i| format!("$f{i} ")).collect();
     let all: String = (0..count).map(|i| format!("(func $f{i} (type $plain) {body})\n")).collect();
-    format!("(type $plain (func)) (table {count} {count} funcref) (elem (i32.const 0) func {names}) {all}")
+    format!(
+        "(type $plain (func)) (table {count} {count} funcref) (elem (i32.const 0) func {names}) {all}"
+    )
 }
 
 /// Walks one tree after the other.
 fn tree_walk(trees: u32) -> String {
-    let calls: String = (0..trees).map(|i| format!("{RANDOM} (call $t{i} (local.get $i))\n")).collect();
+    let calls: String =
+        (0..trees).map(|i| format!("{RANDOM} (call $t{i} (local.get $i))\n")).collect();
     looped(10_000, &calls)
 }
 
@@ -90,7 +122,10 @@ fn tree(levels: u32) -> String {
         _ => {
             let rest = tree(levels - 1);
             let bit = 32 - levels;
-            format!("(if (i32.and (local.get 0) (i32.const {})) (then {rest}) (else {rest}))", 1_u32 << bit)
+            format!(
+                "(if (i32.and (local.get 0) (i32.const {})) (then {rest}) (else {rest}))",
+                1_u32 << bit
+            )
         }
     }
 }

@@ -12,7 +12,8 @@ const AT: u32 = 0x3_0000;
 pub(super) fn patterns() -> Result<Vec<Pattern>> {
     let text = |length: usize| "v".repeat(length);
     let key = |length: usize| "k".repeat(length);
-    let set = |key: String, value: String| Syscall::VatstoreSet { key: key.into(), value: value.into() };
+    let set =
+        |key: String, value: String| Syscall::VatstoreSet { key: key.into(), value: value.into() };
     let get = |key: String| Syscall::VatstoreGet { key: key.into() };
     let next = |key: String| Syscall::VatstoreGetNextKey { prior: key.into() };
     let delete = |key: String| Syscall::VatstoreDelete { key: key.into() };
@@ -42,9 +43,12 @@ pub(super) fn patterns() -> Result<Vec<Pattern>> {
 }
 
 fn lines(name: &str, count: u32, length: u32) -> Pattern {
-    Pattern::new(name, looped(count, &format!("(call $log (i32.const 2) (i32.const {AT}) (i32.const {length}))")))
-        .with_items(format!("(data (i32.const {AT}) \"{}\")", "m".repeat(length as usize)))
-        .with_memory(16, 16)
+    Pattern::new(
+        name,
+        looped(count, &format!("(call $log (i32.const 2) (i32.const {AT}) (i32.const {length}))")),
+    )
+    .with_items(format!("(data (i32.const {AT}) \"{}\")", "m".repeat(length as usize)))
+    .with_memory(16, 16)
 }
 
 /// The syscalls one after the other, `count` times. Results are taken.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use capstan_app::block_policy;
 use capstan_conformance::javascript::Workshop;
 use capstan_genesis::Params;
@@ -103,6 +103,33 @@ impl Chain {
             }
         }
     }
+}
+
+/// Fills a block with the work of a row, which may be one of `patterns` or a kind of this module. Returns the block's time and
+/// computrons.
+pub(super) fn full_block(name: &str, patterns: &[Pattern]) -> Result<Row> {
+    let calls = calls::patterns()?;
+    let pattern = patterns.iter().find(|pattern| name == format!("hostile: {}", pattern.name));
+    let patterns = match pattern {
+        Some(pattern) => std::slice::from_ref(pattern),
+        None => &calls[..],
+    };
+    let kinds = kinds(patterns);
+    let kind = kinds.iter().find(|kind| kind.name == name).context("there is no such row")?;
+    let mut chain = Chain::start(patterns)?;
+    // What one message counts says how many fill a block.
+    chain.work(kind, 2)?;
+    let each = chain.work(kind, 2)? / 2;
+    let count = chain.params.block_computrons / each.max(1) + 1;
+    for _ in 0..count {
+        chain.bench.send(&kind.vat, kind.method, &json!([]))?;
+    }
+    let mut policy = block_policy(&chain.params);
+    let clock = Clock::start();
+    chain.bench.block(&mut policy)?;
+    let cpu_ms = clock.read().0.as_secs_f64() * 1e3;
+    let name = "a block of the dearest row".to_owned();
+    Ok(Row { name, is_hostile: true, cpu_ms, computrons: policy.computrons_spent })
 }
 
 fn kinds(patterns: &[Pattern]) -> Vec<Kind> {

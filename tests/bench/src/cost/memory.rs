@@ -5,7 +5,8 @@ use super::pattern::{Pattern, looped};
 const MIB: u32 = 16;
 
 /// Steps of a random number generator with the period of all 32-bit numbers.
-const RANDOM: &str = "(local.set $i (i32.add (i32.mul (local.get $i) (i32.const 1664525)) (i32.const 1013904223)))";
+const RANDOM: &str =
+    "(local.set $i (i32.add (i32.mul (local.get $i) (i32.const 1664525)) (i32.const 1013904223)))";
 
 /// Returns the patterns.
 pub(super) fn patterns() -> Vec<Pattern> {
@@ -37,7 +38,8 @@ fn anywhere(size: &str, bytes_log2: u32, pages: u32) -> Vec<Pattern> {
         .replace("SHIFT", &shift.to_string())
         .replace("MASK", &mask.to_string());
     // Words that point to each other.
-    let fill = "(if (i32.eqz (global.get $ready)) (then (global.set $ready (i32.const 1)) (call $link)))";
+    let fill =
+        "(if (i32.eqz (global.get $ready)) (then (global.set $ready (i32.const 1)) (call $link)))";
     let link = link(bytes_log2);
     let chase = "i32.load ".repeat(64);
     let store = format!(
@@ -51,7 +53,10 @@ fn anywhere(size: &str, bytes_log2: u32, pages: u32) -> Vec<Pattern> {
         .with_memory(pages, pages),
         Pattern::new(
             format!("a chain of pointers all over {size}"),
-            format!("{fill} (local.set $j (i32.const 64)) {}", looped(2_000, &format!("local.get $j {chase} local.set $j"))),
+            format!(
+                "{fill} (local.set $j (i32.const 64)) {}",
+                looped(2_000, &format!("local.get $j {chase} local.set $j"))
+            ),
         )
         .with_items(link)
         .with_memory(pages, pages),
@@ -95,19 +100,35 @@ fn odd() -> Vec<Pattern> {
             "reads of one word",
             looped(20_000, &"(drop (i32.load offset=256 (i32.const 0)))\n".repeat(64)),
         ),
-        Pattern::new("reads in turn", looped(20_000, &"(local.set $i (i32.add (local.get $i) (i32.load offset=256 (local.get $j))))\n".repeat(64))),
+        Pattern::new(
+            "reads in turn",
+            looped(
+                20_000,
+                &"(local.set $i (i32.add (local.get $i) (i32.load offset=256 (local.get $j))))\n"
+                    .repeat(64),
+            ),
+        ),
     ]
 }
 
 /// Bulk operations of no length, of some and of much, and new pages.
 fn bulk() -> Vec<Pattern> {
-    let fill = |length: u32| format!("(memory.fill (i32.const 8192) (i32.const 7) (i32.const {length}))\n");
-    let copy = |to: u32, length: u32| format!("(memory.copy (i32.const {to}) (i32.const 8192) (i32.const {length}))\n");
+    let fill = |length: u32| {
+        format!("(memory.fill (i32.const 8192) (i32.const 7) (i32.const {length}))\n")
+    };
+    let copy = |to: u32, length: u32| {
+        format!("(memory.copy (i32.const {to}) (i32.const 8192) (i32.const {length}))\n")
+    };
     let (big, large) = (16 * MIB, 16 * MIB * 65_536 - 16_384);
     let touch = |step: u32| {
         format!(
             "(local.set $j (i32.const 8192)) {}",
-            looped(16 * MIB * 65_536 / step - 4, &format!("(i32.store8 (local.get $j) (local.get $n)) (local.set $j (i32.add (local.get $j) (i32.const {step})))"))
+            looped(
+                16 * MIB * 65_536 / step - 4,
+                &format!(
+                    "(i32.store8 (local.get $j) (local.get $n)) (local.set $j (i32.add (local.get $j) (i32.const {step})))"
+                )
+            )
         )
     };
     vec![

@@ -73,8 +73,44 @@ pub(super) fn patterns() -> Vec<Pattern> {
     }
     // Numbers next to zero take some processors a detour.
     let tiny = "(local.set $f (f64.const 4e-308)) (local.set $g (f64.const 0.5))";
-    all.push(chain("f64.mul of subnormal numbers", "local.get $g f64.mul f64.const 1.5e-308 f64.add", "$f", tiny));
-    all.push(chain("f64.div of subnormal numbers", "f64.const 1.0000001 f64.div", "$f", "(local.set $f (f64.const 4e-310))"));
+    all.push(chain(
+        "f64.mul of subnormal numbers",
+        "local.get $g f64.mul f64.const 1.5e-308 f64.add",
+        "$f",
+        tiny,
+    ));
+    all.push(chain(
+        "f64.add of subnormal numbers",
+        "f64.const 1e-315 f64.add",
+        "$f",
+        "(local.set $f (f64.const 0))",
+    ));
+    all.push(chain("f64.min of subnormal numbers", "f64.const 1e-315 f64.min", "$f", ""));
+    all.push(chain(
+        "f64.nearest of subnormal numbers",
+        "f64.nearest f64.const 1e-315 f64.add",
+        "$f",
+        "",
+    ));
+    all.push(chain("f64.sqrt of subnormal numbers", "f64.const 1e-315 f64.min f64.sqrt", "$f", ""));
+    all.push(chain(
+        "promotions of subnormal numbers",
+        "f32.demote_f64 f64.promote_f32",
+        "$f",
+        "(local.set $f (f64.const 1e-40))",
+    ));
+    all.push(chain(
+        "i32.trunc_f64_s of subnormal numbers",
+        "f64.const 1e-315 i32.trunc_f64_s i32.add",
+        "$i",
+        "",
+    ));
+    all.push(chain(
+        "f64.div of subnormal numbers",
+        "f64.const 1.0000001 f64.div",
+        "$f",
+        "(local.set $f (f64.const 4e-310))",
+    ));
     all
 }
 

@@ -10,6 +10,7 @@
 
 mod body;
 mod code;
+mod subnormal;
 
 use std::ops::Range;
 
@@ -46,6 +47,7 @@ pub(crate) fn weight(operator: &Operator<'_>) -> u64 {
         Operator::MemoryGrow { .. } => 38,
         Operator::MemoryFill { .. } => 28,
         Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => 20,
+        operator if subnormal::Slow::of(operator).is_some() => subnormal::WEIGHT,
         operator if body::ends_basic_block(operator) => 6,
         _ => 0,
     };

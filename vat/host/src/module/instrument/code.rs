@@ -23,6 +23,8 @@ pub(super) struct Code {
     pub(super) left: u32,
     /// Local for an operand that is needed twice, an i32.
     pub(super) scratch: u32,
+    /// The first of two locals of f64 and two of f32, for operands of floats. `None` if the function needs none.
+    pub(super) floats: Option<u32>,
 }
 
 impl Code {
@@ -34,7 +36,7 @@ impl Code {
         instruction.encode(&mut self.out);
     }
 
-    fn put_all(&mut self, instructions: &[Instruction<'_>]) {
+    pub(super) fn put_all(&mut self, instructions: &[Instruction<'_>]) {
         for instruction in instructions {
             self.put(instruction);
         }
