@@ -12,7 +12,7 @@ use wasmer::sys::wasmparser::Operator;
 
 /// Version of the prices and of the instrumentation, which is part of every cache key. It changes
 /// whenever they do.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 
 /// Number of points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
@@ -123,7 +123,7 @@ impl Prices {
         let access = access_points(memory_pages);
         let (branch, call, jump) = match code_bytes {
             0..=SMALL_CODE_BYTES => (14, 48, 90),
-            ..=MEDIUM_CODE_BYTES => (16, 150, 150),
+            ..=MEDIUM_CODE_BYTES => (16, 180, 150),
             ..=LARGE_CODE_BYTES => (40, 360, 300),
             _ => (60, 560, 500),
         };
@@ -168,9 +168,9 @@ impl Prices {
 pub fn access_points(max_pages: u32) -> u64 {
     match max_pages {
         0..=16 => 40,
-        17..=32 => 180,
-        33..=64 => 220,
-        65..=256 => 900,
+        17..=32 => 240,
+        33..=64 => 340,
+        65..=256 => 1_050,
         257..=1_024 => 1_500,
         _ => 2_200,
     }
