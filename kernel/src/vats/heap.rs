@@ -49,10 +49,7 @@ pub(crate) fn image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<H
 }
 
 /// Returns the hash of the heap of the vat's last snapshot and those of its pages, if this node has one.
-pub(crate) fn held(
-    state: &(impl Read + ?Sized),
-    vat: VatId,
-) -> Result<Option<(Hash, Vec<Hash>)>> {
+pub(crate) fn held(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<(Hash, Vec<Hash>)>> {
     let kept: Option<Kept> = get_record(state, &keys::heap(vat))?;
     Ok(kept.map(|Kept { own, hash, .. }| (hash, hashes(own))))
 }
@@ -118,12 +115,8 @@ impl State<'_> {
         for hash in before.into_values() {
             self.release_page(&hash)?;
         }
-        let kept = Kept {
-            own,
-            hash: new.hash,
-            memory_bytes: new.memory_bytes,
-            head: new.head.clone(),
-        };
+        let kept =
+            Kept { own, hash: new.hash, memory_bytes: new.memory_bytes, head: new.head.clone() };
         self.put(&key, &kept)
     }
 
