@@ -267,8 +267,7 @@ fn many_waiting_messages_are_routed_one_by_one_in_their_order() {
             let promise = new_promise(state);
             let waiting: Vec<KRef> = (0..count).map(|_| send(state, promise)).collect();
             assert!(promise_keys(state).len() > count);
-            let (limit, small) =
-                (100 * 500, KernelData { body: "#1".to_owned(), slots: vec![] });
+            let (limit, small) = (100 * 500, KernelData { body: "#1".to_owned(), slots: vec![] });
             counter.at_most(limit, "a settlement", || {
                 state
                     .resolve(vec![Resolution { promise, rejected: false, data: small.clone() }])

@@ -19,6 +19,8 @@ use capstan_kernel_ports::{
     store::Read,
 };
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     error::{KernelPanic, Result, inconsistent},
     state::{
@@ -174,6 +176,11 @@ impl State<'_> {
             Some(count) => self.put(&key, &(count - 1)),
         }
     }
+}
+
+/// Returns the hash of a page's content, as hosts compute it.
+pub(crate) fn page_hash(content: &[u8]) -> Hash {
+    Hash(Sha256::new().chain_update([0]).chain_update(content).finalize().into())
 }
 
 fn by_number(pages: &[HeapPage]) -> BTreeMap<u32, Hash> {
