@@ -51,7 +51,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
         };
         self.disconnect(vat, upheld, &capdata::disconnection(upgrade_message, old))?;
         if self.state.globals().options.collect_at_upgrade {
-            self.state.drop_heap_imports(vat)?;
+            let most = self.state.cut_off_a_crank();
+            let seen = self.state.drop_heap_imports(vat, most)?;
+            self.state.count_reads(seen);
         }
         self.begin_incarnation(vat, bundle_id, parameters)?;
         let kernel = Delivery::StartVat { parameters: parameters.clone() };
@@ -144,14 +146,24 @@ const NOT_DURABLE: [&str; 11] =
     ["o+0", "o+1", "o+2", "o+3", "o+4", "o+5", "o+6", "o+7", "o+8", "o+9", "o+v"];
 
 impl State<'_> {
+    /// Returns the number of promises and objects that one crank may cut off.
+    fn cut_off_a_crank(&self) -> u64 {
+        let options = &self.globals().options;
+        let each = options.billing.write.saturating_mul(WRITES_EACH);
+        options.crank_limit.checked_div(each).unwrap_or(u64::MAX)
+    }
+
+    /// Counts entries that were looked at.
+    fn count_reads(&mut self, entries: u64) {
+        let write = self.globals().options.billing.write;
+        self.count(Computrons(write.saturating_mul(entries) / READS_PER_WRITE));
+    }
+
     /// Returns what only the vat's heap upholds. All of it is cut off in one crank. So the inner error refuses
     /// more than a crank may spend, and more than the vat's meter covers.
     fn upheld(&mut self, vat: VatId) -> Result<std::result::Result<Upheld, String>> {
         let endpoint = Endpoint::Vat(vat);
-        let options = &self.globals().options;
-        let write = options.billing.write;
-        let each = write.saturating_mul(WRITES_EACH);
-        let limit = options.crank_limit.checked_div(each).unwrap_or(u64::MAX);
+        let limit = self.cut_off_a_crank();
         let promises = self.vat(vat)?.holdings.promises;
         let refused = Err(format!(
             "vat-upgrade failure: the vat has more than {limit} promises and objects that are not durable"
@@ -172,11 +184,12 @@ impl State<'_> {
             }
         }
         let seen = promises.saturating_add(objects.len() as u64);
-        self.count(Computrons(write.saturating_mul(seen) / READS_PER_WRITE));
+        self.count_reads(seen);
         if seen > limit {
             return Ok(refused);
         }
         let promises = self.decided_by(endpoint)?;
+        let each = self.globals().options.billing.write.saturating_mul(WRITES_EACH);
         let price = each.saturating_mul((promises.len() + objects.len()) as u64);
         let due = Computrons(self.spent.saturating_add(price));
         let covered = match self.vat_config(vat)?.meter {
