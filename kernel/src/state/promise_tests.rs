@@ -128,7 +128,7 @@ fn new_promise(state: &mut State<'_>) -> KRef {
 /// A promise that is settled with large data.
 fn settled_with(state: &mut State<'_>, rejected: bool, data: KernelData) -> KRef {
     let promise = new_promise(state);
-    state.resolve(vec![Resolution { promise, rejected, data }]).unwrap();
+    state.resolve(vec![Resolution { promise, rejected, data }], None).unwrap();
     promise
 }
 
@@ -248,7 +248,9 @@ fn many_subscribers_leave_the_record_small_and_are_told_in_string_order() {
         };
         let listed: Vec<String> = unresolved.subscribers.iter().map(ToString::to_string).collect();
         assert_eq!(listed, expected);
-        state.resolve(vec![Resolution { promise, rejected: false, data: large(&[]) }]).unwrap();
+        state
+            .resolve(vec![Resolution { promise, rejected: false, data: large(&[]) }], None)
+            .unwrap();
         let mut told = Vec::new();
         while let Some(event) = state.next_accepted().unwrap() {
             let RunQueueEvent::Notify { endpoint, .. } = event else { panic!("{event:?}") };

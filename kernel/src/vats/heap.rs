@@ -155,7 +155,8 @@ impl State<'_> {
             memory_bytes: new.memory_bytes,
             head: new.head.clone(),
         };
-        self.put(&key, &kept)
+        self.put(&key, &kept)?;
+        self.keep_heap(vat, new.pages.len() as u64)
     }
 
     /// Drops the vat's heap. Its pages are released over the next cranks.
@@ -163,6 +164,7 @@ impl State<'_> {
         let key = keys::heap(vat);
         let Some(kept) = self.get::<Kept>(&key)? else { return Ok(()) };
         self.over.delete(&key);
+        self.keep_heap(vat, 0)?;
         self.queue_page_release(&kept.own)?;
         let users_key = keys::heap_pattern_users(&kept.pattern);
         let users: u64 = self.need(&users_key)?;

@@ -7,6 +7,7 @@ pub mod changes;
 mod devices;
 mod dump;
 mod io;
+mod kept;
 mod kernel;
 mod local;
 mod references;
@@ -21,6 +22,7 @@ pub use devices::{
 };
 pub use dump::{dump, promise_to_json};
 pub use io::{io_channel, io_output};
+pub use kept::count_kept;
 pub use kernel::{
     KernelStatus, Queue, events, has_dead, is_busy, is_initialized, kernel_status, queue,
 };
