@@ -5,8 +5,8 @@
 //! that no snapshot holds any more are deleted at once when a snapshot follows another. The pages of a heap
 //! that is dropped whole are deleted over several cranks.
 //!
-//! The vats of one bundle have most of their pages in common. The first snapshot of any of them is therefore
-//! kept as the bundle's *pattern*. The others list only how they differ from it. So a snapshot costs in
+//! The vats of one bundle have most of their pages in common. The first pages of the first snapshot of any of them are
+//! therefore kept as the bundle's *pattern*. The others list only how they differ from it. So a snapshot costs in
 //! proportion to the vat's own pages.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,9 @@ use crate::{
 /// Pages of vanished heaps that one crank lets go: so many that no vat can make them faster, so few that
 /// no crank is held up.
 const RELEASED_PAGES_A_CRANK: usize = 256;
+
+/// Upper bound of the pages of a pattern. A pattern outlives the vat that made it, and then nobody pays for its pages.
+const MAX_PATTERN_PAGES: usize = 256;
 
 /// A heap as it is kept.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -197,10 +200,11 @@ impl State<'_> {
         let users_key = keys::heap_pattern_users(&name);
         let users = self.get::<u64>(&users_key)?.unwrap_or(0);
         if users == 0 {
-            for page in &new.pages {
+            let pattern = &new.pages[..new.pages.len().min(MAX_PATTERN_PAGES)];
+            for page in pattern {
                 self.retain_page(host, vat, page)?;
             }
-            self.put(&keys::heap_pattern(&name), &new.pages)?;
+            self.put(&keys::heap_pattern(&name), &pattern)?;
         }
         self.put(&users_key, &(users + 1))?;
         Ok(name)
