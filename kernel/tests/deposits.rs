@@ -12,6 +12,7 @@ use capstan_kernel::{
     view,
 };
 use capstan_kernel_ports::VatId;
+use capstan_test_random::Random;
 use serde_json::{Value, json};
 use support::{
     model::check_deposits,
@@ -344,4 +345,84 @@ fn a_heap_is_deposited_when_its_snapshot_is_taken() {
     play.stage.perform("vatAdmin", json!([["call", "d-70", "upgradeVat", upgrade]])).unwrap();
     play.run();
     assert_eq!(play.kept().heap, 0);
+}
+
+#[test]
+fn vats_that_share_a_meter_share_what_is_left_in_it() {
+    let mut play = Play::new();
+    let create = r##"#["b1-user",{"meterID":"m1"}]"##;
+    play.stage.perform("vatAdmin", json!([["call", "d-70", "createByBundleID", create]])).unwrap();
+    let second = *view::live_vats(&play.stage.state).unwrap().last().unwrap();
+    let half = FUNDS / PRICE / 2;
+    play.order(&json!([["set", "key", half]]));
+    // Its root is what vatAdmin was given last.
+    let root = play.stage.references("vatAdmin", "o-").last().unwrap().clone();
+    play.send(&root, &json!([["set", "key", half]]));
+    assert!(!play.stage.lives(second));
+    assert_eq!(play.ending(), None);
+    assert_eq!(play.kept().vatstore, half + 103);
+    // What the first one frees is there for a third one.
+    play.order(&json!([["delete", "key"]]));
+    play.stage.perform("vatAdmin", json!([["call", "d-70", "createByBundleID", create]])).unwrap();
+    let root = play.stage.references("vatAdmin", "o-").last().unwrap().clone();
+    play.send(&root, &json!([["set", "key", half]]));
+    let third = *view::live_vats(&play.stage.state).unwrap().last().unwrap();
+    assert!(play.stage.lives(third) && third > second);
+}
+
+/// Does something random, which keeps or frees bytes.
+fn stir(play: &mut Play, random: &mut Random, account: RemoteId, held: &mut Vec<KRef>) {
+    let key = format!("k{}", random.below(4));
+    match random.below(12) {
+        0..3 => _ = play.order(&json!([["set", key, random.below(3_000)]])),
+        3 => _ = play.order(&json!([["delete", key]])),
+        4 => held.push(play.ask(random.index(3_000))),
+        5 if !held.is_empty() => {
+            let promise = held.swap_remove(random.index(held.len()));
+            play.let_go(promise);
+        }
+        6 | 7 => play.from(account, &format!("#[\"ask\",[{}]]", random.below(2_000)), &[]),
+        8 => play.acknowledge(account),
+        9 => {
+            let call = letters(random.index(500));
+            _ = play.order(&json!([["send", "o-50", call, []]]));
+        }
+        10 => {
+            play.stage.kernel.host_mut().heap_pages = 1 + random.below(4) as u32;
+            play.stage.kernel.snapshot_all_vats(&mut play.stage.state).unwrap();
+            play.run();
+        }
+        _ => {
+            let upgrade = format!("#[\"{}\",\"b1-user\",{{}},\"again\"]", play.vat);
+            let upgrade = json!([["call", "d-70", "upgradeVat", upgrade]]);
+            play.stage.perform("vatAdmin", upgrade).unwrap();
+            play.run();
+        }
+    }
+}
+
+#[test]
+fn deposits_follow_the_bytes_whatever_happens() {
+    for seed in 1..=6 {
+        let mut play = Play::with(if seed % 2 == 0 { FUNDS / 4 } else { 10 * FUNDS });
+        let funds = play.remaining() + DELIVERY + EXPORT_BYTES * PRICE;
+        let account = play.account("cap1a");
+        play.from(account, "#[\"ask\",[5]]", &["ro+1"]);
+        let (mut random, mut held) = (Random::from(seed), Vec::new());
+        for _ in 0..60 {
+            if play.ending().is_some() {
+                break;
+            }
+            stir(&mut play, &mut random, account, &mut held);
+        }
+        assert_eq!(play.ending().is_some(), seed % 2 == 0, "seed {seed}");
+        if play.ending().is_none() {
+            play.terminate();
+        }
+        held.into_iter().for_each(|promise| play.let_go(promise));
+        play.acknowledge(account);
+        assert_eq!(play.kept(), Kept::default(), "seed {seed}");
+        let record = view::vat_state(&play.stage.state, play.vat).unwrap().unwrap();
+        assert_eq!(play.remaining(), funds - record.computrons, "seed {seed}");
+    }
 }

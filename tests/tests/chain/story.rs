@@ -53,7 +53,6 @@ fn a_counter_is_installed_created_and_counts_on_after_a_restart() {
         "{before:?}"
     );
     let kept = before.kept_vatstore_bytes + before.kept_heap_bytes + before.kept_export_bytes;
-    println!("{before:#?}");
     assert!(before.kept_vatstore_bytes > 0 && before.kept_heap_bytes > 0, "{before:?}");
     assert!(before.kept_export_bytes > 0 && before.kept_bytes >= kept, "{before:?}");
     let price = Params::default().deposit_byte_computrons;
