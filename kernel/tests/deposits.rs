@@ -142,6 +142,13 @@ impl Play {
         self.run();
     }
 
+    /// The vat's name for the account's object.
+    fn object(&self) -> String {
+        let clist = view::clist(&self.stage.state, Endpoint::Vat(self.vat)).unwrap();
+        let mut vrefs = clist.into_iter().map(|(_, entry)| entry.vref);
+        vrefs.find(|vref| vref.starts_with("o-")).unwrap()
+    }
+
     fn outbox(&self, account: RemoteId) -> String {
         format!("{:?}", view::outbox(&self.stage.state, account).unwrap())
     }
@@ -385,7 +392,7 @@ fn stir(play: &mut Play, random: &mut Random, account: RemoteId, held: &mut Vec<
         8 => play.acknowledge(account),
         9 => {
             let call = letters(random.index(500));
-            _ = play.order(&json!([["send", "o-50", call, []]]));
+            _ = play.order(&json!([["send", play.object(), call, []]]));
         }
         10 => {
             play.stage.kernel.host_mut().heap_pages = 1 + random.below(4) as u32;
@@ -396,7 +403,8 @@ fn stir(play: &mut Play, random: &mut Random, account: RemoteId, held: &mut Vec<
             let upgrade = format!("#[\"{}\",\"b1-user\",{{}},\"again\"]", play.vat);
             let upgrade = json!([["call", "d-70", "upgradeVat", upgrade]]);
             play.stage.perform("vatAdmin", upgrade).unwrap();
-            play.run();
+            // The new incarnation is given the account's object again.
+            play.from(account, "#[\"ask\",[5]]", &["ro+1"]);
         }
     }
 }
