@@ -4,12 +4,11 @@
 mod common;
 
 use std::io::{BufRead as _, BufReader, Read};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use capstan_client::{ClientError, Deadline};
-use common::{Dev, PATIENCE, Place};
+use common::{Dev, PATIENCE, Place, free_addrs};
 use serde_json::{Value, json};
 
 const RELAY: &str = "\
@@ -36,9 +35,7 @@ struct Follower {
 
 impl Stage {
     fn new() -> Self {
-        let held = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = held.local_addr().unwrap().to_string();
-        drop(held);
+        let addr = free_addrs(1)[0].to_string();
         let mut stage = Self { place: Place::new(), addr, dev: None, root: String::new() };
         stage.start();
         std::fs::write(stage.place.path().join("relay.js"), RELAY).unwrap();
