@@ -104,6 +104,14 @@ impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
             snapshot_hash,
             replay_debt: record.replay_debt,
             queue_depth: queue_depth(state, vat)?,
+            kept_bytes: record.kept.total(),
+            kept_vatstore_bytes: record.kept.vatstore,
+            kept_heap_bytes: record.kept.heap,
+            kept_export_bytes: record.kept.exports,
+            kept_promise_bytes: record.kept.promises,
+            kept_message_bytes: record.kept.messages,
+            kept_outbox_bytes: record.kept.outboxes,
+            deposit: record.deposit.to_string(),
         };
         Ok(answer.into())
     }

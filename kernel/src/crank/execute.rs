@@ -173,7 +173,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             }
         }
         if let (Some(meter), Some(spent)) = (payer, spent) {
-            state.charge_meter(meter, spent)?;
+            state.charge_meter(meter, spent.0.into())?;
         }
         state.payer = payer;
         if let (Some(vat), Some(dirt)) = (delivered, dirt) {
@@ -228,7 +228,7 @@ impl State<'_> {
         ]
         .into_iter()
         .fold(billing.crank, u64::saturating_add);
-        self.charge_meter(meter, Computrons(price))
+        self.charge_meter(meter, price.into())
     }
 }
 

@@ -177,8 +177,7 @@ impl State<'_> {
         }
         // Device nodes hold no counts: their entries go with the keys.
         let clist = self.delete_device_entries(endpoint, budget.kv)?;
-        work.kv =
-            clist + self.delete_keys(&keys::vatstore(endpoint, ""), budget.kv.max(1) - clist)?;
+        work.kv = clist + self.delete_vatstore(vat, budget.kv.max(1) - clist)?;
         if work.kv >= budget.kv.max(1) {
             return Ok(false);
         }
@@ -214,16 +213,17 @@ impl State<'_> {
         Ok(entries.len() as u64)
     }
 
-    fn delete_keys(&mut self, prefix: &[u8], limit: u64) -> Result<u64> {
+    fn delete_vatstore(&mut self, vat: VatId, limit: u64) -> Result<u64> {
+        let prefix = keys::vatstore(Endpoint::Vat(vat), "");
         let mut deleted = 0;
-        let mut after = prefix.to_vec();
-        if limit > 0 && self.over.get(prefix)?.is_some() {
-            self.over.delete(prefix);
+        let mut after = prefix.clone();
+        if limit > 0 && self.over.get(&prefix)?.is_some() {
+            self.delete_from_vatstore(vat, (&prefix, 0))?;
             deleted += 1;
         }
         while deleted < limit {
-            let Some((key, _)) = self.over.next_after(prefix, &after)? else { break };
-            self.over.delete(&key);
+            let Some((key, _)) = self.over.next_after(&prefix, &after)? else { break };
+            self.delete_from_vatstore(vat, (&key, key.len() - prefix.len()))?;
             deleted += 1;
             after = key;
         }

@@ -50,7 +50,7 @@
 //! k.bn.NAME                String: id of a named bundle
 //! k.r.N                    Remote
 //! k.ra.ADDRESS             RemoteId
-//! k.ro.rN.HEX              Delivery<rref>: an outbox entry
+//! k.ro.rN.HEX              OutboxEntry: a delivery to a remote, and the vats that keep it
 //! k.rp.rN.HEX              KRef: a promise of which a remote is told when it has acknowledged what it was told
 //!
 //! local.k.c.E.VREF         KRef: the other direction of k.c
@@ -81,6 +81,8 @@ pub(crate) const STATS: &[u8] = b"local.k.stats";
 pub(crate) const GC_ACTIONS: &[u8] = b"k.g.";
 pub(crate) const OBJECTS: &[u8] = b"k.o.";
 pub(crate) const PROMISES: &[u8] = b"k.p.";
+pub(crate) const VATSTORES: &[u8] = b"k.s.";
+pub(crate) const WAITING_MESSAGES: &[u8] = b"k.pq.";
 pub(crate) const VATS: &[u8] = b"k.v.";
 pub(crate) const VAT_STATES: &[u8] = b"k.w.";
 pub(crate) const OUTBOXES: &[u8] = b"k.ro.";

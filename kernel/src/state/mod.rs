@@ -17,6 +17,7 @@ pub(crate) mod gc;
 pub(crate) mod handle;
 pub(crate) mod io_channel;
 pub(crate) mod io_name;
+pub(crate) mod kept;
 pub(crate) mod keys;
 pub mod meter;
 pub(crate) mod notice;
