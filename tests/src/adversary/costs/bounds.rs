@@ -53,6 +53,8 @@ pub struct Cost {
     pub grown: u64,
     /// Memory at its peak, over that before.
     pub peak: u64,
+    /// Why transactions were refused, which paid nothing then.
+    pub refused: Vec<String>,
     /// Bytes of the heaps of the input's vats at the end.
     pub heaps: u64,
 }
@@ -126,6 +128,6 @@ pub fn judge(cost: &Cost, calibration: Calibration, params: &Params) -> Verdict 
         (Excess::Disk, cost.grown as f64 / cost.disk_bound(params) as f64),
     ]
     .into_iter()
-    .filter(|(_, ratio)| *ratio > 1.0)
+    .filter(|(what, ratio)| *ratio > 1.0 && (*what != Excess::Coins || cost.refused.is_empty()))
     .collect()
 }

@@ -149,7 +149,11 @@ fn state(dir: &tempfile::TempDir) -> PathBuf {
 }
 
 fn store(dir: &tempfile::TempDir) -> Store {
-    // Checkpoints in the block that causes them.
-    let options = capstan_store::Options { background: false, ..capstan_store::Options::default() };
+    // A checkpoint in the very block that writes much, and not in one after it.
+    let options = capstan_store::Options {
+        background: false,
+        journal_bytes: 8 << 20,
+        ..capstan_store::Options::default()
+    };
     Store::open(state(dir), options).unwrap()
 }

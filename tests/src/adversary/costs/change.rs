@@ -145,8 +145,25 @@ fn change_value(value: &mut Value, random: &mut Random) {
         Value::Number(old) => {
             *value = number(old.as_u64().unwrap_or_default(), MOST, random).into();
         }
+        Value::String(text) => *text = changed_text(text, random),
         _ => {}
     }
+}
+
+/// A text with another number in it, if it has any. References, `$0`, stay.
+fn changed_text(text: &str, random: &mut Random) -> String {
+    let digits = |index: usize| text[index..].find(|char: char| !char.is_ascii_digit());
+    let begins = |(index, char): (usize, char)| {
+        char.is_ascii_digit() && !text[..index].ends_with(|before: char| before.is_ascii_digit())
+    };
+    let all: Vec<usize> =
+        text.char_indices().filter(|at| begins(*at)).map(|(index, _)| index).collect();
+    let Some(from) = random.pick(&all).filter(|_| !text.starts_with(['$', '&'])) else {
+        return text.to_owned();
+    };
+    let to = digits(from).map_or(text.len(), |length| from + length);
+    let new = number(text[from..to].parse().unwrap_or(0), MOST, random);
+    format!("{}{new}{}", &text[..from], &text[to..])
 }
 
 fn number(old: u64, most: u64, random: &mut Random) -> u64 {

@@ -20,7 +20,7 @@ mod scales;
 mod search;
 
 pub use bounds::{Calibration, Cost, Excess, Verdict, judge};
-pub use corpus::{dearest, dearest_rows, replay, weigh_file};
+pub use corpus::{dearest, dearest_rows, weigh_file};
 pub use input::{Input, Message, Vat};
 pub use scales::Scales;
 pub use search::search;

@@ -35,6 +35,7 @@ pub(super) struct Template {
     pub(super) genesis: Genesis,
     pub(super) options: Options,
     pub(super) height: i64,
+    /// Ids of bundles, and references of the account, by name.
     bundles: BTreeMap<String, String>,
     account: Account,
     exported: u64,
@@ -62,11 +63,15 @@ struct Run<'a> {
 impl Scales {
     /// Scales for the chain with the usual parameters.
     pub fn new() -> Self {
-        Self::with(|_| {})
+        Self::with(|_| {}, all_bundles())
     }
 
-    /// Scales for a chain with other parameters.
-    pub fn with(change: impl FnOnce(&mut Params)) -> Self {
+    /// Scales for a chain with other parameters, and with the bundle `wasm` alone.
+    pub fn without_javascript(change: impl FnOnce(&mut Params)) -> Self {
+        Self::with(change, vec![("wasm", Bundle::from_wasm(wasm_vat().to_vec()))])
+    }
+
+    fn with(change: impl FnOnce(&mut Params), bundles: Vec<(&str, Bundle)>) -> Self {
         let genesis = whole_genesis(|params| {
             params.resident_vats = RESIDENT;
             change(params);
@@ -82,7 +87,7 @@ impl Scales {
             account: Account::dev(0),
             exported: 0,
         };
-        template.settle();
+        template.settle(bundles);
         Self { template, params }
     }
 
@@ -150,22 +155,16 @@ impl Default for Scales {
 
 impl Template {
     /// Installs the bundles, and gives the account all that it can have.
-    fn settle(&mut self) {
+    fn settle(&mut self, bundles: Vec<(&str, Bundle)>) {
         let mut chain = Chain::begin(self);
         let mut cost = Cost::default();
         chain.block(&[], &mut cost);
         chain.rest(MOST_BLOCKS, &mut cost);
-        let mut bundles = vec![
-            ("wasm".to_owned(), Bundle::from_wasm(wasm_vat().to_vec())),
-            ("js".to_owned(), js_vat()),
-        ];
-        let broken = failing_starts().into_iter();
-        bundles.extend(broken.map(|(name, bundle)| (name.to_owned(), bundle)));
         for (name, bundle) in bundles {
             let tx = self.account.tx(TxBuilder::new().message(&install(&self.account, &bundle)));
             let codes = chain.block(&[tx], &mut cost);
             assert_eq!(codes[0].0, 0, "{name}: {}", codes[0].1);
-            self.bundles.insert(name, bundle.id.to_string());
+            self.bundles.insert(name.to_owned(), bundle.id.to_string());
         }
         let lookup = self.account.message("factory", "lookup", "#[\"chain/timer\"]");
         let tx = self.account.tx(TxBuilder::new().message(&lookup));
@@ -174,6 +173,9 @@ impl Template {
         let timer = chain.result(&tx, 0).unwrap();
         self.bundles
             .insert("timer".to_owned(), timer["value"]["slots"][0].as_str().unwrap().to_owned());
+        let rows = chain.json(&format!("clists/{}", self.account.address())).unwrap();
+        let factory = rows["entries"][0]["eref"].as_str().unwrap().to_owned();
+        self.bundles.insert("factory".to_owned(), factory);
         (self.dir, self.height) = chain.end();
         self.exported = exported(&self.dir);
     }
@@ -181,8 +183,7 @@ impl Template {
 
 impl<'a> Run<'a> {
     fn begin(template: &'a Template) -> Self {
-        let mut names = template.bundles.clone();
-        names.insert("factory".to_owned(), "factory".to_owned());
+        let names = template.bundles.clone();
         Self {
             chain: Chain::copy(template),
             account: template.account.clone(),
@@ -270,20 +271,17 @@ impl<'a> Run<'a> {
             self.cost.tx_bytes += grown.bytes.len() as u64;
         }
         let before = (self.balance(), self.metered());
+        let sequence = self.sequence(0);
         forget_peak();
         let resident = resident_bytes();
         let codes = self.chain.block(&txs, &mut self.cost);
         self.chain.rest(MOST_BLOCKS, &mut self.cost);
         self.cost.peak = peak_bytes().saturating_sub(resident);
-        if std::env::var_os("ADVERSARY_VERBOSE").is_some() {
-            println!("  codes {codes:?}");
-            for (index, tx) in txs.iter().enumerate() {
-                println!(
-                    "  tx {index}: {:.300}",
-                    self.chain.result(tx, 0).unwrap_or_default().to_string()
-                );
-            }
-        }
+        // Who is refused pays nothing, and no honest proposer has it in a block.
+        let paid = self.sequence(0) - sequence;
+        self.cost.refused =
+            codes.into_iter().map(|(_, log)| log).filter(|log| !log.is_empty()).collect();
+        self.cost.refused.truncate((txs.len() as u64 - paid) as usize);
         before
     }
 
@@ -377,6 +375,12 @@ impl<'a> Run<'a> {
             args: Some(CapData { body, slots: slots.collect() }),
         })
     }
+}
+
+fn all_bundles() -> Vec<(&'static str, Bundle)> {
+    let mut bundles = vec![("wasm", Bundle::from_wasm(wasm_vat().to_vec())), ("js", js_vat())];
+    bundles.extend(failing_starts());
+    bundles
 }
 
 fn install(account: &Account, bundle: &Bundle) -> MsgInstallBundle {
