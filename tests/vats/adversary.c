@@ -229,7 +229,7 @@ static u32 run(const u8 *p, const u8 *stop) {
     case 'l': for (i = 0; i < a[0]; i++) sink += i; break;
     case 'h': sink += __builtin_wasm_memory_grow(0, a[0]); break;
     case 'M': for (i = 0; i < a[0]; i++) sink += __builtin_wasm_memory_grow(0, 0); break;
-    case 'F': out_size = 0; room(a[1]); for (i = 0; i < a[0]; i++) __builtin_memset(out, i, a[1]); break;
+    case 'F': out_size = 0; room(a[1]); for (i = 0; i < a[0]; i++) __builtin_memset(out, i + 1, a[1]); break;
     case 'R': read_all_over(a[0], a[1]); break;
     case 'o': out_size = 0; fill('L', a[1]); for (i = 0; i < a[0]; i++) host_log(i % 6, out, out_size); break;
     case 'z': call(a[0]); fill('z', a[1]); make(); break;

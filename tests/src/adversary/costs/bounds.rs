@@ -51,6 +51,8 @@ pub struct Cost {
     pub written: u64,
     /// Bytes by which an export of the state is longer, over the whole input.
     pub grown: u64,
+    /// Computrons and bytes of transactions before the measured blocks.
+    pub paid_before: u64,
     /// Memory at its peak, over that before.
     pub peak: u64,
     /// Why transactions were refused, which paid nothing then.
@@ -103,7 +105,7 @@ impl Cost {
     }
 
     fn disk_bound(&self, params: &Params) -> u64 {
-        let counted = self.counted / params.write_byte_computrons.max(1);
+        let counted = (self.counted + self.paid_before) / params.write_byte_computrons.max(1);
         DISK_RATIO * (counted + self.tx_bytes)
             + DISK_BLOCK * self.blocks
             + DISK_MESSAGE * self.messages

@@ -58,6 +58,8 @@ struct Run<'a> {
     vats: Vec<String>,
     grown: Option<Bundle>,
     cost: Cost,
+    /// What came before the measured blocks, for which somebody paid too.
+    before: Cost,
 }
 
 impl Scales {
@@ -98,7 +100,7 @@ impl Scales {
         for messages in &input.before {
             let tx = run.tx(messages);
             run.block(&[tx]);
-            run.chain.rest(MOST_BLOCKS, &mut Cost::default());
+            run.chain.rest(MOST_BLOCKS, &mut run.before);
         }
         let before = run.measure(&input.measured);
         run.finish(before, &self.params)
@@ -192,6 +194,7 @@ impl<'a> Run<'a> {
             vats: vec![],
             grown: None,
             cost: Cost::default(),
+            before: Cost::default(),
         }
     }
 
@@ -205,7 +208,7 @@ impl<'a> Run<'a> {
             let message = self.account.message("factory", "createVat", &format!("#{args}"));
             let tx = self.account.tx(TxBuilder::new().message(&message));
             self.block(std::slice::from_ref(&tx));
-            self.chain.rest(MOST_BLOCKS, &mut Cost::default());
+            self.chain.rest(MOST_BLOCKS, &mut self.before);
             let answer = self.chain.result(&tx, 0).unwrap_or_default();
             self.learn(index, &answer);
             assert!(self.names.contains_key(&format!("vat{index}")), "no vat is made: {answer}");
@@ -239,7 +242,8 @@ impl<'a> Run<'a> {
     /// A block that is not measured.
     fn block(&mut self, txs: &[Vec<u8>]) {
         self.account.sequence = self.sequence(txs.len());
-        self.chain.block(txs, &mut Cost::default());
+        self.before.tx_bytes += txs.iter().map(|tx| tx.len() as u64).sum::<u64>();
+        self.chain.block(txs, &mut self.before);
         self.account.sequence = self.sequence(0);
     }
 
@@ -299,6 +303,7 @@ impl<'a> Run<'a> {
         let heap =
             |vat: &String| number(&self.chain.json(&format!("vats/{vat}/stats"))?["heapBytes"]);
         self.cost.heaps = self.vats.iter().filter_map(heap).sum();
+        self.cost.paid_before = self.before.counted + self.before.tx_bytes;
         let (dir, _) = self.chain.end();
         self.cost.grown = exported(&dir).saturating_sub(self.template.exported);
         self.cost
