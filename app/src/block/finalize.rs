@@ -90,6 +90,7 @@ impl<H: VatHost> Consensus<H> {
         self.log_executed(height, txs.len(), &report);
         let app_writes = self.app_writes(over);
         let prepared = self.watch.root(|| self.store.prepare(block))?;
+        self.watch.executed_block(policy.computrons_spent, prepared.changes());
         let root = prepared.root();
         self.keep_trace(app_writes, Some(root));
         let codes = results.iter().map(|result| result.code).collect();

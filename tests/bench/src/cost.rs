@@ -57,8 +57,12 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
     let figures = rows[..KINDS.len()].iter().map(per_million);
     let (cheapest, dearest) = figures
         .fold((f64::MAX, 0.0_f64), |(least, most), figure| (least.min(figure), most.max(figure)));
+    let known = crate::dearest::rows();
     if as_json {
-        println!("{}", json!({"kinds": rows, "dearest_over_cheapest": dearest / cheapest}));
+        println!(
+            "{}",
+            json!({"kinds": rows, "dearest_over_cheapest": dearest / cheapest, "dearest": known})
+        );
         return Ok(());
     }
     println!(
@@ -77,6 +81,7 @@ pub(crate) fn run(as_json: bool) -> Result<()> {
         );
     }
     println!("{:<48} {:>51.2}", "the dearest over the cheapest", dearest / cheapest);
+    crate::dearest::print(&known);
     Ok(())
 }
 
