@@ -294,8 +294,14 @@ impl VatHost for WasmHost {
         })?;
         let worker = &mut running.worker;
         let input = encode(worker.encoding(), delivery)?;
-        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON);
-        let run = worker.run(&input, limit, Some(syscalls))?;
+        let percent = match worker.encoding() {
+            Encoding::Borsh => 100,
+            Encoding::Json => cost::memory_percent(worker.memory().len()),
+        };
+        // Rounded down, so that what is counted stays within the limit.
+        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON) / percent * 100;
+        let mut run = worker.run(&input, limit, Some(syscalls))?;
+        run.points = run.points.saturating_mul(percent) / 100;
         let (result, rests) = match run.end {
             End::Done(reply) => match decode(worker.encoding(), &reply) {
                 Ok(result) => (result, true),

@@ -25,7 +25,7 @@ use wasmer_types::TrapCode;
 pub(crate) use error::{BootError, BundleError, GlobalsError, ReplyError, StartError};
 
 use crate::{
-    Image,
+    Image, cost,
     memory::linear::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
     memory::{
         base::{BaseMemory, ShareError},
@@ -97,13 +97,14 @@ fn wrong_abi(number: i32, encoding: Encoding) -> String {
 
 impl Worker {
     /// Starts a new worker, with at most `limit` points to return its ABI. It must speak `encoding`. Returns the
-    /// points that it spent, too.
+    /// points that it spent, and those for the memory that it starts with.
     pub(crate) fn start(
         module: &Arc<CompiledModule>,
         encoding: Encoding,
         limit: u64,
     ) -> Result<(Self, u64), StartError> {
         let mut worker = Self::instantiate(module, None, true)?;
+        let memory = cost::USER_PAGE_POINTS * (worker.memory().len() / WASM_PAGE) as u64;
         worker.set_points(limit)?;
         let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
         let result = abi.call(&mut worker.store.0);
@@ -120,7 +121,7 @@ impl Worker {
         }
         worker.set_encoding(encoding);
         let points = limit.saturating_sub(worker.points_left().max(0) as u64);
-        Ok((worker, points))
+        Ok((worker, memory.saturating_add(points)))
     }
 
     /// Returns a worker whose memory is a private view of `base`, with the given mutable globals.

@@ -136,7 +136,7 @@ fn syscall(mut env: FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<i32, 
         }
         Some(Encoding::Json) => {
             charge(&mut env, cost::JSON_POINTS)?;
-            command(env.data_mut(), &request)?
+            command(&mut env, &request)?
         }
         None => return Err(Stop::Broken("syscall outside of a delivery".to_owned()).into()),
     };
@@ -148,22 +148,23 @@ fn syscall(mut env: FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<i32, 
 }
 
 /// Carries out a command of a JavaScript worker's supervisor and returns the answer.
-fn command(env: &mut Env, request: &[u8]) -> Result<Vec<u8>, Stop> {
+fn command(env: &mut FunctionEnvMut<'_, Env>, request: &[u8]) -> Result<Vec<u8>, Stop> {
     Ok(match supervisor::read_command(request) {
         supervisor::Command::Syscall(Ok(syscall)) => {
-            supervisor::write_result(&env.answer(|s| s.syscall(syscall))?)
+            supervisor::write_result(&env.data_mut().answer(|s| s.syscall(syscall))?)
         }
         supervisor::Command::Syscall(Err(problem)) => {
-            supervisor::write_result(&env.answer(|s| s.malformed(&problem.to_string()))?)
+            supervisor::write_result(&env.data_mut().answer(|s| s.malformed(&problem.to_string()))?)
         }
         supervisor::Command::TestLog(line) => {
-            env.test_log(line);
+            env.data_mut().test_log(line);
             Vec::new()
         }
         supervisor::Command::Console { source, level, line } => {
             let line = shortened(&line);
+            charge(env, line_points(line))?;
             write_log(&level, &format!("{source}: {line}"));
-            env.tell(|syscalls| syscalls.console(&source, &level, line));
+            env.data_mut().tell(|syscalls| syscalls.console(&source, &level, line));
             Vec::new()
         }
         supervisor::Command::Unknown(name) => {
@@ -202,6 +203,7 @@ fn log(
     let bytes = receive(&mut env, ptr, len)?;
     let line = legible(&bytes);
     let line = shortened(&line);
+    charge(&mut env, line_points(line))?;
     let level = match level {
         0 => "error",
         1 => "warn",
@@ -253,6 +255,11 @@ fn receive(env: &mut FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<Vec<
 
 fn byte_points(bytes: usize) -> u64 {
     cost::HOST_BYTE_POINTS * bytes as u64
+}
+
+/// Returns the points for a console line, whether this node keeps it or not.
+fn line_points(line: &str) -> u64 {
+    cost::LINE_POINTS + cost::LINE_BYTE_POINTS * line.len() as u64
 }
 
 /// Takes points from the worker, or ends it as its own metering would.
