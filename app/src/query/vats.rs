@@ -11,7 +11,7 @@ use capstan_kernel_ports::VatId;
 use capstan_proto::{
     Handler,
     v1::{
-        QueryVatRequest, QueryVatResponse, QueryVatStatsRequest, QueryVatStatsResponse,
+        FailedUpgrade, QueryVatRequest, QueryVatResponse, QueryVatStatsRequest, QueryVatStatsResponse,
         QueryVatsRequest, QueryVatsResponse, VatEnding,
     },
 };
@@ -125,6 +125,11 @@ fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryErro
             info: ending.info.clone(),
             reason: ending.reason(),
             crank: ending.crank,
+        }),
+        failed_upgrade: view::failed_upgrade(state, vat)?.map(|failed| FailedUpgrade {
+            crank: failed.crank,
+            bundle_id: failed.bundle_id,
+            cause: failed.cause,
         }),
     })
 }

@@ -199,7 +199,13 @@ pub(crate) fn deliver<H: VatHost>(
     bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
     let config = state.vat_config(vat)?;
     let delivery_number = state.vat(vat)?.span.end;
-    state.log(Event::Deliver { vat, delivery_number, kernel, vat_delivery: &delivery });
+    state.log(Event::Deliver {
+        vat,
+        config: &config,
+        delivery_number,
+        kernel,
+        vat_delivery: &delivery,
+    });
     let limit = state.delivery_limit(&config)?;
     let mut syscalls = VatSyscalls::new(state, vat, &config, kernel, &delivery);
     let delivered = host.deliver(vat, &delivery, limit, &mut syscalls);

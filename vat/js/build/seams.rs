@@ -14,6 +14,7 @@ pub(crate) fn of(source: &str) -> Vec<Seam> {
             .into_iter()
             .chain(OLD_OBJECTS)
             .chain(ALLOCATION)
+            .chain(SOURCE_NAMES)
             .chain(faults::quickjs())
             .collect(),
         "quickjs/dtoa.c" => faults::DTOA.to_vec(),
@@ -63,6 +64,21 @@ const ALLOCATION: [Seam; 2] = [
     (
         "JSValue JS_ThrowOutOfMemory(JSContext *ctx)\n{",
         "JSValue JS_ThrowOutOfMemory(JSContext *ctx)\n{\n    host_fault(FAULT_ALLOCATE);",
+    ),
+];
+
+/// Names of evaluated sources by their `sourceURL`, so that frames of a stack name the module. Endo ends each module of a
+/// bundle with one. See `worker/source_name.h`.
+const SOURCE_NAMES: [Seam; 2] = [
+    (
+        "static JSValue JS_EvalObject(JSContext *ctx, JSValueConst this_obj,\n                             \
+         JSValueConst val, int flags, int scope_idx)\n{\n    JSValue ret;\n",
+        "#include \"source_name.h\"\nstatic JSValue JS_EvalObject(JSContext *ctx, JSValueConst this_obj,\n                             \
+         JSValueConst val, int flags, int scope_idx)\n{\n    char name[SOURCE_NAME_BYTES];\n    JSValue ret;\n",
+    ),
+    (
+        "JS_EvalInternal(ctx, this_obj, str, len, \"<input>\", 1, flags, scope_idx);",
+        "JS_EvalInternal(ctx, this_obj, str, len, source_name(str, len, name), 1, flags, scope_idx);",
     ),
 ];
 

@@ -99,9 +99,12 @@ impl Env {
         result.ok_or_else(|| Stop::Host("a syscall could not be done".to_owned()))
     }
 
-    /// Calls `tell` with the lent [`Syscalls`]. Does nothing if no delivery runs.
-    fn tell(&mut self, tell: impl FnOnce(&mut dyn Syscalls)) {
-        let _ = self.answerer.ask(tell);
+    /// Hands a line to the lent [`Syscalls`]. What is printed while no delivery runs belongs to no vat yet, and goes to
+    /// the node's log.
+    fn print(&mut self, source: &str, level: &str, line: &str) {
+        if self.answerer.ask(|syscalls| syscalls.console(source, level, line)).is_none() {
+            write_log(level, line);
+        }
     }
 
     fn test_log(&mut self, line: String) {
@@ -162,8 +165,7 @@ fn command(env: &mut Env, request: &[u8]) -> Result<Vec<u8>, Stop> {
         }
         supervisor::Command::Console { source, level, line } => {
             let line = shortened(&line);
-            write_log(&level, &format!("{source}: {line}"));
-            env.tell(|syscalls| syscalls.console(&source, &level, line));
+            env.print(&source, &level, line);
             Vec::new()
         }
         supervisor::Command::Unknown(name) => {
@@ -208,8 +210,7 @@ fn log(
         2 => "info",
         _ => "debug",
     };
-    write_log(level, line);
-    env.data_mut().tell(|syscalls| syscalls.console(VAT_CODE, level, line));
+    env.data_mut().print(VAT_CODE, level, line);
     Ok(())
 }
 
@@ -226,13 +227,12 @@ fn shortened(line: &str) -> &str {
     &line[..line.floor_char_boundary(LOG_LINE_BYTES)]
 }
 
-/// Writes a vat's line to the node's log.
+/// Writes a line to the node's log.
 fn write_log(level: &str, line: &str) {
     match level {
-        "error" => tracing::error!(target: "vat", "{line}"),
-        "warn" => tracing::warn!(target: "vat", "{line}"),
-        "info" | "log" => tracing::info!(target: "vat", "{line}"),
-        _ => tracing::debug!(target: "vat", "{line}"),
+        "error" => tracing::error!("{line}"),
+        "warn" => tracing::warn!("{line}"),
+        _ => tracing::debug!("{line}"),
     }
 }
 
