@@ -24,7 +24,8 @@ pub(crate) const LLVM_MAJOR: &str = "22";
 /// Our sources, below `worker/`.
 const WORKER_SOURCES: [&str; 5] =
     ["worker.c", "globals.c", "codec.c", "harden.c", "rejections.c"];
-const WORKER_HEADERS: [&str; 9] = [
+const WORKER_HEADERS: [&str; 10] = [
+    "callee.h",
     "codec.h",
     "collector.h",
     "globals.h",

@@ -15,6 +15,7 @@ pub(crate) fn of(source: &str) -> Vec<Seam> {
             .chain(OLD_OBJECTS)
             .chain(ALLOCATION)
             .chain(SOURCE_NAMES)
+            .chain(CALLEES)
             .chain(faults::quickjs())
             .collect(),
         "quickjs/dtoa.c" => faults::DTOA.to_vec(),
@@ -79,6 +80,23 @@ const SOURCE_NAMES: [Seam; 2] = [
     (
         "JS_EvalInternal(ctx, this_obj, str, len, \"<input>\", 1, flags, scope_idx);",
         "JS_EvalInternal(ctx, this_obj, str, len, source_name(str, len, name), 1, flags, scope_idx);",
+    ),
+];
+
+/// Names of callees in the error for a call of what is no function, as V8 has them. See `worker/callee.h`.
+const CALLEES: [Seam; 3] = [
+    (
+        "static JSValue JS_ThrowTypeErrorNotAFunction(JSContext *ctx)\n{",
+        "static JSValue js_throw_callee(JSContext *ctx);\n\n\
+         static JSValue JS_ThrowTypeErrorNotAFunction(JSContext *ctx)\n{",
+    ),
+    (
+        "        not_a_function:\n            return JS_ThrowTypeErrorNotAFunction(caller_ctx);",
+        "        not_a_function:\n            return js_throw_callee(caller_ctx);",
+    ),
+    (
+        "static void json_free_token(JSParseState *s, JSToken *token) {",
+        "#include \"callee.h\"\n\nstatic void json_free_token(JSParseState *s, JSToken *token) {",
     ),
 ];
 

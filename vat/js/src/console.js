@@ -22,6 +22,16 @@
       .join(' ');
   };
 
+  /** Returns a line with the message of an error, in place of the tag `(Error#1)` at its end if that is the error's. */
+  const withMessage = (line, text) => {
+    const start = line.lastIndexOf(' (');
+    const tag = line.slice(start < 0 ? 1 : start + 2, -1);
+    if (!line.endsWith(')') || !text.startsWith(`${tag}:`)) {
+      return `${line}; ${text}`;
+    }
+    return start < 0 ? text : `${line.slice(0, start)}: ${text}`;
+  };
+
   /** Returns the parts of a line, each of them an array of texts, as one text. */
   const joined = parts => {
     let line;
@@ -32,7 +42,7 @@
       } else if (text.startsWith(FRAME)) {
         line = `${line} ${framesOf(text)}`;
       } else if (text !== '') {
-        line = `${line}; ${text}`;
+        line = withMessage(line, text);
       }
     }
     return line;
