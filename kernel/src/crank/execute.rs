@@ -135,6 +135,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if let Some(charge) = &results.charge {
             state.collect(charge)?;
         }
+        if let Some((vat, bundle_id, cause)) = results.failed_upgrade.take() {
+            state.note_failed_upgrade(vat, bundle_id, &cause)?;
+        }
         let Some((lost, cause)) = results.lost.take() else { return Ok(()) };
         if let Some(vat) = results.delivered {
             state.log(Event::DeliveryLost { vat, cause: &cause });

@@ -13,6 +13,7 @@ pub mod clist;
 pub(crate) mod clist_tests;
 pub(crate) mod event;
 pub(crate) mod event_json;
+pub(crate) mod failed_upgrade;
 pub(crate) mod gc;
 pub(crate) mod handle;
 pub(crate) mod io_channel;
