@@ -94,12 +94,7 @@ fn build() -> Result<(), BuildError> {
 
 /// Bundles `source` to `target` and returns the bundle's id. The bundler keeps its cache in the build's own directory `out`, so
 /// that a build depends on nothing of the user's.
-fn bundle(
-    bundler: &Path,
-    source: &Path,
-    out: &Path,
-    target: &Path,
-) -> Result<String, BuildError> {
+fn bundle(bundler: &Path, source: &Path, out: &Path, target: &Path) -> Result<String, BuildError> {
     let mut node = Command::new("node");
     node.env("CAPSTAN_CACHE", out).arg(bundler).arg(source).arg(target);
     let output = node.output().map_err(BuildError::Node)?;
