@@ -33,6 +33,7 @@ const BILLING: Billing =
 fn stage(billing: Billing) -> Stage {
     let mut stage = Stage::new(&["user"], |config| {
         config.options.billing = billing;
+        config.bundles.insert("b1-own".to_owned(), b"own".to_vec());
         // No snapshots, whose deliveries would be billed as well.
         config.options.snapshot_initial = 1_000;
         config.options.snapshot_interval = 1_000;
@@ -42,14 +43,14 @@ fn stage(billing: Billing) -> Stage {
     stage
 }
 
-/// Has vatAdmin make a vat of the bundle of `user`, with a meter of its own that holds so much. Returns the
+/// Has vatAdmin make a vat of a bundle that no other vat has, with a meter of its own that holds so much. Returns the
 /// vat, if it lives.
 fn metered(stage: &mut Stage, computrons: u64) -> Option<VatId> {
     let before: Vec<VatId> = view::live_vats(&stage.state).unwrap();
     let meter = format!("#[\"+{computrons}\",\"+0\"]");
     stage.perform("vatAdmin", json!([["call", "d-70", "createMeter", meter]])).unwrap();
     let number = (1..).take_while(|number| remaining(stage, *number).is_some()).count();
-    let create = format!("#[\"b1-user\",{{\"meterID\":\"m{number}\"}}]");
+    let create = format!("#[\"b1-own\",{{\"meterID\":\"m{number}\"}}]");
     stage.perform("vatAdmin", json!([["call", "d-70", "createByBundleID", create]])).unwrap();
     let live = view::live_vats(&stage.state).unwrap();
     live.into_iter().find(|vat| !before.contains(vat))
@@ -100,7 +101,10 @@ fn the_first_vat_of_a_bundle_pays_for_its_load_and_every_one_for_its_start() {
 
 #[test]
 fn a_snapshot_is_paid_for_by_the_delivery_after_which_it_falls_due() {
-    let mut stage = Stage::new(&["user"], |config| config.options.billing = BILLING);
+    let mut stage = Stage::new(&["user"], |config| {
+        config.options.billing = BILLING;
+        config.bundles.insert("b1-own".to_owned(), b"own".to_vec());
+    });
     metered(&mut stage, 100_000).unwrap();
     assert_eq!(spend(&mut stage, "o-52", &json!([])), 2 * DELIVERY + BILLING.restore);
     assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);

@@ -125,6 +125,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     fn abort(&mut self, results: &mut CrankResults, stats: Stats) -> Result<()> {
         let state = &mut *self.state;
         undo(state, results, stats)?;
+        state.decrement_all(&std::mem::take(&mut results.held))?;
         if let Some((vat, _, info)) = &mut results.terminate {
             *info = state.replace_undone(*vat, info)?;
         }

@@ -31,14 +31,19 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 ..CrankResults::default()
             });
         }
+        let held = parameters.slots.clone();
+        let failure = |computrons, meter| CrankResults {
+            held: held.clone(),
+            ..failure(vat, upgrade, computrons, meter)
+        };
         if self.state.over.get(&keys::bundle(&bundle_id))?.is_none() {
             // Nothing was delivered, so nothing was spent.
-            return Ok(CrankResults { delivered: None, ..failure(vat, upgrade, None, None) });
+            return Ok(CrankResults { delivered: None, ..failure(None, None) });
         }
         let status = self.deliver(vat, &Delivery::BringOutYourDead, Delivery::BringOutYourDead)?;
         let reaped = self.results(vat, status, None, None)?;
         if reaped.terminate.is_some() {
-            return Ok(failure(vat, upgrade, reaped.computrons, None));
+            return Ok(failure(reaped.computrons, None));
         }
         let old = self.state.vat(vat)?.incarnation;
         self.disconnect(vat, &capdata::disconnection(upgrade_message, old))?;
@@ -54,14 +59,14 @@ impl<H: VatHost> Crank<'_, '_, H> {
             Ok(()) => {}
             Err(StartError::Panic(panic)) => return Err(panic),
             Err(StartError::Source(_)) => {
-                return Ok(failure(vat, upgrade, reaped.computrons, meter));
+                return Ok(failure(reaped.computrons, meter));
             }
         }
         let status = self.deliver(vat, &kernel, translated)?;
         let started = self.results(vat, status, meter, Some(0))?;
         let computrons = add(reaped.computrons, started.computrons);
         if started.terminate.is_some() {
-            return Ok(failure(vat, upgrade, computrons, meter));
+            return Ok(failure(computrons, meter));
         }
         let tell_vat_admin = Some(callback(upgrade, Some(old + 1)));
         let (delivered, upgraded) = (Some(vat), true);

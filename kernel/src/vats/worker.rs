@@ -102,7 +102,8 @@ pub(crate) fn bring_online<H: VatHost>(
         return Ok(());
     }
     let before = state.vat(vat)?;
-    let begins = before.span.end == before.kept_from;
+    // Of a vat that was not made by vatAdmin the first entry is there before its first worker is.
+    let begins = before.snapshot.is_none() && before.span.end - before.kept_from <= 1;
     state.begin_transcript(vat, &config)?;
     let record = state.vat(vat)?;
     state.log(Event::WorkerStart { vat, config: &config });
