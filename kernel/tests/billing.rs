@@ -237,3 +237,24 @@ fn an_upgrade_that_fails_is_paid_for_each_time() {
     // The vat brought out its dead, and a worker was started in vain.
     assert_eq!(paid, [DELIVERY + OWN; 2]);
 }
+
+#[test]
+fn a_vat_whose_meter_does_not_cover_its_return_is_not_brought_back() {
+    let mut stage = stage(Billing { resident_vats: 4, ..BILLING });
+    let vat = metered(&mut stage, LOAD + OWN + 3 * DELIVERY).unwrap();
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);
+    for _ in 0..6 {
+        metered(&mut stage, 1_000_000).unwrap();
+    }
+    let (left, told) = (remaining(&stage, 1).unwrap(), stage.heard.borrow().len());
+    assert_eq!(left, DELIVERY);
+    let upgrade = format!("#[\"{vat}\",\"b1-own\",{{}},\"again\"]");
+    let order = json!([["call", "d-70", "upgradeVat", upgrade]]);
+    stage.perform("vatAdmin", order).unwrap();
+    assert!(stage.lives(vat), "a failed upgrade ends no vat");
+    assert_eq!(remaining(&stage, 1), Some(0));
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), 0);
+    assert!(!stage.lives(vat));
+    let told_to_it = stage.heard.borrow()[told..].iter().filter(|(to, _)| *to == vat).count();
+    assert_eq!(told_to_it, 0, "its worker was started");
+}

@@ -15,7 +15,7 @@ use crate::{
     subcluster::LaunchError,
     vats::{
         snapshot::{Snapshot, snapshot_if_due},
-        worker::{StartError, bring_online},
+        worker::{StartError, bring_online, not_started},
     },
 };
 
@@ -145,11 +145,9 @@ impl<H: VatHost> Kernel<H> {
                 return Err(LaunchError::NotRunning(vat));
             }
             match has_begun.then(|| bring_online(state, *host, online, vat)) {
-                None | Some(Ok(())) => Ok(()),
-                Some(Err(StartError::Panic(panic))) => Err(panic.into()),
-                Some(Err(StartError::Source(problem))) => {
-                    Err(KernelPanic::Recreate { vat, problem }.into())
-                }
+                // Its next delivery would not bring it back either.
+                None | Some(Ok(()) | Err(StartError::Meter)) => Ok(()),
+                Some(Err(error)) => Err(not_started(vat, error).into()),
             }
         })
     }

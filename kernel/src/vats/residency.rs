@@ -71,10 +71,13 @@ impl<T: PartialEq> Recent<T> {
 impl State<'_> {
     /// Notes that the vat is used, and counts what it takes to bring it back unless it was used lately. A vat that has
     /// not begun costs nothing here.
-    pub(crate) fn note_use(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
+    ///
+    /// Returns false if the vat's meter does not cover the return. The vat is not to be brought back then, on no node,
+    /// and what the meter holds is counted.
+    pub(crate) fn note_use(&mut self, vat: VatId, config: &VatConfig) -> Result<bool> {
         let billing = self.globals().options.billing;
         if billing.resident_vats == 0 || !config.use_transcript {
-            return Ok(());
+            return Ok(true);
         }
         let mut vats: Recent<VatId> = self.get(keys::RESIDENT_VATS)?.unwrap_or(Recent::new());
         let found = vats.touch(vat, billing.resident_vats as usize);
@@ -83,9 +86,11 @@ impl State<'_> {
         }
         if found == Found::Nowhere {
             let cost = self.return_cost(vat)?;
-            self.count(cost);
+            let left = self.meter_left(config)?;
+            self.count(left.map_or(cost, |left| left.min(cost)));
+            return Ok(left.is_none_or(|left| left >= cost));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Notes that the vat's worker is dropped, as it is on every node.

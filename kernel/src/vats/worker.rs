@@ -71,10 +71,20 @@ pub(crate) struct Status {
     pub(crate) exit: Option<(bool, KernelData)>,
 }
 
+impl Status {
+    /// The status of a delivery that was not made, because the vat's meter does not cover it.
+    fn unpaid() -> Self {
+        let error = Some(METER_UNDERFLOW.into());
+        Self { computrons: None, illegal: None, error, exit: None }
+    }
+}
+
 /// The reason why a worker could not be started.
 pub(crate) enum StartError {
     /// The source is at fault.
     Source(String),
+    /// The vat's meter does not cover its return to memory, so it was not brought back.
+    Meter,
     /// Something else is.
     Panic(KernelPanic),
 }
@@ -94,7 +104,9 @@ pub(crate) fn bring_online<H: VatHost>(
     vat: VatId,
 ) -> std::result::Result<(), StartError> {
     let config = state.vat_config(vat)?;
-    state.note_use(vat, &config)?;
+    if !state.note_use(vat, &config)? {
+        return Err(StartError::Meter);
+    }
     if let Some(idle) = online.touch(vat) {
         host.stop(idle);
     }
@@ -184,6 +196,7 @@ fn log_started(slog: Option<&mut &mut dyn Slog>, vat: VatId, record: &VatState, 
 pub(crate) fn not_started(vat: VatId, error: StartError) -> KernelPanic {
     match error {
         StartError::Source(problem) => KernelPanic::Recreate { vat, problem },
+        StartError::Meter => KernelPanic::Recreate { vat, problem: METER_UNDERFLOW.to_owned() },
         StartError::Panic(panic) => panic,
     }
 }
@@ -197,7 +210,11 @@ pub(crate) fn deliver<H: VatHost>(
     kernel: &Delivery<KRef>,
     delivery: Delivery,
 ) -> Result<Status> {
-    bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
+    match bring_online(state, host, online, vat) {
+        Ok(()) => {}
+        Err(StartError::Meter) => return Ok(Status::unpaid()),
+        Err(error) => return Err(not_started(vat, error)),
+    }
     let config = state.vat_config(vat)?;
     let delivery_number = state.vat(vat)?.span.end;
     state.log(Event::Deliver { vat, delivery_number, kernel, vat_delivery: &delivery });
