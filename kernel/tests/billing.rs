@@ -13,7 +13,11 @@ use capstan_kernel::{
     vat::Threshold,
     view,
 };
-use capstan_kernel_ports::{Computrons, VatId, host::StartCost, memory::MemoryState};
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    host::{SOURCE_BYTES, StartCost},
+    memory::MemoryState,
+};
 use serde_json::{Value, json};
 use support::{
     ClosureHost,
@@ -46,11 +50,15 @@ fn stage(billing: Billing) -> Stage {
 /// Has vatAdmin make a vat of a bundle that no other vat has, with a meter of its own that holds so much. Returns the
 /// vat, if it lives.
 fn metered(stage: &mut Stage, computrons: u64) -> Option<VatId> {
+    metered_of(stage, "b1-own", computrons)
+}
+
+fn metered_of(stage: &mut Stage, bundle: &str, computrons: u64) -> Option<VatId> {
     let before: Vec<VatId> = view::live_vats(&stage.state).unwrap();
     let meter = format!("#[\"+{computrons}\",\"+0\"]");
     stage.perform("vatAdmin", json!([["call", "d-70", "createMeter", meter]])).unwrap();
     let number = (1..).take_while(|number| remaining(stage, *number).is_some()).count();
-    let create = format!("#[\"b1-own\",{{\"meterID\":\"m{number}\"}}]");
+    let create = format!("#[\"{bundle}\",{{\"meterID\":\"m{number}\"}}]");
     stage.perform("vatAdmin", json!([["call", "d-70", "createByBundleID", create]])).unwrap();
     let live = view::live_vats(&stage.state).unwrap();
     live.into_iter().find(|vat| !before.contains(vat))
@@ -257,4 +265,30 @@ fn a_vat_whose_meter_does_not_cover_its_return_is_not_brought_back() {
     assert!(!stage.lives(vat));
     let told_to_it = stage.heard.borrow()[told..].iter().filter(|(to, _)| *to == vat).count();
     assert_eq!(told_to_it, 0, "its worker was started");
+}
+
+#[test]
+fn a_return_counts_the_load_of_the_source_unless_every_host_still_has_it() {
+    // Modules that are so large that only the last few stay loaded.
+    let module = |number: usize| format!("w1-{number:064x}");
+    for is_large in [false, true] {
+        let mut stage = Stage::new(&["user"], |config| {
+            config.options.billing = Billing { resident_vats: 4, ..BILLING };
+            config.options.snapshot_initial = 1_000;
+            config.options.snapshot_interval = 1_000;
+            config.options.reap.deliveries = Threshold::Never;
+            for number in 0..6 {
+                let bytes = if is_large { 20 * SOURCE_BYTES } else { 1 };
+                config.bundles.insert(module(number), vec![number as u8; bytes as usize]);
+            }
+        });
+        let cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
+        stage.kernel.host_mut().start_cost = cost;
+        for number in 0..6 {
+            metered_of(&mut stage, &module(number), 1_000_000).unwrap();
+        }
+        // Its start, its source if that has gone, the replay of `startVat`, and the delivery.
+        let load = if is_large { LOAD } else { 0 };
+        assert_eq!(spend(&mut stage, "o-52", &json!([])), OWN + load + 2 * DELIVERY);
+    }
 }

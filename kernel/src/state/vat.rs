@@ -37,8 +37,10 @@ pub struct VatState {
     pub kept_from: u64,
     /// Computrons of the kept deliveries, which is the cost of bringing the vat back.
     pub replay_debt: u64,
-    /// Computrons that the start of this incarnation's worker took.
+    /// Computrons that the start of this incarnation's worker took, without the load of its source.
     pub start_cost: u64,
+    /// Computrons that the load of this incarnation's source takes.
+    pub load_cost: u64,
     /// The heap at the last snapshot of this incarnation: its hash and position.
     pub snapshot: Option<(Hash, u64)>,
     /// The number of pages of that heap.
@@ -199,6 +201,7 @@ impl State<'_> {
             kept_from: 0,
             replay_debt: 0,
             start_cost: 0,
+            load_cost: 0,
             snapshot: None,
             heap_pages: 0,
             deliveries: 0,

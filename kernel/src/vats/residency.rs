@@ -11,13 +11,15 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{LOADED_SOURCES, StartCost, WorkerOptions},
+    host::{LOADED_SOURCES, SOURCE_BYTES, StartCost},
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
     error::Result,
+    ids::BundleKind,
     state::{
+        bundle::InstalledBundle,
         handle::{State, encode},
         keys,
         vat::VatConfig,
@@ -25,7 +27,33 @@ use crate::{
     vats::source::worker_options,
 };
 
-/// The most recently used of something: at most `capacity` in both generations.
+/// Something that is remembered while it was used recently.
+trait Used: PartialEq {
+    /// Returns the part of the capacity that it takes.
+    fn weight(&self) -> usize {
+        1
+    }
+}
+
+impl Used for VatId {}
+
+/// A source of workers.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Source {
+    /// A name of what a host loads once for all workers that have it in common.
+    hash: Hash,
+    /// The number of sources as which it counts.
+    weight: u32,
+}
+
+impl Used for Source {
+    fn weight(&self) -> usize {
+        self.weight as usize
+    }
+}
+
+/// The most recently used of something. What both generations hold weighs at most `capacity`, unless one item alone is
+/// heavier than half of that.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Recent<T> {
     young: Vec<T>,
@@ -40,7 +68,7 @@ enum Found {
     Nowhere,
 }
 
-impl<T: PartialEq> Recent<T> {
+impl<T: Used> Recent<T> {
     const fn new() -> Self {
         Self { young: Vec::new(), old: Vec::new() }
     }
@@ -51,7 +79,8 @@ impl<T: PartialEq> Recent<T> {
             return Found::Young;
         }
         let was_old = self.old.contains(&item);
-        if self.young.len() >= (capacity / 2).max(1) {
+        let weight = self.young.iter().map(T::weight).sum::<usize>() + item.weight();
+        if weight > (capacity / 2).max(1) && !self.young.is_empty() {
             self.old = std::mem::take(&mut self.young);
         }
         self.old.retain(|other| *other != item);
@@ -85,7 +114,7 @@ impl State<'_> {
             self.put(keys::RESIDENT_VATS, &vats)?;
         }
         if found == Found::Nowhere {
-            let cost = self.return_cost(vat)?;
+            let cost = self.return_cost(vat, config)?;
             let left = self.meter_left(config)?;
             self.count(left.map_or(cost, |left| left.min(cost)));
             return Ok(left.is_none_or(|left| left >= cost));
@@ -110,43 +139,60 @@ impl State<'_> {
         cost: StartCost,
     ) -> Result<()> {
         let StartCost { load, own } = cost;
-        self.update_vat(vat, |state| state.start_cost = load.0.saturating_add(own.0))?;
+        self.update_vat(vat, |state| (state.start_cost, state.load_cost) = (own.0, load.0))?;
         self.count(own);
-        if self.globals().options.billing.resident_vats == 0 {
-            return Ok(());
-        }
-        let options = worker_options(&*self.over, config)?;
-        let source = source_hash(config, &options)?;
-        let mut sources: Recent<Hash> = self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
-        let found = sources.touch(source, LOADED_SOURCES);
-        if found != Found::Young {
-            self.put(keys::LOADED_SOURCES, &sources)?;
-        }
-        if found == Found::Nowhere {
+        if self.globals().options.billing.resident_vats > 0 && !self.note_source(config)? {
             self.count(load);
         }
         Ok(())
     }
 
-    /// Returns the computrons that it takes to bring the vat back: its heap or its source, and the replay.
-    fn return_cost(&self, vat: VatId) -> Result<Computrons> {
+    /// Notes that the source of the vat is used. Returns true if it was used lately, so that every host has it loaded.
+    fn note_source(&mut self, config: &VatConfig) -> Result<bool> {
+        let source = self.source(config)?;
+        let mut sources: Recent<Source> = self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
+        let found = sources.touch(source, LOADED_SOURCES);
+        if found != Found::Young {
+            self.put(keys::LOADED_SOURCES, &sources)?;
+        }
+        Ok(found != Found::Nowhere)
+    }
+
+    fn source(&self, config: &VatConfig) -> Result<Source> {
+        let options = worker_options(&*self.over, config)?;
+        let named = encode(&(config.engine, &config.bundle_id, options))?;
+        let mut weight = 1;
+        if is_module(config) {
+            let bundle: InstalledBundle = self.need(&keys::bundle(&config.bundle_id))?;
+            weight += u32::try_from(bundle.size / SOURCE_BYTES).unwrap_or(u32::MAX);
+        }
+        Ok(Source { hash: Hash(Sha256::digest(named).into()), weight })
+    }
+
+    /// Returns the computrons that it takes to bring the vat back: its heap or its start, its source, and the replay.
+    fn return_cost(&mut self, vat: VatId, config: &VatConfig) -> Result<Computrons> {
         let record = self.vat(vat)?;
         let billing = self.globals().options.billing;
-        let base = match record.snapshot {
-            _ if record.span.end == 0 => 0,
+        let (base, needs_source) = match record.snapshot {
             Some((_, position)) if position == record.kept_from => {
-                billing.restore.saturating_add(billing.page.saturating_mul(record.heap_pages))
+                let pages = billing.page.saturating_mul(record.heap_pages);
+                // A heap of the JavaScript engine has all that was loaded from the bundle.
+                (billing.restore.saturating_add(pages), is_module(config))
             }
-            _ => record.start_cost,
+            // This is 0 for a vat that has not begun.
+            _ => (record.start_cost, record.load_cost > 0),
         };
-        Ok(Computrons(base.saturating_add(record.replay_debt)))
+        let load = match needs_source && !self.note_source(config)? {
+            true => record.load_cost,
+            false => 0,
+        };
+        Ok(Computrons(base.saturating_add(load).saturating_add(record.replay_debt)))
     }
 }
 
-/// Returns a name of what a host loads once for all workers that have it in common.
-fn source_hash(config: &VatConfig, options: &WorkerOptions) -> Result<Hash> {
-    let source = encode(&(config.engine, &config.bundle_id, options))?;
-    Ok(Hash(Sha256::digest(source).into()))
+/// Returns true if the vat runs a WebAssembly module.
+fn is_module(config: &VatConfig) -> bool {
+    BundleKind::from_id(&config.bundle_id) == Some(BundleKind::Wasm)
 }
 
 #[cfg(test)]
@@ -154,6 +200,14 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+
+    impl Used for u64 {}
+
+    impl Used for (u64, usize) {
+        fn weight(&self) -> usize {
+            self.1
+        }
+    }
 
     #[test]
     fn whatever_is_remembered_was_used_more_recently_than_anything_else() {
@@ -178,6 +232,21 @@ mod tests {
                 last.iter().all(|item| recent.young.contains(item) || recent.old.contains(item))
             );
         }
+    }
+
+    #[test]
+    fn heavy_items_push_out_as_many_light_ones_as_they_weigh() {
+        let mut recent = Recent::new();
+        for item in 0..8 {
+            assert_eq!(recent.touch((item, 1), 8), Found::Nowhere);
+        }
+        assert_eq!(recent.touch((8, 4), 8), Found::Nowhere);
+        assert_eq!((recent.young.len(), recent.old.len()), (1, 4));
+        // Something that is heavier than all is remembered alone.
+        assert_eq!(recent.touch((9, 100), 8), Found::Nowhere);
+        assert_eq!(recent.touch((9, 100), 8), Found::Young);
+        assert_eq!(recent.touch((10, 1), 8), Found::Nowhere);
+        assert_eq!((recent.young.len(), recent.old.len()), (1, 1));
     }
 
     #[test]
