@@ -15,7 +15,7 @@ use capstan_kernel::{
 };
 use capstan_kernel_ports::{
     Computrons, VatId,
-    host::{SOURCE_BYTES, StartCost},
+    host::{SOURCE_BYTES, StartCost, VatHost},
     memory::MemoryState,
 };
 use serde_json::{Value, json};
@@ -125,11 +125,45 @@ fn a_creation_that_fails_is_paid_for() {
     assert_eq!(metered(&mut stage, 100_000), None);
     assert_eq!(remaining(&stage, 1), Some(100_000 - LOAD - OWN));
     stage.kernel.host_mut().refusal = None;
-    // What startVat may spend is what the start has left.
-    assert_eq!(metered(&mut stage, LOAD + OWN + DELIVERY - 1), None);
+    // What startVat may spend is what the start has left. The bundle is loaded already.
+    assert_eq!(metered(&mut stage, OWN + DELIVERY - 1), None);
     assert_eq!(remaining(&stage, 2), Some(0));
-    assert!(metered(&mut stage, LOAD + OWN + DELIVERY).is_some());
+    assert!(metered(&mut stage, OWN + DELIVERY).is_some());
     assert_eq!(remaining(&stage, 3), Some(0));
+}
+
+#[test]
+fn a_vat_whose_meter_does_not_cover_its_return_ends_without_it() {
+    let mut stage = stage(Billing { resident_vats: 2, ..BILLING });
+    let poor = metered(&mut stage, LOAD + OWN + DELIVERY + 900).unwrap();
+    // Others are used until the vat counts as gone from memory, and the bundle still as loaded.
+    for _ in 0..3 {
+        metered(&mut stage, 1_000_000).unwrap();
+    }
+    let heard = stage.count(poor, |_| true);
+    // Here it is in memory, and not on a node that keeps fewer vats.
+    stage.kernel.host_mut().stop(poor);
+    // Its return takes its start and one delivery, more than it has.
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), 900);
+    assert!(!stage.lives(poor));
+    assert_eq!(stage.count(poor, |_| true), heard, "nothing was replayed");
+    let ending = view::vat_state(&stage.state, poor).unwrap().unwrap().status;
+    assert_eq!(ending.ending().unwrap().reason(), "meter underflow, vat terminated");
+}
+
+#[test]
+fn a_name_that_each_delivery_would_read_is_bounded() {
+    let mut stage = stage(BILLING);
+    for (option, bytes, lives) in
+        [("name", 1_024, true), ("name", 1_025, false), ("managerType", 1_025, false)]
+    {
+        let before = view::live_vats(&stage.state).unwrap().len();
+        let create = format!("#[\"b1-user\",{{\"{option}\":\"{}\"}}]", "n".repeat(bytes));
+        let made = json!([["call", "d-70", "createByBundleID", create]]);
+        stage.perform("vatAdmin", made).unwrap();
+        let made = view::live_vats(&stage.state).unwrap().len() - before;
+        assert_eq!(made == 1, lives, "{option} of {bytes} bytes");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
     subcluster::LaunchError,
     vats::{
         snapshot::{Snapshot, snapshot_if_due},
-        worker::{StartError, bring_online, not_started},
+        worker::{StartError, bring_online},
     },
 };
 
@@ -145,9 +145,11 @@ impl<H: VatHost> Kernel<H> {
                 return Err(LaunchError::NotRunning(vat));
             }
             match has_begun.then(|| bring_online(state, *host, online, vat)) {
-                // Its next delivery would not bring it back either.
-                None | Some(Ok(()) | Err(StartError::Meter)) => Ok(()),
-                Some(Err(error)) => Err(not_started(vat, error).into()),
+                None | Some(Ok(())) => Ok(()),
+                Some(Err(StartError::Panic(panic))) => Err(panic.into()),
+                Some(Err(StartError::Source(problem))) => {
+                    Err(KernelPanic::Recreate { vat, problem }.into())
+                }
             }
         })
     }

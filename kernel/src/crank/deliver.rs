@@ -267,7 +267,6 @@ impl<H: VatHost> Crank<'_, '_, H> {
             Ok(()) => return Ok(None),
             Err(StartError::Panic(panic)) => return Err(panic),
             Err(StartError::Source(problem)) => problem,
-            Err(StartError::Meter) => METER_UNDERFLOW.to_owned(),
         };
         Ok(Some(CrankResults {
             abort: true,

@@ -126,6 +126,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let state = &mut *self.state;
         undo(state, results, stats)?;
         state.decrement_all(&std::mem::take(&mut results.held))?;
+        state.note_loaded_again()?;
         if let Some((vat, _, info)) = &mut results.terminate {
             *info = state.replace_undone(*vat, info)?;
         }
@@ -240,6 +241,7 @@ fn top_work(over: &dyn Overlay) -> KernelWork {
 /// cranks.
 pub(crate) fn close(state: &mut State<'_>, crank: Option<u64>) -> Result<Closing> {
     let stopped = std::mem::take(&mut state.stopped);
+    state.loaded_source = None;
     let work = finish_level(state, crank)?;
     let notices = std::mem::take(&mut state.notices);
     Ok(Closing { work, stopped, panic: state.pending_panic.take(), notices })

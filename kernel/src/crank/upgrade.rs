@@ -58,7 +58,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         match bring_online(self.state, self.host, self.online, vat) {
             Ok(()) => {}
             Err(StartError::Panic(panic)) => return Err(panic),
-            Err(StartError::Source(_) | StartError::Meter) => {
+            Err(StartError::Source(_)) => {
                 return Ok(failure(reaped.computrons, meter));
             }
         }

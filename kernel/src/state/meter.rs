@@ -71,20 +71,16 @@ impl State<'_> {
 
     /// Returns the most that the vat's next delivery may spend.
     pub(crate) fn delivery_limit(&self, config: &VatConfig) -> Result<Computrons> {
-        let crank = Computrons(self.globals().options.crank_limit);
-        Ok(self.meter_left(config)?.map_or(crank, |left| crank.min(left)))
-    }
-
-    /// Returns what the vat's meter has left in this crank. Returns `None` if nothing bounds it.
-    pub(crate) fn meter_left(&self, config: &VatConfig) -> Result<Option<Computrons>> {
-        let (true, Some(meter)) = (self.globals().options.billing.all_work, config.meter) else {
-            return Ok(None);
+        let options = &self.globals().options;
+        let crank = Computrons(options.crank_limit);
+        let (true, Some(meter)) = (options.billing.all_work, config.meter) else {
+            return Ok(crank);
         };
         let Some(remaining) = self.meter(meter)?.and_then(|meter| meter.remaining) else {
-            return Ok(None);
+            return Ok(crank);
         };
         // What this crank has spent so far is paid for when it is over.
         let left = remaining.saturating_sub(u128::from(self.spent));
-        Ok(u64::try_from(left).ok().map(Computrons))
+        Ok(u64::try_from(left).map_or(crank, |left| crank.min(Computrons(left))))
     }
 }

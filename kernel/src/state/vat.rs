@@ -37,13 +37,16 @@ pub struct VatState {
     pub kept_from: u64,
     /// Computrons of the kept deliveries, which is the cost of bringing the vat back.
     pub replay_debt: u64,
-    /// Computrons that the start of this incarnation's worker took, without the load of its source.
-    pub start_cost: u64,
-    /// Computrons that the load of this incarnation's source takes.
+    /// Computrons that the load of this incarnation's bundle takes.
     pub load_cost: u64,
+    /// Computrons that the start of this incarnation's worker took, besides the load.
+    pub start_cost: u64,
     /// The heap at the last snapshot of this incarnation: its hash and position.
     pub snapshot: Option<(Hash, u64)>,
-    /// The number of pages of that heap.
+    /// The number of the vat's own pages in that heap. It is zero before the first snapshot.
+    ///
+    /// Own pages differ from the image that all vats of the bundle share. The number is the same on every node,
+    /// whatever the node has in memory.
     pub heap_pages: u64,
     /// The number of deliveries in all.
     pub deliveries: u64,
@@ -83,6 +86,12 @@ impl Ending {
 }
 
 impl VatState {
+    /// Returns true until the first delivery of this incarnation. The first entry of the transcript says from what its
+    /// worker is made, and may be there before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.snapshot.is_none() && self.span.end - self.kept_from <= 1
+    }
+
     /// Returns SwingSet's counts of the vat, and what it was given in all.
     pub fn counts(&self) -> VatCounts {
         let first = ImportIds::VAT;
@@ -200,8 +209,8 @@ impl State<'_> {
             span: Span { start: 0, end: 0, hash: Span::first_hash() },
             kept_from: 0,
             replay_debt: 0,
-            start_cost: 0,
             load_cost: 0,
+            start_cost: 0,
             snapshot: None,
             heap_pages: 0,
             deliveries: 0,

@@ -39,7 +39,7 @@ impl Used for VatId {}
 
 /// A source of workers.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-struct Source {
+pub(crate) struct Source {
     /// A name of what a host loads once for all workers that have it in common.
     hash: Hash,
     /// The number of sources as which it counts.
@@ -100,13 +100,10 @@ impl<T: Used> Recent<T> {
 impl State<'_> {
     /// Notes that the vat is used, and counts what it takes to bring it back unless it was used lately. A vat that has
     /// not begun costs nothing here.
-    ///
-    /// Returns false if the vat's meter does not cover the return. The vat is not to be brought back then, on no node,
-    /// and what the meter holds is counted.
-    pub(crate) fn note_use(&mut self, vat: VatId, config: &VatConfig) -> Result<bool> {
+    pub(crate) fn note_use(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         let billing = self.globals().options.billing;
         if billing.resident_vats == 0 || !config.use_transcript {
-            return Ok(true);
+            return Ok(());
         }
         let mut vats: Recent<VatId> = self.get(keys::RESIDENT_VATS)?.unwrap_or(Recent::new());
         let found = vats.touch(vat, billing.resident_vats as usize);
@@ -114,12 +111,9 @@ impl State<'_> {
             self.put(keys::RESIDENT_VATS, &vats)?;
         }
         if found == Found::Nowhere {
-            let cost = self.return_cost(vat, config)?;
-            let left = self.meter_left(config)?;
-            self.count(left.map_or(cost, |left| left.min(cost)));
-            return Ok(left.is_none_or(|left| left >= cost));
+            self.count_return(vat, config)?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Notes that the vat's worker is dropped, as it is on every node.
@@ -139,60 +133,71 @@ impl State<'_> {
         cost: StartCost,
     ) -> Result<()> {
         let StartCost { load, own } = cost;
-        self.update_vat(vat, |state| (state.start_cost, state.load_cost) = (own.0, load.0))?;
+        self.update_vat(vat, |state| {
+            state.load_cost = load.0;
+            state.start_cost = own.0;
+        })?;
         self.count(own);
-        if self.globals().options.billing.resident_vats > 0 && !self.note_source(config)? {
+        if self.globals().options.billing.resident_vats == 0 {
+            return Ok(());
+        }
+        self.count_load(config, load)
+    }
+
+    /// Counts the load of the vat's bundle, unless every host has it loaded.
+    fn count_load(&mut self, config: &VatConfig, load: Computrons) -> Result<()> {
+        let source = self.source(config)?;
+        self.loaded_source = Some(source.clone());
+        if self.note_loaded(source)? == Found::Nowhere {
             self.count(load);
         }
         Ok(())
     }
 
-    /// Notes that the source of the vat is used. Returns true if it was used lately, so that every host has it loaded.
-    fn note_source(&mut self, config: &VatConfig) -> Result<bool> {
-        let source = self.source(config)?;
+    /// Notes again the source that this crank loaded, after the crank was undone: hosts keep it all the same.
+    pub(crate) fn note_loaded_again(&mut self) -> Result<()> {
+        match self.loaded_source.take() {
+            Some(source) => self.note_loaded(source).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn note_loaded(&mut self, source: Source) -> Result<Found> {
         let mut sources: Recent<Source> = self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
         let found = sources.touch(source, LOADED_SOURCES);
         if found != Found::Young {
             self.put(keys::LOADED_SOURCES, &sources)?;
         }
-        Ok(found != Found::Nowhere)
+        Ok(found)
     }
 
     fn source(&self, config: &VatConfig) -> Result<Source> {
         let options = worker_options(&*self.over, config)?;
         let named = encode(&(config.engine, &config.bundle_id, options))?;
         let mut weight = 1;
-        if is_module(config) {
+        if BundleKind::from_id(&config.bundle_id) == Some(BundleKind::Wasm) {
             let bundle: InstalledBundle = self.need(&keys::bundle(&config.bundle_id))?;
             weight += u32::try_from(bundle.size / SOURCE_BYTES).unwrap_or(u32::MAX);
         }
         Ok(Source { hash: Hash(Sha256::digest(named).into()), weight })
     }
 
-    /// Returns the computrons that it takes to bring the vat back: its heap or its start, its source, and the replay.
-    fn return_cost(&mut self, vat: VatId, config: &VatConfig) -> Result<Computrons> {
+    /// Counts what it takes to bring the vat back: its source, its heap or its start, and the replay.
+    fn count_return(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         let record = self.vat(vat)?;
+        if record.is_new() {
+            return Ok(());
+        }
         let billing = self.globals().options.billing;
-        let (base, needs_source) = match record.snapshot {
+        let base = match record.snapshot {
             Some((_, position)) if position == record.kept_from => {
-                let pages = billing.page.saturating_mul(record.heap_pages);
-                // A heap of the JavaScript engine has all that was loaded from the bundle.
-                (billing.restore.saturating_add(pages), is_module(config))
+                billing.restore.saturating_add(billing.page.saturating_mul(record.heap_pages))
             }
-            // This is 0 for a vat that has not begun.
-            _ => (record.start_cost, record.load_cost > 0),
+            _ => record.start_cost,
         };
-        let load = match needs_source && !self.note_source(config)? {
-            true => record.load_cost,
-            false => 0,
-        };
-        Ok(Computrons(base.saturating_add(load).saturating_add(record.replay_debt)))
+        self.count(Computrons(base.saturating_add(record.replay_debt)));
+        self.count_load(config, Computrons(record.load_cost))
     }
-}
-
-/// Returns true if the vat runs a WebAssembly module.
-fn is_module(config: &VatConfig) -> bool {
-    BundleKind::from_id(&config.bundle_id) == Some(BundleKind::Wasm)
 }
 
 #[cfg(test)]

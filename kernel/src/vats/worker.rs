@@ -71,20 +71,10 @@ pub(crate) struct Status {
     pub(crate) exit: Option<(bool, KernelData)>,
 }
 
-impl Status {
-    /// The status of a delivery that was not made, because the vat's meter does not cover it.
-    fn unpaid() -> Self {
-        let error = Some(METER_UNDERFLOW.into());
-        Self { computrons: None, illegal: None, error, exit: None }
-    }
-}
-
 /// The reason why a worker could not be started.
 pub(crate) enum StartError {
     /// The source is at fault.
     Source(String),
-    /// The vat's meter does not cover its return to memory, so it was not brought back.
-    Meter,
     /// Something else is.
     Panic(KernelPanic),
 }
@@ -104,9 +94,7 @@ pub(crate) fn bring_online<H: VatHost>(
     vat: VatId,
 ) -> std::result::Result<(), StartError> {
     let config = state.vat_config(vat)?;
-    if !state.note_use(vat, &config)? {
-        return Err(StartError::Meter);
-    }
+    state.note_use(vat, &config)?;
     if let Some(idle) = online.touch(vat) {
         host.stop(idle);
     }
@@ -114,8 +102,7 @@ pub(crate) fn bring_online<H: VatHost>(
         return Ok(());
     }
     let before = state.vat(vat)?;
-    // Of a vat that was not made by vatAdmin the first entry is there before its first worker is.
-    let begins = before.snapshot.is_none() && before.span.end - before.kept_from <= 1;
+    let begins = before.is_new();
     state.begin_transcript(vat, &config)?;
     let record = state.vat(vat)?;
     state.log(Event::WorkerStart { vat, config: &config });
@@ -196,7 +183,6 @@ fn log_started(slog: Option<&mut &mut dyn Slog>, vat: VatId, record: &VatState, 
 pub(crate) fn not_started(vat: VatId, error: StartError) -> KernelPanic {
     match error {
         StartError::Source(problem) => KernelPanic::Recreate { vat, problem },
-        StartError::Meter => KernelPanic::Recreate { vat, problem: METER_UNDERFLOW.to_owned() },
         StartError::Panic(panic) => panic,
     }
 }
@@ -210,12 +196,14 @@ pub(crate) fn deliver<H: VatHost>(
     kernel: &Delivery<KRef>,
     delivery: Delivery,
 ) -> Result<Status> {
-    match bring_online(state, host, online, vat) {
-        Ok(()) => {}
-        Err(StartError::Meter) => return Ok(Status::unpaid()),
-        Err(error) => return Err(not_started(vat, error)),
-    }
     let config = state.vat_config(vat)?;
+    state.note_use(vat, &config)?;
+    if state.delivery_limit(&config)? == Computrons(0) {
+        // The delivery would end at once. So a vat that cannot pay for its return is not brought back.
+        let error = Some(METER_UNDERFLOW.into());
+        return Ok(Status { computrons: None, illegal: None, error, exit: None });
+    }
+    bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
     let delivery_number = state.vat(vat)?.span.end;
     state.log(Event::Deliver { vat, delivery_number, kernel, vat_delivery: &delivery });
     let limit = state.delivery_limit(&config)?;

@@ -166,13 +166,12 @@ fn check_heaps(state: &(impl Read + ?Sized)) -> Result<u64> {
     let mut hold = |pages: Vec<Hash>| {
         pages.into_iter().for_each(|page| *holds.entry(page).or_default() += 1);
     };
-    let mut users: BTreeMap<String, u64> = BTreeMap::new();
     for vat in all_vats(state)? {
         let Some(record) = get_record::<VatState>(state, &keys::vat_state(vat))? else { continue };
         let kept = heap::held(state, vat)?;
         let snapshot = record.snapshot.map(|(hash, _)| hash);
         let is_bound = match &kept {
-            Some(kept) => record.status != VatStatus::Running || Some(kept.hash) == snapshot,
+            Some((hash, _)) => record.status != VatStatus::Running || Some(*hash) == snapshot,
             None => snapshot.is_none_or(|hash| hash == Hash::default()),
         };
         if record.status == VatStatus::Running && !is_bound {
@@ -180,16 +179,10 @@ fn check_heaps(state: &(impl Read + ?Sized)) -> Result<u64> {
                 "the heap of {vat} is not that of its last snapshot"
             )));
         }
-        if let Some(kept) = kept {
+        if let Some((_, pages)) = kept {
             count += 1;
-            hold(kept.pages);
-            *users.entry(kept.pattern).or_default() += 1;
+            hold(pages);
         }
-    }
-    for (pattern, users) in users {
-        insist(state, &keys::heap_pattern_users(&pattern), &users)?;
-        hold(heap::pattern(state, &pattern)?);
-        count += 2;
     }
     each(state, keys::DROPPED_HEAPS, |key, value| {
         hold(heap::dropped(key, value)?);
