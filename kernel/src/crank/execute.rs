@@ -60,10 +60,11 @@ impl<H: VatHost> Crank<'_, '_, H> {
             CrankType::Delivery => self.deliver_event(event)?,
         };
         self.state.settle_launches()?;
+        let of_others = self.state.collect_for_others()?;
         self.state.process_refcounts()?;
         self.state.release_dropped_pages()?;
         if let Some(meter) = self.state.payer.take() {
-            self.state.bill_kernel(meter)?;
+            self.state.bill_kernel(meter, of_others)?;
         }
         self.state.globals_mut().crank += 1;
         let closing = close(self.state, Some(crank))?;
@@ -102,7 +103,11 @@ fn select(
     } else if let Some(vat) = state.next_reap()? {
         Some(RunQueueEvent::BringOutYourDead { vat })
     } else {
-        state.next_scheduled()?
+        match state.next_scheduled()? {
+            // What was let go of before has not been followed to its end.
+            None if state.globals().is_collecting => Some(RunQueueEvent::NegatedGcAction),
+            event => event,
+        }
     };
     Ok(event.map(|event| (CrankType::Delivery, event)))
 }
@@ -210,14 +215,32 @@ fn undo(state: &mut State<'_>, results: &CrankResults, stats: Stats) -> Result<(
 }
 
 impl State<'_> {
-    /// Lets a meter pay for what the kernel and the store did in this crank.
-    pub(crate) fn bill_kernel(&mut self, meter: MeterId) -> Result<()> {
+    /// Follows the counts that fell to zero before this crank. Returns what that wrote, for which the crank's meter does
+    /// not pay: a stranger may have let go of any number of references.
+    pub(crate) fn collect_for_others(&mut self) -> Result<KernelWork> {
+        if !self.has_postponed() {
+            return Ok(KernelWork::default());
+        }
+        let before = top_work(&*self.over);
+        self.process_postponed()?;
+        let after = top_work(&*self.over);
+        Ok(KernelWork {
+            entries: after.entries.saturating_sub(before.entries),
+            bytes: after.bytes.saturating_sub(before.bytes),
+            ..KernelWork::default()
+        })
+    }
+
+    /// Lets a meter pay for what the kernel and the store did in this crank, without the work for others.
+    pub(crate) fn bill_kernel(&mut self, meter: MeterId, of_others: KernelWork) -> Result<()> {
         let billing = self.globals().options.billing;
         if billing == Billing::SWINGSET {
             return Ok(());
         }
         self.save()?;
         let KernelWork { entries, bytes, .. } = top_work(&*self.over);
+        let entries = entries.saturating_sub(of_others.entries);
+        let bytes = bytes.saturating_sub(of_others.bytes);
         let snapshot = |pages| billing.restore.saturating_add(billing.page.saturating_mul(pages));
         let price = [
             billing.write.saturating_mul(entries),
