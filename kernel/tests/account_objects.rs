@@ -40,8 +40,10 @@ fn desk() -> Behaviour {
                 settle(kernel, message.result.as_ref(), "#\"kept\"", &[])?;
             }
             "call" => {
-                let methargs =
-                    CapData { body: "#[\"hi\",[[\"$0\"]]]".to_owned(), slots: vec![device.clone()] };
+                let methargs = CapData {
+                    body: "#[\"hi\",[[\"$0\"]]]".to_owned(),
+                    slots: vec![device.clone()],
+                };
                 let message = Message { methargs, result: Some(promise) };
                 kernel.call(Syscall::Send { target: kept.clone(), message })?;
             }
@@ -52,11 +54,7 @@ fn desk() -> Behaviour {
                 let body = format!("#[[\"{}\",\"$0\"]]", "x".repeat(1_000));
                 settle(kernel, Some(&promise), &body, &[&device])?;
             }
-            "ask" => {
-                let methargs = CapData { body: "#[\"hi\",[]]".to_owned(), slots: vec![] };
-                let message = Message { methargs, result: message.result.clone() };
-                kernel.call(Syscall::Send { target: kept.clone(), message })?;
-            }
+            "get" => settle(kernel, message.result.as_ref(), "#\"$0\"", &[&kept])?,
             _ => {}
         }
         Ok(())
@@ -100,13 +98,19 @@ impl World {
 
     /// Sends a message as the account, and runs until nothing is left to do. Returns the promise for the answer.
     fn send(&mut self, target: &str, method: &str, slots: &[&str]) -> String {
+        let result = self.put(target, method, slots);
+        run(&mut self.kernel, &mut self.state);
+        result
+    }
+
+    /// Sends a message as the account. Returns the promise for the answer.
+    fn put(&mut self, target: &str, method: &str, slots: &[&str]) -> String {
         let args: Vec<String> =
             slots.iter().enumerate().map(|(n, s)| support::reference(s, n)).collect();
         let body = format!("#[\"{method}\",[{}]]", args.join(","));
         let slots = slots.iter().map(|slot| (*slot).to_owned()).collect();
         let methargs = CapData { body, slots };
         let sent = self.kernel.remote_send(&mut self.state, self.account, target, methargs);
-        run(&mut self.kernel, &mut self.state);
         sent.unwrap().result
     }
 
@@ -172,25 +176,30 @@ fn a_message_that_reaches_an_own_object_through_promises_is_settled_too() {
     let mut world = World::new();
     let factory = world.factory();
     world.send(&factory, "keep", &["ro+1"]);
-    // Through the answer of a vat, which passes the question on to the account's object.
-    let asked = world.send(&factory, "ask", &[]);
-    assert_eq!(world.calls().len(), 1);
-    // Pipelined to that answer.
-    let pipelined = world.send(&asked, "further", &[]);
-    let answer = world.calls()[0].1.clone();
-    assert_eq!(answer, asked);
-    world.resolve(&answer, "#\"$0\"", &["ro+1"]).unwrap();
+    // Through the answer of a vat, to which the message is pipelined.
+    let asked = world.put(&factory, "get", &[]);
+    let pipelined = world.put(&asked, "further", &[]);
+    run(&mut world.kernel, &mut world.state);
     assert_eq!(world.told(&asked), Some((false, "#\"$0\"".to_owned())));
-    assert_eq!(world.calls().last().unwrap(), &("ro+1".to_owned(), pipelined.clone()));
+    assert_eq!(world.calls(), [("ro+1".to_owned(), pipelined.clone())]);
     world.resolve(&pipelined, "#2", &[]).unwrap();
     assert_eq!(world.told(&pipelined), Some((false, "#2".to_owned())));
+    // The answer to one message is a promise that further ones wait for.
+    let first = world.put("ro+1", "first", &[]);
+    let second = world.put(&first, "second", &[]);
+    run(&mut world.kernel, &mut world.state);
+    world.resolve(&first, "#\"$0\"", &["ro+1"]).unwrap();
+    assert_eq!(world.told(&first), Some((false, "#\"$0\"".to_owned())));
+    assert_eq!(world.calls().last().unwrap(), &("ro+1".to_owned(), second.clone()));
+    world.resolve(&second, "#3", &[]).unwrap();
+    assert_eq!(world.told(&second), Some((false, "#3".to_owned())));
     // Through a promise of the account's own.
     world.send(&factory, "keep", &["rp+5"]);
     let own = world.send("rp+5", "later", &[]);
     world.resolve("rp+5", "#\"$0\"", &["ro+1"]).unwrap();
     assert_eq!(world.calls().last().unwrap(), &("ro+1".to_owned(), own.clone()));
-    world.resolve(&own, "#3", &[]).unwrap();
-    assert_eq!(world.told(&own), Some((false, "#3".to_owned())));
+    world.resolve(&own, "#4", &[]).unwrap();
+    assert_eq!(world.told(&own), Some((false, "#4".to_owned())));
     assert!(!world.holds(&own) && !world.holds("rp+5"));
 }
 
@@ -229,7 +238,8 @@ fn an_account_is_given_no_device_node() {
     assert!(!outbox.contains("rd-"), "{outbox}");
     assert!(!world.holds("rd-70"));
     // Nor can it name one.
-    let methargs = CapData { body: "#[\"hi\",[\"$0\"]]".to_owned(), slots: vec!["rd-70".to_owned()] };
+    let methargs =
+        CapData { body: "#[\"hi\",[\"$0\"]]".to_owned(), slots: vec!["rd-70".to_owned()] };
     let sent = world.kernel.remote_send(&mut world.state, world.account, &factory, methargs);
     assert!(sent.is_err());
 }

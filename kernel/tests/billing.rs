@@ -42,6 +42,8 @@ fn stage(billing: Billing) -> Stage {
         config.options.snapshot_initial = 1_000;
         config.options.snapshot_interval = 1_000;
         config.options.reap.deliveries = Threshold::Never;
+        // A source of its own: the start of a static vat loads its bundle, and nobody pays for that.
+        config.vats.get_mut("user").unwrap().enable_disavow = true;
     });
     stage.kernel.host_mut().start_cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
     stage
@@ -325,4 +327,42 @@ fn a_return_counts_the_load_of_the_source_unless_every_host_still_has_it() {
         let load = if is_large { LOAD } else { 0 };
         assert_eq!(spend(&mut stage, "o-52", &json!([])), OWN + load + 2 * DELIVERY);
     }
+}
+
+/// Upgrades a vat that decides so many promises and has a meter of so much. Returns what the meter held before the upgrade,
+/// the vat's incarnation after it, and what vatAdmin was told.
+fn upgrade(promises: usize, computrons: u64) -> (u64, u64, String) {
+    // At this price a crank may cut off ten promises and objects.
+    let mut stage = stage(Billing { write: CRANK_LIMIT / 40, ..BILLING });
+    let vat = metered(&mut stage, computrons).unwrap();
+    for number in 0..promises {
+        let own = json!([["send", "o+0", "#[\"hold\",[\"&0\"]]", [format!("p+{number}")]]]);
+        spend(&mut stage, "o-52", &own);
+    }
+    let before = remaining(&stage, 1).unwrap();
+    let order = format!("#[\"{vat}\",\"b1-user\",{{}},\"again\"]");
+    stage.perform("vatAdmin", json!([["call", "d-70", "upgradeVat", order]])).unwrap();
+    assert!(stage.lives(vat));
+    let record = view::vat_state(&stage.state, vat).unwrap().unwrap();
+    let kept = record.holdings.promises;
+    assert_eq!(kept, if record.incarnation == 1 { 0 } else { promises as u64 });
+    let admin = stage.vat("vatAdmin");
+    let heard = stage.heard.borrow();
+    let told = heard.iter().rfind(|(to, _)| *to == admin).map(|(_, delivery)| delivery);
+    (before, record.incarnation, format!("{told:?}"))
+}
+
+#[test]
+fn an_upgrade_cuts_off_no_more_than_a_crank_may_spend_and_the_meter_covers() {
+    let ample = 1 << 40;
+    let (before, incarnation, told) = upgrade(5, ample);
+    assert!(incarnation == 1 && told.contains("true"), "{told}");
+    let (_, incarnation, told) = upgrade(10, ample);
+    assert_eq!(incarnation, 1, "{told}");
+    let (_, incarnation, told) = upgrade(11, ample);
+    assert!(incarnation == 0 && told.contains("more than 10 promises and objects"), "{told}");
+    // The old incarnation brings out its dead, and then there is not enough.
+    let spent = ample - before;
+    let (_, incarnation, told) = upgrade(5, spent + DELIVERY + CRANK_LIMIT / 4);
+    assert!(incarnation == 0 && told.contains("meter does not cover"), "{told}");
 }

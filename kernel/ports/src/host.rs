@@ -82,7 +82,7 @@ pub struct HeapImage {
 pub struct HeapPage {
     /// The page's number. Its address is this number times the page size.
     pub number: u32,
-    /// The hash of the page's content.
+    /// The hash of the page's content: the SHA-256 of a zero byte and the content.
     pub hash: Hash,
 }
 

@@ -19,6 +19,8 @@ use capstan_kernel_ports::{
     store::Read,
 };
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     error::{KernelPanic, Result, inconsistent},
     state::{
@@ -49,10 +51,7 @@ pub(crate) fn image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<H
 }
 
 /// Returns the hash of the heap of the vat's last snapshot and those of its pages, if this node has one.
-pub(crate) fn held(
-    state: &(impl Read + ?Sized),
-    vat: VatId,
-) -> Result<Option<(Hash, Vec<Hash>)>> {
+pub(crate) fn held(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<(Hash, Vec<Hash>)>> {
     let kept: Option<Kept> = get_record(state, &keys::heap(vat))?;
     Ok(kept.map(|Kept { own, hash, .. }| (hash, hashes(own))))
 }
@@ -118,12 +117,8 @@ impl State<'_> {
         for hash in before.into_values() {
             self.release_page(&hash)?;
         }
-        let kept = Kept {
-            own,
-            hash: new.hash,
-            memory_bytes: new.memory_bytes,
-            head: new.head.clone(),
-        };
+        let kept =
+            Kept { own, hash: new.hash, memory_bytes: new.memory_bytes, head: new.head.clone() };
         self.put(&key, &kept)
     }
 
@@ -181,6 +176,11 @@ impl State<'_> {
             Some(count) => self.put(&key, &(count - 1)),
         }
     }
+}
+
+/// Returns the hash of a page's content, as hosts compute it.
+pub(crate) fn page_hash(content: &[u8]) -> Hash {
+    Hash(Sha256::new().chain_update([0]).chain_update(content).finalize().into())
 }
 
 fn by_number(pages: &[HeapPage]) -> BTreeMap<u32, Hash> {

@@ -158,8 +158,9 @@ fn check_transcripts(state: &(impl Read + ?Sized)) -> Result<u64> {
     Ok(count)
 }
 
-/// Checks that each vat has the heap of its last snapshot, and that each page is held as often as its count says. A page's
-/// content is checked by the host when the heap returns to memory. Returns the number of records.
+/// Checks that each vat has the heap of its last snapshot, that each page is held as often as its count says, and that its
+/// content has its hash. [`check_heaps`](super::check_heaps) checks that the pages make up the heap. Returns the number of
+/// records.
 fn check_heaps(state: &(impl Read + ?Sized)) -> Result<u64> {
     let mut holds: BTreeMap<Hash, u32> = BTreeMap::new();
     let mut count = 0;
@@ -192,8 +193,9 @@ fn check_heaps(state: &(impl Read + ?Sized)) -> Result<u64> {
     for (page, times) in holds {
         insist(state, &keys::heap_page_count(&page), &times)?;
         let key = keys::heap_page(&page);
-        if state.get(&key)?.is_none() {
-            return Err(missing(&key));
+        let content = state.get(&key)?.ok_or_else(|| missing(&key))?;
+        if heap::page_hash(&content) != page {
+            return Err(inconsistent(format!("the heap page {page} is not what its hash says")));
         }
         count += 2;
     }
