@@ -31,8 +31,10 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 ..CrankResults::default()
             });
         }
-        let failure = |computrons, meter, cause: String| {
-            failure((vat, bundle_id.clone(), cause), upgrade, computrons, meter)
+        let held = parameters.slots.clone();
+        let failure = |computrons, meter, cause: String| CrankResults {
+            held: held.clone(),
+            ..failure((vat, bundle_id.clone(), cause), upgrade, computrons, meter)
         };
         if self.state.over.get(&keys::bundle(&bundle_id))?.is_none() {
             // Nothing was delivered, so nothing was spent.

@@ -10,7 +10,7 @@
 //! k.q.a.HEX  k.q.r.HEX     RunQueueEvent: acceptance queue and run queue (heads and tails in k.queues)
 //! k.queues                 Queues
 //! k.res.v                  Recent<VatId>: the vats that blocks count as being in memory
-//! k.res.s                  Recent<Hash>: the sources that blocks count as being loaded
+//! k.res.s                  Recent<Source>: the sources that blocks count as being loaded
 //! k.reap                   Vec<VatId>: vats due for bringOutYourDead
 //! k.dead.HEX               VatId: a terminated vat not yet cleaned up, oldest first
 //! k.wait.HEX               KRef: a count that fell to zero between cranks, for the next crank to look at

@@ -15,6 +15,9 @@ pub(crate) mod event;
 pub(crate) mod event_json;
 pub(crate) mod failed_upgrade;
 pub(crate) mod gc;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod gc_tests;
 pub(crate) mod handle;
 pub(crate) mod io_channel;
 pub(crate) mod io_name;

@@ -92,6 +92,12 @@ impl Ending {
 }
 
 impl VatState {
+    /// Returns true until the first delivery of this incarnation. The first entry of the transcript says from what its
+    /// worker is made, and may be there before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.snapshot.is_none() && self.span.end - self.kept_from <= 1
+    }
+
     /// Returns SwingSet's counts of the vat, and what it was given in all.
     pub fn counts(&self) -> VatCounts {
         let first = ImportIds::VAT;

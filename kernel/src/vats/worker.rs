@@ -102,7 +102,7 @@ pub(crate) fn bring_online<H: VatHost>(
         return Ok(());
     }
     let before = state.vat(vat)?;
-    let begins = before.span.end == before.kept_from;
+    let begins = before.is_new();
     state.begin_transcript(vat, &config)?;
     let record = state.vat(vat)?;
     state.log(Event::WorkerStart { vat, config: &config });

@@ -130,7 +130,10 @@ impl VatHost for ClosureHost {
         source: &WorkerSource,
         _options: &WorkerOptions,
     ) -> Result<Start, HostFault> {
-        let WorkerSource::JavaScript { bundle_id, .. } = source else { unreachable!() };
+        let bundle_id = match source {
+            WorkerSource::JavaScript { bundle_id, .. } => bundle_id,
+            WorkerSource::Wasm { .. } => "module",
+        };
         let cost = self.start_cost;
         if let Some(refusal) = self.refusal {
             let verdict = Err(SourceRefused(refusal.to_owned()));
