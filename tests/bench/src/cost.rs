@@ -60,7 +60,11 @@ pub(crate) fn run(as_json: bool, only: Option<&str>) -> Result<()> {
     let dearest = rows.iter().max_by(|a, b| a.nanoseconds().total_cmp(&b.nanoseconds()));
     let dearest = dearest.with_context(|| "no row has such a name")?.clone();
     let block = chain::full_block(&dearest.name, &patterns)?;
-    let report = Report { rows, nominal, dearest, block };
+    let known = match only {
+        None => crate::dearest::rows(),
+        Some(_) => Vec::new(),
+    };
+    let report = Report { rows, nominal, dearest, block, known };
     match as_json {
         true => println!("{}", report.to_json()),
         false => report.print(),
@@ -75,6 +79,8 @@ struct Report {
     dearest: Row,
     /// A block full of the dearest work.
     block: Row,
+    /// The dearest inputs that the adversary found.
+    known: Vec<Value>,
 }
 
 impl Report {
@@ -85,7 +91,8 @@ impl Report {
     }
 
     fn spread(&self) -> f64 {
-        self.dearest.nanoseconds() / self.cheapest()
+        let found = self.known.iter().filter_map(|row| row["cpu_ms_per_million"].as_f64());
+        found.fold(self.dearest.nanoseconds(), f64::max) / self.cheapest()
     }
 
     fn block_over_nominal(&self) -> f64 {
@@ -104,6 +111,7 @@ impl Report {
             "dearest_over_cheapest": self.spread(),
             "dearest": self.dearest.to_json(self.nominal),
             "block": self.block.to_json(self.nominal),
+            "adversary": self.known,
             "goals_hold": self.holds(),
         })
     }
@@ -125,6 +133,9 @@ impl Report {
                 ns / cheapest,
                 ns / self.nominal
             );
+        }
+        if !self.known.is_empty() {
+            crate::dearest::print(&self.known);
         }
         println!("nominal time of a computron: {:.2} ns", self.nominal);
         println!("dearest row: {}", self.dearest.name);
