@@ -13,9 +13,15 @@ use serde_json::{Value, json};
 
 const RELAY: &str = "\
 import { E, Far } from '@endo/far';
-export const buildRootObject = () => Far('relay', {
-  relay: (target, method, ...args) => E(target)[method](...args),
-});
+export const buildRootObject = () => {
+  let last;
+  return Far('relay', {
+    relay: (target, method, ...args) => {
+      last = target;
+      return E(last)[method](...args);
+    },
+  });
+};
 ";
 
 /// A chain at an address that stays, with a vat that calls what it is passed.
@@ -165,6 +171,31 @@ fn a_follower_goes_on_after_a_number_and_ends_after_a_count() {
     assert_eq!(stopped.next(), shown);
     stopped.interrupt();
     stopped.wait_for(&format!("--after {}", entries.last().unwrap()["number"]));
+}
+
+#[test]
+fn a_message_to_an_own_object_is_answered_by_oneself() {
+    let stage = Stage::new();
+    stage.call("one");
+    let send = ["tx", "send", "ro+1", "ask", "me", "--from", "alice", "--json"];
+    let args = [&send[..], &["--node", &stage.addr]].concat();
+    let mut waiting = stage.place.command(&args).spawn().unwrap();
+    let printed = lines(waiting.stdout.take().unwrap());
+    let asked = || {
+        let entries = stage.entries();
+        let deliveries = entries.iter().map(|entry| entry["deliveryJson"].as_str().unwrap());
+        let asked = deliveries.filter(|delivery| delivery.contains("\\\"ask\\\"")).next_back();
+        Ok::<_, ClientError>(asked.map(str::to_owned))
+    };
+    let asked = Deadline::after(PATIENCE).poll("the message", asked).unwrap();
+    let delivery: Value = serde_json::from_str(&asked).unwrap();
+    assert_eq!(delivery[1], "ro+1");
+    let result = delivery[2]["result"].as_str().unwrap();
+    stage.ask(&["tx", "resolve", result, "\"it is me\"", "--from", "alice"]).json();
+    let line = printed.recv_timeout(PATIENCE).unwrap();
+    let answer: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&answer["status"], &answer["value"]), (&json!("fulfilled"), &json!("it is me")));
+    assert!(waiting.wait().unwrap().success());
 }
 
 #[test]

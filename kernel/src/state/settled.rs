@@ -19,6 +19,7 @@ use crate::{
         notice::SettledLaunch,
         promise::{PromiseRecord, ResultPolicy, Stage, number_of},
         rejection::{Cause, Reason, Rejection},
+        remote::has_device_nodes,
         slog::Event,
     },
 };
@@ -52,6 +53,8 @@ pub(crate) struct LargeData {
     target: Option<KRef>,
     /// True if it refers to a promise.
     leads_on: bool,
+    /// True if it refers to a device node.
+    has_device_nodes: bool,
     /// The vat that settled the promise, and keeps the data.
     keeper: Option<VatId>,
 }
@@ -99,6 +102,14 @@ impl StoredData {
         match self {
             Self::Here(..) => None,
             Self::Apart(large) => Some((large.keeper?, large.source, large.kept_bytes())),
+        }
+    }
+
+    /// Returns true if it refers to a device node.
+    pub(crate) fn has_device_nodes(&self) -> bool {
+        match self {
+            Self::Here(data, _) => has_device_nodes(data),
+            Self::Apart(large) => large.has_device_nodes,
         }
     }
 
@@ -226,6 +237,7 @@ impl State<'_> {
             slots: data.slots.len() as u64,
             target: capdata::single_slot(&data),
             leads_on: leads_on(&data),
+            has_device_nodes: has_device_nodes(&data),
             keeper,
         };
         if let Some(vat) = keeper {

@@ -6,6 +6,7 @@
 pub mod changes;
 mod devices;
 mod dump;
+mod heaps;
 mod io;
 mod kept;
 mod kernel;
@@ -21,6 +22,7 @@ pub use devices::{
     mailbox_message_key, mailboxes, next_wakeup,
 };
 pub use dump::{dump, promise_to_json};
+pub use heaps::check_heaps;
 pub use io::{io_channel, io_output};
 pub use kept::count_kept;
 pub use kernel::{
