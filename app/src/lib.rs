@@ -55,6 +55,7 @@ pub use observe::{
     remedy::Remedy,
     slog::SlogFile,
     trace::{self, TraceOptions},
+    vat_log::{VatLevel, VatLine, VatLog},
     watch::{LastCrank, LastDelivery},
 };
 pub use overrides::{Override, OverrideError};

@@ -127,7 +127,8 @@ pub(crate) fn first_globals(options: KernelOptions) -> Globals {
         crank_chain: Hash::default(),
         running_vats: 0,
         next_dead: 0,
-        waiting: 0,
+        waiting: (0, 0),
+        is_collecting: false,
     }
 }
 

@@ -260,6 +260,10 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if !self.state.is_alive(vat)? {
             return Ok(CrankResults::default());
         }
+        let held = parameters.slots.clone();
+        if let Some(refused) = self.start_worker(vat)? {
+            return Ok(CrankResults { held, ..refused });
+        }
         self.state.set_parameters(vat, parameters)?;
         let kernel = Delivery::StartVat { parameters: parameters.clone() };
         let translated = self.state.delivery_to_endpoint(Endpoint::Vat(vat), &kernel)?;
@@ -267,7 +271,29 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let meter = self.state.vat_config(vat)?.meter;
         let status = self.deliver(vat, &kernel, translated)?;
         let results = self.results(vat, status, meter, Some(0))?;
-        Ok(CrankResults { consume: true, ..results })
+        Ok(CrankResults { consume: true, held, ..results })
+    }
+
+    /// Starts the first worker of a vat. Returns the results of the crank if the vat cannot be started: it ends.
+    fn start_worker(&mut self, vat: VatId) -> Result<Option<CrankResults>> {
+        let config = self.state.vat_config(vat)?;
+        let started = match config.check_transcript() {
+            Ok(()) => worker::bring_online(self.state, self.host, self.online, vat),
+            Err(lack) => Err(StartError::Source(lack.to_owned())),
+        };
+        let problem = match started {
+            Ok(()) => return Ok(None),
+            Err(StartError::Panic(panic)) => return Err(panic),
+            Err(StartError::Source(problem)) => problem,
+        };
+        Ok(Some(CrankResults {
+            abort: true,
+            consume: true,
+            delivered: Some(vat),
+            meter: config.meter,
+            terminate: Some((vat, true, capdata::error(&problem))),
+            ..CrankResults::default()
+        }))
     }
 
     fn create_vat(
@@ -279,25 +305,6 @@ impl<H: VatHost> Crank<'_, '_, H> {
     ) -> Result<CrankResults> {
         let config = options.config(bundle_id, self.host.engine());
         self.state.add_vat(vat, &config)?;
-        let started = match config.check_transcript() {
-            Ok(()) => worker::bring_online(self.state, self.host, self.online, vat),
-            Err(lack) => Err(StartError::Source(lack.to_owned())),
-        };
-        match started {
-            Ok(()) => {}
-            Err(StartError::Panic(panic)) => return Err(panic),
-            Err(StartError::Source(problem)) => {
-                return Ok(CrankResults {
-                    abort: true,
-                    consume: true,
-                    delivered: Some(vat),
-                    created: true,
-                    meter: config.meter,
-                    terminate: Some((vat, true, capdata::error(&problem))),
-                    ..CrankResults::default()
-                });
-            }
-        }
         let mut results = self.start_vat(vat, parameters)?;
         results.created = true;
         if results.terminate.is_none() {

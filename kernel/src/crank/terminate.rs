@@ -43,13 +43,15 @@ impl State<'_> {
     /// Ends a vat without telling anyone. Returns true if the end of the vat is critical. That of a vat that is being
     /// launched is not, but its launch fails.
     pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
-        self.log(Event::Terminate { vat, failure, info });
+        let config = match self.is_alive(vat)? {
+            true => Some(self.vat_config(vat)?),
+            false => None,
+        };
+        let name = config.as_ref().and_then(|config| config.name.as_deref());
+        self.log(Event::Terminate { vat, name, failure, info });
         self.stopped.push(vat);
         self.note_stop(vat)?;
-        if !self.is_alive(vat)? {
-            return Ok(false);
-        }
-        let config = self.vat_config(vat)?;
+        let Some(config) = config else { return Ok(false) };
         let is_launching = config.critical && self.is_launching(vat)?;
         self.mark_terminated(vat, failure, info)?;
         if failure || is_launching {
@@ -235,6 +237,7 @@ impl State<'_> {
             Some((key, first)) if decode::<VatId>(&key, &first)? == vat => self.over.delete(&key),
             _ => return Err(inconsistent(format!("{vat} is not the next to be cleaned up"))),
         }
+        self.forget_failed_upgrade(vat)?;
         self.update_vat(vat, |state| {
             if let VatStatus::Terminated(ending) = &state.status {
                 state.status = VatStatus::Cleaned(ending.clone());

@@ -25,6 +25,7 @@ use crate::{
         stats::Stats,
         vat_config::ReapThreshold,
     },
+    vats::residency::Source,
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
@@ -54,8 +55,11 @@ pub(crate) struct Globals {
     pub(crate) running_vats: u64,
     /// The position of the next terminated vat that waits for its cleanup.
     pub(crate) next_dead: u64,
-    /// The number of krefs whose count fell to zero between cranks. The next crank looks at them first.
-    pub(crate) waiting: u64,
+    /// The krefs whose count fell to zero and that a later crank looks at: the position of the first one, and one past
+    /// that of the last.
+    pub(crate) waiting: (u64, u64),
+    /// True if a crank left some of these, so that another one has to follow.
+    pub(crate) is_collecting: bool,
 }
 
 /// Options of the kernel as a whole, part of the state.
@@ -100,7 +104,7 @@ pub(crate) struct State<'a> {
     /// Pages of the heap of which the crank took a snapshot, if it took one.
     pub(crate) snapshot_pages: Option<u64>,
     /// The source that a host loads for this crank, whether it is undone or not.
-    pub(crate) loaded_source: Option<Hash>,
+    pub(crate) loaded_source: Option<Source>,
     /// The reason why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it. The block is never committed.
     pub(crate) pending_panic: Option<KernelPanic>,
@@ -139,12 +143,6 @@ impl MaybeFree {
         let kref = self.order.pop_front()?;
         self.waiting.remove(&kref);
         Some(kref)
-    }
-
-    /// Puts `krefs` before those that it has.
-    fn put_first(&mut self, krefs: impl IntoIterator<Item = KRef>) {
-        let later = std::mem::take(self);
-        krefs.into_iter().chain(later.order).for_each(|kref| self.add(kref));
     }
 }
 
@@ -215,21 +213,24 @@ impl<'a> State<'a> {
     /// Leaves what is still to be looked at to the next crank.
     pub(crate) fn postpone_refcounts(&mut self) -> Result<()> {
         for kref in std::mem::take(&mut self.maybe_free).order {
-            self.put(&keys::waiting(self.globals.waiting), &kref)?;
-            self.globals.waiting += 1;
+            let position = self.globals.waiting.1;
+            self.put(&keys::waiting(position), &kref)?;
+            self.globals.waiting.1 += 1;
         }
         Ok(())
     }
 
-    /// Takes up what was left to this crank, before what came up in it.
-    pub(crate) fn take_postponed(&mut self) -> Result<()> {
-        let mut krefs = Vec::new();
-        for position in 0..std::mem::take(&mut self.globals.waiting) {
+    /// Takes up at most `limit` of those that were left to this crank.
+    pub(crate) fn take_postponed(&mut self, limit: usize) -> Result<()> {
+        let (first, end) = self.globals.waiting;
+        let until = end.min(first.saturating_add(limit as u64));
+        for position in first..until {
             let key = keys::waiting(position);
-            krefs.push(self.need(&key)?);
+            let kref = self.need(&key)?;
+            self.maybe_free.add(kref);
             self.over.delete(&key);
         }
-        self.maybe_free.put_first(krefs);
+        self.globals.waiting = if until == end { (0, 0) } else { (until, end) };
         Ok(())
     }
 

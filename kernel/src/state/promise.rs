@@ -265,6 +265,17 @@ impl State<'_> {
         self.put(&keys::promise_message(number, position), waiting)
     }
 
+    /// Takes a message off the queue of a promise. It is still addressed to the promise.
+    pub(crate) fn take_waiting(&mut self, kref: KRef, position: u64) -> Result<RunQueueEvent> {
+        let key = keys::promise_message(number_of(kref)?, position);
+        let waiting: Waiting = self.need(&key)?;
+        self.free_waiting(&waiting);
+        let Waiting { message, payer } = waiting;
+        self.over.delete(&key);
+        self.stats.promise_queues_length.dec();
+        Ok(RunQueueEvent::Send { target: kref, message, payer })
+    }
+
     /// Has a message wait on a promise, if its sender's meter covers the deposit for that. Rejects it otherwise.
     pub(crate) fn wait_on_promise(&mut self, kref: KRef, waiting: &Waiting) -> Result<()> {
         let (keeper, bytes) = (waiting.payer.keeper(), capdata_bytes(&waiting.message.methargs));
@@ -279,17 +290,6 @@ impl State<'_> {
         if let Some(vat) = waiting.payer.keeper() {
             self.free(vat, Keeping::Message, capdata_bytes(&waiting.message.methargs));
         }
-    }
-
-    /// Takes a message off the queue of a promise. It is still addressed to the promise.
-    pub(crate) fn take_waiting(&mut self, kref: KRef, position: u64) -> Result<RunQueueEvent> {
-        let key = keys::promise_message(number_of(kref)?, position);
-        let waiting = self.need(&key)?;
-        self.free_waiting(&waiting);
-        let Waiting { message, payer } = waiting;
-        self.over.delete(&key);
-        self.stats.promise_queues_length.dec();
-        Ok(RunQueueEvent::Send { target: kref, message, payer })
     }
 
     /// Moves all messages that wait on a promise to the acceptance queue, in order and still

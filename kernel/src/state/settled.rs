@@ -88,6 +88,14 @@ impl StoredData {
         }
     }
 
+    /// Returns true if it refers to a device node.
+    pub(crate) fn has_device_nodes(&self) -> bool {
+        match self {
+            Self::Here(data, _) => has_device_nodes(data),
+            Self::Apart(large) => large.has_device_nodes,
+        }
+    }
+
     /// Returns the vat that settled the promise with it.
     pub(crate) fn keeper(&self) -> Option<VatId> {
         match self {
@@ -102,14 +110,6 @@ impl StoredData {
         match self {
             Self::Here(..) => None,
             Self::Apart(large) => Some((large.keeper?, large.source, large.kept_bytes())),
-        }
-    }
-
-    /// Returns true if it refers to a device node.
-    pub(crate) fn has_device_nodes(&self) -> bool {
-        match self {
-            Self::Here(data, _) => has_device_nodes(data),
-            Self::Apart(large) => large.has_device_nodes,
         }
     }
 

@@ -3,6 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Read};
 
+pub use crate::state::failed_upgrade::FailedUpgrade;
 pub use crate::state::kept::{ENTRY_BYTES, EXPORT_BYTES, Keeping, Kept, PAGE_BYTES, SLOT_BYTES};
 pub use crate::state::vat_config::{DynamicOptions, ReapThreshold, Threshold, VatConfig};
 use crate::{
@@ -91,6 +92,12 @@ impl Ending {
 }
 
 impl VatState {
+    /// Returns true until the first delivery of this incarnation. The first entry of the transcript says from what its
+    /// worker is made, and may be there before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.snapshot.is_none() && self.span.end - self.kept_from <= 1
+    }
+
     /// Returns SwingSet's counts of the vat, and what it was given in all.
     pub fn counts(&self) -> VatCounts {
         let first = ImportIds::VAT;

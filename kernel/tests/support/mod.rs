@@ -130,13 +130,17 @@ impl VatHost for ClosureHost {
         source: &WorkerSource,
         _options: &WorkerOptions,
     ) -> Result<Start, HostFault> {
-        let WorkerSource::JavaScript { bundle_id, .. } = source else { unreachable!() };
+        let bundle_id = match source {
+            WorkerSource::JavaScript { bundle_id, .. } => bundle_id,
+            WorkerSource::Wasm { .. } => "module",
+        };
         let cost = self.start_cost;
         if let Some(refusal) = self.refusal {
-            return Ok(Start { verdict: Err(SourceRefused(refusal.to_owned())), cost });
+            let verdict = Err(SourceRefused(refusal.to_owned()));
+            return Ok(Start { verdict, cost, printed: Vec::new() });
         }
         self.running.insert(vat, (self.factory)(vat, bundle_id));
-        Ok(Start { verdict: Ok(()), cost })
+        Ok(Start { verdict: Ok(()), cost, printed: Vec::new() })
     }
 
     fn deliver(
