@@ -11,12 +11,14 @@ mod basedir;
 mod bundle;
 mod debug;
 mod dev;
+mod devices;
 mod failure;
 mod home;
 mod init;
 mod io;
 mod keys;
 mod localnet;
+mod logs;
 mod outbox;
 mod output;
 mod overriding;
@@ -30,6 +32,7 @@ mod subclusters;
 mod tx;
 mod vat;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -95,13 +98,15 @@ enum Command {
     /// Replay the vats of a node and compare.
     #[command(subcommand)]
     Vat(vat::Vat),
+    /// Print what the vats of a node printed, and how they failed and ended.
+    Logs(logs::Logs),
     /// Inspect the last blocks, and find where two nodes diverged.
     #[command(subcommand)]
     Debug(debug::Debug),
 }
 
 fn main() -> ExitCode {
-    let Cli { command, common } = match Cli::try_parse() {
+    let Cli { command, common } = match Cli::try_parse_from(std::env::args_os().map(shielded)) {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
@@ -123,11 +128,26 @@ fn main() -> ExitCode {
         Command::Override(agree) => agree.run(&common, output),
         Command::Recover(recover) => recover.run(&common, output),
         Command::Vat(vat) => vat.run(&common, output),
+        Command::Logs(logs) => logs.run(&common, output),
         Command::Debug(debug) => debug.run(&common, output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error, common.json),
+    }
+}
+
+/// Puts a space before a negative bigint or infinity, which would otherwise be taken for an option. Values may begin with
+/// space.
+fn shielded(argument: OsString) -> OsString {
+    let negative = |text: &str| {
+        let digits = text.strip_prefix('-').and_then(|rest| rest.strip_suffix('n'));
+        text == "-Infinity"
+            || digits.is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+    };
+    match argument.to_str() {
+        Some(text) if negative(text) => format!(" {text}").into(),
+        _ => argument,
     }
 }
 

@@ -32,6 +32,9 @@ pub const MAX_NOTIFY_SLOTS: usize = MAX_SLOTS;
 /// Upper bound of the promises whose data one notification carries. Further promises that it mentions are reported as
 /// short rejections.
 pub const MAX_NOTIFY_PROMISES: usize = 1_000;
+/// Upper bound of the references that one crank lets go of because a count fell to zero, and again of those that were left
+/// to it. The rest follows in further cranks. The last one that a crank looks at may exceed it by [`MAX_SLOTS`].
+pub const MAX_FREED: usize = 10_000;
 /// Upper bound of the references in one delivery of garbage collection. The rest follows in further deliveries.
 pub const MAX_GC_KREFS: usize = 1_000;
 /// Upper bound of the outbox entries that one acknowledgement removes.
@@ -61,6 +64,9 @@ pub const MAX_ENDING_SLOTS: usize = 16;
 pub const MAX_ENDING_DEPTH: u64 = 16;
 /// Upper bound of the values in exit information that is kept unchanged.
 pub const MAX_ENDING_NODES: u64 = 1_000;
+/// Upper bound of a dynamic vat's name, and of its manager type, in bytes. Each delivery reads them with the vat's
+/// configuration.
+pub const MAX_LABEL_BYTES: usize = 1_024;
 /// Upper bound of the values in the arguments of one device call.
 pub const MAX_DEVICE_NODES: usize = 65_536;
 /// Upper bound of the lines in one direction of an io channel that nobody has read.

@@ -60,6 +60,7 @@ impl<H: VatHost> Consensus<H> {
         if let Some(slog) = &self.slog {
             slog.begin_block(height, time);
         }
+        self.vat_log.begin_block(height);
         let with = self.overrides.get(&height).map(|agreed| agreed.sha256());
         let chained = || view::kernel_status(over).map(|status| status.crank_chain);
         self.watch.begin_block(height, with, txs, chained)?;

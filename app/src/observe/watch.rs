@@ -274,9 +274,6 @@ impl Notes {
                     delivery.result = Some(cut(&text));
                 }
             }
-            Event::Terminate { vat, failure, info } => {
-                tracing::info!(%vat, failure, info = cut(&info.body), "a vat ended");
-            }
             Event::DeviceThrew { device, method, why } => {
                 tracing::warn!(device, method, why, "a device refused a call");
             }

@@ -72,7 +72,8 @@ pub struct HeapImage {
     pub memory_bytes: u64,
     /// The worker's state besides its memory, in a form that only the host reads.
     pub head: Vec<u8>,
-    /// The pages that differ from those of a new worker of the same source, in ascending order.
+    /// The vat's own pages, in ascending order. They differ from those of a worker that has loaded the same source with
+    /// the same options and has not started. Their number is the same on every node.
     pub pages: Vec<HeapPage>,
 }
 
@@ -81,7 +82,7 @@ pub struct HeapImage {
 pub struct HeapPage {
     /// The page's number. Its address is this number times the page size.
     pub number: u32,
-    /// The hash of the page's content.
+    /// The hash of the page's content: the SHA-256 of a zero byte and the content.
     pub hash: Hash,
 }
 
@@ -116,8 +117,8 @@ pub type StartVerdict<T = ()> = Result<T, SourceRefused>;
 /// The computrons of a worker's start. They are the same on every node, whatever the node has in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartCost {
-    /// Loading the source, which a host does once for all workers of the source. It keeps the result for
-    /// [`LOADED_SOURCES`] of them.
+    /// Loading the source, which a host does once for all workers of the source. It keeps the result for the sources
+    /// that were used last, which count at most [`LOADED_SOURCES`].
     pub load: Computrons,
     /// The start itself.
     pub own: Computrons,
@@ -130,17 +131,35 @@ pub struct Start {
     pub verdict: StartVerdict,
     /// The [`StartCost`], of a refused start as well.
     pub cost: StartCost,
+    /// What the source printed while it was loaded: the same for each worker of it. It is outside consensus, and
+    /// bounded by the host.
+    pub printed: Vec<Printed>,
+}
+
+/// A line that a worker printed, as in [`Syscalls::console`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// The part of the worker that printed it.
+    pub source: String,
+    /// The console's method.
+    pub level: String,
+    /// The line.
+    pub text: String,
 }
 
 impl Start {
     /// Returns a start that costs nothing, as of a host that runs no code.
     pub fn free(verdict: StartVerdict) -> Self {
-        Self { verdict, cost: StartCost::default() }
+        Self { verdict, cost: StartCost::default(), printed: Vec::new() }
     }
 }
 
-/// Number of sources whose loaded form every host keeps, the most recently started ones.
+/// Number of sources whose loaded form every host keeps, the most recently used ones. A WebAssembly module counts as one
+/// more source for each [`SOURCE_BYTES`], because its machine code is many times as large.
 pub const LOADED_SOURCES: usize = 32;
+
+/// Bytes of a WebAssembly module that count as one source towards [`LOADED_SOURCES`].
+pub const SOURCE_BYTES: u64 = 256 << 10;
 
 /// A machine for vats: it runs one worker for each vat in memory.
 ///
@@ -205,16 +224,17 @@ pub trait VatHost {
 
     /// Starts a worker for `vat` from `image`, and replaces one that runs.
     ///
-    /// A worker of the same source must have had this heap. `page` returns the content of the page with a given hash.
+    /// A worker of the same source and options must have had this heap. `page` returns the content of the page with a given hash.
     /// The host checks everything against [`HeapImage::hash`].
     fn restore(
         &mut self,
         vat: VatId,
         source: &WorkerSource,
+        options: &WorkerOptions,
         image: &HeapImage,
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
-        let _ = (source, image, page);
+        let _ = (source, options, image, page);
         Err(HostFault::Missing(format!("this host cannot restore the heap of {vat}")))
     }
 }

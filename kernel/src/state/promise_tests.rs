@@ -1,6 +1,6 @@
 //! Large data of a settled promise is neither read nor written when something else about the promise changes.
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 
 use capstan_abi::{Message, Resolution};
 use capstan_kernel_ports::{
@@ -17,6 +17,7 @@ use crate::{
     limits::{MAX_NOTIFY_BYTES, SystemGuard},
     state::{
         clist_tests::options,
+        event::Waiting,
         handle::State,
         keys,
         promise::{Promise, PromiseState, ResultPolicy},
@@ -128,7 +129,7 @@ fn new_promise(state: &mut State<'_>) -> KRef {
 /// A promise that is settled with large data.
 fn settled_with(state: &mut State<'_>, rejected: bool, data: KernelData) -> KRef {
     let promise = new_promise(state);
-    state.resolve(vec![Resolution { promise, rejected, data }]).unwrap();
+    state.resolve(vec![Resolution { promise, rejected, data }], None).unwrap();
     promise
 }
 
@@ -142,7 +143,7 @@ fn send(state: &mut State<'_>, target: KRef) -> KRef {
     let result = new_promise(state);
     let methargs = KernelData { body: "#[\"go\",[]]".to_owned(), slots: vec![] };
     state.send(target, Message { methargs, result: Some(result) }, Payer::Nobody).unwrap();
-    while let Some(event) = state.next_accepted().unwrap() {
+    while let Some((event, _)) = state.next_accepted().unwrap() {
         state.route_accepted(event).unwrap();
     }
     result
@@ -248,14 +249,78 @@ fn many_subscribers_leave_the_record_small_and_are_told_in_string_order() {
         };
         let listed: Vec<String> = unresolved.subscribers.iter().map(ToString::to_string).collect();
         assert_eq!(listed, expected);
-        state.resolve(vec![Resolution { promise, rejected: false, data: large(&[]) }]).unwrap();
+        state
+            .resolve(vec![Resolution { promise, rejected: false, data: large(&[]) }], None)
+            .unwrap();
         let mut told = Vec::new();
-        while let Some(event) = state.next_accepted().unwrap() {
+        while let Some((event, _)) = state.next_accepted().unwrap() {
             let RunQueueEvent::Notify { endpoint, .. } = event else { panic!("{event:?}") };
             told.push(endpoint.to_string());
         }
         assert_eq!(told, expected);
         assert_eq!(promise_keys(state).len(), 2, "the record and the data");
+    });
+}
+
+#[test]
+fn many_waiting_messages_are_routed_one_by_one_in_their_order() {
+    for count in [3, 100, 101, 1_000] {
+        with_state(|state, counter| {
+            let promise = new_promise(state);
+            let waiting: Vec<KRef> = (0..count).map(|_| send(state, promise)).collect();
+            assert!(promise_keys(state).len() > count);
+            let (limit, small) = (100 * 500, KernelData { body: "#1".to_owned(), slots: vec![] });
+            counter.at_most(limit, "a settlement", || {
+                state
+                    .resolve(
+                        vec![Resolution { promise, rejected: false, data: small.clone() }],
+                        None,
+                    )
+                    .map(|()| state.over.scan(b"k.q.a.").unwrap().len())
+                    .map(|accepted| assert!(accepted <= 100))
+                    .unwrap();
+            });
+            // What is sent now comes after them.
+            let later = new_promise(state);
+            let methargs = KernelData { body: "#[\"go\",[]]".to_owned(), slots: vec![] };
+            let message = Message { methargs, result: Some(later) };
+            state.send(promise, message, Payer::Nobody).unwrap();
+            let (mut routed, mut places) = (Vec::new(), BTreeSet::new());
+            while let Some((event, place)) = state.next_accepted().unwrap() {
+                routed.extend(event.result());
+                assert!(places.insert(place), "{place} twice");
+                state.route_accepted(event).unwrap();
+            }
+            assert_eq!(routed, [waiting, vec![later]].concat());
+            state.process_refcounts().unwrap();
+            assert_eq!(state.over.scan(b"k.pq.").unwrap(), []);
+            assert_eq!(state.promise(promise).unwrap().ref_count, 1, "{count}");
+        });
+    }
+}
+
+#[test]
+fn messages_to_a_promise_whose_decider_takes_them_at_once_keep_their_places() {
+    with_state(|state, _| {
+        let promise = new_promise(state);
+        let mut waiting: Vec<KRef> = (0..150).map(|_| send(state, promise)).collect();
+        state.requeue_promise(promise).unwrap();
+        // Nobody takes them after all, and more come.
+        let late = new_promise(state);
+        let methargs = KernelData { body: "#[\"go\",[]]".to_owned(), slots: vec![] };
+        let message = Message { methargs, result: Some(late) };
+        state.wait_on_promise(promise, &Waiting { message, payer: Payer::Nobody }).unwrap();
+        state.increment(promise).unwrap();
+        state.increment(late).unwrap();
+        waiting.push(late);
+        let mut accepted = Vec::new();
+        while let Some((event, _)) = state.next_accepted().unwrap() {
+            accepted.extend(event.result());
+        }
+        assert_eq!(accepted, waiting[..150]);
+        state.requeue_promise(promise).unwrap();
+        let (event, _) = state.next_accepted().unwrap().unwrap();
+        assert_eq!(event.result(), Some(late));
     });
 }
 
@@ -295,12 +360,14 @@ fn what_many_transactions_let_go_of_is_not_written_again_with_each() {
                 state.postpone_refcounts().unwrap();
             });
         }
-        let later = state.add_object(account(1)).unwrap();
-        state.maybe_free.add(later);
-        state.maybe_free.add(objects[5]);
-        state.take_postponed().unwrap();
-        let looked_at: Vec<KRef> = std::iter::from_fn(|| state.maybe_free.take()).collect();
-        assert_eq!(looked_at, [objects, vec![later]].concat());
+        let mut looked_at = Vec::new();
+        for left in [1_000, 600, 200] {
+            assert_eq!(state.over.scan(b"k.wait.").unwrap().len(), left);
+            state.take_postponed(400).unwrap();
+            looked_at.extend(std::iter::from_fn(|| state.maybe_free.take()));
+        }
+        assert_eq!(looked_at, objects);
         assert_eq!(state.over.scan(b"k.wait.").unwrap(), []);
+        assert!(!state.has_postponed());
     });
 }

@@ -3,6 +3,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Read};
 
+pub use crate::state::failed_upgrade::FailedUpgrade;
+pub use crate::state::kept::{ENTRY_BYTES, EXPORT_BYTES, Keeping, Kept, PAGE_BYTES, SLOT_BYTES};
 pub use crate::state::vat_config::{DynamicOptions, ReapThreshold, Threshold, VatConfig};
 use crate::{
     capdata::{self, KernelData},
@@ -37,11 +39,16 @@ pub struct VatState {
     pub kept_from: u64,
     /// Computrons of the kept deliveries, which is the cost of bringing the vat back.
     pub replay_debt: u64,
-    /// Computrons that the start of this incarnation's worker took.
+    /// Computrons that the load of this incarnation's bundle takes.
+    pub load_cost: u64,
+    /// Computrons that the start of this incarnation's worker took, besides the load.
     pub start_cost: u64,
     /// The heap at the last snapshot of this incarnation: its hash and position.
     pub snapshot: Option<(Hash, u64)>,
-    /// The number of pages of that heap.
+    /// The number of the vat's own pages in that heap. It is zero before the first snapshot.
+    ///
+    /// Own pages differ from the image that all vats of the bundle share. The number is the same on every node,
+    /// whatever the node has in memory.
     pub heap_pages: u64,
     /// The number of deliveries in all.
     pub deliveries: u64,
@@ -49,6 +56,10 @@ pub struct VatState {
     pub computrons: u64,
     /// The crank of its last delivery.
     pub last_crank: u64,
+    /// The bytes that it [keeps](Kept), whether it has ended or not.
+    pub kept: Kept,
+    /// Computrons that its meter has deposited for them.
+    pub deposit: u128,
 }
 
 /// The stage of a vat's life.
@@ -81,6 +92,12 @@ impl Ending {
 }
 
 impl VatState {
+    /// Returns true until the first delivery of this incarnation. The first entry of the transcript says from what its
+    /// worker is made, and may be there before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.snapshot.is_none() && self.span.end - self.kept_from <= 1
+    }
+
     /// Returns SwingSet's counts of the vat, and what it was given in all.
     pub fn counts(&self) -> VatCounts {
         let first = ImportIds::VAT;
@@ -171,7 +188,11 @@ impl State<'_> {
     ) -> Result<()> {
         let mut state = self.vat(vat)?;
         change(&mut state);
-        self.put(&keys::vat_state(vat), &state)
+        self.put_vat(vat, &state)
+    }
+
+    pub(crate) fn put_vat(&mut self, vat: VatId, state: &VatState) -> Result<()> {
+        self.put(&keys::vat_state(vat), state)
     }
 
     /// Returns true if the vat exists and runs.
@@ -198,12 +219,15 @@ impl State<'_> {
             span: Span { start: 0, end: 0, hash: Span::first_hash() },
             kept_from: 0,
             replay_debt: 0,
+            load_cost: 0,
             start_cost: 0,
             snapshot: None,
             heap_pages: 0,
             deliveries: 0,
             computrons: 0,
             last_crank: self.globals().crank,
+            kept: Kept::default(),
+            deposit: 0,
         };
         self.put(&keys::vat_state(vat), &state)
     }

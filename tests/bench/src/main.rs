@@ -59,8 +59,9 @@ fn main() -> Result<()> {
     let as_json = match arguments[..] {
         [] => false,
         ["--json"] => true,
-        ["cost"] => return cost::run(false),
-        ["cost", "--json"] => return cost::run(true),
+        ["cost"] => return cost::run(false, None),
+        ["cost", "--json"] => return cost::run(true, None),
+        ["cost", "--only", part] => return cost::run(false, Some(part)),
         ["blocks"] => return blocks::run(false),
         ["blocks", "--json"] => return blocks::run(true),
         ["fleet", ..] => return fleet::run(&arguments[1..]),
