@@ -11,8 +11,11 @@ use std::{
 };
 
 use capstan_genesis::{FromState, Params};
-use capstan_kernel::view;
-use capstan_kernel_ports::Hash;
+use capstan_kernel::{KernelPanic, view};
+use capstan_kernel_ports::{
+    Hash,
+    host::{HostFault, VatHost},
+};
 use capstan_store::{Expected, FILE, Import, JOURNAL_FILE, Local, Options, StateView, Store};
 use sha2::{Digest, Sha256};
 
@@ -99,7 +102,8 @@ pub fn export(state: &StateView, to: &Path) -> Result<Exported, StateExportError
     Ok(Exported { from, chain_id: chain.id, params: chain.params, validators })
 }
 
-/// Creates a store in `directory` from the state in `file`, unless a store exists already.
+/// Creates a store in `directory` from the state in `file`, unless a store exists already. Every node-local record is
+/// checked against the state, and every heap by `host`.
 ///
 /// # Errors
 /// [`StateExportError`]. Nothing is left of the store then.
@@ -108,6 +112,7 @@ pub fn import(
     file: &Path,
     directory: &Path,
     options: Options,
+    host: &mut impl VatHost,
 ) -> Result<(), StateExportError> {
     let store = directory.join(FILE);
     let exists =
@@ -141,7 +146,10 @@ pub fn import(
         return Err(other(format!("its SHA-256 is {found}, not {}", from.sha256)));
     }
     let store: Store = import.finish()?;
-    let checked = view::check_local(&store.reader());
+    let checked = {
+        let state = store.reader();
+        view::check_local(&state).and_then(|()| view::check_heaps(&state, host))
+    };
     drop(store);
     checked.map_err(|problem| {
         // Nobody has used the store yet, so nothing is lost.
@@ -149,7 +157,16 @@ pub fn import(
         let left = removed.into_iter().find_map(Result::err).map_or(String::new(), |error| {
             format!("; {} cannot be removed: {error}", directory.display())
         });
-        StateExportError::Forged { path: file.to_owned(), problem: format!("{problem}{left}") }
+        match problem {
+            // The state needs something that this node lacks, such as an older engine.
+            KernelPanic::Host(HostFault::Missing(what)) => {
+                NodeFault::from(KernelPanic::from(HostFault::Missing(what + &left))).into()
+            }
+            problem => StateExportError::Forged {
+                path: file.to_owned(),
+                problem: format!("{problem}{left}"),
+            },
+        }
     })
 }
 

@@ -310,10 +310,23 @@ fn an_admin_object_lives_on_when_its_vat_cannot_be_ended() {
     let mut alice = alice();
     let made = create(&mut chain, &mut alice, 0);
     let admin = made["createdVat"]["admin"].as_str().unwrap().to_owned();
-    // A promise cannot be told as a reason.
-    let tx = alice.tx(vec![alice.send(&admin, "terminateWithFailure", "#[\"&0\"]", &["rp+1"])]);
-    chain.ok(tx.clone());
-    assert_eq!(chain.settled(&tx, 0)["status"], "rejected");
+    let (nested, long) = ("[".repeat(40) + &"]".repeat(40), "x".repeat(100_000));
+    let reasons = [
+        // A promise cannot be told as a reason, wherever it is in it.
+        ("#[\"&0\"]".to_owned(), vec!["rp+1"]),
+        ("#[[1,[\"&0\"]]]".to_owned(), vec!["rp+2"]),
+        ("#[{\"why\":\"&0\"}]".to_owned(), vec!["rp+3"]),
+        ("#[\"why\",\"&0\"]".to_owned(), vec!["rp+4"]),
+        // Nor what is too deep, too long or too much.
+        (format!("#[{nested}]"), vec![]),
+        (format!("#[\"{long}\"]"), vec![]),
+        (format!("#[[0{}]]", ",0".repeat(5_000)), vec![]),
+    ];
+    for (reason, slots) in reasons {
+        let tx = alice.tx(vec![alice.send(&admin, "terminateWithFailure", &reason, &slots)]);
+        chain.ok(tx.clone());
+        assert_eq!(chain.settled(&tx, 0)["status"], "rejected", "{reason:.80}");
+    }
     ask(&mut chain, &mut alice, &admin, "terminateWithFailure", "[\"enough\"]", &[]);
     let vat = made["createdVat"]["vatId"].as_str().unwrap();
     assert_ne!(chain.json(&format!("vats/{vat}"))["status"], "running");

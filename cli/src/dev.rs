@@ -13,6 +13,7 @@ use capstan_node::home::Home;
 use serde_json::{Value, json};
 
 use crate::Common;
+use crate::devices::Devices;
 use crate::failure::usage;
 use crate::home::path;
 use crate::init::{DEFAULT_CHAIN_ID, new_genesis};
@@ -25,10 +26,12 @@ const FIRST_BLOCK: Duration = Duration::from_secs(120);
 
 /// Arguments of `capstan dev`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: capstan dev --home ./chain --rpc 127.0.0.1:26657\n\n\
+#[command(
+    after_help = "Examples:\n  capstan dev --timer\n  capstan dev --home ./chain --rpc 127.0.0.1:26657\n\n\
     Runs until Ctrl-C or SIGTERM. A later start on the same home continues the chain.\n\
     With --json it prints one line when the node is ready, which is when a block can be queried: {\"ready\":true,\"chain_id\":…,\"rpc\":…,\"accounts\":[…]}.\n\
-    Logs go to standard error.")]
+    Logs go to standard error."
+)]
 pub(crate) struct Dev {
     /// Address of the JSON-RPC. Port 0 takes a free one [default: rpc.listen in config.toml, 127.0.0.1:26657].
     #[arg(long, value_name = "ADDR")]
@@ -51,6 +54,8 @@ pub(crate) struct Dev {
     /// vats.max_online in config.toml, 50].
     #[arg(long, value_name = "N")]
     max_vats_online: Option<usize>,
+    #[command(flatten)]
+    devices: Devices,
 }
 
 /// The values of `--log-format`.
@@ -75,8 +80,12 @@ impl Dev {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         self.check_flags()?;
         let progress = Progress::new("opening the home");
-        let home =
-            Home::open_or_make(path(common)?, || new_genesis(DEFAULT_CHAIN_ID, dev_genesis))?;
+        let home = Home::open_or_make(path(common)?, || {
+            let mut genesis = new_genesis(DEFAULT_CHAIN_ID, dev_genesis)?;
+            self.devices.add_to(&mut genesis)?;
+            anyhow::Ok(genesis)
+        })?;
+        self.devices.insist(&home.genesis()?.0, &home.path)?;
         let config = self.config(&home)?;
         init_logs(log_filter(self.log.as_deref(), &config)?, &home.path, &config.log)?;
         let rpc = match &self.rpc {

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use capstan_consensus::comet::CometHome;
 use capstan_genesis::Genesis;
 use capstan_node::home::{GENESIS, Home, read_genesis};
-use capstan_node::{NewChainError, add_timer, dev_genesis, network_genesis};
+use capstan_node::{NewChainError, dev_genesis, network_genesis};
 use serde_json::json;
 
+use crate::devices::Devices;
 use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::output::Output;
@@ -32,15 +33,10 @@ pub(crate) struct Init {
     #[arg(long, value_name = "ID", default_value = DEFAULT_CHAIN_ID, conflicts_with = "genesis")]
     chain_id: String,
     /// Genesis document of an existing chain.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["timer", "mailbox"])]
     genesis: Option<PathBuf>,
-    /// Give the chain a timer. Vats look it up as `chain/timer`. Such a chain makes a block at least once a second.
-    #[arg(long, conflicts_with = "genesis")]
-    timer: bool,
-    /// Give the chain a mailbox. A governor looks it up as `chain/mailbox`, and the right to bring in messages from
-    /// outside as `chain/mailbox-conveyor`.
-    #[arg(long, conflicts_with = "genesis")]
-    mailbox: bool,
+    #[command(flatten)]
+    devices: Devices,
     /// Launch a system subcluster: a file with `{"name", "config": {"bootstrap", "services", "vats"}}`. A vat's `bundle`
     /// is an id of the genesis document or a bundle's file beside FILE. The chain gets the kernel services that
     /// FILE names. Can be given several times.
@@ -87,12 +83,7 @@ impl Init {
     fn new_chain(&self, common: &Common) -> anyhow::Result<Genesis> {
         let make = if self.validator { network_genesis } else { dev_genesis };
         let mut genesis = new_genesis(&self.chain_id, make)?;
-        if self.timer {
-            add_timer(&mut genesis)?;
-        }
-        if self.mailbox {
-            genesis.add_mailbox();
-        }
+        self.devices.add_to(&mut genesis)?;
         let state = &mut genesis.app_state;
         for file in &self.system_subcluster {
             let subcluster =

@@ -129,6 +129,9 @@ fn load(dir: &Path, name: &str) -> anyhow::Result<Key> {
         ),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };
+    if let Some(warning) = capstan_files::exposed(&file) {
+        output::warn(&format!("warning: the key is not secret: {warning}"));
+    }
     let read = || -> anyhow::Result<Key> {
         let file: KeyFile = serde_json::from_slice(&bytes)?;
         let key = Key::from_hex(&file.secret)?;

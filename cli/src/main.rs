@@ -11,6 +11,7 @@ mod basedir;
 mod bundle;
 mod debug;
 mod dev;
+mod devices;
 mod failure;
 mod home;
 mod init;
@@ -31,6 +32,7 @@ mod subclusters;
 mod tx;
 mod vat;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -104,7 +106,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { command, common } = match Cli::try_parse() {
+    let Cli { command, common } = match Cli::try_parse_from(std::env::args_os().map(shielded)) {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
@@ -132,6 +134,20 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error, common.json),
+    }
+}
+
+/// Puts a space before a negative bigint or infinity, which would otherwise be taken for an option. Values may begin with
+/// space.
+fn shielded(argument: OsString) -> OsString {
+    let negative = |text: &str| {
+        let digits = text.strip_prefix('-').and_then(|rest| rest.strip_suffix('n'));
+        text == "-Infinity"
+            || digits.is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+    };
+    match argument.to_str() {
+        Some(text) if negative(text) => format!(" {text}").into(),
+        _ => argument,
     }
 }
 

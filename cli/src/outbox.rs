@@ -23,14 +23,15 @@ Examples:
   capstan query outbox alice --follow --after 12
 
 A line names the entry's number, its kind, and what it tells:
-  7 message ro+1.hello(\"world\",\"@ro-51\") result rp-60
+  7 message ro+1.hello(\"world\",@ro-51) result rp-60
   8 notify rp+3 fulfilled 42
   9 dropExports ro+1
-Values have the form of `capstan tx send`. `capstan tx resolve rp-60 VALUE` answers the call, and `capstan tx ack 9` removes
+Values have the notation of `capstan tx send`. `capstan tx resolve rp-60 VALUE` answers the call, and `capstan tx ack 9` removes
 entries up to 9.
 
---follow begins after the last acknowledged entry, or after --after. It tries again while the node is away. With --json it
-prints one line for each entry: {\"number\":7,\"kind\":\"message\",\"target\":…,\"method\":…,\"args\":[…],\"result\":…,\"delivery\":[…]}.";
+--follow begins after the last acknowledged entry, or after --after. It tries again while the node is away.
+
+With --json a page is {\"entries\":[…],\"next\":9}, and --follow prints one line for each entry. An entry is {\"number\":7,\"kind\":\"message\",\"target\":…,\"method\":…,\"args\":[…],\"result\":…,\"delivery\":[…]}.";
 
 /// Time in which a loss of the node is noticed.
 const STEP: Duration = Duration::from_millis(500);
@@ -57,22 +58,23 @@ pub(crate) fn list(
         }
         error => error.into(),
     })?;
-    if output.is_json() {
-        let entries: Vec<Value> = page
-            .entries
-            .iter()
-            .map(|entry| json!({"number": entry.number, "deliveryJson": entry.delivery_json}))
-            .collect();
-        output.record(&json!({"entries": entries, "next": page.next}));
-        return Ok(());
-    }
-    if page.entries.is_empty() {
-        output.either(&Value::Null, "(none)");
-    }
-    for entry in &page.entries {
+    let read = |entry: &capstan_client::proto::OutboxEntry| {
         let delivery = delivery_from_json(entry.delivery_json.as_bytes())
             .with_context(|| format!("entry {}", entry.number))?;
-        output.either(&Value::Null, &line(entry.number, &delivery));
+        Ok((entry.number, delivery))
+    };
+    let entries = page.entries.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    if output.is_json() {
+        let records: Vec<Value> =
+            entries.iter().map(|(number, delivery)| record(*number, delivery)).collect();
+        output.record(&json!({"entries": records, "next": page.next}));
+        return Ok(());
+    }
+    if entries.is_empty() {
+        output.either(&Value::Null, "(none)");
+    }
+    for (number, delivery) in &entries {
+        output.either(&Value::Null, &line(*number, delivery));
     }
     if page.next > 0 {
         warn(&format!("There is more: --after {}", page.next));
@@ -171,7 +173,7 @@ pub(crate) fn line(number: u64, delivery: &Delivery) -> String {
         Delivery::Message { target, message } => {
             let result = message.result.as_deref();
             let result = result.map(|promise| format!(" result {promise}")).unwrap_or_default();
-            format!("{target}{}{result}", call(&decoded(&message.methargs)))
+            format!("{target}{}{result}", call(&message.methargs))
         }
         Delivery::Notify { resolutions } => {
             resolutions.iter().map(settlement).collect::<Vec<_>>().join("; ")
@@ -188,15 +190,16 @@ pub(crate) fn line(number: u64, delivery: &Delivery) -> String {
 }
 
 /// Returns `.method(arguments)`.
-fn call(methargs: &Value) -> String {
-    let (method, args) = (&methargs[0], methargs[1].as_array());
-    let args: Vec<String> = args.into_iter().flatten().map(Value::to_string).collect();
+fn call(methargs: &CapData) -> String {
+    let methargs = passable::decode_exactly(&methargs.body, &methargs.slots);
+    let args: Vec<String> =
+        methargs[1].as_array().into_iter().flatten().map(passable::typed).collect();
     let args = args.join(",");
-    match method {
+    match &methargs[0] {
         Value::String(name) if is_identifier(name) => format!(".{name}({args})"),
         // A call of the object itself.
-        Value::Null => format!("({args})"),
-        other => format!("[{other}]({args})"),
+        method if *method == json!({"@undefined": true}) => format!("({args})"),
+        other => format!("[{}]({args})", passable::typed(other)),
     }
 }
 
@@ -206,7 +209,8 @@ fn is_identifier(name: &str) -> bool {
 
 fn settlement(resolution: &Resolution) -> String {
     let how = if resolution.rejected { "rejected" } else { "fulfilled" };
-    format!("{} {how} {}", resolution.promise, decoded(&resolution.data))
+    let CapData { body, slots } = &resolution.data;
+    format!("{} {how} {}", resolution.promise, passable::text(body, slots))
 }
 
 fn decoded(data: &CapData) -> Value {
@@ -226,7 +230,7 @@ mod tests {
         for (delivery, expected) in [
             (
                 r##"["message","ro+1",{"methargs":{"body":"#[\"hello\",[\"world\",\"$0\",\"+7\"]]","slots":["ro-51"]},"result":"rp-60"}]"##,
-                r#"1 message ro+1.hello("world","@ro-51",{"@bigint":"7"}) result rp-60"#,
+                r#"1 message ro+1.hello("world",@ro-51,7n) result rp-60"#,
             ),
             (
                 r##"["message","ro+1",{"methargs":{"body":"#[\"two words\",[]]","slots":[]},"result":null}]"##,

@@ -173,11 +173,8 @@ fn text(name: &str, value: &Value) -> String {
         Value::Bool(false) => "no".to_owned(),
         Value::Object(fields) if fields.contains_key("body") && fields.contains_key("slots") => {
             let slots = fields["slots"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            passable::decode(
-                fields["body"].as_str().unwrap_or_default(),
-                &slots.collect::<Vec<_>>(),
-            )
-            .to_string()
+            let body = fields["body"].as_str().unwrap_or_default();
+            passable::text(body, &slots.collect::<Vec<_>>())
         }
         Value::Array(items) => {
             items.iter().map(|item| text(name, item)).collect::<Vec<_>>().join("\n")

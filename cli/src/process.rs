@@ -19,8 +19,8 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::failure::usage;
 
-/// Exit code after a second signal, as shells have it for SIGINT.
-const INTERRUPTED: i32 = 130;
+/// Exit code of a process that a signal ended before its work was done, as shells have it for SIGINT.
+pub(crate) const INTERRUPTED: i32 = 130;
 
 /// Sets up the log of the node in `home`, on standard error or in a file. `filter` comes from [`log_filter`].
 ///

@@ -3,21 +3,24 @@
 mod upgrade;
 
 use std::path::PathBuf;
+use std::process::exit;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use capstan_abi::{BundleKind, CapData};
 use capstan_client::{
     Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, ErrorCode, MessageResult,
-    TxOutcome, UpgradeVat, Wallet,
+    TxOutcome, UpgradeVat, Wallet, proto,
 };
 use capstan_passable::notation::BadNotation;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::failure::{Rejected, flag, usage};
-use crate::output::Output;
+use crate::output::{Output, warn};
 use crate::passable;
+use crate::process::{INTERRUPTED, on_signal};
 use crate::progress::during;
 use crate::{Common, keys};
 
@@ -66,8 +69,8 @@ enum Action {
         /// Name for people. It need not be unique.
         #[arg(long, default_value = "")]
         name: String,
-        /// Parameters of the vat: a JSON record, in which "@ro-51" is a reference.
-        #[arg(long, value_name = "JSON")]
+        /// Parameters of the vat, in the notation of `capstan tx send`: a record such as {"start":7n,"bank":@ro-51}.
+        #[arg(long, value_name = "VALUE")]
         params: Option<String>,
         /// Computrons to buy into the vat's meter. 0: the chain's default.
         #[arg(long, value_name = "N", default_value_t = 0)]
@@ -81,10 +84,10 @@ enum Action {
         target: String,
         /// Name of the method.
         method: String,
-        /// The arguments: each is JSON, 7n for a bigint, @ro-51 for a reference, else a string.
+        /// Arguments: values as in JSON, 7n for a bigint, @ro-51 for a reference. Any other text is a string.
         #[arg(allow_negative_numbers = true)]
         args: Vec<String>,
-        /// Do not wait for the answer.
+        /// Do not wait for the answer. Prints the promise of it, which can be a target and an argument.
         #[arg(long)]
         no_wait: bool,
     },
@@ -94,7 +97,7 @@ enum Action {
         /// The promise: rp-N, as `capstan query outbox` shows it, or rp+N.
         #[arg(value_name = "PROMISE")]
         promise: String,
-        /// The value: JSON, 7n for a bigint, @ro-51 for a reference, else a string. Without it: undefined.
+        /// Value, in the notation of `capstan tx send`. Without it: undefined.
         #[arg(allow_negative_numbers = true)]
         value: Option<String>,
         /// Reject the promise. A text becomes an error with this message.
@@ -103,14 +106,14 @@ enum Action {
     },
     /// End a vat by its admin object.
     #[command(
-        after_help = "Example: capstan tx terminate-vat ro-53 --reason '\"not needed any more\"' --from alice"
+        after_help = "Example: capstan tx terminate-vat ro-53 --reason 'not needed any more' --from alice"
     )]
     TerminateVat {
         /// The vat's admin object, as create-vat printed it.
         #[arg(value_name = "REF")]
         admin: String,
-        /// Reason as JSON, which waiting clients of the vat get.
-        #[arg(long, value_name = "JSON")]
+        /// Reason that waiting clients of the vat get: a text, or a value in the notation of `capstan tx send`.
+        #[arg(long, value_name = "VALUE")]
         reason: Option<String>,
     },
     /// Upgrade a vat to another bundle by its admin object. Durable state stays.
@@ -125,7 +128,7 @@ enum Action {
         #[arg(value_name = "BUNDLE")]
         bundle: String,
         /// The new incarnation's parameters, as for create-vat.
-        #[arg(long, value_name = "JSON")]
+        #[arg(long, value_name = "VALUE")]
         params: Option<String>,
         /// Message for those who wait for the vat's promises.
         #[arg(long, value_name = "TEXT", default_value = "")]
@@ -185,11 +188,42 @@ impl Tx {
             .ok_or_else(|| usage("who signs? Give a key with --from, as in --from alice"))?;
         let key = keys::find(common, &name).with_context(|| flag("--from", &name))?;
         let client = self.node.client()?;
-        let sender = Sender {
-            wallet: Wallet::new(&client, key).with_timeout(Duration::from_secs(self.timeout)),
-            output,
-        };
-        perform(self.action, &sender, common).map_err(|error| explain(error, &sender.wallet, &name))
+        let timeout = Duration::from_secs(self.timeout);
+        let wallet = Arc::new(Wallet::new(&client, key).with_timeout(timeout));
+        let sender = Sender { wallet: Arc::clone(&wallet), output };
+        on_signal(move || {
+            if let Some(hash) = wallet.last_sent() {
+                warn(&went_on(&hash.to_string()));
+            }
+            exit(INTERRUPTED);
+        })?;
+        let done = perform(self.action, &sender, common);
+        done.map_err(|error| explain(error, &sender.wallet, &name))
+            .map_err(|error| with_hash(error, &sender.wallet))
+    }
+}
+
+/// Says what happened to a transaction that nobody waits for any more.
+fn went_on(hash: &str) -> String {
+    format!(
+        "transaction {hash} was sent and may still come through: `capstan query result {hash}` tells"
+    )
+}
+
+/// Names the transaction that was sent, if the error leaves open what became of it.
+fn with_hash(error: anyhow::Error, wallet: &Wallet) -> anyhow::Error {
+    let open = matches!(
+        error.downcast_ref::<ClientError>(),
+        Some(
+            ClientError::Timeout { .. }
+                | ClientError::Unreachable { .. }
+                | ClientError::Malformed { .. }
+                | ClientError::Closed { .. }
+        )
+    );
+    match wallet.last_sent().filter(|_| open) {
+        Some(hash) => error.context(went_on(&hash.to_string())),
+        None => error,
     }
 }
 
@@ -199,7 +233,7 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
         Action::InstallBundle { file } => sender.install_bundle(&file),
         Action::CreateVat { bundle, name, params, computrons } => {
             let bundle_id = bundle_id(&bundle)?;
-            let parameters = params.map(|text| encode_json("--params", &text)).transpose()?;
+            let parameters = params.map(|text| parameters(&text)).transpose()?;
             sender.create_vat(&CreateVat { bundle_id, name, parameters, computrons })
         }
         Action::Send { target, method, args, no_wait } => {
@@ -209,7 +243,7 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
             sender.resolve(&promise, value.as_deref(), reject)
         }
         Action::TerminateVat { admin, reason } => {
-            let reason = reason.map(|text| encode_json("--reason", &text)).transpose()?;
+            let reason = reason.map(|text| reason_of_end(&text)).transpose()?;
             let wait = format!("waiting for the end of the vat of {admin}");
             let result =
                 during(wait, || sender.wallet.terminate_vat(reference(&admin), reason.as_ref()))?;
@@ -217,7 +251,7 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
         }
         Action::UpgradeVat { admin, bundle, params, message } => {
             let bundle_id = bundle_id(&bundle)?;
-            let parameters = params.map(|text| encode_json("--params", &text)).transpose()?;
+            let parameters = params.map(|text| parameters(&text)).transpose()?;
             let upgrade =
                 UpgradeVat { admin: reference(&admin).to_owned(), bundle_id, parameters, message };
             let wait = format!("waiting for the upgrade of the vat of {admin}");
@@ -256,7 +290,7 @@ pub(crate) fn explain(error: anyhow::Error, wallet: &Wallet, name: &str) -> anyh
 }
 
 struct Sender {
-    wallet: Wallet,
+    wallet: Arc<Wallet>,
     output: Output,
 }
 
@@ -285,7 +319,7 @@ impl Sender {
                     let none: [&str; 0] = [];
                     anyhow!(
                         "the vat was not created; the factory's answer was {status}: {}",
-                        passable::decode(&value, &none)
+                        passable::text(&value, &none)
                     )
                 }
                 other => other.into(),
@@ -324,7 +358,14 @@ impl Sender {
     ) -> anyhow::Result<()> {
         let (target, args) = (reference(target), arguments(passable::encode_arguments(args))?);
         if no_wait {
-            return self.done(&during(BLOCK, || self.wallet.send_only(target, method, &args))?);
+            let outcome = during(BLOCK, || self.wallet.send_only(target, method, &args))?;
+            let promise = outcome.response::<proto::MsgSendResponse>(0)?.result;
+            self.output.record(&json!({
+                "promise": promise,
+                "tx_hash": outcome.hash,
+                "height": outcome.height,
+            }));
+            return Ok(());
         }
         let wait = format!("waiting for the answer to {method}");
         self.answered(&during(wait, || self.wallet.send(target, method, &args))?)
@@ -348,7 +389,8 @@ impl Sender {
     /// Prints what a message was answered with.
     fn answered(&self, result: &MessageResult) -> anyhow::Result<()> {
         let value = passable::decode(&result.value.body, &result.value.slots);
-        let text = format!("{}: {value}", result.status);
+        let typed = passable::text(&result.value.body, &result.value.slots);
+        let text = format!("{}: {typed}", result.status);
         let record = json!({
             "status": result.status,
             "value": value,
@@ -416,7 +458,7 @@ fn settled_value(text: Option<&str>, reject: bool) -> Result<CapData, BadNotatio
     let value = match text {
         None if reject => json!({"@error": "rejected", "name": "Error"}),
         None => json!({"@undefined": true}),
-        Some(text) => match passable::argument(text) {
+        Some(text) => match passable::argument(text)? {
             Value::String(message) if reject && !message.starts_with('@') => {
                 json!({"@error": message, "name": "Error"})
             }
@@ -432,14 +474,31 @@ fn reference(text: &str) -> &str {
 }
 
 fn arguments(encoded: Result<CapData, BadNotation>) -> anyhow::Result<Args> {
-    let CapData { body, slots } = encoded.map_err(|error| usage(error.to_string()))?;
+    let CapData { body, slots } = encoded.map_err(|error| usage(not_in_notation(&error)))?;
     Ok(Args::smallcaps(body.strip_prefix('#').unwrap_or(&body), slots))
 }
 
-fn encode_json(what: &str, text: &str) -> anyhow::Result<Args> {
-    let value: Value =
-        passable::from_json(text).map_err(|error| usage(format!("{what} is not JSON: {error}")))?;
-    arguments(passable::encode(&value))
+/// Says what is wrong with a value that was typed, and what to write instead.
+pub(crate) fn not_in_notation(error: &BadNotation) -> String {
+    let mistake = match error {
+        BadNotation::Argument { error, .. } => error,
+        other => other,
+    };
+    let hint = match mistake {
+        BadNotation::Syntax { .. } => "; a text is written in double quotes: '\"1,2\"'",
+        _ => "",
+    };
+    format!("{error}{hint}")
+}
+
+fn parameters(text: &str) -> anyhow::Result<Args> {
+    let encoded = passable::from_text(text).and_then(|value| passable::encode(&value));
+    arguments(encoded).context("--params is not a value")
+}
+
+fn reason_of_end(text: &str) -> anyhow::Result<Args> {
+    let encoded = passable::argument(text).and_then(|value| passable::encode(&value));
+    arguments(encoded).context("--reason is not a value")
 }
 
 /// Parses an amount: `1000ucap` or `1000`.
@@ -453,7 +512,7 @@ const BLOCK: &str = "waiting for the transaction's block";
 const RESOLVE_HELP: &str = "\
 Examples:
   capstan tx resolve rp-61 42 --from alice
-  capstan tx resolve rp-61 '{\"price\":7,\"from\":\"@ro+2\"}' --from alice
+  capstan tx resolve rp-61 '{\"price\":7n,\"from\":@ro+2}' --from alice
   capstan tx resolve rp-61 'no such city' --reject --from alice
 
 A promise is settled once. Only the account that decides it can settle it, and not to another promise.";
@@ -461,12 +520,18 @@ A promise is settled once. Only the account that decides it can settle it, and n
 const SEND_HELP: &str = "\
 Examples:
   capstan tx send ro-51 increment 2 --from alice
-  capstan tx send ro-51 introduce @ro-54 '{\"greeting\":\"hi\",\"friend\":\"@ro-57\"}' --from alice
+  capstan tx send ro-51 introduce @ro-54 '{\"greeting\":\"hi\",\"friend\":@ro-57}' --from alice
+  capstan tx send ro-51 deposit 7n '\"42\"' '[1,-2n,undefined]' --from alice
 
-The value of the answer is printed in the same form: @ro-51 is a reference that the account holds, {\"@bigint\":\"7\"} a
-bigint, {\"@error\":\"text\",\"name\":\"Error\"} an error, @\"\\ud800\" a text that is no Unicode (@ and its JSON), null
-also undefined. With --json: status (fulfilled or rejected), value, slots (the references in it), body (the value as it
-is on the chain). A rejection ends with exit code 1.";
+An argument that begins with {, [, \", @ or a digit is a value, and so are null, true, false, undefined, NaN and Infinity. Values
+are those of JSON, and 7n is a bigint, @ro-51 a reference that the account holds, {\"@error\":\"text\",\"name\":\"TypeError\"}
+an error, {\"@symbol\":\"asyncIterator\"} a symbol, {\"@tag\":\"copySet\",\"payload\":[1]} a tagged value, @\"\\ud800\" a text that
+is no Unicode. Everything else is a text. A text that looks like a value stands in double quotes: '\"42\"'. One that
+begins with @ gets a second @.
+
+The answer is printed in the same notation. With --json: status (fulfilled or rejected), value (where 7n is
+{\"@bigint\":\"7\"}, @ro-51 a string, and undefined null), slots (the references in it), body (the value as it is on the
+chain). A rejection ends with exit code 1.";
 
 #[cfg(test)]
 mod tests {

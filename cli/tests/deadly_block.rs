@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,7 +21,7 @@ use capstan_genesis::Genesis;
 use capstan_store::Store;
 use capstan_tests::{Account, HookedHost, Options, host, raw_genesis};
 use capstan_vat_host::WasmHost;
-use common::{PATIENCE, Place, height_at_rest};
+use common::{PATIENCE, Place, free_addrs, height_at_rest};
 use serde_json::{Value, json};
 
 /// How many validators a network has.
@@ -229,13 +229,6 @@ impl Node {
         let done = Command::new("sh").args(["-c", command]).env("PATH", path).output().unwrap();
         assert!(done.status.success(), "{command}: {done:?}");
     }
-}
-
-/// Addresses on which nothing listens. They are all held until the last one is found.
-fn free_addrs(count: usize) -> Vec<SocketAddr> {
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap()).collect()
 }
 
 /// Makes homes of a raw chain with that many validators under CometBFT. With none, it makes one for solo consensus.

@@ -30,7 +30,7 @@ fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
         (&["tx", "create-vat", "nowhere.json", "--from", "alice"], "neither a bundle's id"),
         (
             &["tx", "create-vat", "b1-00", "--params", "{", "--from", "alice"],
-            "--params is not JSON",
+            "--params is not a value: character 2: expected the name of a field",
         ),
         (&["tx", "transfer", "capstan1nonsense", "5", "--from", "alice"], "not a Capstan address"),
         (&["tx", "transfer", "bob", "5 coins", "--from", "alice"], "1000ucap"),

@@ -16,7 +16,10 @@ fn follow(name: &str) {
     let mut printed = String::new();
     for part in guide.parts {
         match part {
-            Part::Shell(block) if block == "capstan dev" => dev = Some(place.dev()),
+            Part::Shell(block) if block.starts_with("capstan dev") => {
+                let flags: Vec<&str> = block.split(' ').skip(2).collect();
+                dev = Some(place.dev_at(&place.home(), &flags));
+            }
             Part::Shell(block) => {
                 printed = common::guide::run(&place, dev.as_ref(), &block);
                 commands += 1;
@@ -36,6 +39,11 @@ fn writing_a_vat() {
 #[test]
 fn streams() {
     follow("streams.md");
+}
+
+#[test]
+fn time() {
+    follow("time.md");
 }
 
 #[test]

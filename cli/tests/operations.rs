@@ -230,6 +230,9 @@ fn two_nodes_that_went_apart_are_compared_crank_by_crank() {
     let tell = |home: &Path, sequence, method| {
         let dev = place.dev_at(home, &[]);
         let client = Client::new(dev.url()).unwrap();
+        // So that the transaction is in the block of the same height on both.
+        let rest = || height_at_rest(&client);
+        Deadline::after(PATIENCE).poll("a chain at rest", rest).unwrap();
         let mut alice = Account::dev(0);
         alice.sequence = sequence;
         let hash = client.broadcast_sync(&alice.sign(alice.calls(&[method]))).unwrap();

@@ -169,11 +169,8 @@ fn calls_are_answered_by_hand() {
         let sent = stage.ask(&call).json();
         let outbox = stage.ask(&["query", "outbox", "alice", "--json"]).json();
         let entries = outbox["entries"].as_array().unwrap();
-        let mut deliveries = entries.iter().map(|entry| {
-            serde_json::from_str::<Value>(entry["deliveryJson"].as_str().unwrap()).unwrap()
-        });
-        let called = deliveries.rfind(|delivery| delivery[0] == "message").unwrap();
-        let promise = called[2]["result"].as_str().unwrap();
+        let called = entries.iter().rfind(|entry| entry["kind"] == "message").unwrap();
+        let promise = called["result"].as_str().unwrap();
         let mut resolve = vec!["tx", "resolve", promise, value, "--from", "alice"];
         resolve.extend(reject.then_some("--reject"));
         stage.ask(&resolve).assert_failed(0, "");

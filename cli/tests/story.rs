@@ -3,9 +3,12 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Dev, Place, checkout};
+use capstan_client::{ClientError, Deadline};
+use common::{Dev, PATIENCE, Place, checkout};
 use serde_json::{Value, json};
 
 fn text(value: &Value) -> &str {
@@ -191,13 +194,69 @@ fn references_and_other_values_go_in_and_out_of_vats() {
         1, "two", {"@bigint": "3"}, -4, [null, true], reference, {"deep": {"!odd": "@@x"}}, {"@tag": "copySet", "payload": []},
     ]);
     assert_eq!(answer["value"], expected, "{answer}");
+    // Negative bigints are no options, and what only looks like a value is refused with the place of the mistake.
+    assert_eq!(send(&[root, "echo", "-5n"])["value"], json!([{"@bigint": "-5"}]));
+    let bad = ["tx", "send", root, "echo", "ok", "[1,2", "--from", "alice"];
+    place.ask(&dev, &bad).assert_failed(2, "argument 2: character 5: expected `,` or `]`");
+    let shown =
+        place.ask(&dev, &["tx", "send", root, "echo", "[undefined,-7n]", "--from", "alice"]);
+    assert_eq!(shown.stdout.trim(), "fulfilled: [[undefined,-7n]]");
     // What came out goes in again, also as a parameter of another vat.
-    let other = create(&json!({"friend": reference}).to_string());
+    let other = create(&format!("{{\"friend\":{reference}}}"));
     assert_eq!(send(&[text(&other["root"]), "friend"])["value"], reference);
     // Dropped references are gone.
     let dropped = reference.trim_start_matches('@');
     place.ask(&dev, &["tx", "drop", dropped, "--from", "alice"]).assert_failed(0, "");
     place.ask(&dev, &["tx", "send", dropped, "x", "--from", "alice"]).assert_failed(3, "not held");
+}
+
+#[test]
+fn commands_of_one_account_run_at_the_same_time() {
+    let place = Place::new();
+    let dev = place.dev();
+    let transfer = ["tx", "transfer", "bob", "1", "--from", "alice", "--json", "--node", dev.url()];
+    let running: Vec<_> =
+        (0..5).map(|_| place.command(&transfer).stdout(Stdio::null()).spawn().unwrap()).collect();
+    for mut child in running {
+        assert!(child.wait().unwrap().success());
+    }
+    let account = place.ask(&dev, &["query", "account", "alice", "--json"]).json();
+    assert_eq!(account["sequence"].to_string().trim_matches('"'), "5", "{account}");
+}
+
+#[test]
+fn a_command_that_is_interrupted_names_its_transaction() {
+    let place = Place::new();
+    let dev = place.dev();
+    let silent = "import { Far } from '@endo/far';\nexport const buildRootObject = () => Far('root', { wait: () => new Promise(() => {}) });\n";
+    std::fs::write(place.path().join("silent.js"), silent).unwrap();
+    place.run(&["bundle", "silent.js", "-o", "silent.json"]).assert_failed(0, "");
+    place
+        .ask(&dev, &["tx", "install-bundle", "silent.json", "--from", "alice"])
+        .assert_failed(0, "");
+    let vat = place.ask(&dev, &["tx", "create-vat", "silent.json", "--from", "alice", "--json"]);
+    let vat = vat.json();
+    let call = ["tx", "send", text(&vat["root"]), "wait", "--from", "alice", "--node", dev.url()];
+    let mut child = place.command(&call).stderr(Stdio::piped()).spawn().unwrap();
+    // What it prints while it waits says that it has sent.
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.contains("waiting for the answer")));
+    let sent = || {
+        let account = place.ask(&dev, &["query", "account", "alice", "--json"]).json();
+        Ok::<_, ClientError>(
+            (account["sequence"].to_string().trim_matches('"') == "3").then_some(()),
+        )
+    };
+    Deadline::after(PATIENCE).poll("the transaction", sent).unwrap();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let last = lines.last().unwrap();
+    assert!(last.contains("may still come through: `capstan query result "), "{last}");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // The promise of an answer that nobody waits for is a target.
+    let no_wait = [&call[..], &["--no-wait", "--json"]].concat();
+    let promise = place.run(&no_wait).json();
+    assert!(text(&promise["promise"]).starts_with("rp-"), "{promise}");
 }
 
 #[test]

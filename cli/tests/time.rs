@@ -40,6 +40,30 @@ fn under_cometbft_a_timer_fires_although_nobody_sends_transactions() {
 }
 
 #[test]
+fn a_chain_has_the_devices_that_it_was_made_with() {
+    let place = Place::new();
+    let lookup = ["tx", "send", "factory", "lookup", "chain/timer", "--from", "alice", "--json"];
+    let dev = place.dev();
+    let without = place.ask(&dev, &lookup);
+    assert_eq!(without.code, 1);
+    assert!(without.stdout.contains("this chain has no timer"), "{without:?}");
+    assert!(dev.stop("TERM").success());
+    for flag in ["--timer", "--mailbox"] {
+        let refused = place.run(&["dev", flag, "--rpc", "127.0.0.1:0"]);
+        refused.assert_failed(2, "a chain gets its devices when it is made");
+    }
+    let home = place.path().join("with");
+    let dev = place.dev_at(&home, &["--timer"]);
+    assert_eq!(place.ask(&dev, &lookup).json()["status"], "fulfilled");
+    assert!(dev.stop("TERM").success());
+    // The flag is no obstacle to going on.
+    assert!(place.dev_at(&home, &["--timer"]).stop("TERM").success());
+    let genesis = home.join("genesis.json");
+    let both = ["init", "--genesis", genesis.to_str().unwrap(), "--timer"];
+    place.run(&both).assert_failed(2, "cannot be used with");
+}
+
+#[test]
 fn under_cometbft_an_idle_chain_without_a_timer_makes_no_blocks() {
     let place = Place::new();
     let node = start(&place, &[]);

@@ -25,25 +25,36 @@ const INDEX_LAG: Duration = Duration::from_secs(5);
 /// Interval at which the account's sequence is polled while a transaction is in no block.
 const SEQUENCE_PAUSE: Duration = Duration::from_secs(1);
 
+/// Pause before a transaction is signed again because its sequence was taken.
+const STALE_PAUSE: Duration = Duration::from_millis(20);
+
 /// Upper bound of a transaction's bytes besides a bundle: body, signer, fee, signature, ids.
 const TX_OVERHEAD_BYTES: u64 = 4_096;
 
 /// A [`Client`] and the [`Key`] of an account, which signs and pays.
 ///
-/// A wallet counts the account's sequences itself, so that several transactions can wait for one block. Use one wallet
-/// per key: the sequences of two would collide.
+/// A wallet counts the account's sequences itself, so that several transactions can wait for one block. Other wallets and
+/// processes may use the account at the same time: a transaction whose sequence was taken by another is signed again with
+/// the next one, until the time limit.
 #[derive(Debug)]
 pub struct Wallet {
     client: Client,
     key: Key,
     timeout: Duration,
     signer: Mutex<Option<SignerData>>,
+    last_sent: Mutex<Option<Hash>>,
 }
 
 impl Wallet {
     /// Creates a wallet for `key`.
     pub fn new(client: &Client, key: Key) -> Self {
-        Self { client: client.clone(), key, timeout: DEFAULT_TIMEOUT, signer: Mutex::new(None) }
+        Self {
+            client: client.clone(),
+            key,
+            timeout: DEFAULT_TIMEOUT,
+            signer: Mutex::new(None),
+            last_sent: Mutex::new(None),
+        }
     }
 
     /// Sets the time limit of waiting for blocks and answers.
@@ -61,6 +72,12 @@ impl Wallet {
     /// Returns the [`Client`] of the wallet.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Returns the hash of the last transaction that the node took. It may still come into a block when the wallet does not
+    /// wait for it any more. [`Client::tx`] and [`Client::wait_result`] tell.
+    pub fn last_sent(&self) -> Option<Hash> {
+        *self.last_sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Installs a [`Bundle`] in one transaction if it fits, in chunks otherwise. Compresses it if that helps.
@@ -308,13 +325,18 @@ impl Wallet {
     /// [`ClientError::Refused`], [`ClientError::Failed`], [`ClientError::Displaced`], [`ClientError::Timeout`],
     /// [`ClientError::Tx`], or as [`Client::call`].
     pub fn submit(&self, tx: TxBuilder, declared_bytes: u64) -> Result<TxOutcome, ClientError> {
-        let (hash, sequence) = match self.broadcast(&tx, declared_bytes) {
-            // Another process has used the account, so its sequence is queried once more.
-            Err(error) if is_stale(&error) => self.broadcast(&tx, declared_bytes)?,
-            other => other?,
-        };
-        let info = self.wait_tx(hash, sequence)?;
-        info.outcome(self.client.addr())
+        let begun = Instant::now();
+        loop {
+            let sent = self.broadcast(&tx, declared_bytes);
+            let info = sent.and_then(|(hash, sequence)| self.wait_tx(hash, sequence));
+            match info {
+                // Somebody else has used the sequence, so this transaction has done nothing and never will.
+                Err(error) if is_stale(&error) && begun.elapsed() < self.timeout => {
+                    std::thread::sleep(STALE_PAUSE);
+                }
+                other => return other?.outcome(self.client.addr()),
+            }
+        }
     }
 
     /// Waits for the transaction's block while it can still come.
@@ -407,13 +429,23 @@ impl Wallet {
         // mistaken for the earlier one.
         let signed = self.with_fee(tx, declared_bytes, &current)?.sign_anew(&self.key, &current)?;
         let sent = self.client.broadcast_sync(&signed).map(|hash| (hash, current.sequence));
-        let used = match &sent {
-            Ok(_) => 1,
-            Err(error @ ClientError::Refused { .. }) if !is_stale(error) => 0,
+        let sequence = match &sent {
+            Ok((hash, _)) => {
+                *self.last_sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(*hash);
+                current.sequence + 1
+            }
+            // The node says which sequence it expects after the transactions that wait in its mempool.
+            Err(ClientError::Refused { log, .. }) if sent.as_ref().is_err_and(is_stale) => {
+                match expected_sequence(log) {
+                    Some(expected) => expected,
+                    None => return sent,
+                }
+            }
+            Err(ClientError::Refused { .. }) => current.sequence,
             // It is unknown whether the sequence was used, so it is queried next time.
             Err(_) => return sent,
         };
-        *signer = Some(SignerData { sequence: current.sequence + used, ..current });
+        *signer = Some(SignerData { sequence, ..current });
         sent
     }
 
@@ -442,5 +474,16 @@ impl Wallet {
 
 /// Returns whether the error says that the sequence is not the account's next.
 fn is_stale(error: &ClientError) -> bool {
-    matches!(error, ClientError::Refused { code, .. } if *code == ErrorCode::Sequence.number())
+    match error {
+        ClientError::Refused { code, .. } | ClientError::Failed { code, .. } => {
+            *code == ErrorCode::Sequence.number()
+        }
+        _ => false,
+    }
+}
+
+/// Reads the expected sequence in the message of the application about a wrong one.
+fn expected_sequence(log: &str) -> Option<u64> {
+    let (_, after) = log.split_once("expected ")?;
+    after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

@@ -207,6 +207,23 @@ fn a_sequence_used_elsewhere_is_asked_for_again() {
 }
 
 #[test]
+fn wallets_of_one_account_send_at_the_same_time() {
+    let node = Node::start();
+    let bob = node.wallet(1).address();
+    let before = node.client.account(&bob).unwrap().balance;
+    let wallets: Vec<Wallet> = (0..6).map(|_| node.wallet(0)).collect();
+    std::thread::scope(|scope| {
+        for wallet in &wallets {
+            scope.spawn(|| (0..5).for_each(|_| drop(wallet.transfer(&bob, Amount(1)).unwrap())));
+        }
+    });
+    // Each transfer has happened once.
+    assert_eq!(node.client.account(&wallets[0].address()).unwrap().sequence, 30);
+    assert_eq!(node.client.account(&bob).unwrap().balance.0, before.0 + 30);
+    assert!(wallets.iter().all(|wallet| wallet.last_sent().is_some()));
+}
+
+#[test]
 fn threads_can_share_a_wallet() {
     let node = Node::start();
     let alice = node.wallet(0);

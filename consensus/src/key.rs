@@ -62,7 +62,7 @@ impl ValidatorKey {
     }
 
     /// Reads the key at `path`, or makes one from the operating system's randomness and writes it
-    /// there (readable by its owner only).
+    /// there (readable by its owner only). A file that others can read is used, with a warning in the log.
     ///
     /// # Errors
     /// [`KeyError`] if the file cannot be read or written or holds no such key.
@@ -79,7 +79,13 @@ impl ValidatorKey {
                 key.save(path)?;
                 Ok(key)
             }
-            other => Self::from_json(&other?),
+            other => {
+                let bytes = other?;
+                if let Some(warning) = capstan_files::exposed(path) {
+                    tracing::warn!("the key is not secret: {warning}");
+                }
+                Self::from_json(&bytes)
+            }
         }
     }
 

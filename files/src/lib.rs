@@ -15,8 +15,10 @@
 
 mod atomic;
 mod printable;
+mod private;
 mod rotate;
 
 pub use atomic::write_atomic;
 pub use printable::{one_line, printable};
+pub use private::exposed;
 pub use rotate::{RotatingFile, Rotation};

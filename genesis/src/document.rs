@@ -261,7 +261,7 @@ impl Genesis {
         if !is_utc_time(&self.genesis_time) {
             return Err(invalid(
                 "genesis_time",
-                "must be RFC 3339 in UTC, as in 2026-01-01T00:00:00Z",
+                "must be RFC 3339 in UTC, from 1970 on, as in 2026-01-01T00:00:00Z",
             ));
         }
         if self.initial_height < 1 {
@@ -307,8 +307,11 @@ fn is_utc_time(text: &str) -> bool {
     let (seconds, fraction) = body.split_once('.').unwrap_or((body, "0"));
     let shape = b"0000-00-00T00:00:00";
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // Blocks count time from 1970 on. CometBFT knows no earlier one either.
+    let since_epoch = seconds.get(..4).is_some_and(|year| year >= "1970");
     let fits = |(b, s): (u8, &u8)| if *s == b'0' { b.is_ascii_digit() } else { b == *s };
-    seconds.len() == shape.len()
+    since_epoch
+        && seconds.len() == shape.len()
         && seconds.bytes().zip(shape).all(fits)
         && digits(fraction)
         && fraction.len() <= 9
@@ -384,6 +387,8 @@ mod tests {
             (|g| g.chain_id.clear(), "chain_id"),
             (|g| g.chain_id = "x".repeat(51), "chain_id"),
             (|g| g.genesis_time = "2026-01-01".into(), "genesis_time"),
+            (|g| g.genesis_time = "1969-12-31T23:59:59.999Z".into(), "genesis_time"),
+            (|g| g.genesis_time = "0000-01-01T00:00:00Z".into(), "genesis_time"),
             (|g| g.genesis_time = "2026-01-01T00:00:00+01:00".into(), "genesis_time"),
             (|g| g.initial_height = 0, "initial_height"),
             (|g| g.app_hash = "00".into(), "app_hash"),

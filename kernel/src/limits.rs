@@ -61,6 +61,9 @@ pub const MAX_ENDING_SLOTS: usize = 16;
 pub const MAX_ENDING_DEPTH: u64 = 16;
 /// Upper bound of the values in exit information that is kept unchanged.
 pub const MAX_ENDING_NODES: u64 = 1_000;
+/// Upper bound of a dynamic vat's name, and of its manager type, in bytes. Each delivery reads them with the vat's
+/// configuration.
+pub const MAX_LABEL_BYTES: usize = 1_024;
 /// Upper bound of the values in the arguments of one device call.
 pub const MAX_DEVICE_NODES: usize = 65_536;
 /// Upper bound of the lines in one direction of an io channel that nobody has read.

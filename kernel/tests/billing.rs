@@ -13,7 +13,11 @@ use capstan_kernel::{
     vat::Threshold,
     view,
 };
-use capstan_kernel_ports::{Computrons, VatId, host::StartCost, memory::MemoryState};
+use capstan_kernel_ports::{
+    Computrons, VatId,
+    host::{StartCost, VatHost},
+    memory::MemoryState,
+};
 use serde_json::{Value, json};
 use support::{
     ClosureHost,
@@ -37,6 +41,8 @@ fn stage(billing: Billing) -> Stage {
         config.options.snapshot_initial = 1_000;
         config.options.snapshot_interval = 1_000;
         config.options.reap.deliveries = Threshold::Never;
+        // A source of its own: the start of a static vat loads its bundle, and nobody pays for that.
+        config.vats.get_mut("user").unwrap().enable_disavow = true;
     });
     stage.kernel.host_mut().start_cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
     stage
@@ -113,11 +119,45 @@ fn a_creation_that_fails_is_paid_for() {
     assert_eq!(metered(&mut stage, 100_000), None);
     assert_eq!(remaining(&stage, 1), Some(100_000 - LOAD - OWN));
     stage.kernel.host_mut().refusal = None;
-    // What startVat may spend is what the start has left.
-    assert_eq!(metered(&mut stage, LOAD + OWN + DELIVERY - 1), None);
+    // What startVat may spend is what the start has left. The bundle is loaded already.
+    assert_eq!(metered(&mut stage, OWN + DELIVERY - 1), None);
     assert_eq!(remaining(&stage, 2), Some(0));
-    assert!(metered(&mut stage, LOAD + OWN + DELIVERY).is_some());
+    assert!(metered(&mut stage, OWN + DELIVERY).is_some());
     assert_eq!(remaining(&stage, 3), Some(0));
+}
+
+#[test]
+fn a_vat_whose_meter_does_not_cover_its_return_ends_without_it() {
+    let mut stage = stage(Billing { resident_vats: 2, ..BILLING });
+    let poor = metered(&mut stage, LOAD + OWN + DELIVERY + 900).unwrap();
+    // Others are used until the vat counts as gone from memory, and the bundle still as loaded.
+    for _ in 0..3 {
+        metered(&mut stage, 1_000_000).unwrap();
+    }
+    let heard = stage.count(poor, |_| true);
+    // Here it is in memory, and not on a node that keeps fewer vats.
+    stage.kernel.host_mut().stop(poor);
+    // Its return takes its start and one delivery, more than it has.
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), 900);
+    assert!(!stage.lives(poor));
+    assert_eq!(stage.count(poor, |_| true), heard, "nothing was replayed");
+    let ending = view::vat_state(&stage.state, poor).unwrap().unwrap().status;
+    assert_eq!(ending.ending().unwrap().reason(), "meter underflow, vat terminated");
+}
+
+#[test]
+fn a_name_that_each_delivery_would_read_is_bounded() {
+    let mut stage = stage(BILLING);
+    for (option, bytes, lives) in
+        [("name", 1_024, true), ("name", 1_025, false), ("managerType", 1_025, false)]
+    {
+        let before = view::live_vats(&stage.state).unwrap().len();
+        let create = format!("#[\"b1-user\",{{\"{option}\":\"{}\"}}]", "n".repeat(bytes));
+        let made = json!([["call", "d-70", "createByBundleID", create]]);
+        stage.perform("vatAdmin", made).unwrap();
+        let made = view::live_vats(&stage.state).unwrap().len() - before;
+        assert_eq!(made == 1, lives, "{option} of {bytes} bytes");
+    }
 }
 
 #[test]
@@ -256,4 +296,42 @@ fn the_cause_of_a_failed_upgrade_is_kept_until_an_upgrade_succeeds_or_the_vat_is
     let end = format!("#[\"{vat}\",\"done\"]");
     stage.perform("vatAdmin", json!([["call", "d-70", "terminateWithFailure", end]])).unwrap();
     assert_eq!(view::failed_upgrade(&stage.state, vat).unwrap(), None);
+}
+
+/// Upgrades a vat that decides so many promises and has a meter of so much. Returns what the meter held before the upgrade,
+/// the vat's incarnation after it, and what vatAdmin was told.
+fn upgrade(promises: usize, computrons: u64) -> (u64, u64, String) {
+    // At this price a crank may cut off ten promises and objects.
+    let mut stage = stage(Billing { write: CRANK_LIMIT / 40, ..BILLING });
+    let vat = metered(&mut stage, computrons).unwrap();
+    for number in 0..promises {
+        let own = json!([["send", "o+0", "#[\"hold\",[\"&0\"]]", [format!("p+{number}")]]]);
+        spend(&mut stage, "o-52", &own);
+    }
+    let before = remaining(&stage, 1).unwrap();
+    let order = format!("#[\"{vat}\",\"b1-user\",{{}},\"again\"]");
+    stage.perform("vatAdmin", json!([["call", "d-70", "upgradeVat", order]])).unwrap();
+    assert!(stage.lives(vat));
+    let record = view::vat_state(&stage.state, vat).unwrap().unwrap();
+    let kept = record.holdings.promises;
+    assert_eq!(kept, if record.incarnation == 1 { 0 } else { promises as u64 });
+    let admin = stage.vat("vatAdmin");
+    let heard = stage.heard.borrow();
+    let told = heard.iter().rfind(|(to, _)| *to == admin).map(|(_, delivery)| delivery);
+    (before, record.incarnation, format!("{told:?}"))
+}
+
+#[test]
+fn an_upgrade_cuts_off_no_more_than_a_crank_may_spend_and_the_meter_covers() {
+    let ample = 1 << 40;
+    let (before, incarnation, told) = upgrade(5, ample);
+    assert!(incarnation == 1 && told.contains("true"), "{told}");
+    let (_, incarnation, told) = upgrade(10, ample);
+    assert_eq!(incarnation, 1, "{told}");
+    let (_, incarnation, told) = upgrade(11, ample);
+    assert!(incarnation == 0 && told.contains("more than 10 promises and objects"), "{told}");
+    // The old incarnation brings out its dead, and then there is not enough.
+    let spent = ample - before;
+    let (_, incarnation, told) = upgrade(5, spent + DELIVERY + CRANK_LIMIT / 4);
+    assert!(incarnation == 0 && told.contains("meter does not cover"), "{told}");
 }

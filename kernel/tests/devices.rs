@@ -18,7 +18,11 @@ use capstan_kernel::{
     vat::VatStatus,
     view,
 };
-use capstan_kernel_ports::{VatId, memory::MemoryState, store::Overlay};
+use capstan_kernel_ports::{
+    VatId,
+    memory::MemoryState,
+    store::{Overlay, Read},
+};
 use serde_json::{Value, json};
 use support::{Behaviour, Caller, ClosureHost, config, idle, kernel, method, run};
 
@@ -251,6 +255,33 @@ fn a_device_holds_what_it_was_given_for_good() {
     };
     let object = view::object(&world.state, handler).unwrap().unwrap();
     assert_eq!((object.reachable, object.recognizable), (1, 1));
+}
+
+#[test]
+fn a_call_that_fails_leaves_the_device_with_nothing() {
+    let mut world = World::new();
+    let held = |world: &World| {
+        let mut held = world.state.scan(b"k.c.d").unwrap();
+        held.retain(|(_, entry)| !String::from_utf8_lossy(entry).contains("d+"));
+        held.len()
+    };
+    let before = held(&world);
+    let calls = [
+        // An unusable time, too few arguments, an unknown method, a foreign node behind an object.
+        (TIMER, "setWakeup", json!(["soon", "$0"]), json!(["o+5"])),
+        (TIMER, "removeWakeup", json!([1, "$0"]), json!(["o+6"])),
+        (TIMER, "unknown", json!(["$0"]), json!(["o+7"])),
+        (TIMER, "setWakeup", json!(["+1", "$0", "$1"]), json!(["o+8", MAILBOX])),
+        (MAILBOX, "add", json!(["$0", 1, 2]), json!(["o+9"])),
+        (BRIDGE, "registerInboundHandler", json!([1, "$0"]), json!(["o+10"])),
+    ];
+    for (device, method, args, slots) in calls {
+        let answered = world.call(device, method, args, slots).join(" ");
+        assert!(answered.contains(FAILED), "{method}: {answered}");
+        assert_eq!(held(&world), before, "{method}");
+    }
+    world.call(TIMER, "setWakeup", json!(["+1", "$0"]), json!(["o+11"]));
+    assert_eq!(held(&world), before + 1);
 }
 
 #[test]

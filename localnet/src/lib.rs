@@ -22,6 +22,7 @@ mod control;
 mod error;
 mod link;
 mod plan;
+mod ports;
 mod process;
 mod supervisor;
 
@@ -29,5 +30,6 @@ pub use control::{Command, NodeStatus, Status, call};
 pub use error::NetError;
 pub use link::Link;
 pub use plan::{Consensus, NodePlan, Plan, Supervisor};
+pub use ports::free_addrs;
 pub use process::{Launch, ProcessState};
 pub use supervisor::{Launcher, NetStopper, Network};

@@ -27,7 +27,14 @@ pub(crate) fn fit(limits: RpcLimits) -> RpcLimits {
             current.unwrap_or(u64::MAX),
         );
     }
-    let max_websockets = limits.max_websockets.min(connections);
+    // If WebSockets took all connections, nobody could call the node.
+    let max_websockets = limits.max_websockets.min(connections.saturating_sub(FEWEST / 2));
+    if max_websockets < limits.max_websockets {
+        tracing::warn!(
+            "rpc.max_websockets is {}, but with {connections} connections only {max_websockets} are allowed: raise rpc.max_connections, and the limit of descriptors (ulimit -n)",
+            limits.max_websockets,
+        );
+    }
     RpcLimits { max_connections: connections, max_websockets, ..limits }
 }
 

@@ -80,12 +80,13 @@ pub fn open_app(
     on_step: &dyn Fn(&str),
 ) -> Result<App<WasmHost>, NodeError> {
     let (genesis, _) = home.genesis()?;
-    let host = open_host_with(config.host_options(cache_dir(&home.path)), on_step)?;
+    let mut host = open_host_with(config.host_options(cache_dir(&home.path)), on_step)?;
     let store = config.store_options();
     let from_state = &genesis.app_state.from_state;
     if let Some(from) = from_state {
         on_step("reading the state that the genesis document goes on from");
-        state_export::import(from, &home.genesis_state(), &home.state(), store.clone())?;
+        let (file, state) = (home.genesis_state(), home.state());
+        state_export::import(from, &file, &state, store.clone(), &mut host)?;
     }
     on_step("opening the chain's state");
     let store = Store::open(home.state(), store)?;

@@ -1,17 +1,20 @@
-//! Values of vats as JSON, as people type and read them on the command line.
+//! Values of vats as people type and read them on the command line, and as JSON.
 //!
-//! | vat's value | JSON here |
-//! |---|---|
-//! | null, booleans, numbers, strings, arrays, records | themselves |
-//! | a reference of the account: object or promise | `"@ro-51"`, `"@rp+3"` |
-//! | a string or a property name that begins with `@` | the same with a second `@` before it |
-//! | a string or a property name with a lone surrogate | `@` and its JSON text: `"@\"a\\ud800\""` |
-//! | bigint | `{"@bigint": "7"}` |
-//! | symbol | `{"@symbol": "asyncIterator"}` |
-//! | NaN, Infinity, -Infinity | `{"@number": "NaN"}` |
-//! | error | `{"@error": "message", "name": "TypeError"}` |
-//! | tagged (copySet, copyMap, …) | `{"@tag": "copySet", "payload": […]}` |
-//! | undefined | `{"@undefined": true}`; as a result just `null` |
+//! | vat's value | typed and printed | the same in JSON |
+//! |---|---|---|
+//! | null, booleans, numbers, strings, arrays, records | as in JSON | themselves |
+//! | a reference of the account: object or promise | `@ro-51`, `@rp+3` | `"@ro-51"`, `"@rp+3"` |
+//! | bigint | `7n` | `{"@bigint": "7"}` |
+//! | NaN, Infinity, -Infinity | themselves | `{"@number": "NaN"}` |
+//! | undefined | `undefined` | `{"@undefined": true}`, or `null` as a result |
+//! | a string or a property name that begins with `@` | the same with a second `@` before it | the same |
+//! | a string or a property name with a lone surrogate | `@` and its JSON text | the same: `"@\"a\\ud800\""` |
+//! | symbol | as in JSON | `{"@symbol": "asyncIterator"}` |
+//! | error | as in JSON | `{"@error": "message", "name": "TypeError"}` |
+//! | tagged (copySet, copyMap, …) | as in JSON | `{"@tag": "copySet", "payload": […]}` |
+//!
+//! The JSON can be typed too. An argument that stands alone and does not look like any of these is a string, so that
+//! quotes are seldom needed.
 //!
 //! So what one command prints can be handed to the next.
 //!
@@ -23,19 +26,23 @@
 //! assert_eq!(data.body, r##"#{"to":"$0","amount":"+7"}"##);
 //! assert_eq!(data.slots, ["ro-51"]);
 //! assert_eq!(notation::decode(&data.body, &data.slots)["amount"], json!({"@bigint": "7"}));
+//! let typed = notation::text(&data.body, &data.slots);
+//! assert_eq!(typed, r#"{"to":@ro-51,"amount":7n}"#);
+//! assert_eq!(notation::encode(&notation::from_text(&typed)?)?, data);
 //! # Ok::<(), notation::BadNotation>(())
 //! ```
 
+mod parse;
 mod read;
 mod show;
 mod surrogates;
 
 use capstan_abi::CapData;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-pub use show::decode;
+pub use show::{decode, decode_exactly, text, typed};
 
-use crate::{bigint::BigInt, value::Passable};
+use crate::value::Passable;
 
 /// The reason why a value cannot be encoded. The text names the part that is wrong and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,18 +66,38 @@ pub enum BadNotation {
     /// The value of `@error` or `@tag` is not a string.
     #[error("\"{0}\" must be a string")]
     NotString(&'static str),
+    /// A text is not in the notation.
+    #[error("character {position}: {problem}")]
+    Syntax {
+        /// Position of the mistake, in characters from 1.
+        position: usize,
+        /// Description of the mistake.
+        problem: String,
+    },
+    /// One of several arguments cannot be encoded.
+    #[error("argument {number}: {error}")]
+    Argument {
+        /// Number of the argument, from 1.
+        number: usize,
+        /// The mistake in it.
+        error: Box<BadNotation>,
+    },
     /// The text after `@"` is not the JSON of a string.
     #[error("\"@{0}\": what follows @ is not a JSON string such as \"\\ud800\"")]
     JsonString(String),
 }
 
-/// Encodes the arguments of a message. Each is JSON if it can be read as JSON, `7n` for a bigint, else a string.
+/// Encodes the arguments of a message, each as [`argument`] reads it.
 ///
 /// # Errors
 /// Returns [`BadNotation`] for the first argument that cannot be encoded.
 pub fn encode_arguments(arguments: &[String]) -> Result<CapData, BadNotation> {
-    let values: Vec<Value> = arguments.iter().map(|text| argument(text)).collect();
-    encode(&Value::Array(values))
+    let read = |(index, text): (usize, &String)| {
+        let value = argument(text).and_then(|value| read::value(&value));
+        value.map_err(|error| BadNotation::Argument { number: index + 1, error: Box::new(error) })
+    };
+    let values = arguments.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+    Ok(Passable::Array(values).write(usize::MAX))
 }
 
 /// Encodes a value. It is not checked for what a vat refuses, such as deep nesting.
@@ -89,30 +116,24 @@ pub fn parse(value: &Value) -> Result<Passable, BadNotation> {
     read::value(value)
 }
 
-/// Reads JSON, in which strings may have escapes of lone surrogates.
+/// Reads a text in the notation, and returns its JSON form.
 ///
 /// # Errors
-/// Returns the mistake that the JSON parser found.
-pub fn from_json(text: &str) -> serde_json::Result<Value> {
-    serde_json::from_str(text).or_else(|error| {
-        let written = surrogates::rewrite(text, |raw| {
-            match (raw.strip_prefix("@@"), raw.strip_prefix('@')) {
-                (Some(rest), _) => format!("@\"@{rest}\""),
-                // Not a reference: it is refused as one, and shown as it was written.
-                (None, Some(_)) => raw.to_owned(),
-                (None, None) => format!("@\"{raw}\""),
-            }
-        });
-        serde_json::from_str(&written).map_err(|_| error)
-    })
+/// Returns [`BadNotation::Syntax`] with the place of the first mistake.
+pub fn from_text(text: &str) -> Result<Value, BadNotation> {
+    parse::parse(text)
 }
 
-/// Reads one argument as people type it: JSON if it can be read as JSON, `7n` for a bigint, else a string.
-pub fn argument(text: &str) -> Value {
-    if let Some(digits) = text.strip_suffix('n').filter(|digits| BigInt::parse(digits).is_some()) {
-        return json!({"@bigint": digits});
+/// Reads a value that stands alone. It is in the notation if it begins as one: with `{`, `[`, `"`, `@`, a digit or a
+/// sign and a digit, or if it is one of the words. Everything else is a string.
+///
+/// # Errors
+/// Returns [`BadNotation`] for a value that begins as one in the notation and is none.
+pub fn argument(text: &str) -> Result<Value, BadNotation> {
+    match parse::looks_like(text) {
+        true => from_text(text),
+        false => Ok(Value::String(text.to_owned())),
     }
-    from_json(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -214,6 +235,74 @@ mod tests {
     }
 
     #[test]
+    fn bigints_references_and_words_stand_wherever_values_do() {
+        let encoded = arguments(&[
+            "[1, -2n,@ro-51 , {\"at\":@rp+3,\"none\":undefined}]",
+            "undefined",
+            "[NaN,Infinity,-Infinity]",
+            " 1.5e3 ",
+            "-0",
+            "-0n",
+            "@@@x y",
+            "text, [1",
+            "-x",
+            "nulls",
+        ]);
+        let body = r##"#[[1,"-2","$0",{"at":"&1","none":"#undefined"}],"#undefined",["#NaN","#Infinity","#-Infinity"],1500.0,"##;
+        assert_eq!(encoded.body, body.to_owned() + r##"0,"+0","@@x y","text, [1","!-x","nulls"]"##);
+        assert_eq!(encoded.slots, ["ro-51", "rp+3"]);
+    }
+
+    #[test]
+    fn what_is_printed_for_people_can_be_typed() {
+        let body = r##"#["!#a","@b","x\"\ud800","+7","-7","%s","#-Infinity","#undefined",{"!-k":1,"@k":null,"\udfff":[]},"$0","&1",{"#tag":"copySet","payload":[{}]}]"##;
+        let slots = ["ro-5", "rp+6"];
+        let typed = text(body, &slots);
+        assert_eq!(
+            typed,
+            r##"["#a","@@b",@"x\"\ud800",7n,-7n,{"@symbol":"s"},-Infinity,undefined,{"-k":1,"@@k":null,"@\"\\udfff\"":[]},@ro-5,@rp+6,{"@tag":"copySet","payload":[{}]}]"##
+        );
+        let again = encode(&from_text(&typed).unwrap()).unwrap();
+        assert_eq!((again.body.as_str(), &again.slots[..]), (body, &slots.map(str::to_owned)[..]));
+        let none: [&str; 0] = [];
+        assert_eq!(text("#\"#undefined\"", &none), "undefined");
+        assert_eq!(text("not smallcaps", &none), "\"not smallcaps\"");
+    }
+
+    #[test]
+    fn the_place_of_a_mistake_is_named() {
+        for (typed, position, part) in [
+            ("[1,2", 5, "`,` or `]`, found the end"),
+            ("[1 2]", 4, "`,` or `]`, found '2'"),
+            ("{\"a\":1", 7, "`,` or `}`"),
+            ("{a:1}", 2, "in double quotes"),
+            ("{\"a\":1,\"a\":2}", 8, "twice"),
+            ("[ü,1]", 2, "a value, found 'ü'"),
+            ("[\"ü\",x]", 6, "a value"),
+            ("\"abc", 1, "no closing"),
+            ("[\"\\x\"]", 2, "escape"),
+            ("12 apples", 4, "the end"),
+            ("2026-11-27", 1, "2026-11-27 is no number"),
+            ("007", 1, "is no number"),
+            ("1.5n", 1, "is no number"),
+            ("[99999999999999999999]", 2, "write 99999999999999999999n"),
+            ("-9007199254740992", 1, "write -9007199254740992n"),
+            ("[true,nul]", 7, "a value"),
+            ("@ro-1 @ro-2", 7, "the end"),
+            ("[@ro-1;]", 7, "`,` or `]`"),
+        ] {
+            let Err(BadNotation::Syntax { position: at, problem }) = argument(typed) else {
+                panic!("{typed}: {:?}", argument(typed))
+            };
+            assert!(at == position && problem.contains(part), "{typed}: {at}: {problem}");
+        }
+        let deep = "[".repeat(200);
+        assert!(argument(&deep).unwrap_err().to_string().contains("100 levels"));
+        let second = encode_arguments(&["1".to_owned(), "{".to_owned()]).unwrap_err().to_string();
+        assert!(second.starts_with("argument 2: character 2: "), "{second}");
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, part) in [
             ("@ko20", "not a reference"),
@@ -223,8 +312,8 @@ mod tests {
             (r#"{"@bigint":"x"}"#, "decimal digits"),
             (r#"{"@colour":"red"}"#, "is not one of"),
             (r#""@ro\ud800""#, "not a reference"),
-            (r#"@"x"#, "not a JSON string"),
-            (r#"@"x"y"#, "not a JSON string"),
+            (r#"@"x"#, "no closing"),
+            (r#"@"x"y"#, "the end"),
         ] {
             let error = encode_arguments(&[text.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

@@ -2,6 +2,9 @@
 
 use capstan_abi::JsString;
 
+/// Characters that JSON allows between its tokens.
+pub(crate) const JSON_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
 /// Returns true if a string that begins with `byte` is an escape in smallcaps: those from `!` to `-` are.
 pub(crate) fn is_special(byte: u8) -> bool {
     (b'!'..=b'-').contains(&byte)

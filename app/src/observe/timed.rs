@@ -100,9 +100,10 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         &mut self,
         vat: VatId,
         source: &WorkerSource,
+        options: &WorkerOptions,
         image: &HeapImage,
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
-        self.timed(|host| host.restore(vat, source, image, page))
+        self.timed(|host| host.restore(vat, source, options, image, page))
     }
 }

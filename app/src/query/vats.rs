@@ -179,9 +179,9 @@ fn is_for(state: &StateView, event: &RunQueueEvent, vat: VatId) -> Result<bool, 
             let promise = view::promise(state, *number)?;
             matches!(promise.map(|p| p.state), Some(PromiseState::Unresolved(u)) if u.decider == Some(endpoint))
         }
-        RunQueueEvent::Send { target: KRef::Device(_), .. } | RunQueueEvent::NegatedGcAction => {
-            false
-        }
+        RunQueueEvent::Send { target: KRef::Device(_), .. }
+        | RunQueueEvent::Waited { .. }
+        | RunQueueEvent::NegatedGcAction => false,
         RunQueueEvent::Notify { endpoint: to, .. }
         | RunQueueEvent::CollectGarbage { endpoint: to, .. } => *to == endpoint,
         RunQueueEvent::CreateVat { vat: to, .. }

@@ -90,7 +90,7 @@ fn event_row(event: &Value, name: &impl Fn(&str) -> String) -> Vec<String> {
 fn call(methargs: &Value) -> String {
     match decoded(methargs).as_array().map(Vec::as_slice) {
         Some([Value::String(method), Value::Array(args)]) => {
-            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            let args: Vec<String> = args.iter().map(passable::typed).collect();
             cut(&format!("{method}({})", args.join(", ")))
         }
         _ => data(methargs),
@@ -98,12 +98,12 @@ fn call(methargs: &Value) -> String {
 }
 
 fn data(data: &Value) -> String {
-    cut(&decoded(data).to_string())
+    cut(&passable::typed(&decoded(data)))
 }
 
 fn decoded(data: &Value) -> Value {
     let slots = data["slots"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    passable::decode(data["body"].as_str().unwrap_or_default(), &slots.collect::<Vec<_>>())
+    passable::decode_exactly(data["body"].as_str().unwrap_or_default(), &slots.collect::<Vec<_>>())
 }
 
 fn text(value: &Value) -> String {

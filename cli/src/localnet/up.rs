@@ -12,10 +12,11 @@ use capstan_client::Deadline;
 use capstan_consensus::comet::{self, CometHome};
 use capstan_genesis::Genesis;
 use capstan_localnet::{self as net, Command, Consensus, Launch, Network, NodePlan, Plan};
-use capstan_node::home::{OVERRIDES, read_genesis};
+use capstan_node::home::{GENESIS, OVERRIDES, read_genesis};
 use capstan_node::network_genesis;
 
 use super::{make_home, node_args, plan, status};
+use crate::devices::Devices;
 use crate::failure::{flag, usage};
 use crate::init::{VALIDATOR_POWER, new_genesis};
 use crate::output::Output;
@@ -49,8 +50,10 @@ pub(super) struct Up {
     #[arg(long, value_name = "ID", default_value = CHAIN_ID)]
     chain_id: String,
     /// Genesis document for a new network. The nodes of the network replace its validators.
-    #[arg(long, value_name = "FILE", conflicts_with = "chain_id")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["chain_id", "timer", "mailbox"])]
     genesis: Option<PathBuf>,
+    #[command(flatten)]
+    devices: Devices,
     /// Return after the first block. The network goes on.
     #[arg(long)]
     detach: bool,
@@ -102,7 +105,11 @@ impl Up {
         let read = |file| read_genesis(file).with_context(|| flag("--genesis", file));
         let mut genesis = match &self.genesis {
             Some(file) => Genesis { validators: Vec::new(), ..read(file)?.0 },
-            None => new_genesis(&self.chain_id, network_genesis)?,
+            None => {
+                let mut genesis = new_genesis(&self.chain_id, network_genesis)?;
+                self.devices.add_to(&mut genesis)?;
+                genesis
+            }
         };
         if genesis.app_state.from_state.is_some() {
             return Err(usage("--genesis: a network cannot begin with the state of another chain"));
@@ -129,6 +136,9 @@ impl Up {
                 "the network in {} has {validators} validators, not {asked}; `capstan localnet reset` removes it",
                 dir.display()
             );
+        }
+        if let Some(first) = plan.nodes.first() {
+            self.devices.insist(&read_genesis(&first.home.join(GENESIS))?.0, dir)?;
         }
         if net::call(plan, Command::Status).is_ok() {
             bail!(

@@ -5,8 +5,9 @@
 pub mod guide;
 pub mod serve;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -106,11 +107,7 @@ impl Place {
 
     /// Starts `capstan start` on free ports and waits until the first block is committed.
     pub fn comet_at(&self, home: &Path) -> Dev {
-        let held: Vec<TcpListener> =
-            (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addrs: Vec<String> =
-            held.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
-        drop(held);
+        let addrs: Vec<String> = free_addrs(2).iter().map(SocketAddr::to_string).collect();
         let args = ["start", "--rpc", &addrs[0], "--p2p", &addrs[1], "--json", "--log", "error"];
         let node = self.node_at(home, &args);
         let client = Client::new(node.url()).unwrap();
@@ -223,6 +220,11 @@ pub fn done(output: std::process::Output) -> Done {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Loopback addresses of nodes that may stop and start again.
+pub fn free_addrs(count: usize) -> Vec<SocketAddr> {
+    capstan_localnet::free_addrs(count, &BTreeSet::new()).unwrap()
 }
 
 /// Where the tests keep the compiled engine.

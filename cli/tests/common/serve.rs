@@ -1,14 +1,13 @@
 //! A chain on which an account serves an object.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use capstan_client::{ClientError, Deadline};
 use serde_json::Value;
 
-use super::{Dev, Done, PATIENCE, Place};
+use super::{Dev, Done, PATIENCE, Place, free_addrs};
 
 pub const OBJECT: &str = "\
 import fs from 'node:fs';
@@ -60,9 +59,7 @@ pub struct Server {
 impl Stage {
     pub fn new() -> Self {
         let place = Place::new();
-        let held = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = held.local_addr().unwrap().to_string();
-        drop(held);
+        let addr = free_addrs(1)[0].to_string();
         let dev = start(&place, &addr);
         std::fs::write(place.path().join("object.mjs"), OBJECT).unwrap();
         Self { place, dev, addr }

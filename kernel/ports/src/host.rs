@@ -72,7 +72,8 @@ pub struct HeapImage {
     pub memory_bytes: u64,
     /// The worker's state besides its memory, in a form that only the host reads.
     pub head: Vec<u8>,
-    /// The pages that differ from those of a new worker of the same source, in ascending order.
+    /// The vat's own pages, in ascending order. They differ from those of a worker that has loaded the same source with
+    /// the same options and has not started. Their number is the same on every node.
     pub pages: Vec<HeapPage>,
 }
 
@@ -81,7 +82,7 @@ pub struct HeapImage {
 pub struct HeapPage {
     /// The page's number. Its address is this number times the page size.
     pub number: u32,
-    /// The hash of the page's content.
+    /// The hash of the page's content: the SHA-256 of a zero byte and the content.
     pub hash: Hash,
 }
 
@@ -219,16 +220,17 @@ pub trait VatHost {
 
     /// Starts a worker for `vat` from `image`, and replaces one that runs.
     ///
-    /// A worker of the same source must have had this heap. `page` returns the content of the page with a given hash.
+    /// A worker of the same source and options must have had this heap. `page` returns the content of the page with a given hash.
     /// The host checks everything against [`HeapImage::hash`].
     fn restore(
         &mut self,
         vat: VatId,
         source: &WorkerSource,
+        options: &WorkerOptions,
         image: &HeapImage,
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
-        let _ = (source, image, page);
+        let _ = (source, options, image, page);
         Err(HostFault::Missing(format!("this host cannot restore the heap of {vat}")))
     }
 }

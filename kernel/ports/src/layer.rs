@@ -120,10 +120,11 @@ pub trait HostLayer {
         &mut self,
         vat: VatId,
         source: &WorkerSource,
+        options: &WorkerOptions,
         image: &HeapImage,
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
-        self.host_mut().restore(vat, source, image, page)
+        self.host_mut().restore(vat, source, options, image, page)
     }
 }
 
@@ -183,10 +184,11 @@ impl<L: HostLayer> VatHost for L {
         &mut self,
         vat: VatId,
         source: &WorkerSource,
+        options: &WorkerOptions,
         image: &HeapImage,
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
-        HostLayer::restore(self, vat, source, image, page)
+        HostLayer::restore(self, vat, source, options, image, page)
     }
 }
 

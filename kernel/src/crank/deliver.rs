@@ -51,7 +51,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             RunQueueEvent::CollectGarbage { kind, endpoint, krefs } => {
                 self.collect_garbage(kind, endpoint, krefs)
             }
-            RunQueueEvent::NegatedGcAction => Ok(CrankResults::default()),
+            RunQueueEvent::NegatedGcAction | RunQueueEvent::Waited { .. } => {
+                Ok(CrankResults::default())
+            }
             RunQueueEvent::BringOutYourDead { vat } => self.bring_out_your_dead(vat),
             RunQueueEvent::CleanupTerminatedVat { vat, budget } => {
                 let work = self.state.clean_up(vat, budget)?;

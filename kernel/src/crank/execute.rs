@@ -44,9 +44,10 @@ impl<H: VatHost> Crank<'_, '_, H> {
         policy: &mut dyn RunPolicy,
         taken_out: &mut BTreeSet<TakenOut>,
     ) -> Result<Option<(CrankOutcome, Closing)>> {
-        let Some((crank_type, event)) = select(self.state, policy)? else { return Ok(None) };
+        let Some((crank_type, event, place)) = select(self.state, policy)? else {
+            return Ok(None);
+        };
         let crank = self.state.globals().crank;
-        let place = self.state.taken_from(crank_type, &event)?;
         self.state.log(Event::CrankStart { crank, crank_type, message: &event, place });
         let outcome = match crank_type {
             _ if takes_out(taken_out, &event, place) => {
@@ -83,13 +84,13 @@ fn takes_out(named: &mut BTreeSet<TakenOut>, event: &RunQueueEvent, place: Optio
 }
 
 /// Takes the next thing to do: accepted events first, then cleanup of dead vats if the policy
-/// allows it, garbage collection, reaping, and the run queue.
+/// allows it, garbage collection, reaping, and the run queue. Returns where it lay, too.
 fn select(
     state: &mut State<'_>,
     policy: &mut dyn RunPolicy,
-) -> Result<Option<(CrankType, RunQueueEvent)>> {
-    if let Some(event) = state.next_accepted()? {
-        return Ok(Some((CrankType::Routing, event)));
+) -> Result<Option<(CrankType, RunQueueEvent, Option<Place>)>> {
+    if let Some((event, place)) = state.next_accepted()? {
+        return Ok(Some((CrankType::Routing, event, Some(place))));
     }
     let dead = match policy.allow_cleanup() {
         Some(budget) => state.next_dead()?.map(|vat| (vat, budget)),
@@ -104,7 +105,9 @@ fn select(
     } else {
         state.next_scheduled()?
     };
-    Ok(event.map(|event| (CrankType::Delivery, event)))
+    let Some(event) = event else { return Ok(None) };
+    let place = state.taken_from(&event)?;
+    Ok(Some((CrankType::Delivery, event, place)))
 }
 
 impl<H: VatHost> Crank<'_, '_, H> {
@@ -125,6 +128,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     fn abort(&mut self, results: &mut CrankResults, stats: Stats) -> Result<()> {
         let state = &mut *self.state;
         undo(state, results, stats)?;
+        state.note_loaded_again()?;
         if let Some((vat, _, info)) = &mut results.terminate {
             *info = state.replace_undone(*vat, info)?;
         }
@@ -242,6 +246,7 @@ fn top_work(over: &dyn Overlay) -> KernelWork {
 /// cranks.
 pub(crate) fn close(state: &mut State<'_>, crank: Option<u64>) -> Result<Closing> {
     let stopped = std::mem::take(&mut state.stopped);
+    state.loaded_source = None;
     let work = finish_level(state, crank)?;
     let notices = std::mem::take(&mut state.notices);
     Ok(Closing { work, stopped, panic: state.pending_panic.take(), notices })

@@ -15,7 +15,7 @@ impl State<'_> {
     /// their order. Returns false if there is no such message.
     pub(crate) fn drop_message(&mut self, result: KRef) -> Result<bool> {
         let (mut accepted, mut scheduled) = (Vec::new(), Vec::new());
-        while let Some(event) = self.next_accepted()? {
+        while let Some((event, _)) = self.next_accepted()? {
             accepted.push(event);
         }
         while let Some(event) = self.next_scheduled()? {
@@ -64,8 +64,9 @@ impl State<'_> {
                 self.decrement_all(&parameters.slots)?;
                 self.tell_vat_admin(crate::crank::upgrade::failed(upgrade))
             }
-            // These hold nothing, or come from no queue.
+            // These hold nothing, or come from no queue, or are taken apart when they come from it.
             RunQueueEvent::ChangeVatOptions { .. }
+            | RunQueueEvent::Waited { .. }
             | RunQueueEvent::CollectGarbage { .. }
             | RunQueueEvent::NegatedGcAction
             | RunQueueEvent::BringOutYourDead { .. }

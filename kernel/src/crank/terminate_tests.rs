@@ -42,7 +42,7 @@ fn decided(state: &mut State<'_>, count: u64) -> Vec<KRef> {
 /// Takes all notifications off the acceptance queue.
 fn notified(state: &mut State<'_>) -> Vec<KRef> {
     let mut all = Vec::new();
-    while let Some(event) = state.next_accepted().unwrap() {
+    while let Some((event, _)) = state.next_accepted().unwrap() {
         let RunQueueEvent::Notify { endpoint: WAITING, promise } = event else {
             panic!("{event:?}")
         };

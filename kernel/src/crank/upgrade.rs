@@ -7,8 +7,8 @@ use crate::{
     capdata::{self, Builder, Json, KernelData},
     crank::{deliver::Crank, results::CrankResults},
     error::Result,
-    ids::{Durability, Endpoint, MeterId, parse_vref},
-    state::keys,
+    ids::{Endpoint, KRef, MeterId, parse_vref},
+    state::{handle::State, keys},
     vats::{
         transcript::Entry,
         worker::{StartError, bring_online},
@@ -46,9 +46,19 @@ impl<H: VatHost> Crank<'_, '_, H> {
             return Ok(failure(reaped.computrons, None, cause));
         }
         let old = self.state.vat(vat)?.incarnation;
-        self.disconnect(vat, &capdata::disconnection(upgrade_message, old))?;
+        let upheld = match self.state.upheld(vat)? {
+            Ok(upheld) => upheld,
+            Err(why) => {
+                let tell_vat_admin = Some(callback(upgrade, Err(&why)));
+                let failure = failure(reaped.computrons, None, why);
+                return Ok(CrankResults { tell_vat_admin, ..failure });
+            }
+        };
+        self.disconnect(vat, upheld, &capdata::disconnection(upgrade_message, old))?;
         if self.state.globals().options.collect_at_upgrade {
-            self.state.drop_heap_imports(vat)?;
+            let most = self.state.cut_off_a_crank();
+            let seen = self.state.drop_heap_imports(vat, most)?;
+            self.state.count_reads(seen);
         }
         self.begin_incarnation(vat, bundle_id.clone(), parameters)?;
         let kernel = Delivery::StartVat { parameters: parameters.clone() };
@@ -69,7 +79,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             return Ok(failure(computrons, meter, capdata::message(&info.body)));
         }
         self.state.forget_failed_upgrade(vat)?;
-        let tell_vat_admin = Some(callback(upgrade, Some(old + 1)));
+        let tell_vat_admin = Some(callback(upgrade, Ok(old + 1)));
         let (delivered, upgraded) = (Some(vat), true);
         let results = CrankResults { computrons, meter, delivered, upgraded, ..Default::default() };
         Ok(CrankResults { tell_vat_admin, ..results })
@@ -77,9 +87,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
 
     /// Cuts what only the old heap upheld: promises that the vat decides, and exports that are not
     /// durable.
-    fn disconnect(&mut self, vat: VatId, reason: &KernelData) -> Result<()> {
+    fn disconnect(&mut self, vat: VatId, upheld: Upheld, reason: &KernelData) -> Result<()> {
         let endpoint = Endpoint::Vat(vat);
-        for promise in self.state.decided_by(endpoint)? {
+        for promise in upheld.promises {
             let subscribed = self.state.is_subscribed(promise, endpoint)?;
             self.state.reject(promise, reason.clone())?;
             // A vat that waits for its own promise is told by a notification, which removes the
@@ -88,12 +98,8 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 self.state.delete_entry(endpoint, promise)?;
             }
         }
-        for (vref, kref) in self.state.clist_by_vref(endpoint, "o+", u64::MAX)? {
-            let parts = parse_vref(&vref);
-            let kept = parts.is_some_and(|p| p.is_root || p.durability == Durability::Durable);
-            if !kept {
-                self.state.orphan_object(kref, endpoint)?;
-            }
+        for object in upheld.objects {
+            self.state.orphan_object(object, endpoint)?;
         }
         Ok(())
     }
@@ -127,6 +133,84 @@ impl<H: VatHost> Crank<'_, '_, H> {
     }
 }
 
+/// What only a vat's heap upholds.
+struct Upheld {
+    /// Promises that the vat decides.
+    promises: Vec<KRef>,
+    /// Exports that are not durable.
+    objects: Vec<KRef>,
+}
+
+/// Entries of the state that cutting off one promise or object writes, as far as it can be foretold.
+const WRITES_EACH: u64 = 4;
+
+/// Entries that can be looked at for the price of one that is written.
+const READS_PER_WRITE: u64 = 8;
+
+/// Beginnings of the names of exports that are not durable.
+const NOT_DURABLE: [&str; 11] =
+    ["o+0", "o+1", "o+2", "o+3", "o+4", "o+5", "o+6", "o+7", "o+8", "o+9", "o+v"];
+
+impl State<'_> {
+    /// Returns the number of promises and objects that one crank may cut off.
+    fn cut_off_a_crank(&self) -> u64 {
+        let options = &self.globals().options;
+        let each = options.billing.write.saturating_mul(WRITES_EACH);
+        options.crank_limit.checked_div(each).unwrap_or(u64::MAX)
+    }
+
+    /// Counts entries that were looked at.
+    fn count_reads(&mut self, entries: u64) {
+        let write = self.globals().options.billing.write;
+        self.count(Computrons(write.saturating_mul(entries) / READS_PER_WRITE));
+    }
+
+    /// Returns what only the vat's heap upholds. All of it is cut off in one crank. So the inner error refuses
+    /// more than a crank may spend, and more than the vat's meter covers.
+    fn upheld(&mut self, vat: VatId) -> Result<std::result::Result<Upheld, String>> {
+        let endpoint = Endpoint::Vat(vat);
+        let limit = self.cut_off_a_crank();
+        let promises = self.vat(vat)?.holdings.promises;
+        let refused = Err(format!(
+            "vat-upgrade failure: the vat has more than {limit} promises and objects that are not durable"
+        ));
+        if promises > limit {
+            return Ok(refused);
+        }
+        let mut objects = Vec::new();
+        for start in NOT_DURABLE {
+            let room = (limit - promises).saturating_add(1) - objects.len() as u64;
+            for (vref, kref) in self.clist_by_vref(endpoint, start, room)? {
+                if !parse_vref(&vref).is_some_and(|parts| parts.is_root) {
+                    objects.push(kref);
+                }
+            }
+            if objects.len() as u64 > limit - promises {
+                break;
+            }
+        }
+        let seen = promises.saturating_add(objects.len() as u64);
+        self.count_reads(seen);
+        if seen > limit {
+            return Ok(refused);
+        }
+        let promises = self.decided_by(endpoint)?;
+        let each = self.globals().options.billing.write.saturating_mul(WRITES_EACH);
+        let price = each.saturating_mul((promises.len() + objects.len()) as u64);
+        let due = Computrons(self.spent.saturating_add(price));
+        let covered = match self.vat_config(vat)?.meter {
+            Some(meter) => price == 0 || self.meter_covers(meter, due)?,
+            None => true,
+        };
+        Ok(match covered {
+            true => Ok(Upheld { promises, objects }),
+            false => Err(format!(
+                "vat-upgrade failure: the vat's meter does not cover {due} computrons to cut off its promises and objects"
+            )),
+        })
+    }
+}
+
 /// Returns the results of an upgrade that is undone: of a vat, to a bundle, with the cause. The old incarnation lives
 /// on, and the computrons are paid for.
 fn failure(
@@ -149,21 +233,19 @@ fn failure(
 
 /// Builds the message that tells the vatAdmin vat of a failed upgrade.
 pub(crate) fn failed(upgrade: u64) -> KernelData {
-    callback(upgrade, None)
+    callback(upgrade, Err("vat-upgrade failure"))
 }
 
-/// Builds `vatUpgradeCallback(upgradeID, success, error, incarnationNumber)`. `incarnation` is `None` if the upgrade
-/// failed.
-fn callback(upgrade: u64, incarnation: Option<u64>) -> KernelData {
+/// Builds `vatUpgradeCallback(upgradeID, success, error, incarnationNumber)`. `incarnation` is the error's text if the
+/// upgrade failed.
+fn callback(upgrade: u64, incarnation: std::result::Result<u64, &str>) -> KernelData {
     let mut builder = Builder::default();
     let mut args =
-        vec![builder.text(format!("up{upgrade}")), Json::Scalar(incarnation.is_some().to_string())];
+        vec![builder.text(format!("up{upgrade}")), Json::Scalar(incarnation.is_ok().to_string())];
     match incarnation {
-        Some(incarnation) => {
-            args.extend([Json::undefined(), Json::Scalar(incarnation.to_string())])
-        }
-        None => {
-            let message = builder.text("vat-upgrade failure");
+        Ok(incarnation) => args.extend([Json::undefined(), Json::Scalar(incarnation.to_string())]),
+        Err(text) => {
+            let message = builder.text(text);
             let name = builder.text("Error");
             args.push(Json::Object(vec![
                 ("#error".to_owned(), message),

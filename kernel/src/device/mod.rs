@@ -287,19 +287,16 @@ impl State<'_> {
     ) -> CallResult {
         let record: Device = self.need(&keys::device(device))?;
         let node_ref = self.to_device(device, node)?;
-        let mut is_foreign = false;
+        if record.kind == DeviceKind::Application {
+            return self.call_outside_device(device, &record.name, &node_ref, method, args);
+        }
         // A device holds its imports for good: what is only passed on is not imported.
         let passes_on = passes_on(record.kind, method);
-        for kref in &args.slots {
-            is_foreign |= match passes_on {
-                true => matches!(kref, KRef::Device(_)),
-                false => self.to_device(device, *kref)?.starts_with("d-"),
-            };
+        let mut is_foreign = false;
+        for kref in args.slots.iter().filter(|kref| matches!(kref, KRef::Device(_))) {
+            is_foreign |= passes_on || self.device_of(*kref)? != device;
         }
-        match Parsed::new(args) {
-            _ if record.kind == DeviceKind::Application => {
-                self.call_outside_device(device, &record.name, &node_ref, method, args)
-            }
+        let answer = match Parsed::new(args) {
             _ if Shape::measure(&args.body).nodes > MAX_DEVICE_NODES as u64 => {
                 thrown(format!("a device takes at most {MAX_DEVICE_NODES} values"))
             }
@@ -308,7 +305,12 @@ impl State<'_> {
                 let mut call = Invocation { caller, device, node: &node_ref, method, args };
                 self.call_device(record.kind, &mut call, is_foreign)
             }
+        }?;
+        // Only now: of a call that fails the device holds nothing.
+        for kref in args.slots.iter().filter(|_| !passes_on) {
+            self.to_device(device, *kref)?;
         }
+        Ok(answer)
     }
 
     fn call_device(

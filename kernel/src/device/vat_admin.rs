@@ -10,7 +10,7 @@ use super::{
 use crate::{
     capdata::{Json, Parsed, unescape},
     ids::MeterId,
-    limits,
+    limits::{self, MAX_LABEL_BYTES},
     state::{
         handle::State,
         keys,
@@ -253,14 +253,14 @@ fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, DeviceF
         let bad = || format!("option {name} has an unusable value");
         match name.as_str() {
             "vatParameters" => {}
-            "name" => options.name = Some(value.as_unicode().map_or_else(|| thrown(bad()), Ok)?),
+            "name" => options.name = Some(label(name, value)?),
             "critical" => options.critical = boolean(value).map_or_else(|| thrown(bad()), Ok)?,
             "meterID" => {
                 let id = value.as_unicode().and_then(|text| MeterId::parse(&text));
                 options.meter = Some(id.map_or_else(|| thrown(bad()), Ok)?);
             }
             "managerType" => {
-                options.manager_type = Some(value.as_unicode().map_or_else(|| thrown(bad()), Ok)?);
+                options.manager_type = Some(label(name, value)?);
             }
             "enableSetup" => options.enable_setup = boolean(value),
             "enableVatstore" => options.enable_vatstore = boolean(value),
@@ -273,6 +273,18 @@ fn dynamic_options(record: &Json) -> std::result::Result<DynamicOptions, DeviceF
         }
     }
     Ok(options)
+}
+
+/// Reads a text that a vat's records keep, and that is read with each of its deliveries.
+fn label(option: &str, value: &Json) -> std::result::Result<String, DeviceFailure> {
+    match value.as_unicode() {
+        None => thrown(format!("option {option} has an unusable value")),
+        Some(text) if text.len() > MAX_LABEL_BYTES => thrown(format!(
+            "option {option} has {} bytes, and at most {MAX_LABEL_BYTES} are allowed",
+            text.len()
+        )),
+        Some(text) => Ok(text),
+    }
 }
 
 fn boolean(value: &Json) -> Option<bool> {

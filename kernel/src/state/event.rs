@@ -29,6 +29,15 @@ pub enum RunQueueEvent {
         /// The promise.
         promise: KRef,
     },
+    /// Messages that waited on a promise are to be routed, one each crank. Each holds what a queued message holds.
+    Waited {
+        /// The promise.
+        promise: KRef,
+        /// The position of the next message.
+        next: u64,
+        /// One past the position of the last message.
+        end: u64,
+    },
     /// A dynamic vat is to be made and started.
     CreateVat {
         /// Its id, allocated when the event was queued.

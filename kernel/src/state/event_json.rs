@@ -18,6 +18,9 @@ pub fn event_to_json(event: &RunQueueEvent) -> Value {
         RunQueueEvent::Notify { endpoint, promise } => {
             json!({"type": "notify", "vatID": endpoint.to_string(), "kpid": promise.to_string()})
         }
+        RunQueueEvent::Waited { promise, next, end } => {
+            json!({"type": "waited", "kpid": promise.to_string(), "count": end - next})
+        }
         RunQueueEvent::CreateVat { vat, bundle_id, parameters, options } => json!({
             "type": "create-vat",
             "vatID": vat.to_string(),

@@ -98,6 +98,8 @@ pub(crate) struct State<'a> {
     pub(crate) payer: Option<MeterId>,
     /// Pages of the heap of which the crank took a snapshot, if it took one.
     pub(crate) snapshot_pages: Option<u64>,
+    /// The source that a host loads for this crank, whether it is undone or not.
+    pub(crate) loaded_source: Option<Hash>,
     /// The reason why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it. The block is never committed.
     pub(crate) pending_panic: Option<KernelPanic>,
@@ -171,6 +173,7 @@ impl<'a> State<'a> {
             spent: 0,
             payer: None,
             snapshot_pages: None,
+            loaded_source: None,
             pending_panic: None,
             archive: false,
             engine: Hash::default(),

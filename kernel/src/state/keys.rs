@@ -58,10 +58,8 @@
 //! local.k.i.K.E            who imports object K; no value
 //! local.k.t.vN.HEX         Entry: transcript, bound by VatState's span hash
 //! local.k.h.vN             the heap of the vat's last snapshot, bound by the hash in VatState
-//! local.k.hb.ENGINE.ID     Vec<HeapPage>: the pages that vats of bundle ID have in common
-//! local.k.hu.ENGINE.ID     u64: how many vats' heaps refer to those
 //! local.k.hp.HASH          a page of a heap; HASH is raw, and is the page's
-//! local.k.hc.HASH          u32: how often heaps and patterns hold that page
+//! local.k.hc.HASH          u32: how often heaps hold that page
 //! local.k.hx.HEX           Vec<HeapPage>: pages of images that are gone, still to be let go
 //! local.k.rr.rN.RREF       u64: outbox entry that settled a promise of a remote
 //! local.k.stats            Stats
@@ -301,14 +299,6 @@ pub(crate) const DROPPED_HEAPS: &[u8] = b"local.k.hx.";
 
 pub(crate) fn heap(vat: VatId) -> Vec<u8> {
     format!("local.k.h.{vat}").into_bytes()
-}
-
-pub(crate) fn heap_pattern(name: &str) -> Vec<u8> {
-    format!("local.k.hb.{name}").into_bytes()
-}
-
-pub(crate) fn heap_pattern_users(name: &str) -> Vec<u8> {
-    format!("local.k.hu.{name}").into_bytes()
 }
 
 pub(crate) fn heap_page(hash: &Hash) -> Vec<u8> {

@@ -12,6 +12,7 @@ use crate::{
     state::{
         handle::State,
         rejection::Wording,
+        remote::NO_DEVICE_NODES,
         settled::{Settled, StoredData, load_data},
     },
 };
@@ -100,7 +101,7 @@ impl State<'_> {
     /// data leads to, depth first, as far as they fit. Rejections are worded for the endpoint.
     ///
     /// A promise that does not fit follows in a notification of its own if it leads to no other promise.
-    /// Otherwise it is told as a rejection. With `guarded`, for vats of the system, data beyond their limits
+    /// Otherwise it is told as a rejection. To an account, data with device nodes is told as a rejection. With `guarded`, for vats of the system, data beyond their limits
     /// is told as a rejection too. Large data that does not fit is not even read.
     pub(crate) fn notification(
         &self,
@@ -158,6 +159,9 @@ impl State<'_> {
                 Some(refusal) => refused(refusal),
                 None => Told::Data { rejected, data },
             });
+        }
+        if wording.is_coded() && data.has_device_nodes() {
+            return Ok(refused(NO_DEVICE_NODES.to_owned()));
         }
         Ok(match cause.filter(|_| wording.is_coded()) {
             Some(cause) => {

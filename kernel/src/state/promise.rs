@@ -100,6 +100,9 @@ impl Pending {
     }
 }
 
+/// Number of messages that the settlement of a promise moves at once.
+const MAX_REQUEUED: u64 = 100;
+
 /// Number of subscribers that a promise's record lists. The first ones cost no entry of their own, and any number of
 /// them leaves the record small.
 const MAX_LISTED_SUBSCRIBERS: usize = 8;
@@ -261,22 +264,34 @@ impl State<'_> {
         self.put(&keys::promise_message(number, position), waiting)
     }
 
+    /// Takes a message off the queue of a promise. It is still addressed to the promise.
+    pub(crate) fn take_waiting(&mut self, kref: KRef, position: u64) -> Result<RunQueueEvent> {
+        let key = keys::promise_message(number_of(kref)?, position);
+        let Waiting { message, payer } = self.need(&key)?;
+        self.over.delete(&key);
+        self.stats.promise_queues_length.dec();
+        Ok(RunQueueEvent::Send { target: kref, message, payer })
+    }
+
     /// Moves all messages that wait on a promise to the acceptance queue, in order and still
-    /// addressed to the promise.
+    /// addressed to the promise. Others may have sent any number of them. So many are not moved now, but one by one
+    /// when their turn has come.
     pub(crate) fn requeue_promise(&mut self, kref: KRef) -> Result<()> {
-        let number = number_of(kref)?;
         let Some(pending) = self.unresolved(kref)? else {
             return Err(inconsistent(format!("{kref} is already resolved")));
         };
-        if pending.queue_head == pending.queue_tail {
+        let (next, end) = (pending.queue_head, pending.queue_tail);
+        if next == end {
             return Ok(());
         }
-        for position in pending.queue_head..pending.queue_tail {
-            let key = keys::promise_message(number, position);
-            let Waiting { message, payer } = self.need(&key)?;
-            self.over.delete(&key);
-            self.stats.promise_queues_length.dec();
-            self.accept(RunQueueEvent::Send { target: kref, message, payer })?;
+        if end - next > MAX_REQUEUED {
+            self.accept(RunQueueEvent::Waited { promise: kref, next, end })?;
+            // Their places stay theirs.
+            return self.update_unresolved(kref, |pending| pending.queue_head = end);
+        }
+        for position in next..end {
+            let event = self.take_waiting(kref, position)?;
+            self.accept(event)?;
         }
         self.update_unresolved(kref, |pending| {
             pending.queue_head = 0;

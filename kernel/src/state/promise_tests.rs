@@ -1,6 +1,6 @@
 //! Large data of a settled promise is neither read nor written when something else about the promise changes.
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 
 use capstan_abi::{Message, Resolution};
 use capstan_kernel_ports::{
@@ -17,6 +17,7 @@ use crate::{
     limits::{MAX_NOTIFY_BYTES, SystemGuard},
     state::{
         clist_tests::options,
+        event::Waiting,
         handle::State,
         keys,
         promise::{Promise, PromiseState, ResultPolicy},
@@ -142,7 +143,7 @@ fn send(state: &mut State<'_>, target: KRef) -> KRef {
     let result = new_promise(state);
     let methargs = KernelData { body: "#[\"go\",[]]".to_owned(), slots: vec![] };
     state.send(target, Message { methargs, result: Some(result) }, Payer::Nobody).unwrap();
-    while let Some(event) = state.next_accepted().unwrap() {
+    while let Some((event, _)) = state.next_accepted().unwrap() {
         state.route_accepted(event).unwrap();
     }
     result
@@ -250,12 +251,71 @@ fn many_subscribers_leave_the_record_small_and_are_told_in_string_order() {
         assert_eq!(listed, expected);
         state.resolve(vec![Resolution { promise, rejected: false, data: large(&[]) }]).unwrap();
         let mut told = Vec::new();
-        while let Some(event) = state.next_accepted().unwrap() {
+        while let Some((event, _)) = state.next_accepted().unwrap() {
             let RunQueueEvent::Notify { endpoint, .. } = event else { panic!("{event:?}") };
             told.push(endpoint.to_string());
         }
         assert_eq!(told, expected);
         assert_eq!(promise_keys(state).len(), 2, "the record and the data");
+    });
+}
+
+#[test]
+fn many_waiting_messages_are_routed_one_by_one_in_their_order() {
+    for count in [3, 100, 101, 1_000] {
+        with_state(|state, counter| {
+            let promise = new_promise(state);
+            let waiting: Vec<KRef> = (0..count).map(|_| send(state, promise)).collect();
+            assert!(promise_keys(state).len() > count);
+            let (limit, small) = (100 * 500, KernelData { body: "#1".to_owned(), slots: vec![] });
+            counter.at_most(limit, "a settlement", || {
+                state
+                    .resolve(vec![Resolution { promise, rejected: false, data: small.clone() }])
+                    .map(|()| state.over.scan(b"k.q.a.").unwrap().len())
+                    .map(|accepted| assert!(accepted <= 100))
+                    .unwrap();
+            });
+            // What is sent now comes after them.
+            let later = new_promise(state);
+            let methargs = KernelData { body: "#[\"go\",[]]".to_owned(), slots: vec![] };
+            let message = Message { methargs, result: Some(later) };
+            state.send(promise, message, Payer::Nobody).unwrap();
+            let (mut routed, mut places) = (Vec::new(), BTreeSet::new());
+            while let Some((event, place)) = state.next_accepted().unwrap() {
+                routed.extend(event.result());
+                assert!(places.insert(place), "{place} twice");
+                state.route_accepted(event).unwrap();
+            }
+            assert_eq!(routed, [waiting, vec![later]].concat());
+            state.process_refcounts().unwrap();
+            assert_eq!(state.over.scan(b"k.pq.").unwrap(), []);
+            assert_eq!(state.promise(promise).unwrap().ref_count, 1, "{count}");
+        });
+    }
+}
+
+#[test]
+fn messages_to_a_promise_whose_decider_takes_them_at_once_keep_their_places() {
+    with_state(|state, _| {
+        let promise = new_promise(state);
+        let mut waiting: Vec<KRef> = (0..150).map(|_| send(state, promise)).collect();
+        state.requeue_promise(promise).unwrap();
+        // Nobody takes them after all, and more come.
+        let late = new_promise(state);
+        let methargs = KernelData { body: "#[\"go\",[]]".to_owned(), slots: vec![] };
+        let message = Message { methargs, result: Some(late) };
+        state.queue_on_promise(promise, &Waiting { message, payer: Payer::Nobody }).unwrap();
+        state.increment(promise).unwrap();
+        state.increment(late).unwrap();
+        waiting.push(late);
+        let mut accepted = Vec::new();
+        while let Some((event, _)) = state.next_accepted().unwrap() {
+            accepted.extend(event.result());
+        }
+        assert_eq!(accepted, waiting[..150]);
+        state.requeue_promise(promise).unwrap();
+        let (event, _) = state.next_accepted().unwrap().unwrap();
+        assert_eq!(event.result(), Some(late));
     });
 }
 

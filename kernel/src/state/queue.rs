@@ -11,7 +11,7 @@ pub use crate::state::{
 use crate::{
     error::Result,
     ids::{Endpoint, KRef},
-    state::{handle::State, keys, slog::CrankType},
+    state::{handle::State, keys, promise::number_of},
 };
 
 /// Heads and tails of the two queues: positions of the first item and one past the last.
@@ -35,18 +35,28 @@ impl State<'_> {
         self.put(keys::QUEUES, &queues)
     }
 
-    pub(crate) fn next_accepted(&mut self) -> Result<Option<RunQueueEvent>> {
+    /// Takes the next event off the acceptance queue, with the place where it lay.
+    pub(crate) fn next_accepted(&mut self) -> Result<Option<(RunQueueEvent, Place)>> {
         let mut queues = self.queues()?;
         if queues.acceptance.0 == queues.acceptance.1 {
             return Ok(None);
         }
         let key = keys::acceptance(queues.acceptance.0);
-        let event = self.need(&key)?;
+        let mut event = self.need(&key)?;
+        let mut place = Place::Accepted(queues.acceptance.0);
+        if let RunQueueEvent::Waited { promise, next, end } = event {
+            event = self.take_waiting(promise, next)?;
+            place = Place::Waiting { promise: number_of(promise)?, position: next };
+            if next + 1 < end {
+                self.put(&key, &RunQueueEvent::Waited { promise, next: next + 1, end })?;
+                return Ok(Some((event, place)));
+            }
+        }
         self.over.delete(&key);
         queues.acceptance.0 += 1;
         self.stats.acceptance_queue_length.dec();
         self.put(keys::QUEUES, &queues)?;
-        Ok(Some(event))
+        Ok(Some((event, place)))
     }
 
     pub(crate) fn schedule(&mut self, event: RunQueueEvent) -> Result<()> {
@@ -71,23 +81,15 @@ impl State<'_> {
         Ok(Some(event))
     }
 
-    /// Returns the place on which the event lay that was just taken off a queue. Returns `None` if it came
-    /// from no queue.
-    pub(crate) fn taken_from(
-        &self,
-        crank_type: CrankType,
-        event: &RunQueueEvent,
-    ) -> Result<Option<Place>> {
-        Ok(match (crank_type, event) {
-            (CrankType::Routing, _) => Some(Place::Accepted(self.queues()?.acceptance.0 - 1)),
-            (
-                CrankType::Delivery,
-                RunQueueEvent::CollectGarbage { .. }
-                | RunQueueEvent::NegatedGcAction
-                | RunQueueEvent::BringOutYourDead { .. }
-                | RunQueueEvent::CleanupTerminatedVat { .. },
-            ) => None,
-            (CrankType::Delivery, _) => Some(Place::Run(self.queues()?.run.0 - 1)),
+    /// Returns the place on which a delivery lay that was just taken off the run queue. Returns `None` if it
+    /// came from no queue.
+    pub(crate) fn taken_from(&self, event: &RunQueueEvent) -> Result<Option<Place>> {
+        Ok(match event {
+            RunQueueEvent::CollectGarbage { .. }
+            | RunQueueEvent::NegatedGcAction
+            | RunQueueEvent::BringOutYourDead { .. }
+            | RunQueueEvent::CleanupTerminatedVat { .. } => None,
+            _ => Some(Place::Run(self.queues()?.run.0 - 1)),
         })
     }
 

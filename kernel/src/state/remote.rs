@@ -72,6 +72,14 @@ impl Calls {
 /// The beginning of the reason why a call to an account is not delivered.
 const REJECTED: &str = "Message rejected:";
 
+/// The rule for data that refers to device nodes. What a device answers lies within a vat's delivery, and an account has none.
+pub(crate) const NO_DEVICE_NODES: &str = "an account is given no device nodes";
+
+/// Returns true if the data refers to a device node.
+pub(crate) fn has_device_nodes(data: &KernelData) -> bool {
+    data.slots.iter().any(|slot| matches!(slot, KRef::Device(_)))
+}
+
 /// Returns the size of a call, for [`Calls::bytes`].
 fn call_bytes<R>(methargs: &CapData<R>) -> u64 {
     methargs.body.len() as u64 + CALL_SLOT_BYTES * methargs.slots.len() as u64
@@ -266,7 +274,11 @@ impl State<'_> {
             translated.push(Resolution { promise, rejected, data });
         }
         for resolution in &translated {
-            self.delete_entry(endpoint, resolution.promise)?;
+            // An account that waits for the promise itself, as the result of a message to its own object, is told by
+            // a notification, which removes the entry.
+            if !self.is_subscribed(resolution.promise, endpoint)? {
+                self.delete_entry(endpoint, resolution.promise)?;
+            }
         }
         self.update_remote(remote, |record| {
             record.calls.unanswered = record.calls.unanswered.saturating_sub(answered);
@@ -348,6 +360,9 @@ impl State<'_> {
         if promises > MAX_CALL_PROMISES {
             let text = format!("{REJECTED} an account takes at most {MAX_CALL_PROMISES} promises");
             return Ok(Some(text));
+        }
+        if has_device_nodes(methargs) {
+            return Ok(Some(format!("{REJECTED} {NO_DEVICE_NODES}")));
         }
         Ok(self.remote(remote)?.calls.full())
     }

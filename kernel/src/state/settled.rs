@@ -18,6 +18,7 @@ use crate::{
         notice::SettledLaunch,
         promise::{PromiseRecord, ResultPolicy, Stage, number_of},
         rejection::{Cause, Reason, Rejection},
+        remote::has_device_nodes,
         slog::Event,
     },
 };
@@ -51,6 +52,8 @@ pub(crate) struct LargeData {
     target: Option<KRef>,
     /// True if it refers to a promise.
     leads_on: bool,
+    /// True if it refers to a device node.
+    has_device_nodes: bool,
 }
 
 /// Upper bound of data in a promise's record, in bytes. A slot counts [`SLOT_BYTES`].
@@ -79,6 +82,14 @@ impl StoredData {
         match self {
             Self::Apart(large) if large.slots > 0 => Some(large.source),
             _ => None,
+        }
+    }
+
+    /// Returns true if it refers to a device node.
+    pub(crate) fn has_device_nodes(&self) -> bool {
+        match self {
+            Self::Here(data) => has_device_nodes(data),
+            Self::Apart(large) => large.has_device_nodes,
         }
     }
 
@@ -184,6 +195,7 @@ impl State<'_> {
             slots: data.slots.len() as u64,
             target: capdata::single_slot(&data),
             leads_on: leads_on(&data),
+            has_device_nodes: has_device_nodes(&data),
         }))
     }
 

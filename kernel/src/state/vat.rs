@@ -38,11 +38,16 @@ pub struct VatState {
     pub kept_from: u64,
     /// Computrons of the kept deliveries, which is the cost of bringing the vat back.
     pub replay_debt: u64,
-    /// Computrons that the start of this incarnation's worker took.
+    /// Computrons that the load of this incarnation's bundle takes.
+    pub load_cost: u64,
+    /// Computrons that the start of this incarnation's worker took, besides the load.
     pub start_cost: u64,
     /// The heap at the last snapshot of this incarnation: its hash and position.
     pub snapshot: Option<(Hash, u64)>,
-    /// The number of pages of that heap.
+    /// The number of the vat's own pages in that heap. It is zero before the first snapshot.
+    ///
+    /// Own pages differ from the image that all vats of the bundle share. The number is the same on every node,
+    /// whatever the node has in memory.
     pub heap_pages: u64,
     /// The number of deliveries in all.
     pub deliveries: u64,
@@ -199,6 +204,7 @@ impl State<'_> {
             span: Span { start: 0, end: 0, hash: Span::first_hash() },
             kept_from: 0,
             replay_debt: 0,
+            load_cost: 0,
             start_cost: 0,
             snapshot: None,
             heap_pages: 0,

@@ -5,23 +5,26 @@
 //! that no snapshot holds any more are deleted at once when a snapshot follows another. The pages of a heap
 //! that is dropped whole are deleted over several cranks.
 //!
-//! The vats of one bundle have most of their pages in common. The first snapshot of any of them is therefore
-//! kept as the bundle's *pattern*. The others list only how they differ from it. So a snapshot costs in
-//! proportion to the vat's own pages.
+//! A heap lists the vat's own pages alone. What the vats of one bundle have in common the host makes again from
+//! the bundle. So a snapshot costs in proportion to the vat's own pages, and [`VatState::heap_pages`] counts them.
+//!
+//! [`VatState::heap_pages`]: crate::vat::VatState::heap_pages
 
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{
     Hash, VatId,
-    host::{HeapImage, HeapPage, HostFault, VatHost, WorkerSource},
+    host::{HeapImage, HeapPage, HostFault, VatHost, WorkerOptions, WorkerSource},
     store::Read,
 };
+
+use sha2::{Digest, Sha256};
 
 use crate::{
     error::{KernelPanic, Result, inconsistent},
     state::{
-        handle::{State, decode, get_record, need},
+        handle::{State, decode, get_record},
         keys,
     },
 };
@@ -33,12 +36,8 @@ const RELEASED_PAGES_A_CRANK: usize = 256;
 /// A heap as it is kept.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 struct Kept {
-    /// The pages that the pattern does not have, or has otherwise.
+    /// The vat's own pages.
     own: Vec<HeapPage>,
-    /// The numbers of the pattern's pages that are as in a new worker here.
-    absent: Vec<u32>,
-    /// Whose pattern: see [`pattern_name`].
-    pattern: String,
     hash: Hash,
     memory_bytes: u64,
     head: Vec<u8>,
@@ -47,36 +46,14 @@ struct Kept {
 /// The image of the vat's last snapshot, if this node has one.
 pub(crate) fn image(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<HeapImage>> {
     let Some(kept) = get_record::<Kept>(state, &keys::heap(vat))? else { return Ok(None) };
-    let missing = || inconsistent(format!("the pattern of the heap of {vat} is missing"));
-    let pattern: Vec<HeapPage> =
-        get_record(state, &keys::heap_pattern(&kept.pattern))?.ok_or_else(missing)?;
-    let mut pages = by_number(&pattern);
-    kept.absent.iter().for_each(|number| _ = pages.remove(number));
-    pages.extend(by_number(&kept.own));
-    let pages = pages.into_iter().map(|(number, hash)| HeapPage { number, hash }).collect();
-    let Kept { hash, memory_bytes, head, .. } = kept;
+    let Kept { own: pages, hash, memory_bytes, head } = kept;
     Ok(Some(HeapImage { hash, memory_bytes, head, pages }))
 }
 
-/// What a vat's heap refers to.
-pub(crate) struct Held {
-    /// Hash of the heap.
-    pub(crate) hash: Hash,
-    /// Pages that its pattern does not have.
-    pub(crate) pages: Vec<Hash>,
-    /// Name of its pattern.
-    pub(crate) pattern: String,
-}
-
-/// Returns what the heap of the vat's last snapshot refers to, if this node has one.
-pub(crate) fn held(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<Held>> {
+/// Returns the hash of the heap of the vat's last snapshot and those of its pages, if this node has one.
+pub(crate) fn held(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<(Hash, Vec<Hash>)>> {
     let kept: Option<Kept> = get_record(state, &keys::heap(vat))?;
-    Ok(kept.map(|Kept { own, pattern, hash, .. }| Held { hash, pages: hashes(own), pattern }))
-}
-
-/// Returns the pages of a pattern.
-pub(crate) fn pattern(state: &(impl Read + ?Sized), name: &str) -> Result<Vec<Hash>> {
-    need(state, &keys::heap_pattern(name)).map(hashes)
+    Ok(kept.map(|Kept { own, hash, .. }| (hash, hashes(own))))
 }
 
 /// Returns the pages that a record of dropped ones names.
@@ -99,7 +76,7 @@ pub(crate) fn restore<H: VatHost>(
     state: &(impl Read + ?Sized),
     host: &mut H,
     vat: VatId,
-    source: &WorkerSource,
+    (source, options): (&WorkerSource, &WorkerOptions),
     expected: Hash,
 ) -> Result<()> {
     let missing = || {
@@ -115,7 +92,7 @@ pub(crate) fn restore<H: VatHost>(
             HostFault::Missing(format!("page {hash} of the heap of {vat} is not on this node"))
         })
     };
-    Ok(host.restore(vat, source, &image, &mut page)?)
+    Ok(host.restore(vat, source, options, &image, &mut page)?)
 }
 
 impl State<'_> {
@@ -128,14 +105,7 @@ impl State<'_> {
     ) -> Result<()> {
         let key = keys::heap(vat);
         let old: Option<Kept> = self.get(&key)?;
-        let name = match &old {
-            Some(old) => old.pattern.clone(),
-            None => self.use_pattern(host, vat, new)?,
-        };
-        let pattern: Vec<HeapPage> = self.need(&keys::heap_pattern(&name))?;
-        let mut absent = by_number(&pattern);
-        let differs = |page: &&HeapPage| absent.remove(&page.number) != Some(page.hash);
-        let own: Vec<HeapPage> = new.pages.iter().filter(differs).copied().collect();
+        let own = new.pages.clone();
         let mut before = old.map(|old| by_number(&old.own)).unwrap_or_default();
         for page in &own {
             match before.get(&page.number) {
@@ -147,14 +117,8 @@ impl State<'_> {
         for hash in before.into_values() {
             self.release_page(&hash)?;
         }
-        let kept = Kept {
-            own,
-            absent: absent.into_keys().collect(),
-            pattern: name,
-            hash: new.hash,
-            memory_bytes: new.memory_bytes,
-            head: new.head.clone(),
-        };
+        let kept =
+            Kept { own, hash: new.hash, memory_bytes: new.memory_bytes, head: new.head.clone() };
         self.put(&key, &kept)
     }
 
@@ -163,17 +127,7 @@ impl State<'_> {
         let key = keys::heap(vat);
         let Some(kept) = self.get::<Kept>(&key)? else { return Ok(()) };
         self.over.delete(&key);
-        self.queue_page_release(&kept.own)?;
-        let users_key = keys::heap_pattern_users(&kept.pattern);
-        let users: u64 = self.need(&users_key)?;
-        if users > 1 {
-            return self.put(&users_key, &(users - 1));
-        }
-        let pattern_key = keys::heap_pattern(&kept.pattern);
-        let pattern: Vec<HeapPage> = self.need(&pattern_key)?;
-        self.over.delete(&users_key);
-        self.over.delete(&pattern_key);
-        self.queue_page_release(&pattern)
+        self.queue_page_release(&kept.own)
     }
 
     /// Lets go of some pages of heaps that were dropped.
@@ -185,23 +139,6 @@ impl State<'_> {
         }
         self.over.delete(&key);
         Ok(())
-    }
-
-    /// Counts the vat among the users of its bundle's pattern, and returns the pattern's name. If the bundle
-    /// has no pattern yet, `new` becomes it.
-    fn use_pattern<H: VatHost>(&mut self, host: &H, vat: VatId, new: &HeapImage) -> Result<String> {
-        let config = self.vat_config(vat)?;
-        let name = pattern_name(&config.engine, &config.bundle_id);
-        let users_key = keys::heap_pattern_users(&name);
-        let users = self.get::<u64>(&users_key)?.unwrap_or(0);
-        if users == 0 {
-            for page in &new.pages {
-                self.retain_page(host, vat, page)?;
-            }
-            self.put(&keys::heap_pattern(&name), &new.pages)?;
-        }
-        self.put(&users_key, &(users + 1))?;
-        Ok(name)
     }
 
     fn queue_page_release(&mut self, pages: &[HeapPage]) -> Result<()> {
@@ -241,9 +178,9 @@ impl State<'_> {
     }
 }
 
-/// Returns the name of a pattern: vats share one if they have engine and bundle in common.
-fn pattern_name(engine: &Hash, bundle_id: &str) -> String {
-    format!("{engine}.{bundle_id}")
+/// Returns the hash of a page's content, as hosts compute it.
+pub(crate) fn page_hash(content: &[u8]) -> Hash {
+    Hash(Sha256::new().chain_update([0]).chain_update(content).finalize().into())
 }
 
 fn by_number(pages: &[HeapPage]) -> BTreeMap<u32, Hash> {

@@ -18,13 +18,17 @@ impl State<'_> {
     /// Lets go of the imports that only the heap of a vat's incarnation held, as `dropImports` and
     /// `retireImports` would: nobody else ever will once that heap is gone. A raw vat keeps its own books,
     /// which nobody here can read: it has to let go by itself.
-    pub(crate) fn drop_heap_imports(&mut self, vat: VatId) -> Result<()> {
+    ///
+    /// It looks at `most` imports, and returns the number of those. The others stay, as all do in SwingSet.
+    pub(crate) fn drop_heap_imports(&mut self, vat: VatId, most: u64) -> Result<u64> {
         let config = self.vat_config(vat)?;
         if config.is_raw() {
-            return Ok(());
+            return Ok(0);
         }
         let endpoint = Endpoint::Vat(vat);
-        for (vref, kref) in self.clist_by_vref(endpoint, "o-", u64::MAX)? {
+        let imports = self.clist_by_vref(endpoint, "o-", most)?;
+        let count = imports.len() as u64;
+        for (vref, kref) in imports {
             let counted = keys::vatstore(endpoint, format!("vom.rc.{vref}"));
             if self.over.get(&counted)?.is_some() {
                 continue;
@@ -35,7 +39,7 @@ impl State<'_> {
                 self.delete_entry(endpoint, kref)?;
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Returns true if a vat watches a promise by `watchPromise`, so that its next incarnation waits for it, too.

@@ -219,7 +219,8 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
                 // Within an incarnation neither bundle nor engine change.
                 let VatConfig { bundle_id, engine, .. } = &self.config;
                 let source = worker_source(self.state, bundle_id, *engine)?;
-                heap::restore(self.state, host, vat, &source, *heap)?;
+                let options = worker_options(self.state, &self.config)?;
+                heap::restore(self.state, host, vat, (&source, &options), *heap)?;
                 self.has_worker = true;
                 Ok(Outcome::Same)
             }

@@ -82,8 +82,7 @@ impl State<'_> {
             self.put(keys::RESIDENT_VATS, &vats)?;
         }
         if found == Found::Nowhere {
-            let cost = self.return_cost(vat)?;
-            self.count(cost);
+            self.count_return(vat, config)?;
         }
         Ok(())
     }
@@ -105,36 +104,60 @@ impl State<'_> {
         cost: StartCost,
     ) -> Result<()> {
         let StartCost { load, own } = cost;
-        self.update_vat(vat, |state| state.start_cost = load.0.saturating_add(own.0))?;
+        self.update_vat(vat, |state| {
+            state.load_cost = load.0;
+            state.start_cost = own.0;
+        })?;
         self.count(own);
         if self.globals().options.billing.resident_vats == 0 {
             return Ok(());
         }
+        self.count_load(config, load)
+    }
+
+    /// Counts the load of the vat's bundle, unless every host has it loaded.
+    fn count_load(&mut self, config: &VatConfig, load: Computrons) -> Result<()> {
         let options = worker_options(&*self.over, config)?;
         let source = source_hash(config, &options)?;
-        let mut sources: Recent<Hash> = self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
-        let found = sources.touch(source, LOADED_SOURCES);
-        if found != Found::Young {
-            self.put(keys::LOADED_SOURCES, &sources)?;
-        }
-        if found == Found::Nowhere {
+        self.loaded_source = Some(source);
+        if self.note_loaded(source)? == Found::Nowhere {
             self.count(load);
         }
         Ok(())
     }
 
-    /// Returns the computrons that it takes to bring the vat back: its heap or its source, and the replay.
-    fn return_cost(&self, vat: VatId) -> Result<Computrons> {
+    /// Notes again the source that this crank loaded, after the crank was undone: hosts keep it all the same.
+    pub(crate) fn note_loaded_again(&mut self) -> Result<()> {
+        match self.loaded_source {
+            Some(source) => self.note_loaded(source).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn note_loaded(&mut self, source: Hash) -> Result<Found> {
+        let mut sources: Recent<Hash> = self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
+        let found = sources.touch(source, LOADED_SOURCES);
+        if found != Found::Young {
+            self.put(keys::LOADED_SOURCES, &sources)?;
+        }
+        Ok(found)
+    }
+
+    /// Counts what it takes to bring the vat back: its source, its heap or its start, and the replay.
+    fn count_return(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         let record = self.vat(vat)?;
+        if record.span.end == 0 {
+            return Ok(());
+        }
         let billing = self.globals().options.billing;
         let base = match record.snapshot {
-            _ if record.span.end == 0 => 0,
             Some((_, position)) if position == record.kept_from => {
                 billing.restore.saturating_add(billing.page.saturating_mul(record.heap_pages))
             }
             _ => record.start_cost,
         };
-        Ok(Computrons(base.saturating_add(record.replay_debt)))
+        self.count(Computrons(base.saturating_add(record.replay_debt)));
+        self.count_load(config, Computrons(record.load_cost))
     }
 }
 

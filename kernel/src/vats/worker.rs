@@ -213,8 +213,14 @@ pub(crate) fn deliver<H: VatHost>(
     kernel: &Delivery<KRef>,
     delivery: Delivery,
 ) -> Result<Status> {
-    bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
     let config = state.vat_config(vat)?;
+    state.note_use(vat, &config)?;
+    if state.delivery_limit(&config)? == Computrons(0) {
+        // The delivery would end at once. So a vat that cannot pay for its return is not brought back.
+        let error = Some(METER_UNDERFLOW.into());
+        return Ok(Status { computrons: None, illegal: None, error, exit: None });
+    }
+    bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
     let delivery_number = state.vat(vat)?.span.end;
     state.log(Event::Deliver {
         vat,

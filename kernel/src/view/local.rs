@@ -158,21 +158,21 @@ fn check_transcripts(state: &(impl Read + ?Sized)) -> Result<u64> {
     Ok(count)
 }
 
-/// Checks that each vat has the heap of its last snapshot, and that each page is held as often as its count says. A page's
-/// content is checked by the host when the heap returns to memory. Returns the number of records.
+/// Checks that each vat has the heap of its last snapshot, that each page is held as often as its count says, and that its
+/// content has its hash. [`check_heaps`](super::check_heaps) checks that the pages make up the heap. Returns the number of
+/// records.
 fn check_heaps(state: &(impl Read + ?Sized)) -> Result<u64> {
     let mut holds: BTreeMap<Hash, u32> = BTreeMap::new();
     let mut count = 0;
     let mut hold = |pages: Vec<Hash>| {
         pages.into_iter().for_each(|page| *holds.entry(page).or_default() += 1);
     };
-    let mut users: BTreeMap<String, u64> = BTreeMap::new();
     for vat in all_vats(state)? {
         let Some(record) = get_record::<VatState>(state, &keys::vat_state(vat))? else { continue };
         let kept = heap::held(state, vat)?;
         let snapshot = record.snapshot.map(|(hash, _)| hash);
         let is_bound = match &kept {
-            Some(kept) => record.status != VatStatus::Running || Some(kept.hash) == snapshot,
+            Some((hash, _)) => record.status != VatStatus::Running || Some(*hash) == snapshot,
             None => snapshot.is_none_or(|hash| hash == Hash::default()),
         };
         if record.status == VatStatus::Running && !is_bound {
@@ -180,16 +180,10 @@ fn check_heaps(state: &(impl Read + ?Sized)) -> Result<u64> {
                 "the heap of {vat} is not that of its last snapshot"
             )));
         }
-        if let Some(kept) = kept {
+        if let Some((_, pages)) = kept {
             count += 1;
-            hold(kept.pages);
-            *users.entry(kept.pattern).or_default() += 1;
+            hold(pages);
         }
-    }
-    for (pattern, users) in users {
-        insist(state, &keys::heap_pattern_users(&pattern), &users)?;
-        hold(heap::pattern(state, &pattern)?);
-        count += 2;
     }
     each(state, keys::DROPPED_HEAPS, |key, value| {
         hold(heap::dropped(key, value)?);
@@ -199,8 +193,9 @@ fn check_heaps(state: &(impl Read + ?Sized)) -> Result<u64> {
     for (page, times) in holds {
         insist(state, &keys::heap_page_count(&page), &times)?;
         let key = keys::heap_page(&page);
-        if state.get(&key)?.is_none() {
-            return Err(missing(&key));
+        let content = state.get(&key)?.ok_or_else(|| missing(&key))?;
+        if heap::page_hash(&content) != page {
+            return Err(inconsistent(format!("the heap page {page} is not what its hash says")));
         }
         count += 2;
     }

@@ -6,6 +6,7 @@
 pub mod changes;
 mod devices;
 mod dump;
+mod heaps;
 mod io;
 mod kernel;
 mod local;
@@ -20,6 +21,7 @@ pub use devices::{
     mailbox_message_key, mailboxes, next_wakeup,
 };
 pub use dump::{dump, promise_to_json};
+pub use heaps::check_heaps;
 pub use io::{io_channel, io_output};
 pub use kernel::{
     KernelStatus, Queue, events, has_dead, is_busy, is_initialized, kernel_status, queue,

@@ -28,6 +28,14 @@ pub enum OptionError {
     /// An option is zero that must not be.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
+    /// An option is larger than anything that works.
+    #[error("{name} must be at most {most}")]
+    TooLarge {
+        /// The option.
+        name: &'static str,
+        /// The largest value.
+        most: u64,
+    },
     /// An option is no address.
     #[error("{name} {text:?} is no address; write IP:PORT")]
     Address {
@@ -70,6 +78,10 @@ fn validate(config: &Config) -> Result<(), OptionError> {
     if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
         return Err(OptionError::Zero(name));
     }
+    if let Some((name, _, most)) = bounded(config).into_iter().find(|(_, value, most)| value > most)
+    {
+        return Err(OptionError::TooLarge { name, most });
+    }
     if !config.metrics.listen.is_empty() && config.metrics_addr().is_none() {
         let text = config.metrics.listen.clone();
         return Err(OptionError::Address { name: "metrics.listen", text });
@@ -105,6 +117,52 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         }
     }
     Ok(())
+}
+
+/// Largest amount of memory that an option may name, in bytes.
+const MAX_BYTES: u64 = 1 << 40;
+
+/// Largest size of a cache or of files, in MiB.
+const MAX_MIB: u64 = 1 << 30;
+
+/// Largest size of one message or answer, in bytes. Permits for it are counted in 32 bits.
+const MAX_MESSAGE_BYTES: u64 = 1 << 30;
+
+/// Largest number of things that a node keeps in memory.
+const MAX_COUNT: u64 = 1_000_000;
+
+/// Longest time, in milliseconds: a day, and a second for what must be longer.
+const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Returns the options that have a largest value, with their values and the largest.
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 24] {
+    let Config { rpc, log, mempool, blocks, vats, store, queries, traces, metrics: _ } = config;
+    [
+        ("rpc.max_body_bytes", rpc.max_body_bytes as u64, MAX_MESSAGE_BYTES),
+        ("rpc.max_batch", rpc.max_batch as u64, MAX_COUNT),
+        ("rpc.max_answer_bytes", rpc.max_answer_bytes as u64, MAX_MESSAGE_BYTES),
+        ("rpc.max_pending_bytes", rpc.max_pending_bytes as u64, MAX_BYTES),
+        ("rpc.max_connections", rpc.max_connections as u64, MAX_COUNT),
+        ("rpc.idle_timeout_ms", rpc.idle_timeout_ms, MAX_MS + 1_000),
+        ("rpc.max_websockets", rpc.max_websockets as u64, MAX_COUNT),
+        ("rpc.max_subscriptions", rpc.max_subscriptions as u64, MAX_COUNT),
+        ("rpc.max_backlog_bytes", rpc.max_backlog_bytes as u64, MAX_MESSAGE_BYTES),
+        ("rpc.commit_timeout_ms", rpc.commit_timeout_ms, MAX_MS),
+        ("log.file_max_mib", log.file_max_mib, MAX_MIB),
+        ("log.file_keep", log.file_keep.into(), 10_000),
+        ("log.slog_max_mib", log.slog_max_mib, MAX_MIB),
+        ("log.slog_keep", log.slog_keep.into(), 10_000),
+        ("mempool.max_txs", mempool.max_txs as u64, MAX_COUNT),
+        ("mempool.max_tx_bytes", mempool.max_tx_bytes as u64, MAX_MESSAGE_BYTES),
+        ("mempool.max_total_bytes", mempool.max_total_bytes as u64, MAX_BYTES),
+        ("mempool.cache_size", mempool.cache_size as u64, 100 * MAX_COUNT),
+        ("blocks.min_interval_ms", blocks.min_interval_ms, MAX_MS),
+        ("blocks.empty_interval_ms", blocks.empty_interval_ms, MAX_MS),
+        ("vats.max_online", vats.max_online as u64, MAX_COUNT),
+        ("store.cache_mib", store.cache_mib as u64, MAX_BYTES >> 20),
+        ("queries.max_page_bytes", queries.max_page_bytes as u64, MAX_MESSAGE_BYTES),
+        ("traces.max_mib", traces.max_mib, MAX_MIB),
+    ]
 }
 
 /// Refuses options that do not exist, and names the most similar one that does.

@@ -36,11 +36,45 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ),
         ("[mempool]\nmax_total_bytes = 5", "max_total_bytes must not be less"),
         ("[metrics]\nlisten = \"everywhere\"", "metrics.listen \"everywhere\" is no address"),
+        ("[rpc]\nmax_websockets = 1000001", "rpc.max_websockets must be at most 1000000"),
+        ("[rpc]\ncommit_timeout_ms = 86400001", "rpc.commit_timeout_ms must be at most 86400000"),
+        ("[store]\ncache_mib = 1048577", "store.cache_mib must be at most 1048576"),
+        ("[log]\nslog_keep = 4294967295", "log.slog_keep must be at most 10000"),
         ("[rpc", "expected"),
     ] {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.contains(part), "{text}: {error}");
     }
+}
+
+/// Of every number the file's reader says something, or it works.
+#[test]
+fn no_number_is_accepted_that_does_not_work() {
+    let defaults = toml::Table::try_from(Config::default()).unwrap();
+    let mut refused = 0;
+    for name in known_options().unwrap() {
+        let (section, option) = name.split_once('.').unwrap();
+        if !defaults[section][option].is_integer() {
+            continue;
+        }
+        for value in [0, i64::from(u32::MAX), i64::MAX] {
+            let text = format!("[{section}]\n{option} = {value}");
+            match parse(&text) {
+                Ok(config) => {
+                    // What follows from the options can be computed.
+                    let (_, _) = (config.store_options(), config.block_policy());
+                    let (rpc, _) = (config.rpc_limits(), config.mempool_limits());
+                    assert!(rpc.max_connections >= rpc.max_websockets);
+                    assert!(config.store_options().cache_bytes > 0, "{text}");
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains(option), "{text}: {error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 40, "{refused} refused");
 }
 
 #[test]

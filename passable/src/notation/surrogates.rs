@@ -3,32 +3,23 @@
 //! In the notation such a string is `@` and its JSON text.
 
 use capstan_abi::JsString;
-use serde_json::Value;
 
 use super::BadNotation;
 
-/// Returns JSON with other strings in the place of those that have lone surrogates. `written` takes the raw text
-/// between the quotes and returns the text of the new string.
-pub(super) fn rewrite(json: &str, written: impl Fn(&str) -> String) -> String {
-    let mut out = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some((before, after)) = rest.split_once('"') {
-        let Some(end) = string_end(after) else { break };
-        let (raw, next) = (&after[..end], &after[end + 1..]);
-        out.push_str(before);
-        match JsString::from_json(&format!("\"{raw}\"")) {
-            Ok(text) if text.as_str().is_none() => {
-                out.push_str(&Value::String(written(raw)).to_string());
-            }
-            _ => out.push_str(&rest[before.len()..rest.len() - next.len()]),
-        }
-        rest = next;
-    }
-    out + rest
+/// Returns the notation of a string whose JSON has `raw` between its quotes, if it has a lone surrogate. Returns `None`
+/// if it is no JSON.
+pub(super) fn written(raw: &str) -> Option<String> {
+    JsString::from_json(&format!("\"{raw}\"")).ok()?;
+    Some(match (raw.strip_prefix("@@"), raw.strip_prefix('@')) {
+        (Some(rest), _) => format!("@\"@{rest}\""),
+        // Not a reference: it is refused as one, and shown as it was written.
+        (None, Some(_)) => raw.to_owned(),
+        (None, None) => format!("@\"{raw}\""),
+    })
 }
 
 /// Returns the end of the string whose opening quote is before `json`.
-fn string_end(json: &str) -> Option<usize> {
+pub(super) fn string_end(json: &str) -> Option<usize> {
     let bytes = json.as_bytes();
     let mut at = 0;
     while *bytes.get(at)? != b'"' {

@@ -109,11 +109,12 @@ impl HostLayer for SpendingAsRecorded {
         &mut self,
         vat: VatId,
         source: &WorkerSource,
+        options: &WorkerOptions,
         image: &HeapImage,
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
         self.script.restored(vat);
-        self.host.restore(vat, source, image, page)
+        self.host.restore(vat, source, options, image, page)
     }
 }
 

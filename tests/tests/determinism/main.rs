@@ -1,5 +1,6 @@
 //! Tests that nothing a node does on its own changes a root, a transcript or a computron.
 
 mod heaps;
+mod imported_heaps;
 mod replay;
 mod same_hashes;

@@ -112,7 +112,8 @@ fn bench_modules(compiler: Compiler, rows: &mut Rows) {
     let source = WorkerSource::Wasm { module };
     let (wall, _) = repeat(Duration::from_secs(1), |i| {
         let mut page = |hash: &Hash| Ok(pages[hash].clone());
-        let restored = host.restore(VatId(i % 64), &source, &image, &mut page);
+        let restored =
+            host.restore(VatId(i % 64), &source, &WorkerOptions::default(), &image, &mut page);
         restored.unwrap_or_else(|error| panic!("{error}"));
     });
     rows.push((format!("{name}: restore a worker of 64 KiB"), wall * 1e6, "µs"));
@@ -155,7 +156,8 @@ fn bench_engine(compiler: Compiler, rows: &mut Rows) {
     let (image, pages) = keep(&mut host, VatId(1));
     let (wall, _) = repeat(Duration::from_secs(1), |i| {
         let mut page = |hash: &Hash| Ok(pages[hash].clone());
-        let restored = host.restore(VatId(i % 64), &source, &image, &mut page);
+        let restored =
+            host.restore(VatId(i % 64), &source, &WorkerOptions::default(), &image, &mut page);
         restored.unwrap_or_else(|error| panic!("{error}"));
     });
     rows.push((format!("{name}: restore a JavaScript worker"), wall * 1e3, "ms"));

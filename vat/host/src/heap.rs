@@ -1,7 +1,9 @@
 //! Conversion of heaps between a worker and the pages and hashes that a store keeps.
 //!
-//! The pages of an image are those that differ from the *origin*. That is the engine's booted
-//! image, or a memory of zeros for a module from a user. The mapping of a worker's memory does not
+//! The pages of an image are those that differ from the *origin*. That is the image of the engine with
+//! the bundle loaded. It is the engine's booted image if the bundle cannot be loaded early, and a memory
+//! of zeros for a module from a user. So the pages are the vat's own, and their number depends on
+//! nothing that a host keeps. The mapping of a worker's memory does not
 //! affect the image: it may lie over the origin or over an image that the vats of one bundle share.
 
 pub(crate) mod image;

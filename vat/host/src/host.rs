@@ -32,7 +32,8 @@ const ABI_POINTS: u64 = 100_000 * cost::POINTS_PER_COMPUTRON;
 /// Points that loading a bundle may cost before its vat starts.
 ///
 /// This is some five times the largest of Agoric's bundles. A bundle that exceeds it is loaded by each
-/// of its vats for itself.
+/// of its vats for itself. Heap images are relative to what was loaded. So another value makes those of
+/// bundles between the two values unusable.
 const LOAD_POINTS: u64 = 50_000_000 * cost::POINTS_PER_COMPUTRON;
 
 /// Host that runs vats as wasm instances under wasmer, and implements [`VatHost`].
@@ -132,6 +133,23 @@ impl WasmHost {
         })
     }
 
+    /// Returns the result of loading a bundle, which is made once for all workers of the source.
+    fn load(
+        &mut self,
+        booted: &BootedEngine,
+        bundle: (&str, BundleDigest, &[u8]),
+        options: &WorkerOptions,
+    ) -> Result<Load, HostFault> {
+        let (bundle_id, digest, zip) = bundle;
+        if let Some(load) = self.shared.loaded(&booted.hash, bundle_id, options) {
+            return Ok(load);
+        }
+        let command = supervisor::write_set_bundle(None, digest, zip, options);
+        let load = load(booted, &command)?;
+        self.shared.keep(&booted.hash, bundle_id, options, load.clone());
+        Ok(load)
+    }
+
     /// Returns a JavaScript worker that has been given its bundle.
     ///
     /// The bundle is loaded before the vat has a name. The result is the same for all its vats and
@@ -145,7 +163,7 @@ impl WasmHost {
         bundle_id: &str,
         zip: &[u8],
         options: &WorkerOptions,
-    ) -> Result<(StartVerdict<Worker>, StartCost), HostFault> {
+    ) -> Result<(StartVerdict<Running>, StartCost), HostFault> {
         let digest = match BundleDigest::from_id(bundle_id) {
             Ok(digest) => digest,
             Err(error) => {
@@ -153,15 +171,9 @@ impl WasmHost {
             }
         };
         let booted = self.booted(engine)?;
-        let Load { points, loaded, .. } = match self.shared.loaded(engine, bundle_id, options) {
-            Some(load) => load,
-            None => {
-                let command = supervisor::write_set_bundle(None, digest, zip, options);
-                let load = load(&booted, &command)?;
-                self.shared.keep(engine, bundle_id, options, load.clone());
-                load
-            }
-        };
+        let loaded = self.load(&booted, (bundle_id, digest, zip), options)?;
+        let origin = Arc::clone(loaded.origin(&booted.memory));
+        let Load { points, loaded, .. } = loaded;
         let load = Computrons(cost::computrons(points));
         let (started, command) = match loaded {
             Some(loaded) => {
@@ -183,7 +195,8 @@ impl WasmHost {
         Ok(match run.end {
             End::Done(reply) => {
                 let taken = supervisor::read_set_bundle_reply(&reply);
-                let taken = taken.map(|()| worker);
+                let bundle = (*engine, bundle_id.to_owned());
+                let taken = taken.map(|()| Running::new(worker, Some((bundle, origin))));
                 (taken.map_err(|error| SourceRefused(error.to_string())), cost(run.points))
             }
             End::Fault(fault) => (Err(SourceRefused(fault.text().to_owned())), cost(START_POINTS)),
@@ -191,7 +204,7 @@ impl WasmHost {
         })
     }
 
-    fn start_wasm(&self, bytes: &[u8]) -> Result<(StartVerdict<Worker>, StartCost), HostFault> {
+    fn start_wasm(&self, bytes: &[u8]) -> Result<(StartVerdict<Running>, StartCost), HostFault> {
         let HostOptions { compilers, limits, .. } = &self.options;
         let load = Computrons(cost::COMPILE_COMPUTRONS.saturating_mul(bytes.len() as u64));
         let cost = |points| StartCost { load, own: Computrons(cost::computrons(points)) };
@@ -200,9 +213,43 @@ impl WasmHost {
             Err(error) => return Ok((Err(SourceRefused(error.to_string())), cost(0))),
         };
         Ok(match Worker::start(&module, Encoding::Borsh, ABI_POINTS) {
-            Ok((worker, points)) => (Ok(worker), cost(points)),
+            Ok((worker, points)) => (Ok(Running::new(worker, None)), cost(points)),
             Err(error) => (refused(error)?, cost(ABI_POINTS)),
         })
+    }
+
+    fn restore_javascript(
+        &mut self,
+        source: (&Hash, &str, &[u8]),
+        options: &WorkerOptions,
+        image: &HeapImage,
+        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<Running, HostFault> {
+        let (engine, bundle_id, zip) = source;
+        let booted = self.booted(engine)?;
+        let digest = BundleDigest::from_id(bundle_id).map_err(|e| engine_fault(&e))?;
+        let loaded = self.load(&booted, (bundle_id, digest, zip), options)?;
+        let origin = Arc::clone(loaded.origin(&booted.memory));
+        let bundle = (*engine, bundle_id.to_owned());
+        let base = self.shared.base_of(&bundle).unwrap_or_else(|| Arc::clone(&origin));
+        let worker = Worker::restore(&booted.module, image, Some(&origin), Some(&base), page)?;
+        Ok(Running::restored(worker, Some((bundle, origin))))
+    }
+
+    fn restore_wasm(
+        &self,
+        module: &[u8],
+        image: &HeapImage,
+        page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
+    ) -> Result<Running, HostFault> {
+        let HostOptions { compilers, limits, .. } = &self.options;
+        let module = self.modules.get(module, compilers.modules, limits, false);
+        let module = module.map_err(|e| engine_fault(&e))?;
+        let worker = Worker::restore(&module, image, None, None, page)?;
+        match worker.encoding() {
+            Encoding::Borsh => Ok(Running::restored(worker, None)),
+            Encoding::Json => Err(engine_fault(&"the heap of a module says that it speaks JSON")),
+        }
     }
 }
 
@@ -229,8 +276,8 @@ impl VatHost for WasmHost {
             }
             WorkerSource::Wasm { module } => self.start_wasm(module)?,
         };
-        let verdict = started.map(|worker| {
-            self.workers().insert(vat, Running::new(worker, source));
+        let verdict = started.map(|running| {
+            self.workers().insert(vat, running);
         });
         let printed = match source {
             WorkerSource::JavaScript { engine, bundle_id, .. } => {
@@ -294,8 +341,7 @@ impl VatHost for WasmHost {
     fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
         let mut workers = self.workers();
         let Some(running) = workers.get_mut(&vat) else { return Ok(None) };
-        let origin = running.engine().and_then(|engine| self.engines.get(engine));
-        running.worker.heap_image(origin.map(|engine| engine.memory.as_ref())).map(Some)
+        running.heap_image().map(Some)
     }
 
     fn heap_page(&self, vat: VatId, number: u32) -> Option<Vec<u8>> {
@@ -306,35 +352,19 @@ impl VatHost for WasmHost {
         &mut self,
         vat: VatId,
         source: &WorkerSource,
+        options: &WorkerOptions,
         image: &HeapImage,
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
         self.stop(vat);
-        let worker = match source {
-            WorkerSource::JavaScript { engine, .. } => {
-                let engine = self.booted(engine)?;
-                let BootedEngine { module, memory, .. } = engine.as_ref();
-                let base = self.shared.base_of(source).unwrap_or_else(|| Arc::clone(memory));
-                Worker::restore(module, image, Some(memory), Some(&base), page)
+        let restored = match source {
+            WorkerSource::JavaScript { engine, bundle_id, zip } => {
+                self.restore_javascript((engine, bundle_id, zip), options, image, page)
             }
-            WorkerSource::Wasm { module } => {
-                let HostOptions { compilers, limits, .. } = &self.options;
-                let module = self.modules.get(module, compilers.modules, limits, false);
-                let module = module.map_err(|e| HostFault::Engine(e.to_string()))?;
-                Worker::restore(&module, image, None, None, page).and_then(|worker| {
-                    match worker.encoding() {
-                        Encoding::Borsh => Ok(worker),
-                        Encoding::Json => {
-                            let text =
-                                format!("{vat} is a module whose heap says that it speaks JSON");
-                            Err(HostFault::Engine(text))
-                        }
-                    }
-                })
-            }
+            WorkerSource::Wasm { module } => self.restore_wasm(module, image, page),
         };
-        let worker = worker.map_err(|e| e.in_context(&format!("cannot bring back {vat}: ")))?;
-        let mut running = Running::restored(worker, source);
+        let mut running =
+            restored.map_err(|e| e.in_context(&format!("cannot bring back {vat}: ")))?;
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.restored(&mut running, workers.values())?;
         workers.insert(vat, running);
@@ -344,12 +374,11 @@ impl VatHost for WasmHost {
 
 /// Loads a bundle into a new worker by `command`.
 fn load(engine: &BootedEngine, command: &[u8]) -> Result<Load, HostFault> {
-    let fault = |e: &dyn std::fmt::Display| HostFault::Engine(e.to_string());
-    let mut worker = engine.worker().map_err(|e| fault(&e))?;
+    let mut worker = engine.worker().map_err(|e| engine_fault(&e))?;
     let run = worker.run(command, LOAD_POINTS, None)?;
     match run.end {
         End::Done(reply) if supervisor::read_set_bundle_reply(&reply).is_ok() => {
-            let memory = worker.new_base().map_err(|e| fault(&e))?;
+            let memory = worker.new_base().map_err(|e| engine_fault(&e))?;
             let loaded = Arc::new(Loaded { memory, globals: worker.global_bits() });
             Ok(Load { points: run.points, loaded: Some(loaded), printed: run.printed.into() })
         }
@@ -359,7 +388,11 @@ fn load(engine: &BootedEngine, command: &[u8]) -> Result<Load, HostFault> {
     }
 }
 
-fn refused(error: StartError) -> Result<StartVerdict<Worker>, HostFault> {
+fn engine_fault(error: &dyn std::fmt::Display) -> HostFault {
+    HostFault::Engine(error.to_string())
+}
+
+fn refused<T>(error: StartError) -> Result<StartVerdict<T>, HostFault> {
     match error {
         StartError::Module(text) => Ok(Err(SourceRefused(text))),
         StartError::Host(text) => Err(HostFault::Engine(text)),

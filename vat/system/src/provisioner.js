@@ -406,6 +406,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
           return governed.get(name);
         }
         const fullName = name.includes('/') ? name : `${address}/${name}`;
+        fullName !== 'chain/timer' || published.has(fullName) || Fail`lookup: this chain has no timer: one that is made with --timer has it`;
         published.has(fullName) || Fail`lookup: nothing is published as ${q(fullName)}`;
         return published.get(fullName).object;
       },

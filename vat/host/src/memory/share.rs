@@ -16,7 +16,7 @@ use std::{
 use capstan_abi::Delivery;
 use capstan_kernel_ports::{
     Hash,
-    host::{HostFault, LOADED_SOURCES, Printed, WorkerOptions, WorkerSource},
+    host::{HeapImage, HostFault, LOADED_SOURCES, Printed, WorkerOptions},
 };
 
 use crate::{
@@ -25,32 +25,38 @@ use crate::{
 };
 
 /// Engine and id of a bundle that runs on it.
-type BundleKey = (Hash, String);
+pub(crate) type BundleKey = (Hash, String);
 
 /// Worker in memory, with the facts that decide about sharing.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) worker: Worker,
-    /// Bundle that it runs, if it is a JavaScript vat's.
-    bundle: Option<BundleKey>,
+    /// Bundle that it runs and the origin of its heap images, if it is a JavaScript vat's.
+    bundle: Option<(BundleKey, Arc<BaseMemory>)>,
     /// Is true if it has collected garbage.
     has_collected: bool,
 }
 
 impl Running {
-    /// Wraps a worker that was just made from `source`.
-    pub(crate) fn new(worker: Worker, source: &WorkerSource) -> Self {
-        Self { worker, bundle: bundle_key(source), has_collected: false }
+    /// Wraps a worker that was just started. `bundle` is what a JavaScript vat runs, with the result of
+    /// [`Load::origin`].
+    pub(crate) fn new(worker: Worker, bundle: Option<(BundleKey, Arc<BaseMemory>)>) -> Self {
+        Self { worker, bundle, has_collected: false }
     }
 
     /// Wraps a worker with the heap of a snapshot. Garbage is collected before every snapshot.
-    pub(crate) fn restored(worker: Worker, source: &WorkerSource) -> Self {
-        Self { has_collected: true, ..Self::new(worker, source) }
+    pub(crate) fn restored(worker: Worker, bundle: Option<(BundleKey, Arc<BaseMemory>)>) -> Self {
+        Self { has_collected: true, ..Self::new(worker, bundle) }
     }
 
-    /// Returns the JavaScript engine that it runs on. Returns `None` for a wasm module.
-    pub(crate) fn engine(&self) -> Option<&Hash> {
-        self.bundle.as_ref().map(|(engine, _)| engine)
+    /// Returns the heap as a [`HeapImage`].
+    pub(crate) fn heap_image(&mut self) -> Result<HeapImage, HostFault> {
+        let origin = self.bundle.as_ref().map(|(_, origin)| origin.as_ref());
+        self.worker.heap_image(origin)
+    }
+
+    fn bundle(&self) -> Option<&BundleKey> {
+        self.bundle.as_ref().map(|(key, _)| key)
     }
 }
 
@@ -70,6 +76,14 @@ pub(crate) struct Load {
     pub(crate) loaded: Option<Arc<Loaded>>,
     /// What the bundle printed, if it was loaded.
     pub(crate) printed: Arc<[Printed]>,
+}
+
+impl Load {
+    /// Returns the memory that heap images of the bundle's vats are relative to. It is a function of the source, and
+    /// the image of the engine, `booted`, if the bundle cannot be loaded before the vat starts.
+    pub(crate) fn origin<'a>(&'a self, booted: &'a Arc<BaseMemory>) -> &'a Arc<BaseMemory> {
+        self.loaded.as_ref().map_or(booted, |loaded| &loaded.memory)
+    }
 }
 
 /// Images that the vats of a bundle share.
@@ -115,16 +129,9 @@ impl Shared {
         }
     }
 
-    /// Returns the image most similar to a vat of `source` that has been running for some time.
-    /// Returns `None` if the host has no image of its bundle.
-    pub(crate) fn base_of(&self, source: &WorkerSource) -> Option<Arc<BaseMemory>> {
-        let bundle = bundle_key(source)?;
-        let mut loads = self.loads.iter().rev().filter(|((key, _), _)| *key == bundle);
-        let collected = self.bases.get(&bundle).and_then(Weak::upgrade);
-        collected.or_else(|| {
-            let loaded = loads.find_map(|(_, load)| load.loaded.as_ref())?;
-            Some(Arc::clone(&loaded.memory))
-        })
+    /// Returns the image of vats of `bundle` that have collected garbage. Returns `None` if there is none.
+    pub(crate) fn base_of(&self, bundle: &BundleKey) -> Option<Arc<BaseMemory>> {
+        self.bases.get(bundle).and_then(Weak::upgrade)
     }
 
     /// Shares the memory of `running` with `others` after it has done `delivery`. They are workers
@@ -162,12 +169,12 @@ impl Shared {
         running: &mut Running,
         mut others: impl Iterator<Item = &'w Running>,
     ) -> Result<(), ShareError> {
-        let Some(bundle) = &running.bundle else { return Ok(()) };
+        let Some((bundle, _)) = &running.bundle else { return Ok(()) };
         if let Some(base) = self.bases.get(bundle).and_then(Weak::upgrade) {
             return running.worker.rebase(&base);
         }
         let is_of_same_bundle =
-            |other: &Running| other.has_collected && other.bundle == running.bundle;
+            |other: &Running| other.has_collected && other.bundle() == Some(bundle);
         if !others.any(is_of_same_bundle) {
             return running.worker.trim();
         }
@@ -188,13 +195,6 @@ fn settle(done: Result<(), ShareError>) -> Result<(), HostFault> {
             Ok(())
         }
         Err(error @ ShareError::Lost(_)) => Err(HostFault::Engine(error.to_string())),
-    }
-}
-
-fn bundle_key(source: &WorkerSource) -> Option<BundleKey> {
-    match source {
-        WorkerSource::JavaScript { engine, bundle_id, .. } => Some((*engine, bundle_id.clone())),
-        WorkerSource::Wasm { .. } => None,
     }
 }
 

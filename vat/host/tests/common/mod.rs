@@ -42,7 +42,7 @@ impl Kept {
         source: &WorkerSource,
     ) -> Result<(), HostFault> {
         let mut page = |hash: &Hash| Ok(self.pages[hash].clone());
-        host.restore(vat, source, &self.image, &mut page)
+        host.restore(vat, source, &WorkerOptions::default(), &self.image, &mut page)
     }
 }
 
