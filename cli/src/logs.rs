@@ -167,7 +167,11 @@ fn for_people(line: &VatLine) -> String {
     let VatLine { height, crank, vat, level, .. } = line;
     let name = if line.name.is_empty() { "-" } else { &line.name };
     let time = shown_time(line.time);
-    format!("{time} {height}/{crank} {vat} {} {level:5} {}", one_line(name), one_line(&line.message()))
+    format!(
+        "{time} {height}/{crank} {vat} {} {level:5} {}",
+        one_line(name),
+        one_line(&line.message())
+    )
 }
 
 fn shown_time(seconds: f64) -> String {

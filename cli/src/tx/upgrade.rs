@@ -26,7 +26,8 @@ pub(super) fn causes(
                 continue;
             }
             let find = |key: &str| {
-                let found = event.attributes.iter().find(|a| a.key_str().is_ok_and(|found| found == key));
+                let found =
+                    event.attributes.iter().find(|a| a.key_str().is_ok_and(|found| found == key));
                 found.and_then(|a| a.value_str().ok()).unwrap_or_default().to_owned()
             };
             if find("bundle_id") == bundle_id {
