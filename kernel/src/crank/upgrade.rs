@@ -50,7 +50,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             Ok(upheld) => upheld,
             Err(why) => {
                 let tell_vat_admin = Some(callback(upgrade, Err(&why)));
-                let failure = failure(vat, upgrade, reaped.computrons, None);
+                let failure = failure(reaped.computrons, None);
                 return Ok(CrankResults { tell_vat_admin, ..failure });
             }
         };
