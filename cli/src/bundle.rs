@@ -17,6 +17,8 @@ use crate::progress;
 #[command(after_help = "Example: capstan bundle counter.js -o counter.json\n\n\
     SRC is an ES module that exports buildRootObject. It may import its package's dependencies, and the vats' libraries\n\
     (@endo/far, @agoric/vat-data, @agoric/vow, …) without installing them. The id is the one that Agoric's tools give.\n\
+    A source in TypeScript (SRC.ts) loses its types. Warnings name what no vat has, such as process or setTimeout.\n\
+    Modules that were bundled before come from a cache in $CAPSTAN_CACHE, else ~/.cache/capstan.\n\
     A wasm module needs no bundling: install it as it is.\n\
     Needs Node and this project's npm packages (make setup); CAPSTAN_JS_TOOLS names the directory of bundle.mjs.")]
 pub(crate) struct BundleSource {
@@ -50,14 +52,21 @@ impl BundleSource {
             let said = String::from_utf8_lossy(&done.stderr);
             bail!("{source} cannot be bundled:\n{}", said.trim_end());
         }
-        // What the bundle lacks without being refused for it.
-        output::warn(String::from_utf8_lossy(&done.stderr).trim_end());
+        pass_on_warnings(&done);
         let file = self.output.display().to_string();
         let bytes = std::fs::read(&self.output).with_context(|| format!("cannot read {file}"))?;
         let bundle = Bundle::from_endo_json(&bytes).with_context(|| file.clone())?;
         let record = json!({"bundle_id": bundle.id, "file": file, "bytes": bundle.bytes.len()});
         output.either(&record, &format!("{}\n{file}: {} bytes", bundle.id, bundle.bytes.len()));
         Ok(())
+    }
+}
+
+/// Prints what the bundler warned about without refusing the sources.
+pub(crate) fn pass_on_warnings(done: &ProcessOutput) {
+    let said = String::from_utf8_lossy(&done.stderr);
+    if !said.trim_end().is_empty() {
+        output::warn(said.trim_end());
     }
 }
 

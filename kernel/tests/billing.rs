@@ -366,3 +366,27 @@ fn an_upgrade_cuts_off_no_more_than_a_crank_may_spend_and_the_meter_covers() {
     let (_, incarnation, told) = upgrade(5, spent + DELIVERY + CRANK_LIMIT / 4);
     assert!(incarnation == 0 && told.contains("meter does not cover"), "{told}");
 }
+
+#[test]
+fn the_cause_of_a_failed_upgrade_is_kept_until_an_upgrade_succeeds_or_the_vat_is_gone() {
+    let mut stage = stage(BILLING);
+    let vat = metered(&mut stage, 1_000_000).unwrap();
+    let upgrade = |stage: &mut Stage, refusal| {
+        stage.kernel.host_mut().refusal = refusal;
+        let order = format!("#[\"{vat}\",\"b1-user\",{{}},\"again\"]");
+        stage.perform("vatAdmin", json!([["call", "d-70", "upgradeVat", order]])).unwrap();
+        stage.kernel.host_mut().refusal = None;
+        view::failed_upgrade(&stage.state, vat).unwrap()
+    };
+    let failed = upgrade(&mut stage, Some("it is no worker")).unwrap();
+    assert_eq!((failed.cause.as_str(), failed.bundle_id.as_str()), ("it is no worker", "b1-user"));
+    assert_eq!(upgrade(&mut stage, Some("nor is it now")).unwrap().cause, "nor is it now");
+    assert_eq!(upgrade(&mut stage, None), None);
+    assert_eq!(view::vat_state(&stage.state, vat).unwrap().unwrap().incarnation, 1);
+    let long: &'static str = "x".repeat(100_000).leak();
+    let failed = upgrade(&mut stage, Some(long)).unwrap();
+    assert!(failed.cause.len() < 1_100 && failed.cause.ends_with("(cut: 100000 bytes)"));
+    let end = format!("#[\"{vat}\",\"done\"]");
+    stage.perform("vatAdmin", json!([["call", "d-70", "terminateWithFailure", end]])).unwrap();
+    assert_eq!(view::failed_upgrade(&stage.state, vat).unwrap(), None);
+}

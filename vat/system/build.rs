@@ -63,7 +63,13 @@ fn build() -> Result<(), BuildError> {
         "../js/tools/bundle.mjs",
         "../js/tools/bundler.mjs",
         "../js/tools/causes.mjs",
+        "../js/tools/endo.mjs",
         "../js/tools/missing.mjs",
+        "../js/tools/module-cache.mjs",
+        "../js/tools/module-kit.mjs",
+        "../js/tools/notes.mjs",
+        "../js/tools/vat-globals.mjs",
+        "../js/tools/zip-writer.mjs",
         "../js/package-lock.json",
     ];
     for input in ["src", "package.json", IDS].into_iter().chain(tools) {
@@ -78,7 +84,7 @@ fn build() -> Result<(), BuildError> {
     let mut ids = String::new();
     for name in VATS {
         let source = package.join("src").join(name).with_extension("js");
-        let id = bundle(&bundler, &source, &out.join(name).with_extension("json"))?;
+        let id = bundle(&bundler, &source, &out, &out.join(name).with_extension("json"))?;
         ids.push_str(&format!("{name} {id}\n"));
     }
     check_ids(&package.join(IDS), &ids)?;
@@ -86,10 +92,12 @@ fn build() -> Result<(), BuildError> {
         .map_err(|error| BuildError::Write { file: IDS.to_owned(), error })
 }
 
-/// Bundles `source` to `target` and returns the bundle's id.
-fn bundle(bundler: &Path, source: &Path, target: &Path) -> Result<String, BuildError> {
-    let output = Command::new("node").arg(bundler).arg(source).arg(target).output();
-    let output = output.map_err(BuildError::Node)?;
+/// Bundles `source` to `target` and returns the bundle's id. The bundler keeps its cache in the build's own directory `out`, so
+/// that a build depends on nothing of the user's.
+fn bundle(bundler: &Path, source: &Path, out: &Path, target: &Path) -> Result<String, BuildError> {
+    let mut node = Command::new("node");
+    node.env("CAPSTAN_CACHE", out).arg(bundler).arg(source).arg(target);
+    let output = node.output().map_err(BuildError::Node)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_string());
     }

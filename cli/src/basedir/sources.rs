@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use capstan_client::Bundle;
 
-use crate::bundle::{find_script, run_node};
+use crate::bundle::{find_script, pass_on_warnings, run_node};
 use crate::progress;
 
 /// The vat whose `bootstrap(argv, vats)` is called.
@@ -45,6 +45,7 @@ impl Sources {
             let said = String::from_utf8_lossy(&done.stderr);
             bail!("{basedir} cannot be bundled:\n{}", said.trim_end());
         }
+        pass_on_warnings(&done);
         let names = String::from_utf8_lossy(&done.stdout).into_owned();
         names.lines().map(|name| Ok((name.to_owned(), read(out.path(), name)?))).collect()
     }

@@ -131,12 +131,26 @@ pub struct Start {
     pub verdict: StartVerdict,
     /// The [`StartCost`], of a refused start as well.
     pub cost: StartCost,
+    /// What the source printed while it was loaded: the same for each worker of it. It is outside consensus, and
+    /// bounded by the host.
+    pub printed: Vec<Printed>,
+}
+
+/// A line that a worker printed, as in [`Syscalls::console`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// The part of the worker that printed it.
+    pub source: String,
+    /// The console's method.
+    pub level: String,
+    /// The line.
+    pub text: String,
 }
 
 impl Start {
     /// Returns a start that costs nothing, as of a host that runs no code.
     pub fn free(verdict: StartVerdict) -> Self {
-        Self { verdict, cost: StartCost::default() }
+        Self { verdict, cost: StartCost::default(), printed: Vec::new() }
     }
 }
 

@@ -100,6 +100,7 @@ pub(crate) fn initialize(
         state.pin(root)?;
         state.globals_mut().provisioner_root = Some(root);
     }
+    state.settle_kept()?;
     // Written even if nothing above has changed them.
     let globals = state.globals().clone();
     state.put(keys::GLOBALS, &globals)?;

@@ -17,6 +17,7 @@ use crate::{
     state::{
         event::Waiting,
         handle::State,
+        kept::{Keeping, NOT_COVERED, Paid, capdata_bytes},
         notification::Notification,
         queue::{GcKind, Payer, RunQueueEvent},
         rejection::{Rejection, delivery_failed},
@@ -72,7 +73,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         self.state.forget_settled_result(&mut message)?;
         match self.state.route(target, &message)? {
             Route::Splat(reason) => self.state.splat(target, &message, reason)?,
-            Route::Wait => self.state.queue_on_promise(target, &Waiting { message, payer })?,
+            Route::Wait => self.state.wait_on_promise(target, &Waiting { message, payer })?,
             Route::Deliver { endpoint: Endpoint::Vat(vat), target: routed } => {
                 return self.message_to_vat(vat, target, routed, message, payer);
             }
@@ -80,7 +81,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 return self.serve(target, routed, message, payer);
             }
             Route::Deliver { endpoint, target: routed } => {
-                return self.message_to_remote(endpoint, target, routed, message);
+                return self.message_to_remote(endpoint, target, routed, message, payer);
             }
         }
         Ok(CrankResults::default())
@@ -93,18 +94,29 @@ impl<H: VatHost> Crank<'_, '_, H> {
         target: KRef,
         routed: KRef,
         message: Message<KRef>,
+        payer: Payer,
     ) -> Result<CrankResults> {
+        let mut paid = Vec::new();
         if let Endpoint::Remote(remote) = endpoint {
-            if let Some(refusal) = self.state.call_refused(remote, &message.methargs)? {
+            let refusal = self.state.call_refused(remote, &message.methargs)?;
+            let bytes = capdata_bytes(&message.methargs);
+            let refusal = match refusal {
+                None if !self.state.try_keep(payer.keeper(), Keeping::Outbox, bytes)? => {
+                    Some(NOT_COVERED.to_owned())
+                }
+                refusal => refusal,
+            };
+            if let Some(refusal) = refusal {
                 self.state.splat(target, &message, delivery_failed(&refusal))?;
                 return Ok(CrankResults::default());
             }
+            paid.extend(payer.keeper().map(|vat| (vat, bytes)));
             self.state.subscribe_remote(remote, &message.methargs, true)?;
         }
         self.state.release_send(target, &message)?;
         let kernel = Delivery::Message { target: routed, message };
         let translated = self.translate_message(endpoint, &kernel)?;
-        self.hand_over(endpoint, translated)
+        self.hand_over(endpoint, translated, paid)
     }
 
     /// Delivers a message to a vat. `target` is what it was addressed to and `routed` where that led.
@@ -178,9 +190,11 @@ impl<H: VatHost> Crank<'_, '_, H> {
             _ => None,
         };
         let guarded = config.as_ref().is_some_and(|(_, config)| config.system);
-        let Notification { resolutions, rest } =
+        let Notification { mut resolutions, rest } =
             self.state.notification(promise, endpoint, guarded)?;
+        let mut paid = Vec::new();
         if let Endpoint::Remote(remote) = endpoint {
+            paid = self.state.keep_told(&mut resolutions)?;
             for resolution in &resolutions {
                 self.state.subscribe_remote(remote, &resolution.data, false)?;
             }
@@ -196,7 +210,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 let results = self.results(vat, status, config.meter, Some(0))?;
                 Ok(results.survived_by(&config, || Lost::Notification { promise }))
             }
-            None => self.hand_over(endpoint, translated),
+            None => self.hand_over(endpoint, translated, paid),
         }
     }
 
@@ -223,7 +237,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             }
         };
         let translated = self.state.delivery_to_endpoint(endpoint, &kernel)?;
-        let Endpoint::Vat(vat) = endpoint else { return self.hand_over(endpoint, translated) };
+        let Endpoint::Vat(vat) = endpoint else {
+            return self.hand_over(endpoint, translated, vec![]);
+        };
         let status = self.deliver(vat, &kernel, translated)?;
         let results = self.results(vat, status, None, Some(count))?;
         let config = self.state.vat_config(vat)?;
@@ -330,9 +346,14 @@ impl<H: VatHost> Crank<'_, '_, H> {
     }
 
     /// Puts a delivery to a remote into its outbox.
-    fn hand_over(&mut self, endpoint: Endpoint, delivery: Delivery) -> Result<CrankResults> {
+    fn hand_over(
+        &mut self,
+        endpoint: Endpoint,
+        delivery: Delivery,
+        paid: Vec<Paid>,
+    ) -> Result<CrankResults> {
         if let Endpoint::Remote(remote) = endpoint {
-            self.state.post(remote, delivery)?;
+            self.state.post(remote, delivery, paid)?;
         }
         Ok(CrankResults::default())
     }
@@ -360,6 +381,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             (Some(meter), Some(spent)) => !self.state.meter_covers(meter, spent)?,
             _ => false,
         };
+        let underflow = underflow || !self.state.covers_growth(vat)?;
         let failed = |info: KernelData| (true, Some((vat, true, info)));
         let (abort, terminate) = if let Some(info) = status.illegal {
             failed(info)

@@ -141,6 +141,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if let Some(charge) = &results.charge {
             state.collect(charge)?;
         }
+        if let Some((vat, bundle_id, cause)) = results.failed_upgrade.take() {
+            state.note_failed_upgrade(vat, bundle_id, &cause)?;
+        }
         let Some((lost, cause)) = results.lost.take() else { return Ok(()) };
         if let Some(vat) = results.delivered {
             state.log(Event::DeliveryLost { vat, cause: &cause });
@@ -179,7 +182,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             }
         }
         if let (Some(meter), Some(spent)) = (payer, spent) {
-            state.charge_meter(meter, spent)?;
+            state.charge_meter(meter, spent.0.into())?;
         }
         state.payer = payer;
         if let (Some(vat), Some(dirt)) = (delivered, dirt) {
@@ -252,7 +255,7 @@ impl State<'_> {
         ]
         .into_iter()
         .fold(billing.crank, u64::saturating_add);
-        self.charge_meter(meter, Computrons(price))
+        self.charge_meter(meter, price.into())
     }
 }
 

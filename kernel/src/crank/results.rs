@@ -33,6 +33,8 @@ pub(crate) struct CrankResults {
     pub(crate) dirt: Option<Dirt>,
     /// The vat ends: by failure, and with what.
     pub(crate) terminate: Option<(VatId, bool, KernelData)>,
+    /// An upgrade that failed: the vat, the bundle that was to be its own, and the cause.
+    pub(crate) failed_upgrade: Option<(VatId, String, String)>,
     /// A message to the vatAdmin vat.
     pub(crate) tell_vat_admin: Option<KernelData>,
     /// The outcome that the policy gets, if it does not follow from the other fields.

@@ -19,6 +19,7 @@ use crate::{
     limits::SystemGuard,
     state::slog::{Event, Slog},
     state::{
+        kept::Changes,
         keys,
         notice::{Notice, SettledLaunch},
         stats::Stats,
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// The records of which a kernel has one.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -115,6 +116,8 @@ pub(crate) struct State<'a> {
     pub(crate) settled_launches: VecDeque<SettledLaunch>,
     /// True if the chain's bootstrap was fulfilled in this crank.
     pub(crate) bootstrapped: bool,
+    /// What vats keep more or less since [`State::save`] was called last.
+    pub(crate) kept: Changes,
     /// The notices of subclusters in this crank.
     pub(crate) notices: Vec<Notice>,
     /// Held for the length of the crank, and written back by [`State::save`].
@@ -177,6 +180,7 @@ impl<'a> State<'a> {
             engine: Hash::default(),
             settled_launches: VecDeque::new(),
             bootstrapped: false,
+            kept: Changes::new(),
             notices: vec![],
             globals,
             saved_globals,
@@ -185,6 +189,7 @@ impl<'a> State<'a> {
 
     /// Writes what is held in memory, so that the overlay's top level is complete.
     pub(crate) fn save(&mut self) -> Result<()> {
+        self.settle_kept()?;
         if self.globals != self.saved_globals {
             let globals = self.globals.clone();
             self.put(keys::GLOBALS, &globals)?;
@@ -200,6 +205,7 @@ impl<'a> State<'a> {
         self.maybe_free = MaybeFree::default();
         self.settled_launches.clear();
         self.bootstrapped = false;
+        self.kept.clear();
         self.notices.clear();
         Ok(())
     }

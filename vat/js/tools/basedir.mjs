@@ -2,7 +2,7 @@
 //
 // Each vat-NAME.js and each vat-NAME/index.js in DIR is the vat NAME; bootstrap.js is the vat
 // "bootstrap". Writes OUT/NAME.json, an Endo bundle, for each, and prints the names, a line each.
-// The wavy dot and `export default function setup` are understood.
+// The wavy dot and `export default function setup` are understood. Warns on stderr about globals that no vat has.
 import fs from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
@@ -10,6 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { basedirView, bundle, maybeRead } from './bundler.mjs';
 import { outline, withoutWavyDot } from './dialect.mjs';
+import { globalNotes } from './notes.mjs';
 
 const SUPPORT = new URL('./setup-support.js', import.meta.url);
 
@@ -105,7 +106,9 @@ const bundleVat = async (folder, name, source) => {
     });
     return new TextEncoder().encode(text);
   };
-  return bundle(isOld ? entry : source, [basedirView(folder, lens)]);
+  const start = isOld ? entry : source;
+  const made = await bundle(start, [basedirView(folder, lens)]);
+  return { bundle: made.bundle, notes: globalNotes(start, made.modules) };
 };
 
 const main = async ([given, out, ...rest]) => {
@@ -116,12 +119,15 @@ const main = async ([given, out, ...rest]) => {
     throw Error(`there is no directory ${given}`);
   }
   const folder = fs.realpathSync(given);
+  const said = new Set(); // vats may share modules
   for (const [name, source] of findVats(folder)) {
     // eslint-disable-next-line no-await-in-loop
-    const result = await bundleVat(folder, name, source);
+    const { bundle: result, notes } = await bundleVat(folder, name, source);
     fs.writeFileSync(path.join(out, `${name}.json`), JSON.stringify(result));
+    notes.forEach(note => said.add(note));
     console.log(name);
   }
+  said.forEach(note => console.error(`warning: ${note}`));
 };
 
 main(process.argv.slice(2)).catch(error => {

@@ -1,7 +1,8 @@
 // Bundles a vat's source: node bundle.mjs SRC.js OUT.json
 //
 // OUT.json is an Endo bundle, {moduleFormat: "endoZipBase64", endoZipBase64, endoZipBase64Sha512}, with
-// the id that Agoric's own tools give. Prints the bundle's id. Warns on stderr about modules that the bundle lacks.
+// the id that Agoric's own tools give. Prints the bundle's id. Warns on stderr about modules that the bundle lacks, about
+// globals that no vat has, and about a source that is no vat's.
 //
 // The bundler runs in a worker thread, so that running out of memory is an error that can be told.
 import fs from 'node:fs';
@@ -13,6 +14,7 @@ import { Worker, isMainThread, parentPort, workerData } from 'node:worker_thread
 import { bundle, views } from './bundler.mjs';
 import { causeOf, packageLabel } from './causes.mjs';
 import { missingModules } from './missing.mjs';
+import { entryNote, globalNotes } from './notes.mjs';
 
 /** Powers that report every file which they read to the main thread. */
 const reporting = powers => {
@@ -24,11 +26,19 @@ const reporting = powers => {
   return { ...powers, maybeRead: report(maybeRead), read: report(read) };
 };
 
+const withCause = (message, source) => {
+  const cause = causeOf(message, source);
+  return cause === undefined ? message : `${message}\n${cause}`;
+};
+
 const work = async ({ source, out }) => {
-  const result = await bundle(source, views(source).map(reporting));
+  const { bundle: result, modules } = await bundle(source, views(source).map(reporting));
   fs.writeFileSync(out, `${JSON.stringify(result)}\n`);
-  const missing = await missingModules(result.endoZipBase64);
-  parentPort.postMessage({ id: `b1-${result.endoZipBase64Sha512}`, missing });
+  const missing = (await missingModules(result.endoZipBase64)).map(
+    error => `a module is missing, and what imports it will fail. ${withCause(error, source)}`,
+  );
+  const notes = [entryNote(source, modules), ...missing, ...globalNotes(source, modules)];
+  parentPort.postMessage({ id: `b1-${result.endoZipBase64Sha512}`, notes: notes.filter(note => note !== undefined) });
 };
 
 /** The package most of whose files were read, for a bundler that ran out of memory. */
@@ -74,11 +84,6 @@ const inWorker = (source, out) =>
     worker.on('exit', code => reject(Error(`the bundler ended with ${code}`)));
   });
 
-const withCause = (message, source) => {
-  const cause = causeOf(message, source);
-  return cause === undefined ? message : `${message}\n${cause}`;
-};
-
 const main = async ([given, out, ...rest]) => {
   if (!given || !out || rest.length) {
     throw Error('usage: node bundle.mjs SRC.js OUT.json');
@@ -87,9 +92,9 @@ const main = async ([given, out, ...rest]) => {
     throw Error(`there is no file ${given}`);
   }
   const source = fs.realpathSync(given);
-  const { id, missing } = await inWorker(source, out);
-  for (const error of missing) {
-    console.error(`bundle: warning: a module is missing, and what imports it will fail. ${withCause(error, source)}`);
+  const { id, notes } = await inWorker(source, out);
+  for (const note of notes) {
+    console.error(`bundle: warning: ${note}`);
   }
   console.log(id);
 };

@@ -3,9 +3,17 @@
 // Vats import libraries (@endo/far, @agoric/vat-data, …). Where a source's own package has not
 // installed them, ours are used; and if no package.json says what the source depends on, it may
 // import any of them.
+//
+// Endo's archiver does the work. Its own bundler adds the languages of modules; ours, which give the same, have a cache.
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import url, { fileURLToPath, pathToFileURL } from 'node:url';
+
+import { importPart } from './endo.mjs';
+import { openCache } from './module-cache.mjs';
+import { makeModuleKit } from './module-kit.mjs';
+import { patchZipWriter } from './zip-writer.mjs';
 
 const OUR_PACKAGE = new URL('../package.json', import.meta.url);
 const OUR_MODULES = new URL('../node_modules/', import.meta.url);
@@ -162,14 +170,17 @@ export const basedirView = (folder, lens) => {
   return powersWith(file, { ...descriptor, type: 'module', dependencies }, lens);
 };
 
-/** Endo's bundler, or an error that says how to install it. */
-const loadBundler = async () => {
+/** Endo's archiver, or an error that says how to install it. */
+const loadArchiver = async () => {
   try {
     await import('@endo/init');
-    const { default: bundleSource } = await import('@endo/bundle-source');
-    return bundleSource;
+    const { mapNodeModules } = await importPart('@endo/compartment-mapper/node-modules.js');
+    const { makeAndHashArchiveFromMap } = await importPart('@endo/compartment-mapper/archive-lite.js');
+    const { makeReadPowers } = await importPart('@endo/compartment-mapper/node-powers.js');
+    await patchZipWriter();
+    return { mapNodeModules, makeAndHashArchiveFromMap, readPowers: makeReadPowers({ fs, url, crypto }) };
   } catch (error) {
-    if (error.code !== 'ERR_MODULE_NOT_FOUND') {
+    if (error.code !== 'ERR_MODULE_NOT_FOUND' && error.code !== 'MODULE_NOT_FOUND') {
       throw error;
     }
     const folder = fileURLToPath(new URL('..', import.meta.url));
@@ -177,19 +188,53 @@ const loadBundler = async () => {
   }
 };
 
+/** The languages of files in packages that are not installed ones, as in Endo's bundler. */
+const WORKSPACE = {
+  workspaceLanguageForExtension: { mts: 'mts', cts: 'cts' },
+  workspaceModuleLanguageForExtension: { ts: 'mts' },
+  workspaceCommonjsLanguageForExtension: { ts: 'cts' },
+};
+
+/** What is known of the modules of a bundle: their records, and notes on globals that vats do not have. */
+const makeModules = () => {
+  const modules = new Map(); // location -> { record, notes }
+  const onModule = (location, known) => modules.set(location, { ...modules.get(location), ...known });
+  return { modules, onModule };
+};
+
+/** What Endo's bundler would make of a source as `powers` see it, with `modules` besides. */
+const archive = async (source, { mapNodeModules, makeAndHashArchiveFromMap, readPowers }, powers, cache) => {
+  const { modules, onModule } = makeModules();
+  const all = { ...readPowers, ...powers };
+  const entry = pathToFileURL(source).href;
+  const map = await mapNodeModules(all, entry, { conditions: new Set(), ...WORKSPACE });
+  const { bytes, sha512 } = await makeAndHashArchiveFromMap(all, map, makeModuleKit(cache, onModule));
+  const bundle = {
+    moduleFormat: 'endoZipBase64',
+    endoZipBase64: Buffer.from(bytes).toString('base64'),
+    endoZipBase64Sha512: sha512,
+  };
+  return { bundle, modules };
+};
+
 /**
  * Bundles `source` as the first of these views lets it be bundled.
+ *
+ * The bundle is the one that Endo's bundler gives. Modules that were bundled before come from a cache.
  *
  * @param {string} source
  * @param {object[]} [powersToTry]
  */
 export const bundle = async (source, powersToTry = views(source)) => {
-  const bundleSource = await loadBundler();
+  const archiver = await loadArchiver();
+  const cache = openCache();
   let lastError;
   for (const powers of powersToTry) {
     try {
       // eslint-disable-next-line no-await-in-loop
-      return await bundleSource(source, { format: 'endoZipBase64' }, powers);
+      const made = await archive(source, archiver, powers, cache);
+      cache.trim();
+      return made;
     } catch (error) {
       lastError = error;
     }

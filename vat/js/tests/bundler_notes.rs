@@ -1,0 +1,144 @@
+//! Tests of what the bundler says of a vat that can be bundled, and yet will not do what its author means.
+
+#![allow(clippy::unwrap_used)] // tests
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    folder
+}
+
+/// The warnings of bundling a source, which must be bundled, from within its folder.
+fn warnings(folder: &TempDir, source: &str) -> Vec<String> {
+    let tool = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tools/bundle.mjs");
+    let mut node = Command::new("node");
+    node.current_dir(folder.path()).arg(tool).args([source, "out.json"]);
+    let output = node.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(folder.path().join("out.json").exists());
+    said.lines().map(|line| line.strip_prefix("bundle: warning: ").unwrap().to_owned()).collect()
+}
+
+/// Whether there is exactly one warning for each of these, in this order.
+fn assert_each(said: &[String], expected: &[&str]) {
+    let same = said.len() == expected.len()
+        && said.iter().zip(expected).all(|(line, start)| line.starts_with(start));
+    assert!(same, "{said:#?} are not {expected:#?}");
+}
+
+#[test]
+fn globals_that_no_vat_has_are_named_by_file_and_line_with_what_helps() {
+    let vat = "import { later } from './later.js';\n\
+               export const buildRootObject = () => {\n\
+               \x20 counter = 1;\n\
+               \x20 return { later, env: process.env.HOME, now: Date.now(), today: new Date() };\n\
+               };\n";
+    let later = "export const later = f => setTimeout(f, 10 * Math.random());\n";
+    let folder = folder(&[("vat.js", vat), ("later.js", later)]);
+    let expected = [
+        "later.js:1:27: setTimeout is no global of a vat. Vats have no clock. A chain's timer",
+        "later.js:1:46: vats refuse Math.random(). ",
+        "vat.js:3:3: counter is no global of a vat. Declare or import it.",
+        "vat.js:4:24: process is no global of a vat. A vat is configured by its vatParameters.",
+        "vat.js:4:47: vats refuse Date.now(). ",
+        "vat.js:4:66: vats refuse new Date(). ",
+    ];
+    assert_each(&warnings(&folder, "vat.js"), &expected);
+    // The second time it all comes from the cache.
+    assert_each(&warnings(&folder, "vat.js"), &expected);
+}
+
+#[test]
+fn what_a_vat_declares_asks_for_or_has_is_no_matter() {
+    let vat = "import { Far } from '@endo/far';\n\
+               const { process } = { process: 1 };\n\
+               const Math = { random: () => 4 };\n\
+               const home = typeof window === 'undefined' ? undefined : window.location;\n\
+               export const buildRootObject = ({ vatstore }, { fetch }) => {\n\
+               \x20 console.log(harden([new Date(0), Math.random(), process, home, fetch]));\n\
+               \x20 return Far('root', { setTimeout() { return this.setTimeout; }, require: arg => arg.require });\n\
+               };\n";
+    assert_each(&warnings(&folder(&[("vat.js", vat)]), "vat.js"), &[]);
+}
+
+#[test]
+fn an_installed_package_is_its_authors_affair() {
+    let vat = "export { x as buildRootObject } from 'dep';\n";
+    let package = r#"{"name":"p","version":"1.0.0","type":"module","dependencies":{"dep":"1"}}"#;
+    let descriptor = r#"{"name":"dep","version":"2.1.0","type":"module","main":"index.js"}"#;
+    let folder = folder(&[
+        ("vat.js", vat),
+        ("package.json", package),
+        ("node_modules/dep/package.json", descriptor),
+        ("node_modules/dep/index.js", "export const x = () => process.env;\n"),
+    ]);
+    assert_each(&warnings(&folder, "vat.js"), &[]);
+}
+
+#[test]
+fn a_source_that_no_vat_can_be_created_from_is_said() {
+    let begins =
+        "vat.js: no vat can be created from a module that does not export buildRootObject. ";
+    for (text, rest) in [
+        ("export const start = () => {}, x = 1;", "It exports start, x."),
+        ("const buildRootObject = () => {};", "It exports nothing."),
+    ] {
+        let said = warnings(&folder(&[("vat.js", text)]), "vat.js");
+        assert_eq!(said, [format!("{begins}{rest}")]);
+    }
+    for text in [
+        "export function buildRootObject() {}",
+        "const x = () => {}; export { x as buildRootObject };",
+        "export default function setup() {}",
+        "export * from './other.js';",
+    ] {
+        let folder = folder(&[("vat.js", text), ("other.js", "export const buildRootObject = 1;")]);
+        assert_each(&warnings(&folder, "vat.js"), &[]);
+    }
+}
+
+#[test]
+fn a_source_in_typescript_is_a_vat_and_its_globals_are_looked_at() {
+    let vat = "import type { Name } from './names.ts';\n\
+               import { greet } from './names.ts';\n\
+               interface Root { hello(name: Name): string }\n\
+               export const buildRootObject = (): Root => ({ hello: greet });\n\
+               export const env: unknown = process.env;\n";
+    let names = "export type Name = string;\n\
+                 export const greet = (name: Name): string => `hi ${name}`;\n";
+    let package = r#"{"name":"p","version":"1.0.0","type":"module"}"#;
+    let alone = [("vat.ts", vat), ("names.ts", names)];
+    let expected = ["vat.ts:5:29: process is no global of a vat. "];
+    assert_each(&warnings(&folder(&alone), "vat.ts"), &expected);
+    let packaged = folder(&[alone[0], alone[1], ("package.json", package)]);
+    assert_each(&warnings(&packaged, "vat.ts"), &expected);
+    let bundle = fs::read_to_string(packaged.path().join("out.json")).unwrap();
+    assert!(bundle.contains("endoZipBase64Sha512"), "{bundle}");
+}
+
+#[test]
+fn vats_of_a_base_directory_are_looked_at_too() {
+    let source = "export const buildRootObject = () => ({ bootstrap: () => require('x') });\n";
+    let folder = folder(&[("bootstrap.js", source), ("out/.keep", "")]);
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/basedir.mjs");
+    let mut node = Command::new("node");
+    let output = node.current_dir(folder.path()).arg(tool).args([".", "out"]).output().unwrap();
+    assert_eq!(output.stdout, b"bootstrap\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = "warning: bootstrap.js:1:58: require is no global of a vat. ";
+    assert!(said.starts_with(expected), "{said}");
+}
