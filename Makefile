@@ -41,8 +41,8 @@ test: setup ## Runs every test
 soak: setup ## Checks the counts of random vats after each of a million cranks (CAPSTAN_SOAK_CRANKS=, CAPSTAN_SOAK_SEED=)
 	CAPSTAN_SOAK_CRANKS="$${CAPSTAN_SOAK_CRANKS:-1000000}" $(CARGO) test --workspace --test soak -- --nocapture
 
-adversary: setup ## Attacks chains with random vats and transactions (ADVERSARY_SECONDS=600, ADVERSARY_SEED=, ADVERSARY_BLOCKS=)
-	ADVERSARY_SECONDS="$(ADVERSARY_SECONDS)" $(CARGO) test --workspace --test adversary -- --nocapture
+adversary: setup ## Attacks chains, and searches for what costs a node most (ADVERSARY_SECONDS=600 each, ADVERSARY_SEED=, ADVERSARY_BLOCKS=, ADVERSARY_DIR=, ADVERSARY_INPUT=)
+	ADVERSARY_SECONDS="$(ADVERSARY_SECONDS)" $(CARGO) test --workspace --test adversary -- --nocapture --test-threads=1
 
 fuzz: setup ## Fuzzes what reads bytes from strangers (FUZZ_SECONDS=60 each)
 	@scripts/fuzz.sh $(FUZZ_SECONDS)

@@ -27,6 +27,7 @@ use crate::{
         slog::SlogFile,
         timed::TimedHost,
         trace::{TraceLog, TraceOptions},
+        vat_log::VatLog,
         watch::Watch,
     },
     overrides::Override,
@@ -41,6 +42,8 @@ pub struct AppOptions {
     pub slog: Option<Box<dyn Slog + Send>>,
     /// [`SlogFile`] that receives a line for each event of the kernel.
     pub slog_file: Option<SlogFile>,
+    /// [`VatLog`] that receives what vats print, and how they fail and end.
+    pub vat_log: VatLog,
     /// Height of the state that the genesis document continues, or 0 if it continues none. While the store is at this
     /// height, the chain has no block.
     pub genesis_height: u64,
@@ -67,6 +70,7 @@ impl Default for AppOptions {
             kernel: NodeOptions::default(),
             slog: None,
             slog_file: None,
+            vat_log: VatLog::default(),
             genesis_height: 0,
             overrides: Vec::new(),
             trace: None,
@@ -139,7 +143,9 @@ impl<H: VatHost> App<H> {
         });
         let watch = Watch::new(options.trace.is_some(), metrics.clone(), running);
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
-        kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).collect()));
+        options.vat_log.resume(store.height());
+        let vats = Box::new(options.vat_log.clone());
+        kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).chain([vats as _]).collect()));
         let open = |trace| TraceLog::open(trace, metrics.clone());
         let traces = options.trace.map(open).transpose()?;
         if let Some(slog) = &options.slog_file {
@@ -155,6 +161,7 @@ impl<H: VatHost> App<H> {
                 watch: watch.clone(),
                 traces,
                 slog: options.slog_file,
+                vat_log: options.vat_log,
                 signatures: signatures.clone(),
                 overrides,
                 operator: options.operator,

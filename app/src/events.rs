@@ -23,6 +23,7 @@
 //! | `outbox.posted` | `account`, `number` | block |
 //! | `vat.created` | `vat_id`, `name`, `bundle_id` | block |
 //! | `vat.upgraded` | `vat_id`, `incarnation`, `bundle_id` | block |
+//! | `vat.upgrade_failed` | `vat_id`, `bundle_id`, `cause` | block |
 //! | `vat.terminated` | `vat_id`, `failure` (`true`, `false`), `reason` | block |
 //! | `object.revoked` | `kref`, `owner` (empty for an orphan) | block |
 //! | `subcluster.launched` | `subcluster_id`, `name`, `owner` (an address, `system` or `host`) | block |

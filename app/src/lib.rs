@@ -54,6 +54,7 @@ pub use observe::{
     progress::Step,
     remedy::Remedy,
     slog::SlogFile,
+    vat_log::{VatLevel, VatLine, VatLog},
     trace::{self, TraceOptions},
     watch::{LastCrank, LastDelivery},
 };

@@ -18,6 +18,7 @@ mod init;
 mod io;
 mod keys;
 mod localnet;
+mod logs;
 mod outbox;
 mod output;
 mod overriding;
@@ -97,6 +98,8 @@ enum Command {
     /// Replay the vats of a node and compare.
     #[command(subcommand)]
     Vat(vat::Vat),
+    /// Print what the vats of a node printed, and how they failed and ended.
+    Logs(logs::Logs),
     /// Inspect the last blocks, and find where two nodes diverged.
     #[command(subcommand)]
     Debug(debug::Debug),
@@ -125,6 +128,7 @@ fn main() -> ExitCode {
         Command::Override(agree) => agree.run(&common, output),
         Command::Recover(recover) => recover.run(&common, output),
         Command::Vat(vat) => vat.run(&common, output),
+        Command::Logs(logs) => logs.run(&common, output),
         Command::Debug(debug) => debug.run(&common, output),
     };
     match done {

@@ -1,5 +1,7 @@
 //! `capstan tx`: transactions, and what comes of them.
 
+mod upgrade;
+
 use std::path::PathBuf;
 use std::process::exit;
 use std::sync::Arc;
@@ -254,7 +256,7 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
                 UpgradeVat { admin: reference(&admin).to_owned(), bundle_id, parameters, message };
             let wait = format!("waiting for the upgrade of the vat of {admin}");
             let result = during(wait, || sender.wallet.upgrade_vat(&upgrade))?;
-            sender.answered_by_admin(&result, &admin)
+            sender.upgraded(&result, &admin, &upgrade.bundle_id)
         }
         Action::FundMeter { meter, computrons } => sender.fund_meter(&meter, computrons),
         Action::Drop { refs } => {
@@ -412,6 +414,18 @@ impl Sender {
             });
         }
         answered
+    }
+
+    /// Prints the answer to an upgrade. That of one that failed is SwingSet's, and names no cause.
+    fn upgraded(&self, result: &MessageResult, admin: &str, bundle: &str) -> anyhow::Result<()> {
+        let answered = self.answered_by_admin(result, admin);
+        if answered.is_ok() || !result.value.body.contains("vat-upgrade failure") {
+            return answered;
+        }
+        let causes = upgrade::causes(self.wallet.client(), result, bundle)?;
+        answered.with_context(|| {
+            format!("the new code failed, and the old code goes on: {}", causes.join("; "))
+        })
     }
 
     /// Prints that a transaction is in a block.

@@ -221,24 +221,96 @@ fn half_open_connections_are_bounded_and_closed() {
     node.rpc.commit("still=alive");
 }
 
-#[test]
-fn bodies_that_are_announced_and_not_sent_leave_room_for_others() {
-    let (_home, node) = node(|limits| {
-        limits.max_body_bytes = 100 * KIB;
-        limits.max_pending_bytes = 250 * KIB;
-        limits.max_answer_bytes = 40 * KIB;
-    });
-    let beginning = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n[", 100 * KIB);
-    let held: Vec<_> = (0..2).map(|_| half_open(node.rpc, &beginning)).collect();
-    poll(|| (metric(node.rpc, "pending_bytes") >= 200 * KIB).then_some(()));
-    let mut third = half_open(node.rpc, &beginning);
+/// Small bounds of bodies.
+fn small(limits: &mut RpcLimits) {
+    limits.max_body_bytes = 100 * KIB;
+    limits.max_pending_bytes = 250 * KIB;
+    limits.max_answer_bytes = 40 * KIB;
+    limits.max_websockets = 10;
+}
+
+/// The beginning of a request with a body of 100 KiB, and so many bytes of the body.
+fn part_of_post(bytes: usize) -> String {
+    let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 100 * KIB);
+    head + &" ".repeat(bytes)
+}
+
+fn first_answer(stream: &mut TcpStream) -> String {
     let mut answer = [0; 512];
-    let count = third.read(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+    let count = stream.read(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..count]).into_owned()
+}
+
+#[test]
+fn bodies_that_are_not_complete_leave_room_for_others() {
+    let (_home, node) = node(small);
+    let held: Vec<_> = (0..2).map(|_| half_open(node.rpc, &part_of_post(99 * KIB))).collect();
+    poll(|| (metric(node.rpc, "pending_bytes") >= 200 * KIB).then_some(()));
+    let mut third = half_open(node.rpc, &part_of_post(99 * KIB));
+    let answer = first_answer(&mut third);
     assert!(answer.contains(" 503 "), "{answer}");
     assert!(metric(node.rpc, "pending_bytes") <= 250 * KIB);
     // Small requests still have room.
     node.rpc.commit("small=1");
     drop(held);
     poll(|| (metric(node.rpc, "pending_bytes") < 100 * KIB).then_some(()));
+}
+
+#[test]
+fn bodies_that_are_announced_and_do_not_come_take_no_memory() {
+    let (_home, node) = node(small);
+    let held: Vec<_> = (0..50).map(|_| half_open(node.rpc, &part_of_post(1))).collect();
+    poll(|| (metric(node.rpc, "connections") > 50).then_some(()));
+    assert!(metric(node.rpc, "pending_bytes") <= 100 * KIB);
+    let large = json!({"id": 1, "method": "health", "params": {"": "x".repeat(90 * KIB)}});
+    let (status, text) = node.rpc.post(&large.to_string());
+    assert!(status == 200 && text.contains("result"), "{text}");
+    drop(held);
+}
+
+#[test]
+fn a_body_that_comes_byte_by_byte_is_given_up() {
+    let (_home, node) = node(|limits| limits.idle_timeout = Duration::from_millis(500));
+    let mut stream = half_open(node.rpc, &part_of_post(1));
+    stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut answer = Vec::new();
+    poll(|| {
+        let _ = stream.write_all(b" ");
+        let mut part = [0; 512];
+        let count = stream.read(&mut part).unwrap_or(0);
+        answer.extend_from_slice(&part[..count]);
+        String::from_utf8_lossy(&answer).contains(" 408 ").then_some(())
+    });
+    assert!(metric(node.rpc, "dropped_total") >= 1);
+}
+
+#[test]
+fn messages_of_all_websockets_together_fit_into_the_memory_for_bodies() {
+    let (_home, node) = node(small);
+    let large = |bytes: usize| {
+        let mut socket = node.rpc.websocket();
+        let text = json!({"id": 1, "method": "health", "params": {"": "x".repeat(bytes)}});
+        socket.send(tungstenite::Message::text(text.to_string())).ok()?;
+        loop {
+            match socket.read().ok()? {
+                tungstenite::Message::Text(text) => return Some(text.to_string()),
+                tungstenite::Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    };
+    assert!(large(20 * KIB).is_some_and(|answer| answer.contains("result")));
+    // A tenth of the memory.
+    assert_eq!(large(26 * KIB), None);
+    // What waits for a call counts.
+    node.rpc.call("broadcast_tx_sync", json!({"tx": base64("slow=1")}));
+    poll(|| node.app.is_slow().then_some(()));
+    let mut socket = node.rpc.websocket();
+    let tx = |n: usize| base64(&format!("k{n}={}", "x".repeat(15 * KIB)));
+    for n in 0..16 {
+        send(&mut socket, n as i64, "broadcast_tx_commit", json!({"tx": tx(n)}));
+    }
+    let busy = receive(&mut socket);
+    node.app.release();
+    assert!(busy["error"]["data"].as_str().unwrap().contains("max_pending_bytes"), "{busy}");
 }

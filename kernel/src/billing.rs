@@ -21,6 +21,8 @@ pub struct Billing {
     pub write: u64,
     /// Computrons that a vat's meter pays for each byte of these entries.
     pub write_byte: u64,
+    /// Computrons that a vat's meter deposits for each byte that the vat [keeps](crate::vat::Kept).
+    pub kept_byte: u64,
 }
 
 impl Billing {
@@ -33,5 +35,6 @@ impl Billing {
         crank: 0,
         write: 0,
         write_byte: 0,
+        kept_byte: 0,
     };
 }

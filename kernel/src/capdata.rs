@@ -5,9 +5,9 @@
 
 use capstan_abi::{CapData, JsString};
 use capstan_passable::Reference;
-pub use capstan_passable::error;
+pub use capstan_passable::{error, message};
 pub(crate) use capstan_passable::{
-    Json, leading_text, message, methargs, method_name, single_slot, single_slot_index, unescape,
+    Json, leading_text, methargs, method_name, single_slot, single_slot_index, unescape,
 };
 
 use crate::ids::KRef;

@@ -32,6 +32,9 @@ pub const MAX_NOTIFY_SLOTS: usize = MAX_SLOTS;
 /// Upper bound of the promises whose data one notification carries. Further promises that it mentions are reported as
 /// short rejections.
 pub const MAX_NOTIFY_PROMISES: usize = 1_000;
+/// Upper bound of the references that one crank lets go of because a count fell to zero, and again of those that were left
+/// to it. The rest follows in further cranks. The last one that a crank looks at may exceed it by [`MAX_SLOTS`].
+pub const MAX_FREED: usize = 10_000;
 /// Upper bound of the references in one delivery of garbage collection. The rest follows in further deliveries.
 pub const MAX_GC_KREFS: usize = 1_000;
 /// Upper bound of the outbox entries that one acknowledgement removes.

@@ -15,7 +15,7 @@ use capstan_kernel::{
 };
 use capstan_kernel_ports::{
     Computrons, VatId,
-    host::{StartCost, VatHost},
+    host::{SOURCE_BYTES, StartCost, VatHost},
     memory::MemoryState,
 };
 use serde_json::{Value, json};
@@ -37,6 +37,7 @@ const BILLING: Billing =
 fn stage(billing: Billing) -> Stage {
     let mut stage = Stage::new(&["user"], |config| {
         config.options.billing = billing;
+        config.bundles.insert("b1-own".to_owned(), b"own".to_vec());
         // No snapshots, whose deliveries would be billed as well.
         config.options.snapshot_initial = 1_000;
         config.options.snapshot_interval = 1_000;
@@ -48,14 +49,18 @@ fn stage(billing: Billing) -> Stage {
     stage
 }
 
-/// Has vatAdmin make a vat of the bundle of `user`, with a meter of its own that holds so much. Returns the
+/// Has vatAdmin make a vat of a bundle that no other vat has, with a meter of its own that holds so much. Returns the
 /// vat, if it lives.
 fn metered(stage: &mut Stage, computrons: u64) -> Option<VatId> {
+    metered_of(stage, "b1-own", computrons)
+}
+
+fn metered_of(stage: &mut Stage, bundle: &str, computrons: u64) -> Option<VatId> {
     let before: Vec<VatId> = view::live_vats(&stage.state).unwrap();
     let meter = format!("#[\"+{computrons}\",\"+0\"]");
     stage.perform("vatAdmin", json!([["call", "d-70", "createMeter", meter]])).unwrap();
     let number = (1..).take_while(|number| remaining(stage, *number).is_some()).count();
-    let create = format!("#[\"b1-user\",{{\"meterID\":\"m{number}\"}}]");
+    let create = format!("#[\"{bundle}\",{{\"meterID\":\"m{number}\"}}]");
     stage.perform("vatAdmin", json!([["call", "d-70", "createByBundleID", create]])).unwrap();
     let live = view::live_vats(&stage.state).unwrap();
     live.into_iter().find(|vat| !before.contains(vat))
@@ -106,7 +111,10 @@ fn the_first_vat_of_a_bundle_pays_for_its_load_and_every_one_for_its_start() {
 
 #[test]
 fn a_snapshot_is_paid_for_by_the_delivery_after_which_it_falls_due() {
-    let mut stage = Stage::new(&["user"], |config| config.options.billing = BILLING);
+    let mut stage = Stage::new(&["user"], |config| {
+        config.options.billing = BILLING;
+        config.bundles.insert("b1-own".to_owned(), b"own".to_vec());
+    });
     metered(&mut stage, 100_000).unwrap();
     assert_eq!(spend(&mut stage, "o-52", &json!([])), 2 * DELIVERY + BILLING.restore);
     assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);
@@ -274,6 +282,53 @@ fn an_upgrade_that_fails_is_paid_for_each_time() {
     assert_eq!(paid, [DELIVERY + OWN; 2]);
 }
 
+#[test]
+fn a_vat_whose_meter_does_not_cover_its_return_is_not_brought_back() {
+    let mut stage = stage(Billing { resident_vats: 4, ..BILLING });
+    let vat = metered(&mut stage, LOAD + OWN + 3 * DELIVERY).unwrap();
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);
+    for _ in 0..6 {
+        metered(&mut stage, 1_000_000).unwrap();
+    }
+    let (left, told) = (remaining(&stage, 1).unwrap(), stage.heard.borrow().len());
+    assert_eq!(left, DELIVERY);
+    let upgrade = format!("#[\"{vat}\",\"b1-own\",{{}},\"again\"]");
+    let order = json!([["call", "d-70", "upgradeVat", upgrade]]);
+    stage.perform("vatAdmin", order).unwrap();
+    assert!(stage.lives(vat), "a failed upgrade ends no vat");
+    assert_eq!(remaining(&stage, 1), Some(0));
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), 0);
+    assert!(!stage.lives(vat));
+    let told_to_it = stage.heard.borrow()[told..].iter().filter(|(to, _)| *to == vat).count();
+    assert_eq!(told_to_it, 0, "its worker was started");
+}
+
+#[test]
+fn a_return_counts_the_load_of_the_source_unless_every_host_still_has_it() {
+    // Modules that are so large that only the last few stay loaded.
+    let module = |number: usize| format!("w1-{number:064x}");
+    for is_large in [false, true] {
+        let mut stage = Stage::new(&["user"], |config| {
+            config.options.billing = Billing { resident_vats: 4, ..BILLING };
+            config.options.snapshot_initial = 1_000;
+            config.options.snapshot_interval = 1_000;
+            config.options.reap.deliveries = Threshold::Never;
+            for number in 0..6 {
+                let bytes = if is_large { 20 * SOURCE_BYTES } else { 1 };
+                config.bundles.insert(module(number), vec![number as u8; bytes as usize]);
+            }
+        });
+        let cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
+        stage.kernel.host_mut().start_cost = cost;
+        for number in 0..6 {
+            metered_of(&mut stage, &module(number), 1_000_000).unwrap();
+        }
+        // Its start, its source if that has gone, the replay of `startVat`, and the delivery.
+        let load = if is_large { LOAD } else { 0 };
+        assert_eq!(spend(&mut stage, "o-52", &json!([])), OWN + load + 2 * DELIVERY);
+    }
+}
+
 /// Upgrades a vat that decides so many promises and has a meter of so much. Returns what the meter held before the upgrade,
 /// the vat's incarnation after it, and what vatAdmin was told.
 fn upgrade(promises: usize, computrons: u64) -> (u64, u64, String) {
@@ -310,4 +365,28 @@ fn an_upgrade_cuts_off_no_more_than_a_crank_may_spend_and_the_meter_covers() {
     let spent = ample - before;
     let (_, incarnation, told) = upgrade(5, spent + DELIVERY + CRANK_LIMIT / 4);
     assert!(incarnation == 0 && told.contains("meter does not cover"), "{told}");
+}
+
+#[test]
+fn the_cause_of_a_failed_upgrade_is_kept_until_an_upgrade_succeeds_or_the_vat_is_gone() {
+    let mut stage = stage(BILLING);
+    let vat = metered(&mut stage, 1_000_000).unwrap();
+    let upgrade = |stage: &mut Stage, refusal| {
+        stage.kernel.host_mut().refusal = refusal;
+        let order = format!("#[\"{vat}\",\"b1-user\",{{}},\"again\"]");
+        stage.perform("vatAdmin", json!([["call", "d-70", "upgradeVat", order]])).unwrap();
+        stage.kernel.host_mut().refusal = None;
+        view::failed_upgrade(&stage.state, vat).unwrap()
+    };
+    let failed = upgrade(&mut stage, Some("it is no worker")).unwrap();
+    assert_eq!((failed.cause.as_str(), failed.bundle_id.as_str()), ("it is no worker", "b1-user"));
+    assert_eq!(upgrade(&mut stage, Some("nor is it now")).unwrap().cause, "nor is it now");
+    assert_eq!(upgrade(&mut stage, None), None);
+    assert_eq!(view::vat_state(&stage.state, vat).unwrap().unwrap().incarnation, 1);
+    let long: &'static str = "x".repeat(100_000).leak();
+    let failed = upgrade(&mut stage, Some(long)).unwrap();
+    assert!(failed.cause.len() < 1_100 && failed.cause.ends_with("(cut: 100000 bytes)"));
+    let end = format!("#[\"{vat}\",\"done\"]");
+    stage.perform("vatAdmin", json!([["call", "d-70", "terminateWithFailure", end]])).unwrap();
+    assert_eq!(view::failed_upgrade(&stage.state, vat).unwrap(), None);
 }

@@ -136,4 +136,7 @@ fn an_upgrade_to_a_bundle_that_is_not_there_fails_and_costs_nothing() {
     assert_eq!(faults.count(), 0, "{:?}", notes.0);
     let victim = view::vat_state(&state, VICTIM).unwrap().unwrap();
     assert_eq!((victim.incarnation, victim.deliveries), (0, 1), "startVat and nothing else");
+    let failed = view::failed_upgrade(&state, VICTIM).unwrap().unwrap();
+    assert_eq!(failed.bundle_id, "b1-nowhere");
+    assert_eq!(failed.cause, "bundle b1-nowhere is not installed");
 }

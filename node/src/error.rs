@@ -203,6 +203,14 @@ pub enum NodeError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// The log of vats cannot be written.
+    #[error("cannot write the log of vats {}; log.vats in config.toml names it", path.display())]
+    VatLog {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
     /// Metrics cannot be served.
     #[error("cannot serve metrics on {addr}; choose another metrics.listen in config.toml")]
     Metrics {

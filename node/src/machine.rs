@@ -1,3 +1,4 @@
+use capstan_app::VatLog;
 use capstan_kernel::capdata::KernelData;
 use capstan_kernel::ids::KRef;
 use capstan_kernel::policy::RunPolicy;
@@ -25,9 +26,12 @@ pub enum Settlement {
 }
 
 impl Machine {
-    /// Puts a kernel over a [`Store`], new or with a kernel's state in it. Nothing runs yet.
+    /// Puts a kernel over a [`Store`], new or with a kernel's state in it. Nothing runs yet. What vats print goes to the
+    /// log of the process.
     pub fn new(host: WasmHost, store: Store) -> Self {
-        Self { kernel: Kernel::new(host, NodeOptions::default()), store }
+        let mut kernel = Kernel::new(host, NodeOptions::default());
+        kernel.set_slog(Box::new(VatLog::default()));
+        Self { kernel, store }
     }
 
     /// Changes the state between cranks, and commits the change if `work` succeeds.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_app::{
-    App, AppOptions, FatalHandler, Measure, Rotation, SlogFile, TraceOptions, state_export,
+    App, AppOptions, FatalHandler, Measure, Rotation, SlogFile, TraceOptions, VatLog, state_export,
 };
 use capstan_consensus::metrics::{Metrics, MetricsServer};
 use capstan_consensus::solo::{self, BlockPolicy, Solo, SoloConfig};
@@ -12,7 +12,7 @@ use capstan_genesis::{Genesis, GenesisDevice};
 use capstan_store::Store;
 use capstan_vat_host::WasmHost;
 
-use crate::config::Config;
+use crate::config::{Config, Log};
 use crate::descriptors;
 use crate::home::{Home, cache_dir};
 use crate::{NodeError, open_host_with, read_overrides};
@@ -104,6 +104,7 @@ pub fn open_app(
         genesis_height: from_state.as_ref().map_or(0, |from| from.height),
         overrides: read_overrides(&home.overrides())?,
         slog_file: slog_file(home, config)?,
+        vat_log: vat_log(home, config)?,
         trace: (keep_blocks > 0).then(|| TraceOptions {
             dir: home.traces(),
             keep_blocks,
@@ -127,7 +128,7 @@ fn measured_files(home: &Home, config: &Config) -> Vec<PathBuf> {
         home.state().join(capstan_store::JOURNAL_FILE),
         home.path.join("solo").join("blocks.redb"),
     ];
-    let logs = [&config.log.slog, &config.log.file];
+    let logs = [&config.log.slog, &config.log.file, &config.log.vats];
     files.extend(logs.into_iter().filter(|name| !name.is_empty()).map(|name| home.path.join(name)));
     files
 }
@@ -162,6 +163,16 @@ pub fn serve_metrics(
 fn metrics(app: &App<WasmHost>) -> Metrics {
     let app = app.clone();
     Arc::new(move || Ok(app.metrics_text()?))
+}
+
+fn vat_log(home: &Home, config: &Config) -> Result<VatLog, NodeError> {
+    let Log { vats, vats_max_mib, vats_keep, .. } = &config.log;
+    if vats.is_empty() {
+        return Ok(VatLog::default());
+    }
+    let path = home.path.join(vats);
+    let rotation = Rotation { max_bytes: vats_max_mib.saturating_mul(1 << 20), keep: *vats_keep };
+    VatLog::append(&path, rotation).map_err(|source| NodeError::VatLog { path, source })
 }
 
 fn slog_file(home: &Home, config: &Config) -> Result<Option<SlogFile>, NodeError> {

@@ -21,6 +21,9 @@ pub struct Params {
     pub write_computrons: u64,
     /// Computrons that each byte of these entries counts towards the block, crank by crank.
     pub write_byte_computrons: u64,
+    /// Computrons that a vat's meter deposits for each byte that the vat keeps in the state. They return to the meter when
+    /// the byte is freed.
+    pub deposit_byte_computrons: u64,
     /// Computrons that a heap snapshot counts towards the block, besides those of the `bringOutYourDead` delivery
     /// before it.
     pub snapshot_computrons: u64,
@@ -169,6 +172,7 @@ impl Default for Params {
             crank_overhead_computrons: 1_500,
             write_computrons: 800,
             write_byte_computrons: 1,
+            deposit_byte_computrons: 10_000,
             snapshot_computrons: 50_000,
             page_computrons: 800,
             resident_vats: 50,

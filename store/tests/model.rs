@@ -155,6 +155,7 @@ fn key(random: &mut Random) -> Vec<u8> {
 
 fn probe(random: &mut Random, state: &impl Read, model: &Map) {
     let key = key(random);
+    assert_eq!(state.value_len(&key).unwrap(), model.get(&key).map(Vec::len));
     assert_eq!(state.get(&key).unwrap(), model.get(&key).cloned());
     let prefixes: [&[u8]; 6] = [b"", b"v", b"v1.c.", b"v2.vs.", b"local.", b"zzz"];
     let prefix = random.choose(&prefixes);

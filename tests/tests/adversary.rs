@@ -1,15 +1,21 @@
-//! The adversary attacks chains, and none of them stops.
+//! The adversary attacks chains, and none of them stops. It looks for what costs a node most, and nothing exceeds its bounds.
 //!
-//! `make adversary` goes on for ADVERSARY_SECONDS seconds, one seed after the other; ADVERSARY_SEED=N repeats what a failure
-//! names. ADVERSARY_BLOCKS=N makes longer chains.
+//! `make adversary` goes on for ADVERSARY_SECONDS seconds with each of the two, one seed after the other; ADVERSARY_SEED=N
+//! repeats what a failure names. ADVERSARY_BLOCKS=N makes longer chains. The dearest inputs that a search found are written to
+//! ADVERSARY_DIR, where the next search begins. ADVERSARY_INPUT=FILE weighs the inputs of a file, one a line.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use capstan_tests::adversary::{Profile, besieged, watch};
+use capstan_tests::adversary::costs::{Excess, Input, Scales, dearest, weigh_file};
+use capstan_tests::adversary::{Profile, besieged, watch, watch_search};
+use capstan_tests::{alone, cache_dir};
 
 /// Seeds that are always tried, and one that was never tried before.
 const SEEDS: [u64; 2] = [1, 3];
+/// Seconds of the search where none are named.
+const SEARCH_SECONDS: u64 = 16;
 /// Blocks of each chain.
 const BLOCKS: u64 = 40;
 
@@ -28,9 +34,14 @@ fn siege(seed: u64) {
     watch("a_siege", seed, profile(seed), number("ADVERSARY_BLOCKS").unwrap_or(BLOCKS));
 }
 
+/// A seed that was never tried before.
+fn fresh() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
 #[test]
 fn no_chain_is_stopped() {
-    let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let fresh = fresh();
     if let Some(seconds) = number("ADVERSARY_SECONDS") {
         let (begun, first) = (Instant::now(), number("ADVERSARY_SEED").unwrap_or(fresh));
         for seed in first.. {
@@ -44,6 +55,30 @@ fn no_chain_is_stopped() {
         Some(seed) => siege(seed),
         None => SEEDS.into_iter().chain([fresh]).for_each(siege),
     }
+}
+
+#[test]
+fn no_input_exceeds_its_bounds() {
+    if let Some(file) = std::env::var_os("ADVERSARY_INPUT") {
+        return weigh_file(&PathBuf::from(file));
+    }
+    let folder = std::env::var_os("ADVERSARY_DIR")
+        .map_or_else(|| cache_dir().with_file_name("adversary"), PathBuf::from);
+    let seed = number("ADVERSARY_SEED").unwrap_or_else(fresh);
+    let seconds = number("ADVERSARY_SECONDS").unwrap_or(SEARCH_SECONDS).max(1);
+    watch_search("a_siege", seed, seconds, &folder);
+}
+
+/// Bytes that are written and not counted: the kind of mistake that the bounds are for.
+#[test]
+fn work_that_is_not_counted_exceeds_its_bounds() {
+    alone(module_path!(), "work_that_is_not_counted_exceeds_its_bounds", || {
+        let free = Scales::without_javascript(|params| params.write_byte_computrons = 0);
+        let name = "wasm: values of 9 MB";
+        let input: Input = dearest().into_iter().find(|input| input.name == name).unwrap();
+        let found = free.confirm(&input);
+        assert!(found.iter().any(|(excess, _)| *excess == Excess::Time), "{found:?}");
+    });
 }
 
 #[test]

@@ -18,6 +18,8 @@
 //   l N        turns N times in a loop              h N       grows its memory by N pages
 //   o N,S      logs N lines of S bytes              z T,S     a syscall that is T and then S bytes of rubbish
 //   y          forgets what it knows                i{...}    what is done at each notification and collection
+//   M N        grows its memory N times by nothing  F N,L     fills L bytes N times
+//   R N,P      reads N times, all over P pages
 //
 // Targets T: 0 to 127 what it was given, 199 the last of that, 200 its own root, 201 the last promise it made, 202 and on what nobody has.
 typedef unsigned char u8;
@@ -176,6 +178,13 @@ static void collect(u32 from, u32 count, u32 which) {
   for (u32 i = 0; i < count; i++) which % 4 < 2 ? put_target(from + i) : named("o+", from + i);
   make();
 }
+static u8 *pages;
+static u32 page_room;
+static void read_all_over(u32 count, u32 wanted) {
+  if (!wanted || wanted > 4000) return;
+  pages = room_at(0, &page_room, wanted * PAGE > page_room ? wanted * PAGE : 0) ?: pages;
+  for (u32 x = 1; count--; x = x * 1664525 + 1013904223) sink += pages[(x >> 4) % (wanted * PAGE)];
+}
 static void end_with(u32 length) { call(1); u32 at = begin(); fill('E', length); end(at); host_done(out, out_size); }
 static __attribute__((noinline)) u32 recurse(u32 n) { volatile u32 here[4]; here[n % 4] = n; return n == ~0u ? 0 : recurse(n + 1) + here[n % 3]; }
 
@@ -219,6 +228,9 @@ static u32 run(const u8 *p, const u8 *stop) {
     case 'e': end_with(a[0]); return 1;
     case 'l': for (i = 0; i < a[0]; i++) sink += i; break;
     case 'h': sink += __builtin_wasm_memory_grow(0, a[0]); break;
+    case 'M': for (i = 0; i < a[0]; i++) sink += __builtin_wasm_memory_grow(0, 0); break;
+    case 'F': out_size = 0; room(a[1]); for (i = 0; i < a[0]; i++) __builtin_memset(out, i + 1, a[1]); break;
+    case 'R': read_all_over(a[0], a[1]); break;
     case 'o': out_size = 0; fill('L', a[1]); for (i = 0; i < a[0]; i++) host_log(i % 6, out, out_size); break;
     case 'z': call(a[0]); fill('z', a[1]); make(); break;
     case 'y': known_count = known_next = 0; break;

@@ -108,6 +108,13 @@ fn vat_events(
         }
         Some(_) => {}
     }
+    if let Some(failed) = view::failed_upgrade(after, vat)?
+        && view::failed_upgrade(before, vat)?.as_ref() != Some(&failed)
+    {
+        let attributes =
+            [id.clone(), ("bundle_id", failed.bundle_id), ("cause", failed.cause)];
+        events.push(event("vat.upgrade_failed", &attributes));
+    }
     let ran = old.is_none_or(|old| old.status == VatStatus::Running);
     if let Some(ending) = state.status.ending().filter(|_| ran) {
         let attributes = [id, ("failure", ending.failure.to_string()), ("reason", ending.reason())];

@@ -6,7 +6,8 @@ use capstan_store::{Block, Prepared, Store};
 use crate::{
     admission::SignatureCache,
     observe::{
-        operator::OperatorFiles, slog::SlogFile, timed::TimedHost, trace::TraceLog, watch::Watch,
+        operator::OperatorFiles, slog::SlogFile, timed::TimedHost, trace::TraceLog, vat_log::VatLog,
+        watch::Watch,
     },
     overrides::Override,
 };
@@ -20,6 +21,7 @@ pub(crate) struct Consensus<H> {
     /// [`TraceLog`], or `None` if no traces are kept.
     pub(crate) traces: Option<TraceLog>,
     pub(crate) slog: Option<SlogFile>,
+    pub(crate) vat_log: VatLog,
     pub(crate) signatures: Arc<SignatureCache>,
     pub(crate) overrides: BTreeMap<u64, Override>,
     pub(crate) operator: Option<OperatorFiles>,

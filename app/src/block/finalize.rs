@@ -60,6 +60,7 @@ impl<H: VatHost> Consensus<H> {
         if let Some(slog) = &self.slog {
             slog.begin_block(height, time);
         }
+        self.vat_log.begin_block(height);
         let with = self.overrides.get(&height).map(|agreed| agreed.sha256());
         let chained = || view::kernel_status(over).map(|status| status.crank_chain);
         self.watch.begin_block(height, with, txs, chained)?;
@@ -90,6 +91,7 @@ impl<H: VatHost> Consensus<H> {
         self.log_executed(height, txs.len(), &report);
         let app_writes = self.app_writes(over);
         let prepared = self.watch.root(|| self.store.prepare(block))?;
+        self.watch.executed_block(policy.computrons_spent, prepared.changes());
         let root = prepared.root();
         self.keep_trace(app_writes, Some(root));
         let codes = results.iter().map(|result| result.code).collect();

@@ -169,6 +169,7 @@ fn billing(params: &Params) -> Billing {
         crank: params.crank_overhead_computrons,
         write: params.write_computrons,
         write_byte: params.write_byte_computrons,
+        kept_byte: params.deposit_byte_computrons,
     }
 }
 

@@ -36,6 +36,8 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_replayed_deliveries_total` | deliveries repeated to bring vats back |
 /// | `capstan_syscalls_total` | syscalls of vats |
 /// | `capstan_computrons_total` | computrons that deliveries spent |
+/// | `capstan_block_computrons_total` | computrons that blocks counted, by which `params.block_computrons` bounds them |
+/// | `capstan_written_bytes_total` | bytes of the keys and values that blocks changed |
 /// | `capstan_vat_computrons{vat}` | the same of the vats that spent most since the start, 20 of them |
 /// | `capstan_vats_terminated_total` | vats that ended |
 /// | `capstan_queue_length{queue}` | events on the `run` and the `acceptance` queue |
@@ -65,6 +67,8 @@ struct Inner {
     replayed: Counter,
     syscalls: Counter,
     computrons: Counter,
+    block_computrons: Counter,
+    written_bytes: Counter,
     terminated: Counter,
     height: Gauge,
     queues: Family<Labels, Gauge>,
@@ -160,6 +164,12 @@ impl Metrics {
             ),
             syscalls: register(registered, "syscalls", "Syscalls of vats"),
             computrons: register(registered, "computrons", "Computrons spent"),
+            block_computrons: register(
+                registered,
+                "block_computrons",
+                "Computrons that blocks counted",
+            ),
+            written_bytes: register(registered, "written_bytes", "Bytes that blocks changed"),
             terminated: register(registered, "vats_terminated", "Vats that ended"),
             height: register(registered, "height", "The last committed height"),
             queues: register(registered, "queue_length", "Events on the kernel's queues"),
@@ -234,6 +244,12 @@ impl Metrics {
     /// Records the duration of a root's computation.
     pub(crate) fn root_computed(&self, took: Duration) {
         self.0.seconds.root.observe(took.as_secs_f64());
+    }
+
+    /// Counts an executed block, which counted these computrons and changed so many bytes.
+    pub(crate) fn executed(&self, computrons: u64, bytes: usize) {
+        self.0.block_computrons.inc_by(computrons);
+        self.0.written_bytes.inc_by(bytes as u64);
     }
 
     /// Executes a block by `work` and records the duration.

@@ -11,6 +11,7 @@ pub(crate) mod remedy;
 pub(crate) mod slog;
 pub(crate) mod timed;
 pub mod trace;
+pub(crate) mod vat_log;
 pub(crate) mod watch;
 
 pub use method::AbciMethod;

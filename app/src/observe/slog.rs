@@ -8,7 +8,7 @@
 //! `cosmic-swingset-begin-block`, `cosmic-swingset-end-block-start` and `-finish`, `cosmic-swingset-commit-block-start`
 //! and `-finish`, `cosmic-swingset-after-commit-block`. As there, `create-vat` and `vat-startup-…` come the first time
 //! that this process brings a vat into memory, and what ends something has its `seconds`, except for syscalls. Deliveries
-//! that are replayed are not written again. Capstan's own are `device-threw` and `promise-policy`. Every line has `time`,
+//! that are replayed are not written again. Capstan's own are `device-threw`, `promise-policy` and `vat-upgrade-failed`. Every line has `time`,
 //! seconds since 1970, and `monotime`, seconds since the process's slog began. Events of cranks that were undone are
 //! there too.
 

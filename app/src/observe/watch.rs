@@ -190,6 +190,16 @@ impl Watch {
         result
     }
 
+    /// Counts the executed block in the metrics: the computrons that it counted, and its `changes`.
+    pub(crate) fn executed_block<'a>(
+        &self,
+        computrons: u64,
+        changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) {
+        let bytes = changes.map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len)).sum();
+        self.notes().metrics.executed(computrons, bytes);
+    }
+
     /// Returns the [`LastCrank`] of this block, or `None` if it ran none.
     pub(crate) fn last(&self) -> Option<LastCrank> {
         self.notes().last.clone()
@@ -263,9 +273,6 @@ impl Notes {
                 if let Some(delivery) = delivery {
                     delivery.result = Some(cut(&text));
                 }
-            }
-            Event::Terminate { vat, failure, info } => {
-                tracing::info!(%vat, failure, info = cut(&info.body), "a vat ended");
             }
             Event::DeviceThrew { device, method, why } => {
                 tracing::warn!(device, method, why, "a device refused a call");

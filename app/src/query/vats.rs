@@ -11,7 +11,7 @@ use capstan_kernel_ports::VatId;
 use capstan_proto::{
     Handler,
     v1::{
-        QueryVatRequest, QueryVatResponse, QueryVatStatsRequest, QueryVatStatsResponse,
+        FailedUpgrade, QueryVatRequest, QueryVatResponse, QueryVatStatsRequest, QueryVatStatsResponse,
         QueryVatsRequest, QueryVatsResponse, VatEnding,
     },
 };
@@ -104,6 +104,14 @@ impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
             snapshot_hash,
             replay_debt: record.replay_debt,
             queue_depth: queue_depth(state, vat)?,
+            kept_bytes: record.kept.total(),
+            kept_vatstore_bytes: record.kept.vatstore,
+            kept_heap_bytes: record.kept.heap,
+            kept_export_bytes: record.kept.exports,
+            kept_promise_bytes: record.kept.promises,
+            kept_message_bytes: record.kept.messages,
+            kept_outbox_bytes: record.kept.outboxes,
+            deposit: record.deposit.to_string(),
         };
         Ok(answer.into())
     }
@@ -126,13 +134,28 @@ fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryErro
             reason: ending.reason(),
             crank: ending.crank,
         }),
+        failed_upgrade: view::failed_upgrade(state, vat)?.map(|failed| FailedUpgrade {
+            crank: failed.crank,
+            bundle_id: failed.bundle_id,
+            cause: failed.cause,
+        }),
     })
 }
 
 fn load(state: &StateView, vat: VatId) -> Result<(VatConfig, VatState), QueryError> {
-    let none = || QueryError::not_found("vat", vat);
-    let config = view::vat_config(state, vat)?.ok_or_else(none)?;
-    Ok((config, view::vat_state(state, vat)?.ok_or_else(none)?))
+    match (view::vat_config(state, vat)?, view::vat_state(state, vat)?) {
+        (Some(config), Some(record)) => Ok((config, record)),
+        _ if vat.0 == 0 || vat.0 >= view::kernel_status(state)?.next_vat => {
+            Err(QueryError::not_found("vat", vat))
+        }
+        // Its creation was undone.
+        _ => Err(QueryError::not_found(
+            "vat",
+            format!(
+                "{vat}: it could not start; the answer to its creation tells why, and so does `capstan logs {vat}`"
+            ),
+        )),
+    }
 }
 
 fn status(record: &VatState) -> &'static str {

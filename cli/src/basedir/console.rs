@@ -35,27 +35,31 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut message = Message::default();
+        let is_vat = event.metadata().target() == "vat";
+        let mut message = Message { text: String::new(), is_alone: is_vat };
         event.record(&mut message);
-        let text = printable(&message.0);
+        let text = printable(&message.text);
         match (event.metadata().target(), *event.metadata().level()) {
-            // The host puts the source before what it printed: the vat's code, or its liveslots.
-            ("vat", _) => writeln!(writer, "{}", text.strip_prefix("vat: ").unwrap_or(&text)),
+            ("vat", _) => writeln!(writer, "{text}"),
             (_, Level::ERROR) => writeln!(writer, "error: {text}"),
             _ => writeln!(writer, "warning: {text}"),
         }
     }
 }
 
-#[derive(Default)]
-struct Message(String);
+/// The message of an event, and its other fields unless it stands alone.
+struct Message {
+    text: String,
+    is_alone: bool,
+}
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         use fmt::Write as _;
         let done = match field.name() {
-            "message" => write!(self.0, "{value:?}"),
-            name => write!(self.0, " {name}={value:?}"),
+            "message" => write!(self.text, "{value:?}"),
+            _ if self.is_alone => Ok(()),
+            name => write!(self.text, " {name}={value:?}"),
         };
         // Writing to a string cannot fail.
         let _ = done;

@@ -1,6 +1,6 @@
 //! A connection that fails when it is idle for too long.
 
-use std::future::Future as _;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +13,14 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::counted::Counted;
 use super::quotes::Stream;
 
+/// Bytes for each second that a body or an answer takes longer than the time without a byte that is allowed.
+const BYTES_PER_SECOND: usize = 64 << 10;
+
+/// Returns the time in which `bytes` must be moved, if a connection may be idle for the time `idle`.
+pub(crate) fn time_for(bytes: usize, idle: Duration) -> Duration {
+    idle.saturating_add(Duration::from_secs((bytes / BYTES_PER_SECOND) as u64))
+}
+
 /// A connection that counts as open for as long as it exists.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
@@ -20,18 +28,41 @@ pub(crate) struct Connection<S> {
     idle: Duration,
     /// The time at which the connection fails unless a byte is read or written before.
     deadline: Pin<Box<Sleep>>,
+    /// The time since which the client keeps the connection from writing, and the bytes that were written since. `None`
+    /// when all is written.
+    slow: Option<(Instant, usize)>,
     _open: (Counted, OwnedSemaphorePermit),
 }
 
 impl<S> Connection<S> {
     /// Makes a connection that fails when nothing was read or written for the time `idle`.
     pub(crate) fn new(inner: S, idle: Duration, open: (Counted, OwnedSemaphorePermit)) -> Self {
-        Self { inner: Stream::new(inner), idle, deadline: Box::pin(sleep(idle)), _open: open }
+        let (inner, deadline) = (Stream::new(inner), Box::pin(sleep(idle)));
+        Self { inner, idle, deadline, slow: None, _open: open }
     }
 
     fn progress(&mut self) {
         let deadline = Instant::now() + self.idle;
         self.deadline.as_mut().reset(deadline);
+    }
+
+    /// Passes the outcome of a write on, but a client that reads too slowly is an error.
+    fn watch_write(
+        &mut self,
+        outcome: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match (&outcome, &mut self.slow) {
+            (Poll::Ready(Ok(count)), Some((since, bytes))) => {
+                *bytes += *count;
+                if since.elapsed() > time_for(*bytes, self.idle) {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+            (Poll::Pending, slow @ None) => *slow = Some((Instant::now(), 0)),
+            _ => {}
+        }
+        self.watch(outcome, |count| *count > 0, context)
     }
 
     /// Passes an outcome on, but a wait that is too long becomes an error.
@@ -76,7 +107,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.watch(outcome, |count| *count > 0, context)
+        self.watch_write(outcome, context)
     }
 
     fn poll_write_vectored(
@@ -85,7 +116,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
-        self.watch(outcome, |count| *count > 0, context)
+        self.watch_write(outcome, context)
     }
 
     /// Returns true, so that a long answer is not copied before it is sent.
@@ -95,11 +126,73 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.inner).poll_flush(context);
+        if outcome.is_ready() {
+            self.slow = None;
+        }
         self.watch(outcome, |()| false, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.inner).poll_shutdown(context);
         self.watch(outcome, |()| false, context)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_millis(100);
+
+    async fn connection<S>(stream: S) -> Connection<S> {
+        let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let open = (Counted::new(&Arc::<AtomicUsize>::default(), 1), permit);
+        Connection::new(stream, IDLE, open)
+    }
+
+    fn run(work: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(work);
+    }
+
+    #[test]
+    fn a_client_that_reads_byte_by_byte_is_given_up() {
+        run(async {
+            let (near, mut far) = duplex(16);
+            let mut near = connection(near).await;
+            let reader = tokio::spawn(async move {
+                while far.read_u8().await.is_ok() {
+                    sleep(IDLE / 10).await;
+                }
+            });
+            let error = near.write_all(&[0; 1 << 20]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            reader.abort();
+        });
+    }
+
+    #[test]
+    fn a_client_that_reads_in_time_gets_one_answer_after_another() {
+        run(async {
+            let (near, mut far) = duplex(16);
+            let mut near = connection(near).await;
+            let reader = tokio::spawn(async move {
+                let mut answer = [0; 1024];
+                while far.read_exact(&mut answer).await.is_ok() {}
+            });
+            for _ in 0..10 {
+                near.write_all(&[0; 1024]).await.unwrap();
+                near.flush().await.unwrap();
+                sleep(IDLE / 4).await;
+            }
+            reader.abort();
+        });
     }
 }

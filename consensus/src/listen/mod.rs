@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use connection::Connection;
+pub(crate) use connection::time_for;
 pub(crate) use counted::Counted;
 
 /// Pause after a failure to accept a connection, which is the operating system's and may last.

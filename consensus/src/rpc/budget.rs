@@ -18,7 +18,21 @@ pub(crate) struct Budget {
 /// A part of a [`Budget`]. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Reserved {
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Reserved {
+    /// Reserves as much as is missing for `bytes` in all. Returns false if so much is not free.
+    pub(crate) fn grow(&mut self, budget: &Budget, bytes: usize) -> bool {
+        let missing = bytes.saturating_sub(self.permit.num_permits().saturating_mul(UNIT));
+        match budget.reserve(missing) {
+            Some(more) => {
+                self.permit.merge(more.permit);
+                true
+            }
+            None => false,
+        }
+    }
 }
 
 impl Budget {
@@ -33,7 +47,7 @@ impl Budget {
         Arc::clone(&self.free)
             .try_acquire_many_owned(units)
             .ok()
-            .map(|permit| Reserved { _permit: permit })
+            .map(|permit| Reserved { permit })
     }
 
     /// Returns the number of reserved bytes.
@@ -77,5 +91,18 @@ mod tests {
         drop(copy);
         assert_eq!(budget.used(), 0);
         assert!(budget.reserve(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn what_grows_reserves_what_is_missing() {
+        let budget = Budget::new(10 * UNIT);
+        let mut reserved = budget.reserve(0).unwrap();
+        for (bytes, used) in [(1, 1), (UNIT, 1), (UNIT + 1, 2), (10 * UNIT, 10)] {
+            assert!(reserved.grow(&budget, bytes));
+            assert_eq!(budget.used(), used * UNIT);
+        }
+        assert!(!reserved.grow(&budget, 10 * UNIT + 1));
+        drop(reserved);
+        assert_eq!(budget.used(), 0);
     }
 }

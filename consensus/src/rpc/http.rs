@@ -7,9 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody, QueryRejection};
-use axum::extract::{self, DefaultBodyLimit, FromRequest, Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{self, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::call::{self, METHODS, Request, RpcError, WEBSOCKET_METHODS};
 use super::context::RpcContext;
+use super::incoming::{self, Incoming, Unread};
 use super::params::Params;
 use super::{body, budget, websocket};
 
@@ -32,14 +32,12 @@ pub(crate) struct Shared {
 pub(crate) fn router(node: Arc<RpcContext>) -> Router {
     let most = node.limits.max_websockets.min(Semaphore::MAX_PERMITS);
     let websockets = Arc::new(Semaphore::new(most));
-    let limit = node.limits.max_body_bytes;
     Router::new()
         .route("/", get(index).post(post))
         .route("/websocket", get(websocket::upgrade))
         .route("/metrics", get(metrics))
         .route("/{method}", get(uri))
         .fallback(unknown)
-        .layer(DefaultBodyLimit::max(limit))
         .with_state(Shared { node, websockets })
 }
 
@@ -112,15 +110,11 @@ async fn index() -> String {
 
 async fn post(State(shared): State<Shared>, request: extract::Request) -> Response {
     let node = &shared.node;
-    // The body counts as pending from before it is read until the calls are made.
-    let Some(_reserved) = node.budget.reserve(body_bytes(node, &request)) else {
-        return busy(node);
+    let Incoming { bytes, reserved: _reserved } = match incoming::read(node, request).await {
+        Ok(incoming) => incoming,
+        Err(unread) => return unreadable(node, &unread),
     };
-    let body = match Bytes::from_request(request, &()).await {
-        Ok(body) => body,
-        Err(rejection) => return unreadable(node, &rejection),
-    };
-    let value = match body::parse(&body, node.limits.max_batch) {
+    let value = match body::parse(&bytes, node.limits.max_batch) {
         Ok(value) => value,
         Err(error) => {
             let status = match error.is_parse_error() {
@@ -131,32 +125,25 @@ async fn post(State(shared): State<Shared>, request: extract::Request) -> Respon
             return json_response(status, &call::response(&json!(-1), Err(error)));
         }
     };
-    drop(body);
+    drop(bytes);
     match answer_json(node, value).await {
         Some(answer) => send(node, StatusCode::OK, answer),
         None => StatusCode::OK.into_response(),
     }
 }
 
-/// Returns the most bytes that the body of a request can have.
-fn body_bytes(node: &RpcContext, request: &extract::Request) -> usize {
-    let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
-    length.unwrap_or(usize::MAX).min(node.limits.max_body_bytes)
-}
-
-fn unreadable(node: &RpcContext, rejection: &BytesRejection) -> Response {
-    let too_large = matches!(
-        rejection,
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_))
-    );
-    let (status, why) = if too_large {
-        let why = format!("the request has more than {} bytes", node.limits.max_body_bytes);
-        (StatusCode::PAYLOAD_TOO_LARGE, why)
-    } else {
-        (StatusCode::BAD_REQUEST, format!("error reading request body: {rejection}"))
+fn unreadable(node: &RpcContext, unread: &Unread) -> Response {
+    let status = match unread {
+        Unread::Busy => return busy(node),
+        Unread::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Unread::TooSlow => {
+            node.usage.drop_client();
+            StatusCode::REQUEST_TIMEOUT
+        }
+        Unread::Broken(_) => StatusCode::BAD_REQUEST,
     };
-    json_response(status, &call::response(&json!(-1), Err(RpcError::invalid_request(why))))
+    let error = RpcError::invalid_request(unread.to_string());
+    json_response(status, &call::response(&json!(-1), Err(error)))
 }
 
 async fn uri(

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// The bounds of the JSON-RPC of [`solo`](crate::solo).
 #[derive(Clone, Copy, Debug)]
 pub struct RpcLimits {
-    /// Maximum size of the body of a request or of a WebSocket message, in bytes.
+    /// Maximum size of the body of a request, in bytes. That of a WebSocket's message is no larger: see
+    /// [`Self::websocket_message_bytes`].
     pub max_body_bytes: usize,
     /// Maximum number of calls in a batch.
     pub max_batch: usize,
@@ -17,7 +18,8 @@ pub struct RpcLimits {
     /// Maximum number of open connections, WebSockets included. Further ones wait to be accepted.
     pub max_connections: usize,
     /// Time without a byte in either direction after which a connection is closed, and time for which the header of
-    /// a request may take. It must be longer than `commit_timeout`.
+    /// a request may take. A body and an answer have so long, and a second more for each 64 KiB that were moved. It must
+    /// be longer than `commit_timeout`.
     pub idle_timeout: Duration,
     /// Maximum number of open WebSocket connections.
     pub max_websockets: usize,
@@ -28,6 +30,14 @@ pub struct RpcLimits {
     pub max_backlog_bytes: usize,
     /// Time for which `broadcast_tx_commit` waits for its block.
     pub commit_timeout: Duration,
+}
+
+impl RpcLimits {
+    /// Returns the maximum size of a message from a WebSocket's client, in bytes. The library holds a message until it is
+    /// complete, so the largest messages of all clients together have to fit into `max_pending_bytes`.
+    pub fn websocket_message_bytes(&self) -> usize {
+        self.max_body_bytes.min(self.max_pending_bytes / self.max_websockets.max(1))
+    }
 }
 
 impl Default for RpcLimits {

@@ -8,6 +8,7 @@ mod call;
 pub(crate) mod context;
 pub(crate) mod events;
 mod http;
+mod incoming;
 mod info;
 pub(crate) mod json;
 mod limits;

@@ -38,7 +38,7 @@ pub(crate) async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgr
             &call::response(&json!(-1), Err(error)),
         );
     };
-    let limit = shared.node.limits.max_body_bytes;
+    let limit = shared.node.limits.websocket_message_bytes();
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
         let _open = Counted::new(&shared.node.usage.websockets, 1);
         if Session::run(Arc::clone(&shared.node), socket).await == End::Client {
@@ -145,7 +145,13 @@ impl Session {
             return self.send(Some(call::response(&id, answer).to_string()));
         }
         let node = Arc::clone(&self.node);
-        self.calls.spawn(async move { answer_json(&node, value).await });
+        // The call holds what it was given until it is answered.
+        let Some(reserved) = node.budget.reserve(text.len()) else { return self.busy() };
+        self.calls.spawn(async move {
+            let answer = answer_json(&node, value).await;
+            drop(reserved);
+            answer
+        });
         None
     }
 
@@ -181,6 +187,11 @@ impl Session {
             self.outgoing.answer(text, reserved);
             return None;
         }
+        self.busy()
+    }
+
+    /// Tells the client that there is no memory for its call or the answer.
+    fn busy(&self) -> Option<End> {
         self.node.usage.refuse();
         let error = RpcError::busy(self.node.limits.max_pending_bytes);
         let text = call::response(&json!(-1), Err(error)).to_string();

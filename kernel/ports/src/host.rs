@@ -117,8 +117,8 @@ pub type StartVerdict<T = ()> = Result<T, SourceRefused>;
 /// The computrons of a worker's start. They are the same on every node, whatever the node has in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartCost {
-    /// Loading the source, which a host does once for all workers of the source. It keeps the result for
-    /// [`LOADED_SOURCES`] of them.
+    /// Loading the source, which a host does once for all workers of the source. It keeps the result for the sources
+    /// that were used last, which count at most [`LOADED_SOURCES`].
     pub load: Computrons,
     /// The start itself.
     pub own: Computrons,
@@ -131,17 +131,35 @@ pub struct Start {
     pub verdict: StartVerdict,
     /// The [`StartCost`], of a refused start as well.
     pub cost: StartCost,
+    /// What the source printed while it was loaded: the same for each worker of it. It is outside consensus, and
+    /// bounded by the host.
+    pub printed: Vec<Printed>,
+}
+
+/// A line that a worker printed, as in [`Syscalls::console`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// The part of the worker that printed it.
+    pub source: String,
+    /// The console's method.
+    pub level: String,
+    /// The line.
+    pub text: String,
 }
 
 impl Start {
     /// Returns a start that costs nothing, as of a host that runs no code.
     pub fn free(verdict: StartVerdict) -> Self {
-        Self { verdict, cost: StartCost::default() }
+        Self { verdict, cost: StartCost::default(), printed: Vec::new() }
     }
 }
 
-/// Number of sources whose loaded form every host keeps, the most recently started ones.
+/// Number of sources whose loaded form every host keeps, the most recently used ones. A WebAssembly module counts as one
+/// more source for each [`SOURCE_BYTES`], because its machine code is many times as large.
 pub const LOADED_SOURCES: usize = 32;
+
+/// Bytes of a WebAssembly module that count as one source towards [`LOADED_SOURCES`].
+pub const SOURCE_BYTES: u64 = 256 << 10;
 
 /// A machine for vats: it runs one worker for each vat in memory.
 ///

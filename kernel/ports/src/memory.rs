@@ -49,6 +49,11 @@ impl Read for MemoryState {
         Ok(self.levels.iter().rev().find_map(|level| level.get(key)).cloned().flatten())
     }
 
+    fn value_len(&self, key: &[u8]) -> Result<Option<usize>, StoreFault> {
+        let written = self.levels.iter().rev().find_map(|level| level.get(key));
+        Ok(written.and_then(Option::as_ref).map(Vec::len))
+    }
+
     fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault> {
         let mut after = after.to_vec();
         loop {

@@ -30,6 +30,11 @@ pub trait Read {
     /// Returns the value of `key`, or `None` if the key is absent. An empty value is not an absent one.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault>;
 
+    /// Returns the length of the value of `key` in bytes, or `None` if the key is absent.
+    fn value_len(&self, key: &[u8]) -> Result<Option<usize>, StoreFault> {
+        Ok(self.get(key)?.map(|value| value.len()))
+    }
+
     /// Returns the [`Entry`] with the least key that starts with `prefix` and is greater than `after`.
     fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault>;
 

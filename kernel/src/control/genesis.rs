@@ -100,6 +100,7 @@ pub(crate) fn initialize(
         state.pin(root)?;
         state.globals_mut().provisioner_root = Some(root);
     }
+    state.settle_kept()?;
     // Written even if nothing above has changed them.
     let globals = state.globals().clone();
     state.put(keys::GLOBALS, &globals)?;
@@ -126,7 +127,8 @@ pub(crate) fn first_globals(options: KernelOptions) -> Globals {
         crank_chain: Hash::default(),
         running_vats: 0,
         next_dead: 0,
-        waiting: 0,
+        waiting: (0, 0),
+        is_collecting: false,
     }
 }
 

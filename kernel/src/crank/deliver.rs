@@ -17,6 +17,7 @@ use crate::{
     state::{
         event::Waiting,
         handle::State,
+        kept::{Keeping, NOT_COVERED, Paid, capdata_bytes},
         notification::Notification,
         queue::{GcKind, Payer, RunQueueEvent},
         rejection::{Rejection, delivery_failed},
@@ -72,7 +73,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         self.state.forget_settled_result(&mut message)?;
         match self.state.route(target, &message)? {
             Route::Splat(reason) => self.state.splat(target, &message, reason)?,
-            Route::Wait => self.state.queue_on_promise(target, &Waiting { message, payer })?,
+            Route::Wait => self.state.wait_on_promise(target, &Waiting { message, payer })?,
             Route::Deliver { endpoint: Endpoint::Vat(vat), target: routed } => {
                 return self.message_to_vat(vat, target, routed, message, payer);
             }
@@ -80,7 +81,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 return self.serve(target, routed, message, payer);
             }
             Route::Deliver { endpoint, target: routed } => {
-                return self.message_to_remote(endpoint, target, routed, message);
+                return self.message_to_remote(endpoint, target, routed, message, payer);
             }
         }
         Ok(CrankResults::default())
@@ -93,18 +94,29 @@ impl<H: VatHost> Crank<'_, '_, H> {
         target: KRef,
         routed: KRef,
         message: Message<KRef>,
+        payer: Payer,
     ) -> Result<CrankResults> {
+        let mut paid = Vec::new();
         if let Endpoint::Remote(remote) = endpoint {
-            if let Some(refusal) = self.state.call_refused(remote, &message.methargs)? {
+            let refusal = self.state.call_refused(remote, &message.methargs)?;
+            let bytes = capdata_bytes(&message.methargs);
+            let refusal = match refusal {
+                None if !self.state.try_keep(payer.keeper(), Keeping::Outbox, bytes)? => {
+                    Some(NOT_COVERED.to_owned())
+                }
+                refusal => refusal,
+            };
+            if let Some(refusal) = refusal {
                 self.state.splat(target, &message, delivery_failed(&refusal))?;
                 return Ok(CrankResults::default());
             }
+            paid.extend(payer.keeper().map(|vat| (vat, bytes)));
             self.state.subscribe_remote(remote, &message.methargs, true)?;
         }
         self.state.release_send(target, &message)?;
         let kernel = Delivery::Message { target: routed, message };
         let translated = self.translate_message(endpoint, &kernel)?;
-        self.hand_over(endpoint, translated)
+        self.hand_over(endpoint, translated, paid)
     }
 
     /// Delivers a message to a vat. `target` is what it was addressed to and `routed` where that led.
@@ -178,9 +190,11 @@ impl<H: VatHost> Crank<'_, '_, H> {
             _ => None,
         };
         let guarded = config.as_ref().is_some_and(|(_, config)| config.system);
-        let Notification { resolutions, rest } =
+        let Notification { mut resolutions, rest } =
             self.state.notification(promise, endpoint, guarded)?;
+        let mut paid = Vec::new();
         if let Endpoint::Remote(remote) = endpoint {
+            paid = self.state.keep_told(&mut resolutions)?;
             for resolution in &resolutions {
                 self.state.subscribe_remote(remote, &resolution.data, false)?;
             }
@@ -196,7 +210,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 let results = self.results(vat, status, config.meter, Some(0))?;
                 Ok(results.survived_by(&config, || Lost::Notification { promise }))
             }
-            None => self.hand_over(endpoint, translated),
+            None => self.hand_over(endpoint, translated, paid),
         }
     }
 
@@ -223,7 +237,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             }
         };
         let translated = self.state.delivery_to_endpoint(endpoint, &kernel)?;
-        let Endpoint::Vat(vat) = endpoint else { return self.hand_over(endpoint, translated) };
+        let Endpoint::Vat(vat) = endpoint else {
+            return self.hand_over(endpoint, translated, vec![]);
+        };
         let status = self.deliver(vat, &kernel, translated)?;
         let results = self.results(vat, status, None, Some(count))?;
         let config = self.state.vat_config(vat)?;
@@ -244,6 +260,10 @@ impl<H: VatHost> Crank<'_, '_, H> {
         if !self.state.is_alive(vat)? {
             return Ok(CrankResults::default());
         }
+        let held = parameters.slots.clone();
+        if let Some(refused) = self.start_worker(vat)? {
+            return Ok(CrankResults { held, ..refused });
+        }
         self.state.set_parameters(vat, parameters)?;
         let kernel = Delivery::StartVat { parameters: parameters.clone() };
         let translated = self.state.delivery_to_endpoint(Endpoint::Vat(vat), &kernel)?;
@@ -251,7 +271,29 @@ impl<H: VatHost> Crank<'_, '_, H> {
         let meter = self.state.vat_config(vat)?.meter;
         let status = self.deliver(vat, &kernel, translated)?;
         let results = self.results(vat, status, meter, Some(0))?;
-        Ok(CrankResults { consume: true, ..results })
+        Ok(CrankResults { consume: true, held, ..results })
+    }
+
+    /// Starts the first worker of a vat. Returns the results of the crank if the vat cannot be started: it ends.
+    fn start_worker(&mut self, vat: VatId) -> Result<Option<CrankResults>> {
+        let config = self.state.vat_config(vat)?;
+        let started = match config.check_transcript() {
+            Ok(()) => worker::bring_online(self.state, self.host, self.online, vat),
+            Err(lack) => Err(StartError::Source(lack.to_owned())),
+        };
+        let problem = match started {
+            Ok(()) => return Ok(None),
+            Err(StartError::Panic(panic)) => return Err(panic),
+            Err(StartError::Source(problem)) => problem,
+        };
+        Ok(Some(CrankResults {
+            abort: true,
+            consume: true,
+            delivered: Some(vat),
+            meter: config.meter,
+            terminate: Some((vat, true, capdata::error(&problem))),
+            ..CrankResults::default()
+        }))
     }
 
     fn create_vat(
@@ -263,25 +305,6 @@ impl<H: VatHost> Crank<'_, '_, H> {
     ) -> Result<CrankResults> {
         let config = options.config(bundle_id, self.host.engine());
         self.state.add_vat(vat, &config)?;
-        let started = match config.check_transcript() {
-            Ok(()) => worker::bring_online(self.state, self.host, self.online, vat),
-            Err(lack) => Err(StartError::Source(lack.to_owned())),
-        };
-        match started {
-            Ok(()) => {}
-            Err(StartError::Panic(panic)) => return Err(panic),
-            Err(StartError::Source(problem)) => {
-                return Ok(CrankResults {
-                    abort: true,
-                    consume: true,
-                    delivered: Some(vat),
-                    created: true,
-                    meter: config.meter,
-                    terminate: Some((vat, true, capdata::error(&problem))),
-                    ..CrankResults::default()
-                });
-            }
-        }
         let mut results = self.start_vat(vat, parameters)?;
         results.created = true;
         if results.terminate.is_none() {
@@ -323,9 +346,14 @@ impl<H: VatHost> Crank<'_, '_, H> {
     }
 
     /// Puts a delivery to a remote into its outbox.
-    fn hand_over(&mut self, endpoint: Endpoint, delivery: Delivery) -> Result<CrankResults> {
+    fn hand_over(
+        &mut self,
+        endpoint: Endpoint,
+        delivery: Delivery,
+        paid: Vec<Paid>,
+    ) -> Result<CrankResults> {
         if let Endpoint::Remote(remote) = endpoint {
-            self.state.post(remote, delivery)?;
+            self.state.post(remote, delivery, paid)?;
         }
         Ok(CrankResults::default())
     }
@@ -353,6 +381,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             (Some(meter), Some(spent)) => !self.state.meter_covers(meter, spent)?,
             _ => false,
         };
+        let underflow = underflow || !self.state.covers_growth(vat)?;
         let failed = |info: KernelData| (true, Some((vat, true, info)));
         let (abort, terminate) = if let Some(info) = status.illegal {
             failed(info)

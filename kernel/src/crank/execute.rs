@@ -61,10 +61,11 @@ impl<H: VatHost> Crank<'_, '_, H> {
             CrankType::Delivery => self.deliver_event(event)?,
         };
         self.state.settle_launches()?;
+        let of_others = self.state.collect_for_others()?;
         self.state.process_refcounts()?;
         self.state.release_dropped_pages()?;
         if let Some(meter) = self.state.payer.take() {
-            self.state.bill_kernel(meter)?;
+            self.state.bill_kernel(meter, of_others)?;
         }
         self.state.globals_mut().crank += 1;
         let closing = close(self.state, Some(crank))?;
@@ -103,7 +104,11 @@ fn select(
     } else if let Some(vat) = state.next_reap()? {
         Some(RunQueueEvent::BringOutYourDead { vat })
     } else {
-        state.next_scheduled()?
+        match state.next_scheduled()? {
+            // What was let go of before has not been followed to its end.
+            None if state.globals().is_collecting => Some(RunQueueEvent::NegatedGcAction),
+            event => event,
+        }
     };
     let Some(event) = event else { return Ok(None) };
     let place = state.taken_from(&event)?;
@@ -128,12 +133,16 @@ impl<H: VatHost> Crank<'_, '_, H> {
     fn abort(&mut self, results: &mut CrankResults, stats: Stats) -> Result<()> {
         let state = &mut *self.state;
         undo(state, results, stats)?;
+        state.decrement_all(&std::mem::take(&mut results.held))?;
         state.note_loaded_again()?;
         if let Some((vat, _, info)) = &mut results.terminate {
             *info = state.replace_undone(*vat, info)?;
         }
         if let Some(charge) = &results.charge {
             state.collect(charge)?;
+        }
+        if let Some((vat, bundle_id, cause)) = results.failed_upgrade.take() {
+            state.note_failed_upgrade(vat, bundle_id, &cause)?;
         }
         let Some((lost, cause)) = results.lost.take() else { return Ok(()) };
         if let Some(vat) = results.delivered {
@@ -173,7 +182,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             }
         }
         if let (Some(meter), Some(spent)) = (payer, spent) {
-            state.charge_meter(meter, spent)?;
+            state.charge_meter(meter, spent.0.into())?;
         }
         state.payer = payer;
         if let (Some(vat), Some(dirt)) = (delivered, dirt) {
@@ -212,14 +221,32 @@ fn undo(state: &mut State<'_>, results: &CrankResults, stats: Stats) -> Result<(
 }
 
 impl State<'_> {
-    /// Lets a meter pay for what the kernel and the store did in this crank.
-    pub(crate) fn bill_kernel(&mut self, meter: MeterId) -> Result<()> {
+    /// Follows the counts that fell to zero before this crank. Returns what that wrote, for which the crank's meter does
+    /// not pay: a stranger may have let go of any number of references.
+    pub(crate) fn collect_for_others(&mut self) -> Result<KernelWork> {
+        if !self.has_postponed() {
+            return Ok(KernelWork::default());
+        }
+        let before = top_work(&*self.over);
+        self.process_postponed()?;
+        let after = top_work(&*self.over);
+        Ok(KernelWork {
+            entries: after.entries.saturating_sub(before.entries),
+            bytes: after.bytes.saturating_sub(before.bytes),
+            ..KernelWork::default()
+        })
+    }
+
+    /// Lets a meter pay for what the kernel and the store did in this crank, without the work for others.
+    pub(crate) fn bill_kernel(&mut self, meter: MeterId, of_others: KernelWork) -> Result<()> {
         let billing = self.globals().options.billing;
         if billing == Billing::SWINGSET {
             return Ok(());
         }
         self.save()?;
         let KernelWork { entries, bytes, .. } = top_work(&*self.over);
+        let entries = entries.saturating_sub(of_others.entries);
+        let bytes = bytes.saturating_sub(of_others.bytes);
         let snapshot = |pages| billing.restore.saturating_add(billing.page.saturating_mul(pages));
         let price = [
             billing.write.saturating_mul(entries),
@@ -228,7 +255,7 @@ impl State<'_> {
         ]
         .into_iter()
         .fold(billing.crank, u64::saturating_add);
-        self.charge_meter(meter, Computrons(price))
+        self.charge_meter(meter, price.into())
     }
 }
 

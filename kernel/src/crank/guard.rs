@@ -10,7 +10,7 @@ use capstan_abi::{Delivery, Message};
 use capstan_kernel_ports::Computrons;
 
 use crate::{
-    capdata::{self, Builder, Json, KernelData},
+    capdata::{self, KernelData},
     error::Result,
     ids::{Endpoint, KRef, MeterId},
     state::{handle::State, queue::Payer, rejection::Rejection, vat::VatConfig},
@@ -71,7 +71,7 @@ impl State<'_> {
                 return Ok(Admission::Refused(refusal));
             }
             match payer {
-                Payer::Sender(meter) => Some((meter, guard.price(methargs))),
+                Payer::Sender { meter, .. } => meter.map(|meter| (meter, guard.price(methargs))),
                 Payer::Nobody | Payer::Receiver => None,
             }
         } else {
@@ -94,7 +94,7 @@ impl State<'_> {
             return Ok(Admission::Refused(refusal));
         }
         let charge = match payer {
-            Payer::Sender(meter) => Some((meter, guard.price(methargs))),
+            Payer::Sender { meter, .. } => meter.map(|meter| (meter, guard.price(methargs))),
             Payer::Nobody | Payer::Receiver => None,
         };
         self.admit_for(charge, "sender")
@@ -115,16 +115,7 @@ impl State<'_> {
 
     /// Takes a charge off its meter.
     pub(crate) fn collect(&mut self, charge: &Charge) -> Result<()> {
-        self.charge_meter(charge.meter, charge.price)
-    }
-
-    /// Takes computrons off a meter, and tells the vatAdmin vat if that crosses the meter's threshold.
-    pub(crate) fn charge_meter(&mut self, meter: MeterId, spent: Computrons) -> Result<()> {
-        let Some(remaining) = self.deduct_meter(meter, spent)? else { return Ok(()) };
-        let mut builder = Builder::default();
-        let id = builder.text(meter.to_string());
-        let args = vec![id, Json::Text(format!("+{remaining}"))];
-        self.tell_vat_admin(capdata::methargs(builder, "meterCrossedThreshold", args))
+        self.charge_meter(charge.meter, charge.price.0.into())
     }
 
     /// Does what is left of a delivery that was undone because a vat of the system failed in it.

@@ -8,7 +8,7 @@ use crate::{
         guard::{Charge, Lost},
         policy::CrankOutcome,
     },
-    ids::MeterId,
+    ids::{KRef, MeterId},
     state::vat::{Dirt, VatConfig},
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct CrankResults {
     pub(crate) consume: bool,
     /// The vat that was handed a delivery.
     pub(crate) delivered: Option<VatId>,
+    /// What the event itself held, which is let go of if the delivery is undone and not made again.
+    pub(crate) held: Vec<KRef>,
     /// True if the vat was made in this crank.
     pub(crate) created: bool,
     /// True if the vat was upgraded in this crank.
@@ -31,6 +33,8 @@ pub(crate) struct CrankResults {
     pub(crate) dirt: Option<Dirt>,
     /// The vat ends: by failure, and with what.
     pub(crate) terminate: Option<(VatId, bool, KernelData)>,
+    /// An upgrade that failed: the vat, the bundle that was to be its own, and the cause.
+    pub(crate) failed_upgrade: Option<(VatId, String, String)>,
     /// A message to the vatAdmin vat.
     pub(crate) tell_vat_admin: Option<KernelData>,
     /// The outcome that the policy gets, if it does not follow from the other fields.

@@ -82,7 +82,7 @@ impl State<'_> {
         };
         match self.route(target, &message)? {
             Route::Splat(reason) => self.splat(target, &message, reason),
-            Route::Wait => self.queue_on_promise(target, &Waiting { message, payer }),
+            Route::Wait => self.wait_on_promise(target, &Waiting { message, payer }),
             Route::Deliver { target: routed, .. } => {
                 if routed != target {
                     self.decrement(target)?;

@@ -43,13 +43,15 @@ impl State<'_> {
     /// Ends a vat without telling anyone. Returns true if the end of the vat is critical. That of a vat that is being
     /// launched is not, but its launch fails.
     pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
-        self.log(Event::Terminate { vat, failure, info });
+        let config = match self.is_alive(vat)? {
+            true => Some(self.vat_config(vat)?),
+            false => None,
+        };
+        let name = config.as_ref().and_then(|config| config.name.as_deref());
+        self.log(Event::Terminate { vat, name, failure, info });
         self.stopped.push(vat);
         self.note_stop(vat)?;
-        if !self.is_alive(vat)? {
-            return Ok(false);
-        }
-        let config = self.vat_config(vat)?;
+        let Some(config) = config else { return Ok(false) };
         let is_launching = config.critical && self.is_launching(vat)?;
         self.mark_terminated(vat, failure, info)?;
         if failure || is_launching {
@@ -177,8 +179,7 @@ impl State<'_> {
         }
         // Device nodes hold no counts: their entries go with the keys.
         let clist = self.delete_device_entries(endpoint, budget.kv)?;
-        work.kv =
-            clist + self.delete_keys(&keys::vatstore(endpoint, ""), budget.kv.max(1) - clist)?;
+        work.kv = clist + self.delete_vatstore(vat, budget.kv.max(1) - clist)?;
         if work.kv >= budget.kv.max(1) {
             return Ok(false);
         }
@@ -214,16 +215,17 @@ impl State<'_> {
         Ok(entries.len() as u64)
     }
 
-    fn delete_keys(&mut self, prefix: &[u8], limit: u64) -> Result<u64> {
+    fn delete_vatstore(&mut self, vat: VatId, limit: u64) -> Result<u64> {
+        let prefix = keys::vatstore(Endpoint::Vat(vat), "");
         let mut deleted = 0;
-        let mut after = prefix.to_vec();
-        if limit > 0 && self.over.get(prefix)?.is_some() {
-            self.over.delete(prefix);
+        let mut after = prefix.clone();
+        if limit > 0 && self.over.get(&prefix)?.is_some() {
+            self.delete_from_vatstore(vat, (&prefix, 0))?;
             deleted += 1;
         }
         while deleted < limit {
-            let Some((key, _)) = self.over.next_after(prefix, &after)? else { break };
-            self.over.delete(&key);
+            let Some((key, _)) = self.over.next_after(&prefix, &after)? else { break };
+            self.delete_from_vatstore(vat, (&key, key.len() - prefix.len()))?;
             deleted += 1;
             after = key;
         }
@@ -235,6 +237,7 @@ impl State<'_> {
             Some((key, first)) if decode::<VatId>(&key, &first)? == vat => self.over.delete(&key),
             _ => return Err(inconsistent(format!("{vat} is not the next to be cleaned up"))),
         }
+        self.forget_failed_upgrade(vat)?;
         self.update_vat(vat, |state| {
             if let VatStatus::Terminated(ending) = &state.status {
                 state.status = VatStatus::Cleaned(ending.clone());

@@ -31,21 +31,28 @@ impl<H: VatHost> Crank<'_, '_, H> {
                 ..CrankResults::default()
             });
         }
+        let held = parameters.slots.clone();
+        let failure = |computrons, meter, cause: String| CrankResults {
+            held: held.clone(),
+            ..failure((vat, bundle_id.clone(), cause), upgrade, computrons, meter)
+        };
         if self.state.over.get(&keys::bundle(&bundle_id))?.is_none() {
             // Nothing was delivered, so nothing was spent.
-            return Ok(CrankResults { delivered: None, ..failure(vat, upgrade, None, None) });
+            let failed = failure(None, None, format!("bundle {bundle_id} is not installed"));
+            return Ok(CrankResults { delivered: None, ..failed });
         }
         let status = self.deliver(vat, &Delivery::BringOutYourDead, Delivery::BringOutYourDead)?;
         let reaped = self.results(vat, status, None, None)?;
-        if reaped.terminate.is_some() {
-            return Ok(failure(vat, upgrade, reaped.computrons, None));
+        if let Some((_, _, info)) = reaped.terminate {
+            let cause = format!("the old code failed: {}", capdata::message(&info.body));
+            return Ok(failure(reaped.computrons, None, cause));
         }
         let old = self.state.vat(vat)?.incarnation;
         let upheld = match self.state.upheld(vat)? {
             Ok(upheld) => upheld,
             Err(why) => {
                 let tell_vat_admin = Some(callback(upgrade, Err(&why)));
-                let failure = failure(vat, upgrade, reaped.computrons, None);
+                let failure = failure(reaped.computrons, None, why.clone());
                 return Ok(CrankResults { tell_vat_admin, ..failure });
             }
         };
@@ -55,7 +62,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             let seen = self.state.drop_heap_imports(vat, most)?;
             self.state.count_reads(seen);
         }
-        self.begin_incarnation(vat, bundle_id, parameters)?;
+        self.begin_incarnation(vat, bundle_id.clone(), parameters)?;
         let kernel = Delivery::StartVat { parameters: parameters.clone() };
         let translated = self.state.delivery_to_endpoint(Endpoint::Vat(vat), &kernel)?;
         self.state.decrement_all(&parameters.slots)?;
@@ -63,16 +70,17 @@ impl<H: VatHost> Crank<'_, '_, H> {
         match bring_online(self.state, self.host, self.online, vat) {
             Ok(()) => {}
             Err(StartError::Panic(panic)) => return Err(panic),
-            Err(StartError::Source(_)) => {
-                return Ok(failure(vat, upgrade, reaped.computrons, meter));
+            Err(StartError::Source(problem)) => {
+                return Ok(failure(reaped.computrons, meter, problem));
             }
         }
         let status = self.deliver(vat, &kernel, translated)?;
         let started = self.results(vat, status, meter, Some(0))?;
         let computrons = add(reaped.computrons, started.computrons);
-        if started.terminate.is_some() {
-            return Ok(failure(vat, upgrade, computrons, meter));
+        if let Some((_, _, info)) = started.terminate {
+            return Ok(failure(computrons, meter, capdata::message(&info.body)));
         }
+        self.state.forget_failed_upgrade(vat)?;
         let tell_vat_admin = Some(callback(upgrade, Ok(old + 1)));
         let (delivered, upgraded) = (Some(vat), true);
         let results = CrankResults { computrons, meter, delivered, upgraded, ..Default::default() };
@@ -205,10 +213,10 @@ impl State<'_> {
     }
 }
 
-/// Returns the results of an upgrade that is undone. The old incarnation lives on, and the computrons are
-/// paid for.
+/// Returns the results of an upgrade that is undone: of a vat, to a bundle, with the cause. The old incarnation lives
+/// on, and the computrons are paid for.
 fn failure(
-    vat: VatId,
+    failed_upgrade: (VatId, String, String),
     upgrade: u64,
     computrons: Option<Computrons>,
     meter: Option<MeterId>,
@@ -216,9 +224,10 @@ fn failure(
     CrankResults {
         abort: true,
         consume: true,
-        delivered: Some(vat),
+        delivered: Some(failed_upgrade.0),
         computrons,
         meter,
+        failed_upgrade: Some(failed_upgrade),
         tell_vat_admin: Some(failed(upgrade)),
         ..CrankResults::default()
     }

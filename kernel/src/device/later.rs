@@ -75,7 +75,7 @@ impl State<'_> {
             return thrown("settleResult() value cannot be read");
         };
         self.over.delete(&key);
-        self.resolve(vec![Resolution { promise, rejected, data }])?;
+        self.resolve(vec![Resolution { promise, rejected, data }], None)?;
         self.decrement(promise)?;
         Ok(Answer::Undefined)
     }

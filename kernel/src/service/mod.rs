@@ -242,7 +242,7 @@ impl State<'_> {
     fn fulfil(&mut self, result: Option<KRef>, value: &Passable<KRef>) -> Answered<()> {
         let data = encode(value)?;
         if let Some(promise) = result {
-            self.resolve(vec![Resolution { promise, rejected: false, data }])?;
+            self.resolve(vec![Resolution { promise, rejected: false, data }], None)?;
         }
         Ok(())
     }

@@ -122,6 +122,7 @@ impl State<'_> {
         self.put(&keys::clist_reverse(endpoint, vref), &kref)?;
         self.stats.clist_entries.inc();
         self.count_entry(endpoint, |holdings| *holdings.count_of(kref, vref) += 1)?;
+        self.keep_export(endpoint);
         self.log(Event::Clist { endpoint, change: "export", kref, vref });
         Ok(kref)
     }
@@ -262,6 +263,7 @@ impl State<'_> {
             self.over.delete(&keys::importer(kref, endpoint));
         }
         self.stats.clist_entries.dec();
+        self.free_entry(endpoint, kref, vref);
         self.count_entry(endpoint, |holdings| {
             let count = holdings.count_of(kref, vref);
             *count = count.saturating_sub(1);

@@ -104,12 +104,27 @@ pub enum RunQueueEvent {
 /// The payer for the work that a message causes in a vat of the system, or that such a vat's message causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Payer {
-    /// Nobody pays. A transaction has paid already, or the sender is the kernel or an unmetered vat.
+    /// Nobody pays. A transaction has paid already, or the sender is the kernel.
     Nobody,
-    /// The sender's [`Meter`](crate::meter::Meter), if the message reaches a vat of the system.
-    Sender(MeterId),
+    /// The sender.
+    Sender {
+        /// The vat, which keeps the message while it waits on a promise or in an outbox.
+        vat: VatId,
+        /// Its [`Meter`](crate::meter::Meter), which pays if the message reaches a vat of the system.
+        meter: Option<MeterId>,
+    },
     /// The receiver's [`Meter`](crate::meter::Meter), because a vat of the system has sent the message.
     Receiver,
+}
+
+impl Payer {
+    /// Returns the vat that keeps the message while it waits, if it is a vat's.
+    pub(crate) fn keeper(self) -> Option<VatId> {
+        match self {
+            Self::Sender { vat, .. } => Some(vat),
+            Self::Nobody | Self::Receiver => None,
+        }
+    }
 }
 
 /// A message that waits on a promise.

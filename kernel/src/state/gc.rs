@@ -3,11 +3,12 @@
 use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
-    limits::MAX_GC_KREFS,
+    limits::{MAX_FREED, MAX_GC_KREFS},
     state::{
         event::{GcKind, RunQueueEvent},
         handle::State,
         keys,
+        promise::Stage,
     },
 };
 
@@ -16,25 +17,60 @@ const RETIRE_EXPORT: &str = "retireExport";
 const RETIRE_IMPORT: &str = "retireImport";
 
 impl State<'_> {
-    /// Follows every count that fell to zero until nothing is left to follow.
+    /// Follows the counts that fell to zero in this crank, as far as one crank goes. The rest is left to the next one.
     pub(crate) fn process_refcounts(&mut self) -> Result<()> {
-        self.take_postponed()?;
-        while let Some(kref) = self.maybe_free.take() {
-            match kref {
+        self.follow_refcounts()?;
+        self.postpone_refcounts()?;
+        self.globals_mut().is_collecting = self.has_postponed();
+        Ok(())
+    }
+
+    /// Follows the counts that fell to zero before this crank, as far as one crank goes.
+    pub(crate) fn process_postponed(&mut self) -> Result<()> {
+        let own = std::mem::take(&mut self.maybe_free);
+        self.take_postponed(MAX_FREED)?;
+        self.follow_refcounts()?;
+        self.postpone_refcounts()?;
+        self.maybe_free = own;
+        Ok(())
+    }
+
+    /// Returns true if counts fell to zero before this crank.
+    pub(crate) fn has_postponed(&self) -> bool {
+        let (first, end) = self.globals().waiting;
+        first < end
+    }
+
+    /// A promise may hold others by its data, and these others again. So this takes no more than a part at a time.
+    fn follow_refcounts(&mut self) -> Result<()> {
+        let mut left = MAX_FREED;
+        while left > 0
+            && let Some(kref) = self.maybe_free.take()
+        {
+            let references = match kref {
                 KRef::Promise(_) => self.collect_promise(kref)?,
-                KRef::Object(_) => self.collect_object(kref)?,
-                KRef::Device(_) => {}
-            }
+                KRef::Object(_) => {
+                    self.collect_object(kref)?;
+                    0
+                }
+                KRef::Device(_) => 0,
+            };
+            left = left.saturating_sub(1 + references);
         }
         Ok(())
     }
 
-    fn collect_promise(&mut self, kref: KRef) -> Result<()> {
-        let Some(promise) = self.find_promise(kref)? else { return Ok(()) };
+    /// Deletes a promise that nothing holds. Returns the number of references in its data.
+    fn collect_promise(&mut self, kref: KRef) -> Result<usize> {
+        let Some(promise) = self.find_promise(kref)? else { return Ok(0) };
         if promise.ref_count > 0 {
-            return Ok(());
+            return Ok(0);
         }
-        self.delete_promise(kref)
+        self.delete_promise(kref)?;
+        Ok(match promise.stage {
+            Stage::Settled(settled) => settled.data.slots(),
+            Stage::Pending(_) => 0,
+        })
     }
 
     fn collect_object(&mut self, kref: KRef) -> Result<()> {

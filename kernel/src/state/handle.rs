@@ -19,15 +19,17 @@ use crate::{
     limits::SystemGuard,
     state::slog::{Event, Slog},
     state::{
+        kept::Changes,
         keys,
         notice::{Notice, SettledLaunch},
         stats::Stats,
         vat_config::ReapThreshold,
     },
+    vats::residency::Source,
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// The records of which a kernel has one.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -53,8 +55,11 @@ pub(crate) struct Globals {
     pub(crate) running_vats: u64,
     /// The position of the next terminated vat that waits for its cleanup.
     pub(crate) next_dead: u64,
-    /// The number of krefs whose count fell to zero between cranks. The next crank looks at them first.
-    pub(crate) waiting: u64,
+    /// The krefs whose count fell to zero and that a later crank looks at: the position of the first one, and one past
+    /// that of the last.
+    pub(crate) waiting: (u64, u64),
+    /// True if a crank left some of these, so that another one has to follow.
+    pub(crate) is_collecting: bool,
 }
 
 /// Options of the kernel as a whole, part of the state.
@@ -99,7 +104,7 @@ pub(crate) struct State<'a> {
     /// Pages of the heap of which the crank took a snapshot, if it took one.
     pub(crate) snapshot_pages: Option<u64>,
     /// The source that a host loads for this crank, whether it is undone or not.
-    pub(crate) loaded_source: Option<Hash>,
+    pub(crate) loaded_source: Option<Source>,
     /// The reason why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it. The block is never committed.
     pub(crate) pending_panic: Option<KernelPanic>,
@@ -111,6 +116,8 @@ pub(crate) struct State<'a> {
     pub(crate) settled_launches: VecDeque<SettledLaunch>,
     /// True if the chain's bootstrap was fulfilled in this crank.
     pub(crate) bootstrapped: bool,
+    /// What vats keep more or less since [`State::save`] was called last.
+    pub(crate) kept: Changes,
     /// The notices of subclusters in this crank.
     pub(crate) notices: Vec<Notice>,
     /// Held for the length of the crank, and written back by [`State::save`].
@@ -136,12 +143,6 @@ impl MaybeFree {
         let kref = self.order.pop_front()?;
         self.waiting.remove(&kref);
         Some(kref)
-    }
-
-    /// Puts `krefs` before those that it has.
-    fn put_first(&mut self, krefs: impl IntoIterator<Item = KRef>) {
-        let later = std::mem::take(self);
-        krefs.into_iter().chain(later.order).for_each(|kref| self.add(kref));
     }
 }
 
@@ -179,6 +180,7 @@ impl<'a> State<'a> {
             engine: Hash::default(),
             settled_launches: VecDeque::new(),
             bootstrapped: false,
+            kept: Changes::new(),
             notices: vec![],
             globals,
             saved_globals,
@@ -187,6 +189,7 @@ impl<'a> State<'a> {
 
     /// Writes what is held in memory, so that the overlay's top level is complete.
     pub(crate) fn save(&mut self) -> Result<()> {
+        self.settle_kept()?;
         if self.globals != self.saved_globals {
             let globals = self.globals.clone();
             self.put(keys::GLOBALS, &globals)?;
@@ -202,6 +205,7 @@ impl<'a> State<'a> {
         self.maybe_free = MaybeFree::default();
         self.settled_launches.clear();
         self.bootstrapped = false;
+        self.kept.clear();
         self.notices.clear();
         Ok(())
     }
@@ -209,21 +213,24 @@ impl<'a> State<'a> {
     /// Leaves what is still to be looked at to the next crank.
     pub(crate) fn postpone_refcounts(&mut self) -> Result<()> {
         for kref in std::mem::take(&mut self.maybe_free).order {
-            self.put(&keys::waiting(self.globals.waiting), &kref)?;
-            self.globals.waiting += 1;
+            let position = self.globals.waiting.1;
+            self.put(&keys::waiting(position), &kref)?;
+            self.globals.waiting.1 += 1;
         }
         Ok(())
     }
 
-    /// Takes up what was left to this crank, before what came up in it.
-    pub(crate) fn take_postponed(&mut self) -> Result<()> {
-        let mut krefs = Vec::new();
-        for position in 0..std::mem::take(&mut self.globals.waiting) {
+    /// Takes up at most `limit` of those that were left to this crank.
+    pub(crate) fn take_postponed(&mut self, limit: usize) -> Result<()> {
+        let (first, end) = self.globals.waiting;
+        let until = end.min(first.saturating_add(limit as u64));
+        for position in first..until {
             let key = keys::waiting(position);
-            krefs.push(self.need(&key)?);
+            let kref = self.need(&key)?;
+            self.maybe_free.add(kref);
             self.over.delete(&key);
         }
-        self.maybe_free.put_first(krefs);
+        self.globals.waiting = if until == end { (0, 0) } else { (until, end) };
         Ok(())
     }
 

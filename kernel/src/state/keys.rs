@@ -10,7 +10,7 @@
 //! k.q.a.HEX  k.q.r.HEX     RunQueueEvent: acceptance queue and run queue (heads and tails in k.queues)
 //! k.queues                 Queues
 //! k.res.v                  Recent<VatId>: the vats that blocks count as being in memory
-//! k.res.s                  Recent<Hash>: the sources that blocks count as being loaded
+//! k.res.s                  Recent<Source>: the sources that blocks count as being loaded
 //! k.reap                   Vec<VatId>: vats due for bringOutYourDead
 //! k.dead.HEX               VatId: a terminated vat not yet cleaned up, oldest first
 //! k.wait.HEX               KRef: a count that fell to zero between cranks, for the next crank to look at
@@ -26,6 +26,7 @@
 //! k.v.N                    VatConfig: what the vat is
 //! k.vp.N                   Vec<KRef>: what the vat's parameters refer to, if anything
 //! k.w.N                    VatState: what the vat has come to
+//! k.vf.N                   FailedUpgrade: the vat's last upgrade, if that failed
 //! k.s.vN.KEY               the vat's own store (or a device's: k.s.dN.KEY)
 //! k.n.NAME                 VatId of a live static vat
 //! k.dn.NAME                DeviceId
@@ -50,7 +51,7 @@
 //! k.bn.NAME                String: id of a named bundle
 //! k.r.N                    Remote
 //! k.ra.ADDRESS             RemoteId
-//! k.ro.rN.HEX              Delivery<rref>: an outbox entry
+//! k.ro.rN.HEX              OutboxEntry: a delivery to a remote, and the vats that keep it
 //! k.rp.rN.HEX              KRef: a promise of which a remote is told when it has acknowledged what it was told
 //!
 //! local.k.c.E.VREF         KRef: the other direction of k.c
@@ -81,8 +82,11 @@ pub(crate) const STATS: &[u8] = b"local.k.stats";
 pub(crate) const GC_ACTIONS: &[u8] = b"k.g.";
 pub(crate) const OBJECTS: &[u8] = b"k.o.";
 pub(crate) const PROMISES: &[u8] = b"k.p.";
+pub(crate) const VATSTORES: &[u8] = b"k.s.";
+pub(crate) const WAITING_MESSAGES: &[u8] = b"k.pq.";
 pub(crate) const VATS: &[u8] = b"k.v.";
 pub(crate) const VAT_STATES: &[u8] = b"k.w.";
+pub(crate) const FAILED_UPGRADES: &[u8] = b"k.vf.";
 pub(crate) const OUTBOXES: &[u8] = b"k.ro.";
 pub(crate) const STATIC_NAMES: &[u8] = b"k.n.";
 pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
@@ -178,6 +182,10 @@ pub(crate) fn vat_config(vat: VatId) -> Vec<u8> {
 
 pub(crate) fn vat_parameters(vat: VatId) -> Vec<u8> {
     format!("k.vp.{}", vat.0).into_bytes()
+}
+
+pub(crate) fn failed_upgrade(vat: VatId) -> Vec<u8> {
+    format!("k.vf.{}", vat.0).into_bytes()
 }
 
 pub(crate) fn vat_state(vat: VatId) -> Vec<u8> {

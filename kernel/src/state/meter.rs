@@ -4,6 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::Computrons;
 
 use crate::{
+    capdata::{self, Builder, Json},
     error::Result,
     ids::MeterId,
     state::{handle::State, keys, vat::VatConfig},
@@ -54,14 +55,23 @@ impl State<'_> {
 
     /// Takes `spent` off the meter, down to zero. Returns what is left if that crossed the
     /// threshold.
-    pub(crate) fn deduct_meter(&mut self, id: MeterId, spent: Computrons) -> Result<Option<u128>> {
+    fn deduct_meter(&mut self, id: MeterId, spent: u128) -> Result<Option<u128>> {
         let Some(mut meter) = self.meter(id)? else { return Ok(None) };
         let Some(before) = meter.remaining else { return Ok(None) };
-        let after = before.saturating_sub(u128::from(spent.0));
+        let after = before.saturating_sub(spent);
         meter.remaining = Some(after);
         let crossed = after < meter.threshold && before >= meter.threshold;
         self.put(&keys::meter(id), &meter)?;
         Ok(crossed.then_some(after))
+    }
+
+    /// Takes computrons off a meter, and tells the vatAdmin vat if that crosses the meter's threshold.
+    pub(crate) fn charge_meter(&mut self, meter: MeterId, spent: u128) -> Result<()> {
+        let Some(remaining) = self.deduct_meter(meter, spent)? else { return Ok(()) };
+        let mut builder = Builder::default();
+        let id = builder.text(meter.to_string());
+        let args = vec![id, Json::Text(format!("+{remaining}"))];
+        self.tell_vat_admin(capdata::methargs(builder, "meterCrossedThreshold", args))
     }
 
     /// Adds computrons to those of this crank, whether it is undone or not.

@@ -13,10 +13,15 @@ pub mod clist;
 pub(crate) mod clist_tests;
 pub(crate) mod event;
 pub(crate) mod event_json;
+pub(crate) mod failed_upgrade;
 pub(crate) mod gc;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod gc_tests;
 pub(crate) mod handle;
 pub(crate) mod io_channel;
 pub(crate) mod io_name;
+pub(crate) mod kept;
 pub(crate) mod keys;
 pub mod meter;
 pub(crate) mod notice;

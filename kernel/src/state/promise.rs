@@ -15,6 +15,7 @@ use crate::{
     state::{
         event::{RunQueueEvent, Waiting},
         handle::{State, get_record},
+        kept::{Keeping, NOT_COVERED, capdata_bytes},
         keys,
         rejection::{Cause, Rejection},
         settled::{Settled, load_data},
@@ -253,7 +254,7 @@ impl State<'_> {
     }
 
     /// Puts a message on an unresolved promise's queue. The counts that the message holds stay.
-    pub(crate) fn queue_on_promise(&mut self, kref: KRef, waiting: &Waiting) -> Result<()> {
+    fn queue_on_promise(&mut self, kref: KRef, waiting: &Waiting) -> Result<()> {
         let number = number_of(kref)?;
         let mut position = 0;
         self.update_unresolved(kref, |pending| {
@@ -267,10 +268,28 @@ impl State<'_> {
     /// Takes a message off the queue of a promise. It is still addressed to the promise.
     pub(crate) fn take_waiting(&mut self, kref: KRef, position: u64) -> Result<RunQueueEvent> {
         let key = keys::promise_message(number_of(kref)?, position);
-        let Waiting { message, payer } = self.need(&key)?;
+        let waiting: Waiting = self.need(&key)?;
+        self.free_waiting(&waiting);
+        let Waiting { message, payer } = waiting;
         self.over.delete(&key);
         self.stats.promise_queues_length.dec();
         Ok(RunQueueEvent::Send { target: kref, message, payer })
+    }
+
+    /// Has a message wait on a promise, if its sender's meter covers the deposit for that. Rejects it otherwise.
+    pub(crate) fn wait_on_promise(&mut self, kref: KRef, waiting: &Waiting) -> Result<()> {
+        let (keeper, bytes) = (waiting.payer.keeper(), capdata_bytes(&waiting.message.methargs));
+        match self.try_keep(keeper, Keeping::Message, bytes)? {
+            true => self.queue_on_promise(kref, waiting),
+            false => self.splat(kref, &waiting.message, Rejection::undelivered(NOT_COVERED)),
+        }
+    }
+
+    /// Notes that a message waits no longer.
+    fn free_waiting(&mut self, waiting: &Waiting) {
+        if let Some(vat) = waiting.payer.keeper() {
+            self.free(vat, Keeping::Message, capdata_bytes(&waiting.message.methargs));
+        }
     }
 
     /// Moves all messages that wait on a promise to the acceptance queue, in order and still
@@ -350,7 +369,10 @@ impl State<'_> {
         match self.promise(kref)?.stage {
             Stage::Pending(pending) => {
                 for position in pending.queue_head..pending.queue_tail {
-                    self.over.delete(&keys::promise_message(number, position));
+                    let key = keys::promise_message(number, position);
+                    let waiting = self.need(&key)?;
+                    self.free_waiting(&waiting);
+                    self.over.delete(&key);
                     self.stats.promise_queues_length.dec();
                 }
                 self.take_subscribers(number, &pending)?;

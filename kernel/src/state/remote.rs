@@ -17,6 +17,7 @@ use crate::{
     state::{
         clist::{ImportIds, Use},
         handle::State,
+        kept::Paid,
         keys,
         promise::ResultPolicy,
         queue::Payer,
@@ -101,6 +102,14 @@ pub enum Factory {
     /// Missing. The provisioner refused, or answered with something that is not an object, or the remote let
     /// go of it.
     Refused,
+}
+
+/// An entry of an outbox.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct OutboxEntry {
+    pub(crate) delivery: Delivery,
+    /// The vats that keep it, with their bytes.
+    pub(crate) paid: Vec<Paid>,
 }
 
 /// The reason why a remote's request failed, by its own fault unless it is [`Self::Panic`].
@@ -283,7 +292,7 @@ impl State<'_> {
         self.update_remote(remote, |record| {
             record.calls.unanswered = record.calls.unanswered.saturating_sub(answered);
         })?;
-        Ok(self.resolve(translated)?)
+        Ok(self.resolve(translated, None)?)
     }
 
     /// Lets go of imported objects for good. Its factory comes again with the next [`State::provision`].
@@ -325,7 +334,11 @@ impl State<'_> {
         let (mut calls, mut told) = (record.calls, 0);
         for number in record.acknowledged + 1..=sequence {
             let key = keys::outbox(remote, number);
-            match self.get::<Delivery>(&key)? {
+            let entry = self.get::<OutboxEntry>(&key)?;
+            if let Some(entry) = &entry {
+                self.free_paid(&entry.paid);
+            }
+            match entry.map(|entry| entry.delivery) {
                 Some(Delivery::Notify { resolutions }) => {
                     told += told_bytes(&resolutions);
                     for resolution in resolutions {
@@ -389,8 +402,13 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Puts a translated delivery into the outbox.
-    pub(crate) fn post(&mut self, remote: RemoteId, delivery: Delivery) -> Result<()> {
+    /// Puts a translated delivery into the outbox. `paid` names the vats that keep it.
+    pub(crate) fn post(
+        &mut self,
+        remote: RemoteId,
+        delivery: Delivery,
+        paid: Vec<Paid>,
+    ) -> Result<()> {
         let record = self.remote(remote)?;
         let number = record.next_outbox;
         let mut told = 0;
@@ -407,7 +425,7 @@ impl State<'_> {
             calls.bytes = calls.bytes.saturating_add(call_bytes(&message.methargs));
             calls.unanswered += u64::from(message.result.is_some());
         }
-        self.put(&keys::outbox(remote, number), &delivery)?;
+        self.put(&keys::outbox(remote, number), &OutboxEntry { delivery, paid })?;
         let next =
             number.checked_add(1).ok_or_else(|| inconsistent("outbox numbers are used up"))?;
         self.update_remote(remote, |remote| {

@@ -6,7 +6,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::Resolution;
-use capstan_kernel_ports::store::Read;
+use capstan_kernel_ports::{VatId, store::Read};
 
 use crate::{
     capdata::{self, KernelData},
@@ -14,6 +14,7 @@ use crate::{
     ids::{Endpoint, KRef},
     state::{
         handle::{State, need},
+        kept::{Keeping, data_bytes},
         keys,
         notice::SettledLaunch,
         promise::{PromiseRecord, ResultPolicy, Stage, number_of},
@@ -32,11 +33,11 @@ pub(crate) struct Settled {
     pub(crate) data: StoredData,
 }
 
-/// The data of a settled promise.
+/// The data of a settled promise, with the vat that settled it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum StoredData {
     /// It is small.
-    Here(KernelData),
+    Here(KernelData, Option<VatId>),
     /// It is large.
     Apart(LargeData),
 }
@@ -54,6 +55,8 @@ pub(crate) struct LargeData {
     leads_on: bool,
     /// True if it refers to a device node.
     has_device_nodes: bool,
+    /// The vat that settled the promise, and keeps the data.
+    keeper: Option<VatId>,
 }
 
 /// Upper bound of data in a promise's record, in bytes. A slot counts [`SLOT_BYTES`].
@@ -64,7 +67,7 @@ impl StoredData {
     /// Returns the length of the body, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Here(data) => data.body.len(),
+            Self::Here(data, _) => data.body.len(),
             Self::Apart(large) => usize::try_from(large.bytes).unwrap_or(usize::MAX),
         }
     }
@@ -72,7 +75,7 @@ impl StoredData {
     /// Returns the number of slots.
     pub(crate) fn slots(&self) -> usize {
         match self {
-            Self::Here(data) => data.slots.len(),
+            Self::Here(data, _) => data.slots.len(),
             Self::Apart(large) => usize::try_from(large.slots).unwrap_or(usize::MAX),
         }
     }
@@ -88,17 +91,40 @@ impl StoredData {
     /// Returns true if it refers to a device node.
     pub(crate) fn has_device_nodes(&self) -> bool {
         match self {
-            Self::Here(data) => has_device_nodes(data),
+            Self::Here(data, _) => has_device_nodes(data),
             Self::Apart(large) => large.has_device_nodes,
+        }
+    }
+
+    /// Returns the vat that settled the promise with it.
+    pub(crate) fn keeper(&self) -> Option<VatId> {
+        match self {
+            Self::Here(_, keeper) => *keeper,
+            Self::Apart(large) => large.keeper,
+        }
+    }
+
+    /// Returns the vat that keeps it in a record apart, with the number of the promise that names the record, and the
+    /// bytes that it counts.
+    pub(crate) fn kept_apart(&self) -> Option<(VatId, u64, u64)> {
+        match self {
+            Self::Here(..) => None,
+            Self::Apart(large) => Some((large.keeper?, large.source, large.kept_bytes())),
         }
     }
 
     /// Returns true if it refers to a promise.
     pub(crate) fn leads_on(&self) -> bool {
         match self {
-            Self::Here(data) => leads_on(data),
+            Self::Here(data, _) => leads_on(data),
             Self::Apart(large) => large.leads_on,
         }
+    }
+}
+
+impl LargeData {
+    fn kept_bytes(&self) -> u64 {
+        data_bytes(self.bytes, self.slots)
     }
 }
 
@@ -110,7 +136,7 @@ impl Settled {
     /// Returns the object that a message to the promise goes to. `None` if there is none.
     pub(crate) fn target(&self) -> Option<KRef> {
         let single = match &self.data {
-            StoredData::Here(data) => capdata::single_slot(data),
+            StoredData::Here(data, _) => capdata::single_slot(data),
             StoredData::Apart(large) => large.target,
         };
         single.filter(|slot| !self.rejected && matches!(slot, KRef::Object(_)))
@@ -119,7 +145,7 @@ impl Settled {
     /// Returns the rejection of the results of messages to this promise, which is rejected.
     pub(crate) fn rejection(self) -> Rejection {
         let reason = match self.data {
-            StoredData::Here(data) => Reason::Data(data),
+            StoredData::Here(data, _) => Reason::Data(data),
             StoredData::Apart(large) => Reason::Shared(large),
         };
         Rejection { reason, cause: self.cause }
@@ -129,7 +155,7 @@ impl Settled {
 /// Reads the data of a settled promise.
 pub(crate) fn load_data(from: &(impl Read + ?Sized), data: &StoredData) -> Result<KernelData> {
     match data {
-        StoredData::Here(data) => Ok(data.clone()),
+        StoredData::Here(data, _) => Ok(data.clone()),
         StoredData::Apart(large) => need(from, &keys::promise_data(large.source)),
     }
 }
@@ -142,20 +168,31 @@ impl State<'_> {
     }
 
     /// Settles promises in order. The caller has made sure that each is unresolved and that the
-    /// authority is there.
-    pub(crate) fn resolve(&mut self, resolutions: Vec<Resolution<KRef>>) -> Result<()> {
+    /// authority is there. `keeper` is the vat that settles them, if one does.
+    pub(crate) fn resolve(
+        &mut self,
+        resolutions: Vec<Resolution<KRef>>,
+        keeper: Option<VatId>,
+    ) -> Result<()> {
         for Resolution { promise, rejected, data } in resolutions {
-            self.settle(promise, rejected, Rejection { reason: Reason::Data(data), cause: None })?;
+            let outcome = Rejection { reason: Reason::Data(data), cause: None };
+            self.settle(promise, rejected, outcome, keeper)?;
         }
         Ok(())
     }
 
     /// Rejects a promise.
     pub(crate) fn reject(&mut self, promise: KRef, rejection: impl Into<Rejection>) -> Result<()> {
-        self.settle(promise, true, rejection.into())
+        self.settle(promise, true, rejection.into(), None)
     }
 
-    fn settle(&mut self, kref: KRef, rejected: bool, outcome: Rejection) -> Result<()> {
+    fn settle(
+        &mut self,
+        kref: KRef,
+        rejected: bool,
+        outcome: Rejection,
+        keeper: Option<VatId>,
+    ) -> Result<()> {
         let number = number_of(kref)?;
         let Some(pending) = self.unresolved(kref)? else {
             return Err(inconsistent(format!("{kref} was already resolved")));
@@ -168,7 +205,7 @@ impl State<'_> {
         }
         let Rejection { reason, cause } = outcome;
         let data = match reason {
-            Reason::Data(data) => self.store_data(number, data)?,
+            Reason::Data(data) => self.store_data(number, data, keeper)?,
             Reason::Shared(large) => self.share_data(large)?,
         };
         self.requeue_promise(kref)?;
@@ -183,20 +220,30 @@ impl State<'_> {
     }
 
     /// Stores the data of the promise `number`, and holds what it refers to.
-    fn store_data(&mut self, number: u64, data: KernelData) -> Result<StoredData> {
+    fn store_data(
+        &mut self,
+        number: u64,
+        data: KernelData,
+        keeper: Option<VatId>,
+    ) -> Result<StoredData> {
         self.increment_all(&data.slots)?;
         if data.body.len() + SLOT_BYTES * data.slots.len() <= MAX_BYTES_HERE {
-            return Ok(StoredData::Here(data));
+            return Ok(StoredData::Here(data, keeper));
         }
         self.put(&keys::promise_data(number), &data)?;
-        Ok(StoredData::Apart(LargeData {
+        let large = LargeData {
             source: number,
             bytes: data.body.len() as u64,
             slots: data.slots.len() as u64,
             target: capdata::single_slot(&data),
             leads_on: leads_on(&data),
             has_device_nodes: has_device_nodes(&data),
-        }))
+            keeper,
+        };
+        if let Some(vat) = keeper {
+            self.keep(vat, Keeping::Promise, large.kept_bytes());
+        }
+        Ok(StoredData::Apart(large))
     }
 
     /// Counts one more promise that has this data. It holds once what it refers to, for all of them.
@@ -210,7 +257,7 @@ impl State<'_> {
     /// Lets go of the data of a promise that is deleted. The last one to do so deletes the data.
     pub(crate) fn drop_data(&mut self, data: &StoredData) -> Result<()> {
         let large = match data {
-            StoredData::Here(data) => return self.decrement_all(&data.slots),
+            StoredData::Here(data, _) => return self.decrement_all(&data.slots),
             StoredData::Apart(large) => large,
         };
         let count_key = keys::promise_data_count(large.source);
@@ -221,6 +268,9 @@ impl State<'_> {
                 return Ok(());
             }
             None => {}
+        }
+        if let Some(vat) = large.keeper {
+            self.free(vat, Keeping::Promise, large.kept_bytes());
         }
         if large.slots > 0 {
             let data: KernelData = self.need(&keys::promise_data(large.source))?;

@@ -107,6 +107,8 @@ pub enum Event<'a> {
     Deliver {
         /// The vat.
         vat: VatId,
+        /// Its configuration.
+        config: &'a VatConfig,
         /// The position in its transcript.
         delivery_number: u64,
         /// With krefs.
@@ -147,10 +149,19 @@ pub enum Event<'a> {
         /// The endpoint's side.
         vref: &'a str,
     },
-    /// A vat ended.
+    /// The upgrade of a vat failed and is undone. The vat goes on.
+    UpgradeFailed {
+        /// The vat.
+        vat: VatId,
+        /// The reason of the failure.
+        cause: &'a str,
+    },
+    /// A vat ended, or could not start.
     Terminate {
         /// The vat.
         vat: VatId,
+        /// Its name. `None` if it has none, or if its creation is undone.
+        name: Option<&'a str>,
         /// True if it ended by a failure.
         failure: bool,
         /// The data that it ended with.

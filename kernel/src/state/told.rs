@@ -11,7 +11,14 @@ use crate::{
     error::Result,
     ids::{Endpoint, KRef, RemoteId},
     limits::{CALL_SLOT_BYTES, MAX_TOLD_BYTES},
-    state::{handle::State, keys, queue::RunQueueEvent},
+    state::{
+        handle::State,
+        kept::{DATA_NOT_COVERED, Keeping, Paid, capdata_bytes},
+        keys,
+        promise::Stage,
+        queue::RunQueueEvent,
+        rejection::delivery_failed,
+    },
 };
 
 /// The notifications of an account.
@@ -42,6 +49,37 @@ pub(crate) fn told_bytes<R>(resolutions: &[Resolution<R>]) -> u64 {
 }
 
 impl State<'_> {
+    /// Notes who keeps the data of a notification to an account: the vats that settled the promises. Data that their
+    /// meters do not cover become rejections. Returns what they pay for.
+    pub(crate) fn keep_told(&mut self, resolutions: &mut [Resolution<KRef>]) -> Result<Vec<Paid>> {
+        let mut paid: Vec<Paid> = Vec::new();
+        for resolution in resolutions {
+            let record = self.promise(resolution.promise)?;
+            let Stage::Settled(settled) = record.stage else { continue };
+            let Some(vat) = settled.data.keeper() else { continue };
+            if paid.last().is_some_and(|(last, _)| *last != vat) {
+                // The data of both vats may be for the same meter.
+                self.settle_kept()?;
+            }
+            // If nobody else holds the promise, its data move from there to the outbox.
+            let moved = match settled.data.kept_apart() {
+                Some((_, _, bytes)) if record.ref_count == 1 => bytes,
+                _ => 0,
+            };
+            let bytes = capdata_bytes(&resolution.data);
+            self.free(vat, Keeping::Promise, moved);
+            let is_kept = self.try_keep(Some(vat), Keeping::Outbox, bytes)?;
+            self.keep(vat, Keeping::Promise, moved);
+            if is_kept {
+                paid.push((vat, bytes));
+            } else {
+                resolution.rejected = true;
+                resolution.data = delivery_failed(DATA_NOT_COVERED);
+            }
+        }
+        Ok(paid)
+    }
+
     /// Puts a notification off if the account has enough to acknowledge. Returns true if it did. The queue's hold of
     /// the promise goes over to the record.
     pub(crate) fn put_off(&mut self, remote: RemoteId, promise: KRef) -> Result<bool> {

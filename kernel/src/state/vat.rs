@@ -3,6 +3,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Read};
 
+pub use crate::state::failed_upgrade::FailedUpgrade;
+pub use crate::state::kept::{ENTRY_BYTES, EXPORT_BYTES, Keeping, Kept, PAGE_BYTES, SLOT_BYTES};
 pub use crate::state::vat_config::{DynamicOptions, ReapThreshold, Threshold, VatConfig};
 use crate::{
     capdata::{self, KernelData},
@@ -54,6 +56,10 @@ pub struct VatState {
     pub computrons: u64,
     /// The crank of its last delivery.
     pub last_crank: u64,
+    /// The bytes that it [keeps](Kept), whether it has ended or not.
+    pub kept: Kept,
+    /// Computrons that its meter has deposited for them.
+    pub deposit: u128,
 }
 
 /// The stage of a vat's life.
@@ -86,6 +92,12 @@ impl Ending {
 }
 
 impl VatState {
+    /// Returns true until the first delivery of this incarnation. The first entry of the transcript says from what its
+    /// worker is made, and may be there before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.snapshot.is_none() && self.span.end - self.kept_from <= 1
+    }
+
     /// Returns SwingSet's counts of the vat, and what it was given in all.
     pub fn counts(&self) -> VatCounts {
         let first = ImportIds::VAT;
@@ -176,7 +188,11 @@ impl State<'_> {
     ) -> Result<()> {
         let mut state = self.vat(vat)?;
         change(&mut state);
-        self.put(&keys::vat_state(vat), &state)
+        self.put_vat(vat, &state)
+    }
+
+    pub(crate) fn put_vat(&mut self, vat: VatId, state: &VatState) -> Result<()> {
+        self.put(&keys::vat_state(vat), state)
     }
 
     /// Returns true if the vat exists and runs.
@@ -210,6 +226,8 @@ impl State<'_> {
             deliveries: 0,
             computrons: 0,
             last_crank: self.globals().crank,
+            kept: Kept::default(),
+            deposit: 0,
         };
         self.put(&keys::vat_state(vat), &state)
     }

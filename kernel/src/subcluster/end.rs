@@ -73,7 +73,7 @@ impl State<'_> {
 
     fn settle_answer(&mut self, promise: KRef, rejected: bool, data: KernelData) -> Result<()> {
         if self.unresolved(promise)?.is_some() {
-            self.resolve(vec![Resolution { promise, rejected, data }])?;
+            self.resolve(vec![Resolution { promise, rejected, data }], None)?;
         }
         self.decrement(promise)
     }

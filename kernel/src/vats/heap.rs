@@ -119,7 +119,8 @@ impl State<'_> {
         }
         let kept =
             Kept { own, hash: new.hash, memory_bytes: new.memory_bytes, head: new.head.clone() };
-        self.put(&key, &kept)
+        self.put(&key, &kept)?;
+        self.keep_heap(vat, new.pages.len() as u64)
     }
 
     /// Drops the vat's heap. Its pages are released over the next cranks.
@@ -127,6 +128,7 @@ impl State<'_> {
         let key = keys::heap(vat);
         let Some(kept) = self.get::<Kept>(&key)? else { return Ok(()) };
         self.over.delete(&key);
+        self.keep_heap(vat, 0)?;
         self.queue_page_release(&kept.own)
     }
 

@@ -6,7 +6,7 @@
 pub(crate) mod heap;
 pub(crate) mod liveslots;
 pub mod replay;
-mod residency;
+pub(crate) mod residency;
 pub(crate) mod snapshot;
 pub(crate) mod source;
 pub(crate) mod syscall;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use capstan_abi::{Delivery, DeliveryResult, Syscall, SyscallResult, json::syscall_to_json};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{Start, StartCost, Syscalls, VatHost},
+    host::{Printed, Start, StartCost, Syscalls, VatHost},
     store::Read,
 };
 
@@ -164,6 +164,7 @@ pub(crate) struct Replay<'a, R: Read + ?Sized> {
     end: u64,
     has_worker: bool,
     start_cost: Option<StartCost>,
+    printed: Vec<Printed>,
 }
 
 impl<'a, R: Read + ?Sized> Replay<'a, R> {
@@ -172,7 +173,12 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
             .ok_or_else(|| inconsistent(format!("{vat} does not exist")))?;
         let limit = Computrons(read_globals(state)?.options.crank_limit);
         let Range { start: next, end } = positions;
-        Ok(Self { state, vat, config, limit, next, end, has_worker: false, start_cost: None })
+        Ok(Self { state, vat, config, limit, next, end, has_worker: false, start_cost: None, printed: Vec::new() })
+    }
+
+    /// Takes what the bundle printed while it was loaded, if a worker was started from it.
+    pub(crate) fn take_printed(&mut self) -> Vec<Printed> {
+        std::mem::take(&mut self.printed)
     }
 
     /// Returns the cost of the last start of a worker from its bundle, if there was one.
@@ -201,8 +207,9 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
                 let source = worker_source(self.state, bundle_id, *engine)?;
                 let options = worker_options(self.state, &self.config)?;
                 self.has_worker = true;
-                let Start { verdict, cost } = host.start(vat, &source, &options)?;
+                let Start { verdict, cost, printed } = host.start(vat, &source, &options)?;
                 self.start_cost = Some(cost);
+                self.printed = printed;
                 Ok(match verdict {
                     Ok(()) => Outcome::Same,
                     Err(refused) => Outcome::NotStarted(refused.0),

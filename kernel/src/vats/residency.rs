@@ -11,13 +11,15 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
-    host::{LOADED_SOURCES, StartCost, WorkerOptions},
+    host::{LOADED_SOURCES, SOURCE_BYTES, StartCost},
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
     error::Result,
+    ids::BundleKind,
     state::{
+        bundle::InstalledBundle,
         handle::{State, encode},
         keys,
         vat::VatConfig,
@@ -25,7 +27,33 @@ use crate::{
     vats::source::worker_options,
 };
 
-/// The most recently used of something: at most `capacity` in both generations.
+/// Something that is remembered while it was used recently.
+trait Used: PartialEq {
+    /// Returns the part of the capacity that it takes.
+    fn weight(&self) -> usize {
+        1
+    }
+}
+
+impl Used for VatId {}
+
+/// A source of workers.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Source {
+    /// A name of what a host loads once for all workers that have it in common.
+    hash: Hash,
+    /// The number of sources as which it counts.
+    weight: u32,
+}
+
+impl Used for Source {
+    fn weight(&self) -> usize {
+        self.weight as usize
+    }
+}
+
+/// The most recently used of something. What both generations hold weighs at most `capacity`, unless one item alone is
+/// heavier than half of that.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Recent<T> {
     young: Vec<T>,
@@ -40,7 +68,7 @@ enum Found {
     Nowhere,
 }
 
-impl<T: PartialEq> Recent<T> {
+impl<T: Used> Recent<T> {
     const fn new() -> Self {
         Self { young: Vec::new(), old: Vec::new() }
     }
@@ -51,7 +79,8 @@ impl<T: PartialEq> Recent<T> {
             return Found::Young;
         }
         let was_old = self.old.contains(&item);
-        if self.young.len() >= (capacity / 2).max(1) {
+        let weight = self.young.iter().map(T::weight).sum::<usize>() + item.weight();
+        if weight > (capacity / 2).max(1) && !self.young.is_empty() {
             self.old = std::mem::take(&mut self.young);
         }
         self.old.retain(|other| *other != item);
@@ -117,9 +146,8 @@ impl State<'_> {
 
     /// Counts the load of the vat's bundle, unless every host has it loaded.
     fn count_load(&mut self, config: &VatConfig, load: Computrons) -> Result<()> {
-        let options = worker_options(&*self.over, config)?;
-        let source = source_hash(config, &options)?;
-        self.loaded_source = Some(source);
+        let source = self.source(config)?;
+        self.loaded_source = Some(source.clone());
         if self.note_loaded(source)? == Found::Nowhere {
             self.count(load);
         }
@@ -128,14 +156,14 @@ impl State<'_> {
 
     /// Notes again the source that this crank loaded, after the crank was undone: hosts keep it all the same.
     pub(crate) fn note_loaded_again(&mut self) -> Result<()> {
-        match self.loaded_source {
+        match self.loaded_source.take() {
             Some(source) => self.note_loaded(source).map(|_| ()),
             None => Ok(()),
         }
     }
 
-    fn note_loaded(&mut self, source: Hash) -> Result<Found> {
-        let mut sources: Recent<Hash> = self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
+    fn note_loaded(&mut self, source: Source) -> Result<Found> {
+        let mut sources: Recent<Source> = self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
         let found = sources.touch(source, LOADED_SOURCES);
         if found != Found::Young {
             self.put(keys::LOADED_SOURCES, &sources)?;
@@ -143,10 +171,21 @@ impl State<'_> {
         Ok(found)
     }
 
+    fn source(&self, config: &VatConfig) -> Result<Source> {
+        let options = worker_options(&*self.over, config)?;
+        let named = encode(&(config.engine, &config.bundle_id, options))?;
+        let mut weight = 1;
+        if BundleKind::from_id(&config.bundle_id) == Some(BundleKind::Wasm) {
+            let bundle: InstalledBundle = self.need(&keys::bundle(&config.bundle_id))?;
+            weight += u32::try_from(bundle.size / SOURCE_BYTES).unwrap_or(u32::MAX);
+        }
+        Ok(Source { hash: Hash(Sha256::digest(named).into()), weight })
+    }
+
     /// Counts what it takes to bring the vat back: its source, its heap or its start, and the replay.
     fn count_return(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         let record = self.vat(vat)?;
-        if record.span.end == 0 {
+        if record.is_new() {
             return Ok(());
         }
         let billing = self.globals().options.billing;
@@ -161,17 +200,19 @@ impl State<'_> {
     }
 }
 
-/// Returns a name of what a host loads once for all workers that have it in common.
-fn source_hash(config: &VatConfig, options: &WorkerOptions) -> Result<Hash> {
-    let source = encode(&(config.engine, &config.bundle_id, options))?;
-    Ok(Hash(Sha256::digest(source).into()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+
+    impl Used for u64 {}
+
+    impl Used for (u64, usize) {
+        fn weight(&self) -> usize {
+            self.1
+        }
+    }
 
     #[test]
     fn whatever_is_remembered_was_used_more_recently_than_anything_else() {
@@ -196,6 +237,21 @@ mod tests {
                 last.iter().all(|item| recent.young.contains(item) || recent.old.contains(item))
             );
         }
+    }
+
+    #[test]
+    fn heavy_items_push_out_as_many_light_ones_as_they_weigh() {
+        let mut recent = Recent::new();
+        for item in 0..8 {
+            assert_eq!(recent.touch((item, 1), 8), Found::Nowhere);
+        }
+        assert_eq!(recent.touch((8, 4), 8), Found::Nowhere);
+        assert_eq!((recent.young.len(), recent.old.len()), (1, 4));
+        // Something that is heavier than all is remembered alone.
+        assert_eq!(recent.touch((9, 100), 8), Found::Nowhere);
+        assert_eq!(recent.touch((9, 100), 8), Found::Young);
+        assert_eq!(recent.touch((10, 1), 8), Found::Nowhere);
+        assert_eq!((recent.young.len(), recent.old.len()), (1, 1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     state::{handle::State, slog::Event},
     vats::{
         transcript::Entry,
-        worker::{Online, bring_online, deliver, not_started},
+        worker::{METER_UNDERFLOW, Online, bring_online, deliver, not_started},
     },
 };
 
@@ -59,7 +59,7 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     if let Some(info) = status.illegal.or(status.error.map(|text| capdata::error(&text))) {
         state.over.rollback();
         state.reload()?;
-        state.maybe_free = maybe_free;
+        state.maybe_free.clone_from(&maybe_free);
         if !state.vat_config(vat)?.system {
             return Ok(Snapshot::Failed(info));
         }
@@ -72,6 +72,12 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
         bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
     }
     take_snapshot(state, host, vat)?;
+    if !state.covers_growth(vat)? {
+        state.over.rollback();
+        state.reload()?;
+        state.maybe_free = maybe_free;
+        return Ok(Snapshot::Failed(capdata::error(METER_UNDERFLOW)));
+    }
     state.save()?;
     state.over.merge();
     Ok(Snapshot::Taken)

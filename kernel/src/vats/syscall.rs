@@ -56,10 +56,9 @@ impl<'c, 's> VatSyscalls<'c, 's> {
         kernel: &Delivery<KRef>,
         delivery: &Delivery,
     ) -> Self {
-        let payer = match config.meter {
-            _ if config.system => Payer::Receiver,
-            Some(meter) => Payer::Sender(meter),
-            None => Payer::Nobody,
+        let payer = match config.system {
+            true => Payer::Receiver,
+            false => Payer::Sender { vat, meter: config.meter },
         };
         Self {
             state,
@@ -154,7 +153,8 @@ impl VatSyscalls<'_, '_> {
             Syscall::VatstoreSet { key, value } => self.vatstore_set(key, value)?,
             Syscall::VatstoreDelete { key } => {
                 self.state.stats.syscall_vatstore_delete += 1;
-                self.state.over.delete(&self.vatstore_key(key)?);
+                let name = self.vatstore_key(key)?;
+                self.state.delete_from_vatstore(self.vat, (&name, key.len()))?;
             }
             Syscall::DropImports { refs } => self.drop_imports(refs)?,
             Syscall::RetireImports { refs } => self.retire_imports(refs)?,
@@ -265,7 +265,7 @@ impl VatSyscalls<'_, '_> {
             self.state.delete_entry(me, resolution.promise)?;
         }
         self.state.stats.syscall_resolve += 1;
-        Ok(self.state.resolve(translated)?)
+        Ok(self.state.resolve(translated, Some(self.vat))?)
     }
 
     fn exit(&mut self, is_failure: bool, info: &CapData) -> Translated<()> {
@@ -309,9 +309,9 @@ impl VatSyscalls<'_, '_> {
             return vat_fatal(format!("vatstore value of {} bytes is too long", value.len()));
         }
         self.state.stats.syscall_vatstore_set += 1;
-        let key = self.vatstore_key(key)?;
-        self.state.over.set(&key, value.as_wtf8().to_vec());
-        Ok(())
+        let name = self.vatstore_key(key)?;
+        let value = value.as_wtf8().to_vec();
+        Ok(self.state.set_in_vatstore(self.vat, (&name, key.len()), value)?)
     }
 
     fn drop_imports(&mut self, vrefs: &[VRef]) -> Translated<()> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use capstan_abi::{Delivery, DeliveryResult, Fault, JsString};
 use capstan_kernel_ports::{
     Computrons, VatId,
-    host::{Start, StartCost, VatHost},
+    host::{Printed, Start, StartCost, VatHost},
 };
 
 use crate::{
@@ -102,34 +102,48 @@ pub(crate) fn bring_online<H: VatHost>(
         return Ok(());
     }
     let before = state.vat(vat)?;
-    let begins = before.span.end == before.kept_from;
+    let begins = before.is_new();
     state.begin_transcript(vat, &config)?;
     let record = state.vat(vat)?;
     state.log(Event::WorkerStart { vat, config: &config });
-    let (cost, verdict) = match config.use_transcript {
+    let Started { cost, printed, verdict } = match config.use_transcript {
         true => {
-            let (cost, verdict) = replay_span(state, host, vat, &record)?;
-            // What a replay starts again is part of the vat's return.
-            (cost.filter(|_| begins), verdict)
+            let started = replay_span(state, host, vat, &record)?;
+            // What a replay starts again is part of the vat's return, and was printed before.
+            match begins {
+                true => started,
+                false => Started { cost: None, printed: Vec::new(), ..started },
+            }
         }
         false => {
             let source = worker_source(&*state.over, &config.bundle_id, config.engine)?;
             let options = worker_options(&*state.over, &config)?;
-            let Start { verdict, cost } = host.start(vat, &source, &options)?;
+            let Start { verdict, cost, printed } = host.start(vat, &source, &options)?;
             if verdict.is_ok() {
                 log_started(state.slog.as_mut(), vat, &record, 0);
             }
-            (Some(cost), verdict.map_err(|refused| refused.0))
+            let printed = if begins { printed } else { Vec::new() };
+            Started { cost: Some(cost), printed, verdict: verdict.map_err(|refused| refused.0) }
         }
     };
+    for Printed { source, level, text } in &printed {
+        state.log(Event::Console { vat, source, level, text });
+    }
     if let Some(cost) = cost {
         state.count_start(vat, &config, cost)?;
     }
     verdict.map_err(StartError::Source)
 }
 
-/// The cost of a start from a bundle, if there was one, and the reason why the bundle cannot be started.
-type Replayed = (Option<StartCost>, std::result::Result<(), String>);
+/// A worker's start.
+struct Started {
+    /// The cost of a start from a bundle, if there was one.
+    cost: Option<StartCost>,
+    /// What the bundle printed while it was loaded.
+    printed: Vec<Printed>,
+    /// The reason why the bundle cannot be started.
+    verdict: std::result::Result<(), String>,
+}
 
 /// Starts the vat's worker and replays the kept part of its transcript.
 fn replay_span<H: VatHost>(
@@ -137,14 +151,17 @@ fn replay_span<H: VatHost>(
     host: &mut H,
     vat: VatId,
     record: &VatState,
-) -> Result<Replayed> {
+) -> Result<Started> {
     let entries = record.span.end - record.kept_from;
     let mut deliveries = 0;
     let mut replay = Replay::new(state.over, vat, record.kept_from..record.span.end)?;
     while let Some(step) = replay.step(host)? {
         match step.outcome {
             Outcome::Same => deliveries += u64::from(step.is_delivery()),
-            Outcome::NotStarted(problem) => return Ok((replay.start_cost(), Err(problem))),
+            Outcome::NotStarted(problem) => {
+                let (cost, printed) = (replay.start_cost(), replay.take_printed());
+                return Ok(Started { cost, printed, verdict: Err(problem) });
+            }
             Outcome::Differs(difference) => {
                 return Err(KernelPanic::Anachrophobia {
                     vat,
@@ -157,11 +174,11 @@ fn replay_span<H: VatHost>(
             log_started(state.slog.as_mut(), vat, record, entries);
         }
     }
-    let cost = replay.start_cost();
+    let (cost, printed) = (replay.start_cost(), replay.take_printed());
     if entries > 1 {
         state.log(Event::Replay { vat, deliveries });
     }
-    Ok((cost, Ok(())))
+    Ok(Started { cost, printed, verdict: Ok(()) })
 }
 
 /// Logs that a worker has started, between the steps of a replay, which holds the state's overlay. `entries` is the
@@ -205,7 +222,13 @@ pub(crate) fn deliver<H: VatHost>(
     }
     bring_online(state, host, online, vat).map_err(|error| not_started(vat, error))?;
     let delivery_number = state.vat(vat)?.span.end;
-    state.log(Event::Deliver { vat, delivery_number, kernel, vat_delivery: &delivery });
+    state.log(Event::Deliver {
+        vat,
+        config: &config,
+        delivery_number,
+        kernel,
+        vat_delivery: &delivery,
+    });
     let limit = state.delivery_limit(&config)?;
     let mut syscalls = VatSyscalls::new(state, vat, &config, kernel, &delivery);
     let delivered = host.deliver(vat, &delivery, limit, &mut syscalls);

@@ -12,7 +12,8 @@ use crate::{
 /// The vats, outboxes and revoked objects that the top level of an overlay changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Vats whose [`VatConfig`](crate::vat::VatConfig) or [`VatState`](crate::vat::VatState) was written.
+    /// Vats whose [`VatConfig`](crate::vat::VatConfig), [`VatState`](crate::vat::VatState) or
+    /// [`FailedUpgrade`](crate::vat::FailedUpgrade) was written.
     pub vats: BTreeSet<VatId>,
     /// Outbox entries that were posted.
     pub posted: BTreeSet<(RemoteId, u64)>,
@@ -38,7 +39,8 @@ pub fn collect(over: &dyn Overlay) -> Changes {
 }
 
 fn written_vat(key: &[u8]) -> Option<VatId> {
-    let number = key.strip_prefix(keys::VATS).or_else(|| key.strip_prefix(keys::VAT_STATES))?;
+    let prefixes = [keys::VATS, keys::VAT_STATES, keys::FAILED_UPGRADES];
+    let number = prefixes.into_iter().find_map(|prefix| key.strip_prefix(prefix))?;
     canonical_decimal(std::str::from_utf8(number).ok()?).map(VatId)
 }
 
@@ -63,6 +65,7 @@ mod tests {
     fn keys_are_read_back() {
         assert_eq!(written_vat(&keys::vat_config(VatId(7))), Some(VatId(7)));
         assert_eq!(written_vat(&keys::vat_state(VatId(12))), Some(VatId(12)));
+        assert_eq!(written_vat(&keys::failed_upgrade(VatId(9))), Some(VatId(9)));
         assert_eq!(posted(&keys::outbox(RemoteId(3), 18)), Some((RemoteId(3), 18)));
         assert_eq!(written_object(&keys::object(20)), Some(20));
         assert_eq!(written_object(&keys::promise(20)), None);

@@ -55,7 +55,8 @@ pub fn is_busy(state: &(impl Read + ?Sized)) -> Result<bool> {
         || queues.run.0 < queues.run.1
         || state.next_after(keys::GC_ACTIONS, keys::GC_ACTIONS)?.is_some()
         || get_record::<Vec<VatId>>(state, keys::REAP)?.is_some_and(|vats| !vats.is_empty())
-        || has_dead(state)?)
+        || has_dead(state)?
+        || read_globals(state)?.is_collecting)
 }
 
 /// Returns true if terminated vats wait for their cleanup.

@@ -17,6 +17,7 @@ use crate::{
         clist::{ClistEntry, is_export},
         handle::{decode, get_record},
         keys,
+        remote::OutboxEntry,
         vat::{Span, VatState, VatStatus, all_vats},
     },
     vats::heap,
@@ -121,7 +122,8 @@ fn check_outboxes(state: &(impl Read + ?Sized)) -> Result<u64> {
         });
         let (remote, number) =
             parsed.ok_or_else(|| inconsistent(format!("{name} is no outbox entry")))?;
-        let Delivery::<String>::Notify { resolutions } = decode(key, value)? else {
+        let OutboxEntry { delivery, .. } = decode(key, value)?;
+        let Delivery::Notify { resolutions } = delivery else {
             return Ok(());
         };
         for resolution in resolutions {
@@ -203,7 +205,7 @@ fn check_heaps(state: &(impl Read + ?Sized)) -> Result<u64> {
 }
 
 /// Calls `visit` for each entry whose key begins with `prefix`.
-fn each(
+pub(super) fn each(
     state: &(impl Read + ?Sized),
     prefix: &[u8],
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,

@@ -8,6 +8,7 @@ mod devices;
 mod dump;
 mod heaps;
 mod io;
+mod kept;
 mod kernel;
 mod local;
 mod references;
@@ -23,6 +24,7 @@ pub use devices::{
 pub use dump::{dump, promise_to_json};
 pub use heaps::check_heaps;
 pub use io::{io_channel, io_output};
+pub use kept::count_kept;
 pub use kernel::{
     KernelStatus, Queue, events, has_dead, is_busy, is_initialized, kernel_status, queue,
 };
@@ -33,6 +35,6 @@ pub use services::{service, services_after};
 pub use subclusters::{
     subcluster, subcluster_key, subcluster_of, subclusters_after, system_subcluster,
 };
-pub use vats::{heap_bytes, heap_image, vat_by_name, vat_config, vat_parameters, vat_state};
+pub use vats::{failed_upgrade, heap_bytes, heap_image, vat_by_name, vat_config, vat_parameters, vat_state};
 
 pub use crate::state::vat::{VatCounts, all_vats as vats, live_vats};

@@ -9,7 +9,7 @@ use crate::{
     state::{
         handle::{decode, get_record},
         keys,
-        remote::Remote,
+        remote::{OutboxEntry, Remote},
     },
 };
 
@@ -45,7 +45,7 @@ fn entry(prefix: &[u8], key: &[u8], value: &[u8]) -> Result<(u64, Delivery)> {
     let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
     let number = u64::from_str_radix(&text, 16);
     let number = number.map_err(|_| inconsistent(format!("{text} is no outbox number")))?;
-    Ok((number, decode(key, value)?))
+    Ok((number, decode::<OutboxEntry>(key, value)?.delivery))
 }
 
 /// Returns the settlement of a remote's promise `rp-N`, until the remote acknowledges it. Returns `None`
@@ -58,8 +58,7 @@ pub fn settled(
     let Some(number) = get_record::<u64>(state, &keys::settled(remote, rref))? else {
         return Ok(None);
     };
-    let Some(Delivery::Notify { resolutions }) = get_record(state, &keys::outbox(remote, number))?
-    else {
+    let Some(Delivery::Notify { resolutions }) = outbox_entry(state, remote, number)? else {
         return Ok(None);
     };
     Ok(resolutions.into_iter().find(|resolution| resolution.promise == rref))
@@ -71,7 +70,8 @@ pub fn outbox_entry(
     remote: RemoteId,
     number: u64,
 ) -> Result<Option<Delivery>> {
-    get_record(state, &keys::outbox(remote, number))
+    let entry: Option<OutboxEntry> = get_record(state, &keys::outbox(remote, number))?;
+    Ok(entry.map(|entry| entry.delivery))
 }
 
 /// Returns the key of an outbox entry, for proofs.

@@ -8,7 +8,7 @@ use crate::{
     state::{
         handle::get_record,
         keys,
-        vat::{VatConfig, VatState},
+        vat::{FailedUpgrade, VatConfig, VatState},
     },
     vats::heap,
 };
@@ -31,6 +31,11 @@ pub fn vat_parameters(state: &(impl Read + ?Sized), vat: VatId) -> Result<Vec<KR
 /// Returns the [`VatState`] of a vat, or `None` if it never was.
 pub fn vat_state(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<VatState>> {
     get_record(state, &keys::vat_state(vat))
+}
+
+/// Returns the [`FailedUpgrade`] of a vat. Returns `None` if its last upgrade succeeded, or there was none.
+pub fn failed_upgrade(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<FailedUpgrade>> {
+    get_record(state, &keys::failed_upgrade(vat))
 }
 
 /// Returns the [`HeapImage`] of the vat's last snapshot. Returns `None` if no snapshot was taken, or this

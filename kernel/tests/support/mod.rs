@@ -18,8 +18,8 @@ use capstan_kernel::{
 use capstan_kernel_ports::{
     Computrons, Hash, VatId,
     host::{
-        Delivered, HostFault, SourceRefused, Start, StartCost, StartVerdict, Syscalls, VatHost,
-        WorkerOptions, WorkerSource,
+        Delivered, HeapImage, HeapPage, HostFault, SourceRefused, Start, StartCost, StartVerdict,
+        Syscalls, VatHost, WorkerOptions, WorkerSource,
     },
     memory::MemoryState,
 };
@@ -95,6 +95,8 @@ pub(crate) struct ClosureHost {
     pub(crate) cost: Computrons,
     /// What every start costs.
     pub(crate) start_cost: StartCost,
+    /// The number of pages of each heap. With 0 no heap is kept.
+    pub(crate) heap_pages: u32,
     /// The reason why no worker starts.
     pub(crate) refusal: Option<&'static str>,
 }
@@ -107,6 +109,7 @@ impl ClosureHost {
             running: BTreeMap::new(),
             cost: Computrons(1_000),
             start_cost: StartCost::default(),
+            heap_pages: 0,
             refusal: None,
         }
     }
@@ -127,13 +130,17 @@ impl VatHost for ClosureHost {
         source: &WorkerSource,
         _options: &WorkerOptions,
     ) -> Result<Start, HostFault> {
-        let WorkerSource::JavaScript { bundle_id, .. } = source else { unreachable!() };
+        let bundle_id = match source {
+            WorkerSource::JavaScript { bundle_id, .. } => bundle_id,
+            WorkerSource::Wasm { .. } => "module",
+        };
         let cost = self.start_cost;
         if let Some(refusal) = self.refusal {
-            return Ok(Start { verdict: Err(SourceRefused(refusal.to_owned())), cost });
+            let verdict = Err(SourceRefused(refusal.to_owned()));
+            return Ok(Start { verdict, cost, printed: Vec::new() });
         }
         self.running.insert(vat, (self.factory)(vat, bundle_id));
-        Ok(Start { verdict: Ok(()), cost })
+        Ok(Start { verdict: Ok(()), cost, printed: Vec::new() })
     }
 
     fn deliver(
@@ -170,6 +177,18 @@ impl VatHost for ClosureHost {
 
     fn heap(&self, _vat: VatId) -> Option<(Hash, u64)> {
         None
+    }
+
+    fn heap_image(&mut self, vat: VatId) -> Result<Option<HeapImage>, HostFault> {
+        let page = |number: u32| HeapPage { number, hash: Hash([number as u8; 32]) };
+        let pages: Vec<HeapPage> = (0..self.heap_pages).map(page).collect();
+        let hash = Hash([vat.0 as u8; 32]);
+        let image = HeapImage { hash, memory_bytes: 1 << 20, head: vec![], pages };
+        Ok((self.heap_pages > 0).then_some(image))
+    }
+
+    fn heap_page(&self, _vat: VatId, number: u32) -> Option<Vec<u8>> {
+        Some(vec![number as u8; 4096])
     }
 }
 

@@ -17,9 +17,29 @@ pub(crate) struct Model {
     promises: BTreeMap<String, u64>,
 }
 
+/// Compares what vats keep with what the kernel has counted, crank by crank.
+fn check_kept(state: &MemoryState) {
+    for (vat, kept) in view::count_kept(state).unwrap() {
+        let record = view::vat_state(state, vat).unwrap().unwrap();
+        assert_eq!(record.kept, kept, "what {vat} keeps");
+    }
+}
+
+/// Compares what vats keep with what the kernel has counted, and their deposits with the price of a byte.
+pub(crate) fn check_deposits(state: &MemoryState, price: u64) {
+    check_kept(state);
+    for vat in view::vats(state).unwrap() {
+        let record = view::vat_state(state, vat).unwrap().unwrap();
+        let meter = view::vat_config(state, vat).unwrap().unwrap().meter;
+        let price = if meter.is_some() { u128::from(price) } else { 0 };
+        assert_eq!(record.deposit, u128::from(record.kept.total()) * price, "deposit of {vat}");
+    }
+}
+
 impl Model {
     /// Counts what holds what. `boot` names the bootstrap vat.
     pub(crate) fn of(state: &MemoryState, dump: &Value) -> Self {
+        check_kept(state);
         let mut model = Self::default();
         for row in dump["objects"].as_array().unwrap() {
             model.objects.insert(row[0].as_str().unwrap().to_owned(), (0, 0));

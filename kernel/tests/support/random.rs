@@ -163,7 +163,12 @@ impl RandomVat {
             }
             92..98 => {
                 let key = format!("k{}", self.random.below(9)).into();
-                kernel.call(Syscall::VatstoreSet { key, value: "v".into() }).map(|_| ())
+                let value = "v".repeat(self.random.index(300)).into();
+                let syscall = match self.random.below(3) {
+                    0 => Syscall::VatstoreDelete { key },
+                    _ => Syscall::VatstoreSet { key, value },
+                };
+                kernel.call(syscall).map(|_| ())
             }
             98 if self.random.below(12) == 0 => {
                 let info = CapData { body: "#\"bye\"".to_owned(), slots: vec![] };
@@ -210,7 +215,9 @@ impl RandomVat {
 
     fn data(&mut self) -> CapData {
         let slots = self.slots();
-        CapData { body: "#[\"m\",[]]".to_owned(), slots }
+        // Some data are too large for the record of a promise.
+        let text = "x".repeat(self.random.index(3) * 200);
+        CapData { body: format!("#[\"m\",[\"{text}\"]]"), slots }
     }
 
     fn send(&mut self, kernel: &mut Caller<'_>) -> Result<(), String> {

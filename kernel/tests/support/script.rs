@@ -4,6 +4,7 @@
 //!
 //! * `["set", KEY, BYTES]`: sets a key of the vatstore to a value of that length
 //! * `["key", BYTES]`: sets a key of that length
+//! * `["delete", KEY]`: deletes a key
 //! * `["send", TARGET, BODY, SLOTS]`: sends a message with these method and arguments
 //! * `["send", TARGET, BODY, SLOTS, RESULT]`: the same with a result promise, which it subscribes to
 //! * `["resolve", PROMISE, BODY, SLOTS]`, `["reject", PROMISE, BODY, SLOTS]`
@@ -17,7 +18,7 @@
 //! * `["spin"]`: spends all that the delivery may spend
 //! * `["illegal"]`: makes a syscall that is not allowed
 //!
-//! `ask` is answered with its first argument's number of letters, every other message by its method's name. `bootstrap` introduces all vats to each other.
+//! `ask` is answered with its first argument's number of letters, `provision` with `o-52`, every other message by its method's name. `bootstrap` introduces all vats to each other.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -199,7 +200,10 @@ fn act(delivery: &Delivery, kernel: &mut Caller<'_>) -> Result<(), String> {
         }
         _ => name,
     };
-    let data = CapData { body: format!("#\"{text}\""), slots: vec![] };
+    let data = match text.as_str() {
+        "provision" => CapData { body: "#\"$0\"".to_owned(), slots: vec!["o-52".to_owned()] },
+        _ => CapData { body: format!("#\"{text}\""), slots: vec![] },
+    };
     let resolutions = vec![Resolution { promise, rejected: false, data }];
     kernel.call(Syscall::Resolve { resolutions }).map(drop)
 }
@@ -224,6 +228,7 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
     let data = |index: usize| CapData { body: text(index), slots: texts(&operation[index + 1]) };
     let syscall = match text(0).as_str() {
         "set" => Syscall::VatstoreSet { key: text(1).into(), value: "v".repeat(number(2)).into() },
+        "delete" => Syscall::VatstoreDelete { key: text(1).into() },
         "key" => Syscall::VatstoreSet { key: "k".repeat(number(1)).into(), value: "v".into() },
         "send" => {
             let result = operation[4].as_str().map(str::to_owned);

@@ -77,6 +77,12 @@ pub struct Log {
     pub slog_max_mib: u64,
     /// Number of rotated slogs that are kept.
     pub slog_keep: u32,
+    /// File of the log of vats, relative to the home. Empty means none.
+    pub vats: String,
+    /// Size in MiB at which the log of vats is rotated. 0 means never.
+    pub vats_max_mib: u64,
+    /// Number of rotated logs of vats that are kept.
+    pub vats_keep: u32,
 }
 
 /// Format of the log's lines.
@@ -195,6 +201,9 @@ impl Default for Log {
             slog: String::new(),
             slog_max_mib: 256,
             slog_keep: 8,
+            vats: "vats.jsonl".to_owned(),
+            vats_max_mib: 8,
+            vats_keep: 2,
         }
     }
 }

@@ -48,8 +48,18 @@ impl Committed {
 
     /// Returns the committed value of `key`.
     pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.look(key, |value| value.map(<[u8]>::to_vec))
+    }
+
+    /// Returns the length of the committed value of `key`.
+    pub(crate) fn value_len(&mut self, key: &[u8]) -> Result<Option<usize>, Error> {
+        self.look(key, |value| value.map(<[u8]>::len))
+    }
+
+    /// Shows `see` the committed value of `key`, which is then cached. A commit that writes the key reads it, too.
+    fn look<T>(&mut self, key: &[u8], see: impl FnOnce(Option<&[u8]>) -> T) -> Result<T, Error> {
         if let Some(value) = self.values.get(key) {
-            return Ok(value.as_deref().map(<[u8]>::to_vec));
+            return Ok(see(value.as_deref()));
         }
         let lent = self.state.lend(key)?;
         let value = lent.as_deref();
@@ -62,7 +72,7 @@ impl Committed {
             self.size_bytes += size_bytes;
             self.values.insert(key.into(), value.map(Box::from));
         }
-        Ok(value.map(<[u8]>::to_vec))
+        Ok(see(value))
     }
 
     /// Returns the committed values in a form that several threads can read.

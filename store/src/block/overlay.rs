@@ -69,6 +69,15 @@ impl Read for Block {
         Ok(self.committed.borrow_mut().get(key)?)
     }
 
+    fn value_len(&self, key: &[u8]) -> Result<Option<usize>, StoreFault> {
+        for level in self.levels.iter().rev() {
+            if let Some(written) = level.writes.get(key) {
+                return Ok(written.as_ref().map(Vec::len));
+            }
+        }
+        Ok(self.committed.borrow_mut().value_len(key)?)
+    }
+
     fn next_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Entry>, StoreFault> {
         Ok(self.search(prefix, start(prefix, after))?.0)
     }

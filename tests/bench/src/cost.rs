@@ -1,148 +1,167 @@
 //! `capstan-bench cost`: whether the computrons that a block counts foretell the CPU time that it takes.
 //!
-//! One kind of work after the other fills blocks, each kind in a vat of its own on a chain's default
-//! parameters; the figure is the CPU time for a million computrons of the block's budget, commit
-//! included. The dearest kind over the cheapest is how far the prediction can be off.
+//! The rows are the work of ordinary programs and that of hostile ones. Each names the CPU time for a computron and its
+//! ratio to the nominal time, which is that of a loop of plain arithmetic in the same run.
 
-use std::path::Path;
+mod branches;
+mod calls;
+mod chain;
+mod memory;
+mod operators;
+mod pattern;
 
-use anyhow::Result;
-use capstan_app::block_policy;
-use capstan_conformance::javascript::Workshop;
-use capstan_genesis::Params;
-use capstan_kernel::{KernelConfig, NodeOptions, StaticVat};
+use anyhow::{Context, Result, anyhow};
+use capstan_tests::Scales;
 use serde_json::{Value, json};
 
-use crate::{Bench, Clock};
+use chain::Chain;
+use pattern::Pattern;
 
-/// A kind of work: its name, the vat that does it, the method, and the number of messages.
-type Kind = (&'static str, &'static str, &'static str, u64);
+/// Largest goal for the dearest computron over the cheapest.
+const GOAL_SPREAD: f64 = 4.0;
+/// Largest goal for the time of a block over the nominal time.
+const GOAL_NOMINAL: f64 = 3.0;
 
-/// The work of ordinary programs.
-const KINDS: [Kind; 14] = [
-    ("JavaScript: empty messages", "labour", "nothing", 1_000),
-    ("JavaScript: messages back and forth, promises", "labour", "ask", 60),
-    ("JavaScript: arithmetic", "labour", "calculate", 40),
-    ("JavaScript: texts, a pattern, JSON", "labour", "write", 60),
-    ("JavaScript: records, a map, sorting", "labour", "allocate", 30),
-    ("JavaScript: a durable map", "labour", "keep", 60),
-    ("JavaScript: new vats", "bootstrap", "create", 20),
-    ("wasm: empty messages", "wasm", "nothing", 5_000),
-    ("wasm: calls", "wasm", "fibonacci", 200),
-    ("wasm: arithmetic", "wasm", "loop", 100),
-    ("wasm: divisions, floating point", "wasm", "divide", 100),
-    ("wasm: copies of 4 MiB", "wasm", "copy", 20),
-    ("wasm: the same keys again and again", "wasm", "store", 200),
-    ("wasm: new keys", "wasm", "grow", 100),
-];
+/// Measured work of one kind.
+#[derive(Clone, Debug)]
+struct Row {
+    name: String,
+    is_hostile: bool,
+    cpu_ms: f64,
+    computrons: u64,
+}
 
-/// Work that no price of an operator foretells: a read costs a hundred times as much if its address is in no
-/// cache.
-const APART: Kind = ("apart: wasm: reads all over 16 MiB", "wasm", "walk", 50);
-
-pub(crate) fn run(as_json: bool) -> Result<()> {
-    let mut chain = Chain::start()?;
-    // The least of five: what else the machine does can only add.
-    let mut rows = Vec::new();
-    for round in 0..5 {
-        for (i, kind) in KINDS.iter().chain([&APART]).enumerate() {
-            let row = chain.measure(kind)?;
-            match round {
-                0 => rows.push(row),
-                _ if per_million(&row) < per_million(&rows[i]) => rows[i] = row,
-                _ => {}
-            }
-        }
+impl Row {
+    fn nanoseconds(&self) -> f64 {
+        self.cpu_ms * 1e6 / self.computrons.max(1) as f64
     }
-    let figures = rows[..KINDS.len()].iter().map(per_million);
-    let (cheapest, dearest) = figures
-        .fold((f64::MAX, 0.0_f64), |(least, most), figure| (least.min(figure), most.max(figure)));
-    if as_json {
-        println!("{}", json!({"kinds": rows, "dearest_over_cheapest": dearest / cheapest}));
-        return Ok(());
+
+    fn to_json(&self, nominal: f64) -> Value {
+        json!({
+            "name": self.name, "hostile": self.is_hostile, "cpu_ms": self.cpu_ms,
+            "computrons": self.computrons, "ns_per_computron": self.nanoseconds(),
+            "over_nominal": self.nanoseconds() / nominal,
+        })
     }
-    println!(
-        "{:<48} {:>9} {:>16} {:>8} {:>15}",
-        "", "CPU ms", "computrons", "blocks", "ms per million"
-    );
-    for row in &rows {
-        let number = |name: &str| row[name].as_f64().unwrap_or_default();
-        println!(
-            "{:<48} {:>9.0} {:>16} {:>8} {:>15.2}",
-            row["name"].as_str().unwrap_or_default(),
-            number("cpu_ms"),
-            row["computrons"].as_u64().unwrap_or_default(),
-            row["blocks"].as_u64().unwrap_or_default(),
-            number("cpu_ms_per_million"),
-        );
+}
+
+pub(crate) fn run(as_json: bool, only: Option<&str>) -> Result<()> {
+    let mut scales = Scales::default();
+    let nominal = scales.nominal();
+    let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
+    let mut rows = Chain::measure_all(&wanted)?;
+    let patterns: Vec<Pattern> =
+        [operators::patterns(), branches::patterns(), memory::patterns()].concat();
+    for pattern in patterns.iter().filter(|pattern| wanted(&pattern.name)) {
+        rows.push(weigh(&mut scales, pattern)?);
     }
-    println!("{:<48} {:>51.2}", "the dearest over the cheapest", dearest / cheapest);
+    // The machine may have changed its pace meanwhile.
+    let nominal = nominal.min(scales.nominal());
+    let dearest = rows.iter().max_by(|a, b| a.nanoseconds().total_cmp(&b.nanoseconds()));
+    let dearest = dearest.with_context(|| "no row has such a name")?.clone();
+    let block = chain::full_block(&dearest.name, &patterns)?;
+    let known = match only {
+        None => crate::dearest::rows(),
+        Some(_) => Vec::new(),
+    };
+    let report = Report { rows, nominal, dearest, block, known };
+    match as_json {
+        true => println!("{}", report.to_json()),
+        false => report.print(),
+    }
     Ok(())
 }
 
-fn per_million(row: &Value) -> f64 {
-    row["cpu_ms_per_million"].as_f64().unwrap_or_default()
+/// Everything that was measured.
+struct Report {
+    rows: Vec<Row>,
+    nominal: f64,
+    dearest: Row,
+    /// A block full of the dearest work.
+    block: Row,
+    /// The dearest inputs that the adversary found.
+    known: Vec<Value>,
 }
 
-/// A kernel whose blocks are those of a chain with default parameters.
-struct Chain {
-    bench: Bench,
-    params: Params,
-}
-
-impl Chain {
-    fn start() -> Result<Self> {
-        let workshop = Bench::workshop()?;
-        let params = Params::default();
-        let config = config(&workshop, &params)?;
-        let bench = Bench::start_with(&workshop, config, NodeOptions::default())?;
-        Ok(Self { bench, params })
+impl Report {
+    /// Returns the cheapest computron of an ordinary program in nanoseconds. Hostile work that is cheap harms nobody.
+    fn cheapest(&self) -> f64 {
+        let honest = self.rows.iter().filter(|row| !row.is_hostile);
+        honest.map(Row::nanoseconds).fold(f64::MAX, f64::min)
     }
 
-    fn measure(&mut self, (name, vat, method, count): &Kind) -> Result<Value> {
-        self.work(vat, method, 2)?;
-        let clock = Clock::start();
-        let (computrons, blocks) = self.work(vat, method, *count)?;
-        let cpu_ms = clock.read().0.as_secs_f64() * 1e3;
-        Ok(json!({
-            "name": name, "cpu_ms": cpu_ms, "computrons": computrons, "blocks": blocks,
-            "cpu_ms_per_million": cpu_ms / computrons as f64 * 1e6,
-        }))
+    fn spread(&self) -> f64 {
+        let found = self.known.iter().filter_map(|row| row["cpu_ms_per_million"].as_f64());
+        found.fold(self.dearest.nanoseconds(), f64::max) / self.cheapest()
     }
 
-    /// Sends `count` messages and runs blocks until they are done. Returns the computrons that the blocks
-    /// counted, and how many there were.
-    fn work(&mut self, vat: &str, method: &str, count: u64) -> Result<(u64, u64)> {
-        for _ in 0..count {
-            self.bench.send(vat, method, &json!([]))?;
+    fn block_over_nominal(&self) -> f64 {
+        self.block.nanoseconds() / self.nominal
+    }
+
+    fn holds(&self) -> bool {
+        self.spread() <= GOAL_SPREAD && self.block_over_nominal() <= GOAL_NOMINAL
+    }
+
+    fn to_json(&self) -> Value {
+        let rows: Vec<Value> = self.rows.iter().map(|row| row.to_json(self.nominal)).collect();
+        json!({
+            "kinds": rows,
+            "nominal_ns_per_computron": self.nominal,
+            "dearest_over_cheapest": self.spread(),
+            "dearest": self.dearest.to_json(self.nominal),
+            "block": self.block.to_json(self.nominal),
+            "adversary": self.known,
+            "goals_hold": self.holds(),
+        })
+    }
+
+    fn print(&self) {
+        let cheapest = self.cheapest();
+        println!(
+            "{:<62} {:>9} {:>11} {:>8} {:>9} {:>8}",
+            "", "CPU ms", "computrons", "ns each", "/cheapest", "/nominal"
+        );
+        for row in self.rows.iter().chain([&self.block]) {
+            let ns = row.nanoseconds();
+            println!(
+                "{:<62} {:>9.1} {:>11} {:>8.2} {:>9.2} {:>8.2}",
+                row.name,
+                row.cpu_ms,
+                row.computrons,
+                ns,
+                ns / cheapest,
+                ns / self.nominal
+            );
         }
-        let (mut computrons, mut blocks) = (0, 0);
-        loop {
-            let mut policy = block_policy(&self.params);
-            let report = self.bench.block(&mut policy)?;
-            computrons += policy.computrons_spent;
-            blocks += 1;
-            if report.idle {
-                return Ok((computrons, blocks));
-            }
+        if !self.known.is_empty() {
+            crate::dearest::print(&self.known);
         }
+        println!("nominal time of a computron: {:.2} ns", self.nominal);
+        println!("dearest row: {}", self.dearest.name);
+        println!(
+            "the dearest over the cheapest ordinary row: {:.2} (goal: {GOAL_SPREAD})",
+            self.spread()
+        );
+        println!(
+            "a block of the dearest over its nominal time: {:.2} (goal: {GOAL_NOMINAL})",
+            self.block_over_nominal()
+        );
+        println!("the goals {}", if self.holds() { "hold" } else { "do not hold" });
     }
 }
 
-/// The vats of every benchmark, those that work here, and a chain's default parameters.
-fn config(workshop: &Workshop, params: &Params) -> Result<KernelConfig> {
-    let vats = Path::new(env!("CARGO_MANIFEST_DIR")).join("vats");
-    let labour = workshop.bundle(&vats.join("vat-labour.js"))?;
-    let wasm = wat::parse_str(include_str!("../vats/labour.wat"))?;
-    let wasm = (capstan_bundle::wasm_id(&wasm).to_string(), wasm);
-    let mut config = crate::config(workshop)?;
-    for (name, (id, bundle)) in [("labour", labour), ("wasm", wasm)] {
-        config.vats.insert(name.to_owned(), StaticVat::new(&id));
-        config.bundles.insert(id, bundle);
-    }
-    config.options.snapshot_initial = params.snapshot_initial;
-    config.options.snapshot_interval = params.snapshot_interval;
-    config.options.snapshot_debt = params.snapshot_debt;
-    config.options.crank_limit = params.crank_computrons;
-    Ok(config)
+fn weigh(scales: &mut Scales, pattern: &Pattern) -> Result<Row> {
+    let module = pattern.module()?;
+    let measured = match pattern.is_fresh {
+        true => scales.weigh_start(&module, "work"),
+        false => scales.weigh(&module, "work"),
+    };
+    let measured = measured.map_err(|e| anyhow!("{}: {e}", pattern.name))?;
+    Ok(Row {
+        name: format!("hostile: {}", pattern.name),
+        is_hostile: true,
+        cpu_ms: measured.cpu.as_secs_f64() * 1e3,
+        computrons: measured.computrons,
+    })
 }

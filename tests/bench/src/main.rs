@@ -5,6 +5,7 @@
 
 mod blocks;
 mod cost;
+mod dearest;
 mod fleet;
 mod shapes;
 mod smallcaps;
@@ -37,7 +38,7 @@ Usage: capstan-bench [cost | blocks | fleet | smallcaps] [--json]
        capstan-bench shapes
 
 (none)   ping-pong of JavaScript and of wasm vats, vats created from one bundle
-cost     what a million computrons of each kind of work take
+cost     what a million computrons of each kind of work take, and of the dearest attacks that are known
 blocks   empty blocks, messages to a vat with and without JSON-RPC
 fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
 smallcaps
@@ -58,8 +59,9 @@ fn main() -> Result<()> {
     let as_json = match arguments[..] {
         [] => false,
         ["--json"] => true,
-        ["cost"] => return cost::run(false),
-        ["cost", "--json"] => return cost::run(true),
+        ["cost"] => return cost::run(false, None),
+        ["cost", "--json"] => return cost::run(true, None),
+        ["cost", "--only", part] => return cost::run(false, Some(part)),
         ["blocks"] => return blocks::run(false),
         ["blocks", "--json"] => return blocks::run(true),
         ["fleet", ..] => return fleet::run(&arguments[1..]),

@@ -90,7 +90,7 @@ impl Slog for Recording {
                 written.cranks.push(crank);
                 written.open = true;
             }
-            Event::Deliver { vat, delivery_number, kernel, vat_delivery } => {
+            Event::Deliver { vat, delivery_number, kernel, vat_delivery, .. } => {
                 let delivery = json!({
                     "vatID": vat.to_string(),
                     "deliveryNum": delivery_number,
@@ -119,6 +119,7 @@ impl Slog for Recording {
             Event::Chained { .. }
             | Event::DeliveryLost { .. }
             | Event::Terminate { .. }
+            | Event::UpgradeFailed { .. }
             | Event::WorkerStart { .. }
             | Event::WorkerStarted { .. }
             | Event::Console { .. }

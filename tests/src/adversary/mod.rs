@@ -8,6 +8,7 @@
 //! Since what is looked for may end the process, a siege runs in a process of its own: see [`watch`].
 
 mod canary;
+pub mod costs;
 mod counts;
 mod program;
 mod siege;
@@ -23,5 +24,5 @@ pub use siege::{Profile, Siege};
 pub use traffic::Attacker;
 pub use twins::Twins;
 pub use vats::{js_vat, wasm_vat};
-pub use watch::{besieged, watch};
+pub use watch::{besieged, watch, watch_search};
 pub use yard::Yard;

@@ -38,6 +38,16 @@ pub(super) fn broken_vats() -> Vec<Bundle> {
     .collect()
 }
 
+/// Vats whose start fails after it took long, by name.
+pub(super) fn failing_starts() -> [(&'static str, Bundle); 4] {
+    [
+        ("endless", bundle_text("export const buildRootObject = () => { for (;;); };")),
+        ("endlessly-loaded", bundle_text("for (;;);")),
+        ("rootless", bundle_text("export const buildRootObject = () => 'no root';")),
+        ("silent", Bundle::from_wasm(silent().to_vec())),
+    ]
+}
+
 const FLAGS: [&str; 10] = [
     "--target=wasm32-unknown-unknown",
     "-O2",

@@ -1,5 +1,6 @@
 //! Tests that no vat and no transaction stops a chain, and that bounds hold at their last good and first bad value.
 
+mod deposits;
 mod hostile_vats;
 mod promises;
 mod store;

@@ -1,7 +1,7 @@
 //! The story of `make demo`, over the JSON-RPC: bundles, vats, messages, references, statistics, and a restart.
 #![allow(clippy::unwrap_used)] // tests
 
-use capstan_client::{Args, ClientError, CreateVat, Wallet};
+use capstan_client::{Args, ClientError, CreateVat, Params, Wallet};
 use capstan_tests::{Node, bundle, bundle_text, example};
 
 fn create(
@@ -52,6 +52,11 @@ fn a_counter_is_installed_created_and_counts_on_after_a_restart() {
         before.deliveries >= 4 && before.computrons_total > 0 && before.exports == 1,
         "{before:?}"
     );
+    let kept = before.kept_vatstore_bytes + before.kept_heap_bytes + before.kept_export_bytes;
+    assert!(before.kept_vatstore_bytes > 0 && before.kept_heap_bytes > 0, "{before:?}");
+    assert!(before.kept_export_bytes > 0 && before.kept_bytes >= kept, "{before:?}");
+    let price = Params::default().deposit_byte_computrons;
+    assert_eq!(before.deposit, (before.kept_bytes * price).to_string());
     assert!(before.heap_bytes > 1 << 20 && !before.snapshot_hash.is_empty(), "{before:?}");
 
     node.wait_idle();

@@ -1,43 +1,65 @@
 //! Prices of all work of a worker, in points. A computron is 100 points.
 //!
-//! A point is meant to be 0.1 ns, so that computrons predict time. `capstan-bench cost` measures
-//! it. An operator costs one point, with two exceptions: those that compile to nothing, and slow
-//! operators in modules from users (`user_points`). In the JavaScript engine all operators have one
-//! price. It is one program, and its mix of operators varies little. Work that is proportional to
+//! Computrons foretell time: over all kinds of work, hostile ones included, a computron takes at most some three times what it
+//! takes ordinary programs. `capstan-bench cost` measures it.
+//!
+//! In the JavaScript engine most operators have one price, since it is one program, and its mix of operators varies little. A
+//! module from a user can consist of any operator, so each has the price of a chain of it. Where the time depends on what fits
+//! the caches of a processor, the price is that of the worst case that the module's size allows. Work that is proportional to
 //! an operand is charged by that operand.
 
 use wasmer::sys::wasmparser::Operator;
 
 /// Version of the prices and of the instrumentation, which is part of every cache key. It changes
 /// whenever they do.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 11;
 
 /// Number of points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
 
 /// Number of bytes that a bulk memory operation handles for one point, as a power of two.
-pub const BULK_BYTES_PER_POINT_LOG2: u32 = 2;
+pub const BULK_BYTES_PER_POINT_LOG2: u32 = 1;
 
-/// Points for each page of 64 KiB that `memory.grow` adds, which is the price of filling it.
-pub const PAGE_POINTS: u64 = 65_536 >> BULK_BYTES_PER_POINT_LOG2;
+/// Points for each page of 64 KiB that `memory.grow` adds to the memory of the JavaScript engine.
+pub const PAGE_POINTS: u64 = 16_384;
+
+/// Points for each page of 64 KiB that a module from a user starts with or adds by `memory.grow`. The
+/// system provides its parts when they are written to for the first time.
+pub const USER_PAGE_POINTS: u64 = 150_000;
 
 /// Points for `memory.grow` in a module from a user, besides its pages.
-pub const GROW_POINTS: u64 = 2_000;
+pub const GROW_POINTS: u64 = 300;
 
 /// Points for a bulk memory operation in a module from a user, besides its bytes.
 pub const BULK_POINTS: u64 = 200;
 
-/// Number of locals that a function may have for free. Above it, each call pays a point for each
-/// local, since all are zeroed.
+/// Points for a `memory.fill` of no bytes in a module from a user, besides those of any. It takes processors longer than one of some
+/// bytes.
+pub const EMPTY_FILL_POINTS: u64 = 500;
+
+/// Points for each subnormal operand or result of a multiplication, division, square root or conversion of floats in a module
+/// from a user. Processors take a detour for them.
+pub const SUBNORMAL_POINTS: u64 = 200;
+
+/// Number of locals that a function may have for free, parameters included. Above it, each call pays a point for each
+/// local, since all are zeroed or copied.
 pub const FREE_LOCALS: u32 = 16;
+
+/// Points for a multiplication, division or square root of floats in the JavaScript engine.
+const ENGINE_FLOAT_POINTS: u64 = 60;
 
 /// Points for a call in the JavaScript engine. Calls indicate work behind them: code with many
 /// calls touches much memory.
 pub const CALL_POINTS: u64 = 40;
 
-/// Points for a call in a module from a user, including the metering and the stack counter around
-/// it.
-pub const USER_CALL_POINTS: u64 = 48;
+/// Largest size of the functions of a module from a user whose machine code fits the caches of a processor's core.
+const SMALL_CODE_BYTES: u64 = 8 << 10;
+
+/// Largest size of functions whose machine code fits the larger of those caches.
+const MEDIUM_CODE_BYTES: u64 = 64 << 10;
+
+/// Largest size of functions of which most machine code fits that cache.
+const LARGE_CODE_BYTES: u64 = 256 << 10;
 
 /// Points for a call of any host function.
 pub const HOST_CALL_POINTS: u64 = 5_000;
@@ -49,6 +71,13 @@ pub const JSON_POINTS: u64 = 50_000;
 
 /// Points for each byte that crosses between worker and host, which is copied, decoded and encoded.
 pub const HOST_BYTE_POINTS: u64 = 20;
+
+/// Points for a console line, besides those for the call.
+pub const LINE_POINTS: u64 = 30_000;
+
+/// Points for each byte of a console line that is kept. The line goes through the log, the traces and a filter for
+/// characters that no terminal shows.
+pub const LINE_BYTE_POINTS: u64 = 60;
 
 /// Computrons for each byte of a module from a user that is compiled. Singlepass compiles some two megabytes a
 /// second.
@@ -65,45 +94,193 @@ pub const STACK_BYTES: u32 = 1 << 20;
 /// or the engine's own limit, terminates it.
 pub const NATIVE_STACK_BYTES: usize = 96 << 20;
 
-/// Returns the points of one execution of `operator` in a module from a user. Charges by operand
-/// come on top.
-pub(crate) fn user_points(operator: &Operator<'_>) -> u64 {
-    match operator {
-        Operator::I32DivS | Operator::I32DivU | Operator::I32RemS | Operator::I32RemU => 22,
-        Operator::I64DivS | Operator::I64DivU | Operator::I64RemS | Operator::I64RemU => 44,
-        Operator::F32Div | Operator::F64Div | Operator::F32Sqrt | Operator::F64Sqrt => 38,
-        // Every result is tested, since a NaN has to be canonical.
-        Operator::F32Add
-        | Operator::F32Sub
-        | Operator::F32Mul
-        | Operator::F32Min
-        | Operator::F32Max
-        | Operator::F32Ceil
-        | Operator::F32Floor
-        | Operator::F32Trunc
-        | Operator::F32Nearest
-        | Operator::F64Add
-        | Operator::F64Sub
-        | Operator::F64Mul
-        | Operator::F64Min
-        | Operator::F64Max
-        | Operator::F64Ceil
-        | Operator::F64Floor
-        | Operator::F64Trunc
-        | Operator::F64Nearest
-        | Operator::F64PromoteF32
-        | Operator::F32DemoteF64 => 11,
-        Operator::Call { .. } | Operator::CallIndirect { .. } => USER_CALL_POINTS,
-        Operator::MemoryGrow { .. } => GROW_POINTS,
-        Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => {
-            BULK_POINTS
+/// Prices of the operators of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prices {
+    /// Prices of the JavaScript engine.
+    Engine,
+    /// Prices of a module from a user.
+    User(UserPrices),
+}
+
+/// Prices of a module from a user that depend on what fits the caches of a processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UserPrices {
+    /// Points for a read or a write.
+    access: u64,
+    /// Points for a branch that a condition decides.
+    branch: u64,
+    /// Points for a direct call.
+    call: u64,
+    /// Points for a jump through a table, besides those for a call.
+    jump: u64,
+}
+
+impl Prices {
+    /// Returns the prices of a module from a user, with at most `memory_pages` pages of memory and functions of `code_bytes`
+    /// bytes together.
+    pub(crate) fn user(memory_pages: u32, code_bytes: u64) -> Self {
+        let access = access_points(memory_pages);
+        let (branch, call, jump) = match code_bytes {
+            0..=SMALL_CODE_BYTES => (14, 48, 90),
+            ..=MEDIUM_CODE_BYTES => (16, 180, 150),
+            ..=LARGE_CODE_BYTES => (40, 360, 300),
+            _ => (60, 560, 500),
+        };
+        Self::User(UserPrices { access, branch, call, jump })
+    }
+
+    /// Returns the points for each page that `memory.grow` adds.
+    pub(crate) fn page_points(&self) -> u64 {
+        match self {
+            Self::Engine => PAGE_POINTS,
+            Self::User(_) => USER_PAGE_POINTS,
         }
-        operator => engine_points(operator),
+    }
+
+    /// Checks whether subnormal operands and results are charged.
+    pub(crate) fn charges_subnormals(&self) -> bool {
+        matches!(self, Self::User(_))
+    }
+
+    /// Returns the additional points of a bulk operation of no bytes.
+    pub(crate) fn empty_points(&self, operator: &Operator<'_>) -> u64 {
+        match (self, operator) {
+            (Self::User(_), Operator::MemoryFill { .. }) => EMPTY_FILL_POINTS,
+            _ => 0,
+        }
+    }
+
+    /// Returns the points of one execution of `operator`. Charges by operand come on top.
+    pub(crate) fn points(&self, operator: &Operator<'_>) -> u64 {
+        match self {
+            Self::Engine => engine_points(operator),
+            Self::User(prices) => prices.points(operator),
+        }
     }
 }
 
+/// Returns the points for a read or a write in a module from a user whose memory has at most
+/// `max_pages` pages of 64 KiB.
+///
+/// They are the price of an address that is as far away as that memory allows: in a cache of the
+/// processor's core, in one that cores share, or in main memory.
+pub fn access_points(max_pages: u32) -> u64 {
+    match max_pages {
+        0..=16 => 40,
+        17..=32 => 240,
+        33..=64 => 340,
+        65..=256 => 1_050,
+        257..=1_024 => 1_500,
+        _ => 2_200,
+    }
+}
+
+impl UserPrices {
+    fn points(self, operator: &Operator<'_>) -> u64 {
+        match operator {
+            Operator::Call { .. } => self.call,
+            Operator::CallIndirect { .. } => self.call + self.jump,
+            Operator::BrTable { .. } => self.jump,
+            Operator::BrIf { .. } | Operator::If { .. } => self.branch,
+            Operator::MemoryGrow { .. } => GROW_POINTS,
+            Operator::MemorySize { .. } => 30,
+            Operator::MemoryFill { .. } => BULK_POINTS + self.access,
+            Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => {
+                BULK_POINTS + 2 * self.access
+            }
+            operator if is_access(operator) => self.access,
+            operator => integer_points(operator)
+                .or_else(|| float_points(operator))
+                .unwrap_or_else(|| engine_points(operator)),
+        }
+    }
+}
+
+/// Checks whether `operator` reads or writes the memory at an address.
+fn is_access(operator: &Operator<'_>) -> bool {
+    use Operator as O;
+    matches!(
+        operator,
+        O::I32Load { .. }
+            | O::I64Load { .. }
+            | O::F32Load { .. }
+            | O::F64Load { .. }
+            | O::I32Load8S { .. }
+            | O::I32Load8U { .. }
+            | O::I32Load16S { .. }
+            | O::I32Load16U { .. }
+            | O::I64Load8S { .. }
+            | O::I64Load8U { .. }
+            | O::I64Load16S { .. }
+            | O::I64Load16U { .. }
+            | O::I64Load32S { .. }
+            | O::I64Load32U { .. }
+            | O::I32Store { .. }
+            | O::I64Store { .. }
+            | O::F32Store { .. }
+            | O::F64Store { .. }
+            | O::I32Store8 { .. }
+            | O::I32Store16 { .. }
+            | O::I64Store8 { .. }
+            | O::I64Store16 { .. }
+            | O::I64Store32 { .. }
+    )
+}
+
+/// Returns the points of operators of integers that take more than a point.
+fn integer_points(operator: &Operator<'_>) -> Option<u64> {
+    use Operator as O;
+    Some(match operator {
+        O::I32DivS | O::I32DivU | O::I32RemS | O::I32RemU => 32,
+        O::I64DivS | O::I64DivU | O::I64RemS | O::I64RemU => 44,
+        O::I32Mul | O::I64Mul => 6,
+        O::I32Clz | O::I32Ctz | O::I32Popcnt | O::I64Clz | O::I64Ctz | O::I64Popcnt => 6,
+        O::I32Shl | O::I32ShrS | O::I32ShrU | O::I32Rotl | O::I32Rotr => 3,
+        O::I64Shl | O::I64ShrS | O::I64ShrU | O::I64Rotl | O::I64Rotr => 3,
+        O::I32Eqz | O::I32Eq | O::I32Ne | O::I64Eqz | O::I64Eq | O::I64Ne => 6,
+        O::I32LtS | O::I32LtU | O::I32GtS | O::I32GtU => 6,
+        O::I32LeS | O::I32LeU | O::I32GeS | O::I32GeU => 6,
+        O::I64LtS | O::I64LtU | O::I64GtS | O::I64GtU => 6,
+        O::I64LeS | O::I64LeU | O::I64GeS | O::I64GeU => 6,
+        O::I32WrapI64 | O::I64ExtendI32S | O::I64ExtendI32U => 2,
+        O::I32Extend8S | O::I32Extend16S => 2,
+        O::I64Extend8S | O::I64Extend16S | O::I64Extend32S => 2,
+        O::Select => 2,
+        _ => return None,
+    })
+}
+
+/// Returns the points of operators of floats. Every result is tested, since a NaN has to be canonical.
+fn float_points(operator: &Operator<'_>) -> Option<u64> {
+    use Operator as O;
+    Some(match operator {
+        O::F32Add | O::F32Sub | O::F64Add | O::F64Sub => 11,
+        O::F32Mul | O::F64Mul => 44,
+        O::F32Div | O::F64Div => 68,
+        O::F32Sqrt | O::F64Sqrt => 60,
+        O::F32Min | O::F32Max | O::F64Min | O::F64Max => 28,
+        O::F32Ceil | O::F32Floor | O::F32Trunc | O::F32Nearest => 18,
+        O::F64Ceil | O::F64Floor | O::F64Trunc | O::F64Nearest => 18,
+        O::F32Neg | O::F32Abs | O::F64Neg | O::F64Abs => 20,
+        O::F32Copysign | O::F64Copysign => 14,
+        O::F64PromoteF32 | O::F32DemoteF64 => 64,
+        O::F32Eq | O::F32Ne | O::F32Lt | O::F32Gt | O::F32Le | O::F32Ge => 14,
+        O::F64Eq | O::F64Ne | O::F64Lt | O::F64Gt | O::F64Le | O::F64Ge => 14,
+        O::I32ReinterpretF32 | O::I64ReinterpretF64 => 4,
+        O::F32ReinterpretI32 | O::F64ReinterpretI64 => 4,
+        O::I32TruncF32S | O::I32TruncF32U | O::I32TruncF64S | O::I32TruncF64U => 30,
+        O::I64TruncF32S | O::I64TruncF32U | O::I64TruncF64S | O::I64TruncF64U => 30,
+        O::I32TruncSatF32S | O::I32TruncSatF32U | O::I32TruncSatF64S | O::I32TruncSatF64U => 30,
+        O::I64TruncSatF32S | O::I64TruncSatF32U | O::I64TruncSatF64S | O::I64TruncSatF64U => 30,
+        O::F32ConvertI32S | O::F32ConvertI32U | O::F32ConvertI64S | O::F32ConvertI64U => 20,
+        O::F64ConvertI32S | O::F64ConvertI32U | O::F64ConvertI64S | O::F64ConvertI64U => 20,
+        _ => return None,
+    })
+}
+
 /// Returns the points of one execution of `operator` in the JavaScript engine.
-pub(crate) fn engine_points(operator: &Operator<'_>) -> u64 {
+fn engine_points(operator: &Operator<'_>) -> u64 {
     match operator {
         Operator::Block { .. }
         | Operator::Loop { .. }
@@ -111,7 +288,21 @@ pub(crate) fn engine_points(operator: &Operator<'_>) -> u64 {
         | Operator::End
         | Operator::Nop => 0,
         Operator::Call { .. } | Operator::CallIndirect { .. } => CALL_POINTS,
+        // What subnormal numbers take is spread over all of them.
+        Operator::F64Mul | Operator::F64Div | Operator::F64Sqrt => ENGINE_FLOAT_POINTS,
         _ => 1,
+    }
+}
+
+/// Returns what a delivery to a JavaScript vat costs in percent of its operators' prices, by the size of the vat's memory in
+/// bytes when the delivery begins.
+///
+/// The more memory a program uses, the further away are its objects.
+pub fn memory_percent(bytes: usize) -> u64 {
+    match bytes >> 20 {
+        0..=24 => 100,
+        25..=48 => 125,
+        _ => 150,
     }
 }
 

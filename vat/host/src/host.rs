@@ -173,7 +173,7 @@ impl WasmHost {
         let booted = self.booted(engine)?;
         let loaded = self.load(&booted, (bundle_id, digest, zip), options)?;
         let origin = Arc::clone(loaded.origin(&booted.memory));
-        let Load { points, loaded } = loaded;
+        let Load { points, loaded, .. } = loaded;
         let load = Computrons(cost::computrons(points));
         let (started, command) = match loaded {
             Some(loaded) => {
@@ -279,7 +279,13 @@ impl VatHost for WasmHost {
         let verdict = started.map(|running| {
             self.workers().insert(vat, running);
         });
-        Ok(Start { verdict, cost })
+        let printed = match source {
+            WorkerSource::JavaScript { engine, bundle_id, .. } => {
+                self.shared.loaded(engine, bundle_id, options).map(|load| load.printed.to_vec())
+            }
+            WorkerSource::Wasm { .. } => None,
+        };
+        Ok(Start { verdict, cost, printed: printed.unwrap_or_default() })
     }
 
     fn deliver(
@@ -294,8 +300,14 @@ impl VatHost for WasmHost {
         })?;
         let worker = &mut running.worker;
         let input = encode(worker.encoding(), delivery)?;
-        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON);
-        let run = worker.run(&input, limit, Some(syscalls))?;
+        let percent = match worker.encoding() {
+            Encoding::Borsh => 100,
+            Encoding::Json => cost::memory_percent(worker.memory().len()),
+        };
+        // Rounded down, so that what is counted stays within the limit.
+        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON) / percent * 100;
+        let mut run = worker.run(&input, limit, Some(syscalls))?;
+        run.points = run.points.saturating_mul(percent) / 100;
         let (result, rests) = match run.end {
             End::Done(reply) => match decode(worker.encoding(), &reply) {
                 Ok(result) => (result, true),
@@ -374,10 +386,11 @@ fn load(engine: &BootedEngine, command: &[u8]) -> Result<Load, HostFault> {
         End::Done(reply) if supervisor::read_set_bundle_reply(&reply).is_ok() => {
             let memory = worker.new_base().map_err(|e| engine_fault(&e))?;
             let loaded = Arc::new(Loaded { memory, globals: worker.global_bits() });
-            Ok(Load { points: run.points, loaded: Some(loaded) })
+            Ok(Load { points: run.points, loaded: Some(loaded), printed: run.printed.into() })
         }
-        End::Done(_) => Ok(Load { points: run.points, loaded: None }),
-        End::Fault(_) | End::Broken(_) => Ok(Load { points: LOAD_POINTS, loaded: None }),
+        // The start of each vat loads the bundle again, and prints what it prints.
+        End::Done(_) => Ok(Load { points: run.points, ..Load::default() }),
+        End::Fault(_) | End::Broken(_) => Ok(Load { points: LOAD_POINTS, ..Load::default() }),
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use capstan_abi::{Encoding, Fault};
-use capstan_kernel_ports::host::{HostFault, Syscalls};
+use capstan_kernel_ports::host::{HostFault, Printed, Syscalls};
 use wasmer::{
     FunctionEnv, Global, Instance, InstantiationError, RuntimeError, Store, TypedFunction, Value,
     sys::NativeEngineExt,
@@ -25,7 +25,7 @@ use wasmer_types::TrapCode;
 pub(crate) use error::{BootError, BundleError, GlobalsError, ReplyError, StartError};
 
 use crate::{
-    Image,
+    Image, cost,
     memory::linear::{MemoryPlan, MemoryState, WASM_PAGE, WorkerTunables},
     memory::{
         base::{BaseMemory, ShareError},
@@ -33,7 +33,7 @@ use crate::{
     },
     module::compile::CompiledModule,
     worker::exports::{Exports, MovableStore, find_function, mutable_globals},
-    worker::imports::{Env, Links, Stop, imports},
+    worker::imports::{Env, Finished, Links, Stop, imports, write_log},
 };
 
 /// Number of bytes below its stack pointer that a function compiled by clang may write without
@@ -78,6 +78,8 @@ pub(crate) struct Run {
     /// Points that were spent, if the worker became quiescent.
     pub(crate) points: u64,
     pub(crate) test_log: Vec<String>,
+    /// Lines that nobody took while the worker ran.
+    pub(crate) printed: Vec<Printed>,
 }
 
 /// Returns the reason for which a worker that says `number` is refused where `encoding` is spoken.
@@ -97,13 +99,14 @@ fn wrong_abi(number: i32, encoding: Encoding) -> String {
 
 impl Worker {
     /// Starts a new worker, with at most `limit` points to return its ABI. It must speak `encoding`. Returns the
-    /// points that it spent, too.
+    /// points that it spent, and those for the memory that it starts with.
     pub(crate) fn start(
         module: &Arc<CompiledModule>,
         encoding: Encoding,
         limit: u64,
     ) -> Result<(Self, u64), StartError> {
         let mut worker = Self::instantiate(module, None, true)?;
+        let memory = cost::USER_PAGE_POINTS * (worker.memory().len() / WASM_PAGE) as u64;
         worker.set_points(limit)?;
         let abi: TypedFunction<(), i32> = worker.function("capstan_abi")?;
         let result = abi.call(&mut worker.store.0);
@@ -120,7 +123,7 @@ impl Worker {
         }
         worker.set_encoding(encoding);
         let points = limit.saturating_sub(worker.points_left().max(0) as u64);
-        Ok((worker, points))
+        Ok((worker, memory.saturating_add(points)))
     }
 
     /// Returns a worker whose memory is a private view of `base`, with the given mutable globals.
@@ -213,6 +216,7 @@ impl Worker {
             // `put` has checked that the length is one of this memory's.
             boot.call(&mut self.store.0, ptr, script.len() as i32)
         });
+        write_log(&self.env.as_mut(&mut self.store.0).finish().printed);
         match self.conclude(result).map_err(|e| BootError::Host(e.text()))? {
             Ok(0) => Ok(()),
             Ok(code) => Err(BootError::Threw(code)),
@@ -235,7 +239,7 @@ impl Worker {
             let deliver = self.exports.deliver.clone();
             deliver.call(&mut self.store.0, ptr, input.len() as i32)
         });
-        let (done, test_log) = self.env.as_mut(&mut self.store.0).finish();
+        let Finished { done, test_log, printed } = self.env.as_mut(&mut self.store.0).finish();
         let end = match self.conclude(result)? {
             Ok(()) => match done {
                 Some(reply) => End::Done(reply),
@@ -244,7 +248,7 @@ impl Worker {
             Err(end) => end,
         };
         let points = limit.saturating_sub(self.points_left().max(0) as u64);
-        Ok(Run { end, points, test_log })
+        Ok(Run { end, points, test_log, printed })
     }
 
     /// Returns the heap, which is all that distinguishes this worker from a new one.

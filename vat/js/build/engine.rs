@@ -22,9 +22,20 @@ use crate::{
 pub(crate) const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`.
-const WORKER_SOURCES: [&str; 4] = ["worker.c", "globals.c", "codec.c", "harden.c"];
-const WORKER_HEADERS: [&str; 7] =
-    ["codec.h", "collector.h", "globals.h", "harden.h", "host.h", "lookahead.h", "stack_limit.h"];
+const WORKER_SOURCES: [&str; 5] =
+    ["worker.c", "globals.c", "codec.c", "harden.c", "rejections.c"];
+const WORKER_HEADERS: [&str; 10] = [
+    "callee.h",
+    "codec.h",
+    "collector.h",
+    "globals.h",
+    "harden.h",
+    "host.h",
+    "lookahead.h",
+    "rejections.h",
+    "source_name.h",
+    "stack_limit.h",
+];
 
 /// Sources of QuickJS-ng, below the folder of the crate rquickjs-sys. Some have [`seams`].
 const QUICKJS_SOURCES: [&str; 5] = [

@@ -57,7 +57,9 @@ const LOCKDOWN: [Seam; 1] = [(
 ///   vat's root is then a `Far` object with these functions.
 /// * `enableVatstore` and `enableSetup` do what `src/options.js` says. Code that lists `vatPowers` finds those of
 ///   today's liveslots: `vatstore` is not enumerable.
-const SUPERVISOR: [Seam; 13] = [
+/// * One call of a console is one command to the host, as `src/console.js` says. Liveslots handles the promise of a turn
+///   only when the vat has come to rest, so that it is marked as handled before.
+const SUPERVISOR: [Seam; 17] = [
     ("assert.typeof(marshalName, 'string');", "assert.typeof(`${marshalName}`, 'string');"),
     (
         "marshalName: `liveSlots:${forVatID}`,",
@@ -98,6 +100,22 @@ const SUPERVISOR: [Seam; 13] = [
     (
         "    const ls = makeLiveSlots(",
         r"    if (isEarly) {\n      buildVatNamespace.early = (globals, inescapable, setID) => {\n        loaded = load(globals, inescapable);\n        setVatID = setID;\n      };\n    }\n    const { enableSetup: isRaw = false } = liveSlotsOptions;\n    if (isRaw && isEarly) {\n      buildVatNamespace.early({}, {}, () => {});\n    }\n    const makeRaw = () => ({\n      dispatch: capstanOptions.makeRawDispatch({\n        load: () => buildVatNamespace({}, {}),\n        makeSyscall: makeSupervisorSyscall,\n        syscallToManager,\n        vatPowers,\n      }),\n    });\n    const ls = isRaw ? makeRaw() : makeLiveSlots(",
+    ),
+    (
+        r"          const { print: savePrinter } = globalThis;\n          try {\n            globalThis.print = portSendingPrinter;\n            printAll(...args);\n          } finally {\n            globalThis.print = savePrinter;\n          }\n",
+        r"          capstanConsole.printOnce(portSendingPrinter, printAll, args);\n",
+    ),
+    (
+        "const p = Promise.resolve(delivery).then(unmeteredDispatch);",
+        "const p = Promise.resolve(delivery).then(unmeteredDispatch);\\n      void p.catch(() => {});",
+    ),
+    (
+        r"console.warn(`error during vat dispatch() of ${delivery}`, err);",
+        r"capstanConsole.printOnce(globalThis.print, console.warn, [`${delivery[0]} failed`, err]);",
+    ),
+    (
+        r"    const workerEndowments = {\n      console: makeVatConsole(makeLogMaker('vat')),\n",
+        r"    const vatConsole = makeVatConsole(makeLogMaker('vat'));\n    capstanConsole.warnBy(vatConsole.warn);\n    const workerEndowments = {\n      console: vatConsole,\n",
     ),
     (
         r"    return ['dispatchReady'];\n",

@@ -14,6 +14,8 @@ pub(crate) fn of(source: &str) -> Vec<Seam> {
             .into_iter()
             .chain(OLD_OBJECTS)
             .chain(ALLOCATION)
+            .chain(SOURCE_NAMES)
+            .chain(CALLEES)
             .chain(faults::quickjs())
             .collect(),
         "quickjs/dtoa.c" => faults::DTOA.to_vec(),
@@ -63,6 +65,38 @@ const ALLOCATION: [Seam; 2] = [
     (
         "JSValue JS_ThrowOutOfMemory(JSContext *ctx)\n{",
         "JSValue JS_ThrowOutOfMemory(JSContext *ctx)\n{\n    host_fault(FAULT_ALLOCATE);",
+    ),
+];
+
+/// Names of evaluated sources by their `sourceURL`, so that frames of a stack name the module. Endo ends each module of a
+/// bundle with one. See `worker/source_name.h`.
+const SOURCE_NAMES: [Seam; 2] = [
+    (
+        "static JSValue JS_EvalObject(JSContext *ctx, JSValueConst this_obj,\n                             \
+         JSValueConst val, int flags, int scope_idx)\n{\n    JSValue ret;\n",
+        "#include \"source_name.h\"\nstatic JSValue JS_EvalObject(JSContext *ctx, JSValueConst this_obj,\n                             \
+         JSValueConst val, int flags, int scope_idx)\n{\n    char name[SOURCE_NAME_BYTES];\n    JSValue ret;\n",
+    ),
+    (
+        "JS_EvalInternal(ctx, this_obj, str, len, \"<input>\", 1, flags, scope_idx);",
+        "JS_EvalInternal(ctx, this_obj, str, len, source_name(str, len, name), 1, flags, scope_idx);",
+    ),
+];
+
+/// Names of callees in the error for a call of what is no function, as V8 has them. See `worker/callee.h`.
+const CALLEES: [Seam; 3] = [
+    (
+        "static JSValue JS_ThrowTypeErrorNotAFunction(JSContext *ctx)\n{",
+        "static JSValue js_throw_callee(JSContext *ctx);\n\n\
+         static JSValue JS_ThrowTypeErrorNotAFunction(JSContext *ctx)\n{",
+    ),
+    (
+        "        not_a_function:\n            return JS_ThrowTypeErrorNotAFunction(caller_ctx);",
+        "        not_a_function:\n            return js_throw_callee(caller_ctx);",
+    ),
+    (
+        "static void json_free_token(JSParseState *s, JSToken *token) {",
+        "#include \"callee.h\"\n\nstatic void json_free_token(JSParseState *s, JSToken *token) {",
     ),
 ];
 

@@ -8,7 +8,7 @@
 //!
 //! // The scripts that boot it, in order.
 //! let names = capstan_vat_js::boot_scripts().map(|(name, _)| name);
-//! assert_eq!(names, ["shims", "lockdown", "options", "supervisor"]);
+//! assert_eq!(names, ["shims", "lockdown", "options", "console", "supervisor"]);
 //! ```
 //!
 //! [`worker`] is a wasm module that speaks the vat ABI in JSON (`capstan_abi::Encoding::Json`). It
@@ -59,13 +59,14 @@ pub fn worker_hash() -> &'static str {
 
 /// Returns the scripts that boot the engine, with their names, in the order of evaluation.
 ///
-/// The shims make QuickJS-ng look like xsnap. SES lockdown follows, then what some
-/// options of vats give, and then the supervisor with Agoric's liveslots.
-pub fn boot_scripts() -> [(&'static str, &'static [u8]); 4] {
+/// The shims make QuickJS-ng look like xsnap. SES lockdown follows, then what some options of vats
+/// give, then what makes a vat's lines, and then the supervisor with Agoric's liveslots.
+pub fn boot_scripts() -> [(&'static str, &'static [u8]); 5] {
     [
         ("shims", include_bytes!("shims.js")),
         ("lockdown", include_bytes!(concat!(env!("OUT_DIR"), "/lockdown.js"))),
         ("options", include_bytes!("options.js")),
+        ("console", include_bytes!("console.js")),
         ("supervisor", include_bytes!(concat!(env!("OUT_DIR"), "/supervisor.js"))),
     ]
 }

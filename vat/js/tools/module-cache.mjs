@@ -85,6 +85,15 @@ const readBounded = file => {
   }
 };
 
+/** Removes a file if that is possible. */
+const remove = file => {
+  try {
+    fs.rmSync(file, { force: true });
+  } catch {
+    // It costs room until another bundler removes it.
+  }
+};
+
 /** Removes the oldest files of a folder until the rest is within its bound. */
 const trim = folder => {
   const oldest = Date.now() - ABANDONED_AFTER;
@@ -94,7 +103,7 @@ const trim = folder => {
     const stat = fs.statSync(file, { throwIfNoEntry: false });
     const isAbandoned = name.endsWith('.new') && stat?.mtimeMs < oldest;
     if (isAbandoned) {
-      fs.rmSync(file, { force: true });
+      remove(file);
     } else if (stat?.isFile()) {
       files.push({ file, size: stat.size, time: stat.mtimeMs });
     }
@@ -104,7 +113,7 @@ const trim = folder => {
   for (const { file, size } of files) {
     bytes += size;
     if (bytes > FOLDER_BYTES) {
-      fs.rmSync(file, { force: true });
+      remove(file);
     }
   }
 };
@@ -145,7 +154,7 @@ export const openCache = (root = cacheFolder()) => {
       fs.renameSync(fresh, path.join(folder, name));
       written.add(folder);
     } catch {
-      fs.rmSync(fresh, { force: true });
+      remove(fresh);
     }
   };
   /** Keeps the bound where something was written. */

@@ -8,6 +8,7 @@
 #include "collector.h"
 #include "globals.h"
 #include "host.h"
+#include "rejections.h"
 
 // The encoding that `capstan_abi` names: JSON commands.
 enum { ABI_JSON = 2 };
@@ -59,6 +60,7 @@ static void start_engine(void) {
   JS_AddIntrinsicBigInt(context);
   JS_AddIntrinsicWeakRef(context);
   globals_define(context);
+  rejections_follow(runtime);
 }
 
 static void log_text(enum log_level level, JSValueConst value) {
@@ -83,7 +85,8 @@ static void log_exception(void) {
 }
 
 // Runs promise jobs, and one function given to setImmediate whenever no job is left, until nothing is left to do. An
-// exception of a job is logged, since nobody can catch it.
+// exception of a job is logged, since nobody can catch it. So is a rejection that nobody handles when no job is left.
+// Liveslots waits for an immediate until the vat's code rests, so that this is still within its turn.
 static void run_to_rest(void) {
   for (;;) {
     JSContext *job_context;
@@ -91,6 +94,7 @@ static void run_to_rest(void) {
     while ((outcome = JS_ExecutePendingJob(runtime, &job_context)) != 0) {
       if (outcome < 0) log_exception();
     }
+    if (rejections_report(context)) continue;
     JSValue immediate;
     if (!globals_next_immediate(&immediate)) return;
     JSValue result = JS_Call(context, immediate, JS_UNDEFINED, 0, NULL);

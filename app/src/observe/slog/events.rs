@@ -26,7 +26,7 @@ impl Writer {
             }
             Event::Chained { hash, .. } => self.hash = Some(hash.to_string()),
             Event::CrankFinish { crank } => self.crank_finish(*crank),
-            Event::Deliver { vat, delivery_number, kernel, vat_delivery } => {
+            Event::Deliver { vat, delivery_number, kernel, vat_delivery, .. } => {
                 self.deliver(*vat, *delivery_number, kernel, vat_delivery);
             }
             Event::DeliverResult { result, computrons, .. } => {
@@ -65,6 +65,7 @@ impl Writer {
             }
             Event::Clist { .. }
             | Event::Terminate { .. }
+            | Event::UpgradeFailed { .. }
             | Event::DeliveryLost { .. }
             | Event::SnapshotLoaded { .. }
             | Event::DeviceThrew { .. }
@@ -80,10 +81,13 @@ impl Writer {
                 "clist",
                 json!({"crankNum": self.crank, "mode": change, "vatID": endpoint.to_string(), "kobj": kref.to_string(), "vobj": vref}),
             ),
-            Event::Terminate { vat, failure, info } => (
+            Event::Terminate { vat, failure, info, .. } => (
                 "terminate",
                 json!({"vatID": vat.to_string(), "shouldReject": failure, "info": capdata_to_json(info)}),
             ),
+            Event::UpgradeFailed { vat, cause } => {
+                ("vat-upgrade-failed", json!({"vatID": vat.to_string(), "cause": cause}))
+            }
             Event::DeliveryLost { vat, cause } => (
                 "delivery-lost",
                 json!({"vatID": vat.to_string(), "cause": capdata_to_json(cause)}),

@@ -16,7 +16,7 @@ use std::{
 use capstan_abi::Delivery;
 use capstan_kernel_ports::{
     Hash,
-    host::{HeapImage, HostFault, LOADED_SOURCES, WorkerOptions},
+    host::{HeapImage, HostFault, LOADED_SOURCES, Printed, WorkerOptions, WorkerSource},
 };
 
 use crate::{
@@ -68,12 +68,14 @@ pub(crate) struct Loaded {
 }
 
 /// Result of loading a bundle.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Load {
     /// Points that it took.
     pub(crate) points: u64,
     /// The worker's state, or `None` if the bundle cannot be loaded before the vat starts.
     pub(crate) loaded: Option<Arc<Loaded>>,
+    /// What the bundle printed, if it was loaded.
+    pub(crate) printed: Arc<[Printed]>,
 }
 
 impl Load {

@@ -15,7 +15,8 @@ use wasmer::{
 };
 
 use crate::{
-    Compiler, HostError, MemoryMode, ModuleLimits, Refusal, Usage, cost,
+    Compiler, HostError, MemoryMode, ModuleLimits, Refusal, Usage,
+    cost::{self, Prices},
     module::cache::{ARTIFACT, Cache, Key},
     module::instrument,
     module::validate,
@@ -172,8 +173,11 @@ impl Modules {
         engine: bool,
     ) -> Result<(Engine, Module), CompileError> {
         let checked = validate::check(module, limits, engine)?;
-        let price = if engine { cost::engine_points } else { cost::user_points };
-        let module = instrument::instrument(module, &checked, limits.stack_bytes, price)
+        let prices = match engine {
+            true => Prices::Engine,
+            false => Prices::user(checked.memory_max_pages, checked.code_bytes),
+        };
+        let module = instrument::instrument(module, &checked, limits.stack_bytes, prices)
             .map_err(Refusal::from)?;
         let engine = match compiler {
             Compiler::Singlepass => {

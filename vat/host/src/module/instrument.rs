@@ -10,6 +10,7 @@
 
 mod body;
 mod code;
+mod subnormal;
 
 use std::ops::Range;
 
@@ -19,11 +20,11 @@ use wasm_encoder::{
 };
 use wasmer::sys::wasmparser::{BinaryReaderError, FuncType, Operator, Parser, Payload};
 
-use crate::module::validate::Checked;
+use crate::{cost::Prices, module::validate::Checked};
 
 /// Version of the inserted code, which is part of every cache key. It changes whenever the code
 /// does.
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 /// Global with the points that are left, which is negative once too much was spent. A running
 /// function keeps them in a local instead.
@@ -44,9 +45,9 @@ pub(crate) fn weight(operator: &Operator<'_>) -> u64 {
         Operator::Call { .. } | Operator::CallIndirect { .. } => 22,
         Operator::Loop { .. } => 12,
         Operator::MemoryGrow { .. } => 38,
-        Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => {
-            20
-        }
+        Operator::MemoryFill { .. } => 28,
+        Operator::MemoryCopy { .. } | Operator::MemoryInit { .. } => 20,
+        operator if subnormal::Slow::of(operator).is_some() => subnormal::WEIGHT,
         operator if body::ends_basic_block(operator) => 6,
         _ => 0,
     };
@@ -56,18 +57,18 @@ pub(crate) fn weight(operator: &Operator<'_>) -> u64 {
 /// Returns the instrumented module.
 ///
 /// `module` must have passed the gate, with the result `checked`. `stack_bytes` is the limit of the
-/// stack counter, or `None` for no counter. `price` returns the price of an operator.
+/// stack counter, or `None` for no counter.
 pub(crate) fn instrument(
     module: &[u8],
     checked: &Checked,
     stack_bytes: Option<u32>,
-    price: fn(&Operator<'_>) -> u64,
+    prices: Prices,
 ) -> Result<Vec<u8>, BinaryReaderError> {
     let mut rewriter = Rewriter {
         module,
         checked,
         stack_bytes,
-        price,
+        prices,
         types: Vec::new(),
         functions: Vec::new(),
         globals: None,
@@ -85,7 +86,7 @@ struct Rewriter<'a> {
     module: &'a [u8],
     checked: &'a Checked,
     stack_bytes: Option<u32>,
-    price: fn(&Operator<'_>) -> u64,
+    prices: Prices,
     types: Vec<FuncType>,
     /// Type of each function with a body.
     functions: Vec<u32>,
@@ -150,7 +151,7 @@ impl<'a> Rewriter<'a> {
                     module: self.module,
                     ty: &self.types[self.functions[index] as usize],
                     globals: self.added(),
-                    price: self.price,
+                    prices: self.prices,
                     memory_max_pages: self.checked.memory_max_pages,
                     stack: self
                         .stack_bytes

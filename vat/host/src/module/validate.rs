@@ -86,6 +86,8 @@ pub enum Refusal {
 pub(crate) struct Checked {
     /// Declared maximum of the memory in wasm pages.
     pub(crate) memory_max_pages: u32,
+    /// Size of all functions' bodies in bytes.
+    pub(crate) code_bytes: u64,
     /// Stack cost of each function with a body, in order ([`cost::frame_bytes`]).
     pub(crate) frame_bytes: Vec<u32>,
 }
@@ -104,6 +106,7 @@ pub(crate) fn check(
         allocations: FuncValidatorAllocations::default(),
         memory_max_pages: None,
         operators: 0,
+        code_bytes: 0,
         frame_bytes: Vec::new(),
     };
     let mut types = None;
@@ -119,7 +122,7 @@ pub(crate) fn check(
     check_imports(&types)?;
     check_exports(&types, engine)?;
     let memory_max_pages = gate.memory_max_pages.ok_or(Refusal::MissingExport("memory"))?;
-    Ok(Checked { memory_max_pages, frame_bytes: gate.frame_bytes })
+    Ok(Checked { memory_max_pages, code_bytes: gate.code_bytes, frame_bytes: gate.frame_bytes })
 }
 
 /// Returns the allowed features: WebAssembly 1.0 and four proposals that all compilers implement.
@@ -139,6 +142,7 @@ struct Gate<'l> {
     allocations: FuncValidatorAllocations,
     memory_max_pages: Option<u32>,
     operators: u64,
+    code_bytes: u64,
     frame_bytes: Vec<u32>,
 }
 
@@ -211,6 +215,7 @@ impl Gate<'_> {
         let limits = self.limits;
         at_most("a function's size in bytes", body.as_bytes().len(), limits.body_bytes)?;
         let allocations = std::mem::take(&mut self.allocations);
+        self.code_bytes += body.as_bytes().len() as u64;
         let mut validator = function.into_validator(allocations);
         validator.read_locals(&mut body.get_binary_reader())?;
         at_most_u32("a function's number of locals", validator.len_locals(), limits.locals)?;

@@ -1,7 +1,7 @@
 //! Host functions behind a worker's imports.
 
 use capstan_abi::{Encoding, Fault, Syscall, SyscallResult, imports as names, legible};
-use capstan_kernel_ports::host::Syscalls;
+use capstan_kernel_ports::host::{Printed, Syscalls};
 use wasmer::{
     AsStoreMut, Function, FunctionEnv, FunctionEnvMut, Global, Imports, Memory, RuntimeError, Value,
 };
@@ -13,6 +13,10 @@ use crate::{
 
 /// Upper bound in bytes for the test log of a delivery. Lines beyond it are dropped.
 pub(crate) const TEST_LOG_BYTES: usize = 1 << 20;
+/// Upper bound in bytes for what a bundle prints while it is loaded. Lines beyond it are dropped.
+const PRINTED_BYTES: usize = 64 << 10;
+/// What a line counts for besides its length, in bytes.
+const PRINTED_OVERHEAD_BYTES: usize = 128;
 /// Maximum length in bytes of a line for the node's log. Longer lines are cut.
 pub(crate) const LOG_LINE_BYTES: usize = 4 << 10;
 
@@ -50,6 +54,18 @@ pub(crate) struct Env {
     done: Option<Vec<u8>>,
     test_log: Vec<String>,
     test_log_bytes: usize,
+    printed: Vec<Printed>,
+    printed_bytes: usize,
+}
+
+/// What a run left.
+pub(crate) struct Finished {
+    /// Result that the worker reported.
+    pub(crate) done: Option<Vec<u8>>,
+    /// Test log of the run.
+    pub(crate) test_log: Vec<String>,
+    /// Lines that were printed while no delivery ran.
+    pub(crate) printed: Vec<Printed>,
 }
 
 #[derive(Clone)]
@@ -75,13 +91,19 @@ impl Env {
         self.done = None;
         self.test_log.clear();
         self.test_log_bytes = 0;
+        self.printed.clear();
+        self.printed_bytes = 0;
         self.answerer.clone()
     }
 
-    /// Ends a run. Returns the result that the worker reported, and its test log.
-    pub(crate) fn finish(&mut self) -> (Option<Vec<u8>>, Vec<String>) {
+    /// Ends a run.
+    pub(crate) fn finish(&mut self) -> Finished {
         self.result = Vec::new();
-        (self.done.take(), std::mem::take(&mut self.test_log))
+        Finished {
+            done: self.done.take(),
+            test_log: std::mem::take(&mut self.test_log),
+            printed: std::mem::take(&mut self.printed),
+        }
     }
 
     fn links(&self) -> Result<Links, Stop> {
@@ -99,9 +121,16 @@ impl Env {
         result.ok_or_else(|| Stop::Host("a syscall could not be done".to_owned()))
     }
 
-    /// Calls `tell` with the lent [`Syscalls`]. Does nothing if no delivery runs.
-    fn tell(&mut self, tell: impl FnOnce(&mut dyn Syscalls)) {
-        let _ = self.answerer.ask(tell);
+    /// Hands a line to the lent [`Syscalls`]. While no delivery runs, the line is kept for who runs the worker.
+    fn print(&mut self, source: &str, level: &str, line: &str) {
+        if self.answerer.ask(|syscalls| syscalls.console(source, level, line)).is_some() {
+            return;
+        }
+        if self.printed_bytes + line.len() <= PRINTED_BYTES {
+            self.printed_bytes += line.len() + PRINTED_OVERHEAD_BYTES;
+            let (source, level) = (source.to_owned(), level.to_owned());
+            self.printed.push(Printed { source, level, text: line.to_owned() });
+        }
     }
 
     fn test_log(&mut self, line: String) {
@@ -136,7 +165,7 @@ fn syscall(mut env: FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<i32, 
         }
         Some(Encoding::Json) => {
             charge(&mut env, cost::JSON_POINTS)?;
-            command(env.data_mut(), &request)?
+            command(&mut env, &request)?
         }
         None => return Err(Stop::Broken("syscall outside of a delivery".to_owned()).into()),
     };
@@ -148,22 +177,22 @@ fn syscall(mut env: FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<i32, 
 }
 
 /// Carries out a command of a JavaScript worker's supervisor and returns the answer.
-fn command(env: &mut Env, request: &[u8]) -> Result<Vec<u8>, Stop> {
+fn command(env: &mut FunctionEnvMut<'_, Env>, request: &[u8]) -> Result<Vec<u8>, Stop> {
     Ok(match supervisor::read_command(request) {
         supervisor::Command::Syscall(Ok(syscall)) => {
-            supervisor::write_result(&env.answer(|s| s.syscall(syscall))?)
+            supervisor::write_result(&env.data_mut().answer(|s| s.syscall(syscall))?)
         }
         supervisor::Command::Syscall(Err(problem)) => {
-            supervisor::write_result(&env.answer(|s| s.malformed(&problem.to_string()))?)
+            supervisor::write_result(&env.data_mut().answer(|s| s.malformed(&problem.to_string()))?)
         }
         supervisor::Command::TestLog(line) => {
-            env.test_log(line);
+            env.data_mut().test_log(line);
             Vec::new()
         }
         supervisor::Command::Console { source, level, line } => {
             let line = shortened(&line);
-            write_log(&level, &format!("{source}: {line}"));
-            env.tell(|syscalls| syscalls.console(&source, &level, line));
+            charge(env, line_points(line))?;
+            env.data_mut().print(&source, &level, line);
             Vec::new()
         }
         supervisor::Command::Unknown(name) => {
@@ -202,14 +231,14 @@ fn log(
     let bytes = receive(&mut env, ptr, len)?;
     let line = legible(&bytes);
     let line = shortened(&line);
+    charge(&mut env, line_points(line))?;
     let level = match level {
         0 => "error",
         1 => "warn",
         2 => "info",
         _ => "debug",
     };
-    write_log(level, line);
-    env.data_mut().tell(|syscalls| syscalls.console(VAT_CODE, level, line));
+    env.data_mut().print(VAT_CODE, level, line);
     Ok(())
 }
 
@@ -226,13 +255,14 @@ fn shortened(line: &str) -> &str {
     &line[..line.floor_char_boundary(LOG_LINE_BYTES)]
 }
 
-/// Writes a vat's line to the node's log.
-fn write_log(level: &str, line: &str) {
-    match level {
-        "error" => tracing::error!(target: "vat", "{line}"),
-        "warn" => tracing::warn!(target: "vat", "{line}"),
-        "info" | "log" => tracing::info!(target: "vat", "{line}"),
-        _ => tracing::debug!(target: "vat", "{line}"),
+/// Writes lines of an engine that boots to the node's log.
+pub(crate) fn write_log(lines: &[Printed]) {
+    for Printed { level, text, .. } in lines {
+        match level.as_str() {
+            "error" => tracing::error!("{text}"),
+            "warn" => tracing::warn!("{text}"),
+            _ => tracing::debug!("{text}"),
+        }
     }
 }
 
@@ -253,6 +283,11 @@ fn receive(env: &mut FunctionEnvMut<'_, Env>, ptr: i32, len: i32) -> Result<Vec<
 
 fn byte_points(bytes: usize) -> u64 {
     cost::HOST_BYTE_POINTS * bytes as u64
+}
+
+/// Returns the points for a console line, whether this node keeps it or not.
+fn line_points(line: &str) -> u64 {
+    cost::LINE_POINTS + cost::LINE_BYTE_POINTS * line.len() as u64
 }
 
 /// Takes points from the worker, or ends it as its own metering would.

@@ -19,8 +19,9 @@ use wasmer::sys::wasmparser::{
 use super::{
     Globals,
     code::{Code, Stack},
+    subnormal::Slow,
 };
-use crate::cost;
+use crate::cost::{self, Prices};
 
 /// Checks whether the code after `operator` may run a different number of times than the code
 /// before.
@@ -48,8 +49,7 @@ pub(super) struct Function<'a> {
     /// Maximum of the memory. Growth beyond it is refused and so not charged.
     pub(super) memory_max_pages: u32,
     pub(super) stack: Option<Stack>,
-    /// Returns the price of an operator.
-    pub(super) price: fn(&Operator<'_>) -> u64,
+    pub(super) prices: Prices,
 }
 
 impl Function<'_> {
@@ -64,18 +64,24 @@ impl Function<'_> {
         let declared = &self.module[start as usize..reader.original_position() as usize];
 
         let mut out = Vec::with_capacity(2 * body.as_bytes().len());
-        (groups + 2).encode(&mut out);
+        let floats = self.prices.charges_subnormals() && has_slow_floats(body)?;
+        let mut added = vec![(1_u32, ValType::I64), (1, ValType::I32)];
+        if floats {
+            added.extend([(2, ValType::F64), (2, ValType::F32)]);
+        }
+        (groups + added.len() as u32).encode(&mut out);
         out.extend_from_slice(declared);
-        for added in [ValType::I64, ValType::I32] {
-            1_u32.encode(&mut out);
-            added.encode(&mut out);
+        for (count, ty) in added {
+            count.encode(&mut out);
+            ty.encode(&mut out);
         }
         // The gate has bounded both.
         let own = self.ty.params().len() as u32 + locals;
+        let floats = floats.then_some(own + 2);
         let mut writer = Writer {
-            code: Code { out, globals: self.globals, left: own, scratch: own + 1 },
+            code: Code { out, globals: self.globals, left: own, scratch: own + 1, floats },
             function: self,
-            price: if locals > cost::FREE_LOCALS { u64::from(locals) } else { 0 },
+            price: if own > cost::FREE_LOCALS { u64::from(own) } else { 0 },
         };
         writer.operators(body)?;
         Ok(writer.code.out)
@@ -97,6 +103,17 @@ impl Function<'_> {
     }
 }
 
+/// Checks whether a function has an operator of floats that subnormal numbers slow down.
+fn has_slow_floats(body: &FunctionBody<'_>) -> Result<bool, BinaryReaderError> {
+    let mut operators = body.get_operators_reader()?;
+    while !operators.eof() {
+        if Slow::of(&operators.read()?).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 struct Writer<'a> {
     code: Code,
     function: &'a Function<'a>,
@@ -115,7 +132,7 @@ impl Writer<'_> {
             let operator = operators.read()?;
             let end = operators.original_position();
             let bytes = &self.function.module[start as usize..end as usize];
-            self.price += (self.function.price)(&operator);
+            self.price += self.function.prices.points(&operator);
             if ends_basic_block(&operator) {
                 self.code.spend(std::mem::take(&mut self.price));
             }
@@ -153,20 +170,20 @@ impl Writer<'_> {
             Operator::MemoryFill { .. }
             | Operator::MemoryCopy { .. }
             | Operator::MemoryInit { .. } => {
-                code.bulk_price();
+                code.bulk_price(self.function.prices.empty_points(operator));
                 code.copy(bytes);
             }
             Operator::MemoryGrow { .. } => {
-                code.grow_price(self.function.memory_max_pages);
+                code.grow_price(self.function.memory_max_pages, self.function.prices.page_points());
                 code.copy(bytes);
                 code.end_if_refused();
             }
-            Operator::F64PromoteF32
-            | Operator::F32DemoteF64
-            | Operator::F32Neg
-            | Operator::F32Abs
-            | Operator::F64Neg
-            | Operator::F64Abs => code.canonical_nan(operator, bytes),
+            operator if Slow::of(operator).is_some() => {
+                code.slow_float(operator, bytes);
+            }
+            Operator::F32Neg | Operator::F32Abs | Operator::F64Neg | Operator::F64Abs => {
+                code.canonical_nan(operator, bytes)
+            }
             _ => code.copy(bytes),
         }
     }

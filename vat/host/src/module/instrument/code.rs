@@ -23,6 +23,8 @@ pub(super) struct Code {
     pub(super) left: u32,
     /// Local for an operand that is needed twice, an i32.
     pub(super) scratch: u32,
+    /// The first of two locals of f64 and two of f32, for operands of floats. `None` if the function needs none.
+    pub(super) floats: Option<u32>,
 }
 
 impl Code {
@@ -34,7 +36,7 @@ impl Code {
         instruction.encode(&mut self.out);
     }
 
-    fn put_all(&mut self, instructions: &[Instruction<'_>]) {
+    pub(super) fn put_all(&mut self, instructions: &[Instruction<'_>]) {
         for instruction in instructions {
             self.put(instruction);
         }
@@ -80,11 +82,23 @@ impl Code {
         self.put(&Instruction::GlobalSet(self.globals.points));
     }
 
-    /// Charges for a bulk operation. The topmost operand is its number of bytes.
-    pub(super) fn bulk_price(&mut self) {
+    /// Charges for a bulk operation. The topmost operand is its number of bytes. With none, it costs `empty` points more.
+    pub(super) fn bulk_price(&mut self, empty: u64) {
         let scratch = self.scratch;
+        self.put(&Instruction::LocalSet(scratch));
+        if empty > 0 {
+            self.put_all(&[
+                Instruction::LocalGet(self.left),
+                Instruction::LocalGet(scratch),
+                Instruction::I32Eqz,
+                Instruction::I64ExtendI32U,
+                Instruction::I64Const(empty as i64),
+                Instruction::I64Mul,
+                Instruction::I64Sub,
+                Instruction::LocalSet(self.left),
+            ]);
+        }
         self.put_all(&[
-            Instruction::LocalSet(scratch),
             Instruction::LocalGet(self.left),
             Instruction::LocalGet(scratch),
             Instruction::I64ExtendI32U,
@@ -99,14 +113,14 @@ impl Code {
 
     /// Charges for growing the memory. The topmost operand is the number of pages. A number above
     /// the maximum is not charged, since growing by it is refused and ends the vat.
-    pub(super) fn grow_price(&mut self, max_pages: u32) {
+    pub(super) fn grow_price(&mut self, max_pages: u32, page_points: u64) {
         let scratch = self.scratch;
         self.put_all(&[
             Instruction::LocalSet(scratch),
             Instruction::LocalGet(self.left),
             Instruction::LocalGet(scratch),
             Instruction::I64ExtendI32U,
-            Instruction::I64Const(cost::PAGE_POINTS as i64),
+            Instruction::I64Const(page_points as i64),
             Instruction::I64Mul,
             Instruction::I64Const(0),
             Instruction::LocalGet(scratch),

@@ -1,0 +1,38 @@
+//! The cause of a failed upgrade, which the rejection does not name.
+
+use capstan_client::{Client, ClientError, MessageResult};
+
+/// Upper bound of the blocks that are searched for the event.
+const MAX_BLOCKS: u64 = 100;
+
+/// Returns the causes of the failed upgrades to a bundle in the blocks from the transaction to the answer. There is
+/// one, unless others tried the same at the same time.
+///
+/// # Errors
+/// [`ClientError`] if the node does not answer.
+pub(super) fn causes(
+    client: &Client,
+    result: &MessageResult,
+    bundle_id: &str,
+) -> Result<Vec<String>, ClientError> {
+    let last = result.settled_height;
+    let first = result.height.max(last.saturating_sub(MAX_BLOCKS));
+    let mut causes = Vec::new();
+    for height in first..=last {
+        let Ok(height) = u32::try_from(height) else { break };
+        let results = client.block_results(height)?;
+        for event in results.finalize_block_events {
+            if event.kind != "vat.upgrade_failed" {
+                continue;
+            }
+            let find = |key: &str| {
+                let found = event.attributes.iter().find(|a| a.key_str().is_ok_and(|found| found == key));
+                found.and_then(|a| a.value_str().ok()).unwrap_or_default().to_owned()
+            };
+            if find("bundle_id") == bundle_id {
+                causes.push(format!("{}: {}", find("vat_id"), find("cause")));
+            }
+        }
+    }
+    Ok(causes)
+}
