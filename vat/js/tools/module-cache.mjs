@@ -37,10 +37,14 @@ const named = name => {
   return place && path.isAbsolute(place) ? place : undefined;
 };
 
-/** Where the cache is: beside the compiled engines, as `capstan` finds them. */
+/** Where the cache is: beside the compiled engines, as `capstan` finds them. Users without a home have none. */
 const cacheFolder = () => {
   const user = () => path.join(named('XDG_CACHE_HOME') ?? path.join(os.homedir(), '.cache'), 'capstan');
-  return path.join(named('CAPSTAN_CACHE') ?? user(), 'bundler');
+  try {
+    return path.join(named('CAPSTAN_CACHE') ?? user(), 'bundler');
+  } catch {
+    return undefined;
+  }
 };
 
 /** A hash of all tools, or undefined if it is not known which are installed. */
@@ -128,7 +132,7 @@ const NO_CACHE = { key: () => undefined, get: () => undefined, put: () => {}, tr
  */
 export const openCache = (root = cacheFolder()) => {
   const tools = toolsHash();
-  if (tools === undefined) {
+  if (tools === undefined || root === undefined) {
     return NO_CACHE;
   }
   const written = new Set();
