@@ -237,7 +237,7 @@ mod tests {
         let mut out = File::create(&path).unwrap();
         write!(out, "{text}\nnot json\n{}", &text[..10]).unwrap();
         let mut file = Tail::open(&path).unwrap();
-        let mut read = |file: &mut Tail| {
+        let read = |file: &mut Tail| {
             let mut count = 0;
             let mut each = |_| {
                 count += 1;
