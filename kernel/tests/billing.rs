@@ -42,8 +42,6 @@ fn stage(billing: Billing) -> Stage {
         config.options.snapshot_initial = 1_000;
         config.options.snapshot_interval = 1_000;
         config.options.reap.deliveries = Threshold::Never;
-        // A source of its own: the start of a static vat loads its bundle, and nobody pays for that.
-        config.vats.get_mut("user").unwrap().enable_disavow = true;
     });
     stage.kernel.host_mut().start_cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
     stage
