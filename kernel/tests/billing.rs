@@ -211,7 +211,12 @@ fn the_kernels_own_work_is_paid_for() {
     metered(&mut stage, 1_000_000).unwrap();
     let little = spend(&mut stage, "o-52", &json!([["set", "k", 1]]));
     let much = spend(&mut stage, "o-52", &json!([["set", "k", 100_001]]));
-    assert_eq!(much - little, 100_000);
+    // The transcript has the value once more, and the message with five more digits.
+    assert_eq!(much - little, 2 * 100_000 + 5);
+    // And so it has the answer to each read.
+    let once = spend(&mut stage, "o-52", &json!([["get", "k"]]));
+    let thrice = spend(&mut stage, "o-52", &json!([["get", "k"], ["get", "k"], ["get", "k"]]));
+    assert!(once > 100_000 && thrice > once + 2 * 100_000, "{once}, {thrice}");
 }
 
 #[test]

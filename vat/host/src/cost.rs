@@ -12,7 +12,7 @@ use wasmer::sys::wasmparser::Operator;
 
 /// Version of the prices and of the instrumentation, which is part of every cache key. It changes
 /// whenever they do.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 
 /// Number of points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
@@ -125,7 +125,7 @@ impl Prices {
             0..=SMALL_CODE_BYTES => (14, 48, 90),
             ..=MEDIUM_CODE_BYTES => (16, 180, 150),
             ..=LARGE_CODE_BYTES => (40, 360, 300),
-            _ => (60, 560, 500),
+            _ => (60, 560, 620),
         };
         Self::User(UserPrices { access, branch, call, jump })
     }
@@ -168,11 +168,11 @@ impl Prices {
 pub fn access_points(max_pages: u32) -> u64 {
     match max_pages {
         0..=16 => 40,
-        17..=32 => 240,
-        33..=64 => 340,
-        65..=256 => 1_050,
-        257..=1_024 => 1_500,
-        _ => 2_200,
+        17..=32 => 450,
+        33..=64 => 700,
+        65..=256 => 1_250,
+        257..=1_024 => 1_800,
+        _ => 2_800,
     }
 }
 
@@ -301,8 +301,8 @@ fn engine_points(operator: &Operator<'_>) -> u64 {
 pub fn memory_percent(bytes: usize) -> u64 {
     match bytes >> 20 {
         0..=24 => 100,
-        25..=48 => 125,
-        _ => 150,
+        25..=48 => 130,
+        _ => 160,
     }
 }
 
