@@ -375,6 +375,8 @@ fn the_cause_of_a_failed_upgrade_is_kept_until_an_upgrade_succeeds_or_the_vat_is
     let mut stage = stage(BILLING);
     let vat = metered(&mut stage, 1_000_000).unwrap();
     let upgrade = |stage: &mut Stage, refusal| {
+        // The worker goes with an upgrade that fails, and the vat comes back.
+        spend(stage, "o-52", &json!([]));
         stage.kernel.host_mut().refusal = refusal;
         let order = format!("#[\"{vat}\",\"b1-user\",{{}},\"again\"]");
         stage.perform("vatAdmin", json!([["call", "d-70", "upgradeVat", order]])).unwrap();
