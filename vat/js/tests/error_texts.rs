@@ -53,7 +53,7 @@ fn a_call_of_what_is_no_function_names_it_where_the_name_is_certain() {
 fn frames_name_the_module_by_its_source_url() {
     let mut engine = Engine::new();
     let mut frame = |tail: &str| {
-        let source = format!("\\nfunction inner() {{ throw Error('x'); }}\\ninner();{tail}");
+        let source = format!("\\nfunction inner() {{ throw Error(\"x\"); }}\\ninner();{tail}");
         let code = format!(
             "(() => {{ try {{ (0, eval)('{source}'); }} catch (e) {{ return e.stack.split('\\n').find(line => line.includes('inner')).trim(); }} }})()"
         );
