@@ -377,6 +377,8 @@ fn the_cause_of_a_failed_upgrade_is_kept_until_an_upgrade_succeeds_or_the_vat_is
     let mut stage = stage(BILLING);
     let vat = metered(&mut stage, 1_000_000).unwrap();
     let upgrade = |stage: &mut Stage, refusal| {
+        // The vat is in memory, so that only the new code is refused.
+        spend(stage, "o-52", &json!([]));
         stage.kernel.host_mut().refusal = refusal;
         let order = format!("#[\"{vat}\",\"b1-user\",{{}},\"again\"]");
         stage.perform("vatAdmin", json!([["call", "d-70", "upgradeVat", order]])).unwrap();
