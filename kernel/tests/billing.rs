@@ -42,8 +42,6 @@ fn stage(billing: Billing) -> Stage {
         config.options.snapshot_initial = 1_000;
         config.options.snapshot_interval = 1_000;
         config.options.reap.deliveries = Threshold::Never;
-        // A source of its own: the start of a static vat loads its bundle, and nobody pays for that.
-        config.vats.get_mut("user").unwrap().enable_disavow = true;
     });
     stage.kernel.host_mut().start_cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
     stage
@@ -377,7 +375,7 @@ fn the_cause_of_a_failed_upgrade_is_kept_until_an_upgrade_succeeds_or_the_vat_is
     let mut stage = stage(BILLING);
     let vat = metered(&mut stage, 1_000_000).unwrap();
     let upgrade = |stage: &mut Stage, refusal| {
-        // The vat is in memory, so that only the new code is refused.
+        // The worker goes with an upgrade that fails, and the vat comes back.
         spend(stage, "o-52", &json!([]));
         stage.kernel.host_mut().refusal = refusal;
         let order = format!("#[\"{vat}\",\"b1-user\",{{}},\"again\"]");
@@ -387,6 +385,8 @@ fn the_cause_of_a_failed_upgrade_is_kept_until_an_upgrade_succeeds_or_the_vat_is
     };
     let failed = upgrade(&mut stage, Some("it is no worker")).unwrap();
     assert_eq!((failed.cause.as_str(), failed.bundle_id.as_str()), ("it is no worker", "b1-user"));
+    // The old incarnation comes back into memory before its next upgrade is refused.
+    assert!(spend(&mut stage, "o-52", &json!([])) > DELIVERY);
     assert_eq!(upgrade(&mut stage, Some("nor is it now")).unwrap().cause, "nor is it now");
     assert_eq!(upgrade(&mut stage, None), None);
     assert_eq!(view::vat_state(&stage.state, vat).unwrap().unwrap().incarnation, 1);

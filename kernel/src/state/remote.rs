@@ -17,7 +17,7 @@ use crate::{
     state::{
         clist::{ImportIds, Use},
         handle::State,
-        kept::Paid,
+        keeping::Paid,
         keys,
         promise::ResultPolicy,
         queue::Payer,

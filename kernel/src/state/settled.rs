@@ -14,7 +14,7 @@ use crate::{
     ids::{Endpoint, KRef},
     state::{
         handle::{State, need},
-        kept::{Keeping, data_bytes},
+        keeping::{Keeping, data_bytes},
         keys,
         notice::SettledLaunch,
         promise::{PromiseRecord, ResultPolicy, Stage, number_of},

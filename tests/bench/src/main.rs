@@ -38,7 +38,7 @@ Usage: capstan-bench [cost | blocks | fleet | smallcaps] [--json]
        capstan-bench shapes
 
 (none)   ping-pong of JavaScript and of wasm vats, vats created from one bundle
-cost     what a million computrons of each kind of work take, and of the dearest attacks that are known
+cost     what a computron of ordinary and hostile work takes, and of the dearest attacks that are known [--only PART]
 blocks   empty blocks, messages to a vat with and without JSON-RPC
 fleet    a thousand vats: memory, restart, first deliveries [--vats N] [--deliveries N]
 smallcaps
