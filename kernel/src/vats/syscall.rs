@@ -395,7 +395,7 @@ fn syscall_bytes(syscall: &Syscall) -> usize {
         Syscall::Subscribe { promise } => promise.len(),
         Syscall::Resolve { resolutions } => resolutions
             .iter()
-            .map(|r| r.promise.len() + kept_bytes(&r.data) + SYSCALL_OVERHEAD_BYTES)
+            .map(|r| r.promise.len() + capdata_bytes(&r.data) + SYSCALL_OVERHEAD_BYTES)
             .sum(),
         Syscall::Exit { info, .. } => capdata_bytes(info),
         Syscall::VatstoreGet { key } | Syscall::VatstoreDelete { key } => key.len(),
