@@ -145,7 +145,9 @@ impl<H: VatHost> App<H> {
         let file = options.slog_file.clone().map(|file| Box::new(file) as Box<dyn Slog + Send>);
         options.vat_log.resume(store.height());
         let vats = Box::new(options.vat_log.clone());
-        kernel.set_slog(watch.slog(options.slog.into_iter().chain(file).chain([vats as _]).collect()));
+        kernel.set_slog(
+            watch.slog(options.slog.into_iter().chain(file).chain([vats as _]).collect()),
+        );
         let open = |trace| TraceLog::open(trace, metrics.clone());
         let traces = options.trace.map(open).transpose()?;
         if let Some(slog) = &options.slog_file {

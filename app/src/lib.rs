@@ -54,8 +54,8 @@ pub use observe::{
     progress::Step,
     remedy::Remedy,
     slog::SlogFile,
-    vat_log::{VatLevel, VatLine, VatLog},
     trace::{self, TraceOptions},
+    vat_log::{VatLevel, VatLine, VatLog},
     watch::{LastCrank, LastDelivery},
 };
 pub use overrides::{Override, OverrideError};

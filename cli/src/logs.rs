@@ -167,7 +167,11 @@ fn for_people(line: &VatLine) -> String {
     let VatLine { height, crank, vat, level, .. } = line;
     let name = if line.name.is_empty() { "-" } else { &line.name };
     let time = shown_time(line.time);
-    format!("{time} {height}/{crank} {vat} {} {level:5} {}", one_line(name), one_line(&line.message()))
+    format!(
+        "{time} {height}/{crank} {vat} {} {level:5} {}",
+        one_line(name),
+        one_line(&line.message())
+    )
 }
 
 fn shown_time(seconds: f64) -> String {
@@ -233,7 +237,7 @@ mod tests {
         let mut out = File::create(&path).unwrap();
         write!(out, "{text}\nnot json\n{}", &text[..10]).unwrap();
         let mut file = Tail::open(&path).unwrap();
-        let mut read = |file: &mut Tail| {
+        let read = |file: &mut Tail| {
             let mut count = 0;
             let mut each = |_| {
                 count += 1;

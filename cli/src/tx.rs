@@ -416,18 +416,6 @@ impl Sender {
         answered
     }
 
-    /// Prints the answer to an upgrade. That of one that failed is SwingSet's, and names no cause.
-    fn upgraded(&self, result: &MessageResult, admin: &str, bundle: &str) -> anyhow::Result<()> {
-        let answered = self.answered_by_admin(result, admin);
-        if answered.is_ok() || !result.value.body.contains("vat-upgrade failure") {
-            return answered;
-        }
-        let causes = upgrade::causes(self.wallet.client(), result, bundle)?;
-        answered.with_context(|| {
-            format!("the new code failed, and the old code goes on: {}", causes.join("; "))
-        })
-    }
-
     /// Prints that a transaction is in a block.
     fn done(&self, outcome: &TxOutcome) -> anyhow::Result<()> {
         self.output.record(&json!({"tx_hash": outcome.hash, "height": outcome.height}));

@@ -5,7 +5,7 @@ mod common;
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use common::{Done, Place, checkout, done};
 use serde_json::{Value, json};
@@ -61,6 +61,27 @@ fn sources_of_the_first_years_run_as_they_did() {
     assert!(said.contains("left.then 2 ~.half(2) -1 x~.y\n"), "{said}");
     let at = |text: &str| said.find(text).unwrap_or_else(|| panic!("{text} is not in {said}"));
     assert!(at("wavy dot called") < at("foo called"), "{said}");
+}
+
+/// The bundler warns of uses of any others.
+#[test]
+fn the_globals_that_the_bundler_knows_are_those_of_a_vat() {
+    let place = Place::new();
+    let dir = place.path().join("globals");
+    std::fs::create_dir(&dir).unwrap();
+    let source = "import { Far } from '@endo/far';\n\
+                  const names = () => harden(Object.getOwnPropertyNames(globalThis).sort());\n\
+                  export const buildRootObject = () => Far('root', { bootstrap: names });\n";
+    std::fs::write(dir.join("bootstrap.js"), source).unwrap();
+    let done = place.run(&["run", &dir.display().to_string(), "--json"]);
+    let tool = checkout().join("vat/js/tools/vat-globals.mjs");
+    let script = format!(
+        "import {{ VAT_GLOBALS }} from 'file://{}'; console.log(JSON.stringify([...VAT_GLOBALS].sort()))",
+        tool.display()
+    );
+    let node = Command::new("node").args(["--input-type=module", "-e", &script]).output().unwrap();
+    let known: Value = serde_json::from_slice(&node.stdout).unwrap();
+    assert_eq!(done.json()["bootstrap"]["value"], known, "{done:?}");
 }
 
 #[test]

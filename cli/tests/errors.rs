@@ -221,6 +221,23 @@ fn sources_that_cannot_be_bundled() {
 }
 
 #[test]
+fn sources_that_will_fail_in_a_vat_are_bundled_with_a_warning() {
+    let place = Place::new();
+    let source = "export const buildRootObject = () => process.env;";
+    fs::write(place.path().join("env.js"), source).unwrap();
+    let done = place.run(&["bundle", "env.js", "-o", "x.json"]);
+    done.assert_failed(0, "warning: env.js:1:38: process is no global of a vat.");
+    assert!(done.stdout.starts_with("b1-"), "{done:?}");
+    fs::write(place.path().join("start.js"), "export const start = 1;").unwrap();
+    place
+        .run(&["bundle", "start.js", "-o", "x.json"])
+        .assert_failed(0, "warning: start.js: no vat can be created from a module that");
+    fs::write(place.path().join("sound.js"), source.replace("process.env", "({})")).unwrap();
+    let sound = place.run(&["bundle", "sound.js", "-o", "x.json"]);
+    assert!(!sound.stderr.contains("warning") && !sound.stderr.contains("\n\n"), "{sound:?}");
+}
+
+#[test]
 fn every_command_has_help_with_an_example() {
     let place = Place::new();
     let mut waiting: Vec<Vec<String>> = vec![vec![]];

@@ -5,10 +5,10 @@
 
 use capstan_abi::{CapData, JsString};
 use capstan_passable::Reference;
-pub use capstan_passable::{error, message};
 pub(crate) use capstan_passable::{
     Json, leading_text, methargs, method_name, single_slot, single_slot_index, unescape,
 };
+pub use capstan_passable::{error, message};
 
 use crate::ids::KRef;
 

@@ -21,10 +21,13 @@ pub const MAX_SLOTS: usize = 10_000;
 /// Upper bound of a vatstore key, in bytes, without the kernel's prefix.
 pub const MAX_VATSTORE_KEY_BYTES: usize = 65_536;
 /// Upper bound of the syscalls and their results in one delivery, in bytes, so that a transcript entry can hold them.
-/// Each counts [`SYSCALL_OVERHEAD_BYTES`] extra.
+/// Each counts [`SYSCALL_OVERHEAD_BYTES`] extra, and each reference in a message [`REFERENCE_BYTES`].
 pub const MAX_DELIVERY_BYTES: usize = 64 << 20;
 /// Bytes that each syscall counts in addition to its texts, towards [`MAX_DELIVERY_BYTES`].
 pub const SYSCALL_OVERHEAD_BYTES: usize = 64;
+/// Bytes that a reference in a message counts in addition to its text, towards [`MAX_DELIVERY_BYTES`]. A new
+/// one makes up to three records, which the crank's computrons do not bound.
+pub const REFERENCE_BYTES: usize = 1_024;
 /// Upper bound of the settled data in one notification, in bytes, in addition to the primary promise's own.
 pub const MAX_NOTIFY_BYTES: usize = MAX_BODY_BYTES;
 /// Upper bound of the references in the settled data of one notification, in addition to the primary promise's own.

@@ -42,8 +42,6 @@ fn stage(billing: Billing) -> Stage {
         config.options.snapshot_initial = 1_000;
         config.options.snapshot_interval = 1_000;
         config.options.reap.deliveries = Threshold::Never;
-        // A source of its own: the start of a static vat loads its bundle, and nobody pays for that.
-        config.vats.get_mut("user").unwrap().enable_disavow = true;
     });
     stage.kernel.host_mut().start_cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
     stage
@@ -213,7 +211,12 @@ fn the_kernels_own_work_is_paid_for() {
     metered(&mut stage, 1_000_000).unwrap();
     let little = spend(&mut stage, "o-52", &json!([["set", "k", 1]]));
     let much = spend(&mut stage, "o-52", &json!([["set", "k", 100_001]]));
-    assert_eq!(much - little, 100_000);
+    // The transcript has the value once more, and the message with five more digits.
+    assert_eq!(much - little, 2 * 100_000 + 5);
+    // And so it has the answer to each read.
+    let once = spend(&mut stage, "o-52", &json!([["get", "k"]]));
+    let thrice = spend(&mut stage, "o-52", &json!([["get", "k"], ["get", "k"], ["get", "k"]]));
+    assert!(once > 100_000 && thrice > once + 2 * 100_000, "{once}, {thrice}");
 }
 
 #[test]
@@ -372,6 +375,8 @@ fn the_cause_of_a_failed_upgrade_is_kept_until_an_upgrade_succeeds_or_the_vat_is
     let mut stage = stage(BILLING);
     let vat = metered(&mut stage, 1_000_000).unwrap();
     let upgrade = |stage: &mut Stage, refusal| {
+        // The worker goes with an upgrade that fails, and the vat comes back.
+        spend(stage, "o-52", &json!([]));
         stage.kernel.host_mut().refusal = refusal;
         let order = format!("#[\"{vat}\",\"b1-user\",{{}},\"again\"]");
         stage.perform("vatAdmin", json!([["call", "d-70", "upgradeVat", order]])).unwrap();
@@ -380,6 +385,8 @@ fn the_cause_of_a_failed_upgrade_is_kept_until_an_upgrade_succeeds_or_the_vat_is
     };
     let failed = upgrade(&mut stage, Some("it is no worker")).unwrap();
     assert_eq!((failed.cause.as_str(), failed.bundle_id.as_str()), ("it is no worker", "b1-user"));
+    // The old incarnation comes back into memory before its next upgrade is refused.
+    assert!(spend(&mut stage, "o-52", &json!([])) > DELIVERY);
     assert_eq!(upgrade(&mut stage, Some("nor is it now")).unwrap().cause, "nor is it now");
     assert_eq!(upgrade(&mut stage, None), None);
     assert_eq!(view::vat_state(&stage.state, vat).unwrap().unwrap().incarnation, 1);

@@ -7,7 +7,7 @@ use capstan_abi::Delivery;
 use capstan_kernel::{
     limits::{
         MAX_DELIVERY_BYTES, MAX_GC_KREFS, MAX_NOTIFY_BYTES, MAX_NOTIFY_PROMISES, MAX_TEXT_BYTES,
-        MAX_VATSTORE_KEY_BYTES, SYSCALL_OVERHEAD_BYTES,
+        MAX_VATSTORE_KEY_BYTES, REFERENCE_BYTES, SYSCALL_OVERHEAD_BYTES,
     },
     view,
 };
@@ -42,6 +42,20 @@ fn a_delivery_whose_syscalls_fill_a_transcript_entry_is_the_last_that_fits() {
         let mut operations = vec![json!(["set", "k", value]); whole];
         operations.push(json!(["set", "k", rest]));
         assert_eq!(stage.perform("user", Value::Array(operations)).is_ok(), lives);
+        assert_eq!(stage.lives(user), lives);
+    }
+}
+
+#[test]
+fn a_delivery_names_no_more_references_than_its_records_can_be_paid_for() {
+    let slots: Vec<String> = (0..8_000).map(|number| format!("o+{}", 100 + number)).collect();
+    let most = MAX_DELIVERY_BYTES / (slots.len() * REFERENCE_BYTES);
+    for (messages, lives) in [(most - 1, true), (most + 1, false)] {
+        let mut stage = stage();
+        let user = stage.vat("user");
+        stage.vat("other");
+        let send = json!(["send", "o-50", "#[\"hold\",[]]", slots]);
+        assert_eq!(stage.perform("user", Value::Array(vec![send; messages])).is_ok(), lives);
         assert_eq!(stage.lives(user), lives);
     }
 }

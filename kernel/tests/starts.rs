@@ -19,7 +19,8 @@ const LOAD: u64 = 500;
 
 fn stage() -> Stage {
     let mut stage = Stage::new(&["user"], |config| {
-        config.options.billing = Billing { all_work: true, resident_vats: 100, ..Billing::SWINGSET };
+        config.options.billing =
+            Billing { all_work: true, resident_vats: 100, ..Billing::SWINGSET };
         config.options.reap.deliveries = Threshold::Never;
     });
     stage.kernel.host_mut().start_cost = StartCost { load: Computrons(LOAD), own: Computrons(OWN) };
@@ -41,9 +42,10 @@ fn a_launch_whose_source_is_refused_fails_and_the_kernel_goes_on() {
     let launched = stage.kernel.launch_subcluster(&mut stage.state, &cluster()).unwrap();
     stage.run();
     stage.kernel.host_mut().refusal = None;
-    let failed = stage.kernel.take_notices().into_iter().any(
-        |notice| matches!(notice.news, News::Failed(why) if why.contains("it is no worker")),
-    );
+    let failed =
+        stage.kernel.take_notices().into_iter().any(
+            |notice| matches!(notice.news, News::Failed(why) if why.contains("it is no worker")),
+        );
     assert!(failed);
     assert!(view::subcluster(&stage.state, launched.id).unwrap().is_none());
     stage.perform("user", json!([["set", "k", 1]])).unwrap();

@@ -172,7 +172,7 @@ impl Default for Params {
             crank_overhead_computrons: 1_500,
             write_computrons: 800,
             write_byte_computrons: 1,
-            deposit_byte_computrons: 10_000,
+            deposit_byte_computrons: 5_000,
             snapshot_computrons: 50_000,
             page_computrons: 800,
             resident_vats: 50,

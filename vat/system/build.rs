@@ -60,6 +60,7 @@ fn build() -> Result<(), BuildError> {
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     let bundler = package.join("../js/tools/bundle.mjs");
     let tools = [
+        "../js/tools/archiver.mjs",
         "../js/tools/bundle.mjs",
         "../js/tools/bundler.mjs",
         "../js/tools/causes.mjs",

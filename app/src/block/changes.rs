@@ -111,8 +111,7 @@ fn vat_events(
     if let Some(failed) = view::failed_upgrade(after, vat)?
         && view::failed_upgrade(before, vat)?.as_ref() != Some(&failed)
     {
-        let attributes =
-            [id.clone(), ("bundle_id", failed.bundle_id), ("cause", failed.cause)];
+        let attributes = [id.clone(), ("bundle_id", failed.bundle_id), ("cause", failed.cause)];
         events.push(event("vat.upgrade_failed", &attributes));
     }
     let ran = old.is_none_or(|old| old.status == VatStatus::Running);

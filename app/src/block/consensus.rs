@@ -6,8 +6,8 @@ use capstan_store::{Block, Prepared, Store};
 use crate::{
     admission::SignatureCache,
     observe::{
-        operator::OperatorFiles, slog::SlogFile, timed::TimedHost, trace::TraceLog, vat_log::VatLog,
-        watch::Watch,
+        operator::OperatorFiles, slog::SlogFile, timed::TimedHost, trace::TraceLog,
+        vat_log::VatLog, watch::Watch,
     },
     overrides::Override,
 };

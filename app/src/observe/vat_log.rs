@@ -165,14 +165,7 @@ impl Inner {
         self.write(vat, name, level, KERNEL, text);
     }
 
-    fn write(
-        &mut self,
-        vat: VatId,
-        name: Option<&str>,
-        level: VatLevel,
-        source: &str,
-        text: &str,
-    ) {
+    fn write(&mut self, vat: VatId, name: Option<&str>, level: VatLevel, source: &str, text: &str) {
         let running = self.running.as_ref().filter(|running| running.vat == vat);
         let name = name.or(running.map(|running| running.name.as_str())).unwrap_or_default();
         let line = VatLine {

@@ -11,8 +11,8 @@ use capstan_kernel_ports::VatId;
 use capstan_proto::{
     Handler,
     v1::{
-        FailedUpgrade, QueryVatRequest, QueryVatResponse, QueryVatStatsRequest, QueryVatStatsResponse,
-        QueryVatsRequest, QueryVatsResponse, VatEnding,
+        FailedUpgrade, QueryVatRequest, QueryVatResponse, QueryVatStatsRequest,
+        QueryVatStatsResponse, QueryVatsRequest, QueryVatsResponse, VatEnding,
     },
 };
 use capstan_store::StateView;

@@ -1,16 +1,38 @@
 //! The cause of a failed upgrade, which the rejection does not name.
 
+use anyhow::Context as _;
 use capstan_client::{Client, ClientError, MessageResult};
+
+use super::Sender;
 
 /// Upper bound of the blocks that are searched for the event.
 const MAX_BLOCKS: u64 = 100;
+
+impl Sender {
+    /// Prints the answer to an upgrade. That of one that failed is SwingSet's, and names no cause.
+    pub(super) fn upgraded(
+        &self,
+        result: &MessageResult,
+        admin: &str,
+        bundle: &str,
+    ) -> anyhow::Result<()> {
+        let answered = self.answered_by_admin(result, admin);
+        if answered.is_ok() || !result.value.body.contains("vat-upgrade failure") {
+            return answered;
+        }
+        let causes = causes(self.wallet.client(), result, bundle)?;
+        answered.with_context(|| {
+            format!("the new code failed, and the old code goes on: {}", causes.join("; "))
+        })
+    }
+}
 
 /// Returns the causes of the failed upgrades to a bundle in the blocks from the transaction to the answer. There is
 /// one, unless others tried the same at the same time.
 ///
 /// # Errors
 /// [`ClientError`] if the node does not answer.
-pub(super) fn causes(
+fn causes(
     client: &Client,
     result: &MessageResult,
     bundle_id: &str,
@@ -26,7 +48,8 @@ pub(super) fn causes(
                 continue;
             }
             let find = |key: &str| {
-                let found = event.attributes.iter().find(|a| a.key_str().is_ok_and(|found| found == key));
+                let found =
+                    event.attributes.iter().find(|a| a.key_str().is_ok_and(|found| found == key));
                 found.and_then(|a| a.value_str().ok()).unwrap_or_default().to_owned()
             };
             if find("bundle_id") == bundle_id {

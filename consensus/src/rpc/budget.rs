@@ -44,10 +44,7 @@ impl Budget {
     /// Reserves room for `bytes`. Returns `None` if so much is not free.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<Reserved> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
-        Arc::clone(&self.free)
-            .try_acquire_many_owned(units)
-            .ok()
-            .map(|permit| Reserved { permit })
+        Arc::clone(&self.free).try_acquire_many_owned(units).ok().map(|permit| Reserved { permit })
     }
 
     /// Returns the number of reserved bytes.

@@ -17,7 +17,7 @@ use crate::{
     state::{
         event::Waiting,
         handle::State,
-        kept::{Keeping, NOT_COVERED, Paid, capdata_bytes},
+        keeping::{Keeping, NOT_COVERED, Paid, capdata_bytes},
         notification::Notification,
         queue::{GcKind, Payer, RunQueueEvent},
         rejection::{Rejection, delivery_failed},

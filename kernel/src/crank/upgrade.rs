@@ -52,7 +52,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             Ok(upheld) => upheld,
             Err(why) => {
                 let tell_vat_admin = Some(callback(upgrade, Err(&why)));
-                let failure = failure(reaped.computrons, None, why.clone());
+                let failure = failure(reaped.computrons, None, why);
                 return Ok(CrankResults { tell_vat_admin, ..failure });
             }
         };

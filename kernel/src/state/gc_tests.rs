@@ -38,7 +38,7 @@ fn new_promise(state: &mut State<'_>) -> KRef {
 
 fn settle(state: &mut State<'_>, promise: KRef, slots: Vec<KRef>) {
     let data = KernelData { body: "#[]".to_owned(), slots };
-    state.resolve(vec![Resolution { promise, rejected: false, data }]).unwrap();
+    state.resolve(vec![Resolution { promise, rejected: false, data }], None).unwrap();
 }
 
 /// Ends a crank. Returns how many promises it deleted.

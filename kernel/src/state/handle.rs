@@ -19,7 +19,7 @@ use crate::{
     limits::SystemGuard,
     state::slog::{Event, Slog},
     state::{
-        kept::Changes,
+        keeping::Changes,
         keys,
         notice::{Notice, SettledLaunch},
         stats::Stats,

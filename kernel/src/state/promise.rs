@@ -15,7 +15,7 @@ use crate::{
     state::{
         event::{RunQueueEvent, Waiting},
         handle::{State, get_record},
-        kept::{Keeping, NOT_COVERED, capdata_bytes},
+        keeping::{Keeping, NOT_COVERED, capdata_bytes},
         keys,
         rejection::{Cause, Rejection},
         settled::{Settled, load_data},

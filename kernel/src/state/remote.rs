@@ -17,10 +17,11 @@ use crate::{
     state::{
         clist::{ImportIds, Use},
         handle::State,
-        kept::Paid,
+        keeping::Paid,
         keys,
         promise::ResultPolicy,
         queue::Payer,
+        settled::has_device_nodes,
         told::told_bytes,
     },
 };
@@ -75,11 +76,6 @@ const REJECTED: &str = "Message rejected:";
 
 /// The rule for data that refers to device nodes. What a device answers lies within a vat's delivery, and an account has none.
 pub(crate) const NO_DEVICE_NODES: &str = "an account is given no device nodes";
-
-/// Returns true if the data refers to a device node.
-pub(crate) fn has_device_nodes(data: &KernelData) -> bool {
-    data.slots.iter().any(|slot| matches!(slot, KRef::Device(_)))
-}
 
 /// Returns the size of a call, for [`Calls::bytes`].
 fn call_bytes<R>(methargs: &CapData<R>) -> u64 {

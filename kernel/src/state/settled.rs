@@ -14,12 +14,11 @@ use crate::{
     ids::{Endpoint, KRef},
     state::{
         handle::{State, need},
-        kept::{Keeping, data_bytes},
+        keeping::{Keeping, data_bytes},
         keys,
         notice::SettledLaunch,
         promise::{PromiseRecord, ResultPolicy, Stage, number_of},
         rejection::{Cause, Reason, Rejection},
-        remote::has_device_nodes,
         slog::Event,
     },
 };
@@ -130,6 +129,11 @@ impl LargeData {
 
 fn leads_on(data: &KernelData) -> bool {
     data.slots.iter().any(|slot| matches!(slot, KRef::Promise(_)))
+}
+
+/// Returns true if the data refers to a device node.
+pub(crate) fn has_device_nodes(data: &KernelData) -> bool {
+    data.slots.iter().any(|slot| matches!(slot, KRef::Device(_)))
 }
 
 impl Settled {

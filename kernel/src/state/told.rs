@@ -13,7 +13,7 @@ use crate::{
     limits::{CALL_SLOT_BYTES, MAX_TOLD_BYTES},
     state::{
         handle::State,
-        kept::{DATA_NOT_COVERED, Keeping, Paid, capdata_bytes},
+        keeping::{DATA_NOT_COVERED, Keeping, Paid, capdata_bytes},
         keys,
         promise::Stage,
         queue::RunQueueEvent,

@@ -173,7 +173,17 @@ impl<'a, R: Read + ?Sized> Replay<'a, R> {
             .ok_or_else(|| inconsistent(format!("{vat} does not exist")))?;
         let limit = Computrons(read_globals(state)?.options.crank_limit);
         let Range { start: next, end } = positions;
-        Ok(Self { state, vat, config, limit, next, end, has_worker: false, start_cost: None, printed: Vec::new() })
+        Ok(Self {
+            state,
+            vat,
+            config,
+            limit,
+            next,
+            end,
+            has_worker: false,
+            start_cost: None,
+            printed: Vec::new(),
+        })
     }
 
     /// Takes what the bundle printed while it was loaded, if a worker was started from it.

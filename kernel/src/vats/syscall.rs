@@ -14,7 +14,7 @@ use crate::{
     ids::{Endpoint, KRef, Kind, parse_vref},
     limits::{
         self, MAX_BODY_BYTES, MAX_DELIVERY_BYTES, MAX_ENDING_BYTES, MAX_SLOTS,
-        MAX_VATSTORE_KEY_BYTES, SYSCALL_OVERHEAD_BYTES,
+        MAX_VATSTORE_KEY_BYTES, REFERENCE_BYTES, SYSCALL_OVERHEAD_BYTES,
     },
     state::slog::Event,
     state::{clist::Use, handle::State, keys, queue::Payer, vat::VatConfig},
@@ -383,17 +383,15 @@ impl VatSyscalls<'_, '_> {
     }
 }
 
-/// The bytes of a syscall in a transcript, nearly.
+/// The bytes of a syscall in a transcript, nearly, and those that its references count.
 fn syscall_bytes(syscall: &Syscall) -> usize {
     let texts = match syscall {
         Syscall::Send { target, message } => {
             target.len()
-                + capdata_bytes(&message.methargs)
-                + message.result.as_ref().map_or(0, |r| r.len())
+                + kept_bytes(&message.methargs)
+                + message.result.as_ref().map_or(0, |r| r.len() + REFERENCE_BYTES)
         }
-        Syscall::CallNow { target, method, args } => {
-            target.len() + method.len() + capdata_bytes(args)
-        }
+        Syscall::CallNow { target, method, args } => target.len() + method.len() + kept_bytes(args),
         Syscall::Subscribe { promise } => promise.len(),
         Syscall::Resolve { resolutions } => resolutions
             .iter()
@@ -418,6 +416,11 @@ fn result_bytes(result: &SyscallResult) -> usize {
         SyscallResult::Ok(SyscallData::CapData(data)) => capdata_bytes(data),
         SyscallResult::Error(text) => text.len(),
     }
+}
+
+/// The same of data whose references the kernel keeps.
+fn kept_bytes(data: &CapData) -> usize {
+    capdata_bytes(data) + data.slots.len() * REFERENCE_BYTES
 }
 
 fn capdata_bytes(data: &CapData) -> usize {

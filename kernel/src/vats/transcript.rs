@@ -92,9 +92,12 @@ impl State<'_> {
         self.append_entry(vat, &entry)
     }
 
-    /// Appends an entry to the vat's transcript.
+    /// Appends an entry to the vat's transcript, and counts its bytes: they are written and kept as other entries are, but are
+    /// node-local. The answers to syscalls are among them.
     pub(crate) fn append_entry(&mut self, vat: VatId, entry: &Entry) -> Result<()> {
         let bytes = encode(entry)?;
+        let price = self.globals().options.billing.write_byte;
+        self.count(Computrons(price.saturating_mul(bytes.len() as u64)));
         let mut position = 0;
         self.update_vat(vat, |state| {
             position = state.span.end;

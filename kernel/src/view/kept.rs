@@ -12,7 +12,7 @@ use crate::{
         clist::{ClistEntry, is_export},
         event::Waiting,
         handle::decode,
-        kept::{EXPORT_BYTES, Keeping, Kept, PAGE_BYTES, capdata_bytes, vatstore_bytes},
+        keeping::{EXPORT_BYTES, Keeping, Kept, PAGE_BYTES, capdata_bytes, vatstore_bytes},
         keys,
         promise::{PromiseRecord, Stage},
         remote::OutboxEntry,

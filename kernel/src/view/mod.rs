@@ -35,6 +35,8 @@ pub use services::{service, services_after};
 pub use subclusters::{
     subcluster, subcluster_key, subcluster_of, subclusters_after, system_subcluster,
 };
-pub use vats::{failed_upgrade, heap_bytes, heap_image, vat_by_name, vat_config, vat_parameters, vat_state};
+pub use vats::{
+    failed_upgrade, heap_bytes, heap_image, vat_by_name, vat_config, vat_parameters, vat_state,
+};
 
 pub use crate::state::vat::{VatCounts, all_vats as vats, live_vats};

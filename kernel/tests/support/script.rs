@@ -4,6 +4,7 @@
 //!
 //! * `["set", KEY, BYTES]`: sets a key of the vatstore to a value of that length
 //! * `["key", BYTES]`: sets a key of that length
+//! * `["get", KEY]`: reads a key
 //! * `["delete", KEY]`: deletes a key
 //! * `["send", TARGET, BODY, SLOTS]`: sends a message with these method and arguments
 //! * `["send", TARGET, BODY, SLOTS, RESULT]`: the same with a result promise, which it subscribes to
@@ -228,6 +229,7 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
     let data = |index: usize| CapData { body: text(index), slots: texts(&operation[index + 1]) };
     let syscall = match text(0).as_str() {
         "set" => Syscall::VatstoreSet { key: text(1).into(), value: "v".repeat(number(2)).into() },
+        "get" => Syscall::VatstoreGet { key: text(1).into() },
         "delete" => Syscall::VatstoreDelete { key: text(1).into() },
         "key" => Syscall::VatstoreSet { key: "k".repeat(number(1)).into(), value: "v".into() },
         "send" => {

@@ -26,6 +26,12 @@ impl Hoard {
         self.alice.send(&self.vat.root, method, &Args::json(args)).unwrap().status
     }
 
+    /// Has the account acknowledge all that it was told.
+    fn acknowledge(&self) {
+        let outbox = self.node.client().outbox(&self.alice.address(), 0, 0).unwrap();
+        self.alice.acknowledge(outbox.entries.last().unwrap().number).unwrap();
+    }
+
     /// What the vat keeps and has deposited, and what is left in its meter.
     fn stats(&self) -> (proto::QueryVatStatsResponse, u64) {
         let stats = self.node.client().vat_stats(&self.vat.vat_id).unwrap();
@@ -38,29 +44,34 @@ impl Hoard {
 
 #[test]
 fn a_vat_deposits_for_what_it_stores_and_ends_when_its_meter_covers_no_more() {
-    const PIECE: u64 = 2_000_000;
-    let price = Params::default().deposit_byte_computrons;
+    const PIECE: u64 = 1_000_000;
+    /// More than the deliveries of this test spend.
+    const SPENT: u64 = 10_000_000_000;
+    let Params { deposit_byte_computrons: price, default_vat_computrons: funds, .. } =
+        Params::default();
     let hoard = Hoard::new();
-    let (empty, before) = hoard.stats();
+    let empty = hoard.stats();
     assert_eq!(hoard.tell("keep", &format!("[\"k\", {PIECE}]")), "fulfilled");
-    let (full, after) = hoard.stats();
-    assert!(full.kept_vatstore_bytes >= empty.kept_vatstore_bytes + PIECE, "{full:?}");
-    assert!(before - after >= PIECE * price, "{before} {after}");
+    let full = hoard.stats();
+    assert!(full.0.kept_vatstore_bytes >= empty.0.kept_vatstore_bytes + PIECE, "{full:?}");
+    assert!(full.1 + PIECE * price <= empty.1, "{full:?}");
     assert_eq!(hoard.tell("free", "[\"k\"]"), "fulfilled");
-    let (freed, after) = hoard.stats();
-    assert!(freed.kept_vatstore_bytes < empty.kept_vatstore_bytes + 1_000, "{freed:?}");
-    assert!(before - after < PIECE * price, "{before} {after}");
-    // A block of ten million computrons could write as much as this whole meter covers.
-    let covered = Params::default().default_vat_computrons / price / PIECE;
+    let freed = hoard.stats();
+    assert!(freed.0.kept_vatstore_bytes < empty.0.kept_vatstore_bytes + 1_000, "{freed:?}");
+    // The computrons of the deliveries are gone, and nothing else is.
+    assert!(freed.1 + freed.0.kept_bytes * price + SPENT > funds, "{freed:?}");
+    let covered = funds / price / PIECE;
     let told = |n: &u64| hoard.tell("keep", &format!("[\"{n}\", {PIECE}]")) == "fulfilled";
     let kept = (0..covered).take_while(told).count() as u64;
     assert!((1..covered).contains(&kept), "{kept} of {covered} pieces");
     let ended = hoard.node.client().vat(&hoard.vat.vat_id).unwrap();
     assert_eq!(ended.ending.unwrap().reason, "meter underflow, vat terminated");
+    // Nothing is left when the account has acknowledged the answers.
+    hoard.acknowledge();
     hoard.node.wait_idle();
     let (gone, left) = hoard.stats();
     assert_eq!((gone.status.as_str(), gone.kept_bytes), ("cleaned", 0), "{gone:?}");
-    assert!(left > before / 2, "{left} of {before}");
+    assert!(left + SPENT > funds, "{left} of {funds}");
 }
 
 #[test]
@@ -73,8 +84,7 @@ fn a_vat_deposits_for_its_answers_until_the_account_acknowledges_them() {
         assert!(stats.kept_outbox_bytes >= n * LENGTH, "{stats:?}");
         assert_eq!(stats.kept_promise_bytes, 0, "{stats:?}");
     }
-    let outbox = hoard.node.client().outbox(&hoard.alice.address(), 0, 0).unwrap();
-    hoard.alice.acknowledge(outbox.entries.last().unwrap().number).unwrap();
+    hoard.acknowledge();
     let (stats, _) = hoard.stats();
     assert_eq!(stats.kept_outbox_bytes, 0, "{stats:?}");
 }

@@ -22,8 +22,7 @@ use crate::{
 pub(crate) const LLVM_MAJOR: &str = "22";
 
 /// Our sources, below `worker/`.
-const WORKER_SOURCES: [&str; 5] =
-    ["worker.c", "globals.c", "codec.c", "harden.c", "rejections.c"];
+const WORKER_SOURCES: [&str; 5] = ["worker.c", "globals.c", "codec.c", "harden.c", "rejections.c"];
 const WORKER_HEADERS: [&str; 10] = [
     "callee.h",
     "codec.h",

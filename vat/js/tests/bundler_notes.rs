@@ -5,7 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 use tempfile::TempDir;
@@ -21,12 +21,17 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// The warnings of bundling a source, which must be bundled, from within its folder.
-fn warnings(folder: &TempDir, source: &str) -> Vec<String> {
+/// Bundles a source from within its folder.
+fn bundle(folder: &TempDir, source: &str) -> Output {
     let tool = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tools/bundle.mjs");
     let mut node = Command::new("node");
     node.current_dir(folder.path()).arg(tool).args([source, "out.json"]);
-    let output = node.output().unwrap();
+    node.output().unwrap()
+}
+
+/// The warnings of bundling a source, which must be bundled.
+fn warnings(folder: &TempDir, source: &str) -> Vec<String> {
+    let output = bundle(folder, source);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(folder.path().join("out.json").exists());
@@ -128,6 +133,21 @@ fn a_source_in_typescript_is_a_vat_and_its_globals_are_looked_at() {
     assert_each(&warnings(&packaged, "vat.ts"), &expected);
     let bundle = fs::read_to_string(packaged.path().join("out.json")).unwrap();
     assert!(bundle.contains("endoZipBase64Sha512"), "{bundle}");
+}
+
+#[test]
+fn typescript_that_cannot_be_erased_or_found_is_refused_with_what_helps() {
+    let other = ("x.ts", "export const x: number = 1;");
+    for (vat, problem) in [
+        ("export enum Color { Red }", "vat.ts can have no enum, namespace or parameter property."),
+        ("export { x } from './x.js';", "There is x.ts. Modules in TypeScript are imported by"),
+    ] {
+        let folder = folder(&[("vat.ts", vat), other]);
+        let output = bundle(&folder, "vat.ts");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(problem), "{said}");
+    }
 }
 
 #[test]

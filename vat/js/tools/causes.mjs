@@ -10,6 +10,8 @@ const OWN_HINT = 'A vat is an ES module: set "type": "module" in its package.jso
 const BUNDLE_FIRST =
   'or make it one file of plain JavaScript first (with esbuild, for example) and import that';
 
+const COMPILE_FIRST = 'Do without, or compile it to JavaScript first (with tsc or esbuild).';
+
 const readDescriptor = file => {
   try {
     return JSON.parse(fs.readFileSync(file, 'utf8'));
@@ -75,6 +77,9 @@ const readAsCommonJs = (file, source) => {
 /** A module that is not JavaScript as vats have it. */
 const notParsed = (file, source) => {
   const found = packageOf(file);
+  if (/\.[mc]?ts$/.test(file)) {
+    return `Types are erased from TypeScript, and nothing else: ${path.basename(file)} can have no enum, namespace or parameter property. ${COMPILE_FIRST}`;
+  }
   if (isOwn(found, source)) {
     return undefined;
   }
@@ -132,9 +137,13 @@ const notFound = (specifier, folder, source) => {
 /** A file of a package that is not there. */
 const noFile = (specifier, folder, source) => {
   const found = packageOf(path.join(folder, 'index.js'));
-  return isOwn(found, source)
-    ? undefined
-    : `The package ${found.label} has no file "${specifier}", which it names. Install it again, or use another version.`;
+  const typed = path.join(folder, specifier.replace(/\.([mc]?)js$/, '.$1ts'));
+  if (isOwn(found, source)) {
+    return typed !== path.join(folder, specifier) && fs.existsSync(typed)
+      ? `There is ${path.basename(typed)}. Modules in TypeScript are imported by the names of their files.`
+      : undefined;
+  }
+  return `The package ${found.label} has no file "${specifier}", which it names. Install it again, or use another version.`;
 };
 
 const CAUSES = [

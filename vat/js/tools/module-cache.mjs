@@ -37,10 +37,14 @@ const named = name => {
   return place && path.isAbsolute(place) ? place : undefined;
 };
 
-/** Where the cache is: beside the compiled engines, as `capstan` finds them. */
+/** Where the cache is: beside the compiled engines, as `capstan` finds them. Users without a home have none. */
 const cacheFolder = () => {
   const user = () => path.join(named('XDG_CACHE_HOME') ?? path.join(os.homedir(), '.cache'), 'capstan');
-  return path.join(named('CAPSTAN_CACHE') ?? user(), 'bundler');
+  try {
+    return path.join(named('CAPSTAN_CACHE') ?? user(), 'bundler');
+  } catch {
+    return undefined;
+  }
 };
 
 /** A hash of all tools, or undefined if it is not known which are installed. */
@@ -85,6 +89,15 @@ const readBounded = file => {
   }
 };
 
+/** Removes a file if that is possible. */
+const remove = file => {
+  try {
+    fs.rmSync(file, { force: true });
+  } catch {
+    // It costs room until another bundler removes it.
+  }
+};
+
 /** Removes the oldest files of a folder until the rest is within its bound. */
 const trim = folder => {
   const oldest = Date.now() - ABANDONED_AFTER;
@@ -94,7 +107,7 @@ const trim = folder => {
     const stat = fs.statSync(file, { throwIfNoEntry: false });
     const isAbandoned = name.endsWith('.new') && stat?.mtimeMs < oldest;
     if (isAbandoned) {
-      fs.rmSync(file, { force: true });
+      remove(file);
     } else if (stat?.isFile()) {
       files.push({ file, size: stat.size, time: stat.mtimeMs });
     }
@@ -104,7 +117,7 @@ const trim = folder => {
   for (const { file, size } of files) {
     bytes += size;
     if (bytes > FOLDER_BYTES) {
-      fs.rmSync(file, { force: true });
+      remove(file);
     }
   }
 };
@@ -119,7 +132,7 @@ const NO_CACHE = { key: () => undefined, get: () => undefined, put: () => {}, tr
  */
 export const openCache = (root = cacheFolder()) => {
   const tools = toolsHash();
-  if (tools === undefined) {
+  if (tools === undefined || root === undefined) {
     return NO_CACHE;
   }
   const written = new Set();
@@ -145,7 +158,7 @@ export const openCache = (root = cacheFolder()) => {
       fs.renameSync(fresh, path.join(folder, name));
       written.add(folder);
     } catch {
-      fs.rmSync(fresh, { force: true });
+      remove(fresh);
     }
   };
   /** Keeps the bound where something was written. */

@@ -71,6 +71,19 @@ const typeScriptNotes = async (language, { record }, bytes) => {
   return record && (await transform(language === 'mts' ? 'mjs' : 'cjs', plain)).notes;
 };
 
+/** Names the module that is not to be parsed, as the archiver does for those that it has transformed. */
+const naming = async (language, location, parse) => {
+  try {
+    return await parse();
+  } catch (error) {
+    if (language !== 'mts' && language !== 'cts') {
+      throw error;
+    }
+    const reason = error.message.replace(/^Error transforming source in <unknown>: /, '');
+    throw Error(`Error transforming "${language}" source in ${JSON.stringify(location)}: ${reason}`);
+  }
+};
+
 /**
  * What Endo's archiver is to be given: parsers and transforms that look into a cache first.
  *
@@ -98,7 +111,8 @@ export const makeModuleKit = (cache, onModule) => {
     parse: async (bytes, specifier, location, packageLocation, options) => {
       const { parse } = (await load())[language];
       // Source maps are for nobody, and dear.
-      const parsed = await parse(bytes, specifier, location, packageLocation, { ...options, sourceMapHook: undefined });
+      const plain = { ...options, sourceMapHook: undefined };
+      const parsed = await naming(language, location, () => parse(bytes, specifier, location, packageLocation, plain));
       const miss = misses.get(bytes);
       if (miss) {
         const notes = miss.notes ?? (await typeScriptNotes(language, parsed, bytes));

@@ -16,8 +16,10 @@ mod change;
 mod corpus;
 mod gauge;
 mod input;
+mod run;
 mod scales;
 mod search;
+mod transactions;
 
 pub use bounds::{Calibration, Cost, Excess, Verdict, judge};
 pub use corpus::{dearest, dearest_rows, weigh_file};

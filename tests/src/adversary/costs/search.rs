@@ -32,7 +32,8 @@ const CALIBRATION_EVERY: u64 = 12;
 #[derive(Default)]
 struct Kept(BTreeMap<(Measure, String), (f64, Input, Cost)>);
 
-/// Weighs the known inputs for half of the time at most, and random and changed ones for the rest. Tells the dearest at the end. `folder` is where they are written, one a
+/// Weighs the known inputs for half of the time at most, and random and changed ones for the rest. Tells the dearest at
+/// the end. `folder` is where they are written, one a
 /// line, and where inputs of an earlier search are read from.
 ///
 /// The seed decides which inputs are drawn. Which are kept depends on the measurement.

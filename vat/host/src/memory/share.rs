@@ -16,7 +16,7 @@ use std::{
 use capstan_abi::Delivery;
 use capstan_kernel_ports::{
     Hash,
-    host::{HeapImage, HostFault, LOADED_SOURCES, Printed, WorkerOptions, WorkerSource},
+    host::{HeapImage, HostFault, LOADED_SOURCES, Printed, WorkerOptions},
 };
 
 use crate::{

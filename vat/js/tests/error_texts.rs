@@ -53,7 +53,7 @@ fn a_call_of_what_is_no_function_names_it_where_the_name_is_certain() {
 fn frames_name_the_module_by_its_source_url() {
     let mut engine = Engine::new();
     let mut frame = |tail: &str| {
-        let source = format!("\\nfunction inner() {{ throw Error('x'); }}\\ninner();{tail}");
+        let source = format!("\\nfunction inner() {{ throw Error(\"x\"); }}\\ninner();{tail}");
         let code = format!(
             "(() => {{ try {{ (0, eval)('{source}'); }} catch (e) {{ return e.stack.split('\\n').find(line => line.includes('inner')).trim(); }} }})()"
         );
@@ -80,7 +80,8 @@ fn frames_name_the_module_by_its_source_url() {
 #[test]
 fn rejections_are_told_once_nothing_is_left_to_do_and_nobody_handles_them() {
     let mut engine = Engine::new();
-    let console = "globalThis.capstanConsole = { unhandled: reason => print(`unhandled ${reason}`) };";
+    let console =
+        "globalThis.capstanConsole = { unhandled: reason => print(`unhandled ${reason}`) };";
     assert_eq!(engine.boot(console), Ok(0));
     let mut told = |script: &str| {
         let before = engine.log().len();
@@ -90,7 +91,10 @@ fn rejections_are_told_once_nothing_is_left_to_do_and_nobody_handles_them() {
     let nothing: [&str; 0] = [];
     assert_eq!(told("Promise.reject(1);"), ["unhandled 1"]);
     assert_eq!(told("Promise.reject(1).catch(() => {});"), nothing);
-    assert_eq!(told("{ const p = Promise.reject(1); Promise.resolve().then(() => p.catch(() => {})); }"), nothing);
+    assert_eq!(
+        told("{ const p = Promise.reject(1); Promise.resolve().then(() => p.catch(() => {})); }"),
+        nothing
+    );
     assert_eq!(told("(async () => { await null; throw 2; })();"), ["unhandled 2"]);
     assert_eq!(told("Promise.all([Promise.reject(3), Promise.reject(4)]);"), ["unhandled 3"]);
     assert_eq!(told("Promise.reject(5).then(() => {});"), ["unhandled 5"]);
@@ -100,7 +104,8 @@ fn rejections_are_told_once_nothing_is_left_to_do_and_nobody_handles_them() {
     let many = told("for (let i = 0; i < 100; i += 1) Promise.reject(i);");
     assert_eq!((many.len(), many[31].as_str()), (32, "unhandled 31"));
     assert_eq!(told("Promise.reject(7);"), ["unhandled 7"], "there is room again");
-    let handled = "for (let i = 0; i < 1000; i += 1) Promise.reject(i).catch(() => {}); Promise.reject(8);";
+    let handled =
+        "for (let i = 0; i < 1000; i += 1) Promise.reject(i).catch(() => {}); Promise.reject(8);";
     assert_eq!(told(handled), ["unhandled 8"]);
     // What the report itself throws or rejects ends nothing.
     assert_eq!(told("Promise.reject({ toString() { throw 9; } });"), nothing);
