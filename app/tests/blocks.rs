@@ -32,6 +32,11 @@ fn an_idle_block_leaves_the_hash_and_an_eventful_one_does_not() {
     assert_ne!(chain.hash(), idle);
 }
 
+/// Checks computrons against those of the vat's own work. Bytes of its transcript come on top.
+fn is_spent(computrons: u64, work: u64) -> bool {
+    (work..work + 1_000).contains(&computrons)
+}
+
 #[test]
 fn a_block_ends_at_its_budget_and_the_next_goes_on() {
     let mut chain = Chain::new();
@@ -44,7 +49,7 @@ fn a_block_ends_at_its_budget_and_the_next_goes_on() {
     let first = chain.block(std::slice::from_ref(&tx));
     assert_eq!(attributes(&first.events, "block.run", "idle"), ["false"]);
     let spent: u64 = attributes(&first.events, "block.run", "computrons")[0].parse().unwrap();
-    assert_eq!(spent, 2 * (WORK + DELIVERY));
+    assert!(is_spent(spent, 2 * (WORK + DELIVERY)), "{spent}");
     let hash = chain.hash();
     let queue = chain.json("kernel/run-queue");
     assert!(!queue["runQueue"].as_array().unwrap().is_empty(), "{queue}");
@@ -240,8 +245,9 @@ fn vat_stats_add_up() {
     let grown = |name: &str| number(&stats, name) - number(&first, name);
     // `provision` and `work`.
     assert_eq!(grown("deliveries"), 2);
-    assert_eq!(grown("computronsTotal"), DELIVERY + WORK);
-    assert_eq!(number(&stats, "computronsLastBlock"), DELIVERY + WORK);
+    for count in [grown("computronsTotal"), number(&stats, "computronsLastBlock")] {
+        assert!(is_spent(count, DELIVERY + WORK), "{count}");
+    }
     assert!(grown("transcriptCount") >= 2);
     assert_eq!(stats["meterRemaining"], "unlimited");
     assert_eq!(number(&stats, "queueDepth"), 0);

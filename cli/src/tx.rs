@@ -1,6 +1,11 @@
 //! `capstan tx`: transactions, and what comes of them.
 
+mod sent;
 mod upgrade;
+mod values;
+
+pub(crate) use sent::explain;
+pub(crate) use values::bundle_id;
 
 use std::path::PathBuf;
 use std::process::exit;
@@ -8,14 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use capstan_abi::{BundleKind, CapData};
 use capstan_client::{
-    Amount, Args, Bundle, Client, ClientError, CreateVat, DENOM, ErrorCode, MessageResult,
-    TxOutcome, UpgradeVat, Wallet, proto,
+    Bundle, Client, ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto,
 };
-use capstan_passable::notation::BadNotation;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::failure::{Rejected, flag, usage};
 use crate::output::{Output, warn};
@@ -23,6 +25,9 @@ use crate::passable;
 use crate::process::{INTERRUPTED, on_signal};
 use crate::progress::during;
 use crate::{Common, keys};
+
+use sent::{went_on, with_hash};
+use values::{arguments, coins, parameters, reason_of_end, reference, settled_value};
 
 /// Arguments of `capstan tx`.
 #[derive(clap::Args, Debug)]
@@ -203,30 +208,6 @@ impl Tx {
     }
 }
 
-/// Says what happened to a transaction that nobody waits for any more.
-fn went_on(hash: &str) -> String {
-    format!(
-        "transaction {hash} was sent and may still come through: `capstan query result {hash}` tells"
-    )
-}
-
-/// Names the transaction that was sent, if the error leaves open what became of it.
-fn with_hash(error: anyhow::Error, wallet: &Wallet) -> anyhow::Error {
-    let open = matches!(
-        error.downcast_ref::<ClientError>(),
-        Some(
-            ClientError::Timeout { .. }
-                | ClientError::Unreachable { .. }
-                | ClientError::Malformed { .. }
-                | ClientError::Closed { .. }
-        )
-    );
-    match wallet.last_sent().filter(|_| open) {
-        Some(hash) => error.context(went_on(&hash.to_string())),
-        None => error,
-    }
-}
-
 /// Performs an action of a signer.
 fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<()> {
     match action {
@@ -272,21 +253,6 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
             sender.done(&during(BLOCK, || sender.wallet.transfer(&to, amount))?)
         }
     }
-}
-
-/// Says what a newcomer must know about an account that is not there yet.
-pub(crate) fn explain(error: anyhow::Error, wallet: &Wallet, name: &str) -> anyhow::Error {
-    let code = match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Query { path, code, .. }) if path.ends_with("/Account") => *code,
-        _ => return error,
-    };
-    if code != ErrorCode::NotFound.number() {
-        return error;
-    }
-    let address = wallet.address();
-    error.context(format!(
-        "the account of {name} does not exist yet; it begins with its first coins, as in `capstan tx transfer {address} 1000000{DENOM} --from alice`"
-    ))
 }
 
 struct Sender {
@@ -423,78 +389,6 @@ impl Sender {
     }
 }
 
-/// Returns the id of a bundle that is named by its id or by a file.
-///
-/// # Errors
-/// The text is neither.
-pub(crate) fn bundle_id(text: &str) -> anyhow::Result<String> {
-    if BundleKind::from_id(text).is_some() {
-        return Ok(text.to_owned());
-    }
-    match std::fs::read(text) {
-        Ok(bytes) => {
-            Ok(Bundle::from_file_bytes(&bytes).with_context(|| text.to_owned())?.id.into())
-        }
-        Err(error) => Err(usage(format!(
-            "{text:?} is neither a bundle's id (b1-…, w1-…) nor a file: {error}"
-        ))),
-    }
-}
-
-/// Encodes what a promise is settled to. A text that rejects becomes an error.
-fn settled_value(text: Option<&str>, reject: bool) -> Result<CapData, BadNotation> {
-    let value = match text {
-        None if reject => json!({"@error": "rejected", "name": "Error"}),
-        None => json!({"@undefined": true}),
-        Some(text) => match passable::argument(text)? {
-            Value::String(message) if reject && !message.starts_with('@') => {
-                json!({"@error": message, "name": "Error"})
-            }
-            value => value,
-        },
-    };
-    passable::encode(&value)
-}
-
-/// Removes the `@` that a reference has inside arguments.
-fn reference(text: &str) -> &str {
-    text.strip_prefix('@').unwrap_or(text)
-}
-
-fn arguments(encoded: Result<CapData, BadNotation>) -> anyhow::Result<Args> {
-    let CapData { body, slots } = encoded.map_err(|error| usage(not_in_notation(&error)))?;
-    Ok(Args::smallcaps(body.strip_prefix('#').unwrap_or(&body), slots))
-}
-
-/// Says what is wrong with a value that was typed, and what to write instead.
-pub(crate) fn not_in_notation(error: &BadNotation) -> String {
-    let mistake = match error {
-        BadNotation::Argument { error, .. } => error,
-        other => other,
-    };
-    let hint = match mistake {
-        BadNotation::Syntax { .. } => "; a text is written in double quotes: '\"1,2\"'",
-        _ => "",
-    };
-    format!("{error}{hint}")
-}
-
-fn parameters(text: &str) -> anyhow::Result<Args> {
-    let encoded = passable::from_text(text).and_then(|value| passable::encode(&value));
-    arguments(encoded).context("--params is not a value")
-}
-
-fn reason_of_end(text: &str) -> anyhow::Result<Args> {
-    let encoded = passable::argument(text).and_then(|value| passable::encode(&value));
-    arguments(encoded).context("--reason is not a value")
-}
-
-/// Parses an amount: `1000ucap` or `1000`.
-fn coins(text: &str) -> anyhow::Result<Amount> {
-    let digits = text.strip_suffix(DENOM).unwrap_or(text);
-    digits.parse().map_err(|error| usage(format!("{error}; write it as in 1000{DENOM}")))
-}
-
 const BLOCK: &str = "waiting for the transaction's block";
 
 const RESOLVE_HELP: &str = "\
@@ -520,17 +414,3 @@ begins with @ gets a second @.
 The answer is printed in the same notation. With --json: status (fulfilled or rejected), value (where 7n is
 {\"@bigint\":\"7\"}, @ro-51 a string, and undefined null), slots (the references in it), body (the value as it is on the
 chain). A rejection ends with exit code 1.";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_may_name_the_coin() {
-        assert_eq!(coins("1000ucap").unwrap(), Amount(1000));
-        assert_eq!(coins("7").unwrap(), Amount(7));
-        for bad in ["", "ucap", "1.5ucap", "-1", "7uatom"] {
-            assert!(coins(bad).unwrap_err().to_string().contains("1000ucap"), "{bad}");
-        }
-    }
-}

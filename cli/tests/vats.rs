@@ -142,5 +142,5 @@ fn a_chain_with_a_timer_tells_the_time_of_its_blocks() {
         &other,
         &["tx", "send", "factory", "lookup", "chain/timer", "--from", "alice", "--json"],
     );
-    assert!(none.code == 1 && none.stdout.contains("nothing is published"), "{none:?}");
+    assert!(none.code == 1 && none.stdout.contains("this chain has no timer"), "{none:?}");
 }

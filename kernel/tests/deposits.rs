@@ -286,7 +286,11 @@ fn what_an_outbox_does_not_get_because_of_the_deposit_is_told_as_a_rejection() {
     assert_eq!(play.ending(), None);
     let told = [play.outbox(one), play.outbox(other)];
     assert!(told[1].contains("xxxxxxxxxx"), "{}", told[1]);
-    assert!(told[0].contains("does not cover the deposit for telling its data"), "{}", told[0]);
+    assert!(
+        told[0].contains("[KERNEL:DELIVERY_FAILED] the meter of the vat that settled"),
+        "{}",
+        told[0]
+    );
     play.acknowledge(one);
     // A call that the meter does not cover is rejected, and the vat lives.
     play.order(&json!([["send", "o-50", letters(60_000), [], "p+8"]]));

@@ -69,7 +69,7 @@ fn what_only_the_old_heap_held_is_dropped_and_retired() {
         });
         let mut config = config("boot", &["boot", "friend", "victim"]);
         config.bundles.insert("b1-new".to_owned(), vec![]);
-        config.options.collect_at_upgrade = collect;
+        config.options.collect_leaks = collect;
         let (mut kernel, mut state) = kernel(&config, factory);
         run(&mut kernel, &mut state);
         told.borrow_mut().clear();

@@ -176,6 +176,6 @@ fn options() -> KernelOptions {
         crank_limit: 400_000_000,
         guard: capstan_kernel::limits::SystemGuard::NONE,
         billing: capstan_kernel::billing::Billing::SWINGSET,
-        collect_at_upgrade: true,
+        collect_leaks: true,
     }
 }

@@ -171,7 +171,7 @@ pub fn often() -> KernelOptions {
         snapshot_initial: 2,
         snapshot_interval: 5,
         snapshot_debt: u64::MAX,
-        collect_at_upgrade: true,
+        collect_leaks: true,
         crank_limit: 400_000_000,
         guard: capstan_kernel::limits::SystemGuard::NONE,
         billing: capstan_kernel::billing::Billing::SWINGSET,

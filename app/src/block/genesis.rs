@@ -153,7 +153,7 @@ fn kernel_options(genesis: &AppState) -> KernelOptions {
         snapshot_initial: genesis.params.snapshot_initial,
         snapshot_interval: genesis.params.snapshot_interval,
         snapshot_debt: genesis.params.snapshot_debt,
-        collect_at_upgrade: true,
+        collect_leaks: true,
         crank_limit: genesis.params.crank_computrons,
         guard: guard(&genesis.params.system),
         billing: billing(&genesis.params),

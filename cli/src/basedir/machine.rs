@@ -279,7 +279,7 @@ fn kernel_config(bundles: BTreeMap<String, Bundle>, shell: bool) -> anyhow::Resu
         crank_limit: params.crank_computrons,
         guard: capstan_kernel::limits::SystemGuard::NONE,
         billing: capstan_kernel::billing::Billing::SWINGSET,
-        collect_at_upgrade: true,
+        collect_leaks: true,
     });
     for (name, Bundle { id, bytes }) in all {
         let sound = capstan_bundle::verify(&bytes).with_context(|| format!("vat {name}"))?;

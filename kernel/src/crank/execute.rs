@@ -133,7 +133,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
     fn abort(&mut self, results: &mut CrankResults, stats: Stats) -> Result<()> {
         let state = &mut *self.state;
         undo(state, results, stats)?;
-        state.decrement_all(&std::mem::take(&mut results.held))?;
+        if state.globals().options.collect_leaks {
+            state.decrement_all(&std::mem::take(&mut results.held))?;
+        }
         state.note_loaded_again()?;
         if let Some((vat, _, info)) = &mut results.terminate {
             *info = state.replace_undone(*vat, info)?;

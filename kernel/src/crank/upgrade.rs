@@ -57,7 +57,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             }
         };
         self.disconnect(vat, upheld, &capdata::disconnection(upgrade_message, old))?;
-        if self.state.globals().options.collect_at_upgrade {
+        if self.state.globals().options.collect_leaks {
             let most = self.state.cut_off_a_crank();
             let seen = self.state.drop_heap_imports(vat, most)?;
             self.state.count_reads(seen);

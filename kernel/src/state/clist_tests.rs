@@ -220,7 +220,7 @@ pub(crate) fn options() -> KernelOptions {
         snapshot_initial: 3,
         snapshot_interval: 200,
         snapshot_debt: u64::MAX,
-        collect_at_upgrade: false,
+        collect_leaks: false,
         crank_limit: 1,
         guard: crate::limits::SystemGuard::NONE,
         billing: crate::billing::Billing::SWINGSET,

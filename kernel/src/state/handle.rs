@@ -21,11 +21,11 @@ use crate::{
     state::{
         keeping::Changes,
         keys,
+        loaded_source::LoadedSource,
         notice::{Notice, SettledLaunch},
         stats::Stats,
         vat_config::ReapThreshold,
     },
-    vats::residency::Source,
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
@@ -76,8 +76,9 @@ pub struct KernelOptions {
     /// Computrons of deliveries since a vat's last heap snapshot after which the next one is due. Bringing
     /// the vat back costs at most these and one more delivery.
     pub snapshot_debt: u64,
-    /// Drops, at an upgrade, the imports that nothing durable holds. SwingSet leaks them.
-    pub collect_at_upgrade: bool,
+    /// Releases references that SwingSet leaks: imports of an upgraded vat that nothing durable holds, and the references
+    /// in the parameters of a creation or an upgrade that fails.
+    pub collect_leaks: bool,
     /// Computrons that one crank may spend at most, metered vat or not.
     pub crank_limit: u64,
     /// The [`SystemGuard`]: limits and prices of the vats of the system.
@@ -104,7 +105,7 @@ pub(crate) struct State<'a> {
     /// Pages of the heap of which the crank took a snapshot, if it took one.
     pub(crate) snapshot_pages: Option<u64>,
     /// The source that a host loads for this crank, whether it is undone or not.
-    pub(crate) loaded_source: Option<Source>,
+    pub(crate) loaded_source: Option<LoadedSource>,
     /// The reason why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it. The block is never committed.
     pub(crate) pending_panic: Option<KernelPanic>,

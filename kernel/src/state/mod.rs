@@ -24,6 +24,7 @@ pub(crate) mod io_name;
 pub(crate) mod keeping;
 mod kept;
 pub(crate) mod keys;
+pub(crate) mod loaded_source;
 pub mod meter;
 pub(crate) mod notice;
 pub(crate) mod notification;

@@ -22,6 +22,7 @@ use crate::{
         bundle::InstalledBundle,
         handle::{State, encode},
         keys,
+        loaded_source::LoadedSource,
         vat::VatConfig,
     },
     vats::source::worker_options,
@@ -37,16 +38,7 @@ trait Used: PartialEq {
 
 impl Used for VatId {}
 
-/// A source of workers.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) struct Source {
-    /// A name of what a host loads once for all workers that have it in common.
-    hash: Hash,
-    /// The number of sources as which it counts.
-    weight: u32,
-}
-
-impl Used for Source {
+impl Used for LoadedSource {
     fn weight(&self) -> usize {
         self.weight as usize
     }
@@ -162,8 +154,9 @@ impl State<'_> {
         }
     }
 
-    fn note_loaded(&mut self, source: Source) -> Result<Found> {
-        let mut sources: Recent<Source> = self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
+    fn note_loaded(&mut self, source: LoadedSource) -> Result<Found> {
+        let mut sources: Recent<LoadedSource> =
+            self.get(keys::LOADED_SOURCES)?.unwrap_or(Recent::new());
         let found = sources.touch(source, LOADED_SOURCES);
         if found != Found::Young {
             self.put(keys::LOADED_SOURCES, &sources)?;
@@ -171,7 +164,7 @@ impl State<'_> {
         Ok(found)
     }
 
-    fn source(&self, config: &VatConfig) -> Result<Source> {
+    fn source(&self, config: &VatConfig) -> Result<LoadedSource> {
         let options = worker_options(&*self.over, config)?;
         let named = encode(&(config.engine, &config.bundle_id, options))?;
         let mut weight = 1;
@@ -179,7 +172,7 @@ impl State<'_> {
             let bundle: InstalledBundle = self.need(&keys::bundle(&config.bundle_id))?;
             weight += u32::try_from(bundle.size / SOURCE_BYTES).unwrap_or(u32::MAX);
         }
-        Ok(Source { hash: Hash(Sha256::digest(named).into()), weight })
+        Ok(LoadedSource { hash: Hash(Sha256::digest(named).into()), weight })
     }
 
     /// Counts what it takes to bring the vat back: its source, its heap or its start, and the replay.

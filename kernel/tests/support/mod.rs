@@ -212,7 +212,7 @@ pub(crate) fn config(bootstrap: &str, names: &[&str]) -> KernelConfig {
             snapshot_initial: 3,
             snapshot_interval: 20,
             snapshot_debt: u64::MAX,
-            collect_at_upgrade: true,
+            collect_leaks: true,
             crank_limit: 1_000_000,
             guard: capstan_kernel::limits::SystemGuard::NONE,
             billing: capstan_kernel::billing::Billing::SWINGSET,

@@ -300,7 +300,7 @@ fn options() -> KernelOptions {
         snapshot_initial: 3,
         snapshot_interval: 200,
         snapshot_debt: 100_000_000,
-        collect_at_upgrade: true,
+        collect_leaks: true,
         crank_limit: 1_000_000_000,
         guard: capstan_kernel::limits::SystemGuard::NONE,
         billing: capstan_kernel::billing::Billing::SWINGSET,

@@ -70,7 +70,7 @@ fn options(config: &Config) -> KernelOptions {
         // SwingSet counts entries alone.
         snapshot_debt: u64::MAX,
         // SwingSet leaks what only the old heap held.
-        collect_at_upgrade: false,
+        collect_leaks: false,
         crank_limit: CRANK_LIMIT,
         guard: capstan_kernel::limits::SystemGuard::NONE,
         billing: capstan_kernel::billing::Billing::SWINGSET,

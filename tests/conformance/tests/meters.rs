@@ -30,7 +30,7 @@ fn a_meter_that_falls_below_its_threshold_tells_whoever_waits() {
             snapshot_initial: 3,
             snapshot_interval: 200,
             snapshot_debt: u64::MAX,
-            collect_at_upgrade: true,
+            collect_leaks: true,
             crank_limit: 100_000_000_000,
             guard: capstan_kernel::limits::SystemGuard::NONE,
             billing: capstan_kernel::billing::Billing::SWINGSET,

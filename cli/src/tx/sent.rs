@@ -1,0 +1,42 @@
+//! What is said of a transaction that failed, or whose end is unknown.
+
+use capstan_client::{ClientError, DENOM, ErrorCode, Wallet};
+
+/// Says what happened to a transaction that nobody waits for any more.
+pub(super) fn went_on(hash: &str) -> String {
+    format!(
+        "transaction {hash} was sent and may still come through: `capstan query result {hash}` tells"
+    )
+}
+
+/// Names the transaction that was sent, if the error leaves open what became of it.
+pub(super) fn with_hash(error: anyhow::Error, wallet: &Wallet) -> anyhow::Error {
+    let open = matches!(
+        error.downcast_ref::<ClientError>(),
+        Some(
+            ClientError::Timeout { .. }
+                | ClientError::Unreachable { .. }
+                | ClientError::Malformed { .. }
+                | ClientError::Closed { .. }
+        )
+    );
+    match wallet.last_sent().filter(|_| open) {
+        Some(hash) => error.context(went_on(&hash.to_string())),
+        None => error,
+    }
+}
+
+/// Says what a newcomer must know about an account that is not there yet.
+pub(crate) fn explain(error: anyhow::Error, wallet: &Wallet, name: &str) -> anyhow::Error {
+    let code = match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Query { path, code, .. }) if path.ends_with("/Account") => *code,
+        _ => return error,
+    };
+    if code != ErrorCode::NotFound.number() {
+        return error;
+    }
+    let address = wallet.address();
+    error.context(format!(
+        "the account of {name} does not exist yet; it begins with its first coins, as in `capstan tx transfer {address} 1000000{DENOM} --from alice`"
+    ))
+}
