@@ -41,7 +41,7 @@ impl Canary {
             bundle_id: wasm_id(actor()).to_string(),
             name: "canary".to_owned(),
             parameters: None,
-            computrons: 1_000_000,
+            computrons: 100_000_000,
         };
         let vat = self.asked(twins, TxBuilder::new().message(&message), "createVat");
         let root = vat["createdVat"]["root"].as_str().expect("a vat has a root").to_owned();

@@ -66,8 +66,6 @@ fn a_vat_that_ends_with_thousands_of_promises() {
     alone(module_path!(), "a_vat_that_ends_with_thousands_of_promises", || {
         let mut yard = Yard::raw(|genesis| {
             genesis.app_state.params.cleanup.promises = 500;
-            // A vat reads each of the thousands of promises that it hears of.
-            genesis.app_state.params.crank_computrons = 20_000_000;
         });
         for _ in 0..3 {
             let sent = yard.run(0, "factory", "f2,9000d0,0m<keep>s0,1,0", &[]);

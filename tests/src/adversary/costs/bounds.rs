@@ -1,7 +1,7 @@
 //! What inputs may cost.
 //!
 //! The goals: the dearest computron takes at most four times the cheapest, and a block at most three times what its computrons
-//! say. The calibration is a loop, whose computron is neither the cheapest nor the dearest of honest work. [`RATIO`] is the
+//! say. The calibration is ordinary work, whose computron is neither the cheapest nor the dearest of honest work. [`RATIO`] is the
 //! goal for a block with a third more for what else the machine does. What a transaction costs besides its cranks is
 //! measured in computrons too, as its allowance.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use capstan_client::Params;
 
-/// The most CPU time over that which the counted computrons take in the calibration's loop.
+/// The most CPU time over that which the counted computrons take in the calibration.
 const RATIO: f64 = 4.0;
 /// Computrons that a block may take for itself: its root, its commit.
 const BLOCK: u64 = 300_000;
@@ -61,7 +61,7 @@ pub struct Cost {
     pub heaps: u64,
 }
 
-/// What a computron of a loop takes, in nanoseconds.
+/// Time that a computron of ordinary work takes, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Calibration(pub f64);
 
@@ -89,7 +89,7 @@ impl Cost {
         self.counted + BLOCK * self.blocks + TX * self.txs + BYTE * self.tx_bytes
     }
 
-    /// CPU time over that of the allowed computrons in a loop.
+    /// CPU time over that of the allowed computrons in the calibration.
     pub fn ratio(&self, calibration: Calibration) -> f64 {
         self.cpu.as_nanos() as f64 / (self.allowed() as f64 * calibration.0)
     }

@@ -76,7 +76,7 @@ pub fn dearest_rows(rounds: usize) -> Vec<Value> {
 /// A line about a cost, for people.
 pub(super) fn row(name: &str, cost: &Cost, calibration: Calibration) -> String {
     format!(
-        "{name:.44}: {:.1} ms, {} computrons ({:.2} of a loop's), worst block {:.1} ms, {} blocks, {} ucap ({:.0} ns each), \
+        "{name:.44}: {:.1} ms, {} computrons ({:.2} of nominal), worst block {:.1} ms, {} blocks, {} ucap ({:.0} ns each), \
          {} bytes written, {} grown, {} MiB at the peak",
         cost.cpu.as_secs_f64() * 1e3,
         cost.counted,

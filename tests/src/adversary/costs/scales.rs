@@ -9,7 +9,7 @@ use super::bounds::{Verdict, judge};
 use super::chain::{Chain, exported};
 use super::run::{MOST_BLOCKS, Run};
 use super::transactions::install;
-use super::{Calibration, Cost, Input, Message, Vat};
+use super::{Calibration, Cost, Input};
 use crate::adversary::vats::{failing_starts, js_vat, wasm_vat};
 use crate::adversary::yard::whole_genesis;
 use crate::{Account, Options};
@@ -83,22 +83,9 @@ impl Scales {
         run.finish(before, &self.params)
     }
 
-    /// What a computron of a loop takes now: the least of some blocks.
+    /// What a computron of ordinary work takes now.
     pub fn calibrate(&self) -> Calibration {
-        let mut run = Run::begin(&self.template);
-        run.make_vats(&[Vat { bundle: "wasm".to_owned(), options: BTreeMap::new() }]);
-        let turns =
-            Message::Program { vat: 0, program: "l20000000".to_owned(), slots: vec![], times: 1 };
-        let each = |_| {
-            let tx = run.tx(std::slice::from_ref(&turns));
-            let mut cost = Cost::default();
-            let codes = run.chain.block(&[tx], &mut cost);
-            // The delivery may come in a later block.
-            run.chain.rest(MOST_BLOCKS, &mut cost);
-            assert!(cost.counted > 500_000, "a loop counts {}: {codes:?}", cost.counted);
-            cost.cpu.as_nanos() as f64 / cost.counted as f64
-        };
-        Calibration((0..6).map(each).fold(f64::MAX, f64::min))
+        Calibration(crate::Scales::default().nominal())
     }
 
     /// Whether an input exceeds bounds again and again: the excesses that every replay shows, at their least.
