@@ -66,6 +66,8 @@ fn a_vat_that_ends_with_thousands_of_promises() {
     alone(module_path!(), "a_vat_that_ends_with_thousands_of_promises", || {
         let mut yard = Yard::raw(|genesis| {
             genesis.app_state.params.cleanup.promises = 500;
+            // Whoever hears of the promises reads them in a memory of 256 MiB, where each read is dear.
+            genesis.app_state.params.crank_computrons = 2_000_000_000;
         });
         for _ in 0..3 {
             let sent = yard.run(0, "factory", "f2,9000d0,0m<keep>s0,1,0", &[]);

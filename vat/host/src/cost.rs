@@ -122,9 +122,9 @@ impl Prices {
     pub(crate) fn user(memory_pages: u32, code_bytes: u64) -> Self {
         let access = access_points(memory_pages);
         let (branch, call, jump) = match code_bytes {
-            0..=SMALL_CODE_BYTES => (14, 48, 90),
-            ..=MEDIUM_CODE_BYTES => (16, 180, 150),
-            ..=LARGE_CODE_BYTES => (40, 360, 300),
+            bytes if bytes <= SMALL_CODE_BYTES => (14, 48, 90),
+            bytes if bytes <= MEDIUM_CODE_BYTES => (16, 180, 150),
+            bytes if bytes <= LARGE_CODE_BYTES => (40, 360, 300),
             _ => (60, 560, 620),
         };
         Self::User(UserPrices { access, branch, call, jump })
