@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn data_of_vats_is_shown_decoded() {
         let value = json!({"body": "#[\"$0.Alleged: counter\",\"+7\"]", "slots": ["ko20"]});
-        assert_eq!(text("data", &value), r#"["@ko20",{"@bigint":"7"}]"#);
+        assert_eq!(text("data", &value), "[@ko20,7n]");
         assert_eq!(text("data", &Value::Null), "-");
     }
 

@@ -1,7 +1,9 @@
 //! Bodies of requests as they come in: a part of the budget for each byte that came, and no more time than their length
 //! needs.
 
-use axum::body::Body;
+use std::time::Duration;
+
+use axum::body::{BodyDataStream, Bytes};
 use axum::extract::Request;
 use axum::http::header;
 use futures_util::StreamExt as _;
@@ -10,6 +12,9 @@ use tokio::time::{Instant, timeout_at};
 use super::budget::Reserved;
 use super::context::RpcContext;
 use crate::listen::time_for;
+
+/// Bodies that are too large are read and discarded up to so many times the limit.
+const DISCARDED: usize = 2;
 
 /// A body with its part of the budget.
 pub(crate) struct Incoming {
@@ -37,22 +42,27 @@ pub(crate) enum Unread {
 /// Reads the body of a request. What is announced and does not come takes no memory.
 pub(crate) async fn read(node: &RpcContext, request: Request) -> Result<Incoming, Unread> {
     let most = node.limits.max_body_bytes;
-    if announced(&request).is_some_and(|length| length > most) {
-        return Err(Unread::TooLarge(most));
+    let is_too_large = announced(&request).is_some_and(|length| length > most);
+    let mut parts = Parts {
+        stream: request.into_body().into_data_stream(),
+        idle_timeout: node.limits.idle_timeout,
+        start: Instant::now(),
+        came: 0,
+    };
+    let read = match is_too_large {
+        true => Err(Unread::TooLarge(most)),
+        false => collect(node, &mut parts, most).await,
+    };
+    if read.as_ref().is_err_and(|unread| *unread == Unread::TooLarge(most)) {
+        parts.discard(most.saturating_mul(DISCARDED)).await;
     }
-    collect(node, request.into_body(), most).await
+    read
 }
 
-async fn collect(node: &RpcContext, body: Body, most: usize) -> Result<Incoming, Unread> {
-    let start = Instant::now();
-    let mut parts = body.into_data_stream();
+async fn collect(node: &RpcContext, parts: &mut Parts, most: usize) -> Result<Incoming, Unread> {
     let mut bytes = Vec::new();
     let mut reserved = node.budget.reserve(0).ok_or(Unread::Busy)?;
-    loop {
-        let deadline = start + time_for(bytes.len(), node.limits.idle_timeout);
-        let part = timeout_at(deadline, parts.next()).await.map_err(|_| Unread::TooSlow)?;
-        let Some(part) = part else { return Ok(Incoming { bytes, reserved }) };
-        let part = part.map_err(|error| Unread::Broken(error.to_string()))?;
+    while let Some(part) = parts.next().await? {
         let length = bytes.len() + part.len();
         if length > most {
             return Err(Unread::TooLarge(most));
@@ -62,6 +72,31 @@ async fn collect(node: &RpcContext, body: Body, most: usize) -> Result<Incoming,
             return Err(Unread::Busy);
         }
         bytes.extend_from_slice(&part);
+    }
+    Ok(Incoming { bytes, reserved })
+}
+
+/// Parts of a body as they come.
+struct Parts {
+    stream: BodyDataStream,
+    idle_timeout: Duration,
+    start: Instant,
+    /// Number of bytes that came.
+    came: usize,
+}
+
+impl Parts {
+    async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
+        let deadline = self.start + time_for(self.came, self.idle_timeout);
+        let part = timeout_at(deadline, self.stream.next()).await.map_err(|_| Unread::TooSlow)?;
+        let part = part.transpose().map_err(|error| Unread::Broken(error.to_string()))?;
+        self.came = self.came.saturating_add(part.as_ref().map_or(0, Bytes::len));
+        Ok(part)
+    }
+
+    /// Reads what still comes, up to `most` bytes in all. Many clients read no answer before they have sent everything.
+    async fn discard(&mut self, most: usize) {
+        while self.came < most && matches!(self.next().await, Ok(Some(_))) {}
     }
 }
 
