@@ -91,8 +91,8 @@ impl Report {
     }
 
     fn spread(&self) -> f64 {
-        let found = self.known.iter().filter_map(|row| row["cpu_ms_per_million"].as_f64());
-        found.fold(self.dearest.nanoseconds(), f64::max) / self.cheapest()
+        let found = crate::dearest::most_nanoseconds(&self.known);
+        self.dearest.nanoseconds().max(found) / self.cheapest()
     }
 
     fn block_over_nominal(&self) -> f64 {

@@ -4,11 +4,20 @@ use capstan_tests::adversary::costs::dearest_rows;
 use serde_json::Value;
 
 /// Times that each is weighed: the least counts.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 1;
+/// Computrons below which the time of an input is mostly that of its blocks.
+const LEAST_COMPUTRONS: f64 = 5_000_000.0;
 
 /// Weighs them, each with what else it costs a node.
 pub(crate) fn rows() -> Vec<Value> {
     dearest_rows(ROUNDS)
+}
+
+/// Returns the nanoseconds for a computron of the dearest that has enough computrons to tell.
+pub(crate) fn most_nanoseconds(rows: &[Value]) -> f64 {
+    let number = |row: &Value, name: &str| row[name].as_f64().unwrap_or_default();
+    let telling = rows.iter().filter(|row| number(row, "computrons") >= LEAST_COMPUTRONS);
+    telling.map(|row| number(row, "cpu_ms_per_million")).fold(0.0, f64::max)
 }
 
 /// Prints them below the honest rows.
