@@ -1,4 +1,4 @@
-//! What a vat prints and how it fails can be read, once, with the vat's name and the place in its source.
+//! Tests of `capstan logs`: each thing that a vat prints, and each failure, is one line, with the vat's name and the place in its source.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;

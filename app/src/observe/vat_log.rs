@@ -37,7 +37,7 @@ struct Inner {
     crank: u64,
     /// The vat that runs, or that ran last in this crank.
     running: Option<Running>,
-    /// What the worker itself said about the failure of the delivery. It belongs to the line that tells what follows.
+    /// Message of the worker about the failure of the delivery. The next line about the vat contains it.
     failure: Option<String>,
 }
 

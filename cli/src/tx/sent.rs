@@ -1,4 +1,4 @@
-//! What is said of a transaction that failed, or whose end is unknown.
+//! Error texts for a transaction that failed, or that may still come through.
 
 use capstan_client::{ClientError, DENOM, ErrorCode, Wallet};
 

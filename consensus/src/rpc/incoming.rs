@@ -25,13 +25,13 @@ pub(crate) struct Incoming {
 /// Reason why a body was not read to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unread {
-    /// It is longer than allowed.
+    /// The body is longer than allowed.
     #[error("the request has more than {0} bytes")]
     TooLarge(usize),
-    /// The budget has no room for it.
+    /// The budget has no room for the body.
     #[error("no memory is left for the request")]
     Busy,
-    /// It came too slowly.
+    /// The body came too slowly.
     #[error("the request came too slowly")]
     TooSlow,
     /// The connection failed.

@@ -131,8 +131,8 @@ pub struct Start {
     pub verdict: StartVerdict,
     /// The [`StartCost`], of a refused start as well.
     pub cost: StartCost,
-    /// What the source printed while it was loaded: the same for each worker of it. It is outside consensus, and
-    /// bounded by the host.
+    /// Lines that the source printed while it was loaded, which are the same for each of its workers. They are outside
+    /// consensus, and bounded by the host.
     pub printed: Vec<Printed>,
 }
 

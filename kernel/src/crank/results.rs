@@ -21,7 +21,7 @@ pub(crate) struct CrankResults {
     pub(crate) consume: bool,
     /// The vat that was handed a delivery.
     pub(crate) delivered: Option<VatId>,
-    /// What the event itself held, which is let go of if the delivery is undone and not made again.
+    /// References that the event itself held. They are released if the delivery is undone and not made again.
     pub(crate) held: Vec<KRef>,
     /// True if the vat was made in this crank.
     pub(crate) created: bool,

@@ -135,7 +135,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     }
 }
 
-/// What only a vat's heap upholds.
+/// Promises and exports that only a vat's heap upholds.
 struct Upheld {
     /// Promises that the vat decides.
     promises: Vec<KRef>,

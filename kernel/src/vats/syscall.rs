@@ -388,10 +388,12 @@ fn syscall_bytes(syscall: &Syscall) -> usize {
     let texts = match syscall {
         Syscall::Send { target, message } => {
             target.len()
-                + kept_bytes(&message.methargs)
+                + weighed_bytes(&message.methargs)
                 + message.result.as_ref().map_or(0, |r| r.len() + REFERENCE_BYTES)
         }
-        Syscall::CallNow { target, method, args } => target.len() + method.len() + kept_bytes(args),
+        Syscall::CallNow { target, method, args } => {
+            target.len() + method.len() + weighed_bytes(args)
+        }
         Syscall::Subscribe { promise } => promise.len(),
         Syscall::Resolve { resolutions } => resolutions
             .iter()
@@ -418,8 +420,8 @@ fn result_bytes(result: &SyscallResult) -> usize {
     }
 }
 
-/// The same of data whose references the kernel keeps.
-fn kept_bytes(data: &CapData) -> usize {
+/// The bytes of data, with [`REFERENCE_BYTES`] for each reference, because each is translated and counted.
+fn weighed_bytes(data: &CapData) -> usize {
     capdata_bytes(data) + data.slots.len() * REFERENCE_BYTES
 }
 
