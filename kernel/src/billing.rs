@@ -17,13 +17,17 @@ pub struct Billing {
     pub page: u64,
     /// Computrons that a vat's meter pays for each crank.
     pub crank: u64,
-    /// Computrons that a vat's meter pays for each entry of the state that a crank writes.
+    /// Computrons that a vat's meter pays for each entry of the state that a crank writes. One that it looks at costs an
+    /// eighth of that.
     pub write: u64,
     /// Computrons that a vat's meter pays for each byte of these entries.
     pub write_byte: u64,
     /// Computrons that a vat's meter deposits for each byte that the vat [keeps](crate::vat::Kept).
     pub kept_byte: u64,
 }
+
+/// Number of entries that a crank looks at for the price of one that it writes.
+pub(crate) const READS_PER_WRITE: u64 = 8;
 
 impl Billing {
     /// The bills of SwingSet, where a meter pays for `startVat`, messages and notifications that succeed.
@@ -37,4 +41,12 @@ impl Billing {
         write_byte: 0,
         kept_byte: 0,
     };
+
+    /// Returns the computrons for entries that are written, their bytes, and entries that are looked at.
+    pub(crate) fn work(&self, entries: u64, bytes: u64, reads: u64) -> u64 {
+        let read = self.write.saturating_mul(reads) / READS_PER_WRITE;
+        [self.write.saturating_mul(entries), self.write_byte.saturating_mul(bytes)]
+            .into_iter()
+            .fold(read, u64::saturating_add)
+    }
 }

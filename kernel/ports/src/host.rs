@@ -90,8 +90,8 @@ pub struct HeapPage {
 pub trait Syscalls {
     /// Executes one syscall and returns its result.
     ///
-    /// Returns `None` if this node failed. The implementation keeps the error, and the host must unwind the worker at
-    /// once.
+    /// Returns `None` if the delivery ends here: this node failed, or the syscalls have caused more work than the
+    /// delivery may. The implementation keeps the reason, and the host must unwind the worker at once.
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult>;
 
     /// Answers a syscall that could not be decoded. `problem` says what was wrong with it.

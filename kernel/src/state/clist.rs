@@ -76,6 +76,8 @@ impl State<'_> {
         vref: &str,
         usage: Use,
     ) -> Translated<KRef> {
+        self.count_reads(1);
+        self.insist_within_limit()?;
         let Some(parts) = parse_ref(endpoint, vref) else {
             return vat_fatal(format!("invalid reference {vref:?}"));
         };
@@ -153,6 +155,7 @@ impl State<'_> {
     /// Returns the endpoint's reference for one of the kernel's, as a new import if it has none. It is then
     /// reachable.
     pub(crate) fn to_endpoint(&mut self, endpoint: Endpoint, kref: KRef) -> Result<VRef> {
+        self.count_reads(1);
         let mut entry = match self.clist_entry(endpoint, kref)? {
             Some(entry) if entry.reachable => return Ok(entry.vref),
             Some(entry) => entry,

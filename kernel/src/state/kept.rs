@@ -114,8 +114,8 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Returns true if the vat's meter covers the deposit for what the vat keeps more than before, besides what this
-    /// crank has spent.
+    /// Returns true if the vat's meter covers the deposit for what the vat keeps more than before, besides what is
+    /// due for this crank.
     pub(crate) fn covers_growth(&self, vat: VatId) -> Result<bool> {
         let price = self.globals().options.billing.kept_byte;
         let grown = self.kept.get(&vat).map_or(0, growth);
@@ -129,7 +129,7 @@ impl State<'_> {
         let record = self.vat(vat)?;
         let total = record.kept.total().saturating_add(grown.unsigned_abs());
         let due = (u128::from(total) * u128::from(price)).saturating_sub(record.deposit);
-        Ok(remaining.saturating_sub(u128::from(self.spent)) >= due)
+        Ok(remaining.saturating_sub(u128::from(self.due())) >= due)
     }
 
     /// Applies the noted changes: the bytes of each vat, and the deposit for them.

@@ -48,3 +48,4 @@ pub(crate) mod subcluster;
 pub(crate) mod told;
 pub mod vat;
 pub(crate) mod vat_config;
+mod work;

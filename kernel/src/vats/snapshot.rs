@@ -57,6 +57,7 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     let reap = Delivery::BringOutYourDead;
     let status = deliver(state, host, online, vat, &Delivery::BringOutYourDead, reap)?;
     if let Some(info) = status.illegal.or(status.error.map(|text| capdata::error(&text))) {
+        state.count_undone();
         state.over.rollback();
         state.reload()?;
         state.maybe_free.clone_from(&maybe_free);
@@ -73,6 +74,7 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     }
     take_snapshot(state, host, vat)?;
     if !state.covers_growth(vat)? {
+        state.count_undone();
         state.over.rollback();
         state.reload()?;
         state.maybe_free = maybe_free;
