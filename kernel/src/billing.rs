@@ -11,6 +11,9 @@ pub struct Billing {
     pub all_work: bool,
     /// The number of vats that blocks count as being in memory, the most recently used ones. With 0 no return is counted.
     pub resident_vats: u32,
+    /// Bytes of memory of all these vats together. A vat counts as one more of them for each equal share of these bytes. With
+    /// 0 every vat counts once.
+    pub resident_bytes: u64,
     /// Computrons for a snapshot of a heap or its return to memory, besides its pages.
     pub restore: u64,
     /// Computrons for each page of a heap that is snapshotted or returns to memory.
@@ -34,6 +37,7 @@ impl Billing {
     pub const SWINGSET: Self = Self {
         all_work: false,
         resident_vats: 0,
+        resident_bytes: 0,
         restore: 0,
         page: 0,
         crank: 0,

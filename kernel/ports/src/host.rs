@@ -197,6 +197,13 @@ pub trait VatHost {
     /// Drops the worker of `vat`. Has no effect if there is none.
     fn stop(&mut self, vat: VatId);
 
+    /// Returns the size of the worker's memory in bytes, which is the same on every node. Returns 0 if there is no worker, or
+    /// if this host runs no code.
+    fn memory_bytes(&self, vat: VatId) -> u64 {
+        let _ = vat;
+        0
+    }
+
     /// Returns the [`Hash`](struct@Hash) of the worker's heap and its size in bytes.
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)>;
 

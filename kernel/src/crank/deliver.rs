@@ -23,7 +23,10 @@ use crate::{
         rejection::{Rejection, delivery_failed},
         vat::{Dirt, DynamicOptions, Threshold},
     },
-    vats::worker::{self, METER_UNDERFLOW, Online, StartError, Status},
+    vats::{
+        online::Online,
+        worker::{self, METER_UNDERFLOW, StartError, Status},
+    },
 };
 
 /// A delivery crank in progress: the state, the host, and who is in memory.
@@ -52,9 +55,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             RunQueueEvent::CollectGarbage { kind, endpoint, krefs } => {
                 self.collect_garbage(kind, endpoint, krefs)
             }
-            RunQueueEvent::NegatedGcAction | RunQueueEvent::Waited { .. } => {
-                Ok(CrankResults::default())
-            }
+            RunQueueEvent::NegatedGcAction
+            | RunQueueEvent::Waited { .. }
+            | RunQueueEvent::Subscribers { .. } => Ok(CrankResults::default()),
             RunQueueEvent::BringOutYourDead { vat } => self.bring_out_your_dead(vat),
             RunQueueEvent::CleanupTerminatedVat { vat, budget } => {
                 let work = self.state.clean_up(vat, budget)?;

@@ -216,6 +216,8 @@ fn undo(state: &mut State<'_>, results: &CrankResults, stats: Stats) -> Result<(
         state.over.push();
     }
     state.reload()?;
+    // What the delivery ended runs on.
+    state.stopped.clear();
     if let Some(vat) = results.delivered {
         state.stopped.push(vat);
         state.note_stop(vat)?;

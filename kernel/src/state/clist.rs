@@ -49,6 +49,16 @@ impl Holdings {
     }
 }
 
+/// Importers of an object.
+pub(crate) struct Importers {
+    /// Those that run, in string order of their ids.
+    pub(crate) live: Vec<Endpoint>,
+    /// The number of those that were looked at.
+    pub(crate) seen: usize,
+    /// The key of the last one that was looked at, if there are further ones.
+    pub(crate) last: Option<Vec<u8>>,
+}
+
 /// The way in which an endpoint names a reference of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -285,12 +295,23 @@ impl State<'_> {
         }
     }
 
-    /// The live vats and remotes that import an object, in string order of their ids.
-    pub(crate) fn importers(&self, kref: KRef) -> Result<Vec<Endpoint>> {
+    /// The live vats and remotes that import an object, in string order of their ids: up to `limit` importers after a key
+    /// that an earlier call returned.
+    pub(crate) fn importers_after(
+        &self,
+        kref: KRef,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Importers> {
         let prefix = keys::importers_of(kref);
-        let mut importers = Vec::new();
-        let mut after = prefix.clone();
+        let mut after = after.unwrap_or_else(|| prefix.clone());
+        let mut importers = Importers { live: Vec::new(), seen: 0, last: None };
         while let Some((key, _)) = self.over.next_after(&prefix, &after)? {
+            if importers.seen == limit {
+                importers.last = Some(after);
+                break;
+            }
+            importers.seen += 1;
             let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
             let endpoint = Endpoint::parse(&text)
                 .ok_or_else(|| inconsistent(format!("{text} is not an endpoint")))?;
@@ -300,7 +321,7 @@ impl State<'_> {
                 Endpoint::Device(_) | Endpoint::Kernel => false,
             };
             if alive {
-                importers.push(endpoint);
+                importers.live.push(endpoint);
             }
             after = key;
         }

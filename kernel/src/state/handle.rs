@@ -221,10 +221,16 @@ impl<'a> State<'a> {
     /// Leaves what is still to be looked at to the next crank.
     pub(crate) fn postpone_refcounts(&mut self) -> Result<()> {
         for kref in std::mem::take(&mut self.maybe_free).order {
-            let position = self.globals.waiting.1;
-            self.put(&keys::waiting(position), &kref)?;
-            self.globals.waiting.1 += 1;
+            self.postpone(kref)?;
         }
+        Ok(())
+    }
+
+    /// Leaves a kref to be looked at to the next crank.
+    pub(crate) fn postpone(&mut self, kref: KRef) -> Result<()> {
+        let position = self.globals.waiting.1;
+        self.put(&keys::waiting(position), &kref)?;
+        self.globals.waiting.1 += 1;
         Ok(())
     }
 

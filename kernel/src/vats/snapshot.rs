@@ -9,7 +9,8 @@ use crate::{
     state::{handle::State, slog::Event},
     vats::{
         transcript::Entry,
-        worker::{METER_UNDERFLOW, Online, bring_online, deliver, not_started},
+        online::Online,
+        worker::{METER_UNDERFLOW, bring_online, deliver, not_started},
     },
 };
 
@@ -54,6 +55,7 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     state.save()?;
     state.over.push();
     let maybe_free = state.maybe_free.clone();
+    let stopped = state.stopped.len();
     let reap = Delivery::BringOutYourDead;
     let status = deliver(state, host, online, vat, &Delivery::BringOutYourDead, reap)?;
     if let Some(info) = status.illegal.or(status.error.map(|text| capdata::error(&text))) {
@@ -61,6 +63,7 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
         state.over.rollback();
         state.reload()?;
         state.maybe_free.clone_from(&maybe_free);
+        state.stopped.truncate(stopped);
         if !state.vat_config(vat)?.system {
             return Ok(Snapshot::Failed(info));
         }
@@ -78,6 +81,7 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
         state.over.rollback();
         state.reload()?;
         state.maybe_free = maybe_free;
+        state.stopped.truncate(stopped);
         return Ok(Snapshot::Failed(capdata::error(METER_UNDERFLOW)));
     }
     state.save()?;

@@ -1,7 +1,5 @@
 //! Workers: bringing vats back into memory, and handing them deliveries.
 
-use std::collections::VecDeque;
-
 use capstan_abi::{Delivery, DeliveryResult, Fault, JsString, Syscall, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, VatId,
@@ -19,6 +17,7 @@ use crate::{
         vat::{VatConfig, VatState},
     },
     vats::{
+        online::Online,
         replay::{Outcome, Replay},
         source::{worker_options, worker_source},
         syscall::VatSyscalls,
@@ -26,36 +25,6 @@ use crate::{
     },
 };
 
-/// The vats in memory, in the order of their last use.
-#[derive(Debug)]
-pub(crate) struct Online {
-    order: VecDeque<VatId>,
-    max: usize,
-}
-
-impl Online {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { order: VecDeque::new(), max: max.max(1) }
-    }
-
-    /// Notes a use. Returns the vat that has to leave memory for it.
-    fn touch(&mut self, vat: VatId) -> Option<VatId> {
-        if self.order.back() == Some(&vat) {
-            return None;
-        }
-        self.forget(vat);
-        self.order.push_back(vat);
-        if self.order.len() > self.max { self.order.pop_front() } else { None }
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<VatId> {
-        self.order.pop_front()
-    }
-
-    pub(crate) fn forget(&mut self, vat: VatId) {
-        self.order.retain(|other| *other != vat);
-    }
-}
 
 /// The reason why a vat ends whose meter does not cover what it does.
 pub(crate) const METER_UNDERFLOW: &str = "meter underflow, vat terminated";
@@ -95,7 +64,7 @@ pub(crate) fn bring_online<H: VatHost>(
 ) -> std::result::Result<(), StartError> {
     let config = state.vat_config(vat)?;
     state.note_use(vat, &config)?;
-    if let Some(idle) = online.touch(vat) {
+    for idle in online.touch(vat, state.vat(vat)?.resident_bytes()) {
         host.stop(idle);
     }
     if host.is_running(vat) {
@@ -252,6 +221,12 @@ pub(crate) fn deliver<H: VatHost>(
         }
         error => error,
     };
+    if config.use_transcript && computrons.is_some() {
+        state.note_memory(vat, &config, host.memory_bytes(vat))?;
+        for idle in online.touch(vat, state.vat(vat)?.resident_bytes()) {
+            host.stop(idle);
+        }
+    }
     if !config.use_transcript {
         // What a worker holds besides the vat's store would depend on when it last left memory.
         host.stop(vat);

@@ -72,6 +72,7 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         ("mempool.max_txs", config.mempool.max_txs),
         ("mempool.max_tx_bytes", config.mempool.max_tx_bytes),
         ("vats.max_online", config.vats.max_online),
+        ("vats.max_online_mib", config.vats.max_online_mib),
         ("queries.max_page_bytes", config.queries.max_page_bytes),
         ("store.cache_mib", config.store.cache_mib),
     ];
@@ -159,6 +160,7 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 24] {
         ("blocks.min_interval_ms", blocks.min_interval_ms, MAX_MS),
         ("blocks.empty_interval_ms", blocks.empty_interval_ms, MAX_MS),
         ("vats.max_online", vats.max_online as u64, MAX_COUNT),
+        ("vats.max_online_mib", vats.max_online_mib as u64, MAX_MIB),
         ("store.cache_mib", store.cache_mib as u64, MAX_BYTES >> 20),
         ("queries.max_page_bytes", queries.max_page_bytes as u64, MAX_MESSAGE_BYTES),
         ("traces.max_mib", traces.max_mib, MAX_MIB),
