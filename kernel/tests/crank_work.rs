@@ -91,12 +91,21 @@ fn hogs() -> Vec<(&'static str, Value)> {
             repeated(500, |n| json!(["send", "o-50", "#[]", names("p+", 100 + 45 * n, 45)])),
         ),
         ("a send with many new objects", json!([["send", "o-50", "#[]", names("o+", 9, 10_000)]])),
-        ("a send with one object", json!([["send", "o-50", "#[]", vec!["o+9"; 10_000]],
-            ["send", "o-50", "#[]", vec!["o+9"; 10_000]], ["send", "o-50", "#[]", vec!["o+9"; 10_000]]])),
+        (
+            "a send with one object",
+            json!([
+                ["send", "o-50", "#[]", vec!["o+9"; 10_000]],
+                ["send", "o-50", "#[]", vec!["o+9"; 10_000]],
+                ["send", "o-50", "#[]", vec!["o+9"; 10_000]]
+            ]),
+        ),
         ("one syscall of many resolutions", json!([["web", 100, 4_000, 1]])),
-        ("resolutions with many slots", repeated(20, |n| {
-            json!(["resolve", format!("p+{}", 100 + n), "#[]", names("o+", 9 + 500 * n, 500)])
-        })),
+        (
+            "resolutions with many slots",
+            repeated(20, |n| {
+                json!(["resolve", format!("p+{}", 100 + n), "#[]", names("o+", 9 + 500 * n, 500)])
+            }),
+        ),
         ("subscriptions", repeated(2_000, |n| json!(["subscribe", format!("p+{}", 100 + n)]))),
         ("writes to its store", repeated(3_000, |n| json!(["set", format!("key {n}"), 100]))),
         ("writes of one key", repeated(60_000, |_| json!(["set", "key", 1]))),

@@ -281,7 +281,10 @@ impl Params {
             return Err(invalid("resident_vats", format!("must be at most {MAX_RESIDENT_VATS}")));
         }
         if self.resident_bytes < MIN_RESIDENT_BYTES {
-            return Err(invalid("resident_bytes", format!("must be at least {MIN_RESIDENT_BYTES}")));
+            return Err(invalid(
+                "resident_bytes",
+                format!("must be at least {MIN_RESIDENT_BYTES}"),
+            ));
         }
         if !(self.default_vat_computrons..=MAX_SAFE_INTEGER).contains(&self.max_vat_computrons) {
             let problem = format!("must be from default_vat_computrons to {MAX_SAFE_INTEGER}");

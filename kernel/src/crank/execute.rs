@@ -255,12 +255,9 @@ impl State<'_> {
         let bytes = bytes.saturating_sub(of_others.bytes);
         let reads = reads.saturating_sub(of_others.reads);
         let snapshot = |pages| billing.restore.saturating_add(billing.page.saturating_mul(pages));
-        let price = [
-            billing.work(entries, bytes, reads),
-            self.snapshot_pages.map_or(0, snapshot),
-        ]
-        .into_iter()
-        .fold(billing.crank, u64::saturating_add);
+        let price = [billing.work(entries, bytes, reads), self.snapshot_pages.map_or(0, snapshot)]
+            .into_iter()
+            .fold(billing.crank, u64::saturating_add);
         self.charge_meter(meter, price.into())
     }
 

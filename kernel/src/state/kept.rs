@@ -147,9 +147,16 @@ impl State<'_> {
                     // Only a fault of the kernel leads here. It costs the vat no more than a deposit, and must not stop
                     // the chain.
                     None => {
-                        let text = format!("{vat} frees {change} bytes of {bytes} that it keeps: {kind:?}");
+                        let text = format!(
+                            "{vat} frees {change} bytes of {bytes} that it keeps: {kind:?}"
+                        );
                         *bytes = 0;
-                        self.log(Event::Console { vat, source: "kernel", level: "error", text: &text });
+                        self.log(Event::Console {
+                            vat,
+                            source: "kernel",
+                            level: "error",
+                            text: &text,
+                        });
                     }
                 }
             }

@@ -8,8 +8,8 @@ use crate::{
     error::Result,
     state::{handle::State, slog::Event},
     vats::{
-        transcript::Entry,
         online::Online,
+        transcript::Entry,
         worker::{METER_UNDERFLOW, bring_online, deliver, not_started},
     },
 };

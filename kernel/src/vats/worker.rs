@@ -25,7 +25,6 @@ use crate::{
     },
 };
 
-
 /// The reason why a vat ends whose meter does not cover what it does.
 pub(crate) const METER_UNDERFLOW: &str = "meter underflow, vat terminated";
 
