@@ -99,6 +99,8 @@ pub(crate) struct ClosureHost {
     pub(crate) heap_pages: u32,
     /// The size of each vat's memory.
     pub(crate) memory_bytes: u64,
+    /// The number of starts.
+    pub(crate) starts: u64,
     /// The reason why no worker starts.
     pub(crate) refusal: Option<&'static str>,
 }
@@ -113,6 +115,7 @@ impl ClosureHost {
             start_cost: StartCost::default(),
             heap_pages: 0,
             memory_bytes: 0,
+            starts: 0,
             refusal: None,
         }
     }
@@ -145,6 +148,7 @@ impl VatHost for ClosureHost {
             WorkerSource::Wasm { .. } => "module",
         };
         let cost = self.start_cost;
+        self.starts += 1;
         if let Some(refusal) = self.refusal {
             let verdict = Err(SourceRefused(refusal.to_owned()));
             return Ok(Start { verdict, cost, printed: Vec::new() });
