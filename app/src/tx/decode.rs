@@ -68,6 +68,21 @@ impl Tx {
 
     /// Decodes a transaction, and checks all that needs no state. Returns a [`TxError`] for the first mistake.
     pub fn decode(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
+        Self::read(bytes, params, Signature::read)
+    }
+
+    /// Decodes a transaction that may have no fee and no signatures yet. Its size has room for them.
+    pub(crate) fn decode_unsigned(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
+        let mut tx = Self::read(bytes, params, Signature::missing)?;
+        tx.size += MISSING_BYTES + tx.signature.count() * MISSING_SIGNATURE_BYTES;
+        Ok(tx)
+    }
+
+    fn read(
+        bytes: &[u8],
+        params: &Params,
+        read_signature: fn(&SignerInfo, &[u8], &TxRaw) -> Result<Signature, TxError>,
+    ) -> Result<Self, TxError> {
         if bytes.len() as u64 > params.max_tx_bytes {
             return Err(TxError::TooLarge { size: bytes.len(), limit: params.max_tx_bytes });
         }
@@ -79,9 +94,7 @@ impl Tx {
             Encoding::Free.decode("AuthInfo", &raw.auth_info_bytes, known(&AUTH_INFO))?;
         check_body(&body, params)?;
         let (signer_info, signature) = single_signer(&auth, &raw.signatures)?;
-        let mode = signer_info.mode_info.as_ref();
-        let (body_bytes, auth_bytes) = (raw.body_bytes.clone(), raw.auth_info_bytes.clone());
-        let signature = Signature::read(mode, signature, body_bytes, auth_bytes)?;
+        let signature = read_signature(signer_info, signature, &raw)?;
         let encoding = match signature.has_amino() {
             true => Encoding::Canonical,
             false => Encoding::FreeNonCritical,
@@ -195,3 +208,9 @@ fn read_fee(fee: Option<&Fee>, signer: Address) -> Result<(Amount, u64), TxError
     };
     Ok((amount, fee.gas_limit))
 }
+
+/// Bytes that a fee and a gas limit add at most, and mode infos.
+const MISSING_BYTES: usize = 96;
+
+/// Bytes that a signature adds at most.
+const MISSING_SIGNATURE_BYTES: usize = 68;

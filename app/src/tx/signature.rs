@@ -2,7 +2,7 @@ use cosmrs::{
     crypto::secp256k1 as ecdsa,
     proto::cosmos::{
         crypto::multisig::v1beta1::{CompactBitArray, MultiSignature},
-        tx::v1beta1::{ModeInfo, SignDoc, mode_info},
+        tx::v1beta1::{SignDoc, SignerInfo, TxRaw, mode_info},
     },
 };
 use k256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -10,7 +10,7 @@ use prost::Message as _;
 use sha2::{Digest, Sha256};
 
 use super::{
-    PublicKey, TxError, amino,
+    Multisig, PublicKey, TxError, amino,
     protobuf::decode_canonical,
     public_key::{MAX_MULTISIG_KEYS, Secp256k1Key},
 };
@@ -62,11 +62,11 @@ pub(crate) enum Unverified {
 impl Signature {
     /// Reads the signatures of a transaction's only signer.
     pub(super) fn read(
-        mode: Option<&ModeInfo>,
+        signer: &SignerInfo,
         signature: &[u8],
-        body_bytes: Vec<u8>,
-        auth_info_bytes: Vec<u8>,
+        raw: &TxRaw,
     ) -> Result<Self, TxError> {
+        let mode = signer.mode_info.as_ref();
         let signers = match mode.and_then(|mode| mode.sum.as_ref()) {
             Some(mode_info::Sum::Single(single)) => Signers::Single(Signed {
                 mode: Mode::of(single.mode)?,
@@ -75,7 +75,32 @@ impl Signature {
             Some(mode_info::Sum::Multi(multi)) => read_multi(multi, signature)?,
             None => return Err(TxError::SignMode),
         };
-        Ok(Self { body_bytes, auth_info_bytes, signers })
+        Ok(Self::of(raw, signers))
+    }
+
+    /// Returns a placeholder for the signatures that the signer's key still has to make. It verifies for no key.
+    pub(super) fn missing(
+        signer: &SignerInfo,
+        _signature: &[u8],
+        raw: &TxRaw,
+    ) -> Result<Self, TxError> {
+        let missing = || Signed { mode: Mode::Direct, signature: Vec::new() };
+        let key = signer.public_key.as_ref().map(PublicKey::decode).transpose()?;
+        Ok(Self::of(
+            raw,
+            match key {
+                Some(PublicKey::Multisig(Multisig { threshold, keys })) => Signers::Multi {
+                    keys: keys.len(),
+                    signed: (0..threshold as usize).map(|index| (index, missing())).collect(),
+                },
+                _ => Signers::Single(missing()),
+            },
+        ))
+    }
+
+    fn of(raw: &TxRaw, signers: Signers) -> Self {
+        let (body_bytes, auth_info_bytes) = (raw.body_bytes.clone(), raw.auth_info_bytes.clone());
+        Self { body_bytes, auth_info_bytes, signers }
     }
 
     /// Returns whether a key signed a JSON document, which does not cover the transaction byte by byte.
