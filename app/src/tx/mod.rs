@@ -12,6 +12,7 @@ mod messages;
 mod protobuf;
 mod upload;
 
+pub(crate) use action::command;
 pub use action::{Action, FACTORY};
 pub use decode::{Signature, Tx};
 pub(crate) use decode::{Unverified, address_of};
