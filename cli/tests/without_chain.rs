@@ -57,7 +57,7 @@ fn a_vat_stands_anywhere_and_gets_parameters_in_the_notation() {
     let args = ["run", "test", "--vat", "it=src/vat.js", "--params", params, "--json"];
     let done = place.run(&[&args[..], &["--", "parameters"]].concat());
     let expected = json!({
-        "list": [1, {"@bigint": "-2"}], "none": {"@undefined": true},
+        "list": [1, {"@bigint": "-2"}], "none": null,
         "start": {"@bigint": "7"}, "who": "Ada",
     });
     assert_eq!(done.json()["bootstrap"]["value"], expected, "{done:?}");
