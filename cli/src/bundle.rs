@@ -45,8 +45,10 @@ impl BundleSource {
         }
         let bundle = bundle_file(self.tools.as_deref(), &self.source, &self.output)?;
         let file = self.output.display().to_string();
-        let record = json!({"bundle_id": bundle.id, "file": file, "bytes": bundle.bytes.len()});
-        output.either(&record, &format!("{}\n{file}: {} bytes", bundle.id, bundle.bytes.len()));
+        let bytes = bundle.bytes.len();
+        let record = json!({"bundle_id": bundle.id, "file": file, "bundle_bytes": bytes});
+        let text = format!("{}\n{file}: a bundle of {bytes} bytes", bundle.id);
+        output.either(&record, &text);
         Ok(())
     }
 }

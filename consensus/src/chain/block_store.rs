@@ -33,8 +33,10 @@ use super::tx_index;
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const BLOCKS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("blocks");
 pub(super) const BLOCK_METAS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("block_metas");
-pub(super) const SEEN_COMMITS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("seen_commits");
-pub(super) const BLOCK_HASHES: TableDefinition<'_, &[u8], i64> = TableDefinition::new("block_hashes");
+pub(super) const SEEN_COMMITS: TableDefinition<'_, i64, &[u8]> =
+    TableDefinition::new("seen_commits");
+pub(super) const BLOCK_HASHES: TableDefinition<'_, &[u8], i64> =
+    TableDefinition::new("block_hashes");
 pub(super) const RESULTS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("results");
 pub(super) const PARAMS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("params");
 pub(super) const TXS: TableDefinition<'_, &[u8], (i64, u32)> = TableDefinition::new("txs");
