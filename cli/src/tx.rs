@@ -203,7 +203,7 @@ impl Tx {
             exit(INTERRUPTED);
         })?;
         let done = perform(self.action, &sender, common);
-        done.map_err(|error| explain(error, &sender.wallet, &name))
+        done.map_err(|error| explain(error, &sender.wallet.address(), &name))
             .map_err(|error| with_hash(error, &sender.wallet))
     }
 }

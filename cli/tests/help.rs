@@ -91,6 +91,7 @@ fn no_text_for_people_names_a_type_of_the_protocol() {
         (&["tx", "terminate-vat", "x", "--from", "alice"], "terminate-vat (message 0): "),
         (&["tx", "upgrade-vat", "x", &id, "--from", "alice"], "upgrade-vat (message 0): "),
         (&["tx", "ack", "1", "--from", "dave"], "capstan tx transfer "),
+        (&["query", "account", "dave"], "capstan tx transfer "),
     ] {
         let failed = place.ask(&dev, args);
         assert!(failed.code == 3 && failed.stderr.contains(part), "{args:?}: {failed:?}");

@@ -65,6 +65,13 @@ fn the_documented_counter_is_created_counts_and_is_upgraded() {
     for action in [&["upgrade-vat", root, "counter.json"][..], &["terminate-vat", root]] {
         tx(&place, &dev, action).assert_failed(1, "is not the admin object of a vat; create-vat");
     }
+    for action in [
+        &["terminate-vat", admin, "--reason", "@ro-99"][..],
+        &["upgrade-vat", admin, "counter.json", "--params", r#"{"friend":@ro-99}"#],
+        &["upgrade-vat", "ro-99", "counter.json"],
+    ] {
+        tx(&place, &dev, action).assert_failed(3, "\"ro-99\" is not held by this account");
+    }
 }
 
 #[test]
