@@ -37,7 +37,7 @@ use crate::{
         results::{self, Settled},
         uploads::{self, Progress, Upload},
     },
-    tx::{Action, Announcement, Packed, Tx, TxError, UploadId},
+    tx::{Action, Announcement, Packed, Tx, TxError, UploadId, command::FUND_METER},
 };
 
 /// Executes the transactions of one block.
@@ -308,7 +308,8 @@ impl<H: VatHost> Msg<'_, '_, H> {
 
     fn fund_meter(&mut self, meter: MeterId, computrons: u64) -> Result<Any, Failure> {
         let index = self.index as usize;
-        let refuse = |problem| TxError::Field { index, field: "meter", problem };
+        let refuse =
+            |problem| TxError::Field { index, command: FUND_METER, field: "meter", problem };
         let before = view::meter(self.run.over, meter).map_err(NodeFault::from)?;
         match before {
             None => return Err(refuse(format!("there is no meter {meter}")).into()),
