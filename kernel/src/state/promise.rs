@@ -19,7 +19,6 @@ use crate::{
         keys,
         rejection::{Cause, Rejection},
         settled::{Settled, load_data},
-        subscribers::subscribers,
     },
 };
 
@@ -89,7 +88,7 @@ pub(crate) struct Pending {
     pub(crate) policy: ResultPolicy,
     pub(crate) queue_head: u64,
     pub(crate) queue_tail: u64,
-    /// The first subscribers, at most [`MAX_LISTED_SUBSCRIBERS`](crate::state::subscribers::MAX_LISTED_SUBSCRIBERS).
+    /// The first subscribers, at most eight.
     pub(crate) listed: Vec<Endpoint>,
     /// True if there are further subscribers, each under a key of its own.
     pub(crate) has_more: bool,
@@ -142,6 +141,31 @@ impl Promise {
         };
         Ok(Some(Self { ref_count: record.ref_count, state, data_of }))
     }
+}
+
+/// Returns the subscribers of a promise, in string order of their ids.
+fn subscribers(
+    from: &(impl Read + ?Sized),
+    number: u64,
+    pending: &Pending,
+) -> Result<Vec<Endpoint>> {
+    let mut all = pending.listed.clone();
+    let prefix = keys::subscribers_of(number);
+    let mut after = prefix.clone();
+    while pending.has_more
+        && let Some((key, _)) = from.next_after(&prefix, &after)?
+    {
+        all.push(named(&key[prefix.len()..])?);
+        after = key;
+    }
+    all.sort_by_cached_key(ToString::to_string);
+    Ok(all)
+}
+
+/// Returns the endpoint that the end of a key names.
+pub(crate) fn named(end: &[u8]) -> Result<Endpoint> {
+    let text = String::from_utf8_lossy(end);
+    Endpoint::parse(&text).ok_or_else(|| inconsistent(format!("{text} is not an endpoint")))
 }
 
 /// The number of a promise.

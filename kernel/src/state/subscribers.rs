@@ -1,7 +1,5 @@
 //! The subscribers of a promise, any number of them.
 
-use capstan_kernel_ports::store::Read;
-
 use crate::{
     error::{Result, inconsistent},
     ids::{Endpoint, KRef},
@@ -9,7 +7,7 @@ use crate::{
         event::RunQueueEvent,
         handle::State,
         keys,
-        promise::{Pending, number_of},
+        promise::{Pending, named, number_of},
     },
 };
 
@@ -20,31 +18,6 @@ pub(crate) const MAX_LISTED_SUBSCRIBERS: usize = 8;
 /// Number of subscribers that the settlement of a promise notifies at once. More are notified one by one, each in a crank
 /// of its own: others may have subscribed any number of endpoints.
 pub(crate) const MAX_TOLD_AT_ONCE: usize = 100;
-
-/// Returns the subscribers of a promise, in string order of their ids.
-pub(crate) fn subscribers(
-    from: &(impl Read + ?Sized),
-    number: u64,
-    pending: &Pending,
-) -> Result<Vec<Endpoint>> {
-    let mut all = pending.listed.clone();
-    let prefix = keys::subscribers_of(number);
-    let mut after = prefix.clone();
-    while pending.has_more
-        && let Some((key, _)) = from.next_after(&prefix, &after)?
-    {
-        all.push(named(&key[prefix.len()..])?);
-        after = key;
-    }
-    all.sort_by_cached_key(ToString::to_string);
-    Ok(all)
-}
-
-/// Returns the endpoint that the end of a key names.
-fn named(end: &[u8]) -> Result<Endpoint> {
-    let text = String::from_utf8_lossy(end);
-    Endpoint::parse(&text).ok_or_else(|| inconsistent(format!("{text} is not an endpoint")))
-}
 
 impl State<'_> {
     /// Adds a subscriber, or notifies it at once if the promise is settled.
