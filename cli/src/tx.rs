@@ -121,9 +121,10 @@ enum Action {
         #[arg(long, value_name = "VALUE")]
         reason: Option<String>,
     },
-    /// Upgrade a vat to another bundle by its admin object. Durable state stays.
+    /// Upgrade a vat to another bundle by its admin object. Durable state stays, and so do the parameters without --params.
     #[command(
-        after_help = "Example: capstan tx upgrade-vat ro-54 counter2.json --params '{\"start\":7}' --from alice"
+        after_help = "Examples:\n  capstan tx upgrade-vat ro-54 counter2.json --from alice\n  \
+        capstan tx upgrade-vat ro-54 counter2.json --params '{\"start\":7}' --from alice"
     )]
     UpgradeVat {
         /// The vat's admin object, as create-vat printed it.
@@ -132,9 +133,12 @@ enum Action {
         /// The new bundle: its id, or its file (which must be installed too).
         #[arg(value_name = "BUNDLE")]
         bundle: String,
-        /// The new incarnation's parameters, as for create-vat.
+        /// The new incarnation's parameters, as for create-vat. Without this option the vat keeps those that it has.
         #[arg(long, value_name = "VALUE")]
         params: Option<String>,
+        /// Drop the parameters. The new incarnation gets those of create-vat without --params.
+        #[arg(long, conflicts_with = "params")]
+        no_params: bool,
         /// Message for those who wait for the vat's promises.
         #[arg(long, value_name = "TEXT", default_value = "")]
         message: String,
@@ -230,8 +234,9 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
                 during(wait, || sender.wallet.terminate_vat(reference(&admin), reason.as_ref()))?;
             sender.answered_by_admin(&result, &admin)
         }
-        Action::UpgradeVat { admin, bundle, params, message } => {
+        Action::UpgradeVat { admin, bundle, params, no_params, message } => {
             let bundle_id = bundle_id(&bundle)?;
+            let params = params.or_else(|| no_params.then(|| "{}".to_owned()));
             let parameters = params.map(|text| parameters(&text)).transpose()?;
             let upgrade =
                 UpgradeVat { admin: reference(&admin).to_owned(), bundle_id, parameters, message };

@@ -313,6 +313,12 @@ impl<H: VatHost> Msg<'_, '_, H> {
             }
             Some(_) => {}
         }
+        if view::meter_use(self.run.over, meter).map_err(NodeFault::from)?.vats == 0 {
+            let problem = format!(
+                "{meter} pays for no vat: its vat has ended; what was left is given back to who made the vat"
+            );
+            return Err(refuse(problem).into());
+        }
         let price = self.run.chain.params.fees.computron_price(computrons);
         account::debit(self.run.over, self.tx.signer, price)?;
         let Executor { kernel, over, .. } = &mut *self.run;

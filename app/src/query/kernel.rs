@@ -189,10 +189,14 @@ impl Handler<QueryMeterRequest> for QueryServer<'_> {
         let state = self.state;
         let id = args::meter(&request.meter_id)?;
         let meter = view::meter(state, id)?.ok_or_else(|| QueryError::not_found("meter", id))?;
+        let used = view::meter_use(state, id)?;
         let answer = QueryMeterResponse {
             meter_id: id.to_string(),
             remaining: remaining(meter.remaining),
             threshold: meter.threshold.to_string(),
+            owner: used.owner.unwrap_or_default(),
+            vats: used.vats,
+            given_back: used.given_back.to_string(),
         };
         Ok(answer.into())
     }
