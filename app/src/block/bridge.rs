@@ -69,10 +69,14 @@ impl Application for Bridge {
 fn give_back(over: &mut dyn Overlay, rest: &Rest<'_>) -> Result<bool, NodeFault> {
     let Ok(owner) = rest.owner.parse::<Address>() else { return Ok(false) };
     let worth = params(over)?.fees.computron_worth(rest.before, rest.computrons);
-    if worth > Amount(0) {
-        account::credit(over, owner, worth)?;
+    if worth == Amount(0) {
+        return Ok(true);
     }
-    Ok(true)
+    match account::credit(over, owner, worth) {
+        Ok(_) => Ok(true),
+        Err(Failure::Tx(_)) => Ok(false),
+        Err(Failure::Node(fault)) => Err(fault),
+    }
 }
 
 /// Failure of a call through the bridge.

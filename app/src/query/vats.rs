@@ -120,6 +120,10 @@ impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
 
 fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryError> {
     let (config, record) = load(state, vat)?;
+    let owner = match config.meter {
+        Some(meter) => view::meter_use(state, meter)?.owner.unwrap_or_default(),
+        None => String::new(),
+    };
     Ok(QueryVatResponse {
         vat_id: vat.to_string(),
         status: status(&record).to_owned(),
@@ -136,6 +140,7 @@ fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryErro
             crank: ending.crank,
             kind: ending.kind.name().to_owned(),
         }),
+        owner,
         failed_upgrade: view::failed_upgrade(state, vat)?.map(|failed| FailedUpgrade {
             crank: failed.crank,
             bundle_id: failed.bundle_id,
