@@ -10,6 +10,7 @@ mod expiry;
 mod finalize;
 mod genesis;
 mod init_chain;
+mod meters;
 mod policy;
 pub(crate) mod services;
 pub(crate) mod validators;
