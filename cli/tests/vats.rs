@@ -115,7 +115,8 @@ fn computrons_are_bought_into_a_meter_and_an_empty_one_ends_its_vat() {
     let mut calls = 0;
     let dead = loop {
         let done = tx(&place, &dev, &["send", text(&poor, "root"), "increment"]);
-        if done.code != 0 {
+        // The last answers are told without their data, whose deposit the meter does not cover.
+        if done.code != 0 && !done.stdout.contains("does not cover the deposit") {
             break done;
         }
         calls += 1;
@@ -148,11 +149,12 @@ fn the_end_of_a_vat_is_answered_with_what_its_meter_had_left() {
     bundle(&place, DOCUMENTED, "documented");
     tx(&place, &dev, &["install-bundle", "documented.json"]).json();
     let poor = tx(&place, &dev, &["create-vat", "documented.json", "--computrons", "1000000000"]);
-    let told: Value = serde_json::from_str(&poor.stderr).unwrap_or_else(|_| panic!("{poor:?}"));
+    let told = poor.stderr.lines().last().and_then(|line| serde_json::from_str(line).ok());
+    let told: Value = told.unwrap_or_else(|| panic!("{poor:?}"));
     assert_eq!(told["event"], "warning");
     assert!(text(&told, "text").contains("a deposit for its heap"), "{told}");
     let rich = tx(&place, &dev, &["create-vat", "documented.json", "--name", "rich"]);
-    assert_eq!(rich.stderr, "");
+    assert!(!rich.stderr.contains("warning"), "{rich:?}");
     let (poor, rich) = (poor.json(), rich.json());
     // The first snapshot of both: the rich one deposits less than the warning says that it needs.
     for count in 0..20 {

@@ -12,6 +12,9 @@ const COLUMNS: [&str; 3] = ["kref", "eref", "reachable"];
 const OBJECT_COLUMNS: [&str; 4] = ["kref", "eref", "reachable", "exporter"];
 const ACCOUNT_COLUMNS: [&str; 6] = ["kref", "eref", "reachable", "exporter", "interface", "came"];
 
+/// The kernel's label for objects whose interface it does not know.
+const NO_NAME: &str = "Alleged: undefined";
+
 /// A reference as an entry of the outbox mentions it.
 struct Mention {
     /// The interface's name, such as `Alleged: counter`. Empty for promises, and for objects without a name.
@@ -122,8 +125,12 @@ fn note(data: &CapData, came: &str, mentions: &mut BTreeMap<String, Mention>) {
     }
     for (index, slot) in data.slots.iter().enumerate() {
         let interface = interfaces.remove(&index).unwrap_or_default();
-        let mention = Mention { interface, came: came.to_owned() };
-        mentions.entry(slot.clone()).or_insert(mention);
+        let mention = mentions
+            .entry(slot.clone())
+            .or_insert_with(|| Mention { interface: String::new(), came: came.to_owned() });
+        if mention.interface.is_empty() {
+            mention.interface = interface;
+        }
     }
 }
 
@@ -133,6 +140,7 @@ fn collect(value: &Value, interfaces: &mut BTreeMap<usize, String>) {
         Value::String(text) => {
             let slot = text.strip_prefix('$').and_then(|rest| rest.split_once('.'));
             if let Some((index, interface)) = slot
+                && interface != NO_NAME
                 && let Ok(index) = index.parse()
             {
                 interfaces.entry(index).or_insert_with(|| interface.to_owned());
