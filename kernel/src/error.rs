@@ -67,6 +67,8 @@ pub(crate) type Result<T> = std::result::Result<T, KernelPanic>;
 pub(crate) enum Refusal {
     /// The vat's fault: it dies. The text goes to the node's log.
     VatFatal(String),
+    /// The delivery has caused more work than its limit allows. It ends here.
+    Exhausted,
     /// The kernel stops with this [`KernelPanic`].
     Panic(KernelPanic),
 }
@@ -91,7 +93,37 @@ pub(crate) fn vat_fatal<T>(why: impl Into<String>) -> Translated<T> {
     Err(Refusal::VatFatal(why.into()))
 }
 
+/// Says that a limit of work was exceeded where there is none: outside of deliveries.
+pub(crate) fn no_limit() -> KernelPanic {
+    inconsistent("a limit of work was exceeded outside of deliveries")
+}
+
 /// Something that cannot be unless the state is damaged.
 pub(crate) fn inconsistent(what: impl Into<String>) -> KernelPanic {
     KernelPanic::Inconsistent(what.into())
+}
+
+/// The reason why the use of a device failed, by the host or by the device itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The genesis document did not ask for it.
+    #[error("this kernel has no {0} device: the genesis document has to ask for it")]
+    Missing(&'static str),
+    /// No vat has registered a handler with the device.
+    #[error("{0}: no vat has registered a handler yet")]
+    NoHandler(&'static str),
+    /// The new time is before the old one.
+    #[error("time is monotonic: {now} is before {last}")]
+    TimeRanBackwards {
+        /// The time that was to be set.
+        now: u64,
+        /// The time that was set before.
+        last: u128,
+    },
+    /// The device refused its input, for this reason.
+    #[error("{0}")]
+    Refused(String),
+    /// The kernel stops with this [`KernelPanic`].
+    #[error(transparent)]
+    Panic(#[from] KernelPanic),
 }

@@ -50,6 +50,7 @@ pub fn start(
     let metrics = config.rpc.metrics.then(|| metrics(&app));
     let solo = SoloConfig {
         policy: block_policy(config, &genesis),
+        history_bytes: config.history_bytes(),
         mempool: config.mempool_limits(),
         rpc: descriptors::fit(config.rpc_limits()),
         metrics,
@@ -95,6 +96,13 @@ pub fn open_app(
         tracing::warn!(
             "vats.max_online is {}, and the chain counts on {resident} vats in memory (resident_vats): this node will be slower than others",
             config.vats.max_online
+        );
+    }
+    let resident = genesis.app_state.params.resident_bytes;
+    if config.kernel_options().max_online_bytes < resident {
+        tracing::warn!(
+            "vats.max_online_mib is {}, and the chain counts on {resident} bytes of vats in memory (resident_bytes): this node will be slower than others",
+            config.vats.max_online_mib
         );
     }
     let keep_blocks = config.traces.keep_blocks;

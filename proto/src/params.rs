@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Amount};
+use crate::{Address, Amount, GasPrice};
 
 /// Parameters of the chain. They are set in the genesis document and the same on every node.
 ///
@@ -32,6 +32,9 @@ pub struct Params {
     /// Number of vats, the most recently used ones, on which blocks count as being in memory. A delivery to another vat
     /// counts what it takes to bring that vat back. At most 10,000.
     pub resident_vats: u32,
+    /// Bytes of memory of all these vats together. A vat counts as one more of [`resident_vats`](Self::resident_vats) for each
+    /// equal share of these bytes that its memory takes. At least 64 MiB.
+    pub resident_bytes: u64,
     /// Computrons in a new vat's meter by default.
     pub default_vat_computrons: u64,
     /// Upper bound of the computrons that can be bought into a new vat's meter.
@@ -81,7 +84,7 @@ pub struct Params {
     pub result_retention_blocks: u64,
     /// [`SystemParams`]: limits of messages to system vats, and prices of their work.
     pub system: SystemParams,
-    /// [`Fees`]: prices of transactions.
+    /// [`Fees`]: gas and prices of transactions.
     pub fees: Fees,
     /// Deposit of an account for each name that it has published. It is refunded when the name is given up.
     pub publish_deposit: Amount,
@@ -90,6 +93,9 @@ pub struct Params {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub governors: Vec<Address>,
 }
+
+/// Lower bound of [`Params::resident_bytes`]. Less would have vats of JavaScript leave memory at each delivery.
+const MIN_RESIDENT_BYTES: u64 = 64 * MIB;
 
 /// Upper bound of [`Params::resident_vats`], whose names are one record of the state.
 const MAX_RESIDENT_VATS: u32 = 10_000;
@@ -146,16 +152,23 @@ pub struct SystemParams {
     pub wake_computrons: u64,
 }
 
-/// Prices of transactions in the chain's coin.
+/// Gas of transactions, and prices in the chain's coin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fees {
-    /// Price of each transaction.
-    pub per_tx: Amount,
-    /// Price of each stored byte: of the transaction, and of its bundles, uncompressed.
-    pub per_byte: Amount,
-    /// Price of each message.
-    pub per_message: Amount,
+    /// Gas of each transaction.
+    pub tx_gas: u64,
+    /// Gas of each stored byte: of the transaction, and of its bundles, uncompressed.
+    pub byte_gas: u64,
+    /// Gas of each message.
+    pub message_gas: u64,
+    /// Gas of each message that vats of the system handle, besides `message_gas`: of those to the factory, and of
+    /// those that create, upgrade or terminate a vat.
+    pub system_message_gas: u64,
+    /// Gas of each signature.
+    pub signature_gas: u64,
+    /// [`GasPrice`]: the lowest price of a unit of gas.
+    pub gas_price: GasPrice,
     /// Price of each million computrons that are bought into a meter, rounded up.
     pub per_mega_computron: Amount,
     /// Price of an account's first transaction that does more than send coins, besides its fee. It pays for the
@@ -176,6 +189,7 @@ impl Default for Params {
             snapshot_computrons: 50_000,
             page_computrons: 800,
             resident_vats: 50,
+            resident_bytes: 2048 * MIB,
             default_vat_computrons: 100_000_000_000,
             max_vat_computrons: 10_000_000_000_000,
             cleanup: CleanupBudget::default(),
@@ -230,9 +244,12 @@ impl Default for SystemParams {
 impl Default for Fees {
     fn default() -> Self {
         Self {
-            per_tx: Amount(1_000),
-            per_byte: Amount(1),
-            per_message: Amount(500),
+            tx_gas: 500,
+            byte_gas: 1,
+            message_gas: 500,
+            system_message_gas: 500,
+            signature_gas: 500,
+            gas_price: GasPrice::ONE,
             per_mega_computron: Amount(10),
             per_account: Amount(5_000),
         }
@@ -272,6 +289,12 @@ impl Params {
         }
         if self.resident_vats > MAX_RESIDENT_VATS {
             return Err(invalid("resident_vats", format!("must be at most {MAX_RESIDENT_VATS}")));
+        }
+        if self.resident_bytes < MIN_RESIDENT_BYTES {
+            return Err(invalid(
+                "resident_bytes",
+                format!("must be at least {MIN_RESIDENT_BYTES}"),
+            ));
         }
         if !(self.default_vat_computrons..=MAX_SAFE_INTEGER).contains(&self.max_vat_computrons) {
             let problem = format!("must be from default_vat_computrons to {MAX_SAFE_INTEGER}");

@@ -12,7 +12,7 @@ use crate::{
     fault::{Failure, NodeFault},
     proto,
     records::account,
-    tx::TxError,
+    tx::{TxError, command::FUND_METER},
 };
 
 /// Computrons that are bought into a meter.
@@ -52,7 +52,9 @@ pub(super) fn fund<H: VatHost>(
 
 /// Refuses a meter that does not exist, needs no computrons, or pays for no vat.
 fn check<H: VatHost>(run: &Executor<'_, H>, index: usize, meter: MeterId) -> Result<(), Failure> {
-    let refuse = |problem| Err(TxError::Field { index, field: "meter", problem }.into());
+    let refuse = |problem| {
+        Err(TxError::Field { index, command: FUND_METER, field: "meter", problem }.into())
+    };
     let Some(record) = view::meter(&*run.over, meter).map_err(NodeFault::from)? else {
         return refuse(format!("there is no meter {meter}"));
     };

@@ -5,6 +5,7 @@ pub(crate) mod bridge;
 mod changes;
 mod channels;
 pub(crate) mod consensus;
+mod cosmos_events;
 mod execute;
 mod expiry;
 mod finalize;
@@ -13,6 +14,7 @@ mod init_chain;
 mod meters;
 mod policy;
 pub(crate) mod services;
+mod tx_result;
 pub(crate) mod validators;
 
 pub(crate) use init_chain::ConsensusGenesis;

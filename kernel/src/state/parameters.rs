@@ -24,7 +24,7 @@ impl State<'_> {
     /// Keeps the vat's parameters and holds what they refer to, in place of earlier ones.
     pub(crate) fn set_parameters(&mut self, vat: VatId, parameters: &KernelData) -> Result<()> {
         self.increment_all(&parameters.slots)?;
-        self.drop_parameters(vat)?;
+        self.replace_parameters(vat)?;
         if *parameters != undefined() {
             self.keep(vat, Keeping::Parameters, capdata_bytes(parameters));
             self.put(&keys::vat_parameters(vat), parameters)?;
@@ -32,7 +32,7 @@ impl State<'_> {
         Ok(())
     }
 
-    fn drop_parameters(&mut self, vat: VatId) -> Result<()> {
+    fn replace_parameters(&mut self, vat: VatId) -> Result<()> {
         let key = keys::vat_parameters(vat);
         let Some(old) = self.get::<KernelData>(&key)? else { return Ok(()) };
         self.over.delete(&key);
@@ -40,18 +40,39 @@ impl State<'_> {
         self.decrement_all(&old.slots)
     }
 
-    /// Forgets the parameters of a vat that ended. What they refer to is released, unless the kernel leaks what SwingSet
-    /// leaks.
+    /// Lets go of up to `limit` references of the parameters of a vat that ended. Returns how many.
+    pub(crate) fn release_parameters(&mut self, vat: VatId, limit: usize) -> Result<u64> {
+        let Some(mut held) = self.free_parameters(vat)? else { return Ok(0) };
+        let released = held.slots.split_off(held.slots.len().saturating_sub(limit));
+        self.decrement_all(&released)?;
+        self.put_rest(vat, &held)?;
+        Ok(released.len() as u64)
+    }
+
+    /// Forgets the parameters of a vat that ended, but for references that a kernel leaks which leaks what SwingSet leaks.
     pub(crate) fn forget_parameters(&mut self, vat: VatId) -> Result<()> {
-        if self.globals().options.collect_leaks {
-            return self.drop_parameters(vat);
+        match self.free_parameters(vat)? {
+            Some(held) => self.put_rest(vat, &held),
+            None => Ok(()),
         }
+    }
+
+    /// Returns the references of the parameters of a vat that ended. The rest counts as freed from then on.
+    fn free_parameters(&mut self, vat: VatId) -> Result<Option<KernelData>> {
+        let Some(held) = self.get::<KernelData>(&keys::vat_parameters(vat))? else {
+            return Ok(None);
+        };
+        if !held.body.is_empty() {
+            self.free(vat, Keeping::Parameters, capdata_bytes(&held));
+        }
+        Ok(Some(KernelData { body: String::new(), ..held }))
+    }
+
+    fn put_rest(&mut self, vat: VatId, held: &KernelData) -> Result<()> {
         let key = keys::vat_parameters(vat);
-        let Some(old) = self.get::<KernelData>(&key)? else { return Ok(()) };
-        self.free(vat, Keeping::Parameters, capdata_bytes(&old));
-        match old.slots.is_empty() {
+        match held.slots.is_empty() {
             true => self.over.delete(&key),
-            false => self.put(&key, &KernelData { body: String::new(), ..old })?,
+            false => self.put(&key, held)?,
         }
         Ok(())
     }

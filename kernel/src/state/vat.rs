@@ -50,6 +50,8 @@ pub struct VatState {
     /// Own pages differ from the image that all vats of the bundle share. The number is the same on every node,
     /// whatever the node has in memory.
     pub heap_pages: u64,
+    /// The size of its worker's memory after the last delivery, in bytes.
+    pub memory_bytes: u64,
     /// The number of deliveries in all.
     pub deliveries: u64,
     /// Computrons in all, aborted deliveries included.
@@ -208,6 +210,7 @@ impl State<'_> {
             start_cost: 0,
             snapshot: None,
             heap_pages: 0,
+            memory_bytes: 0,
             deliveries: 0,
             computrons: 0,
             last_crank: self.globals().crank,

@@ -72,8 +72,10 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         ("mempool.max_txs", config.mempool.max_txs),
         ("mempool.max_tx_bytes", config.mempool.max_tx_bytes),
         ("vats.max_online", config.vats.max_online),
+        ("vats.max_online_mib", config.vats.max_online_mib),
         ("queries.max_page_bytes", config.queries.max_page_bytes),
         ("store.cache_mib", config.store.cache_mib),
+        ("store.journal_mib", config.store.journal_mib),
     ];
     if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
         return Err(OptionError::Zero(name));
@@ -125,6 +127,9 @@ const MAX_BYTES: u64 = 1 << 40;
 /// Largest size of a cache or of files, in MiB.
 const MAX_MIB: u64 = 1 << 30;
 
+/// Largest journal, in MiB. Its changes are in memory too.
+const MAX_JOURNAL_MIB: u64 = 64 << 10;
+
 /// Largest size of one message or answer, in bytes. Permits for it are counted in 32 bits.
 const MAX_MESSAGE_BYTES: u64 = 1 << 30;
 
@@ -135,7 +140,7 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 24] {
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 26] {
     let Config { rpc, log, mempool, blocks, vats, store, queries, traces, metrics: _ } = config;
     [
         ("rpc.max_body_bytes", rpc.max_body_bytes as u64, MAX_MESSAGE_BYTES),
@@ -158,7 +163,10 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 24] {
         ("mempool.cache_size", mempool.cache_size as u64, 100 * MAX_COUNT),
         ("blocks.min_interval_ms", blocks.min_interval_ms, MAX_MS),
         ("blocks.empty_interval_ms", blocks.empty_interval_ms, MAX_MS),
+        ("blocks.history_mib", blocks.history_mib, MAX_MIB),
         ("vats.max_online", vats.max_online as u64, MAX_COUNT),
+        ("store.journal_mib", store.journal_mib as u64, MAX_JOURNAL_MIB),
+        ("vats.max_online_mib", vats.max_online_mib as u64, MAX_MIB),
         ("store.cache_mib", store.cache_mib as u64, MAX_BYTES >> 20),
         ("queries.max_page_bytes", queries.max_page_bytes as u64, MAX_MESSAGE_BYTES),
         ("traces.max_mib", traces.max_mib, MAX_MIB),
