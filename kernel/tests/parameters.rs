@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::{model::check_deposits, script::Stage};
 
 const PRICE: u64 = 10;
-const GIVEN: &str = r##"{"friend":"$0","start":"+5"}"##;
+const GIVEN: &str = r##"{"friend":"$0.Alleged: undefined","start":"+5"}"##;
 
 /// A stage with a metered vat whose parameters hold the root of `friend`.
 struct Play {
