@@ -6,7 +6,7 @@ use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, DENOM};
 use capstan_kernel::{
     Kernel,
-    ids::{Endpoint, MeterId, RemoteId},
+    ids::{Endpoint, RemoteId},
     limits::MAX_TOLD_BYTES,
     remote::RemoteError,
     view,
@@ -25,6 +25,7 @@ use crate::{
     admission::{ChainContext, SignatureCache, check},
     block::{
         bridge, channels, cosmos_events,
+        meters::{self, Purchase},
         tx_result::{Gas, failed, refused},
     },
     events::event,
@@ -37,7 +38,7 @@ use crate::{
         results::{self, Settled},
         uploads::{self, Progress, Upload},
     },
-    tx::{Action, Announcement, Packed, Tx, TxError, UploadId, command::FUND_METER},
+    tx::{Action, Announcement, Packed, Tx, TxError, UploadId},
 };
 
 /// Executes the transactions of one block.
@@ -192,7 +193,13 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 let result = self.send(FACTORY, "upgradeVat", methargs.clone(), action)?;
                 Ok(any(&proto::MsgUpgradeVatResponse { result }))
             }
-            Action::FundMeter { meter, computrons } => self.fund_meter(*meter, *computrons),
+            Action::FundMeter { meter, computrons } => {
+                let purchase = Purchase { meter: *meter, computrons: *computrons };
+                let (answer, event) =
+                    meters::fund(self.run, self.tx.signer, self.index as usize, purchase)?;
+                self.events.push(event);
+                Ok(answer)
+            }
             Action::Resolve { resolutions } => self.resolve(resolutions),
             Action::Drop { refs } => self.drop_refs(refs),
             Action::Ack { through } => self.acknowledge(*through),
@@ -300,38 +307,6 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 Err(TxError::Reference(text).into())
             }
         }
-    }
-
-    fn fund_meter(&mut self, meter: MeterId, computrons: u64) -> Result<Any, Failure> {
-        let index = self.index as usize;
-        let refuse =
-            |problem| TxError::Field { index, command: FUND_METER, field: "meter", problem };
-        let before = view::meter(self.run.over, meter).map_err(NodeFault::from)?;
-        match before {
-            None => return Err(refuse(format!("there is no meter {meter}")).into()),
-            Some(before) if before.remaining.is_none() => {
-                return Err(refuse(format!("{meter} is unlimited: it needs no computrons")).into());
-            }
-            Some(_) => {}
-        }
-        let price = self.run.chain.params.fees.computron_price(computrons);
-        account::debit(self.run.over, self.tx.signer, price)?;
-        let Executor { kernel, over, .. } = &mut *self.run;
-        let remaining =
-            kernel.fund_meter(*over, meter, computrons.into()).map_err(NodeFault::from)?;
-        let remaining = remaining.unwrap_or_default();
-        self.event(
-            "meter.funded",
-            &[
-                ("meter_id", meter.to_string()),
-                ("payer", self.tx.signer.to_string()),
-                ("computrons", computrons.to_string()),
-                ("amount", format!("{price}{DENOM}")),
-                ("remaining", remaining.to_string()),
-            ],
-        );
-        let remaining = u64::try_from(remaining).unwrap_or(u64::MAX);
-        Ok(any(&proto::MsgFundMeterResponse { remaining }))
     }
 
     /// Sends a message as the signer, and records its result promise.
