@@ -1,32 +1,27 @@
 //! The decoding of each message to an [`Action`].
 
 use capstan_abi::{CapData, Resolution};
-use capstan_genesis::{Address, Amount, BundleId, DENOM, Params};
+use capstan_genesis::{Address, Amount, BundleId, DENOM};
 use capstan_kernel::{
     ids::MeterId,
     limits::{MAX_IO_LINE_BYTES, MAX_IO_LINES},
 };
 use capstan_passable as smallcaps;
-use capstan_proto::v1 as proto;
+use capstan_proto::{FACTORY, v1 as proto};
 use cosmrs::{Any, proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::{
     TxError,
-    action::{Action, FACTORY, command},
+    action::{Action, command},
     fields::Fields,
     protobuf::type_url,
     upload::{Announcement, Compression, Packed, UploadId},
 };
 
-/// Decodes the message at `index` to an [`Action`]. It must act for `signer`.
-pub(super) fn read(
-    index: usize,
-    any: &Any,
-    signer: Address,
-    params: &Params,
-) -> Result<Action, TxError> {
+/// Decodes a message to an [`Action`]. It must act for the signer.
+pub(super) fn read(fields: Fields<'_>, any: &Any) -> Result<Action, TxError> {
     let url = any.type_url.as_str();
     let known: &[(String, &'static str, Read)] = &[
         (type_url::<MsgBankSend>(), command::TRANSFER, bank_send),
@@ -45,7 +40,7 @@ pub(super) fn read(
         (type_url::<proto::MsgAckChannel>(), command::IO_READ, ack_channel),
     ];
     match known.iter().find(|(name, _, _)| name == url) {
-        Some((_, command, read)) => read(&Fields { index, command, signer, params }, &any.value),
+        Some((_, command, read)) => read(&Fields { command, ..fields }, &any.value),
         None => Err(TxError::UnknownMessage(any.type_url.clone())),
     }
 }
