@@ -98,6 +98,13 @@ pub fn open_app(
             config.vats.max_online
         );
     }
+    let resident = genesis.app_state.params.resident_bytes;
+    if config.kernel_options().max_online_bytes < resident {
+        tracing::warn!(
+            "vats.max_online_mib is {}, and the chain counts on {resident} bytes of vats in memory (resident_bytes): this node will be slower than others",
+            config.vats.max_online_mib
+        );
+    }
     let keep_blocks = config.traces.keep_blocks;
     let max_bytes = config.traces.max_mib.saturating_mul(1 << 20);
     let options = AppOptions {

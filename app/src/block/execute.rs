@@ -24,7 +24,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 use crate::{
     admission::{ChainContext, SignatureCache, check},
     block::{
-        bridge, channels,
+        bridge, channels, cosmos_events,
         tx_result::{Gas, failed, refused},
     },
     events::event,
@@ -79,7 +79,8 @@ impl<H: VatHost> Executor<'_, H> {
         };
         account::set(self.over, tx.signer, &account)?;
         self.watch.caused_by(cause(&tx, 0));
-        let mut events = vec![fee_paid(tx.signer, tx.fee)];
+        let mut events = cosmos_events::of_transaction(&tx);
+        events.push(fee_paid(tx.signer, tx.fee));
         let remote = match self.provision(&tx, &mut events) {
             Ok(remote) => remote,
             Err(Failure::Tx(error)) => return Ok(failed(&error, gas, events)),
@@ -139,7 +140,9 @@ impl<H: VatHost> Executor<'_, H> {
         let mut responses = Vec::with_capacity(tx.actions.len());
         for (index, action) in tx.actions.iter().enumerate() {
             self.watch.caused_by(cause(tx, index));
-            let mut message = Msg { run: self, tx, index: index as u32, remote, events };
+            let index = index as u32;
+            events.push(cosmos_events::of_message(tx, index, action));
+            let mut message = Msg { run: self, tx, index, remote, events };
             responses.push(message.execute(action)?);
         }
         Ok(responses)
@@ -208,14 +211,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
         if created {
             self.event("account.created", &[("address", to.to_string())]);
         }
-        self.event(
-            "transfer",
-            &[
-                ("sender", from.to_string()),
-                ("recipient", to.to_string()),
-                ("amount", format!("{amount}{DENOM}")),
-            ],
-        );
+        self.events.extend(cosmos_events::of_payment(from, to, amount, self.index));
         Ok(any(&BankSent {}))
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod bridge;
 mod changes;
 mod channels;
 pub(crate) mod consensus;
+mod cosmos_events;
 mod execute;
 mod expiry;
 mod finalize;

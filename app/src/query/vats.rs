@@ -189,6 +189,7 @@ fn is_for(state: &StateView, event: &RunQueueEvent, vat: VatId) -> Result<bool, 
         }
         RunQueueEvent::Send { target: KRef::Device(_), .. }
         | RunQueueEvent::Waited { .. }
+        | RunQueueEvent::Subscribers { .. }
         | RunQueueEvent::NegatedGcAction => false,
         RunQueueEvent::Notify { endpoint: to, .. }
         | RunQueueEvent::CollectGarbage { endpoint: to, .. } => *to == endpoint,

@@ -67,6 +67,7 @@ impl State<'_> {
             // These hold nothing, or come from no queue, or are taken apart when they come from it.
             RunQueueEvent::ChangeVatOptions { .. }
             | RunQueueEvent::Waited { .. }
+            | RunQueueEvent::Subscribers { .. }
             | RunQueueEvent::CollectGarbage { .. }
             | RunQueueEvent::NegatedGcAction
             | RunQueueEvent::BringOutYourDead { .. }

@@ -169,7 +169,11 @@ impl State<'_> {
         if work.exports >= budget.exports.max(1) {
             return Ok(false);
         }
-        work.imports = self.drop_entries(endpoint, "o-", budget.imports)?;
+        work.imports = self.drop_parameters(vat, budget.imports)?;
+        if work.imports < budget.imports.max(1) {
+            let left = budget.imports.saturating_sub(work.imports);
+            work.imports += self.drop_entries(endpoint, "o-", left)?;
+        }
         if work.imports >= budget.imports.max(1) {
             return Ok(false);
         }
@@ -186,6 +190,15 @@ impl State<'_> {
         self.drop_heap(vat)?;
         work.transcripts = self.clean_transcript(vat, budget.transcripts.max(1))?;
         Ok(work.transcripts < budget.transcripts.max(1))
+    }
+
+    /// Lets go of what the vat's parameters refer to. SwingSet holds it for good.
+    fn drop_parameters(&mut self, vat: VatId, limit: u64) -> Result<u64> {
+        if !self.globals().options.collect_leaks {
+            return Ok(0);
+        }
+        let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
+        self.release_parameters(vat, limit)
     }
 
     fn drop_entries(&mut self, endpoint: Endpoint, start: &str, limit: u64) -> Result<u64> {

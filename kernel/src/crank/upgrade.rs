@@ -146,9 +146,6 @@ struct Upheld {
 /// Entries of the state that cutting off one promise or object writes, as far as it can be foretold.
 const WRITES_EACH: u64 = 4;
 
-/// Entries that can be looked at for the price of one that is written.
-const READS_PER_WRITE: u64 = 8;
-
 /// Beginnings of the names of exports that are not durable.
 const NOT_DURABLE: [&str; 11] =
     ["o+0", "o+1", "o+2", "o+3", "o+4", "o+5", "o+6", "o+7", "o+8", "o+9", "o+v"];
@@ -159,12 +156,6 @@ impl State<'_> {
         let options = &self.globals().options;
         let each = options.billing.write.saturating_mul(WRITES_EACH);
         options.crank_limit.checked_div(each).unwrap_or(u64::MAX)
-    }
-
-    /// Counts entries that were looked at.
-    fn count_reads(&mut self, entries: u64) {
-        let write = self.globals().options.billing.write;
-        self.count(Computrons(write.saturating_mul(entries) / READS_PER_WRITE));
     }
 
     /// Returns what only the vat's heap upholds. All of it is cut off in one crank. So the inner error refuses
@@ -199,7 +190,7 @@ impl State<'_> {
         let promises = self.decided_by(endpoint)?;
         let each = self.globals().options.billing.write.saturating_mul(WRITES_EACH);
         let price = each.saturating_mul((promises.len() + objects.len()) as u64);
-        let due = Computrons(self.spent.saturating_add(price));
+        let due = Computrons(self.due().saturating_add(price));
         let covered = match self.vat_config(vat)?.meter {
             Some(meter) => price == 0 || self.meter_covers(meter, due)?,
             None => true,

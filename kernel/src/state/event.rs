@@ -38,6 +38,12 @@ pub enum RunQueueEvent {
         /// One past the position of the last message.
         end: u64,
     },
+    /// The subscribers of a settled promise are to be notified, one each crank. It holds the promise, as each of the
+    /// notifications does.
+    Subscribers {
+        /// The promise.
+        promise: KRef,
+    },
     /// A dynamic vat is to be made and started.
     CreateVat {
         /// Its id, allocated when the event was queued.

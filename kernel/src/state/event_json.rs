@@ -21,6 +21,9 @@ pub fn event_to_json(event: &RunQueueEvent) -> Value {
         RunQueueEvent::Waited { promise, next, end } => {
             json!({"type": "waited", "kpid": promise.to_string(), "count": end - next})
         }
+        RunQueueEvent::Subscribers { promise } => {
+            json!({"type": "subscribers", "kpid": promise.to_string()})
+        }
         RunQueueEvent::CreateVat { vat, bundle_id, parameters, options } => json!({
             "type": "create-vat",
             "vatID": vat.to_string(),

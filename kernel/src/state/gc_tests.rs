@@ -110,6 +110,8 @@ fn a_meter_pays_for_its_own_crank_and_not_for_what_others_let_go_of() {
             }
             state.postpone_refcounts().unwrap();
             state.over.push();
+            // The crank begins here.
+            state.reads = 0;
             new_promise(state);
             let of_others = state.collect_for_others().unwrap();
             state.process_refcounts().unwrap();

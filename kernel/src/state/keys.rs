@@ -9,11 +9,12 @@
 //! k.globals                Globals: next ids, crank number, kernel options, vatAdmin root, crank chain
 //! k.q.a.HEX  k.q.r.HEX     RunQueueEvent: acceptance queue and run queue (heads and tails in k.queues)
 //! k.queues                 Queues
-//! k.res.v                  Recent<VatId>: the vats that blocks count as being in memory
+//! k.res.v                  Recent<ResidentVat>: the vats that blocks count as being in memory
 //! k.res.s                  Recent<Source>: the sources that blocks count as being loaded
 //! k.reap                   Vec<VatId>: vats due for bringOutYourDead
 //! k.dead.HEX               VatId: a terminated vat not yet cleaned up, oldest first
 //! k.wait.HEX               KRef: a count that fell to zero between cranks, for the next crank to look at
+//! k.ret.K                  an object that is gone whose importers are still to be told: the key of the last one that was
 //! k.g.E.TYPE.K             GC action: TYPE is dropExport, retireExport or retireImport; no value
 //! k.o.N                    Object: owner, reference counts, whether it was revoked
 //! k.p.N                    PromiseRecord
@@ -174,6 +175,11 @@ pub(crate) fn importer(kref: KRef, endpoint: Endpoint) -> Vec<u8> {
 
 pub(crate) fn importers_of(kref: KRef) -> Vec<u8> {
     format!("local.k.i.{kref}.").into_bytes()
+}
+
+/// The importers of an object that is gone which are still to be told: the key of the last one that was.
+pub(crate) fn retiring(kref: KRef) -> Vec<u8> {
+    format!("k.ret.{kref}").into_bytes()
 }
 
 pub(crate) fn vat_config(vat: VatId) -> Vec<u8> {

@@ -89,8 +89,8 @@ impl State<'_> {
         let Some(remaining) = self.meter(meter)?.and_then(|meter| meter.remaining) else {
             return Ok(crank);
         };
-        // What this crank has spent so far is paid for when it is over.
-        let left = remaining.saturating_sub(u128::from(self.spent));
+        // What is due for this crank so far is paid for when it is over.
+        let left = remaining.saturating_sub(u128::from(self.due()));
         Ok(u64::try_from(left).map_or(crank, |left| crank.min(Computrons(left))))
     }
 }

@@ -45,6 +45,8 @@ pub mod slog;
 pub(crate) mod static_vat;
 pub mod stats;
 pub(crate) mod subcluster;
+pub(crate) mod subscribers;
 pub(crate) mod told;
 pub mod vat;
 pub(crate) mod vat_config;
+mod work;

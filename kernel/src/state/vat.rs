@@ -50,6 +50,8 @@ pub struct VatState {
     /// Own pages differ from the image that all vats of the bundle share. The number is the same on every node,
     /// whatever the node has in memory.
     pub heap_pages: u64,
+    /// The size of its worker's memory after the last delivery, in bytes.
+    pub memory_bytes: u64,
     /// The number of deliveries in all.
     pub deliveries: u64,
     /// Computrons in all, aborted deliveries included.
@@ -223,6 +225,7 @@ impl State<'_> {
             start_cost: 0,
             snapshot: None,
             heap_pages: 0,
+            memory_bytes: 0,
             deliveries: 0,
             computrons: 0,
             last_crank: self.globals().crank,
@@ -245,6 +248,19 @@ impl State<'_> {
             true => {}
         }
         Ok(())
+    }
+
+    /// Lets go of up to `limit` references of the vat's parameters. Returns how many.
+    pub(crate) fn release_parameters(&mut self, vat: VatId, limit: usize) -> Result<u64> {
+        let key = keys::vat_parameters(vat);
+        let Some(mut held) = self.get::<Vec<KRef>>(&key)? else { return Ok(0) };
+        let released = held.split_off(held.len().saturating_sub(limit));
+        self.decrement_all(&released)?;
+        match held.is_empty() {
+            true => self.over.delete(&key),
+            false => self.put(&key, &held)?,
+        }
+        Ok(released.len() as u64)
     }
 
     /// Counts a delivery towards bringOutYourDead, and schedules one when it is time.

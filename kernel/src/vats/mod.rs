@@ -5,6 +5,7 @@
 
 pub(crate) mod heap;
 pub(crate) mod liveslots;
+pub(crate) mod online;
 pub mod replay;
 pub(crate) mod residency;
 pub(crate) mod snapshot;

@@ -41,6 +41,8 @@ pub(crate) struct VatSyscalls<'c, 's> {
     pub(crate) illegal: Option<KernelData>,
     /// The last `exit`: by failure, and with what.
     pub(crate) exit: Option<(bool, KernelData)>,
+    /// The delivery has caused more work than its limit allows: it is to be given up.
+    pub(crate) is_exhausted: bool,
     /// The kernel's own trouble: the delivery is to be given up.
     pub(crate) panic: Option<KernelPanic>,
     /// For the transcript.
@@ -70,6 +72,7 @@ impl<'c, 's> VatSyscalls<'c, 's> {
             capacity_bytes: Some(MAX_DELIVERY_BYTES),
             illegal: None,
             exit: None,
+            is_exhausted: false,
             panic: None,
             record: vec![],
         }
@@ -78,11 +81,14 @@ impl<'c, 's> VatSyscalls<'c, 's> {
 
 impl Syscalls for VatSyscalls<'_, '_> {
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
-        let executed =
-            self.take_capacity(syscall_bytes(&syscall)).and_then(|()| self.execute(&syscall));
+        let executed = self.admit(&syscall).and_then(|()| self.execute(&syscall));
         let (result, refusal) = match executed {
             Ok(result) => (result, None),
             Err(Refusal::VatFatal(why)) => (self.condemn(), Some(why)),
+            Err(Refusal::Exhausted) => {
+                self.is_exhausted = true;
+                return None;
+            }
             Err(Refusal::Panic(panic)) => {
                 self.panic = Some(panic);
                 return None;
@@ -96,7 +102,9 @@ impl Syscalls for VatSyscalls<'_, '_> {
             refusal,
         });
         if let Some(left) = &mut self.capacity_bytes {
-            *left = left.saturating_sub(result_bytes(&result));
+            let bytes = result_bytes(&result);
+            *left = left.saturating_sub(bytes);
+            self.state.foresee_bytes(bytes);
             self.record.push((syscall, result.clone()));
         }
         Some(result)
@@ -127,6 +135,15 @@ impl VatSyscalls<'_, '_> {
                 "the syscalls of one delivery take more than {MAX_DELIVERY_BYTES} bytes"
             )),
         }
+    }
+
+    /// Counts the syscall against the bounds of the delivery before anything is done for it.
+    fn admit(&mut self, syscall: &Syscall) -> Translated<()> {
+        let bytes = syscall_bytes(syscall);
+        self.state.count_reads(1);
+        self.state.foresee_bytes(bytes);
+        self.state.insist_within_limit()?;
+        self.take_capacity(bytes + references(syscall) * REFERENCE_BYTES)
     }
 
     fn me(&self) -> Endpoint {
@@ -263,9 +280,14 @@ impl VatSyscalls<'_, '_> {
         }
         for resolution in &translated {
             self.state.delete_entry(me, resolution.promise)?;
+            self.state.insist_within_limit()?;
         }
         self.state.stats.syscall_resolve += 1;
-        Ok(self.state.resolve(translated, Some(self.vat))?)
+        for resolution in translated {
+            self.state.resolve(vec![resolution], Some(self.vat))?;
+            self.state.insist_within_limit()?;
+        }
+        Ok(())
     }
 
     fn exit(&mut self, is_failure: bool, info: &CapData) -> Translated<()> {
@@ -383,16 +405,16 @@ impl VatSyscalls<'_, '_> {
     }
 }
 
-/// The bytes of a syscall in a transcript, nearly, and those that its references count.
+/// The bytes of a syscall in a transcript, nearly.
 fn syscall_bytes(syscall: &Syscall) -> usize {
     let texts = match syscall {
         Syscall::Send { target, message } => {
             target.len()
-                + weighed_bytes(&message.methargs)
-                + message.result.as_ref().map_or(0, |r| r.len() + REFERENCE_BYTES)
+                + capdata_bytes(&message.methargs)
+                + message.result.as_ref().map_or(0, VRef::len)
         }
         Syscall::CallNow { target, method, args } => {
-            target.len() + method.len() + weighed_bytes(args)
+            target.len() + method.len() + capdata_bytes(args)
         }
         Syscall::Subscribe { promise } => promise.len(),
         Syscall::Resolve { resolutions } => resolutions
@@ -420,9 +442,15 @@ fn result_bytes(result: &SyscallResult) -> usize {
     }
 }
 
-/// The bytes of data, with [`REFERENCE_BYTES`] for each reference, because each is translated and counted.
-fn weighed_bytes(data: &CapData) -> usize {
-    capdata_bytes(data) + data.slots.len() * REFERENCE_BYTES
+/// The references of a message or call, each of which counts [`REFERENCE_BYTES`].
+fn references(syscall: &Syscall) -> usize {
+    match syscall {
+        Syscall::Send { message, .. } => {
+            message.methargs.slots.len() + usize::from(message.result.is_some())
+        }
+        Syscall::CallNow { args, .. } => args.slots.len(),
+        _ => 0,
+    }
 }
 
 fn capdata_bytes(data: &CapData) -> usize {

@@ -72,7 +72,11 @@ impl Config {
 
     /// Returns the options of the kernel that belong to the node.
     pub fn kernel_options(&self) -> NodeOptions {
-        NodeOptions { max_vats_online: self.vats.max_online, archive: self.vats.archive }
+        NodeOptions {
+            max_vats_online: self.vats.max_online,
+            max_online_bytes: (self.vats.max_online_mib as u64).saturating_mul(1 << 20),
+            archive: self.vats.archive,
+        }
     }
 
     /// Returns the options of the vat host, which keeps compiled code in the directory `cache`.

@@ -128,6 +128,8 @@ pub struct Blocks {
 pub struct Vats {
     /// Most vats that are in memory at once.
     pub max_online: usize,
+    /// Most MiB of memory of all vats in memory.
+    pub max_online_mib: usize,
     /// Whether transcripts are kept that no restart needs any more.
     pub archive: bool,
     /// Most MiB of compiled modules on disk.
@@ -231,6 +233,7 @@ impl Default for Vats {
         let host = HostOptions::default();
         Self {
             max_online: NodeOptions::default().max_vats_online,
+            max_online_mib: NodeOptions::default().max_online_bytes as usize >> 20,
             archive: false,
             artifact_cache_mib: host.max_artifact_bytes >> 20,
             idle_code_mib: host.max_idle_code_bytes >> 20,
