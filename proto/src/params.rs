@@ -27,7 +27,8 @@ pub struct Params {
     /// Computrons that a heap snapshot counts towards the block, besides those of the `bringOutYourDead` delivery
     /// before it.
     pub snapshot_computrons: u64,
-    /// Computrons that each page of 4 KiB of a heap counts when a snapshot is taken, and when the heap returns to memory.
+    /// Computrons that each page of 4 KiB of a heap counts when a snapshot is taken, and when the heap returns to memory. A
+    /// page that the snapshot before did not have counts as six.
     pub page_computrons: u64,
     /// Number of vats, the most recently used ones, on which blocks count as being in memory. A delivery to another vat
     /// counts what it takes to bring that vat back. At most 10,000.
@@ -173,7 +174,7 @@ impl Default for Params {
             write_computrons: 800,
             write_byte_computrons: 1,
             deposit_byte_computrons: 5_000,
-            snapshot_computrons: 50_000,
+            snapshot_computrons: 150_000,
             page_computrons: 800,
             resident_vats: 50,
             default_vat_computrons: 100_000_000_000,

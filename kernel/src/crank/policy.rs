@@ -24,7 +24,8 @@ pub struct KernelWork {
     /// Computrons that the vat and its worker spent: deliveries, failed ones included, starts, and returns to
     /// memory. A delivery that failed by a fault counts all that it might have spent.
     pub computrons: u64,
-    /// The number of pages of the vat's heap. `None` if no snapshot of it was taken.
+    /// The number of pages of the vat's heap, where each that changed since the snapshot before counts as six. `None` if no
+    /// snapshot of it was taken.
     pub snapshot_pages: Option<u64>,
 }
 
@@ -115,7 +116,7 @@ pub struct BlockPolicy {
     pub write_byte: u64,
     /// Charged for a snapshot of a vat's heap, in addition to what the vat spends for it.
     pub snapshot: u64,
-    /// Charged for each page of a heap of which a snapshot is taken.
+    /// Charged for each page of a heap of which a snapshot is taken, and five times more for each that changed.
     pub page: u64,
     /// The budget for one crank of cleanup, or `None` once it was used.
     pub cleanup: Option<CleanupCounts>,

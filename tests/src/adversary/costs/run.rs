@@ -47,6 +47,24 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Lets the system's vats work once. A new node loads their bundles then, which other nodes did long ago and no block
+    /// counts.
+    pub(super) fn wake_system(&mut self) {
+        let create = Message::Create { bundle: "wasm".to_owned(), computrons: 1_000_000, times: 1 };
+        let call = |to: &str, method: &str, args| Message::Send {
+            to: to.to_owned(),
+            method: method.to_owned(),
+            args,
+            slots: vec![],
+            times: 1,
+        };
+        let lookup = call("factory", "lookup", json!(["chain/timer"]));
+        let time = call("timer", "getCurrentTimestamp", json!([]));
+        let tx = self.tx(&[create, lookup, time]);
+        self.block(&[tx]);
+        self.chain.rest(MOST_BLOCKS, &mut self.before);
+    }
+
     /// Makes the input's vats, each in a block of its own.
     pub(super) fn make_vats(&mut self, vats: &[Vat]) {
         for (index, vat) in vats.iter().enumerate() {
