@@ -195,3 +195,22 @@ fn proposals_keep_to_the_gas_limit() {
     assert_eq!(prepare(&chain, &txs, 1 << 20), txs[..3]);
     assert!(accepts(&chain, &txs[..3]) && !accepts(&chain, &txs));
 }
+
+#[test]
+fn transactions_take_half_of_a_blocks_computrons_or_one_takes_more() {
+    let chain = Chain::with_params(|params| {
+        params.block_computrons = 1_000_000;
+        params.tx_computrons = 100_000;
+        params.tx_byte_computrons = 1;
+    });
+    // Each has some 300 bytes.
+    let mut alice = alice();
+    let txs: Vec<_> = (0..6).map(|_| payment(&mut alice)).collect();
+    assert_eq!(prepare(&chain, &txs, 1 << 20), txs[..4]);
+    assert!(!accepts(&chain, &txs[..5]));
+    // The bytes of a bundle count as well. One that counts more than half is alone in its block.
+    let mut bob = bob();
+    let large = bob.tx(vec![bob.install(&vec![1; 400_000])]);
+    assert_eq!(prepare(&chain, &[large.clone(), txs[0].clone()], 1 << 20), [large.clone()]);
+    assert_eq!(prepare(&chain, &[txs[0].clone(), large], 1 << 20), txs[..1]);
+}

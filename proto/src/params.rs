@@ -17,6 +17,12 @@ pub struct Params {
     pub vat_creation_computrons: u64,
     /// Computrons that every crank counts towards the block, besides those of its vat.
     pub crank_overhead_computrons: u64,
+    /// Computrons that each transaction counts towards the block, besides its cranks: for its signature, its account and its
+    /// result. The transactions of a block count half of `block_computrons` at most, unless one alone counts more.
+    pub tx_computrons: u64,
+    /// Computrons that each byte of a transaction, and of the bundles that it announces or installs, uncompressed, counts
+    /// towards the block.
+    pub tx_byte_computrons: u64,
     /// Computrons that each written entry of the state counts towards the block.
     pub write_computrons: u64,
     /// Computrons that each byte of these entries counts towards the block, crank by crank.
@@ -171,6 +177,8 @@ impl Default for Params {
             crank_computrons: 200_000_000,
             vat_creation_computrons: 600_000,
             crank_overhead_computrons: 1_500,
+            tx_computrons: 30_000,
+            tx_byte_computrons: 5,
             write_computrons: 800,
             write_byte_computrons: 1,
             deposit_byte_computrons: 5_000,
@@ -241,6 +249,12 @@ impl Default for Fees {
 }
 
 impl Params {
+    /// Returns the computrons that a transaction counts towards its block, besides its cranks. `bytes` are its own, and those of
+    /// its bundles.
+    pub fn transaction_computrons(&self, bytes: u64) -> u64 {
+        self.tx_byte_computrons.saturating_mul(bytes).saturating_add(self.tx_computrons)
+    }
+
     /// Checks that a chain with these parameters can run. Returns the first [`InvalidParam`].
     pub fn validate(&self) -> Result<(), InvalidParam> {
         let positive: &[(&str, u64)] = &[

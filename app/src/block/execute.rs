@@ -47,6 +47,8 @@ pub(crate) struct Executor<'a, H> {
     pub(crate) watch: &'a Watch,
     /// Uploads whose bundles the present transaction has verified.
     pub(crate) verified: Vec<UploadId>,
+    /// Bytes of the bundles that transactions of the block have unpacked, whether they were valid or not.
+    pub(crate) unpacked: u64,
 }
 
 impl<H: VatHost> Executor<'_, H> {
@@ -216,6 +218,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
     }
 
     fn install(&mut self, id: &capstan_genesis::BundleId, packed: Packed) -> Result<(), Failure> {
+        self.run.unpacked = self.run.unpacked.saturating_add(packed.uncompressed_size);
         let bytes = bundles::unpack(packed)?;
         let bytes = bundles::verify(bytes, id, self.run.kernel.host())?;
         let size = bytes.len();

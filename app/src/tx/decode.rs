@@ -68,6 +68,12 @@ impl Tx {
         fees.required(self.size as u64, declared, self.actions.len() as u64)
     }
 
+    /// Returns the computrons that the transaction counts towards its block, besides its cranks.
+    pub(crate) fn computrons(&self, params: &Params) -> u64 {
+        let bytes = self.actions.iter().map(Action::declared_bytes);
+        params.transaction_computrons(bytes.fold(self.size as u64, u64::saturating_add))
+    }
+
     /// Decodes a transaction, and checks all that needs no state. Returns a [`TxError`] for the first mistake.
     pub fn decode(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
         if bytes.len() as u64 > params.max_tx_bytes {

@@ -122,6 +122,15 @@ pub struct BlockPolicy {
     pub cleanup: Option<CleanupCounts>,
 }
 
+impl BlockPolicy {
+    /// Counts work that is done in the block besides cranks. It leaves cranks at least `spared` of what is left.
+    pub fn count(&mut self, computrons: u64, spared: u64) {
+        self.computrons_spent = self.computrons_spent.saturating_add(computrons);
+        let spared = spared.min(self.computrons_left);
+        self.computrons_left = self.computrons_left.saturating_sub(computrons).max(spared);
+    }
+}
+
 impl RunPolicy for BlockPolicy {
     fn allow_cleanup(&mut self) -> Option<CleanupCounts> {
         self.cleanup

@@ -109,6 +109,7 @@ impl<'a> Run<'a> {
     /// A block that is not measured.
     pub(super) fn block(&mut self, txs: &[Vec<u8>]) {
         self.account.sequence = self.sequence(txs.len());
+        self.before.txs += txs.len() as u64;
         self.before.tx_bytes += txs.iter().map(|tx| tx.len() as u64).sum::<u64>();
         self.chain.block(txs, &mut self.before);
         self.account.sequence = self.sequence(0);
@@ -170,7 +171,8 @@ impl<'a> Run<'a> {
         let heap =
             |vat: &String| number(&self.chain.json(&format!("vats/{vat}/stats"))?["heapBytes"]);
         self.cost.heaps = self.vats.iter().filter_map(heap).sum();
-        self.cost.paid_before = self.before.counted + self.before.tx_bytes;
+        let cranks = self.before.counted.saturating_sub(self.before.of_transactions(params));
+        self.cost.paid_before = cranks + self.before.tx_bytes;
         let (dir, _) = self.chain.end();
         self.cost.grown = exported(&dir).saturating_sub(self.template.exported);
         self.cost
