@@ -4,7 +4,6 @@ use capstan_genesis::{Address, Amount, DENOM};
 use capstan_store::StateView;
 use cosmrs::{
     Any,
-    crypto::PublicKey,
     proto::cosmos::{
         auth::v1beta1::{BaseAccount, QueryAccountRequest, QueryAccountResponse},
         bank::v1beta1::{
@@ -12,7 +11,6 @@ use cosmrs::{
             QueryBalanceResponse,
         },
         base::v1beta1::Coin,
-        crypto::secp256k1::PubKey,
     },
 };
 use prost::{Message, Name};
@@ -53,13 +51,9 @@ fn decode<M: Message + Default>(data: &[u8]) -> Result<M, QueryError> {
 fn account(state: &StateView, address: Address) -> Result<Reply, QueryError> {
     let account = account::get(state, address)?;
     let account = account.ok_or_else(|| QueryError::not_found("account", address))?;
-    let key = account.public_key.map(|key| Any {
-        type_url: PublicKey::SECP256K1_TYPE_URL.to_owned(),
-        value: PubKey { key: key.to_vec() }.encode_to_vec(),
-    });
     let base = BaseAccount {
         address: address.to_string(),
-        pub_key: key,
+        pub_key: account.public_key.map(|key| key.to_any()),
         account_number: account.number,
         sequence: account.sequence,
     };

@@ -1,7 +1,7 @@
 use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, BundleId};
 use capstan_kernel::{ids::MeterId, subcluster::IoName};
-use capstan_proto::{CHANNEL_LINE_BYTES, v1 as proto};
+use capstan_proto::{CHANNEL_LINE_BYTES, FACTORY, v1 as proto};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 
 use super::{
@@ -115,9 +115,6 @@ pub enum Action {
     },
 }
 
-/// Target of a message to the account's own factory object, whatever its reference is.
-pub const FACTORY: &str = "factory";
-
 impl Action {
     /// Returns the number of bytes that the chain stores in addition to the transaction's own.
     pub fn declared_bytes(&self) -> u64 {
@@ -128,6 +125,15 @@ impl Action {
                 CHANNEL_LINE_BYTES.saturating_mul(lines.len() as u64)
             }
             _ => 0,
+        }
+    }
+
+    /// Returns whether vats of the system handle the message.
+    pub fn is_for_system(&self) -> bool {
+        match self {
+            Self::CreateVat { .. } | Self::UpgradeVat { .. } | Self::TerminateVat { .. } => true,
+            Self::Send { target, .. } => target == FACTORY,
+            _ => false,
         }
     }
 

@@ -25,9 +25,27 @@ pub enum TxError {
     },
     /// A part of the transaction is valid protobuf, but not in canonical form.
     #[error(
-        "{0} is not in canonical protobuf form: it has unknown fields, trailing bytes or fields out of order; encode it with the chain's own .proto files"
+        "{0} is not in canonical protobuf form, which it must have here: fields are out of order or have their default values"
     )]
     NotCanonical(String),
+    /// A part of the transaction has a field that the chain does not know.
+    #[error("{part} has the unknown field {number}; encode it with the chain's own .proto files")]
+    UnknownField {
+        /// Name of the part: `TxBody`, `AuthInfo` or a message's type.
+        part: String,
+        /// Number of the field.
+        number: u32,
+    },
+    /// The transaction is too large to be signed as a JSON document.
+    #[error(
+        "the body has {size} bytes, more than the {limit} that can be signed in SIGN_MODE_LEGACY_AMINO_JSON; sign in SIGN_MODE_DIRECT"
+    )]
+    AminoTooLarge {
+        /// Size in bytes.
+        size: usize,
+        /// Limit of the chain.
+        limit: usize,
+    },
     /// The transaction has no message or too many.
     #[error("the transaction has {count} messages; it must have 1 to {limit}")]
     MessageCount {
@@ -51,9 +69,12 @@ pub enum TxError {
         /// The number of signatures.
         signatures: usize,
     },
-    /// The sign mode is not `SIGN_MODE_DIRECT`.
-    #[error("the signer's mode is not SIGN_MODE_DIRECT with a single key; sign with that mode")]
+    /// The sign mode is not one that the chain takes.
+    #[error("the sign mode is neither SIGN_MODE_DIRECT nor SIGN_MODE_LEGACY_AMINO_JSON")]
     SignMode,
+    /// The signatures of a multisig do not fit its keys.
+    #[error("multisig: {0}")]
+    Multisig(String),
     /// The public key is missing, of another type, or not the account's.
     #[error("public key: {0}")]
     PublicKey(String),
@@ -102,6 +123,16 @@ pub enum TxError {
         got: u128,
         /// Lowest fee that the chain accepts.
         required: u128,
+    },
+    /// The gas limit is below the transaction's gas.
+    #[error(
+        "out of gas: the gas limit is {limit}, but this transaction needs {needed}; simulate it, or set a gas limit of at least that"
+    )]
+    OutOfGas {
+        /// Gas limit of the transaction.
+        limit: u64,
+        /// Gas of the transaction.
+        needed: u64,
     },
     /// The signer's address has no account yet.
     #[error("{0} has no account on this chain; send it some ucap first")]
@@ -245,11 +276,12 @@ impl TxError {
         match self {
             Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::Undecodable { .. } => ErrorCode::Undecodable,
-            Self::NotCanonical(_) => ErrorCode::NotCanonical,
+            Self::NotCanonical(_) | Self::UnknownField { .. } => ErrorCode::NotCanonical,
+            Self::AminoTooLarge { .. } => ErrorCode::TooLarge,
             Self::MessageCount { .. } => ErrorCode::MessageCount,
             Self::UnknownMessage(_) => ErrorCode::UnknownMessage,
             Self::SignerCount { .. } => ErrorCode::SignerCount,
-            Self::SignMode => ErrorCode::SignMode,
+            Self::SignMode | Self::Multisig(_) => ErrorCode::SignMode,
             Self::PublicKey(_) => ErrorCode::PublicKey,
             Self::HighS => ErrorCode::HighS,
             Self::BadSignature { .. } => ErrorCode::BadSignature,
@@ -257,6 +289,7 @@ impl TxError {
             Self::ActorMismatch { .. } => ErrorCode::ActorMismatch,
             Self::FeeDenom(_) => ErrorCode::FeeDenom,
             Self::FeeTooLow { .. } => ErrorCode::FeeTooLow,
+            Self::OutOfGas { .. } => ErrorCode::OutOfGas,
             Self::NoAccount(_) => ErrorCode::NoAccount,
             Self::CannotPayFee { .. } => ErrorCode::CannotPayFee,
             Self::Memo { .. } => ErrorCode::Memo,

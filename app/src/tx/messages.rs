@@ -1,33 +1,27 @@
 //! The decoding of each message to an [`Action`].
 
 use capstan_abi::{CapData, Resolution};
-use capstan_genesis::{Address, Amount, BundleId, DENOM, Params};
+use capstan_genesis::{Address, Amount, BundleId, DENOM};
 use capstan_kernel::{
     ids::MeterId,
     limits::{MAX_IO_LINE_BYTES, MAX_IO_LINES},
 };
 use capstan_passable as smallcaps;
-use capstan_proto::v1 as proto;
+use capstan_proto::{FACTORY, v1 as proto};
 use cosmrs::{Any, proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::{
     TxError,
-    action::{Action, FACTORY},
+    action::Action,
     fields::Fields,
     protobuf::type_url,
     upload::{Announcement, Compression, Packed, UploadId},
 };
 
-/// Decodes the message at `index` to an [`Action`]. It must act for `signer`.
-pub(super) fn read(
-    index: usize,
-    any: &Any,
-    signer: Address,
-    params: &Params,
-) -> Result<Action, TxError> {
-    let fields = Fields { index, signer, params };
+/// Decodes a message to an [`Action`]. It must act for the signer.
+pub(super) fn read(fields: &Fields<'_>, any: &Any) -> Result<Action, TxError> {
     let url = any.type_url.as_str();
     let known: &[(String, Read)] = &[
         (type_url::<MsgBankSend>(), bank_send),
@@ -46,7 +40,7 @@ pub(super) fn read(
         (type_url::<proto::MsgAckChannel>(), ack_channel),
     ];
     match known.iter().find(|(name, _)| name == url) {
-        Some((_, read)) => read(&fields, &any.value),
+        Some((_, read)) => read(fields, &any.value),
         None => Err(TxError::UnknownMessage(any.type_url.clone())),
     }
 }
