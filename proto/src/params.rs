@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Amount, GasPrice};
+use crate::{Address, Amount, GasPrice, TxSize};
 
 /// Parameters of the chain. They are set in the genesis document and the same on every node.
 ///
@@ -17,8 +17,7 @@ pub struct Params {
     pub vat_creation_computrons: u64,
     /// Computrons that every crank counts towards the block, besides those of its vat.
     pub crank_overhead_computrons: u64,
-    /// Computrons that each transaction counts towards the block, besides its cranks: for its signature, its account and its
-    /// result. The transactions of a block count half of `block_computrons` at most, unless one alone counts more.
+    /// Computrons that each signature of a transaction counts towards the block, for its account and its result as well. The transactions of a block count half of `block_computrons` at most, unless one alone counts more.
     pub tx_computrons: u64,
     /// Computrons that each byte of a transaction, and of the bundles that it announces or installs, uncompressed, counts
     /// towards the block.
@@ -259,10 +258,12 @@ impl Default for Fees {
 }
 
 impl Params {
-    /// Returns the computrons that a transaction counts towards its block, besides its cranks. `bytes` are its own, and those of
-    /// its bundles.
-    pub fn transaction_computrons(&self, bytes: u64) -> u64 {
-        self.tx_byte_computrons.saturating_mul(bytes).saturating_add(self.tx_computrons)
+    /// Returns the computrons that a transaction counts towards its block, besides its cranks. Each signature counts as a
+    /// transaction.
+    pub fn transaction_computrons(&self, size: &TxSize) -> u64 {
+        let bytes = size.bytes.saturating_add(size.declared_bytes);
+        let signed = self.tx_computrons.saturating_mul(size.signatures.max(1));
+        self.tx_byte_computrons.saturating_mul(bytes).saturating_add(signed)
     }
 
     /// Checks that a chain with these parameters can run. Returns the first [`InvalidParam`].

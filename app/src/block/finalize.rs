@@ -33,7 +33,7 @@ use crate::{
         trace::{BlockTrace, Written},
     },
     records::{chain::Chain, keys::KERNEL_KEYS},
-    tx::{TxError, TxHash},
+    tx::{Tx, TxError, TxHash},
 };
 
 /// The result of a block's execution.
@@ -77,8 +77,8 @@ impl<H: VatHost> Consensus<H> {
         if self.poll_timer(over, time, has_work)? {
             add(&mut report, &self.run(over, &mut policy)?);
         }
-        let (results, unpacked) = self.deliver_all(over, &chain, height, txs)?;
-        policy.count(chain.params.tx_byte_computrons.saturating_mul(unpacked), spared);
+        let (results, counted) = self.deliver_all(over, &chain, height, txs)?;
+        policy.count(counted, spared);
         add(&mut report, &self.run(over, &mut policy)?);
         self.go_on_cleaning_up(over, &mut policy, &chain.params, &mut report)?;
         self.watch.step(Step::Root);
@@ -118,7 +118,7 @@ impl<H: VatHost> Consensus<H> {
     }
 
     /// Executes the transactions in their order, but for those that an agreed override skips. Returns their results, and the
-    /// bytes of the bundles that they unpacked.
+    /// computrons that they count besides those for their sizes.
     fn deliver_all(
         &mut self,
         over: &mut dyn Overlay,
@@ -127,7 +127,7 @@ impl<H: VatHost> Consensus<H> {
         txs: &[impl AsRef<[u8]>],
     ) -> Result<(Vec<ExecTxResult>, u64), NodeFault> {
         let agreed = self.overrides.get(&height);
-        let mut unpacked: u64 = 0;
+        let mut counted = 0;
         let mut results = Vec::with_capacity(txs.len());
         for (index, tx) in txs.iter().enumerate() {
             let hash = TxHash::digest(tx.as_ref());
@@ -140,11 +140,11 @@ impl<H: VatHost> Consensus<H> {
             let (signatures, watch) = (&*self.signatures, &self.watch);
             let verified = Vec::new();
             let mut executor =
-                Executor { kernel, over, chain, height, signatures, watch, verified, unpacked };
+                Executor { kernel, over, chain, height, signatures, watch, verified, counted };
             results.push(executor.deliver(tx.as_ref())?);
-            unpacked = executor.unpacked;
+            counted = executor.counted;
         }
-        Ok((results, unpacked))
+        Ok((results, counted))
     }
 
     fn log_executed(&self, height: u64, txs: usize, report: &RunReport) {
@@ -342,8 +342,7 @@ impl<H: VatHost> Consensus<H> {
 
 /// Counts the transactions of a block by their sizes. Returns the computrons that they leave to cranks at least.
 fn count_transactions(policy: &mut BlockPolicy, params: &Params, txs: &[impl AsRef<[u8]>]) -> u64 {
-    let sizes = txs.iter().map(|tx| tx.as_ref().len() as u64);
-    let counted = sizes.map(|size| params.transaction_computrons(size));
+    let counted = txs.iter().map(|tx| Tx::least_computrons(tx.as_ref(), params));
     let spared = policy.computrons_left.saturating_sub(transaction_budget(params));
     policy.count(counted.fold(0, u64::saturating_add), spared);
     spared

@@ -68,8 +68,12 @@ impl Tx {
 
     /// Returns the computrons that the transaction counts towards its block, besides its cranks.
     pub(crate) fn computrons(&self, params: &Params) -> u64 {
-        let bytes = self.actions.iter().map(Action::declared_bytes);
-        params.transaction_computrons(bytes.fold(self.size as u64, u64::saturating_add))
+        params.transaction_computrons(&self.size())
+    }
+
+    /// Returns the computrons that a transaction counts at least, whatever it says.
+    pub(crate) fn least_computrons(bytes: &[u8], params: &Params) -> u64 {
+        params.transaction_computrons(&TxSize { bytes: bytes.len() as u64, ..TxSize::default() })
     }
 
     /// Decodes a transaction, and checks all that needs no state. Returns a [`TxError`] for the first mistake.
