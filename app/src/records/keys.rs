@@ -37,6 +37,11 @@ pub(crate) fn account(address: Address) -> Vec<u8> {
     format!("a.acct.{address}").into_bytes()
 }
 
+/// Returns the prefix of the keys of all accounts.
+pub(crate) fn accounts() -> Vec<u8> {
+    b"a.acct.".to_vec()
+}
+
 pub(crate) fn overridden(height: u64) -> Vec<u8> {
     format!("a.override.{height:016x}").into_bytes()
 }

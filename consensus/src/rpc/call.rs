@@ -66,6 +66,11 @@ pub(crate) struct Request {
 }
 
 impl RpcError {
+    /// Returns what went wrong.
+    pub(crate) fn data(self) -> String {
+        self.data
+    }
+
     /// Returns whether the error says that a text is not JSON.
     pub(crate) fn is_parse_error(&self) -> bool {
         self.code == -32700

@@ -1,0 +1,100 @@
+//! Calls by path, for both protocols.
+
+use std::sync::Arc;
+
+use prost_reflect::DescriptorPool;
+use serde_json::Value;
+use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
+use tokio::sync::Semaphore;
+use tonic::Status;
+
+use crate::{service, status};
+
+/// A function that answers ABCI's `Query`. It may block.
+pub type Query = Arc<dyn Fn(RequestQuery) -> ResponseQuery + Send + Sync>;
+
+/// A function that calls a method of the node's JSON-RPC with its arguments, and returns the result or the text of the
+/// error. It may block.
+pub type Rpc = Arc<dyn Fn(&str, Value) -> Result<Value, String> + Send + Sync>;
+
+/// The answer to a call.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The encoded response.
+    pub(crate) value: Vec<u8>,
+    /// Height of the state that it is about. 0 if it is about none.
+    pub(crate) height: i64,
+}
+
+/// What answers calls.
+pub(crate) struct Backend {
+    pub(crate) query: Query,
+    pub(crate) rpc: Rpc,
+    pub(crate) pool: DescriptorPool,
+    /// Permits of running calls.
+    pub(crate) running: Semaphore,
+    pub(crate) max_answer_bytes: usize,
+}
+
+impl Backend {
+    /// Calls the method at `path` with an encoded request. `height` is that of the state, 0 for the last one.
+    ///
+    /// # Errors
+    /// The [`Status`] of the call.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        path: &str,
+        request: Vec<u8>,
+        height: i64,
+    ) -> Result<Reply, Status> {
+        self.known(path)?;
+        let stopping = || Status::unavailable("the node is shutting down");
+        let _permit = self.running.acquire().await.map_err(|_| stopping())?;
+        let (backend, path) = (Arc::clone(self), path.to_owned());
+        // The application and the store block. Asynchronous threads must not wait for them.
+        let called =
+            tokio::task::spawn_blocking(move || backend.call_now(&path, request, height)).await;
+        let reply = called.unwrap_or_else(|_| Err(stopping()))?;
+        match reply.value.len() <= self.max_answer_bytes {
+            true => Ok(reply),
+            false => Err(too_large(self.max_answer_bytes)),
+        }
+    }
+
+    /// Returns an error if no descriptor has the method.
+    fn known(&self, path: &str) -> Result<(), Status> {
+        let unknown = |what: &str| Status::unimplemented(status::shortened(what));
+        let (service, method) = path
+            .strip_prefix('/')
+            .and_then(|path| path.split_once('/'))
+            .ok_or_else(|| unknown("a method's path is /package.Service/Method"))?;
+        let service = self
+            .pool
+            .get_service_by_name(service)
+            .ok_or_else(|| unknown(&format!("unknown service {service}")))?;
+        match service.methods().any(|known| known.name() == method) {
+            true => Ok(()),
+            false => Err(unknown(&format!(
+                "unknown method {method} for service {}",
+                service.full_name()
+            ))),
+        }
+    }
+
+    fn call_now(&self, path: &str, request: Vec<u8>, height: i64) -> Result<Reply, Status> {
+        if let Some(value) = service::call(self, path, &request) {
+            return value.map(|value| Reply { value, height: 0 });
+        }
+        let (path, data) = (path.to_owned(), request.into());
+        let answer = (self.query)(RequestQuery { path, data, height, prove: false });
+        let height = answer.height;
+        status::of_answer(answer).map(|value| Reply { value, height })
+    }
+}
+
+/// Returns the status in place of an answer that is larger than `most` bytes.
+pub(crate) fn too_large(most: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "the answer has more than {most} bytes (max_answer_bytes): ask for less at a time"
+    ))
+}
