@@ -3,19 +3,12 @@
 use std::sync::Arc;
 
 use prost_reflect::DescriptorPool;
-use serde_json::Value;
-use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
+use tendermint_proto::v0_38::abci::RequestQuery;
 use tokio::sync::Semaphore;
 use tonic::Status;
 
+use crate::node::Node;
 use crate::{service, status};
-
-/// A function that answers ABCI's `Query`. It may block.
-pub type Query = Arc<dyn Fn(RequestQuery) -> ResponseQuery + Send + Sync>;
-
-/// A function that calls a method of the node's JSON-RPC with its arguments, and returns the result or the text of the
-/// error. It may block.
-pub type Rpc = Arc<dyn Fn(&str, Value) -> Result<Value, String> + Send + Sync>;
 
 /// The answer to a call.
 #[derive(Debug)]
@@ -28,8 +21,7 @@ pub(crate) struct Reply {
 
 /// What answers calls.
 pub(crate) struct Backend {
-    pub(crate) query: Query,
-    pub(crate) rpc: Rpc,
+    pub(crate) node: Node,
     pub(crate) pool: DescriptorPool,
     /// Permits of running calls.
     pub(crate) running: Semaphore,
@@ -57,7 +49,7 @@ impl Backend {
         let reply = called.unwrap_or_else(|_| Err(stopping()))?;
         match reply.value.len() <= self.max_answer_bytes {
             true => Ok(reply),
-            false => Err(too_large(self.max_answer_bytes)),
+            false => Err(status::too_large(self.max_answer_bytes)),
         }
     }
 
@@ -82,19 +74,12 @@ impl Backend {
     }
 
     fn call_now(&self, path: &str, request: Vec<u8>, height: i64) -> Result<Reply, Status> {
-        if let Some(value) = service::call(self, path, &request) {
+        if let Some(value) = service::call(&self.node, path, &request) {
             return value.map(|value| Reply { value, height: 0 });
         }
         let (path, data) = (path.to_owned(), request.into());
-        let answer = (self.query)(RequestQuery { path, data, height, prove: false });
+        let answer = (self.node.query)(RequestQuery { path, data, height, prove: false });
         let height = answer.height;
         status::of_answer(answer).map(|value| Reply { value, height })
     }
-}
-
-/// Returns the status in place of an answer that is larger than `most` bytes.
-pub(crate) fn too_large(most: usize) -> Status {
-    Status::resource_exhausted(format!(
-        "the answer has more than {most} bytes (max_answer_bytes): ask for less at a time"
-    ))
 }

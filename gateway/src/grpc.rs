@@ -14,11 +14,12 @@ use capstan_consensus::listen::{self, Incoming, Streams, held};
 use http_body::Frame;
 use tonic::Status;
 
-use crate::server::{GatewayError, Shared};
-use crate::{backend::Reply, descriptors, status};
+use crate::backend::Reply;
+use crate::error::GatewayError;
+use crate::shared::{HEIGHT, Shared, height};
+use crate::status::busy;
+use crate::{descriptors, status};
 
-/// Header with the height of a state, in requests and in answers.
-pub(crate) const HEIGHT: &str = "x-cosmos-block-height";
 /// The content type of gRPC.
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// Bytes before a message: whether it is compressed, and its length.
@@ -88,31 +89,12 @@ async fn answer(shared: &Shared, request: Request) -> Result<Reply, Status> {
     shared.backend.call(&path, message(bytes)?, height).await
 }
 
-/// Returns the status of a call for which there is no memory.
-pub(crate) fn busy() -> Status {
-    Status::resource_exhausted(
-        "requests and answers in memory have max_pending_bytes: try again later",
-    )
-}
-
 fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.is_some_and(|text| {
         text.strip_prefix("application/grpc")
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
     })
-}
-
-/// Returns the height that a request asks for, 0 for the last one.
-///
-/// # Errors
-/// The header is not a height.
-pub(crate) fn height(headers: &HeaderMap) -> Result<i64, Status> {
-    let Some(given) = headers.get(HEIGHT) else { return Ok(0) };
-    let height = given.to_str().ok().and_then(|text| text.parse().ok());
-    height
-        .filter(|height| *height >= 0)
-        .ok_or_else(|| Status::invalid_argument(format!("{HEIGHT} must be a height")))
 }
 
 /// Returns the one message of a body.

@@ -11,16 +11,20 @@
 mod backend;
 mod config;
 mod descriptors;
+mod error;
 mod grpc;
+mod node;
 mod rest;
 mod rpc;
 mod server;
 mod service;
+mod shared;
 mod status;
 mod usage;
 
-pub use backend::{Query, Rpc};
 pub use config::{GatewayConfig, GatewayLimits};
+pub use error::GatewayError;
+pub use node::{Query, Rpc};
 pub use rpc::{in_process, over_http};
-pub use server::{Gateway, GatewayError};
+pub use server::Gateway;
 pub use usage::Usage;

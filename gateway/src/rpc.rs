@@ -10,13 +10,13 @@ use tendermint_rpc::Response;
 use tokio::runtime::Handle;
 use tonic::Status;
 
-use crate::backend::{Backend, Rpc};
+use crate::node::{Node, Rpc};
 use crate::status::shortened;
 
 /// Time in which CometBFT must answer. `broadcast_tx_sync` takes as long as the check of a transaction.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Maximum size of an answer of CometBFT that is read, in bytes. It has room for the largest block in base64.
-const MAX_ANSWER_BYTES: u64 = 160 << 20;
+/// Maximum size of an answer of CometBFT that is read, in bytes.
+const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 /// Returns an [`Rpc`] that calls the JSON-RPC of solo consensus, which runs in this process.
 pub fn in_process(caller: Caller) -> Rpc {
@@ -61,7 +61,7 @@ fn post(agent: &ureq::Agent, url: &str, call: &str) -> Result<Value, String> {
 ///
 /// # Errors
 /// [`Status::internal`] with what the node says, or that its answer is malformed.
-pub(crate) fn call<T: Response>(node: &Backend, method: &str, params: Value) -> Result<T, Status> {
+pub(crate) fn call<T: Response>(node: &Node, method: &str, params: Value) -> Result<T, Status> {
     let result = call_json(node, method, params)?;
     serde_json::from_value(result)
         .map_err(|error| Status::internal(format!("the node's answer to {method}: {error}")))
@@ -71,6 +71,6 @@ pub(crate) fn call<T: Response>(node: &Backend, method: &str, params: Value) -> 
 ///
 /// # Errors
 /// [`Status::internal`] with what the node says.
-pub(crate) fn call_json(node: &Backend, method: &str, params: Value) -> Result<Value, Status> {
+pub(crate) fn call_json(node: &Node, method: &str, params: Value) -> Result<Value, Status> {
     (node.rpc)(method, params).map_err(|error| Status::internal(shortened(&error)))
 }

@@ -9,53 +9,20 @@ use std::time::Duration;
 
 use axum::Router;
 use capstan_consensus::listen::{self, Bounds, Budget, Intake, Protocol};
-use prost_reflect::DescriptorError;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::backend::{Backend, Query, Rpc};
+use crate::backend::Backend;
 use crate::config::GatewayConfig;
+use crate::error::GatewayError;
+use crate::node::{Node, Query, Rpc};
+use crate::shared::Shared;
 use crate::usage::{Counters, Usage};
 use crate::{descriptors, grpc, rest};
 
 /// Time for which running calls are waited for when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Reason why a [`Gateway`] does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum GatewayError {
-    /// An address cannot be listened on.
-    #[error(
-        "cannot listen on {addr} for {what}: {source}; choose another address with --{flag}, or none with --{flag} off"
-    )]
-    Listen {
-        /// Name of the protocol.
-        what: &'static str,
-        /// Name of the flag that sets the address.
-        flag: &'static str,
-        /// The address.
-        addr: SocketAddr,
-        /// The operating system's error.
-        source: io::Error,
-    },
-    /// The threads cannot be started.
-    #[error("cannot start the threads of gRPC and REST: {0}")]
-    Thread(#[source] io::Error),
-    /// The descriptors of the services are wrong, which is a bug.
-    #[error("the descriptors of the services do not belong together: {0}")]
-    Descriptors(#[from] DescriptorError),
-    /// The reflection service refuses the descriptors, which is a bug.
-    #[error("the descriptors of the services cannot be shown: {0}")]
-    Reflection(String),
-}
-
-/// What the handlers of both protocols share.
-pub(crate) struct Shared {
-    pub(crate) backend: Arc<Backend>,
-    pub(crate) intake: Intake,
-    pub(crate) usage: Arc<Usage>,
-}
 
 /// A server of gRPC and REST. Dropping it stops it.
 pub struct Gateway {
@@ -141,7 +108,8 @@ fn shared(
     let limits = config.limits;
     let running = Semaphore::new(limits.max_calls.clamp(1, Semaphore::MAX_PERMITS));
     let (pool, max_answer_bytes) = (descriptors::pool()?, limits.max_answer_bytes);
-    let backend = Arc::new(Backend { query, rpc, pool, running, max_answer_bytes });
+    let node = Node { query, rpc };
+    let backend = Arc::new(Backend { node, pool, running, max_answer_bytes });
     let budget = Budget::new(limits.max_pending_bytes);
     let intake = Intake { most: limits.max_request_bytes, idle: limits.idle_timeout, budget };
     Ok(Shared { backend, intake, usage })

@@ -63,6 +63,20 @@ pub(crate) fn shortened(text: &str) -> String {
     text[..end].to_owned()
 }
 
+/// Returns the status in place of an answer that is larger than `most` bytes.
+pub(crate) fn too_large(most: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "the answer has more than {most} bytes (max_answer_bytes): ask for less at a time"
+    ))
+}
+
+/// Returns the status of a call for which there is no memory.
+pub(crate) fn busy() -> Status {
+    Status::resource_exhausted(
+        "requests and answers in memory have max_pending_bytes: try again later",
+    )
+}
+
 /// Returns the status for a body that was not read to its end.
 pub(crate) fn of_unread(unread: &Unread) -> Status {
     let code = match unread {

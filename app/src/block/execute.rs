@@ -82,6 +82,7 @@ impl<H: VatHost> Executor<'_, H> {
             Err(Failure::Tx(error)) => return Ok(failed(&error, gas_wanted, events)),
             Err(Failure::Node(fault)) => return Err(fault),
         };
+        let gas_used = i64::try_from(tx.gas(&self.chain.params.fees)).unwrap_or(i64::MAX);
         // Payments up to here stay if a message fails.
         let paid = events.len();
         self.over.push();
@@ -93,6 +94,7 @@ impl<H: VatHost> Executor<'_, H> {
                 Ok(ExecTxResult {
                     data: data.into(),
                     gas_wanted,
+                    gas_used,
                     events,
                     ..ExecTxResult::default()
                 })
@@ -103,7 +105,7 @@ impl<H: VatHost> Executor<'_, H> {
                 for id in std::mem::take(&mut self.verified) {
                     events.extend(uploads::fail(self.over, &id)?);
                 }
-                Ok(failed(&error, gas_wanted, events))
+                Ok(ExecTxResult { gas_used, ..failed(&error, gas_wanted, events) })
             }
             Err(Failure::Node(fault)) => Err(fault),
         }

@@ -68,8 +68,31 @@ impl Tx {
         fees.required(self.size as u64, declared, self.actions.len() as u64)
     }
 
+    /// Returns the gas that the transaction uses: the number of coins in [`Self::required_fee`]. So the lowest price of
+    /// gas is one coin.
+    pub fn gas(&self, fees: &Fees) -> u64 {
+        u64::try_from(self.required_fee(fees).0).unwrap_or(u64::MAX)
+    }
+
     /// Decodes a transaction, and checks all that needs no state. Returns a [`TxError`] for the first mistake.
     pub fn decode(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
+        Self::read(bytes, params, true)
+    }
+
+    /// Decodes a transaction that may not be signed yet. Its [`Self::size`] has room for a signature and a fee, if it
+    /// has none.
+    pub(crate) fn decode_unsigned(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
+        let mut tx = Self::read(bytes, params, false)?;
+        if tx.signature.signature.is_empty() {
+            tx.size += SIGNATURE_BYTES;
+        }
+        if tx.fee == Amount(0) {
+            tx.size += FEE_BYTES;
+        }
+        Ok(tx)
+    }
+
+    fn read(bytes: &[u8], params: &Params, is_signed: bool) -> Result<Self, TxError> {
         if bytes.len() as u64 > params.max_tx_bytes {
             return Err(TxError::TooLarge { size: bytes.len(), limit: params.max_tx_bytes });
         }
@@ -77,7 +100,7 @@ impl Tx {
         let body: TxBody = decode_canonical("TxBody", &raw.body_bytes)?;
         let auth: AuthInfo = decode_canonical("AuthInfo", &raw.auth_info_bytes)?;
         check_body(&body, params)?;
-        let (signer_info, signature) = single_signer(&auth, &raw.signatures)?;
+        let (signer_info, signature) = single_signer(&auth, &raw.signatures, is_signed)?;
         let public_key = signer_info.public_key.as_ref().map(read_key).transpose()?;
         let signer = signer_of(&body, public_key.as_ref())?;
         let (fee, gas_limit) = read_fee(auth.fee.as_ref(), signer)?;
@@ -152,6 +175,7 @@ fn check_body(body: &TxBody, params: &Params) -> Result<(), TxError> {
 fn single_signer<'a>(
     auth: &'a AuthInfo,
     signatures: &[Vec<u8>],
+    is_signed: bool,
 ) -> Result<(&'a SignerInfo, Vec<u8>), TxError> {
     #[allow(deprecated)] // the field must be looked at to refuse it
     if auth.tip.is_some() {
@@ -165,6 +189,7 @@ fn single_signer<'a>(
         Some(ModeInfo { sum: Some(mode_info::Sum::Single(single)) }) if single.mode == DIRECT => {
             Ok((info, signature.clone()))
         }
+        _ if !is_signed => Ok((info, signature.clone())),
         _ => Err(TxError::SignMode),
     }
 }
@@ -223,5 +248,9 @@ fn read_fee(fee: Option<&Fee>, signer: Address) -> Result<(Amount, u64), TxError
     Ok((amount, fee.gas_limit))
 }
 
+/// Size of a signature in an encoded transaction, in bytes.
+const SIGNATURE_BYTES: usize = 64;
+/// Size of a fee in an encoded transaction, in bytes: an amount of up to 20 digits, a gas limit, and the lengths.
+const FEE_BYTES: usize = 48;
 /// Number of `cosmos.tx.signing.v1beta1.SignMode.SIGN_MODE_DIRECT`.
 const DIRECT: i32 = 1;

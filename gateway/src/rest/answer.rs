@@ -8,7 +8,7 @@ use prost_reflect::{
 use serde_json::json;
 use tonic::{Code, Status};
 
-use crate::backend::too_large;
+use crate::status::too_large;
 
 /// Maximum depth of messages in messages, those that an `Any` holds included.
 const MAX_DEPTH: usize = 64;

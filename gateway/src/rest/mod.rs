@@ -19,9 +19,8 @@ use percent_encoding::percent_decode_str;
 use prost::Message as _;
 use tonic::Status;
 
-use crate::grpc::{HEIGHT, busy, height};
-use crate::server::Shared;
-use crate::status;
+use crate::shared::{HEIGHT, Shared, height};
+use crate::status::{self, busy};
 use rules::Rule;
 
 /// Header of an answer with the height of the state, as gateways name it.

@@ -17,14 +17,14 @@ use tendermint_rpc::endpoint;
 use tonic::Status;
 
 use super::page::Page;
-use crate::backend::Backend;
+use crate::node::Node;
 use crate::rpc;
 
 /// What follows the prefix of accounts in the address of a validator, which is that of its consensus key.
 const VALIDATOR: &str = "valcons";
 
 pub(super) fn latest(
-    node: &Backend,
+    node: &Node,
     _: GetLatestBlockRequest,
 ) -> Result<GetLatestBlockResponse, Status> {
     let (block_id, block) = block(node, 0)?;
@@ -33,7 +33,7 @@ pub(super) fn latest(
 }
 
 pub(super) fn at(
-    node: &Backend,
+    node: &Node,
     request: GetBlockByHeightRequest,
 ) -> Result<GetBlockByHeightResponse, Status> {
     let (block_id, block) = block(node, positive(node, request.height)?)?;
@@ -42,7 +42,7 @@ pub(super) fn at(
 }
 
 pub(super) fn latest_validators(
-    node: &Backend,
+    node: &Node,
     request: GetLatestValidatorSetRequest,
 ) -> Result<GetLatestValidatorSetResponse, Status> {
     let (block_height, validators, pagination) = validators(node, 0, request.pagination)?;
@@ -50,7 +50,7 @@ pub(super) fn latest_validators(
 }
 
 pub(super) fn validators_at(
-    node: &Backend,
+    node: &Node,
     request: GetValidatorSetByHeightRequest,
 ) -> Result<GetValidatorSetByHeightResponse, Status> {
     let height = positive(node, request.height)?;
@@ -59,13 +59,13 @@ pub(super) fn validators_at(
 }
 
 /// Returns the block at a height, 0 for the last one.
-pub(super) fn block(node: &Backend, height: i64) -> Result<(BlockId, RawBlock), Status> {
+pub(super) fn block(node: &Node, height: i64) -> Result<(BlockId, RawBlock), Status> {
     let found: endpoint::block::Response = rpc::call(node, "block", at_height(height))?;
     Ok((found.block_id.into(), found.block.into()))
 }
 
 /// Returns a height that the chain has.
-pub(super) fn positive(node: &Backend, height: i64) -> Result<i64, Status> {
+pub(super) fn positive(node: &Node, height: i64) -> Result<i64, Status> {
     let status: endpoint::status::Response = rpc::call(node, "status", json!({}))?;
     let last = i64::try_from(status.sync_info.latest_block_height.value()).unwrap_or(i64::MAX);
     match height {
@@ -85,7 +85,7 @@ fn at_height(height: i64) -> Value {
 }
 
 fn validators(
-    node: &Backend,
+    node: &Node,
     height: i64,
     pagination: Option<PageRequest>,
 ) -> Result<(i64, Vec<Validator>, PageResponse), Status> {

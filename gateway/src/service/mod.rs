@@ -10,10 +10,10 @@ mod txs;
 use prost::Message;
 use tonic::Status;
 
-use crate::backend::Backend;
+use crate::node::Node;
 
 /// A function that answers an encoded request.
-type Run = fn(&Backend, &[u8]) -> Result<Vec<u8>, Status>;
+type Run = fn(&Node, &[u8]) -> Result<Vec<u8>, Status>;
 
 /// The methods by their paths.
 const METHODS: &[(&str, Run)] = &[
@@ -36,14 +36,14 @@ const METHODS: &[(&str, Run)] = &[
 ];
 
 /// Answers a call if the method is one of [`METHODS`].
-pub(crate) fn call(node: &Backend, path: &str, request: &[u8]) -> Option<Result<Vec<u8>, Status>> {
+pub(crate) fn call(node: &Node, path: &str, request: &[u8]) -> Option<Result<Vec<u8>, Status>> {
     METHODS.iter().find(|(known, _)| *known == path).map(|(_, run)| run(node, request))
 }
 
 fn run<Q: Message + Default, A: Message>(
-    node: &Backend,
+    node: &Node,
     request: &[u8],
-    answer: fn(&Backend, Q) -> Result<A, Status>,
+    answer: fn(&Node, Q) -> Result<A, Status>,
 ) -> Result<Vec<u8>, Status> {
     let request = Q::decode(request).map_err(|error| {
         Status::invalid_argument(format!("the request is not protobuf of the right type: {error}"))

@@ -12,10 +12,10 @@ use tendermint_rpc::endpoint;
 use tonic::Status;
 
 use super::blocks;
-use crate::backend::Backend;
+use crate::node::Node;
 use crate::rpc;
 
-pub(super) fn info(node: &Backend, _: GetNodeInfoRequest) -> Result<GetNodeInfoResponse, Status> {
+pub(super) fn info(node: &Node, _: GetNodeInfoRequest) -> Result<GetNodeInfoResponse, Status> {
     let info = rpc::call::<endpoint::status::Response>(node, "status", json!({}))?.node_info;
     let versions = ProtocolVersion {
         p2p: info.protocol_version.p2p,
@@ -49,12 +49,12 @@ pub(super) fn info(node: &Backend, _: GetNodeInfoRequest) -> Result<GetNodeInfoR
     })
 }
 
-pub(super) fn syncing(node: &Backend, _: GetSyncingRequest) -> Result<GetSyncingResponse, Status> {
+pub(super) fn syncing(node: &Node, _: GetSyncingRequest) -> Result<GetSyncingResponse, Status> {
     let status: endpoint::status::Response = rpc::call(node, "status", json!({}))?;
     Ok(GetSyncingResponse { syncing: status.sync_info.catching_up })
 }
 
-pub(super) fn status(node: &Backend, _: StatusRequest) -> Result<StatusResponse, Status> {
+pub(super) fn status(node: &Node, _: StatusRequest) -> Result<StatusResponse, Status> {
     let (_, block) = blocks::block(node, 0)?;
     let header = block.header.ok_or_else(|| Status::internal("the block has no header"))?;
     let height = u64::try_from(header.height).unwrap_or(0);
@@ -69,7 +69,7 @@ pub(super) fn status(node: &Backend, _: StatusRequest) -> Result<StatusResponse,
 }
 
 pub(super) fn abci_query(
-    node: &Backend,
+    node: &Node,
     request: AbciQueryRequest,
 ) -> Result<AbciQueryResponse, Status> {
     let AbciQueryRequest { data, path, height, prove } = request;

@@ -19,14 +19,14 @@ use tonic::Status;
 
 use super::blocks;
 use super::page::Page;
-use crate::backend::Backend;
+use crate::node::Node;
 use crate::rpc;
 use crate::status::shortened;
 
 /// Length of a transaction's hash in hexadecimal digits.
 const HASH_DIGITS: usize = 64;
 
-pub(super) fn get(node: &Backend, request: GetTxRequest) -> Result<GetTxResponse, Status> {
+pub(super) fn get(node: &Node, request: GetTxRequest) -> Result<GetTxResponse, Status> {
     let hash = request.hash.trim_start_matches("0x");
     if hash.is_empty() {
         return Err(Status::invalid_argument("tx hash cannot be empty"));
@@ -47,7 +47,7 @@ pub(super) fn get(node: &Backend, request: GetTxRequest) -> Result<GetTxResponse
 }
 
 pub(super) fn search(
-    node: &Backend,
+    node: &Node,
     request: GetTxsEventRequest,
 ) -> Result<GetTxsEventResponse, Status> {
     #[allow(deprecated)] // Clients of older SDKs send conditions one by one, and an offset.
@@ -95,7 +95,7 @@ pub(super) fn search(
 }
 
 pub(super) fn broadcast(
-    node: &Backend,
+    node: &Node,
     request: BroadcastTxRequest,
 ) -> Result<BroadcastTxResponse, Status> {
     let method = match BroadcastMode::try_from(request.mode) {
@@ -123,7 +123,7 @@ pub(super) fn broadcast(
 }
 
 pub(super) fn of_block(
-    node: &Backend,
+    node: &Node,
     request: GetBlockWithTxsRequest,
 ) -> Result<GetBlockWithTxsResponse, Status> {
     let height = blocks::positive(node, request.height)?;
@@ -178,12 +178,12 @@ fn shown(
 
 /// The times of blocks. Each block is asked for once.
 struct Times<'a> {
-    node: &'a Backend,
+    node: &'a Node,
     known: BTreeMap<i64, String>,
 }
 
 impl<'a> Times<'a> {
-    fn new(node: &'a Backend) -> Self {
+    fn new(node: &'a Node) -> Self {
         Self { node, known: BTreeMap::new() }
     }
 

@@ -7,6 +7,7 @@ mod auth;
 mod bank;
 mod gov;
 mod page;
+mod tx;
 
 use prost::Message;
 
@@ -42,6 +43,8 @@ const METHODS: &[(&str, Run)] = &[
     ("/cosmos.bank.v1beta1.Query/DenomMetadata", |s, r| run(s, r, bank::metadata)),
     ("/cosmos.bank.v1beta1.Query/DenomsMetadata", |s, r| run(s, r, bank::all_metadata)),
     ("/cosmos.bank.v1beta1.Query/DenomOwners", |s, r| run(s, r, bank::owners)),
+    ("/cosmos.base.node.v1beta1.Service/Config", |s, r| run(s, r, tx::config)),
+    ("/cosmos.tx.v1beta1.Service/Simulate", |s, r| run(s, r, tx::simulate)),
     ("/cosmos.gov.v1.Query/Proposals", |s, r| run(s, r, gov::proposals)),
     ("/cosmos.gov.v1beta1.Query/Proposals", |s, r| run(s, r, gov::proposals_v1beta1)),
 ];
