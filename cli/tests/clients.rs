@@ -34,6 +34,7 @@ fn cosmos_clients_are_served_under_solo_consensus() {
     let place = Place::new();
     let dev = place.dev();
     served(&dev);
+    assert!(allows_pages(&dev), "a chain for development");
     assert!(dev.stop("TERM").success());
 }
 
@@ -44,7 +45,15 @@ fn cosmos_clients_are_served_under_cometbft() {
     assert_eq!(place.run(&init).code, 0);
     let node = place.comet_at(&place.home());
     served(&node);
+    assert!(!allows_pages(&node), "only if its operator says so");
     assert!(node.stop("TERM").success());
+}
+
+/// Whether a web page may call REST.
+fn allows_pages(node: &Dev) -> bool {
+    let url = format!("{}/openapi.json", node.ready["rest"].as_str().unwrap());
+    let answer = ureq::get(url).header("origin", "https://wallet.example").call().unwrap();
+    answer.headers().contains_key("access-control-allow-origin")
 }
 
 /// What a wallet and an explorer ask for.

@@ -40,17 +40,26 @@ impl Backend {
         height: i64,
     ) -> Result<Reply, Status> {
         self.known(path)?;
-        let stopping = || Status::unavailable("the node is shutting down");
-        let _permit = self.running.acquire().await.map_err(|_| stopping())?;
         let (backend, path) = (Arc::clone(self), path.to_owned());
-        // The application and the store block. Asynchronous threads must not wait for them.
-        let called =
-            tokio::task::spawn_blocking(move || backend.call_now(&path, request, height)).await;
-        let reply = called.unwrap_or_else(|_| Err(stopping()))?;
+        let reply = self.run(move || backend.call_now(&path, request, height)).await?;
         match reply.value.len() <= self.max_answer_bytes {
             true => Ok(reply),
             false => Err(status::too_large(self.max_answer_bytes)),
         }
+    }
+
+    /// Does work that blocks or takes long, when its turn comes. Asynchronous threads must not wait for it.
+    ///
+    /// # Errors
+    /// Those of the work, and [`Status::unavailable`] when the node stops.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let stopping = |_| Status::unavailable("the node is shutting down");
+        let _permit = self.running.acquire().await.map_err(|_| stopping(()))?;
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| stopping(()))?
     }
 
     /// Returns an error if no descriptor has the method.

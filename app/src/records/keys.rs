@@ -7,6 +7,7 @@
 //! a.chain                  ChainRecord: chain id and first height
 //! a.acct.ADDRESS           Account
 //! a.next_account           u64: the next account's number
+//! a.supply                 Amount: the sum of all balances
 //! a.up.UPLOAD              Upload: an upload under way
 //! a.upc.UPLOAD.INDEX       a piece of it: its bytes
 //! a.upo.ADDRESS            Quota: what an account has under way
@@ -26,6 +27,7 @@ use crate::tx::{TxHash, UploadId};
 
 pub(crate) const CHAIN: &[u8] = b"a.chain";
 pub(crate) const NEXT_ACCOUNT: &[u8] = b"a.next_account";
+pub(crate) const SUPPLY: &[u8] = b"a.supply";
 pub(crate) const MAX_GAS: &[u8] = b"a.max_gas";
 pub(crate) const VALIDATORS: &[u8] = b"a.validators";
 pub(crate) const PARAMS: &[u8] = b"p.params";

@@ -95,15 +95,16 @@ async fn answer(rest: &Rest, request: Request) -> Answered {
     };
     let incoming = listen::read(&rest.shared.intake, request).await;
     let Incoming { bytes, reserved: _reserved } = incoming.map_err(|e| status::of_unread(&e))?;
-    let request = request::build(rule, variables, &parameters(&uri)?, &bytes)?.encode_to_vec();
-    let backend = &rest.shared.backend;
-    let reply = backend.call(&rule.path(), request, height).await?;
+    let (parameters, kind, method) = (parameters(&uri)?, rule.method.output(), rule.path());
+    let (backend, rule) = (&rest.shared.backend, rule.clone());
+    let build = move || request::build(&rule, variables, &parameters, &bytes);
+    let request = backend.run(move || Ok(build()?.encode_to_vec())).await?;
+    let reply = backend.call(&method, request, height).await?;
     // While the response is turned into JSON, both are in memory.
     let budget = &rest.shared.intake.budget;
     let _reserved = budget.reserve(reply.value.len()).ok_or_else(busy)?;
-    let (kind, most) = (rule.method.output(), backend.max_answer_bytes);
-    let json = tokio::task::spawn_blocking(move || answer::json(kind, &reply.value, most)).await;
-    let json = json.map_err(|_| Status::unavailable("the node is shutting down"))??;
+    let most = backend.max_answer_bytes;
+    let json = backend.run(move || answer::json(kind, &reply.value, most)).await?;
     Ok((json, reply.height))
 }
 

@@ -29,7 +29,7 @@ const BASE64: [GeneralPurpose; 2] = [
 /// [`Status::invalid_argument`], with what is wrong.
 pub(super) fn build(
     rule: &Rule,
-    variables: Vec<Variable<'_>>,
+    variables: Vec<Variable>,
     parameters: &[(String, String)],
     body: &[u8],
 ) -> Result<DynamicMessage, Status> {
@@ -39,7 +39,7 @@ pub(super) fn build(
         false => DynamicMessage::new(input),
     };
     for (field, text) in variables {
-        if !set(&mut request, field, &text)? {
+        if !set(&mut request, &field, &text)? {
             return Err(Status::internal(format!("the request has no field {field}")));
         }
     }

@@ -28,7 +28,7 @@ enum Segment {
 }
 
 /// A part of a path: the field that it sets, and the text.
-pub(crate) type Variable<'a> = (&'a str, String);
+pub(crate) type Variable = (String, String);
 
 /// Returns the rules of all methods of `pool`, in the order of their services.
 pub(crate) fn all(pool: &DescriptorPool) -> Vec<Rule> {
@@ -115,12 +115,12 @@ impl Rule {
         self.segments.iter().filter(|s| matches!(s, Segment::Literal(_))).count()
     }
 
-    fn matches(&self, path: &[String]) -> Option<Vec<Variable<'_>>> {
+    fn matches(&self, path: &[String]) -> Option<Vec<Variable>> {
         let mut variables = Vec::new();
         for (at, segment) in self.segments.iter().enumerate() {
             if let Segment::Rest(field) = segment {
                 let rest = path.get(at..).filter(|rest| !rest.is_empty())?;
-                variables.push((field.as_str(), rest.join("/")));
+                variables.push((field.clone(), rest.join("/")));
                 return Some(variables);
             }
             let given = path.get(at).filter(|given| !given.is_empty())?;
@@ -128,7 +128,7 @@ impl Rule {
                 Segment::Literal(text) if text == given => {}
                 Segment::Literal(_) => return None,
                 Segment::Field(field) | Segment::Rest(field) => {
-                    variables.push((field.as_str(), given.clone()));
+                    variables.push((field.clone(), given.clone()));
                 }
             }
         }
@@ -141,7 +141,7 @@ pub(crate) fn find<'a>(
     rules: &'a [Rule],
     verb: &str,
     path: &[String],
-) -> Option<(&'a Rule, Vec<Variable<'a>>)> {
+) -> Option<(&'a Rule, Vec<Variable>)> {
     rules
         .iter()
         .filter(|rule| rule.verb == verb)

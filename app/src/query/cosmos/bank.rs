@@ -9,7 +9,8 @@ use cosmrs::proto::cosmos::{
         QueryDenomsMetadataRequest, QueryDenomsMetadataResponse, QueryParamsRequest,
         QueryParamsResponse, QuerySendEnabledRequest, QuerySendEnabledResponse,
         QuerySpendableBalanceByDenomRequest, QuerySpendableBalanceByDenomResponse,
-        QuerySpendableBalancesRequest, QuerySpendableBalancesResponse, SendEnabled,
+        QuerySpendableBalancesRequest, QuerySpendableBalancesResponse, QuerySupplyOfRequest,
+        QuerySupplyOfResponse, QueryTotalSupplyRequest, QueryTotalSupplyResponse, SendEnabled,
     },
     base::{query::v1beta1::PageResponse, v1beta1::Coin},
 };
@@ -54,6 +55,28 @@ pub(super) fn spendable(
     let (balances, key) = balances_of(server, &request.address)?;
     let pagination = Some(whole(&balances));
     Ok(About(QuerySpendableBalancesResponse { balances, pagination }, Some(key)))
+}
+
+pub(super) fn total_supply(
+    server: &QueryServer<'_>,
+    _: QueryTotalSupplyRequest,
+) -> Answered<QueryTotalSupplyResponse> {
+    let supply = vec![coin(account::supply(server.state)?)];
+    let pagination = Some(whole(&supply));
+    Ok(About(QueryTotalSupplyResponse { supply, pagination }, Some(keys::SUPPLY.to_vec())))
+}
+
+pub(super) fn supply_of(
+    server: &QueryServer<'_>,
+    request: QuerySupplyOfRequest,
+) -> Answered<QuerySupplyOfResponse> {
+    let is_ours = request.denom == DENOM;
+    let amount = if is_ours { account::supply(server.state)? } else { Amount(0) };
+    let amount = Coin { denom: request.denom, amount: amount.to_string() };
+    Ok(About(
+        QuerySupplyOfResponse { amount: Some(amount) },
+        is_ours.then(|| keys::SUPPLY.to_vec()),
+    ))
 }
 
 pub(super) fn params(_: &QueryServer<'_>, _: QueryParamsRequest) -> Answered<QueryParamsResponse> {

@@ -38,6 +38,8 @@ const METHODS: &[(&str, Run)] = &[
     ("/cosmos.bank.v1beta1.Query/SpendableBalanceByDenom", |s, r| {
         run(s, r, bank::spendable_by_denom)
     }),
+    ("/cosmos.bank.v1beta1.Query/TotalSupply", |s, r| run(s, r, bank::total_supply)),
+    ("/cosmos.bank.v1beta1.Query/SupplyOf", |s, r| run(s, r, bank::supply_of)),
     ("/cosmos.bank.v1beta1.Query/Params", |s, r| run(s, r, bank::params)),
     ("/cosmos.bank.v1beta1.Query/SendEnabled", |s, r| run(s, r, bank::send_enabled)),
     ("/cosmos.bank.v1beta1.Query/DenomMetadata", |s, r| run(s, r, bank::metadata)),
