@@ -63,9 +63,12 @@ if [ ! -x "$comet_dir/cometbft" ]; then
     GOBIN=$comet_dir go install "github.com/cometbft/cometbft/cmd/cometbft@$comet" || fail "CometBFT could not be built: see above"
 fi
 
-# The libraries that vats import, the bundler, and Agoric's worker bundles: exactly the locked ones.
-if [ ! -f vat/js/node_modules/.package-lock.json ] || [ vat/js/package-lock.json -nt vat/js/node_modules/.package-lock.json ]; then
-    echo "setup: installing npm packages"
-    (cd vat/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || fail "npm ci failed: see above"
-    touch vat/js/node_modules/.package-lock.json
-fi
+# The libraries that vats import, the bundler, and Agoric's worker bundles; and the clients of the tests. Exactly the locked ones.
+for folder in vat/js tests/clients; do
+    installed=$folder/node_modules/.package-lock.json
+    if [ ! -f "$installed" ] || [ "$folder/package-lock.json" -nt "$installed" ]; then
+        echo "setup: installing npm packages of $folder"
+        (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || fail "npm ci failed: see above"
+        touch "$installed"
+    fi
+done

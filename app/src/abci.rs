@@ -92,7 +92,7 @@ impl<H: VatHost + Send + 'static> Application for App<H> {
         let checked = mempool::decode(&committed, &request.tx)
             .and_then(|tx| self.check_state().check(&tx).map(|()| tx));
         match checked {
-            Ok(tx) => mempool::accepted(&tx),
+            Ok(tx) => mempool::accepted(&tx, &committed),
             Err(Failure::Tx(error)) => mempool::refused(&error),
             Err(Failure::Node(fault)) => mempool::unavailable(&fault.to_string()),
         }

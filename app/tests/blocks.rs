@@ -223,7 +223,7 @@ fn init_chain_gives_the_hash_that_the_first_block_builds_on() {
     let first = one.init(&genesis(|_| {}));
     assert_eq!(first.len(), 32);
     assert_eq!(first, two.init(&genesis(|_| {})));
-    assert_ne!(first, open().init(&genesis(|g| g.app_state.params.fees.per_tx.0 = 7)));
+    assert_ne!(first, open().init(&genesis(|g| g.app_state.params.fees.tx_gas = 7)));
     // A crash before the first commit: InitChain is called again.
     assert_eq!(first, one.init(&genesis(|_| {})));
     assert_eq!(one.finalize(&[]).app_hash, two.finalize(&[]).app_hash);

@@ -6,7 +6,7 @@ mod common;
 use capstan_genesis::Amount;
 use capstan_proto::ErrorCode;
 use capstan_store::Store;
-use common::{Chain, Client, Draft, alice, bob, genesis};
+use common::{Chain, Client, Draft, GAS_LIMIT, alice, bob, genesis};
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{RequestPrepareProposal, RequestProcessProposal};
 
@@ -169,7 +169,7 @@ fn proposals_keep_to_the_limits() {
 fn proposals_keep_to_the_apps_own_limit_of_bytes() {
     let chain = Chain::with_params(|p| {
         p.max_block_bytes = p.max_tx_bytes;
-        p.fees.per_byte = Amount(1);
+        p.fees.byte_gas = 1;
     });
     // One transaction of half the block's size fits, three do not.
     let mut alice = alice();
@@ -186,10 +186,10 @@ fn proposals_keep_to_the_apps_own_limit_of_bytes() {
 #[test]
 fn proposals_keep_to_the_gas_limit() {
     let mut document = genesis(|_| {});
-    document.consensus_params.block.max_gas = 3;
+    document.consensus_params.block.max_gas = 3 * GAS_LIMIT as i64;
     let mut chain = Chain::start(Store::in_memory().unwrap(), &document);
     chain.block(&[]);
-    // Each states a gas of 1.
+    // Each states the same gas.
     let mut alice = alice();
     let txs: Vec<_> = (0..4).map(|_| payment(&mut alice)).collect();
     assert_eq!(prepare(&chain, &txs, 1 << 20), txs[..3]);

@@ -6,7 +6,7 @@ mod common;
 
 use capstan_app::proto;
 use capstan_test_random::Random;
-use common::{Chain, Client, Draft, alice, any, bob, capdata};
+use common::{Chain, Client, Draft, GAS_LIMIT, alice, any, bob, capdata};
 use cosmrs::{
     Any,
     proto::cosmos::{
@@ -26,7 +26,7 @@ fn spoilt(spoil: impl FnOnce(&mut Draft)) -> Vec<u8> {
 
 fn fee(amount: &str, denom: &str) -> Fee {
     let amount = vec![Coin { denom: denom.to_owned(), amount: amount.to_owned() }];
-    Fee { amount, gas_limit: 1, ..Fee::default() }
+    Fee { amount, gas_limit: GAS_LIMIT, ..Fee::default() }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod bundle;
 mod debug;
 mod dev;
 mod devices;
+mod disk;
 mod failure;
 mod home;
 mod init;
@@ -57,7 +58,8 @@ struct Common {
     /// Print JSON instead of text: one value per line, on standard output.
     #[arg(long, global = true)]
     json: bool,
-    /// Directory of chain state and keys [default: $CAPSTAN_HOME, or ~/.capstan].
+    /// Directory of chain state and keys. Every relative path starts where you stand, and a path in a file beside that
+    /// file [default: $CAPSTAN_HOME, or ~/.capstan].
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
 }
@@ -100,6 +102,8 @@ enum Command {
     Vat(vat::Vat),
     /// Print what the vats of a node printed, and how they failed and ended.
     Logs(logs::Logs),
+    /// Show what a home takes on disk, part by part, and what bounds each part.
+    Disk(disk::Disk),
     /// Inspect the last blocks, and find where two nodes diverged.
     #[command(subcommand)]
     Debug(debug::Debug),
@@ -129,6 +133,7 @@ fn main() -> ExitCode {
         Command::Recover(recover) => recover.run(&common, output),
         Command::Vat(vat) => vat.run(&common, output),
         Command::Logs(logs) => logs.run(&common, output),
+        Command::Disk(disk) => disk.run(&common, output),
         Command::Debug(debug) => debug.run(&common, output),
     };
     match done {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::failure::{flag, usage};
 use crate::output::{self, Output};
-use crate::tx::{NodeArgs, bundle_id};
+use crate::tx::{NodeArgs, bundle_id, explain};
 use crate::{Common, keys, outbox};
 
 /// Arguments of `capstan query`.
@@ -229,7 +229,9 @@ impl Query {
             Question::Status => asker.status(),
             Question::Params => asker.params(),
             Question::Account { account: text } => {
-                asker.record(&format!("accounts/{}", account(&text)?))
+                let address = account(&text)?;
+                let asked = asker.record(&format!("accounts/{address}"));
+                asked.map_err(|error| explain(error, &address, &text))
             }
             Question::Outbox { account: text, after, limit, follow: true } => {
                 outbox::follow(&asker.client, &account(&text)?, after, limit, output)

@@ -203,7 +203,7 @@ impl Tx {
             exit(INTERRUPTED);
         })?;
         let done = perform(self.action, &sender, common);
-        done.map_err(|error| explain(error, &sender.wallet, &name))
+        done.map_err(|error| explain(error, &sender.wallet.address(), &name))
             .map_err(|error| with_hash(error, &sender.wallet))
     }
 }
@@ -266,11 +266,11 @@ impl Sender {
         let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
         let bundle = Bundle::from_file_bytes(&bytes).with_context(|| shown.clone())?;
         let size = bundle.bytes.len();
-        let wait = format!("installing {shown} ({size} bytes)");
+        let wait = format!("installing {shown} (a bundle of {size} bytes)");
         let outcome = during(wait, || self.wallet.install_bundle(&bundle))?;
         self.output.whole_record(&json!({
             "bundle_id": bundle.id,
-            "bytes": size,
+            "bundle_bytes": size,
             "tx_hash": outcome.hash,
             "height": outcome.height,
         }));
@@ -374,9 +374,14 @@ impl Sender {
     /// Prints the answer of a vat's admin object, and what may be wrong if it is another object.
     fn answered_by_admin(&self, result: &MessageResult, admin: &str) -> anyhow::Result<()> {
         let answered = self.answered(result);
-        if answered.is_err() && result.value.body.contains("target has no method") {
+        let is_other = ["target has no method", "not the adminNode of a vat"]
+            .iter()
+            .any(|text| result.value.body.contains(text));
+        if answered.is_err() && is_other {
             return answered.with_context(|| {
-                format!("{admin} is not a vat's admin object, which create-vat printed as `admin`")
+                format!(
+                    "{admin} is not the admin object of a vat; create-vat printed that as `admin`, and `capstan query clist` shows what the account holds"
+                )
             });
         }
         answered

@@ -37,6 +37,11 @@ fn writing_a_vat() {
 }
 
 #[test]
+fn testing_a_vat() {
+    follow("testing-a-vat.md");
+}
+
+#[test]
 fn streams() {
     follow("streams.md");
 }

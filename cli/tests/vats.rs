@@ -62,6 +62,16 @@ fn the_documented_counter_is_created_counts_and_is_upgraded() {
     foreign.assert_failed(3, admin);
     let unknown = tx(&place, &dev, &["upgrade-vat", root, "counter.json"]);
     assert!(unknown.code == 1 && unknown.stdout.contains("not the adminNode"), "{unknown:?}");
+    for action in [&["upgrade-vat", root, "counter.json"][..], &["terminate-vat", root]] {
+        tx(&place, &dev, action).assert_failed(1, "is not the admin object of a vat; create-vat");
+    }
+    for action in [
+        &["terminate-vat", admin, "--reason", "@ro-99"][..],
+        &["upgrade-vat", admin, "counter.json", "--params", r#"{"friend":@ro-99}"#],
+        &["upgrade-vat", "ro-99", "counter.json"],
+    ] {
+        tx(&place, &dev, action).assert_failed(3, "\"ro-99\" is not held by this account");
+    }
 }
 
 #[test]

@@ -72,6 +72,6 @@ pub use outcome::TxOutcome;
 pub use query::{Account, MessageResult, Status};
 pub use settlement::Settlement;
 pub use tendermint::Hash;
-pub use tx::{SignedTx, SignerData, TxBuilder};
+pub use tx::{DEFAULT_GAS_LIMIT, SignedTx, SignerData, TxBuilder};
 pub use vat::{CreateVat, FundedMeter, UpgradeVat};
 pub use wallet::Wallet;

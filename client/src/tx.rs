@@ -1,5 +1,6 @@
 //! Building and signing transactions.
 
+use capstan_proto::{FACTORY, v1 as proto};
 use cosmrs::crypto::secp256k1::SigningKey;
 use cosmrs::tx::{Body, Fee, SignDoc, SignerInfo};
 use cosmrs::{Any, Coin, Denom};
@@ -9,13 +10,16 @@ use tendermint::Hash;
 
 use crate::{Amount, ClientError, DENOM, Key};
 
+/// Gas limit of a transaction that sets none: enough for all but the largest bundles.
+pub const DEFAULT_GAS_LIMIT: u64 = 10_000_000;
+
 /// Builder of transactions: messages, memo, fee, gas limit and timeout height.
 #[derive(Clone, Debug, Default)]
 pub struct TxBuilder {
     messages: Vec<Any>,
     memo: String,
     fee: Amount,
-    gas_limit: u64,
+    gas_limit: Option<u64>,
     timeout_height: u32,
 }
 
@@ -69,10 +73,11 @@ impl TxBuilder {
         self
     }
 
-    /// Sets the gas limit. It buys nothing on Capstan, but explorers show it.
+    /// Sets the gas limit, which the transaction's gas must not exceed. Without it, the limit is
+    /// [`DEFAULT_GAS_LIMIT`]. A [`Wallet`](crate::Wallet) that sets the fee sets the limit, too.
     #[must_use]
     pub fn gas_limit(mut self, gas_limit: u64) -> Self {
-        self.gas_limit = gas_limit;
+        self.gas_limit = Some(gas_limit);
         self
     }
 
@@ -86,6 +91,12 @@ impl TxBuilder {
     /// Returns the number of messages.
     pub fn message_count(&self) -> usize {
         self.messages.len()
+    }
+
+    /// Returns the number of the messages that vats of the system handle, as [`TxSize`](capstan_proto::TxSize) counts
+    /// them.
+    pub fn system_message_count(&self) -> usize {
+        self.messages.iter().filter(|message| is_for_system(message)).count()
     }
 
     /// Returns whether a fee was set.
@@ -140,12 +151,23 @@ impl TxBuilder {
         let denom: Denom = DENOM
             .parse()
             .map_err(|error: cosmrs::ErrorReport| ClientError::Tx(error.to_string()))?;
-        let mut fee = Fee::from_amount_and_gas(Coin { denom, amount: self.fee.0 }, self.gas_limit);
+        let gas_limit = self.gas_limit.unwrap_or(DEFAULT_GAS_LIMIT);
+        let mut fee = Fee::from_amount_and_gas(Coin { denom, amount: self.fee.0 }, gas_limit);
         // The SDK encodes the absence of a fee as no coin, not as a coin of zero.
         if self.fee == Amount(0) {
             fee.amount.clear();
         }
         Ok(fee)
+    }
+}
+
+/// Returns whether vats of the system handle a message.
+fn is_for_system(message: &Any) -> bool {
+    match message.type_url.strip_prefix("/capstan.v1.") {
+        Some("MsgCreateVat" | "MsgUpgradeVat" | "MsgTerminateVat") => true,
+        Some("MsgSend") => proto::MsgSend::decode(message.value.as_slice())
+            .is_ok_and(|message| message.target == FACTORY),
+        _ => false,
     }
 }
 

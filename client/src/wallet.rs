@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use capstan_proto::{Address, Amount, CHANNEL_LINE_BYTES, ErrorCode, Params, v1 as proto};
+use capstan_proto::{Address, Amount, CHANNEL_LINE_BYTES, ErrorCode, Params, TxSize, v1 as proto};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 use cosmrs::proto::cosmos::base::v1beta1::Coin;
 use prost::{Message, Name};
@@ -460,10 +460,17 @@ impl Wallet {
             return Ok(tx.clone());
         }
         let fees = self.client.params()?.fees;
-        // Measured with the largest fee, so that the real one makes the transaction no longer.
-        let measured = tx.clone().fee(Amount(u128::MAX)).sign(&self.key, signer)?;
-        let (bytes, messages) = (measured.bytes().len() as u64, tx.message_count() as u64);
-        Ok(tx.clone().fee(fees.required(bytes, declared_bytes.into(), messages)))
+        // Measured with the largest fee and gas limit, so that the real ones make the transaction no longer.
+        let largest = tx.clone().fee(Amount(u128::MAX)).gas_limit(u64::MAX);
+        let size = TxSize {
+            bytes: largest.sign(&self.key, signer)?.bytes().len() as u64,
+            declared_bytes,
+            messages: tx.message_count() as u64,
+            system_messages: tx.system_message_count() as u64,
+            signatures: 1,
+        };
+        let gas = fees.gas(&size);
+        Ok(tx.clone().fee(fees.gas_price.fee(gas)).gas_limit(gas))
     }
 
     fn signer(&self) -> std::sync::MutexGuard<'_, Option<SignerData>> {

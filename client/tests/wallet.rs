@@ -127,8 +127,8 @@ fn coins_move_and_fees_are_the_least_that_the_chain_takes() {
     let paid = own.balance.0 - 1234 - node.client.account(&alice.address()).unwrap().balance.0;
     let fees = node.client.params().unwrap().fees;
     assert!(
-        paid > fees.per_tx.0 + fees.per_message.0
-            && paid < fees.per_tx.0 + fees.per_message.0 + 1000,
+        paid > (fees.tx_gas + fees.message_gas).into()
+            && paid < (fees.tx_gas + fees.message_gas + 2000).into(),
         "{paid}"
     );
     assert_eq!(node.client.account(&alice.address()).unwrap().sequence, own.sequence + 1);

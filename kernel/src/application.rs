@@ -5,7 +5,11 @@ use capstan_kernel_ports::store::Overlay;
 use capstan_passable::Passable;
 use serde_json::Value;
 
-use crate::{capdata::KernelData, error::KernelPanic, ids::KRef};
+use crate::{
+    capdata::KernelData,
+    error::{DeviceError, KernelPanic},
+    ids::KRef,
+};
 
 /// The application that runs the kernel, as vats reach it through the bridge and through its services.
 pub trait Application {
@@ -85,40 +89,32 @@ pub enum DeviceAnswer {
     Thrown(String),
 }
 
-/// The kernel, as a device of the application sees it. The inner errors say what was wrong with an argument. The
-/// outer ones are faults of the node, and have to be passed on.
+/// The kernel, as a device of the application sees it. [`DeviceError::Refused`] says what was wrong with an argument.
+/// [`DeviceError::Panic`] is a fault of the node, and has to be passed on.
 pub trait DeviceSyscalls {
     /// Sends a message to an object, for whose result nobody waits.
     ///
     /// # Errors
-    /// Returns a [`KernelPanic`] for a fault of the node.
-    fn send_only(
-        &mut self,
-        target: &str,
-        methargs: &CapData,
-    ) -> Result<Result<(), String>, KernelPanic>;
+    /// Returns a [`DeviceError`] if an argument is refused, and for a fault of the node.
+    fn send_only(&mut self, target: &str, methargs: &CapData) -> Result<(), DeviceError>;
 
     /// Returns a value of the device's store, or `None` if it is absent or empty.
     ///
     /// # Errors
-    /// Returns a [`KernelPanic`] for a fault of the node.
-    fn vatstore_get(&mut self, key: &str) -> Result<Result<Option<String>, String>, KernelPanic>;
+    /// Returns a [`DeviceError`] if the key is refused, and for a fault of the node.
+    fn vatstore_get(&mut self, key: &str) -> Result<Option<String>, DeviceError>;
 
     /// Writes a value to the device's store, or deletes the key if it is `None`.
     ///
     /// # Errors
-    /// Returns a [`KernelPanic`] for a fault of the node.
-    fn vatstore_set(
-        &mut self,
-        key: &str,
-        value: Option<&str>,
-    ) -> Result<Result<(), String>, KernelPanic>;
+    /// Returns a [`DeviceError`] if an argument is refused, and for a fault of the node.
+    fn vatstore_set(&mut self, key: &str, value: Option<&str>) -> Result<(), DeviceError>;
 
     /// Translates the device's references to the kernel's.
     ///
     /// # Errors
-    /// Returns a [`KernelPanic`] for a fault of the node.
-    fn to_kernel(&mut self, data: &CapData) -> Result<Result<KernelData, String>, KernelPanic>;
+    /// Returns a [`DeviceError`] if the data are refused, and for a fault of the node.
+    fn to_kernel(&mut self, data: &CapData) -> Result<KernelData, DeviceError>;
 
     /// Translates the kernel's references to the device's, which holds them for good.
     ///

@@ -95,3 +95,28 @@ pub(crate) fn vat_fatal<T>(why: impl Into<String>) -> Translated<T> {
 pub(crate) fn inconsistent(what: impl Into<String>) -> KernelPanic {
     KernelPanic::Inconsistent(what.into())
 }
+
+/// The reason why the use of a device failed, by the host or by the device itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The genesis document did not ask for it.
+    #[error("this kernel has no {0} device: the genesis document has to ask for it")]
+    Missing(&'static str),
+    /// No vat has registered a handler with the device.
+    #[error("{0}: no vat has registered a handler yet")]
+    NoHandler(&'static str),
+    /// The new time is before the old one.
+    #[error("time is monotonic: {now} is before {last}")]
+    TimeRanBackwards {
+        /// The time that was to be set.
+        now: u64,
+        /// The time that was set before.
+        last: u128,
+    },
+    /// The device refused its input, for this reason.
+    #[error("{0}")]
+    Refused(String),
+    /// The kernel stops with this [`KernelPanic`].
+    #[error(transparent)]
+    Panic(#[from] KernelPanic),
+}

@@ -55,6 +55,7 @@ pub fn start(
     let metrics = config.rpc.metrics.then(|| metrics(&app, &usage));
     let solo = SoloConfig {
         policy: block_policy(config, &genesis),
+        history_bytes: config.history_bytes(),
         mempool: config.mempool_limits(),
         rpc: descriptors::fit(
             config.rpc_limits(),

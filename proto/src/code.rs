@@ -38,11 +38,11 @@ error_codes! {
     Unavailable = 1, "The node cannot check the transaction now, or the chain has no block yet.";
     TooLarge = 2, "The transaction is longer than `max_tx_bytes`.";
     Undecodable = 3, "A part of the transaction is not protobuf of the right type.";
-    NotCanonical = 4, "A part of the transaction is not in canonical protobuf form.";
+    NotCanonical = 4, "A part of the transaction has unknown fields, or is not in canonical protobuf form where it must be.";
     MessageCount = 5, "The transaction has no message, or more than `max_messages_per_tx`.";
     UnknownMessage = 6, "A message has a type that the chain does not know.";
     SignerCount = 7, "The transaction does not have exactly one signer and one signature.";
-    SignMode = 8, "The sign mode is not `SIGN_MODE_DIRECT` with a single key.";
+    SignMode = 8, "The sign mode is not one that the chain takes, or the signatures do not fit the account's multisig.";
     PublicKey = 9, "The public key is missing, of another type, or not the account's.";
     HighS = 10, "The signature is not in low-s form.";
     BadSignature = 11, "The signature does not verify.";
@@ -55,6 +55,7 @@ error_codes! {
     Memo = 18, "The memo is longer than `max_memo_bytes`.";
     TimedOut = 19, "The transaction's timeout height has passed.";
     Unsupported = 20, "The transaction uses a feature of the Cosmos SDK that the chain does not have.";
+    OutOfGas = 21, "The gas limit is less than the transaction's gas.";
     Field = 22, "A field of a message has an invalid value.";
     Skipped = 23, "The validators agreed not to execute the transaction.";
     InsufficientFunds = 40, "The account cannot pay what a message costs or sends.";

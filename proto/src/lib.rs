@@ -3,7 +3,8 @@
 //! * [`v1`] holds the messages of the protobuf package `capstan.v1`, and the table of its queries.
 //! * [`Method`], [`Request`] and [`Handler`] describe queries to clients and servers.
 //! * [`ErrorCode`] lists the codes of refused transactions and queries.
-//! * [`Address`], [`Amount`], [`Params`] and [`Fees`] are the values in them. [`Fees::required`] is the fee formula.
+//! * [`Address`], [`Amount`], [`Params`] and [`Fees`] are the values in them. [`Fees::gas`] is the formula of the gas,
+//!   and [`Fees::required`] that of the fee.
 //!
 //! ```
 //! use capstan_proto::{Request, v1::{QUERY_METHODS, QueryVatStatsRequest}};
@@ -18,7 +19,7 @@
 mod address;
 mod amount;
 mod code;
-mod fee;
+mod gas;
 mod method;
 mod params;
 pub mod v1;
@@ -26,6 +27,6 @@ pub mod v1;
 pub use address::{ADDRESS_PREFIX, Address, NotAnAddress};
 pub use amount::{Amount, DENOM, NotAnAmount};
 pub use code::{CODESPACE, ErrorCode};
-pub use fee::CHANNEL_LINE_BYTES;
+pub use gas::{CHANNEL_LINE_BYTES, FACTORY, GasPrice, NotAGasPrice, TxSize};
 pub use method::{Answer, Call, Field, FieldKind, Handler, Method, Request, Server};
 pub use params::{CleanupBudget, Fees, InvalidParam, Params, SystemParams};

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Amount};
+use crate::{Address, Amount, GasPrice};
 
 /// Parameters of the chain. They are set in the genesis document and the same on every node.
 ///
@@ -81,7 +81,7 @@ pub struct Params {
     pub result_retention_blocks: u64,
     /// [`SystemParams`]: limits of messages to system vats, and prices of their work.
     pub system: SystemParams,
-    /// [`Fees`]: prices of transactions.
+    /// [`Fees`]: gas and prices of transactions.
     pub fees: Fees,
     /// Deposit of an account for each name that it has published. It is refunded when the name is given up.
     pub publish_deposit: Amount,
@@ -146,16 +146,23 @@ pub struct SystemParams {
     pub wake_computrons: u64,
 }
 
-/// Prices of transactions in the chain's coin.
+/// Gas of transactions, and prices in the chain's coin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fees {
-    /// Price of each transaction.
-    pub per_tx: Amount,
-    /// Price of each stored byte: of the transaction, and of its bundles, uncompressed.
-    pub per_byte: Amount,
-    /// Price of each message.
-    pub per_message: Amount,
+    /// Gas of each transaction.
+    pub tx_gas: u64,
+    /// Gas of each stored byte: of the transaction, and of its bundles, uncompressed.
+    pub byte_gas: u64,
+    /// Gas of each message.
+    pub message_gas: u64,
+    /// Gas of each message that vats of the system handle, besides `message_gas`: of those to the factory, and of
+    /// those that create, upgrade or terminate a vat.
+    pub system_message_gas: u64,
+    /// Gas of each signature.
+    pub signature_gas: u64,
+    /// [`GasPrice`]: the lowest price of a unit of gas.
+    pub gas_price: GasPrice,
     /// Price of each million computrons that are bought into a meter, rounded up.
     pub per_mega_computron: Amount,
     /// Price of an account's first transaction that does more than send coins, besides its fee. It pays for the
@@ -230,9 +237,12 @@ impl Default for SystemParams {
 impl Default for Fees {
     fn default() -> Self {
         Self {
-            per_tx: Amount(1_000),
-            per_byte: Amount(1),
-            per_message: Amount(500),
+            tx_gas: 500,
+            byte_gas: 1,
+            message_gas: 500,
+            system_message_gas: 500,
+            signature_gas: 500,
+            gas_price: GasPrice::ONE,
             per_mega_computron: Amount(10),
             per_account: Amount(5_000),
         }

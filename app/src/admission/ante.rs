@@ -3,7 +3,7 @@ use capstan_genesis::{Address, Params};
 use super::signature_cache::{SignatureCache, check_of};
 use crate::{
     records::account::Account,
-    tx::{Tx, TxError, Unverified, address_of},
+    tx::{PublicKey, Tx, TxError, Unverified},
 };
 
 /// The context of a check, besides the signer's account.
@@ -31,9 +31,14 @@ pub(crate) fn check(
     if tx.timeout_height != 0 && tx.timeout_height < chain.height {
         return Err(TxError::TimedOut { timeout: tx.timeout_height, height: chain.height });
     }
-    let required = tx.required_fee(&chain.params.fees);
+    let fees = &chain.params.fees;
+    let needed = fees.gas(&tx.size());
+    let required = fees.gas_price.fee(needed);
     if tx.fee < required {
         return Err(TxError::FeeTooLow { got: tx.fee.0, required: required.0 });
+    }
+    if tx.gas_limit < needed {
+        return Err(TxError::OutOfGas { limit: tx.gas_limit, needed });
     }
     let mut account = account.ok_or(TxError::NoAccount(tx.signer))?;
     if tx.sequence != account.sequence {
@@ -53,7 +58,7 @@ pub(crate) fn check(
 
 fn check_signature(
     tx: &Tx,
-    key: &[u8; 33],
+    key: &PublicKey,
     account_number: u64,
     chain: ChainContext<'_>,
 ) -> Result<(), TxError> {
@@ -63,6 +68,7 @@ fn check_signature(
     }
     tx.signature.verify(key, chain.chain_id, account_number).map_err(|why| match why {
         Unverified::HighS => TxError::HighS,
+        Unverified::Keys(error) => error,
         Unverified::Wrong => TxError::BadSignature {
             chain_id: chain.chain_id.to_owned(),
             account_number,
@@ -74,11 +80,11 @@ fn check_signature(
 }
 
 /// Returns the key that must have signed: the account's own, or the one in its first transaction.
-fn signing_key(tx: &Tx, account: &Account, signer: Address) -> Result<[u8; 33], TxError> {
-    match (tx.public_key, account.public_key) {
-        (Some(key), _) if address_of(&key) == Some(signer) => Ok(key),
+fn signing_key(tx: &Tx, account: &Account, signer: Address) -> Result<PublicKey, TxError> {
+    match (&tx.public_key, &account.public_key) {
+        (Some(key), _) if key.address() == Some(signer) => Ok(key.clone()),
         (Some(_), _) => Err(TxError::PublicKey(format!("it does not belong to {signer}"))),
-        (None, Some(key)) => Ok(key),
+        (None, Some(key)) => Ok(key.clone()),
         (None, None) => {
             let problem = "the account's first transaction must carry it in its signer info";
             Err(TxError::PublicKey(problem.to_owned()))

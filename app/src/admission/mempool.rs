@@ -97,9 +97,11 @@ fn chain(committed: &Committed) -> Result<&Chain, NodeFault> {
 }
 
 /// Returns the response for a [`Tx`] that passes.
-pub(crate) fn accepted(tx: &Tx) -> ResponseCheckTx {
-    let gas_wanted = i64::try_from(tx.gas_limit).unwrap_or(i64::MAX);
-    ResponseCheckTx { gas_wanted, ..ResponseCheckTx::default() }
+pub(crate) fn accepted(tx: &Tx, committed: &Committed) -> ResponseCheckTx {
+    let gas = committed.chain.as_ref().map_or(0, |chain| chain.params.fees.gas(&tx.size()));
+    let [gas_wanted, gas_used] =
+        [tx.gas_limit, gas].map(|gas| i64::try_from(gas).unwrap_or(i64::MAX));
+    ResponseCheckTx { gas_wanted, gas_used, ..ResponseCheckTx::default() }
 }
 
 /// Returns the response for a transaction that is refused with a [`TxError`].

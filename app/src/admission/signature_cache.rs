@@ -5,7 +5,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::tx::Tx;
+use crate::tx::{Multisig, PublicKey, Tx};
 
 /// Number of checks in a generation. Two generations of 32 bytes a check take about 2 MB.
 const GENERATION: usize = 1 << 15;
@@ -25,13 +25,20 @@ struct Generations {
 
 /// Key of a cache entry: a SHA-256 of all inputs of a verification.
 ///
-/// The inputs are the transaction's hash, the public key, the account's number in 8 bytes and the chain's id. The
+/// The inputs are the transaction's hash, the public key or the multisig's threshold and keys, the account's number in 8 bytes and the chain's id. The
 /// transaction's hash covers the signed bytes and the signature.
 pub(super) type Check = [u8; 32];
 
 /// Returns the [`Check`] of the signature of `tx`.
-pub(super) fn check_of(tx: &Tx, key: &[u8; 33], account_number: u64, chain_id: &str) -> Check {
-    let hash = Sha256::new().chain_update(tx.hash.0).chain_update(key);
+pub(super) fn check_of(tx: &Tx, key: &PublicKey, account_number: u64, chain_id: &str) -> Check {
+    let mut hash = Sha256::new().chain_update(tx.hash.0);
+    match key {
+        PublicKey::Secp256k1(key) => hash.update(key),
+        PublicKey::Multisig(Multisig { threshold, keys }) => {
+            hash.update(threshold.to_be_bytes());
+            keys.iter().for_each(|key| hash.update(key));
+        }
+    }
     hash.chain_update(account_number.to_be_bytes()).chain_update(chain_id).finalize().into()
 }
 

@@ -13,7 +13,7 @@ use capstan_kernel::{
 };
 use capstan_kernel_ports::{host::VatHost, store::Overlay};
 use capstan_passable as smallcaps;
-use capstan_proto::CODESPACE;
+use capstan_proto::FACTORY;
 use cosmrs::{
     Any,
     proto::cosmos::{bank::v1beta1::MsgSendResponse as BankSent, base::abci::v1beta1::TxMsgData},
@@ -23,7 +23,10 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::{
     admission::{ChainContext, SignatureCache, check},
-    block::{bridge, channels},
+    block::{
+        bridge, channels,
+        tx_result::{Gas, failed, refused},
+    },
     events::event,
     fault::{Failure, NodeFault},
     observe::{cause::Cause, watch::Watch},
@@ -34,7 +37,7 @@ use crate::{
         results::{self, Settled},
         uploads::{self, Progress, Upload},
     },
-    tx::{Action, Announcement, FACTORY, Packed, Tx, TxError, UploadId},
+    tx::{Action, Announcement, Packed, Tx, TxError, UploadId, command::FUND_METER},
 };
 
 /// Executes the transactions of one block.
@@ -60,9 +63,9 @@ impl<H: VatHost> Executor<'_, H> {
     pub(crate) fn deliver(&mut self, bytes: &[u8]) -> Result<ExecTxResult, NodeFault> {
         let tx = match Tx::decode(bytes, &self.chain.params) {
             Ok(tx) => tx,
-            Err(error) => return Ok(failed(&error, 0, Vec::new())),
+            Err(error) => return Ok(refused(&error)),
         };
-        let gas_wanted = i64::try_from(tx.gas_limit).unwrap_or(i64::MAX);
+        let gas = Gas::of(&tx, &self.chain.params.fees);
         let account = account::get(self.over, tx.signer)?;
         let context = ChainContext {
             chain_id: &self.chain.id,
@@ -72,7 +75,7 @@ impl<H: VatHost> Executor<'_, H> {
         };
         let account = match check(&tx, account, context) {
             Ok(account) => account,
-            Err(error) => return Ok(failed(&error, gas_wanted, Vec::new())),
+            Err(error) => return Ok(failed(&error, Gas { used: 0, ..gas }, Vec::new())),
         };
         account::set(self.over, tx.signer, &account)?;
         account::burnt(self.over, tx.fee)?;
@@ -80,10 +83,9 @@ impl<H: VatHost> Executor<'_, H> {
         let mut events = vec![fee_paid(tx.signer, tx.fee)];
         let remote = match self.provision(&tx, &mut events) {
             Ok(remote) => remote,
-            Err(Failure::Tx(error)) => return Ok(failed(&error, gas_wanted, events)),
+            Err(Failure::Tx(error)) => return Ok(failed(&error, gas, events)),
             Err(Failure::Node(fault)) => return Err(fault),
         };
-        let gas_used = i64::try_from(tx.gas(&self.chain.params.fees)).unwrap_or(i64::MAX);
         // Payments up to here stay if a message fails.
         let paid = events.len();
         self.over.push();
@@ -94,8 +96,8 @@ impl<H: VatHost> Executor<'_, H> {
                 let data = TxMsgData { msg_responses, ..TxMsgData::default() }.encode_to_vec();
                 Ok(ExecTxResult {
                     data: data.into(),
-                    gas_wanted,
-                    gas_used,
+                    gas_wanted: gas.wanted,
+                    gas_used: gas.used,
                     events,
                     ..ExecTxResult::default()
                 })
@@ -106,7 +108,7 @@ impl<H: VatHost> Executor<'_, H> {
                 for id in std::mem::take(&mut self.verified) {
                     events.extend(uploads::fail(self.over, &id)?);
                 }
-                Ok(ExecTxResult { gas_used, ..failed(&error, gas_wanted, events) })
+                Ok(failed(&error, gas, events))
             }
             Err(Failure::Node(fault)) => Err(fault),
         }
@@ -306,7 +308,8 @@ impl<H: VatHost> Msg<'_, '_, H> {
 
     fn fund_meter(&mut self, meter: MeterId, computrons: u64) -> Result<Any, Failure> {
         let index = self.index as usize;
-        let refuse = |problem| TxError::Field { index, field: "meter", problem };
+        let refuse =
+            |problem| TxError::Field { index, command: FUND_METER, field: "meter", problem };
         let before = view::meter(self.run.over, meter).map_err(NodeFault::from)?;
         match before {
             None => return Err(refuse(format!("there is no meter {meter}")).into()),
@@ -484,22 +487,6 @@ fn remote_failure(error: RemoteError) -> Failure {
 
 fn fee_paid(payer: Address, fee: Amount) -> Event {
     event("fee.paid", &[("payer", payer.to_string()), ("amount", format!("{fee}{DENOM}"))])
-}
-
-/// Returns the [`ExecTxResult`] of a transaction that is refused and changes no state.
-pub(crate) fn refused(error: &TxError) -> ExecTxResult {
-    failed(error, 0, Vec::new())
-}
-
-fn failed(error: &TxError, gas_wanted: i64, events: Vec<Event>) -> ExecTxResult {
-    ExecTxResult {
-        code: error.code().number(),
-        log: error.to_string(),
-        codespace: CODESPACE.to_owned(),
-        gas_wanted,
-        events,
-        ..ExecTxResult::default()
-    }
 }
 
 pub(super) fn any<M: Message + Name>(message: &M) -> Any {

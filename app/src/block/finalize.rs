@@ -17,10 +17,10 @@ use crate::{
         bridge::Bridge,
         changes,
         consensus::{Consensus, Stage},
-        execute::{self, Executor},
+        execute::Executor,
         expiry,
         services::Moment,
-        validators,
+        tx_result, validators,
     },
     fault::NodeFault,
     observe::{
@@ -127,7 +127,7 @@ impl<H: VatHost> Consensus<H> {
         for (index, tx) in txs.iter().enumerate() {
             let hash = TxHash::digest(tx.as_ref());
             if agreed.is_some_and(|agreed| agreed.skip_transactions.contains(&hash)) {
-                results.push(execute::refused(&TxError::Skipped));
+                results.push(tx_result::refused(&TxError::Skipped));
                 continue;
             }
             self.watch.step(Step::Transaction(index as u32));

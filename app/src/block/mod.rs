@@ -12,6 +12,7 @@ mod genesis;
 mod init_chain;
 mod policy;
 pub(crate) mod services;
+mod tx_result;
 pub(crate) mod validators;
 
 pub(crate) use init_chain::ConsensusGenesis;

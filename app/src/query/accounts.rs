@@ -48,7 +48,7 @@ impl Handler<QueryAccountRequest> for QueryServer<'_> {
             sequence: account.sequence,
             balance: account.balance.to_string(),
             denom: DENOM.to_owned(),
-            pubkey: account.public_key.map(hex::encode).unwrap_or_default(),
+            pubkey: account.public_key.map(|key| key.to_string()).unwrap_or_default(),
             remote: remote.map(|remote| remote.to_string()).unwrap_or_default(),
         };
         Ok(Answer::about(answer, keys::account(address)))

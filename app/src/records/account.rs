@@ -7,7 +7,7 @@ use capstan_kernel_ports::store::{Overlay, Read};
 use crate::{
     fault::{Failure, NodeFault},
     records::{keys, record},
-    tx::TxError,
+    tx::{PublicKey, TxError},
 };
 
 /// An account: one record in the state, whose key has its [`Address`].
@@ -19,8 +19,8 @@ pub struct Account {
     pub sequence: u64,
     /// Balance of the account: an [`Amount`].
     pub balance: Amount,
-    /// Compressed secp256k1 public key, or `None` before the account's first transaction.
-    pub public_key: Option<[u8; 33]>,
+    /// [`PublicKey`], or `None` before the account's first transaction.
+    pub public_key: Option<PublicKey>,
 }
 
 /// Returns the [`Account`] of `address`, or `None` if there is none.

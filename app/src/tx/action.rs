@@ -1,7 +1,7 @@
 use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, BundleId};
 use capstan_kernel::{ids::MeterId, subcluster::IoName};
-use capstan_proto::{CHANNEL_LINE_BYTES, v1 as proto};
+use capstan_proto::{CHANNEL_LINE_BYTES, FACTORY, v1 as proto};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 
 use super::{
@@ -115,9 +115,6 @@ pub enum Action {
     },
 }
 
-/// Target of a message to the account's own factory object, whatever its reference is.
-pub const FACTORY: &str = "factory";
-
 impl Action {
     /// Returns the number of bytes that the chain stores in addition to the transaction's own.
     pub fn declared_bytes(&self) -> u64 {
@@ -128,6 +125,35 @@ impl Action {
                 CHANNEL_LINE_BYTES.saturating_mul(lines.len() as u64)
             }
             _ => 0,
+        }
+    }
+
+    /// Returns whether vats of the system handle the message.
+    pub fn is_for_system(&self) -> bool {
+        match self {
+            Self::CreateVat { .. } | Self::UpgradeVat { .. } | Self::TerminateVat { .. } => true,
+            Self::Send { target, .. } => target == FACTORY,
+            _ => false,
+        }
+    }
+
+    /// Returns the command of `capstan` that sends the action, for errors that people read.
+    pub fn command(&self) -> &'static str {
+        match self {
+            Self::BankSend { .. } => command::TRANSFER,
+            Self::InstallBundle { .. } | Self::BeginUpload(_) | Self::UploadChunk { .. } => {
+                command::INSTALL_BUNDLE
+            }
+            Self::CreateVat { .. } => command::CREATE_VAT,
+            Self::Send { .. } => command::SEND,
+            Self::TerminateVat { .. } => command::TERMINATE_VAT,
+            Self::UpgradeVat { .. } => command::UPGRADE_VAT,
+            Self::FundMeter { .. } => command::FUND_METER,
+            Self::Resolve { .. } => command::RESOLVE,
+            Self::Drop { .. } => command::DROP,
+            Self::Ack { .. } => command::ACK,
+            Self::WriteChannel { .. } => command::IO_WRITE,
+            Self::AckChannel { .. } => command::IO_READ,
         }
     }
 
@@ -150,4 +176,22 @@ impl Action {
             Self::AckChannel { .. } => type_url::<proto::MsgAckChannel>(),
         }
     }
+}
+
+/// The commands of `capstan` that send messages.
+pub(crate) mod command {
+    pub(crate) const TRANSFER: &str = "transfer";
+    pub(crate) const INSTALL_BUNDLE: &str = "install-bundle";
+    pub(crate) const CREATE_VAT: &str = "create-vat";
+    pub(crate) const SEND: &str = "send";
+    pub(crate) const TERMINATE_VAT: &str = "terminate-vat";
+    pub(crate) const UPGRADE_VAT: &str = "upgrade-vat";
+    pub(crate) const FUND_METER: &str = "fund-meter";
+    pub(crate) const RESOLVE: &str = "resolve";
+    pub(crate) const DROP: &str = "drop";
+    pub(crate) const ACK: &str = "ack";
+    pub(crate) const IO_WRITE: &str = "io write";
+    pub(crate) const IO_READ: &str = "io read";
+    /// Stands for a message whose type is not known.
+    pub(crate) const UNKNOWN: &str = "transaction";
 }

@@ -1,22 +1,22 @@
-use capstan_proto::{Address, Amount, DENOM, Fees, Params};
+use capstan_proto::{Address, Amount, DENOM, Params, TxSize};
 use cosmrs::{
     Any,
-    crypto::PublicKey,
     proto::cosmos::{
         base::v1beta1::Coin,
-        crypto::secp256k1::PubKey,
-        tx::v1beta1::{AuthInfo, Fee, ModeInfo, SignDoc, SignerInfo, TxBody, TxRaw, mode_info},
+        tx::v1beta1::{AuthInfo, Fee, SignerInfo, TxBody, TxRaw},
     },
 };
 
-use prost::Message as _;
-use sha2::{Digest, Sha256};
+use super::{
+    Action, PublicKey, Signature, TxError, TxHash, amino,
+    fields::Fields,
+    known_fields::{AUTH_INFO, Known, TX_BODY},
+    messages,
+    protobuf::{Encoding, decode_canonical},
+};
 
-use super::{Action, TxError, TxHash, messages, protobuf::decode_canonical};
-use cosmrs::crypto::secp256k1 as ecdsa;
-
-/// A decoded transaction. It is in canonical form and within the chain's limits, and each of its messages has been
-/// decoded.
+/// A decoded transaction. It is in one of the forms that the chain takes and within its limits, and each of its
+/// messages has been decoded.
 #[derive(Clone, Debug)]
 pub struct Tx {
     /// [`TxHash`] of the transaction.
@@ -25,13 +25,13 @@ pub struct Tx {
     pub size: usize,
     /// [`Address`] of the account for which all messages act. `admission::check` verifies that it signed.
     pub signer: Address,
-    /// Compressed secp256k1 key of the signer, if the transaction carries one.
-    pub public_key: Option<[u8; 33]>,
+    /// [`PublicKey`] of the signer, if the transaction carries one.
+    pub public_key: Option<PublicKey>,
     /// Sequence of the transaction.
     pub sequence: u64,
     /// Fee that the transaction pays: an [`Amount`].
     pub fee: Amount,
-    /// Declared gas limit. It buys nothing here, but CometBFT counts it and explorers show it.
+    /// Gas limit: the transaction's gas must not exceed it. CometBFT bounds the sum of a block's gas limits.
     pub gas_limit: u64,
     /// Last block height at which the transaction is valid, or 0 without a limit.
     pub timeout_height: u64,
@@ -39,15 +39,6 @@ pub struct Tx {
     pub actions: Vec<Action>,
     /// [`Signature`], and the bytes that it covers.
     pub signature: Signature,
-}
-
-/// A signature and the bytes that it covers, except for chain id and account number.
-#[derive(Clone, Debug)]
-pub struct Signature {
-    body_bytes: Vec<u8>,
-    auth_info_bytes: Vec<u8>,
-    /// Numbers `r` and `s` of the signature, 32 bytes each.
-    signature: Vec<u8>,
 }
 
 impl Tx {
@@ -62,49 +53,60 @@ impl Tx {
         })
     }
 
-    /// Returns the lowest fee that the chain accepts for the transaction, by [`Fees::required`].
-    pub fn required_fee(&self, fees: &Fees) -> Amount {
-        let declared = self.actions.iter().map(|action| u128::from(action.declared_bytes())).sum();
-        fees.required(self.size as u64, declared, self.actions.len() as u64)
-    }
-
-    /// Returns the gas that the transaction uses: the number of coins in [`Self::required_fee`]. So the lowest price of
-    /// gas is one coin.
-    pub fn gas(&self, fees: &Fees) -> u64 {
-        u64::try_from(self.required_fee(fees).0).unwrap_or(u64::MAX)
+    /// Returns the parts of the transaction that its gas counts. [`Fees::gas`](capstan_proto::Fees::gas) adds them up.
+    pub fn size(&self) -> TxSize {
+        let declared = self.actions.iter().map(Action::declared_bytes);
+        let for_system = self.actions.iter().filter(|action| action.is_for_system());
+        TxSize {
+            bytes: self.size as u64,
+            declared_bytes: declared.fold(0, u64::saturating_add),
+            messages: self.actions.len() as u64,
+            system_messages: for_system.count() as u64,
+            signatures: self.signature.count() as u64,
+        }
     }
 
     /// Decodes a transaction, and checks all that needs no state. Returns a [`TxError`] for the first mistake.
     pub fn decode(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
-        Self::read(bytes, params, true)
+        Self::read(bytes, params, Signature::read)
     }
 
-    /// Decodes a transaction that may not be signed yet. Its [`Self::size`] has room for a signature and a fee, if it
-    /// has none.
+    /// Decodes a transaction that may have no fee and no signatures yet. Its size has room for them.
     pub(crate) fn decode_unsigned(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
-        let mut tx = Self::read(bytes, params, false)?;
-        if tx.signature.signature.is_empty() {
-            tx.size += SIGNATURE_BYTES;
-        }
-        if tx.fee == Amount(0) {
-            tx.size += FEE_BYTES;
-        }
+        let mut tx = Self::read(bytes, params, Signature::missing)?;
+        tx.size += MISSING_BYTES + tx.signature.count() * MISSING_SIGNATURE_BYTES;
         Ok(tx)
     }
 
-    fn read(bytes: &[u8], params: &Params, is_signed: bool) -> Result<Self, TxError> {
+    fn read(
+        bytes: &[u8],
+        params: &Params,
+        read_signature: fn(&SignerInfo, &[u8], &TxRaw) -> Result<Signature, TxError>,
+    ) -> Result<Self, TxError> {
         if bytes.len() as u64 > params.max_tx_bytes {
             return Err(TxError::TooLarge { size: bytes.len(), limit: params.max_tx_bytes });
         }
         let raw: TxRaw = decode_canonical("TxRaw", bytes)?;
-        let body: TxBody = decode_canonical("TxBody", &raw.body_bytes)?;
-        let auth: AuthInfo = decode_canonical("AuthInfo", &raw.auth_info_bytes)?;
+        let known = |message| move || Some(Known::Cosmos(message));
+        let body: TxBody =
+            Encoding::FreeNonCritical.decode("TxBody", &raw.body_bytes, known(&TX_BODY))?;
+        let auth: AuthInfo =
+            Encoding::Free.decode("AuthInfo", &raw.auth_info_bytes, known(&AUTH_INFO))?;
         check_body(&body, params)?;
-        let (signer_info, signature) = single_signer(&auth, &raw.signatures, is_signed)?;
-        let public_key = signer_info.public_key.as_ref().map(read_key).transpose()?;
+        let (signer_info, signature) = single_signer(&auth, &raw.signatures)?;
+        let signature = read_signature(signer_info, signature, &raw)?;
+        let encoding = match signature.has_amino() {
+            true => Encoding::Canonical,
+            false => Encoding::FreeNonCritical,
+        };
+        if encoding == Encoding::Canonical {
+            check_amino(&raw, &auth, signer_info)?;
+        }
+        let public_key = signer_info.public_key.as_ref().map(PublicKey::decode).transpose()?;
         let signer = signer_of(&body, public_key.as_ref())?;
         let (fee, gas_limit) = read_fee(auth.fee.as_ref(), signer)?;
-        let read = |(index, any): (usize, &Any)| messages::read(index, any, signer, params);
+        let fields = |index| Fields { index, command: "", signer, params, encoding };
+        let read = |(index, any): (usize, &Any)| messages::read(fields(index), any);
         let actions = body.messages.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         Ok(Self {
             hash: TxHash::digest(bytes),
@@ -116,46 +118,9 @@ impl Tx {
             gas_limit,
             timeout_height: body.timeout_height,
             actions,
-            signature: Signature {
-                body_bytes: raw.body_bytes,
-                auth_info_bytes: raw.auth_info_bytes,
-                signature,
-            },
+            signature,
         })
     }
-}
-
-impl Signature {
-    /// Verifies the signature by `key` for a chain and account number. `Err` says only whether it is invalid or not
-    /// in low-s form.
-    pub(crate) fn verify(
-        &self,
-        key: &[u8; 33],
-        chain_id: &str,
-        account_number: u64,
-    ) -> Result<(), Unverified> {
-        let key = ecdsa::VerifyingKey::from_sec1_bytes(key).map_err(|_| Unverified::Wrong)?;
-        let signature =
-            ecdsa::Signature::from_slice(&self.signature).map_err(|_| Unverified::Wrong)?;
-        if signature.normalize_s().is_some() {
-            return Err(Unverified::HighS);
-        }
-        let document = SignDoc {
-            body_bytes: self.body_bytes.clone(),
-            auth_info_bytes: self.auth_info_bytes.clone(),
-            chain_id: chain_id.to_owned(),
-            account_number,
-        };
-        let hash = Sha256::digest(document.encode_to_vec());
-        use k256::ecdsa::signature::hazmat::PrehashVerifier;
-        key.verify_prehash(&hash, &signature).map_err(|_| Unverified::Wrong)
-    }
-}
-
-/// Reason why a signature is refused.
-pub(crate) enum Unverified {
-    HighS,
-    Wrong,
 }
 
 fn check_body(body: &TxBody, params: &Params) -> Result<(), TxError> {
@@ -172,52 +137,48 @@ fn check_body(body: &TxBody, params: &Params) -> Result<(), TxError> {
     Ok(())
 }
 
+/// Returns the only signer, and its signature.
 fn single_signer<'a>(
     auth: &'a AuthInfo,
-    signatures: &[Vec<u8>],
-    is_signed: bool,
-) -> Result<(&'a SignerInfo, Vec<u8>), TxError> {
+    signatures: &'a [Vec<u8>],
+) -> Result<(&'a SignerInfo, &'a [u8]), TxError> {
     #[allow(deprecated)] // the field must be looked at to refuse it
     if auth.tip.is_some() {
         return Err(TxError::Unsupported("a tip"));
     }
-    let ([info], [signature]) = (auth.signer_infos.as_slice(), signatures) else {
-        let (signers, signatures) = (auth.signer_infos.len(), signatures.len());
-        return Err(TxError::SignerCount { signers, signatures });
-    };
-    match &info.mode_info {
-        Some(ModeInfo { sum: Some(mode_info::Sum::Single(single)) }) if single.mode == DIRECT => {
-            Ok((info, signature.clone()))
+    match (auth.signer_infos.as_slice(), signatures) {
+        ([info], [signature]) => Ok((info, signature)),
+        (infos, signatures) => {
+            Err(TxError::SignerCount { signers: infos.len(), signatures: signatures.len() })
         }
-        _ if !is_signed => Ok((info, signature.clone())),
-        _ => Err(TxError::SignMode),
     }
 }
 
-fn read_key(any: &Any) -> Result<[u8; 33], TxError> {
-    if any.type_url != PublicKey::SECP256K1_TYPE_URL {
-        let problem =
-            format!("{:?} is not supported, use {}", any.type_url, PublicKey::SECP256K1_TYPE_URL);
-        return Err(TxError::PublicKey(problem));
+/// Checks what a transaction needs that is signed as a JSON document. The document does not cover the encoding, and
+/// is the same whether the key and the fee are there or not. So both have to be there.
+fn check_amino(raw: &TxRaw, auth: &AuthInfo, signer: &SignerInfo) -> Result<(), TxError> {
+    let (size, limit) = (raw.body_bytes.len(), amino::MAX_BODY_BYTES);
+    if size > limit {
+        return Err(TxError::AminoTooLarge { size, limit });
     }
-    let key: PubKey = decode_canonical("public key", &any.value)?;
-    let refuse =
-        || TxError::PublicKey("expected 33 bytes, a compressed point of secp256k1".to_owned());
-    let bytes: [u8; 33] = key.key.try_into().map_err(|_| refuse())?;
-    ecdsa::VerifyingKey::from_sec1_bytes(&bytes).map_err(|_| refuse())?;
-    Ok(bytes)
-}
-
-/// Returns the [`Address`] of a key of [`read_key`].
-pub(crate) fn address_of(key: &[u8; 33]) -> Option<Address> {
-    let key = ecdsa::VerifyingKey::from_sec1_bytes(key).ok()?;
-    Address::from_public_key(&PublicKey::from(key))
+    decode_canonical::<TxBody>("TxBody", &raw.body_bytes)?;
+    decode_canonical::<AuthInfo>("AuthInfo", &raw.auth_info_bytes)?;
+    if signer.public_key.is_none() {
+        let problem = "a transaction in SIGN_MODE_LEGACY_AMINO_JSON must carry it";
+        return Err(TxError::PublicKey(problem.to_owned()));
+    }
+    match auth.fee {
+        Some(_) => Ok(()),
+        None => Err(TxError::FeeDenom(
+            "a transaction in SIGN_MODE_LEGACY_AMINO_JSON must have a fee field".to_owned(),
+        )),
+    }
 }
 
 /// Returns the signer: the owner of the key or, without a key, the account for which the first message acts.
-fn signer_of(body: &TxBody, key: Option<&[u8; 33]>) -> Result<Address, TxError> {
+fn signer_of(body: &TxBody, key: Option<&PublicKey>) -> Result<Address, TxError> {
     if let Some(key) = key {
-        return address_of(key).ok_or_else(|| TxError::PublicKey("it has no address".to_owned()));
+        return key.address().ok_or_else(|| TxError::PublicKey("it has no address".to_owned()));
     }
     match body.messages.first() {
         Some(first) => messages::actor(0, first),
@@ -248,9 +209,8 @@ fn read_fee(fee: Option<&Fee>, signer: Address) -> Result<(Amount, u64), TxError
     Ok((amount, fee.gas_limit))
 }
 
-/// Size of a signature in an encoded transaction, in bytes.
-const SIGNATURE_BYTES: usize = 64;
-/// Size of a fee in an encoded transaction, in bytes: an amount of up to 20 digits, a gas limit, and the lengths.
-const FEE_BYTES: usize = 48;
-/// Number of `cosmos.tx.signing.v1beta1.SignMode.SIGN_MODE_DIRECT`.
-const DIRECT: i32 = 1;
+/// Bytes that a fee and a gas limit add at most, and mode infos.
+const MISSING_BYTES: usize = 96;
+
+/// Bytes that a signature adds at most.
+const MISSING_SIGNATURE_BYTES: usize = 68;

@@ -7,7 +7,7 @@ use capstan_proto::{Address, ErrorCode};
 pub enum TxError {
     /// The transaction is longer than `max_tx_bytes`.
     #[error(
-        "the transaction has {size} bytes, more than the {limit} that the chain allows (max_tx_bytes); upload large bundles in pieces with MsgBeginUpload"
+        "the transaction has {size} bytes, more than the {limit} that the chain allows (max_tx_bytes); `capstan tx install-bundle` sends a large bundle in pieces (MsgBeginUpload)"
     )]
     TooLarge {
         /// Size in bytes.
@@ -25,9 +25,27 @@ pub enum TxError {
     },
     /// A part of the transaction is valid protobuf, but not in canonical form.
     #[error(
-        "{0} is not in canonical protobuf form: it has unknown fields, trailing bytes or fields out of order; encode it with the chain's own .proto files"
+        "{0} is not in canonical protobuf form, which it must have here: fields are out of order or have their default values"
     )]
     NotCanonical(String),
+    /// A part of the transaction has a field that the chain does not know.
+    #[error("{part} has the unknown field {number}; encode it with the chain's own .proto files")]
+    UnknownField {
+        /// Name of the part: `TxBody`, `AuthInfo` or a message's type.
+        part: String,
+        /// Number of the field.
+        number: u32,
+    },
+    /// The transaction is too large to be signed as a JSON document.
+    #[error(
+        "the body has {size} bytes, more than the {limit} that can be signed in SIGN_MODE_LEGACY_AMINO_JSON; sign in SIGN_MODE_DIRECT"
+    )]
+    AminoTooLarge {
+        /// Size in bytes.
+        size: usize,
+        /// Limit of the chain.
+        limit: usize,
+    },
     /// The transaction has no message or too many.
     #[error("the transaction has {count} messages; it must have 1 to {limit}")]
     MessageCount {
@@ -51,9 +69,12 @@ pub enum TxError {
         /// The number of signatures.
         signatures: usize,
     },
-    /// The sign mode is not `SIGN_MODE_DIRECT`.
-    #[error("the signer's mode is not SIGN_MODE_DIRECT with a single key; sign with that mode")]
+    /// The sign mode is not one that the chain takes.
+    #[error("the sign mode is neither SIGN_MODE_DIRECT nor SIGN_MODE_LEGACY_AMINO_JSON")]
     SignMode,
+    /// The signatures of a multisig do not fit its keys.
+    #[error("multisig: {0}")]
+    Multisig(String),
     /// The public key is missing, of another type, or not the account's.
     #[error("public key: {0}")]
     PublicKey(String),
@@ -103,8 +124,20 @@ pub enum TxError {
         /// Lowest fee that the chain accepts.
         required: u128,
     },
+    /// The gas limit is below the transaction's gas.
+    #[error(
+        "out of gas: the gas limit is {limit}, but this transaction needs {needed}; simulate it, or set a gas limit of at least that"
+    )]
+    OutOfGas {
+        /// Gas limit of the transaction.
+        limit: u64,
+        /// Gas of the transaction.
+        needed: u64,
+    },
     /// The signer's address has no account yet.
-    #[error("{0} has no account on this chain; send it some ucap first")]
+    #[error(
+        "{0} has no account on this chain; it begins with its first coins: `capstan tx transfer {0} 1000000ucap`, from an account that has some"
+    )]
     NoAccount(Address),
     /// The signer cannot pay the fee.
     #[error("{account} owns {balance}ucap and cannot pay the fee of {fee}ucap")]
@@ -140,10 +173,12 @@ pub enum TxError {
     #[error("{0} is not supported by this chain; leave it empty")]
     Unsupported(&'static str),
     /// A field of a message has an invalid value.
-    #[error("message {index}: {field}: {problem}")]
+    #[error("{command} (message {index}): {field}: {problem}")]
     Field {
         /// Index of the message, from 0.
         index: usize,
+        /// Command of `capstan` that sends such a message, or `transaction` if its type is not known yet.
+        command: &'static str,
         /// Name of the field.
         field: &'static str,
         /// Description of the mistake, and of what is expected.
@@ -176,7 +211,7 @@ pub enum TxError {
     #[error("the bundle is refused: {0}")]
     Bundle(String),
     /// No bundle with this id is installed.
-    #[error("no bundle {0} is installed; install it first with MsgInstallBundle")]
+    #[error("no bundle {0} is installed; install it first: `capstan tx install-bundle FILE`")]
     UnknownBundle(String),
     /// No upload with this id is in progress.
     #[error("no upload {0} is under way; it is complete, expired or was never begun")]
@@ -210,7 +245,7 @@ pub enum TxError {
     },
     /// The account's outbox is full.
     #[error(
-        "the outbox holds {length} entries, the limit is {limit} (max_outbox_length); acknowledge them with MsgAck"
+        "the outbox holds {length} entries, the limit is {limit} (max_outbox_length); acknowledge what was read: `capstan tx ack NUMBER`"
     )]
     OutboxFull {
         /// Number of entries.
@@ -220,7 +255,7 @@ pub enum TxError {
     },
     /// The account's outbox has too many bytes that are not acknowledged.
     #[error(
-        "the outbox holds {bytes} bytes of settled promises, the limit is {limit}; acknowledge entries with MsgAck"
+        "the outbox holds {bytes} bytes of settled promises, the limit is {limit}; acknowledge what was read: `capstan tx ack NUMBER`"
     )]
     OutboxTooLarge {
         /// Number of bytes.
@@ -245,11 +280,12 @@ impl TxError {
         match self {
             Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::Undecodable { .. } => ErrorCode::Undecodable,
-            Self::NotCanonical(_) => ErrorCode::NotCanonical,
+            Self::NotCanonical(_) | Self::UnknownField { .. } => ErrorCode::NotCanonical,
+            Self::AminoTooLarge { .. } => ErrorCode::TooLarge,
             Self::MessageCount { .. } => ErrorCode::MessageCount,
             Self::UnknownMessage(_) => ErrorCode::UnknownMessage,
             Self::SignerCount { .. } => ErrorCode::SignerCount,
-            Self::SignMode => ErrorCode::SignMode,
+            Self::SignMode | Self::Multisig(_) => ErrorCode::SignMode,
             Self::PublicKey(_) => ErrorCode::PublicKey,
             Self::HighS => ErrorCode::HighS,
             Self::BadSignature { .. } => ErrorCode::BadSignature,
@@ -257,6 +293,7 @@ impl TxError {
             Self::ActorMismatch { .. } => ErrorCode::ActorMismatch,
             Self::FeeDenom(_) => ErrorCode::FeeDenom,
             Self::FeeTooLow { .. } => ErrorCode::FeeTooLow,
+            Self::OutOfGas { .. } => ErrorCode::OutOfGas,
             Self::NoAccount(_) => ErrorCode::NoAccount,
             Self::CannotPayFee { .. } => ErrorCode::CannotPayFee,
             Self::Memo { .. } => ErrorCode::Memo,

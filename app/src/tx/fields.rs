@@ -11,24 +11,29 @@ use prost::{Message, Name};
 
 use super::{
     TxError,
-    protobuf::decode_canonical,
+    known_fields::Known,
+    protobuf::Encoding,
     upload::{Chunk, Compression},
 };
 
 /// Reader of the fields of one message.
 pub(super) struct Fields<'a> {
     pub(super) index: usize,
+    /// Command of `capstan` that sends such a message.
+    pub(super) command: &'static str,
     pub(super) signer: Address,
     pub(super) params: &'a Params,
+    pub(super) encoding: Encoding,
 }
 
 impl Fields<'_> {
     pub(super) fn decode<M: Message + Default + Name>(&self, bytes: &[u8]) -> Result<M, TxError> {
-        decode_canonical(&M::full_name(), bytes)
+        let name = M::full_name();
+        self.encoding.decode(&name, bytes, || Known::of_message(&name))
     }
 
     pub(super) fn refuse(&self, field: &'static str, problem: String) -> TxError {
-        TxError::Field { index: self.index, field, problem }
+        TxError::Field { index: self.index, command: self.command, field, problem }
     }
 
     pub(super) fn parse<T: FromStr<Err: fmt::Display>>(

@@ -1,52 +1,46 @@
 //! The decoding of each message to an [`Action`].
 
 use capstan_abi::{CapData, Resolution};
-use capstan_genesis::{Address, Amount, BundleId, DENOM, Params};
+use capstan_genesis::{Address, Amount, BundleId, DENOM};
 use capstan_kernel::{
     ids::MeterId,
     limits::{MAX_IO_LINE_BYTES, MAX_IO_LINES},
 };
 use capstan_passable as smallcaps;
-use capstan_proto::v1 as proto;
+use capstan_proto::{FACTORY, v1 as proto};
 use cosmrs::{Any, proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::{
     TxError,
-    action::{Action, FACTORY},
+    action::{Action, command},
     fields::Fields,
     protobuf::type_url,
     upload::{Announcement, Compression, Packed, UploadId},
 };
 
-/// Decodes the message at `index` to an [`Action`]. It must act for `signer`.
-pub(super) fn read(
-    index: usize,
-    any: &Any,
-    signer: Address,
-    params: &Params,
-) -> Result<Action, TxError> {
-    let fields = Fields { index, signer, params };
+/// Decodes a message to an [`Action`]. It must act for the signer.
+pub(super) fn read(fields: Fields<'_>, any: &Any) -> Result<Action, TxError> {
     let url = any.type_url.as_str();
-    let known: &[(String, Read)] = &[
-        (type_url::<MsgBankSend>(), bank_send),
-        (type_url::<proto::MsgInstallBundle>(), install_bundle),
-        (type_url::<proto::MsgBeginUpload>(), begin_upload),
-        (type_url::<proto::MsgUploadChunk>(), upload_chunk),
-        (type_url::<proto::MsgCreateVat>(), create_vat),
-        (type_url::<proto::MsgSend>(), send),
-        (type_url::<proto::MsgTerminateVat>(), terminate_vat),
-        (type_url::<proto::MsgResolve>(), resolve),
-        (type_url::<proto::MsgDrop>(), drop_refs),
-        (type_url::<proto::MsgAck>(), ack),
-        (type_url::<proto::MsgFundMeter>(), fund_meter),
-        (type_url::<proto::MsgUpgradeVat>(), upgrade_vat),
-        (type_url::<proto::MsgWriteChannel>(), write_channel),
-        (type_url::<proto::MsgAckChannel>(), ack_channel),
+    let known: &[(String, &'static str, Read)] = &[
+        (type_url::<MsgBankSend>(), command::TRANSFER, bank_send),
+        (type_url::<proto::MsgInstallBundle>(), command::INSTALL_BUNDLE, install_bundle),
+        (type_url::<proto::MsgBeginUpload>(), command::INSTALL_BUNDLE, begin_upload),
+        (type_url::<proto::MsgUploadChunk>(), command::INSTALL_BUNDLE, upload_chunk),
+        (type_url::<proto::MsgCreateVat>(), command::CREATE_VAT, create_vat),
+        (type_url::<proto::MsgSend>(), command::SEND, send),
+        (type_url::<proto::MsgTerminateVat>(), command::TERMINATE_VAT, terminate_vat),
+        (type_url::<proto::MsgResolve>(), command::RESOLVE, resolve),
+        (type_url::<proto::MsgDrop>(), command::DROP, drop_refs),
+        (type_url::<proto::MsgAck>(), command::ACK, ack),
+        (type_url::<proto::MsgFundMeter>(), command::FUND_METER, fund_meter),
+        (type_url::<proto::MsgUpgradeVat>(), command::UPGRADE_VAT, upgrade_vat),
+        (type_url::<proto::MsgWriteChannel>(), command::IO_WRITE, write_channel),
+        (type_url::<proto::MsgAckChannel>(), command::IO_READ, ack_channel),
     ];
-    match known.iter().find(|(name, _)| name == url) {
-        Some((_, read)) => read(&fields, &any.value),
+    match known.iter().find(|(name, _, _)| name == url) {
+        Some((_, command, read)) => read(&Fields { command, ..fields }, &any.value),
         None => Err(TxError::UnknownMessage(any.type_url.clone())),
     }
 }
@@ -57,6 +51,7 @@ pub(super) fn actor(index: usize, any: &Any) -> Result<Address, TxError> {
         .map_err(|e| TxError::Undecodable { part: any.type_url.clone(), problem: e.to_string() })?;
     decoded.actor.parse().map_err(|e| TxError::Field {
         index,
+        command: command::UNKNOWN,
         field: "field 1 (who acts)",
         problem: format!("{e}"),
     })

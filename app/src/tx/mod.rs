@@ -1,21 +1,29 @@
-//! Transactions: `TxRaw` of the Cosmos SDK in `SIGN_MODE_DIRECT`, with one secp256k1 signer.
+//! Transactions: `TxRaw` of the Cosmos SDK with one signer, a secp256k1 key or a multisig of such keys. Both sign in
+//! `SIGN_MODE_DIRECT` or in `SIGN_MODE_LEGACY_AMINO_JSON`.
 //!
 //! [`Tx::decode`] makes the checks that need no state, and `admission::check` those that need the signer's account.
 //! Both are the same in CheckTx and in FinalizeBlock. So a transaction from the mempool can fail in a block only
 //! because the state has changed.
 
 mod action;
+mod amino;
 mod decode;
 mod error;
 mod fields;
+mod known_fields;
 mod messages;
 mod protobuf;
+mod public_key;
+mod signature;
 mod upload;
 
-pub use action::{Action, FACTORY};
-pub use decode::{Signature, Tx};
-pub(crate) use decode::{Unverified, address_of};
+pub use action::Action;
+pub(crate) use action::command;
+pub use decode::Tx;
 pub use error::TxError;
+pub use public_key::{MAX_MULTISIG_KEYS, Multisig, PublicKey, Secp256k1Key};
+pub use signature::Signature;
+pub(crate) use signature::Unverified;
 pub use upload::{Announcement, Chunk, Compression, Packed, UploadId};
 
 use borsh::{BorshDeserialize, BorshSerialize};

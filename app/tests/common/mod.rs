@@ -35,6 +35,9 @@ use tendermint_proto::v0_38::types::{BlockParams, ConsensusParams};
 
 use host::FakeHost;
 
+/// Gas limit of all transactions here: enough for any of them.
+pub const GAS_LIMIT: u64 = 100_000_000;
+
 pub const CHAIN_ID: &str = "capstan-test-1";
 
 /// A wasm module to install.
@@ -77,7 +80,8 @@ impl Client {
             sequence: self.sequence,
         };
         let amount = vec![Coin { denom: "ucap".into(), amount: "10000000".into() }];
-        let fee = Fee { amount, gas_limit: 1, payer: String::new(), granter: String::new() };
+        let fee =
+            Fee { amount, gas_limit: GAS_LIMIT, payer: String::new(), granter: String::new() };
         let body = TxBody { messages, ..TxBody::default() };
         Draft {
             body,

@@ -180,7 +180,7 @@ fn open_home(config: &SoloConfig) -> Result<(Arc<BlockStore>, ValidatorKey), Sol
     let path = config.home.join("solo");
     std::fs::create_dir_all(&path)
         .map_err(|source| SoloError::Home { path: path.clone(), source })?;
-    let store = BlockStore::open(&path.join("blocks.redb"))?;
+    let store = BlockStore::open(&path.join("blocks.redb"))?.keeping(config.history_bytes);
     let key = ValidatorKey::load_or_create(&path.join("priv_validator_key.json"))?;
     Ok((Arc::new(store), key))
 }

@@ -3,9 +3,7 @@
 use capstan_kernel_ports::{host::VatHost, store::Overlay};
 use serde_json::Value;
 
-use crate::{
-    application::DeviceSyscalls, control::kernel::Kernel, device::DeviceError, error::Result,
-};
+use crate::{application::DeviceSyscalls, control::kernel::Kernel, device::DeviceError};
 
 impl<H: VatHost> Kernel<H> {
     /// Sets the timer device's time, in whole seconds since 1970. `now` is the time of the block, never a
@@ -54,7 +52,7 @@ impl<H: VatHost> Kernel<H> {
         &mut self,
         over: &mut dyn Overlay,
         name: &str,
-        act: impl FnOnce(&mut dyn DeviceSyscalls) -> Result<()>,
+        act: impl FnOnce(&mut dyn DeviceSyscalls) -> std::result::Result<(), DeviceError>,
     ) -> std::result::Result<(), DeviceError> {
         self.between_cranks(over, |state| state.act_as_device(name, act))
     }

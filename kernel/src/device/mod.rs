@@ -30,6 +30,7 @@ pub use timer::TIMER;
 pub(crate) use timer::next_wakeup;
 pub use vat_admin::VAT_ADMIN;
 
+pub use crate::error::DeviceError;
 use crate::{
     capdata::{self, Builder, Json, KernelData, Parsed},
     error::{KernelPanic, Result},
@@ -63,31 +64,6 @@ pub struct Device {
     pub name: String,
     /// Its [`DeviceKind`].
     pub kind: DeviceKind,
-}
-
-/// The reason why the host's use of a device failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// The genesis document did not ask for it.
-    #[error("this kernel has no {0} device: the genesis document has to ask for it")]
-    Missing(&'static str),
-    /// No vat has registered a handler with the device.
-    #[error("{0}: no vat has registered a handler yet")]
-    NoHandler(&'static str),
-    /// The new time is before the old one.
-    #[error("time is monotonic: {now} is before {last}")]
-    TimeRanBackwards {
-        /// The time that was to be set.
-        now: u64,
-        /// The time that was set before.
-        last: u128,
-    },
-    /// The device refused its input, for this reason.
-    #[error("{0}")]
-    Refused(String),
-    /// The kernel stops with this [`KernelPanic`].
-    #[error(transparent)]
-    Panic(#[from] KernelPanic),
 }
 
 impl DeviceError {

@@ -107,7 +107,13 @@ impl State<'_> {
 
     fn add_export(&mut self, endpoint: Endpoint, vref: &str, parts: RefParts) -> Translated<KRef> {
         if !parts.exported {
-            return vat_fatal(format!("unknown vref {vref}"));
+            let why = match endpoint {
+                Endpoint::Remote(_) => format!("{vref:?} is not held by this account"),
+                Endpoint::Vat(_) | Endpoint::Device(_) | Endpoint::Kernel => {
+                    format!("unknown vref {vref}")
+                }
+            };
+            return vat_fatal(why);
         }
         let kref = match parts.kind {
             Kind::Object => self.add_object(endpoint)?,

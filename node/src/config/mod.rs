@@ -91,6 +91,7 @@ impl Config {
     pub fn store_options(&self) -> capstan_store::Options {
         capstan_store::Options {
             cache_bytes: self.store.cache_mib << 20,
+            journal_bytes: self.store.journal_mib << 20,
             check_integrity: self.store.check_at_start,
             ..capstan_store::Options::default()
         }
@@ -108,6 +109,11 @@ impl Config {
             min_interval: Duration::from_millis(self.blocks.min_interval_ms),
             empty_interval: (empty > 0).then(|| Duration::from_millis(empty)),
         }
+    }
+
+    /// Returns the bound of stored blocks, in bytes.
+    pub fn history_bytes(&self) -> u64 {
+        self.blocks.history_mib.saturating_mul(1 << 20)
     }
 
     /// Returns the bounds of the mempool.

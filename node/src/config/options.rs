@@ -168,14 +168,16 @@ pub struct Mempool {
     pub cache_size: usize,
 }
 
-/// Section `[blocks]`: when solo consensus makes blocks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+/// Section `[blocks]`: when solo consensus makes blocks, and how many it keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Blocks {
     /// Least number of milliseconds between two blocks.
     pub min_interval_ms: u64,
     /// Milliseconds after which an idle chain makes an empty block. 0 means never.
     pub empty_interval_ms: u64,
+    /// Most MiB of stored blocks, with their results and index. The oldest are removed.
+    pub history_mib: u64,
 }
 
 /// Section `[vats]`: vats in memory and their transcripts.
@@ -198,6 +200,8 @@ pub struct Vats {
 pub struct Store {
     /// Cache of the database in MiB.
     pub cache_mib: usize,
+    /// MiB of changes in the journal from which on they are written to the state's file.
+    pub journal_mib: usize,
     /// Whether the whole state is checked when the node starts.
     pub check_at_start: bool,
 }
@@ -300,6 +304,12 @@ impl Default for Mempool {
     }
 }
 
+impl Default for Blocks {
+    fn default() -> Self {
+        Self { min_interval_ms: 0, empty_interval_ms: 0, history_mib: 256 }
+    }
+}
+
 impl Default for Vats {
     fn default() -> Self {
         let host = HostOptions::default();
@@ -314,7 +324,7 @@ impl Default for Vats {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { cache_mib: 256, check_at_start: false }
+        Self { cache_mib: 256, journal_mib: 16, check_at_start: false }
     }
 }
 
@@ -326,6 +336,6 @@ impl Default for Queries {
 
 impl Default for Traces {
     fn default() -> Self {
-        Self { keep_blocks: 200, max_mib: 1024 }
+        Self { keep_blocks: 200, max_mib: 64 }
     }
 }

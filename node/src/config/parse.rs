@@ -88,6 +88,7 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         ("vats.max_online", config.vats.max_online),
         ("queries.max_page_bytes", config.queries.max_page_bytes),
         ("store.cache_mib", config.store.cache_mib),
+        ("store.journal_mib", config.store.journal_mib),
     ];
     if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
         return Err(OptionError::Zero(name));
@@ -150,6 +151,9 @@ const MAX_BYTES: u64 = 1 << 40;
 /// Largest size of a cache or of files, in MiB.
 const MAX_MIB: u64 = 1 << 30;
 
+/// Largest journal, in MiB. Its changes are in memory too.
+const MAX_JOURNAL_MIB: u64 = 64 << 10;
+
 /// Largest size of one message or answer, in bytes. Permits for it are counted in 32 bits.
 const MAX_MESSAGE_BYTES: u64 = 1 << 30;
 
@@ -160,7 +164,7 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 31] {
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 33] {
     let Config { rpc, grpc, rest: _, gateway, log, mempool, blocks, vats, store, .. } = config;
     let Config { queries, traces, metrics: _, .. } = config;
     [
@@ -191,7 +195,9 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 31] {
         ("mempool.cache_size", mempool.cache_size as u64, 100 * MAX_COUNT),
         ("blocks.min_interval_ms", blocks.min_interval_ms, MAX_MS),
         ("blocks.empty_interval_ms", blocks.empty_interval_ms, MAX_MS),
+        ("blocks.history_mib", blocks.history_mib, MAX_MIB),
         ("vats.max_online", vats.max_online as u64, MAX_COUNT),
+        ("store.journal_mib", store.journal_mib as u64, MAX_JOURNAL_MIB),
         ("store.cache_mib", store.cache_mib as u64, MAX_BYTES >> 20),
         ("queries.max_page_bytes", queries.max_page_bytes as u64, MAX_MESSAGE_BYTES),
         ("traces.max_mib", traces.max_mib, MAX_MIB),

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use capstan_abi::CapData;
 use capstan_abi::json::{capdata_from_json, capdata_to_json};
 use capstan_kernel::{
-    DeviceAnswer, DeviceCall, DeviceSyscalls, KernelPanic, capdata::KernelData, ids::KRef,
+    DeviceAnswer, DeviceCall, DeviceSyscalls, KernelPanic, capdata::KernelData,
+    device::DeviceError, ids::KRef,
 };
 use serde_json::{Value, json};
 
@@ -69,30 +70,32 @@ pub fn act(syscalls: &mut dyn DeviceSyscalls, rows: &Value) -> Result<()> {
 fn syscall(syscalls: &mut dyn DeviceSyscalls, row: &Value) -> Result<Value> {
     let dsc = &row["dsc"];
     let key = dsc[1].as_str().unwrap_or_default();
-    let threw = |_| json!({"threw": ""});
-    let done =
-        |outcome: std::result::Result<(), String>| outcome.map_or_else(threw, |()| Value::Null);
-    Ok(match dsc[0].as_str() {
-        Some("sendOnly") => done(syscalls.send_only(key, &data(&dsc[2])?)?),
-        Some("vatstoreGet") => syscalls.vatstore_get(key)?.map_or_else(threw, |value| json!(value)),
-        Some("vatstoreSet") => done(syscalls.vatstore_set(key, dsc[2].as_str())?),
-        Some("vatstoreDelete") => done(syscalls.vatstore_set(key, None)?),
-        Some("callKernelHook") => hook(syscalls, row)?,
+    let null = |()| Value::Null;
+    let told = match dsc[0].as_str() {
+        Some("sendOnly") => syscalls.send_only(key, &data(&dsc[2])?).map(null),
+        Some("vatstoreGet") => syscalls.vatstore_get(key).map(|value| json!(value)),
+        Some("vatstoreSet") => syscalls.vatstore_set(key, dsc[2].as_str()).map(null),
+        Some("vatstoreDelete") => syscalls.vatstore_set(key, None).map(null),
+        Some("callKernelHook") => hook(syscalls, row),
         _ => return Err(differs(format!("a device has no syscall {dsc}"))),
-    })
+    };
+    match told {
+        Ok(told) => Ok(told),
+        Err(DeviceError::Panic(panic)) => Err(panic),
+        Err(_) => Ok(json!({"threw": ""})),
+    }
 }
 
 /// A call of a hook: a function of the host, which gets and gives the kernel's own references.
-fn hook(syscalls: &mut dyn DeviceSyscalls, row: &Value) -> Result<Value> {
-    let Ok(args) = syscalls.to_kernel(&data(&row["dsc"][2])?)? else {
-        return Ok(json!({"threw": ""}));
-    };
+fn hook(syscalls: &mut dyn DeviceSyscalls, row: &Value) -> std::result::Result<Value, DeviceError> {
+    let args = syscalls.to_kernel(&data(&row["dsc"][2])?)?;
     if row["dsr"]["threw"].is_string() {
         return Ok(json!({"threw": ""}));
     }
     let args = capdata_to_json(&args);
     if !compare::same(&row["kargs"], &args) {
-        return Err(differs(format!("arguments of a hook: expected {}, got {args}", row["kargs"])));
+        let why = format!("arguments of a hook: expected {}, got {args}", row["kargs"]);
+        return Err(differs(why).into());
     }
     let given = data(&row["kres"])?;
     let slots: Option<Vec<KRef>> = given.slots.iter().map(|slot| KRef::parse(slot)).collect();

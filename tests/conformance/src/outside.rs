@@ -73,7 +73,8 @@ impl<H: ScenarioHost> Run<H> {
     /// Has a device do what the recording says it did when the host called it.
     pub(crate) fn call_outside(&mut self, step: &Value, expected: &Value) -> Result<Value> {
         let device = step["device"].as_str().context("callOutside: device is a text")?;
-        let act = |syscalls: &mut dyn DeviceSyscalls| devices::act(syscalls, &expected["syscalls"]);
+        let act =
+            |syscalls: &mut dyn DeviceSyscalls| Ok(devices::act(syscalls, &expected["syscalls"])?);
         self.kernel.act_as_device(&mut self.state, device, act)?;
         Ok(json!({}))
     }

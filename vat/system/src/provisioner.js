@@ -24,7 +24,7 @@ import { b, Fail, q } from '@endo/errors';
 import { E, Far } from '@endo/far';
 import { isNat } from '@endo/nat';
 
-import { brief, cut } from './brief.js';
+import { brief, cut, reasonText } from './brief.js';
 import { prepareGoverned } from './governed.js';
 import { insistNoProblem, insistText, isObject, isRecord } from './shapes.js';
 
@@ -168,7 +168,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     const {
       computrons = defaultComputrons,
       name,
-      vatParameters,
+      vatParameters = NO_OPTIONS,
       reapInterval,
       enableSetup,
       enableVatstore,
@@ -314,7 +314,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     for (const [vatName, vat] of Object.entries(vats)) {
       insistName(vatName, 'launchSubcluster');
       insistRecord(vat, 'launchSubcluster');
-      await bundleCap(vat.bundleID, 'launchSubcluster');
+      await bundleCap(vat.bundleID, `launchSubcluster: vat ${vatName}`);
     }
   };
 
@@ -341,13 +341,14 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         // The kernel says what is wrong with `io`.
         const { id, services: given } = tell('addSubcluster', name, address, bootstrap, services, io);
         const subcluster = makeSubcluster(address, name, id);
-        try {
-          for (const [vatName, { bundleID, ...options }] of Object.entries(vats)) {
+        for (const [vatName, { bundleID, ...options }] of Object.entries(vats)) {
+          try {
             await subcluster.startVat(vatName, bundleID, harden(options));
+          } catch (error) {
+            const failure = Error(`launchSubcluster: vat ${vatName}: ${reasonText(error)}`);
+            await subcluster.terminate(failure);
+            throw failure;
           }
-        } catch (error) {
-          await subcluster.terminate(error instanceof Error ? error : Error('a vat did not start'));
-          throw error;
         }
         const started = subcluster.getVats();
         const roots = Object.entries(started).map(([vatName, { root }]) => [vatName, root]);

@@ -3,17 +3,13 @@
 use capstan_genesis::{ADDRESS_PREFIX, Address};
 use cosmrs::{
     Any,
-    crypto::PublicKey,
-    proto::cosmos::{
-        auth::v1beta1::{
-            AddressBytesToStringRequest, AddressBytesToStringResponse, AddressStringToBytesRequest,
-            AddressStringToBytesResponse, BaseAccount, Bech32PrefixRequest, Bech32PrefixResponse,
-            Params, QueryAccountInfoRequest, QueryAccountInfoResponse, QueryAccountRequest,
-            QueryAccountResponse, QueryAccountsRequest, QueryAccountsResponse,
-            QueryModuleAccountsRequest, QueryModuleAccountsResponse, QueryParamsRequest,
-            QueryParamsResponse,
-        },
-        crypto::secp256k1::PubKey,
+    proto::cosmos::auth::v1beta1::{
+        AddressBytesToStringRequest, AddressBytesToStringResponse, AddressStringToBytesRequest,
+        AddressStringToBytesResponse, BaseAccount, Bech32PrefixRequest, Bech32PrefixResponse,
+        Params, QueryAccountInfoRequest, QueryAccountInfoResponse, QueryAccountRequest,
+        QueryAccountResponse, QueryAccountsRequest, QueryAccountsResponse,
+        QueryModuleAccountsRequest, QueryModuleAccountsResponse, QueryParamsRequest,
+        QueryParamsResponse,
     },
 };
 use prost::{Message as _, Name as _};
@@ -29,6 +25,7 @@ use crate::{
         chain::Chain,
         keys,
     },
+    tx::MAX_MULTISIG_KEYS,
 };
 
 pub(super) fn account(
@@ -64,14 +61,14 @@ pub(super) fn params(
 ) -> Answered<QueryParamsResponse> {
     let params = Chain::load(server.state)?;
     let params = params.ok_or_else(|| QueryError::not_found("chain", "yet"))?.params;
-    let per_byte = u64::try_from(params.fees.per_byte.0).unwrap_or(u64::MAX);
     let params = Params {
         max_memo_characters: params.max_memo_bytes.into(),
-        tx_sig_limit: 1,
-        tx_size_cost_per_byte: per_byte,
-        // A signature costs nothing besides its bytes.
+        // That of a multisig's members.
+        tx_sig_limit: MAX_MULTISIG_KEYS as u64,
+        tx_size_cost_per_byte: params.fees.byte_gas,
+        // No account has such a key.
         sig_verify_cost_ed25519: 0,
-        sig_verify_cost_secp256k1: 0,
+        sig_verify_cost_secp256k1: params.fees.signature_gas,
     };
     Ok(About(QueryParamsResponse { params: Some(params) }, None))
 }
@@ -122,10 +119,7 @@ fn as_any(address: Address, account: &Account) -> Any {
 }
 
 fn base(address: Address, account: &Account) -> BaseAccount {
-    let pub_key = account.public_key.map(|key| Any {
-        type_url: PublicKey::SECP256K1_TYPE_URL.to_owned(),
-        value: PubKey { key: key.to_vec() }.encode_to_vec(),
-    });
+    let pub_key = account.public_key.as_ref().map(|key| key.to_any());
     BaseAccount {
         address: address.to_string(),
         pub_key,

@@ -1,6 +1,5 @@
 //! Gas: what a transaction uses, and its price.
 
-use capstan_genesis::DENOM;
 use cosmrs::proto::cosmos::{
     base::{
         abci::v1beta1::{GasInfo, Result as Simulated},
@@ -32,16 +31,18 @@ pub(super) fn simulate(
     if tx.sequence != account.sequence {
         return Err(refused(TxError::Sequence { expected: account.sequence, got: tx.sequence }));
     }
-    let gas_info = GasInfo { gas_wanted: tx.gas_limit, gas_used: tx.gas(&chain.params.fees) };
+    let gas_used = chain.params.fees.gas(&tx.size());
+    let gas_info = GasInfo { gas_wanted: tx.gas_limit, gas_used };
     let response =
         SimulateResponse { gas_info: Some(gas_info), result: Some(Simulated::default()) };
     Ok(About(response, None))
 }
 
 /// Tells the lowest price of gas. Only the last state is kept.
-pub(super) fn config(_: &QueryServer<'_>, _: ConfigRequest) -> Answered<ConfigResponse> {
+pub(super) fn config(server: &QueryServer<'_>, _: ConfigRequest) -> Answered<ConfigResponse> {
+    let chain = Chain::load(server.state)?.ok_or_else(|| QueryError::not_found("chain", "yet"))?;
     let response = ConfigResponse {
-        minimum_gas_price: format!("1{DENOM}"),
+        minimum_gas_price: chain.params.fees.min_gas_price(),
         pruning_keep_recent: "1".to_owned(),
         pruning_interval: "1".to_owned(),
         halt_height: 0,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use capstan_client::{Bundle, Params, TxBuilder};
+use capstan_proto::TxSize;
 use serde_json::{Value, json};
 
 use super::chain::{Chain, exported, number};
@@ -139,12 +140,19 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn finish(mut self, (balance, metered): (i128, i128), params: &Params) -> Cost {
-        let declared = self.grown.as_ref().map_or(0, |bundle| bundle.bytes.len() as u128);
+        let declared = self.grown.as_ref().map_or(0, |bundle| bundle.bytes.len() as u64);
         let Cost { txs, messages, tx_bytes, .. } = self.cost;
-        let tx_bytes = tx_bytes - declared as u64;
+        let tx_bytes = tx_bytes - declared;
         // The first of these is paid by each transaction.
-        let mut fees = params.fees.required(tx_bytes, declared, messages).0 as i128;
-        fees += params.fees.per_tx.0 as i128 * (i128::from(txs) - 1);
+        let size = TxSize {
+            bytes: tx_bytes,
+            declared_bytes: declared,
+            messages,
+            signatures: txs,
+            ..TxSize::default()
+        };
+        let mut fees = params.fees.required(&size).0 as i128;
+        fees += params.fees.gas_price.fee(params.fees.tx_gas).0 as i128 * (i128::from(txs) - 1);
         let bought = balance - self.balance() - i128::from(FEE * txs);
         let spent =
             (metered - self.metered()) * params.fees.per_mega_computron.0 as i128 / 1_000_000;

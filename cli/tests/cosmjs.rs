@@ -1,0 +1,32 @@
+//! CosmJS, as wallets and scripts use it, against both engines.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+mod common;
+
+use std::process::Command;
+
+use common::{Dev, Place};
+
+/// Runs the checks of `tests/clients/cosmjs.mjs`.
+fn check(dev: &Dev) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clients");
+    let mut command = Command::new("node");
+    let done =
+        command.arg("cosmjs.mjs").current_dir(folder).env("RPC", dev.url()).output().unwrap();
+    let [out, err] = [done.stdout, done.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(done.status.success(), "{out}{err}");
+    assert_eq!(out.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{out}{err}");
+}
+
+#[test]
+fn cosmjs_uses_the_solo_engine() {
+    let place = Place::new();
+    check(&place.dev());
+}
+
+#[test]
+fn cosmjs_uses_cometbft() {
+    let place = Place::new();
+    assert_eq!(place.run(&["init"]).code, 0);
+    check(&place.comet_at(&place.home()));
+}
