@@ -84,6 +84,7 @@ impl<H: VatHost> Executor<'_, H> {
             Err(error) => return Ok(failed(&error, Gas { used: 0, ..gas }, Vec::new())),
         };
         account::set(self.over, tx.signer, &account)?;
+        account::burnt(self.over, tx.fee)?;
         self.watch.caused_by(cause(&tx, 0));
         let mut events = cosmos_events::of_transaction(&tx);
         events.push(fee_paid(tx.signer, tx.fee));
@@ -218,8 +219,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
 
     fn bank_send(&mut self, to: Address, amount: Amount) -> Result<Any, Failure> {
         let from = self.tx.signer;
-        account::debit(self.run.over, from, amount)?;
-        let created = account::credit(self.run.over, to, amount)?;
+        let created = account::transfer(self.run.over, from, to, amount)?;
         if created {
             self.event("account.created", &[("address", to.to_string())]);
         }
