@@ -51,6 +51,8 @@ pub(crate) struct Executor<'a, H> {
     pub(crate) watch: &'a Watch,
     /// Uploads whose bundles the present transaction has verified.
     pub(crate) verified: Vec<UploadId>,
+    /// Computrons that the block's transactions count besides those for their bytes and for one signature each.
+    pub(crate) counted: u64,
 }
 
 impl<H: VatHost> Executor<'_, H> {
@@ -66,6 +68,9 @@ impl<H: VatHost> Executor<'_, H> {
             Ok(tx) => tx,
             Err(error) => return Ok(refused(&error)),
         };
+        let params = &self.chain.params;
+        let more = tx.computrons(params).saturating_sub(Tx::least_computrons(bytes, params));
+        self.counted = self.counted.saturating_add(more);
         let gas = Gas::of(&tx, &self.chain.params.fees);
         let account = account::get(self.over, tx.signer)?;
         let context = ChainContext {
@@ -79,6 +84,7 @@ impl<H: VatHost> Executor<'_, H> {
             Err(error) => return Ok(failed(&error, Gas { used: 0, ..gas }, Vec::new())),
         };
         account::set(self.over, tx.signer, &account)?;
+        account::burnt(self.over, tx.fee)?;
         self.watch.caused_by(cause(&tx, 0));
         let mut events = cosmos_events::of_transaction(&tx);
         events.push(fee_paid(tx.signer, tx.fee));
@@ -213,8 +219,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
 
     fn bank_send(&mut self, to: Address, amount: Amount) -> Result<Any, Failure> {
         let from = self.tx.signer;
-        account::debit(self.run.over, from, amount)?;
-        let created = account::credit(self.run.over, to, amount)?;
+        let created = account::transfer(self.run.over, from, to, amount)?;
         if created {
             self.event("account.created", &[("address", to.to_string())]);
         }
@@ -275,6 +280,9 @@ impl<H: VatHost> Msg<'_, '_, H> {
             Progress::Missing(missing) => (missing, String::new()),
             Progress::Complete(upload, packed) => {
                 self.run.verified.push(*id);
+                let each = self.run.chain.params.tx_byte_computrons;
+                let unpacked = each.saturating_mul(packed.uncompressed_size);
+                self.run.counted = self.run.counted.saturating_add(unpacked);
                 self.install(&upload.bundle, packed)?;
                 (0, upload.bundle.to_string())
             }
