@@ -140,7 +140,7 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 26] {
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 27] {
     let Config { rpc, log, mempool, blocks, vats, store, queries, traces, metrics: _ } = config;
     [
         ("rpc.max_body_bytes", rpc.max_body_bytes as u64, MAX_MESSAGE_BYTES),
