@@ -11,6 +11,7 @@ pub(crate) mod residency;
 pub(crate) mod snapshot;
 pub(crate) mod source;
 pub(crate) mod syscall;
+mod syscall_size;
 pub mod transcript;
 pub(crate) mod translate;
 pub(crate) mod worker;

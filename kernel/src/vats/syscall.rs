@@ -14,10 +14,11 @@ use crate::{
     ids::{Endpoint, KRef, Kind, parse_vref},
     limits::{
         self, MAX_BODY_BYTES, MAX_DELIVERY_BYTES, MAX_ENDING_BYTES, MAX_SLOTS,
-        MAX_VATSTORE_KEY_BYTES, REFERENCE_BYTES, SYSCALL_OVERHEAD_BYTES,
+        MAX_VATSTORE_KEY_BYTES, REFERENCE_BYTES,
     },
     state::slog::Event,
     state::{clist::Use, handle::State, keys, queue::Payer, vat::VatConfig},
+    vats::syscall_size::{references, result_bytes, syscall_bytes},
 };
 
 /// The error text for a vat whose syscall could not be translated.
@@ -403,63 +404,6 @@ impl VatSyscalls<'_, '_> {
             false => Ok(()),
         }
     }
-}
-
-/// The bytes of a syscall in a transcript, nearly.
-fn syscall_bytes(syscall: &Syscall) -> usize {
-    let texts = match syscall {
-        Syscall::Send { target, message } => {
-            target.len()
-                + capdata_bytes(&message.methargs)
-                + message.result.as_ref().map_or(0, VRef::len)
-        }
-        Syscall::CallNow { target, method, args } => {
-            target.len() + method.len() + capdata_bytes(args)
-        }
-        Syscall::Subscribe { promise } => promise.len(),
-        Syscall::Resolve { resolutions } => resolutions
-            .iter()
-            .map(|r| r.promise.len() + capdata_bytes(&r.data) + SYSCALL_OVERHEAD_BYTES)
-            .sum(),
-        Syscall::Exit { info, .. } => capdata_bytes(info),
-        Syscall::VatstoreGet { key } | Syscall::VatstoreDelete { key } => key.len(),
-        Syscall::VatstoreGetNextKey { prior } => prior.len(),
-        Syscall::VatstoreSet { key, value } => key.len() + value.len(),
-        Syscall::DropImports { refs }
-        | Syscall::RetireImports { refs }
-        | Syscall::RetireExports { refs }
-        | Syscall::AbandonExports { refs } => refs_bytes(refs),
-    };
-    texts + SYSCALL_OVERHEAD_BYTES
-}
-
-fn result_bytes(result: &SyscallResult) -> usize {
-    match result {
-        SyscallResult::Ok(SyscallData::Null) => 0,
-        SyscallResult::Ok(SyscallData::Text(text)) => text.len(),
-        SyscallResult::Ok(SyscallData::CapData(data)) => capdata_bytes(data),
-        SyscallResult::Error(text) => text.len(),
-    }
-}
-
-/// The references of a message or call, each of which counts [`REFERENCE_BYTES`].
-fn references(syscall: &Syscall) -> usize {
-    match syscall {
-        Syscall::Send { message, .. } => {
-            message.methargs.slots.len() + usize::from(message.result.is_some())
-        }
-        Syscall::CallNow { args, .. } => args.slots.len(),
-        _ => 0,
-    }
-}
-
-fn capdata_bytes(data: &CapData) -> usize {
-    data.body.len() + refs_bytes(&data.slots)
-}
-
-/// Each reference counts its length before it.
-fn refs_bytes(refs: &[VRef]) -> usize {
-    refs.iter().map(|vref| vref.len() + 4).sum()
 }
 
 fn is_collection(syscall: &Syscall) -> bool {

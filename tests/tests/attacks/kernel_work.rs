@@ -36,8 +36,7 @@ fn a_vat_that_has_the_kernel_work_beyond_its_limit_ends_by_that() {
             // Keys of its store.
             "k20,20,30000",
         ] {
-            let mut yard =
-                Yard::raw(|genesis| genesis.app_state.params.crank_computrons = LIMIT);
+            let mut yard = Yard::raw(|genesis| genesis.app_state.params.crank_computrons = LIMIT);
             yard.run(0, "factory", program, &[]);
             let (_, ending) = vat(&mut yard, "a");
             assert_eq!(ending.as_deref(), Some("Compute meter exceeded"), "{program}");
