@@ -1,11 +1,19 @@
 //! The ABCI events of the application. Their types and attributes are a public interface: `subscribe` and `tx_search`
 //! select by them, as in `vat.created.vat_id='v12'`. All attributes are indexed.
 //!
+//! Capstan's own types are a noun and what happened to it, `vat.created`. Types without a dot are the Cosmos SDK's, with
+//! its attributes.
+//!
 //! | type | attributes | where |
 //! |---|---|---|
 //! | `fee.paid` | `payer`, `amount` (as in `1500ucap`) | transaction, also one that failed |
 //! | `account.provisioned` | `account`, `amount` | transaction, also one that failed |
-//! | `transfer` | `sender`, `recipient`, `amount` | transaction |
+//! | `tx` | `fee` and `fee_payer`; `acc_seq` (`ADDRESS/SEQUENCE`); `signature` (base64): an event for each | transaction, also one that failed |
+//! | `burn` | `burner`, `amount`: of the fee | transaction, also one that failed |
+//! | `coin_spent` | `spender`, `amount`, `msg_index` | transaction, for its fee also one that failed |
+//! | `coin_received` | `receiver`, `amount`, `msg_index` | transaction |
+//! | `transfer` | `recipient`, `sender`, `amount`, `msg_index` | transaction |
+//! | `message` | `action` (a type URL), `sender`, `module` (`bank`, `capstan`), `msg_index` | transaction |
 //! | `account.created` | `address` | transaction |
 //! | `bundle.installed` | `bundle_id`, `submitter`, `size` | transaction |
 //! | `upload.begun` | `upload_id`, `submitter`, `bundle_id`, `deadline_height` | transaction |
@@ -24,7 +32,8 @@
 //! | `vat.created` | `vat_id`, `name`, `bundle_id` | block |
 //! | `vat.upgraded` | `vat_id`, `incarnation`, `bundle_id` | block |
 //! | `vat.upgrade_failed` | `vat_id`, `bundle_id`, `cause` | block |
-//! | `vat.terminated` | `vat_id`, `failure` (`true`, `false`), `reason` | block |
+//! | `vat.terminated` | `vat_id`, `kind` (`exited`, `terminated`, `failed`), `failure` (`true` if it failed), `reason` | block |
+//! | `meter.returned` | `meter_id`, `owner`, `computrons`, `amount`: the rest of a meter whose vat has ended | block |
 //! | `object.revoked` | `kref`, `owner` (empty for an orphan) | block |
 //! | `subcluster.launched` | `subcluster_id`, `name`, `owner` (an address, `system` or `host`) | block |
 //! | `subcluster.bootstrapped` | `subcluster_id`, `name`, `owner` | block |

@@ -4,6 +4,7 @@
 
 mod common;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use capstan_app::{
     proto,
     tx::{Multisig, PublicKey},
@@ -377,4 +378,34 @@ fn gas_limits_below_the_gas_are_refused_and_results_tell_the_gas() {
     assert_eq!((checked.gas_wanted, checked.gas_used), (5_000, gas));
     let result = chain.block(&[tx]).tx_results.remove(0);
     assert_eq!((result.code, result.gas_wanted, result.gas_used), (0, 5_000, gas));
+}
+
+#[test]
+fn explorers_find_the_events_of_the_cosmos_sdk() {
+    let mut chain = Chain::new();
+    let alice = alice();
+    let tx = alice.sign(&alice.draft(vec![alice.pay(bob().address(), 5)]));
+    let signature = TxRaw::decode(tx.as_slice()).unwrap().signatures.remove(0);
+    let result = chain.block(&[tx]).tx_results.remove(0);
+    let text = |event: &tendermint_proto::v0_38::abci::Event| {
+        let attributes = event.attributes.iter().map(|a| format!("{}={}", a.key, a.value));
+        format!("{} {}", event.r#type, attributes.collect::<Vec<_>>().join(" "))
+    };
+    let (from, to) = (alice.address().to_string(), bob().address().to_string());
+    let expected = [
+        format!("coin_spent spender={from} amount=10000000ucap"),
+        format!("burn burner={from} amount=10000000ucap"),
+        format!("tx fee=10000000ucap fee_payer={from}"),
+        format!("tx acc_seq={from}/0"),
+        format!("tx signature={}", STANDARD.encode(signature)),
+        format!("fee.paid payer={from} amount=10000000ucap"),
+        format!(
+            "message action=/cosmos.bank.v1beta1.MsgSend sender={from} module=bank msg_index=0"
+        ),
+        format!("coin_spent spender={from} amount=5ucap msg_index=0"),
+        format!("coin_received receiver={to} amount=5ucap msg_index=0"),
+        format!("transfer recipient={to} sender={from} amount=5ucap msg_index=0"),
+    ];
+    let events: Vec<String> = result.events.iter().map(text).collect();
+    assert_eq!(events, expected);
 }

@@ -43,23 +43,36 @@ impl BundleSource {
                 "a wasm module needs no bundling; install it as it is: capstan tx install-bundle FILE.wasm",
             ));
         }
-        let script = find_script(self.tools.as_deref(), "bundle.mjs")?;
-        let source = self.source.display().to_string();
-        let done = progress::during(format!("bundling {source}"), || {
-            run_node(&script, &self.source, &self.output)
-        })?;
-        if !done.status.success() {
-            let said = String::from_utf8_lossy(&done.stderr);
-            bail!("{source} cannot be bundled:\n{}", said.trim_end());
-        }
-        pass_on_warnings(&done);
+        let bundle = bundle_file(self.tools.as_deref(), &self.source, &self.output)?;
         let file = self.output.display().to_string();
-        let bytes = std::fs::read(&self.output).with_context(|| format!("cannot read {file}"))?;
-        let bundle = Bundle::from_endo_json(&bytes).with_context(|| file.clone())?;
-        let record = json!({"bundle_id": bundle.id, "file": file, "bytes": bundle.bytes.len()});
-        output.either(&record, &format!("{}\n{file}: {} bytes", bundle.id, bundle.bytes.len()));
+        let bytes = bundle.bytes.len();
+        let record = json!({"bundle_id": bundle.id, "file": file, "bundle_bytes": bytes});
+        let text = format!("{}\n{file}: a bundle of {bytes} bytes", bundle.id);
+        output.either(&record, &text);
         Ok(())
     }
+}
+
+/// Bundles the source of a vat into a file, and returns the [`Bundle`].
+///
+/// # Errors
+/// The source cannot be bundled, or Node or the bundler is not there.
+pub(crate) fn bundle_file(
+    tools: Option<&Path>,
+    source: &Path,
+    file: &Path,
+) -> anyhow::Result<Bundle> {
+    let script = find_script(tools, "bundle.mjs")?;
+    let shown = source.display().to_string();
+    let done = progress::during(format!("bundling {shown}"), || run_node(&script, source, file))?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        bail!("{shown} cannot be bundled:\n{}", said.trim_end());
+    }
+    pass_on_warnings(&done);
+    let shown = file.display().to_string();
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
+    Bundle::from_endo_json(&bytes).with_context(|| shown.clone())
 }
 
 /// Prints what the bundler warned about without refusing the sources.

@@ -4,8 +4,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_client::{DENOM, DEV_NAMES, Deadline, Key};
+use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
 use capstan_consensus::solo::Solo;
+use capstan_gateway::Gateway;
 use capstan_genesis::Genesis;
 use capstan_node::config::{Config, LogFormat};
 use capstan_node::dev_genesis;
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 
 use crate::Common;
 use crate::devices::Devices;
-use crate::failure::usage;
+use crate::disk;
+use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::init::{DEFAULT_CHAIN_ID, new_genesis};
 use crate::output::{self, Output};
@@ -29,13 +31,19 @@ const FIRST_BLOCK: Duration = Duration::from_secs(120);
 #[command(
     after_help = "Examples:\n  capstan dev --timer\n  capstan dev --home ./chain --rpc 127.0.0.1:26657\n\n\
     Runs until Ctrl-C or SIGTERM. A later start on the same home continues the chain.\n\
-    With --json it prints one line when the node is ready, which is when a block can be queried: {\"ready\":true,\"chain_id\":…,\"rpc\":…,\"accounts\":[…]}.\n\
+    With --json it prints one line when the node is ready, which is when a block can be queried: {\"ready\":true,\"chain_id\":…,\"rpc\":…,\"grpc\":…,\"rest\":…,\"accounts\":[…]}.\n\
     Logs go to standard error."
 )]
 pub(crate) struct Dev {
     /// Address of the JSON-RPC. Port 0 takes a free one [default: rpc.listen in config.toml, 127.0.0.1:26657].
     #[arg(long, value_name = "ADDR")]
     rpc: Option<String>,
+    /// Address of gRPC, off or auto [default: grpc.listen in config.toml, auto: 127.0.0.1:9090 beside port 26657].
+    #[arg(long, value_name = "ADDR")]
+    grpc: Option<String>,
+    /// Address of REST, off or auto [default: rest.listen in config.toml, auto: 127.0.0.1:1317 beside port 26657].
+    #[arg(long, value_name = "ADDR")]
+    rest: Option<String>,
     /// Log level (error, warn, info, debug, trace) or filters such as capstan_app=debug [default: log.level in
     /// config.toml, warn].
     #[arg(long, value_name = "LEVEL")]
@@ -43,7 +51,8 @@ pub(crate) struct Dev {
     /// Format of the log [default: log.format in config.toml, text].
     #[arg(long, value_name = "FORMAT", value_enum)]
     log_format: Option<LogFormatArg>,
-    /// File for one line of JSON about each step of the kernel [default: log.slog in config.toml, none].
+    /// File for one line of JSON about each step of the kernel. A relative path starts where you stand, and that in
+    /// config.toml in the home [default: log.slog in config.toml, none].
     #[arg(long, value_name = "FILE")]
     slog: Option<String>,
     /// Keep transcripts that no restart needs any more, so that `capstan vat replay` can replay the whole history of a
@@ -107,7 +116,7 @@ impl Dev {
         let has_begun = wait_for_first_block(solo, genesis.initial_height)?;
         drop(progress);
         if has_begun {
-            let ready = ready(&genesis, &home, &url);
+            let ready = ready(&genesis, &home, &url, &node.gateway)?;
             output.either(&ready, &banner(&ready));
         }
         if has_begun && !rpc.ip().is_loopback() {
@@ -138,13 +147,18 @@ impl Dev {
         let mut config = Config::load(&home.path)?;
         let texts = [
             (&self.rpc, &mut config.rpc.listen),
+            (&self.grpc, &mut config.grpc.listen),
+            (&self.rest, &mut config.rest.listen),
             (&self.log, &mut config.log.level),
-            (&self.slog, &mut config.log.slog),
         ];
         for (given, option) in texts {
             if let Some(given) = given {
                 option.clone_from(given);
             }
+        }
+        if let Some(slog) = &self.slog {
+            let path = std::path::absolute(slog).with_context(|| flag("--slog", slog))?;
+            config.log.slog = path.to_str().with_context(|| flag("--slog", slog))?.to_owned();
         }
         config.log.format = self.log_format.map_or(config.log.format, Into::into);
         config.vats.archive |= self.archive;
@@ -172,21 +186,26 @@ fn wait_for_first_block(solo: &Solo, initial_height: i64) -> anyhow::Result<bool
     Deadline::after(FIRST_BLOCK).poll("the first block", made)
 }
 
-fn ready(genesis: &Genesis, home: &Home, url: &str) -> Value {
-    let accounts: Vec<Value> = genesis
-        .app_state
-        .accounts
-        .iter()
-        .map(|account| json!({"name": account.name, "address": account.address, "balance": account.balance}))
-        .collect();
-    json!({
+/// Returns what is said once blocks can be queried. Balances are those of now, which are asked for as anybody would.
+fn ready(genesis: &Genesis, home: &Home, url: &str, gateway: &Gateway) -> anyhow::Result<Value> {
+    let client = Client::new(url)?;
+    let mut accounts = Vec::new();
+    for account in &genesis.app_state.accounts {
+        let balance = client.account(&account.address)?.balance;
+        accounts
+            .push(json!({"name": account.name, "address": account.address, "balance": balance}));
+    }
+    Ok(json!({
         "ready": true,
         "chain_id": genesis.chain_id,
         "rpc": url,
+        "grpc": gateway.grpc_addr(),
+        "rest": gateway.rest_addr().map(|addr| format!("http://{addr}")),
         "home": home.path,
+        "home_bytes": disk::total(&home.path)?,
         "denom": DENOM,
         "accounts": accounts,
-    })
+    }))
 }
 
 fn banner(ready: &Value) -> String {
@@ -194,7 +213,13 @@ fn banner(ready: &Value) -> String {
     let mut lines = vec![
         format!("chain    {}", field("chain_id")),
         format!("RPC      {}", field("rpc")),
-        format!("home     {}", field("home")),
+        format!("gRPC     {}", field("grpc")),
+        format!("REST     {}", field("rest")),
+        format!(
+            "home     {}  ({} on disk: capstan disk)",
+            field("home"),
+            disk::mib(&ready["home_bytes"])
+        ),
     ];
     for account in ready["accounts"].as_array().into_iter().flatten() {
         let text = |name: &str| account[name].as_str().unwrap_or_default().to_owned();

@@ -12,6 +12,7 @@ mod bundle;
 mod debug;
 mod dev;
 mod devices;
+mod disk;
 mod failure;
 mod home;
 mod init;
@@ -57,7 +58,8 @@ struct Common {
     /// Print JSON instead of text: one value per line, on standard output.
     #[arg(long, global = true)]
     json: bool,
-    /// Directory of chain state and keys [default: $CAPSTAN_HOME, or ~/.capstan].
+    /// Directory of chain state and keys. Every relative path starts where you stand, and a path in a file beside that
+    /// file [default: $CAPSTAN_HOME, or ~/.capstan].
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
 }
@@ -85,6 +87,8 @@ enum Command {
     Tx(tx::Tx),
     /// Query a node.
     Query(query::Query),
+    /// List what waits for an account: calls of its objects, and answers. Marks what is new.
+    Outbox(outbox::Outbox),
     /// Write lines to the io channels of a subcluster, and read what its vats wrote.
     Io(io::Io),
     /// Serve an account's object, written in JavaScript, from this machine.
@@ -100,6 +104,8 @@ enum Command {
     Vat(vat::Vat),
     /// Print what the vats of a node printed, and how they failed and ended.
     Logs(logs::Logs),
+    /// Show what a home takes on disk, part by part, and what bounds each part.
+    Disk(disk::Disk),
     /// Inspect the last blocks, and find where two nodes diverged.
     #[command(subcommand)]
     Debug(debug::Debug),
@@ -122,6 +128,7 @@ fn main() -> ExitCode {
         Command::Bundle(bundle) => bundle.run(output),
         Command::Tx(tx) => tx.run(&common, output),
         Command::Query(query) => query.run(&common, output),
+        Command::Outbox(outbox) => outbox.run(&common, output),
         Command::Io(io) => io.run(&common, output),
         Command::Serve(serve) => serve.run(&common, output),
         Command::Export(export) => export.run(&common, output),
@@ -129,6 +136,7 @@ fn main() -> ExitCode {
         Command::Recover(recover) => recover.run(&common, output),
         Command::Vat(vat) => vat.run(&common, output),
         Command::Logs(logs) => logs.run(&common, output),
+        Command::Disk(disk) => disk.run(&common, output),
         Command::Debug(debug) => debug.run(&common, output),
     };
     match done {

@@ -190,11 +190,14 @@ fn text(name: &str, value: &Value) -> String {
 
 /// Returns whether a text in this field may be a number that is too large for a JSON number.
 fn is_count(name: &str) -> bool {
-    matches!(name, "meterRemaining" | "remaining" | "threshold" | "balance" | "deposit")
+    matches!(
+        name,
+        "meterRemaining" | "remaining" | "threshold" | "balance" | "deposit" | "givenBack"
+    )
 }
 
 /// Groups the digits of a whole number: `1,234,567`. Other texts stay as they are.
-fn grouped(digits: &str) -> String {
+pub(crate) fn grouped(digits: &str) -> String {
     let (sign, plain) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     if plain.len() < 5 || !plain.bytes().all(|b| b.is_ascii_digit()) {
         return digits.to_owned();

@@ -11,7 +11,8 @@ use common::{Dev, Place};
 fn check(dev: &Dev) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clients");
     let mut command = Command::new("node");
-    let done = command.arg("cosmjs.mjs").current_dir(folder).env("RPC", dev.url()).output().unwrap();
+    let done =
+        command.arg("cosmjs.mjs").current_dir(folder).env("RPC", dev.url()).output().unwrap();
     let [out, err] = [done.stdout, done.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(done.status.success(), "{out}{err}");
     assert_eq!(out.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{out}{err}");

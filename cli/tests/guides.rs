@@ -37,6 +37,11 @@ fn writing_a_vat() {
 }
 
 #[test]
+fn testing_a_vat() {
+    follow("testing-a-vat.md");
+}
+
+#[test]
 fn streams() {
     follow("streams.md");
 }
@@ -64,6 +69,11 @@ fn revocation() {
 #[test]
 fn rpc_and_transactions() {
     follow("rpc-and-transactions.md");
+}
+
+#[test]
+fn clients() {
+    follow("clients.md");
 }
 
 #[test]

@@ -11,6 +11,9 @@ pub struct Billing {
     pub all_work: bool,
     /// The number of vats that blocks count as being in memory, the most recently used ones. With 0 no return is counted.
     pub resident_vats: u32,
+    /// Bytes of memory of all these vats together. A vat counts as one more of them for each equal share of these bytes. With
+    /// 0 every vat counts once.
+    pub resident_bytes: u64,
     /// Computrons for a snapshot of a heap or its return to memory, besides its pages.
     pub restore: u64,
     /// Computrons for each page of a heap that is snapshotted or returns to memory. A snapshot counts each page that changed
@@ -18,7 +21,8 @@ pub struct Billing {
     pub page: u64,
     /// Computrons that a vat's meter pays for each crank.
     pub crank: u64,
-    /// Computrons that a vat's meter pays for each entry of the state that a crank writes.
+    /// Computrons that a vat's meter pays for each entry of the state that a crank writes. One that it looks at costs an
+    /// eighth of that.
     pub write: u64,
     /// Computrons that a vat's meter pays for each byte of these entries.
     pub write_byte: u64,
@@ -26,11 +30,15 @@ pub struct Billing {
     pub kept_byte: u64,
 }
 
+/// Number of entries that a crank looks at for the price of one that it writes.
+pub(crate) const READS_PER_WRITE: u64 = 8;
+
 impl Billing {
     /// The bills of SwingSet, where a meter pays for `startVat`, messages and notifications that succeed.
     pub const SWINGSET: Self = Self {
         all_work: false,
         resident_vats: 0,
+        resident_bytes: 0,
         restore: 0,
         page: 0,
         crank: 0,
@@ -38,4 +46,12 @@ impl Billing {
         write_byte: 0,
         kept_byte: 0,
     };
+
+    /// Returns the computrons for entries that are written, their bytes, and entries that are looked at.
+    pub(crate) fn work(&self, entries: u64, bytes: u64, reads: u64) -> u64 {
+        let read = self.write.saturating_mul(reads) / READS_PER_WRITE;
+        [self.write.saturating_mul(entries), self.write_byte.saturating_mul(bytes)]
+            .into_iter()
+            .fold(read, u64::saturating_add)
+    }
 }

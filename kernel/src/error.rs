@@ -67,6 +67,8 @@ pub(crate) type Result<T> = std::result::Result<T, KernelPanic>;
 pub(crate) enum Refusal {
     /// The vat's fault: it dies. The text goes to the node's log.
     VatFatal(String),
+    /// The delivery has caused more work than its limit allows. It ends here.
+    Exhausted,
     /// The kernel stops with this [`KernelPanic`].
     Panic(KernelPanic),
 }
@@ -89,6 +91,11 @@ pub(crate) type Translated<T> = std::result::Result<T, Refusal>;
 /// Ends a translation by the vat's fault.
 pub(crate) fn vat_fatal<T>(why: impl Into<String>) -> Translated<T> {
     Err(Refusal::VatFatal(why.into()))
+}
+
+/// Says that a limit of work was exceeded where there is none: outside of deliveries.
+pub(crate) fn no_limit() -> KernelPanic {
+    inconsistent("a limit of work was exceeded outside of deliveries")
 }
 
 /// Something that cannot be unless the state is damaged.

@@ -150,6 +150,18 @@ fn a_creation_that_fails_is_paid_for() {
 }
 
 #[test]
+fn a_vat_with_an_empty_meter_is_not_even_started() {
+    let mut stage = stage(BILLING);
+    let starts = stage.kernel.host().starts;
+    assert_eq!(metered(&mut stage, 0), None);
+    assert_eq!(stage.kernel.host().starts, starts);
+    // One computron is spent in full.
+    assert_eq!(metered(&mut stage, 1), None);
+    assert_eq!(stage.kernel.host().starts, starts + 1);
+    assert_eq!(remaining(&stage, 2), Some(0));
+}
+
+#[test]
 fn a_vat_whose_meter_does_not_cover_its_return_ends_without_it() {
     let mut stage = stage(Billing { resident_vats: 2, ..BILLING });
     let poor = metered(&mut stage, LOAD + OWN + DELIVERY + 900).unwrap();

@@ -91,3 +91,17 @@ fn an_upgrade_that_fails_holds_nothing_of_its_parameters() {
         stage.check();
     }
 }
+
+#[test]
+fn a_vat_that_has_ended_holds_nothing_of_its_parameters() {
+    let mut stage = stage();
+    let create = r##"#["b1-user",{"vatParameters":{"it":"$0"}}]"##;
+    let order = json!([["call", "d-70", "createByBundleID", create, ["o+7"]]]);
+    stage.perform("vatAdmin", order).unwrap();
+    let vat = *view::live_vats(&stage.state).unwrap().last().unwrap();
+    assert_eq!(view::vat_parameters(&stage.state, vat).unwrap().len(), 1);
+    let end = format!("#[\"{vat}\",\"done\"]");
+    stage.perform("vatAdmin", json!([["call", "d-70", "terminateWithFailure", end]])).unwrap();
+    assert_eq!(view::vat_parameters(&stage.state, vat).unwrap(), []);
+    stage.check();
+}

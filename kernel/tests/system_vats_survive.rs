@@ -354,3 +354,20 @@ fn a_vat_pays_for_what_a_vat_of_the_system_sends_it_or_does_not_get_it() {
     assert_eq!(stage.count(sys, refused), 1);
     stage.check();
 }
+
+#[test]
+fn a_vat_whose_end_is_undone_stays_in_memory() {
+    let mut stage = Stage::new(&["user"], |config| {
+        config.vats.get_mut("vatAdmin").unwrap().system = true;
+        config.options.billing.resident_vats = 10;
+    });
+    let vat = stage.vat("user");
+    let end = format!("#[\"{vat}\",\"done\"]");
+    let call = json!(["call", "d-70", "terminateWithFailure", end]);
+    let failed = stage.perform("vatAdmin", json!([call, ["fail", 5]])).unwrap_err();
+    assert!(failed.contains("the message was undone"), "{failed}");
+    assert!(stage.lives(vat));
+    assert!(stage.kernel.host().is_running(vat), "the state says that it is in memory");
+    stage.perform("vatAdmin", json!([call])).unwrap();
+    assert!(!stage.lives(vat) && !stage.kernel.host().is_running(vat));
+}

@@ -38,6 +38,9 @@ pub struct Params {
     /// Number of vats, the most recently used ones, on which blocks count as being in memory. A delivery to another vat
     /// counts what it takes to bring that vat back. At most 10,000.
     pub resident_vats: u32,
+    /// Bytes of memory of all these vats together. A vat counts as one more of [`resident_vats`](Self::resident_vats) for each
+    /// equal share of these bytes that its memory takes. At least 64 MiB.
+    pub resident_bytes: u64,
     /// Computrons in a new vat's meter by default.
     pub default_vat_computrons: u64,
     /// Upper bound of the computrons that can be bought into a new vat's meter.
@@ -96,6 +99,9 @@ pub struct Params {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub governors: Vec<Address>,
 }
+
+/// Lower bound of [`Params::resident_bytes`]. Less would have vats of JavaScript leave memory at each delivery.
+const MIN_RESIDENT_BYTES: u64 = 64 * MIB;
 
 /// Upper bound of [`Params::resident_vats`], whose names are one record of the state.
 const MAX_RESIDENT_VATS: u32 = 10_000;
@@ -191,6 +197,7 @@ impl Default for Params {
             snapshot_computrons: 150_000,
             page_computrons: 800,
             resident_vats: 50,
+            resident_bytes: 2048 * MIB,
             default_vat_computrons: 100_000_000_000,
             max_vat_computrons: 10_000_000_000_000,
             cleanup: CleanupBudget::default(),
@@ -298,6 +305,12 @@ impl Params {
         }
         if self.resident_vats > MAX_RESIDENT_VATS {
             return Err(invalid("resident_vats", format!("must be at most {MAX_RESIDENT_VATS}")));
+        }
+        if self.resident_bytes < MIN_RESIDENT_BYTES {
+            return Err(invalid(
+                "resident_bytes",
+                format!("must be at least {MIN_RESIDENT_BYTES}"),
+            ));
         }
         if !(self.default_vat_computrons..=MAX_SAFE_INTEGER).contains(&self.max_vat_computrons) {
             let problem = format!("must be from default_vat_computrons to {MAX_SAFE_INTEGER}");

@@ -6,7 +6,7 @@ use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, DENOM};
 use capstan_kernel::{
     Kernel,
-    ids::{Endpoint, MeterId, RemoteId},
+    ids::{Endpoint, RemoteId},
     limits::MAX_TOLD_BYTES,
     remote::RemoteError,
     view,
@@ -24,7 +24,8 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 use crate::{
     admission::{ChainContext, SignatureCache, check},
     block::{
-        bridge, channels,
+        bridge, channels, cosmos_events,
+        meters::{self, Purchase},
         tx_result::{Gas, failed, refused},
     },
     events::event,
@@ -83,8 +84,10 @@ impl<H: VatHost> Executor<'_, H> {
             Err(error) => return Ok(failed(&error, Gas { used: 0, ..gas }, Vec::new())),
         };
         account::set(self.over, tx.signer, &account)?;
+        account::burnt(self.over, tx.fee)?;
         self.watch.caused_by(cause(&tx, 0));
-        let mut events = vec![fee_paid(tx.signer, tx.fee)];
+        let mut events = cosmos_events::of_transaction(&tx);
+        events.push(fee_paid(tx.signer, tx.fee));
         let remote = match self.provision(&tx, &mut events) {
             Ok(remote) => remote,
             Err(Failure::Tx(error)) => return Ok(failed(&error, gas, events)),
@@ -144,7 +147,9 @@ impl<H: VatHost> Executor<'_, H> {
         let mut responses = Vec::with_capacity(tx.actions.len());
         for (index, action) in tx.actions.iter().enumerate() {
             self.watch.caused_by(cause(tx, index));
-            let mut message = Msg { run: self, tx, index: index as u32, remote, events };
+            let index = index as u32;
+            events.push(cosmos_events::of_message(tx, index, action));
+            let mut message = Msg { run: self, tx, index, remote, events };
             responses.push(message.execute(action)?);
         }
         Ok(responses)
@@ -194,7 +199,13 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 let result = self.send(FACTORY, "upgradeVat", methargs.clone(), action)?;
                 Ok(any(&proto::MsgUpgradeVatResponse { result }))
             }
-            Action::FundMeter { meter, computrons } => self.fund_meter(*meter, *computrons),
+            Action::FundMeter { meter, computrons } => {
+                let purchase = Purchase { meter: *meter, computrons: *computrons };
+                let (answer, event) =
+                    meters::fund(self.run, self.tx.signer, self.index as usize, purchase)?;
+                self.events.push(event);
+                Ok(answer)
+            }
             Action::Resolve { resolutions } => self.resolve(resolutions),
             Action::Drop { refs } => self.drop_refs(refs),
             Action::Ack { through } => self.acknowledge(*through),
@@ -208,19 +219,11 @@ impl<H: VatHost> Msg<'_, '_, H> {
 
     fn bank_send(&mut self, to: Address, amount: Amount) -> Result<Any, Failure> {
         let from = self.tx.signer;
-        account::debit(self.run.over, from, amount)?;
-        let created = account::credit(self.run.over, to, amount)?;
+        let created = account::transfer(self.run.over, from, to, amount)?;
         if created {
             self.event("account.created", &[("address", to.to_string())]);
         }
-        self.event(
-            "transfer",
-            &[
-                ("sender", from.to_string()),
-                ("recipient", to.to_string()),
-                ("amount", format!("{amount}{DENOM}")),
-            ],
-        );
+        self.events.extend(cosmos_events::of_payment(from, to, amount, self.index));
         Ok(any(&BankSent {}))
     }
 
@@ -312,37 +315,6 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 Err(TxError::Reference(text).into())
             }
         }
-    }
-
-    fn fund_meter(&mut self, meter: MeterId, computrons: u64) -> Result<Any, Failure> {
-        let index = self.index as usize;
-        let refuse = |problem| TxError::Field { index, field: "meter", problem };
-        let before = view::meter(self.run.over, meter).map_err(NodeFault::from)?;
-        match before {
-            None => return Err(refuse(format!("there is no meter {meter}")).into()),
-            Some(before) if before.remaining.is_none() => {
-                return Err(refuse(format!("{meter} is unlimited: it needs no computrons")).into());
-            }
-            Some(_) => {}
-        }
-        let price = self.run.chain.params.fees.computron_price(computrons);
-        account::debit(self.run.over, self.tx.signer, price)?;
-        let Executor { kernel, over, .. } = &mut *self.run;
-        let remaining =
-            kernel.fund_meter(*over, meter, computrons.into()).map_err(NodeFault::from)?;
-        let remaining = remaining.unwrap_or_default();
-        self.event(
-            "meter.funded",
-            &[
-                ("meter_id", meter.to_string()),
-                ("payer", self.tx.signer.to_string()),
-                ("computrons", computrons.to_string()),
-                ("amount", format!("{price}{DENOM}")),
-                ("remaining", remaining.to_string()),
-            ],
-        );
-        let remaining = u64::try_from(remaining).unwrap_or(u64::MAX);
-        Ok(any(&proto::MsgFundMeterResponse { remaining }))
     }
 
     /// Sends a message as the signer, and records its result promise.

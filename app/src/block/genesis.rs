@@ -164,6 +164,7 @@ fn billing(params: &Params) -> Billing {
     Billing {
         all_work: true,
         resident_vats: params.resident_vats,
+        resident_bytes: params.resident_bytes,
         restore: params.snapshot_computrons,
         page: params.page_computrons,
         crank: params.crank_overhead_computrons,

@@ -43,6 +43,8 @@ type Labels = Vec<(&'static str, String)>;
 /// | `capstan_queue_length{queue}` | events on the `run` and the `acceptance` queue |
 /// | `capstan_dead_vats` | terminated vats that wait for their cleanup |
 /// | `capstan_vats` | vats that run |
+/// | `capstan_vats_online` | vats in memory |
+/// | `capstan_vats_online_bytes` | the size of their memories together |
 /// | `capstan_file_bytes{file}` | the size of the state and of other files of the node |
 /// | `capstan_snapshots_total`, `capstan_snapshots_loaded_total` | heaps of vats that were stored and loaded |
 /// | `capstan_artifact_cache_bytes`, `capstan_idle_code_bytes` | compiled modules on disk, and in memory without a vat |
@@ -74,6 +76,8 @@ struct Inner {
     queues: Family<Labels, Gauge>,
     dead_vats: Gauge,
     vats: Gauge,
+    vats_online: Gauge,
+    vats_online_bytes: Gauge,
     files: Family<Labels, Gauge>,
     top_vats: Family<Labels, Gauge>,
     vat_seconds: Counter<f64, AtomicU64>,
@@ -179,6 +183,12 @@ impl Metrics {
                 "Terminated vats that wait for their cleanup",
             ),
             vats: register(registered, "vats", "Vats that run"),
+            vats_online: register(registered, "vats_online", "Vats in memory"),
+            vats_online_bytes: register(
+                registered,
+                "vats_online_bytes",
+                "Bytes of the memories of vats",
+            ),
             files: register(registered, "file_bytes", "Sizes of the node's files"),
             top_vats: register(
                 registered,
@@ -239,6 +249,12 @@ impl Metrics {
     /// Adds the computing time of a vat.
     pub(crate) fn vat_ran(&self, took: Duration) {
         self.0.vat_seconds.inc_by(took.as_secs_f64());
+    }
+
+    /// Notes how many vats are in memory, and the bytes of their memories.
+    pub(crate) fn online(&self, vats: usize, bytes: u64) {
+        self.0.vats_online.set(number(vats as u64));
+        self.0.vats_online_bytes.set(number(bytes));
     }
 
     /// Records the duration of a root's computation.

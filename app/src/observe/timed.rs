@@ -1,6 +1,9 @@
 //! A vat host that measures the computing time of vats, for this node's metrics.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use capstan_abi::{Delivery, Syscall, SyscallResult};
 use capstan_kernel_ports::{
@@ -18,11 +21,22 @@ use crate::observe::metrics::Metrics;
 pub(crate) struct TimedHost<H> {
     host: H,
     metrics: Metrics,
+    /// The memory of each vat that is online, in bytes.
+    online: BTreeMap<VatId, u64>,
 }
 
-impl<H> TimedHost<H> {
+impl<H: VatHost> TimedHost<H> {
     pub(crate) fn new(host: H, metrics: Metrics) -> Self {
-        Self { host, metrics }
+        Self { host, metrics, online: BTreeMap::new() }
+    }
+
+    /// Notes the memory of a vat after something may have changed it.
+    fn measure(&mut self, vat: VatId) {
+        match self.host.is_running(vat) {
+            true => self.online.insert(vat, self.host.memory_bytes(vat)),
+            false => self.online.remove(&vat),
+        };
+        self.metrics.online(self.online.len(), self.online.values().sum());
     }
 
     fn timed<T>(&mut self, work: impl FnOnce(&mut H) -> T) -> T {
@@ -79,7 +93,9 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         source: &WorkerSource,
         options: &WorkerOptions,
     ) -> Result<Start, HostFault> {
-        self.timed(|host| host.start(vat, source, options))
+        let started = self.timed(|host| host.start(vat, source, options));
+        self.measure(vat);
+        started
     }
 
     fn deliver(
@@ -93,7 +109,13 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         let began = Instant::now();
         let delivered = self.host.deliver(vat, delivery, limit, &mut syscalls);
         self.metrics.vat_ran(began.elapsed().saturating_sub(syscalls.spent));
+        self.measure(vat);
         delivered
+    }
+
+    fn stop(&mut self, vat: VatId) {
+        self.host.stop(vat);
+        self.measure(vat);
     }
 
     fn restore(
@@ -104,6 +126,8 @@ impl<H: VatHost> HostLayer for TimedHost<H> {
         image: &HeapImage,
         page: &mut dyn FnMut(&Hash) -> Result<Vec<u8>, HostFault>,
     ) -> Result<(), HostFault> {
-        self.timed(|host| host.restore(vat, source, options, image, page))
+        let restored = self.timed(|host| host.restore(vat, source, options, image, page));
+        self.measure(vat);
+        restored
     }
 }

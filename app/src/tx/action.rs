@@ -137,6 +137,26 @@ impl Action {
         }
     }
 
+    /// Returns the command of `capstan` that sends the action, for errors that people read.
+    pub fn command(&self) -> &'static str {
+        match self {
+            Self::BankSend { .. } => command::TRANSFER,
+            Self::InstallBundle { .. } | Self::BeginUpload(_) | Self::UploadChunk { .. } => {
+                command::INSTALL_BUNDLE
+            }
+            Self::CreateVat { .. } => command::CREATE_VAT,
+            Self::Send { .. } => command::SEND,
+            Self::TerminateVat { .. } => command::TERMINATE_VAT,
+            Self::UpgradeVat { .. } => command::UPGRADE_VAT,
+            Self::FundMeter { .. } => command::FUND_METER,
+            Self::Resolve { .. } => command::RESOLVE,
+            Self::Drop { .. } => command::DROP,
+            Self::Ack { .. } => command::ACK,
+            Self::WriteChannel { .. } => command::IO_WRITE,
+            Self::AckChannel { .. } => command::IO_READ,
+        }
+    }
+
     /// Returns the type URL of the action's protobuf message.
     pub fn type_url(&self) -> String {
         match self {
@@ -156,4 +176,22 @@ impl Action {
             Self::AckChannel { .. } => type_url::<proto::MsgAckChannel>(),
         }
     }
+}
+
+/// The commands of `capstan` that send messages.
+pub(crate) mod command {
+    pub(crate) const TRANSFER: &str = "transfer";
+    pub(crate) const INSTALL_BUNDLE: &str = "install-bundle";
+    pub(crate) const CREATE_VAT: &str = "create-vat";
+    pub(crate) const SEND: &str = "send";
+    pub(crate) const TERMINATE_VAT: &str = "terminate-vat";
+    pub(crate) const UPGRADE_VAT: &str = "upgrade-vat";
+    pub(crate) const FUND_METER: &str = "fund-meter";
+    pub(crate) const RESOLVE: &str = "resolve";
+    pub(crate) const DROP: &str = "drop";
+    pub(crate) const ACK: &str = "ack";
+    pub(crate) const IO_WRITE: &str = "io write";
+    pub(crate) const IO_READ: &str = "io read";
+    /// Stands for a message whose type is not known.
+    pub(crate) const UNKNOWN: &str = "transaction";
 }

@@ -115,8 +115,8 @@ impl Tx {
         let public_key = signer_info.public_key.as_ref().map(PublicKey::decode).transpose()?;
         let signer = signer_of(&body, public_key.as_ref())?;
         let (fee, gas_limit) = read_fee(auth.fee.as_ref(), signer)?;
-        let fields = |index| Fields { index, signer, params, encoding };
-        let read = |(index, any): (usize, &Any)| messages::read(&fields(index), any);
+        let fields = |index| Fields { index, command: "", signer, params, encoding };
+        let read = |(index, any): (usize, &Any)| messages::read(fields(index), any);
         let actions = body.messages.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         Ok(Self {
             hash: TxHash::digest(bytes),

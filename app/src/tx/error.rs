@@ -7,7 +7,7 @@ use capstan_proto::{Address, ErrorCode};
 pub enum TxError {
     /// The transaction is longer than `max_tx_bytes`.
     #[error(
-        "the transaction has {size} bytes, more than the {limit} that the chain allows (max_tx_bytes); upload large bundles in pieces with MsgBeginUpload"
+        "the transaction has {size} bytes, more than the {limit} that the chain allows (max_tx_bytes); `capstan tx install-bundle` sends a large bundle in pieces (MsgBeginUpload)"
     )]
     TooLarge {
         /// Size in bytes.
@@ -135,7 +135,9 @@ pub enum TxError {
         needed: u64,
     },
     /// The signer's address has no account yet.
-    #[error("{0} has no account on this chain; send it some ucap first")]
+    #[error(
+        "{0} has no account on this chain; it begins with its first coins: `capstan tx transfer {0} 1000000ucap`, from an account that has some"
+    )]
     NoAccount(Address),
     /// The signer cannot pay the fee.
     #[error("{account} owns {balance}ucap and cannot pay the fee of {fee}ucap")]
@@ -171,10 +173,12 @@ pub enum TxError {
     #[error("{0} is not supported by this chain; leave it empty")]
     Unsupported(&'static str),
     /// A field of a message has an invalid value.
-    #[error("message {index}: {field}: {problem}")]
+    #[error("{command} (message {index}): {field}: {problem}")]
     Field {
         /// Index of the message, from 0.
         index: usize,
+        /// Command of `capstan` that sends such a message, or `transaction` if its type is not known yet.
+        command: &'static str,
         /// Name of the field.
         field: &'static str,
         /// Description of the mistake, and of what is expected.
@@ -207,7 +211,7 @@ pub enum TxError {
     #[error("the bundle is refused: {0}")]
     Bundle(String),
     /// No bundle with this id is installed.
-    #[error("no bundle {0} is installed; install it first with MsgInstallBundle")]
+    #[error("no bundle {0} is installed; install it first: `capstan tx install-bundle FILE`")]
     UnknownBundle(String),
     /// No upload with this id is in progress.
     #[error("no upload {0} is under way; it is complete, expired or was never begun")]
@@ -241,7 +245,7 @@ pub enum TxError {
     },
     /// The account's outbox is full.
     #[error(
-        "the outbox holds {length} entries, the limit is {limit} (max_outbox_length); acknowledge them with MsgAck"
+        "the outbox holds {length} entries, the limit is {limit} (max_outbox_length); acknowledge what was read: `capstan tx ack NUMBER`"
     )]
     OutboxFull {
         /// Number of entries.
@@ -251,7 +255,7 @@ pub enum TxError {
     },
     /// The account's outbox has too many bytes that are not acknowledged.
     #[error(
-        "the outbox holds {bytes} bytes of settled promises, the limit is {limit}; acknowledge entries with MsgAck"
+        "the outbox holds {bytes} bytes of settled promises, the limit is {limit}; acknowledge what was read: `capstan tx ack NUMBER`"
     )]
     OutboxTooLarge {
         /// Number of bytes.

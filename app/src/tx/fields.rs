@@ -19,6 +19,8 @@ use super::{
 /// Reader of the fields of one message.
 pub(super) struct Fields<'a> {
     pub(super) index: usize,
+    /// Command of `capstan` that sends such a message.
+    pub(super) command: &'static str,
     pub(super) signer: Address,
     pub(super) params: &'a Params,
     pub(super) encoding: Encoding,
@@ -31,7 +33,7 @@ impl Fields<'_> {
     }
 
     pub(super) fn refuse(&self, field: &'static str, problem: String) -> TxError {
-        TxError::Field { index: self.index, field, problem }
+        TxError::Field { index: self.index, command: self.command, field, problem }
     }
 
     pub(super) fn parse<T: FromStr<Err: fmt::Display>>(

@@ -14,33 +14,33 @@ use sha2::{Digest, Sha256};
 
 use super::{
     TxError,
-    action::Action,
+    action::{Action, command},
     fields::Fields,
     protobuf::type_url,
     upload::{Announcement, Compression, Packed, UploadId},
 };
 
 /// Decodes a message to an [`Action`]. It must act for the signer.
-pub(super) fn read(fields: &Fields<'_>, any: &Any) -> Result<Action, TxError> {
+pub(super) fn read(fields: Fields<'_>, any: &Any) -> Result<Action, TxError> {
     let url = any.type_url.as_str();
-    let known: &[(String, Read)] = &[
-        (type_url::<MsgBankSend>(), bank_send),
-        (type_url::<proto::MsgInstallBundle>(), install_bundle),
-        (type_url::<proto::MsgBeginUpload>(), begin_upload),
-        (type_url::<proto::MsgUploadChunk>(), upload_chunk),
-        (type_url::<proto::MsgCreateVat>(), create_vat),
-        (type_url::<proto::MsgSend>(), send),
-        (type_url::<proto::MsgTerminateVat>(), terminate_vat),
-        (type_url::<proto::MsgResolve>(), resolve),
-        (type_url::<proto::MsgDrop>(), drop_refs),
-        (type_url::<proto::MsgAck>(), ack),
-        (type_url::<proto::MsgFundMeter>(), fund_meter),
-        (type_url::<proto::MsgUpgradeVat>(), upgrade_vat),
-        (type_url::<proto::MsgWriteChannel>(), write_channel),
-        (type_url::<proto::MsgAckChannel>(), ack_channel),
+    let known: &[(String, &'static str, Read)] = &[
+        (type_url::<MsgBankSend>(), command::TRANSFER, bank_send),
+        (type_url::<proto::MsgInstallBundle>(), command::INSTALL_BUNDLE, install_bundle),
+        (type_url::<proto::MsgBeginUpload>(), command::INSTALL_BUNDLE, begin_upload),
+        (type_url::<proto::MsgUploadChunk>(), command::INSTALL_BUNDLE, upload_chunk),
+        (type_url::<proto::MsgCreateVat>(), command::CREATE_VAT, create_vat),
+        (type_url::<proto::MsgSend>(), command::SEND, send),
+        (type_url::<proto::MsgTerminateVat>(), command::TERMINATE_VAT, terminate_vat),
+        (type_url::<proto::MsgResolve>(), command::RESOLVE, resolve),
+        (type_url::<proto::MsgDrop>(), command::DROP, drop_refs),
+        (type_url::<proto::MsgAck>(), command::ACK, ack),
+        (type_url::<proto::MsgFundMeter>(), command::FUND_METER, fund_meter),
+        (type_url::<proto::MsgUpgradeVat>(), command::UPGRADE_VAT, upgrade_vat),
+        (type_url::<proto::MsgWriteChannel>(), command::IO_WRITE, write_channel),
+        (type_url::<proto::MsgAckChannel>(), command::IO_READ, ack_channel),
     ];
-    match known.iter().find(|(name, _)| name == url) {
-        Some((_, read)) => read(fields, &any.value),
+    match known.iter().find(|(name, _, _)| name == url) {
+        Some((_, command, read)) => read(&Fields { command, ..fields }, &any.value),
         None => Err(TxError::UnknownMessage(any.type_url.clone())),
     }
 }
@@ -51,6 +51,7 @@ pub(super) fn actor(index: usize, any: &Any) -> Result<Address, TxError> {
         .map_err(|e| TxError::Undecodable { part: any.type_url.clone(), problem: e.to_string() })?;
     decoded.actor.parse().map_err(|e| TxError::Field {
         index,
+        command: command::UNKNOWN,
         field: "field 1 (who acts)",
         problem: format!("{e}"),
     })
@@ -277,26 +278,32 @@ fn ack_channel(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
 }
 
 /// Decodes a `MsgUpgradeVat`: the call `upgradeVat(adminNode, bundleID, { vatParameters, upgradeMessage })` to the
-/// account's own factory object. The factory takes the bundle's id where the admin object takes the bundle.
+/// account's own factory object. The factory takes the bundle's id where the admin object takes the bundle. Without
+/// `vatParameters` it keeps those of the vat.
 fn upgrade_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgUpgradeVat = r.decode(bytes)?;
     r.actor(&msg.sender)?;
     let admin = r.reference("admin", &msg.admin, &["ro-", "rp-", "rp+"])?;
     let bundle: BundleId = r.parse("bundle_id", &msg.bundle_id)?;
-    let parameters = r.capdata("parameters", msg.parameters, "{}")?;
-    let message = match msg.upgrade_message.as_str() {
-        "" => String::new(),
-        text => format!("\"upgradeMessage\":{},", smallcaps::string(text)),
-    };
+    let mut options = Vec::new();
+    if !msg.upgrade_message.is_empty() {
+        options.push(format!("\"upgradeMessage\":{}", smallcaps::string(&msg.upgrade_message)));
+    }
+    let mut slots = Vec::new();
+    if msg.parameters.is_some() {
+        let given = r.capdata("parameters", msg.parameters, "{}")?;
+        options.push(format!("\"vatParameters\":{}", given.body));
+        slots = given.slots;
+    }
     let sigil = if admin.starts_with("ro") { '$' } else { '&' };
-    let CapData { body, mut slots } = parameters;
     // The parameters' slots keep their indices. If the admin object is among them, it has one already.
     let index = slots.iter().position(|slot| *slot == admin).unwrap_or(slots.len());
     if index == slots.len() {
         slots.push(admin.clone());
     }
     let bundle_id = smallcaps::string(bundle.as_str());
-    let args = format!("[\"{sigil}{index}\",{bundle_id},{{{message}\"vatParameters\":{body}}}]");
+    let options = options.join(",");
+    let args = format!("[\"{sigil}{index}\",{bundle_id},{{{options}}}]");
     let body = smallcaps::call("upgradeVat", &args);
     let methargs = r.bounded("parameters", CapData { body, slots })?;
     Ok(Action::UpgradeVat { admin, bundle, methargs })

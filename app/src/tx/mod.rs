@@ -18,6 +18,7 @@ mod signature;
 mod upload;
 
 pub use action::Action;
+pub(crate) use action::command;
 pub use decode::Tx;
 pub use error::TxError;
 pub use public_key::{MAX_MULTISIG_KEYS, Multisig, PublicKey, Secp256k1Key};

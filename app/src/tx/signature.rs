@@ -113,6 +113,15 @@ impl Signature {
         }
     }
 
+    /// Returns the signatures, as numbers `r` and `s` of 32 bytes each.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = &[u8]> {
+        let signed: Vec<&Signed> = match &self.signers {
+            Signers::Single(signed) => vec![signed],
+            Signers::Multi { signed, .. } => signed.iter().map(|(_, signed)| signed).collect(),
+        };
+        signed.into_iter().map(|signed| signed.signature.as_slice())
+    }
+
     /// Returns the number of signatures.
     pub(super) fn count(&self) -> usize {
         match &self.signers {

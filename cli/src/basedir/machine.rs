@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use capstan_client::Bundle;
-use capstan_genesis::Params;
 use capstan_kernel::ids::KRef;
 use capstan_kernel::policy::CrankCount;
-use capstan_kernel::vat::{ReapThreshold, Threshold};
-use capstan_kernel::{Kernel, KernelConfig, KernelOptions, RunReport, StaticVat, VAT_ADMIN, view};
+use capstan_kernel::{Kernel, RunReport, view};
 use capstan_kernel_ports::VatId;
 use capstan_kernel_ports::store::{Overlay as _, Read as _};
 use capstan_store::{Block, Options, StateView, Store};
@@ -17,7 +14,9 @@ use capstan_vat_host::{Compilers, WasmHost};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::sources::BOOTSTRAP;
+use super::clock::Timer;
+use super::setup::{Setup, kernel_config};
+use super::sources::{BOOTSTRAP, Source};
 use crate::failure::usage;
 use crate::passable;
 use crate::progress::Progress;
@@ -44,11 +43,26 @@ pub(crate) struct Basedir {
 struct Record {
     /// Bundle ids by the names of the vats.
     vats: BTreeMap<String, String>,
+    /// Bodies of parameters by the names of the vats that have any.
+    parameters: BTreeMap<String, String>,
     argv: Vec<String>,
-    /// The promise for what bootstrap answers.
-    bootstrap: String,
+    /// The promise for what bootstrap answers, if there is a bootstrap vat.
+    bootstrap: Option<String>,
     /// `true` if there is a shell.
     shell: bool,
+    /// The kind of the timer, if there is one.
+    timer: Option<Timer>,
+}
+
+/// The end of a run of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Nothing is left to do now.
+    Idle,
+    /// Nothing is left to do, and no wakeup of a real timer will come.
+    Quiet,
+    /// A promise is settled, or the same as for [`Until::Quiet`].
+    Settled(KRef),
 }
 
 /// The state of a promise.
@@ -76,6 +90,24 @@ pub(crate) struct Ended {
 /// The vat that evaluates what is typed.
 pub(crate) const SHELL: &str = "shell";
 
+impl Record {
+    fn of(setup: &Setup) -> Self {
+        let body = |source: &Source| Some(source.parameters.as_ref()?.body.clone());
+        let vats = setup.vats.iter();
+        Self {
+            vats: vats
+                .clone()
+                .map(|(name, vat)| (name.clone(), vat.bundle.id.to_string()))
+                .collect(),
+            parameters: vats.filter_map(|(name, vat)| Some((name.clone(), body(vat)?))).collect(),
+            argv: setup.argv.clone(),
+            bootstrap: None,
+            shell: setup.shell,
+            timer: setup.timer,
+        }
+    }
+}
+
 impl Basedir {
     /// Starts the vats, or goes on with them where `home` holds them. Without a home nothing is kept. Nothing has run
     /// when a new one is there: the start of the vats and `bootstrap(argv, vats)` wait in its queue.
@@ -83,9 +115,7 @@ impl Basedir {
     /// # Errors
     /// The home holds other vats or other arguments, cannot be used, or a bundle is not sound.
     pub(crate) fn open(
-        bundles: BTreeMap<String, Bundle>,
-        argv: &[String],
-        shell: bool,
+        setup: Setup,
         home: Option<&Path>,
         progress: &Progress,
     ) -> anyhow::Result<Self> {
@@ -102,22 +132,21 @@ impl Basedir {
             None => Store::in_memory()?,
         };
         let bare = capstan_node::Machine::new(host, store);
-        let ids =
-            bundles.iter().map(|(name, bundle)| (name.clone(), bundle.id.to_string())).collect();
-        let record = Record { vats: ids, argv: argv.to_vec(), bootstrap: String::new(), shell };
-        let mut basedir = Self { bare, record };
+        let mut basedir = Self { bare, record: Record::of(&setup) };
         match basedir.state().get(RECORD)? {
             Some(found) => basedir.resume(&found)?,
-            None => basedir.begin(bundles)?,
+            None => basedir.begin(setup)?,
         }
         Ok(basedir)
     }
 
-    /// Runs at most `limit` cranks, and returns the [`RunReport`]. Stops early if nothing is left to do, or once
-    /// `stop` is settled.
-    pub(crate) fn run(&mut self, limit: u64, stop: Option<KRef>) -> anyhow::Result<RunReport> {
+    /// Runs at most `limit` cranks, and returns the [`RunReport`]. Stops early as [`Until`] says. A real timer is
+    /// followed meanwhile.
+    pub(crate) fn run(&mut self, limit: u64, until: Until) -> anyhow::Result<RunReport> {
         let mut total = RunReport::default();
-        while total.cranks < limit && !total.idle {
+        let stop = if let Until::Settled(promise) = until { Some(promise) } else { None };
+        while total.cranks < limit {
+            self.follow_clock()?;
             // What a promise waits for is looked at after each crank.
             let batch = if stop.is_some() { 1 } else { BATCH.min(limit - total.cranks) };
             let (report, done) = self.change(|kernel, block| {
@@ -128,7 +157,8 @@ impl Basedir {
             total.cranks += report.cranks;
             total.computrons += report.computrons;
             total.idle = report.idle;
-            if done {
+            let is_over = report.idle && (until == Until::Idle || !self.wait_for_wakeup()?);
+            if done || is_over {
                 break;
             }
         }
@@ -157,8 +187,13 @@ impl Basedir {
 
     /// Returns the [`Outcome`] of `bootstrap`.
     pub(crate) fn bootstrapped(&self) -> anyhow::Result<Outcome> {
-        let promise = KRef::parse(&self.record.bootstrap);
+        let promise = self.record.bootstrap.as_deref().and_then(KRef::parse);
         self.outcome(promise.context("the record of the bootstrap message is damaged")?)
+    }
+
+    /// Returns the kind of the timer, if there is one.
+    pub(super) fn timer(&self) -> Option<Timer> {
+        self.record.timer
     }
 
     /// Returns the current [`StateView`].
@@ -186,17 +221,18 @@ impl Basedir {
             let record = view::vat_state(&state, vat)?;
             if let Some(ending) = record.as_ref().and_then(|record| record.status.ending()) {
                 let vat = if name.is_empty() { vat.to_string() } else { format!("{vat} ({name})") };
-                let (failure, reason) = (ending.failure, ending.reason());
+                let (failure, reason) = (ending.is_failure(), ending.reason());
                 ended.push(Ended { vat, failure, reason });
             }
         }
         Ok(ended)
     }
 
-    fn begin(&mut self, bundles: BTreeMap<String, Bundle>) -> anyhow::Result<()> {
-        let config = kernel_config(bundles, self.record.shell)?;
+    fn begin(&mut self, setup: Setup) -> anyhow::Result<()> {
+        let (timer, time) = (setup.timer, setup.time);
+        let config = kernel_config(setup)?;
         let mut record = self.record.clone();
-        record.bootstrap = self.change(|kernel, block| {
+        self.record = self.change(|kernel, block| {
             kernel.initialize(block, &config)?;
             if record.shell {
                 // Nobody holds it but whoever types.
@@ -205,12 +241,11 @@ impl Basedir {
             }
             let argv = &record.argv;
             let promise = kernel.introduce_vats(block, BOOTSTRAP, BOOTSTRAP, argv, &[SHELL])?;
-            record.bootstrap = promise.context("there is no bootstrap vat")?.to_string();
+            record.bootstrap = promise.map(|promise| promise.to_string());
             block.set(RECORD, serde_json::to_vec(&record)?);
-            Ok(record.bootstrap.clone())
+            Ok(record)
         })?;
-        self.record = record;
-        Ok(())
+        if timer == Some(Timer::Fake) { self.set_time(time) } else { Ok(()) }
     }
 
     fn resume(&mut self, found: &[u8]) -> anyhow::Result<()> {
@@ -226,6 +261,12 @@ impl Basedir {
             let gone = found.vats.iter().filter(|(name, _)| !self.record.vats.contains_key(*name));
             let names: Vec<&str> = changed.chain(gone).map(|(name, _)| name.as_str()).collect();
             bail!("the home holds other sources of vat {}; {other}", names.join(", "));
+        }
+        if found.parameters != self.record.parameters {
+            bail!("the home's vats were started with other --params; {other}");
+        }
+        if found.timer != self.record.timer {
+            bail!("the home's vats were started with another --timer; {other}");
         }
         if found.argv != self.record.argv && !self.record.argv.is_empty() {
             bail!("bootstrap was called already, with the arguments {:?}; {other}", found.argv);
@@ -247,53 +288,10 @@ impl Basedir {
     }
 
     /// Changes the state, and keeps the change if `work` succeeds.
-    fn change<T>(
+    pub(super) fn change<T>(
         &mut self,
         work: impl FnOnce(&mut Kernel<WasmHost>, &mut Block) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         self.bare.change(work)
     }
 }
-
-/// The directory's vats and those of the system that every kernel needs, with the limits of a development chain.
-fn kernel_config(bundles: BTreeMap<String, Bundle>, shell: bool) -> anyhow::Result<KernelConfig> {
-    let mut all = bundles;
-    let admin = Bundle::from_endo_json(capstan_vat_system::vat_admin_bundle())?;
-    all.insert(VAT_ADMIN.to_owned(), admin);
-    if shell {
-        let shell = Bundle::from_endo_json(capstan_vat_system::shell_bundle())?;
-        all.insert(SHELL.to_owned(), shell);
-    }
-    let params = Params::default();
-    let mut config = KernelConfig::new(KernelOptions {
-        reap: ReapThreshold {
-            deliveries: Threshold::At(REAP_DELIVERIES),
-            gc_krefs: Threshold::At(REAP_KREFS),
-            computrons: Threshold::Never,
-            never: false,
-        },
-        relax_durability_rules: false,
-        snapshot_initial: params.snapshot_initial,
-        snapshot_interval: params.snapshot_interval,
-        snapshot_debt: params.snapshot_debt,
-        crank_limit: params.crank_computrons,
-        guard: capstan_kernel::limits::SystemGuard::NONE,
-        billing: capstan_kernel::billing::Billing::SWINGSET,
-        collect_leaks: true,
-    });
-    for (name, Bundle { id, bytes }) in all {
-        let sound = capstan_bundle::verify(&bytes).with_context(|| format!("vat {name}"))?;
-        sound.check_id(&id)?;
-        // Its bundle can be asked for by the vat's name, so that more vats can be made of it.
-        config.named_bundles.insert(name.clone(), id.to_string());
-        config.vats.insert(name, StaticVat::new(id.as_str()));
-        config.bundles.insert(id.to_string(), sound.into_zip());
-    }
-    Ok(config)
-}
-
-/// Deliveries after which a vat is told to bring out its dead.
-const REAP_DELIVERIES: u64 = 100;
-
-/// Collected references after which it is told so, too.
-const REAP_KREFS: u64 = 20;

@@ -1,15 +1,17 @@
 //! `capstan run` and `capstan shell`: a directory of vats, without a chain around it.
 //!
-//! [`sources`] bundles the directory's vats, [`machine`] is the kernel that runs them, over a store in memory or in a
-//! home. [`run`] lets it run, [`shell`] drives it by hand: [`editor`] reads lines, [`lines`] makes them
+//! [`sources`] bundles the vats, [`setup`] is the kernel's configuration, and [`machine`] the kernel that runs them, over a
+//! store in memory or in a home. [`clock`] is its time. [`run`] lets it run, [`shell`] drives it by hand: [`editor`] reads lines, [`lines`] makes them
 //! something that the vat of the shell can evaluate, [`dump`] lays the kernel's tables out.
 
+mod clock;
 mod console;
 mod dump;
 mod editor;
 mod lines;
 mod machine;
 mod run;
+mod setup;
 mod shell;
 mod sources;
 

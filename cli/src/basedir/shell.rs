@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 
 use anyhow::bail;
+use capstan_kernel::RunReport;
 use serde_json::{Value, json};
 
+use super::clock::{Advance, ClockArgs, NOT_FAKE, Timer};
 use super::editor::Editor;
 use super::lines::{Line, Lines};
-use super::machine::{Basedir, Outcome, SHELL};
+use super::machine::{Basedir, Outcome, SHELL, Until};
+use super::run::waits;
+use super::setup::Setup;
 use super::sources::Sources;
 use super::{console, dump};
 use crate::Common;
@@ -17,20 +21,27 @@ use crate::progress::Progress;
 
 /// Arguments of `capstan shell`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: capstan shell examples/encouragement-bot\n\n\
+#[command(after_help = "Examples:\n  capstan shell examples/encouragement-bot\n  \
+    capstan shell --vat counter=src/counter.js --params 'counter={\"start\":7n}'\n  \
+    capstan shell --vat auction=src/auction.js --timer fake < test.js\n\n\
     A line is JavaScript, evaluated in a vat of its own; its value is awaited and shown, and what it declares stays. The\n\
-    vats' roots are there under their names and in `vats`, with E, Far, argv and devices; x~.m() works. At first nothing\n\
-    has run: the vats' start and bootstrap(argv, vats) wait in the run queue. A line runs the kernel until its own value\n\
-    is there; what else waits is left to the commands:\n\
+    vats' roots are there under their names and in `vats`, with E, Far, argv and devices; x~.m() works. expect(x, y) fails\n\
+    unless both, awaited, are equal. At first nothing has run: the vats' start and bootstrap(argv, vats) wait in the run\n\
+    queue. A line runs the kernel until its own value is there; what else waits is left to the commands:\n\
       dump()    show the kernel's tables and the run queue\n\
       step()    execute the next crank; step(N): the next N\n\
       run()     execute cranks until nothing is left to do\n\
+      advance(60)     do the same, then move a fake timer's time by 60 seconds, and do what is due; advance(10, 6): six\n\
+                      times by 10\n\
+    With --timer the timer service is there as `timer`, which a chain's accounts look up as chain/timer.\n\
     Tab completes names. Ctrl-D ends. Without a terminal, lines are read from standard input; the first that fails ends\n\
     the shell with exit code 1. With --json each line's outcome is a line of JSON.\n\
     --home keeps the state; what was declared is still there the next time.")]
 pub(crate) struct Shell {
     #[command(flatten)]
     sources: Sources,
+    #[command(flatten)]
+    clock: ClockArgs,
 }
 
 /// The request of a line.
@@ -39,6 +50,7 @@ enum Request {
     Dump,
     Step(u64),
     Run,
+    Advance(Advance),
 }
 
 /// The result of a line.
@@ -60,12 +72,16 @@ struct Session {
 
 impl Shell {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
-        let bundles = self.sources.bundle()?;
+        let (timer, time) = self.clock.read()?;
+        let vats = self.sources.bundle()?;
         let mut names: BTreeSet<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
-        names.extend(bundles.keys().cloned());
+        names.extend(vats.keys().cloned());
+        if timer.is_some() {
+            names.extend(["advance(", "timer"].map(str::to_owned));
+        }
         let progress = Progress::new("opening the JavaScript engine");
-        let argv = &self.sources.argv;
-        let machine = Basedir::open(bundles, argv, true, common.home.as_deref(), &progress)?;
+        let setup = Setup { vats, argv: self.sources.argv, shell: true, timer, time };
+        let machine = Basedir::open(setup, common.home.as_deref(), &progress)?;
         drop(progress);
         console::show(output.is_json());
         let lines = Lines::start(self.sources.tools.as_deref())?;
@@ -105,24 +121,42 @@ impl Session {
                 let record = json!({"dump": capstan_kernel::view::dump(&state)?});
                 Ok(Answer::Done { text: Some(dump::tables(&state, &vats)?), record })
             }
-            Some(Request::Step(count)) => self.cranks(count),
-            Some(Request::Run) => self.cranks(u64::MAX),
+            Some(Request::Step(count)) => self.cranks(|machine| machine.run(count, Until::Idle)),
+            Some(Request::Run) => self.cranks(|machine| machine.run(u64::MAX, Until::Idle)),
+            Some(Request::Advance(_)) if self.machine.timer() != Some(Timer::Fake) => {
+                Ok(Answer::Failed(NOT_FAKE.to_owned()))
+            }
+            Some(Request::Advance(advance)) => self.cranks(|machine| machine.advance(advance)),
             None => self.evaluate(typed),
         }
     }
 
-    fn cranks(&mut self, limit: u64) -> anyhow::Result<Answer> {
+    fn cranks(
+        &mut self,
+        work: impl FnOnce(&mut Basedir) -> anyhow::Result<RunReport>,
+    ) -> anyhow::Result<Answer> {
         let before = self.machine.ended()?.len();
-        let report = self.machine.run(limit, None)?;
+        let report = work(&mut self.machine)?;
         let idle = report.idle || !capstan_kernel::view::is_busy(&self.machine.state())?;
         let plural = if report.cranks == 1 { "" } else { "s" };
         let rest = if idle { "nothing is left to do" } else { "more is to be done" };
         let mut text = format!("{} crank{plural}; {rest}", report.cranks);
+        let time = self.machine.time_json()?;
+        if let Some((time, next)) = &time {
+            text.push_str(&format!("; the time is {time}"));
+            if !next.is_null() {
+                text.push_str(&format!(", the next wakeup at {next}"));
+            }
+        }
         for ended in &self.machine.ended()?[before..] {
             text.push_str(&format!("\nvat {} ended: {}", ended.vat, ended.reason));
         }
-        let record =
+        let mut record =
             json!({"cranks": report.cranks, "computrons": report.computrons, "idle": idle});
+        if let Some((time, next)) = time {
+            record["time"] = json!(time);
+            record["next_wakeup"] = next;
+        }
         Ok(Answer::Done { text: Some(text), record })
     }
 
@@ -137,7 +171,7 @@ impl Session {
         }
         let promise = self.machine.send(SHELL, "evaluate", json!([source, names]))?;
         self.names.extend(names);
-        self.machine.run(u64::MAX, Some(promise))?;
+        self.machine.run(u64::MAX, Until::Settled(promise))?;
         Ok(match self.machine.take(promise)? {
             Outcome::Fulfilled(answer) => match answer["thrown"].as_str() {
                 Some(thrown) => Answer::Failed(thrown.to_owned()),
@@ -151,16 +185,17 @@ impl Session {
             Outcome::Rejected(reason) => {
                 Answer::Failed(format!("the shell's vat failed: {reason}"))
             }
-            Outcome::Pending => Answer::Failed(
-                "nothing is left to do, and the value is still a promise that nobody has settled"
-                    .to_owned(),
-            ),
+            Outcome::Pending => Answer::Failed(format!(
+                "nothing is left to do, and the value is still a promise that nobody has settled{}",
+                self.machine.time_json()?.map(waits).unwrap_or_default()
+            )),
         })
     }
 }
 
 impl Request {
-    /// A command, if the line is one: `dump()`, `step()`, `step(5)`, `run()`, with or without a semicolon.
+    /// A command, if the line is one: `dump()`, `step()`, `step(5)`, `run()`, `advance(60)`, `advance(10, 6)`, with or
+    /// without a semicolon.
     fn parse(line: &str) -> Option<Self> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let (name, rest) = line.split_once('(')?;
@@ -170,6 +205,11 @@ impl Request {
             ("run", "") => Some(Self::Run),
             ("step", "") => Some(Self::Step(1)),
             ("step", count) => count.parse().ok().map(Self::Step),
+            ("advance", numbers) => {
+                let (seconds, times) = numbers.split_once(',').unwrap_or((numbers, "1"));
+                let (seconds, times) = (seconds.trim().parse().ok()?, times.trim().parse().ok()?);
+                Some(Self::Advance(Advance { seconds, times }))
+            }
             _ => None,
         }
     }
@@ -186,6 +226,7 @@ const NAMES: &[&str] = &[
     "const",
     "devices",
     "dump()",
+    "expect",
     "harden",
     "let",
     "makePromiseKit",
@@ -205,7 +246,21 @@ mod tests {
         assert_eq!(Request::parse("step( 12 )"), Some(Request::Step(12)));
         assert_eq!(Request::parse("step()"), Some(Request::Step(1)));
         assert_eq!(Request::parse("run();"), Some(Request::Run));
-        for other in ["run", "run(1)", "step(x)", "dump().x", "E(bot).run()", "await step()", ""] {
+        let advance = |seconds, times| Some(Request::Advance(Advance { seconds, times }));
+        assert_eq!(Request::parse("advance(60)"), advance(60, 1));
+        assert_eq!(Request::parse("advance( 10, 6 );"), advance(10, 6));
+        for other in [
+            "run",
+            "run(1)",
+            "step(x)",
+            "advance()",
+            "advance(x)",
+            "advance(1,)",
+            "dump().x",
+            "E(bot).run()",
+            "await step()",
+            "",
+        ] {
             assert_eq!(Request::parse(other), None, "{other}");
         }
     }

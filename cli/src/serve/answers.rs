@@ -14,7 +14,7 @@ impl Service {
             "settle" => self.settled(text(told, "promise"), told),
             "send" => self.queue(told),
             "drop" => {
-                self.sends.push_back(told.clone());
+                self.queue_drop(text(told, "reference"));
                 Ok(())
             }
             _ => Ok(()),

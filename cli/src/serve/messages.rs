@@ -1,5 +1,6 @@
 //! Messages that the object sends, and those that publish it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use super::service::{ROOT, Service};
 
 /// Messages of the object that wait.
 const MAX_SENDS: usize = 64;
+/// References in one transaction that drops them.
+const MAX_DROPS: usize = 100;
 /// Pause between two looks at a transaction that the start waits for.
 const STEP: Duration = Duration::from_millis(100);
 /// Time in which the factory must answer.
@@ -39,11 +42,22 @@ impl Service {
         self.node.tell(&json!({"t": "failed", "id": told["id"], "error": error}))
     }
 
-    /// Builds the transaction of a message or a drop of the object.
+    /// Keeps a drop until it is its turn, together with others that wait. The service takes no calls while too much waits, so
+    /// the object gets no further references either.
+    pub(super) fn queue_drop(&mut self, reference: String) {
+        keep_drop(&mut self.sends, reference);
+    }
+
+    /// Returns true if so much waits to be sent that no further call is taken.
+    pub(super) fn is_behind(&self) -> bool {
+        self.sends.len() >= MAX_SENDS
+    }
+
+    /// Builds the transaction of a message or of drops of the object.
     pub(super) fn forwarded(&self, told: &Value) -> TxBuilder {
         let wallet = &self.chain.wallet;
         if told["t"] == "drop" {
-            let refs = vec![text(told, "reference")];
+            let refs = slots(told);
             let sender = wallet.address().to_string();
             return TxBuilder::new().message(&proto::MsgDrop { sender, refs });
         }
@@ -73,9 +87,16 @@ impl Service {
                 self.node.tell(&json!({"t": "failed", "id": told["id"], "error": error}))
             }
             Some(_) => {
-                let reference = text(told, "reference");
-                let text = format!("failed: the drop of {reference}: {error}");
-                self.say("failed", json!({"reference": reference, "error": error}), &text);
+                let references = slots(told);
+                if references.len() > 1 {
+                    // One of them may be at fault.
+                    let alone =
+                        |reference| json!({"t": "drop", "slots": [reference], "alone": true});
+                    self.sends.extend(references.into_iter().map(alone));
+                    return Ok(());
+                }
+                let text = format!("failed: the drop of {}: {error}", references.join(", "));
+                self.say("failed", json!({"references": references, "error": error}), &text);
                 Ok(())
             }
             None => Ok(()),
@@ -154,5 +175,34 @@ impl Service {
                 Fate::Displaced => {}
             }
         }
+    }
+}
+
+/// Adds a drop to the one that waits last, if that has room. A message before it may still mention the reference.
+fn keep_drop(sends: &mut VecDeque<Value>, reference: String) {
+    let last = sends.back_mut().filter(|told| told["t"] == "drop" && told["alone"] != true);
+    match last.and_then(|told| told["slots"].as_array_mut()) {
+        Some(references) if references.len() < MAX_DROPS => references.push(reference.into()),
+        _ => sends.push_back(json!({"t": "drop", "slots": [reference]})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_wait_together_and_messages_keep_their_order() {
+        let mut sends = VecDeque::from([json!({"t": "send", "id": 1})]);
+        for number in 0..250 {
+            keep_drop(&mut sends, format!("ro-{number}"));
+            if number == 150 {
+                sends.push_back(json!({"t": "send", "id": 2}));
+            }
+        }
+        let kinds: Vec<&str> = sends.iter().filter_map(|told| told["t"].as_str()).collect();
+        assert_eq!(kinds, ["send", "drop", "drop", "send", "drop"]);
+        let dropped: Vec<String> = sends.iter().flat_map(slots).collect();
+        assert_eq!(dropped, (0..250).map(|number| format!("ro-{number}")).collect::<Vec<_>>());
     }
 }

@@ -66,7 +66,7 @@ impl Serve {
         wallet
             .client()
             .account(&wallet.address())
-            .map_err(|error| explain(error.into(), &wallet, &self.from))?;
+            .map_err(|error| explain(error.into(), &wallet.address(), &self.from))?;
         let dir = match self.state {
             Some(dir) => dir,
             None => home::path(common)?.join(SERVE).join(wallet.address().to_string()),

@@ -151,6 +151,9 @@ impl Service {
 
     /// Lets the follower give as many entries as there is room for.
     fn grant(&mut self) {
+        if self.is_behind() {
+            return;
+        }
         let busy = self.running.len() + self.journal.record.answers.len();
         while self.granted + busy < MAX_RUNNING && self.node.has_room() {
             if self.permits.try_send(()).is_err() {

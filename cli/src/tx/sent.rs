@@ -1,6 +1,6 @@
 //! Error texts for a transaction that failed, or that may still come through.
 
-use capstan_client::{ClientError, DENOM, ErrorCode, Wallet};
+use capstan_client::{Address, ClientError, DENOM, ErrorCode, Wallet};
 
 /// Says what happened to a transaction that nobody waits for any more.
 pub(super) fn went_on(hash: &str) -> String {
@@ -27,15 +27,18 @@ pub(super) fn with_hash(error: anyhow::Error, wallet: &Wallet) -> anyhow::Error 
 }
 
 /// Says what a newcomer must know about an account that is not there yet.
-pub(crate) fn explain(error: anyhow::Error, wallet: &Wallet, name: &str) -> anyhow::Error {
+pub(crate) fn explain(error: anyhow::Error, address: &Address, name: &str) -> anyhow::Error {
     let code = match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Query { path, code, .. }) if path.ends_with("/Account") => *code,
+        Some(ClientError::Query { path, code, .. })
+            if path.ends_with("/Account") || path.starts_with("accounts/") =>
+        {
+            *code
+        }
         _ => return error,
     };
     if code != ErrorCode::NotFound.number() {
         return error;
     }
-    let address = wallet.address();
     error.context(format!(
         "the account of {name} does not exist yet; it begins with its first coins, as in `capstan tx transfer {address} 1000000{DENOM} --from alice`"
     ))

@@ -15,6 +15,7 @@
 //! | `params` | height from which they hold | `tendermint.types.ConsensusParams` |
 //! | `txs` | hash of the transaction | height, index in the block |
 //! | `tx_events` | see [`super::tx_index`] | nothing |
+//! | `block_bytes` | height | see [`super::history`] |
 //!
 //! A block without results was being executed when the process ended.
 
@@ -25,18 +26,21 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefini
 use tendermint_proto::v0_38::abci::{ExecTxResult, ResponseFinalizeBlock};
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams};
 
+use super::history::{History, result_bytes};
 use super::merkle::sha256;
 use super::tx_index;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const BLOCKS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("blocks");
-const BLOCK_METAS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("block_metas");
-const SEEN_COMMITS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("seen_commits");
-const BLOCK_HASHES: TableDefinition<'_, &[u8], i64> = TableDefinition::new("block_hashes");
-const RESULTS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("results");
-const PARAMS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("params");
-const TXS: TableDefinition<'_, &[u8], (i64, u32)> = TableDefinition::new("txs");
-const TX_EVENTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("tx_events");
+pub(super) const BLOCKS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("blocks");
+pub(super) const BLOCK_METAS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("block_metas");
+pub(super) const SEEN_COMMITS: TableDefinition<'_, i64, &[u8]> =
+    TableDefinition::new("seen_commits");
+pub(super) const BLOCK_HASHES: TableDefinition<'_, &[u8], i64> =
+    TableDefinition::new("block_hashes");
+pub(super) const RESULTS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("results");
+pub(super) const PARAMS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("params");
+pub(super) const TXS: TableDefinition<'_, &[u8], (i64, u32)> = TableDefinition::new("txs");
+pub(super) const TX_EVENTS: TableDefinition<'_, &[u8], ()> = TableDefinition::new("tx_events");
 
 /// The version of the layout above.
 const FORMAT: &[u8] = b"1";
@@ -88,6 +92,7 @@ pub(crate) struct InitialState {
 #[derive(Debug)]
 pub(crate) struct BlockStore {
     database: Database,
+    history: History,
 }
 
 impl BlockStore {
@@ -98,6 +103,12 @@ impl BlockStore {
             other => other.into(),
         })?;
         Self::over(database, path)
+    }
+
+    /// Keeps at most so many bytes of blocks from now on. The oldest are removed, but never the last hundred.
+    pub(crate) fn keeping(mut self, max_bytes: u64) -> Self {
+        self.history.bound(max_bytes);
+        self
     }
 
     /// Opens a store on a [`redb::StorageBackend`] instead of a file.
@@ -129,8 +140,9 @@ impl BlockStore {
             write.open_table(TXS)?;
             write.open_table(TX_EVENTS)?;
         }
+        let history = History::open(&write)?;
         write.commit()?;
-        Ok(Self { database })
+        Ok(Self { database, history })
     }
 
     /// Returns the genesis document that the store was made with.
@@ -170,11 +182,17 @@ impl BlockStore {
         let height = block.header.as_ref().map_or(0, |header| header.height);
         let hash = meta.block_id.clone().unwrap_or_default().hash;
         let write = self.database.begin_write()?;
-        write.open_table(BLOCKS)?.insert(height, block.encode_to_vec().as_slice())?;
-        write.open_table(BLOCK_METAS)?.insert(height, meta.encode_to_vec().as_slice())?;
-        write.open_table(SEEN_COMMITS)?.insert(height, seen.encode_to_vec().as_slice())?;
+        let (block, meta, seen) =
+            (block.encode_to_vec(), meta.encode_to_vec(), seen.encode_to_vec());
+        write.open_table(BLOCKS)?.insert(height, block.as_slice())?;
+        write.open_table(BLOCK_METAS)?.insert(height, meta.as_slice())?;
+        write.open_table(SEEN_COMMITS)?.insert(height, seen.as_slice())?;
         write.open_table(BLOCK_HASHES)?.insert(hash.as_slice(), height)?;
-        Ok(write.commit()?)
+        let bytes = block.len() + meta.len() + seen.len() + hash.len();
+        let total = self.history.add(&write, height, bytes as u64)?;
+        write.commit()?;
+        self.history.committed(total);
+        Ok(())
     }
 
     /// Stores the results of a block, the parameters for the next block if they changed, and the indexes.
@@ -208,7 +226,10 @@ impl BlockStore {
                 write.open_table(PARAMS)?.insert(height + 1, params.encode_to_vec().as_slice())?;
             }
         }
-        Ok(write.commit()?)
+        let total = self.history.add(&write, height, result_bytes(block, results))?;
+        write.commit()?;
+        self.history.committed(total);
+        Ok(())
     }
 
     /// Returns the lowest and the highest stored height, or `None` if there is no block.
@@ -283,19 +304,18 @@ impl BlockStore {
         Ok(table.get(hash)?.map(|position| position.value()))
     }
 
-    /// Calls `visit` with every key of the event index that starts with `prefix`, in order.
+    /// Calls `visit` with the keys of the event index that start with `prefix`, in order, for as long as it returns true.
     pub(crate) fn scan_tx_events(
         &self,
         prefix: &[u8],
-        mut visit: impl FnMut(&[u8]),
+        mut visit: impl FnMut(&[u8]) -> bool,
     ) -> Result<(), BlockStoreError> {
         let table = self.database.begin_read()?.open_table(TX_EVENTS)?;
         for entry in table.range(prefix..)? {
             let (key, _) = entry?;
-            if !key.value().starts_with(prefix) {
+            if !key.value().starts_with(prefix) || !visit(key.value()) {
                 break;
             }
-            visit(key.value());
         }
         Ok(())
     }
@@ -347,6 +367,6 @@ struct TxResults {
     tx_results: Vec<Vec<u8>>,
 }
 
-fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, BlockStoreError> {
+pub(super) fn decode<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, BlockStoreError> {
     T::decode(bytes).map_err(|error| BlockStoreError::Damaged(format!("{what}: {error}")))
 }

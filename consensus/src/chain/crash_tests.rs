@@ -78,6 +78,16 @@ fn try_advance(chain: &mut Chain, last: Step) -> Result<(), SoloError> {
     Ok(())
 }
 
+/// Makes a block without transactions.
+fn advance_empty(chain: &mut Chain) {
+    let now = Time::from_unix_timestamp(1_750_000_000 + chain.tip().height, 0).unwrap();
+    let proposal = chain.propose(vec![], now).unwrap();
+    chain.save(&proposal).unwrap();
+    let results = chain.finalize(&proposal.block, &proposal.block_id()).unwrap();
+    chain.record(&proposal.block, &results).unwrap();
+    chain.commit(&proposal.block, proposal.block_id(), &results).unwrap();
+}
+
 /// App hash and block hash at every height of the story, run without a stop.
 fn undisturbed() -> Vec<(Vec<u8>, Vec<u8>)> {
     let dir = tempfile::tempdir().unwrap();
@@ -182,6 +192,21 @@ fn an_application_that_lost_its_state_is_brought_back_from_the_first_block() {
     assert_eq!(chain.tip().app_hash, before.app_hash);
     assert_eq!(chain.tip().params, before.params);
     assert_eq!(chain.app.info().last_block_height, before.height);
+}
+
+#[test]
+fn an_application_that_needs_removed_blocks_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = BlockStore::open(&dir.path().join("blocks.redb")).unwrap().keeping(0);
+    let mut chain = open_over(dir.path(), store).unwrap();
+    for _ in 0..120 {
+        advance_empty(&mut chain);
+    }
+    drop(chain);
+    assert!(try_open(dir.path()).is_ok(), "the last blocks are enough");
+    std::fs::remove_file(dir.path().join("app.json")).unwrap();
+    let error = try_open(dir.path()).err().unwrap();
+    assert!(matches!(error, SoloError::AppBehind { app: 0, first: 21 }), "{error}");
 }
 
 #[test]

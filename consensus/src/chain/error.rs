@@ -69,6 +69,17 @@ pub enum SoloError {
         /// The block store's height.
         store: i64,
     },
+    /// The application needs blocks that are not stored any more.
+    #[error(
+        "the application is at height {app}, and the block store begins at {first}: older blocks were removed, so that \
+         the application cannot be brought up to date; restore its state from a backup, or use another home"
+    )]
+    AppBehind {
+        /// Height of the application.
+        app: i64,
+        /// Height of the first block in the store.
+        first: i64,
+    },
     /// The application answers with another app hash than the one stored: its state or its code has
     /// changed, or it is not deterministic.
     #[error(

@@ -27,12 +27,16 @@ impl Chain {
         let validator = Validator::new(key, &genesis)?;
         let info = app.info();
         let base = genesis.initial_height - 1;
-        let stored = store.heights()?.map_or(base, |(_, last)| last);
+        let (first, stored) = store.heights()?.unwrap_or((base + 1, base));
         let recorded = store.last_results_height()?.unwrap_or(base);
         // An application at height 0 has no state, whatever the initial height of the chain.
         let app_height = info.last_block_height.max(base);
         if app_height > recorded {
             return Err(SoloError::AppAhead { app: app_height, store: recorded });
+        }
+        // What follows needs the block of the application's height, or the first of all.
+        if app_height.max(base + 1) < first {
+            return Err(SoloError::AppBehind { app: app_height, first });
         }
         let initial = if info.last_block_height == 0 {
             init_chain(app.as_ref(), &store, &genesis, &validator, &info)?

@@ -7,6 +7,7 @@ mod error;
 pub(crate) mod execution;
 mod genesis;
 mod handshake;
+mod history;
 pub(crate) mod merkle;
 pub(crate) mod params;
 pub(crate) mod query;

@@ -24,6 +24,8 @@ pub struct SoloConfig {
     pub genesis: GenesisDoc,
     /// Intervals between blocks.
     pub policy: BlockPolicy,
+    /// Maximum number of bytes of stored blocks. The oldest are removed, but never the last hundred.
+    pub history_bytes: u64,
     /// Bounds of the mempool.
     pub mempool: MempoolLimits,
     /// Bounds of the JSON-RPC.
@@ -42,6 +44,7 @@ impl SoloConfig {
             rpc_addr,
             genesis,
             policy: BlockPolicy::default(),
+            history_bytes: u64::MAX,
             mempool: MempoolLimits::default(),
             rpc: RpcLimits::default(),
             clock: Arc::new(SystemClock),

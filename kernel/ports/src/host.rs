@@ -90,8 +90,8 @@ pub struct HeapPage {
 pub trait Syscalls {
     /// Executes one syscall and returns its result.
     ///
-    /// Returns `None` if this node failed. The implementation keeps the error, and the host must unwind the worker at
-    /// once.
+    /// Returns `None` if the delivery ends here: this node failed, or the syscalls have caused more work than the
+    /// delivery may. The implementation keeps the reason, and the host must unwind the worker at once.
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult>;
 
     /// Answers a syscall that could not be decoded. `problem` says what was wrong with it.
@@ -196,6 +196,13 @@ pub trait VatHost {
 
     /// Drops the worker of `vat`. Has no effect if there is none.
     fn stop(&mut self, vat: VatId);
+
+    /// Returns the size of the worker's memory in bytes, which is the same on every node. Returns 0 if there is no worker, or
+    /// if this host runs no code.
+    fn memory_bytes(&self, vat: VatId) -> u64 {
+        let _ = vat;
+        0
+    }
 
     /// Returns the [`Hash`](struct@Hash) of the worker's heap and its size in bytes.
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)>;

@@ -95,6 +95,11 @@ pub trait HostLayer {
         self.host_mut().stop(vat);
     }
 
+    /// Forwards [`VatHost::memory_bytes`].
+    fn memory_bytes(&self, vat: VatId) -> u64 {
+        self.host().memory_bytes(vat)
+    }
+
     /// Forwards [`VatHost::heap`].
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
         self.host().heap(vat)
@@ -162,6 +167,10 @@ impl<L: HostLayer> VatHost for L {
 
     fn stop(&mut self, vat: VatId) {
         HostLayer::stop(self, vat);
+    }
+
+    fn memory_bytes(&self, vat: VatId) -> u64 {
+        HostLayer::memory_bytes(self, vat)
     }
 
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {

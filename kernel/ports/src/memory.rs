@@ -9,11 +9,23 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Hash,
-    store::{Entry, LOCAL, Overlay, Read, StoreFault},
+    store::{Entry, LOCAL, LevelSize, Overlay, Read, StoreFault},
 };
 
 /// The writes of one level. `None` stands for a deletion.
-type Level = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+#[derive(Debug, Default)]
+struct Level {
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    size: LevelSize,
+}
+
+impl Level {
+    fn write(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        let before = self.writes.get(key).map(Option::as_deref);
+        self.size.write(key, before, value.as_deref());
+        self.writes.insert(key.to_vec(), value);
+    }
+}
 
 /// State in memory: an [`Overlay`] whose bottom level is the committed state.
 ///
@@ -26,7 +38,7 @@ pub struct MemoryState {
 
 impl Default for MemoryState {
     fn default() -> Self {
-        Self { levels: vec![Level::new()], blobs: BTreeMap::new() }
+        Self { levels: vec![Level::default()], blobs: BTreeMap::new() }
     }
 }
 
@@ -46,11 +58,11 @@ impl MemoryState {
 
 impl Read for MemoryState {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
-        Ok(self.levels.iter().rev().find_map(|level| level.get(key)).cloned().flatten())
+        Ok(self.levels.iter().rev().find_map(|level| level.writes.get(key)).cloned().flatten())
     }
 
     fn value_len(&self, key: &[u8]) -> Result<Option<usize>, StoreFault> {
-        let written = self.levels.iter().rev().find_map(|level| level.get(key));
+        let written = self.levels.iter().rev().find_map(|level| level.writes.get(key));
         Ok(written.and_then(Option::as_ref).map(Vec::len))
     }
 
@@ -59,7 +71,7 @@ impl Read for MemoryState {
         loop {
             let range = (Bound::Excluded(after.as_slice()), Bound::Unbounded);
             let firsts =
-                self.levels.iter().filter_map(|level| level.range::<[u8], _>(range).next());
+                self.levels.iter().filter_map(|level| level.writes.range::<[u8], _>(range).next());
             let Some(key) = firsts.map(|(key, _)| key).min() else { return Ok(None) };
             if !key.starts_with(prefix) {
                 return Ok(None);
@@ -78,14 +90,14 @@ impl Read for MemoryState {
 
 impl Overlay for MemoryState {
     fn set(&mut self, key: &[u8], value: Vec<u8>) {
-        self.top().insert(key.to_vec(), Some(value));
+        self.top().write(key, Some(value));
     }
 
     fn delete(&mut self, key: &[u8]) {
         match self.levels.len() {
-            1 => self.top().remove(key),
-            _ => self.top().insert(key.to_vec(), None),
-        };
+            1 => drop(self.top().writes.remove(key)),
+            _ => self.top().write(key, None),
+        }
     }
 
     fn put_blob(&mut self, bytes: Vec<u8>) -> Hash {
@@ -95,7 +107,7 @@ impl Overlay for MemoryState {
     }
 
     fn push(&mut self) -> usize {
-        self.levels.push(Level::new());
+        self.levels.push(Level::default());
         self.levels.len()
     }
 
@@ -107,27 +119,28 @@ impl Overlay for MemoryState {
     fn merge(&mut self) {
         assert!(self.levels.len() > 1, "the bottom level cannot be merged");
         let top = self.levels.pop().unwrap_or_default();
-        if self.levels.len() > 1 {
-            self.top().extend(top);
-            return;
-        }
-        // Nothing lies below the bottom level, so a deletion there hides nothing and need not be recorded.
-        for (key, value) in top {
+        let is_bottom = self.levels.len() == 1;
+        for (key, value) in top.writes {
             match value {
-                Some(value) => self.top().insert(key, Some(value)),
-                None => self.top().remove(&key),
-            };
+                // Nothing lies below the bottom level, so a deletion there hides nothing and need not be recorded.
+                None if is_bottom => drop(self.top().writes.remove(&key)),
+                value => self.top().write(&key, value),
+            }
         }
     }
 
     fn is_written_below(&self, key: &[u8]) -> bool {
         // The bottom level is committed state, which does not count.
         let below = self.levels.iter().skip(1).rev().skip(1);
-        below.into_iter().any(|level| level.contains_key(key))
+        below.into_iter().any(|level| level.writes.contains_key(key))
+    }
+
+    fn top_size(&self) -> LevelSize {
+        self.levels.last().map_or(LevelSize::default(), |level| level.size)
     }
 
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
-        let top = self.levels.last().into_iter().flatten();
+        let top = self.levels.last().into_iter().flat_map(|level| &level.writes);
         for (key, value) in top.filter(|(key, _)| !key.starts_with(LOCAL)) {
             visit(key, value.as_deref());
         }

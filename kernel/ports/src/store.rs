@@ -20,6 +20,33 @@ pub const MAX_KEY_BYTES: usize = (64 << 10) + (1 << 10);
 /// Maximum length of a value or blob in bytes. A block with a longer one cannot be committed.
 pub const MAX_VALUE_BYTES: usize = 1 << 30;
 
+/// The size of a level of an [`Overlay`]. Keys that start with [`LOCAL`] are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LevelSize {
+    /// The number of entries that the level sets or removes.
+    pub entries: u64,
+    /// The bytes of their keys and last values.
+    pub bytes: u64,
+}
+
+impl LevelSize {
+    /// Adds the write of an entry to a level. `before` is what the level wrote to the key until then, if it did.
+    pub fn write(&mut self, key: &[u8], before: Option<Option<&[u8]>>, value: Option<&[u8]>) {
+        if key.starts_with(LOCAL) {
+            return;
+        }
+        let len = |value: Option<&[u8]>| value.map_or(0, <[u8]>::len) as u64;
+        match before {
+            Some(before) => self.bytes = self.bytes.saturating_sub(len(before)),
+            None => {
+                self.entries += 1;
+                self.bytes += key.len() as u64;
+            }
+        }
+        self.bytes += len(value);
+    }
+}
+
 /// A key and its value, both owned.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
@@ -84,6 +111,9 @@ pub trait Overlay: Read {
     ///
     /// The commit writes such a key anyway, so a further write adds nothing to its cost.
     fn is_written_below(&self, key: &[u8]) -> bool;
+
+    /// Returns the size of the top level, in constant time.
+    fn top_size(&self) -> LevelSize;
 
     /// Calls `visit` for each key that the top level wrote, in key order, with its last value.
     ///

@@ -25,7 +25,7 @@ use crate::{
         stats::Stats,
         subcluster::Notice,
     },
-    vats::worker::Online,
+    vats::online::Online,
 };
 
 /// Choices of this node alone, which the state does not show.
@@ -33,6 +33,8 @@ use crate::{
 pub struct NodeOptions {
     /// The most vats that may be in memory at once, at least 1.
     pub max_vats_online: usize,
+    /// The most memory that all of them may have together, in bytes. The vat that runs is in memory whatever it takes.
+    pub max_online_bytes: u64,
     /// Keeps the transcripts that no replay needs any more: from before the last snapshot, of earlier
     /// incarnations, and of vats that ended.
     pub archive: bool,
@@ -40,7 +42,7 @@ pub struct NodeOptions {
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { max_vats_online: 50, archive: false }
+        Self { max_vats_online: 50, max_online_bytes: 2 << 30, archive: false }
     }
 }
 
@@ -79,8 +81,8 @@ pub struct RunReport {
 impl<H: VatHost> Kernel<H> {
     /// Returns a kernel over an empty host. Vats are brought back from the store when they are needed.
     pub fn new(host: H, options: NodeOptions) -> Self {
-        let NodeOptions { max_vats_online, archive } = options;
-        let online = Online::new(max_vats_online);
+        let NodeOptions { max_vats_online, max_online_bytes, archive } = options;
+        let online = Online::new(max_vats_online, max_online_bytes);
         Self {
             host,
             online,

@@ -1,7 +1,7 @@
 //! Delivery cranks: what each event on the run queue does.
 
 use capstan_abi::{Delivery, Message};
-use capstan_kernel_ports::{VatId, host::VatHost};
+use capstan_kernel_ports::{Computrons, VatId, host::VatHost};
 use serde_json::Value;
 
 use crate::{
@@ -23,7 +23,10 @@ use crate::{
         rejection::{Rejection, delivery_failed},
         vat::{Dirt, DynamicOptions, Threshold},
     },
-    vats::worker::{self, METER_UNDERFLOW, Online, StartError, Status},
+    vats::{
+        online::Online,
+        worker::{self, METER_UNDERFLOW, StartError, Status},
+    },
 };
 
 /// A delivery crank in progress: the state, the host, and who is in memory.
@@ -44,7 +47,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             }
             RunQueueEvent::StartVat { vat, parameters } => self.start_vat(vat, &parameters),
             RunQueueEvent::UpgradeVat { vat, upgrade, bundle_id, parameters, upgrade_message } => {
-                self.upgrade_vat(vat, upgrade, bundle_id, &parameters, &upgrade_message)
+                self.upgrade_vat(vat, upgrade, bundle_id, parameters, &upgrade_message)
             }
             RunQueueEvent::ChangeVatOptions { vat, options_json } => {
                 self.change_options(vat, &options_json)
@@ -52,9 +55,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             RunQueueEvent::CollectGarbage { kind, endpoint, krefs } => {
                 self.collect_garbage(kind, endpoint, krefs)
             }
-            RunQueueEvent::NegatedGcAction | RunQueueEvent::Waited { .. } => {
-                Ok(CrankResults::default())
-            }
+            RunQueueEvent::NegatedGcAction
+            | RunQueueEvent::Waited { .. }
+            | RunQueueEvent::Subscribers { .. } => Ok(CrankResults::default()),
             RunQueueEvent::BringOutYourDead { vat } => self.bring_out_your_dead(vat),
             RunQueueEvent::CleanupTerminatedVat { vat, budget } => {
                 let work = self.state.clean_up(vat, budget)?;
@@ -278,6 +281,10 @@ impl<H: VatHost> Crank<'_, '_, H> {
     fn start_worker(&mut self, vat: VatId) -> Result<Option<CrankResults>> {
         let config = self.state.vat_config(vat)?;
         let started = match config.check_transcript() {
+            // The first start of a source may take many computrons. An empty meter pays for none of them.
+            Ok(()) if self.state.delivery_limit(&config)? == Computrons(0) => {
+                Err(StartError::Source(METER_UNDERFLOW.to_owned()))
+            }
             Ok(()) => worker::bring_online(self.state, self.host, self.online, vat),
             Err(lack) => Err(StartError::Source(lack.to_owned())),
         };

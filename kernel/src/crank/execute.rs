@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use capstan_kernel_ports::{Computrons, Hash, VatId, host::VatHost, store::Overlay};
+use capstan_kernel_ports::{Computrons, Hash, VatId, host::VatHost};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         slog::{CrankType, Event, Writes},
         stats::Stats,
         subcluster::Notice,
+        vat::EndKind,
     },
     vats::snapshot::{Snapshot, snapshot_if_due},
 };
@@ -132,6 +133,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
     /// Undoes the delivery but for what survives an abort.
     fn abort(&mut self, results: &mut CrankResults, stats: Stats) -> Result<()> {
         let state = &mut *self.state;
+        state.count_undone();
         undo(state, results, stats)?;
         if state.globals().options.collect_leaks {
             state.decrement_all(&std::mem::take(&mut results.held))?;
@@ -191,7 +193,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             state.add_dirt(vat, dirt)?;
         }
         if let Some((vat, failure, info)) = terminate {
-            state.terminate(vat, failure, &info)?;
+            state.terminate(vat, EndKind::by_itself(failure), &info)?;
         }
         if let Some(methargs) = tell_vat_admin {
             state.tell_vat_admin(methargs)?;
@@ -215,6 +217,8 @@ fn undo(state: &mut State<'_>, results: &CrankResults, stats: Stats) -> Result<(
         state.over.push();
     }
     state.reload()?;
+    // What the delivery ended runs on.
+    state.stopped.clear();
     if let Some(vat) = results.delivered {
         state.stopped.push(vat);
         state.note_stop(vat)?;
@@ -229,12 +233,13 @@ impl State<'_> {
         if !self.has_postponed() {
             return Ok(KernelWork::default());
         }
-        let before = top_work(&*self.over);
+        let before = self.crank_work();
         self.process_postponed()?;
-        let after = top_work(&*self.over);
+        let after = self.crank_work();
         Ok(KernelWork {
             entries: after.entries.saturating_sub(before.entries),
             bytes: after.bytes.saturating_sub(before.bytes),
+            reads: after.reads.saturating_sub(before.reads),
             ..KernelWork::default()
         })
     }
@@ -246,26 +251,24 @@ impl State<'_> {
             return Ok(());
         }
         self.save()?;
-        let KernelWork { entries, bytes, .. } = top_work(&*self.over);
+        let KernelWork { entries, bytes, reads, .. } = self.crank_work();
         let entries = entries.saturating_sub(of_others.entries);
         let bytes = bytes.saturating_sub(of_others.bytes);
+        let reads = reads.saturating_sub(of_others.reads);
         let snapshot = |pages| billing.restore.saturating_add(billing.page.saturating_mul(pages));
-        let price = [
-            billing.write.saturating_mul(entries),
-            billing.write_byte.saturating_mul(bytes),
-            self.snapshot_pages.map_or(0, snapshot),
-        ]
-        .into_iter()
-        .fold(billing.crank, u64::saturating_add);
+        let price = [billing.work(entries, bytes, reads), self.snapshot_pages.map_or(0, snapshot)]
+            .into_iter()
+            .fold(billing.crank, u64::saturating_add);
         self.charge_meter(meter, price.into())
     }
-}
 
-/// Measures what the top level has written.
-fn top_work(over: &dyn Overlay) -> KernelWork {
-    let mut work = KernelWork::default();
-    over.top_writes(&mut |key, value| work.add_write(key, value, !over.is_written_below(key)));
-    work
+    /// Measures what the top level has written, and what was looked at.
+    fn crank_work(&self) -> KernelWork {
+        let mut work = KernelWork { reads: self.reads, ..KernelWork::default() };
+        let over = &*self.over;
+        over.top_writes(&mut |key, value| work.add_write(key, value, !over.is_written_below(key)));
+        work
+    }
 }
 
 /// Completes the top level and chains its writes into the crank chain. `crank` is `None` for a change between
@@ -285,6 +288,7 @@ fn finish_level(state: &mut State<'_>, crank: Option<u64>) -> Result<KernelWork>
     hasher.update(state.globals().crank_chain.0);
     let mut work = KernelWork {
         computrons: std::mem::take(&mut state.spent),
+        reads: std::mem::take(&mut state.reads),
         snapshot_pages: state.snapshot_pages.take(),
         ..KernelWork::default()
     };

@@ -2,6 +2,7 @@
 
 use capstan_kernel_ports::Computrons;
 
+use crate::billing::READS_PER_WRITE;
 pub use crate::state::cleanup::CleanupCounts;
 
 /// Decides, crank by crank, how long [`Kernel::run`](crate::Kernel::run) goes on.
@@ -21,8 +22,11 @@ pub struct KernelWork {
     pub entries: u64,
     /// The bytes of the keys and values of all entries that the crank wrote.
     pub bytes: u64,
+    /// References that the crank looked up or counted, and entries that it read for syscalls.
+    pub reads: u64,
     /// Computrons that the vat and its worker spent: deliveries, failed ones included, starts, and returns to
-    /// memory. A delivery that failed by a fault counts all that it might have spent.
+    /// memory. A delivery that failed by a fault counts all that it might have spent. What the kernel wrote for a delivery
+    /// that was undone is among them.
     pub computrons: u64,
     /// The number of pages of the vat's heap, where each that changed since the snapshot before counts as six. `None` if no
     /// snapshot of it was taken.
@@ -110,7 +114,7 @@ pub struct BlockPolicy {
     pub vat_creation: u64,
     /// Charged for every crank.
     pub crank: u64,
-    /// Charged for every entry that the block writes.
+    /// Charged for every entry that the block writes. One that a crank looks at counts an eighth of that.
     pub write: u64,
     /// Charged for each byte that a crank writes.
     pub write_byte: u64,
@@ -151,6 +155,7 @@ impl RunPolicy for BlockPolicy {
             creation,
             self.crank,
             self.write.saturating_mul(work.entries),
+            self.write.saturating_mul(work.reads) / READS_PER_WRITE,
             self.write_byte.saturating_mul(work.bytes),
             work.snapshot_pages.map_or(0, pages),
         ]

@@ -21,17 +21,17 @@ impl<H: VatHost> Crank<'_, '_, H> {
         vat: VatId,
         upgrade: u64,
         bundle_id: String,
-        parameters: &KernelData,
+        parameters: Option<KernelData>,
         upgrade_message: &JsString,
     ) -> Result<CrankResults> {
+        let held = parameters.as_ref().map(|given| given.slots.clone()).unwrap_or_default();
         if !self.state.is_alive(vat)? {
-            self.state.decrement_all(&parameters.slots)?;
+            self.state.decrement_all(&held)?;
             return Ok(CrankResults {
                 tell_vat_admin: self.state.guards_vat_admin()?.then(|| failed(upgrade)),
                 ..CrankResults::default()
             });
         }
-        let held = parameters.slots.clone();
         let failure = |computrons, meter, cause: String| CrankResults {
             held: held.clone(),
             ..failure((vat, bundle_id.clone(), cause), upgrade, computrons, meter)
@@ -62,10 +62,17 @@ impl<H: VatHost> Crank<'_, '_, H> {
             let seen = self.state.drop_heap_imports(vat, most)?;
             self.state.count_reads(seen);
         }
-        self.begin_incarnation(vat, bundle_id.clone(), parameters)?;
-        let kernel = Delivery::StartVat { parameters: parameters.clone() };
+        self.begin_incarnation(vat, bundle_id.clone())?;
+        let parameters = match parameters {
+            Some(given) => {
+                self.state.set_parameters(vat, &given)?;
+                given
+            }
+            None => self.state.parameters(vat)?,
+        };
+        let kernel = Delivery::StartVat { parameters };
         let translated = self.state.delivery_to_endpoint(Endpoint::Vat(vat), &kernel)?;
-        self.state.decrement_all(&parameters.slots)?;
+        self.state.decrement_all(&held)?;
         let meter = self.state.vat_config(vat)?.meter;
         match bring_online(self.state, self.host, self.online, vat) {
             Ok(()) => {}
@@ -106,12 +113,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         Ok(())
     }
 
-    fn begin_incarnation(
-        &mut self,
-        vat: VatId,
-        bundle_id: String,
-        parameters: &KernelData,
-    ) -> Result<()> {
+    fn begin_incarnation(&mut self, vat: VatId, bundle_id: String) -> Result<()> {
         self.host.stop(vat);
         self.online.forget(vat);
         let mut config = self.state.vat_config(vat)?;
@@ -130,8 +132,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         })?;
         config.bundle_id = bundle_id;
         config.engine = self.host.engine();
-        self.state.put_vat_config(vat, &config)?;
-        self.state.set_parameters(vat, parameters)
+        self.state.put_vat_config(vat, &config)
     }
 }
 
@@ -146,9 +147,6 @@ struct Upheld {
 /// Entries of the state that cutting off one promise or object writes, as far as it can be foretold.
 const WRITES_EACH: u64 = 4;
 
-/// Entries that can be looked at for the price of one that is written.
-const READS_PER_WRITE: u64 = 8;
-
 /// Beginnings of the names of exports that are not durable.
 const NOT_DURABLE: [&str; 11] =
     ["o+0", "o+1", "o+2", "o+3", "o+4", "o+5", "o+6", "o+7", "o+8", "o+9", "o+v"];
@@ -159,12 +157,6 @@ impl State<'_> {
         let options = &self.globals().options;
         let each = options.billing.write.saturating_mul(WRITES_EACH);
         options.crank_limit.checked_div(each).unwrap_or(u64::MAX)
-    }
-
-    /// Counts entries that were looked at.
-    fn count_reads(&mut self, entries: u64) {
-        let write = self.globals().options.billing.write;
-        self.count(Computrons(write.saturating_mul(entries) / READS_PER_WRITE));
     }
 
     /// Returns what only the vat's heap upholds. All of it is cut off in one crank. So the inner error refuses
@@ -199,7 +191,7 @@ impl State<'_> {
         let promises = self.decided_by(endpoint)?;
         let each = self.globals().options.billing.write.saturating_mul(WRITES_EACH);
         let price = each.saturating_mul((promises.len() + objects.len()) as u64);
-        let due = Computrons(self.spent.saturating_add(price));
+        let due = Computrons(self.due().saturating_add(price));
         let covered = match self.vat_config(vat)?.meter {
             Some(meter) => price == 0 || self.meter_covers(meter, due)?,
             None => true,

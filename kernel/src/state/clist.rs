@@ -49,6 +49,16 @@ impl Holdings {
     }
 }
 
+/// Importers of an object.
+pub(crate) struct Importers {
+    /// Those that run, in string order of their ids.
+    pub(crate) live: Vec<Endpoint>,
+    /// The number of those that were looked at.
+    pub(crate) seen: usize,
+    /// The key of the last one that was looked at, if there are further ones.
+    pub(crate) last: Option<Vec<u8>>,
+}
+
 /// The way in which an endpoint names a reference of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -76,6 +86,8 @@ impl State<'_> {
         vref: &str,
         usage: Use,
     ) -> Translated<KRef> {
+        self.count_reads(1);
+        self.insist_within_limit()?;
         let Some(parts) = parse_ref(endpoint, vref) else {
             return vat_fatal(format!("invalid reference {vref:?}"));
         };
@@ -107,7 +119,13 @@ impl State<'_> {
 
     fn add_export(&mut self, endpoint: Endpoint, vref: &str, parts: RefParts) -> Translated<KRef> {
         if !parts.exported {
-            return vat_fatal(format!("unknown vref {vref}"));
+            let why = match endpoint {
+                Endpoint::Remote(_) => format!("{vref:?} is not held by this account"),
+                Endpoint::Vat(_) | Endpoint::Device(_) | Endpoint::Kernel => {
+                    format!("unknown vref {vref}")
+                }
+            };
+            return vat_fatal(why);
         }
         let kref = match parts.kind {
             Kind::Object => self.add_object(endpoint)?,
@@ -153,6 +171,7 @@ impl State<'_> {
     /// Returns the endpoint's reference for one of the kernel's, as a new import if it has none. It is then
     /// reachable.
     pub(crate) fn to_endpoint(&mut self, endpoint: Endpoint, kref: KRef) -> Result<VRef> {
+        self.count_reads(1);
         let mut entry = match self.clist_entry(endpoint, kref)? {
             Some(entry) if entry.reachable => return Ok(entry.vref),
             Some(entry) => entry,
@@ -282,12 +301,23 @@ impl State<'_> {
         }
     }
 
-    /// The live vats and remotes that import an object, in string order of their ids.
-    pub(crate) fn importers(&self, kref: KRef) -> Result<Vec<Endpoint>> {
+    /// The live vats and remotes that import an object, in string order of their ids: up to `limit` importers after a key
+    /// that an earlier call returned.
+    pub(crate) fn importers_after(
+        &self,
+        kref: KRef,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Importers> {
         let prefix = keys::importers_of(kref);
-        let mut importers = Vec::new();
-        let mut after = prefix.clone();
+        let mut after = after.unwrap_or_else(|| prefix.clone());
+        let mut importers = Importers { live: Vec::new(), seen: 0, last: None };
         while let Some((key, _)) = self.over.next_after(&prefix, &after)? {
+            if importers.seen == limit {
+                importers.last = Some(after);
+                break;
+            }
+            importers.seen += 1;
             let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
             let endpoint = Endpoint::parse(&text)
                 .ok_or_else(|| inconsistent(format!("{text} is not an endpoint")))?;
@@ -297,7 +327,7 @@ impl State<'_> {
                 Endpoint::Device(_) | Endpoint::Kernel => false,
             };
             if alive {
-                importers.push(endpoint);
+                importers.live.push(endpoint);
             }
             after = key;
         }

@@ -183,7 +183,12 @@ impl Model {
                     let reachable = importers.clone().filter(|(_, (_, reachable))| *reachable);
                     let expected = (reachable.count() as u64, importers.clone().count() as u64);
                     assert_eq!((object.reachable, object.recognizable), expected, "{kref}");
-                    let listed: BTreeSet<_> = state.importers(*kref).unwrap().into_iter().collect();
+                    let listed: BTreeSet<_> = state
+                        .importers_after(*kref, None, usize::MAX)
+                        .unwrap()
+                        .live
+                        .into_iter()
+                        .collect();
                     assert_eq!(listed, importers.map(|((e, _), _)| *e).collect(), "{kref}");
                 }
                 _ => assert_eq!(

@@ -38,6 +38,12 @@ pub enum RunQueueEvent {
         /// One past the position of the last message.
         end: u64,
     },
+    /// The subscribers of a settled promise are to be notified, one each crank. It holds the promise, as each of the
+    /// notifications does.
+    Subscribers {
+        /// The promise.
+        promise: KRef,
+    },
     /// A dynamic vat is to be made and started.
     CreateVat {
         /// Its id, allocated when the event was queued.
@@ -64,8 +70,8 @@ pub enum RunQueueEvent {
         upgrade: u64,
         /// The new bundle.
         bundle_id: String,
-        /// The new parameters.
-        parameters: KernelData,
+        /// The new parameters, or `None` to keep those that the vat has.
+        parameters: Option<KernelData>,
         /// The reason with which promises of the old incarnation are rejected.
         upgrade_message: JsString,
     },

@@ -5,12 +5,17 @@ use crate::{
     ids::{Endpoint, KRef},
     limits::{MAX_FREED, MAX_GC_KREFS},
     state::{
+        clist::Importers,
         event::{GcKind, RunQueueEvent},
         handle::State,
         keys,
-        promise::Stage,
+        promise::{Stage, number_of},
+        subscribers::MAX_TOLD_AT_ONCE,
     },
 };
+
+/// Number of importers of an object that one step tells that the object is gone.
+const MAX_RETIRED: usize = 100;
 
 const DROP_EXPORT: &str = "dropExport";
 const RETIRE_EXPORT: &str = "retireExport";
@@ -49,10 +54,7 @@ impl State<'_> {
         {
             let references = match kref {
                 KRef::Promise(_) => self.collect_promise(kref)?,
-                KRef::Object(_) => {
-                    self.collect_object(kref)?;
-                    0
-                }
+                KRef::Object(_) => self.collect_object(kref)?,
                 KRef::Device(_) => 0,
             };
             left = left.saturating_sub(1 + references);
@@ -66,6 +68,13 @@ impl State<'_> {
         if promise.ref_count > 0 {
             return Ok(0);
         }
+        if let Stage::Pending(pending) = &promise.stage
+            && pending.has_more
+            && !self.drop_subscribers(number_of(kref)?, MAX_TOLD_AT_ONCE)?
+        {
+            self.maybe_free.add(kref);
+            return Ok(MAX_TOLD_AT_ONCE);
+        }
         self.delete_promise(kref)?;
         Ok(match promise.stage {
             Stage::Settled(settled) => settled.data.slots(),
@@ -73,10 +82,11 @@ impl State<'_> {
         })
     }
 
-    fn collect_object(&mut self, kref: KRef) -> Result<()> {
-        let Some(object) = self.object(kref)? else { return Ok(()) };
+    /// Collects an object that nothing reaches. Returns the number of importers that it looks at.
+    fn collect_object(&mut self, kref: KRef) -> Result<usize> {
+        let Some(object) = self.object(kref)? else { return self.go_on_retiring(kref) };
         if object.reachable > 0 {
-            return Ok(());
+            return Ok(0);
         }
         match object.owner {
             // A service's object is held as long as the service is registered.
@@ -89,7 +99,7 @@ impl State<'_> {
                 if object.recognizable == 0 {
                     self.add_gc_action(owner, RETIRE_EXPORT, kref);
                 }
-                Ok(())
+                Ok(0)
             }
             Some(dead) => {
                 // The owner died and was not cleaned up yet: take the object away from it now.
@@ -102,12 +112,31 @@ impl State<'_> {
         }
     }
 
-    /// Deletes an object and tells those who can still recognize it.
-    pub(crate) fn retire_object(&mut self, kref: KRef) -> Result<()> {
-        for importer in self.importers(kref)? {
+    /// Deletes an object and tells those who can still recognize it. Any number of endpoints may have imported it. So the
+    /// first ones are told now, and the others in further cranks. Returns the number of importers that it looked at.
+    pub(crate) fn retire_object(&mut self, kref: KRef) -> Result<usize> {
+        self.delete_object(kref)?;
+        self.retire_imports(kref, None)
+    }
+
+    /// Tells further importers of an object that is gone, if there are any.
+    fn go_on_retiring(&mut self, kref: KRef) -> Result<usize> {
+        let key = keys::retiring(kref);
+        let Some(last) = self.over.get(&key)? else { return Ok(0) };
+        self.over.delete(&key);
+        self.retire_imports(kref, Some(last))
+    }
+
+    fn retire_imports(&mut self, kref: KRef, after: Option<Vec<u8>>) -> Result<usize> {
+        let Importers { live, seen, last } = self.importers_after(kref, after, MAX_RETIRED)?;
+        for importer in live {
             self.add_gc_action(importer, RETIRE_IMPORT, kref);
         }
-        self.delete_object(kref)
+        if let Some(last) = last {
+            self.over.set(&keys::retiring(kref), last);
+            self.postpone(kref)?;
+        }
+        Ok(seen)
     }
 
     /// Takes an object away from its owner. Whoever holds it goes on holding it.

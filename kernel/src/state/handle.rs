@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The format of the kernel's keys and records. A kernel refuses any other.
-pub const SCHEMA_VERSION: u32 = 5;
+pub const SCHEMA_VERSION: u32 = 6;
 
 /// The records of which a kernel has one.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -100,6 +100,11 @@ pub(crate) struct State<'a> {
     pub(crate) stopped: Vec<VatId>,
     /// Computrons that vats and their workers have spent in this crank, whether it is undone or not.
     pub(crate) spent: u64,
+    /// References that were looked up or counted in this crank, and entries that were read for syscalls, whether it is
+    /// undone or not.
+    pub(crate) reads: u64,
+    /// The most that may be [due](Self::due) before the end of the delivery that is being made.
+    pub(crate) work_limit: Option<u64>,
     /// The meter that pays for this crank, once it was charged for what its vat did.
     pub(crate) payer: Option<MeterId>,
     /// Pages of the heap of which the crank took a snapshot, if it took one.
@@ -173,6 +178,8 @@ impl<'a> State<'a> {
             maybe_free: MaybeFree::default(),
             stopped: vec![],
             spent: 0,
+            reads: 0,
+            work_limit: None,
             payer: None,
             snapshot_pages: None,
             loaded_source: None,
@@ -214,10 +221,16 @@ impl<'a> State<'a> {
     /// Leaves what is still to be looked at to the next crank.
     pub(crate) fn postpone_refcounts(&mut self) -> Result<()> {
         for kref in std::mem::take(&mut self.maybe_free).order {
-            let position = self.globals.waiting.1;
-            self.put(&keys::waiting(position), &kref)?;
-            self.globals.waiting.1 += 1;
+            self.postpone(kref)?;
         }
+        Ok(())
+    }
+
+    /// Leaves a kref to be looked at to the next crank.
+    pub(crate) fn postpone(&mut self, kref: KRef) -> Result<()> {
+        let position = self.globals.waiting.1;
+        self.put(&keys::waiting(position), &kref)?;
+        self.globals.waiting.1 += 1;
         Ok(())
     }
 

@@ -11,12 +11,14 @@ use std::collections::BTreeMap;
 use capstan_kernel_ports::VatId;
 
 use crate::{
-    error::{Result, inconsistent},
+    error::Result,
     ids::{Endpoint, KRef},
     state::{
         clist::is_export,
         handle::State,
         keeping::{EXPORT_BYTES, Keeping, PAGE_BYTES, Paid, vatstore_bytes},
+        slog::Event,
+        vat::VatStatus,
     },
 };
 
@@ -114,8 +116,8 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Returns true if the vat's meter covers the deposit for what the vat keeps more than before, besides what this
-    /// crank has spent.
+    /// Returns true if the vat's meter covers the deposit for what the vat keeps more than before, besides what is
+    /// due for this crank.
     pub(crate) fn covers_growth(&self, vat: VatId) -> Result<bool> {
         let price = self.globals().options.billing.kept_byte;
         let grown = self.kept.get(&vat).map_or(0, growth);
@@ -129,7 +131,7 @@ impl State<'_> {
         let record = self.vat(vat)?;
         let total = record.kept.total().saturating_add(grown.unsigned_abs());
         let due = (u128::from(total) * u128::from(price)).saturating_sub(record.deposit);
-        Ok(remaining.saturating_sub(u128::from(self.spent)) >= due)
+        Ok(remaining.saturating_sub(u128::from(self.due())) >= due)
     }
 
     /// Applies the noted changes: the bytes of each vat, and the deposit for them.
@@ -141,12 +143,32 @@ impl State<'_> {
             let mut record = self.vat(vat)?;
             for (kind, change) in &changes {
                 let bytes = record.kept.of(*kind);
-                *bytes = bytes.checked_add_signed(*change).ok_or_else(|| {
-                    inconsistent(format!("{vat} has freed more bytes than it kept: {kind:?}"))
-                })?;
+                match bytes.checked_add_signed(*change) {
+                    Some(sum) => *bytes = sum,
+                    // Only a fault of the kernel leads here. It costs the vat no more than a deposit, and must not stop
+                    // the chain.
+                    None => {
+                        let text = format!(
+                            "{vat} frees {change} bytes of {bytes} that it keeps: {kind:?}"
+                        );
+                        *bytes = 0;
+                        self.log(Event::Console {
+                            vat,
+                            source: "kernel",
+                            level: "error",
+                            text: &text,
+                        });
+                    }
+                }
             }
             record.deposit = self.settle_deposit(vat, record.kept.total(), record.deposit)?;
             self.put_vat(vat, &record)?;
+            // Until a vat is cleaned up, its rest waits for what cleanup frees.
+            if matches!(record.status, VatStatus::Cleaned(_))
+                && let Some(meter) = self.vat_config(vat)?.meter
+            {
+                self.give_back_rest(meter)?;
+            }
         }
         Ok(())
     }
@@ -178,4 +200,32 @@ impl State<'_> {
 /// Returns the sum of a vat's changes.
 fn growth(changes: &BTreeMap<Keeping, i64>) -> i64 {
     changes.values().fold(0, |sum, change| sum.saturating_add(*change))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use capstan_kernel_ports::memory::MemoryState;
+
+    use super::*;
+    use crate::{
+        control::genesis::first_globals,
+        state::{clist_tests::options, stats::Stats, vat::DynamicOptions},
+    };
+
+    #[test]
+    fn a_vat_that_frees_more_than_it_keeps_keeps_nothing_and_stops_no_kernel() {
+        let (mut over, mut stats) = (MemoryState::default(), Stats::default());
+        let mut state = State::new(&mut over, &mut stats, None, first_globals(options()));
+        let vat = VatId(7);
+        let config = DynamicOptions::default().config("b1-x".to_owned(), Default::default());
+        state.add_vat(vat, &config).unwrap();
+        state.keep(vat, Keeping::Export, 300);
+        state.keep(vat, Keeping::Promise, 20);
+        state.save().unwrap();
+        state.free(vat, Keeping::Export, 301);
+        state.save().unwrap();
+        let kept = state.vat(vat).unwrap().kept;
+        assert_eq!((kept.exports, kept.promises), (0, 20));
+    }
 }

@@ -9,11 +9,12 @@
 //! k.globals                Globals: next ids, crank number, kernel options, vatAdmin root, crank chain
 //! k.q.a.HEX  k.q.r.HEX     RunQueueEvent: acceptance queue and run queue (heads and tails in k.queues)
 //! k.queues                 Queues
-//! k.res.v                  Recent<VatId>: the vats that blocks count as being in memory
+//! k.res.v                  Recent<ResidentVat>: the vats that blocks count as being in memory
 //! k.res.s                  Recent<Source>: the sources that blocks count as being loaded
 //! k.reap                   Vec<VatId>: vats due for bringOutYourDead
 //! k.dead.HEX               VatId: a terminated vat not yet cleaned up, oldest first
 //! k.wait.HEX               KRef: a count that fell to zero between cranks, for the next crank to look at
+//! k.ret.K                  an object that is gone whose importers are still to be told: the key of the last one that was
 //! k.g.E.TYPE.K             GC action: TYPE is dropExport, retireExport or retireImport; no value
 //! k.o.N                    Object: owner, reference counts, whether it was revoked
 //! k.p.N                    PromiseRecord
@@ -24,7 +25,7 @@
 //! k.d.N                    DeviceId: owner of a device node
 //! k.c.E.K                  ClistEntry: reachable flag and vref (rref)
 //! k.v.N                    VatConfig: what the vat is
-//! k.vp.N                   Vec<KRef>: what the vat's parameters refer to, if anything
+//! k.vp.N                   KernelData: the vat's parameters, unless they are undefined
 //! k.w.N                    VatState: what the vat has come to
 //! k.vf.N                   FailedUpgrade: the vat's last upgrade, if that failed
 //! k.s.vN.KEY               the vat's own store (or a device's: k.s.dN.KEY)
@@ -44,6 +45,7 @@
 //! k.mb.a.PEER              u64: the last message taken from a mailbox's peer; PEER is hex
 //! k.mb.o.PEER.HEX          a message to a mailbox's peer, as it is
 //! k.m.N                    Meter
+//! k.mu.N                   MeterUse: the meter's owner, and the number of its vats
 //! k.svc.NAME               Service: a kernel service
 //! k.svk.N                  String: the name of the service whose object is koN, if the kernel owns that
 //! k.pin.K                  pinned objects; no value
@@ -87,6 +89,7 @@ pub(crate) const WAITING_MESSAGES: &[u8] = b"k.pq.";
 pub(crate) const VATS: &[u8] = b"k.v.";
 pub(crate) const VAT_STATES: &[u8] = b"k.w.";
 pub(crate) const FAILED_UPGRADES: &[u8] = b"k.vf.";
+pub(crate) const METER_USES: &[u8] = b"k.mu.";
 pub(crate) const OUTBOXES: &[u8] = b"k.ro.";
 pub(crate) const STATIC_NAMES: &[u8] = b"k.n.";
 pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
@@ -176,6 +179,11 @@ pub(crate) fn importers_of(kref: KRef) -> Vec<u8> {
     format!("local.k.i.{kref}.").into_bytes()
 }
 
+/// The importers of an object that is gone which are still to be told: the key of the last one that was.
+pub(crate) fn retiring(kref: KRef) -> Vec<u8> {
+    format!("k.ret.{kref}").into_bytes()
+}
+
 pub(crate) fn vat_config(vat: VatId) -> Vec<u8> {
     format!("k.v.{}", vat.0).into_bytes()
 }
@@ -231,6 +239,10 @@ pub(crate) fn io_line(name: &IoName, flow: Flow, number: u64) -> Vec<u8> {
         Flow::Output => "ioo",
     };
     format!("k.{flow}.{:016x}.{}.{number:016x}", name.subcluster.0, name.channel).into_bytes()
+}
+
+pub(crate) fn meter_use(meter: MeterId) -> Vec<u8> {
+    format!("k.mu.{}", meter.0).into_bytes()
 }
 
 pub(crate) fn meter(meter: MeterId) -> Vec<u8> {

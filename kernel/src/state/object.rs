@@ -195,6 +195,7 @@ impl State<'_> {
     }
 
     pub(crate) fn count_promise(&mut self, kref: KRef, change: i64) -> Result<()> {
+        self.count_reads(1);
         let mut promise = self.promise(kref)?;
         let count = promise.ref_count.checked_add_signed(change);
         promise.ref_count =
@@ -210,6 +211,7 @@ impl State<'_> {
     /// The object is looked at again if nobody can reach it after the change, even if others can still
     /// recognize it: its owner may have ended since.
     pub(crate) fn count_object(&mut self, kref: KRef, reach: i64, recognize: i64) -> Result<()> {
+        self.count_reads(1);
         let Some(mut object) = self.object(kref)? else { return Ok(()) };
         let below = || inconsistent(format!("{kref} has fewer references than zero"));
         object.reachable = object.reachable.checked_add_signed(reach).ok_or_else(below)?;

@@ -11,7 +11,7 @@ use crate::{ids::KRef, state::keys};
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
 pub enum Place {
-    /// On the acceptance queue, as in `accepted-7`.
+    /// On the acceptance queue, as in `accepted-7`. Notifications of many subscribers of one promise come from one place.
     Accepted(u64),
     /// On the run queue, as in `run-7`.
     Run(u64),

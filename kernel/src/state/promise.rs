@@ -19,6 +19,7 @@ use crate::{
         keys,
         rejection::{Cause, Rejection},
         settled::{Settled, load_data},
+        subscribers::subscribers,
     },
 };
 
@@ -88,10 +89,10 @@ pub(crate) struct Pending {
     pub(crate) policy: ResultPolicy,
     pub(crate) queue_head: u64,
     pub(crate) queue_tail: u64,
-    /// The first subscribers, at most [`MAX_LISTED_SUBSCRIBERS`].
-    listed: Vec<Endpoint>,
+    /// The first subscribers, at most [`MAX_LISTED_SUBSCRIBERS`](crate::state::subscribers::MAX_LISTED_SUBSCRIBERS).
+    pub(crate) listed: Vec<Endpoint>,
     /// True if there are further subscribers, each under a key of its own.
-    has_more: bool,
+    pub(crate) has_more: bool,
 }
 
 impl Pending {
@@ -103,10 +104,6 @@ impl Pending {
 
 /// Number of messages that the settlement of a promise moves at once.
 const MAX_REQUEUED: u64 = 100;
-
-/// Number of subscribers that a promise's record lists. The first ones cost no entry of their own, and any number of
-/// them leaves the record small.
-const MAX_LISTED_SUBSCRIBERS: usize = 8;
 
 impl Promise {
     /// Returns its data if it is settled, and `None` otherwise.
@@ -145,27 +142,6 @@ impl Promise {
         };
         Ok(Some(Self { ref_count: record.ref_count, state, data_of }))
     }
-}
-
-/// Returns the subscribers of a promise, in string order of their ids.
-fn subscribers(
-    from: &(impl Read + ?Sized),
-    number: u64,
-    pending: &Pending,
-) -> Result<Vec<Endpoint>> {
-    let mut all = pending.listed.clone();
-    let prefix = keys::subscribers_of(number);
-    let mut after = prefix.clone();
-    while pending.has_more
-        && let Some((key, _)) = from.next_after(&prefix, &after)?
-    {
-        let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-        let endpoint = Endpoint::parse(&text);
-        all.push(endpoint.ok_or_else(|| inconsistent(format!("{text} is not an endpoint")))?);
-        after = key;
-    }
-    all.sort_by_cached_key(ToString::to_string);
-    Ok(all)
 }
 
 /// The number of a promise.
@@ -318,51 +294,6 @@ impl State<'_> {
         })
     }
 
-    /// Adds a subscriber, or notifies it at once if the promise is settled.
-    pub(crate) fn subscribe(&mut self, kref: KRef, endpoint: Endpoint) -> Result<()> {
-        let Some(pending) = self.unresolved(kref)? else { return self.notify(endpoint, kref) };
-        if self.is_listed(kref, &pending, endpoint)? {
-            return Ok(());
-        }
-        if pending.listed.len() < MAX_LISTED_SUBSCRIBERS {
-            return self.update_unresolved(kref, |pending| pending.listed.push(endpoint));
-        }
-        self.over.set(&keys::subscriber(number_of(kref)?, endpoint), vec![]);
-        match pending.has_more {
-            true => Ok(()),
-            false => self.update_unresolved(kref, |pending| pending.has_more = true),
-        }
-    }
-
-    /// Returns true if the promise is unresolved and the endpoint will be notified of it.
-    pub(crate) fn is_subscribed(&self, kref: KRef, endpoint: Endpoint) -> Result<bool> {
-        match self.unresolved(kref)? {
-            Some(pending) => self.is_listed(kref, &pending, endpoint),
-            None => Ok(false),
-        }
-    }
-
-    fn is_listed(&self, kref: KRef, pending: &Pending, endpoint: Endpoint) -> Result<bool> {
-        let key = keys::subscriber(number_of(kref)?, endpoint);
-        Ok(pending.listed.contains(&endpoint)
-            || (pending.has_more && self.over.get(&key)?.is_some()))
-    }
-
-    /// The subscribers of an unresolved promise, in string order of their ids. It has none from then on.
-    pub(crate) fn take_subscribers(
-        &mut self,
-        number: u64,
-        pending: &Pending,
-    ) -> Result<Vec<Endpoint>> {
-        let all = subscribers(self.over, number, pending)?;
-        if pending.has_more {
-            for endpoint in all.iter().filter(|endpoint| !pending.listed.contains(endpoint)) {
-                self.over.delete(&keys::subscriber(number, *endpoint));
-            }
-        }
-        Ok(all)
-    }
-
     /// Deletes a promise with all that lies apart from its record.
     pub(crate) fn delete_promise(&mut self, kref: KRef) -> Result<()> {
         let number = number_of(kref)?;
@@ -375,7 +306,9 @@ impl State<'_> {
                     self.over.delete(&key);
                     self.stats.promise_queues_length.dec();
                 }
-                self.take_subscribers(number, &pending)?;
+                if pending.has_more {
+                    self.drop_subscribers(number, usize::MAX)?;
+                }
             }
             Stage::Settled(settled) => self.drop_data(&settled.data)?,
         }

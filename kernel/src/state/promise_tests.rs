@@ -6,7 +6,7 @@ use capstan_abi::{Message, Resolution};
 use capstan_kernel_ports::{
     Hash, VatId,
     memory::MemoryState,
-    store::{Entry, Overlay, Read, StoreFault},
+    store::{Entry, LevelSize, Overlay, Read, StoreFault},
 };
 
 use crate::{
@@ -88,6 +88,10 @@ impl Overlay for Counting {
 
     fn is_written_below(&self, key: &[u8]) -> bool {
         self.memory.is_written_below(key)
+    }
+
+    fn top_size(&self) -> LevelSize {
+        self.memory.top_size()
     }
 
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {

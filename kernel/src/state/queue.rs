@@ -52,6 +52,13 @@ impl State<'_> {
                 return Ok(Some((event, place)));
             }
         }
+        if let RunQueueEvent::Subscribers { promise } = event {
+            let (notification, follow) = self.take_subscriber(promise)?;
+            if follow {
+                return Ok(Some((notification, place)));
+            }
+            event = notification;
+        }
         self.over.delete(&key);
         queues.acceptance.0 += 1;
         self.stats.acceptance_queue_length.dec();

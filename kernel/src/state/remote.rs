@@ -8,7 +8,7 @@ use capstan_abi::{CapData, Delivery, Message, Resolution};
 
 use crate::{
     capdata::{self, Builder, KernelData},
-    error::{KernelPanic, Refusal, Result, inconsistent},
+    error::{KernelPanic, Refusal, Result, inconsistent, no_limit},
     ids::{Endpoint, KRef, RemoteId},
     limits::{
         CALL_SLOT_BYTES, MAX_ACKNOWLEDGED, MAX_BODY_BYTES, MAX_CALL_BYTES, MAX_CALL_PROMISES,
@@ -148,6 +148,7 @@ impl From<Refusal> for RemoteError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::VatFatal(why) => Self::Reference(why),
+            Refusal::Exhausted => Self::Panic(no_limit()),
             Refusal::Panic(panic) => Self::Panic(panic),
         }
     }

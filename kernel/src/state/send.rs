@@ -5,7 +5,7 @@ use capstan_kernel_ports::VatId;
 
 use crate::{
     capdata::KernelData,
-    error::{Refusal, Result, inconsistent},
+    error::{Refusal, Result, inconsistent, no_limit},
     ids::{Endpoint, KRef},
     state::{clist::Use, handle::State, promise::ResultPolicy, queue::Payer},
 };
@@ -46,6 +46,7 @@ impl State<'_> {
     pub(crate) fn export_root(&mut self, vat: VatId) -> Result<KRef> {
         self.to_kernel(Endpoint::Vat(vat), "o+0", Use::Mention).map_err(|refusal| match refusal {
             Refusal::Panic(panic) => panic,
+            Refusal::Exhausted => no_limit(),
             Refusal::VatFatal(why) => inconsistent(format!("root of {vat}: {why}")),
         })
     }

@@ -11,7 +11,7 @@ use capstan_kernel_ports::{VatId, store::Read};
 use crate::{
     capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
-    ids::{Endpoint, KRef},
+    ids::KRef,
     state::{
         handle::{State, need},
         keeping::{Keeping, data_bytes},
@@ -201,12 +201,7 @@ impl State<'_> {
         let Some(pending) = self.unresolved(kref)? else {
             return Err(inconsistent(format!("{kref} was already resolved")));
         };
-        for subscriber in self.take_subscribers(number, &pending)? {
-            match subscriber {
-                Endpoint::Device(device) => self.tell_listener(device, kref, rejected)?,
-                subscriber => self.notify(subscriber, kref)?,
-            }
-        }
+        self.tell_subscribers(kref, &pending, rejected)?;
         let Rejection { reason, cause } = outcome;
         let data = match reason {
             Reason::Data(data) => self.store_data(number, data, keeper)?,

@@ -3,13 +3,13 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Read};
 
+pub use crate::state::ending::{EndKind, Ending};
 pub use crate::state::failed_upgrade::FailedUpgrade;
 pub use crate::state::keeping::{ENTRY_BYTES, EXPORT_BYTES, Keeping, Kept, PAGE_BYTES, SLOT_BYTES};
 pub use crate::state::vat_config::{DynamicOptions, ReapThreshold, Threshold, VatConfig};
 use crate::{
-    capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
-    ids::{DeviceId, Endpoint, KRef, canonical_decimal},
+    ids::{DeviceId, Endpoint, canonical_decimal},
     state::{
         clist::{Holdings, ImportIds},
         handle::{State, decode, get_record},
@@ -50,6 +50,8 @@ pub struct VatState {
     /// Own pages differ from the image that all vats of the bundle share. The number is the same on every node,
     /// whatever the node has in memory.
     pub heap_pages: u64,
+    /// The size of its worker's memory after the last delivery, in bytes.
+    pub memory_bytes: u64,
     /// The number of deliveries in all.
     pub deliveries: u64,
     /// Computrons in all, aborted deliveries included.
@@ -71,24 +73,6 @@ pub enum VatStatus {
     Terminated(Ending),
     /// It ended, and only this record is left.
     Cleaned(Ending),
-}
-
-/// The end of a vat.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Ending {
-    /// True if it ended by a failure.
-    pub failure: bool,
-    /// The body of what it ended with.
-    pub info: String,
-    /// The crank in which it ended.
-    pub crank: u64,
-}
-
-impl Ending {
-    /// Returns the reason for people: an error's message or a string, else the body.
-    pub fn reason(&self) -> String {
-        capdata::message(&self.info)
-    }
 }
 
 impl VatState {
@@ -208,6 +192,9 @@ impl State<'_> {
     /// Records a new vat. The engine is the host's current one.
     pub(crate) fn add_vat(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         self.put_vat_config(vat, config)?;
+        if let Some(meter) = config.meter {
+            self.join_meter(meter)?;
+        }
         self.globals_mut().running_vats += 1;
         let state = VatState {
             status: VatStatus::Running,
@@ -223,6 +210,7 @@ impl State<'_> {
             start_cost: 0,
             snapshot: None,
             heap_pages: 0,
+            memory_bytes: 0,
             deliveries: 0,
             computrons: 0,
             last_crank: self.globals().crank,
@@ -230,21 +218,6 @@ impl State<'_> {
             deposit: 0,
         };
         self.put(&keys::vat_state(vat), &state)
-    }
-
-    /// Holds what the vat's parameters refer to, in place of what earlier parameters did. Of parameters nothing else
-    /// is kept.
-    pub(crate) fn set_parameters(&mut self, vat: VatId, parameters: &KernelData) -> Result<()> {
-        let key = keys::vat_parameters(vat);
-        self.increment_all(&parameters.slots)?;
-        let old: Vec<KRef> = self.get(&key)?.unwrap_or_default();
-        self.decrement_all(&old)?;
-        match parameters.slots.is_empty() {
-            false => return self.put(&key, &parameters.slots),
-            true if !old.is_empty() => self.over.delete(&key),
-            true => {}
-        }
-        Ok(())
     }
 
     /// Counts a delivery towards bringOutYourDead, and schedules one when it is time.

@@ -5,11 +5,13 @@
 
 pub(crate) mod heap;
 pub(crate) mod liveslots;
+pub(crate) mod online;
 pub mod replay;
 pub(crate) mod residency;
 pub(crate) mod snapshot;
 pub(crate) mod source;
 pub(crate) mod syscall;
+mod syscall_size;
 pub mod transcript;
 pub(crate) mod translate;
 pub(crate) mod worker;

@@ -4,6 +4,8 @@
 //! same on every node. So the state says which vats were used last, and a node should keep at least those. A delivery to
 //! any other vat counts what it takes to bring the vat back, whether this node has to or not.
 //!
+//! A vat with a large memory counts as several. So the vats that the state names have a bounded memory, too.
+//!
 //! The record is not written at each use. It has two generations. A vat that is used enters the young one. When the
 //! young one is full, it becomes the old one, and the former old one is forgotten. A vat in the young generation is
 //! used without a write. All vats in both generations were used more recently than any other vat.
@@ -23,29 +25,59 @@ use crate::{
         handle::{State, encode},
         keys,
         loaded_source::LoadedSource,
-        vat::VatConfig,
+        vat::{VatConfig, VatState},
     },
     vats::source::worker_options,
 };
 
 /// Something that is remembered while it was used recently.
-trait Used: PartialEq {
+trait Used {
+    /// Returns true if the other is the same item, whatever it weighs.
+    fn is(&self, other: &Self) -> bool;
+
     /// Returns the part of the capacity that it takes.
-    fn weight(&self) -> usize {
-        1
-    }
+    fn weight(&self) -> usize;
 }
 
-impl Used for VatId {}
+/// A vat that counts as being in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct ResidentVat {
+    vat: VatId,
+    /// The number of ordinary vats as which it counts.
+    weight: u32,
+}
 
-impl Used for LoadedSource {
+impl Used for ResidentVat {
+    fn is(&self, other: &Self) -> bool {
+        self.vat == other.vat
+    }
+
     fn weight(&self) -> usize {
         self.weight as usize
     }
 }
 
-/// The most recently used of something. What both generations hold weighs at most `capacity`, unless one item alone is
-/// heavier than half of that.
+impl Used for LoadedSource {
+    fn is(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn weight(&self) -> usize {
+        self.weight as usize
+    }
+}
+
+/// Bytes that a worker takes besides its memory: its instance, its place in tables and lists of its pages.
+const WORKER_BYTES: u64 = 1 << 20;
+
+impl VatState {
+    /// Returns the bytes that the vat takes while it is in memory, at most.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.memory_bytes.saturating_add(WORKER_BYTES)
+    }
+}
+
+/// The most recently used of something. What both generations hold weighs at most `capacity`, unless it is one item alone.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Recent<T> {
     young: Vec<T>,
@@ -56,6 +88,8 @@ struct Recent<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Young,
+    /// In the young generation with another weight.
+    Changed,
     Old,
     Nowhere,
 }
@@ -67,24 +101,30 @@ impl<T: Used> Recent<T> {
 
     /// Notes a use. The record has changed unless the item was [`Found::Young`].
     fn touch(&mut self, item: T, capacity: usize) -> Found {
-        if self.young.contains(&item) {
-            return Found::Young;
-        }
-        let was_old = self.old.contains(&item);
-        let weight = self.young.iter().map(T::weight).sum::<usize>() + item.weight();
-        if weight > (capacity / 2).max(1) && !self.young.is_empty() {
+        let found = match self.young.iter().find(|known| known.is(&item)) {
+            Some(known) if known.weight() == item.weight() => return Found::Young,
+            Some(_) => Found::Changed,
+            None if self.old.iter().any(|known| known.is(&item)) => Found::Old,
+            None => Found::Nowhere,
+        };
+        self.forget(|known| known.is(&item));
+        let weigh = |items: &[T]| items.iter().map(T::weight).sum::<usize>();
+        if weigh(&self.young) + item.weight() > (capacity / 2).max(1) && !self.young.is_empty() {
             self.old = std::mem::take(&mut self.young);
         }
-        self.old.retain(|other| *other != item);
         self.young.push(item);
-        if was_old { Found::Old } else { Found::Nowhere }
+        // One of them is heavier than half of the capacity.
+        if weigh(&self.young) + weigh(&self.old) > capacity {
+            self.old.clear();
+        }
+        found
     }
 
     /// Forgets an item. Returns true if it was there.
-    fn forget(&mut self, item: &T) -> bool {
+    fn forget(&mut self, is: impl Fn(&T) -> bool) -> bool {
         let before = self.young.len() + self.old.len();
-        self.young.retain(|other| other != item);
-        self.old.retain(|other| other != item);
+        self.young.retain(|known| !is(known));
+        self.old.retain(|known| !is(known));
         self.young.len() + self.old.len() < before
     }
 }
@@ -93,25 +133,43 @@ impl State<'_> {
     /// Notes that the vat is used, and counts what it takes to bring it back unless it was used lately. A vat that has
     /// not begun costs nothing here.
     pub(crate) fn note_use(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
-        let billing = self.globals().options.billing;
-        if billing.resident_vats == 0 || !config.use_transcript {
+        match self.touch_vat(vat, config)? {
+            Found::Nowhere => self.count_return(vat, config),
+            Found::Young | Found::Changed | Found::Old => Ok(()),
+        }
+    }
+
+    /// Notes the size of the vat's memory after a delivery. Other vats may have to leave for it.
+    pub(crate) fn note_memory(&mut self, vat: VatId, config: &VatConfig, bytes: u64) -> Result<()> {
+        if self.vat(vat)?.memory_bytes == bytes {
             return Ok(());
         }
-        let mut vats: Recent<VatId> = self.get(keys::RESIDENT_VATS)?.unwrap_or(Recent::new());
-        let found = vats.touch(vat, billing.resident_vats as usize);
+        self.update_vat(vat, |state| state.memory_bytes = bytes)?;
+        self.touch_vat(vat, config).map(drop)
+    }
+
+    fn touch_vat(&mut self, vat: VatId, config: &VatConfig) -> Result<Found> {
+        let billing = self.globals().options.billing;
+        if billing.resident_vats == 0 || !config.use_transcript {
+            return Ok(Found::Young);
+        }
+        let share = billing.resident_bytes / u64::from(billing.resident_vats);
+        let bytes = self.vat(vat)?.resident_bytes();
+        let weight = if share == 0 { 1 } else { bytes.div_ceil(share) };
+        let item = ResidentVat { vat, weight: u32::try_from(weight).unwrap_or(u32::MAX) };
+        let mut vats: Recent<ResidentVat> = self.get(keys::RESIDENT_VATS)?.unwrap_or(Recent::new());
+        let found = vats.touch(item, billing.resident_vats as usize);
         if found != Found::Young {
             self.put(keys::RESIDENT_VATS, &vats)?;
         }
-        if found == Found::Nowhere {
-            self.count_return(vat, config)?;
-        }
-        Ok(())
+        Ok(found)
     }
 
     /// Notes that the vat's worker is dropped, as it is on every node.
     pub(crate) fn note_stop(&mut self, vat: VatId) -> Result<()> {
-        let Some(mut vats) = self.get::<Recent<VatId>>(keys::RESIDENT_VATS)? else { return Ok(()) };
-        match vats.forget(&vat) {
+        let vats: Option<Recent<ResidentVat>> = self.get(keys::RESIDENT_VATS)?;
+        let Some(mut vats) = vats else { return Ok(()) };
+        match vats.forget(|known| known.vat == vat) {
             true => self.put(keys::RESIDENT_VATS, &vats),
             false => Ok(()),
         }
@@ -199,9 +257,21 @@ mod tests {
 
     use super::*;
 
-    impl Used for u64 {}
+    impl Used for u64 {
+        fn is(&self, other: &Self) -> bool {
+            self == other
+        }
+
+        fn weight(&self) -> usize {
+            1
+        }
+    }
 
     impl Used for (u64, usize) {
+        fn is(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+
         fn weight(&self) -> usize {
             self.1
         }
@@ -243,8 +313,24 @@ mod tests {
         // Something that is heavier than all is remembered alone.
         assert_eq!(recent.touch((9, 100), 8), Found::Nowhere);
         assert_eq!(recent.touch((9, 100), 8), Found::Young);
+        assert_eq!((recent.young.len(), recent.old.len()), (1, 0));
+        // Nothing fits beside it.
         assert_eq!(recent.touch((10, 1), 8), Found::Nowhere);
-        assert_eq!((recent.young.len(), recent.old.len()), (1, 1));
+        assert_eq!((recent.young.len(), recent.old.len()), (1, 0));
+    }
+
+    #[test]
+    fn an_item_that_becomes_heavier_pushes_out_others() {
+        let mut recent = Recent::new();
+        for item in 0..8 {
+            recent.touch((item, 1), 8);
+        }
+        assert_eq!(recent.touch((7, 3), 8), Found::Changed);
+        assert_eq!(recent.young, [(7, 3)]);
+        assert_eq!(recent.old, [(4, 1), (5, 1), (6, 1)]);
+        assert_eq!(recent.touch((7, 3), 8), Found::Young);
+        assert_eq!(recent.touch((7, 6), 8), Found::Changed);
+        assert_eq!((recent.young.len(), recent.old.len()), (1, 0));
     }
 
     #[test]
@@ -255,6 +341,6 @@ mod tests {
         assert_eq!(recent.touch(2, 4), Found::Nowhere);
         assert_eq!(recent.touch(3, 4), Found::Nowhere);
         assert_eq!(recent.touch(1, 4), Found::Old);
-        assert!(recent.forget(&1) && !recent.forget(&1));
+        assert!(recent.forget(|item| *item == 1) && !recent.forget(|item| *item == 1));
     }
 }

@@ -8,8 +8,9 @@ use crate::{
     error::Result,
     state::{handle::State, slog::Event},
     vats::{
+        online::Online,
         transcript::Entry,
-        worker::{METER_UNDERFLOW, Online, bring_online, deliver, not_started},
+        worker::{METER_UNDERFLOW, bring_online, deliver, not_started},
     },
 };
 
@@ -58,12 +59,15 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     state.save()?;
     state.over.push();
     let maybe_free = state.maybe_free.clone();
+    let stopped = state.stopped.len();
     let reap = Delivery::BringOutYourDead;
     let status = deliver(state, host, online, vat, &Delivery::BringOutYourDead, reap)?;
     if let Some(info) = status.illegal.or(status.error.map(|text| capdata::error(&text))) {
+        state.count_undone();
         state.over.rollback();
         state.reload()?;
         state.maybe_free.clone_from(&maybe_free);
+        state.stopped.truncate(stopped);
         if !state.vat_config(vat)?.system {
             return Ok(Snapshot::Failed(info));
         }
@@ -77,9 +81,11 @@ pub(crate) fn snapshot_if_due<H: VatHost>(
     }
     take_snapshot(state, host, vat)?;
     if !state.covers_growth(vat)? {
+        state.count_undone();
         state.over.rollback();
         state.reload()?;
         state.maybe_free = maybe_free;
+        state.stopped.truncate(stopped);
         return Ok(Snapshot::Failed(capdata::error(METER_UNDERFLOW)));
     }
     state.save()?;

@@ -14,10 +14,11 @@ use crate::{
     ids::{Endpoint, KRef, Kind, parse_vref},
     limits::{
         self, MAX_BODY_BYTES, MAX_DELIVERY_BYTES, MAX_ENDING_BYTES, MAX_SLOTS,
-        MAX_VATSTORE_KEY_BYTES, REFERENCE_BYTES, SYSCALL_OVERHEAD_BYTES,
+        MAX_VATSTORE_KEY_BYTES, REFERENCE_BYTES,
     },
     state::slog::Event,
     state::{clist::Use, handle::State, keys, queue::Payer, vat::VatConfig},
+    vats::syscall_size::{references, result_bytes, syscall_bytes},
 };
 
 /// The error text for a vat whose syscall could not be translated.
@@ -41,6 +42,8 @@ pub(crate) struct VatSyscalls<'c, 's> {
     pub(crate) illegal: Option<KernelData>,
     /// The last `exit`: by failure, and with what.
     pub(crate) exit: Option<(bool, KernelData)>,
+    /// The delivery has caused more work than its limit allows: it is to be given up.
+    pub(crate) is_exhausted: bool,
     /// The kernel's own trouble: the delivery is to be given up.
     pub(crate) panic: Option<KernelPanic>,
     /// For the transcript.
@@ -70,6 +73,7 @@ impl<'c, 's> VatSyscalls<'c, 's> {
             capacity_bytes: Some(MAX_DELIVERY_BYTES),
             illegal: None,
             exit: None,
+            is_exhausted: false,
             panic: None,
             record: vec![],
         }
@@ -78,11 +82,14 @@ impl<'c, 's> VatSyscalls<'c, 's> {
 
 impl Syscalls for VatSyscalls<'_, '_> {
     fn syscall(&mut self, syscall: Syscall) -> Option<SyscallResult> {
-        let executed =
-            self.take_capacity(syscall_bytes(&syscall)).and_then(|()| self.execute(&syscall));
+        let executed = self.admit(&syscall).and_then(|()| self.execute(&syscall));
         let (result, refusal) = match executed {
             Ok(result) => (result, None),
             Err(Refusal::VatFatal(why)) => (self.condemn(), Some(why)),
+            Err(Refusal::Exhausted) => {
+                self.is_exhausted = true;
+                return None;
+            }
             Err(Refusal::Panic(panic)) => {
                 self.panic = Some(panic);
                 return None;
@@ -96,7 +103,9 @@ impl Syscalls for VatSyscalls<'_, '_> {
             refusal,
         });
         if let Some(left) = &mut self.capacity_bytes {
-            *left = left.saturating_sub(result_bytes(&result));
+            let bytes = result_bytes(&result);
+            *left = left.saturating_sub(bytes);
+            self.state.foresee_bytes(bytes);
             self.record.push((syscall, result.clone()));
         }
         Some(result)
@@ -127,6 +136,15 @@ impl VatSyscalls<'_, '_> {
                 "the syscalls of one delivery take more than {MAX_DELIVERY_BYTES} bytes"
             )),
         }
+    }
+
+    /// Counts the syscall against the bounds of the delivery before anything is done for it.
+    fn admit(&mut self, syscall: &Syscall) -> Translated<()> {
+        let bytes = syscall_bytes(syscall);
+        self.state.count_reads(1);
+        self.state.foresee_bytes(bytes);
+        self.state.insist_within_limit()?;
+        self.take_capacity(bytes + references(syscall) * REFERENCE_BYTES)
     }
 
     fn me(&self) -> Endpoint {
@@ -263,9 +281,14 @@ impl VatSyscalls<'_, '_> {
         }
         for resolution in &translated {
             self.state.delete_entry(me, resolution.promise)?;
+            self.state.insist_within_limit()?;
         }
         self.state.stats.syscall_resolve += 1;
-        Ok(self.state.resolve(translated, Some(self.vat))?)
+        for resolution in translated {
+            self.state.resolve(vec![resolution], Some(self.vat))?;
+            self.state.insist_within_limit()?;
+        }
+        Ok(())
     }
 
     fn exit(&mut self, is_failure: bool, info: &CapData) -> Translated<()> {
@@ -381,57 +404,6 @@ impl VatSyscalls<'_, '_> {
             false => Ok(()),
         }
     }
-}
-
-/// The bytes of a syscall in a transcript, nearly, and those that its references count.
-fn syscall_bytes(syscall: &Syscall) -> usize {
-    let texts = match syscall {
-        Syscall::Send { target, message } => {
-            target.len()
-                + weighed_bytes(&message.methargs)
-                + message.result.as_ref().map_or(0, |r| r.len() + REFERENCE_BYTES)
-        }
-        Syscall::CallNow { target, method, args } => {
-            target.len() + method.len() + weighed_bytes(args)
-        }
-        Syscall::Subscribe { promise } => promise.len(),
-        Syscall::Resolve { resolutions } => resolutions
-            .iter()
-            .map(|r| r.promise.len() + capdata_bytes(&r.data) + SYSCALL_OVERHEAD_BYTES)
-            .sum(),
-        Syscall::Exit { info, .. } => capdata_bytes(info),
-        Syscall::VatstoreGet { key } | Syscall::VatstoreDelete { key } => key.len(),
-        Syscall::VatstoreGetNextKey { prior } => prior.len(),
-        Syscall::VatstoreSet { key, value } => key.len() + value.len(),
-        Syscall::DropImports { refs }
-        | Syscall::RetireImports { refs }
-        | Syscall::RetireExports { refs }
-        | Syscall::AbandonExports { refs } => refs_bytes(refs),
-    };
-    texts + SYSCALL_OVERHEAD_BYTES
-}
-
-fn result_bytes(result: &SyscallResult) -> usize {
-    match result {
-        SyscallResult::Ok(SyscallData::Null) => 0,
-        SyscallResult::Ok(SyscallData::Text(text)) => text.len(),
-        SyscallResult::Ok(SyscallData::CapData(data)) => capdata_bytes(data),
-        SyscallResult::Error(text) => text.len(),
-    }
-}
-
-/// The bytes of data, with [`REFERENCE_BYTES`] for each reference, because each is translated and counted.
-fn weighed_bytes(data: &CapData) -> usize {
-    capdata_bytes(data) + data.slots.len() * REFERENCE_BYTES
-}
-
-fn capdata_bytes(data: &CapData) -> usize {
-    data.body.len() + refs_bytes(&data.slots)
-}
-
-/// Each reference counts its length before it.
-fn refs_bytes(refs: &[VRef]) -> usize {
-    refs.iter().map(|vref| vref.len() + 4).sum()
 }
 
 fn is_collection(syscall: &Syscall) -> bool {

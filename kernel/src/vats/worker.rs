@@ -1,11 +1,9 @@
 //! Workers: bringing vats back into memory, and handing them deliveries.
 
-use std::collections::VecDeque;
-
-use capstan_abi::{Delivery, DeliveryResult, Fault, JsString};
+use capstan_abi::{Delivery, DeliveryResult, Fault, JsString, Syscall, SyscallResult};
 use capstan_kernel_ports::{
     Computrons, VatId,
-    host::{Printed, Start, StartCost, VatHost},
+    host::{Delivered, Printed, Start, StartCost, VatHost},
 };
 
 use crate::{
@@ -16,46 +14,16 @@ use crate::{
     state::{
         handle::State,
         slog::{Event, Slog},
-        vat::VatState,
+        vat::{VatConfig, VatState},
     },
     vats::{
+        online::Online,
         replay::{Outcome, Replay},
         source::{worker_options, worker_source},
         syscall::VatSyscalls,
         transcript::Entry,
     },
 };
-
-/// The vats in memory, in the order of their last use.
-#[derive(Debug)]
-pub(crate) struct Online {
-    order: VecDeque<VatId>,
-    max: usize,
-}
-
-impl Online {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { order: VecDeque::new(), max: max.max(1) }
-    }
-
-    /// Notes a use. Returns the vat that has to leave memory for it.
-    fn touch(&mut self, vat: VatId) -> Option<VatId> {
-        if self.order.back() == Some(&vat) {
-            return None;
-        }
-        self.forget(vat);
-        self.order.push_back(vat);
-        if self.order.len() > self.max { self.order.pop_front() } else { None }
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<VatId> {
-        self.order.pop_front()
-    }
-
-    pub(crate) fn forget(&mut self, vat: VatId) {
-        self.order.retain(|other| *other != vat);
-    }
-}
 
 /// The reason why a vat ends whose meter does not cover what it does.
 pub(crate) const METER_UNDERFLOW: &str = "meter underflow, vat terminated";
@@ -95,7 +63,7 @@ pub(crate) fn bring_online<H: VatHost>(
 ) -> std::result::Result<(), StartError> {
     let config = state.vat_config(vat)?;
     state.note_use(vat, &config)?;
-    if let Some(idle) = online.touch(vat) {
+    for idle in online.touch(vat, state.vat(vat)?.resident_bytes()) {
         host.stop(idle);
     }
     if host.is_running(vat) {
@@ -230,13 +198,8 @@ pub(crate) fn deliver<H: VatHost>(
         vat_delivery: &delivery,
     });
     let limit = state.delivery_limit(&config)?;
-    let mut syscalls = VatSyscalls::new(state, vat, &config, kernel, &delivery);
-    let delivered = host.deliver(vat, &delivery, limit, &mut syscalls);
-    let VatSyscalls { illegal, exit, panic, record, .. } = syscalls;
-    if let Some(panic) = panic {
-        return Err(panic);
-    }
-    let delivered = delivered?;
+    let Ran { delivered, illegal, exit, record, is_exhausted } =
+        run(state, host, (vat, &config), limit, kernel, &delivery)?;
     let (result, computrons) = (limits::cut_result(delivered.result), delivered.computrons);
     state.log(Event::DeliverResult {
         vat,
@@ -247,12 +210,22 @@ pub(crate) fn deliver<H: VatHost>(
     state.count(computrons.unwrap_or(limit));
     let is_meter_spent = limit < Computrons(state.globals().options.crank_limit);
     let error = match &result {
+        _ if is_exhausted => Some(Fault::Compute.text().into()),
         DeliveryResult::Ok => None,
-        DeliveryResult::Error(text) if is_meter_spent && *text == Fault::Compute.text() => {
-            Some(METER_UNDERFLOW.into())
-        }
         DeliveryResult::Error(text) => Some(text.clone()),
     };
+    let error = match error {
+        Some(text) if is_meter_spent && text == Fault::Compute.text() => {
+            Some(METER_UNDERFLOW.into())
+        }
+        error => error,
+    };
+    if config.use_transcript && computrons.is_some() {
+        state.note_memory(vat, &config, host.memory_bytes(vat))?;
+        for idle in online.touch(vat, state.vat(vat)?.resident_bytes()) {
+            host.stop(idle);
+        }
+    }
     if !config.use_transcript {
         // What a worker holds besides the vat's store would depend on when it last left memory.
         host.stop(vat);
@@ -267,4 +240,46 @@ pub(crate) fn deliver<H: VatHost>(
         state.update_vat(vat, |state| state.dirt = Default::default())?;
     }
     Ok(Status { computrons, illegal, error, exit })
+}
+
+/// A delivery that a worker was handed.
+struct Ran {
+    delivered: Delivered,
+    illegal: Option<KernelData>,
+    exit: Option<(bool, KernelData)>,
+    /// Its syscalls.
+    record: Vec<(Syscall, SyscallResult)>,
+    /// The worker and the kernel together have done more than the limit allows.
+    is_exhausted: bool,
+}
+
+/// Has the worker run a delivery, and answers its syscalls.
+fn run<H: VatHost>(
+    state: &mut State<'_>,
+    host: &mut H,
+    (vat, config): (VatId, &VatConfig),
+    limit: Computrons,
+    kernel: &Delivery<KRef>,
+    delivery: &Delivery,
+) -> Result<Ran> {
+    let most = state.due().saturating_add(limit.0);
+    state.work_limit = Some(most);
+    let mut syscalls = VatSyscalls::new(state, vat, config, kernel, delivery);
+    let delivered = host.deliver(vat, delivery, limit, &mut syscalls);
+    let VatSyscalls { illegal, exit, panic, record, is_exhausted, .. } = syscalls;
+    let left = state.work_limit.take().map_or(0, |most| most.saturating_sub(state.due()));
+    if let Some(panic) = panic {
+        return Err(panic);
+    }
+    if is_exhausted {
+        // The host has unwound the worker, whatever it says.
+        let result = DeliveryResult::Error(Fault::Compute.text().into());
+        let delivered = Delivered { result, computrons: None, test_log: vec![] };
+        return Ok(Ran { delivered, illegal, exit, record, is_exhausted });
+    }
+    let delivered = delivered?;
+    let spent = delivered.computrons.map_or(0, |spent| spent.0);
+    // Without work of the kernel the limit is the host's own affair.
+    let is_exhausted = left < limit.0 && spent > left;
+    Ok(Ran { delivered, illegal, exit, record, is_exhausted })
 }

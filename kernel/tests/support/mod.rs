@@ -97,6 +97,10 @@ pub(crate) struct ClosureHost {
     pub(crate) start_cost: StartCost,
     /// The number of pages of each heap. With 0 no heap is kept.
     pub(crate) heap_pages: u32,
+    /// The size of each vat's memory.
+    pub(crate) memory_bytes: u64,
+    /// The number of starts.
+    pub(crate) starts: u64,
     /// The reason why no worker starts.
     pub(crate) refusal: Option<&'static str>,
 }
@@ -110,8 +114,17 @@ impl ClosureHost {
             cost: Computrons(1_000),
             start_cost: StartCost::default(),
             heap_pages: 0,
+            memory_bytes: 0,
+            starts: 0,
             refusal: None,
         }
+    }
+}
+
+impl ClosureHost {
+    /// The number of vats in memory.
+    pub(crate) fn online(&self) -> usize {
+        self.running.len()
     }
 }
 
@@ -135,6 +148,7 @@ impl VatHost for ClosureHost {
             WorkerSource::Wasm { .. } => "module",
         };
         let cost = self.start_cost;
+        self.starts += 1;
         if let Some(refusal) = self.refusal {
             let verdict = Err(SourceRefused(refusal.to_owned()));
             return Ok(Start { verdict, cost, printed: Vec::new() });
@@ -173,6 +187,10 @@ impl VatHost for ClosureHost {
 
     fn stop(&mut self, vat: VatId) {
         self.running.remove(&vat);
+    }
+
+    fn memory_bytes(&self, vat: VatId) -> u64 {
+        if self.is_running(vat) { self.memory_bytes } else { 0 }
     }
 
     fn heap(&self, _vat: VatId) -> Option<(Hash, u64)> {

@@ -14,7 +14,8 @@
 //! * `["call", DEVICE, METHOD, BODY]`, `["call", DEVICE, METHOD, BODY, SLOTS]`: calls a device
 //! * `["subscribe", PROMISE]`
 //! * `["drop", VREF…]`: drops imports
-//! * `["exit", IS_FAILURE, BODY]`: ends the vat
+//! * `["retire", VREF…]`, `["abandon", VREF…]`: retires or abandons exports
+//! * `["exit", IS_FAILURE, BODY]`, `["exit", IS_FAILURE, BODY, SLOTS]`: ends the vat
 //! * `["fail", BYTES]`: ends the delivery with an error text of that length
 //! * `["spin"]`: spends all that the delivery may spend
 //! * `["illegal"]`: makes a syscall that is not allowed
@@ -264,8 +265,10 @@ fn perform(operation: &Value, kernel: &mut Caller<'_>) -> Result<(), String> {
         }
         "subscribe" => Syscall::Subscribe { promise: text(1) },
         "drop" => Syscall::DropImports { refs: texts(operation)[1..].to_vec() },
+        "retire" => Syscall::RetireExports { refs: texts(operation)[1..].to_vec() },
+        "abandon" => Syscall::AbandonExports { refs: texts(operation)[1..].to_vec() },
         "exit" => {
-            let info = CapData { body: text(2), slots: vec![] };
+            let info = CapData { body: text(2), slots: texts(&operation[3]) };
             Syscall::Exit { is_failure: operation[1].as_bool().unwrap(), info }
         }
         "spin" => return Err(capstan_abi::Fault::Compute.text().to_owned()),

@@ -3,6 +3,7 @@
 //! [`TEMPLATE`] is the file of a new home. It has every option with its default and its meaning. An option that is left
 //! out has its default. Flags of the command line override the file.
 
+mod gateway;
 mod options;
 mod parse;
 #[cfg(test)]
@@ -20,7 +21,8 @@ use capstan_consensus::solo::{BlockPolicy, MempoolLimits, RpcLimits};
 use capstan_vat_host::HostOptions;
 
 pub use options::{
-    Blocks, Config, Log, LogFormat, Mempool, Metrics, Queries, Rpc, Store, Traces, Vats,
+    Blocks, Config, Cors, Gateway, Grpc, Log, LogFormat, Mempool, Metrics, Queries, Rest, Rpc,
+    Store, Traces, Vats,
 };
 pub use parse::OptionError;
 
@@ -72,7 +74,11 @@ impl Config {
 
     /// Returns the options of the kernel that belong to the node.
     pub fn kernel_options(&self) -> NodeOptions {
-        NodeOptions { max_vats_online: self.vats.max_online, archive: self.vats.archive }
+        NodeOptions {
+            max_vats_online: self.vats.max_online,
+            max_online_bytes: (self.vats.max_online_mib as u64).saturating_mul(1 << 20),
+            archive: self.vats.archive,
+        }
     }
 
     /// Returns the options of the vat host, which keeps compiled code in the directory `cache`.
@@ -89,6 +95,7 @@ impl Config {
     pub fn store_options(&self) -> capstan_store::Options {
         capstan_store::Options {
             cache_bytes: self.store.cache_mib << 20,
+            journal_bytes: self.store.journal_mib << 20,
             check_integrity: self.store.check_at_start,
             ..capstan_store::Options::default()
         }
@@ -106,6 +113,11 @@ impl Config {
             min_interval: Duration::from_millis(self.blocks.min_interval_ms),
             empty_interval: (empty > 0).then(|| Duration::from_millis(empty)),
         }
+    }
+
+    /// Returns the bound of stored blocks, in bytes.
+    pub fn history_bytes(&self) -> u64 {
+        self.blocks.history_mib.saturating_mul(1 << 20)
     }
 
     /// Returns the bounds of the mempool.

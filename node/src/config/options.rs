@@ -1,5 +1,6 @@
 use capstan_app::{NodeOptions, query::QueryLimits};
 use capstan_consensus::solo::{MempoolLimits, RpcLimits};
+use capstan_gateway::GatewayLimits;
 use capstan_vat_host::HostOptions;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The JSON-RPC of solo consensus.
     pub rpc: Rpc,
+    /// gRPC.
+    pub grpc: Grpc,
+    /// REST.
+    pub rest: Rest,
+    /// The bounds of gRPC and REST.
+    pub gateway: Gateway,
     /// The log and the slog.
     pub log: Log,
     /// The mempool of solo consensus.
@@ -55,6 +62,57 @@ pub struct Rpc {
     pub max_backlog_bytes: usize,
     /// Milliseconds that `broadcast_tx_commit` waits for its block.
     pub commit_timeout_ms: u64,
+}
+
+/// Section `[grpc]`: gRPC.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grpc {
+    /// Address that it listens on: `auto`, `off` or `IP:PORT`.
+    pub listen: String,
+    /// Most calls of one connection at a time.
+    pub max_streams: u32,
+}
+
+/// Section `[rest]`: REST.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rest {
+    /// Address that it listens on: `auto`, `off` or `IP:PORT`.
+    pub listen: String,
+    /// Whether web pages of any origin may call it.
+    pub cors: Cors,
+}
+
+/// Whether web pages of any origin may call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cors {
+    /// Under solo consensus.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// Section `[gateway]`: the bounds of gRPC and REST, those of [`GatewayLimits`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// Most bytes of a request.
+    pub max_request_bytes: usize,
+    /// Most bytes of an answer.
+    pub max_answer_bytes: usize,
+    /// Most bytes of all requests and answers in memory.
+    pub max_pending_bytes: usize,
+    /// Most open connections, of each of the two.
+    pub max_connections: usize,
+    /// Most calls that are executed at a time.
+    pub max_calls: usize,
+    /// Milliseconds after which a connection of no use is closed.
+    pub idle_timeout_ms: u64,
 }
 
 /// Section `[log]`: the log on standard error, and the slog.
@@ -110,14 +168,16 @@ pub struct Mempool {
     pub cache_size: usize,
 }
 
-/// Section `[blocks]`: when solo consensus makes blocks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+/// Section `[blocks]`: when solo consensus makes blocks, and how many it keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Blocks {
     /// Least number of milliseconds between two blocks.
     pub min_interval_ms: u64,
     /// Milliseconds after which an idle chain makes an empty block. 0 means never.
     pub empty_interval_ms: u64,
+    /// Most MiB of stored blocks, with their results and index. The oldest are removed.
+    pub history_mib: u64,
 }
 
 /// Section `[vats]`: vats in memory and their transcripts.
@@ -126,6 +186,8 @@ pub struct Blocks {
 pub struct Vats {
     /// Most vats that are in memory at once.
     pub max_online: usize,
+    /// Most MiB of memory of all vats in memory.
+    pub max_online_mib: usize,
     /// Whether transcripts are kept that no restart needs any more.
     pub archive: bool,
     /// Most MiB of compiled modules on disk.
@@ -140,6 +202,8 @@ pub struct Vats {
 pub struct Store {
     /// Cache of the database in MiB.
     pub cache_mib: usize,
+    /// MiB of changes in the journal from which on they are written to the state's file.
+    pub journal_mib: usize,
     /// Whether the whole state is checked when the node starts.
     pub check_at_start: bool,
 }
@@ -190,6 +254,32 @@ impl Default for Rpc {
     }
 }
 
+impl Default for Grpc {
+    fn default() -> Self {
+        Self { listen: "auto".to_owned(), max_streams: GatewayLimits::default().max_streams }
+    }
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self { listen: "auto".to_owned(), cors: Cors::Auto }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        let limits = GatewayLimits::default();
+        Self {
+            max_request_bytes: limits.max_request_bytes,
+            max_answer_bytes: limits.max_answer_bytes,
+            max_pending_bytes: limits.max_pending_bytes,
+            max_connections: limits.max_connections,
+            max_calls: limits.max_calls,
+            idle_timeout_ms: limits.idle_timeout.as_millis() as u64,
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self {
@@ -216,11 +306,18 @@ impl Default for Mempool {
     }
 }
 
+impl Default for Blocks {
+    fn default() -> Self {
+        Self { min_interval_ms: 0, empty_interval_ms: 0, history_mib: 256 }
+    }
+}
+
 impl Default for Vats {
     fn default() -> Self {
         let host = HostOptions::default();
         Self {
             max_online: NodeOptions::default().max_vats_online,
+            max_online_mib: NodeOptions::default().max_online_bytes as usize >> 20,
             archive: false,
             artifact_cache_mib: host.max_artifact_bytes >> 20,
             idle_code_mib: host.max_idle_code_bytes >> 20,
@@ -230,7 +327,7 @@ impl Default for Vats {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { cache_mib: 256, check_at_start: false }
+        Self { cache_mib: 256, journal_mib: 16, check_at_start: false }
     }
 }
 
@@ -242,6 +339,6 @@ impl Default for Queries {
 
 impl Default for Traces {
     fn default() -> Self {
-        Self { keep_blocks: 200, max_mib: 1024 }
+        Self { keep_blocks: 200, max_mib: 64 }
     }
 }

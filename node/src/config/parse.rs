@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use super::Config;
 
 /// Reason why an option of `config.toml` is refused.
@@ -44,6 +46,14 @@ pub enum OptionError {
         /// Its value.
         text: String,
     },
+    /// An option is neither an address nor one of the words that stand for one.
+    #[error("{name} {text:?} is no address; write IP:PORT, auto or off")]
+    Listen {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        text: String,
+    },
     /// An option leaves no room for what another one allows.
     #[error("{larger} must not be less than {smaller}")]
     Order {
@@ -69,11 +79,17 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         ("rpc.max_batch", config.rpc.max_batch),
         ("rpc.max_connections", config.rpc.max_connections),
         ("rpc.max_backlog_bytes", config.rpc.max_backlog_bytes),
+        ("grpc.max_streams", config.grpc.max_streams as usize),
+        ("gateway.max_request_bytes", config.gateway.max_request_bytes),
+        ("gateway.max_connections", config.gateway.max_connections),
+        ("gateway.max_calls", config.gateway.max_calls),
         ("mempool.max_txs", config.mempool.max_txs),
         ("mempool.max_tx_bytes", config.mempool.max_tx_bytes),
         ("vats.max_online", config.vats.max_online),
+        ("vats.max_online_mib", config.vats.max_online_mib),
         ("queries.max_page_bytes", config.queries.max_page_bytes),
         ("store.cache_mib", config.store.cache_mib),
+        ("store.journal_mib", config.store.journal_mib),
     ];
     if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
         return Err(OptionError::Zero(name));
@@ -86,7 +102,18 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         let text = config.metrics.listen.clone();
         return Err(OptionError::Address { name: "metrics.listen", text });
     }
+    config.gateway((Ipv4Addr::LOCALHOST, 0).into(), false)?;
     let ordered = [
+        (
+            ("gateway.max_pending_bytes", config.gateway.max_pending_bytes as u64),
+            ("gateway.max_answer_bytes", config.gateway.max_answer_bytes as u64),
+        ),
+        (
+            ("gateway.max_pending_bytes", config.gateway.max_pending_bytes as u64),
+            ("gateway.max_request_bytes", config.gateway.max_request_bytes as u64),
+        ),
+        (("gateway.max_answer_bytes", config.gateway.max_answer_bytes as u64), ("1024", 1024)),
+        (("gateway.idle_timeout_ms", config.gateway.idle_timeout_ms), ("1000", 1000)),
         (
             ("mempool.max_total_bytes", config.mempool.max_total_bytes as u64),
             ("mempool.max_tx_bytes", config.mempool.max_tx_bytes as u64),
@@ -125,6 +152,9 @@ const MAX_BYTES: u64 = 1 << 40;
 /// Largest size of a cache or of files, in MiB.
 const MAX_MIB: u64 = 1 << 30;
 
+/// Largest journal, in MiB. Its changes are in memory too.
+const MAX_JOURNAL_MIB: u64 = 64 << 10;
+
 /// Largest size of one message or answer, in bytes. Permits for it are counted in 32 bits.
 const MAX_MESSAGE_BYTES: u64 = 1 << 30;
 
@@ -135,9 +165,17 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 24] {
-    let Config { rpc, log, mempool, blocks, vats, store, queries, traces, metrics: _ } = config;
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 33] {
+    let Config { rpc, grpc, rest: _, gateway, log, mempool, blocks, vats, store, .. } = config;
+    let Config { queries, traces, metrics: _, .. } = config;
     [
+        ("grpc.max_streams", grpc.max_streams.into(), MAX_COUNT),
+        ("gateway.max_request_bytes", gateway.max_request_bytes as u64, MAX_MESSAGE_BYTES),
+        ("gateway.max_answer_bytes", gateway.max_answer_bytes as u64, MAX_MESSAGE_BYTES),
+        ("gateway.max_pending_bytes", gateway.max_pending_bytes as u64, MAX_BYTES),
+        ("gateway.max_connections", gateway.max_connections as u64, MAX_COUNT),
+        ("gateway.max_calls", gateway.max_calls as u64, MAX_COUNT),
+        ("gateway.idle_timeout_ms", gateway.idle_timeout_ms, MAX_MS),
         ("rpc.max_body_bytes", rpc.max_body_bytes as u64, MAX_MESSAGE_BYTES),
         ("rpc.max_batch", rpc.max_batch as u64, MAX_COUNT),
         ("rpc.max_answer_bytes", rpc.max_answer_bytes as u64, MAX_MESSAGE_BYTES),
@@ -158,7 +196,10 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 24] {
         ("mempool.cache_size", mempool.cache_size as u64, 100 * MAX_COUNT),
         ("blocks.min_interval_ms", blocks.min_interval_ms, MAX_MS),
         ("blocks.empty_interval_ms", blocks.empty_interval_ms, MAX_MS),
+        ("blocks.history_mib", blocks.history_mib, MAX_MIB),
         ("vats.max_online", vats.max_online as u64, MAX_COUNT),
+        ("store.journal_mib", store.journal_mib as u64, MAX_JOURNAL_MIB),
+        ("vats.max_online_mib", vats.max_online_mib as u64, MAX_MIB),
         ("store.cache_mib", store.cache_mib as u64, MAX_BYTES >> 20),
         ("queries.max_page_bytes", queries.max_page_bytes as u64, MAX_MESSAGE_BYTES),
         ("traces.max_mib", traces.max_mib, MAX_MIB),

@@ -24,6 +24,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("[mempol]\nmax_txs = 1", "[mempol]; did you mean [mempool]"),
         ("max_txs = 1", "section [max_txs]"),
         ("[vats]\nmax_online = 0", "vats.max_online must be at least 1"),
+        ("[vats]\nmax_online_mib = 0", "vats.max_online_mib must be at least 1"),
         ("[vats]\nmax_online = \"many\"", "invalid type"),
         ("[log]\nformat = \"xml\"", "unknown variant `xml`, expected `text` or `json`"),
         ("[queries]\nmax_page_bytes = 0", "queries.max_page_bytes must be at least 1"),

@@ -47,7 +47,7 @@ pub const KEYS: &str = "keys";
 pub const SERVE: &str = "serve";
 
 /// Name of the directory of CometBFT's files.
-const COMET: &str = "comet";
+pub const COMET: &str = "comet";
 
 /// Name of the file that marks a directory as a complete home.
 pub const MARKER: &str = "home.json";

@@ -4,7 +4,7 @@ use std::{cell::RefCell, ops::Bound};
 
 use capstan_kernel_ports::{
     Hash,
-    store::{Entry, LOCAL, Overlay, Read, StoreFault},
+    store::{Entry, LOCAL, LevelSize, Overlay, Read, StoreFault},
 };
 use sha2::{Digest, Sha256};
 
@@ -138,6 +138,10 @@ impl Overlay for Block {
 
     fn is_written_below(&self, key: &[u8]) -> bool {
         self.levels.iter().rev().skip(1).any(|level| level.writes.contains_key(key))
+    }
+
+    fn top_size(&self) -> LevelSize {
+        self.levels.last().map_or(LevelSize::default(), Level::size)
     }
 
     fn top_writes(&self, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {

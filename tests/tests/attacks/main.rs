@@ -2,6 +2,7 @@
 
 mod deposits;
 mod hostile_vats;
+mod kernel_work;
 mod promises;
 mod store;
 mod system_vat_costs;

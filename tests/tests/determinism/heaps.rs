@@ -57,7 +57,10 @@ fn a_node_killed_after_any_crank_goes_on_as_if_nothing_had_been() {
 #[test]
 fn how_many_vats_are_in_memory_and_what_is_archived_cannot_be_seen() {
     for (max_vats_online, archive) in [(1, false), (2, true), (3, false), (50, true)] {
-        let mut node = MixedNode::start(NodeOptions { max_vats_online, archive }, often());
+        let mut node = MixedNode::start(
+            NodeOptions { max_vats_online, archive, ..NodeOptions::default() },
+            often(),
+        );
         assert_eq!(node.live(|_| {}), roots(), "{max_vats_online} vats, archive {archive}");
         check_transcripts(&node.store().reader(), archive);
     }

@@ -347,6 +347,10 @@ impl VatHost for WasmHost {
         }
     }
 
+    fn memory_bytes(&self, vat: VatId) -> u64 {
+        self.workers().get(&vat).map_or(0, |running| running.worker.memory().len() as u64)
+    }
+
     fn heap(&self, vat: VatId) -> Option<(Hash, u64)> {
         self.workers().get_mut(&vat).map(|running| running.worker.heap())
     }

@@ -5,8 +5,7 @@ import { E, Far, getInterfaceOf, passStyleOf } from '@endo/far';
 import { makePromiseKit } from '@endo/promise-kit';
 
 /** Depth, and number of items of a container, to which a value is shown. */
-const MAX_DEPTH = 4;
-const MAX_ITEMS = 100;
+const SHOWN = { depth: 4, items: 100 };
 
 const isName = text => /^[A-Za-z_$][\w$]*$/.test(text);
 
@@ -18,10 +17,10 @@ const styleOf = value => {
   }
 };
 
-const showItems = (open, items, close) => {
-  const shown = items.slice(0, MAX_ITEMS);
-  if (items.length > MAX_ITEMS) {
-    shown.push(`… ${items.length - MAX_ITEMS} more`);
+const showItems = (open, items, close, max) => {
+  const shown = items.slice(0, max);
+  if (items.length > max) {
+    shown.push(`… ${items.length - max} more`);
   }
   return shown.length ? `${open} ${shown.join(', ')} ${close}` : `${open}${close}`;
 };
@@ -31,8 +30,8 @@ const showError = error => {
   return `${name}: ${message}`;
 };
 
-/** Returns a value as text, much as Node shows it. */
-const show = (value, depth = 0, seen = []) => {
+/** Returns a value as text, much as Node shows it, but not below a depth and not more items than `max.items`. */
+const show = (value, max = SHOWN, depth = 0, seen = []) => {
   switch (typeof value) {
     case 'string':
       return JSON.stringify(value);
@@ -61,15 +60,19 @@ const show = (value, depth = 0, seen = []) => {
   if (seen.includes(value)) {
     return '[Circular]';
   }
-  if (depth >= MAX_DEPTH) {
+  if (depth >= max.depth) {
     return Array.isArray(value) ? '[Array]' : '[Object]';
   }
-  const inner = item => show(item, depth + 1, [...seen, value]);
+  const inner = item => show(item, max, depth + 1, [...seen, value]);
   if (Array.isArray(value)) {
-    return showItems('[', value.map(inner), ']');
+    return showItems('[', value.map(inner), ']', max.items);
   }
   const field = ([key, item]) => `${isName(key) ? key : JSON.stringify(key)}: ${inner(item)}`;
-  return showItems('{', Object.entries(value).map(field), '}');
+  const entries = Object.entries(value);
+  if (max.sorted) {
+    entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+  return showItems('{', entries.map(field), '}', max.items);
 };
 
 /** Returns what was thrown as text: an error's name and message, or the value. */
@@ -80,9 +83,21 @@ const notHere = name => () => {
   throw Error(`${name}() is a command: write it on a line of its own`);
 };
 
+/**
+ * Throws unless a value is the expected one: equal data, or objects that are shown alike. Either may be a promise. For
+ * scripts that test.
+ */
+const expect = async (value, expected) => {
+  const whole = async one => show(await one, { depth: Infinity, items: Infinity, sorted: true });
+  const [found, wanted] = [await whole(value), await whole(expected)];
+  if (found !== wanted) {
+    throw Error(`expected ${wanted}, found ${found}`);
+  }
+};
+
 export const buildRootObject = () => {
-  const commands = ['dump', 'step', 'run'].map(name => [name, notHere(name)]);
-  const endowments = { ...Object.fromEntries(commands), console, E, Far, makePromiseKit };
+  const commands = ['dump', 'step', 'run', 'advance'].map(name => [name, notHere(name)]);
+  const endowments = { ...Object.fromEntries(commands), console, E, expect, Far, makePromiseKit };
   const compartment = new Compartment(endowments);
   const { globalThis: globals } = compartment;
 
@@ -90,6 +105,10 @@ export const buildRootObject = () => {
     /** Makes the vats visible to all later sources: each by its name, and all of them as `vats`. */
     introduce: (argv, vats, devices) => {
       Object.assign(globals, { argv, vats, devices });
+      if (vats.timer && devices.timer) {
+        // What an account of a chain with a timer looks up.
+        globals.timer = E(vats.timer).createTimerService(devices.timer);
+      }
       for (const [name, root] of Object.entries(vats)) {
         if (isName(name) && !(name in globals)) {
           globals[name] = root;

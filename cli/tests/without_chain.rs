@@ -1,0 +1,172 @@
+//! Vats by their files, their parameters and their timer in `capstan run` and `capstan shell`.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+mod common;
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use common::{Done, Place, done};
+use serde_json::{Value, json};
+
+/// A vat that shows its parameters, and waits.
+const VAT: &str = "
+import { E, Far } from '@endo/far';
+export const buildRootObject = (_powers, parameters) => Far('vat', {
+  parameters: () => harden(parameters),
+  wait: async (timer, seconds) => {
+    const { absValue } = await E(timer).delay(seconds);
+    return absValue;
+  },
+});
+";
+
+/// A bootstrap that asks the vat `it` for the method in argv.
+const BOOTSTRAP: &str = "
+import { E, Far } from '@endo/far';
+export const buildRootObject = () => Far('root', {
+  bootstrap: ([method, ...args], { it, timer }, devices) => {
+    const service = timer && E(timer).createTimerService(devices.timer);
+    return E(it)[method](service, ...args.map(BigInt));
+  },
+});
+";
+
+/// A place with the two sources in folders of their own.
+fn place() -> Place {
+    let place = Place::new();
+    for (folder, file, source) in [("src", "vat.js", VAT), ("test", "bootstrap.js", BOOTSTRAP)] {
+        fs::create_dir(place.path().join(folder)).unwrap();
+        fs::write(place.path().join(folder).join(file), source).unwrap();
+    }
+    place
+}
+
+fn shell(place: &Place, args: &[&str], script: &str) -> Done {
+    let mut child = place.command(args).stdin(Stdio::piped()).spawn().unwrap();
+    // The shell may end before it has read everything.
+    let _ = child.stdin.take().unwrap().write_all(script.as_bytes());
+    done(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_vat_stands_anywhere_and_gets_parameters_in_the_notation() {
+    let place = place();
+    let params = r#"it={"start":7n,"who":"Ada","none":undefined,"list":[1,-2n]}"#;
+    let args = ["run", "test", "--vat", "it=src/vat.js", "--params", params, "--json"];
+    let done = place.run(&[&args[..], &["--", "parameters"]].concat());
+    let expected = json!({
+        "list": [1, {"@bigint": "-2"}], "none": null,
+        "start": {"@bigint": "7"}, "who": "Ada",
+    });
+    assert_eq!(done.json()["bootstrap"]["value"], expected, "{done:?}");
+    // The same from another directory, where the path is another one.
+    let mut command = place.command(&["shell", "--vat", "it=vat.js", "--params", "it=[1]"]);
+    let child = command.current_dir(place.path().join("src")).stdin(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    child.stdin.take().unwrap().write_all(b"E(it).parameters()\n").unwrap();
+    let done = common::done(child.wait_with_output().unwrap());
+    assert_eq!((done.code, done.stdout.as_str()), (0, "[ 1 ]\n"), "{done:?}");
+}
+
+#[test]
+fn a_bundle_is_taken_as_it_would_be_installed() {
+    let place = place();
+    place.run(&["bundle", "src/vat.js", "-o", "vat.json"]).assert_failed(0, "");
+    let args = ["shell", "--vat", "it=vat.json", "--vat", "same=src/vat.js", "--json"];
+    let done = shell(&place, &args, "expect(E(it).parameters(), E(same).parameters())\n");
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
+#[test]
+fn a_fake_timer_moves_when_it_is_told_and_every_run_comes_to_the_same() {
+    let place = place();
+    let args = ["run", "test", "--vat", "it=src/vat.js", "--timer", "fake", "--time", "1000"];
+    let run = |more: &[&str]| place.run(&[&args[..], more, &["--", "wait", "60"]].concat());
+    run(&["--advance", "59"]).assert_failed(1, "a vat waits for 1060");
+    let first = run(&["--advance", "20x3", "--json"]).json();
+    assert_eq!(first["bootstrap"]["value"], json!({"@bigint": "1060"}), "{first}");
+    assert_eq!((&first["time"], &first["next_wakeup"]), (&json!(1060), &Value::Null));
+    assert_eq!(run(&["--advance", "20x3", "--json"]).json(), first);
+    run(&["--timer", "real"]).assert_failed(2, "cannot be used multiple times");
+}
+
+#[test]
+fn a_shell_waits_for_a_fake_timer_by_hand_and_for_a_real_one_by_itself() {
+    let place = place();
+    let fake = ["shell", "--vat", "it=src/vat.js", "--timer", "fake"];
+    let script = "const due = E(it).wait(timer, 60n)\nadvance(30, 2)\nexpect(due, 60n)\n";
+    let done = shell(&place, &fake, script);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.stdout.contains("the time is 60"), "{done:?}");
+    shell(&place, &fake, "E(it).wait(timer, 5n)\n").assert_failed(1, "a vat waits for 5");
+    let wrong = script.replace("60n)\nadvance", "61n)\nadvance");
+    shell(&place, &fake, &wrong).assert_failed(1, "line 3: ");
+
+    let real = ["shell", "--vat", "it=src/vat.js", "--timer", "real"];
+    let done = shell(&place, &real, "(await E(it).wait(timer, 1n)) > 1700000000n\n");
+    assert_eq!((done.code, done.stdout.as_str()), (0, "true\n"), "{done:?}");
+    shell(&place, &real, "advance(1)\n").assert_failed(1, "only a fake timer can be advanced");
+}
+
+#[test]
+fn a_home_keeps_the_time_and_belongs_to_its_parameters_and_timer() {
+    let place = place();
+    let args = ["shell", "--vat", "it=src/vat.js", "--home", "kept"];
+    let with = |more: &[&'static str]| [&args[..], more].concat();
+    let fake = with(&["--timer", "fake", "--params", "it=[1]"]);
+    let begun = shell(&place, &fake, "const due = E(it).wait(timer, 9n)\nadvance(4)\n");
+    assert_eq!(begun.code, 0, "{begun:?}");
+    let gone_on = shell(&place, &fake, "advance(5)\nexpect(due, 9n)\n");
+    assert_eq!(gone_on.code, 0, "{gone_on:?}");
+    let other = with(&["--timer", "fake", "--params", "it=[2]"]);
+    shell(&place, &other, "").assert_failed(1, "with other --params");
+    let without = with(&["--params", "it=[1]"]);
+    shell(&place, &without, "").assert_failed(1, "with another --timer");
+}
+
+#[test]
+fn equal_means_equal_to_the_last_item() {
+    let place = place();
+    let args = ["shell", "--vat", "it=src/vat.js"];
+    let equal = "expect({ a: 1n, b: [undefined] }, { b: [undefined], a: 1n })\n";
+    assert_eq!(shell(&place, &args, equal).code, 0);
+    let deep = |last: &str| format!("[[[[[[{last}]]]]]]");
+    for (found, wanted) in [
+        ("1", "1n"),
+        ("'1'", "1"),
+        ("undefined", "null"),
+        (&deep("1"), &deep("2")),
+        ("Array(200).fill(1)", "Array(200).fill(1).concat(2)"),
+        ("Promise.resolve(1)", "2"),
+    ] {
+        let script = format!("expect({found}, {wanted})\n");
+        shell(&place, &args, &script).assert_failed(1, "line 1: Error: expected ");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_with_what_is_wrong() {
+    let place = place();
+    fs::write(place.path().join("test/vat-timer.js"), VAT).unwrap();
+    for (args, code, part) in [
+        (&["run"][..], 2, "BASEDIR"),
+        (&["run", "--vat", "it=src/vat.js"], 2, "--vat bootstrap=FILE"),
+        (&["shell", "--vat", "src/vat.js"], 2, "write the vat's name"),
+        (&["shell", "--vat", "a b=src/vat.js"], 2, "letters, digits, _ or -"),
+        (&["shell", "--vat", "vatAdmin=src/vat.js"], 2, "is the system's"),
+        (&["shell", "test", "--timer", "fake"], 2, "with --timer the name timer"),
+        (&["shell", "--vat", "it=nowhere.js"], 1, "cannot read nowhere.js"),
+        (&["shell", "test", "--vat", "timer=src/vat.js"], 2, "of this name already"),
+        (&["shell", "--vat", "it=src/vat.js", "--params", "at=1"], 2, "no vat has this name"),
+        (&["shell", "--vat", "it=src/vat.js", "--params", "it=[1"], 2, "--params it: character 3"),
+        (&["shell", "--vat", "it=src/vat.js", "--params", "it=@ro-1"], 2, "without a chain"),
+        (&["run", "test", "--advance", "1"], 2, "--timer"),
+        (&["run", "test", "--timer", "real", "--advance", "1"], 2, "use --timer fake"),
+        (&["run", "test", "--timer", "real", "--time", "1"], 2, "use --timer fake"),
+        (&["run", "test", "--timer", "fake", "--advance", "1m"], 2, "60x5"),
+    ] {
+        place.run(args).assert_failed(code, part);
+    }
+}

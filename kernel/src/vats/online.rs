@@ -1,0 +1,72 @@
+//! The vats in memory.
+
+use std::collections::VecDeque;
+
+use capstan_kernel_ports::VatId;
+
+/// The vats in memory, in the order of their last use, with the bytes that each takes.
+#[derive(Debug)]
+pub(crate) struct Online {
+    order: VecDeque<(VatId, u64)>,
+    max: usize,
+    max_bytes: u64,
+}
+
+impl Online {
+    pub(crate) fn new(max: usize, max_bytes: u64) -> Self {
+        Self { order: VecDeque::new(), max: max.max(1), max_bytes }
+    }
+
+    /// Notes a use of a vat that takes so many bytes. Returns the vats that have to leave memory for it, those that were
+    /// used least recently.
+    pub(crate) fn touch(&mut self, vat: VatId, bytes: u64) -> Vec<VatId> {
+        if self.order.back() == Some(&(vat, bytes)) {
+            return Vec::new();
+        }
+        self.forget(vat);
+        self.order.push_back((vat, bytes));
+        let mut idle = Vec::new();
+        while self.order.len() > 1 && (self.order.len() > self.max || self.bytes() > self.max_bytes)
+        {
+            idle.extend(self.pop());
+        }
+        idle
+    }
+
+    fn bytes(&self) -> u64 {
+        self.order.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<VatId> {
+        self.order.pop_front().map(|(vat, _)| vat)
+    }
+
+    pub(crate) fn forget(&mut self, vat: VatId) {
+        self.order.retain(|(other, _)| *other != vat);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn those_that_were_used_least_recently_leave_until_the_rest_fits() {
+        let mut online = Online::new(4, 10 * MIB);
+        for vat in 1..=4 {
+            assert_eq!(online.touch(VatId(vat), MIB), []);
+        }
+        assert_eq!(online.touch(VatId(1), MIB), []);
+        assert_eq!(online.touch(VatId(5), MIB), [VatId(2)]);
+        // It grows where it is.
+        assert_eq!(online.touch(VatId(5), 8 * MIB), [VatId(3)]);
+        assert_eq!(online.touch(VatId(6), 3 * MIB), [VatId(4), VatId(1), VatId(5)]);
+        // What runs stays, whatever it takes.
+        assert_eq!(online.touch(VatId(7), 100 * MIB), [VatId(6)]);
+        assert_eq!(online.touch(VatId(7), 200 * MIB), []);
+        online.forget(VatId(7));
+        assert_eq!(online.pop(), None);
+    }
+}
