@@ -17,7 +17,7 @@ pub struct Billing {
     /// Computrons for a snapshot of a heap or its return to memory, besides its pages.
     pub restore: u64,
     /// Computrons for each page of a heap that is snapshotted or returns to memory. A snapshot counts each page that changed
-    /// since the one before as six.
+    /// since the one before as five.
     pub page: u64,
     /// Computrons that a vat's meter pays for each crank.
     pub crank: u64,

@@ -128,7 +128,7 @@ fn a_snapshot_costs_more_for_pages_that_the_one_before_did_not_have() {
     stage.kernel.host_mut().heap_pages = 5;
     metered(&mut stage, 100_000).unwrap();
     let snapshot =
-        |pages: u64, changed: u64| DELIVERY + BILLING.restore + 10 * (pages + 5 * changed);
+        |pages: u64, changed: u64| DELIVERY + BILLING.restore + 10 * (pages + 4 * changed);
     assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY + snapshot(5, 5));
     assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);
     stage.kernel.host_mut().heap_pages = 6;

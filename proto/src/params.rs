@@ -33,7 +33,7 @@ pub struct Params {
     /// before it.
     pub snapshot_computrons: u64,
     /// Computrons that each page of 4 KiB of a heap counts when a snapshot is taken, and when the heap returns to memory. A
-    /// page that the snapshot before did not have counts as six.
+    /// page that the snapshot before did not have counts as five.
     pub page_computrons: u64,
     /// Number of vats, the most recently used ones, on which blocks count as being in memory. A delivery to another vat
     /// counts what it takes to bring that vat back. At most 10,000.
@@ -187,7 +187,7 @@ impl Default for Params {
         Self {
             block_computrons: 100_000_000,
             crank_computrons: 200_000_000,
-            vat_creation_computrons: 600_000,
+            vat_creation_computrons: 200_000,
             crank_overhead_computrons: 1_500,
             tx_computrons: 30_000,
             tx_byte_computrons: 5,

@@ -28,7 +28,7 @@ pub struct KernelWork {
     /// memory. A delivery that failed by a fault counts all that it might have spent. What the kernel wrote for a delivery
     /// that was undone is among them.
     pub computrons: u64,
-    /// The number of pages of the vat's heap, where each that changed since the snapshot before counts as six. `None` if no
+    /// The number of pages of the vat's heap, where each that changed since the snapshot before counts as five. `None` if no
     /// snapshot of it was taken.
     pub snapshot_pages: Option<u64>,
 }
@@ -120,7 +120,7 @@ pub struct BlockPolicy {
     pub write_byte: u64,
     /// Charged for a snapshot of a vat's heap, in addition to what the vat spends for it.
     pub snapshot: u64,
-    /// Charged for each page of a heap of which a snapshot is taken, and five times more for each that changed.
+    /// Charged for each page of a heap of which a snapshot is taken, and four times more for each that changed.
     pub page: u64,
     /// The budget for one crank of cleanup, or `None` once it was used.
     pub cleanup: Option<CleanupCounts>,

@@ -30,7 +30,7 @@ const SYSTEM_SHARE: u64 = 10;
 
 /// Pages for which a page counts, besides itself, that the snapshot before did not have. A node compares and hashes each
 /// page, but only these are copied, written and found again by their hashes.
-const CHANGED_PAGE: u64 = 5;
+const CHANGED_PAGE: u64 = 4;
 
 /// Takes a snapshot of the vat's heap if one is due: the first when its span has `snapshot_initial`
 /// entries, later ones when it has `interval`, and any when replaying the span would cost

@@ -74,6 +74,10 @@ pub const JSON_POINTS: u64 = 50_000;
 /// copies the pages that the start of its vat writes to.
 pub const START_POINTS: u64 = 40_000_000;
 
+/// Points of a `bringOutYourDead` for each page of 64 KiB of a JavaScript worker's memory, besides those that it spends. The engine
+/// writes to every object, so the system copies each page, and the host then compares them with the image that vats share.
+const COLLECTION_PAGE_POINTS: u64 = 150_000;
+
 /// Points for each byte that crosses between worker and host, which is copied, decoded and encoded.
 pub const HOST_BYTE_POINTS: u64 = 20;
 
@@ -354,6 +358,12 @@ pub fn memory_percent(bytes: usize) -> u64 {
         25..=48 => 130,
         _ => 160,
     }
+}
+
+/// Returns the points of a `bringOutYourDead` to a JavaScript vat besides those that it spends, by the size of its memory in bytes
+/// when it begins.
+pub fn collection_points(bytes: usize) -> u64 {
+    (bytes as u64 >> 16).saturating_mul(COLLECTION_PAGE_POINTS)
 }
 
 /// Returns the cost of one frame of a function with `locals` locals, parameters included.

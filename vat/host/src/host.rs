@@ -311,10 +311,17 @@ impl VatHost for WasmHost {
             Encoding::Borsh => 100,
             Encoding::Json => cost::memory_percent(worker.memory().len()),
         };
+        let fixed = match (worker.encoding(), delivery) {
+            (Encoding::Json, Delivery::BringOutYourDead) => {
+                cost::collection_points(worker.memory().len())
+            }
+            _ => 0,
+        };
+        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON).saturating_sub(fixed);
         // Rounded down, so that what is counted stays within the limit.
-        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON) / percent * 100;
+        let limit = limit / percent * 100;
         let mut run = worker.run(&input, limit, Some(syscalls))?;
-        run.points = run.points.saturating_mul(percent) / 100;
+        run.points = (run.points.saturating_mul(percent) / 100).saturating_add(fixed);
         let (result, rests) = match run.end {
             End::Done(reply) => match decode(worker.encoding(), &reply) {
                 Ok(result) => (result, true),

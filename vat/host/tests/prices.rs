@@ -3,7 +3,11 @@
 
 mod common;
 
-use capstan_kernel_ports::host::VatHost;
+use capstan_abi::Delivery;
+use capstan_kernel_ports::{
+    Computrons,
+    host::{VatHost, WorkerSource},
+};
 use capstan_vat_host::{HostOptions, cost};
 use common::*;
 
@@ -206,4 +210,26 @@ fn compiling_costs_the_same_whether_the_cache_has_the_code_or_not() {
     let first = load();
     assert!(first.0 > 50_000);
     assert_eq!(load(), first);
+}
+
+#[test]
+fn a_collection_of_javascript_costs_more_by_the_pages_of_its_memory() {
+    let mut host = host(BOTH[0]);
+    let source = WorkerSource::JavaScript {
+        engine: host.engine(),
+        bundle_id: format!("b1-{}", "0".repeat(128)),
+        zip: vec![],
+    };
+    host.start(V1, &source, &Default::default()).unwrap().verdict.unwrap();
+    let mut spend = |delivery: &Delivery, limit: u64| {
+        let limit = Computrons(limit);
+        host.deliver(V1, delivery, limit, &mut Answers::default()).unwrap().computrons
+    };
+    let usual = spend(&message("m"), 1_000_000).unwrap().0;
+    // The toy engine does the same for both, and has two pages.
+    let price = cost::collection_points(2 << 16) / cost::POINTS_PER_COMPUTRON;
+    let paid = spend(&Delivery::BringOutYourDead, 1_000_000).unwrap().0;
+    assert!((price..price + 2 * usual).contains(&paid), "{paid}, {price} and {usual}");
+    // Who cannot pay for it has none.
+    assert_eq!(spend(&Delivery::BringOutYourDead, price), None);
 }
