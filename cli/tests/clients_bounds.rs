@@ -79,7 +79,7 @@ fn sizes(dev: &Dev) {
     assert_eq!(rest_status(dev, &format!("/capstan/v1/vats/{long}")).0, 400);
     let wide = rest(dev, "/cosmos/auth/v1beta1/accounts?pagination.limit=18446744073709551615");
     assert!(wide["accounts"].is_array());
-    let broad = rest_status(dev, "/cosmos/tx/v1beta1/txs?query=tx.height>0&limit=1000000");
+    let broad = rest_status(dev, "/cosmos/tx/v1beta1/txs?query=tx.height%3E0&limit=1000000");
     assert_eq!(broad.0, 200, "{}", broad.1);
 }
 

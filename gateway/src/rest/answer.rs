@@ -2,6 +2,7 @@
 
 use std::io;
 
+use prost::Message as _;
 use prost_reflect::{
     DynamicMessage, MessageDescriptor, ReflectMessage as _, SerializeOptions, Value,
 };
@@ -14,6 +15,8 @@ use crate::status::too_large;
 const MAX_DEPTH: usize = 64;
 /// Name of the message that holds another one, with its type.
 const ANY: &str = "google.protobuf.Any";
+/// Beginning of the type in an `Any` that the library takes.
+const HOST: &str = "type.googleapis.com/";
 
 /// Returns an encoded response as JSON of at most `most` bytes.
 ///
@@ -26,36 +29,46 @@ pub(super) fn json(kind: MessageDescriptor, value: &[u8], most: usize) -> Result
             kind.full_name()
         ))
     };
-    let message = DynamicMessage::decode(kind.clone(), value).map_err(|e| wrong(&e))?;
-    if !is_shallow(&message, MAX_DEPTH) {
+    let mut message = DynamicMessage::decode(kind.clone(), value).map_err(|e| wrong(&e))?;
+    if !qualify(&mut message, MAX_DEPTH) {
         return Err(wrong(&"its messages are too deep"));
     }
     let options = SerializeOptions::new().skip_default_fields(false).use_proto_field_name(true);
     let mut bytes = Bounded { bytes: Vec::new(), most };
     let mut json = serde_json::Serializer::new(&mut bytes);
     match message.serialize_with_options(&mut json, &options) {
-        Ok(()) => Ok(bytes.bytes),
+        Ok(()) => without_hosts(bytes.bytes),
         Err(error) if error.is_io() => Err(too_large(most)),
         Err(error) => Err(wrong(&error)),
     }
 }
 
-/// Returns whether messages are nested no deeper than `most`. JSON shows what an `Any` holds, which the decoder did not
-/// look at.
-fn is_shallow(message: &DynamicMessage, most: usize) -> bool {
+/// Gives the types in `Any`s the host that the library wants. Returns false if messages are nested deeper than `most`: JSON
+/// shows what an `Any` holds, which the decoder did not look at.
+fn qualify(message: &mut DynamicMessage, most: usize) -> bool {
     let Some(most) = most.checked_sub(1) else { return false };
-    let held = (message.descriptor().full_name() == ANY).then(|| held(message)).flatten();
-    held.is_none_or(|held| is_shallow(&held, most))
-        && message.fields().all(|(_, value)| match value {
-            Value::Message(inner) => is_shallow(inner, most),
-            Value::List(list) => {
-                list.iter().filter_map(Value::as_message).all(|inner| is_shallow(inner, most))
-            }
-            Value::Map(map) => {
-                map.values().filter_map(Value::as_message).all(|inner| is_shallow(inner, most))
-            }
-            _ => true,
-        })
+    if message.descriptor().full_name() == ANY {
+        return qualify_any(message, most);
+    }
+    message.fields_mut().all(|(_, value)| match value {
+        Value::Message(inner) => qualify(inner, most),
+        Value::List(list) => {
+            list.iter_mut().filter_map(Value::as_message_mut).all(|inner| qualify(inner, most))
+        }
+        Value::Map(map) => {
+            map.values_mut().filter_map(Value::as_message_mut).all(|inner| qualify(inner, most))
+        }
+        _ => true,
+    })
+}
+
+fn qualify_any(any: &mut DynamicMessage, most: usize) -> bool {
+    let Some(mut held) = held(any) else { return true };
+    let name = format!("{HOST}{}", held.descriptor().full_name());
+    let is_shallow = qualify(&mut held, most);
+    any.set_field_by_name("type_url", Value::String(name));
+    any.set_field_by_name("value", Value::Bytes(held.encode_to_vec().into()));
+    is_shallow
 }
 
 /// Returns the message in an `Any`, or `None` if its type is unknown or it cannot be decoded.
@@ -65,6 +78,13 @@ fn held(any: &DynamicMessage) -> Option<DynamicMessage> {
     let kind = any.descriptor().parent_pool().get_message_by_name(&name)?;
     let value = any.get_field_by_name("value")?;
     DynamicMessage::decode(kind, value.as_bytes()?.as_ref()).ok()
+}
+
+/// Removes the host from the types of `Any`s, which Cosmos clients do not expect. In JSON, quotes within a text are
+/// escaped, so what is found is a field.
+fn without_hosts(json: Vec<u8>) -> Result<Vec<u8>, Status> {
+    let json = String::from_utf8(json).map_err(|error| Status::internal(error.to_string()))?;
+    Ok(json.replace(&format!("\"@type\":\"{HOST}"), "\"@type\":\"/").into_bytes())
 }
 
 /// Returns the JSON of an error.
@@ -114,7 +134,6 @@ impl io::Write for &mut Bounded {
 #[cfg(test)]
 mod tests {
     use cosmrs::Any;
-    use prost::Message as _;
 
     use super::*;
 

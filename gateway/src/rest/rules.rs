@@ -1,5 +1,6 @@
 //! The HTTP rules of all methods, as their descriptors declare them.
 
+use capstan_proto::v1::QUERY_METHODS;
 use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, MethodDescriptor};
 
 /// Beginning of the paths of `capstan.v1`. The option `path` of a method follows.
@@ -33,12 +34,12 @@ pub(crate) type Variable = (String, String);
 /// Returns the rules of all methods of `pool`, in the order of their services.
 pub(crate) fn all(pool: &DescriptorPool) -> Vec<Rule> {
     let http = pool.get_extension_by_name("google.api.http");
-    let own = pool.get_extension_by_name("capstan.v1.path");
     let mut rules = Vec::new();
     for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
         let options = method.options();
-        if let Some(path) = text_option(&options, own.as_ref()) {
-            rules.push(Rule::new("GET", format!("{OWN}{path}"), &method, false));
+        let name = path_of(&method);
+        if let Some(own) = QUERY_METHODS.iter().find(|own| own.full_path == name) {
+            rules.push(Rule::new("GET", format!("{OWN}{}", own.path), &method, false));
         }
         let Some(rule) = option(&options, http.as_ref()) else { continue };
         rules.extend(read(&rule, &method));
@@ -50,20 +51,17 @@ pub(crate) fn all(pool: &DescriptorPool) -> Vec<Rule> {
     rules
 }
 
+/// Returns the path of a method for gRPC.
+fn path_of(method: &MethodDescriptor) -> String {
+    format!("/{}/{}", method.parent_service().full_name(), method.name())
+}
+
 fn option(
     options: &DynamicMessage,
     extension: Option<&ExtensionDescriptor>,
 ) -> Option<DynamicMessage> {
     let extension = extension.filter(|extension| options.has_extension(extension))?;
     options.get_extension(extension).as_message().cloned()
-}
-
-fn text_option(
-    options: &DynamicMessage,
-    extension: Option<&ExtensionDescriptor>,
-) -> Option<String> {
-    let extension = extension.filter(|extension| options.has_extension(extension))?;
-    options.get_extension(extension).as_str().map(str::to_owned)
 }
 
 /// Reads one `google.api.HttpRule`.
@@ -99,7 +97,7 @@ impl Rule {
 
     /// Returns the path of the method for gRPC.
     pub(crate) fn path(&self) -> String {
-        format!("/{}/{}", self.method.parent_service().full_name(), self.method.name())
+        path_of(&self.method)
     }
 
     /// Returns the fields that the path sets.
@@ -153,7 +151,7 @@ pub(crate) fn find<'a>(
 mod tests {
     use super::*;
 
-    fn path_of(path: &str) -> Vec<String> {
+    fn segments(path: &str) -> Vec<String> {
         path.trim_matches('/').split('/').map(str::to_owned).collect()
     }
 
@@ -161,7 +159,7 @@ mod tests {
     fn paths_find_their_methods_and_the_most_literal_one_wins() {
         let rules = all(&crate::descriptors::pool().unwrap());
         let found = |verb: &str, path: &str| {
-            find(&rules, verb, &path_of(path)).map(|(rule, variables)| {
+            find(&rules, verb, &segments(path)).map(|(rule, variables)| {
                 let variables = variables.into_iter().map(|(name, text)| format!("{name}={text}"));
                 (rule.path(), variables.collect::<Vec<_>>().join(","))
             })
