@@ -7,6 +7,9 @@ use protox::prost_reflect::{
     DescriptorPool, FieldDescriptor, Kind, MethodDescriptor, Value, prost::Message as _,
 };
 
+/// The service whose methods are messages of transactions. It only stands in the descriptors.
+const MESSAGES: &str = "Msg";
+
 fn main() -> Result<(), Box<dyn Error>> {
     const FILES: [&str; 4] = [
         "capstan/v1/options.proto",
@@ -26,7 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = prost_build::Config::new();
     config.type_attribute(".", "#[derive(serde::Serialize)]");
     config.type_attribute(".", "#[serde(rename_all = \"camelCase\")]");
-    for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+    let callable = pool.services().filter(|service| service.name() != MESSAGES);
+    for method in callable.flat_map(|service| service.methods().collect::<Vec<_>>()) {
         let request = format!(".{}", method.input().full_name());
         config.type_attribute(&request, "#[derive(serde::Deserialize)]");
         config.type_attribute(&request, "#[serde(default, deny_unknown_fields)]");
@@ -44,6 +48,9 @@ struct MethodTable(DescriptorPool);
 
 impl ServiceGenerator for MethodTable {
     fn generate(&mut self, service: Service, out: &mut String) {
+        if service.proto_name == MESSAGES {
+            return;
+        }
         let name = format!("{}.{}", service.package, service.proto_name);
         let descriptor = self.0.get_service_by_name(&name);
         let descriptor = descriptor.unwrap_or_else(|| panic!("no service {name}"));

@@ -250,7 +250,7 @@ impl<H> App<H> {
     }
 
     /// Answers a query from the last committed state.
-    pub(crate) fn answer_query(&self, request: &RequestQuery) -> ResponseQuery {
+    pub fn answer_query(&self, request: &RequestQuery) -> ResponseQuery {
         let answer = query::answer(&self.committed().state, self.0.queries, request);
         self.0.metrics.answered(answer.value.len());
         answer

@@ -32,7 +32,8 @@
 //! | `vat.created` | `vat_id`, `name`, `bundle_id` | block |
 //! | `vat.upgraded` | `vat_id`, `incarnation`, `bundle_id` | block |
 //! | `vat.upgrade_failed` | `vat_id`, `bundle_id`, `cause` | block |
-//! | `vat.terminated` | `vat_id`, `failure` (`true`, `false`), `reason` | block |
+//! | `vat.terminated` | `vat_id`, `kind` (`exited`, `terminated`, `failed`), `failure` (`true` if it failed), `reason` | block |
+//! | `meter.returned` | `meter_id`, `owner`, `computrons`, `amount`: the rest of a meter whose vat has ended | block |
 //! | `object.revoked` | `kref`, `owner` (empty for an orphan) | block |
 //! | `subcluster.launched` | `subcluster_id`, `name`, `owner` (an address, `system` or `host`) | block |
 //! | `subcluster.bootstrapped` | `subcluster_id`, `name`, `owner` | block |

@@ -195,3 +195,55 @@ fn proposals_keep_to_the_gas_limit() {
     assert_eq!(prepare(&chain, &txs, 1 << 20), txs[..3]);
     assert!(accepts(&chain, &txs[..3]) && !accepts(&chain, &txs));
 }
+
+#[test]
+fn transactions_take_half_of_a_blocks_computrons_or_one_takes_more() {
+    let chain = Chain::with_params(|params| {
+        params.block_computrons = 1_000_000;
+        params.tx_computrons = 100_000;
+        params.tx_byte_computrons = 1;
+    });
+    // Each has some 300 bytes.
+    let mut alice = alice();
+    let txs: Vec<_> = (0..6).map(|_| payment(&mut alice)).collect();
+    assert_eq!(prepare(&chain, &txs, 1 << 20), txs[..4]);
+    assert!(!accepts(&chain, &txs[..5]));
+    // The bytes of a bundle count as well. One that counts more than half is alone in its block.
+    let mut bob = bob();
+    let large = bob.tx(vec![bob.install(&vec![1; 400_000])]);
+    assert_eq!(prepare(&chain, &[large.clone(), txs[0].clone()], 1 << 20), [large.clone()]);
+    assert_eq!(prepare(&chain, &[txs[0].clone(), large], 1 << 20), txs[..1]);
+}
+
+#[test]
+fn a_block_counts_its_transactions_and_a_refused_one_by_its_size() {
+    let counted = |txs: &[Vec<u8>]| {
+        let mut chain = Chain::with_params(|params| {
+            params.tx_computrons = 1_000_000;
+            params.tx_byte_computrons = 1_000;
+        });
+        let total = |chain: &Chain| {
+            let text = chain.app.metrics_text().unwrap();
+            let name = "capstan_block_computrons_total ";
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+            line.trim().parse::<u64>().unwrap()
+        };
+        let before = total(&chain);
+        chain.block(txs);
+        total(&chain) - before
+    };
+    let mut alice = alice();
+    let (first, second) = (payment(&mut alice), payment(&mut alice));
+    let of = |tx: &[u8]| 1_000_000 + 1_000 * tx.len() as u64;
+    assert_eq!(counted(&[]), 0);
+    assert_eq!(counted(std::slice::from_ref(&first)), of(&first));
+    assert_eq!(counted(&[first.clone(), second.clone()]), of(&first) + of(&second));
+    assert_eq!(counted(&[b"rubbish".to_vec()]), of(b"rubbish"));
+    // A bundle counts uncompressed, whether it is one or not.
+    let mut bob = bob();
+    let large = bob.tx(vec![bob.install(&vec![1; 5_000])]);
+    // Its account becomes an endpoint of the kernel, whose cranks count too.
+    let expected = of(&large) + 5_000 * 1_000;
+    let found = counted(std::slice::from_ref(&large));
+    assert!((expected..expected + 1_000_000).contains(&found), "{found} for {expected}");
+}

@@ -52,7 +52,10 @@ fn an_account_that_cannot_pay_for_what_is_kept_of_it_gets_nothing() {
     assert_eq!(result.code, 40, "{}", result.log);
     // The fee is paid and the sequence used; it is no endpoint.
     assert_eq!(chain.balance(dave.address()), 4_999);
-    assert_ne!(chain.query(&format!("clists/{}", dave.address()), &[]).code, 0);
+    let nothing = chain.json(&format!("clists/{}", dave.address()));
+    assert_eq!(nothing["entries"], serde_json::json!([]), "it holds nothing yet");
+    let nothing = chain.json(&format!("accounts/{}/outbox", dave.address()));
+    assert_eq!(nothing["entries"], serde_json::json!([]), "nor is anything for it");
     let fund = alice.tx(vec![alice.pay(dave.address(), 10_000_001)]);
     chain.ok(fund);
     let tx = dave.tx(vec![dave.send("factory", "echo", "[]", &[])]);

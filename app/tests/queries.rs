@@ -9,11 +9,16 @@ use capstan_proto::{ErrorCode, v1 as proto};
 use capstan_store::{Proof, verify};
 use common::{Chain, Client, alice, bob, wasm_id};
 use cosmrs::proto::cosmos::{
-    auth::v1beta1::{BaseAccount, QueryAccountRequest, QueryAccountResponse},
+    auth::v1beta1::{
+        BaseAccount, QueryAccountRequest, QueryAccountResponse, QueryAccountsRequest,
+        QueryAccountsResponse,
+    },
     bank::v1beta1::{
         QueryAllBalancesRequest, QueryAllBalancesResponse, QueryBalanceRequest,
-        QueryBalanceResponse,
+        QueryBalanceResponse, QueryDenomOwnersRequest, QueryDenomOwnersResponse,
+        QuerySupplyOfRequest, QuerySupplyOfResponse, QueryTotalSupplyResponse,
     },
+    base::{query::v1beta1::PageRequest, v1beta1::Coin},
 };
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -123,6 +128,90 @@ fn outboxes_come_in_pages() {
     assert_eq!((&first["entries"][0]["number"], &first["next"]), (&1.into(), &1.into()));
     let second = chain.json(&format!("{path}?limit=1&after=1"));
     assert_eq!((&second["entries"][0]["number"], &second["next"]), (&2.into(), &0.into()));
+}
+
+#[test]
+fn errors_of_cosmos_queries_are_those_of_the_cosmos_sdk() {
+    let (chain, _, _) = chain();
+    let nobody = Client::new(9, 0).address().to_string();
+    let absent = QueryAccountRequest { address: nobody.clone() }.encode_to_vec();
+    for (path, request, code, text) in [
+        (
+            "/cosmos.auth.v1beta1.Query/Account",
+            absent,
+            22,
+            format!("rpc error: code = NotFound desc = account {nobody} not found: key not found"),
+        ),
+        (
+            "/cosmos.auth.v1beta1.Query/Account",
+            vec![0xff],
+            18,
+            "rpc error: code = InvalidArgument desc = malformed query".to_owned(),
+        ),
+        (
+            "/cosmos.mint.v1beta1.Query/Params",
+            Vec::new(),
+            6,
+            "rpc error: code = Unimplemented desc = unknown query path".to_owned(),
+        ),
+    ] {
+        let answer = chain.query(path, &request);
+        assert_eq!((answer.codespace.as_str(), answer.code), ("sdk", code), "{}", answer.log);
+        assert!(answer.log.starts_with(&text), "{}", answer.log);
+    }
+}
+
+#[test]
+fn accounts_come_in_pages_of_any_size() {
+    let (chain, _, _) = chain();
+    let ask = |pagination: PageRequest| {
+        let request = QueryAccountsRequest { pagination: Some(pagination) }.encode_to_vec();
+        let answer = chain.query("/cosmos.auth.v1beta1.Query/Accounts", &request);
+        assert_eq!(answer.code, 0, "{}", answer.log);
+        QueryAccountsResponse::decode(answer.value.as_ref()).unwrap()
+    };
+    let all = ask(PageRequest { limit: u64::MAX, count_total: true, ..Default::default() });
+    let page = all.pagination.unwrap();
+    assert!(all.accounts.len() > 1 && page.next_key.is_empty());
+    assert_eq!(page.total, all.accounts.len() as u64);
+    let (mut found, mut key) = (Vec::new(), Vec::new());
+    loop {
+        let one = ask(PageRequest { limit: 1, key, ..Default::default() });
+        assert_eq!(one.accounts.len(), 1);
+        found.extend(one.accounts);
+        key = one.pagination.unwrap().next_key;
+        if key.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, all.accounts);
+    let request =
+        QueryAccountsRequest { pagination: Some(PageRequest { offset: 1, ..Default::default() }) };
+    let answer = chain.query("/cosmos.auth.v1beta1.Query/Accounts", &request.encode_to_vec());
+    assert_eq!(answer.code, 18, "an offset is refused, not passed over");
+}
+
+#[test]
+fn the_supply_is_the_sum_of_all_balances() {
+    let (chain, _, _) = chain();
+    let ask = |path: &str, request: Vec<u8>| {
+        let answer = chain.query(&format!("/cosmos.bank.v1beta1.Query/{path}"), &request);
+        assert_eq!(answer.code, 0, "{}", answer.log);
+        answer.value
+    };
+    let request = QueryDenomOwnersRequest { denom: "ucap".into(), ..Default::default() };
+    let owners = ask("DenomOwners", request.encode_to_vec());
+    let owners = QueryDenomOwnersResponse::decode(owners.as_ref()).unwrap().denom_owners;
+    let amount = |coin: &Coin| coin.amount.parse::<u128>().unwrap();
+    let sum: u128 = owners.iter().map(|owner| amount(owner.balance.as_ref().unwrap())).sum();
+    let request = QuerySupplyOfRequest { denom: "ucap".into() }.encode_to_vec();
+    let supply = QuerySupplyOfResponse::decode(ask("SupplyOf", request).as_ref()).unwrap();
+    assert_eq!(amount(&supply.amount.unwrap()), sum);
+    let total = QueryTotalSupplyResponse::decode(ask("TotalSupply", Vec::new()).as_ref()).unwrap();
+    assert_eq!(amount(&total.supply[0]), sum);
+    let request = QuerySupplyOfRequest { denom: "other".into() }.encode_to_vec();
+    let other = QuerySupplyOfResponse::decode(ask("SupplyOf", request).as_ref()).unwrap();
+    assert_eq!(amount(&other.amount.unwrap()), 0);
 }
 
 #[test]

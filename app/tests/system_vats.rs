@@ -1,5 +1,5 @@
 //! The system's own vats with the real engine: computrons are paid for, vats are upgraded by who holds
-//! their admin object, meters tell, and the timer wakes by the time of the blocks.
+//! their admin object, meters tell and give back, and the timer wakes by the time of the blocks.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 mod common;
@@ -138,6 +138,126 @@ fn a_vat_is_upgraded_by_who_holds_its_admin_object() {
     assert!(failed["value"]["body"].as_str().unwrap().contains("vat-upgrade failure"), "{failed}");
     assert_eq!(chain.json(&format!("vats/{vat}"))["incarnation"], 1);
     ask(&mut chain, &mut alice, &slots[0], "lookup", "[\"it\"]", &[]);
+}
+
+/// The most computrons that a vat of the provisioner's code sells, which its parameters say.
+fn limit(chain: &mut Chain<WasmHost>, alice: &mut Client, factory: &str) -> String {
+    let bundle = capstan_vat_system::provisioner_id();
+    let args = format!("#[{bundle:?},{{\"computrons\":\"+{}\"}}]", u64::MAX);
+    let tx = alice.tx(vec![alice.send(factory, "createVat", &args, &[])]);
+    chain.ok(tx.clone());
+    let refused = chain.settled(&tx, 0);
+    let text = refused["value"]["body"].as_str().unwrap().to_owned();
+    let (_, rest) = text.split_once("at most ").unwrap_or_else(|| panic!("{text}"));
+    rest.split_once("n]").unwrap().0.trim_start_matches(['\\', '"', '[']).to_owned()
+}
+
+#[test]
+fn an_upgrade_without_parameters_keeps_those_that_the_vat_has() {
+    let mut chain = start();
+    let mut alice = alice();
+    let parameters = r#"{"defaultComputrons":"+5","maxComputrons":"+7"}"#;
+    let bundle = capstan_vat_system::provisioner_id();
+    let create = any(&proto::MsgCreateVat {
+        owner: alice.address().to_string(),
+        bundle_id: bundle.to_owned(),
+        parameters: Some(capdata(&format!("#{parameters}"), &[])),
+        ..Default::default()
+    });
+    let tx = alice.tx(vec![create]);
+    chain.ok(tx.clone());
+    let made = chain.settled(&tx, 0)["createdVat"].clone();
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    let (_, slots) = ask(&mut chain, &mut alice, &text("root"), "provision", "[\"x\"]", &[]);
+    let factory = slots[0].clone();
+    assert_eq!(limit(&mut chain, &mut alice, &factory), "7");
+    for (given, status, expected) in [
+        (None, "fulfilled", "7"),
+        (Some(r#"#{"maxComputrons":"no"}"#), "rejected", "7"),
+        (None, "fulfilled", "7"),
+        (Some("#{}"), "fulfilled", "10000000000000"),
+        (None, "fulfilled", "10000000000000"),
+        (Some(r##"#{"maxComputrons":"+9"}"##), "fulfilled", "9"),
+        (Some("#\"#undefined\""), "fulfilled", "10000000000000"),
+    ] {
+        let upgrade = any(&proto::MsgUpgradeVat {
+            sender: alice.address().to_string(),
+            admin: text("admin"),
+            bundle_id: bundle.to_owned(),
+            parameters: given.map(|given| capdata(given, &[])),
+            upgrade_message: String::new(),
+        });
+        let tx = alice.tx(vec![upgrade]);
+        chain.ok(tx.clone());
+        let answer = chain.settled(&tx, 0);
+        assert_eq!(answer["status"], status, "{given:?}: {answer}");
+        assert_eq!(limit(&mut chain, &mut alice, &factory), expected, "{given:?}");
+    }
+    // The factory's own method does the same.
+    let kept = format!("#[\"$0\",{bundle:?}]");
+    ask(&mut chain, &mut alice, "factory", "upgradeVat", &kept, &[&text("admin")]);
+    let given = format!(r##"#["$0",{bundle:?},{{"vatParameters":{{"maxComputrons":"+9"}}}}]"##);
+    ask(&mut chain, &mut alice, "factory", "upgradeVat", &given, &[&text("admin")]);
+    ask(&mut chain, &mut alice, "factory", "upgradeVat", &kept, &[&text("admin")]);
+    assert_eq!(limit(&mut chain, &mut alice, &factory), "9");
+}
+
+#[test]
+fn the_end_of_a_vat_gives_back_what_its_meter_has_left() {
+    let mut chain = start();
+    let (mut alice, mut bob) = (alice(), bob());
+    // An account's first message costs more.
+    create(&mut chain, &mut alice, 0);
+    let flat = 10_000_000;
+    let before = chain.balance(alice.address());
+    let made = create(&mut chain, &mut alice, 2_000_000_000)["createdVat"].clone();
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    let record = chain.json(&format!("vats/{}", text("vatId")));
+    assert_eq!(record["owner"], alice.address().to_string());
+    let meter = record["meterId"].as_str().unwrap().to_owned();
+    let fund = |payer: &Client| {
+        any(&proto::MsgFundMeter {
+            sender: payer.address().to_string(),
+            meter: meter.clone(),
+            computrons: 1_000_000_000,
+        })
+    };
+    chain.ok(bob.tx(vec![fund(&bob)]));
+    let terminate = any(&proto::MsgTerminateVat {
+        sender: alice.address().to_string(),
+        admin: text("admin"),
+        reason: None,
+    });
+    let mut block = chain.block(&[alice.tx(vec![terminate])]);
+    let mut returned = Vec::new();
+    for _ in 0..5 {
+        let found = |name: &str| common::attributes(&block.events, "meter.returned", name);
+        returned.extend([found("meter_id"), found("owner"), found("amount"), found("computrons")]);
+        if common::attributes(&block.events, "vat.terminated", "kind") == ["terminated"] {
+            assert_eq!(common::attributes(&block.events, "vat.terminated", "failure"), ["false"]);
+        }
+        block = chain.block(&[]);
+    }
+    let returned: Vec<String> = returned.into_iter().flatten().collect();
+    let [id, owner, amount, computrons] = returned.try_into().unwrap();
+    assert_eq!((id, owner), (meter.clone(), alice.address().to_string()));
+    let coins: u128 = amount.trim_end_matches("ucap").parse().unwrap();
+    let computrons: u128 = computrons.parse().unwrap();
+    assert_eq!(coins, computrons / 100_000, "ten coins a million");
+    // What it cost to start and to end is gone. What bob paid is alice's.
+    assert!(computrons > 2_900_000_000, "{computrons}");
+    let paid = before - chain.balance(alice.address());
+    assert_eq!(paid, 2 * flat + 20_000 - coins);
+    let left = chain.json(&format!("meters/{meter}"));
+    assert_eq!((&left["remaining"], &left["vats"]), (&"0".into(), &0.into()), "{left}");
+    assert_eq!(left["givenBack"], computrons.to_string());
+    let ending = chain.json(&format!("vats/{}", text("vatId")))["ending"].clone();
+    assert_eq!((&ending["kind"], &ending["failure"]), (&"terminated".into(), &false.into()));
+    // Nobody can fund it any more, and the coins stay.
+    let before = chain.balance(bob.address());
+    let refused = chain.block(&[bob.tx(vec![fund(&bob)])]).tx_results.remove(0);
+    assert!(refused.code != 0 && refused.log.contains("pays for no vat"), "{}", refused.log);
+    assert_eq!(before - chain.balance(bob.address()), flat);
 }
 
 #[test]

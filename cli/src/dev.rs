@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
 use capstan_consensus::solo::Solo;
+use capstan_gateway::Gateway;
 use capstan_genesis::Genesis;
 use capstan_node::config::{Config, LogFormat};
 use capstan_node::dev_genesis;
@@ -30,13 +31,19 @@ const FIRST_BLOCK: Duration = Duration::from_secs(120);
 #[command(
     after_help = "Examples:\n  capstan dev --timer\n  capstan dev --home ./chain --rpc 127.0.0.1:26657\n\n\
     Runs until Ctrl-C or SIGTERM. A later start on the same home continues the chain.\n\
-    With --json it prints one line when the node is ready, which is when a block can be queried: {\"ready\":true,\"chain_id\":…,\"rpc\":…,\"accounts\":[…]}.\n\
+    With --json it prints one line when the node is ready, which is when a block can be queried: {\"ready\":true,\"chain_id\":…,\"rpc\":…,\"grpc\":…,\"rest\":…,\"accounts\":[…]}.\n\
     Logs go to standard error."
 )]
 pub(crate) struct Dev {
     /// Address of the JSON-RPC. Port 0 takes a free one [default: rpc.listen in config.toml, 127.0.0.1:26657].
     #[arg(long, value_name = "ADDR")]
     rpc: Option<String>,
+    /// Address of gRPC, off or auto [default: grpc.listen in config.toml, auto: 127.0.0.1:9090 beside port 26657].
+    #[arg(long, value_name = "ADDR")]
+    grpc: Option<String>,
+    /// Address of REST, off or auto [default: rest.listen in config.toml, auto: 127.0.0.1:1317 beside port 26657].
+    #[arg(long, value_name = "ADDR")]
+    rest: Option<String>,
     /// Log level (error, warn, info, debug, trace) or filters such as capstan_app=debug [default: log.level in
     /// config.toml, warn].
     #[arg(long, value_name = "LEVEL")]
@@ -109,7 +116,7 @@ impl Dev {
         let has_begun = wait_for_first_block(solo, genesis.initial_height)?;
         drop(progress);
         if has_begun {
-            let ready = ready(&genesis, &home, &url)?;
+            let ready = ready(&genesis, &home, &url, &node.gateway)?;
             output.either(&ready, &banner(&ready));
         }
         if has_begun && !rpc.ip().is_loopback() {
@@ -138,7 +145,12 @@ impl Dev {
     /// The home's configuration, with what the command line says instead.
     fn config(&self, home: &Home) -> anyhow::Result<Config> {
         let mut config = Config::load(&home.path)?;
-        let texts = [(&self.rpc, &mut config.rpc.listen), (&self.log, &mut config.log.level)];
+        let texts = [
+            (&self.rpc, &mut config.rpc.listen),
+            (&self.grpc, &mut config.grpc.listen),
+            (&self.rest, &mut config.rest.listen),
+            (&self.log, &mut config.log.level),
+        ];
         for (given, option) in texts {
             if let Some(given) = given {
                 option.clone_from(given);
@@ -175,7 +187,7 @@ fn wait_for_first_block(solo: &Solo, initial_height: i64) -> anyhow::Result<bool
 }
 
 /// Returns what is said once blocks can be queried. Balances are those of now, which are asked for as anybody would.
-fn ready(genesis: &Genesis, home: &Home, url: &str) -> anyhow::Result<Value> {
+fn ready(genesis: &Genesis, home: &Home, url: &str, gateway: &Gateway) -> anyhow::Result<Value> {
     let client = Client::new(url)?;
     let mut accounts = Vec::new();
     for account in &genesis.app_state.accounts {
@@ -187,6 +199,8 @@ fn ready(genesis: &Genesis, home: &Home, url: &str) -> anyhow::Result<Value> {
         "ready": true,
         "chain_id": genesis.chain_id,
         "rpc": url,
+        "grpc": gateway.grpc_addr(),
+        "rest": gateway.rest_addr().map(|addr| format!("http://{addr}")),
         "home": home.path,
         "home_bytes": disk::total(&home.path)?,
         "denom": DENOM,
@@ -199,6 +213,8 @@ fn banner(ready: &Value) -> String {
     let mut lines = vec![
         format!("chain    {}", field("chain_id")),
         format!("RPC      {}", field("rpc")),
+        format!("gRPC     {}", field("grpc")),
+        format!("REST     {}", field("rest")),
         format!(
             "home     {}  ({} on disk: capstan disk)",
             field("home"),

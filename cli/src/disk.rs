@@ -122,20 +122,22 @@ fn parts(home: &Path, config: &Config) -> io::Result<Vec<Part>> {
 /// Returns the index of the part that a file belongs to. The file's path is relative to the home.
 fn index(file: &Path, config: &Config) -> usize {
     let within = |dir: &str| file.starts_with(dir);
-    let log = [&config.log.vats, &config.log.slog, &config.log.file];
+    let is_journal = within(STATE) && file.ends_with(capstan_store::JOURNAL_FILE);
     let text = file.to_string_lossy();
-    match () {
-        () if file == Path::new(STATE).join(capstan_store::JOURNAL_FILE) => 1,
-        () if within(STATE) => 0,
-        () if within("solo") => 2,
-        () if within(COMET) => 3,
-        () if within(TRACES) => 4,
-        // Rotated files are FILE.1 and so on.
-        () if log.iter().any(|name| !name.is_empty() && text.starts_with(name.as_str())) => 5,
-        () if within(GENESIS) || within(GENESIS_STATE) => 6,
-        () if within(SERVE) => 7,
-        () => 8,
-    }
+    // Rotated files are FILE.1 and so on.
+    let mut logs = [&config.log.vats, &config.log.slog, &config.log.file].into_iter();
+    let is_log = logs.any(|name| !name.is_empty() && text.starts_with(name.as_str()));
+    let belongs = [
+        within(STATE) && !is_journal,
+        is_journal,
+        within("solo"),
+        within(COMET),
+        within(TRACES),
+        is_log,
+        within(GENESIS) || within(GENESIS_STATE),
+        within(SERVE),
+    ];
+    belongs.iter().position(|belongs| *belongs).unwrap_or(belongs.len())
 }
 
 /// Calls `with` for each file below a directory, with its path in it and its size. Files that vanish meanwhile are left

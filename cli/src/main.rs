@@ -87,6 +87,8 @@ enum Command {
     Tx(tx::Tx),
     /// Query a node.
     Query(query::Query),
+    /// List what waits for an account: calls of its objects, and answers. Marks what is new.
+    Outbox(outbox::Outbox),
     /// Write lines to the io channels of a subcluster, and read what its vats wrote.
     Io(io::Io),
     /// Serve an account's object, written in JavaScript, from this machine.
@@ -126,6 +128,7 @@ fn main() -> ExitCode {
         Command::Bundle(bundle) => bundle.run(output),
         Command::Tx(tx) => tx.run(&common, output),
         Command::Query(query) => query.run(&common, output),
+        Command::Outbox(outbox) => outbox.run(&common, output),
         Command::Io(io) => io.run(&common, output),
         Command::Serve(serve) => serve.run(&common, output),
         Command::Export(export) => export.run(&common, output),

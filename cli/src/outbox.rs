@@ -1,4 +1,7 @@
-//! `capstan query outbox`: the entries of an account's outbox, a page of them or one by one as they come.
+//! `capstan outbox` and `capstan query outbox`: the entries of an account's outbox, a page of them or one by one as they
+//! come.
+
+mod seen;
 
 use std::io::ErrorKind;
 use std::process::exit;
@@ -9,29 +12,132 @@ use std::time::Duration;
 use anyhow::Context as _;
 use capstan_abi::json::{delivery_from_json, delivery_to_json};
 use capstan_client::{
-    Address, CapData, Client, ClientError, Deadline, Delivery, ErrorCode, OutboxEntry, Resolution,
+    Address, CapData, Client, ClientError, Deadline, Delivery, OutboxEntry, Resolution,
 };
 use serde_json::{Value, json};
 
 use crate::output::{Output, warn};
-use crate::passable;
 use crate::process::on_signal;
+use crate::tx::NodeArgs;
+use crate::{Common, keys, passable};
 
-pub(crate) const HELP: &str = "\
-Examples:
-  capstan query outbox alice --limit 10
-  capstan query outbox alice --follow --after 12
+use seen::Seen;
 
+/// The part of both help texts that says how entries look.
+macro_rules! notation {
+    () => {
+        "\
 A line names the entry's number, its kind, and what it tells:
   7 message ro+1.hello(\"world\",@ro-51) result rp-60
   8 notify rp+3 fulfilled 42
   9 dropExports ro+1
-Values have the notation of `capstan tx send`. `capstan tx resolve rp-60 VALUE` answers the call, and `capstan tx ack 9` removes
-entries up to 9.
+Values have the notation of `capstan tx send`. `capstan tx resolve rp-60 VALUE` answers the call, `capstan tx reject rp-60 TEXT`
+refuses it, and `capstan tx ack 9` removes entries up to 9.
 
 --follow begins after the last acknowledged entry, or after --after. It tries again while the node is away.
 
-With --json a page is {\"entries\":[…],\"next\":9}, and --follow prints one line for each entry. An entry is {\"number\":7,\"kind\":\"message\",\"target\":…,\"method\":…,\"args\":[…],\"result\":…,\"delivery\":[…]}.";
+With --json a page is {\"entries\":[…],\"next\":9}, and --follow prints one line for each entry. An entry is {\"number\":7,\"kind\":\"message\",\"target\":…,\"method\":…,\"args\":[…],\"result\":…,\"delivery\":[…]}."
+    };
+}
+
+/// The help of `capstan query outbox`.
+pub(crate) const HELP: &str = concat!(
+    "Examples:\n  capstan query outbox alice --limit 10\n  capstan query outbox alice --follow --after 12\n\n",
+    notation!()
+);
+
+/// The help of `capstan outbox`.
+const MARKED_HELP: &str = concat!(
+    "Examples:\n  capstan outbox alice\n  capstan outbox alice --follow\n\n",
+    "A star marks an entry that this command has not shown before. A call that waits for the account's answer ends with\n",
+    "`unanswered`. Entries that were acknowledged are gone. In JSON the marks are `seen` and `unanswered`.\n\n",
+    notation!()
+);
+
+/// Arguments of `capstan outbox`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = MARKED_HELP)]
+pub(crate) struct Outbox {
+    /// An address, or a key's name.
+    account: String,
+    #[command(flatten)]
+    entries: Entries,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// The entries that are asked for.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Entries {
+    /// List what comes after the entry with this number.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    after: u64,
+    /// Maximum number of entries. 0: 100, or all that come with --follow.
+    #[arg(long, default_value_t = 0)]
+    limit: u32,
+    /// Go on with entries that come later, until Ctrl-C or --limit.
+    #[arg(long)]
+    follow: bool,
+}
+
+impl Outbox {
+    pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
+        let (client, address) = (self.node.client()?, keys::find_address(common, &self.account)?);
+        let seen = Seen::read(common, &client, &address)?;
+        self.entries.show(&client, &address, output, Some(seen))
+    }
+}
+
+impl Entries {
+    /// Prints the entries. Marks those that were not shown before if `seen` says which were.
+    pub(crate) fn show(
+        &self,
+        client: &Client,
+        address: &Address,
+        output: Output,
+        seen: Option<Seen>,
+    ) -> anyhow::Result<()> {
+        let printer = Printer { output, seen };
+        match self.follow {
+            true => follow(client, address, self, printer),
+            false => list(client, address, self, printer),
+        }
+    }
+}
+
+/// Prints entries, with marks if `seen` is there.
+struct Printer {
+    output: Output,
+    seen: Option<Seen>,
+}
+
+impl Printer {
+    /// Returns the entry for programs and for people.
+    fn forms(
+        &self,
+        number: u64,
+        delivery: &Delivery,
+        is_unanswered: Option<bool>,
+    ) -> (Value, String) {
+        let (mut record, mut line) = (record(number, delivery), line(number, delivery));
+        if let Some(is_unanswered) = is_unanswered {
+            record["unanswered"] = is_unanswered.into();
+        }
+        if let Some(seen) = &self.seen {
+            let is_seen = seen.has(number);
+            record["seen"] = is_seen.into();
+            line.insert_str(0, if is_seen { "  " } else { "* " });
+            if is_unanswered == Some(true) {
+                line.push_str(" unanswered");
+            }
+        }
+        (record, line)
+    }
+
+    fn note(&mut self, number: u64) -> anyhow::Result<()> {
+        self.seen.as_mut().map_or(Ok(()), |seen| seen.note(number))
+    }
+}
 
 /// Time in which a loss of the node is noticed.
 const STEP: Duration = Duration::from_millis(500);
@@ -43,53 +149,50 @@ const GRACE: Duration = Duration::from_secs(1);
 const LINE_CHARS: usize = 1000;
 
 /// Prints a page of the outbox.
-pub(crate) fn list(
+fn list(
     client: &Client,
     address: &Address,
-    after: u64,
-    limit: u32,
-    output: Output,
+    asked: &Entries,
+    mut printer: Printer,
 ) -> anyhow::Result<()> {
-    let page = client.outbox(address, after, limit).map_err(|error| match error {
-        ClientError::Query { code, .. } if code == ErrorCode::NotFound.number() => {
-            let why =
-                format!("{address} has no outbox yet: an account has one after its first message");
-            anyhow::Error::from(error).context(why)
-        }
-        error => error.into(),
-    })?;
-    let read = |entry: &capstan_client::proto::OutboxEntry| {
+    let page = client.outbox(address, asked.after, asked.limit)?;
+    let output = printer.output;
+    let last = page.entries.last().map(|entry| entry.number);
+    if let (Some(seen), Some(last), 0) = (&mut printer.seen, last, page.next) {
+        seen.compare(last);
+    }
+    let (mut records, mut lines) = (Vec::new(), Vec::new());
+    for entry in &page.entries {
         let delivery = delivery_from_json(entry.delivery_json.as_bytes())
             .with_context(|| format!("entry {}", entry.number))?;
-        Ok((entry.number, delivery))
-    };
-    let entries = page.entries.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    if output.is_json() {
-        let records: Vec<Value> =
-            entries.iter().map(|(number, delivery)| record(*number, delivery)).collect();
-        output.record(&json!({"entries": records, "next": page.next}));
-        return Ok(());
+        let (record, line) = printer.forms(entry.number, &delivery, Some(entry.unanswered));
+        records.push(record);
+        lines.push(line);
     }
-    if entries.is_empty() {
+    if output.is_json() {
+        output.record(&json!({"entries": records, "next": page.next}));
+    } else if lines.is_empty() {
         output.either(&Value::Null, "(none)");
     }
-    for (number, delivery) in &entries {
-        output.either(&Value::Null, &line(*number, delivery));
+    if !output.is_json() {
+        for line in &lines {
+            output.either(&Value::Null, line);
+        }
+        if page.next > 0 {
+            warn(&format!("There is more: --after {}", page.next));
+        }
     }
-    if page.next > 0 {
-        warn(&format!("There is more: --after {}", page.next));
-    }
-    Ok(())
+    last.map_or(Ok(()), |last| printer.note(last))
 }
 
 /// Prints entries as they come, until the user stops it, `limit` entries were printed or nobody reads any more.
-pub(crate) fn follow(
+fn follow(
     client: &Client,
     address: &Address,
-    after: u64,
-    limit: u32,
-    output: Output,
+    asked: &Entries,
+    mut printer: Printer,
 ) -> anyhow::Result<()> {
+    let (after, limit, output) = (asked.after, asked.limit, printer.output);
     // A wrong address of the node is told at once. Only a node that was there is waited for.
     client.status()?;
     let mut follower = client.follow_outbox(address).after(after);
@@ -107,12 +210,13 @@ pub(crate) fn follow(
     while left > 0 {
         match follower.next_before(Deadline::after(STEP)) {
             Ok(Some(OutboxEntry { number, delivery })) => {
-                let printed = output.stream(&record(number, &delivery), || line(number, &delivery));
-                match printed {
+                let (record, line) = printer.forms(number, &delivery, None);
+                match output.stream(&record, || line) {
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
                     other => other.context("cannot write to standard output")?,
                 }
                 last.store(number, Ordering::Relaxed);
+                printer.note(number)?;
                 left -= 1;
             }
             Ok(None) => {

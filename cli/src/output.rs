@@ -190,7 +190,10 @@ fn text(name: &str, value: &Value) -> String {
 
 /// Returns whether a text in this field may be a number that is too large for a JSON number.
 fn is_count(name: &str) -> bool {
-    matches!(name, "meterRemaining" | "remaining" | "threshold" | "balance" | "deposit")
+    matches!(
+        name,
+        "meterRemaining" | "remaining" | "threshold" | "balance" | "deposit" | "givenBack"
+    )
 }
 
 /// Groups the digits of a whole number: `1,234,567`. Other texts stay as they are.

@@ -1,5 +1,7 @@
 //! `capstan query`: questions to a node. What `--json` prints is the node's own JSON.
 
+mod clist;
+
 use anyhow::Context as _;
 use capstan_client::{Client, ClientError};
 use clap::Subcommand;
@@ -42,15 +44,8 @@ enum Question {
     Outbox {
         /// An address, or a key's name.
         account: String,
-        /// List what comes after the entry with this number.
-        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-        after: u64,
-        /// Maximum number of entries. 0: 100, or all that come with --follow.
-        #[arg(long, default_value_t = 0)]
-        limit: u32,
-        /// Go on with entries that come later, until Ctrl-C or --limit.
-        #[arg(long)]
-        follow: bool,
+        #[command(flatten)]
+        entries: outbox::Entries,
     },
     /// One installed bundle.
     #[command(
@@ -216,10 +211,18 @@ struct HolderArgs {
 }
 
 const BUNDLE_COLUMNS: [&str; 4] = ["bundleId", "kind", "size", "sha256"];
-const VAT_COLUMNS: [&str; 8] =
-    ["vatId", "name", "status", "bundleId", "incarnation", "critical", "dynamic", "meterId"];
+const VAT_COLUMNS: [&str; 9] = [
+    "vatId",
+    "name",
+    "status",
+    "ended",
+    "bundleId",
+    "incarnation",
+    "critical",
+    "dynamic",
+    "meterId",
+];
 const SUBCLUSTER_COLUMNS: [&str; 5] = ["subclusterId", "name", "owner", "status", "bootstrap"];
-const CLIST_COLUMNS: [&str; 3] = ["kref", "eref", "reachable"];
 
 impl Query {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
@@ -233,11 +236,8 @@ impl Query {
                 let asked = asker.record(&format!("accounts/{address}"));
                 asked.map_err(|error| explain(error, &address, &text))
             }
-            Question::Outbox { account: text, after, limit, follow: true } => {
-                outbox::follow(&asker.client, &account(&text)?, after, limit, output)
-            }
-            Question::Outbox { account: text, after, limit, follow: false } => {
-                outbox::list(&asker.client, &account(&text)?, after, limit, output)
+            Question::Outbox { account: text, entries } => {
+                entries.show(&asker.client, &account(&text)?, output, None)
             }
             Question::Bundle { bundle } => {
                 let answer = asker.ask(&format!("bundles/{}", bundle_id(&bundle)?))?;
@@ -248,7 +248,7 @@ impl Query {
                 asker.list(&page.path("bundles"), "bundles", &BUNDLE_COLUMNS)
             }
             Question::Upload { id } => asker.record(&format!("uploads/{id}")),
-            Question::Vats { page } => asker.list(&page.path("vats"), "vats", &VAT_COLUMNS),
+            Question::Vats { page } => asker.vats(&page),
             Question::Vat { vat } => asker.record(&format!("vats/{vat}")),
             Question::VatStats { vat } => asker.record(&format!("vats/{vat}/stats")),
             Question::Subclusters { page } => {
@@ -277,8 +277,8 @@ impl Query {
             }
             Question::Clist { endpoint, page } => {
                 let known = ["v", "d", "r"].iter().any(|kind| is_numbered(&endpoint, kind));
-                let endpoint = if known { endpoint } else { account(&endpoint)?.to_string() };
-                asker.list(&page.path(&format!("clists/{endpoint}")), "entries", &CLIST_COLUMNS)
+                let account = if known { None } else { Some(account(&endpoint)?) };
+                asker.clist(&endpoint, account.as_ref(), &page)
             }
             Question::Mailbox { peer, page } => {
                 asker.list(&page.path(&format!("mailbox/{peer}")), "messages", &["number", "body"])
@@ -304,9 +304,12 @@ impl Asker {
 
     /// Prints a page of a list, and how to see the rest.
     fn list(&self, path: &str, field: &str, columns: &[&str]) -> anyhow::Result<()> {
-        let answer = self.ask(path)?;
+        self.print_list(&self.ask(path)?, field, columns)
+    }
+
+    fn print_list(&self, answer: &Value, field: &str, columns: &[&str]) -> anyhow::Result<()> {
         let rows = answer[field].as_array().cloned().unwrap_or_default();
-        self.output.list(&answer, &rows, columns);
+        self.output.list(answer, &rows, columns);
         let next = match &answer["next"] {
             Value::String(text) => text.clone(),
             Value::Number(number) if number.as_u64() != Some(0) => number.to_string(),
@@ -316,6 +319,17 @@ impl Asker {
             output::warn(&format!("There is more: --after {next}"));
         }
         Ok(())
+    }
+
+    /// Prints vats, with the ways in which they ended.
+    fn vats(&self, page: &Page) -> anyhow::Result<()> {
+        let mut answer = self.ask(&page.path("vats"))?;
+        if !self.output.is_json() {
+            for vat in answer["vats"].as_array_mut().into_iter().flatten() {
+                vat["ended"] = vat["ending"]["kind"].clone();
+            }
+        }
+        self.print_list(&answer, "vats", &VAT_COLUMNS)
     }
 
     fn params(&self) -> anyhow::Result<()> {

@@ -1,11 +1,13 @@
 //! `capstan start`: runs one node of a network, on CometBFT.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use capstan_consensus::comet::{
     self, AbciAddr, AbciServer, CometConfig, CometHome, CometNode, NotAnAbciAddr,
 };
+use capstan_gateway::{Usage, over_http};
 use capstan_node::config::Config;
 use capstan_node::home::Home;
 use serde_json::json;
@@ -30,6 +32,12 @@ pub(crate) struct Start {
     /// Address of CometBFT's JSON-RPC.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26657")]
     rpc: String,
+    /// Address of gRPC, off or auto [default: grpc.listen in config.toml, auto: 127.0.0.1:9090 beside port 26657].
+    #[arg(long, value_name = "ADDR")]
+    grpc: Option<String>,
+    /// Address of REST, off or auto [default: rest.listen in config.toml, auto: 127.0.0.1:1317 beside port 26657].
+    #[arg(long, value_name = "ADDR")]
+    rest: Option<String>,
     /// Address for peers.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26656")]
     p2p: String,
@@ -43,7 +51,7 @@ pub(crate) struct Start {
     #[arg(long, value_name = "FILE")]
     cometbft: Option<PathBuf>,
     /// Serve only ABCI on this address, for a CometBFT that runs elsewhere: unix:///PATH or tcp://IP:PORT.
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["rpc", "p2p", "peers", "moniker", "cometbft"])]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["rpc", "grpc", "rest", "p2p", "peers", "moniker", "cometbft"])]
     abci: Option<String>,
     /// Log level (error, warn, info, debug, trace) or filters such as capstan_app=debug [default: log.level in
     /// config.toml, warn].
@@ -55,7 +63,14 @@ impl Start {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let progress = Progress::new("opening the home");
         let home = Home::open(path(common)?)?;
-        let config = Config::load(&home.path)?;
+        let mut config = Config::load(&home.path)?;
+        for (given, option) in
+            [(&self.grpc, &mut config.grpc.listen), (&self.rest, &mut config.rest.listen)]
+        {
+            if let Some(given) = given {
+                option.clone_from(given);
+            }
+        }
         init_logs(log_filter(self.log.as_deref(), &config)?, &home.path, &config.log)?;
         match &self.abci {
             Some(addr) => {
@@ -100,7 +115,10 @@ impl Start {
         let (rpc, p2p) = (comet.rpc, comet.p2p);
         let node_id = comet.home.node_id()?;
         let app = capstan_node::open_app(home, config, &|step| progress.step(step))?;
-        let _metrics = capstan_node::serve_metrics(&app, config)?;
+        let usage = Arc::<Usage>::default();
+        let _metrics = capstan_node::serve_metrics(&app, config, &usage)?;
+        let gateway = config.gateway(rpc, false)?;
+        let gateway = capstan_node::serve_gateway(&app, &gateway, over_http(rpc), usage)?;
         progress.step("starting CometBFT");
         let node = CometNode::start(app.clone(), comet)?;
         drop(progress);
@@ -113,6 +131,8 @@ impl Start {
             "chain_id": genesis.chain_id,
             "rpc": format!("http://{rpc}"),
             "p2p": format!("{node_id}@{p2p}"),
+            "grpc": gateway.grpc_addr(),
+            "rest": gateway.rest_addr().map(|addr| format!("http://{addr}")),
             "home": home.path,
             "cometbft_pid": node.pid(),
         });
@@ -149,7 +169,7 @@ fn serve(
     progress: Progress,
 ) -> anyhow::Result<()> {
     let app = capstan_node::open_app(home, config, &|step| progress.step(step))?;
-    let _metrics = capstan_node::serve_metrics(&app, config)?;
+    let _metrics = capstan_node::serve_metrics(&app, config, &Arc::default())?;
     let server =
         AbciServer::start(app.clone(), addr).with_context(|| format!("cannot listen on {addr}"))?;
     drop(progress);

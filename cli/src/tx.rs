@@ -1,5 +1,7 @@
 //! `capstan tx`: transactions, and what comes of them.
 
+mod money;
+mod names;
 mod sent;
 mod upgrade;
 mod values;
@@ -17,7 +19,7 @@ use capstan_client::{
     Bundle, Client, ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto,
 };
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::failure::{Rejected, flag, usage};
 use crate::output::{Output, warn};
@@ -77,7 +79,8 @@ enum Action {
         /// Parameters of the vat, in the notation of `capstan tx send`: a record such as {"start":7n,"bank":@ro-51}.
         #[arg(long, value_name = "VALUE")]
         params: Option<String>,
-        /// Computrons to buy into the vat's meter. 0: the chain's default.
+        /// Computrons to buy into the vat's meter. 0: the chain's default. A small JavaScript vat needs some
+        /// 6,000,000,000: most of them are a deposit for its heap.
         #[arg(long, value_name = "N", default_value_t = 0)]
         computrons: u64,
     },
@@ -109,7 +112,19 @@ enum Action {
         #[arg(long)]
         reject: bool,
     },
-    /// End a vat by its admin object.
+    /// Reject a promise that the account decides: the result of a call to its object, or a promise of its own.
+    #[command(
+        after_help = "Example: capstan tx reject rp-61 'no such city' --from alice\n\nThe same as `capstan tx resolve --reject`."
+    )]
+    Reject {
+        /// The promise: rp-N, as `capstan outbox` shows it, or rp+N.
+        #[arg(value_name = "PROMISE")]
+        promise: String,
+        /// Reason, in the notation of `capstan tx send`. A text becomes an error with this message.
+        #[arg(allow_negative_numbers = true)]
+        value: Option<String>,
+    },
+    /// End a vat by its admin object. What its meter has left goes back to the account that paid for the vat.
     #[command(
         after_help = "Example: capstan tx terminate-vat ro-53 --reason 'not needed any more' --from alice"
     )]
@@ -121,9 +136,10 @@ enum Action {
         #[arg(long, value_name = "VALUE")]
         reason: Option<String>,
     },
-    /// Upgrade a vat to another bundle by its admin object. Durable state stays.
+    /// Upgrade a vat to another bundle by its admin object. Durable state stays, and so do the parameters without --params.
     #[command(
-        after_help = "Example: capstan tx upgrade-vat ro-54 counter2.json --params '{\"start\":7}' --from alice"
+        after_help = "Examples:\n  capstan tx upgrade-vat ro-54 counter2.json --from alice\n  \
+        capstan tx upgrade-vat ro-54 counter2.json --params '{\"start\":7}' --from alice"
     )]
     UpgradeVat {
         /// The vat's admin object, as create-vat printed it.
@@ -132,9 +148,12 @@ enum Action {
         /// The new bundle: its id, or its file (which must be installed too).
         #[arg(value_name = "BUNDLE")]
         bundle: String,
-        /// The new incarnation's parameters, as for create-vat.
+        /// The new incarnation's parameters, as for create-vat. Without this option the vat keeps those that it has.
         #[arg(long, value_name = "VALUE")]
         params: Option<String>,
+        /// Drop the parameters. The new incarnation gets those of create-vat without --params.
+        #[arg(long, conflicts_with = "params")]
+        no_params: bool,
         /// Message for those who wait for the vat's promises.
         #[arg(long, value_name = "TEXT", default_value = "")]
         message: String,
@@ -218,20 +237,23 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
             sender.create_vat(&CreateVat { bundle_id, name, parameters, computrons })
         }
         Action::Send { target, method, args, no_wait } => {
+            let args = names::addressed(common, &target, &method, args);
             sender.send(&target, &method, &args, no_wait)
         }
         Action::Resolve { promise, value, reject } => {
             sender.resolve(&promise, value.as_deref(), reject)
         }
+        Action::Reject { promise, value } => sender.resolve(&promise, value.as_deref(), true),
         Action::TerminateVat { admin, reason } => {
             let reason = reason.map(|text| reason_of_end(&text)).transpose()?;
             let wait = format!("waiting for the end of the vat of {admin}");
             let result =
                 during(wait, || sender.wallet.terminate_vat(reference(&admin), reason.as_ref()))?;
-            sender.answered_by_admin(&result, &admin)
+            sender.ended(&result, &admin)
         }
-        Action::UpgradeVat { admin, bundle, params, message } => {
+        Action::UpgradeVat { admin, bundle, params, no_params, message } => {
             let bundle_id = bundle_id(&bundle)?;
+            let params = params.or_else(|| no_params.then(|| "{}".to_owned()));
             let parameters = params.map(|text| parameters(&text)).transpose()?;
             let upgrade =
                 UpgradeVat { admin: reference(&admin).to_owned(), bundle_id, parameters, message };
@@ -242,6 +264,11 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
         Action::FundMeter { meter, computrons } => sender.fund_meter(&meter, computrons),
         Action::Drop { refs } => {
             let refs: Vec<String> = refs.iter().map(|text| reference(text).to_owned()).collect();
+            if let Some(promise) = refs.iter().find(|text| text.starts_with("rp")) {
+                return Err(usage(format!(
+                    "{promise} is a promise, which is not dropped: `capstan tx resolve {promise} VALUE` or `capstan tx reject {promise} TEXT` settles one that the account decides; any other goes when its settlement is acknowledged"
+                )));
+            }
             sender.done(&during(BLOCK, || sender.wallet.drop_refs(&refs))?)
         }
         Action::Ack { through } => {
@@ -296,7 +323,7 @@ impl Sender {
             "admin": created.admin,
             "meter": created.meter,
         }));
-        Ok(())
+        self.warn_of_small_meter(&created.vat_id)
     }
 
     fn fund_meter(&self, meter: &str, computrons: u64) -> anyhow::Result<()> {
@@ -354,10 +381,19 @@ impl Sender {
 
     /// Prints what a message was answered with.
     fn answered(&self, result: &MessageResult) -> anyhow::Result<()> {
+        self.answered_and(result, None)
+    }
+
+    /// Prints what a message was answered with, and a field of the record besides: its name, value and text.
+    fn answered_and(
+        &self,
+        result: &MessageResult,
+        more: Option<(&str, Value, String)>,
+    ) -> anyhow::Result<()> {
         let value = passable::decode(&result.value.body, &result.value.slots);
         let typed = passable::text(&result.value.body, &result.value.slots);
-        let text = format!("{}: {typed}", result.status);
-        let record = json!({
+        let mut text = format!("{}: {typed}", result.status);
+        let mut record = json!({
             "status": result.status,
             "value": value,
             "slots": result.value.slots,
@@ -367,13 +403,22 @@ impl Sender {
             "height": result.height,
             "settled_height": result.settled_height,
         });
+        if let Some((name, value, line)) = more {
+            record[name] = value;
+            text = format!("{text}\n{line}");
+        }
         self.output.either(&record, &text);
         if result.status == "rejected" { Err(Rejected.into()) } else { Ok(()) }
     }
 
     /// Prints the answer of a vat's admin object, and what may be wrong if it is another object.
-    fn answered_by_admin(&self, result: &MessageResult, admin: &str) -> anyhow::Result<()> {
-        let answered = self.answered(result);
+    fn answered_by_admin(
+        &self,
+        result: &MessageResult,
+        admin: &str,
+        more: Option<(&str, Value, String)>,
+    ) -> anyhow::Result<()> {
+        let answered = self.answered_and(result, more);
         let is_other = ["target has no method", "not the adminNode of a vat"]
             .iter()
             .any(|text| result.value.body.contains(text));

@@ -49,6 +49,35 @@ fn a_launch_needs_no_parameters_and_names_the_vat_that_failed() {
 }
 
 #[test]
+fn a_home_forgets_old_blocks_and_shows_what_it_takes() {
+    let place = Place::new();
+    place.run(&["init"]).assert_failed(0, "");
+    let options = "[blocks]\nhistory_mib = 0\nempty_interval_ms = 5\n";
+    fs::write(place.home().join("config.toml"), options).unwrap();
+    let dev = place.dev();
+    let height = || -> u64 {
+        let status = place.ask(&dev, &["query", "status", "--json"]).json();
+        let height = &status["height"];
+        height.as_u64().or_else(|| height.as_str()?.parse().ok()).unwrap()
+    };
+    let reached = || Ok::<_, capstan_client::ClientError>((height() > 150).then_some(()));
+    capstan_client::Deadline::after(common::PATIENCE).poll("150 blocks", reached).unwrap();
+    let gone = place.ask(&dev, &["query", "block", "1"]);
+    assert!(gone.code != 0 && gone.stderr.contains("lowest height is"), "{gone:?}");
+    place.ask(&dev, &["query", "block"]).assert_failed(0, "");
+    let shown = place.ask(&dev, &["disk", "--json"]).json();
+    let part = |name: &str| {
+        let parts = shown["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["part"] == name).unwrap().clone()
+    };
+    assert_eq!(part("blocks")["bound_bytes"], 0, "{shown}");
+    assert!(part("blocks")["bytes"].as_u64().unwrap() > 0, "{shown}");
+    assert_eq!(part("journal of the state")["bound_bytes"], 64 << 20, "{shown}");
+    assert_eq!(part("other")["bytes"].as_u64().unwrap() >> 20, 0, "{shown}");
+    assert!(dev.stop("TERM").success());
+}
+
+#[test]
 fn a_restart_shows_the_balances_of_now_and_a_path_starts_where_one_stands() {
     let place = Place::new();
     let balance = |dev: &Dev, name: &str| {

@@ -72,6 +72,11 @@ fn rpc_and_transactions() {
 }
 
 #[test]
+fn clients() {
+    follow("clients.md");
+}
+
+#[test]
 fn running_a_node() {
     follow("running-a-node.md");
 }

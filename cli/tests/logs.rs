@@ -135,6 +135,16 @@ fn each_thing_is_one_line_once_also_after_restarts() {
 }
 
 #[test]
+fn an_end_on_purpose_is_no_error() {
+    let place = Place::new();
+    let dev = with_vat(&place);
+    assert_eq!(tx(&place, &dev, &["terminate-vat", "ro-51", "--reason", "enough"]), 0);
+    let end = ("info".to_owned(), "the vat was terminated: enough".to_owned());
+    assert_eq!(since(&place, 1), [end]);
+    assert!(dev.stop("TERM").success());
+}
+
+#[test]
 fn what_is_followed_comes_as_it_is_printed_and_cannot_look_like_another_line() {
     let place = Place::new();
     let dev = with_vat(&place);

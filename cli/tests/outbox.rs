@@ -199,7 +199,6 @@ fn a_message_to_an_own_object_is_answered_by_oneself() {
 fn a_follower_ends_if_nobody_reads_or_no_node_is_there() {
     let mut stage = Stage::new();
     stage.call("one");
-    stage.ask(&["query", "outbox", "bob"]).assert_failed(3, "after its first message");
     let pipe = format!(
         "{} query outbox alice --follow --node {} | head -1",
         env!("CARGO_BIN_EXE_capstan"),
@@ -216,4 +215,70 @@ fn a_follower_ends_if_nobody_reads_or_no_node_is_there() {
     stage.stop();
     let none = stage.place.run(&["query", "outbox", "alice", "--follow", "--node", &stage.addr]);
     none.assert_failed(4, "is `capstan dev` running?");
+}
+
+#[test]
+fn an_account_that_did_nothing_has_empty_lists() {
+    let place = Place::new();
+    let dev = place.dev();
+    place.ask(&dev, &["keys", "add", "dave"]).assert_failed(0, "");
+    for account in ["bob", "dave"] {
+        for list in
+            [&["outbox", account][..], &["query", "outbox", account], &["query", "clist", account]]
+        {
+            let done = place.ask(&dev, list);
+            assert_eq!((done.code, done.stdout.trim_end()), (0, "(none)"), "{list:?}");
+            let json = place.ask(&dev, &[list, &["--json"]].concat()).json();
+            assert_eq!(json["entries"], json!([]), "{list:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_shown_and_what_is_answered_is_marked() {
+    let stage = Stage::new();
+    stage.call("one");
+    let marked = || {
+        let page = stage.ask(&["outbox", "alice"]).json();
+        let calls = page["entries"].as_array().unwrap().iter();
+        let calls = calls.filter(|entry| entry["kind"] == "message");
+        calls.map(|call| (call["seen"].clone(), call["unanswered"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(marked(), [(json!(false), json!(true))]);
+    stage.call("two");
+    assert_eq!(marked(), [(json!(true), json!(true)), (json!(false), json!(true))]);
+    let entries = stage.entries();
+    let first = entries.iter().find(|entry| entry["kind"] == "message").unwrap();
+    assert_eq!((&first["seen"], &first["unanswered"]), (&Value::Null, &json!(true)));
+    let promise = first["result"].as_str().unwrap();
+    stage.ask(&["tx", "drop", promise, "--from", "alice"]).assert_failed(2, "capstan tx reject");
+    stage.ask(&["tx", "reject", promise, "not now", "--from", "alice"]).json();
+    assert_eq!(marked(), [(json!(true), json!(false)), (json!(true), json!(true))]);
+    let shown = stage.place.ask(stage.dev.as_ref().unwrap(), &["outbox", "alice"]).stdout;
+    assert!(
+        shown.lines().any(|line| line.starts_with("  ") && line.ends_with(" unanswered")),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_name_is_looked_up_by_its_owners_key() {
+    let stage = Stage::new();
+    let publish = ["tx", "send", "factory", "publish", "relay", &format!("@{}", stage.root)];
+    stage.ask(&[&publish[..], &["--from", "alice"]].concat()).json();
+    let lookup = ["tx", "send", "factory", "lookup", "alice/relay", "--from", "bob"];
+    let found = stage.ask(&lookup).json();
+    let rref = found["slots"][0].as_str().unwrap();
+    let clist = stage.ask(&["query", "clist", "bob"]).json();
+    let entries = clist["entries"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| entry["eref"] == rref).unwrap();
+    assert!(entry["exporter"].as_str().unwrap().starts_with('v'), "{entry}");
+    assert!(entry["came"].as_str().unwrap().contains("answer of rp"), "{entry}");
+    let clist = stage.ask(&["query", "clist", "alice"]).json();
+    let names = clist["entries"].as_array().unwrap().iter().map(|entry| &entry["interface"]);
+    for name in ["Alleged: accountFactory", "Alleged: adminNode"] {
+        assert!(names.clone().any(|found| found == name), "{clist}");
+    }
+    let unknown = ["tx", "send", "factory", "lookup", "nobody/relay", "--from", "bob"];
+    assert!(stage.ask(&unknown).stdout.contains("nothing is published"));
 }

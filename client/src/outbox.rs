@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use capstan_abi::Delivery;
 use capstan_abi::json::delivery_from_json;
-use capstan_proto::{Address, CODESPACE, ErrorCode, Method, Request as _, v1 as proto};
+use capstan_proto::{Address, Method, Request as _, v1 as proto};
 
 use crate::{Client, ClientError, Deadline, Subscription};
 
@@ -215,16 +215,8 @@ impl OutboxFollower {
 
     /// Reads one page. Others may follow it as long as it is not the last.
     fn query(&mut self) -> Result<(), ClientError> {
-        let page = match self.client.outbox(&self.address, self.after, self.page) {
-            Ok(page) => page,
-            Err(ClientError::Query { code, codespace, .. })
-                if codespace == CODESPACE && code == ErrorCode::NotFound.number() =>
-            {
-                proto::QueryOutboxResponse::default()
-            }
-            Err(error) => return Err(error),
-        };
-        for proto::OutboxEntry { number, delivery_json } in page.entries {
+        let page = self.client.outbox(&self.address, self.after, self.page)?;
+        for proto::OutboxEntry { number, delivery_json, .. } in page.entries {
             let delivery = delivery_from_json(delivery_json.as_bytes())
                 .map_err(|why| self.malformed(format!("entry {number}: {why}")))?;
             self.read.push_back(OutboxEntry { number, delivery });

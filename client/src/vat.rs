@@ -20,7 +20,7 @@ pub struct UpgradeVat {
     pub admin: String,
     /// Id of an installed bundle.
     pub bundle_id: String,
-    /// The new incarnation's `vatParameters`. `None` stands for an empty record.
+    /// The new incarnation's `vatParameters`. `None` keeps those that the vat has.
     pub parameters: Option<Args>,
     /// Reason with which the promises of the old incarnation are rejected. Empty stands for `vat upgraded`.
     pub message: String,

@@ -31,7 +31,7 @@ mod chain;
 pub mod comet;
 mod command;
 mod key;
-mod listen;
+pub mod listen;
 mod mempool;
 pub mod metrics;
 mod panic;

@@ -13,7 +13,7 @@ use axum::routing::get;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use crate::listen::{self, Bounds};
+use crate::listen::{self, Bounds, Protocol};
 
 /// A function that returns metrics in the text format of OpenMetrics 1.0, or the reason why it cannot.
 pub type Metrics = Arc<dyn Fn() -> Result<String, MetricsError> + Send + Sync>;
@@ -61,7 +61,7 @@ impl MetricsServer {
             runtime.block_on(async {
                 let router = axum::Router::new().route("/metrics", get(read)).with_state(metrics);
                 tokio::select! {
-                    ended = listen::accept(listener, router, bounds()) => if let Err(error) = ended {
+                    ended = listen::accept(listener, router, bounds(), Protocol::Http1) => if let Err(error) = ended {
                         tracing::error!(%error, "the metrics server failed");
                     },
                     _ = stopped => {}

@@ -49,6 +49,21 @@ pub trait Application {
         Ok(ServiceAnswer::Thrown(format!("the application has no service {:?}", call.service)))
     }
 
+    /// Takes back the computrons that are left in a meter whose vats have all ended, for the meter's owner. Returns false if
+    /// they stay in the meter.
+    ///
+    /// The same holds as for [`outbound`](Self::outbound).
+    ///
+    /// # Errors
+    /// Returns a [`KernelPanic`] for a fault of the node.
+    fn take_back(
+        &mut self,
+        _over: &mut dyn Overlay,
+        _rest: &Rest<'_>,
+    ) -> Result<bool, KernelPanic> {
+        Ok(false)
+    }
+
     /// Answers a call of a [device](crate::device::DeviceKind::Application) whose code the application has.
     ///
     /// The same holds as for [`outbound`](Self::outbound). What the device has to remember is in its part of the
@@ -63,6 +78,18 @@ pub trait Application {
     ) -> Result<DeviceAnswer, KernelPanic> {
         Ok(DeviceAnswer::Thrown(format!("the application has no device {:?}", call.device)))
     }
+}
+
+/// The computrons that are left in a meter.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest<'a> {
+    /// The meter's owner, by the name that was given when the meter was made.
+    pub owner: &'a str,
+    /// The number of computrons.
+    pub computrons: u128,
+    /// Computrons of this meter that were taken back earlier. With it an application can round prices once for each
+    /// meter.
+    pub before: u128,
 }
 
 /// A call of a device of the application, with the device's own references: `d+N` for its nodes, `o-N` for objects.

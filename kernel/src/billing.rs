@@ -16,7 +16,8 @@ pub struct Billing {
     pub resident_bytes: u64,
     /// Computrons for a snapshot of a heap or its return to memory, besides its pages.
     pub restore: u64,
-    /// Computrons for each page of a heap that is snapshotted or returns to memory.
+    /// Computrons for each page of a heap that is snapshotted or returns to memory. A snapshot counts each page that changed
+    /// since the one before as five.
     pub page: u64,
     /// Computrons that a vat's meter pays for each crank.
     pub crank: u64,

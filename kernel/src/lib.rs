@@ -116,7 +116,8 @@ mod vats;
 pub mod view;
 
 pub use application::{
-    Application, BridgeAnswer, DeviceAnswer, DeviceCall, DeviceSyscalls, ServiceAnswer, ServiceCall,
+    Application, BridgeAnswer, DeviceAnswer, DeviceCall, DeviceSyscalls, Rest, ServiceAnswer,
+    ServiceCall,
 };
 pub use control::{
     genesis::KernelConfig,

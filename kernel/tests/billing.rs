@@ -119,6 +119,23 @@ fn a_snapshot_is_paid_for_by_the_delivery_after_which_it_falls_due() {
 }
 
 #[test]
+fn a_snapshot_costs_more_for_pages_that_the_one_before_did_not_have() {
+    let mut stage = Stage::new(&["user"], |config| {
+        config.options.billing = Billing { page: 10, ..BILLING };
+        config.options.snapshot_interval = 3;
+        config.bundles.insert("b1-own".to_owned(), b"own".to_vec());
+    });
+    stage.kernel.host_mut().heap_pages = 5;
+    metered(&mut stage, 100_000).unwrap();
+    let snapshot =
+        |pages: u64, changed: u64| DELIVERY + BILLING.restore + 10 * (pages + 4 * changed);
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY + snapshot(5, 5));
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY);
+    stage.kernel.host_mut().heap_pages = 6;
+    assert_eq!(spend(&mut stage, "o-52", &json!([])), DELIVERY + snapshot(6, 1));
+}
+
+#[test]
 fn a_creation_that_fails_is_paid_for() {
     let mut stage = stage(BILLING);
     stage.kernel.host_mut().refusal = Some("it is no worker");

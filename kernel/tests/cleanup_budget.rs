@@ -49,3 +49,15 @@ fn no_block_removes_more_than_its_budget_and_every_block_serves_others() {
     assert!((50..=60).contains(&blocks), "{blocks} blocks");
     assert_eq!(held(&hoard), 0);
 }
+
+#[test]
+fn other_work_of_a_block_counts_and_spares_what_it_must_leave_to_cranks() {
+    let mut policy = BlockPolicy { computrons_left: 1_000, ..policy() };
+    policy.count(300, 500);
+    assert_eq!((policy.computrons_spent, policy.computrons_left), (300, 700));
+    policy.count(400, 500);
+    assert_eq!((policy.computrons_spent, policy.computrons_left), (700, 500));
+    policy.computrons_left = 20;
+    policy.count(u64::MAX, 500);
+    assert_eq!((policy.computrons_spent, policy.computrons_left), (u64::MAX, 20));
+}

@@ -12,7 +12,7 @@ use crate::{NetError, ports::free_addrs};
 
 const FILE: &str = "localnet.json";
 /// Version of the file that this program reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The consensus of all nodes of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,10 @@ pub struct NodePlan {
     pub rpc: SocketAddr,
     /// Address for peers.
     pub p2p: SocketAddr,
+    /// Address of gRPC.
+    pub grpc: SocketAddr,
+    /// Address of REST.
+    pub rest: SocketAddr,
 }
 
 /// A running supervisor.
@@ -118,15 +122,15 @@ impl Plan {
         })
     }
 
-    /// Returns two loopback addresses that neither this network nor another program uses.
+    /// Returns four loopback addresses that neither this network nor another program uses.
     ///
     /// # Errors
     /// [`NetError::Ports`].
-    pub fn free_addrs(&self) -> Result<[SocketAddr; 2], NetError> {
+    pub fn free_addrs(&self) -> Result<[SocketAddr; 4], NetError> {
         let taken: BTreeSet<SocketAddr> =
-            self.nodes.iter().flat_map(|node| [node.rpc, node.p2p]).collect();
-        let found = free_addrs(2, &taken).map_err(NetError::Ports)?;
-        Ok([found[0], found[1]])
+            self.nodes.iter().flat_map(|node| [node.rpc, node.p2p, node.grpc, node.rest]).collect();
+        let found = free_addrs(4, &taken).map_err(NetError::Ports)?;
+        Ok([found[0], found[1], found[2], found[3]])
     }
 }
 

@@ -10,8 +10,8 @@ const RESERVED: u64 = 256;
 const FEWEST: usize = 16;
 
 /// Raises the soft limit of descriptors to the hard one, and returns the limits of the JSON-RPC with no more
-/// connections than the rest has room for.
-pub(crate) fn fit(limits: RpcLimits) -> RpcLimits {
+/// connections than the rest has room for, besides `others`.
+pub(crate) fn fit(limits: RpcLimits, others: usize) -> RpcLimits {
     let Rlimit { mut current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
         match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
@@ -19,7 +19,8 @@ pub(crate) fn fit(limits: RpcLimits) -> RpcLimits {
             Err(error) => tracing::debug!(%error, "the limit of descriptors stays as it is"),
         }
     }
-    let connections = room(current, limits.max_connections);
+    let left = current.map(|current| current.saturating_sub(others as u64));
+    let connections = room(left, limits.max_connections);
     if connections < limits.max_connections {
         tracing::warn!(
             "rpc.max_connections is {}, but with {} descriptors only {connections} connections are allowed: raise the limit (ulimit -n)",

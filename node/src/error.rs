@@ -219,6 +219,12 @@ pub enum NodeError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// An option of the configuration is wrong.
+    #[error(transparent)]
+    Option(#[from] crate::config::OptionError),
+    /// gRPC or REST cannot be served.
+    #[error(transparent)]
+    Gateway(#[from] capstan_gateway::GatewayError),
     /// Consensus refuses the genesis document.
     #[error(transparent)]
     Genesis(#[from] GenesisDocError),

@@ -22,6 +22,7 @@
 pub mod config;
 mod descriptors;
 mod error;
+mod gateway;
 mod genesis;
 pub mod home;
 mod host;
@@ -30,8 +31,9 @@ mod node;
 mod overrides;
 
 pub use error::{HomeError, NewChainError, NodeError, OverridesError};
+pub use gateway::{serve_gateway, serve_metrics};
 pub use genesis::{add_timer, dev_genesis, dev_genesis_at, network_genesis};
 pub use host::{js_engine, open_host, open_host_with};
 pub use machine::{Machine, Settlement, settlement};
-pub use node::{Node, block_policy, open_app, serve_metrics, start};
+pub use node::{Node, block_policy, open_app, start};
 pub use overrides::{override_file, read_overrides};

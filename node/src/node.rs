@@ -6,14 +6,16 @@ use std::time::Duration;
 use capstan_app::{
     App, AppOptions, FatalHandler, Measure, Rotation, SlogFile, TraceOptions, VatLog, state_export,
 };
-use capstan_consensus::metrics::{Metrics, MetricsServer};
+use capstan_consensus::metrics::MetricsServer;
 use capstan_consensus::solo::{self, BlockPolicy, Solo, SoloConfig};
+use capstan_gateway::{Gateway, Usage, in_process};
 use capstan_genesis::{Genesis, GenesisDevice};
 use capstan_store::Store;
 use capstan_vat_host::WasmHost;
 
 use crate::config::{Config, Log};
 use crate::descriptors;
+use crate::gateway::{metrics, serve_gateway, serve_metrics};
 use crate::home::{Home, cache_dir};
 use crate::{NodeError, open_host_with, read_overrides};
 
@@ -27,6 +29,8 @@ pub struct Node {
     pub solo: Solo,
     /// Its application.
     pub app: App<WasmHost>,
+    /// Its gRPC and REST.
+    pub gateway: Gateway,
     /// Serves as long as this lives.
     _metrics: Option<MetricsServer>,
 }
@@ -46,17 +50,24 @@ pub fn start(
     let document = solo::GenesisDoc::from_json(&document)?;
     let app = open_app(home, config, on_step)?;
     on_step("starting the chain");
-    let server = serve_metrics(&app, config)?;
-    let metrics = config.rpc.metrics.then(|| metrics(&app));
+    let usage = Arc::<Usage>::default();
+    let server = serve_metrics(&app, config, &usage)?;
+    let metrics = config.rpc.metrics.then(|| metrics(&app, &usage));
     let solo = SoloConfig {
         policy: block_policy(config, &genesis),
         history_bytes: config.history_bytes(),
         mempool: config.mempool_limits(),
-        rpc: descriptors::fit(config.rpc_limits()),
+        rpc: descriptors::fit(
+            config.rpc_limits(),
+            config.gateway.max_connections.saturating_mul(2),
+        ),
         metrics,
         ..SoloConfig::new(&home.path, rpc, document)
     };
-    Ok(Node { solo: Solo::start(app.clone(), solo)?, app, _metrics: server })
+    let gateway = config.gateway(rpc, true)?;
+    let solo = Solo::start(app.clone(), solo)?;
+    let gateway = serve_gateway(&app, &gateway, in_process(solo.caller()), usage)?;
+    Ok(Node { solo, app, gateway, _metrics: server })
 }
 
 /// Returns when blocks are made: as the configuration says, and at least once a second if the chain has a timer.
@@ -152,25 +163,6 @@ fn cache_measures(host: &WasmHost) -> Vec<Measure> {
             memory.idle_code_bytes()
         }),
     ]
-}
-
-/// Serves the metrics of `app` at the address that `metrics.listen` names. Returns `None` if it names none.
-///
-/// # Errors
-/// [`NodeError::Metrics`] if the address cannot be listened on.
-pub fn serve_metrics(
-    app: &App<WasmHost>,
-    config: &Config,
-) -> Result<Option<MetricsServer>, NodeError> {
-    let Some(addr) = config.metrics_addr() else { return Ok(None) };
-    let server = MetricsServer::start(addr, metrics(app));
-    server.map(Some).map_err(|source| NodeError::Metrics { addr, source })
-}
-
-/// The metrics of an application, as servers take them.
-fn metrics(app: &App<WasmHost>) -> Metrics {
-    let app = app.clone();
-    Arc::new(move || Ok(app.metrics_text()?))
 }
 
 fn vat_log(home: &Home, config: &Config) -> Result<VatLog, NodeError> {

@@ -147,11 +147,33 @@ impl Fees {
         let mega = u128::from(computrons.div_ceil(1_000_000));
         Amount(self.per_mega_computron.0.saturating_mul(mega))
     }
+
+    /// Returns what `computrons` of a meter are worth when they are given back, rounded down. `before` were given back
+    /// earlier: all of them together are rounded once.
+    pub fn computron_worth(&self, before: u128, computrons: u128) -> Amount {
+        let worth = |n: u128| self.per_mega_computron.0.saturating_mul(n) / 1_000_000;
+        let after = worth(before.saturating_add(computrons));
+        Amount(after.saturating_sub(worth(before)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn computrons_that_are_given_back_in_parts_are_worth_as_much_as_at_once() {
+        let fees = Fees { per_mega_computron: Amount(7), ..Fees::default() };
+        assert_eq!(fees.computron_worth(0, 999_999), Amount(6));
+        let parts = [1_u128, 142_856, 142_858, 714_284, 1];
+        let (mut before, mut sum) = (0, 0);
+        for part in parts {
+            sum += fees.computron_worth(before, part).0;
+            before += part;
+        }
+        assert_eq!((before, Amount(sum)), (1_000_000, fees.computron_worth(0, before)));
+        assert_eq!(Amount(sum), fees.computron_price(1_000_000));
+    }
 
     #[test]
     fn computrons_are_priced_by_the_started_million() {

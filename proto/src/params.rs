@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Amount, GasPrice};
+use crate::{Address, Amount, GasPrice, TxSize};
 
 /// Parameters of the chain. They are set in the genesis document and the same on every node.
 ///
@@ -17,6 +17,11 @@ pub struct Params {
     pub vat_creation_computrons: u64,
     /// Computrons that every crank counts towards the block, besides those of its vat.
     pub crank_overhead_computrons: u64,
+    /// Computrons that each signature of a transaction counts towards the block, for its account and its result as well. The transactions of a block count half of `block_computrons` at most, unless one alone counts more.
+    pub tx_computrons: u64,
+    /// Computrons that each byte of a transaction, and of the bundles that it announces or installs, uncompressed, counts
+    /// towards the block.
+    pub tx_byte_computrons: u64,
     /// Computrons that each written entry of the state counts towards the block.
     pub write_computrons: u64,
     /// Computrons that each byte of these entries counts towards the block, crank by crank.
@@ -27,7 +32,8 @@ pub struct Params {
     /// Computrons that a heap snapshot counts towards the block, besides those of the `bringOutYourDead` delivery
     /// before it.
     pub snapshot_computrons: u64,
-    /// Computrons that each page of 4 KiB of a heap counts when a snapshot is taken, and when the heap returns to memory.
+    /// Computrons that each page of 4 KiB of a heap counts when a snapshot is taken, and when the heap returns to memory. A
+    /// page that the snapshot before did not have counts as five.
     pub page_computrons: u64,
     /// Number of vats, the most recently used ones, on which blocks count as being in memory. A delivery to another vat
     /// counts what it takes to bring that vat back. At most 10,000.
@@ -181,12 +187,14 @@ impl Default for Params {
         Self {
             block_computrons: 100_000_000,
             crank_computrons: 200_000_000,
-            vat_creation_computrons: 600_000,
+            vat_creation_computrons: 200_000,
             crank_overhead_computrons: 1_500,
+            tx_computrons: 30_000,
+            tx_byte_computrons: 5,
             write_computrons: 800,
             write_byte_computrons: 1,
             deposit_byte_computrons: 5_000,
-            snapshot_computrons: 50_000,
+            snapshot_computrons: 150_000,
             page_computrons: 800,
             resident_vats: 50,
             resident_bytes: 2048 * MIB,
@@ -257,6 +265,14 @@ impl Default for Fees {
 }
 
 impl Params {
+    /// Returns the computrons that a transaction counts towards its block, besides its cranks. Each signature counts as a
+    /// transaction.
+    pub fn transaction_computrons(&self, size: &TxSize) -> u64 {
+        let bytes = size.bytes.saturating_add(size.declared_bytes);
+        let signed = self.tx_computrons.saturating_mul(size.signatures.max(1));
+        self.tx_byte_computrons.saturating_mul(bytes).saturating_add(signed)
+    }
+
     /// Checks that a chain with these parameters can run. Returns the first [`InvalidParam`].
     pub fn validate(&self) -> Result<(), InvalidParam> {
         let positive: &[(&str, u64)] = &[

@@ -110,6 +110,21 @@ impl Scales {
         least.ok_or_else(|| "nothing was measured".to_owned())
     }
 
+    /// Measures the compilation of `module` on a host that has not compiled it before, and the start of a vat of it. The CPU time
+    /// is that of the process, since modules are compiled by several threads.
+    ///
+    /// Returns the worker's error text if the module is refused.
+    pub fn weigh_compilation(module: &[u8]) -> Result<Measured, String> {
+        let options = Options { engine: crate::Engine::Idle, cache_dir: None, ..Options::usual() };
+        let mut host = host(&options);
+        let source = WorkerSource::Wasm { module: module.to_vec() };
+        let began = process_time();
+        let started = host.start(VAT, &source, &WorkerOptions::default()).unwrap();
+        let cpu = process_time().saturating_sub(began);
+        started.verdict.map_err(|refused| refused.to_string())?;
+        Ok(Measured { cpu, computrons: started.cost.load.0 + started.cost.own.0 })
+    }
+
     /// Starts a vat. Compiling its module is not counted.
     fn start(&mut self, module: &[u8]) -> Result<Measured, String> {
         let source = WorkerSource::Wasm { module: module.to_vec() };
@@ -151,10 +166,19 @@ impl Syscalls for Null {
 
 /// Returns the CPU time of this thread so far.
 fn thread_time() -> Duration {
+    time_of(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Returns the CPU time of this process so far.
+fn process_time() -> Duration {
+    time_of(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn time_of(clock: libc::clockid_t) -> Duration {
     // SAFETY: the call fills in a plain record.
     let time = unsafe {
         let mut time: libc::timespec = std::mem::zeroed();
-        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time);
+        libc::clock_gettime(clock, &raw mut time);
         time
     };
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)

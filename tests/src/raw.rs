@@ -58,6 +58,9 @@ pub fn raw_genesis(change: impl FnOnce(&mut Genesis)) -> Genesis {
     let mut genesis = Genesis::dev(CHAIN_ID, "2026-01-01T00:00:00Z", &accounts);
     let params = &mut genesis.app_state.params;
     params.block_computrons = 150_000;
+    // A block has room for as many transactions as it had with a usual budget.
+    params.tx_computrons = 100;
+    params.tx_byte_computrons = 0;
     params.crank_computrons = 1_000_000;
     params.snapshot_interval = 10;
     params.cleanup.kv = 10;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use capstan_genesis::{Address, Amount, Fees};
+use capstan_genesis::{Address, Amount, Fees, Params};
 use capstan_kernel::view;
 use capstan_proto::{CODESPACE, ErrorCode};
 use tendermint_proto::v0_38::abci::ResponseCheckTx;
@@ -32,6 +32,11 @@ pub(crate) struct CheckState {
 impl CheckState {
     pub(crate) fn new(committed: Arc<Committed>, signatures: Arc<SignatureCache>) -> Self {
         Self { committed, signatures, accounts: BTreeMap::new() }
+    }
+
+    /// Returns the chain's parameters.
+    pub(crate) fn params(&self) -> Result<&Params, NodeFault> {
+        Ok(&chain(&self.committed)?.params)
     }
 
     /// Decodes a [`Tx`] within the limits of the chain's parameters.

@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use capstan_genesis::Params;
 use prost::bytes::Bytes;
 
 use crate::{
@@ -78,6 +79,8 @@ struct Capacity {
     /// Bytes by CometBFT's count: [`encoded_size`].
     consensus_bytes: u64,
     gas: u64,
+    /// Computrons that transactions may count, [`Tx::computrons`](crate::tx::Tx::computrons). The first one may count more.
+    computrons: u64,
 }
 
 /// The result of adding a transaction to a block.
@@ -100,6 +103,7 @@ impl Proposal {
             bytes: chain.params.max_block_bytes,
             consensus_bytes: u64::MAX,
             gas: chain.max_gas.unwrap_or(u64::MAX),
+            computrons: transaction_budget(&chain.params),
         };
         let accounts = CheckState::new(committed, signatures);
         Some(Self { accounts, capacity, taken: BTreeSet::new() })
@@ -118,7 +122,12 @@ impl Proposal {
         if self.taken.contains(&tx.hash) {
             return Ok(Verdict::Refused);
         }
-        let Some(capacity) = self.capacity.without(bytes, tx.gas_limit) else {
+        let mut computrons = tx.computrons(self.accounts.params()?);
+        if self.taken.is_empty() {
+            // Alone in a block, a transaction may count more than transactions may together.
+            computrons = computrons.min(self.capacity.computrons);
+        }
+        let Some(capacity) = self.capacity.without(bytes, tx.gas_limit, computrons) else {
             return Ok(Verdict::Full);
         };
         self.accounts.check(&tx)?;
@@ -131,13 +140,20 @@ impl Proposal {
 
 impl Capacity {
     /// Returns what is left after a transaction, or `None` if it does not fit.
-    fn without(self, tx: &[u8], gas: u64) -> Option<Self> {
+    fn without(self, tx: &[u8], gas: u64, computrons: u64) -> Option<Self> {
         Some(Self {
             bytes: self.bytes.checked_sub(tx.len() as u64)?,
             consensus_bytes: self.consensus_bytes.checked_sub(encoded_size(tx))?,
             gas: self.gas.checked_sub(gas)?,
+            computrons: self.computrons.checked_sub(computrons)?,
         })
     }
+}
+
+/// Returns the computrons that a block's transactions may count together, unless one alone counts more. The rest of the budget
+/// is for cranks.
+pub(crate) fn transaction_budget(params: &Params) -> u64 {
+    params.block_computrons / 2
 }
 
 /// Returns the size of a transaction in a block, as CometBFT counts it (`ComputeProtoSizeForTxs`): a field's tag of

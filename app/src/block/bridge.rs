@@ -5,7 +5,6 @@
 //! | service | `type` | fields | answer |
 //! |---|---|---|---|
 //! | `computrons` | `buy` | `payer` (address), `computrons` (a natural) | `{amount}`: what was taken from the payer |
-//! | `computrons` | `refund` | `payer`, `computrons` | `{amount}`: what was given back, for whole millions |
 //! | `deposits` | `takeForName` | `payer` | `{amount}`: the deposit of a published name, taken from the payer |
 //! | `deposits` | `giveBack` | `payer`, `amount` | `{amount}`: what was given back |
 //! | `bank` | `balance` | `address` | `{amount}` |
@@ -15,7 +14,7 @@
 //! bridge can spend every account's coins, so the bootstrap vat keeps it to itself.
 
 use capstan_genesis::{Address, Amount, Params};
-use capstan_kernel::{Application, BridgeAnswer, KernelPanic, ServiceAnswer, ServiceCall};
+use capstan_kernel::{Application, BridgeAnswer, KernelPanic, Rest, ServiceAnswer, ServiceCall};
 use capstan_kernel_ports::store::{Overlay, StoreFault};
 use serde_json::{Value, json};
 
@@ -28,9 +27,6 @@ use crate::{
     records::{account, chain::Chain},
     tx::TxError,
 };
-
-/// Computrons in a unit of the price.
-const MEGA: u64 = 1_000_000;
 
 /// Handler of calls through the bridge, and of calls to the application's services.
 #[derive(Debug, Default)]
@@ -52,6 +48,10 @@ impl Application for Bridge {
         }
     }
 
+    fn take_back(&mut self, over: &mut dyn Overlay, rest: &Rest<'_>) -> Result<bool, KernelPanic> {
+        give_back(over, rest).map_err(panic_of)
+    }
+
     fn service_methods(&self, service: &str) -> &'static [&'static str] {
         services::methods(service)
     }
@@ -62,6 +62,20 @@ impl Application for Bridge {
         call: &ServiceCall<'_>,
     ) -> Result<ServiceAnswer, KernelPanic> {
         services::serve(over, self.moment, call).map_err(panic_of)
+    }
+}
+
+/// Credits a meter's owner with what the rest of the meter is worth. Returns false if the owner is no account.
+fn give_back(over: &mut dyn Overlay, rest: &Rest<'_>) -> Result<bool, NodeFault> {
+    let Ok(owner) = rest.owner.parse::<Address>() else { return Ok(false) };
+    let worth = params(over)?.fees.computron_worth(rest.before, rest.computrons);
+    if worth == Amount(0) {
+        return Ok(true);
+    }
+    match account::credit(over, owner, worth) {
+        Ok(_) => Ok(true),
+        Err(Failure::Tx(_)) => Ok(false),
+        Err(Failure::Node(fault)) => Err(fault),
     }
 }
 
@@ -99,12 +113,6 @@ fn answer(over: &mut dyn Overlay, args: &[Value]) -> Result<Value, Refusal> {
             account::debit(over, payer, price)?;
             Ok(amount(price))
         }
-        ("computrons", "refund") => {
-            let (payer, computrons) = (address(request, "payer")?, natural(request, "computrons")?);
-            let price = params(over)?.fees.computron_price(computrons / MEGA * MEGA);
-            account::credit(over, payer, price)?;
-            Ok(amount(price))
-        }
         ("deposits", "takeForName") => {
             let deposit = params(over)?.publish_deposit;
             account::debit(over, address(request, "payer")?, deposit)?;
@@ -131,10 +139,10 @@ fn amount(amount: Amount) -> Value {
     json!({"amount": amount.to_string()})
 }
 
-fn params(over: &dyn Overlay) -> Result<Params, Refusal> {
+pub(super) fn params(over: &dyn Overlay) -> Result<Params, NodeFault> {
     match Chain::load(over)? {
         Some(chain) => Ok(chain.params),
-        None => Err(Refusal::Node(NodeFault::Damaged("there is no chain".to_owned()))),
+        None => Err(NodeFault::Damaged("there is no chain".to_owned())),
     }
 }
 

@@ -1,8 +1,9 @@
 //! A block's changes to vats, outboxes and objects, as events and as records.
 
+use capstan_genesis::DENOM;
 use capstan_kernel::{
     RunReport, changes,
-    ids::{KRef, RemoteId},
+    ids::{KRef, MeterId, RemoteId},
     subcluster::{News, Notice},
     vat::VatStatus,
     view,
@@ -12,6 +13,7 @@ use capstan_store::StateView;
 use tendermint_proto::v0_38::abci::Event;
 
 use crate::{
+    block::bridge,
     events::event,
     fault::NodeFault,
     records::{
@@ -35,10 +37,33 @@ pub(crate) fn note(
     for (remote, number) in changes.posted {
         events.extend(outbox_events(over, remote, number, height)?);
     }
+    for meter in changes.meters {
+        events.extend(rest_event(before, over, meter)?);
+    }
     for number in changes.revoked {
         events.extend(revocation_event(before, over, number)?);
     }
     Ok(events)
+}
+
+/// Returns the event of a meter whose rest was given back between two states.
+fn rest_event(
+    before: &StateView,
+    over: &mut dyn Overlay,
+    meter: MeterId,
+) -> Result<Option<Event>, NodeFault> {
+    let old = view::meter_use(before, meter)?.given_back;
+    let new = view::meter_use(over, meter)?;
+    let computrons = new.given_back.saturating_sub(old);
+    let (Some(owner), true) = (new.owner, computrons > 0) else { return Ok(None) };
+    let worth = bridge::params(over)?.fees.computron_worth(old, computrons);
+    let attributes = [
+        ("meter_id", meter.to_string()),
+        ("owner", owner),
+        ("computrons", computrons.to_string()),
+        ("amount", format!("{worth}{DENOM}")),
+    ];
+    Ok(Some(event("meter.returned", &attributes)))
 }
 
 /// Returns the event of an object that was revoked between two states.
@@ -116,7 +141,12 @@ fn vat_events(
     }
     let ran = old.is_none_or(|old| old.status == VatStatus::Running);
     if let Some(ending) = state.status.ending().filter(|_| ran) {
-        let attributes = [id, ("failure", ending.failure.to_string()), ("reason", ending.reason())];
+        let attributes = [
+            id,
+            ("kind", ending.kind.name().to_owned()),
+            ("failure", ending.is_failure().to_string()),
+            ("reason", ending.reason()),
+        ];
         events.push(event("vat.terminated", &attributes));
     }
     Ok(events)

@@ -6,7 +6,7 @@ use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, DENOM};
 use capstan_kernel::{
     Kernel,
-    ids::{Endpoint, MeterId, RemoteId},
+    ids::{Endpoint, RemoteId},
     limits::MAX_TOLD_BYTES,
     remote::RemoteError,
     view,
@@ -25,6 +25,7 @@ use crate::{
     admission::{ChainContext, SignatureCache, check},
     block::{
         bridge, channels, cosmos_events,
+        meters::{self, Purchase},
         tx_result::{Gas, failed, refused},
     },
     events::event,
@@ -37,7 +38,7 @@ use crate::{
         results::{self, Settled},
         uploads::{self, Progress, Upload},
     },
-    tx::{Action, Announcement, Packed, Tx, TxError, UploadId, command::FUND_METER},
+    tx::{Action, Announcement, Packed, Tx, TxError, UploadId},
 };
 
 /// Executes the transactions of one block.
@@ -50,6 +51,8 @@ pub(crate) struct Executor<'a, H> {
     pub(crate) watch: &'a Watch,
     /// Uploads whose bundles the present transaction has verified.
     pub(crate) verified: Vec<UploadId>,
+    /// Computrons that the block's transactions count besides those for their bytes and for one signature each.
+    pub(crate) counted: u64,
 }
 
 impl<H: VatHost> Executor<'_, H> {
@@ -65,6 +68,9 @@ impl<H: VatHost> Executor<'_, H> {
             Ok(tx) => tx,
             Err(error) => return Ok(refused(&error)),
         };
+        let params = &self.chain.params;
+        let more = tx.computrons(params).saturating_sub(Tx::least_computrons(bytes, params));
+        self.counted = self.counted.saturating_add(more);
         let gas = Gas::of(&tx, &self.chain.params.fees);
         let account = account::get(self.over, tx.signer)?;
         let context = ChainContext {
@@ -78,6 +84,7 @@ impl<H: VatHost> Executor<'_, H> {
             Err(error) => return Ok(failed(&error, Gas { used: 0, ..gas }, Vec::new())),
         };
         account::set(self.over, tx.signer, &account)?;
+        account::burnt(self.over, tx.fee)?;
         self.watch.caused_by(cause(&tx, 0));
         let mut events = cosmos_events::of_transaction(&tx);
         events.push(fee_paid(tx.signer, tx.fee));
@@ -192,7 +199,13 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 let result = self.send(FACTORY, "upgradeVat", methargs.clone(), action)?;
                 Ok(any(&proto::MsgUpgradeVatResponse { result }))
             }
-            Action::FundMeter { meter, computrons } => self.fund_meter(*meter, *computrons),
+            Action::FundMeter { meter, computrons } => {
+                let purchase = Purchase { meter: *meter, computrons: *computrons };
+                let (answer, event) =
+                    meters::fund(self.run, self.tx.signer, self.index as usize, purchase)?;
+                self.events.push(event);
+                Ok(answer)
+            }
             Action::Resolve { resolutions } => self.resolve(resolutions),
             Action::Drop { refs } => self.drop_refs(refs),
             Action::Ack { through } => self.acknowledge(*through),
@@ -206,8 +219,7 @@ impl<H: VatHost> Msg<'_, '_, H> {
 
     fn bank_send(&mut self, to: Address, amount: Amount) -> Result<Any, Failure> {
         let from = self.tx.signer;
-        account::debit(self.run.over, from, amount)?;
-        let created = account::credit(self.run.over, to, amount)?;
+        let created = account::transfer(self.run.over, from, to, amount)?;
         if created {
             self.event("account.created", &[("address", to.to_string())]);
         }
@@ -268,6 +280,9 @@ impl<H: VatHost> Msg<'_, '_, H> {
             Progress::Missing(missing) => (missing, String::new()),
             Progress::Complete(upload, packed) => {
                 self.run.verified.push(*id);
+                let each = self.run.chain.params.tx_byte_computrons;
+                let unpacked = each.saturating_mul(packed.uncompressed_size);
+                self.run.counted = self.run.counted.saturating_add(unpacked);
                 self.install(&upload.bundle, packed)?;
                 (0, upload.bundle.to_string())
             }
@@ -300,38 +315,6 @@ impl<H: VatHost> Msg<'_, '_, H> {
                 Err(TxError::Reference(text).into())
             }
         }
-    }
-
-    fn fund_meter(&mut self, meter: MeterId, computrons: u64) -> Result<Any, Failure> {
-        let index = self.index as usize;
-        let refuse =
-            |problem| TxError::Field { index, command: FUND_METER, field: "meter", problem };
-        let before = view::meter(self.run.over, meter).map_err(NodeFault::from)?;
-        match before {
-            None => return Err(refuse(format!("there is no meter {meter}")).into()),
-            Some(before) if before.remaining.is_none() => {
-                return Err(refuse(format!("{meter} is unlimited: it needs no computrons")).into());
-            }
-            Some(_) => {}
-        }
-        let price = self.run.chain.params.fees.computron_price(computrons);
-        account::debit(self.run.over, self.tx.signer, price)?;
-        let Executor { kernel, over, .. } = &mut *self.run;
-        let remaining =
-            kernel.fund_meter(*over, meter, computrons.into()).map_err(NodeFault::from)?;
-        let remaining = remaining.unwrap_or_default();
-        self.event(
-            "meter.funded",
-            &[
-                ("meter_id", meter.to_string()),
-                ("payer", self.tx.signer.to_string()),
-                ("computrons", computrons.to_string()),
-                ("amount", format!("{price}{DENOM}")),
-                ("remaining", remaining.to_string()),
-            ],
-        );
-        let remaining = u64::try_from(remaining).unwrap_or(u64::MAX);
-        Ok(any(&proto::MsgFundMeterResponse { remaining }))
     }
 
     /// Sends a message as the signer, and records its result promise.

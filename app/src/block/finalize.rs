@@ -12,6 +12,7 @@ use capstan_store::{Block, StateView};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult, Misbehavior, ValidatorUpdate};
 
 use crate::{
+    admission::proposal::transaction_budget,
     block::{
         block_policy,
         bridge::Bridge,
@@ -32,7 +33,7 @@ use crate::{
         trace::{BlockTrace, Written},
     },
     records::{chain::Chain, keys::KERNEL_KEYS},
-    tx::{TxError, TxHash},
+    tx::{Tx, TxError, TxHash},
 };
 
 /// The result of a block's execution.
@@ -70,12 +71,14 @@ impl<H: VatHost> Consensus<H> {
         events.extend(expiry::expire(over, height)?);
         events.extend(validators::punish(over, misbehavior)?);
         let mut policy = block_policy(&chain.params);
+        let spared = count_transactions(&mut policy, &chain.params, txs);
         let has_work = !txs.is_empty() || view::is_busy(over)?;
         let mut report = self.run(over, &mut policy)?;
         if self.poll_timer(over, time, has_work)? {
             add(&mut report, &self.run(over, &mut policy)?);
         }
-        let results = self.deliver_all(over, &chain, height, txs)?;
+        let (results, counted) = self.deliver_all(over, &chain, height, txs)?;
+        policy.count(counted, spared);
         add(&mut report, &self.run(over, &mut policy)?);
         self.go_on_cleaning_up(over, &mut policy, &chain.params, &mut report)?;
         self.watch.step(Step::Root);
@@ -114,15 +117,17 @@ impl<H: VatHost> Consensus<H> {
         Ok(Some(event))
     }
 
-    /// Executes the transactions in their order, but for those that an agreed override skips.
+    /// Executes the transactions in their order, but for those that an agreed override skips. Returns their results, and the
+    /// computrons that they count besides those for their sizes.
     fn deliver_all(
         &mut self,
         over: &mut dyn Overlay,
         chain: &Chain,
         height: u64,
         txs: &[impl AsRef<[u8]>],
-    ) -> Result<Vec<ExecTxResult>, NodeFault> {
+    ) -> Result<(Vec<ExecTxResult>, u64), NodeFault> {
         let agreed = self.overrides.get(&height);
+        let mut counted = 0;
         let mut results = Vec::with_capacity(txs.len());
         for (index, tx) in txs.iter().enumerate() {
             let hash = TxHash::digest(tx.as_ref());
@@ -135,10 +140,11 @@ impl<H: VatHost> Consensus<H> {
             let (signatures, watch) = (&*self.signatures, &self.watch);
             let verified = Vec::new();
             let mut executor =
-                Executor { kernel, over, chain, height, signatures, watch, verified };
+                Executor { kernel, over, chain, height, signatures, watch, verified, counted };
             results.push(executor.deliver(tx.as_ref())?);
+            counted = executor.counted;
         }
-        Ok(results)
+        Ok((results, counted))
     }
 
     fn log_executed(&self, height: u64, txs: usize, report: &RunReport) {
@@ -332,6 +338,14 @@ impl<H: VatHost> Consensus<H> {
         }
         Ok(self.kernel.run(over, policy)?)
     }
+}
+
+/// Counts the transactions of a block by their sizes. Returns the computrons that they leave to cranks at least.
+fn count_transactions(policy: &mut BlockPolicy, params: &Params, txs: &[impl AsRef<[u8]>]) -> u64 {
+    let counted = txs.iter().map(|tx| Tx::least_computrons(tx.as_ref(), params));
+    let spared = policy.computrons_left.saturating_sub(transaction_budget(params));
+    policy.count(counted.fold(0, u64::saturating_add), spared);
+    spared
 }
 
 fn add(report: &mut RunReport, more: &RunReport) {

@@ -11,6 +11,7 @@ mod expiry;
 mod finalize;
 mod genesis;
 mod init_chain;
+mod meters;
 mod policy;
 pub(crate) mod services;
 mod tx_result;

@@ -17,7 +17,7 @@ use capstan_files::Rotation;
 use capstan_kernel::{
     capdata,
     slog::{Event, Slog},
-    vat::VatConfig,
+    vat::{EndKind, VatConfig},
 };
 use capstan_kernel_ports::VatId;
 
@@ -110,13 +110,17 @@ impl Inner {
                 let text = format!("a delivery failed and is undone: {cause}");
                 self.tell(*vat, None, VatLevel::Error, &text);
             }
-            Event::Terminate { vat, name, failure: true, info } => {
+            Event::Terminate { vat, name, kind: EndKind::Failed, info } => {
                 let cause = self.cause(*vat, &capdata::message(&info.body));
                 let text = format!("the vat ended by a failure: {cause}");
                 self.tell(*vat, *name, VatLevel::Error, &text);
             }
-            Event::Terminate { vat, name, failure: false, info } => {
-                let text = format!("the vat ended: {}", capdata::message(&info.body));
+            Event::Terminate { vat, name, kind, info } => {
+                let how = match kind {
+                    EndKind::Terminated => "the vat was terminated",
+                    _ => "the vat ended",
+                };
+                let text = format!("{how}: {}", capdata::message(&info.body));
                 self.tell(*vat, *name, VatLevel::Info, &text);
             }
             Event::CrankFinish { .. } => {

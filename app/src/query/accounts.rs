@@ -1,9 +1,10 @@
 //! Queries about the application's own state: parameters, accounts, uploads, results of messages.
 
-use capstan_abi::{CapData, json::delivery_to_json};
+use capstan_abi::{CapData, Delivery, json::delivery_to_json};
 use capstan_genesis::{Address, DENOM};
 use capstan_kernel::{
     ids::{Endpoint, KRef, RemoteId},
+    promise::PromiseState,
     view,
 };
 use capstan_kernel_ports::store::Read;
@@ -59,17 +60,22 @@ impl Handler<QueryOutboxRequest> for QueryServer<'_> {
     fn handle(&self, request: QueryOutboxRequest) -> Answered<QueryOutboxRequest> {
         let state = self.state;
         let address: Address = parse(&request.address)?;
+        // An account that never sent a message has nothing yet.
+        let Some(remote) = view::remote_of(state, &address.to_string())? else {
+            return Ok(QueryOutboxResponse::default().into());
+        };
         let none = || QueryError::not_found("outbox of", address);
-        let remote = view::remote_of(state, &address.to_string())?.ok_or_else(none)?;
         let endpoint = view::remote(state, remote)?.ok_or_else(none)?;
         let first = request.after.max(endpoint.acknowledged);
         let page =
             Page::fill(request.limit, self.limits.max_page_bytes, |last: Option<&OutboxEntry>| {
                 let after = last.map_or(first, |entry| entry.number);
                 let entry = view::outbox_after(state, remote, after)?;
-                Ok(entry.map(|(number, delivery)| OutboxEntry {
+                let Some((number, delivery)) = entry else { return Ok(None) };
+                Ok(Some(OutboxEntry {
                     number,
                     delivery_json: delivery_to_json(&delivery).to_string(),
+                    unanswered: is_unanswered(state, remote, &delivery)?,
                 }))
             })?;
         let next = page.next(|last| last.number);
@@ -128,6 +134,24 @@ impl Handler<QueryMessageResultRequest> for QueryServer<'_> {
         };
         Ok(Answer::about(answer, keys::result(&tx, index)))
     }
+}
+
+/// Returns whether a delivery is a call whose result the account has still to settle.
+fn is_unanswered(
+    state: &StateView,
+    remote: RemoteId,
+    delivery: &Delivery,
+) -> Result<bool, QueryError> {
+    let Some(result) = delivery.result() else { return Ok(false) };
+    let endpoint = Endpoint::Remote(remote);
+    let Some(KRef::Promise(number)) = view::kref_of(state, endpoint, result)? else {
+        return Ok(false);
+    };
+    let promise = view::promise(state, number)?;
+    Ok(matches!(
+        promise.map(|promise| promise.state),
+        Some(PromiseState::Unresolved(unresolved)) if unresolved.decider == Some(endpoint)
+    ))
 }
 
 /// Decodes a factory's answer to createVat, `{root, adminNode, meter}`. The created vat is the one that exports the

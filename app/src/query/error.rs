@@ -55,6 +55,26 @@ impl QueryError {
         }
     }
 
+    /// Returns the code and the text that the Cosmos SDK gives to such an error. Clients search the text for the name of
+    /// the status of gRPC.
+    pub(super) fn for_cosmos(&self) -> (u32, String) {
+        let text = match self {
+            Self::NotFound { what, name } => format!("{what} {name} not found"),
+            Self::UnknownPath(path) => {
+                format!("unknown query path {path}: this chain has no such query")
+            }
+            other => other.to_string(),
+        };
+        let (code, status, kind) = match self {
+            Self::UnknownPath(_) => (6, "Unimplemented", "unknown request"),
+            Self::Malformed(_) | Self::NoProof => (18, "InvalidArgument", "invalid request"),
+            Self::NotFound { .. } => (22, "NotFound", "key not found"),
+            Self::Height { .. } => (26, "InvalidArgument", "invalid height"),
+            Self::Node(_) => (35, "Internal", "internal logic error"),
+        };
+        (code, format!("rpc error: code = {status} desc = {text}: {kind}"))
+    }
+
     pub(super) fn not_found(what: &'static str, name: impl ToString) -> Self {
         Self::NotFound { what, name: name.to_string() }
     }

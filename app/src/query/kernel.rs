@@ -165,18 +165,27 @@ impl Handler<QueryCListRequest> for QueryServer<'_> {
         let endpoint = match args::holder(&request.endpoint)? {
             Holder::Endpoint(endpoint) => endpoint,
             Holder::Account(address) => {
-                let remote = view::remote_of(state, &address.to_string())?;
-                Endpoint::Remote(remote.ok_or_else(|| QueryError::not_found("c-list of", address))?)
+                // An account that never sent a message has nothing yet.
+                let Some(remote) = view::remote_of(state, &address.to_string())? else {
+                    return Ok(QueryCListResponse::default().into());
+                };
+                Endpoint::Remote(remote)
             }
         };
         let page =
             Page::fill(request.limit, self.limits.max_page_bytes, |last: Option<&CListEntry>| {
                 let after = last.map_or(&request.after, |last| &last.kref);
                 let entry = view::clist_after(state, endpoint, after)?;
-                Ok(entry.map(|(kref, entry)| CListEntry {
+                let Some((kref, entry)) = entry else { return Ok(None) };
+                let owner = match kref {
+                    KRef::Object(number) => view::object(state, number)?.and_then(|it| it.owner),
+                    _ => None,
+                };
+                Ok(Some(CListEntry {
                     kref: kref.to_string(),
                     eref: entry.vref,
                     reachable: entry.reachable,
+                    exporter: owner.map(|owner| owner.to_string()).unwrap_or_default(),
                 }))
             })?;
         let next = page.next(|last| last.kref.clone());
@@ -189,10 +198,14 @@ impl Handler<QueryMeterRequest> for QueryServer<'_> {
         let state = self.state;
         let id = args::meter(&request.meter_id)?;
         let meter = view::meter(state, id)?.ok_or_else(|| QueryError::not_found("meter", id))?;
+        let used = view::meter_use(state, id)?;
         let answer = QueryMeterResponse {
             meter_id: id.to_string(),
             remaining: remaining(meter.remaining),
             threshold: meter.threshold.to_string(),
+            owner: used.owner.unwrap_or_default(),
+            vats: used.vats,
+            given_back: used.given_back.to_string(),
         };
         Ok(answer.into())
     }

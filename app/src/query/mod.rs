@@ -6,8 +6,8 @@
 //! * `vats/v7/stats` gives JSON: the same fields in camel case. Options such as `after` and `limit` follow as in
 //!   `vats?after=v7&limit=10`, or as a JSON object in the data.
 //!
-//! Besides them, `/cosmos.auth.v1beta1.Query/Account` and `/cosmos.bank.v1beta1.Query/{Balance,AllBalances}` answer
-//! Cosmos clients, and `store` with a key as data returns the raw value at that key.
+//! Besides them, queries of the Cosmos SDK such as `/cosmos.auth.v1beta1.Query/Account` answer Cosmos clients, with the
+//! Cosmos SDK's error codes. The path `store` with a key as data returns the raw value at that key.
 //!
 //! A query is added by a method in `capstan/v1/query.proto` and an implementation of [`capstan_proto::Handler`] for
 //! its request by `QueryServer`. Without the latter the application does not compile.
@@ -42,6 +42,10 @@ pub use proof::{PROOF_PATH, PROOF_VALUE};
 
 /// Path of the query for the raw value at a key, which is the query's data.
 const STORE: &str = "store";
+/// Beginning of the paths of the Cosmos SDK's queries.
+const COSMOS: &str = "/cosmos.";
+/// Codespace of their errors.
+const COSMOS_CODESPACE: &str = "sdk";
 
 /// Server of queries over one committed [`StateView`].
 struct QueryServer<'a> {
@@ -73,6 +77,11 @@ pub(crate) fn answer(
     let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
     match try_answer(QueryServer { state, limits }, height, request) {
         Ok(response) => ResponseQuery { height, ..response },
+        Err(error) if request.path.starts_with(COSMOS) => {
+            let (code, log) = error.for_cosmos();
+            let codespace = COSMOS_CODESPACE.to_owned();
+            ResponseQuery { code, log, codespace, height, ..ResponseQuery::default() }
+        }
         Err(error) => ResponseQuery {
             code: error.code().number(),
             log: error.to_string(),
@@ -105,8 +114,8 @@ fn try_answer(
 impl QueryServer<'_> {
     fn reply(&self, path: &str, data: &[u8]) -> Result<Reply, QueryError> {
         let unknown = || QueryError::UnknownPath(path.to_owned());
-        if path.starts_with("/cosmos.") {
-            return cosmos::reply(self.state, path, data)?.ok_or_else(unknown);
+        if path.starts_with(COSMOS) {
+            return cosmos::reply(self, path, data)?.ok_or_else(unknown);
         }
         if path.starts_with("/capstan.") {
             let method = QUERY_METHODS.iter().find(|method| method.full_path == path);

@@ -111,6 +111,7 @@ impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
             kept_promise_bytes: record.kept.promises,
             kept_message_bytes: record.kept.messages,
             kept_outbox_bytes: record.kept.outboxes,
+            kept_parameter_bytes: record.kept.parameters,
             deposit: record.deposit.to_string(),
         };
         Ok(answer.into())
@@ -119,6 +120,10 @@ impl Handler<QueryVatStatsRequest> for QueryServer<'_> {
 
 fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryError> {
     let (config, record) = load(state, vat)?;
+    let owner = match config.meter {
+        Some(meter) => view::meter_use(state, meter)?.owner.unwrap_or_default(),
+        None => String::new(),
+    };
     Ok(QueryVatResponse {
         vat_id: vat.to_string(),
         status: status(&record).to_owned(),
@@ -129,11 +134,13 @@ fn describe(state: &StateView, vat: VatId) -> Result<QueryVatResponse, QueryErro
         dynamic: !config.is_static,
         meter_id: config.meter.map(|meter| meter.to_string()).unwrap_or_default(),
         ending: record.status.ending().map(|ending| VatEnding {
-            failure: ending.failure,
+            failure: ending.is_failure(),
             info: ending.info.clone(),
             reason: ending.reason(),
             crank: ending.crank,
+            kind: ending.kind.name().to_owned(),
         }),
+        owner,
         failed_upgrade: view::failed_upgrade(state, vat)?.map(|failed| FailedUpgrade {
             crank: failed.crank,
             bundle_id: failed.bundle_id,

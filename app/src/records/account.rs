@@ -37,12 +37,55 @@ pub(crate) fn set(
     record::set(state, &keys::account(address), account)
 }
 
-/// Adds `amount` to the balance of `address`. Creates the account if there is none, and returns whether it did.
+/// Returns the sum of all balances.
+pub(crate) fn supply(state: &(impl Read + ?Sized)) -> Result<Amount, NodeFault> {
+    Ok(record::get(state, keys::SUPPLY)?.unwrap_or(Amount(0)))
+}
+
+/// Makes `amount` of coins for `address`. Creates the account if there is none, and returns whether it did.
 pub(crate) fn credit(
     state: &mut dyn Overlay,
     address: Address,
     amount: Amount,
 ) -> Result<bool, Failure> {
+    let supply = supply(state)?.checked_add(amount).ok_or(TxError::BalanceOverflow(address))?;
+    record::set(state, keys::SUPPLY, &supply)?;
+    add(state, address, amount)
+}
+
+/// Burns `amount` of the coins of `address`. Fails with a [`TxError`] if the balance is too low.
+pub(crate) fn debit(
+    state: &mut dyn Overlay,
+    address: Address,
+    amount: Amount,
+) -> Result<(), Failure> {
+    subtract(state, address, amount)?;
+    Ok(burnt(state, amount)?)
+}
+
+/// Subtracts coins from the supply that are in no balance any more.
+pub(crate) fn burnt(state: &mut dyn Overlay, amount: Amount) -> Result<(), NodeFault> {
+    if amount == Amount(0) {
+        return Ok(());
+    }
+    let missing = || NodeFault::Damaged(format!("the supply is less than {amount}"));
+    let supply = supply(state)?.checked_sub(amount).ok_or_else(missing)?;
+    record::set(state, keys::SUPPLY, &supply)
+}
+
+/// Moves `amount` of coins. Creates the account of the receiver if there is none, and returns whether it did. Fails with a
+/// [`TxError`] if the balance is too low.
+pub(crate) fn transfer(
+    state: &mut dyn Overlay,
+    from: Address,
+    to: Address,
+    amount: Amount,
+) -> Result<bool, Failure> {
+    subtract(state, from, amount)?;
+    add(state, to, amount)
+}
+
+fn add(state: &mut dyn Overlay, address: Address, amount: Amount) -> Result<bool, Failure> {
     let existing = get(state, address)?;
     let created = existing.is_none();
     let mut account = match existing {
@@ -58,12 +101,7 @@ pub(crate) fn credit(
     Ok(created)
 }
 
-/// Subtracts `amount` from the balance of `address`. Fails with a [`TxError`] if the balance is too low.
-pub(crate) fn debit(
-    state: &mut dyn Overlay,
-    address: Address,
-    amount: Amount,
-) -> Result<(), Failure> {
+fn subtract(state: &mut dyn Overlay, address: Address, amount: Amount) -> Result<(), Failure> {
     let mut account = get(state, address)?.ok_or(TxError::NoAccount(address))?;
     let Some(balance) = account.balance.checked_sub(amount) else {
         let (balance, needed) = (account.balance.0, amount.0);

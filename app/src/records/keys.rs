@@ -7,6 +7,7 @@
 //! a.chain                  ChainRecord: chain id and first height
 //! a.acct.ADDRESS           Account
 //! a.next_account           u64: the next account's number
+//! a.supply                 Amount: the sum of all balances
 //! a.up.UPLOAD              Upload: an upload under way
 //! a.upc.UPLOAD.INDEX       a piece of it: its bytes
 //! a.upo.ADDRESS            Quota: what an account has under way
@@ -26,6 +27,7 @@ use crate::tx::{TxHash, UploadId};
 
 pub(crate) const CHAIN: &[u8] = b"a.chain";
 pub(crate) const NEXT_ACCOUNT: &[u8] = b"a.next_account";
+pub(crate) const SUPPLY: &[u8] = b"a.supply";
 pub(crate) const MAX_GAS: &[u8] = b"a.max_gas";
 pub(crate) const VALIDATORS: &[u8] = b"a.validators";
 pub(crate) const PARAMS: &[u8] = b"p.params";
@@ -35,6 +37,11 @@ pub(crate) const EXPIRY: &[u8] = b"a.exp.";
 
 pub(crate) fn account(address: Address) -> Vec<u8> {
     format!("a.acct.{address}").into_bytes()
+}
+
+/// Returns the prefix of the keys of all accounts.
+pub(crate) fn accounts() -> Vec<u8> {
+    b"a.acct.".to_vec()
 }
 
 pub(crate) fn overridden(height: u64) -> Vec<u8> {

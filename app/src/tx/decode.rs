@@ -66,6 +66,16 @@ impl Tx {
         }
     }
 
+    /// Returns the computrons that the transaction counts towards its block, besides its cranks.
+    pub(crate) fn computrons(&self, params: &Params) -> u64 {
+        params.transaction_computrons(&self.size())
+    }
+
+    /// Returns the computrons that a transaction counts at least, whatever it says.
+    pub(crate) fn least_computrons(bytes: &[u8], params: &Params) -> u64 {
+        params.transaction_computrons(&TxSize { bytes: bytes.len() as u64, ..TxSize::default() })
+    }
+
     /// Decodes a transaction, and checks all that needs no state. Returns a [`TxError`] for the first mistake.
     pub fn decode(bytes: &[u8], params: &Params) -> Result<Self, TxError> {
         Self::read(bytes, params, Signature::read)

@@ -278,26 +278,32 @@ fn ack_channel(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
 }
 
 /// Decodes a `MsgUpgradeVat`: the call `upgradeVat(adminNode, bundleID, { vatParameters, upgradeMessage })` to the
-/// account's own factory object. The factory takes the bundle's id where the admin object takes the bundle.
+/// account's own factory object. The factory takes the bundle's id where the admin object takes the bundle. Without
+/// `vatParameters` it keeps those of the vat.
 fn upgrade_vat(r: &Fields<'_>, bytes: &[u8]) -> Result<Action, TxError> {
     let msg: proto::MsgUpgradeVat = r.decode(bytes)?;
     r.actor(&msg.sender)?;
     let admin = r.reference("admin", &msg.admin, &["ro-", "rp-", "rp+"])?;
     let bundle: BundleId = r.parse("bundle_id", &msg.bundle_id)?;
-    let parameters = r.capdata("parameters", msg.parameters, "{}")?;
-    let message = match msg.upgrade_message.as_str() {
-        "" => String::new(),
-        text => format!("\"upgradeMessage\":{},", smallcaps::string(text)),
-    };
+    let mut options = Vec::new();
+    if !msg.upgrade_message.is_empty() {
+        options.push(format!("\"upgradeMessage\":{}", smallcaps::string(&msg.upgrade_message)));
+    }
+    let mut slots = Vec::new();
+    if msg.parameters.is_some() {
+        let given = r.capdata("parameters", msg.parameters, "{}")?;
+        options.push(format!("\"vatParameters\":{}", given.body));
+        slots = given.slots;
+    }
     let sigil = if admin.starts_with("ro") { '$' } else { '&' };
-    let CapData { body, mut slots } = parameters;
     // The parameters' slots keep their indices. If the admin object is among them, it has one already.
     let index = slots.iter().position(|slot| *slot == admin).unwrap_or(slots.len());
     if index == slots.len() {
         slots.push(admin.clone());
     }
     let bundle_id = smallcaps::string(bundle.as_str());
-    let args = format!("[\"{sigil}{index}\",{bundle_id},{{{message}\"vatParameters\":{body}}}]");
+    let options = options.join(",");
+    let args = format!("[\"{sigil}{index}\",{bundle_id},{{{options}}}]");
     let body = smallcaps::call("upgradeVat", &args);
     let methargs = r.bounded("parameters", CapData { body, slots })?;
     Ok(Action::UpgradeVat { admin, bundle, methargs })

@@ -21,6 +21,9 @@ const TIME: &[u8] = b"basedir.time";
 /// Longest sleep. A clock that was set forward is noticed after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+/// Answer to those who would move the time of a timer that is not a fake one.
+pub(crate) const NOT_FAKE: &str = "only a fake timer can be advanced: start with --timer fake";
+
 /// Arguments that give a timer to the vats.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub(crate) struct ClockArgs {
@@ -82,7 +85,7 @@ impl Basedir {
     /// The timer is not a fake one, or the kernel fails.
     pub(crate) fn advance(&mut self, advance: Advance) -> anyhow::Result<RunReport> {
         if self.timer() != Some(Timer::Fake) {
-            bail!("only a fake timer can be advanced: start with --timer fake");
+            bail!(NOT_FAKE);
         }
         let mut total = self.run(u64::MAX, Until::Idle)?;
         for _ in 0..advance.times {

@@ -221,7 +221,7 @@ impl Basedir {
             let record = view::vat_state(&state, vat)?;
             if let Some(ending) = record.as_ref().and_then(|record| record.status.ending()) {
                 let vat = if name.is_empty() { vat.to_string() } else { format!("{vat} ({name})") };
-                let (failure, reason) = (ending.failure, ending.reason());
+                let (failure, reason) = (ending.is_failure(), ending.reason());
                 ended.push(Ended { vat, failure, reason });
             }
         }

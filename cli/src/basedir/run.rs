@@ -1,6 +1,7 @@
 //! `capstan run`: the vats of a directory, until nothing is left to do.
 
 use anyhow::bail;
+use capstan_kernel::RunReport;
 use serde_json::{Value, json};
 
 use super::clock::{Advance, ClockArgs, Timer};
@@ -67,18 +68,7 @@ impl Run {
         let (bootstrap, ended) = (machine.bootstrapped()?, machine.ended()?);
         let time = machine.time_json()?;
         if output.is_json() {
-            let ended: Vec<Value> = ended.iter().map(ended_json).collect();
-            let mut record = json!({
-                "bootstrap": bootstrap.to_json(),
-                "cranks": report.cranks,
-                "computrons": report.computrons,
-                "ended": ended,
-            });
-            if let Some((time, next)) = &time {
-                record["time"] = json!(time);
-                record["next_wakeup"] = next.clone();
-            }
-            output.record(&record);
+            output.record(&record(&report, &bootstrap, &ended, time.as_ref()));
         }
         judge(&bootstrap, &ended, time)
     }
@@ -93,6 +83,26 @@ impl Outcome {
             Self::Rejected(reason) => json!({"status": "rejected", "reason": reason}),
         }
     }
+}
+
+/// Returns what programs are told of a run. The time is there if the vats have a timer.
+fn record(
+    report: &RunReport,
+    bootstrap: &Outcome,
+    ended: &[Ended],
+    time: Option<&(u64, Value)>,
+) -> Value {
+    let mut record = json!({
+        "bootstrap": bootstrap.to_json(),
+        "cranks": report.cranks,
+        "computrons": report.computrons,
+        "ended": ended.iter().map(ended_json).collect::<Vec<_>>(),
+    });
+    if let Some((time, next)) = time {
+        record["time"] = json!(time);
+        record["next_wakeup"] = next.clone();
+    }
+    record
 }
 
 fn ended_json(ended: &Ended) -> Value {

@@ -7,7 +7,7 @@ use anyhow::bail;
 use capstan_kernel::RunReport;
 use serde_json::{Value, json};
 
-use super::clock::{Advance, ClockArgs};
+use super::clock::{Advance, ClockArgs, NOT_FAKE, Timer};
 use super::editor::Editor;
 use super::lines::{Line, Lines};
 use super::machine::{Basedir, Outcome, SHELL, Until};
@@ -123,6 +123,9 @@ impl Session {
             }
             Some(Request::Step(count)) => self.cranks(|machine| machine.run(count, Until::Idle)),
             Some(Request::Run) => self.cranks(|machine| machine.run(u64::MAX, Until::Idle)),
+            Some(Request::Advance(_)) if self.machine.timer() != Some(Timer::Fake) => {
+                Ok(Answer::Failed(NOT_FAKE.to_owned()))
+            }
             Some(Request::Advance(advance)) => self.cranks(|machine| machine.advance(advance)),
             None => self.evaluate(typed),
         }
@@ -133,10 +136,7 @@ impl Session {
         work: impl FnOnce(&mut Basedir) -> anyhow::Result<RunReport>,
     ) -> anyhow::Result<Answer> {
         let before = self.machine.ended()?.len();
-        let report = match work(&mut self.machine) {
-            Ok(report) => report,
-            Err(error) => return Ok(Answer::Failed(format!("{error:#}"))),
-        };
+        let report = work(&mut self.machine)?;
         let idle = report.idle || !capstan_kernel::view::is_busy(&self.machine.state())?;
         let plural = if report.cranks == 1 { "" } else { "s" };
         let rest = if idle { "nothing is left to do" } else { "more is to be done" };

@@ -220,6 +220,8 @@ fn node_args(node: &NodePlan, consensus: Consensus, peers: &[String]) -> Vec<Str
     }];
     args.extend(["--json".to_owned(), "--home".to_owned(), node.home.display().to_string()]);
     args.extend(["--rpc".to_owned(), node.rpc.to_string()]);
+    args.extend(["--grpc".to_owned(), node.grpc.to_string()]);
+    args.extend(["--rest".to_owned(), node.rest.to_string()]);
     if consensus == Consensus::Comet {
         args.extend(["--p2p".to_owned(), node.p2p.to_string()]);
         args.extend(["--moniker".to_owned(), node.name.clone()]);

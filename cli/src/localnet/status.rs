@@ -42,6 +42,8 @@ pub(super) struct Node {
     last_block: Option<String>,
     pub(super) cranks: Option<u64>,
     rpc: String,
+    grpc: String,
+    rest: String,
     home: String,
     pid: Option<u32>,
 }
@@ -113,6 +115,8 @@ fn describe(
         last_block: sync["latest_block_time"].as_str().map(str::to_owned),
         cranks,
         rpc: format!("http://{}", node.plan.rpc),
+        grpc: node.plan.grpc.to_string(),
+        rest: format!("http://{}", node.plan.rest),
         home: node.plan.home.display().to_string(),
         pid: node.pid,
     }

@@ -177,8 +177,8 @@ fn new_node(
         }
         Consensus::Solo => String::new(),
     };
-    let [rpc, p2p] = plan.free_addrs()?;
-    Ok(NodePlan { name, home, validator, node_id, rpc, p2p })
+    let [rpc, p2p, grpc, rest] = plan.free_addrs()?;
+    Ok(NodePlan { name, home, validator, node_id, rpc, p2p, grpc, rest })
 }
 
 /// Refuses a directory that holds other files, and removes what an interrupted start left.

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use capstan_client::{Client, ClientError, MessageResult};
 
 use super::Sender;
+use super::money::attribute;
 
 /// Upper bound of the blocks that are searched for the event.
 const MAX_BLOCKS: u64 = 100;
@@ -16,7 +17,7 @@ impl Sender {
         admin: &str,
         bundle: &str,
     ) -> anyhow::Result<()> {
-        let answered = self.answered_by_admin(result, admin);
+        let answered = self.answered_by_admin(result, admin, None);
         if answered.is_ok() || !result.value.body.contains("vat-upgrade failure") {
             return answered;
         }
@@ -47,11 +48,7 @@ fn causes(
             if event.kind != "vat.upgrade_failed" {
                 continue;
             }
-            let find = |key: &str| {
-                let found =
-                    event.attributes.iter().find(|a| a.key_str().is_ok_and(|found| found == key));
-                found.and_then(|a| a.value_str().ok()).unwrap_or_default().to_owned()
-            };
+            let find = |key: &str| attribute(&event, key);
             if find("bundle_id") == bundle_id {
                 causes.push(format!("{}: {}", find("vat_id"), find("cause")));
             }

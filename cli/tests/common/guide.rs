@@ -7,6 +7,8 @@ use super::{Dev, Place, cache, checkout, done};
 
 /// The address that the documents name.
 const ADDRESS: &str = "127.0.0.1:26657";
+/// The address of REST that the documents name.
+const REST: &str = "http://127.0.0.1:1317";
 /// Stands for anything in what a document shows.
 const ANYTHING: char = '…';
 
@@ -60,6 +62,7 @@ pub fn run(place: &Place, dev: Option<&Dev>, block: &str) -> String {
     let mut block = block.to_owned();
     if let Some(dev) = dev {
         block = block.replace(ADDRESS, dev.url().trim_start_matches("http://"));
+        block = block.replace(REST, dev.ready["rest"].as_str().unwrap_or_default());
     }
     // The reader stands in the checkout.
     let block = block.replace(" examples/", &format!(" {}/examples/", checkout().display()));

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test program uses a part
 #![allow(clippy::unwrap_used)] // tests
 
+pub mod gateway;
 pub mod guide;
 pub mod serve;
 

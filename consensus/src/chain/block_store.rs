@@ -304,19 +304,18 @@ impl BlockStore {
         Ok(table.get(hash)?.map(|position| position.value()))
     }
 
-    /// Calls `visit` with every key of the event index that starts with `prefix`, in order.
+    /// Calls `visit` with the keys of the event index that start with `prefix`, in order, for as long as it returns true.
     pub(crate) fn scan_tx_events(
         &self,
         prefix: &[u8],
-        mut visit: impl FnMut(&[u8]),
+        mut visit: impl FnMut(&[u8]) -> bool,
     ) -> Result<(), BlockStoreError> {
         let table = self.database.begin_read()?.open_table(TX_EVENTS)?;
         for entry in table.range(prefix..)? {
             let (key, _) = entry?;
-            if !key.value().starts_with(prefix) {
+            if !key.value().starts_with(prefix) || !visit(key.value()) {
                 break;
             }
-            visit(key.value());
         }
         Ok(())
     }

@@ -190,7 +190,12 @@ mod tests {
 
     fn count(store: &BlockStore, prefix: &[u8]) -> usize {
         let mut found = 0;
-        store.scan_tx_events(prefix, |_| found += 1).unwrap();
+        store
+            .scan_tx_events(prefix, |_| {
+                found += 1;
+                true
+            })
+            .unwrap();
         found
     }
 

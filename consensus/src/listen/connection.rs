@@ -36,8 +36,12 @@ pub(crate) struct Connection<S> {
 
 impl<S> Connection<S> {
     /// Makes a connection that fails when nothing was read or written for the time `idle`.
-    pub(crate) fn new(inner: S, idle: Duration, open: (Counted, OwnedSemaphorePermit)) -> Self {
-        let (inner, deadline) = (Stream::new(inner), Box::pin(sleep(idle)));
+    pub(crate) fn new(
+        inner: Stream<S>,
+        idle: Duration,
+        open: (Counted, OwnedSemaphorePermit),
+    ) -> Self {
+        let deadline = Box::pin(sleep(idle));
         Self { inner, idle, deadline, slow: None, _open: open }
     }
 
@@ -154,7 +158,7 @@ mod tests {
     async fn connection<S>(stream: S) -> Connection<S> {
         let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let open = (Counted::new(&Arc::<AtomicUsize>::default(), 1), permit);
-        Connection::new(stream, IDLE, open)
+        Connection::new(Stream::new(stream), IDLE, open)
     }
 
     fn run(work: impl Future<Output = ()>) {

@@ -27,6 +27,12 @@ impl<S> Stream<S> {
     pub(crate) fn new(inner: S) -> Self {
         Self { inner, mender: QuoteEncoder::default(), ready: Vec::new(), given: 0 }
     }
+
+    /// Passes everything on unchanged.
+    pub(crate) fn unchanged(inner: S) -> Self {
+        let mender = QuoteEncoder { part: Part::Rest, line: Vec::new() };
+        Self { inner, mender, ready: Vec::new(), given: 0 }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {

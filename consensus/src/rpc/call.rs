@@ -9,6 +9,7 @@ use super::params::Params;
 use super::{blocks, info, txs};
 use crate::chain::BlockStoreError;
 use crate::chain::query::QueryError;
+use crate::chain::tx_index::SearchError;
 use crate::mempool::MempoolError;
 
 /// Maximum length of a request's id, which the answer and every event of a subscription repeat.
@@ -66,6 +67,11 @@ pub(crate) struct Request {
 }
 
 impl RpcError {
+    /// Returns what went wrong.
+    pub(crate) fn data(self) -> String {
+        self.data
+    }
+
     /// Returns whether the error says that a text is not JSON.
     pub(crate) fn is_parse_error(&self) -> bool {
         self.code == -32700
@@ -116,6 +122,12 @@ impl RpcError {
 
 impl From<BlockStoreError> for RpcError {
     fn from(error: BlockStoreError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<SearchError> for RpcError {
+    fn from(error: SearchError) -> Self {
         Self::internal(error.to_string())
     }
 }

@@ -7,13 +7,13 @@ use tendermint_proto::v0_38::types::{Block, BlockId};
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::RpcLimits;
-use super::budget::Budget;
 use super::events::{self, BusEvent};
 use super::usage::Usage;
 use crate::chain::GenesisDoc;
 use crate::chain::abci::Abci;
 use crate::chain::block_store::BlockStore;
 use crate::chain::execution::Validator;
+use crate::listen::Budget;
 use crate::mempool::{Mempool, Submitter};
 use crate::metrics::Metrics;
 

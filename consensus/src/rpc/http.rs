@@ -17,9 +17,9 @@ use tokio::sync::Semaphore;
 
 use super::call::{self, METHODS, Request, RpcError, WEBSOCKET_METHODS};
 use super::context::RpcContext;
-use super::incoming::{self, Incoming, Unread};
 use super::params::Params;
-use super::{body, budget, websocket};
+use super::{body, websocket};
+use crate::listen::{self, Incoming, Intake, Unread};
 
 /// The state that all handlers share.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ fn send(node: &RpcContext, status: StatusCode, text: String) -> Response {
     match node.budget.reserve(text.len()) {
         Some(reserved) => {
             let header = [(header::CONTENT_TYPE, "application/json")];
-            (status, header, budget::held(text, reserved)).into_response()
+            (status, header, listen::held(text, reserved)).into_response()
         }
         None => busy(node),
     }
@@ -110,7 +110,7 @@ async fn index() -> String {
 
 async fn post(State(shared): State<Shared>, request: extract::Request) -> Response {
     let node = &shared.node;
-    let Incoming { bytes, reserved: _reserved } = match incoming::read(node, request).await {
+    let Incoming { bytes, reserved: _reserved } = match listen::read(&intake(node), request).await {
         Ok(incoming) => incoming,
         Err(unread) => return unreadable(node, &unread),
     };
@@ -130,6 +130,11 @@ async fn post(State(shared): State<Shared>, request: extract::Request) -> Respon
         Some(answer) => send(node, StatusCode::OK, answer),
         None => StatusCode::OK.into_response(),
     }
+}
+
+fn intake(node: &RpcContext) -> Intake {
+    let (most, idle) = (node.limits.max_body_bytes, node.limits.idle_timeout);
+    Intake { most, idle, budget: node.budget.clone() }
 }
 
 fn unreadable(node: &RpcContext, unread: &Unread) -> Response {

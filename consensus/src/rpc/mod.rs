@@ -3,12 +3,11 @@
 
 mod blocks;
 mod body;
-pub(crate) mod budget;
 mod call;
+mod caller;
 pub(crate) mod context;
 pub(crate) mod events;
 mod http;
-mod incoming;
 mod info;
 pub(crate) mod json;
 mod limits;
@@ -19,6 +18,7 @@ mod txs;
 pub(crate) mod usage;
 mod websocket;
 
+pub use caller::Caller;
 pub use limits::RpcLimits;
 pub(crate) use server::Server;
 

@@ -12,10 +12,9 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::budget::{Reserved, held};
 use super::context::Committed;
 use crate::chain::query::Query;
-use crate::listen::Counted;
+use crate::listen::{Counted, Reserved, held};
 
 /// A subscription to the events that match a query.
 pub(crate) struct Subscription {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::context::RpcContext;
 use super::http;
-use crate::listen::{self, Bounds};
+use crate::listen::{self, Bounds, Protocol};
 
 /// Time for which running calls are waited for when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves `node` on `listener`, on threads of its own.
-    pub(crate) fn start(listener: TcpListener, node: RpcContext) -> io::Result<Self> {
+    pub(crate) fn start(listener: TcpListener, node: Arc<RpcContext>) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("solo-rpc")
@@ -33,7 +33,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("solo-rpc".to_owned())
-            .spawn(move || serve(runtime, listener, Arc::new(node), stopped))?;
+            .spawn(move || serve(runtime, listener, node, stopped))?;
         Ok(Self { stop, thread })
     }
 
@@ -59,7 +59,7 @@ fn serve(
     };
     runtime.block_on(async move {
         tokio::select! {
-            ended = listen::accept(listener, http::router(node), bounds) => if let Err(error) = ended {
+            ended = listen::accept(listener, http::router(node), bounds, Protocol::Http1) => if let Err(error) = ended {
                 tracing::error!(%error, "the RPC server failed");
             },
             _ = stopped => {}

@@ -1,8 +1,8 @@
 //! The threads of solo consensus: one makes blocks, one checks transactions, one serves the JSON-RPC.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use tendermint_abci::Application;
@@ -15,11 +15,11 @@ use crate::chain::block_store::BlockStore;
 use crate::chain::execution::Chain;
 use crate::command::Command;
 use crate::key::ValidatorKey;
+use crate::listen::Budget;
 use crate::mempool::Mempool;
-use crate::rpc::Server;
-use crate::rpc::budget::Budget;
 use crate::rpc::context::{CALLS_AT_A_TIME, Feed, Head, RpcContext};
 use crate::rpc::usage::Usage;
+use crate::rpc::{Caller, Server};
 
 /// Running solo consensus. Dropping it stops it.
 pub struct Solo {
@@ -28,6 +28,7 @@ pub struct Solo {
     server: Option<Server>,
     commands: Sender<Command>,
     feed: Arc<Feed>,
+    rpc: Weak<RpcContext>,
     rpc_addr: SocketAddr,
 }
 
@@ -62,7 +63,7 @@ impl Solo {
             Mempool::new(Arc::clone(&app), config.mempool, tip.params.clone(), commands.clone());
         let mempool = Arc::new(mempool);
         let (submitter, mempool_thread) = mempool.start().map_err(SoloError::Runtime)?;
-        let node = RpcContext {
+        let node = Arc::new(RpcContext {
             app,
             store,
             mempool: Arc::clone(&mempool),
@@ -76,7 +77,8 @@ impl Solo {
             usage: Usage::default(),
             budget: Budget::new(config.rpc.max_pending_bytes),
             running: Semaphore::new(CALLS_AT_A_TIME),
-        };
+        });
+        let rpc = Arc::downgrade(&node);
         let server = Server::start(listener, node).map_err(SoloError::Runtime)?;
         let maker = BlockMaker {
             chain,
@@ -97,6 +99,7 @@ impl Solo {
             server: Some(server),
             commands,
             feed,
+            rpc,
             rpc_addr,
         })
     }
@@ -104,6 +107,11 @@ impl Solo {
     /// Returns the address of the JSON-RPC.
     pub fn rpc_addr(&self) -> SocketAddr {
         self.rpc_addr
+    }
+
+    /// Returns a handle that calls methods of the JSON-RPC in this process.
+    pub fn caller(&self) -> Caller {
+        Caller(Weak::clone(&self.rpc))
     }
 
     /// Returns the height of the last committed block. Before the first block, it is one less than the initial height.

@@ -42,4 +42,4 @@ pub use handle::{Solo, Stopper};
 
 pub use crate::chain::{BlockStoreError, GenesisDoc, GenesisDocError, SoloError};
 pub use crate::mempool::MempoolLimits;
-pub use crate::rpc::RpcLimits;
+pub use crate::rpc::{Caller, RpcLimits};

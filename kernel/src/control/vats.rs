@@ -11,7 +11,12 @@ use crate::{
     device::VAT_ADMIN,
     error::{KernelPanic, Result},
     ids::KRef,
-    state::{keys, promise::ResultPolicy, static_vat::StaticVat, vat::live_vats},
+    state::{
+        keys,
+        promise::ResultPolicy,
+        static_vat::StaticVat,
+        vat::{EndKind, live_vats},
+    },
     subcluster::LaunchError,
     vats::{
         snapshot::{Snapshot, snapshot_if_due},
@@ -27,7 +32,7 @@ impl<H: VatHost> Kernel<H> {
         vat: VatId,
         reason: &KernelData,
     ) -> Result<()> {
-        self.between_cranks(over, |state| state.terminate(vat, true, reason))
+        self.between_cranks(over, |state| state.terminate(vat, EndKind::Terminated, reason))
     }
 
     /// Schedules `bringOutYourDead` for every live vat that had a delivery after the positions given. Returns
@@ -63,7 +68,7 @@ impl<H: VatHost> Kernel<H> {
                 match snapshot_if_due(state, *host, online, vat, 2)? {
                     Snapshot::NotDue => {}
                     Snapshot::Taken => taken.push(vat),
-                    Snapshot::Failed(info) => state.terminate(vat, true, &info)?,
+                    Snapshot::Failed(info) => state.terminate(vat, EndKind::Failed, &info)?,
                 }
             }
             Ok(taken)
@@ -164,7 +169,7 @@ impl<H: VatHost> Kernel<H> {
         self.between_cranks(over, |state| {
             let vats = live_vats(state.over)?;
             for vat in &vats {
-                state.end_vat(*vat, true, reason)?;
+                state.end_vat(*vat, EndKind::Terminated, reason)?;
             }
             // There is nobody left who could be told, and it is no failure if somebody was waited for.
             state.globals_mut().vat_admin_root = None;

@@ -47,7 +47,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             }
             RunQueueEvent::StartVat { vat, parameters } => self.start_vat(vat, &parameters),
             RunQueueEvent::UpgradeVat { vat, upgrade, bundle_id, parameters, upgrade_message } => {
-                self.upgrade_vat(vat, upgrade, bundle_id, &parameters, &upgrade_message)
+                self.upgrade_vat(vat, upgrade, bundle_id, parameters, &upgrade_message)
             }
             RunQueueEvent::ChangeVatOptions { vat, options_json } => {
                 self.change_options(vat, &options_json)

@@ -20,6 +20,7 @@ use crate::{
         slog::{CrankType, Event, Writes},
         stats::Stats,
         subcluster::Notice,
+        vat::EndKind,
     },
     vats::snapshot::{Snapshot, snapshot_if_due},
 };
@@ -192,7 +193,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
             state.add_dirt(vat, dirt)?;
         }
         if let Some((vat, failure, info)) = terminate {
-            state.terminate(vat, failure, &info)?;
+            state.terminate(vat, EndKind::by_itself(failure), &info)?;
         }
         if let Some(methargs) = tell_vat_admin {
             state.tell_vat_admin(methargs)?;

@@ -28,7 +28,8 @@ pub struct KernelWork {
     /// memory. A delivery that failed by a fault counts all that it might have spent. What the kernel wrote for a delivery
     /// that was undone is among them.
     pub computrons: u64,
-    /// The number of pages of the vat's heap. `None` if no snapshot of it was taken.
+    /// The number of pages of the vat's heap, where each that changed since the snapshot before counts as five. `None` if no
+    /// snapshot of it was taken.
     pub snapshot_pages: Option<u64>,
 }
 
@@ -119,10 +120,19 @@ pub struct BlockPolicy {
     pub write_byte: u64,
     /// Charged for a snapshot of a vat's heap, in addition to what the vat spends for it.
     pub snapshot: u64,
-    /// Charged for each page of a heap of which a snapshot is taken.
+    /// Charged for each page of a heap of which a snapshot is taken, and four times more for each that changed.
     pub page: u64,
     /// The budget for one crank of cleanup, or `None` once it was used.
     pub cleanup: Option<CleanupCounts>,
+}
+
+impl BlockPolicy {
+    /// Counts work that is done in the block besides cranks. It leaves cranks at least `spared` of what is left.
+    pub fn count(&mut self, computrons: u64, spared: u64) {
+        self.computrons_spent = self.computrons_spent.saturating_add(computrons);
+        let spared = spared.min(self.computrons_left);
+        self.computrons_left = self.computrons_left.saturating_sub(computrons).max(spared);
+    }
 }
 
 impl RunPolicy for BlockPolicy {

@@ -4,7 +4,7 @@ use crate::{
     capdata,
     error::Result,
     ids::{Endpoint, KRef},
-    state::{handle::State, queue::RunQueueEvent, rejection::Rejection},
+    state::{handle::State, queue::RunQueueEvent, rejection::Rejection, vat::EndKind},
 };
 
 /// The reason that senders of messages are told.
@@ -58,10 +58,12 @@ impl State<'_> {
             RunQueueEvent::CreateVat { vat, parameters, .. }
             | RunQueueEvent::StartVat { vat, parameters } => {
                 self.decrement_all(&parameters.slots)?;
-                self.terminate(vat, true, &reason)
+                self.terminate(vat, EndKind::Failed, &reason)
             }
             RunQueueEvent::UpgradeVat { upgrade, parameters, .. } => {
-                self.decrement_all(&parameters.slots)?;
+                if let Some(given) = parameters {
+                    self.decrement_all(&given.slots)?;
+                }
                 self.tell_vat_admin(crate::crank::upgrade::failed(upgrade))
             }
             // These hold nothing, or come from no queue, or are taken apart when they come from it.

@@ -13,7 +13,7 @@ use crate::{
         handle::{State, decode},
         keys,
         rejection::Rejection,
-        vat::{Ending, VatStatus},
+        vat::{EndKind, Ending, VatStatus},
     },
 };
 
@@ -24,37 +24,40 @@ impl State<'_> {
     /// Ends a vat: it gets no more deliveries, its promises are rejected, the vatAdmin vat is told.
     /// If it is critical the kernel panics when the crank is complete, unless the vat is being launched: then the
     /// launch fails. What it ended with is cut to a few kilobytes before anybody sees it.
-    pub(crate) fn terminate(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
+    pub(crate) fn terminate(&mut self, vat: VatId, kind: EndKind, info: &KernelData) -> Result<()> {
         let info = &limits::cut_ending(info.clone());
-        if self.end_vat(vat, failure, info)? {
+        if self.end_vat(vat, kind, info)? {
             self.pending_panic = Some(KernelPanic::CriticalVat { vat, info: info.body.clone() });
             return Ok(());
         }
-        self.report_termination(vat, failure, info)
+        self.report_termination(vat, kind.rejects(), info)
     }
 
     /// Ends a vat of a launch that failed, by failure. Nobody relies yet on one that is critical.
     pub(crate) fn terminate_uncritical(&mut self, vat: VatId, info: &KernelData) -> Result<()> {
         let info = &limits::cut_ending(info.clone());
-        self.end_vat(vat, true, info)?;
+        self.end_vat(vat, EndKind::Failed, info)?;
         self.report_termination(vat, true, info)
     }
 
     /// Ends a vat without telling anyone. Returns true if the end of the vat is critical. That of a vat that is being
     /// launched is not, but its launch fails.
-    pub(crate) fn end_vat(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<bool> {
+    pub(crate) fn end_vat(&mut self, vat: VatId, kind: EndKind, info: &KernelData) -> Result<bool> {
         let config = match self.is_alive(vat)? {
             true => Some(self.vat_config(vat)?),
             false => None,
         };
         let name = config.as_ref().and_then(|config| config.name.as_deref());
-        self.log(Event::Terminate { vat, name, failure, info });
+        self.log(Event::Terminate { vat, name, kind, info });
         self.stopped.push(vat);
         self.note_stop(vat)?;
         let Some(config) = config else { return Ok(false) };
         let is_launching = config.critical && self.is_launching(vat)?;
-        self.mark_terminated(vat, failure, info)?;
-        if failure || is_launching {
+        self.mark_terminated(vat, kind, info)?;
+        if let Some(meter) = config.meter {
+            self.leave_meter(meter)?;
+        }
+        if kind.rejects() || is_launching {
             self.note_ended_member(vat, info)?;
         }
         if let (true, Some(name)) = (config.is_static, &config.name) {
@@ -82,9 +85,9 @@ impl State<'_> {
         }
     }
 
-    fn mark_terminated(&mut self, vat: VatId, failure: bool, info: &KernelData) -> Result<()> {
+    fn mark_terminated(&mut self, vat: VatId, kind: EndKind, info: &KernelData) -> Result<()> {
         let crank = self.globals().crank;
-        let ending = Ending { failure, info: info.body.clone(), crank };
+        let ending = Ending { kind, info: info.body.clone(), crank };
         let running = &mut self.globals_mut().running_vats;
         *running = running.saturating_sub(1);
         self.update_vat(vat, |state| state.status = VatStatus::Terminated(ending))?;
@@ -251,10 +254,16 @@ impl State<'_> {
             _ => return Err(inconsistent(format!("{vat} is not the next to be cleaned up"))),
         }
         self.forget_failed_upgrade(vat)?;
+        self.forget_parameters(vat)?;
+        self.settle_kept()?;
         self.update_vat(vat, |state| {
             if let VatStatus::Terminated(ending) = &state.status {
                 state.status = VatStatus::Cleaned(ending.clone());
             }
-        })
+        })?;
+        match self.vat_config(vat)?.meter {
+            Some(meter) => self.give_back_rest(meter),
+            None => Ok(()),
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
         promise::{Promise, PromiseState},
         queue::{Queues, RunQueueEvent},
         stats::Stats,
+        vat::EndKind,
     },
 };
 
@@ -73,7 +74,7 @@ fn promises_are_rejected_in_the_order_of_their_names_at_the_end_or_by_the_cleanu
         state.put(keys::QUEUES, &Queues::EMPTY).unwrap();
         let promises = decided(&mut state, count);
         state.over.push();
-        state.end_vat(DYING, true, &capdata::error("over")).unwrap();
+        state.end_vat(DYING, EndKind::Failed, &capdata::error("over")).unwrap();
         let at_end = count.min(MAX_PROMISES_AT_END);
         // A promise, its notification and the heads of queues.
         assert!(writes(state.over) <= 2 * at_end as usize + 10, "{count} promises");

@@ -21,17 +21,17 @@ impl<H: VatHost> Crank<'_, '_, H> {
         vat: VatId,
         upgrade: u64,
         bundle_id: String,
-        parameters: &KernelData,
+        parameters: Option<KernelData>,
         upgrade_message: &JsString,
     ) -> Result<CrankResults> {
+        let held = parameters.as_ref().map(|given| given.slots.clone()).unwrap_or_default();
         if !self.state.is_alive(vat)? {
-            self.state.decrement_all(&parameters.slots)?;
+            self.state.decrement_all(&held)?;
             return Ok(CrankResults {
                 tell_vat_admin: self.state.guards_vat_admin()?.then(|| failed(upgrade)),
                 ..CrankResults::default()
             });
         }
-        let held = parameters.slots.clone();
         let failure = |computrons, meter, cause: String| CrankResults {
             held: held.clone(),
             ..failure((vat, bundle_id.clone(), cause), upgrade, computrons, meter)
@@ -62,10 +62,17 @@ impl<H: VatHost> Crank<'_, '_, H> {
             let seen = self.state.drop_heap_imports(vat, most)?;
             self.state.count_reads(seen);
         }
-        self.begin_incarnation(vat, bundle_id.clone(), parameters)?;
-        let kernel = Delivery::StartVat { parameters: parameters.clone() };
+        self.begin_incarnation(vat, bundle_id.clone())?;
+        let parameters = match parameters {
+            Some(given) => {
+                self.state.set_parameters(vat, &given)?;
+                given
+            }
+            None => self.state.parameters(vat)?,
+        };
+        let kernel = Delivery::StartVat { parameters };
         let translated = self.state.delivery_to_endpoint(Endpoint::Vat(vat), &kernel)?;
-        self.state.decrement_all(&parameters.slots)?;
+        self.state.decrement_all(&held)?;
         let meter = self.state.vat_config(vat)?.meter;
         match bring_online(self.state, self.host, self.online, vat) {
             Ok(()) => {}
@@ -106,12 +113,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         Ok(())
     }
 
-    fn begin_incarnation(
-        &mut self,
-        vat: VatId,
-        bundle_id: String,
-        parameters: &KernelData,
-    ) -> Result<()> {
+    fn begin_incarnation(&mut self, vat: VatId, bundle_id: String) -> Result<()> {
         self.host.stop(vat);
         self.online.forget(vat);
         let mut config = self.state.vat_config(vat)?;
@@ -130,8 +132,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         })?;
         config.bundle_id = bundle_id;
         config.engine = self.host.engine();
-        self.state.put_vat_config(vat, &config)?;
-        self.state.set_parameters(vat, parameters)
+        self.state.put_vat_config(vat, &config)
     }
 }
 

@@ -8,14 +8,14 @@ use super::{
     Answer, CallResult, DeviceFailure, Invocation, ROOT, later, revocation, subclusters, thrown,
 };
 use crate::{
-    capdata::{Json, Parsed, unescape},
+    capdata::{Json, KernelData, Parsed, unescape},
     ids::MeterId,
     limits::{self, MAX_LABEL_BYTES},
     state::{
         handle::State,
         keys,
         queue::RunQueueEvent,
-        vat::{DynamicOptions, Threshold},
+        vat::{DynamicOptions, EndKind, Threshold},
     },
 };
 
@@ -40,6 +40,7 @@ impl State<'_> {
             | "createUnlimitedMeter"
             | "addMeterRemaining"
             | "setMeterThreshold"
+            | "giveBackMeter"
             | "getMeter" => self.call_meters(call),
             "createByBundle" => {
                 let id = self.install_inline(elements.first())?;
@@ -48,13 +49,13 @@ impl State<'_> {
             "createByBundleID" => {
                 self.create_by_id(&call.text(0, "bundleID")?, elements.get(1), &call.args)
             }
-            "upgradeVat" => self.call_upgrade(call),
+            "upgradeVat" | "upgradeVatKeepingParameters" => self.call_upgrade(call),
             "terminateWithFailure" => {
                 let vat = vat_of_two(call)?;
                 let Some(reason) = call.args.reserialize(&elements[1]) else {
                     return thrown("terminateWithFailure() reason cannot be read");
                 };
-                self.terminate(vat, true, &reason)?;
+                self.terminate(vat, EndKind::Terminated, &reason)?;
                 Ok(Answer::Undefined)
             }
             "changeOptions" => {
@@ -76,9 +77,21 @@ impl State<'_> {
             "createMeter" => {
                 let (remaining, threshold) =
                     (bigint(call, 0, "remaining")?, bigint(call, 1, "threshold")?);
-                Ok(Answer::Text(self.add_meter(Some(remaining), threshold)?.to_string()))
+                let owner = match call.elements()?.get(2) {
+                    Some(owner) => Some(label("owner", owner)?),
+                    None => None,
+                };
+                Ok(Answer::Text(self.add_meter(Some(remaining), threshold, owner)?.to_string()))
             }
-            "createUnlimitedMeter" => Ok(Answer::Text(self.add_meter(None, 0)?.to_string())),
+            "createUnlimitedMeter" => Ok(Answer::Text(self.add_meter(None, 0, None)?.to_string())),
+            "giveBackMeter" => {
+                let id = call.text(0, "meterID")?;
+                let Some(meter) = MeterId::parse(&id) else {
+                    return thrown(format!("{id} is not a meter id"));
+                };
+                self.give_back_rest(meter)?;
+                Ok(Answer::Undefined)
+            }
             "addMeterRemaining" => {
                 let (id, delta) = (call.text(0, "meterID")?, bigint(call, 1, "delta")?);
                 self.change_meter(&id, |meter| {
@@ -93,14 +106,24 @@ impl State<'_> {
         }
     }
 
+    /// Queues an upgrade: `upgradeVat(vatID, bundleID, vatParameters, upgradeMessage)`, or
+    /// `upgradeVatKeepingParameters(vatID, bundleID, upgradeMessage)`, which SwingSet does not have.
     fn call_upgrade(&mut self, call: &Invocation<'_>) -> CallResult {
-        check_arity(call, 4)?;
+        let gives_parameters = call.method == "upgradeVat";
+        check_arity(call, if gives_parameters { 4 } else { 3 })?;
         let (vat, bundle_id) = (call.text(0, "vatID")?, call.text(1, "bundleID")?);
         let elements = call.elements()?;
-        let Some(message) = elements[3].as_text() else {
-            return thrown("upgradeVat() upgradeMessage must be a string");
+        let Some(message) = elements.last().and_then(Json::as_text) else {
+            return thrown(format!("{}() upgradeMessage must be a string", call.method));
         };
-        self.upgrade(&vat, bundle_id, &elements[2], &call.args, message)
+        let parameters = match gives_parameters {
+            true => match call.args.reserialize(&elements[2]) {
+                None => return thrown("vatParameters cannot be read"),
+                given => given,
+            },
+            false => None,
+        };
+        self.upgrade(&vat, bundle_id, parameters, message)
     }
 
     fn change_meter(
@@ -179,16 +202,14 @@ impl State<'_> {
         &mut self,
         vat: &str,
         bundle_id: String,
-        parameters: &Json,
-        args: &Parsed,
+        parameters: Option<KernelData>,
         upgrade_message: JsString,
     ) -> CallResult {
         let vat = parse_vat(vat)?;
-        let Some(parameters) = args.reserialize(parameters) else {
-            return thrown("vatParameters cannot be read");
-        };
         let upgrade_message = limits::cut(upgrade_message);
-        self.increment_all(&parameters.slots)?;
+        if let Some(given) = &parameters {
+            self.increment_all(&given.slots)?;
+        }
         let upgrade = self.globals().next_upgrade;
         self.globals_mut().next_upgrade += 1;
         let event =

@@ -70,8 +70,8 @@ pub enum RunQueueEvent {
         upgrade: u64,
         /// The new bundle.
         bundle_id: String,
-        /// The new parameters.
-        parameters: KernelData,
+        /// The new parameters, or `None` to keep those that the vat has.
+        parameters: Option<KernelData>,
         /// The reason with which promises of the old incarnation are rejected.
         upgrade_message: JsString,
     },

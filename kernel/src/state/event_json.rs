@@ -37,14 +37,17 @@ pub fn event_to_json(event: &RunQueueEvent) -> Value {
             "vatParameters": capdata_to_json(parameters),
         }),
         RunQueueEvent::UpgradeVat { vat, upgrade, bundle_id, parameters, upgrade_message } => {
-            json!({
+            let mut json = json!({
                 "type": "upgrade-vat",
                 "vatID": vat.to_string(),
                 "upgradeID": format!("up{upgrade}"),
                 "bundleID": bundle_id,
-                "vatParameters": capdata_to_json(parameters),
                 "upgradeMessage": upgrade_message.legible(),
-            })
+            });
+            if let Some(parameters) = parameters {
+                json["vatParameters"] = capdata_to_json(parameters);
+            }
+            json
         }
         RunQueueEvent::ChangeVatOptions { vat, options_json } => json!({
             "type": "changeVatOptions",

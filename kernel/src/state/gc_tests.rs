@@ -103,7 +103,7 @@ fn a_meter_pays_for_its_own_crank_and_not_for_what_others_let_go_of() {
     let spent = |left_by_others: u64| {
         let mut spent = 0;
         with_state(|state| {
-            let meter = state.add_meter(Some(1_000_000), 0).unwrap();
+            let meter = state.add_meter(Some(1_000_000), 0, None).unwrap();
             for _ in 0..left_by_others {
                 let promise = new_promise(state);
                 state.decrement(promise).unwrap();

@@ -37,12 +37,15 @@ pub struct Kept {
     pub messages: u64,
     /// Its messages and data in outboxes of accounts.
     pub outboxes: u64,
+    /// The parameters that it was started with.
+    pub parameters: u64,
 }
 
 impl Kept {
     /// Returns the sum of all kinds.
     pub fn total(&self) -> u64 {
-        [self.vatstore, self.heap, self.exports, self.promises, self.messages, self.outboxes]
+        let Self { vatstore, heap, exports, promises, messages, outboxes, parameters } = *self;
+        [vatstore, heap, exports, promises, messages, outboxes, parameters]
             .into_iter()
             .fold(0, u64::saturating_add)
     }
@@ -56,6 +59,7 @@ impl Kept {
             Keeping::Promise => &mut self.promises,
             Keeping::Message => &mut self.messages,
             Keeping::Outbox => &mut self.outboxes,
+            Keeping::Parameters => &mut self.parameters,
         }
     }
 }
@@ -75,6 +79,8 @@ pub enum Keeping {
     Message,
     /// An entry of an outbox.
     Outbox,
+    /// The vat's parameters.
+    Parameters,
 }
 
 /// The changes of what vats keep that are not applied yet.

@@ -18,6 +18,7 @@ use crate::{
         handle::State,
         keeping::{EXPORT_BYTES, Keeping, PAGE_BYTES, Paid, vatstore_bytes},
         slog::Event,
+        vat::VatStatus,
     },
 };
 
@@ -162,6 +163,12 @@ impl State<'_> {
             }
             record.deposit = self.settle_deposit(vat, record.kept.total(), record.deposit)?;
             self.put_vat(vat, &record)?;
+            // Until a vat is cleaned up, its rest waits for what cleanup frees.
+            if matches!(record.status, VatStatus::Cleaned(_))
+                && let Some(meter) = self.vat_config(vat)?.meter
+            {
+                self.give_back_rest(meter)?;
+            }
         }
         Ok(())
     }

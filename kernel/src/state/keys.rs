@@ -25,7 +25,7 @@
 //! k.d.N                    DeviceId: owner of a device node
 //! k.c.E.K                  ClistEntry: reachable flag and vref (rref)
 //! k.v.N                    VatConfig: what the vat is
-//! k.vp.N                   Vec<KRef>: what the vat's parameters refer to, if anything
+//! k.vp.N                   KernelData: the vat's parameters, unless they are undefined
 //! k.w.N                    VatState: what the vat has come to
 //! k.vf.N                   FailedUpgrade: the vat's last upgrade, if that failed
 //! k.s.vN.KEY               the vat's own store (or a device's: k.s.dN.KEY)
@@ -45,6 +45,7 @@
 //! k.mb.a.PEER              u64: the last message taken from a mailbox's peer; PEER is hex
 //! k.mb.o.PEER.HEX          a message to a mailbox's peer, as it is
 //! k.m.N                    Meter
+//! k.mu.N                   MeterUse: the meter's owner, and the number of its vats
 //! k.svc.NAME               Service: a kernel service
 //! k.svk.N                  String: the name of the service whose object is koN, if the kernel owns that
 //! k.pin.K                  pinned objects; no value
@@ -88,6 +89,7 @@ pub(crate) const WAITING_MESSAGES: &[u8] = b"k.pq.";
 pub(crate) const VATS: &[u8] = b"k.v.";
 pub(crate) const VAT_STATES: &[u8] = b"k.w.";
 pub(crate) const FAILED_UPGRADES: &[u8] = b"k.vf.";
+pub(crate) const METER_USES: &[u8] = b"k.mu.";
 pub(crate) const OUTBOXES: &[u8] = b"k.ro.";
 pub(crate) const STATIC_NAMES: &[u8] = b"k.n.";
 pub(crate) const DEVICE_NAMES: &[u8] = b"k.dn.";
@@ -237,6 +239,10 @@ pub(crate) fn io_line(name: &IoName, flow: Flow, number: u64) -> Vec<u8> {
         Flow::Output => "ioo",
     };
     format!("k.{flow}.{:016x}.{}.{number:016x}", name.subcluster.0, name.channel).into_bytes()
+}
+
+pub(crate) fn meter_use(meter: MeterId) -> Vec<u8> {
+    format!("k.mu.{}", meter.0).into_bytes()
 }
 
 pub(crate) fn meter(meter: MeterId) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::Computrons;
 
+pub use crate::state::meter_use::MeterUse;
 use crate::{
     capdata::{self, Builder, Json},
     error::Result,
@@ -20,14 +21,19 @@ pub struct Meter {
 }
 
 impl State<'_> {
+    /// Makes a meter. The application knows its owner by that name, if it has one.
     pub(crate) fn add_meter(
         &mut self,
         remaining: Option<u128>,
         threshold: u128,
+        owner: Option<String>,
     ) -> Result<MeterId> {
         let id = MeterId(self.globals().next_meter);
         self.globals_mut().next_meter += 1;
         self.put(&keys::meter(id), &Meter { remaining, threshold })?;
+        if owner.is_some() {
+            self.put(&keys::meter_use(id), &MeterUse { owner, ..MeterUse::default() })?;
+        }
         Ok(id)
     }
 

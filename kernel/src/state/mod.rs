@@ -11,6 +11,7 @@ pub mod clist;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod clist_tests;
+pub(crate) mod ending;
 pub(crate) mod event;
 pub(crate) mod event_json;
 pub(crate) mod failed_upgrade;
@@ -26,9 +27,11 @@ mod kept;
 pub(crate) mod keys;
 pub(crate) mod loaded_source;
 pub mod meter;
+pub(crate) mod meter_use;
 pub(crate) mod notice;
 pub(crate) mod notification;
 pub mod object;
+pub(crate) mod parameters;
 pub(crate) mod place;
 pub mod promise;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use capstan_kernel_ports::{Computrons, Hash, VatId, store::Overlay};
 use crate::{
     ids::{Endpoint, KRef},
     state::cleanup::CleanupCounts,
-    state::{event::RunQueueEvent, place::Place, vat_config::VatConfig},
+    state::{ending::EndKind, event::RunQueueEvent, place::Place, vat_config::VatConfig},
 };
 
 /// A receiver of [`Event`]s.
@@ -162,8 +162,8 @@ pub enum Event<'a> {
         vat: VatId,
         /// Its name. `None` if it has none, or if its creation is undone.
         name: Option<&'a str>,
-        /// True if it ended by a failure.
-        failure: bool,
+        /// The way in which it ended.
+        kind: EndKind,
         /// The data that it ended with.
         info: &'a CapData<KRef>,
     },

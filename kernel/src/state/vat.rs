@@ -3,13 +3,13 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_kernel_ports::{Computrons, Hash, VatId, store::Read};
 
+pub use crate::state::ending::{EndKind, Ending};
 pub use crate::state::failed_upgrade::FailedUpgrade;
 pub use crate::state::keeping::{ENTRY_BYTES, EXPORT_BYTES, Keeping, Kept, PAGE_BYTES, SLOT_BYTES};
 pub use crate::state::vat_config::{DynamicOptions, ReapThreshold, Threshold, VatConfig};
 use crate::{
-    capdata::{self, KernelData},
     error::{KernelPanic, Result, inconsistent},
-    ids::{DeviceId, Endpoint, KRef, canonical_decimal},
+    ids::{DeviceId, Endpoint, canonical_decimal},
     state::{
         clist::{Holdings, ImportIds},
         handle::{State, decode, get_record},
@@ -73,24 +73,6 @@ pub enum VatStatus {
     Terminated(Ending),
     /// It ended, and only this record is left.
     Cleaned(Ending),
-}
-
-/// The end of a vat.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Ending {
-    /// True if it ended by a failure.
-    pub failure: bool,
-    /// The body of what it ended with.
-    pub info: String,
-    /// The crank in which it ended.
-    pub crank: u64,
-}
-
-impl Ending {
-    /// Returns the reason for people: an error's message or a string, else the body.
-    pub fn reason(&self) -> String {
-        capdata::message(&self.info)
-    }
 }
 
 impl VatState {
@@ -210,6 +192,9 @@ impl State<'_> {
     /// Records a new vat. The engine is the host's current one.
     pub(crate) fn add_vat(&mut self, vat: VatId, config: &VatConfig) -> Result<()> {
         self.put_vat_config(vat, config)?;
+        if let Some(meter) = config.meter {
+            self.join_meter(meter)?;
+        }
         self.globals_mut().running_vats += 1;
         let state = VatState {
             status: VatStatus::Running,
@@ -233,34 +218,6 @@ impl State<'_> {
             deposit: 0,
         };
         self.put(&keys::vat_state(vat), &state)
-    }
-
-    /// Holds what the vat's parameters refer to, in place of what earlier parameters did. Of parameters nothing else
-    /// is kept.
-    pub(crate) fn set_parameters(&mut self, vat: VatId, parameters: &KernelData) -> Result<()> {
-        let key = keys::vat_parameters(vat);
-        self.increment_all(&parameters.slots)?;
-        let old: Vec<KRef> = self.get(&key)?.unwrap_or_default();
-        self.decrement_all(&old)?;
-        match parameters.slots.is_empty() {
-            false => return self.put(&key, &parameters.slots),
-            true if !old.is_empty() => self.over.delete(&key),
-            true => {}
-        }
-        Ok(())
-    }
-
-    /// Lets go of up to `limit` references of the vat's parameters. Returns how many.
-    pub(crate) fn release_parameters(&mut self, vat: VatId, limit: usize) -> Result<u64> {
-        let key = keys::vat_parameters(vat);
-        let Some(mut held) = self.get::<Vec<KRef>>(&key)? else { return Ok(0) };
-        let released = held.split_off(held.len().saturating_sub(limit));
-        self.decrement_all(&released)?;
-        match held.is_empty() {
-            true => self.over.delete(&key),
-            false => self.put(&key, &held)?,
-        }
-        Ok(released.len() as u64)
     }
 
     /// Counts a delivery towards bringOutYourDead, and schedules one when it is time.

@@ -9,6 +9,7 @@ use crate::{
         handle::State,
         notice::SettledLaunch,
         subcluster::{LaunchStatus, News, Owner, Subcluster, SubclusterError},
+        vat::EndKind,
     },
 };
 use capstan_abi::Resolution;
@@ -113,11 +114,15 @@ impl State<'_> {
         if let Some(answer) = record.answer {
             self.settle_answer(answer, true, reason.clone())?;
         }
+        let kind = match news {
+            News::Terminated(_) => EndKind::Terminated,
+            _ => EndKind::Failed,
+        };
         for (_, vat) in record.vats.iter().rev() {
             if self.is_alive(*vat)? {
                 match record.status {
                     LaunchStatus::Launching => self.terminate_uncritical(*vat, reason)?,
-                    LaunchStatus::Running => self.terminate(*vat, true, reason)?,
+                    LaunchStatus::Running => self.terminate(*vat, kind, reason)?,
                 }
             }
         }

@@ -96,21 +96,26 @@ pub(crate) fn restore<H: VatHost>(
 }
 
 impl State<'_> {
-    /// Keeps the heap that the vat's worker has now in place of the one of its last snapshot.
+    /// Keeps the heap that the vat's worker has now in place of the one of its last snapshot. Returns the number of pages that
+    /// the last one did not have, which is the same on every node.
     pub(crate) fn save_heap<H: VatHost>(
         &mut self,
         host: &H,
         vat: VatId,
         new: &HeapImage,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let key = keys::heap(vat);
         let old: Option<Kept> = self.get(&key)?;
         let own = new.pages.clone();
         let mut before = old.map(|old| by_number(&old.own)).unwrap_or_default();
+        let mut changed = 0;
         for page in &own {
             match before.get(&page.number) {
                 Some(hash) if *hash == page.hash => _ = before.remove(&page.number),
-                _ => self.retain_page(host, vat, page)?,
+                _ => {
+                    changed += 1;
+                    self.retain_page(host, vat, page)?;
+                }
             }
         }
         // Only now: a page that moved was retained above.
@@ -120,7 +125,8 @@ impl State<'_> {
         let kept =
             Kept { own, hash: new.hash, memory_bytes: new.memory_bytes, head: new.head.clone() };
         self.put(&key, &kept)?;
-        self.keep_heap(vat, new.pages.len() as u64)
+        self.keep_heap(vat, new.pages.len() as u64)?;
+        Ok(changed)
     }
 
     /// Drops the vat's heap. Its pages are released over the next cranks.

@@ -28,6 +28,10 @@ pub(crate) enum Snapshot {
 /// brought back, too.
 const SYSTEM_SHARE: u64 = 10;
 
+/// Pages for which a page counts, besides itself, that the snapshot before did not have. A node compares and hashes each
+/// page, but only these are copied, written and found again by their hashes.
+const CHANGED_PAGE: u64 = 4;
+
 /// Takes a snapshot of the vat's heap if one is due: the first when its span has `snapshot_initial`
 /// entries, later ones when it has `interval`, and any when replaying the span would cost
 /// `snapshot_debt`. The vat brings out its dead first.
@@ -98,19 +102,23 @@ fn take_snapshot<H: VatHost>(state: &mut State<'_>, host: &mut H, vat: VatId) ->
     state.roll_span(vat)?;
     state.append_entry(vat, &Entry::LoadSnapshot { heap })?;
     let position = state.vat(vat)?.span.start;
-    state.snapshot_pages = Some(pages);
     state.update_vat(vat, |state| {
         state.snapshot = Some((heap, position));
         state.heap_pages = pages;
     })?;
-    match image {
+    let changed = match image {
         Some(image) => {
-            state.save_heap(host, vat, &image)?;
+            let changed = state.save_heap(host, vat, &image)?;
             state.prune_transcript(vat, position)?;
+            changed
         }
         // The vat comes back by replay alone: all of it stays.
-        None => state.update_vat(vat, |state| state.replay_debt = 0)?,
-    }
+        None => {
+            state.update_vat(vat, |state| state.replay_debt = 0)?;
+            0
+        }
+    };
+    state.snapshot_pages = Some(pages + CHANGED_PAGE * changed);
     state.log(Event::SnapshotSaved { vat, heap, pages, position });
     Ok(())
 }

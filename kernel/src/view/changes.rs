@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use capstan_kernel_ports::{VatId, store::Overlay};
 
 use crate::{
-    ids::{Endpoint, RemoteId, canonical_decimal},
+    ids::{Endpoint, MeterId, RemoteId, canonical_decimal},
     state::{keys, object::is_revoked},
 };
 
-/// The vats, outboxes and revoked objects that the top level of an overlay changed.
+/// The vats, outboxes, revoked objects and meters that the top level of an overlay changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Vats whose [`VatConfig`](crate::vat::VatConfig), [`VatState`](crate::vat::VatState) or
@@ -19,6 +19,8 @@ pub struct Changes {
     pub posted: BTreeSet<(RemoteId, u64)>,
     /// Objects that were written and are revoked, in this block or before.
     pub revoked: BTreeSet<u64>,
+    /// Meters whose [`MeterUse`](crate::meter::MeterUse) was written.
+    pub meters: BTreeSet<MeterId>,
 }
 
 /// Collects the [`Changes`] of the top level. With the block's own level on top that is the whole block.
@@ -33,6 +35,8 @@ pub fn collect(over: &dyn Overlay) -> Changes {
             && is_revoked(value)
         {
             changes.revoked.insert(number);
+        } else if let Some(meter) = written_meter(key) {
+            changes.meters.insert(meter);
         }
     });
     changes
@@ -46,6 +50,11 @@ fn written_vat(key: &[u8]) -> Option<VatId> {
 
 fn written_object(key: &[u8]) -> Option<u64> {
     canonical_decimal(std::str::from_utf8(key.strip_prefix(keys::OBJECTS)?).ok()?)
+}
+
+fn written_meter(key: &[u8]) -> Option<MeterId> {
+    let number = std::str::from_utf8(key.strip_prefix(keys::METER_USES)?).ok()?;
+    canonical_decimal(number).map(MeterId)
 }
 
 fn posted(key: &[u8]) -> Option<(RemoteId, u64)> {
@@ -69,6 +78,8 @@ mod tests {
         assert_eq!(posted(&keys::outbox(RemoteId(3), 18)), Some((RemoteId(3), 18)));
         assert_eq!(written_object(&keys::object(20)), Some(20));
         assert_eq!(written_object(&keys::promise(20)), None);
+        assert_eq!(written_meter(&keys::meter_use(MeterId(4))), Some(MeterId(4)));
+        assert_eq!(written_meter(&keys::meter(MeterId(4))), None);
         assert_eq!(written_vat(&keys::outbox(RemoteId(3), 18)), None);
         assert_eq!(posted(&keys::vat_state(VatId(12))), None);
     }

@@ -13,7 +13,7 @@ use crate::{
         event::Waiting,
         handle::decode,
         keeping::{EXPORT_BYTES, Keeping, Kept, PAGE_BYTES, capdata_bytes, vatstore_bytes},
-        keys,
+        keys, parameters,
         promise::{PromiseRecord, Stage},
         remote::OutboxEntry,
         vat::all_vats,
@@ -32,6 +32,8 @@ pub fn count_kept(state: &(impl Read + ?Sized)) -> Result<BTreeMap<VatId, Kept>>
     let mut count = Count::default();
     for vat in all_vats(state)? {
         count.kept.entry(vat).or_default();
+        let parameters = parameters::kept_by(state, vat)?;
+        count.add(vat, Keeping::Parameters, parameters);
         if let Some(image) = heap::image(state, vat)? {
             count.add(vat, Keeping::Heap, PAGE_BYTES * image.pages.len() as u64);
         }

@@ -29,7 +29,7 @@ pub use kernel::{
     KernelStatus, Queue, events, has_dead, is_busy, is_initialized, kernel_status, queue,
 };
 pub use local::{NeededLocal, check_local};
-pub use references::{clist, clist_after, kref_of, meter, object, promise};
+pub use references::{clist, clist_after, kref_of, meter, meter_use, object, promise};
 pub use remotes::{outbox, outbox_after, outbox_entry, outbox_key, remote, remote_of, settled};
 pub use services::{service, services_after};
 pub use subclusters::{

@@ -10,6 +10,7 @@ use crate::{
         handle::{decode, get_record},
         keys,
         meter::Meter,
+        meter_use::MeterUse,
         object::Object,
         promise::Promise,
     },
@@ -61,4 +62,9 @@ pub fn object(state: &(impl Read + ?Sized), number: u64) -> Result<Option<Object
 /// Returns a [`Meter`], or `None` if it does not exist.
 pub fn meter(state: &(impl Read + ?Sized), id: MeterId) -> Result<Option<Meter>> {
     get_record(state, &keys::meter(id))
+}
+
+/// Returns the [`MeterUse`] of a meter: its owner, and the number of its vats. It is empty if there is no such meter.
+pub fn meter_use(state: &(impl Read + ?Sized), id: MeterId) -> Result<MeterUse> {
+    Ok(get_record(state, &keys::meter_use(id))?.unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use crate::{
     ids::KRef,
     state::{
         handle::get_record,
-        keys,
+        keys, parameters,
         vat::{FailedUpgrade, VatConfig, VatState},
     },
     vats::heap,
@@ -25,7 +25,7 @@ pub fn vat_config(state: &(impl Read + ?Sized), vat: VatId) -> Result<Option<Vat
 
 /// Returns what the parameters of a vat refer to, which the vat's record holds.
 pub fn vat_parameters(state: &(impl Read + ?Sized), vat: VatId) -> Result<Vec<KRef>> {
-    Ok(get_record(state, &keys::vat_parameters(vat))?.unwrap_or_default())
+    parameters::held_by(state, vat)
 }
 
 /// Returns the [`VatState`] of a vat, or `None` if it never was.

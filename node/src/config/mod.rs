@@ -3,6 +3,7 @@
 //! [`TEMPLATE`] is the file of a new home. It has every option with its default and its meaning. An option that is left
 //! out has its default. Flags of the command line override the file.
 
+mod gateway;
 mod options;
 mod parse;
 #[cfg(test)]
@@ -20,7 +21,8 @@ use capstan_consensus::solo::{BlockPolicy, MempoolLimits, RpcLimits};
 use capstan_vat_host::HostOptions;
 
 pub use options::{
-    Blocks, Config, Log, LogFormat, Mempool, Metrics, Queries, Rpc, Store, Traces, Vats,
+    Blocks, Config, Cors, Gateway, Grpc, Log, LogFormat, Mempool, Metrics, Queries, Rest, Rpc,
+    Store, Traces, Vats,
 };
 pub use parse::OptionError;
 

@@ -1,5 +1,6 @@
 use capstan_app::{NodeOptions, query::QueryLimits};
 use capstan_consensus::solo::{MempoolLimits, RpcLimits};
+use capstan_gateway::GatewayLimits;
 use capstan_vat_host::HostOptions;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The JSON-RPC of solo consensus.
     pub rpc: Rpc,
+    /// gRPC.
+    pub grpc: Grpc,
+    /// REST.
+    pub rest: Rest,
+    /// The bounds of gRPC and REST.
+    pub gateway: Gateway,
     /// The log and the slog.
     pub log: Log,
     /// The mempool of solo consensus.
@@ -55,6 +62,57 @@ pub struct Rpc {
     pub max_backlog_bytes: usize,
     /// Milliseconds that `broadcast_tx_commit` waits for its block.
     pub commit_timeout_ms: u64,
+}
+
+/// Section `[grpc]`: gRPC.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grpc {
+    /// Address that it listens on: `auto`, `off` or `IP:PORT`.
+    pub listen: String,
+    /// Most calls of one connection at a time.
+    pub max_streams: u32,
+}
+
+/// Section `[rest]`: REST.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rest {
+    /// Address that it listens on: `auto`, `off` or `IP:PORT`.
+    pub listen: String,
+    /// Whether web pages of any origin may call it.
+    pub cors: Cors,
+}
+
+/// Whether web pages of any origin may call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cors {
+    /// Under solo consensus.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// Section `[gateway]`: the bounds of gRPC and REST, those of [`GatewayLimits`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// Most bytes of a request.
+    pub max_request_bytes: usize,
+    /// Most bytes of an answer.
+    pub max_answer_bytes: usize,
+    /// Most bytes of all requests and answers in memory.
+    pub max_pending_bytes: usize,
+    /// Most open connections, of each of the two.
+    pub max_connections: usize,
+    /// Most calls that are executed at a time.
+    pub max_calls: usize,
+    /// Milliseconds after which a connection of no use is closed.
+    pub idle_timeout_ms: u64,
 }
 
 /// Section `[log]`: the log on standard error, and the slog.
@@ -192,6 +250,32 @@ impl Default for Rpc {
             max_subscriptions: limits.max_subscriptions,
             max_backlog_bytes: limits.max_backlog_bytes,
             commit_timeout_ms: limits.commit_timeout.as_millis() as u64,
+        }
+    }
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Self { listen: "auto".to_owned(), max_streams: GatewayLimits::default().max_streams }
+    }
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self { listen: "auto".to_owned(), cors: Cors::Auto }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        let limits = GatewayLimits::default();
+        Self {
+            max_request_bytes: limits.max_request_bytes,
+            max_answer_bytes: limits.max_answer_bytes,
+            max_pending_bytes: limits.max_pending_bytes,
+            max_connections: limits.max_connections,
+            max_calls: limits.max_calls,
+            idle_timeout_ms: limits.idle_timeout.as_millis() as u64,
         }
     }
 }

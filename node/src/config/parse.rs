@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use super::Config;
 
 /// Reason why an option of `config.toml` is refused.
@@ -44,6 +46,14 @@ pub enum OptionError {
         /// Its value.
         text: String,
     },
+    /// An option is neither an address nor one of the words that stand for one.
+    #[error("{name} {text:?} is no address; write IP:PORT, auto or off")]
+    Listen {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        text: String,
+    },
     /// An option leaves no room for what another one allows.
     #[error("{larger} must not be less than {smaller}")]
     Order {
@@ -69,6 +79,10 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         ("rpc.max_batch", config.rpc.max_batch),
         ("rpc.max_connections", config.rpc.max_connections),
         ("rpc.max_backlog_bytes", config.rpc.max_backlog_bytes),
+        ("grpc.max_streams", config.grpc.max_streams as usize),
+        ("gateway.max_request_bytes", config.gateway.max_request_bytes),
+        ("gateway.max_connections", config.gateway.max_connections),
+        ("gateway.max_calls", config.gateway.max_calls),
         ("mempool.max_txs", config.mempool.max_txs),
         ("mempool.max_tx_bytes", config.mempool.max_tx_bytes),
         ("vats.max_online", config.vats.max_online),
@@ -88,7 +102,18 @@ fn validate(config: &Config) -> Result<(), OptionError> {
         let text = config.metrics.listen.clone();
         return Err(OptionError::Address { name: "metrics.listen", text });
     }
+    config.gateway((Ipv4Addr::LOCALHOST, 0).into(), false)?;
     let ordered = [
+        (
+            ("gateway.max_pending_bytes", config.gateway.max_pending_bytes as u64),
+            ("gateway.max_answer_bytes", config.gateway.max_answer_bytes as u64),
+        ),
+        (
+            ("gateway.max_pending_bytes", config.gateway.max_pending_bytes as u64),
+            ("gateway.max_request_bytes", config.gateway.max_request_bytes as u64),
+        ),
+        (("gateway.max_answer_bytes", config.gateway.max_answer_bytes as u64), ("1024", 1024)),
+        (("gateway.idle_timeout_ms", config.gateway.idle_timeout_ms), ("1000", 1000)),
         (
             ("mempool.max_total_bytes", config.mempool.max_total_bytes as u64),
             ("mempool.max_tx_bytes", config.mempool.max_tx_bytes as u64),
@@ -140,9 +165,17 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 27] {
-    let Config { rpc, log, mempool, blocks, vats, store, queries, traces, metrics: _ } = config;
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 34] {
+    let Config { rpc, grpc, rest: _, gateway, log, mempool, blocks, vats, store, .. } = config;
+    let Config { queries, traces, metrics: _, .. } = config;
     [
+        ("grpc.max_streams", grpc.max_streams.into(), MAX_COUNT),
+        ("gateway.max_request_bytes", gateway.max_request_bytes as u64, MAX_MESSAGE_BYTES),
+        ("gateway.max_answer_bytes", gateway.max_answer_bytes as u64, MAX_MESSAGE_BYTES),
+        ("gateway.max_pending_bytes", gateway.max_pending_bytes as u64, MAX_BYTES),
+        ("gateway.max_connections", gateway.max_connections as u64, MAX_COUNT),
+        ("gateway.max_calls", gateway.max_calls as u64, MAX_COUNT),
+        ("gateway.idle_timeout_ms", gateway.idle_timeout_ms, MAX_MS),
         ("rpc.max_body_bytes", rpc.max_body_bytes as u64, MAX_MESSAGE_BYTES),
         ("rpc.max_batch", rpc.max_batch as u64, MAX_COUNT),
         ("rpc.max_answer_bytes", rpc.max_answer_bytes as u64, MAX_MESSAGE_BYTES),

@@ -1,26 +1,26 @@
 //! `capstan-bench cost`: whether the computrons that a block counts foretell the CPU time that it takes.
 //!
-//! The rows are the work of ordinary programs and that of hostile ones. Each names the CPU time for a computron and its
+//! The rows are the work of ordinary programs, that of hostile ones, and attacks on a whole chain. Each names the CPU time for a computron and its
 //! ratio to the nominal time, which is that of a loop of plain arithmetic in the same run.
 
+mod attacks;
 mod branches;
 mod calls;
 mod chain;
+mod compilation;
 mod memory;
 mod operators;
 mod pattern;
+mod report;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow, bail};
+use capstan_genesis::Params;
 use capstan_tests::Scales;
 use serde_json::{Value, json};
 
 use chain::Chain;
 use pattern::Pattern;
-
-/// Largest goal for the dearest computron over the cheapest.
-const GOAL_SPREAD: f64 = 4.0;
-/// Largest goal for the time of a block over the nominal time.
-const GOAL_NOMINAL: f64 = 3.0;
+use report::Report;
 
 /// Measured work of one kind.
 #[derive(Clone, Debug)]
@@ -29,9 +29,23 @@ struct Row {
     is_hostile: bool,
     cpu_ms: f64,
     computrons: u64,
+    /// Computrons below which the time is mostly that of something else.
+    least_computrons: u64,
+    /// Time in milliseconds and computrons of the slowest block, for work that was measured block by block.
+    worst_block: Option<(f64, u64)>,
 }
 
 impl Row {
+    fn new(name: impl Into<String>, is_hostile: bool, cpu_ms: f64, computrons: u64) -> Self {
+        let name = name.into();
+        Self { name, is_hostile, cpu_ms, computrons, least_computrons: 0, worst_block: None }
+    }
+
+    /// Returns true if there are enough computrons for their time to tell.
+    fn is_telling(&self) -> bool {
+        self.computrons >= self.least_computrons
+    }
+
     fn nanoseconds(&self) -> f64 {
         self.cpu_ms * 1e6 / self.computrons.max(1) as f64
     }
@@ -40,7 +54,7 @@ impl Row {
         json!({
             "name": self.name, "hostile": self.is_hostile, "cpu_ms": self.cpu_ms,
             "computrons": self.computrons, "ns_per_computron": self.nanoseconds(),
-            "over_nominal": self.nanoseconds() / nominal,
+            "over_nominal": self.nanoseconds() / nominal, "tells": self.is_telling(),
         })
     }
 }
@@ -52,103 +66,25 @@ pub(crate) fn run(as_json: bool, only: Option<&str>) -> Result<()> {
     let mut rows = Chain::measure_all(&wanted)?;
     let patterns: Vec<Pattern> =
         [operators::patterns(), branches::patterns(), memory::patterns()].concat();
-    for pattern in patterns.iter().filter(|pattern| wanted(&pattern.name)) {
+    for pattern in patterns.iter().filter(|pattern| wanted(&pattern.row_name())) {
         rows.push(weigh(&mut scales, pattern)?);
+    }
+    rows.extend(compilation::rows(&wanted)?);
+    rows.extend(attacks::rows(&wanted));
+    if rows.is_empty() {
+        bail!("no row has such a name");
     }
     // The machine may have changed its pace meanwhile.
     let nominal = nominal.min(scales.nominal());
-    let dearest = rows.iter().max_by(|a, b| a.nanoseconds().total_cmp(&b.nanoseconds()));
-    let dearest = dearest.with_context(|| "no row has such a name")?.clone();
-    let block = chain::full_block(&dearest.name, &patterns)?;
-    let known = match only {
-        None => crate::dearest::rows(),
-        Some(_) => Vec::new(),
-    };
-    let report = Report { rows, nominal, dearest, block, known };
+    let budget = Params::default().block_computrons;
+    let mut report = Report { rows, nominal, block: None, budget };
+    let dearest = report.dearest().map(|row| row.name.clone()).unwrap_or_default();
+    report.block = chain::full_block(&dearest, &patterns)?;
     match as_json {
         true => println!("{}", report.to_json()),
         false => report.print(),
     }
     Ok(())
-}
-
-/// Everything that was measured.
-struct Report {
-    rows: Vec<Row>,
-    nominal: f64,
-    dearest: Row,
-    /// A block full of the dearest work.
-    block: Row,
-    /// The dearest inputs that the adversary found.
-    known: Vec<Value>,
-}
-
-impl Report {
-    /// Returns the cheapest computron of an ordinary program in nanoseconds. Hostile work that is cheap harms nobody.
-    fn cheapest(&self) -> f64 {
-        let honest = self.rows.iter().filter(|row| !row.is_hostile);
-        honest.map(Row::nanoseconds).fold(f64::MAX, f64::min)
-    }
-
-    fn spread(&self) -> f64 {
-        let found = crate::dearest::most_nanoseconds(&self.known);
-        self.dearest.nanoseconds().max(found) / self.cheapest()
-    }
-
-    fn block_over_nominal(&self) -> f64 {
-        self.block.nanoseconds() / self.nominal
-    }
-
-    fn holds(&self) -> bool {
-        self.spread() <= GOAL_SPREAD && self.block_over_nominal() <= GOAL_NOMINAL
-    }
-
-    fn to_json(&self) -> Value {
-        let rows: Vec<Value> = self.rows.iter().map(|row| row.to_json(self.nominal)).collect();
-        json!({
-            "kinds": rows,
-            "nominal_ns_per_computron": self.nominal,
-            "dearest_over_cheapest": self.spread(),
-            "dearest": self.dearest.to_json(self.nominal),
-            "block": self.block.to_json(self.nominal),
-            "adversary": self.known,
-            "goals_hold": self.holds(),
-        })
-    }
-
-    fn print(&self) {
-        let cheapest = self.cheapest();
-        println!(
-            "{:<62} {:>9} {:>11} {:>8} {:>9} {:>8}",
-            "", "CPU ms", "computrons", "ns each", "/cheapest", "/nominal"
-        );
-        for row in self.rows.iter().chain([&self.block]) {
-            let ns = row.nanoseconds();
-            println!(
-                "{:<62} {:>9.1} {:>11} {:>8.2} {:>9.2} {:>8.2}",
-                row.name,
-                row.cpu_ms,
-                row.computrons,
-                ns,
-                ns / cheapest,
-                ns / self.nominal
-            );
-        }
-        if !self.known.is_empty() {
-            crate::dearest::print(&self.known);
-        }
-        println!("nominal time of a computron: {:.2} ns", self.nominal);
-        println!("dearest row: {}", self.dearest.name);
-        println!(
-            "the dearest over the cheapest ordinary row: {:.2} (goal: {GOAL_SPREAD})",
-            self.spread()
-        );
-        println!(
-            "a block of the dearest over its nominal time: {:.2} (goal: {GOAL_NOMINAL})",
-            self.block_over_nominal()
-        );
-        println!("the goals {}", if self.holds() { "hold" } else { "do not hold" });
-    }
 }
 
 fn weigh(scales: &mut Scales, pattern: &Pattern) -> Result<Row> {
@@ -158,10 +94,6 @@ fn weigh(scales: &mut Scales, pattern: &Pattern) -> Result<Row> {
         false => scales.weigh(&module, "work"),
     };
     let measured = measured.map_err(|e| anyhow!("{}: {e}", pattern.name))?;
-    Ok(Row {
-        name: format!("hostile: {}", pattern.name),
-        is_hostile: true,
-        cpu_ms: measured.cpu.as_secs_f64() * 1e3,
-        computrons: measured.computrons,
-    })
+    let cpu_ms = measured.cpu.as_secs_f64() * 1e3;
+    Ok(Row::new(pattern.row_name(), true, cpu_ms, measured.computrons))
 }

@@ -5,7 +5,6 @@
 
 mod blocks;
 mod cost;
-mod dearest;
 mod fleet;
 mod shapes;
 mod smallcaps;

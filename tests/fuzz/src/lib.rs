@@ -17,7 +17,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use capstan_abi::{CapData, Delivery, DeliveryResult, JsString, Syscall, SyscallResult};
 use capstan_app::tx::Tx;
 use capstan_genesis::Params;
-use capstan_kernel::vat::Ending;
+use capstan_kernel::vat::{EndKind, Ending};
 use capstan_kernel_ports::{
     Computrons, VatId,
     host::{Syscalls, VatHost, WorkerOptions, WorkerSource},
@@ -51,7 +51,7 @@ pub fn capdata(data: &[u8]) {
         let again = smallcaps::to_smallcaps_json(&format!("#{text}"), &slots);
         assert_eq!(again.as_deref(), Ok(text.as_str()));
     }
-    let ending = Ending { failure: true, info: body.to_owned(), crank: 0 };
+    let ending = Ending { kind: EndKind::Failed, info: body.to_owned(), crank: 0 };
     let _ = ending.reason();
     if let Ok(data) = capstan_abi::json::capdata_from_json(body.as_bytes()) {
         let again = capstan_abi::json::capdata_to_json(&data).to_string();

@@ -44,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("capstan-client", &["capstan-abi", "capstan-passable", "capstan-proto"]),
     ("capstan-consensus", &["capstan-files"]),
+    ("capstan-gateway", &["capstan-consensus", "capstan-proto"]),
     ("capstan-localnet", &["capstan-consensus", "capstan-files"]),
     (
         "capstan-node",
@@ -52,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "capstan-client",
             "capstan-consensus",
             "capstan-files",
+            "capstan-gateway",
             "capstan-genesis",
             "capstan-kernel",
             "capstan-kernel-ports",
@@ -156,7 +158,8 @@ fn only_the_observers_read_clocks() {
 #[test]
 fn one_file_knows_the_prefixes_of_bundle_ids() {
     let with_sources = |package: &str| source::root().join(package).join("src");
-    let folders = ["app", "cli", "client", "consensus", "genesis", "kernel", "kernel/bundle"];
+    let folders =
+        ["app", "cli", "client", "consensus", "gateway", "genesis", "kernel", "kernel/bundle"];
     let more = ["kernel/ports", "node", "passable", "proto", "store", "vat/abi", "vat/host"];
     for folder in folders.into_iter().chain(more).map(with_sources) {
         for file in source::rust_files(&folder) {

@@ -10,6 +10,7 @@ const CRATES: &[&str] = &[
     "cli/src",
     "client/src",
     "consensus/src",
+    "gateway/src",
     "kernel/src",
     "localnet/src",
     "node/src",

@@ -12,7 +12,7 @@ use wasmer::sys::wasmparser::Operator;
 
 /// Version of the prices and of the instrumentation, which is part of every cache key. It changes
 /// whenever they do.
-pub const VERSION: u32 = 12;
+pub const VERSION: u32 = 13;
 
 /// Number of points in one computron.
 pub const POINTS_PER_COMPUTRON: u64 = 100;
@@ -20,8 +20,9 @@ pub const POINTS_PER_COMPUTRON: u64 = 100;
 /// Number of bytes that a bulk memory operation handles for one point, as a power of two.
 pub const BULK_BYTES_PER_POINT_LOG2: u32 = 1;
 
-/// Points for each page of 64 KiB that `memory.grow` adds to the memory of the JavaScript engine.
-pub const PAGE_POINTS: u64 = 16_384;
+/// Points for each page of 64 KiB that `memory.grow` adds to the memory of the JavaScript engine. The system provides its parts when
+/// they are written to for the first time.
+pub const PAGE_POINTS: u64 = 150_000;
 
 /// Points for each page of 64 KiB that a module from a user starts with or adds by `memory.grow`. The
 /// system provides its parts when they are written to for the first time.
@@ -69,6 +70,14 @@ pub const HOST_CALL_POINTS: u64 = 5_000;
 /// sides write and parse JSON.
 pub const JSON_POINTS: u64 = 50_000;
 
+/// Points for the start of a JavaScript worker, besides those that it spends. It is a view of its bundle's image, and the system
+/// copies the pages that the start of its vat writes to.
+pub const START_POINTS: u64 = 40_000_000;
+
+/// Points of a `bringOutYourDead` for each page of 64 KiB of a JavaScript worker's memory, besides those that it spends. The engine
+/// writes to every object, so the system copies each page, and the host then compares them with the image that vats share.
+const COLLECTION_PAGE_POINTS: u64 = 150_000;
+
 /// Points for each byte that crosses between worker and host, which is copied, decoded and encoded.
 pub const HOST_BYTE_POINTS: u64 = 20;
 
@@ -79,9 +88,24 @@ pub const LINE_POINTS: u64 = 30_000;
 /// characters that no terminal shows.
 pub const LINE_BYTE_POINTS: u64 = 60;
 
-/// Computrons for each byte of a module from a user that is compiled. Singlepass compiles some two megabytes a
-/// second.
-pub const COMPILE_COMPUTRONS: u64 = 50;
+/// Computrons for compiling a module from a user, besides its parts.
+const COMPILE_MODULE_COMPUTRONS: u64 = 50_000;
+
+/// Computrons for each byte of a module that is compiled, besides its operators. The bytes are hashed, checked and copied.
+const COMPILE_BYTE_COMPUTRONS: u64 = 2;
+
+/// Computrons for each unit of a compiler's work, which is about what an operator of integers takes it.
+const COMPILE_UNIT_COMPUTRONS: u64 = 30;
+
+/// Units of a compiler's work for a function besides its operators. It gets a frame, unwinding information and an entry of
+/// the table of functions.
+pub(crate) const COMPILE_FUNCTION_UNITS: u64 = 60;
+
+/// Units of a compiler's work for a function type or an import besides its parameters, for which it makes a trampoline.
+pub(crate) const COMPILE_TYPE_UNITS: u64 = 40;
+
+/// Number of locals of a function whose initial zeros take a compiler a unit.
+pub(crate) const COMPILE_LOCALS_PER_UNIT: u64 = 16;
 
 /// Upper bound for all frames of a worker's stack together, in the units of [`frame_bytes`]. It is
 /// the value of [`ModuleLimits::stack_bytes`](crate::ModuleLimits::stack_bytes) for modules from
@@ -197,6 +221,36 @@ impl UserPrices {
     }
 }
 
+/// Returns the computrons for compiling a module from a user of `bytes` bytes, whose parts take a compiler `units`.
+///
+/// Singlepass takes as long for an operator wherever it stands, so long functions cost no more than short ones.
+pub(crate) fn compile_computrons(bytes: usize, units: u64) -> u64 {
+    (bytes as u64)
+        .saturating_mul(COMPILE_BYTE_COMPUTRONS)
+        .saturating_add(units.saturating_mul(COMPILE_UNIT_COMPUTRONS))
+        .saturating_add(COMPILE_MODULE_COMPUTRONS)
+}
+
+/// Returns the units of a compiler's work for `operator` besides one, and one for each operator that is added to it.
+pub(crate) fn compile_units(operator: &Operator<'_>) -> u64 {
+    use Operator as O;
+    match operator {
+        // Each target is a jump.
+        O::BrTable { targets } => u64::from(targets.len()),
+        // An address is checked against the memory's bound.
+        operator if is_access(operator) => 5,
+        O::MemorySize { .. } | O::MemoryGrow { .. } => 2,
+        O::F32Abs | O::F32Neg | O::F32Min | O::F32Max => 3,
+        O::F64Abs | O::F64Neg | O::F64Min | O::F64Max => 3,
+        O::I32TruncF32S | O::I32TruncF32U | O::I32TruncF64S | O::I32TruncF64U => 5,
+        O::I64TruncF32S | O::I64TruncF32U | O::I64TruncF64S | O::I64TruncF64U => 5,
+        O::I32TruncSatF32S | O::I32TruncSatF32U | O::I32TruncSatF64S | O::I32TruncSatF64U => 5,
+        O::I64TruncSatF32S | O::I64TruncSatF32U | O::I64TruncSatF64S | O::I64TruncSatF64U => 5,
+        O::F32ConvertI64U | O::F64ConvertI64U => 4,
+        _ => 0,
+    }
+}
+
 /// Checks whether `operator` reads or writes the memory at an address.
 fn is_access(operator: &Operator<'_>) -> bool {
     use Operator as O;
@@ -304,6 +358,12 @@ pub fn memory_percent(bytes: usize) -> u64 {
         25..=48 => 130,
         _ => 160,
     }
+}
+
+/// Returns the points of a `bringOutYourDead` to a JavaScript vat besides those that it spends, by the size of its memory in bytes
+/// when it begins.
+pub fn collection_points(bytes: usize) -> u64 {
+    (bytes as u64 >> 16).saturating_mul(COLLECTION_PAGE_POINTS)
 }
 
 /// Returns the cost of one frame of a function with `locals` locals, parameters included.

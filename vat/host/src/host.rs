@@ -175,6 +175,10 @@ impl WasmHost {
         let origin = Arc::clone(loaded.origin(&booted.memory));
         let Load { points, loaded, .. } = loaded;
         let load = Computrons(cost::computrons(points));
+        let cost = |points| StartCost {
+            load,
+            own: Computrons(cost::computrons(cost::START_POINTS + points)),
+        };
         let (started, command) = match loaded {
             Some(loaded) => {
                 let Loaded { memory, globals } = loaded.as_ref();
@@ -186,7 +190,6 @@ impl WasmHost {
                 (booted.worker(), command)
             }
         };
-        let cost = |points| StartCost { load, own: Computrons(cost::computrons(points)) };
         let mut worker = match started {
             Ok(worker) => worker,
             Err(error) => return Ok((refused(error)?, cost(0))),
@@ -206,12 +209,16 @@ impl WasmHost {
 
     fn start_wasm(&self, bytes: &[u8]) -> Result<(StartVerdict<Running>, StartCost), HostFault> {
         let HostOptions { compilers, limits, .. } = &self.options;
-        let load = Computrons(cost::COMPILE_COMPUTRONS.saturating_mul(bytes.len() as u64));
-        let cost = |points| StartCost { load, own: Computrons(cost::computrons(points)) };
         let module = match self.modules.get(bytes, compilers.modules, limits, false) {
             Ok(module) => module,
-            Err(error) => return Ok((Err(SourceRefused(error.to_string())), cost(0))),
+            Err(error) => {
+                let load = Computrons(cost::compile_computrons(bytes.len(), 0));
+                let cost = StartCost { load, own: Computrons(0) };
+                return Ok((Err(SourceRefused(error.to_string())), cost));
+            }
         };
+        let load = Computrons(module.computrons);
+        let cost = |points| StartCost { load, own: Computrons(cost::computrons(points)) };
         Ok(match Worker::start(&module, Encoding::Borsh, ABI_POINTS) {
             Ok((worker, points)) => (Ok(Running::new(worker, None)), cost(points)),
             Err(error) => (refused(error)?, cost(ABI_POINTS)),
@@ -304,10 +311,17 @@ impl VatHost for WasmHost {
             Encoding::Borsh => 100,
             Encoding::Json => cost::memory_percent(worker.memory().len()),
         };
+        let fixed = match (worker.encoding(), delivery) {
+            (Encoding::Json, Delivery::BringOutYourDead) => {
+                cost::collection_points(worker.memory().len())
+            }
+            _ => 0,
+        };
+        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON).saturating_sub(fixed);
         // Rounded down, so that what is counted stays within the limit.
-        let limit = limit.0.saturating_mul(cost::POINTS_PER_COMPUTRON) / percent * 100;
+        let limit = limit / percent * 100;
         let mut run = worker.run(&input, limit, Some(syscalls))?;
-        run.points = run.points.saturating_mul(percent) / 100;
+        run.points = (run.points.saturating_mul(percent) / 100).saturating_add(fixed);
         let (result, rests) = match run.end {
             End::Done(reply) => match decode(worker.encoding(), &reply) {
                 Ok(result) => (result, true),

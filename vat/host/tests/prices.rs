@@ -3,8 +3,12 @@
 
 mod common;
 
-use capstan_kernel_ports::host::VatHost;
-use capstan_vat_host::cost;
+use capstan_abi::Delivery;
+use capstan_kernel_ports::{
+    Computrons,
+    host::{VatHost, WorkerSource},
+};
+use capstan_vat_host::{HostOptions, cost};
 use common::*;
 
 /// Returns the computrons of a delivery to `module`, which are the same under both compilers.
@@ -148,4 +152,84 @@ fn a_console_line_costs_its_kept_bytes_whatever_the_node_does_with_it() {
 fn deliveries_of_javascript_cost_more_the_more_memory_the_vat_uses() {
     let percents = [1, 24, 40, 100].map(|mebibytes: usize| cost::memory_percent(mebibytes << 20));
     assert_eq!(percents, [100, 100, 130, 160]);
+}
+
+/// Returns the computrons for compiling a worker with these items.
+fn compiled(items: &str) -> u64 {
+    let mut host = host(BOTH[0]);
+    host.start(V1, &wasm(&worker(items, "")), &Default::default()).unwrap().cost.load.0
+}
+
+#[test]
+fn compiling_costs_what_a_function_makes_of_its_bytes() {
+    let bare = compiled("");
+    // Each has ten operators of one byte or two. Calls become many more.
+    let of = |turn: &str| {
+        compiled(&format!("(func $f) (func (local f64) {})", turn.repeat(1_000))) - bare
+    };
+    let (nops, calls) = (of("nop nop "), of("(call $f)"));
+    assert!(calls > 10 * nops, "{calls} for calls, {nops} for as many bytes of nothing");
+    let tables = of(&format!("(block (br_table {} (i32.const 0)))", "0 ".repeat(100)));
+    assert!(tables > 100 * 1_000 * 30, "each target of a jump table is paid for: {tables}");
+}
+
+#[test]
+fn compiling_a_long_function_costs_as_much_as_many_short_ones_of_its_operators() {
+    let sum = "(drop (i32.add (i32.const 1) (i32.const 2)))";
+    let of = |functions: usize, sums: usize| {
+        compiled(&format!("(func {})", sum.repeat(sums)).repeat(functions)) - compiled("")
+    };
+    let (long, short) = (of(1, 10_000), of(100, 100));
+    let each = (short - long) / 99;
+    assert!((1_000..4_000).contains(&each), "a function costs {each} besides its operators");
+}
+
+#[test]
+fn functions_with_many_locals_and_types_with_many_parameters_cost_more_to_compile() {
+    let locals = "(local i64)".repeat(1_600);
+    // Types are shared by the functions that have no parameters.
+    let (few, many) = (compiled("(func (local i64))"), compiled(&format!("(func {locals})")));
+    assert!(many - few >= 30 * 99, "{few}, {many}");
+    let types = |count: usize| {
+        let ty = |number: usize| format!("(type (func (param {})))", "i64 ".repeat(number % 60));
+        compiled(&(0..count).map(ty).collect::<String>())
+    };
+    assert!(types(120) - types(60) >= 60 * 30 * 40);
+}
+
+#[test]
+fn compiling_costs_the_same_whether_the_cache_has_the_code_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = worker("(func nop nop nop)", "");
+    let load = || {
+        let cache_dir = Some(dir.path().to_owned());
+        let mut host = open(HostOptions { cache_dir, ..HostOptions::default() });
+        let started = host.start(V1, &wasm(&module), &Default::default()).unwrap();
+        started.cost.load
+    };
+    let first = load();
+    assert!(first.0 > 50_000);
+    assert_eq!(load(), first);
+}
+
+#[test]
+fn a_collection_of_javascript_costs_more_by_the_pages_of_its_memory() {
+    let mut host = host(BOTH[0]);
+    let source = WorkerSource::JavaScript {
+        engine: host.engine(),
+        bundle_id: format!("b1-{}", "0".repeat(128)),
+        zip: vec![],
+    };
+    host.start(V1, &source, &Default::default()).unwrap().verdict.unwrap();
+    let mut spend = |delivery: &Delivery, limit: u64| {
+        let limit = Computrons(limit);
+        host.deliver(V1, delivery, limit, &mut Answers::default()).unwrap().computrons
+    };
+    let usual = spend(&message("m"), 1_000_000).unwrap().0;
+    // The toy engine does the same for both, and has two pages.
+    let price = cost::collection_points(2 << 16) / cost::POINTS_PER_COMPUTRON;
+    let paid = spend(&Delivery::BringOutYourDead, 1_000_000).unwrap().0;
+    assert!((price..price + 2 * usual).contains(&paid), "{paid}, {price} and {usual}");
+    // Who cannot pay for it has none.
+    assert_eq!(spend(&Delivery::BringOutYourDead, price), None);
 }

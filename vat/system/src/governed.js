@@ -71,14 +71,18 @@ export const prepareGoverned = (baggage, { D, bundleCap, tell }) => {
       insistText(name, MAX_NAME, 'getRoot: a name');
       return tell('systemSubclusterRoot', name).root;
     },
-    // Upgrades a vat. Options: vatParameters, upgradeMessage. Returns {incarnationNumber}.
+    // Upgrades a vat. Options: vatParameters, upgradeMessage. Without vatParameters the vat keeps those that it has. Returns
+    // {incarnationNumber}.
     async upgradeVat(subcluster, vat, bundleID, options = harden({})) {
       insistText(subcluster, MAX_NAME, 'upgradeVat: a subcluster');
       insistText(vat, MAX_NAME, 'upgradeVat: a vat');
+      isRecord(options) || Fail`upgradeVat: options must be a record`;
       const { vatID } = tell('systemSubclusterVat', subcluster, vat);
       // The kernel would only say that the upgrade failed.
       await bundleCap(bundleID, 'upgradeVat');
-      return E(baggage.get('vatAdmin')).upgradeStaticVat(vatID, null, bundleID, options);
+      const keepVatParameters = !Object.hasOwn(options, 'vatParameters');
+      const all = keepVatParameters ? harden({ ...options, keepVatParameters }) : options;
+      return E(baggage.get('vatAdmin')).upgradeStaticVat(vatID, null, bundleID, all);
     },
     // Launches {bootstrap, services, vats: {NAME: {bundleID, parameters, ...options}}}. The answer is {subclusterId, root,
     // bootstrapResult} once bootstrap is fulfilled. The kernel gives it in this vat's place.

@@ -37,11 +37,11 @@ export const prepareMeters = (baggage, { callDevice, provideNotifier }) => {
     baggage,
     'meter',
     undefined,
-    (remaining, threshold) => {
+    (remaining, threshold, ...owner) => {
       Nat(remaining);
       Nat(threshold);
       // Passed on unchanged, because the device takes only bigints.
-      const meterID = callDevice().createMeter(remaining, threshold);
+      const meterID = callDevice().createMeter(remaining, threshold, ...owner);
       return { meterID };
     },
     {

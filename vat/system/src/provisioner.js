@@ -110,10 +110,10 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     return BigInt(computrons);
   };
 
-  // Buys computrons for an account, or gives back what they cost.
-  const trade = (type, payer, computrons) => {
+  // Buys computrons for an account. What is left of them when the vat has ended, the kernel gives back.
+  const buyComputrons = (payer, computrons) => {
     baggage.has('bridge') || Fail`createVat: this chain has no bridge to buy computrons through`;
-    const request = harden({ type, payer, computrons: `${computrons}` });
+    const request = harden({ type: 'buy', payer, computrons: `${computrons}` });
     const { error } = D(baggage.get('bridge')).callOutbound('computrons', request);
     insistNoProblem(error, 'createVat');
   };
@@ -185,8 +185,8 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     const remaining = checkComputrons(computrons);
     const bundlecap = await bundleCap(bundleID, what);
     const service = vatAdminService();
-    trade('buy', address, remaining);
-    const meter = await E(service).createMeter(remaining, 0n);
+    buyComputrons(address, remaining);
+    const meter = await E(baggage.get('vatAdmin')).createMeterFor(address, remaining, 0n);
     const flags = {
       ...(enableSetup === undefined ? {} : { enableSetup }),
       ...(enableVatstore === undefined ? {} : { enableVatstore }),
@@ -197,9 +197,8 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       adminNodes.add(adminNode);
       return harden({ root, adminNode, meter: makeMeterView(meter) });
     } catch (error) {
-      // Gives back what is still in the meter, which nobody else has.
-      const left = await E(meter).get();
-      trade('refund', address, left.remaining);
+      // There is no vat whose cleanup would do it.
+      await E(baggage.get('vatAdmin')).giveBackMeter(meter);
       throw error;
     }
   };
@@ -360,18 +359,20 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
         return harden({ subcluster, subclusterId: id, vats: started, bootstrapResult });
       },
 
-      // Upgrades a vat that this or any other account created. Options: vatParameters,
-      // upgradeMessage. Gives {incarnationNumber}.
+      // Upgrades a vat that this or any other account created. Options: vatParameters, upgradeMessage. Without
+      // vatParameters the vat keeps those that it has. Gives {incarnationNumber}.
       async upgradeVat(adminNode, bundleID, options = NO_OPTIONS) {
         insistRecord(options, 'upgradeVat');
         const { vatParameters: _, upgradeMessage = '', ...unknown } = options;
+        const keepVatParameters = !Object.hasOwn(options, 'vatParameters');
         insistNoMore(unknown, 'upgradeVat');
         insistText(upgradeMessage, MAX_UPGRADE_MESSAGE, 'upgradeVat: an upgradeMessage');
         // So that nobody's answer is waited for but vatAdmin's.
         (isObject(adminNode) && adminNodes.has(adminNode)) ||
           Fail`upgradeVat: not the adminNode of a vat that an account created`;
         const bundlecap = await bundleCap(bundleID, 'upgradeVat');
-        return E(adminNode).upgrade(bundlecap, options);
+        const all = keepVatParameters ? harden({ ...options, keepVatParameters }) : options;
+        return E(adminNode).upgrade(bundlecap, all);
       },
 
       // Shares an object under a name of the account's own. Returns the full name, `ADDRESS/NAME`.

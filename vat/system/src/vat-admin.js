@@ -58,11 +58,21 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
 
   const upgradeVat = (vatID, bundleID, options = {}) => {
     assert(device, 'vatAdmin device not configured');
-    const { vatParameters, upgradeMessage = UPGRADE_MESSAGE, ...unknown } = options;
+    const {
+      vatParameters,
+      upgradeMessage = UPGRADE_MESSAGE,
+      keepVatParameters = false,
+      ...unknown
+    } = options;
     const unknownNames = Object.keys(unknown).join(',');
     !unknownNames || Fail`upgrade() received unknown options: ${q(cut(unknownNames, 1000))}`;
     assert.typeof(upgradeMessage, 'string', 'upgradeMessage not a string');
-    const upgradeID = D(device).upgradeVat(vatID, bundleID, vatParameters, upgradeMessage);
+    assert.typeof(keepVatParameters, 'boolean', 'keepVatParameters not a boolean');
+    !(keepVatParameters && vatParameters !== undefined) ||
+      Fail`upgrade() takes vatParameters or keepVatParameters, not both`;
+    const upgradeID = keepVatParameters
+      ? D(device).upgradeVatKeepingParameters(vatID, bundleID, upgradeMessage)
+      : D(device).upgradeVat(vatID, bundleID, vatParameters, upgradeMessage);
     const upgraded = makePromiseKit();
     pendingUpgrades.set(upgradeID, upgraded);
     return upgraded.promise;
@@ -268,6 +278,21 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
 
     getCriticalVatKey() {
       return criticalVatKey;
+    },
+
+    // Beyond what SwingSet has, for whoever holds this root alone: they decide who gets coins.
+
+    // Makes a meter whose rest goes to an owner, whom the application knows by that text.
+    createMeterFor(owner, remaining, threshold) {
+      assert.typeof(owner, 'string', 'owner not a string');
+      return makeMeter(remaining, threshold, owner);
+    },
+
+    // Gives the rest of a meter that pays for no vat to its owner.
+    giveBackMeter(meter) {
+      const meterID = meterIDOf(meter);
+      meterID || Fail`giveBackMeter: not a meter`;
+      D(device).giveBackMeter(meterID);
     },
 
     pauseService() {

@@ -220,7 +220,8 @@ fn a_vat_is_created_with_a_meter() {
         assert_eq!(body(&sent[0]), format!("#[\"getBundleCap\",[\"{UNKNOWN}\"]]"));
         let sent = provisioner.fulfil(&sent[0], r#""$0.Alleged: device node""#, &["d-71"]);
         assert_eq!(trade(&sent[0]), json!(["buy", "alice", &computrons[1..]]));
-        assert_eq!(body(&sent[1]), format!("#[\"createMeter\",[\"{computrons}\",\"+0\"]]"));
+        let made = format!("#[\"createMeterFor\",[\"alice\",\"{computrons}\",\"+0\"]]");
+        assert_eq!(body(&sent[1]), made);
         let sent = provisioner.fulfil(&sent[1], r#""$0.Alleged: meter""#, &["o-60"]);
         assert!(
             body(&sent[0]).starts_with(
@@ -263,11 +264,11 @@ fn what_a_vat_that_fails_to_start_did_not_spend_is_given_back() {
     let sent = provisioner.fulfil(&sent[1], r#""$0.Alleged: meter""#, &["o-60"]);
     let error = json!({ "body": "#{\"#error\":\"no root\",\"name\":\"Error\"}", "slots": [] });
     let sent = provisioner.deliver(json!(["notify", [[sent[0][2]["result"], true, error]]]));
-    assert_eq!(sent[0][2]["methargs"]["body"], r##"#["get",[]]"##);
-    let left = r#"{"remaining":"+123","threshold":"+0"}"#;
-    let settled = provisioner.fulfil(&sent[0], left, &[]);
-    assert_eq!(trade(&settled[0]), json!(["refund", "alice", "123"]));
-    assert_eq!(error_text(&settled[1]), "no root");
+    let body = r##"#["giveBackMeter",["$0.Alleged: meter"]]"##;
+    assert_eq!(sent[0][2]["methargs"]["body"], body);
+    assert_eq!(sent[0][2]["methargs"]["slots"], json!(["o-60"]));
+    let settled = provisioner.fulfil(&sent[0], "\"#undefined\"", &[]);
+    assert_eq!(error_text(settled.last().unwrap()), "no root");
 }
 
 #[test]

@@ -81,9 +81,9 @@ impl Writer {
                 "clist",
                 json!({"crankNum": self.crank, "mode": change, "vatID": endpoint.to_string(), "kobj": kref.to_string(), "vobj": vref}),
             ),
-            Event::Terminate { vat, failure, info, .. } => (
+            Event::Terminate { vat, kind, info, .. } => (
                 "terminate",
-                json!({"vatID": vat.to_string(), "shouldReject": failure, "info": capdata_to_json(info)}),
+                json!({"vatID": vat.to_string(), "shouldReject": kind.rejects(), "info": capdata_to_json(info)}),
             ),
             Event::UpgradeFailed { vat, cause } => {
                 ("vat-upgrade-failed", json!({"vatID": vat.to_string(), "cause": cause}))

@@ -34,6 +34,11 @@ impl Pattern {
         self
     }
 
+    /// Returns the name of its row.
+    pub(super) fn row_name(&self) -> String {
+        format!("hostile: {}", self.name)
+    }
+
     /// Returns the module. A delivery lies at 8. A short one leaves all lines of 64 bytes the first word.
     pub(super) fn module(&self) -> Result<Vec<u8>, wat::Error> {
         let Self { body, items, memory: (initial, maximum), .. } = self;

@@ -2,7 +2,7 @@
 //!
 //! The goals: the dearest computron takes at most four times the cheapest, and a block at most three times what its computrons
 //! say. The calibration is ordinary work, whose computron is neither the cheapest nor the dearest of honest work. [`RATIO`] is the
-//! goal for a block with a third more for what else the machine does. What a transaction costs besides its cranks is
+//! goal for a block with a third more for what else the machine does. What a block costs besides its transactions and cranks is
 //! measured in computrons too, as its allowance.
 
 use std::time::Duration;
@@ -13,10 +13,6 @@ use capstan_client::Params;
 const RATIO: f64 = 4.0;
 /// Computrons that a block may take for itself: its root, its commit.
 const BLOCK: u64 = 300_000;
-/// Computrons that a transaction may take besides its cranks: its signature, its account, its result.
-const TX: u64 = 60_000;
-/// Computrons that a byte of a transaction or of a bundle in it may take: it is decoded, checked, hashed and stored.
-const BYTE: u64 = 12;
 /// Memory that a node may take for a while, besides the heaps of its vats: of the largest crank's data, several copies.
 const MEMORY: u64 = 768 << 20;
 /// Bytes of an export of the state, tree nodes included, for each byte that was paid for.
@@ -84,9 +80,14 @@ pub enum Excess {
 pub type Verdict = Vec<(Excess, f64)>;
 
 impl Cost {
-    /// Computrons that were counted, and those that blocks and transactions may take besides.
+    /// Computrons that were counted, and those that blocks may take besides.
     pub fn allowed(&self) -> u64 {
-        self.counted + BLOCK * self.blocks + TX * self.txs + BYTE * self.tx_bytes
+        self.counted + BLOCK * self.blocks
+    }
+
+    /// Computrons that transactions counted besides their cranks.
+    pub(super) fn of_transactions(&self, params: &Params) -> u64 {
+        params.tx_computrons * self.txs + params.tx_byte_computrons * self.tx_bytes
     }
 
     /// CPU time over that of the allowed computrons in the calibration.
@@ -105,7 +106,8 @@ impl Cost {
     }
 
     fn disk_bound(&self, params: &Params) -> u64 {
-        let counted = (self.counted + self.paid_before) / params.write_byte_computrons.max(1);
+        let cranks = self.counted.saturating_sub(self.of_transactions(params));
+        let counted = (cranks + self.paid_before) / params.write_byte_computrons.max(1);
         DISK_RATIO * (counted + self.tx_bytes)
             + DISK_BLOCK * self.blocks
             + DISK_MESSAGE * self.messages
@@ -116,7 +118,7 @@ impl Cost {
 pub fn judge(cost: &Cost, calibration: Calibration, params: &Params) -> Verdict {
     let nanos = |computrons: u64| computrons as f64 * calibration.0;
     let (cpu, block) = (cost.cpu.as_nanos() as f64, cost.worst_block.as_nanos() as f64);
-    // A block has its transactions' allowance too.
+    // A block has an allowance of its own.
     let besides = cost.allowed() - cost.counted;
     let full = cost.worst_counted.max(params.block_computrons) + besides;
     // The price of computrons, of which a coin buys so many.

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
 use super::{Calibration, Cost, Input, Scales, judge};
 
 /// The known inputs, by the names of their files.
@@ -56,21 +54,14 @@ pub fn weigh_file(path: &Path) {
     weigh_all(&Scales::new(), &inputs, Duration::MAX);
 }
 
-/// The rows of the known inputs for `capstan-bench cost`: name, CPU time, computrons, and what a million of them takes. The
-/// least of `rounds`.
-pub fn dearest_rows(rounds: usize) -> Vec<Value> {
+/// Weighs the known inputs whose names are `wanted`, once each: the name and the cost.
+pub fn weigh_dearest(wanted: &dyn Fn(&str) -> bool) -> Vec<(String, Cost)> {
+    let inputs: Vec<Input> = dearest().into_iter().filter(|input| wanted(&input.name)).collect();
+    if inputs.is_empty() {
+        return Vec::new();
+    }
     let scales = Scales::new();
-    let row = |input: &Input| {
-        let costs = (0..rounds.max(1)).map(|_| scales.weigh(input));
-        let cost = costs.min_by_key(|cost| cost.cpu).unwrap_or_default();
-        let cpu_ms = cost.cpu.as_secs_f64() * 1e3;
-        json!({
-            "name": input.name, "cpu_ms": cpu_ms, "computrons": cost.counted, "blocks": cost.blocks,
-            "cpu_ms_per_million": cpu_ms / cost.counted.max(1) as f64 * 1e6, "ucap": cost.ucap,
-            "grown_bytes": cost.grown, "peak_bytes": cost.peak,
-        })
-    };
-    dearest().iter().map(row).collect()
+    inputs.into_iter().map(|input| (input.name.clone(), scales.weigh(&input))).collect()
 }
 
 /// A line about a cost, for people.

@@ -73,6 +73,7 @@ impl Scales {
     /// Runs an input.
     pub fn weigh(&self, input: &Input) -> Cost {
         let mut run = Run::begin(&self.template);
+        run.wake_system();
         run.make_vats(&input.vats);
         for messages in &input.before {
             let tx = run.tx(messages);

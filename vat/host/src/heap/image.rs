@@ -158,19 +158,53 @@ fn merkle_root(mut level: Vec<Leaf>, known: Option<&PageTree>) -> Leaf {
 
 /// Returns the nodes above `level`. Nodes above two that equal `known` are taken from
 /// `known_above`.
+///
+/// A node above two that equal the two before is theirs. So a large memory of zeros takes little time.
 fn next_level(level: &[Leaf], known: &[Leaf], known_above: &[Leaf]) -> Vec<Leaf> {
-    let node = |(at, children): (usize, &[Leaf])| {
-        let [left, right] = children else {
-            // `chunks(2)` gives one or two.
-            return children[0];
+    let mut before: Option<(&[Leaf], Leaf)> = None;
+    let node = |(at, children)| {
+        let node = match (known.get(2 * at..2 * at + 2), known_above.get(at), before) {
+            (Some(same), Some(node), _) if same == children => *node,
+            (_, _, Some((same, node))) if same == children => node,
+            _ => parent(children),
         };
-        match (known.get(2 * at..2 * at + 2), known_above.get(at)) {
-            (Some(same), Some(node)) if same == children => *node,
-            _ => {
-                let node = Sha256::new().chain_update([1]).chain_update(left).chain_update(right);
-                node.finalize().into()
-            }
-        }
+        before = Some((children, node));
+        node
     };
     level.chunks(2).enumerate().map(node).collect()
+}
+
+/// Returns the node above two. One alone moves up unchanged.
+fn parent(children: &[Leaf]) -> Leaf {
+    let [left, right] = children else {
+        // `chunks(2)` gives one or two.
+        return children[0];
+    };
+    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the root by its definition.
+    fn root(level: Vec<Leaf>) -> Leaf {
+        match &level[..] {
+            [only] => *only,
+            _ => root(level.chunks(2).map(parent).collect()),
+        }
+    }
+
+    #[test]
+    fn runs_of_equal_pages_and_known_ones_do_not_change_the_root() {
+        let leaves = |text: &str| -> Vec<Leaf> { text.bytes().map(|byte| [byte; 32]).collect() };
+        let known = PageTree::new(leaves("00000000abab000"));
+        assert_eq!(known.levels.last().unwrap()[..], [root(leaves("00000000abab000"))]);
+        for text in
+            ["0", "00", "000", "0000000000", "abababab0", "0a0a00aaa00000b", "00000000abab00000"]
+        {
+            assert_eq!(merkle_root(leaves(text), None), root(leaves(text)), "{text}");
+            assert_eq!(merkle_root(leaves(text), Some(&known)), root(leaves(text)), "{text}");
+        }
+    }
 }

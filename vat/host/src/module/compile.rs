@@ -30,6 +30,8 @@ pub(crate) struct CompiledModule {
     pub(crate) stack_bytes: Option<u32>,
     /// [`MemoryMode`] of its workers.
     pub(crate) memory_mode: MemoryMode,
+    /// Computrons for compiling it, whether this host had to or not.
+    pub(crate) computrons: u64,
     key: Key,
     /// Size of the artifact in bytes, which is about that of the code in memory.
     bytes: u64,
@@ -44,6 +46,13 @@ pub(crate) enum CompileError {
     /// compiler, so only the log has it.
     #[error("the compiler cannot translate the module")]
     Compiler,
+}
+
+/// Machine code with the engine that owns it, and the computrons for compiling it.
+struct Code {
+    engine: Engine,
+    module: Module,
+    computrons: u64,
 }
 
 /// Compiler of modules that keeps its results.
@@ -82,18 +91,20 @@ impl Modules {
             return Ok(found);
         }
         let (stack_bytes, memory_mode) = (limits.stack_bytes, self.memory_mode);
-        let (engine, module, bytes, is_new) = match self.load(&key) {
-            Some((engine, module, bytes)) => (engine, module, bytes, false),
+        let (Code { engine, module, computrons }, bytes, is_new) = match self.load(&key) {
+            Some((code, bytes)) => (code, bytes, false),
             None => {
-                let (engine, compiled) = self.compile(module, compiler, limits, engine)?;
-                let artifact = compiled.serialize().unwrap_or_default();
+                let code = self.compile(module, compiler, limits, engine)?;
+                let artifact = code.module.serialize().unwrap_or_default();
                 if !artifact.is_empty() {
-                    self.cache.write(ARTIFACT, &key, &artifact);
+                    let price = code.computrons.to_le_bytes();
+                    self.cache.write(ARTIFACT, &key, &[&artifact[..], &price].concat());
                 }
-                (engine, compiled, artifact.len().max(module.len()) as u64, true)
+                (code, artifact.len().max(module.len()) as u64, true)
             }
         };
-        let compiled = CompiledModule { engine, module, stack_bytes, memory_mode, key, bytes };
+        let compiled =
+            CompiledModule { engine, module, stack_bytes, memory_mode, computrons, key, bytes };
         let compiled = Arc::new(compiled);
         self.remember(&compiled);
         if is_new {
@@ -150,14 +161,18 @@ impl Modules {
         recent.iter().any(|module| module.key == *key && Arc::strong_count(module) > 1)
     }
 
-    fn load(&self, key: &Key) -> Option<(Engine, Module, u64)> {
-        let artifact = self.cache.read(ARTIFACT, key)?;
+    /// Returns the code in the cache with the artifact's size. The price of compiling it follows the artifact.
+    fn load(&self, key: &Key) -> Option<(Code, u64)> {
+        let mut artifact = self.cache.read(ARTIFACT, key)?;
+        let (_, price) = artifact.split_last_chunk()?;
+        let computrons = u64::from_le_bytes(*price);
+        artifact.truncate(artifact.len() - size_of::<u64>());
         let bytes = artifact.len() as u64;
         let engine: Engine = EngineBuilder::headless().engine().into();
         // SAFETY: the cache's hash says that these are the bytes which this program once got from
         // `serialize`, for this very module, compiler and target.
         match unsafe { Module::deserialize(&engine, artifact) } {
-            Ok(module) => Some((engine, module, bytes)),
+            Ok(module) => Some((Code { engine, module, computrons }, bytes)),
             Err(error) => {
                 tracing::warn!(%error, "a cached artifact does not load: compiling again");
                 None
@@ -171,8 +186,9 @@ impl Modules {
         compiler: Compiler,
         limits: &ModuleLimits,
         engine: bool,
-    ) -> Result<(Engine, Module), CompileError> {
+    ) -> Result<Code, CompileError> {
         let checked = validate::check(module, limits, engine)?;
+        let computrons = cost::compile_computrons(module.len(), checked.compile_units);
         let prices = match engine {
             true => Prices::Engine,
             false => Prices::user(checked.memory_max_pages, checked.code_bytes),
@@ -195,7 +211,7 @@ impl Modules {
             tracing::warn!(%error, compiler = compiler.name(), "a checked module does not compile");
             CompileError::Compiler
         })?;
-        Ok((engine, module))
+        Ok(Code { engine, module, computrons })
     }
 
     fn engine(&self, config: impl CompilerConfig + 'static) -> Engine {

@@ -88,6 +88,8 @@ pub(crate) struct Checked {
     pub(crate) memory_max_pages: u32,
     /// Size of all functions' bodies in bytes.
     pub(crate) code_bytes: u64,
+    /// What a compiler does for the module, in the units of [`cost::compile_computrons`].
+    pub(crate) compile_units: u64,
     /// Stack cost of each function with a body, in order ([`cost::frame_bytes`]).
     pub(crate) frame_bytes: Vec<u32>,
 }
@@ -107,6 +109,7 @@ pub(crate) fn check(
         memory_max_pages: None,
         operators: 0,
         code_bytes: 0,
+        compile_units: 0,
         frame_bytes: Vec::new(),
     };
     let mut types = None;
@@ -122,7 +125,8 @@ pub(crate) fn check(
     check_imports(&types)?;
     check_exports(&types, engine)?;
     let memory_max_pages = gate.memory_max_pages.ok_or(Refusal::MissingExport("memory"))?;
-    Ok(Checked { memory_max_pages, code_bytes: gate.code_bytes, frame_bytes: gate.frame_bytes })
+    let Gate { code_bytes, compile_units, frame_bytes, .. } = gate;
+    Ok(Checked { memory_max_pages, code_bytes, compile_units, frame_bytes })
 }
 
 /// Returns the allowed features: WebAssembly 1.0 and four proposals that all compilers implement.
@@ -143,6 +147,7 @@ struct Gate<'l> {
     memory_max_pages: Option<u32>,
     operators: u64,
     code_bytes: u64,
+    compile_units: u64,
     frame_bytes: Vec<u32>,
 }
 
@@ -163,9 +168,17 @@ impl Gate<'_> {
         let limits = self.limits;
         let count = |what, found: u32, limit: u32| at_most(what, found as usize, limit as usize);
         match payload {
-            Payload::TypeSection(s) => count("the number of types", s.count(), limits.types),
+            Payload::TypeSection(s) => {
+                count("the number of types", s.count(), limits.types)?;
+                s.clone().into_iter_err_on_gc_types().try_for_each(|ty| {
+                    let ty = ty?;
+                    self.compile_units += cost::COMPILE_TYPE_UNITS + ty.params().len() as u64;
+                    Ok(())
+                })
+            }
             Payload::ImportSection(s) => {
                 count("the number of imports", s.count(), limits.imports)?;
+                self.compile_units += cost::COMPILE_TYPE_UNITS * u64::from(s.count());
                 s.clone().into_imports().try_for_each(|import| {
                     let import = import?;
                     check_import(import.module, import.name, &import.ty)
@@ -222,11 +235,15 @@ impl Gate<'_> {
         let mut operators = body.get_operators_reader()?;
         let mut operands = 0;
         self.operators += instrument::FUNCTION_WEIGHT;
+        self.compile_units += cost::COMPILE_FUNCTION_UNITS
+            + u64::from(validator.len_locals()) / cost::COMPILE_LOCALS_PER_UNIT;
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             refuse_stateful(&operator, validator.index())?;
             validator.op(offset, &operator)?;
-            self.operators += instrument::weight(&operator);
+            let weight = instrument::weight(&operator);
+            self.operators += weight;
+            self.compile_units += weight + cost::compile_units(&operator);
             operands = operands.max(validator.operand_stack_height());
             at_most_u32("a function's operand stack", operands, limits.operands)?;
             let nesting = validator.control_stack_height();

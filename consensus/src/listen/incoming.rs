@@ -9,22 +9,35 @@ use axum::http::header;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::budget::Reserved;
-use super::context::RpcContext;
-use crate::listen::time_for;
+use super::budget::{Budget, Reserved};
+use super::connection::time_for;
 
 /// Bodies that are too large are read and discarded up to so many times the limit.
 const DISCARDED: usize = 2;
 
 /// A body with its part of the budget.
-pub(crate) struct Incoming {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) reserved: Reserved,
+#[derive(Debug)]
+pub struct Incoming {
+    /// The whole body.
+    pub bytes: Vec<u8>,
+    /// The part of the budget, which the bytes have for as long as this exists.
+    pub reserved: Reserved,
+}
+
+/// The bounds of bodies.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// Maximum size of a body, in bytes.
+    pub most: usize,
+    /// Time for which a body may take. It has a second more for each 64 KiB.
+    pub idle: Duration,
+    /// Memory for bodies and answers.
+    pub budget: Budget,
 }
 
 /// Reason why a body was not read to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unread {
+pub enum Unread {
     /// The body is longer than allowed.
     #[error("the request has more than {0} bytes")]
     TooLarge(usize),
@@ -40,18 +53,21 @@ pub(crate) enum Unread {
 }
 
 /// Reads the body of a request. What is announced and does not come takes no memory.
-pub(crate) async fn read(node: &RpcContext, request: Request) -> Result<Incoming, Unread> {
-    let most = node.limits.max_body_bytes;
+///
+/// # Errors
+/// The [`Unread`] that says why the body was not read to its end.
+pub async fn read(intake: &Intake, request: Request) -> Result<Incoming, Unread> {
+    let most = intake.most;
     let is_too_large = announced(&request).is_some_and(|length| length > most);
     let mut parts = Parts {
         stream: request.into_body().into_data_stream(),
-        idle_timeout: node.limits.idle_timeout,
+        idle_timeout: intake.idle,
         start: Instant::now(),
         came: 0,
     };
     let read = match is_too_large {
         true => Err(Unread::TooLarge(most)),
-        false => collect(node, &mut parts, most).await,
+        false => collect(&intake.budget, &mut parts, most).await,
     };
     if read.as_ref().is_err_and(|unread| *unread == Unread::TooLarge(most)) {
         parts.discard(most.saturating_mul(DISCARDED)).await;
@@ -59,16 +75,16 @@ pub(crate) async fn read(node: &RpcContext, request: Request) -> Result<Incoming
     read
 }
 
-async fn collect(node: &RpcContext, parts: &mut Parts, most: usize) -> Result<Incoming, Unread> {
+async fn collect(budget: &Budget, parts: &mut Parts, most: usize) -> Result<Incoming, Unread> {
     let mut bytes = Vec::new();
-    let mut reserved = node.budget.reserve(0).ok_or(Unread::Busy)?;
+    let mut reserved = budget.reserve(0).ok_or(Unread::Busy)?;
     while let Some(part) = parts.next().await? {
         let length = bytes.len() + part.len();
         if length > most {
             return Err(Unread::TooLarge(most));
         }
         // A vector that grows may have twice as much room as it needs.
-        if !reserved.grow(&node.budget, length.saturating_mul(2).min(most)) {
+        if !reserved.grow(budget, length.saturating_mul(2).min(most)) {
             return Err(Unread::Busy);
         }
         bytes.extend_from_slice(&part);

@@ -10,20 +10,20 @@ const UNIT: usize = 1024;
 
 /// A number of bytes of which parts are reserved. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     free: Arc<Semaphore>,
     units: usize,
 }
 
 /// A part of a [`Budget`]. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Reserved {
+pub struct Reserved {
     permit: OwnedSemaphorePermit,
 }
 
 impl Reserved {
     /// Reserves as much as is missing for `bytes` in all. Returns false if so much is not free.
-    pub(crate) fn grow(&mut self, budget: &Budget, bytes: usize) -> bool {
+    pub fn grow(&mut self, budget: &Budget, bytes: usize) -> bool {
         let missing = bytes.saturating_sub(self.permit.num_permits().saturating_mul(UNIT));
         match budget.reserve(missing) {
             Some(more) => {
@@ -36,38 +36,39 @@ impl Reserved {
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// Makes a budget of `bytes`.
+    pub fn new(bytes: usize) -> Self {
         let units = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(units)), units }
     }
 
     /// Reserves room for `bytes`. Returns `None` if so much is not free.
-    pub(crate) fn reserve(&self, bytes: usize) -> Option<Reserved> {
+    pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
         Arc::clone(&self.free).try_acquire_many_owned(units).ok().map(|permit| Reserved { permit })
     }
 
     /// Returns the number of reserved bytes.
-    pub(crate) fn used(&self) -> usize {
+    pub fn used(&self) -> usize {
         (self.units - self.free.available_permits()) * UNIT
     }
 }
 
-/// A text that gives its part of the budget back when it was sent.
-struct Held {
-    text: String,
-    _reserved: Reserved,
+/// Bytes that give back what they hold when they were sent.
+struct Held<T> {
+    bytes: Vec<u8>,
+    _held: T,
 }
 
-impl AsRef<[u8]> for Held {
+impl<T> AsRef<[u8]> for Held<T> {
     fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+        &self.bytes
     }
 }
 
-/// Returns a text as bytes that hold a part of the budget for as long as they are in memory.
-pub(crate) fn held(text: String, reserved: Reserved) -> Bytes {
-    Bytes::from_owner(Held { text, _reserved: reserved })
+/// Returns bytes that hold something, such as a part of the budget, for as long as they are in memory.
+pub fn held<T: Send + 'static>(bytes: impl Into<Vec<u8>>, what: T) -> Bytes {
+    Bytes::from_owner(Held { bytes: bytes.into(), _held: what })
 }
 
 #[cfg(test)]
@@ -81,7 +82,7 @@ mod tests {
         let first = budget.reserve(6 * UNIT).unwrap();
         assert!(budget.reserve(4 * UNIT + 1).is_none());
         assert_eq!(budget.used(), 6 * UNIT);
-        let bytes = held("text".to_owned(), first);
+        let bytes = held("text", first);
         let copy = bytes.clone();
         drop(bytes);
         assert_eq!((budget.used(), copy.as_ref()), (6 * UNIT, b"text".as_slice()));

@@ -1,0 +1,94 @@
+//! Calls by path, for both protocols.
+
+use std::sync::Arc;
+
+use prost_reflect::DescriptorPool;
+use tendermint_proto::v0_38::abci::RequestQuery;
+use tokio::sync::Semaphore;
+use tonic::Status;
+
+use crate::node::Node;
+use crate::{service, status};
+
+/// The answer to a call.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The encoded response.
+    pub(crate) value: Vec<u8>,
+    /// Height of the state that it is about. 0 if it is about none.
+    pub(crate) height: i64,
+}
+
+/// What answers calls.
+pub(crate) struct Backend {
+    pub(crate) node: Node,
+    pub(crate) pool: DescriptorPool,
+    /// Permits of running calls.
+    pub(crate) running: Semaphore,
+    pub(crate) max_answer_bytes: usize,
+}
+
+impl Backend {
+    /// Calls the method at `path` with an encoded request. `height` is that of the state, 0 for the last one.
+    ///
+    /// # Errors
+    /// The [`Status`] of the call.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        path: &str,
+        request: Vec<u8>,
+        height: i64,
+    ) -> Result<Reply, Status> {
+        self.known(path)?;
+        let (backend, path) = (Arc::clone(self), path.to_owned());
+        let reply = self.run(move || backend.call_now(&path, request, height)).await?;
+        match reply.value.len() <= self.max_answer_bytes {
+            true => Ok(reply),
+            false => Err(status::too_large(self.max_answer_bytes)),
+        }
+    }
+
+    /// Does work that blocks or takes long, when its turn comes. Asynchronous threads must not wait for it.
+    ///
+    /// # Errors
+    /// Those of the work, and [`Status::unavailable`] when the node stops.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let stopping = |_| Status::unavailable("the node is shutting down");
+        let _permit = self.running.acquire().await.map_err(|_| stopping(()))?;
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| stopping(()))?
+    }
+
+    /// Returns an error if no descriptor has the method.
+    fn known(&self, path: &str) -> Result<(), Status> {
+        let unknown = |what: &str| Status::unimplemented(status::shortened(what));
+        let (service, method) = path
+            .strip_prefix('/')
+            .and_then(|path| path.split_once('/'))
+            .ok_or_else(|| unknown("a method's path is /package.Service/Method"))?;
+        let service = self
+            .pool
+            .get_service_by_name(service)
+            .ok_or_else(|| unknown(&format!("unknown service {service}")))?;
+        match service.methods().any(|known| known.name() == method) {
+            true => Ok(()),
+            false => Err(unknown(&format!(
+                "unknown method {method} for service {}",
+                service.full_name()
+            ))),
+        }
+    }
+
+    fn call_now(&self, path: &str, request: Vec<u8>, height: i64) -> Result<Reply, Status> {
+        if let Some(value) = service::call(&self.node, path, &request) {
+            return value.map(|value| Reply { value, height: 0 });
+        }
+        let (path, data) = (path.to_owned(), request.into());
+        let answer = (self.node.query)(RequestQuery { path, data, height, prove: false });
+        let height = answer.height;
+        status::of_answer(answer).map(|value| Reply { value, height })
+    }
+}

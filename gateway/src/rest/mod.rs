@@ -1,0 +1,143 @@
+//! REST: calls of methods by the HTTP rules of their descriptors, in JSON.
+
+mod answer;
+mod openapi;
+mod request;
+mod rules;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use capstan_consensus::listen::{self, Incoming, held};
+use percent_encoding::percent_decode_str;
+use prost::Message as _;
+use tonic::Status;
+
+use crate::shared::{HEIGHT, Shared, height};
+use crate::status::{self, busy};
+use rules::Rule;
+
+/// Header of an answer with the height of the state, as gateways name it.
+const GATEWAY_HEIGHT: HeaderName = HeaderName::from_static("grpc-metadata-x-cosmos-block-height");
+/// Maximum size of a path with its query string, in bytes.
+const MAX_URI_BYTES: usize = 16 << 10;
+/// Headers of an answer that allow web pages of any origin to call.
+const CORS: [(HeaderName, HeaderValue); 4] = [
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+    (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS")),
+    (
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("content-type, x-cosmos-block-height"),
+    ),
+    (
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("grpc-metadata-x-cosmos-block-height, x-cosmos-block-height"),
+    ),
+];
+
+/// What the handlers of REST share.
+struct Rest {
+    shared: Arc<Shared>,
+    rules: Vec<Rule>,
+    /// The OpenAPI document, once somebody asked for it.
+    document: OnceLock<String>,
+}
+
+/// The answer to a call: JSON, and the height of the state.
+type Answered = Result<(Vec<u8>, i64), Status>;
+
+/// Returns the routes of REST. With `cors`, web pages of any origin may call.
+pub(crate) fn router(shared: Arc<Shared>, cors: bool) -> Router {
+    let rules = rules::all(&shared.backend.pool);
+    let rest = Arc::new(Rest { shared, rules, document: OnceLock::new() });
+    let router =
+        Router::new().route("/openapi.json", get(document)).fallback(call).with_state(rest);
+    if cors { router.layer(middleware::from_fn(allow)) } else { router }
+}
+
+/// Answers preflight requests, and lets pages read answers.
+async fn allow(request: Request, next: Next) -> Response {
+    let mut response = match *request.method() {
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        _ => next.run(request).await,
+    };
+    response.headers_mut().extend(CORS);
+    response
+}
+
+async fn document(State(rest): State<Arc<Rest>>) -> Response {
+    let text = rest.document.get_or_init(|| openapi::document(&rest.rules).to_string());
+    send(&rest, Ok((text.clone().into_bytes(), 0)))
+}
+
+async fn call(State(rest): State<Arc<Rest>>, request: Request) -> Response {
+    let answered = answer(&rest, request).await;
+    let counted = answered.as_ref().map(|_| ()).map_err(Status::code);
+    rest.shared.usage.rest.called(counted);
+    send(&rest, answered)
+}
+
+async fn answer(rest: &Rest, request: Request) -> Answered {
+    let (uri, verb) = (request.uri().clone(), request.method().clone());
+    if uri.to_string().len() > MAX_URI_BYTES {
+        return Err(Status::invalid_argument(format!("a URI has at most {MAX_URI_BYTES} bytes")));
+    }
+    let height = height(request.headers())?;
+    let path = segments(uri.path())?;
+    let Some((rule, variables)) = rules::find(&rest.rules, verb.as_str(), &path) else {
+        return Err(Status::unimplemented("Not Implemented"));
+    };
+    let incoming = listen::read(&rest.shared.intake, request).await;
+    let Incoming { bytes, reserved: _reserved } = incoming.map_err(|e| status::of_unread(&e))?;
+    let (parameters, kind, method) = (parameters(&uri)?, rule.method.output(), rule.path());
+    let (backend, rule) = (&rest.shared.backend, rule.clone());
+    let build = move || request::build(&rule, variables, &parameters, &bytes);
+    let request = backend.run(move || Ok(build()?.encode_to_vec())).await?;
+    let reply = backend.call(&method, request, height).await?;
+    // While the response is turned into JSON, both are in memory.
+    let budget = &rest.shared.intake.budget;
+    let _reserved = budget.reserve(reply.value.len()).ok_or_else(busy)?;
+    let most = backend.max_answer_bytes;
+    let json = backend.run(move || answer::json(kind, &reply.value, most)).await?;
+    Ok((json, reply.height))
+}
+
+/// Returns the decoded segments of a path.
+fn segments(path: &str) -> Result<Vec<String>, Status> {
+    let decode = |segment: &str| {
+        let text = percent_decode_str(segment).decode_utf8();
+        text.map(|text| text.into_owned())
+            .map_err(|_| Status::invalid_argument("the path is not UTF-8"))
+    };
+    path.trim_matches('/').split('/').map(decode).collect()
+}
+
+fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Status> {
+    let query = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    query.map(|query| query.0).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+fn send(rest: &Rest, answered: Answered) -> Response {
+    let reserved = answered.and_then(|(json, height)| {
+        let reserved = rest.shared.intake.budget.reserve(json.len()).ok_or_else(busy)?;
+        Ok((held(json, reserved), height))
+    });
+    let (status, body, height) = match reserved {
+        Ok((body, height)) => (200, Body::from(body), height),
+        Err(status) => (answer::http_status(status.code()), Body::from(answer::error(&status)), 0),
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if height > 0 {
+        headers.insert(HEIGHT, height.into());
+        headers.insert(GATEWAY_HEIGHT, height.into());
+    }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, headers, body).into_response()
+}

@@ -1,0 +1,67 @@
+//! The methods that are answered by the node: about its blocks, its transactions and itself.
+//!
+//! A method is added by a line of [`METHODS`] and a function. All other methods are the application's.
+
+mod blocks;
+mod node;
+mod page;
+mod txs;
+
+use prost::Message;
+use tonic::Status;
+
+use crate::node::Node;
+
+/// A function that answers an encoded request.
+type Run = fn(&Node, &[u8]) -> Result<Vec<u8>, Status>;
+
+/// The methods by their paths.
+const METHODS: &[(&str, Run)] = &[
+    ("/cosmos.tx.v1beta1.Service/GetTx", |n, r| run(n, r, txs::get)),
+    ("/cosmos.tx.v1beta1.Service/GetTxsEvent", |n, r| run(n, r, txs::search)),
+    ("/cosmos.tx.v1beta1.Service/BroadcastTx", |n, r| run(n, r, txs::broadcast)),
+    ("/cosmos.tx.v1beta1.Service/GetBlockWithTxs", |n, r| run(n, r, txs::of_block)),
+    ("/cosmos.base.tendermint.v1beta1.Service/GetNodeInfo", |n, r| run(n, r, node::info)),
+    ("/cosmos.base.tendermint.v1beta1.Service/GetSyncing", |n, r| run(n, r, node::syncing)),
+    ("/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock", |n, r| run(n, r, blocks::latest)),
+    ("/cosmos.base.tendermint.v1beta1.Service/GetBlockByHeight", |n, r| run(n, r, blocks::at)),
+    ("/cosmos.base.tendermint.v1beta1.Service/GetLatestValidatorSet", |n, r| {
+        run(n, r, blocks::latest_validators)
+    }),
+    ("/cosmos.base.tendermint.v1beta1.Service/GetValidatorSetByHeight", |n, r| {
+        run(n, r, blocks::validators_at)
+    }),
+    ("/cosmos.base.tendermint.v1beta1.Service/ABCIQuery", |n, r| run(n, r, node::abci_query)),
+    ("/cosmos.base.node.v1beta1.Service/Status", |n, r| run(n, r, node::status)),
+];
+
+/// Answers a call if the method is one of [`METHODS`].
+pub(crate) fn call(node: &Node, path: &str, request: &[u8]) -> Option<Result<Vec<u8>, Status>> {
+    METHODS.iter().find(|(known, _)| *known == path).map(|(_, run)| run(node, request))
+}
+
+fn run<Q: Message + Default, A: Message>(
+    node: &Node,
+    request: &[u8],
+    answer: fn(&Node, Q) -> Result<A, Status>,
+) -> Result<Vec<u8>, Status> {
+    let request = Q::decode(request).map_err(|error| {
+        Status::invalid_argument(format!("the request is not protobuf of the right type: {error}"))
+    })?;
+    Ok(answer(node, request)?.encode_to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_one_of_a_descriptor() {
+        let pool = crate::descriptors::pool().unwrap();
+        for (path, _) in METHODS {
+            let (service, method) = path.trim_start_matches('/').split_once('/').unwrap();
+            let service = pool.get_service_by_name(service).unwrap();
+            assert!(service.methods().any(|known| known.name() == method), "{path}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What the handlers of both protocols share.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use capstan_consensus::listen::Intake;
+use tonic::Status;
+
+use crate::backend::Backend;
+use crate::usage::Usage;
+
+/// Header with the height of a state, in requests and in answers.
+pub(crate) const HEIGHT: &str = "x-cosmos-block-height";
+
+/// The backend, and the bounds and counters of requests.
+pub(crate) struct Shared {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) intake: Intake,
+    pub(crate) usage: Arc<Usage>,
+}
+
+/// Returns the height that a request asks for, 0 for the last one.
+///
+/// # Errors
+/// The header is not a height.
+pub(crate) fn height(headers: &HeaderMap) -> Result<i64, Status> {
+    let Some(given) = headers.get(HEIGHT) else { return Ok(0) };
+    let height = given.to_str().ok().and_then(|text| text.parse().ok());
+    height
+        .filter(|height| *height >= 0)
+        .ok_or_else(|| Status::invalid_argument(format!("{HEIGHT} must be a height")))
+}
