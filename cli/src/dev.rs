@@ -38,10 +38,10 @@ pub(crate) struct Dev {
     /// Address of the JSON-RPC. Port 0 takes a free one [default: rpc.listen in config.toml, 127.0.0.1:26657].
     #[arg(long, value_name = "ADDR")]
     rpc: Option<String>,
-    /// Address of gRPC, off or auto [default: grpc.listen in config.toml, auto: 127.0.0.1:9090 beside port 26657].
+    /// Address of gRPC, off or auto [default: grpc.listen in config.toml, auto: port 9090 beside port 26657].
     #[arg(long, value_name = "ADDR")]
     grpc: Option<String>,
-    /// Address of REST, off or auto [default: rest.listen in config.toml, auto: 127.0.0.1:1317 beside port 26657].
+    /// Address of REST, off or auto [default: rest.listen in config.toml, auto: port 1317 beside port 26657].
     #[arg(long, value_name = "ADDR")]
     rest: Option<String>,
     /// Log level (error, warn, info, debug, trace) or filters such as capstan_app=debug [default: log.level in

@@ -32,10 +32,10 @@ pub(crate) struct Start {
     /// Address of CometBFT's JSON-RPC.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:26657")]
     rpc: String,
-    /// Address of gRPC, off or auto [default: grpc.listen in config.toml, auto: 127.0.0.1:9090 beside port 26657].
+    /// Address of gRPC, off or auto [default: grpc.listen in config.toml, auto: port 9090 beside port 26657].
     #[arg(long, value_name = "ADDR")]
     grpc: Option<String>,
-    /// Address of REST, off or auto [default: rest.listen in config.toml, auto: 127.0.0.1:1317 beside port 26657].
+    /// Address of REST, off or auto [default: rest.listen in config.toml, auto: port 1317 beside port 26657].
     #[arg(long, value_name = "ADDR")]
     rest: Option<String>,
     /// Address for peers.

@@ -27,6 +27,6 @@ fn cosmjs_uses_the_solo_engine() {
 #[test]
 fn cosmjs_uses_cometbft() {
     let place = Place::new();
-    assert_eq!(place.run(&["init"]).code, 0);
+    assert_eq!(place.run(&["init", "--validator"]).code, 0);
     check(&place.comet_at(&place.home()));
 }

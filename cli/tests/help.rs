@@ -88,7 +88,7 @@ fn no_text_for_people_names_a_type_of_the_protocol() {
     for (args, part) in [
         (&["tx", "create-vat", &id, "--from", "alice"][..], "`capstan tx install-bundle FILE`"),
         (&["tx", "fund-meter", "m99", "1", "--from", "alice"], "fund-meter (message 0): meter: "),
-        (&["tx", "drop", "rp-1", "--from", "alice"], "drop (message 0): refs: "),
+        (&["tx", "drop", "x", "--from", "alice"], "drop (message 0): refs: "),
         (&["tx", "send", "x", "m", "--from", "alice"], "send (message 0): target: "),
         (&["tx", "terminate-vat", "x", "--from", "alice"], "terminate-vat (message 0): "),
         (&["tx", "upgrade-vat", "x", &id, "--from", "alice"], "upgrade-vat (message 0): "),

@@ -68,7 +68,7 @@ fn a_node_with_few_descriptors_and_many_connections_goes_on() {
     let answer = place.ask(&dev, &args);
     assert_eq!(answer.code, 0, "{answer:?}");
     let log = std::fs::read_to_string(home.join("node.log")).unwrap();
-    assert!(log.contains("only 44 connections are allowed"), "{log}");
+    assert!(log.contains("only 16 connections are allowed"), "{log}");
     assert_eq!(log.lines().count(), log.matches(" WARN ").count(), "{log}");
     assert!(dev.stop("TERM").success());
     assert!(!home.join("fatal.txt").exists());

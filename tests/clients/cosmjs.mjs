@@ -11,7 +11,7 @@ import {
   AminoTypes, GasPrice, SigningStargateClient, calculateFee, coins, createDefaultAminoConverters, defaultRegistryTypes, makeMultisignedTxBytes,
 } from '@cosmjs/stargate';
 import { HttpBatchClient, Comet38Client } from '@cosmjs/tendermint-rpc';
-import { MsgSend } from 'cosmjs-types/cosmos/bank/v1beta1/tx.js';
+import { MsgSend } from 'cosmjs-types/cosmos/bank/v1beta1/tx';
 import protobuf from 'protobufjs';
 
 const RPC = process.env.RPC ?? 'http://127.0.0.1:26657';

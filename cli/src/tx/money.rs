@@ -1,5 +1,6 @@
 //! What a vat costs: meters that are too small, and the rest that comes back when a vat ends.
 
+use capstan_abi::BundleKind;
 use std::time::Duration;
 
 use capstan_client::{Client, ClientError, Deadline, MessageResult, proto};
@@ -31,7 +32,8 @@ impl Sender {
         let vat = client.vat(vat_id)?;
         let price = client.params()?.deposit_byte_computrons;
         let least = SMALL_HEAP_BYTES.saturating_mul(price).saturating_add(SOME_WORK);
-        if price == 0 || !vat.bundle_id.starts_with("b1-") {
+        let kind = BundleKind::from_id(&vat.bundle_id);
+        if price == 0 || kind != Some(BundleKind::EndoZip) {
             return Ok(());
         }
         let meter = client.query(&proto::QueryMeterRequest { meter_id: vat.meter_id.clone() })?;

@@ -130,7 +130,7 @@ fn height_up_to(
     default: i64,
     most: i64,
 ) -> Result<i64, RpcError> {
-    let first = node.genesis.initial_height;
+    let first = node.store.heights()?.map_or(node.genesis.initial_height, |(first, _)| first);
     let height = match params.integer("height")? {
         Some(height) if height <= 0 => {
             return Err(RpcError::internal(format!(

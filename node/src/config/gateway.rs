@@ -1,6 +1,6 @@
 //! The addresses of gRPC and REST.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use capstan_gateway::{GatewayConfig, GatewayLimits};
@@ -43,8 +43,8 @@ impl Config {
     }
 }
 
-/// Reads an address. `auto` is a loopback address: with the default port beside the JSON-RPC's default port, so that
-/// several nodes on one machine do not want the same one, and otherwise with a free port.
+/// Reads an address. `auto` is on the IP address of the JSON-RPC: with the default port beside the JSON-RPC's default
+/// port, so that several nodes on one machine do not want the same one, and otherwise with a free port.
 fn listen(
     name: &'static str,
     text: &str,
@@ -55,7 +55,7 @@ fn listen(
         "off" => Ok(None),
         "auto" => {
             let port = if rpc.port() == RPC_PORT { default } else { 0 };
-            Ok(Some((Ipv4Addr::LOCALHOST, port).into()))
+            Ok(Some((rpc.ip(), port).into()))
         }
         addr => {
             let wrong = |_| OptionError::Listen { name, text: addr.to_owned() };
@@ -66,6 +66,8 @@ fn listen(
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
@@ -77,6 +79,8 @@ mod tests {
         assert!(beside.cors && !config.gateway(rpc(0), false).unwrap().cors);
         let other = config.gateway(rpc(30000), false).unwrap();
         assert_eq!((other.grpc, other.rest), (Some(rpc(0)), Some(rpc(0))));
+        let elsewhere = config.gateway("127.0.0.9:26657".parse().unwrap(), false).unwrap();
+        assert_eq!(elsewhere.grpc, Some("127.0.0.9:9090".parse().unwrap()));
         config.grpc.listen = "off".to_owned();
         config.rest.listen = "0.0.0.0:80".to_owned();
         let told = config.gateway(rpc(0), false).unwrap();
