@@ -5,6 +5,8 @@
 //! * The application answers what is about the state. The [services](service) of this crate answer what is about blocks,
 //!   transactions and the node, for which they ask the node's JSON-RPC.
 //! * REST is made of the descriptors' HTTP rules. A method of `capstan.v1` has its option `path` below `/capstan/v1/`.
+// `tonic::Status` is what gRPC answers with, and it is large.
+#![allow(clippy::result_large_err)]
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

@@ -61,8 +61,7 @@ fn most(stage: &mut Stage, vat: &str, operations: &Value) -> u64 {
     assert!(stage.kernel.post_to_vat_root(&mut stage.state, vat, methargs).unwrap());
     let mut policy = Most::default();
     assert!(stage.kernel.run(&mut stage.state, &mut policy).unwrap().idle);
-    let most = *policy.0.borrow();
-    most
+    *policy.0.borrow()
 }
 
 /// The most that the message itself, its transcript entry and the end of the vat take.

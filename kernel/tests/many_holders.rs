@@ -60,8 +60,7 @@ fn most(stage: &mut Stage, vat: &str, operations: &Value) -> u64 {
     assert!(stage.kernel.post_to_vat_root(&mut stage.state, vat, methargs).unwrap());
     let mut policy = Most::default();
     assert!(stage.kernel.run(&mut stage.state, &mut policy).unwrap().idle);
-    let most = policy.0.borrow().0;
-    most
+    policy.0.borrow().0
 }
 
 /// Who was told something of which `is` is true, in order.

@@ -1,6 +1,7 @@
 //! What the tests of the binary share: running it, and a chain that it runs.
 #![allow(dead_code, unreachable_pub)] // each test program uses a part
-#![allow(clippy::unwrap_used)] // tests
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+#![allow(clippy::result_large_err)] // `tonic::Status`
 
 pub mod gateway;
 pub mod guide;

@@ -170,7 +170,7 @@ mod tests {
     /// Stores a block and its results, with new parameters every tenth time.
     fn save(store: &BlockStore, height: i64) {
         let header = Header { height, ..Header::default() };
-        let data = Data { txs: vec![tx(height).into()] };
+        let data = Data { txs: vec![tx(height)] };
         let block = Block { header: Some(header), data: Some(data), ..Block::default() };
         let id = BlockId { hash: hash(height), ..BlockId::default() };
         let meta = BlockMeta { block_id: Some(id), ..BlockMeta::default() };
