@@ -289,7 +289,7 @@ fn questions_without_an_answer_say_why() {
         ("bundles/b1-00", 102, "not a bundle id"),
         ("txs/00/0", 102, "not a transaction hash"),
         ("/capstan.v1.Query/Nonsense", 101, "unknown query path"),
-        ("/cosmos.gov.v1.Query/Params", 101, "unknown query path"),
+        ("/capstan.v2.Query/Vat", 101, "unknown query path"),
         ("nonsense", 101, "unknown query path"),
         ("store", 103, "no key"),
     ] {
@@ -298,6 +298,9 @@ fn questions_without_an_answer_say_why() {
         assert!(response.log.contains(part), "{path}: {}", response.log);
         assert_eq!(response.height, chain.height);
     }
+    // Cosmos clients know the SDK's codes.
+    let response = chain.query("/cosmos.gov.v1.Query/Params", &[]);
+    assert_eq!((response.code, response.codespace.as_str()), (6, "sdk"), "{}", response.log);
     let path = format!("accounts/{}/outbox", bob().address());
     assert_eq!(chain.query(&path, &[]).code, 103);
     let old =

@@ -138,9 +138,12 @@ fn what_an_amino_document_does_not_cover_has_one_form() {
     refused(&mut chain, TxRaw { body_bytes: non_critical, ..tx.clone() }, 4, "TxBody");
     let with_default = [tx.auth_info_bytes.as_slice(), &[0x12, 0]].concat();
     refused(&mut chain, TxRaw { auth_info_bytes: with_default, ..tx.clone() }, 4, "AuthInfo");
-    let mut value_with_default = alice().pay(bob().address(), 5);
-    value_with_default.value.extend([0x1a, 0]);
-    let tampered = ledger_payment(|draft| draft.body.messages = vec![value_with_default]);
+    let mut twice = alice().pay(bob().address(), 5);
+    // The receiver a second time, which decodes to the same message.
+    let to = bob().address().to_string();
+    twice.value.extend([0x12, to.len() as u8]);
+    twice.value.extend(to.as_bytes());
+    let tampered = ledger_payment(|draft| draft.body.messages = vec![twice]);
     refused(&mut chain, tampered, 4, "MsgSend");
     // Fields that the document leaves out.
     let keyless = ledger_payment(|draft| draft.auth.signer_infos[0].public_key = None);
