@@ -35,7 +35,7 @@ use values::{arguments, coins, parameters, reason_of_end, reference, settled_val
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: capstan tx send ro-51 increment 2 --from alice --json\n\n\
     Every transaction is waited for, messages to vats until they are answered. If --timeout ends the waiting, the\n\
-    transaction may still come through: `capstan query result HASH` tells.")]
+    transaction may still come through: `capstan query tx HASH` tells whether it did, and `capstan query result HASH` how its messages were answered.")]
 pub(crate) struct Tx {
     #[command(subcommand)]
     action: Action,
@@ -80,7 +80,7 @@ enum Action {
         #[arg(long, value_name = "VALUE")]
         params: Option<String>,
         /// Computrons to buy into the vat's meter. 0: the chain's default. A small JavaScript vat needs some
-        /// 6,000,000,000: most of them are a deposit for its heap.
+        /// 12,000,000,000: most of them are a deposit for its heap.
         #[arg(long, value_name = "N", default_value_t = 0)]
         computrons: u64,
     },

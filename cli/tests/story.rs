@@ -251,7 +251,7 @@ fn a_command_that_is_interrupted_names_its_transaction() {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let last = lines.last().unwrap();
-    assert!(last.contains("may still come through: `capstan query result "), "{last}");
+    assert!(last.contains("may still come through: `capstan query tx "), "{last}");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     // The promise of an answer that nobody waits for is a target.
     let no_wait = [&call[..], &["--no-wait", "--json"]].concat();

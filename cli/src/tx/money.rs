@@ -9,8 +9,8 @@ use tendermint::abci::Event;
 
 use super::Sender;
 
-/// Bytes of the heap of a small JavaScript vat at its first snapshot, rounded up. `cli/tests/vats.rs` measures it.
-const SMALL_HEAP_BYTES: u64 = 1_000_000;
+/// Bytes of the heap of an ordinary JavaScript vat at its first snapshots, with classes of exos, rounded up.
+const SMALL_HEAP_BYTES: u64 = 2_400_000;
 
 /// Computrons beside the deposit for the heap with which a small vat does some work.
 const SOME_WORK: u64 = 100_000_000;
@@ -40,7 +40,7 @@ impl Sender {
         let remaining = meter.remaining.parse::<u128>().ok();
         let Some(left) = remaining.filter(|left| *left < u128::from(least)) else { return Ok(()) };
         let text = format!(
-            "warning: {} has {left} computrons left, and a small JavaScript vat needs some {least}, most of them as a deposit for its heap at the first snapshot; with less the vat ends there by `meter underflow`: `capstan tx fund-meter {} {}` adds them",
+            "warning: {} has {left} computrons left, and a JavaScript vat needs up to {least}, most of them as a deposit for its heap at the first snapshot; with less the vat ends there by `meter underflow`: `capstan tx fund-meter {} {}` adds them",
             vat.meter_id,
             vat.meter_id,
             u128::from(least) - left

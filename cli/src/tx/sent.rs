@@ -5,7 +5,7 @@ use capstan_client::{Address, ClientError, DENOM, ErrorCode, Wallet};
 /// Says what happened to a transaction that nobody waits for any more.
 pub(super) fn went_on(hash: &str) -> String {
     format!(
-        "transaction {hash} was sent and may still come through: `capstan query result {hash}` tells"
+        "transaction {hash} was sent and may still come through: `capstan query tx {hash}` tells whether it did"
     )
 }
 

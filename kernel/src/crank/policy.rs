@@ -122,7 +122,8 @@ pub struct BlockPolicy {
     pub snapshot: u64,
     /// Charged for each page of a heap of which a snapshot is taken, and four times more for each that changed.
     pub page: u64,
-    /// The budget for one crank of cleanup, or `None` once it was used.
+    /// The budget for one crank of cleanup, or `None` once it was used, or something was delivered. So a vat that ends is
+    /// cleaned up after what its last delivery led to.
     pub cleanup: Option<CleanupCounts>,
 }
 
@@ -142,13 +143,20 @@ impl RunPolicy for BlockPolicy {
 
     fn crank_done(&mut self, outcome: &CrankOutcome, work: &KernelWork) -> bool {
         let creation = match outcome {
-            CrankOutcome::VatCreated { .. } => self.vat_creation,
+            CrankOutcome::VatCreated { .. } => {
+                self.cleanup = None;
+                self.vat_creation
+            }
             CrankOutcome::Cleanup { work } => {
                 self.cleanup = None;
                 // Half of what is removed are node-local entries, which are not among those below.
                 self.write.saturating_mul(work.total())
             }
-            CrankOutcome::Empty | CrankOutcome::Delivery { .. } => 0,
+            CrankOutcome::Delivery { .. } => {
+                self.cleanup = None;
+                0
+            }
+            CrankOutcome::Empty => 0,
         };
         let pages = |pages| self.snapshot.saturating_add(self.page.saturating_mul(pages));
         let cost = [

@@ -186,7 +186,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
     const bundlecap = await bundleCap(bundleID, what);
     const service = vatAdminService();
     buyComputrons(address, remaining);
-    const meter = await E(baggage.get('vatAdmin')).createMeterFor(address, remaining, 0n);
+    const meter = await E(baggage.get('ownedMeters')).createMeterFor(address, remaining, 0n);
     const flags = {
       ...(enableSetup === undefined ? {} : { enableSetup }),
       ...(enableVatstore === undefined ? {} : { enableVatstore }),
@@ -198,7 +198,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       return harden({ root, adminNode, meter: makeMeterView(meter) });
     } catch (error) {
       // There is no vat whose cleanup would do it.
-      await E(baggage.get('vatAdmin')).giveBackMeter(meter);
+      await E(baggage.get('ownedMeters')).giveBackMeter(meter);
       throw error;
     }
   };
@@ -305,7 +305,7 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       Fail`launchSubcluster: a subcluster has 1 to ${q(MAX_SUBCLUSTER)} vats, not ${q(count)}`;
     bootstrap === undefined ||
       (typeof bootstrap === 'string' && Object.hasOwn(vats, bootstrap)) ||
-      Fail`launchSubcluster: invalid bootstrap vat name ${b(brief(bootstrap))}`;
+      Fail`launchSubcluster: invalid bootstrap vat name ${brief(bootstrap)}`;
     (Array.isArray(services) &&
       services.length <= MAX_SUBCLUSTER &&
       services.every(service => typeof service === 'string' && service.length <= MAX_FULL_NAME)) ||
@@ -423,8 +423,9 @@ export const buildRootObject = ({ D }, vatParameters = {}, baggage) => {
       baggage.init('services', services);
       baggage.init('vatAdmin', vatAdmin);
       baggage.init('vatAdminDevice', devices.vatAdmin);
-      const service = await E(vatAdmin).createVatAdminService(devices.vatAdmin);
-      baggage.init('vatAdminService', service);
+      const made = await E(vatAdmin).createVatAdminService(devices.vatAdmin, true);
+      baggage.init('vatAdminService', made.service);
+      baggage.init('ownedMeters', made.ownedMeters);
       if (services.chain) {
         published.init('chain/info', harden({ object: services.chain, deposit: '0' }));
       }

@@ -55,7 +55,7 @@ const show = (value, max = SHOWN, depth = 0, seen = []) => {
   }
   const iface = styleOf(value) === 'remotable' && getInterfaceOf(value);
   if (iface) {
-    return `[${iface}]`;
+    return `[${iface}${max.identify ? max.identify(value) : ''}]`;
   }
   if (seen.includes(value)) {
     return '[Circular]';
@@ -84,11 +84,18 @@ const notHere = name => () => {
 };
 
 /**
- * Throws unless a value is the expected one: equal data, or objects that are shown alike. Either may be a promise. For
+ * Throws unless a value is the expected one: equal data, or the same object. Either may be a promise. For
  * scripts that test.
  */
 const expect = async (value, expected) => {
-  const whole = async one => show(await one, { depth: Infinity, items: Infinity, sorted: true });
+  // Two objects are shown by different numbers.
+  const objects = [];
+  const identify = object => {
+    objects.includes(object) || objects.push(object);
+    return ` ${objects.indexOf(object) + 1}`;
+  };
+  const max = { depth: Infinity, items: Infinity, sorted: true, identify };
+  const whole = async one => show(await one, max);
   const [found, wanted] = [await whole(value), await whole(expected)];
   if (found !== wanted) {
     throw Error(`expected ${wanted}, found ${found}`);

@@ -250,6 +250,21 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   const { waitForEnd, takeEnd } = prepareEnds(baggage, () => D(device));
   const { provideNotifier, updateMeter } = prepareMeterNotifiers(baggage, notifierByMeterID);
 
+  // For whoever holds the root of this vat alone: they decide who gets coins.
+  const ownedMeters = prepareExo(baggage, 'ownedMeters', undefined, {
+    // Makes a meter whose rest goes to an owner, whom the application knows by that text.
+    createMeterFor(owner, remaining, threshold) {
+      assert.typeof(owner, 'string', 'owner not a string');
+      return makeMeter(remaining, threshold, owner);
+    },
+    // Gives the rest of a meter that pays for no vat to its owner.
+    giveBackMeter(meter) {
+      const meterID = meterIDOf(meter);
+      meterID || Fail`giveBackMeter: not a meter`;
+      D(device).giveBackMeter(meterID);
+    },
+  });
+
   const settleNewVat = (vatID, { rootObject, error }) => {
     if (!pendingVats.has(vatID)) {
       console.log(`no pending vat ${vatID}: was vatAdmin itself upgraded?`);
@@ -266,33 +281,20 @@ export const buildRootObject = ({ D }, _vatParameters, baggage) => {
   };
 
   return Far('root', {
-    createVatAdminService(vatAdminDevice) {
+    // With `withMeters` it returns {service, ownedMeters}, which SwingSet does not have. A method of its own would show in
+    // the texts of errors.
+    createVatAdminService(vatAdminDevice, withMeters = false) {
       if (baggage.has('vatAdminDev')) {
         baggage.set('vatAdminDev', vatAdminDevice);
       } else {
         baggage.init('vatAdminDev', vatAdminDevice);
       }
       device = vatAdminDevice;
-      return vatAdminService;
+      return withMeters ? harden({ service: vatAdminService, ownedMeters }) : vatAdminService;
     },
 
     getCriticalVatKey() {
       return criticalVatKey;
-    },
-
-    // Beyond what SwingSet has, for whoever holds this root alone: they decide who gets coins.
-
-    // Makes a meter whose rest goes to an owner, whom the application knows by that text.
-    createMeterFor(owner, remaining, threshold) {
-      assert.typeof(owner, 'string', 'owner not a string');
-      return makeMeter(remaining, threshold, owner);
-    },
-
-    // Gives the rest of a meter that pays for no vat to its owner.
-    giveBackMeter(meter) {
-      const meterID = meterIDOf(meter);
-      meterID || Fail`giveBackMeter: not a meter`;
-      D(device).giveBackMeter(meterID);
     },
 
     pauseService() {

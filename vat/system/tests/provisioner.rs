@@ -53,9 +53,10 @@ impl Provisioner {
         assert_eq!(sent[0][1], "o-50");
         assert_eq!(
             sent[0][2]["methargs"]["body"],
-            r##"#["createVatAdminService",["$0.Alleged: device"]]"##
+            r##"#["createVatAdminService",["$0.Alleged: device",true]]"##
         );
-        provisioner.fulfil(&sent[0], r#""$0""#, &["o-51"]);
+        let made = r#"{"ownedMeters":"$1","service":"$0"}"#;
+        provisioner.fulfil(&sent[0], made, &["o-51", "o-52"]);
         provisioner
     }
 
