@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use capstan_consensus::listen::Reserved;
 use prost_reflect::DescriptorPool;
 use tendermint_proto::v0_38::abci::RequestQuery;
 use tokio::sync::Semaphore;
@@ -23,13 +24,14 @@ pub(crate) struct Reply {
 pub(crate) struct Backend {
     pub(crate) node: Node,
     pub(crate) pool: DescriptorPool,
-    /// Permits of running calls.
-    pub(crate) running: Semaphore,
+    /// Permits of running calls. The work holds one to its end, also if its caller has left.
+    pub(crate) running: Arc<Semaphore>,
     pub(crate) max_answer_bytes: usize,
 }
 
 impl Backend {
-    /// Calls the method at `path` with an encoded request. `height` is that of the state, 0 for the last one.
+    /// Calls the method at `path` with an encoded request, whose part of the budget is held as long as the call runs.
+    /// `height` is that of the state, 0 for the last one.
     ///
     /// # Errors
     /// The [`Status`] of the call.
@@ -38,10 +40,16 @@ impl Backend {
         path: &str,
         request: Vec<u8>,
         height: i64,
+        reserved: Reserved,
     ) -> Result<Reply, Status> {
         self.known(path)?;
         let (backend, path) = (Arc::clone(self), path.to_owned());
-        let reply = self.run(move || backend.call_now(&path, request, height)).await?;
+        let work = move || {
+            let reply = backend.call_now(&path, request, height);
+            drop(reserved);
+            reply
+        };
+        let reply = self.run(work).await?;
         match reply.value.len() <= self.max_answer_bytes {
             true => Ok(reply),
             false => Err(status::too_large(self.max_answer_bytes)),
@@ -57,9 +65,15 @@ impl Backend {
         work: impl FnOnce() -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let stopping = |_| Status::unavailable("the node is shutting down");
-        let _permit = self.running.acquire().await.map_err(|_| stopping(()))?;
-        let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|_| stopping(()))?
+        let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|_| stopping(()))?;
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| match error.is_panic() {
+            true => Status::internal("the call failed by a bug of the node"),
+            false => stopping(()),
+        })?
     }
 
     /// Returns an error if no descriptor has the method.

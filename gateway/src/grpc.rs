@@ -85,8 +85,8 @@ async fn answer(shared: &Shared, request: Request) -> Result<Reply, Status> {
     let path = request.uri().path().to_owned();
     let height = height(request.headers())?;
     let incoming = listen::read(&shared.intake, request).await;
-    let Incoming { bytes, reserved: _reserved } = incoming.map_err(|e| status::of_unread(&e))?;
-    shared.backend.call(&path, message(bytes)?, height).await
+    let Incoming { bytes, reserved } = incoming.map_err(|e| status::of_unread(&e))?;
+    shared.backend.call(&path, message(bytes)?, height, reserved).await
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -106,7 +106,7 @@ fn shared(
     usage: Arc<Usage>,
 ) -> Result<Shared, GatewayError> {
     let limits = config.limits;
-    let running = Semaphore::new(limits.max_calls.clamp(1, Semaphore::MAX_PERMITS));
+    let running = Arc::new(Semaphore::new(limits.max_calls.clamp(1, Semaphore::MAX_PERMITS)));
     let (pool, max_answer_bytes) = (descriptors::pool()?, limits.max_answer_bytes);
     let node = Node { query, rpc };
     let backend = Arc::new(Backend { node, pool, running, max_answer_bytes });

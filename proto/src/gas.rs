@@ -23,8 +23,8 @@ pub struct TxSize {
     pub declared_bytes: u64,
     /// Number of messages.
     pub messages: u64,
-    /// Number of the messages that vats of the system handle: those to the factory, and those that create, upgrade or
-    /// terminate a vat.
+    /// Number of the messages that vats of the system handle, or may: those to objects, and those that create, upgrade
+    /// or terminate a vat.
     pub system_messages: u64,
     /// Number of signatures. A multisig has several.
     pub signatures: u64,

@@ -168,7 +168,7 @@ pub struct Fees {
     pub byte_gas: u64,
     /// Gas of each message.
     pub message_gas: u64,
-    /// Gas of each message that vats of the system handle, besides `message_gas`: of those to the factory, and of
+    /// Gas of each message that vats of the system handle, or may, besides `message_gas`: of those to objects, and of
     /// those that create, upgrade or terminate a vat.
     pub system_message_gas: u64,
     /// Gas of each signature.

@@ -1,7 +1,7 @@
 use capstan_abi::{CapData, Resolution};
 use capstan_genesis::{Address, Amount, BundleId};
 use capstan_kernel::{ids::MeterId, subcluster::IoName};
-use capstan_proto::{CHANNEL_LINE_BYTES, FACTORY, v1 as proto};
+use capstan_proto::{CHANNEL_LINE_BYTES, v1 as proto};
 use cosmrs::proto::cosmos::bank::v1beta1::MsgSend as MsgBankSend;
 
 use super::{
@@ -128,11 +128,11 @@ impl Action {
         }
     }
 
-    /// Returns whether vats of the system handle the message.
+    /// Returns whether vats of the system handle the message, or may: what a reference leads to depends on the state.
     pub fn is_for_system(&self) -> bool {
         match self {
             Self::CreateVat { .. } | Self::UpgradeVat { .. } | Self::TerminateVat { .. } => true,
-            Self::Send { target, .. } => target == FACTORY,
+            Self::Send { .. } => true,
             _ => false,
         }
     }

@@ -10,7 +10,7 @@ use cosmrs::{
 use super::{
     Action, PublicKey, Signature, TxError, TxHash, amino,
     fields::Fields,
-    known_fields::{AUTH_INFO, Known, TX_BODY},
+    known_fields::{AUTH_INFO, Known, TX_BODY, few_fields},
     messages,
     protobuf::{Encoding, decode_canonical},
 };
@@ -96,7 +96,16 @@ impl Tx {
         if bytes.len() as u64 > params.max_tx_bytes {
             return Err(TxError::TooLarge { size: bytes.len(), limit: params.max_tx_bytes });
         }
+        // A field takes many times its bytes when it is decoded.
+        few_fields("TxRaw", bytes, MAX_RAW_FIELDS)?;
         let raw: TxRaw = decode_canonical("TxRaw", bytes)?;
+        few_fields("TxBody", &raw.body_bytes, MAX_BODY_FIELDS)?;
+        if raw.auth_info_bytes.len() > MAX_AUTH_INFO_BYTES {
+            return Err(TxError::Undecodable {
+                part: "AuthInfo".to_owned(),
+                problem: format!("it has more than {MAX_AUTH_INFO_BYTES} bytes"),
+            });
+        }
         let known = |message| move || Some(Known::Cosmos(message));
         let body: TxBody =
             Encoding::FreeNonCritical.decode("TxBody", &raw.body_bytes, known(&TX_BODY))?;
@@ -218,6 +227,15 @@ fn read_fee(fee: Option<&Fee>, signer: Address) -> Result<(Amount, u64), TxError
     };
     Ok((amount, fee.gas_limit))
 }
+
+/// Maximum number of fields of a `TxRaw`: body, `AuthInfo` and signatures, of which there may be one.
+const MAX_RAW_FIELDS: usize = 100;
+
+/// Maximum number of fields of a `TxBody`, most of them messages.
+const MAX_BODY_FIELDS: usize = 10_000;
+
+/// Maximum size of an `AuthInfo`: a multisig of 7 keys takes a tenth of it.
+const MAX_AUTH_INFO_BYTES: usize = 8_192;
 
 /// Bytes that a fee and a gas limit add at most, and mode infos.
 const MISSING_BYTES: usize = 96;

@@ -51,6 +51,22 @@ static COIN: Cosmos = Cosmos(&[(1, None), (2, None)]);
 /// `cosmos.bank.v1beta1.MsgSend`.
 static BANK_SEND: Cosmos = Cosmos(&[(1, None), (2, None), (3, Some(&COIN))]);
 
+/// Checks that a message has at most `most` fields. What cannot be decoded is for the decoder to refuse.
+pub(super) fn few_fields(part: &str, mut bytes: &[u8], most: usize) -> Result<(), TxError> {
+    let mut count = 0;
+    while let Ok((number, wire_type)) = decode_key(&mut bytes) {
+        count += 1;
+        if count > most {
+            let problem = format!("it has more than {most} fields");
+            return Err(TxError::Undecodable { part: part.to_owned(), problem });
+        }
+        if skip_field(wire_type, number, &mut bytes, DecodeContext::default()).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 impl Known {
     /// Returns the fields of a message type, by its full name.
     pub(super) fn of_message(name: &str) -> Option<Self> {

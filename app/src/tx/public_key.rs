@@ -63,7 +63,11 @@ impl PublicKey {
         if threshold == 0 || threshold as usize > count {
             return Err(refused(format!("a threshold of {threshold} of {count} keys")));
         }
-        let keys = multisig.public_keys.iter().map(secp256k1).collect::<Result<_, _>>()?;
+        let keys: Vec<_> = multisig.public_keys.iter().map(secp256k1).collect::<Result<_, _>>()?;
+        // A signature of such a key could stand for either of two members.
+        if (1..keys.len()).any(|index| keys[..index].contains(&keys[index])) {
+            return Err(refused("a multisig with the same key twice".to_owned()));
+        }
         Ok(Self::Multisig(Multisig { threshold, keys }))
     }
 

@@ -259,11 +259,19 @@ pub(crate) async fn call(node: &Arc<RpcContext>, method: &str, params: Params) -
         "validators" => blocks::validators,
         other => return Err(RpcError::method_not_found(other)),
     };
-    let Ok(_running) = node.running.acquire().await else {
+    let Ok(running) = Arc::clone(&node.running).acquire_owned().await else {
         return Err(RpcError::internal("the node is shutting down"));
     };
     // The application and the store block. Asynchronous threads must not wait for them.
     let node = Arc::clone(node);
-    let answer = tokio::task::spawn_blocking(move || run(&node, &params)).await;
-    answer.unwrap_or_else(|_| Err(RpcError::internal("the node is shutting down")))
+    let work = move || {
+        let _running = running;
+        run(&node, &params)
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(RpcError::internal(match error.is_panic() {
+            true => "the call failed by a bug of the node",
+            false => "the node is shutting down",
+        }))
+    })
 }

@@ -39,8 +39,8 @@ pub(crate) struct RpcContext {
     pub(crate) usage: Usage,
     /// Memory for bodies and answers.
     pub(crate) budget: Budget,
-    /// Permits of running calls.
-    pub(crate) running: Semaphore,
+    /// Permits of running calls. The work holds one to its end, also if its caller has left.
+    pub(crate) running: Arc<Semaphore>,
 }
 
 /// The channel on which every committed block is published.

@@ -76,7 +76,7 @@ impl Solo {
             metrics: config.metrics,
             usage: Usage::default(),
             budget: Budget::new(config.rpc.max_pending_bytes),
-            running: Semaphore::new(CALLS_AT_A_TIME),
+            running: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
         });
         let rpc = Arc::downgrade(&node);
         let server = Server::start(listener, node).map_err(SoloError::Runtime)?;

@@ -94,18 +94,25 @@ async fn answer(rest: &Rest, request: Request) -> Answered {
         return Err(Status::unimplemented("Not Implemented"));
     };
     let incoming = listen::read(&rest.shared.intake, request).await;
-    let Incoming { bytes, reserved: _reserved } = incoming.map_err(|e| status::of_unread(&e))?;
+    let Incoming { bytes, reserved } = incoming.map_err(|e| status::of_unread(&e))?;
     let (parameters, kind, method) = (parameters(&uri)?, rule.method.output(), rule.path());
     let (backend, rule) = (&rest.shared.backend, rule.clone());
-    let build = move || request::build(&rule, variables, &parameters, &bytes);
-    let request = backend.run(move || Ok(build()?.encode_to_vec())).await?;
-    let reply = backend.call(&method, request, height).await?;
+    let build = move || {
+        let built = request::build(&rule, variables, &parameters, &bytes)?.encode_to_vec();
+        Ok((built, reserved))
+    };
+    let (request, reserved) = backend.run(build).await?;
+    let reply = backend.call(&method, request, height, reserved).await?;
     // While the response is turned into JSON, both are in memory.
     let budget = &rest.shared.intake.budget;
-    let _reserved = budget.reserve(reply.value.len()).ok_or_else(busy)?;
+    let reserved = budget.reserve(reply.value.len()).ok_or_else(busy)?;
     let most = backend.max_answer_bytes;
-    let json = backend.run(move || answer::json(kind, &reply.value, most)).await?;
-    Ok((json, reply.height))
+    let shown = move || {
+        let json = answer::json(kind, &reply.value, most)?;
+        drop(reserved);
+        Ok((json, reply.height))
+    };
+    backend.run(shown).await
 }
 
 /// Returns the decoded segments of a path.

@@ -12,6 +12,8 @@ use super::rules::{Rule, Variable};
 
 /// Maximum number of parameters in a query string.
 const MAX_PARAMETERS: usize = 100;
+/// Maximum number of values in a JSON body. Each takes many times its bytes when it is read.
+const MAX_VALUES: usize = 20_000;
 /// Maximum number of names in a parameter's path, as in `pagination.limit`.
 const MAX_DEPTH: usize = 4;
 
@@ -50,6 +52,13 @@ pub(super) fn build(
 }
 
 fn from_json(input: &MessageDescriptor, body: &[u8]) -> Result<DynamicMessage, Status> {
+    // Those in texts count, too, which base64 does not have.
+    let values = body.iter().filter(|byte| matches!(**byte, b',' | b'[' | b'{')).count();
+    if values > MAX_VALUES {
+        return Err(Status::invalid_argument(format!(
+            "a body has at most {MAX_VALUES} values: send the transaction as tx_bytes"
+        )));
+    }
     // It reads no deeper than 128 levels.
     let mut json = serde_json::Deserializer::from_slice(body);
     let wrong = |error: serde_json::Error| Status::invalid_argument(error.to_string());

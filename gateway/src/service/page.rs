@@ -42,7 +42,10 @@ impl Page {
     /// Returns the number of the page as CometBFT counts, from 1. CometBFT has whole pages only.
     pub(super) fn number(self) -> Result<u64, Status> {
         match self.offset % self.limit {
-            0 => Ok(self.offset / self.limit + 1),
+            0 => {
+                let too_large = || Status::invalid_argument("the offset is too large");
+                (self.offset / self.limit).checked_add(1).ok_or_else(too_large)
+            }
             _ => Err(Status::invalid_argument("the offset must be a multiple of the limit")),
         }
     }

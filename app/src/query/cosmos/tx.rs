@@ -24,6 +24,10 @@ pub(super) fn simulate(
 ) -> Answered<SimulateResponse> {
     let chain = Chain::load(server.state)?.ok_or_else(|| QueryError::not_found("chain", "yet"))?;
     let refused = |error: TxError| malformed(error.to_string());
+    let (size, limit) = (request.encoded_len(), chain.params.max_tx_bytes);
+    if size as u64 > limit {
+        return Err(refused(TxError::TooLarge { size, limit }));
+    }
     let bytes = bytes(request)?;
     let tx = Tx::decode_unsigned(&bytes, &chain.params).map_err(refused)?;
     let account = account::get(server.state, tx.signer)?;
