@@ -388,8 +388,6 @@ impl VatSyscalls<'_, '_> {
 
     /// The object that a syscall of garbage collection names.
     fn collected(&mut self, vref: &str, exported: bool) -> Translated<KRef> {
-        self.state.count_reads(1);
-        self.state.insist_within_limit()?;
         let right = parse_vref(vref)
             .is_some_and(|parts| parts.kind == Kind::Object && parts.exported == exported);
         if !right {
