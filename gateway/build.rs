@@ -3,14 +3,7 @@
 use std::{collections::BTreeSet, env, error::Error, fs, path::Path};
 
 use protox::file::{ChainFileResolver, DescriptorSetFileResolver, File, FileResolver};
-use protox::prost_reflect::{
-    DescriptorPool,
-    prost::Message as _,
-    prost_types::{
-        FieldDescriptorProto, FileDescriptorSet,
-        field_descriptor_proto::{Label, Type},
-    },
-};
+use protox::prost_reflect::DescriptorPool;
 
 /// The file of this folder, whose name is that of the file that it replaces.
 const OWN: &str = "cosmos/base/node/v1beta1/query.proto";
@@ -44,32 +37,12 @@ impl FileResolver for OwnFile {
     }
 }
 
-/// Returns the descriptors of the Cosmos SDK, with the field `query` of `GetTxsEventRequest`, which is newer than they are.
-fn cosmos_files() -> Result<FileDescriptorSet, Box<dyn Error>> {
-    let mut set = FileDescriptorSet::decode(ibc_proto::FILE_DESCRIPTOR_SET)?;
-    let files = set.file.iter_mut().filter(|file| file.package() == "cosmos.tx.v1beta1");
-    let mut messages = files.flat_map(|file| &mut file.message_type);
-    let request = messages.find(|message| message.name() == "GetTxsEventRequest");
-    let request = request.ok_or("there is no GetTxsEventRequest")?;
-    if request.field.iter().all(|field| field.name() != "query") {
-        request.field.push(FieldDescriptorProto {
-            name: Some("query".to_owned()),
-            json_name: Some("query".to_owned()),
-            number: Some(6),
-            label: Some(Label::Optional.into()),
-            r#type: Some(Type::String.into()),
-            ..FieldDescriptorProto::default()
-        });
-    }
-    Ok(set)
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=build.rs");
     let mut resolver = ChainFileResolver::new();
     resolver.add(OwnFile);
-    resolver.add(DescriptorSetFileResolver::new(cosmos_files()?));
+    resolver.add(DescriptorSetFileResolver::decode(ibc_proto::FILE_DESCRIPTOR_SET)?);
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).open_files(FILES)?;
     let bytes = compiler.encode_file_descriptor_set();

@@ -10,6 +10,8 @@ use tonic::Status;
 
 use super::rules::{Rule, Variable};
 
+/// Name of the request that searches for transactions.
+const SEARCH: &str = "cosmos.tx.v1beta1.GetTxsEventRequest";
 /// Maximum number of parameters in a query string.
 const MAX_PARAMETERS: usize = 100;
 /// Maximum number of values in a JSON body. Each takes many times its bytes when it is read.
@@ -75,7 +77,9 @@ fn from_query(request: &mut DynamicMessage, parameters: &[(String, String)]) -> 
         )));
     }
     for (name, text) in parameters {
-        set(request, name, text)?;
+        // The field `query` of a search is newer than the descriptors. It is what all conditions together are.
+        let is_search = request.descriptor().full_name() == SEARCH && name == "query";
+        set(request, if is_search { "events" } else { name }, text)?;
     }
     Ok(())
 }
