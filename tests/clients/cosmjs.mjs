@@ -132,3 +132,6 @@ await check('batches of 20 are answered', async () => {
   assert.equal(heights.length, 20);
   comet.disconnect();
 });
+
+// Connections that are kept alive would hold the process.
+process.exit(0);

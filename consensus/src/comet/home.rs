@@ -119,6 +119,8 @@ log_level = "info"
 # Room for the largest transaction in base64 and for the rest of its request.
 max_body_bytes = {max_body_bytes}
 timeout_broadcast_tx_commit = "60s"
+# As CosmJS sends them by default.
+max_request_batch_size = 20
 
 [p2p]
 # Only the peers that the node is started with.
