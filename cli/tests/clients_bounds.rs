@@ -52,7 +52,7 @@ fn strangers_are_bounded_and_others_are_served() {
     drop(silent);
     let metrics = ureq::get(format!("{}/metrics", dev.url())).call().unwrap();
     let metrics = metrics.into_body().read_to_string().unwrap();
-    for (name, least) in [("calls", 5), ("failed", 3), ("refused", 1), ("dropped", 2)] {
+    for (name, least) in [("calls", 2), ("failed", 1), ("refused", 1), ("dropped", 2)] {
         let prefix = format!("capstan_gateway_{name}_total{{protocol=\"grpc\"}} ");
         let line = metrics.lines().find(|line| line.starts_with(&prefix)).unwrap();
         let value: u64 = line[prefix.len()..].parse().unwrap();
