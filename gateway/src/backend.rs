@@ -106,3 +106,36 @@ impl Backend {
         status::of_answer(answer).map(|value| Reply { value, height })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn work_holds_its_permit_after_its_caller_has_left() {
+        let node = Node { query: Arc::new(|_| panic!()), rpc: Arc::new(|_, _| panic!()) };
+        let backend = Arc::new(Backend {
+            node,
+            pool: DescriptorPool::new(),
+            running: Arc::new(Semaphore::new(1)),
+            max_answer_bytes: 0,
+        });
+        let ((began, begins), (end, ended)) = (mpsc::channel(), mpsc::channel::<()>());
+        let caller = Arc::clone(&backend);
+        let work = move || {
+            began.send(()).unwrap();
+            ended.recv().unwrap();
+            Ok(())
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        let call = runtime.spawn(async move { caller.run(work).await });
+        begins.recv().unwrap();
+        call.abort();
+        assert!(runtime.block_on(call).unwrap_err().is_cancelled());
+        assert_eq!(backend.running.available_permits(), 0);
+        end.send(()).unwrap();
+        assert!(runtime.block_on(backend.running.acquire()).is_ok());
+    }
+}
