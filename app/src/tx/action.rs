@@ -130,11 +130,13 @@ impl Action {
 
     /// Returns whether vats of the system handle the message, or may: what a reference leads to depends on the state.
     pub fn is_for_system(&self) -> bool {
-        match self {
-            Self::CreateVat { .. } | Self::UpgradeVat { .. } | Self::TerminateVat { .. } => true,
-            Self::Send { .. } => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::CreateVat { .. }
+                | Self::UpgradeVat { .. }
+                | Self::TerminateVat { .. }
+                | Self::Send { .. }
+        )
     }
 
     /// Returns the command of `capstan` that sends the action, for errors that people read.
