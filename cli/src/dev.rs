@@ -1,6 +1,8 @@
 //! `capstan dev`: a chain for development, until it is told to stop.
 
 use std::net::{SocketAddr, TcpListener};
+use std::process::exit;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,8 +22,11 @@ use crate::failure::{flag, usage};
 use crate::home::path;
 use crate::init::{DEFAULT_CHAIN_ID, new_genesis};
 use crate::output::{self, Output};
-use crate::process::{init_logs, listen_addr, log_filter, on_signal};
+use crate::process::{INTERRUPTED, init_logs, listen_addr, log_filter, on_signal};
 use crate::progress::Progress;
+
+/// Time for which a signal waits for a node that is starting. Nothing is lost if the process ends without it.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time in which the first block must come. It starts the system's vats.
 const FIRST_BLOCK: Duration = Duration::from_secs(120);
@@ -103,14 +108,22 @@ impl Dev {
         };
         // Consensus finds out too, but only after everything else was started.
         TcpListener::bind(rpc).with_context(|| port_taken(rpc))?;
+        // The JSON-RPC answers before the node is complete. A signal then waits for the rest.
+        let (tell, told) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        on_signal(move || match told.recv_timeout(START_PATIENCE) {
+            Ok(stop) => stop(),
+            Err(_) => exit(INTERRUPTED),
+        })?;
         let node = capstan_node::start(&home, &config, rpc, &|step| progress.step(step))?;
         let solo = &node.solo;
         let (genesis, _) = home.genesis()?;
         let (stopper, app) = (solo.stopper(), node.app.clone());
-        on_signal(move || {
+        let stop = move || {
             app.stopping();
             stopper.stop();
-        })?;
+        };
+        // It fails only if the process ends by a signal.
+        let _ = tell.send(Box::new(stop));
         let url = format!("http://{}", solo.rpc_addr());
         progress.step("making the first block");
         let has_begun = wait_for_first_block(solo, genesis.initial_height)?;
