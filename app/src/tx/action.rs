@@ -52,7 +52,7 @@ pub enum Action {
     },
     /// Sends a message to an object.
     Send {
-        /// Reference to the object or promise, or [`FACTORY`].
+        /// Reference to the object or promise, or [`FACTORY`](capstan_proto::FACTORY).
         target: String,
         /// Method and arguments: [`CapData`] with the body `#[method, args]`.
         methargs: CapData,
