@@ -2,8 +2,8 @@
 //!
 //! * [`Gateway`] is the server of both. A method is called by its path, such as `/capstan.v1.Query/Vat`, with an encoded
 //!   request. No code is generated for it: a query that the application has is served as it is.
-//! * The application answers what is about the state. The module `service` of this crate answer what is about blocks,
-//!   transactions and the node, for which they ask the node's JSON-RPC.
+//! * The application answers what is about the state. The module `service` answers what is about blocks,
+//!   transactions and the node, for which it asks the node's JSON-RPC.
 //! * REST is made of the descriptors' HTTP rules. A method of `capstan.v1` has its option `path` below `/capstan/v1/`.
 // `tonic::Status` is what gRPC answers with, and it is large.
 #![allow(clippy::result_large_err)]
