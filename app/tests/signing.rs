@@ -360,6 +360,13 @@ fn a_multisig_takes_exactly_its_threshold_of_signatures() {
             any.value = key.encode_to_vec();
         }
     };
+    let twice = |draft: &mut Draft| {
+        let any = draft.auth.signer_infos[0].public_key.as_mut().unwrap();
+        let mut key = LegacyAminoPubKey::decode(any.value.as_slice()).unwrap();
+        key.public_keys[1] = key.public_keys[0].clone();
+        any.value = key.encode_to_vec();
+    };
+    refused(shared.payment(&two, twice), 9, "the same key twice");
     refused(shared.payment(&two, other_key(0)), 9, "a threshold of 0");
     refused(shared.payment(&two, other_key(4)), 9, "a threshold of 4 of 3");
     refused(shared.payment(&two, other_key(1)), 13, "acts for");
@@ -411,4 +418,22 @@ fn explorers_find_the_events_of_the_cosmos_sdk() {
     ];
     let events: Vec<String> = result.events.iter().map(text).collect();
     assert_eq!(events, expected);
+}
+
+#[test]
+fn parts_that_would_take_many_times_their_bytes_are_refused_before_they_are_decoded() {
+    let mut chain = Chain::new();
+    let alice = alice();
+    let tx =
+        TxRaw::decode(alice.sign(&alice.draft(vec![alice.pay(bob().address(), 5)])).as_slice());
+    let tx = tx.unwrap();
+    // Empty messages, signers and signatures of two bytes each.
+    let empty = |tag: u8, count: usize| [tag, 0].repeat(count);
+    let body_bytes = empty(0x0a, 1_000_000);
+    chain.refused(&TxRaw { body_bytes, ..tx.clone() }.encode_to_vec(), 3, "TxBody");
+    let auth_info_bytes = empty(0x0a, 1_000_000);
+    chain.refused(&TxRaw { auth_info_bytes, ..tx.clone() }.encode_to_vec(), 3, "8192 bytes");
+    let signatures = vec![Vec::new(); 1_000_000];
+    chain.refused(&TxRaw { signatures, ..tx.clone() }.encode_to_vec(), 3, "TxRaw");
+    chain.ok(tx.encode_to_vec());
 }

@@ -153,6 +153,22 @@ fn computrons_are_bought_into_a_meter_and_an_empty_one_ends_its_vat() {
 }
 
 #[test]
+fn a_vat_that_exits_has_its_last_answer_told() {
+    let place = Place::new();
+    let source = "import { Far } from '@endo/far';\nexport const buildRootObject = ({ exitVat }) =>\n  \
+        Far('r', { quit: () => (exitVat('bye'), 'farewell') });\n";
+    std::fs::write(place.path().join("quit.js"), source).unwrap();
+    place.run(&["bundle", "quit.js", "-o", "quit.json"]).assert_failed(0, "");
+    let dev = place.dev();
+    tx(&place, &dev, &["install-bundle", "quit.json"]).json();
+    let vat = tx(&place, &dev, &["create-vat", "quit.json"]).json();
+    let answer = tx(&place, &dev, &["send", text(&vat, "root"), "quit"]).json();
+    assert_eq!((&answer["status"], &answer["value"]), (&json!("fulfilled"), &json!("farewell")));
+    let record = place.ask(&dev, &["query", "vat", text(&vat, "vat_id"), "--json"]).json();
+    assert_eq!(record["ending"]["kind"], "exited", "{record}");
+}
+
+#[test]
 fn the_end_of_a_vat_is_answered_with_what_its_meter_had_left() {
     let place = Place::new();
     let dev = place.dev();

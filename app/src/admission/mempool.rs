@@ -15,7 +15,7 @@ use crate::{
         account::{self, Account},
         chain::Chain,
     },
-    tx::{Action, Tx, TxError},
+    tx::{Action, Gas, Tx, TxError},
 };
 
 /// The [`Committed`] state with the effects of pending transactions on their signers' sequences and balances.
@@ -103,10 +103,9 @@ fn chain(committed: &Committed) -> Result<&Chain, NodeFault> {
 
 /// Returns the response for a [`Tx`] that passes.
 pub(crate) fn accepted(tx: &Tx, committed: &Committed) -> ResponseCheckTx {
-    let gas = committed.chain.as_ref().map_or(0, |chain| chain.params.fees.gas(&tx.size()));
-    let [gas_wanted, gas_used] =
-        [tx.gas_limit, gas].map(|gas| i64::try_from(gas).unwrap_or(i64::MAX));
-    ResponseCheckTx { gas_wanted, gas_used, ..ResponseCheckTx::default() }
+    let gas = committed.chain.as_ref().map(|chain| Gas::of(tx, &chain.params.fees));
+    let Gas { wanted, used } = gas.unwrap_or_default();
+    ResponseCheckTx { gas_wanted: wanted, gas_used: used, ..ResponseCheckTx::default() }
 }
 
 /// Returns the response for a transaction that is refused with a [`TxError`].

@@ -1,4 +1,4 @@
-//! The events of transactions as the Cosmos SDK emits them, beside Capstan's own. Explorers and indexers look for them.
+//! Events of the Cosmos SDK for transactions, which explorers and indexers look for. Capstan's own events come besides.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use capstan_genesis::{Address, Amount, DENOM};

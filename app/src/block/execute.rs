@@ -26,7 +26,7 @@ use crate::{
     block::{
         bridge, channels, cosmos_events,
         meters::{self, Purchase},
-        tx_result::{Gas, failed, refused},
+        tx_result::{failed, refused},
     },
     events::event,
     fault::{Failure, NodeFault},
@@ -38,7 +38,7 @@ use crate::{
         results::{self, Settled},
         uploads::{self, Progress, Upload},
     },
-    tx::{Action, Announcement, Packed, Tx, TxError, UploadId},
+    tx::{Action, Announcement, Gas, Packed, Tx, TxError, UploadId},
 };
 
 /// Executes the transactions of one block.

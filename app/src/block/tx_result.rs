@@ -1,28 +1,11 @@
-use capstan_proto::{CODESPACE, Fees};
+use capstan_proto::CODESPACE;
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
-use crate::tx::{Tx, TxError};
+use crate::tx::{Gas, TxError};
 
 /// Returns the [`ExecTxResult`] of a transaction that is refused and changes no state.
 pub(crate) fn refused(error: &TxError) -> ExecTxResult {
     failed(error, Gas::default(), Vec::new())
-}
-
-/// The gas of a result, as CometBFT counts it.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Gas {
-    /// The gas limit.
-    pub(super) wanted: i64,
-    /// The transaction's gas.
-    pub(super) used: i64,
-}
-
-impl Gas {
-    pub(super) fn of(tx: &Tx, fees: &Fees) -> Self {
-        let [wanted, used] =
-            [tx.gas_limit, fees.gas(&tx.size())].map(|gas| i64::try_from(gas).unwrap_or(i64::MAX));
-        Self { wanted, used }
-    }
 }
 
 /// Returns the [`ExecTxResult`] of a transaction that fails with a [`TxError`].

@@ -4,7 +4,7 @@ use prost::{Message, Name};
 
 use super::{TxError, known_fields::Known};
 
-/// How strictly the encoding of a part of a transaction is checked.
+/// Encodings that a part of a transaction may have.
 ///
 /// No stranger can change a transaction without making it invalid. So what the signatures do not cover byte by byte
 /// has one encoding only.
@@ -12,7 +12,7 @@ use super::{TxError, known_fields::Known};
 pub(super) enum Encoding {
     /// Any encoding without unknown fields: fields in any order, and fields that have their default values.
     Free,
-    /// As `Free`, and unknown fields may be there that are not critical.
+    /// As `Free`, and unknown fields that are not critical are passed over.
     FreeNonCritical,
     /// The one encoding that encoding the message again gives.
     Canonical,

@@ -32,7 +32,7 @@ enum Signers {
     Multi { keys: usize, signed: Vec<(usize, Signed)> },
 }
 
-/// What one key signed.
+/// The signature of one key, and the form of the bytes that it covers.
 #[derive(Clone, Debug)]
 struct Signed {
     mode: Mode,
@@ -51,9 +51,9 @@ enum Mode {
 
 /// Reason why a signature is refused.
 pub(crate) enum Unverified {
-    /// It is not in low-s form.
+    /// A signature is not in low-s form.
     HighS,
-    /// The key signed something else.
+    /// A signature does not verify.
     Wrong,
     /// Other keys signed than the account's key asks for.
     Keys(TxError),
@@ -78,7 +78,8 @@ impl Signature {
         Ok(Self::of(raw, signers))
     }
 
-    /// Returns a placeholder for the signatures that the signer's key still has to make. It verifies for no key.
+    /// Returns as many empty signatures as the signer's key needs, for a transaction that is not signed yet. They verify
+    /// for no key.
     pub(super) fn missing(
         signer: &SignerInfo,
         _signature: &[u8],

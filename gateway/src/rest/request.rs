@@ -146,3 +146,20 @@ fn value(field: &FieldDescriptor, text: &str) -> Result<Option<Value>, Status> {
     };
     Ok(Some(value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_a_body_are_counted_before_it_is_read() {
+        let pool = crate::descriptors::pool().unwrap();
+        let kind = pool.get_message_by_name("cosmos.tx.v1beta1.SimulateRequest").unwrap();
+        let infos = |count| vec!["{}"; count].join(",");
+        let body =
+            |count| format!(r#"{{"tx":{{"auth_info":{{"signer_infos":[{}]}}}}}}"#, infos(count));
+        assert!(from_json(&kind, body(1_000).as_bytes()).is_ok());
+        let refused = from_json(&kind, body(1_000_000).as_bytes()).unwrap_err();
+        assert!(refused.message().contains("at most 20000 values"), "{refused}");
+    }
+}

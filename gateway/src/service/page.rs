@@ -70,4 +70,11 @@ mod tests {
         let keyed = PageRequest { key: vec![1], ..request(0, 0) };
         assert!(Page::of(Some(&keyed)).is_err());
     }
+
+    #[test]
+    fn the_last_offset_is_refused_and_not_counted_further() {
+        let page = Page::new(u64::MAX, 1);
+        assert_eq!(page.number().unwrap_err().message(), "the offset is too large");
+        assert_eq!(Page::new(u64::MAX - 1, 1).number().unwrap(), u64::MAX);
+    }
 }

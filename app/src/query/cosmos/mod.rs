@@ -19,7 +19,7 @@ type Run = fn(&QueryServer<'_>, &[u8]) -> Result<Reply, QueryError>;
 /// A response, and the key of the one record that it is about.
 struct About<M>(M, Option<Vec<u8>>);
 
-/// What a function of a query returns.
+/// Result of the function that answers a query.
 type Answered<M> = Result<About<M>, QueryError>;
 
 /// The queries by their paths.
