@@ -59,7 +59,7 @@ pub(crate) fn not_in_notation(error: &BadNotation) -> String {
         other => other,
     };
     let hint = match mistake {
-        BadNotation::Syntax { .. } => "; a text is written in double quotes: '\"1,2\"'",
+        BadNotation::Syntax { .. } => "; if a text is meant, write it in double quotes: '\"…\"'",
         _ => "",
     };
     format!("{error}{hint}")
