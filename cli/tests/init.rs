@@ -3,7 +3,9 @@
 
 mod common;
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -175,4 +177,46 @@ fn a_signal_before_the_first_block_ends_a_chain() {
     let ended = || Ok::<_, ClientError>(child.try_wait().unwrap());
     let status = Deadline::after(Duration::from_secs(60)).poll("the end", ended).unwrap();
     assert!(status.success(), "{status}");
+}
+
+/// A `cometbft` that says in the files `started` and `stopped` beside it how far it came.
+fn fake_cometbft(place: &Place) -> String {
+    let file = place.path().join("cometbft");
+    let script = "#!/bin/sh\ncd \"${0%/*}\"\ntrap 'touch stopped; exit 0' TERM\ntouch started\nwhile :; do sleep 0.1; done\n";
+    std::fs::write(&file, script).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+    file.display().to_string()
+}
+
+/// Sends SIGTERM to `capstan start` once `is_time` says so. Returns its exit code.
+fn ended_by_signal(place: &Place, cometbft: &str, is_time: impl Fn() -> bool) -> Option<i32> {
+    let addrs = common::free_addrs(2);
+    let (rpc, p2p) = (addrs[0].to_string(), addrs[1].to_string());
+    let args = ["start", "--rpc", &rpc, "--p2p", &p2p, "--cometbft", cometbft, "--log", "error"];
+    let mut child = place.command(&args).spawn().unwrap();
+    let deadline = Deadline::after(PATIENCE);
+    deadline.poll("the time", || Ok::<_, ClientError>(is_time().then_some(()))).unwrap();
+    let kill = format!("kill -TERM {}", child.id());
+    Command::new("sh").args(["-c", &kill]).status().unwrap();
+    let ended = || Ok::<_, ClientError>(child.try_wait().unwrap());
+    Deadline::after(PATIENCE).poll("the end", ended).unwrap().code()
+}
+
+#[test]
+fn a_signal_ends_a_node_and_its_cometbft_in_order_however_early_it_comes() {
+    let place = Place::new();
+    assert_eq!(place.run(&["init", "--validator"]).code, 0);
+    let cometbft = fake_cometbft(&place);
+    let [started, stopped] = ["started", "stopped"].map(|name| place.path().join(name));
+    // While the home is opened for the first time.
+    let state = place.home().join("state");
+    assert!(!state.exists());
+    let code = ended_by_signal(&place, &cometbft, || state.exists());
+    let expected = if started.exists() { Some(0) } else { Some(130) };
+    assert_eq!((code, stopped.exists()), (expected, started.exists()));
+    // As soon as CometBFT runs, which has not answered anything.
+    let _ = std::fs::remove_file(&started);
+    let _ = std::fs::remove_file(&stopped);
+    let code = ended_by_signal(&place, &cometbft, || started.exists());
+    assert_eq!((code, stopped.exists()), (Some(0), true));
 }
