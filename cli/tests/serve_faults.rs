@@ -218,27 +218,13 @@ fn a_flood_of_calls_runs_a_few_at_a_time() {
 #[test]
 fn calls_that_are_never_answered_hold_no_others() {
     let stage = Stage::new();
-    let server = stage.serve(None, &["--method-timeout", "5", "--max-calls-per-method", "4"]);
+    let server = stage.serve(None, &["--method-timeout", "3600", "--max-calls-per-method", "4"]);
     let object = stage.object();
     flood(&stage, &object, "never", 0, 70);
-    let began = Instant::now();
     assert_eq!(stage.send("alice", &[&object, "add", "2", "3"])["value"], 5);
-    // Each round of the others takes five seconds.
-    let rounds = server_rounds(&server);
-    assert!(rounds <= 1 + began.elapsed().as_secs() as usize / 5, "{rounds} rounds came first");
-    // They go on by themselves, a few at a time.
-    let mut answered = 0;
-    while answered < 9 {
-        answered += server.wait_for("answered")["entries"].as_array().unwrap().len();
-    }
+    let begun = server.lines.try_iter().filter(|line| line["method"] == "never").count();
+    assert_eq!(begun, 4);
     server.stop();
-}
-
-/// The number of rounds of calls of `never` that were said to have begun.
-fn server_rounds(server: &Server) -> usize {
-    let lines: Vec<Value> = server.lines.try_iter().collect();
-    let calls = lines.iter().filter(|line| line["event"] == "call" && line["method"] == "never");
-    calls.count().div_ceil(4)
 }
 
 #[test]
