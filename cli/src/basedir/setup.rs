@@ -1,7 +1,5 @@
 //! The kernel of vats that run without a chain, before its first crank.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context as _;
 use capstan_client::Bundle;
 use capstan_genesis::Params;
