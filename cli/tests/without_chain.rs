@@ -200,7 +200,7 @@ fn parameters_hold_the_roots_of_other_vats() {
 fn write_versions(place: &Place) {
     let second = VAT.replace("harden(parameters)", "harden({ second: parameters })");
     fs::write(place.path().join("src/second.js"), second).unwrap();
-    let broken = VAT.replace("=> Far", "=> { throw Error('no lease'); } || Far");
+    let broken = VAT.replace("=> Far", "=> assert.fail('no lease') || Far");
     fs::write(place.path().join("src/broken.js"), broken).unwrap();
 }
 

@@ -194,8 +194,23 @@ impl Basedir {
 
     /// Returns the [`Outcome`] of `bootstrap`.
     pub(crate) fn bootstrapped(&self) -> anyhow::Result<Outcome> {
+        self.outcome(self.bootstrap()?)
+    }
+
+    /// Returns what `bootstrap` was fulfilled with, as people write it. Returns `None` if it was not.
+    pub(crate) fn bootstrap_answer(&self) -> anyhow::Result<Option<String>> {
+        Ok(match self.bare.settlement(self.bootstrap()?)? {
+            Some(Settlement::Fulfilled(KernelData { body, slots })) => {
+                let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
+                Some(passable::text(&body, &slots))
+            }
+            _ => None,
+        })
+    }
+
+    fn bootstrap(&self) -> anyhow::Result<KRef> {
         let promise = self.record.bootstrap.as_deref().and_then(KRef::parse);
-        self.outcome(promise.context("the record of the bootstrap message is damaged")?)
+        promise.context("the record of the bootstrap message is damaged")
     }
 
     /// Returns the kind of the timer, if there is one.

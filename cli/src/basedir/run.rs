@@ -13,7 +13,6 @@ use super::watch::Watch;
 use crate::Common;
 use crate::failure::usage;
 use crate::output::{self, Output};
-use crate::passable;
 use crate::progress::Progress;
 
 /// Arguments of `capstan run`.
@@ -77,8 +76,8 @@ impl Run {
         };
         if output.is_json() {
             output.record(&end.record(&report));
-        } else if let Outcome::Fulfilled(value) = &end.bootstrap {
-            output::say(&format!("bootstrap fulfilled: {}", passable::typed(value)));
+        } else if let Some(answer) = machine.bootstrap_answer()? {
+            output::say(&format!("bootstrap fulfilled: {answer}"));
         }
         end.judge(machine.watch())
     }
