@@ -176,6 +176,26 @@ fn what_cannot_be_run_is_refused_with_what_is_wrong() {
 }
 
 #[test]
+fn a_source_is_no_bundle_and_a_bundle_goes_where_it_can_be_written() {
+    let place = place();
+    let bundle = |output| place.run(&["bundle", "src/vat.js", "-o", output]);
+    bundle("nowhere/vat.json").assert_failed(2, "-o nowhere/vat.json: there is no directory nowhere");
+    bundle("src").assert_failed(2, "-o src is a directory");
+    bundle("test/../src/vat.js").assert_failed(2, "is the source; name another file");
+    assert_eq!(fs::read_to_string(place.path().join("src/vat.js")).unwrap(), VAT);
+    fs::write(place.path().join("src/other.json"), VAT).unwrap();
+    for (file, code, problem) in [
+        ("src/vat.js", 2, "bundle it first: capstan bundle src/vat.js -o src/vat.json, then name src/vat.json"),
+        ("src/other.json", 1, "not a bundle: "),
+    ] {
+        for command in [&["install-bundle", file][..], &["create-vat", file], &["upgrade-vat", "ro-1", file]] {
+            let args = [&["tx"], command, &["--from", "alice"]].concat();
+            place.run(&args).assert_failed(code, problem);
+        }
+    }
+}
+
+#[test]
 fn parameters_hold_the_roots_of_other_vats() {
     let place = place();
     fs::write(
