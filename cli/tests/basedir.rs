@@ -130,7 +130,11 @@ fn what_is_no_base_directory_is_refused_with_what_is_wrong() {
     let sound = "export const buildRootObject = () => {};";
     for (file, source, problem) in [
         ("bootstrap.js", "export const x = 1;", "exports neither buildRootObject nor"),
-        ("bootstrap.js", "export const = 1;", "bootstrap.js:1:14: Unexpected token\n  1 | export const = 1;\n"),
+        (
+            "bootstrap.js",
+            "export const = 1;",
+            "bootstrap.js:1:14: Unexpected token\n  1 | export const = 1;\n",
+        ),
         ("bootstrap.js", sound, ""),
         ("vat-vatAdmin.js", sound, "the name vatAdmin is the system's"),
         ("vat-a b.js", sound, "a vat's name is"),
@@ -289,7 +293,8 @@ impl Terminal {
             texts.iter().fold(Some(0), after).is_some()
         };
         while !has_shown(&self.said) {
-            let bytes = self.shown.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{}", self.said));
+            let bytes =
+                self.shown.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{}", self.said));
             self.said.push_str(&String::from_utf8_lossy(&bytes));
         }
         self.child.stdin.as_mut().unwrap().write_all(typed.as_bytes()).unwrap();

@@ -188,14 +188,13 @@ fn fake_cometbft(place: &Place) -> String {
     file.display().to_string()
 }
 
-/// Sends SIGTERM to `capstan start` once `is_time` says so. Returns its exit code.
-fn ended_by_signal(place: &Place, cometbft: &str, is_time: impl Fn() -> bool) -> Option<i32> {
+/// Starts `capstan start`, waits for something, and sends SIGTERM. Returns the exit code.
+fn ended_by_signal<T>(place: &Place, cometbft: &str, wait: impl FnOnce() -> T) -> Option<i32> {
     let addrs = common::free_addrs(2);
     let (rpc, p2p) = (addrs[0].to_string(), addrs[1].to_string());
     let args = ["start", "--rpc", &rpc, "--p2p", &p2p, "--cometbft", cometbft, "--log", "error"];
     let mut child = place.command(&args).spawn().unwrap();
-    let deadline = Deadline::after(PATIENCE);
-    deadline.poll("the time", || Ok::<_, ClientError>(is_time().then_some(()))).unwrap();
+    let _held = wait();
     let kill = format!("kill -TERM {}", child.id());
     Command::new("sh").args(["-c", &kill]).status().unwrap();
     let ended = || Ok::<_, ClientError>(child.try_wait().unwrap());
@@ -208,15 +207,18 @@ fn a_signal_ends_a_node_and_its_cometbft_in_order_however_early_it_comes() {
     assert_eq!(place.run(&["init", "--validator"]).code, 0);
     let cometbft = fake_cometbft(&place);
     let [started, stopped] = ["started", "stopped"].map(|name| place.path().join(name));
-    // While the home is opened for the first time.
-    let state = place.home().join("state");
-    assert!(!state.exists());
-    let code = ended_by_signal(&place, &cometbft, || state.exists());
-    let expected = if started.exists() { Some(0) } else { Some(130) };
-    assert_eq!((code, stopped.exists()), (expected, started.exists()));
+    // While the home is opened: a pipe gives no genesis document.
+    let [genesis, real] = ["genesis.json", "real.json"].map(|name| place.home().join(name));
+    std::fs::rename(&genesis, &real).unwrap();
+    assert!(Command::new("mkfifo").arg(&genesis).status().unwrap().success());
+    let open = || std::fs::OpenOptions::new().write(true).open(&genesis).unwrap();
+    assert_eq!(ended_by_signal(&place, &cometbft, open), Some(130));
+    assert!(!started.exists());
+    std::fs::rename(&real, &genesis).unwrap();
     // As soon as CometBFT runs, which has not answered anything.
-    let _ = std::fs::remove_file(&started);
-    let _ = std::fs::remove_file(&stopped);
-    let code = ended_by_signal(&place, &cometbft, || started.exists());
-    assert_eq!((code, stopped.exists()), (Some(0), true));
+    let up = || {
+        let up = || Ok::<_, ClientError>(started.exists().then_some(()));
+        Deadline::after(PATIENCE).poll("CometBFT", up).unwrap();
+    };
+    assert_eq!((ended_by_signal(&place, &cometbft, up), stopped.exists()), (Some(0), true));
 }

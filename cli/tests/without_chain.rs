@@ -164,8 +164,16 @@ fn what_cannot_be_run_is_refused_with_what_is_wrong() {
         (&["shell", "--vat", "it=src/vat.js", "--params", "it=[1"], 2, "--params it: character 3"),
         (&["shell", "--vat", "it=src/vat.js", "--params", "it=@ro-1"], 2, "without a chain"),
         (&["shell", "--vat", "it=src/vat.js", "--params", "[@other]"], 2, "there are it"),
-        (&["shell", "--vat", "it=src/vat.js", "--bundle", "it=src/vat.js"], 2, "a vat of this name"),
-        (&["run", "test", "--vat", "it=src/vat.js", "--vat", "o=src/vat.js", "--params", "5n"], 2, "--params NAME=5n"),
+        (
+            &["shell", "--vat", "it=src/vat.js", "--bundle", "it=src/vat.js"],
+            2,
+            "a vat of this name",
+        ),
+        (
+            &["run", "test", "--vat", "it=src/vat.js", "--vat", "o=src/vat.js", "--params", "5n"],
+            2,
+            "--params NAME=5n",
+        ),
         (&["run", "test", "--advance", "1"], 2, "--timer"),
         (&["run", "test", "--timer", "real", "--advance", "1"], 2, "use --timer fake"),
         (&["run", "test", "--timer", "real", "--time", "1"], 2, "use --timer fake"),
@@ -179,16 +187,23 @@ fn what_cannot_be_run_is_refused_with_what_is_wrong() {
 fn a_source_is_no_bundle_and_a_bundle_goes_where_it_can_be_written() {
     let place = place();
     let bundle = |output| place.run(&["bundle", "src/vat.js", "-o", output]);
-    bundle("nowhere/vat.json").assert_failed(2, "-o nowhere/vat.json: there is no directory nowhere");
+    bundle("nowhere/vat.json")
+        .assert_failed(2, "-o nowhere/vat.json: there is no directory nowhere");
     bundle("src").assert_failed(2, "-o src is a directory");
     bundle("test/../src/vat.js").assert_failed(2, "is the source; name another file");
     assert_eq!(fs::read_to_string(place.path().join("src/vat.js")).unwrap(), VAT);
     fs::write(place.path().join("src/other.json"), VAT).unwrap();
     for (file, code, problem) in [
-        ("src/vat.js", 2, "bundle it first: capstan bundle src/vat.js -o src/vat.json, then name src/vat.json"),
+        (
+            "src/vat.js",
+            2,
+            "bundle it first: capstan bundle src/vat.js -o src/vat.json, then name src/vat.json",
+        ),
         ("src/other.json", 1, "not a bundle: "),
     ] {
-        for command in [&["install-bundle", file][..], &["create-vat", file], &["upgrade-vat", "ro-1", file]] {
+        for command in
+            [&["install-bundle", file][..], &["create-vat", file], &["upgrade-vat", "ro-1", file]]
+        {
             let args = [&["tx"], command, &["--from", "alice"]].concat();
             place.run(&args).assert_failed(code, problem);
         }
@@ -208,7 +223,8 @@ fn parameters_hold_the_roots_of_other_vats() {
     )
     .unwrap();
     let vats = ["shell", "--vat", "asker=src/asker.js", "--vat", "my_vat=src/vat.js"];
-    let params = ["--params", r#"asker={"other":@my_vat,"list":[@my_vat]}"#, "--params", "my_vat=5n"];
+    let params =
+        ["--params", r#"asker={"other":@my_vat,"list":[@my_vat]}"#, "--params", "my_vat=5n"];
     let script = "expect(E(asker).ask(), 5n)\nexpect(E(asker).same(), true)\n";
     assert_eq!(shell(&place, &[&vats[..], &params].concat(), script).code, 0);
     // A value alone is for the only vat.

@@ -7,7 +7,10 @@ use capstan_abi::Delivery;
 use capstan_kernel::{billing::Billing, ids::MeterId, vat::EXPORT_BYTES, view};
 use capstan_kernel_ports::VatId;
 use serde_json::{Value, json};
-use support::{model::check_deposits, script::{Stage, orders}};
+use support::{
+    model::check_deposits,
+    script::{Stage, orders},
+};
 
 const PRICE: u64 = 10;
 const GIVEN: &str = r##"{"friend":"$0.Alleged: undefined","start":"+5"}"##;

@@ -8,7 +8,9 @@ use cosmrs::{
 };
 
 use super::{
-    Action, PublicKey, Signature, TxError, TxHash, action::command, amino,
+    Action, PublicKey, Signature, TxError, TxHash,
+    action::command,
+    amino,
     fields::Fields,
     known_fields::{AUTH_INFO, Known, TX_BODY, few_fields},
     messages,

@@ -270,9 +270,16 @@ impl Basedir {
                 kernel.pin_vat_root(block, SHELL)?;
                 kernel.introduce_vats(block, SHELL, "introduce", &record.argv, &[])?;
                 let ids = named_vats(block)?.into_iter().map(|(vat, name)| (name, vat.to_string()));
-                let ids: Map<String, Value> =
-                    ids.filter(|(name, _)| record.vats.contains_key(name)).map(|(name, id)| (name, id.into())).collect();
-                kernel.queue_to_vat_root(block, SHELL, call("identify", json!([ids]))?, Default::default())?;
+                let ids: Map<String, Value> = ids
+                    .filter(|(name, _)| record.vats.contains_key(name))
+                    .map(|(name, id)| (name, id.into()))
+                    .collect();
+                kernel.queue_to_vat_root(
+                    block,
+                    SHELL,
+                    call("identify", json!([ids]))?,
+                    Default::default(),
+                )?;
             }
             let argv = &record.argv;
             let promise = kernel.introduce_vats(block, BOOTSTRAP, BOOTSTRAP, argv, &[SHELL])?;

@@ -20,7 +20,10 @@ const ADVANCE: (&str, &str) =
 
 /// Names that are there from the start, besides the vats.
 const GLOBALS: &[(&str, &str)] = &[
-    ("E", "E(x).method(…) sends a message and returns a promise for the answer; so does x~.method(…)"),
+    (
+        "E",
+        "E(x).method(…) sends a message and returns a promise for the answer; so does x~.method(…)",
+    ),
     ("Far", "Far(name, methods) makes an object that vats can call"),
     ("argv", "the arguments after --"),
     ("console", "console.log(…) prints"),
@@ -33,7 +36,8 @@ const GLOBALS: &[(&str, &str)] = &[
 ];
 
 /// The service of `--timer`.
-const TIMER: (&str, &str) = ("timer", "the timer service, which accounts of a chain look up as chain/timer");
+const TIMER: (&str, &str) =
+    ("timer", "the timer service, which accounts of a chain look up as chain/timer");
 
 /// The function that upgrades vats. A vat of its name comes first.
 const UPGRADE: (&str, &str) = (

@@ -68,11 +68,7 @@ fn names(vats: &BTreeMap<String, Bundle>) -> String {
     vats.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn encode(
-    name: &str,
-    text: &str,
-    vats: &BTreeMap<String, Bundle>,
-) -> Result<Parameters, String> {
+fn encode(name: &str, text: &str, vats: &BTreeMap<String, Bundle>) -> Result<Parameters, String> {
     let mut value = passable::from_text(text).map_err(|error| error.to_string())?;
     let mut found: Vec<String> = Vec::new();
     number_roots(&mut value, &mut |root| {

@@ -107,7 +107,8 @@ impl Outcome {
 impl End {
     /// Returns what programs are told of a run.
     fn record(&self, report: &RunReport) -> Value {
-        let unhandled = self.unhandled.1.iter().map(|(vat, reason)| json!({"vat": vat, "reason": reason}));
+        let unhandled =
+            self.unhandled.1.iter().map(|(vat, reason)| json!({"vat": vat, "reason": reason}));
         let mut record = json!({
             "bootstrap": self.bootstrap.to_json(),
             "cranks": report.cranks,

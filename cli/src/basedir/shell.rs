@@ -185,15 +185,12 @@ impl Session {
         if typed.trim().is_empty() {
             return Ok(Answer::Done { text: None, record: json!({"value": null}) });
         }
-        let promise =
-            self.machine.send(SHELL, "evaluate", json!([source, names, free, probed]))?;
+        let promise = self.machine.send(SHELL, "evaluate", json!([source, names, free, probed]))?;
         self.names.declare(names);
         self.machine.run(u64::MAX, Until::Settled(promise))?;
         Ok(match self.machine.take(promise)? {
             Outcome::Fulfilled(answer) => match answer["thrown"].as_str() {
-                Some(thrown) => {
-                    Answer::Failed(self.machine.watch().with_cause(thrown.to_owned()))
-                }
+                Some(thrown) => Answer::Failed(self.machine.watch().with_cause(thrown.to_owned())),
                 None => {
                     let text = answer["value"].as_str().unwrap_or_default().to_owned();
                     let record = json!({"value": text});

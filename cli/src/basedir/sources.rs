@@ -83,9 +83,12 @@ impl Sources {
         for (option, (name, file)) in self.named() {
             if vats.contains_key(name) || bundles.contains_key(name) {
                 let what = if vats.contains_key(name) { "vat" } else { "bundle" };
-                return Err(usage(format!("{option} {name}: there is a {what} of this name already")));
+                return Err(usage(format!(
+                    "{option} {name}: there is a {what} of this name already"
+                )));
             }
-            let bundle = self.bundle_one(file).with_context(|| format!("{option} {name}={file}"))?;
+            let bundle =
+                self.bundle_one(file).with_context(|| format!("{option} {name}={file}"))?;
             let kind = if option == "--vat" { &mut vats } else { &mut bundles };
             kind.insert(name.clone(), bundle);
         }

@@ -92,7 +92,8 @@ impl Calls {
 
     /// Returns the calls that have run for too long.
     pub(super) fn late(&self) -> Vec<u64> {
-        let is_late = |(_, (_, began)): &(&u64, &(Call, Instant))| began.elapsed() > self.limits.time;
+        let is_late =
+            |(_, (_, began)): &(&u64, &(Call, Instant))| began.elapsed() > self.limits.time;
         self.running.iter().filter(is_late).map(|(number, _)| *number).collect()
     }
 

@@ -179,7 +179,9 @@ fn start_static_vat(state: &mut State<'_>, name: &str, config: &KernelConfig) ->
     let mut parameters = config.vats[name].parameters.clone();
     for other in config.parameter_roots.get(name).into_iter().flatten() {
         if !config.vats.contains_key(other) {
-            return Err(inconsistent(format!("vat {name}: its parameters refer to no vat {other}")));
+            return Err(inconsistent(format!(
+                "vat {name}: its parameters refer to no vat {other}"
+            )));
         }
         parameters.slots.push(root_of(state, other)?);
     }

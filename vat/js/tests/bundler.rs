@@ -204,7 +204,8 @@ fn an_output_that_cannot_be_written_is_named() {
     let folder = folder(&[]);
     let out = folder.path().join("nowhere/out.json");
     let tool = package().join("tools/bundle.mjs");
-    let output = Command::new("node").arg(tool).arg(folder.path().join("vat.js")).arg(&out).output();
+    let output =
+        Command::new("node").arg(tool).arg(folder.path().join("vat.js")).arg(&out).output();
     let error = String::from_utf8(output.unwrap().stderr).unwrap();
     let expected = format!("bundle: cannot write {}: ENOENT", out.display());
     assert!(error.starts_with(&expected), "{error}");
