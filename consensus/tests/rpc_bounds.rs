@@ -227,6 +227,7 @@ fn small(limits: &mut RpcLimits) {
     limits.max_pending_bytes = 250 * KIB;
     limits.max_answer_bytes = 40 * KIB;
     limits.max_websockets = 10;
+    limits.max_address_percent = 100;
 }
 
 /// The beginning of a request with a body of 100 KiB, and so many bytes of the body.
