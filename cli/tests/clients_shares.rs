@@ -21,9 +21,9 @@ const PROMPTLY: Duration = Duration::from_secs(20);
 
 const CONFIG: &str = "\
 [gateway]
-max_request_bytes = 10000
-max_answer_bytes = 10000
-max_pending_bytes = 30000
+max_request_bytes = 4000
+max_answer_bytes = 4000
+max_pending_bytes = 16000
 max_connections = 6
 [log]
 file = \"node.log\"

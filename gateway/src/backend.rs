@@ -70,9 +70,9 @@ impl Backend {
             return Ok(None);
         }
         let permit = timeout(SEARCH_WAIT, Arc::clone(&self.searching).acquire_owned()).await;
-        permit.map(Result::ok).map_err(|_| {
-            Status::resource_exhausted("max_searches are under way: try again later")
-        })
+        permit
+            .map(Result::ok)
+            .map_err(|_| Status::resource_exhausted("max_searches are under way: try again later"))
     }
 
     /// Does work that blocks or takes long, when its turn comes. Asynchronous threads must not wait for it.

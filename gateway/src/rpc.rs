@@ -30,10 +30,8 @@ pub fn in_process(caller: Caller) -> Rpc {
 
 /// Returns an [`Rpc`] that calls the JSON-RPC at `addr`.
 pub fn over_http(addr: SocketAddr) -> Rpc {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .build()
-        .into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let url = format!("http://{addr}/");
     Arc::new(move |method, params| {
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});

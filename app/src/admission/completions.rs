@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use capstan_genesis::Params;
-
 use crate::{
     admission::mempool::CheckState,
     fault::NodeFault,

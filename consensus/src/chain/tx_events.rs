@@ -260,7 +260,8 @@ impl<'a> Filter<'a> {
             }
             self.block = Some((height, results));
         }
-        let result = self.block.as_ref().and_then(|(_, block)| block.tx_results.get(index as usize));
+        let result =
+            self.block.as_ref().and_then(|(_, block)| block.tx_results.get(index as usize));
         let Some(result) = result else { return Ok(false) };
         let text = height.to_string();
         Ok(self.conditions.iter().all(|condition| {

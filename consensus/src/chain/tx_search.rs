@@ -87,8 +87,7 @@ fn search_within(
 
 impl<'a> Plan<'a> {
     fn of(store: &BlockStore, query: &'a Query, all: (i64, i64)) -> Result<Self, BlockStoreError> {
-        let mut plan =
-            Self { heights: all, exact: Vec::new(), only: None, others: Vec::new() };
+        let mut plan = Self { heights: all, exact: Vec::new(), only: None, others: Vec::new() };
         for condition in query.conditions() {
             match (condition.key(), condition.exact_text(), condition.integer_bounds()) {
                 // Every transaction is of this kind, and the index does not say so again for each.
@@ -100,10 +99,12 @@ impl<'a> Plan<'a> {
                     plan.only = Some(position.filter(|position| before == Some(*position)));
                 }
                 ("tx.height", None, Some((low, high))) => {
-                    let within = |bound: i128| i64::try_from(bound).unwrap_or(match bound > 0 {
-                        true => i64::MAX,
-                        false => i64::MIN,
-                    });
+                    let within = |bound: i128| {
+                        i64::try_from(bound).unwrap_or(match bound > 0 {
+                            true => i64::MAX,
+                            false => i64::MIN,
+                        })
+                    };
                     plan.heights.0 = plan.heights.0.max(within(low));
                     plan.heights.1 = plan.heights.1.min(within(high));
                 }
@@ -115,7 +116,11 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns whether a position is within the heights, and the index has it under all prefixes.
-    fn has(&self, store: &BlockStore, (height, index): TxPosition) -> Result<bool, BlockStoreError> {
+    fn has(
+        &self,
+        store: &BlockStore,
+        (height, index): TxPosition,
+    ) -> Result<bool, BlockStoreError> {
         let (low, high) = self.heights;
         if !(low..=high).contains(&height) {
             return Ok(false);

@@ -62,7 +62,10 @@ fn conditions_are_fulfilled_together_in_both_orders() {
         ("pay.to = 'even'", Box::new(|h, _| h % 2 == 0)),
         ("pay.to = 'even' AND pay.to = 'rare'", Box::new(|h, i| h % 10 == 0 && i == 1)),
         ("pay.to = 'even' AND pay.to = 'odd'", Box::new(|_, _| false)),
-        ("pay.to = 'odd' AND tx.height > 4 AND tx.height <= 9", Box::new(|h, _| [5, 7, 9].contains(&h))),
+        (
+            "pay.to = 'odd' AND tx.height > 4 AND tx.height <= 9",
+            Box::new(|h, _| [5, 7, 9].contains(&h)),
+        ),
         ("pay.to = 'odd' AND pay.amount > 0", Box::new(|h, i| h % 2 == 1 && i > 0)),
         ("pay.amount > 1", Box::new(|_, i| i > 1)),
         ("pay.amount > 1 AND tx.height < 3.5", Box::new(|h, i| i > 1 && h < 4)),
@@ -88,7 +91,8 @@ fn conditions_are_fulfilled_together_in_both_orders() {
 fn a_search_that_reads_too_much_goes_on_where_it_was_cut() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
-    for (text, least) in [("pay.to = 'even'", 20), ("tm.event = 'Tx'", 20), ("pay.amount >= 0", 40)] {
+    for (text, least) in [("pay.to = 'even'", 20), ("tm.event = 'Tx'", 20), ("pay.amount >= 0", 40)]
+    {
         let whole = found(&store, text, Order::Ascending, ALL).positions;
         let (mut all, mut from, mut calls) = (BTreeSet::new(), 0, 0);
         loop {

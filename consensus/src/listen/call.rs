@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
+use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::body::HttpBody as _;
 
 use super::budget::Reserved;
 use super::clients::Client;

@@ -100,8 +100,7 @@ impl Clients {
         for client in state.clients.values() {
             *counts.entry(client.address).or_default() += 1;
         }
-        let is_over =
-            counts.get(&address).is_some_and(|count| *count >= self.bounds.of_address());
+        let is_over = counts.get(&address).is_some_and(|count| *count >= self.bounds.of_address());
         if !is_over && state.clients.len() < self.bounds.most {
             return Admission::Seat(self.sit(&mut state, address));
         }

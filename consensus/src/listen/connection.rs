@@ -36,11 +36,7 @@ pub(crate) struct Connection<S> {
 
 impl<S> Connection<S> {
     /// Makes a connection that fails when nothing was read or written for the time `idle`.
-    pub(crate) fn new(
-        inner: Stream<S>,
-        idle: Duration,
-        open: (Counted, Seat),
-    ) -> Self {
+    pub(crate) fn new(inner: Stream<S>, idle: Duration, open: (Counted, Seat)) -> Self {
         let deadline = Box::pin(sleep(idle));
         Self { inner, idle, deadline, slow: None, open }
     }
@@ -152,6 +148,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
     use super::super::Bounds;
     use super::super::clients::Clients;
     use super::*;

@@ -116,7 +116,8 @@ impl Bounds {
     /// Returns bounds of so many connections.
     pub(crate) fn test(most: usize, address_percent: u8) -> Self {
         let (open, dropped) = Default::default();
-        let budget = Budget::new(BudgetBounds { bytes: 1 << 20, connections: most, address_percent });
+        let budget =
+            Budget::new(BudgetBounds { bytes: 1 << 20, connections: most, address_percent });
         let idle = Duration::from_secs(60);
         Self { most, address_percent, first: idle, idle, budget, open, dropped }
     }

@@ -32,12 +32,7 @@ const SEND_BUFFER: usize = 64 << 10;
 const MAX_RESETS: usize = 20;
 
 /// Answers the requests of one connection until it ends. A WebSocket takes the connection over, with its seat.
-pub(super) async fn http1(
-    stream: TcpStream,
-    router: Router,
-    bounds: Bounds,
-    seat: Seat,
-) {
+pub(super) async fn http1(stream: TcpStream, router: Router, bounds: Bounds, seat: Seat) {
     let counted = Counted::new(&bounds.open, 1);
     let client = Arc::clone(&seat.client);
     let router = router.layer(from_fn_with_state(Arc::clone(&client), call::attach));
