@@ -1,4 +1,4 @@
-use capstan_proto::{Address, ErrorCode};
+use capstan_proto::{Address, ErrorCode, amino::AminoError};
 
 /// Reason why a transaction is refused, or why one of its messages fails.
 ///
@@ -272,6 +272,16 @@ pub enum TxError {
     /// The lines do not fit into the io channel.
     #[error("{0}; try again when it has been read")]
     ChannelFull(String),
+}
+
+impl From<AminoError> for TxError {
+    fn from(error: AminoError) -> Self {
+        match error {
+            AminoError::Undecodable { part, problem } => Self::Undecodable { part, problem },
+            AminoError::UnknownMessage(type_url) => Self::UnknownMessage(type_url),
+            AminoError::Unsupported(what) => Self::Unsupported(what),
+        }
+    }
 }
 
 impl TxError {
