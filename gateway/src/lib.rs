@@ -25,6 +25,7 @@ mod status;
 mod usage;
 
 pub use config::{GatewayConfig, GatewayLimits};
+pub use descriptors::pool as descriptor_pool;
 pub use error::GatewayError;
 pub use node::{Query, Rpc};
 pub use rpc::{in_process, over_http};
