@@ -72,6 +72,11 @@ fn rpc_and_transactions() {
 }
 
 #[test]
+fn keys() {
+    follow("keys.md");
+}
+
+#[test]
 fn clients() {
     follow("clients.md");
 }

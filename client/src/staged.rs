@@ -166,7 +166,7 @@ impl StagedTx {
         signed.dedup_by_key(|(index, ..)| *index);
         let (count, threshold) = (signed.len(), multisig.threshold as usize);
         if count < threshold {
-            return Err(fault(format!("{count} keys signed, and the multisig needs {threshold}")));
+            return Err(fault(format!("{count} of the {threshold} keys that the multisig needs have signed")));
         }
         // The chain takes exactly as many.
         signed.truncate(threshold);

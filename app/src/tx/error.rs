@@ -274,17 +274,16 @@ pub enum TxError {
     ChannelFull(String),
 }
 
-impl From<AminoError> for TxError {
-    fn from(error: AminoError) -> Self {
+impl TxError {
+    /// Returns the error for a transaction that has no amino JSON document.
+    pub(super) fn no_document(error: AminoError) -> Self {
         match error {
             AminoError::Undecodable { part, problem } => Self::Undecodable { part, problem },
             AminoError::UnknownMessage(type_url) => Self::UnknownMessage(type_url),
             AminoError::Unsupported(what) => Self::Unsupported(what),
         }
     }
-}
 
-impl TxError {
     /// Returns the [`ErrorCode`] of the error.
     pub fn code(&self) -> ErrorCode {
         match self {

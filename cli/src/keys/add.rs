@@ -1,6 +1,6 @@
 //! `capstan keys add`.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use capstan_client::{COIN_TYPE, Key, KeyPath, Multisig, PublicKey};
 use clap::Args;
 use serde_json::Value;
@@ -121,7 +121,7 @@ impl Add {
         }
         let keys = keys.into_iter().map(|(_, key)| key).collect();
         Multisig::new(self.multisig_threshold, keys)
-            .map_err(|error| anyhow!(usage(error.to_string())).context(named()))
+            .map_err(|error| usage(error.to_string()).context(named()))
     }
 }
 
