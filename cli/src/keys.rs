@@ -142,7 +142,8 @@ impl Keys {
             Action::Import { name, file } => record(keyring.import(&name, &armor(file)?)?),
             Action::ImportHex { name } => {
                 keyring.check_free(&name)?;
-                let key = Key::from_hex(&passphrase::secret_text("the secret key in hexadecimal")?)?;
+                let key =
+                    Key::from_hex(&passphrase::secret_text("the secret key in hexadecimal")?)?;
                 let made = Record::local(&name, key)?;
                 record((made.clone(), keyring.add(made)?));
             }

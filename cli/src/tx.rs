@@ -1,8 +1,8 @@
 //! `capstan tx`: transactions, and what comes of them.
 
+mod document;
 mod draft;
 mod files;
-mod json;
 mod money;
 mod names;
 mod options;
@@ -26,11 +26,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::failure::{Rejected, flag, usage};
+use crate::keys::{Keyring, KeyringArgs};
 use crate::output::{Output, warn};
 use crate::passable;
 use crate::process::{INTERRUPTED, on_signal};
 use crate::progress::during;
-use crate::keys::{Keyring, KeyringArgs};
 use crate::{Common, keys};
 
 use sent::{went_on, with_hash};
@@ -235,7 +235,9 @@ impl Tx {
             return draft::run(action, &name, &keyring, options, node, common, output);
         }
         if options.offline {
-            return Err(usage("--offline goes with --generate-only: a transaction is sent to a node"));
+            return Err(usage(
+                "--offline goes with --generate-only: a transaction is sent to a node",
+            ));
         }
         let key = keyring.key(&name).with_context(|| flag("--from", &name))?;
         let client = self.node.client()?;

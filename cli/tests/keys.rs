@@ -93,7 +93,9 @@ fn an_encrypted_key_opens_with_its_passphrase_alone() {
     place.run(&["keys", "show", "erin"]).assert_failed(1, "there is no key");
 
     // A script may hand the passphrase over in a pipe.
-    let script = format!("exec 3< <(echo '{PASSPHRASE}'); \"$0\" keys export dave --unarmored-hex --unsafe --passphrase-fd 3");
+    let script = format!(
+        "exec 3< <(echo '{PASSPHRASE}'); \"$0\" keys export dave --unarmored-hex --unsafe --passphrase-fd 3"
+    );
     let program = place.command(&[]);
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", &script]).arg(program.get_program()).env("CAPSTAN_HOME", place.home());
@@ -120,7 +122,8 @@ fn an_encrypted_key_opens_with_its_passphrase_alone() {
 #[test]
 fn keys_are_exported_imported_renamed_and_deleted() {
     let place = Place::new();
-    let made = keys(&place, &[&["add", "dave", "--json"], &FILE[..]].concat(), "", PASSPHRASE).json();
+    let made =
+        keys(&place, &[&["add", "dave", "--json"], &FILE[..]].concat(), "", PASSPHRASE).json();
     // An encrypted key needs no passphrase to be exported as it is.
     let armor = place.run(&["keys", "export", "dave"]).stdout;
     assert!(armor.starts_with("-----BEGIN TENDERMINT PRIVATE KEY-----\nkdf: argon2\n"), "{armor}");
@@ -182,7 +185,10 @@ fn multisigs_and_public_keys_have_addresses_but_no_secrets() {
     }
     let key = place.run(&["keys", "show", "bob", "--pubkey"]).stdout;
     let cold = place.run(&["keys", "add", "cold", "--pubkey", key.trim(), "--json"]).json();
-    assert_eq!((text(&cold["type"]), text(&cold["address"])), ("offline", &*address(&place, "bob")));
+    assert_eq!(
+        (text(&cold["type"]), text(&cold["address"])),
+        ("offline", &*address(&place, "bob"))
+    );
     place.run(&["keys", "add", "x", "--pubkey", "{}"]).assert_failed(2, "--pubkey");
     place.run(&["keys", "export", "cold"]).assert_failed(2, "only the public key");
     place.run(&["keys", "export", "treasury"]).assert_failed(2, "multisig");

@@ -24,9 +24,8 @@ fn write(place: &Place, dev: &Dev, name: &str, args: &[&str]) -> Value {
 fn cosmjs(place: &Place, args: &[&str]) -> String {
     let mut command = Command::new("node");
     let script = checkout().join("tests/clients/staged.mjs");
-    let done = common::done(
-        command.arg(script).args(args).current_dir(place.path()).output().unwrap(),
-    );
+    let done =
+        common::done(command.arg(script).args(args).current_dir(place.path()).output().unwrap());
     assert_eq!(done.code, 0, "{done:?}");
     done.stdout.trim().to_owned()
 }
@@ -110,7 +109,8 @@ fn a_transaction_is_written_and_signed_without_a_node() {
         let mut command = place.command(args);
         common::done(command.env("CAPSTAN_NODE", "http://127.0.0.1:1").output().unwrap())
     };
-    let generate = ["tx", "transfer", "bob", "7ucap", "--from", "alice", "--generate-only", "--offline"];
+    let generate =
+        ["tx", "transfer", "bob", "7ucap", "--from", "alice", "--generate-only", "--offline"];
     assert_refused(&alone(&generate), 2, "--gas N");
     let terms = ["--gas", "5000", "--gas-prices", "2ucap", "--timeout-height", "100"];
     let made = alone(&[&generate[..], &terms].concat());
@@ -142,7 +142,9 @@ fn options_set_the_terms_of_a_transaction_and_show_them() {
     let double = dry(&["--gas-adjustment", "2", "--gas-prices", "1.5ucap"]);
     assert_eq!(double, json!({"gas_limit": 2 * gas, "fee": format!("{}ucap", 3 * gas)}));
     let before = balance(&place, &dev, "alice");
-    place.ask(&dev, &[&send[..], &["--gas", "9000", "--fees", "20000ucap"]].concat()).assert_failed(0, "");
+    place
+        .ask(&dev, &[&send[..], &["--gas", "9000", "--fees", "20000ucap"]].concat())
+        .assert_failed(0, "");
     assert_eq!(before - balance(&place, &dev, "alice"), 20_007);
     let low = place.ask(&dev, &[&send[..], &["--gas", "10", "--fees", "20000ucap"]].concat());
     assert_refused(&low, 3, "out of gas");
@@ -159,7 +161,9 @@ fn a_multisig_signs_with_capstan_and_with_cosmjs() {
     let before = balance(&place, &dev, "bob");
     let generate = ["tx", "transfer", "bob", "7ucap", "--from", "treasury", "--generate-only"];
     let tx = write(&place, &dev, "tx.json", &generate);
-    let by = |name: &str| ["tx", "sign", "tx.json", "--from", name, "--multisig", "treasury"].map(str::to_owned);
+    let by = |name: &str| {
+        ["tx", "sign", "tx.json", "--from", name, "--multisig", "treasury"].map(str::to_owned)
+    };
     let sign = |name: &str, file: &str| {
         let args = by(name);
         write(&place, &dev, file, &args.each_ref().map(String::as_str))
@@ -193,7 +197,17 @@ fn a_multisig_signs_with_capstan_and_with_cosmjs() {
         (&["tx", "transfer", "bob", "1", "--from", "treasury"][..], "--generate-only"),
         (&["tx", "sign", "tx.json", "--from", "alice", "--multisig", "bob"], "is no multisig"),
         (
-            &["tx", "sign", "tx.json", "--from", "alice", "--multisig", "treasury", "--sign-mode", "direct"],
+            &[
+                "tx",
+                "sign",
+                "tx.json",
+                "--from",
+                "alice",
+                "--multisig",
+                "treasury",
+                "--sign-mode",
+                "direct",
+            ],
             "amino-json",
         ),
     ] {
@@ -210,7 +224,8 @@ fn a_transaction_that_cosmjs_made_is_signed_here() {
     let dev = place.dev();
     let bob = place.run(&["keys", "show", "bob", "--address"]).stdout;
     let before = balance(&place, &dev, "bob");
-    std::fs::write(place.path().join("tx.json"), cosmjs(&place, &["make", bob.trim(), "7"])).unwrap();
+    std::fs::write(place.path().join("tx.json"), cosmjs(&place, &["make", bob.trim(), "7"]))
+        .unwrap();
     write(&place, &dev, "signed.json", &["tx", "sign", "tx.json", "--from", "alice"]);
     place.ask(&dev, &["tx", "broadcast", "signed.json"]).assert_failed(0, "");
     assert_eq!(balance(&place, &dev, "bob"), before + 7);

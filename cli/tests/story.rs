@@ -286,7 +286,10 @@ fn keys_are_made_and_their_accounts_used() {
         common::done(child.wait_with_output().unwrap())
     };
     assert_eq!(import(&["import-hex", "twin"], &secret).json()["address"], made["address"]);
-    assert_eq!(import(&["add", "triplet", "--recover"], text(&made["mnemonic"])).json()["address"], made["address"]);
+    assert_eq!(
+        import(&["add", "triplet", "--recover"], text(&made["mnemonic"])).json()["address"],
+        made["address"]
+    );
     import(&["import-hex", "none"], "").assert_failed(2, "empty");
     import(&["add", "wrong", "--recover"], "abandon abandon ability").assert_failed(1, "mnemonic");
     let listed = place.run(&["keys", "list", "--json"]).json();

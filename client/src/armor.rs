@@ -94,7 +94,8 @@ fn cipher(passphrase: &str, salt: &[u8]) -> Result<ChaCha20Poly1305, ArmorError>
 
 fn armored(salt: &[u8], sealed: &[u8]) -> String {
     let body = STANDARD.encode(sealed);
-    let mut text = format!("{BEGIN}\nkdf: argon2\nsalt: {}\ntype: secp256k1\n\n", hex::encode_upper(salt));
+    let mut text =
+        format!("{BEGIN}\nkdf: argon2\nsalt: {}\ntype: secp256k1\n\n", hex::encode_upper(salt));
     for line in body.as_bytes().chunks(LINE) {
         // Base64 is ASCII.
         text.push_str(&String::from_utf8_lossy(line));

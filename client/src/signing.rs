@@ -4,7 +4,11 @@ use capstan_proto::{PublicKey, Secp256k1Key};
 use cosmrs::{
     crypto::secp256k1::{Signature, VerifyingKey},
     proto::cosmos::tx::signing::v1beta1::{
-        SignMode as Mode, SignatureDescriptor, signature_descriptor::{Data, data::{Single, Sum}},
+        SignMode as Mode, SignatureDescriptor,
+        signature_descriptor::{
+            Data,
+            data::{Single, Sum},
+        },
     },
 };
 use k256::ecdsa::signature::Verifier as _;

@@ -166,7 +166,9 @@ impl StagedTx {
         signed.dedup_by_key(|(index, ..)| *index);
         let (count, threshold) = (signed.len(), multisig.threshold as usize);
         if count < threshold {
-            return Err(fault(format!("{count} of the {threshold} keys that the multisig needs have signed")));
+            return Err(fault(format!(
+                "{count} of the {threshold} keys that the multisig needs have signed"
+            )));
         }
         // The chain takes exactly as many.
         signed.truncate(threshold);
@@ -282,8 +284,7 @@ impl StagedTx {
             bitarray: Some(CompactBitArray { extra_bits_stored: count as u32, elems: vec![byte] }),
             mode_infos: signed.iter().map(|(_, mode, _)| single(mode)).collect(),
         });
-        self.auth.signer_infos =
-            vec![info(&PublicKey::Multisig(multisig.clone()), sum, sequence)];
+        self.auth.signer_infos = vec![info(&PublicKey::Multisig(multisig.clone()), sum, sequence)];
         let signatures = signed.into_iter().map(|(.., signature)| signature).collect();
         self.signatures = vec![MultiSignature { signatures }.encode_to_vec()];
         self
@@ -308,7 +309,9 @@ fn members(
     let keys: Vec<_> =
         (0..).zip(&multisig.keys).filter(|(index, _)| bits & (0x80_u8 >> index) != 0).collect();
     let threshold = multisig.threshold as usize;
-    if keys.len() != threshold || signatures.len() != threshold || multi.mode_infos.len() != threshold
+    if keys.len() != threshold
+        || signatures.len() != threshold
+        || multi.mode_infos.len() != threshold
     {
         return Err(fault(format!(
             "{} keys and {} signatures, expected {threshold} of each",

@@ -2,7 +2,7 @@
 
 use capstan_proto::{Amount, Fees, GasPrice, TxSize};
 
-use crate::{ClientError, SignerData, TxBuilder, StagedTx};
+use crate::{ClientError, SignerData, StagedTx, TxBuilder};
 
 /// The terms of a transaction. The [`Default`] is the gas that the chain computes, the lowest fee, no memo and no last
 /// height.
@@ -118,8 +118,7 @@ fn adjusted(gas: u64, factor: f64) -> u64 {
     }
 }
 
-const NO_FEES: &str =
-    "the gas and its price are parameters of the chain; without a node, give both the gas limit and the fee";
+const NO_FEES: &str = "the gas and its price are parameters of the chain; without a node, give both the gas limit and the fee";
 
 #[cfg(test)]
 mod tests {

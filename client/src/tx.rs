@@ -1,8 +1,8 @@
 //! Building and signing transactions.
 
 use cosmrs::crypto::secp256k1::SigningKey;
-use cosmrs::tx::{Body, Fee, SignDoc, SignerInfo};
 use cosmrs::proto::cosmos::tx::v1beta1::{Fee as ProtoFee, TxBody};
+use cosmrs::tx::{Body, Fee, SignDoc, SignerInfo};
 use cosmrs::{Any, Coin, Denom};
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use tendermint::Hash;
 
 use crate::{
-    Args, Bundle, Client, ClientError, CreateVat, Deadline, FundedMeter, Key, MessageResult, Messages,
-    Settlement, SignedTx, SignerData, Terms, TxBuilder, TxInfo, TxOutcome, UpgradeVat, bundle::Compressed,
+    Args, Bundle, Client, ClientError, CreateVat, Deadline, FundedMeter, Key, MessageResult,
+    Messages, Settlement, SignedTx, SignerData, Terms, TxBuilder, TxInfo, TxOutcome, UpgradeVat,
+    bundle::Compressed,
 };
 
 /// Default time limit of waiting for blocks and answers.

@@ -145,7 +145,8 @@ fn message(any: &Any) -> Result<Json, AminoError> {
     } else {
         let full_name = any.type_url.trim_start_matches('/');
         let descriptor = descriptors().and_then(|pool| pool.get_message_by_name(full_name));
-        let descriptor = descriptor.ok_or_else(|| AminoError::UnknownMessage(any.type_url.clone()))?;
+        let descriptor =
+            descriptor.ok_or_else(|| AminoError::UnknownMessage(any.type_url.clone()))?;
         let name = format!("capstan/{}", descriptor.name());
         let decoded = DynamicMessage::decode(descriptor, any.value.as_slice());
         (name, fields(&decoded.map_err(undecodable)?)?)

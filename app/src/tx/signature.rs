@@ -198,7 +198,8 @@ impl Signature {
     fn amino_hash(&self, chain_id: &str, account_number: u64) -> Result<[u8; 32], Unverified> {
         let (body, auth_info) = (&self.body_bytes, &self.auth_info_bytes);
         let bytes = amino::sign_bytes(body, auth_info, chain_id, account_number);
-        Ok(Sha256::digest(bytes.map_err(|error| Unverified::Keys(TxError::no_document(error)))?).into())
+        Ok(Sha256::digest(bytes.map_err(|error| Unverified::Keys(TxError::no_document(error)))?)
+            .into())
     }
 }
 

@@ -124,4 +124,3 @@ impl Add {
             .map_err(|error| usage(error.to_string()).context(named()))
     }
 }
-

@@ -117,7 +117,9 @@ pub(super) fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(usage(format!("{question} Confirm with --yes, since nobody can be asked here")));
+        return Err(usage(format!(
+            "{question} Confirm with --yes, since nobody can be asked here"
+        )));
     }
     output::warn(&format!("{question} [y/N]"));
     io::stderr().flush()?;

@@ -179,7 +179,10 @@ impl Keyring {
         for backend in BACKENDS {
             let file = self.file(backend, name);
             if file.exists() {
-                bail!("there is a key {name:?} already, in {}; choose another name", file.display());
+                bail!(
+                    "there is a key {name:?} already, in {}; choose another name",
+                    file.display()
+                );
             }
         }
         Ok(())
@@ -295,8 +298,7 @@ fn read(path: &Path) -> anyhow::Result<Option<Record>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.with_context(|| format!("cannot read {}", path.display()))?,
     };
-    let record =
-        Record::parse(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
+    let record = Record::parse(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
     if let Some(warning) = capstan_files::exposed(path)
         && !matches!(record.secret, Secret::Elsewhere)
     {

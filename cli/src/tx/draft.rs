@@ -11,7 +11,7 @@ use super::options::Options;
 use super::values::{
     arguments, bundle_id, coins, parameters, reason_of_end, reference, settled_value,
 };
-use super::{Action, NodeArgs, json, names};
+use super::{Action, NodeArgs, document, names};
 use crate::failure::usage;
 use crate::keys::Keyring;
 use crate::output::Output;
@@ -54,7 +54,8 @@ pub(super) fn run(
     let fees = params.as_ref().map(|params| &params.fees);
     let tx = terms.apply(&draft.tx, draft.declared_bytes, fees, key.as_ref(), &signer)?;
     let staged = StagedTx::new(&tx)?;
-    let (size, limit) = (staged.to_signed().bytes().len(), params.map(|params| params.max_tx_bytes));
+    let (size, limit) =
+        (staged.to_signed().bytes().len(), params.map(|params| params.max_tx_bytes));
     if let Some(limit) = limit.filter(|limit| size as u64 > *limit) {
         return Err(usage(format!(
             "the transaction has {size} bytes, more than the {limit} that the chain allows; without --generate-only and --dry-run, a bundle is installed in pieces"
@@ -65,7 +66,7 @@ pub(super) fn run(
         output.record(&json!({"gas_limit": tx.gas(), "fee": fee}));
         return Ok(());
     }
-    Output::new(true).record(&json::to_value(&staged.to_proto())?);
+    Output::new(true).record(&document::to_value(&staged.to_proto())?);
     Ok(())
 }
 
@@ -118,9 +119,7 @@ fn draft(action: Action, from: &Address, common: &Common) -> anyhow::Result<Draf
             let (admin, bundle_id) = (reference(&admin).to_owned(), bundle_id(&bundle)?);
             tx.message(&make.upgrade_vat(&UpgradeVat { admin, bundle_id, parameters, message }))
         }
-        Action::FundMeter { meter, computrons } => {
-            tx.message(&make.fund_meter(&meter, computrons))
-        }
+        Action::FundMeter { meter, computrons } => tx.message(&make.fund_meter(&meter, computrons)),
         Action::Drop { refs } => {
             let refs: Vec<String> = refs.iter().map(|text| reference(text).to_owned()).collect();
             tx.message(&make.drop_refs(&refs))

@@ -14,7 +14,7 @@ use clap::Subcommand;
 use cosmrs::proto::cosmos::tx::signing::v1beta1::SignatureDescriptors;
 use serde_json::{Value, json};
 
-use super::json;
+use super::document;
 use super::options::Options;
 use super::{BLOCK, NodeArgs};
 use crate::failure::{flag, usage};
@@ -138,15 +138,15 @@ impl FileAction {
         desk.check(&self)?;
         match self {
             Self::Sign { file, sign_mode, multisig, signature_only, to, signer } => {
-                let tx = json::read_tx(&file)?;
+                let tx = document::read_tx(&file)?;
                 desk.sign(tx, sign_mode, multisig.as_deref(), signature_only, &signer, &to)
             }
             Self::Multisign { file, name, signatures, to, signer } => {
-                desk.multisign(json::read_tx(&file)?, &name, &signatures, &signer, &to)
+                desk.multisign(document::read_tx(&file)?, &name, &signatures, &signer, &to)
             }
-            Self::Broadcast { file } => desk.broadcast(&json::read_tx(&file)?),
+            Self::Broadcast { file } => desk.broadcast(&document::read_tx(&file)?),
             Self::Encode { file } => {
-                let text = STANDARD.encode(json::read_tx(&file)?.to_signed().bytes());
+                let text = STANDARD.encode(document::read_tx(&file)?.to_signed().bytes());
                 desk.output.either(&json!({"tx": text}), &text);
                 Ok(())
             }
@@ -159,10 +159,10 @@ impl FileAction {
                 let form = if hex { "hexadecimal" } else { "base64" };
                 let bytes =
                     decoded.map_err(|error| usage(format!("the bytes are no {form}: {error}")))?;
-                print(&json::to_value(&StagedTx::from_bytes(&bytes)?.to_proto())?, None)
+                print(&document::to_value(&StagedTx::from_bytes(&bytes)?.to_proto())?, None)
             }
             Self::ValidateSignatures { file, signer } => {
-                desk.validate(&json::read_tx(&file)?, &signer)
+                desk.validate(&document::read_tx(&file)?, &signer)
             }
         }
     }
@@ -223,7 +223,7 @@ impl Desk<'_> {
         let (signed, made) = tx.sign(&key, mode.unwrap_or(SignMode::Direct), &data)?;
         match signature_only {
             true => print_signature(&made, to),
-            false => print(&json::to_value(&signed.to_proto())?, to.output_document.as_deref()),
+            false => print(&document::to_value(&signed.to_proto())?, to.output_document.as_deref()),
         }
     }
 
@@ -238,7 +238,7 @@ impl Desk<'_> {
         let (record, _) = self.keyring.entry_of(name)?;
         let mut signatures = Vec::new();
         for file in files {
-            let read: SignatureDescriptors = json::read(file, "signature of `tx sign`")?;
+            let read: SignatureDescriptors = document::read(file, "signature of `tx sign`")?;
             for descriptor in read.signatures {
                 let made = KeySignature::from_proto(descriptor);
                 signatures.push(made.with_context(|| file.display().to_string())?);
@@ -247,7 +247,7 @@ impl Desk<'_> {
         let first = signatures.first().map(|made| made.sequence);
         let data = self.signer(signer, &record.address(), first)?;
         let signed = tx.combine(record.multisig()?, &signatures, &data)?;
-        print(&json::to_value(&signed.to_proto())?, to.output_document.as_deref())
+        print(&document::to_value(&signed.to_proto())?, to.output_document.as_deref())
     }
 
     fn broadcast(&self, tx: &StagedTx) -> anyhow::Result<()> {
@@ -320,7 +320,7 @@ impl Desk<'_> {
 
 fn print_signature(made: &KeySignature, to: &OutputArgs) -> anyhow::Result<()> {
     let signatures = SignatureDescriptors { signatures: vec![made.to_proto()] };
-    print(&json::to_value(&signatures)?, to.output_document.as_deref())
+    print(&document::to_value(&signatures)?, to.output_document.as_deref())
 }
 
 /// Prints JSON as it is, or writes it to a file.

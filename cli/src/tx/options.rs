@@ -54,7 +54,9 @@ impl FromStr for Gas {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
-            number => number.parse().map(Self::Fixed).map_err(|_| "expected auto or a number".to_owned()),
+            number => {
+                number.parse().map(Self::Fixed).map_err(|_| "expected auto or a number".to_owned())
+            }
         }
     }
 }

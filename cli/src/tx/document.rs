@@ -116,9 +116,15 @@ mod tests {
     fn a_transaction_has_the_json_form_of_the_sdk() {
         let value = to_value(&staged().to_proto()).unwrap();
         assert_eq!(value["body"]["messages"][0]["@type"], "/cosmos.bank.v1beta1.MsgSend");
-        assert_eq!(value["body"]["messages"][0]["amount"], json!([{"denom": "ucap", "amount": "5"}]));
+        assert_eq!(
+            value["body"]["messages"][0]["amount"],
+            json!([{"denom": "ucap", "amount": "5"}])
+        );
         assert_eq!(value["body"]["messages"][1]["@type"], "/capstan.v1.MsgSend");
-        assert_eq!((&value["body"]["memo"], &value["body"]["timeout_height"]), (&json!("hello"), &json!("0")));
+        assert_eq!(
+            (&value["body"]["memo"], &value["body"]["timeout_height"]),
+            (&json!("hello"), &json!("0"))
+        );
         assert_eq!(value["auth_info"]["signer_infos"], json!([]));
         assert_eq!(value["auth_info"]["fee"]["gas_limit"], "900");
         assert_eq!(value["signatures"], json!([]));
