@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use capstan_client::StagedTx;
 use cosmrs::proto::cosmos::tx::v1beta1::Tx;
 use prost::{Message, Name};
-use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::Value;
 
 use crate::failure::usage;
@@ -20,12 +20,13 @@ const MAX_FILE_BYTES: u64 = 32 << 20;
 /// Returns the JSON form of a message.
 ///
 /// # Errors
-/// It holds a message of a type that the chain does not know.
+/// It holds a message of a type that the chain does not know, or is too large.
 pub(super) fn to_value<M: Message + Name>(message: &M) -> anyhow::Result<Value> {
-    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
-    let dynamic = DynamicMessage::decode(descriptor::<M>()?, message.encode_to_vec().as_slice())?;
-    let value = dynamic.serialize_with_options(serde_json::value::Serializer, &options);
-    value.context("the transaction holds a message that this chain does not have")
+    let bytes = message.encode_to_vec();
+    let most = usize::try_from(MAX_FILE_BYTES).unwrap_or(usize::MAX);
+    let json = capstan_gateway::to_json(descriptor::<M>()?, &bytes, most);
+    let json = json.map_err(|status| anyhow!("{}", status.message()))?;
+    Ok(serde_json::from_slice(&json)?)
 }
 
 /// Reads the JSON form of a message.
