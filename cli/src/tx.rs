@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use capstan_client::{
-    Bundle, Client, ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto,
+    Client, ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ use crate::output::{Output, warn};
 use crate::passable;
 use crate::process::{INTERRUPTED, on_signal};
 use crate::progress::during;
-use crate::{Common, keys};
+use crate::{Common, bundle, keys};
 
 use sent::{went_on, with_hash};
 use values::{arguments, coins, parameters, reason_of_end, reference, settled_value};
@@ -320,8 +320,7 @@ struct Sender {
 impl Sender {
     fn install_bundle(&self, file: &PathBuf) -> anyhow::Result<()> {
         let shown = file.display().to_string();
-        let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
-        let bundle = Bundle::from_file_bytes(&bytes).with_context(|| shown.clone())?;
+        let bundle = bundle::read_file(file)?;
         let size = bundle.bytes.len();
         let wait = format!("installing {shown} (a bundle of {size} bytes)");
         let outcome = during(wait, || self.wallet.install_bundle(&bundle))?;
