@@ -9,11 +9,7 @@ use cosmrs::{
 
 use super::{
     Action, PublicKey, Signature, TxError, TxHash,
-<<<<<<< HEAD
-=======
     action::command,
-    amino,
->>>>>>> main
     fields::Fields,
     known_fields::{AUTH_INFO, Known, TX_BODY, few_fields},
     messages,

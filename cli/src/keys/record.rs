@@ -126,3 +126,50 @@ impl Record {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_back_from_their_files_and_so_do_those_without_a_public_key() {
+        let key = Key::dev(0);
+        let (address, secret) = (key.address(), key.secret_hex());
+        let local = Record::local("dave", key).unwrap();
+        let old = json!({"name": "dave", "address": address, "secret": secret}).to_string();
+        let sealed = Secret::Armor("armored".to_owned());
+        let sealed = Record::new("dave", local.public_key.clone(), sealed).unwrap();
+        let offline = Record::new("dave", local.public_key.clone(), Secret::Elsewhere).unwrap();
+        for (bytes, kind) in [
+            (old.into_bytes(), "local"),
+            (local.to_bytes().unwrap(), "local"),
+            (sealed.to_bytes().unwrap(), "local"),
+            (offline.to_bytes().unwrap(), "offline"),
+        ] {
+            let read = Record::parse(&bytes).unwrap();
+            assert_eq!((read.kind(), read.address, read.name.as_str()), (kind, address, "dave"));
+        }
+    }
+
+    #[test]
+    fn a_file_with_two_secrets_or_none_is_refused() {
+        let key = Key::dev(0);
+        let file = |more: Value| {
+            let mut file = json!({"name": "dave", "address": key.address()});
+            for (name, value) in more.as_object().unwrap() {
+                file[name] = value.clone();
+            }
+            Record::parse(file.to_string().as_bytes())
+        };
+        assert!(file(json!({"secret": key.secret_hex()})).is_ok());
+        for more in [
+            json!({}),
+            json!({"secret": key.secret_hex(), "armor": "x"}),
+            json!({"armor": "x"}),
+            json!({"secret": key.secret_hex(), "surprise": 1}),
+            json!({"secret": Key::dev(1).secret_hex()}),
+        ] {
+            assert!(file(more.clone()).is_err(), "{more}");
+        }
+    }
+}

@@ -92,7 +92,7 @@ impl Keyring {
         }
         check_name(name)?;
         for backend in self.backends() {
-            if let Some(record) = read(&self.file(backend, name))? {
+            if let Some(record) = self.read(backend, name)? {
                 return Ok((record, backend.name()));
             }
         }
@@ -156,7 +156,7 @@ impl Keyring {
             let names = names(&self.dir(backend))?;
             for name in names {
                 // The directory may have changed since it was listed.
-                if let Some(record) = read(&self.file(backend, &name))? {
+                if let Some(record) = self.read(backend, &name)? {
                     found.push((record, backend.name()));
                 }
             }
@@ -265,6 +265,26 @@ impl Keyring {
         write().with_context(|| format!("cannot write {}", file.display()))
     }
 
+    /// Reads an entry, whose name is that of its file. Returns `None` if there is no file.
+    fn read(&self, backend: Backend, name: &str) -> anyhow::Result<Option<Record>> {
+        let path = self.file(backend, name);
+        let mut bytes = Vec::new();
+        let file = File::open(&path);
+        match file.and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        let mut record =
+            Record::parse(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
+        name.clone_into(&mut record.name);
+        if let Some(warning) = capstan_files::exposed(&path)
+            && !matches!(record.secret, Secret::Elsewhere)
+        {
+            output::warn(&format!("warning: the key is not secret: {warning}"));
+        }
+        Ok(Some(record))
+    }
+
     fn backends(&self) -> impl Iterator<Item = Backend> {
         BACKENDS.into_iter().filter(|backend| self.backend.is_none_or(|chosen| chosen == *backend))
     }
@@ -288,23 +308,6 @@ pub(super) fn address(text: &str) -> anyhow::Result<Option<Address>> {
         Err(error) if text.starts_with("capstan1") => Err(usage(format!("{error}"))),
         Err(_) => Ok(None),
     }
-}
-
-/// Reads an entry. Returns `None` if there is no file.
-fn read(path: &Path) -> anyhow::Result<Option<Record>> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.with_context(|| format!("cannot read {}", path.display()))?,
-    };
-    let record = Record::parse(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
-    if let Some(warning) = capstan_files::exposed(path)
-        && !matches!(record.secret, Secret::Elsewhere)
-    {
-        output::warn(&format!("warning: the key is not secret: {warning}"));
-    }
-    Ok(Some(record))
 }
 
 /// Lists the names of the entries in a directory, which need not exist.
