@@ -200,6 +200,24 @@ mod tests {
         }
     }
 
+    /// A key that Go's libraries for Argon2, ChaCha20-Poly1305 and OpenPGP armor encrypted as the Cosmos SDK does.
+    const FROM_GO: &str = "-----BEGIN TENDERMINT PRIVATE KEY-----
+kdf: argon2
+type: secp256k1
+salt: 30313233343536373839616263646566
+
+rxy6OAu/0Y3tBIC1oDdOZx8wDUXN7H3L07XOXcPBIhlExvk4HLtxsRtqlMkCfrg/
+MzLb56E=
+=y+Me
+-----END TENDERMINT PRIVATE KEY-----";
+
+    #[test]
+    fn keys_of_the_sdks_tools_are_read() {
+        let key = Key::from_armor(FROM_GO, "goes the other way").unwrap();
+        let secret = "f6cca36ff7e72a736a56c25b024423d2190895acec6bff4d8635e0f112f21648";
+        assert_eq!(key.secret_hex(), secret);
+    }
+
     #[test]
     fn the_checksum_is_that_of_openpgp() {
         assert_eq!(crc24(b"123456789"), 0x21_CF02);
