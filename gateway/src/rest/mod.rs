@@ -5,6 +5,8 @@ mod openapi;
 mod request;
 mod rules;
 
+pub use answer::json as to_json;
+
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
