@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Calls that run at a time.
-pub(super) const MAX_RUNNING: usize = 256;
+/// Calls that run, or whose answers wait to be sent, at a time.
+pub(super) const MAX_RUNNING: usize = 128;
 /// Calls that wait to begin, and their bytes. Further ones are rejected.
 const MAX_WAITING: usize = 1_000;
 const MAX_WAITING_BYTES: usize = 16 << 20;

@@ -46,10 +46,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     method_timeout: u64,
     /// Calls of one method that run at a time. Further ones wait, and other methods go on.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=128))]
     max_calls_per_method: u16,
     /// Calls that run at a time of one object that the published one has handed out, such as one for each caller.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=128))]
     max_calls_per_object: u16,
     /// Directory of the journal [default: serve/ADDRESS in the home].
     #[arg(long, value_name = "DIR")]

@@ -221,7 +221,9 @@ impl Service {
     /// Begins the calls that may run. The object's program has read them already, since what comes after them in the
     /// outbox may settle promises that they bring.
     fn begin(&mut self) -> anyhow::Result<()> {
+        // Answers that wait to be sent count as if their calls still ran.
         while self.node.has_room()
+            && self.calls.running() + self.journal.record.answers.len() < MAX_RUNNING
             && let Some((number, call)) = self.calls.begin()
         {
             self.journal.record.started.insert(number, call.promise);
