@@ -75,7 +75,7 @@ impl Keys {
             }
             Self::List => {
                 let rows = list(&dir)?;
-                output.list(&Value::Array(rows.clone()), &rows, &["name", "address", "kind"]);
+                output.list(&json!({"keys": rows}), &rows, &["name", "address", "kind"]);
             }
             Self::Show { name } => {
                 output.record(&shown(&name, &load(&dir, &name)?.address(), kind(&name)))
@@ -112,6 +112,16 @@ pub(crate) fn find_address(common: &Common, text: &str) -> anyhow::Result<Addres
         Err(error) if text.starts_with("capstan1") => Err(usage(format!("{error}"))),
         Err(_) => Ok(find(common, text)?.address()),
     }
+}
+
+/// Returns the name of the key that has this address. Returns `None` if there is none.
+///
+/// # Errors
+/// The directory of keys cannot be read.
+pub(crate) fn name_of(common: &Common, address: &str) -> anyhow::Result<Option<String>> {
+    let rows = list(&keys_dir(common)?)?;
+    let row = rows.iter().find(|row| row["address"] == address);
+    Ok(row.and_then(|row| row["name"].as_str()).map(str::to_owned))
 }
 
 fn load(dir: &Path, name: &str) -> anyhow::Result<Key> {

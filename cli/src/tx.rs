@@ -1,7 +1,9 @@
 //! `capstan tx`: transactions, and what comes of them.
 
+mod ended;
 mod money;
 mod names;
+mod promises;
 mod sent;
 mod upgrade;
 mod values;
@@ -28,8 +30,9 @@ use crate::process::{INTERRUPTED, on_signal};
 use crate::progress::during;
 use crate::{Common, keys};
 
+use promises::RESOLVE_HELP;
 use sent::{went_on, with_hash};
-use values::{arguments, coins, parameters, reason_of_end, reference, settled_value};
+use values::{arguments, coins, parameters, reason_of_end, reference};
 
 /// Arguments of `capstan tx`.
 #[derive(clap::Args, Debug)]
@@ -175,7 +178,8 @@ enum Action {
         refs: Vec<String>,
     },
     /// Acknowledge entries of the account's outbox, which are then removed.
-    #[command(after_help = "Example: capstan tx ack 12 --from alice")]
+    #[command(after_help = "Example: capstan tx ack 12 --from alice\n\n\
+        A call that waits for an answer leaves the outbox too, with a warning. Its promise can still be settled.")]
     Ack {
         /// The number of the last entry that was read.
         through: u64,
@@ -264,16 +268,10 @@ fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<(
         Action::FundMeter { meter, computrons } => sender.fund_meter(&meter, computrons),
         Action::Drop { refs } => {
             let refs: Vec<String> = refs.iter().map(|text| reference(text).to_owned()).collect();
-            if let Some(promise) = refs.iter().find(|text| text.starts_with("rp")) {
-                return Err(usage(format!(
-                    "{promise} is a promise, which is not dropped: `capstan tx resolve {promise} VALUE` or `capstan tx reject {promise} TEXT` settles one that the account decides; any other goes when its settlement is acknowledged"
-                )));
-            }
+            promises::refuse_to_drop(&refs)?;
             sender.done(&during(BLOCK, || sender.wallet.drop_refs(&refs))?)
         }
-        Action::Ack { through } => {
-            sender.done(&during(BLOCK, || sender.wallet.acknowledge(through))?)
-        }
+        Action::Ack { through } => sender.acknowledge(through),
         Action::Transfer { to, amount } => {
             let to = keys::find_address(common, &to)?;
             let amount = coins(&amount)?;
@@ -361,22 +359,7 @@ impl Sender {
             return Ok(());
         }
         let wait = format!("waiting for the answer to {method}");
-        self.answered(&during(wait, || self.wallet.send(target, method, &args))?)
-    }
-
-    fn resolve(&self, promise: &str, value: Option<&str>, reject: bool) -> anyhow::Result<()> {
-        let promise = reference(promise);
-        if !promise.starts_with("rp") {
-            return Err(usage(format!(
-                "{promise:?} is not a promise: it is written rp-60 or rp+1; `capstan query outbox` shows the results of calls"
-            )));
-        }
-        let value = arguments(settled_value(value, reject))?;
-        let settle = || match reject {
-            true => self.wallet.reject(promise, &value),
-            false => self.wallet.resolve(promise, &value),
-        };
-        self.done(&during(BLOCK, settle)?)
+        self.answered_by(target, &during(wait, || self.wallet.send(target, method, &args))?)
     }
 
     /// Prints what a message was answered with.
@@ -440,14 +423,6 @@ impl Sender {
 }
 
 const BLOCK: &str = "waiting for the transaction's block";
-
-const RESOLVE_HELP: &str = "\
-Examples:
-  capstan tx resolve rp-61 42 --from alice
-  capstan tx resolve rp-61 '{\"price\":7n,\"from\":@ro+2}' --from alice
-  capstan tx resolve rp-61 'no such city' --reject --from alice
-
-A promise is settled once. Only the account that decides it can settle it, and not to another promise.";
 
 const SEND_HELP: &str = "\
 Examples:

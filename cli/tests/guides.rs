@@ -72,6 +72,21 @@ fn rpc_and_transactions() {
 }
 
 #[test]
+fn errors() {
+    follow("errors.md");
+}
+
+#[test]
+fn events() {
+    follow("events.md");
+}
+
+#[test]
+fn json() {
+    follow("json.md");
+}
+
+#[test]
 fn clients() {
     follow("clients.md");
 }

@@ -157,6 +157,9 @@ fn what_is_followed_comes_as_it_is_printed_and_cannot_look_like_another_line() {
     follower.kill().unwrap();
     follower.wait().unwrap();
     assert!(dev.stop("TERM").success());
+    let unknown = place.run(&["logs", "nosuchvat"]);
+    unknown.assert_failed(2, "no line of a vat \"nosuchvat\"; it has v");
+    assert!(unknown.stderr.contains("v3 talker"), "{unknown:?}");
     let elsewhere = place.path().join("nowhere");
     let missing = place.run(&["logs", "--home", elsewhere.to_str().unwrap()]);
     missing.assert_failed(1, "there is no log of vats");

@@ -56,6 +56,10 @@ pub struct MessageResult {
     /// Value of the fulfilment, or reason of the rejection, in smallcaps with references of the account's channel.
     /// Empty while the promise is pending.
     pub value: proto::CapData,
+    /// Object that the message was for, in the account's channel.
+    pub target: String,
+    /// Name of the method, cut to 64 bytes.
+    pub method: String,
     /// Vat that a fulfilled [`MsgCreateVat`](proto::MsgCreateVat) created.
     pub created_vat: Option<proto::CreatedVat>,
 }
@@ -153,6 +157,8 @@ impl Client {
             promise: answer.promise,
             status: answer.status,
             value: answer.value.unwrap_or_default(),
+            target: answer.target,
+            method: answer.method,
             created_vat: answer.created_vat,
         })
     }

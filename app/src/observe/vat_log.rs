@@ -100,6 +100,13 @@ impl Inner {
                 self.runs(*vat, config);
             }
             Event::Console { vat, source, level, text } => self.console(*vat, source, level, text),
+            // The vat itself is told to look here.
+            Event::DeviceThrew { device, method, why } => {
+                if let Some(Running { vat, .. }) = self.running.clone() {
+                    let text = format!("device {device} failed in {method}: {why}");
+                    self.tell(vat, None, VatLevel::Warn, &text);
+                }
+            }
             Event::UpgradeFailed { vat, cause } => {
                 let cause = self.cause(*vat, cause);
                 let text = format!("the upgrade failed and is undone: {cause}");
@@ -173,7 +180,7 @@ impl Inner {
         let running = self.running.as_ref().filter(|running| running.vat == vat);
         let name = name.or(running.map(|running| running.name.as_str())).unwrap_or_default();
         let line = VatLine {
-            time: line::now(),
+            time_ms: line::now(),
             height: self.block.height(),
             crank: self.crank,
             vat: vat.to_string(),

@@ -187,7 +187,8 @@ impl Service {
     }
 
     /// Hands an entry of the outbox to the object.
-    fn take(&mut self, OutboxEntry { number, delivery }: OutboxEntry) -> anyhow::Result<()> {
+    fn take(&mut self, entry: OutboxEntry) -> anyhow::Result<()> {
+        let (number, delivery) = (entry.number, &entry.delivery);
         let record = &mut self.journal.record;
         // Somebody else acknowledged what lies between.
         if self.seen == record.acknowledged {
@@ -199,20 +200,22 @@ impl Service {
         if record.done.contains(&number) || record.answers.contains_key(&number) {
             return Ok(());
         }
-        if let Delivery::Message { message, .. } = &delivery {
+        if let Delivery::Message { message, .. } = delivery {
             record.started.insert(number, message.result.clone());
             self.journal.save()?;
             planted("started");
             self.running.insert(number, Instant::now());
-            let text = format!("call: {}", outbox::line(number, &delivery));
-            let mut call = outbox::record(number, &delivery);
+            // It is being answered.
+            let entry = OutboxEntry { unanswered: false, ..entry.clone() };
+            let text = format!("call: {}", outbox::line(&entry));
+            let mut call = outbox::record(&entry);
             // The fields say the same.
             call["delivery"].take();
             self.say("call", call, &text);
         } else {
             record.done.insert(number);
         }
-        let delivery = delivery_to_json(&delivery);
+        let delivery = delivery_to_json(delivery);
         self.node.tell(&json!({"t": "entry", "entry": number, "delivery": delivery}))
     }
 

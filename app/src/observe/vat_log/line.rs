@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// A line of the log of vats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VatLine {
-    /// Seconds since 1970, by the node's clock.
-    pub time: f64,
+    /// Milliseconds since 1970, by the node's clock.
+    pub time_ms: u64,
     /// Height of the block. 0 is genesis.
     pub height: u64,
     /// Number of the crank.
@@ -60,9 +60,10 @@ impl fmt::Display for VatLevel {
     }
 }
 
-/// Returns the time in seconds since 1970. A clock before 1970 is wrong, but that is no reason to stop.
-pub(super) fn now() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+/// Returns the time in milliseconds since 1970. A clock before 1970 is wrong, but that is no reason to stop.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl VatLine {
@@ -81,7 +82,7 @@ impl VatLine {
 
     /// Returns whether both tell the same, at whatever time.
     pub(super) fn is_again(&self, other: &Self) -> bool {
-        Self { time: other.time, ..self.clone() } == *other
+        Self { time_ms: other.time_ms, ..self.clone() } == *other
     }
 
     /// Writes the line to the node's log.
