@@ -1,6 +1,7 @@
 //! `capstan tx`: transactions, and what comes of them.
 
 mod ended;
+mod install;
 mod money;
 mod names;
 mod promises;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use capstan_client::{
-    Bundle, Client, ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto,
+    Client, ClientError, CreateVat, MessageResult, TxOutcome, UpgradeVat, Wallet, proto,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -63,10 +64,14 @@ pub(crate) struct NodeArgs {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Install a bundle: the file of `capstan bundle`, or a wasm module. Large ones go in pieces.
-    #[command(after_help = "Example: capstan tx install-bundle counter.json --from alice")]
+    #[command(after_help = "Example: capstan tx install-bundle counter.json --from alice\n\n\
+        A bundle that the chain has already is not sent, and costs nothing. Anybody may have installed it.")]
     InstallBundle {
         /// File of the bundle.
         file: PathBuf,
+        /// Send the transaction, and pay for it, even if the chain has the bundle.
+        #[arg(long)]
+        again: bool,
     },
     /// Create a vat from an installed bundle. Prints its id, root object and admin object.
     #[command(
@@ -234,7 +239,7 @@ impl Tx {
 /// Performs an action of a signer.
 fn perform(action: Action, sender: &Sender, common: &Common) -> anyhow::Result<()> {
     match action {
-        Action::InstallBundle { file } => sender.install_bundle(&file),
+        Action::InstallBundle { file, again } => sender.install_bundle(&file, again),
         Action::CreateVat { bundle, name, params, computrons } => {
             let bundle_id = bundle_id(&bundle)?;
             let parameters = params.map(|text| parameters(&text)).transpose()?;
@@ -286,22 +291,6 @@ struct Sender {
 }
 
 impl Sender {
-    fn install_bundle(&self, file: &PathBuf) -> anyhow::Result<()> {
-        let shown = file.display().to_string();
-        let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
-        let bundle = Bundle::from_file_bytes(&bytes).with_context(|| shown.clone())?;
-        let size = bundle.bytes.len();
-        let wait = format!("installing {shown} (a bundle of {size} bytes)");
-        let outcome = during(wait, || self.wallet.install_bundle(&bundle))?;
-        self.output.whole_record(&json!({
-            "bundle_id": bundle.id,
-            "bundle_bytes": size,
-            "tx_hash": outcome.hash,
-            "height": outcome.height,
-        }));
-        Ok(())
-    }
-
     fn create_vat(&self, vat: &CreateVat) -> anyhow::Result<()> {
         let wait = "waiting for the vat to be created";
         let created =

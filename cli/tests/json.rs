@@ -15,9 +15,15 @@ const FIXED: &[(&str, &[&str])] = &[("client/src/bundle.rs", &["moduleFormat"])]
 
 #[test]
 fn misnamed_fields_are_found() {
-    for (name, is_right) in
-        [("vat_id", true), ("sha256", true), ("@type", true), ("vatId", false), ("_x", false), ("a__b", false), ("A", false)]
-    {
+    for (name, is_right) in [
+        ("vat_id", true),
+        ("sha256", true),
+        ("@type", true),
+        ("vatId", false),
+        ("_x", false),
+        ("a__b", false),
+        ("A", false),
+    ] {
         assert_eq!(is_snake(name), is_right, "{name}");
     }
     let value = json!({"vatId": 1, "list": [{"isBad": {}}], "value": {"ofAVat": 1}});
@@ -43,7 +49,8 @@ fn written(code: &str) -> Vec<&str> {
     for pair in parts.windows(3) {
         let (before, name, after) = (pair[0].trim_end(), pair[1], pair[2]);
         let is_field = (before.ends_with('{') || before.ends_with(',')) && after.starts_with(": ");
-        let is_set = before.ends_with('[') && after.starts_with("] =") && !after.starts_with("] ==");
+        let is_set =
+            before.ends_with('[') && after.starts_with("] =") && !after.starts_with("] ==");
         if (is_field || is_set) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             names.push(name);
         }
@@ -59,7 +66,8 @@ fn every_name_that_a_command_writes_is_in_snake_case() {
     }
     let mut count = 0;
     for (path, code) in &found {
-        let fixed = FIXED.iter().find(|(end, _)| path.ends_with(end)).map_or(&[][..], |(_, it)| *it);
+        let fixed =
+            FIXED.iter().find(|(end, _)| path.ends_with(end)).map_or(&[][..], |(_, it)| *it);
         for name in written(code).into_iter().filter(|name| !fixed.contains(name)) {
             count += 1;
             assert!(is_snake(name), "{path}: {name}");

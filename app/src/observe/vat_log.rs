@@ -100,13 +100,7 @@ impl Inner {
                 self.runs(*vat, config);
             }
             Event::Console { vat, source, level, text } => self.console(*vat, source, level, text),
-            // The vat itself is told to look here.
-            Event::DeviceThrew { device, method, why } => {
-                if let Some(Running { vat, .. }) = self.running.clone() {
-                    let text = format!("device {device} failed in {method}: {why}");
-                    self.tell(vat, None, VatLevel::Warn, &text);
-                }
-            }
+            Event::DeviceThrew { device, method, why } => self.device_threw(device, method, why),
             Event::UpgradeFailed { vat, cause } => {
                 let cause = self.cause(*vat, cause);
                 let text = format!("the upgrade failed and is undone: {cause}");
@@ -159,6 +153,14 @@ impl Inner {
             source => (source, VatLevel::of(level)),
         };
         self.write(vat, None, level, source, text);
+    }
+
+    /// Tells why a call of a device failed. The vat itself is only told to look here.
+    fn device_threw(&mut self, device: &str, method: &str, why: &str) {
+        let Some(Running { vat, is_system, .. }) = self.running.clone() else { return };
+        // A vat of the system passes on why.
+        let level = if is_system { VatLevel::Debug } else { VatLevel::Warn };
+        self.tell(vat, None, level, &format!("device {device} failed in {method}: {why}"));
     }
 
     fn is_system(&self, vat: VatId) -> bool {

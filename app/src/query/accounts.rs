@@ -11,10 +11,10 @@ use capstan_kernel_ports::store::Read;
 use capstan_proto::{
     Answer, Handler,
     v1::{
-        self as proto, CreatedVat, OutboxEntry, QueryAccountRequest,
-        QueryAccountResponse, QueryMessageResultRequest, QueryMessageResultResponse,
-        QueryOutboxRequest, QueryOutboxResponse, QueryParamsRequest, QueryParamsResponse,
-        QueryUploadRequest, QueryUploadResponse, SettledCall,
+        self as proto, CreatedVat, OutboxEntry, QueryAccountRequest, QueryAccountResponse,
+        QueryMessageResultRequest, QueryMessageResultResponse, QueryOutboxRequest,
+        QueryOutboxResponse, QueryParamsRequest, QueryParamsResponse, QueryUploadRequest,
+        QueryUploadResponse, SettledCall,
     },
 };
 use capstan_store::StateView;

@@ -39,7 +39,12 @@ pub(super) fn refuse_to_drop(refs: &[String]) -> anyhow::Result<()> {
 }
 
 impl Sender {
-    pub(super) fn resolve(&self, promise: &str, value: Option<&str>, reject: bool) -> anyhow::Result<()> {
+    pub(super) fn resolve(
+        &self,
+        promise: &str,
+        value: Option<&str>,
+        reject: bool,
+    ) -> anyhow::Result<()> {
         let promise = reference(promise);
         if !promise.starts_with("rp") {
             return Err(usage(format!(

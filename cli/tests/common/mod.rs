@@ -51,8 +51,8 @@ impl Done {
     pub fn json(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
         assert_eq!(self.stdout.trim_end().lines().count(), 1, "{self:?}");
-        let value: Value = serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        let value: Value =
+            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         assert_eq!(names::misnamed(&value), [] as [&str; 0], "{self:?}");
         value
     }
