@@ -1,10 +1,8 @@
 //! `capstan query`: questions to a node. What `--json` prints is the node's own JSON.
 
 mod clist;
-pub(crate) mod named;
+mod named;
 mod tx;
-
-pub(crate) use tx::attribute;
 
 use capstan_client::{Client, ClientError};
 use clap::Subcommand;

@@ -199,3 +199,29 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_of_a_device_is_told_with_its_cause() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vats.jsonl");
+        let log = VatLog::append(&path, Rotation { max_bytes: 1 << 20, keep: 1 }).unwrap();
+        for is_system in [false, true] {
+            let name = "lamp".to_owned();
+            let mut inner = log.inner();
+            inner.running = Some(Running { vat: VatId(7), name, is_system });
+            let why = "no such port";
+            inner.event(&Event::DeviceThrew { device: "bridge", method: "callOutbound", why });
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<VatLine> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told = "device bridge failed in callOutbound: no such port";
+        assert!(lines.iter().all(|line| (line.vat.as_str(), line.text.as_str()) == ("v7", told)));
+        let levels: Vec<VatLevel> = lines.iter().map(|line| line.level).collect();
+        assert_eq!(levels, [VatLevel::Warn, VatLevel::Debug]);
+    }
+}

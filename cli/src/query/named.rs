@@ -1,10 +1,10 @@
 //! What names stand for: a vat's name, and an account's own reference.
 
 use anyhow::Context as _;
-use capstan_client::{Address, Client, ClientError, proto};
+use capstan_client::proto;
 use serde_json::json;
 
-use super::{Asker, HolderArgs, MAX_PAGE, is_numbered};
+use super::{Asker, HolderArgs, is_numbered};
 use crate::failure::{flag, usage};
 use crate::{Common, keys};
 
@@ -72,34 +72,11 @@ impl Asker {
         };
         let address =
             keys::find_address(common, account).with_context(|| flag("--account", account))?;
-        let Some(entry) = entry_of(&self.client, &address, reference)? else {
+        let Some(entry) = self.client.held(&address, reference)? else {
             anyhow::bail!(
                 "{account} does not hold {reference} (any more); `capstan query clist {account}` lists what it holds, and `capstan query outbox {account}` what its promises were settled to"
             );
         };
         Ok(entry.kref)
-    }
-}
-
-/// Returns the entry of an account's c-list for one of its references. Returns `None` if it does not hold it.
-///
-/// # Errors
-/// The node does not answer.
-pub(crate) fn entry_of(
-    client: &Client,
-    address: &Address,
-    reference: &str,
-) -> Result<Option<proto::CListEntry>, ClientError> {
-    let mut after = String::new();
-    loop {
-        let endpoint = address.to_string();
-        let page = client.query(&proto::QueryCListRequest { endpoint, after, limit: MAX_PAGE })?;
-        if let Some(entry) = page.entries.into_iter().find(|entry| entry.eref == reference) {
-            return Ok(Some(entry));
-        }
-        after = page.next;
-        if after.is_empty() {
-            return Ok(None);
-        }
     }
 }

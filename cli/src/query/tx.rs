@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tendermint::abci::Event;
 
 use super::Asker;
+use crate::events::attribute;
 use crate::failure::usage;
 use crate::output::grouped;
 use crate::passable;
@@ -203,10 +204,4 @@ fn line(height: u64, event: &Event) -> String {
 fn found(tx: &TxInfo, kind: &str, key: &str) -> String {
     let events = tx.events.iter().filter(|event| event.kind == kind);
     events.map(|event| attribute(event, key)).find(|value| !value.is_empty()).unwrap_or_default()
-}
-
-/// Returns the value of an event's attribute, or an empty text.
-pub(crate) fn attribute(event: &Event, key: &str) -> String {
-    let found = event.attributes.iter().find(|a| a.key_str().is_ok_and(|found| found == key));
-    found.and_then(|a| a.value_str().ok()).unwrap_or_default().to_owned()
 }

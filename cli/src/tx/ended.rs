@@ -4,7 +4,6 @@ use anyhow::Context as _;
 use capstan_client::{KernelError, KernelErrorCode, MessageResult, proto};
 
 use super::Sender;
-use crate::query::named::entry_of;
 
 impl Sender {
     /// Prints what a message to a reference was answered with. Names the vat behind the reference if the kernel says
@@ -23,7 +22,7 @@ impl Sender {
     /// Says what became of the vat that exported an object of the account. Returns `None` if it runs and exports it.
     fn what_became_of(&self, target: &str) -> anyhow::Result<Option<String>> {
         let client = self.wallet.client();
-        let Some(entry) = entry_of(client, &self.wallet.address(), target)? else {
+        let Some(entry) = client.held(&self.wallet.address(), target)? else {
             return Ok(None);
         };
         let has_owner = !entry.exporter.is_empty();

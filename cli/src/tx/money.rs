@@ -7,7 +7,7 @@ use capstan_client::{Client, ClientError, Deadline, MessageResult, proto};
 use serde_json::{Value, json};
 
 use super::Sender;
-use crate::query::attribute;
+use crate::events::attribute;
 
 /// Bytes of the heap of an ordinary JavaScript vat at its first snapshots, with classes of exos, rounded up.
 const SMALL_HEAP_BYTES: u64 = 2_400_000;
