@@ -1,7 +1,5 @@
 //! `capstan logs`: prints what the vats of a node printed, and how they failed and ended.
 
-mod frames;
-
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -10,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_app::{VatLevel, VatLine};
+use capstan_app::{VatLevel, VatLine, own_frames};
 use capstan_files::one_line;
 use capstan_node::config::Config;
 use serde_json::json;
@@ -217,7 +215,7 @@ fn for_people(line: &VatLine, all_frames: bool) -> String {
     let name = if line.name.is_empty() { "-" } else { &line.name };
     let time = shown_time(line.time_ms);
     let message = line.message();
-    let message = if all_frames { message } else { frames::own(&message) };
+    let message = if all_frames { message } else { own_frames(&message) };
     format!("{time} {height}/{crank} {vat} {} {level:5} {}", one_line(name), one_line(&message))
 }
 

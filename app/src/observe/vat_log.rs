@@ -5,6 +5,7 @@
 
 mod block;
 mod file;
+mod frames;
 mod line;
 
 use std::{
@@ -23,6 +24,7 @@ use capstan_kernel_ports::VatId;
 
 use block::BlockLines;
 use file::LineFile;
+pub use frames::own_frames;
 pub use line::{VatLevel, VatLine};
 
 /// Handle of the log of vats, which goes to the node's log and to a file, if there is one. Clones are handles of the

@@ -2,6 +2,8 @@ use std::{fmt, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::frames::own_frames;
+
 /// A line of the log of vats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VatLine {
@@ -85,10 +87,10 @@ impl VatLine {
         Self { time_ms: other.time_ms, ..self.clone() } == *other
     }
 
-    /// Writes the line to the node's log.
+    /// Writes the line to the node's log, without the frames of libraries.
     pub(super) fn trace(&self) {
         let Self { height, crank, vat, name, .. } = self;
-        let message = self.message();
+        let message = own_frames(&self.message());
         macro_rules! at {
             ($level:ident) => {
                 tracing::$level!(target: "vat", height, crank, %vat, %name, message = %message)

@@ -52,13 +52,13 @@ const LIBRARIES: &[&str] = &[
 const AT: &str = " at ";
 
 /// Returns a line without the frames of libraries, and with their number.
-pub(super) fn own(text: &str) -> String {
+pub fn own_frames(text: &str) -> String {
     let (mut shown, mut left_out) = (String::new(), 0);
     // What was not copied yet begins at `copied`, and the search goes on at `searched`.
     let (mut copied, mut searched) = (0, 0);
     while let Some((open, end)) = next_place(text, searched) {
         let place = &text[open + 1..end - 1];
-        let start = text[copied..open].rfind(AT).map(|at| copied + at);
+        let start = text[searched..open].rfind(AT).map(|at| searched + at);
         if let (Some(start), true) = (start, is_library(place)) {
             shown.push_str(&text[copied..start]);
             copied = end;
@@ -72,8 +72,8 @@ pub(super) fn own(text: &str) -> String {
     shown.push_str(&text[copied..]);
     match left_out {
         0 => shown,
-        1 => format!("{shown} (1 frame of libraries: --all-frames)"),
-        more => format!("{shown} ({more} frames of libraries: --all-frames)"),
+        1 => format!("{shown} (1 frame of libraries: capstan logs --all-frames)"),
+        more => format!("{shown} ({more} frames of libraries: capstan logs --all-frames)"),
     }
 }
 
@@ -117,11 +117,14 @@ mod tests {
             __HIDE_throw (common/throw-labeled.js:31:5) at In \"buy\" method of (Shop) (exo/src/exo-tools.js:172:64) at \
             buy (shop/src/shop.js:9:2); Error#2: again at confirm (patterns/src/patterns/x.js:1:2)";
         assert_eq!(
-            own(text),
+            own_frames(text),
             "liveslots: Error#1: In \"buy\" method of (Shop): not at all (a string) at buy (shop/src/shop.js:9:2); \
-             Error#2: again (3 frames of libraries: --all-frames)"
+             Error#2: again (3 frames of libraries: capstan logs --all-frames)"
         );
-        assert_eq!(own("x at a (far/b.js:1:2)"), "x (1 frame of libraries: --all-frames)");
+        assert_eq!(
+            own_frames("x at a (far/b.js:1:2)"),
+            "x (1 frame of libraries: capstan logs --all-frames)"
+        );
     }
 
     #[test]
@@ -135,13 +138,13 @@ mod tests {
             "at (exo/src/x.js)",
             "é at ü (exo/src/x.js:1:) ()",
         ] {
-            assert_eq!(own(text), text);
+            assert_eq!(own_frames(text), text);
         }
     }
 
     #[test]
     fn the_packages_that_vats_are_built_with_are_known() {
-        let lock = include_str!("../../../vat/js/package-lock.json");
+        let lock = include_str!("../../../../vat/js/package-lock.json");
         let lock: serde_json::Value = serde_json::from_str(lock).unwrap();
         let mut count = 0;
         for path in lock["packages"].as_object().unwrap().keys() {
