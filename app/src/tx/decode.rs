@@ -8,7 +8,9 @@ use cosmrs::{
 };
 
 use super::{
-    Action, PublicKey, Signature, TxError, TxHash, amino,
+    Action, PublicKey, Signature, TxError, TxHash,
+    action::command,
+    amino,
     fields::Fields,
     known_fields::{AUTH_INFO, Known, TX_BODY, few_fields},
     messages,
@@ -124,7 +126,7 @@ impl Tx {
         let public_key = signer_info.public_key.as_ref().map(PublicKey::decode).transpose()?;
         let signer = signer_of(&body, public_key.as_ref())?;
         let (fee, gas_limit) = read_fee(auth.fee.as_ref(), signer)?;
-        let fields = |index| Fields { index, command: "", signer, params, encoding };
+        let fields = |index| Fields { index, command: command::UNKNOWN, signer, params, encoding };
         let read = |(index, any): (usize, &Any)| messages::read(fields(index), any);
         let actions = body.messages.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         Ok(Self {

@@ -2,19 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
-use capstan_client::{Bundle, ClientError, ErrorCode};
+use capstan_client::{ClientError, ErrorCode};
 use serde_json::json;
 
 use super::Sender;
+use crate::bundle;
 use crate::progress::during;
 
 impl Sender {
     /// Installs the bundle in a file. Sends nothing if the chain has it, unless it is asked for `again`.
     pub(super) fn install_bundle(&self, file: &Path, again: bool) -> anyhow::Result<()> {
         let shown = file.display().to_string();
-        let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
-        let bundle = Bundle::from_file_bytes(&bytes).with_context(|| shown.clone())?;
+        let bundle = bundle::read_file(file)?;
         let size = bundle.bytes.len();
         let mut record = json!({"bundle_id": bundle.id, "bundle_bytes": size});
         if !again && self.has_bundle(&bundle.id.to_string())? {
