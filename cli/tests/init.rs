@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use capstan_client::{Client, ClientError, Deadline};
+use capstan_consensus::comet::COMETBFT_VERSION;
 use common::{PATIENCE, Place};
 use serde_json::{Value, json};
 
@@ -182,7 +183,10 @@ fn a_signal_before_the_first_block_ends_a_chain() {
 /// A `cometbft` that says in the files `started` and `stopped` beside it how far it came.
 fn fake_cometbft(place: &Place) -> String {
     let file = place.path().join("cometbft");
-    let script = "#!/bin/sh\ncd \"${0%/*}\"\ntrap 'touch stopped; exit 0' TERM\ntouch started\nwhile :; do sleep 0.1; done\n";
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = version ] && exec echo {COMETBFT_VERSION}\ncd \"${{0%/*}}\"\n\
+         trap 'touch stopped; exit 0' TERM\ntouch started\nwhile :; do sleep 0.1; done\n"
+    );
     std::fs::write(&file, script).unwrap();
     std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
     file.display().to_string()
