@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use capstan_client::{Client, DENOM, DEV_NAMES, Deadline, Key};
+use capstan_client::{Client, DENOM, DEV_MNEMONIC, DEV_NAMES, Deadline, Key};
 use capstan_consensus::solo::Solo;
 use capstan_gateway::Gateway;
 use capstan_genesis::Genesis;
@@ -239,6 +239,7 @@ fn banner(ready: &Value) -> String {
             DENOM
         ));
     }
+    lines.push(format!("mnemonic {DEV_MNEMONIC}"));
     lines.push("Anybody can sign for alice, bob and carol: this chain is for development. Ctrl-C stops it.".to_owned());
     lines.join("\n")
 }

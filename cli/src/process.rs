@@ -77,7 +77,12 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt:
     }
 }
 
-/// Reads what is logged: the value of `--log` if it is given, else that of `log.level` in config.toml.
+/// Filters before those of the operator. The libraries of the servers warn of what clients do wrong, a line each time. The
+/// operator's filters for the same libraries replace these.
+const QUIET: &str = "h2=error,hyper=error,axum=off";
+
+/// Reads what is logged: the value of `--log` if it is given, else that of `log.level` in config.toml. What clients of
+/// the servers do wrong is left out unless it names the libraries `h2`, `hyper` or `axum`.
 ///
 /// # Errors
 /// Wrong usage, which names the flag or the option.
@@ -86,8 +91,10 @@ pub(crate) fn log_filter(given: Option<&str>, config: &Config) -> anyhow::Result
         Some(level) => ("--log", level),
         None => ("log.level", config.log.level.as_str()),
     };
-    EnvFilter::try_new(level)
-        .map_err(|error| usage(format!("{name} {level:?}: {error}; try warn, info or debug")))
+    let wrong = |error| usage(format!("{name} {level:?}: {error}; try warn, info or debug"));
+    // An error names the operator's text alone.
+    EnvFilter::try_new(level).map_err(wrong)?;
+    EnvFilter::try_new(format!("{QUIET},{level}")).map_err(wrong)
 }
 
 /// Reads an address to listen on, the value of the flag or option `name`.

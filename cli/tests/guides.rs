@@ -75,6 +75,11 @@ fn rpc_and_transactions() {
 }
 
 #[test]
+fn keys() {
+    follow("keys.md");
+}
+
+#[test]
 fn clients() {
     // What `npm install` would bring, and the folder that the reader copies.
     let place = Place::new();
