@@ -7,6 +7,7 @@ use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use capstan_client::{Client, ClientError, Deadline};
@@ -215,7 +216,14 @@ fn a_signal_ends_a_node_and_its_cometbft_in_order_however_early_it_comes() {
     let [genesis, real] = ["genesis.json", "real.json"].map(|name| place.home().join(name));
     std::fs::rename(&genesis, &real).unwrap();
     assert!(Command::new("mkfifo").arg(&genesis).status().unwrap().success());
-    let open = || std::fs::OpenOptions::new().write(true).open(&genesis).unwrap();
+    let pipe = genesis.clone();
+    let open = || {
+        let (sender, opened) = channel();
+        // It is open once the node begins to read.
+        let open = move || sender.send(std::fs::OpenOptions::new().write(true).open(&pipe));
+        std::thread::spawn(open);
+        opened.recv_timeout(PATIENCE).unwrap().unwrap()
+    };
     assert_eq!(ended_by_signal(&place, &cometbft, open), Some(130));
     assert!(!started.exists());
     std::fs::rename(&real, &genesis).unwrap();
