@@ -13,7 +13,7 @@ mod values;
 pub(crate) use sent::explain;
 pub(crate) use values::bundle_id;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::Arc;
 use std::time::Duration;
@@ -318,7 +318,7 @@ struct Sender {
 }
 
 impl Sender {
-    fn install_bundle(&self, file: &PathBuf) -> anyhow::Result<()> {
+    fn install_bundle(&self, file: &Path) -> anyhow::Result<()> {
         let shown = file.display().to_string();
         let bundle = bundle::read_file(file)?;
         let size = bundle.bytes.len();
