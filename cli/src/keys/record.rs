@@ -29,7 +29,7 @@ pub(super) enum Secret {
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    pub(super) name: String,
+    name: String,
     address: Address,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pubkey: Option<Value>,
