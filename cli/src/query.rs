@@ -1,6 +1,7 @@
 //! `capstan query`: questions to a node. What `--json` prints is the node's own JSON.
 
 mod clist;
+mod prove;
 
 use anyhow::Context as _;
 use capstan_client::{Client, ClientError};
@@ -21,6 +22,8 @@ use crate::{Common, keys, outbox};
 pub(crate) struct Query {
     #[command(subcommand)]
     question: Question,
+    #[command(flatten)]
+    proof: prove::Prove,
     #[command(flatten)]
     node: NodeArgs,
 }
@@ -182,6 +185,14 @@ enum Question {
         /// Hash of the transaction.
         hash: String,
     },
+    /// A record that has a proof, by its key.
+    #[command(
+        after_help = "Examples:\n  capstan query record balances/ADDRESS --prove\n  capstan query record outbox/ADDRESS/1 --prove --trust 7:9A…"
+    )]
+    Record {
+        /// Its key, such as accounts/ADDRESS, balances/ADDRESS or outbox/ADDRESS/NUMBER.
+        key: String,
+    },
     /// A block's header and transactions.
     #[command(after_help = "Example: capstan query block 7 --json")]
     Block {
@@ -228,7 +239,11 @@ impl Query {
     pub(crate) fn run(self, common: &Common, output: Output) -> anyhow::Result<()> {
         let asker = Asker { client: self.node.client()?, output };
         let account = |text: &str| keys::find_address(common, text);
+        if self.proof.is_wanted() {
+            return self.proof.run(&self.question, common, &asker);
+        }
         match self.question {
+            Question::Record { key } => prove::show(&asker, &key),
             Question::Status => asker.status(),
             Question::Params => asker.params(),
             Question::Account { account: text } => {

@@ -22,6 +22,7 @@
 //! * [`Args`] encodes [`Passable`] values as arguments.
 //! * [`TxBuilder`] builds and signs transactions of the Cosmos SDK in `SIGN_MODE_DIRECT`.
 //! * [`Client`] makes calls of the JSON-RPC, sends Capstan's queries, and subscribes to events.
+//! * [`Client::proven_record`] verifies a record under the app hash of a trusted header.
 //! * [`OutboxFollower`] reads an account's outbox entry by entry, and [`OutboxStream`] does so asynchronously.
 //! * [`Wallet`] signs with the right sequence and fee, and waits for blocks and results.
 //!
@@ -46,6 +47,7 @@ mod key;
 mod outbox;
 mod outbox_stream;
 mod outcome;
+mod proof;
 mod query;
 mod settlement;
 mod transport;
@@ -69,6 +71,7 @@ pub use key::{DEV_MNEMONIC, DEV_NAMES, Key, KeyError};
 pub use outbox::{OutboxEntry, OutboxFollower, OutboxStopper};
 pub use outbox_stream::OutboxStream;
 pub use outcome::TxOutcome;
+pub use proof::{NotAHeader, PROVEN_STORE, ProofError, ProvenRecord, TrustedHeader, verify_record};
 pub use query::{Account, MessageResult, Status};
 pub use settlement::Settlement;
 pub use tendermint::Hash;

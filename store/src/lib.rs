@@ -34,7 +34,7 @@
 //!   export    a whole state as a stream of chunks, and back        Export, Import
 //!   store.rs  the committed state and its only writer              Store
 //!   commit    net writes, the prepared block, checkpoints, replay  Prepared
-//!   block     a block's overlays            │  tree   Merkle tree, proofs, integrity
+//!   block     a block's overlays            │  tree    Merkle tree, proofs, integrity
 //!             Block                         │         Proof, verify, IntegrityReport
 //!   view      reading a committed state: checkpoint and later changes  StateView
 //!   disk      the two database files: journal, checkpoint, meta
@@ -71,10 +71,11 @@
 //!          blob     SHA-256 (32)                    content with this hash
 //! journal  journal  commit's serial (8), part (4)   up to 65,024 bytes of an entry
 //! both     meta     "magic"                         "capstan state" or "capstan journal"
-//!                   "format"                        3, the FORMAT (4)
+//!                   "format"                        4, the FORMAT (4)
 //!                   "height"                        block height (8)
 //!                   "serial"                        number of commits so far (8)
 //!                   "root"                          root hash (32), zeros if the tree is empty
+//!                   "proven root"                   root hash of the proven tree (32), zeros if it is empty
 //!                   "root node"                     tree key of the root, absent if the tree is empty
 //! ```
 //!
@@ -148,6 +149,7 @@ mod disk;
 mod error;
 mod export;
 mod options;
+mod proven;
 mod store;
 mod threads;
 mod tree;
@@ -162,6 +164,10 @@ pub use export::{
     import::{Expected, Import},
 };
 pub use options::Options;
+pub use proven::{
+    app_hash::{PROVEN_STORE, STATE_STORE, app_hash},
+    record::{Proved, ProvedRecord},
+};
 pub use store::Store;
 pub use tree::{
     integrity::IntegrityReport,

@@ -22,6 +22,7 @@ use crate::{
         journal::{Entry, Journal},
         meta::{FILE, JOURNAL_FILE},
     },
+    proven::versions::advance,
     tree::{
         merk::MerkTree,
         state_tree::{Applied, Change, StateTree},
@@ -89,6 +90,11 @@ impl Store {
         self.reader().root()
     }
 
+    /// Returns the app hash of the committed state: see [`StateView::app_hash`].
+    pub fn app_hash(&self) -> Hash {
+        self.reader().app_hash()
+    }
+
     /// Returns a [`StateView`] of the committed state. Later commits do not change it.
     pub fn reader(&self) -> StateView {
         // The view is replaced as a whole, so a panic elsewhere cannot leave half of one.
@@ -106,15 +112,16 @@ impl Store {
     ///
     /// Returns [`Error::OpenLevels`], [`Error::Stale`], [`Error::EmptyKey`] or [`Error::TooLong`] if the caller is at
     /// fault. The block is lost then, and the store is unchanged. All other errors are faults of this node.
-    pub fn prepare(&self, block: Block) -> Result<Prepared, Error> {
+    pub fn prepare(&self, mut block: Block) -> Result<Prepared, Error> {
         if block.levels() > 1 {
             return Err(Error::OpenLevels(block.levels()));
         }
+        let (height, records) = block.take_proven();
         let (level, committed) = block.into_parts();
         let base = committed.state();
         let mut writer = self.lock();
         self.check_current(base)?;
-        let flat = net_writes(level.writes, committed.values())?;
+        let mut flat = net_writes(level.writes, committed.values())?;
         let mut blobs = Vec::new();
         for (hash, bytes) in level.blobs {
             check_length("blob", bytes.len(), MAX_VALUE_BYTES)?;
@@ -124,8 +131,15 @@ impl Store {
         }
         let changes = tree_changes(&flat);
         let (tree, applied) = self.apply(writer.tree.take(), &changes)?;
+        let root = applied.as_ref().map_or(base.root(), |applied| applied.root);
+        let advanced = advance(base, height, &records, root, self.options.retain_heights)?;
+        let proven = advanced.as_ref().map(|advanced| advanced.root);
+        if let Some(advanced) = advanced {
+            flat.extend(advanced.writes);
+            flat.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
         let (base, gaps) = committed.into_parts();
-        Ok(Prepared { base, entry: Entry { flat, blobs }, tree, applied, gaps })
+        Ok(Prepared { base, entry: Entry { flat, blobs }, tree, applied, proven, gaps })
     }
 
     /// Commits a prepared block as the state at `height`, in one transaction that is durable when this returns.

@@ -12,8 +12,8 @@
 //! A query is added by a method in `capstan/v1/query.proto` and an implementation of [`capstan_proto::Handler`] for
 //! its request by `QueryServer`. Without the latter the application does not compile.
 //!
-//! With `prove`, a query about one record returns its key, and two proof operations that prove the raw value under
-//! the app hash: see [`PROOF_VALUE`] and [`PROOF_PATH`].
+//! With `prove`, the paths of proven records return their values with two proof operations, as a store of the Cosmos
+//! SDK does: see [`PROOF_RECORD`] and [`PROOF_STORE`]. So does `/store/capstan/key` with the key as data.
 
 mod accounts;
 mod args;
@@ -38,7 +38,7 @@ use tendermint_proto::v0_38::{abci::RequestQuery, abci::ResponseQuery};
 use call::{JsonCall, ProtobufCall};
 pub use error::QueryError;
 pub use page::QueryLimits;
-pub use proof::{PROOF_PATH, PROOF_VALUE};
+pub use proof::{PROOF_RECORD, PROOF_STORE};
 
 /// Path of the query for the raw value at a key, which is the query's data.
 const STORE: &str = "store";
@@ -76,7 +76,7 @@ pub(crate) fn answer(
 ) -> ResponseQuery {
     let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
     match try_answer(QueryServer { state, limits }, height, request) {
-        Ok(response) => ResponseQuery { height, ..response },
+        Ok(response) => response,
         Err(error) if request.path.starts_with(COSMOS) => {
             let (code, log) = error.for_cosmos();
             let codespace = COSMOS_CODESPACE.to_owned();
@@ -97,18 +97,15 @@ fn try_answer(
     height: i64,
     request: &RequestQuery,
 ) -> Result<ResponseQuery, QueryError> {
+    if let Some(key) = proof::key(&request.path, &request.data, request.prove)? {
+        return proof::answer(&server, key, request);
+    }
     if request.height != 0 && request.height != height {
-        return Err(QueryError::Height { asked: request.height, height });
+        return Err(QueryError::Height { asked: request.height, first: height, height });
     }
     let reply = server.reply(&request.path, &request.data)?;
-    let proof_ops = match (request.prove, &reply.key) {
-        (false, _) => None,
-        (true, Some(key)) => Some(proof::prove(server.state, key)?),
-        (true, None) => return Err(QueryError::NoProof),
-    };
-    let key = reply.key.unwrap_or_default();
-    let value = reply.value.into();
-    Ok(ResponseQuery { value, key: key.into(), proof_ops, ..ResponseQuery::default() })
+    let (key, value) = (reply.key.unwrap_or_default().into(), reply.value.into());
+    Ok(ResponseQuery { value, key, height, ..ResponseQuery::default() })
 }
 
 impl QueryServer<'_> {

@@ -5,6 +5,7 @@ pub(crate) mod activity;
 pub(crate) mod bundles;
 pub(crate) mod chain;
 pub(crate) mod keys;
+pub(crate) mod proven;
 pub(crate) mod record;
 pub mod results;
 pub mod uploads;

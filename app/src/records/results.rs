@@ -33,6 +33,17 @@ pub struct MessageRecord {
     pub settled: Option<Settled>,
 }
 
+impl MessageRecord {
+    /// Returns the name of the state of the promise.
+    pub(crate) fn status(&self) -> &'static str {
+        match self.settled {
+            None => "pending",
+            Some(settled) if settled.rejected => "rejected",
+            Some(_) => "fulfilled",
+        }
+    }
+}
+
 /// Settlement of a result promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Settled {

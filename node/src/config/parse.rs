@@ -202,6 +202,7 @@ fn bounded(config: &Config) -> [(&'static str, u64, u64); 34] {
         ("vats.max_online_mib", vats.max_online_mib as u64, MAX_MIB),
         ("store.cache_mib", store.cache_mib as u64, MAX_BYTES >> 20),
         ("queries.max_page_bytes", queries.max_page_bytes as u64, MAX_MESSAGE_BYTES),
+        ("queries.retain_heights", queries.retain_heights, MAX_COUNT),
         ("traces.max_mib", traces.max_mib, MAX_MIB),
     ]
 }

@@ -34,9 +34,11 @@ pub fn commit_entries(store: &Store, entries: &[(&[u8], &[u8])]) -> Hash {
     })
 }
 
-/// Returns all entries of `state`.
+/// Returns all entries of `state`, but for those of the proven tree.
 pub fn all(state: &impl Read) -> Vec<Entry> {
-    state.scan(b"").expect("scan")
+    let mut entries = state.scan(b"").expect("scan");
+    entries.retain(|entry| !entry.0.starts_with(b"local.proven."));
+    entries
 }
 
 /// Returns the writes of the block at `height`: sets and removals of shared keys, and node-local ones.
