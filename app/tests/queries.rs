@@ -3,10 +3,7 @@
 
 mod common;
 
-use capstan_app::query::{PROOF_PATH, PROOF_VALUE};
-use capstan_kernel_ports::Hash;
 use capstan_proto::{ErrorCode, v1 as proto};
-use capstan_store::{Proof, verify};
 use common::{Chain, Client, alice, bob, wasm_id};
 use cosmrs::proto::cosmos::{
     auth::v1beta1::{
@@ -46,11 +43,6 @@ fn protobuf<M: Message + Default>(chain: &Chain, method: &str, request: &impl Me
     let response = chain.query(&format!("/capstan.v1.Query/{method}"), &request.encode_to_vec());
     assert_eq!(response.code, 0, "{method}: {}", response.log);
     M::decode(response.value.as_ref()).unwrap()
-}
-
-fn proven(chain: &Chain, path: &str, data: &[u8]) -> ResponseQuery {
-    let data = data.to_vec().into();
-    chain.app.query(RequestQuery { path: path.to_owned(), data, height: 0, prove: true })
 }
 
 #[test]
@@ -244,30 +236,6 @@ fn cosmos_clients_find_their_accounts() {
     };
     let answer = ask("/cosmos.bank.v1beta1.Query/AllBalances", request.encode_to_vec());
     assert!(QueryAllBalancesResponse::decode(answer.as_ref()).unwrap().balances.is_empty());
-}
-
-#[test]
-fn answers_about_one_key_are_proven() {
-    let (chain, alice, tx) = chain();
-    let root = Hash(chain.hash().try_into().unwrap());
-    let hash = hex::encode_upper(Sha256::digest(&tx));
-    for path in
-        ["params".to_owned(), format!("accounts/{}", alice.address()), format!("txs/{hash}/1")]
-    {
-        let response = proven(&chain, &path, &[]);
-        assert_eq!(response.code, 0, "{path}: {}", response.log);
-        let ops = response.proof_ops.unwrap().ops;
-        assert_eq!((ops[0].r#type.as_str(), ops[1].r#type.as_str()), (PROOF_VALUE, PROOF_PATH));
-        let proof = Proof::from_bytes(&ops[1].data).unwrap();
-        let expected = Hash(Sha256::digest(&ops[0].data).into());
-        assert_eq!(verify(&proof, &root, &response.key), Ok(Some(expected)));
-        assert!(verify(&proof, &root, b"a.another").is_err());
-        // The raw value is what the path `store` gives.
-        let raw = proven(&chain, "store", &response.key);
-        assert_eq!(raw.value, ops[0].data);
-    }
-    let response = proven(&chain, "vats", &[]);
-    assert_eq!(response.code, 105, "{}", response.log);
 }
 
 #[test]

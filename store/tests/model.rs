@@ -165,7 +165,7 @@ fn probe(random: &mut Random, state: &impl Read, model: &Map) {
         false => key,
     };
     for _ in 0..random.below(6) {
-        let found = state.next_after(prefix, &after).unwrap();
+        let found = common::next_after(state, prefix, &after);
         assert_eq!(found, model_next(model, prefix, &after), "next after {after:?}");
         match found {
             Some((key, _)) => after = key,

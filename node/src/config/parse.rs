@@ -165,7 +165,7 @@ const MAX_COUNT: u64 = 1_000_000;
 const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Returns the options that have a largest value, with their values and the largest.
-fn bounded(config: &Config) -> [(&'static str, u64, u64); 34] {
+fn bounded(config: &Config) -> [(&'static str, u64, u64); 35] {
     let Config { rpc, grpc, rest: _, gateway, log, mempool, blocks, vats, store, .. } = config;
     let Config { queries, traces, metrics: _, .. } = config;
     [
