@@ -15,8 +15,13 @@ pub const PROVEN_STORE: &str = "capstan";
 /// Name of the store whose root is that of the whole state's tree.
 pub const STATE_STORE: &str = "state";
 
-/// Returns the app hash of the roots of the proven tree and of the state's tree. Zero stands for an empty proven tree.
+/// Returns the app hash of the roots of the proven tree and of the state's tree. Zero stands for an empty tree. Of two
+/// empty
+/// trees, the app hash is zero.
 pub fn app_hash(proven: &Hash, state: &Hash) -> Hash {
+    if (*proven, *state) == (Hash::default(), Hash::default()) {
+        return Hash::default();
+    }
     let proven = leaf(PROVEN_STORE, &store_root(proven).0);
     let (proven, state) = (proven, leaf(STATE_STORE, &state.0));
     Hash(sha(&[&[INNER], &proven, &state]))
