@@ -76,6 +76,11 @@ pub enum ProofError {
         /// App hash in the header, in hexadecimal.
         app_hash: String,
     },
+    /// The node does not have the header. The header of a height comes with its block.
+    #[error(
+        "the node has no header of height {0}; the app hash of a height is in the next block, so ask again when there is one"
+    )]
+    NoHeader(u32),
     /// The header is not the trusted one.
     #[error("the header at height {height} has the hash {found}, not {trusted}")]
     Header {
@@ -110,7 +115,10 @@ impl Client {
                 (u32::try_from(answer.height).unwrap_or(u32::MAX).saturating_add(1), answer.height)
             }
         };
-        let header = self.block(header)?.block.header;
+        let header = match self.block(header) {
+            Err(ClientError::Rpc { .. }) => return Err(ProofError::NoHeader(header).into()),
+            answer => answer?.block.header,
+        };
         let header_hash = check_header(&header, at, trusted)?;
         let app_hash = header.app_hash.as_bytes().to_vec();
         let value = verify_record(&answer, key, &app_hash)?;

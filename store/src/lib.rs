@@ -36,6 +36,7 @@
 //!   commit    net writes, the prepared block, checkpoints, replay  Prepared
 //!   block     a block's overlays            │  tree    Merkle tree, proofs, integrity
 //!             Block                         │         Proof, verify, IntegrityReport
+//!                                           │  proven  the IAVL tree of proven records, the app hash
 //!   view      reading a committed state: checkpoint and later changes  StateView
 //!   disk      the two database files: journal, checkpoint, meta
 //!   ────────  error, options, changes, threads: known to all
@@ -101,7 +102,7 @@
 //! node hash BLAKE3(kv hash, left child's node hash, right child's node hash), zeros for an absent child
 //!
 //! export    records; each: kind (1), key length (4), value length (4), key, value
-//!           kind 1 header  "capstan state"   format (4), height (8), root (32), root's tree key
+//!           kind 1 header  "capstan state"   format (4), height (8), root (32), proven root (32), root's tree key
 //!                2 node    tree key          node, as above, in key order
 //!                3 entry   key               value, in key order
 //!                4 blob    SHA-256 (32)      content, in key order
@@ -123,6 +124,12 @@
 //!
 //! Part of the nodes stays decoded in memory ([`Options::tree_nodes`]), and two threads find, apply and hash the two
 //! halves of a block's changes. Neither influences the root.
+//!
+//! # The proven tree
+//!
+//! Records that others verify lie in a second tree, with the nodes and hashes of IAVL: see
+//! [`Block::set_proven`] and [`StateView::record`]. Its nodes are entries below `local.proven.`. The app hash is one
+//! hash over the roots of both trees, [`app_hash`].
 //!
 //! # Choice of the database
 //!
