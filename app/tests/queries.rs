@@ -271,12 +271,44 @@ fn questions_without_an_answer_say_why() {
     assert_eq!((response.code, response.codespace.as_str()), (6, "sdk"), "{}", response.log);
     let path = format!("accounts/{}/outbox", bob().address());
     assert_eq!(chain.query(&path, &[]).code, 0, "a fresh account has an empty outbox");
-    let old =
-        RequestQuery { path: "params".into(), height: chain.height - 1, ..Default::default() };
-    let response = chain.app.query(old);
-    assert_eq!(response.code, 104, "{}", response.log);
-    let now = RequestQuery { path: "params".into(), height: chain.height, ..Default::default() };
-    assert_eq!(chain.app.query(now).code, 0);
+    for height in [-1, chain.height + 1] {
+        let response = chain.app.query(at(height, "params"));
+        assert_eq!(response.code, 104, "{}", response.log);
+        assert!(response.log.contains(&format!("to {}", chain.height)), "{}", response.log);
+    }
+    assert_eq!(chain.app.query(at(chain.height, "params")).code, 0);
+}
+
+fn at(height: i64, path: &str) -> RequestQuery {
+    RequestQuery { path: path.into(), height, ..Default::default() }
+}
+
+#[test]
+fn past_heights_are_answered_from_their_states() {
+    let mut chain = Chain::new();
+    let mut alice = alice();
+    let path = format!("accounts/{}", alice.address());
+    let mut past = Vec::new();
+    for _ in 0..110 {
+        let pay = alice.tx(vec![alice.pay(bob().address(), 1)]);
+        chain.ok(pay);
+        past.push((chain.height, chain.query(&path, &[]).value));
+    }
+    for (height, value) in past {
+        let answer = chain.app.query(at(height, &path));
+        if height < chain.height - 100 {
+            assert_eq!(answer.code, 104, "{height}: {}", answer.log);
+            continue;
+        }
+        assert_eq!((answer.height, answer.value), (height, value), "{}", answer.log);
+    }
+    let request =
+        QueryBalanceRequest { address: bob().address().to_string(), denom: "ucap".into() };
+    let data = request.encode_to_vec().into();
+    let path = "/cosmos.bank.v1beta1.Query/Balance".to_owned();
+    let old = chain.app.query(RequestQuery { path, data, height: chain.height - 7, prove: false });
+    let coin = QueryBalanceResponse::decode(old.value).unwrap().balance.unwrap();
+    assert_eq!(coin.amount, (chain.balance(bob().address()) - 7).to_string());
 }
 
 /// Returns a value for a variable or option of a path, of the form that its handler expects.

@@ -33,6 +33,7 @@
 //! ```text
 //!   export    a whole state as a stream of chunks, and back        Export, Import
 //!   store.rs  the committed state and its only writer              Store
+//!   past.rs   the states of the last heights                       Past
 //!   commit    net writes, the prepared block, checkpoints, replay  Prepared
 //!   block     a block's overlays            │  tree    Merkle tree, proofs, integrity
 //!             Block                         │         Proof, verify, IntegrityReport
@@ -156,6 +157,7 @@ mod disk;
 mod error;
 mod export;
 mod options;
+mod past;
 mod proven;
 mod store;
 mod threads;
@@ -171,6 +173,7 @@ pub use export::{
     import::{Expected, Import},
 };
 pub use options::Options;
+pub use past::Past;
 pub use proven::{
     app_hash::{PROVEN_STORE, STATE_STORE, app_hash},
     record::{Proved, ProvedRecord},

@@ -9,7 +9,7 @@ use capstan_kernel_ports::{Hash, store::MAX_VALUE_BYTES};
 use redb::{StorageBackend, backends::InMemoryBackend};
 
 use crate::{
-    Block, Error, Options, Prepared, StateView,
+    Block, Error, Options, Past, Prepared, StateView,
     changes::Changes,
     commit::{
         flush::Flusher,
@@ -38,6 +38,7 @@ pub struct Store {
     current: RwLock<StateView>,
     /// Locked while a block is prepared or committed, so that there is one writer at a time.
     writer: Mutex<Writer>,
+    past: Past,
     path: PathBuf,
     options: Options,
 }
@@ -99,6 +100,11 @@ impl Store {
     pub fn reader(&self) -> StateView {
         // The view is replaced as a whole, so a panic elsewhere cannot leave half of one.
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the states of the last heights, which go on with later commits.
+    pub fn past(&self) -> Past {
+        self.past.clone()
     }
 
     /// Begins a [`Block`] over the committed state.
@@ -193,8 +199,11 @@ impl Store {
         let done = journal.serials_up_to(checkpoint.meta.serial)?;
         let mut flusher = Flusher::new(state, path.clone(), &options, done);
         let (tree, current) = replay(&journal, meta, checkpoint, &options, &mut flusher)?;
+        let past = Past::default();
+        past.add(current.clone(), 0, 0, 0);
         Ok(Self {
             current: RwLock::new(current),
+            past,
             writer: Mutex::new(Writer { tree: Some(tree), journal, flusher }),
             path,
             options,
@@ -245,11 +254,18 @@ impl Store {
         }
         journal.commit(&prepared.entry, &meta, flusher.done(), durable)?;
         flusher.forget_done();
-        flusher.journaled(meta.serial, prepared.entry.weight_bytes(), durable);
+        let weight_bytes = prepared.entry.weight_bytes();
+        flusher.journaled(meta.serial, weight_bytes, durable);
         let Entry { flat, blobs } = prepared.entry;
         let nodes = prepared.applied.map(|applied| applied.nodes).unwrap_or_default();
         current = current.advance(meta, Changes { flat, nodes, blobs }, &prepared.gaps);
-        self.publish(flusher.begin(current));
+        current = flusher.begin(current);
+        self.publish(current.clone());
+        let Options { retain_heights, journal_bytes, .. } = self.options;
+        let max_bytes = journal_bytes.saturating_mul(PAST);
+        for gone in self.past.add(current, weight_bytes, retain_heights, max_bytes) {
+            flusher.forget(gone);
+        }
         *tree = prepared.tree;
         Ok(())
     }
@@ -264,6 +280,9 @@ impl Store {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Bound of the changes between the states that can be read, as a multiple of `journal_bytes`.
+const PAST: usize = 2;
 
 /// The time at which a commit must be durable.
 enum Durability {

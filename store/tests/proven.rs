@@ -215,3 +215,29 @@ fn nothing_can_be_proved_about_an_empty_tree() {
     assert!(matches!(state.record(b"a", 1, true), Err(capstan_store::Error::NothingToProve)));
     assert_eq!(state.record(b"a", 1, false).unwrap().unwrap().value, None);
 }
+
+#[test]
+fn past_states_are_read_within_the_bounds() {
+    use capstan_kernel_ports::store::Read as _;
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Options { retain_heights: 5, background: false, ..Options::default() };
+    let store = Store::open(dir.path(), options()).unwrap();
+    let past = store.past();
+    for height in 1..=20 {
+        commit(&store, height, Records::new());
+        for kept in height.saturating_sub(5).max(1)..=height {
+            let state = past.at(kept).unwrap();
+            assert_eq!(state.get(b"height").unwrap(), Some(kept.to_be_bytes().to_vec()));
+        }
+        assert!(past.at(height.saturating_sub(6)).is_none() && past.at(height + 1).is_none());
+    }
+    assert_eq!(past.first_height(), Some(15));
+    drop((past, store));
+    let store = Store::open(dir.path(), options()).unwrap();
+    assert_eq!((store.past().first_height(), store.height()), (Some(20), 20));
+    drop(store);
+    // With a small journal, what changed between the states is too much to keep more than one.
+    let store = Store::open(dir.path(), Options { journal_bytes: 0, ..options() }).unwrap();
+    (21..=25).for_each(|height| commit(&store, height, Records::new()));
+    assert_eq!(store.past().first_height(), Some(25));
+}

@@ -32,7 +32,7 @@ use capstan_proto::{
     Answer, CODESPACE, Request, Server,
     v1::{QUERY_METHODS, dispatch_query},
 };
-use capstan_store::StateView;
+use capstan_store::{Past, StateView};
 use tendermint_proto::v0_38::{abci::RequestQuery, abci::ResponseQuery};
 
 use call::{JsonCall, ProtobufCall};
@@ -68,14 +68,15 @@ struct Reply {
     key: Option<Vec<u8>>,
 }
 
-/// Answers a [`RequestQuery`] from a committed state.
+/// Answers a [`RequestQuery`] from the last committed state, or from an earlier one.
 pub(crate) fn answer(
     state: &StateView,
+    past: &Past,
     limits: QueryLimits,
     request: &RequestQuery,
 ) -> ResponseQuery {
-    let height = i64::try_from(state.height()).unwrap_or(i64::MAX);
-    match try_answer(QueryServer { state, limits }, height, request) {
+    let height = signed(state.height());
+    match try_answer(QueryServer { state, limits }, past, request) {
         Ok(response) => response,
         Err(error) if request.path.starts_with(COSMOS) => {
             let (code, log) = error.for_cosmos();
@@ -94,18 +95,33 @@ pub(crate) fn answer(
 
 fn try_answer(
     server: QueryServer<'_>,
-    height: i64,
+    past: &Past,
     request: &RequestQuery,
 ) -> Result<ResponseQuery, QueryError> {
     if let Some(key) = proof::key(&request.path, &request.data, request.prove)? {
         return proof::answer(&server, key, request);
     }
-    if request.height != 0 && request.height != height {
-        return Err(QueryError::Height { asked: request.height, first: height, height });
-    }
+    let earlier = earlier(server.state, past, request.height)?;
+    let server = QueryServer { state: earlier.as_ref().unwrap_or(server.state), ..server };
+    let height = signed(server.state.height());
     let reply = server.reply(&request.path, &request.data)?;
     let (key, value) = (reply.key.unwrap_or_default().into(), reply.value.into());
     Ok(ResponseQuery { value, key, height, ..ResponseQuery::default() })
+}
+
+/// Returns the state at the height that a query asks for, or `None` if it asks for the last one.
+fn earlier(last: &StateView, past: &Past, asked: i64) -> Result<Option<StateView>, QueryError> {
+    let height = signed(last.height());
+    if asked == 0 || asked == height {
+        return Ok(None);
+    }
+    let found = u64::try_from(asked).ok().and_then(|asked| past.at(asked));
+    let first = past.first_height().map_or(height, signed);
+    found.map(Some).ok_or(QueryError::Height { asked, first, height })
+}
+
+fn signed(height: u64) -> i64 {
+    i64::try_from(height).unwrap_or(i64::MAX)
 }
 
 impl QueryServer<'_> {

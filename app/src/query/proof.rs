@@ -9,6 +9,7 @@ use tendermint_proto::v0_38::{
 use super::{
     QueryError, QueryServer,
     args::{malformed, parse},
+    signed,
 };
 use crate::records::proven::Proven;
 
@@ -68,7 +69,6 @@ pub(super) fn answer(
     let last = state.height();
     let kept = state.first_height().map_err(node)?.unwrap_or(last);
     let first = kept.max(last.saturating_sub(server.limits.retain_heights));
-    let signed = |height: u64| i64::try_from(height).unwrap_or(i64::MAX);
     let refused =
         || QueryError::Height { asked: request.height, first: signed(first), height: signed(last) };
     let height = match u64::try_from(request.height).map_err(|_| refused())? {
