@@ -83,7 +83,7 @@ fn records_are_proved_and_so_is_their_absence() {
     assert_eq!((&result["status"], &result["txHash"]), (&json!("fulfilled"), &json!(tx)));
     assert_eq!(proven(&chain, &format!("txs/{tx}/2")).unwrap()["status"], "pending");
     let entry = proven(&chain, &format!("outbox/{address}/1")).unwrap();
-    let plain = chain.query(&format!("outbox/{address}"), &[]).value;
+    let plain = chain.query(&format!("accounts/{address}/outbox"), &[]).value;
     let plain: Value = serde_json::from_slice(&plain).unwrap();
     let delivery = plain["entries"][0]["deliveryJson"].as_str().unwrap();
     assert_eq!(entry, serde_json::from_str::<Value>(delivery).unwrap());

@@ -21,7 +21,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 use sha2::{Digest, Sha256};
 use tendermint_abci::Application;
-use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
+use tendermint_proto::v0_38::abci::RequestQuery;
 
 const MODULE: &[u8] = b"some module";
 
