@@ -4,14 +4,18 @@
 //! of it was written by vats and by strangers. JSON stays exact.
 
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use capstan_abi::BundleKind;
-use capstan_files::{one_line, printable};
+use capstan_files::{one_line, printable, printable_json};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Map, Value, json};
 
 use crate::passable;
+
+/// True if what goes to standard error is JSON too.
+static WARNS_IN_JSON: AtomicBool = AtomicBool::new(false);
 
 /// The output of a command.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,7 @@ pub(crate) struct Output {
 impl Output {
     /// Creates an output of JSON, or of text for people.
     pub(crate) fn new(json: bool) -> Self {
+        WARNS_IN_JSON.store(json, Ordering::Relaxed);
         Self { json }
     }
 
@@ -51,7 +56,7 @@ impl Output {
         let mut table = new_table();
         table.set_header(columns.iter().map(|name| words(name)));
         for row in rows {
-            table.add_row(columns.iter().map(|name| cut(&short(&text(name, &row[*name])))));
+            table.add_row(columns.iter().map(|name| cut(&short(&cell(name, &row[*name])))));
         }
         say(&table.to_string());
     }
@@ -66,7 +71,10 @@ impl Output {
     /// # Errors
     /// The line cannot be written, as when its reader has gone away.
     pub(crate) fn stream(self, value: &Value, text: impl FnOnce() -> String) -> io::Result<()> {
-        let line = if self.json { value.to_string() } else { printable(&text()).to_string() };
+        let line = match self.json {
+            true => printable_json(&value.to_string()).into_owned(),
+            false => printable(&text()).into_owned(),
+        };
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{line}")?;
         stdout.flush()
@@ -74,10 +82,7 @@ impl Output {
 
     /// Prints to standard error what happens while a command goes on: a JSON line with `event` and `text`, or the text.
     pub(crate) fn note(self, event: &str, text: &str) {
-        match self.json {
-            true => warn_json(&json!({"event": event, "text": text})),
-            false => warn(text),
-        }
+        tell(event, text);
     }
 
     fn fields(self, value: &Value, shape: fn(&str) -> String) {
@@ -89,7 +94,7 @@ impl Output {
 
     fn json_line(self, value: &Value) {
         match self.json {
-            true => exact(&value.to_string()),
+            true => exact(&printable_json(&value.to_string())),
             false => say(&value.to_string()),
         }
     }
@@ -101,9 +106,19 @@ pub(crate) fn say(lines: &str) {
     exact(&printable(lines));
 }
 
-/// Prints lines as [`say`] does, to standard error.
+/// Prints lines as [`say`] does, to standard error. If the command prints JSON, they are in a line of JSON too.
 pub(crate) fn warn(lines: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", printable(lines));
+    tell("note", lines);
+}
+
+/// Prints to standard error what happens while a command goes on, as [`Output::note`] does.
+pub(crate) fn tell(event: &str, text: &str) {
+    match WARNS_IN_JSON.load(Ordering::Relaxed) {
+        true => warn_json(&json!({"event": event, "text": text})),
+        false => {
+            let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
+        }
+    }
 }
 
 /// Prints one line of another program's log, which its writer cannot make look like several.
@@ -111,14 +126,14 @@ pub(crate) fn say_log(label: &str, line: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{label} | {}", one_line(line))
 }
 
-/// Prints JSON, which programs read: not a byte is changed.
+/// Prints a text as it is.
 fn exact(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// Prints JSON to standard error.
 pub(crate) fn warn_json(record: &Value) {
-    let _ = writeln!(std::io::stderr().lock(), "{record}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable_json(&record.to_string()));
 }
 
 /// Clears the terminal and begins at its upper left corner.
@@ -145,20 +160,17 @@ fn fields_table(fields: &Map<String, Value>, shape: fn(&str) -> String) -> Table
     table
 }
 
-/// `computronsLastBlock` and `vat_id` as words.
+/// `computrons_last_block` as words.
 fn words(name: &str) -> String {
-    let mut words = String::new();
-    for letter in name.chars() {
-        match letter {
-            '_' => words.push(' '),
-            upper if upper.is_ascii_uppercase() => {
-                words.push(' ');
-                words.push(upper.to_ascii_lowercase());
-            }
-            other => words.push(other),
-        }
+    name.replace('_', " ")
+}
+
+/// A value in a list, on one line if it is a text.
+fn cell(name: &str, value: &Value) -> String {
+    match value {
+        Value::String(_) => one_line(&text(name, value)).into_owned(),
+        other => text(name, other),
     }
-    words
 }
 
 /// A value for people: data of vats in the form of [`passable`], large numbers in groups of three digits.
@@ -192,7 +204,7 @@ fn text(name: &str, value: &Value) -> String {
 fn is_count(name: &str) -> bool {
     matches!(
         name,
-        "meterRemaining" | "remaining" | "threshold" | "balance" | "deposit" | "givenBack"
+        "meter_remaining" | "remaining" | "threshold" | "balance" | "deposit" | "given_back"
     )
 }
 
@@ -241,7 +253,7 @@ mod tests {
 
     #[test]
     fn names_become_words_and_numbers_are_grouped() {
-        assert_eq!(words("computronsLastBlock"), "computrons last block");
+        assert_eq!(words("computrons_last_block"), "computrons last block");
         assert_eq!(words("vat_id"), "vat id");
         assert_eq!(grouped("1234567"), "1,234,567");
         assert_eq!(grouped("-123456"), "-123,456");
@@ -291,8 +303,12 @@ mod tests {
             let Value::Object(fields) = &named else { panic!() };
             let table = fields_table(fields, str::to_owned).to_string();
             assert_eq!(printable(&table), table);
-            // Programs get every byte.
-            assert_eq!(serde_json::from_str::<Value>(&record.to_string()).unwrap(), record);
+            assert!(!cell("name", &json!(format!("{hostile}\n"))).contains('\n'));
+            // Programs get every byte, and JSON in a terminal does it no harm.
+            let json = record.to_string();
+            let shown = printable_json(&json);
+            assert!(is_harmless(&shown));
+            assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), record);
         }
     }
 
@@ -327,7 +343,7 @@ mod tests {
     fn long_ids_are_cut_in_lists_only() {
         let id = format!("b1-{}", "0123456789abcdef".repeat(8));
         assert_eq!(short(&id), "b1-0123456789ab…");
-        assert_eq!(text("bundleId", &Value::String(id.clone())), id);
+        assert_eq!(text("bundle_id", &Value::String(id.clone())), id);
         assert_eq!(short("b1-short"), "b1-short");
     }
 }

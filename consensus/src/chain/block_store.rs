@@ -45,6 +45,9 @@ pub(super) const TX_EVENTS: TableDefinition<'_, &[u8], ()> = TableDefinition::ne
 /// The version of the layout above.
 const FORMAT: &[u8] = b"1";
 
+/// The event index.
+pub(crate) type TxEvents = redb::ReadOnlyTable<&'static [u8], ()>;
+
 /// Position of a transaction: the height of its block and its index in the block.
 pub(crate) type TxPosition = (i64, u32);
 
@@ -302,6 +305,11 @@ impl BlockStore {
     pub(crate) fn tx_position(&self, hash: &[u8]) -> Result<Option<TxPosition>, BlockStoreError> {
         let table = self.database.begin_read()?.open_table(TXS)?;
         Ok(table.get(hash)?.map(|position| position.value()))
+    }
+
+    /// Returns the event index as it is now.
+    pub(crate) fn tx_events(&self) -> Result<TxEvents, BlockStoreError> {
+        Ok(self.database.begin_read()?.open_table(TX_EVENTS)?)
     }
 
     /// Calls `visit` with the keys of the event index that start with `prefix`, in order, for as long as it returns true.

@@ -11,7 +11,9 @@ mod history;
 pub(crate) mod merkle;
 pub(crate) mod params;
 pub(crate) mod query;
+pub(crate) mod tx_events;
 pub(crate) mod tx_index;
+pub(crate) mod tx_search;
 pub(crate) mod versions;
 
 pub use block_store::BlockStoreError;

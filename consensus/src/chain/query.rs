@@ -150,13 +150,19 @@ impl Condition {
             _ => None,
         }
     }
+}
 
-    /// Returns the integer that a value must be equal to, as text, if the condition asks for one.
-    pub(crate) fn exact_integer(&self) -> Option<String> {
-        match &self.test {
-            Test::Number(Comparison::Equal, Number::Integer(number)) => Some(number.to_string()),
-            _ => None,
-        }
+impl Condition {
+    /// Returns the lowest and the highest integer that fulfil the condition, if it compares with an integer.
+    pub(crate) fn integer_bounds(&self) -> Option<(i128, i128)> {
+        let Test::Number(comparison, Number::Integer(number)) = &self.test else { return None };
+        Some(match comparison {
+            Comparison::Equal => (*number, *number),
+            Comparison::Less => (i128::MIN, number.saturating_sub(1)),
+            Comparison::LessOrEqual => (i128::MIN, *number),
+            Comparison::Greater => (number.saturating_add(1), i128::MAX),
+            Comparison::GreaterOrEqual => (*number, i128::MAX),
+        })
     }
 }
 

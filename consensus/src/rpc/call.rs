@@ -9,7 +9,6 @@ use super::params::Params;
 use super::{blocks, info, txs};
 use crate::chain::BlockStoreError;
 use crate::chain::query::QueryError;
-use crate::chain::tx_index::SearchError;
 use crate::mempool::MempoolError;
 
 /// Maximum length of a request's id, which the answer and every event of a subscription repeat.
@@ -122,12 +121,6 @@ impl RpcError {
 
 impl From<BlockStoreError> for RpcError {
     fn from(error: BlockStoreError) -> Self {
-        Self::internal(error.to_string())
-    }
-}
-
-impl From<SearchError> for RpcError {
-    fn from(error: SearchError) -> Self {
         Self::internal(error.to_string())
     }
 }

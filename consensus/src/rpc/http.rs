@@ -8,37 +8,36 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{self, Path, Query, State};
+use axum::extract::{self, Extension, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use super::call::{self, METHODS, Request, RpcError, WEBSOCKET_METHODS};
 use super::context::RpcContext;
 use super::params::Params;
+use super::sessions::Sessions;
 use super::{body, websocket};
-use crate::listen::{self, Incoming, Intake, Unread};
+use crate::listen::{self, Call, Incoming, Intake, Unread};
 
 /// The state that all handlers share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) node: Arc<RpcContext>,
-    pub(crate) websockets: Arc<Semaphore>,
+    pub(crate) sessions: Arc<Sessions>,
 }
 
 /// Returns the routes of the server.
 pub(crate) fn router(node: Arc<RpcContext>) -> Router {
-    let most = node.limits.max_websockets.min(Semaphore::MAX_PERMITS);
-    let websockets = Arc::new(Semaphore::new(most));
+    let sessions = Arc::new(Sessions::new(&node.limits));
     Router::new()
         .route("/", get(index).post(post))
         .route("/websocket", get(websocket::upgrade))
         .route("/metrics", get(metrics))
         .route("/{method}", get(uri))
         .fallback(unknown)
-        .with_state(Shared { node, websockets })
+        .with_state(Shared { node, sessions })
 }
 
 /// Answers one request or a batch. Returns `None` if all were notifications.
@@ -76,9 +75,9 @@ async fn answer_one(node: &Arc<RpcContext>, value: Value, room: &mut usize) -> O
 }
 
 /// Sends an answer, which counts as pending until it is sent.
-fn send(node: &RpcContext, status: StatusCode, text: String) -> Response {
+fn send(node: &RpcContext, call: &Call, status: StatusCode, text: String) -> Response {
     node.usage.answered(text.len());
-    match node.budget.reserve(text.len()) {
+    match call.reserve(text.len()) {
         Some(reserved) => {
             let header = [(header::CONTENT_TYPE, "application/json")];
             (status, header, listen::held(text, reserved)).into_response()
@@ -108,9 +107,14 @@ async fn index() -> String {
     )
 }
 
-async fn post(State(shared): State<Shared>, request: extract::Request) -> Response {
+async fn post(
+    State(shared): State<Shared>,
+    Extension(call): Extension<Call>,
+    request: extract::Request,
+) -> Response {
     let node = &shared.node;
-    let Incoming { bytes, reserved: _reserved } = match listen::read(&intake(node), request).await {
+    let incoming = listen::read(&intake(node), &call, request).await;
+    let Incoming { bytes, reserved: _reserved } = match incoming {
         Ok(incoming) => incoming,
         Err(unread) => return unreadable(node, &unread),
     };
@@ -127,14 +131,14 @@ async fn post(State(shared): State<Shared>, request: extract::Request) -> Respon
     };
     drop(bytes);
     match answer_json(node, value).await {
-        Some(answer) => send(node, StatusCode::OK, answer),
+        Some(answer) => send(node, &call, StatusCode::OK, answer),
         None => StatusCode::OK.into_response(),
     }
 }
 
 fn intake(node: &RpcContext) -> Intake {
     let (most, idle) = (node.limits.max_body_bytes, node.limits.idle_timeout);
-    Intake { most, idle, budget: node.budget.clone() }
+    Intake { most, idle }
 }
 
 fn unreadable(node: &RpcContext, unread: &Unread) -> Response {
@@ -153,6 +157,7 @@ fn unreadable(node: &RpcContext, unread: &Unread) -> Response {
 
 async fn uri(
     State(shared): State<Shared>,
+    Extension(by): Extension<Call>,
     Path(method): Path<String>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Response {
@@ -173,7 +178,7 @@ async fn uri(
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         return json_response(status, &call::response(&json!(-1), Err(error)));
     }
-    send(&shared.node, status, text)
+    send(&shared.node, &by, status, text)
 }
 
 /// The application's metrics, and those of the mempool.

@@ -14,6 +14,7 @@ mod limits;
 mod outgoing;
 mod params;
 mod server;
+mod sessions;
 mod txs;
 pub(crate) mod usage;
 mod websocket;

@@ -16,7 +16,8 @@ use crate::chain::block_store::TxPosition;
 use crate::chain::execution::txs_of;
 use crate::chain::merkle::{self, sha256};
 use crate::chain::query::Query;
-use crate::chain::tx_index;
+use crate::chain::tx_events::Order;
+use crate::chain::tx_search;
 
 pub(crate) fn broadcast_async(node: &RpcContext, params: &Params) -> Answer {
     let tx = tx_argument(params)?;
@@ -106,9 +107,9 @@ pub(crate) fn tx(node: &RpcContext, params: &Params) -> Answer {
 pub(crate) fn search(node: &RpcContext, params: &Params) -> Answer {
     let query = Query::parse(&params.text("query")?)?;
     let prove = params.flag("prove")?;
-    let descending = match params.text("order_by")?.as_str() {
-        "" | "asc" => false,
-        "desc" => true,
+    let order = match params.text("order_by")?.as_str() {
+        "" | "asc" => Order::Ascending,
+        "desc" => Order::Descending,
         _ => {
             return Err(RpcError::internal(
                 "expected order_by to be either `asc` or `desc` or empty",
@@ -116,11 +117,8 @@ pub(crate) fn search(node: &RpcContext, params: &Params) -> Answer {
         }
     };
     let head = node.feed.head().height;
-    let mut found = tx_index::search(&node.store, &query)?;
-    found.retain(|(height, _)| *height <= head);
-    if descending {
-        found.reverse();
-    }
+    let tx_search::Found { positions: found, cut } =
+        tx_search::search(&node.store, &query, order, head)?;
     let page = Page::from_params(params, found.len())?;
     let mut room = node.limits.max_answer_bytes;
     let mut txs = Vec::new();
@@ -130,7 +128,12 @@ pub(crate) fn search(node: &RpcContext, params: &Params) -> Answer {
         room = rest.ok_or_else(|| RpcError::answer_too_large(node.limits.max_answer_bytes))?;
         txs.push(tx);
     }
-    Ok(json!({"txs": txs, "total_count": found.len().to_string()}))
+    let mut answer = json!({"txs": txs, "total_count": found.len().to_string()});
+    // CometBFT has no such field, and its clients pass it over.
+    if let Some(height) = cut {
+        answer["cut_at_height"] = height.to_string().into();
+    }
+    Ok(answer)
 }
 
 fn tx_argument(params: &Params) -> Result<Bytes, RpcError> {

@@ -62,7 +62,9 @@ impl<H: VatHost> Crank<'_, '_, H> {
             RunQueueEvent::CleanupTerminatedVat { vat, budget } => {
                 let work = self.state.clean_up(vat, budget)?;
                 let outcome = Some(CrankOutcome::Cleanup { work });
-                Ok(CrankResults { outcome, ..CrankResults::default() })
+                // What is freed returns to the meter before it is charged for the work.
+                let meter = self.state.vat_config(vat)?.meter;
+                Ok(CrankResults { outcome, meter, ..CrankResults::default() })
             }
         }
     }
@@ -311,6 +313,7 @@ impl<H: VatHost> Crank<'_, '_, H> {
         options: &DynamicOptions,
     ) -> Result<CrankResults> {
         let config = options.config(bundle_id, self.host.engine());
+        self.state.creating = config.name.clone().map(|name| (vat, name));
         self.state.add_vat(vat, &config)?;
         let mut results = self.start_vat(vat, parameters)?;
         results.created = true;

@@ -107,10 +107,14 @@ pub(crate) struct State<'a> {
     pub(crate) work_limit: Option<u64>,
     /// The meter that pays for this crank, once it was charged for what its vat did.
     pub(crate) payer: Option<MeterId>,
+    /// The meter whose rest goes back to its owner, once it has paid for this crank.
+    pub(crate) ended_meter: Option<MeterId>,
     /// Pages of the heap of which the crank took a snapshot, if it took one.
     pub(crate) snapshot_pages: Option<u64>,
     /// The source that a host loads for this crank, whether it is undone or not.
     pub(crate) loaded_source: Option<LoadedSource>,
+    /// The vat that the crank creates, with its name, whether that is undone or not.
+    pub(crate) creating: Option<(VatId, String)>,
     /// The reason why the kernel stops once this crank is complete. The crank is completed so that the state
     /// shows what led to it. The block is never committed.
     pub(crate) pending_panic: Option<KernelPanic>,
@@ -181,8 +185,10 @@ impl<'a> State<'a> {
             reads: 0,
             work_limit: None,
             payer: None,
+            ended_meter: None,
             snapshot_pages: None,
             loaded_source: None,
+            creating: None,
             pending_panic: None,
             archive: false,
             engine: Hash::default(),
