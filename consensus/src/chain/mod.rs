@@ -2,7 +2,7 @@
 
 pub(crate) mod abci;
 pub(crate) mod block_store;
-mod commit;
+pub(crate) mod commit;
 mod error;
 pub(crate) mod execution;
 mod genesis;
@@ -11,6 +11,7 @@ mod history;
 pub(crate) mod merkle;
 pub(crate) mod params;
 pub(crate) mod query;
+mod query_syntax;
 pub(crate) mod tx_index;
 pub(crate) mod versions;
 

@@ -6,7 +6,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::call::RpcError;
+use super::error::RpcError;
+use super::go_json::syntax_error;
 
 /// Maximum number of JSON values in a request. The longest that means something has a dozen.
 const VALUES_IN_A_REQUEST: usize = 32;
@@ -28,7 +29,7 @@ pub(crate) fn parse(json: &[u8], max_batch: usize) -> Result<Value, RpcError> {
             );
             Err(RpcError::invalid_request(text))
         }
-        Err(error) => Err(RpcError::parse(format!("error unmarshaling request: {error}"))),
+        Err(error) => Err(RpcError::parse(&syntax_error(&String::from_utf8_lossy(json), &error))),
     }
 }
 

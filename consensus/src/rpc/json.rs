@@ -12,7 +12,7 @@ use tendermint_proto::v0_38::abci::{
 use tendermint_proto::v0_38::crypto::{Proof, ProofOp, ProofOps, PublicKey, public_key};
 use tendermint_proto::v0_38::types::{Block, BlockId, BlockMeta, Commit, ConsensusParams, Header};
 
-use crate::chain::execution::txs_of;
+use crate::chain::execution::{Validator, txs_of};
 
 /// CometBFT's text for Go's zero time.
 const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -142,6 +142,15 @@ pub(crate) fn finalize_block(results: &ResponseFinalizeBlock) -> Value {
 
 pub(crate) fn validator_update(update: &ValidatorUpdate) -> Value {
     json!({"pub_key": update.pub_key.as_ref().map(tagged_key), "power": update.power.to_string()})
+}
+
+pub(crate) fn validator(validator: &Validator) -> Value {
+    json!({
+        "address": validator.key.address().to_string(),
+        "pub_key": {"type": "tendermint/PubKeyEd25519", "value": base64(&validator.key.public_bytes())},
+        "voting_power": validator.power.to_string(),
+        "proposer_priority": "0",
+    })
 }
 
 /// A key in the form `{"type": ..., "value": ...}`.

@@ -32,6 +32,8 @@ pub struct SoloConfig {
     pub rpc: RpcLimits,
     /// Source of block times.
     pub clock: Arc<dyn Clock>,
+    /// Whether web pages of any origin may call the JSON-RPC.
+    pub cors: bool,
     /// Answer of `/metrics`. With `None` there is no such path.
     pub metrics: Option<Metrics>,
 }
@@ -48,6 +50,7 @@ impl SoloConfig {
             mempool: MempoolLimits::default(),
             rpc: RpcLimits::default(),
             clock: Arc::new(SystemClock),
+            cors: false,
             metrics: None,
         }
     }
