@@ -13,6 +13,9 @@ use crate::support::{Rpc, base64, decode, poll};
 const TXS: [&str; 8] =
     ["a=1", "b=2", "rich=1", "fail=1", "maxgas=1000000", "queue=2", "long=3utoken", "rich=2"];
 
+/// Maximum size of a transaction.
+const MAX_TX_BYTES: usize = 1 << 20;
+
 /// A running engine.
 pub(crate) struct Engine {
     pub(crate) rpc: Rpc,
@@ -31,7 +34,7 @@ pub(crate) struct Engines([Engine; 2]);
 impl Engines {
     pub(crate) fn start() -> Self {
         let (solo_home, comet_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let comet = CometHome::make(comet_home.path(), 1 << 20).unwrap();
+        let comet = CometHome::make(comet_home.path(), MAX_TX_BYTES as u64).unwrap();
         let document = document(&comet);
         std::fs::write(comet_home.path().join("genesis.json"), document.to_string()).unwrap();
         std::fs::create_dir_all(solo_home.path().join("solo")).unwrap();
@@ -102,7 +105,9 @@ fn document(home: &CometHome) -> Value {
 
 fn solo(home: tempfile::TempDir, document: Value) -> Engine {
     let genesis = GenesisDoc::from_value(document).unwrap();
-    let config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
+    let mut config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
+    config.cors = true;
+    config.mempool.max_tx_bytes = MAX_TX_BYTES;
     let solo = Solo::start(TestApp::open(home.path()), config).unwrap();
     Engine { rpc: Rpc(solo.rpc_addr()), _running: Running::Solo { _solo: solo }, _home: home }
 }
@@ -116,6 +121,7 @@ fn cometbft(home: tempfile::TempDir, files: CometHome) -> Engine {
         rpc,
         p2p,
         peers: Vec::new(),
+        cors: true,
         empty_interval: None,
     };
     let comet = CometNode::start(TestApp::open(home.path()), config).unwrap();
