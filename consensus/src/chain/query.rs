@@ -310,7 +310,7 @@ mod tests {
             ("malformed query", "offset 10: got tag, wanted <= operator, >= operator, < operator"),
             ("tm.event=Tx", "offset 9: got tag, wanted number, timestamp, datestamp or string"),
             ("tm.event='Tx", "offset 9: EOF"),
-            ("tm.event='Tx' OR a=1", "offset 14: got tag, want AND operator"),
+            ("tm.event='Tx' OR a=1", "offset 14: got tag, want 6"),
             ("tm.event='Tx' AND", "offset 17: EOF"),
             ("a == 1", "offset 3: got = operator, wanted number"),
             ("a < 'x'", "offset 4: got string, wanted number, timestamp or datestamp"),

@@ -63,7 +63,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Condition>, String> {
             }
             Ok((other, _)) => other.name(),
         };
-        return Err(format!("offset {}: got {found}, want AND operator", scanner.start));
+        // CometBFT writes the number of the token here.
+        return Err(format!("offset {}: got {found}, want 6", scanner.start));
     }
 }
 
@@ -138,7 +139,12 @@ pub(super) fn date(text: &str) -> Result<Time, String> {
     let whole = format!("{text}T00:00:00Z");
     let is_date = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     let time = is_date.then(|| Time::parse_from_rfc3339(&whole).ok()).flatten();
-    time.ok_or_else(|| invalid_time("DATE", text, "2006-01-02"))
+    let part = |range| text.get(range).and_then(|digits: &str| digits.parse::<u8>().ok());
+    time.ok_or_else(|| match (is_date, part(5..7)) {
+        (true, Some(1..=12)) => format!("invalid DATE value: parsing time {text:?}: day out of range"),
+        (true, Some(_)) => format!("invalid DATE value: parsing time {text:?}: month out of range"),
+        _ => invalid_time("DATE", text, "2006-01-02"),
+    })
 }
 
 fn invalid_time(kind: &str, text: &str, layout: &str) -> String {

@@ -43,7 +43,7 @@ pub(crate) fn block_results(node: &RpcContext, params: &Params) -> Answer {
     Ok(json!({
         "height": height.to_string(),
         "txs_results": null_if_empty(txs),
-        "finalize_block_events": null_if_empty(json::events(&results.events)),
+        "finalize_block_events": null_if_empty(json::sparse_events(&results.events)),
         "validator_updates": null_if_empty(updates),
         "consensus_param_updates": results.consensus_param_updates.as_ref().map(json::consensus_params),
         "app_hash": json::base64(&results.app_hash),

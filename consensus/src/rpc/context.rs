@@ -33,6 +33,8 @@ pub(crate) struct RpcContext {
     pub(crate) validator: Validator,
     pub(crate) limits: RpcLimits,
     pub(crate) rpc_addr: String,
+    /// The application's version when the node started.
+    pub(crate) app_version: u64,
     pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Option<Metrics>,
     /// Counters of what the server uses.

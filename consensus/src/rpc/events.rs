@@ -14,7 +14,7 @@ use crate::chain::query::EventMap;
 #[derive(Clone, Debug)]
 pub(crate) struct BusEvent {
     /// All attributes by composite key, with `tm.event` and, as CometBFT adds them, `tx.hash`,
-    /// `tx.height`, `block.height`.
+    /// `tx.height`.
     pub(crate) map: EventMap,
     /// The members `data` and `events` of the message, as JSON without the braces. All subscribers share it.
     pub(crate) members: String,
@@ -40,21 +40,19 @@ pub(crate) fn render(committed: &Committed) -> Vec<BusEvent> {
     });
     let block_events = json!({
         "height": height,
-        "events": json::events(&results.events),
+        "events": json::sparse_events(&results.events),
         "num_txs": txs_of(&committed.block).len().to_string(),
     });
     let mut events = rounds::before(committed, header);
     events.extend([
         event("NewBlock", &results.events, &[], new_block),
-        event("NewBlockHeader", &results.events, &[], json!({"header": json::header(header)})),
-        event("NewBlockEvents", &results.events, &[("block.height", height.clone())], block_events),
+        event("NewBlockHeader", &[], &[], json!({"header": json::header(header)})),
+        event("NewBlockEvents", &results.events, &[], block_events),
     ]);
     for (index, (tx, result)) in
         txs_of(&committed.block).iter().zip(&results.tx_results).enumerate()
     {
-        let value = json!({
-            "TxResult": {"height": height, "index": index, "tx": json::base64(tx), "result": json::tx_result(result)},
-        });
+        let value = json!({"TxResult": json::tx_event(header.height, index, tx, result)});
         let extra = [("tx.hash", json::hash(&sha256(tx))), ("tx.height", height.clone())];
         events.push(event("Tx", &result.events, &extra, value));
     }

@@ -14,14 +14,11 @@ pub(crate) fn broadcast(_: &RpcContext, params: &Params) -> Answer {
     let value = &evidence["value"];
     let is_empty = |name: &str| value.get(name).is_none_or(Value::is_null);
     let fault = match evidence["type"].as_str() {
-        Some("tendermint/DuplicateVoteEvidence") if value.is_null() => {
-            "empty duplicate vote evidence".to_owned()
-        }
-        Some("tendermint/DuplicateVoteEvidence") if is_empty("vote_a") || is_empty("vote_b") => {
-            "one or both of the votes are empty <nil>, <nil>".to_owned()
+        Some("tendermint/DuplicateVoteEvidence") if is_empty("vote_a") && is_empty("vote_b") => {
+            "one or both of the votes are empty nil-Vote, nil-Vote"
         }
         Some("tendermint/LightClientAttackEvidence") if is_empty("ConflictingBlock") => {
-            "conflicting block is nil".to_owned()
+            "conflicting block is nil"
         }
         _ => {
             let why = "failed to add evidence: solo consensus has one validator, of which it takes no evidence";

@@ -140,7 +140,7 @@ async fn root(State(shared): State<Shared>, request: extract::Request) -> Respon
     if bytes.is_empty() {
         return index::page(&host);
     }
-    let value = match body::parse(&bytes, node.limits.max_batch) {
+    let value = match body::parse(&bytes, node.limits.max_batch, Form::Http) {
         Ok(value) => value,
         Err(error) => return refused(node, error, false),
     };

@@ -29,15 +29,13 @@ pub(crate) fn status(node: &RpcContext, _: &Params) -> Answer {
     let mut sync = sync_info(node, "earliest", if head < first { 0 } else { first })?;
     sync.extend(latest);
     sync.insert("catching_up".to_owned(), false.into());
-    let header = node.store.block_meta(head)?.unwrap_or_default().header.unwrap_or_default();
-    let app_version = header.version.unwrap_or_default().app;
     let validator = &node.validator;
     Ok(json!({
         "node_info": {
             "protocol_version": {
                 "p2p": P2P_PROTOCOL.to_string(),
                 "block": BLOCK_PROTOCOL.to_string(),
-                "app": app_version.to_string(),
+                "app": node.app_version.to_string(),
             },
             // CometBFT's node id has the same form: 20 bytes of the hash of a key.
             "id": hex::encode(&sha256(&validator.key.public_bytes())[..20]),

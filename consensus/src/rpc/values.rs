@@ -200,6 +200,9 @@ fn evidence(value: &Value) -> Result<Arg, String> {
         Some(Value::String(name)) => match (name.as_str(), envelope.contains_key("value")) {
             (_, false) => return Err("interface value cannot be empty".to_owned()),
             ("tendermint/DuplicateVoteEvidence" | "tendermint/LightClientAttackEvidence", true) => {}
+            (name, true) if name.starts_with("tendermint/Pub") || name.starts_with("tendermint/Priv") => {
+                return Err(format!("invalid type {name:?} for this value"));
+            }
             (name, true) => return Err(format!("unknown type {name:?}")),
         },
         Some(other) => {

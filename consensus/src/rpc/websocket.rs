@@ -141,7 +141,7 @@ impl Session {
             Message::Binary(bytes) => bytes.as_ref(),
             _ => return None,
         };
-        let parsed = body::parse(text, 1)
+        let parsed = body::parse(text, 1, Form::WebSocket)
             .and_then(|value| Request::parse(value).map_err(|why| RpcError::parse(&why)));
         let request = match parsed {
             Ok(Some(request)) => request,

@@ -75,6 +75,7 @@ impl Solo {
             validator: chain.validator.clone(),
             limits: config.rpc,
             rpc_addr: format!("tcp://{rpc_addr}"),
+            app_version: chain.tip().app_version,
             feed: Arc::clone(&feed),
             metrics: config.metrics,
             usage: Usage::default(),

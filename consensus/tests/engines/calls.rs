@@ -149,7 +149,7 @@ impl Kind {
             Self::Text => r#""/key""#,
             Self::Query => r#""tm.event='Tx' AND app.key='a'""#,
             Self::Order => r#""asc""#,
-            Self::Bytes => r#""$B64""#,
+            Self::Bytes => r#""yo8XgWFTzL8+L3hxFTGlQq1ckN8Ew4s5EDCHgMYVhs8=""#,
             Self::Hex => r#""61""#,
             Self::Flag => "true",
             Self::Tx => r#""YmFkPTE=""#,
@@ -185,7 +185,7 @@ impl Kind {
                 r#""yo8XgWFTzL8+L3hxFTGlQq1ckN8Ew4s5EDCHgMYVhs8=""#,
             ],
             Self::Hex => &[
-                r#""$HASH""#, r#""61""#, r#""$B64""#, r#""""#, r#""6""#, r#""zz""#, r#""0x61""#, r#""6A""#, "5", "true",
+                r#""$HASH""#, r#""61""#, r#""""#, r#""6""#, r#""zz""#, r#""0x61""#, r#""6A""#, "5", "true",
                 "null", "[]", "{}",
             ],
             Self::Flag => &["true", "false", "null", r#""true""#, "1", "[]"],
@@ -214,7 +214,7 @@ impl Kind {
             ],
             Self::Order => &["%22asc%22", "%22desc%22", "%22up%22", "asc", ""],
             Self::Bytes => &[
-                "0x$HASH", "0X$HASH", "%22$HASH%22", "$HASH", "0x", "0x0", "0xzz", "%22%22", "5", "true", "null", "[1,2]",
+                "0x$HASH", "0X$HASH", "0x", "0x0", "0xzz", "%22%22", "5", "true", "null", "[1,2]",
                 "0xca8f17816153ccbf3e2f78711531a542ad5c90df04c38b3910308780c61586cf", "",
             ],
             Self::Hex => &["0x$HASH", "%22a%22", "0x61", "61", "a", "0xzz", "null", "%2261%22", ""],

@@ -107,6 +107,7 @@ fn solo(home: tempfile::TempDir, document: Value) -> Engine {
     let genesis = GenesisDoc::from_value(document).unwrap();
     let mut config = SoloConfig::new(home.path(), "127.0.0.1:0".parse().unwrap(), genesis);
     config.cors = true;
+    config.rpc.max_body_bytes = MAX_TX_BYTES / 3 * 4 + (64 << 10);
     config.mempool.max_tx_bytes = MAX_TX_BYTES;
     let solo = Solo::start(TestApp::open(home.path()), config).unwrap();
     Engine { rpc: Rpc(solo.rpc_addr()), _running: Running::Solo { _solo: solo }, _home: home }
