@@ -137,7 +137,7 @@ mod tests {
         let list = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
         // The list itself is a value too.
         let most = 2 * VALUES_IN_A_REQUEST - 1;
-        assert!(parse(list(most).as_bytes(), 1).is_ok());
+        assert!(parse(list(most).as_bytes(), 1, Form::Http).is_ok());
         // What follows is not read: it need not even be JSON.
         let endless = format!("[{}nonsense", "0,".repeat(most + 1));
         let error = parse(endless.as_bytes(), 1, Form::Http).unwrap_err();
